@@ -1,0 +1,39 @@
+# One image for the five services and the command line: the command says which, e.g. `python -m services.worker`.
+ARG PYTHON=3.11.15-slim-bookworm
+
+# All packages come from the lock, each checked by its hash, and only as wheels; then the project is built and installed
+# from that folder alone, so nothing can enter the image that the lock does not name. Development tools stay behind.
+FROM python:${PYTHON} AS build
+WORKDIR /build
+COPY requirements.lock ./
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python -m pip download --require-hashes --no-deps --only-binary :all: --dest /wheels --requirement requirements.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY contracts contracts
+COPY shared shared
+COPY services services
+# hadolint ignore=DL3013,DL3042
+RUN python -m pip install --no-index --find-links /wheels hatchling \
+    && python -m pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /wheels ./contracts . \
+    && python -m venv --without-pip /opt/batchyard \
+    && python -m pip --python /opt/batchyard install --no-index --find-links /wheels "batchyard[otlp]"
+
+FROM python:${PYTHON}
+LABEL org.opencontainers.image.title="batchyard" \
+      org.opencontainers.image.description="Runs batches of work over RabbitMQ: five services, one ledger" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /opt/batchyard /opt/batchyard
+# Bytecode is compiled in the image and never written again: the root file system may be read-only, only /tmp is written.
+# PYTHONSAFEPATH keeps the folder a container is started in off the import path.
+ENV PATH=/opt/batchyard/bin:$PATH \
+    HOME=/tmp \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONSAFEPATH=1 \
+    PYTHONUNBUFFERED=1 \
+    BATCHYARD_HEALTH_HOST=0.0.0.0 \
+    BATCHYARD_HEALTH_PORT=8080
+# No name is needed for the user, and the number is high enough to be nobody on the host.
+USER 10001:10001
+EXPOSE 8000 8080
+STOPSIGNAL SIGTERM
+CMD ["batchyard", "--help"]

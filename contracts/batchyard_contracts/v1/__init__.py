@@ -1,0 +1,44 @@
+"""Version 1 of every message. In place only optional fields are added; anything else is a version 2 beside it."""
+
+from batchyard_contracts.message import Message
+from batchyard_contracts.v1 import commands, events, flow, queries, work
+
+COMMANDS: tuple[type[Message], ...] = (
+    commands.BatchSubmit,
+    commands.BatchAppend,
+    commands.BatchSeal,
+    commands.BatchControl,
+)
+REPLIES: tuple[type[Message], ...] = (commands.CommandAccepted, commands.CommandRejected)
+FLOW: tuple[type[Message], ...] = (
+    flow.BatchAccepted,
+    flow.ItemsPage,
+    flow.BatchSealed,
+    flow.BatchWithdrawn,
+    flow.BatchControlled,
+    flow.ItemsSettled,
+    flow.ItemsReopened,
+    flow.ChunkProcessed,
+    flow.WorkerAnnounced,
+    flow.WorkerHeartbeat,
+)
+WORK: tuple[type[Message], ...] = (work.ChunkReady,)
+EVENTS: tuple[type[events.Event], ...] = (
+    events.BatchStarted,
+    events.BatchProgressed,
+    events.BatchFinished,
+    events.BatchRejected,
+)
+QUERIES: tuple[type[Message], ...] = (
+    queries.BatchesQuery,
+    queries.BatchesReply,
+    queries.ResultsQuery,
+    queries.ResultsReply,
+    queries.FailuresQuery,
+    queries.FailuresReply,
+    queries.WorkersQuery,
+    queries.WorkersReply,
+    queries.QueryFailed,
+)
+MESSAGES: dict[str, type[Message]] = {m.type: m for m in (*COMMANDS, *REPLIES, *FLOW, *WORK, *EVENTS, *QUERIES)}
+"""Every message of this version by its type."""

@@ -1,0 +1,89 @@
+"""What clients ask for, on the exchange `batchyard.commands`; and the two replies."""
+
+from datetime import datetime
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, StringConstraints
+
+from batchyard_contracts.message import Command, Message
+from batchyard_contracts.v1.values import (
+    MAX_ITEMS_PER_COMMAND,
+    BatchId,
+    IdempotencyKey,
+    NewItem,
+    Notify,
+    Priority,
+    WorkloadName,
+)
+
+Items = Annotated[list[NewItem], Field(max_length=MAX_ITEMS_PER_COMMAND)]
+Labels = Annotated[
+    dict[Annotated[str, StringConstraints(max_length=63)], Annotated[str, StringConstraints(max_length=255)]],
+    Field(max_length=20),
+]
+
+
+class BatchSubmit(Command):
+    """Start a batch. With `sealed` false more items may follow by `batch.append.v1`, until `batch.seal.v1`."""
+
+    type: ClassVar[str] = "batch.submit.v1"
+    workload: WorkloadName
+    items: Items = []
+    sealed: bool = True
+    batch_id: BatchId | None = None
+    """Chosen by the client (UUIDv7) so that it can subscribe before it publishes, else by ingest."""
+    priority: Priority = "normal"
+    idempotency_key: IdempotencyKey | None = None
+    name: Annotated[str, StringConstraints(max_length=200)] | None = None
+    labels: Labels = {}
+    notify: Notify = Notify()
+
+
+class BatchAppend(Command):
+    """Add items to an open batch. `sequence` counts 0, 1, 2 …: the same sequence again is the same append."""
+
+    type: ClassVar[str] = "batch.append.v1"
+    batch_id: BatchId
+    sequence: Annotated[int, Field(ge=0)]
+    items: Annotated[list[NewItem], Field(min_length=1, max_length=MAX_ITEMS_PER_COMMAND)]
+
+
+class BatchSeal(Command):
+    """Say that no more items follow."""
+
+    type: ClassVar[str] = "batch.seal.v1"
+    batch_id: BatchId
+
+
+class BatchControl(Command):
+    """Steer a batch. `retry` runs what failed once more, in a new round; `change` takes the new priority."""
+
+    type: ClassVar[str] = "batch.control.v1"
+    batch_id: BatchId
+    action: Literal["pause", "resume", "cancel", "retry", "change"]
+    priority: Priority | None = None
+
+
+class CommandAccepted(Message):
+    """The reply to a command that was taken: from now on it is durable."""
+
+    type: ClassVar[str] = "command.accepted.v1"
+    batch_id: BatchId
+    workload: WorkloadName
+    items: int = 0
+    """Items of the batch known so far."""
+    replayed: bool = False
+    """The same command had been accepted before; nothing was done twice."""
+    accepted_at: datetime
+
+
+class CommandRejected(Message):
+    """The reply to a command that was refused whole; nothing of it remains."""
+
+    type: ClassVar[str] = "command.rejected.v1"
+    code: str
+    detail: str
+    status: int = 400
+    """The HTTP status that the same refusal has at the HTTP door."""
+    line: int | None = None
+    """The first item at fault, counted from 1."""

@@ -1,0 +1,79 @@
+"""Public facts, on the exchange `batchyard.events` under `<type>.<workload>.<owner>`."""
+
+from datetime import datetime
+from typing import ClassVar
+
+from batchyard_contracts.message import Message
+from batchyard_contracts.v1.values import (
+    BatchId,
+    BatchStatus,
+    Counts,
+    Owner,
+    Priority,
+    Result,
+    Round,
+    WorkloadName,
+)
+
+
+class Event(Message):
+    """A fact about a workload and an owner."""
+
+    workload: WorkloadName
+    owner: Owner
+
+    def routing_key(self) -> str:
+        """The owner comes last, so that a broker's topic permissions can keep owners apart."""
+        return f"{self.type}.{self.workload}.{self.owner}"
+
+
+class BatchStarted(Event):
+    """The first items of a round are on their way to a worker."""
+
+    type: ClassVar[str] = "batch.started.v1"
+    batch_id: BatchId
+    round: Round
+    at: datetime
+
+
+class BatchProgressed(Event):
+    """How far a batch is; sent at the first change, then at most 20 times a second."""
+
+    type: ClassVar[str] = "batch.progressed.v1"
+    batch_id: BatchId
+    round: Round
+    status: BatchStatus
+    counts: Counts
+    items_per_s: float | None = None
+    eta_s: float | None = None
+    """Seconds to the end at the present rate, when there is one."""
+    at: datetime
+    """When the newest outcome in these counts was recorded."""
+
+
+class BatchFinished(Event):
+    """A round of a batch has ended: every item has its one outcome. There is one such event a round."""
+
+    type: ClassVar[str] = "batch.finished.v1"
+    batch_id: BatchId
+    round: Round
+    result: Result
+    counts: Counts
+    name: str | None = None
+    labels: dict[str, str] = {}
+    priority: Priority = "normal"
+    accepted_at: datetime
+    finished_at: datetime
+
+
+class BatchRejected(Event):
+    """A command was refused; nothing of it remains. `workload` is `unknown` when it could not be read."""
+
+    type: ClassVar[str] = "batch.rejected.v1"
+    batch_id: BatchId | None = None
+    code: str
+    detail: str
+    line: int | None = None
+    """The first item at fault, counted from 1."""
+    message_id: str | None = None
+    at: datetime

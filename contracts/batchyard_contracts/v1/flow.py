@@ -1,0 +1,174 @@
+"""What the services tell each other, on the exchange `batchyard.flow`."""
+
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal
+from uuid import UUID
+
+from pydantic import Field, JsonValue
+
+from batchyard_contracts.message import Message, Value
+from batchyard_contracts.v1.manifest import Manifest
+from batchyard_contracts.v1.values import (
+    BatchId,
+    ItemError,
+    Notify,
+    Ordinal,
+    Owner,
+    Priority,
+    Round,
+    Seconds,
+    WorkloadName,
+)
+
+
+class BatchAccepted(Message):
+    """Ingest took a batch. For a sealed batch it follows its pages: until it is there, none of them may run."""
+
+    type: ClassVar[str] = "batch.accepted.v1"
+    batch_id: BatchId
+    owner: Owner
+    workload: WorkloadName
+    priority: Priority
+    total: int | None = None
+    """The number of items, once the batch is sealed."""
+    name: str | None = None
+    labels: dict[str, str] = {}
+    notify: Notify = Notify()
+    accepted_at: datetime
+
+
+class PageItem(Value):
+    """An item under its ordinal."""
+
+    ordinal: Ordinal
+    payload: Any
+    custom_id: str | None = None
+
+
+class Segment(Value):
+    """The items of a page that go to one partition."""
+
+    partition: str
+    items: list[PageItem]
+
+
+class ItemsPage(Message):
+    """Some items of a batch. `page` counts from 0 in a batch: the same page again is the same items."""
+
+    type: ClassVar[str] = "items.page.v1"
+    batch_id: BatchId
+    workload: WorkloadName
+    page: Annotated[int, Field(ge=0)]
+    segments: list[Segment]
+
+
+class BatchSealed(Message):
+    """No more items follow."""
+
+    type: ClassVar[str] = "batch.sealed.v1"
+    batch_id: BatchId
+    total: int
+
+
+class BatchWithdrawn(Message):
+    """A batch whose pages were sent before its submission failed: forget them, they must never run."""
+
+    type: ClassVar[str] = "batch.withdrawn.v1"
+    batch_id: BatchId
+
+
+class BatchControlled(Message):
+    """A command to steer a batch that ingest has checked and passes on."""
+
+    type: ClassVar[str] = "batch.controlled.v1"
+    batch_id: BatchId
+    owner: Owner
+    action: Literal["pause", "resume", "cancel", "retry", "change"]
+    priority: Priority | None = None
+    at: datetime
+
+
+class SettledItem(Value):
+    """An item that ended without (another) run."""
+
+    ordinal: Ordinal
+    custom_id: str | None = None
+    attempts: int = 0
+    error: ItemError | None = None
+    duplicate_of: Ordinal | None = None
+
+
+class ItemsSettled(Message):
+    """Items that ended by a decision: cancelled, expired, duplicate of another, or failed after the last attempt."""
+
+    type: ClassVar[str] = "items.settled.v1"
+    batch_id: BatchId
+    round: Round
+    status: Literal["failed", "cancelled", "expired", "duplicate"]
+    items: list[SettledItem]
+
+
+class ItemsReopened(Message):
+    """The ledger opened a new round: these items are to run again."""
+
+    type: ClassVar[str] = "items.reopened.v1"
+    batch_id: BatchId
+    round: Round
+    ordinals: list[Ordinal]
+
+
+class ItemOutcome(Value):
+    """What came of one run of one item. `retry` and `continued` are not the end of it."""
+
+    ordinal: Ordinal
+    status: Literal["succeeded", "failed", "retry", "continued", "cancelled"]
+    custom_id: str | None = None
+    result: Any = None
+    error: ItemError | None = None
+    delay_s: Seconds | None = None
+    """With `retry`: the wait that the destination asked for; with `continued`: when to ask again."""
+    state: JsonValue = None
+    """With `continued`: what the next run is given."""
+    elapsed_ms: int = 0
+    cached: bool = False
+
+
+class ChunkProcessed(Message):
+    """A worker's report on a chunk. A long chunk is reported in parts; the last one is `final`."""
+
+    type: ClassVar[str] = "chunk.processed.v1"
+    chunk_id: UUID
+    fence: int
+    batch_id: BatchId
+    owner: Owner
+    workload: WorkloadName
+    partition: str
+    round: Round
+    attempt: Annotated[int, Field(ge=1)]
+    worker_id: str
+    final: bool = True
+    elapsed_ms: int = 0
+    """Wall time of the chunk so far."""
+    outcomes: list[ItemOutcome]
+
+
+class WorkerAnnounced(Message):
+    """A worker has started and says what it can do."""
+
+    type: ClassVar[str] = "worker.announced.v1"
+    worker_id: str
+    manifests: list[Manifest]
+    started_at: datetime
+
+
+class WorkerHeartbeat(Message):
+    """A worker lives; `chunks` are those that it holds."""
+
+    type: ClassVar[str] = "worker.heartbeat.v1"
+    worker_id: str
+    workloads: list[WorkloadName]
+    chunks: list[UUID]
+    running: int = 0
+    """Items that run at this moment."""
+    stopping: bool = False
+    at: datetime

@@ -1,0 +1,142 @@
+"""Questions and answers, on the exchange `batchyard.queries`: a request names a `reply_to` and a correlation id."""
+
+from datetime import datetime
+from typing import Annotated, ClassVar
+from uuid import UUID
+
+from pydantic import Field
+
+from batchyard_contracts.message import Message, Value
+from batchyard_contracts.v1.values import (
+    BatchId,
+    BatchStatus,
+    Counts,
+    ErrorCode,
+    ItemResult,
+    Owner,
+    Priority,
+    Result,
+    Round,
+    TerminalStatus,
+    WorkloadName,
+)
+
+MAX_PAGE = 1000
+"""Rows of one answer at the most; `BatchesQuery` and `ResultsQuery` go on from a cursor."""
+
+
+class BatchState(Value):
+    """A batch as the ledger knows it."""
+
+    batch_id: BatchId
+    owner: Owner
+    workload: WorkloadName
+    priority: Priority
+    status: BatchStatus
+    round: Round
+    result: Result | None = None
+    counts: Counts
+    name: str | None = None
+    labels: dict[str, str] = {}
+    items_per_s: float | None = None
+    eta_s: float | None = None
+    accepted_at: datetime
+    finished_at: datetime | None = None
+
+
+class BatchesQuery(Message):
+    """Batches of an owner, newest first; or those named."""
+
+    type: ClassVar[str] = "batches.query.v1"
+    owner: Owner
+    batch_ids: Annotated[list[BatchId], Field(max_length=MAX_PAGE)] | None = None
+    status: BatchStatus | None = None
+    workload: WorkloadName | None = None
+    before: BatchId | None = None
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 50
+
+
+class BatchesReply(Message):
+    """The batches asked for that exist and belong to the owner."""
+
+    type: ClassVar[str] = "batches.reply.v1"
+    batches: list[BatchState]
+
+
+class ResultsQuery(Message):
+    """Outcomes of a batch in the order of their ordinals, from those after `after`."""
+
+    type: ClassVar[str] = "results.query.v1"
+    owner: Owner
+    batch_id: BatchId
+    after: int = -1
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 500
+    status: TerminalStatus | None = None
+    error_code: ErrorCode | None = None
+
+
+class ResultsReply(Message):
+    """A page of outcomes; `next_after` goes on from there, and is absent at the end of what is known now."""
+
+    type: ClassVar[str] = "results.reply.v1"
+    found: bool = True
+    """False: the owner has no such batch."""
+    items: list[ItemResult] = []
+    next_after: int | None = None
+
+
+class FailuresQuery(Message):
+    """What failed in a batch, by cause."""
+
+    type: ClassVar[str] = "failures.query.v1"
+    owner: Owner
+    batch_id: BatchId
+
+
+class FailureGroup(Value):
+    """Failed items with the same error code, with one of their messages."""
+
+    code: ErrorCode
+    count: int
+    message: str
+    ordinals: Annotated[list[int], Field(max_length=10)]
+
+
+class FailuresReply(Message):
+    """Groups of failures, the largest first."""
+
+    type: ClassVar[str] = "failures.reply.v1"
+    found: bool = True
+    groups: list[FailureGroup] = []
+
+
+class WorkersQuery(Message):
+    """The workers that live."""
+
+    type: ClassVar[str] = "workers.query.v1"
+
+
+class WorkerState(Value):
+    """A worker as its last heartbeat said."""
+
+    worker_id: str
+    workloads: list[WorkloadName]
+    chunks: list[UUID]
+    running: int
+    stopping: bool
+    seen_at: datetime
+
+
+class WorkersReply(Message):
+    """Workers heard of in the last half minute."""
+
+    type: ClassVar[str] = "workers.reply.v1"
+    workers: list[WorkerState]
+
+
+class QueryFailed(Message):
+    """A question that could not be answered; `detail` says why."""
+
+    type: ClassVar[str] = "query.failed.v1"
+    code: str
+    detail: str

@@ -1,0 +1,101 @@
+"""Values that several messages of version 1 share."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import Field, JsonValue, StringConstraints
+
+from batchyard_contracts.message import Value
+
+Priority = Literal["immediate", "normal", "low"]
+PRIORITIES: tuple[Priority, ...] = ("immediate", "normal", "low")
+"""Highest first."""
+
+TerminalStatus = Literal["succeeded", "failed", "cancelled", "expired", "duplicate"]
+TERMINAL_STATUSES: tuple[TerminalStatus, ...] = ("succeeded", "failed", "cancelled", "expired", "duplicate")
+
+Result = Literal["completed", "partial", "failed", "cancelled"]
+"""How a batch ended: all succeeded, some, none, or it was stopped."""
+
+BatchStatus = Literal["open", "running", "paused", "finished"]
+
+WorkloadName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,47}$")]
+Owner = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+"""Who a batch belongs to. No dots: it ends the routing key of events."""
+
+IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")]
+CustomId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+ErrorCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_.]{0,63}$")]
+Ordinal = Annotated[int, Field(ge=0, lt=100_000_000)]
+Round = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(ge=0, le=31_536_000)]
+BatchId = UUID
+
+Payload = dict[str, JsonValue]
+"""An item's input: a JSON object that fits the workload's item schema."""
+
+MAX_ITEMS_PER_COMMAND = 10_000
+MAX_ITEMS_PER_BATCH = 1_000_000
+
+
+class NewItem(Value, extra="forbid"):
+    """An item as a client hands it in."""
+
+    payload: Payload
+    custom_id: CustomId | None = None
+
+
+class ItemError(Value):
+    """Why an item failed or has to run again. `scope` says whether the item or its provider is at fault."""
+
+    code: ErrorCode
+    message: Annotated[str, StringConstraints(max_length=2000)] = ""
+    scope: Literal["item", "provider"] = "item"
+
+
+class Notify(Value, extra="forbid"):
+    """Whom to tell when the batch has finished."""
+
+    webhooks: Annotated[
+        list[Annotated[str, StringConstraints(pattern=r"^https?://", max_length=2048)]], Field(max_length=5)
+    ] = []
+    emails: Annotated[
+        list[
+            Annotated[
+                str, StringConstraints(pattern=r"^[^@\s,;<>\"\x00-\x1f]+@[^@\s,;<>\"\x00-\x1f]+$", max_length=254)
+            ]
+        ],
+        Field(max_length=10),
+    ] = []
+
+
+class Counts(Value):
+    """Items by state. `total` is unknown while a batch is open; then `remaining` counts what has not ended so far."""
+
+    total: int | None = None
+    succeeded: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    expired: int = 0
+    duplicate: int = 0
+    remaining: int = 0
+
+    @property
+    def ended(self) -> int:
+        """How many items are in a terminal state."""
+        return self.succeeded + self.failed + self.cancelled + self.expired + self.duplicate
+
+
+class ItemResult(Value):
+    """The ledger's row for one item: its one terminal outcome."""
+
+    ordinal: Ordinal
+    custom_id: str | None = None
+    status: TerminalStatus
+    round: Round = 1
+    attempts: int = 0
+    result: Any = None
+    error: ItemError | None = None
+    duplicate_of: Ordinal | None = None
+    elapsed_ms: int | None = None
+    cached: bool = False

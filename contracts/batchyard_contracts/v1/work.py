@@ -1,0 +1,39 @@
+"""What a worker is given, on the exchange `batchyard.work`."""
+
+from typing import Annotated, Any, ClassVar
+from uuid import UUID
+
+from pydantic import Field, JsonValue
+
+from batchyard_contracts.message import Message, Value
+from batchyard_contracts.v1.values import BatchId, Ordinal, Owner, Priority, Round, WorkloadName
+
+
+class ChunkItem(Value):
+    """An item to run. `state` is what its last run returned when it asked to be continued."""
+
+    ordinal: Ordinal
+    payload: Any
+    custom_id: str | None = None
+    state: JsonValue = None
+
+
+class ChunkReady(Message):
+    """Items of one partition to run now. Report them with the same `chunk_id`, `fence`, `round` and `attempt`."""
+
+    type: ClassVar[str] = "chunk.ready.v1"
+    chunk_id: UUID
+    fence: int
+    """Grows each time the chunk is given out; a report under an older number is late."""
+    batch_id: BatchId
+    owner: Owner
+    workload: WorkloadName
+    priority: Priority
+    partition: str
+    round: Round
+    attempt: Annotated[int, Field(ge=1)]
+    items: Annotated[list[ChunkItem], Field(min_length=1)]
+
+    def routing_key(self) -> str:
+        """Chunks go to the queue of their workload and priority."""
+        return f"work.{self.workload}.{self.priority}"

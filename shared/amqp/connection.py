@@ -1,0 +1,22 @@
+"""A connection to RabbitMQ that waits for the broker at start and repairs itself later."""
+
+import aio_pika
+from aio_pika.abc import AbstractRobustConnection
+from yarl import URL
+
+from shared.faults import until_it_passes
+
+HEARTBEAT_S = 15
+RECONNECT_S = 0.5
+
+
+async def connect(url: str, name: str) -> AbstractRobustConnection:
+    """Open a connection; `name` is what the broker's operators see."""
+    address = URL(url).update_query(heartbeat=HEARTBEAT_S, name=name)
+
+    async def attempt() -> AbstractRobustConnection:
+        return await aio_pika.connect_robust(
+            address, timeout=10, reconnect_interval=RECONNECT_S, client_properties={"connection_name": name}
+        )
+
+    return await until_it_passes(attempt, "RabbitMQ")

@@ -1,0 +1,34 @@
+"""Sets a message aside with the reason why it could not be handled."""
+
+import structlog
+
+from batchyard_contracts import topology
+from shared.amqp.delivery import Delivery
+from shared.amqp.publisher import Outgoing, Publisher
+
+REASON = "x-batchyard-reason"
+QUEUE = "x-batchyard-queue"
+_MOST = 1000
+log = structlog.get_logger()
+
+
+async def bury(publisher: Publisher, queue: topology.Queue, delivery: Delivery, reason: str) -> None:
+    """Publish the message to `<queue>.dead`; the caller acknowledges the original afterwards."""
+    envelope = delivery.envelope
+    log.error("dead letter", queue=queue.name, type=envelope.type, message_id=envelope.message_id, reason=reason)
+    if queue.dead_queue() is None:
+        return
+    headers = {REASON: reason[:_MOST], QUEUE: queue.name, "x-batchyard-message-id": envelope.message_id}
+    await publisher.publish(
+        [
+            Outgoing(
+                topology.DEAD,
+                queue.name,
+                envelope.type,
+                delivery.body,
+                correlation_id=envelope.correlation_id,
+                traceparent=envelope.traceparent,
+                headers=headers,
+            )
+        ]
+    )

@@ -1,0 +1,62 @@
+"""A message as it was received."""
+
+from dataclasses import dataclass
+
+from aio_pika.abc import AbstractIncomingMessage
+from pydantic import ValidationError
+
+from batchyard_contracts.message import MAX_MESSAGE_BYTES, Envelope, Message
+from shared.errors import Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A body in its envelope."""
+
+    body: bytes
+    envelope: Envelope
+
+
+def received(message: AbstractIncomingMessage) -> Delivery:
+    """Take what the AMQP library delivers."""
+    return Delivery(
+        message.body,
+        Envelope(
+            type=message.type or "",
+            message_id=message.message_id or "",
+            correlation_id=message.correlation_id,
+            reply_to=message.reply_to,
+            app_id=message.app_id,
+            user_id=message.user_id,
+            timestamp=message.timestamp,
+            redelivered=bool(message.redelivered),
+            headers=dict(message.headers),
+        ),
+    )
+
+
+def decode(delivery: Delivery, kinds: dict[str, type[Message]]) -> Message:
+    """Read the body as what its type says; raises `Rejected` when that cannot be."""
+    kind = kinds.get(delivery.envelope.type)
+    if kind is None:
+        raise Rejected(
+            f"Unknown message type {delivery.envelope.type!r} here; known: {', '.join(sorted(kinds))}. "
+            "Set the AMQP property `type` to one of them."
+        )
+    if len(delivery.body) > MAX_MESSAGE_BYTES:
+        raise Rejected(
+            f"The body has {len(delivery.body)} bytes; at most {MAX_MESSAGE_BYTES} are read. Send less at once."
+        )
+    try:
+        return kind.decode(delivery.body)
+    except ValidationError as error:
+        raise Rejected(f"Not a valid {delivery.envelope.type}: {explain(error)}") from error
+
+
+def explain(error: ValidationError, most: int = 3) -> str:
+    """Say in one line what is wrong with a body: where, and why."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    parts = [f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in found[:most]]
+    if len(found) > most:
+        parts.append(f"and {len(found) - most} more")
+    return "; ".join(parts)

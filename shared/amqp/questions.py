@@ -1,0 +1,91 @@
+"""Asks another service a question over AMQP: many at once, on one channel, answered by direct reply-to."""
+
+import asyncio
+import uuid
+from typing import TypeVar
+
+import aio_pika
+from aio_pika.abc import AbstractIncomingMessage, AbstractRobustChannel, AbstractRobustConnection
+
+from batchyard_contracts.message import CONTENT_TYPE, Message
+from batchyard_contracts.topology import QUERIES
+from batchyard_contracts.v1.queries import QueryFailed
+from shared.amqp.connection import connect
+from shared.errors import PublishFailed, QueryRefused, QueryTimeout
+from shared.telemetry import traceparent
+
+_REPLY_TO = "amq.rabbitmq.reply-to"
+_TIMEOUT_S = 10.0
+ReplyT = TypeVar("ReplyT", bound=Message)
+
+
+class Questions:
+    """Sends questions and matches the answers by correlation id."""
+
+    def __init__(self, connection: AbstractRobustConnection) -> None:
+        self._connection = connection
+        self._channel: AbstractRobustChannel | None = None
+        self._opening = asyncio.Lock()
+        self._waiting: dict[str, asyncio.Future[AbstractIncomingMessage]] = {}
+
+    @classmethod
+    async def open(cls, url: str, app_id: str) -> "Questions":
+        """Connect; questions have a connection of their own."""
+        return cls(await connect(url, f"{app_id}-questions"))
+
+    async def ask(self, question: Message, answer: type[ReplyT], *, timeout_s: float = _TIMEOUT_S) -> ReplyT:
+        """The answer; raises `QueryTimeout`, `QueryRefused`, or `PublishFailed` when the broker is away."""
+        correlation_id = uuid.uuid4().hex
+        future: asyncio.Future[AbstractIncomingMessage] = asyncio.get_running_loop().create_future()
+        self._waiting[correlation_id] = future
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._send(question, correlation_id, timeout_s)
+                reply = await future
+        except TimeoutError as error:
+            raise QueryTimeout(f"No service answered {question.type} within {timeout_s:g} s. Is it running?") from error
+        finally:
+            del self._waiting[correlation_id]
+        if reply.type == QueryFailed.type:
+            raise QueryRefused(QueryFailed.decode(reply.body).detail)
+        if reply.type != answer.type:
+            raise QueryRefused(f"Expected {answer.type} as the answer to {question.type}, got {reply.type}.")
+        return answer.decode(reply.body)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._connection.close()
+
+    async def _send(self, question: Message, correlation_id: str, timeout_s: float) -> None:
+        message = aio_pika.Message(
+            question.encode(),
+            content_type=CONTENT_TYPE,
+            message_id=correlation_id,
+            correlation_id=correlation_id,
+            type=question.type,
+            reply_to=_REPLY_TO,
+            expiration=timeout_s,
+            headers={"traceparent": trace} if (trace := traceparent()) else None,
+        )
+        channel = await self._open_channel()
+        try:
+            exchange = await channel.get_exchange(QUERIES, ensure=False)
+            await exchange.publish(message, question.routing_key())
+        except (aio_pika.exceptions.AMQPError, OSError) as error:
+            raise PublishFailed(f"RabbitMQ did not take {question.type}: {error}") from error
+
+    async def _open_channel(self) -> AbstractRobustChannel:
+        """Reply consumers die with their channel, so a new channel means a new consumer: never a robust one."""
+        async with self._opening:
+            if self._channel is None or self._channel.is_closed:
+                await self._connection.connected.wait()
+                channel = await self._connection.channel(publisher_confirms=False)
+                queue = await channel.get_queue(_REPLY_TO, ensure=False)
+                await queue.consume(self._answered, no_ack=True)
+                self._channel = channel
+            return self._channel
+
+    async def _answered(self, message: AbstractIncomingMessage) -> None:
+        future = self._waiting.get(message.correlation_id or "")
+        if future is not None and not future.done():
+            future.set_result(message)

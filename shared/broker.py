@@ -1,0 +1,127 @@
+"""The control plane: FastStream subscribers, one message at a time, with one way to treat every error.
+
+A message that cannot be read, or that its handler refuses with `Rejected`, becomes a dead letter with the reason.
+While a server is away the handler is run again, holding the message. Any other error is tried a few times, then the
+message is a dead letter too. The answer of a handler goes to whoever asked for a reply.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from faststream import AckPolicy
+from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
+
+from batchyard_contracts.message import Envelope, Message
+from batchyard_contracts.topology import Queue
+from shared.amqp.connection import HEARTBEAT_S
+from shared.amqp.dead_letters import bury
+from shared.amqp.delivery import Delivery, decode, received
+from shared.amqp.publisher import Outgoing, Publisher
+from shared.errors import Rejected
+from shared.faults import is_passing, until_it_passes
+from shared.telemetry import span
+
+log = structlog.get_logger()
+TRIES = 3
+
+Handler = Callable[[Any, Envelope], Awaitable[Message | None]]
+Invalid = Callable[[Delivery, str], Awaitable[Message | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Which handler gets which message of a queue."""
+
+    kind: type[Message]
+    handler: Handler
+
+
+class ControlPlane:
+    """Subscribes handlers to queues."""
+
+    def __init__(self, url: str, publisher: Publisher, name: str) -> None:
+        self._publisher = publisher
+        self._broker = RabbitBroker(
+            f"{url}{'&' if '?' in url else '?'}heartbeat={HEARTBEAT_S}&name={name}-control",
+            apply_types=False,
+            graceful_timeout=15.0,
+            logger=None,
+        )
+
+    def subscribe(
+        self, queue: Queue, routes: Sequence[Route], *, at_once: int = 10, invalid: Invalid | None = None
+    ) -> None:
+        """Run the handler that fits the type of each message, `at_once` of them at a time at most.
+
+        `invalid` is told of a message that nobody can handle, before it becomes a dead letter; what it returns is
+        the reply.
+        """
+        handlers = {route.kind.type: route.handler for route in routes}
+        kinds = {route.kind.type: route.kind for route in routes}
+
+        async def handle(delivery: Delivery) -> None:
+            envelope = delivery.envelope
+            structlog.contextvars.bind_contextvars(message_id=envelope.message_id)
+            with span(f"process {envelope.type}", envelope.traceparent):
+                try:
+                    message = decode(delivery, kinds)
+                    reply = await _persist(lambda: handlers[envelope.type](message, envelope), queue)
+                except Rejected as error:
+                    reason = str(error)
+                    reply = await until_it_passes(lambda: invalid(delivery, reason), queue.name) if invalid else None
+                    await self._bury(queue, delivery, reason)
+                except Exception as error:  # a defect: keep the message, say why, go on with the next
+                    log.exception("handler failed", queue=queue.name, type=envelope.type)
+                    reply = None
+                    await self._bury(queue, delivery, f"{type(error).__name__}: {error}")
+                if reply is not None and envelope.reply_to:
+                    await self._answer(envelope, reply)
+
+        self._broker.subscriber(
+            RabbitQueue(queue.name, declare=False),
+            channel=Channel(prefetch_count=at_once),
+            ack_policy=AckPolicy.NACK_ON_ERROR,
+            decoder=_delivery,
+            no_reply=True,
+        )(handle)
+
+    async def start(self) -> None:
+        """Connect and consume."""
+        await until_it_passes(self._broker.start, "RabbitMQ")
+
+    async def stop(self) -> None:
+        """Stop taking messages, finish those in hand, disconnect."""
+        await self._broker.stop()
+
+    async def _bury(self, queue: Queue, delivery: Delivery, reason: str) -> None:
+        await until_it_passes(lambda: bury(self._publisher, queue, delivery, reason), "dead letters")
+
+    async def _answer(self, envelope: Envelope, reply: Message) -> None:
+        answer = Outgoing(
+            "",
+            envelope.reply_to or "",
+            reply.type,
+            reply.encode(),
+            correlation_id=envelope.correlation_id or envelope.message_id,
+            persistent=False,
+        )
+        await until_it_passes(lambda: self._publisher.publish([answer]), "reply")
+
+
+async def _delivery(message: RabbitMessage) -> Delivery:
+    return received(message.raw_message)
+
+
+async def _persist(operation: Callable[[], Awaitable[Message | None]], queue: Queue) -> Message | None:
+    for attempt in range(1, TRIES + 1):
+        try:
+            return await until_it_passes(operation, queue.name)
+        except Rejected:
+            raise
+        except Exception as error:
+            if attempt == TRIES or is_passing(error):
+                raise
+            log.warning("trying again", queue=queue.name, attempt=attempt, error=f"{type(error).__name__}: {error}")
+    raise AssertionError

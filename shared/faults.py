@@ -1,0 +1,62 @@
+"""Which errors pass by themselves (a server is away, a lock was lost), and how to hold on until they have."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import aio_pika.exceptions
+import asyncpg
+import structlog
+
+from shared.errors import PublishFailed
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+_PASSING = (
+    OSError,  # refused, reset, time-out
+    TimeoutError,
+    PublishFailed,
+    aio_pika.exceptions.AMQPError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,  # the pool or connection is closed
+    asyncpg.InternalClientError,
+    asyncpg.InsufficientResourcesError,  # disk full, too many connections
+    asyncpg.OperatorInterventionError,  # shut down, starting up
+    asyncpg.TransactionRollbackError,  # serialization failure, deadlock
+    asyncpg.LockNotAvailableError,
+)
+_CAP_S = 5.0
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether trying again later can help. A value that PostgreSQL cannot take (`DataError`) never passes."""
+    return isinstance(error, _PASSING) and not isinstance(error, asyncpg.DataError | ValueError)
+
+
+async def until_it_passes(
+    operation: Callable[[], Awaitable[T]], what: str, waiting: Callable[[], None] = lambda: None
+) -> T:
+    """Run an idempotent operation again, with growing pauses, for as long as its errors are passing ones.
+
+    `waiting` is called before each pause: a service that waits for a server is alive.
+    """
+    attempt = 0
+    while True:
+        try:
+            return await operation()
+        except Exception as error:
+            if not is_passing(error):
+                raise
+            attempt += 1
+            pause = min(_CAP_S, 0.05 * 2 ** min(attempt, 10)) * random.uniform(0.5, 1.0)
+            log.warning(
+                "waiting for a server", what=what, attempt=attempt, pause_s=round(pause, 2), error=_brief(error)
+            )
+            waiting()
+            await asyncio.sleep(pause)
+
+
+def _brief(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:300]

@@ -1,0 +1,81 @@
+"""Liveness by progress and readiness by connections, served over HTTP for probes.
+
+A process that is up but does nothing is not alive: each loop beats its pulse, also while it waits for a server, and
+a pulse that stops makes `/livez` answer 503.
+"""
+
+import time
+from collections.abc import Callable
+
+from aiohttp import web
+
+
+class Pulse:
+    """The sign of life of one loop."""
+
+    def __init__(self, name: str, limit_s: float) -> None:
+        self.name = name
+        self._limit_s = limit_s
+        self._last = time.monotonic()
+
+    def beat(self) -> None:
+        """Say that the loop goes on."""
+        self._last = time.monotonic()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the last beat is recent enough."""
+        return time.monotonic() - self._last < self._limit_s
+
+
+class Health:
+    """All that has to be well in one process."""
+
+    def __init__(self) -> None:
+        self._pulses: list[Pulse] = []
+        self._ready: dict[str, Callable[[], bool]] = {}
+
+    def pulse(self, name: str, limit_s: float = 60.0) -> Pulse:
+        """A new pulse that has to beat at least every `limit_s` seconds."""
+        pulse = Pulse(name, limit_s)
+        self._pulses.append(pulse)
+        return pulse
+
+    def ready_when(self, name: str, check: Callable[[], bool]) -> None:
+        """Make readiness depend on one more thing."""
+        self._ready[name] = check
+
+    def stuck(self) -> list[str]:
+        """The loops that have stopped."""
+        return [pulse.name for pulse in self._pulses if not pulse.alive]
+
+    def missing(self) -> list[str]:
+        """What is not ready."""
+        return [name for name, check in self._ready.items() if not check()]
+
+
+class HealthServer:
+    """Serves `GET /livez` and `GET /readyz`."""
+
+    def __init__(self, health: Health, host: str, port: int) -> None:
+        app = web.Application()
+        app.router.add_get("/livez", lambda _: _answer(health.stuck()))
+        app.router.add_get("/readyz", lambda _: _answer(health.missing()))
+        self._runner = web.AppRunner(app, access_log=None)
+        self._host, self._port = host, port
+
+    async def start(self) -> None:
+        """Listen, unless the port is 0."""
+        if self._port:
+            await self._runner.setup()
+            await web.TCPSite(self._runner, self._host, self._port).start()
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        await self._runner.cleanup()
+
+
+async def _answer(wrong: list[str]) -> web.Response:
+    if wrong:
+        return web.json_response({"status": "fail", "wrong": wrong}, status=503)
+    return web.json_response({"status": "pass"})

@@ -1,0 +1,24 @@
+"""Settings that every service reads from the environment, under the prefix `BATCHYARD_`."""
+
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Addresses of the three servers, logging and health. Services add their own fields in a subclass."""
+
+    model_config = SettingsConfigDict(env_prefix="BATCHYARD_", env_ignore_empty=True, frozen=True)
+
+    amqp_url: str = Field("amqp://guest:guest@127.0.0.1:5672/", description="RabbitMQ, 3.10 or later", repr=False)
+    database_url: str = Field(
+        "postgresql://batchyard@127.0.0.1:5432/batchyard", description="PostgreSQL, 14 or later", repr=False
+    )
+    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis or Valkey, 6 or later", repr=False)
+    database_pool: int = Field(5, ge=1, le=100, description="connections to PostgreSQL that a process may open")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
+    health_host: str = Field("127.0.0.1", description="where /livez and /readyz are served")
+    health_port: int = Field(0, ge=0, le=65535, description="0: no health server")
+    trace_file: str | None = Field(None, description="append finished spans to this file, one JSON object a line")
