@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import psutil
@@ -50,13 +50,12 @@ def living(process: psutil.Process) -> bool:
         return False
 
 
-def marked(mark: str, folder: Path | None = None, names: Iterable[str] = ()) -> list[psutil.Process]:
-    """Find the processes that carry a mark, or that work in a folder under one of the given names.
+def marked(mark: str, roots: Collection[Path] = (), names: Collection[str] = ()) -> list[psutil.Process]:
+    """Find the processes that carry a mark, or that have one of the names and work in a folder right below a root.
 
     PostgreSQL overwrites the memory that holds its environment, hence the second way to recognise it.
     """
-    wanted = frozenset(names)
-    return [process for process in psutil.process_iter() if _belongs(process, mark, folder, wanted)]
+    return [process for process in psutil.process_iter() if _belongs(process, mark, roots, names)]
 
 
 def tree(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
@@ -98,12 +97,10 @@ async def end(processes: Iterable[psutil.Process], number: signal.Signals, grace
         raise StackError(f"These processes survive a kill signal: {numbers}. Stop them by hand, then try again.")
 
 
-def _belongs(process: psutil.Process, mark: str, folder: Path | None, names: frozenset[str]) -> bool:
+def _belongs(process: psutil.Process, mark: str, roots: Collection[Path], names: Collection[str]) -> bool:
     try:
         if process.environ().get(MARK) == mark:
             return living(process)
-        return folder is not None and process.name() in names and Path(process.cwd()) == folder and living(process)
-    except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-        return False
-    except OSError:  # the kernel refuses to show a process of another namespace
+        return process.name() in names and Path(process.cwd()).parent in roots and living(process)
+    except (psutil.Error, OSError):  # it ended meanwhile, or belongs to somebody else
         return False
