@@ -27,7 +27,7 @@ log = structlog.get_logger()
 TRIES = 3
 
 Handler = Callable[[Any, Envelope], Awaitable[Message | None]]
-Invalid = Callable[[Delivery, str], Awaitable[Message | None]]
+Invalid = Callable[[Delivery, Rejected], Awaitable[Message | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +69,9 @@ class ControlPlane:
                     message = decode(delivery, kinds)
                     reply = await _persist(lambda: handlers[envelope.type](message, envelope), queue)
                 except Rejected as error:
-                    reason = str(error)
-                    reply = await until_it_passes(lambda: invalid(delivery, reason), queue.name) if invalid else None
-                    await self._bury(queue, delivery, reason)
+                    refusal = error
+                    reply = await until_it_passes(lambda: invalid(delivery, refusal), queue.name) if invalid else None
+                    await self._bury(queue, delivery, str(refusal))
                 except Exception as error:  # a defect: keep the message, say why, go on with the next
                     log.exception("handler failed", queue=queue.name, type=envelope.type)
                     reply = None

@@ -84,10 +84,10 @@ class Publisher:
         """Return when the broker has taken all of them; they leave in the given order.
 
         Raises `PublishFailed` when it did not take one (some of the others may have been taken), and `Rejected` when
-        a body is larger than any consumer would accept.
+        a body is larger than any consumer would accept (a dead letter may be: its size may be what is wrong with it).
         """
         for message in messages:
-            if len(message.body) > MAX_MESSAGE_BYTES:
+            if len(message.body) > MAX_MESSAGE_BYTES and message.exchange != topology.DEAD:
                 raise Rejected(
                     f"A {message.type} of {len(message.body)} bytes is over {MAX_MESSAGE_BYTES}: send less at once."
                 )
