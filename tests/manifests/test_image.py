@@ -1,0 +1,83 @@
+"""The image: small, unprivileged, made of nothing but what the lock names."""
+
+import re
+import tomllib
+from pathlib import PurePosixPath
+
+import pytest
+
+from tests.support.deployment import ROOT, run_tool
+
+INSTRUCTIONS = re.sub(r"\\\n|^#.*\n", "", (ROOT / "Dockerfile").read_text("utf-8"), flags=re.MULTILINE).splitlines()
+FINAL = INSTRUCTIONS[max(at for at, line in enumerate(INSTRUCTIONS) if line.startswith("FROM ")) :]
+NORMALIZED = re.compile(r"[-_.]+")
+
+
+def argument(lines: list[str], keyword: str) -> str:
+    (found,) = (line.removeprefix(keyword).strip() for line in lines if line.startswith(keyword + " "))
+    return found
+
+
+def locked() -> dict[str, str]:
+    """The version of each package in the lock."""
+    pins = re.findall(
+        r"^([\w.-]+)(?:\[[\w,-]+\])?==([^\s;\\]+)", (ROOT / "requirements.lock").read_text("utf-8"), re.MULTILINE
+    )
+    return {NORMALIZED.sub("-", name).lower(): version for name, version in pins}
+
+
+def test_hadolint_finds_nothing() -> None:
+    run_tool("hadolint", "--failure-threshold", "style", "Dockerfile")
+
+
+def test_runs_as_a_high_numeric_user() -> None:
+    user, _, group = argument(FINAL, "USER").partition(":")
+
+    assert int(user) > 10_000
+    assert int(group) > 10_000
+
+
+def test_services_get_the_signal_themselves() -> None:
+    assert argument(FINAL, "STOPSIGNAL") == "SIGTERM"
+    assert not [line for line in FINAL if line.startswith("ENTRYPOINT")]
+    assert argument(FINAL, "CMD").startswith("["), "the shell form would put a shell before the service"
+
+
+def test_all_stages_start_from_one_pinned_image() -> None:
+    base = argument(INSTRUCTIONS, "ARG").removeprefix("PYTHON=")
+    stages = [line.split()[1] for line in INSTRUCTIONS if line.startswith("FROM ")]
+
+    assert set(stages) == {"python:${PYTHON}"}
+    assert re.fullmatch(r"3\.11\.\d+-slim-\w+", base)
+
+
+@pytest.mark.parametrize("folder", [".", "contracts"])
+def test_build_backends_are_in_the_lock(folder: str) -> None:
+    project = tomllib.loads((ROOT / folder / "pyproject.toml").read_text("utf-8"))
+    backends = {re.split(r"[<>=~! \[]", requirement)[0] for requirement in project["build-system"]["requires"]}
+
+    assert backends <= locked().keys()
+
+
+def test_packages_come_with_their_hashes_or_not_at_all() -> None:
+    commands = [line for line in INSTRUCTIONS if "pip install" in line or "pip wheel" in line or "pip download" in line]
+
+    assert commands
+    for command in commands:
+        for step in re.findall(r"pip (?:--python \S+ )?(?:install|wheel|download)[^&]*", command):
+            assert "--no-index" in step or "--require-hashes" in step, step
+
+
+def test_what_is_copied_passes_dockerignore() -> None:
+    rules = [line for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines() if line and line[0] != "#"]
+    allowed = {rule[1:] for rule in rules if rule.startswith("!")}
+    copied = {
+        str(PurePosixPath(source))
+        for line in INSTRUCTIONS
+        if line.startswith("COPY ") and "--from" not in line
+        for source in line.split()[1:-1]
+    }
+
+    assert rules[0] == "*"
+    assert copied == allowed
+    assert all((ROOT / source).exists() for source in copied)

@@ -1,0 +1,87 @@
+"""What the deployment files set in the environment is what the services read, by name and by value."""
+
+import base64
+from importlib import import_module
+from importlib.util import find_spec
+
+import pytest
+
+from shared.settings import Settings
+from tests.support.deployment import SERVICES, Json, compose_file, of_kind, pods, rendered
+
+PREFIX = "BATCHYARD_"
+
+
+def settings_of(service: str) -> type[Settings]:
+    """The class that a service reads its environment into: its own, or everybody's if it has none."""
+    if find_spec(f"services.{service}.settings") is None:
+        return Settings
+    module = import_module(f"services.{service}.settings")
+    classes = [
+        found for found in vars(module).values() if isinstance(found, type) and found.__module__ == module.__name__
+    ]
+    (own,) = [found for found in classes if issubclass(found, Settings)]
+    return own
+
+
+def in_compose(service: str) -> dict[str, str]:
+    environment: dict[str, str] = compose_file()["services"][service]["environment"]
+    return environment
+
+
+def in_cluster(overlay: str, service: str) -> dict[str, str | None]:
+    """A service's environment; None where the value is in a Secret that the overlay does not carry."""
+    objects = rendered(overlay)
+    secrets, maps = of_kind(objects, "Secret"), of_kind(objects, "ConfigMap")
+    (container,) = pods(objects)[service]["spec"]["containers"]
+    found: dict[str, str | None] = {}
+    for source in container["envFrom"]:
+        found |= maps[source["configMapRef"]["name"]]["data"]
+    for entry in container["env"]:
+        found[entry["name"]] = entry["value"] if "value" in entry else secret(secrets, **entry["valueFrom"])
+    return found
+
+
+def secret(secrets: dict[str, Json], secretKeyRef: Json) -> str | None:  # noqa: N803  Kubernetes' own name
+    data = secrets.get(secretKeyRef["name"], {}).get("data", {})
+    encoded = data.get(secretKeyRef["key"])
+    return None if encoded is None else base64.b64decode(encoded).decode()
+
+
+def unknown(service: str, names: set[str]) -> set[str]:
+    fields = {f"{PREFIX}{name}".upper() for name in settings_of(service).model_fields}
+    return {name for name in names if name.startswith(PREFIX)} - fields
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_compose_sets_nothing_that_is_not_read(service: str) -> None:
+    assert not unknown(service, set(in_compose(service)))
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_kubernetes_sets_nothing_that_is_not_read(overlay: str, service: str) -> None:
+    assert not unknown(service, set(in_cluster(overlay, service)))
+
+
+@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("where", ["compose", "local"])
+def test_values_are_accepted(service: str, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = in_compose(service) if where == "compose" else in_cluster("local", service)
+    for name, value in environment.items():
+        if value is not None:
+            monkeypatch.setenv(name, value)
+
+    settings = settings_of(service)()
+
+    assert (settings.health_host, settings.health_port) == ("0.0.0.0", 8080)
+    assert "@rabbitmq:5672" in settings.amqp_url
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_service_is_told_where_its_servers_are(service: str, overlay: str) -> None:
+    needed = {"BATCHYARD_AMQP_URL", "BATCHYARD_REDIS_URL"} | (
+        {"BATCHYARD_DATABASE_URL"} if service != "worker" else set()
+    )
+
+    assert needed <= in_compose(service).keys()
+    assert needed <= in_cluster(overlay, service).keys()
