@@ -1,0 +1,57 @@
+"""The workload `tracklists`: a page of 1001tracklists.com becomes tracks, a quality score and CUE sheets."""
+
+import asyncio
+
+from batchyard_contracts.v1.manifest import Partition, Rate, RetryRule, TextExport
+from batchyard_contracts.workload import Context, Workload, WorkloadError
+from services.worker.workloads.tracklists.answer import judge, judge_saved
+from services.worker.workloads.tracklists.fetch import Fetcher, open_fetcher
+from services.worker.workloads.tracklists.model import Tracklist, TracklistItem, TracklistResult
+from services.worker.workloads.tracklists.policy import LIVE_HOST
+from services.worker.workloads.tracklists.result import make_result
+
+CRAWL_DELAY_SECONDS = 8
+"""What the site's robots.txt asks of every crawler; kept by the whole deployment together."""
+
+tracklists = Workload(
+    "tracklists",
+    version="1",
+    item=TracklistItem,
+    result=TracklistResult,
+    lifespan=open_fetcher,
+    title="Tracklists",
+    description="Reads tracklist pages: tracks, cue times, a quality score and CUE sheets. Send saved pages as `html`, "
+    "or addresses where fetching is allowed.",
+    partition=Partition(pointer="/url", by="host"),
+    dedup="",
+    concurrency=16,
+    chunk_max=20,
+    item_timeout_s=60.0,
+    rates={LIVE_HOST: Rate(per_second=1 / CRAWL_DELAY_SECONDS, burst=1)},
+    partition_concurrency=8,
+    retry={
+        "default": RetryRule(attempts=4, base_s=1.0, cap_s=120.0),
+        # A shell or a strange page is looked at once more, after a while, before it is believed.
+        "not_found": RetryRule(attempts=2, base_s=5.0, cap_s=60.0),
+        "invalid_response": RetryRule(attempts=2, base_s=5.0, cap_s=60.0),
+    },
+    cache_ttl_s=7 * 24 * 3600,
+    exports={"cue": TextExport(content="/cue", filename="/slug", suffix=".cue", media_type="application/x-cue")},
+    example={"url": f"https://{LIVE_HOST}/tracklist/9demo123/dj-example-demo-festival-2026-05-16.html"},
+)
+
+
+@tracklists.handler
+async def run(item: TracklistItem, context: Context) -> TracklistResult:
+    """Fetch the page, unless it came with the item, and read it. Reading is done in a thread: pages can be large."""
+    if item.html:
+        return await asyncio.to_thread(lambda: _result(judge_saved(item.html, item.url)))
+    fetcher: Fetcher = context.resources
+    answer = await fetcher.fetch(item.url)
+    return await asyncio.to_thread(lambda: _result(judge(answer)))
+
+
+def _result(read: Tracklist | WorkloadError) -> TracklistResult:
+    if isinstance(read, WorkloadError):
+        raise read
+    return make_result(read)

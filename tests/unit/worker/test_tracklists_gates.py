@@ -1,0 +1,128 @@
+"""Telling gates, decoys and shells from tracklists and from each other."""
+
+import pytest
+
+from batchyard_contracts.workload import Permanent, RateLimited, Transient, WorkloadError
+from services.worker.workloads.tracklists.answer import Answer, judge, judge_saved
+from services.worker.workloads.tracklists.model import Tracklist
+from tests.support import tracklist_gates as gates
+from tests.support.tracklist_pages import FORMS, render
+from tests.support.tracklist_sets import Row, make_set
+
+MADE = make_set("ok000042")
+GOOD = render(MADE, FORMS[3], "http://127.0.0.1:8801")
+
+
+def failure(answer: Answer) -> WorkloadError:
+    got = judge(answer)
+    assert isinstance(got, WorkloadError), got
+    return got
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "code", "scope"),
+    [
+        (Answer(gates.challenge()), Permanent, "challenge", "provider"),
+        (Answer(gates.challenge("DJ @ Somewhere 2026-05-16", turnstile=True), 206), Permanent, "challenge", "provider"),
+        (Answer('<div id="turnstile-container"></div>'), Permanent, "challenge", "provider"),
+        (Answer('<script src="https://challenges.cloudflare.com/x.js"></script>'), Permanent, "challenge", "provider"),
+        (Answer(gates.image_captcha()), Permanent, "captcha", "provider"),
+        (Answer(gates.image_captcha(), 401), Permanent, "captcha", "provider"),
+        (Answer("", 401), Permanent, "captcha", "provider"),
+        (Answer(gates.ip_limit()), Permanent, "ip_limited", "provider"),
+        (Answer(gates.ip_limit(), 429), Permanent, "ip_limited", "provider"),
+        (Answer(gates.cloudflare(), 403), Permanent, "blocked", "provider"),
+        (Answer("", 403), Permanent, "blocked", "provider"),
+        (Answer(gates.cloudflare(), 503), Permanent, "blocked", "provider"),
+        (Answer(GOOD, 200, mitigated=True), Permanent, "blocked", "provider"),
+        (Answer(gates.home_page()), Transient, "not_found", "item"),
+        (Answer("Not found", 404), Permanent, "not_found", "item"),
+        (Answer("Gone", 410), Permanent, "not_found", "item"),
+        (Answer(render(MADE, FORMS[0], "http://x", body="")), Permanent, "no_tracklist", "item"),
+        (
+            Answer(render(MADE, FORMS[3], "http://x", body='<div id="tlTab"></div>')),
+            Permanent,
+            "empty_tracklist",
+            "item",
+        ),
+        (Answer('{"success": true}'), Transient, "invalid_response", "item"),
+        (Answer("", 429), RateLimited, "rate_limited", "provider"),
+        (Answer("", 429, retry_after_s=30.0), RateLimited, "rate_limited", "provider"),
+        (Answer("", 503, retry_after_s=0.0), RateLimited, "unavailable", "provider"),
+        (Answer("", 503), Transient, "http_503", "item"),
+        (Answer("", 500), Transient, "http_500", "item"),
+        (Answer("", 408), Transient, "http_408", "item"),
+        (Answer("", 400), Permanent, "http_400", "item"),
+        (Answer("", 304), Permanent, "http_304", "item"),
+    ],
+)
+def test_what_an_answer_comes_to(answer: Answer, kind: type[WorkloadError], code: str, scope: str) -> None:
+    error = failure(answer)
+
+    assert (type(error), error.code, error.scope) == (kind, code, scope)
+    assert len(error.message) > 10
+
+
+def test_the_pause_that_the_server_asked_for_is_passed_on() -> None:
+    error = failure(Answer("", 429, retry_after_s=12.5))
+
+    assert isinstance(error, RateLimited)
+    assert error.delay_s == 12.5
+
+
+def test_rows_are_looked_for_before_gates() -> None:
+    marks = '<p>Please wait, you will be forwarded to the requested page</p><input id="captcha">'
+
+    assert isinstance(judge(Answer(GOOD.replace("<body>", f"<body>{marks}"))), Tracklist)
+
+
+def names(mismatched: int) -> str:
+    """A page on which the microdata of so many rows names another track."""
+    named = [row for row in MADE.rows if row.level != "unknown"]
+    other = {row.name for row in named[:mismatched]}
+
+    def machine_name(row: Row) -> str:
+        return "Nobody - Nothing" if row.name in other else row.name.upper().replace(" ", "  ")
+
+    return render(MADE, FORMS[3], "http://127.0.0.1:8801", machine_name=machine_name)
+
+
+def test_a_page_half_of_whose_names_differ_is_a_decoy() -> None:
+    named = sum(row.level != "unknown" for row in MADE.rows)
+
+    error = failure(Answer(names(-(-named // 2))))
+
+    assert (type(error), error.code, error.scope) == (Permanent, "untrusted_data", "provider")
+
+
+def test_a_slip_or_another_spelling_is_no_decoy() -> None:
+    got = judge(Answer(names(1)))
+
+    assert isinstance(got, Tracklist)
+    assert (got.mismatched_rows, got.named_rows) == (1, sum(row.level != "unknown" for row in MADE.rows))
+
+
+def test_fewer_than_three_named_rows_prove_no_decoy() -> None:
+    rows = "".join(
+        f'<div class="tlpItem"><div id="tlp{n}_content"><meta itemprop="name" content="Nobody - {n}">'
+        f'<span class="trackValue">Somebody - {n}{n}</span></div></div>'
+        for n in range(2)
+    )
+
+    assert isinstance(judge(Answer(f'<div id="tlTab">{rows}</div>')), Tracklist)
+
+
+@pytest.mark.parametrize(
+    ("html", "code"),
+    [
+        (gates.challenge(), "challenge"),
+        (gates.ip_limit(), "ip_limited"),
+        (gates.home_page(), "not_found"),
+        ("x", "invalid_response"),
+    ],
+)
+def test_a_gate_that_somebody_saved_is_the_items_own_and_final(html: str, code: str) -> None:
+    error = judge_saved(html)
+
+    assert isinstance(error, Permanent)
+    assert (error.code, error.scope) == (code, "item")
