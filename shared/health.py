@@ -16,30 +16,32 @@ class Pulse:
     def __init__(self, name: str, limit_s: float) -> None:
         self.name = name
         self._limit_s = limit_s
-        self._last = time.monotonic()
+        self._last: float | None = None
 
     def beat(self) -> None:
         """Say that the loop goes on."""
         self._last = time.monotonic()
 
+    def rest(self) -> None:
+        """Say that the loop has ended as it should."""
+        self._last = None
+
     @property
     def alive(self) -> bool:
-        """Whether the last beat is recent enough."""
-        return time.monotonic() - self._last < self._limit_s
+        """Whether the last beat is recent enough, or the loop rests."""
+        return self._last is None or time.monotonic() - self._last < self._limit_s
 
 
 class Health:
     """All that has to be well in one process."""
 
     def __init__(self) -> None:
-        self._pulses: list[Pulse] = []
+        self._pulses: dict[str, Pulse] = {}
         self._ready: dict[str, Callable[[], bool]] = {}
 
     def pulse(self, name: str, limit_s: float = 60.0) -> Pulse:
-        """A new pulse that has to beat at least every `limit_s` seconds."""
-        pulse = Pulse(name, limit_s)
-        self._pulses.append(pulse)
-        return pulse
+        """The pulse of this name, which has to beat at least every `limit_s` seconds once it has begun."""
+        return self._pulses.setdefault(name, Pulse(name, limit_s))
 
     def ready_when(self, name: str, check: Callable[[], bool]) -> None:
         """Make readiness depend on one more thing."""
@@ -47,7 +49,7 @@ class Health:
 
     def stuck(self) -> list[str]:
         """The loops that have stopped."""
-        return [pulse.name for pulse in self._pulses if not pulse.alive]
+        return [name for name, pulse in self._pulses.items() if not pulse.alive]
 
     def missing(self) -> list[str]:
         """What is not ready."""

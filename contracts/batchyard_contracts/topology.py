@@ -29,6 +29,8 @@ EXCHANGES: Mapping[str, str] = {
 DEAD_SUFFIX = ".dead"
 DELIVERY_LIMIT = 20
 """How often a message is given out before it is a dead letter. Handlers retry inside; this is the second line."""
+WORK_DELIVERY_LIMIT = 5
+"""Lower for chunks: one that is given out so often has most likely killed the workers that took it."""
 QUERY_TTL_MS = 30_000
 """A question that nobody took by then is no longer of use to who asked."""
 
@@ -133,7 +135,7 @@ QUEUES: tuple[Queue, ...] = (
 def work_queue(workload: str, priority: Priority) -> Queue:
     """The queue of one workload and priority; it comes into being with the first worker that runs the workload."""
     name = f"work.{workload}.{priority}"
-    return Queue(name, (Binding(WORK, name),))
+    return Queue(name, (Binding(WORK, name),), delivery_limit=WORK_DELIVERY_LIMIT)
 
 
 def work_queues(workload: str) -> tuple[Queue, ...]:

@@ -75,6 +75,7 @@ class Stream:
                 if batch := await self._gather(stopping):
                     await self._handle(batch)
         finally:
+            self._pulse.rest()
             stopping.cancel()
             if not channel.is_closed:
                 await queue.cancel(tag)

@@ -6,7 +6,7 @@ from shared.stack.interrupt import interruptible
 from shared.stack.ports import free_ports
 from shared.stack.program import Backoff, Program
 from shared.stack.servers import Servers, shown
-from shared.stack.shutdown import shut_down
+from shared.stack.shutdown import erase, shut_down
 from shared.stack.stack import Stack, default_home
 from shared.stack.supervisor import Supervisor
 
@@ -22,6 +22,7 @@ __all__ = [
     "StackError",
     "Supervisor",
     "default_home",
+    "erase",
     "free_ports",
     "interruptible",
     "shown",

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from signal import Signals
 from typing import Any
+from urllib.parse import quote
 
 from shared.stack.answers import until_answers
 from shared.stack.component import COMPONENTS, Name
@@ -82,10 +83,10 @@ class ComposeServer:
 
 def address(name: Name, config: dict[str, Any], path: str | None = None) -> str:
     """Derive a service's address from what `docker compose config` prints: published port, account, database."""
-    env = _environment(config, name)
     published = [port for port in config["services"][name].get("ports", []) if port["target"] == _TARGET_PORTS[name]]
     if not published:
         raise StackError(f"The compose file does not publish port {_TARGET_PORTS[name]} of {name}. Add it under ports.")
+    env = {key: quote(value, safe="") for key, value in _environment(config, name).items()}
     host = f"127.0.0.1:{published[0]['published']}"
     if name == "rabbitmq":
         user = env.get("RABBITMQ_DEFAULT_USER", "guest")
@@ -93,7 +94,8 @@ def address(name: Name, config: dict[str, Any], path: str | None = None) -> str:
     if name == "postgres":
         user = env.get("POSTGRES_USER", "postgres")
         return f"postgresql://{user}:{env.get('POSTGRES_PASSWORD', '')}@{host}/{path or env.get('POSTGRES_DB', user)}"
-    return f"redis://{host}/{path or 0}"
+    password = f":{env['REDISCLI_AUTH']}@" if env.get("REDISCLI_AUTH") else ""
+    return f"redis://{password}{host}/{path or 0}"
 
 
 def _environment(config: dict[str, Any], name: Name) -> dict[str, str]:

@@ -33,7 +33,7 @@ class PostgreSQL:
         self._home = home
         self._program = program
         self._mark = mark
-        self.roots = (home, _temporary_base(home))
+        self.roots = (home, temporary_base(home))
         self._echo = echo
         self._user: str | None = None
         self.log = home / "log" / "postgres.log"
@@ -98,11 +98,17 @@ class PostgreSQL:
         try:
             await run(check, within=20)
         except StackError:
-            base = _temporary_base(self._home)
+            base = temporary_base(self._home)
             _make_private(base)
             self._echo(f"PostgreSQL: its user {self._user} cannot enter {self._home}, so its data is in {base}")
             return base
         return self._home
+
+
+def temporary_base(home: Path) -> Path:
+    """Give the folder that holds the data when the server's user cannot enter the home."""
+    digest = hashlib.sha256(str(home).encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir()).resolve() / f"batchyard-{digest}"
 
 
 def _other_user() -> str:
@@ -124,11 +130,6 @@ def _forget_dead_postmaster(lock: Path) -> None:
         return  # PostgreSQL sees that for itself
     if not alive:
         lock.unlink(missing_ok=True)
-
-
-def _temporary_base(home: Path) -> Path:
-    digest = hashlib.sha256(str(home).encode()).hexdigest()[:12]
-    return Path(tempfile.gettempdir()).resolve() / f"batchyard-{digest}"
 
 
 def _make_private(base: Path) -> None:

@@ -1,10 +1,12 @@
 """Stops, from any shell, all that runs for a home: the supervisor, its programs, the servers."""
 
 import asyncio
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
+from shared.stack.postgres import temporary_base
 from shared.stack.private import mark_of
 from shared.stack.processes import end, marked, tree
 from shared.stack.stack import Stack
@@ -21,6 +23,13 @@ async def shut_down(home: Path, echo: Callable[[str], None]) -> None:
     for each in homes:
         await _stop_programs(each, echo)
     await asyncio.gather(*(Stack(each, echo).stop() for each in homes))
+
+
+async def erase(home: Path, echo: Callable[[str], None]) -> None:
+    """Stop everything and delete the home with all data of the servers."""
+    await shut_down(home, echo)
+    for folder in (home.resolve(), temporary_base(home.resolve())):
+        shutil.rmtree(folder, ignore_errors=not folder.exists())
 
 
 def _homes(home: Path) -> list[Path]:

@@ -147,8 +147,8 @@ class ChunkProcessed(Message):
     attempt: Annotated[int, Field(ge=1)]
     worker_id: str
     final: bool = True
-    elapsed_ms: int = 0
-    """Wall time of the chunk so far."""
+    busy_ms: float = 0
+    """The run times of these outcomes, added up: what the chunk's size is learned from."""
     outcomes: list[ItemOutcome]
 
 

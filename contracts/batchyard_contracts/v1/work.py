@@ -1,5 +1,6 @@
 """What a worker is given, on the exchange `batchyard.work`."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
@@ -18,8 +19,8 @@ class ChunkItem(Value):
     state: JsonValue = None
 
 
-class ChunkReady(Message):
-    """Items of one partition to run now. Report them with the same `chunk_id`, `fence`, `round` and `attempt`."""
+class ChunkHead(Message):
+    """A chunk without its items."""
 
     type: ClassVar[str] = "chunk.ready.v1"
     chunk_id: UUID
@@ -32,8 +33,18 @@ class ChunkReady(Message):
     partition: str
     round: Round
     attempt: Annotated[int, Field(ge=1)]
-    items: Annotated[list[ChunkItem], Field(min_length=1)]
 
     def routing_key(self) -> str:
         """Chunks go to the queue of their workload and priority."""
         return f"work.{self.workload}.{self.priority}"
+
+    def with_items(self, items: Sequence[bytes]) -> bytes:
+        """The body of the `ChunkReady` with these items, each a `ChunkItem` in JSON that is passed on unread."""
+        return self.encode()[:-1] + b',"items":[' + b",".join(items) + b"]}"
+
+
+class ChunkReady(ChunkHead):
+    """Items of one partition to run now. Report them with the same `chunk_id`, `fence`, `round` and `attempt`."""
+
+    type: ClassVar[str] = "chunk.ready.v1"
+    items: Annotated[list[ChunkItem], Field(min_length=1)]

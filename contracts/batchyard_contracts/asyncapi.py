@@ -1,0 +1,234 @@
+"""The whole platform as one AsyncAPI 3.0 document, made from the topology and the messages.
+
+A message that is published on an exchange has a channel of its own, whose address is its routing key; each queue has
+one, with its arguments and bindings. Operations are called `<who>.send.<message>` and
+`<who>.receive.<queue or message>`.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from batchyard_contracts import __version__, topology, v1
+from batchyard_contracts.message import CONTENT_TYPE, Message
+from batchyard_contracts.topology import Queue
+
+Json = dict[str, Any]
+CLIENT = "client"
+REPLY = "reply"
+_BINDING = {"bindingVersion": "0.3.0"}
+
+EXCHANGE_OF: Mapping[str, str] = {
+    kind.type: exchange
+    for exchange, kinds in (
+        (topology.COMMANDS, v1.COMMANDS),
+        (topology.FLOW, v1.FLOW),
+        (topology.WORK, v1.WORK),
+        (topology.EVENTS, v1.EVENTS),
+        (topology.QUERIES, tuple(kind for kind in v1.QUERIES if kind.type.endswith(".query.v1"))),
+    )
+    for kind in kinds
+}
+"""Where a message is published. What is missing here is a reply."""
+
+SENDERS: Mapping[str, tuple[str, ...]] = {
+    "batch.submit.v1": (CLIENT,),
+    "batch.append.v1": (CLIENT,),
+    "batch.seal.v1": (CLIENT,),
+    "batch.control.v1": (CLIENT,),
+    "batch.accepted.v1": ("ingest",),
+    "items.page.v1": ("ingest",),
+    "batch.sealed.v1": ("ingest",),
+    "batch.withdrawn.v1": ("ingest",),
+    "batch.controlled.v1": ("ingest",),
+    "items.settled.v1": ("ingest", "dispatcher"),
+    "items.reopened.v1": ("aggregator",),
+    "chunk.ready.v1": ("dispatcher",),
+    "chunk.processed.v1": ("worker",),
+    "worker.announced.v1": ("worker",),
+    "worker.heartbeat.v1": ("worker",),
+    "batch.started.v1": ("dispatcher",),
+    "batch.progressed.v1": ("aggregator",),
+    "batch.finished.v1": ("aggregator",),
+    "batch.rejected.v1": ("ingest",),
+    "batches.query.v1": (CLIENT, "ingest"),
+    "results.query.v1": (CLIENT, "ingest"),
+    "failures.query.v1": (CLIENT, "ingest"),
+    "workers.query.v1": (CLIENT, "ingest"),
+}
+
+REPLIES_TO: Mapping[str, tuple[str, ...]] = {
+    **{kind.type: ("command.accepted.v1", "command.rejected.v1") for kind in v1.COMMANDS},
+    **{
+        f"{noun}.query.v1": (f"{noun}.reply.v1", "query.failed.v1")
+        for noun in ("batches", "results", "failures", "workers")
+    },
+}
+
+_PARAMETERS: Mapping[str, Json] = {
+    "workload": {"description": "The name of the workload.", "examples": ["tracklists"]},
+    "owner": {"description": "Who the batch belongs to.", "default": "default"},
+    "priority": {"description": "The priority of the batch.", "enum": ["immediate", "normal", "low"]},
+}
+_WORK_QUEUE = "work"
+_WORK_ADDRESS = "work.{workload}.{priority}"
+
+
+def document() -> Json:
+    """The document; message payloads refer to the files in `schemas/` beside it."""
+    return {
+        "asyncapi": "3.0.0",
+        "id": "urn:batchyard:asyncapi",
+        "info": {
+            "title": "Batchyard",
+            "version": __version__,
+            "description": "Runs batches of work over RabbitMQ. Clients send commands and questions and subscribe to "
+            "events; the rest is what the services tell each other.",
+            "license": {"name": "Apache-2.0"},
+        },
+        "defaultContentType": CONTENT_TYPE,
+        "channels": {
+            **{message_type: _routed(message_type, exchange) for message_type, exchange in EXCHANGE_OF.items()},
+            **{queue.name: _queued(queue) for queue in topology.QUEUES},
+            _WORK_QUEUE: _work_queued(),
+            REPLY: {
+                "address": None,
+                "description": "The queue that `reply_to` of the request names; direct reply-to does.",
+                "messages": _references(dict.fromkeys(name for names in REPLIES_TO.values() for name in names)),
+            },
+        },
+        "operations": dict(_operations()),
+        "components": {"messages": {kind.type: _message(kind) for kind in v1.MESSAGES.values()}},
+    }
+
+
+def address_of(message_type: str) -> str:
+    """The routing key under which a message is published, with its parameters in braces."""
+    if message_type == "chunk.ready.v1":
+        return _WORK_ADDRESS
+    if EXCHANGE_OF[message_type] == topology.EVENTS:
+        return f"{message_type}.{{workload}}.{{owner}}"
+    return message_type
+
+
+def routes_to(queue: Queue) -> list[str]:
+    """The types of the messages that the bindings of a queue let through."""
+    return [
+        message_type
+        for message_type, exchange in EXCHANGE_OF.items()
+        if any(b.exchange == exchange and _matches(b.routing_key, address_of(message_type)) for b in queue.bindings)
+    ]
+
+
+def _matches(pattern: str, key: str) -> bool:
+    """Whether a binding of a topic or direct exchange lets a routing key through; `#` stands at the end only."""
+    wanted, words = pattern.split("."), key.split(".")
+    if wanted[-1] == "#":
+        wanted = wanted[:-1]
+        words = words[: len(wanted)]
+    return len(wanted) == len(words) and all(w in ("*", word) for w, word in zip(wanted, words, strict=True))
+
+
+def _routed(message_type: str, exchange: str) -> Json:
+    address = address_of(message_type)
+    parameters = {name: value for name, value in _PARAMETERS.items() if f"{{{name}}}" in address}
+    return {
+        "address": address,
+        "messages": _references([message_type]),
+        **({"parameters": parameters} if parameters else {}),
+        "bindings": {
+            "amqp": {
+                "is": "routingKey",
+                "exchange": {
+                    "name": exchange,
+                    "type": topology.EXCHANGES[exchange],
+                    "durable": True,
+                    "autoDelete": False,
+                },
+                **_BINDING,
+            }
+        },
+    }
+
+
+def _queued(queue: Queue) -> Json:
+    return {
+        "address": queue.name,
+        "messages": _references(routes_to(queue)),
+        "bindings": {"amqp": _queue_binding(queue)},
+    }
+
+
+def _work_queued() -> Json:
+    queue = topology.work_queue("workload", "normal")
+    binding = _queue_binding(queue)
+    named = {**binding, "queue": {**binding["queue"], "name": _WORK_ADDRESS}}
+    named["x-arguments"] = {**binding["x-arguments"], "x-dead-letter-routing-key": _WORK_ADDRESS}
+    named["x-bindings"] = [{"exchange": topology.WORK, "routingKey": _WORK_ADDRESS}]
+    return {
+        "address": _WORK_ADDRESS,
+        "description": "One queue for each workload and priority; the first worker of a workload declares it.",
+        "messages": _references(["chunk.ready.v1"]),
+        "parameters": {name: _PARAMETERS[name] for name in ("workload", "priority")},
+        "bindings": {"amqp": named},
+    }
+
+
+def _queue_binding(queue: Queue) -> Json:
+    return {
+        "is": "queue",
+        "queue": {"name": queue.name, "durable": True, "exclusive": False, "autoDelete": False},
+        "x-arguments": queue.arguments(),
+        "x-bindings": [{"exchange": b.exchange, "routingKey": b.routing_key} for b in queue.bindings],
+        **_BINDING,
+    }
+
+
+def _operations() -> Iterable[tuple[str, Json]]:
+    for message_type, senders in SENDERS.items():
+        for sender in senders:
+            yield f"{sender}.send.{message_type}", _operation("send", message_type, [message_type])
+    for queue in topology.QUEUES:
+        service = queue.name.split(".", 1)[0]
+        yield f"{service}.receive.{queue.name}", _operation("receive", queue.name, routes_to(queue))
+    yield "worker.receive.work", _operation("receive", _WORK_QUEUE, ["chunk.ready.v1"])
+    for kind in v1.EVENTS:
+        yield f"{CLIENT}.receive.{kind.type}", _operation("receive", kind.type, [kind.type])
+
+
+def _operation(action: str, channel: str, message_types: list[str]) -> Json:
+    replies = list(dict.fromkeys(reply for name in message_types for reply in REPLIES_TO.get(name, ())))
+    asked = all(EXCHANGE_OF[name] == topology.QUERIES for name in message_types)
+    unheard = all(EXCHANGE_OF[name] == topology.EVENTS for name in message_types)
+    sending = {"deliveryMode": 1 if asked else 2, "mandatory": not unheard, "timestamp": True}
+    operation: Json = {
+        "action": action,
+        "channel": {"$ref": f"#/channels/{channel}"},
+        "messages": [{"$ref": f"#/channels/{channel}/messages/{name}"} for name in message_types],
+        "bindings": {"amqp": {**(sending if action == "send" else {"ack": True}), **_BINDING}},
+    }
+    if replies:
+        operation["reply"] = {
+            "address": {"location": "$message.header#/reply_to"},
+            "channel": {"$ref": f"#/channels/{REPLY}"},
+            "messages": [{"$ref": f"#/channels/{REPLY}/messages/{name}"} for name in replies],
+        }
+    return operation
+
+
+def _message(kind: type[Message]) -> Json:
+    return {
+        "name": kind.type,
+        "title": kind.__name__,
+        "summary": " ".join((kind.__doc__ or "").split()),
+        "contentType": CONTENT_TYPE,
+        "headers": {
+            "type": "object",
+            "properties": {"traceparent": {"type": "string", "description": "W3C Trace Context of the sender."}},
+        },
+        "payload": {"$ref": f"./schemas/{kind.type}.json"},
+        "bindings": {"amqp": {"contentEncoding": "utf-8", "messageType": kind.type, **_BINDING}},
+    }
+
+
+def _references(message_types: Iterable[str]) -> Json:
+    return {name: {"$ref": f"#/components/messages/{name}"} for name in message_types}

@@ -1,0 +1,1 @@
+"""Decides what runs next: priority, fairness, pace, chunk size, retry time; keeps RabbitMQ short."""

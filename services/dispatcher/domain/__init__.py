@@ -1,0 +1,1 @@
+"""The dispatcher's decisions: pure, without a clock, I/O or randomness of their own."""

@@ -1,0 +1,46 @@
+"""Decides what follows a run that was not the end of its item: another run and when, or failure.
+
+Exponential backoff with full jitter: a random share of min(cap, base * 2^(attempt-1)) seconds
+(https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
+"""
+
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from batchyard_contracts.v1.flow import ItemOutcome
+from batchyard_contracts.v1.manifest import RetryRule
+from batchyard_contracts.v1.values import ItemError
+
+MAX_WAITS = 1000
+"""Waits that use up no attempt (rate limits, continuations) end at some time, so that every batch does."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunAgain:
+    """Run the item again in `delay_s` seconds."""
+
+    delay_s: float
+    attempt: int
+    waits: int
+    state: JsonValue = None
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The item has failed for good."""
+
+    error: ItemError
+
+
+def after(outcome: ItemOutcome, attempt: int, waits: int, rule: RetryRule, jitter: float) -> RunAgain | GiveUp:
+    """What follows `retry` or `continued`; `jitter` is a random number in [0, 1)."""
+    error = outcome.error or ItemError(code="internal_error")
+    if outcome.status == "continued" or outcome.delay_s is not None:
+        if waits >= MAX_WAITS:
+            return GiveUp(ItemError(code="waited_too_often", message=f"{MAX_WAITS} waits; the last: {error.message}"))
+        return RunAgain(outcome.delay_s or 0.0, attempt, waits + 1, outcome.state)
+    if attempt >= rule.attempts:
+        return GiveUp(error)
+    bound = min(rule.cap_s, rule.base_s * 2.0 ** min(attempt - 1, 30))
+    return RunAgain(bound * jitter, attempt + 1, waits, outcome.state)

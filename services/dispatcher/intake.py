@@ -1,0 +1,150 @@
+"""Takes in batches, their pages, and the commands that steer them."""
+
+from collections.abc import Sequence
+
+import orjson
+import structlog
+
+from batchyard_contracts.message import Envelope
+from batchyard_contracts.v1.events import BatchFinished
+from batchyard_contracts.v1.flow import (
+    BatchAccepted,
+    BatchControlled,
+    BatchSealed,
+    BatchWithdrawn,
+    ItemsPage,
+    ItemsReopened,
+    SettledItem,
+)
+from batchyard_contracts.v1.values import ItemError
+from services.dispatcher.pump import Pump
+from services.dispatcher.settlement import Settlement
+from services.dispatcher.store import Retry, Store
+from services.dispatcher.yard import Batch, Yard
+from shared.amqp.stream import Received
+
+log = structlog.get_logger()
+
+
+class Intake:
+    """One method for each message. Tables first, memory afterwards."""
+
+    def __init__(self, yard: Yard, store: Store, settlement: Settlement, pump: Pump) -> None:
+        self._yard, self._store, self._settlement, self._pump = yard, store, settlement, pump
+
+    async def load(self) -> None:
+        """Rebuild what waits from the tables."""
+        for manifest in await self._store.manifests():
+            self._yard.know(manifest)
+        for batch in await self._store.live_batches():
+            await self._take_in(batch)
+
+    async def pages(self, received: Sequence[Received]) -> None:
+        """Keep pages; those of a batch whose header is known may go out at once."""
+        pages = [r.message for r in received if isinstance(r.message, ItemsPage)]
+        stopped: dict[object, Batch] = {}
+        async with self._yard.intake:
+            for batch_id, partition, slice_ in await self._store.save_pages(pages):
+                batch = self._yard.batches.get(batch_id)
+                if batch is None:
+                    continue
+                if batch.cancelled:
+                    stopped[batch_id] = batch
+                elif queue := self._yard.queue(batch):
+                    queue.lane(partition).slices.append(slice_)
+        self._yard.changed.set()
+        for batch in stopped.values():
+            await self._settlement.settle_waiting(batch, "cancelled")
+
+    async def accepted(self, message: BatchAccepted, envelope: Envelope) -> None:
+        """A batch may run."""
+        async with self._yard.intake:
+            batch = await self._store.save_batch(message, envelope.traceparent)
+            if batch is not None and batch.batch_id not in self._yard.batches:
+                await self._take_in(batch)
+        self._yard.changed.set()
+
+    async def sealed(self, message: BatchSealed, _: Envelope) -> None:
+        """Nothing to do: the ledger decides when a batch has ended."""
+
+    async def withdrawn(self, message: BatchWithdrawn, _: Envelope) -> None:
+        """Forget pages that must not run."""
+        async with self._yard.intake:
+            await self._store.withdraw(message.batch_id)
+
+    async def controlled(self, message: BatchControlled, _: Envelope) -> None:
+        """Pause, resume, cancel, or change a batch that is not finished."""
+        batch = self._yard.batches.get(message.batch_id)
+        if batch is None or message.action == "retry":
+            return
+        before = (batch.paused, batch.cancelled, batch.priority)
+        _steer(batch, message)
+        if not await self._store.control(batch, message):
+            batch.paused, batch.cancelled, batch.priority = before
+            return
+        if queue := self._yard.queue(batch):
+            queue.paused = batch.paused
+            if queue.priority != batch.priority:
+                self._yard.line(batch.workload).scheduler.reprioritize(batch.batch_id, batch.priority)
+        if batch.cancelled:
+            async with self._yard.intake:
+                self._yard.drop_waiting(batch)
+            await self._settlement.settle_waiting(batch, "cancelled")
+        self._yard.changed.set()
+
+    async def finished(self, message: BatchFinished, _: Envelope) -> None:
+        """The ledger says that a round is over."""
+        await self._store.finish(message.batch_id, message.round)
+        batch = self._yard.batches.get(message.batch_id)
+        if batch is not None and batch.round <= message.round:
+            self._yard.leave(message.batch_id)
+
+    async def reopened(self, message: ItemsReopened, envelope: Envelope) -> None:
+        """Run items again, in a new round, from their first attempt."""
+        batch = await self._store.reopen(message.batch_id, message.round)
+        if batch is None:
+            log.warning("reopened batch is not known here", batch_id=str(message.batch_id), round=message.round)
+            return
+        missing = set(message.ordinals)
+        place = (-1, -1)
+        while missing and (found := await self._store.all_items(message.batch_id, place)):
+            retries = []
+            for _, partition, lines in found:
+                for line in lines:
+                    ordinal = orjson.loads(line)["ordinal"]
+                    if ordinal in missing:
+                        missing.remove(ordinal)
+                        retries.append(Retry(batch.batch_id, ordinal, partition, 1, 0, 0.0, line))
+            place = found[-1][0]
+            await self._store.report(retries, [], [])
+        if missing:
+            gone = ItemError(code="item_gone", message="The item is no longer kept; submit it again in a new batch.")
+            await self._settlement.settle(
+                batch, "failed", [SettledItem(ordinal=o, error=gone) for o in sorted(missing)]
+            )
+        async with self._yard.intake:
+            current = self._yard.batches.get(batch.batch_id)
+            if current is None or current.round < batch.round:
+                self._yard.leave(batch.batch_id)
+                await self._take_in(batch)
+        self._pump.retry_in(0.0)
+
+    async def _take_in(self, batch: Batch) -> None:
+        queue = self._yard.join(batch)
+        if batch.cancelled:
+            await self._settlement.settle_waiting(batch, "cancelled")
+            return
+        for partition, slice_ in await self._store.waiting(batch.batch_id):
+            queue.lane(partition).slices.append(slice_)
+
+
+def _steer(batch: Batch, message: BatchControlled) -> None:
+    match message.action:
+        case "pause":
+            batch.paused = True
+        case "resume":
+            batch.paused = False
+        case "cancel":
+            batch.cancelled, batch.paused = True, False
+        case "change" if message.priority is not None:
+            batch.priority = message.priority

@@ -1,0 +1,114 @@
+"""Keeps the workers supplied: chooses chunks while the windows are open, and sleeps until something changes."""
+
+import asyncio
+import time
+
+from services.dispatcher.chunks import Giver
+from services.dispatcher.domain.scheduler import Again, Pick, Range
+from services.dispatcher.domain.window import Window
+from services.dispatcher.limiter import Limiter
+from services.dispatcher.store import Store
+from services.dispatcher.yard import Line, Yard
+from shared.faults import until_it_passes
+from shared.health import Pulse
+
+_AT_ONCE = 64
+"""Chunks in one transaction."""
+_IDLE_S = 5.0
+_LOAD = 1000
+_LOADED_MAX = 10_000
+_LOADED_PER_PARTITION = 500
+
+
+class Pump:
+    """The loop of the dispatcher."""
+
+    def __init__(self, yard: Yard, store: Store, giver: Giver, limiter: Limiter, pulse: Pulse) -> None:
+        self._yard, self._store, self._giver, self._limiter, self._pulse = yard, store, giver, limiter, pulse
+        self._next_retry = 0.0
+        """When to look for due retries again (monotonic seconds)."""
+
+    def retry_in(self, seconds: float) -> None:
+        """An item is due then: look for it in time."""
+        self._next_retry = min(self._next_retry, time.monotonic() + seconds)
+        self._yard.changed.set()
+
+    async def run(self) -> None:
+        """Give chunks out until cancelled."""
+        try:
+            while True:
+                self._pulse.beat()
+                self._yard.changed.clear()
+                if time.monotonic() >= self._next_retry:
+                    await until_it_passes(self._load_retries, "PostgreSQL", waiting=self._pulse.beat)
+                if picks := await self._choose():
+                    await self._giver.give(picks)
+                else:
+                    await self._sleep()
+        finally:
+            self._pulse.rest()
+
+    async def _choose(self) -> list[tuple[Window, Pick]]:
+        picks: list[tuple[Window, Pick]] = []
+        now = time.monotonic()
+        for line in self._yard.lines.values():
+            line.window.unpark(now)
+            while line.window.open and len(picks) < _AT_ONCE and (pick := line.scheduler.pick(line.window)):
+                if admitted := await self._admit(line, pick):
+                    line.window.given(admitted.partition, admitted.source.count)
+                    picks.append((line.window, admitted))
+        return picks
+
+    async def _admit(self, line: Line, pick: Pick) -> Pick | None:
+        """Ask the partition's rate; what it does not grant goes back, and the partition waits."""
+        rate = line.window.manifest.rate_of(pick.partition)
+        if rate is None:
+            return pick
+        granted, wait_s = await self._limiter.take(line.window.manifest.name, pick.partition, rate, pick.source.count)
+        kept, rest = _split(pick.source, granted)
+        if rest is not None and (queue := line.scheduler.batch(pick.batch_id)):
+            queue.lane(pick.partition).put_back(rest)
+        if wait_s > 0:
+            line.window.park(pick.partition, time.monotonic() + wait_s)
+        return Pick(pick.batch_id, pick.partition, pick.priority, kept) if kept else None
+
+    async def _sleep(self) -> None:
+        now = time.monotonic()
+        parked = [t for line in self._yard.lines.values() if (t := line.window.unpark(now)) is not None]
+        until = min([now + _IDLE_S, self._next_retry, *parked])
+        try:
+            async with asyncio.timeout(max(0.0, until - now)):
+                await self._yard.changed.wait()
+        except TimeoutError:
+            return
+
+    async def _load_retries(self) -> None:
+        """Bring due items into their lanes, a bounded number of them."""
+        yard = self._yard
+        self._next_retry = time.monotonic() + _IDLE_S
+        if len(yard.loaded) < _LOADED_MAX:
+            full = [p for p, count in yard.loaded_by_partition.items() if count >= _LOADED_PER_PARTITION]
+            due = await self._store.due_retries(full, len(yard.loaded) + _LOAD)
+            for batch_id, ordinal, partition, attempt in due:
+                batch = yard.batches.get(batch_id)
+                queue = yard.queue(batch) if batch else None
+                if queue is not None and yard.load(batch_id, partition, ordinal):
+                    lane = queue.lane(partition)
+                    last = lane.again[-1] if lane.again else None
+                    if last is not None and last.attempt == attempt:
+                        lane.again[-1] = Again(attempt, (*last.ordinals, ordinal))
+                    else:
+                        lane.again.append(Again(attempt, (ordinal,)))
+        if (seconds := await self._store.next_retry()) is not None:
+            self._next_retry = min(self._next_retry, time.monotonic() + seconds)
+
+
+def _split(source: Range | Again, first: int) -> tuple[Range | Again | None, Range | Again | None]:
+    """The first items of a source, and the rest."""
+    if first >= source.count:
+        return source, None
+    if isinstance(source, Again):
+        head, tail = source.ordinals[:first], source.ordinals[first:]
+        return (Again(source.attempt, head) if head else None), Again(source.attempt, tail)
+    rest = Range(source.page, source.segment, source.first + first, source.count - first)
+    return (Range(source.page, source.segment, source.first, first) if first else None), rest

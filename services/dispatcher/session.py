@@ -1,0 +1,130 @@
+"""One time of being active: everything that consumes, decides and gives out, from the lock's gain to its loss."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from aio_pika.abc import AbstractRobustConnection
+
+from batchyard_contracts import topology
+from batchyard_contracts.v1.events import BatchFinished
+from batchyard_contracts.v1.flow import (
+    BatchAccepted,
+    BatchControlled,
+    BatchSealed,
+    BatchWithdrawn,
+    ChunkProcessed,
+    ItemsPage,
+    ItemsReopened,
+    WorkerAnnounced,
+    WorkerHeartbeat,
+)
+from batchyard_contracts.v1.queries import WorkersQuery
+from services.dispatcher.chunks import Giver, Pages
+from services.dispatcher.intake import Intake
+from services.dispatcher.limiter import Limiter
+from services.dispatcher.outcomes import Outcomes
+from services.dispatcher.pump import Pump
+from services.dispatcher.settings import DispatcherSettings
+from services.dispatcher.settlement import Settlement
+from services.dispatcher.store import Store
+from services.dispatcher.workers import Workers
+from services.dispatcher.yard import Yard
+from shared.amqp.publisher import Publisher
+from shared.amqp.stream import Stream
+from shared.broker import ControlPlane, Route
+from shared.database import Pool
+from shared.faults import until_it_passes
+from shared.health import Health
+from shared.redis import Memory
+
+_SWEEP_S = 2.0
+_FORGET_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What lives as long as the process."""
+
+    settings: DispatcherSettings
+    health: Health
+    pool: Pool
+    publisher: Publisher
+    connection: AbstractRobustConnection
+    memory: Memory
+
+
+class Session:
+    """Starts from the tables, so that nothing of an earlier time is left in memory."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        publisher, health = resources.publisher, resources.health
+        self._yard, self._store = Yard(), Store(resources.pool)
+        pages, settlement = Pages(self._store), Settlement(self._store, publisher)
+        giver = Giver(self._yard, self._store, publisher, pages)
+        self._pump = Pump(self._yard, self._store, giver, Limiter(resources.memory), health.pulse("pump"))
+        self._workers = Workers(self._yard, self._store, giver, settlement, pages, resources.settings)
+        self._intake = Intake(self._yard, self._store, settlement, self._pump)
+        outcomes = Outcomes(self._yard, self._store, settlement, pages, self._pump)
+        self._streams = [
+            Stream(resources.connection, publisher, queue, [kind], handler, health.pulse(queue.name), most=64)
+            for queue, kind, handler in (
+                (topology.DISPATCHER_PAGES, ItemsPage, self._intake.pages),
+                (topology.DISPATCHER_OUTCOMES, ChunkProcessed, outcomes.processed),
+            )
+        ]
+        self._control = ControlPlane(resources.settings.amqp_url, publisher, "dispatcher")
+
+    async def start(self) -> list[asyncio.Task[None]]:
+        """Rebuild the yard, take messages, start the loops."""
+        await until_it_passes(self._intake.load, "PostgreSQL")
+        for lease in await until_it_passes(lambda: self._store.leases(time.monotonic()), "PostgreSQL"):
+            self._yard.leases[lease.chunk_id] = lease
+            self._yard.line(lease.workload).window.given(lease.partition, lease.source.count)
+        intake, workers = self._intake, self._workers
+        self._control.subscribe(
+            topology.DISPATCHER_CONTROL,
+            [
+                Route(BatchAccepted, intake.accepted),
+                Route(BatchSealed, intake.sealed),
+                Route(BatchWithdrawn, intake.withdrawn),
+                Route(BatchControlled, intake.controlled),
+                Route(BatchFinished, intake.finished),
+                Route(ItemsReopened, intake.reopened),
+                Route(WorkerAnnounced, workers.announced),
+            ],
+        )
+        self._control.subscribe(topology.DISPATCHER_HEARTBEATS, [Route(WorkerHeartbeat, workers.heartbeat)])
+        self._control.subscribe(topology.DISPATCHER_QUERIES, [Route(WorkersQuery, workers.query)])
+        await self._control.start()
+        loops = [*(s.run() for s in self._streams), self._pump.run(), self._sweep()]
+        return [asyncio.create_task(loop) for loop in loops]
+
+    async def close(self, tasks: list[asyncio.Task[None]]) -> None:
+        """Finish what is in hand and stop."""
+        await self._control.stop()
+        streams = tasks[: len(self._streams)]
+        for stream in self._streams:
+            stream.stop()
+        if streams:
+            await asyncio.wait(streams, timeout=10)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _sweep(self) -> None:
+        forget_at = time.monotonic() + 60
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            await until_it_passes(lambda: self._workers.sweep(self._depth), "sweep")
+            if time.monotonic() > forget_at:
+                await until_it_passes(
+                    lambda: self._store.forget_old(self._resources.settings.retention_days), "PostgreSQL"
+                )
+                forget_at = time.monotonic() + _FORGET_S
+
+    async def _depth(self, queue: str) -> int:
+        async with self._resources.connection.channel() as channel:
+            declared = await channel.declare_queue(queue, passive=True)
+            return declared.declaration_result.message_count or 0

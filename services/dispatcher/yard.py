@@ -1,0 +1,166 @@
+"""What the active dispatcher knows, in memory: rebuilt from PostgreSQL whenever one becomes active."""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from batchyard_contracts.v1.flow import WorkerHeartbeat
+from batchyard_contracts.v1.manifest import Manifest
+from batchyard_contracts.v1.values import Priority
+from services.dispatcher.domain.scheduler import Again, BatchQueue, Range, Scheduler
+from services.dispatcher.domain.window import Window
+
+
+@dataclass(slots=True)
+class Batch:
+    """The header of a batch that is not finished."""
+
+    batch_id: UUID
+    owner: str
+    workload: str
+    priority: Priority
+    traceparent: str | None = None
+    round: int = 1
+    started_round: int = 0
+    paused: bool = False
+    cancelled: bool = False
+
+
+@dataclass(slots=True)
+class Lease:
+    """A chunk in flight."""
+
+    chunk_id: UUID
+    fence: int
+    batch_id: UUID
+    workload: str
+    priority: Priority
+    partition: str
+    round: int
+    attempt: int
+    source: Range | Again
+    seen_at: float
+    """When a worker last named it, or when it was given out (monotonic seconds)."""
+    losses: int = 0
+    reported: set[int] = field(default_factory=set)
+    """Ordinals that a part of a report has covered."""
+
+
+@dataclass(slots=True)
+class Worker:
+    """A worker and when it was last heard of."""
+
+    heartbeat: WorkerHeartbeat
+    seen_at: float
+
+
+@dataclass(slots=True)
+class Line:
+    """One workload: what waits, and what may go out."""
+
+    window: Window
+    scheduler: Scheduler = field(default_factory=Scheduler)
+    known: bool = False
+    """Whether a worker has announced its manifest."""
+
+
+class Yard:
+    """All of it. `changed` wakes the pump."""
+
+    def __init__(self) -> None:
+        self.batches: dict[UUID, Batch] = {}
+        self.lines: dict[str, Line] = {}
+        self.leases: dict[UUID, Lease] = {}
+        self.workers: dict[str, Worker] = {}
+        self.loaded: set[tuple[UUID, int]] = set()
+        """Items that wait in a lane for another run, of which the table holds many more."""
+        self.loaded_by_partition: Counter[str] = Counter()
+        self.intake = asyncio.Lock()
+        """Held while pages or a header move from a message to the table and from there into memory."""
+        self.changed = asyncio.Event()
+
+    def line(self, workload: str) -> Line:
+        """The line of a workload; without a manifest it has no workers, so that nothing goes out."""
+        line = self.lines.get(workload)
+        if line is None:
+            manifest = Manifest(name=workload, version="", item_schema={}, result_schema={})
+            line = self.lines[workload] = Line(Window(manifest))
+        return line
+
+    def know(self, manifest: Manifest) -> None:
+        """Take a manifest, new or changed."""
+        line = self.line(manifest.name)
+        line.window.manifest, line.known = manifest, True
+        self.changed.set()
+
+    def join(self, batch: Batch) -> BatchQueue:
+        """Take a batch into its workload's line."""
+        self.batches[batch.batch_id] = batch
+        queue = BatchQueue(batch.batch_id, batch.owner, batch.priority)
+        queue.paused = batch.paused
+        self.line(batch.workload).scheduler.join(queue)
+        return queue
+
+    def queue(self, batch: Batch) -> BatchQueue | None:
+        """The waiting items of a batch."""
+        return self.line(batch.workload).scheduler.batch(batch.batch_id)
+
+    def leave(self, batch_id: UUID) -> None:
+        """Forget a batch that is finished or withdrawn."""
+        if batch := self.batches.pop(batch_id, None):
+            self.drop_waiting(batch)
+            self.line(batch.workload).scheduler.leave(batch_id)
+
+    def drop_waiting(self, batch: Batch) -> None:
+        """Forget what waits of a batch."""
+        queue = self.queue(batch)
+        if queue is None:
+            return
+        for partition, lane in list(queue.lanes):
+            for again in lane.again:
+                self.unload(batch.batch_id, partition, again.ordinals)
+            queue.lanes.remove(partition)
+
+    def load(self, batch_id: UUID, partition: str, ordinal: int) -> bool:
+        """Note that an item waits in a lane for another run; False if it does already."""
+        key = (batch_id, ordinal)
+        if key in self.loaded:
+            return False
+        self.loaded.add(key)
+        self.loaded_by_partition[partition] += 1
+        return True
+
+    def unload(self, batch_id: UUID, partition: str, ordinals: tuple[int, ...]) -> None:
+        """Note that items left their lane."""
+        self.loaded.difference_update((batch_id, ordinal) for ordinal in ordinals)
+        self.loaded_by_partition[partition] -= len(ordinals)
+
+    def release(self, lease: Lease) -> None:
+        """A chunk is done with."""
+        if self.leases.pop(lease.chunk_id, None):
+            self.line(lease.workload).window.returned(lease.partition, lease.source.count)
+            self.changed.set()
+
+    def heard_of(self, heartbeat: WorkerHeartbeat, now: float) -> None:
+        """A worker lives and holds these chunks."""
+        self.workers[heartbeat.worker_id] = Worker(heartbeat, now)
+        for chunk_id in heartbeat.chunks:
+            if lease := self.leases.get(chunk_id):
+                lease.seen_at = now
+        self._count_workers()
+
+    def forget_silent(self, before: float) -> None:
+        """Drop workers that were last heard of before that."""
+        for worker_id in [w for w, worker in self.workers.items() if worker.seen_at < before]:
+            del self.workers[worker_id]
+        self._count_workers()
+
+    def _count_workers(self) -> None:
+        present = Counter(
+            name for w in self.workers.values() if not w.heartbeat.stopping for name in w.heartbeat.workloads
+        )
+        for name, line in self.lines.items():
+            if line.window.workers != present[name]:
+                line.window.workers = present[name] if line.known else 0
+                self.changed.set()

@@ -1,0 +1,8 @@
+"""`python -m services.worker`"""
+
+from services.worker.app import app
+from services.worker.settings import WorkerSettings
+from shared.process import run
+
+if __name__ == "__main__":
+    run("worker", WorkerSettings, app)

@@ -1,0 +1,133 @@
+"""The worker's composition: workloads, their intakes, announcement, heartbeats, cancellation."""
+
+import asyncio
+import os
+import socket
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+
+import structlog
+from aio_pika.abc import AbstractIncomingMessage, AbstractRobustConnection
+from pydantic import ValidationError
+
+from batchyard_contracts import topology
+from batchyard_contracts.v1.flow import BatchControlled, WorkerAnnounced, WorkerHeartbeat
+from services.worker import registry
+from services.worker.cache import ResultCache
+from services.worker.intake import Intake
+from services.worker.runner import Runner
+from services.worker.settings import WorkerSettings
+from shared.amqp.connection import connect
+from shared.amqp.publisher import Publisher, outgoing
+from shared.amqp.topology import declare
+from shared.faults import until_it_passes
+from shared.process import Runtime
+from shared.redis import Memory
+
+log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]:
+    """Run the workloads; on the way out let what runs come to its end."""
+    worker_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+    structlog.contextvars.bind_contextvars(worker_id=worker_id)
+    workloads = registry.find(settings.worker_workloads)
+    async with AsyncExitStack() as stack:
+        publisher = await Publisher.open(settings.amqp_url, "worker")
+        stack.push_async_callback(publisher.close)
+        queues = [queue for name in workloads for queue in topology.work_queues(name)]
+        await declare(publisher.connection, [*topology.QUEUES, *queues])
+        connection = await connect(settings.amqp_url, "worker-consume")
+        stack.push_async_callback(connection.close)
+        memory = Memory(settings.redis_url)
+        stack.push_async_callback(memory.close)
+        runtime.health.ready_when("RabbitMQ", connection.connected.is_set)
+        cache = ResultCache(memory)
+        intakes = []
+        for workload in workloads.values():
+            resources = await stack.enter_async_context(workload.lifespan())
+            runner = Runner(workload, resources, publisher, cache, worker_id)
+            pulse = runtime.health.pulse(f"intake {workload.name}")
+            intakes.append(Intake(runner, connection, publisher, pulse, settings.report_every_s))
+        crew = Crew(settings, worker_id, publisher, list(workloads), intakes)
+        await _listen(connection, crew)
+        manifests = [workload.manifest for workload in workloads.values()]
+        announced = WorkerAnnounced(worker_id=worker_id, manifests=manifests, started_at=datetime.now(UTC))
+        await until_it_passes(lambda: publisher.publish([outgoing(topology.FLOW, announced)]), "announcement")
+        tasks = [runtime.spawn(intake.run(), f"intake {i}") for i, intake in enumerate(intakes)]
+        beating = runtime.spawn(crew.beat(), "heartbeat")
+        try:
+            yield
+        finally:
+            await crew.drain(tasks)
+            beating.cancel()
+            await crew.say(stopping=True)
+
+
+class Crew:
+    """All intakes of this process."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        worker_id: str,
+        publisher: Publisher,
+        workloads: list[str],
+        intakes: list[Intake],
+    ) -> None:
+        self._settings, self._worker_id, self._publisher = settings, worker_id, publisher
+        self._workloads, self._intakes = workloads, intakes
+        self._draining = False
+
+    async def beat(self) -> None:
+        """Say regularly that the worker lives, and which chunks it holds."""
+        while True:
+            await self.say()
+            await asyncio.sleep(self._settings.heartbeat_s)
+
+    async def say(self, *, stopping: bool = False) -> None:
+        """One heartbeat."""
+        chunks = [chunk for intake in self._intakes for chunk in intake.chunks]
+        heartbeat = WorkerHeartbeat(
+            worker_id=self._worker_id,
+            workloads=self._workloads,
+            chunks=chunks,
+            running=sum(intake.unfinished for intake in self._intakes),
+            stopping=stopping or self._draining,
+            at=datetime.now(UTC),
+        )
+        await until_it_passes(lambda: self._publisher.publish([outgoing(topology.FLOW, heartbeat)]), "heartbeat")
+
+    async def controlled(self, message: AbstractIncomingMessage) -> None:
+        """Stop what runs of a cancelled batch."""
+        try:
+            command = BatchControlled.decode(message.body)
+        except ValidationError as error:
+            log.warning("unreadable control message", error=str(error))
+            return
+        if command.action == "cancel":
+            for intake in self._intakes:
+                intake.cancel(command.batch_id)
+
+    async def drain(self, tasks: list[asyncio.Task[None]]) -> None:
+        """Take nothing more, wait for what runs; what takes too long runs elsewhere."""
+        self._draining = True
+        await self.say()
+        for intake in self._intakes:
+            intake.drain()
+        _, pending = await asyncio.wait(tasks, timeout=self._settings.drain_s)
+        if pending:
+            for intake in self._intakes:
+                intake.interrupt()
+            await asyncio.wait(pending)
+
+
+async def _listen(connection: AbstractRobustConnection, crew: Crew) -> None:
+    """Hear of cancelled batches on a queue that lives as long as this worker."""
+    channel = await connection.channel()
+    queue = await channel.declare_queue(f"worker.control.{uuid.uuid4().hex}", exclusive=True, auto_delete=True)
+    await queue.bind(topology.FLOW, "batch.controlled.*")
+    await queue.consume(crew.controlled, no_ack=True)

@@ -1,0 +1,70 @@
+"""Turns what a handler returned or raised into the outcome of its item."""
+
+from pydantic import BaseModel, ValidationError
+
+from batchyard_contracts.v1.flow import ItemOutcome
+from batchyard_contracts.v1.values import ItemError
+from batchyard_contracts.v1.work import ChunkItem
+from batchyard_contracts.workload import Ambiguous, Continue, Permanent, RateLimited, WorkloadError
+
+_MOST = 2000
+RATE_LIMIT_PAUSE_S = 30.0
+"""The pause when a destination refuses for its rate and does not say for how long."""
+
+
+def returned(item: ChunkItem, value: BaseModel | Continue, elapsed_ms: int) -> ItemOutcome:
+    """The outcome of a handler that returned."""
+    if isinstance(value, Continue):
+        return ItemOutcome(
+            ordinal=item.ordinal,
+            custom_id=item.custom_id,
+            status="continued",
+            state=value.state,
+            delay_s=value.delay_s,
+            elapsed_ms=elapsed_ms,
+        )
+    return ItemOutcome(
+        ordinal=item.ordinal,
+        custom_id=item.custom_id,
+        status="succeeded",
+        result=value.model_dump(mode="json"),
+        elapsed_ms=elapsed_ms,
+    )
+
+
+def raised(item: ChunkItem, error: Exception, elapsed_ms: int) -> ItemOutcome:
+    """The outcome of a handler that raised. What it did not foresee may pass: it is tried again."""
+    delay_s = None
+    final = isinstance(error, Permanent | Ambiguous)
+    if isinstance(error, WorkloadError):
+        cause = ItemError(code=error.code, message=error.message[:_MOST], scope=error.scope)
+    elif isinstance(error, TimeoutError):
+        cause = ItemError(code="timeout", message=str(error)[:_MOST])
+    else:
+        cause = ItemError(code="internal_error", message=f"{type(error).__name__}: {error}"[:_MOST])
+    if isinstance(error, RateLimited):
+        delay_s = RATE_LIMIT_PAUSE_S if error.delay_s is None else max(0.0, error.delay_s)
+    return ItemOutcome(
+        ordinal=item.ordinal,
+        custom_id=item.custom_id,
+        status="failed" if final else "retry",
+        error=cause,
+        delay_s=delay_s,
+        elapsed_ms=elapsed_ms,
+    )
+
+
+def invalid(item: ChunkItem, error: ValidationError) -> ItemOutcome:
+    """The outcome of an item that its workload's model does not take."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    where = ".".join(map(str, first["loc"])) or "item"
+    cause = ItemError(code="invalid_item", message=f"{where}: {first['msg']}"[:_MOST])
+    return ItemOutcome(ordinal=item.ordinal, custom_id=item.custom_id, status="failed", error=cause)
+
+
+def interrupted(item: ChunkItem, *, cancelled: bool) -> ItemOutcome:
+    """The outcome of an item that was stopped: by a cancel, or because its worker ends; then it runs elsewhere."""
+    if cancelled:
+        return ItemOutcome(ordinal=item.ordinal, custom_id=item.custom_id, status="cancelled")
+    error = ItemError(code="worker_stopping", message="Its worker stopped; it runs on another one.")
+    return ItemOutcome(ordinal=item.ordinal, custom_id=item.custom_id, status="retry", error=error, delay_s=0.0)

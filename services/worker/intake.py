@@ -1,0 +1,185 @@
+"""Takes chunks of one workload from its three queues, the highest priority first, as long as there is room."""
+
+import asyncio
+import heapq
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import cast
+from uuid import UUID
+
+import structlog
+from aio_pika.abc import AbstractIncomingMessage, AbstractRobustConnection
+from aio_pika.exceptions import AMQPError
+
+from batchyard_contracts.message import Message
+from batchyard_contracts.topology import Queue, work_queues
+from batchyard_contracts.v1.work import ChunkReady
+from services.worker.chunk_run import ChunkRun
+from services.worker.runner import Runner
+from shared.amqp.dead_letters import bury
+from shared.amqp.delivery import decode, received
+from shared.amqp.publisher import Publisher
+from shared.errors import Rejected
+from shared.faults import until_it_passes
+from shared.health import Pulse
+from shared.telemetry import span
+
+log = structlog.get_logger()
+_LOW_SHARE = 20
+_PREFETCH_MAX = 100
+_IDLE_S = 5.0
+_KINDS: dict[str, type[Message]] = {ChunkReady.type: ChunkReady}
+_Waiting = tuple[int, int, ChunkReady, AbstractIncomingMessage]
+
+
+class Intake:
+    """Runs chunks until stopped. A delivery is acknowledged when its report is confirmed."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        connection: AbstractRobustConnection,
+        publisher: Publisher,
+        pulse: Pulse,
+        report_every_s: float,
+    ) -> None:
+        self._runner, self._connection, self._publisher, self._pulse = runner, connection, publisher, pulse
+        self._report_every_s = report_every_s
+        self._waiting: list[_Waiting] = []
+        self._order = itertools.count(1)
+        self._taken = 0
+        self._running: dict[tuple[UUID, int], ChunkRun] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
+        self._cancelled: dict[UUID, float] = {}
+        self._stopping = False
+
+    @property
+    def chunks(self) -> list[UUID]:
+        """The chunks that run here or wait here."""
+        return [*(chunk_id for chunk_id, _ in self._running), *(chunk.chunk_id for _, _, chunk, _ in self._waiting)]
+
+    @property
+    def unfinished(self) -> int:
+        """Items in hand that have no outcome yet."""
+        return self._runner.unfinished
+
+    async def run(self) -> None:
+        """Consume until `drain`."""
+        channel = await self._connection.channel()
+        await channel.set_qos(prefetch_count=min(_PREFETCH_MAX, self._runner.manifest.concurrency + 2))
+        tags = []
+        for rank, queue in enumerate(work_queues(self._runner.workload.name)):
+            declared = await channel.declare_queue(queue.name, passive=True)
+            tags.append((declared, await declared.consume(self._arrival(rank, queue))))
+        try:
+            while not self._stopping:
+                self._pulse.beat()
+                self._runner.room.clear()
+                while self._waiting and self._runner.unfinished < self._runner.manifest.concurrency:
+                    self._begin(*self._next())
+                await self._sleep()
+                if self._failure:
+                    raise self._failure
+        finally:
+            self._pulse.rest()
+            if not channel.is_closed:
+                for declared, tag in tags:
+                    await declared.cancel(tag)
+            await self._finish()
+            if not channel.is_closed:
+                await channel.close()
+
+    def cancel(self, batch_id: UUID) -> None:
+        """Stop what runs of a batch, and what of it arrives from now on."""
+        now = time.monotonic()
+        self._cancelled = {b: t for b, t in self._cancelled.items() if t > now - 3600} | {batch_id: now}
+        for run in self._running.values():
+            if run.chunk.batch_id == batch_id:
+                run.stop(cancelled=True)
+
+    def drain(self) -> None:
+        """Take nothing more; `run` returns when what is in hand has ended."""
+        self._stopping = True
+        self._runner.room.set()
+
+    def interrupt(self) -> None:
+        """Let what is in hand run elsewhere."""
+        for run in self._running.values():
+            run.stop(cancelled=False)
+
+    async def _sleep(self) -> None:
+        try:
+            async with asyncio.timeout(_IDLE_S):
+                await self._runner.room.wait()
+        except TimeoutError:
+            return
+
+    def _arrival(self, rank: int, queue: Queue) -> Callable[[AbstractIncomingMessage], Awaitable[None]]:
+        async def arrived(message: AbstractIncomingMessage) -> None:
+            try:
+                chunk = cast("ChunkReady", decode(received(message), _KINDS))
+            except Rejected as error:
+                self._aside(self._bury(queue, message, str(error)))
+                return
+            heapq.heappush(self._waiting, (rank, next(self._order), chunk, message))
+            self._runner.room.set()
+
+        return arrived
+
+    def _next(self) -> _Waiting:
+        """The highest priority, but every so often the lowest that waits, so that it never starves."""
+        self._taken += 1
+        if self._taken % _LOW_SHARE == 0:
+            lowest = max(self._waiting, key=lambda w: (w[0], -w[1]))
+            self._waiting.remove(lowest)
+            heapq.heapify(self._waiting)
+            return lowest
+        return heapq.heappop(self._waiting)
+
+    def _begin(self, _: int, __: int, chunk: ChunkReady, message: AbstractIncomingMessage) -> None:
+        if message.channel.is_closed:
+            return  # the broker delivers it again on the new channel
+        run = ChunkRun(self._runner, chunk, received(message).envelope.traceparent, self._report_every_s)
+        if chunk.batch_id in self._cancelled:
+            run.stop(cancelled=True)
+        self._runner.unfinished += len(chunk.items)
+        self._running[chunk.chunk_id, id(run)] = run
+        self._aside(self._run(run, message))
+
+    def _aside(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("chunk failed", workload=self._runner.workload.name, exc_info=error)
+            self._failure = error
+            self._runner.room.set()
+
+    async def _run(self, run: ChunkRun, message: AbstractIncomingMessage) -> None:
+        chunk, trace = run.chunk, received(message).envelope.traceparent
+        try:
+            with span(f"run {chunk.workload}", trace, batch_id=str(chunk.batch_id), items=len(chunk.items)):
+                await run.run()
+        finally:
+            del self._running[chunk.chunk_id, id(run)]
+        await self._ack(message)
+
+    async def _bury(self, queue: Queue, message: AbstractIncomingMessage, reason: str) -> None:
+        delivery = received(message)
+        await until_it_passes(lambda: bury(self._publisher, queue, delivery, reason), "dead letters")
+        await self._ack(message)
+
+    async def _ack(self, message: AbstractIncomingMessage) -> None:
+        try:
+            await message.ack()
+        except AMQPError as error:  # delivered again elsewhere; the ledger takes the first outcome
+            log.info("acknowledgement lost", error=type(error).__name__)
+
+    async def _finish(self) -> None:
+        while self._tasks:
+            await asyncio.wait(self._tasks)

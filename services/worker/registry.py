@@ -1,0 +1,43 @@
+"""Finds workloads: those built in, one module or package each, and those of installed packages.
+
+A package offers its own through the entry-point group `batchyard.workloads`, each entry naming a `Workload`.
+"""
+
+import pkgutil
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from batchyard_contracts.workload import Workload
+from services.worker import workloads
+from shared.errors import ConfigurationError
+
+GROUP = "batchyard.workloads"
+AnyWorkload = Workload[Any, Any]
+
+
+def find(names: Sequence[str] = ()) -> dict[str, AnyWorkload]:
+    """Workloads by name: all of them, or those named."""
+    found: dict[str, AnyWorkload] = {}
+    for module in pkgutil.iter_modules(workloads.__path__, workloads.__name__ + "."):
+        offered = [value for value in vars(import_module(module.name)).values() if isinstance(value, Workload)]
+        if not offered:
+            raise ConfigurationError(f"{module.name} offers no batchyard_contracts.workload.Workload.")
+        for workload in offered:
+            _add(found, workload, module.name)
+    for entry in entry_points(group=GROUP):
+        _add(found, entry.load(), f"entry point {entry.name}")
+    if unknown := set(names) - set(found):
+        raise ConfigurationError(
+            f"BATCHYARD_WORKER_WORKLOADS names {', '.join(sorted(unknown))}; found are {', '.join(sorted(found))}."
+        )
+    return {name: w for name, w in found.items() if not names or name in names}
+
+
+def _add(found: dict[str, AnyWorkload], workload: object, where: str) -> None:
+    if not isinstance(workload, Workload):
+        raise ConfigurationError(f"{where} offers no batchyard_contracts.workload.Workload.")
+    if workload.name in found:
+        raise ConfigurationError(f"Two workloads are named {workload.name!r}; the second is in {where}.")
+    found[workload.name] = workload

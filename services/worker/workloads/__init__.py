@@ -1,0 +1,1 @@
+"""The workloads built in: each module or package here holds a `Workload`."""

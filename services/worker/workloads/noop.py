@@ -1,0 +1,53 @@
+"""Squares a number, after a nap if asked: for measuring what Batchyard itself costs, and for trying it out."""
+
+import asyncio
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from batchyard_contracts.v1.manifest import RetryRule
+from batchyard_contracts.workload import Context, Permanent, Transient, Workload
+
+
+class Item(BaseModel):
+    """A number, and how to behave on the way."""
+
+    n: Annotated[int, Field(ge=-(10**9), le=10**9)]
+    sleep_s: Annotated[float, Field(ge=0, le=600)] = 0.0
+    fail: str | None = None
+    """Fail with this code."""
+    fail_attempts: Annotated[int, Field(ge=0, le=100)] = 0
+    """Fail so many attempts with a passing error before succeeding."""
+
+
+class Squared(BaseModel):
+    """Its square."""
+
+    n: int
+
+
+workload = Workload(
+    "noop",
+    version="1",
+    item=Item,
+    result=Squared,
+    title="No operation",
+    description="Squares a number. For measuring and trying out.",
+    concurrency=100,
+    chunk_max=1000,
+    chunk_target_s=0.5,
+    retry={"default": RetryRule(attempts=4, base_s=0.1, cap_s=2.0)},
+    example={"n": 7},
+)
+
+
+@workload.handler
+async def run(item: Item, context: Context) -> Squared:
+    """Nap, fail or square."""
+    if item.sleep_s:
+        await asyncio.sleep(item.sleep_s)
+    if item.fail is not None:
+        raise Permanent(item.fail, "asked for")
+    if context.attempt <= item.fail_attempts:
+        raise Transient("asked_for", f"attempt {context.attempt} of {item.fail_attempts} that fail")
+    return Squared(n=item.n * item.n)
