@@ -1,0 +1,60 @@
+"""The demo from its first line to its last: servers, services, one batch, and everything that has to come of it."""
+
+import asyncio
+import time
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from batchyard_contracts.client import Notify
+from examples.demo.batch import run_batch
+from examples.demo.checks import check_all
+from examples.demo.files import write_files
+from examples.demo.report import print_checks, print_failures, print_files, print_quality
+from examples.demo.stand_ins import HOSTS, World, world
+from services.cli.yard import SERVICES, Plan, Yard, webhook_secret, yard
+from shared.stack import default_home
+from tests.support.tracklist_kinds import urls
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+URLS = 150
+MAIL = "dj@example.org"
+CORNER = "demo"
+
+
+async def demo(console: Console, folder: Path | None = None) -> bool:
+    """Run it and say whether all of it happened as it had to."""
+    began = time.monotonic()
+    folder = folder or CHECKOUT / "out" / "demo" / datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
+    home = default_home()
+    async with world(webhook_secret(home / CORNER), CHECKOUT) as around:
+        plan = Plan(home, CORNER, environment=around.environment())
+        console.print(Text("Servers", "bold"))
+        async with yard(plan, lambda line: console.print(f"   {line}", markup=False, soft_wrap=True)) as running:
+            console.print(Text("Services", "bold"))
+            console.print(f"   {', '.join(SERVICES)}: a process each; HTTP at {running.url}/docs")
+            passed = await _batch(console, running, around, folder)
+    console.print(f"   Everything is stopped again. It took {time.monotonic() - began:.0f} s.")
+    return passed
+
+
+async def _batch(console: Console, running: Yard, around: World, folder: Path) -> bool:
+    batch = urls(around.origins, URLS)
+    console.print(Text("One batch", "bold"))
+    console.print(f"   {len(batch)} tracklist pages on {len(HOSTS)} hosts, sent as an AMQP command")
+    notify = Notify(webhooks=[around.receiver.url], emails=[MAIL])
+    outcome = await run_batch(running.servers.amqp_url, batch, notify, console)
+    calls, letters = await asyncio.gather(around.receiver.wait_for(1), around.mailbox.wait_for(1))
+    console.print(Text("Failures by cause", "bold"))
+    print_failures(console, outcome.failures)
+    console.print(Text("Quality of the tracklists", "bold"))
+    print_quality(console, outcome.results)
+    written, complete = await write_files(running.url, outcome.batch_id, folder, outcome.results)
+    console.print(Text("Results", "bold"))
+    print_files(console, written)
+    checks = [*check_all(batch, outcome, calls, [letter.message for letter in letters]), complete]
+    console.print(Text("Checked", "bold"))
+    print_checks(console, checks)
+    return all(check.passed for check in checks)

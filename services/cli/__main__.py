@@ -1,0 +1,26 @@
+"""Runs the command `batchyard` and turns every end of it into words and an exit code."""
+
+import sys
+import traceback
+from collections.abc import Sequence
+
+from services.cli.app import app
+from services.cli.errors import CliError
+from services.cli.exits import Exit
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one command; always ends by `SystemExit`."""
+    try:
+        app(args=argv, prog_name="batchyard")
+    except CliError as error:
+        lines = [f"batchyard: {error.what}", *([error.next_step] if error.next_step else [])]
+        sys.stderr.write("\n".join(lines) + "\n")
+        sys.exit(error.exit)
+    except Exception:  # noqa: BLE001  # the exit code of a crash must not look like that of a failed batch
+        traceback.print_exc()
+        sys.exit(Exit.DEFECT)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""`batchyard list`, `show`, `watch` and `failures`: what is known of batches."""
+
+from typing import Annotated
+
+import typer
+
+from services.cli.options import BatchId, BatchStatusName, JsonFlag
+
+
+def list_(
+    ctx: typer.Context,
+    status: Annotated[BatchStatusName | None, typer.Option(help="Only batches in this state.")] = None,
+    workload: Annotated[str | None, typer.Option(help="Only batches of this workload.")] = None,
+    before: Annotated[str | None, typer.Option(metavar="BATCH", help="Only batches older than this one.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 20,
+    json: JsonFlag = False,
+) -> None:
+    """List batches, the newest first."""
+    from batchyard_contracts.v1.queries import BatchesReply
+    from services.cli.session import at_yard, out, write_json
+    from services.cli.tables import batches_table
+
+    query = {"status": status and status.value, "workload": workload, "before": before, "limit": limit}
+    body = at_yard(ctx, lambda door: door.get("/batches", query))
+    if json:
+        write_json(body)
+        return
+    found = BatchesReply.decode(body).batches
+    if found:
+        out().print(batches_table(found))
+    else:
+        out().print("No batch fits. Submit one: `batchyard submit --help`.")
+
+
+def show(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None:
+    """Show one batch: its state, its counts, how long it took."""
+    from batchyard_contracts.v1.queries import BatchState
+    from services.cli.door import Door
+    from services.cli.session import at_yard, out, resolve, write_json
+    from services.cli.tables import batch_block
+
+    async def use(door: Door) -> bytes:
+        return await door.get(f"/batches/{await resolve(door, batch)}")
+
+    body = at_yard(ctx, use)
+    if json:
+        write_json(body)
+    else:
+        out().print(batch_block(BatchState.model_validate_json(body)))
+
+
+def watch(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None:
+    """Watch a batch until it has ended: exit code 0 if it completed, else 1."""
+    from services.cli.door import Door
+    from services.cli.session import at_yard, resolve
+    from services.cli.watching import watch_batch
+
+    async def use(door: Door) -> None:
+        batch_id = await resolve(door, batch)
+        await watch_batch(door, batch_id, batch_id, json=json)
+
+    at_yard(ctx, use)
+
+
+def failures(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None:
+    """Show what failed in a batch, grouped by cause."""
+    from batchyard_contracts.v1.queries import FailuresReply
+    from services.cli.door import Door
+    from services.cli.session import at_yard, out, resolve, write_json
+    from services.cli.tables import failures_table
+
+    async def use(door: Door) -> bytes:
+        return await door.get(f"/batches/{await resolve(door, batch)}/failures")
+
+    body = at_yard(ctx, use)
+    if json:
+        write_json(body)
+    else:
+        out().print(failures_table(FailuresReply.decode(body).groups))

@@ -1,0 +1,53 @@
+"""`batchyard up`, `down` and `demo`: a yard on this machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from services.cli.options import JsonFlag
+
+
+def up(
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Leave it running behind; stop it with `down`.")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="How many worker processes.")] = 1,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port of the HTTP API; 8000 if it is free.")
+    ] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Start RabbitMQ, PostgreSQL, Redis and the five services here, and keep them running until Ctrl-C.
+
+    Each server is taken from the first of these that is there: the address in
+    its variable (BATCHYARD_AMQP_URL, BATCHYARD_DATABASE_URL, BATCHYARD_REDIS_URL),
+    a program on this machine, a Docker engine, Debian packages (root only).
+
+    What is started is private to this checkout: own ports, data under .batchyard,
+    logs in .batchyard/log.
+    """
+    from services.cli import running
+
+    running.up(workers=workers, port=port, detach=detach, json=json)
+
+
+def down(json: JsonFlag = False) -> None:
+    """Stop everything that runs for this checkout. Data stays: the next `up` goes on where this one stopped."""
+    from services.cli import running
+
+    running.down(json=json)
+
+
+def demo(
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for the results.")] = None,
+) -> None:
+    """Run one real batch from end to end on this machine, and check every step. Needs a checkout.
+
+    Starts the servers and services, a stand-in web site with tracklist pages, a
+    webhook receiver and a mail server; submits 150 URLs by AMQP; waits for the
+    end; writes the results as JSON, CSV and CUE sheets.
+    """
+    from services.cli.demonstration import run_demo
+
+    raise typer.Exit(run_demo(output))

@@ -1,0 +1,59 @@
+"""`batchyard workers`, `workloads` and `version`: what a yard has."""
+
+from typing import Annotated
+
+import typer
+
+from services.cli.options import JsonFlag
+
+
+def workers(ctx: typer.Context, json: JsonFlag = False) -> None:
+    """List the workers that live and what they hold."""
+    from batchyard_contracts.v1.queries import WorkersReply
+    from services.cli.session import at_yard, out, write_json
+    from services.cli.tables import workers_table
+
+    body = at_yard(ctx, lambda door: door.get("/workers"))
+    if json:
+        write_json(body)
+    else:
+        out().print(workers_table(WorkersReply.decode(body).workers))
+
+
+def workloads(
+    ctx: typer.Context,
+    name: Annotated[str | None, typer.Argument(help="One workload: the fields of its items and an example.")] = None,
+    json: JsonFlag = False,
+) -> None:
+    """List the workloads that workers have announced, or show one."""
+    import orjson
+
+    from services.cli.session import at_yard, out, write_json
+    from services.cli.tables import workload_block, workloads_table
+
+    body = at_yard(ctx, lambda door: door.get(f"/workloads/{name}" if name else "/workloads"))
+    if json:
+        write_json(body)
+        return
+    document = orjson.loads(body)
+    if name is None:
+        out().print(workloads_table(document["workloads"]))
+        return
+    out().print(workload_block(document))
+    if document.get("example"):
+        item = orjson.dumps(document["example"]).decode()
+        out().print(f"\nbatchyard submit {name} --item '{item}'", soft_wrap=True, markup=False)
+
+
+def version(json: JsonFlag = False) -> None:
+    """Print the version."""
+    import platform
+
+    from batchyard_contracts import __version__
+
+    if json:
+        from services.cli.session import write_json
+
+        write_json({"batchyard": __version__, "python": platform.python_version()})
+    else:
+        typer.echo(f"batchyard {__version__}")

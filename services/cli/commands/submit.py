@@ -1,0 +1,60 @@
+"""`batchyard submit`: hand in a batch, and stay to watch it if asked."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from services.cli.items import Format
+from services.cli.options import JsonFlag, PriorityName
+
+
+def submit(
+    ctx: typer.Context,
+    workload: Annotated[str, typer.Argument(help="What to run on every item; see `batchyard workloads`.")],
+    file: Annotated[
+        Path | None, typer.Argument(help="JSON list, NDJSON or CSV; - reads standard input.", allow_dash=True)
+    ] = None,
+    item: Annotated[
+        list[str] | None, typer.Option(help="An item as JSON, in place of a file; may be repeated.")
+    ] = None,
+    format_: Annotated[Format | None, typer.Option("--format", help="When the file's name does not tell.")] = None,
+    priority: Annotated[PriorityName, typer.Option(help="Which batches go first.")] = PriorityName.NORMAL,
+    name: Annotated[str | None, typer.Option(help="A name for people.")] = None,
+    label: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A label; may be repeated.")] = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option(help="The same key again, with the same items, is the same batch.")
+    ] = None,
+    notify_webhook: Annotated[list[str] | None, typer.Option(metavar="URL", help="POST the end there, signed.")] = None,
+    notify_email: Annotated[list[str] | None, typer.Option(metavar="ADDRESS", help="Send the end there.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Stay until the batch has ended.")] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Submit a batch of items.
+
+    A file of any size is read while it is sent. CSV needs a header that names
+    the fields of an item; a column custom_id comes back with the results.
+    Prints the id of the batch.
+
+    [bold]Examples[/bold]
+
+      batchyard submit tracklists urls.csv --watch
+      batchyard submit tracklists --item '{"url": "https://…"}' --priority immediate
+      zcat items.ndjson.gz | batchyard submit tracklists - --idempotency-key nightly-1
+      id=$(batchyard submit tracklists urls.csv --json | jq -r .batch_id)
+    """
+    from services.cli.handing_in import Request, hand_in
+
+    request = Request(
+        workload=workload,
+        file=file,
+        items=item or [],
+        kind=format_,
+        priority=priority.value,
+        name=name,
+        labels=label or [],
+        idempotency_key=idempotency_key,
+        webhooks=notify_webhook or [],
+        emails=notify_email or [],
+    )
+    hand_in(ctx, request, watch=watch, json=json)

@@ -1,0 +1,129 @@
+"""The HTTP API of a yard: one method for each kind of exchange, with every failure turned into a `CliError`."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import orjson
+
+from services.cli.address import Address
+from services.cli.errors import NotFound, NotReachable, Refused
+
+API = "/api/v1"
+_TIMEOUT = aiohttp.ClientTimeout(total=120, sock_connect=5, sock_read=60)
+_DOWNLOAD = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=120)
+_AWAY = frozenset({502, 503, 504})
+"""A service behind the door did not answer."""
+_MAX_PROBLEM_BYTES = 64 * 1024
+
+Query = Mapping[str, str | int | None]
+
+
+class Door:
+    """Speaks with one yard."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self.url = url
+
+    async def get(self, path: str, query: Query | None = None) -> bytes:
+        """Read a document."""
+        return await self._exchange("GET", path, query=query)
+
+    async def send(
+        self, method: str, path: str, document: Any = None, *, headers: Mapping[str, str] | None = None
+    ) -> bytes:
+        """Send a JSON document, or nothing, and read the answer."""
+        body = b"" if document is None else orjson.dumps(document)
+        kind = {} if document is None else {"Content-Type": "application/json"}
+        return await self._exchange(method, path, body=body, headers={**kind, **(headers or {})})
+
+    @asynccontextmanager
+    async def download(self, path: str, query: Query) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Open an answer that may be long; its body is read by the caller."""
+        async with (
+            self._reached(),
+            self._session.get(self._at(path), params=_present(query), timeout=_DOWNLOAD) as response,
+        ):
+            await _refuse_problem(response)
+            yield response
+
+    @asynccontextmanager
+    async def websocket(self, path: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """Open a WebSocket. Raises `aiohttp.ClientError` or `OSError` when that is not possible."""
+        async with self._session.ws_connect(self._at(path), heartbeat=20, max_msg_size=1 << 20) as socket:
+            yield socket
+
+    async def _exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes:
+        async with (
+            self._reached(),
+            self._session.request(
+                method, self._at(path), params=_present(query or {}), data=body or None, headers=headers
+            ) as response,
+        ):
+            await _refuse_problem(response)
+            return await response.read()
+
+    def _at(self, path: str) -> str:
+        return f"{self.url}{API}{path}"
+
+    @asynccontextmanager
+    async def _reached(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except aiohttp.ClientConnectorError as error:
+            raise NotReachable(
+                f"Nothing answers at {self.url}.",
+                "Start it with `batchyard up`, or name another address in BATCHYARD_URL.",
+            ) from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            reason = str(error) or "it takes too long"
+            raise NotReachable(
+                f"{self.url} stopped answering: {reason}.", "Try again; if it stays away, look into its log."
+            ) from error
+
+
+@asynccontextmanager
+async def open_door(address: Address) -> AsyncIterator[Door]:
+    """A connection to the yard at this address, for as long as the context lasts."""
+    headers = {"Authorization": f"Bearer {address.token}"} if address.token else {}
+    async with aiohttp.ClientSession(headers=headers, timeout=_TIMEOUT, raise_for_status=False) as session:
+        yield Door(session, address.url)
+
+
+async def _refuse_problem(response: aiohttp.ClientResponse) -> None:
+    if response.status < 400:
+        return
+    problem = _problem(await response.content.read(_MAX_PROBLEM_BYTES))
+    what = str(problem.get("detail") or problem.get("title") or f"HTTP {response.status} {response.reason}")
+    if response.status == 404:
+        raise NotFound(what, "See what there is: `batchyard list`, `batchyard workloads`.")
+    if response.status in {401, 403}:
+        raise Refused(what, "Put your token into BATCHYARD_TOKEN.")
+    if response.status in _AWAY:
+        raise NotReachable(
+            what, "A service behind the door does not answer. Try again; if it stays so, look into its log."
+        )
+    line = problem.get("line")
+    raise Refused(what, line=line if isinstance(line, int) else None)
+
+
+def _problem(body: bytes) -> dict[str, Any]:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _present(query: Query) -> dict[str, str]:
+    return {name: str(value) for name, value in query.items() if value is not None}

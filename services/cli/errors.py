@@ -1,0 +1,58 @@
+"""The errors that end a command: what happened, what to do next, and the exit code that says so to a script.
+
+CliError
+ +- BadInput        the command line or a file is wrong
+ +- Refused         the server said no
+ +- NotFound        the server knows no such batch or workload
+ +- NotReachable    nothing answers at the address, or a service behind it is away
+ +- NotStarted      the local servers or services could not be started
+"""
+
+from typing import ClassVar
+
+from services.cli.exits import Exit
+
+
+class CliError(Exception):
+    """What is told to the user in place of a traceback."""
+
+    exit: ClassVar[Exit] = Exit.DEFECT
+
+    def __init__(self, what: str, next_step: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.next_step = next_step
+
+
+class BadInput(CliError):
+    """The command line or a file is wrong."""
+
+    exit = Exit.USAGE
+
+
+class Refused(CliError):
+    """The server said no. `line` is the first item at fault, counted from 1 within the request."""
+
+    exit = Exit.REFUSED
+
+    def __init__(self, what: str, next_step: str = "", *, line: int | None = None) -> None:
+        super().__init__(what, next_step)
+        self.line = line
+
+
+class NotFound(CliError):
+    """The server knows no such batch or workload."""
+
+    exit = Exit.NOT_FOUND
+
+
+class NotReachable(CliError):
+    """Nothing answers at the address, or a service behind it is away."""
+
+    exit = Exit.UNREACHABLE
+
+
+class NotStarted(CliError):
+    """The local servers or services could not be started."""
+
+    exit = Exit.UNREACHABLE

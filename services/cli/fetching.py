@@ -1,0 +1,70 @@
+"""The work of `batchyard results`: a stream to standard output or a file, a zip into a folder."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import typer
+
+from services.cli.door import Door
+from services.cli.errors import BadInput
+from services.cli.exported import unpack
+from services.cli.session import at_yard, err, out, resolve, write_bytes
+
+_ZIP = "application/zip"
+_PIECE = 256 * 1024
+_IN_MEMORY = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which results, and how they are to be written."""
+
+    format: str
+    status: str | None
+    error_code: str | None
+
+
+def fetch(ctx: typer.Context, batch: str, wanted: Wanted, output: Path | None) -> None:
+    """Write the results to where they belong. The path of a folder of exports is the one thing printed."""
+
+    async def use(door: Door) -> None:
+        batch_id = await resolve(door, batch)
+        query = {"format": wanted.format, "status": wanted.status, "error_code": wanted.error_code}
+        async with door.download(f"/batches/{batch_id}/results", query) as response:
+            if response.content_type == _ZIP:
+                await _to_folder(response, output or Path(f"batch-{batch_id}-{wanted.format}"))
+            elif output is None or str(output) == "-":
+                async for piece in response.content.iter_chunked(_PIECE):
+                    write_bytes(piece)
+            else:
+                await _to_file(response, output)
+
+    at_yard(ctx, use)
+
+
+async def _to_folder(response: aiohttp.ClientResponse, folder: Path) -> None:
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as archive:
+        async for piece in response.content.iter_chunked(_PIECE):
+            archive.write(piece)
+        archive.seek(0)
+        count = unpack(archive, folder)
+    err().print(f"{count} files in")
+    out().print(str(folder), soft_wrap=True)
+
+
+async def _to_file(response: aiohttp.ClientResponse, file: Path) -> None:
+    """Write beside the file first: a transfer that breaks leaves no half of it behind."""
+    fresh = file.with_name(f".{file.name}.part")
+    written = 0
+    try:
+        with fresh.open("wb") as target:
+            async for piece in response.content.iter_chunked(_PIECE):
+                written += target.write(piece)
+        fresh.replace(file)
+    except OSError as error:
+        raise BadInput(f"{file} cannot be written: {error.strerror or error}.", "Name another file.") from error
+    finally:
+        fresh.unlink(missing_ok=True)
+    err().print(f"{written:,} bytes in {file}")

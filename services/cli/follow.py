@@ -1,0 +1,78 @@
+"""Follows a batch to its end: over the WebSocket, and by asking again and again while that is not to be had."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import orjson
+
+from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
+from batchyard_contracts.v1.queries import BatchState
+from batchyard_contracts.v1.values import Counts
+from services.cli.door import Door
+from services.cli.errors import NotReachable
+
+POLL_S = 1.0
+PATIENCE_S = 30.0
+"""How long a yard may be away (a restart) before following it is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """How far a batch is; `result` is set when it has ended."""
+
+    status: str
+    counts: Counts
+    result: str | None
+    items_per_s: float | None
+    eta_s: float | None
+    document: dict[str, Any]
+    """What the server sent, for `--json`."""
+
+
+async def follow(door: Door, batch_id: str, *, poll_s: float = POLL_S) -> AsyncIterator[Snapshot]:
+    """Give snapshots until one with a result. Raises NotReachable when the yard stays away too long."""
+    away_since: float | None = None
+    clock = asyncio.get_running_loop().time
+    while True:
+        try:
+            snapshot = _of_state(await door.get(f"/batches/{batch_id}"))
+            away_since = None
+            yield snapshot
+            if snapshot.result is not None:
+                return
+            async for snapshot in _frames(door, batch_id):
+                yield snapshot
+                if snapshot.result is not None:
+                    return
+        except NotReachable:
+            away_since = away_since or clock()
+            if clock() - away_since > PATIENCE_S:
+                raise
+        await asyncio.sleep(poll_s)
+
+
+async def _frames(door: Door, batch_id: str) -> AsyncIterator[Snapshot]:
+    """What the WebSocket sends; ends when it closes or cannot be opened."""
+    try:
+        async with door.websocket(f"/batches/{batch_id}/progress") as socket:
+            async for frame in socket:
+                if frame.type is aiohttp.WSMsgType.TEXT:
+                    yield _of_frame(orjson.loads(frame.data))
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        return
+
+
+def _of_frame(document: dict[str, Any]) -> Snapshot:
+    if document.get("type") == BatchFinished.type:
+        end = BatchFinished.model_validate(document)
+        return Snapshot("finished", end.counts, end.result, None, None, document)
+    now = BatchProgressed.model_validate(document)
+    return Snapshot(now.status, now.counts, None, now.items_per_s, now.eta_s, document)
+
+
+def _of_state(body: bytes) -> Snapshot:
+    state = BatchState.model_validate_json(body)
+    return Snapshot(state.status, state.counts, state.result, state.items_per_s, state.eta_s, orjson.loads(body))

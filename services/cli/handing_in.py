@@ -1,0 +1,104 @@
+"""The work of `batchyard submit`: options into a command, a file into items, an answer into words."""
+
+import io
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import orjson
+import typer
+
+from services.cli.cells import typed_cell
+from services.cli.door import Door
+from services.cli.errors import BadInput
+from services.cli.items import Format, Item, format_of, read_items
+from services.cli.parts import parts
+from services.cli.session import at_yard, err, out, write_json
+from services.cli.submission import submit
+from services.cli.watching import watch_batch
+
+_SNIFF = 4096
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line says."""
+
+    workload: str
+    file: Path | None
+    items: list[str]
+    kind: Format | None
+    priority: str
+    name: str | None
+    labels: list[str]
+    idempotency_key: str | None
+    webhooks: list[str]
+    emails: list[str]
+
+    def options(self) -> dict[str, Any]:
+        """The fields of `batch.submit.v1` beside the items; what is not set is left out."""
+        notify = {"webhooks": self.webhooks, "emails": self.emails}
+        fields = {
+            "workload": self.workload,
+            "priority": self.priority,
+            "name": self.name,
+            "labels": dict(map(_label, self.labels)),
+            "notify": {key: value for key, value in notify.items() if value},
+        }
+        return {key: value for key, value in fields.items() if value}
+
+
+def hand_in(ctx: typer.Context, request: Request, *, watch: bool, json: bool) -> None:
+    """Submit, print what was accepted, and stay if asked."""
+    if (request.file is None) == (not request.items):
+        raise BadInput("Name one file, or - for standard input, or give --item.", "See `batchyard submit --help`.")
+    options = request.options()
+
+    async def use(door: Door) -> None:
+        with ExitStack() as files:
+            items = await _items(door, request, files)
+            accepted = await submit(door, options, parts(items), request.idempotency_key)
+        if json:
+            write_json({"type": accepted.type, **orjson.loads(accepted.encode())})
+        else:
+            news = (
+                "accepted before, nothing was done twice" if accepted.replayed else f"accepted {accepted.items} items"
+            )
+            err().print(f"{accepted.workload}: {news}")
+            out().print(str(accepted.batch_id))
+        if watch:
+            await watch_batch(door, str(accepted.batch_id), accepted.workload, json=json)
+
+    at_yard(ctx, use)
+
+
+async def _items(door: Door, request: Request, files: ExitStack) -> Iterator[Item]:
+    if request.file is None:
+        lines = io.BytesIO("\n".join(text.replace("\n", " ") for text in request.items).encode())
+        return read_items(lines, Format.NDJSON, partial(typed_cell, {}))
+    source = _open(request.file, files)
+    kind = request.kind or format_of(request.file.name, source.peek(_SNIFF))
+    schema: Mapping[str, Any] = {}
+    if kind is Format.CSV:  # text alone does not tell 1 from "1": the workload's schema does
+        schema = orjson.loads(await door.get(f"/workloads/{request.workload}"))["item_schema"]
+    return read_items(source, kind, partial(typed_cell, schema))
+
+
+def _open(file: Path, files: ExitStack) -> io.BufferedReader:
+    if str(file) == "-":
+        return files.enter_context(open(sys.stdin.fileno(), "rb", closefd=False))
+    try:
+        return files.enter_context(file.open("rb"))
+    except OSError as error:
+        raise BadInput(f"{file} cannot be read: {error.strerror}.", "Check its name.") from error
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise BadInput(f"{text!r} is not a label.", "Write it as KEY=VALUE.")
+    return key, value

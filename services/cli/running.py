@@ -1,0 +1,104 @@
+"""The work of `batchyard up` and `batchyard down`."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from services.cli.address import ADDRESS_FILE
+from services.cli.errors import NotStarted
+from services.cli.session import err, out, write_json
+from services.cli.yard import Plan, yard
+from shared.stack import AlreadyRunning, StackError, default_home, interruptible, shut_down
+from shared.stack.launch import Launch, detached, tail
+from shared.stack.processes import living
+from shared.stack.state import State
+
+
+def up(*, workers: int, port: int | None, detach: bool, json: bool) -> None:
+    """Start a yard and keep it running until Ctrl-C, or leave it running behind."""
+    home = default_home()
+    try:
+        if detach:
+            asyncio.run(_behind(home, workers, port, json=json))
+        else:
+            asyncio.run(interruptible(_in_front(Plan(home, workers=workers, http_port=port), json=json)))
+    except AlreadyRunning as error:
+        raise NotStarted(f"Batchyard is already up at {_address(home)}.", "Stop it with `batchyard down`.") from error
+    except StackError as error:
+        raise NotStarted(str(error)) from error
+
+
+def down(*, json: bool) -> None:
+    """Stop whatever runs for this checkout, down to the last process."""
+    home = default_home()
+    try:
+        asyncio.run(shut_down(home, _echo))
+    except StackError as error:
+        raise NotStarted(str(error)) from error
+    (home / ADDRESS_FILE).unlink(missing_ok=True)
+    if json:
+        write_json({"running": False})
+    else:
+        out().print("Nothing of Batchyard runs any more.")
+
+
+async def _in_front(plan: Plan, *, json: bool) -> None:
+    async with yard(plan, _echo) as running:
+        _say_where(running.url, json=json)
+        if not json:
+            out().print("Stop it with Ctrl-C.")
+            sys.stdout.flush()
+        await asyncio.Event().wait()
+
+
+async def _behind(home: Path, workers: int, port: int | None, *, json: bool) -> None:
+    if _supervisor(home) is None:
+        (home / ADDRESS_FILE).unlink(missing_ok=True)
+        await _launch(home, workers, port)
+    _say_where(_address(home), json=json)
+
+
+async def _launch(home: Path, workers: int, port: int | None) -> None:
+    log = home / "log" / "up.log"
+    log.unlink(missing_ok=True)
+    argv = [sys.executable, "-m", "services.cli", "up", "--workers", str(workers)]
+    argv += ["--port", str(port)] if port else []
+    process = await detached(Launch(tuple(argv), dict(os.environ), Path.cwd(), log))
+    said = 0
+    while process is not None and living(process):
+        said += _pass_on(log, said)
+        if (home / ADDRESS_FILE).is_file():
+            return
+        await asyncio.sleep(0.1)  # a process that is not our child gives no other sign
+    raise NotStarted(f"Batchyard could not be started.\n{tail(log)}")
+
+
+def _pass_on(log: Path, said: int) -> int:
+    """Show what the process behind has written since, whole lines only; give their length."""
+    fresh = log.read_bytes()[said:]
+    fresh = fresh[: fresh.rfind(b"\n") + 1]
+    for line in fresh.decode(errors="replace").splitlines():
+        _echo(line)
+    return len(fresh)
+
+
+def _supervisor(home: Path) -> object:
+    known = State(home).read().supervisor
+    return known and known.find()
+
+
+def _address(home: Path) -> str:
+    file = home / ADDRESS_FILE
+    return file.read_text("utf-8").strip() if file.is_file() else "an address that is not known yet"
+
+
+def _say_where(url: str, *, json: bool) -> None:
+    if json:
+        write_json({"url": url})
+    else:
+        out().print(f"Batchyard is up at {url}  (API documentation: {url}/docs)")
+
+
+def _echo(line: str) -> None:
+    err().print(line, markup=False, soft_wrap=True)

@@ -1,0 +1,141 @@
+"""How answers of the server look to a person: tables and short blocks of text."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from batchyard_contracts.v1.queries import BatchState, FailureGroup, WorkerState
+from batchyard_contracts.v1.values import TERMINAL_STATUSES, Counts
+
+_STYLES = {
+    "completed": "green",
+    "partial": "yellow",
+    "failed": "red",
+    "cancelled": "magenta",
+    "paused": "yellow",
+    "running": "cyan",
+    "open": "cyan",
+}
+
+
+def batches_table(batches: Iterable[BatchState]) -> Table:
+    """Batches, one a row."""
+    table = _table("batch", "workload", "priority", "state", "done", "failed", "accepted", "name")
+    for batch in batches:
+        counts = batch.counts
+        total = counts.total if counts.total is not None else counts.ended + counts.remaining
+        table.add_row(
+            str(batch.batch_id), batch.workload, batch.priority, state_text(batch), f"{counts.ended}/{total}",
+            str(counts.failed or ""), _when(batch.accepted_at), Text(batch.name or ""),
+        )  # fmt: skip
+    return table
+
+
+def batch_block(batch: BatchState) -> Table:
+    """All about one batch, one fact a line."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bright_black")
+    table.add_column()
+    table.add_row("batch", str(batch.batch_id))
+    if batch.name:
+        table.add_row("name", Text(batch.name))
+    table.add_row("workload", batch.workload)
+    table.add_row("priority", batch.priority)
+    table.add_row("state", state_text(batch))
+    table.add_row("round", str(batch.round))
+    table.add_row("items", counts_text(batch.counts))
+    if batch.items_per_s:
+        table.add_row("rate", f"{batch.items_per_s:,.1f}/s")
+    table.add_row("accepted", _when(batch.accepted_at))
+    if batch.finished_at:
+        took = (batch.finished_at - batch.accepted_at).total_seconds()
+        table.add_row("finished", f"{_when(batch.finished_at)}, after {took:,.1f} s")
+    for key, value in sorted(batch.labels.items()):
+        table.add_row(Text(f"label {key}"), Text(value))
+    return table
+
+
+def counts_text(counts: Counts) -> str:
+    """Items by state in words, those that are zero left out."""
+    found = [f"{getattr(counts, status)} {status}" for status in TERMINAL_STATUSES if getattr(counts, status)]
+    if counts.remaining:
+        found.append(f"{counts.remaining} remaining")
+    total = "so far" if counts.total is None else f"of {counts.total}"
+    return f"{', '.join(found) or 'none'} {total}"
+
+
+def state_text(batch: BatchState) -> Text:
+    """The state of a batch; of a finished one, how it ended."""
+    word = batch.result or batch.status
+    return Text(word, _STYLES.get(word, ""))
+
+
+def failures_table(groups: Iterable[FailureGroup]) -> RenderableType:
+    """What failed, by cause."""
+    rows = list(groups)
+    if not rows:
+        return Text("Nothing failed.")
+    table = _table("cause", "items", "for example", "message")
+    for group in rows:
+        ordinals = ", ".join(map(str, group.ordinals[:3])) + (" …" if group.count > 3 else "")
+        table.add_row(Text(group.code, "red"), str(group.count), f"item {ordinals}", Text(group.message))
+    return table
+
+
+def workers_table(workers: Iterable[WorkerState]) -> RenderableType:
+    """The workers that live."""
+    rows = list(workers)
+    if not rows:
+        return Text("No worker has been heard of in the last half minute. Start one: `python -m services.worker`.")
+    table = _table("worker", "workloads", "running", "chunks", "seen")
+    for worker in rows:
+        state = " (stopping)" if worker.stopping else ""
+        table.add_row(
+            Text(worker.worker_id + state), ", ".join(worker.workloads), str(worker.running),
+            str(len(worker.chunks)), _when(worker.seen_at),
+        )  # fmt: skip
+    return table
+
+
+def workloads_table(manifests: Iterable[dict[str, Any]]) -> RenderableType:
+    """The workloads that some worker has announced."""
+    rows = list(manifests)
+    if not rows:
+        return Text("No worker has announced a workload yet. Start one: `python -m services.worker`.")
+    table = _table("workload", "version", "what it does", "exports")
+    for manifest in rows:
+        what = manifest.get("title") or manifest.get("description") or ""
+        table.add_row(manifest["name"], manifest["version"], Text(what), ", ".join(manifest.get("exports") or {}))
+    return table
+
+
+def workload_block(manifest: dict[str, Any]) -> Group:
+    """One workload: the fields of its item, how it is paced, and an example to submit."""
+    fields = _table("field", "type", "", "meaning")
+    schema = manifest["item_schema"]
+    for name, part in schema.get("properties", {}).items():
+        need = "required" if name in schema.get("required", []) else ""
+        fields.add_row(Text(name), _type_of(part), need, Text(str(part.get("description") or part.get("title") or "")))
+    head = Text.assemble((manifest["name"], "bold"), f" {manifest['version']}  {manifest.get('title') or ''}")
+    return Group(head, Text(manifest.get("description") or ""), Text(""), fields)
+
+
+def _type_of(part: dict[str, Any]) -> str:
+    if "type" in part:
+        return str(part["type"])
+    return " or ".join(str(branch.get("type", "object")) for branch in part.get("anyOf", [])) or "any"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bright_black")
+    for column in columns:
+        table.add_column(column, no_wrap=column in {"batch", "state", "done"}, overflow="fold")
+    return table
+
+
+def _when(moment: datetime) -> str:
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,332 @@
+"""Each command against a yard: what it asks, what it prints, with which exit code it ends."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from aiohttp import web
+
+from batchyard_contracts.v1.values import BatchStatus, Priority, TerminalStatus
+from services.cli.exits import Exit
+from services.cli.options import BatchStatusName, PriorityName, StatusName
+from tests.unit.cli.conftest import BATCH, FakeYard, Run, state
+
+ACCEPTED = {
+    "batch_id": BATCH,
+    "workload": "tracklists",
+    "items": 2,
+    "replayed": False,
+    "accepted_at": "2026-11-21T20:00:00Z",
+}
+FINISHED = {
+    "type": "batch.finished.v1",
+    "batch_id": BATCH,
+    "workload": "tracklists",
+    "owner": "default",
+    "round": 1,
+    "result": "partial",
+    "counts": {"total": 4, "succeeded": 3, "failed": 1},
+    "accepted_at": "2026-11-21T20:00:00Z",
+    "finished_at": "2026-11-21T20:00:09Z",
+}
+
+
+def test_names_on_the_command_line_are_those_of_the_contract() -> None:
+    assert tuple(each.value for each in PriorityName) == get_args(Priority)
+    assert tuple(each.value for each in StatusName) == get_args(TerminalStatus)
+    assert tuple(each.value for each in BatchStatusName) == get_args(BatchStatus)
+
+
+def test_help_loads_nothing_heavy() -> None:
+    script = "import services.cli.app, sys; print(*sorted({m.partition('.')[0] for m in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
+    assert not {"aiohttp", "pydantic", "asyncpg", "aio_pika", "redis", "shared"} & set(loaded)
+
+
+async def test_help_shows_every_exit_code(run: Run) -> None:
+    ended = await run("--help")
+    assert ended.code == Exit.OK
+    assert all(f"{code.value} " in ended.out for code in Exit)
+
+
+async def test_submit_sends_one_sealed_command(run: Run, yard: FakeYard, tmp_path: Path) -> None:
+    yard.answer("POST /batches", ACCEPTED, status=202)
+    file = tmp_path / "items.ndjson"
+    file.write_text('{"url": "a"}\n{"payload": {"url": "b"}, "custom_id": "2"}\n')
+    ended = await run(
+        "submit", "tracklists", str(file), "--priority", "low", "--name", "Night", "--label", "team=a",
+        "--idempotency-key", "k-1", "--notify-webhook", "https://x.example/h", "--notify-email", "a@x.example",
+    )  # fmt: skip
+    assert (ended.code, ended.out) == (Exit.OK, f"{BATCH}\n")
+    assert yard.requests == [
+        (
+            "POST /batches",
+            {
+                "workload": "tracklists",
+                "priority": "low",
+                "name": "Night",
+                "labels": {"team": "a"},
+                "notify": {"webhooks": ["https://x.example/h"], "emails": ["a@x.example"]},
+                "items": [{"payload": {"url": "a"}}, {"payload": {"url": "b"}, "custom_id": "2"}],
+                "sealed": True,
+            },
+        )
+    ]
+    assert yard.headers[0]["Idempotency-Key"] == "k-1"
+
+
+async def test_items_may_stand_on_the_command_line(run: Run, yard: FakeYard) -> None:
+    yard.answer("POST /batches", ACCEPTED, status=202)
+    ended = await run("submit", "tracklists", "--item", '{"url":\n"a"}', "--item", '{"url": "b"}', "--json")
+    assert json.loads(ended.out) == {"type": "command.accepted.v1", **ACCEPTED}
+    assert [item["payload"]["url"] for item in yard.requests[0][1]["items"]] == ["a", "b"]
+
+
+async def test_csv_is_typed_by_the_workload_s_schema(run: Run, yard: FakeYard, tmp_path: Path) -> None:
+    yard.answer("GET /workloads/squares", {"item_schema": {"properties": {"n": {"type": "integer"}}}})
+    yard.answer("POST /batches", ACCEPTED, status=202)
+    file = tmp_path / "items.csv"
+    file.write_text("n\n7\n")
+    await run("submit", "squares", str(file))
+    assert yard.requests[-1][1]["items"] == [{"payload": {"n": 7}}]
+
+
+async def test_a_long_file_is_sent_in_parts_and_sealed(run: Run, yard: FakeYard, tmp_path: Path) -> None:
+    yard.answer("POST /batches", ACCEPTED, status=202)
+    yard.answer(f"POST /batches/{BATCH}/items", ACCEPTED, status=202)
+    yard.answer(f"POST /batches/{BATCH}/seal", ACCEPTED, status=202)
+    file = tmp_path / "items.ndjson"
+    file.write_text("".join(f'{{"n":{n}}}\n' for n in range(25_000)))
+    ended = await run("submit", "squares", str(file), "--json")
+    sent = [
+        (name, body.get("sealed"), body.get("sequence"), len(body.get("items", []))) for name, body in yard.requests
+    ]
+    assert sent == [
+        ("POST /batches", False, None, 10_000),
+        (f"POST /batches/{BATCH}/items", None, 0, 10_000),
+        (f"POST /batches/{BATCH}/items", None, 1, 5_000),
+        (f"POST /batches/{BATCH}/seal", None, None, 0),
+    ]
+    assert json.loads(ended.out)["items"] == 25_000
+
+
+async def test_a_part_that_is_refused_cancels_the_batch_and_names_the_line(
+    run: Run, yard: FakeYard, tmp_path: Path
+) -> None:
+    yard.answer("POST /batches", ACCEPTED, status=202)
+    problem = {"title": "Bad item", "status": 422, "detail": "n: not a number", "line": 3}
+    yard.answer(f"POST /batches/{BATCH}/items", problem, status=422)
+    yard.answer(f"POST /batches/{BATCH}/cancel", ACCEPTED, status=202)
+    yard.answer(f"POST /batches/{BATCH}/seal", ACCEPTED, status=202)
+    file = tmp_path / "items.ndjson"
+    file.write_text("\n".join(f'{{"n":{n}}}' for n in range(10_005)))
+    ended = await run("submit", "squares", str(file))
+    assert ended.code == Exit.REFUSED
+    assert "Line 10003: n: not a number" in ended.err
+    assert [name for name, _ in yard.requests[-2:]] == [f"POST /batches/{BATCH}/cancel", f"POST /batches/{BATCH}/seal"]
+
+
+async def test_submit_and_watch_ends_by_how_the_batch_ended(run: Run, yard: FakeYard) -> None:
+    yard.answer("POST /batches", ACCEPTED, status=202)
+    yard.answer(f"GET /batches/{BATCH}", state(), state(status="finished", result="completed"))
+    yard.answer(f"GET /batches/{BATCH}/progress", _closing())
+    ended = await run("submit", "tracklists", "--item", "{}", "--watch")
+    assert ended.code == Exit.OK
+    assert "completed" in ended.err
+    assert ended.out == f"{BATCH}\n"
+
+
+async def test_watch_draws_what_the_websocket_sends(run: Run, yard: FakeYard) -> None:
+    yard.answer(f"GET /batches/{BATCH}", state())
+    progressed = {
+        **{key: value for key, value in FINISHED.items() if key in {"batch_id", "workload", "owner", "round"}},
+        "type": "batch.progressed.v1",
+        "status": "running",
+        "counts": {"total": 4, "succeeded": 2, "remaining": 2},
+        "items_per_s": 12.5,
+        "eta_s": 61,
+        "at": "2026-11-21T20:00:05Z",
+    }
+    yard.answer(f"GET /batches/{BATCH}/progress", _frames(progressed, FINISHED))
+    ended = await run("watch", BATCH)
+    assert ended.code == Exit.BATCH_FAILED
+    assert "50% 2/4  2 succeeded  12.5/s  1:01 left" in ended.err
+    assert "100% 4/4  3 succeeded  1 failed  partial" in ended.err
+    assert f"batchyard failures {BATCH}" in ended.err
+
+
+async def test_watch_in_json_is_a_document_a_line(run: Run, yard: FakeYard) -> None:
+    yard.answer("GET /batches", {"batches": [state()]})
+    yard.answer(f"GET /batches/{BATCH}", state())
+    yard.answer(f"GET /batches/{BATCH}/progress", _frames(FINISHED))
+    ended = await run("watch", "last", "--json")
+    assert [json.loads(line) for line in ended.out.splitlines()] == [state(), FINISHED]
+    assert ended.code == Exit.BATCH_FAILED
+
+
+async def test_list_asks_and_prints(run: Run, yard: FakeYard) -> None:
+    yard.answer("GET /batches", {"batches": [state(name="[bold]Night")]})
+    ended = await run("list", "--status", "running", "--limit", "5")
+    assert yard.requests == [("GET /batches", {"status": "running", "limit": "5"})]
+    assert BATCH in ended.out
+    assert "1/4" in ended.out
+    assert "[bold]Night" in ended.out
+    assert json.loads((await run("list", "--json")).out) == {"batches": [state(name="[bold]Night")]}
+
+
+async def test_show_failures_workers_workloads(run: Run, yard: FakeYard) -> None:
+    yard.answer(
+        f"GET /batches/{BATCH}",
+        state(status="finished", result="partial", finished_at="2026-11-21T20:01:00Z", labels={"a": "b"}),
+    )
+    shown = (await run("show", BATCH)).out
+    assert "1 succeeded, 3 remaining of 4" in shown
+    assert "after 60.0 s" in shown
+    groups = [{"code": "not_found", "count": 7, "message": "HTTP 404", "ordinals": [3, 9, 27, 81]}]
+    yard.answer(f"GET /batches/{BATCH}/failures", {"found": True, "groups": groups})
+    assert "item 3, 9, 27 …" in (await run("failures", BATCH)).out
+    worker = {
+        "worker_id": "host-1", "workloads": ["tracklists"], "chunks": [], "running": 3, "stopping": True,
+        "seen_at": "2026-11-21T20:00:00Z",
+    }  # fmt: skip
+    yard.answer("GET /workers", {"workers": [worker]})
+    assert "host-1 (stopping)" in (await run("workers")).out
+    manifest = {
+        "name": "squares", "version": "1", "title": "Squares", "item_schema": {
+            "properties": {"n": {"type": "integer", "description": "a number"}}, "required": ["n"]},
+        "result_schema": {}, "example": {"n": 7}, "exports": {},
+    }  # fmt: skip
+    yard.answer("GET /workloads", {"workloads": [manifest]})
+    yard.answer("GET /workloads/squares", manifest)
+    assert "Squares" in (await run("workloads")).out
+    one = (await run("workloads", "squares")).out
+    assert "a number" in one
+    assert """batchyard submit squares --item '{"n":7}'""" in one
+
+
+@pytest.mark.parametrize(
+    ("argv", "request_", "body"),
+    [
+        (("pause", BATCH), f"POST /batches/{BATCH}/pause", {}),
+        (("resume", BATCH), f"POST /batches/{BATCH}/resume", {}),
+        (("cancel", BATCH), f"POST /batches/{BATCH}/cancel", {}),
+        (("retry", BATCH), f"POST /batches/{BATCH}/retry", {}),
+        (("priority", BATCH, "immediate"), f"PATCH /batches/{BATCH}", {"priority": "immediate"}),
+    ],
+)
+async def test_a_batch_is_steered(argv: tuple[str, ...], request_: str, body: Any, run: Run, yard: FakeYard) -> None:
+    yard.answer(request_, ACCEPTED, status=202)
+    assert json.loads((await run(*argv, "--json")).out) == ACCEPTED
+    assert (await run(*argv)).out.startswith(f"{BATCH}: ")
+    assert yard.requests[0] == (request_, body)
+
+
+async def test_results_go_to_standard_output_or_a_file(run: Run, yard: FakeYard, tmp_path: Path) -> None:
+    async def lines(request: web.Request) -> web.Response:
+        return web.Response(text='{"ordinal":0}\n', content_type="application/x-ndjson")
+
+    yard.answer(f"GET /batches/{BATCH}/results", lines)
+    ended = await run("results", BATCH, "--status", "failed", "--error-code", "not_found")
+    assert ended.out == '{"ordinal":0}\n'
+    assert yard.requests[0][1] == {"format": "ndjson", "status": "failed", "error_code": "not_found"}
+    file = tmp_path / "r.ndjson"
+    ended = await run("results", BATCH, "-o", str(file))
+    assert (ended.out, file.read_text()) == ("", '{"ordinal":0}\n')
+    assert os.listdir(tmp_path) == ["r.ndjson"]  # noqa: PTH208  # the temporary file is gone
+
+
+async def test_an_export_is_unpacked(run: Run, yard: FakeYard, tmp_path: Path) -> None:
+    box = io.BytesIO()
+    with zipfile.ZipFile(box, "w") as target:
+        target.writestr("a.cue", "TITLE")
+
+    async def zipped(request: web.Request) -> web.Response:
+        return web.Response(body=box.getvalue(), content_type="application/zip")
+
+    yard.answer(f"GET /batches/{BATCH}/results", zipped)
+    ended = await run("results", BATCH, "--format", "cue", "-o", str(tmp_path / "sheets"))
+    assert (tmp_path / "sheets" / "a.cue").read_text() == "TITLE"
+    assert ended.out == f"{tmp_path / 'sheets'}\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "words"),
+    [
+        (404, Exit.NOT_FOUND, "no such batch"),
+        (422, Exit.REFUSED, "no such batch"),
+        (401, Exit.REFUSED, "BATCHYARD_TOKEN"),
+        (503, Exit.UNREACHABLE, "does not answer"),
+        (500, Exit.REFUSED, "no such batch"),
+    ],
+)
+async def test_a_problem_becomes_words_and_a_code(
+    status: int, code: Exit, words: str, run: Run, yard: FakeYard
+) -> None:
+    yard.answer(f"GET /batches/{BATCH}", {"detail": "no such batch", "status": status}, status=status)
+    ended = await run("show", BATCH, "--json")
+    assert (ended.code, ended.out) == (code, "")
+    assert words in ended.err
+
+
+async def test_a_yard_that_is_not_there_is_said_so(run: Run, unused_tcp_port: int) -> None:
+    ended = await run("--url", f"http://127.0.0.1:{unused_tcp_port}", "list")
+    assert ended.code == Exit.UNREACHABLE
+    assert "batchyard up" in ended.err
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("submit", "tracklists"),
+        ("submit", "tracklists", "absent.json"),
+        ("submit", "tracklists", "-", "--item", "{}"),
+        ("submit", "tracklists", "--item", "{"),
+        ("submit", "tracklists", "--item", "{}", "--label", "x"),
+        ("submit", "tracklists", "--priority", "high"),
+        ("show", "not-an-id"),
+        ("list", "--limit", "0"),
+        ("absent",),
+    ],
+)
+async def test_a_wrong_command_line_sends_nothing(argv: tuple[str, ...], run: Run, yard: FakeYard) -> None:
+    ended = await run(*argv)
+    assert (ended.code, ended.out) == (Exit.USAGE, "")
+    assert ended.err
+    assert yard.requests == []
+
+
+async def test_a_token_is_sent_as_bearer(run: Run, yard: FakeYard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATCHYARD_TOKEN", "t0ken")
+    yard.answer("GET /batches", {"batches": []})
+    ended = await run("list")
+    assert "No batch fits" in ended.out
+    assert yard.headers[0]["Authorization"] == "Bearer t0ken"
+
+
+async def test_a_defect_has_a_code_of_its_own(run: Run, yard: FakeYard) -> None:
+    yard.answer("GET /batches", {"batches": "nonsense"})
+    ended = await run("list")
+    assert ended.code == Exit.DEFECT
+    assert "Traceback" in ended.err
+
+
+def _frames(*documents: Any) -> Any:
+    async def serve(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        for document in documents:
+            await socket.send_json(document)
+        await socket.close()
+        return socket
+
+    return serve
+
+
+def _closing() -> Any:
+    return _frames()
