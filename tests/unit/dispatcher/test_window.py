@@ -1,0 +1,74 @@
+"""How much may be out, and how large a chunk is."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchyard_contracts.v1.manifest import Manifest
+from services.dispatcher.domain.chunk_size import START, ChunkSize
+from services.dispatcher.domain.window import Window
+
+
+def window(**settings: object) -> Window:
+    return Window(
+        Manifest.model_validate({"name": "w", "version": "1", "item_schema": {}, "result_schema": {}} | settings)
+    )
+
+
+def test_nothing_goes_out_without_a_worker() -> None:
+    assert not window().open
+
+
+def test_the_window_follows_the_workers() -> None:
+    one = window(concurrency=50)
+    one.workers = 1
+    assert one.limit == 100
+    one.given("x", 99)
+    assert one.open
+    one.given("x", 1)
+    assert not one.open
+    one.workers = 2
+    assert one.open
+    one.returned("x", 100)
+    assert (one.out, dict(one.out_by_partition)) == (0, {})
+
+
+def test_a_partition_takes_no_more_than_its_concurrency() -> None:
+    limited = window(partition_concurrency=3)
+    assert limited.allowed("x") == 3
+    limited.given("x", 2)
+    assert limited.allowed("x") == 1
+    limited.given("x", 1)
+    assert limited.allowed("x") == 0
+    assert limited.allowed("y") == 3
+
+
+def test_a_parked_partition_waits_for_its_time() -> None:
+    parked = window()
+    parked.park("x", 10.0)
+    parked.park("x", 5.0)  # an earlier time does not shorten the wait
+    assert parked.allowed("x") == 0
+    assert parked.unpark(9.9) == 10.0
+    assert parked.unpark(10.0) is None
+    assert parked.allowed("x") > 0
+
+
+@pytest.mark.parametrize(("item_s", "size"), [(0.05, 20), (2.0, 1), (0.00001, 100)])
+def test_chunks_grow_towards_their_target_within_the_cap(item_s: float, size: int) -> None:
+    learned = ChunkSize()
+    for _ in range(10):
+        learned = learned.measured(learned.size, learned.size * item_s, target_s=1.0, cap=100)
+    assert learned.size == size
+
+
+def test_the_first_chunk_is_small_and_growth_is_bounded() -> None:
+    assert ChunkSize().size == START
+    assert ChunkSize().measured(8, 0.0001, 1.0, 10_000).size == START * 8
+
+
+@given(st.lists(st.tuples(st.integers(0, 1000), st.floats(0, 1e5)), max_size=30), st.integers(1, 10_000))
+def test_a_size_is_never_below_one_nor_above_the_cap(reports: list[tuple[int, float]], cap: int) -> None:
+    learned = ChunkSize(1)
+    for items, busy_s in reports:
+        learned = learned.measured(items, busy_s, 1.0, cap)
+        assert 1 <= learned.size <= cap

@@ -1,0 +1,250 @@
+"""A chunk from its arrival to its final report."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Any, cast
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from batchyard_contracts.v1.flow import ChunkProcessed, ItemOutcome
+from batchyard_contracts.v1.manifest import Manifest
+from batchyard_contracts.v1.work import ChunkItem, ChunkReady
+from batchyard_contracts.workload import Context, Workload
+from services.worker.cache import ResultCache
+from services.worker.chunk_run import ChunkRun
+from services.worker.runner import RESULT_BYTES_MAX, Runner
+from shared.amqp.publisher import Outgoing, Publisher
+
+
+class Number(BaseModel):
+    n: int
+
+
+class Recorder:
+    """Takes what is published."""
+
+    def __init__(self) -> None:
+        self.reports: list[ChunkProcessed] = []
+        self.published = asyncio.Event()
+
+    async def publish(self, messages: Sequence[Outgoing]) -> None:
+        self.reports.extend(ChunkProcessed.decode(message.body) for message in messages)
+        self.published.set()
+
+    @property
+    def outcomes(self) -> dict[int, ItemOutcome]:
+        return {o.ordinal: o for report in self.reports for o in report.outcomes}
+
+
+class Known:
+    """A cache that knows the results of some payloads."""
+
+    def __init__(self, results: dict[int, Any] | None = None) -> None:
+        self.results = results or {}
+
+    async def get(self, _: Manifest, payloads: Sequence[Any]) -> list[Any]:
+        return [self.results.get(payload["n"]) for payload in payloads]
+
+    async def put(self, _: Manifest, results: Sequence[tuple[Any, Any]]) -> None:
+        self.results |= {payload["n"]: result for payload, result in results}
+
+
+def workload(**settings: Any) -> Workload[Number, Number]:
+    return Workload("squares", version="1", item=Number, result=Number, **settings)
+
+
+def chunk(*numbers: int) -> ChunkReady:
+    items = [ChunkItem(ordinal=i, payload={"n": n}) for i, n in enumerate(numbers)]
+    return ChunkReady(
+        chunk_id=UUID(int=1),
+        fence=3,
+        batch_id=UUID(int=2),
+        owner="a",
+        workload="squares",
+        priority="normal",
+        partition="",
+        round=2,
+        attempt=4,
+        items=items,
+    )
+
+
+def run_of(
+    work: Workload[Number, Number], numbers: Sequence[int], known: Known | None = None
+) -> tuple[ChunkRun, Recorder, Runner]:
+    recorder = Recorder()
+    cache = cast("ResultCache", known or Known())
+    runner = Runner(work, "resources", cast("Publisher", recorder), cache, "w1")
+    runner.unfinished += len(numbers)
+    return ChunkRun(runner, chunk(*numbers), None, 0.01), recorder, runner
+
+
+async def test_every_item_has_one_outcome_and_the_last_report_is_final() -> None:
+    work = workload()
+
+    @work.handler
+    async def run(item: Number, context: Context) -> Number:
+        assert context.resources == "resources"
+        assert context.idempotency_key == f"{UUID(int=2)}:{context.ordinal}:2"
+        if item.n == 3:
+            raise ValueError("three")
+        return Number(n=item.n * item.n)
+
+    chunk_run, recorder, runner = run_of(work, range(10))
+    await chunk_run.run()
+    assert [o.result for i, o in sorted(recorder.outcomes.items()) if i != 3] == [
+        {"n": i * i} for i in range(10) if i != 3
+    ]
+    assert recorder.outcomes[3].status == "retry"
+    assert sum(len(r.outcomes) for r in recorder.reports) == 10
+    assert [r.final for r in recorder.reports][-1:] == [True]
+    assert (recorder.reports[0].fence, recorder.reports[0].attempt, runner.unfinished) == (3, 4, 0)
+
+
+async def test_what_has_ended_is_reported_while_others_run() -> None:
+    work = workload(concurrency=5)
+    gate = asyncio.Event()
+
+    @work.handler
+    async def run(item: Number, _: Context) -> Number:
+        if item.n == 0:
+            await gate.wait()
+        return item
+
+    chunk_run, recorder, _ = run_of(work, range(5))
+    running = asyncio.create_task(chunk_run.run())
+    await recorder.published.wait()
+    assert set(recorder.outcomes) == {1, 2, 3, 4}
+    assert not recorder.reports[0].final
+    gate.set()
+    await running
+    assert set(recorder.outcomes) == set(range(5))
+
+
+async def test_no_more_items_run_at_once_than_the_manifest_says() -> None:
+    work = workload(concurrency=3)
+    running, most = 0, 0
+
+    @work.handler
+    async def run(item: Number, _: Context) -> Number:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+        return item
+
+    first, _, runner = run_of(work, range(20))
+    second = ChunkRun(runner, chunk(*range(20)), None, 0.01)
+    await asyncio.gather(first.run(), second.run())
+    assert most == 3
+
+
+async def test_an_item_that_takes_too_long_is_interrupted() -> None:
+    work = workload(item_timeout_s=0.01)
+
+    @work.handler
+    async def run(item: Number, _: Context) -> Number:
+        await asyncio.Event().wait()
+        return item
+
+    chunk_run, recorder, _ = run_of(work, [1])
+    await chunk_run.run()
+    error = recorder.outcomes[0].error
+    assert error is not None
+    assert error.code == "timeout"
+    assert "0.01 s" in error.message
+
+
+async def test_a_cancelled_batch_keeps_what_was_done_and_cancels_the_rest() -> None:
+    work = workload(concurrency=2)
+    cleaned = []
+
+    @work.handler
+    async def run(item: Number, context: Context) -> Number:
+        if item.n:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cleaned.append(context.ordinal)
+        return item
+
+    chunk_run, recorder, runner = run_of(work, [0, 1, 1, 1])
+    running = asyncio.create_task(chunk_run.run())
+    await recorder.published.wait()
+    chunk_run.stop(cancelled=True)
+    await running
+    assert [recorder.outcomes[i].status for i in range(4)] == ["succeeded", "cancelled", "cancelled", "cancelled"]
+    assert cleaned == [1, 2]
+    assert runner.unfinished == 0
+
+
+async def test_a_chunk_stopped_before_it_began_runs_nothing() -> None:
+    chunk_run, recorder, _ = run_of(workload(), [1, 2])
+    chunk_run.stop(cancelled=False)
+    await chunk_run.run()
+    assert {o.error.code for o in recorder.outcomes.values() if o.error} == {"worker_stopping"}
+
+
+async def test_a_known_result_is_not_computed_again_and_a_new_one_is_remembered() -> None:
+    work = workload(cache_ttl_s=60)
+    computed = []
+
+    @work.handler
+    async def run(item: Number, _: Context) -> Number:
+        computed.append(item.n)
+        return item
+
+    known = Known({5: {"n": 25}})
+    chunk_run, recorder, _ = run_of(work, [5, 6], known)
+    await chunk_run.run()
+    assert (recorder.outcomes[0].result, recorder.outcomes[0].cached) == ({"n": 25}, True)
+    assert computed == [6]
+    assert known.results[6] == {"n": 6}
+
+
+async def test_large_results_are_reported_in_parts_and_one_that_is_too_large_fails() -> None:
+    class Text(BaseModel):
+        text: str
+
+    work = Workload("texts", version="1", item=Number, result=Text)
+
+    @work.handler
+    async def run(item: Number, _: Context) -> Text:
+        return Text(text="x" * item.n)
+
+    recorder = Recorder()
+    runner = Runner(work, None, cast("Publisher", recorder), cast("ResultCache", Known()), "w1")
+    runner.unfinished += 4
+    await ChunkRun(runner, chunk(900_000, 900_000, RESULT_BYTES_MAX + 1, 10), None, 0.01).run()
+    assert [len(r.outcomes) for r in recorder.reports] == [1, 3]
+    assert [r.final for r in recorder.reports] == [False, True]
+    error = recorder.outcomes[2].error
+    assert error is not None
+    assert error.code == "result_too_large"
+
+
+async def test_items_that_never_wait_leave_the_event_loop_to_others() -> None:
+    work = workload(concurrency=1)
+    ticks = 0
+
+    @work.handler
+    async def run(item: Number, _: Context) -> Number:
+        total = sum(range(20_000))
+        return Number(n=total)
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await asyncio.sleep(0)
+
+    ticking = asyncio.create_task(tick())
+    chunk_run, _, _ = run_of(work, range(300))
+    await chunk_run.run()
+    ticking.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await ticking
+    assert ticks > 3

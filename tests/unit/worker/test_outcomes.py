@@ -1,0 +1,74 @@
+"""What becomes of an item: by what its handler returned or raised."""
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from batchyard_contracts.v1.work import ChunkItem
+from batchyard_contracts.workload import Ambiguous, Continue, Permanent, RateLimited, Transient
+from services.worker.domain import RATE_LIMIT_PAUSE_S, interrupted, invalid, raised, returned
+
+ITEM = ChunkItem(ordinal=5, payload={}, custom_id="five")
+
+
+class Result(BaseModel):
+    """A result with something unset, which must be kept."""
+
+    title: str
+    label: str | None = None
+
+
+def test_a_result_is_kept_whole() -> None:
+    outcome = returned(ITEM, Result(title="x"), 12)
+    assert (outcome.status, outcome.result, outcome.custom_id, outcome.elapsed_ms) == (
+        "succeeded",
+        {"title": "x", "label": None},
+        "five",
+        12,
+    )
+
+
+def test_a_continuation_is_not_the_end() -> None:
+    outcome = returned(ITEM, Continue({"job": 1}, 5.0), 1)
+    assert (outcome.status, outcome.state, outcome.delay_s) == ("continued", {"job": 1}, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code", "scope", "delay_s"),
+    [
+        (Permanent("not_found", "gone"), "failed", "not_found", "item", None),
+        (Permanent("bad_key", scope="provider"), "failed", "bad_key", "provider", None),
+        (Transient("http_500"), "retry", "http_500", "item", None),
+        (RateLimited(7.5), "retry", "rate_limited", "provider", 7.5),
+        (RateLimited(), "retry", "rate_limited", "provider", RATE_LIMIT_PAUSE_S),
+        (Ambiguous("paid?"), "failed", "needs_review", "item", None),
+        (TimeoutError("slow"), "retry", "timeout", "item", None),
+        (ZeroDivisionError("oops"), "retry", "internal_error", "item", None),
+    ],
+)
+def test_an_error_says_what_follows(
+    error: Exception, status: str, code: str, scope: str, delay_s: float | None
+) -> None:
+    outcome = raised(ITEM, error, 3)
+    assert outcome.error is not None
+    assert (outcome.status, outcome.error.code, outcome.error.scope, outcome.delay_s) == (status, code, scope, delay_s)
+
+
+def test_an_endless_message_is_cut() -> None:
+    outcome = raised(ITEM, ValueError("x" * 10_000), 0)
+    assert outcome.error is not None
+    assert len(outcome.error.message) == 2000
+
+
+def test_an_item_that_does_not_fit_fails_and_says_where() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Result.model_validate({"title": 3})
+    outcome = invalid(ITEM, caught.value)
+    assert outcome.status == "failed"
+    assert outcome.error is not None
+    assert outcome.error.message.startswith("title: ")
+
+
+def test_what_is_stopped_ends_only_when_its_batch_was_cancelled() -> None:
+    assert interrupted(ITEM, cancelled=True).status == "cancelled"
+    elsewhere = interrupted(ITEM, cancelled=False)
+    assert (elsewhere.status, elsewhere.delay_s) == ("retry", 0.0)
