@@ -1,0 +1,1 @@
+"""Tells people that their batch has finished: signed webhooks and e-mail, each retried from a table."""

@@ -1,0 +1,8 @@
+"""Runs the notifier: python -m services.notifier."""
+
+from services.notifier.app import app
+from services.notifier.settings import NotifierSettings
+from shared.process import run
+
+if __name__ == "__main__":
+    run("notifier", NotifierSettings, app)

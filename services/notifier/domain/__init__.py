@@ -1,0 +1,1 @@
+"""What the notifier decides: whom to tell, what an answer means, and when to try again."""

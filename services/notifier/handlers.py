@@ -1,0 +1,52 @@
+"""What the notifier does with each message: keep whom to tell, and once a round has ended, line up the deliveries."""
+
+from collections.abc import Callable
+
+import structlog
+
+from batchyard_contracts.message import Envelope
+from batchyard_contracts.v1.events import BatchFinished
+from batchyard_contracts.v1.flow import BatchAccepted
+from services.notifier.domain.delivery import deliveries, targets_of
+from services.notifier.domain.one_line import one_line
+from services.notifier.domain.schedule import Schedule
+from services.notifier.store import BatchRecord, Known, Store
+from shared.telemetry import traceparent
+
+log = structlog.get_logger()
+
+
+class Handlers:
+    """The two messages may come in either order, and again."""
+
+    def __init__(self, store: Store, schedule: Schedule, wake: Callable[[], None]) -> None:
+        self._store = store
+        self._schedule = schedule
+        self._wake = wake
+
+    async def accepted(self, message: BatchAccepted, _: Envelope) -> None:
+        """Keep whom to tell; nothing when there is nobody."""
+        targets = targets_of(message.notify.webhooks, message.notify.emails)
+        async with self._store.batch(message.batch_id) as batch:
+            if not targets:
+                await batch.forget_untold()
+                return
+            await batch.keep(Known(one_line(message.name) if message.name else None, targets, traceparent()))
+            await self._tell(batch, message)
+        self._wake()
+
+    async def finished(self, message: BatchFinished, _: Envelope) -> None:
+        """Keep the event, and line up one delivery for each target as soon as these are known."""
+        async with self._store.batch(message.batch_id) as batch:
+            await batch.keep_round(message.round, message.encode().decode(), traceparent())
+            await self._tell(batch, message)
+        self._wake()
+
+    async def _tell(self, batch: BatchRecord, message: BatchAccepted | BatchFinished) -> None:
+        known = await batch.known()
+        if known is None:
+            return
+        for round_ in await batch.untold():
+            new = list(deliveries(message.batch_id, round_, known.targets))
+            await batch.tell(round_, new, known.traceparent or traceparent(), self._schedule.first_wait())
+            log.info("deliveries lined up", batch_id=str(message.batch_id), round=round_, count=len(new))

@@ -1,0 +1,45 @@
+-- Batches that somebody wants to hear of. Kept, since a retry may open another round at any time.
+CREATE TABLE batches (
+    batch_id    uuid PRIMARY KEY,
+    name        text,
+    webhooks    text[] NOT NULL,
+    emails      text[] NOT NULL,
+    traceparent text,
+    created_at  timestamptz NOT NULL DEFAULT now()
+);
+
+-- Rounds that have ended. One whose batch is not known (yet) is kept for a day: the two messages may swap places.
+CREATE TABLE rounds (
+    batch_id    uuid NOT NULL,
+    round       int NOT NULL,
+    event       text NOT NULL,
+    traceparent text,
+    told        boolean NOT NULL DEFAULT false,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (batch_id, round)
+);
+CREATE INDEX rounds_untold ON rounds (created_at) WHERE NOT told;
+
+-- One row for each target of each round. `attempts` counts those that were begun, and fences their results.
+CREATE TABLE deliveries (
+    id            uuid PRIMARY KEY,
+    batch_id      uuid NOT NULL,
+    round         int NOT NULL,
+    kind          text NOT NULL CHECK (kind IN ('webhook', 'email')),
+    address       text NOT NULL,
+    destination   text NOT NULL,
+    traceparent   text,
+    state         text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'delivered', 'failed')),
+    attempts      int NOT NULL DEFAULT 0,
+    due_at        timestamptz NOT NULL,
+    claimed_until timestamptz,
+    status        int,
+    reason        text,
+    reply         text,
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    ended_at      timestamptz,
+    FOREIGN KEY (batch_id, round) REFERENCES rounds,
+    UNIQUE (batch_id, round, kind, address)
+);
+-- A delivery is due when its time has come and nobody holds it.
+CREATE INDEX deliveries_due ON deliveries (kind, GREATEST(due_at, claimed_until)) WHERE state = 'pending';

@@ -1,0 +1,82 @@
+-- name: lock_batch
+SELECT pg_advisory_xact_lock(hashtextextended('notifier/' || $1::uuid::text, 0))
+
+-- name: keep_batch
+INSERT INTO batches (batch_id, name, webhooks, emails, traceparent)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (batch_id) DO NOTHING
+
+-- name: batch
+SELECT name, webhooks, emails, traceparent FROM batches WHERE batch_id = $1
+
+-- name: forget_untold
+DELETE FROM rounds WHERE batch_id = $1 AND NOT told
+
+-- name: keep_round
+INSERT INTO rounds (batch_id, round, event, traceparent)
+VALUES ($1, $2, $3, $4)
+ON CONFLICT (batch_id, round) DO NOTHING
+
+-- name: untold_rounds
+SELECT round FROM rounds WHERE batch_id = $1 AND NOT told ORDER BY round
+
+-- name: add_delivery
+INSERT INTO deliveries (id, batch_id, round, kind, address, destination, traceparent, due_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, now() + $8::float8 * interval '1 second')
+ON CONFLICT DO NOTHING
+
+-- name: mark_told
+UPDATE rounds SET told = true WHERE batch_id = $1 AND round = $2
+
+-- name: claim
+-- $1 kind, $2 how many, $3 lease in seconds, $4 most of one destination, $5 and $6 what is held here already
+WITH held AS (
+    SELECT * FROM unnest($5::text[], $6::int[]) AS h (destination, number)
+), due AS (
+    SELECT
+        d.id,
+        $4 - coalesce(h.number, 0) AS room,
+        row_number() OVER (PARTITION BY d.destination ORDER BY GREATEST(d.due_at, d.claimed_until)) AS place
+    FROM deliveries d LEFT JOIN held h USING (destination)
+    WHERE d.kind = $1 AND d.state = 'pending' AND GREATEST(d.due_at, d.claimed_until) <= now()
+        AND coalesce(h.number, 0) < $4
+), picked AS (
+    SELECT d.id
+    FROM deliveries d JOIN due USING (id)
+    WHERE due.place <= due.room AND d.state = 'pending' AND GREATEST(d.due_at, d.claimed_until) <= now()
+    ORDER BY GREATEST(d.due_at, d.claimed_until)
+    LIMIT $2
+    FOR UPDATE OF d SKIP LOCKED
+)
+UPDATE deliveries d
+SET attempts = d.attempts + 1, claimed_until = now() + $3::float8 * interval '1 second'
+FROM picked, rounds r
+WHERE d.id = picked.id AND r.batch_id = d.batch_id AND r.round = d.round
+RETURNING d.id, d.batch_id, d.round, d.kind, d.address, d.destination, d.traceparent, d.attempts, r.event,
+    (SELECT b.name FROM batches b WHERE b.batch_id = d.batch_id) AS name
+
+-- name: next_due
+-- $1 kind, $2 destinations that have no room here
+SELECT extract(epoch FROM min(GREATEST(due_at, claimed_until)) - now())::float8
+FROM deliveries
+WHERE kind = $1 AND state = 'pending' AND destination <> ALL ($2::text[])
+
+-- name: delivered
+-- Whatever else was recorded: the other side has it.
+UPDATE deliveries
+SET state = 'delivered', ended_at = now(), claimed_until = NULL, status = $2, reason = NULL, reply = $3
+WHERE id = $1 AND state <> 'delivered'
+
+-- name: postponed
+UPDATE deliveries
+SET due_at = now() + $3::float8 * interval '1 second', claimed_until = NULL, status = $4, reason = $5, reply = $6
+WHERE id = $1 AND attempts = $2 AND state = 'pending'
+
+-- name: failed
+UPDATE deliveries
+SET state = 'failed', ended_at = now(), claimed_until = NULL, status = $3, reason = $4, reply = $5
+WHERE id = $1 AND attempts = $2 AND state = 'pending'
+
+-- name: forget_strays
+-- Ends of batches of which nobody wanted to hear.
+DELETE FROM rounds WHERE NOT told AND created_at < now() - $1::float8 * interval '1 second'

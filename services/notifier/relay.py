@@ -1,0 +1,38 @@
+"""The SMTP server that takes the mail: where it is and how to log in, read from one URL."""
+
+from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
+
+_PORTS = {"smtp": 25, "smtps": 465}
+_WRONG = "must look like smtp://host:25, smtp://user:password@host:587 or smtps://user:password@host:465"
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """`tls` from the first byte with smtps; with smtp by STARTTLS when the server offers it."""
+
+    host: str
+    port: int
+    tls: bool
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+def parse_relay(url: str) -> Relay:
+    """Read the URL; raises `ValueError`, without repeating it, when it is none."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in _PORTS or parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError(_WRONG)
+    if (parts.username is None) != (parts.password is None):
+        raise ValueError(_WRONG)
+    return Relay(
+        host,
+        port or _PORTS[parts.scheme],
+        parts.scheme == "smtps",
+        unquote(parts.username) if parts.username is not None else None,
+        unquote(parts.password) if parts.password is not None else None,
+    )

@@ -1,0 +1,83 @@
+"""The notifier's settings."""
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import NoDecode
+
+from services.notifier.domain.schedule import STANDARD_DELAYS_S
+from services.notifier.letter import sender_address
+from services.notifier.relay import parse_relay
+from services.notifier.signature import check_secret
+from shared.egress import Network, parse_networks
+from shared.settings import Settings
+
+_MARGIN_S = 1.0
+"""What a lease must last longer than an attempt, so that its result can be recorded."""
+
+
+class NotifierSettings(Settings):
+    """Secrets, limits and the retry schedule."""
+
+    webhook_secret: SecretStr | None = Field(None, description="signs webhooks: whsec_ and 24 to 64 bytes in base64")
+    webhook_allowed_networks: Annotated[tuple[Network, ...], NoDecode] = Field(
+        (), description="private networks that webhooks may reach, on any port: CIDRs with commas between"
+    )
+    webhook_timeout_s: float = Field(15.0, gt=0, le=25)
+    webhooks_at_once: int = Field(50, ge=1, le=1000)
+    webhooks_per_host: int = Field(4, ge=1, le=1000)
+    smtp_url: SecretStr | None = Field(None, description="smtp[s]://[user:password@]host[:port]")
+    mail_from: str = Field("Batchyard <batchyard@localhost>", description="the sender of e-mails")
+    smtp_timeout_s: float = Field(20.0, gt=0, le=25)
+    mails_at_once: int = Field(4, ge=1, le=100)
+    delivery_schedule: Annotated[tuple[float, ...], NoDecode] = Field(
+        STANDARD_DELAYS_S, description="seconds to wait before each attempt, with commas between"
+    )
+    delivery_lease_s: float = Field(
+        60.0, gt=_MARGIN_S, le=3600, description="after this a delivery whose process died is tried again"
+    )
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            check_secret(value.get_secret_value())
+        return value
+
+    @field_validator("webhook_allowed_networks", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        return parse_networks(value) if isinstance(value, str) else value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _smtp_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_relay(value.get_secret_value())
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _mail_from(cls, value: str) -> str:
+        sender_address(value)
+        return value
+
+    @field_validator("delivery_schedule", mode="before")
+    @classmethod
+    def _schedule(cls, value: object) -> object:
+        return tuple(float(part) for part in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("delivery_schedule")
+    @classmethod
+    def _some_waits(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not 1 <= len(value) <= 100 or not all(0 <= delay <= 604_800 for delay in value):
+            raise ValueError("must be 1 to 100 waits of 0 to 604800 seconds (a week) each, with commas between")
+        return value
+
+    @field_validator("delivery_lease_s")
+    @classmethod
+    def _outlasts_attempts(cls, value: float, info: ValidationInfo) -> float:
+        longest = max(info.data.get(field, 0.0) for field in ("webhook_timeout_s", "smtp_timeout_s"))
+        if value < longest + _MARGIN_S:
+            raise ValueError(f"must be at least {longest + _MARGIN_S:g}, to outlast an attempt of {longest:g} s")
+        return value

@@ -1,0 +1,51 @@
+"""Messages about a batch that has ended, as other services send them, and deliveries made of them."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from batchyard_contracts.v1.events import BatchFinished
+from batchyard_contracts.v1.flow import BatchAccepted
+from batchyard_contracts.v1.values import Counts, Notify
+from services.notifier.domain.delivery import Kind, Target, deliveries
+from services.notifier.store import Claimed
+
+AT = datetime(2026, 11, 20, 18, 30, tzinfo=UTC)
+SECRET = "whsec_" + "c2l4dHkgZm91ciBieXRlcyBvciBsZXNzLCBubyBzZWNyZXQ="
+
+
+def accepted(batch_id: UUID | None = None, *, webhooks: Any = (), emails: Any = (), **fields: Any) -> BatchAccepted:
+    """A sealed batch of three items, with those to tell."""
+    given: dict[str, Any] = {
+        "batch_id": batch_id or uuid4(),
+        "owner": "default",
+        "workload": "noop",
+        "priority": "normal",
+        "total": 3,
+        "notify": Notify(webhooks=list(webhooks), emails=list(emails)),
+        "accepted_at": AT,
+    }
+    return BatchAccepted.model_validate(given | fields)
+
+
+def finished(batch_id: UUID | None = None, **fields: Any) -> BatchFinished:
+    """Its end: 118 of 124 items succeeded."""
+    given: dict[str, Any] = {
+        "batch_id": batch_id or uuid4(),
+        "owner": "default",
+        "workload": "noop",
+        "round": 1,
+        "result": "partial",
+        "counts": Counts(total=124, succeeded=118, failed=4, duplicate=2),
+        "name": "Friday sets",
+        "accepted_at": AT,
+        "finished_at": AT,
+    }
+    return BatchFinished.model_validate(given | fields)
+
+
+def claimed(kind: Kind, address: str, *, number: int = 1, event: BatchFinished | None = None) -> Claimed:
+    """One attempt at one delivery of such an end."""
+    event = event or finished()
+    (delivery,) = deliveries(event.batch_id, event.round, [Target(kind, address)])
+    return Claimed(delivery, number, event.encode().decode(), None, None)

@@ -1,0 +1,179 @@
+"""A real SMTP server on loopback that catches mail instead of sending it, and can be told to refuse.
+
+    async with Mailbox() as mailbox:
+        ...                                  # BATCHYARD_SMTP_URL=mailbox.url
+        letter = (await mailbox.wait_for(1))[0]
+
+`python -m tests.support.mailbox --port 2525 --folder mails` keeps each message as an .eml file until it is stopped.
+"""
+
+import argparse
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.message import EmailMessage
+from email.parser import BytesParser
+from email.policy import default
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+
+WAIT_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One message as it came: the envelope, the bytes, and what they parse to."""
+
+    sender: str
+    recipients: tuple[str, ...]
+    raw: bytes
+    message: EmailMessage
+    user: str | None = None
+    tls: bool = False
+
+
+class Mailbox:
+    """Listens from `async with` to its end; `letters` are those that it took."""
+
+    def __init__(
+        self,
+        port: int = 0,
+        folder: Path | None = None,
+        *,
+        host: str = "127.0.0.1",
+        tls: ssl.SSLContext | None = None,
+        login: tuple[str, str] | None = None,
+    ) -> None:
+        self.letters: list[Letter] = []
+        self.recipients_asked: list[str] = []
+        """Every RCPT, refused or not."""
+        self._host, self._port, self._folder = host, port, folder
+        self._tls, self._login = tls, login
+        self._replies: deque[str] = deque()
+        self._recipient_replies: deque[str] = deque()
+        self._changed = asyncio.Condition()
+        self._server: asyncio.Server | None = None
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        if self._server is None:
+            raise RuntimeError("The mailbox is closed: use it as `async with Mailbox() as mailbox`.")
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    @property
+    def url(self) -> str:
+        """For BATCHYARD_SMTP_URL."""
+        user = f"{self._login[0]}:{self._login[1]}@" if self._login else ""
+        return f"smtp://{user}{self._host}:{self.port}"
+
+    def answer(self, *replies: str) -> None:
+        """Answer the next messages so, for instance `451 try later`; then take all again."""
+        self._replies.extend(replies)
+
+    def answer_recipient(self, *replies: str) -> None:
+        """Answer the next recipients so, for instance `550 no such user`."""
+        self._recipient_replies.extend(replies)
+
+    async def wait_for(self, number: int) -> list[Letter]:
+        """The letters, as soon as there are so many."""
+        return await self._until(lambda: len(self.letters) >= number)
+
+    async def wait_for_recipients(self, number: int) -> list[Letter]:
+        """The letters, as soon as so many recipients were named, refused ones included."""
+        return await self._until(lambda: len(self.recipients_asked) >= number)
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._protocol, self._host, self._port)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+
+    # What follows is called by aiosmtpd, by these names.
+
+    async def handle_RCPT(  # noqa: N802
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        """Note the recipient; refuse it when told to."""
+        async with self._changed:
+            self.recipients_asked.append(address)
+            self._changed.notify_all()
+        if self._recipient_replies:
+            return self._recipient_replies.popleft()
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        """Keep the message; refuse it when told to."""
+        if self._replies:
+            return self._replies.popleft()
+        raw = envelope.original_content or b""
+        message = BytesParser(policy=default).parsebytes(raw)
+        assert isinstance(message, EmailMessage)
+        user = session.auth_data.login.decode() if isinstance(session.auth_data, LoginPassword) else None
+        letter = Letter(envelope.mail_from or "", tuple(envelope.rcpt_tos), raw, message, user, session.ssl is not None)
+        if self._folder is not None:
+            file = self._folder / f"{len(self.letters) + 1:04}.eml"
+            await asyncio.to_thread(file.write_bytes, raw)
+        async with self._changed:
+            self.letters.append(letter)
+            self._changed.notify_all()
+        return "250 taken"
+
+    def _protocol(self) -> SMTP:
+        return SMTP(
+            self,
+            hostname="localhost",
+            enable_SMTPUTF8=True,
+            tls_context=self._tls,
+            authenticator=self._authenticate if self._login else None,
+            auth_require_tls=False,
+            loop=asyncio.get_running_loop(),
+        )
+
+    def _authenticate(
+        self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: object
+    ) -> AuthResult:
+        given = (data.login.decode(), data.password.decode()) if isinstance(data, LoginPassword) else None
+        return AuthResult(success=given == self._login, handled=False, auth_data=data)
+
+    async def _until(self, condition: Callable[[], bool]) -> list[Letter]:
+        async with asyncio.timeout(WAIT_S), self._changed:
+            await self._changed.wait_for(condition)
+        return self.letters
+
+
+async def _serve(port: int, folder: Path) -> None:
+
+    async with Mailbox(port, folder) as mailbox:
+        print(f"catching mail at {mailbox.url} in {folder}", flush=True)  # noqa: T201  its caller waits for this line
+        await asyncio.Event().wait()
+
+
+def main() -> None:
+    """Catch mail until stopped."""
+    parser = argparse.ArgumentParser(description="Catches mail on loopback and keeps it as files.")
+    parser.add_argument("--port", type=int, default=0, help="0: any free port")
+    parser.add_argument("--folder", type=Path, required=True, help="where the .eml files go")
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        asyncio.run(_serve(arguments.port, arguments.folder))
+    except KeyboardInterrupt:
+        return
+
+
+if __name__ == "__main__":
+    main()

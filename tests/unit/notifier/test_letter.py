@@ -1,0 +1,157 @@
+"""The e-mail about the end of a batch."""
+
+from email.message import EmailMessage
+from email.parser import BytesParser
+from email.policy import default
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchyard_contracts.v1.values import Counts
+from services.notifier.domain.one_line import header_safe, one_line
+from services.notifier.letter import compose, sender_address, subject
+from tests.support.finished_batches import AT, finished
+
+SENDER = sender_address("Batchyard <noreply@batchyard.example>")
+ID = UUID(int=7)
+HEADERS = {"Subject", "From", "To", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"}
+INJECTIONS = [
+    "Sets\r\nBcc: evil@x.example",
+    "Sets\nBcc: evil@x.example\n\nbody",
+    "=?utf-8?q?a=0ABcc:_evil@x.example?=",
+    "x =?utf-8?b?YQpCY2M6IGV2aWxAeC5leGFtcGxl?= y",
+    "=\x00?utf-8?q?=0ABcc:_evil@x.example?=",
+    "a\x0bBcc: evil@x.example",
+    "a\u2028Bcc: evil@x.example",
+    "a\x85Bcc: evil@x.example",
+    "\u202egnp.exe",
+]
+
+
+def parsed(raw: bytes) -> EmailMessage:
+    message = BytesParser(policy=default).parsebytes(raw)
+    assert isinstance(message, EmailMessage)
+    return message
+
+
+def text_of(message: EmailMessage, kind: str) -> str:
+    part = message.get_body((kind,))
+    assert part is not None
+    content: str = part.get_content()
+    return content
+
+
+def test_it_says_how_the_batch_ended() -> None:
+    message = parsed(compose(finished(labels={"team": "music"}), None, "ann@a.example", SENDER, ID))
+    assert message["Subject"] == "Batch 'Friday sets' finished: partial (118 of 124)"
+    assert message["To"] == "ann@a.example"
+    assert message["From"] == "Batchyard <noreply@batchyard.example>"
+    assert message["Message-ID"] == f"<{ID.hex}@batchyard.example>"
+    assert message["Date"].datetime == AT
+    assert set(message.keys()) == HEADERS
+    text, page = text_of(message, "plain"), text_of(message, "html")
+    assert "Batch 'Friday sets' has finished: partial." in text
+    for fact in ("118", "4", "2026-11-20 18:30:00+00:00", "music"):
+        assert fact in text
+        assert fact in page
+    assert "Cancelled" not in text
+
+
+def test_the_same_delivery_is_the_same_letter() -> None:
+    def read() -> tuple[list[tuple[str, str]], str]:
+        message = parsed(compose(event, None, "ann@a.example", SENDER, ID))
+        headers = [(name, value) for name, value in message.items() if name != "Content-Type"]
+        return headers, text_of(message, "html")
+
+    event = finished()
+    assert read() == read()
+
+
+def test_the_name_comes_from_the_event_else_from_the_batch_else_its_id_stands_in() -> None:
+    nameless = finished(name=None, counts=Counts(succeeded=1, remaining=0), result="completed")
+    assert subject(nameless, "kept") == "Batch 'kept' finished: completed (1 of 1)"
+    assert subject(nameless, None) == f"Batch {nameless.batch_id} finished: completed (1 of 1)"
+    message = parsed(compose(nameless, "kept", "ann@a.example", SENDER, ID))
+    assert message["Subject"].startswith("Batch 'kept'")
+
+
+def test_letters_beyond_ascii_arrive() -> None:
+    message = parsed(compose(finished(name="Ünïcode 音楽 🎧"), None, "ann@a.example", SENDER, ID))
+    assert message["Subject"].startswith("Batch 'Ünïcode 音楽 🎧'")
+    assert "Ünïcode 音楽 🎧" in text_of(message, "html")
+
+
+def test_html_is_escaped() -> None:
+    raw = compose(finished(name="<script>alert(1)</script>"), None, "ann@a.example", SENDER, ID)
+    assert "<script>" not in text_of(parsed(raw), "html")
+
+
+@pytest.mark.parametrize("name", INJECTIONS)
+def test_no_name_adds_a_header(name: str) -> None:
+    event = finished(name=name, labels={name[:63]: name})
+    raw = compose(event, name, "ann@a.example", SENDER, ID)
+    message = parsed(raw)
+    assert set(message.keys()) == HEADERS
+    assert "evil" not in str(message["To"])
+    head = raw.partition(b"\r\n\r\n")[0].lower()
+    assert b"\nbcc" not in head
+    if "=?" in name:
+        assert str(event.batch_id) in message["Subject"]
+
+
+@given(st.text(max_size=200))
+def test_no_text_adds_a_header(name: str) -> None:
+    message = parsed(compose(finished(name=name), None, "ann@a.example", SENDER, ID))
+    assert set(message.keys()) == HEADERS
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["a@b, c@d", "a@b\r\nBcc: x@y", "=?utf-8?q?a=0ABcc:_x@y?=@b", "ann", "@b", "a@", "a\ufffd@b", "<a@b>", ""],
+)
+def test_no_address_adds_a_recipient(address: str) -> None:
+    try:
+        raw = compose(finished(), None, address, SENDER, ID)
+    except ValueError:
+        return
+    message = parsed(raw)
+    assert set(message.keys()) == HEADERS
+    assert len(message["To"].addresses) == 1
+    assert message["To"].addresses[0].addr_spec == address
+
+
+@pytest.mark.parametrize(
+    "address", ["a@" + "b" * 240 + ".example", '"ann smith"@b.example', "jörg@bücher.example", "a+b@c"]
+)
+def test_unusual_addresses_are_written_as_they_are(address: str) -> None:
+    message = parsed(compose(finished(), None, address, SENDER, ID))
+    assert message["To"].addresses[0].addr_spec == address
+
+
+@given(st.text(max_size=254))
+def test_any_address_is_used_alone_or_refused(address: str) -> None:
+    try:
+        raw = compose(finished(), None, address, SENDER, ID)
+    except ValueError:
+        return
+    message = parsed(raw)
+    assert set(message.keys()) == HEADERS
+    assert len(message["To"].addresses) == 1
+
+
+@pytest.mark.parametrize("text", ["", "nobody", "a@b@c", "x =?utf-8?q?=0A?= <a@b.example>"])
+def test_a_wrong_sender_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="address"):
+        sender_address(text)
+
+
+@given(st.text())
+def test_one_line_is_one_line(text: str) -> None:
+    line = one_line(text)
+    assert len(line.splitlines()) <= 1
+    assert len(line) <= 200
+    assert line.isprintable()
+    safe = header_safe(text)
+    assert safe is None or "=?" not in safe

@@ -1,0 +1,134 @@
+"""E-mail against a real SMTP server on loopback."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from services.notifier.domain.attempt import Attempt, Verdict
+from services.notifier.letter import sender_address
+from services.notifier.mail import NO_RELAY, MailSender
+from services.notifier.relay import parse_relay
+from tests.support.certificates import untrusted_server
+from tests.support.finished_batches import claimed
+from tests.support.mailbox import Mailbox
+from tests.support.raw_server import raw_server
+
+TO = "ann@a.example"
+
+
+@pytest.fixture
+async def mailbox() -> AsyncIterator[Mailbox]:
+    async with Mailbox() as running:
+        yield running
+
+
+async def send(url: str | None, to: str = TO, *, timeout_s: float = 5.0) -> Attempt:
+    relay = parse_relay(url) if url else None
+    return await MailSender(relay, sender_address("Batchyard <noreply@b.example>"), timeout_s).send(
+        claimed("email", to)
+    )
+
+
+async def test_it_arrives_for_one_recipient(mailbox: Mailbox) -> None:
+    attempt = await send(mailbox.url)
+    assert (attempt.verdict, attempt.status) == ("delivered", 250)
+    (letter,) = await mailbox.wait_for(1)
+    assert (letter.sender, letter.recipients) == ("noreply@b.example", (TO,))
+    assert letter.message["Subject"] == "Batch 'Friday sets' finished: partial (118 of 124)"
+
+
+async def test_a_second_attempt_has_the_same_message_id(mailbox: Mailbox) -> None:
+    sender = MailSender(parse_relay(mailbox.url), sender_address("noreply@b.example"), 5.0)
+    one = claimed("email", TO)
+    await sender.send(one)
+    await sender.send(one)
+    first, second = mailbox.letters
+    assert first.message["Message-ID"] == second.message["Message-ID"] == f"<{one.delivery.id.hex}@b.example>"
+
+
+@pytest.mark.parametrize(
+    ("reply", "verdict"),
+    [
+        ("451 greylisted, come back", "try_again"),
+        ("452 full", "try_again"),
+        ("550 no such user", "give_up"),
+        ("554 no", "give_up"),
+    ],
+)
+async def test_the_code_decides(mailbox: Mailbox, reply: str, verdict: Verdict) -> None:
+    for refuse in (mailbox.answer, mailbox.answer_recipient):
+        refuse(reply)
+        attempt = await send(mailbox.url)
+        assert (attempt.verdict, attempt.status) == (verdict, int(reply[:3]))
+        assert reply[4:] in attempt.reply
+        assert attempt.reason == f"smtp {reply[:3]}"
+    assert (await send(mailbox.url)).verdict == "delivered"
+    assert len(mailbox.letters) == 1
+
+
+async def test_the_server_is_away(mailbox: Mailbox) -> None:
+    async with Mailbox() as other:
+        url = other.url
+    attempt = await send(url)
+    assert (attempt.verdict, attempt.status) == ("try_again", None)
+    assert attempt.reason.startswith("not connected")
+
+
+async def test_the_server_never_speaks() -> None:
+    connected = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        connected.set()
+        await reader.read()
+
+    async with raw_server(silent) as port:
+        begun = time.monotonic()
+        attempt = await send(f"smtp://127.0.0.1:{port}", timeout_s=0.3)
+        assert connected.is_set()
+    assert attempt == Attempt("try_again", "no answer in time")
+    assert time.monotonic() - begun < 3
+
+
+@pytest.mark.parametrize(("greeting", "verdict"), [(b"421 busy\r\n", "try_again"), (b"554 go away\r\n", "give_up")])
+async def test_the_server_turns_everybody_away(greeting: bytes, verdict: Verdict) -> None:
+    async def rude(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(greeting)
+        await writer.drain()
+
+    async with raw_server(rude) as port:
+        attempt = await send(f"smtp://127.0.0.1:{port}")
+    assert (attempt.verdict, attempt.status) == (verdict, int(greeting[:3]))
+
+
+async def test_log_in() -> None:
+    async with Mailbox(login=("ann", "right")) as guarded:
+        assert (await send(guarded.url)).verdict == "delivered"
+        assert guarded.letters[0].user == "ann"
+        attempt = await send(guarded.url.replace("right", "wrong"))
+        assert (attempt.verdict, attempt.status) == ("try_again", 535)
+        assert len(guarded.letters) == 1
+
+
+async def test_starttls_is_used_when_offered_and_the_certificate_is_checked(tmp_path: Path) -> None:
+    async with Mailbox(tls=untrusted_server(tmp_path)) as secure:
+        attempt = await send(secure.url)
+        assert (attempt.verdict, attempt.status) == ("try_again", None)
+        assert secure.letters == []
+
+
+@pytest.mark.parametrize("to", ["ann", "a@b, c@d", "a\ufffd@b.example", "a@b\r\nRCPT TO:<x@y>"])
+async def test_what_is_no_address_is_not_tried(mailbox: Mailbox, to: str) -> None:
+    assert await send(mailbox.url, to) == Attempt("give_up", "not a valid address")
+    assert mailbox.recipients_asked == []
+
+
+async def test_an_address_beyond_ascii(mailbox: Mailbox) -> None:
+    assert (await send(mailbox.url, "jörg@b.example")).verdict == "delivered"
+    assert mailbox.letters[0].recipients == ("jörg@b.example",)
+
+
+async def test_without_a_server_nothing_is_sent() -> None:
+    assert await send(None) == Attempt("give_up", NO_RELAY)

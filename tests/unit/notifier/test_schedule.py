@@ -1,0 +1,88 @@
+"""When a delivery is tried again."""
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.notifier.domain.attempt import Attempt, decide, overdrawn
+from services.notifier.domain.schedule import JITTER, MAX_RETRY_AFTER_S, STANDARD_DELAYS_S, Schedule, retry_after_s
+
+NOW = datetime(2026, 11, 20, 18, 30, tzinfo=UTC)
+REFUSED = Attempt("try_again", "http 500", 500)
+
+
+def test_an_endpoint_that_never_recovers_is_tried_eight_times_over_28_hours() -> None:
+    clock = NOW + timedelta(seconds=Schedule().first_wait())
+    tried = []
+    for number in range(1, 100):
+        tried.append((clock - NOW).total_seconds())
+        decision = decide(number, REFUSED, Schedule(), jitter=0.0)
+        if decision.state != "pending":
+            break
+        clock += timedelta(seconds=decision.wait_s)
+    assert tried == [0, 5, 305, 2105, 9305, 27305, 63305, 99305]
+    assert decision.state == "failed"
+    assert decision.reason == "http 500 (attempt 8, the last)"
+
+
+@given(number=st.integers(1, 7), jitter=st.floats(0, 1, exclude_max=True))
+def test_jitter_only_stretches(number: int, jitter: float) -> None:
+    wait = decide(number, REFUSED, Schedule(), jitter).wait_s
+    assert STANDARD_DELAYS_S[number] <= wait <= STANDARD_DELAYS_S[number] * (1 + JITTER)
+
+
+@given(number=st.integers(1, 7), asked=st.floats(0, 1e9), jitter=st.floats(0, 1, exclude_max=True))
+def test_never_sooner_than_asked_or_scheduled_and_never_for_ever(number: int, asked: float, jitter: float) -> None:
+    decision = decide(number, Attempt("try_again", "http 429", 429, retry_after_s=asked), Schedule(), jitter)
+    assert decision.state == "pending"
+    assert decision.wait_s >= STANDARD_DELAYS_S[number]
+    assert decision.wait_s >= min(asked, MAX_RETRY_AFTER_S)
+    assert decision.wait_s <= max(MAX_RETRY_AFTER_S, STANDARD_DELAYS_S[number]) * (1 + JITTER)
+
+
+def test_success_and_surrender_end_a_delivery_at_any_attempt() -> None:
+    for number in (1, 4, 8, 20):
+        assert decide(number, Attempt("delivered", "", 200), Schedule(), 0.5).state == "delivered"
+        assert decide(number, Attempt("give_up", "gone"), Schedule(), 0.5).state == "failed"
+
+
+def test_a_delivery_that_kills_the_process_is_not_begun_for_ever() -> None:
+    assert [overdrawn(number, Schedule((0.0, 1.0))) for number in range(1, 8)] == [False] * 5 + [True] * 2
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, None),
+        ("120", 120),
+        ("0", 0),
+        ("1.5", 1.5),
+        ("-7", 0),
+        ("inf", MAX_RETRY_AFTER_S),
+        ("99999999999", MAX_RETRY_AFTER_S),
+        ("nan", None),
+        ("soon", None),
+        ("", None),
+        (format_datetime(NOW + timedelta(seconds=90), usegmt=True), 90),
+        (format_datetime(NOW - timedelta(days=9), usegmt=True), 0),
+        (format_datetime(NOW + timedelta(days=9), usegmt=True), MAX_RETRY_AFTER_S),
+    ],
+)
+def test_retry_after_in_seconds_or_as_a_date(value: str | None, seconds: float | None) -> None:
+    assert retry_after_s(value, NOW) == seconds
+
+
+def test_a_date_is_counted_from_the_date_of_the_reply() -> None:
+    theirs = NOW - timedelta(hours=1)
+    until = format_datetime(theirs + timedelta(seconds=30), usegmt=True)
+    assert retry_after_s(until, NOW, format_datetime(theirs, usegmt=True)) == 30
+    assert retry_after_s(until, NOW, "no date") == 0
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_read_or_refused(value: str) -> None:
+    seconds = retry_after_s(value, NOW, value)
+    assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER_S

@@ -1,0 +1,73 @@
+"""What the environment may say."""
+
+from ipaddress import ip_network
+
+import pytest
+from pydantic import ValidationError
+
+from services.notifier.relay import Relay, parse_relay
+from services.notifier.settings import NotifierSettings
+from tests.support.finished_batches import SECRET
+
+
+def load(monkeypatch: pytest.MonkeyPatch, **variables: str) -> NotifierSettings:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"BATCHYARD_{name}", value)
+    return NotifierSettings()
+
+
+def test_lists_are_read_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(
+        monkeypatch,
+        WEBHOOK_ALLOWED_NETWORKS="127.0.0.0/8, ::1/128,",
+        DELIVERY_SCHEDULE="0,0.5, 3",
+        WEBHOOK_SECRET=SECRET,
+    )
+    assert settings.webhook_allowed_networks == (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+    assert settings.delivery_schedule == (0, 0.5, 3)
+
+
+def test_the_standard_schedule_unless_told_otherwise() -> None:
+    assert NotifierSettings().delivery_schedule == (0, 5, 300, 1800, 7200, 18000, 36000, 36000)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "complaint"),
+    [
+        ("WEBHOOK_SECRET", "whsec_secretish", "24 to 64 random bytes"),
+        ("WEBHOOK_ALLOWED_NETWORKS", "127.0.0.1/8", "host bits"),
+        ("WEBHOOK_ALLOWED_NETWORKS", "localhost", "localhost"),
+        ("SMTP_URL", "http://user:secretish@host", "must look like smtp://"),
+        ("SMTP_URL", "smtp://user@host", "must look like smtp://"),
+        ("SMTP_URL", "smtp://host:99999", "must look like smtp://"),
+        ("SMTP_URL", "smtp://:25", "must look like smtp://"),
+        ("MAIL_FROM", "nobody", "must be an address"),
+        ("DELIVERY_SCHEDULE", "0,-1", "0 to 604800"),
+        ("DELIVERY_SCHEDULE", ",", "could not convert"),
+        ("DELIVERY_SCHEDULE", "soon", "could not convert"),
+        ("DELIVERY_LEASE_S", "10", "must be at least 21"),
+    ],
+)
+def test_what_cannot_be_is_refused_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, complaint: str
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        load(monkeypatch, **{variable: value})
+    (error,) = caught.value.errors()
+    assert error["loc"] == (variable.lower(),)
+    assert complaint in error["msg"]
+    assert "secretish" not in error["msg"]
+
+
+@pytest.mark.parametrize(
+    ("url", "relay"),
+    [
+        ("smtp://localhost", Relay("localhost", 25, tls=False)),
+        ("smtp://mail:1025/", Relay("mail", 1025, tls=False)),
+        ("smtps://mail", Relay("mail", 465, tls=True)),
+        ("smtp://a%40b:p%3Aw%2F@[::1]:587", Relay("::1", 587, tls=False, username="a@b", password="p:w/")),
+    ],
+)
+def test_relays(url: str, relay: Relay) -> None:
+    assert parse_relay(url) == relay
+    assert "p:w/" not in repr(relay)

@@ -1,0 +1,254 @@
+"""Webhooks against a real receiver, friendly and hostile."""
+
+import asyncio
+import gzip
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from services.notifier.domain.attempt import Attempt, Verdict
+from services.notifier.signature import Signer
+from services.notifier.webhook import KEPT_BYTES, NO_SECRET, WebhookSender, open_session
+from shared import telemetry
+from shared.egress import Network
+from tests.support.certificates import untrusted_server
+from tests.support.finished_batches import SECRET, claimed, finished
+from tests.support.raw_server import Behaviour, raw_server
+from tests.support.webhook_receiver import Answer, WebhookReceiver
+
+LOOPBACK: tuple[Network, ...] = (ip_network("127.0.0.0/8"),)
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@asynccontextmanager
+async def sender(
+    *, secret: str | None = SECRET, allowed: tuple[Network, ...] = LOOPBACK, timeout_s: float = 5.0
+) -> AsyncIterator[WebhookSender]:
+    async with open_session(allowed, timeout_s) as session:
+        yield WebhookSender(session, Signer(secret) if secret else None, lambda: datetime.now(UTC))
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[WebhookReceiver]:
+    async with WebhookReceiver(SECRET) as running:
+        yield running
+
+
+async def send(url: str, *, timeout_s: float = 5.0, allowed: tuple[Network, ...] = LOOPBACK) -> Attempt:
+    async with sender(timeout_s=timeout_s, allowed=allowed) as opened:
+        return await opened.send(claimed("webhook", url))
+
+
+async def test_it_is_signed_and_carries_the_event_and_the_trace(receiver: WebhookReceiver) -> None:
+    event = finished()
+    async with sender() as opened:
+        with telemetry.span("test", TRACE):
+            attempt = await opened.send(claimed("webhook", receiver.url + "?token=x", event=event))
+    assert attempt == Attempt("delivered", "", 204, "")
+    (call,) = receiver.calls
+    assert call.verified
+    assert call.path == "/hook?token=x"
+    assert call.id == f"msg_{event.batch_id.hex}_1"
+    assert call.headers["content-type"] == "application/json"
+    assert call.headers["traceparent"].split("-")[1] == TRACE.split("-")[1]
+    assert call.payload["type"] == "batch.finished.v1"
+    assert call.payload["timestamp"] == "2026-11-20T18:30:00Z"
+    assert call.payload["data"]["batch_id"] == str(event.batch_id)
+    assert call.payload["data"]["counts"]["succeeded"] == 118
+
+
+async def test_every_attempt_has_the_same_id_and_body_and_a_timestamp_of_its_own(receiver: WebhookReceiver) -> None:
+    one = claimed("webhook", receiver.url)
+    begun = datetime.now(UTC)
+    async with open_session(LOOPBACK, 5.0) as session:
+        for at in (begun, begun + timedelta(seconds=60)):
+            await WebhookSender(session, Signer(SECRET), lambda at=at: at).send(one)  # type: ignore[misc]
+    first, second = receiver.calls
+    assert (first.id, first.body) == (second.id, second.body)
+    assert int(second.headers["webhook-timestamp"]) == int(first.headers["webhook-timestamp"]) + 60
+    assert first.verified
+    assert second.verified
+
+
+async def test_another_secret_does_not_verify(receiver: WebhookReceiver) -> None:
+    async with sender(secret="whsec_" + "QUJD" * 8) as opened:
+        attempt = await opened.send(claimed("webhook", receiver.url))
+    assert attempt.status == 400
+    assert not receiver.calls[0].verified
+
+
+async def test_without_a_secret_nothing_is_sent(receiver: WebhookReceiver) -> None:
+    async with sender(secret=None) as opened:
+        assert await opened.send(claimed("webhook", receiver.url)) == Attempt("give_up", NO_SECRET)
+    assert receiver.calls == []
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict"),
+    [
+        (200, "delivered"),
+        (202, "delivered"),
+        (400, "try_again"),
+        (410, "give_up"),
+        (500, "try_again"),
+        (502, "try_again"),
+    ],
+)
+async def test_the_status_decides(receiver: WebhookReceiver, status: int, verdict: Verdict) -> None:
+    receiver.answer(Answer(status, body=b"because\0"))
+    attempt = await send(receiver.url)
+    assert (attempt.verdict, attempt.status, attempt.reply) == (verdict, status, "because\ufffd")
+
+
+async def test_a_redirect_is_a_failure_and_is_not_followed(receiver: WebhookReceiver) -> None:
+    for status in (301, 302, 303, 307, 308):
+        receiver.answer(Answer(status, {"Location": receiver.url}))
+        attempt = await send(receiver.url)
+        assert (attempt.verdict, attempt.status) == ("try_again", status)
+    assert len(receiver.calls) == 5
+
+
+async def test_retry_after_is_read_as_seconds_and_as_a_date(receiver: WebhookReceiver) -> None:
+    receiver.answer(Answer(429, {"Retry-After": "17"}))
+    assert (await send(receiver.url)).retry_after_s == 17
+    until = format_datetime(datetime.now(UTC) + timedelta(minutes=5), usegmt=True)
+    receiver.answer(Answer(503, {"Retry-After": until}))
+    assert (await send(receiver.url)).retry_after_s == pytest.approx(300, abs=5)
+    receiver.answer(Answer(500, {"Retry-After": "17"}))
+    assert (await send(receiver.url)).retry_after_s is None
+
+
+async def test_no_answer_in_time(receiver: WebhookReceiver) -> None:
+    receiver.answer(Answer(hold=asyncio.Event()))
+    begun = time.monotonic()
+    assert await send(receiver.url, timeout_s=0.3) == Attempt("try_again", "no answer in time")
+    assert time.monotonic() - begun < 3
+
+
+async def test_a_body_that_drips_does_not_hold_up_what_the_status_said(receiver: WebhookReceiver) -> None:
+    async def drip() -> AsyncIterator[bytes]:
+        while True:
+            yield b"."
+            await asyncio.sleep(0.02)
+
+    for status, verdict in ((200, "delivered"), (500, "try_again")):
+        receiver.answer(Answer(status, parts=drip()))
+        begun = time.monotonic()
+        attempt = await send(receiver.url, timeout_s=0.5)
+        assert (attempt.verdict, attempt.status) == (verdict, status)
+        assert set(attempt.reply) == {"."}
+        assert time.monotonic() - begun < 3
+
+
+async def test_an_endless_body_is_read_to_64_kib_and_kept_to_1(receiver: WebhookReceiver) -> None:
+    sent = 0
+
+    async def flood() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while sent < 1_000_000_000:
+            sent += 65_536
+            yield b"x" * 65_536
+
+    receiver.answer(Answer(200, parts=flood()))
+    attempt = await send(receiver.url)
+    assert attempt.verdict == "delivered"
+    assert attempt.reply == "x" * KEPT_BYTES
+    assert sent < 50_000_000
+
+
+async def test_a_gzip_bomb_stays_packed(receiver: WebhookReceiver) -> None:
+    receiver.answer(Answer(200, {"Content-Encoding": "gzip"}, gzip.compress(bytes(50_000_000))))
+    attempt = await send(receiver.url)
+    assert attempt.verdict == "delivered"
+    assert "\x00" not in attempt.reply
+    assert len(attempt.reply) <= KEPT_BYTES
+
+
+async def test_a_connection_that_is_cut(receiver: WebhookReceiver) -> None:
+    receiver.answer(Answer(hang_up=True))
+    attempt = await send(receiver.url)
+    assert (attempt.verdict, attempt.status) == ("try_again", None)
+    assert attempt.reason.startswith("broken answer")
+
+
+def replying(reply: bytes) -> Behaviour:
+    async def behaviour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(reply)
+        await writer.drain()
+
+    return behaviour
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"",
+        b"SSH-2.0-OpenSSH\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200_000 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"y" * 1_000_000,
+    ],
+    ids=["nothing", "ssh", "many headers", "long header"],
+)
+async def test_what_is_not_http(reply: bytes) -> None:
+    async with raw_server(replying(reply)) as port:
+        attempt = await send(f"http://127.0.0.1:{port}/")
+    assert (attempt.verdict, attempt.status) == ("try_again", None)
+
+
+async def test_nobody_listens() -> None:
+    async with raw_server(replying(b"")) as port:
+        pass
+    assert await send(f"http://127.0.0.1:{port}/") == Attempt("try_again", "not connected: ConnectionRefusedError")
+
+
+async def test_a_name_that_nobody_has() -> None:
+    assert await send("http://nobody.invalid/") == Attempt("try_again", "name not resolved")
+
+
+async def test_tls_with_a_certificate_that_nobody_trusts(tmp_path: Path) -> None:
+    async with WebhookReceiver(SECRET, tls=untrusted_server(tmp_path)) as secure:
+        attempt = await send(secure.url)
+        assert attempt.verdict == "try_again"
+        assert attempt.reason == "no secure connection: SSLCertVerificationError"
+        assert secure.calls == []
+
+
+async def test_tls_to_a_port_that_speaks_none(receiver: WebhookReceiver) -> None:
+    attempt = await send(receiver.url.replace("http://", "https://"))
+    assert (attempt.verdict, attempt.status) == ("try_again", None)
+    assert receiver.calls == []
+
+
+@pytest.mark.parametrize(
+    "url", ["http://", "http://[::1", "http://a:99999/", "http://\ufffd/", "https:///x", "http://.../"]
+)
+async def test_what_is_no_url(url: str) -> None:
+    attempt = await send(url)
+    assert attempt == Attempt("give_up", "not a valid address")
+
+
+async def test_private_addresses_are_refused_for_good_unless_allowed(receiver: WebhookReceiver) -> None:
+    for url in (
+        receiver.url,
+        receiver.url.replace("127.0.0.1", "localhost"),
+        "http://169.254.169.254/latest/meta-data/",
+    ):
+        attempt = await send(url, allowed=())
+        assert attempt.verdict == "give_up"
+        assert attempt.reason.startswith("address refused")
+    assert receiver.calls == []
+
+
+async def test_a_cookie_is_not_kept(receiver: WebhookReceiver) -> None:
+    receiver.answer(Answer(200, {"Set-Cookie": "a=b"}))
+    async with sender() as opened:
+        for _ in range(2):
+            await opened.send(claimed("webhook", receiver.url))
+    assert "cookie" not in receiver.calls[1].headers
