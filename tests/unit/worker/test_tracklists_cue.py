@@ -175,6 +175,18 @@ def test_99_tracks_are_one_sheet_and_100_are_two() -> None:
     assert second.tracks == [("Tracks 1 to 99: see the sheets before", "Various", 0), ("T99", "Artist", 99 * 60 * 75)]
 
 
+def test_every_sheet_of_a_long_set_holds_at_most_99_tracks_and_no_row_is_lost() -> None:
+    read = [check(text) for text in write(*(track(n * 60, f"T{n}") for n in range(300))).sheets]
+
+    assert [len(sheet.tracks) for sheet in read] == [99, 99, 99, 6]
+    rows = [title for number, sheet in enumerate(read) for title, _, _ in sheet.tracks[1 if number else 0 :]]
+    assert rows == [f"T{n}" for n in range(300)]
+
+
+def test_a_time_within_a_second_is_rounded_to_the_nearest_frame() -> None:
+    assert [frames for _, _, frames in only(write(track(0), track(60.01), track(90.006))).tracks] == [0, 4501, 6750]
+
+
 def test_a_time_beyond_three_digits_of_minutes_is_left_out() -> None:
     assert len(only(write(track(0), track(60), track(1000 * 60))).tracks) == 2
 

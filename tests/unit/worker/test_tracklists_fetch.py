@@ -16,7 +16,7 @@ from yarl import URL
 
 from batchyard_contracts.v1.manifest import Rate
 from batchyard_contracts.workload import Context, Permanent, RateLimited, Transient, WorkloadError
-from services.worker.workloads.tracklists import tracklists
+from services.worker.workloads.tracklists import workload
 from services.worker.workloads.tracklists.fetch import Fetcher, open_fetcher
 from services.worker.workloads.tracklists.model import MAX_HTML_CHARS, TracklistItem, TracklistResult
 from services.worker.workloads.tracklists.policy import FetchPolicy, TracklistsSettings
@@ -52,7 +52,7 @@ async def fetcher(site: TracklistSite) -> AsyncIterator[Fetcher]:
 
 async def run(item: TracklistItem, fetcher: Fetcher | None) -> TracklistResult:
     context = Context(batch_id=UUID(int=1), ordinal=0, round=1, attempt=1, partition="", resources=fetcher)
-    result = await tracklists.run(item, context)
+    result = await workload.run(item, context)
     assert isinstance(result, TracklistResult)
     return result
 
@@ -67,7 +67,7 @@ async def run_to_end(url: str, fetcher: Fetcher) -> TracklistResult | WorkloadEr
             continue
         except Transient as error:
             attempts += 1
-            if attempts >= tracklists.manifest.retry_rule(error.code).attempts:
+            if attempts >= workload.manifest.retry_rule(error.code).attempts:
                 return error
         except Permanent as error:
             return error
@@ -281,17 +281,17 @@ def test_an_item_that_is_neither_an_address_nor_a_page_is_refused_by_model_and_s
 ) -> None:
     with pytest.raises(ValidationError):
         TracklistItem.model_validate(payload)
-    assert not jsonschema_rs.validator_for(tracklists.manifest.item_schema).is_valid(payload)
+    assert not jsonschema_rs.validator_for(workload.manifest.item_schema).is_valid(payload)
 
 
 @pytest.mark.parametrize("payload", [{"url": LIVE}, {"html": "<p>"}, {"html": "x" * MAX_HTML_CHARS, "url": LIVE}])
 def test_an_item_that_is_right_is_taken_by_model_and_schema(payload: dict[str, object]) -> None:
     assert TracklistItem.model_validate(payload)
-    assert jsonschema_rs.validator_for(tracklists.manifest.item_schema).is_valid(payload)
+    assert jsonschema_rs.validator_for(workload.manifest.item_schema).is_valid(payload)
 
 
 def test_the_manifest_keeps_the_sites_crawl_delay_and_exports_cue_sheets() -> None:
-    manifest = tracklists.manifest
+    manifest = workload.manifest
 
     assert manifest.rate_of("www.1001tracklists.com") == Rate(per_second=1 / 8, burst=1)
     assert manifest.rate_of("127.0.0.1") is None

@@ -102,14 +102,23 @@ def test_a_slip_or_another_spelling_is_no_decoy() -> None:
     assert (got.mismatched_rows, got.named_rows) == (1, sum(row.level != "unknown" for row in MADE.rows))
 
 
-def test_fewer_than_three_named_rows_prove_no_decoy() -> None:
-    rows = "".join(
+def contradicting(rows: int, mismatched: int) -> Answer:
+    named = "".join(
         f'<div class="tlpItem"><div id="tlp{n}_content"><meta itemprop="name" content="Nobody - {n}">'
-        f'<span class="trackValue">Somebody - {n}{n}</span></div></div>'
-        for n in range(2)
+        f'<span class="trackValue">{"Somebody" if n < mismatched else "Nobody"} - {n}</span></div></div>'
+        for n in range(rows)
     )
+    return Answer(f'<div id="tlTab">{named}</div>')
 
-    assert isinstance(judge(Answer(f'<div id="tlTab">{rows}</div>')), Tracklist)
+
+def test_half_of_the_named_rows_suffices_and_less_does_not() -> None:
+    assert failure(contradicting(6, 3)).code == "untrusted_data"
+    assert isinstance(judge(contradicting(6, 2)), Tracklist)
+
+
+def test_fewer_than_three_named_rows_prove_no_decoy() -> None:
+    assert isinstance(judge(contradicting(2, 2)), Tracklist)
+    assert failure(contradicting(3, 3)).code == "untrusted_data"
 
 
 @pytest.mark.parametrize(

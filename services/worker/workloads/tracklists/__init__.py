@@ -1,5 +1,5 @@
 """Tracklists of DJ sets: reads their pages, scores them, writes CUE sheets."""
 
-from services.worker.workloads.tracklists.workload import tracklists
+from services.worker.workloads.tracklists.handler import workload
 
-__all__ = ["tracklists"]
+__all__ = ["workload"]

@@ -13,7 +13,7 @@ from services.worker.workloads.tracklists.model import Track, Tracklist
 from services.worker.workloads.tracklists.nesting import too_deep
 from services.worker.workloads.tracklists.rows import Row, clean, read_row
 
-MAX_ROWS = 2000
+MAX_ROWS = 1000
 
 _ADDRESS = re.compile(r"https?://[^/\s]+/tracklist/([a-z0-9]{1,32})(?:/[^?#\s]*)?")
 

@@ -13,7 +13,7 @@ from services.worker.workloads.tracklists.result import make_result
 CRAWL_DELAY_SECONDS = 8
 """What the site's robots.txt asks of every crawler; kept by the whole deployment together."""
 
-tracklists = Workload(
+workload = Workload(
     "tracklists",
     version="1",
     item=TracklistItem,
@@ -41,7 +41,7 @@ tracklists = Workload(
 )
 
 
-@tracklists.handler
+@workload.handler
 async def run(item: TracklistItem, context: Context) -> TracklistResult:
     """Fetch the page, unless it came with the item, and read it. Reading is done in a thread: pages can be large."""
     if item.html:
