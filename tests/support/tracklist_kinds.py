@@ -24,6 +24,7 @@
 | bare | a page complete but for its list of tracks | failed `no_tracklist` |
 | empty | a list without rows | failed `empty_tracklist` |
 | away | 302 to another host | failed `redirect_refused` |
+| loop | 302 to itself | failed `too_many_redirects` |
 | huge | a page above 2 MiB | failed `page_too_large` |
 | down | 500, every time | failed `http_500`, after all attempts (not in `urls`) |
 | hang | nothing, until the client gives up | failed `timeout`, after all attempts (not in `urls`) |
@@ -83,6 +84,7 @@ KINDS = {
         Kind("bare", "no_tracklist"),
         Kind("empty", "empty_tracklist"),
         Kind("away", "redirect_refused"),
+        Kind("loop", "too_many_redirects", fetches=3),
         Kind("huge", "page_too_large"),
         Kind("down", "http_500", fetches=4, shown=False),
         Kind("hang", "timeout", fetches=4, shown=False),

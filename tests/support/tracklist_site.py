@@ -125,6 +125,8 @@ class TracklistSite:
                 raise web.HTTPMovedPermanently(f"/tracklist/{identity}/new-name.html")
             case "away":
                 raise web.HTTPFound(f"http://elsewhere.invalid/tracklist/{identity}/set.html")
+            case "loop":
+                raise web.HTTPFound(request.path)
             case "busy" | "rate" if fetch == 1:
                 return _html("busy", 503 if kind == "busy" else 429, {"Retry-After": str(self.retry_after_s)})
             case "flaky" if fetch == 1:

@@ -169,6 +169,23 @@ async def test_a_host_that_does_not_answer_is_unreachable(monkeypatch: pytest.Mo
     assert caught.value.code == "unreachable"
 
 
+async def test_an_address_that_no_client_can_read_is_refused(fetcher: Fetcher) -> None:
+    with pytest.raises(Permanent) as caught:
+        await run(TracklistItem(url="http://[/tracklist/a1/x.html"), fetcher)
+
+    assert caught.value.code == "url_refused"
+
+
+async def test_an_address_outside_the_allowed_is_never_asked(site: TracklistSite, fetcher: Fetcher) -> None:
+    url = page_url(site.origins[0], "ok").replace("127.0.0.1", "localhost")
+
+    with pytest.raises(Permanent) as caught:
+        await run(TracklistItem(url=url), fetcher)
+
+    assert caught.value.code == "host_refused"
+    assert site.stats()["total"] == 0
+
+
 async def test_the_site_learns_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATCHYARD_TRACKLISTS_CONTACT", "ops@example.org")
     async with open_fetcher() as fetcher:

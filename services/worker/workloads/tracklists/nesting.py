@@ -3,7 +3,7 @@
 import re
 
 MAX_DEPTH = 500
-MAX_OPEN_FORMATTING = 32
+MAX_OPEN_FORMATTING = 16
 """Formatting elements left open are rebuilt inside each block that follows, so a page grows by their product."""
 
 _TAG = re.compile(r"<!--(?:.*?-->|.*)|<(/?)([a-zA-Z][a-zA-Z0-9]*)", re.DOTALL)
