@@ -1,0 +1,1 @@
+"""The ledger: one outcome for each item, the counters and the end of a batch, progress, results."""

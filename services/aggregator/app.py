@@ -1,0 +1,113 @@
+"""Puts the aggregator together."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from typing import Protocol
+
+from batchyard_contracts import topology
+from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, BatchSealed, ChunkProcessed, ItemsSettled
+from batchyard_contracts.v1.queries import BatchesQuery, FailuresQuery, ResultsQuery
+from services.aggregator.handlers.control import ControlHandler
+from services.aggregator.handlers.outcomes import OutcomesHandler
+from services.aggregator.handlers.questions import QuestionsHandler
+from services.aggregator.outbox import Outbox
+from services.aggregator.progress import Progress
+from services.aggregator.reconciler import Reconciler
+from services.aggregator.settings import AggregatorSettings
+from services.aggregator.store import Store
+from shared.amqp.connection import connect
+from shared.amqp.publisher import Publisher
+from shared.amqp.stream import Stream
+from shared.amqp.topology import declare
+from shared.broker import ControlPlane, Route
+from shared.database import open_pool
+from shared.process import Runtime
+
+NAME = "aggregator"
+_CONTROLS_AT_ONCE = 2
+_QUESTIONS_AT_ONCE = 5
+
+
+@asynccontextmanager
+async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[None]:
+    """Run until the block is left; then finish what is in hand, publish what was decided, and disconnect."""
+    health = runtime.health
+    async with AsyncExitStack() as stack:
+        pool = await open_pool(settings, NAME, "services.aggregator")
+        stack.push_async_callback(pool.close)
+        publisher = await Publisher.open(settings.amqp_url, NAME)
+        stack.push_async_callback(publisher.close)
+        await declare(publisher.connection)
+        consuming = await connect(settings.amqp_url, f"{NAME}-consume")
+        stack.push_async_callback(consuming.close)
+
+        store = Store(pool)
+        outbox = Outbox(store, publisher, health.pulse("outbox"), settings.ledger_outbox_sweep_s)
+        progress = Progress(publisher.publish, health.pulse("progress"))
+        outcomes = OutcomesHandler(store, outbox, progress, _now)
+        control = ControlHandler(store, outbox, progress, _now)
+        questions = QuestionsHandler(store, progress)
+        reconciler = Reconciler(
+            store,
+            outbox,
+            progress,
+            health.pulse("reconciler", limit_s=180),
+            _now,
+            every_s=settings.ledger_reconcile_s,
+            quiet_s=settings.ledger_quiet_s,
+        )
+        stream = Stream(
+            consuming,
+            publisher,
+            topology.AGGREGATOR_OUTCOMES,
+            (ChunkProcessed, ItemsSettled),
+            outcomes.record,
+            health.pulse("outcomes"),
+            most=settings.ledger_messages_at_once,
+            linger_s=settings.ledger_linger_ms / 1000,
+        )
+        plane = ControlPlane(settings.amqp_url, publisher, NAME)
+        plane.subscribe(
+            topology.AGGREGATOR_CONTROL,
+            (
+                Route(BatchAccepted, control.accepted),
+                Route(BatchSealed, control.sealed),
+                Route(BatchControlled, control.controlled),
+            ),
+            at_once=_CONTROLS_AT_ONCE,
+        )
+        plane.subscribe(
+            topology.AGGREGATOR_QUERIES,
+            (
+                Route(BatchesQuery, questions.batches),
+                Route(ResultsQuery, questions.results),
+                Route(FailuresQuery, questions.failures),
+            ),
+            at_once=_QUESTIONS_AT_ONCE,
+        )
+        health.ready_when("rabbitmq", consuming.connected.is_set)
+        health.ready_when("outbox", lambda: outbox.working)
+
+        parts: dict[str, _Part] = {"outbox": outbox, "progress": progress, "reconciler": reconciler, "outcomes": stream}
+        for name, part in parts.items():  # stopped in reverse order: what is recorded last still goes out
+            task = runtime.spawn(part.run(), name)
+            stack.push_async_callback(_stop, part, task)
+        await plane.start()
+        stack.push_async_callback(plane.stop)
+        yield
+
+
+class _Part(Protocol):
+    async def run(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+async def _stop(part: _Part, task: "asyncio.Task[None]") -> None:
+    part.stop()
+    await asyncio.wait([task])
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,150 @@
+"""A batch as the ledger sees it, and every decision about it: what counts, when a round ends, what a command does.
+
+Messages arrive late, twice and in any order: each method below is harmless when its message was handled before, and
+none relies on another message having come first.
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from batchyard_contracts.v1.values import BatchStatus, Priority, Result
+from services.aggregator.domain.tally import Tally
+
+Action = Literal["pause", "resume", "cancel", "retry", "change"]
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What ingest says of a batch, once and for all."""
+
+    owner: str
+    workload: str
+    accepted_at: datetime
+    name: str | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch with the counters of its current round. `key` is the ledger's own short number for it."""
+
+    key: int
+    batch_id: UUID
+    header: Header | None = None
+    """Unknown until batch.accepted.v1 is there; outcomes may come before it."""
+    priority: Priority = "normal"
+    round: int = 1
+    total: int | None = None
+    """Unknown until the batch is sealed."""
+    tally: Tally = field(default_factory=Tally)
+    paused: bool = False
+    result: Result | None = None
+    finished_at: datetime | None = None
+    changed_at: datetime | None = None
+    """When the newest outcome was recorded, or the state changed otherwise."""
+    paused_or_resumed_at: datetime | None = None
+    priority_changed_at: datetime | None = None
+    cancel_asked_at: datetime | None = None
+    retry_asked_at: datetime | None = None
+    reopened_at: datetime | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the current round has ended."""
+        return self.finished_at is not None
+
+    @property
+    def status(self) -> BatchStatus:
+        """The state that outsiders see."""
+        if self.finished:
+            return "finished"
+        if self.paused:
+            return "paused"
+        return "open" if self.total is None else "running"
+
+    @property
+    def remaining(self) -> int:
+        """Items without an outcome; 0 while their number is unknown."""
+        return 0 if self.total is None else max(0, self.total - self.tally.ended)
+
+    def takes(self, round_: int) -> bool:
+        """Whether outcomes of this round still count: a report on an earlier round is late."""
+        return round_ == self.round and not self.finished
+
+    def accept(self, header: Header, priority: Priority, total: int | None) -> "Batch":
+        """Learn the header; a newer priority and a total that came before it stay."""
+        return replace(
+            self,
+            header=self.header or header,
+            priority=priority if self.header is None and self.priority_changed_at is None else self.priority,
+            total=total if self.total is None else self.total,
+        )
+
+    def seal(self, total: int) -> "Batch":
+        """Learn the number of items."""
+        return replace(self, total=total) if self.total is None else self
+
+    def record(self, new: Tally, at: datetime) -> "Batch":
+        """Count outcomes that were not there before."""
+        return replace(self, tally=self.tally + new, changed_at=at) if new.ended else self
+
+    def corrected(self, counted: Tally) -> "Batch":
+        """Take over what was counted row by row."""
+        return self if self.finished or counted == self.tally else replace(self, tally=counted)
+
+    def conclude(self, at: datetime) -> "Batch":
+        """End the round if everything is known and nothing remains."""
+        if self.finished or self.header is None or self.total is None or self.remaining:
+            return self
+        return replace(self, finished_at=at, result=_result(self.tally), changed_at=at)
+
+    def steer(self, action: Action, at: datetime, priority: Priority | None = None) -> "Batch":
+        """Obey a command, unless a newer one of its kind was obeyed before. For `retry` see `reopens`."""
+        if action == "change":
+            if priority is None or _older(at, self.priority_changed_at):
+                return self
+            return replace(self, priority=priority, priority_changed_at=at)
+        if action == "retry":
+            return self if _older(at, self.retry_asked_at) else replace(self, retry_asked_at=at)
+        if self.finished or _older(at, self.reopened_at):
+            return self
+        if action == "cancel":
+            return self if _older(at, self.cancel_asked_at) else replace(self, cancel_asked_at=at)
+        if _older(at, self.paused_or_resumed_at):
+            return self
+        return replace(self, paused=action == "pause", paused_or_resumed_at=at, changed_at=at)
+
+    def reopens(self, at: datetime) -> bool:
+        """Whether a retry asked for at this time opens a new round: only on a finished batch with something to
+        retry, and not when the same command was seen before."""
+        return self.finished and self.tally.unsuccessful > 0 and not _older(at, self.retry_asked_at)
+
+    def reopen(self, asked_at: datetime, at: datetime) -> "Batch":
+        """Begin the next round with what did not succeed."""
+        return replace(
+            self,
+            round=self.round + 1,
+            tally=self.tally.reopened(),
+            paused=False,
+            result=None,
+            finished_at=None,
+            changed_at=at,
+            cancel_asked_at=None,
+            retry_asked_at=asked_at,
+            reopened_at=asked_at,
+        )
+
+
+def _older(at: datetime, than: datetime | None) -> bool:
+    return than is not None and at <= than
+
+
+def _result(tally: Tally) -> Result:
+    if tally.cancelled:  # items end so only when it was asked for, though the outcomes may be here before the command
+        return "cancelled"
+    if not tally.unsuccessful:
+        return "completed"
+    return "partial" if tally.succeeded else "failed"

@@ -1,0 +1,103 @@
+"""What the ledger tells others of a batch."""
+
+from collections.abc import Iterator, Sequence
+
+from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
+from batchyard_contracts.v1.flow import ItemsReopened
+from batchyard_contracts.v1.queries import BatchState
+from batchyard_contracts.v1.values import Counts
+from services.aggregator.domain.batch import Batch
+
+REOPENED_AT_ONCE = 10_000
+"""Ordinals in one `items.reopened.v1`."""
+
+
+def counts(batch: Batch) -> Counts:
+    """The counters: `total` is the sum of all others."""
+    tally = batch.tally
+    return Counts(
+        total=batch.total,
+        succeeded=tally.succeeded,
+        failed=tally.failed,
+        cancelled=tally.cancelled,
+        expired=tally.expired,
+        duplicate=tally.duplicate,
+        remaining=batch.remaining,
+    )
+
+
+def progressed(batch: Batch, items_per_s: float | None) -> BatchProgressed | None:
+    """How far it is; None while its header is unknown, since nobody could be told."""
+    if batch.header is None:
+        return None
+    return BatchProgressed(
+        workload=batch.header.workload,
+        owner=batch.header.owner,
+        batch_id=batch.batch_id,
+        round=batch.round,
+        status=batch.status,
+        counts=counts(batch),
+        items_per_s=_rounded(items_per_s),
+        eta_s=eta_s(batch, items_per_s),
+        at=batch.changed_at or batch.header.accepted_at,
+    )
+
+
+def finished(batch: Batch) -> BatchFinished:
+    """The end of a round; only for a batch that has finished."""
+    if batch.header is None or batch.result is None or batch.finished_at is None:
+        raise ValueError(f"batch {batch.batch_id} has not finished")
+    return BatchFinished(
+        workload=batch.header.workload,
+        owner=batch.header.owner,
+        batch_id=batch.batch_id,
+        round=batch.round,
+        result=batch.result,
+        counts=counts(batch),
+        name=batch.header.name,
+        labels=batch.header.labels,
+        priority=batch.priority,
+        accepted_at=batch.header.accepted_at,
+        finished_at=batch.finished_at,
+    )
+
+
+def reopened(batch: Batch, ordinals: Sequence[int]) -> Iterator[ItemsReopened]:
+    """The items that the new round runs again, in messages of bounded size."""
+    for start in range(0, len(ordinals), REOPENED_AT_ONCE):
+        yield ItemsReopened(
+            batch_id=batch.batch_id, round=batch.round, ordinals=list(ordinals[start : start + REOPENED_AT_ONCE])
+        )
+
+
+def state(batch: Batch, items_per_s: float | None) -> BatchState:
+    """The batch as its owner sees it; only with a known header."""
+    if batch.header is None:
+        raise ValueError(f"the header of batch {batch.batch_id} is not known")
+    return BatchState(
+        batch_id=batch.batch_id,
+        owner=batch.header.owner,
+        workload=batch.header.workload,
+        priority=batch.priority,
+        status=batch.status,
+        round=batch.round,
+        result=batch.result,
+        counts=counts(batch),
+        name=batch.header.name,
+        labels=batch.header.labels,
+        items_per_s=_rounded(items_per_s),
+        eta_s=eta_s(batch, items_per_s),
+        accepted_at=batch.header.accepted_at,
+        finished_at=batch.finished_at,
+    )
+
+
+def eta_s(batch: Batch, items_per_s: float | None) -> float | None:
+    """Seconds to the end at this pace."""
+    if not items_per_s or batch.total is None or batch.status != "running":
+        return None
+    return round(batch.remaining / items_per_s, 1)
+
+
+def _rounded(items_per_s: float | None) -> float | None:
+    return None if items_per_s is None else round(items_per_s, 2)

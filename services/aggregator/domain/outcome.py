@@ -1,0 +1,141 @@
+"""Turns reports into rows of the ledger: only terminal outcomes of the current round, each within its limits."""
+
+from collections.abc import Iterator
+from operator import itemgetter
+from typing import Any
+
+import orjson
+
+from batchyard_contracts.v1.flow import ChunkProcessed, ItemsSettled
+from batchyard_contracts.v1.values import ItemError
+from services.aggregator.domain.batch import Batch
+
+COLUMNS = (
+    "batch",
+    "ordinal",
+    "round",
+    "attempts",
+    "elapsed_ms",
+    "duplicate_of",
+    "cached",
+    "status",
+    "custom_id",
+    "error_code",
+    "error_message",
+    "error_scope",
+    "result",
+)
+"""The columns of the table `outcomes` in the order of a row's values."""
+
+Row = tuple[
+    int, int, int, int, int | None, int | None, bool, str, str | None, str | None, str | None, str | None, bytes | None
+]
+
+status_of = itemgetter(COLUMNS.index("status"))
+
+MAX_RESULT_BYTES = 3 * 1024 * 1024
+"""A larger result could not be handed out in one message again: its item fails."""
+_MAX_INT = 2**31 - 1
+_MAX_CUSTOM_ID = 128
+_TERMINAL = {"succeeded", "failed", "cancelled"}
+_CONTROL = {code: " " for code in (*range(32), 127) if chr(code) not in "\t\n"}
+
+
+def rows(message: ChunkProcessed | ItemsSettled, batch: Batch) -> list[Row]:
+    """The outcomes of a message that count for this batch now."""
+    if not batch.takes(message.round):
+        return []
+    if isinstance(message, ItemsSettled):
+        return list(_settled(message, batch))
+    return _processed(message, batch)
+
+
+def _processed(message: ChunkProcessed, batch: Batch) -> list[Row]:
+    key, round_, end = batch.key, batch.round, _end(batch)
+    attempts = _bounded(message.attempt)
+    found: list[Row] = []
+    for outcome in message.outcomes:
+        status = outcome.status
+        ordinal = outcome.ordinal
+        if status not in _TERMINAL or ordinal >= end:
+            continue
+        result = None if outcome.result is None else _json(outcome.result)
+        error = outcome.error
+        if result is not None and len(result) > MAX_RESULT_BYTES:
+            status, error, result = "failed", _too_large(len(result)), None
+        found.append(
+            (
+                key,
+                ordinal,
+                round_,
+                attempts,
+                _bounded(outcome.elapsed_ms),
+                None,
+                outcome.cached,
+                status,
+                outcome.custom_id and _clean(outcome.custom_id)[:_MAX_CUSTOM_ID],
+                *((None, None, None) if error is None else (error.code, _clean(error.message), error.scope)),
+                result,
+            )
+        )
+    return found
+
+
+def _settled(message: ItemsSettled, batch: Batch) -> Iterator[Row]:
+    end = _end(batch)
+    for item in message.items:
+        if item.ordinal >= end:
+            continue
+        error = item.error
+        yield (
+            batch.key,
+            item.ordinal,
+            batch.round,
+            _bounded(item.attempts),
+            None,
+            item.duplicate_of,
+            False,
+            message.status,
+            item.custom_id and _clean(item.custom_id)[:_MAX_CUSTOM_ID],
+            *((None, None, None) if error is None else (error.code, _clean(error.message), error.scope)),
+            None,
+        )
+
+
+def _end(batch: Batch) -> int:
+    """Ordinals from here on do not exist; counting one would end the batch too early."""
+    return _MAX_INT if batch.total is None else batch.total
+
+
+def _bounded(number: int) -> int:
+    return number if 0 <= number <= _MAX_INT else max(0, min(number, _MAX_INT))
+
+
+def _json(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # an integer of more than 64 bits
+        return orjson.dumps(_with_large_integers(value))
+
+
+def _with_large_integers(value: Any) -> Any:
+    """Large integers as the raw JSON that they are: other languages may read them, orjson does not write them."""
+    if isinstance(value, dict):
+        return {key: _with_large_integers(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_with_large_integers(part) for part in value]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return orjson.Fragment(str(value))
+    return value
+
+
+def _clean(text: str) -> str:
+    return text if text.isprintable() else text.translate(_CONTROL)
+
+
+def _too_large(size: int) -> ItemError:
+    return ItemError(
+        code="result_too_large",
+        message=f"The result has {size} bytes of JSON; at most {MAX_RESULT_BYTES} are kept. "
+        "Store it elsewhere and return where.",
+    )

@@ -1,0 +1,44 @@
+"""How many items of a batch ended in which state."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Items by terminal status."""
+
+    succeeded: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    expired: int = 0
+    duplicate: int = 0
+
+    @classmethod
+    def of(cls, statuses: Mapping[str, int] | Iterable[tuple[str, int]]) -> Self:
+        """From numbers by status; raises `TypeError` for a status that is not terminal."""
+        return cls(**dict(statuses))
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(
+            self.succeeded + other.succeeded,
+            self.failed + other.failed,
+            self.cancelled + other.cancelled,
+            self.expired + other.expired,
+            self.duplicate + other.duplicate,
+        )
+
+    @property
+    def ended(self) -> int:
+        """Items in a terminal state."""
+        return self.succeeded + self.failed + self.cancelled + self.expired + self.duplicate
+
+    @property
+    def unsuccessful(self) -> int:
+        """Items that a retry runs again."""
+        return self.failed + self.cancelled + self.expired
+
+    def reopened(self) -> "Tally":
+        """What stays when a new round takes up the unsuccessful ones."""
+        return Tally(succeeded=self.succeeded, duplicate=self.duplicate)

@@ -1,0 +1,48 @@
+"""A message in the outbox: decided in a transaction, published after it."""
+
+from dataclasses import dataclass
+
+from batchyard_contracts import topology
+from batchyard_contracts.v1.events import BatchFinished
+from batchyard_contracts.v1.flow import ItemsReopened
+from shared.amqp.publisher import Outgoing
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What goes out. The key says which fact this is: no fact is told under two keys, and none twice under one."""
+
+    key: str
+    exchange: str
+    routing_key: str
+    type: str
+    body: bytes
+    traceparent: str | None
+
+    def outgoing(self) -> Outgoing:
+        """As the publisher takes it."""
+        return Outgoing(self.exchange, self.routing_key, self.type, self.body, traceparent=self.traceparent)
+
+
+def finished_entry(event: BatchFinished, traceparent: str | None) -> Entry:
+    """The one end of a round."""
+    return Entry(
+        f"{event.type}:{event.batch_id}:{event.round}",
+        topology.EVENTS,
+        event.routing_key(),
+        event.type,
+        event.encode(),
+        traceparent,
+    )
+
+
+def reopened_entry(message: ItemsReopened, part: int, traceparent: str | None) -> Entry:
+    """One part of what a new round runs again."""
+    return Entry(
+        f"{message.type}:{message.batch_id}:{message.round}:{part}",
+        topology.FLOW,
+        message.routing_key(),
+        message.type,
+        message.encode(),
+        traceparent,
+    )

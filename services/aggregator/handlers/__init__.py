@@ -1,0 +1,1 @@
+"""What the aggregator does with each message: load, decide, save, publish."""

@@ -1,0 +1,86 @@
+"""Handles what ingest says of a batch: that it was accepted, that it is complete, that it is to be steered."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+
+from batchyard_contracts.message import Envelope
+from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, BatchSealed
+from services.aggregator.domain.batch import Batch, Header
+from services.aggregator.domain.facts import reopened
+from services.aggregator.entry import Entry, reopened_entry
+from services.aggregator.outbox import Outbox
+from services.aggregator.progress import Progress
+from services.aggregator.store import Store, Work
+from services.aggregator.telling import announce, endings
+from shared.telemetry import traceparent
+
+log = structlog.get_logger()
+
+
+class ControlHandler:
+    """Steers the ledger's batches. Every message may come before the outcomes, after them, or twice."""
+
+    def __init__(self, store: Store, outbox: Outbox, progress: Progress, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._progress = progress
+        self._clock = clock
+
+    async def accepted(self, message: BatchAccepted, _: Envelope) -> None:
+        """Learn the header, and finish the batch if its outcomes were faster."""
+        header = Header(
+            message.owner, message.workload, message.accepted_at, message.name, message.labels, traceparent()
+        )
+        async with self._store.locked([message.batch_id]) as work:
+            before = work.batches[message.batch_id]
+            after = before.accept(header, message.priority, message.total).conclude(self._clock())
+            if before.header is None:
+                await work.save_header(after)
+            saved = await _save(work, before, after)
+        self._announce(before, after, saved)
+
+    async def sealed(self, message: BatchSealed, _: Envelope) -> None:
+        """Learn how many items there are, and finish the batch if all have ended."""
+        async with self._store.locked([message.batch_id]) as work:
+            before = work.batches[message.batch_id]
+            after = before.seal(message.total).conclude(self._clock())
+            saved = await _save(work, before, after)
+        self._announce(before, after, saved)
+
+    async def controlled(self, message: BatchControlled, _: Envelope) -> None:
+        """Pause, resume, cancel, change the priority, or open a new round."""
+        async with self._store.locked([message.batch_id]) as work:
+            before = work.batches[message.batch_id]
+            if before.header is not None and before.header.owner != message.owner:
+                log.warning("command of another owner ignored", batch_id=str(message.batch_id), action=message.action)
+                return
+            if message.action == "retry" and before.reopens(message.at):
+                after = before.reopen(message.at, self._clock())
+                saved = await _reopen(work, before, after)
+            else:
+                after = before.steer(message.action, message.at, message.priority)
+                saved = await _save(work, before, after)
+        self._announce(before, after, saved)
+
+    def _announce(self, before: Batch, after: Batch, saved: list[Entry]) -> None:
+        if after != before:
+            announce([after], saved, self._outbox, self._progress)
+
+
+async def _save(work: Work, before: Batch, after: Batch) -> list[Entry]:
+    if after == before:
+        return []
+    await work.save([after])
+    return await work.post(endings([after])) if after.finished and not before.finished else []
+
+
+async def _reopen(work: Work, before: Batch, after: Batch) -> list[Entry]:
+    ordinals = await work.remove_unsuccessful(before)
+    await work.save([after])
+    log.info("round opened", batch_id=str(after.batch_id), round=after.round, items=len(ordinals))
+    trace = traceparent()
+    return await work.post(
+        [reopened_entry(message, part, trace) for part, message in enumerate(reopened(after, ordinals))]
+    )

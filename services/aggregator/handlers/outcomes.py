@@ -1,0 +1,73 @@
+"""Records outcomes, the hot path: many messages, one transaction, and whatever ends with it."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import structlog
+
+from batchyard_contracts.v1.flow import ChunkProcessed, ItemsSettled
+from services.aggregator.domain.batch import Batch
+from services.aggregator.domain.outcome import Row, rows, status_of
+from services.aggregator.domain.tally import Tally
+from services.aggregator.outbox import Outbox
+from services.aggregator.progress import Progress
+from services.aggregator.store import AlreadyRecorded, Store, Work
+from services.aggregator.telling import announce, endings
+from shared.amqp.stream import Received
+from shared.telemetry import span
+
+log = structlog.get_logger()
+Report = ChunkProcessed | ItemsSettled
+
+
+class OutcomesHandler:
+    """Counts each item once, however often and in whatever order its outcomes are told."""
+
+    def __init__(self, store: Store, outbox: Outbox, progress: Progress, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._progress = progress
+        self._clock = clock
+
+    async def record(self, received: Sequence[Received]) -> None:
+        """Record the outcomes of these messages, and the end of the batches that end with them."""
+        reports = [one.message for one in received if isinstance(one.message, ChunkProcessed | ItemsSettled)]
+        doubtful = any(one.envelope.redelivered for one in received)
+        with span("record outcomes", received[0].envelope.traceparent, messages=len(received)):
+            if not doubtful:
+                try:
+                    await self._record(reports, doubtful=False)
+                except AlreadyRecorded:
+                    log.info("outcomes told twice", messages=len(reports))
+                else:
+                    return
+            await self._record(reports, doubtful=True)
+
+    async def _record(self, reports: Sequence[Report], *, doubtful: bool) -> None:
+        at = self._clock()
+        async with self._store.locked({report.batch_id for report in reports}) as work:
+            inserted = await self._insert(work, reports, doubtful=doubtful)
+            changed = [
+                batch.record(inserted[batch.key], at).conclude(at)
+                for batch in work.batches.values()
+                if batch.key in inserted
+            ]
+            await work.save(changed)
+            ended = await work.post(endings(changed))
+        announce(changed, ended, self._outbox, self._progress)
+
+    async def _insert(self, work: Work, reports: Sequence[Report], *, doubtful: bool) -> dict[int, Tally]:
+        found: list[Row] = []
+        tallies: dict[int, Tally] = {}
+        for report in reports:
+            batch: Batch = work.batches[report.batch_id]
+            if new := rows(report, batch):
+                found += new
+                tallies[batch.key] = tallies.get(batch.key, Tally()) + Tally.of(Counter(map(status_of, new)))
+        if not found:
+            return {}
+        if doubtful:
+            return await work.insert_new(found)
+        await work.insert(found)
+        return tallies

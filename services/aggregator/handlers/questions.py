@@ -1,0 +1,102 @@
+"""Answers questions about batches, results and failures, each only to its owner."""
+
+from typing import Any, ClassVar
+
+import orjson
+
+from batchyard_contracts.message import Envelope, Message
+from batchyard_contracts.v1.queries import (
+    BatchesQuery,
+    BatchesReply,
+    BatchState,
+    FailureGroup,
+    FailuresQuery,
+    FailuresReply,
+    ResultsQuery,
+    ResultsReply,
+)
+from services.aggregator.domain.facts import state
+from services.aggregator.progress import Progress
+from services.aggregator.store import Store
+
+REPLY_BYTES = 1_500_000
+"""About where a page is cut: even if escapes double the text in it, a reply stays under the limit of a message."""
+_MOST_GROUPS = 500
+
+
+class SplicedReply(Message):
+    """A reply whose JSON was put together from stored JSON, without reading the results in between."""
+
+    type: ClassVar[str] = ResultsReply.type
+    body: bytes
+
+    def encode(self) -> bytes:
+        """The body as it is."""
+        return self.body
+
+
+class QuestionsHandler:
+    """Reads the ledger for whoever asks."""
+
+    def __init__(self, store: Store, progress: Progress) -> None:
+        self._store = store
+        self._progress = progress
+
+    async def batches(self, query: BatchesQuery, _: Envelope) -> Message:
+        """Batches of an owner, newest first. A long list may be cut short: go on with `before` until it is empty."""
+        found = await self._store.batches(
+            query.owner, query.batch_ids, query.status, query.workload, query.before, query.limit
+        )
+        states: list[BatchState] = []
+        size = 0
+        for batch in found:
+            one = state(batch, self._progress.items_per_s(batch.batch_id))
+            size += 800 + sum(4 * (len(key) + len(value)) for key, value in one.labels.items())
+            if states and size > REPLY_BYTES:
+                break
+            states.append(one)
+        return BatchesReply(batches=states)
+
+    async def results(self, query: ResultsQuery, _: Envelope) -> Message:
+        """A page of outcomes, cut to what fits into a message."""
+        key = await self._store.key_of(query.batch_id, query.owner)
+        if key is None:
+            return ResultsReply(found=False)
+        rows = await self._store.results(key, query.after, query.limit + 1, query.status, query.error_code, REPLY_BYTES)
+        page = rows[: query.limit]
+        reply: dict[str, Any] = {"found": True, "items": [_item(row) for row in page]}
+        if page and page[0]["found"] > len(page):
+            reply["next_after"] = page[-1]["ordinal"]
+        return SplicedReply(body=orjson.dumps(reply))
+
+    async def failures(self, query: FailuresQuery, _: Envelope) -> Message:
+        """What failed, by cause, the most frequent first."""
+        key = await self._store.key_of(query.batch_id, query.owner)
+        if key is None:
+            return FailuresReply(found=False)
+        rows = await self._store.failures(key, _MOST_GROUPS)
+        return FailuresReply(
+            groups=[
+                FailureGroup(code=row["code"], count=row["number"], message=row["message"], ordinals=row["ordinals"])
+                for row in rows
+            ]
+        )
+
+
+def _item(row: Any) -> dict[str, Any]:
+    """An `ItemResult`, leaving out what is unset."""
+    item: dict[str, Any] = {
+        "ordinal": row["ordinal"],
+        "status": row["status"],
+        "round": row["round"],
+        "attempts": row["attempts"],
+        "cached": row["cached"],
+    }
+    for name in ("custom_id", "duplicate_of", "elapsed_ms"):
+        if (value := row[name]) is not None:
+            item[name] = value
+    if row["error_code"] is not None:
+        item["error"] = {"code": row["error_code"], "message": row["error_message"], "scope": row["error_scope"]}
+    if row["result"] is not None:
+        item["result"] = orjson.Fragment(row["result"])
+    return item

@@ -1,0 +1,83 @@
+"""Reads and writes a batch as a row of the table `batches`."""
+
+from typing import Any
+
+import asyncpg
+import orjson
+
+from services.aggregator.domain.batch import Batch, Header
+from services.aggregator.domain.tally import Tally
+
+
+def batch_of(row: asyncpg.Record) -> Batch:
+    """The batch in a row."""
+    return Batch(
+        key=row["id"],
+        batch_id=row["batch_id"],
+        header=_header(row),
+        priority=row["priority"],
+        round=row["round"],
+        total=row["total"],
+        tally=Tally(row["succeeded"], row["failed"], row["cancelled"], row["expired"], row["duplicate"]),
+        paused=row["paused"],
+        result=row["result"],
+        finished_at=row["finished_at"],
+        changed_at=row["changed_at"],
+        paused_or_resumed_at=row["paused_or_resumed_at"],
+        priority_changed_at=row["priority_changed_at"],
+        cancel_asked_at=row["cancel_asked_at"],
+        retry_asked_at=row["retry_asked_at"],
+        reopened_at=row["reopened_at"],
+    )
+
+
+def state_of(batch: Batch) -> tuple[Any, ...]:
+    """The arguments of `save_batch`."""
+    tally = batch.tally
+    return (
+        batch.key,
+        batch.priority,
+        batch.status,
+        batch.round,
+        batch.total,
+        tally.succeeded,
+        tally.failed,
+        tally.cancelled,
+        tally.expired,
+        tally.duplicate,
+        batch.paused,
+        batch.result,
+        batch.finished_at,
+        batch.changed_at,
+        batch.paused_or_resumed_at,
+        batch.priority_changed_at,
+        batch.cancel_asked_at,
+        batch.retry_asked_at,
+        batch.reopened_at,
+    )
+
+
+def header_of(key: int, header: Header) -> tuple[Any, ...]:
+    """The arguments of `save_header`."""
+    return (
+        key,
+        header.owner,
+        header.workload,
+        header.name and header.name.replace("\x00", ""),
+        orjson.dumps(header.labels).decode(),
+        header.accepted_at,
+        header.traceparent,
+    )
+
+
+def _header(row: asyncpg.Record) -> Header | None:
+    if row["owner"] is None:
+        return None
+    return Header(
+        owner=row["owner"],
+        workload=row["workload"],
+        accepted_at=row["accepted_at"],
+        name=row["name"],
+        labels=orjson.loads(row["labels"]),
+        traceparent=row["traceparent"],
+    )

@@ -1,0 +1,159 @@
+"""The ledger's tables: transactions that hold the locks of the batches they change, and the questions asked of them."""
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from services.aggregator.domain.batch import Batch
+from services.aggregator.domain.outcome import COLUMNS, Row
+from services.aggregator.domain.tally import Tally
+from services.aggregator.entry import Entry
+from services.aggregator.rows import batch_of, header_of, state_of
+from shared.database import Pool, load_queries
+
+_SQL = load_queries("services.aggregator")
+GRACE_S = 5.0
+"""For so long an outbox entry belongs to the process that wrote it."""
+
+
+class AlreadyRecorded(Exception):
+    """One of the outcomes was there before: nothing was written, `insert_new` sorts it out."""
+
+
+class Work:
+    """A transaction that holds the locks of `batches`. It commits when its block is left without an error."""
+
+    def __init__(self, connection: "PoolConnectionProxy[asyncpg.Record]", batches: Sequence[Batch]) -> None:
+        self._connection = connection
+        self.batches = {batch.batch_id: batch for batch in batches}
+
+    async def insert(self, rows: Sequence[Row]) -> None:
+        """Write outcomes none of which was recorded before, by COPY; else raises `AlreadyRecorded`, and the whole
+        unit of work has failed."""
+        try:
+            await self._connection.copy_records_to_table("outcomes", columns=COLUMNS, records=rows)
+        except asyncpg.UniqueViolationError as error:
+            raise AlreadyRecorded from error
+
+    async def insert_new(self, rows: Sequence[Row]) -> dict[int, Tally]:
+        """Write those outcomes that were not recorded before; the first of each item wins. Returns what was written,
+        by batch key. Half as fast as `insert`."""
+        inserted = await self._connection.fetch(
+            _SQL["insert_new_outcomes"], *([row[place] for row in rows] for place in range(len(COLUMNS)))
+        )
+        written: dict[int, list[tuple[str, int]]] = {}
+        for row in inserted:
+            written.setdefault(row["batch"], []).append((row["status"], row["number"]))
+        return {key: Tally.of(numbers) for key, numbers in written.items()}
+
+    async def save(self, batches: Sequence[Batch]) -> None:
+        """Write state and counters."""
+        if batches:
+            await self._connection.executemany(_SQL["save_batch"], [state_of(batch) for batch in batches])
+
+    async def save_header(self, batch: Batch) -> None:
+        """Write what ingest said of the batch."""
+        if batch.header is not None:
+            await self._connection.execute(_SQL["save_header"], *header_of(batch.key, batch.header))
+
+    async def remove_unsuccessful(self, batch: Batch) -> list[int]:
+        """Delete the outcomes that a new round replaces; returns their ordinals in order."""
+        return sorted(row["ordinal"] for row in await self._connection.fetch(_SQL["remove_unsuccessful"], batch.key))
+
+    async def count(self, batch: Batch) -> Tally:
+        """Count the outcomes row by row."""
+        rows = await self._connection.fetch(_SQL["count_outcomes"], batch.key)
+        return Tally.of([(row["status"], row["number"]) for row in rows])
+
+    async def mark_checked(self, batch: Batch) -> None:
+        """Remember that counters and rows were compared."""
+        await self._connection.execute(_SQL["mark_checked"], batch.key)
+
+    async def post(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Put messages into the outbox; returns those that were not there before."""
+        if not entries:
+            return []
+        columns: list[list[Any]] = [[getattr(entry, name) for entry in entries] for name in Entry.__slots__]
+        rows = await self._connection.fetch(_SQL["post"], *columns, GRACE_S)
+        new = {row["key"] for row in rows}
+        return [entry for entry in entries if entry.key in new]
+
+
+class Store:
+    """The entrance to the tables."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    @asynccontextmanager
+    async def locked(self, batch_ids: Collection[UUID]) -> AsyncIterator[Work]:
+        """Lock these batches; one that was unknown comes into being."""
+        ids = list(batch_ids)
+        async with self._pool.acquire() as connection:
+            while True:
+                async with connection.transaction():
+                    rows = await connection.fetch(_SQL["lock_batches"], ids)
+                    if len(rows) == len(ids):
+                        yield Work(connection, [batch_of(row) for row in rows])
+                        return
+                await connection.execute(_SQL["create_stubs"], sorted(ids))
+
+    @asynccontextmanager
+    async def locked_quiet(self, quiet_s: float) -> AsyncIterator[Work]:
+        """Lock one unfinished batch that had no change for a while and was not checked since, if there is one."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            rows = await connection.fetch(_SQL["lock_quiet_batch"], quiet_s)
+            yield Work(connection, [batch_of(row) for row in rows])
+
+    @asynccontextmanager
+    async def overdue(self, limit: int) -> AsyncIterator[list[Entry]]:
+        """Outbox entries that whoever wrote them did not publish; left without an error they count as sent. Two
+        processes never get the same entry."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            rows = await connection.fetch(_SQL["overdue"], limit)
+            entries = [Entry(**row) for row in rows]
+            yield entries
+            if entries:
+                await connection.execute(_SQL["mark_sent"], [entry.key for entry in entries])
+
+    async def mark_sent(self, keys: Sequence[str]) -> None:
+        """Remember that the broker has these messages."""
+        await self._pool.execute(_SQL["mark_sent"], keys)
+
+    async def forget_sent(self) -> None:
+        """Delete what was published a week ago."""
+        await self._pool.execute(_SQL["forget_sent"])
+
+    async def batches(
+        self,
+        owner: str,
+        batch_ids: Sequence[UUID] | None,
+        status: str | None,
+        workload: str | None,
+        before: UUID | None,
+        limit: int,
+    ) -> list[Batch]:
+        """An owner's batches, newest first."""
+        rows = await self._pool.fetch(_SQL["batches"], owner, batch_ids, status, workload, before, limit)
+        return [batch_of(row) for row in rows]
+
+    async def key_of(self, batch_id: UUID, owner: str) -> int | None:
+        """The key of a batch, if it is this owner's."""
+        key: int | None = await self._pool.fetchval(_SQL["key_of"], batch_id, owner)
+        return key
+
+    async def results(
+        self, key: int, after: int, limit: int, status: str | None, error_code: str | None, most_bytes: int
+    ) -> list[asyncpg.Record]:
+        """Outcomes with an ordinal above `after`, cut after `most_bytes`; `found` in each says how many there were."""
+        rare = error_code is not None or status not in {None, "succeeded"}
+        query = _SQL["unsuccessful_results" if rare else "results"]
+        return await self._pool.fetch(query, key, after, limit, status, error_code, most_bytes)
+
+    async def failures(self, key: int, limit: int) -> list[asyncpg.Record]:
+        """Failed and expired items by cause."""
+        return await self._pool.fetch(_SQL["failures"], key, limit)
