@@ -88,6 +88,7 @@ async def end(processes: Iterable[psutil.Process], number: signal.Signals, grace
     """Signal the processes, wait, and kill what is left. Raises StackError if one outlives even that."""
     asked = list(processes)
     for process in asked:
+        send(process, signal.SIGCONT)  # one that is frozen would not even hear
         send(process, number)
     stubborn = await gone(asked, grace)
     for process in stubborn:

@@ -28,8 +28,13 @@ async def shut_down(home: Path, echo: Callable[[str], None]) -> None:
 async def erase(home: Path, echo: Callable[[str], None]) -> None:
     """Stop everything and delete the home with all data of the servers."""
     await shut_down(home, echo)
+    await asyncio.to_thread(_delete, home)
+
+
+def _delete(home: Path) -> None:
     for folder in (home.resolve(), temporary_base(home.resolve())):
-        shutil.rmtree(folder, ignore_errors=not folder.exists())
+        if folder.exists():
+            shutil.rmtree(folder)
 
 
 def _homes(home: Path) -> list[Path]:

@@ -1,0 +1,83 @@
+# The commands of this project. Each sets up all that it needs by itself; `make help` lists them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/.ready
+ARGS ?=
+COVERAGE_FLOOR := 85
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo up down test check lint types architecture contracts shell yaml security manifests bench lock clean
+
+help: ## Say what each command does.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(READY): requirements.lock pyproject.toml contracts/pyproject.toml .ci/setup
+	@PYTHON="$(PYTHON)" .ci/setup
+	@touch $@
+
+demo: $(READY) ## Run the main job to its end: servers, five services, one batch of more than 120 pages, webhook, e-mail, exports.
+	@$(BIN)/batchyard demo $(ARGS)
+
+up: $(READY) ## Start servers and services, print the address, and keep all running until Ctrl-C or `make down`.
+	@$(BIN)/batchyard up $(ARGS)
+
+down: $(READY) ## Stop all that runs for this checkout, from any shell.
+	@$(BIN)/batchyard down $(ARGS)
+
+test: $(READY) ## Run all tests against real servers and print the coverage; red under 85 %. ARGS="-k words" narrows it.
+	@$(BIN)/coverage erase
+	@failed=0; $(BIN)/coverage run -m pytest $(ARGS) || failed=$$?; \
+	  $(BIN)/coverage combine --quiet; \
+	  $(BIN)/coverage report --fail-under=$(if $(ARGS),0,$(COVERAGE_FLOOR)); \
+	  exit $$failed
+
+check: lint types architecture contracts shell yaml security manifests ## Run every check that needs no server: all that follow up to `make manifests`.
+
+lint: $(READY) ## Check style and formatting (ruff).
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY) ## Check types (mypy, strict).
+	$(BIN)/mypy
+	$(BIN)/mypy tests
+
+architecture: $(READY) ## Check who may import whom (import-linter).
+	$(BIN)/lint-imports
+
+contracts: $(READY) ## Check that schemas are generated anew and that no published message has changed.
+	$(BIN)/python -m batchyard_contracts.export --check
+	$(BIN)/python -m batchyard_contracts.compat
+
+shell: $(READY) ## Check shell scripts (shellcheck).
+	$(BIN)/shellcheck .ci/run .ci/setup $$(git ls-files '*.sh')
+
+yaml: $(READY) ## Check YAML files (yamllint).
+	$(BIN)/yamllint --strict $$(git ls-files '*.yml' '*.yaml')
+
+security: $(READY) ## Look for unsafe code (bandit; its minor findings are among the rules of ruff) and for secrets (detect-secrets).
+	$(BIN)/bandit --quiet --recursive --severity-level medium contracts/batchyard_contracts shared services
+	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --baseline .secrets.baseline
+
+manifests: $(READY) ## Check the compose file, the image and the Kubernetes manifests, without an engine.
+	$(BIN)/python -m pytest -q tests/manifests
+
+bench: $(READY) ## Measure, print a table, and write it under benchmarks/results/.
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+lock: $(READY) ## Resolve requirements.lock anew from the two pyproject.toml (with uv).
+	@command -v uv >/dev/null || $(BIN)/python -m pip install --quiet uv
+	PATH="$$PWD/$(BIN):$$PATH" uv pip compile --quiet --upgrade --no-emit-index-url --no-header --all-extras \
+	  --no-emit-package batchyard-contracts pyproject.toml contracts/pyproject.toml --output-file requirements.lock
+
+clean: ## Stop what runs here and delete all that was made: servers' data, caches, results, the environment.
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m shared.stack erase; fi
+	rm -rf .venv .batchyard out htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	  .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
