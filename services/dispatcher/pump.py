@@ -2,12 +2,15 @@
 
 import asyncio
 import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from uuid import UUID
 
 from services.dispatcher.chunks import Giver
 from services.dispatcher.domain.scheduler import Again, Pick, Range
 from services.dispatcher.domain.window import Window
 from services.dispatcher.limiter import Limiter
-from services.dispatcher.store import Store
+from services.dispatcher.store import Due, Store
 from services.dispatcher.yard import Line, Yard
 from shared.faults import until_it_passes
 from shared.health import Pulse
@@ -15,7 +18,9 @@ from shared.health import Pulse
 _AT_ONCE = 64
 """Chunks in one transaction."""
 _IDLE_S = 5.0
+_MORE_S = 0.1
 _LOAD = 1000
+_GROUP_BYTES = 256 * 1024
 _LOADED_MAX = 10_000
 _LOADED_PER_PARTITION = 500
 
@@ -88,19 +93,31 @@ class Pump:
         self._next_retry = time.monotonic() + _IDLE_S
         if len(yard.loaded) < _LOADED_MAX:
             full = [p for p, count in yard.loaded_by_partition.items() if count >= _LOADED_PER_PARTITION]
-            due = await self._store.due_retries(full, len(yard.loaded) + _LOAD)
-            for batch_id, ordinal, partition, attempt in due:
+            limit = len(yard.loaded) + _LOAD
+            due = await self._store.due_retries(full, limit)
+            for (batch_id, partition, attempt), ordinals in _groups(due):
                 batch = yard.batches.get(batch_id)
                 queue = yard.queue(batch) if batch else None
-                if queue is not None and yard.load(batch_id, partition, ordinal):
-                    lane = queue.lane(partition)
-                    last = lane.again[-1] if lane.again else None
-                    if last is not None and last.attempt == attempt:
-                        lane.again[-1] = Again(attempt, (*last.ordinals, ordinal))
-                    else:
-                        lane.again.append(Again(attempt, (ordinal,)))
+                if queue is not None and (new := tuple(o for o in ordinals if yard.load(batch_id, partition, o))):
+                    queue.lane(partition).again.append(Again(attempt, new))
+            if len(due) == limit:
+                self._next_retry = time.monotonic() + _MORE_S
         if (seconds := await self._store.next_retry()) is not None:
             self._next_retry = min(self._next_retry, time.monotonic() + seconds)
+
+
+def _groups(due: Sequence[Due]) -> Iterator[tuple[tuple[UUID, str, int], list[int]]]:
+    """Items that may travel together: of one batch, partition and attempt, and not too large in all."""
+    groups: dict[tuple[UUID, str, int], list[int]] = {}
+    sizes: Counter[tuple[UUID, str, int]] = Counter()
+    for batch_id, ordinal, partition, attempt, size in due:
+        key = (batch_id, partition, attempt)
+        if key in groups and sizes[key] + size > _GROUP_BYTES:
+            yield key, groups.pop(key)
+            sizes[key] = 0
+        groups.setdefault(key, []).append(ordinal)
+        sizes[key] += size
+    yield from groups.items()
 
 
 def _split(source: Range | Again, first: int) -> tuple[Range | Again | None, Range | Again | None]:

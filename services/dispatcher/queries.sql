@@ -97,7 +97,7 @@ DELETE FROM retries USING unnest($1::uuid[], $2::int[]) AS old (batch_id, ordina
 WHERE retries.batch_id = old.batch_id AND retries.ordinal = old.ordinal
 
 -- name: due_retries
-SELECT retries.batch_id, ordinal, partition, attempt FROM retries JOIN batches USING (batch_id)
+SELECT retries.batch_id, ordinal, partition, attempt, length(item) FROM retries JOIN batches USING (batch_id)
 WHERE chunk_id IS NULL AND due_at <= now() AND NOT batches.paused AND batches.finished_at IS NULL
     AND NOT partition = ANY($1)
 ORDER BY due_at LIMIT $2

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import orjson
@@ -15,6 +16,16 @@ from shared.database import Pool, load_queries
 
 SQL = load_queries("services.dispatcher")
 PageKey = tuple[UUID, int, int]
+
+
+class Due(NamedTuple):
+    """An item whose time to run again has come."""
+
+    batch_id: UUID
+    ordinal: int
+    partition: str
+    attempt: int
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +177,9 @@ class Store:
             if ended:
                 await connection.execute(SQL["end_leases"], ended)
 
-    async def due_retries(self, without: Sequence[str], limit: int) -> list[tuple[UUID, int, str, int]]:
-        """Items whose time has come: (batch, ordinal, partition, attempt), not those of the named partitions."""
-        return [tuple(row) for row in await self._pool.fetch(SQL["due_retries"], without, limit)]
+    async def due_retries(self, without: Sequence[str], limit: int) -> list[Due]:
+        """Items whose time has come, not those of the named partitions."""
+        return [Due(*row) for row in await self._pool.fetch(SQL["due_retries"], without, limit)]
 
     async def next_retry(self) -> float | None:
         """Seconds until the next item's time comes."""

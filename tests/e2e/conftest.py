@@ -1,0 +1,17 @@
+"""One running yard for all end-to-end tests."""
+
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+
+from shared.stack import Servers
+from tests.support.servers import empty
+from tests.support.yard import Yard, running_yard
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def yard(servers: Servers) -> AsyncIterator[Yard]:
+    """The five services as processes, on empty servers."""
+    await empty(servers)
+    async with running_yard(servers) as running:
+        yield running

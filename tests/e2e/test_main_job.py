@@ -1,0 +1,79 @@
+"""The main job from command to webhook."""
+
+import asyncio
+import json
+
+import pytest
+
+from batchyard_contracts.v1.events import BatchFinished, BatchProgressed, BatchStarted
+from batchyard_contracts.v1.values import Notify
+from tests.support.yard import Yard
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_a_batch_runs_to_its_end_and_everybody_is_told(yard: Yard) -> None:
+    items = [{"n": n} for n in range(300)] + [{"n": 1, "fail": "not_found"}] * 3
+    notify = Notify(webhooks=[yard.webhooks.url], emails=["ann@example.test"])
+    receipt = await yard.client.submit("noop", items, name="squares", notify=notify)
+    finished = await yard.client.wait(receipt.batch_id, 30)
+    assert (finished.result, finished.counts.succeeded, finished.counts.failed) == ("partial", 300, 3)
+    await yard.check_ledger(receipt.batch_id, 303)
+    results = [r async for r in yard.client.results(receipt.batch_id)]
+    assert [r.result["n"] for r in results[:300]] == [n * n for n in range(300)]
+    groups = await yard.client.failures(receipt.batch_id)
+    assert [(g.code, g.count) for g in groups] == [("not_found", 3)]
+    async with asyncio.timeout(20):
+        while not yard.finished_calls(receipt.batch_id):
+            await yard.webhooks.wait_for(len(yard.webhooks.calls) + 1)
+    assert yard.finished_calls(receipt.batch_id)[0].counts.failed == 3
+    letters = await yard.mailbox.wait_for(1)
+    assert "squares" in letters[-1].message["Subject"]
+
+
+async def test_events_tell_how_it_goes(yard: Yard) -> None:
+    receipt = await yard.client.submit("noop", [{"n": n, "sleep_s": 0.02} for n in range(1000)])
+    async with asyncio.timeout(30), yard.client.events(receipt.batch_id) as events:
+        kinds = [event async for event in events]
+    assert isinstance(kinds[-1], BatchFinished)
+    progress = [e for e in kinds if isinstance(e, BatchProgressed)]
+    assert [p.counts.ended for p in progress] == sorted(p.counts.ended for p in progress)
+    assert all(p.counts.ended + p.counts.remaining == 1000 for p in progress)
+    assert sum(isinstance(e, BatchStarted) for e in kinds) <= 1
+
+
+async def test_what_fails_for_a_while_is_tried_again(yard: Yard) -> None:
+    receipt = await yard.client.submit("noop", [{"n": n, "fail_attempts": n % 5} for n in range(50)])
+    finished = await yard.client.wait(receipt.batch_id, 30)
+    assert (finished.counts.succeeded, finished.counts.failed) == (40, 10)
+    results = {r.ordinal: r async for r in yard.client.results(receipt.batch_id)}
+    assert {results[i].attempts for i in range(3, 50, 5)} == {4}
+    assert results[4].error is not None
+    assert (results[4].error.code, results[4].attempts) == ("asked_for", 4)
+
+
+async def test_one_trace_leads_from_the_command_to_the_webhook(yard: Yard) -> None:
+    notify = Notify(webhooks=[yard.webhooks.url])
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    headers = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    body = {"workload": "noop", "items": [{"payload": {"n": 2}}], "notify": notify.model_dump()}
+    async with yard.http.post("batches", json=body, headers=headers) as response:
+        assert response.status == 202, await response.text()
+        batch_id = (await response.json())["batch_id"]
+    await yard.client.wait(batch_id, 30)
+    async with asyncio.timeout(20):
+        while not (calls := [c for c in yard.webhooks.calls if c.payload["data"]["batch_id"] == batch_id]):
+            await yard.webhooks.wait_for(len(yard.webhooks.calls) + 1)
+    assert calls[0].headers["traceparent"].split("-")[1] == trace
+    async with asyncio.timeout(10):
+        while {"ingest", "dispatcher", "worker", "aggregator", "notifier"} - _services(yard, trace):
+            await asyncio.sleep(0.05)
+
+
+def _services(yard: Yard, trace: str) -> set[str]:
+    spans = [json.loads(line) for line in (yard.folder / "spans.jsonl").read_text("utf-8").splitlines()]
+    return {
+        s["resource"]["attributes"]["service.name"].removeprefix("batchyard-")
+        for s in spans
+        if s["context"]["trace_id"] == f"0x{trace}"
+    }
