@@ -1,5 +1,6 @@
 """A server program that runs for one project alone: started, found again, stopped to its last process."""
 
+import asyncio
 import signal
 from pathlib import Path
 
@@ -53,10 +54,14 @@ class PrivateServer:
         try:
             url = self._recipe.first_url(ports)
             await until_answers(self._recipe.name, url, _READY_WITHIN, lambda: living(launched))
+            await self._recipe.settle(ports)
         except ServerUnavailable as error:
             report = f"{self._title} did not start: {error}. {launch.log} ends with\n{tail(launch.log)}"
             raise ServerUnavailable(report) from error
-        await self._recipe.settle(ports)
+        except asyncio.CancelledError:
+            # Interrupted: a server that is just starting does not listen to a polite signal until it has started.
+            await end(self._family(launched), signal.SIGKILL, 5)
+            raise
         main = self._recipe.main(launched)
         self._remember(ports, [main, *(each for each in self._family(main) if each != main)])
         return self._recipe.url(ports)

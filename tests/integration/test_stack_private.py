@@ -164,6 +164,20 @@ async def test_the_last_process_that_releases_it_stops_it(started: Started) -> N
     await _use(started.servers)
 
 
+async def test_a_start_that_is_interrupted_leaves_nothing(started: Started, tmp_path: Path) -> None:
+    given = started.servers.environment() | {"BATCHYARD_AMQP_URL": ""}
+    start = asyncio.create_task(Stack(tmp_path / "home", lambda _: None, environment=given).start())
+    async with asyncio.timeout(30):
+        while True:
+            if any("beam" in process for process in processes_of(tmp_path)):
+                break
+            await asyncio.sleep(0.05)  # nothing but the table of processes tells
+    start.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await start
+    assert processes_of(tmp_path) == []
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_an_ordinary_user_runs_a_stack_of_its_own_at_the_same_time(started: Started) -> None:
     nobody = pwd.getpwnam("nobody")
