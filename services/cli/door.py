@@ -1,6 +1,6 @@
 """The HTTP API of a yard: one method for each kind of exchange, with every failure turned into a `CliError`."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from services.cli.errors import NotFound, NotReachable, Refused
 
 API = "/api/v1"
 _TIMEOUT = aiohttp.ClientTimeout(total=120, sock_connect=5, sock_read=60)
+_UPLOAD = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=300)
 _DOWNLOAD = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=120)
 _AWAY = frozenset({502, 503, 504})
 """A service behind the door did not answer."""
@@ -29,15 +30,23 @@ class Door:
 
     async def get(self, path: str, query: Query | None = None) -> bytes:
         """Read a document."""
-        return await self._exchange("GET", path, query=query)
+        return await self._exchange("GET", path, query=_present(query or {}))
 
-    async def send(
-        self, method: str, path: str, document: Any = None, *, headers: Mapping[str, str] | None = None
-    ) -> bytes:
+    async def send(self, method: str, path: str, document: Any = None) -> bytes:
         """Send a JSON document, or nothing, and read the answer."""
-        body = b"" if document is None else orjson.dumps(document)
-        kind = {} if document is None else {"Content-Type": "application/json"}
-        return await self._exchange(method, path, body=body, headers={**kind, **(headers or {})})
+        if document is None:
+            return await self._exchange(method, path)
+        return await self._exchange(method, path, orjson.dumps(document), {"Content-Type": "application/json"})
+
+    async def post(
+        self,
+        path: str,
+        body: bytes | AsyncIterator[bytes],
+        headers: Mapping[str, str],
+        query: Sequence[tuple[str, str]],
+    ) -> bytes:
+        """Send a body that may be long, and read the answer."""
+        return await self._exchange("POST", path, body, headers, query, _UPLOAD)
 
     @asynccontextmanager
     async def download(self, path: str, query: Query) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -59,17 +68,15 @@ class Door:
         self,
         method: str,
         path: str,
-        *,
-        query: Query | None = None,
-        body: bytes = b"",
+        body: bytes | AsyncIterator[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
+        query: Sequence[tuple[str, str]] = (),
+        timeout: aiohttp.ClientTimeout = _TIMEOUT,  # noqa: ASYNC109  # aiohttp's own, not a number of seconds
     ) -> bytes:
-        async with (
-            self._reached(),
-            self._session.request(
-                method, self._at(path), params=_present(query or {}), data=body or None, headers=headers
-            ) as response,
-        ):
+        request = self._session.request(
+            method, self._at(path), params=query, data=body, headers=headers, timeout=timeout
+        )
+        async with self._reached(), request as response:
             await _refuse_problem(response)
             return await response.read()
 
@@ -125,5 +132,5 @@ def _problem(body: bytes) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _present(query: Query) -> dict[str, str]:
-    return {name: str(value) for name, value in query.items() if value is not None}
+def _present(query: Query) -> list[tuple[str, str]]:
+    return [(name, str(value)) for name, value in query.items() if value is not None]

@@ -2,23 +2,20 @@
 
 import io
 import sys
-from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import orjson
 import typer
 
-from services.cli.cells import typed_cell
+from batchyard_contracts.v1.commands import CommandAccepted
 from services.cli.door import Door
 from services.cli.errors import BadInput
-from services.cli.items import Format, Item, format_of, read_items
-from services.cli.parts import parts
+from services.cli.items import Format, format_of, read_list, read_options
 from services.cli.session import at_yard, err, out, write_json
-from services.cli.submission import submit
+from services.cli.submission import Submission
 from services.cli.watching import watch_batch
 
 _SNIFF = 4096
@@ -59,9 +56,8 @@ def hand_in(ctx: typer.Context, request: Request, *, watch: bool, json: bool) ->
     options = request.options()
 
     async def use(door: Door) -> None:
-        with ExitStack() as files:
-            items = await _items(door, request, files)
-            accepted = await submit(door, options, parts(items), request.idempotency_key)
+        submission = Submission(door, options, request.idempotency_key)
+        accepted = await _send(submission, request)
         if json:
             write_json({"type": accepted.type, **orjson.loads(accepted.encode())})
         else:
@@ -76,16 +72,15 @@ def hand_in(ctx: typer.Context, request: Request, *, watch: bool, json: bool) ->
     at_yard(ctx, use)
 
 
-async def _items(door: Door, request: Request, files: ExitStack) -> Iterator[Item]:
+async def _send(submission: Submission, request: Request) -> CommandAccepted:
     if request.file is None:
-        lines = io.BytesIO("\n".join(text.replace("\n", " ") for text in request.items).encode())
-        return read_items(lines, Format.NDJSON, partial(typed_cell, {}))
-    source = _open(request.file, files)
-    kind = request.kind or format_of(request.file.name, source.peek(_SNIFF))
-    schema: Mapping[str, Any] = {}
-    if kind is Format.CSV:  # text alone does not tell 1 from "1": the workload's schema does
-        schema = orjson.loads(await door.get(f"/workloads/{request.workload}"))["item_schema"]
-    return read_items(source, kind, partial(typed_cell, schema))
+        return await submission.items(read_options(request.items))
+    with ExitStack() as files:
+        source = _open(request.file, files)
+        kind = request.kind or format_of(request.file.name, source.peek(_SNIFF))
+        if kind is Format.JSON:
+            return await submission.items(read_list(source))
+        return await submission.file(source, kind)
 
 
 def _open(file: Path, files: ExitStack) -> io.BufferedReader:

@@ -39,6 +39,7 @@ class FakeYard:
 
     answers: dict[str, list[web.Response | Handler]] = field(default_factory=dict)
     requests: list[tuple[str, Any]] = field(default_factory=list)
+    queries: list[list[tuple[str, str]]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     url: str = ""
 
@@ -48,8 +49,12 @@ class FakeYard:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         name = f"{request.method} {request.path.removeprefix('/api/v1')}"
-        body = await request.json() if request.can_read_body else dict(request.query)
+        if request.content_type == "application/json":
+            body = await request.json()
+        else:
+            body = await request.text()
         self.requests.append((name, body))
+        self.queries.append(list(request.query.items()))
         self.headers.append(dict(request.headers))
         queue = self.answers.get(name)
         if queue is None:
