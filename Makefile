@@ -61,11 +61,10 @@ shell: $(READY) ## Check shell scripts (shellcheck).
 yaml: $(READY) ## Check YAML files (yamllint).
 	$(BIN)/yamllint --strict $$(git ls-files '*.yml' '*.yaml')
 
-security: $(READY) ## Look for unsafe code (bandit; its minor findings are among the rules of ruff) and for secrets (detect-secrets).
+security: $(READY) ## Look for unsafe code (bandit; its minor findings are among the rules of ruff).
 	$(BIN)/bandit --quiet --recursive --severity-level medium contracts/batchyard_contracts shared services
-	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --baseline .secrets.baseline
 
-manifests: $(READY) ## Check the compose file, the image and the Kubernetes manifests, without an engine.
+manifests: $(READY) ## Check compose file, image and Kubernetes manifests without an engine, and that no secret is committed.
 	$(BIN)/python -m pytest -q tests/manifests
 
 bench: $(READY) ## Measure, print a table, and write it under benchmarks/results/.

@@ -6,6 +6,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import aiormq
 import asyncpg
@@ -40,7 +41,7 @@ def running_servers() -> Iterator[Servers]:
             stack = Stack(home, print, environment=environment)
             servers = asyncio.run(_start(stack, corner))
         except StackError as error:
-            _do_without(str(error))
+            do_without(str(error))
         try:
             yield servers
         finally:
@@ -52,15 +53,16 @@ async def empty(servers: Servers) -> None:
     await asyncio.gather(_purge(servers.amqp_url), _truncate(servers.database_url), _flush(servers.redis_url))
 
 
-async def _start(stack: Stack, corner: str) -> Servers:
-    await stack.start()
-    return await stack.isolated(corner)
-
-
-def _do_without(reason: str) -> None:
+def do_without(reason: str) -> NoReturn:
+    """Skip the test that needs servers, or fail it when CI is set."""
     if os.environ.get("CI"):
         pytest.fail(f"CI is set, so every server has to be there. {reason}", pytrace=False)
     pytest.skip(reason)
+
+
+async def _start(stack: Stack, corner: str) -> Servers:
+    await stack.start()
+    return await stack.isolated(corner)
 
 
 @contextlib.contextmanager
