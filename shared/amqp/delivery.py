@@ -18,11 +18,11 @@ class Delivery:
 
 
 def received(message: AbstractIncomingMessage) -> Delivery:
-    """Take what the AMQP library delivers."""
+    """Take what the AMQP library delivers. Of a sender that cannot set `type`, the routing key is taken for it."""
     return Delivery(
         message.body,
         Envelope(
-            type=message.type or "",
+            type=message.type or message.routing_key or "",
             message_id=message.message_id or "",
             correlation_id=message.correlation_id,
             reply_to=message.reply_to,

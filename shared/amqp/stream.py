@@ -23,6 +23,8 @@ from shared.health import Pulse
 
 log = structlog.get_logger()
 IDLE_S = 1.0
+_BATCH_BYTES = 512 * 1024
+"""About how much is decoded at once: the memory of a batch is a multiple of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +100,10 @@ class Stream:
             batch = [self._arrived.get_nowait()]
         if self._linger_s and self._arrived.qsize() < self._most - 1:
             await asyncio.sleep(self._linger_s)
-        while len(batch) < self._most and not self._arrived.empty():
+        room = _BATCH_BYTES - len(batch[0].body)
+        while room > 0 and len(batch) < self._most and not self._arrived.empty():
             batch.append(self._arrived.get_nowait())
+            room -= len(batch[-1].body)
         return batch
 
     async def _handle(self, batch: list[AbstractIncomingMessage]) -> None:

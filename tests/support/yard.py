@@ -39,7 +39,9 @@ class Yard:
         connection = await asyncpg.connect(self.servers.database_url)
         try:
             rows = await connection.fetch(
-                "SELECT ordinal, status FROM aggregator.outcomes WHERE batch_id = $1 ORDER BY ordinal", batch_id
+                "SELECT ordinal, outcomes.status FROM aggregator.outcomes JOIN aggregator.batches ON batch = id "
+                "WHERE batch_id = $1 ORDER BY ordinal",
+                batch_id,
             )
         finally:
             await connection.close()
