@@ -23,7 +23,7 @@ def sender_address(text: str) -> Address:
     """Read `Name <box@host>` or `box@host`; raises `ValueError` for anything else."""
     name, address = parseaddr(text)
     safe = header_safe(name) if name else ""
-    if safe is None or address.count("@") != 1:
+    if safe is None or address.count("@") != 1 or not address.isascii():
         raise ValueError("must be an address such as batchyard@example.org or Batchyard <batchyard@example.org>")
     return _address(address, safe)
 

@@ -20,6 +20,7 @@ from services.notifier.relay import Relay
 from services.notifier.store import Claimed
 
 KEPT_CHARACTERS = 1024
+_GOODBYE_S = 1.0
 NO_RELAY = "no mail server: set BATCHYARD_SMTP_URL"
 
 
@@ -42,8 +43,7 @@ class MailSender:
         except ValueError:
             return _INVALID
         try:
-            async with asyncio.timeout(self._timeout_s):
-                return await self._hand_over(self._relay, delivery.target.address, letter)
+            return await self._hand_over(self._relay, delivery.target.address, letter)
         except TimeoutError:
             return Attempt("try_again", "no answer in time")
         except SMTPRecipientsRefused as error:
@@ -69,14 +69,13 @@ class MailSender:
             local_hostname=self._sender.domain,
             timeout=self._timeout_s,
         )
-        await client.connect()
+        options = [] if to.isascii() else ["SMTPUTF8"]
         try:
-            options = [] if to.isascii() else ["SMTPUTF8"]
-            if options and not client.supports_extension("smtputf8"):
-                raise SMTPNotSupported("SMTPUTF8")
-            _, answer = await client.sendmail(self._sender.addr_spec, [to], letter, mail_options=options)
+            async with asyncio.timeout(self._timeout_s):
+                await client.connect()
+                _, answer = await client.sendmail(self._sender.addr_spec, [to], letter, mail_options=options)
             with contextlib.suppress(SMTPException, OSError):  # the mail is taken; a rude goodbye changes nothing
-                await client.quit()
+                await client.quit(timeout=_GOODBYE_S)
             return Attempt("delivered", "", 250, _kept(answer))
         finally:
             client.close()

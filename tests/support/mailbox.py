@@ -48,12 +48,14 @@ class Mailbox:
         host: str = "127.0.0.1",
         tls: ssl.SSLContext | None = None,
         login: tuple[str, str] | None = None,
+        smtputf8: bool = True,
+        goodbye: asyncio.Event | None = None,
     ) -> None:
         self.letters: list[Letter] = []
         self.recipients_asked: list[str] = []
         """Every RCPT, refused or not."""
         self._host, self._port, self._folder = host, port, folder
-        self._tls, self._login = tls, login
+        self._tls, self._login, self._smtputf8, self._goodbye = tls, login, smtputf8, goodbye
         self._replies: deque[str] = deque()
         self._recipient_replies: deque[str] = deque()
         self._changed = asyncio.Condition()
@@ -132,11 +134,17 @@ class Mailbox:
             self._changed.notify_all()
         return "250 taken"
 
+    async def handle_QUIT(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        """Take leave, when the time has come for it."""
+        if self._goodbye is not None:
+            await self._goodbye.wait()
+        return "221 bye"
+
     def _protocol(self) -> SMTP:
         return SMTP(
             self,
             hostname="localhost",
-            enable_SMTPUTF8=True,
+            enable_SMTPUTF8=self._smtputf8,
             tls_context=self._tls,
             authenticator=self._authenticate if self._login else None,
             auth_require_tls=False,

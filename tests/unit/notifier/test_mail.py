@@ -130,5 +130,20 @@ async def test_an_address_beyond_ascii(mailbox: Mailbox) -> None:
     assert mailbox.letters[0].recipients == ("jörg@b.example",)
 
 
+async def test_an_address_beyond_ascii_at_a_server_that_knows_none() -> None:
+    async with Mailbox(smtputf8=False) as old:
+        attempt = await send(old.url, "jörg@b.example")
+        assert attempt == Attempt("give_up", "the mail server lacks an extension that this needs")
+        assert (await send(old.url)).verdict == "delivered"
+
+
+async def test_a_server_that_took_the_mail_and_then_falls_silent_is_not_given_it_again() -> None:
+    goodbye = asyncio.Event()
+    async with Mailbox(goodbye=goodbye) as slow:
+        attempt = await send(slow.url, timeout_s=0.5)
+        goodbye.set()
+    assert attempt.verdict == "delivered"
+
+
 async def test_without_a_server_nothing_is_sent() -> None:
     assert await send(None) == Attempt("give_up", NO_RELAY)

@@ -1,0 +1,391 @@
+"""Whom the notifier tells, when, and how often: its tables and couriers against PostgreSQL and real receivers."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from batchyard_contracts.message import Envelope
+from services.notifier.courier import POLL_S, Courier, Limits
+from services.notifier.domain.attempt import Attempt, Decision
+from services.notifier.domain.delivery import Kind
+from services.notifier.domain.schedule import Schedule
+from services.notifier.handlers import Handlers
+from services.notifier.letter import sender_address
+from services.notifier.mail import MailSender
+from services.notifier.relay import parse_relay
+from services.notifier.settings import NotifierSettings
+from services.notifier.signature import Signer
+from services.notifier.store import Claimed, Store
+from services.notifier.webhook import WebhookSender, open_session
+from shared.database import Pool, open_pool
+from shared.egress import parse_networks
+from shared.health import Pulse
+from shared.stack import Servers
+from tests.support.finished_batches import SECRET, accepted, finished
+from tests.support.mailbox import Mailbox
+from tests.support.webhook_receiver import Answer, WebhookReceiver
+
+ENVELOPE = Envelope(type="", message_id="1")
+QUICK = Schedule((0.0, 0.1, 0.1))
+LOOPBACK = parse_networks("127.0.0.0/8,::1/128")
+HOOK = "https://hooks.example/x"
+
+
+@pytest.fixture
+async def pool(clean: Servers) -> AsyncIterator[Pool]:
+    settings = NotifierSettings(database_url=clean.database_url)
+    opened = await open_pool(settings, "notifier", "services.notifier")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[WebhookReceiver]:
+    async with WebhookReceiver(SECRET) as running:
+        yield running
+
+
+@dataclass
+class Desk:
+    """Handlers and what wakes with them."""
+
+    pool: Pool
+    handlers: Handlers
+    couriers: list[Courier]
+
+    async def batch(self, *, webhooks: Any = (), emails: Any = (), **event: Any) -> None:
+        """A batch that is accepted and finishes."""
+        batch_id = uuid4()
+        await self.handlers.accepted(accepted(batch_id, webhooks=webhooks, emails=emails), ENVELOPE)
+        await self.handlers.finished(finished(batch_id, **event), ENVELOPE)
+
+    async def rows(self) -> list[asyncpg.Record]:
+        """All deliveries."""
+        return await self.pool.fetch("SELECT * FROM deliveries ORDER BY kind, address, round")
+
+    async def settled(self, number: int = 1) -> list[asyncpg.Record]:
+        """All deliveries, as soon as so many have ended."""
+        async with asyncio.timeout(20):
+            while True:
+                rows = await self.rows()
+                if len([row for row in rows if row["state"] != "pending"]) >= number:
+                    return rows
+                await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def desk(pool: Pool) -> Desk:
+    return make_desk(pool)
+
+
+def make_desk(pool: Pool, schedule: Schedule = QUICK) -> Desk:
+    couriers: list[Courier] = []
+
+    def wake() -> None:
+        for courier in couriers:
+            courier.wake()
+
+    return Desk(pool, Handlers(Store(pool), schedule, wake), couriers)
+
+
+@asynccontextmanager
+async def courier(
+    desk: Desk,
+    kind: Kind = "webhook",
+    *,
+    mailbox: Mailbox | None = None,
+    at_once: int = 10,
+    per_destination: int = 4,
+    lease_s: float = 30.0,
+) -> AsyncIterator[Courier]:
+    """One courier at work."""
+    limits = Limits(at_once, per_destination, lease_s)
+    async with open_session(LOOPBACK, 5.0) as session:
+        webhooks = WebhookSender(session, Signer(SECRET), lambda: datetime.now(UTC))
+        mails = MailSender(parse_relay(mailbox.url) if mailbox else None, sender_address("noreply@b.example"), 5.0)
+        send = webhooks.send if kind == "webhook" else mails.send
+        working = Courier(kind, Store(desk.pool), send, QUICK, limits, Pulse(kind, 60))
+        desk.couriers.append(working)
+        task = asyncio.create_task(working.run())
+        try:
+            yield working
+        finally:
+            desk.couriers.remove(working)
+            working.stop()
+            await task
+
+
+@pytest.mark.parametrize("order", ["accepted first", "finished first"])
+async def test_one_delivery_for_each_target_and_round_in_either_order_and_again(desk: Desk, order: str) -> None:
+    batch_id = uuid4()
+    start = accepted(batch_id, webhooks=[HOOK, HOOK, "https://b.example/"], emails=["ann@a.example"])
+    end = finished(batch_id)
+
+    async def one() -> None:
+        await desk.handlers.accepted(start, ENVELOPE)
+
+    async def other() -> None:
+        await desk.handlers.finished(end, ENVELOPE)
+
+    for handle in (one, other) if order == "accepted first" else (other, one):
+        await handle()
+        await handle()
+    for _ in range(2):
+        await one()
+        await other()
+    rows = await desk.rows()
+    assert [(row["kind"], row["address"], row["round"], row["state"], row["attempts"]) for row in rows] == [
+        ("email", "ann@a.example", 1, "pending", 0),
+        ("webhook", "https://b.example/", 1, "pending", 0),
+        ("webhook", HOOK, 1, "pending", 0),
+    ]
+    await desk.handlers.finished(finished(batch_id, round=2), ENVELOPE)
+    assert [row["round"] for row in await desk.rows()] == [1, 2] * 3
+
+
+async def test_the_two_messages_at_the_same_moment_never_miss_each_other(desk: Desk) -> None:
+    ids = [uuid4() for _ in range(60)]
+    messages = [desk.handlers.accepted(accepted(batch_id, webhooks=[HOOK]), ENVELOPE) for batch_id in ids]
+    messages += [desk.handlers.finished(finished(batch_id), ENVELOPE) for batch_id in ids]
+    order = [part for pair in zip(messages[:60], messages[60:], strict=True) for part in pair]
+    await asyncio.gather(*order)
+    assert {row["batch_id"] for row in await desk.rows()} == set(ids)
+
+
+async def test_nothing_stays_when_there_is_nobody_to_tell(desk: Desk) -> None:
+    one, other = uuid4(), uuid4()
+    await desk.handlers.accepted(accepted(one), ENVELOPE)
+    await desk.handlers.finished(finished(one), ENVELOPE)
+    await desk.handlers.finished(finished(other), ENVELOPE)
+    await desk.handlers.accepted(accepted(other), ENVELOPE)
+    assert await desk.rows() == []
+    assert await desk.pool.fetchval("SELECT count(*) FROM batches") == 0
+    store = Store(desk.pool)
+    await store.forget_strays(3600)
+    assert await desk.pool.fetchval("SELECT count(*) FROM rounds") == 1
+    await store.forget_strays(0)
+    assert await desk.pool.fetchval("SELECT count(*) FROM rounds") == 0
+
+
+async def test_names_and_addresses_that_a_database_refuses_do_not_stop_the_inbox(desk: Desk) -> None:
+    batch_id = uuid4()
+    start = accepted(batch_id, webhooks=["https://a.example/\x00"], name="a\x00b")
+    await desk.handlers.accepted(start, ENVELOPE)
+    await desk.handlers.finished(finished(batch_id, name="a\x00b", labels={"\x00": "\x00"}), ENVELOPE)
+    async with courier(desk):
+        (row,) = await desk.settled()
+    assert (row["state"], row["reason"]) == ("failed", "not a valid address")
+
+
+async def test_both_kinds_are_delivered_at_once(desk: Desk, receiver: WebhookReceiver) -> None:
+    async with Mailbox() as mailbox, courier(desk), courier(desk, "email", mailbox=mailbox):
+        await asyncio.sleep(0.3)  # both rest, for up to POLL_S
+        begun = time.monotonic()
+        await desk.batch(webhooks=[receiver.url], emails=["ann@a.example"])
+        (call,) = await receiver.wait_for(1)
+        (letter,) = await mailbox.wait_for(1)
+        assert time.monotonic() - begun < POLL_S / 2
+        rows = await desk.settled(2)
+    assert call.verified
+    assert letter.recipients == ("ann@a.example",)
+    assert [(row["state"], row["attempts"], row["status"], row["reason"]) for row in rows] == [
+        ("delivered", 1, 250, None),
+        ("delivered", 1, 204, None),
+    ]
+    assert all(row["claimed_until"] is None and row["ended_at"] is not None for row in rows)
+
+
+async def test_a_failure_is_tried_again_under_the_same_id_until_it_succeeds(
+    desk: Desk, receiver: WebhookReceiver
+) -> None:
+    receiver.answer(Answer(500, body=b"first"), Answer(302), Answer(200, body=b"thanks"))
+    async with courier(desk):
+        await desk.batch(webhooks=[receiver.url])
+        (row,) = await desk.settled()
+    assert (row["state"], row["attempts"], row["status"], row["reply"]) == ("delivered", 3, 200, "thanks")
+    assert len({(call.id, call.body) for call in receiver.calls}) == 1
+    assert all(call.verified for call in receiver.calls)
+
+
+async def test_the_last_attempt_ends_it(desk: Desk, receiver: WebhookReceiver) -> None:
+    receiver.answer(otherwise=Answer(503, body=b"full"))
+    async with courier(desk):
+        await desk.batch(webhooks=[receiver.url])
+        (row,) = await desk.settled()
+    assert (row["state"], row["attempts"], row["status"]) == ("failed", 3, 503)
+    assert row["reason"] == "http 503 (attempt 3, the last)"
+    assert row["reply"] == "full"
+    assert len(receiver.calls) == 3
+
+
+async def test_gone_ends_it_at_once(desk: Desk, receiver: WebhookReceiver) -> None:
+    receiver.answer(Answer(410))
+    async with courier(desk):
+        await desk.batch(webhooks=[receiver.url])
+        (row,) = await desk.settled()
+    assert (row["state"], row["attempts"]) == ("failed", 1)
+
+
+async def test_retry_after_is_obeyed(desk: Desk, receiver: WebhookReceiver) -> None:
+    receiver.answer(Answer(429, {"Retry-After": "1"}), Answer(200))
+    async with courier(desk):
+        await desk.batch(webhooks=[receiver.url])
+        first, second = await receiver.wait_for(2)
+        assert 1.0 <= second.at - first.at < 3.0
+
+
+async def test_mail_that_is_refused_for_now_comes_again_and_else_not(desk: Desk) -> None:
+    async with Mailbox() as mailbox, courier(desk, "email", mailbox=mailbox):
+        mailbox.answer_recipient("451 greylisted")
+        await desk.batch(emails=["ann@a.example"])
+        await mailbox.wait_for(1)
+        mailbox.answer_recipient("550 unknown")
+        await desk.batch(emails=["bob@a.example"])
+        ann, bob = await desk.settled(2)
+    assert (ann["state"], ann["attempts"]) == ("delivered", 2)
+    assert (bob["state"], bob["attempts"], bob["reason"]) == ("failed", 1, "smtp 550")
+    assert mailbox.recipients_asked == ["ann@a.example"] * 2 + ["bob@a.example"]
+
+
+async def test_a_slow_endpoint_holds_up_neither_others_nor_mail(desk: Desk, receiver: WebhookReceiver) -> None:
+    hold = asyncio.Event()
+    async with WebhookReceiver(SECRET) as slow, Mailbox() as mailbox:
+        slow.answer(otherwise=Answer(hold=hold))
+        slow_url = slow.url.replace("127.0.0.1", "localhost")
+        for _ in range(8):
+            await desk.batch(webhooks=[slow_url])
+        async with courier(desk, at_once=4, per_destination=2), courier(desk, "email", mailbox=mailbox):
+            await slow.wait_for(2)
+            for _ in range(6):
+                await desk.batch(webhooks=[receiver.url], emails=["ann@a.example"])
+            await receiver.wait_for(6)
+            await mailbox.wait_for(6)
+            assert len(slow.calls) == 2
+            hold.set()
+            await slow.wait_for(8)
+            rows = await desk.settled(20)
+    assert {(row["state"], row["attempts"]) for row in rows} == {("delivered", 1)}
+
+
+async def test_no_more_at_once_than_allowed(desk: Desk, receiver: WebhookReceiver) -> None:
+    hold = asyncio.Event()
+    receiver.answer(otherwise=Answer(hold=hold))
+    for host in ("127.0.0.1", "localhost"):
+        for _ in range(4):
+            await desk.batch(webhooks=[receiver.url.replace("127.0.0.1", host)])
+    async with courier(desk, at_once=5, per_destination=3):
+        await receiver.wait_for(5)
+        await asyncio.sleep(0.3)
+        assert len(receiver.calls) == 5
+        hold.set()
+        await receiver.wait_for(8)
+
+
+async def test_two_notifiers_share_the_work_and_send_nothing_twice(desk: Desk, receiver: WebhookReceiver) -> None:
+    for _ in range(40):
+        await desk.batch(webhooks=[receiver.url])
+    async with courier(desk, at_once=8, per_destination=8), courier(desk, at_once=8, per_destination=8):
+        rows = await desk.settled(40)
+    assert {(row["state"], row["attempts"]) for row in rows} == {("delivered", 1)}
+    assert len(receiver.calls) == len({call.id for call in receiver.calls}) == 40
+
+
+async def test_what_a_dead_process_held_is_free_when_its_lease_ends(desk: Desk, receiver: WebhookReceiver) -> None:
+    await desk.batch(webhooks=[receiver.url])
+    (lost,) = await Store(desk.pool).claim("webhook", 10, 1.0, 10, {})
+    begun = time.monotonic()
+    async with courier(desk):
+        (row,) = await desk.settled()
+    assert time.monotonic() - begun > 0.8
+    assert (row["state"], row["attempts"], lost.number) == ("delivered", 2, 1)
+
+
+async def test_a_result_that_comes_late_counts_only_when_it_is_a_success(desk: Desk) -> None:
+    store = Store(desk.pool)
+    await desk.batch(webhooks=[HOOK])
+    (first,) = await store.claim("webhook", 10, 0.0, 10, {})
+    (second,) = await store.claim("webhook", 10, 60.0, 10, {})
+    await store.record(first, Attempt("give_up", "late"), Decision("failed", "late"))
+    await store.record(first, Attempt("try_again", "late"), Decision("pending", "late", 0.0))
+    (row,) = await desk.rows()
+    assert (row["state"], row["reason"]) == ("pending", None)
+    assert row["claimed_until"] is not None
+    await store.record(first, Attempt("delivered", "", 200, "ok"), Decision("delivered"))
+    await store.record(second, Attempt("give_up", "x"), Decision("failed", "x"))
+    (row,) = await desk.rows()
+    assert (row["state"], row["status"]) == ("delivered", 200)
+
+
+async def test_a_delivery_that_ended_its_process_each_time_is_given_up(desk: Desk, receiver: WebhookReceiver) -> None:
+    await desk.batch(webhooks=[receiver.url])
+    await desk.pool.execute("UPDATE deliveries SET attempts = 6")
+    async with courier(desk):
+        (row,) = await desk.settled()
+    assert (row["state"], row["attempts"]) == ("failed", 7)
+    assert "process died" in row["reason"]
+    assert receiver.calls == []
+
+
+@pytest.mark.parametrize("why", ["its host is full", "another notifier is claiming it"])
+async def test_what_is_due_but_cannot_be_sent_now_keeps_nobody_busy(
+    desk: Desk, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    hold = asyncio.Event()
+    receiver.answer(otherwise=Answer(hold=hold))
+    asked = 0
+    claim = Store.claim
+
+    async def counted(self: Store, *arguments: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        return await claim(self, *arguments)
+
+    monkeypatch.setattr(Store, "claim", counted)
+    await desk.batch(webhooks=[receiver.url])
+    async with courier(desk, per_destination=1 if why == "its host is full" else 4):
+        await receiver.wait_for(1)
+        async with desk.pool.acquire() as other, other.transaction():
+            await desk.batch(webhooks=[receiver.url])
+            if why == "another notifier is claiming it":
+                await other.execute("SELECT FROM deliveries FOR UPDATE")
+            asked = 0
+            await asyncio.sleep(1.0)
+            assert asked <= 15
+        hold.set()
+        await receiver.wait_for(2)
+
+
+async def test_a_sender_that_breaks_costs_an_attempt_and_no_more(desk: Desk, pool: Pool) -> None:
+    broken: list[UUID] = []
+
+    async def send(claimed: Claimed) -> Attempt:
+        if claimed.number == 1:
+            broken.append(claimed.delivery.id)
+            raise KeyError("defect")
+        return Attempt("delivered", "", 200)
+
+    working = Courier("webhook", Store(pool), send, QUICK, Limits(5, 5, 30.0), Pulse("webhook", 60))
+    task = asyncio.create_task(working.run())
+    await desk.batch(webhooks=[HOOK, "https://b.example/"])
+    working.wake()
+    rows = await desk.settled(2)
+    working.stop()
+    await task
+    assert {row["id"] for row in rows} == set(broken)
+    assert {(row["state"], row["attempts"]) for row in rows} == {("delivered", 2)}
+
+
+async def test_the_event_is_kept_as_it_came(desk: Desk) -> None:
+    event = finished()
+    await desk.handlers.finished(event, ENVELOPE)
+    kept = json.loads(await desk.pool.fetchval("SELECT event FROM rounds"))
+    assert kept == json.loads(event.encode())

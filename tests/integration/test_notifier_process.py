@@ -1,0 +1,225 @@
+"""The notifier as it runs: from messages on RabbitMQ to a webhook and a letter, also when it is killed in between."""
+
+import asyncio
+import json
+import signal
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import aio_pika
+import asyncpg
+import pytest
+
+from batchyard_contracts.message import Message
+from batchyard_contracts.topology import EVENTS, FLOW, NOTIFIER_INBOX
+from batchyard_contracts.v1.events import BatchFinished
+from batchyard_contracts.v1.flow import BatchAccepted
+from shared.amqp.dead_letters import REASON
+from shared.amqp.publisher import Outgoing, Publisher, outgoing
+from shared.amqp.topology import declare
+from shared.stack import Servers
+from tests.support.finished_batches import SECRET, accepted, finished
+from tests.support.mailbox import Mailbox
+from tests.support.notifier_process import NotifierProcess
+from tests.support.webhook_receiver import Answer, WebhookReceiver
+
+TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
+TRACE = f"00-{TRACE_ID}-b7ad6b7169203331-01"
+NAME = "Friday sets nobody may log"
+
+
+@pytest.fixture
+async def publisher(clean: Servers) -> AsyncIterator[Publisher]:
+    opened = await Publisher.open(clean.amqp_url, "tests")
+    await declare(opened.connection)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[WebhookReceiver]:
+    async with WebhookReceiver(SECRET) as running:
+        yield running
+
+
+@pytest.fixture
+def environment(clean: Servers) -> dict[str, str]:
+    return clean.environment() | {
+        "BATCHYARD_WEBHOOK_SECRET": SECRET,
+        "BATCHYARD_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
+        "BATCHYARD_WEBHOOK_TIMEOUT_S": "1",
+        "BATCHYARD_SMTP_TIMEOUT_S": "1",
+        "BATCHYARD_DELIVERY_LEASE_S": "2",
+        "BATCHYARD_DELIVERY_SCHEDULE": "0,0.2,0.2,0.2",
+    }
+
+
+async def send(publisher: Publisher, message: Message) -> None:
+    exchange = EVENTS if isinstance(message, BatchFinished) else FLOW
+    await publisher.publish([outgoing(exchange, message, traceparent=TRACE)])
+
+
+async def deliveries(servers: Servers, *, ended: int) -> list[asyncpg.Record]:
+    connection = await asyncpg.connect(servers.database_url)
+    try:
+        async with asyncio.timeout(20):
+            while True:
+                rows = await connection.fetch("SELECT * FROM notifier.deliveries ORDER BY kind")
+                if len([row for row in rows if row["state"] != "pending"]) >= ended:
+                    return rows
+                await asyncio.sleep(0.02)
+    finally:
+        await connection.close()
+
+
+async def test_one_trace_from_the_batch_to_the_webhook_and_nothing_in_the_log_that_is_not_its_business(
+    clean: Servers, publisher: Publisher, receiver: WebhookReceiver, environment: dict[str, str], tmp_path: Path
+) -> None:
+    batch_id = uuid4()
+    receiver.answer(Answer(500, body=b"their secret reply"), Answer(200, body=b"their secret reply"))
+    spans = tmp_path / "spans"
+    async with Mailbox(login=("ann", "pa55word")) as mailbox:
+        environment |= {"BATCHYARD_SMTP_URL": mailbox.url, "BATCHYARD_TRACE_FILE": str(spans)}
+        async with NotifierProcess(tmp_path / "log", **environment) as notifier:
+            url = receiver.url.replace("http://", "http://user:pa55word@") + "?token=t0ken"
+            await send(publisher, accepted(batch_id, webhooks=[url], emails=["ann@a.example"]))
+            await send(publisher, finished(batch_id, name=NAME))
+            failed, call = await receiver.wait_for(2)
+            (letter,) = await mailbox.wait_for(1)
+            await deliveries(clean, ended=2)
+            assert await notifier.end(signal.SIGTERM) == 0
+
+    assert call.verified
+    assert (call.id, call.body) == (failed.id, failed.body)
+    assert call.path == "/hook?token=t0ken"
+    assert call.payload["data"]["name"] == NAME
+    assert letter.message["Subject"] == f"Batch '{NAME}' finished: partial (118 of 124)"
+
+    read = [json.loads(line) for line in spans.read_text().splitlines()]
+    sent = [span for span in read if span["name"].startswith("deliver ")]
+    assert sorted(span["name"] for span in sent) == ["deliver email", "deliver webhook", "deliver webhook"]
+    assert {span["context"]["trace_id"] for span in sent} == {f"0x{TRACE_ID}"}
+    assert call.headers["traceparent"].split("-")[1] == TRACE_ID
+    assert call.headers["traceparent"].split("-")[2] in {span["context"]["span_id"].removeprefix("0x") for span in sent}
+
+    done = [line for line in notifier.lines() if line["event"] in ("delivered", "delivery postponed")]
+    assert len(done) == 3
+    assert {(line["batch_id"], line["trace_id"]) for line in done} == {(str(batch_id), TRACE_ID)}
+    for word in (SECRET, SECRET.removeprefix("whsec_"), "t0ken", "pa55word", "secret reply", NAME, "ann@a.example"):
+        assert word not in notifier.output()
+
+
+async def test_killed_between_the_post_and_its_record_it_posts_again_under_the_same_id(
+    clean: Servers, publisher: Publisher, receiver: WebhookReceiver, environment: dict[str, str], tmp_path: Path
+) -> None:
+    batch_id = uuid4()
+    receiver.answer(Answer(hold=asyncio.Event()))
+    async with NotifierProcess(tmp_path / "first", **environment) as notifier:
+        await send(publisher, accepted(batch_id, webhooks=[receiver.url]))
+        await send(publisher, finished(batch_id))
+        await receiver.wait_for(1)
+        assert await notifier.end(signal.SIGKILL) == -signal.SIGKILL
+    async with NotifierProcess(tmp_path / "second", **environment):
+        first, second = await receiver.wait_for(2)
+        (row,) = await deliveries(clean, ended=1)
+    assert first.id == second.id == f"msg_{batch_id.hex}_1"
+    assert first.body == second.body
+    assert second.verified
+    assert (row["state"], row["attempts"]) == ("delivered", 2)
+
+
+async def test_killed_before_the_end_came_it_tells_all_the_same(
+    clean: Servers, publisher: Publisher, receiver: WebhookReceiver, environment: dict[str, str], tmp_path: Path
+) -> None:
+    batches = [uuid4() for _ in range(5)]
+    async with NotifierProcess(tmp_path / "first", **environment) as notifier:
+        for batch_id in batches:
+            await send(publisher, accepted(batch_id, webhooks=[receiver.url]))
+        await notifier.end(signal.SIGKILL)
+    for batch_id in batches:
+        await send(publisher, finished(batch_id))
+        await send(publisher, finished(batch_id))
+    async with NotifierProcess(tmp_path / "second", **environment):
+        await receiver.wait_for(5)
+        rows = await deliveries(clean, ended=5)
+    assert {row["batch_id"] for row in rows} == set(batches)
+    assert len(receiver.calls) == len({call.id for call in receiver.calls}) == 5
+
+
+async def test_told_to_stop_it_ends_the_attempt_in_hand(
+    clean: Servers, publisher: Publisher, receiver: WebhookReceiver, environment: dict[str, str], tmp_path: Path
+) -> None:
+    hold = asyncio.Event()
+    receiver.answer(Answer(200, hold=hold))
+    batch_id = uuid4()
+    async with NotifierProcess(
+        tmp_path / "log", **environment | {"BATCHYARD_WEBHOOK_TIMEOUT_S": "10", "BATCHYARD_DELIVERY_LEASE_S": "20"}
+    ) as notifier:
+        await send(publisher, accepted(batch_id, webhooks=[receiver.url]))
+        await send(publisher, finished(batch_id))
+        await receiver.wait_for(1)
+        ending = asyncio.create_task(notifier.end(signal.SIGTERM))
+        await notifier.until_logged("stopping")
+        hold.set()
+        assert await ending == 0
+    (row,) = await deliveries(clean, ended=1)
+    assert (row["state"], row["attempts"]) == ("delivered", 1)
+    assert len(receiver.calls) == 1
+
+
+async def test_without_a_secret_or_a_mail_server_it_says_so_and_records_failures(
+    clean: Servers, publisher: Publisher, receiver: WebhookReceiver, environment: dict[str, str], tmp_path: Path
+) -> None:
+    batch_id = uuid4()
+    async with NotifierProcess(tmp_path / "log", **environment | {"BATCHYARD_WEBHOOK_SECRET": ""}) as notifier:
+        await send(publisher, accepted(batch_id, webhooks=[receiver.url], emails=["ann@a.example"]))
+        await send(publisher, finished(batch_id))
+        mail, hook = await deliveries(clean, ended=2)
+        warnings = [line["reason"] for line in notifier.lines() if line["level"] == "warning"]
+    assert warnings[0] == hook["reason"] == "no secret to sign with: set BATCHYARD_WEBHOOK_SECRET"
+    assert warnings[1] == mail["reason"] == "no mail server: set BATCHYARD_SMTP_URL"
+    assert (hook["state"], mail["state"]) == ("failed", "failed")
+    assert receiver.calls == []
+
+
+async def test_a_malformed_secret_is_an_error_at_the_start(environment: dict[str, str], tmp_path: Path) -> None:
+    notifier = NotifierProcess(tmp_path / "log", **environment | {"BATCHYARD_WEBHOOK_SECRET": "whsec_secretish"})
+    await notifier.launch()
+    assert await notifier.ended() == 1
+    assert "BATCHYARD_WEBHOOK_SECRET" in notifier.output()
+    assert "24 to 64 random bytes in base64" in notifier.output()
+    assert "secretish" not in notifier.output()
+
+
+async def test_a_message_that_cannot_be_read_becomes_a_dead_letter_and_the_next_is_handled(
+    clean: Servers, publisher: Publisher, receiver: WebhookReceiver, environment: dict[str, str], tmp_path: Path
+) -> None:
+    batch_id = uuid4()
+    async with NotifierProcess(tmp_path / "log", **environment):
+        await publisher.publish([Outgoing(FLOW, BatchAccepted.type, BatchAccepted.type, b'{"batch_id": 7}')])
+        await send(publisher, accepted(batch_id, webhooks=[receiver.url]))
+        await send(publisher, finished(batch_id))
+        await receiver.wait_for(1)
+        connection = await aio_pika.connect(clean.amqp_url)
+        async with connection, connection.channel() as channel:
+            queue = await channel.get_queue(NOTIFIER_INBOX.dead_name)
+            async with queue.iterator(timeout=10) as arriving:
+                dead = await anext(arriving)
+                await dead.ack()
+    assert "batch_id" in str(dead.headers[REASON])
+
+
+async def test_from_the_end_of_a_batch_to_its_webhook_takes_a_moment(
+    publisher: Publisher, receiver: WebhookReceiver, environment: dict[str, str], tmp_path: Path
+) -> None:
+    waits = []
+    async with NotifierProcess(tmp_path / "log", **environment):
+        for number in range(1, 11):
+            batch_id = uuid4()
+            await send(publisher, accepted(batch_id, webhooks=[receiver.url]))
+            begun = time.monotonic()
+            await send(publisher, finished(batch_id))
+            waits.append((await receiver.wait_for(number))[-1].at - begun)
+    assert sorted(waits)[5] < 1.0, waits
