@@ -65,7 +65,9 @@ class _Comparison:
         if "anyOf" in written or "anyOf" in read:
             yield from self._alternatives(written, read, path)
             return
-        yield from self._types(written, read, path)
+        if wrong := list(self._types(written, read, path)):
+            yield from wrong
+            return
         yield from self._values(written, read, path)
         yield from self._limits(written, read, path)
         yield from self._fields(written, read, path)

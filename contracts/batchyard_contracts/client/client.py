@@ -217,10 +217,9 @@ class Client:
         return sealed.model_copy(update={"replayed": accepted.replayed, "accepted_at": accepted.accepted_at})
 
     async def _give_up(self, batch_id: BatchId) -> None:
-        """A batch that will never be whole must not go on: stop it, and seal it so that it ends."""
+        """A batch that will never be whole must not go on; cancelling it seals it too."""
         with suppress(ClientError):  # what went wrong before is what the caller has to know
             await self.command(commands.BatchControl(batch_id=batch_id, action="cancel"), _GIVE_UP_S)
-            await self.command(commands.BatchSeal(batch_id=batch_id), _GIVE_UP_S)
 
 
 def _expect(reply: Message, kind: type[ReplyT]) -> ReplyT:

@@ -34,16 +34,17 @@ class Requests:
     async def ask(self, exchange: str, message: Message, timeout_s: float, *, durable: bool) -> Message:
         """The reply. `durable`: it outlives a restart of the broker; else it is dropped when the time is up.
 
-        After a lost connection the same message is published again: what is asked for must be safe to ask twice.
+        After a lost connection the same message is published again, under the same id, so that it can act only once.
         Raises `NoAnswer`, `BrokerRefused`.
         """
+        message_id = uuid.uuid4().hex
         trouble: BaseException | None = None
         pause = _PAUSE_S
         try:
             async with asyncio.timeout(timeout_s):
                 while True:
                     try:
-                        return await self._once(exchange, message, timeout_s, durable=durable)
+                        return await self._once(exchange, message, message_id, timeout_s, durable=durable)
                     except LOST as error:
                         check_refused(error)
                         trouble = error
@@ -60,8 +61,9 @@ class Requests:
                 "sending the same again under the same id or idempotency key is safe."
             ) from trouble
 
-    async def _once(self, exchange: str, message: Message, timeout_s: float, *, durable: bool) -> Message:
-        message_id = uuid.uuid4().hex
+    async def _once(
+        self, exchange: str, message: Message, message_id: str, timeout_s: float, *, durable: bool
+    ) -> Message:
         future: asyncio.Future[AbstractIncomingMessage] = asyncio.get_running_loop().create_future()
         self._waiting[message_id] = future
         try:

@@ -1,0 +1,89 @@
+"""What every message keeps to: its name, its envelope, and what it does with fields it does not know."""
+
+import inspect
+import re
+
+import pytest
+from pydantic import ValidationError
+
+from batchyard_contracts import v1
+from batchyard_contracts.message import Command, Envelope, Message
+from batchyard_contracts.v1 import MESSAGES, commands, events, flow, manifest, queries, values, work
+from batchyard_contracts.v1.commands import BatchSubmit
+from batchyard_contracts.v1.events import BatchFinished, BatchProgressed, Event
+from batchyard_contracts.v1.values import NewItem
+from batchyard_contracts.v1.work import ChunkReady
+
+MODULES = (commands, events, flow, manifest, queries, values, work)
+
+
+def test_every_message_that_is_defined_is_registered_once() -> None:
+    defined = {
+        found
+        for module in MODULES
+        for _, found in inspect.getmembers(module, inspect.isclass)
+        if issubclass(found, Message) and "type" in vars(found)
+    }
+    by_type: dict[str, set[type[Message]]] = {}
+    for kind in defined:
+        by_type.setdefault(kind.type, set()).add(kind)
+
+    assert by_type.keys() == MESSAGES.keys()
+    for name, kinds in by_type.items():
+        assert all(issubclass(MESSAGES[name], kind) for kind in kinds), f"{name} means two things"
+
+
+@pytest.mark.parametrize("kind", MESSAGES.values(), ids=MESSAGES)
+def test_a_type_is_a_noun_a_word_and_a_version(kind: type[Message]) -> None:
+    assert re.fullmatch(r"[a-z]+\.[a-z]+\.v1", kind.type)
+    assert kind.__doc__, "its meaning is published with its schema"
+
+
+@pytest.mark.parametrize("kind", MESSAGES.values(), ids=MESSAGES)
+def test_only_commands_refuse_unknown_fields(kind: type[Message]) -> None:
+    assert kind.model_config.get("extra") == ("forbid" if issubclass(kind, Command) else "ignore")
+    assert kind.model_config.get("frozen")
+    assert {found.type for found in v1.COMMANDS} == {name for name, one in MESSAGES.items() if issubclass(one, Command)}
+
+
+def test_a_misspelt_option_is_refused_and_named() -> None:
+    with pytest.raises(ValidationError, match="prioritty"):
+        BatchSubmit.decode(b'{"workload": "noop", "prioritty": "low"}')
+
+
+def test_a_reader_of_today_reads_an_event_with_a_field_of_tomorrow() -> None:
+    body = (
+        b'{"workload": "noop", "owner": "default", "batch_id": "019aa7c2-5d3e-7c41-9f0a-2b6d8e1f4a70", "round": 1,'
+        b' "status": "running", "counts": {"skipped": 3}, "mood": "good", "at": "2026-11-20T18:04:02Z"}'
+    )
+    assert "mood" not in BatchProgressed.decode(body).model_dump()
+
+
+def test_what_is_unset_is_left_out_but_a_null_inside_a_payload_is_kept() -> None:
+    body = BatchSubmit(workload="noop", items=[NewItem(payload={"a": None, "b": [None]})]).encode()
+    assert b'{"payload":{"a":null,"b":[null]}}' in body
+    assert b"custom_id" not in body
+    assert b"batch_id" not in body
+
+
+def test_an_event_ends_its_routing_key_with_workload_and_owner() -> None:
+    event = BatchFinished.model_construct(workload="tracklists", owner="acme")
+    assert event.routing_key() == "batch.finished.v1.tracklists.acme"
+    assert all(issubclass(kind, Event) for kind in v1.EVENTS)
+
+
+def test_a_chunk_goes_to_the_queue_of_its_workload_and_priority() -> None:
+    assert ChunkReady.model_construct(workload="noop", priority="low").routing_key() == "work.noop.low"
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'"x"', b"\xff\xfe", b'{"workload": "NOT A NAME"}', b'{"items": []}'])
+def test_what_is_not_the_message_is_a_validation_error(body: bytes) -> None:
+    with pytest.raises(ValidationError):
+        BatchSubmit.decode(body)
+
+
+def test_the_envelope_reads_a_trace_only_when_it_is_text() -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    assert Envelope("x.y.v1", "1", headers={"traceparent": trace}).traceparent == trace
+    assert Envelope("x.y.v1", "1", headers={"traceparent": 7}).traceparent is None
+    assert Envelope("x.y.v1", "1").traceparent is None

@@ -1,0 +1,103 @@
+"""The topology as data: every message finds its way, and RabbitMQ 3.10 to 4.3 understand every argument."""
+
+import re
+
+import pytest
+
+from batchyard_contracts import topology
+from batchyard_contracts.asyncapi import EXCHANGE_OF, address_of, routes_to
+from batchyard_contracts.topology import QUEUES, Binding, Queue, work_queues
+
+PUBLIC_ONLY = {"batch.started.v1", "batch.progressed.v1", "batch.rejected.v1"}
+"""Events that no service needs to hear."""
+KNOWN_ARGUMENTS = {
+    "quorum": {
+        "x-queue-type",
+        "x-delivery-limit",
+        "x-dead-letter-exchange",
+        "x-dead-letter-routing-key",
+        "x-dead-letter-strategy",
+        "x-overflow",
+    },
+    "classic": {"x-queue-type", "x-message-ttl"},
+}
+"""Understood by every version from 3.10 to 4.3; `x-max-priority` and `x-queue-mode`, for instance, are not."""
+ALL = [*QUEUES, *work_queues("noop")]
+DEAD = [dead for queue in ALL if (dead := queue.dead_queue())]
+
+
+@pytest.mark.parametrize("message_type", EXCHANGE_OF)
+def test_a_message_reaches_a_queue(message_type: str) -> None:
+    if message_type == "chunk.ready.v1":
+        return  # its queues are made with its workload: below
+    heard = [queue.name for queue in QUEUES if message_type in routes_to(queue)]
+    assert bool(heard) != (message_type in PUBLIC_ONLY), heard
+
+
+def test_a_chunk_has_a_queue_for_each_priority_highest_first() -> None:
+    assert [queue.name for queue in work_queues("noop")] == ["work.noop.immediate", "work.noop.normal", "work.noop.low"]
+    for queue in work_queues("noop"):
+        assert queue.bindings == (Binding(topology.WORK, queue.name),)
+
+
+def test_events_reach_a_service_whatever_the_workload_and_owner() -> None:
+    assert address_of("batch.finished.v1") == "batch.finished.v1.{workload}.{owner}"
+    assert {q.name for q in QUEUES if "batch.finished.v1" in routes_to(q)} == {"dispatcher.control", "notifier.inbox"}
+
+
+@pytest.mark.parametrize("queue", [*ALL, *DEAD], ids=lambda queue: queue.name)
+def test_arguments_are_understood_by_every_supported_broker(queue: Queue) -> None:
+    arguments = queue.arguments()
+    assert arguments.keys() <= KNOWN_ARGUMENTS[str(arguments["x-queue-type"])]
+
+
+@pytest.mark.parametrize("queue", [*ALL, *DEAD], ids=lambda queue: queue.name)
+def test_a_queue_loses_nothing_unless_it_says_so(queue: Queue) -> None:
+    arguments = queue.arguments()
+    if queue.lossy_ttl_ms is not None:
+        assert arguments == {"x-queue-type": "classic", "x-message-ttl": queue.lossy_ttl_ms}
+        return
+    assert arguments["x-queue-type"] == "quorum"
+    if queue.name.endswith(topology.DEAD_SUFFIX):
+        assert queue.dead_queue() is None, "dead letters of dead letters would go in circles"
+    else:
+        assert arguments["x-dead-letter-strategy"] == "at-least-once"
+        assert arguments["x-overflow"] == "reject-publish", "without it at-least-once is not in force"
+        assert int(arguments["x-delivery-limit"]) > 0
+
+
+@pytest.mark.parametrize("queue", ALL, ids=lambda queue: queue.name)
+def test_dead_letters_have_a_queue(queue: Queue) -> None:
+    arguments = queue.arguments()
+    if "x-dead-letter-exchange" not in arguments:
+        assert queue.lossy_ttl_ms is not None
+        return
+    dead = queue.dead_queue()
+    assert dead is not None
+    assert dead.name == f"{queue.name}.dead"
+    route = Binding(str(arguments["x-dead-letter-exchange"]), str(arguments["x-dead-letter-routing-key"]))
+    assert dead.bindings == (route,)
+
+
+def test_names_are_unique_and_say_whose_they_are() -> None:
+    names = [queue.name for queue in [*ALL, *DEAD]]
+    assert len(set(names)) == len(names)
+    services = {"ingest", "dispatcher", "aggregator", "notifier"}
+    assert {queue.name.split(".")[0] for queue in QUEUES} == services
+    assert all(re.fullmatch(r"batchyard\.[a-z]+", name) for name in topology.EXCHANGES)
+
+
+def test_bindings_name_exchanges_that_exist_and_use_wildcards_only_where_they_work() -> None:
+    for queue in [*ALL, *DEAD]:
+        assert queue.bindings
+        for binding in queue.bindings:
+            kind = topology.EXCHANGES[binding.exchange]
+            assert kind == "topic" or not set(binding.routing_key) & set("*#")
+
+
+def test_bindings_let_a_second_version_of_a_message_in() -> None:
+    """A `v2` beside a `v1` must reach the queue of its service without a new binding."""
+    for queue in QUEUES:
+        for binding in queue.bindings:
+            if binding.exchange in {topology.COMMANDS, topology.FLOW}:
+                assert binding.routing_key.endswith(".*")
