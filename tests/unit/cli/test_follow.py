@@ -1,0 +1,73 @@
+"""A batch is followed to its end, whatever happens to the connection on the way."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from services.cli import follow as following
+from services.cli.address import Address
+from services.cli.door import open_door
+from services.cli.errors import NotFound, NotReachable
+from services.cli.follow import follow
+from tests.unit.cli.conftest import BATCH, FakeYard, state
+
+END = state(status="finished", result="completed", counts={"total": 4, "succeeded": 4})
+
+
+async def results(yard: FakeYard) -> list[str | None]:
+    async with asyncio.timeout(5), open_door(Address(yard.url)) as door:
+        return [snapshot.result async for snapshot in follow(door, BATCH, poll_s=0.01)]
+
+
+async def test_without_a_websocket_it_is_asked_again_and_again(yard: FakeYard) -> None:
+    yard.answer(f"GET /batches/{BATCH}", state(), state(), END)
+    assert await results(yard) == [None, None, "completed"]
+
+
+async def test_a_websocket_that_breaks_is_opened_again(yard: FakeYard) -> None:
+    async def one_frame(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.send_json(_progressed())
+        assert request.transport is not None
+        request.transport.abort()
+        return socket
+
+    yard.answer(f"GET /batches/{BATCH}", state(), state(), END)
+    yard.answer(f"GET /batches/{BATCH}/progress", one_frame)
+    assert await results(yard) == [None, None, None, None, "completed"]
+
+
+async def test_a_yard_that_is_away_for_a_moment_is_waited_for(yard: FakeYard) -> None:
+    async def restarting(_: web.Request) -> web.Response:
+        return web.Response(status=503)
+
+    yard.answer(f"GET /batches/{BATCH}", state(), restarting, END)
+    assert await results(yard) == [None, "completed"]
+
+
+async def test_a_yard_that_stays_away_is_given_up(yard: FakeYard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "PATIENCE_S", 0.05)
+    yard.answer(f"GET /batches/{BATCH}", state(), {"detail": "away"}, status=503)
+    with pytest.raises(NotReachable):
+        await results(yard)
+
+
+async def test_a_batch_that_is_not_there_is_said_so(yard: FakeYard) -> None:
+    with pytest.raises(NotFound):
+        await results(yard)
+
+
+def _progressed() -> dict[str, Any]:
+    return {
+        "type": "batch.progressed.v1",
+        "batch_id": BATCH,
+        "workload": "tracklists",
+        "owner": "default",
+        "round": 1,
+        "status": "running",
+        "counts": {"total": 4, "succeeded": 2, "remaining": 2},
+        "at": "2026-11-21T20:00:05Z",
+    }

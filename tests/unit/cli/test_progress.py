@@ -1,0 +1,56 @@
+"""The line of a batch says what its counts say."""
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from batchyard_contracts.v1.values import Counts
+from services.cli.follow import Snapshot
+from services.cli.progress import Progress, progress_line
+
+
+def snapshot(counts: Counts, status: str = "running", result: str | None = None, **pace: float) -> Snapshot:
+    return Snapshot(status, counts, result, pace.get("rate"), pace.get("eta"), {})
+
+
+@pytest.mark.parametrize(
+    ("now", "words"),
+    [
+        (snapshot(Counts(total=0)), "x   0% 0/0"),
+        (
+            snapshot(Counts(total=3, succeeded=1, remaining=2), rate=2.0, eta=3661),
+            "x  33% 1/3  1 succeeded  2.0/s  1:01:01 left",
+        ),
+        (snapshot(Counts(succeeded=1, remaining=1), "open"), "x  50% 1/2  1 succeeded"),
+        (snapshot(Counts(total=2, failed=1, remaining=1), "paused"), "x  50% 1/2  1 failed  paused"),
+        (
+            snapshot(Counts(total=2, expired=1, cancelled=1), result="cancelled"),
+            "x 100% 2/2  1 cancelled  1 expired  cancelled",
+        ),
+    ],
+)
+def test_what_is_shown(now: Snapshot, words: str) -> None:
+    assert progress_line("x", now, bar=False).plain == words
+
+
+@pytest.mark.parametrize("ended", [0, 1, 7, 499, 500, 1000])
+def test_the_bar_has_one_length_and_grows(ended: int) -> None:
+    line = progress_line(
+        "x", snapshot(Counts(total=1000, succeeded=ended // 2, failed=ended - ended // 2, remaining=1000 - ended))
+    )
+    bar = line.plain.split()[1]
+    assert bar == "━" * 32
+    rest = [span for span in line.spans if span.style == "bright_black"]
+    assert sum(span.end - span.start for span in rest) == 32 - ended * 32 // 1000
+
+
+def test_without_a_terminal_a_batch_takes_few_lines() -> None:
+    written = StringIO()
+    with Progress(Console(file=written, width=120), "x").shown() as progress:
+        for ended in range(1001):
+            progress.draw(snapshot(Counts(total=1000, succeeded=ended, remaining=1000 - ended)))
+        progress.draw(snapshot(Counts(total=1000, succeeded=1000), result="completed"))
+    lines = written.getvalue().splitlines()
+    assert len(lines) == 12
+    assert lines[-1].endswith("completed")

@@ -1,0 +1,52 @@
+"""What a local yard starts, with which variables; and what is said where the demo cannot run."""
+
+import stat
+from pathlib import Path
+
+import pytest
+from standardwebhooks import Webhook
+
+from services.cli import demonstration
+from services.cli.demonstration import run_demo
+from services.cli.errors import NotFound
+from services.cli.yard import Plan, programs, webhook_secret
+from shared.stack import Servers
+
+SERVERS = Servers("amqp://a/", "postgresql://b/", "redis://c/")
+
+
+def test_every_service_is_a_process_with_its_own_health_port(tmp_path: Path) -> None:
+    started = programs(Plan(tmp_path, workers=2, environment={"X": "y"}), SERVERS, 8123)
+    assert [program.name for program in started] == [
+        "ingest", "dispatcher", "aggregator", "notifier", "worker-1", "worker-2",
+    ]  # fmt: skip
+    assert {program.argv[-1] for program in started} == {
+        "services.ingest", "services.dispatcher", "services.aggregator", "services.notifier", "services.worker",
+    }  # fmt: skip
+    assert len({program.env["BATCHYARD_HEALTH_PORT"] for program in started}) == len(started)
+    for program in started:
+        assert program.env["BATCHYARD_AMQP_URL"] == "amqp://a/"
+        assert program.env["X"] == "y"
+        assert program.ready_url == f"http://127.0.0.1:{program.env['BATCHYARD_HEALTH_PORT']}/readyz"
+    assert started[0].env["BATCHYARD_HTTP_PORT"] == "8123"
+
+
+def test_a_corner_keeps_its_programs_apart(tmp_path: Path) -> None:
+    assert Plan(tmp_path).programs_home == tmp_path
+    assert Plan(tmp_path, "demo").programs_home == tmp_path / "demo"
+
+
+def test_a_webhook_secret_is_made_once_and_kept_to_its_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BATCHYARD_WEBHOOK_SECRET", raising=False)
+    secret = webhook_secret(tmp_path / "home")
+    assert webhook_secret(tmp_path / "home") == secret
+    assert stat.S_IMODE((tmp_path / "home" / "webhook-secret").stat().st_mode) == 0o600
+    Webhook(secret)
+    monkeypatch.setenv("BATCHYARD_WEBHOOK_SECRET", "whsec_given")
+    assert webhook_secret(tmp_path / "home") == "whsec_given"
+
+
+def test_the_demo_says_that_it_needs_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demonstration, "_CHECKOUT", tmp_path)
+    with pytest.raises(NotFound, match="not in"):
+        run_demo(None)
