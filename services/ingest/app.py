@@ -1,0 +1,113 @@
+"""The composition root: connects ingest's parts to each other and to the three servers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+
+from batchyard_contracts import topology
+from batchyard_contracts.ids import new_batch_id
+from batchyard_contracts.v1.commands import BatchAppend, BatchControl, BatchSeal, BatchSubmit
+from batchyard_contracts.v1.flow import WorkerAnnounced
+from services.ingest.caretaker import Caretaker
+from services.ingest.dedup import Dedup
+from services.ingest.door import Door
+from services.ingest.feed import Feed
+from services.ingest.growth import Growth
+from services.ingest.handlers import Handlers
+from services.ingest.http.api import build
+from services.ingest.http.server import HttpServer
+from services.ingest.http.tokens import Tokens
+from services.ingest.ledger import Ledger
+from services.ingest.outbox import Outbox
+from services.ingest.registry import Registry
+from services.ingest.settings import IngestSettings
+from services.ingest.steering import Steering
+from services.ingest.store import Store
+from services.ingest.submission import Submissions
+from services.ingest.uploads import Uploads
+from services.ingest.watchers import Watchers
+from shared.amqp.publisher import Publisher
+from shared.amqp.questions import Questions
+from shared.amqp.topology import declare
+from shared.broker import ControlPlane, Route
+from shared.database import open_pool
+from shared.faults import until_it_passes
+from shared.process import Runtime
+from shared.redis import Memory
+
+COMMANDS_AT_ONCE = 32
+
+
+@asynccontextmanager
+async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]:
+    """Run ingest. What was opened last is closed first: the doors shut before what they lead to."""
+    async with AsyncExitStack() as stack:
+        pool = await open_pool(settings, "ingest", "services.ingest")
+        stack.push_async_callback(pool.close)
+        publisher = await Publisher.open(settings.amqp_url, "ingest")
+        stack.push_async_callback(publisher.close)
+        await declare(publisher.connection)
+        questions = await Questions.open(settings.amqp_url, "ingest")
+        stack.push_async_callback(questions.close)
+        memory = Memory(settings.redis_url)
+        stack.push_async_callback(memory.close)
+
+        store, registry, dedup = Store(pool), Registry(pool), Dedup(memory)
+        await until_it_passes(registry.reload, "PostgreSQL")
+        outbox = Outbox(pool, publisher, runtime.health.pulse("outbox"), max_backlog=settings.max_backlog)
+        ledger, watchers = Ledger(questions), Watchers(memory)
+        submissions = Submissions(store, outbox, registry, dedup, new_batch_id, _now)
+        uploads = Uploads(store, outbox, registry, dedup, new_batch_id, _now)
+        growth = Growth(store, outbox, registry, dedup)
+        steering = Steering(store, outbox, ledger, dedup, _now)
+        door = Door(submissions, uploads, growth, steering, registry, ledger, watchers, store)
+
+        runtime.spawn(outbox.run(), "outbox")
+        stack.push_async_callback(outbox.stop)
+        caretaker = Caretaker(uploads, registry, store, runtime.health.pulse("caretaker"))
+        runtime.spawn(caretaker.run(), "caretaker")
+        stack.callback(caretaker.stop)
+        feed = Feed(settings.amqp_url, watchers, door.catch_up_all, runtime.health.pulse("feed"))
+        feeding = runtime.spawn(feed.run(), "feed")
+        stack.push_async_callback(_ended, feed.stop, feeding)
+
+        handlers = Handlers(submissions, growth, steering, registry, publisher, _now)
+        control = ControlPlane(settings.amqp_url, publisher, "ingest")
+        control.subscribe(
+            topology.INGEST_COMMANDS,
+            [
+                Route(BatchSubmit, handlers.submit),
+                Route(BatchAppend, handlers.append),
+                Route(BatchSeal, handlers.seal),
+                Route(BatchControl, handlers.control),
+            ],
+            at_once=COMMANDS_AT_ONCE,
+            invalid=handlers.refused,
+        )
+        control.subscribe(topology.INGEST_WORKERS, [Route(WorkerAnnounced, handlers.announced)], at_once=1)
+        await control.start()
+        stack.push_async_callback(control.stop)
+
+        server = HttpServer(
+            build(door, Tokens(settings.api_tokens), max_sockets=settings.max_sockets),
+            settings.http_host,
+            settings.http_port,
+        )
+        serving = runtime.spawn(server.run(), "http")
+        stack.push_async_callback(_ended, server.stop, serving)
+
+        runtime.health.ready_when("http", lambda: server.started)
+        runtime.health.ready_when("broker", publisher.connection.connected.is_set)
+        runtime.health.ready_when("progress", lambda: feed.connected)
+        yield
+
+
+async def _ended(stop: Callable[[], None], task: "asyncio.Task[None]") -> None:
+    """Ask a task to end, and wait until it has; its failure, if any, is the runtime's to tell."""
+    stop()
+    await asyncio.wait([task])
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

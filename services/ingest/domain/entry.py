@@ -1,0 +1,43 @@
+"""An item that passed every check, ready to travel; and how it is made from each of the forms items come in."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from pydantic_core import to_json
+
+from batchyard_contracts.v1.values import NewItem
+from services.ingest.domain.fault import Fault
+from services.ingest.domain.json_shape import has_non_number
+from services.ingest.domain.rules import Rules
+
+
+class Entry(NamedTuple):
+    """An accepted item. `raw` is its payload as JSON, which is passed on as it is."""
+
+    ordinal: int
+    raw: bytes
+    custom_id: str | None
+    partition: str
+    fingerprint: bytes | None
+
+
+def entry_of(rules: Rules, ordinal: int, payload: Any, raw: bytes, custom_id: str | None) -> Entry | Fault:
+    """Judge one item."""
+    fault = rules.judge(payload, raw)
+    if fault is not None:
+        return fault
+    return Entry(ordinal, raw, custom_id, rules.partition(payload), rules.fingerprint(payload))
+
+
+def entries_of(rules: Rules, items: Sequence[NewItem], first: int) -> list[Entry] | Fault:
+    """Judge the items of a command; the fault names the first one that is wrong, counted from 1."""
+    entries: list[Entry] = []
+    for index, item in enumerate(items):
+        raw = to_json(item.payload, inf_nan_mode="constants")
+        if (b"NaN" in raw or b"Infinity" in raw) and has_non_number(item.payload):
+            return Fault("item_invalid", "NaN and infinite numbers are not JSON. Send null or text.", line=index + 1)
+        made = entry_of(rules, first + index, item.payload, raw, item.custom_id)
+        if isinstance(made, Fault):
+            return made.at(index + 1)
+        entries.append(made)
+    return entries

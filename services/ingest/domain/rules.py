@@ -1,0 +1,98 @@
+"""How the items of one workload are judged, sorted and compared: compiled once from what the workload announced."""
+
+import json
+from hashlib import blake2b
+from typing import Any
+from urllib.parse import urlsplit
+
+import jsonschema_rs
+import orjson
+
+from batchyard_contracts.v1.manifest import Manifest
+from services.ingest.domain.fault import Fault
+from services.ingest.domain.json_shape import depth_exceeds, has_nul
+from services.ingest.domain.limits import MAX_DEPTH, MAX_ITEM_BYTES, MAX_PARTITION
+from services.ingest.domain.pointer import MISSING, CompiledPointer
+
+_MOST = 300
+"""Characters of an explanation that are passed on: a schema error may quote the whole item."""
+
+
+class Rules:
+    """The rules of one version of a workload. Raises `ValueError` when the announced schema is none."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        try:
+            self._schema = jsonschema_rs.validator_for(manifest.item_schema, retriever=_no_retrieval)
+        except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
+            raise ValueError(
+                f"The item schema of {manifest.name} {manifest.version} is not usable: {_brief(error)}"
+            ) from error
+        self._partition = CompiledPointer(manifest.partition.pointer) if manifest.partition else None
+        self._by_host = manifest.partition is not None and manifest.partition.by == "host"
+        self._dedup = CompiledPointer(manifest.dedup) if manifest.dedup is not None else None
+
+    def judge(self, payload: Any, raw: bytes) -> Fault | None:
+        """What is wrong with a payload, given also as the JSON it came as; None: nothing."""
+        if len(raw) > MAX_ITEM_BYTES:
+            return Fault(
+                "item_too_large",
+                f"The item has {len(raw)} bytes; at most {MAX_ITEM_BYTES} are taken. Pass an address of the data.",
+                413,
+            )
+        if not isinstance(payload, dict):
+            return Fault("item_invalid", "An item's payload is a JSON object.")
+        if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and depth_exceeds(payload, MAX_DEPTH):
+            return Fault("item_too_deep", f"The item is nested deeper than {MAX_DEPTH} levels. Make it flatter.")
+        if b"\\u0000" in raw and has_nul(payload):
+            return Fault("item_invalid", "The item holds the character U+0000, which cannot be stored. Remove it.")
+        if not self._schema.is_valid(payload):
+            return Fault("item_invalid", self._explain(payload))
+        return None
+
+    def partition(self, payload: dict[str, Any]) -> str:
+        """The destination that the item goes to; empty when the workload or the item names none."""
+        if self._partition is None:
+            return ""
+        value = self._partition.find(payload)
+        if isinstance(value, str):
+            name = _host(value) if self._by_host else value
+        elif value is MISSING or value is None or self._by_host or isinstance(value, dict | list):
+            return ""
+        else:
+            name = json.dumps(value)
+        return name[:MAX_PARTITION]
+
+    def fingerprint(self, payload: dict[str, Any]) -> bytes | None:
+        """The same for two items that are one and the same to the workload; None: never the same as another."""
+        if self._dedup is None:
+            return None
+        value = self._dedup.find(payload)
+        if value is MISSING:
+            return None
+        try:
+            canonical = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        except TypeError:  # an integer beyond 64 bits
+            canonical = json.dumps(value, sort_keys=True).encode()
+        return blake2b(canonical, digest_size=16).digest()
+
+    def _explain(self, payload: dict[str, Any]) -> str:
+        error = next(iter(self._schema.iter_errors(payload)))
+        where = "/".join(str(part) for part in error.instance_path)
+        return f"{'/' + where if where else 'The payload'}: {_brief(error)}"
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _brief(error: Exception) -> str:
+    text = str(getattr(error, "message", error)).partition("\n")[0]
+    return text if len(text) <= _MOST else text[:_MOST] + "…"
+
+
+def _no_retrieval(uri: str) -> Any:
+    raise ValueError(f"the schema refers to {uri[:200]}; a schema has to stand for itself")

@@ -1,0 +1,70 @@
+"""All that ingest can do for a caller, whichever door the caller came through."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+
+from batchyard_contracts.v1.queries import MAX_PAGE, BatchesQuery, BatchState
+from services.ingest.frame import Frame
+from services.ingest.growth import Growth
+from services.ingest.header import Header
+from services.ingest.ledger import Ledger
+from services.ingest.refusal import NOT_FOUND, Refused
+from services.ingest.registry import Registry
+from services.ingest.steering import Steering
+from services.ingest.store import Store
+from services.ingest.submission import Submissions
+from services.ingest.uploads import Uploads
+from services.ingest.watchers import Watchers
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """The application's parts, put together once."""
+
+    submissions: Submissions
+    uploads: Uploads
+    growth: Growth
+    steering: Steering
+    registry: Registry
+    ledger: Ledger
+    watchers: Watchers
+    store: Store
+
+    async def header(self, owner: str, batch_id: UUID) -> Header:
+        """An owner's batch; raises `Refused` (404) when there is none."""
+        header = await self.store.get(batch_id, owner)
+        if header is None:
+            raise Refused(NOT_FOUND)
+        return header
+
+    async def state(self, owner: str, batch_id: UUID) -> BatchState:
+        """How a batch is doing: as the ledger knows it, or as it was accepted when that was a moment ago."""
+        header = await self.header(owner, batch_id)
+        return await self.ledger.state(owner, batch_id) or header.as_state()
+
+    async def first_frame(self, owner: str, batch_id: UUID) -> Frame:
+        """Where a batch stands, for one who begins to watch."""
+        return await self.watchers.snapshot(batch_id) or Frame.of_state(await self.state(owner, batch_id))
+
+    async def catch_up(self, owner: str, batch_id: UUID) -> None:
+        """Show the watchers of a batch what the ledger knows."""
+        state = await self.ledger.state(owner, batch_id)
+        if state is not None:
+            self.watchers.show(batch_id, Frame.of_state(state))
+
+    async def catch_up_all(self) -> bool:
+        """Show all watchers what they may have missed while events did not arrive; False when nobody can tell now."""
+        try:
+            for owner, batch_ids in self.watchers.watched().items():
+                for start in range(0, len(batch_ids), MAX_PAGE):
+                    some = batch_ids[start : start + MAX_PAGE]
+                    for state in await self.ledger.batches(BatchesQuery(owner=owner, batch_ids=some, limit=MAX_PAGE)):
+                        self.watchers.show(state.batch_id, Frame.of_state(state))
+        except Refused as error:
+            log.warning("progress may have been missed", error=str(error))
+            return False
+        return True

@@ -1,0 +1,70 @@
+"""A step of a batch's progress, as it goes to a WebSocket: an event's body with its type in front."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from uuid import UUID
+
+import orjson
+
+from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
+from batchyard_contracts.v1.queries import BatchState
+
+
+class Frame:
+    """What watchers are shown."""
+
+    __slots__ = ("body", "final", "rank")
+
+    def __init__(self, body: bytes, *, final: bool, rank: tuple[int, int, int]) -> None:
+        self.body = body
+        self.final = final
+        self.rank = rank
+        """Round, whether it ended, items that ended: a frame never follows one of a higher rank."""
+
+    @classmethod
+    def of_event(cls, kind: str, body: bytes) -> tuple[UUID, "Frame"]:
+        """Read an event; raises `ValueError` or `KeyError` when it is none."""
+        value = orjson.loads(body)
+        return UUID(value["batch_id"]), cls.of_value({"type": kind, **value})
+
+    @classmethod
+    def of_value(cls, value: Mapping[str, object]) -> "Frame":
+        """A frame from its content."""
+        final = value["type"] == BatchFinished.type
+        counts = value["counts"]
+        if not isinstance(counts, Mapping):
+            raise TypeError("`counts` is not an object")
+        ended = sum(counts.get(k, 0) for k in ("succeeded", "failed", "cancelled", "expired", "duplicate"))
+        return cls(orjson.dumps(value), final=final, rank=(int(str(value["round"])), final, ended))
+
+    @classmethod
+    def of_state(cls, state: BatchState) -> "Frame":
+        """A frame from what the ledger answers."""
+        message: BatchFinished | BatchProgressed
+        if state.status == "finished" and state.result is not None:
+            message = BatchFinished(
+                workload=state.workload,
+                owner=state.owner,
+                batch_id=state.batch_id,
+                round=state.round,
+                result=state.result,
+                counts=state.counts,
+                name=state.name,
+                labels=state.labels,
+                priority=state.priority,
+                accepted_at=state.accepted_at,
+                finished_at=state.finished_at or datetime.now(UTC),
+            )
+        else:
+            message = BatchProgressed(
+                workload=state.workload,
+                owner=state.owner,
+                batch_id=state.batch_id,
+                round=state.round,
+                status=state.status,
+                counts=state.counts,
+                items_per_s=state.items_per_s,
+                eta_s=state.eta_s,
+                at=datetime.now(UTC),
+            )
+        return cls.of_value({"type": message.type, **message.model_dump(mode="json", exclude_none=True)})

@@ -1,0 +1,108 @@
+"""Lets an open batch grow, append by append, until it is sealed."""
+
+from dataclasses import replace
+from uuid import UUID
+
+from batchyard_contracts.v1.commands import BatchAppend, BatchSeal, CommandAccepted
+from batchyard_contracts.v1.flow import BatchSealed
+from batchyard_contracts.v1.values import MAX_ITEMS_PER_BATCH
+from services.ingest.dedup import Dedup
+from services.ingest.domain.entry import entries_of
+from services.ingest.domain.fault import Fault
+from services.ingest.domain.paging import Note, Written, marks_of, write_pages
+from services.ingest.header import Header
+from services.ingest.outbox import Outbox
+from services.ingest.refusal import NOT_FOUND, Refused
+from services.ingest.registry import Registry
+from services.ingest.store import LockedBatch, Store
+from services.ingest.submission import BUSY, digest_of
+
+SEALED = Fault("batch_sealed", "The batch takes no more items. Submit another one.", 409)
+EMPTY = Fault("no_items", "The batch has no items yet. Append some before you seal it, or cancel it.", 409)
+
+
+class Growth:
+    """Appends and seals, each of them once however often it is sent."""
+
+    def __init__(self, store: Store, outbox: Outbox, registry: Registry, dedup: Dedup) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._registry = registry
+        self._dedup = dedup
+
+    async def append(self, owner: str, command: BatchAppend) -> CommandAccepted:
+        """Add items; raises `Refused`. The sequence number of an append that was taken gives the same reply again."""
+        if self._outbox.full:
+            raise Refused(BUSY)
+        digest = digest_of(command, exclude={"batch_id", "sequence"})
+        async with self._store.locked(command.batch_id, owner) as locked:
+            header = locked.header
+            if header is None:
+                raise Refused(NOT_FOUND)
+            if await self._taken(locked, command, digest):
+                return header.accepted(replayed=True)
+            _check(header, command)
+            written = await self._write(header, command)
+            grown = replace(header, items=header.items + len(command.items), pages=header.pages + written.pages)
+            row_id = await locked.append(grown, command.sequence, digest, written.notes)
+        await self._outbox.deliver(row_id, written.notes, header.traceparent)
+        await self._dedup.remember(header.batch_id, written.seen)
+        return grown.accepted()
+
+    async def seal(self, owner: str, command: BatchSeal) -> CommandAccepted:
+        """Say that no more items follow; raises `Refused`."""
+        async with self._store.locked(command.batch_id, owner) as locked:
+            header = locked.header
+            if header is None:
+                raise Refused(NOT_FOUND)
+            if header.state == "sealed":
+                return header.accepted(replayed=True)
+            if not header.items:
+                raise Refused(EMPTY)
+            await locked.seal(header.batch_id)
+            notes = [sealed_note(header.batch_id, header.items)]
+            row_id = await locked.note(header, notes)
+        await self._outbox.deliver(row_id, notes, header.traceparent)
+        await self._dedup.forget(header.batch_id)
+        return header.accepted()
+
+    async def _taken(self, locked: LockedBatch, command: BatchAppend, digest: bytes) -> bool:
+        before = await locked.append_digest(command.batch_id, command.sequence)
+        if before is not None and before != digest:
+            raise Refused(
+                Fault(
+                    "sequence_conflict",
+                    f"Sequence {command.sequence} was used for other items. Append them under the next number.",
+                    409,
+                )
+            )
+        return before is not None
+
+    async def _write(self, header: Header, command: BatchAppend) -> Written:
+        announced = await self._registry.get(header.workload)
+        entries = entries_of(announced.rules, command.items, first=header.items)
+        if isinstance(entries, Fault):
+            raise Refused(entries)
+        known = await self._dedup.lookup(header.batch_id, marks_of(entries))
+        return write_pages(header.batch_id, header.workload, entries, header.pages, known)
+
+
+def sealed_note(batch_id: UUID, total: int) -> Note:
+    """The message that says that no more items follow."""
+    message = BatchSealed(batch_id=batch_id, total=total)
+    return Note(message.type, message.encode())
+
+
+def _check(header: Header, command: BatchAppend) -> None:
+    if header.state == "sealed":
+        raise Refused(SEALED)
+    if command.sequence != header.next_sequence:
+        raise Refused(Fault("sequence_gap", f"Expected sequence {header.next_sequence}, got {command.sequence}.", 409))
+    if header.items + len(command.items) > MAX_ITEMS_PER_BATCH:
+        raise Refused(
+            Fault(
+                "too_many_items",
+                f"The batch has {header.items} items; with these it would be over {MAX_ITEMS_PER_BATCH}. "
+                "Seal it and submit another one.",
+            )
+        )

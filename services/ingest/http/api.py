@@ -1,0 +1,50 @@
+"""The ASGI application, put together."""
+
+from fastapi import FastAPI, Request, WebSocket
+from starlette.types import ASGIApp
+
+from services.ingest.door import Door
+from services.ingest.http import batches, docs, openapi, problems, progress, results, submit, workloads
+from services.ingest.http.edge import Edge
+from services.ingest.http.tokens import Tokens
+
+PREFIX = "/api/v1"
+_DESCRIPTION = """Submit batches of work, follow them, steer them, and take their results.
+
+Every refusal is a problem document (RFC 9457) whose `code` stays the same for the same cause. Progress comes live by
+WebSocket: `GET /api/v1/batches/{id}/progress` sends where the batch stands, then each step (`batch.progressed.v1`),
+then its end (`batch.finished.v1`), as JSON texts.
+"""
+_TAGS = [
+    {"name": "batches", "description": "Submit, list, show and steer."},
+    {"name": "results", "description": "What came of each item."},
+    {"name": "workloads", "description": "What can be run, and who runs it."},
+]
+
+
+def build(door: Door, tokens: Tokens, *, max_sockets: int) -> ASGIApp:
+    """The whole HTTP door."""
+
+    def owner_of(request: Request) -> str:
+        return tokens.owner(request)
+
+    def watcher_of(socket: WebSocket) -> str:
+        return tokens.owner(socket)
+
+    app = FastAPI(
+        title="Batchyard",
+        version="1",
+        description=_DESCRIPTION,
+        openapi_tags=_TAGS,
+        openapi_url="/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    for part in (submit, batches, results, workloads):
+        app.include_router(part.routes(door, owner_of), prefix=PREFIX)
+    app.include_router(progress.routes(door, watcher_of, max_sockets), prefix=PREFIX)
+    app.include_router(docs.routes())
+    problems.install(app)
+    openapi.install(app, tokens=tokens.required)
+    return Edge(app)

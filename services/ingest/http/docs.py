@@ -1,0 +1,67 @@
+"""The API's page: Swagger UI from files that were installed with the service, so that it works without the internet."""
+
+from importlib.resources import files
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+_FILES = {
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "favicon.png": "image/png",
+}
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Batchyard API</title>
+<link rel="stylesheet" href="/docs/swagger-ui.css">
+<link rel="icon" href="/docs/favicon.png">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="/docs/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script>
+</body>
+</html>
+"""
+_START = """SwaggerUIBundle({
+  url: "/openapi.json",
+  dom_id: "#swagger-ui",
+  deepLinking: true,
+  presets: [SwaggerUIBundle.presets.apis],
+});
+"""
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; frame-ancestors 'none'"
+)
+_KEPT = {"Cache-Control": "public, max-age=86400"}
+
+
+def routes() -> APIRouter:
+    """The page and its files."""
+    router = APIRouter(include_in_schema=False)
+    found = {name: (files("fastapi_offline") / "static" / name).read_bytes() for name in _FILES}
+
+    @router.get("/")
+    async def root() -> RedirectResponse:
+        return RedirectResponse("/docs")
+
+    @router.get("/docs")
+    async def page() -> HTMLResponse:
+        return HTMLResponse(_PAGE, headers={"Content-Security-Policy": _POLICY})
+
+    @router.get("/docs/start.js")
+    async def start() -> Response:
+        return Response(_START, media_type="text/javascript")
+
+    def serve(name: str) -> None:
+        @router.get(f"/docs/{name}")
+        async def file() -> Response:
+            return Response(found[name], headers=_KEPT, media_type=_FILES[name])
+
+    for name in _FILES:
+        serve(name)
+    return router

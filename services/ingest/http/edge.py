@@ -1,0 +1,64 @@
+"""What every request goes through: a span, security headers, and an answer even to a defect."""
+
+import structlog
+from opentelemetry.trace import SpanKind
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.ingest.http import problems
+from shared.errors import PublishFailed
+from shared.faults import is_passing
+from shared.telemetry import span
+
+log = structlog.get_logger()
+_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+_API_POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+_NO_STORE = (b"cache-control", b"no-store")
+
+
+class Edge:
+    """The outermost layer of the application."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or one WebSocket."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def guarded(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message["headers"] = [*message.get("headers", []), *_extra(message.get("headers", []))]
+            await send(message)
+
+        traceparent = next((v.decode("latin-1") for k, v in scope["headers"] if k == b"traceparent"), None)
+        with span(f"{scope['method']} {scope['path']}", traceparent, SpanKind.SERVER):
+            try:
+                await self._app(scope, receive, guarded)
+            except ClientDisconnect:
+                log.info("client went away", path=scope["path"])
+            except Exception as error:
+                passing = is_passing(error) or isinstance(error, PublishFailed)
+                if passing:
+                    log.warning("request failed", path=scope["path"], error=f"{type(error).__name__}: {error}")
+                else:
+                    log.exception("request failed", path=scope["path"])
+                if started:
+                    raise  # the connection breaks off, so that nobody takes half an answer for a whole one
+                fault = problems.UNAVAILABLE if passing else problems.DEFECT
+                await problems.response(fault, scope["path"])(scope, receive, guarded)
+
+
+def _extra(present: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    names = {name.lower() for name, _ in present}
+    return [pair for pair in (*_HEADERS, _API_POLICY, _NO_STORE) if pair[0] not in names]

@@ -1,0 +1,70 @@
+"""The forms of requests and answers that are the HTTP API's alone; all others are messages of the contracts."""
+
+from datetime import datetime
+from typing import Annotated, Any, ClassVar
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from batchyard_contracts.message import Command
+from batchyard_contracts.v1.commands import BatchAppend
+from batchyard_contracts.v1.manifest import Manifest, TextExport
+from batchyard_contracts.v1.queries import BatchState
+from batchyard_contracts.v1.values import MAX_ITEMS_PER_COMMAND, NewItem, Priority
+
+
+class AppendRequest(Command):
+    """Items for an open batch. `sequence` counts 0, 1, 2 …: the same number again is the same append."""
+
+    type: ClassVar[str] = BatchAppend.type
+    sequence: Annotated[int, Field(ge=0)]
+    items: Annotated[list[NewItem], Field(min_length=1, max_length=MAX_ITEMS_PER_COMMAND)]
+
+
+class ChangeRequest(Command):
+    """What can be changed of a batch that runs."""
+
+    type: ClassVar[str] = "batch.change.v1"
+    priority: Priority
+
+
+class BatchList(BaseModel):
+    """Batches, newest first. `next_before` goes on from there; it is absent at the end."""
+
+    batches: list[BatchState]
+    next_before: UUID | None = None
+
+
+class WorkloadView(BaseModel):
+    """A workload that can be asked for: what its items look like and what forms its results can leave in."""
+
+    name: str
+    version: str
+    title: str
+    description: str
+    item_schema: dict[str, Any]
+    result_schema: dict[str, Any]
+    example: dict[str, Any]
+    exports: dict[str, TextExport]
+    announced_at: datetime
+
+    @classmethod
+    def of(cls, manifest: Manifest, announced_at: datetime) -> "WorkloadView":
+        """What an announcement says to clients."""
+        return cls(
+            name=manifest.name,
+            version=manifest.version,
+            title=manifest.title or manifest.name,
+            description=manifest.description,
+            item_schema=manifest.item_schema,
+            result_schema=manifest.result_schema,
+            example=manifest.example,
+            exports=manifest.exports,
+            announced_at=announced_at,
+        )
+
+
+class WorkloadList(BaseModel):
+    """Every workload that a worker has announced."""
+
+    workloads: list[WorkloadView]

@@ -1,0 +1,104 @@
+"""POST /batches: a command as JSON, or a file of items as NDJSON or CSV."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, cast
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+
+from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
+from batchyard_contracts.v1.values import Priority, WorkloadName
+from services.ingest.domain.csv_rows import CsvReader
+from services.ingest.domain.fault import Fault
+from services.ingest.domain.ndjson import NdjsonReader
+from services.ingest.door import Door
+from services.ingest.http import body
+from services.ingest.http.openapi import file_body, json_body, problem_responses
+from services.ingest.refusal import Refused
+from services.ingest.registry import Announced
+from services.ingest.uploads import Options
+
+_TWO_KEYS = Fault("invalid_command", "The header Idempotency-Key and the field idempotency_key differ. Send one.")
+_NO_WORKLOAD = Fault("invalid_request", "A file of items needs the query parameter `workload`.")
+_EXAMPLE: dict[str, Any] = {
+    "workload": "tracklists",
+    "name": "friday sets",
+    "items": [{"payload": {"url": "https://www.1001tracklists.com/tracklist/9demo123/x.html"}, "custom_id": "row-1"}],
+}
+
+
+def routes(door: Door, owner_of: Callable[..., str]) -> APIRouter:
+    """The route, for owners as `owner_of` tells them."""
+    router = APIRouter(tags=["batches"])
+
+    @router.post(
+        "/batches",
+        status_code=202,
+        summary="Submit a batch",
+        response_model=CommandAccepted,
+        responses=problem_responses(400, 401, 408, 409, 413, 415, 422, 503),
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {
+                    body.JSON: json_body("BatchSubmit", _EXAMPLE),
+                    body.NDJSON: file_body("One payload, or one `{payload, custom_id}`, a line.", '{"url": "…"}\n'),
+                    body.CSV: file_body("A header with the payload's fields, then one item a row.", "url\n…\n"),
+                },
+            },
+            "parameters": [
+                {
+                    "name": "Idempotency-Key",
+                    "in": "header",
+                    "required": False,
+                    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+                    "description": "The same key with the same body is the same batch; with another it is an error.",
+                }
+            ],
+        },
+    )
+    async def submit(
+        request: Request,
+        owner: Annotated[str, Depends(owner_of)],
+        workload: Annotated[WorkloadName | None, Query(description="of a file of items")] = None,
+        priority: Annotated[Priority, Query(description="of a file of items")] = "normal",
+        name: Annotated[
+            str | None, Query(description="of a file of items", max_length=200, pattern=r"^[^\x00]*$")
+        ] = None,
+    ) -> Response:
+        """Start a batch.
+
+        The answer comes when the batch is durable. A file may have any length: it is checked while it arrives, and
+        if a line is wrong nothing of it remains. Nothing runs before the whole of it was taken.
+        """
+        kind = body.media_type(request, body.JSON, body.NDJSON, body.CSV)
+        key = body.idempotency_key(request)
+        if kind == body.JSON:
+            command = cast("BatchSubmit", body.decode(await body.read_bytes(request), BatchSubmit))
+            accepted = await door.submissions.submit(owner, _keyed(command, key))
+        elif workload is None:
+            raise Refused(_NO_WORKLOAD)
+        else:
+            options = Options(workload, kind, priority, name, key)
+            reader = _csv if kind == body.CSV else _ndjson
+            accepted = await door.uploads.receive(owner, options, reader, body.chunks(request))
+        location = f"{request.url.path}/{accepted.batch_id}"
+        return Response(accepted.encode(), 202, {"Location": location}, body.JSON)
+
+    return router
+
+
+def _keyed(command: BatchSubmit, key: str | None) -> BatchSubmit:
+    if key is None or key == command.idempotency_key:
+        return command
+    if command.idempotency_key is not None:
+        raise Refused(_TWO_KEYS)
+    return command.model_copy(update={"idempotency_key": key})
+
+
+def _csv(announced: Announced) -> CsvReader:
+    return CsvReader(announced.manifest.item_schema)
+
+
+def _ndjson(_: Announced) -> NdjsonReader:
+    return NdjsonReader()

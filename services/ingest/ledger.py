@@ -1,0 +1,67 @@
+"""Asks the services that know: the aggregator for batches and outcomes, the dispatcher for workers."""
+
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+from batchyard_contracts.message import Message
+from batchyard_contracts.v1.queries import (
+    BatchesQuery,
+    BatchesReply,
+    BatchState,
+    FailuresQuery,
+    FailuresReply,
+    ResultsQuery,
+    ResultsReply,
+    WorkersQuery,
+    WorkersReply,
+)
+from services.ingest.domain.fault import Fault
+from services.ingest.refusal import Refused
+from shared.errors import PublishFailed, QueryRefused, QueryTimeout
+
+_TIMEOUT_S = 5.0
+ReplyT = TypeVar("ReplyT", bound=Message)
+
+
+class Asks(Protocol):
+    """What is needed of `shared.amqp.questions.Questions`."""
+
+    async def ask(self, question: Message, answer: type[ReplyT], *, timeout_s: float) -> ReplyT: ...
+
+
+class Ledger:
+    """Questions with typed answers. Raises `Refused` (502, 503, 504) when there is none."""
+
+    def __init__(self, questions: Asks) -> None:
+        self._questions = questions
+
+    async def state(self, owner: str, batch_id: UUID) -> BatchState | None:
+        """One batch; None when the ledger has not heard of it."""
+        found = await self.batches(BatchesQuery(owner=owner, batch_ids=[batch_id], limit=1))
+        return found[0] if found else None
+
+    async def batches(self, query: BatchesQuery) -> list[BatchState]:
+        """Batches of an owner."""
+        return (await self._ask(query, BatchesReply)).batches
+
+    async def results(self, query: ResultsQuery) -> ResultsReply:
+        """A page of outcomes."""
+        return await self._ask(query, ResultsReply)
+
+    async def failures(self, query: FailuresQuery) -> FailuresReply:
+        """What failed, by cause."""
+        return await self._ask(query, FailuresReply)
+
+    async def workers(self) -> WorkersReply:
+        """The workers that live."""
+        return await self._ask(WorkersQuery(), WorkersReply)
+
+    async def _ask(self, question: Message, answer: type[ReplyT]) -> ReplyT:
+        try:
+            return await self._questions.ask(question, answer, timeout_s=_TIMEOUT_S)
+        except QueryTimeout as error:
+            raise Refused(Fault("no_answer", str(error), 504)) from error
+        except QueryRefused as error:
+            raise Refused(Fault("bad_answer", str(error), 502)) from error
+        except PublishFailed as error:
+            raise Refused(Fault("broker_away", f"{error} Try again in a moment.", 503)) from error

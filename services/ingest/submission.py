@@ -1,0 +1,139 @@
+"""Takes whole batches and the first items of open ones: one road for the AMQP and for the HTTP door."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from hashlib import blake2b
+from uuid import UUID
+
+from batchyard_contracts.message import Message
+from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
+from batchyard_contracts.v1.flow import BatchAccepted
+from services.ingest.dedup import Dedup
+from services.ingest.domain.entry import Entry, entries_of
+from services.ingest.domain.fault import Fault
+from services.ingest.domain.paging import Note, write_pages
+from services.ingest.header import Header
+from services.ingest.outbox import Outbox
+from services.ingest.refusal import Refused
+from services.ingest.registry import Announced, Registry
+from services.ingest.store import Store
+from shared.telemetry import traceparent
+
+BUSY = Fault("busy", "The message broker is away and much waits for it. Try again in a moment.", 503)
+NO_ITEMS = Fault("no_items", "A batch has at least one item. Add items, or submit it unsealed and append them.")
+
+
+class Submissions:
+    """Checks a submission, commits it with all its messages, sends them, and replies."""
+
+    def __init__(
+        self,
+        store: Store,
+        outbox: Outbox,
+        registry: Registry,
+        dedup: Dedup,
+        new_id: Callable[[], UUID],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._registry = registry
+        self._dedup = dedup
+        self._new_id = new_id
+        self._clock = clock
+
+    async def submit(self, owner: str, command: BatchSubmit, message_id: str | None = None) -> CommandAccepted:
+        """Take a batch; raises `Refused`. The same key, message or batch id with the same body is the same batch."""
+        if self._outbox.full:
+            raise Refused(BUSY)
+        announced = await self._registry.get(command.workload)
+        entries = _checked(command, announced)
+        batch_id = command.batch_id or self._new_id()
+        written = write_pages(batch_id, announced.manifest.name, entries)
+        header = self._header(batch_id, owner, command, message_id, written.pages)
+        header_note = accepted_note(header)
+        # A sealed batch may run once it is announced, so its pages go first; an open one is announced at the start.
+        notes = [*written.notes, header_note] if command.sealed else [header_note, *written.notes]
+        row_id = await self._store.insert(header, notes)
+        if row_id is None:
+            return await self._replay(header, command)
+        await self._outbox.deliver(row_id, notes, header.traceparent)
+        if not command.sealed:
+            await self._dedup.remember(batch_id, written.seen)
+        return header.accepted()
+
+    def _header(self, batch_id: UUID, owner: str, command: BatchSubmit, message_id: str | None, pages: int) -> Header:
+        return Header(
+            batch_id=batch_id,
+            owner=owner,
+            workload=command.workload,
+            priority=command.priority,
+            name=command.name,
+            labels=command.labels,
+            notify=command.notify,
+            state="sealed" if command.sealed else "open",
+            accepted_at=self._clock(),
+            items=len(command.items),
+            pages=pages,
+            idempotency_key=command.idempotency_key,
+            message_id=message_id,
+            digest=digest_of(command, exclude={"batch_id", "idempotency_key"}),
+            traceparent=traceparent(),
+        )
+
+    async def _replay(self, header: Header, command: BatchSubmit) -> CommandAccepted:
+        same = await self._store.same(header.owner, command.batch_id, header.idempotency_key, header.message_id)
+        return replay(header, same)
+
+
+def replay(header: Header, same: Sequence[Header]) -> CommandAccepted:
+    """Answer a submission whose identity is taken: by itself, or by another."""
+    if not same:  # it was there a moment ago, and has been withdrawn since
+        raise Refused(Fault("try_again", "An earlier attempt has just been withdrawn. Send the command again.", 503))
+    first = same[0]
+    if first.state == "receiving" and not first.abandoned:
+        raise Refused(
+            Fault("idempotency_in_progress", "The same submission is being received. Ask again when it is done.", 409)
+        )
+    if len(same) == 1 and first.owner == header.owner and first.digest == header.digest:
+        return first.accepted(replayed=True)
+    if header.idempotency_key is not None and first.idempotency_key == header.idempotency_key:
+        what = "The idempotency key"
+    elif header.message_id is not None and first.message_id == header.message_id:
+        what = "The message id"
+    else:
+        what = "The batch id"
+    raise Refused(Fault("idempotency_conflict", f"{what} was used for another submission. Choose a new one.", 409))
+
+
+def accepted_note(header: Header) -> Note:
+    """The message by which the other services learn of a batch."""
+    message = BatchAccepted(
+        batch_id=header.batch_id,
+        owner=header.owner,
+        workload=header.workload,
+        priority=header.priority,
+        total=header.items if header.state == "sealed" else None,
+        name=header.name,
+        labels=header.labels,
+        notify=header.notify,
+        accepted_at=header.accepted_at,
+    )
+    return Note(message.type, message.encode())
+
+
+def digest_of(command: Message, exclude: set[str]) -> bytes:
+    """The same for two commands that ask for the same."""
+    return blake2b(command.model_dump_json(exclude=exclude).encode(), digest_size=16).digest()
+
+
+def _checked(command: BatchSubmit, announced: Announced) -> list[Entry]:
+    if command.sealed and not command.items:
+        raise Refused(NO_ITEMS)
+    texts = (command.name or "", *command.labels, *command.labels.values(), *command.notify.webhooks)
+    if any("\x00" in text for text in texts):
+        raise Refused(Fault("invalid_command", "A text holds the character U+0000, which cannot be stored. Remove it."))
+    entries = entries_of(announced.rules, command.items, first=0)
+    if isinstance(entries, Fault):
+        raise Refused(entries)
+    return entries
