@@ -15,35 +15,46 @@ from examples.demo.files import write_files
 from examples.demo.report import print_checks, print_failures, print_files, print_quality
 from examples.demo.stand_ins import HOSTS, World, world
 from services.cli.yard import SERVICES, Plan, Yard, webhook_secret, yard
-from shared.stack import default_home
+from shared.stack import AlreadyRunning, default_home, erase
+from shared.stack.state import State
 from tests.support.tracklist_kinds import urls
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 URLS = 150
 MAIL = "dj@example.org"
-CORNER = "demo"
 
 
 async def demo(console: Console, folder: Path | None = None) -> bool:
     """Run it and say whether all of it happened as it had to."""
     began = time.monotonic()
     folder = folder or CHECKOUT / "out" / "demo" / datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
-    home = default_home()
-    async with world(webhook_secret(home / CORNER), CHECKOUT) as around:
-        plan = Plan(home, CORNER, environment=around.environment())
+    home = await _clean_home()
+    async with world(webhook_secret(home), CHECKOUT) as around:
         console.print(Text("Servers", "bold"))
+        plan = Plan(home, environment=around.environment())
         async with yard(plan, lambda line: console.print(f"   {line}", markup=False, soft_wrap=True)) as running:
             console.print(Text("Services", "bold"))
-            console.print(f"   {', '.join(SERVICES)}: a process each; HTTP at {running.url}/docs")
+            console.print(f"   {', '.join(SERVICES)}: a process each", soft_wrap=True)
             passed = await _batch(console, running, around, folder)
     console.print(f"   Everything is stopped again. It took {time.monotonic() - began:.0f} s.")
     return passed
 
 
+async def _clean_home() -> Path:
+    """A home of its own, beside the one of `batchyard up`, with nothing of an earlier demo in it."""
+    home = default_home() / "demo"
+    if (supervisor := State(home).read().supervisor) and supervisor.find():
+        raise AlreadyRunning(
+            f"Process {supervisor.pid} is running the demo. Wait for its end, or run `batchyard down`."
+        )
+    await erase(home, lambda _: None)
+    return home
+
+
 async def _batch(console: Console, running: Yard, around: World, folder: Path) -> bool:
     batch = urls(around.origins, URLS)
     console.print(Text("One batch", "bold"))
-    console.print(f"   {len(batch)} tracklist pages on {len(HOSTS)} hosts, sent as an AMQP command")
+    console.print(f"   {len(batch)} tracklist pages on {len(HOSTS)} hosts of a stand-in site, sent as one AMQP command")
     notify = Notify(webhooks=[around.receiver.url], emails=[MAIL])
     outcome = await run_batch(running.servers.amqp_url, batch, notify, console)
     calls, letters = await asyncio.gather(around.receiver.wait_for(1), around.mailbox.wait_for(1))

@@ -29,19 +29,12 @@ class Plan:
     """What is to run, and where."""
 
     home: Path
-    """Folder of the servers: data, logs, state."""
-    corner: str | None = None
-    """Set: use an empty virtual host and database of this name, and supervise the services in a folder below."""
+    """Folder of everything: data, logs, state, address."""
     workers: int = 1
     http_port: int | None = None
     """None: 8000, or a free one if that is taken."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """More variables for every service."""
-
-    @property
-    def programs_home(self) -> Path:
-        """Folder of the services: logs, state, address."""
-        return self.home / self.corner if self.corner else self.home
 
 
 @dataclass(frozen=True)
@@ -58,18 +51,16 @@ async def yard(plan: Plan, echo: Callable[[str], None]) -> AsyncIterator[Yard]:
 
     Raises `StackError` with what to do when something cannot be had or does not become ready.
     """
-    supervisor = Supervisor(plan.programs_home, echo)
+    supervisor = Supervisor(plan.home, echo)
     await supervisor.start()  # no program yet: it claims the folder, before anything of another yard is touched
     stack = Stack(plan.home, echo)
     try:
         servers = await stack.start()
-        if plan.corner:
-            servers = await stack.isolated(plan.corner)
         port = plan.http_port or _http_port()
         url = f"http://127.0.0.1:{port}"
         await supervisor.start(*programs(plan, servers, port))
         await _until_workloads_are_known(url)
-        with _published(plan.programs_home / ADDRESS_FILE, url):
+        with _published(plan.home / ADDRESS_FILE, url):
             yield Yard(url, servers)
     finally:
         try:
@@ -82,7 +73,7 @@ def programs(plan: Plan, servers: Servers, http_port: int) -> list[Program]:
     """The five services, each with its own health port; workers as many as are asked for."""
     names = [name for name in SERVICES if name != "worker"]
     names += [f"worker-{number}" if plan.workers > 1 else "worker" for number in range(1, plan.workers + 1)]
-    common = {**servers.environment(), _SECRET_VARIABLE: webhook_secret(plan.programs_home), **plan.environment}
+    common = {**servers.environment(), _SECRET_VARIABLE: webhook_secret(plan.home), **plan.environment}
     return [_program(name, port, common, http_port) for name, port in zip(names, free_ports(len(names)), strict=True)]
 
 

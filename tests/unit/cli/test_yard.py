@@ -31,11 +31,6 @@ def test_every_service_is_a_process_with_its_own_health_port(tmp_path: Path) -> 
     assert started[0].env["BATCHYARD_HTTP_PORT"] == "8123"
 
 
-def test_a_corner_keeps_its_programs_apart(tmp_path: Path) -> None:
-    assert Plan(tmp_path).programs_home == tmp_path
-    assert Plan(tmp_path, "demo").programs_home == tmp_path / "demo"
-
-
 def test_a_webhook_secret_is_made_once_and_kept_to_its_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BATCHYARD_WEBHOOK_SECRET", raising=False)
     secret = webhook_secret(tmp_path / "home")
