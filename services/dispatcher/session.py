@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 
 from aio_pika.abc import AbstractRobustConnection
+from aio_pika.exceptions import ChannelNotFoundEntity
 
 from batchyard_contracts import topology
 from batchyard_contracts.v1.events import BatchFinished
@@ -124,7 +125,10 @@ class Session:
                 )
                 forget_at = time.monotonic() + _FORGET_S
 
-    async def _depth(self, queue: str) -> int:
+    async def _depth(self, queue: str) -> int | None:
         async with self._resources.connection.channel() as channel:
-            declared = await channel.declare_queue(queue, passive=True)
+            try:
+                declared = await channel.declare_queue(queue, passive=True)
+            except ChannelNotFoundEntity:  # deleted under us; its workers declare it again
+                return None
             return declared.declaration_result.message_count or 0

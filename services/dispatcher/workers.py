@@ -20,8 +20,8 @@ from services.dispatcher.yard import Lease, Yard
 
 log = structlog.get_logger()
 
-Depth = Callable[[str], Awaitable[int]]
-"""How many messages of a queue wait for a consumer."""
+Depth = Callable[[str], Awaitable[int | None]]
+"""How many messages of a queue wait for a consumer; None: there is no such queue."""
 
 
 class Workers:
@@ -64,13 +64,16 @@ class Workers:
         """Give out again what no worker holds and no queue has. What was lost too often fails."""
         now = time.monotonic()
         self._yard.forget_silent(now - self._settings.worker_timeout_s)
-        stale = [x for x in self._yard.leases.values() if x.seen_at < now - self._settings.lease_s]
+        stale = [
+            x
+            for x in self._yard.leases.values()
+            if x.seen_at < now - self._settings.lease_s and self._yard.line(x.workload).window.workers
+        ]
         if not stale:
             return
         names = {topology.work_queue(x.workload, x.priority).name for x in stale}
         waiting = {name: await depth(name) for name in names}
-        lost = [x for x in stale if not waiting[topology.work_queue(x.workload, x.priority).name]]
-        lost = [x for x in lost if self._yard.line(x.workload).window.workers]
+        lost = [x for x in stale if waiting[topology.work_queue(x.workload, x.priority).name] == 0]
         if again := [x for x in lost if x.losses + 1 < self._settings.losses_max]:
             log.warning("chunks lost, given out again", chunks=len(again))
             await self._store.regive([x.chunk_id for x in again])

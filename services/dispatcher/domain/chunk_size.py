@@ -21,5 +21,5 @@ class ChunkSize:
             return self
         each = busy_s / items
         mean = each if self.item_s is None else self.item_s + _WEIGHT * (each - self.item_s)
-        wanted = int(target_s / mean) if mean > 0 else cap
+        wanted = cap if mean * cap <= target_s else int(target_s / mean)
         return ChunkSize(max(1, min(wanted, cap, self.size * _GROWTH)), mean)

@@ -30,7 +30,8 @@ class Window(Sizes):
     @property
     def limit(self) -> int:
         """How many items may be out."""
-        return self.workers * max(_AHEAD * self.manifest.concurrency, _CHUNKS_AHEAD * self.learned.size)
+        chunk = min(self.learned.size, self.manifest.chunk_max)
+        return self.workers * max(_AHEAD * self.manifest.concurrency, _CHUNKS_AHEAD * chunk)
 
     @property
     def open(self) -> bool:

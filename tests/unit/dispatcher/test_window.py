@@ -33,6 +33,15 @@ def test_the_window_follows_the_workers() -> None:
     assert (one.out, dict(one.out_by_partition)) == (0, {})
 
 
+def test_small_items_get_a_few_chunks_ahead_of_their_present_size() -> None:
+    small = window(concurrency=1, chunk_max=100)
+    small.workers = 1
+    assert small.limit == 4 * START
+    small.measured("", 8, 0.0)
+    assert small.limit == 4 * 8 * START
+    assert window(concurrency=1, chunk_max=1).limit == 0
+
+
 def test_a_partition_takes_no_more_than_its_concurrency() -> None:
     limited = window(partition_concurrency=3)
     assert limited.allowed("x") == 3
