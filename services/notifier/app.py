@@ -28,6 +28,8 @@ from shared.database import open_pool
 from shared.process import Runtime
 
 log = structlog.get_logger()
+_INBOX_AT_ONCE = 3
+"""Fewer than the pool has connections, so that a full inbox leaves some to the couriers."""
 
 
 @asynccontextmanager
@@ -81,7 +83,9 @@ async def app(settings: NotifierSettings, runtime: Runtime) -> AsyncIterator[Non
         handlers = Handlers(store, schedule, wake)
         control = ControlPlane(settings.amqp_url, publisher, "notifier")
         control.subscribe(
-            NOTIFIER_INBOX, [Route(BatchAccepted, handlers.accepted), Route(BatchFinished, handlers.finished)]
+            NOTIFIER_INBOX,
+            [Route(BatchAccepted, handlers.accepted), Route(BatchFinished, handlers.finished)],
+            at_once=_INBOX_AT_ONCE,
         )
         stack.push_async_callback(control.stop)
         await control.start()

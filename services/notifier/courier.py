@@ -78,16 +78,16 @@ class Courier:
         while not self._stopping:
             self._pulse.beat()
             self._woken.clear()
-            if not await self._claim():
-                await self._rest()
+            await self._claim()
+            await self._rest()
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _claim(self) -> int:
+    async def _claim(self) -> None:
         limits = self._limits
         free = limits.at_once - len(self._tasks)
         if free <= 0:
-            return 0
+            return
         claimed = await until_it_passes(
             lambda: self._store.claim(self._kind, free, limits.lease_s, limits.per_destination, self._held),
             "PostgreSQL",
@@ -99,7 +99,6 @@ class Courier:
             task = asyncio.create_task(self._deliver(one))
             self._tasks.add(task)
             task.add_done_callback(partial(self._ended, destination))
-        return len(claimed)
 
     async def _rest(self) -> None:
         pause = POLL_S
