@@ -5,8 +5,8 @@ it breaks off, or has a bad line, it is withdrawn and nothing of it ever runs. I
 under its key is a new batch.
 """
 
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any
@@ -42,6 +42,8 @@ class Options:
     priority: Priority = "normal"
     name: str | None = None
     idempotency_key: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    notify: Notify = field(default_factory=Notify)
 
 
 class Uploads:
@@ -76,7 +78,7 @@ class Uploads:
             raise Refused(BUSY)
         announced = await self._registry.get(options.workload)
         header = self._header(owner, options)
-        said = repr((options.form, options.workload, options.priority, options.name))
+        said = repr((options.form, options.workload, options.priority, options.name, options.labels, options.notify))
         digest = blake2b(said.encode(), digest_size=16)
         if options.idempotency_key is not None:
             same = await self._store.same(owner, key=options.idempotency_key)
@@ -148,8 +150,8 @@ class Uploads:
             workload=options.workload,
             priority=options.priority,
             name=options.name,
-            labels={},
-            notify=Notify(),
+            labels=dict(options.labels),
+            notify=options.notify,
             state="receiving",
             accepted_at=self._clock(),
             idempotency_key=options.idempotency_key,

@@ -1,22 +1,25 @@
 """POST /batches: a command as JSON, or a file of items as NDJSON or CSV."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
+from pydantic import StringConstraints, ValidationError
 
 from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
-from batchyard_contracts.v1.values import Priority, WorkloadName
+from batchyard_contracts.v1.values import Notify, Priority, WorkloadName
 from services.ingest.domain.csv_rows import CsvReader
 from services.ingest.domain.fault import Fault
 from services.ingest.domain.ndjson import NdjsonReader
 from services.ingest.door import Door
 from services.ingest.http import body
 from services.ingest.http.openapi import file_body, json_body, problem_responses
-from services.ingest.refusal import Refused
+from services.ingest.refusal import Refused, fault_of
 from services.ingest.registry import Announced
 from services.ingest.uploads import Options
+
+Text = Annotated[str, StringConstraints(max_length=2048, pattern=r"^[^\x00]*$")]
 
 _TWO_KEYS = Fault("invalid_command", "The header Idempotency-Key and the field idempotency_key differ. Send one.")
 _NO_WORKLOAD = Fault("invalid_request", "A file of items needs the query parameter `workload`.")
@@ -65,6 +68,9 @@ def routes(door: Door, owner_of: Callable[..., str]) -> APIRouter:
         name: Annotated[
             str | None, Query(description="of a file of items", max_length=200, pattern=r"^[^\x00]*$")
         ] = None,
+        label: Annotated[tuple[Text, ...], Query(description="of a file of items: `key=value`")] = (),
+        notify_webhook: Annotated[tuple[Text, ...], Query(description="of a file of items: a URL")] = (),
+        notify_email: Annotated[tuple[Text, ...], Query(description="of a file of items: an address")] = (),
     ) -> Response:
         """Start a batch.
 
@@ -79,7 +85,8 @@ def routes(door: Door, owner_of: Callable[..., str]) -> APIRouter:
         elif workload is None:
             raise Refused(_NO_WORKLOAD)
         else:
-            options = Options(workload, kind, priority, name, key)
+            labels, notify = _said_of_file(workload, label, notify_webhook, notify_email)
+            options = Options(workload, kind, priority, name, key, labels, notify)
             reader = _csv if kind == body.CSV else _ndjson
             accepted = await door.uploads.receive(owner, options, reader, body.chunks(request))
         location = f"{request.url.path}/{accepted.batch_id}"
@@ -94,6 +101,24 @@ def _keyed(command: BatchSubmit, key: str | None) -> BatchSubmit:
     if command.idempotency_key is not None:
         raise Refused(_TWO_KEYS)
     return command.model_copy(update={"idempotency_key": key})
+
+
+def _said_of_file(
+    workload: str, labels: Sequence[str], webhooks: Sequence[str], emails: Sequence[str]
+) -> tuple[dict[str, str], Notify]:
+    """Labels and receivers, held to what a command allows."""
+    if wrong := [text for text in labels if "=" not in text]:
+        raise Refused(Fault("invalid_request", f"The label {wrong[0]!r} has no value. Write it as key=value."))
+    said = {
+        "workload": workload,
+        "labels": {key: value for key, _, value in (text.partition("=") for text in labels)},
+        "notify": {"webhooks": webhooks, "emails": emails},
+    }
+    try:
+        command = BatchSubmit.model_validate(said)
+    except ValidationError as error:
+        raise Refused(fault_of(error)) from error
+    return command.labels, command.notify
 
 
 def _csv(announced: Announced) -> CsvReader:
