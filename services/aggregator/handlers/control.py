@@ -39,7 +39,10 @@ class ControlHandler:
             if before.header is None:
                 await work.save_header(after)
             saved = await _save(work, before, after)
-        self._announce(before, after, saved)
+        if (
+            after.tally.ended or after.finished
+        ):  # else there is nothing to tell: ingest's reply has said that it is there
+            self._announce(before, after, saved)
 
     async def sealed(self, message: BatchSealed, _: Envelope) -> None:
         """Learn how many items there are, and finish the batch if all have ended."""

@@ -1,0 +1,136 @@
+"""Outcomes become rows, counters, progress and one end, on real servers."""
+
+import asyncio
+from uuid import uuid4
+
+from batchyard_contracts import topology
+from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
+from batchyard_contracts.v1.flow import ItemOutcome
+from batchyard_contracts.v1.values import ItemError
+from shared.amqp.publisher import Outgoing, Publisher
+from shared.stack import Servers
+from tests.support.ledger_messages import BATCH, START, accepted, processed, sealed, settled
+from tests.support.running_aggregator import aggregator, at_work, neighbours
+
+
+async def test_a_batch_from_its_header_to_its_end(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        await around.send(accepted(5, name="Friday", labels={"team": "a\x00b"}))
+        await around.until_row("SELECT 1 FROM batches WHERE owner = 'ann'")
+        success = ItemOutcome(ordinal=0, status="succeeded", custom_id="c0", result={"text": "a\x00b"}, elapsed_ms=5)
+        failure = ItemOutcome(ordinal=1, status="failed", error=ItemError(code="not_found", message="no\x00such"))
+        await around.send(processed({0: success, 1: failure, 2: "retry"}, attempt=2))
+        await around.until(lambda: around.all(BatchProgressed))
+        progress = around.all(BatchProgressed)[0]
+        assert (progress.counts.succeeded, progress.counts.failed, progress.counts.remaining) == (1, 1, 3)
+        assert (progress.status, progress.routing_key()) == ("running", "batch.progressed.v1.noop.ann")
+        assert progress.at > START
+
+        await around.send(settled("duplicate", [3]), processed({2: "succeeded"}, attempt=3), settled("expired", [4]))
+        (end,) = await around.finished()
+        assert (end.result, end.name, end.labels, end.accepted_at) == ("partial", "Friday", {"team": "a\x00b"}, START)
+        assert end.counts.model_dump() == {
+            "total": 5,
+            "succeeded": 2,
+            "failed": 1,
+            "cancelled": 0,
+            "expired": 1,
+            "duplicate": 1,
+            "remaining": 0,
+        }
+        rows = await around.rows("SELECT * FROM outcomes ORDER BY ordinal")
+        assert [row["status"] for row in rows] == ["succeeded", "failed", "succeeded", "duplicate", "expired"]
+        assert [row["attempts"] for row in rows] == [2, 2, 3, 0, 0]
+        assert (rows[0]["custom_id"], rows[0]["result"], rows[0]["elapsed_ms"]) == ("c0", b'{"text":"a\\u0000b"}', 5)
+        assert (rows[1]["error_code"], rows[1]["error_message"]) == ("not_found", "no such")
+
+
+async def test_outcomes_before_the_header(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        await around.send(processed({0: "succeeded", 1: "succeeded"}))
+        await around.recorded()
+        assert around.heard == []
+        await around.send(accepted(None))
+        await around.until(lambda: around.all(BatchProgressed))
+        assert around.all(BatchProgressed)[0].status == "open"
+        await around.send(sealed(2))
+        (end,) = await around.finished()
+        assert end.result == "completed"
+
+
+async def test_everything_twice_in_disorder(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        parts = [processed(dict.fromkeys(range(start, start + 10), "succeeded")) for start in range(0, 100, 10)]
+        late = processed(dict.fromkeys(range(100), "failed"), round_=2)
+        await around.send(*parts[:5], late, *reversed(parts), accepted(100), accepted(100), *parts)
+        (end,) = await around.finished()
+        assert (end.counts.succeeded, end.counts.failed) == (100, 0)
+        await around.send(*parts, accepted(100))
+        await around.recorded()
+        assert len(around.all(BatchFinished)) == 1
+        assert await around.rows("SELECT count(*) FROM outcomes WHERE status = 'succeeded'") == [{"count": 100}]
+        assert await around.rows("SELECT count(*) FROM outbox WHERE key LIKE '%' || $1", f"{BATCH}:1") == [{"count": 1}]
+
+
+async def test_the_first_outcome_of_an_item_wins(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        await around.send(processed({0: "succeeded"}), settled("cancelled", [0, 1]), accepted(2))
+        (end,) = await around.finished()
+        assert (end.counts.succeeded, end.counts.cancelled, end.result) == (1, 1, "cancelled")
+
+
+async def test_two_aggregators_share_many_batches(clean: Servers) -> None:
+    """They lock the same batches in messages that come in different orders."""
+    ids = [uuid4() for _ in range(20)]
+    async with aggregator(clean), at_work(clean) as around:
+        await around.send(*(accepted(60, batch_id=batch_id) for batch_id in ids))
+        for part in range(6):
+            order = ids if part % 2 else list(reversed(ids))
+            outcomes = dict.fromkeys(range(part * 10, part * 10 + 10), "succeeded")
+            messages = [processed(outcomes, batch_id=batch_id) for batch_id in order]
+            await around.send(*messages, *messages[:5])
+        ends = await around.finished(20)
+        assert {end.batch_id for end in ends} == set(ids)
+        assert {(end.result, end.counts.succeeded) for end in ends} == {("completed", 60)}
+        await around.recorded()
+        assert len(around.all(BatchFinished)) == 20
+
+
+async def test_many_changes_make_few_frames(clean: Servers) -> None:
+    async with at_work(clean, ledger_messages_at_once=1) as around:
+        await around.send(accepted(None))
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        for ordinal in range(150):
+            await around.send(processed({ordinal: "succeeded"}))
+        await around.until(lambda: around.all(BatchProgressed)[-1].counts.succeeded == 150)
+        frames = around.all(BatchProgressed)
+        assert len(frames) <= (loop.time() - start) * 20 + 2
+        assert [frame.at for frame in frames] == sorted(frame.at for frame in frames)
+
+
+async def test_a_message_that_is_none_becomes_a_dead_letter(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        publisher = await Publisher.open(clean.amqp_url, "stranger")
+        await publisher.publish(
+            [
+                Outgoing(topology.FLOW, "chunk.processed.v1", "chunk.processed.v1", body)
+                for body in (b"{", b'{"fence":1}')
+            ]
+        )
+        async with publisher.connection.channel() as channel:
+            dead = await channel.declare_queue(topology.AGGREGATOR_OUTCOMES.dead_name, passive=True)
+            await around.send(accepted(1), processed({0: "succeeded"}))
+            await around.finished()
+            letters = [await dead.get(no_ack=True, timeout=10) for _ in range(2)]
+        await publisher.close()
+        assert all("Not a valid chunk.processed.v1" in str(letter.headers["x-batchyard-reason"]) for letter in letters)
+
+
+async def test_readiness(clean: Servers) -> None:
+    async with aggregator(clean, ledger_outbox_sweep_s=0.1) as runtime, neighbours(clean):
+        async with asyncio.timeout(10):
+            while missing := runtime.health.missing():
+                assert missing == ["outbox"]
+                await asyncio.sleep(0.02)
+        assert runtime.health.stuck() == []

@@ -1,0 +1,190 @@
+"""What the ledger answers, and to whom."""
+
+import time
+from uuid import UUID, uuid4
+
+import pytest
+
+from batchyard_contracts.v1.flow import ItemOutcome
+from batchyard_contracts.v1.queries import (
+    BatchesQuery,
+    BatchesReply,
+    FailuresQuery,
+    FailuresReply,
+    ResultsQuery,
+    ResultsReply,
+)
+from batchyard_contracts.v1.values import ItemError
+from shared.stack import Servers
+from tests.support.ledger_messages import BATCH, accepted, processed, sealed, settled
+from tests.support.running_aggregator import Neighbours, at_work
+
+
+def failure(ordinal: int, code: str, message: str = "") -> ItemOutcome:
+    return ItemOutcome(ordinal=ordinal, status="failed", error=ItemError(code=code, message=message))
+
+
+async def pages(around: Neighbours, query: ResultsQuery) -> list[ResultsReply]:
+    found = [await around.ask(query, ResultsReply)]
+    while (after := found[-1].next_after) is not None:
+        found.append(await around.ask(query.model_copy(update={"after": after}), ResultsReply))
+    return found
+
+
+async def test_results_page_by_page(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        outcomes = {
+            n: ItemOutcome(
+                ordinal=n, status="succeeded", custom_id=f"c{n}", result={"n": n, "nul": "\x00"}, cached=n == 1
+            )
+            for n in range(250)
+        }
+        outcomes |= {n: failure(n, "bad" if n % 2 else "worse", 'say "no"') for n in range(250, 260)}
+        await around.send(accepted(261), processed(outcomes, attempt=2), settled("duplicate", [260]))
+        await around.finished()
+        found = await pages(around, ResultsQuery(owner="ann", batch_id=BATCH, limit=100))
+        assert [len(page.items) for page in found] == [100, 100, 61]
+        items = [item for page in found for item in page.items]
+        assert [item.ordinal for item in items] == list(range(261))
+        assert items[1].model_dump(exclude_none=True) == {
+            "ordinal": 1,
+            "custom_id": "c1",
+            "status": "succeeded",
+            "round": 1,
+            "attempts": 2,
+            "result": {"n": 1, "nul": "\x00"},
+            "elapsed_ms": 0,
+            "cached": True,
+        }
+        assert items[251].error == ItemError(code="bad", message='say "no"')
+
+        exact = await pages(around, ResultsQuery(owner="ann", batch_id=BATCH, limit=261))
+        assert [len(page.items) for page in exact] == [261]
+        bad = await pages(around, ResultsQuery(owner="ann", batch_id=BATCH, error_code="bad", limit=2))
+        assert [item.ordinal for page in bad for item in page.items] == [251, 253, 255, 257, 259]
+        by_status = {
+            status: [item.ordinal for page in await pages(around, query) for item in page.items]
+            for status in ("succeeded", "failed", "duplicate", "expired")
+            if (query := ResultsQuery(owner="ann", batch_id=BATCH, status=status))
+        }
+        assert by_status == {
+            "succeeded": list(range(250)),
+            "failed": list(range(250, 260)),
+            "duplicate": [260],
+            "expired": [],
+        }
+        after = await around.ask(ResultsQuery(owner="ann", batch_id=BATCH, after=260), ResultsReply)
+        assert (after.found, after.items, after.next_after) == (True, [], None)
+
+
+async def test_large_results_make_short_pages(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        big = "x" * 700_000
+        for n in range(6):
+            await around.send(processed({n: ItemOutcome(ordinal=n, status="succeeded", result=big)}))
+        huge = ItemOutcome(ordinal=6, status="succeeded", result="y" * 3_100_000)
+        await around.send(processed({6: huge}), accepted(8), processed({7: failure(7, "bad")}))
+        await around.finished()
+        found = await pages(around, ResultsQuery(owner="ann", batch_id=BATCH))
+        assert [[item.ordinal for item in page.items] for page in found] == [[0, 1], [2, 3], [4, 5], [6], [7]]
+        assert all(item.result == big for page in found[:3] for item in page.items)
+        assert found[3].items[0].result == huge.result
+
+
+async def test_a_hundred_results_in_no_time(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        outcomes = {n: ItemOutcome(ordinal=n, status="succeeded", result={"text": "x" * 2000}) for n in range(100)}
+        await around.send(accepted(100), processed(outcomes))
+        await around.finished()
+        query = ResultsQuery(owner="ann", batch_id=BATCH)
+        await around.ask(query, ResultsReply)
+        times = []
+        for _ in range(20):
+            start = time.perf_counter()
+            await around.ask(query, ResultsReply)
+            times.append(time.perf_counter() - start)
+        assert sorted(times)[10] < 0.2
+
+
+async def test_failures_by_cause(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        outcomes = {n: failure(n, "not_found", f"no page {n}") for n in range(20)}
+        outcomes |= {n: failure(n, "blocked", "please\x00wait") for n in range(20, 23)}
+        outcomes |= {23: ItemOutcome(ordinal=23, status="succeeded")}
+        await around.send(accepted(30), processed(outcomes), settled("expired", [24, 25]), settled("cancelled", [26]))
+        await around.send(settled("duplicate", [27, 28, 29]))
+        await around.finished()
+        reply = await around.ask(FailuresQuery(owner="ann", batch_id=BATCH), FailuresReply)
+        assert [(group.code, group.count, group.message, group.ordinals) for group in reply.groups] == [
+            ("not_found", 20, "no page 0", list(range(10))),
+            ("blocked", 3, "please wait", [20, 21, 22]),
+            ("expired", 2, "", [24, 25]),
+        ]
+
+
+async def test_nobody_sees_another_owners_batch(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        await around.send(accepted(1), processed({0: failure(0, "bad")}))
+        await around.finished()
+        results = await around.ask(ResultsQuery(owner="eve", batch_id=BATCH), ResultsReply)
+        assert (results.found, results.items) == (False, [])
+        failures = await around.ask(FailuresQuery(owner="eve", batch_id=BATCH), FailuresReply)
+        assert (failures.found, failures.groups) == (False, [])
+        assert (await around.ask(BatchesQuery(owner="eve"), BatchesReply)).batches == []
+        assert (await around.ask(BatchesQuery(owner="eve", batch_ids=[BATCH]), BatchesReply)).batches == []
+        unknown = await around.ask(ResultsQuery(owner="ann", batch_id=uuid4()), ResultsReply)
+        assert not unknown.found
+
+
+@pytest.fixture
+def ids() -> list[UUID]:
+    """Time-ordered, oldest first."""
+    return [UUID(f"0197a5b0-0000-7000-8000-{number:012x}") for number in range(6)]
+
+
+async def test_lists_of_batches(clean: Servers, ids: list[UUID]) -> None:
+    async with at_work(clean) as around:
+        for number, batch_id in enumerate(ids):
+            workload = "noop" if number < 4 else "tracklists"
+            total = None if number == 3 else 2
+            await around.send(accepted(total, batch_id=batch_id, workload=workload, labels={"n": str(number)}))
+        await around.send(processed({0: "succeeded"}, batch_id=ids[5]), settled("expired", [0, 1], batch_id=ids[0]))
+        await around.send(processed({0: "succeeded"}, batch_id=uuid4()))  # its header is not there yet
+        await around.finished()
+        await around.recorded()
+        await around.until_row("SELECT 1 FROM batches WHERE owner = 'ann' HAVING count(*) = 6")
+
+        async def listed(**fields: object) -> list[int]:
+            query = BatchesQuery.model_validate({"owner": "ann"} | fields)
+            return [ids.index(batch.batch_id) for batch in (await around.ask(query, BatchesReply)).batches]
+
+        assert await listed() == [5, 4, 3, 2, 1, 0]
+        assert await listed(limit=2) == [5, 4]
+        assert await listed(limit=2, before=ids[4]) == [3, 2]
+        assert await listed(workload="tracklists") == [5, 4]
+        assert await listed(status="finished") == [0]
+        assert await listed(status="open") == [3]
+        assert await listed(status="running", workload="noop") == [2, 1]
+        assert await listed(batch_ids=[ids[1], ids[4], uuid4()]) == [4, 1]
+
+        await around.send(sealed(1, ids[3]))
+        (moving,) = (await around.ask(BatchesQuery(owner="ann", batch_ids=[ids[5]]), BatchesReply)).batches
+        assert (moving.status, moving.counts.succeeded, moving.counts.remaining) == ("running", 1, 1)
+        assert (moving.labels, moving.priority, moving.result) == ({"n": "5"}, "normal", None)
+        (ended,) = (await around.ask(BatchesQuery(owner="ann", status="finished"), BatchesReply)).batches
+        assert (ended.result, ended.finished_at is not None) == ("failed", True)
+
+
+async def test_long_labels_make_a_short_list(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        labels = {f"{n:063}": "ü" * 255 for n in range(20)}
+        known = [UUID(int=number) for number in range(1, 201)]
+        await around.send(*(accepted(1, batch_id=batch_id, labels=labels) for batch_id in known))
+        await around.until_row("SELECT 1 FROM batches HAVING count(owner) = 200")
+        found: list[UUID] = []
+        before = None
+        while page := (await around.ask(BatchesQuery(owner="ann", before=before, limit=1000), BatchesReply)).batches:
+            assert len(page) < 200
+            found += [batch.batch_id for batch in page]
+            before = found[-1]
+        assert found == list(reversed(known))

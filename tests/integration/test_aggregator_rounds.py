@@ -1,0 +1,80 @@
+"""Commands that steer a batch, and the rounds that a retry opens, on real servers."""
+
+import pytest
+
+from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
+from batchyard_contracts.v1.flow import ItemsReopened
+from shared.stack import Servers
+from tests.support.ledger_messages import BATCH, accepted, at, controlled, processed, settled
+from tests.support.running_aggregator import at_work
+
+
+async def test_a_retry_runs_what_failed_once_more(clean: Servers) -> None:
+    failed = range(500, 12_500)
+    async with at_work(clean) as around:
+        await around.send(accepted(12_500), processed(dict.fromkeys(range(500), "succeeded")))
+        first = processed(dict.fromkeys(failed, "failed"))
+        await around.send(first)
+        await around.finished()
+        retry = controlled("retry", 10)
+        await around.send(retry, retry)
+        await around.until(lambda: sum(len(message.ordinals) for message in around.all(ItemsReopened)) >= 12_000)
+        assert sorted(ordinal for message in around.all(ItemsReopened) for ordinal in message.ordinals) == list(failed)
+        assert {(message.batch_id, message.round) for message in around.all(ItemsReopened)} == {(BATCH, 2)}
+        assert [len(message.ordinals) for message in around.all(ItemsReopened)] == [10_000, 2_000]
+        await around.until(lambda: around.all(BatchProgressed)[-1].round == 2)
+        assert around.all(BatchProgressed)[-1].counts.remaining == 12_000
+
+        await around.send(first, retry, settled("cancelled", [500], round_=2))
+        await around.send(processed(dict.fromkeys(failed, "succeeded"), round_=2, attempt=1))
+        second = (await around.finished(2))[1]
+        assert (second.round, second.result) == (2, "cancelled")
+        assert (second.counts.succeeded, second.counts.cancelled, second.counts.failed) == (12_499, 1, 0)
+        await around.send(retry, first)
+        await around.recorded()
+        assert len(around.all(BatchFinished)) == 2
+        rounds = await around.rows(
+            "SELECT o.round, count(*) FROM outcomes o JOIN batches b ON b.id = o.batch"
+            " WHERE b.batch_id = $1 GROUP BY o.round ORDER BY o.round",
+            BATCH,
+        )
+        assert rounds == [{"round": 1, "count": 500}, {"round": 2, "count": 12_000}]
+
+        await around.send(controlled("retry", 20))
+        await around.until(lambda: around.all(ItemsReopened)[-1].round == 3)
+        assert around.all(ItemsReopened)[-1].ordinals == [500]
+
+
+async def test_a_retry_without_effect(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        await around.send(accepted(2), processed({0: "failed"}), controlled("retry", 1))
+        await around.until_row("SELECT 1 FROM batches WHERE retry_asked_at = $1", at(1))
+        await around.send(processed({1: "succeeded"}))
+        (end,) = await around.finished()
+        assert (end.round, end.result) == (1, "partial")
+        await around.send(controlled("retry", 1), controlled("retry", 2, owner="eve"))
+        await around.send(controlled("change", 3, priority="low"))
+        await around.until_row("SELECT 1 FROM batches WHERE priority = 'low'")
+        assert await around.rows("SELECT round, status FROM batches") == [{"round": 1, "status": "finished"}]
+        assert around.all(ItemsReopened) == []
+
+
+@pytest.mark.parametrize("header_first", [True, False])
+async def test_pause_resume_change_and_cancel(clean: Servers, header_first: bool) -> None:
+    async with at_work(clean) as around:
+        if header_first:
+            await around.send(accepted(2))
+            await around.until_row("SELECT 1 FROM batches WHERE owner = 'ann'")
+        await around.send(controlled("pause", 1), controlled("change", 2, priority="immediate"))
+        await around.until_row("SELECT 1 FROM batches WHERE paused AND priority = 'immediate'")
+        if not header_first:
+            await around.send(accepted(2))
+            await around.until_row("SELECT 1 FROM batches WHERE owner = 'ann'")
+        assert await around.rows("SELECT status FROM batches") == [{"status": "paused"}]
+        await around.send(controlled("resume", 3))
+        await around.until(lambda: any(frame.status == "running" for frame in around.all(BatchProgressed)))
+        await around.send(controlled("pause", 1), controlled("cancel", 4))
+        await around.until_row("SELECT 1 FROM batches WHERE cancel_asked_at = $1 AND status = 'running'", at(4))
+        await around.send(settled("cancelled", [0, 1]))
+        (end,) = await around.finished()
+        assert (end.result, end.priority) == ("cancelled", "immediate")

@@ -1,0 +1,97 @@
+"""The ledger's tables as dictionaries, with transactions, and crashes before and after the commit."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Literal
+from uuid import UUID
+
+from services.aggregator.domain.batch import Batch
+from services.aggregator.domain.outcome import Row, status_of
+from services.aggregator.domain.tally import Tally
+from services.aggregator.entry import Entry
+from services.aggregator.store import AlreadyRecorded
+
+
+class Crash(Exception):
+    """The process dies here."""
+
+
+class MemoryWork:
+    """Changes that are visible to others after the commit."""
+
+    def __init__(self, store: "MemoryStore", batches: dict[UUID, Batch]) -> None:
+        self._store = store
+        self.batches = batches
+        self.saved: dict[UUID, Batch] = {}
+        self.headers: set[UUID] = set()
+        self.rows: dict[tuple[int, int], Row] = dict(store.rows)
+        self.outbox: dict[str, Entry] = dict(store.outbox)
+
+    async def insert(self, rows: Sequence[Row]) -> None:
+        keys = [row[:2] for row in rows]
+        if len(set(keys)) < len(keys) or any(key in self.rows for key in keys):
+            raise AlreadyRecorded
+        self.rows |= dict(zip(keys, rows, strict=True))
+
+    async def insert_new(self, rows: Sequence[Row]) -> dict[int, Tally]:
+        statuses: dict[int, Counter[str]] = {}
+        for row in rows:
+            if row[:2] not in self.rows:
+                self.rows[row[:2]] = row
+                statuses.setdefault(row[0], Counter())[status_of(row)] += 1
+        return {key: Tally.of(counter) for key, counter in statuses.items()}
+
+    async def save(self, batches: Sequence[Batch]) -> None:
+        self.saved |= {batch.batch_id: batch for batch in batches}
+
+    async def save_header(self, batch: Batch) -> None:
+        self.headers.add(batch.batch_id)
+
+    async def remove_unsuccessful(self, batch: Batch) -> list[int]:
+        gone = [
+            key
+            for key, row in self.rows.items()
+            if key[0] == batch.key and status_of(row) in {"failed", "cancelled", "expired"}
+        ]
+        for key in gone:
+            del self.rows[key]
+        return sorted(ordinal for _, ordinal in gone)
+
+    async def post(self, entries: Sequence[Entry]) -> list[Entry]:
+        new = [entry for entry in entries if entry.key not in self.outbox]
+        assert len(new) == len(entries), "the same fact was decided twice"
+        self.outbox |= {entry.key: entry for entry in new}
+        return new
+
+
+class MemoryStore:
+    """What was committed. `crash` strikes once: the next transaction fails before or after its commit."""
+
+    def __init__(self) -> None:
+        self.batches: dict[UUID, Batch] = {}
+        self.rows: dict[tuple[int, int], Row] = {}
+        self.outbox: dict[str, Entry] = {}
+        self.crash: Literal["before", "after"] | None = None
+
+    @asynccontextmanager
+    async def locked(self, batch_ids: Collection[UUID]) -> AsyncIterator[MemoryWork]:
+        for batch_id in batch_ids:
+            self.batches.setdefault(batch_id, Batch(len(self.batches) + 1, batch_id))
+        work = MemoryWork(self, {batch_id: self.batches[batch_id] for batch_id in batch_ids})
+        yield work
+        crash, self.crash = self.crash, None
+        if crash == "before":
+            raise Crash
+        for batch_id, batch in work.saved.items():  # the header is a statement of its own, in the tables as well
+            known = self.batches[batch_id].header
+            self.batches[batch_id] = replace(batch, header=batch.header if batch_id in work.headers else known)
+        self.rows, self.outbox = work.rows, work.outbox
+        if crash == "after":
+            raise Crash
+
+    def counted(self, batch_id: UUID) -> Tally:
+        """What the rows say, whatever the counters say."""
+        key = self.batches[batch_id].key
+        return Tally.of(Counter(status_of(row) for row in self.rows.values() if row[0] == key))

@@ -1,0 +1,169 @@
+"""In every order, delivered often, and wherever the process dies: one end for each round, and counts that add up."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, cast
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchyard_contracts.message import Envelope, Message
+from batchyard_contracts.v1.events import BatchFinished
+from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, BatchSealed, ItemsReopened
+from services.aggregator.handlers.control import ControlHandler
+from services.aggregator.handlers.outcomes import OutcomesHandler
+from services.aggregator.outbox import Outbox
+from services.aggregator.progress import Progress
+from shared.health import Pulse
+from tests.support.ledger_messages import BATCH, START, accepted, controlled, processed, received, sealed, settled
+from tests.unit.aggregator.memory_store import Crash, MemoryStore
+
+STATUSES = ("succeeded", "failed", "cancelled", "expired", "duplicate")
+BY_WORKER = {"succeeded", "failed", "cancelled"}
+Fate = tuple[str, bool]
+CRASHES = st.sampled_from([None, None, None, "before", "after"])
+ends = st.lists(st.tuples(st.sampled_from(STATUSES), st.booleans()), min_size=1, max_size=10)
+
+
+class Ledger:
+    """The real handlers over tables in memory; every delivery that fails is delivered again, flagged so."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        store = cast("Any", self.store)
+        outbox = Outbox(store, cast("Any", None), Pulse("outbox", 60), 60)
+        progress = Progress(cast("Any", None), Pulse("progress", 60))
+        self._outcomes = OutcomesHandler(store, outbox, progress, lambda: START)
+        self._control = ControlHandler(store, outbox, progress, lambda: START)
+
+    async def deliver(self, messages: Sequence[Message], crash: Any = None) -> None:
+        """Deliver messages of one queue together."""
+        self.store.crash = crash
+        try:
+            await self._handle(messages, redelivered=False)
+        except Crash:
+            await self._handle(messages, redelivered=True)
+
+    async def _handle(self, messages: Sequence[Message], *, redelivered: bool) -> None:
+        envelope = Envelope("", "")
+        match messages[0]:
+            case BatchAccepted() as message:
+                await self._control.accepted(message, envelope)
+            case BatchSealed() as message:
+                await self._control.sealed(message, envelope)
+            case BatchControlled() as message:
+                await self._control.controlled(message, envelope)
+            case _:
+                await self._outcomes.record([received(one, redelivered=redelivered) for one in messages])
+
+    def finished(self) -> list[BatchFinished]:
+        """Every end that was decided."""
+        entries = self.store.outbox.values()
+        return [BatchFinished.decode(entry.body) for entry in entries if entry.type == BatchFinished.type]
+
+    def reopened(self) -> list[ItemsReopened]:
+        """Every item that is to run again."""
+        entries = self.store.outbox.values()
+        return [ItemsReopened.decode(entry.body) for entry in entries if entry.type == ItemsReopened.type]
+
+
+def outcomes(fates: Sequence[Fate], size: int, round_: int = 1, only: Sequence[int] | None = None) -> list[Message]:
+    """Reports on items: terminal ones by whoever sends them, in messages of a few items, with some runs before."""
+    chosen = range(len(fates)) if only is None else only
+    by_status: dict[str, list[int]] = {}
+    messages: list[Message] = []
+    for ordinal in chosen:
+        status, ran_before = fates[ordinal]
+        by_status.setdefault(status, []).append(ordinal)
+        if ran_before:
+            messages.append(processed({ordinal: "retry"}, round_=round_))
+    for status, ordinals in by_status.items():
+        for start in range(0, len(ordinals), size):
+            part = ordinals[start : start + size]
+            if status in BY_WORKER:
+                messages.append(processed(dict.fromkeys(part, status), round_=round_))
+            else:
+                messages.append(settled(status, part, round_=round_))
+    return messages
+
+
+def expected_result(statuses: Sequence[str]) -> str:
+    if "cancelled" in statuses:
+        return "cancelled"
+    if not {"failed", "expired"} & set(statuses):
+        return "completed"
+    return "partial" if "succeeded" in statuses else "failed"
+
+
+async def deliver_all(draw: Any, ledger: Ledger, messages: Sequence[Message]) -> None:
+    """Each at least once, some twice, in any order, outcomes in small batches, with crashes."""
+    again = draw(st.lists(st.sampled_from(messages), max_size=4))
+    order = draw(st.permutations([*messages, *again]))
+    while order:
+        together = 1
+        if not isinstance(order[0], BatchAccepted | BatchSealed | BatchControlled):
+            together += draw(st.integers(0, 2))
+            while any(isinstance(one, BatchAccepted | BatchSealed | BatchControlled) for one in order[:together]):
+                together -= 1
+        await ledger.deliver(order[:together], draw(CRASHES))
+        order = order[together:]
+
+
+@settings(max_examples=250, deadline=None)
+@given(st.data(), ends, st.integers(1, 4), st.booleans())
+def test_one_end_in_every_order(data: st.DataObject, fates: list[Fate], size: int, sealed_at_once: bool) -> None:
+    async def scenario() -> None:
+        ledger = Ledger()
+        total = len(fates)
+        header = [accepted(total)] if sealed_at_once else [accepted(None), sealed(total)]
+        await deliver_all(data.draw, ledger, [*header, *outcomes(fates, size)])
+        (end,) = ledger.finished()
+        statuses = [status for status, _ in fates]
+        assert end.result == expected_result(statuses)
+        assert end.counts.model_dump() == {"total": total, "remaining": 0} | {s: statuses.count(s) for s in STATUSES}
+        assert ledger.store.batches[BATCH].tally == ledger.store.counted(BATCH)
+
+    asyncio.run(scenario())
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data(), ends, st.integers(1, 4))
+def test_conflicting_reports_count_once(data: st.DataObject, fates: list[Fate], size: int) -> None:
+    """Two reports disagree on every item: whichever was first is true, and nothing is counted twice."""
+
+    async def scenario() -> None:
+        ledger = Ledger()
+        other = [("failed" if status == "succeeded" else "succeeded", False) for status, _ in fates]
+        messages = [accepted(len(fates)), *outcomes(fates, size), *outcomes(other, size)]
+        await deliver_all(data.draw, ledger, messages)
+        (end,) = ledger.finished()
+        assert end.counts.ended == len(fates)
+        assert ledger.store.batches[BATCH].tally == ledger.store.counted(BATCH)
+
+    asyncio.run(scenario())
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data(), ends, st.integers(1, 4))
+def test_rounds(data: st.DataObject, fates: list[Fate], size: int) -> None:
+    """A retry, told often, opens one round; late reports of the first round change nothing in the second."""
+
+    async def scenario() -> None:
+        ledger = Ledger()
+        first = outcomes(fates, size)
+        await deliver_all(data.draw, ledger, [accepted(len(fates)), *first])
+        again = [ordinal for ordinal, (status, _) in enumerate(fates) if status in {"failed", "cancelled", "expired"}]
+        retry = controlled("retry", 100)
+        await deliver_all(data.draw, ledger, [retry, retry, *first])
+        assert sorted(ordinal for message in ledger.reopened() for ordinal in message.ordinals) == again
+        assert {message.round for message in ledger.reopened()} == ({2} if again else set())
+
+        better: list[Fate] = [("succeeded", ran_before) for _, ran_before in fates]
+        await deliver_all(data.draw, ledger, [retry, *first, *outcomes(better, size, 2, again), accepted(len(fates))])
+        ends = ledger.finished()
+        assert [end.round for end in ends] == ([1, 2] if again else [1])
+        assert ends[-1].result == "completed"
+        assert ends[-1].counts.ended == len(fates)
+        assert ledger.store.batches[BATCH].tally == ledger.store.counted(BATCH)
+
+    asyncio.run(scenario())

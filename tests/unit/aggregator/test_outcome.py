@@ -1,0 +1,97 @@
+"""Which reports become rows, and that no value is refused by the tables."""
+
+import json
+from typing import Any
+
+import pytest
+
+from batchyard_contracts.v1.flow import ItemOutcome, ItemsSettled, SettledItem
+from batchyard_contracts.v1.values import ItemError
+from services.aggregator.domain.outcome import COLUMNS, MAX_RESULT_BYTES, rows
+from services.aggregator.domain.tally import Tally
+from tests.support.ledger_messages import BATCH, at, batch, processed, settled
+
+
+def only_row(message: Any, **fields: Any) -> dict[str, Any]:
+    (row,) = rows(message, batch(**fields))
+    return dict(zip(COLUMNS, row, strict=True))
+
+
+def test_a_success() -> None:
+    outcome = ItemOutcome(ordinal=7, status="succeeded", custom_id="c7", result={"n": 1}, elapsed_ms=12, cached=True)
+    assert only_row(processed({7: outcome}, attempt=3)) == {
+        "batch": 1,
+        "ordinal": 7,
+        "round": 1,
+        "attempts": 3,
+        "elapsed_ms": 12,
+        "duplicate_of": None,
+        "cached": True,
+        "status": "succeeded",
+        "custom_id": "c7",
+        "error_code": None,
+        "error_message": None,
+        "error_scope": None,
+        "result": b'{"n":1}',
+    }
+
+
+def test_a_decision_of_the_dispatcher() -> None:
+    error = ItemError(code="timeout", message="took too long", scope="provider")
+    item = SettledItem(ordinal=2, attempts=4, error=error)
+    row = only_row(ItemsSettled(batch_id=BATCH, round=1, status="failed", items=[item]))
+    assert (row["status"], row["attempts"], row["elapsed_ms"], row["result"]) == ("failed", 4, None, None)
+    assert (row["error_code"], row["error_message"], row["error_scope"]) == ("timeout", "took too long", "provider")
+
+
+def test_a_duplicate_names_its_original() -> None:
+    item = SettledItem(ordinal=2, duplicate_of=0)
+    row = only_row(ItemsSettled(batch_id=BATCH, round=1, status="duplicate", items=[item]))
+    assert (row["status"], row["duplicate_of"]) == ("duplicate", 0)
+
+
+def test_runs_that_are_not_the_end_are_no_rows() -> None:
+    found = rows(processed({0: "retry", 1: "continued", 2: "cancelled", 3: "succeeded"}), batch())
+    assert [row[1] for row in found] == [2, 3]
+
+
+def test_late_and_finished_rounds() -> None:
+    assert rows(processed({0: "succeeded"}, round_=1), batch(round=2)) == []
+    assert rows(settled("expired", [0], round_=3), batch(round=2)) == []
+    ended = batch(total=1, tally=Tally(failed=1)).conclude(at(1))
+    assert rows(processed({0: "succeeded"}), ended) == []
+
+
+def test_ordinals_that_do_not_exist() -> None:
+    assert rows(processed({2: "succeeded"}), batch(total=2)) == []
+    assert rows(settled("expired", [2]), batch(total=2)) == []
+    assert len(rows(processed({2: "succeeded"}), batch(total=None))) == 1
+
+
+@pytest.mark.parametrize(
+    "value", ["\x00", 2**80, [-(2**70), True, 1.5, None], {"deep": {"er": 2**64}}, "ü \u2028", 0, ""]
+)
+def test_every_json_value_is_kept(value: Any) -> None:
+    row = only_row(processed({0: ItemOutcome(ordinal=0, status="succeeded", result={"v": value})}))
+    assert json.loads(row["result"]) == {"v": value}
+
+
+def test_text_that_a_table_would_refuse() -> None:
+    error = ItemError(code="odd", message="a\x00b\x07c\nd")
+    row = only_row(processed({0: ItemOutcome(ordinal=0, status="failed", custom_id="c\x00" + "x" * 200, error=error)}))
+    assert row["error_message"] == "a b c\nd"
+    assert row["custom_id"] == ("c " + "x" * 200)[:128]
+
+
+def test_numbers_that_a_table_would_refuse() -> None:
+    row = only_row(processed({0: ItemOutcome(ordinal=0, status="succeeded", elapsed_ms=2**40)}, attempt=2**40))
+    assert (row["attempts"], row["elapsed_ms"]) == (2**31 - 1, 2**31 - 1)
+    row = only_row(processed({0: ItemOutcome(ordinal=0, status="succeeded", elapsed_ms=-5)}))
+    assert row["elapsed_ms"] == 0
+
+
+def test_a_result_too_large_to_be_handed_out_again_fails_its_item() -> None:
+    outcome = ItemOutcome(ordinal=0, status="succeeded", result="x" * MAX_RESULT_BYTES)
+    row = only_row(processed({0: outcome}))
+    assert (row["status"], row["error_code"], row["result"]) == ("failed", "result_too_large", None)
+    assert str(MAX_RESULT_BYTES + 2) in row["error_message"]

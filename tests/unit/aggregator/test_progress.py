@@ -1,0 +1,123 @@
+"""When progress is told."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+
+from batchyard_contracts.v1.events import BatchProgressed
+from services.aggregator.domain.batch import Batch
+from services.aggregator.domain.tally import Tally
+from services.aggregator.progress import INTERVAL_S, Progress
+from shared.amqp.publisher import Outgoing
+from shared.errors import PublishFailed
+from shared.health import Pulse
+from tests.support.ledger_messages import BATCH, batch
+
+
+class Frames:
+    """What was published, and when."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[float, BatchProgressed]] = []
+        self.refuse = False
+        self._arrived = asyncio.Condition()
+
+    async def publish(self, messages: Sequence[Outgoing]) -> None:
+        async with self._arrived:
+            assert not any(message.persistent for message in messages)
+            now = asyncio.get_running_loop().time()
+            self.events += [(now, BatchProgressed.decode(message.body)) for message in messages]
+            self._arrived.notify_all()
+        if self.refuse:
+            raise PublishFailed
+
+    async def ended(self, number: int) -> None:
+        """Wait for a frame that tells of so many items."""
+        async with asyncio.timeout(5), self._arrived:
+            await self._arrived.wait_for(lambda: bool(self.events) and self.events[-1][1].counts.ended == number)
+
+
+@pytest.fixture
+def frames() -> Frames:
+    return Frames()
+
+
+@pytest.fixture
+async def progress(frames: Frames) -> AsyncIterator[Progress]:
+    progress = Progress(frames.publish, Pulse("progress", 60))
+    task = asyncio.create_task(progress.run())
+    yield progress
+    progress.stop()
+    await task
+
+
+def ended(number: int) -> Batch:
+    return batch(total=1000, tally=Tally(succeeded=number))
+
+
+async def test_the_first_change_at_once_then_20_a_second_and_always_the_last(
+    progress: Progress, frames: Frames
+) -> None:
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    number = 0
+    while loop.time() < start + 0.5:
+        number += 1
+        progress.note(ended(number))
+        await asyncio.sleep(0.002)
+    await frames.ended(number)
+    assert frames.events[0][1].counts.succeeded == 1
+    assert 3 <= len(frames.events) <= (loop.time() - start) / INTERVAL_S + 2
+    assert frames.events[-1][1].items_per_s
+    assert frames.events[-1][1].eta_s
+
+
+async def test_batches_do_not_wait_for_each_other(progress: Progress, frames: Frames) -> None:
+    for number in range(1, 11):
+        progress.note(replace(ended(number), batch_id=uuid4()))
+    await frames.ended(10)
+    assert len({event.batch_id for _, event in frames.events}) == 10
+
+
+async def test_nothing_follows_the_end(progress: Progress, frames: Frames) -> None:
+    other = replace(ended(7), batch_id=uuid4())
+    progress.note(ended(1))
+    await frames.ended(1)
+    progress.note(ended(2))
+    progress.forget(BATCH)
+    progress.note(other)
+    await frames.ended(7)
+    progress.note(replace(other, tally=Tally(succeeded=8)))
+    await frames.ended(8)  # later than what was due for the first batch
+    assert [event.counts.ended for _, event in frames.events if event.batch_id == BATCH] == [1]
+    assert progress.items_per_s(BATCH) is None
+
+
+async def test_a_header_that_is_not_known_yet(progress: Progress, frames: Frames) -> None:
+    progress.note(replace(ended(1), header=None))
+    progress.note(replace(ended(2), batch_id=uuid4()))
+    await frames.ended(2)
+    assert len(frames.events) == 1
+
+
+async def test_a_lost_frame_is_not_missed(progress: Progress, frames: Frames) -> None:
+    frames.refuse = True
+    progress.note(ended(1))
+    await frames.ended(1)
+    frames.refuse = False
+    progress.note(ended(2))
+    await frames.ended(2)
+
+
+async def test_what_still_waits_goes_out_at_the_end(frames: Frames) -> None:
+    progress = Progress(frames.publish, Pulse("progress", 60))
+    task = asyncio.create_task(progress.run())
+    progress.note(ended(1))
+    await frames.ended(1)
+    progress.note(ended(2))
+    progress.stop()
+    await task
+    assert [event.counts.ended for _, event in frames.events] == [1, 2]
