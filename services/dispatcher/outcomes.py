@@ -61,8 +61,9 @@ class Outcomes:
             self._pump.retry_in(min(r.delay_s for r in decisions.retries))
 
     async def _decide(self, lease: Lease, message: ChunkProcessed, decisions: _Decisions) -> None:
-        window = self._yard.line(lease.workload).window
-        window.measured(lease.partition, len(message.outcomes), message.busy_ms / 1000)
+        if lease.batch_id in self._yard.batches:
+            window = self._yard.line(lease.workload).window
+            window.measured(lease.batch_id, lease.partition, len(message.outcomes), message.busy_ms / 1000)
         lease.seen_at = time.monotonic()
         outcomes = message.outcomes
         multiple = not message.final or lease.reported

@@ -58,7 +58,7 @@ class Pump:
         now = time.monotonic()
         for line in self._yard.lines.values():
             line.window.unpark(now)
-            while line.window.open and len(picks) < _AT_ONCE and (pick := line.scheduler.pick(line.window)):
+            while len(picks) < _AT_ONCE and (pick := line.scheduler.pick(line.window)):
                 if admitted := await self._admit(line, pick):
                     line.window.given(admitted.partition, admitted.source.count)
                     picks.append((line.window, admitted))

@@ -110,7 +110,9 @@ class Yard:
         """Forget a batch that is finished or withdrawn."""
         if batch := self.batches.pop(batch_id, None):
             self.drop_waiting(batch)
-            self.line(batch.workload).scheduler.leave(batch_id)
+            line = self.line(batch.workload)
+            line.scheduler.leave(batch_id)
+            line.window.forget(batch_id)
 
     def drop_waiting(self, batch: Batch) -> None:
         """Forget what waits of a batch."""

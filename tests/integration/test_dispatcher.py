@@ -81,7 +81,7 @@ async def test_pages_and_headers_that_come_twice_run_once(amqp: str) -> None:
         await worker.pages({"": 4}, batch_id=batch)
         await worker.accept(batch, 4)
         await worker.accept(batch, 4)
-        chunks = await worker.take_items(4)
+        chunks = await worker.take_items(3)
         assert sorted(i.ordinal for c in chunks for i in c.items) == [0, 1, 2, 3]
         for chunk in chunks:
             await worker.report(chunk)
@@ -205,13 +205,13 @@ async def test_cancel_settles_what_waits_and_what_is_out_when_it_comes_back(amqp
     async with hand_worker(amqp, concurrency=1, chunk_max=1) as worker:
         batch = await worker.pages({"": 50})
         await worker.accept(batch, 50)
-        out = await worker.take_items(4)
+        out = await worker.take_items(3)
         command = BatchControlled(batch_id=batch, owner="default", action="cancel", at=datetime.now(UTC))
         await worker.tell(command)
-        await worker.wait_settled(46)
+        await worker.wait_settled(47)
         failed = [ItemOutcome(ordinal=out[0].items[0].ordinal, status="retry", error=ItemError(code="boom"))]
         await worker.report(out[0], failed)
-        settled = await worker.wait_settled(47)
+        settled = await worker.wait_settled(48)
         assert {s.status for s in settled} == {"cancelled"}
 
 

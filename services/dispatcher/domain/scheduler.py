@@ -146,7 +146,7 @@ class BatchQueue:
     def pick(self, sizes: "Sizes") -> Pick | None:
         """Take a chunk from the first lane that may go now."""
         for partition, lane in self.lanes:
-            most = sizes.allowed(partition)
+            most = sizes.allowed(self.batch_id, partition)
             if most <= 0:
                 continue
             source = lane.take(most)
@@ -159,9 +159,9 @@ class BatchQueue:
 
 
 class Sizes:
-    """How many items of a partition may go out at once now. The scheduler only asks."""
+    """How many items of a batch and partition may go out at once now. The scheduler only asks."""
 
-    def allowed(self, partition: str) -> int:
+    def allowed(self, batch_id: UUID, partition: str) -> int:
         """0: none now."""
         raise NotImplementedError
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from batchyard_contracts.v1.manifest import Manifest
 from services.dispatcher.domain.chunk_size import ChunkSize
@@ -9,7 +10,7 @@ from services.dispatcher.domain.scheduler import Sizes
 
 _AHEAD = 2
 """Items out for each that a worker can run at once: one runs, one is at hand."""
-_CHUNKS_AHEAD = 4
+_CHUNKS_AHEAD = 3
 """Chunks out for each worker at least, so that small items keep it busy."""
 
 
@@ -21,32 +22,29 @@ class Window(Sizes):
     workers: int = 0
     out: int = 0
     out_by_partition: Counter[str] = field(default_factory=Counter)
-    sizes: dict[str, ChunkSize] = field(default_factory=dict)
+    sizes: dict[UUID, dict[str, ChunkSize]] = field(default_factory=dict)
+    """By batch and partition: what is learned of one batch says little of another."""
     parked: dict[str, float] = field(default_factory=dict)
     """Partitions that must wait, until when (the caller's clock, seconds)."""
-    learned: ChunkSize = field(default_factory=ChunkSize)
-    """Over all partitions: where one that is new begins."""
 
-    @property
-    def limit(self) -> int:
-        """How many items may be out."""
-        chunk = min(self.learned.size, self.manifest.chunk_max)
-        return self.workers * max(_AHEAD * self.manifest.concurrency, _CHUNKS_AHEAD * chunk)
+    def size(self, batch_id: UUID, partition: str) -> int:
+        """How many items make a chunk now."""
+        learned = self.sizes.get(batch_id, {}).get(partition) or ChunkSize()
+        return min(learned.size, self.manifest.chunk_max)
 
-    @property
-    def open(self) -> bool:
-        """Whether another chunk may go out."""
-        return self.out < self.limit
+    def limit(self, size: int) -> int:
+        """How many items may be out when the next chunk has this size."""
+        return self.workers * max(_AHEAD * self.manifest.concurrency, _CHUNKS_AHEAD * size)
 
-    def allowed(self, partition: str) -> int:
-        """Items of the partition that may go out as one chunk now."""
+    def allowed(self, batch_id: UUID, partition: str) -> int:
+        """Items of a batch for a partition that may go out as one chunk now."""
         if partition in self.parked:
             return 0
-        size = self.sizes.get(partition, self.learned).size
+        size = self.size(batch_id, partition)
+        if self.out >= self.limit(size):
+            return 0
         cap = self.manifest.partition_concurrency
-        if cap is not None:
-            size = min(size, cap - self.out_by_partition[partition])
-        return min(size, self.manifest.chunk_max)
+        return size if cap is None else min(size, cap - self.out_by_partition[partition])
 
     def given(self, partition: str, count: int) -> None:
         """Items went out."""
@@ -60,12 +58,15 @@ class Window(Sizes):
         if self.out_by_partition[partition] <= 0:
             del self.out_by_partition[partition]
 
-    def measured(self, partition: str, items: int, busy_s: float) -> None:
+    def measured(self, batch_id: UUID, partition: str, items: int, busy_s: float) -> None:
         """Learn from a report."""
+        sizes = self.sizes.setdefault(batch_id, {})
         target, cap = self.manifest.chunk_target_s, self.manifest.chunk_max
-        self.learned = self.learned.measured(items, busy_s, target, cap)
-        if partition:
-            self.sizes[partition] = self.sizes.get(partition, self.learned).measured(items, busy_s, target, cap)
+        sizes[partition] = sizes.get(partition, ChunkSize()).measured(items, busy_s, target, cap)
+
+    def forget(self, batch_id: UUID) -> None:
+        """A batch has ended."""
+        self.sizes.pop(batch_id, None)
 
     def park(self, partition: str, until: float) -> None:
         """Let nothing of the partition out before `until`."""

@@ -16,7 +16,7 @@ class Fixed(Sizes):
     def __init__(self, size: int, blocked: frozenset[str] = frozenset()) -> None:
         self.size, self.blocked = size, blocked
 
-    def allowed(self, partition: str) -> int:
+    def allowed(self, _: UUID, partition: str) -> int:
         return 0 if partition in self.blocked else self.size
 
 

@@ -1,5 +1,7 @@
 """How much may be out, and how large a chunk is."""
 
+from uuid import UUID
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,20 +17,22 @@ def window(**settings: object) -> Window:
     )
 
 
+BATCH, OTHER = UUID(int=1), UUID(int=2)
+
+
 def test_nothing_goes_out_without_a_worker() -> None:
-    assert not window().open
+    assert window().allowed(BATCH, "x") == 0
 
 
 def test_the_window_follows_the_workers() -> None:
     one = window(concurrency=50)
     one.workers = 1
-    assert one.limit == 100
     one.given("x", 99)
-    assert one.open
+    assert one.allowed(BATCH, "x") == START
     one.given("x", 1)
-    assert not one.open
+    assert one.allowed(BATCH, "x") == 0
     one.workers = 2
-    assert one.open
+    assert one.allowed(BATCH, "x") == START
     one.returned("x", 100)
     assert (one.out, dict(one.out_by_partition)) == (0, {})
 
@@ -36,30 +40,40 @@ def test_the_window_follows_the_workers() -> None:
 def test_small_items_get_a_few_chunks_ahead_of_their_present_size() -> None:
     small = window(concurrency=1, chunk_max=100)
     small.workers = 1
-    assert small.limit == 4 * START
-    small.measured("", 8, 0.0)
-    assert small.limit == 4 * 8 * START
-    assert window(concurrency=1, chunk_max=1).limit == 0
+    assert small.limit(small.size(BATCH, "")) == 3 * START
+    small.measured(BATCH, "", 8, 0.0)
+    assert small.limit(small.size(BATCH, "")) == 3 * 8 * START
+    assert window(chunk_max=1).size(BATCH, "") == 1
+
+
+def test_what_is_learned_of_one_batch_is_not_believed_of_another() -> None:
+    learned = window()
+    learned.measured(BATCH, "", 8, 0.0)
+    assert learned.size(BATCH, "") > learned.size(OTHER, "") == START
+    learned.forget(BATCH)
+    assert learned.size(BATCH, "") == START
 
 
 def test_a_partition_takes_no_more_than_its_concurrency() -> None:
     limited = window(partition_concurrency=3)
-    assert limited.allowed("x") == 3
+    limited.workers = 1
+    assert limited.allowed(BATCH, "x") == 3
     limited.given("x", 2)
-    assert limited.allowed("x") == 1
+    assert limited.allowed(BATCH, "x") == 1
     limited.given("x", 1)
-    assert limited.allowed("x") == 0
-    assert limited.allowed("y") == 3
+    assert limited.allowed(BATCH, "x") == 0
+    assert limited.allowed(BATCH, "y") == 3
 
 
 def test_a_parked_partition_waits_for_its_time() -> None:
     parked = window()
+    parked.workers = 1
     parked.park("x", 10.0)
     parked.park("x", 5.0)  # an earlier time does not shorten the wait
-    assert parked.allowed("x") == 0
+    assert parked.allowed(BATCH, "x") == 0
     assert parked.unpark(9.9) == 10.0
     assert parked.unpark(10.0) is None
-    assert parked.allowed("x") > 0
+    assert parked.allowed(BATCH, "x") > 0
 
 
 @pytest.mark.parametrize(("item_s", "size"), [(0.05, 20), (2.0, 1), (0.00001, 100)])
