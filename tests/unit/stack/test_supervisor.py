@@ -201,3 +201,24 @@ def test_pauses_double_up_to_a_cap() -> None:
 async def test_stopping_what_never_ran_is_no_error(tmp_path: Path) -> None:
     await Stack(tmp_path, lambda _: None).stop()
     await shut_down(tmp_path, lambda _: None)
+
+
+async def test_the_module_stops_and_erases_the_home_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    process = await _supervising(home)
+    collecting = asyncio.create_task(process.communicate())
+    monkeypatch.setenv("BATCHYARD_HOME", str(home))
+    erasing = await _python("-m", "shared.stack", "erase")
+    said, complaint = await erasing.communicate()
+    await collecting
+    assert (erasing.returncode, complaint) == (0, b"")
+    assert said.decode() == f"Stopping process {process.pid} and its programs\n"
+    assert not home.exists()
+
+
+async def test_the_module_says_how_to_use_it() -> None:
+    wrong = await _python("-m", "shared.stack", "ereas")
+    _, complaint = await wrong.communicate()
+    assert (wrong.returncode, complaint) == (1, b"Use: python -m shared.stack down|erase\n")
