@@ -1,0 +1,280 @@
+"""Every way to be wrong, by both doors: refused whole, with a reason that names the first item at fault."""
+
+import io
+import json
+from typing import Any
+
+import orjson
+import pytest
+
+from batchyard_contracts import topology
+from batchyard_contracts.message import MAX_MESSAGE_BYTES
+from batchyard_contracts.v1.commands import CommandRejected
+from batchyard_contracts.v1.events import BatchRejected
+from batchyard_contracts.v1.flow import WorkerAnnounced
+from services.ingest import handlers
+from shared.amqp import delivery, publisher
+from shared.amqp.dead_letters import REASON
+from shared.stack import Servers
+from tests.support.running_ingest import SQUARES, Around, at_work
+
+
+def items(*payloads: Any) -> dict[str, Any]:
+    return {"workload": "squares", "items": [{"payload": payload} for payload in payloads]}
+
+
+def nested(levels: int) -> Any:
+    value: Any = "x"
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+GOOD = {"n": 1}
+BAD: dict[str, tuple[bytes, str, int, int | None]] = {
+    "unknown workload": (
+        orjson.dumps(items(GOOD) | {"workload": "cubes"}),
+        "unknown_workload",
+        422,
+        None,
+    ),
+    "malformed JSON": (b'{"workload": "squares", "items": [', "malformed_json", 400, None),
+    "not UTF-8": (b'{"workload": "squares", "items": [{"payload": {"note": "\xff"}}]}', "malformed_json", 400, None),
+    "lone surrogate": (
+        b'{"workload": "squares", "items": [{"payload": {"n": 1, "note": "\\ud800"}}]}',
+        "malformed_json",
+        400,
+        None,
+    ),
+    "nested too deep to be read": (b'{"workload": ' + b"[" * 5000, "malformed_json", 400, None),
+    "not an object": (b"[1]", "invalid_command", 422, None),
+    "unknown field": (orjson.dumps(items(GOOD) | {"wrokload": "x"}), "invalid_command", 422, None),
+    "wrong priority": (orjson.dumps(items(GOOD) | {"priority": "high"}), "invalid_command", 422, None),
+    "NUL in the name": (orjson.dumps(items(GOOD) | {"name": "a\x00b"}), "invalid_command", 422, None),
+    "breaks the schema": (orjson.dumps(items(GOOD, {"n": 2}, {"n": "3"}, {"n": -1})), "item_invalid", 422, 3),
+    "misses a field": (orjson.dumps(items({})), "item_invalid", 422, 1),
+    "payload is no object": (orjson.dumps(items(GOOD, [])), "item_invalid", 422, 2),
+    "item with an unknown field": (
+        orjson.dumps({"workload": "squares", "items": [{"payload": GOOD}, {"payload": GOOD, "id": 1}]}),
+        "item_invalid",
+        422,
+        2,
+    ),
+    "NaN": (b'{"workload": "squares", "items": [{"payload": {"n": NaN}}]}', "item_invalid", 422, 1),
+    "NUL in an item": (orjson.dumps(items(GOOD, {"n": 1, "note": "a\x00b"})), "item_invalid", 422, 2),
+    "item nested too deep": (orjson.dumps(items({"n": 1, "note": nested(100)})), "item_too_deep", 422, 1),
+    "item too large": (orjson.dumps(items(GOOD, {"n": 1, "note": "x" * 262_144})), "item_too_large", 413, 2),
+    "no items": (orjson.dumps(items()), "no_items", 422, None),
+    "too many items": (orjson.dumps(items(*[GOOD] * 10_001)), "too_many_items", 422, None),
+    "too large": (
+        orjson.dumps(items(*({"n": 1, "note": "x" * 200_000} for _ in range(22)))),
+        "message_too_large",
+        413,
+        None,
+    ),
+}
+
+
+async def nothing_remains(around: Around) -> None:
+    assert around.flow == []
+    for table in ("batches", "outbox", "appends"):
+        assert await around.rows(f"SELECT FROM {table}") == []
+
+
+async def test_by_amqp(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        readable = {name: bad for name, bad in BAD.items() if len(bad[0]) <= MAX_MESSAGE_BYTES}
+        for number, (name, (body, code, status, line)) in enumerate(readable.items(), 1):
+            reply = await around.raw_command("batch.submit.v1", body, message_id=f"m{number}")
+            assert isinstance(reply, CommandRejected), name
+            assert (reply.code, reply.status, reply.line) == (code, status, line), (name, reply)
+            event = (await around.heard(BatchRejected, number))[-1]
+            assert (event.code, event.line, event.message_id, event.owner) == (code, line, f"m{number}", "default")
+            assert event.detail == reply.detail
+            dead = await around.dead_letter()
+            assert dead.body == body, name
+            reason = str(dead.headers[REASON])
+            assert reason
+            assert code not in {"item_invalid", "unknown_workload"} or reply.detail[:100] in reason
+        await nothing_remains(around)
+        assert around.events[0] == BatchRejected.model_validate(
+            {
+                "workload": "cubes",
+                "owner": "default",
+                "code": "unknown_workload",
+                "detail": "No worker has announced 'cubes'. Known: squares.",
+                "message_id": "m1",
+                "at": around.all(BatchRejected)[0].at,
+            }
+        )
+
+
+async def test_too_large_a_message_by_amqp(clean: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a lower limit than in life: the broker itself may refuse what is over the real one."""
+    for module in (delivery, handlers, publisher):
+        monkeypatch.setattr(module, "MAX_MESSAGE_BYTES", 1000)
+    async with at_work(clean) as around:
+        body = orjson.dumps(items({"n": 1, "note": "x" * 1000}))
+        reply = await around.raw_command("batch.submit.v1", body)
+        assert isinstance(reply, CommandRejected)
+        assert (reply.code, reply.status) == ("message_too_large", 413)
+        (event,) = await around.heard(BatchRejected)
+        assert (event.code, event.workload) == ("message_too_large", "unknown")
+        dead = await around.dead_letter()
+        assert dead.body == body
+        assert "at most 1000" in str(dead.headers[REASON])
+        await nothing_remains(around)
+
+
+async def test_wrong_version_by_amqp(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        waiting = await around.begin_command("batch.submit.v2", orjson.dumps(items(GOOD)), message_id="m")
+        reply = CommandRejected.decode((await waiting).body)
+        assert (reply.code, reply.status) == ("unknown_type", 400)
+        assert "batch.submit.v2" in reply.detail
+        (event,) = await around.heard(BatchRejected)
+        assert event.workload == "squares"
+        assert (await around.dead_letter()).headers[REASON]
+        await nothing_remains(around)
+
+
+async def test_by_http(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        for name, (body, code, status, line) in BAD.items():
+            async with around.http.post(
+                f"{around.url}/batches", data=io.BytesIO(body), headers={"Content-Type": "application/json"}
+            ) as response:
+                assert response.status == status, (name, await response.text())
+                assert response.content_type == "application/problem+json"
+                problem = json.loads(await response.read())
+            assert (problem["code"], problem["status"], problem.get("line")) == (code, status, line), (name, problem)
+            assert problem["type"] == f"urn:batchyard:problem:{code}"
+            assert problem["title"]
+            assert problem["detail"]
+            assert problem["instance"] == "/api/v1/batches"
+        assert around.events == []
+        await nothing_remains(around)
+
+
+LINES: dict[str, tuple[bytes, str, int, int | None]] = {
+    "breaks the schema": (b'{"n": 1}\n\n{"n": 2}\n{"n": "3"}\n', "item_invalid", 422, 4),
+    "malformed": (b'{"n": 1}\n{"n": \n', "malformed_json", 400, 2),
+    "NaN": (b'{"n": 1}\n{"n": NaN}\n', "malformed_json", 400, 2),
+    "lone surrogate": (b'{"n": 1, "note": "\\ud800"}', "malformed_json", 400, 1),
+    "NUL": (b'{"n": 1, "note": "\\u0000"}', "item_invalid", 422, 1),
+    "nested too deep": (b'{"n": 1}\n{"n":' + b"[" * 100 + b"]" * 100 + b"}\n", "item_too_deep", 422, 2),
+    "nested far too deep": (b"[" * 200_000, "malformed_json", 400, 1),
+    "no object": (b"3\n", "item_invalid", 422, 1),
+    "custom id is empty": (b'{"payload": {"n": 1}, "custom_id": ""}', "item_invalid", 422, 1),
+    "line too long": (b'{"n": 1}\n' + b'{"n": 1, "note": "' + b"x" * 500_000, "item_too_large", 413, 2),
+    "item too large": (b'{"n": 1, "note": "' + b"x" * 262_144 + b'"}\n', "item_too_large", 413, 1),
+    "empty": (b"\n\n", "no_items", 422, None),
+}
+
+
+async def test_ndjson(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        for name, (body, code, status, line) in LINES.items():
+            found, problem = await around.post(
+                "/batches?workload=squares", data=body, headers={"Content-Type": "application/x-ndjson"}
+            )
+            assert (found, problem["code"], problem.get("line")) == (status, code, line), (name, problem)
+        await nothing_remains(around)
+
+
+CSV: dict[str, tuple[bytes, str, int, int | None]] = {
+    "breaks the schema": (b"n,note\n1,a\nx,b\n", "item_invalid", 422, 3),
+    "after a cell of two lines": (b'n,note\n1,"a\nb"\n-2,c\n', "item_invalid", 422, 4),
+    "too many cells": (b"n\n1\n2,3\n", "malformed_csv", 400, 3),
+    "quote without an end": (b'n,note\n1,"a\n', "malformed_csv", 400, 2),
+    "not UTF-8": (b"n,note\n1,\xe9\n", "malformed_csv", 400, 2),
+    "a column twice": (b"n,n\n1,2\n", "malformed_csv", 400, 1),
+    "only a header": (b"n,note\n", "no_items", 422, None),
+}
+
+
+async def test_csv(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        for name, (body, code, status, line) in CSV.items():
+            found, problem = await around.post(
+                "/batches?workload=squares", data=body, headers={"Content-Type": "text/csv"}
+            )
+            assert (found, problem["code"], problem.get("line")) == (status, code, line), (name, problem)
+        await nothing_remains(around)
+
+
+async def test_bad_requests(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        good = orjson.dumps(items(GOOD))
+        cases: list[tuple[str, str, dict[str, Any], int, str]] = [
+            (
+                "POST",
+                "/batches",
+                {"data": good, "headers": {"Content-Type": "text/plain"}},
+                415,
+                "unsupported_media_type",
+            ),
+            ("POST", "/batches", {"data": good}, 415, "unsupported_media_type"),
+            (
+                "POST",
+                "/batches",
+                {"data": good, "headers": {"Content-Type": "application/json", "Content-Encoding": "br"}},
+                415,
+                "unsupported_media_type",
+            ),
+            (
+                "POST",
+                "/batches",
+                {"data": good, "headers": {"Content-Type": "application/json", "Idempotency-Key": "é"}},
+                400,
+                "invalid_idempotency_key",
+            ),
+            ("POST", "/batches", {"data": b"", "headers": {"Content-Type": "text/csv"}}, 422, "invalid_request"),
+            (
+                "POST",
+                "/batches?workload=NO",
+                {"data": b"", "headers": {"Content-Type": "text/csv"}},
+                422,
+                "invalid_request",
+            ),
+            ("GET", "/batches/xyz", {}, 422, "invalid_request"),
+            ("GET", "/batches?limit=0", {}, 422, "invalid_request"),
+            ("GET", "/workloads/cubes", {}, 404, "unknown_workload"),
+            ("GET", "/nothing", {}, 404, "not_found"),
+            ("DELETE", "/batches", {}, 405, "method_not_allowed"),
+        ]
+        for method, path, options, status, code in cases:
+            async with around.http.request(method, around.url + path, **options) as response:
+                problem = json.loads(await response.read())
+                assert (response.status, problem["code"]) == (status, code), (path, problem)
+                assert response.content_type == "application/problem+json"
+        await nothing_remains(around)
+
+
+async def test_a_declared_length_is_refused_before_the_body_is_sent(clean: Servers) -> None:
+    async with at_work(clean) as around:
+
+        async def endless() -> Any:
+            yield b"["
+            raise AssertionError("the body was asked for")
+
+        headers = {
+            "Content-Type": "application/json",
+            "Content-Length": str(MAX_MESSAGE_BYTES + 1),
+            "Expect": "100-continue",
+        }
+        async with around.http.post(f"{around.url}/batches", data=endless(), headers=headers) as response:
+            assert response.status == 413
+
+
+async def test_a_workload_whose_schema_is_none(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        for schema in ({"type": "sqare"}, {"$ref": "http://127.0.0.1:1/schema.json"}):
+            broken = SQUARES.model_copy(update={"name": "broken", "item_schema": schema})
+            message = WorkerAnnounced.model_validate(
+                {"worker_id": "w2", "manifests": [broken], "started_at": "2026-01-01T00:00:00Z"}
+            )
+            await around.publish(topology.FLOW, message)
+            dead = await around.dead_letter(topology.INGEST_WORKERS)
+            assert "not usable" in str(dead.headers[REASON])
+        assert [w["name"] for w in (await around.get("/workloads"))[1]["workloads"]] == ["squares"]

@@ -1,0 +1,231 @@
+"""Ingest at work on real servers, with a test in the place of its neighbours and clients."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, TypeVar, cast
+
+import aio_pika
+import aiohttp
+import asyncpg
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+
+from batchyard_contracts import topology
+from batchyard_contracts.message import Message
+from batchyard_contracts.v1 import MESSAGES
+from batchyard_contracts.v1.commands import CommandAccepted, CommandRejected
+from batchyard_contracts.v1.flow import WorkerAnnounced
+from batchyard_contracts.v1.manifest import Manifest, Partition, TextExport
+from services.ingest.app import app
+from services.ingest.settings import IngestSettings
+from shared.amqp.topology import declare
+from shared.process import Runtime
+from shared.stack import Servers, free_ports
+
+MessageT = TypeVar("MessageT", bound=Message)
+Answer = Callable[[Any], Message]
+PATIENCE_S = 30.0
+SQUARES = Manifest(
+    name="squares",
+    version="1",
+    title="Squares",
+    item_schema={
+        "type": "object",
+        "properties": {
+            "n": {"type": "integer", "minimum": 0},
+            "url": {"type": "string"},
+            "note": {"type": "string"},
+        },
+        "required": ["n"],
+        "additionalProperties": False,
+    },
+    result_schema={
+        "type": "object",
+        "properties": {"n": {"type": "integer"}, "title": {"type": "string"}, "sheets": {"type": "array"}},
+    },
+    partition=Partition(pointer="/url", by="host"),
+    dedup="/n",
+    exports={"cue": TextExport(content="/sheets", filename="/title", suffix=".cue")},
+    example={"n": 3},
+)
+
+
+class Around:
+    """Everything that is not ingest."""
+
+    def __init__(self, servers: Servers, channel: AbstractChannel, http: aiohttp.ClientSession, url: str) -> None:
+        self.servers = servers
+        self.http = http
+        self.url = url
+        self.answers: dict[type[Message], Answer] = {}
+        """What the aggregator and the dispatcher say to a question; without an answer they stay silent."""
+        self.flow: list[Message] = []
+        """What ingest told the other services, in order."""
+        self.traces: list[str | None] = []
+        self.events: list[Message] = []
+        self._channel = channel
+        self._arrived = asyncio.Condition()
+        self._replies: dict[str, asyncio.Future[AbstractIncomingMessage]] = {}
+        self._reply_to = ""
+
+    async def listen(self) -> None:
+        """Begin to hear, and to answer."""
+        await self._channel.set_qos(prefetch_count=1000)
+        for exchange, key, take in (
+            (topology.FLOW, "#", self._hear_flow),
+            (topology.EVENTS, "#", self._hear_event),
+        ):
+            queue = await self._channel.declare_queue(exclusive=True)
+            await queue.bind(exchange, key)
+            await queue.consume(take, no_ack=True)
+        replies = await self._channel.declare_queue(exclusive=True)
+        self._reply_to = replies.name
+        await replies.consume(self._take_reply, no_ack=True)
+        for asked in (topology.AGGREGATOR_QUERIES, topology.DISPATCHER_QUERIES):
+            queue = await self._channel.get_queue(asked.name)
+            await queue.consume(self._answer, no_ack=True)
+
+    async def announce(
+        self, *manifests: Manifest, at: datetime | None = None, headers: dict[str, str] | None = None
+    ) -> None:
+        """Let a worker start that runs these workloads, or `squares`; returns when ingest knows them."""
+        manifests = manifests or (SQUARES,)
+        message = WorkerAnnounced(worker_id="w1", manifests=list(manifests), started_at=at or datetime.now(UTC))
+        await self.publish(topology.FLOW, message)
+        async with asyncio.timeout(PATIENCE_S):
+            for manifest in manifests:
+                path = f"/workloads/{manifest.name}"
+                while (await self.get(path, headers=headers))[1].get("version") != manifest.version:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)  # HTTP does not tell
+
+    async def publish(self, exchange: str, message: Message) -> None:
+        """Send a message as a service would."""
+        await self._send(exchange, message.routing_key(), message.type, message.encode(), message_id=uuid.uuid4().hex)
+
+    async def command(self, message: Message, **properties: Any) -> CommandAccepted | CommandRejected:
+        """Send a command and wait for the reply."""
+        return await self.raw_command(message.type, message.encode(), **properties)
+
+    async def raw_command(self, kind: str, body: bytes, **properties: Any) -> CommandAccepted | CommandRejected:
+        """Send anything as a command and wait for the reply."""
+        waiting = await self.begin_command(kind, body, **properties)
+        async with asyncio.timeout(PATIENCE_S):
+            reply = await waiting
+        return cast("CommandAccepted | CommandRejected", MESSAGES[reply.type or ""].decode(reply.body))
+
+    async def begin_command(
+        self, kind: str, body: bytes, **properties: Any
+    ) -> "asyncio.Future[AbstractIncomingMessage]":
+        """Send anything as a command; the reply comes later."""
+        correlation = uuid.uuid4().hex
+        waiting: asyncio.Future[AbstractIncomingMessage] = asyncio.get_running_loop().create_future()
+        self._replies[correlation] = waiting
+        properties = {"message_id": uuid.uuid4().hex} | properties
+        await self._send(
+            topology.COMMANDS, kind, kind, body, correlation_id=correlation, reply_to=self._reply_to, **properties
+        )
+        return waiting
+
+    async def dead_letter(self, queue: topology.Queue = topology.INGEST_COMMANDS) -> AbstractIncomingMessage:
+        """The next dead letter of a queue."""
+        dead = await self._channel.get_queue(queue.dead_name)
+        async with asyncio.timeout(PATIENCE_S):
+            while (found := await dead.get(no_ack=True, fail=False)) is None:  # noqa: ASYNC110  a queue does not tell
+                await asyncio.sleep(0.02)
+        return found
+
+    def all(self, kind: type[MessageT]) -> list[MessageT]:
+        """Every message of a kind that ingest has sent so far."""
+        return [message for message in (*self.flow, *self.events) if isinstance(message, kind)]
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait for a condition that can only become true with the next message heard."""
+        async with asyncio.timeout(PATIENCE_S), self._arrived:
+            await self._arrived.wait_for(lambda: bool(condition()))
+
+    async def heard(self, kind: type[MessageT], number: int = 1) -> list[MessageT]:
+        """Wait for so many messages of a kind."""
+        await self.until(lambda: len(self.all(kind)) >= number)
+        return self.all(kind)
+
+    async def rows(self, query: str, *arguments: object) -> list[dict[str, Any]]:
+        """Look into ingest's tables, or change them."""
+        connection = await asyncpg.connect(self.servers.database_url, server_settings={"search_path": "ingest"})
+        try:
+            return [dict(row) for row in await connection.fetch(query, *arguments)]
+        finally:
+            await connection.close()
+
+    async def get(self, path: str, **options: Any) -> tuple[int, Any]:
+        """GET as JSON."""
+        async with self.http.get(self.url + path, **options) as response:
+            return response.status, await response.json(content_type=None)
+
+    async def post(self, path: str, **options: Any) -> tuple[int, Any]:
+        """POST; the answer as JSON."""
+        async with self.http.post(self.url + path, **options) as response:
+            return response.status, await response.json(content_type=None)
+
+    async def _send(self, exchange: str, key: str, kind: str, body: bytes, **properties: Any) -> None:
+        to = await self._channel.get_exchange(exchange, ensure=False)
+        await to.publish(aio_pika.Message(body, type=kind, content_type="application/json", **properties), key)
+
+    async def _hear_flow(self, message: AbstractIncomingMessage) -> None:
+        if message.app_id == "ingest":
+            async with self._arrived:
+                self.flow.append(MESSAGES[message.type or ""].decode(message.body))
+                self.traces.append(cast("str | None", message.headers.get("traceparent")))
+                self._arrived.notify_all()
+
+    async def _hear_event(self, message: AbstractIncomingMessage) -> None:
+        if message.app_id == "ingest":
+            async with self._arrived:
+                self.events.append(MESSAGES[message.type or ""].decode(message.body))
+                self._arrived.notify_all()
+
+    async def _take_reply(self, message: AbstractIncomingMessage) -> None:
+        self._replies[message.correlation_id or ""].set_result(message)
+
+    async def _answer(self, message: AbstractIncomingMessage) -> None:
+        question = MESSAGES[message.type or ""].decode(message.body)
+        if (answer := self.answers.get(type(question))) is not None:
+            reply = answer(question)
+            await self._channel.default_exchange.publish(
+                aio_pika.Message(reply.encode(), type=reply.type, correlation_id=message.correlation_id),
+                message.reply_to or "",
+            )
+
+
+@asynccontextmanager
+async def ingest(servers: Servers, **settings: Any) -> AsyncIterator[int]:
+    """Run the service in this process; gives its HTTP port."""
+    runtime = Runtime()
+    addresses = {"amqp_url": servers.amqp_url, "database_url": servers.database_url, "redis_url": servers.redis_url}
+    port = free_ports(1)[0]
+    async with app(IngestSettings(**addresses | {"http_port": port} | settings), runtime):
+        yield port
+    assert runtime.failure is None
+
+
+@asynccontextmanager
+async def around(servers: Servers, port: int) -> AsyncIterator[Around]:
+    """Stand around an ingest that runs already."""
+    async with AsyncExitStack() as stack:
+        connection = await aio_pika.connect_robust(servers.amqp_url)
+        stack.push_async_callback(connection.close)
+        await declare(connection)
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        found = Around(servers, await connection.channel(), http, f"http://127.0.0.1:{port}/api/v1")
+        await found.listen()
+        yield found
+
+
+@asynccontextmanager
+async def at_work(servers: Servers, **settings: Any) -> AsyncIterator[Around]:
+    """One ingest that knows the workload `squares`, and its neighbours."""
+    async with ingest(servers, **settings) as port, around(servers, port) as found:
+        if not settings.get("api_tokens"):
+            await found.announce()
+        yield found
