@@ -29,8 +29,9 @@ from batchyard_contracts.client.errors import (
     QuestionRefused,
     UnknownBatch,
 )
-from batchyard_contracts.client.following import BatchEvent, Events
+from batchyard_contracts.client.following import Events
 from batchyard_contracts.client.packing import ItemLike, Items
+from batchyard_contracts.client.subscription import BatchEvent
 from batchyard_contracts.v1.values import NewItem, Notify
 
 __all__ = [

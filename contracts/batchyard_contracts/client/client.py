@@ -21,6 +21,7 @@ from batchyard_contracts.client.following import Events
 from batchyard_contracts.client.line import LOST, Line
 from batchyard_contracts.client.packing import Items, parts
 from batchyard_contracts.client.requests import APP_ID, DEFAULT_OWNER, Requests
+from batchyard_contracts.client.subscription import Subscription
 from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.message import Command, Message
 from batchyard_contracts.v1 import commands, queries
@@ -47,11 +48,9 @@ ReplyT = TypeVar("ReplyT", bound=Message)
 class Client:
     """A connection to Batchyard for one owner. Open it with `connect`; it may be shared by any number of tasks."""
 
-    def __init__(
-        self, requests: Requests, listening: Line, owner: str, *, command_timeout_s: float = COMMAND_TIMEOUT_S
-    ) -> None:
+    def __init__(self, requests: Requests, subscription: Subscription, owner: str, *, command_timeout_s: float) -> None:
         self._requests = requests
-        self._listening = listening
+        self._subscription = subscription
         self._owner = owner
         self._command_timeout_s = command_timeout_s
 
@@ -76,7 +75,8 @@ class Client:
         except LOST as error:
             raise NotConnected(f"{NotConnected.__doc__} ({type(error).__name__}: {error})") from error
         try:
-            yield cls(Requests(asking, owner, traceparent), listening, owner, command_timeout_s=command_timeout_s)
+            requests, subscription = Requests(asking, owner, traceparent), Subscription(listening, owner)
+            yield cls(requests, subscription, owner, command_timeout_s=command_timeout_s)
         finally:
             await asking.close()
             await listening.close()
@@ -119,7 +119,7 @@ class Client:
         if second is None:
             return accepted
         try:
-            return await self._append(accepted, second, stream)
+            return await self._append(accepted, len(first), second, stream)
         except NoAnswer:
             raise
         except (Exception, asyncio.CancelledError):
@@ -145,7 +145,7 @@ class Client:
 
         `async with client.events(id) as events:` subscribes before the block begins.
         """
-        return Events(self._listening, self._owner, batch_id, since_round, self.show)
+        return Events(self._subscription, batch_id, since_round, self.show)
 
     async def wait(self, batch_id: BatchId, timeout_s: float | None = None, *, since_round: int = 1) -> BatchFinished:
         """The end of a batch, also when it has passed; raises `NotFinished` when the time is up before."""
@@ -205,14 +205,24 @@ class Client:
         return reply.groups
 
     async def _append(
-        self, accepted: commands.CommandAccepted, second: list[NewItem], rest: AsyncIterator[list[NewItem]]
+        self,
+        accepted: commands.CommandAccepted,
+        sent: int,
+        part: list[NewItem] | None,
+        rest: AsyncIterator[list[NewItem]],
     ) -> commands.CommandAccepted:
         batch_id = accepted.batch_id
-        await self.command(commands.BatchAppend(batch_id=batch_id, sequence=0, items=second))
-        sequence = 1
-        async for part in rest:
-            await self.command(commands.BatchAppend(batch_id=batch_id, sequence=sequence, items=part))
+        sequence = 0
+        while part:
+            try:
+                await self.command(commands.BatchAppend(batch_id=batch_id, sequence=sequence, items=part))
+            except BatchRefused as error:
+                if error.line is not None:  # a refusal counts the items of its command
+                    error.line += sent
+                raise
+            sent += len(part)
             sequence += 1
+            part = await anext(rest, None)
         sealed = await self.command(commands.BatchSeal(batch_id=batch_id))
         return sealed.model_copy(update={"replayed": accepted.replayed, "accepted_at": accepted.accepted_at})
 

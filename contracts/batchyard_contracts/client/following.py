@@ -1,27 +1,18 @@
 """Follows one batch to its end, by events; what was missed is made up for by a question."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
-from pydantic import ValidationError
-
 from batchyard_contracts.client.errors import NoAnswer, QuestionRefused, UnknownBatch
-from batchyard_contracts.client.line import LOST, Line, cancelling, check_refused
-from batchyard_contracts.topology import EVENTS
-from batchyard_contracts.v1.events import BatchFinished, BatchProgressed, BatchStarted
+from batchyard_contracts.client.subscription import BatchEvent, Inbox, Subscription
+from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.queries import BatchState
 from batchyard_contracts.v1.values import BatchId
 
-BatchEvent = BatchStarted | BatchProgressed | BatchFinished
-_KINDS: dict[str, type[BatchEvent]] = {kind.type: kind for kind in (BatchStarted, BatchProgressed, BatchFinished)}
 QUIET_S = 10.0
 """After this long without an event the ledger is asked whether the batch has ended."""
-_PREFETCH = 100
-_PAUSE_S = 0.5
 log = logging.getLogger(__name__)
 
 
@@ -29,63 +20,55 @@ class Events:
     """The events of one batch; the iteration ends after `BatchFinished` of the round.
 
     Entering it subscribes, so that nothing is missed from then on; iterating without entering subscribes too. The
-    queue is exclusive and goes with its connection: after a restart of the broker there is a new one, and the ledger
-    is asked for the end that may have passed meanwhile. So there may be gaps in the progress, but never in the end.
+    queue goes with its connection: after a restart of the broker there is a new one, and the ledger is asked for the
+    end that may have passed meanwhile. So there may be gaps in the progress, but never in the end. A reader that is
+    slower than the batch gets the newest progress only.
     """
 
     def __init__(
         self,
-        line: Line,
-        owner: str,
+        subscription: Subscription,
         batch_id: BatchId,
         since_round: int,
         show: Callable[[BatchId], Awaitable[BatchState]],
     ) -> None:
-        self._line = line
-        self._owner = owner
+        self._subscription = subscription
         self._batch_id = batch_id
         self._since_round = since_round
         self._show = show
-        self._channel: AbstractChannel | None = None
-        self._arrived: asyncio.Queue[AbstractIncomingMessage | None] = asyncio.Queue()
-        self._unsure = True
-        """Whether the end may have passed unseen: after subscribing, and after a long silence."""
+        self._inbox: Inbox | None = None
         self._ended = False
 
     async def __aenter__(self) -> Self:
-        await self._subscribe()
+        await self._join()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._unsubscribe()
+        await self._leave()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> BatchEvent:
-        event = None if self._ended else await self._next()
-        if event is None:
-            await self._unsubscribe()
+        if self._ended:
             raise StopAsyncIteration
-        self._ended = isinstance(event, BatchFinished)
+        event = await self._next(await self._join())
+        if isinstance(event, BatchFinished):
+            self._ended = True
+            await self._leave()
         return event
 
-    async def _next(self) -> BatchEvent:
+    async def _next(self, inbox: Inbox) -> BatchEvent:
         while True:
-            await self._subscribe()
-            if self._unsure and self._arrived.empty():
-                self._unsure = False
+            await self._subscription.restore()
+            if inbox.unsure and not inbox:
+                inbox.unsure = False
                 if (end := await self._asked()) is not None:
                     return end
-            try:
-                async with asyncio.timeout(QUIET_S):
-                    message = await self._arrived.get()
-            except TimeoutError:
-                self._unsure = True
-                continue
-            if message is not None and (event := await self._taken(message)) is not None:
+            event = await inbox.get(QUIET_S)
+            if event is not None and event.round >= self._since_round:
                 return event
 
     async def _asked(self) -> BatchFinished | None:
@@ -101,56 +84,13 @@ class Events:
         shared = state.model_dump(include=set(BatchFinished.model_fields))
         return BatchFinished.model_validate(shared)
 
-    async def _taken(self, message: AbstractIncomingMessage) -> BatchEvent | None:
-        try:
-            await message.ack()
-        except LOST as error:
-            log.debug("acknowledgement lost: %s", error)
-        kind = _KINDS.get(message.type or "")
-        if kind is None:
-            return None
-        try:
-            event = kind.decode(message.body)
-        except ValidationError as error:
-            log.warning("an unreadable %s was skipped: %s", message.type, error)
-            return None
-        return event if event.batch_id == self._batch_id and event.round >= self._since_round else None
+    async def _join(self) -> Inbox:
+        if self._inbox is None:
+            self._inbox = Inbox(self._batch_id)
+            await self._subscription.join(self._inbox)
+        return self._inbox
 
-    async def _subscribe(self) -> None:
-        while self._channel is None or self._channel.is_closed:
-            try:
-                self._channel = await self._open()
-            except LOST as error:
-                check_refused(error)
-                log.info("not subscribed, trying again: %s", error)
-            except asyncio.CancelledError:
-                if cancelling():
-                    raise
-            else:
-                self._unsure = True
-                return
-            await asyncio.sleep(_PAUSE_S)
-
-    async def _open(self) -> AbstractChannel:
-        channel = await (await self._line.connection()).channel(publisher_confirms=False)
-        await channel.set_qos(prefetch_count=_PREFETCH)
-        queue = await channel.declare_queue(exclusive=True, auto_delete=True)
-        for kind in _KINDS:
-            await queue.bind(EVENTS, f"{kind}.*.{self._owner}")
-        self._arrived = asyncio.Queue()
-        arrived = self._arrived
-
-        async def lost(*_: object) -> None:
-            arrived.put_nowait(None)
-
-        channel.close_callbacks.add(lost)
-        await queue.consume(arrived.put)
-        return channel
-
-    async def _unsubscribe(self) -> None:
-        channel, self._channel = self._channel, None
-        if channel is not None and not channel.is_closed:
-            try:
-                await channel.close()
-            except LOST as error:
-                log.debug("closing: %s", error)
+    async def _leave(self) -> None:
+        inbox, self._inbox = self._inbox, None
+        if inbox is not None:
+            await self._subscription.leave(inbox)
