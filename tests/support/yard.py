@@ -1,5 +1,6 @@
 """The five services as real processes on the servers of a test run, with a client, a webhook receiver and a mailbox."""
 
+import asyncio
 import tempfile
 from base64 import b64encode
 from collections.abc import AsyncIterator
@@ -86,6 +87,17 @@ async def running_yard(servers: Servers, environment: dict[str, str] | None = No
             plan = Plan(folder, workers=2, http_port=port, environment=settings | (environment or {}))
             try:
                 await supervisor.start(*programs(plan, servers, port))
+                await _until_announced(http, "noop")
                 yield Yard(servers, supervisor, client, http, webhooks, mailbox, folder)
             finally:
                 await supervisor.stop()
+
+
+async def _until_announced(http: aiohttp.ClientSession, workload: str) -> None:
+    """A worker announces itself by a message, which reaches ingest a moment after both are ready."""
+    async with asyncio.timeout(30):
+        while True:
+            async with http.get(f"workloads/{workload}") as response:
+                if response.status == 200:
+                    return
+            await asyncio.sleep(0.05)  # HTTP has no way to be told
