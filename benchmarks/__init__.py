@@ -1,0 +1,1 @@
+"""Measures Batchyard and its peers on the same servers: `python -m benchmarks`."""

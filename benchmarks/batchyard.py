@@ -1,0 +1,61 @@
+"""Runs a batch of the common work on Batchyard: NDJSON to the HTTP door, the finished event, every outcome read."""
+
+import time
+from collections.abc import AsyncIterator, Iterator
+from uuid import UUID
+
+import orjson
+
+from benchmarks.processes import Usage, resident_mb
+from benchmarks.work import NAP_S, Run, Work
+from benchmarks.yard import Yard
+
+_PIECE = 4000
+_END_S = 900.0
+
+
+async def run(yard: Yard, work: Work) -> Run:
+    """One batch. The clock runs from the first byte of the upload to the finished event."""
+    usage = Usage(yard.everything)
+    began = time.perf_counter()
+    headers = {"Content-Type": "application/x-ndjson"}
+    async with yard.http.post("batches?workload=noop", data=_lines(work), headers=headers) as answer:
+        answer.raise_for_status()
+        batch_id = UUID((await answer.json())["batch_id"])
+    submitted = time.perf_counter()
+    finish = await yard.finishes.of(batch_id, _END_S)
+    cpu_s, others = usage.cpu_s(), usage.others_share()
+    memory = resident_mb(yard.everything)
+    count, total = await _read(yard, batch_id)
+    return Run(finish.heard_at - began, count, total, submitted - began, cpu_s, memory, others)
+
+
+async def run_one(yard: Yard, n: int) -> float:
+    """A batch of one item, sent by AMQP as a program would. Seconds to its finished event."""
+    began = time.perf_counter()
+    accepted = await yard.client.submit("noop", [{"n": n}])
+    finish = await yard.finishes.of(accepted.batch_id, _END_S)
+    if finish.event.result != "completed":
+        raise ValueError(f"An item that has to succeed ended as {finish.event.result}.")
+    return finish.heard_at - began
+
+
+async def _lines(work: Work) -> AsyncIterator[bytes]:
+    nap = {"sleep_s": NAP_S} if work.kind == "nap" else {}
+    for start in range(0, work.items, _PIECE):
+        stop = min(work.items, start + _PIECE)
+        yield b"".join(orjson.dumps({"n": n, **nap}, option=orjson.OPT_APPEND_NEWLINE) for n in range(start, stop))
+
+
+async def _read(yard: Yard, batch_id: UUID) -> tuple[int, int]:
+    """How many successes there are, each counted once, and what they add up to."""
+    async with yard.http.get(f"batches/{batch_id}/results?format=ndjson&status=succeeded") as answer:
+        answer.raise_for_status()
+        values = dict(_outcomes(await answer.read()))
+    return len(values), sum(values.values())
+
+
+def _outcomes(body: bytes) -> Iterator[tuple[int, int]]:
+    for line in body.splitlines():
+        outcome = orjson.loads(line)
+        yield outcome["ordinal"], outcome["result"]["n"]

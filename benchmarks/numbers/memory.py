@@ -1,0 +1,29 @@
+"""How much memory the five services take together while they read 1,000 pages."""
+
+from benchmarks.figure import Figure, Target
+from benchmarks.processes import watching_memory
+from benchmarks.summary import Summary
+from benchmarks.yard import Yard
+from tests.support.tracklist_kinds import urls
+
+ITEMS = 1000
+_TARGET = Target("high", 500)
+_END_S = 600.0
+
+
+async def remembering(yard: Yard, origins: list[str]) -> list[Figure]:
+    """Run a batch that mixes good pages, failures and retries, and look at the services meanwhile."""
+    items = [{"url": url} for url in urls(origins, ITEMS, seed=2)]
+    async with watching_memory(yard.services) as watched:
+        accepted = await yard.client.submit("tracklists", items)
+        finish = await yard.finishes.of(accepted.batch_id, _END_S)
+    if finish.event.counts.ended != ITEMS:
+        raise ValueError(f"{ITEMS} items were to end, {finish.event.counts.ended} did.")
+    together = Summary.of(watched.together_mb)
+    return [
+        Figure("resident_mb", f"five services together, {ITEMS:,} tracklist URLs", "MB", together, _TARGET),
+        *(
+            Figure(f"resident_mb_{name}", f"of that, {name} at its highest", "MB", Summary.of([mb]))
+            for name, mb in watched.highest_mb.items()
+        ),
+    ]

@@ -1,0 +1,42 @@
+"""Takes all of these measurements, one after the other, in one yard."""
+
+from rich.console import Console
+
+from benchmarks import machine
+from benchmarks.figure import Figure
+from benchmarks.numbers.memory import remembering
+from benchmarks.numbers.progressing import ITEMS, progressing
+from benchmarks.numbers.results import serving
+from benchmarks.numbers.submitting import submitting
+from benchmarks.numbers.throughput import many, single
+from benchmarks.report import figures_document, keep, show_figures
+from benchmarks.site import running_site
+from benchmarks.stand import Stand
+from benchmarks.yard import running_yard
+
+SAMPLES = 200
+
+
+async def numbers(stand: Stand, console: Console, runs: int) -> list[Figure]:
+    """Measure, print, keep; give the figures."""
+    on = machine.described()
+    figures: list[Figure] = []
+    async with (
+        running_site() as origins,
+        running_yard(stand, {"BATCHYARD_TRACKLISTS_ORIGINS": ",".join(origins)}) as yard,
+    ):
+        for what, measuring in (
+            ("single items", single(yard, SAMPLES)),
+            ("progress", progressing(yard, SAMPLES // ITEMS)),
+            ("submits", submitting(yard, origins, SAMPLES)),
+            ("results", serving(yard, origins, SAMPLES)),
+        ):
+            console.print(f"Measuring {what} ...")
+            figures.append(await measuring)
+        console.print("Measuring memory ...")
+        figures += await remembering(yard, origins)
+        console.print("Measuring 10,000 items ...")
+        figures += await many(yard, runs)
+    show_figures(console, figures, "Batchyard, two watchers' points of view")
+    console.print(f"Kept in {keep('numbers', figures_document(on, figures))}")
+    return figures

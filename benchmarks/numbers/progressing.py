@@ -1,0 +1,68 @@
+"""How long it takes from the end of an item until somebody who watches by WebSocket knows."""
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import aiohttp
+
+from batchyard_contracts.ids import new_batch_id
+from benchmarks.figure import Figure, Target
+from benchmarks.summary import Summary
+from benchmarks.yard import Yard
+
+ITEMS = 20
+_OVER_S = 3.0
+"""The items of a batch end at random moments in so much time: some come alone, some close together."""
+_SETTLE_S = 0.4
+_TARGET = Target("p99", 100)
+_ENDED = ("succeeded", "failed", "cancelled", "expired", "duplicate")
+Seen = tuple[float, int]
+"""When a frame came, and how many ended items it counts."""
+
+
+async def progressing(yard: Yard, batches: int) -> Figure:
+    """Watch one batch at a time in a yard that does nothing else."""
+    rng = random.Random(1)
+    taken: list[float] = []
+    for _ in range(batches):
+        naps = [_SETTLE_S + rng.random() * _OVER_S for _ in range(ITEMS)]
+        taken += [delay * 1000 for delay in await _watched(yard, naps)]
+    title = "an item's end to the WebSocket frame that counts it"
+    return Figure("progress_to_websocket", title, "ms", Summary.of(taken), _TARGET)
+
+
+def delays(ends: Sequence[float], seen: Sequence[Seen]) -> list[float]:
+    """For each item, in the order of their ends, the time to the first frame that counts so many of them.
+
+    Raises `ValueError` when a frame counts items that have not ended, or none counts them all.
+    """
+    found = []
+    for count, ended_at in enumerate(sorted(ends), 1):
+        at = next((at for at, counted in seen if counted >= count), None)
+        if at is None:
+            raise ValueError(f"No frame counts {count} items.")
+        if at < ended_at:
+            raise ValueError(f"A frame counted {count} items {ended_at - at:.3f} s before they had ended.")
+        found.append(at - ended_at)
+    return found
+
+
+async def _watched(yard: Yard, naps: Sequence[float]) -> list[float]:
+    batch_id = new_batch_id()
+    await yard.client.submit("stamped", [{"sleep_s": nap} for nap in naps], batch_id=batch_id)
+    seen: list[Seen] = []
+    async with asyncio.timeout(60), yard.http.ws_connect(f"batches/{batch_id}/progress") as socket:
+        async for frame in socket:
+            if frame.type is not aiohttp.WSMsgType.TEXT:
+                break
+            at = time.time()
+            seen.append((at, _counted(frame.json())))
+    ends = [result.result["ended_at"] async for result in yard.client.results(batch_id)]
+    return delays(ends, seen)
+
+
+def _counted(frame: dict[str, Any]) -> int:
+    return sum(frame["counts"].get(status, 0) for status in _ENDED)

@@ -1,0 +1,74 @@
+"""The submitter of a peer: reads what to run, a line of JSON each, runs it, and says what came of it.
+
+It runs in the peer's own environment, so it needs nothing but the standard library.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+
+AMQP_URL = os.environ.get("BENCH_AMQP_URL", "")
+DATABASE_URL = os.environ.get("BENCH_DATABASE_URL", "")
+REDIS_URL = os.environ.get("BENCH_REDIS_URL", "")
+QUEUE = os.environ.get("BENCH_QUEUE", "bench")
+CHUNK = int(os.environ.get("BENCH_CHUNK", "100"))
+VARIANT = os.environ.get("BENCH_VARIANT", "")
+NAP_S = 0.05
+READY = "READY"
+ANSWER = "ANSWER "
+
+
+class Clock:
+    """Three moments of one batch."""
+
+    def __init__(self) -> None:
+        self.began = time.perf_counter()
+        self.submitted_at = self.ended_at = self.began
+
+    def submitted(self) -> None:
+        """Everything is handed in."""
+        self.submitted_at = time.perf_counter()
+
+    def ended(self) -> None:
+        """The completion is known."""
+        self.ended_at = time.perf_counter()
+
+
+Ran = tuple[Clock, int, int]
+"""A batch that has ended: its clock, how many results there are, and what they add up to."""
+
+
+def obey(batch: Callable[[str, int], Ran]) -> None:
+    """Serve a submitter whose `batch(kind, items)` blocks."""
+    _say(READY)
+    while line := sys.stdin.readline():
+        asked = json.loads(line)
+        _answer([batch(asked["kind"], asked["items"]) for _ in range(asked["times"])])
+
+
+async def obey_async(batch: Callable[[str, int], Awaitable[Ran]]) -> None:
+    """Serve a submitter whose `batch(kind, items)` is a coroutine function; nothing else runs between two batches."""
+    _say(READY)
+    while line := sys.stdin.readline():
+        asked = json.loads(line)
+        _answer([await batch(asked["kind"], asked["items"]) for _ in range(asked["times"])])
+
+
+def _answer(done: list[Ran]) -> None:
+    runs = [
+        {
+            "seconds": clock.ended_at - clock.began,
+            "submit_s": clock.submitted_at - clock.began,
+            "count": count,
+            "sum": total,
+        }
+        for clock, count, total in done
+    ]
+    _say(ANSWER + json.dumps(runs))
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,119 @@
+"""Reads what processes use: processor time and resident memory, by role."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import psutil
+
+from shared.stack import Servers
+from shared.stack.processes import tree
+
+_MB = 1024 * 1024
+_PAUSE_S = 0.05
+_USUAL_PORTS = {"amqp": 5672, "postgresql": 5432, "redis": 6379}
+
+Roles = Mapping[str, Sequence[psutil.Process]]
+
+
+def servers_of(servers: Servers) -> dict[str, list[psutil.Process]]:
+    """The processes that listen at the three addresses; none for those that run elsewhere or are not ours to see."""
+    urls = {"rabbitmq": servers.amqp_url, "postgres": servers.database_url, "redis": servers.redis_url}
+    ports = {name: urlsplit(url).port or _USUAL_PORTS[urlsplit(url).scheme] for name, url in urls.items()}
+    with contextlib.suppress(psutil.AccessDenied):
+        sockets = psutil.net_connections("tcp")
+        listening = {each.laddr[1]: each.pid for each in sockets if each.status == psutil.CONN_LISTEN and each.laddr}
+        pids = {name: listening.get(port) for name, port in ports.items()}
+        return {name: [psutil.Process(pid)] for name, pid in pids.items() if pid is not None}
+    return {}
+
+
+def cpu_s(roles: Roles) -> dict[str, float]:
+    """Processor seconds so far of each role's processes and of all that they started, living or ended."""
+    return {role: sum(_cpu_s(process) for process in tree(processes)) for role, processes in roles.items()}
+
+
+def spent(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    """What was used between two readings."""
+    return {role: round(after[role] - before.get(role, 0.0), 3) for role in after}
+
+
+class Usage:
+    """What was used since it was made: by each role, and by programs that have no part in the measurement."""
+
+    def __init__(self, roles: Roles) -> None:
+        self._roles = roles
+        self._before, self._busy_s, self._began = cpu_s(roles), _busy_s(), time.perf_counter()
+
+    def cpu_s(self) -> dict[str, float]:
+        """Processor seconds by role."""
+        return spent(self._before, cpu_s(self._roles))
+
+    def others_share(self) -> float:
+        """The share of all processors that went to others."""
+        whole = (time.perf_counter() - self._began) * (psutil.cpu_count() or 1)
+        others = _busy_s() - self._busy_s - sum(self.cpu_s().values())
+        return round(max(0.0, others / whole), 3)
+
+
+def resident_mb(roles: Roles) -> dict[str, float]:
+    """Memory that is resident now, by role. Pages that two processes share are counted in both."""
+    return {role: sum(_resident(process) for process in tree(processes)) / _MB for role, processes in roles.items()}
+
+
+class Watched:
+    """The highest memory seen: by role, and of all roles at one moment."""
+
+    def __init__(self) -> None:
+        self.highest_mb: dict[str, float] = {}
+        self.together_mb: list[float] = []
+
+    def look(self, roles: Roles) -> None:
+        """Take one reading."""
+        now = resident_mb(roles)
+        self.together_mb.append(sum(now.values()))
+        self.highest_mb = {role: max(mb, self.highest_mb.get(role, 0.0)) for role, mb in now.items()}
+
+
+@asynccontextmanager
+async def watching_memory(roles: Roles) -> AsyncIterator[Watched]:
+    """Look at the memory of these processes several times a second while the block runs."""
+    watched = Watched()
+    watched.look(roles)
+
+    async def look_on() -> None:
+        while True:
+            await asyncio.sleep(_PAUSE_S)
+            watched.look(roles)
+
+    looking = asyncio.create_task(look_on())
+    try:
+        yield watched
+    finally:
+        looking.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await looking
+        watched.look(roles)
+
+
+def _busy_s() -> float:
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system + times.irq + times.softirq + times.steal)
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system + times.children_user + times.children_system)
+
+
+def _resident(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0

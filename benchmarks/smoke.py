@@ -1,0 +1,55 @@
+"""The short comparison: four rates, three runs each, written for a program to read."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import batchyard
+from benchmarks.peers.peer import CELERY, CHUNK_LIMIT
+from benchmarks.peers.session import running_peer
+from benchmarks.report import keep, number
+from benchmarks.stand import Stand
+from benchmarks.summary import Summary
+from benchmarks.work import Run, Work, check
+from benchmarks.yard import running_yard
+
+_WARM_UP = Work("square", 2_000)
+_TEN = Work("square", 10_000)
+_HUNDRED = Work("square", 100_000)
+
+
+async def smoke(stand: Stand, console: Console, runs: int) -> dict[str, Summary]:
+    """Measure, print, and write `smoke.json`."""
+    rates: dict[str, Summary] = {}
+    async with running_yard(stand, {}) as yard:
+        check(_WARM_UP, await batchyard.run(yard, _WARM_UP))
+        for name, work in (("batchyard_10k", _TEN), ("batchyard_100k", _HUNDRED)):
+            console.print(f"Measuring {name} ...")
+            rates[name] = _rates(work, [check(work, await batchyard.run(yard, work)) for _ in range(runs)])
+    for name, peer, work in (("chunk_limit_100k", CHUNK_LIMIT, _HUNDRED), ("celery_10k", CELERY, _TEN)):
+        async with running_peer(stand, peer) as session:
+            console.print(f"Measuring {name} ...")
+            rates[name] = _rates(work, await session.run(work, runs))
+    console.print(_table(rates))
+    console.print(f"Kept in {keep('smoke', document(rates))}")
+    return rates
+
+
+def document(rates: dict[str, Summary]) -> dict[str, dict[str, dict[str, float]]]:
+    """The middle and both ends of each rate, and nothing else."""
+    return {
+        name: {"items_per_s": {"median": round(s.median, 1), "min": round(s.low, 1), "max": round(s.high, 1)}}
+        for name, s in sorted(rates.items())
+    }
+
+
+def _rates(work: Work, runs: Sequence[Run]) -> Summary:
+    return Summary.of([work.items / run.seconds for run in runs])
+
+
+def _table(rates: dict[str, Summary]) -> Table:
+    table = Table("what", "items/s", "min - max", title="Smoke")
+    for name, s in rates.items():
+        table.add_row(name, number(s.median), f"{number(s.low)} - {number(s.high)}")
+    return table

@@ -1,0 +1,31 @@
+"""A workload whose result says when its item ended, by the clock of the machine: what progress is measured against."""
+
+import asyncio
+import time
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from batchyard_contracts.workload import Context, Workload
+
+
+class Item(BaseModel):
+    """How long to take."""
+
+    sleep_s: Annotated[float, Field(ge=0, le=60)]
+
+
+class Stamped(BaseModel):
+    """The last moment of the item, in seconds since 1970."""
+
+    ended_at: float
+
+
+workload = Workload("stamped", version="1", item=Item, result=Stamped, concurrency=100, title="Stamped naps")
+
+
+@workload.handler
+async def run(item: Item, context: Context) -> Stamped:
+    """Nap, then look at the clock."""
+    await asyncio.sleep(item.sleep_s)
+    return Stamped(ended_at=time.time())

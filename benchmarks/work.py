@@ -1,0 +1,53 @@
+"""The work that everybody is given, and how each run of it is checked."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal["square", "nap"]
+NAP_S = 0.05
+"""How long an item of the kind `nap` takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One batch: the squares of 0 to items - 1, at once or each after a nap."""
+
+    kind: Kind
+    items: int
+
+    @property
+    def sum(self) -> int:
+        """What the results have to add up to."""
+        n = self.items
+        return (n - 1) * n * (2 * n - 1) // 6
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One batch that was run."""
+
+    seconds: float
+    """From the start of submitting until the completion was known and every result could be read."""
+    count: int
+    sum: int
+    submit_s: float | None = None
+    cpu_s: dict[str, float] = field(default_factory=dict)
+    """Seconds of processor time by role."""
+    resident_mb: dict[str, float] = field(default_factory=dict)
+    """Highest resident memory by role."""
+    others_share: float = 0.0
+    """Share of the machine's processors that went to programs that have no part in it: a large one spoils the run."""
+
+
+class WrongResults(Exception):
+    """A run that does not count: it lost, doubled or mixed up results."""
+
+
+def check(work: Work, run: Run) -> Run:
+    """Give the run back if each item has its one right result; raises `WrongResults`."""
+    if (run.count, run.sum) != (work.items, work.sum):
+        raise WrongResults(
+            f"{work.items} items have to give {work.items} results with the sum {work.sum}; "
+            f"there were {run.count} with the sum {run.sum}."
+        )
+    return run

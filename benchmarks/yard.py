@@ -1,0 +1,81 @@
+"""Batchyard as it is measured: five services as processes of their own on empty servers, and ways to reach them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import psutil
+
+from batchyard_contracts.client import Client
+from benchmarks.finishes import Finishes, hearing_finishes
+from benchmarks.processes import servers_of
+from benchmarks.stand import Stand
+from services.cli.yard import SERVICES, Plan, programs
+from shared.stack import Servers, StackError, Supervisor, free_ports
+
+PLUGIN = Path(__file__).parent / "stamped"
+_WORKLOADS = {"noop", "stamped", "tracklists"}
+_KNOWN_WITHIN_S = 30.0
+_CORNER = "bench"
+_TIMEOUT = aiohttp.ClientTimeout(total=900)
+
+
+@dataclass(frozen=True, slots=True)
+class Yard:
+    """What a measurement may use."""
+
+    servers: Servers
+    client: Client
+    http: aiohttp.ClientSession
+    """Relative to `/api/v1/`."""
+    finishes: Finishes
+    services: Mapping[str, list[psutil.Process]]
+    everything: Mapping[str, list[psutil.Process]]
+    """The services, the servers, and this process as `client`."""
+
+
+@asynccontextmanager
+async def running_yard(stand: Stand, environment: Mapping[str, str]) -> AsyncIterator[Yard]:
+    """Start the services with their defaults on emptied servers; stop them at the end. Raises `StackError`."""
+    servers = await stand.corner(_CORNER)
+    (port,) = free_ports(1)
+    home = stand.home / _CORNER
+    plan = Plan(home, http_port=port, environment={"PYTHONPATH": str(PLUGIN), **environment})
+    supervisor = Supervisor(home, stand.echo)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(supervisor.stop)
+        await supervisor.start(*programs(plan, servers, port))
+        http = await stack.enter_async_context(
+            aiohttp.ClientSession(f"http://127.0.0.1:{port}/api/v1/", timeout=_TIMEOUT)
+        )
+        await _until_workloads_are_known(http)
+        client = await stack.enter_async_context(Client.connect(servers.amqp_url))
+        finishes = await stack.enter_async_context(hearing_finishes(servers.amqp_url))
+        services = {name: [_process(supervisor, name)] for name in SERVICES}
+        everything = {**services, **servers_of(servers), "client": [psutil.Process()]}
+        yield Yard(servers, client, http, finishes, services, everything)
+
+
+def _process(supervisor: Supervisor, name: str) -> psutil.Process:
+    pid = supervisor.pid(name)
+    if pid is None:
+        raise StackError(f"The service {name} has ended by itself. Look into {supervisor.log(name)}.")
+    return psutil.Process(pid)
+
+
+async def _until_workloads_are_known(http: aiohttp.ClientSession) -> None:
+    try:
+        async with asyncio.timeout(_KNOWN_WITHIN_S):
+            while True:
+                async with http.get("workloads") as answer:
+                    known = {each["name"] for each in (await answer.json())["workloads"]}
+                if known >= _WORKLOADS:
+                    return
+                await asyncio.sleep(0.05)  # HTTP has no way to be told
+    except TimeoutError as error:
+        raise StackError(
+            f"The worker announced no {', '.join(sorted(_WORKLOADS))} within {_KNOWN_WITHIN_S:.0f} s. See its log."
+        ) from error

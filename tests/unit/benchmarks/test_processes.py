@@ -1,0 +1,32 @@
+"""What processes use, read from the process table; this one is the subject."""
+
+import time
+
+import psutil
+
+from benchmarks.processes import Usage, resident_mb, spent, watching_memory
+
+_ROLES = {"me": [psutil.Process()]}
+
+
+def test_spent_is_the_difference_and_a_role_that_is_new_began_with_nothing() -> None:
+    assert spent({"a": 1.0}, {"a": 1.5, "b": 0.25}) == {"a": 0.5, "b": 0.25}
+
+
+def test_processor_time_of_a_busy_process_is_seen() -> None:
+    usage = Usage(_ROLES)
+    until = time.process_time() + 0.05
+    while time.process_time() < until:
+        pass
+    assert usage.cpu_s()["me"] >= 0.03
+    assert 0 <= usage.others_share() <= 1
+
+
+async def test_the_highest_memory_is_kept() -> None:
+    async with watching_memory(_ROLES) as watched:
+        much = bytearray(40 * 1024 * 1024)
+        watched.look(_ROLES)
+        del much
+    assert watched.highest_mb["me"] >= resident_mb(_ROLES)["me"]
+    assert max(watched.together_mb) == watched.highest_mb["me"]
+    assert max(watched.together_mb) - watched.together_mb[0] > 30
