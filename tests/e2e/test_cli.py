@@ -1,0 +1,196 @@
+"""The command line against a running yard, and the yard that it starts itself."""
+
+import asyncio
+import csv
+import json
+import os
+import time
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from services.cli.exits import Exit
+from shared.stack import Servers
+from tests.support.command import Command
+from tests.support.tracklist_site import good_page
+from tests.support.yard import Yard
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest.fixture
+def cli(yard: Yard, tmp_path: Path) -> Command:
+    url = str(yard.http._base_url).removesuffix("/api/v1/")
+    return Command({"BATCHYARD_URL": url, "BATCHYARD_HOME": str(tmp_path / "home")})
+
+
+async def test_a_file_is_submitted_watched_and_its_results_fetched(cli: Command, yard: Yard, tmp_path: Path) -> None:
+    file = tmp_path / "items.ndjson"
+    file.write_text("".join(f'{{"payload": {{"n": {n}}}, "custom_id": "c{n}"}}\n' for n in range(300)))
+    ended = await cli(
+        "submit", "noop", str(file), "--name", "Squares", "--label", "team=a", "--priority", "immediate",
+        "--notify-webhook", yard.webhooks.url, "--watch",
+    )  # fmt: skip
+    assert ended.code == Exit.OK, ended.err
+    assert "100% 300/300  300 succeeded  completed" in ended.err
+    batch = ended.out.strip()
+    shown = (await cli("show", batch, "--json")).json
+    assert (shown["name"], shown["labels"], shown["priority"], shown["result"]) == (
+        "Squares", {"team": "a"}, "immediate", "completed",
+    )  # fmt: skip
+    assert (await cli("list", "--workload", "noop", "--limit", "1", "--json")).json["batches"][0]["batch_id"] == batch
+    table = tmp_path / "results.csv"
+    assert (await cli("results", "last", "--format", "csv", "--output", str(table))).code == Exit.OK
+    rows = list(csv.DictReader(StringIO(table.read_text("utf-8-sig"))))
+    assert [(row["custom_id"], row["n"]) for row in rows] == [(f"c{n}", str(n * n)) for n in range(300)]
+    lines = (await cli("results", batch)).out.splitlines()
+    assert [json.loads(line)["ordinal"] for line in lines] == list(range(300))
+    async with asyncio.timeout(20):
+        while not any(call.payload["data"]["batch_id"] == batch for call in yard.webhooks.calls):
+            await yard.webhooks.wait_for(len(yard.webhooks.calls) + 1)
+
+
+async def test_failures_end_with_their_own_code_and_can_be_retried(cli: Command) -> None:
+    sheet = b"n,fail,custom_id\n1,,a\n2,broken,b\n3,broken,c\n"
+    ended = await cli("submit", "noop", "-", "--format", "csv", "--watch", "--json", stdin=sheet)
+    assert ended.code == Exit.BATCH_FAILED
+    accepted, *_, finished = [json.loads(line) for line in ended.out.splitlines()]
+    assert accepted["type"] == "command.accepted.v1"
+    assert (finished["result"], finished["counts"]["failed"]) == ("partial", 2)
+    batch = accepted["batch_id"]
+    groups = (await cli("failures", batch, "--json")).json["groups"]
+    assert [(group["code"], group["count"], group["ordinals"]) for group in groups] == [("broken", 2, [1, 2])]
+    failed = (await cli("results", batch, "--error-code", "broken", "--json")).json
+    assert [item["custom_id"] for item in failed] == ["b", "c"]
+    assert (await cli("retry", batch)).code == Exit.OK
+    state = await _until(cli, batch, lambda now: now["round"] == 2 and now["status"] == "finished")
+    assert (state["round"], state["counts"]["succeeded"], state["counts"]["failed"]) == (2, 1, 2)
+
+
+async def test_a_wrong_line_is_named_and_nothing_is_kept(cli: Command, tmp_path: Path) -> None:
+    newest = (await cli("list", "--limit", "1", "--json")).json["batches"]
+    good = '{"n": 1, "fail": "' + "x" * 500 + '"}\n'
+    file = tmp_path / "long.ndjson"
+    file.write_text(good * 3 + '{"n": "x"}\n' + good * 40_000)
+    ended = await cli("submit", "noop", str(file))
+    assert (ended.code, ended.out) == (Exit.REFUSED, ""), ended.err
+    assert "Line 4:" in ended.err
+    assert (await cli("list", "--limit", "1", "--json")).json["batches"] == newest
+
+
+async def test_the_same_key_is_the_same_batch(cli: Command) -> None:
+    key = f"key-{time.time_ns()}"
+    submit = ("submit", "noop", "--idempotency-key", key, "--json", "--item")
+    first, again, other = [await cli(*submit, item) for item in ('{"n": 1}', '{"n": 1}', '{"n": 2}')]
+    assert again.json == {**first.json, "replayed": True}
+    assert other.code == Exit.REFUSED
+    assert "idempotency key" in other.err
+
+
+async def test_a_batch_is_paused_changed_resumed_and_cancelled(cli: Command) -> None:
+    items = "".join(f'{{"n": {n}, "sleep_s": 3}}\n' for n in range(5000))
+    batch = (await cli("submit", "noop", "-", stdin=items.encode())).out.strip()
+    assert (await cli("pause", batch)).code == Exit.OK
+    await _until(cli, batch, lambda now: now["status"] == "paused")
+    assert (await cli("priority", batch, "low")).code == Exit.OK
+    assert (await cli("resume", batch)).code == Exit.OK
+    assert (await cli("cancel", batch)).code == Exit.OK
+    ended = await cli("watch", batch)
+    assert ended.code == Exit.BATCH_FAILED
+    state = (await cli("show", batch, "--json")).json
+    assert (state["result"], state["priority"]) == ("cancelled", "low")
+    counts = state["counts"]
+    assert counts["succeeded"] + counts["cancelled"] == 5000
+    assert counts["cancelled"] > 0
+
+
+async def test_an_export_becomes_a_folder(cli: Command, tmp_path: Path) -> None:
+    file = tmp_path / "pages.json"
+    pages = [{"html": good_page(f"ok00000{n}", "https://www.1001tracklists.com")} for n in range(1, 4)]
+    file.write_text(json.dumps(pages))
+    assert (await cli("submit", "tracklists", str(file), "--watch")).code == Exit.OK
+    ended = await cli("results", "last", "--format", "cue", "--output", str(tmp_path / "cue"))
+    assert ended.out == f"{tmp_path / 'cue'}\n"
+    sheets = sorted(os.listdir(tmp_path / "cue"))  # noqa: PTH208
+    assert len(sheets) == 3
+    assert all(sheet.endswith(".cue") for sheet in sheets)
+
+
+async def test_what_is_not_there(cli: Command) -> None:
+    absent = "019a2b3c-0000-7000-8000-000000000001"
+    for ended in await asyncio.gather(*(cli(each, absent) for each in ("show", "failures", "cancel", "watch"))):
+        assert (ended.code, ended.out) == (Exit.NOT_FOUND, ""), ended
+    ended = await cli("submit", "absent", "--item", "{}")
+    assert ended.code == Exit.REFUSED
+    assert "absent" in ended.err
+
+
+async def test_what_there_is(cli: Command) -> None:
+    workers = (await cli("workers", "--json")).json["workers"]
+    assert len(workers) >= 2
+    assert all({"noop", "tracklists"} <= set(worker["workloads"]) for worker in workers)
+    names = [workload["name"] for workload in (await cli("workloads", "--json")).json["workloads"]]
+    assert {"noop", "tracklists"} <= set(names)
+    shown = await cli("workloads", "noop")
+    assert """batchyard submit noop --item '{"n":7}'""" in shown.out
+
+
+async def test_up_and_down(servers: Servers, yard: Yard, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    cli = Command({**servers.environment(), "BATCHYARD_HOME": str(home)})
+    try:
+        ended = await cli("up", "--detach", "--workers", "2", "--json")
+        assert ended.code == Exit.OK, ended.err
+        assert "RabbitMQ: given by BATCHYARD_AMQP_URL" in ended.err
+        url = ended.json["url"]
+        assert (await cli("up", "--detach", "--json")).json == {"url": url}
+        again = await cli("up")
+        assert again.code == Exit.UNREACHABLE
+        assert "batchyard down" in again.err
+        assert (await cli("submit", "noop", "--item", '{"n": 3}', "--watch")).code == Exit.OK
+    finally:
+        ended = await cli("down", "--json")
+    assert (ended.code, ended.json) == (Exit.OK, {"running": False})
+    assert not _processes_of(home)
+    assert (await Command({"BATCHYARD_HOME": str(home), "BATCHYARD_URL": url})("list")).code == Exit.UNREACHABLE
+
+
+async def test_ctrl_c_ends_a_yard_in_good_order(servers: Servers, yard: Yard, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    cli = Command({**servers.environment(), "BATCHYARD_HOME": str(home)})
+    running = asyncio.create_task(cli("up"))
+    address = home / "address"
+    async with asyncio.timeout(60):
+        while not address.is_file():
+            assert not running.done(), running.result().err
+            await asyncio.sleep(0.05)
+    (process,) = [each for each in _processes_of(home) if "up" in each.cmdline()]
+    process.send_signal(2)
+    ended = await running
+    assert ended.code == Exit.OK, ended.err
+    assert not _processes_of(home)
+    assert not address.exists()
+
+
+async def _until(cli: Command, batch: str, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The batch, as soon as the condition holds."""
+    async with asyncio.timeout(60):
+        while True:
+            state: dict[str, Any] = (await cli("show", batch, "--json")).json
+            if condition(state):
+                return state
+
+
+def _processes_of(home: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("BATCHYARD_HOME") == str(home) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
