@@ -1,0 +1,130 @@
+"""What the outbox does while a server is away."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import pytest
+
+from services.aggregator.entry import Entry
+from services.aggregator.outbox import Outbox
+from shared.amqp.publisher import Outgoing
+from shared.errors import PublishFailed
+from shared.health import Pulse
+
+ENTRY = Entry(
+    "batch.finished.v1:b:1", "batchyard.events", "batch.finished.v1.noop.ann", "batch.finished.v1", b"{}", None
+)
+
+
+class Table:
+    """Entries that were committed and not marked."""
+
+    def __init__(self, *entries: Entry) -> None:
+        self.unsent = {entry.key: entry for entry in entries}
+        self.fresh = False
+        """Whether the time is not over in which their writer publishes them."""
+        self.emptied = asyncio.Event()
+
+    @asynccontextmanager
+    async def overdue(self, limit: int) -> AsyncIterator[list[Entry]]:
+        entries = [] if self.fresh else list(self.unsent.values())[:limit]
+        yield entries
+        await self.mark_sent([entry.key for entry in entries])
+
+    async def mark_sent(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            self.unsent.pop(key, None)
+        if not self.unsent:
+            self.emptied.set()
+
+
+class Broker:
+    """Refuses so often, then takes everything."""
+
+    def __init__(self, refusals: int = 0, error: Exception | None = None) -> None:
+        self.refusals = refusals
+        self.error = error or PublishFailed()
+        self.attempts = 0
+        self.taken: list[Outgoing] = []
+        self._took = asyncio.Event()
+
+    async def publish(self, messages: Sequence[Outgoing]) -> None:
+        if not messages:
+            return
+        self.attempts += 1
+        if self.attempts <= self.refusals:
+            raise self.error
+        self.taken += messages
+        self._took.set()
+
+    async def took(self) -> None:
+        async with asyncio.timeout(5):
+            await self._took.wait()
+
+
+@asynccontextmanager
+async def running(table: Table, broker: Broker, sweep_s: float) -> AsyncIterator[Outbox]:
+    outbox = Outbox(cast("Any", table), cast("Any", broker), Pulse("outbox", 60), sweep_s)
+    task = asyncio.create_task(outbox.run())
+    try:
+        yield outbox
+    finally:
+        outbox.stop()
+        await task
+
+
+async def test_what_is_offered_leaves_at_once_and_is_marked() -> None:
+    table, broker = Table(ENTRY), Broker()
+    table.fresh = True
+    async with running(table, broker, 60) as outbox:
+        outbox.offer([ENTRY])
+        await broker.took()
+    assert (broker.attempts, table.unsent) == (1, {})
+
+
+async def test_a_sweep_publishes_what_the_broker_refused() -> None:
+    table, broker = Table(ENTRY), Broker(refusals=3)
+    async with running(table, broker, 0.01) as outbox:
+        outbox.offer([ENTRY])
+        await broker.took()
+        await asyncio.wait_for(table.emptied.wait(), 5)
+    assert (broker.attempts, [message.body for message in broker.taken], table.unsent) == (4, [b"{}"], {})
+    assert outbox.working
+
+
+async def test_more_than_one_sweep_takes_at_once_is_published_at_the_start() -> None:
+    entries = [Entry(f"{n}", ENTRY.exchange, ENTRY.routing_key, ENTRY.type, b"%d" % n, None) for n in range(250)]
+    table, broker = Table(*entries), Broker()
+    async with running(table, broker, 60):
+        async with asyncio.timeout(5):
+            await table.emptied.wait()
+    assert [int(message.body) for message in broker.taken] == list(range(250))
+    assert broker.attempts == 3
+
+
+async def test_it_is_not_working_while_a_server_is_away() -> None:
+    table, broker = Table(ENTRY), Broker(refusals=1)
+    outbox = Outbox(cast("Any", table), cast("Any", broker), Pulse("outbox", 60), 60)
+    await outbox._sweep()
+    assert not outbox.working
+    assert ENTRY.key in table.unsent
+    await outbox._sweep()
+    assert outbox.working
+
+
+async def test_what_is_in_hand_leaves_before_it_stops() -> None:
+    table, broker = Table(ENTRY), Broker()
+    outbox = Outbox(cast("Any", table), cast("Any", broker), Pulse("outbox", 60), 60)
+    outbox.offer([ENTRY])
+    outbox.stop()
+    await outbox.run()
+    assert (len(broker.taken), table.unsent) == (1, {})
+
+
+async def test_a_defect_is_not_hidden() -> None:
+    table, broker = Table(ENTRY), Broker(refusals=1, error=KeyError("defect"))
+    outbox = Outbox(cast("Any", table), cast("Any", broker), Pulse("outbox", 60), 60)
+    with pytest.raises(KeyError, match="defect"):
+        await outbox.run()
