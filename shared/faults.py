@@ -19,6 +19,7 @@ _PASSING = (
     TimeoutError,
     PublishFailed,
     aio_pika.exceptions.AMQPError,
+    aio_pika.exceptions.ChannelInvalidStateError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,  # the pool or connection is closed
     asyncpg.InternalClientError,

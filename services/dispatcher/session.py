@@ -31,6 +31,7 @@ from services.dispatcher.settlement import Settlement
 from services.dispatcher.store import Store
 from services.dispatcher.workers import Workers
 from services.dispatcher.yard import Yard
+from shared.amqp.connection import open_channel
 from shared.amqp.publisher import Publisher
 from shared.amqp.stream import Stream
 from shared.broker import ControlPlane, Route
@@ -126,7 +127,7 @@ class Session:
                 forget_at = time.monotonic() + _FORGET_S
 
     async def _depth(self, queue: str) -> int | None:
-        async with self._resources.connection.channel() as channel:
+        async with await open_channel(self._resources.connection) as channel:
             try:
                 declared = await channel.declare_queue(queue, passive=True)
             except ChannelNotFoundEntity:  # deleted under us; its workers declare it again

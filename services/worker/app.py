@@ -19,7 +19,7 @@ from services.worker.cache import ResultCache
 from services.worker.intake import Intake
 from services.worker.runner import Runner
 from services.worker.settings import WorkerSettings
-from shared.amqp.connection import connect
+from shared.amqp.connection import connect, open_channel
 from shared.amqp.publisher import Publisher, outgoing
 from shared.amqp.topology import declare
 from shared.faults import until_it_passes
@@ -127,7 +127,7 @@ class Crew:
 
 async def _listen(connection: AbstractRobustConnection, crew: Crew) -> None:
     """Hear of cancelled batches on a queue that lives as long as this worker."""
-    channel = await connection.channel()
+    channel = await open_channel(connection)
     queue = await channel.declare_queue(f"worker.control.{uuid.uuid4().hex}", exclusive=True, auto_delete=True)
     await queue.bind(topology.FLOW, "batch.controlled.*")
     await queue.consume(crew.controlled, no_ack=True)

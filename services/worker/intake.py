@@ -10,15 +10,15 @@ from uuid import UUID
 
 import structlog
 from aio_pika.abc import AbstractIncomingMessage, AbstractRobustConnection
-from aio_pika.exceptions import AMQPError
 
 from batchyard_contracts.message import Message
 from batchyard_contracts.topology import Queue, work_queues
 from batchyard_contracts.v1.work import ChunkReady
 from services.worker.chunk_run import ChunkRun
 from services.worker.runner import Runner
+from shared.amqp.connection import open_channel
 from shared.amqp.dead_letters import bury
-from shared.amqp.delivery import decode, received
+from shared.amqp.delivery import acknowledge, decode, is_stale, received
 from shared.amqp.publisher import Publisher
 from shared.errors import Rejected
 from shared.faults import until_it_passes
@@ -67,7 +67,7 @@ class Intake:
 
     async def run(self) -> None:
         """Consume until `drain`."""
-        channel = await self._connection.channel()
+        channel = await open_channel(self._connection)
         await channel.set_qos(prefetch_count=min(_PREFETCH_MAX, self._runner.manifest.concurrency + 2))
         tags = []
         for rank, queue in enumerate(work_queues(self._runner.workload.name)):
@@ -139,8 +139,8 @@ class Intake:
         return heapq.heappop(self._waiting)
 
     def _begin(self, _: int, __: int, chunk: ChunkReady, message: AbstractIncomingMessage) -> None:
-        if message.channel.is_closed:
-            return  # the broker delivers it again on the new channel
+        if is_stale(message):
+            return
         run = ChunkRun(self._runner, chunk, received(message).envelope.traceparent, self._report_every_s)
         if chunk.batch_id in self._cancelled:
             run.stop(cancelled=True)
@@ -167,18 +167,12 @@ class Intake:
                 await run.run()
         finally:
             del self._running[chunk.chunk_id, id(run)]
-        await self._ack(message)
+        await acknowledge(message)
 
     async def _bury(self, queue: Queue, message: AbstractIncomingMessage, reason: str) -> None:
         delivery = received(message)
         await until_it_passes(lambda: bury(self._publisher, queue, delivery, reason), "dead letters")
-        await self._ack(message)
-
-    async def _ack(self, message: AbstractIncomingMessage) -> None:
-        try:
-            await message.ack()
-        except AMQPError as error:  # delivered again elsewhere; the ledger takes the first outcome
-            log.info("acknowledgement lost", error=type(error).__name__)
+        await acknowledge(message)
 
     async def _finish(self) -> None:
         while self._tasks:

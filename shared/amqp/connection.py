@@ -1,7 +1,8 @@
 """A connection to RabbitMQ that waits for the broker at start and repairs itself later."""
 
 import aio_pika
-from aio_pika.abc import AbstractRobustConnection
+from aio_pika.abc import AbstractRobustChannel, AbstractRobustConnection
+from aio_pika.exceptions import AMQPConnectionError
 from yarl import URL
 
 from shared.faults import until_it_passes
@@ -18,5 +19,18 @@ async def connect(url: str, name: str) -> AbstractRobustConnection:
         return await aio_pika.connect_robust(
             address, timeout=10, reconnect_interval=RECONNECT_S, client_properties={"connection_name": name}
         )
+
+    return await until_it_passes(attempt, "RabbitMQ")
+
+
+async def open_channel(connection: AbstractRobustConnection) -> AbstractRobustChannel:
+    """A channel, as soon as the connection is there (again)."""
+
+    async def attempt() -> AbstractRobustChannel:
+        await connection.connected.wait()
+        try:
+            return await connection.channel()
+        except RuntimeError as error:  # lost since: the library has no better word for it
+            raise AMQPConnectionError(str(error)) from error
 
     return await until_it_passes(attempt, "RabbitMQ")

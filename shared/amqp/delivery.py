@@ -2,11 +2,17 @@
 
 from dataclasses import dataclass
 
+import structlog
 from aio_pika.abc import AbstractIncomingMessage
+from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 from pydantic import ValidationError
 
 from batchyard_contracts.message import MAX_MESSAGE_BYTES, Envelope, Message
 from shared.errors import Rejected
+
+LOST = (AMQPError, ChannelInvalidStateError)
+"""What the AMQP library raises for a channel that is gone."""
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,25 @@ def received(message: AbstractIncomingMessage) -> Delivery:
             headers=dict(message.headers),
         ),
     )
+
+
+async def acknowledge(message: AbstractIncomingMessage, *, multiple: bool = False) -> None:
+    """Acknowledge a message, and all before it on its channel if `multiple`.
+
+    On a channel that is gone this cannot be: the broker delivers again, and handlers are idempotent.
+    """
+    try:
+        await message.ack(multiple=multiple)
+    except LOST as error:
+        log.info("acknowledgement lost", type=message.type, error=type(error).__name__)
+
+
+def is_stale(message: AbstractIncomingMessage) -> bool:
+    """Whether the channel that brought a message is gone, so that the broker delivers it again."""
+    try:
+        return bool(message.channel.is_closed)
+    except LOST:
+        return True
 
 
 def decode(delivery: Delivery, kinds: dict[str, type[Message]]) -> Message:

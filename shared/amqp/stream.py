@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 import structlog
 from aio_pika.abc import AbstractIncomingMessage, AbstractRobustConnection
-from aio_pika.exceptions import AMQPError
 
 from batchyard_contracts.message import Envelope, Message
 from batchyard_contracts.topology import Queue
+from shared.amqp.connection import open_channel
 from shared.amqp.dead_letters import bury
-from shared.amqp.delivery import Delivery, decode, received
+from shared.amqp.delivery import Delivery, acknowledge, decode, received
 from shared.amqp.publisher import Publisher
 from shared.errors import Rejected
 from shared.faults import is_passing, until_it_passes
@@ -66,7 +66,7 @@ class Stream:
 
     async def run(self) -> None:
         """Consume until `stop`; then finish the batch in hand. What was not begun goes back to the queue."""
-        channel = await self._connection.channel()
+        channel = await open_channel(self._connection)
         await channel.set_qos(prefetch_count=2 * self._most)
         queue = await channel.declare_queue(self._queue.name, passive=True)
         tag = await queue.consume(self._arrived.put)
@@ -115,10 +115,7 @@ class Stream:
             except Rejected as error:
                 await self._bury(delivery, str(error))
         await self._handle_decoded(good)
-        try:
-            await batch[-1].ack(multiple=True)
-        except AMQPError as error:  # the channel is gone: the broker delivers again, and handlers are idempotent
-            log.info("acknowledgement lost", queue=self._queue.name, error=type(error).__name__)
+        await acknowledge(batch[-1], multiple=True)
 
     async def _handle_decoded(self, batch: list[tuple[Delivery, Received]]) -> None:
         if not batch:
