@@ -13,12 +13,13 @@ from batchyard_contracts.v1.values import (
     NewItem,
     Notify,
     Priority,
+    Text,
     WorkloadName,
 )
 
 Items = Annotated[list[NewItem], Field(max_length=MAX_ITEMS_PER_COMMAND)]
 Labels = Annotated[
-    dict[Annotated[str, StringConstraints(max_length=63)], Annotated[str, StringConstraints(max_length=255)]],
+    dict[Annotated[Text, StringConstraints(max_length=63)], Annotated[Text, StringConstraints(max_length=255)]],
     Field(max_length=20),
 ]
 
@@ -34,7 +35,7 @@ class BatchSubmit(Command):
     """Chosen by the client (UUIDv7) so that it can subscribe before it publishes, else by ingest."""
     priority: Priority = "normal"
     idempotency_key: IdempotencyKey | None = None
-    name: Annotated[str, StringConstraints(max_length=200)] | None = None
+    name: Annotated[Text, StringConstraints(max_length=200)] | None = None
     labels: Labels = {}
     notify: Notify = Notify()
 

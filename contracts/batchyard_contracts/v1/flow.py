@@ -11,12 +11,12 @@ from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import (
     BatchId,
     ItemError,
-    Notify,
     Ordinal,
     Owner,
     Priority,
     Round,
     Seconds,
+    Targets,
     WorkloadName,
 )
 
@@ -33,7 +33,7 @@ class BatchAccepted(Message):
     """The number of items, once the batch is sealed."""
     name: str | None = None
     labels: dict[str, str] = {}
-    notify: Notify = Notify()
+    notify: Targets = Targets()
     accepted_at: datetime
 
 

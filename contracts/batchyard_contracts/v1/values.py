@@ -53,20 +53,24 @@ class ItemError(Value):
     scope: Literal["item", "provider"] = "item"
 
 
-class Notify(Value, extra="forbid"):
-    """Whom to tell when the batch has finished."""
+Text = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$")]
+"""One line of text, without control characters."""
+WebhookUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s\x00-\x1f\x7f]+$", max_length=2048)]
+EmailAddress = Annotated[
+    str,
+    StringConstraints(pattern=r"^[^@\s,;<>\x22\x00-\x1f\x7f]+@[^@\s,;<>\x22\x00-\x1f\x7f]+$", max_length=254),
+]
 
-    webhooks: Annotated[
-        list[Annotated[str, StringConstraints(pattern=r"^https?://", max_length=2048)]], Field(max_length=5)
-    ] = []
-    emails: Annotated[
-        list[
-            Annotated[
-                str, StringConstraints(pattern=r"^[^@\s,;<>\"\x00-\x1f]+@[^@\s,;<>\"\x00-\x1f]+$", max_length=254)
-            ]
-        ],
-        Field(max_length=10),
-    ] = []
+
+class Targets(Value):
+    """Whom to tell when a batch has finished."""
+
+    webhooks: Annotated[list[WebhookUrl], Field(max_length=5)] = []
+    emails: Annotated[list[EmailAddress], Field(max_length=10)] = []
+
+
+class Notify(Targets, extra="forbid"):
+    """The same, as a client asks for it."""
 
 
 class Counts(Value):
