@@ -108,7 +108,7 @@ AGGREGATOR_OUTCOMES = Queue(
 )
 AGGREGATOR_CONTROL = Queue(
     "aggregator.control",
-    (Binding(FLOW, "batch.accepted.*"), Binding(FLOW, "batch.sealed.*"), Binding(FLOW, "batch.controlled.*")),
+    tuple(Binding(FLOW, f"batch.{verb}.*") for verb in ("accepted", "sealed", "withdrawn", "controlled")),
 )
 AGGREGATOR_QUERIES = Queue(
     "aggregator.queries",

@@ -7,7 +7,14 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from batchyard_contracts import topology
-from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, BatchSealed, ChunkProcessed, ItemsSettled
+from batchyard_contracts.v1.flow import (
+    BatchAccepted,
+    BatchControlled,
+    BatchSealed,
+    BatchWithdrawn,
+    ChunkProcessed,
+    ItemsSettled,
+)
 from batchyard_contracts.v1.queries import BatchesQuery, FailuresQuery, ResultsQuery
 from services.aggregator.handlers.control import ControlHandler
 from services.aggregator.handlers.outcomes import OutcomesHandler
@@ -74,6 +81,7 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
             (
                 Route(BatchAccepted, control.accepted),
                 Route(BatchSealed, control.sealed),
+                Route(BatchWithdrawn, control.withdrawn),
                 Route(BatchControlled, control.controlled),
             ),
             at_once=_CONTROLS_AT_ONCE,

@@ -21,6 +21,11 @@ UPDATE batches
 SET owner = $2, workload = $3, name = $4, labels = $5, accepted_at = $6, traceparent = $7
 WHERE id = $1;
 
+-- name: forget_stub
+-- Of a submission that was withdrawn before it had a header.
+WITH gone AS (DELETE FROM batches WHERE batch_id = $1 AND owner IS NULL RETURNING id)
+DELETE FROM outcomes WHERE batch IN (SELECT id FROM gone);
+
 -- name: insert_new_outcomes
 WITH inserted AS (
     INSERT INTO outcomes (

@@ -120,6 +120,10 @@ class Store:
             if entries:
                 await connection.execute(_SQL["mark_sent"], [entry.key for entry in entries])
 
+    async def forget_stub(self, batch_id: UUID) -> None:
+        """Delete what is known of a batch that has no header."""
+        await self._pool.execute(_SQL["forget_stub"], batch_id)
+
     async def mark_sent(self, keys: Sequence[str]) -> None:
         """Remember that the broker has these messages."""
         await self._pool.execute(_SQL["mark_sent"], keys)

@@ -30,7 +30,9 @@ UPDATE batches SET started_round = round WHERE batch_id = ANY($1)
 UPDATE batches SET finished_at = now() WHERE batch_id = $1 AND round <= $2
 
 -- name: reopen_batch
-UPDATE batches SET round = $2, finished_at = NULL, cancelled = false, paused = false
+-- A round may be opened in several messages: only the first of them begins it.
+UPDATE batches SET round = $2, finished_at = NULL,
+    cancelled = cancelled AND round = $2, paused = paused AND round = $2
 WHERE batch_id = $1 AND round <= $2
 RETURNING 1
 

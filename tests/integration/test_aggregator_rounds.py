@@ -3,7 +3,7 @@
 import pytest
 
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
-from batchyard_contracts.v1.flow import ItemsReopened
+from batchyard_contracts.v1.flow import BatchWithdrawn, ItemsReopened
 from shared.stack import Servers
 from tests.support.ledger_messages import BATCH, accepted, at, controlled, processed, settled
 from tests.support.running_aggregator import at_work
@@ -78,3 +78,18 @@ async def test_pause_resume_change_and_cancel(clean: Servers, header_first: bool
         await around.send(settled("cancelled", [0, 1]))
         (end,) = await around.finished()
         assert (end.result, end.priority) == ("cancelled", "immediate")
+
+
+async def test_a_withdrawn_submission_leaves_nothing_and_an_accepted_one_stays(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        await around.send(settled("duplicate", [1]))
+        await around.until_row("SELECT 1 FROM outcomes")
+        await around.send(BatchWithdrawn(batch_id=BATCH))
+        await around.until_row(
+            "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM outcomes) AND NOT EXISTS (SELECT 1 FROM batches)"
+        )
+        await around.send(accepted(2))
+        await around.until_row("SELECT 1 FROM batches WHERE owner = 'ann'")
+        await around.send(BatchWithdrawn(batch_id=BATCH), processed({0: "succeeded", 1: "succeeded"}))
+        (end,) = await around.finished()
+        assert end.result == "completed"

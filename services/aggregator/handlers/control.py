@@ -6,7 +6,7 @@ from datetime import datetime
 import structlog
 
 from batchyard_contracts.message import Envelope
-from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, BatchSealed
+from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, BatchSealed, BatchWithdrawn
 from services.aggregator.domain.batch import Batch, Header
 from services.aggregator.domain.facts import reopened
 from services.aggregator.entry import Entry, reopened_entry
@@ -51,6 +51,10 @@ class ControlHandler:
             after = before.seal(message.total).conclude(self._clock())
             saved = await _save(work, before, after)
         self._announce(before, after, saved)
+
+    async def withdrawn(self, message: BatchWithdrawn, _: Envelope) -> None:
+        """Forget a submission that failed; a batch whose header is known is beyond that."""
+        await self._store.forget_stub(message.batch_id)
 
     async def controlled(self, message: BatchControlled, _: Envelope) -> None:
         """Pause, resume, cancel, change the priority, or open a new round."""
