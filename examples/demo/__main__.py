@@ -6,10 +6,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from batchyard_contracts.client import ClientError
 from examples.demo.demo import demo
 from services.cli.errors import CliError
 from services.cli.exits import Exit
-from shared.stack import StackError, interruptible
+from shared.stack import StackError, default_home, interruptible
 
 
 def main() -> int:
@@ -18,14 +19,20 @@ def main() -> int:
     try:
         passed = asyncio.run(interruptible(demo(Console(highlight=False), folder)))
     except StackError as error:
-        sys.stderr.write(f"{error}\n")
-        return Exit.UNREACHABLE
+        return _failed(str(error), Exit.UNREACHABLE)
     except CliError as error:
-        sys.stderr.write(f"{error.what}\n{error.next_step}\n")
-        return error.exit
+        return _failed(f"{error.what}\n{error.next_step}", error.exit)
+    except (ClientError, TimeoutError) as error:
+        what = str(error) or "What had to happen did not happen in time."
+        return _failed(f"{what}\nThe logs of the services are in {default_home() / 'demo' / 'log'}.", Exit.BATCH_FAILED)
     if passed is None:
         return Exit.INTERRUPTED
     return Exit.OK if passed else Exit.BATCH_FAILED
+
+
+def _failed(what: str, code: Exit) -> Exit:
+    sys.stderr.write(f"{what}\n")
+    return code
 
 
 if __name__ == "__main__":

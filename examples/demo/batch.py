@@ -1,5 +1,6 @@
 """Submits one batch as an AMQP command, draws it until it has ended, and collects what came of it."""
 
+import asyncio
 import secrets
 import time
 from collections.abc import Sequence
@@ -41,6 +42,7 @@ async def run_batch(amqp_url: str, urls: Sequence[str], notify: Notify, console:
     trace_id = secrets.token_hex(16)
     traceparent = f"00-{trace_id}-{secrets.token_hex(8)}-01"
     async with (
+        asyncio.timeout(WITHIN_S),
         Client.connect(amqp_url, traceparent=lambda: traceparent) as client,
         finished_events(amqp_url, batch_id) as ends,
         client.events(batch_id) as events,

@@ -34,8 +34,8 @@ def check_all(
 
 def _items(urls: Sequence[str], results: Sequence[ItemResult]) -> Check:
     wrong = list(_wrong_items(urls, results))
-    found = wrong[0] if wrong else f"{len(results)} of {len(urls)} ended with the right status and cause"
-    return Check("each item as its page", not wrong, found)
+    found = wrong[0] if wrong else f"{len(results)} of {len(urls)} have the status and cause that their page leads to"
+    return Check("outcome of every item", not wrong, found)
 
 
 def _wrong_items(urls: Sequence[str], results: Sequence[ItemResult]) -> Iterator[str]:

@@ -53,7 +53,7 @@ def _write(
         Written(cue, f"{sheets} CUE sheets"),
     ]
     found = f"{len(items)} items, {len(rows)} rows, {sheets} of {wanted} sheets"
-    return written, Check("files hold all of it", right, found)
+    return written, Check("results as files", right, found)
 
 
 async def _fetch(door: Door, batch_id: object, kind: str) -> bytes:

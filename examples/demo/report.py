@@ -1,6 +1,7 @@
 """Prints what came of the demo: failures by cause, the quality of the tracklists, the files, the checks."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from statistics import mean
 
 from rich.console import Console
@@ -36,7 +37,8 @@ def print_quality(console: Console, results: Iterable[ItemResult]) -> None:
 def print_files(console: Console, files: Sequence[Written]) -> None:
     """Where the results are."""
     for written in files:
-        console.print(f"   {written.content:<22}  {written.path}", soft_wrap=True, markup=False)
+        path = written.path.relative_to(Path.cwd()) if written.path.is_relative_to(Path.cwd()) else written.path
+        console.print(f"   {written.content:<25}{path}", soft_wrap=True, markup=False)
 
 
 def print_checks(console: Console, checks: Iterable[Check]) -> None:
@@ -44,7 +46,7 @@ def print_checks(console: Console, checks: Iterable[Check]) -> None:
     for check in checks:
         mark, style = ("✓", "green") if check.passed else ("✗", "bold red")
         line = Text.assemble(
-            "   ", (mark, style), f" {check.what:<22}", (check.found, "dim" if check.passed else "red")
+            "   ", (mark, style), f" {check.what:<23}", (check.found, "dim" if check.passed else "red")
         )
         console.print(line, soft_wrap=True)
 

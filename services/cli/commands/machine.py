@@ -50,4 +50,4 @@ def demo(
     """
     from services.cli.demonstration import run_demo
 
-    raise typer.Exit(run_demo(output))
+    run_demo(output)
