@@ -1,4 +1,4 @@
-"""`python -m benchmarks` measures everything; `numbers`, `compare` and `smoke` are parts of it."""
+"""`python -m benchmarks` measures everything; `--help` names its parts."""
 
 import asyncio
 import sys
@@ -10,6 +10,7 @@ from rich.console import Console
 
 from benchmarks.comparison import compare as measure_comparison
 from benchmarks.numbers.numbers import numbers as measure_numbers
+from benchmarks.profiling import profile as measure_profile
 from benchmarks.smoke import smoke as measure_smoke
 from benchmarks.stand import Stand, standing
 from shared.stack import StackError, interruptible
@@ -42,6 +43,12 @@ def compare(runs: Runs = 3) -> None:
 def smoke(runs: Runs = 3) -> None:
     """Four rates in under four minutes, for a program to read: `benchmarks/results/smoke.json`."""
     _run(lambda stand, console: measure_smoke(stand, console, runs))
+
+
+@app.command()
+def profile(runs: Runs = 3) -> None:
+    """Where the processor time of each service goes, line by line; needs py-spy on the PATH."""
+    _run(lambda stand, console: measure_profile(stand, console, runs))
 
 
 async def _everything(stand: Stand, console: Console) -> None:

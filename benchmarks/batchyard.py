@@ -7,7 +7,7 @@ from uuid import UUID
 import orjson
 
 from benchmarks.processes import Usage, resident_mb
-from benchmarks.work import NAP_S, Run, Work
+from benchmarks.work import NAP_S, Run, Work, WrongResults
 from benchmarks.yard import Yard
 
 _PIECE = 4000
@@ -15,19 +15,31 @@ _END_S = 900.0
 
 
 async def run(yard: Yard, work: Work) -> Run:
-    """One batch. The clock runs from the first byte of the upload to the finished event."""
+    """One batch. The clock runs from the first byte of the upload to the finished event; then everything is read."""
     usage = Usage(yard.everything)
     began = time.perf_counter()
-    headers = {"Content-Type": "application/x-ndjson"}
-    async with yard.http.post("batches?workload=noop", data=_lines(work), headers=headers) as answer:
-        answer.raise_for_status()
-        batch_id = UUID((await answer.json())["batch_id"])
+    batch_id = await submit(yard, work)
     submitted = time.perf_counter()
     finish = await yard.finishes.of(batch_id, _END_S)
     cpu_s, others = usage.cpu_s(), usage.others_share()
     memory = resident_mb(yard.everything)
     count, total = await _read(yard, batch_id)
     return Run(finish.heard_at - began, count, total, submitted - began, cpu_s, memory, others)
+
+
+async def run_unread(yard: Yard, work: Work) -> None:
+    """One batch whose results nobody asks for."""
+    finish = await yard.finishes.of(await submit(yard, work), _END_S)
+    if finish.event.counts.succeeded != work.items:
+        raise WrongResults(f"{work.items} items have to succeed, {finish.event.counts.succeeded} did.")
+
+
+async def submit(yard: Yard, work: Work) -> UUID:
+    """Upload a batch."""
+    headers = {"Content-Type": "application/x-ndjson"}
+    async with yard.http.post("batches?workload=noop", data=_lines(work), headers=headers) as answer:
+        answer.raise_for_status()
+        return UUID((await answer.json())["batch_id"])
 
 
 async def run_one(yard: Yard, n: int) -> float:

@@ -16,6 +16,9 @@ _MB = 1024 * 1024
 _PAUSE_S = 0.05
 _USUAL_PORTS = {"amqp": 5672, "postgresql": 5432, "redis": 6379}
 
+CLIENT = "client"
+ALONE = frozenset({CLIENT})
+"""Roles that are counted without what they have started: the benchmark has started everything."""
 Roles = Mapping[str, Sequence[psutil.Process]]
 
 
@@ -33,7 +36,10 @@ def servers_of(servers: Servers) -> dict[str, list[psutil.Process]]:
 
 def cpu_s(roles: Roles) -> dict[str, float]:
     """Processor seconds so far of each role's processes and of all that they started, living or ended."""
-    return {role: sum(_cpu_s(process) for process in tree(processes)) for role, processes in roles.items()}
+    return {
+        role: sum(_cpu_s(process, alone=role in ALONE) for process in _members(role, processes))
+        for role, processes in roles.items()
+    }
 
 
 def spent(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
@@ -61,7 +67,10 @@ class Usage:
 
 def resident_mb(roles: Roles) -> dict[str, float]:
     """Memory that is resident now, by role. Pages that two processes share are counted in both."""
-    return {role: sum(_resident(process) for process in tree(processes)) / _MB for role, processes in roles.items()}
+    return {
+        role: sum(_resident(process) for process in _members(role, processes)) / _MB
+        for role, processes in roles.items()
+    }
 
 
 class Watched:
@@ -104,12 +113,17 @@ def _busy_s() -> float:
     return float(times.user + times.nice + times.system + times.irq + times.softirq + times.steal)
 
 
-def _cpu_s(process: psutil.Process) -> float:
+def _members(role: str, processes: Sequence[psutil.Process]) -> Sequence[psutil.Process]:
+    return processes if role in ALONE else tree(processes)
+
+
+def _cpu_s(process: psutil.Process, *, alone: bool) -> float:
     try:
         times = process.cpu_times()
     except psutil.NoSuchProcess:
         return 0.0
-    return float(times.user + times.system + times.children_user + times.children_system)
+    own = float(times.user + times.system)
+    return own if alone else own + float(times.children_user + times.children_system)
 
 
 def _resident(process: psutil.Process) -> int:

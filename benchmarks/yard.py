@@ -11,7 +11,7 @@ import psutil
 
 from batchyard_contracts.client import Client
 from benchmarks.finishes import Finishes, hearing_finishes
-from benchmarks.processes import servers_of
+from benchmarks.processes import CLIENT, servers_of
 from benchmarks.stand import Stand
 from services.cli.yard import SERVICES, Plan, programs
 from shared.stack import Servers, StackError, Supervisor, free_ports
@@ -55,7 +55,7 @@ async def running_yard(stand: Stand, environment: Mapping[str, str]) -> AsyncIte
         client = await stack.enter_async_context(Client.connect(servers.amqp_url))
         finishes = await stack.enter_async_context(hearing_finishes(servers.amqp_url))
         services = {name: [_process(supervisor, name)] for name in SERVICES}
-        everything = {**services, **servers_of(servers), "client": [psutil.Process()]}
+        everything = {**services, **servers_of(servers), CLIENT: [psutil.Process()]}
         yield Yard(servers, client, http, finishes, services, everything)
 
 

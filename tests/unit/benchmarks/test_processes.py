@@ -1,10 +1,12 @@
 """What processes use, read from the process table; this one is the subject."""
 
+import subprocess
+import sys
 import time
 
 import psutil
 
-from benchmarks.processes import Usage, resident_mb, spent, watching_memory
+from benchmarks.processes import CLIENT, Usage, resident_mb, spent, watching_memory
 
 _ROLES = {"me": [psutil.Process()]}
 
@@ -20,6 +22,16 @@ def test_processor_time_of_a_busy_process_is_seen() -> None:
         pass
     assert usage.cpu_s()["me"] >= 0.03
     assert 0 <= usage.others_share() <= 1
+
+
+def test_the_client_is_counted_without_what_it_has_started() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        me = [psutil.Process()]
+        found = resident_mb({CLIENT: me, "all": me})
+        assert found["all"] > found[CLIENT]
+    finally:
+        child.communicate(b"\n")
 
 
 async def test_the_highest_memory_is_kept() -> None:

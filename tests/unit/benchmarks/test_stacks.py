@@ -1,0 +1,33 @@
+"""Folded stacks."""
+
+from pathlib import Path
+
+from benchmarks.stacks import charge
+
+_PROJECT = Path("/src/project")
+_LIBRARY = "/src/project/.venv/lib/python3.11/site-packages"
+
+
+_ENTRY = f"run (/src/project/shared/process.py:61);run ({_LIBRARY}/uvloop/__init__.py:96)"
+
+
+def test_a_library_is_charged_to_the_line_of_ours_that_called_it() -> None:
+    save = "save (/src/project/services/b.py:7)"
+    folded = [
+        f"<module> (/src/project/services/a.py:1);{save};copy ({_LIBRARY}/asyncpg/x.py:3) 5",
+        f"{save};other ({_LIBRARY}/asyncpg/y.py:9) 2",
+    ]
+    assert charge(folded, _PROJECT) == {"services/b.py:7 save": 7}
+
+
+def test_what_the_event_loop_runs_by_itself_is_charged_to_the_library_that_it_called() -> None:
+    folded = [
+        f"{_ENTRY};read ({_LIBRARY}/aiormq/connection.py:3);unmarshal ({_LIBRARY}/pamqp/frame.py:8) 4",
+        f"{_ENTRY};wait (/usr/lib/python3.11/asyncio/tasks.py:1) 1",
+    ]
+    assert charge(folded, _PROJECT) == {"(aiormq/connection.py read)": 4, "(event loop)": 1}
+
+
+def test_the_innermost_line_of_ours_counts_though_another_calls_it() -> None:
+    folded = ["outer (/src/project/services/a.py:1);inner (/src/project/shared/b.py:2) 3", ""]
+    assert charge(folded, _PROJECT) == {"shared/b.py:2 inner": 3}
