@@ -14,6 +14,7 @@ from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Context, Workload
 from services.worker import domain
 from services.worker.cache import ResultCache
+from services.worker.deadlines import Deadlines
 from shared.amqp.publisher import Publisher, outgoing
 from shared.faults import until_it_passes
 
@@ -36,6 +37,7 @@ class Runner:
         """Items of the chunks in hand that have no outcome yet."""
         self.room = asyncio.Event()
         """Set whenever that number goes down."""
+        self._deadlines = Deadlines(self.manifest.item_timeout_s)
         self._resources = resources
         self._publisher = publisher
         self._worker_id = worker_id
@@ -57,12 +59,8 @@ class Runner:
             state=item.state,
         )
         try:
-            async with asyncio.timeout(self.manifest.item_timeout_s):
-                value = await self.workload.run(payload, context)
+            value = await self._deadlines.within(self.workload.run(payload, context))
             return domain.returned(item, value, _since(started))
-        except TimeoutError as error:
-            reason = error if str(error) else TimeoutError(f"No end after {self.manifest.item_timeout_s:g} s.")
-            return domain.raised(item, reason, _since(started))
         except Exception as error:  # noqa: BLE001  user code: the outcome of its item, never the worker's end
             return domain.raised(item, error, _since(started))
 

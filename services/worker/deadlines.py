@@ -1,0 +1,69 @@
+"""Interrupts items that take too long, with one timer for all that run.
+
+The items of a workload have the same time, so they run out of it in the order in which they began. A timer for each
+would cost more than a small item itself.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Awaitable
+from contextlib import suppress
+from typing import Any, TypeVar, cast
+
+T = TypeVar("T")
+
+
+class Deadlines:
+    """The running items of one workload, oldest first."""
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._running: dict[_Running, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def within(self, work: Awaitable[T]) -> T:
+        """Await the work; raises `TimeoutError` when the time is up before."""
+        running = _Running(asyncio.get_running_loop().time() + self._limit_s)
+        self._running[running] = None
+        if self._timer is None:
+            self._arm()
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if running.interrupted and running.task.uncancel() == 0:
+                running.interrupted = False
+                raise TimeoutError(f"No end after {self._limit_s:g} s.") from None
+            raise
+        finally:
+            self._running.pop(running, None)
+            if running.interrupted:  # it ended at that very moment: the interruption is still to come, and void
+                with suppress(asyncio.CancelledError):
+                    await asyncio.sleep(0)
+                running.task.uncancel()
+
+    def _arm(self) -> None:
+        first = next(iter(self._running), None)
+        self._timer = asyncio.get_running_loop().call_at(first.until, self._expire) if first else None
+
+    def _expire(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for running in list(itertools.takewhile(lambda r: r.until <= now, self._running)):
+            del self._running[running]
+            running.interrupt()
+        self._arm()
+
+
+class _Running:
+    """One item, in the task that runs it."""
+
+    __slots__ = ("interrupted", "task", "until")
+
+    def __init__(self, until: float) -> None:
+        self.task = cast("asyncio.Task[Any]", asyncio.current_task())
+        self.until = until
+        self.interrupted = False
+
+    def interrupt(self) -> None:
+        """Let its time be up."""
+        self.interrupted = True
+        self.task.cancel()

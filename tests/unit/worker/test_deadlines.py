@@ -1,0 +1,73 @@
+"""Items that take too long are interrupted, and nothing else is."""
+
+import asyncio
+import time
+
+import pytest
+
+from services.worker.deadlines import Deadlines
+
+
+async def test_work_that_ends_in_time_gives_its_value() -> None:
+    assert await Deadlines(10).within(asyncio.sleep(0, "done")) == "done"
+
+
+async def test_each_item_is_interrupted_when_its_own_time_is_up() -> None:
+    deadlines = Deadlines(0.1)
+    ended: list[tuple[int, float]] = []
+    began = time.monotonic()
+
+    async def item(number: int, after: float) -> None:
+        await asyncio.sleep(after)
+        start = time.monotonic()
+        with pytest.raises(TimeoutError, match=r"No end after 0\.1 s"):
+            await deadlines.within(asyncio.Event().wait())
+        ended.append((number, time.monotonic() - start))
+
+    await asyncio.gather(item(1, 0), item(2, 0.05), item(3, 0.2))
+    assert [number for number, _ in ended] == [1, 2, 3]
+    assert all(taken >= 0.099 for _, taken in ended)
+    assert time.monotonic() - began >= 0.3
+
+
+async def test_a_task_goes_on_after_an_interruption() -> None:
+    deadlines = Deadlines(0.02)
+    with pytest.raises(TimeoutError):
+        await deadlines.within(asyncio.Event().wait())
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+    assert await deadlines.within(asyncio.sleep(0, "next")) == "next"
+
+
+async def test_a_cancel_from_outside_is_no_timeout() -> None:
+    task = asyncio.create_task(Deadlines(10).within(asyncio.Event().wait()))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_work_that_ends_at_the_very_moment_leaves_no_interruption_behind() -> None:
+    deadlines = Deadlines(0.02)
+
+    async def ends_late() -> str:
+        interrupted = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_later(0.02, interrupted.set_result, None)
+        try:
+            await interrupted
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return "shrugged"  # user code that swallows its cancellation
+        raise AssertionError
+
+    assert await deadlines.within(ends_late()) == "shrugged"
+    assert await asyncio.sleep(0.01, "alive") == "alive"
+
+
+async def test_an_error_of_the_work_passes_through() -> None:
+    async def fails() -> None:
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        await Deadlines(10).within(fails())
