@@ -15,14 +15,15 @@ from shared.stack.processes import living
 from shared.stack.state import State
 
 
-def up(*, workers: int, port: int | None, detach: bool, json: bool) -> None:
+def up(*, workers: int, port: int | None, detach: bool, quiet: bool, json: bool) -> None:
     """Start a yard and keep it running until Ctrl-C, or leave it running behind."""
     home = default_home()
     try:
         if detach:
             asyncio.run(_behind(home, workers, port, json=json))
         else:
-            asyncio.run(interruptible(_in_front(Plan(home, workers=workers, http_port=port), json=json)))
+            plan = Plan(home, workers=workers, http_port=port)
+            asyncio.run(interruptible(_in_front(plan, quiet=quiet, json=json)))
     except AlreadyRunning as error:
         raise NotStarted(f"Batchyard is already up at {_address(home)}.", "Stop it with `batchyard down`.") from error
     except StackError as error:
@@ -43,12 +44,11 @@ def down(*, json: bool) -> None:
         out().print("Nothing of Batchyard runs any more.")
 
 
-async def _in_front(plan: Plan, *, json: bool) -> None:
+async def _in_front(plan: Plan, *, quiet: bool, json: bool) -> None:
     async with yard(plan, _echo) as running:
-        _say_where(running.url, json=json)
-        if not json:
-            out().print("Stop it with Ctrl-C.")
-            sys.stdout.flush()
+        if not quiet:
+            _say_where(running.url, json=json)
+            _echo("Stop it with Ctrl-C.")
         await asyncio.Event().wait()
 
 
@@ -62,7 +62,7 @@ async def _behind(home: Path, workers: int, port: int | None, *, json: bool) -> 
 async def _launch(home: Path, workers: int, port: int | None) -> None:
     log = home / "log" / "up.log"
     log.unlink(missing_ok=True)
-    argv = [sys.executable, "-m", "services.cli", "up", "--workers", str(workers)]
+    argv = [sys.executable, "-m", "services.cli", "up", "--quiet", "--workers", str(workers)]
     argv += ["--port", str(port)] if port else []
     process = await detached(Launch(tuple(argv), dict(os.environ), Path.cwd(), log))
     said = 0
@@ -97,7 +97,8 @@ def _say_where(url: str, *, json: bool) -> None:
     if json:
         write_json({"url": url})
     else:
-        out().print(f"Batchyard is up at {url}  (API documentation: {url}/docs)")
+        out().print(f"Batchyard is up at {url} (API documentation: {url}/docs)", soft_wrap=True)
+        sys.stdout.flush()
 
 
 def _echo(line: str) -> None:

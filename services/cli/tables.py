@@ -1,7 +1,7 @@
 """How answers of the server look to a person: tables and short blocks of text."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -22,16 +22,23 @@ _STYLES = {
 }
 
 
-def batches_table(batches: Iterable[BatchState]) -> Table:
-    """Batches, one a row."""
-    table = _table("batch", "workload", "priority", "state", "done", "failed", "accepted", "name")
+_WIDE = 100
+"""Columns of a terminal from which on a list of batches shows their names too."""
+
+
+def batches_table(batches: Iterable[BatchState], now: datetime, width: int) -> Table:
+    """Batches, one a row that fits a terminal of this width; the rest is in `batch_block`."""
+    columns = ("batch", "workload", "state", "items", "accepted", "name")
+    table = _table(*(columns if width >= _WIDE else columns[:-1]))
     for batch in batches:
         counts = batch.counts
         total = counts.total if counts.total is not None else counts.ended + counts.remaining
-        table.add_row(
-            str(batch.batch_id), batch.workload, batch.priority, state_text(batch), f"{counts.ended}/{total}",
-            str(counts.failed or ""), _when(batch.accepted_at), Text(batch.name or ""),
+        failed = (f" {counts.failed} failed", "red") if counts.failed else ""
+        cells = (
+            str(batch.batch_id), batch.workload, state_text(batch), Text.assemble(f"{counts.ended}/{total}", failed),
+            _age(now - batch.accepted_at), Text(batch.name or ""),
         )  # fmt: skip
+        table.add_row(*cells[: len(table.columns)])
     return table
 
 
@@ -131,10 +138,19 @@ def _type_of(part: dict[str, Any]) -> str:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bright_black")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bright_black")
     for column in columns:
-        table.add_column(column, no_wrap=column in {"batch", "state", "done"}, overflow="fold")
+        long = column in {"name", "message", "meaning", "what it does", "workloads"}
+        table.add_column(column, no_wrap=not long, overflow="fold")
     return table
+
+
+def _age(passed: timedelta) -> str:
+    seconds = max(0, int(passed.total_seconds()))
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"
 
 
 def _when(moment: datetime) -> str:

@@ -66,8 +66,9 @@ async def test_failures_end_with_their_own_code_and_can_be_retried(cli: Command)
     assert [(group["code"], group["count"], group["ordinals"]) for group in groups] == [("broken", 2, [1, 2])]
     failed = (await cli("results", batch, "--error-code", "broken", "--json")).json
     assert [item["custom_id"] for item in failed] == ["b", "c"]
-    assert (await cli("retry", batch)).code == Exit.OK
-    state = await _until(cli, batch, lambda now: now["round"] == 2 and now["status"] == "finished")
+    assert "running 2 items again" in (await cli("retry", batch)).out
+    assert (await cli("watch", batch)).code == Exit.BATCH_FAILED
+    state = (await cli("show", batch, "--json")).json
     assert (state["round"], state["counts"]["succeeded"], state["counts"]["failed"]) == (2, 1, 2)
 
 

@@ -16,6 +16,8 @@ def list_(
     json: JsonFlag = False,
 ) -> None:
     """List batches, the newest first."""
+    from datetime import UTC, datetime
+
     from batchyard_contracts.v1.queries import BatchesReply
     from services.cli.session import at_yard, out, write_json
     from services.cli.tables import batches_table
@@ -27,7 +29,8 @@ def list_(
         return
     found = BatchesReply.decode(body).batches
     if found:
-        out().print(batches_table(found))
+        console = out()
+        console.print(batches_table(found, datetime.now(UTC), console.width))
     else:
         out().print("No batch fits. Submit one: `batchyard submit --help`.")
 

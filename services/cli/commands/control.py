@@ -24,7 +24,9 @@ def cancel(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None:
 
 def retry(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None:
     """Run what did not succeed in a finished batch once more, as a new round of the same batch."""
-    _steer(ctx, batch, "POST", "/retry", "running again what did not succeed", json=json)
+    from services.cli.retrying import retry_batch
+
+    retry_batch(ctx, batch, json=json)
 
 
 def priority(

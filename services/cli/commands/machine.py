@@ -16,6 +16,7 @@ def up(
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Port of the HTTP API; 8000 if it is free.")
     ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", hidden=True, help="Do not say where it is.")] = False,
     json: JsonFlag = False,
 ) -> None:
     """Start RabbitMQ, PostgreSQL, Redis and the five services here, and keep them running until Ctrl-C.
@@ -29,7 +30,7 @@ def up(
     """
     from services.cli import running
 
-    running.up(workers=workers, port=port, detach=detach, json=json)
+    running.up(workers=workers, port=port, detach=detach, quiet=quiet, json=json)
 
 
 def down(json: JsonFlag = False) -> None:

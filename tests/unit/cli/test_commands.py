@@ -223,7 +223,6 @@ async def test_show_failures_workers_workloads(run: Run, yard: FakeYard) -> None
         (("pause", BATCH), f"POST /batches/{BATCH}/pause", ""),
         (("resume", BATCH), f"POST /batches/{BATCH}/resume", ""),
         (("cancel", BATCH), f"POST /batches/{BATCH}/cancel", ""),
-        (("retry", BATCH), f"POST /batches/{BATCH}/retry", ""),
         (("priority", BATCH, "immediate"), f"PATCH /batches/{BATCH}", {"priority": "immediate"}),
     ],
 )
@@ -232,6 +231,22 @@ async def test_a_batch_is_steered(argv: tuple[str, ...], request_: str, body: An
     assert json.loads((await run(*argv, "--json")).out) == ACCEPTED
     assert (await run(*argv)).out.startswith(f"{BATCH}: ")
     assert yard.requests[0] == (request_, body)
+
+
+async def test_a_retry_waits_until_its_round_is_open(run: Run, yard: FakeYard) -> None:
+    ended = state(status="finished", result="partial", counts={"total": 4, "succeeded": 1, "failed": 2, "cancelled": 1})
+    yard.answer(f"GET /batches/{BATCH}", ended, ended, state(round=2))
+    yard.answer(f"POST /batches/{BATCH}/retry", ACCEPTED, status=202)
+    assert (await run("retry", BATCH)).out == f"{BATCH}: running 3 items again\n"
+    assert [name.split()[0] for name, _ in yard.requests] == ["GET", "POST", "GET", "GET"]
+
+
+async def test_a_retry_of_what_succeeded_changes_nothing(run: Run, yard: FakeYard) -> None:
+    yard.answer(
+        f"GET /batches/{BATCH}", state(status="finished", result="completed", counts={"total": 1, "succeeded": 1})
+    )
+    yard.answer(f"POST /batches/{BATCH}/retry", ACCEPTED, status=202)
+    assert (await run("retry", BATCH)).out == f"{BATCH}: nothing to run again\n"
 
 
 async def test_results_go_to_standard_output_or_a_file(run: Run, yard: FakeYard, tmp_path: Path) -> None:
