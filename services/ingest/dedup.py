@@ -51,7 +51,7 @@ class Dedup:
     async def _run(self, batch_id: UUID, seen: Mapping[bytes, int], ttl_s: int) -> dict[bytes, int]:
         if not seen:
             return {}
-        arguments = [b"".join(seen), pack(f">{len(seen)}I", *seen.values()), ttl_s]
+        arguments: list[bytes | int] = [b"".join(seen), pack(f">{len(seen)}I", *seen.values()), ttl_s]
         found = cast("list[bytes]", await self._memory.attempt(self._script([_key(batch_id)], arguments), []))
         return {mark: unpack(">I", first)[0] for mark, first in zip(found[::2], found[1::2], strict=True)}
 

@@ -5,7 +5,7 @@ import uuid
 from typing import TypeVar
 
 import aio_pika
-from aio_pika.abc import AbstractIncomingMessage, AbstractRobustChannel, AbstractRobustConnection
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractRobustConnection
 
 from batchyard_contracts.message import CONTENT_TYPE, Message
 from batchyard_contracts.topology import QUERIES
@@ -24,7 +24,7 @@ class Questions:
 
     def __init__(self, connection: AbstractRobustConnection) -> None:
         self._connection = connection
-        self._channel: AbstractRobustChannel | None = None
+        self._channel: AbstractChannel | None = None
         self._opening = asyncio.Lock()
         self._waiting: dict[str, asyncio.Future[AbstractIncomingMessage]] = {}
 
@@ -74,12 +74,13 @@ class Questions:
         except (aio_pika.exceptions.AMQPError, OSError) as error:
             raise PublishFailed(f"RabbitMQ did not take {question.type}: {error}") from error
 
-    async def _open_channel(self) -> AbstractRobustChannel:
+    async def _open_channel(self) -> AbstractChannel:
         """Reply consumers die with their channel, so a new channel means a new consumer: never a robust one."""
         async with self._opening:
             if self._channel is None or self._channel.is_closed:
                 await self._connection.connected.wait()
-                channel = await self._connection.channel(publisher_confirms=False)
+                channel = aio_pika.Channel(self._connection, publisher_confirms=False)
+                await channel.initialize()
                 queue = await channel.get_queue(_REPLY_TO, ensure=False)
                 await queue.consume(self._answered, no_ack=True)
                 self._channel = channel

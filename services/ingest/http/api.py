@@ -39,7 +39,7 @@ def build(door: Door, tokens: Tokens, *, max_sockets: int) -> ASGIApp:
         openapi_url="/openapi.json",
         docs_url=None,
         redoc_url=None,
-        generate_unique_id_function=lambda route: route.name,
+        generate_unique_id_function=lambda route: "_".join((*map(str, route.tags), route.name)),
     )
     for part in (submit, batches, results, workloads):
         app.include_router(part.routes(door, owner_of), prefix=PREFIX)

@@ -1,6 +1,7 @@
 """Serves the application inside the service's process: its signals, its loop, its end."""
 
 import contextlib
+import logging
 import socket
 from collections.abc import Iterator
 
@@ -15,6 +16,16 @@ _GRACE_S = 10
 _KEEP_ALIVE_S = 15
 _LARGEST_FRAME = 4096
 _BACKLOG = 512
+
+
+class _Chatter(logging.Filter):
+    """uvicorn reports each WebSocket that is refused with a problem document as an error of the application."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.WARNING and "without completing handshake" not in record.getMessage()
+
+
+_CHATTER = _Chatter()
 
 
 class HttpServer:
@@ -38,6 +49,7 @@ class HttpServer:
                 timeout_graceful_shutdown=_GRACE_S,
             )
         )
+        logging.getLogger("uvicorn.error").addFilter(_CHATTER)
         log.info("listening", host=host, port=self.port)
 
     @property

@@ -1,0 +1,205 @@
+"""Progress by WebSocket: where a batch stands, each step, its end; for its owner alone; also after a fault."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import aiohttp
+import pytest
+import redis.asyncio
+
+from batchyard_contracts.topology import EVENTS
+from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
+from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply, BatchState
+from batchyard_contracts.v1.values import Counts
+from shared.stack import Servers
+from tests.support.running_ingest import Around, at_work
+from tests.support.tcp_proxy import TcpProxy
+
+TOTAL = 10
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def progressed(batch_id: UUID, succeeded: int, round_: int = 1) -> BatchProgressed:
+    return BatchProgressed(
+        workload="squares",
+        owner="default",
+        batch_id=batch_id,
+        round=round_,
+        status="running",
+        counts=Counts(total=TOTAL, succeeded=succeeded, remaining=TOTAL - succeeded),
+        at=AT,
+    )
+
+
+def finished(batch_id: UUID) -> BatchFinished:
+    return BatchFinished(
+        workload="squares",
+        owner="default",
+        batch_id=batch_id,
+        round=1,
+        result="completed",
+        counts=Counts(total=TOTAL, succeeded=TOTAL),
+        accepted_at=AT,
+        finished_at=AT,
+    )
+
+
+def ledger_says(found: Around, state: BatchProgressed | BatchFinished | None) -> None:
+    def answer(query: BatchesQuery) -> BatchesReply:
+        if state is None or state.batch_id not in (query.batch_ids or []):
+            return BatchesReply(batches=[])
+        values = {"status": "finished", "accepted_at": AT, "priority": "normal"} | state.model_dump()
+        return BatchesReply(batches=[BatchState.model_validate(values)])
+
+    found.answers[BatchesQuery] = answer
+
+
+async def batch(found: Around, headers: dict[str, str] | None = None) -> UUID:
+    items = [{"payload": {"n": n}} for n in range(TOTAL)]
+    _, accepted = await found.post("/batches", json={"workload": "squares", "items": items}, headers=headers)
+    return UUID(accepted["batch_id"])
+
+
+@asynccontextmanager
+async def socket(found: Around, batch_id: UUID, **options: Any) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    async with found.http.ws_connect(f"{found.url}/batches/{batch_id}/progress", **options) as opened:
+        yield opened
+
+
+async def next_frame(opened: aiohttp.ClientWebSocketResponse) -> Any:
+    return json.loads(await opened.receive_str(timeout=30))
+
+
+async def until_closed(opened: aiohttp.ClientWebSocketResponse) -> int | None:
+    async with asyncio.timeout(30):
+        message = await opened.receive()
+    assert message.type is aiohttp.WSMsgType.CLOSE
+    return opened.close_code
+
+
+async def test_from_the_first_frame_to_the_end(clean: Servers) -> None:
+    async with at_work(clean) as found:
+        ledger_says(found, None)
+        batch_id = await batch(found)
+        async with socket(found, batch_id) as opened:
+            first = await next_frame(opened)
+            assert (first["type"], first["batch_id"]) == ("batch.progressed.v1", str(batch_id))
+            assert (first["counts"]["total"], first["counts"]["remaining"]) == (TOTAL, TOTAL)
+            for succeeded in (1, 4):
+                event = progressed(batch_id, succeeded)
+                await found.publish(EVENTS, event)
+                assert await next_frame(opened) == json.loads(event.encode()) | {"type": event.type}
+            end = finished(batch_id)
+            await found.publish(EVENTS, end)
+            assert await next_frame(opened) == json.loads(end.encode()) | {"type": end.type}
+            assert await until_closed(opened) == 1000
+
+
+async def test_a_late_watcher_is_told_from_redis(clean: Servers) -> None:
+    async with at_work(clean) as found:
+        ledger_says(found, None)
+        batch_id = await batch(found)
+        client = redis.asyncio.from_url(clean.redis_url)
+        for event in (progressed(batch_id, 3), finished(batch_id)):
+            await found.publish(EVENTS, event)
+            async with asyncio.timeout(30):
+                key = f"ingest:progress:{batch_id}"
+                while event.type.encode() not in (await client.get(key) or b""):  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+            async with socket(found, batch_id) as opened:
+                assert (await next_frame(opened))["counts"]["succeeded"] == event.counts.succeeded
+        assert 0 < await client.ttl(f"ingest:progress:{batch_id}") <= 24 * 3600
+        await client.aclose()
+
+
+async def test_without_a_snapshot_the_ledger_is_asked(clean: Servers) -> None:
+    async with at_work(clean) as found:
+        batch_id = await batch(found)
+        ledger_says(found, finished(batch_id))
+        async with socket(found, batch_id) as opened:
+            assert (await next_frame(opened))["result"] == "completed"
+            assert await until_closed(opened) == 1000
+
+
+async def test_an_old_snapshot_is_checked(clean: Servers) -> None:
+    """The end came while nobody here was listening: Redis still tells of the middle."""
+    async with at_work(clean) as found:
+        batch_id = await batch(found)
+        client = redis.asyncio.from_url(clean.redis_url)
+        old = progressed(batch_id, 3)
+        await client.set(f"ingest:progress:{batch_id}", json.dumps(json.loads(old.encode()) | {"type": old.type}))
+        await client.aclose()
+        ledger_says(found, finished(batch_id))
+        async with socket(found, batch_id) as opened:
+            frames = [await next_frame(opened)]
+            while frames[-1]["type"] != "batch.finished.v1":
+                frames.append(await next_frame(opened))
+        assert frames[-1]["counts"]["succeeded"] == TOTAL
+
+
+async def test_what_was_missed_while_the_broker_was_away(clean: Servers) -> None:
+    async with TcpProxy(clean.amqp_url) as proxy, at_work(clean, amqp_url=proxy.url) as found:
+        ledger_says(found, None)
+        batch_id = await batch(found)
+        async with socket(found, batch_id) as opened:
+            await next_frame(opened)
+            proxy.refuse()
+            await found.publish(EVENTS, finished(batch_id))
+            ledger_says(found, finished(batch_id))
+            proxy.mend()
+            frame = await next_frame(opened)
+            while frame["type"] != "batch.finished.v1":
+                frame = await next_frame(opened)
+            assert await until_closed(opened) == 1000
+        async with socket(found, await batch(found)) as opened:
+            watched = UUID((await next_frame(opened))["batch_id"])
+            await found.publish(EVENTS, progressed(watched, 2))
+            assert (await next_frame(opened))["counts"]["succeeded"] == 2
+
+
+async def test_who_may_watch(clean: Servers) -> None:
+    tokens = {"ann": "a-token-for-the-tests", "bob": "b-token-for-the-tests"}
+    async with at_work(clean, api_tokens=tokens) as found:
+        ledger_says(found, None)
+        ann, bob = ({"Authorization": f"Bearer {token}"} for token in tokens.values())
+        await found.announce(headers=ann)
+        batch_id = await batch(found, ann)
+        own_page = {"Origin": found.url.removesuffix("/api/v1")}
+        foreign = {"Origin": "https://evil.example"}
+        for headers, status in ((bob, 404), ({}, 401), ({"Authorization": "Bearer x"}, 401), (ann | foreign, 403)):
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                async with socket(found, batch_id, headers=headers):
+                    pass
+            assert refused.value.status == status
+        async with socket(found, batch_id, headers=ann | own_page) as opened:
+            await next_frame(opened)
+        async with socket(found, batch_id, protocols=("batchyard", f"bearer.{tokens['ann']}")) as opened:
+            assert opened.protocol == "batchyard"
+            await next_frame(opened)
+        async with found.http.get(f"{found.url}/batches/{batch_id}/progress", headers=ann) as response:
+            assert response.status == 405  # without an upgrade there is no such thing
+
+
+async def test_places_are_counted(clean: Servers) -> None:
+    async with at_work(clean, max_sockets=1) as found:
+        ledger_says(found, None)
+        batch_id = await batch(found)
+        async with socket(found, batch_id) as opened:
+            await next_frame(opened)
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                async with socket(found, batch_id):
+                    pass
+            assert refused.value.status == 503
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    async with socket(found, batch_id) as again:
+                        await next_frame(again)
+                    break
+                except aiohttp.WSServerHandshakeError:
+                    await asyncio.sleep(0.02)  # the server learns of the close a moment later

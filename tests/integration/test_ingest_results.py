@@ -1,0 +1,219 @@
+"""What came of a batch, in every form, page by page from the ledger; and the other questions."""
+
+import csv
+import io
+import json
+import zipfile
+from typing import Any
+from uuid import UUID
+
+import aiohttp
+import pytest
+
+from batchyard_contracts.message import Message
+from batchyard_contracts.v1.queries import (
+    BatchesQuery,
+    BatchesReply,
+    BatchState,
+    FailureGroup,
+    FailuresQuery,
+    FailuresReply,
+    QueryFailed,
+    ResultsQuery,
+    ResultsReply,
+    WorkersQuery,
+    WorkersReply,
+)
+from batchyard_contracts.v1.values import Counts, ItemError, ItemResult
+from shared.stack import Servers
+from tests.support.running_ingest import Around, at_work
+
+ITEMS = [
+    ItemResult(
+        ordinal=n,
+        custom_id=f"c{n}",
+        status="succeeded",
+        attempts=1,
+        elapsed_ms=5,
+        result={"n": n, "title": f"=set/{n}: a*b", "sheets": [f"SHEET {n}", "B-SIDE"] if n == 3 else [f"SHEET {n}"]},
+    )
+    for n in range(1200)
+] + [
+    ItemResult(ordinal=1200, status="failed", attempts=4, error=ItemError(code="gone", message='+no, "really"')),
+    ItemResult(ordinal=1201, status="duplicate", duplicate_of=7),
+]
+
+
+class Ledger:
+    """Answers as the aggregator does, from `ITEMS`."""
+
+    def __init__(self) -> None:
+        self.asked: list[ResultsQuery] = []
+        self.fail_after: int | None = None
+
+    def results(self, query: ResultsQuery) -> Message:
+        self.asked.append(query)
+        if self.fail_after is not None and query.after >= self.fail_after:
+            return QueryFailed(code="defect", detail="the ledger burns")
+        fitting = [
+            item
+            for item in ITEMS
+            if item.ordinal > query.after
+            and query.status in (None, item.status)
+            and query.error_code in (None, item.error.code if item.error else None)
+        ]
+        page = fitting[: query.limit]
+        return ResultsReply(items=page, next_after=page[-1].ordinal if len(fitting) > len(page) else None)
+
+
+async def batch(found: Around, ledger: Ledger) -> str:
+    found.answers[ResultsQuery] = ledger.results
+    _, accepted = await found.post("/batches", json={"workload": "squares", "items": [{"payload": {"n": 1}}]})
+    return f"/batches/{accepted['batch_id']}"
+
+
+async def read(found: Around, path: str) -> tuple[bytes, Any]:
+    async with found.http.get(found.url + path) as response:
+        assert response.status == 200, await response.text()
+        return await response.read(), response.headers
+
+
+async def test_json_and_ndjson(clean: Servers) -> None:
+    async with at_work(clean) as found:
+        path = await batch(found, ledger := Ledger())
+        body, headers = await read(found, f"{path}/results")
+        assert headers["Content-Type"] == "application/json"
+        assert [ItemResult.model_validate(item) for item in json.loads(body)] == ITEMS
+        assert [query.after for query in ledger.asked] == [-1, 499, 999]
+        lines, headers = await read(found, f"{path}/results?format=ndjson")
+        assert headers["Content-Type"] == "application/x-ndjson"
+        assert headers["Content-Disposition"].endswith('.ndjson"')
+        assert [ItemResult.model_validate_json(line) for line in lines.splitlines()] == ITEMS
+
+
+async def test_selections_and_pages(clean: Servers) -> None:
+    async with at_work(clean) as found:
+        path = await batch(found, ledger := Ledger())
+        failed, _ = await read(found, f"{path}/results?status=failed&error_code=gone")
+        assert [item["ordinal"] for item in json.loads(failed)] == [1200]
+        assert (ledger.asked[-1].status, ledger.asked[-1].error_code) == ("failed", "gone")
+        none, headers = await read(found, f"{path}/results?status=cancelled")
+        assert none == b"[]"
+        assert "Link" not in headers
+        seen: list[int] = []
+        following = "/results?limit=450&format=json"
+        while following:
+            body, headers = await read(found, path + following)
+            seen += [item["ordinal"] for item in json.loads(body)]
+            link = headers.get("Link", "")
+            following = link[1 : link.index(">")].removeprefix(f"/api/v1{path}") if link else ""
+        assert seen == list(range(1202))
+        some, _ = await read(found, f"{path}/results?after=5&limit=700")
+        assert [item["ordinal"] for item in json.loads(some)] == list(range(6, 706))
+
+
+async def test_csv(clean: Servers) -> None:
+    async with at_work(clean) as found:
+        path = await batch(found, Ledger())
+        body, headers = await read(found, f"{path}/results?format=csv")
+        assert headers["Content-Type"] == "text/csv; charset=utf-8"
+        rows = list(csv.DictReader(io.StringIO(body.decode(), newline="")))
+        assert len(rows) == 1202
+        assert list(rows[0]) == [
+            *("ordinal", "custom_id", "status", "attempts", "round", "error_code", "error_message"),
+            *("duplicate_of", "elapsed_ms", "cached", "n", "title"),
+        ]
+        assert (rows[3]["n"], rows[3]["title"], rows[3]["custom_id"]) == ("3", "'=set/3: a*b", "c3")
+        assert (rows[1200]["error_code"], rows[1200]["error_message"]) == ("gone", '\'+no, "really"')
+        assert (rows[1201]["status"], rows[1201]["duplicate_of"], rows[1201]["n"]) == ("duplicate", "7", "")
+
+
+async def test_texts_in_a_zip(clean: Servers) -> None:
+    async with at_work(clean) as found:
+        path = await batch(found, Ledger())
+        body, headers = await read(found, f"{path}/results?format=cue")
+        assert headers["Content-Type"] == "application/zip"
+        assert headers["Content-Disposition"] == f'attachment; filename="{path.rsplit("/")[-1]}.cue.zip"'
+        with zipfile.ZipFile(io.BytesIO(body)) as archive:
+            assert archive.testzip() is None
+            names = archive.namelist()
+            assert len(names) == len(set(names)) == 1201
+            assert names[0] == "000000 set-0- a-b.cue"
+            assert [archive.read(name) for name in names if name.startswith("000003")] == [b"SHEET 3", b"B-SIDE"]
+
+
+async def test_a_format_that_the_workload_does_not_name(clean: Servers) -> None:
+    async with at_work(clean) as found:
+        path = await batch(found, Ledger())
+        status, problem = await found.get(f"{path}/results?format=xlsx")
+        assert (status, problem["code"]) == (422, "unknown_format")
+        assert "json, ndjson, csv, cue" in problem["detail"]
+        await found.rows("UPDATE batches SET items = 100001")
+        assert (await found.get(f"{path}/results?format=cue"))[1]["code"] == "archive_too_large"
+
+
+async def test_a_ledger_that_fails(clean: Servers) -> None:
+    async with at_work(clean) as found:
+        path = await batch(found, ledger := Ledger())
+        ledger.fail_after = -1
+        status, problem = await found.get(f"{path}/results")
+        assert (status, problem["code"], problem["detail"]) == (502, "bad_answer", "the ledger burns")
+        ledger.fail_after = 499
+        async with found.http.get(f"{found.url}{path}/results?format=ndjson") as response:
+            assert response.status == 200
+            with pytest.raises(aiohttp.ClientError):  # half an answer must not look like a whole one
+                await response.read()
+
+
+async def test_batches(clean: Servers) -> None:
+    async with at_work(clean) as found:
+        path = await batch(found, Ledger())
+        batch_id = UUID(path.rsplit("/")[-1])
+        found.answers[BatchesQuery] = lambda _: BatchesReply(batches=[])
+        status, shown = await found.get(path)
+        assert (status, shown["status"], shown["counts"]["total"], shown["counts"]["remaining"]) == (
+            200,
+            "running",
+            1,
+            1,
+        )
+        asked: list[BatchesQuery] = []
+
+        def answer(query: BatchesQuery) -> BatchesReply:
+            asked.append(query)
+            state = {
+                "batch_id": batch_id,
+                "owner": query.owner,
+                "workload": "squares",
+                "priority": "normal",
+                "status": "paused",
+                "round": 2,
+                "counts": Counts(total=1, succeeded=1),
+                "accepted_at": "2026-01-01T00:00:00Z",
+            }
+            return BatchesReply(batches=[BatchState.model_validate(state)])
+
+        found.answers[BatchesQuery] = answer
+        assert (await found.get(path))[1]["round"] == 2
+        status, listed = await found.get(f"/batches?status=paused&workload=squares&limit=1&before={batch_id}")
+        assert (status, len(listed["batches"]), listed["next_before"]) == (200, 1, str(batch_id))
+        assert asked[-1] == BatchesQuery(owner="default", status="paused", workload="squares", before=batch_id, limit=1)
+        assert (await found.get("/batches?limit=2"))[1]["next_before"] is None
+
+
+async def test_failures_and_workers(clean: Servers) -> None:
+    async with at_work(clean) as found:
+        path = await batch(found, Ledger())
+        group = FailureGroup(code="gone", count=3, message="no", ordinals=[1, 2, 3])
+        found.answers[FailuresQuery] = lambda _: FailuresReply(groups=[group])
+        assert (await found.get(f"{path}/failures"))[1]["groups"] == [group.model_dump()]
+        found.answers[FailuresQuery] = lambda _: FailuresReply(found=False)
+        assert (await found.get(f"{path}/failures"))[1] == {"found": True, "groups": []}
+        found.answers[WorkersQuery] = lambda _: WorkersReply(workers=[])
+        assert await found.get("/workers") == (200, {"workers": []})
+
+
+async def test_silence_is_an_error_after_a_while(clean: Servers) -> None:
+    async with at_work(clean) as found:
+        status, problem = await found.get("/workers")
+        assert (status, problem["code"]) == (504, "no_answer")

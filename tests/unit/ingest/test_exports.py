@@ -1,0 +1,132 @@
+"""Results as files: complete, safe to open, safe to unpack."""
+
+import csv
+import io
+import zipfile
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchyard_contracts.v1.manifest import TextExport
+from batchyard_contracts.v1.values import ItemResult
+from services.ingest.exports.json_lines import json_array
+from services.ingest.exports.table import safe_cell, table
+from services.ingest.exports.texts import safe_name, texts_zip
+from services.ingest.outcomes import Page
+
+AT = datetime(2026, 1, 2, 3, 4, 6, tzinfo=UTC)
+CUE = TextExport(content="/texts", filename="/name", suffix=".cue")
+
+
+def item(ordinal: int, result: Any) -> ItemResult:
+    return ItemResult(ordinal=ordinal, status="succeeded", result=result)
+
+
+async def pages(*parts: list[ItemResult]) -> AsyncIterator[Page]:
+    for part in parts:
+        yield Page(part, None)
+
+
+async def joined(pieces: AsyncIterator[bytes]) -> bytes:
+    return b"".join([piece async for piece in pieces])
+
+
+@given(st.text())
+def test_no_cell_is_a_formula(text: str) -> None:
+    cell = safe_cell(text)
+    assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+    assert cell.removeprefix("'") == text or cell == text
+
+
+def test_numbers_stay_numbers() -> None:
+    assert (safe_cell(-3), safe_cell(None), safe_cell(True), safe_cell([1])) == (-3, "", "true", "")
+
+
+async def test_columns_without_a_schema_come_from_the_first_page() -> None:
+    found = await joined(table(pages([item(0, {"a": 1, "l": []}), item(1, {"status": "x"})], [item(2, {"z": 1})]), {}))
+    rows = list(csv.reader(io.StringIO(found.decode())))
+    assert rows[0][-2:] == ["a", "result_status"]
+    assert [row[-2:] for row in rows[1:]] == [["1", ""], ["", "x"], ["", ""]]
+
+
+async def test_a_result_that_is_no_object() -> None:
+    found = await joined(table(pages([item(0, 7)]), {"type": "integer"}))
+    assert [row[-1] for row in csv.reader(io.StringIO(found.decode()))] == ["result", "7"]
+
+
+async def test_nested_fields_have_no_column() -> None:
+    schema = {
+        "properties": {
+            "n": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+            "l": {"type": "array"},
+            "o": {"anyOf": [{"$ref": "#/$defs/o"}, {"type": "null"}]},
+        }
+    }
+    found = await joined(table(pages([]), schema))
+    assert found.decode().strip().split(",")[-1] == "n"
+    assert "cached,n" in found.decode()
+
+
+async def test_an_empty_array_is_one() -> None:
+    assert await joined(json_array(pages([], []))) == b"[]"
+
+
+@given(st.text(max_size=200))
+def test_names_are_safe(name: str) -> None:
+    found = safe_name(name)
+    assert len(found) <= 100
+    assert not set(found) & set('/\\:*?"<>|\x00\n')
+    assert found == found.strip(" .")
+    assert ".." not in found or "/" not in found
+
+
+async def test_an_archive() -> None:
+    results = [
+        item(0, {"name": "../../etc/passwd", "texts": "one"}),
+        item(1, {"name": "same", "texts": "two"}),
+        item(2, {"name": "same", "texts": ["three", 4, "five"]}),
+        item(3, {"name": ["a.cue", "b"], "texts": ["six", "seven"]}),
+        item(4, {"texts": "eight ä"}),
+        item(5, {"name": "nothing"}),
+        item(6, None),
+    ]
+    found = await joined(texts_zip(pages(results[:3], results[3:]), CUE, AT))
+    with zipfile.ZipFile(io.BytesIO(found)) as archive:
+        assert archive.testzip() is None
+        assert {name: archive.read(name).decode() for name in archive.namelist()} == {
+            "000000 etc-passwd.cue": "one",
+            "000001 same.cue": "two",
+            "000002-01 same.cue": "three",
+            "000002-03 same.cue": "five",
+            "000003-01 a.cue": "six",
+            "000003-02 b.cue": "seven",
+            "000004.cue": "eight ä",
+        }
+        assert archive.infolist()[0].date_time == (2026, 1, 2, 3, 4, 6)
+
+
+async def test_an_archive_leaves_as_it_is_made() -> None:
+    """Each page goes out before the next one is asked for."""
+    asked: list[int] = []
+
+    async def slowly() -> AsyncIterator[Page]:
+        for n in range(3):
+            asked.append(n)
+            yield Page([item(n, {"name": "x", "texts": "y" * 1000})], n)
+
+    pieces = texts_zip(slowly(), CUE, AT)
+    await anext(pieces)
+    assert asked == [0]
+    await anext(pieces)
+    assert asked == [0, 1]
+
+
+@pytest.mark.parametrize("text", ["\ud800", "ok"])
+async def test_a_text_that_is_no_text(text: str) -> None:
+    found = await joined(texts_zip(pages([item(0, {"name": "x", "texts": text})]), CUE, AT))
+    with zipfile.ZipFile(io.BytesIO(found)) as archive:
+        assert len(archive.namelist()) == 1

@@ -1,0 +1,103 @@
+"""NDJSON and CSV: the pieces in which a body arrives make no difference."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.ingest.domain.csv_rows import CsvReader
+from services.ingest.domain.fault import Fault
+from services.ingest.domain.ndjson import NdjsonReader
+from services.ingest.domain.rows import MAX_LINE_BYTES, Reader, Row
+
+SCHEMA = {
+    "properties": {
+        "n": {"type": "integer"},
+        "x": {"anyOf": [{"type": "number"}, {"type": "null"}]},
+        "b": {"type": "boolean"},
+        "s": {"type": ["string", "null"]},
+        "l": {"type": "array"},
+    }
+}
+
+
+def read(reader: Reader, body: bytes, cuts: list[int] | None = None) -> list[Row | Fault]:
+    places = sorted(cut % (len(body) + 1) for cut in cuts or [])
+    pieces = [body[a:b] for a, b in zip([0, *places], [*places, len(body)], strict=True)]
+    found = [row for piece in pieces for row in reader.feed(piece)]
+    return [*found, *reader.end()]
+
+
+@pytest.mark.parametrize(
+    ("make", "body"),
+    [
+        (NdjsonReader, '{"a": "ä\\n"}\n\n{"payload": {"b": 1}, "custom_id": "x"}\r\n[1]\n{"c": 2}'.encode()),
+        (NdjsonReader, b'{"a": 1}\n{"a": \n{"a": 2}\n'),
+        (lambda: CsvReader(SCHEMA), 'n,s,custom_id\r\n1,"ä ""q"",\r\nzwei",c\r\n\r\n2,,\n3,x,y'.encode()),
+    ],
+)
+@given(cuts=st.lists(st.integers(0, 1000), max_size=20))
+def test_pieces_make_no_difference(make: Callable[[], Reader], body: bytes, cuts: list[int]) -> None:
+    whole = read(make(), body)
+    pieces = read(make(), body, cuts)
+    stop = next((n for n, row in enumerate(whole) if isinstance(row, Fault)), len(whole))
+    assert pieces[: stop + 1] == whole[: stop + 1]
+
+
+@given(st.lists(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=20), max_size=4), max_size=10))
+def test_ndjson_gives_what_was_written(values: list[dict[str, Any]]) -> None:
+    body = "\n".join(json.dumps(value, ensure_ascii=False) for value in values).encode("utf-8", "surrogatepass")
+    rows = read(NdjsonReader(), body)
+    for row in rows:
+        assert isinstance(row, Row)
+        assert json.loads(row.raw) == row.payload
+    for number, (row, value) in enumerate(zip(rows, values, strict=True), 1):
+        assert isinstance(row, Row)
+        if set(value) != {"payload", "custom_id"}:
+            assert row.line == number
+            assert {k: v for k, v in row.payload.items() if not isinstance(v, float)}.items() <= value.items()
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\r"), max_size=12)
+
+
+@given(st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=10))
+def test_csv_gives_what_was_written(rows: list[tuple[str, str]]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, quoting=csv.QUOTE_ALL)
+    writer.writerows([("s", "t"), *rows])
+    found = read(CsvReader(SCHEMA), text.getvalue().encode())
+    payloads = [row.payload for row in found if isinstance(row, Row)]
+    assert payloads == [{k: v for k, v in (("s", a), ("t", b)) if v} for a, b in rows]
+
+
+def test_cells_become_what_the_schema_asks_for() -> None:
+    body = b"n,x,b,s,l,other\n12,1.5e3,TRUE,12,[1],7\n1.5,nan,maybe,,[,\n"
+    first, second = read(CsvReader(SCHEMA), body)
+    assert isinstance(first, Row)
+    assert first.payload == {"n": 12, "x": 1500.0, "b": True, "s": "12", "l": [1], "other": "7"}
+    assert isinstance(second, Row)
+    assert second.payload == {"n": "1.5", "x": "nan", "b": "maybe", "l": "["}
+
+
+def test_a_column_custom_id_names_the_item_unless_it_is_a_field() -> None:
+    (row,) = read(CsvReader(SCHEMA), b"custom_id,n\nc,1\n")
+    assert isinstance(row, Row)
+    assert (row.custom_id, row.payload) == ("c", {"n": 1})
+    (row,) = read(CsvReader({"properties": {"custom_id": {"type": "string"}}}), b"custom_id\nc\n")
+    assert isinstance(row, Row)
+    assert (row.custom_id, row.payload) == (None, {"custom_id": "c"})
+
+
+@pytest.mark.parametrize("make", [NdjsonReader, lambda: CsvReader({})])
+def test_an_endless_line_is_cut_short(make: Callable[[], Reader]) -> None:
+    reader = make()
+    faults: list[Row | Fault] = []
+    for _ in range(MAX_LINE_BYTES // 50_000 + 1):
+        faults += reader.feed(b'"' + b"x" * 49_999)
+    assert [fault.code for fault in faults if isinstance(fault, Fault)] == ["item_too_large"]

@@ -1,0 +1,54 @@
+"""Tokens and other settings from the environment, and no secret in what is printed."""
+
+import pytest
+from pydantic import ValidationError
+from starlette.requests import HTTPConnection
+
+from services.ingest.http.tokens import Tokens
+from services.ingest.refusal import Refused
+from services.ingest.settings import IngestSettings
+
+TOKEN = "a-token-for-the-tests"
+
+
+def connection(kind: str = "http", header: str | None = None, protocols: tuple[str, ...] = ()) -> HTTPConnection:
+    headers = [(b"authorization", header.encode())] if header is not None else []
+    return HTTPConnection({"type": kind, "headers": headers, "subprotocols": list(protocols)})
+
+
+def test_tokens_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATCHYARD_API_TOKENS", f'{{"ann": "{TOKEN}"}}')
+    settings = IngestSettings()
+    assert settings.api_tokens["ann"].get_secret_value() == TOKEN
+    assert TOKEN not in repr(settings)
+    assert TOKEN not in str(settings.api_tokens)
+
+
+@pytest.mark.parametrize("value", ['{"ann": "short"}', '{"a.b": "a-token-for-the-tests"}', '["x"]'])
+def test_tokens_that_cannot_be(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("BATCHYARD_API_TOKENS", value)
+    with pytest.raises(ValidationError):
+        IngestSettings()
+
+
+def test_without_tokens_everybody_is_default() -> None:
+    tokens = Tokens({})
+    assert not tokens.required
+    assert tokens.owner(connection(header="Bearer anything")) == "default"
+
+
+def test_the_owner_of_a_token() -> None:
+    tokens = Tokens(IngestSettings(api_tokens={"ann": TOKEN, "bob": TOKEN[::-1]}).api_tokens)
+    assert tokens.owner(connection(header=f"Bearer {TOKEN}")) == "ann"
+    assert tokens.owner(connection("websocket", protocols=("batchyard", f"bearer.{TOKEN[::-1]}"))) == "bob"
+    for wrong in (
+        connection(),
+        connection(header=f"Bearer {TOKEN}x"),
+        connection(header=f"Basic {TOKEN}"),
+        connection(header="Bearer é"),
+        connection("http", protocols=(f"bearer.{TOKEN}",)),
+        connection("websocket", protocols=("bearer.",)),
+    ):
+        with pytest.raises(Refused) as refused:
+            tokens.owner(wrong)
+        assert refused.value.fault.status == 401

@@ -1,0 +1,46 @@
+"""Commands of one batch go one after the other; those of different batches do not wait for each other."""
+
+import asyncio
+from uuid import UUID
+
+from services.ingest.turns import Turns
+
+ONE, TWO = UUID(int=1), UUID(int=2)
+
+
+async def test_order_within_a_batch() -> None:
+    turns, order = Turns(), []
+    gate = asyncio.Event()
+
+    async def command(batch_id: UUID | None, name: str) -> None:
+        async with turns.take(batch_id):
+            if name == "first":
+                await gate.wait()
+            order.append(name)
+
+    tasks = [
+        asyncio.create_task(command(batch_id, name))
+        for batch_id, name in ((ONE, "first"), (ONE, "second"), (TWO, "other"), (None, "none"), (ONE, "third"))
+    ]
+    await asyncio.wait(tasks[2:4])
+    assert order == ["other", "none"]
+    gate.set()
+    await asyncio.gather(*tasks)
+    assert order == ["other", "none", "first", "second", "third"]
+    assert turns._locks == {}
+
+
+async def test_a_turn_ends_with_an_error_or_a_cancellation() -> None:
+    turns = Turns()
+
+    async def fail() -> None:
+        async with turns.take(ONE):
+            raise ValueError
+
+    async with turns.take(ONE):
+        waiting = [asyncio.create_task(fail()), asyncio.create_task(fail())]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(result) for result in results] == [asyncio.CancelledError, ValueError]
+    assert turns._locks == {}
