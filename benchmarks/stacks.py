@@ -9,23 +9,23 @@ _FRAME = re.compile(r"(?P<function>.+) \((?P<file>.+?)(?::(?P<line>\d+))?\)")
 _PACKAGES = "site-packages/"
 _ENTRIES = ("shared/process.py", "__main__.py")
 """Files that everything runs in: to charge them says nothing."""
-_LOOP = "(event loop)"
 
 
 def charge(folded: Iterable[str], project: Path) -> Counter[str]:
     """Samples by the innermost line of the project, else by the library function that the event loop called.
 
-    A line looks like `main (a.py:1);run (b.py:2) 17`, outermost frame first.
+    A line looks like `main (a.py:1);run (b.py:2) 17`, outermost frame first. Samples of the bare event loop are left
+    out: nearly all of them wait in epoll, which the profiler takes for work.
     """
     found: Counter[str] = Counter()
     for line in folded:
         stack, _, count = line.rpartition(" ")
-        if stack:
-            found[_charged(stack.split(";"), f"{project}/")] += int(count)
+        if where := _charged(stack.split(";"), f"{project}/"):
+            found[where] += int(count)
     return found
 
 
-def _charged(stack: Sequence[str], root: str) -> str:
+def _charged(stack: Sequence[str], root: str) -> str | None:
     frames = [match for frame in stack if (match := _FRAME.fullmatch(frame))]
     for frame in reversed(frames):
         if _is_ours(frame["file"], root):
@@ -33,7 +33,7 @@ def _charged(stack: Sequence[str], root: str) -> str:
     for frame in frames:
         if _PACKAGES in frame["file"] and "/uvloop/" not in frame["file"]:
             return f"({frame['file'].rpartition(_PACKAGES)[2]} {frame['function']})"
-    return _LOOP
+    return None
 
 
 def _is_ours(file: str, root: str) -> bool:
