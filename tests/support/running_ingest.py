@@ -21,6 +21,7 @@ from batchyard_contracts.v1.manifest import Manifest, Partition, TextExport
 from services.ingest.app import app
 from services.ingest.settings import IngestSettings
 from shared.amqp.topology import declare
+from shared.faults import until_it_passes
 from shared.process import Runtime
 from shared.stack import Servers, free_ports
 
@@ -101,8 +102,13 @@ class Around:
                     await asyncio.sleep(0.02)  # HTTP does not tell
 
     async def publish(self, exchange: str, message: Message) -> None:
-        """Send a message as a service would."""
-        await self._send(exchange, message.routing_key(), message.type, message.encode(), message_id=uuid.uuid4().hex)
+        """Send a message as a service would, again when the broker refuses it: a queue may just have vanished."""
+
+        async def send() -> None:
+            key, body = message.routing_key(), message.encode()
+            await self._send(exchange, key, message.type, body, message_id=uuid.uuid4().hex)
+
+        await until_it_passes(send, "RabbitMQ")
 
     async def command(self, message: Message, **properties: Any) -> CommandAccepted | CommandRejected:
         """Send a command and wait for the reply."""

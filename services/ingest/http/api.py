@@ -25,7 +25,7 @@ _TAGS = [
 def build(door: Door, tokens: Tokens, *, max_sockets: int) -> ASGIApp:
     """The whole HTTP door."""
 
-    def owner_of(request: Request) -> str:
+    async def owner_of(request: Request) -> str:
         return tokens.owner(request)
 
     def watcher_of(socket: WebSocket) -> str:

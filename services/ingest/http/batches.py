@@ -1,6 +1,6 @@
 """Batches after their submission: list, show, append, seal, steer."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal, cast
 from uuid import UUID
 
@@ -21,7 +21,7 @@ _STEERED = (400, 401, 404, 409, 413, 415, 422, 503)
 _ITEMS = {"sequence": 0, "items": [{"payload": {"url": "https://www.1001tracklists.com/tracklist/9demo123/demo.html"}}]}
 
 
-def routes(door: Door, owner_of: Callable[..., str]) -> APIRouter:
+def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
     """The routes, for owners as `owner_of` tells them."""
     router = APIRouter(tags=["batches"])
 

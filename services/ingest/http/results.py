@@ -1,6 +1,6 @@
 """GET /batches/{id}/results: outcomes in every form, streamed."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated
 from uuid import UUID
 
@@ -27,7 +27,7 @@ _DESCRIPTION = (
 )
 
 
-def routes(door: Door, owner_of: Callable[..., str]) -> APIRouter:
+def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
     """The route, for owners as `owner_of` tells them."""
     router = APIRouter(tags=["results"])
 

@@ -1,6 +1,6 @@
 """POST /batches: a command as JSON, or a file of items as NDJSON or CSV."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -30,7 +30,7 @@ _EXAMPLE: dict[str, Any] = {
 }
 
 
-def routes(door: Door, owner_of: Callable[..., str]) -> APIRouter:
+def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
     """The route, for owners as `owner_of` tells them."""
     router = APIRouter(tags=["batches"])
 

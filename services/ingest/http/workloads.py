@@ -1,6 +1,6 @@
 """What can be run, and who runs it."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
@@ -15,7 +15,7 @@ from services.ingest.http.openapi import problem_responses
 from services.ingest.refusal import Refused
 
 
-def routes(door: Door, owner_of: Callable[..., str]) -> APIRouter:
+def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
     """The routes, for owners as `owner_of` tells them."""
     router = APIRouter(tags=["workloads"], dependencies=[Depends(owner_of)])
 
