@@ -80,9 +80,9 @@ class Continue:
     delay_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for every item, and freezing would triple its cost
 class Context:
-    """What a handler may know of its item beside the payload."""
+    """What a handler may know of its item beside the payload; to be read only."""
 
     batch_id: UUID
     ordinal: int

@@ -1,4 +1,4 @@
-"""Remembers results in Redis for as long as their workload's manifest says. Without Redis everything just runs."""
+"""Remembers results in Redis for as long as their workload's manifest says. Without Redis, everything runs."""
 
 import hashlib
 from collections.abc import Awaitable, Sequence
@@ -18,8 +18,6 @@ class ResultCache:
 
     async def get(self, manifest: Manifest, payloads: Sequence[Any]) -> list[Any | None]:
         """The results that are known, None where one is not."""
-        if not manifest.cache_ttl_s:
-            return [None] * len(payloads)
         keys = [_key(manifest, payload) for payload in payloads]
         values: list[bytes | None] = await self._memory.attempt(
             cast("Awaitable[list[bytes | None]]", self._memory.client.mget(keys)), [None] * len(keys)
@@ -28,7 +26,7 @@ class ResultCache:
 
     async def put(self, manifest: Manifest, results: Sequence[tuple[Any, Any]]) -> None:
         """Remember (payload, result) pairs."""
-        if not manifest.cache_ttl_s or not results:
+        if not results:
             return
         pipeline = self._memory.client.pipeline(transaction=False)
         for payload, result in results:

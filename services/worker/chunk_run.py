@@ -84,6 +84,8 @@ class ChunkRun:
                 began = time.perf_counter()
 
     async def _without_cached(self) -> list[ChunkItem]:
+        if not self._runner.manifest.cache_ttl_s:
+            return self.chunk.items
         cached = await self._runner.cache.get(self._runner.manifest, [item.payload for item in self.chunk.items])
         for item, result in zip(self.chunk.items, cached, strict=True):
             if result is not None:
@@ -105,6 +107,7 @@ class ChunkRun:
         self._outcomes, self._busy_s = [], 0.0
         self._some.clear()
         await self._runner.report(self.chunk, outcomes, busy_s, self._trace, final=final)
-        payloads = {i.ordinal: i.payload for i in self.chunk.items}
-        fresh = [(payloads[o.ordinal], o.result) for o in outcomes if o.status == "succeeded" and not o.cached]
-        await self._runner.cache.put(self._runner.manifest, fresh)
+        if self._runner.manifest.cache_ttl_s:
+            payloads = {i.ordinal: i.payload for i in self.chunk.items}
+            fresh = [(payloads[o.ordinal], o.result) for o in outcomes if o.status == "succeeded" and not o.cached]
+            await self._runner.cache.put(self._runner.manifest, fresh)

@@ -68,3 +68,15 @@ def interrupted(item: ChunkItem, *, cancelled: bool) -> ItemOutcome:
         return ItemOutcome(ordinal=item.ordinal, custom_id=item.custom_id, status="cancelled")
     error = ItemError(code="worker_stopping", message="Its worker stopped; it runs on another one.")
     return ItemOutcome(ordinal=item.ordinal, custom_id=item.custom_id, status="retry", error=error, delay_s=0.0)
+
+
+def too_large(outcome: ItemOutcome, size: int, most: int) -> ItemOutcome:
+    """What replaces an outcome whose result cannot be kept."""
+    message = f"The result has {size} bytes, at most {most} are kept. Store it elsewhere, and return where it is."
+    return ItemOutcome(
+        ordinal=outcome.ordinal,
+        custom_id=outcome.custom_id,
+        status="failed",
+        error=ItemError(code="result_too_large", message=message),
+        elapsed_ms=outcome.elapsed_ms,
+    )

@@ -2,24 +2,23 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
 from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import ChunkProcessed, ItemOutcome
-from batchyard_contracts.v1.values import ItemError
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Context, Workload
 from services.worker import domain
 from services.worker.cache import ResultCache
 from services.worker.deadlines import Deadlines
-from shared.amqp.publisher import Publisher, outgoing
+from shared.amqp.publisher import Outgoing, Publisher
 from shared.faults import until_it_passes
 
-RESULT_BYTES_MAX = 1_000_000
-_REPORT_BYTES = 1_500_000
+REPORT_BYTES_MAX = 1_500_000
+"""A report above this is split; a single result above it cannot be kept."""
 
 
 class Runner:
@@ -67,53 +66,38 @@ class Runner:
     async def report(
         self, chunk: ChunkReady, outcomes: Sequence[ItemOutcome], busy_s: float, trace: str | None, *, final: bool
     ) -> None:
-        """Tell the ledger and the dispatcher; several messages when the results are large."""
-        parts = _parts(outcomes)
-        messages = [
-            ChunkProcessed(
-                chunk_id=chunk.chunk_id,
-                fence=chunk.fence,
-                batch_id=chunk.batch_id,
-                owner=chunk.owner,
-                workload=chunk.workload,
-                partition=chunk.partition,
-                round=chunk.round,
-                attempt=chunk.attempt,
-                worker_id=self._worker_id,
-                final=final and number == len(parts),
-                busy_ms=round(busy_s * 1000 * len(part) / max(1, len(outcomes)), 3),
-                outcomes=part,
-            )
-            for number, part in enumerate(parts, 1)
+        """Tell the ledger and the dispatcher; in several messages when the results are large."""
+        same = {
+            "chunk_id": chunk.chunk_id,
+            "fence": chunk.fence,
+            "batch_id": chunk.batch_id,
+            "owner": chunk.owner,
+            "workload": chunk.workload,
+            "partition": chunk.partition,
+            "round": chunk.round,
+            "attempt": chunk.attempt,
+            "worker_id": self._worker_id,
+        }
+        each_ms = busy_s * 1000 / max(1, len(outcomes))
+
+        def bodies(part: Sequence[ItemOutcome], *, final: bool) -> Iterator[bytes]:
+            report = ChunkProcessed(**same, final=final, busy_ms=round(each_ms * len(part), 3), outcomes=list(part))
+            body = report.encode()
+            if len(body) <= REPORT_BYTES_MAX:
+                yield body
+            elif len(part) == 1:
+                yield from bodies([domain.too_large(part[0], len(body), REPORT_BYTES_MAX)], final=final)
+            else:
+                middle = len(part) // 2
+                yield from bodies(part[:middle], final=False)
+                yield from bodies(part[middle:], final=final)
+
+        type_, key = ChunkProcessed.type, str(chunk.batch_id)
+        sent = [
+            Outgoing(topology.FLOW, type_, type_, body, correlation_id=key, traceparent=trace)
+            for body in bodies(outcomes, final=final)
         ]
-        correlation_id = str(chunk.batch_id)
-        sent = [outgoing(topology.FLOW, m, correlation_id=correlation_id, traceparent=trace) for m in messages]
         await until_it_passes(lambda: self._publisher.publish(sent), "report")
-
-
-def _parts(outcomes: Sequence[ItemOutcome]) -> list[list[ItemOutcome]]:
-    """Split so that no message grows too large; a single result that is too large fails its item."""
-    parts: list[list[ItemOutcome]] = [[]]
-    size = 0
-    for outcome in outcomes:
-        length = 0
-        if outcome.result is not None:
-            length = len(outcome.__pydantic_serializer__.to_json(outcome))
-            if length > RESULT_BYTES_MAX:
-                message = f"The result has {length} bytes, at most {RESULT_BYTES_MAX} are kept: store it, return where."
-                outcome = ItemOutcome(  # noqa: PLW2901
-                    ordinal=outcome.ordinal,
-                    custom_id=outcome.custom_id,
-                    status="failed",
-                    error=ItemError(code="result_too_large", message=message),
-                )
-                length = 0
-        if size + length > _REPORT_BYTES:
-            parts.append([])
-            size = 0
-        parts[-1].append(outcome)
-        size += length
-    return parts
 
 
 def _since(started: float) -> int:
