@@ -1,4 +1,4 @@
-"""Says where the processor time of each service goes, line by line, while trivial items pass through.
+"""Says where the processor time of each service goes, function by function, while trivial items pass through.
 
 Needs the sampling profiler py-spy, which is no part of the project: `pip install py-spy` into any environment, and its
 folder on the PATH.

@@ -31,3 +31,8 @@ def test_what_the_event_loop_calls_is_charged_to_its_library_and_waiting_to_nobo
 def test_the_innermost_line_of_ours_counts_though_another_calls_it() -> None:
     folded = ["outer (/src/project/services/a.py:1);inner (/src/project/shared/b.py:2) 3", ""]
     assert charge(folded, _PROJECT) == {"shared/b.py:2 inner": 3}
+
+
+def test_the_lines_of_a_function_count_together_under_the_dearest() -> None:
+    folded = ["run (/src/project/services/a.py:5) 2", "run (/src/project/services/a.py:9) 7", "go (services/a.py:1) 1"]
+    assert charge(folded, _PROJECT) == {"services/a.py:9 run": 9, "services/a.py:1 go": 1}
