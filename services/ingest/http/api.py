@@ -47,4 +47,5 @@ def build(door: Door, tokens: Tokens, *, max_sockets: int) -> ASGIApp:
     app.include_router(docs.routes())
     problems.install(app)
     openapi.install(app, tokens=tokens.required)
-    return Edge(app)
+    app.add_middleware(Edge)
+    return app
