@@ -1,0 +1,71 @@
+"""Ingest killed in the midst of commands: every command is answered in the end, and is one batch."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+import pytest
+
+from batchyard_contracts.ids import new_batch_id
+from batchyard_contracts.v1.commands import BatchAppend, BatchSeal, BatchSubmit, CommandAccepted
+from batchyard_contracts.v1.flow import BatchAccepted, BatchSealed, ItemsPage
+from batchyard_contracts.v1.values import NewItem
+from shared.stack import Servers
+from tests.support.ingest_process import ingest_process
+from tests.support.running_ingest import around, at_work
+
+COMMANDS = 150
+
+
+def items(*numbers: int) -> list[NewItem]:
+    return [NewItem(payload={"n": n}) for n in numbers]
+
+
+@pytest.mark.parametrize("after", [1, 40])
+async def test_submissions(clean: Servers, tmp_path: Path, after: int) -> None:
+    async with ingest_process(clean, tmp_path / "log") as process, around(clean, process.port) as found:
+        await found.announce()
+        waiting = []
+        for n in range(COMMANDS):
+            command = BatchSubmit(workload="squares", items=items(n), name=str(n))
+            waiting.append(await found.begin_command(command.type, command.encode()))
+        await found.heard(BatchAccepted, after)
+        await process.end(signal.SIGKILL)
+        async with at_work(clean):
+            async with asyncio.timeout(60):
+                while len({told.name for told in found.all(BatchAccepted)}) < COMMANDS:
+                    await found.heard(BatchAccepted, len(found.all(BatchAccepted)) + 1)
+            rows = await found.rows("SELECT name FROM batches")
+            assert sorted(int(row["name"]) for row in rows) == list(range(COMMANDS))
+            told = found.all(BatchAccepted)
+            assert len({each.batch_id for each in told}) == COMMANDS
+            answered = [CommandAccepted.decode(reply.result().body) for reply in waiting if reply.done()]
+            assert {each.batch_id for each in answered} <= {each.batch_id for each in told}
+            pages = {page.batch_id for page in found.all(ItemsPage)}
+            assert pages == {each.batch_id for each in told}
+
+
+async def test_a_batch_that_grows(clean: Servers, tmp_path: Path) -> None:
+    async with ingest_process(clean, tmp_path / "log") as process, around(clean, process.port) as found:
+        await found.announce()
+        batch_id = new_batch_id()
+        commands = [
+            BatchSubmit(workload="squares", batch_id=batch_id, sealed=False),
+            *(BatchAppend(batch_id=batch_id, sequence=n, items=items(n)) for n in range(60)),
+            BatchSeal(batch_id=batch_id),
+        ]
+        for command in commands:
+            await found.begin_command(command.type, command.encode())
+        await found.heard(ItemsPage, 10)
+        await process.end(signal.SIGKILL)
+        async with at_work(clean):
+            told = await found.heard(BatchSealed)
+            await found.until(lambda: len({page.page for page in found.all(ItemsPage)}) == 60)
+        assert {each.total for each in told} == {60}
+        numbers = {
+            item.ordinal: item.payload["n"]
+            for page in found.all(ItemsPage)
+            for segment in page.segments
+            for item in segment.items
+        }
+        assert numbers == {n: n for n in range(60)}
