@@ -130,9 +130,6 @@ def digest_of(command: Message, exclude: set[str]) -> bytes:
 def _checked(command: BatchSubmit, announced: Announced) -> list[Entry]:
     if command.sealed and not command.items:
         raise Refused(NO_ITEMS)
-    texts = (command.name or "", *command.labels, *command.labels.values(), *command.notify.webhooks)
-    if any("\x00" in text for text in texts):
-        raise Refused(Fault("invalid_command", "A text holds the character U+0000, which cannot be stored. Remove it."))
     entries = entries_of(announced.rules, command.items, first=0)
     if isinstance(entries, Fault):
         raise Refused(entries)

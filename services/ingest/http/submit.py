@@ -66,7 +66,7 @@ def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
         workload: Annotated[WorkloadName | None, Query(description="of a file of items")] = None,
         priority: Annotated[Priority, Query(description="of a file of items")] = "normal",
         name: Annotated[
-            str | None, Query(description="of a file of items", max_length=200, pattern=r"^[^\x00]*$")
+            str | None, Query(description="of a file of items", max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")
         ] = None,
         label: Annotated[tuple[Text, ...], Query(description="of a file of items: `key=value`")] = (),
         notify_webhook: Annotated[tuple[Text, ...], Query(description="of a file of items: a URL")] = (),
