@@ -1,5 +1,6 @@
 """All that ingest can do for a caller, whichever door the caller came through."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -48,7 +49,14 @@ class Door:
 
     async def first_frame(self, owner: str, batch_id: UUID) -> Frame:
         """Where a batch stands, for one who begins to watch."""
-        return await self.watchers.snapshot(batch_id) or Frame.of_state(await self.state(owner, batch_id))
+        saved = await self.watchers.snapshot(batch_id)
+        if saved is None:
+            return Frame.of_state(await self.state(owner, batch_id))
+        if saved.final:  # unless a new round has begun since
+            with suppress(Refused):
+                known = Frame.of_state(await self.state(owner, batch_id))
+                return max(saved, known, key=lambda frame: frame.rank)
+        return saved
 
     async def catch_up(self, owner: str, batch_id: UUID) -> None:
         """Show the watchers of a batch what the ledger knows."""

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from uuid import UUID
 
+import structlog
+
 from batchyard_contracts.v1.commands import BatchAppend, BatchSeal, CommandAccepted
 from batchyard_contracts.v1.flow import BatchSealed
 from batchyard_contracts.v1.values import MAX_ITEMS_PER_BATCH
@@ -17,6 +19,7 @@ from services.ingest.registry import Registry
 from services.ingest.store import LockedBatch, Store
 from services.ingest.submission import BUSY, digest_of
 
+log = structlog.get_logger()
 SEALED = Fault("batch_sealed", "The batch takes no more items. Submit another one.", 409)
 EMPTY = Fault("no_items", "The batch has no items yet. Append some before you seal it, or cancel it.", 409)
 
@@ -45,6 +48,7 @@ class Growth:
             written = await self._write(header, command)
             grown = replace(header, items=header.items + len(command.items), pages=header.pages + written.pages)
             row_id = await locked.append(grown, command.sequence, digest, written.notes)
+        log.info("batch grew", batch_id=str(header.batch_id), sequence=command.sequence, items=grown.items)
         await self._outbox.deliver(row_id, written.notes, header.traceparent)
         await self._dedup.remember(header.batch_id, written.seen)
         return grown.accepted()
@@ -62,6 +66,7 @@ class Growth:
             await locked.seal(header.batch_id)
             notes = [sealed_note(header.batch_id, header.items)]
             row_id = await locked.note(header, notes)
+        log.info("batch sealed", batch_id=str(header.batch_id), items=header.items)
         await self._outbox.deliver(row_id, notes, header.traceparent)
         await self._dedup.forget(header.batch_id)
         return header.accepted()

@@ -7,7 +7,6 @@ from typing import TypeVar
 from uuid import UUID
 
 import orjson
-import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from batchyard_contracts.message import MAX_MESSAGE_BYTES, Envelope
@@ -34,7 +33,6 @@ from shared.amqp.delivery import Delivery
 from shared.amqp.publisher import Publisher, outgoing
 from shared.errors import Rejected
 
-log = structlog.get_logger()
 T = TypeVar("T")
 DEFAULT_OWNER = "default"
 UNKNOWN = "unknown"
@@ -70,9 +68,7 @@ class Handlers:
         """Start a batch."""
         async with self._turns.take(command.batch_id):
             owner = owner_of(envelope)
-            accepted = await self._submissions.submit(owner, command, envelope.message_id or None)
-        log.info("batch accepted", batch_id=str(accepted.batch_id), items=accepted.items, replayed=accepted.replayed)
-        return accepted
+            return await self._submissions.submit(owner, command, envelope.message_id or None)
 
     async def append(self, command: BatchAppend, envelope: Envelope) -> CommandAccepted:
         """Add items to an open batch."""

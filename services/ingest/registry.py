@@ -37,6 +37,7 @@ class Registry:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._known: dict[str, Announced] = {}
+        self._unreadable: set[str] = set()
         self._read_at = 0.0
         self._reading = asyncio.Lock()
 
@@ -63,7 +64,7 @@ class Registry:
             for row in rows:
                 known = self._known.get(row["name"])
                 if known is None or (known.text != row["manifest"] and known.at <= row["announced_at"]):
-                    self._learn(row["manifest"], row["announced_at"])
+                    self._learn(row["name"], row["manifest"], row["announced_at"])
 
     async def announce(self, message: WorkerAnnounced) -> None:
         """Record what a worker can do; the newest announcement counts. Raises `Rejected` on a bad schema."""
@@ -84,7 +85,14 @@ class Registry:
                 )
         await self.reload()
 
-    def _learn(self, text: str, at: datetime) -> None:
-        manifest = Manifest.model_validate_json(text)
-        self._known[manifest.name] = Announced(manifest, Rules(manifest), at, text)
-        log.info("workload known", workload=manifest.name, version=manifest.version)
+    def _learn(self, name: str, text: str, at: datetime) -> None:
+        try:
+            manifest = Manifest.model_validate_json(text)
+            self._known[name] = Announced(manifest, Rules(manifest), at, text)
+        except ValueError as error:  # written by another version of this service
+            if name not in self._unreadable:
+                log.error("workload unreadable", workload=name, error=str(error)[:500])
+            self._unreadable.add(name)
+            return
+        self._unreadable.discard(name)
+        log.info("workload known", workload=name, version=manifest.version)

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from datetime import datetime
 
+import structlog
+
 from batchyard_contracts.v1.commands import BatchControl, CommandAccepted
 from batchyard_contracts.v1.flow import BatchControlled
 from services.ingest.dedup import Dedup
@@ -15,6 +17,7 @@ from services.ingest.refusal import NOT_FOUND, Refused
 from services.ingest.store import Store
 from services.ingest.submission import digest_of
 
+log = structlog.get_logger()
 NOT_FINISHED = Fault("not_finished", "Only a finished batch can be retried. Wait for its end, or cancel it.", 409)
 NO_PRIORITY = Fault("invalid_command", "`change` takes the new `priority`: immediate, normal or low.")
 ID_TAKEN = Fault("idempotency_conflict", "The id was used for another command. Choose a new one.", 409)
@@ -56,6 +59,7 @@ class Steering:
                 await locked.change_priority(header.batch_id, command.priority)
             notes.append(self._note(owner, command))
             row_id = await locked.note(header, notes)
+        log.info("batch steered", batch_id=str(header.batch_id), action=command.action)
         await self._outbox.deliver(row_id, notes, header.traceparent)
         if len(notes) > 1:
             await self._dedup.forget(header.batch_id)

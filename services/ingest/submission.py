@@ -5,6 +5,8 @@ from datetime import datetime
 from hashlib import blake2b
 from uuid import UUID
 
+import structlog
+
 from batchyard_contracts.message import Message
 from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
 from batchyard_contracts.v1.flow import BatchAccepted
@@ -19,6 +21,7 @@ from services.ingest.registry import Announced, Registry
 from services.ingest.store import Store
 from shared.telemetry import traceparent
 
+log = structlog.get_logger()
 BUSY = Fault("busy", "The message broker is away and much waits for it. Try again in a moment.", 503)
 NO_ITEMS = Fault("no_items", "A batch has at least one item. Add items, or submit it unsealed and append them.")
 
@@ -57,6 +60,7 @@ class Submissions:
         row_id = await self._store.insert(header, notes)
         if row_id is None:
             return await self._replay(header, command)
+        log.info("batch accepted", batch_id=str(batch_id), items=header.items, workload=header.workload)
         await self._outbox.deliver(row_id, notes, header.traceparent)
         if not command.sealed:
             await self._dedup.remember(batch_id, written.seen)

@@ -114,6 +114,7 @@ class Uploads:
         if header is None:
             same = await self._store.same(upload.header.owner, key=upload.header.idempotency_key)
             return replay(replace(upload.header, digest=digest.digest()), same)
+        log.info("upload accepted", batch_id=str(header.batch_id), items=header.items, workload=header.workload)
         return header.accepted()
 
     async def _superseded(self, before: Header) -> bool:

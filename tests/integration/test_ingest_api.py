@@ -115,3 +115,18 @@ async def test_workloads(clean: Servers) -> None:
         assert shown["exports"]["cue"]["suffix"] == ".cue"
         body = {"workload": "squares", "items": [{"payload": {"n": 1}}]}
         assert (await found.post("/batches", json=body))[0] == 422
+
+
+async def test_a_workload_that_cannot_be_read_stops_nothing(clean: Servers) -> None:
+    """Another version of the service may have written it."""
+    async with at_work(clean) as found:
+        await found.rows(
+            "INSERT INTO workloads (name, version, manifest, worker_id, announced_at) "
+            "VALUES ('odd', '1', '{\"name\": \"odd\"}', 'w', now())"
+        )
+        async with at_work(clean) as other:
+            for each in (found, other):
+                listed = (await each.get("/workloads"))[1]["workloads"]
+                assert [workload["name"] for workload in listed] == ["squares"]
+                status, problem = await each.post("/batches", json={"workload": "odd", "items": [{"payload": {}}]})
+                assert (status, problem["code"]) == (422, "unknown_workload")

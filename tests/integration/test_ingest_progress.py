@@ -71,6 +71,14 @@ async def socket(found: Around, batch_id: UUID, **options: Any) -> AsyncIterator
         yield opened
 
 
+async def save(servers: Servers, event: BatchProgressed | BatchFinished) -> None:
+    """Leave a snapshot in Redis."""
+    client = redis.asyncio.from_url(servers.redis_url)
+    body = json.dumps(json.loads(event.encode()) | {"type": event.type})
+    await client.set(f"ingest:progress:{event.batch_id}", body)
+    await client.aclose()
+
+
 async def next_frame(opened: aiohttp.ClientWebSocketResponse) -> Any:
     return json.loads(await opened.receive_str(timeout=30))
 
@@ -130,16 +138,26 @@ async def test_an_old_snapshot_is_checked(clean: Servers) -> None:
     """The end came while nobody here was listening: Redis still tells of the middle."""
     async with at_work(clean) as found:
         batch_id = await batch(found)
-        client = redis.asyncio.from_url(clean.redis_url)
-        old = progressed(batch_id, 3)
-        await client.set(f"ingest:progress:{batch_id}", json.dumps(json.loads(old.encode()) | {"type": old.type}))
-        await client.aclose()
+        await save(clean, progressed(batch_id, 3))
         ledger_says(found, finished(batch_id))
         async with socket(found, batch_id) as opened:
             frames = [await next_frame(opened)]
             while frames[-1]["type"] != "batch.finished.v1":
                 frames.append(await next_frame(opened))
         assert frames[-1]["counts"]["succeeded"] == TOTAL
+
+
+async def test_the_end_of_an_old_round_is_not_the_end(clean: Servers) -> None:
+    async with at_work(clean) as found:
+        batch_id = await batch(found)
+        end = finished(batch_id)
+        await save(clean, end)
+        ledger_says(found, progressed(batch_id, 9, round_=2))
+        async with socket(found, batch_id) as opened:
+            assert (await next_frame(opened))["round"] == 2
+            await found.publish(EVENTS, end.model_copy(update={"round": 2}))
+            assert (await next_frame(opened))["type"] == "batch.finished.v1"
+            assert await until_closed(opened) == 1000
 
 
 async def test_what_was_missed_while_the_broker_was_away(clean: Servers) -> None:

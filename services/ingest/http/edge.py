@@ -1,5 +1,7 @@
 """What every request goes through: a span, security headers, and an answer even to a defect."""
 
+import re
+
 import structlog
 from opentelemetry.trace import SpanKind
 from starlette.requests import ClientDisconnect
@@ -11,6 +13,7 @@ from shared.faults import is_passing
 from shared.telemetry import span
 
 log = structlog.get_logger()
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -42,7 +45,7 @@ class Edge:
             await send(message)
 
         traceparent = next((v.decode("latin-1") for k, v in scope["headers"] if k == b"traceparent"), None)
-        with span(f"{scope['method']} {scope['path']}", traceparent, SpanKind.SERVER):
+        with span(f"{scope['method']} {_ID.sub('{id}', scope['path'])}", traceparent, SpanKind.SERVER):
             try:
                 await self._app(scope, receive, guarded)
             except ClientDisconnect:
