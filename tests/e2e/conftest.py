@@ -1,4 +1,4 @@
-"""One running yard for all end-to-end tests."""
+"""One running yard for all end-to-end tests, gone before other tests use the same servers."""
 
 from collections.abc import AsyncIterator
 
@@ -9,7 +9,7 @@ from tests.support.servers import empty
 from tests.support.yard import Yard, running_yard
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def yard(servers: Servers) -> AsyncIterator[Yard]:
     """The five services as processes, on empty servers."""
     await empty(servers)
