@@ -71,7 +71,7 @@ class Compared:
 
 async def compare(stand: Stand, console: Console, runs: int) -> Compared:
     """Measure, print, and write `comparison.json`."""
-    on, found = machine.described(), Compared()
+    on, found = await machine.described(stand.servers), Compared()
     found.rates["ideal_naps"] = Summary.of([NAPS.items / _IDEAL_S])
     async with running_yard(stand, {}) as yard:
         check(_WARM_UP, await batchyard.run(yard, _WARM_UP))

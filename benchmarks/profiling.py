@@ -36,7 +36,7 @@ async def profile(stand: Stand, console: Console, runs: int) -> dict[str, Any]:
     spy = shutil.which("py-spy")
     if spy is None:
         raise StackError("py-spy was not found. Install it with pip into any environment, and put that on the PATH.")
-    on = machine.described()
+    on = await machine.described(stand.servers)
     async with running_yard(stand, {}) as yard:
         check(_WORK, await batchyard.run(yard, _WORK))
         console.print(f"Running {_WORK.items:,} items without the profiler ...")

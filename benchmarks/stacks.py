@@ -15,8 +15,8 @@ def charge(folded: Iterable[str], project: Path) -> Counter[str]:
     """Samples by the innermost function of the project, named with its dearest line; else by the library function that
     the event loop called.
 
-    A line of the input looks like `main (a.py:1);run (b.py:2) 17`, outermost frame first. Samples of the bare event loop are left
-    out: nearly all of them wait in epoll, which the profiler takes for work.
+    A line of the input looks like `main (a.py:1);run (b.py:2) 17`, outermost frame first. Samples of the bare event
+    loop are left out: nearly all of them wait in epoll, which the profiler takes for work.
     """
     found: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for line in folded:

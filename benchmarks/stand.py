@@ -14,6 +14,7 @@ class Stand:
 
     home: Path
     stack: Stack
+    servers: Servers
     echo: Callable[[str], None]
 
     async def corner(self, name: str) -> Servers:
@@ -27,7 +28,7 @@ async def standing(echo: Callable[[str], None]) -> AsyncIterator[Stand]:
     home = default_home()
     stack = Stack(home, echo)
     try:
-        await stack.start()
-        yield Stand(home, stack, echo)
+        servers = await stack.start()
+        yield Stand(home, stack, servers, echo)
     finally:
         await stack.release()
