@@ -47,7 +47,7 @@ def smoke(runs: Runs = 3) -> None:
 
 @app.command()
 def profile(runs: Runs = 3) -> None:
-    """Where the processor time of each service goes, line by line; needs py-spy on the PATH."""
+    """Where the processor time of each service goes, function by function; needs py-spy on the PATH."""
     _run(lambda stand, console: measure_profile(stand, console, runs))
 
 
