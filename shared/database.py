@@ -34,6 +34,7 @@ async def open_pool(settings: Settings, schema: str, package: str) -> Pool:
             min_size=1,
             max_size=settings.database_pool,
             command_timeout=60,
+            reset=_keep,
             server_settings={"search_path": schema, "application_name": f"batchyard-{schema}"},
         )
 
@@ -44,6 +45,10 @@ def load_queries(package: str, file: str = "queries.sql") -> Mapping[str, str]:
     """The statements of a .sql file by the name in the `-- name: …` line above each."""
     parts = _NAME.split((files(package) / file).read_text("utf-8"))
     return {name: text.strip().rstrip(";") for name, text in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+async def _keep(_: object) -> None:
+    """Nothing that services do changes the state of a session, so that it needs no reset: a round trip each time."""
 
 
 async def _migrate(url: str, schema: str, folder: Traversable) -> None:

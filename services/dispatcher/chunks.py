@@ -27,6 +27,13 @@ class Pages:
         self._store = store
         self._cache: OrderedDict[PageKey, list[bytes]] = OrderedDict()
 
+    def keep(self, key: PageKey, items: list[bytes]) -> None:
+        """Hold a page that was just stored or read; the one that was not used for longest goes."""
+        self._cache[key] = items
+        self._cache.move_to_end(key)
+        if len(self._cache) > _CACHED_PAGES:
+            self._cache.popitem(last=False)
+
     async def items(self, leases: Iterable[Lease]) -> dict[UUID, list[bytes]]:
         """The lines of each lease's items, in order."""
         leases = list(leases)
@@ -35,10 +42,7 @@ class Pages:
         if missing := [key for key in wanted if key not in here]:
             here |= await self._store.page_items(missing)
         for key in wanted:
-            self._cache[key] = here[key]
-            self._cache.move_to_end(key)
-        while len(self._cache) > _CACHED_PAGES:
-            self._cache.popitem(last=False)
+            self.keep(key, here[key])
         again = [(x.batch_id, o) for x in leases if not isinstance(x.source, Range) for o in x.source.ordinals]
         rows = await self._store.retry_items(again) if again else {}
         found: dict[UUID, list[bytes]] = {}

@@ -17,6 +17,7 @@ from batchyard_contracts.v1.flow import (
     SettledItem,
 )
 from batchyard_contracts.v1.values import ItemError
+from services.dispatcher.chunks import Pages
 from services.dispatcher.pump import Pump
 from services.dispatcher.settlement import Settlement
 from services.dispatcher.store import Retry, Store
@@ -29,8 +30,8 @@ log = structlog.get_logger()
 class Intake:
     """One method for each message. Tables first, memory afterwards."""
 
-    def __init__(self, yard: Yard, store: Store, settlement: Settlement, pump: Pump) -> None:
-        self._yard, self._store, self._settlement, self._pump = yard, store, settlement, pump
+    def __init__(self, yard: Yard, store: Store, settlement: Settlement, pages: Pages, pump: Pump) -> None:
+        self._yard, self._store, self._settlement, self._pages, self._pump = yard, store, settlement, pages, pump
 
     async def load(self) -> None:
         """Rebuild what waits from the tables."""
@@ -44,7 +45,8 @@ class Intake:
         pages = [r.message for r in received if isinstance(r.message, ItemsPage)]
         stopped: dict[object, Batch] = {}
         async with self._yard.intake:
-            for batch_id, partition, slice_ in await self._store.save_pages(pages):
+            for batch_id, partition, slice_, lines in await self._store.save_pages(pages):
+                self._pages.keep((batch_id, slice_.page, slice_.segment), lines)
                 batch = self._yard.batches.get(batch_id)
                 if batch is None:
                     continue

@@ -23,9 +23,6 @@ UPDATE batches SET paused = $2, cancelled = $3, priority = $4, controlled_at = $
 WHERE batch_id = $1 AND (controlled_at IS NULL OR controlled_at <= $5)
 RETURNING 1
 
--- name: started
-UPDATE batches SET started_round = round WHERE batch_id = ANY($1)
-
 -- name: finish_batch
 UPDATE batches SET finished_at = now() WHERE batch_id = $1 AND round <= $2
 
@@ -65,16 +62,22 @@ UPDATE pages SET taken = greatest(taken, new.upto)
 FROM unnest($1::uuid[], $2::int[], $3::int[], $4::int[]) AS new (batch_id, page, segment, upto)
 WHERE pages.batch_id = new.batch_id AND pages.page = new.page AND pages.segment = new.segment
 
--- name: lease
+-- name: give
+WITH moved AS (
+    UPDATE pages SET taken = greatest(taken, new.upto)
+    FROM unnest($13::uuid[], $14::int[], $15::int[], $16::int[]) AS new (batch_id, page, segment, upto)
+    WHERE pages.batch_id = new.batch_id AND pages.page = new.page AND pages.segment = new.segment
+), run_again AS (
+    UPDATE retries SET chunk_id = new.chunk_id
+    FROM unnest($17::uuid[], $18::int[], $19::uuid[]) AS new (batch_id, ordinal, chunk_id)
+    WHERE retries.batch_id = new.batch_id AND retries.ordinal = new.ordinal
+), started AS (
+    UPDATE batches SET started_round = round WHERE batch_id = ANY($20)
+)
 INSERT INTO leases (chunk_id, fence, batch_id, workload, priority, partition, round, attempt, page, segment, first, size)
 SELECT * FROM unnest($1::uuid[], $2::int[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::int[], $8::int[],
     $9::int[], $10::int[], $11::int[], $12::int[])
 ON CONFLICT DO NOTHING
-
--- name: lease_retries
-UPDATE retries SET chunk_id = new.chunk_id
-FROM unnest($1::uuid[], $2::int[], $3::uuid[]) AS new (batch_id, ordinal, chunk_id)
-WHERE retries.batch_id = new.batch_id AND retries.ordinal = new.ordinal
 
 -- name: leases
 SELECT chunk_id, fence, batch_id, workload, priority, partition, round, attempt, page, segment, first, size, losses

@@ -67,7 +67,7 @@ class Session:
         giver = Giver(self._yard, self._store, publisher, pages)
         self._pump = Pump(self._yard, self._store, giver, Limiter(resources.memory), health.pulse("pump"))
         self._workers = Workers(self._yard, self._store, giver, settlement, pages, resources.settings)
-        self._intake = Intake(self._yard, self._store, settlement, self._pump)
+        self._intake = Intake(self._yard, self._store, settlement, pages, self._pump)
         outcomes = Outcomes(self._yard, self._store, settlement, pages, self._pump)
         self._streams = [
             Stream(resources.connection, publisher, queue, [kind], handler, health.pulse(queue.name), most=64)

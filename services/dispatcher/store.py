@@ -91,22 +91,19 @@ class Store:
         """Forget the pages of a submission that failed, and those still to come."""
         await self._pool.execute(SQL["withdraw"], batch_id)
 
-    async def save_pages(self, pages: Iterable[ItemsPage]) -> list[tuple[UUID, str, Slice]]:
-        """Keep the segments of pages; those that are new are returned."""
-        rows = [
-            (
-                page.batch_id,
-                page.page,
-                number,
-                segment.partition,
-                len(segment.items),
-                b"\n".join(map(_line, segment.items)),
-            )
+    async def save_pages(self, pages: Iterable[ItemsPage]) -> list[tuple[UUID, str, Slice, list[bytes]]]:
+        """Keep the segments of pages; those that are new are returned: (batch, partition, slice, items)."""
+        segments = {
+            (page.batch_id, page.page, number): (segment.partition, list(map(_line, segment.items)))
             for page in pages
             for number, segment in enumerate(page.segments)
-        ]
+        }
+        rows = [(*key, partition, len(lines), b"\n".join(lines)) for key, (partition, lines) in segments.items()]
         new = await self._pool.fetch(SQL["save_pages"], *_columns(rows, 6))
-        return [(r["batch_id"], r["partition"], Slice(r["page"], r["segment"], r["size"])) for r in new]
+        return [
+            (key[0], segments[key][0], Slice(key[1], key[2], len(segments[key][1])), segments[key][1])
+            for key in ((r["batch_id"], r["page"], r["segment"]) for r in new)
+        ]
 
     async def waiting(self, batch_id: UUID) -> list[tuple[str, Slice]]:
         """The slices of a batch that were not given out in whole."""
@@ -124,22 +121,23 @@ class Store:
         return [((r["page"], r["segment"]), r["partition"], r["items"].split(b"\n")) for r in rows]
 
     async def give(self, leases: Sequence[Lease], started: Sequence[UUID]) -> None:
-        """In one transaction: move the cursors, and record the chunks that go out."""
-        ranges = [(x, x.source) for x in leases if isinstance(x.source, Range)]
-        again = [(x, x.source) for x in leases if isinstance(x.source, Again)]
-        async with self._pool.acquire() as connection, connection.transaction():
-            if ranges:
-                furthest: dict[PageKey, int] = {}
-                for lease, source in ranges:
-                    key = (lease.batch_id, source.page, source.segment)
-                    furthest[key] = max(source.first + source.count, furthest.get(key, 0))
-                await connection.execute(SQL["take"], *_columns([(*k, upto) for k, upto in furthest.items()], 4))
-            if again:
-                rows = [(x.batch_id, ordinal, x.chunk_id) for x, s in again for ordinal in s.ordinals]
-                await connection.execute(SQL["lease_retries"], *_columns(rows, 3))
-            await connection.execute(SQL["lease"], *_columns([_lease_row(x) for x in leases], 12))
-            if started:
-                await connection.execute(SQL["started"], started)
+        """In one statement: move the cursors, and record the chunks that go out."""
+        furthest: dict[PageKey, int] = {}
+        again: list[tuple[UUID, int, UUID]] = []
+        for lease in leases:
+            source = lease.source
+            if isinstance(source, Range):
+                key = (lease.batch_id, source.page, source.segment)
+                furthest[key] = max(source.first + source.count, furthest.get(key, 0))
+            else:
+                again.extend((lease.batch_id, ordinal, lease.chunk_id) for ordinal in source.ordinals)
+        await self._pool.execute(
+            SQL["give"],
+            *_columns([_lease_row(x) for x in leases], 12),
+            *_columns([(*key, upto) for key, upto in furthest.items()], 4),
+            *_columns(again, 3),
+            started,
+        )
 
     async def take_all(self, keys: Sequence[tuple[UUID, int, int, int]]) -> None:
         """Move cursors to the end: (batch, page, segment, size)."""
@@ -168,6 +166,9 @@ class Store:
         self, retries: Sequence[Retry], ended: Sequence[UUID], settled: Sequence[tuple[UUID, int]]
     ) -> None:
         """In one transaction: what is to run again, chunks that are done, items that need no row any more."""
+        if not retries and not settled:
+            await self._pool.execute(SQL["end_leases"], ended)
+            return
         async with self._pool.acquire() as connection, connection.transaction():
             if settled:
                 await connection.execute(SQL["drop_retries"], *_columns(settled, 2))
