@@ -5,10 +5,10 @@ batch's partitions in turn: so the hosts of a batch interleave, a large batch ca
 owner with many batches gets no more than one with few.
 """
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
 from batchyard_contracts.v1.values import PRIORITIES, Priority
@@ -65,10 +65,10 @@ class Pick:
 
 @dataclass(slots=True)
 class Lane:
-    """The waiting items of one batch for one partition."""
+    """The waiting items of one batch for one partition. Lists, since most lanes are short and there may be many."""
 
-    slices: deque[Slice] = field(default_factory=deque)
-    again: deque[Again] = field(default_factory=deque)
+    slices: list[Slice] = field(default_factory=list)
+    again: list[Again] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.slices or self.again)
@@ -76,34 +76,34 @@ class Lane:
     def take(self, most: int) -> Range | Again:
         """Take up to `most` items; what is to run again goes first."""
         if self.again:
-            first = self.again.popleft()
+            first = self.again[0]
             if first.count > most:
-                self.again.appendleft(Again(first.attempt, first.ordinals[most:]))
-                first = Again(first.attempt, first.ordinals[:most])
-            return first
+                self.again[0] = Again(first.attempt, first.ordinals[most:])
+                return Again(first.attempt, first.ordinals[:most])
+            return self.again.pop(0)
         head = self.slices[0]
         count = min(most, head.size - head.taken)
         taken = Range(head.page, head.segment, head.taken, count)
         head.taken += count
         if head.taken == head.size:
-            self.slices.popleft()
+            self.slices.pop(0)
         return taken
 
     def put_back(self, source: Range | Again) -> None:
         """Undo the last `take`, in whole or in its last part."""
         if isinstance(source, Again):
-            self.again.appendleft(source)
+            self.again.insert(0, source)
         elif self.slices and (head := self.slices[0]).page == source.page and head.segment == source.segment:
             head.taken -= source.count
         else:
-            self.slices.appendleft(Slice(source.page, source.segment, source.first + source.count, source.first))
+            self.slices.insert(0, Slice(source.page, source.segment, source.first + source.count, source.first))
 
 
 class Turns(Generic[K, V]):
     """Things that take turns: who was served goes to the end of the line."""
 
     def __init__(self) -> None:
-        self._by_key: dict[K, V] = {}
+        self._by_key: OrderedDict[K, V] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -123,7 +123,7 @@ class Turns(Generic[K, V]):
 
     def served(self, key: K) -> None:
         """Go to the end of the line."""
-        self._by_key[key] = self._by_key.pop(key)
+        self._by_key.move_to_end(key)
 
     def __iter__(self) -> Iterator[tuple[K, V]]:
         return iter(self._by_key.items())
@@ -158,12 +158,15 @@ class BatchQueue:
         return None
 
 
-class Sizes:
+class Sizes(Protocol):
     """How many items of a batch and partition may go out at once now. The scheduler only asks."""
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing may go out of any partition, so that asking for each of them is vain."""
 
     def allowed(self, batch_id: UUID, partition: str) -> int:
         """0: none now."""
-        raise NotImplementedError
 
 
 class Scheduler:
@@ -202,12 +205,14 @@ class Scheduler:
 
     def pick(self, sizes: Sizes) -> Pick | None:
         """Take the next chunk, or None when nothing may go now."""
-        self._picks += 1
+        if sizes.full:
+            return None
         order = PRIORITIES
-        if self._picks % LOW_SHARE == 0:
+        if (self._picks + 1) % LOW_SHARE == 0:
             order = ("low", "immediate", "normal")
         for priority in order:
             if pick := self._pick_class(priority, sizes):
+                self._picks += 1
                 return pick
         return None
 

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from batchyard_contracts.v1.manifest import Manifest
-from services.dispatcher.domain.chunk_size import ChunkSize
-from services.dispatcher.domain.scheduler import Sizes
+from services.dispatcher.domain.chunk_size import START, ChunkSize
 
 _AHEAD = 2
 """Items out for each that a worker can run at once: one runs, one is at hand."""
@@ -15,7 +14,7 @@ _CHUNKS_AHEAD = 3
 
 
 @dataclass(slots=True)
-class Window(Sizes):
+class Window:
     """What is out, and what may follow, for one workload."""
 
     manifest: Manifest
@@ -24,6 +23,8 @@ class Window(Sizes):
     out_by_partition: Counter[str] = field(default_factory=Counter)
     sizes: dict[UUID, dict[str, ChunkSize]] = field(default_factory=dict)
     """By batch and partition: what is learned of one batch says little of another."""
+    largest: int = START
+    """No chunk is larger now, of whatever batch and partition."""
     parked: dict[str, float] = field(default_factory=dict)
     """Partitions that must wait, until when (the caller's clock, seconds)."""
 
@@ -35,6 +36,11 @@ class Window(Sizes):
     def limit(self, size: int) -> int:
         """How many items may be out when the next chunk has this size."""
         return self.workers * max(_AHEAD * self.manifest.concurrency, _CHUNKS_AHEAD * size)
+
+    @property
+    def full(self) -> bool:
+        """Whether even the largest chunk, which is let furthest ahead, must wait."""
+        return self.out >= self.limit(min(self.largest, self.manifest.chunk_max))
 
     def allowed(self, batch_id: UUID, partition: str) -> int:
         """Items of a batch for a partition that may go out as one chunk now."""
@@ -62,11 +68,14 @@ class Window(Sizes):
         """Learn from a report."""
         sizes = self.sizes.setdefault(batch_id, {})
         target, cap = self.manifest.chunk_target_s, self.manifest.chunk_max
-        sizes[partition] = sizes.get(partition, ChunkSize()).measured(items, busy_s, target, cap)
+        learned = sizes[partition] = sizes.get(partition, ChunkSize()).measured(items, busy_s, target, cap)
+        self.largest = max(self.largest, learned.size)
 
     def forget(self, batch_id: UUID) -> None:
         """A batch has ended."""
         self.sizes.pop(batch_id, None)
+        if not self.sizes:
+            self.largest = START
 
     def park(self, partition: str, until: float) -> None:
         """Let nothing of the partition out before `until`."""

@@ -1,5 +1,6 @@
 """Who goes next: priority, then owners, batches and partitions in turn; and nothing lost or given twice."""
 
+import time
 from collections import Counter
 from uuid import UUID
 
@@ -10,13 +11,15 @@ from batchyard_contracts.v1.values import Priority
 from services.dispatcher.domain.scheduler import LOW_SHARE, Again, BatchQueue, Pick, Range, Scheduler, Sizes, Slice
 
 
-class Fixed(Sizes):
+class Fixed:
     """The same chunk size for all, none for the blocked."""
 
     def __init__(self, size: int, blocked: frozenset[str] = frozenset()) -> None:
         self.size, self.blocked = size, blocked
+        self.full, self.asked = False, 0
 
     def allowed(self, _: UUID, partition: str) -> int:
+        self.asked += 1
         return 0 if partition in self.blocked else self.size
 
 
@@ -28,6 +31,12 @@ def batch(
     for segment, (host, size) in enumerate(hosts.items()):
         queue.lane(host).slices.append(Slice(0, segment, size))
     return queue
+
+
+def many_hosts(scheduler: Scheduler, hosts: int) -> None:
+    queue = batch(scheduler, 1)
+    for number in range(hosts):
+        queue.lane(f"host{number}").slices.append(Slice(0, number, 1))
 
 
 def drain(scheduler: Scheduler, sizes: Sizes) -> list[Pick]:
@@ -66,6 +75,42 @@ def test_priority_goes_first_and_low_keeps_its_share() -> None:
     batch(scheduler, 2, priority="low", x=1000)
     served = [p.priority for p in drain(scheduler, Fixed(1))[: 10 * LOW_SHARE]]
     assert Counter(served) == {"immediate": 10 * LOW_SHARE - 10, "low": 10}
+
+
+@given(misses=st.lists(st.integers(0, 3), min_size=10 * LOW_SHARE, max_size=10 * LOW_SHARE))
+def test_low_keeps_its_share_whatever_picks_come_to_nothing_in_between(misses: list[int]) -> None:
+    scheduler = Scheduler()
+    batch(scheduler, 1, x=1000)
+    batch(scheduler, 2, priority="low", x=1000)
+    served: Counter[Priority] = Counter()
+    for count in misses:
+        for _ in range(count):
+            assert scheduler.pick(Fixed(0)) is None
+        pick = scheduler.pick(Fixed(1))
+        assert pick
+        served[pick.priority] += 1
+    assert served["low"] == 10
+
+
+def test_nobody_is_asked_while_the_window_is_full() -> None:
+    scheduler = Scheduler()
+    many_hosts(scheduler, 100)
+    sizes = Fixed(1)
+    sizes.full = True
+    assert (scheduler.pick(sizes), sizes.asked) == (None, 0)
+    sizes.full = False
+    assert len(drain(scheduler, sizes)) == 100
+
+
+def test_ending_lanes_cost_the_same_however_many_there_are() -> None:
+    def seconds(lanes: int) -> float:
+        scheduler = Scheduler()
+        many_hosts(scheduler, lanes)
+        started = time.perf_counter()
+        assert len(drain(scheduler, Fixed(1))) == lanes
+        return (time.perf_counter() - started) / lanes
+
+    assert min(seconds(64_000) for _ in range(2)) < 5 * min(seconds(2_000) for _ in range(5))
 
 
 def test_a_blocked_partition_and_a_paused_batch_wait_and_others_go_on() -> None:

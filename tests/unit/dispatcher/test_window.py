@@ -54,6 +54,26 @@ def test_what_is_learned_of_one_batch_is_not_believed_of_another() -> None:
     assert learned.size(BATCH, "") == START
 
 
+@given(
+    out=st.integers(0, 500),
+    learned=st.lists(st.tuples(st.integers(1, 3), st.integers(1, 200), st.floats(0, 10)), max_size=10),
+    forgotten=st.integers(0, 3),
+)
+def test_a_full_window_has_room_for_no_partition_of_any_batch(
+    out: int, learned: list[tuple[int, int, float]], forgotten: int
+) -> None:
+    some = window(concurrency=3, chunk_max=100)
+    some.workers = 1
+    for batch, items, busy_s in learned:
+        some.measured(UUID(int=batch), "x", items, busy_s)
+    some.forget(UUID(int=forgotten))
+    some.given("x", out)
+    if some.full:
+        assert not any(some.allowed(UUID(int=batch), p) for batch in range(5) for p in ("x", "y"))
+    some.returned("x", out)
+    assert not some.full
+
+
 def test_a_partition_takes_no_more_than_its_concurrency() -> None:
     limited = window(partition_concurrency=3)
     limited.workers = 1
