@@ -23,6 +23,7 @@ A handler returns a result, returns `Continue` when the work runs elsewhere and 
 Any other exception is a `Transient` with the code `internal_error`.
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
@@ -36,13 +37,19 @@ from batchyard_contracts.v1.manifest import Manifest, Partition, Pointer, Rate, 
 ItemT = TypeVar("ItemT", bound=BaseModel)
 ResultT = TypeVar("ResultT", bound=BaseModel)
 Scope = Literal["item", "provider"]
+_CODE = re.compile(r"[a-z][a-z0-9_.]{0,63}")
 
 
 class WorkloadError(Exception):
     """What a handler raises to say how its item ended. `code` is lower case with underscores, and stays the same
-    for the same cause; `scope="provider"` says that every item of this destination would fare alike."""
+    for the same cause; `scope="provider"` says that every item of this destination would fare alike.
+
+    A code of another form becomes `invalid_error_code`, with what was given in the message."""
 
     def __init__(self, code: str, message: str = "", *, scope: Scope = "item") -> None:
+        if not isinstance(code, str) or not _CODE.fullmatch(code):
+            message = f"The error code {code!r} does not match {_CODE.pattern}. {message}".rstrip()
+            code = "invalid_error_code"
         super().__init__(message or code)
         self.code = code
         self.message = message

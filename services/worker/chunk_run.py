@@ -79,6 +79,8 @@ class ChunkRun:
                 now = time.perf_counter()
                 self._busy_s += now - started
                 self._ended(outcome)
+            if self._stopped:  # the handler went on after its interruption
+                return
             if now - began > _YIELD_S:
                 await asyncio.sleep(0)
                 began = time.perf_counter()

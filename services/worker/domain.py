@@ -1,6 +1,7 @@
 """Turns what a handler returned or raised into the outcome of its item."""
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import to_json
 
 from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.values import ItemError
@@ -10,40 +11,46 @@ from batchyard_contracts.workload import Ambiguous, Continue, Permanent, RateLim
 _MOST = 2000
 RATE_LIMIT_PAUSE_S = 30.0
 """The pause when a destination refuses for its rate and does not say for how long."""
+PAUSE_MAX_S = 31_536_000.0
+"""The longest pause that a message may carry, a year: who asks for more gets this."""
+_WHAT = {False: "The result cannot be written as JSON", True: "Continue has a state or a delay that cannot be kept"}
 
 
 def returned(item: ChunkItem, value: BaseModel | Continue, elapsed_ms: int) -> ItemOutcome:
-    """The outcome of a handler that returned."""
-    if isinstance(value, Continue):
-        return ItemOutcome(
-            ordinal=item.ordinal,
-            custom_id=item.custom_id,
-            status="continued",
-            state=value.state,
-            delay_s=value.delay_s,
-            elapsed_ms=elapsed_ms,
-        )
+    """The outcome of a handler that returned. What cannot become JSON is no result: the item fails."""
+    try:
+        if isinstance(value, Continue):
+            outcome = ItemOutcome(
+                ordinal=item.ordinal,
+                custom_id=item.custom_id,
+                status="continued",
+                state=value.state,
+                delay_s=value.delay_s,
+                elapsed_ms=elapsed_ms,
+            )
+            to_json(outcome.state)
+            return outcome
+        result = value.model_dump(mode="json")
+        to_json(result)
+    except Exception as error:  # noqa: BLE001  the value's own code runs here: fields, serializers, `__str__`
+        return _failed(item, "result_invalid", f"{_WHAT[isinstance(value, Continue)]}: {_text(error)}", elapsed_ms)
     return ItemOutcome(
-        ordinal=item.ordinal,
-        custom_id=item.custom_id,
-        status="succeeded",
-        result=value.model_dump(mode="json"),
-        elapsed_ms=elapsed_ms,
+        ordinal=item.ordinal, custom_id=item.custom_id, status="succeeded", result=result, elapsed_ms=elapsed_ms
     )
 
 
-def raised(item: ChunkItem, error: Exception, elapsed_ms: int) -> ItemOutcome:
+def raised(item: ChunkItem, error: BaseException, elapsed_ms: int) -> ItemOutcome:
     """The outcome of a handler that raised. What it did not foresee may pass: it is tried again."""
     delay_s = None
     final = isinstance(error, Permanent | Ambiguous)
     if isinstance(error, WorkloadError):
-        cause = ItemError(code=error.code, message=error.message[:_MOST], scope=error.scope)
+        cause = ItemError(code=error.code, message=_writable(str(error.message)), scope=error.scope)
     elif isinstance(error, TimeoutError):
-        cause = ItemError(code="timeout", message=str(error)[:_MOST])
+        cause = ItemError(code="timeout", message=_writable(str(error)))
     else:
-        cause = ItemError(code="internal_error", message=f"{type(error).__name__}: {error}"[:_MOST])
+        cause = ItemError(code="internal_error", message=_text(error))
     if isinstance(error, RateLimited):
-        delay_s = RATE_LIMIT_PAUSE_S if error.delay_s is None else max(0.0, error.delay_s)
+        delay_s = RATE_LIMIT_PAUSE_S if error.delay_s is None else min(max(0.0, error.delay_s), PAUSE_MAX_S)
     return ItemOutcome(
         ordinal=item.ordinal,
         custom_id=item.custom_id,
@@ -54,11 +61,16 @@ def raised(item: ChunkItem, error: Exception, elapsed_ms: int) -> ItemOutcome:
     )
 
 
+def defective(item: ChunkItem, error: BaseException, elapsed_ms: int) -> ItemOutcome:
+    """The outcome of an item of which no other could be made: an error without a text, a validator that broke."""
+    return _failed(item, "internal_error", f"No outcome could be made: {type(error).__name__}.", elapsed_ms)
+
+
 def invalid(item: ChunkItem, error: ValidationError) -> ItemOutcome:
     """The outcome of an item that its workload's model does not take."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ".".join(map(str, first["loc"])) or "item"
-    cause = ItemError(code="invalid_item", message=f"{where}: {first['msg']}"[:_MOST])
+    cause = ItemError(code="invalid_item", message=_writable(f"{where}: {first['msg']}"))
     return ItemOutcome(ordinal=item.ordinal, custom_id=item.custom_id, status="failed", error=cause)
 
 
@@ -80,3 +92,19 @@ def too_large(outcome: ItemOutcome, size: int, most: int) -> ItemOutcome:
         error=ItemError(code="result_too_large", message=message),
         elapsed_ms=outcome.elapsed_ms,
     )
+
+
+def _failed(item: ChunkItem, code: str, message: str, elapsed_ms: int) -> ItemOutcome:
+    cause = ItemError(code=code, message=_writable(message))
+    return ItemOutcome(
+        ordinal=item.ordinal, custom_id=item.custom_id, status="failed", error=cause, elapsed_ms=elapsed_ms
+    )
+
+
+def _text(error: BaseException) -> str:
+    return _writable(f"{type(error).__name__}: {error}")
+
+
+def _writable(text: str) -> str:
+    """Text of user code may hold half of a character pair, which no message can carry."""
+    return text[:_MOST].encode("utf-8", "replace").decode("utf-8")

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import structlog
 from pydantic import ValidationError
 
 from batchyard_contracts import topology
@@ -17,6 +18,7 @@ from services.worker.deadlines import Deadlines
 from shared.amqp.publisher import Outgoing, Publisher
 from shared.faults import until_it_passes
 
+log = structlog.get_logger()
 REPORT_BYTES_MAX = 1_500_000
 """A report above this is split; a single result above it cannot be kept."""
 
@@ -42,8 +44,16 @@ class Runner:
         self._worker_id = worker_id
 
     async def run_item(self, chunk: ChunkReady, item: ChunkItem) -> ItemOutcome:
-        """Run the handler on one item; every end of it is an outcome."""
+        """Run the handler on one item. Whatever its code does is an outcome; only an interruption from outside,
+        when the batch is cancelled or the worker stops, leaves by `CancelledError`."""
         started = time.monotonic()
+        try:
+            return await self._outcome(chunk, item, started)
+        except (Exception, SystemExit) as error:
+            log.exception("no outcome", workload=chunk.workload, batch_id=str(chunk.batch_id), ordinal=item.ordinal)
+            return domain.defective(item, error, _since(started))
+
+    async def _outcome(self, chunk: ChunkReady, item: ChunkItem, started: float) -> ItemOutcome:
         try:
             payload = self.workload.item.model_validate(item.payload)
         except ValidationError as error:
@@ -60,7 +70,11 @@ class Runner:
         try:
             value = await self._deadlines.within(self.workload.run(payload, context))
             return domain.returned(item, value, _since(started))
-        except Exception as error:  # noqa: BLE001  user code: the outcome of its item, never the worker's end
+        except asyncio.CancelledError as error:
+            if _interrupted():
+                raise
+            return domain.raised(item, error, _since(started))  # the handler's own: something it awaited was cancelled
+        except (Exception, SystemExit) as error:  # noqa: BLE001  user code never ends the worker
             return domain.raised(item, error, _since(started))
 
     async def report(
@@ -102,3 +116,8 @@ class Runner:
 
 def _since(started: float) -> int:
     return round((time.monotonic() - started) * 1000)
+
+
+def _interrupted() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

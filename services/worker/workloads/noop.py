@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from batchyard_contracts.v1.manifest import RetryRule
+from batchyard_contracts.v1.values import ErrorCode
 from batchyard_contracts.workload import Context, Permanent, Transient, Workload
 
 
@@ -14,7 +15,7 @@ class Item(BaseModel):
 
     n: Annotated[int, Field(ge=-(10**9), le=10**9)]
     sleep_s: Annotated[float, Field(ge=0, le=600)] = 0.0
-    fail: str | None = None
+    fail: ErrorCode | None = None
     """Fail with this code."""
     fail_attempts: Annotated[int, Field(ge=0, le=100)] = 0
     """Fail so many attempts with a passing error before succeeding."""

@@ -2,16 +2,17 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 from uuid import UUID
 
-from pydantic import BaseModel
+import pytest
+from pydantic import BaseModel, field_validator
 
 from batchyard_contracts.v1.flow import ChunkProcessed, ItemOutcome
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
-from batchyard_contracts.workload import Context, Workload
+from batchyard_contracts.workload import Context, Permanent, RateLimited, Workload
 from services.worker.cache import ResultCache
 from services.worker.chunk_run import ChunkRun
 from services.worker.runner import REPORT_BYTES_MAX, Runner
@@ -250,3 +251,82 @@ async def test_items_that_never_wait_leave_the_event_loop_to_others() -> None:
     with contextlib.suppress(asyncio.CancelledError):
         await ticking
     assert ticks > 3
+
+
+class Broken(Exception):
+    """An error without a text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize(
+    ("ends", "status", "code"),
+    [
+        (lambda: Permanent("HTTP-404"), "failed", "invalid_error_code"),
+        (lambda: RateLimited(4e7), "retry", "rate_limited"),
+        (lambda: ValueError("\ud83d"), "retry", "internal_error"),
+        (Broken, "failed", "internal_error"),
+        (lambda: SystemExit(3), "retry", "internal_error"),
+        (asyncio.CancelledError, "retry", "internal_error"),
+    ],
+)
+async def test_however_one_item_ends_the_others_go_on(
+    ends: Callable[[], BaseException], status: str, code: str
+) -> None:
+    work = workload(concurrency=1)
+
+    @work.handler
+    async def run(item: Number, _: Context) -> Number:
+        if item.n == 0:
+            raise ends()
+        return item
+
+    chunk_run, recorder, runner = run_of(work, [0, 1])
+    await chunk_run.run()
+    error = recorder.outcomes[0].error
+    assert error is not None
+    assert (recorder.outcomes[0].status, error.code) == (status, code)
+    assert recorder.outcomes[1].status == "succeeded"
+    assert runner.unfinished == 0
+
+
+async def test_a_model_that_breaks_on_its_input_fails_the_item() -> None:
+    class Picky(BaseModel):
+        n: int
+
+        @field_validator("n")
+        @classmethod
+        def check(cls, value: int) -> int:
+            raise KeyError(value)
+
+    work: Workload[Picky, Number] = Workload("picky", version="1", item=Picky, result=Number)
+    recorder = Recorder()
+    runner = Runner(work, None, cast("Publisher", recorder), cast("ResultCache", Known()), "w1")
+    runner.unfinished += 1
+    await ChunkRun(runner, chunk(1), None, 0.01).run()
+    assert recorder.outcomes[0].status == "failed"
+
+
+async def test_a_handler_that_ignores_its_end_takes_no_further_item() -> None:
+    work = workload(concurrency=1)
+    begun = []
+    first = asyncio.Event()
+
+    @work.handler
+    async def run(item: Number, _: Context) -> Number:
+        begun.append(item.n)
+        first.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return item
+        raise AssertionError
+
+    chunk_run, recorder, _ = run_of(work, [0, 1, 2])
+    running = asyncio.create_task(chunk_run.run())
+    await first.wait()
+    chunk_run.stop(cancelled=True)
+    await asyncio.wait_for(running, 5)
+    assert begun == [0]
+    assert [recorder.outcomes[i].status for i in range(3)] == ["succeeded", "cancelled", "cancelled"]

@@ -1,11 +1,13 @@
 """What becomes of an item: by what its handler returned or raised."""
 
+from typing import Any, cast
+
 import pytest
 from pydantic import BaseModel, ValidationError
 
 from batchyard_contracts.v1.work import ChunkItem
 from batchyard_contracts.workload import Ambiguous, Continue, Permanent, RateLimited, Transient
-from services.worker.domain import RATE_LIMIT_PAUSE_S, interrupted, invalid, raised, returned
+from services.worker.domain import RATE_LIMIT_PAUSE_S, defective, interrupted, invalid, raised, returned
 
 ITEM = ChunkItem(ordinal=5, payload={}, custom_id="five")
 
@@ -72,3 +74,71 @@ def test_what_is_stopped_ends_only_when_its_batch_was_cancelled() -> None:
     assert interrupted(ITEM, cancelled=True).status == "cancelled"
     elsewhere = interrupted(ITEM, cancelled=False)
     assert (elsewhere.status, elsewhere.delay_s) == ("retry", 0.0)
+
+
+class Anything(BaseModel):
+    """A result of any kind."""
+
+    value: Any
+
+
+class Unwritable(Exception):
+    """An error that cannot even be read."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize("code", ["HTTP-404", "", "x" * 65, "a b", 404])
+def test_a_code_of_another_form_is_replaced_and_kept_in_the_message(code: Any) -> None:
+    outcome = raised(ITEM, Permanent(code, "gone"), 0)
+    assert outcome.error is not None
+    assert (outcome.status, outcome.error.code) == ("failed", "invalid_error_code")
+    assert repr(code)[:60] in outcome.error.message
+    assert outcome.error.message.endswith("gone")
+
+
+@pytest.mark.parametrize(("asked", "given"), [(4e7, 31_536_000.0), (-1.0, 0.0), (float("inf"), 31_536_000.0)])
+def test_a_pause_is_kept_within_what_a_message_may_carry(asked: float, given: float) -> None:
+    assert raised(ITEM, RateLimited(asked), 0).delay_s == given
+
+
+@pytest.mark.parametrize("error", [Transient("x", "half \ud83d"), ValueError("half \ud83d"), TimeoutError("\ud83d")])
+def test_half_a_character_in_an_error_is_replaced(error: Exception) -> None:
+    outcome = raised(ITEM, error, 0)
+    assert outcome.error is not None
+    assert "?" in outcome.error.message
+    assert outcome.model_dump_json()
+
+
+@pytest.mark.parametrize("value", ["half \ud83d", object(), {1: object()}])
+def test_a_result_that_cannot_be_written_fails(value: Any) -> None:
+    outcome = returned(ITEM, Anything(value=value), 7)
+    assert outcome.error is not None
+    assert (outcome.status, outcome.error.code, outcome.elapsed_ms) == ("failed", "result_invalid", 7)
+    assert outcome.model_dump_json()
+
+
+@pytest.mark.parametrize("value", [None, {"n": 1}])
+def test_what_is_no_model_is_no_result(value: Any) -> None:
+    outcome = returned(ITEM, value, 0)
+    assert outcome.error is not None
+    assert outcome.error.code == "result_invalid"
+
+
+@pytest.mark.parametrize(
+    "value", [Continue(cast("Any", object()), 1.0), Continue("\ud83d", 1.0), Continue({}, 4e7), Continue({}, -1.0)]
+)
+def test_a_continuation_that_cannot_be_kept_fails(value: Continue) -> None:
+    outcome = returned(ITEM, value, 0)
+    assert outcome.error is not None
+    assert (outcome.status, outcome.error.code) == ("failed", "result_invalid")
+    assert outcome.model_dump_json()
+
+
+def test_of_an_error_that_breaks_there_still_is_an_outcome() -> None:
+    with pytest.raises(RuntimeError):
+        raised(ITEM, Unwritable(), 0)
+    outcome = defective(ITEM, Unwritable(), 1)
+    assert outcome.error is not None
+    assert (outcome.status, outcome.error.code) == ("failed", "internal_error")
