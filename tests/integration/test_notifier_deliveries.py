@@ -14,6 +14,7 @@ import asyncpg
 import pytest
 
 from batchyard_contracts.message import Envelope
+from batchyard_contracts.v1.values import Targets
 from services.notifier.courier import POLL_S, Courier, Limits
 from services.notifier.domain.attempt import Attempt, Decision
 from services.notifier.domain.delivery import Kind
@@ -178,8 +179,9 @@ async def test_nothing_stays_when_there_is_nobody_to_tell(desk: Desk) -> None:
 
 async def test_names_and_addresses_that_a_database_refuses_do_not_stop_the_inbox(desk: Desk) -> None:
     batch_id = uuid4()
-    start = accepted(batch_id, webhooks=["https://a.example/\x00"], name="a\x00b")
-    await desk.handlers.accepted(start, ENVELOPE)
+    start = accepted(batch_id, webhooks=["https://a.example/"], name="a\x00b")
+    unchecked = Targets.model_construct(webhooks=["https://a.example/\x00"])  # as an older ingest may have let it pass
+    await desk.handlers.accepted(start.model_copy(update={"notify": unchecked}), ENVELOPE)
     await desk.handlers.finished(finished(batch_id, name="a\x00b", labels={"\x00": "\x00"}), ENVELOPE)
     async with courier(desk):
         (row,) = await desk.settled()
