@@ -1,13 +1,16 @@
 """Liveness by progress and readiness by connections, served over HTTP for probes.
 
-A process that is up but does nothing is not alive: each loop beats its pulse, also while it waits for a server, and
-a pulse that stops makes `/livez` answer 503.
+A process that is up but does nothing is not alive: each loop that has a pulse beats it in every turn, and between two
+tries while a server is away. A pulse that stops makes `/livez` answer 503.
 """
 
 import time
 from collections.abc import Callable
 
 from aiohttp import web
+
+LIMIT_S = 90.0
+"""Longer than anything a loop awaits at once: a statement may take 60 seconds until it is given up."""
 
 
 class Pulse:
@@ -39,7 +42,7 @@ class Health:
         self._pulses: dict[str, Pulse] = {}
         self._ready: dict[str, Callable[[], bool]] = {}
 
-    def pulse(self, name: str, limit_s: float = 60.0) -> Pulse:
+    def pulse(self, name: str, limit_s: float = LIMIT_S) -> Pulse:
         """The pulse of this name, which has to beat at least every `limit_s` seconds once it has begun."""
         return self._pulses.setdefault(name, Pulse(name, limit_s))
 

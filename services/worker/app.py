@@ -23,6 +23,7 @@ from shared.amqp.connection import connect, open_channel
 from shared.amqp.publisher import Publisher, outgoing
 from shared.amqp.topology import declare
 from shared.faults import until_it_passes
+from shared.health import Pulse
 from shared.process import Runtime
 from shared.redis import Memory
 
@@ -52,7 +53,7 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
             runner = Runner(workload, resources, publisher, cache, worker_id)
             pulse = runtime.health.pulse(f"intake {workload.name}")
             intakes.append(Intake(runner, connection, publisher, pulse, settings.report_every_s))
-        crew = Crew(settings, worker_id, publisher, list(workloads), intakes)
+        crew = Crew(settings, worker_id, publisher, list(workloads), intakes, runtime.health.pulse("heartbeat"))
         await _listen(connection, crew)
         manifests = [workload.manifest for workload in workloads.values()]
         announced = WorkerAnnounced(worker_id=worker_id, manifests=manifests, started_at=datetime.now(UTC))
@@ -77,14 +78,17 @@ class Crew:
         publisher: Publisher,
         workloads: list[str],
         intakes: list[Intake],
+        pulse: Pulse,
     ) -> None:
         self._settings, self._worker_id, self._publisher = settings, worker_id, publisher
         self._workloads, self._intakes = workloads, intakes
+        self._pulse = pulse
         self._draining = False
 
     async def beat(self) -> None:
         """Say regularly that the worker lives, and which chunks it holds."""
         while True:
+            self._pulse.beat()
             await self.say()
             await asyncio.sleep(self._settings.heartbeat_s)
 
@@ -99,18 +103,27 @@ class Crew:
             stopping=stopping or self._draining,
             at=datetime.now(UTC),
         )
-        await until_it_passes(lambda: self._publisher.publish([outgoing(topology.FLOW, heartbeat)]), "heartbeat")
+        await until_it_passes(
+            lambda: self._publisher.publish([outgoing(topology.FLOW, heartbeat)]), "heartbeat", waiting=self._pulse.beat
+        )
 
     async def controlled(self, message: AbstractIncomingMessage) -> None:
-        """Stop what runs of a cancelled batch."""
+        """Stop what runs of a cancelled batch, until a retry gives it another round."""
         try:
             command = BatchControlled.decode(message.body)
         except ValidationError as error:
             log.warning("unreadable control message", error=str(error))
             return
-        if command.action == "cancel":
-            for intake in self._intakes:
+        for intake in self._intakes:
+            if command.action == "cancel":
                 intake.cancel(command.batch_id)
+            elif command.action == "retry":
+                intake.forget(command.batch_id)
+
+    def reconnected(self, *_: object) -> None:
+        """Commands may have been missed: rather run what was cancelled than cancel what is to run again."""
+        for intake in self._intakes:
+            intake.forget()
 
     async def drain(self, tasks: list[asyncio.Task[None]]) -> None:
         """Take nothing more, wait for what runs; what takes too long runs elsewhere."""
@@ -131,3 +144,4 @@ async def _listen(connection: AbstractRobustConnection, crew: Crew) -> None:
     queue = await channel.declare_queue(f"worker.control.{uuid.uuid4().hex}", exclusive=True, auto_delete=True)
     await queue.bind(topology.FLOW, "batch.controlled.*")
     await queue.consume(crew.controlled, no_ack=True)
+    connection.reconnect_callbacks.add(crew.reconnected)

@@ -11,6 +11,8 @@ from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
+STUCK_S = 30.0
+"""How long work may take to end after its interruption."""
 
 
 class Deadlines:
@@ -19,7 +21,14 @@ class Deadlines:
     def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s
         self._running: dict[_Running, None] = {}
+        self._interrupted: dict[_Running, float] = {}
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def stuck(self) -> bool:
+        """Whether some work still runs long after its interruption: its slot may never be free again."""
+        latest = asyncio.get_running_loop().time() - STUCK_S
+        return any(at < latest for at in itertools.islice(self._interrupted.values(), 1))
 
     async def within(self, work: Awaitable[T]) -> T:
         """Await the work; raises `TimeoutError` when the time is up before."""
@@ -36,6 +45,7 @@ class Deadlines:
             raise
         finally:
             self._running.pop(running, None)
+            self._interrupted.pop(running, None)
             if running.interrupted:  # it ended at that very moment: the interruption is still to come, and void
                 with suppress(asyncio.CancelledError):
                     await asyncio.sleep(0)
@@ -49,6 +59,7 @@ class Deadlines:
         now = asyncio.get_running_loop().time()
         for running in list(itertools.takewhile(lambda r: r.until <= now, self._running)):
             del self._running[running]
+            self._interrupted[running] = now
             running.interrupt()
         self._arm()
 

@@ -15,6 +15,7 @@ from batchyard_contracts.message import Message
 from batchyard_contracts.topology import Queue, work_queues
 from batchyard_contracts.v1.work import ChunkReady
 from services.worker.chunk_run import ChunkRun
+from services.worker.claims import Claims, Key, key_of
 from services.worker.runner import Runner
 from shared.amqp.connection import open_channel
 from shared.amqp.dead_letters import bury
@@ -34,7 +35,7 @@ _Waiting = tuple[int, int, ChunkReady, AbstractIncomingMessage]
 
 
 class Intake:
-    """Runs chunks until stopped. A delivery is acknowledged when its report is confirmed."""
+    """Runs chunks until stopped. A delivery is acknowledged when its report is confirmed, see `Claims`."""
 
     def __init__(
         self,
@@ -49,7 +50,8 @@ class Intake:
         self._waiting: list[_Waiting] = []
         self._order = itertools.count(1)
         self._taken = 0
-        self._running: dict[tuple[UUID, int], ChunkRun] = {}
+        self._running: dict[Key, ChunkRun] = {}
+        self._claims = Claims(runner.manifest.item_timeout_s)
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
         self._cancelled: dict[UUID, float] = {}
@@ -75,7 +77,8 @@ class Intake:
             tags.append((declared, await declared.consume(self._arrival(rank, queue))))
         try:
             while not self._stopping:
-                self._pulse.beat()
+                if not self._runner.stuck:
+                    self._pulse.beat()
                 self._runner.room.clear()
                 while self._waiting and self._runner.unfinished < self._runner.manifest.concurrency:
                     self._begin(*self._next())
@@ -98,6 +101,13 @@ class Intake:
         for run in self._running.values():
             if run.chunk.batch_id == batch_id:
                 run.stop(cancelled=True)
+
+    def forget(self, batch_id: UUID | None = None) -> None:
+        """Let a batch that was cancelled, or all of them, run again from now on."""
+        if batch_id is None:
+            self._cancelled.clear()
+        else:
+            self._cancelled.pop(batch_id, None)
 
     def drain(self) -> None:
         """Take nothing more; `run` returns when what is in hand has ended."""
@@ -123,6 +133,9 @@ class Intake:
             except Rejected as error:
                 self._aside(self._bury(queue, message, str(error)))
                 return
+            if self._claims.knows(key_of(chunk)):
+                self._aside(self._claims.hold(key_of(chunk), message))
+                return
             heapq.heappush(self._waiting, (rank, next(self._order), chunk, message))
             self._runner.room.set()
 
@@ -141,11 +154,16 @@ class Intake:
     def _begin(self, _: int, __: int, chunk: ChunkReady, message: AbstractIncomingMessage) -> None:
         if is_stale(message):
             return
+        key = key_of(chunk)
+        if self._claims.knows(key):  # it arrived twice before it began
+            self._aside(self._claims.hold(key, message))
+            return
+        self._claims.begin(key)
         run = ChunkRun(self._runner, chunk, received(message).envelope.traceparent, self._report_every_s)
         if chunk.batch_id in self._cancelled:
             run.stop(cancelled=True)
         self._runner.unfinished += len(chunk.items)
-        self._running[chunk.chunk_id, id(run)] = run
+        self._running[key] = run
         self._aside(self._run(run, message))
 
     def _aside(self, work: Coroutine[object, object, None]) -> None:
@@ -161,13 +179,14 @@ class Intake:
             self._runner.room.set()
 
     async def _run(self, run: ChunkRun, message: AbstractIncomingMessage) -> None:
-        chunk, trace = run.chunk, received(message).envelope.traceparent
+        chunk, trace, key = run.chunk, received(message).envelope.traceparent, key_of(run.chunk)
+        await self._claims.hold(key, message)
         try:
             with span(f"run {chunk.workload}", trace, batch_id=str(chunk.batch_id), items=len(chunk.items)):
                 await run.run()
         finally:
-            del self._running[chunk.chunk_id, id(run)]
-        await acknowledge(message)
+            del self._running[key]
+        await self._claims.reported(key)
 
     async def _bury(self, queue: Queue, message: AbstractIncomingMessage, reason: str) -> None:
         delivery = received(message)

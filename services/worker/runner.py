@@ -43,6 +43,11 @@ class Runner:
         self._publisher = publisher
         self._worker_id = worker_id
 
+    @property
+    def stuck(self) -> bool:
+        """Whether a handler ignores its interruption: only another process has all slots again."""
+        return self._deadlines.stuck
+
     async def run_item(self, chunk: ChunkReady, item: ChunkItem) -> ItemOutcome:
         """Run the handler on one item. Whatever its code does is an outcome; only an interruption from outside,
         when the batch is cancelled or the worker stops, leaves by `CancelledError`."""

@@ -1,0 +1,59 @@
+"""What a worker does when it hears how batches are steered."""
+
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any, Literal, cast
+from uuid import UUID
+
+from aio_pika.abc import AbstractIncomingMessage
+
+from batchyard_contracts.v1.flow import BatchControlled
+from services.worker.app import Crew
+from services.worker.intake import Intake
+from services.worker.settings import WorkerSettings
+from shared.amqp.publisher import Publisher
+from shared.health import Pulse
+
+BATCH = UUID(int=1)
+
+
+class Remembering:
+    """An intake that knows which batches are cancelled."""
+
+    def __init__(self) -> None:
+        self.cancelled: set[UUID] = set()
+
+    def cancel(self, batch_id: UUID) -> None:
+        self.cancelled.add(batch_id)
+
+    def forget(self, batch_id: UUID | None = None) -> None:
+        self.cancelled = set() if batch_id is None else self.cancelled - {batch_id}
+
+
+def crew_of(intake: Remembering) -> Crew:
+    publisher, pulse = cast("Publisher", None), Pulse("heartbeat", 1)
+    return Crew(WorkerSettings(), "w", publisher, [], [cast("Intake", intake)], pulse)
+
+
+def told(action: Literal["cancel", "retry", "pause"]) -> AbstractIncomingMessage:
+    command = BatchControlled(batch_id=BATCH, owner="a", action=action, at=datetime.now(UTC))
+    message: Any = SimpleNamespace(body=command.encode())
+    return cast("AbstractIncomingMessage", message)
+
+
+async def test_a_retry_ends_what_a_cancel_began() -> None:
+    intake = Remembering()
+    crew = crew_of(intake)
+    await crew.controlled(told("cancel"))
+    await crew.controlled(told("pause"))
+    assert intake.cancelled == {BATCH}
+    await crew.controlled(told("retry"))
+    assert intake.cancelled == set()
+
+
+async def test_after_a_cut_a_retry_may_have_been_missed() -> None:
+    intake = Remembering()
+    crew = crew_of(intake)
+    await crew.controlled(told("cancel"))
+    crew.reconnected()
+    assert intake.cancelled == set()

@@ -1,0 +1,240 @@
+"""What an intake does with deliveries: copies after a cut, long items, cancelled batches, handlers that never end."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any, cast
+from uuid import UUID
+
+import pytest
+from aio_pika.abc import AbstractIncomingMessage, AbstractRobustConnection
+from pydantic import BaseModel
+
+from batchyard_contracts.v1.flow import ChunkProcessed
+from batchyard_contracts.v1.work import ChunkItem, ChunkReady
+from batchyard_contracts.workload import Context, Workload
+from services.worker import deadlines
+from services.worker import intake as intake_module
+from services.worker.cache import ResultCache
+from services.worker.intake import Intake
+from services.worker.runner import Runner
+from shared.amqp.publisher import Outgoing, Publisher
+from shared.health import Health
+
+BATCH = UUID(int=2)
+
+
+class Number(BaseModel):
+    n: int
+
+
+class Broker:
+    """Connection, channel and queues in one; delivers what it is told to, on the channel that is up."""
+
+    def __init__(self) -> None:
+        self.connected = asyncio.Event()
+        self.connected.set()
+        self.is_closed = False
+        self.consumers: list[Callable[[AbstractIncomingMessage], Awaitable[None]]] = []
+        self.acknowledged: list[str] = []
+        self.changed = asyncio.Event()
+        self.up = SimpleNamespace(is_closed=False)
+
+    async def channel(self) -> "Broker":
+        return self
+
+    async def set_qos(self, **_: int) -> None:
+        pass
+
+    async def declare_queue(self, *_: object, **__: object) -> "Broker":
+        return self
+
+    async def consume(self, callback: Callable[[AbstractIncomingMessage], Awaitable[None]]) -> str:
+        self.consumers.append(callback)
+        self.changed.set()
+        return "tag"
+
+    async def cancel(self, _: str) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+    def cut(self) -> None:
+        self.up.is_closed = True
+        self.up = SimpleNamespace(is_closed=False)
+
+    async def deliver(self, chunk: ChunkReady, name: str) -> None:
+        async def ack(**_: object) -> None:
+            self.acknowledged.append(name)
+            self.changed.set()
+
+        fields = dict.fromkeys(("routing_key", "correlation_id", "reply_to", "app_id", "user_id", "timestamp"))
+        message = SimpleNamespace(
+            **fields,
+            body=chunk.encode(),
+            type=chunk.type,
+            message_id=name,
+            redelivered=False,
+            headers={},
+            channel=self.up,
+            ack=ack,
+        )
+        await self.consumers[1](cast("AbstractIncomingMessage", message))
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(5):
+            while not condition():
+                self.changed.clear()
+                await self.changed.wait()
+
+
+class Desk:
+    """An intake with a broker, and a handler that waits at a gate."""
+
+    def __init__(self, *, stubborn: bool = False, **settings: Any) -> None:
+        self.broker, self.gate, self.health = Broker(), asyncio.Event(), Health()
+        self.begun: list[int] = []
+        self.reports: list[ChunkProcessed] = []
+        self.pulse = self.health.pulse("intake")
+        work: Workload[Number, Number] = Workload("squares", version="1", item=Number, result=Number, **settings)
+
+        @work.handler
+        async def run(item: Number, _: Context) -> Number:
+            self.begun.append(item.n)
+            self.broker.changed.set()
+            while not self.gate.is_set():
+                try:
+                    await self.gate.wait()
+                except asyncio.CancelledError:
+                    if not stubborn:
+                        raise
+            return item
+
+        publisher = cast("Publisher", self)
+        self.runner = Runner(work, None, publisher, cast("ResultCache", None), "w")
+        connection = cast("AbstractRobustConnection", self.broker)
+        self.intake = Intake(self.runner, connection, publisher, self.pulse, 0.01)
+
+    async def publish(self, messages: Sequence[Outgoing]) -> None:
+        self.reports.extend(ChunkProcessed.decode(message.body) for message in messages)
+        self.broker.changed.set()
+
+    @property
+    def statuses(self) -> list[str]:
+        return [outcome.status for report in self.reports for outcome in report.outcomes]
+
+
+@asynccontextmanager
+async def desk(**settings: Any) -> AsyncIterator[Desk]:
+    made = Desk(**settings)
+    running = asyncio.create_task(made.intake.run())
+    await made.broker.until(lambda: len(made.broker.consumers) == 3)
+    try:
+        yield made
+    finally:
+        made.gate.set()
+        made.intake.drain()
+        await asyncio.wait_for(running, 5)
+
+
+def chunk(number: int, *, fence: int = 1, round_: int = 1) -> ChunkReady:
+    return ChunkReady(
+        chunk_id=UUID(int=number),
+        fence=fence,
+        batch_id=BATCH,
+        owner="a",
+        workload="squares",
+        priority="normal",
+        partition="",
+        round=round_,
+        attempt=1,
+        items=[ChunkItem(ordinal=0, payload={"n": number})],
+    )
+
+
+async def test_a_copy_after_a_cut_is_not_run_beside_the_first() -> None:
+    async with desk() as d:
+        await d.broker.deliver(chunk(1), "first")
+        await d.broker.until(lambda: d.begun == [1])
+        d.broker.cut()
+        await d.broker.deliver(chunk(1), "copy")
+        await d.broker.deliver(chunk(2), "other")
+        await d.broker.until(lambda: d.begun == [1, 2])
+        d.gate.set()
+        await d.broker.until(lambda: set(d.broker.acknowledged) == {"copy", "other"})
+        assert d.intake.chunks == []
+        assert d.runner.unfinished == 0
+    assert d.begun == [1, 2]
+
+
+async def test_a_copy_of_what_was_just_reported_is_only_acknowledged() -> None:
+    async with desk() as d:
+        await d.broker.deliver(chunk(1), "first")
+        await d.broker.until(lambda: d.begun == [1])
+        d.broker.cut()
+        d.gate.set()
+        await d.broker.until(lambda: any(report.final for report in d.reports))
+        await d.broker.deliver(chunk(1), "copy")
+        await d.broker.until(lambda: d.broker.acknowledged == ["copy"])
+    assert d.begun == [1]
+
+
+async def test_a_chunk_given_out_anew_is_run() -> None:
+    async with desk() as d:
+        d.gate.set()
+        await d.broker.deliver(chunk(1), "first")
+        await d.broker.until(lambda: d.broker.acknowledged == ["first"])
+        await d.broker.deliver(chunk(1, fence=2), "second")
+        await d.broker.until(lambda: d.broker.acknowledged == ["first", "second"])
+        assert d.begun == [1, 1]
+
+
+@pytest.mark.parametrize(("item_timeout_s", "acknowledged"), [(600.0, []), (601.0, ["long"])])
+async def test_what_may_take_long_is_acknowledged_when_it_begins(
+    item_timeout_s: float, acknowledged: list[str]
+) -> None:
+    async with desk(item_timeout_s=item_timeout_s) as d:
+        await d.broker.deliver(chunk(1), "long")
+        await d.broker.until(lambda: d.begun == [1])
+        assert d.broker.acknowledged == acknowledged
+        assert d.intake.chunks == [UUID(int=1)]
+        d.gate.set()
+        await d.broker.until(lambda: any(report.final for report in d.reports))
+    assert d.broker.acknowledged == ["long"]
+
+
+async def test_a_cancelled_batch_stays_cancelled_until_it_is_retried() -> None:
+    async with desk() as d:
+        d.gate.set()
+        d.intake.cancel(BATCH)
+        await d.broker.deliver(chunk(1), "late")
+        await d.broker.until(lambda: d.statuses == ["cancelled"])
+        d.intake.forget(BATCH)
+        await d.broker.deliver(chunk(2, round_=2), "again")
+        await d.broker.until(lambda: d.statuses == ["cancelled", "succeeded"])
+
+
+async def test_an_intake_whose_slots_are_never_given_back_loses_its_pulse(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadlines, "STUCK_S", 0.02)
+    monkeypatch.setattr(intake_module, "_IDLE_S", 0.01)
+    async with desk(item_timeout_s=0.02, stubborn=True) as d:
+        beats = 0
+
+        def beat() -> None:
+            nonlocal beats
+            beats += 1
+
+        monkeypatch.setattr(d.pulse, "beat", beat)
+        await d.broker.deliver(chunk(1), "stubborn")
+        await d.broker.until(lambda: d.begun == [1])
+        async with asyncio.timeout(5):
+            while not d.runner.stuck:  # noqa: ASYNC110  nothing but time changes it
+                await asyncio.sleep(0.01)
+        seen = beats
+        await asyncio.sleep(0.1)  # ten turns of the loop without a beat
+        assert beats == seen
+        d.gate.set()
+        await d.broker.until(lambda: d.broker.acknowledged == ["stubborn"])
+        assert not d.runner.stuck
