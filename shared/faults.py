@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -21,19 +22,31 @@ _PASSING = (
     aio_pika.exceptions.AMQPError,
     aio_pika.exceptions.ChannelInvalidStateError,
     asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,  # the pool or connection is closed
     asyncpg.InternalClientError,
+    asyncpg.InternalServerError,
+    asyncpg.PostgresSystemError,  # a disk that fails
     asyncpg.InsufficientResourcesError,  # disk full, too many connections
     asyncpg.OperatorInterventionError,  # shut down, starting up
     asyncpg.TransactionRollbackError,  # serialization failure, deadlock
     asyncpg.LockNotAvailableError,
+    asyncpg.ReadOnlySQLTransactionError,  # during a failover the old server takes no writes any more
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.InvalidAuthorizationSpecificationError,  # a password or role that is being changed, a wrong one among them
+    asyncpg.InvalidCatalogNameError,  # a database that is being restored
 )
+_CLOSED = re.compile(r"clos(ed|ing)|in progress|cancelling")
+"""What asyncpg says of a pool or connection that is gone or was interrupted. Its other `InterfaceError`s are defects
+of the caller, such as a wrong number of arguments."""
 _CAP_S = 5.0
 
 
 def is_passing(error: BaseException) -> bool:
     """Whether trying again later can help. A value that PostgreSQL cannot take (`DataError`) never passes."""
-    return isinstance(error, _PASSING) and not isinstance(error, asyncpg.DataError | ValueError)
+    if isinstance(error, asyncpg.DataError | ValueError):
+        return False
+    if isinstance(error, asyncpg.InterfaceError):
+        return bool(_CLOSED.search(str(error)))
+    return isinstance(error, _PASSING)
 
 
 async def until_it_passes(

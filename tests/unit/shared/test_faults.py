@@ -1,0 +1,61 @@
+"""Which errors pass by themselves."""
+
+import aio_pika.exceptions
+import asyncpg
+import pytest
+
+from shared.errors import PublishFailed, Rejected
+from shared.faults import is_passing, until_it_passes
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncpg.ReadOnlySQLTransactionError("cannot execute INSERT in a read-only transaction"),
+        asyncpg.InvalidPasswordError("password authentication failed"),
+        asyncpg.InvalidAuthorizationSpecificationError("role does not exist"),
+        asyncpg.PostgresIOError("could not read block"),
+        asyncpg.InternalServerError("cache lookup failed"),
+        asyncpg.IdleInTransactionSessionTimeoutError("terminating connection"),
+        asyncpg.InvalidCatalogNameError("database does not exist"),
+        asyncpg.CannotConnectNowError("starting up"),
+        asyncpg.DeadlockDetectedError("deadlock"),
+        asyncpg.InterfaceError("pool is closing"),
+        asyncpg.InterfaceError("cannot perform operation: connection is closed"),
+        asyncpg.InterfaceError("cannot perform operation: another operation is in progress"),
+        ConnectionResetError("peer"),
+        TimeoutError(),
+        PublishFailed(),
+        aio_pika.exceptions.ChannelInvalidStateError("closed"),
+    ],
+)
+def test_what_a_failover_or_a_restart_brings_passes(error: Exception) -> None:
+    assert is_passing(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncpg.InterfaceError("the server expects 2 arguments for this query, 1 was passed"),
+        asyncpg.DataError("invalid input for query argument $1"),
+        asyncpg.UndefinedColumnError("column does not exist"),
+        asyncpg.UniqueViolationError("duplicate key"),
+        Rejected(),
+        KeyError("x"),
+    ],
+)
+def test_a_defect_never_passes(error: Exception) -> None:
+    assert not is_passing(error)
+
+
+async def test_a_defect_is_not_tried_for_ever() -> None:
+    tries = 0
+
+    async def wrong() -> None:
+        nonlocal tries
+        tries += 1
+        raise asyncpg.InterfaceError("the server expects 2 arguments for this query, 1 was passed")
+
+    with pytest.raises(asyncpg.InterfaceError):
+        await until_it_passes(wrong, "PostgreSQL")
+    assert tries == 1
