@@ -1,6 +1,7 @@
 """Takes in batches, their pages, and the commands that steer them."""
 
 from collections.abc import Sequence
+from uuid import UUID
 
 import orjson
 import structlog
@@ -32,6 +33,8 @@ class Intake:
 
     def __init__(self, yard: Yard, store: Store, settlement: Settlement, pages: Pages, pump: Pump) -> None:
         self._yard, self._store, self._settlement, self._pages, self._pump = yard, store, settlement, pages, pump
+        self._held: dict[UUID, set[tuple[int, int]]] = {}
+        """Page segments of a batch that came into a lane, whatever became of them since."""
 
     async def load(self) -> None:
         """Rebuild what waits from the tables."""
@@ -41,9 +44,9 @@ class Intake:
             await self._take_in(batch)
 
     async def pages(self, received: Sequence[Received]) -> None:
-        """Keep pages; those of a batch whose header is known may go out at once."""
+        """Keep pages; those of a batch whose header is known may go out at once, each once."""
         pages = [r.message for r in received if isinstance(r.message, ItemsPage)]
-        stopped: dict[object, Batch] = {}
+        stopped: dict[UUID, Batch] = {}
         async with self._yard.intake:
             for batch_id, partition, slice_, lines in await self._store.save_pages(pages):
                 self._pages.keep((batch_id, slice_.page, slice_.segment), lines)
@@ -53,7 +56,10 @@ class Intake:
                 if batch.cancelled:
                     stopped[batch_id] = batch
                 elif queue := self._yard.queue(batch):
-                    queue.lane(partition).slices.append(slice_)
+                    place = (slice_.page, slice_.segment)
+                    if place not in (held := self._held.setdefault(batch_id, set())):
+                        held.add(place)
+                        queue.lane(partition).slices.append(slice_)
         self._yard.changed.set()
         for batch in stopped.values():
             await self._settlement.settle_waiting(batch, "cancelled")
@@ -72,81 +78,84 @@ class Intake:
     async def withdrawn(self, message: BatchWithdrawn, _: Envelope) -> None:
         """Forget pages that must not run."""
         async with self._yard.intake:
+            self._leave(message.batch_id)
             await self._store.withdraw(message.batch_id)
 
     async def controlled(self, message: BatchControlled, _: Envelope) -> None:
-        """Pause, resume, cancel, or change a batch that is not finished."""
-        batch = self._yard.batches.get(message.batch_id)
-        if batch is None or message.action == "retry":
+        """Pause, resume, cancel, or change a batch. What a batch is told before its header comes waits for it."""
+        if message.action == "retry":
             return
-        before = (batch.paused, batch.cancelled, batch.priority)
-        _steer(batch, message)
-        if not await self._store.control(batch, message):
-            batch.paused, batch.cancelled, batch.priority = before
-            return
-        if queue := self._yard.queue(batch):
-            queue.paused = batch.paused
-            if queue.priority != batch.priority:
-                self._yard.line(batch.workload).scheduler.reprioritize(batch.batch_id, batch.priority)
-        if batch.cancelled:
-            async with self._yard.intake:
+        async with self._yard.intake:
+            told = await self._store.steer(message)
+            batch = self._yard.batches.get(message.batch_id)
+            if batch is None:
+                return
+            batch.paused, batch.cancelled = told.paused, told.cancelled
+            batch.priority = told.priority or batch.priority
+            if queue := self._yard.queue(batch):
+                queue.paused = batch.paused
+                if queue.priority != batch.priority:
+                    self._yard.line(batch.workload).scheduler.reprioritize(batch.batch_id, batch.priority)
+            if batch.cancelled:
                 self._yard.drop_waiting(batch)
+        if batch.cancelled:
             await self._settlement.settle_waiting(batch, "cancelled")
-        self._yard.changed.set()
+        self._pump.retry_in(0.0)
 
     async def finished(self, message: BatchFinished, _: Envelope) -> None:
         """The ledger says that a round is over."""
         await self._store.finish(message.batch_id, message.round)
         batch = self._yard.batches.get(message.batch_id)
         if batch is not None and batch.round <= message.round:
-            self._yard.leave(message.batch_id)
+            self._leave(message.batch_id)
 
     async def reopened(self, message: ItemsReopened, envelope: Envelope) -> None:
-        """Run items again, in a new round, from their first attempt."""
+        """Run items again, in a new round, from their first attempt. Those that are no longer kept fail."""
         batch = await self._store.reopen(message.batch_id, message.round)
         if batch is None:
-            log.warning("reopened batch is not known here", batch_id=str(message.batch_id), round=message.round)
+            if not await self._store.is_known(message.batch_id):
+                log.warning("reopened batch is not kept any more", batch_id=str(message.batch_id), round=message.round)
+                await self._fail_gone(message, message.ordinals)
             return
-        missing = set(message.ordinals)
+        if missing := await self._run_again(batch, set(message.ordinals)):
+            await self._fail_gone(message, sorted(missing))
+        async with self._yard.intake:
+            current = self._yard.batches.get(batch.batch_id)
+            if current is None or current.round < batch.round:
+                self._leave(batch.batch_id)
+                await self._take_in(batch)
+        self._pump.retry_in(0.0)
+
+    async def _run_again(self, batch: Batch, ordinals: set[int]) -> set[int]:
+        """Find items in the pages and let them run; those that are not found."""
         place = (-1, -1)
-        while missing and (found := await self._store.all_items(message.batch_id, place)):
+        while ordinals and (found := await self._store.all_items(batch.batch_id, place)):
             retries = []
             for _, partition, lines in found:
                 for line in lines:
                     ordinal = orjson.loads(line)["ordinal"]
-                    if ordinal in missing:
-                        missing.remove(ordinal)
+                    if ordinal in ordinals:
+                        ordinals.remove(ordinal)
                         retries.append(Retry(batch.batch_id, ordinal, partition, 1, 0, 0.0, line))
             place = found[-1][0]
             await self._store.report(retries, [], [])
-        if missing:
-            gone = ItemError(code="item_gone", message="The item is no longer kept; submit it again in a new batch.")
-            await self._settlement.settle(
-                batch, "failed", [SettledItem(ordinal=o, error=gone) for o in sorted(missing)]
-            )
-        async with self._yard.intake:
-            current = self._yard.batches.get(batch.batch_id)
-            if current is None or current.round < batch.round:
-                self._yard.leave(batch.batch_id)
-                await self._take_in(batch)
-        self._pump.retry_in(0.0)
+        return ordinals
+
+    async def _fail_gone(self, message: ItemsReopened, ordinals: Sequence[int]) -> None:
+        gone = ItemError(code="item_gone", message="The item is no longer kept; submit it again in a new batch.")
+        items = [SettledItem(ordinal=ordinal, error=gone) for ordinal in ordinals]
+        await self._settlement.tell(message.batch_id, message.round, "failed", items)
 
     async def _take_in(self, batch: Batch) -> None:
-        queue = self._yard.join(batch)
+        """Read first, join afterwards: what fails in between may be done again."""
         if batch.cancelled:
             await self._settlement.settle_waiting(batch, "cancelled")
-            return
-        for partition, slice_ in await self._store.waiting(batch.batch_id):
+        waiting = await self._store.waiting(batch.batch_id)
+        queue = self._yard.join(batch)
+        self._held[batch.batch_id] = {(slice_.page, slice_.segment) for _, slice_ in waiting}
+        for partition, slice_ in waiting:
             queue.lane(partition).slices.append(slice_)
 
-
-def _steer(batch: Batch, message: BatchControlled) -> None:
-    match message.action:
-        case "pause":
-            batch.paused = True
-        case "resume":
-            batch.paused = False
-        case "cancel":
-            batch.cancelled, batch.paused = True, False
-        case "change" if message.priority is not None:
-            batch.priority = message.priority
+    def _leave(self, batch_id: UUID) -> None:
+        self._yard.leave(batch_id)
+        self._held.pop(batch_id, None)

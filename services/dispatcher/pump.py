@@ -11,7 +11,7 @@ from services.dispatcher.domain.scheduler import Again, Pick, Range
 from services.dispatcher.domain.window import Window
 from services.dispatcher.limiter import Limiter
 from services.dispatcher.store import Due, Store
-from services.dispatcher.yard import Line, Yard
+from services.dispatcher.yard import Batch, Line, Yard
 from shared.faults import until_it_passes
 from shared.health import Pulse
 
@@ -22,7 +22,10 @@ _MORE_S = 0.1
 _LOAD = 1000
 _GROUP_BYTES = 256 * 1024
 _LOADED_MAX = 10_000
-_LOADED_PER_PARTITION = 500
+"""Items to run again that are held in memory, about."""
+_LOADED_PER_LANE = 500
+_LOADED_LEAST = 16
+"""So many of each batch and partition are held, however many of these there are."""
 
 
 class Pump:
@@ -56,7 +59,7 @@ class Pump:
     async def _choose(self) -> list[tuple[Window, Pick]]:
         picks: list[tuple[Window, Pick]] = []
         now = time.monotonic()
-        for line in self._yard.lines.values():
+        for line in list(self._yard.lines.values()):  # a new one may come while Redis is asked
             line.window.unpark(now)
             while len(picks) < _AT_ONCE and (pick := line.scheduler.pick(line.window)):
                 if admitted := await self._admit(line, pick):
@@ -88,22 +91,30 @@ class Pump:
             return
 
     async def _load_retries(self) -> None:
-        """Bring due items into their lanes, a bounded number of them."""
+        """Bring due items into their lanes: a bounded number for each partition of each batch, so that none of them
+        can keep others out, and of no batch that may not run now."""
         yard = self._yard
         self._next_retry = time.monotonic() + _IDLE_S
-        if len(yard.loaded) < _LOADED_MAX:
-            full = [p for p, count in yard.loaded_by_partition.items() if count >= _LOADED_PER_PARTITION]
-            limit = len(yard.loaded) + _LOAD
-            due = await self._store.due_retries(full, limit)
+        runnable = [b.batch_id for b in yard.batches.values() if self._may_run(b)]
+        if runnable:
+            quota = min(_LOADED_PER_LANE, max(_LOADED_LEAST, _LOADED_MAX // (1 + len(yard.loaded_by_partition))))
+            full = [lane for lane, count in yard.loaded_by_partition.items() if count >= quota]
+            limit = len(yard.loaded) - sum(yard.loaded_by_partition[lane] for lane in full) + _LOAD
+            due = await self._store.due_retries(runnable, full, limit)
             for (batch_id, partition, attempt), ordinals in _groups(due):
                 batch = yard.batches.get(batch_id)
-                queue = yard.queue(batch) if batch else None
-                if queue is not None and (new := tuple(o for o in ordinals if yard.load(batch_id, partition, o))):
+                queue = yard.queue(batch) if batch is not None and self._may_run(batch) else None
+                room = quota - yard.loaded_by_partition[batch_id, partition]
+                fresh = [o for o in ordinals if (batch_id, o) not in yard.loaded][: max(0, room)]
+                if queue is not None and (new := tuple(o for o in fresh if yard.load(batch_id, partition, o))):
                     queue.lane(partition).again.append(Again(attempt, new))
             if len(due) == limit:
                 self._next_retry = time.monotonic() + _MORE_S
         if (seconds := await self._store.next_retry()) is not None:
             self._next_retry = min(self._next_retry, time.monotonic() + seconds)
+
+    def _may_run(self, batch: Batch) -> bool:
+        return not batch.paused and not batch.cancelled and self._yard.line(batch.workload).window.workers > 0
 
 
 def _groups(due: Sequence[Due]) -> Iterator[tuple[tuple[UUID, str, int], list[int]]]:

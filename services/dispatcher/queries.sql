@@ -11,26 +11,44 @@ INSERT INTO batches (batch_id, owner, workload, priority, traceparent) VALUES ($
 ON CONFLICT (batch_id) DO NOTHING
 
 -- name: live_batches
-SELECT batch_id, owner, workload, priority, traceparent, round, started_round, paused, cancelled
-FROM batches WHERE finished_at IS NULL
+SELECT batch_id, owner, workload, coalesce(steering.priority, batches.priority) AS priority, traceparent, round,
+    started_round, coalesce(paused, false) AND NOT coalesce(cancelled, false) AS paused,
+    coalesce(cancelled, false) AS cancelled
+FROM batches LEFT JOIN steering USING (batch_id)
+WHERE finished_at IS NULL AND ($1::uuid IS NULL OR batch_id = $1)
 
--- name: batch
-SELECT batch_id, owner, workload, priority, traceparent, round, started_round, paused, cancelled
-FROM batches WHERE batch_id = $1
+-- name: is_known
+SELECT EXISTS (SELECT 1 FROM batches WHERE batch_id = $1)
 
--- name: control_batch
-UPDATE batches SET paused = $2, cancelled = $3, priority = $4, controlled_at = $5
-WHERE batch_id = $1 AND (controlled_at IS NULL OR controlled_at <= $5)
-RETURNING 1
+-- name: steer
+INSERT INTO steering (batch_id, paused, paused_at, priority, priority_at, cancelled)
+VALUES ($1, $2::boolean, CASE WHEN $2 IS NOT NULL THEN $5::timestamptz END,
+    $3::text, CASE WHEN $3 IS NOT NULL THEN $5 END, $4)
+ON CONFLICT (batch_id) DO UPDATE SET
+    paused = CASE WHEN excluded.paused_at >= coalesce(steering.paused_at, '-infinity')
+        THEN excluded.paused ELSE steering.paused END,
+    paused_at = greatest(excluded.paused_at, steering.paused_at),
+    priority = CASE WHEN excluded.priority_at >= coalesce(steering.priority_at, '-infinity')
+        THEN excluded.priority ELSE steering.priority END,
+    priority_at = greatest(excluded.priority_at, steering.priority_at),
+    cancelled = steering.cancelled OR excluded.cancelled
+RETURNING coalesce(paused, false) AND NOT cancelled AS paused, cancelled, priority
 
 -- name: finish_batch
-UPDATE batches SET finished_at = now() WHERE batch_id = $1 AND round <= $2
+-- All of its items have ended: what still waits of it must not run, least of all in a later round.
+WITH ended AS (UPDATE batches SET finished_at = now() WHERE batch_id = $1 AND round <= $2 RETURNING batch_id)
+DELETE FROM retries USING ended WHERE retries.batch_id = ended.batch_id AND chunk_id IS NULL
 
 -- name: reopen_batch
--- A round may be opened in several messages: only the first of them begins it.
-UPDATE batches SET round = $2, finished_at = NULL,
-    cancelled = cancelled AND round = $2, paused = paused AND round = $2
-WHERE batch_id = $1 AND round <= $2
+-- A round may be opened in several messages: only the first of them begins it, and none begins one that has ended.
+WITH known AS (
+    SELECT batch_id, round FROM batches
+    WHERE batch_id = $1 AND (round < $2 OR (round = $2 AND finished_at IS NULL)) FOR UPDATE
+), fresh AS (
+    UPDATE steering SET paused = NULL, paused_at = NULL, cancelled = false FROM known
+    WHERE steering.batch_id = known.batch_id AND known.round < $2
+)
+UPDATE batches SET round = $2, finished_at = NULL FROM known WHERE batches.batch_id = known.batch_id
 RETURNING 1
 
 -- name: withdraw
@@ -43,7 +61,11 @@ SELECT new.* FROM unnest($1::uuid[], $2::int[], $3::int[], $4::text[], $5::int[]
     AS new (batch_id, page, segment, partition, size, items)
 WHERE NOT EXISTS (SELECT 1 FROM withdrawn WHERE withdrawn.batch_id = new.batch_id)
 ON CONFLICT DO NOTHING
-RETURNING batch_id, page, segment, partition, size
+RETURNING batch_id, page, segment, 0 AS taken
+
+-- name: pages_taken
+SELECT batch_id, page, segment, taken FROM pages
+WHERE (batch_id, page, segment) IN (SELECT * FROM unnest($1::uuid[], $2::int[], $3::int[])) AND taken < size
 
 -- name: waiting_pages
 SELECT page, segment, partition, size, taken FROM pages
@@ -80,11 +102,26 @@ SELECT * FROM unnest($1::uuid[], $2::int[], $3::uuid[], $4::text[], $5::text[], 
 ON CONFLICT DO NOTHING
 
 -- name: leases
-SELECT chunk_id, fence, batch_id, workload, priority, partition, round, attempt, page, segment, first, size, losses
-FROM leases
+SELECT chunk_id, fence, batch_id, workload, priority, partition, round, attempt, page, segment, first, size, losses,
+    apart, reported, extract(epoch FROM now() - given_at)::float8 AS age_s
+FROM leases ORDER BY given_at
 
 -- name: regive
 UPDATE leases SET fence = fence + 1, losses = losses + 1, given_at = now() WHERE chunk_id = ANY($1)
+
+-- name: set_apart
+UPDATE leases SET apart = true, losses = $2 WHERE chunk_id = ANY($1)
+
+-- name: let_out
+UPDATE leases SET fence = 1, given_at = now() WHERE chunk_id = $1
+
+-- name: note_reported
+UPDATE leases SET reported = reported || new.ordinals
+FROM (
+    SELECT chunk_id, array_agg(ordinal) AS ordinals FROM unnest($1::uuid[], $2::int[]) AS one (chunk_id, ordinal)
+    GROUP BY chunk_id
+) AS new
+WHERE leases.chunk_id = new.chunk_id
 
 -- name: end_leases
 DELETE FROM leases WHERE chunk_id = ANY($1)
@@ -102,10 +139,13 @@ DELETE FROM retries USING unnest($1::uuid[], $2::int[]) AS old (batch_id, ordina
 WHERE retries.batch_id = old.batch_id AND retries.ordinal = old.ordinal
 
 -- name: due_retries
-SELECT retries.batch_id, ordinal, partition, attempt, length(item) FROM retries JOIN batches USING (batch_id)
-WHERE chunk_id IS NULL AND due_at <= now() AND NOT batches.paused AND batches.finished_at IS NULL
-    AND NOT partition = ANY($1)
-ORDER BY due_at LIMIT $2
+SELECT due.* FROM unnest($1::uuid[]) AS runnable (id) CROSS JOIN LATERAL (
+    SELECT batch_id, ordinal, partition, attempt, length(item) FROM retries
+    WHERE retries.batch_id = runnable.id AND chunk_id IS NULL AND due_at <= now() AND NOT EXISTS (
+        SELECT 1 FROM unnest($2::uuid[], $3::text[]) AS enough (id, name)
+        WHERE enough.id = retries.batch_id AND enough.name = retries.partition
+    ) ORDER BY due_at LIMIT $4
+) AS due LIMIT $4
 
 -- name: next_retry
 SELECT extract(epoch FROM min(due_at) - now())::float8 FROM retries WHERE chunk_id IS NULL AND due_at > now()
@@ -118,14 +158,37 @@ WHERE (batch_id, ordinal) IN (SELECT * FROM unnest($1::uuid[], $2::int[]))
 SELECT ordinal FROM retries WHERE chunk_id = $1 ORDER BY ordinal
 
 -- name: waiting_retries
-SELECT ordinal, item FROM retries WHERE batch_id = $1 AND chunk_id IS NULL
+-- Some of them, in the order of their ordinals: not too many, and not too large in all.
+SELECT ordinal, item FROM (
+    SELECT ordinal, item, sum(length(item)) OVER (ORDER BY ordinal) - length(item) AS before FROM (
+        SELECT ordinal, item FROM retries WHERE batch_id = $1 AND chunk_id IS NULL AND ordinal > $2
+        ORDER BY ordinal LIMIT 5000
+    ) AS next
+) AS counted WHERE before < 4194304 ORDER BY ordinal
 
--- name: forget_old
+-- name: drop_waiting_retries
+DELETE FROM retries WHERE batch_id = $1 AND ordinal = ANY($2::int[]) AND chunk_id IS NULL
+
+-- name: forget_batches
+-- A thousand batches at a time, with all that is left of them.
 WITH old AS (
-    DELETE FROM batches WHERE finished_at < now() - $1::float8 * interval '1 day' RETURNING batch_id
-), gone AS (DELETE FROM withdrawn WHERE at < now() - $1::float8 * interval '1 day'),
-orphans AS (
+    DELETE FROM batches WHERE batch_id IN (
+        SELECT batch_id FROM batches WHERE finished_at < now() - $1::float8 * interval '1 day' LIMIT 1000
+    ) RETURNING batch_id
+), no_pages AS (DELETE FROM pages USING old WHERE pages.batch_id = old.batch_id),
+no_retries AS (DELETE FROM retries USING old WHERE retries.batch_id = old.batch_id),
+no_leases AS (DELETE FROM leases USING old WHERE leases.batch_id = old.batch_id),
+no_steering AS (DELETE FROM steering USING old WHERE steering.batch_id = old.batch_id)
+SELECT count(*) FROM old
+
+-- name: forget_orphans
+-- Pages and commands whose batch never came.
+WITH orphans AS (
     SELECT DISTINCT batch_id FROM pages WHERE stored_at < now() - interval '1 day'
-        AND NOT EXISTS (SELECT 1 FROM batches WHERE batches.batch_id = pages.batch_id)
-)
-DELETE FROM pages WHERE batch_id IN (SELECT batch_id FROM old UNION SELECT batch_id FROM orphans)
+        AND NOT EXISTS (SELECT 1 FROM batches WHERE batches.batch_id = pages.batch_id) LIMIT 1000
+), no_steering AS (
+    DELETE FROM steering WHERE stored_at < now() - interval '1 day'
+        AND NOT EXISTS (SELECT 1 FROM batches WHERE batches.batch_id = steering.batch_id)
+), no_withdrawn AS (DELETE FROM withdrawn WHERE at < now() - $1::float8 * interval '1 day'),
+gone AS (DELETE FROM pages USING orphans WHERE pages.batch_id = orphans.batch_id)
+SELECT count(*) FROM orphans

@@ -41,7 +41,10 @@ from shared.health import Health
 from shared.redis import Memory
 
 _SWEEP_S = 2.0
+_FIRST_FORGET_S = 60.0
 _FORGET_S = 3600.0
+_FORGET_PAUSE_S = 0.1
+"""Between two lots: others want the database, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +64,13 @@ class Session:
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
+        self._beat = resources.health.pulse("dispatcher").beat
         publisher, health = resources.publisher, resources.health
         self._yard, self._store = Yard(), Store(resources.pool)
         pages, settlement = Pages(self._store), Settlement(self._store, publisher)
-        giver = Giver(self._yard, self._store, publisher, pages)
-        self._pump = Pump(self._yard, self._store, giver, Limiter(resources.memory), health.pulse("pump"))
+        pulse = health.pulse("pump")
+        giver = Giver(self._yard, self._store, publisher, pages, waiting=pulse.beat)
+        self._pump = Pump(self._yard, self._store, giver, Limiter(resources.memory), pulse)
         self._workers = Workers(self._yard, self._store, giver, settlement, pages, resources.settings)
         self._intake = Intake(self._yard, self._store, settlement, pages, self._pump)
         outcomes = Outcomes(self._yard, self._store, settlement, pages, self._pump)
@@ -80,10 +85,10 @@ class Session:
 
     async def start(self) -> list[asyncio.Task[None]]:
         """Rebuild the yard, take messages, start the loops."""
-        await until_it_passes(self._intake.load, "PostgreSQL")
-        for lease in await until_it_passes(lambda: self._store.leases(time.monotonic()), "PostgreSQL"):
-            self._yard.leases[lease.chunk_id] = lease
-            self._yard.line(lease.workload).window.given(lease.partition, lease.source.count)
+        beat = self._beat
+        await until_it_passes(self._intake.load, "PostgreSQL", waiting=beat)
+        for lease in await until_it_passes(lambda: self._store.leases(time.monotonic()), "PostgreSQL", waiting=beat):
+            self._yard.resume(lease)
         intake, workers = self._intake, self._workers
         self._control.subscribe(
             topology.DISPATCHER_CONTROL,
@@ -96,11 +101,12 @@ class Session:
                 Route(ItemsReopened, intake.reopened),
                 Route(WorkerAnnounced, workers.announced),
             ],
+            at_once=1,  # in the order of their coming
         )
         self._control.subscribe(topology.DISPATCHER_HEARTBEATS, [Route(WorkerHeartbeat, workers.heartbeat)])
         self._control.subscribe(topology.DISPATCHER_QUERIES, [Route(WorkersQuery, workers.query)])
         await self._control.start()
-        loops = [*(s.run() for s in self._streams), self._pump.run(), self._sweep()]
+        loops = [*(s.run() for s in self._streams), self._pump.run(), self._sweep(), self._forget()]
         return [asyncio.create_task(loop) for loop in loops]
 
     async def close(self, tasks: list[asyncio.Task[None]]) -> None:
@@ -116,15 +122,22 @@ class Session:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _sweep(self) -> None:
-        forget_at = time.monotonic() + 60
+        pulse = self._resources.health.pulse("sweep")
+        try:
+            while True:
+                pulse.beat()
+                await asyncio.sleep(_SWEEP_S)
+                await until_it_passes(lambda: self._workers.sweep(self._depth), "sweep", waiting=pulse.beat)
+        finally:
+            pulse.rest()
+
+    async def _forget(self) -> None:
+        days = self._resources.settings.retention_days
+        await asyncio.sleep(_FIRST_FORGET_S)
         while True:
-            await asyncio.sleep(_SWEEP_S)
-            await until_it_passes(lambda: self._workers.sweep(self._depth), "sweep")
-            if time.monotonic() > forget_at:
-                await until_it_passes(
-                    lambda: self._store.forget_old(self._resources.settings.retention_days), "PostgreSQL"
-                )
-                forget_at = time.monotonic() + _FORGET_S
+            batches = await until_it_passes(lambda: self._store.forget_batches(days), "PostgreSQL")
+            orphans = await until_it_passes(lambda: self._store.forget_orphans(days), "PostgreSQL")
+            await asyncio.sleep(_FORGET_PAUSE_S if batches or orphans else _FORGET_S)
 
     async def _depth(self, queue: str) -> int | None:
         async with await open_channel(self._resources.connection) as channel:

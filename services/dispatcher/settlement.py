@@ -13,6 +13,7 @@ from services.dispatcher.yard import Batch
 from shared.amqp.publisher import Publisher, outgoing
 
 _AT_ONCE = 5000
+_PAGES_AT_ONCE = 10
 Status = Literal["failed", "cancelled", "expired"]
 
 
@@ -24,31 +25,34 @@ class Settlement:
 
     async def settle(self, batch: Batch, status: Status, items: Sequence[SettledItem]) -> None:
         """Tell the ledger."""
+        await self.tell(batch.batch_id, batch.round, status, items, batch.traceparent)
+
+    async def tell(
+        self, batch_id: UUID, round_: int, status: Status, items: Sequence[SettledItem], trace: str | None = None
+    ) -> None:
+        """Tell the ledger of items of a batch that need not be known here."""
         messages = [
-            ItemsSettled(batch_id=batch.batch_id, round=batch.round, status=status, items=list(items[i : i + _AT_ONCE]))
+            ItemsSettled(batch_id=batch_id, round=round_, status=status, items=list(items[i : i + _AT_ONCE]))
             for i in range(0, len(items), _AT_ONCE)
         ]
         await self._publisher.publish(
-            [
-                outgoing(topology.FLOW, m, correlation_id=str(batch.batch_id), traceparent=batch.traceparent)
-                for m in messages
-            ]
+            [outgoing(topology.FLOW, m, correlation_id=str(batch_id), traceparent=trace) for m in messages]
         )
 
     async def settle_waiting(self, batch: Batch, status: Status) -> None:
-        """End everything of the batch that is not in flight."""
+        """End everything of the batch that is not in flight. Bounded in memory; may be called again, also meanwhile."""
         waiting = [slice_ for _, slice_ in await self._store.waiting(batch.batch_id)]
-        for start in range(0, len(waiting), 20):
-            some = waiting[start : start + 20]
-            keys = [(batch.batch_id, s.page, s.segment) for s in some]
-            lines = await self._store.page_items(keys)
-            items = [_settled(line) for s, key in zip(some, keys, strict=True) for line in lines[key][s.taken :]]
+        for start in range(0, len(waiting), _PAGES_AT_ONCE):
+            some = {(batch.batch_id, s.page, s.segment): s for s in waiting[start : start + _PAGES_AT_ONCE]}
+            lines = await self._store.page_items(list(some))
+            items = [_settled(line) for key, s in some.items() for line in lines.get(key, ())[s.taken :]]
             await self.settle(batch, status, items)
-            await self._store.take_all([(*key, s.size) for s, key in zip(some, keys, strict=True)])
-        if retries := await self._store.waiting_retries(batch.batch_id):
+            await self._store.take_all([(*key, s.size) for key, s in some.items()])
+        last = -1
+        while retries := await self._store.waiting_retries(batch.batch_id, last):
             await self.settle(batch, status, [_settled(item) for _, item in retries])
-            settled: list[tuple[UUID, int]] = [(batch.batch_id, ordinal) for ordinal, _ in retries]
-            await self._store.report([], [], settled)
+            await self._store.drop_waiting_retries(batch.batch_id, [ordinal for ordinal, _ in retries])
+            last = retries[-1][0]
 
 
 def _settled(line: bytes) -> SettledItem:

@@ -2,20 +2,27 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-import orjson
-
-from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, ItemsPage, PageItem, WorkerAnnounced
+from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, ItemsPage, WorkerAnnounced
 from batchyard_contracts.v1.manifest import Manifest
+from batchyard_contracts.v1.values import Priority
 from services.dispatcher.domain.scheduler import Again, Range, Slice
+from services.dispatcher.lines import line_of
 from services.dispatcher.yard import Batch, Lease
 from shared.database import Pool, load_queries
 
 SQL = load_queries("services.dispatcher")
 PageKey = tuple[UUID, int, int]
+
+
+class Steering(NamedTuple):
+    """What a batch was told."""
+
+    paused: bool
+    cancelled: bool
+    priority: Priority | None
 
 
 class Due(NamedTuple):
@@ -60,49 +67,60 @@ class Store:
         """Keep a header; None if the batch is finished already."""
         arguments = (accepted.batch_id, accepted.owner, accepted.workload, accepted.priority, traceparent)
         await self._pool.execute(SQL["save_batch"], *arguments)
-        live = {b.batch_id: b for b in await self.live_batches(accepted.batch_id)}
-        return live.get(accepted.batch_id)
+        live = await self.live_batches(accepted.batch_id)
+        return live[0] if live else None
 
     async def live_batches(self, only: UUID | None = None) -> list[Batch]:
-        """Batches that are not finished."""
-        if only is not None:
-            rows = await self._pool.fetch(SQL["live_batches"] + " AND batch_id = $1", only)
-        else:
-            rows = await self._pool.fetch(SQL["live_batches"])
-        return [Batch(**dict(row)) for row in rows]
+        """Batches that are not finished: all, or this one."""
+        return [Batch(**dict(row)) for row in await self._pool.fetch(SQL["live_batches"], only)]
 
-    async def control(self, batch: Batch, command: BatchControlled) -> bool:
-        """Keep the state that a command led to; False if a later command is known."""
-        arguments = (batch.batch_id, batch.paused, batch.cancelled, batch.priority, command.at)
-        return await self._pool.fetchval(SQL["control_batch"], *arguments) is not None
+    async def steer(self, command: BatchControlled) -> Steering:
+        """Keep a command, also of a batch that is not known yet; what all commands together say."""
+        paused = {"pause": True, "resume": False}.get(command.action)
+        priority = command.priority if command.action == "change" else None
+        cancelled = command.action == "cancel"
+        arguments = (command.batch_id, paused, priority, cancelled, command.at)
+        (row,) = await self._pool.fetch(SQL["steer"], *arguments)
+        return Steering(*row)
 
     async def finish(self, batch_id: UUID, round_: int) -> None:
         """Note the end of a round."""
         await self._pool.execute(SQL["finish_batch"], batch_id, round_)
 
     async def reopen(self, batch_id: UUID, round_: int) -> Batch | None:
-        """Begin another round; None if the batch is unknown or further on."""
+        """Begin another round; None if the batch is unknown, further on, or through with it."""
         if await self._pool.fetchval(SQL["reopen_batch"], batch_id, round_) is None:
             return None
-        row = await self._pool.fetchrow(SQL["batch"], batch_id)
-        return Batch(**dict(row)) if row else None
+        return next(iter(await self.live_batches(batch_id)), None)
+
+    async def is_known(self, batch_id: UUID) -> bool:
+        """Whether a batch, finished or not, is kept."""
+        return bool(await self._pool.fetchval(SQL["is_known"], batch_id))
 
     async def withdraw(self, batch_id: UUID) -> None:
         """Forget the pages of a submission that failed, and those still to come."""
         await self._pool.execute(SQL["withdraw"], batch_id)
 
     async def save_pages(self, pages: Iterable[ItemsPage]) -> list[tuple[UUID, str, Slice, list[bytes]]]:
-        """Keep the segments of pages; those that are new are returned: (batch, partition, slice, items)."""
+        """Keep the segments of pages: (batch, partition, slice, items) of those that were not given out in whole.
+
+        Those of them that were kept before are among them, since an earlier try may have been saved unseen.
+        """
         segments = {
-            (page.batch_id, page.page, number): (segment.partition, list(map(_line, segment.items)))
+            (page.batch_id, page.page, number): (segment.partition, list(map(line_of, segment.items)))
             for page in pages
             for number, segment in enumerate(page.segments)
         }
         rows = [(*key, partition, len(lines), b"\n".join(lines)) for key, (partition, lines) in segments.items()]
-        new = await self._pool.fetch(SQL["save_pages"], *_columns(rows, 6))
+        found = await self._pool.fetch(SQL["save_pages"], *_columns(rows, 6))
+        if len(found) < len(rows):
+            new = {(r["batch_id"], r["page"], r["segment"]) for r in found}
+            found += await self._pool.fetch(SQL["pages_taken"], *_columns([k for k in segments if k not in new], 3))
+        taken = {(r["batch_id"], r["page"], r["segment"]): r["taken"] for r in found}
         return [
-            (key[0], segments[key][0], Slice(key[1], key[2], len(segments[key][1])), segments[key][1])
-            for key in ((r["batch_id"], r["page"], r["segment"]) for r in new)
+            (key[0], partition, Slice(key[1], key[2], len(lines), taken[key]), lines)
+            for key, (partition, lines) in segments.items()
+            if key in taken
         ]
 
     async def waiting(self, batch_id: UUID) -> list[tuple[str, Slice]]:
@@ -122,22 +140,18 @@ class Store:
 
     async def give(self, leases: Sequence[Lease], started: Sequence[UUID]) -> None:
         """In one statement: move the cursors, and record the chunks that go out."""
-        furthest: dict[PageKey, int] = {}
-        again: list[tuple[UUID, int, UUID]] = []
-        for lease in leases:
-            source = lease.source
-            if isinstance(source, Range):
-                key = (lease.batch_id, source.page, source.segment)
-                furthest[key] = max(source.first + source.count, furthest.get(key, 0))
-            else:
-                again.extend((lease.batch_id, ordinal, lease.chunk_id) for ordinal in source.ordinals)
-        await self._pool.execute(
-            SQL["give"],
-            *_columns([_lease_row(x) for x in leases], 12),
-            *_columns([(*key, upto) for key, upto in furthest.items()], 4),
-            *_columns(again, 3),
-            started,
-        )
+        await self._pool.execute(SQL["give"], *_gift(leases, started))
+
+    async def take_apart(self, ended: UUID, parts: Sequence[Lease], losses: int) -> None:
+        """In one transaction: a chunk that is held in parts from now on."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(SQL["end_leases"], [ended])
+            await connection.execute(SQL["give"], *_gift(parts, []))
+            await connection.execute(SQL["set_apart"], [part.chunk_id for part in parts], losses)
+
+    async def let_out(self, chunk_id: UUID) -> None:
+        """A part that was held back goes out."""
+        await self._pool.execute(SQL["let_out"], chunk_id)
 
     async def take_all(self, keys: Sequence[tuple[UUID, int, int, int]]) -> None:
         """Move cursors to the end: (batch, page, segment, size)."""
@@ -149,13 +163,14 @@ class Store:
         for row in await self._pool.fetch(SQL["leases"]):
             values = dict(row)
             page, segment, first, size = (values.pop(k) for k in ("page", "segment", "first", "size"))
+            reported, given_at = set(values.pop("reported")), now - values.pop("age_s")
             source: Range | Again
             if page is None:
                 rows = await self._pool.fetch(SQL["chunk_retries"], row["chunk_id"])
                 source = Again(row["attempt"], tuple(r["ordinal"] for r in rows))
             else:
                 source = Range(page, segment, first, size)
-            found.append(Lease(**values, source=source, seen_at=now))
+            found.append(Lease(**values, source=source, seen_at=now, given_at=given_at, reported=reported))
         return found
 
     async def regive(self, chunk_ids: Sequence[UUID]) -> None:
@@ -163,10 +178,17 @@ class Store:
         await self._pool.execute(SQL["regive"], chunk_ids)
 
     async def report(
-        self, retries: Sequence[Retry], ended: Sequence[UUID], settled: Sequence[tuple[UUID, int]]
+        self,
+        retries: Sequence[Retry],
+        ended: Sequence[UUID],
+        settled: Sequence[tuple[UUID, int]],
+        reported: Sequence[tuple[UUID, int]] = (),
     ) -> None:
-        """In one transaction: what is to run again, chunks that are done, items that need no row any more."""
-        if not retries and not settled:
+        """In one transaction: what is to run again, chunks that are done, items that need no row any more.
+
+        `reported`: ordinals that a part of a report covered, each with its chunk.
+        """
+        if not retries and not settled and not reported:
             await self._pool.execute(SQL["end_leases"], ended)
             return
         async with self._pool.acquire() as connection, connection.transaction():
@@ -175,12 +197,15 @@ class Store:
             if retries:
                 rows = [(r.batch_id, r.ordinal, r.partition, r.attempt, r.waits, r.delay_s, r.item) for r in retries]
                 await connection.execute(SQL["save_retries"], *_columns(rows, 7))
+            if reported:
+                await connection.execute(SQL["note_reported"], *_columns(reported, 2))
             if ended:
                 await connection.execute(SQL["end_leases"], ended)
 
-    async def due_retries(self, without: Sequence[str], limit: int) -> list[Due]:
-        """Items whose time has come, not those of the named partitions."""
-        return [Due(*row) for row in await self._pool.fetch(SQL["due_retries"], without, limit)]
+    async def due_retries(self, batches: Sequence[UUID], without: Iterable[tuple[UUID, str]], limit: int) -> list[Due]:
+        """Items of the batches whose time has come, not those of the named partitions of a batch."""
+        enough = _columns(list(without), 2)
+        return [Due(*row) for row in await self._pool.fetch(SQL["due_retries"], batches, *enough, limit)]
 
     async def next_retry(self) -> float | None:
         """Seconds until the next item's time comes."""
@@ -192,25 +217,39 @@ class Store:
         rows = await self._pool.fetch(SQL["retry_items"], *_columns(keys, 2))
         return {(r["batch_id"], r["ordinal"]): (r["waits"], r["item"]) for r in rows}
 
-    async def waiting_retries(self, batch_id: UUID) -> list[tuple[int, bytes]]:
-        """Items of a batch that wait to run again."""
-        return [(r["ordinal"], r["item"]) for r in await self._pool.fetch(SQL["waiting_retries"], batch_id)]
+    async def waiting_retries(self, batch_id: UUID, after: int) -> list[tuple[int, bytes]]:
+        """Some items of a batch that wait to run again, those after an ordinal."""
+        return [(r["ordinal"], r["item"]) for r in await self._pool.fetch(SQL["waiting_retries"], batch_id, after)]
 
-    async def forget_old(self, days: float) -> None:
-        """Delete the items of batches that ended long ago, and pages whose batch never came."""
-        await self._pool.execute(SQL["forget_old"], days)
+    async def drop_waiting_retries(self, batch_id: UUID, ordinals: Sequence[int]) -> None:
+        """Forget items that wait to run again, but none that went out meanwhile."""
+        await self._pool.execute(SQL["drop_waiting_retries"], batch_id, ordinals)
 
-    async def ready(self) -> datetime:
-        """The database's clock: a sign that it answers."""
-        now: datetime = await self._pool.fetchval("SELECT now()")
-        return now
+    async def forget_batches(self, days: float) -> int:
+        """Delete all that is kept of some batches that ended long ago: how many."""
+        return int(await self._pool.fetchval(SQL["forget_batches"], days))
+
+    async def forget_orphans(self, days: float) -> int:
+        """Delete some pages, and commands, of batches that never came: of how many."""
+        return int(await self._pool.fetchval(SQL["forget_orphans"], days))
 
 
-def _line(item: PageItem) -> bytes:
-    fields: dict[str, object] = {"ordinal": item.ordinal, "payload": item.payload}
-    if item.custom_id is not None:
-        fields["custom_id"] = item.custom_id
-    return orjson.dumps(fields)
+def _gift(leases: Sequence[Lease], started: Sequence[UUID]) -> list[object]:
+    furthest: dict[PageKey, int] = {}
+    again: list[tuple[UUID, int, UUID]] = []
+    for lease in leases:
+        source = lease.source
+        if isinstance(source, Range):
+            key = (lease.batch_id, source.page, source.segment)
+            furthest[key] = max(source.first + source.count, furthest.get(key, 0))
+        else:
+            again.extend((lease.batch_id, ordinal, lease.chunk_id) for ordinal in source.ordinals)
+    return [
+        *_columns([_lease_row(x) for x in leases], 12),
+        *_columns([(*key, upto) for key, upto in furthest.items()], 4),
+        *_columns(again, 3),
+        started,
+    ]
 
 
 def _lease_row(lease: Lease) -> tuple[object, ...]:

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import WorkerHeartbeat
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import Priority
@@ -42,9 +43,20 @@ class Lease:
     source: Range | Again
     seen_at: float
     """When a worker last named it, or when it was given out (monotonic seconds)."""
+    given_at: float
+    """When it last went into its queue (monotonic seconds)."""
     losses: int = 0
+    apart: bool = False
+    """Of a chunk that was lost twice: goes out when no other such chunk is out. Until then its `fence` is 0."""
     reported: set[int] = field(default_factory=set)
     """Ordinals that a part of a report has covered."""
+    ordinals: tuple[int, ...] | None = None
+    """Those of a range, once its page was read."""
+
+    @property
+    def queue(self) -> str:
+        """Where it waits for a worker."""
+        return topology.work_queue(self.workload, self.priority).name
 
 
 @dataclass(slots=True)
@@ -73,9 +85,12 @@ class Yard:
         self.lines: dict[str, Line] = {}
         self.leases: dict[UUID, Lease] = {}
         self.workers: dict[str, Worker] = {}
+        self.reached: dict[str, float] = {}
+        """By queue: when the youngest chunk that is known to have left it went in. All before it have left it too."""
         self.loaded: set[tuple[UUID, int]] = set()
         """Items that wait in a lane for another run, of which the table holds many more."""
-        self.loaded_by_partition: Counter[str] = Counter()
+        self.loaded_by_partition: Counter[tuple[UUID, str]] = Counter()
+        """How many of them, by batch and partition."""
         self.intake = asyncio.Lock()
         """Held while pages or a header move from a message to the table and from there into memory."""
         self.changed = asyncio.Event()
@@ -130,18 +145,27 @@ class Yard:
         if key in self.loaded:
             return False
         self.loaded.add(key)
-        self.loaded_by_partition[partition] += 1
+        self.loaded_by_partition[batch_id, partition] += 1
         return True
 
     def unload(self, batch_id: UUID, partition: str, ordinals: tuple[int, ...]) -> None:
         """Note that items left their lane."""
         self.loaded.difference_update((batch_id, ordinal) for ordinal in ordinals)
-        self.loaded_by_partition[partition] -= len(ordinals)
+        self.loaded_by_partition[batch_id, partition] -= len(ordinals)
+        if self.loaded_by_partition[batch_id, partition] <= 0:
+            del self.loaded_by_partition[batch_id, partition]
+
+    def resume(self, lease: Lease) -> None:
+        """A chunk is on record: one that is out fills the window."""
+        self.leases[lease.chunk_id] = lease
+        if lease.fence:
+            self.line(lease.workload).window.given(lease.partition, lease.source.count)
 
     def release(self, lease: Lease) -> None:
         """A chunk is done with."""
         if self.leases.pop(lease.chunk_id, None):
-            self.line(lease.workload).window.returned(lease.partition, lease.source.count)
+            if lease.fence:
+                self.line(lease.workload).window.returned(lease.partition, lease.source.count)
             self.changed.set()
 
     def heard_of(self, heartbeat: WorkerHeartbeat, now: float) -> None:
@@ -150,7 +174,14 @@ class Yard:
         for chunk_id in heartbeat.chunks:
             if lease := self.leases.get(chunk_id):
                 lease.seen_at = now
+                if lease.fence == 1:  # of one that went out again it may be the earlier message
+                    self.has_left(lease)
         self._count_workers()
+
+    def has_left(self, lease: Lease) -> None:
+        """A worker has taken a chunk from its queue."""
+        queue = lease.queue
+        self.reached[queue] = max(lease.given_at, self.reached.get(queue, lease.given_at))
 
     def forget_silent(self, before: float) -> None:
         """Drop workers that were last heard of before that."""

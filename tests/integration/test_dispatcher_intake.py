@@ -1,0 +1,207 @@
+"""What the dispatcher takes in is neither lost nor run twice when a server fails midway or messages change places."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from batchyard_contracts.v1.events import BatchFinished
+from batchyard_contracts.v1.flow import ItemOutcome, ItemsReopened
+from batchyard_contracts.v1.values import Counts
+from shared.faults import until_it_passes
+from shared.stack import Servers
+from tests.support.dispatcher_parts import ENVELOPE, Parts, again, dispatcher_parts, once
+
+
+@pytest.fixture
+async def parts(clean: Servers) -> AsyncIterator[Parts]:
+    """A dispatcher with empty tables and a worker for the workload "w"."""
+    async with dispatcher_parts(clean) as make:
+        await make().pool.execute("TRUNCATE batches, steering, withdrawn, pages, leases, retries, workloads")
+        made = make()
+        made.employ("w", chunk_max=100)
+        yield made
+
+
+def _ordinals(parts: Parts) -> list[int]:
+    return sorted(item.ordinal for chunk in parts.outbox.chunks for item in chunk.items)
+
+
+def _finished(batch_id: uuid.UUID, round_: int) -> BatchFinished:
+    now = datetime.now(UTC)
+    return BatchFinished(
+        batch_id=batch_id,
+        workload="w",
+        owner="o",
+        round=round_,
+        result="failed",
+        counts=Counts(),
+        accepted_at=now,
+        finished_at=now,
+    )
+
+
+async def test_a_header_whose_pages_could_not_be_read_is_taken_again(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = uuid.uuid4()
+    await parts.pages(batch, {"": 3})
+    monkeypatch.setattr(parts.store, "waiting", once(parts.store.waiting, first=False))
+    await until_it_passes(lambda: parts.accept(batch), "header")
+    async with parts.pumping():
+        await parts.until(lambda: _ordinals(parts) == [0, 1, 2])
+
+
+async def test_a_page_that_was_saved_unheard_goes_out_and_goes_out_once(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = uuid.uuid4()
+    await parts.accept(batch)
+    monkeypatch.setattr(parts.store, "save_pages", once(parts.store.save_pages, first=True))
+    await until_it_passes(lambda: parts.pages(batch, {"": 3}), "page")
+    await parts.pages(batch, {"": 3})
+    async with parts.pumping():
+        await parts.until(lambda: bool(_ordinals(parts)))
+        await parts.pages(batch, {"": 3})
+        await parts.pages(batch, {"": 1}, page=1)
+        await parts.until(lambda: 1000 in _ordinals(parts))
+    assert _ordinals(parts) == [0, 1, 2, 1000]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_cancel_that_overtakes_its_header_is_kept(parts: Parts, at_once: bool) -> None:
+    batch = uuid.uuid4()
+    await parts.pages(batch, {"": 3})
+    if at_once:
+        await asyncio.gather(parts.accept(batch), parts.steer(batch, "cancel"))
+    else:
+        await parts.steer(batch, "cancel")
+        await parts.accept(batch)
+    assert parts.yard.batches[batch].cancelled
+    assert {settled[:2] for settled in parts.outbox.settled} == {("cancelled", o) for o in range(3)}
+    await parts.pages(batch, {"": 1}, page=1)
+    assert ("cancelled", 1000, None) in parts.outbox.settled
+
+
+async def test_commands_do_not_undo_each_other(parts: Parts) -> None:
+    batch, now = await parts.begin({"": 3}), datetime.now(UTC)
+    known = parts.yard.batches[batch]
+    await asyncio.gather(parts.steer(batch, "pause", now), parts.steer(batch, "change", now, priority="low"))
+    assert (known.paused, known.priority) == (True, "low")
+    await parts.steer(batch, "resume", now - timedelta(seconds=1))
+    assert known.paused
+    await parts.steer(batch, "cancel", now - timedelta(seconds=3))
+    assert (known.paused, known.cancelled) == (False, True)
+    assert len(parts.outbox.settled) == 3
+    (kept,) = await parts.store.live_batches(batch)
+    assert (kept.paused, kept.cancelled, kept.priority) == (False, True, "low")
+
+
+async def test_a_cancel_settles_many_retries_in_parts_and_may_come_twice_at_once(parts: Parts) -> None:
+    batch = await parts.begin({"": 1})
+    count = 12_001
+    for start in range(0, count, 4000):
+        await parts.wait_again(batch, range(start, min(count, start + 4000)))
+    header = parts.yard.batches[batch]
+    await asyncio.gather(*(parts.settlement.settle_waiting(header, "cancelled") for _ in range(2)))
+    assert {o for _, o, _ in parts.outbox.settled} == set(range(count))
+    assert await parts.count("retries") == 0
+    await parts.wait_again(batch, [5])
+    await parts.steer(batch, "cancel")
+    assert await parts.count("retries") == 0
+
+
+async def test_retries_of_large_items_are_read_a_few_at_a_time(parts: Parts) -> None:
+    batch = await parts.begin({"": 1})
+    await parts.wait_again(batch, range(10))
+    await parts.pool.execute("UPDATE retries SET item = item || repeat(' ', 1500000)::bytea")
+    assert len(await parts.store.waiting_retries(batch, -1)) == 3
+    await parts.settlement.settle_waiting(parts.yard.batches[batch], "cancelled")
+    assert await parts.count("retries") == 0
+
+
+async def test_retries_that_may_not_run_keep_nobody_elses_out(parts: Parts) -> None:
+    paused, idle = await parts.begin({"": 1}), await parts.begin({"": 1}, "nobody")
+    await parts.wait_again(paused, range(1, 700))
+    await parts.wait_again(idle, range(1, 700))
+    parts.yard.line("w").window.workers = 1
+    await parts.pump._load_retries()
+    assert len(parts.yard.loaded) == 500
+    await parts.steer(paused, "pause")
+    mine = await parts.begin({"": 1})
+    await parts.wait_again(mine, [7])
+    async with parts.pumping():
+        await parts.until(lambda: mine in {c.batch_id for c in parts.outbox.chunks if c.attempt == 2})
+    assert idle not in {c.batch_id for c in parts.outbox.chunks}
+
+
+async def test_a_cancelled_batch_loads_no_retries(parts: Parts) -> None:
+    batch = await parts.begin({"": 1})
+    await parts.steer(batch, "cancel")
+    await parts.wait_again(batch, [0])
+    await parts.pump._load_retries()
+    assert not parts.yard.loaded
+
+
+async def test_items_of_a_batch_that_is_no_longer_kept_fail(parts: Parts) -> None:
+    await parts.intake.reopened(ItemsReopened(batch_id=uuid.uuid4(), round=2, ordinals=[0, 1]), ENVELOPE)
+    assert parts.outbox.settled == [("failed", 0, "item_gone"), ("failed", 1, "item_gone")]
+
+
+async def test_a_second_copy_of_a_round_that_has_ended_begins_nothing(parts: Parts) -> None:
+    batch = await parts.begin({"": 1})
+    await parts.intake.finished(_finished(batch, 1), ENVELOPE)
+    reopened = ItemsReopened(batch_id=batch, round=2, ordinals=[0])
+    await parts.intake.reopened(reopened, ENVELOPE)
+    assert parts.yard.batches[batch].round == 2
+    await parts.intake.finished(_finished(batch, 2), ENVELOPE)
+    await parts.intake.reopened(reopened, ENVELOPE)
+    assert not parts.yard.batches
+    assert await parts.store.live_batches() == []
+    assert parts.outbox.settled == []
+
+
+async def test_a_new_round_is_not_cancelled_because_the_last_one_was(parts: Parts) -> None:
+    batch = await parts.begin({"": 1})
+    await parts.steer(batch, "cancel")
+    await parts.intake.finished(_finished(batch, 1), ENVELOPE)
+    await parts.intake.reopened(ItemsReopened(batch_id=batch, round=2, ordinals=[0]), ENVELOPE)
+    assert not parts.yard.batches[batch].cancelled
+    async with parts.pumping():
+        await parts.until(lambda: [c.round for c in parts.outbox.chunks] == [2])
+
+
+async def test_what_is_left_of_old_batches_is_forgotten_a_thousand_at_a_time(parts: Parts) -> None:
+    young = await parts.begin({"": 2})
+    await parts.pool.execute(
+        "INSERT INTO batches (batch_id, owner, workload, priority, finished_at) "
+        "SELECT gen_random_uuid(), 'o', 'w', 'normal', now() - interval '8 days' FROM generate_series(1, 1500)"
+    )
+    for statement in (
+        "INSERT INTO pages (batch_id, page, segment, partition, size, items) SELECT batch_id, 0, 0, '', 1, '' FROM old",
+        "INSERT INTO retries (batch_id, ordinal, partition, attempt, due_at, item) "
+        "SELECT batch_id, 0, '', 1, now(), '' FROM old",
+        "INSERT INTO leases (chunk_id, fence, batch_id, workload, priority, partition, round, attempt, size) "
+        "SELECT gen_random_uuid(), 1, batch_id, 'w', 'normal', '', 1, 1, 1 FROM old",
+        "INSERT INTO steering (batch_id, cancelled) SELECT batch_id, true FROM old",
+    ):
+        await parts.pool.execute(
+            f"WITH old AS (SELECT batch_id FROM batches WHERE finished_at IS NOT NULL) {statement}"
+        )
+    assert [await parts.store.forget_batches(7.0) for _ in range(3)] == [1000, 500, 0]
+    tables = ("batches", "pages", "retries", "leases", "steering")
+    assert [await parts.count(table) for table in tables] == [1, 1, 0, 0, 0]
+    assert list(parts.yard.batches) == [young]
+
+
+async def test_a_report_of_a_batch_that_was_cancelled_meanwhile_leaves_nothing(parts: Parts) -> None:
+    batch = await parts.begin({"": 2})
+    async with parts.pumping():
+        await parts.until(lambda: bool(parts.outbox.chunks))
+    (chunk,) = parts.outbox.chunks
+    await parts.steer(batch, "cancel")
+    await parts.report(chunk, [again(0), ItemOutcome(ordinal=1, status="succeeded", result={})])
+    assert parts.outbox.settled == [("cancelled", 0, None)]
+    assert [await parts.count(table) for table in ("retries", "leases")] == [0, 0]

@@ -1,0 +1,193 @@
+"""The dispatcher's parts on a real database, moved by hand; what it publishes is kept, so that a test may fail it."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import asyncpg
+
+from batchyard_contracts.message import Envelope, Message
+from batchyard_contracts.v1.flow import (
+    BatchAccepted,
+    BatchControlled,
+    ChunkProcessed,
+    ItemOutcome,
+    ItemsPage,
+    ItemsSettled,
+    PageItem,
+    Segment,
+)
+from batchyard_contracts.v1.manifest import Manifest
+from batchyard_contracts.v1.values import ItemError
+from batchyard_contracts.v1.work import ChunkReady
+from services.dispatcher.chunks import Giver, Pages
+from services.dispatcher.intake import Intake
+from services.dispatcher.limiter import Limiter
+from services.dispatcher.outcomes import Outcomes
+from services.dispatcher.pump import Pump
+from services.dispatcher.settings import DispatcherSettings
+from services.dispatcher.settlement import Settlement
+from services.dispatcher.store import Retry, Store
+from services.dispatcher.yard import Yard
+from shared.amqp.publisher import Outgoing, Publisher
+from shared.amqp.stream import Received
+from shared.database import Pool, open_pool
+from shared.health import Pulse
+from shared.redis import Memory
+from shared.stack import Servers
+
+ENVELOPE = Envelope(type="", message_id="")
+CUT = asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+
+
+class Outbox:
+    """Keeps what is published, unless `refuse` raises."""
+
+    def __init__(self) -> None:
+        self.sent: list[Outgoing] = []
+        self.refuse: Callable[[Sequence[Outgoing]], None] = lambda _: None
+
+    async def publish(self, messages: Sequence[Outgoing]) -> None:
+        """As a `Publisher` does."""
+        self.refuse(messages)
+        self.sent += messages
+
+    @property
+    def chunks(self) -> list[ChunkReady]:
+        """What went to workers."""
+        return [ChunkReady.decode(m.body) for m in self.sent if m.type == ChunkReady.type]
+
+    @property
+    def settled(self) -> list[tuple[str, int, str | None]]:
+        """What the ledger was told: status, ordinal, error code."""
+        told = [ItemsSettled.decode(m.body) for m in self.sent if m.type == ItemsSettled.type]
+        return [(t.status, i.ordinal, i.error.code if i.error else None) for t in told for i in t.items]
+
+
+class Parts:
+    """One dispatcher from its start."""
+
+    def __init__(self, pool: Pool, memory: Memory, settings: DispatcherSettings) -> None:
+        self.pool, self.outbox, self.yard, self.store = pool, Outbox(), Yard(), Store(pool)
+        publisher, pages = cast("Publisher", self.outbox), Pages(self.store)
+        self.settlement = Settlement(self.store, publisher)
+        self.giver = Giver(self.yard, self.store, publisher, pages)
+        self._running: asyncio.Task[None] | None = None
+        self.pulse = Pulse("pump", 60)
+        self.pump = Pump(self.yard, self.store, self.giver, Limiter(memory), self.pulse)
+        self.intake = Intake(self.yard, self.store, self.settlement, pages, self.pump)
+        self.outcomes = Outcomes(self.yard, self.store, self.settlement, pages, self.pump)
+
+    def employ(self, workload: str, **manifest: Any) -> None:
+        """Make a workload known, with one worker."""
+        described = {"name": workload, "version": "1", "item_schema": {}, "result_schema": {}} | manifest
+        self.yard.know(Manifest.model_validate(described))
+        self.yard.line(workload).window.workers = 1
+
+    async def pages(self, batch_id: uuid.UUID, sizes: dict[str, int], *, page: int = 0, workload: str = "w") -> None:
+        """A page with so many items for each partition."""
+        await self.intake.pages([Received(page_of(batch_id, sizes, page=page, workload=workload), ENVELOPE)])
+
+    async def accept(self, batch_id: uuid.UUID, workload: str = "w") -> None:
+        """A header."""
+        await self.intake.accepted(header(batch_id, workload), ENVELOPE)
+
+    async def steer(self, batch_id: uuid.UUID, action: str, at: datetime | None = None, **fields: Any) -> None:
+        """A command."""
+        command = {"batch_id": batch_id, "owner": "o", "action": action, "at": at or datetime.now(UTC)} | fields
+        await self.intake.controlled(BatchControlled.model_validate(command), ENVELOPE)
+
+    async def begin(self, sizes: dict[str, int], workload: str = "w") -> uuid.UUID:
+        """A batch with one page."""
+        batch_id = uuid.uuid4()
+        await self.pages(batch_id, sizes, workload=workload)
+        await self.accept(batch_id, workload)
+        return batch_id
+
+    async def report(self, chunk: ChunkReady, outcomes: Sequence[ItemOutcome]) -> None:
+        """A worker's report."""
+        same = chunk.model_dump(exclude={"items", "priority"})
+        message: Message = ChunkProcessed.model_validate(same | {"worker_id": "hand", "outcomes": list(outcomes)})
+        await self.outcomes.processed([Received(message, ENVELOPE)])
+
+    async def wait_again(self, batch_id: uuid.UUID, ordinals: Sequence[int], partition: str = "") -> None:
+        """Items that are due to run again."""
+        retries = [Retry(batch_id, o, partition, 2, 0, -1.0, b'{"ordinal":%d,"payload":{}}' % o) for o in ordinals]
+        await self.store.report(retries, [], [])
+        self.pump.retry_in(0.0)
+
+    @asynccontextmanager
+    async def pumping(self) -> AsyncIterator[None]:
+        """The pump runs."""
+        running = self._running = asyncio.create_task(self.pump.run())
+        try:
+            yield
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    async def until(self, condition: Callable[[], bool], within_s: float = 5.0) -> None:
+        """Wait for what a publication led to."""
+        async with asyncio.timeout(within_s):
+            while not condition():  # noqa: ASYNC110  nothing tells
+                if self._running is not None and self._running.done():
+                    await self._running
+                await asyncio.sleep(0.01)
+
+    async def count(self, table: str) -> int:
+        """Rows of a table."""
+        return int(await self.pool.fetchval(f"SELECT count(*) FROM {table}"))
+
+
+def page_of(batch_id: uuid.UUID, sizes: dict[str, int], *, page: int = 0, workload: str = "w") -> ItemsPage:
+    """A page whose ordinals begin at a thousand times its number."""
+    segments, ordinal = [], 1000 * page
+    for partition, size in sizes.items():
+        items = [PageItem(ordinal=ordinal + i, payload={}) for i in range(size)]
+        segments.append(Segment(partition=partition, items=items))
+        ordinal += size
+    return ItemsPage(batch_id=batch_id, workload=workload, page=page, segments=segments)
+
+
+def header(batch_id: uuid.UUID, workload: str = "w") -> BatchAccepted:
+    """The header of a batch that is not sealed."""
+    return BatchAccepted(
+        batch_id=batch_id, owner="o", workload=workload, priority="normal", accepted_at=datetime.now(UTC)
+    )
+
+
+def again(ordinal: int) -> ItemOutcome:
+    """An outcome that asks for another run at once."""
+    return ItemOutcome(ordinal=ordinal, status="retry", delay_s=0.0, error=ItemError(code="busy"))
+
+
+def once(operation: Callable[..., Awaitable[Any]], *, first: bool) -> Callable[..., Awaitable[Any]]:
+    """The operation, whose first use is cut off: before it is done, or (`first`) when it is done, yet unheard."""
+    cut = False
+
+    async def flaky(*arguments: Any) -> Any:
+        nonlocal cut
+        begun, cut = cut, True
+        if not begun and not first:
+            raise CUT
+        value = await operation(*arguments)
+        if not begun:
+            raise CUT
+        return value
+
+    return flaky
+
+
+@asynccontextmanager
+async def dispatcher_parts(servers: Servers) -> AsyncIterator[Callable[[], Parts]]:
+    """Makes dispatchers, one after the other, on the same tables."""
+    settings = DispatcherSettings(database_url=servers.database_url, redis_url=servers.redis_url)
+    pool, memory = await open_pool(settings, "dispatcher", "services.dispatcher"), Memory(settings.redis_url)
+    try:
+        yield lambda: Parts(pool, memory, settings)
+    finally:
+        await memory.close()
+        await pool.close()
