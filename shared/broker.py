@@ -1,10 +1,13 @@
-"""The control plane: FastStream subscribers, one message at a time, with one way to treat every error.
+"""The control plane: FastStream subscribers, a few messages of a queue at a time, with one way to treat every error.
 
 A message that cannot be read, or that its handler refuses with `Rejected`, becomes a dead letter with the reason.
 While a server is away the handler is run again, holding the message. Any other error is tried a few times, then the
-message is a dead letter too. The answer of a handler goes to whoever asked for a reply.
+message is a dead letter too. The answer of a handler goes to whoever asked for a reply, once: a client that is gone,
+or that names a queue which takes nothing, holds up nobody.
 """
 
+import asyncio
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,16 +18,21 @@ from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
 
 from batchyard_contracts.message import Envelope, Message
 from batchyard_contracts.topology import Queue
+from batchyard_contracts.v1.queries import QueryFailed
 from shared.amqp.connection import HEARTBEAT_S
 from shared.amqp.dead_letters import bury
 from shared.amqp.delivery import Delivery, decode, received
 from shared.amqp.publisher import Outgoing, Publisher
-from shared.errors import Rejected
+from shared.errors import HandlerFailed, PublishFailed, Rejected
 from shared.faults import is_passing, until_it_passes
 from shared.telemetry import span
 
 log = structlog.get_logger()
 TRIES = 3
+REPLY_TIMEOUT_S = 5.0
+_REPLY_TO = re.compile(r"(amq\.rabbitmq\.reply-to\.|amq\.gen-|batchyard\.reply\.).+")
+"""Queues made for replies: direct reply-to, those that the broker named, and named ones under our prefix. A client
+must not have us write into any other queue."""
 
 Handler = Callable[[Any, Envelope], Awaitable[Message | None]]
 Invalid = Callable[[Delivery, Rejected], Awaitable[Message | None]]
@@ -69,15 +77,15 @@ class ControlPlane:
                     message = decode(delivery, kinds)
                     reply = await _persist(lambda: handlers[envelope.type](message, envelope), queue)
                 except Rejected as error:
-                    refusal = error
-                    reply = await until_it_passes(lambda: invalid(delivery, refusal), queue.name) if invalid else None
-                    await self._bury(queue, delivery, str(refusal))
+                    reply = await _refuse(invalid, delivery, error, queue)
+                    await self._bury(queue, delivery, str(error))
                 except Exception as error:  # a defect: keep the message, say why, go on with the next
                     log.exception("handler failed", queue=queue.name, type=envelope.type)
-                    reply = None
+                    asked = bool(envelope.reply_to)
+                    reply = await _refuse(invalid, delivery, HandlerFailed(), queue) if asked else None
                     await self._bury(queue, delivery, f"{type(error).__name__}: {error}")
                 if reply is not None and envelope.reply_to:
-                    await self._answer(envelope, reply)
+                    await self._answer(envelope.reply_to, envelope, reply)
 
         self._broker.subscriber(
             RabbitQueue(queue.name, declare=False),
@@ -98,16 +106,35 @@ class ControlPlane:
     async def _bury(self, queue: Queue, delivery: Delivery, reason: str) -> None:
         await until_it_passes(lambda: bury(self._publisher, queue, delivery, reason), "dead letters")
 
-    async def _answer(self, envelope: Envelope, reply: Message) -> None:
+    async def _answer(self, reply_to: str, envelope: Envelope, reply: Message) -> None:
+        if not _REPLY_TO.fullmatch(reply_to):
+            log.info("no answer: not a queue for replies", reply_to=reply_to[:100], type=reply.type)
+            return
         answer = Outgoing(
             "",
-            envelope.reply_to or "",
+            reply_to,
             reply.type,
             reply.encode(),
             correlation_id=envelope.correlation_id or envelope.message_id,
             persistent=False,
         )
-        await until_it_passes(lambda: self._publisher.publish([answer]), "reply")
+        try:
+            async with asyncio.timeout(REPLY_TIMEOUT_S):
+                await self._publisher.publish([answer])
+        except (PublishFailed, TimeoutError, Rejected) as error:
+            log.info("answer lost", type=reply.type, error=f"{type(error).__name__}: {error}"[:300])
+
+
+async def _refuse(invalid: Invalid | None, delivery: Delivery, refusal: Rejected, queue: Queue) -> Message | None:
+    """What to answer for a message that nobody can handle. A question is always answered."""
+    try:
+        if invalid:
+            return await until_it_passes(lambda: invalid(delivery, refusal), queue.name)
+    except Exception:  # a defect there must not bring the message back for ever
+        log.exception("refusal failed", queue=queue.name, type=delivery.envelope.type)
+    if delivery.envelope.type.endswith(".query.v1"):
+        return QueryFailed(code="refused", detail=str(refusal))
+    return None
 
 
 async def _delivery(message: RabbitMessage) -> Delivery:

@@ -3,6 +3,7 @@
 BatchyardError
  +- ConfigurationError       the environment asks for something that cannot be
  +- Rejected                 a message can never be handled: it becomes a dead letter with this reason
+ |   +- HandlerFailed        because its handler has a defect, not the message
  +- PublishFailed            the broker did not take a message
  +- QueryTimeout             no service answered a question in time
  +- QueryRefused             a service answered that it cannot
@@ -22,6 +23,10 @@ class ConfigurationError(BatchyardError):
 
 class Rejected(BatchyardError):
     """This message can never be handled."""
+
+
+class HandlerFailed(Rejected):
+    """The service failed at this message by a defect; its log says more. Report it, with the message's id."""
 
 
 class PublishFailed(BatchyardError):

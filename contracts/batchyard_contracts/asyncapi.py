@@ -92,7 +92,8 @@ def document() -> Json:
             _WORK_QUEUE: _work_queued(),
             REPLY: {
                 "address": None,
-                "description": "The queue that `reply_to` of the request names; direct reply-to does.",
+                "description": "The queue that `reply_to` of the request names: direct reply-to, one that the broker "
+                "named (`amq.gen-…`), or one whose name starts with `batchyard.reply.`. Others get no answer.",
                 "messages": _references(dict.fromkeys(name for names in REPLIES_TO.values() for name in names)),
             },
         },

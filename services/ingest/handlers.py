@@ -31,7 +31,7 @@ from services.ingest.submission import Submissions
 from services.ingest.turns import Turns
 from shared.amqp.delivery import Delivery
 from shared.amqp.publisher import Publisher, outgoing
-from shared.errors import Rejected
+from shared.errors import HandlerFailed, Rejected
 
 T = TypeVar("T")
 DEFAULT_OWNER = "default"
@@ -134,6 +134,8 @@ async def _patiently(operation: Callable[[], Awaitable[CommandAccepted]]) -> Com
 def _fault(delivery: Delivery, error: Rejected) -> Fault:
     if isinstance(error, Refused):
         return error.fault
+    if isinstance(error, HandlerFailed):
+        return Fault("internal_error", str(error), 500)
     if isinstance(error.__cause__, ValidationError):
         return fault_of(error.__cause__)
     if len(delivery.body) > MAX_MESSAGE_BYTES:

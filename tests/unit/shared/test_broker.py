@@ -1,0 +1,147 @@
+"""Who is answered by the control plane, and what becomes of answers that nobody takes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, cast
+
+import pytest
+
+from batchyard_contracts import topology
+from batchyard_contracts.message import Envelope, Message
+from batchyard_contracts.v1.queries import QueryFailed, WorkersQuery, WorkersReply
+from shared import broker
+from shared.amqp.delivery import Delivery
+from shared.amqp.publisher import Outgoing, Publisher
+from shared.broker import ControlPlane, Invalid, Route
+from shared.errors import HandlerFailed, PublishFailed, Rejected
+
+DIRECT = "amq.rabbitmq.reply-to.g1h2"
+
+
+class Listening:
+    """Stands in for the library's broker: keeps what was subscribed."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.handle: Callable[[Delivery], Awaitable[None]]
+
+    def subscriber(self, *_: object, **__: object) -> Callable[[Any], None]:
+        return lambda handle: setattr(self, "handle", handle)
+
+
+class Outbox:
+    """Keeps what is published; `failing` is what happens to an answer."""
+
+    def __init__(self, failing: Callable[[], Awaitable[None]] | None = None) -> None:
+        self.answers: list[Outgoing] = []
+        self.dead: list[Outgoing] = []
+        self.tries = 0
+        self._failing = failing
+
+    async def publish(self, messages: Sequence[Outgoing]) -> None:
+        for message in messages:
+            if message.exchange == topology.DEAD:
+                self.dead.append(message)
+                continue
+            self.tries += 1
+            if self._failing:
+                await self._failing()
+            self.answers.append(message)
+
+
+async def answer(_: Any, __: Envelope) -> Message:
+    return WorkersReply(workers=[])
+
+
+async def defect(_: Any, __: Envelope) -> Message:
+    raise KeyError("row")
+
+
+async def deliver(
+    monkeypatch: pytest.MonkeyPatch,
+    outbox: Outbox,
+    handler: Callable[[Any, Envelope], Awaitable[Message]],
+    reply_to: str | None = DIRECT,
+    invalid: Invalid | None = None,
+) -> None:
+    made: list[Listening] = []
+
+    def make(*_: object, **__: object) -> Listening:
+        made.append(Listening())
+        return made[-1]
+
+    monkeypatch.setattr(broker, "RabbitBroker", make)
+    plane = ControlPlane("amqp://h", cast("Publisher", outbox), "x")
+    plane.subscribe(topology.DISPATCHER_QUERIES, [Route(WorkersQuery, handler)], invalid=invalid)
+    envelope = Envelope(type=WorkersQuery.type, message_id="m", reply_to=reply_to)
+    await made[0].handle(Delivery(b"{}", envelope))
+
+
+@pytest.mark.parametrize("reply_to", [DIRECT, "amq.gen-Xq", "batchyard.reply.mine"])
+async def test_a_queue_for_replies_is_answered(monkeypatch: pytest.MonkeyPatch, reply_to: str) -> None:
+    outbox = Outbox()
+    await deliver(monkeypatch, outbox, answer, reply_to)
+    assert [(a.routing_key, a.type, a.correlation_id) for a in outbox.answers] == [(reply_to, WorkersReply.type, "m")]
+
+
+@pytest.mark.parametrize("reply_to", ["dispatcher.outcomes", "work.noop.normal", "amq.gen-", "x.batchyard.reply.y"])
+async def test_no_other_queue_is_written_to(monkeypatch: pytest.MonkeyPatch, reply_to: str) -> None:
+    outbox = Outbox()
+    await deliver(monkeypatch, outbox, answer, reply_to)
+    assert (outbox.answers, outbox.dead) == ([], [])
+
+
+async def refused() -> None:
+    raise PublishFailed("reject-publish")
+
+
+async def hang() -> None:
+    await asyncio.Event().wait()
+
+
+async def test_an_answer_that_is_not_taken_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    outbox = Outbox(refused)
+    await asyncio.wait_for(deliver(monkeypatch, outbox, answer), 5)
+    assert (outbox.tries, outbox.dead) == (1, [])
+
+
+async def test_an_answer_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker, "REPLY_TIMEOUT_S", 0.01)
+    outbox = Outbox(hang)
+    await asyncio.wait_for(deliver(monkeypatch, outbox, answer), 5)
+    assert (outbox.tries, outbox.dead) == (1, [])
+
+
+async def test_who_asked_a_handler_with_a_defect_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    outbox = Outbox()
+    await deliver(monkeypatch, outbox, defect)
+    assert [a.type for a in outbox.answers] == [QueryFailed.type]
+    assert "KeyError" not in QueryFailed.decode(outbox.answers[0].body).detail
+    assert "KeyError" in outbox.dead[0].headers["x-batchyard-reason"]
+
+
+async def test_the_subscribers_own_refusal_is_preferred(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Rejected] = []
+
+    async def invalid(_: Delivery, error: Rejected) -> Message:
+        seen.append(error)
+        return QueryFailed(code="mine", detail="mine")
+
+    outbox = Outbox()
+    await deliver(monkeypatch, outbox, defect, invalid=invalid)
+    assert isinstance(seen[0], HandlerFailed)
+    assert QueryFailed.decode(outbox.answers[0].body).code == "mine"
+
+
+async def test_a_refusal_that_fails_loses_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def invalid(_: Delivery, __: Rejected) -> Message:
+        raise KeyError("again")
+
+    outbox = Outbox()
+    await deliver(monkeypatch, outbox, defect, invalid=invalid)
+    assert len(outbox.dead) == 1
+
+
+async def test_a_defect_that_nobody_waits_for_is_a_dead_letter_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    outbox = Outbox()
+    await deliver(monkeypatch, outbox, defect, reply_to=None)
+    assert (outbox.answers, len(outbox.dead)) == ([], 1)
