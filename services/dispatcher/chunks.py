@@ -3,7 +3,7 @@
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from batchyard_contracts.v1.events import BatchStarted
 from batchyard_contracts.v1.work import ChunkHead
 from services.dispatcher.domain.scheduler import Pick, Range
 from services.dispatcher.domain.window import Window
+from services.dispatcher.lines import ordinal_of
 from services.dispatcher.store import PageKey, Store
 from services.dispatcher.yard import Batch, Lease, Yard
 from shared.amqp.publisher import Outgoing, Publisher, outgoing
@@ -34,32 +35,52 @@ class Pages:
         if len(self._cache) > _CACHED_PAGES:
             self._cache.popitem(last=False)
 
-    async def items(self, leases: Iterable[Lease]) -> dict[UUID, list[bytes]]:
-        """The lines of each lease's items, in order."""
+    async def ordinals(self, lease: Lease) -> Sequence[int]:
+        """Which items a lease has, also those that are no longer kept."""
+        if not isinstance(lease.source, Range):
+            return lease.source.ordinals
+        if lease.ordinals is None:
+            await self.items([lease])
+        return lease.ordinals or ()
+
+    async def items(self, leases: Iterable[Lease]) -> dict[UUID, dict[int, bytes]]:
+        """The lines of each lease's items by ordinal, in order; those that are no longer kept are left out."""
         leases = list(leases)
         wanted = {_key(x, x.source): None for x in leases if isinstance(x.source, Range)}
         here = {key: self._cache[key] for key in wanted if key in self._cache}
         if missing := [key for key in wanted if key not in here]:
             here |= await self._store.page_items(missing)
-        for key in wanted:
-            self.keep(key, here[key])
+        for key, lines in here.items():
+            self.keep(key, lines)
         again = [(x.batch_id, o) for x in leases if not isinstance(x.source, Range) for o in x.source.ordinals]
         rows = await self._store.retry_items(again) if again else {}
-        found: dict[UUID, list[bytes]] = {}
+        found: dict[UUID, dict[int, bytes]] = {}
         for lease in leases:
             if isinstance(lease.source, Range):
                 first = lease.source.first
-                found[lease.chunk_id] = here[_key(lease, lease.source)][first : first + lease.source.count]
+                lines = here.get(_key(lease, lease.source), [])[first : first + lease.source.count]
+                found[lease.chunk_id] = {ordinal_of(line): line for line in lines}
+                lease.ordinals = tuple(found[lease.chunk_id])
             else:
-                found[lease.chunk_id] = [rows[lease.batch_id, ordinal][1] for ordinal in lease.source.ordinals]
+                keys = [(lease.batch_id, ordinal) for ordinal in lease.source.ordinals]
+                found[lease.chunk_id] = {key[1]: rows[key][1] for key in keys if key in rows}
         return found
 
 
 class Giver:
     """Turns picks into leases and messages."""
 
-    def __init__(self, yard: Yard, store: Store, publisher: Publisher, pages: Pages) -> None:
+    def __init__(
+        self,
+        yard: Yard,
+        store: Store,
+        publisher: Publisher,
+        pages: Pages,
+        waiting: Callable[[], None] = lambda: None,
+    ) -> None:
         self._yard, self._store, self._publisher, self._pages = yard, store, publisher, pages
+        self._waiting = waiting
+        """Called while a server is away: who waits for one is alive."""
 
     async def give(self, picks: Sequence[tuple[Window, Pick]]) -> None:
         """Record and publish; on return the broker has the chunks."""
@@ -70,16 +91,33 @@ class Giver:
         starting = [b for b in batches.values() if b.started_round < b.round]
         for lease in leases:  # before the message is out, since the report may be back before we are
             self._yard.leases[lease.chunk_id] = lease
-        await until_it_passes(lambda: self._store.give(leases, [b.batch_id for b in starting]), "PostgreSQL")
+        started = [b.batch_id for b in starting]
+        await until_it_passes(lambda: self._store.give(leases, started), "PostgreSQL", waiting=self._waiting)
         await self.publish(leases, [_started(b) for b in starting])
         for batch in starting:
             batch.started_round = batch.round
 
     async def publish(self, leases: Sequence[Lease], before: Sequence[Outgoing] = ()) -> None:
-        """Publish chunks that are on record."""
-        items = await until_it_passes(lambda: self._pages.items(leases), "PostgreSQL")
-        chunks = [self._chunk(lease, items[lease.chunk_id]) for lease in leases]
-        await until_it_passes(lambda: self._publisher.publish([*before, *chunks]), "chunks")
+        """Publish chunks that are on record, without what a part of a report has covered. Empty ones end instead."""
+        items = await until_it_passes(lambda: self._pages.items(leases), "PostgreSQL", waiting=self._waiting)
+        chunks: list[Outgoing] = []
+        empty: list[Lease] = []
+        for lease in leases:
+            lines = [line for o, line in items[lease.chunk_id].items() if o not in lease.reported]
+            if lines:
+                chunks.append(self._chunk(lease, lines))
+            else:
+                empty.append(lease)
+        await until_it_passes(lambda: self._publisher.publish([*before, *chunks]), "chunks", waiting=self._waiting)
+        now = time.monotonic()
+        for lease in leases:
+            lease.given_at, lease.seen_at = now, max(now, lease.seen_at)
+        if empty:
+            await until_it_passes(
+                lambda: self._store.report([], [x.chunk_id for x in empty], []), "PostgreSQL", waiting=self._waiting
+            )
+        for lease in empty:
+            self._yard.release(lease)
 
     def _lease(self, window: Window, pick: Pick) -> Lease | None:
         batch = self._yard.batches.get(pick.batch_id)
@@ -99,7 +137,8 @@ class Giver:
             batch.round,
             attempt,
             pick.source,
-            time.monotonic(),
+            seen_at=time.monotonic(),
+            given_at=time.monotonic(),
         )
 
     def _chunk(self, lease: Lease, items: Sequence[bytes]) -> Outgoing:

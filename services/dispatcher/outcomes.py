@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-import orjson
-
 from batchyard_contracts.v1.flow import ChunkProcessed, ItemOutcome, SettledItem
 from batchyard_contracts.v1.values import ItemError
 from services.dispatcher.chunks import Pages
 from services.dispatcher.domain.retry import RunAgain, after
 from services.dispatcher.domain.scheduler import Again
+from services.dispatcher.lines import with_state
 from services.dispatcher.pump import Pump
-from services.dispatcher.settlement import Settlement
+from services.dispatcher.settlement import Settlement, Status
 from services.dispatcher.store import Retry, Store
 from services.dispatcher.yard import Batch, Lease, Yard
 from shared.amqp.stream import Received
@@ -29,6 +28,11 @@ class _Decisions:
     retries: list[Retry] = field(default_factory=list)
     done: list[Lease] = field(default_factory=list)
     settled: list[tuple[UUID, int]] = field(default_factory=list)
+    reported: dict[UUID, set[int]] = field(default_factory=dict)
+    """By chunk: the ordinals that are new. The leases learn of them when all is saved, since a group may be tried
+    again."""
+    measured: list[tuple[Lease, int, float]] = field(default_factory=list)
+    """Items, and the seconds that they took."""
     failed: dict[UUID, list[SettledItem]] = field(default_factory=dict)
     cancelled: dict[UUID, list[SettledItem]] = field(default_factory=dict)
 
@@ -49,59 +53,86 @@ class Outcomes:
                 if message.final:
                     ending.add(lease.chunk_id)
                 await self._decide(lease, message, decisions)
-        for kind, by_batch in (("failed", decisions.failed), ("cancelled", decisions.cancelled)):
-            for batch_id, items in by_batch.items():
-                if batch := self._yard.batches.get(batch_id):
-                    await self._settlement.settle(batch, "failed" if kind == "failed" else "cancelled", items)
-        if decisions.retries or decisions.done or decisions.settled:
-            await self._store.report(decisions.retries, [x.chunk_id for x in decisions.done], decisions.settled)
+        await self._settle(decisions.failed, "failed")
+        await self._settle(decisions.cancelled, "cancelled")
+        await self._save(decisions)
+        for stopped in {r.batch_id for r in decisions.retries}:
+            batch = self._yard.batches.get(stopped)
+            if batch is not None and batch.cancelled:  # while its items were saved as ones to run again
+                await self._settlement.settle_waiting(batch, "cancelled")
+        self._apply(decisions)
+
+    def _apply(self, decisions: _Decisions) -> None:
+        """What is saved takes effect in memory."""
+        for lease, items, busy_s in decisions.measured:
+            if lease.batch_id in self._yard.batches:
+                self._yard.line(lease.workload).window.measured(lease.batch_id, lease.partition, items, busy_s)
+        for chunk_id, ordinals in decisions.reported.items():
+            if known := self._yard.leases.get(chunk_id):
+                known.reported |= ordinals
         for lease in decisions.done:
             self._yard.release(lease)
         if decisions.retries:
             self._pump.retry_in(min(r.delay_s for r in decisions.retries))
 
+    async def _settle(self, by_batch: dict[UUID, list[SettledItem]], status: Status) -> None:
+        for batch_id, items in by_batch.items():
+            if batch := self._yard.batches.get(batch_id):
+                await self._settlement.settle(batch, status, items)
+
+    async def _save(self, decisions: _Decisions) -> None:
+        ended = {x.chunk_id for x in decisions.done}
+        reported = [(c, o) for c, ordinals in decisions.reported.items() if c not in ended for o in ordinals]
+        if decisions.retries or ended or decisions.settled or reported:
+            await self._store.report(decisions.retries, list(ended), decisions.settled, reported)
+
     async def _decide(self, lease: Lease, message: ChunkProcessed, decisions: _Decisions) -> None:
-        if lease.batch_id in self._yard.batches:
-            window = self._yard.line(lease.workload).window
-            window.measured(lease.batch_id, lease.partition, len(message.outcomes), message.busy_ms / 1000)
+        decisions.measured.append((lease, len(message.outcomes), message.busy_ms / 1000))
         lease.seen_at = time.monotonic()
-        outcomes = message.outcomes
-        multiple = not message.final or lease.reported
-        if multiple:
-            outcomes = [o for o in outcomes if o.ordinal not in lease.reported]
-            lease.reported.update(o.ordinal for o in outcomes)
-        reported = len(lease.reported) if multiple else len(outcomes)
+        self._yard.has_left(lease)
+        known = decisions.reported.setdefault(lease.chunk_id, set())
+        open_ = set(await self._pages.ordinals(lease)) - lease.reported - known
+        outcomes: list[ItemOutcome] = []
+        for outcome in message.outcomes:
+            if outcome.ordinal in open_:  # neither told before nor an item of another chunk
+                open_.remove(outcome.ordinal)
+                outcomes.append(outcome)
         if message.final:
             decisions.done.append(lease)
-            if reported < lease.source.count:
-                outcomes = [*outcomes, *await self._missing(lease, {o.ordinal for o in outcomes} | lease.reported)]
+            outcomes += [ItemOutcome(ordinal=o, status="retry", error=_NOT_REPORTED) for o in sorted(open_)]
+        known.update(o.ordinal for o in outcomes)
         batch = self._yard.batches.get(lease.batch_id)
         unfinished = [o for o in outcomes if o.status in {"retry", "continued"}]
+        again: set[int] = set()
         if unfinished and batch is not None:
-            await self._run_again(lease, batch, unfinished, decisions)
+            again = await self._run_again(lease, batch, unfinished, decisions)
         if isinstance(lease.source, Again):
-            again = {r.ordinal for r in decisions.retries if r.batch_id == lease.batch_id}
             decisions.settled.extend((lease.batch_id, o.ordinal) for o in outcomes if o.ordinal not in again)
 
     async def _run_again(
         self, lease: Lease, batch: Batch, outcomes: Sequence[ItemOutcome], decisions: _Decisions
-    ) -> None:
+    ) -> set[int]:
         window = self._yard.line(lease.workload).window
-        lines = {orjson.loads(x)["ordinal"]: x for x in (await self._pages.items([lease]))[lease.chunk_id]}
-        waits: dict[tuple[UUID, int], tuple[int, bytes]] = {}
+        again: set[int] = set()
+        rows: dict[int, tuple[int, bytes]]
         if isinstance(lease.source, Again):
-            waits = await self._store.retry_items([(lease.batch_id, o.ordinal) for o in outcomes])
+            waiting = await self._store.retry_items([(lease.batch_id, o.ordinal) for o in outcomes])
+            rows = {ordinal: row for (_, ordinal), row in waiting.items()}
+        else:
+            lines = (await self._pages.items([lease]))[lease.chunk_id]
+            rows = {ordinal: (0, line) for ordinal, line in lines.items()}
         for outcome in outcomes:
-            line = lines.get(outcome.ordinal)
-            if line is None:
-                continue  # not an item of this chunk
+            if outcome.ordinal not in rows:
+                continue  # it is no longer kept: it ended in another way
+            waited, line = rows[outcome.ordinal]
             error = outcome.error or ItemError(code="internal_error")
-            waited = waits.get((lease.batch_id, outcome.ordinal), (0, b""))[0]
             next_ = after(outcome, lease.attempt, waited, window.manifest.retry_rule(error.code), random.random())
             if batch.cancelled:
                 _note(decisions.cancelled, batch, outcome, lease.attempt, None)
+                decisions.settled.append((batch.batch_id, outcome.ordinal))  # an earlier try may have saved it
             elif isinstance(next_, RunAgain):
-                item = _with_state(line, outcome) if outcome.state is not None else line
+                item = with_state(line, outcome.state) if outcome.state is not None else line
+                again.add(outcome.ordinal)
                 decisions.retries.append(
                     Retry(
                         batch.batch_id,
@@ -117,11 +148,7 @@ class Outcomes:
                     window.park(lease.partition, time.monotonic() + outcome.delay_s)
             else:
                 _note(decisions.failed, batch, outcome, lease.attempt, next_.error)
-
-    async def _missing(self, lease: Lease, reported: set[int]) -> list[ItemOutcome]:
-        lines = (await self._pages.items([lease]))[lease.chunk_id]
-        ordinals = {orjson.loads(line)["ordinal"] for line in lines} - reported
-        return [ItemOutcome(ordinal=o, status="retry", error=_NOT_REPORTED) for o in sorted(ordinals)]
+        return again
 
 
 def _note(
@@ -129,7 +156,3 @@ def _note(
 ) -> None:
     item = SettledItem(ordinal=outcome.ordinal, custom_id=outcome.custom_id, attempts=attempts, error=error)
     where.setdefault(batch.batch_id, []).append(item)
-
-
-def _with_state(line: bytes, outcome: ItemOutcome) -> bytes:
-    return orjson.dumps(orjson.loads(line) | {"state": outcome.state})

@@ -128,7 +128,7 @@ class WorkerState(Value):
 
 
 class WorkersReply(Message):
-    """Workers heard of in the last half minute."""
+    """The workers that live: each was heard of lately (BATCHYARD_WORKER_TIMEOUT_S of the dispatcher)."""
 
     type: ClassVar[str] = "workers.reply.v1"
     workers: list[WorkerState]

@@ -1,0 +1,280 @@
+"""Chunks in flight: no item is lost or blamed whatever part of a report fails, comes twice, or never comes."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from batchyard_contracts.v1.flow import ChunkProcessed, ItemOutcome, ItemsPage, PageItem, Segment, WorkerHeartbeat
+from batchyard_contracts.v1.work import ChunkReady
+from services.dispatcher.chunks import Giver, Pages
+from services.dispatcher.settings import DispatcherSettings
+from services.dispatcher.workers import Workers
+from shared.amqp.publisher import Outgoing
+from shared.amqp.stream import Received
+from shared.errors import PublishFailed
+from shared.faults import until_it_passes
+from shared.stack import Servers
+from tests.support.dispatcher_parts import ENVELOPE, Parts, again, dispatcher_parts, once
+
+
+class Yard:
+    """A dispatcher whose chunks a test takes, reports, and loses."""
+
+    def __init__(self, make: Callable[[], Parts]) -> None:
+        self._make = make
+        self.restart()
+
+    def restart(self) -> None:
+        """Start over from the tables."""
+        self.parts = self._make()
+        self.parts.employ("w", chunk_max=100)
+        parts, settings = self.parts, DispatcherSettings()
+        self.workers = Workers(parts.yard, parts.store, parts.giver, parts.settlement, Pages(parts.store), settings)
+        self._taken = 0
+        self.beat()
+
+    async def load(self) -> None:
+        """Read what the tables hold."""
+        await self.parts.intake.load()
+        for lease in await self.parts.store.leases(time.monotonic()):
+            self.parts.yard.resume(lease)
+
+    def beat(self, *chunks: ChunkReady) -> None:
+        """The worker lives and holds these."""
+        held = [c.chunk_id for c in chunks]
+        beat = WorkerHeartbeat(worker_id="hand", workloads=["w"], chunks=held, at=datetime.now(UTC))
+        self.parts.yard.heard_of(beat, time.monotonic())
+
+    async def take(self) -> ChunkReady:
+        """The next chunk that goes out."""
+        async with self.parts.pumping():
+            await self.parts.until(lambda: len(self.parts.outbox.chunks) > self._taken)
+        self._taken += 1
+        return self.parts.outbox.chunks[self._taken - 1]
+
+    @property
+    def idle(self) -> bool:
+        """Whether all that went out was taken."""
+        return len(self.parts.outbox.chunks) == self._taken
+
+    async def report(self, chunk: ChunkReady, outcomes: Sequence[ItemOutcome], **fields: Any) -> None:
+        """As a worker reports."""
+        same = chunk.model_dump(exclude={"items", "priority"})
+        message = ChunkProcessed.model_validate(same | {"worker_id": "hand", "outcomes": list(outcomes)} | fields)
+        await until_it_passes(lambda: self.parts.outcomes.processed([Received(message, ENVELOPE)]), "report")
+
+    async def lose(self, waiting: int = 0) -> None:
+        """No worker names any chunk for a long time; so many messages wait in each queue."""
+        for lease in self.parts.yard.leases.values():
+            lease.seen_at -= 100
+
+        async def depth(_: str) -> int:
+            return waiting
+
+        self.beat()
+        await self.workers.sweep(depth)
+
+    async def retries(self) -> list[tuple[int, int]]:
+        """Which items are to run again, in which attempt."""
+        rows = await self.parts.pool.fetch("SELECT ordinal, attempt FROM retries ORDER BY ordinal")
+        return [(r["ordinal"], r["attempt"]) for r in rows]
+
+
+@pytest.fixture
+async def yard(clean: Servers) -> AsyncIterator[Yard]:
+    """A dispatcher with empty tables."""
+    async with dispatcher_parts(clean) as make:
+        await make().pool.execute("TRUNCATE batches, steering, withdrawn, pages, leases, retries, workloads")
+        yield Yard(make)
+
+
+def done(*ordinals: int) -> list[ItemOutcome]:
+    return [ItemOutcome(ordinal=o, status="succeeded", result={}) for o in ordinals]
+
+
+def ordinals(chunk: ChunkReady) -> list[int]:
+    return [item.ordinal for item in chunk.items]
+
+
+async def retried_chunk(yard: Yard) -> ChunkReady:
+    """A chunk of three items that run for the second time."""
+    await yard.parts.begin({"": 3})
+    await yard.report(await yard.take(), [again(0), again(1), again(2)])
+    return await yard.take()
+
+
+async def test_a_chunk_of_retried_items_may_be_reported_in_parts(yard: Yard) -> None:
+    chunk = await retried_chunk(yard)
+    await yard.report(chunk, done(0), final=False)
+    await yard.report(chunk, [*done(1), again(2)])
+    assert ordinals(await yard.take()) == [2]
+    assert [o for o, _ in await yard.retries()] == [2]
+
+
+async def test_what_a_part_reported_does_not_go_out_again_when_the_rest_is_lost(yard: Yard) -> None:
+    chunk = await retried_chunk(yard)
+    await yard.report(chunk, done(0), final=False)
+    await yard.lose()
+    assert ordinals(await yard.take()) == [1, 2]
+
+
+async def test_a_lost_chunk_of_which_nothing_is_left_ends(yard: Yard) -> None:
+    chunk = await retried_chunk(yard)
+    await yard.report(chunk, done(0, 1, 2), final=False)
+    await yard.lose()
+    assert (yard.idle, yard.parts.yard.leases, await yard.parts.count("leases")) == (True, {}, 0)
+    assert yard.parts.yard.line("w").window.out == 0
+
+
+@pytest.mark.parametrize("saved", [False, True])
+async def test_a_report_whose_save_was_cut_off_is_taken_again_in_whole(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch, saved: bool
+) -> None:
+    await yard.parts.begin({"": 2})
+    chunk = await yard.take()
+    monkeypatch.setattr(yard.parts.store, "report", once(yard.parts.store.report, first=saved))
+    await yard.report(chunk, [again(0)], final=False, busy_ms=500)
+    await yard.report(chunk, done(1), busy_ms=500)
+    assert [o for o, _ in await yard.retries()] == [0]
+    size = yard.parts.yard.line("w").window.sizes[chunk.batch_id][""]
+    assert size.item_s == pytest.approx(0.5)
+
+
+async def test_a_restart_between_two_parts_does_not_forget_the_first(yard: Yard) -> None:
+    await yard.parts.begin({"": 3})
+    chunk = await yard.take()
+    await yard.report(chunk, done(0, 1), final=False)
+    yard.restart()
+    await yard.load()
+    await yard.report(chunk, done(2))
+    assert (await yard.retries(), yard.parts.yard.leases) == ([], {})
+
+
+async def test_a_cancel_while_a_retry_is_saved_settles_it(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = await yard.parts.begin({"": 1})
+    chunk = await yard.take()
+    report, entered, cancelled = yard.parts.store.report, asyncio.Event(), asyncio.Event()
+
+    async def slow(*arguments: Any) -> None:
+        entered.set()
+        await cancelled.wait()
+        await report(*arguments)
+
+    monkeypatch.setattr(yard.parts.store, "report", slow)
+    reporting = asyncio.create_task(yard.report(chunk, [again(0)]))
+    await entered.wait()
+    await yard.parts.steer(batch, "cancel")
+    cancelled.set()
+    await reporting
+    assert yard.parts.outbox.settled == [("cancelled", 0, None)]
+    assert await yard.retries() == []
+
+
+@pytest.mark.parametrize("other", [0, 77])
+async def test_an_ordinal_that_is_foreign_or_told_twice_hides_no_missing_item(yard: Yard, other: int) -> None:
+    await yard.parts.begin({"": 2})
+    await yard.report(await yard.take(), done(0, other))
+    assert [o for o, _ in await yard.retries()] == [1]
+    assert yard.parts.yard.leases == {}
+
+
+async def test_an_item_that_kills_its_workers_fails_and_its_neighbours_succeed(yard: Yard) -> None:
+    await yard.parts.begin({"": 4})
+    assert ordinals(await yard.take()) == [0, 1, 2, 3]
+    await yard.lose()
+    chunk = await yard.take()
+    await yard.report(chunk, done(3), final=False)
+    await yard.lose()
+    ran: list[int] = []
+    while not ran or yard.parts.yard.leases:
+        chunk = await yard.take()
+        assert len(chunk.items) == 1
+        assert yard.idle, "one at a time"
+        ran += ordinals(chunk)
+        if ordinals(chunk) == [1]:
+            await yard.lose()
+        else:
+            await yard.report(chunk, done(*ordinals(chunk)))
+            await yard.lose()
+    assert ran == [0, 1, 2]
+    assert yard.parts.outbox.settled == [("failed", 1, "worker_lost")]
+    assert yard.parts.yard.line("w").window.out == 0
+    assert await yard.retries() == []
+
+
+async def test_chunks_held_apart_outlive_a_restart_wait_out_a_pause_and_end_with_a_cancel(yard: Yard) -> None:
+    batch = await yard.parts.begin({"": 3})
+    await yard.take()
+    await yard.lose()
+    await yard.take()
+    await yard.lose()
+    yard.restart()
+    await yard.load()
+    window = yard.parts.yard.line("w").window
+    assert (len(yard.parts.yard.leases), window.out) == (3, 1)
+    (out,) = [x for x in yard.parts.yard.leases.values() if x.fence]
+    yard.parts.yard.release(out)
+    await yard.parts.steer(batch, "pause")
+    await yard.lose()
+    assert (yard.idle, window.out) == (True, 0)
+    await yard.parts.steer(batch, "cancel")
+    await yard.lose()
+    assert sorted(yard.parts.outbox.settled) == [("cancelled", 1, None), ("cancelled", 2, None)]
+    assert yard.parts.yard.leases == {}
+
+
+async def test_a_lost_chunk_goes_out_again_though_its_queue_is_never_empty(yard: Yard) -> None:
+    first = await yard.parts.begin({"": 1})
+    lost = await yard.take()
+    await yard.parts.begin({"": 1})
+    later = await yard.take()
+    assert lost.batch_id == first
+    await yard.lose(waiting=5)
+    assert yard.idle, "it may still wait"
+    yard.parts.yard.leases[lost.chunk_id].given_at -= 100
+    yard.beat(later)
+    await yard.lose(waiting=5)
+    found = await yard.take()
+    assert (found.chunk_id, found.fence) == (lost.chunk_id, 2)
+    await yard.lose(waiting=5)
+    assert yard.idle, "it went in after the one that was named"
+
+
+async def test_whole_numbers_keep_all_their_digits(yard: Yard) -> None:
+    batch, huge = uuid.uuid4(), 2**80 + 1
+    items = [PageItem(ordinal=0, payload={"n": huge}, custom_id="x")]
+    page = ItemsPage(batch_id=batch, workload="w", page=0, segments=[Segment(partition="", items=items)])
+    await yard.parts.intake.pages([Received(page, ENVELOPE)])
+    await yard.parts.accept(batch)
+    chunk = await yard.take()
+    assert chunk.items[0].payload == {"n": huge}
+    await yard.report(chunk, [ItemOutcome(ordinal=0, status="continued", state={"poll": huge}, delay_s=0.0)])
+    (item,) = (await yard.take()).items
+    assert (item.payload, item.state, item.custom_id) == ({"n": huge}, {"poll": huge}, "x")
+
+
+async def test_who_waits_for_the_broker_says_so(yard: Yard) -> None:
+    beats, refusals = 0, 2
+
+    def beat() -> None:
+        nonlocal beats
+        beats += 1
+
+    def refuse(_: Sequence[Outgoing]) -> None:
+        nonlocal refusals
+        if refusals:
+            refusals -= 1
+            raise PublishFailed("away")
+
+    await yard.parts.begin({"": 1})
+    await yard.take()
+    parts = yard.parts
+    giver = Giver(parts.yard, parts.store, parts.outbox, Pages(parts.store), waiting=beat)  # type: ignore[arg-type]
+    parts.outbox.refuse = refuse
+    await giver.publish(list(parts.yard.leases.values()))
+    assert beats == 2
