@@ -20,6 +20,8 @@ from shared.settings import Settings
 
 GRACE_S = 30.0
 """How long a service may take to stop before it is ended from within."""
+START_GRACE_S = 5.0
+"""The same while it still starts: nothing is in hand then."""
 
 
 class Runtime:
@@ -74,8 +76,17 @@ async def _main(
     main = asyncio.current_task()
     started = False
 
+    giving_up: asyncio.TimerHandle | None = None
+
+    def give_up_later() -> None:
+        nonlocal giving_up
+        if giving_up is None:
+            grace_s = GRACE_S if started else START_GRACE_S
+            giving_up = loop.call_later(grace_s, _give_up, grace_s)
+
     def stop() -> None:
         runtime.stopping.set()
+        give_up_later()  # also when a library swallows the cancellation, or the way out hangs
         if not started and main is not None:
             main.cancel()  # it may be waiting for a server that never comes
 
@@ -93,7 +104,7 @@ async def _main(
             logger.info("started")
             await runtime.stopping.wait()
             logger.info("stopping")
-            loop.call_later(GRACE_S, _give_up)
+            give_up_later()  # a task that failed stops the service too
     except asyncio.CancelledError:
         if not runtime.stopping.is_set():
             raise
@@ -109,6 +120,6 @@ def _settle_memory() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
-def _give_up() -> None:
-    structlog.get_logger().error("did not stop in time", grace_s=GRACE_S)
+def _give_up(grace_s: float) -> None:
+    structlog.get_logger().error("did not stop in time", grace_s=grace_s)
     os._exit(1)

@@ -14,8 +14,9 @@ from shared.stack.program import Program
 from shared.stack.state import State
 from shared.stack.watch import Watch
 
-GRACE = 15.0
-"""Seconds that a program has to stop in good order."""
+GRACE = 30.0
+"""Seconds that a program has to stop in good order: as long as a service takes at most until it ends itself, so that
+none is killed while it still finishes what it has in hand."""
 
 
 class Supervisor:

@@ -1,0 +1,74 @@
+"""A process ends when it is told to, whatever its libraries do with the news."""
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+
+import pytest
+
+PROGRAM = """
+import asyncio, sys
+from contextlib import asynccontextmanager
+from shared import process
+from shared.settings import Settings
+process.START_GRACE_S, process.GRACE_S = 0.3, 0.6
+
+async def ever(swallow):
+    print("waiting", flush=True)
+    while True:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if not swallow:
+                raise
+
+@asynccontextmanager
+async def app(settings, runtime):
+    if "start" in sys.argv:
+        await ever("swallow" in sys.argv)
+    print("waiting", flush=True)
+    yield
+    if "end" in sys.argv:
+        await asyncio.Event().wait()
+
+process.run("test", Settings, app)
+"""
+
+
+async def started(*how: str) -> Process:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        PROGRAM,
+        *how,
+        stdout=PIPE,
+        stderr=PIPE,
+        env={**os.environ, "BATCHYARD_LOG_FORMAT": "json"},
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(20):
+        assert await process.stdout.readline() == b"waiting\n"
+    return process
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "said"),
+    [
+        ([], 0, b'"event": "stopped"'),
+        (["start"], 0, b'"event": "stopped"'),
+        (["start", "swallow"], 1, b'"grace_s": 0.3'),
+        (["end"], 1, b'"grace_s": 0.6'),
+    ],
+)
+async def test_sigterm_ends_it(how: list[str], code: int, said: bytes) -> None:
+    process = await started(*how)
+    process.send_signal(signal.SIGTERM)
+    try:
+        _, errors = await asyncio.wait_for(process.communicate(), 10)
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert process.returncode == code
+    assert said in errors
