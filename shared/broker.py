@@ -51,6 +51,8 @@ class ControlPlane:
 
     def __init__(self, url: str, publisher: Publisher, name: str) -> None:
         self._publisher = publisher
+        self._in_hand: set[asyncio.Task[object]] = set()
+        self._abandoned = False
         self._broker = RabbitBroker(
             f"{url}{'&' if '?' in url else '?'}heartbeat={HEARTBEAT_S}&name={name}-control",
             apply_types=False,
@@ -70,6 +72,11 @@ class ControlPlane:
         kinds = {route.kind.type: route.kind for route in routes}
 
         async def handle(delivery: Delivery) -> None:
+            task = asyncio.current_task()
+            if self._abandoned or task is None:
+                raise asyncio.CancelledError
+            self._in_hand.add(task)
+            task.add_done_callback(self._in_hand.discard)
             envelope = delivery.envelope
             structlog.contextvars.bind_contextvars(message_id=envelope.message_id)
             with span(f"process {envelope.type}", envelope.traceparent):
@@ -102,6 +109,13 @@ class ControlPlane:
     async def stop(self) -> None:
         """Stop taking messages, finish those in hand, disconnect."""
         await self._broker.stop()
+
+    async def abandon(self) -> None:
+        """Stop at once: what is in hand is broken off, and its message goes back to the queue."""
+        self._abandoned = True
+        for task in list(self._in_hand):
+            task.cancel()
+        await self.stop()
 
     async def _bury(self, queue: Queue, delivery: Delivery, reason: str) -> None:
         await until_it_passes(lambda: bury(self._publisher, queue, delivery, reason), "dead letters")

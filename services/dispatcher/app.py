@@ -3,9 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
 
 import asyncpg
 import structlog
+from aio_pika.abc import AbstractRobustConnection
+from aio_pika.exceptions import AMQPConnectionError
 
 from services.dispatcher.session import Resources, Session
 from services.dispatcher.settings import DispatcherSettings
@@ -13,20 +16,27 @@ from shared.amqp.connection import connect
 from shared.amqp.publisher import Publisher
 from shared.amqp.topology import declare
 from shared.database import open_pool
-from shared.faults import is_passing
+from shared.faults import is_passing, until_it_passes
 from shared.process import Runtime
 from shared.redis import Memory
 
 log = structlog.get_logger()
 _LOCK = 0x64697370
+_DEADLINE_S = 5.0
+_PAUSE_S = 1.0
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection  # generic for type checkers alone
 
 
 @asynccontextmanager
 async def app(settings: DispatcherSettings, runtime: Runtime) -> AsyncIterator[None]:
     """Open what lives as long as the process; be active whenever the lock can be had."""
     pool = await open_pool(settings, "dispatcher", "services.dispatcher")
-    publisher = await Publisher.open(settings.amqp_url, "dispatcher")
-    await declare(publisher.connection)
+    publisher = await until_it_passes(lambda: Publisher.open(settings.amqp_url, "dispatcher"), "RabbitMQ")
+    await until_it_passes(lambda: _declare(publisher.connection), "RabbitMQ")
     connection = await connect(settings.amqp_url, "dispatcher-consume")
     memory = Memory(settings.redis_url)
     dispatcher = Dispatcher(Resources(settings, runtime.health, pool, publisher, connection, memory))
@@ -45,6 +55,14 @@ async def app(settings: DispatcherSettings, runtime: Runtime) -> AsyncIterator[N
         await pool.close()
 
 
+async def _declare(connection: AbstractRobustConnection) -> None:
+    await connection.connected.wait()
+    try:
+        await declare(connection)
+    except RuntimeError as error:  # lost since: the library has no better word for it
+        raise AMQPConnectionError(str(error)) from error
+
+
 class Dispatcher:
     """Holds the lock and dispatches; when the lock is lost, starts over from the tables."""
 
@@ -59,48 +77,47 @@ class Dispatcher:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Wait for the lock, be active while it is held, again and again."""
+        """Wait for the lock, be active while it is held, again and again. An error that does not pass is raised."""
         while not self._stopping.is_set():
             self._pulse.beat()
+            lock: Connection | None = None
             try:
-                lock = await asyncpg.connect(self._resources.settings.database_url, timeout=5)
-            except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-                if not is_passing(error):
-                    raise
-                self.database_answers = False
-                await self._pause(1.0)
-                continue
-            self.database_answers = True
-            try:
+                lock = await asyncpg.connect(
+                    self._resources.settings.database_url, timeout=_DEADLINE_S, command_timeout=_DEADLINE_S
+                )
+                self.database_answers = True
                 if await lock.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
                     await self._be_active(lock)
                 else:
-                    await self._pause(1.0)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                log.warning("the lock is lost", error=str(error))
+                    await self._pause(_PAUSE_S)
+            except Exception as error:
+                if not is_passing(error):
+                    raise
+                if lock is None:
+                    self.database_answers = False
+                log.warning("starting over", error=f"{type(error).__name__}: {error}", pause_s=_PAUSE_S)
+                await self._pause(_PAUSE_S)
             finally:
-                lock.terminate()
+                if lock is not None:
+                    lock.terminate()
 
-    async def _be_active(self, lock: "asyncpg.Connection[asyncpg.Record]") -> None:
+    async def _be_active(self, lock: Connection) -> None:
         lost = asyncio.Event()
         lock.add_termination_listener(lambda _: lost.set())
-        session = Session(self._resources)
-        tasks: list[asyncio.Task[None]] = []
         log.info("active")
-        ended = [asyncio.ensure_future(e.wait()) for e in (lost, self._stopping)]
+        losing = asyncio.create_task(lost.wait())
+        session = asyncio.create_task(Session(self._resources).run(self._stopping))
         try:
-            tasks = await session.start()
-            while not lost.is_set() and not self._stopping.is_set():
+            while not session.done():
                 self._pulse.beat()
-                await asyncio.wait([*ended, *tasks], timeout=5.0, return_when=asyncio.FIRST_COMPLETED)
-                if failed := [t for t in tasks if t.done() and not t.cancelled() and t.exception()]:
-                    raise failed[0].exception() or AssertionError
-                if not lost.is_set():
-                    await lock.execute("SELECT 1")
+                await asyncio.wait([losing, session], timeout=_DEADLINE_S, return_when=asyncio.FIRST_COMPLETED)
+                if not session.done():
+                    await lock.execute("SELECT 1")  # fails at once when the lock is lost
         finally:
-            for waiter in ended:
-                waiter.cancel()
-            await session.close(tasks)
+            losing.cancel()
+            session.cancel()
+            await asyncio.wait([session])
+        session.result()
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):

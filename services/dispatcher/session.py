@@ -83,7 +83,25 @@ class Session:
         ]
         self._control = ControlPlane(resources.settings.amqp_url, publisher, "dispatcher")
 
-    async def start(self) -> list[asyncio.Task[None]]:
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Be active until told to stop, and then finish what is in hand. When cancelled, break it off: another
+        dispatcher may be active already."""
+        tasks: list[asyncio.Task[None]] = []
+        told = asyncio.create_task(stopping.wait())
+        try:
+            tasks = await self._start()
+            await asyncio.wait([told, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in [t for t in tasks if t.done()]:
+                task.result()
+            await self._finish(tasks)
+        finally:
+            told.cancel()
+            for task in tasks:
+                task.cancel()
+            await self._control.abandon()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _start(self) -> list[asyncio.Task[None]]:
         """Rebuild the yard, take messages, start the loops."""
         beat = self._beat
         await until_it_passes(self._intake.load, "PostgreSQL", waiting=beat)
@@ -109,17 +127,12 @@ class Session:
         loops = [*(s.run() for s in self._streams), self._pump.run(), self._sweep(), self._forget()]
         return [asyncio.create_task(loop) for loop in loops]
 
-    async def close(self, tasks: list[asyncio.Task[None]]) -> None:
-        """Finish what is in hand and stop."""
+    async def _finish(self, tasks: list[asyncio.Task[None]]) -> None:
+        """Take no more messages, and be through with those in hand."""
         await self._control.stop()
-        streams = tasks[: len(self._streams)]
         for stream in self._streams:
             stream.stop()
-        if streams:
-            await asyncio.wait(streams, timeout=10)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.wait(tasks[: len(self._streams)], timeout=10)
 
     async def _sweep(self) -> None:
         pulse = self._resources.health.pulse("sweep")
@@ -140,6 +153,8 @@ class Session:
             await asyncio.sleep(_FORGET_PAUSE_S if batches or orphans else _FORGET_S)
 
     async def _depth(self, queue: str) -> int | None:
+        if not self._resources.connection.connected.is_set():
+            raise ConnectionError("RabbitMQ is away.")  # to be tried again by who can say that it is alive
         async with await open_channel(self._resources.connection) as channel:
             try:
                 declared = await channel.declare_queue(queue, passive=True)

@@ -68,10 +68,14 @@ class Publisher:
     async def open(cls, url: str, app_id: str) -> "Publisher":
         """Connect and declare the topology."""
         connection = await connect(url, f"{app_id}-publish")
-        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-        publisher = cls(app_id, connection, channel)
-        for name in topology.EXCHANGES:
-            publisher._exchanges[name] = await channel.get_exchange(name, ensure=False)
+        try:
+            channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+            publisher = cls(app_id, connection, channel)
+            for name in topology.EXCHANGES:
+                publisher._exchanges[name] = await channel.get_exchange(name, ensure=False)
+        except BaseException:
+            await connection.close()
+            raise
         publisher._exchanges[""] = channel.default_exchange
         return publisher
 

@@ -132,7 +132,7 @@ class Parts:
     async def until(self, condition: Callable[[], bool], within_s: float = 5.0) -> None:
         """Wait for what a publication led to."""
         async with asyncio.timeout(within_s):
-            while not condition():  # noqa: ASYNC110  nothing tells
+            while not condition():
                 if self._running is not None and self._running.done():
                     await self._running
                 await asyncio.sleep(0.01)
