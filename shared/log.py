@@ -3,7 +3,7 @@
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import structlog
@@ -12,7 +12,18 @@ from opentelemetry import trace
 from shared.settings import Settings
 
 _SECRET_KEYS = re.compile(r"authorization|secret|token|password|api_key|_url$", re.IGNORECASE)
-_SECRETS = re.compile(r"whsec_[A-Za-z0-9+/=]+|(?<=://)[^/@\s:]+:[^/@\s]+(?=@)|Bearer\s+\S+")
+_SECRETS = re.compile(
+    r"whsec_[A-Za-z0-9+/=]+"
+    r"|(?<=://)[^/@\s:]*:[^/@\s]*(?=@)"
+    r"|(?i:bearer)\s+\S+"
+    r"|(?i:basic)\s+(?=\S*[A-Z0-9=])[A-Za-z0-9+/=_-]{4,}"
+)
+_SERVER = re.compile(r"\b((?:amqps?|rediss?|postgres|postgresql)://)[^@\s:]*:[^\s\"']*(?=@)")
+"""Addresses of servers may have a `/` or an `@` in the password; in other addresses it may stand in the path."""
+_DEEPEST = 6
+_CUT = re.compile(
+    r"Callback .*_on_close.* error|error when creating transport|Reconnect attempt failed|Unexpected connection close"
+)
 
 
 def configure(settings: Settings, service: str) -> None:
@@ -35,6 +46,7 @@ def configure(settings: Settings, service: str) -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_soften)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -56,10 +68,31 @@ def _add_trace(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMa
     return event
 
 
+def _soften(record: logging.LogRecord) -> bool:
+    """A connection to the broker that is cut and repairs itself is no error; the libraries call it one."""
+    if record.levelno > logging.WARNING and record.name.startswith(("aio_pika", "aiormq")):
+        if _CUT.match(record.getMessage()):
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+        return record.levelno >= logging.getLogger().level
+    return True
+
+
 def _redact(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for key, value in event.items():
-        if _SECRET_KEYS.search(key):
-            event[key] = "[redacted]"
-        elif isinstance(value, str):
-            event[key] = _SECRETS.sub("[redacted]", value)
+        if not key.startswith("_"):  # what the formatter keeps for itself
+            event[key] = _clean(key, value)
     return event
+
+
+def _clean(key: object, value: Any, depth: int = 0) -> Any:
+    """The value without secrets, at any depth; what is no plain value becomes the text that would be written."""
+    if isinstance(key, str) and _SECRET_KEYS.search(key):
+        return "[redacted]"
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if depth < _DEEPEST and isinstance(value, Mapping):
+        return {str(k): _clean(k, v, depth + 1) for k, v in value.items()}
+    if depth < _DEEPEST and isinstance(value, list | tuple | set | frozenset):
+        return [_clean(None, v, depth + 1) for v in value]
+    text = value if isinstance(value, str) else repr(value)
+    return _SECRETS.sub("[redacted]", _SERVER.sub(r"\1[redacted]", text))
