@@ -26,6 +26,9 @@ log = structlog.get_logger()
 Depth = Callable[[str], Awaitable[int | None]]
 """How many messages of a queue wait for a consumer; None: there is no such queue."""
 
+_ALONE = 2
+"""Losses of an item after it was parted from its neighbours that make it fail: the first may still be their fault."""
+
 
 class Workers:
     """Heartbeats in, lost chunks out."""
@@ -110,7 +113,7 @@ class Workers:
         """Hold the items back as chunks of their own, so that one that kills workers does it alone."""
         source, ordinals = lease.source, await self._pages.ordinals(lease)
         places = [n for n, ordinal in enumerate(ordinals) if ordinal not in lease.reported]
-        losses = min(lease.losses + 1, self._settings.losses_max - 1)
+        losses = lease.losses + 1 if len(places) == 1 else max(0, self._settings.losses_max - _ALONE)
         parts = [
             replace(
                 lease,
