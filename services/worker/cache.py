@@ -1,10 +1,11 @@
 """Remembers results in Redis for as long as their workload's manifest says. Without Redis, everything runs."""
 
 import hashlib
+import json
 from collections.abc import Awaitable, Sequence
 from typing import Any, cast
 
-import orjson
+from pydantic_core import from_json, to_json
 
 from batchyard_contracts.v1.manifest import Manifest
 from shared.redis import Memory
@@ -22,7 +23,7 @@ class ResultCache:
         values: list[bytes | None] = await self._memory.attempt(
             cast("Awaitable[list[bytes | None]]", self._memory.client.mget(keys)), [None] * len(keys)
         )
-        return [None if value is None else orjson.loads(value) for value in values]
+        return [None if value is None else from_json(value) for value in values]
 
     async def put(self, manifest: Manifest, results: Sequence[tuple[Any, Any]]) -> None:
         """Remember (payload, result) pairs."""
@@ -30,10 +31,11 @@ class ResultCache:
             return
         pipeline = self._memory.client.pipeline(transaction=False)
         for payload, result in results:
-            pipeline.set(_key(manifest, payload), orjson.dumps(result), ex=manifest.cache_ttl_s)
+            pipeline.set(_key(manifest, payload), to_json(result), ex=manifest.cache_ttl_s)
         await self._memory.attempt(pipeline.execute(), None)
 
 
 def _key(manifest: Manifest, payload: Any) -> str:
-    digest = hashlib.sha256(orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    canonical = json.dumps(payload, sort_keys=True, separators=(",", ":"), ensure_ascii=False)  # integers of any size
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
     return f"cache:{manifest.name}:{manifest.version}:{digest}"
