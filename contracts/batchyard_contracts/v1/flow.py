@@ -169,6 +169,6 @@ class WorkerHeartbeat(Message):
     workloads: list[WorkloadName]
     chunks: list[UUID]
     running: int = 0
-    """Items that run at this moment."""
+    """Items of these chunks that have no outcome yet."""
     stopping: bool = False
     at: datetime
