@@ -1,6 +1,5 @@
 """Who goes next: priority, then owners, batches and partitions in turn; and nothing lost or given twice."""
 
-import time
 from collections import Counter
 from uuid import UUID
 
@@ -100,17 +99,6 @@ def test_nobody_is_asked_while_the_window_is_full() -> None:
     assert (scheduler.pick(sizes), sizes.asked) == (None, 0)
     sizes.full = False
     assert len(drain(scheduler, sizes)) == 100
-
-
-def test_ending_lanes_cost_the_same_however_many_there_are() -> None:
-    def seconds(lanes: int) -> float:
-        scheduler = Scheduler()
-        many_hosts(scheduler, lanes)
-        started = time.perf_counter()
-        assert len(drain(scheduler, Fixed(1))) == lanes
-        return (time.perf_counter() - started) / lanes
-
-    assert min(seconds(64_000) for _ in range(2)) < 5 * min(seconds(2_000) for _ in range(5))
 
 
 def test_a_blocked_partition_and_a_paused_batch_wait_and_others_go_on() -> None:
