@@ -7,7 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
+import structlog
+from aio_pika.exceptions import DeliveryError
+
 from batchyard_contracts import topology
+from batchyard_contracts.message import MAX_MESSAGE_BYTES
 from batchyard_contracts.v1.events import BatchStarted
 from batchyard_contracts.v1.work import ChunkHead
 from services.dispatcher.domain.scheduler import Pick, Range
@@ -16,8 +20,10 @@ from services.dispatcher.lines import ordinal_of
 from services.dispatcher.store import PageKey, Store
 from services.dispatcher.yard import Batch, Lease, Yard
 from shared.amqp.publisher import Outgoing, Publisher, outgoing
+from shared.errors import BatchyardError, PublishFailed
 from shared.faults import until_it_passes
 
+log = structlog.get_logger()
 _CACHED_PAGES = 64
 
 
@@ -67,6 +73,14 @@ class Pages:
         return found
 
 
+class ChunksRefused(BatchyardError):
+    """Chunks that are on record did not go out."""
+
+    def __init__(self, refused: Sequence[Lease], oversized: Sequence[Lease]) -> None:
+        super().__init__(f"{len(refused)} chunks were not taken, {len(oversized)} are too large to be sent.")
+        self.refused, self.oversized = refused, oversized
+
+
 class Giver:
     """Turns picks into leases and messages."""
 
@@ -93,22 +107,34 @@ class Giver:
             self._yard.leases[lease.chunk_id] = lease
         started = [b.batch_id for b in starting]
         await until_it_passes(lambda: self._store.give(leases, started), "PostgreSQL", waiting=self._waiting)
-        await self.publish(leases, [_started(b) for b in starting])
-        for batch in starting:
-            batch.started_round = batch.round
+        try:
+            await self.publish(leases, [_started(b) for b in starting])
+        finally:
+            for batch in starting:
+                batch.started_round = batch.round
 
     async def publish(self, leases: Sequence[Lease], before: Sequence[Outgoing] = ()) -> None:
-        """Publish chunks that are on record, without what a part of a report has covered. Empty ones end instead."""
+        """Publish chunks that are on record, without what a part of a report has covered. Empty ones end instead.
+
+        One workload's queue cannot hold up those of others: raises `ChunksRefused` at the end.
+        """
         items = await until_it_passes(lambda: self._pages.items(leases), "PostgreSQL", waiting=self._waiting)
-        chunks: list[Outgoing] = []
+        chunks: dict[str, list[Outgoing]] = {}
         empty: list[Lease] = []
+        oversized: list[Lease] = []
         for lease in leases:
             lines = [line for o, line in items[lease.chunk_id].items() if o not in lease.reported]
-            if lines:
-                chunks.append(self._chunk(lease, lines))
-            else:
+            if not lines:
                 empty.append(lease)
-        await until_it_passes(lambda: self._publisher.publish([*before, *chunks]), "chunks", waiting=self._waiting)
+            elif len((chunk := self._chunk(lease, lines)).body) > MAX_MESSAGE_BYTES:
+                oversized.append(lease)
+            else:
+                chunks.setdefault(lease.workload, []).append(chunk)
+        refused: set[str] = set()
+        for workload, messages in chunks.items():
+            if not await self._send([*before, *messages]):
+                refused.add(workload)
+            before = ()
         now = time.monotonic()
         for lease in leases:
             lease.given_at, lease.seen_at = now, max(now, lease.seen_at)
@@ -118,6 +144,23 @@ class Giver:
             )
         for lease in empty:
             self._yard.release(lease)
+        if refused or oversized:
+            raise ChunksRefused([x for x in leases if x.workload in refused and x not in oversized], oversized)
+
+    async def _send(self, messages: Sequence[Outgoing]) -> bool:
+        """Hold on while the broker is away; False if it is there and does not take a message."""
+
+        async def attempt() -> bool:
+            try:
+                await self._publisher.publish(messages)
+            except PublishFailed as error:
+                if not isinstance(error.__cause__, DeliveryError):
+                    raise
+                log.warning("a queue takes no chunks", error=str(error))
+                return False
+            return True
+
+        return await until_it_passes(attempt, "chunks", waiting=self._waiting)
 
     def _lease(self, window: Window, pick: Pick) -> Lease | None:
         batch = self._yard.batches.get(pick.batch_id)

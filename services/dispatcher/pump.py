@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
-from services.dispatcher.chunks import Giver
+from services.dispatcher.chunks import ChunksRefused, Giver
 from services.dispatcher.domain.scheduler import Again, Pick, Range
 from services.dispatcher.domain.window import Window
 from services.dispatcher.limiter import Limiter
+from services.dispatcher.refusals import Refusals
 from services.dispatcher.store import Due, Store
 from services.dispatcher.yard import Batch, Line, Yard
 from shared.faults import until_it_passes
@@ -31,8 +32,11 @@ _LOADED_LEAST = 16
 class Pump:
     """The loop of the dispatcher."""
 
-    def __init__(self, yard: Yard, store: Store, giver: Giver, limiter: Limiter, pulse: Pulse) -> None:
+    def __init__(
+        self, yard: Yard, store: Store, giver: Giver, limiter: Limiter, refusals: Refusals, pulse: Pulse
+    ) -> None:
         self._yard, self._store, self._giver, self._limiter, self._pulse = yard, store, giver, limiter, pulse
+        self._refusals = refusals
         self._next_retry = 0.0
         """When to look for due retries again (monotonic seconds)."""
 
@@ -49,17 +53,26 @@ class Pump:
                 self._yard.changed.clear()
                 if time.monotonic() >= self._next_retry:
                     await until_it_passes(self._load_retries, "PostgreSQL", waiting=self._pulse.beat)
+                await self._refusals.try_again(self._pulse.beat)
                 if picks := await self._choose():
-                    await self._giver.give(picks)
+                    await self._give(picks)
                 else:
                     await self._sleep()
         finally:
             self._pulse.rest()
 
+    async def _give(self, picks: Sequence[tuple[Window, Pick]]) -> None:
+        try:
+            await self._giver.give(picks)
+        except ChunksRefused as error:
+            await self._refusals.note(error, self._pulse.beat)
+
     async def _choose(self) -> list[tuple[Window, Pick]]:
         picks: list[tuple[Window, Pick]] = []
         now = time.monotonic()
-        for line in list(self._yard.lines.values()):  # a new one may come while Redis is asked
+        for name, line in list(self._yard.lines.items()):  # a new one may come while Redis is asked
+            if self._refusals.waits(name):
+                continue
             line.window.unpark(now)
             while len(picks) < _AT_ONCE and (pick := line.scheduler.pick(line.window)):
                 if admitted := await self._admit(line, pick):
@@ -83,6 +96,8 @@ class Pump:
     async def _sleep(self) -> None:
         now = time.monotonic()
         parked = [t for line in self._yard.lines.values() if (t := line.window.unpark(now)) is not None]
+        if (again := self._refusals.next_try()) is not None:
+            parked.append(again)
         until = min([now + _IDLE_S, self._next_retry, *parked])
         try:
             async with asyncio.timeout(max(0.0, until - now)):

@@ -21,11 +21,12 @@ from batchyard_contracts.v1.flow import (
     WorkerHeartbeat,
 )
 from batchyard_contracts.v1.queries import WorkersQuery
-from services.dispatcher.chunks import Giver, Pages
+from services.dispatcher.chunks import ChunksRefused, Giver, Pages
 from services.dispatcher.intake import Intake
 from services.dispatcher.limiter import Limiter
 from services.dispatcher.outcomes import Outcomes
 from services.dispatcher.pump import Pump
+from services.dispatcher.refusals import Refusals
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.settlement import Settlement
 from services.dispatcher.store import Store
@@ -70,7 +71,8 @@ class Session:
         pages, settlement = Pages(self._store), Settlement(self._store, publisher)
         pulse = health.pulse("pump")
         giver = Giver(self._yard, self._store, publisher, pages, waiting=pulse.beat)
-        self._pump = Pump(self._yard, self._store, giver, Limiter(resources.memory), pulse)
+        self._refusals = Refusals(self._yard, self._store, giver, settlement, pages)
+        self._pump = Pump(self._yard, self._store, giver, Limiter(resources.memory), self._refusals, pulse)
         self._workers = Workers(self._yard, self._store, giver, settlement, pages, resources.settings)
         self._intake = Intake(self._yard, self._store, settlement, pages, self._pump)
         outcomes = Outcomes(self._yard, self._store, settlement, pages, self._pump)
@@ -140,7 +142,10 @@ class Session:
             while True:
                 pulse.beat()
                 await asyncio.sleep(_SWEEP_S)
-                await until_it_passes(lambda: self._workers.sweep(self._depth), "sweep", waiting=pulse.beat)
+                try:
+                    await until_it_passes(lambda: self._workers.sweep(self._depth), "sweep", waiting=pulse.beat)
+                except ChunksRefused as error:
+                    await self._refusals.note(error, pulse.beat)
         finally:
             pulse.rest()
 

@@ -2,14 +2,19 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from aio_pika.exceptions import DeliveryError
+from pamqp.commands import Basic
 
 from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.flow import ItemOutcome, ItemsReopened
 from batchyard_contracts.v1.values import Counts
+from services.dispatcher import refusals
+from shared.amqp.publisher import Outgoing
+from shared.errors import PublishFailed
 from shared.faults import until_it_passes
 from shared.stack import Servers
 from tests.support.dispatcher_parts import ENVELOPE, Parts, again, dispatcher_parts, once
@@ -205,3 +210,35 @@ async def test_a_report_of_a_batch_that_was_cancelled_meanwhile_leaves_nothing(p
     await parts.report(chunk, [again(0), ItemOutcome(ordinal=1, status="succeeded", result={})])
     assert parts.outbox.settled == [("cancelled", 0, None)]
     assert [await parts.count(table) for table in ("retries", "leases")] == [0, 0]
+
+
+async def test_a_queue_that_takes_nothing_holds_up_its_own_workload_alone(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "_PAUSE_S", 0.3)
+    full = True
+
+    def refuse(messages: Sequence[Outgoing]) -> None:
+        if full and any(m.routing_key.startswith("work.full.") for m in messages):
+            raise PublishFailed("full") from DeliveryError(None, Basic.Nack())
+
+    parts.outbox.refuse = refuse
+    parts.employ("full")
+    stopped = await parts.begin({"": 1}, "full")
+    async with parts.pumping():
+        await parts.until(lambda: bool(parts.yard.leases))
+        free = await parts.begin({"": 1})
+        await parts.until(lambda: [c.batch_id for c in parts.outbox.chunks] == [free])
+        full = False
+        await parts.until(lambda: [(c.batch_id, c.fence) for c in parts.outbox.chunks] == [(free, 1), (stopped, 1)])
+
+
+async def test_an_item_that_is_too_large_to_be_sent_fails_alone(parts: Parts) -> None:
+    batch = await parts.begin({"a": 1, "b": 1})
+    await parts.pool.execute("UPDATE pages SET items = items || repeat(' ', 5000000)::bytea WHERE partition = 'a'")
+    parts.giver._pages._cache.clear()
+    async with parts.pumping():
+        await parts.until(lambda: bool(parts.outbox.settled) and len(parts.yard.leases) == 1)
+    assert parts.outbox.settled == [("failed", 0, "item_too_large")]
+    assert [(c.batch_id, c.partition) for c in parts.outbox.chunks] == [(batch, "b")]
+    assert await parts.count("leases") == 1

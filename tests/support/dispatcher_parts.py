@@ -28,6 +28,7 @@ from services.dispatcher.intake import Intake
 from services.dispatcher.limiter import Limiter
 from services.dispatcher.outcomes import Outcomes
 from services.dispatcher.pump import Pump
+from services.dispatcher.refusals import Refusals
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.settlement import Settlement
 from services.dispatcher.store import Retry, Store
@@ -77,7 +78,8 @@ class Parts:
         self.giver = Giver(self.yard, self.store, publisher, pages)
         self._running: asyncio.Task[None] | None = None
         self.pulse = Pulse("pump", 60)
-        self.pump = Pump(self.yard, self.store, self.giver, Limiter(memory), self.pulse)
+        refusals = Refusals(self.yard, self.store, self.giver, self.settlement, pages)
+        self.pump = Pump(self.yard, self.store, self.giver, Limiter(memory), refusals, self.pulse)
         self.intake = Intake(self.yard, self.store, self.settlement, pages, self.pump)
         self.outcomes = Outcomes(self.yard, self.store, self.settlement, pages, self.pump)
 
