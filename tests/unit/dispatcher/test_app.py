@@ -1,0 +1,80 @@
+"""Losing the lock breaks a session off; what passes is waited out, what does not ends the process."""
+
+import asyncio
+from typing import Any, cast
+
+import asyncpg
+import pytest
+
+from services.dispatcher import app
+from services.dispatcher.session import Resources
+from services.dispatcher.settings import DispatcherSettings
+from shared.health import Health
+
+
+class _Lock:
+    def __init__(self) -> None:
+        self.lost = asyncio.Event()
+
+    def add_termination_listener(self, listener: Any) -> None:
+        asyncio.get_running_loop().call_later(0.05, self.lost.set)
+        asyncio.get_running_loop().call_later(0.05, listener, self)
+
+    async def fetchval(self, *_: object) -> bool:
+        return True
+
+    async def execute(self, _: str) -> None:
+        if self.lost.is_set():
+            raise asyncpg.InterfaceError("connection is closed")
+
+    def terminate(self) -> None:
+        """Nothing is open."""
+
+
+def _dispatcher(monkeypatch: pytest.MonkeyPatch, run: Any) -> app.Dispatcher:
+    async def connect(*_: object, **given: float) -> _Lock:
+        assert given["command_timeout"] == 5.0
+        return _Lock()
+
+    class Session:
+        def __init__(self, _: Resources) -> None:
+            """Needs nothing."""
+
+        async def run(self, stopping: asyncio.Event) -> None:
+            await run(stopping)
+
+    monkeypatch.setattr(asyncpg, "connect", connect)
+    monkeypatch.setattr(app, "Session", Session)
+    monkeypatch.setattr(app, "_PAUSE_S", 0.01)
+    return app.Dispatcher(Resources(DispatcherSettings(), Health(), *[cast("Any", None)] * 4))
+
+
+async def test_a_lost_lock_breaks_the_session_off_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends: list[str] = []
+
+    async def run(_: asyncio.Event) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            ends.append("broken off")
+            if len(ends) == 2:
+                dispatcher.stop()
+            raise
+
+    dispatcher = _dispatcher(monkeypatch, run)
+    async with asyncio.timeout(2):
+        await dispatcher.run()
+    assert ends == ["broken off"] * 2
+
+
+async def test_an_error_that_passes_starts_over_and_another_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    errors: list[Exception] = [asyncpg.UndefinedColumnError("x"), ConnectionResetError("x")]
+
+    async def run(_: asyncio.Event) -> None:
+        raise errors.pop()
+
+    dispatcher = _dispatcher(monkeypatch, run)
+    async with asyncio.timeout(2):
+        with pytest.raises(asyncpg.UndefinedColumnError):
+            await dispatcher.run()
+    assert errors == []
