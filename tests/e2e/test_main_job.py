@@ -7,7 +7,7 @@ import secrets
 import pytest
 
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed, BatchStarted
-from batchyard_contracts.v1.values import Notify
+from batchyard_contracts.v1.values import Notify, Payload
 from tests.support.yard import Yard
 
 SERVICES = ("ingest", "dispatcher", "worker", "aggregator", "notifier")
@@ -15,7 +15,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_a_batch_runs_to_its_end_and_everybody_is_told(yard: Yard) -> None:
-    items = [{"n": n} for n in range(300)] + [{"n": 1, "fail": "not_found"}] * 3
+    items: list[Payload] = [{"n": n} for n in range(300)]
+    items += [{"n": 1, "fail": "not_found"}] * 3
     notify = Notify(webhooks=[yard.webhooks.url], emails=["ann@example.test"])
     receipt = await yard.client.submit("noop", items, name="squares", notify=notify)
     finished = await yard.client.wait(receipt.batch_id, 30)

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 
+from batchyard_contracts.v1.events import BatchFinished
 from services.aggregator import store
 from services.aggregator.outbox import Outbox
 from shared.stack import Servers
@@ -76,7 +77,7 @@ async def test_killed_in_the_middle(clean: Servers) -> None:
                 service.send_signal(signal.SIGKILL)
                 assert await service.wait() == -signal.SIGKILL
         async with process(clean) as service:
-            await around.until(lambda: {end.batch_id for end in around.heard if hasattr(end, "result")} == set(ids))
+            await around.until(lambda: {end.batch_id for end in around.all(BatchFinished)} == set(ids))
             await around.recorded()
             service.terminate()
             assert await asyncio.wait_for(service.wait(), 20) == 0

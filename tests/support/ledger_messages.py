@@ -68,4 +68,5 @@ def received(message: Message, *, redelivered: bool = False) -> Received:
 
 def batch(**fields: Any) -> Batch:
     """A batch whose header is known."""
-    return Batch(**({"key": 1, "batch_id": BATCH, "header": Header("ann", "noop", START)} | fields))
+    known: dict[str, Any] = {"key": 1, "batch_id": BATCH, "header": Header("ann", "noop", START)}
+    return Batch(**(known | fields))
