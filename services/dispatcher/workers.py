@@ -71,7 +71,12 @@ class Workers:
         now = time.monotonic()
         self._yard.forget_silent(now - self._settings.worker_timeout_s)
         fates: dict[Fate, list[Lease]] = {"again": [], "apart": [], "fail": []}
-        for lease in await self._lost(depth, now):
+        lost = await self._lost(depth, now)
+        if over := [x for x in lost if x.batch_id not in self._yard.batches]:  # another run has ended the batch
+            await self._store.report([], [x.chunk_id for x in over], [])
+            for lease in over:
+                self._yard.release(lease)
+        for lease in [x for x in lost if x.batch_id in self._yard.batches]:
             fates[after_loss(lease.losses + 1, lease.source.count, lease.apart, self._settings.losses_max)].append(
                 lease
             )

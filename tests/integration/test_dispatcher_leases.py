@@ -131,6 +131,15 @@ async def test_a_lost_chunk_of_which_nothing_is_left_ends(yard: Yard) -> None:
     assert yard.parts.yard.line("w").window.out == 0
 
 
+async def test_a_chunk_of_a_batch_that_has_ended_does_not_go_out_again(yard: Yard) -> None:
+    batch_id = await yard.parts.begin({"": 3})
+    await yard.take()
+    yard.parts.yard.leave(batch_id)
+    await yard.lose()
+    assert yard.idle
+    assert (await yard.parts.count("leases"), yard.parts.yard.line("w").window.out) == (0, 0)
+
+
 @pytest.mark.parametrize("saved", [False, True])
 async def test_a_report_whose_save_was_cut_off_is_taken_again_in_whole(
     yard: Yard, monkeypatch: pytest.MonkeyPatch, saved: bool
