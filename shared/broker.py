@@ -30,7 +30,7 @@ from shared.telemetry import span
 log = structlog.get_logger()
 TRIES = 3
 REPLY_TIMEOUT_S = 5.0
-_REPLY_TO = re.compile(r"(amq\.rabbitmq\.reply-to\.|amq\.gen-|batchyard\.reply\.).+")
+_REPLY_TO = re.compile(r"(amq\.rabbitmq\.reply-to\.|amq\.gen-|amq_|batchyard\.reply\.).+")
 """Queues made for replies: direct reply-to, those that the broker named, and named ones under our prefix. A client
 must not have us write into any other queue."""
 

@@ -93,7 +93,8 @@ def document() -> Json:
             REPLY: {
                 "address": None,
                 "description": "The queue that `reply_to` of the request names: direct reply-to, one that the broker "
-                "named (`amq.gen-…`), or one whose name starts with `batchyard.reply.`. Others get no answer.",
+                "named (`amq.gen-…`) or aio-pika did (`amq_…`), or one whose name starts with `batchyard.reply.`. "
+                "Others get no answer.",
                 "messages": _references(dict.fromkeys(name for names in REPLIES_TO.values() for name in names)),
             },
         },

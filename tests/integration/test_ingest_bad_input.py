@@ -13,6 +13,7 @@ from batchyard_contracts.v1.commands import CommandRejected
 from batchyard_contracts.v1.events import BatchRejected
 from batchyard_contracts.v1.flow import WorkerAnnounced
 from services.ingest import handlers
+from services.ingest.domain.limits import MAX_ITEM_BYTES
 from shared.amqp import delivery, publisher
 from shared.amqp.dead_letters import REASON
 from shared.stack import Servers
@@ -63,7 +64,7 @@ BAD: dict[str, tuple[bytes, str, int, int | None]] = {
     "NaN": (b'{"workload": "squares", "items": [{"payload": {"n": NaN}}]}', "item_invalid", 422, 1),
     "NUL in an item": (orjson.dumps(items(GOOD, {"n": 1, "note": "a\x00b"})), "item_invalid", 422, 2),
     "item nested too deep": (orjson.dumps(items({"n": 1, "note": nested(100)})), "item_too_deep", 422, 1),
-    "item too large": (orjson.dumps(items(GOOD, {"n": 1, "note": "x" * 262_144})), "item_too_large", 413, 2),
+    "item too large": (orjson.dumps(items(GOOD, {"n": 1, "note": "x" * MAX_ITEM_BYTES})), "item_too_large", 413, 2),
     "no items": (orjson.dumps(items()), "no_items", 422, None),
     "too many items": (orjson.dumps(items(*[GOOD] * 10_001)), "too_many_items", 422, None),
     "too large": (
@@ -166,8 +167,13 @@ LINES: dict[str, tuple[bytes, str, int, int | None]] = {
     "nested far too deep": (b"[" * 200_000, "malformed_json", 400, 1),
     "no object": (b"3\n", "item_invalid", 422, 1),
     "custom id is empty": (b'{"payload": {"n": 1}, "custom_id": ""}', "item_invalid", 422, 1),
-    "line too long": (b'{"n": 1}\n' + b'{"n": 1, "note": "' + b"x" * 500_000, "item_too_large", 413, 2),
-    "item too large": (b'{"n": 1, "note": "' + b"x" * 262_144 + b'"}\n', "item_too_large", 413, 1),
+    "line too long": (
+        b'{"n": 1}\n' + b'{"n": 1, "note": "' + b"x" * (MAX_ITEM_BYTES + 100_000),
+        "item_too_large",
+        413,
+        2,
+    ),
+    "item too large": (b'{"n": 1, "note": "' + b"x" * MAX_ITEM_BYTES + b'"}\n', "item_too_large", 413, 1),
     "empty": (b"\n\n", "no_items", 422, None),
 }
 
@@ -176,7 +182,7 @@ async def test_ndjson(clean: Servers) -> None:
     async with at_work(clean) as around:
         for name, (body, code, status, line) in LINES.items():
             found, problem = await around.post(
-                "/batches?workload=squares", data=body, headers={"Content-Type": "application/x-ndjson"}
+                "/batches?workload=squares", data=io.BytesIO(body), headers={"Content-Type": "application/x-ndjson"}
             )
             assert (found, problem["code"], problem.get("line")) == (status, code, line), (name, problem)
         await nothing_remains(around)
