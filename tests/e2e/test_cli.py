@@ -74,9 +74,9 @@ async def test_failures_end_with_their_own_code_and_can_be_retried(cli: Command)
 
 async def test_a_wrong_line_is_named_and_nothing_is_kept(cli: Command, tmp_path: Path) -> None:
     newest = (await cli("list", "--limit", "1", "--json")).json["batches"]
-    good = '{"n": 1, "fail": "' + "x" * 500 + '"}\n'
+    good = '{"n": 1, "fail": "' + "x" * 60 + '"}\n'
     file = tmp_path / "long.ndjson"
-    file.write_text(good * 3 + '{"n": "x"}\n' + good * 40_000)
+    file.write_text(good * 3 + '{"n": "x"}\n' + good * 100_000)
     ended = await cli("submit", "noop", str(file))
     assert (ended.code, ended.out) == (Exit.REFUSED, ""), ended.err
     assert "Line 4:" in ended.err
