@@ -74,7 +74,8 @@ def programs(plan: Plan, servers: Servers, http_port: int) -> list[Program]:
     names = [name for name in SERVICES if name != "worker"]
     names += [f"worker-{number}" if plan.workers > 1 else "worker" for number in range(1, plan.workers + 1)]
     common = {**servers.environment(), _SECRET_VARIABLE: webhook_secret(plan.home), **plan.environment}
-    return [_program(name, port, common, http_port) for name, port in zip(names, free_ports(len(names)), strict=True)]
+    ports = [port for port in free_ports(len(names) + 1) if port != http_port]  # that one is taken, if not yet bound
+    return [_program(name, port, common, http_port) for name, port in zip(names, ports, strict=False)]
 
 
 def webhook_secret(home: Path) -> str:
