@@ -40,6 +40,7 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
     "batch.sealed.v1": ("ingest",),
     "batch.withdrawn.v1": ("ingest",),
     "batch.controlled.v1": ("ingest",),
+    "batch.stopped.v1": ("ingest", "dispatcher", "aggregator"),
     "items.settled.v1": ("ingest", "dispatcher"),
     "items.reopened.v1": ("aggregator",),
     "chunk.ready.v1": ("dispatcher",),

@@ -94,6 +94,7 @@ DISPATCHER_CONTROL = Queue(
         Binding(FLOW, "batch.sealed.*"),
         Binding(FLOW, "batch.withdrawn.*"),
         Binding(FLOW, "batch.controlled.*"),
+        Binding(FLOW, "batch.stopped.*"),
         Binding(FLOW, "items.reopened.*"),
         Binding(FLOW, "worker.announced.*"),
         Binding(EVENTS, "batch.finished.#"),
@@ -108,7 +109,7 @@ AGGREGATOR_OUTCOMES = Queue(
 )
 AGGREGATOR_CONTROL = Queue(
     "aggregator.control",
-    tuple(Binding(FLOW, f"batch.{verb}.*") for verb in ("accepted", "sealed", "withdrawn", "controlled")),
+    tuple(Binding(FLOW, f"batch.{verb}.*") for verb in ("accepted", "sealed", "withdrawn", "controlled", "stopped")),
 )
 AGGREGATOR_QUERIES = Queue(
     "aggregator.queries",

@@ -32,7 +32,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, JsonValue
 
-from batchyard_contracts.v1.manifest import Manifest, Partition, Pointer, Rate, RetryRule, TextExport
+from batchyard_contracts.v1.manifest import Manifest, Partition, Pointer, TextExport
+from batchyard_contracts.v1.values import Rate, RetryRule
 
 ItemT = TypeVar("ItemT", bound=BaseModel)
 ResultT = TypeVar("ResultT", bound=BaseModel)

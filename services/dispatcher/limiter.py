@@ -5,7 +5,7 @@ The generic cell rate algorithm (ATM Forum TM 4.0, 4.4.2): one number a bucket, 
 
 import time
 
-from batchyard_contracts.v1.manifest import Rate
+from batchyard_contracts.v1.values import Rate
 from shared.redis import Memory
 
 _TAKE = """

@@ -16,6 +16,7 @@ FLOW: tuple[type[Message], ...] = (
     flow.BatchSealed,
     flow.BatchWithdrawn,
     flow.BatchControlled,
+    flow.BatchStopped,
     flow.ItemsSettled,
     flow.ItemsReopened,
     flow.ChunkProcessed,

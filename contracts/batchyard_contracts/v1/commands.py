@@ -13,6 +13,7 @@ from batchyard_contracts.v1.values import (
     NewItem,
     Notify,
     Priority,
+    Terms,
     Text,
     WorkloadName,
 )
@@ -24,7 +25,11 @@ Labels = Annotated[
 ]
 
 
-class BatchSubmit(Command):
+Term = Literal["weight", "rate", "concurrency", "deadline", "failure_threshold", "retry"]
+"""The names of the fields of `Terms`."""
+
+
+class BatchSubmit(Terms, Command):
     """Start a batch. With `sealed` false more items may follow by `batch.append.v1`, until `batch.seal.v1`."""
 
     type: ClassVar[str] = "batch.submit.v1"
@@ -56,13 +61,15 @@ class BatchSeal(Command):
     batch_id: BatchId
 
 
-class BatchControl(Command):
-    """Steer a batch. `retry` runs what failed once more, in a new round; `change` takes the new priority."""
+class BatchControl(Terms, Command):
+    """Steer a batch. `retry` runs what failed once more, in a new round; `change` takes what is given of priority and
+    terms, and takes back the terms named in `clear`."""
 
     type: ClassVar[str] = "batch.control.v1"
     batch_id: BatchId
     action: Literal["pause", "resume", "cancel", "retry", "change"]
     priority: Priority | None = None
+    clear: list[Term] = []
 
 
 class CommandAccepted(Message):
@@ -88,3 +95,5 @@ class CommandRejected(Message):
     """The HTTP status that the same refusal has at the HTTP door."""
     line: int | None = None
     """The first item at fault, counted from 1."""
+    retry_after_s: float | None = None
+    """When the same command may be taken, if it was refused for want of room."""

@@ -12,6 +12,7 @@ from batchyard_contracts.v1.values import (
     Priority,
     Result,
     Round,
+    StopCause,
     WorkloadName,
 )
 
@@ -62,6 +63,8 @@ class BatchFinished(Event):
     name: str | None = None
     labels: dict[str, str] = {}
     priority: Priority = "normal"
+    stopped: StopCause | None = None
+    """Set when a service stopped it."""
     accepted_at: datetime
     finished_at: datetime
 

@@ -16,7 +16,9 @@ from batchyard_contracts.v1.values import (
     Priority,
     Round,
     Seconds,
+    StopCause,
     Targets,
+    Terms,
     WorkloadName,
 )
 
@@ -34,6 +36,7 @@ class BatchAccepted(Message):
     name: str | None = None
     labels: dict[str, str] = {}
     notify: Targets = Targets()
+    terms: Terms = Terms()
     accepted_at: datetime
 
 
@@ -85,6 +88,25 @@ class BatchControlled(Message):
     owner: Owner
     action: Literal["pause", "resume", "cancel", "retry", "change"]
     priority: Priority | None = None
+    round: Round | None = None
+    """The round that was meant, so that a command is not applied to a later one."""
+    terms: Terms = Terms()
+    """With `change`: what is set of them."""
+    clear: list[str] = []
+    """With `change`: the names of terms that are taken back."""
+    at: datetime
+
+
+class BatchStopped(Message):
+    """A service stops a round by itself: what is left of it expires or is cancelled."""
+
+    type: ClassVar[str] = "batch.stopped.v1"
+    batch_id: BatchId
+    owner: Owner
+    round: Round
+    cause: StopCause
+    detail: str
+    """What was met, in a sentence."""
     at: datetime
 
 
@@ -96,6 +118,7 @@ class SettledItem(Value):
     attempts: int = 0
     error: ItemError | None = None
     duplicate_of: Ordinal | None = None
+    partition: str | None = None
 
 
 class ItemsSettled(Message):

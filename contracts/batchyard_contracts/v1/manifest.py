@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, JsonValue, StringConstraints
 
 from batchyard_contracts.message import Value
-from batchyard_contracts.v1.values import Seconds, WorkloadName
+from batchyard_contracts.v1.values import Rate, RetryRule, WorkloadName
 
 Pointer = Annotated[str, StringConstraints(pattern=r"^(/([^~/]|~0|~1)*)*$", max_length=500)]
 """A JSON Pointer (RFC 6901) into an item's payload or into a result."""
@@ -16,21 +16,6 @@ class Partition(Value):
 
     pointer: Pointer
     by: Literal["value", "host"] = "value"
-
-
-class Rate(Value):
-    """At most `per_second` items on average, and `burst` at once."""
-
-    per_second: Annotated[float, Field(gt=0, le=1_000_000)]
-    burst: Annotated[int, Field(ge=1, le=1_000_000)] = 1
-
-
-class RetryRule(Value):
-    """Attempts in all, and the bounds of an exponential backoff with full jitter, in seconds."""
-
-    attempts: Annotated[int, Field(ge=1, le=100)] = 4
-    base_s: Seconds = 1.0
-    cap_s: Seconds = 300.0
 
 
 class TextExport(Value):

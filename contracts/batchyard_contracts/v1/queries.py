@@ -17,7 +17,9 @@ from batchyard_contracts.v1.values import (
     Priority,
     Result,
     Round,
+    StopCause,
     TerminalStatus,
+    Terms,
     WorkloadName,
 )
 
@@ -40,6 +42,8 @@ class BatchState(Value):
     labels: dict[str, str] = {}
     items_per_s: float | None = None
     eta_s: float | None = None
+    terms: Terms = Terms()
+    stopped: StopCause | None = None
     accepted_at: datetime
     finished_at: datetime | None = None
 

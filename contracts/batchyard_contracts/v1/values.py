@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import Field, JsonValue, StringConstraints
+from pydantic import AwareDatetime, Field, JsonValue, StringConstraints
 
 from batchyard_contracts.message import Value
 
@@ -30,6 +30,9 @@ Ordinal = Annotated[int, Field(ge=0, lt=100_000_000)]
 Round = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(ge=0, le=31_536_000)]
 BatchId = UUID
+
+StopCause = Literal["deadline", "failure_threshold", "never_sealed"]
+"""Why a batch was stopped without anybody asking."""
 
 Payload = dict[str, JsonValue]
 """An item's input: a JSON object that fits the workload's item schema."""
@@ -60,6 +63,52 @@ EmailAddress = Annotated[
     str,
     StringConstraints(pattern=r"^[^@\s,;<>\x22\x00-\x1f\x7f]+@[^@\s,;<>\x22\x00-\x1f\x7f]+$", max_length=254),
 ]
+
+
+class Rate(Value):
+    """At most `per_second` items on average, and `burst` at once."""
+
+    per_second: Annotated[float, Field(gt=0, le=1_000_000)]
+    burst: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+
+
+class RetryRule(Value):
+    """Attempts in all, and the bounds of an exponential backoff with full jitter, in seconds."""
+
+    attempts: Annotated[int, Field(ge=1, le=100)] = 4
+    base_s: Seconds = 1.0
+    cap_s: Seconds = 300.0
+
+
+RetryRules = Annotated[dict[Literal["default"] | ErrorCode, RetryRule], Field(max_length=100)]
+"""By error code; `default` for every other."""
+
+
+class FailureThreshold(Value, extra="forbid"):
+    """What stops a batch: more failed items than `count`, than a `share` of those that ended, or than named for a code.
+
+    A share counts from the hundredth ended item on, or from the last one if there are fewer.
+    """
+
+    count: Annotated[int, Field(ge=0)] | None = None
+    share: Annotated[float, Field(ge=0, lt=1)] | None = None
+    codes: Annotated[dict[ErrorCode, Annotated[int, Field(ge=0)]], Field(max_length=50)] = {}
+
+
+class Terms(Value):
+    """On what terms a batch runs. All of it can be changed while it does."""
+
+    weight: Annotated[int, Field(ge=1, le=100)] | None = None
+    """Its share among the batches of its owner, 1 unless set."""
+    rate: Rate | None = None
+    """A pace of its own, beside those of its partitions."""
+    concurrency: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """How many of its items are out at workers at once."""
+    deadline: AwareDatetime | None = None
+    """What has not ended by then expires."""
+    failure_threshold: FailureThreshold | None = None
+    retry: RetryRules = {}
+    """Retry rules in place of the workload's, by error code."""
 
 
 class Targets(Value):

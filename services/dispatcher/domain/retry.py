@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from batchyard_contracts.v1.flow import ItemOutcome
-from batchyard_contracts.v1.manifest import RetryRule
-from batchyard_contracts.v1.values import ItemError
+from batchyard_contracts.v1.values import ItemError, RetryRule
 
 MAX_WAITS = 1000
 """Waits that use up no attempt (rate limits, continuations) end at some time, so that every batch does."""

@@ -5,8 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from batchyard_contracts.v1.manifest import RetryRule
-from batchyard_contracts.v1.values import ErrorCode
+from batchyard_contracts.v1.values import ErrorCode, RetryRule
 from batchyard_contracts.workload import Context, Permanent, Transient, Workload
 
 

@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchyard_contracts.v1.flow import ItemOutcome
-from batchyard_contracts.v1.manifest import RetryRule
-from batchyard_contracts.v1.values import ItemError
+from batchyard_contracts.v1.values import ItemError, RetryRule
 from services.dispatcher.domain.retry import MAX_WAITS, GiveUp, RunAgain, after
 
 RULE = RetryRule(attempts=3, base_s=2.0, cap_s=10.0)

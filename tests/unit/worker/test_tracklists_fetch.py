@@ -14,7 +14,7 @@ import pytest
 from pydantic import ValidationError
 from yarl import URL
 
-from batchyard_contracts.v1.manifest import Rate
+from batchyard_contracts.v1.values import Rate
 from batchyard_contracts.workload import Context, Permanent, RateLimited, Transient, WorkloadError
 from services.worker.workloads.tracklists import workload
 from services.worker.workloads.tracklists.fetch import Fetcher, open_fetcher

@@ -2,7 +2,8 @@
 
 import asyncio
 
-from batchyard_contracts.v1.manifest import Partition, Rate, RetryRule, TextExport
+from batchyard_contracts.v1.manifest import Partition, TextExport
+from batchyard_contracts.v1.values import Rate, RetryRule
 from batchyard_contracts.workload import Context, Workload, WorkloadError
 from services.worker.workloads.tracklists.answer import judge, judge_saved
 from services.worker.workloads.tracklists.fetch import Fetcher, open_fetcher
