@@ -35,6 +35,7 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
     "batch.append.v1": (CLIENT,),
     "batch.seal.v1": (CLIENT,),
     "batch.control.v1": (CLIENT,),
+    "cache.invalidate.v1": (CLIENT,),
     "batch.accepted.v1": ("ingest",),
     "items.page.v1": ("ingest",),
     "batch.sealed.v1": ("ingest",),
@@ -42,7 +43,9 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
     "batch.controlled.v1": ("ingest",),
     "batch.stopped.v1": ("ingest", "dispatcher", "aggregator"),
     "items.settled.v1": ("ingest", "dispatcher"),
+    "items.replaced.v1": ("ingest",),
     "items.reopened.v1": ("aggregator",),
+    "cache.invalidated.v1": ("ingest",),
     "chunk.ready.v1": ("dispatcher",),
     "chunk.processed.v1": ("worker",),
     "worker.announced.v1": ("worker",),
@@ -59,6 +62,7 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
 
 REPLIES_TO: Mapping[str, tuple[str, ...]] = {
     **{kind.type: ("command.accepted.v1", "command.rejected.v1") for kind in v1.COMMANDS},
+    "cache.invalidate.v1": ("control.accepted.v1", "command.rejected.v1"),
     **{
         f"{noun}.query.v1": (f"{noun}.reply.v1", "query.failed.v1")
         for noun in ("batches", "results", "failures", "workers")

@@ -82,7 +82,10 @@ class Queue:
 
 INGEST_COMMANDS = Queue(
     "ingest.commands",
-    tuple(Binding(COMMANDS, f"batch.{verb}.*") for verb in ("submit", "append", "seal", "control")),
+    tuple(
+        Binding(COMMANDS, f"{verb}.*")
+        for verb in ("batch.submit", "batch.append", "batch.seal", "batch.control", "cache.invalidate")
+    ),
 )
 INGEST_WORKERS = Queue("ingest.workers", (Binding(FLOW, "worker.announced.*"),))
 DISPATCHER_PAGES = Queue("dispatcher.pages", (Binding(FLOW, "items.page.*"),))
@@ -96,6 +99,7 @@ DISPATCHER_CONTROL = Queue(
         Binding(FLOW, "batch.controlled.*"),
         Binding(FLOW, "batch.stopped.*"),
         Binding(FLOW, "items.reopened.*"),
+        Binding(FLOW, "items.replaced.*"),
         Binding(FLOW, "worker.announced.*"),
         Binding(EVENTS, "batch.finished.#"),
     ),
@@ -104,6 +108,7 @@ DISPATCHER_HEARTBEATS = Queue(
     "dispatcher.heartbeats", (Binding(FLOW, "worker.heartbeat.*"),), lossy_ttl_ms=QUERY_TTL_MS
 )
 DISPATCHER_QUERIES = Queue("dispatcher.queries", (Binding(QUERIES, "workers.query.v1"),), lossy_ttl_ms=QUERY_TTL_MS)
+WORKER_CACHE = Queue("worker.cache", (Binding(FLOW, "cache.invalidated.*"),))
 AGGREGATOR_OUTCOMES = Queue(
     "aggregator.outcomes", (Binding(FLOW, "chunk.processed.*"), Binding(FLOW, "items.settled.*"))
 )
@@ -126,6 +131,7 @@ QUEUES: tuple[Queue, ...] = (
     DISPATCHER_CONTROL,
     DISPATCHER_HEARTBEATS,
     DISPATCHER_QUERIES,
+    WORKER_CACHE,
     AGGREGATOR_OUTCOMES,
     AGGREGATOR_CONTROL,
     AGGREGATOR_QUERIES,

@@ -82,7 +82,7 @@ def test_dead_letters_have_a_queue(queue: Queue) -> None:
 def test_names_are_unique_and_say_whose_they_are() -> None:
     names = [queue.name for queue in [*ALL, *DEAD]]
     assert len(set(names)) == len(names)
-    services = {"ingest", "dispatcher", "aggregator", "notifier"}
+    services = {"ingest", "dispatcher", "worker", "aggregator", "notifier"}
     assert {queue.name.split(".")[0] for queue in QUEUES} == services
     assert all(re.fullmatch(r"batchyard\.[a-z]+", name) for name in topology.EXCHANGES)
 

@@ -8,8 +8,13 @@ COMMANDS: tuple[type[Message], ...] = (
     commands.BatchAppend,
     commands.BatchSeal,
     commands.BatchControl,
+    commands.CacheInvalidate,
 )
-REPLIES: tuple[type[Message], ...] = (commands.CommandAccepted, commands.CommandRejected)
+REPLIES: tuple[type[Message], ...] = (
+    commands.CommandAccepted,
+    commands.ControlAccepted,
+    commands.CommandRejected,
+)
 FLOW: tuple[type[Message], ...] = (
     flow.BatchAccepted,
     flow.ItemsPage,
@@ -18,7 +23,9 @@ FLOW: tuple[type[Message], ...] = (
     flow.BatchControlled,
     flow.BatchStopped,
     flow.ItemsSettled,
+    flow.ItemsReplaced,
     flow.ItemsReopened,
+    flow.CacheInvalidated,
     flow.ChunkProcessed,
     flow.WorkerAnnounced,
     flow.WorkerHeartbeat,

@@ -12,7 +12,9 @@ from batchyard_contracts.v1.values import (
     IdempotencyKey,
     NewItem,
     Notify,
+    Payload,
     Priority,
+    Reuse,
     Terms,
     Text,
     WorkloadName,
@@ -29,7 +31,7 @@ Term = Literal["weight", "rate", "concurrency", "deadline", "failure_threshold",
 """The names of the fields of `Terms`."""
 
 
-class BatchSubmit(Terms, Command):
+class BatchSubmit(Terms, Reuse, Command):
     """Start a batch. With `sealed` false more items may follow by `batch.append.v1`, until `batch.seal.v1`."""
 
     type: ClassVar[str] = "batch.submit.v1"
@@ -72,6 +74,14 @@ class BatchControl(Terms, Command):
     clear: list[Term] = []
 
 
+class CacheInvalidate(Command):
+    """Forget the known results of a workload: that of one payload, or all. What runs is not stopped."""
+
+    type: ClassVar[str] = "cache.invalidate.v1"
+    workload: WorkloadName
+    payload: Payload | None = None
+
+
 class CommandAccepted(Message):
     """The reply to a command that was taken: from now on it is durable."""
 
@@ -83,6 +93,13 @@ class CommandAccepted(Message):
     replayed: bool = False
     """The same command had been accepted before; nothing was done twice."""
     accepted_at: datetime
+
+
+class ControlAccepted(Message):
+    """The reply to a command that concerns no single batch: from now on it is durable."""
+
+    type: ClassVar[str] = "control.accepted.v1"
+    at: datetime
 
 
 class CommandRejected(Message):

@@ -14,6 +14,7 @@ from batchyard_contracts.v1.values import (
     Ordinal,
     Owner,
     Priority,
+    Reuse,
     Round,
     Seconds,
     StopCause,
@@ -37,6 +38,7 @@ class BatchAccepted(Message):
     labels: dict[str, str] = {}
     notify: Targets = Targets()
     terms: Terms = Terms()
+    reuse: Reuse = Reuse()
     accepted_at: datetime
 
 
@@ -118,6 +120,7 @@ class SettledItem(Value):
     attempts: int = 0
     error: ItemError | None = None
     duplicate_of: Ordinal | None = None
+    duplicate_of_batch: BatchId | None = None
     partition: str | None = None
 
 
@@ -129,6 +132,27 @@ class ItemsSettled(Message):
     round: Round
     status: Literal["failed", "cancelled", "expired", "duplicate"]
     items: list[SettledItem]
+
+
+class ItemsReplaced(Message):
+    """Items that are not to run, since a later batch has them, too. Those that have not gone out end as duplicates."""
+
+    type: ClassVar[str] = "items.replaced.v1"
+    batch_id: BatchId
+    by: BatchId
+    ordinals: list[Ordinal]
+    """Of the batch `batch_id`."""
+    by_ordinals: list[Ordinal]
+    """Those that replace them, one for each."""
+
+
+class CacheInvalidated(Message):
+    """Known results are to be forgotten: those older than `at`, of one payload or of the whole workload."""
+
+    type: ClassVar[str] = "cache.invalidated.v1"
+    workload: WorkloadName
+    payload: Any = None
+    at: datetime
 
 
 class ItemsReopened(Message):

@@ -111,6 +111,26 @@ class Terms(Value):
     """Retry rules in place of the workload's, by error code."""
 
 
+class Dedup(Value, extra="forbid"):
+    """What becomes of items that another batch of the same owner has, too, as long as that runs and `ttl_s` at most.
+
+    `attach`: whichever comes first runs, the other takes its result. `reject`: the later one does not run and ends as
+    a duplicate. `replace`: the earlier one, unless it runs already, ends as a duplicate.
+    """
+
+    mode: Literal["attach", "reject", "replace"] = "attach"
+    ttl_s: Annotated[int, Field(ge=1, le=2_592_000)] = 86_400
+
+
+class Reuse(Value):
+    """Which results that are known, or are being made, may answer the items of a batch."""
+
+    cache: Literal["use", "refresh", "off"] | None = None
+    """`use`, the default: results that the workload's cache knows; `refresh`: make them anew and keep those instead;
+    `off`: neither look nor keep."""
+    dedup: Dedup | None = None
+
+
 class Targets(Value):
     """Whom to tell when a batch has finished."""
 
@@ -132,6 +152,8 @@ class Counts(Value):
     expired: int = 0
     duplicate: int = 0
     remaining: int = 0
+    cached: int = 0
+    """Of the succeeded: how many took a result that was known. With the duplicates, what was saved."""
 
     @property
     def ended(self) -> int:
@@ -150,5 +172,7 @@ class ItemResult(Value):
     result: Any = None
     error: ItemError | None = None
     duplicate_of: Ordinal | None = None
+    duplicate_of_batch: BatchId | None = None
+    """The batch of that item, if it is another one."""
     elapsed_ms: int | None = None
     cached: bool = False

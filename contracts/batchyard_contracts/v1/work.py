@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import Field, JsonValue
 
 from batchyard_contracts.message import Message, Value
-from batchyard_contracts.v1.values import BatchId, Ordinal, Owner, Priority, Round, WorkloadName
+from batchyard_contracts.v1.values import BatchId, Ordinal, Owner, Priority, Reuse, Round, WorkloadName
 
 
 class ChunkItem(Value):
@@ -33,6 +33,7 @@ class ChunkHead(Message):
     partition: str
     round: Round
     attempt: Annotated[int, Field(ge=1)]
+    reuse: Reuse | None = None
 
     def routing_key(self) -> str:
         """Chunks go to the queue of their workload and priority."""
