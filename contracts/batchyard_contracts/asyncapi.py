@@ -53,10 +53,13 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
     "batch.started.v1": ("dispatcher",),
     "batch.progressed.v1": ("aggregator",),
     "batch.finished.v1": ("aggregator",),
+    "item.failed.v1": ("aggregator",),
     "batch.rejected.v1": ("ingest",),
     "batches.query.v1": (CLIENT, "ingest"),
     "results.query.v1": (CLIENT, "ingest"),
     "failures.query.v1": (CLIENT, "ingest"),
+    "selection.query.v1": (CLIENT, "ingest"),
+    "items.query.v1": (CLIENT, "ingest"),
     "workers.query.v1": (CLIENT, "ingest"),
 }
 
@@ -65,7 +68,7 @@ REPLIES_TO: Mapping[str, tuple[str, ...]] = {
     "cache.invalidate.v1": ("control.accepted.v1", "command.rejected.v1"),
     **{
         f"{noun}.query.v1": (f"{noun}.reply.v1", "query.failed.v1")
-        for noun in ("batches", "results", "failures", "workers")
+        for noun in ("batches", "results", "failures", "selection", "items", "workers")
     },
 }
 

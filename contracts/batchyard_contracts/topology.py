@@ -107,7 +107,11 @@ DISPATCHER_CONTROL = Queue(
 DISPATCHER_HEARTBEATS = Queue(
     "dispatcher.heartbeats", (Binding(FLOW, "worker.heartbeat.*"),), lossy_ttl_ms=QUERY_TTL_MS
 )
-DISPATCHER_QUERIES = Queue("dispatcher.queries", (Binding(QUERIES, "workers.query.v1"),), lossy_ttl_ms=QUERY_TTL_MS)
+DISPATCHER_QUERIES = Queue(
+    "dispatcher.queries",
+    tuple(Binding(QUERIES, f"{noun}.query.v1") for noun in ("workers", "items")),
+    lossy_ttl_ms=QUERY_TTL_MS,
+)
 WORKER_CACHE = Queue("worker.cache", (Binding(FLOW, "cache.invalidated.*"),))
 AGGREGATOR_OUTCOMES = Queue(
     "aggregator.outcomes", (Binding(FLOW, "chunk.processed.*"), Binding(FLOW, "items.settled.*"))
@@ -118,7 +122,7 @@ AGGREGATOR_CONTROL = Queue(
 )
 AGGREGATOR_QUERIES = Queue(
     "aggregator.queries",
-    tuple(Binding(QUERIES, f"{noun}.query.v1") for noun in ("batches", "results", "failures")),
+    tuple(Binding(QUERIES, f"{noun}.query.v1") for noun in ("batches", "results", "failures", "selection")),
     lossy_ttl_ms=QUERY_TTL_MS,
 )
 NOTIFIER_INBOX = Queue("notifier.inbox", (Binding(FLOW, "batch.accepted.*"), Binding(EVENTS, "batch.finished.#")))

@@ -8,7 +8,7 @@ from batchyard_contracts import topology
 from batchyard_contracts.asyncapi import EXCHANGE_OF, address_of, routes_to
 from batchyard_contracts.topology import QUEUES, Binding, Queue, work_queues
 
-PUBLIC_ONLY = {"batch.started.v1", "batch.progressed.v1", "batch.rejected.v1"}
+PUBLIC_ONLY = {"batch.started.v1", "batch.progressed.v1", "batch.rejected.v1", "item.failed.v1"}
 """Events that no service needs to hear."""
 KNOWN_ARGUMENTS = {
     "quorum": {

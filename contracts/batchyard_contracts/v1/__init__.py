@@ -35,6 +35,7 @@ EVENTS: tuple[type[events.Event], ...] = (
     events.BatchStarted,
     events.BatchProgressed,
     events.BatchFinished,
+    events.ItemFailed,
     events.BatchRejected,
 )
 QUERIES: tuple[type[Message], ...] = (
@@ -44,6 +45,10 @@ QUERIES: tuple[type[Message], ...] = (
     queries.ResultsReply,
     queries.FailuresQuery,
     queries.FailuresReply,
+    queries.SelectionQuery,
+    queries.SelectionReply,
+    queries.ItemsQuery,
+    queries.ItemsReply,
     queries.WorkersQuery,
     queries.WorkersReply,
     queries.QueryFailed,

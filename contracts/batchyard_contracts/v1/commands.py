@@ -12,9 +12,11 @@ from batchyard_contracts.v1.values import (
     IdempotencyKey,
     NewItem,
     Notify,
+    Patch,
     Payload,
     Priority,
     Reuse,
+    Selection,
     Terms,
     Text,
     WorkloadName,
@@ -64,14 +66,20 @@ class BatchSeal(Command):
 
 
 class BatchControl(Terms, Command):
-    """Steer a batch. `retry` runs what failed once more, in a new round; `change` takes what is given of priority and
-    terms, and takes back the terms named in `clear`."""
+    """Steer a batch. `retry` runs what did not succeed once more, in a new round; `change` takes what is given
+    of priority and terms, and takes back the terms named in `clear`."""
 
     type: ClassVar[str] = "batch.control.v1"
     batch_id: BatchId
     action: Literal["pause", "resume", "cancel", "retry", "change"]
     priority: Priority | None = None
     clear: list[Term] = []
+    select: Selection | None = None
+    """With `retry`: only these items; unset: all that did not succeed."""
+    patch: Patch = []
+    """With `retry`: changes their payloads first. Refused when it does not fit one of them, unless `skip_unfit`."""
+    skip_unfit: bool = False
+    """With `patch`: items that it does not fit, or that are not valid with it, stay as they ended."""
 
 
 class CacheInvalidate(Command):

@@ -7,7 +7,11 @@ from batchyard_contracts.message import Message
 from batchyard_contracts.v1.values import (
     BatchId,
     BatchStatus,
+    Cause,
     Counts,
+    CustomId,
+    ItemError,
+    Ordinal,
     Owner,
     Priority,
     Result,
@@ -67,6 +71,24 @@ class BatchFinished(Event):
     """Set when a service stopped it."""
     accepted_at: datetime
     finished_at: datetime
+
+
+class ItemFailed(Event):
+    """An item failed for good in this round. Of a batch that fails much, some failures have no event of their own:
+    the next event counts them. For notice as it happens; what is certain is the answer to `failures.query.v1`."""
+
+    type: ClassVar[str] = "item.failed.v1"
+    batch_id: BatchId
+    ordinal: Ordinal
+    custom_id: CustomId | None = None
+    round: Round
+    attempts: int = 0
+    error: ItemError
+    partition: str | None = None
+    cause: Cause
+    skipped: int = 0
+    """Failures of the batch since the last event that have no event of their own."""
+    at: datetime
 
 
 class BatchRejected(Event):

@@ -13,10 +13,12 @@ from batchyard_contracts.v1.values import (
     ItemError,
     Ordinal,
     Owner,
+    Patch,
     Priority,
     Reuse,
     Round,
     Seconds,
+    Selection,
     StopCause,
     Targets,
     Terms,
@@ -96,6 +98,12 @@ class BatchControlled(Message):
     """With `change`: what is set of them."""
     clear: list[str] = []
     """With `change`: the names of terms that are taken back."""
+    select: Selection | None = None
+    """With `retry`: only these items."""
+    except_ordinals: list[Ordinal] = []
+    """With `retry`: not these, though they are selected."""
+    patch: Patch = []
+    """With `retry`: changes the payloads of what runs again."""
     at: datetime
 
 
@@ -156,12 +164,13 @@ class CacheInvalidated(Message):
 
 
 class ItemsReopened(Message):
-    """The ledger opened a new round: these items are to run again."""
+    """The ledger opened a new round: these items are to run again, with their payloads patched if there is a patch."""
 
     type: ClassVar[str] = "items.reopened.v1"
     batch_id: BatchId
     round: Round
     ordinals: list[Ordinal]
+    patch: Patch = []
 
 
 class ItemOutcome(Value):

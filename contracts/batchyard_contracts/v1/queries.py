@@ -4,19 +4,22 @@ from datetime import datetime
 from typing import Annotated, ClassVar
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from batchyard_contracts.message import Message, Value
 from batchyard_contracts.v1.values import (
     BatchId,
     BatchStatus,
+    Cause,
     Counts,
     ErrorCode,
     ItemResult,
+    Ordinal,
     Owner,
     Priority,
     Result,
     Round,
+    Selection,
     StopCause,
     TerminalStatus,
     Terms,
@@ -25,6 +28,9 @@ from batchyard_contracts.v1.values import (
 
 MAX_PAGE = 1000
 """Rows of one answer at the most; `BatchesQuery` and `ResultsQuery` go on from a cursor."""
+
+MAX_ORDINALS = 10_000
+"""Ordinals in one answer to `SelectionQuery`."""
 
 
 class BatchState(Value):
@@ -98,12 +104,16 @@ class FailuresQuery(Message):
 
 
 class FailureGroup(Value):
-    """Failed items with the same error code, with one of their messages."""
+    """Failed and expired items with the same cause, with one of their messages and the first of their ordinals."""
 
     code: ErrorCode
     count: int
     message: str
     ordinals: Annotated[list[int], Field(max_length=10)]
+    cause: Cause | None = None
+    partition: str | None = None
+    retryable: bool | None = None
+    """Whether running them again as they are may help: they ran out of attempts or time, no input was refused."""
 
 
 class FailuresReply(Message):
@@ -112,6 +122,58 @@ class FailuresReply(Message):
     type: ClassVar[str] = "failures.reply.v1"
     found: bool = True
     groups: list[FailureGroup] = []
+
+
+class SelectionQuery(Message):
+    """The items of a selection in the order of their ordinals, from those after `after`."""
+
+    type: ClassVar[str] = "selection.query.v1"
+    owner: Owner
+    batch_id: BatchId
+    select: Selection | None = None
+    """Unset: all that did not succeed."""
+    after: int = -1
+    limit: Annotated[int, Field(ge=0, le=MAX_ORDINALS)] = MAX_ORDINALS
+    count: bool = False
+    """Count all of them too, in `count` of the reply."""
+
+
+class SelectionReply(Message):
+    """A page of ordinals; `next_after` goes on from there, and is absent at the end."""
+
+    type: ClassVar[str] = "selection.reply.v1"
+    found: bool = True
+    round: Round = 1
+    ordinals: list[Ordinal] = []
+    next_after: int | None = None
+    count: int | None = None
+
+
+class ItemsQuery(Message):
+    """The payloads of some items, as they would run now."""
+
+    type: ClassVar[str] = "items.query.v1"
+    owner: Owner
+    batch_id: BatchId
+    ordinals: Annotated[list[Ordinal], Field(min_length=1, max_length=MAX_PAGE)]
+
+
+class KeptItem(Value):
+    """An item as the dispatcher keeps it."""
+
+    ordinal: Ordinal
+    payload: JsonValue
+    custom_id: str | None = None
+    partition: str = ""
+
+
+class ItemsReply(Message):
+    """The items in the order of their ordinals. A long answer is cut short: ask again for those that are missing."""
+
+    type: ClassVar[str] = "items.reply.v1"
+    items: list[KeptItem] = []
+    gone: list[Ordinal] = []
+    """Items that are no longer kept, or of a batch that the owner does not have."""
 
 
 class WorkersQuery(Message):

@@ -56,6 +56,29 @@ class ItemError(Value):
     scope: Literal["item", "provider"] = "item"
 
 
+Cause = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,4}-[0-9a-f]{16}$")]
+"""Why items failed: a fingerprint of error code, message without its numbers, ids, addresses and quoted values, and
+partition. It begins with the version of the way it is made."""
+
+Patch = Annotated[list[dict[str, JsonValue]], Field(max_length=100)]
+"""A JSON Patch (RFC 6902), applied to the payload of each item that runs again."""
+
+MAX_SELECTED = 10_000
+"""Ordinals, or custom ids, that one selection names."""
+
+
+class Selection(Value, extra="forbid"):
+    """Which of the items that did not succeed. Each field that is given narrows the choice; ordinals and custom ids
+    together name items, the values of every other field are alternatives."""
+
+    causes: Annotated[list[Cause], Field(max_length=100)] = []
+    codes: Annotated[list[ErrorCode], Field(max_length=100)] = []
+    partitions: Annotated[list[Annotated[str, StringConstraints(max_length=255)]], Field(max_length=100)] = []
+    statuses: Annotated[list[Literal["failed", "cancelled", "expired"]], Field(max_length=3)] = []
+    ordinals: Annotated[list[Ordinal], Field(max_length=MAX_SELECTED)] = []
+    custom_ids: Annotated[list[CustomId], Field(max_length=MAX_SELECTED)] = []
+
+
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$")]
 """One line of text, without control characters."""
 WebhookUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s\x00-\x1f\x7f]+$", max_length=2048)]
