@@ -13,14 +13,16 @@ from aio_pika.abc import AbstractIncomingMessage, AbstractRobustConnection
 from pydantic import ValidationError
 
 from batchyard_contracts import topology
-from batchyard_contracts.v1.flow import BatchControlled, WorkerAnnounced, WorkerHeartbeat
+from batchyard_contracts.v1.flow import BatchControlled, CacheInvalidated, WorkerAnnounced, WorkerHeartbeat
 from services.worker import registry
 from services.worker.cache import ResultCache
+from services.worker.forgetting import Forgetful
 from services.worker.intake import Intake
 from services.worker.runner import Runner
 from services.worker.settings import WorkerSettings
 from shared.amqp.connection import connect, open_channel
 from shared.amqp.publisher import Publisher, outgoing
+from shared.amqp.stream import Stream
 from shared.amqp.topology import declare
 from shared.faults import until_it_passes
 from shared.health import Pulse
@@ -60,9 +62,19 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
         await until_it_passes(lambda: publisher.publish([outgoing(topology.FLOW, announced)]), "announcement")
         tasks = [runtime.spawn(intake.run(), f"intake {i}") for i, intake in enumerate(intakes)]
         beating = runtime.spawn(crew.beat(), "heartbeat")
+        forgetting = Stream(
+            connection,
+            publisher,
+            topology.WORKER_CACHE,
+            [CacheInvalidated],
+            Forgetful(cache).invalidated,
+            runtime.health.pulse("cache"),
+        )
+        runtime.spawn(forgetting.run(), "cache")
         try:
             yield
         finally:
+            forgetting.stop()
             await crew.drain(tasks)
             beating.cancel()
             await crew.say(stopping=True)

@@ -1,41 +1,216 @@
-"""Remembers results in Redis for as long as their workload's manifest says. Without Redis, everything runs."""
+"""Remembers results in Redis, and who is at work on one, so that the same item is not worked on twice at a time.
+
+For each item there is a result, `<began>:<JSON>`, and while somebody makes it a flight, `<began>:<who>`; `began` is
+when work on it began, in milliseconds of Redis' clock. A result whose work began before it was invalidated is none.
+Without Redis everything runs, each item for itself.
+"""
 
 import hashlib
 import json
-from collections.abc import Awaitable, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
+from batchyard_contracts.pointer import MISSING, CompiledPointer
+from batchyard_contracts.v1.flow import CacheInvalidated
 from batchyard_contracts.v1.manifest import Manifest
+from batchyard_contracts.v1.values import Reuse
+from batchyard_contracts.v1.work import ChunkHead
 from shared.redis import Memory
+
+RESULT_BYTES_MAX = 512 * 1024
+"""A larger result is not remembered."""
+_MARGIN_S = 30.0
+"""How much longer than an item may take its flight is believed in."""
+
+_CLAIM = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local forgotten = tonumber(redis.call('GET', KEYS[1]) or 0)
+local found = {now}
+for i = 2, #KEYS, 2 do
+  local who, answer = ARGV[i / 2 + 2], 0
+  local known = ARGV[1] == '1' and redis.call('GET', KEYS[i])
+  local began, length = 0, 0
+  if known then
+    local colon = string.find(known, ':', 1, true)
+    began, length = tonumber(string.sub(known, 1, colon - 1)), string.len(known) - colon
+  end
+  if length > 0 and began > forgotten then
+    answer = known
+  elseif not redis.call('SET', KEYS[i + 1], now .. ':' .. who, 'NX', 'PX', ARGV[2]) then
+    local flight = redis.call('GET', KEYS[i + 1])
+    local colon = string.find(flight, ':', 1, true)
+    if string.sub(flight, colon + 1) == who then
+      redis.call('PEXPIRE', KEYS[i + 1], ARGV[2])
+    else
+      answer = math.max(1, now - tonumber(string.sub(flight, 1, colon - 1)))
+    end
+  end
+  found[#found + 1] = answer
+end
+return found
+"""
+
+_LAND = """
+local began = tonumber(ARGV[1])
+for i = 1, #KEYS, 2 do
+  local at = 3 * (i + 1) / 2
+  local who, hold, result = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2]
+  if result ~= '' then
+    local known = redis.call('GET', KEYS[i])
+    local since = known and tonumber(string.sub(known, 1, string.find(known, ':', 1, true) - 1)) or 0
+    if since <= began then
+      redis.call('SET', KEYS[i], ARGV[1] .. ':' .. result, 'EX', ARGV[2])
+    end
+  end
+  local flight = redis.call('GET', KEYS[i + 1])
+  if flight and string.sub(flight, string.find(flight, ':', 1, true) + 1) == who then
+    if hold > 0 then
+      redis.call('PEXPIRE', KEYS[i + 1], hold)
+    else
+      redis.call('DEL', KEYS[i + 1])
+    end
+  end
+end
+"""
+
+_FORGET = """
+local time = redis.call('TIME')
+redis.call('SET', KEYS[1], time[1] * 1000 + math.floor(time[2] / 1000) .. ARGV[1], 'EX', ARGV[2])
+return 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How the results of one chunk are looked up and kept."""
+
+    workload: str
+    space: str
+    """The beginning of its keys: who shares it, the workload and its version."""
+    dedup: str | None
+    ttl_s: int
+    flight_ms: int
+    """For so long who is at work on an item is believed to be."""
+    look: bool = True
+    """Whether a known result answers; else all is made anew."""
+
+    def keys(self, payload: Any) -> tuple[str, str]:
+        """Where the result of a payload is, and its flight."""
+        key = f"{self.space}:{fingerprint(self.dedup, payload)}"
+        return key, f"{key}:flight"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An item's result is there."""
+
+    result: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Somebody else has been at work on it for so long, in seconds."""
+
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """What came of an item that was ours to run."""
+
+    payload: Any
+    who: str
+    result: bytes = b""
+    """As JSON; empty: none that is worth keeping."""
+    hold_s: float = 0.0
+    """For so long it goes on elsewhere, and remains ours."""
+
+
+def policy_of(manifest: Manifest, chunk: ChunkHead) -> Policy | None:
+    """What holds for a chunk; None: nothing is looked up or kept.
+
+    The workload's own cache serves all owners; batches that attach to each other do so within one owner.
+    """
+    reuse, name = chunk.reuse or Reuse(), manifest.name
+    flight_ms = int((manifest.item_timeout_s + _MARGIN_S) * 1000)
+    space = _space(name, manifest.version)
+    if manifest.cache_ttl_s and reuse.cache != "off":
+        return Policy(name, space, manifest.dedup, manifest.cache_ttl_s, flight_ms, reuse.cache != "refresh")
+    if reuse.dedup and reuse.dedup.mode == "attach":
+        return Policy(name, f"attach:{chunk.owner}:{space}", manifest.dedup, reuse.dedup.ttl_s, flight_ms)
+    return None
 
 
 class ResultCache:
-    """Results by workload, version and payload."""
+    """Results and flights in Redis."""
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
+        self._claim = memory.client.register_script(_CLAIM)
+        self._land = memory.client.register_script(_LAND)
+        self._forget = memory.client.register_script(_FORGET)
 
-    async def get(self, manifest: Manifest, payloads: Sequence[Any]) -> list[Any | None]:
-        """The results that are known, None where one is not."""
-        keys = [_key(manifest, payload) for payload in payloads]
-        values: list[bytes | None] = await self._memory.attempt(
-            cast("Awaitable[list[bytes | None]]", self._memory.client.mget(keys)), [None] * len(keys)
-        )
-        return [None if value is None else from_json(value) for value in values]
+    async def claim(
+        self, policy: Policy, items: Sequence[tuple[Any, str]]
+    ) -> tuple[int, list[Known | Elsewhere | None]]:
+        """For (payload, who) pairs, who being the same in every run of an item: what is known, what is elsewhere, and
+        (None) what is ours to run; before them the time at which that began, for `land`."""
+        keys = [_forgotten(policy.workload)]
+        for payload, _ in items:
+            keys += policy.keys(payload)
+        arguments: list[str | int] = [int(policy.look), policy.flight_ms, *(who for _, who in items)]
+        answer = await self._memory.attempt(self._claim(keys=keys, args=arguments), None)
+        if answer is None:
+            return 0, [None] * len(items)
+        return int(answer[0]), [_read(found) for found in answer[1:]]
 
-    async def put(self, manifest: Manifest, results: Sequence[tuple[Any, Any]]) -> None:
-        """Remember (payload, result) pairs."""
-        if not results:
+    async def land(self, policy: Policy, began: int, landings: Sequence[Landing]) -> None:
+        """Keep results, and end flights. Of work that began while Redis was away nothing is kept."""
+        if not began or not landings:
             return
-        pipeline = self._memory.client.pipeline(transaction=False)
-        for payload, result in results:
-            pipeline.set(_key(manifest, payload), to_json(result), ex=manifest.cache_ttl_s)
-        await self._memory.attempt(pipeline.execute(), None)
+        keys: list[str] = []
+        arguments: list[str | int | bytes] = [began, policy.ttl_s]
+        for one in landings:
+            keys += policy.keys(one.payload)
+            hold_ms = int((one.hold_s + _MARGIN_S) * 1000) if one.hold_s else 0
+            arguments += [one.who, hold_ms, one.result if len(one.result) <= RESULT_BYTES_MAX else b""]
+        await self._memory.attempt(self._land(keys=keys, args=arguments), None)
+
+    async def forget(self, order: CacheInvalidated) -> bool:
+        """Let no result answer any more whose work began before now; False without Redis.
+
+        Results that batches of one owner share among themselves are theirs, and stay.
+        """
+        key, rest = _forgotten(order.workload), ""
+        if order.payload is not None:
+            key = f"{_space(order.workload, order.version)}:{fingerprint(order.dedup, order.payload)}"
+            rest = ":"
+        call = self._forget(keys=[key], args=[rest, max(1, order.cache_ttl_s)])
+        return await self._memory.attempt(call, None) is not None
 
 
-def _key(manifest: Manifest, payload: Any) -> str:
-    canonical = json.dumps(payload, sort_keys=True, separators=(",", ":"), ensure_ascii=False)  # integers of any size
-    digest = hashlib.sha256(canonical.encode()).hexdigest()
-    return f"cache:{manifest.name}:{manifest.version}:{digest}"
+def fingerprint(dedup: str | None, payload: Any) -> str:
+    """The same for payloads that are one and the same to the workload: by its deduplication key, else in whole."""
+    value = CompiledPointer(dedup).find(payload) if dedup else payload
+    canonical = json.dumps(  # integers of any size
+        payload if value is MISSING else value, sort_keys=True, separators=(",", ":"), ensure_ascii=False
+    )
+    return hashlib.blake2b(canonical.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _space(workload: str, version: str) -> str:
+    return f"cache:{workload}:{version}"
+
+
+def _forgotten(workload: str) -> str:
+    return f"cache:{workload}:forgotten"
+
+
+def _read(found: bytes | int) -> Known | Elsewhere | None:
+    if isinstance(found, bytes):
+        return Known(from_json(found[found.index(b":") + 1 :]))
+    return Elsewhere(found / 1000) if found else None

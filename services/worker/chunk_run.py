@@ -8,6 +8,7 @@ from typing import Any
 from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from services.worker import domain
+from services.worker.reuse import Reuse
 from services.worker.runner import Runner
 
 _YIELD_S = 0.01
@@ -24,6 +25,7 @@ class ChunkRun:
         self._report_every_s = report_every_s
         self._outcomes: list[ItemOutcome] = []
         self._busy_s = 0.0
+        self._reuse = Reuse.of(runner.cache, runner.manifest, chunk)
         self._open = {item.ordinal: item for item in chunk.items}
         self._some = asyncio.Event()
         self._lanes: list[asyncio.Task[None]] = []
@@ -49,7 +51,7 @@ class ChunkRun:
             self._runner.room.set()
 
     async def _work(self) -> None:
-        items = iter(await self._without_cached())
+        items = iter(await self._to_run())
         width = min(len(self._open), self._runner.manifest.concurrency)
         self._lanes = [asyncio.create_task(self._lane(items)) for _ in range(width)]
         if not self._lanes:
@@ -85,16 +87,11 @@ class ChunkRun:
                 await asyncio.sleep(0)
                 began = time.perf_counter()
 
-    async def _without_cached(self) -> list[ChunkItem]:
-        if not self._runner.manifest.cache_ttl_s:
+    async def _to_run(self) -> list[ChunkItem]:
+        if self._reuse is None:
             return self.chunk.items
-        cached = await self._runner.cache.get(self._runner.manifest, [item.payload for item in self.chunk.items])
-        for item, result in zip(self.chunk.items, cached, strict=True):
-            if result is not None:
-                known = ItemOutcome(
-                    ordinal=item.ordinal, custom_id=item.custom_id, status="succeeded", result=result, cached=True
-                )
-                self._ended(known)
+        for outcome in await self._reuse.answered():
+            self._ended(outcome)
         return list(self._open.values())
 
     def _ended(self, outcome: ItemOutcome) -> None:
@@ -109,7 +106,5 @@ class ChunkRun:
         self._outcomes, self._busy_s = [], 0.0
         self._some.clear()
         await self._runner.report(self.chunk, outcomes, busy_s, self._trace, final=final)
-        if self._runner.manifest.cache_ttl_s:
-            payloads = {i.ordinal: i.payload for i in self.chunk.items}
-            fresh = [(payloads[o.ordinal], o.result) for o in outcomes if o.status == "succeeded" and not o.cached]
-            await self._runner.cache.put(self._runner.manifest, fresh)
+        if self._reuse is not None:
+            await self._reuse.keep(outcomes)

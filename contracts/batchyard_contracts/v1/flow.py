@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import Field, JsonValue
 
 from batchyard_contracts.message import Message, Value
-from batchyard_contracts.v1.manifest import Manifest
+from batchyard_contracts.v1.manifest import Manifest, Pointer
 from batchyard_contracts.v1.values import (
     BatchId,
     ItemError,
@@ -155,10 +155,14 @@ class ItemsReplaced(Message):
 
 
 class CacheInvalidated(Message):
-    """Known results are to be forgotten: those older than `at`, of one payload or of the whole workload."""
+    """Known results are to be forgotten, of one payload or of the whole workload. What a worker needs to know of the
+    workload comes along, as any of them may do it."""
 
     type: ClassVar[str] = "cache.invalidated.v1"
     workload: WorkloadName
+    version: str
+    dedup: Pointer | None = None
+    cache_ttl_s: int
     payload: Any = None
     at: datetime
 

@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 import jsonschema_rs
 import orjson
 
+from batchyard_contracts.pointer import MISSING, CompiledPointer
 from batchyard_contracts.v1.manifest import Manifest
 from services.ingest.domain.fault import Fault
 from services.ingest.domain.json_shape import depth_exceeds, has_nul
 from services.ingest.domain.limits import MAX_DEPTH, MAX_ITEM_BYTES, MAX_PARTITION
-from services.ingest.domain.pointer import MISSING, CompiledPointer
 
 _MOST = 300
 """Characters of an explanation that are passed on: a schema error may quote the whole item."""

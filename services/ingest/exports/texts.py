@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
 from typing import Any
 
+from batchyard_contracts.pointer import MISSING, CompiledPointer
 from batchyard_contracts.v1.manifest import TextExport
 from batchyard_contracts.v1.values import ItemResult
-from services.ingest.domain.pointer import MISSING, CompiledPointer
 from services.ingest.outcomes import Page
 
 MAX_FILES_FROM = 100_000

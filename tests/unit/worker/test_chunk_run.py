@@ -8,12 +8,13 @@ from uuid import UUID
 
 import pytest
 from pydantic import BaseModel, field_validator
+from pydantic_core import from_json
 
 from batchyard_contracts.v1.flow import ChunkProcessed, ItemOutcome
-from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Context, Permanent, RateLimited, Workload
-from services.worker.cache import ResultCache
+from services.worker import cache
+from services.worker.cache import Landing, Policy, ResultCache
 from services.worker.chunk_run import ChunkRun
 from services.worker.runner import REPORT_BYTES_MAX, Runner
 from shared.amqp.publisher import Outgoing, Publisher
@@ -45,11 +46,14 @@ class Known:
     def __init__(self, results: dict[int, Any] | None = None) -> None:
         self.results = results or {}
 
-    async def get(self, _: Manifest, payloads: Sequence[Any]) -> list[Any]:
-        return [self.results.get(payload["n"]) for payload in payloads]
+    async def claim(
+        self, _: Policy, items: Sequence[tuple[Any, str]]
+    ) -> tuple[int, list[cache.Known | cache.Elsewhere | None]]:
+        found = [self.results.get(payload["n"]) for payload, _ in items]
+        return 1, [cache.Known(result) if result is not None else None for result in found]
 
-    async def put(self, _: Manifest, results: Sequence[tuple[Any, Any]]) -> None:
-        self.results |= {payload["n"]: result for payload, result in results}
+    async def land(self, _: Policy, __: int, landings: Sequence[Landing]) -> None:
+        self.results |= {one.payload["n"]: from_json(one.result) for one in landings if one.result}
 
 
 def workload(**settings: Any) -> Workload[Number, Number]:
@@ -76,8 +80,7 @@ def run_of(
     work: Workload[Number, Number], numbers: Sequence[int], known: Known | None = None
 ) -> tuple[ChunkRun, Recorder, Runner]:
     recorder = Recorder()
-    cache = cast("ResultCache", known or Known())
-    runner = Runner(work, "resources", cast("Publisher", recorder), cache, "w1")
+    runner = Runner(work, "resources", cast("Publisher", recorder), cast("ResultCache", known or Known()), "w1")
     runner.unfinished += len(numbers)
     return ChunkRun(runner, chunk(*numbers), None, 0.01), recorder, runner
 

@@ -2,17 +2,15 @@
 
 from typing import Any, Final
 
-from jsonpointer import JsonPointer
-
 MISSING: Final = object()
 """What is found where there is nothing: JSON's null is a value."""
 
 
 class CompiledPointer:
-    """A parsed pointer."""
+    """A parsed pointer. What it may look like is said by `batchyard_contracts.v1.manifest.Pointer`."""
 
     def __init__(self, pointer: str) -> None:
-        self._parts = tuple(str(part) for part in JsonPointer(pointer).parts)
+        self._parts = tuple(part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
 
     def find(self, document: Any) -> Any:
         """The value that the pointer names, or `MISSING`."""

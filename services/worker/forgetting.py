@@ -1,0 +1,20 @@
+"""Forgets known results when it is told to."""
+
+from collections.abc import Sequence
+
+from batchyard_contracts.v1.flow import CacheInvalidated
+from services.worker.cache import ResultCache
+from shared.amqp.stream import Received
+
+
+class Forgetful:
+    """Any worker may do it, and one of them does: Redis is the same for all."""
+
+    def __init__(self, cache: ResultCache) -> None:
+        self._cache = cache
+
+    async def invalidated(self, received: Sequence[Received]) -> None:
+        """Do it, or have it tried again: an order is not lost while Redis is away."""
+        for order in (r.message for r in received if isinstance(r.message, CacheInvalidated)):
+            if not await self._cache.forget(order):
+                raise ConnectionError("Redis is away.")

@@ -1,0 +1,174 @@
+"""Results are remembered, made once at a time, and forgotten when told; without Redis everything runs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from pydantic_core import to_json
+
+from batchyard_contracts.v1.flow import CacheInvalidated
+from batchyard_contracts.v1.manifest import Manifest
+from batchyard_contracts.v1.values import Dedup, Reuse
+from batchyard_contracts.v1.work import ChunkHead
+from services.worker.cache import RESULT_BYTES_MAX, Elsewhere, Known, Landing, Policy, ResultCache, policy_of
+from shared.redis import Memory
+from shared.stack import Servers
+
+MANIFEST = Manifest(name="w", version="1", item_schema={}, result_schema={}, cache_ttl_s=60)
+
+
+def head(reuse: Reuse | None = None, owner: str = "a") -> ChunkHead:
+    names: dict[str, Any] = {"owner": owner, "workload": "w", "priority": "normal", "partition": ""}
+    return ChunkHead(chunk_id=UUID(int=1), fence=1, batch_id=UUID(int=2), round=1, attempt=1, reuse=reuse, **names)
+
+
+def policy(manifest: Manifest = MANIFEST, reuse: Reuse | None = None, owner: str = "a") -> Policy:
+    found = policy_of(manifest, head(reuse, owner))
+    assert found is not None
+    return found
+
+
+def order(payload: Any) -> CacheInvalidated:
+    return CacheInvalidated(workload="w", version="1", cache_ttl_s=60, payload=payload, at=datetime.now(UTC))
+
+
+@pytest.fixture
+async def memory(clean: Servers) -> AsyncIterator[Memory]:
+    memory = Memory(clean.redis_url)
+    yield memory
+    await memory.close()
+
+
+@pytest.fixture
+def cache(memory: Memory) -> ResultCache:
+    return ResultCache(memory)
+
+
+async def run(cache: ResultCache, payload: Any, result: Any, rules: Policy | None = None, who: str = "1:0") -> None:
+    began, found = await cache.claim(rules or policy(), [(payload, who)])
+    assert found == [None]
+    await cache.land(rules or policy(), began, [Landing(payload, who, to_json(result))])
+
+
+@pytest.mark.parametrize("value", [1, 10**30, -(2**63) - 1, 2**64, 0.5, "ä:1", "\ud800", None, {"b": [1], "a": {}}])
+async def test_what_was_made_is_known_from_then_on(cache: ResultCache, value: Any) -> None:
+    await run(cache, {"n": value}, {"result": 10**30})
+    _, found = await cache.claim(policy(), [({"n": value}, "2:0"), ({"n": "other"}, "2:1")])
+    assert found == [Known({"result": 10**30}), None]
+
+
+async def test_the_order_of_keys_does_not_matter(cache: ResultCache) -> None:
+    await run(cache, {"a": 1, "b": 2}, "known")
+    assert (await cache.claim(policy(), [({"b": 2, "a": 1}, "2:0")]))[1] == [Known("known")]
+
+
+async def test_items_with_the_same_deduplication_key_are_the_same(memory: Memory) -> None:
+    manifest = MANIFEST.model_copy(update={"dedup": "/url"})
+    cache = ResultCache(memory)
+    await run(cache, {"url": "x", "note": 1}, "known", policy(manifest))
+    items = [({"url": "x", "note": 2}, "2:0"), ({"url": "y"}, "2:1"), ({"note": 3}, "2:2")]
+    assert (await cache.claim(policy(manifest), items))[1] == [Known("known"), None, None]
+
+
+async def test_only_one_makes_a_result_at_a_time(cache: ResultCache) -> None:
+    claims = await asyncio.gather(*(cache.claim(policy(), [({"n": 7}, f"{n}:0")]) for n in range(20)))
+    ours = [n for n, (_, found) in enumerate(claims) if found == [None]]
+    assert len(ours) == 1
+    assert all(isinstance(found[0], Elsewhere) for n, (_, found) in enumerate(claims) if n not in ours)
+    await cache.land(policy(), claims[ours[0]][0], [Landing({"n": 7}, f"{ours[0]}:0", b"49")])
+    assert (await cache.claim(policy(), [({"n": 7}, "99:0")]))[1] == [Known(49)]
+
+
+async def test_a_run_that_is_delivered_again_goes_on_with_its_own(cache: ResultCache) -> None:
+    for _ in range(2):
+        assert (await cache.claim(policy(), [({"n": 7}, "1:0")]))[1] == [None]
+
+
+async def test_after_a_failure_the_next_one_may_try(cache: ResultCache) -> None:
+    began, _ = await cache.claim(policy(), [({"n": 7}, "1:0")])
+    await cache.land(policy(), began, [Landing({"n": 7}, "1:0")])
+    assert (await cache.claim(policy(), [({"n": 7}, "2:0")]))[1] == [None]
+
+
+async def test_what_goes_on_elsewhere_remains_with_who_began_it(cache: ResultCache) -> None:
+    began, _ = await cache.claim(policy(), [({"n": 7}, "1:0")])
+    await cache.land(policy(), began, [Landing({"n": 7}, "1:0", hold_s=30.0)])
+    assert isinstance((await cache.claim(policy(), [({"n": 7}, "2:0")]))[1][0], Elsewhere)
+    assert (await cache.claim(policy(), [({"n": 7}, "1:0")]))[1] == [None]
+
+
+async def test_who_has_lost_a_flight_does_not_end_that_of_another(cache: ResultCache, memory: Memory) -> None:
+    began, _ = await cache.claim(policy(), [({"n": 7}, "1:0")])
+    await memory.client.flushdb()
+    assert (await cache.claim(policy(), [({"n": 7}, "2:0")]))[1] == [None]
+    await cache.land(policy(), began, [Landing({"n": 7}, "1:0")])
+    assert isinstance((await cache.claim(policy(), [({"n": 7}, "3:0")]))[1][0], Elsewhere)
+
+
+@pytest.mark.parametrize("payload", [{"n": 7}, None], ids=["one payload", "all of the workload"])
+async def test_a_forgotten_result_is_made_anew(cache: ResultCache, payload: Any) -> None:
+    await run(cache, {"n": 7}, 49)
+    await run(cache, {"n": 8}, 64)
+    assert await cache.forget(order(payload))
+    _, found = await cache.claim(policy(), [({"n": 7}, "2:0"), ({"n": 8}, "2:1")])
+    assert found == [None, Known(64) if payload else None]
+
+
+@pytest.mark.parametrize("payload", [{"n": 7}, None], ids=["one payload", "all of the workload"])
+async def test_what_was_begun_before_it_was_forgotten_does_not_come_back(cache: ResultCache, payload: Any) -> None:
+    began, _ = await cache.claim(policy(), [({"n": 7}, "1:0")])
+    await asyncio.sleep(0.002)  # the clock has milliseconds
+    assert await cache.forget(order(payload))
+    await cache.land(policy(), began, [Landing({"n": 7}, "1:0", b"49")])
+    began, found = await cache.claim(policy(), [({"n": 7}, "2:0")])
+    assert found == [None]
+    await cache.land(policy(), began, [Landing({"n": 7}, "2:0", b"50")])
+    assert (await cache.claim(policy(), [({"n": 7}, "3:0")]))[1] == [Known(50)]
+
+
+async def test_a_refresh_makes_everything_anew_and_keeps_it(cache: ResultCache) -> None:
+    await run(cache, {"n": 7}, 49)
+    await run(cache, {"n": 7}, 50, policy(reuse=Reuse(cache="refresh")), who="2:0")
+    assert (await cache.claim(policy(), [({"n": 7}, "3:0")]))[1] == [Known(50)]
+
+
+async def test_a_result_that_is_too_large_is_not_remembered(cache: ResultCache) -> None:
+    await run(cache, {"n": 7}, "x" * RESULT_BYTES_MAX)
+    assert (await cache.claim(policy(), [({"n": 7}, "2:0")]))[1] == [None]
+
+
+async def test_results_and_flights_do_not_outlive_their_time(cache: ResultCache, memory: Memory) -> None:
+    await run(cache, {"n": 7}, 49)
+    await cache.claim(policy(), [({"n": 8}, "1:1")])
+    ttls = [await memory.client.pttl(key) async for key in memory.client.scan_iter("*")]
+    assert len(ttls) == 2
+    assert all(0 < ttl <= 90_000 for ttl in ttls)
+
+
+async def test_without_redis_everything_runs() -> None:
+    memory = Memory("redis://127.0.0.1:1/0")
+    cache = ResultCache(memory)
+    began, found = await cache.claim(policy(), [({"n": 7}, "1:0"), ({"n": 7}, "1:1")])
+    assert found == [None, None]
+    await cache.land(policy(), began, [Landing({"n": 7}, "1:0", b"49")])
+    assert not await cache.forget(order(None))
+    await memory.close()
+
+
+def test_nothing_is_looked_up_unless_it_was_asked_for() -> None:
+    plain = MANIFEST.model_copy(update={"cache_ttl_s": 0})
+    assert policy_of(plain, head()) is None
+    assert policy_of(plain, head(Reuse(cache="refresh"))) is None
+    assert policy_of(plain, head(Reuse(dedup=Dedup(mode="reject")))) is None
+    assert policy_of(MANIFEST, head(Reuse(cache="off"))) is None
+
+
+def test_batches_attach_to_each_other_within_an_owner_and_its_time() -> None:
+    plain, attach = MANIFEST.model_copy(update={"cache_ttl_s": 0}), Reuse(dedup=Dedup(ttl_s=5))
+    a, b = policy(plain, attach, "a"), policy(plain, attach, "b")
+    assert a.space != b.space
+    assert (a.ttl_s, a.look) == (5, True)
+    assert policy(reuse=Reuse(cache="off", dedup=Dedup())).space == a.space, "what is not cached may be attached to"
