@@ -12,10 +12,10 @@ from batchyard_contracts.v1.flow import (
     BatchControlled,
     BatchSealed,
     BatchWithdrawn,
-    ChunkProcessed,
     ItemsSettled,
 )
 from batchyard_contracts.v1.queries import BatchesQuery, FailuresQuery, ResultsQuery
+from services.aggregator.domain.report import Report
 from services.aggregator.handlers.control import ControlHandler
 from services.aggregator.handlers.outcomes import OutcomesHandler
 from services.aggregator.handlers.questions import QuestionsHandler
@@ -69,7 +69,7 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
             consuming,
             publisher,
             topology.AGGREGATOR_OUTCOMES,
-            (ChunkProcessed, ItemsSettled),
+            (Report, ItemsSettled),
             outcomes.record,
             health.pulse("outcomes"),
             most=settings.ledger_messages_at_once,

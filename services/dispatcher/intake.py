@@ -13,12 +13,12 @@ from batchyard_contracts.v1.flow import (
     BatchControlled,
     BatchSealed,
     BatchWithdrawn,
-    ItemsPage,
     ItemsReopened,
     SettledItem,
 )
 from batchyard_contracts.v1.values import ItemError
 from services.dispatcher.chunks import Pages
+from services.dispatcher.page import Page
 from services.dispatcher.pump import Pump
 from services.dispatcher.settlement import Settlement
 from services.dispatcher.store import Retry, Store
@@ -45,7 +45,7 @@ class Intake:
 
     async def pages(self, received: Sequence[Received]) -> None:
         """Keep pages; those of a batch whose header is known may go out at once, each once."""
-        pages = [r.message for r in received if isinstance(r.message, ItemsPage)]
+        pages = [r.message for r in received if isinstance(r.message, Page)]
         stopped: dict[UUID, Batch] = {}
         async with self._yard.intake:
             for batch_id, partition, slice_, lines in await self._store.save_pages(pages):

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from batchyard_contracts.v1.flow import ChunkProcessed, ItemOutcome, SettledItem
+from batchyard_contracts.v1.flow import ItemOutcome, SettledItem
 from batchyard_contracts.v1.values import ItemError
 from services.dispatcher.chunks import Pages
 from services.dispatcher.domain.retry import RunAgain, after
 from services.dispatcher.domain.scheduler import Again
 from services.dispatcher.lines import with_state
 from services.dispatcher.pump import Pump
+from services.dispatcher.report import Report, Told
 from services.dispatcher.settlement import Settlement, Status
 from services.dispatcher.store import Retry, Store
 from services.dispatcher.yard import Batch, Lease, Yard
@@ -47,12 +48,12 @@ class Outcomes:
         """Decide for all of them, tell the ledger what failed for good, save, and free the window."""
         decisions = _Decisions()
         ending: set[UUID] = set()
-        for message in (r.message for r in received if isinstance(r.message, ChunkProcessed)):
-            lease = self._yard.leases.get(message.chunk_id)
-            if lease is not None and lease.fence == message.fence and lease.chunk_id not in ending:
-                if message.final:
+        for report in (r.message for r in received if isinstance(r.message, Report)):
+            lease = self._yard.leases.get(report.chunk_id)
+            if lease is not None and lease.fence == report.fence and lease.chunk_id not in ending:
+                if report.final:
                     ending.add(lease.chunk_id)
-                await self._decide(lease, message, decisions)
+                await self._decide(lease, report, decisions)
         await self._settle(decisions.failed, "failed")
         await self._settle(decisions.cancelled, "cancelled")
         await self._save(decisions)
@@ -86,28 +87,36 @@ class Outcomes:
         if decisions.retries or ended or decisions.settled or reported:
             await self._store.report(decisions.retries, list(ended), decisions.settled, reported)
 
-    async def _decide(self, lease: Lease, message: ChunkProcessed, decisions: _Decisions) -> None:
-        decisions.measured.append((lease, len(message.outcomes), message.busy_ms / 1000))
+    async def _decide(self, lease: Lease, report: Report, decisions: _Decisions) -> None:
+        decisions.measured.append((lease, report.count, report.busy_s))
         lease.seen_at = time.monotonic()
         self._yard.has_left(lease)
-        known = decisions.reported.setdefault(lease.chunk_id, set())
-        open_ = set(await self._pages.ordinals(lease)) - lease.reported - known
-        outcomes: list[ItemOutcome] = []
-        for outcome in message.outcomes:
-            if outcome.ordinal in open_:  # neither told before nor an item of another chunk
-                open_.remove(outcome.ordinal)
-                outcomes.append(outcome)
-        if message.final:
+        if report.final:
             decisions.done.append(lease)
-            outcomes += [ItemOutcome(ordinal=o, status="retry", error=_NOT_REPORTED) for o in sorted(open_)]
-        known.update(o.ordinal for o in outcomes)
+        known = decisions.reported.setdefault(lease.chunk_id, set())
+        before = lease.reported | known
+        if report.final and report.read is None and report.count == lease.source.count - len(before):
+            if isinstance(lease.source, Again):
+                decisions.settled.extend((lease.batch_id, o) for o in lease.source.ordinals if o not in before)
+            return  # all that was left has ended: no need to know which
+        told = await self._news(lease, report, before)
+        known.update(told)
         batch = self._yard.batches.get(lease.batch_id)
-        unfinished = [o for o in outcomes if o.status in {"retry", "continued"}]
+        unfinished = [outcome for outcome in told.values() if outcome is not None]
         again: set[int] = set()
         if unfinished and batch is not None:
             again = await self._run_again(lease, batch, unfinished, decisions)
         if isinstance(lease.source, Again):
-            decisions.settled.extend((lease.batch_id, o.ordinal) for o in outcomes if o.ordinal not in again)
+            decisions.settled.extend((lease.batch_id, ordinal) for ordinal in told if ordinal not in again)
+
+    async def _news(self, lease: Lease, report: Report, before: set[int]) -> Told:
+        """What was not told before, of items of this chunk; with the last report, of all that were left."""
+        open_ = set(await self._pages.ordinals(lease)) - before
+        told = {ordinal: outcome for ordinal, outcome in report.told().items() if ordinal in open_}
+        if report.final:
+            left = sorted(open_ - told.keys())
+            told |= {o: ItemOutcome(ordinal=o, status="retry", error=_NOT_REPORTED) for o in left}
+        return told
 
     async def _run_again(
         self, lease: Lease, batch: Batch, outcomes: Sequence[ItemOutcome], decisions: _Decisions

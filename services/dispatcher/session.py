@@ -14,8 +14,6 @@ from batchyard_contracts.v1.flow import (
     BatchControlled,
     BatchSealed,
     BatchWithdrawn,
-    ChunkProcessed,
-    ItemsPage,
     ItemsReopened,
     WorkerAnnounced,
     WorkerHeartbeat,
@@ -25,16 +23,19 @@ from services.dispatcher.chunks import ChunksRefused, Giver, Pages
 from services.dispatcher.intake import Intake
 from services.dispatcher.limiter import Limiter
 from services.dispatcher.outcomes import Outcomes
+from services.dispatcher.page import Page
 from services.dispatcher.pump import Pump
 from services.dispatcher.refusals import Refusals
+from services.dispatcher.report import Report
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.settlement import Settlement
 from services.dispatcher.store import Store
 from services.dispatcher.workers import Workers
 from services.dispatcher.yard import Yard
 from shared.amqp.connection import open_channel
+from shared.amqp.delivery import Kind
 from shared.amqp.publisher import Publisher
-from shared.amqp.stream import Stream
+from shared.amqp.stream import BatchHandler, Stream
 from shared.broker import ControlPlane, Route
 from shared.database import Pool
 from shared.faults import until_it_passes
@@ -76,12 +77,13 @@ class Session:
         self._workers = Workers(self._yard, self._store, giver, settlement, pages, resources.settings)
         self._intake = Intake(self._yard, self._store, settlement, pages, self._pump)
         outcomes = Outcomes(self._yard, self._store, settlement, pages, self._pump)
+        hot: tuple[tuple[topology.Queue, Kind[object], BatchHandler], ...] = (
+            (topology.DISPATCHER_PAGES, Page, self._intake.pages),
+            (topology.DISPATCHER_OUTCOMES, Report, outcomes.processed),
+        )
         self._streams = [
             Stream(resources.connection, publisher, queue, [kind], handler, health.pulse(queue.name), most=64)
-            for queue, kind, handler in (
-                (topology.DISPATCHER_PAGES, ItemsPage, self._intake.pages),
-                (topology.DISPATCHER_OUTCOMES, ChunkProcessed, outcomes.processed),
-            )
+            for queue, kind, handler in hot
         ]
         self._control = ControlPlane(resources.settings.amqp_url, publisher, "dispatcher")
 

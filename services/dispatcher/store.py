@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
-from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, ItemsPage, WorkerAnnounced
+from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, WorkerAnnounced
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import Priority
 from services.dispatcher.domain.scheduler import Again, Range, Slice
-from services.dispatcher.lines import line_of
+from services.dispatcher.page import Page
 from services.dispatcher.yard import Batch, Lease
 from shared.database import Pool, load_queries
 
@@ -101,13 +101,13 @@ class Store:
         """Forget the pages of a submission that failed, and those still to come."""
         await self._pool.execute(SQL["withdraw"], batch_id)
 
-    async def save_pages(self, pages: Iterable[ItemsPage]) -> list[tuple[UUID, str, Slice, list[bytes]]]:
+    async def save_pages(self, pages: Iterable[Page]) -> list[tuple[UUID, str, Slice, list[bytes]]]:
         """Keep the segments of pages: (batch, partition, slice, items) of those that were not given out in whole.
 
         Those of them that were kept before are among them, since an earlier try may have been saved unseen.
         """
         segments = {
-            (page.batch_id, page.page, number): (segment.partition, list(map(line_of, segment.items)))
+            (page.batch_id, page.page, number): (segment.partition, segment.lines)
             for page in pages
             for number, segment in enumerate(page.segments)
         }

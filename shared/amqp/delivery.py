@@ -1,18 +1,34 @@
 """A message as it was received."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import structlog
 from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 from pydantic import ValidationError
 
-from batchyard_contracts.message import MAX_MESSAGE_BYTES, Envelope, Message
+from batchyard_contracts.message import MAX_MESSAGE_BYTES, Envelope
 from shared.errors import Rejected
 
 LOST = (AMQPError, ChannelInvalidStateError)
 """What the AMQP library raises for a channel that is gone."""
 log = structlog.get_logger()
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Kind(Protocol[T_co]):
+    """How messages of one type are read: by their model, or by a class that takes from them only what it needs."""
+
+    @property
+    def type(self) -> str:
+        """The AMQP property that names it."""
+        ...
+
+    def decode(self, body: bytes) -> T_co:
+        """Read a body; raises `pydantic.ValidationError`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +76,7 @@ def is_stale(message: AbstractIncomingMessage) -> bool:
         return True
 
 
-def decode(delivery: Delivery, kinds: dict[str, type[Message]]) -> Message:
+def decode(delivery: Delivery, kinds: Mapping[str, Kind[T_co]]) -> T_co:
     """Read the body as what its type says; raises `Rejected` when that cannot be."""
     kind = kinds.get(delivery.envelope.type)
     if kind is None:

@@ -11,11 +11,11 @@ from typing import Any, Literal
 import structlog
 from aio_pika.abc import AbstractIncomingMessage, AbstractRobustConnection
 
-from batchyard_contracts.message import Envelope, Message
+from batchyard_contracts.message import Envelope
 from batchyard_contracts.topology import Queue
 from shared.amqp.connection import open_channel
 from shared.amqp.dead_letters import bury
-from shared.amqp.delivery import Delivery, acknowledge, decode, received
+from shared.amqp.delivery import Delivery, Kind, acknowledge, decode, received
 from shared.amqp.publisher import Publisher
 from shared.errors import Rejected
 from shared.faults import is_passing, until_it_passes
@@ -31,7 +31,7 @@ _BATCH_BYTES = 512 * 1024
 class Received:
     """A decoded message with its envelope."""
 
-    message: Message
+    message: object
     envelope: Envelope
 
 
@@ -46,7 +46,7 @@ class Stream:
         connection: AbstractRobustConnection,
         publisher: Publisher,
         queue: Queue,
-        kinds: Sequence[type[Message]],
+        kinds: Sequence[Kind[object]],
         handler: BatchHandler,
         pulse: Pulse,
         *,

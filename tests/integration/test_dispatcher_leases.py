@@ -15,11 +15,10 @@ from services.dispatcher.chunks import Giver, Pages
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.workers import Workers
 from shared.amqp.publisher import Outgoing
-from shared.amqp.stream import Received
 from shared.errors import PublishFailed
 from shared.faults import until_it_passes
 from shared.stack import Servers
-from tests.support.dispatcher_parts import ENVELOPE, Parts, again, dispatcher_parts, once
+from tests.support.dispatcher_parts import Parts, again, dispatcher_parts, once, received
 
 
 class Yard:
@@ -66,7 +65,7 @@ class Yard:
         """As a worker reports."""
         same = chunk.model_dump(exclude={"items", "priority"})
         message = ChunkProcessed.model_validate(same | {"worker_id": "hand", "outcomes": list(outcomes)} | fields)
-        await until_it_passes(lambda: self.parts.outcomes.processed([Received(message, ENVELOPE)]), "report")
+        await until_it_passes(lambda: self.parts.outcomes.processed([received(message)]), "report")
 
     async def lose(self, waiting: int = 0) -> None:
         """No worker names any chunk for a long time; so many messages wait in each queue."""
@@ -258,7 +257,7 @@ async def test_whole_numbers_keep_all_their_digits(yard: Yard) -> None:
     batch, huge = uuid.uuid4(), 2**80 + 1
     items = [PageItem(ordinal=0, payload={"n": huge}, custom_id="x")]
     page = ItemsPage(batch_id=batch, workload="w", page=0, segments=[Segment(partition="", items=items)])
-    await yard.parts.intake.pages([Received(page, ENVELOPE)])
+    await yard.parts.intake.pages([received(page)])
     await yard.parts.accept(batch)
     chunk = await yard.take()
     assert chunk.items[0].payload == {"n": huge}

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import asyncpg
 
-from batchyard_contracts.message import Envelope, Message
+from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.flow import (
     BatchAccepted,
     BatchControlled,
@@ -27,8 +27,10 @@ from services.dispatcher.chunks import Giver, Pages
 from services.dispatcher.intake import Intake
 from services.dispatcher.limiter import Limiter
 from services.dispatcher.outcomes import Outcomes
+from services.dispatcher.page import Page
 from services.dispatcher.pump import Pump
 from services.dispatcher.refusals import Refusals
+from services.dispatcher.report import Report
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.settlement import Settlement
 from services.dispatcher.store import Retry, Store
@@ -91,7 +93,7 @@ class Parts:
 
     async def pages(self, batch_id: uuid.UUID, sizes: dict[str, int], *, page: int = 0, workload: str = "w") -> None:
         """A page with so many items for each partition."""
-        await self.intake.pages([Received(page_of(batch_id, sizes, page=page, workload=workload), ENVELOPE)])
+        await self.intake.pages([received(page_of(batch_id, sizes, page=page, workload=workload))])
 
     async def accept(self, batch_id: uuid.UUID, workload: str = "w") -> None:
         """A header."""
@@ -112,8 +114,8 @@ class Parts:
     async def report(self, chunk: ChunkReady, outcomes: Sequence[ItemOutcome]) -> None:
         """A worker's report."""
         same = chunk.model_dump(exclude={"items", "priority"})
-        message: Message = ChunkProcessed.model_validate(same | {"worker_id": "hand", "outcomes": list(outcomes)})
-        await self.outcomes.processed([Received(message, ENVELOPE)])
+        message = ChunkProcessed.model_validate(same | {"worker_id": "hand", "outcomes": list(outcomes)})
+        await self.outcomes.processed([received(message)])
 
     async def wait_again(self, batch_id: uuid.UUID, ordinals: Sequence[int], partition: str = "") -> None:
         """Items that are due to run again."""
@@ -142,6 +144,12 @@ class Parts:
     async def count(self, table: str) -> int:
         """Rows of a table."""
         return int(await self.pool.fetchval(f"SELECT count(*) FROM {table}"))
+
+
+def received(message: ItemsPage | ChunkProcessed) -> Received:
+    """As the stream hands it over."""
+    body = message.encode()
+    return Received(Page.decode(body) if isinstance(message, ItemsPage) else Report.decode(body), ENVELOPE)
 
 
 def page_of(batch_id: uuid.UUID, sizes: dict[str, int], *, page: int = 0, workload: str = "w") -> ItemsPage:

@@ -15,6 +15,7 @@ from batchyard_contracts.v1.flow import (
     SettledItem,
 )
 from services.aggregator.domain.batch import Batch, Header
+from services.aggregator.domain.report import Report
 from shared.amqp.stream import Received
 
 BATCH = UUID("0197a5b0-0000-7000-8000-000000000001")
@@ -63,7 +64,8 @@ def settled(status: Any, ordinals: list[int], *, round_: int = 1, batch_id: UUID
 
 def received(message: Message, *, redelivered: bool = False) -> Received:
     """As the stream hands it over."""
-    return Received(message, Envelope(message.type, "id", redelivered=redelivered))
+    read = Report.decode(message.encode()) if isinstance(message, ChunkProcessed) else message
+    return Received(read, Envelope(message.type, "id", redelivered=redelivered))
 
 
 def batch(**fields: Any) -> Batch:

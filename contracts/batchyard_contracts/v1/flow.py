@@ -209,6 +209,9 @@ class ChunkProcessed(Message):
     final: bool = True
     busy_ms: float = 0
     """The run times of these outcomes, added up: what the chunk's size is learned from."""
+    ended: Annotated[int, Field(ge=0)] | None = None
+    """How many outcomes follow, given only if each has another ordinal and none is `retry` or `continued`: who merely
+    wants to know what runs again need not read them. Write it before `outcomes`."""
     outcomes: list[ItemOutcome]
 
 

@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator
 from operator import itemgetter
-from typing import Any
 
-import orjson
-
-from batchyard_contracts.v1.flow import ChunkProcessed, ItemsSettled
+from batchyard_contracts.v1.flow import ItemsSettled
 from batchyard_contracts.v1.values import ItemError
 from services.aggregator.domain.batch import Batch
+from services.aggregator.domain.report import Report, error_of
 
 COLUMNS = (
     "batch",
@@ -37,11 +35,12 @@ MAX_RESULT_BYTES = 3 * 1024 * 1024
 """A larger result could not be handed out in one message again: its item fails."""
 _MAX_INT = 2**31 - 1
 _MAX_CUSTOM_ID = 128
+_NO_ERROR = (None, None, None)
 _TERMINAL = {"succeeded", "failed", "cancelled"}
 _CONTROL = {code: " " for code in (*range(32), 127) if chr(code) not in "\t\n"}
 
 
-def rows(message: ChunkProcessed | ItemsSettled, batch: Batch) -> list[Row]:
+def rows(message: Report | ItemsSettled, batch: Batch) -> list[Row]:
     """The outcomes of a message that count for this batch now."""
     if not batch.takes(message.round):
         return []
@@ -50,18 +49,20 @@ def rows(message: ChunkProcessed | ItemsSettled, batch: Batch) -> list[Row]:
     return _processed(message, batch)
 
 
-def _processed(message: ChunkProcessed, batch: Batch) -> list[Row]:
+def _processed(message: Report, batch: Batch) -> list[Row]:
     key, round_, end = batch.key, batch.round, _end(batch)
     attempts = _bounded(message.attempt)
     found: list[Row] = []
     for outcome in message.outcomes:
-        status = outcome.status
+        status: str = outcome.status
         ordinal = outcome.ordinal
         if status not in _TERMINAL or ordinal >= end:
             continue
-        result = None if outcome.result is None else _json(outcome.result)
-        error = outcome.error
-        if result is not None and len(result) > MAX_RESULT_BYTES:
+        result: bytes | None = bytes(outcome.result)
+        error = error_of(outcome) if outcome.error else None
+        if not result or result == b"null":
+            result = None
+        elif len(result) > MAX_RESULT_BYTES:
             status, error, result = "failed", _too_large(len(result)), None
         found.append(
             (
@@ -74,7 +75,7 @@ def _processed(message: ChunkProcessed, batch: Batch) -> list[Row]:
                 outcome.cached,
                 status,
                 outcome.custom_id and _clean(outcome.custom_id)[:_MAX_CUSTOM_ID],
-                *((None, None, None) if error is None else (error.code, _clean(error.message), error.scope)),
+                *(_NO_ERROR if error is None else (error.code, _clean(error.message), error.scope)),
                 result,
             )
         )
@@ -97,7 +98,7 @@ def _settled(message: ItemsSettled, batch: Batch) -> Iterator[Row]:
             False,
             message.status,
             item.custom_id and _clean(item.custom_id)[:_MAX_CUSTOM_ID],
-            *((None, None, None) if error is None else (error.code, _clean(error.message), error.scope)),
+            *(_NO_ERROR if error is None else (error.code, _clean(error.message), error.scope)),
             None,
         )
 
@@ -109,24 +110,6 @@ def _end(batch: Batch) -> int:
 
 def _bounded(number: int) -> int:
     return number if 0 <= number <= _MAX_INT else max(0, min(number, _MAX_INT))
-
-
-def _json(value: Any) -> bytes:
-    try:
-        return orjson.dumps(value)
-    except TypeError:  # an integer of more than 64 bits
-        return orjson.dumps(_with_large_integers(value))
-
-
-def _with_large_integers(value: Any) -> Any:
-    """Large integers as the raw JSON that they are: other languages may read them, orjson does not write them."""
-    if isinstance(value, dict):
-        return {key: _with_large_integers(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_with_large_integers(part) for part in value]
-    if isinstance(value, int) and not isinstance(value, bool):
-        return orjson.Fragment(str(value))
-    return value
 
 
 def _clean(text: str) -> str:

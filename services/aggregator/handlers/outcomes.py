@@ -6,9 +6,10 @@ from datetime import datetime
 
 import structlog
 
-from batchyard_contracts.v1.flow import ChunkProcessed, ItemsSettled
+from batchyard_contracts.v1.flow import ItemsSettled
 from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.outcome import Row, rows, status_of
+from services.aggregator.domain.report import Report
 from services.aggregator.domain.tally import Tally
 from services.aggregator.outbox import Outbox
 from services.aggregator.progress import Progress
@@ -18,7 +19,7 @@ from shared.amqp.stream import Received
 from shared.telemetry import span
 
 log = structlog.get_logger()
-Report = ChunkProcessed | ItemsSettled
+_Reports = Sequence[Report | ItemsSettled]
 
 
 class OutcomesHandler:
@@ -32,7 +33,7 @@ class OutcomesHandler:
 
     async def record(self, received: Sequence[Received]) -> None:
         """Record the outcomes of these messages, and the end of the batches that end with them."""
-        reports = [one.message for one in received if isinstance(one.message, ChunkProcessed | ItemsSettled)]
+        reports = [one.message for one in received if isinstance(one.message, Report | ItemsSettled)]
         doubtful = any(one.envelope.redelivered for one in received)
         with span("record outcomes", received[0].envelope.traceparent, messages=len(received)):
             if not doubtful:
@@ -44,7 +45,7 @@ class OutcomesHandler:
                     return
             await self._record(reports, doubtful=True)
 
-    async def _record(self, reports: Sequence[Report], *, doubtful: bool) -> None:
+    async def _record(self, reports: _Reports, *, doubtful: bool) -> None:
         at = self._clock()
         async with self._store.locked({report.batch_id for report in reports}) as work:
             inserted = await self._insert(work, reports, doubtful=doubtful)
@@ -57,7 +58,7 @@ class OutcomesHandler:
             ended = await work.post(endings(changed))
         announce(changed, ended, self._outbox, self._progress)
 
-    async def _insert(self, work: Work, reports: Sequence[Report], *, doubtful: bool) -> dict[int, Tally]:
+    async def _insert(self, work: Work, reports: _Reports, *, doubtful: bool) -> dict[int, Tally]:
         found: list[Row] = []
         tallies: dict[int, Tally] = {}
         for report in reports:

@@ -8,8 +8,15 @@ import pytest
 from batchyard_contracts.v1.flow import ItemOutcome, ItemsSettled, SettledItem
 from batchyard_contracts.v1.values import ItemError
 from services.aggregator.domain.outcome import COLUMNS, MAX_RESULT_BYTES, rows
+from services.aggregator.domain.report import Report
 from services.aggregator.domain.tally import Tally
-from tests.support.ledger_messages import BATCH, at, batch, processed, settled
+from tests.support import ledger_messages
+from tests.support.ledger_messages import BATCH, at, batch, settled
+
+
+def processed(*arguments: Any, **fields: Any) -> Report:
+    """A worker's report as it is read."""
+    return Report.decode(ledger_messages.processed(*arguments, **fields).encode())
 
 
 def only_row(message: Any, **fields: Any) -> dict[str, Any]:

@@ -1,0 +1,136 @@
+"""A worker's report as the dispatcher needs it: which items ended, and what is said of those that run again.
+
+Reads the same JSON as the contract's `ChunkProcessed`, without the results, which may be large and many.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+from uuid import UUID
+
+import msgspec
+from pydantic_core import from_json
+
+from batchyard_contracts.v1.flow import ChunkProcessed, ItemOutcome
+from batchyard_contracts.v1.values import ItemError
+
+Told = dict[int, ItemOutcome | None]
+"""What came of items, by ordinal: None of one that ended, else what it says of its next run."""
+
+_AGAIN = {"retry", "continued"}
+_OUTCOMES = b',"outcomes":['
+"""Quotes in a text are escaped, so this is never part of one."""
+_Text = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_-]{1,64}\Z")]
+_Workload = Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z0-9-]{0,47}\Z")]
+_Positive = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class _Outcome(msgspec.Struct, gc=False):
+    ordinal: Annotated[int, msgspec.Meta(ge=0, lt=100_000_000)]
+    status: Literal["succeeded", "failed", "retry", "continued", "cancelled"]
+    custom_id: str | None = None
+    error: msgspec.Raw = msgspec.Raw()
+    delay_s: Annotated[float, msgspec.Meta(ge=0, le=31_536_000)] | None = None
+    state: msgspec.Raw = msgspec.Raw()
+
+
+class _Head(msgspec.Struct):
+    chunk_id: UUID
+    fence: int
+    batch_id: UUID
+    owner: _Text
+    workload: _Workload
+    partition: str
+    round: _Positive
+    attempt: _Positive
+    worker_id: str
+    final: bool = True
+    busy_ms: float = 0.0
+    ended: Annotated[int, msgspec.Meta(ge=0)] | None = None
+
+
+class _Whole(_Head, kw_only=True):
+    outcomes: list[_Outcome]
+
+
+_head = msgspec.json.Decoder(_Head)
+_whole = msgspec.json.Decoder(_Whole)
+
+
+@dataclass(slots=True)
+class Report:
+    """`count` outcomes of a chunk. `read` is None until somebody wants to know which: all of them have ended then."""
+
+    type: ClassVar[str] = ChunkProcessed.type
+    chunk_id: UUID
+    fence: int
+    final: bool
+    busy_s: float
+    count: int
+    body: bytes
+    read: Told | None = None
+
+    @classmethod
+    def decode(cls, body: bytes) -> "Report":
+        """Read a body; raises `pydantic.ValidationError` when it is no report."""
+        at = body.find(_OUTCOMES)
+        try:
+            head = _head.decode(body[:at] + b"}")
+        except msgspec.MsgspecError:
+            return cls._in_full(body)
+        if head.ended is None:
+            return cls._in_full(body)
+        return cls(head.chunk_id, head.fence, head.final, head.busy_ms / 1000, head.ended, body)
+
+    def told(self) -> Told:
+        """The outcomes; of an ordinal that is there twice, the first."""
+        if self.read is None:
+            self.read = self._in_full(self.body).read or {}
+        return self.read
+
+    @classmethod
+    def _in_full(cls, body: bytes) -> "Report":
+        try:
+            if not body.isascii():
+                body.decode()
+            report = _whole.decode(body)
+            outcomes = [(o.ordinal, _next(o)) for o in report.outcomes]
+        except (msgspec.MsgspecError, ValueError, RecursionError):  # the contract reads more, or says what is wrong
+            return cls._of(ChunkProcessed.decode(body), body)
+        return cls(
+            report.chunk_id, report.fence, report.final, report.busy_ms / 1000, len(outcomes), body, _first(outcomes)
+        )
+
+    @classmethod
+    def _of(cls, message: ChunkProcessed, body: bytes) -> "Report":
+        outcomes = [(o.ordinal, o if o.status in _AGAIN else None) for o in message.outcomes]
+        return cls(
+            message.chunk_id,
+            message.fence,
+            message.final,
+            message.busy_ms / 1000,
+            len(outcomes),
+            body,
+            _first(outcomes),
+        )
+
+
+def _next(outcome: _Outcome) -> ItemOutcome | None:
+    error = ItemError.model_validate_json(outcome.error) if outcome.error and outcome.error != b"null" else None
+    if outcome.status not in _AGAIN:
+        return None
+    return ItemOutcome(
+        ordinal=outcome.ordinal,
+        status=outcome.status,
+        custom_id=outcome.custom_id,
+        error=error,
+        delay_s=outcome.delay_s,
+        state=from_json(bytes(outcome.state)) if outcome.state else None,
+    )
+
+
+def _first(outcomes: Iterable[tuple[int, ItemOutcome | None]]) -> Told:
+    told: Told = {}
+    for ordinal, outcome in outcomes:
+        told.setdefault(ordinal, outcome)
+    return told

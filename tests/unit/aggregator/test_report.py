@@ -1,0 +1,48 @@
+"""The ledger's reading of a report agrees with the contract's."""
+
+import json
+
+import pytest
+from hypothesis import given
+from pydantic import ValidationError
+
+from batchyard_contracts.v1.flow import ChunkProcessed
+from services.aggregator.domain.outcome import rows
+from services.aggregator.domain.report import Report
+from tests.support.ledger_messages import batch
+from tests.support.report_bodies import HEAD, ODD, REFUSED, bodies
+
+
+def as_read(report: Report) -> list[object]:
+    """What becomes of a report, its results as values."""
+    place = batch(round=report.round, total=None)
+    return [(*row[:-1], None if row[-1] is None else json.loads(row[-1])) for row in rows(report, place)]
+
+
+def agree(body: bytes) -> None:
+    try:
+        contract = ChunkProcessed.decode(body)
+    except ValidationError:
+        with pytest.raises(ValidationError):
+            Report.decode(body)
+        return
+    report = Report.decode(body)
+    assert as_read(report) == as_read(Report.of(contract))
+    for name in HEAD:
+        assert getattr(report, name) == getattr(contract, name)
+
+
+@given(bodies)
+def test_any_report(body: bytes) -> None:
+    agree(body)
+
+
+@pytest.mark.parametrize("body", [*REFUSED.values(), *ODD.values()], ids=[*REFUSED, *ODD])
+def test_unusual_ones(body: bytes) -> None:
+    agree(body)
+
+
+def test_results_stay_as_they_came() -> None:
+    body = json.dumps(HEAD | {"outcomes": [{"ordinal": 1, "status": "succeeded", "result": {"b": 1, "a": "é"}}]})
+    (row,) = rows(Report.decode(body.encode()), batch(total=None))
+    assert row[-1] == b'{"b": 1, "a": "\\u00e9"}'

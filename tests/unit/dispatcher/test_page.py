@@ -1,0 +1,82 @@
+"""The dispatcher's reading of a page agrees with the contract's, and keeps ingest's lines as they are."""
+
+import json
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from batchyard_contracts.v1.flow import ItemsPage
+from services.dispatcher.lines import ordinal_of
+from services.dispatcher.page import Page
+from services.ingest.domain.entry import Entry
+from services.ingest.domain.paging import Sorted, notes_of
+
+BATCH = UUID("0197a5b0-0000-7000-8000-000000000001")
+HEAD: dict[str, Any] = {"batch_id": str(BATCH), "workload": "noop", "page": 3}
+
+
+def as_read(page: Page) -> list[tuple[str, list[Any]]]:
+    return [(s.partition, [json.loads(line) for line in s.lines]) for s in page.segments]
+
+
+def agree(body: bytes) -> Page | None:
+    try:
+        contract = ItemsPage.decode(body)
+    except ValidationError:
+        with pytest.raises(ValidationError):
+            Page.decode(body)
+        return None
+    page = Page.decode(body)
+    assert (page.batch_id, page.page) == (contract.batch_id, contract.page)
+    assert as_read(page) == as_read(Page.of(contract))
+    for segment, meant in zip(page.segments, contract.segments, strict=True):
+        assert [ordinal_of(line) for line in segment.lines] == [item.ordinal for item in meant.items]
+        assert not any(b"\n" in line for line in segment.lines)
+    return page
+
+
+def body(*items: object, **head: Any) -> bytes:
+    return json.dumps(HEAD | head | {"segments": [{"partition": "p", "items": list(items)}]}).encode()
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**8 - 1), st.text(), st.none() | st.text(min_size=1)), max_size=5))
+def test_pages_of_ingest_are_kept_as_they_are(items: list[tuple[int, str, str | None]]) -> None:
+    entries = []
+    for ordinal, text, custom_id in items:
+        try:
+            raw = json.dumps({"t": text}, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            continue
+        entries.append(Entry(ordinal, raw, custom_id, "p", None))
+    for note in notes_of(BATCH, "noop", 3, Sorted(entries, [], {})):
+        page = agree(note.body)
+        assert page is not None
+        for entry, line in zip(entries, page.segments[0].lines, strict=True):
+            assert line in note.body
+            assert entry.raw in line
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        body(page=-1),
+        body(workload="No"),
+        body({"ordinal": -1, "payload": {}}),
+        body({"ordinal": 10**8, "payload": {}}),
+        body({"ordinal": "x", "payload": {}}),
+        body({"ordinal": 1}),
+        body({"ordinal": 1, "payload": "x"}).replace(b'"x"', b'"\xff"'),
+        body({"ordinal": "7", "payload": {"n": 2**80}, "custom_id": "c"}),
+        body({"payload": {}, "ordinal": 7, "later": 1}),
+        body({"custom_id": "c", "payload": None, "ordinal": 7}),
+        json.dumps(json.loads(body({"ordinal": 1, "payload": [1, 2]})), indent=1).encode(),
+        body(),
+    ],
+)
+def test_pages_of_another_hand(body: bytes) -> None:
+    agree(body)

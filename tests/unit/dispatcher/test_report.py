@@ -1,0 +1,56 @@
+"""The dispatcher's reading of a report agrees with the contract's."""
+
+import json
+
+import pytest
+from hypothesis import given
+from pydantic import ValidationError
+
+from batchyard_contracts.v1.flow import ChunkProcessed
+from services.dispatcher.report import Report
+from tests.support.report_bodies import HEAD, ODD, REFUSED, bodies, body
+
+
+def agree(body: bytes) -> None:
+    try:
+        contract = ChunkProcessed.decode(body)
+    except ValidationError:
+        with pytest.raises(ValidationError):
+            Report.decode(body)
+        return
+    report = Report.decode(body)
+    told = report.told()
+    assert (report.chunk_id, report.fence, report.final) == (contract.chunk_id, contract.fence, contract.final)
+    assert (report.count, report.busy_s) == (len(contract.outcomes), contract.busy_ms / 1000)
+    first = {o.ordinal: o for o in reversed(contract.outcomes)}
+    assert told.keys() == first.keys()
+    for ordinal, outcome in first.items():
+        if outcome.status in {"retry", "continued"}:
+            found = told[ordinal]
+            assert found is not None
+            kept = {"ordinal", "status", "custom_id", "error", "delay_s", "state"}
+            assert found.model_dump(include=kept) == outcome.model_dump(include=kept)
+        else:
+            assert told[ordinal] is None
+
+
+@given(bodies)
+def test_any_report(body: bytes) -> None:
+    agree(body)
+
+
+@pytest.mark.parametrize("body", [*REFUSED.values(), *ODD.values()], ids=[*REFUSED, *ODD])
+def test_unusual_ones(body: bytes) -> None:
+    agree(body)
+
+
+def test_what_has_ended_is_not_read_before_somebody_asks() -> None:
+    outcomes = [{"ordinal": n, "status": "succeeded"} for n in range(3)]
+    report = Report.decode(json.dumps(HEAD | {"ended": 3, "outcomes": outcomes}, separators=(",", ":")).encode())
+    assert (report.read, report.count) == (None, 3)
+    assert report.told() == {0: None, 1: None, 2: None}
+
+
+def test_the_number_is_believed_only_where_it_comes_first() -> None:
+    report = Report.decode(body({"ordinal": 0, "status": "retry"})[:-1] + b',"ended":1}')
+    assert report.told()[0] is not None
