@@ -167,7 +167,7 @@ class Giver:
         if not isinstance(pick.source, Range):
             self._yard.unload(pick.batch_id, pick.partition, pick.source.ordinals)
         if batch is None or batch.cancelled:  # it ended between the choice and now
-            window.returned(pick.partition, pick.source.count)
+            window.returned(pick)
             return None
         attempt = 1 if isinstance(pick.source, Range) else pick.source.attempt
         return Lease(

@@ -76,7 +76,7 @@ class Pump:
             line.window.unpark(now)
             while len(picks) < _AT_ONCE and (pick := line.scheduler.pick(line.window)):
                 if admitted := await self._admit(line, pick):
-                    line.window.given(admitted.partition, admitted.source.count)
+                    line.window.given(admitted)
                     picks.append((line.window, admitted))
         return picks
 
@@ -87,8 +87,8 @@ class Pump:
             return pick
         granted, wait_s = await self._limiter.take(line.window.manifest.name, pick.partition, rate, pick.source.count)
         kept, rest = _split(pick.source, granted)
-        if rest is not None and (queue := line.scheduler.batch(pick.batch_id)):
-            queue.lane(pick.partition).put_back(rest)
+        if rest is not None:
+            line.scheduler.put_back(pick, rest)
         if wait_s > 0:
             line.window.park(pick.partition, time.monotonic() + wait_s)
         return Pick(pick.batch_id, pick.partition, pick.priority, kept) if kept else None

@@ -68,7 +68,7 @@ class Session:
         self._resources = resources
         self._beat = resources.health.pulse("dispatcher").beat
         publisher, health = resources.publisher, resources.health
-        self._yard, self._store = Yard(), Store(resources.pool)
+        self._yard, self._store = Yard(resources.settings.owner_weights), Store(resources.pool)
         pages, settlement = Pages(self._store), Settlement(self._store, publisher)
         pulse = health.pulse("pump")
         giver = Giver(self._yard, self._store, publisher, pages, waiting=pulse.beat)

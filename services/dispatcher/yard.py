@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -80,7 +81,8 @@ class Line:
 class Yard:
     """All of it. `changed` wakes the pump."""
 
-    def __init__(self) -> None:
+    def __init__(self, owner_weights: Mapping[str, float] | None = None) -> None:
+        self._owner_weights = owner_weights
         self.batches: dict[UUID, Batch] = {}
         self.lines: dict[str, Line] = {}
         self.leases: dict[UUID, Lease] = {}
@@ -100,7 +102,7 @@ class Yard:
         line = self.lines.get(workload)
         if line is None:
             manifest = Manifest(name=workload, version="", item_schema={}, result_schema={})
-            line = self.lines[workload] = Line(Window(manifest))
+            line = self.lines[workload] = Line(Window(manifest), Scheduler(self._owner_weights))
         return line
 
     def know(self, manifest: Manifest) -> None:
@@ -134,10 +136,10 @@ class Yard:
         queue = self.queue(batch)
         if queue is None:
             return
-        for partition, lane in list(queue.lanes):
+        for partition, lane in queue.lanes.items():
             for again in lane.again:
                 self.unload(batch.batch_id, partition, again.ordinals)
-            queue.lanes.remove(partition)
+        queue.lanes.clear()
 
     def load(self, batch_id: UUID, partition: str, ordinal: int) -> bool:
         """Note that an item waits in a lane for another run; False if it does already."""
@@ -159,13 +161,13 @@ class Yard:
         """A chunk is on record: one that is out fills the window."""
         self.leases[lease.chunk_id] = lease
         if lease.fence:
-            self.line(lease.workload).window.given(lease.partition, lease.source.count)
+            self.line(lease.workload).window.given(lease)
 
     def release(self, lease: Lease) -> None:
         """A chunk is done with."""
         if self.leases.pop(lease.chunk_id, None):
             if lease.fence:
-                self.line(lease.workload).window.returned(lease.partition, lease.source.count)
+                self.line(lease.workload).window.returned(lease)
             self.changed.set()
 
     def heard_of(self, heartbeat: WorkerHeartbeat, now: float) -> None:

@@ -1,23 +1,21 @@
 """Chooses which items of one workload go out next.
 
-Priority class first (with a small share kept for `low`), then owners in turn, then their batches in turn, then the
-batch's partitions in turn: so the hosts of a batch interleave, a large batch cannot shut out a small one, and an
-owner with many batches gets no more than one with few.
+Priority class first (with a small share kept for `low`), then owners by their weights, then their batches by theirs,
+then the batch's partitions in turn: so the hosts of a batch interleave, a large batch cannot shut out a small one, and
+an owner with many batches gets no more than one with few. Shares are counted in items, since chunks differ in size.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 from uuid import UUID
 
 from batchyard_contracts.v1.values import PRIORITIES, Priority
+from services.dispatcher.domain.fair_line import FairLine
 
 LOW_SHARE = 20
-"""Every so manieth chunk is a `low` one, if any waits."""
-
-K = TypeVar("K")
-V = TypeVar("V")
+"""One item of so many is a `low` one, if any waits."""
 
 
 @dataclass(slots=True)
@@ -99,61 +97,55 @@ class Lane:
             self.slices.insert(0, Slice(source.page, source.segment, source.first + source.count, source.first))
 
 
-class Turns(Generic[K, V]):
-    """Things that take turns: who was served goes to the end of the line."""
-
-    def __init__(self) -> None:
-        self._by_key: OrderedDict[K, V] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._by_key)
-
-    def get(self, key: K) -> V | None:
-        """The thing under this key."""
-        return self._by_key.get(key)
-
-    def add(self, key: K, value: V) -> V:
-        """Join at the end of the line."""
-        self._by_key[key] = value
-        return value
-
-    def remove(self, key: K) -> V | None:
-        """Leave the line."""
-        return self._by_key.pop(key, None)
-
-    def served(self, key: K) -> None:
-        """Go to the end of the line."""
-        self._by_key.move_to_end(key)
-
-    def __iter__(self) -> Iterator[tuple[K, V]]:
-        return iter(self._by_key.items())
-
-
 class BatchQueue:
     """A batch's lanes, which take turns."""
 
-    def __init__(self, batch_id: UUID, owner: str, priority: Priority) -> None:
+    def __init__(self, batch_id: UUID, owner: str, priority: Priority, weight: int = 1) -> None:
         self.batch_id = batch_id
         self.owner = owner
         self.priority: Priority = priority
-        self.paused = False
-        self.lanes: Turns[str, Lane] = Turns()
+        self.weight = weight
+        self.lanes: OrderedDict[str, Lane] = OrderedDict()
+        self.wake: Callable[[BatchQueue], object] = lambda _: None
+        """Called when there may be something to pick."""
+        self._paused = False
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing of it may go out."""
+        return self._paused
+
+    @paused.setter
+    def paused(self, paused: bool) -> None:
+        self._paused = paused
+        self.wake(self)
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has anything that may go out."""
+        return bool(self.lanes) and not self._paused
 
     def lane(self, partition: str) -> Lane:
-        """The lane of a partition, made when needed."""
-        return self.lanes.get(partition) or self.lanes.add(partition, Lane())
+        """The lane of a partition, made when needed, to be filled."""
+        lane = self.lanes.get(partition)
+        if lane is None:
+            lane = self.lanes[partition] = Lane()
+            self.wake(self)
+        return lane
 
     def pick(self, sizes: "Sizes") -> Pick | None:
         """Take a chunk from the first lane that may go now."""
-        for partition, lane in self.lanes:
-            most = sizes.allowed(self.batch_id, partition)
-            if most <= 0:
+        if (most_of_batch := sizes.of_batch(self.batch_id)) <= 0:
+            return None
+        for partition, lane in self.lanes.items():
+            most = min(most_of_batch, sizes.allowed(self.batch_id, partition))
+            if most <= 0 or not lane:
                 continue
             source = lane.take(most)
             if lane:
-                self.lanes.served(partition)
+                self.lanes.move_to_end(partition)
             else:
-                self.lanes.remove(partition)
+                del self.lanes[partition]
             return Pick(self.batch_id, partition, self.priority, source)
         return None
 
@@ -161,21 +153,29 @@ class BatchQueue:
 class Sizes(Protocol):
     """How many items of a batch and partition may go out at once now. The scheduler only asks."""
 
-    @property
-    def full(self) -> bool:
-        """Whether nothing may go out of any partition, so that asking for each of them is vain."""
+    def full(self, priority: Priority) -> bool:
+        """Whether nothing of a class may go out, so that asking for each of its partitions is vain."""
+
+    def of_batch(self, batch_id: UUID) -> int:
+        """The most for any partition of a batch; 0: none now."""
 
     def allowed(self, batch_id: UUID, partition: str) -> int:
         """0: none now."""
 
 
-class Scheduler:
-    """The waiting batches of one workload."""
+Batches = FairLine[UUID, BatchQueue]
 
-    def __init__(self) -> None:
+
+class Scheduler:
+    """The waiting batches of one workload. Only those with something to pick stand in line."""
+
+    def __init__(self, owner_weights: Mapping[str, float] | None = None) -> None:
+        self._owner_weights = owner_weights or {}
         self._batches: dict[UUID, BatchQueue] = {}
-        self._line: dict[Priority, Turns[str, Turns[UUID, BatchQueue]]] = {p: Turns() for p in PRIORITIES}
-        self._picks = 0
+        self._line: dict[Priority, FairLine[str, Batches]] = {p: FairLine() for p in PRIORITIES}
+        self._low_due = 0.0
+        """Items that went out since `low` had its share, at most as many as give it the next turn."""
+        self._low_went_ahead = False
 
     def __len__(self) -> int:
         return len(self._batches)
@@ -187,14 +187,15 @@ class Scheduler:
     def join(self, queue: BatchQueue) -> None:
         """Add a batch; its items may follow."""
         self._batches[queue.batch_id] = queue
-        line = self._line[queue.priority]
-        (line.get(queue.owner) or line.add(queue.owner, Turns())).add(queue.batch_id, queue)
+        queue.wake = self._stand_in_line
+        self._stand_in_line(queue)
 
     def leave(self, batch_id: UUID) -> BatchQueue | None:
         """Remove a batch with all that waits."""
         queue = self._batches.pop(batch_id, None)
         if queue is not None:
-            self._forget(queue)
+            queue.wake = lambda _: None
+            self._step_out(queue)
         return queue
 
     def reprioritize(self, batch_id: UUID, priority: Priority) -> None:
@@ -203,32 +204,64 @@ class Scheduler:
             queue.priority = priority
             self.join(queue)
 
+    def weigh(self, batch_id: UUID, weight: int) -> None:
+        """Give a batch another share among those of its owner."""
+        if queue := self._batches.get(batch_id):
+            queue.weight = weight
+            if batches := self._line[queue.priority].get(queue.owner):
+                batches.weigh(batch_id, weight)
+
     def pick(self, sizes: Sizes) -> Pick | None:
         """Take the next chunk, or None when nothing may go now."""
-        if sizes.full:
-            return None
-        order = PRIORITIES
-        if (self._picks + 1) % LOW_SHARE == 0:
-            order = ("low", "immediate", "normal")
-        for priority in order:
-            if pick := self._pick_class(priority, sizes):
-                self._picks += 1
+        low_first = self._low_due >= LOW_SHARE - 1
+        for priority in ("low", *PRIORITIES) if low_first else PRIORITIES:
+            if not sizes.full(priority) and (pick := self._pick_class(priority, sizes)):
+                self._low_went_ahead = low_first and priority == "low"
+                self._charge(pick, pick.source.count)
                 return pick
         return None
 
-    def _pick_class(self, priority: Priority, sizes: Sizes) -> Pick | None:
-        owners = self._line[priority]
-        for owner, batches in owners:
-            for batch_id, queue in batches:
-                if queue.paused:
-                    continue
-                if pick := queue.pick(sizes):
-                    batches.served(batch_id)
-                    owners.served(owner)
-                    return pick
-        return None
+    def put_back(self, pick: Pick, rest: Range | Again) -> None:
+        """Undo the last `pick`, in whole or in its last part."""
+        if queue := self._batches.get(pick.batch_id):
+            queue.lane(pick.partition).put_back(rest)
+            self._charge(pick, -rest.count)
 
-    def _forget(self, queue: BatchQueue) -> None:
+    def _charge(self, pick: Pick, count: int) -> None:
+        if self._low_went_ahead:
+            self._low_due -= count * (LOW_SHARE - 1)
+        elif pick.priority != "low":
+            self._low_due = min(self._low_due + count, LOW_SHARE - 1) if self._line["low"] else 0.0
+        owner = self._batches[pick.batch_id].owner
+        owners = self._line[pick.priority]
+        if batches := owners.get(owner):
+            give = FairLine.served if count > 0 else FairLine.refund
+            give(owners, owner, abs(count))
+            give(batches, pick.batch_id, abs(count))
+
+    def _pick_class(self, priority: Priority, sizes: Sizes) -> Pick | None:
+        idle: list[BatchQueue] = []
+        try:
+            for _, batches in self._line[priority]:
+                for _, queue in batches:
+                    if not queue.ready:
+                        idle.append(queue)
+                    elif pick := queue.pick(sizes):
+                        return pick
+            return None
+        finally:
+            for queue in idle:
+                self._step_out(queue)
+
+    def _stand_in_line(self, queue: BatchQueue) -> None:
+        if queue.ready:
+            owners = self._line[queue.priority]
+            weight = self._owner_weights.get(queue.owner, 1.0)
+            owners.add(queue.owner, owners.get(queue.owner) or FairLine(), weight).add(
+                queue.batch_id, queue, queue.weight
+            )
+
+    def _step_out(self, queue: BatchQueue) -> None:
         owners = self._line[queue.priority]
         if batches := owners.get(queue.owner):
             batches.remove(queue.batch_id)

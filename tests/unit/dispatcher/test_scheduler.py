@@ -1,4 +1,4 @@
-"""Who goes next: priority, then owners, batches and partitions in turn; and nothing lost or given twice."""
+"""Who goes next: priority, then owners and batches by weight, then partitions; and nothing lost or given twice."""
 
 from collections import Counter
 from uuid import UUID
@@ -15,9 +15,15 @@ class Fixed:
 
     def __init__(self, size: int, blocked: frozenset[str] = frozenset()) -> None:
         self.size, self.blocked = size, blocked
-        self.full, self.asked = False, 0
+        self.closed, self.asked = False, 0
 
-    def allowed(self, _: UUID, partition: str) -> int:
+    def full(self, _: Priority) -> bool:
+        return self.closed
+
+    def of_batch(self, _: UUID) -> int:
+        return 1000
+
+    def allowed(self, batch_id: UUID, partition: str) -> int:
         self.asked += 1
         return 0 if partition in self.blocked else self.size
 
@@ -95,9 +101,9 @@ def test_nobody_is_asked_while_the_window_is_full() -> None:
     scheduler = Scheduler()
     many_hosts(scheduler, 100)
     sizes = Fixed(1)
-    sizes.full = True
+    sizes.closed = True
     assert (scheduler.pick(sizes), sizes.asked) == (None, 0)
-    sizes.full = False
+    sizes.closed = False
     assert len(drain(scheduler, sizes)) == 100
 
 
@@ -134,6 +140,132 @@ def test_a_new_priority_moves_the_batch() -> None:
     assert [(p.batch_id.int, p.priority) for p in drain(scheduler, Fixed(1))] == [(2, "immediate"), (1, "normal")]
 
 
+class Sized(Fixed):
+    """A chunk size for each batch."""
+
+    def __init__(self, sizes: list[int]) -> None:
+        super().__init__(1)
+        self.sizes = sizes
+
+    def allowed(self, batch_id: UUID, partition: str) -> int:
+        return self.sizes[batch_id.int]
+
+
+@given(
+    weights=st.lists(st.integers(1, 10), min_size=2, max_size=5),
+    sizes=st.lists(st.integers(1, 50), min_size=5, max_size=5),
+    data=st.data(),
+)
+def test_whoever_waits_gets_its_weight_in_items_whatever_the_size_of_chunks(
+    weights: list[int], sizes: list[int], data: st.DataObject
+) -> None:
+    """Two that both wait all the time are never further apart than their largest chunks (Goyal 1996, theorem 1)."""
+    of_owners = data.draw(st.booleans())
+    scheduler = Scheduler({str(n): w for n, w in enumerate(weights)} if of_owners else None)
+    for number, weight in enumerate(weights):
+        queue = batch(scheduler, number, str(number) if of_owners else "a", x=100_000)
+        if not of_owners:
+            scheduler.weigh(queue.batch_id, weight)
+    served = [0.0] * len(weights)
+    for _ in range(data.draw(st.integers(1, 300))):
+        pick = scheduler.pick(Sized(sizes))
+        assert pick
+        served[pick.batch_id.int] += pick.source.count
+        for a, weight_a in enumerate(weights):
+            for b, weight_b in enumerate(weights[:a]):
+                apart = abs(served[a] / weight_a - served[b] / weight_b)
+                assert apart <= sizes[a] / weight_a + sizes[b] / weight_b + 1e-6
+
+
+def test_a_small_owner_gets_its_half_until_it_is_done() -> None:
+    scheduler = Scheduler()
+    batch(scheduler, 0, "large", x=100_000)
+    sizes = Sized([100, 1])
+    for _ in range(100):  # it has run for a while, with large chunks
+        scheduler.pick(sizes)
+    batch(scheduler, 1, "small", x=1000)
+    served = [0, 0]
+    while served[1] < 1000:
+        pick = scheduler.pick(sizes)
+        assert pick
+        served[pick.batch_id.int] += pick.source.count
+        assert abs(served[0] - served[1]) <= 100
+
+
+def test_nobody_is_owed_for_the_time_before_it_came_or_while_it_had_to_wait() -> None:
+    scheduler = Scheduler()
+    for number in (1, 2):
+        batch(scheduler, number, str(number), x=10_000)
+    for _ in range(1000):
+        scheduler.pick(Fixed(1))
+    held = scheduler.batch(UUID(int=2))
+    assert held
+    held.paused = True
+    for _ in range(1000):
+        scheduler.pick(Fixed(1))
+    held.paused = False
+    batch(scheduler, 3, "3", x=10_000)
+    served = Counter(p.batch_id.int for _ in range(300) if (p := scheduler.pick(Fixed(1))))
+    assert set(served.values()) == {100}
+
+
+def test_whoever_leaves_and_comes_back_has_had_what_it_had() -> None:
+    scheduler = Scheduler()
+    batch(scheduler, 1, "steady", x=10_000)
+    trickle = batch(scheduler, 2, "trickle")
+    served: Counter[int] = Counter()
+    for page in range(500):
+        if not trickle.lanes:
+            trickle.lane("x").slices.append(Slice(page, 0, 10))
+        pick = scheduler.pick(Fixed(10 if page % 2 else 1))
+        assert pick
+        served[pick.batch_id.int] += pick.source.count
+    assert abs(served[1] - served[2]) <= 20
+
+
+def test_what_was_put_back_was_not_had() -> None:
+    scheduler = Scheduler()
+    for number in (1, 2):
+        batch(scheduler, number, str(number), x=10_000)
+    kept: Counter[int] = Counter()
+    for _ in range(400):
+        pick = scheduler.pick(Fixed(10))
+        assert pick
+        assert isinstance(pick.source, Range)
+        if pick.batch_id.int == 1:  # its rate grants one of ten
+            source = pick.source
+            scheduler.put_back(pick, Range(source.page, source.segment, source.first + 1, 9))
+            kept[1] += 1
+        else:
+            kept[2] += 10
+    assert abs(kept[1] - kept[2]) <= 20
+
+
+def test_low_keeps_its_share_in_items_though_its_chunks_are_large() -> None:
+    scheduler = Scheduler()
+    batch(scheduler, 0, x=100_000)
+    batch(scheduler, 1, priority="low", x=100_000)
+    served: Counter[int] = Counter()
+    while sum(served.values()) < 40_000:
+        pick = scheduler.pick(Sized([1, 100]))
+        assert pick
+        served[pick.batch_id.int] += pick.source.count
+    assert abs(served[1] - 40_000 / LOW_SHARE) <= 100
+
+
+def test_a_batch_without_anything_to_pick_is_not_asked_again() -> None:
+    scheduler = Scheduler()
+    for number in range(1000):
+        batch(scheduler, number, x=1)
+    drain(scheduler, Fixed(1))
+    last = batch(scheduler, 1000, x=2)
+    assert [len(owners) for owners in scheduler._line.values()] == [0, 1, 0]
+    last.paused = True
+    assert scheduler.pick(Fixed(1)) is None
+    last.paused = False
+    assert len(drain(scheduler, Fixed(1))) == 2
+
+
 @given(
     batches=st.lists(
         st.tuples(
@@ -157,10 +289,8 @@ def test_every_item_goes_out_once_also_when_some_are_put_back(
         source = pick.source
         assert isinstance(source, Range)
         if returns and (kept := min(returns.pop(), source.count)) < source.count:
-            queue = scheduler.batch(pick.batch_id)
-            assert queue is not None
             rest = Range(source.page, source.segment, source.first + kept, source.count - kept)
-            queue.lane(pick.partition).put_back(rest)
+            scheduler.put_back(pick, rest)
             source = Range(source.page, source.segment, source.first, kept)
         seen.update((pick.batch_id.int, source.segment, source.first + i) for i in range(source.count))
     wanted = {

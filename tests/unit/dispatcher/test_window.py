@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchyard_contracts.v1.manifest import Manifest
+from batchyard_contracts.v1.values import PRIORITIES, Priority
 from services.dispatcher.domain.chunk_size import START, ChunkSize
+from services.dispatcher.domain.scheduler import Pick, Range
 from services.dispatcher.domain.window import Window
 
 
@@ -20,29 +22,62 @@ def window(**settings: object) -> Window:
 BATCH, OTHER = UUID(int=1), UUID(int=2)
 
 
+def out(count: int, partition: str = "x", batch: UUID = BATCH, priority: Priority = "normal") -> Pick:
+    return Pick(batch, partition, priority, Range(0, 0, 0, count))
+
+
 def test_nothing_goes_out_without_a_worker() -> None:
-    assert window().allowed(BATCH, "x") == 0
+    assert window().full("immediate")
 
 
 def test_the_window_follows_the_workers() -> None:
     one = window(concurrency=50)
     one.workers = 1
-    one.given("x", 99)
-    assert one.allowed(BATCH, "x") == START
-    one.given("x", 1)
-    assert one.allowed(BATCH, "x") == 0
+    one.given(out(99))
+    assert not one.full("normal")
+    one.given(out(1))
+    assert one.full("normal")
     one.workers = 2
-    assert one.allowed(BATCH, "x") == START
-    one.returned("x", 100)
-    assert (one.out, dict(one.out_by_partition)) == (0, {})
+    assert not one.full("normal")
+    one.returned(out(99))
+    one.returned(out(1))
+    assert (one.out, dict(one.out_by_partition), dict(one.out_by_batch)) == (0, {}, {})
+
+
+def test_a_higher_class_finds_room_at_once_and_a_lower_one_only_what_is_left() -> None:
+    one = window(concurrency=50)
+    one.workers = 1
+    one.given(out(100, priority="normal"))
+    assert [one.full(p) for p in PRIORITIES] == [False, True, True]
+    one.given(out(100, priority="immediate"))
+    assert [one.full(p) for p in PRIORITIES] == [True, True, True]
+    one.returned(out(100, priority="normal"))
+    one.returned(out(50, priority="immediate"))
+    assert [one.full(p) for p in PRIORITIES] == [False, False, False]
+
+
+def test_a_batch_of_long_items_is_not_shut_out_by_short_ones_that_may_go_far_ahead() -> None:
+    mixed = window(concurrency=1, chunk_max=100)
+    mixed.workers = 1
+    for _ in range(5):
+        mixed.measured(BATCH, "x", 100, 0.0)
+    mixed.given(out(200))
+    assert not mixed.full("normal")
+    mixed.given(out(START, batch=OTHER))
+    assert mixed.full("normal")  # two chunks of the one and one of the other: three
+    mixed.returned(out(100))
+    assert not mixed.full("normal")
 
 
 def test_small_items_get_a_few_chunks_ahead_of_their_present_size() -> None:
     small = window(concurrency=1, chunk_max=100)
     small.workers = 1
     assert small.limit(small.size(BATCH, "")) == 3 * START
+    small.given(out(3 * START, ""))
+    assert small.full("normal")
     small.measured(BATCH, "", 8, 0.0)
     assert small.limit(small.size(BATCH, "")) == 3 * 8 * START
+    assert not small.full("normal")  # what is out is little now
     assert window(chunk_max=1).size(BATCH, "") == 1
 
 
@@ -55,32 +90,39 @@ def test_what_is_learned_of_one_batch_is_not_believed_of_another() -> None:
 
 
 @given(
-    out=st.integers(0, 500),
-    learned=st.lists(st.tuples(st.integers(1, 3), st.integers(1, 200), st.floats(0, 10)), max_size=10),
-    forgotten=st.integers(0, 3),
+    steps=st.lists(
+        st.tuples(st.integers(1, 3), st.sampled_from(PRIORITIES), st.integers(1, 200), st.floats(0, 10), st.booleans()),
+        max_size=30,
+    )
 )
-def test_a_full_window_has_room_for_no_partition_of_any_batch(
-    out: int, learned: list[tuple[int, int, float]], forgotten: int
+def test_whatever_was_learned_meanwhile_a_window_is_empty_when_all_is_back(
+    steps: list[tuple[int, Priority, int, float, bool]],
 ) -> None:
     some = window(concurrency=3, chunk_max=100)
     some.workers = 1
-    for batch, items, busy_s in learned:
+    away = []
+    for batch, priority, items, busy_s, back in steps:
+        chunk = out(items, batch=UUID(int=batch), priority=priority)
+        some.given(chunk)
         some.measured(UUID(int=batch), "x", items, busy_s)
-    some.forget(UUID(int=forgotten))
-    some.given("x", out)
-    if some.full:
-        assert not any(some.allowed(UUID(int=batch), p) for batch in range(5) for p in ("x", "y"))
-    some.returned("x", out)
-    assert not some.full
+        if back:
+            some.returned(chunk)
+        else:
+            away.append(chunk)
+    assert some.out == sum(c.source.count for c in away)
+    for chunk in away:
+        some.returned(chunk)
+    assert (some.out, some._lanes) == (0, {})
+    assert not any(some.full(p) for p in PRIORITIES)
 
 
 def test_a_partition_takes_no_more_than_its_concurrency() -> None:
     limited = window(partition_concurrency=3)
     limited.workers = 1
     assert limited.allowed(BATCH, "x") == 3
-    limited.given("x", 2)
+    limited.given(out(2))
     assert limited.allowed(BATCH, "x") == 1
-    limited.given("x", 1)
+    limited.given(out(1))
     assert limited.allowed(BATCH, "x") == 0
     assert limited.allowed(BATCH, "y") == 3
 
