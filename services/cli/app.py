@@ -48,7 +48,7 @@ _PANELS = {
     "On this machine": (machine.up, machine.down, machine.demo),
     "Batches": (submit.submit, batches.list_, batches.show, batches.watch, results.results, batches.failures),
     "Steering a batch": (control.pause, control.resume, control.cancel, control.retry, control.priority),
-    "Looking around": (platform.workers, platform.workloads, platform.version),
+    "Looking around": (platform.workers, platform.workloads, platform.forget, platform.version),
 }
 for _panel, _commands in _PANELS.items():
     for _command in _commands:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from batchyard_contracts import topology
 from batchyard_contracts.ids import new_batch_id
-from batchyard_contracts.v1.commands import BatchAppend, BatchControl, BatchSeal, BatchSubmit
+from batchyard_contracts.v1.commands import BatchAppend, BatchControl, BatchSeal, BatchSubmit, CacheInvalidate
 from batchyard_contracts.v1.flow import WorkerAnnounced
 from services.ingest.caretaker import Caretaker
 from services.ingest.dedup import Dedup
@@ -18,6 +18,7 @@ from services.ingest.handlers import Handlers
 from services.ingest.http.api import build
 from services.ingest.http.server import HttpServer
 from services.ingest.http.tokens import Tokens
+from services.ingest.invalidation import Invalidation
 from services.ingest.ledger import Ledger
 from services.ingest.outbox import Outbox
 from services.ingest.registry import Registry
@@ -61,7 +62,8 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         uploads = Uploads(store, outbox, registry, dedup, new_batch_id, _now)
         growth = Growth(store, outbox, registry, dedup)
         steering = Steering(store, outbox, ledger, dedup, _now)
-        door = Door(submissions, uploads, growth, steering, registry, ledger, watchers, store)
+        invalidation = Invalidation(registry, publisher, _now)
+        door = Door(submissions, uploads, growth, steering, invalidation, registry, ledger, watchers, store)
 
         runtime.spawn(outbox.run(), "outbox")
         stack.push_async_callback(outbox.stop)
@@ -72,7 +74,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         feeding = runtime.spawn(feed.run(), "feed")
         stack.push_async_callback(_ended, feed.stop, feeding)
 
-        handlers = Handlers(submissions, growth, steering, registry, publisher, _now)
+        handlers = Handlers(submissions, growth, steering, invalidation, registry, publisher, _now)
         control = ControlPlane(settings.amqp_url, publisher, "ingest")
         control.subscribe(
             topology.INGEST_COMMANDS,
@@ -81,6 +83,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
                 Route(BatchAppend, handlers.append),
                 Route(BatchSeal, handlers.seal),
                 Route(BatchControl, handlers.control),
+                Route(CacheInvalidate, handlers.invalidate),
             ],
             at_once=COMMANDS_AT_ONCE,
             invalid=handlers.refused,

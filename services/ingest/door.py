@@ -10,6 +10,7 @@ from batchyard_contracts.v1.queries import MAX_PAGE, BatchesQuery, BatchState
 from services.ingest.frame import Frame
 from services.ingest.growth import Growth
 from services.ingest.header import Header
+from services.ingest.invalidation import Invalidation
 from services.ingest.ledger import Ledger
 from services.ingest.refusal import NOT_FOUND, Refused
 from services.ingest.registry import Registry
@@ -30,6 +31,7 @@ class Door:
     uploads: Uploads
     growth: Growth
     steering: Steering
+    invalidation: Invalidation
     registry: Registry
     ledger: Ledger
     watchers: Watchers

@@ -16,14 +16,17 @@ from batchyard_contracts.v1.commands import (
     BatchControl,
     BatchSeal,
     BatchSubmit,
+    CacheInvalidate,
     CommandAccepted,
     CommandRejected,
+    ControlAccepted,
 )
 from batchyard_contracts.v1.events import BatchRejected
 from batchyard_contracts.v1.flow import WorkerAnnounced
 from batchyard_contracts.v1.values import Owner, WorkloadName
 from services.ingest.domain.fault import Fault
 from services.ingest.growth import Growth
+from services.ingest.invalidation import Invalidation
 from services.ingest.refusal import Refused, fault_of
 from services.ingest.registry import Registry
 from services.ingest.steering import Steering
@@ -52,6 +55,7 @@ class Handlers:
         submissions: Submissions,
         growth: Growth,
         steering: Steering,
+        invalidation: Invalidation,
         registry: Registry,
         publisher: Publisher,
         clock: Callable[[], datetime],
@@ -59,6 +63,7 @@ class Handlers:
         self._submissions = submissions
         self._growth = growth
         self._steering = steering
+        self._invalidation = invalidation
         self._registry = registry
         self._publisher = publisher
         self._clock = clock
@@ -85,6 +90,10 @@ class Handlers:
         async with self._turns.take(command.batch_id):
             message_id = envelope.message_id or None
             return await _patiently(lambda: self._steering.control(owner_of(envelope), command, message_id))
+
+    async def invalidate(self, command: CacheInvalidate, _: Envelope) -> ControlAccepted:
+        """Forget known results."""
+        return await self._invalidation.invalidate(command)
 
     async def announced(self, message: WorkerAnnounced, _: Envelope) -> None:
         """Learn what a worker can do."""

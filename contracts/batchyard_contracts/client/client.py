@@ -34,6 +34,7 @@ from batchyard_contracts.v1.values import (
     NewItem,
     Notify,
     Owner,
+    Payload,
     Priority,
     TerminalStatus,
     WorkloadName,
@@ -127,11 +128,8 @@ class Client:
             raise
 
     async def command(self, command: Command, timeout_s: float | None = None) -> commands.CommandAccepted:
-        """Send any command; raises `BatchRefused`, `NoAnswer`, `BrokerRefused`."""
-        reply = await self._requests.ask(topology.COMMANDS, command, timeout_s or self._command_timeout_s, durable=True)
-        if isinstance(reply, commands.CommandRejected):
-            raise BatchRefused(reply.code, reply.detail, reply.line, reply.status)
-        return _expect(reply, commands.CommandAccepted)
+        """Send any command that concerns a batch; raises `BatchRefused`, `NoAnswer`, `BrokerRefused`."""
+        return _expect(await self._sent(command, timeout_s), commands.CommandAccepted)
 
     async def ask(self, question: Message, answer: type[ReplyT], timeout_s: float = QUESTION_TIMEOUT_S) -> ReplyT:
         """Ask any question; raises `QuestionRefused`, `NoAnswer`, `BrokerRefused`."""
@@ -168,6 +166,11 @@ class Client:
         """Steer a batch; `change` takes the new priority. Raises as `command` does."""
         return await self.command(commands.BatchControl(batch_id=batch_id, action=action, priority=priority))
 
+    async def forget(self, workload: WorkloadName, payload: Payload | None = None) -> commands.ControlAccepted:
+        """Let known results of a workload answer no more items: that of one payload, or all. Raises as `command`."""
+        reply = await self._sent(commands.CacheInvalidate(workload=workload, payload=payload), None)
+        return _expect(reply, commands.ControlAccepted)
+
     async def show(self, batch_id: BatchId) -> queries.BatchState:
         """A batch as the ledger knows it; raises `UnknownBatch`, also for the moment before the ledger knows it."""
         question = queries.BatchesQuery(owner=self._owner, batch_ids=[batch_id])
@@ -203,6 +206,12 @@ class Client:
         if not reply.found:
             raise UnknownBatch
         return reply.groups
+
+    async def _sent(self, command: Command, timeout_s: float | None) -> Message:
+        reply = await self._requests.ask(topology.COMMANDS, command, timeout_s or self._command_timeout_s, durable=True)
+        if isinstance(reply, commands.CommandRejected):
+            raise BatchRefused(reply.code, reply.detail, reply.line, reply.status)
+        return reply
 
     async def _append(
         self,

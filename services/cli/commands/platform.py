@@ -1,4 +1,4 @@
-"""`batchyard workers`, `workloads` and `version`: what a yard has."""
+"""`batchyard workers`, `workloads`, `forget` and `version`: what a yard has."""
 
 from typing import Annotated
 
@@ -43,6 +43,36 @@ def workloads(
     if document.get("example"):
         item = orjson.dumps(document["example"]).decode()
         out().print(f"\nbatchyard submit {name} --item '{item}'", soft_wrap=True, markup=False)
+
+
+def forget(
+    ctx: typer.Context,
+    workload: Annotated[str, typer.Argument(help="The workload whose results are to be made anew.")],
+    item: Annotated[
+        str | None, typer.Option(metavar="JSON", help="Only the result of this item; all of the workload without it.")
+    ] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Forget known results, so that they answer no item any more. Outcomes of batches stay.
+
+    A workload may keep its results for a while and answer the same item of a
+    later batch with them. To have one batch made anew, submit it with --cache refresh.
+    """
+    import orjson
+
+    from services.cli.errors import BadInput
+    from services.cli.session import at_yard, out, write_json
+
+    try:
+        payload = orjson.loads(item) if item is not None else None
+    except orjson.JSONDecodeError as error:
+        raise BadInput(f"--item is not JSON: {error}", "Write it like '{\"n\": 7}'.") from error
+    document = {} if item is None else {"payload": payload}
+    body = at_yard(ctx, lambda door: door.send("POST", f"/workloads/{workload}/forget", document))
+    if json:
+        write_json(body)
+    else:
+        out().print(f"{workload}: forgetting {'all known results' if item is None else 'one result'}")
 
 
 def version(json: JsonFlag = False) -> None:

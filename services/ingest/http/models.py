@@ -7,10 +7,10 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from batchyard_contracts.message import Command
-from batchyard_contracts.v1.commands import BatchAppend
+from batchyard_contracts.v1.commands import BatchAppend, CacheInvalidate
 from batchyard_contracts.v1.manifest import Manifest, TextExport
 from batchyard_contracts.v1.queries import BatchState
-from batchyard_contracts.v1.values import MAX_ITEMS_PER_COMMAND, NewItem, Priority
+from batchyard_contracts.v1.values import MAX_ITEMS_PER_COMMAND, NewItem, Payload, Priority
 
 
 class AppendRequest(Command):
@@ -26,6 +26,13 @@ class ChangeRequest(Command):
 
     type: ClassVar[str] = "batch.change.v1"
     priority: Priority
+
+
+class ForgetRequest(Command):
+    """Whose known result is to be forgotten: that of one payload, else all of the workload."""
+
+    type: ClassVar[str] = CacheInvalidate.type
+    payload: Payload | None = None
 
 
 class BatchList(BaseModel):

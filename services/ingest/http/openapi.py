@@ -9,11 +9,20 @@ from pydantic.json_schema import models_json_schema
 from batchyard_contracts.v1.commands import BatchSubmit
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
 from batchyard_contracts.v1.values import ItemResult
-from services.ingest.http.models import AppendRequest, ChangeRequest
+from services.ingest.http.models import AppendRequest, ChangeRequest, ForgetRequest
 from services.ingest.http.problems import MEDIA_TYPE, Problem
 
 _REF = "#/components/schemas/{model}"
-_MODELS = (Problem, BatchSubmit, AppendRequest, ChangeRequest, ItemResult, BatchProgressed, BatchFinished)
+_MODELS = (
+    Problem,
+    BatchSubmit,
+    AppendRequest,
+    ChangeRequest,
+    ForgetRequest,
+    ItemResult,
+    BatchProgressed,
+    BatchFinished,
+)
 _TITLES = {
     400: "The body cannot be read",
     401: "No token, or one that is not known",

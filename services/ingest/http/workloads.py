@@ -1,18 +1,21 @@
 """What can be run, and who runs it."""
 
 from collections.abc import Awaitable, Callable
+from typing import cast
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
+from batchyard_contracts.v1.commands import CacheInvalidate, ControlAccepted
 from batchyard_contracts.v1.queries import WorkersReply
 from batchyard_contracts.v1.values import WorkloadName
 from services.ingest.domain.fault import Fault
 from services.ingest.door import Door
 from services.ingest.http import body
-from services.ingest.http.models import WorkloadList, WorkloadView
-from services.ingest.http.openapi import problem_responses
+from services.ingest.http.models import ForgetRequest, WorkloadList, WorkloadView
+from services.ingest.http.openapi import problem_responses, request_body
 from services.ingest.refusal import Refused
+from services.ingest.registry import Announced
 
 
 def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
@@ -35,12 +38,24 @@ def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
     )
     async def show(name: WorkloadName) -> Response:
         """One workload."""
-        try:
-            known = await door.registry.get(name)
-        except Refused as error:
-            fault = error.fault
-            raise Refused(Fault(fault.code, fault.detail, 404)) from error
+        known = await _known(door, name)
         return Response(WorkloadView.of(known.manifest, known.at).model_dump_json(), media_type=body.JSON)
+
+    @router.post(
+        "/workloads/{name}/forget",
+        status_code=202,
+        summary="Forget known results",
+        response_model=ControlAccepted,
+        responses=problem_responses(400, 401, 404, 408, 413, 415, 422, 503),
+        openapi_extra=request_body("ForgetRequest", {"payload": {"url": "https://example.org/"}}),
+    )
+    async def forget(name: WorkloadName, request: Request) -> Response:
+        """Results of this workload that are known do not answer items any more: that of one `payload`, or, with `{}`,
+        all. Outcomes of batches stay."""
+        asked = cast("ForgetRequest", await body.read(request, ForgetRequest))
+        await _known(door, name)
+        accepted = await door.invalidation.invalidate(CacheInvalidate(workload=name, payload=asked.payload))
+        return Response(accepted.encode(), 202, media_type=body.JSON)
 
     @router.get(
         "/workers",
@@ -53,3 +68,11 @@ def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
         return Response((await door.ledger.workers()).encode(), media_type=body.JSON)
 
     return router
+
+
+async def _known(door: Door, name: str) -> Announced:
+    """A workload that an address names: one that is not there is not found."""
+    try:
+        return await door.registry.get(name)
+    except Refused as error:
+        raise Refused(Fault(error.fault.code, error.fault.detail, 404)) from error
