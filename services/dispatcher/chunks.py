@@ -196,6 +196,7 @@ class Giver:
             partition=lease.partition,
             round=lease.round,
             attempt=lease.attempt,
+            reuse=batch.reuse if batch else None,
         )
         trace = batch.traceparent if batch else None
         return Outgoing(topology.WORK, head.routing_key(), head.type, head.with_items(items), traceparent=trace)

@@ -7,11 +7,11 @@ WHERE workloads.announced_at <= excluded.announced_at
 SELECT name, manifest FROM workloads
 
 -- name: save_batch
-INSERT INTO batches (batch_id, owner, workload, priority, traceparent) VALUES ($1, $2, $3, $4, $5)
+INSERT INTO batches (batch_id, owner, workload, priority, traceparent, reuse) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (batch_id) DO NOTHING
 
 -- name: live_batches
-SELECT batch_id, owner, workload, coalesce(steering.priority, batches.priority) AS priority, traceparent, round,
+SELECT batch_id, owner, workload, coalesce(steering.priority, batches.priority) AS priority, traceparent, reuse, round,
     started_round, coalesce(paused, false) AND NOT coalesce(cancelled, false) AS paused,
     coalesce(cancelled, false) AS cancelled
 FROM batches LEFT JOIN steering USING (batch_id)

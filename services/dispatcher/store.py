@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, WorkerAnnounced
 from batchyard_contracts.v1.manifest import Manifest
-from batchyard_contracts.v1.values import Priority
+from batchyard_contracts.v1.values import Priority, Reuse
 from services.dispatcher.domain.scheduler import Again, Range, Slice
 from services.dispatcher.page import Page
 from services.dispatcher.yard import Batch, Lease
@@ -65,14 +65,14 @@ class Store:
 
     async def save_batch(self, accepted: BatchAccepted, traceparent: str | None) -> Batch | None:
         """Keep a header; None if the batch is finished already."""
-        arguments = (accepted.batch_id, accepted.owner, accepted.workload, accepted.priority, traceparent)
-        await self._pool.execute(SQL["save_batch"], *arguments)
+        says = (accepted.batch_id, accepted.owner, accepted.workload, accepted.priority, traceparent, _reuse(accepted))
+        await self._pool.execute(SQL["save_batch"], *says)
         live = await self.live_batches(accepted.batch_id)
         return live[0] if live else None
 
     async def live_batches(self, only: UUID | None = None) -> list[Batch]:
         """Batches that are not finished: all, or this one."""
-        return [Batch(**dict(row)) for row in await self._pool.fetch(SQL["live_batches"], only)]
+        return [_batch(dict(row)) for row in await self._pool.fetch(SQL["live_batches"], only)]
 
     async def steer(self, command: BatchControlled) -> Steering:
         """Keep a command, also of a batch that is not known yet; what all commands together say."""
@@ -232,6 +232,15 @@ class Store:
     async def forget_orphans(self, days: float) -> int:
         """Delete some pages, and commands, of batches that never came: of how many."""
         return int(await self._pool.fetchval(SQL["forget_orphans"], days))
+
+
+def _reuse(accepted: BatchAccepted) -> str | None:
+    return None if accepted.reuse == Reuse() else accepted.reuse.model_dump_json(exclude_none=True)
+
+
+def _batch(row: dict[str, Any]) -> Batch:
+    reuse = row.pop("reuse")
+    return Batch(**row, reuse=Reuse.model_validate_json(reuse) if reuse else None)
 
 
 def _gift(leases: Sequence[Lease], started: Sequence[UUID]) -> list[object]:

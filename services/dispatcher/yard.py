@@ -9,7 +9,7 @@ from uuid import UUID
 from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import WorkerHeartbeat
 from batchyard_contracts.v1.manifest import Manifest
-from batchyard_contracts.v1.values import Priority
+from batchyard_contracts.v1.values import Priority, Reuse
 from services.dispatcher.domain.scheduler import Again, BatchQueue, Range, Scheduler
 from services.dispatcher.domain.window import Window
 
@@ -27,6 +27,7 @@ class Batch:
     started_round: int = 0
     paused: bool = False
     cancelled: bool = False
+    reuse: Reuse | None = None
 
 
 @dataclass(slots=True)
