@@ -12,7 +12,16 @@
     async def run(item: Item, context: Context) -> Squared:
         return Squared(n=item.n * item.n)
 
-A handler returns a result, returns `Continue` when the work runs elsewhere and is to be asked for later, or raises:
+A handler is what is decorated:
+
+    @squares.handler                        async def: runs on the worker's event loop, next to many others
+    @squares.handler                        def: runs in a thread of its own
+    @squares.handler(cpu_bound=True)        def: runs in a process of its own, which may die without harm to the worker
+    @squares.chunk_handler                  any of these, for a whole chunk: a list of items and a list of contexts in,
+                                            a list with one answer for each item, in order, out
+
+A handler returns a result, returns `Continue` when the work runs elsewhere and is to be asked for later, or raises
+(a chunk handler may also return the error in the place of an item; what it raises counts for all of them):
 
     WorkloadError
      +- Permanent     this input can never succeed: the item fails
@@ -24,19 +33,21 @@ Any other exception is a `Transient` with the code `internal_error`.
 """
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
-from uuid import UUID
+from typing import Any, Generic, Literal, cast, overload
 
-from pydantic import BaseModel, JsonValue
-
+from batchyard_contracts.handling import AsyncChunkHandler as AsyncChunkHandler
+from batchyard_contracts.handling import AsyncHandler as AsyncHandler
+from batchyard_contracts.handling import Context as Context
+from batchyard_contracts.handling import Continue as Continue
+from batchyard_contracts.handling import Handling as Handling
+from batchyard_contracts.handling import ItemT, ResultT, place_of
+from batchyard_contracts.handling import SyncChunkHandler as SyncChunkHandler
+from batchyard_contracts.handling import SyncHandler as SyncHandler
 from batchyard_contracts.v1.manifest import Manifest, Partition, Pointer, TextExport
 from batchyard_contracts.v1.values import Rate, RetryRule
 
-ItemT = TypeVar("ItemT", bound=BaseModel)
-ResultT = TypeVar("ResultT", bound=BaseModel)
 Scope = Literal["item", "provider"]
 _CODE = re.compile(r"[a-z][a-z0-9_.]{0,63}")
 
@@ -80,37 +91,6 @@ class Ambiguous(WorkloadError):
         super().__init__("needs_review", message)
 
 
-@dataclass(frozen=True, slots=True)
-class Continue:
-    """The work runs elsewhere: run the handler again in `delay_s` seconds with this `state`, which is kept durably."""
-
-    state: JsonValue
-    delay_s: float
-
-
-@dataclass(slots=True)  # not frozen: one is made for every item, and freezing would triple its cost
-class Context:
-    """What a handler may know of its item beside the payload; to be read only."""
-
-    batch_id: UUID
-    ordinal: int
-    round: int
-    attempt: int
-    partition: str
-    resources: Any = None
-    """What the workload's `lifespan` opened for this worker: an HTTP session, a pool."""
-    state: JsonValue = None
-    """What the last run returned with `Continue`."""
-
-    @property
-    def idempotency_key(self) -> str:
-        """The same for every run of this item in this round: hand it on to calls that must not happen twice."""
-        return f"{self.batch_id}:{self.ordinal}:{self.round}"
-
-
-Handler = Callable[[ItemT, Context], Awaitable[ResultT | Continue]]
-
-
 class Workload(Generic[ItemT, ResultT]):
     """A workload: what it takes, what it gives, how it is to be paced, and its handler.
 
@@ -144,7 +124,7 @@ class Workload(Generic[ItemT, ResultT]):
         self.item = item
         self.result = result
         self.lifespan = lifespan
-        self._handler: Handler[ItemT, ResultT] | None = None
+        self._handling: Handling | None = None
         self.manifest = Manifest(
             name=name,
             version=version,
@@ -172,13 +152,64 @@ class Workload(Generic[ItemT, ResultT]):
         """The name under which batches ask for it."""
         return self.manifest.name
 
-    def handler(self, function: Handler[ItemT, ResultT]) -> Handler[ItemT, ResultT]:
-        """Decorate the coroutine function that runs one item."""
-        self._handler = function
-        return function
+    @property
+    def handling(self) -> Handling:
+        """How its items are run; raises `TypeError` when nothing was decorated."""
+        if self._handling is None:
+            raise TypeError(f"Workload {self.name!r} has no handler: decorate a function with @….handler.")
+        return self._handling
+
+    @overload
+    def handler(self, function: AsyncHandler[ItemT, ResultT], /) -> AsyncHandler[ItemT, ResultT]: ...
+
+    @overload
+    def handler(self, function: SyncHandler[ItemT, ResultT], /) -> SyncHandler[ItemT, ResultT]: ...
+
+    @overload
+    def handler(
+        self, /, *, cpu_bound: Literal[True]
+    ) -> Callable[[SyncHandler[ItemT, ResultT]], SyncHandler[ItemT, ResultT]]: ...
+
+    def handler(self, function: Callable[..., Any] | None = None, /, *, cpu_bound: bool = False) -> Any:
+        """Decorate the function that runs one item: `async def`, `def`, or `def` with `cpu_bound=True`."""
+        return self._decorate(function, cpu_bound, whole_chunk=False)
+
+    @overload
+    def chunk_handler(self, function: AsyncChunkHandler[ItemT, ResultT], /) -> AsyncChunkHandler[ItemT, ResultT]: ...
+
+    @overload
+    def chunk_handler(self, function: SyncChunkHandler[ItemT, ResultT], /) -> SyncChunkHandler[ItemT, ResultT]: ...
+
+    @overload
+    def chunk_handler(
+        self, /, *, cpu_bound: Literal[True]
+    ) -> Callable[[SyncChunkHandler[ItemT, ResultT]], SyncChunkHandler[ItemT, ResultT]]: ...
+
+    def chunk_handler(self, function: Callable[..., Any] | None = None, /, *, cpu_bound: bool = False) -> Any:
+        """Decorate the function that runs a whole chunk: it is given a list of items and a list of contexts, and
+        returns as many answers in the same order, each a result, a `Continue` or an exception. `item_timeout_s` is then
+        the time of one call, and `concurrency` counts calls."""
+        return self._decorate(function, cpu_bound, whole_chunk=True)
 
     async def run(self, item: ItemT, context: Context) -> ResultT | Continue:
-        """Run the handler on one item."""
-        if self._handler is None:
-            raise TypeError(f"workload {self.name!r} has no handler: decorate one with @{self.name}.handler")
-        return await self._handler(item, context)
+        """Run the handler on one item, for tests of a workload: a plain function is simply called."""
+        handling = self.handling
+        answer = handling.function([item], [context]) if handling.whole_chunk else handling.function(item, context)
+        if handling.place == "loop":
+            answer = await answer
+        if not handling.whole_chunk:
+            return cast("ResultT | Continue", answer)
+        (answer,) = answer
+        if isinstance(answer, Exception):
+            raise answer
+        return cast("ResultT | Continue", answer)
+
+    def _decorate(self, function: Callable[..., Any] | None, cpu_bound: bool, *, whole_chunk: bool) -> Any:
+        def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+            if self._handling is not None:
+                raise TypeError(f"Workload {self.name!r} has two handlers; it takes one.")
+            self._handling = Handling(function, place_of(function, cpu_bound), whole_chunk)
+            self.manifest = self.manifest.model_copy(update={"whole_chunks": whole_chunk})
+            return function
+
+        return decorate if function is None else decorate(function)

@@ -53,6 +53,8 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
         for workload in workloads.values():
             resources = await stack.enter_async_context(workload.lifespan())
             runner = Runner(workload, resources, publisher, cache, worker_id)
+            await runner.start()
+            stack.push_async_callback(runner.stop)
             pulse = runtime.health.pulse(f"intake {workload.name}")
             intakes.append(Intake(runner, connection, publisher, pulse, settings.report_every_s))
         crew = Crew(settings, worker_id, publisher, list(workloads), intakes, runtime.health.pulse("heartbeat"))

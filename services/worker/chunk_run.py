@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from batchyard_contracts.v1.flow import ItemOutcome
@@ -51,11 +51,16 @@ class ChunkRun:
             self._runner.room.set()
 
     async def _work(self) -> None:
-        items = iter(await self._to_run())
-        width = min(len(self._open), self._runner.manifest.concurrency)
-        self._lanes = [asyncio.create_task(self._lane(items)) for _ in range(width)]
-        if not self._lanes:
+        items = await self._to_run()
+        if not items:
             return
+        if self._runner.by_item_here:
+            share = iter(items)
+            width = min(len(items), self._runner.manifest.concurrency)
+            self._lanes = [asyncio.create_task(self._lane(share)) for _ in range(width)]
+        else:
+            calls = [items] if self._runner.by_chunk else [[item] for item in items]
+            self._lanes = [asyncio.create_task(self._call(call)) for call in calls]
         if self._stopped:  # while the cache was asked
             self.stop(cancelled=self._cancelled)
         work = asyncio.gather(*self._lanes, return_exceptions=True)
@@ -86,6 +91,15 @@ class ChunkRun:
             if now - began > _YIELD_S:
                 await asyncio.sleep(0)
                 began = time.perf_counter()
+
+    async def _call(self, items: Sequence[ChunkItem]) -> None:
+        """Run items by one call, in one slot."""
+        async with self._runner.slots:
+            started = time.perf_counter()
+            outcomes = await self._runner.run_chunk(self.chunk, items)
+            self._busy_s += time.perf_counter() - started
+            for outcome in outcomes:
+                self._ended(outcome)
 
     async def _to_run(self) -> list[ChunkItem]:
         if self._reuse is None:

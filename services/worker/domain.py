@@ -1,5 +1,8 @@
 """Turns what a handler returned or raised into the outcome of its item."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
@@ -33,6 +36,9 @@ def returned(item: ChunkItem, value: BaseModel | Continue, elapsed_ms: int) -> I
         result = value.model_dump(mode="json")
         to_json(result)
     except Exception as error:  # noqa: BLE001  the value's own code runs here: fields, serializers, `__str__`
+        if not isinstance(value, BaseModel | Continue):
+            what = type(value).__name__
+            return _failed(item, "result_invalid", f"The handler returned {what}, not its result model.", elapsed_ms)
         return _failed(item, "result_invalid", f"{_WHAT[isinstance(value, Continue)]}: {_text(error)}", elapsed_ms)
     return ItemOutcome(
         ordinal=item.ordinal, custom_id=item.custom_id, status="succeeded", result=result, elapsed_ms=elapsed_ms
@@ -59,6 +65,28 @@ def raised(item: ChunkItem, error: BaseException, elapsed_ms: int) -> ItemOutcom
         delay_s=delay_s,
         elapsed_ms=elapsed_ms,
     )
+
+
+def ended(item: ChunkItem, answer: Any, elapsed_ms: int) -> ItemOutcome:
+    """The outcome of an answer, whether a value or an error."""
+    if not isinstance(answer, BaseException):
+        return returned(item, answer, elapsed_ms)
+    try:
+        return raised(item, answer, elapsed_ms)
+    except Exception as error:  # noqa: BLE001  an error without a text
+        return defective(item, error, elapsed_ms)
+
+
+def answered(items: Sequence[ChunkItem], answers: Any, elapsed_ms: int) -> list[ItemOutcome]:
+    """The outcomes of a chunk handler's answers. When it did not answer for each item, nobody knows for which it did:
+    all fail, and are not repeated by themselves."""
+    if not isinstance(answers, list | tuple):
+        message = f"The chunk handler returned {type(answers).__name__}, not a list with an answer for each item."
+    elif len(answers) != len(items):
+        message = f"The chunk handler returned {len(answers)} answers for {len(items)} items."
+    else:
+        return [ended(item, answer, elapsed_ms) for item, answer in zip(items, answers, strict=True)]
+    return [_failed(item, "wrong_answers", message, elapsed_ms) for item in items]
 
 
 def defective(item: ChunkItem, error: BaseException, elapsed_ms: int) -> ItemOutcome:

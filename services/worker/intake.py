@@ -80,7 +80,7 @@ class Intake:
                 if not self._runner.stuck:
                     self._pulse.beat()
                 self._runner.room.clear()
-                while self._waiting and self._runner.unfinished < self._runner.manifest.concurrency:
+                while self._waiting and self._has_room:
                     self._begin(*self._next())
                 await self._sleep()
                 if self._failure:
@@ -118,6 +118,11 @@ class Intake:
         """Let what is in hand run elsewhere."""
         for run in self._running.values():
             run.stop(cancelled=False)
+
+    @property
+    def _has_room(self) -> bool:
+        in_hand = len(self._running) if self._runner.by_chunk else self._runner.unfinished
+        return in_hand < self._runner.manifest.concurrency
 
     async def _sleep(self) -> None:
         try:

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from threading import Event
 from typing import Any
 
 import structlog
@@ -11,10 +12,13 @@ from pydantic import ValidationError
 from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import ChunkProcessed, ItemOutcome
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
-from batchyard_contracts.workload import Context, Workload
+from batchyard_contracts.workload import Workload
 from services.worker import domain
 from services.worker.cache import ResultCache
+from services.worker.calls import Call, context_of
 from services.worker.deadlines import Deadlines
+from services.worker.processes import Processes
+from services.worker.threads import Threads
 from shared.amqp.publisher import Outgoing, Publisher
 from shared.faults import until_it_passes
 
@@ -38,6 +42,12 @@ class Runner:
         """Items of the chunks in hand that have no outcome yet."""
         self.room = asyncio.Event()
         """Set whenever that number goes down."""
+        self.by_chunk = workload.handling.whole_chunk
+        """Whether one call, and one slot, takes a whole chunk."""
+        self.by_item_here = not self.by_chunk and workload.handling.place != "process"
+        self.threads = Threads(f"{workload.name} handler")
+        self._processes = Processes(workload) if workload.handling.place == "process" else None
+        self._call = self._caller()
         self._deadlines = Deadlines(self.manifest.item_timeout_s)
         self._resources = resources
         self._publisher = publisher
@@ -47,6 +57,16 @@ class Runner:
     def stuck(self) -> bool:
         """Whether a handler ignores its interruption: only another process has all slots again."""
         return self._deadlines.stuck
+
+    async def start(self) -> None:
+        """Make ready what handlers run in; raises `ConfigurationError` when they cannot run there."""
+        if self._processes:
+            await self._processes.start()
+
+    async def stop(self) -> None:
+        """Give back what handlers ran in."""
+        if self._processes:
+            await self._processes.stop()
 
     async def run_item(self, chunk: ChunkReady, item: ChunkItem) -> ItemOutcome:
         """Run the handler on one item. Whatever its code does is an outcome; only an interruption from outside,
@@ -58,22 +78,30 @@ class Runner:
             log.exception("no outcome", workload=chunk.workload, batch_id=str(chunk.batch_id), ordinal=item.ordinal)
             return domain.defective(item, error, _since(started))
 
+    async def run_chunk(self, chunk: ChunkReady, items: Sequence[ChunkItem]) -> list[ItemOutcome]:
+        """The same for items of a chunk, in one call of a chunk handler or in a process."""
+        started = time.monotonic()
+        call = Call(self.workload.item, chunk, items, self._resources)
+        try:
+            if self._processes:
+                return await self._deadlines.within(self._processes.run(chunk, items))
+            answers = await self._deadlines.within(self._call(call.payloads, call.contexts)) if call.items else []
+            return call.answered(answers, time.monotonic() - started)
+        except asyncio.CancelledError as error:
+            if _interrupted():
+                raise
+            return call.raised(error, time.monotonic() - started)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  user code never ends the worker
+            return call.raised(error, time.monotonic() - started)
+
     async def _outcome(self, chunk: ChunkReady, item: ChunkItem, started: float) -> ItemOutcome:
         try:
             payload = self.workload.item.model_validate(item.payload)
         except ValidationError as error:
             return domain.invalid(item, error)
-        context = Context(
-            chunk.batch_id,
-            item.ordinal,
-            chunk.round,
-            chunk.attempt,
-            chunk.partition,
-            resources=self._resources,
-            state=item.state,
-        )
+        context = context_of(chunk, item, self._resources)
         try:
-            value = await self._deadlines.within(self.workload.run(payload, context))
+            value = await self._deadlines.within(self._call(payload, context))
             return domain.returned(item, value, _since(started))
         except asyncio.CancelledError as error:
             if _interrupted():
@@ -81,6 +109,20 @@ class Runner:
             return domain.raised(item, error, _since(started))  # the handler's own: something it awaited was cancelled
         except (Exception, SystemExit) as error:  # noqa: BLE001  user code never ends the worker
             return domain.raised(item, error, _since(started))
+
+    def _caller(self) -> Callable[..., Awaitable[Any]]:
+        """What runs the handler: itself, or a thread."""
+        function = self.workload.handling.function
+        if self.workload.handling.place != "thread":
+            return function
+
+        async def in_thread(given: Any, contexts: Any) -> Any:
+            stop = Event()
+            for context in contexts if self.by_chunk else [contexts]:
+                context.stop = stop
+            return await self.threads.run(lambda: function(given, contexts), stop)
+
+        return in_thread
 
     async def report(
         self, chunk: ChunkReady, outcomes: Sequence[ItemOutcome], busy_s: float, trace: str | None, *, final: bool

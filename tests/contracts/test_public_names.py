@@ -30,6 +30,7 @@ PUBLIC = {
         "Ambiguous",
         "Context",
         "Continue",
+        "Handling",
         "Permanent",
         "RateLimited",
         "Transient",

@@ -41,6 +41,8 @@ class Manifest(Value):
     """Two items of a batch with the same value here are one; the empty pointer compares whole payloads."""
     concurrency: Annotated[int, Field(ge=1, le=10_000)] = 10
     """Items that one worker runs at once."""
+    whole_chunks: bool = False
+    """A chunk is run by one call: `concurrency` counts chunks, and `item_timeout_s` is the time of a call."""
     chunk_max: Annotated[int, Field(ge=1, le=10_000)] = 100
     chunk_target_s: Annotated[float, Field(gt=0, le=600)] = 1.0
     """How long a chunk should take; its size follows the measured time of an item."""

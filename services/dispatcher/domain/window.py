@@ -115,7 +115,8 @@ class Window:
 
     def _supply(self, size: int) -> int:
         """Items in chunks of this size that keep one worker supplied."""
-        return max(_AHEAD * self.manifest.concurrency, _CHUNKS_AHEAD * size)
+        at_once = self.manifest.concurrency * (size if self.manifest.whole_chunks else 1)
+        return max(_AHEAD * at_once, _CHUNKS_AHEAD * size)
 
     def measured(self, batch_id: UUID, partition: str, items: int, busy_s: float) -> None:
         """Learn from a report."""

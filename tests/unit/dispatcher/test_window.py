@@ -81,6 +81,12 @@ def test_small_items_get_a_few_chunks_ahead_of_their_present_size() -> None:
     assert window(chunk_max=1).size(BATCH, "") == 1
 
 
+def test_what_is_run_by_whole_chunks_gets_as_many_chunks_as_can_run_at_once() -> None:
+    whole = window(concurrency=5, whole_chunks=True)
+    whole.workers = 1
+    assert whole.limit(20) == 2 * 5 * 20
+
+
 def test_what_is_learned_of_one_batch_is_not_believed_of_another() -> None:
     learned = window()
     learned.measured(BATCH, "", 8, 0.0)

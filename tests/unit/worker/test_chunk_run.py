@@ -2,87 +2,19 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Callable
+from typing import cast
 from uuid import UUID
 
 import pytest
 from pydantic import BaseModel, field_validator
-from pydantic_core import from_json
 
-from batchyard_contracts.v1.flow import ChunkProcessed, ItemOutcome
-from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Context, Permanent, RateLimited, Workload
-from services.worker import cache
-from services.worker.cache import Landing, Policy, ResultCache
+from services.worker.cache import ResultCache
 from services.worker.chunk_run import ChunkRun
 from services.worker.runner import REPORT_BYTES_MAX, Runner
-from shared.amqp.publisher import Outgoing, Publisher
-
-
-class Number(BaseModel):
-    n: int
-
-
-class Recorder:
-    """Takes what is published."""
-
-    def __init__(self) -> None:
-        self.reports: list[ChunkProcessed] = []
-        self.published = asyncio.Event()
-
-    async def publish(self, messages: Sequence[Outgoing]) -> None:
-        self.reports.extend(ChunkProcessed.decode(message.body) for message in messages)
-        self.published.set()
-
-    @property
-    def outcomes(self) -> dict[int, ItemOutcome]:
-        return {o.ordinal: o for report in self.reports for o in report.outcomes}
-
-
-class Known:
-    """A cache that knows the results of some payloads."""
-
-    def __init__(self, results: dict[int, Any] | None = None) -> None:
-        self.results = results or {}
-
-    async def claim(
-        self, _: Policy, items: Sequence[tuple[Any, str]]
-    ) -> tuple[int, list[cache.Known | cache.Elsewhere | None]]:
-        found = [self.results.get(payload["n"]) for payload, _ in items]
-        return 1, [cache.Known(result) if result is not None else None for result in found]
-
-    async def land(self, _: Policy, __: int, landings: Sequence[Landing]) -> None:
-        self.results |= {one.payload["n"]: from_json(one.result) for one in landings if one.result}
-
-
-def workload(**settings: Any) -> Workload[Number, Number]:
-    return Workload("squares", version="1", item=Number, result=Number, **settings)
-
-
-def chunk(*numbers: int) -> ChunkReady:
-    items = [ChunkItem(ordinal=i, payload={"n": n}) for i, n in enumerate(numbers)]
-    return ChunkReady(
-        chunk_id=UUID(int=1),
-        fence=3,
-        batch_id=UUID(int=2),
-        owner="a",
-        workload="squares",
-        priority="normal",
-        partition="",
-        round=2,
-        attempt=4,
-        items=items,
-    )
-
-
-def run_of(
-    work: Workload[Number, Number], numbers: Sequence[int], known: Known | None = None
-) -> tuple[ChunkRun, Recorder, Runner]:
-    recorder = Recorder()
-    runner = Runner(work, "resources", cast("Publisher", recorder), cast("ResultCache", known or Known()), "w1")
-    runner.unfinished += len(numbers)
-    return ChunkRun(runner, chunk(*numbers), None, 0.01), recorder, runner
+from shared.amqp.publisher import Publisher
+from tests.support.chunk_runs import Known, Number, Recorder, chunk, run_of, workload
 
 
 async def test_every_item_has_one_outcome_and_the_last_report_is_final() -> None:
@@ -186,7 +118,13 @@ async def test_a_cancelled_batch_keeps_what_was_done_and_cancels_the_rest() -> N
 
 
 async def test_a_chunk_stopped_before_it_began_runs_nothing() -> None:
-    chunk_run, recorder, _ = run_of(workload(), [1, 2])
+    work = workload()
+
+    @work.handler
+    async def run(item: Number, _: Context) -> Number:
+        raise AssertionError
+
+    chunk_run, recorder, _ = run_of(work, [1, 2])
     chunk_run.stop(cancelled=False)
     await chunk_run.run()
     assert {o.error.code for o in recorder.outcomes.values() if o.error} == {"worker_stopping"}
@@ -304,6 +242,11 @@ async def test_a_model_that_breaks_on_its_input_fails_the_item() -> None:
             raise KeyError(value)
 
     work: Workload[Picky, Number] = Workload("picky", version="1", item=Picky, result=Number)
+
+    @work.handler
+    async def run(item: Picky, _: Context) -> Number:
+        raise AssertionError
+
     recorder = Recorder()
     runner = Runner(work, None, cast("Publisher", recorder), cast("ResultCache", Known()), "w1")
     runner.unfinished += 1

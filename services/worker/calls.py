@@ -1,0 +1,53 @@
+"""One call of a handler: what it is given for each item, and the outcomes that its answers are."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from batchyard_contracts.v1.flow import ItemOutcome
+from batchyard_contracts.v1.work import ChunkItem, ChunkReady
+from batchyard_contracts.workload import Context
+from services.worker import domain
+
+
+class Call:
+    """Items of a chunk as a handler takes them. Those that their model refuses have their outcome already."""
+
+    def __init__(
+        self, model: type[BaseModel], chunk: ChunkReady, items: Sequence[ChunkItem], resources: object = None
+    ) -> None:
+        self.items: list[ChunkItem] = []
+        self.payloads: list[Any] = []
+        self.contexts: list[Context] = []
+        self._refused: list[ItemOutcome] = []
+        for item in items:
+            try:
+                payload = model.model_validate(item.payload)
+            except ValidationError as error:
+                self._refused.append(domain.invalid(item, error))
+            except Exception as error:  # noqa: BLE001  a validator that broke
+                self._refused.append(domain.defective(item, error, 0))
+            else:
+                self.items.append(item)
+                self.payloads.append(payload)
+                self.contexts.append(context_of(chunk, item, resources))
+
+    def answered(self, answers: Sequence[Any], elapsed_s: float) -> list[ItemOutcome]:
+        """The outcomes when the handler returned these."""
+        return [*self._refused, *domain.answered(self.items, answers, self._each_ms(elapsed_s))]
+
+    def raised(self, error: BaseException, elapsed_s: float) -> list[ItemOutcome]:
+        """The outcomes when it raised: the same for all."""
+        each_ms = self._each_ms(elapsed_s)
+        return [*self._refused, *(domain.ended(item, error, each_ms) for item in self.items)]
+
+    def _each_ms(self, elapsed_s: float) -> int:
+        return round(elapsed_s * 1000 / max(1, len(self.items)))
+
+
+def context_of(chunk: ChunkReady, item: ChunkItem, resources: object) -> Context:
+    """What a handler may know of an item."""
+    return Context(
+        chunk.batch_id, item.ordinal, chunk.round, chunk.attempt, chunk.partition, resources=resources, state=item.state
+    )

@@ -1,0 +1,152 @@
+"""Runs CPU-bound handlers in processes of their own: each may die, or be killed, and takes only its own items along."""
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import structlog
+from pydantic import TypeAdapter
+
+from batchyard_contracts.v1.flow import ItemOutcome
+from batchyard_contracts.v1.work import ChunkItem, ChunkReady
+from batchyard_contracts.workload import Transient, Workload
+from services.worker import domain
+from shared.errors import ConfigurationError
+
+log = structlog.get_logger()
+HEADER = 8
+"""Bytes that hold the length of what follows, big-endian."""
+_OUTCOMES = TypeAdapter(list[ItemOutcome])
+_START_S = 60.0
+"""How long a process may take to import its workload."""
+
+
+class ProcessDied(Exception):
+    """A process ended before it had answered."""
+
+
+class Processes:
+    """The processes of one workload, one for each call that runs; what bounds them is who calls."""
+
+    def __init__(self, workload: Workload[Any, Any]) -> None:
+        handling = workload.handling
+        self._name = workload.name
+        self._order = {
+            "path": sys.path,
+            "function": f"{handling.function.__module__}:{handling.function.__qualname__}",
+            "item": f"{workload.item.__module__}:{workload.item.__qualname__}",
+            "whole_chunk": handling.whole_chunk,
+        }
+        self._idle: list[_Process] = []
+        self._ending: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Have one process ready; raises `ConfigurationError` when it cannot import the handler."""
+        try:
+            self._idle.append(await _Process.start(self._order))
+        except ProcessDied as error:
+            raise ConfigurationError(
+                f"The handler of workload {self._name!r} cannot run in a process: {error}"
+            ) from error
+
+    async def run(self, chunk: ChunkReady, items: Sequence[ChunkItem]) -> list[ItemOutcome]:
+        """One outcome for each item. When the process dies, the items are run again in halves, until the one that kills
+        it is alone. An interruption kills the process."""
+        try:
+            return await self._exchange(chunk.model_copy(update={"items": list(items)}).encode())
+        except ProcessDied as error:
+            log.warning("handler's process died", workload=self._name, batch_id=str(chunk.batch_id), reason=str(error))
+            if len(items) == 1:
+                return [domain.raised(items[0], Transient("process_died", str(error)), 0)]
+        middle = len(items) // 2
+        return [*await self.run(chunk, items[:middle]), *await self.run(chunk, items[middle:])]
+
+    def trim(self, keep: int) -> None:
+        """End idle processes beyond so many."""
+        while len(self._idle) > keep:
+            self._end(self._idle.pop())
+
+    async def stop(self) -> None:
+        """End all that are idle; those that run end by the interruption of their items."""
+        self.trim(0)
+        if self._ending:
+            await asyncio.wait(self._ending)
+
+    async def _exchange(self, request: bytes) -> list[ItemOutcome]:
+        process = self._idle.pop() if self._idle else await _Process.start(self._order)
+        try:
+            answer = await process.ask(request)
+        except BaseException:
+            self._end(process)
+            raise
+        self._idle.append(process)
+        return _OUTCOMES.validate_json(answer)
+
+    def _end(self, process: "_Process") -> None:
+        task = asyncio.create_task(process.kill())
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+
+class _Process:
+    """One process and the socket to it."""
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._process, self._reader, self._writer = process, reader, writer
+
+    @classmethod
+    async def start(cls, order: dict[str, Any]) -> "_Process":
+        """A process that has imported the handler; raises `ProcessDied` with what it said when it could not."""
+        ours, its = socket.socketpair()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", "services.worker.worker_process", str(its.fileno())),
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=(its.fileno(),),
+            )
+        finally:
+            its.close()
+        started = cls(process, *await asyncio.open_connection(sock=ours))
+        try:
+            async with asyncio.timeout(_START_S):
+                failure = await started.ask(orjson.dumps(order))
+        except TimeoutError:
+            failure = f"No end of its imports after {_START_S:g} s.".encode()
+        except BaseException:
+            await started.kill()
+            raise
+        if failure:
+            await started.kill()
+            raise ProcessDied(failure.decode())
+        return started
+
+    async def ask(self, request: bytes) -> bytes:
+        """What it answers."""
+        try:
+            self._writer.write(len(request).to_bytes(HEADER, "big") + request)
+            await self._writer.drain()
+            return await self._reader.readexactly(int.from_bytes(await self._reader.readexactly(HEADER), "big"))
+        except (OSError, asyncio.IncompleteReadError):
+            raise ProcessDied(_how(await self._process.wait())) from None
+
+    async def kill(self) -> None:
+        """End it at once."""
+        if self._process.returncode is None:
+            self._process.kill()
+        self._writer.close()
+        await self._process.wait()
+
+
+def _how(code: int) -> str:
+    if code >= 0:
+        return f"The handler's process exited with code {code}."
+    name = signal.Signals(-code).name
+    why = " The system does that when memory runs out." if -code == signal.SIGKILL else ""
+    return f"The handler's process was ended by {name}.{why}"

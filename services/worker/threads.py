@@ -1,0 +1,95 @@
+"""Runs plain functions in threads that can be given up: none of them holds up the end of the process."""
+
+import asyncio
+import contextvars
+from collections.abc import Callable
+from contextlib import suppress
+from queue import SimpleQueue
+from threading import Event, Thread
+from typing import Any, TypeVar, cast
+
+T = TypeVar("T")
+_Done = tuple[Any, BaseException | None]
+
+
+class Threads:
+    """As many threads as run at once; what bounds them is who calls. One that is idle is used again."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._idle: list[_Thread] = []
+        self.abandoned = 0
+        """Threads that still run, although nobody waits for them any more."""
+
+    async def run(self, work: Callable[[], T], stop: Event) -> T:
+        """What `work` returns or raises. The first interruption sets `stop` and goes on waiting, since a thread can end
+        only by itself; the second gives the thread up."""
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[_Done] = loop.create_future()
+        thread = self._idle.pop() if self._idle else _Thread(self._name)
+        thread.work.put(_Task(work, contextvars.copy_context(), loop, lambda done: self._back(thread, ended, done)))
+        interruption: asyncio.CancelledError | None = None
+        while not ended.done():
+            try:
+                await asyncio.shield(ended)
+            except asyncio.CancelledError as error:
+                if interruption is not None and not ended.done():
+                    ended.cancel()
+                    self.abandoned += 1
+                    raise
+                interruption = error
+                stop.set()
+        value, raised = ended.result()
+        if raised is None:
+            return cast("T", value)
+        if interruption is None and not isinstance(raised, Exception):  # it would end the worker
+            raise RuntimeError(f"{type(raised).__name__}: {raised}") from raised
+        raise interruption or raised
+
+    def trim(self, keep: int) -> None:
+        """End idle threads beyond so many."""
+        while len(self._idle) > keep:
+            self._idle.pop().work.put(None)
+
+    def _back(self, thread: "_Thread", ended: "asyncio.Future[_Done]", done: _Done) -> None:
+        if ended.cancelled():
+            self.abandoned -= 1
+        else:
+            ended.set_result(done)
+        self._idle.append(thread)
+
+
+class _Task:
+    """One call in a thread."""
+
+    def __init__(
+        self,
+        work: Callable[[], Any],
+        context: contextvars.Context,
+        loop: asyncio.AbstractEventLoop,
+        then: Callable[[_Done], None],
+    ) -> None:
+        self._work, self._context, self._loop, self._then = work, context, loop, then
+
+    def run(self) -> None:
+        """Run it, and tell the event loop."""
+        done: _Done
+        try:
+            done = self._context.run(self._work), None
+        except BaseException as error:  # noqa: BLE001  whatever user code raises belongs to its item
+            done = None, error
+        with suppress(RuntimeError):  # the loop is closed: nobody is there to be told
+            self._loop.call_soon_threadsafe(self._then, done)
+
+
+class _Thread:
+    """A thread that takes one call after the other."""
+
+    def __init__(self, name: str) -> None:
+        self.work: SimpleQueue[_Task | None] = SimpleQueue()
+        Thread(target=self._run, name=name, daemon=True).start()
+
+    def _run(self) -> None:
+        while (task := self.work.get()) is not None:
+            task.run()
+            del task  # or what the call was given would live as long as the thread is idle

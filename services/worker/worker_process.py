@@ -1,0 +1,84 @@
+"""`python -m services.worker.worker_process FD`, the other end of `processes`: imports a handler, runs it on request.
+
+It ends when the worker that started it is gone, even while a handler runs.
+"""
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from importlib import import_module
+from operator import attrgetter
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter
+from pydantic_core import from_json
+
+from batchyard_contracts.v1.flow import ItemOutcome
+from batchyard_contracts.v1.work import ChunkReady
+from services.worker.calls import Call
+
+HEADER = 8
+_OUTCOMES = TypeAdapter(list[ItemOutcome])
+
+
+def main() -> None:
+    """Serve until the socket is closed."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # they are for the worker, which then ends this process
+    with socket.socket(fileno=int(sys.argv[1])) as line, line.makefile("rwb") as stream:
+        asked: SimpleQueue[bytes] = SimpleQueue()
+        Thread(target=_read, args=(stream, asked), daemon=True).start()
+        try:
+            function, model, whole_chunk = _load(from_json(asked.get()))
+        except Exception as error:  # noqa: BLE001  imports run user code
+            _write(stream, f"{type(error).__name__}: {error}".encode())
+            os._exit(1)  # the thread that reads would be in the way of another end
+        _write(stream, b"")
+        while True:
+            chunk = ChunkReady.decode(asked.get())
+            _write(
+                stream, _OUTCOMES.dump_json(_run(function, Call(model, chunk, chunk.items), whole_chunk=whole_chunk))
+            )
+
+
+def _run(function: Callable[..., Any], call: Call, *, whole_chunk: bool) -> list[ItemOutcome]:
+    started = time.monotonic()
+    answers: Any = []
+    try:
+        if whole_chunk and call.items:
+            answers = function(call.payloads, call.contexts)
+        elif call.items:
+            answers = [function(call.payloads[0], call.contexts[0])]
+    except (Exception, SystemExit) as error:  # noqa: BLE001  user code never ends the process by raising
+        return call.raised(error, time.monotonic() - started)
+    return call.answered(answers, time.monotonic() - started)
+
+
+def _load(order: dict[str, Any]) -> tuple[Callable[..., Any], type[BaseModel], bool]:
+    sys.path[:] = order["path"]
+    return _named(order["function"]), _named(order["item"]), order["whole_chunk"]
+
+
+def _named(name: str) -> Any:
+    module, _, path = name.partition(":")
+    return attrgetter(path)(import_module(module))
+
+
+def _read(stream: Any, asked: "SimpleQueue[bytes]") -> None:
+    while len(header := stream.read(HEADER)) == HEADER:
+        asked.put(stream.read(int.from_bytes(header, "big")))
+    os._exit(0)
+
+
+def _write(stream: Any, body: bytes) -> None:
+    stream.write(len(body).to_bytes(HEADER, "big") + body)
+    stream.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Chunks of numbers that run without a broker: what is reported of them is kept."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, cast
+from uuid import UUID
+
+from pydantic import BaseModel
+from pydantic_core import from_json
+
+from batchyard_contracts.v1.flow import ChunkProcessed, ItemOutcome
+from batchyard_contracts.v1.work import ChunkItem, ChunkReady
+from batchyard_contracts.workload import Workload
+from services.worker import cache
+from services.worker.cache import Landing, Policy, ResultCache
+from services.worker.chunk_run import ChunkRun
+from services.worker.runner import Runner
+from shared.amqp.publisher import Outgoing, Publisher
+
+
+class Number(BaseModel):
+    n: int
+
+
+class Recorder:
+    """Takes what is published."""
+
+    def __init__(self) -> None:
+        self.reports: list[ChunkProcessed] = []
+        self.published = asyncio.Event()
+
+    async def publish(self, messages: Sequence[Outgoing]) -> None:
+        self.reports.extend(ChunkProcessed.decode(message.body) for message in messages)
+        self.published.set()
+
+    @property
+    def outcomes(self) -> dict[int, ItemOutcome]:
+        return {o.ordinal: o for report in self.reports for o in report.outcomes}
+
+
+class Known:
+    """A cache that knows the results of some payloads."""
+
+    def __init__(self, results: dict[int, Any] | None = None) -> None:
+        self.results = results or {}
+
+    async def claim(
+        self, _: Policy, items: Sequence[tuple[Any, str]]
+    ) -> tuple[int, list[cache.Known | cache.Elsewhere | None]]:
+        found = [self.results.get(payload["n"]) for payload, _ in items]
+        return 1, [cache.Known(result) if result is not None else None for result in found]
+
+    async def land(self, _: Policy, __: int, landings: Sequence[Landing]) -> None:
+        self.results |= {one.payload["n"]: from_json(one.result) for one in landings if one.result}
+
+
+def workload(**settings: Any) -> Workload[Number, Number]:
+    return Workload("squares", version="1", item=Number, result=Number, **settings)
+
+
+def chunk(*numbers: int) -> ChunkReady:
+    items = [ChunkItem(ordinal=i, payload={"n": n}) for i, n in enumerate(numbers)]
+    return ChunkReady(
+        chunk_id=UUID(int=1),
+        fence=3,
+        batch_id=UUID(int=2),
+        owner="a",
+        workload="squares",
+        priority="normal",
+        partition="",
+        round=2,
+        attempt=4,
+        items=items,
+    )
+
+
+def run_of(
+    work: Workload[Number, Number], numbers: Sequence[int], known: Known | None = None
+) -> tuple[ChunkRun, Recorder, Runner]:
+    recorder = Recorder()
+    runner = Runner(work, "resources", cast("Publisher", recorder), cast("ResultCache", known or Known()), "w1")
+    runner.unfinished += len(numbers)
+    return ChunkRun(runner, chunk(*numbers), None, 0.01), recorder, runner
