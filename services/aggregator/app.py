@@ -14,7 +14,7 @@ from batchyard_contracts.v1.flow import (
     BatchWithdrawn,
     ItemsSettled,
 )
-from batchyard_contracts.v1.queries import BatchesQuery, FailuresQuery, ResultsQuery
+from batchyard_contracts.v1.queries import BatchesQuery, FailuresQuery, ResultsQuery, SelectionQuery
 from services.aggregator.domain.report import Report
 from services.aggregator.handlers.control import ControlHandler
 from services.aggregator.handlers.outcomes import OutcomesHandler
@@ -92,6 +92,7 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
                 Route(BatchesQuery, questions.batches),
                 Route(ResultsQuery, questions.results),
                 Route(FailuresQuery, questions.failures),
+                Route(SelectionQuery, questions.selection),
             ),
             at_once=_QUESTIONS_AT_ONCE,
         )

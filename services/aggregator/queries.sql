@@ -23,7 +23,9 @@ WHERE id = $1;
 
 -- name: forget_stub
 -- Of a submission that was withdrawn before it had a header.
-WITH gone AS (DELETE FROM batches WHERE batch_id = $1 AND owner IS NULL RETURNING id)
+WITH gone AS (DELETE FROM batches WHERE batch_id = $1 AND owner IS NULL RETURNING id),
+no_causes AS (DELETE FROM causes WHERE batch IN (SELECT id FROM gone)),
+no_failures AS (DELETE FROM failures WHERE batch IN (SELECT id FROM gone))
 DELETE FROM outcomes WHERE batch IN (SELECT id FROM gone);
 
 -- name: insert_new_outcomes
@@ -41,10 +43,30 @@ WITH inserted AS (
 )
 SELECT batch, status, count(*) AS number FROM inserted GROUP BY batch, status;
 
--- name: remove_unsuccessful
-DELETE FROM outcomes
-WHERE batch = $1 AND status <> 'succeeded' AND status IN ('failed', 'cancelled', 'expired')
-RETURNING ordinal;
+-- name: remove_chosen
+-- What a new round replaces, but not the ordinals $8; its causes have it no more.
+WITH gone AS (
+    DELETE FROM outcomes
+    WHERE batch = $1 AND status <> 'succeeded' AND ordinal <> ALL ($8::int[])
+        AND ordinal IN (SELECT ordinal FROM chosen($1, $2, $3, $4, $5, $6, $7, -1))
+    RETURNING ordinal, status
+), no_failures AS (
+    DELETE FROM failures USING gone WHERE failures.batch = $1 AND failures.ordinal = gone.ordinal RETURNING cause
+), fewer AS (
+    UPDATE causes SET number = causes.number - gone.number
+    FROM (SELECT cause, count(*) AS number FROM no_failures GROUP BY cause) AS gone
+    WHERE causes.batch = $1 AND causes.cause = gone.cause
+)
+SELECT ordinal, status FROM gone ORDER BY ordinal;
+
+-- name: forget_causes
+DELETE FROM causes WHERE batch = $1 AND number = 0;
+
+-- name: chosen
+SELECT ordinal FROM chosen($1, $2, $3, $4, $5, $6, $7, $8) ORDER BY ordinal LIMIT $9;
+
+-- name: count_chosen
+SELECT count(*) FROM chosen($1, $2, $3, $4, $5, $6, $7, -1);
 
 -- name: count_outcomes
 SELECT status, count(*) AS number FROM outcomes WHERE batch = $1 GROUP BY status;
@@ -145,17 +167,35 @@ SELECT ordinal, round, attempts, elapsed_ms, duplicate_of, cached, status, custo
 FROM sized WHERE bytes <= $6 OR place = 1
 ORDER BY ordinal;
 
+-- name: insert_failures
+-- Those of these items whose recorded outcome is this failure, each once; the causes of the new ones are counted.
+WITH new AS (
+    INSERT INTO failures (batch, ordinal, cause)
+    SELECT told.batch, told.ordinal, told.cause
+    FROM unnest($1::bigint[], $2::int[], $3::text[]) AS told (batch, ordinal, cause)
+    JOIN outcomes ON outcomes.batch = told.batch AND outcomes.ordinal = told.ordinal
+        AND outcomes.status IN ('failed', 'expired')
+    ON CONFLICT DO NOTHING
+    RETURNING batch, ordinal, cause
+), counted AS (
+    INSERT INTO causes (batch, cause, code, partition, message, retryable, number)
+    SELECT batch, cause, code, partition, message, retryable, number
+    FROM (SELECT batch, cause, count(*) AS number FROM new GROUP BY batch, cause) AS numbers
+    JOIN unnest($4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::boolean[])
+        AS known (batch, cause, code, partition, message, retryable) USING (batch, cause)
+    ON CONFLICT (batch, cause) DO UPDATE SET number = causes.number + excluded.number
+)
+SELECT batch, ordinal FROM new;
+
 -- name: failures
--- An item that expired may have no error code: its status says it. Ten ordinals and the first message of each group.
-SELECT code, count(*) AS number,
-    max(message) FILTER (WHERE place = 1) AS message,
-    array_agg(ordinal ORDER BY place) FILTER (WHERE place <= 10) AS ordinals
-FROM (
-    SELECT coalesce(error_code, status) AS code, ordinal, left(coalesce(error_message, ''), 500) AS message,
-        row_number() OVER (PARTITION BY coalesce(error_code, status) ORDER BY ordinal) AS place
-    FROM outcomes
-    WHERE batch = $1 AND status <> 'succeeded' AND status IN ('failed', 'expired')
-) AS failed
-GROUP BY code
-ORDER BY number DESC, code
-LIMIT $2;
+-- The most frequent causes, each with its first ten items.
+SELECT cause, code, partition, message, retryable, number, first.ordinals
+FROM (SELECT * FROM causes WHERE batch = $1 AND number > 0 ORDER BY number DESC, cause LIMIT $2) AS frequent
+CROSS JOIN LATERAL (
+    SELECT array_agg(ordinal) AS ordinals FROM (
+        SELECT ordinal FROM failures
+        WHERE failures.batch = $1 AND failures.cause = frequent.cause
+        ORDER BY ordinal LIMIT 10
+    ) AS few
+) AS first
+ORDER BY number DESC, cause;

@@ -1,5 +1,6 @@
 """The ledger's tables: transactions that hold the locks of the batches they change, and the questions asked of them."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,7 +9,10 @@ from uuid import UUID
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
+from batchyard_contracts.v1.values import Selection
 from services.aggregator.domain.batch import Batch
+from services.aggregator.domain.facts import REOPENED_AT_ONCE
+from services.aggregator.domain.failure import Failure
 from services.aggregator.domain.outcome import COLUMNS, Row
 from services.aggregator.domain.tally import Tally
 from services.aggregator.entry import Entry
@@ -16,6 +20,8 @@ from services.aggregator.rows import batch_of, header_of, state_of
 from shared.database import Pool, load_queries
 
 _SQL = load_queries("services.aggregator")
+UNSUCCESSFUL = ("failed", "cancelled", "expired")
+"""The statuses that a new round may replace."""
 GRACE_S = 5.0
 """For so long an outbox entry belongs to the process that wrote it."""
 
@@ -60,9 +66,25 @@ class Work:
         if batch.header is not None:
             await self._connection.execute(_SQL["save_header"], *header_of(batch.key, batch.header))
 
-    async def remove_unsuccessful(self, batch: Batch) -> list[int]:
-        """Delete the outcomes that a new round replaces; returns their ordinals in order."""
-        return sorted(row["ordinal"] for row in await self._connection.fetch(_SQL["remove_unsuccessful"], batch.key))
+    async def insert_failures(self, failures: Sequence[Failure]) -> list[Failure]:
+        """Write the causes of failures whose outcomes are recorded; returns those that were not there before."""
+        told = [[one.batch, one.ordinal, one.cause.id] for one in failures]
+        causes = {(one.batch, one.cause.id): one.cause for one in reversed(failures)}
+        known = [(batch, c.id, c.code, c.partition, c.message, c.retryable) for (batch, _), c in causes.items()]
+        rows = await self._connection.fetch(
+            _SQL["insert_failures"], *zip(*told, strict=True), *zip(*known, strict=True)
+        )
+        new = {(row["batch"], row["ordinal"]) for row in rows}
+        return [one for one in failures if (one.batch, one.ordinal) in new]
+
+    async def remove(
+        self, batch: Batch, select: Selection | None, without: Sequence[int] = ()
+    ) -> AsyncIterator[tuple[list[int], Tally]]:
+        """Delete outcomes that a new round replaces; gives their ordinals in order, in lots, each with its tally."""
+        cursor = await self._connection.cursor(_SQL["remove_chosen"], batch.key, *_chosen(select), without)
+        while rows := await cursor.fetch(REOPENED_AT_ONCE):
+            yield [row["ordinal"] for row in rows], Tally.of(Counter(row["status"] for row in rows))
+        await self._connection.execute(_SQL["forget_causes"], batch.key)
 
     async def count(self, batch: Batch) -> Tally:
         """Count the outcomes row by row."""
@@ -158,6 +180,25 @@ class Store:
         query = _SQL["unsuccessful_results" if rare else "results"]
         return await self._pool.fetch(query, key, after, limit, status, error_code, most_bytes)
 
+    async def selected(self, key: int, select: Selection | None, after: int, limit: int) -> list[int]:
+        """The ordinals of a selection above `after`."""
+        rows = await self._pool.fetch(_SQL["chosen"], key, *_chosen(select), after, limit)
+        return [row["ordinal"] for row in rows]
+
+    async def count_selected(self, key: int, select: Selection | None) -> int:
+        """How many items a selection has."""
+        return int(await self._pool.fetchval(_SQL["count_chosen"], key, *_chosen(select)))
+
     async def failures(self, key: int, limit: int) -> list[asyncpg.Record]:
         """Failed and expired items by cause."""
         return await self._pool.fetch(_SQL["failures"], key, limit)
+
+
+def _chosen(select: Selection | None) -> tuple[list[str] | list[int] | None, ...]:
+    """A selection as the arguments of `chosen`: none of a kind is any."""
+    wanted = select or Selection()
+    return (
+        list(wanted.statuses or UNSUCCESSFUL),
+        *(field or None for field in (wanted.causes, wanted.codes, wanted.partitions)),
+        *(field or None for field in (wanted.ordinals, wanted.custom_ids)),
+    )

@@ -137,7 +137,7 @@ class Outcomes:
             error = outcome.error or ItemError(code="internal_error")
             next_ = after(outcome, lease.attempt, waited, window.manifest.retry_rule(error.code), random.random())
             if batch.cancelled:
-                _note(decisions.cancelled, batch, outcome, lease.attempt, None)
+                _note(decisions.cancelled, lease, outcome, None)
                 decisions.settled.append((batch.batch_id, outcome.ordinal))  # an earlier try may have saved it
             elif isinstance(next_, RunAgain):
                 item = with_state(line, outcome.state) if outcome.state is not None else line
@@ -156,12 +156,16 @@ class Outcomes:
                 if outcome.delay_s and error.scope == "provider":
                     window.park(lease.partition, time.monotonic() + outcome.delay_s)
             else:
-                _note(decisions.failed, batch, outcome, lease.attempt, next_.error)
+                _note(decisions.failed, lease, outcome, next_.error)
         return again
 
 
-def _note(
-    where: dict[UUID, list[SettledItem]], batch: Batch, outcome: ItemOutcome, attempts: int, error: ItemError | None
-) -> None:
-    item = SettledItem(ordinal=outcome.ordinal, custom_id=outcome.custom_id, attempts=attempts, error=error)
-    where.setdefault(batch.batch_id, []).append(item)
+def _note(where: dict[UUID, list[SettledItem]], lease: Lease, outcome: ItemOutcome, error: ItemError | None) -> None:
+    item = SettledItem(
+        ordinal=outcome.ordinal,
+        custom_id=outcome.custom_id,
+        attempts=lease.attempt,
+        error=error,
+        partition=lease.partition,
+    )
+    where.setdefault(lease.batch_id, []).append(item)

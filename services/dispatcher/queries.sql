@@ -159,9 +159,9 @@ SELECT ordinal FROM retries WHERE chunk_id = $1 ORDER BY ordinal
 
 -- name: waiting_retries
 -- Some of them, in the order of their ordinals: not too many, and not too large in all.
-SELECT ordinal, item FROM (
-    SELECT ordinal, item, sum(length(item)) OVER (ORDER BY ordinal) - length(item) AS before FROM (
-        SELECT ordinal, item FROM retries WHERE batch_id = $1 AND chunk_id IS NULL AND ordinal > $2
+SELECT ordinal, partition, item FROM (
+    SELECT ordinal, partition, item, sum(length(item)) OVER (ORDER BY ordinal) - length(item) AS before FROM (
+        SELECT ordinal, partition, item FROM retries WHERE batch_id = $1 AND chunk_id IS NULL AND ordinal > $2
         ORDER BY ordinal LIMIT 5000
     ) AS next
 ) AS counted WHERE before < 4194304 ORDER BY ordinal

@@ -58,7 +58,11 @@ class Refusals:
         lines = (await self._pages.items([lease]))[lease.chunk_id]
         items = [
             SettledItem(
-                ordinal=ordinal, custom_id=orjson.loads(line).get("custom_id"), attempts=lease.attempt, error=_TOO_LARGE
+                ordinal=ordinal,
+                custom_id=orjson.loads(line).get("custom_id"),
+                attempts=lease.attempt,
+                error=_TOO_LARGE,
+                partition=lease.partition,
             )
             for ordinal, line in lines.items()
             if ordinal not in lease.reported

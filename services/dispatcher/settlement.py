@@ -41,20 +41,20 @@ class Settlement:
 
     async def settle_waiting(self, batch: Batch, status: Status) -> None:
         """End everything of the batch that is not in flight. Bounded in memory; may be called again, also meanwhile."""
-        waiting = [slice_ for _, slice_ in await self._store.waiting(batch.batch_id)]
+        waiting = await self._store.waiting(batch.batch_id)
         for start in range(0, len(waiting), _PAGES_AT_ONCE):
-            some = {(batch.batch_id, s.page, s.segment): s for s in waiting[start : start + _PAGES_AT_ONCE]}
+            some = {(batch.batch_id, s.page, s.segment): (p, s) for p, s in waiting[start : start + _PAGES_AT_ONCE]}
             lines = await self._store.page_items(list(some))
-            items = [_settled(line) for key, s in some.items() for line in lines.get(key, ())[s.taken :]]
+            items = [_settled(line, p) for key, (p, s) in some.items() for line in lines.get(key, ())[s.taken :]]
             await self.settle(batch, status, items)
-            await self._store.take_all([(*key, s.size) for key, s in some.items()])
+            await self._store.take_all([(*key, s.size) for key, (_, s) in some.items()])
         last = -1
         while retries := await self._store.waiting_retries(batch.batch_id, last):
-            await self.settle(batch, status, [_settled(item) for _, item in retries])
-            await self._store.drop_waiting_retries(batch.batch_id, [ordinal for ordinal, _ in retries])
+            await self.settle(batch, status, [_settled(item, partition) for _, partition, item in retries])
+            await self._store.drop_waiting_retries(batch.batch_id, [ordinal for ordinal, _, _ in retries])
             last = retries[-1][0]
 
 
-def _settled(line: bytes) -> SettledItem:
+def _settled(line: bytes, partition: str) -> SettledItem:
     item = orjson.loads(line)
-    return SettledItem(ordinal=item["ordinal"], custom_id=item.get("custom_id"))
+    return SettledItem(ordinal=item["ordinal"], custom_id=item.get("custom_id"), partition=partition)

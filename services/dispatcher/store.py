@@ -217,9 +217,10 @@ class Store:
         rows = await self._pool.fetch(SQL["retry_items"], *_columns(keys, 2))
         return {(r["batch_id"], r["ordinal"]): (r["waits"], r["item"]) for r in rows}
 
-    async def waiting_retries(self, batch_id: UUID, after: int) -> list[tuple[int, bytes]]:
-        """Some items of a batch that wait to run again, those after an ordinal."""
-        return [(r["ordinal"], r["item"]) for r in await self._pool.fetch(SQL["waiting_retries"], batch_id, after)]
+    async def waiting_retries(self, batch_id: UUID, after: int) -> list[tuple[int, str, bytes]]:
+        """Some items of a batch that wait to run again, those after an ordinal: (ordinal, partition, item)."""
+        rows = await self._pool.fetch(SQL["waiting_retries"], batch_id, after)
+        return [(r["ordinal"], r["partition"], r["item"]) for r in rows]
 
     async def drop_waiting_retries(self, batch_id: UUID, ordinals: Sequence[int]) -> None:
         """Forget items that wait to run again, but none that went out meanwhile."""

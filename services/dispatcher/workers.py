@@ -159,7 +159,11 @@ class Workers:
         lines = (await self._pages.items([lease]))[lease.chunk_id]
         items = [
             SettledItem(
-                ordinal=ordinal, custom_id=orjson.loads(line).get("custom_id"), attempts=lease.attempt, error=error
+                ordinal=ordinal,
+                custom_id=orjson.loads(line).get("custom_id"),
+                attempts=lease.attempt,
+                error=error,
+                partition=lease.partition,
             )
             for ordinal, line in lines.items()
             if ordinal not in lease.reported

@@ -13,6 +13,8 @@ from batchyard_contracts.v1.queries import (
     FailuresReply,
     ResultsQuery,
     ResultsReply,
+    SelectionQuery,
+    SelectionReply,
 )
 from batchyard_contracts.v1.values import ItemError
 from shared.stack import Servers
@@ -120,6 +122,55 @@ async def test_failures_by_cause(clean: Servers) -> None:
             ("blocked", 3, "please wait", [20, 21, 22]),
             ("expired", 2, "", [24, 25]),
         ]
+        assert [(group.partition, group.retryable) for group in reply.groups] == [
+            ("p", False),
+            ("p", False),
+            ("", True),
+        ]
+        assert len({group.cause for group in reply.groups}) == 3
+
+
+async def test_failures_told_twice_are_counted_once(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        report = processed({n: failure(n, "not_found", f"no page {n}") for n in range(20)})
+        other = processed({n: failure(n, "blocked", "wait") for n in range(15, 25)})
+        await around.send(accepted(25), report, report)
+        await around.send(other, report, other)
+        await around.finished()
+        await around.recorded()
+        reply = await around.ask(FailuresQuery(owner="ann", batch_id=BATCH), FailuresReply)
+        assert [(group.code, group.count) for group in reply.groups] == [("not_found", 20), ("blocked", 5)]
+
+
+async def test_a_selection(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        outcomes = {n: failure(n, "not_found", f"no page {n}") for n in range(4)}
+        await around.send(accepted(12), processed(outcomes, partition="a"))
+        await around.send(processed({4: failure(4, "not_found", "no page 4"), 5: failure(5, "blocked")}, partition="b"))
+        await around.send(processed({6: ItemOutcome(ordinal=6, status="failed", custom_id="six")}, partition="b"))
+        await around.send(settled("expired", [7]), settled("cancelled", [8, 9]), settled("duplicate", [10]))
+        await around.send(processed({11: "succeeded"}))
+        await around.finished()
+        groups = (await around.ask(FailuresQuery(owner="ann", batch_id=BATCH), FailuresReply)).groups
+
+        async def chosen(**select: object) -> list[int]:
+            query = {"owner": "ann", "batch_id": BATCH, "select": select or None, "count": True}
+            reply = await around.ask(SelectionQuery.model_validate(query), SelectionReply)
+            assert (reply.found, reply.count, reply.next_after) == (True, len(reply.ordinals), None)
+            return reply.ordinals
+
+        assert await chosen() == list(range(10))
+        assert await chosen(codes=["not_found"]) == [0, 1, 2, 3, 4]
+        assert await chosen(partitions=["b"]) == [4, 5, 6]
+        assert await chosen(partitions=["b"], codes=["not_found", "blocked"]) == [4, 5]
+        assert await chosen(causes=[groups[0].cause]) == [0, 1, 2, 3]
+        assert await chosen(statuses=["expired", "cancelled"]) == [7, 8, 9]
+        assert await chosen(ordinals=[3, 9, 11], custom_ids=["six"]) == [3, 6, 9]
+        assert await chosen(ordinals=[3, 9], statuses=["failed"]) == [3]
+        assert await chosen(codes=["unheard_of"]) == []
+        page = await around.ask(SelectionQuery(owner="ann", batch_id=BATCH, after=3, limit=2), SelectionReply)
+        assert (page.ordinals, page.next_after, page.count) == ([4, 5], 5, None)
+        assert not (await around.ask(SelectionQuery(owner="eve", batch_id=BATCH), SelectionReply)).found
 
 
 async def test_nobody_sees_another_owners_batch(clean: Servers) -> None:

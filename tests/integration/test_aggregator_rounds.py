@@ -3,10 +3,17 @@
 import pytest
 
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
-from batchyard_contracts.v1.flow import BatchWithdrawn, ItemsReopened
+from batchyard_contracts.v1.flow import BatchWithdrawn, ItemOutcome, ItemsReopened
+from batchyard_contracts.v1.queries import FailuresQuery, FailuresReply
+from batchyard_contracts.v1.values import ItemError
 from shared.stack import Servers
 from tests.support.ledger_messages import BATCH, accepted, at, controlled, processed, settled
 from tests.support.running_aggregator import at_work
+
+
+def failure(ordinal: int, code: str, message: str) -> ItemOutcome:
+    """An item that can never succeed."""
+    return ItemOutcome(ordinal=ordinal, status="failed", error=ItemError(code=code, message=message))
 
 
 async def test_a_retry_runs_what_failed_once_more(clean: Servers) -> None:
@@ -93,3 +100,34 @@ async def test_a_withdrawn_submission_leaves_nothing_and_an_accepted_one_stays(c
         await around.send(BatchWithdrawn(batch_id=BATCH), processed({0: "succeeded", 1: "succeeded"}))
         (end,) = await around.finished()
         assert end.result == "completed"
+
+
+async def test_a_retry_of_a_selection_leaves_the_rest_alone(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        outcomes: dict[int, object] = {0: "succeeded"}
+        outcomes |= {n: failure(n, "not_found" if n < 5 else "blocked", f"no page {n}") for n in range(1, 9)}
+        await around.send(accepted(9), processed(outcomes))
+        await around.finished()
+        patch = [{"op": "add", "path": "/x", "value": None}]
+        select = {"codes": ["not_found"]}
+        late = controlled("retry", 9, select=select, round=7)
+        await around.send(late, controlled("retry", 10, select=select, patch=patch, except_ordinals=[2], round=1))
+        await around.until(lambda: bool(around.all(ItemsReopened)))
+        (reopened,) = around.all(ItemsReopened)
+        assert (reopened.round, reopened.ordinals, reopened.patch) == (2, [1, 3, 4], patch)
+        groups = (await around.ask(FailuresQuery(owner="ann", batch_id=BATCH), FailuresReply)).groups
+        assert [(group.code, group.ordinals) for group in groups] == [("blocked", [5, 6, 7, 8]), ("not_found", [2])]
+
+        await around.send(
+            processed(dict.fromkeys([1, 3], "succeeded") | {4: failure(4, "blocked", "no page")}, round_=2)
+        )
+        second = (await around.finished(2))[1]
+        assert (second.result, second.counts.succeeded, second.counts.failed) == ("partial", 3, 6)
+        groups = (await around.ask(FailuresQuery(owner="ann", batch_id=BATCH), FailuresReply)).groups
+        assert [(group.code, group.count) for group in groups] == [("blocked", 4), ("blocked", 1), ("not_found", 1)]
+
+        await around.send(
+            controlled("retry", 20, select={"ordinals": [0, 1]}), controlled("change", 21, priority="low")
+        )
+        await around.until_row("SELECT 1 FROM batches WHERE priority = 'low'")
+        assert await around.rows("SELECT round, status FROM batches") == [{"round": 2, "status": "finished"}]

@@ -122,12 +122,12 @@ class Batch:
         retry, and not when the same command was seen before."""
         return self.finished and self.tally.unsuccessful > 0 and not _older(at, self.retry_asked_at)
 
-    def reopen(self, asked_at: datetime, at: datetime) -> "Batch":
-        """Begin the next round with what did not succeed."""
+    def reopen(self, removed: Tally, asked_at: datetime, at: datetime) -> "Batch":
+        """Begin the next round with items whose outcomes were removed."""
         return replace(
             self,
             round=self.round + 1,
-            tally=self.tally.reopened(),
+            tally=self.tally - removed,
             paused=False,
             result=None,
             finished_at=None,

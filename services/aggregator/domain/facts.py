@@ -1,15 +1,12 @@
 """What the ledger tells others of a batch."""
 
-from collections.abc import Iterator, Sequence
-
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
-from batchyard_contracts.v1.flow import ItemsReopened
 from batchyard_contracts.v1.queries import BatchState
 from batchyard_contracts.v1.values import Counts
 from services.aggregator.domain.batch import Batch
 
 REOPENED_AT_ONCE = 10_000
-"""Ordinals in one `items.reopened.v1`."""
+"""Ordinals in one `items.reopened.v1`, so that its size is bounded."""
 
 
 def counts(batch: Batch) -> Counts:
@@ -60,14 +57,6 @@ def finished(batch: Batch) -> BatchFinished:
         accepted_at=batch.header.accepted_at,
         finished_at=batch.finished_at,
     )
-
-
-def reopened(batch: Batch, ordinals: Sequence[int]) -> Iterator[ItemsReopened]:
-    """The items that the new round runs again, in messages of bounded size."""
-    for start in range(0, len(ordinals), REOPENED_AT_ONCE):
-        yield ItemsReopened(
-            batch_id=batch.batch_id, round=batch.round, ordinals=list(ordinals[start : start + REOPENED_AT_ONCE])
-        )
 
 
 def state(batch: Batch, items_per_s: float | None) -> BatchState:

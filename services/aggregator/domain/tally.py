@@ -39,6 +39,11 @@ class Tally:
         """Items that a retry runs again."""
         return self.failed + self.cancelled + self.expired
 
-    def reopened(self) -> "Tally":
-        """What stays when a new round takes up the unsuccessful ones."""
-        return Tally(succeeded=self.succeeded, duplicate=self.duplicate)
+    def __sub__(self, other: "Tally") -> "Tally":
+        return Tally(
+            self.succeeded - other.succeeded,
+            self.failed - other.failed,
+            self.cancelled - other.cancelled,
+            self.expired - other.expired,
+            self.duplicate - other.duplicate,
+        )

@@ -6,9 +6,9 @@ from datetime import datetime
 import structlog
 
 from batchyard_contracts.message import Envelope
-from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, BatchSealed, BatchWithdrawn
+from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, BatchSealed, BatchWithdrawn, ItemsReopened
 from services.aggregator.domain.batch import Batch, Header
-from services.aggregator.domain.facts import reopened
+from services.aggregator.domain.tally import Tally
 from services.aggregator.entry import Entry, reopened_entry
 from services.aggregator.outbox import Outbox
 from services.aggregator.progress import Progress
@@ -63,9 +63,8 @@ class ControlHandler:
             if before.header is not None and before.header.owner != message.owner:
                 log.warning("command of another owner ignored", batch_id=str(message.batch_id), action=message.action)
                 return
-            if message.action == "retry" and before.reopens(message.at):
-                after = before.reopen(message.at, self._clock())
-                saved = await _reopen(work, before, after)
+            if message.action == "retry" and before.reopens(message.at) and message.round in {None, before.round}:
+                after, saved = await _reopen(work, before, message, self._clock())
             else:
                 after = before.steer(message.action, message.at, message.priority)
                 saved = await _save(work, before, after)
@@ -83,11 +82,14 @@ async def _save(work: Work, before: Batch, after: Batch) -> list[Entry]:
     return await work.post(endings([after])) if after.finished and not before.finished else []
 
 
-async def _reopen(work: Work, before: Batch, after: Batch) -> list[Entry]:
-    ordinals = await work.remove_unsuccessful(before)
+async def _reopen(work: Work, before: Batch, message: BatchControlled, at: datetime) -> tuple[Batch, list[Entry]]:
+    """Open a round with the items that were selected, or none when there are none."""
+    removed, posted, trace = Tally(), list[Entry](), traceparent()
+    async for ordinals, tally in work.remove(before, message.select, message.except_ordinals):
+        removed += tally
+        part = ItemsReopened(batch_id=before.batch_id, round=before.round + 1, ordinals=ordinals, patch=message.patch)
+        posted += await work.post([reopened_entry(part, len(posted), trace)])
+    after = before.reopen(removed, message.at, at) if removed.ended else before.steer("retry", message.at)
     await work.save([after])
-    log.info("round opened", batch_id=str(after.batch_id), round=after.round, items=len(ordinals))
-    trace = traceparent()
-    return await work.post(
-        [reopened_entry(message, part, trace) for part, message in enumerate(reopened(after, ordinals))]
-    )
+    log.info("retry", batch_id=str(after.batch_id), round=after.round, items=removed.ended)
+    return after, posted

@@ -8,6 +8,7 @@ import structlog
 
 from batchyard_contracts.v1.flow import ItemsSettled
 from services.aggregator.domain.batch import Batch
+from services.aggregator.domain.failure import Failure, failures
 from services.aggregator.domain.outcome import Row, rows, status_of
 from services.aggregator.domain.report import Report
 from services.aggregator.domain.tally import Tally
@@ -60,15 +61,22 @@ class OutcomesHandler:
 
     async def _insert(self, work: Work, reports: _Reports, *, doubtful: bool) -> dict[int, Tally]:
         found: list[Row] = []
+        failed: list[Failure] = []
         tallies: dict[int, Tally] = {}
         for report in reports:
             batch: Batch = work.batches[report.batch_id]
             if new := rows(report, batch):
                 found += new
-                tallies[batch.key] = tallies.get(batch.key, Tally()) + Tally.of(Counter(map(status_of, new)))
+                tally = Tally.of(Counter(map(status_of, new)))
+                tallies[batch.key] = tallies.get(batch.key, Tally()) + tally
+                if tally.failed or tally.expired:
+                    failed += failures(report, new)
         if not found:
             return {}
         if doubtful:
-            return await work.insert_new(found)
-        await work.insert(found)
+            tallies = await work.insert_new(found)
+        else:
+            await work.insert(found)
+        if failed:
+            await work.insert_failures(failed)
         return tallies

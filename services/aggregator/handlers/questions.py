@@ -14,6 +14,8 @@ from batchyard_contracts.v1.queries import (
     FailuresReply,
     ResultsQuery,
     ResultsReply,
+    SelectionQuery,
+    SelectionReply,
 )
 from services.aggregator.domain.facts import state
 from services.aggregator.progress import Progress
@@ -77,9 +79,32 @@ class QuestionsHandler:
         rows = await self._store.failures(key, _MOST_GROUPS)
         return FailuresReply(
             groups=[
-                FailureGroup(code=row["code"], count=row["number"], message=row["message"], ordinals=row["ordinals"])
+                FailureGroup(
+                    code=row["code"],
+                    count=row["number"],
+                    message=row["message"],
+                    ordinals=row["ordinals"] or [],
+                    cause=row["cause"],
+                    partition=row["partition"],
+                    retryable=row["retryable"],
+                )
                 for row in rows
             ]
+        )
+
+    async def selection(self, query: SelectionQuery, _: Envelope) -> Message:
+        """The items that a retry would run again."""
+        key = await self._store.key_of(query.batch_id, query.owner)
+        batches = await self._store.batches(query.owner, [query.batch_id], None, None, None, 1)
+        if key is None or not batches:
+            return SelectionReply(found=False)
+        found = await self._store.selected(key, query.select, query.after, query.limit + 1) if query.limit else []
+        page = found[: query.limit]
+        return SelectionReply(
+            round=batches[0].round,
+            ordinals=page,
+            next_after=page[-1] if len(found) > len(page) else None,
+            count=await self._store.count_selected(key, query.select) if query.count else None,
         )
 
 

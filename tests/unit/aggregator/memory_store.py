@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import Literal
 from uuid import UUID
 
+from batchyard_contracts.v1.values import Selection
 from services.aggregator.domain.batch import Batch
+from services.aggregator.domain.failure import Failure
 from services.aggregator.domain.outcome import Row, status_of
 from services.aggregator.domain.tally import Tally
 from services.aggregator.entry import Entry
@@ -49,15 +51,23 @@ class MemoryWork:
     async def save_header(self, batch: Batch) -> None:
         self.headers.add(batch.batch_id)
 
-    async def remove_unsuccessful(self, batch: Batch) -> list[int]:
-        gone = [
-            key
+    async def insert_failures(self, failures: Sequence[Failure]) -> list[Failure]:
+        return [one for one in failures if self.rows[one.row[:2]] is one.row]
+
+    async def remove(
+        self, batch: Batch, select: Selection | None, without: Sequence[int] = ()
+    ) -> AsyncIterator[tuple[list[int], Tally]]:
+        assert select is None
+        assert not without
+        gone = {
+            key: status_of(row)
             for key, row in self.rows.items()
             if key[0] == batch.key and status_of(row) in {"failed", "cancelled", "expired"}
-        ]
+        }
         for key in gone:
             del self.rows[key]
-        return sorted(ordinal for _, ordinal in gone)
+        if gone:
+            yield sorted(ordinal for _, ordinal in gone), Tally.of(Counter(gone.values()))
 
     async def post(self, entries: Sequence[Entry]) -> list[Entry]:
         new = [entry for entry in entries if entry.key not in self.outbox]

@@ -70,7 +70,8 @@ def test_commands_to_a_finished_batch() -> None:
 def test_a_cancel_is_remembered_for_its_round() -> None:
     asked = batch(total=1).steer("cancel", at(1))
     assert asked.cancel_asked_at == at(1)
-    reopened = asked.record(Tally(cancelled=1), at(2)).conclude(at(2)).reopen(at(3), at(3))
+    reopened = asked.record(Tally(cancelled=1), at(2)).conclude(at(2))
+    reopened = reopened.reopen(Tally(cancelled=1), at(3), at(3))
     assert reopened.cancel_asked_at is None
     assert reopened.steer("cancel", at(1)).cancel_asked_at is None
 
@@ -80,7 +81,7 @@ def test_what_a_retry_opens() -> None:
     assert not running.reopens(at(9))
     ended = running.record(Tally(succeeded=1), at(1)).conclude(at(1))
     assert ended.reopens(at(2))
-    second = ended.reopen(at(2), at(3))
+    second = ended.reopen(Tally(failed=1), at(2), at(3))
     assert (second.round, second.tally, second.status, second.result) == (2, Tally(succeeded=1), "running", None)
     third = second.record(Tally(failed=1), at(4)).conclude(at(4))
     assert not third.reopens(at(2)), "the same command, delivered again"

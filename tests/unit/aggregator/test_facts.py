@@ -3,7 +3,7 @@
 import pytest
 
 from services.aggregator.domain.batch import Batch
-from services.aggregator.domain.facts import REOPENED_AT_ONCE, counts, finished, progressed, reopened, state
+from services.aggregator.domain.facts import counts, finished, progressed, state
 from services.aggregator.domain.tally import Tally
 from tests.support.ledger_messages import BATCH, at, batch
 
@@ -31,10 +31,3 @@ def test_the_end_is_told_only_at_the_end() -> None:
         finished(running)
     event = finished(running.record(Tally(succeeded=1), at(1)).conclude(at(2)))
     assert (event.result, event.finished_at, event.routing_key()) == ("completed", at(2), "batch.finished.v1.noop.ann")
-
-
-def test_many_reopened_items_travel_in_parts() -> None:
-    messages = list(reopened(batch(round=2), range(2 * REOPENED_AT_ONCE + 5)))
-    assert [len(message.ordinals) for message in messages] == [REOPENED_AT_ONCE, REOPENED_AT_ONCE, 5]
-    assert {message.round for message in messages} == {2}
-    assert messages[2].ordinals[0] == 2 * REOPENED_AT_ONCE

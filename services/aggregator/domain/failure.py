@@ -1,0 +1,57 @@
+"""What is recorded of an item that failed or expired, beside its outcome: its cause. Items that succeed have none."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from batchyard_contracts.v1.flow import ItemsSettled
+from services.aggregator.domain.cause import MAX_EXAMPLE, Cause, cause_id
+from services.aggregator.domain.outcome import COLUMNS, Row, status_of
+from services.aggregator.domain.report import Report
+
+STATUSES = frozenset({"failed", "expired"})
+_MAX_PARTITION = 255
+_NEVER = frozenset({"item_gone", "item_too_large", "needs_review", "not_kept", "patch_unfit", "worker_lost"})
+"""Codes of items that the dispatcher gave up though they had attempts left, since another run ends alike or must be
+decided by a person."""
+_ERROR = COLUMNS.index("error_code")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A row of the ledger that says failed or expired, with its cause."""
+
+    row: Row
+    cause: Cause
+
+    @property
+    def batch(self) -> int:
+        """The ledger's number of the batch."""
+        return self.row[0]
+
+    @property
+    def ordinal(self) -> int:
+        """Which item."""
+        return self.row[1]
+
+
+def failures(message: Report | ItemsSettled, rows: Sequence[Row]) -> Iterator[Failure]:
+    """The failures among the rows that were made of a message."""
+    settled = isinstance(message, ItemsSettled)
+    where = {item.ordinal: item.partition for item in message.items} if isinstance(message, ItemsSettled) else {}
+    for row in rows:
+        if (status := status_of(row)) not in STATUSES:
+            continue
+        code, text, scope = _error(row)
+        partition = message.partition if isinstance(message, Report) else where.get(row[1])
+        yield Failure(row, _cause(code or status, text, partition or "", settled or scope == "provider"))
+
+
+def _cause(code: str, message: str, partition: str, again: bool) -> Cause:
+    place = partition.replace("\x00", "")[:_MAX_PARTITION]
+    return Cause(cause_id(code, message, place), code, place, message[:MAX_EXAMPLE], again and code not in _NEVER)
+
+
+def _error(row: Row) -> tuple[str | None, str, str | None]:
+    code, message, scope = row[_ERROR : _ERROR + 3]
+    return cast("str | None", code), cast("str", message or ""), cast("str | None", scope)

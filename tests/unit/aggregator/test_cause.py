@@ -1,0 +1,102 @@
+"""What counts as the same cause of failure, and that ids never change unseen."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchyard_contracts.v1.flow import ItemOutcome, ItemsSettled, SettledItem
+from batchyard_contracts.v1.values import ItemError
+from services.aggregator.domain.cause import cause_id, skeleton
+from services.aggregator.domain.failure import failures
+from services.aggregator.domain.outcome import rows
+from services.aggregator.domain.report import Report
+from tests.support.ledger_messages import BATCH, batch, processed
+
+SAME = [
+    ("Connect call failed ('10.0.0.7', 443)", "Connect call failed ('192.168.12.40', 8443)"),
+    ("no page 7", "no page 1,204.5"),
+    ("GET https://a.example/x?id=7 answered 404", "GET http://b.example/ answered 410"),
+    ('"title" is missing', '"artist" is missing'),
+    ("Key `abc` not found in 'x y'", "Key `d e f` not found in 'z'"),
+    ("order 019aa7c2-5d3e-7c41-9f0a-2b6d8e1f4a70 is gone", "order 9demo123 is gone"),
+    ("mail to ann@example.org bounced", "mail to bob.b@example.com bounced"),
+    ("took 12.5s, limit 10s", "took 900ms, limit 1s"),
+    ("bad rows: 1, 2, 3", "bad rows: 17"),
+    ("timed out at 2026-11-20T18:03:12Z", "timed out at 18:04"),
+    ("Cannot  read\n/tmp/run-17/a.html", "cannot read /tmp/run-9/b.html"),
+]
+DIFFERENT = [
+    ("no page 7", "no file 7"),
+    ("can't open what isn't there", "can't close what isn't there"),
+    ("connection refused", "connection reset"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), SAME)
+def test_what_differs_from_item_to_item_is_left_out(one: str, other: str) -> None:
+    assert cause_id("c", one, "p") == cause_id("c", other, "p")
+
+
+@pytest.mark.parametrize(("one", "other"), DIFFERENT)
+def test_other_words_are_another_cause(one: str, other: str) -> None:
+    assert cause_id("c", one, "p") != cause_id("c", other, "p")
+
+
+def test_code_and_partition_belong_to_the_cause() -> None:
+    assert len({cause_id(code, "no page", place) for code in ("a", "b") for place in ("p", "q")}) == 4
+
+
+def test_ids_stay_what_they_are() -> None:
+    """They are stored: if this fails, raise `VERSION` and write the new ones down here."""
+    assert cause_id("http_503", "Service Unavailable", "a.example") == "1-4d85c26b6f7ac615"
+    assert cause_id("not_found", "GET https://a.example/7 answered 404", "") == "1-af63f7c371e25911"
+
+
+@given(st.lists(st.sampled_from(["the", "page", "is", "not", "there", "isn't"])), st.data())
+def test_variables_anywhere_make_no_difference(words: list[str], data: st.DataObject) -> None:
+    def filled() -> str:
+        number = st.integers(0, 10**18).map(str)
+        quoted = st.text("ab c", max_size=5).map("'{}'".format)
+        variable = st.one_of(number, st.uuids().map(str), quoted, number.map("https://a.example/{}".format))
+        return " ".join(part for word in words for part in (word, data.draw(variable)))
+
+    assert skeleton(filled()) == skeleton(filled())
+
+
+@given(st.text(max_size=3000))
+def test_any_message_has_a_cause(message: str) -> None:
+    assert cause_id("c", message, "p").startswith("1-")
+    assert len(skeleton(message)) <= 2001 * 3
+
+
+@pytest.mark.parametrize("text", ["a" * 2000, "a@" * 1000, "'" * 2000, "\u201c" * 2000, "x://" * 500, "(" * 2000])
+def test_no_message_takes_long(text: str) -> None:
+    for number in range(50):
+        skeleton(f"{number} {text}")
+
+
+def test_failures_of_a_report_have_the_partition_of_the_chunk() -> None:
+    error = ItemError(code="not_found", message="no page 3", scope="item")
+    message = processed(
+        {0: "succeeded", 3: ItemOutcome(ordinal=3, status="failed", error=error)}, partition="a.example"
+    )
+    report = Report.of(message)
+    (one,) = failures(report, rows(report, batch(total=9)))
+    assert (one.ordinal, one.cause.code, one.cause.partition, one.cause.message) == (
+        3, "not_found", "a.example", "no page 3",
+    )  # fmt: skip
+    assert not one.cause.retryable, "the handler said that this input can never succeed"
+
+
+def test_failures_by_decision() -> None:
+    items = [
+        SettledItem(ordinal=1, partition="a.example", error=ItemError(code="http_503")),
+        SettledItem(ordinal=2, error=ItemError(code="worker_lost")),
+    ]
+    found = []
+    for status in ("failed", "expired", "cancelled", "duplicate"):
+        message = ItemsSettled.model_validate({"batch_id": BATCH, "round": 1, "status": status, "items": items})
+        found += [
+            (x.cause.code, x.cause.partition, x.cause.retryable) for x in failures(message, rows(message, batch()))
+        ]
+    assert found == [("http_503", "a.example", True), ("worker_lost", "", False)] * 2
