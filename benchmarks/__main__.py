@@ -1,23 +1,36 @@
-"""`python -m benchmarks` measures everything; `--help` names its parts."""
+"""`python -m benchmarks` measures everything; `--help` names its parts, which can be measured one by one."""
 
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
+from benchmarks import document, tables
+from benchmarks.comparison import NAMES
 from benchmarks.comparison import compare as measure_comparison
+from benchmarks.findings import Findings
+from benchmarks.limits.limits import limits as measure_limits
 from benchmarks.numbers.numbers import numbers as measure_numbers
 from benchmarks.profiling import profile as measure_profile
+from benchmarks.report import keep
+from benchmarks.scale.scale import PARTS
+from benchmarks.scale.scale import scale as measure_scale
 from benchmarks.smoke import smoke as measure_smoke
 from benchmarks.stand import Stand, standing
+from benchmarks.targets import verdicts
 from shared.stack import StackError, interruptible
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-_WIDTH = 140
-Runs = Annotated[int, typer.Option(min=1, help="runs of each batch; the table shows their median, min and max")]
+_WIDTH = 200
+_RUNS = {"numbers": 5, "compare": 3, "scale": 2, "limits": 3}
+Runs = Annotated[int, typer.Option(min=1, help="runs of each batch; tables show their median, min and max")]
+Who = StrEnum("Who", {name: name for name in NAMES})  # type: ignore[misc]  # choices that --help shows
+ScalePart = StrEnum("ScalePart", {name: name for name in PARTS})  # type: ignore[misc]
 
 
 @app.callback(invoke_without_command=True)
@@ -28,38 +41,62 @@ def everything(context: typer.Context) -> None:
 
 
 @app.command()
-def numbers(runs: Runs = 5) -> None:
+def numbers(runs: Runs = _RUNS["numbers"]) -> None:
     """Latencies, memory, and a batch of 10,000 items, each against its target."""
     _run(lambda stand, console: measure_numbers(stand, console, runs))
 
 
 @app.command()
-def compare(runs: Runs = 3) -> None:
-    """Batchyard, its peers and the limit on the same work and the same servers, with what each costs."""
-    _run(lambda stand, console: measure_comparison(stand, console, runs))
+def compare(
+    runs: Runs = _RUNS["compare"],
+    only: Annotated[list[Who] | None, typer.Option(help="the others keep their figures; may be repeated")] = None,
+) -> None:
+    """Batchyard, its peers and the bare chunk pipeline on the same work and the same servers."""
+    _run(lambda stand, console: measure_comparison(stand, console, runs, [str(name) for name in only or ()]))
+
+
+@app.command()
+def scale(
+    runs: Runs = _RUNS["scale"],
+    only: Annotated[ScalePart | None, typer.Option(help="the other parts keep their figures")] = None,
+) -> None:
+    """A million items: rate, memory and queues beside smaller batches, urgent batches behind it, two owners."""
+    _run(lambda stand, console: measure_scale(stand, console, runs, only))
+
+
+@app.command()
+def limits(runs: Runs = _RUNS["limits"]) -> None:
+    """What RabbitMQ and PostgreSQL alone do with the chunks and the rows of a batch."""
+    _run(lambda stand, console: measure_limits(stand, console, runs))
 
 
 @app.command()
 def smoke(runs: Runs = 3) -> None:
     """Four rates in under four minutes, for a program to read: `benchmarks/results/smoke.json`."""
-    _run(lambda stand, console: measure_smoke(stand, console, runs))
+    _run(lambda stand, console: measure_smoke(stand, console, runs), report_after=False)
 
 
 @app.command()
 def profile(runs: Runs = 3) -> None:
     """Where the processor time of each service goes, function by function; needs py-spy on the PATH."""
-    _run(lambda stand, console: measure_profile(stand, console, runs))
+    _run(lambda stand, console: measure_profile(stand, console, runs), report_after=False)
+
+
+@app.command()
+def report() -> None:
+    """Print what was measured last, hold it against the targets, and write both into docs/performance.md."""
+    _report(_console())
 
 
 async def _everything(stand: Stand, console: Console) -> None:
-    await measure_numbers(stand, console, 5)
-    await measure_comparison(stand, console, 3)
+    await measure_comparison(stand, console, _RUNS["compare"])
+    await measure_limits(stand, console, _RUNS["limits"])
+    await measure_scale(stand, console, _RUNS["scale"])
+    await measure_numbers(stand, console, _RUNS["numbers"])
 
 
-def _run(work: Callable[[Stand, Console], Awaitable[object]]) -> None:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_WIDTH)
+def _run(work: Callable[[Stand, Console], Awaitable[object]], *, report_after: bool = True) -> None:
+    console = _console()
 
     async def on_servers() -> bool:
         async with standing(lambda line: console.print(line, markup=False, soft_wrap=True)) as stand:
@@ -73,6 +110,30 @@ def _run(work: Callable[[Stand, Console], Awaitable[object]]) -> None:
         raise typer.Exit(4) from error
     if done is None:
         raise typer.Exit(130)
+    if report_after:
+        _report(console)
+
+
+def _report(console: Console) -> None:
+    findings = Findings.read()
+    keep("targets", {verdict.target.name: verdict.document() for verdict in verdicts(findings)})
+    document.write(findings)
+    for title, text in (
+        ("The same work for everybody", tables.comparison(findings)),
+        ("Batchyard by the number of items", tables.scale(findings)),
+        ("Targets", tables.targets(findings)),
+    ):
+        table = Table(*text.headers, title=title)
+        for row in text.rows:
+            table.add_row(*row)
+        console.print(table, markup=False)
+    for line in tables.left_out(findings):
+        console.print(line, markup=False)
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_WIDTH)
 
 
 if __name__ == "__main__":

@@ -1,129 +1,110 @@
-"""Gives Batchyard and its peers the same work on the same servers, one after the other."""
+"""Gives Batchyard and its peers the same work on the same servers, one after the other: `comparison.json`."""
 
-import statistics
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks import batchyard, machine
-from benchmarks.costs import Costs, costs, dearest
-from benchmarks.peers.peer import CELERY, CELERY_CHUNKS, CELERY_CHUNKS_1000, CELERY_NAPS, CHUNK_LIMIT, Peer
+from benchmarks.costs import costs
+from benchmarks.peers.contestants import CONTESTANTS, Contestant
 from benchmarks.peers.session import Session, running_peer
-from benchmarks.ratios import RATIOS
-from benchmarks.report import keep, number
+from benchmarks.report import keep, kept, number
 from benchmarks.stand import Stand
 from benchmarks.summary import Summary
-from benchmarks.work import NAP_S, Run, Work, check
+from benchmarks.work import HUNDRED, NAPS, SINGLE, TEN, WARM_UP, Run, Work, WrongResults, check
 from benchmarks.yard import running_yard
+from shared.stack import StackError
 
-TEN = Work("square", 10_000)
-HUNDRED = Work("square", 100_000)
-NAPS = Work("nap", 1_000)
+BATCHYARD = "batchyard"
+NAMES = (BATCHYARD, *(each.name for each in CONTESTANTS))
 SINGLES = 200
-_AT_ONCE = 100
-_IDEAL_S = NAPS.items * NAP_S / _AT_ONCE
-_WARM_UP = Work("square", 2_000)
-_WORDS = {TEN: "10k", HUNDRED: "100k", NAPS: "naps"}
-
-RunIt = Callable[[Work], Awaitable[list[Run]]]
+Document = dict[str, Any]
 
 
-@dataclass(slots=True)
-class Compared:
-    """What was found so far, by `<contestant>_<work>`."""
+async def compare(stand: Stand, console: Console, runs: int, only: Sequence[str] = ()) -> Document:
+    """Measure and write. With `only` the figures of the others stay as they were kept.
 
-    rates: dict[str, Summary] = field(default_factory=dict)
-    costs: dict[str, Costs] = field(default_factory=dict)
-    memory_mb: dict[str, dict[str, float]] = field(default_factory=dict)
-    others: dict[str, float] = field(default_factory=dict)
-
-    def add(self, name: str, work: Work, runs: Sequence[Run]) -> None:
-        """Take the runs of one contestant on one work."""
-        self.rates[name] = Summary.of([work.items / run.seconds for run in runs])
-        self.costs[name] = costs(work, runs)
-        roles = runs[-1].resident_mb
-        self.memory_mb[name] = {role: round(max(run.resident_mb[role] for run in runs)) for role in roles}
-        self.others[name] = statistics.median(run.others_share for run in runs)
-
-    def document(self, on: dict[str, Any]) -> dict[str, Any]:
-        """As JSON keeps it."""
-        return {
-            "machine": on,
-            "items_per_s": {name: summary.document() for name, summary in self.rates.items()},
-            "cpu_us_per_item": self.costs,
-            "resident_mb": self.memory_mb,
-            "share_of_processors_used_by_others": self.others,
-            "ratios": [
-                {
-                    "title": r.title,
-                    "ratio": round(ratio, 3),
-                    "at_least": round(r.at_least, 3),
-                    "met": ratio >= r.at_least,
-                }
-                for r in RATIOS
-                if (ratio := r.of(self.rates)) is not None
-            ],
-        }
+    A peer that cannot be had here, or does not do its work, is left out with the reason; Batchyard never is.
+    """
+    document = (kept("comparison") if only else None) or {}
+    for part in ("contestants", "left_out"):
+        document.setdefault(part, {})
+    document["machine"] = await machine.described(stand.servers)
+    if not only or BATCHYARD in only:
+        document["contestants"][BATCHYARD] = await _batchyard(stand, console, runs)
+        keep("comparison", document)
+    for contestant in CONTESTANTS:
+        if only and contestant.name not in only:
+            continue
+        document["contestants"].pop(contestant.name, None)
+        document["left_out"].pop(contestant.name, None)
+        try:
+            document["contestants"][contestant.name] = await _peer(stand, console, contestant, runs)
+        except (StackError, WrongResults) as error:
+            why = str(error).replace(f"{stand.home}/", "")  # the folder is this machine's affair
+            document["left_out"][contestant.name] = why.partition("\n")[0]
+            console.print(f"{contestant.title} is left out: {error}", markup=False)
+        keep("comparison", document)
+    console.print(f"Kept in {keep('comparison', document)}")
+    return document
 
 
-async def compare(stand: Stand, console: Console, runs: int) -> Compared:
-    """Measure, print, and write `comparison.json`."""
-    on, found = await machine.described(stand.servers), Compared()
-    found.rates["ideal_naps"] = Summary.of([NAPS.items / _IDEAL_S])
+def of_runs(work: Work, runs: Sequence[Run]) -> Document:
+    """What the runs of one contestant on one work say."""
+    together = [sum(run.resident_mb.values()) for run in runs]
+    return {
+        "items": work.items,
+        "items_per_s": Summary.of([work.items / run.seconds for run in runs]).document(),
+        "submit_s": Summary.of([run.submit_s or 0 for run in runs]).document(),
+        "resident_mb": Summary.of(together).document(),
+        "resident_mb_by_role": {role: round(max(r.resident_mb[role] for r in runs)) for role in runs[0].resident_mb},
+        "cpu_us_per_item": costs(work, runs),
+        "others_share": Summary.of([run.others_share for run in runs]).document(),
+    }
+
+
+async def _batchyard(stand: Stand, console: Console, runs: int) -> Document:
+    works: Document = {}
     async with running_yard(stand, {}) as yard:
-        check(_WARM_UP, await batchyard.run(yard, _WARM_UP))
+        check(WARM_UP, await batchyard.run(yard, WARM_UP))
         for work in (TEN, HUNDRED, NAPS):
-            console.print(f"Batchyard: {_WORDS[work]} ...")
             done = [check(work, await batchyard.run(yard, work)) for _ in range(runs)]
-            found.add(f"batchyard_{_WORDS[work]}", work, done)
-        singles = [await batchyard.run_one(yard, n) for n in range(SINGLES)]
-        found.rates["batchyard_single"] = Summary.of([1 / seconds for seconds in singles])
-    plan: tuple[tuple[Peer, tuple[Work, ...]], ...] = (
-        (CHUNK_LIMIT, (TEN, HUNDRED, NAPS)),
-        (CELERY_CHUNKS, (TEN, HUNDRED)),
-        (CELERY_CHUNKS_1000, (TEN, HUNDRED)),
-        (CELERY_NAPS, (NAPS,)),
-        (CELERY, (TEN,)),
-    )
-    for peer, works in plan:
-        async with running_peer(stand, peer) as session:
-            await _measure(session, works, runs, found, console)
-    _show(console, found)
-    console.print(f"Kept in {keep('comparison', found.document(on))}")
+            works[work.name] = _told(console, "Batchyard", work, done)
+        await batchyard.run_one(yard, 0)
+        singles = [await batchyard.run_one(yard, n) * 1000 for n in range(SINGLES)]
+    return _entry("Batchyard", "per item", works, singles)
+
+
+async def _peer(stand: Stand, console: Console, contestant: Contestant, runs: int) -> Document:
+    works: Document = {}
+    singles: list[float] = []
+    for part in contestant.parts:
+        async with running_peer(stand, part.peer) as session:
+            for work in part.works:
+                works[work.name] = _told(console, contestant.title, work, await _runs(session, work, runs))
+            if part.singles:
+                await session.run(SINGLE, 10)
+                singles = [run.seconds * 1000 for run in await session.run(SINGLE, SINGLES)]
+    return _entry(contestant.title, contestant.kind, works, singles)
+
+
+async def _runs(session: Session, work: Work, runs: int) -> list[Run]:
+    return [(await session.run(work))[0] for _ in range(runs)]
+
+
+def _told(console: Console, title: str, work: Work, runs: Sequence[Run]) -> Document:
+    found = of_runs(work, runs)
+    console.print(f"{title}: {work.name}, {number(found['items_per_s']['median'])} items/s", markup=False)
     return found
 
 
-async def _measure(session: Session, works: Sequence[Work], runs: int, found: Compared, console: Console) -> None:
-    peer = session.peer
-    for work in works:
-        console.print(f"{peer.title}: {_WORDS[work]} ...")
-        name = peer.name if peer is CELERY_NAPS else f"{peer.name}_{_WORDS[work]}"
-        found.add(name, work, [(await session.run(work))[0] for _ in range(runs)])
-    if peer in (CELERY, CHUNK_LIMIT):
-        single = Work("square", 1)
-        done = await session.run(single, SINGLES)
-        found.rates[f"{peer.name}_single"] = Summary.of([1 / run.seconds for run in done])
-
-
-def _show(console: Console, found: Compared) -> None:
-    rates = Table(
-        "what", "items/s", "min - max", "CPU us/item", "dearest", "others", title="The same work for everybody"
-    )
-    for name, s in found.rates.items():
-        spent = found.costs.get(name, {})
-        first = ", ".join(f"{role} {us:.0f}" for role, us in dearest(spent)[:4])
-        others = f"{found.others[name]:.0%}" if name in found.others else ""
-        rates.add_row(
-            name, number(s.median), f"{number(s.low)} - {number(s.high)}", number(spent.get("all", 0)), first, others
-        )
-    ratios = Table("what", "ratio", "target", "met", title="Targets as ratios of the same run")
-    for each in RATIOS:
-        ratio = each.of(found.rates)
-        if ratio is not None:
-            met = "[green]yes" if ratio >= each.at_least else "[red]no"
-            ratios.add_row(each.title, number(ratio), f">= {number(each.at_least)}", met)
-    console.print(rates)
-    console.print(ratios)
+def _entry(title: str, kind: str, works: Document, singles: Sequence[float]) -> Document:
+    return {
+        "title": title,
+        "kind": kind,
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "works": works,
+        "single_ms": Summary.of(singles).document() if singles else None,
+    }

@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
@@ -73,6 +74,25 @@ def resident_mb(roles: Roles) -> dict[str, float]:
     }
 
 
+def forget_peaks(roles: Roles) -> None:
+    """Let `peak_mb` look back to this moment, where the kernel can (Linux)."""
+    for role, processes in roles.items():
+        for process in _members(role, processes):
+            with contextlib.suppress(OSError):  # ended, or no such file on this system
+                Path(f"/proc/{process.pid}/clear_refs").write_text("5", "ascii")
+
+
+def peak_mb(roles: Roles) -> dict[str, float]:
+    """The highest resident memory of each process since `forget_peaks`, added up by role; costs nothing meanwhile.
+
+    Processes may peak at different moments, so this is never too little. What has ended since is not in it. Where the
+    kernel keeps no peaks it is the memory of this moment.
+    """
+    return {
+        role: sum(_peak(process) for process in _members(role, processes)) / _MB for role, processes in roles.items()
+    }
+
+
 class Watched:
     """The highest memory seen: by role, and of all roles at one moment."""
 
@@ -124,6 +144,14 @@ def _cpu_s(process: psutil.Process, *, alone: bool) -> float:
         return 0.0
     own = float(times.user + times.system)
     return own if alone else own + float(times.children_user + times.children_system)
+
+
+def _peak(process: psutil.Process) -> int:
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{process.pid}/status").read_text("ascii", "replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return _resident(process)
 
 
 def _resident(process: psutil.Process) -> int:

@@ -23,6 +23,12 @@ def keep(name: str, document: Any, folder: Path = RESULTS) -> Path:
     return file
 
 
+def kept(name: str, folder: Path = RESULTS) -> dict[str, Any] | None:
+    """The document that was written last; None when there is none."""
+    file = folder / f"{name}.json"
+    return json.loads(file.read_text("utf-8")) if file.exists() else None
+
+
 def figures_document(machine: dict[str, Any], figures: Sequence[Figure]) -> dict[str, Any]:
     """Figures by name, below what they were measured on."""
     return {"machine": machine, "figures": {figure.name: figure.document() for figure in figures}}

@@ -11,23 +11,19 @@ from benchmarks.peers.session import running_peer
 from benchmarks.report import keep, number
 from benchmarks.stand import Stand
 from benchmarks.summary import Summary
-from benchmarks.work import Run, Work, check
+from benchmarks.work import HUNDRED, TEN, WARM_UP, Run, Work, check
 from benchmarks.yard import running_yard
-
-_WARM_UP = Work("square", 2_000)
-_TEN = Work("square", 10_000)
-_HUNDRED = Work("square", 100_000)
 
 
 async def smoke(stand: Stand, console: Console, runs: int) -> dict[str, Summary]:
     """Measure, print, and write `smoke.json`."""
     rates: dict[str, Summary] = {}
     async with running_yard(stand, {}) as yard:
-        check(_WARM_UP, await batchyard.run(yard, _WARM_UP))
-        for name, work in (("batchyard_10k", _TEN), ("batchyard_100k", _HUNDRED)):
+        check(WARM_UP, await batchyard.run(yard, WARM_UP))
+        for name, work in (("batchyard_10k", TEN), ("batchyard_100k", HUNDRED)):
             console.print(f"Measuring {name} ...")
             rates[name] = _rates(work, [check(work, await batchyard.run(yard, work)) for _ in range(runs)])
-    for name, peer, work in (("chunk_limit_100k", CHUNK_LIMIT, _HUNDRED), ("celery_10k", CELERY, _TEN)):
+    for name, peer, work in (("chunk_limit_100k", CHUNK_LIMIT, HUNDRED), ("celery_10k", CELERY, TEN)):
         async with running_peer(stand, peer) as session:
             console.print(f"Measuring {name} ...")
             rates[name] = _rates(work, await session.run(work, runs))

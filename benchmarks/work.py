@@ -21,6 +21,22 @@ class Work:
         n = self.items
         return (n - 1) * n * (2 * n - 1) // 6
 
+    @property
+    def name(self) -> str:
+        """As tables and documents call it."""
+        return NAMES[self]
+
+
+TEN = Work("square", 10_000)
+HUNDRED = Work("square", 100_000)
+MILLION = Work("square", 1_000_000)
+NAPS = Work("nap", 1_000)
+WARM_UP = Work("square", 2_000)
+SINGLE = Work("square", 1)
+NAPS_AT_ONCE = 100
+NAPS_IDEAL_S = NAPS.items * NAP_S / NAPS_AT_ONCE
+NAMES = {TEN: "10k", HUNDRED: "100k", MILLION: "1m", NAPS: "naps", WARM_UP: "warm-up", SINGLE: "single"}
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -34,7 +50,7 @@ class Run:
     cpu_s: dict[str, float] = field(default_factory=dict)
     """Seconds of processor time by role."""
     resident_mb: dict[str, float] = field(default_factory=dict)
-    """Highest resident memory by role."""
+    """Highest resident memory by role, without servers; Batchyard's client is not in it, a peer's submitter is."""
     others_share: float = 0.0
     """Share of the machine's processors that went to programs that have no part in it: a large one spoils the run."""
 

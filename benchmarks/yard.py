@@ -38,8 +38,13 @@ class Yard:
 
 
 @asynccontextmanager
-async def running_yard(stand: Stand, environment: Mapping[str, str]) -> AsyncIterator[Yard]:
-    """Start the services with their defaults on emptied servers; stop them at the end. Raises `StackError`."""
+async def running_yard(
+    stand: Stand, environment: Mapping[str, str], headers: Mapping[str, str] | None = None
+) -> AsyncIterator[Yard]:
+    """Start the services with their defaults on emptied servers; stop them at the end. Raises `StackError`.
+
+    `headers` go with every request over HTTP.
+    """
     servers = await stand.corner(_CORNER)
     (port,) = free_ports(1)
     home = stand.home / _CORNER
@@ -49,7 +54,7 @@ async def running_yard(stand: Stand, environment: Mapping[str, str]) -> AsyncIte
         stack.push_async_callback(supervisor.stop)
         await supervisor.start(*programs(plan, servers, port))
         http = await stack.enter_async_context(
-            aiohttp.ClientSession(f"http://127.0.0.1:{port}/api/v1/", timeout=_TIMEOUT)
+            aiohttp.ClientSession(f"http://127.0.0.1:{port}/api/v1/", timeout=_TIMEOUT, headers=headers)
         )
         await _until_workloads_are_known(http)
         client = await stack.enter_async_context(Client.connect(servers.amqp_url))

@@ -14,10 +14,10 @@ from typing import IO
 
 import psutil
 
-from benchmarks.peers.environment import interpreter
+from benchmarks.peers.environment import Environment, environment
 from benchmarks.peers.obeying import ANSWER, READY
 from benchmarks.peers.peer import Peer
-from benchmarks.processes import Usage, resident_mb, servers_of
+from benchmarks.processes import Usage, forget_peaks, peak_mb, servers_of
 from benchmarks.stand import Stand
 from benchmarks.work import Run, Work, check
 from shared.stack import Servers, StackError
@@ -28,6 +28,7 @@ _GRACE_S = 5.0
 _WARM_UP = Work("square", 300)
 _PROJECT = Path(__file__).parents[2]
 _LINE_BYTES = 1 << 20
+_OWN = {"workers", "submitter"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +42,15 @@ class Session:
 
     async def run(self, work: Work, times: int = 1, within_s: float = 900) -> list[Run]:
         """Run a batch so many times; raises `WrongResults`, or `StackError` when the peer does not answer."""
+        own = {role: processes for role, processes in self.roles.items() if role in _OWN}
+        forget_peaks(own)
         usage = Usage(self.roles)
         asked = json.dumps({"kind": work.kind, "items": work.items, "times": times})
         if self.submitter.stdin is None:
             raise AssertionError
         self.submitter.stdin.write(asked.encode() + b"\n")
         answer = json.loads(await _said(self, ANSWER, within_s))
-        others, memory = usage.others_share(), resident_mb(self.roles)
+        others, memory = usage.others_share(), peak_mb(own)
         cpu_s = {role: seconds / times for role, seconds in usage.cpu_s().items()}
         return [
             check(work, Run(r["seconds"], r["count"], r["sum"], r["submit_s"], cpu_s, memory, others)) for r in answer
@@ -57,24 +60,24 @@ class Session:
 @asynccontextmanager
 async def running_peer(stand: Stand, peer: Peer) -> AsyncIterator[Session]:
     """Start a peer on emptied servers, warm it up, and end it for certain. Raises `StackError`."""
-    python = await interpreter(stand.home, peer.requirements, stand.echo)
+    program = await environment(stand.home, peer.needs, stand.echo)
     servers = await stand.corner("benchpeer")
-    environment = _environment(peer, servers)
+    variables = _variables(peer, program, servers)
     log = stand.home / "log" / f"{peer.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     processes: list[Process] = []
     with log.open("ab") as output:
         try:
             if peer.prepare is not None:
-                preparing = await _start(python, peer.prepare, environment, output)
+                preparing = await _start(program, peer.prepare, variables, output)
                 processes.append(preparing)
                 if await preparing.wait():
                     raise StackError(f"{peer.title} could not be prepared. Look into {log}.")
-            submitter = await _start(python, peer.submitter, environment, output, PIPE)
+            submitter = await _start(program, peer.submitter, variables, output, PIPE)
             processes.append(submitter)
             session = Session(peer, submitter, {}, log)
             await _said(session, READY, _READY_WITHIN_S)
-            workers = [await _start(python, argv, environment, output) for argv in peer.workers]
+            workers = [await _start(program, argv, variables, output) for argv in peer.workers]
             processes += workers
             roles = {
                 "workers": [psutil.Process(worker.pid) for worker in workers],
@@ -88,7 +91,7 @@ async def running_peer(stand: Stand, peer: Peer) -> AsyncIterator[Session]:
             await _stop(processes)
 
 
-def _environment(peer: Peer, servers: Servers) -> dict[str, str]:
+def _variables(peer: Peer, program: Environment, servers: Servers) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
     return {
         **kept,
@@ -97,18 +100,19 @@ def _environment(peer: Peer, servers: Servers) -> dict[str, str]:
         "BENCH_DATABASE_URL": servers.database_url,
         "BENCH_REDIS_URL": servers.redis_url,
         "BENCH_QUEUE": "bench",
+        **program.variables,
         **peer.environment,
     }
 
 
 async def _start(
-    python: Path, argv: Sequence[str], environment: Mapping[str, str], log: IO[bytes], pipe: int | None = None
+    program: Environment, argv: Sequence[str], variables: Mapping[str, str], log: IO[bytes], pipe: int | None = None
 ) -> Process:
     return await asyncio.create_subprocess_exec(
-        str(python),
-        *argv,
+        str(program.program),
+        *(part.replace("{bin}", str(program.program.parent)) for part in argv),
         cwd=_PROJECT,
-        env=environment,
+        env=variables,
         stdin=pipe if pipe is not None else DEVNULL,
         stdout=pipe if pipe is not None else log,
         stderr=log,

@@ -1,0 +1,51 @@
+"""Writes the tables into docs/performance.md, between the marks that stand there, so that it never drifts."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks import tables
+from benchmarks.findings import Findings
+from benchmarks.tables import Text
+
+PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+_MARKED = re.compile(r"(?P<open><!-- measured: (?P<name>[a-z]+) -->\n).*?(?P<close><!-- /measured -->)", re.DOTALL)
+_NOTHING = "Nothing has been measured yet."
+
+
+def write(findings: Findings, page: Path = PAGE) -> None:
+    """Bring a page up to date."""
+    page.write_text(rendered(page.read_text("utf-8"), findings), "utf-8")
+
+
+def rendered(page: str, findings: Findings) -> str:
+    """The page with fresh tables. Raises `KeyError` for a mark that no table has."""
+    return _MARKED.sub(lambda found: f"{found['open']}{_BLOCKS[found['name']](findings)}\n{found['close']}", page)
+
+
+def markdown(table: Text) -> str:
+    """A table as Markdown writes it."""
+    if not table.rows:
+        return _NOTHING
+    lines = [table.headers, ("---",) * len(table.headers), *table.rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+
+
+def _with_machine(name: str, table: Callable[[Findings], Text]) -> Callable[[Findings], str]:
+    def block(findings: Findings) -> str:
+        text = markdown(table(findings))
+        return text if text == _NOTHING else f"{tables.measured(findings, name)}\n\n{text}"
+
+    return block
+
+
+def _comparison(findings: Findings) -> str:
+    return "\n\n".join((_with_machine("comparison", tables.comparison)(findings), *tables.left_out(findings)))
+
+
+_BLOCKS: dict[str, Callable[[Findings], str]] = {
+    "numbers": _with_machine("numbers", tables.felt),
+    "comparison": _comparison,
+    "scale": _with_machine("scale", tables.scale),
+    "targets": lambda findings: markdown(tables.targets(findings)),
+}

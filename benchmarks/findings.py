@@ -1,0 +1,59 @@
+"""Everything that was measured, read from the documents under `benchmarks/results/`; what is missing is None."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.report import RESULTS, kept
+
+_PARTS = ("comparison", "scale", "limits", "numbers")
+Found = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """The documents by name, and short ways to what stands in them."""
+
+    documents: dict[str, Found]
+
+    @classmethod
+    def read(cls, folder: Path = RESULTS) -> "Findings":
+        """Those that were kept last."""
+        return cls({name: document for name in _PARTS if (document := kept(name, folder)) is not None})
+
+    @property
+    def contestants(self) -> dict[str, Found]:
+        """Batchyard and its peers, by name."""
+        found: dict[str, Found] = self.documents.get("comparison", {}).get("contestants", {})
+        return found
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Who was not measured, and why."""
+        found: dict[str, str] = self.documents.get("comparison", {}).get("left_out", {})
+        return found
+
+    def at(self, document: str, *path: str) -> Any:
+        """What stands at this place of a document."""
+        found: Any = self.documents.get(document)
+        for name in path:
+            found = found.get(name) if isinstance(found, dict) else None
+        return found
+
+    def work(self, contestant: str, work: str, *path: str) -> Any:
+        """What one contestant did with one work."""
+        return self.at("comparison", "contestants", contestant, "works", work, *path)
+
+    def rate(self, contestant: str, work: str) -> float | None:
+        """Items a second, the median."""
+        rate: float | None = self.work(contestant, work, "items_per_s", "median")
+        return rate
+
+    def best_rate(self, contestants: Iterable[str], work: str) -> float | None:
+        """That of the fastest of them."""
+        return max((rate for each in contestants if (rate := self.rate(each, work)) is not None), default=None)
+
+    def per_item_peers(self) -> list[str]:
+        """Peers that keep an outcome for each item, as Batchyard does."""
+        return [name for name, each in self.contestants.items() if each["kind"] == "per item" and name != "batchyard"]

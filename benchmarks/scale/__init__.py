@@ -1,0 +1,1 @@
+"""What must not change with the number of items: rate, memory, queues, and the wait of whoever comes later."""

@@ -1,0 +1,95 @@
+"""Two owners of equal weight, one with a hundred times the work of the other: what the small one gets."""
+
+import asyncio
+import time
+from bisect import bisect_left, bisect_right
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import orjson
+
+from benchmarks.batchyard import lines
+from benchmarks.work import WrongResults
+from benchmarks.yard import Yard
+
+BIG, SMALL = "big", "small"
+BACKLOG = {BIG: 100_000, SMALL: 1_000}
+TOKENS = {BIG: "benchmark-big-owner", SMALL: "benchmark-small-owner"}
+NAP_S = 0.02
+"""Of each item: trivial ones travel in chunks of hundreds, and two chunks of the small owner would say little."""
+_NDJSON = {"Content-Type": "application/x-ndjson"}
+_PIECE = 4000
+_END_S = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """How the small owner fared."""
+
+    share: float
+    """Of the items that ended from its first to its last: a half is fair."""
+    first_s: float
+    """From its acceptance to the end of its first item: what was on its way before comes first."""
+    last_s: float
+    """From its acceptance to the end of its last item."""
+
+
+async def share_of_the_small(yard: Yard) -> Shared:
+    """One trial: the big owner's batch runs when the small one's arrives, and is cancelled when that has ended."""
+    big = await _submit(yard, BIG)
+    await _until_some_ended(yard, big)
+    small = await _submit(yard, SMALL)
+    accepted_at = time.time()
+    await yard.finishes.of(small, _END_S)
+    async with yard.http.post(f"batches/{big}/cancel", headers=headers(BIG)) as answer:
+        answer.raise_for_status()
+    finish = await yard.finishes.of(big, _END_S)
+    ends = {owner: await _ends(yard, owner, batch) for owner, batch in ((SMALL, small), (BIG, big))}
+    if (len(ends[SMALL]), len(ends[BIG])) != (BACKLOG[SMALL], finish.event.counts.succeeded):
+        raise WrongResults(
+            f"Of {BACKLOG[SMALL]} items and {finish.event.counts.succeeded} there are "
+            f"{len(ends[SMALL])} and {len(ends[BIG])} results."
+        )
+    return shared(accepted_at, ends[SMALL], ends[BIG])
+
+
+def shared(accepted_at: float, small: Sequence[float], big: Sequence[float]) -> Shared:
+    """From the moments at which the items of both ended."""
+    first, last, others = min(small), max(small), sorted(big)
+    meanwhile = bisect_right(others, last) - bisect_left(others, first)
+    return Shared(len(small) / (len(small) + meanwhile), first - accepted_at, last - accepted_at)
+
+
+def headers(owner: str) -> dict[str, str]:
+    """What makes a request this owner's."""
+    return {"Authorization": f"Bearer {TOKENS[owner]}"}
+
+
+async def _submit(yard: Yard, owner: str) -> UUID:
+    async with yard.http.post(
+        "batches?workload=stamped", data=_items(BACKLOG[owner]), headers=headers(owner) | _NDJSON
+    ) as answer:
+        answer.raise_for_status()
+        return UUID((await answer.json())["batch_id"])
+
+
+async def _items(count: int) -> AsyncIterator[bytes]:
+    for start in range(0, count, _PIECE):
+        yield b'{"sleep_s":%g}\n' % NAP_S * min(_PIECE, count - start)
+
+
+async def _until_some_ended(yard: Yard, batch: UUID) -> None:
+    while True:
+        async with yard.http.get(f"batches/{batch}", headers=headers(BIG)) as answer:
+            answer.raise_for_status()
+            if (await answer.json())["counts"].get("succeeded", 0):
+                return
+        await asyncio.sleep(0.02)  # HTTP has no way to be told
+
+
+async def _ends(yard: Yard, owner: str, batch: UUID) -> list[float]:
+    url = f"batches/{batch}/results?format=ndjson&status=succeeded"
+    async with yard.http.get(url, headers=headers(owner)) as answer:
+        answer.raise_for_status()
+        return [orjson.loads(line)["result"]["ended_at"] async for line in lines(answer.content.iter_any())]

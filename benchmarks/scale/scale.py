@@ -1,0 +1,51 @@
+"""Takes all of these measurements, one after the other: `scale.json`."""
+
+from typing import Any
+
+import orjson
+from rich.console import Console
+
+from benchmarks import machine
+from benchmarks.report import keep, kept, number
+from benchmarks.scale import fairness
+from benchmarks.scale.curve import curve
+from benchmarks.scale.urgent import urgent
+from benchmarks.stand import Stand
+from benchmarks.summary import Summary
+from benchmarks.yard import running_yard
+
+PARTS = ("curve", "urgent", "fairness")
+
+
+async def scale(stand: Stand, console: Console, runs: int, only: str | None = None) -> dict[str, Any]:
+    """Measure and write. With `only` the other parts stay as they were kept."""
+    document = (kept("scale") if only else None) or {}
+    document["machine"] = await machine.described(stand.servers)
+    if only in (None, "curve", "urgent"):
+        async with running_yard(stand, {}) as yard:
+            if only != "urgent":
+                document["curve"] = await curve(yard, console, runs)
+                keep("scale", document)
+            if only != "curve":
+                taken = [ms for _ in range(runs) for ms in await urgent(yard)]
+                document["urgent_ms"] = Summary.of(taken).document()
+                keep("scale", document)
+                console.print(f"Ten immediate items behind a million: p99 {number(document['urgent_ms']['p99'])} ms")
+    if only in (None, "fairness"):
+        document["fairness"] = await _fairness(stand, console, runs)
+    console.print(f"Kept in {keep('scale', document)}")
+    return document
+
+
+async def _fairness(stand: Stand, console: Console, runs: int) -> dict[str, Any]:
+    tokens = {"BATCHYARD_API_TOKENS": orjson.dumps(fairness.TOKENS).decode()}
+    async with running_yard(stand, tokens, fairness.headers(fairness.BIG)) as yard:
+        trials = [await fairness.share_of_the_small(yard) for _ in range(runs)]
+    found: dict[str, Any] = {
+        "backlog": fairness.BACKLOG,
+        "share": Summary.of([trial.share for trial in trials]).document(),
+        "first_s": Summary.of([trial.first_s for trial in trials]).document(),
+        "last_s": Summary.of([trial.last_s for trial in trials]).document(),
+    }
+    console.print(f"The small owner's share while it has a backlog: {number(found['share']['median'])}")
+    return found

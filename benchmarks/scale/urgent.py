@@ -1,0 +1,51 @@
+"""How long a batch of ten immediate items takes that comes while a million others run."""
+
+import asyncio
+import time
+from uuid import UUID
+
+from benchmarks import batchyard
+from benchmarks.work import MILLION, WrongResults
+from benchmarks.yard import Yard
+
+ITEMS = 10
+_PAUSE_S = 0.2
+_END_S = 900.0
+
+
+async def urgent(yard: Yard) -> list[float]:
+    """Milliseconds from submitting each to its finished event; as many as the million leaves time for."""
+    million = await batchyard.submit(yard, MILLION)
+    running = asyncio.create_task(yard.finishes.of(million, _END_S))
+    taken: list[float] = []
+    try:
+        await _until_it_runs(yard, million)
+        while not running.done():
+            seconds = await _one(yard)
+            if not running.done():  # else it had the yard for itself for a while
+                taken.append(seconds * 1000)
+            await asyncio.wait((running,), timeout=_PAUSE_S)
+        finish = await running
+    finally:
+        running.cancel()
+    if finish.event.counts.succeeded != MILLION.items:
+        raise WrongResults(f"{MILLION.items} items have to succeed, {finish.event.counts.succeeded} did.")
+    return taken
+
+
+async def _one(yard: Yard) -> float:
+    began = time.perf_counter()
+    accepted = await yard.client.submit("noop", [{"n": n} for n in range(ITEMS)], priority="immediate")
+    finish = await yard.finishes.of(accepted.batch_id, _END_S)
+    if finish.event.counts.succeeded != ITEMS:
+        raise WrongResults(f"{ITEMS} immediate items have to succeed, {finish.event.counts.succeeded} did.")
+    return finish.heard_at - began
+
+
+async def _until_it_runs(yard: Yard, batch_id: UUID) -> None:
+    while True:
+        async with yard.http.get(f"batches/{batch_id}") as answer:
+            answer.raise_for_status()
+            if (await answer.json())["counts"].get("succeeded", 0):
+                return
+        await asyncio.sleep(0.02)  # an event would do, but the door is what people look at

@@ -1,0 +1,122 @@
+"""The tables, as rows of text, for the console and for the documentation alike."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.findings import Findings, Found
+from benchmarks.report import number
+from benchmarks.targets import verdicts
+
+_NONE = "-"
+_SIZES = ("10k", "100k", "1m")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A table."""
+
+    headers: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+
+
+def comparison(findings: Findings) -> Text:
+    """One row for each contestant and each limit: all that was measured of it."""
+    headers = (
+        *("who", "10k, items/s", "100k, items/s", "1M, items/s", "naps, items/s", "one item, ms: p50 / p99"),
+        *("MB at 10k / 100k / 1M", "us of CPU an item"),
+    )
+    rows = [_contestant(findings, name, each) for name, each in findings.contestants.items()]
+    limits = [limit for name in ("publish_consume", "insert") if (limit := findings.at("limits", name))]
+    rows += [(limit["title"], _NONE, _spread(limit["items_per_s"]), *(_NONE,) * 5) for limit in limits]
+    return Text(headers, rows)
+
+
+def targets(findings: Findings) -> Text:
+    """What has to be reached, and whether it is."""
+    rows = [
+        (v.target.title, f"{number(v.value)} {v.target.unit}".rstrip(), v.target.text(), "yes" if v.met else "no")
+        for v in verdicts(findings)
+    ]
+    return Text(("target", "now", "has to be", "met"), rows)
+
+
+def scale(findings: Findings) -> Text:
+    """One row for each number of items."""
+    rows = []
+    for size in _SIZES:
+        if of := findings.at("scale", "curve", size):
+            waiting = of["messages_waiting"]
+            rows.append(
+                (
+                    f"{of['items']:,}",
+                    _spread(of["items_per_s"]),
+                    _spread(of["submit_s"]),
+                    _spread(of["resident_mb"]),
+                    ", ".join(f"{role} {mb:g}" for role, mb in of["resident_mb_by_role"].items()),
+                    f"{waiting['together']:,}",
+                )
+            )
+    return Text(
+        ("items", "items/s", "accepted after, s", "MB, five services", "highest of each", "messages waiting"), rows
+    )
+
+
+def felt(findings: Findings) -> Text:
+    """What a submitter and a watcher feel."""
+    rows = []
+    for figure in (findings.at("numbers", "figures") or {}).values():
+        target = figure["target"]
+        bound = f"{target['statistic']} < {target['below']:,g} {figure['unit']}" if target else ""
+        met = "" if target is None else "yes" if target["met"] else "no"
+        p99 = number(figure["p99"]) if figure["samples"] >= 100 else ""
+        rows.append((figure["title"], f"{_spread(figure)} {figure['unit']}", p99, bound, met))
+    return Text(("what", "median (min - max)", "p99", "target", "met"), rows)
+
+
+def left_out(findings: Findings) -> list[str]:
+    """A line for each peer that was not measured."""
+    return [f"{name} was left out: {why}" for name, why in findings.left_out.items()]
+
+
+def measured(findings: Findings, document: str) -> str:
+    """A line that says on what, and how much of the machine others took."""
+    on = findings.at(document, "machine") or {}
+    servers = ", ".join(f"{title} {on[name]}" for name, title in _SERVERS.items() if name in on)
+    shares = [share for share in _others(findings.documents.get(document, {})) if share is not None]
+    taken = f"; others took up to {max(shares):.0%} of the processors during a run" if shares else ""
+    return f"{on.get('measured_at', '')[:10]}: {on.get('cores')} cores, {servers}, Python {on.get('python')}{taken}."
+
+
+_SERVERS = {"rabbitmq": "RabbitMQ", "postgres": "PostgreSQL", "redis": "Redis"}
+
+
+def _contestant(findings: Findings, name: str, each: Found) -> tuple[str, ...]:
+    works: Found = dict(each["works"])
+    if name == "batchyard":
+        works |= {"1m": findings.at("scale", "curve", "1m")} if findings.at("scale", "curve", "1m") else {}
+    title = each["title"] if each["kind"] != "no outcome per item" else f"{each['title']}, no outcome per item"
+    single = each["single_ms"]
+    biggest: Found = next((works[size] for size in reversed(_SIZES[:2]) if size in works), {})
+    return (
+        title,
+        *(_spread(works[work]["items_per_s"]) if work in works else _NONE for work in (*_SIZES, "naps")),
+        f"{number(single['median'])} / {number(single['p99'])}" if single else _NONE,
+        " / ".join(number(works[size]["resident_mb"]["median"]) for size in _SIZES if size in works),
+        number(biggest.get("cpu_us_per_item", {}).get("all", 0)),
+    )
+
+
+def _spread(summary: Found) -> str:
+    return f"{number(summary['median'])} ({number(summary['min'])} - {number(summary['max'])})"
+
+
+def _others(found: Any) -> list[float]:
+    """Every share of the processors that others took, wherever it stands in a document."""
+    if not isinstance(found, dict):
+        return []
+    own = found.get("others_share")
+    shares = [own["max"]] if isinstance(own, dict) else []
+    usual = found.get("share_of_processors_used_by_others")
+    shares += [usual] if isinstance(usual, float) else []
+    return shares + [share for each in found.values() for share in _others(each)]

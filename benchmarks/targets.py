@@ -1,0 +1,151 @@
+"""What Batchyard has to reach, mostly as ratios of the same run, which no change of machine can move."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from benchmarks.findings import Findings
+from benchmarks.report import number
+from benchmarks.work import NAPS, NAPS_IDEAL_S
+
+_ME = "batchyard"
+_CHUNKS = ("celery_chunks_100", "celery_chunks_1000")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One row of the table."""
+
+    name: str
+    title: str
+    sense: Literal[">=", "<=", "<"]
+    bound: float
+    value: Callable[[Findings], float | None]
+    unit: str = ""
+
+    def met(self, value: float) -> bool:
+        """Whether that is enough."""
+        return {">=": value >= self.bound, "<=": value <= self.bound, "<": value < self.bound}[self.sense]
+
+    def text(self) -> str:
+        """As people read it."""
+        return f"{self.sense} {number(self.bound)} {self.unit}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was measured, held against a target."""
+
+    target: Target
+    value: float
+
+    @property
+    def met(self) -> bool:
+        """Whether the target is met."""
+        return self.target.met(self.value)
+
+    def document(self) -> dict[str, Any]:
+        """As JSON keeps it."""
+        return {"title": self.target.title, "value": self.value, "target": self.target.text(), "met": self.met}
+
+
+def verdicts(findings: Findings) -> list[Verdict]:
+    """All targets about which something was measured."""
+    return [Verdict(t, round(value, 4)) for t in TARGETS if (value := t.value(findings)) is not None]
+
+
+def _ratio(one: float | None, other: float | None) -> float | None:
+    return None if one is None or not other else one / other
+
+
+def _against(work: str, *others: str) -> Callable[[Findings], float | None]:
+    return lambda f: _ratio(f.rate(_ME, work), f.best_rate(others, work))
+
+
+def _against_peers(work: str) -> Callable[[Findings], float | None]:
+    return lambda f: _ratio(f.rate(_ME, work), f.best_rate(f.per_item_peers(), work))
+
+
+def _single(contestant: str, statistic: str) -> Callable[[Findings], float | None]:
+    def value(findings: Findings) -> float | None:
+        ms: float | None = findings.at("comparison", "contestants", contestant, "single_ms", statistic)
+        return ms
+
+    return value
+
+
+def _scale(*path: str) -> Callable[[Findings], float | None]:
+    def value(findings: Findings) -> float | None:
+        found: float | None = findings.at("scale", *path)
+        return found
+
+    return value
+
+
+def _of(
+    one: Callable[[Findings], float | None], other: Callable[[Findings], float | None]
+) -> Callable[[Findings], float | None]:
+    return lambda f: _ratio(one(f), other(f))
+
+
+def _naps_against_ideal(findings: Findings) -> float | None:
+    return _ratio(NAPS.items / NAPS_IDEAL_S, findings.rate(_ME, NAPS.name))
+
+
+_MILLION, _HUNDRED = (("curve", size) for size in ("1m", "100k"))
+_MEMORY = ("resident_mb", "median")
+
+TARGETS = (
+    Target("10k_celery", "10k: times Celery's best with an outcome per item", ">=", 30, _against("10k", "celery")),
+    Target("10k_peers", "10k: times the fastest peer with an outcome per item", ">=", 4, _against_peers("10k")),
+    Target("10k_chunks", "10k: times Celery `chunks` at its best size", ">=", 1, _against("10k", *_CHUNKS)),
+    Target("100k_limit", "100k: share of the bare pipeline's rate", ">=", 0.5, _against("100k", "chunk_limit_100")),
+    Target("naps_ideal", "1,000 items of 50 ms, 100 at once: times the ideal 0.5 s", "<=", 1.2, _naps_against_ideal),
+    Target("naps_peers", "the same: times the fastest peer's rate", ">=", 1, _against_peers("naps")),
+    Target(
+        "single_celery",
+        "one item, idle: p50 as a share of Celery's",
+        "<=",
+        1,
+        _of(_single(_ME, "median"), _single("celery", "median")),
+    ),
+    Target(
+        "single_p99",
+        "one item, idle: p99 as a multiple of p50",
+        "<",
+        3,
+        _of(_single(_ME, "p99"), _single(_ME, "median")),
+    ),
+    Target("1m_accepted", "1M: accepted, slowest run", "<", 30, _scale(*_MILLION, "submit_s", "max"), "s"),
+    Target(
+        "1m_rate",
+        "1M: rate as a share of that of 100k",
+        ">=",
+        0.8,
+        _of(_scale(*_MILLION, "items_per_s", "median"), _scale(*_HUNDRED, "items_per_s", "median")),
+    ),
+    Target("1m_memory", "1M: five services together, highest", "<", 600, _scale(*_MILLION, "resident_mb", "max"), "MB"),
+    Target(
+        "1m_memory_10k",
+        "1M: memory as a multiple of that of 10k",
+        "<=",
+        1.1,
+        _of(_scale(*_MILLION, *_MEMORY), _scale("curve", "10k", *_MEMORY)),
+    ),
+    Target(
+        "1m_waiting",
+        "1M: messages waiting in RabbitMQ, at most",
+        "<=",
+        500,
+        _scale(*_MILLION, "messages_waiting", "together"),
+    ),
+    Target("urgent_p99", "10 immediate items behind a million: p99", "<", 1000, _scale("urgent_ms", "p99"), "ms"),
+    Target(
+        "fair_share",
+        "an owner's share, 1k items beside another's 100k, equal weights",
+        ">=",
+        0.45,
+        _scale("fairness", "share", "median"),
+    ),
+)
+"""In the order of the table."""
