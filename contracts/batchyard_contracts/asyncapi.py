@@ -48,6 +48,7 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
     "cache.invalidated.v1": ("ingest",),
     "chunk.ready.v1": ("dispatcher",),
     "chunk.processed.v1": ("worker",),
+    "chunk.returned.v1": ("worker",),
     "worker.announced.v1": ("worker",),
     "worker.heartbeat.v1": ("worker",),
     "batch.started.v1": ("dispatcher",),
@@ -176,7 +177,8 @@ def _work_queued() -> Json:
     named["x-bindings"] = [{"exchange": topology.WORK, "routingKey": _WORK_ADDRESS}]
     return {
         "address": _WORK_ADDRESS,
-        "description": "One queue for each workload and priority; the first worker of a workload declares it.",
+        "description": "One queue for each workload and priority; the first worker of a workload declares it. In place "
+        "of a priority, `quarantine` has the chunks whose worker was lost.",
         "messages": _references(["chunk.ready.v1"]),
         "parameters": {name: _PARAMETERS[name] for name in ("workload", "priority")},
         "bindings": {"amqp": named},

@@ -89,7 +89,9 @@ INGEST_COMMANDS = Queue(
 )
 INGEST_WORKERS = Queue("ingest.workers", (Binding(FLOW, "worker.announced.*"),))
 DISPATCHER_PAGES = Queue("dispatcher.pages", (Binding(FLOW, "items.page.*"),))
-DISPATCHER_OUTCOMES = Queue("dispatcher.outcomes", (Binding(FLOW, "chunk.processed.*"),))
+DISPATCHER_OUTCOMES = Queue(
+    "dispatcher.outcomes", (Binding(FLOW, "chunk.processed.*"), Binding(FLOW, "chunk.returned.*"))
+)
 DISPATCHER_CONTROL = Queue(
     "dispatcher.control",
     (
@@ -152,3 +154,9 @@ def work_queue(workload: str, priority: Priority) -> Queue:
 def work_queues(workload: str) -> tuple[Queue, ...]:
     """The queues of a workload, highest priority first."""
     return tuple(work_queue(workload, priority) for priority in PRIORITIES)
+
+
+def quarantine_queue(workload: str) -> Queue:
+    """Chunks whose worker was lost: each is run in a process of its own. Declared by workers that do so."""
+    name = f"work.{workload}.quarantine"
+    return Queue(name, (Binding(WORK, name),), delivery_limit=WORK_DELIVERY_LIMIT)

@@ -197,6 +197,7 @@ class Giver:
             round=lease.round,
             attempt=lease.attempt,
             reuse=batch.reuse if batch else None,
+            quarantined=lease.quarantined,
         )
         trace = batch.traceparent if batch else None
         return Outgoing(topology.WORK, head.routing_key(), head.type, head.with_items(items), traceparent=trace)

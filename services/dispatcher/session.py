@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aio_pika.abc import AbstractRobustConnection
@@ -14,14 +15,16 @@ from batchyard_contracts.v1.flow import (
     BatchControlled,
     BatchSealed,
     BatchWithdrawn,
+    ChunkReturned,
     ItemsReopened,
     WorkerAnnounced,
     WorkerHeartbeat,
 )
 from batchyard_contracts.v1.queries import WorkersQuery
-from services.dispatcher.chunks import ChunksRefused, Giver, Pages
+from services.dispatcher.chunks import Giver, Pages
 from services.dispatcher.intake import Intake
 from services.dispatcher.limiter import Limiter
+from services.dispatcher.losses import Losses
 from services.dispatcher.outcomes import Outcomes
 from services.dispatcher.page import Page
 from services.dispatcher.pump import Pump
@@ -35,7 +38,7 @@ from services.dispatcher.yard import Yard
 from shared.amqp.connection import open_channel
 from shared.amqp.delivery import Kind
 from shared.amqp.publisher import Publisher
-from shared.amqp.stream import BatchHandler, Stream
+from shared.amqp.stream import BatchHandler, Received, Stream
 from shared.broker import ControlPlane, Route
 from shared.database import Pool
 from shared.faults import until_it_passes
@@ -74,16 +77,26 @@ class Session:
         giver = Giver(self._yard, self._store, publisher, pages, waiting=pulse.beat)
         self._refusals = Refusals(self._yard, self._store, giver, settlement, pages)
         self._pump = Pump(self._yard, self._store, giver, Limiter(resources.memory), self._refusals, pulse)
-        self._workers = Workers(self._yard, self._store, giver, settlement, pages, resources.settings)
+        self._losses = Losses(
+            self._yard,
+            self._store,
+            giver,
+            settlement,
+            pages,
+            self._refusals,
+            resources.settings.losses_max,
+            waiting=health.pulse(topology.DISPATCHER_OUTCOMES.name).beat,
+        )
+        self._workers = Workers(self._yard, self._store, self._losses, resources.settings)
         self._intake = Intake(self._yard, self._store, settlement, pages, self._pump)
-        outcomes = Outcomes(self._yard, self._store, settlement, pages, self._pump)
-        hot: tuple[tuple[topology.Queue, Kind[object], BatchHandler], ...] = (
-            (topology.DISPATCHER_PAGES, Page, self._intake.pages),
-            (topology.DISPATCHER_OUTCOMES, Report, outcomes.processed),
+        self._outcomes = Outcomes(self._yard, self._store, settlement, pages, self._pump)
+        hot: tuple[tuple[topology.Queue, list[Kind[object]], BatchHandler], ...] = (
+            (topology.DISPATCHER_PAGES, [Page], self._intake.pages),
+            (topology.DISPATCHER_OUTCOMES, [Report, ChunkReturned], self._reported),
         )
         self._streams = [
-            Stream(resources.connection, publisher, queue, [kind], handler, health.pulse(queue.name), most=64)
-            for queue, kind, handler in hot
+            Stream(resources.connection, publisher, queue, kinds, handler, health.pulse(queue.name), most=64)
+            for queue, kinds, handler in hot
         ]
         self._control = ControlPlane(resources.settings.amqp_url, publisher, "dispatcher")
 
@@ -138,16 +151,18 @@ class Session:
             stream.stop()
         await asyncio.wait(tasks[: len(self._streams)], timeout=10)
 
+    async def _reported(self, received: Sequence[Received]) -> None:
+        """What was reported of a chunk counts before it goes out again."""
+        await self._outcomes.processed(received)
+        await self._losses.returned(received)
+
     async def _sweep(self) -> None:
         pulse = self._resources.health.pulse("sweep")
         try:
             while True:
                 pulse.beat()
                 await asyncio.sleep(_SWEEP_S)
-                try:
-                    await until_it_passes(lambda: self._workers.sweep(self._depth), "sweep", waiting=pulse.beat)
-                except ChunksRefused as error:
-                    await self._refusals.note(error, pulse.beat)
+                await until_it_passes(lambda: self._workers.sweep(self._depth), "sweep", waiting=pulse.beat)
         finally:
             pulse.rest()
 

@@ -13,7 +13,9 @@ class DispatcherSettings(Settings):
 
     lease_s: float = Field(15.0, gt=0, description="a chunk that no worker names for so long is given out again")
     worker_timeout_s: float = Field(10.0, gt=0, description="a worker that is silent for so long is gone")
-    losses_max: int = Field(3, ge=1, description="times that a chunk may be lost before its items fail")
+    losses_max: int = Field(
+        3, ge=1, description="times that a chunk may be lost before it is halved, or its only item fails"
+    )
     retention_days: float = Field(7.0, gt=0, description="how long the items of a finished batch are kept")
     owner_weights: dict[Owner, Annotated[float, Field(ge=0.01, le=1000)]] = Field(
         {}, description='shares of owners that want the same workers, as a JSON object: {"ann": 2}; 1 for all others'

@@ -142,16 +142,14 @@ class Store:
         """In one statement: move the cursors, and record the chunks that go out."""
         await self._pool.execute(SQL["give"], *_gift(leases, started))
 
-    async def take_apart(self, ended: UUID, parts: Sequence[Lease], losses: int) -> None:
-        """In one transaction: a chunk that is held in parts from now on."""
+    async def halve(self, ended: UUID, parts: Sequence[Lease]) -> None:
+        """In one transaction: chunks in place of another."""
+        reported = [(part.chunk_id, ordinal) for part in parts for ordinal in part.reported]
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(SQL["end_leases"], [ended])
             await connection.execute(SQL["give"], *_gift(parts, []))
-            await connection.execute(SQL["set_apart"], [part.chunk_id for part in parts], losses)
-
-    async def let_out(self, chunk_id: UUID) -> None:
-        """A part that was held back goes out."""
-        await self._pool.execute(SQL["let_out"], chunk_id)
+            await connection.execute(SQL["regive"], *_columns([_state(part) for part in parts], 4))
+            await connection.execute(SQL["note_reported"], *_columns(reported, 2))
 
     async def take_all(self, keys: Sequence[tuple[UUID, int, int, int]]) -> None:
         """Move cursors to the end: (batch, page, segment, size)."""
@@ -173,9 +171,9 @@ class Store:
             found.append(Lease(**values, source=source, seen_at=now, given_at=given_at, reported=reported))
         return found
 
-    async def regive(self, chunk_ids: Sequence[UUID]) -> None:
-        """Count a loss and raise the fencing number."""
-        await self._pool.execute(SQL["regive"], chunk_ids)
+    async def regive(self, leases: Sequence[Lease]) -> None:
+        """Chunks go out again: keep their fencing numbers, losses, and whether they are quarantined."""
+        await self._pool.execute(SQL["regive"], *_columns([_state(lease) for lease in leases], 4))
 
     async def report(
         self,
@@ -268,6 +266,10 @@ def _lease_row(lease: Lease) -> tuple[object, ...]:
         place = (lease.source.page, lease.source.segment, lease.source.first)
     names = (lease.batch_id, lease.workload, lease.priority, lease.partition, lease.round, lease.attempt)
     return (lease.chunk_id, lease.fence, *names, *place, lease.source.count)
+
+
+def _state(lease: Lease) -> tuple[object, ...]:
+    return (lease.chunk_id, lease.fence, lease.losses, lease.quarantined)
 
 
 def _columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:

@@ -48,8 +48,8 @@ class Lease:
     given_at: float
     """When it last went into its queue (monotonic seconds)."""
     losses: int = 0
-    apart: bool = False
-    """Of a chunk that was lost twice: goes out when no other such chunk is out. Until then its `fence` is 0."""
+    quarantined: bool = False
+    """It was lost, and is run in a process of its own."""
     reported: set[int] = field(default_factory=set)
     """Ordinals that a part of a report has covered."""
     ordinals: tuple[int, ...] | None = None
@@ -58,6 +58,8 @@ class Lease:
     @property
     def queue(self) -> str:
         """Where it waits for a worker."""
+        if self.quarantined:
+            return topology.quarantine_queue(self.workload).name
         return topology.work_queue(self.workload, self.priority).name
 
 
@@ -159,16 +161,14 @@ class Yard:
             del self.loaded_by_partition[batch_id, partition]
 
     def resume(self, lease: Lease) -> None:
-        """A chunk is on record: one that is out fills the window."""
+        """A chunk is on record as out."""
         self.leases[lease.chunk_id] = lease
-        if lease.fence:
-            self.line(lease.workload).window.given(lease)
+        self.line(lease.workload).window.given(lease)
 
     def release(self, lease: Lease) -> None:
         """A chunk is done with."""
         if self.leases.pop(lease.chunk_id, None):
-            if lease.fence:
-                self.line(lease.workload).window.returned(lease)
+            self.line(lease.workload).window.returned(lease)
             self.changed.set()
 
     def heard_of(self, heartbeat: WorkerHeartbeat, now: float) -> None:
@@ -185,6 +185,10 @@ class Yard:
         """A worker has taken a chunk from its queue."""
         queue = lease.queue
         self.reached[queue] = max(lease.given_at, self.reached.get(queue, lease.given_at))
+
+    def isolates(self, workload: str) -> bool:
+        """Whether a worker takes this workload's quarantined chunks."""
+        return any(w.heartbeat.isolates and workload in w.heartbeat.workloads for w in self.workers.values())
 
     def forget_silent(self, before: float) -> None:
         """Drop workers that were last heard of before that."""

@@ -46,6 +46,7 @@ PUBLIC = {
         "QUERIES",
         "QUEUES",
         "WORK",
+        "quarantine_queue",
         "work_queue",
         "work_queues",
     },

@@ -6,7 +6,9 @@ import pytest
 
 from batchyard_contracts import topology
 from batchyard_contracts.asyncapi import EXCHANGE_OF, address_of, routes_to
-from batchyard_contracts.topology import QUEUES, Binding, Queue, work_queues
+from batchyard_contracts.export import HOME
+from batchyard_contracts.topology import QUEUES, Binding, Queue, quarantine_queue, work_queues
+from batchyard_contracts.v1.work import ChunkReady
 
 PUBLIC_ONLY = {"batch.started.v1", "batch.progressed.v1", "batch.rejected.v1", "item.failed.v1"}
 """Events that no service needs to hear."""
@@ -22,7 +24,7 @@ KNOWN_ARGUMENTS = {
     "classic": {"x-queue-type", "x-message-ttl"},
 }
 """Understood by every version from 3.10 to 4.3; `x-max-priority` and `x-queue-mode`, for instance, are not."""
-ALL = [*QUEUES, *work_queues("noop")]
+ALL = [*QUEUES, *work_queues("noop"), quarantine_queue("noop")]
 DEAD = [dead for queue in ALL if (dead := queue.dead_queue())]
 
 
@@ -38,6 +40,12 @@ def test_a_chunk_has_a_queue_for_each_priority_highest_first() -> None:
     assert [queue.name for queue in work_queues("noop")] == ["work.noop.immediate", "work.noop.normal", "work.noop.low"]
     for queue in work_queues("noop"):
         assert queue.bindings == (Binding(topology.WORK, queue.name),)
+
+
+def test_a_quarantined_chunk_goes_to_the_quarantine_of_its_workload() -> None:
+    queue = quarantine_queue("tracklists")
+    chunk = ChunkReady.decode((HOME / "examples/chunk.ready.v1/quarantined.json").read_bytes())
+    assert queue.bindings == (Binding(topology.WORK, chunk.routing_key()),)
 
 
 def test_events_reach_a_service_whatever_the_workload_and_owner() -> None:

@@ -5,20 +5,29 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
-from batchyard_contracts.v1.flow import ChunkProcessed, ItemOutcome, ItemsPage, PageItem, Segment, WorkerHeartbeat
+from batchyard_contracts.v1.flow import (
+    ChunkProcessed,
+    ChunkReturned,
+    ItemOutcome,
+    ItemsPage,
+    PageItem,
+    Segment,
+    WorkerHeartbeat,
+)
 from batchyard_contracts.v1.work import ChunkReady
 from services.dispatcher.chunks import Giver, Pages
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.workers import Workers
 from shared.amqp.publisher import Outgoing
+from shared.amqp.stream import Received
 from shared.errors import PublishFailed
 from shared.faults import until_it_passes
 from shared.stack import Servers
-from tests.support.dispatcher_parts import Parts, again, dispatcher_parts, once, received
+from tests.support.dispatcher_parts import ENVELOPE, Parts, again, dispatcher_parts, once, received
 
 
 class Yard:
@@ -26,14 +35,15 @@ class Yard:
 
     def __init__(self, make: Callable[[], Parts]) -> None:
         self._make = make
+        self.isolates = True
         self.restart()
 
     def restart(self) -> None:
         """Start over from the tables."""
         self.parts = self._make()
         self.parts.employ("w", chunk_max=100)
-        parts, settings = self.parts, DispatcherSettings()
-        self.workers = Workers(parts.yard, parts.store, parts.giver, parts.settlement, Pages(parts.store), settings)
+        parts = self.parts
+        self.workers = Workers(parts.yard, parts.store, parts.losses, DispatcherSettings())
         self._taken = 0
         self.beat()
 
@@ -46,7 +56,8 @@ class Yard:
     def beat(self, *chunks: ChunkReady) -> None:
         """The worker lives and holds these."""
         held = [c.chunk_id for c in chunks]
-        beat = WorkerHeartbeat(worker_id="hand", workloads=["w"], chunks=held, at=datetime.now(UTC))
+        now = datetime.now(UTC)
+        beat = WorkerHeartbeat(worker_id="hand", workloads=["w"], chunks=held, isolates=self.isolates, at=now)
         self.parts.yard.heard_of(beat, time.monotonic())
 
     async def take(self) -> ChunkReady:
@@ -66,6 +77,12 @@ class Yard:
         same = chunk.model_dump(exclude={"items", "priority"})
         message = ChunkProcessed.model_validate(same | {"worker_id": "hand", "outcomes": list(outcomes)} | fields)
         await until_it_passes(lambda: self.parts.outcomes.processed([received(message)]), "report")
+
+    async def give_back(self, chunk: ChunkReady, reason: Literal["redelivered", "stopping"] = "redelivered") -> None:
+        """As a worker returns a chunk."""
+        same = chunk.model_dump(include={"chunk_id", "fence", "batch_id", "workload"})
+        message = ChunkReturned.model_validate(same | {"worker_id": "other", "reason": reason})
+        await until_it_passes(lambda: self.parts.losses.returned([Received(message, ENVELOPE)]), "returned")
 
     async def lose(self, waiting: int = 0) -> None:
         """No worker names any chunk for a long time; so many messages wait in each queue."""
@@ -191,49 +208,123 @@ async def test_an_ordinal_that_is_foreign_or_told_twice_hides_no_missing_item(ya
     assert yard.parts.yard.leases == {}
 
 
-async def test_an_item_that_kills_its_workers_fails_and_its_neighbours_succeed(yard: Yard) -> None:
+async def test_a_returned_chunk_is_quarantined_at_once_without_what_was_reported(yard: Yard) -> None:
     await yard.parts.begin({"": 4})
-    assert ordinals(await yard.take()) == [0, 1, 2, 3]
-    await yard.lose()
     chunk = await yard.take()
-    await yard.report(chunk, done(3), final=False)
-    await yard.lose()
-    ran: list[int] = []
-    while not ran or yard.parts.yard.leases:
+    await yard.report(chunk, done(0, 1), final=False)
+    await yard.give_back(chunk)
+    again = await yard.take()
+    assert (again.chunk_id, again.fence, again.quarantined, ordinals(again)) == (chunk.chunk_id, 2, True, [2, 3])
+    assert again.routing_key() == "work.w.quarantine"
+    await yard.give_back(chunk)
+    assert yard.idle, "the earlier one is late"
+    await yard.report(again, done(2, 3))
+    assert (yard.parts.yard.leases, yard.parts.yard.line("w").window.out) == ({}, 0)
+
+
+async def test_a_chunk_of_a_worker_that_stops_goes_out_as_it_was(yard: Yard) -> None:
+    await yard.parts.begin({"": 4})
+    chunk = await yard.take()
+    for fence in range(2, 9):
+        await yard.give_back(chunk, "stopping")
         chunk = await yard.take()
-        assert len(chunk.items) == 1
-        assert yard.idle, "one at a time"
-        ran += ordinals(chunk)
-        if ordinals(chunk) == [1]:
-            await yard.lose()
+        assert (chunk.fence, chunk.quarantined, ordinals(chunk)) == (fence, False, [0, 1, 2, 3])
+    await yard.give_back(chunk)
+    await yard.give_back(await yard.take(), "stopping")
+    assert (await yard.take()).quarantined
+    assert [x.losses for x in yard.parts.yard.leases.values()] == [1]
+
+
+async def test_nothing_is_blamed_while_a_worker_names_it(yard: Yard) -> None:
+    """The connection of a worker that lives may be cut as often as it likes."""
+    await yard.parts.begin({"": 1})
+    chunk = await yard.take()
+    for _ in range(2):
+        await yard.give_back(chunk)
+        chunk = await yard.take()
+    await yard.give_back(chunk)
+    assert yard.idle
+    await yard.report(chunk, done(0))
+    assert (yard.parts.outbox.settled, yard.parts.yard.leases) == ([], {})
+
+
+@pytest.mark.parametrize("isolates", [True, False])
+async def test_an_item_that_kills_its_workers_fails_and_its_neighbours_succeed(yard: Yard, isolates: bool) -> None:
+    yard.isolates = isolates
+    yard.beat()
+    await yard.parts.begin({"": 20})
+    ran: list[int] = []
+    losses = 0
+    while not losses or yard.parts.yard.leases:
+        chunk = await yard.take()
+        assert chunk.quarantined == (isolates and (chunk.fence > 1 or losses >= 3))
+        if 7 in ordinals(chunk):
+            losses += 1
         else:
+            ran += ordinals(chunk)
             await yard.report(chunk, done(*ordinals(chunk)))
+        if yard.idle:
             await yard.lose()
-    assert ran == [0, 1, 1, 2]
-    assert yard.parts.outbox.settled == [("failed", 1, "worker_lost")]
+    assert sorted(ran) == [o for o in range(20) if o != 7]
+    assert yard.parts.outbox.settled == [("failed", 7, "worker_lost")]
+    assert losses <= 3 + 5 + 1
     assert yard.parts.yard.line("w").window.out == 0
     assert await yard.retries() == []
 
 
-async def test_chunks_held_apart_outlive_a_restart_wait_out_a_pause_and_end_with_a_cancel(yard: Yard) -> None:
-    batch = await yard.parts.begin({"": 3})
-    await yard.take()
-    await yard.lose()
-    await yard.take()
-    await yard.lose()
+async def test_halves_outlive_a_restart(yard: Yard) -> None:
+    await yard.parts.begin({"": 4})
+    for _ in range(3):
+        chunk = await yard.take()
+        await yard.report(chunk, done(0), final=False)
+        await yard.lose()
+    parts = [await yard.take(), await yard.take()]
+    assert [ordinals(part) for part in parts] == [[1], [2, 3]]
     yard.restart()
     await yard.load()
-    window = yard.parts.yard.line("w").window
-    assert (len(yard.parts.yard.leases), window.out) == (3, 1)
-    (out,) = [x for x in yard.parts.yard.leases.values() if x.fence]
-    yard.parts.yard.release(out)
+    assert (len(yard.parts.yard.leases), yard.parts.yard.line("w").window.out) == (2, 4)
+    assert all(x.quarantined for x in yard.parts.yard.leases.values())
+    for part in parts:
+        await yard.report(part, done(*ordinals(part)))
+    assert (yard.parts.yard.leases, yard.parts.yard.line("w").window.out) == ({}, 0)
+
+
+async def test_what_was_lost_waits_out_a_pause_and_ends_with_a_cancel(yard: Yard) -> None:
+    batch = await yard.parts.begin({"": 2})
+    chunk = await yard.take()
     await yard.parts.steer(batch, "pause")
+    await yard.give_back(chunk)
     await yard.lose()
-    assert (yard.idle, window.out) == (True, 0)
+    assert yard.idle
+    await yard.parts.steer(batch, "resume")
+    await yard.lose()
+    chunk = await yard.take()
     await yard.parts.steer(batch, "cancel")
-    await yard.lose()
-    assert sorted(yard.parts.outbox.settled) == [("cancelled", 1, None), ("cancelled", 2, None)]
+    await yard.give_back(chunk)
+    assert sorted(yard.parts.outbox.settled) == [("cancelled", 0, None), ("cancelled", 1, None)]
     assert yard.parts.yard.leases == {}
+
+
+async def test_quarantine_that_nobody_takes_any_more_is_left(yard: Yard) -> None:
+    await yard.parts.begin({"": 2})
+    await yard.give_back(await yard.take())
+    assert (await yard.take()).quarantined
+    yard.isolates = False
+    await yard.lose(waiting=1)
+    assert not (await yard.take()).quarantined
+
+
+@pytest.mark.parametrize("saved", [False, True])
+async def test_a_loss_whose_save_was_cut_off_counts_once(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch, saved: bool
+) -> None:
+    await yard.parts.begin({"": 2})
+    chunk = await yard.take()
+    monkeypatch.setattr(yard.parts.store, "regive", once(yard.parts.store.regive, first=saved))
+    await yard.give_back(chunk)
+    again = await yard.take()
+    rows = await yard.parts.pool.fetch("SELECT fence, losses FROM leases")
+    assert ([tuple(row) for row in rows], again.fence) == ([(2, 1)], 2)
 
 
 async def test_a_lost_chunk_goes_out_again_though_its_queue_is_never_empty(yard: Yard) -> None:

@@ -26,6 +26,7 @@ from batchyard_contracts.v1.work import ChunkReady
 from services.dispatcher.chunks import Giver, Pages
 from services.dispatcher.intake import Intake
 from services.dispatcher.limiter import Limiter
+from services.dispatcher.losses import Losses
 from services.dispatcher.outcomes import Outcomes
 from services.dispatcher.page import Page
 from services.dispatcher.pump import Pump
@@ -83,6 +84,7 @@ class Parts:
         refusals = Refusals(self.yard, self.store, self.giver, self.settlement, pages)
         self.pump = Pump(self.yard, self.store, self.giver, Limiter(memory), refusals, self.pulse)
         self.intake = Intake(self.yard, self.store, self.settlement, pages, self.pump)
+        self.losses = Losses(self.yard, self.store, self.giver, self.settlement, pages, refusals, settings.losses_max)
         self.outcomes = Outcomes(self.yard, self.store, self.settlement, pages, self.pump)
 
     def employ(self, workload: str, **manifest: Any) -> None:

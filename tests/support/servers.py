@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 import redis.asyncio
 
-from batchyard_contracts.topology import QUEUES, work_queues
+from batchyard_contracts.topology import QUEUES, quarantine_queue, work_queues
 from shared.stack import Servers, Stack, StackError, default_home
 from shared.stack.choice import choose
 from shared.stack.component import COMPONENTS
@@ -82,7 +82,7 @@ def _corner(home: Path) -> Iterator[str]:
 
 async def _purge(url: str) -> None:
     workloads = [file.stem for file in WORKLOADS.glob("*.py")]
-    known = [*QUEUES, *(queue for workload in workloads for queue in work_queues(workload))]
+    known = [*QUEUES, *(queue for name in workloads for queue in (*work_queues(name), quarantine_queue(name)))]
     dead = [queue for queue in (each.dead_queue() for each in known) if queue is not None]
     connection = await aiormq.connect(url)
     try:

@@ -27,6 +27,7 @@ FLOW: tuple[type[Message], ...] = (
     flow.ItemsReopened,
     flow.CacheInvalidated,
     flow.ChunkProcessed,
+    flow.ChunkReturned,
     flow.WorkerAnnounced,
     flow.WorkerHeartbeat,
 )

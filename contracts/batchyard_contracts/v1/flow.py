@@ -215,6 +215,22 @@ class ChunkProcessed(Message):
     outcomes: list[ItemOutcome]
 
 
+class ChunkReturned(Message):
+    """A worker does not run (the rest of) a chunk, and has acknowledged it: it is to be given out again.
+
+    `redelivered`: it was delivered before, so that who took it then may have been lost with it. This message goes the
+    way of reports, behind those that the lost worker sent. `stopping`: this worker ends.
+    """
+
+    type: ClassVar[str] = "chunk.returned.v1"
+    chunk_id: UUID
+    fence: int
+    batch_id: BatchId
+    workload: WorkloadName
+    worker_id: str
+    reason: Literal["redelivered", "stopping"]
+
+
 class WorkerAnnounced(Message):
     """A worker has started and says what it can do."""
 
@@ -234,4 +250,6 @@ class WorkerHeartbeat(Message):
     running: int = 0
     """Items of these chunks that have no outcome yet."""
     stopping: bool = False
+    isolates: bool = False
+    """Whether it takes the quarantined chunks of its workloads, see `topology.quarantine_queue`."""
     at: datetime

@@ -34,10 +34,12 @@ class ChunkHead(Message):
     round: Round
     attempt: Annotated[int, Field(ge=1)]
     reuse: Reuse | None = None
+    quarantined: bool = False
+    """A worker that held it was lost, perhaps by its doing: run it in a process of its own."""
 
     def routing_key(self) -> str:
-        """Chunks go to the queue of their workload and priority."""
-        return f"work.{self.workload}.{self.priority}"
+        """Chunks go to the queue of their workload and priority, or to their workload's quarantine."""
+        return f"work.{self.workload}.{'quarantine' if self.quarantined else self.priority}"
 
     def with_items(self, items: Sequence[bytes]) -> bytes:
         """The body of the `ChunkReady` with these items, each a `ChunkItem` in JSON that is passed on unread."""

@@ -1,35 +1,43 @@
 """Decides what follows when a chunk was lost with its worker.
 
-An item that kills its worker takes along what runs beside it. So a chunk that was lost twice is taken apart, its
-items go out alone, and only an item that was alone when its worker was lost can be the cause and fails.
+It is run in a process of its own from then on, so that it takes no other along, and who runs it finds the item at
+fault. Should that worker be lost as well, again and again, the chunk is halved: only an item that was alone is blamed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
-PARTS_MAX = 100
-"""Parts that a chunk is taken into at once; larger parts are taken apart in turn."""
-_APART_AT = 2
+from services.dispatcher.domain.scheduler import Again, Range
 
-Fate = Literal["again", "apart", "fail"]
+_HALF = 1
+"""Further losses of a half until it is halved in turn: another cause would be a strange chance by then."""
+_ALONE = 2
+"""The same for an item alone, until it fails: the first may still be its neighbours' fault."""
+
+Fate = Literal["again", "halve", "fail"]
 
 
-def after_loss(losses: int, items: int, apart: bool, losses_max: int) -> Fate:
-    """What follows the loss that brought a chunk of so many items to `losses`."""
-    if items == 1 and losses >= losses_max:
-        return "fail"
-    if losses < min(_APART_AT, losses_max) or (apart and items == 1):
+def after_loss(losses: int, left: int, losses_max: int) -> Fate:
+    """What follows the loss that brought a chunk, of which so many items are not reported, to `losses`."""
+    if left == 0 or losses < losses_max:
         return "again"
-    return "apart"
+    return "fail" if left == 1 else "halve"
 
 
-def groups(items: Sequence[int]) -> list[tuple[int, ...]]:
-    """Neighbours in groups, of one item each unless those were too many. A group has no gaps in its numbers."""
-    most = -(-len(items) // PARTS_MAX)
-    found: list[list[int]] = []
-    for item in items:
-        if found and len(found[-1]) < most and found[-1][-1] == item - 1:
-            found[-1].append(item)
-        else:
-            found.append([item])
-    return [tuple(group) for group in found]
+def losses_of_half(left: int, losses_max: int) -> int:
+    """What a half has on its account."""
+    return max(0, losses_max - (_ALONE if left == 1 else _HALF))
+
+
+def halves(
+    source: Range | Again, ordinals: Sequence[int], reported: Collection[int]
+) -> tuple[Range | Again, Range | Again]:
+    """Two parts with as many items that are not reported; there are at least two of these."""
+    places = [place for place, ordinal in enumerate(ordinals) if ordinal not in reported]
+    middle = places[len(places) // 2]
+    if isinstance(source, Again):
+        return Again(source.attempt, source.ordinals[:middle]), Again(source.attempt, source.ordinals[middle:])
+    return (
+        Range(source.page, source.segment, source.first, middle),
+        Range(source.page, source.segment, source.first + middle, source.count - middle),
+    )

@@ -1,34 +1,63 @@
-"""What follows a loss: another try, being taken apart, and blame only for an item that was alone."""
+"""What follows a loss: another try, halves, and blame only for an item that was alone."""
+
+from collections import deque
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.dispatcher.domain.loss import PARTS_MAX, after_loss, groups
+from services.dispatcher.domain.loss import after_loss, halves, losses_of_half
+from services.dispatcher.domain.scheduler import Again, Range
 
 
-def test_a_chunk_is_taken_apart_at_its_second_loss() -> None:
-    assert [after_loss(n, 5, apart=False, losses_max=3) for n in (1, 2)] == ["again", "apart"]
-    assert [after_loss(n, 1, apart=False, losses_max=3) for n in (1, 2)] == ["again", "apart"]
+def test_a_chunk_is_halved_at_the_bound_and_an_item_alone_fails() -> None:
+    assert [after_loss(n, 5, 3) for n in (1, 2, 3)] == ["again", "again", "halve"]
+    assert [after_loss(n, 1, 3) for n in (1, 2, 3)] == ["again", "again", "fail"]
 
 
-def test_an_item_alone_fails_at_the_bound() -> None:
-    assert [after_loss(n, 1, apart=True, losses_max=5) for n in (3, 4, 5)] == ["again", "again", "fail"]
-    assert after_loss(1, 1, apart=False, losses_max=1) == "fail"
+def test_a_chunk_of_which_nothing_is_left_is_nobodys_fault() -> None:
+    assert after_loss(9, 0, 3) == "again"
 
 
-@given(losses=st.integers(1, 9), items=st.integers(2, 10_000), apart=st.booleans(), losses_max=st.integers(1, 9))
-def test_nobody_fails_for_a_neighbour(losses: int, items: int, apart: bool, losses_max: int) -> None:
-    assert after_loss(losses, items, apart, losses_max) != "fail"
+@given(losses=st.integers(1, 9), left=st.integers(2, 10_000), losses_max=st.integers(1, 9))
+def test_nobody_fails_for_a_neighbour(losses: int, left: int, losses_max: int) -> None:
+    assert after_loss(losses, left, losses_max) != "fail"
 
 
-@given(st.sets(st.integers(0, 500), max_size=500))
-def test_groups_hold_each_place_once_without_gaps(places: set[int]) -> None:
-    found = groups(sorted(places))
-    assert [n for group in found for n in group] == sorted(places)
-    assert all(list(g) == list(range(g[0], g[0] + len(g))) for g in found)
-    if len(places) <= PARTS_MAX:
-        assert all(len(g) == 1 for g in found)
+@given(st.integers(2, 300).flatmap(lambda n: st.tuples(st.just(n), st.sets(st.integers(0, n - 1), max_size=n - 2))))
+def test_halves_hold_each_item_once_and_are_alike(case: tuple[int, set[int]]) -> None:
+    size, reported = case
+    ordinals = tuple(range(100, 100 + size))
+    told = {100 + n for n in reported}
+    first, second = halves(Again(2, ordinals), ordinals, told)
+    assert isinstance(first, Again)
+    assert isinstance(second, Again)
+    assert first.ordinals + second.ordinals == ordinals
+    left = [len(set(half.ordinals) - told) for half in (first, second)]
+    assert max(left) - min(left) <= 1
+    assert min(left) > 0
+    assert halves(Range(3, 1, 7, size), ordinals, told) == (
+        Range(3, 1, 7, first.count),
+        Range(3, 1, 7 + first.count, second.count),
+    )
 
 
-def test_a_large_chunk_is_taken_apart_in_steps() -> None:
-    assert [len(g) for g in groups(range(10_000))] == [100] * PARTS_MAX
+@given(size=st.integers(1, 1000), losses_max=st.integers(1, 6), data=st.data())
+def test_one_that_kills_whoever_runs_it_is_found_in_few_losses(size: int, losses_max: int, data: st.DataObject) -> None:
+    guilty = data.draw(st.integers(0, size - 1))
+    chunks, lost, blamed = deque([(tuple(range(size)), 0)]), 0, []
+    while chunks:
+        items, losses = chunks.popleft()
+        if guilty not in items:
+            continue
+        lost += 1
+        fate = after_loss(losses + 1, len(items), losses_max)
+        if fate == "again":
+            chunks.append((items, losses + 1))
+        elif fate == "fail":
+            blamed.append(items)
+        else:
+            for half in halves(Again(1, items), items, ()):
+                assert isinstance(half, Again)
+                chunks.append((half.ordinals, losses_of_half(half.count, losses_max)))
+    assert blamed == [(guilty,)]
+    assert lost <= losses_max + 10 + 1
