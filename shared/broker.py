@@ -85,7 +85,8 @@ class ControlPlane:
                     reply = await _persist(lambda: handlers[envelope.type](message, envelope), queue)
                 except Rejected as error:
                     reply = await _refuse(invalid, delivery, error, queue)
-                    await self._bury(queue, delivery, str(error))
+                    if not (error.passing and reply is not None and envelope.reply_to):
+                        await self._bury(queue, delivery, str(error))
                 except Exception as error:  # a defect: keep the message, say why, go on with the next
                     log.exception("handler failed", queue=queue.name, type=envelope.type)
                     asked = bool(envelope.reply_to)

@@ -24,6 +24,9 @@ class ConfigurationError(BatchyardError):
 class Rejected(BatchyardError):
     """This message can never be handled."""
 
+    passing = False
+    """Set: it may be taken later, so a sender that is told so keeps it, and it needs not be kept here."""
+
 
 class HandlerFailed(Rejected):
     """The service failed at this message by a defect; its log says more. Report it, with the message's id."""

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from batchyard_contracts import topology
 from batchyard_contracts.ids import new_batch_id
@@ -12,6 +12,7 @@ from batchyard_contracts.v1.flow import WorkerAnnounced
 from services.ingest.caretaker import Caretaker
 from services.ingest.dedup import Dedup
 from services.ingest.door import Door
+from services.ingest.expiry import Expiry
 from services.ingest.feed import Feed
 from services.ingest.growth import Growth
 from services.ingest.handlers import Handlers
@@ -20,7 +21,9 @@ from services.ingest.http.server import HttpServer
 from services.ingest.http.tokens import Tokens
 from services.ingest.invalidation import Invalidation
 from services.ingest.ledger import Ledger
+from services.ingest.load import Load
 from services.ingest.outbox import Outbox
+from services.ingest.recount import Recount
 from services.ingest.registry import Registry
 from services.ingest.settings import IngestSettings
 from services.ingest.steering import Steering
@@ -58,19 +61,31 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         await until_it_passes(registry.reload, "PostgreSQL")
         outbox = Outbox(pool, publisher, runtime.health.pulse("outbox"), max_backlog=settings.max_backlog)
         ledger, watchers = Ledger(questions), Watchers(memory)
-        submissions = Submissions(store, outbox, registry, dedup, new_batch_id, _now)
-        uploads = Uploads(store, outbox, registry, dedup, new_batch_id, _now)
-        growth = Growth(store, outbox, registry, dedup)
+        load = Load(
+            pool,
+            runtime.health.pulse("load"),
+            per_owner=settings.max_waiting_per_owner,
+            in_all=settings.max_waiting,
+        )
+        await until_it_passes(load.refresh, "PostgreSQL")
+        submissions = Submissions(store, outbox, registry, dedup, load, new_batch_id, _now)
+        uploads = Uploads(store, outbox, registry, dedup, load, new_batch_id, _now)
+        growth = Growth(store, outbox, registry, dedup, load)
         steering = Steering(store, outbox, ledger, dedup, _now)
         invalidation = Invalidation(registry, publisher, _now)
         door = Door(submissions, uploads, growth, steering, invalidation, registry, ledger, watchers, store)
 
         runtime.spawn(outbox.run(), "outbox")
         stack.push_async_callback(outbox.stop)
-        caretaker = Caretaker(uploads, registry, store, runtime.health.pulse("caretaker"))
+        expiry = Expiry(store, outbox, dedup, _now, timedelta(seconds=settings.unsealed_idle_s))
+        caretaker = Caretaker(uploads, expiry, registry, store, runtime.health.pulse("caretaker"))
         runtime.spawn(caretaker.run(), "caretaker")
         stack.callback(caretaker.stop)
-        feed = Feed(settings.amqp_url, watchers, door.catch_up_all, runtime.health.pulse("feed"))
+        recount = Recount(pool, ledger, load, runtime.health.pulse("recount"))
+        for name, loop in (("load", load), ("recount", recount)):
+            runtime.spawn(loop.run(), name)
+            stack.callback(loop.stop)
+        feed = Feed(settings.amqp_url, watchers, load, door.catch_up_all, runtime.health.pulse("feed"))
         feeding = runtime.spawn(feed.run(), "feed")
         stack.push_async_callback(_ended, feed.stop, feeding)
 

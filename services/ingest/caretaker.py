@@ -1,10 +1,11 @@
-"""Looks after what nobody waits for: leases of uploads, uploads that broke off, the registry, old commands."""
+"""Looks after what nobody waits for: leases of uploads, batches never sealed, the registry, old commands."""
 
 import asyncio
 from contextlib import suppress
 
 import structlog
 
+from services.ingest.expiry import Expiry
 from services.ingest.registry import Registry
 from services.ingest.store import Store
 from services.ingest.uploads import Uploads
@@ -19,8 +20,9 @@ _PRUNE_TICKS = 1800
 class Caretaker:
     """A loop of small chores, each of which may be left out once."""
 
-    def __init__(self, uploads: Uploads, registry: Registry, store: Store, pulse: Pulse) -> None:
+    def __init__(self, uploads: Uploads, expiry: Expiry, registry: Registry, store: Store, pulse: Pulse) -> None:
         self._uploads = uploads
+        self._expiry = expiry
         self._registry = registry
         self._store = store
         self._pulse = pulse
@@ -33,7 +35,7 @@ class Caretaker:
             self._pulse.beat()
             try:
                 await self._uploads.renew()
-                await self._uploads.sweep()
+                await self._expiry.sweep()
                 await self._registry.reload()
                 if tick % _PRUNE_TICKS == 0:
                     await self._store.prune()

@@ -15,6 +15,7 @@ from yarl import URL
 from batchyard_contracts.topology import EVENTS
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
 from services.ingest.frame import Frame
+from services.ingest.load import Load
 from services.ingest.watchers import Watchers
 from shared.amqp.connection import HEARTBEAT_S
 from shared.faults import is_passing
@@ -30,9 +31,12 @@ _PAUSE_S = 0.5
 class Feed:
     """The subscription of this process to progress."""
 
-    def __init__(self, url: str, watchers: Watchers, missed: Callable[[], Awaitable[bool]], pulse: Pulse) -> None:
+    def __init__(
+        self, url: str, watchers: Watchers, load: Load, missed: Callable[[], Awaitable[bool]], pulse: Pulse
+    ) -> None:
         self._url = URL(url).update_query(heartbeat=HEARTBEAT_S, name="ingest-progress")
         self._watchers = watchers
+        self._load = load
         self._missed = missed
         self._pulse = pulse
         self._stopping = asyncio.Event()
@@ -82,6 +86,7 @@ class Feed:
             log.warning("unreadable event", type=message.type, error=f"{type(error).__name__}: {error}")
             return
         self._watchers.show(batch_id, frame)
+        self._load.hear(batch_id, frame)
 
     async def _wait(self, timeout_s: float) -> None:
         with suppress(TimeoutError):

@@ -13,10 +13,11 @@ from batchyard_contracts.v1.queries import BatchState
 class Frame:
     """What watchers are shown."""
 
-    __slots__ = ("body", "final", "rank")
+    __slots__ = ("body", "final", "owner", "rank")
 
-    def __init__(self, body: bytes, *, final: bool, rank: tuple[int, int, int]) -> None:
+    def __init__(self, body: bytes, *, owner: str, final: bool, rank: tuple[int, int, int]) -> None:
         self.body = body
+        self.owner = owner
         self.final = final
         self.rank = rank
         """Round, whether it ended, items that ended: a frame never follows one of a higher rank."""
@@ -35,7 +36,8 @@ class Frame:
         if not isinstance(counts, Mapping):
             raise TypeError("`counts` is not an object")
         ended = sum(counts.get(k, 0) for k in ("succeeded", "failed", "cancelled", "expired", "duplicate"))
-        return cls(orjson.dumps(value), final=final, rank=(int(str(value["round"])), final, ended))
+        owner = str(value["owner"])
+        return cls(orjson.dumps(value), owner=owner, final=final, rank=(int(str(value["round"])), final, ended))
 
     @classmethod
     def of_state(cls, state: BatchState) -> "Frame":

@@ -1,37 +1,47 @@
 """Lets an open batch grow, append by append, until it is sealed."""
 
 from dataclasses import replace
-from uuid import UUID
 
 import structlog
 
 from batchyard_contracts.v1.commands import BatchAppend, BatchSeal, CommandAccepted
-from batchyard_contracts.v1.flow import BatchSealed
 from batchyard_contracts.v1.values import MAX_ITEMS_PER_BATCH
 from services.ingest.dedup import Dedup
 from services.ingest.domain.entry import entries_of
 from services.ingest.domain.fault import Fault
-from services.ingest.domain.paging import Note, Written, marks_of, write_pages
+from services.ingest.domain.paging import Written, marks_of, write_pages
 from services.ingest.header import Header
+from services.ingest.load import Load
 from services.ingest.outbox import Outbox
 from services.ingest.refusal import NOT_FOUND, Refused
 from services.ingest.registry import Registry
+from services.ingest.sealing import sealed_note
 from services.ingest.store import LockedBatch, Store
 from services.ingest.submission import BUSY, digest_of
 
 log = structlog.get_logger()
 SEALED = Fault("batch_sealed", "The batch takes no more items. Submit another one.", 409)
+UPLOADING = Fault(
+    "upload_in_progress", "An upload adds items to the batch. Wait for its end, or cancel the batch.", 409
+)
+UNFINISHED = Fault(
+    "upload_unfinished",
+    "The upload of this batch broke off so that its last items may be missing. Send it again under its idempotency "
+    "key, or cancel the batch.",
+    409,
+)
 EMPTY = Fault("no_items", "The batch has no items yet. Append some before you seal it, or cancel it.", 409)
 
 
 class Growth:
     """Appends and seals, each of them once however often it is sent."""
 
-    def __init__(self, store: Store, outbox: Outbox, registry: Registry, dedup: Dedup) -> None:
+    def __init__(self, store: Store, outbox: Outbox, registry: Registry, dedup: Dedup, load: Load) -> None:
         self._store = store
         self._outbox = outbox
         self._registry = registry
         self._dedup = dedup
+        self._load = load
 
     async def append(self, owner: str, command: BatchAppend) -> CommandAccepted:
         """Add items; raises `Refused`. The sequence number of an append that was taken gives the same reply again."""
@@ -45,9 +55,11 @@ class Growth:
             if await self._taken(locked, command, digest):
                 return header.accepted(replayed=True)
             _check(header, command)
+            self._load.check(owner, len(command.items))
             written = await self._write(header, command)
             grown = replace(header, items=header.items + len(command.items), pages=header.pages + written.pages)
             row_id = await locked.append(grown, command.sequence, digest, written.notes)
+        self._load.took(owner, len(command.items))
         log.info("batch grew", batch_id=str(header.batch_id), sequence=command.sequence, items=grown.items)
         await self._outbox.deliver(row_id, written.notes, header.traceparent)
         await self._dedup.remember(header.batch_id, written.seen)
@@ -63,6 +75,7 @@ class Growth:
                 return header.accepted(replayed=True)
             if not header.items:
                 raise Refused(EMPTY)
+            _check_upload(header)
             await locked.seal(header.batch_id)
             notes = [sealed_note(header.batch_id, header.items)]
             row_id = await locked.note(header, notes)
@@ -92,15 +105,17 @@ class Growth:
         return write_pages(header.batch_id, header.workload, entries, header.pages, known)
 
 
-def sealed_note(batch_id: UUID, total: int) -> Note:
-    """The message that says that no more items follow."""
-    message = BatchSealed(batch_id=batch_id, total=total)
-    return Note(message.type, message.encode())
+def _check_upload(header: Header) -> None:
+    if header.leased:
+        raise Refused(UPLOADING)
+    if header.sent is not None and header.sent.items < header.items:
+        raise Refused(UNFINISHED)
 
 
 def _check(header: Header, command: BatchAppend) -> None:
     if header.state == "sealed":
         raise Refused(SEALED)
+    _check_upload(header)
     if command.sequence != header.next_sequence:
         raise Refused(Fault("sequence_gap", f"Expected sequence {header.next_sequence}, got {command.sequence}.", 409))
     if header.items + len(command.items) > MAX_ITEMS_PER_BATCH:

@@ -114,7 +114,13 @@ class Handlers:
             at=self._clock(),
         )
         await self._publisher.publish([outgoing(EVENTS, event)])
-        return CommandRejected(code=fault.code, detail=fault.detail, status=fault.status, line=fault.line)
+        return CommandRejected(
+            code=fault.code,
+            detail=fault.detail,
+            status=fault.status,
+            line=fault.line,
+            retry_after_s=fault.retry_after_s,
+        )
 
 
 def owner_of(envelope: Envelope) -> str:

@@ -10,8 +10,9 @@ import asyncpg
 from batchyard_contracts.v1.commands import CommandAccepted
 from batchyard_contracts.v1.queries import BatchState
 from batchyard_contracts.v1.values import Counts, Notify, Priority
+from services.ingest.domain.chain import Mark
 
-State = Literal["receiving", "open", "sealed", "withdrawn"]
+State = Literal["open", "sealed", "withdrawn"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,11 @@ class Header:
     message_id: str | None = None
     digest: bytes | None = None
     traceparent: str | None = None
-    abandoned: bool = False
-    """An upload whose receiver has not been heard of for longer than its lease."""
+    sent: Mark | None = None
+    """Of an upload that is under way or may be continued: what the broker is known to have. What lies between it and
+    `items` was given out by a process that died; the broker may have it or not."""
+    leased: bool = False
+    """Whether somebody receives that upload at this moment."""
 
     @classmethod
     def of(cls, row: asyncpg.Record, labels: Any, notify: Any) -> Self:
@@ -57,8 +61,14 @@ class Header:
             row["message_id"],
             row["digest"],
             row["traceparent"],
-            bool(row["abandoned"]),
+            Mark(row["sent_items"], row["sent_pages"], row["sent_digest"]) if row["sent_digest"] is not None else None,
+            bool(row["leased"]),
         )
+
+    @property
+    def given(self) -> Mark:
+        """What has been given out of an upload."""
+        return Mark(self.items, self.pages, self.digest or b"")
 
     def accepted(self, *, replayed: bool = False) -> CommandAccepted:
         """The reply to a command that this batch took."""

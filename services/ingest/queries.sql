@@ -10,51 +10,75 @@ INSERT INTO outbox (batch_id, types, bodies, traceparent)
 SELECT batch_id, $16::text[], $17::bytea[], $14 FROM header
 RETURNING id
 
--- name: begin_upload
-INSERT INTO batches (batch_id, owner, workload, priority, name, labels, notify, state, idempotency_key, traceparent,
-                     accepted_at, lease_until)
-VALUES ($1, $2, $3, $4, $5, $6, $7, 'receiving', $8, $9, $10, now() + $11::interval)
-ON CONFLICT DO NOTHING
-RETURNING batch_id
+-- name: open_upload
+WITH header AS (
+    INSERT INTO batches (batch_id, owner, workload, priority, name, labels, notify, state, items, pages,
+                         idempotency_key, message_id, digest, traceparent, accepted_at,
+                         sent_items, sent_pages, sent_digest, receiver, lease_until)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
+            $9, $10, $13, $18, now() + $19::interval)
+    ON CONFLICT DO NOTHING
+    RETURNING batch_id
+)
+INSERT INTO outbox (batch_id, types, bodies, traceparent)
+SELECT batch_id, $16::text[], $17::bytea[], $14 FROM header
+RETURNING id
+
+-- name: resume_upload
+UPDATE batches SET receiver = $2, lease_until = now() + $3::interval
+WHERE batch_id = $1 AND state = 'open' AND sent_digest IS NOT NULL
+  AND (lease_until IS NULL OR lease_until < now())
+RETURNING *, true AS leased
 
 -- name: renew_uploads
-UPDATE batches SET lease_until = now() + $2::interval
-WHERE batch_id = ANY ($1::uuid[]) AND state = 'receiving'
+UPDATE batches SET lease_until = now() + $2::interval WHERE receiver = ANY ($1::uuid[])
 
--- name: finish_upload
+-- name: claim_pages
+UPDATE batches SET sent_items = $3, sent_pages = $4, sent_digest = $5, items = $6, pages = $7, digest = $8,
+                   grown_at = now()
+WHERE batch_id = $1 AND receiver = $2 AND state = 'open'
+RETURNING batch_id
+
+-- name: hold_upload
 WITH header AS (
-    UPDATE batches SET state = 'sealed', items = $2, pages = $3, digest = $4, lease_until = NULL
-    WHERE batch_id = $1 AND state = 'receiving'
+    UPDATE batches SET sent_items = $3, sent_pages = $4, sent_digest = $5, items = $6, pages = $7, digest = $8,
+                       grown_at = CASE WHEN items < $6 THEN now() ELSE grown_at END,
+                       receiver = NULL, lease_until = NULL
+    WHERE batch_id = $1 AND receiver = $2 AND state = 'open'
     RETURNING batch_id, traceparent
 )
 INSERT INTO outbox (batch_id, types, bodies, traceparent)
-SELECT batch_id, $5::text[], $6::bytea[], traceparent FROM header
+SELECT batch_id, $9::text[], $10::bytea[], traceparent FROM header
 RETURNING id
 
--- name: withdraw_upload
+-- name: seal_upload
 WITH header AS (
-    UPDATE batches SET state = 'withdrawn', lease_until = NULL
-    WHERE batch_id = $1 AND state = 'receiving' AND (NOT $4 OR lease_until < now())
+    UPDATE batches SET state = 'sealed', items = $3, pages = $4, digest = $5, grown_at = now(),
+                       sent_items = NULL, sent_pages = NULL, sent_digest = NULL, receiver = NULL, lease_until = NULL
+    WHERE batch_id = $1 AND receiver = $2 AND state = 'open'
     RETURNING batch_id, traceparent
 )
 INSERT INTO outbox (batch_id, types, bodies, traceparent)
-SELECT batch_id, $2::text[], $3::bytea[], traceparent FROM header
+SELECT batch_id, $6::text[], $7::bytea[], traceparent FROM header
 RETURNING id
 
--- name: abandoned_uploads
-SELECT batch_id FROM batches WHERE state = 'receiving' AND lease_until < now() LIMIT 100
+-- name: lock_idle
+SELECT *, false AS leased FROM batches
+WHERE state = 'open' AND grown_at < now() - $1::interval AND (lease_until IS NULL OR lease_until < now())
+ORDER BY grown_at LIMIT 1 FOR UPDATE SKIP LOCKED
 
 -- name: same_batches
-SELECT *, lease_until < now() AS abandoned FROM batches
+SELECT *, coalesce(lease_until > now(), false) AS leased FROM batches
 WHERE batch_id = $1
    OR (owner = $2 AND idempotency_key = $3 AND state <> 'withdrawn')
    OR (owner = $2 AND message_id = $4)
 
 -- name: get_batch
-SELECT *, false AS abandoned FROM batches WHERE batch_id = $1 AND owner = $2 AND state IN ('open', 'sealed')
+SELECT *, false AS leased FROM batches WHERE batch_id = $1 AND owner = $2 AND state IN ('open', 'sealed')
 
 -- name: lock_batch
-SELECT *, false AS abandoned FROM batches WHERE batch_id = $1 AND owner = $2 AND state IN ('open', 'sealed') FOR UPDATE
+SELECT *, coalesce(lease_until > now(), false) AS leased FROM batches
+WHERE batch_id = $1 AND owner = $2 AND state IN ('open', 'sealed') FOR UPDATE
 
 -- name: get_append
 SELECT digest FROM appends WHERE batch_id = $1 AND sequence = $2
@@ -63,10 +87,14 @@ SELECT digest FROM appends WHERE batch_id = $1 AND sequence = $2
 WITH taken AS (
     INSERT INTO appends (batch_id, sequence, digest) VALUES ($1, $2, $3)
 )
-UPDATE batches SET items = $4, pages = $5, next_sequence = $2 + 1 WHERE batch_id = $1
+UPDATE batches SET items = $4, pages = $5, next_sequence = $2 + 1, grown_at = now(),
+                   sent_items = NULL, sent_pages = NULL, sent_digest = NULL
+WHERE batch_id = $1
 
 -- name: seal_batch
-UPDATE batches SET state = 'sealed' WHERE batch_id = $1
+UPDATE batches SET state = 'sealed', sent_items = NULL, sent_pages = NULL, sent_digest = NULL, receiver = NULL,
+                   lease_until = NULL
+WHERE batch_id = $1
 
 -- name: change_priority
 UPDATE batches SET priority = $2 WHERE batch_id = $1
@@ -113,3 +141,21 @@ WHERE workloads.announced_at <= excluded.announced_at
 
 -- name: get_workloads
 SELECT name, version, manifest, announced_at FROM workloads
+
+-- name: waiting_items
+SELECT owner, sum(items - ended)::bigint AS waiting FROM batches
+WHERE NOT done AND state IN ('open', 'sealed') GROUP BY owner
+
+-- name: hear
+UPDATE batches SET round = new.round, done = new.done, ended = new.ended, heard_at = now()
+FROM unnest($1::uuid[], $2::int[], $3::boolean[], $4::bigint[]) AS new (batch_id, round, done, ended)
+WHERE batches.batch_id = new.batch_id AND (batches.round, batches.done, batches.ended) < (new.round, new.done, new.ended)
+
+-- name: quiet_batches
+UPDATE batches SET heard_at = now()
+WHERE batch_id IN (
+    SELECT batch_id FROM batches
+    WHERE NOT done AND state IN ('open', 'sealed') AND heard_at < now() - $1::interval
+    ORDER BY heard_at LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+RETURNING batch_id, owner

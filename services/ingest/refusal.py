@@ -15,6 +15,7 @@ class Refused(Rejected):
     def __init__(self, fault: Fault) -> None:
         super().__init__(str(fault))
         self.fault = fault
+        self.passing = fault.retry_after_s is not None
 
 
 def fault_of(error: ValidationError) -> Fault:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
-from batchyard_contracts.v1.values import Owner
+from batchyard_contracts.v1.values import MAX_ITEMS_PER_COMMAND, Owner
 from shared.settings import Settings
 
 
@@ -19,4 +19,13 @@ class IngestSettings(Settings):
     max_sockets: int = Field(1000, ge=1, description="WebSockets that may be open at once")
     max_backlog: int = Field(
         10_000, ge=1, description="commands that may wait for the broker before new ones are refused"
+    )
+    max_waiting_per_owner: int = Field(
+        2_000_000, ge=MAX_ITEMS_PER_COMMAND, description="items of one owner that may wait; past it submitters get 429"
+    )
+    max_waiting: int = Field(
+        10_000_000, ge=MAX_ITEMS_PER_COMMAND, description="items of all owners that may wait; past it they get 429"
+    )
+    unsealed_idle_s: float = Field(
+        86_400, ge=1, description="seconds without a new item after which a batch that was never sealed is stopped"
     )

@@ -10,10 +10,10 @@ from batchyard_contracts.v1.flow import BatchControlled
 from services.ingest.dedup import Dedup
 from services.ingest.domain.fault import Fault
 from services.ingest.domain.paging import Note
-from services.ingest.growth import sealed_note
 from services.ingest.ledger import Ledger
 from services.ingest.outbox import Outbox
 from services.ingest.refusal import NOT_FOUND, Refused
+from services.ingest.sealing import closing_notes
 from services.ingest.store import Store
 from services.ingest.submission import digest_of
 
@@ -51,10 +51,10 @@ class Steering:
                 if before != digest:
                     raise Refused(ID_TAKEN)
                 return header.accepted(replayed=True)
-            notes = []
+            notes: list[Note] = []
             if command.action == "cancel" and header.state == "open":
                 await locked.seal(header.batch_id)
-                notes.append(sealed_note(header.batch_id, header.items))
+                notes += closing_notes(header, "cancelled")
             if command.action == "change" and command.priority is not None:
                 await locked.change_priority(header.batch_id, command.priority)
             notes.append(self._note(owner, command))

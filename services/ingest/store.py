@@ -10,13 +10,14 @@ import asyncpg
 import orjson
 
 from batchyard_contracts.v1.values import Priority
+from services.ingest.domain.chain import Mark
 from services.ingest.domain.paging import Note
 from services.ingest.header import Header
 from shared.database import Pool, load_queries
 
 _SQL = load_queries("services.ingest")
 LEASE = timedelta(seconds=20)
-"""An upload whose receiver did not renew it for so long is withdrawn."""
+"""An upload whose receiver did not renew it for so long may be continued by another."""
 
 
 class Store:
@@ -46,70 +47,56 @@ class Store:
 
     async def insert(self, header: Header, notes: Sequence[Note]) -> int | None:
         """Commit a batch with its messages; None when one of its identities is taken."""
+        found: int | None = await self._pool.fetchval(_SQL["insert_batch"], *_values(header), *_columns(notes))
+        return found
+
+    async def open_upload(self, header: Header, receiver: UUID, notes: Sequence[Note]) -> int | None:
+        """Commit an open batch whose upload goes on, with its first messages; None when an identity is taken."""
         found: int | None = await self._pool.fetchval(
-            _SQL["insert_batch"],
-            header.batch_id,
-            header.owner,
-            header.workload,
-            header.priority,
-            header.name,
-            _json(header.labels),
-            header.notify.model_dump_json(),
-            header.state,
-            header.items,
-            header.pages,
-            header.idempotency_key,
-            header.message_id,
-            header.digest,
-            header.traceparent,
-            header.accepted_at,
-            *_columns(notes),
+            _SQL["open_upload"], *_values(header), *_columns(notes), receiver, LEASE
         )
         return found
 
-    async def begin_upload(self, header: Header) -> bool:
-        """Commit the header of an upload whose pages follow; False when its key is taken."""
-        found = await self._pool.fetchval(
-            _SQL["begin_upload"],
-            header.batch_id,
-            header.owner,
-            header.workload,
-            header.priority,
-            header.name,
-            _json(header.labels),
-            header.notify.model_dump_json(),
-            header.idempotency_key,
-            header.traceparent,
-            header.accepted_at,
-            LEASE,
-        )
+    async def resume_upload(self, batch_id: UUID, receiver: UUID) -> Header | None:
+        """Become the receiver of an upload that broke off; None when another one is, or it has ended."""
+        row = await self._pool.fetchrow(_SQL["resume_upload"], batch_id, receiver, LEASE)
+        return _header(row) if row else None
+
+    async def renew_uploads(self, receivers: Sequence[UUID]) -> None:
+        """Say that these uploads are still being received."""
+        await self._pool.execute(_SQL["renew_uploads"], list(receivers), LEASE)
+
+    async def claim(self, batch_id: UUID, receiver: UUID, sent: Mark, given: Mark) -> bool:
+        """Record, before they are published, that pages are given out; False when the upload is no longer ours."""
+        found = await self._pool.fetchval(_SQL["claim_pages"], batch_id, receiver, *sent, *given)
         return found is not None
 
-    async def renew_uploads(self, batch_ids: Sequence[UUID]) -> None:
-        """Say that these uploads are still being received."""
-        await self._pool.execute(_SQL["renew_uploads"], list(batch_ids), LEASE)
-
-    async def finish_upload(self, header: Header, notes: Sequence[Note]) -> int | None:
-        """Commit the end of an upload; None when it has been withdrawn meanwhile."""
+    async def hold_upload(
+        self, batch_id: UUID, receiver: UUID, sent: Mark, given: Mark, notes: Sequence[Note]
+    ) -> int | None:
+        """Commit that an upload stops here and may be continued, with what has to be sent; None: not ours any more."""
         found: int | None = await self._pool.fetchval(
-            _SQL["finish_upload"], header.batch_id, header.items, header.pages, header.digest, *_columns(notes)
+            _SQL["hold_upload"], batch_id, receiver, *sent, *given, *_columns(notes)
         )
         return found
 
-    async def withdraw_upload(self, batch_id: UUID, notes: Sequence[Note], *, only_abandoned: bool) -> int | None:
-        """Commit that an upload never was; None when it is not being received (any more)."""
+    async def seal_upload(self, header: Header, receiver: UUID, notes: Sequence[Note]) -> int | None:
+        """Commit the end of an upload with its last messages; None when it is not ours any more."""
         found: int | None = await self._pool.fetchval(
-            _SQL["withdraw_upload"], batch_id, *_columns(notes), only_abandoned
+            _SQL["seal_upload"], header.batch_id, receiver, header.items, header.pages, header.digest, *_columns(notes)
         )
         return found
+
+    @asynccontextmanager
+    async def idle(self, idle: timedelta) -> AsyncIterator["LockedBatch"]:
+        """A transaction that holds an open batch of anybody that has not grown for so long, if there is one."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            row = await connection.fetchrow(_SQL["lock_idle"], idle)
+            yield LockedBatch(connection, _header(row) if row else None)
 
     async def has_control(self, owner: str, command_id: str | None, digest: bytes) -> bool:
         """Whether this very control command was taken before."""
         return command_id is not None and await self._pool.fetchval(_SQL["get_control"], owner, command_id) == digest
-
-    async def abandoned_uploads(self) -> list[UUID]:
-        """Uploads that nobody receives any more."""
-        return [row["batch_id"] for row in await self._pool.fetch(_SQL["abandoned_uploads"])]
 
     async def prune(self) -> None:
         """Forget control commands that nobody can repeat any more."""
@@ -156,6 +143,26 @@ class LockedBatch:
             _SQL["insert_notes"], header.batch_id, *_columns(notes), header.traceparent
         )
         return row_id
+
+
+def _values(header: Header) -> list[object]:
+    return [
+        header.batch_id,
+        header.owner,
+        header.workload,
+        header.priority,
+        header.name,
+        _json(header.labels),
+        header.notify.model_dump_json(),
+        header.state,
+        header.items,
+        header.pages,
+        header.idempotency_key,
+        header.message_id,
+        header.digest,
+        header.traceparent,
+        header.accepted_at,
+    ]
 
 
 def _columns(notes: Sequence[Note]) -> tuple[list[str], list[bytes]]:

@@ -15,6 +15,7 @@ from services.ingest.domain.entry import Entry, entries_of
 from services.ingest.domain.fault import Fault
 from services.ingest.domain.paging import Note, write_pages
 from services.ingest.header import Header
+from services.ingest.load import Load
 from services.ingest.outbox import Outbox
 from services.ingest.refusal import Refused
 from services.ingest.registry import Announced, Registry
@@ -23,6 +24,9 @@ from shared.telemetry import traceparent
 
 log = structlog.get_logger()
 BUSY = Fault("busy", "The message broker is away and much waits for it. Try again in a moment.", 503)
+IN_PROGRESS = Fault(
+    "idempotency_in_progress", "An upload under this key is being received. Ask again when it is done.", 409
+)
 NO_ITEMS = Fault("no_items", "A batch has at least one item. Add items, or submit it unsealed and append them.")
 
 
@@ -35,6 +39,7 @@ class Submissions:
         outbox: Outbox,
         registry: Registry,
         dedup: Dedup,
+        load: Load,
         new_id: Callable[[], UUID],
         clock: Callable[[], datetime],
     ) -> None:
@@ -42,6 +47,7 @@ class Submissions:
         self._outbox = outbox
         self._registry = registry
         self._dedup = dedup
+        self._load = load
         self._new_id = new_id
         self._clock = clock
 
@@ -57,14 +63,24 @@ class Submissions:
         header_note = accepted_note(header)
         # A sealed batch may run once it is announced, so its pages go first; an open one is announced at the start.
         notes = [*written.notes, header_note] if command.sealed else [header_note, *written.notes]
+        await self._check_room(header, command)
         row_id = await self._store.insert(header, notes)
         if row_id is None:
             return await self._replay(header, command)
+        self._load.took(owner, header.items)
         log.info("batch accepted", batch_id=str(batch_id), items=header.items, workload=header.workload)
         await self._outbox.deliver(row_id, notes, header.traceparent)
         if not command.sealed:
             await self._dedup.remember(batch_id, written.seen)
         return header.accepted()
+
+    async def _check_room(self, header: Header, command: BatchSubmit) -> None:
+        """Raises `Refused` when there is no room, unless the command was taken before."""
+        try:
+            self._load.check(header.owner, header.items)
+        except Refused:
+            if not await self._store.same(header.owner, command.batch_id, header.idempotency_key, header.message_id):
+                raise
 
     def _header(self, batch_id: UUID, owner: str, command: BatchSubmit, message_id: str | None, pages: int) -> Header:
         return Header(
@@ -92,13 +108,11 @@ class Submissions:
 
 def replay(header: Header, same: Sequence[Header]) -> CommandAccepted:
     """Answer a submission whose identity is taken: by itself, or by another."""
-    if not same:  # it was there a moment ago, and has been withdrawn since
-        raise Refused(Fault("try_again", "An earlier attempt has just been withdrawn. Send the command again.", 503))
+    if not same:  # it was there a moment ago
+        raise Refused(Fault("try_again", "An earlier attempt has just been taken back. Send the command again.", 503))
     first = same[0]
-    if first.state == "receiving" and not first.abandoned:
-        raise Refused(
-            Fault("idempotency_in_progress", "The same submission is being received. Ask again when it is done.", 409)
-        )
+    if first.sent is not None and first.owner == header.owner:
+        raise Refused(IN_PROGRESS)
     if len(same) == 1 and first.owner == header.owner and first.digest == header.digest:
         return first.accepted(replayed=True)
     if header.idempotency_key is not None and first.idempotency_key == header.idempotency_key:

@@ -1,32 +1,33 @@
-"""Takes batches of any length from a stream, in constant memory: pages leave as they fill, the batch is announced last.
+"""Takes batches of any length from a stream, in constant memory, and goes on with those that broke off.
 
-A short upload is committed whole, like a command. A longer one has a header with a lease from its first pages on; if
-it breaks off, or has a bad line, it is withdrawn and nothing of it ever runs. It is never resumed: what comes again
-under its key is a new batch.
+The same items again under the same key go on where the upload stopped: what the batch has is recognised page by page,
+skipped, and not run twice.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from hashlib import blake2b
-from typing import Any
 from uuid import UUID
 
 import structlog
 
 from batchyard_contracts.v1.commands import CommandAccepted
-from batchyard_contracts.v1.flow import BatchWithdrawn
 from batchyard_contracts.v1.values import Notify, Priority
 from services.ingest.dedup import Dedup
-from services.ingest.domain.paging import Note
-from services.ingest.domain.rows import Reader
+from services.ingest.domain.chain import begin, link
+from services.ingest.domain.entry import Entry
+from services.ingest.domain.fault import Fault
+from services.ingest.domain.paging import Pager
+from services.ingest.domain.rows import Reader, Row
 from services.ingest.header import Header
+from services.ingest.load import Load
 from services.ingest.outbox import Outbox
 from services.ingest.refusal import Refused
 from services.ingest.registry import Announced, Registry
 from services.ingest.store import Store
-from services.ingest.submission import BUSY, replay
-from services.ingest.upload import Upload
+from services.ingest.submission import BUSY, IN_PROGRESS, replay
+from services.ingest.upload import AWAY, CONFLICT, SUPERSEDED, Upload
+from shared.errors import PublishFailed
 from shared.faults import is_passing
 from shared.telemetry import traceparent
 
@@ -44,6 +45,12 @@ class Options:
     idempotency_key: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     notify: Notify = field(default_factory=Notify)
+    batch_id: UUID | None = None
+    """Chosen by the client, who may then ask for the batch before its upload ends."""
+
+    def seed(self) -> bytes:
+        """The same for two uploads that ask for the same."""
+        return begin(repr((self.form, self.workload, self.priority, self.name, self.labels, self.notify)))
 
 
 class Uploads:
@@ -55,6 +62,7 @@ class Uploads:
         outbox: Outbox,
         registry: Registry,
         dedup: Dedup,
+        load: Load,
         new_id: Callable[[], UUID],
         clock: Callable[[], datetime],
     ) -> None:
@@ -62,9 +70,10 @@ class Uploads:
         self._outbox = outbox
         self._registry = registry
         self._dedup = dedup
+        self._load = load
         self._new_id = new_id
         self._clock = clock
-        self._active: dict[UUID, Upload] = {}
+        self._active: set[UUID] = set()
 
     async def receive(
         self,
@@ -73,95 +82,132 @@ class Uploads:
         reader_for: Callable[[Announced], Reader],
         chunks: AsyncIterator[bytes],
     ) -> CommandAccepted:
-        """Take a batch; raises `Refused`. Whatever goes wrong, also with `chunks`, nothing of it remains."""
+        """Take a batch, or the rest of one; raises `Refused`.
+
+        A short upload that fails, also by `chunks`, leaves nothing. A longer one leaves an open batch with all of its
+        full pages; the refusal names it.
+        """
         if self._outbox.full:
             raise Refused(BUSY)
         announced = await self._registry.get(options.workload)
-        header = self._header(owner, options)
-        said = repr((options.form, options.workload, options.priority, options.name, options.labels, options.notify))
-        digest = blake2b(said.encode(), digest_size=16)
+        header, receiver = self._header(owner, options), self._new_id()
         if options.idempotency_key is not None:
             same = await self._store.same(owner, key=options.idempotency_key)
-            if same and not await self._superseded(same[0]):
-                return replay(await _drained(header, digest, chunks), same)
-        upload = Upload(header, announced.rules, self._store, self._outbox, self._dedup)
-        self._active[header.batch_id] = upload
+            if same and same[0].sent is None:
+                digest = await _digest(options.seed(), reader_for(announced), chunks)
+                return replay(replace(header, digest=digest), same)
+            if same:
+                broken_off = await self._store.resume_upload(same[0].batch_id, receiver)
+                if broken_off is None:
+                    raise Refused(IN_PROGRESS)
+                header = broken_off
+                log.info("upload continues", batch_id=str(header.batch_id), items=header.items)
+        if header.sent is None:
+            self._load.check(owner, 1)
+        upload = Upload(
+            header,
+            receiver,
+            options.seed(),
+            announced.rules,
+            store=self._store,
+            outbox=self._outbox,
+            dedup=self._dedup,
+            load=self._load,
+        )
+        self._active.add(receiver)
         try:
-            return await self._take(upload, reader_for(announced), chunks, digest)
-        except BaseException:
-            await self._withdraw(upload)
-            raise
+            return await self._take(upload, reader_for(announced), chunks)
+        except BaseException as error:
+            if not upload.opened:
+                raise
+            await self._hold(upload)
+            fault = _fault(error)
+            if fault is None:
+                raise
+            raise Refused(_broken_off(fault, upload)) from error
         finally:
-            del self._active[header.batch_id]
+            self._active.discard(receiver)
 
     async def renew(self) -> None:
         """Say that the uploads under way live; to be called well within a lease."""
-        if begun := [batch_id for batch_id, upload in self._active.items() if upload.begun]:
-            await self._store.renew_uploads(begun)
+        if self._active:
+            await self._store.renew_uploads(list(self._active))
 
-    async def sweep(self) -> None:
-        """Withdraw what nobody receives any more."""
-        for batch_id in await self._store.abandoned_uploads():
-            await self._withdraw_header(batch_id, only_abandoned=True)
-
-    async def _take(self, upload: Upload, reader: Reader, chunks: AsyncIterator[bytes], digest: Any) -> CommandAccepted:
-        async for chunk in chunks:
-            digest.update(chunk)
-            upload.take(reader.feed(chunk))
-            await upload.flush()
-        upload.take(reader.end())
-        header = await upload.finish(digest.digest())
+    async def _take(self, upload: Upload, reader: Reader, chunks: AsyncIterator[bytes]) -> CommandAccepted:
+        async for rows in _all(reader, chunks):
+            try:
+                upload.take(rows)
+            finally:
+                await upload.flush()  # full pages before a bad line are kept
+        header = await upload.finish()
         if header is None:
-            same = await self._store.same(upload.header.owner, key=upload.header.idempotency_key)
-            return replay(replace(upload.header, digest=digest.digest()), same)
+            key, batch_id = upload.header.idempotency_key, upload.header.batch_id
+            return replay(upload.header, await self._store.same(upload.header.owner, batch_id, key))
         log.info("upload accepted", batch_id=str(header.batch_id), items=header.items, workload=header.workload)
         return header.accepted()
 
-    async def _superseded(self, before: Header) -> bool:
-        """Whether an earlier upload under the key broke off, and is withdrawn now."""
-        if before.state != "receiving" or not before.abandoned:
-            return False
-        await self._withdraw_header(before.batch_id, only_abandoned=True)
-        return True
-
-    async def _withdraw(self, upload: Upload) -> None:
-        await upload.stop()
-        if upload.begun:
-            await self._withdraw_header(upload.header.batch_id, only_abandoned=False)
-
-    async def _withdraw_header(self, batch_id: UUID, *, only_abandoned: bool) -> None:
-        message = BatchWithdrawn(batch_id=batch_id)
-        notes = [Note(message.type, message.encode())]
+    async def _hold(self, upload: Upload) -> None:
         try:
-            row_id = await self._store.withdraw_upload(batch_id, notes, only_abandoned=only_abandoned)
+            await upload.hold()
         except Exception as error:
             if not is_passing(error):
                 raise
-            log.warning("left to the sweep", batch_id=str(batch_id), error=f"{type(error).__name__}: {error}")
-            return
-        if row_id is not None:
-            log.info("upload withdrawn", batch_id=str(batch_id))
-            await self._outbox.deliver(row_id, notes, None)
-            await self._dedup.forget(batch_id)
+            log.warning("upload left to its lease", error=f"{type(error).__name__}: {error}")
+        log.info("upload broke off", batch_id=str(upload.header.batch_id), items=upload.items)
 
     def _header(self, owner: str, options: Options) -> Header:
         return Header(
-            batch_id=self._new_id(),
+            batch_id=options.batch_id or self._new_id(),
             owner=owner,
             workload=options.workload,
             priority=options.priority,
             name=options.name,
             labels=dict(options.labels),
             notify=options.notify,
-            state="receiving",
+            state="sealed",
             accepted_at=self._clock(),
             idempotency_key=options.idempotency_key,
             traceparent=traceparent(),
         )
 
 
-async def _drained(header: Header, digest: Any, chunks: AsyncIterator[bytes]) -> Header:
-    """Read a body only to compare it."""
+async def _digest(seed: bytes, reader: Reader, chunks: AsyncIterator[bytes]) -> bytes:
+    """Read a body only to compare it; raises `Refused` when it cannot be read."""
+    pager, digest = Pager(), seed
+    async for rows in _all(reader, chunks):
+        for row in rows:
+            if isinstance(row, Fault):
+                raise Refused(row)
+            if page := pager.add(Entry(0, row.raw, row.custom_id, "", None)):
+                digest = link(digest, page)
+    rest = pager.rest()
+    return link(digest, rest) if rest else digest
+
+
+async def _all(reader: Reader, chunks: AsyncIterator[bytes]) -> AsyncIterator[Iterator[Row | Fault]]:
     async for chunk in chunks:
-        digest.update(chunk)
-    return replace(header, digest=digest.digest())
+        yield reader.feed(chunk)
+    yield reader.end()
+
+
+def _fault(error: BaseException) -> Fault | None:
+    if isinstance(error, Refused):
+        return error.fault
+    passing = isinstance(error, Exception) and (is_passing(error) or isinstance(error, PublishFailed))
+    return AWAY if passing else None
+
+
+def _broken_off(fault: Fault, upload: Upload) -> Fault:
+    """The same fault, with what there is of the upload and how to go on."""
+    if fault.code in {CONFLICT, SUPERSEDED.code}:
+        return fault
+    how = (
+        "send the same items again from the first one under the same Idempotency-Key"
+        if upload.header.idempotency_key is not None
+        else "append the items that follow"
+    )
+    detail = (
+        f"{fault.detail} The batch {upload.header.batch_id} stays open with the first {upload.items} items, which run. "
+        f"To go on, {how}; or seal the batch, or cancel it."
+    )
+    return replace(fault, detail=detail, batch_id=upload.header.batch_id, items=upload.items)

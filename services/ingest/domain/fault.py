@@ -1,6 +1,7 @@
 """Why something is refused: one value for every door, which turns it into its own kind of answer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +14,11 @@ class Fault:
     """The HTTP status."""
     line: int | None = None
     """The first item at fault, counted from 1; of a file: its line."""
+    retry_after_s: float | None = None
+    """When the same may be taken, if it is refused for want of room."""
+    batch_id: UUID | None = None
+    items: int | None = None
+    """Of an upload that stopped midway: the batch that stays open, and how many items it has."""
 
     def __str__(self) -> str:
         place = f" (line {self.line})" if self.line is not None else ""
@@ -20,4 +26,4 @@ class Fault:
 
     def at(self, line: int) -> "Fault":
         """The same fault, with the place where it was found."""
-        return Fault(self.code, self.detail, self.status, line)
+        return replace(self, line=line)

@@ -92,8 +92,19 @@ def sort_out(page: Iterable[Entry], known: Mapping[bytes, int]) -> Sorted:
 
 
 def notes_of(batch_id: UUID, workload: str, number: int, page: Sorted) -> list[Note]:
-    """The messages of one page: its items by partition, and its duplicates as settled. Either may be absent."""
+    """The messages of one page: its duplicates as settled, and its items by partition. Either may be absent.
+
+    Duplicates go first: should the page come again and fewer of them be remembered, none is hidden by the page before.
+    """
     notes = []
+    if page.duplicates:
+        settled = [
+            {"ordinal": entry.ordinal, "duplicate_of": first}
+            | ({"custom_id": entry.custom_id} if entry.custom_id is not None else {})
+            for entry, first in page.duplicates
+        ]
+        body = {"batch_id": str(batch_id), "round": 1, "status": "duplicate", "items": settled}
+        notes.append(Note(ItemsSettled.type, orjson.dumps(body)))
     if page.fresh:
         segments: dict[str, list[dict[str, Any]]] = {}
         for entry in page.fresh:
@@ -108,14 +119,6 @@ def notes_of(batch_id: UUID, workload: str, number: int, page: Sorted) -> list[N
             "segments": [{"partition": name, "items": items} for name, items in segments.items()],
         }
         notes.append(Note(ItemsPage.type, orjson.dumps(body)))
-    if page.duplicates:
-        settled = [
-            {"ordinal": entry.ordinal, "duplicate_of": first}
-            | ({"custom_id": entry.custom_id} if entry.custom_id is not None else {})
-            for entry, first in page.duplicates
-        ]
-        body = {"batch_id": str(batch_id), "round": 1, "status": "duplicate", "items": settled}
-        notes.append(Note(ItemsSettled.type, orjson.dumps(body)))
     return notes
 
 

@@ -18,6 +18,7 @@ from services.ingest.http.openapi import problem_responses, request_body
 
 _ASKED = (401, 404, 422, 502, 503, 504)
 _STEERED = (400, 401, 404, 409, 413, 415, 422, 503)
+_GROWN = (408, 429)
 _ITEMS = {"sequence": 0, "items": [{"payload": {"url": "https://www.1001tracklists.com/tracklist/9demo123/demo.html"}}]}
 
 
@@ -69,7 +70,7 @@ def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
         status_code=202,
         summary="Append items to an open batch",
         response_model=CommandAccepted,
-        responses=problem_responses(*_STEERED, 408),
+        responses=problem_responses(*_STEERED, *_GROWN),
         openapi_extra=request_body("AppendRequest", _ITEMS),
     )
     async def append(batch_id: UUID, request: Request, owner: Annotated[str, Depends(owner_of)]) -> Response:

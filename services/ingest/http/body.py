@@ -21,7 +21,7 @@ _TOO_LARGE = Fault(
     f"A JSON body has at most {MAX_MESSAGE_BYTES} bytes. Send the items as {NDJSON}, or append them in pieces.",
     413,
 )
-_SLOW = Fault("request_timeout", f"Nothing came for {_IDLE_S:g} s; nothing was kept. Send it again.", 408)
+_SLOW = Fault("request_timeout", f"Nothing came for {_IDLE_S:g} s. Send it again.", 408)
 
 
 def media_type(request: Request, *allowed: str) -> str:

@@ -32,6 +32,7 @@ _TITLES = {
     413: "Too large",
     415: "Not a media type that is read here",
     422: "It can be read, and is wrong",
+    429: "Too much waits already: try again after Retry-After",
     502: "A service answered that it cannot",
     503: "A server is away: try again in a moment",
     504: "A service did not answer in time",

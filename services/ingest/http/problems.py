@@ -1,6 +1,8 @@
 """Refusals as problem documents (RFC 9457)."""
 
+import math
 from http import HTTPStatus
+from uuid import UUID
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -28,6 +30,8 @@ class Problem(BaseModel):
     code: str = Field(examples=["item_invalid"])
     instance: str | None = Field(None, examples=["/api/v1/batches"])
     line: int | None = Field(None, description="the first item at fault, counted from 1; of a file: its line")
+    batch_id: UUID | None = Field(None, description="of an upload that stopped midway: the batch that stays open")
+    items: int | None = Field(None, description="how many items that batch has")
 
 
 def response(fault: Fault, instance: str) -> Response:
@@ -40,13 +44,17 @@ def response(fault: Fault, instance: str) -> Response:
         code=fault.code,
         instance=instance,
         line=fault.line,
+        batch_id=fault.batch_id,
+        items=fault.items,
     )
     headers = {}
     if fault.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="batchyard"'
-    pause = _IN_PROGRESS_S if fault.code == "idempotency_in_progress" else _RETRY_AFTER_S.get(fault.status)
+    pause: float | None = fault.retry_after_s
+    if pause is None:
+        pause = _IN_PROGRESS_S if fault.code.endswith("_in_progress") else _RETRY_AFTER_S.get(fault.status)
     if pause is not None:
-        headers["Retry-After"] = str(pause)
+        headers["Retry-After"] = str(math.ceil(pause))
     body = problem.model_dump_json(exclude_none=True)
     return Response(body, fault.status, headers, MEDIA_TYPE)
 

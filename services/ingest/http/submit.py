@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, cast
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
@@ -39,7 +40,7 @@ def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
         status_code=202,
         summary="Submit a batch",
         response_model=CommandAccepted,
-        responses=problem_responses(400, 401, 408, 409, 413, 415, 422, 503),
+        responses=problem_responses(400, 401, 408, 409, 413, 415, 422, 429, 503),
         openapi_extra={
             "requestBody": {
                 "required": True,
@@ -70,12 +71,17 @@ def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
         ] = None,
         label: Annotated[tuple[Text, ...], Query(description="of a file of items: `key=value`")] = (),
         notify_webhook: Annotated[tuple[Text, ...], Query(description="of a file of items: a URL")] = (),
+        batch_id: Annotated[
+            UUID | None, Query(description="of a file of items: the id it is to have, for asking early (UUIDv7)")
+        ] = None,
         notify_email: Annotated[tuple[Text, ...], Query(description="of a file of items: an address")] = (),
     ) -> Response:
         """Start a batch.
 
-        The answer comes when the batch is durable. A file may have any length: it is checked while it arrives, and
-        if a line is wrong nothing of it remains. Nothing runs before the whole of it was taken.
+        The answer comes when the batch is durable. A file may have any length and is checked while it arrives. Up to
+        10,000 items and 4 MiB it is taken whole, or refused whole if a line is wrong. A longer one becomes an open
+        batch whose first items run while the rest comes in. If it breaks off, or a later line is wrong, the batch
+        keeps what it has; the same items again under the same Idempotency-Key go on where it stopped.
         """
         kind = body.media_type(request, body.JSON, body.NDJSON, body.CSV)
         key = body.idempotency_key(request)
@@ -86,7 +92,7 @@ def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
             raise Refused(_NO_WORKLOAD)
         else:
             labels, notify = _said_of_file(workload, label, notify_webhook, notify_email)
-            options = Options(workload, kind, priority, name, key, labels, notify)
+            options = Options(workload, kind, priority, name, key, labels, notify, batch_id)
             reader = _csv if kind == body.CSV else _ndjson
             accepted = await door.uploads.receive(owner, options, reader, body.chunks(request))
         location = f"{request.url.path}/{accepted.batch_id}"

@@ -1,0 +1,238 @@
+"""Uploads that run while they come in, break off, and are continued: every item is given out exactly once."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import UUID
+
+import aiohttp
+import pytest
+
+from batchyard_contracts.v1.commands import BatchControl, BatchSeal, CommandAccepted, CommandRejected
+from batchyard_contracts.v1.flow import BatchAccepted, BatchSealed, BatchStopped, ItemsPage, ItemsSettled
+from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply
+from services.ingest import upload
+from shared.stack import Servers
+from tests.support.ingest_process import ingest_process
+from tests.support.running_ingest import Around, around, at_work
+from tests.support.uploading import NDJSON, lines, ordinals, post
+
+KEY = {"Idempotency-Key": "file"}
+
+
+def given(found: Around) -> dict[int, int]:
+    """Each ordinal with the number in its payload; pages that came twice have to be the same."""
+    numbers: dict[int, int] = {}
+    for page in found.all(ItemsPage):
+        for item in (item for segment in page.segments for item in segment.items):
+            assert numbers.setdefault(item.ordinal, item.payload["n"]) == item.payload["n"]
+    return numbers
+
+
+async def until_let_go(found: Around) -> None:
+    """Wait until nobody receives the upload any more."""
+    async with asyncio.timeout(30):
+        while await found.rows("SELECT FROM batches WHERE receiver IS NOT NULL"):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)  # a table does not tell
+
+
+async def test_pages_leave_before_the_upload_ends(clean: Servers) -> None:
+    batch_id = "019a0000-0000-7000-8000-000000000001"
+
+    async def slow() -> AsyncIterator[bytes]:
+        async for piece in lines(12_000):
+            yield piece
+        (told,) = await found.heard(BatchAccepted)
+        assert (told.total, str(told.batch_id)) == (None, batch_id)
+        await found.heard(ItemsPage, 20)
+        assert (await found.get(f"/batches/{batch_id}"))[1]["status"] == "open"
+        assert found.all(BatchSealed) == []
+        yield b'{"n": 12000}\n'
+
+    async with at_work(clean) as found:
+        found.answers[BatchesQuery] = lambda _: BatchesReply(batches=[])
+        status, accepted = await post(found, slow(), f"&batch_id={batch_id}")
+        assert (status, accepted["items"], accepted["batch_id"]) == (202, 12_001, batch_id)
+        (sealed,) = await found.heard(BatchSealed)
+        assert sealed.total == 12_001
+        assert given(found) == {n: n for n in range(12_001)}
+
+
+async def test_a_bad_line_late_keeps_what_came_before_it(clean: Servers) -> None:
+    async with at_work(clean) as found:
+        status, problem = await post(found, lines(30_000, bad=25_998), headers=KEY)
+        assert (status, problem["code"], problem["line"], problem["items"]) == (422, "item_invalid", 25_999, 25_500)
+        assert problem["batch_id"] in problem["detail"]
+        await found.until(lambda: len(ordinals(found)) == 25_500)
+        (told,) = found.all(BatchAccepted)
+        assert (str(told.batch_id), told.total) == (problem["batch_id"], None)
+        other = await post(found, lines(30_000, size=101), headers=KEY)
+        assert (other[0], other[1]["code"]) == (409, "idempotency_conflict")
+        shorter = await post(found, lines(20_000), headers=KEY)
+        assert (shorter[0], shorter[1]["code"]) == (409, "idempotency_conflict")
+        assert "25500 items" in shorter[1]["detail"]
+        status, accepted = await post(found, lines(30_000), headers=KEY)
+        assert (status, accepted["items"], accepted["batch_id"]) == (202, 30_000, problem["batch_id"])
+        (sealed,) = await found.heard(BatchSealed)
+        assert (str(sealed.batch_id), sealed.total) == (problem["batch_id"], 30_000)
+        assert ordinals(found) == list(range(30_000))
+        again = await post(found, lines(30_000), headers=KEY)
+        assert again == (202, accepted | {"replayed": True})
+
+
+async def test_a_connection_that_breaks_and_the_rest_by_appending(clean: Servers) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        async for piece in lines(15_200):
+            yield piece
+        await found.heard(ItemsPage, 10)
+        raise ConnectionError("the client stumbles")
+
+    async with at_work(clean) as found:
+        with pytest.raises(aiohttp.ClientError):
+            await post(found, broken(), headers=KEY)
+        await found.until(lambda: len(ordinals(found)) == 15_000)
+        (told,) = found.all(BatchAccepted)
+        await until_let_go(found)
+        rest = {"sequence": 0, "items": [{"payload": {"n": n}} for n in range(15_000, 15_100)]}
+        status, grown = await found.post(f"/batches/{told.batch_id}/items", json=rest)
+        assert (status, grown["items"]) == (202, 15_100)
+        assert (await found.post(f"/batches/{told.batch_id}/seal"))[0] == 202
+        assert (await found.heard(BatchSealed))[0].total == 15_100
+        assert given(found) == {n: n for n in range(15_100)}
+        status, problem = await post(found, lines(15_200), headers=KEY)
+        assert (status, problem["code"]) == (409, "idempotency_conflict")
+
+
+async def test_a_killed_receiver(clean: Servers, tmp_path: Path) -> None:
+    """Another process goes on with the same key, and what may have been given out is given out as the same pages."""
+
+    async def endless() -> AsyncIterator[bytes]:
+        async for piece in lines(40_000):
+            yield piece
+        await asyncio.Event().wait()
+
+    async with at_work(clean) as found:
+        async with ingest_process(clean, tmp_path / "log") as process, around(clean, process.port) as other:
+            doomed = asyncio.create_task(post(other, endless(), headers=KEY))
+            await found.heard(ItemsPage, 30)
+            await process.end(signal.SIGKILL)
+            with pytest.raises(aiohttp.ClientError):
+                await doomed
+        assert (await post(found, lines(45_000), headers=KEY))[1]["code"] == "idempotency_in_progress"
+        await found.rows("UPDATE batches SET lease_until = now() - interval '1 s'")
+        status, accepted = await post(found, lines(45_000), headers=KEY)
+        assert (status, accepted["items"]) == (202, 45_000)
+        (sealed,) = await found.heard(BatchSealed)
+        assert sealed.total == 45_000
+        assert given(found) == {n: n for n in range(45_000)}
+        assert {each.batch_id for each in found.all(BatchAccepted)} == {UUID(accepted["batch_id"])}
+
+
+async def test_what_a_dead_receiver_may_have_given_out_is_never_replaced(clean: Servers) -> None:
+    """Its last window was recorded and perhaps not published: other items may not take these places."""
+    async with at_work(clean) as found:
+        problem = (await post(found, lines(30_000, bad=25_998), headers=KEY))[1]
+        await found.until(lambda: len(ordinals(found)) == 25_500)
+        await found.rows(
+            "UPDATE batches SET sent_items = 20000, sent_pages = 40, sent_digest = digest, next_sequence = 0"
+        )  # as if the last eleven pages had been lost on their way; the digest of the 40th is not known here …
+        batch_id = UUID(problem["batch_id"])
+        refused = await found.post(f"/batches/{batch_id}/seal")
+        assert (refused[0], refused[1]["code"]) == (409, "upload_unfinished")
+        status, conflict = await post(found, lines(30_000), headers=KEY)
+        assert (status, conflict["code"]) == (409, "idempotency_conflict")  # … so nothing fits it
+        answer = await found.command(BatchControl(batch_id=batch_id, action="cancel"))
+        assert isinstance(answer, CommandAccepted)
+        assert (await found.heard(BatchSealed))[0].total == 25_500
+        settled = [item.ordinal for each in found.all(ItemsSettled) for item in each.items]
+        assert settled == list(range(20_000, 25_500))
+
+
+async def test_a_cancel_ends_the_upload(clean: Servers) -> None:
+    async def slow() -> AsyncIterator[bytes]:
+        async for piece in lines(12_000):
+            yield piece
+        (told,) = await found.heard(BatchAccepted)
+        refused = await found.command(BatchSeal(batch_id=told.batch_id))
+        assert isinstance(refused, CommandRejected)
+        assert refused.code == "upload_in_progress"
+        await found.command(BatchControl(batch_id=told.batch_id, action="cancel"))
+        async for piece in lines(30_000):
+            yield piece
+
+    async with at_work(clean) as found:
+        status, problem = await post(found, slow(), headers=KEY)
+        assert (status, problem["code"]) == (409, "upload_superseded")
+        (sealed,) = await found.heard(BatchSealed)
+        assert set(given(found)) <= set(range(sealed.total))
+
+
+async def test_a_receiver_that_stood_still_gives_way(clean: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload, "WINDOW_S", 0.0)
+    go_on = asyncio.Event()
+
+    async def stalled() -> AsyncIterator[bytes]:
+        async for piece in lines(12_000):
+            yield piece
+        await go_on.wait()
+        async for piece in lines(12_000):
+            yield piece
+
+    async with at_work(clean) as found:
+        first = asyncio.create_task(post(found, stalled(), headers=KEY))
+        await found.heard(ItemsPage, 20)
+        await found.rows("UPDATE batches SET lease_until = now() - interval '1 s'")
+        second = await post(found, lines(20_000), headers=KEY)
+        assert (second[0], second[1]["items"]) == (202, 20_000)
+        go_on.set()
+        status, problem = await first
+        assert (status, problem["code"]) == (409, "upload_superseded")
+        (sealed,) = await found.heard(BatchSealed)
+        assert sealed.total == 20_000
+        assert given(found) == {n: n for n in range(20_000)}
+
+
+async def test_a_batch_that_is_never_sealed_is_stopped_once(clean: Servers) -> None:
+    async with at_work(clean, unsealed_idle_s=3600) as found, at_work(clean, unsealed_idle_s=3600):
+        _, problem = await post(found, lines(12_000, bad=11_000), headers=KEY)
+        body = {"workload": "squares", "items": [{"payload": {"n": 1}}], "sealed": False}
+        _, fresh = await found.post("/batches", json=body)
+        await found.rows(
+            "UPDATE batches SET grown_at = now() - interval '3601 s' WHERE batch_id = $1", UUID(problem["batch_id"])
+        )
+        (stopped,) = await found.heard(BatchStopped)
+        (sealed,) = await found.heard(BatchSealed)
+        assert (stopped.cause, str(stopped.batch_id), stopped.round) == ("never_sealed", problem["batch_id"], 1)
+        assert (sealed.batch_id, sealed.total) == (stopped.batch_id, 10_500)
+        rows = await found.rows("SELECT batch_id, state FROM batches ORDER BY state")
+        assert {str(row["batch_id"]): row["state"] for row in rows} == {
+            fresh["batch_id"]: "open",
+            problem["batch_id"]: "sealed",
+        }
+        assert (await post(found, lines(12_000), headers=KEY))[1]["code"] == "idempotency_conflict"
+        assert len(found.all(BatchStopped)) == 1
+
+
+async def test_a_second_attempt_while_the_first_is_under_way(clean: Servers) -> None:
+    started, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        async for piece in lines(20_000):
+            yield piece
+        started.set()
+        await go_on.wait()
+
+    async with at_work(clean) as found:
+        first = asyncio.create_task(post(found, slow(), headers=KEY))
+        await started.wait()
+        await found.heard(ItemsPage)
+        async with found.http.post(
+            f"{found.url}/batches?workload=squares", data=lines(20_000), headers=NDJSON | KEY
+        ) as response:
+            problem = await response.json(content_type=None)
+            assert (response.status, problem["code"]) == (409, "idempotency_in_progress")
+            assert response.headers["Retry-After"] == "2"
+        go_on.set()
+        status, accepted = await first
+        assert (status, accepted["items"]) == (202, 20_000)
