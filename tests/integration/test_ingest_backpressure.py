@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -106,7 +106,7 @@ async def test_the_numbers_are_shared_and_survive_a_restart(clean: Servers) -> N
 
 
 async def test_an_end_that_was_missed_is_asked_for(clean: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recount, "QUIET", recount.timedelta(seconds=1))
+    monkeypatch.setattr(recount, "QUIET", timedelta(seconds=1))
 
     def answer(query: BatchesQuery) -> BatchesReply:
         states = [

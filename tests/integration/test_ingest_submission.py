@@ -8,7 +8,7 @@ from yarl import URL
 from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted, CommandRejected
 from batchyard_contracts.v1.flow import BatchAccepted, ItemsPage, ItemsSettled
-from batchyard_contracts.v1.values import NewItem, Notify
+from batchyard_contracts.v1.values import NewItem, Notify, Terms
 from shared.stack import Servers
 from tests.support.running_ingest import Around, at_work
 
@@ -51,6 +51,7 @@ async def test_by_amqp(clean: Servers) -> None:
             "name": "mine",
             "labels": {"a": "b"},
             "notify": {"webhooks": [], "emails": ["ann@example.org"]},
+            "terms": Terms().model_dump(),
             "accepted_at": reply.accepted_at,
         }
         assert {trace and trace.split("-")[1] for trace in around.traces} == {TRACE.split("-")[1]}

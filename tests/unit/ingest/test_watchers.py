@@ -17,7 +17,7 @@ BATCH = UUID(int=1)
 
 def frame(ended: int, *, final: bool = False, round_: int = 1) -> Frame:
     kind = "batch.finished.v1" if final else "batch.progressed.v1"
-    return Frame.of_value({"type": kind, "round": round_, "counts": {"succeeded": ended}})
+    return Frame.of_value({"type": kind, "owner": "me", "round": round_, "counts": {"succeeded": ended}})
 
 
 async def test_a_slow_watcher_gets_the_newest_only() -> None:
