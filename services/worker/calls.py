@@ -5,10 +5,10 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Context
 from services.worker import domain
+from services.worker.success import Outcome
 
 
 class Call:
@@ -20,7 +20,7 @@ class Call:
         self.items: list[ChunkItem] = []
         self.payloads: list[Any] = []
         self.contexts: list[Context] = []
-        self._refused: list[ItemOutcome] = []
+        self._refused: list[Outcome] = []
         for item in items:
             try:
                 payload = model.model_validate(item.payload)
@@ -33,11 +33,11 @@ class Call:
                 self.payloads.append(payload)
                 self.contexts.append(context_of(chunk, item, resources))
 
-    def answered(self, answers: Sequence[Any], elapsed_s: float) -> list[ItemOutcome]:
+    def answered(self, answers: Sequence[Any], elapsed_s: float) -> list[Outcome]:
         """The outcomes when the handler returned these."""
         return [*self._refused, *domain.answered(self.items, answers, self._each_ms(elapsed_s))]
 
-    def raised(self, error: BaseException, elapsed_s: float) -> list[ItemOutcome]:
+    def raised(self, error: BaseException, elapsed_s: float) -> list[Outcome]:
         """The outcomes when it raised: the same for all."""
         each_ms = self._each_ms(elapsed_s)
         return [*self._refused, *(domain.ended(item, error, each_ms) for item in self.items)]

@@ -5,11 +5,11 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from services.worker import domain
 from services.worker.reuse import Reuse
 from services.worker.runner import Runner
+from services.worker.success import Outcome
 
 _YIELD_S = 0.01
 """How long items that never wait may keep the event loop."""
@@ -23,7 +23,7 @@ class ChunkRun:
         self._runner = runner
         self._trace = trace
         self._report_every_s = report_every_s
-        self._outcomes: list[ItemOutcome] = []
+        self._outcomes: list[Outcome] = []
         self._busy_s = 0.0
         self._reuse = Reuse.of(runner.cache, runner.manifest, chunk)
         self._open = {item.ordinal: item for item in chunk.items}
@@ -108,7 +108,7 @@ class ChunkRun:
             self._ended(outcome)
         return list(self._open.values())
 
-    def _ended(self, outcome: ItemOutcome) -> None:
+    def _ended(self, outcome: Outcome) -> None:
         del self._open[outcome.ordinal]
         self._outcomes.append(outcome)
         self._runner.unfinished -= 1

@@ -1,13 +1,14 @@
 """Interrupts items that take too long, with one timer for all that run.
 
 The items of a workload have the same time, so they run out of it in the order in which they began. A timer for each
-would cost more than a small item itself.
+would cost more than a small item itself; and one that never waits cannot be interrupted, so it is not even noted.
 """
 
 import asyncio
 import itertools
-from collections.abc import Awaitable
+from collections.abc import Coroutine, Generator
 from contextlib import suppress
+from types import coroutine
 from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
@@ -30,14 +31,19 @@ class Deadlines:
         latest = asyncio.get_running_loop().time() - STUCK_S
         return any(at < latest for at in itertools.islice(self._interrupted.values(), 1))
 
-    async def within(self, work: Awaitable[T]) -> T:
+    async def within(self, work: Coroutine[Any, Any, T]) -> T:
         """Await the work; raises `TimeoutError` when the time is up before."""
-        running = _Running(asyncio.get_running_loop().time() + self._limit_s)
+        until = asyncio.get_running_loop().time() + self._limit_s
+        try:
+            waits_for = work.send(None)
+        except StopIteration as done:
+            return cast("T", done.value)
+        running = _Running(until)
         self._running[running] = None
         if self._timer is None:
             self._arm()
         try:
-            return await work
+            return await _go_on(work, waits_for)
         except asyncio.CancelledError:
             if running.interrupted and running.task.uncancel() == 0:
                 running.interrupted = False
@@ -78,3 +84,18 @@ class _Running:
         """Let its time be up."""
         self.interrupted = True
         self.task.cancel()
+
+
+@coroutine
+def _go_on(work: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, Any, T]:
+    """Await work that was begun already, in the same task, and waits for something now."""
+    try:
+        while True:
+            try:
+                given = yield waits_for
+            except BaseException as error:  # noqa: BLE001  whatever is thrown in is for the work to judge
+                waits_for = work.throw(error)
+            else:
+                waits_for = work.send(given)
+    except StopIteration as done:
+        return cast("T", done.value)

@@ -10,6 +10,7 @@ from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.values import ItemError
 from batchyard_contracts.v1.work import ChunkItem
 from batchyard_contracts.workload import Ambiguous, Continue, Permanent, RateLimited, WorkloadError
+from services.worker.success import Outcome, Success
 
 _MOST = 2000
 RATE_LIMIT_PAUSE_S = 30.0
@@ -19,7 +20,7 @@ PAUSE_MAX_S = 31_536_000.0
 _WHAT = {False: "The result cannot be written as JSON", True: "Continue has a state or a delay that cannot be kept"}
 
 
-def returned(item: ChunkItem, value: BaseModel | Continue, elapsed_ms: int) -> ItemOutcome:
+def returned(item: ChunkItem, value: BaseModel | Continue, elapsed_ms: int) -> Outcome:
     """The outcome of a handler that returned. What cannot become JSON is no result: the item fails."""
     try:
         if isinstance(value, Continue):
@@ -33,16 +34,12 @@ def returned(item: ChunkItem, value: BaseModel | Continue, elapsed_ms: int) -> I
             )
             to_json(outcome.state)
             return outcome
-        result = value.model_dump(mode="json")
-        to_json(result)
+        return Success(item.ordinal, item.custom_id, value.__pydantic_serializer__.to_json(value), elapsed_ms)
     except Exception as error:  # noqa: BLE001  the value's own code runs here: fields, serializers, `__str__`
         if not isinstance(value, BaseModel | Continue):
             what = type(value).__name__
             return _failed(item, "result_invalid", f"The handler returned {what}, not its result model.", elapsed_ms)
         return _failed(item, "result_invalid", f"{_WHAT[isinstance(value, Continue)]}: {_text(error)}", elapsed_ms)
-    return ItemOutcome(
-        ordinal=item.ordinal, custom_id=item.custom_id, status="succeeded", result=result, elapsed_ms=elapsed_ms
-    )
 
 
 def raised(item: ChunkItem, error: BaseException, elapsed_ms: int) -> ItemOutcome:
@@ -67,7 +64,7 @@ def raised(item: ChunkItem, error: BaseException, elapsed_ms: int) -> ItemOutcom
     )
 
 
-def ended(item: ChunkItem, answer: Any, elapsed_ms: int) -> ItemOutcome:
+def ended(item: ChunkItem, answer: Any, elapsed_ms: int) -> Outcome:
     """The outcome of an answer, whether a value or an error."""
     if not isinstance(answer, BaseException):
         return returned(item, answer, elapsed_ms)
@@ -77,7 +74,7 @@ def ended(item: ChunkItem, answer: Any, elapsed_ms: int) -> ItemOutcome:
         return defective(item, error, elapsed_ms)
 
 
-def answered(items: Sequence[ChunkItem], answers: Any, elapsed_ms: int) -> list[ItemOutcome]:
+def answered(items: Sequence[ChunkItem], answers: Any, elapsed_ms: int) -> list[Outcome]:
     """The outcomes of a chunk handler's answers. When it did not answer for each item, nobody knows for which it did:
     all fail, and are not repeated by themselves."""
     if not isinstance(answers, list | tuple):
@@ -110,7 +107,7 @@ def interrupted(item: ChunkItem, *, cancelled: bool) -> ItemOutcome:
     return ItemOutcome(ordinal=item.ordinal, custom_id=item.custom_id, status="retry", error=error, delay_s=0.0)
 
 
-def too_large(outcome: ItemOutcome, size: int, most: int) -> ItemOutcome:
+def too_large(outcome: Outcome, size: int, most: int) -> ItemOutcome:
     """What replaces an outcome whose result cannot be kept."""
     message = f"The result has {size} bytes, at most {most} are kept. Store it elsewhere, and return where it is."
     return ItemOutcome(

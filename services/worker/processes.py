@@ -15,6 +15,7 @@ from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Transient, Workload
 from services.worker import domain
+from services.worker.success import Outcome
 from shared.errors import ConfigurationError
 
 log = structlog.get_logger()
@@ -53,7 +54,7 @@ class Processes:
                 f"The handler of workload {self._name!r} cannot run in a process: {error}"
             ) from error
 
-    async def run(self, chunk: ChunkReady, items: Sequence[ChunkItem]) -> list[ItemOutcome]:
+    async def run(self, chunk: ChunkReady, items: Sequence[ChunkItem]) -> list[Outcome]:
         """One outcome for each item. When the process dies, the items are run again in halves, until the one that kills
         it is alone. An interruption kills the process."""
         try:
@@ -76,7 +77,7 @@ class Processes:
         if self._ending:
             await asyncio.wait(self._ending)
 
-    async def _exchange(self, request: bytes) -> list[ItemOutcome]:
+    async def _exchange(self, request: bytes) -> list[Outcome]:
         process = self._idle.pop() if self._idle else await _Process.start(self._order)
         try:
             answer = await process.ask(request)
@@ -84,7 +85,7 @@ class Processes:
             self._end(process)
             raise
         self._idle.append(process)
-        return _OUTCOMES.validate_json(answer)
+        return list(_OUTCOMES.validate_json(answer))
 
     def _end(self, process: "_Process") -> None:
         task = asyncio.create_task(process.kill())

@@ -10,6 +10,7 @@ from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import ItemError
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from services.worker.cache import Known, Landing, Policy, ResultCache, policy_of
+from services.worker.success import Outcome
 
 _FIRST_S, _MOST_S = 0.25, 15.0
 _IN_FLIGHT = ItemError(
@@ -49,7 +50,7 @@ class Reuse:
                 outcomes.append(outcome(status="retry", error=_IN_FLIGHT, delay_s=delay_s))
         return outcomes
 
-    async def keep(self, outcomes: Sequence[ItemOutcome]) -> None:
+    async def keep(self, outcomes: Sequence[Outcome]) -> None:
         """Keep what succeeded, and let others at what did not. What goes on elsewhere remains ours."""
         ours = [(item, o) for o in outcomes if (item := self._ours.pop(o.ordinal, None))]
         landings = [

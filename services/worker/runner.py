@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from threading import Event
 from typing import Any
 
@@ -10,7 +10,7 @@ import structlog
 from pydantic import ValidationError
 
 from batchyard_contracts import topology
-from batchyard_contracts.v1.flow import ChunkProcessed, ItemOutcome
+from batchyard_contracts.v1.flow import ChunkProcessed
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Workload
 from services.worker import domain
@@ -18,13 +18,13 @@ from services.worker.cache import ResultCache
 from services.worker.calls import Call, context_of
 from services.worker.deadlines import Deadlines
 from services.worker.processes import Processes
+from services.worker.reporting import bodies
+from services.worker.success import Outcome
 from services.worker.threads import Threads
 from shared.amqp.publisher import Outgoing, Publisher
 from shared.faults import until_it_passes
 
 log = structlog.get_logger()
-REPORT_BYTES_MAX = 1_500_000
-"""A report above this is split; a single result above it cannot be kept."""
 
 
 class Runner:
@@ -68,7 +68,7 @@ class Runner:
         if self._processes:
             await self._processes.stop()
 
-    async def run_item(self, chunk: ChunkReady, item: ChunkItem) -> ItemOutcome:
+    async def run_item(self, chunk: ChunkReady, item: ChunkItem) -> Outcome:
         """Run the handler on one item. Whatever its code does is an outcome; only an interruption from outside,
         when the batch is cancelled or the worker stops, leaves by `CancelledError`."""
         started = time.monotonic()
@@ -78,7 +78,7 @@ class Runner:
             log.exception("no outcome", workload=chunk.workload, batch_id=str(chunk.batch_id), ordinal=item.ordinal)
             return domain.defective(item, error, _since(started))
 
-    async def run_chunk(self, chunk: ChunkReady, items: Sequence[ChunkItem]) -> list[ItemOutcome]:
+    async def run_chunk(self, chunk: ChunkReady, items: Sequence[ChunkItem]) -> list[Outcome]:
         """The same for items of a chunk, in one call of a chunk handler or in a process."""
         started = time.monotonic()
         call = Call(self.workload.item, chunk, items, self._resources)
@@ -94,7 +94,7 @@ class Runner:
         except (Exception, SystemExit) as error:  # noqa: BLE001  user code never ends the worker
             return call.raised(error, time.monotonic() - started)
 
-    async def _outcome(self, chunk: ChunkReady, item: ChunkItem, started: float) -> ItemOutcome:
+    async def _outcome(self, chunk: ChunkReady, item: ChunkItem, started: float) -> Outcome:
         try:
             payload = self.workload.item.model_validate(item.payload)
         except ValidationError as error:
@@ -110,7 +110,7 @@ class Runner:
         except (Exception, SystemExit) as error:  # noqa: BLE001  user code never ends the worker
             return domain.raised(item, error, _since(started))
 
-    def _caller(self) -> Callable[..., Awaitable[Any]]:
+    def _caller(self) -> Callable[..., Coroutine[Any, Any, Any]]:
         """What runs the handler: itself, or a thread."""
         function = self.workload.handling.function
         if self.workload.handling.place != "thread":
@@ -125,38 +125,27 @@ class Runner:
         return in_thread
 
     async def report(
-        self, chunk: ChunkReady, outcomes: Sequence[ItemOutcome], busy_s: float, trace: str | None, *, final: bool
+        self, chunk: ChunkReady, outcomes: Sequence[Outcome], busy_s: float, trace: str | None, *, final: bool
     ) -> None:
         """Tell the ledger and the dispatcher; in several messages when the results are large."""
-        same = {
-            "chunk_id": chunk.chunk_id,
-            "fence": chunk.fence,
-            "batch_id": chunk.batch_id,
-            "owner": chunk.owner,
-            "workload": chunk.workload,
-            "partition": chunk.partition,
-            "round": chunk.round,
-            "attempt": chunk.attempt,
-            "worker_id": self._worker_id,
-        }
-        each_ms = busy_s * 1000 / max(1, len(outcomes))
-
-        def bodies(part: Sequence[ItemOutcome], *, final: bool) -> Iterator[bytes]:
-            report = ChunkProcessed(**same, final=final, busy_ms=round(each_ms * len(part), 3), outcomes=list(part))
-            body = report.encode()
-            if len(body) <= REPORT_BYTES_MAX:
-                yield body
-            elif len(part) == 1:
-                yield from bodies([domain.too_large(part[0], len(body), REPORT_BYTES_MAX)], final=final)
-            else:
-                middle = len(part) // 2
-                yield from bodies(part[:middle], final=False)
-                yield from bodies(part[middle:], final=final)
-
+        head = ChunkProcessed(
+            chunk_id=chunk.chunk_id,
+            fence=chunk.fence,
+            batch_id=chunk.batch_id,
+            owner=chunk.owner,
+            workload=chunk.workload,
+            partition=chunk.partition,
+            round=chunk.round,
+            attempt=chunk.attempt,
+            worker_id=self._worker_id,
+            final=final,
+            busy_ms=busy_s * 1000,
+            outcomes=[],
+        )
         type_, key = ChunkProcessed.type, str(chunk.batch_id)
         sent = [
             Outgoing(topology.FLOW, type_, type_, body, correlation_id=key, traceparent=trace)
-            for body in bodies(outcomes, final=final)
+            for body in bodies(head, outcomes)
         ]
         await until_it_passes(lambda: self._publisher.publish(sent), "report")
 

@@ -15,15 +15,14 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 from pydantic_core import from_json
 
-from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.work import ChunkReady
 from services.worker.calls import Call
+from services.worker.success import Outcome, written
 
 HEADER = 8
-_OUTCOMES = TypeAdapter(list[ItemOutcome])
 
 
 def main() -> None:
@@ -41,12 +40,11 @@ def main() -> None:
         _write(stream, b"")
         while True:
             chunk = ChunkReady.decode(asked.get())
-            _write(
-                stream, _OUTCOMES.dump_json(_run(function, Call(model, chunk, chunk.items), whole_chunk=whole_chunk))
-            )
+            outcomes = _run(function, Call(model, chunk, chunk.items), whole_chunk=whole_chunk)
+            _write(stream, b"[" + b",".join(map(written, outcomes)) + b"]")
 
 
-def _run(function: Callable[..., Any], call: Call, *, whole_chunk: bool) -> list[ItemOutcome]:
+def _run(function: Callable[..., Any], call: Call, *, whole_chunk: bool) -> list[Outcome]:
     started = time.monotonic()
     answers: Any = []
     try:

@@ -12,7 +12,8 @@ from pydantic import BaseModel, field_validator
 from batchyard_contracts.workload import Context, Permanent, RateLimited, Workload
 from services.worker.cache import ResultCache
 from services.worker.chunk_run import ChunkRun
-from services.worker.runner import REPORT_BYTES_MAX, Runner
+from services.worker.reporting import REPORT_BYTES_MAX
+from services.worker.runner import Runner
 from shared.amqp.publisher import Publisher
 from tests.support.chunk_runs import Known, Number, Recorder, chunk, run_of, workload
 

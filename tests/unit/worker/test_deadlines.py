@@ -71,3 +71,29 @@ async def test_an_error_of_the_work_passes_through() -> None:
 
     with pytest.raises(ValueError, match="mine"):
         await Deadlines(10).within(fails())
+
+
+async def test_work_that_never_waits_gives_its_value_or_its_error_at_once() -> None:
+    async def never_waits(value: int) -> int:
+        return 10 // value
+
+    deadlines = Deadlines(0.0)
+    assert await deadlines.within(never_waits(2)) == 5
+    with pytest.raises(ZeroDivisionError):
+        await deadlines.within(never_waits(0))
+
+
+async def test_work_runs_in_the_task_that_awaits_it_and_may_catch_what_is_thrown_in() -> None:
+    async def work() -> tuple[bool, str]:
+        caught = ""
+        for _ in range(3):
+            await asyncio.sleep(0)
+        try:
+            async with asyncio.timeout(0.01):
+                await asyncio.Event().wait()
+        except TimeoutError:
+            caught = "its own"
+        return asyncio.current_task() is task, caught
+
+    task = asyncio.current_task()
+    assert await Deadlines(10).within(work()) == (True, "its own")

@@ -1,0 +1,35 @@
+"""Writes the reports on a chunk: one message, or several when the results are large."""
+
+from collections.abc import Iterator, Sequence
+
+from batchyard_contracts.v1.flow import ChunkProcessed
+from services.worker import domain
+from services.worker.success import Outcome, ends, written
+
+REPORT_BYTES_MAX = 1_500_000
+"""A report above this is split; a single result above it cannot be kept."""
+_NONE = len(b"]}")
+
+
+def bodies(head: ChunkProcessed, outcomes: Sequence[Outcome]) -> Iterator[bytes]:
+    """The messages, each with its share of the time; `head` is the report without outcomes."""
+    each_ms = head.busy_ms / max(1, len(outcomes))
+
+    def parts(lines: Sequence[bytes], part: Sequence[Outcome], *, final: bool) -> Iterator[bytes]:
+        told = {
+            "final": final,
+            "busy_ms": round(each_ms * len(part), 3),
+            "ended": len(part) if all(map(ends, part)) else None,
+        }
+        body = head.model_copy(update=told).encode()[:-_NONE] + b",".join(lines) + b"]}"
+        if len(body) <= REPORT_BYTES_MAX:
+            yield body
+        elif len(part) == 1:
+            failed = [domain.too_large(part[0], len(body), REPORT_BYTES_MAX)]
+            yield from parts([*map(written, failed)], failed, final=final)
+        else:
+            middle = len(part) // 2
+            yield from parts(lines[:middle], part[:middle], final=False)
+            yield from parts(lines[middle:], part[middle:], final=final)
+
+    yield from parts([*map(written, outcomes)], outcomes, final=head.final)

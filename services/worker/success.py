@@ -1,0 +1,47 @@
+"""The outcome of an item that succeeded, without a model: there is one for nearly every item."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from pydantic_core import from_json, to_json
+
+from batchyard_contracts.v1.flow import ItemOutcome
+
+
+@dataclass(slots=True)
+class Success:
+    """An `ItemOutcome` whose result is JSON already."""
+
+    status: ClassVar[Literal["succeeded"]] = "succeeded"
+    error: ClassVar[None] = None
+    delay_s: ClassVar[None] = None
+    state: ClassVar[None] = None
+    cached: ClassVar[bool] = False
+    ordinal: int
+    custom_id: str | None
+    json: bytes
+    elapsed_ms: int
+
+    @property
+    def result(self) -> Any:
+        """The value that the JSON stands for."""
+        return from_json(self.json)
+
+
+Outcome = ItemOutcome | Success
+_AGAIN = {"retry", "continued"}
+
+
+def written(outcome: Outcome) -> bytes:
+    """The outcome as it stands in a report, without what is at its default."""
+    if isinstance(outcome, Success):
+        more = b"" if outcome.custom_id is None else b',"custom_id":' + to_json(outcome.custom_id)
+        if outcome.elapsed_ms:
+            more += b',"elapsed_ms":%d' % outcome.elapsed_ms
+        return b'{"ordinal":%d,"status":"succeeded"%b,"result":%b}' % (outcome.ordinal, more, outcome.json)
+    return outcome.__pydantic_serializer__.to_json(outcome, exclude_none=True, exclude_defaults=True)
+
+
+def ends(outcome: Outcome) -> bool:
+    """Whether its item does not run again."""
+    return outcome.status not in _AGAIN
