@@ -166,7 +166,7 @@ class Giver:
         batch = self._yard.batches.get(pick.batch_id)
         if not isinstance(pick.source, Range):
             self._yard.unload(pick.batch_id, pick.partition, pick.source.ordinals)
-        if batch is None or batch.cancelled:  # it ended between the choice and now
+        if batch is None or batch.stopped:  # it ended between the choice and now
             window.returned(pick)
             return None
         attempt = 1 if isinstance(pick.source, Range) else pick.source.attempt

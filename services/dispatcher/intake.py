@@ -12,6 +12,7 @@ from batchyard_contracts.v1.flow import (
     BatchAccepted,
     BatchControlled,
     BatchSealed,
+    BatchStopped,
     BatchWithdrawn,
     ItemsReopened,
     SettledItem,
@@ -21,6 +22,7 @@ from services.dispatcher.chunks import Pages
 from services.dispatcher.page import Page
 from services.dispatcher.pump import Pump
 from services.dispatcher.settlement import Settlement
+from services.dispatcher.stops import Stops
 from services.dispatcher.store import Retry, Store
 from services.dispatcher.yard import Batch, Yard
 from shared.amqp.stream import Received
@@ -31,8 +33,11 @@ log = structlog.get_logger()
 class Intake:
     """One method for each message. Tables first, memory afterwards."""
 
-    def __init__(self, yard: Yard, store: Store, settlement: Settlement, pages: Pages, pump: Pump) -> None:
+    def __init__(
+        self, yard: Yard, store: Store, settlement: Settlement, pages: Pages, pump: Pump, stops: Stops
+    ) -> None:
         self._yard, self._store, self._settlement, self._pages, self._pump = yard, store, settlement, pages, pump
+        self._stops = stops
         self._held: dict[UUID, set[tuple[int, int]]] = {}
         """Page segments of a batch that came into a lane, whatever became of them since."""
 
@@ -46,23 +51,20 @@ class Intake:
     async def pages(self, received: Sequence[Received]) -> None:
         """Keep pages; those of a batch whose header is known may go out at once, each once."""
         pages = [r.message for r in received if isinstance(r.message, Page)]
-        stopped: dict[UUID, Batch] = {}
         async with self._yard.intake:
             for batch_id, partition, slice_, lines in await self._store.save_pages(pages):
                 self._pages.keep((batch_id, slice_.page, slice_.segment), lines)
                 batch = self._yard.batches.get(batch_id)
                 if batch is None:
                     continue
-                if batch.cancelled:
-                    stopped[batch_id] = batch
+                if batch.stopped:
+                    self._stops.settle(batch)
                 elif queue := self._yard.queue(batch):
                     place = (slice_.page, slice_.segment)
                     if place not in (held := self._held.setdefault(batch_id, set())):
                         held.add(place)
                         queue.lane(partition).slices.append(slice_)
         self._yard.changed.set()
-        for batch in stopped.values():
-            await self._settlement.settle_waiting(batch, "cancelled")
 
     async def accepted(self, message: BatchAccepted, envelope: Envelope) -> None:
         """A batch may run."""
@@ -86,20 +88,30 @@ class Intake:
         if message.action == "retry":
             return
         async with self._yard.intake:
-            told = await self._store.steer(message)
             batch = self._yard.batches.get(message.batch_id)
-            if batch is None:
+            if batch is not None and message.round is not None and message.round < batch.round:
                 return
-            batch.paused, batch.cancelled = told.paused, told.cancelled
-            batch.priority = told.priority or batch.priority
-            if queue := self._yard.queue(batch):
-                queue.paused = batch.paused
-                if queue.priority != batch.priority:
-                    self._yard.line(batch.workload).scheduler.reprioritize(batch.batch_id, batch.priority)
-            if batch.cancelled:
-                self._yard.drop_waiting(batch)
-        if batch.cancelled:
-            await self._settlement.settle_waiting(batch, "cancelled")
+            await self._store.steer(message)
+            await self._steer(message.batch_id)
+
+    async def stopped(self, message: BatchStopped, _: Envelope) -> None:
+        """A service has stopped a round: what is left of it ends."""
+        async with self._yard.intake:
+            await self._store.stop(message.batch_id, message.round, message.cause)
+            await self._steer(message.batch_id)
+
+    async def _steer(self, batch_id: UUID) -> None:
+        """What is kept takes effect on a batch that is here."""
+        batch = self._yard.batches.get(batch_id)
+        told = await self._store.live_batch(batch_id) if batch is not None else None
+        if batch is None or told is None or told.round != batch.round:
+            return
+        batch.priority, batch.paused, batch.terms = told.priority, told.paused, told.terms
+        batch.cancelled, batch.cause = told.cancelled, told.cause
+        self._yard.steered(batch)
+        if batch.stopped:
+            self._stops.settle(batch)
+        self._stops.look()
         self._pump.retry_in(0.0)
 
     async def finished(self, message: BatchFinished, _: Envelope) -> None:
@@ -111,7 +123,7 @@ class Intake:
 
     async def reopened(self, message: ItemsReopened, envelope: Envelope) -> None:
         """Run items again, in a new round, from their first attempt. Those that are no longer kept fail."""
-        batch = await self._store.reopen(message.batch_id, message.round)
+        batch = await self._store.reopen(message.batch_id, message.round, message.asked_at)
         if batch is None:
             if not await self._store.is_known(message.batch_id):
                 log.warning("reopened batch is not kept any more", batch_id=str(message.batch_id), round=message.round)
@@ -148,13 +160,14 @@ class Intake:
 
     async def _take_in(self, batch: Batch) -> None:
         """Read first, join afterwards: what fails in between may be done again."""
-        if batch.cancelled:
-            await self._settlement.settle_waiting(batch, "cancelled")
-        waiting = await self._store.waiting(batch.batch_id)
+        waiting = [] if batch.stopped else await self._store.waiting(batch.batch_id)
         queue = self._yard.join(batch)
         self._held[batch.batch_id] = {(slice_.page, slice_.segment) for _, slice_ in waiting}
         for partition, slice_ in waiting:
             queue.lane(partition).slices.append(slice_)
+        if batch.stopped:
+            self._stops.settle(batch)
+        self._stops.look()
 
     def _leave(self, batch_id: UUID) -> None:
         self._yard.leave(batch_id)

@@ -52,7 +52,10 @@ class Losses:
             lease = self._yard.leases.get(message.chunk_id)
             if lease is None or lease.fence != message.fence:
                 continue
-            if message.reason == "stopping":
+            batch = self._yard.batches.get(lease.batch_id)
+            if batch is not None and batch.stopped:
+                lost.append((lease, lease.fence))
+            elif message.reason == "stopping":
                 back.append(lease)
             elif await self._fate(lease) == "again":
                 lost.append((lease, lease.fence))
@@ -74,8 +77,8 @@ class Losses:
                 if batch is None:  # another run has ended it
                     await self._store.report([], [lease.chunk_id], [])
                     self._yard.release(lease)
-                elif batch.cancelled:
-                    await self._end(lease, "cancelled")
+                elif batch.stopped:
+                    await self._end(lease, batch.stopped)
                 elif batch.paused:
                     lease.seen_at = -1.0  # nobody holds it: it goes out when the batch goes on
                 else:

@@ -15,6 +15,7 @@ from services.dispatcher.lines import with_state
 from services.dispatcher.pump import Pump
 from services.dispatcher.report import Report, Told
 from services.dispatcher.settlement import Settlement, Status
+from services.dispatcher.stops import Stops
 from services.dispatcher.store import Retry, Store
 from services.dispatcher.yard import Batch, Lease, Yard
 from shared.amqp.stream import Received
@@ -36,13 +37,17 @@ class _Decisions:
     """Items, and the seconds that they took."""
     failed: dict[UUID, list[SettledItem]] = field(default_factory=dict)
     cancelled: dict[UUID, list[SettledItem]] = field(default_factory=dict)
+    expired: dict[UUID, list[SettledItem]] = field(default_factory=dict)
 
 
 class Outcomes:
     """Handles `chunk.processed.v1`. A report under an old fencing number, or of no lease, is late and ignored."""
 
-    def __init__(self, yard: Yard, store: Store, settlement: Settlement, pages: Pages, pump: Pump) -> None:
+    def __init__(
+        self, yard: Yard, store: Store, settlement: Settlement, pages: Pages, pump: Pump, stops: Stops
+    ) -> None:
         self._yard, self._store, self._settlement, self._pages, self._pump = yard, store, settlement, pages, pump
+        self._stops = stops
 
     async def processed(self, received: Sequence[Received]) -> None:
         """Decide for all of them, tell the ledger what failed for good, save, and free the window."""
@@ -56,11 +61,12 @@ class Outcomes:
                 await self._decide(lease, report, decisions)
         await self._settle(decisions.failed, "failed")
         await self._settle(decisions.cancelled, "cancelled")
+        await self._settle(decisions.expired, "expired")
         await self._save(decisions)
-        for stopped in {r.batch_id for r in decisions.retries}:
-            batch = self._yard.batches.get(stopped)
-            if batch is not None and batch.cancelled:  # while its items were saved as ones to run again
-                await self._settlement.settle_waiting(batch, "cancelled")
+        for batch_id in {r.batch_id for r in decisions.retries}:
+            batch = self._yard.batches.get(batch_id)
+            if batch is not None and batch.stopped:  # while its items were saved as ones to run again
+                self._stops.settle(batch)
         self._apply(decisions)
 
     def _apply(self, decisions: _Decisions) -> None:
@@ -135,9 +141,10 @@ class Outcomes:
                 continue  # it is no longer kept: it ended in another way
             waited, line = rows[outcome.ordinal]
             error = outcome.error or ItemError(code="internal_error")
-            next_ = after(outcome, lease.attempt, waited, window.manifest.retry_rule(error.code), random.random())
-            if batch.cancelled:
-                _note(decisions.cancelled, lease, outcome, None)
+            rule = batch.retry_rule(window.manifest, error.code)
+            next_ = after(outcome, lease.attempt, waited, rule, random.random())
+            if batch.stopped:
+                _note(decisions.cancelled if batch.stopped == "cancelled" else decisions.expired, lease, outcome, None)
                 decisions.settled.append((batch.batch_id, outcome.ordinal))  # an earlier try may have saved it
             elif isinstance(next_, RunAgain):
                 item = with_state(line, outcome.state) if outcome.state is not None else line

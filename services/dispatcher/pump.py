@@ -1,12 +1,14 @@
 """Keeps the workers supplied: chooses chunks while the windows are open, and sleeps until something changes."""
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 from services.dispatcher.chunks import ChunksRefused, Giver
+from services.dispatcher.domain.admission import Admission
 from services.dispatcher.domain.scheduler import Again, Pick, Range
 from services.dispatcher.domain.window import Window
 from services.dispatcher.limiter import Limiter
@@ -39,6 +41,8 @@ class Pump:
         self._refusals = refusals
         self._next_retry = 0.0
         """When to look for due retries again (monotonic seconds)."""
+        self._next_paced = math.inf
+        """When a batch's own rate lets its next item go (monotonic seconds)."""
 
     def retry_in(self, seconds: float) -> None:
         """An item is due then: look for it in time."""
@@ -69,15 +73,19 @@ class Pump:
 
     async def _choose(self) -> list[tuple[Window, Pick]]:
         picks: list[tuple[Window, Pick]] = []
+        self._next_paced = math.inf
         now = time.monotonic()
         for name, line in list(self._yard.lines.items()):  # a new one may come while Redis is asked
             if self._refusals.waits(name):
                 continue
             line.window.unpark(now)
-            while len(picks) < _AT_ONCE and (pick := line.scheduler.pick(line.window)):
+            admission = Admission(line.window, self._yard.paces, now)
+            while len(picks) < _AT_ONCE and (pick := line.scheduler.pick(admission)):
                 if admitted := await self._admit(line, pick):
-                    line.window.given(admitted)
+                    admission.took(admitted)
                     picks.append((line.window, admitted))
+            if admission.next_at is not None:
+                self._next_paced = min(self._next_paced, admission.next_at)
         return picks
 
     async def _admit(self, line: Line, pick: Pick) -> Pick | None:
@@ -98,7 +106,7 @@ class Pump:
         parked = [t for line in self._yard.lines.values() if (t := line.window.unpark(now)) is not None]
         if (again := self._refusals.next_try()) is not None:
             parked.append(again)
-        until = min([now + _IDLE_S, self._next_retry, *parked])
+        until = min([now + _IDLE_S, self._next_retry, self._next_paced, *parked])
         try:
             async with asyncio.timeout(max(0.0, until - now)):
                 await self._yard.changed.wait()
@@ -129,7 +137,7 @@ class Pump:
             self._next_retry = min(self._next_retry, time.monotonic() + seconds)
 
     def _may_run(self, batch: Batch) -> bool:
-        return not batch.paused and not batch.cancelled and self._yard.line(batch.workload).window.workers > 0
+        return not batch.paused and not batch.stopped and self._yard.line(batch.workload).window.workers > 0
 
 
 def _groups(due: Sequence[Due]) -> Iterator[tuple[tuple[UUID, str, int], list[int]]]:

@@ -11,9 +11,12 @@ INSERT INTO batches (batch_id, owner, workload, priority, traceparent, reuse) VA
 ON CONFLICT (batch_id) DO NOTHING
 
 -- name: live_batches
+-- A deadline that had passed when a round was opened says nothing about that round.
 SELECT batch_id, owner, workload, coalesce(steering.priority, batches.priority) AS priority, traceparent, reuse, round,
-    started_round, coalesce(paused, false) AND NOT coalesce(cancelled, false) AS paused,
-    coalesce(cancelled, false) AS cancelled
+    started_round, opened_at, coalesce(paused, false) AS paused, cancelled_at IS NOT NULL AS cancelled,
+    CASE WHEN stopped_round = round THEN stop_cause END AS stop_cause,
+    (SELECT json_object_agg(name, value) FROM terms WHERE terms.batch_id = batches.batch_id AND value IS NOT NULL)
+        AS terms
 FROM batches LEFT JOIN steering USING (batch_id)
 WHERE finished_at IS NULL AND ($1::uuid IS NULL OR batch_id = $1)
 
@@ -21,9 +24,9 @@ WHERE finished_at IS NULL AND ($1::uuid IS NULL OR batch_id = $1)
 SELECT EXISTS (SELECT 1 FROM batches WHERE batch_id = $1)
 
 -- name: steer
-INSERT INTO steering (batch_id, paused, paused_at, priority, priority_at, cancelled)
+INSERT INTO steering (batch_id, paused, paused_at, priority, priority_at, cancelled_at)
 VALUES ($1, $2::boolean, CASE WHEN $2 IS NOT NULL THEN $5::timestamptz END,
-    $3::text, CASE WHEN $3 IS NOT NULL THEN $5 END, $4)
+    $3::text, CASE WHEN $3 IS NOT NULL THEN $5 END, CASE WHEN $4 THEN $5 END)
 ON CONFLICT (batch_id) DO UPDATE SET
     paused = CASE WHEN excluded.paused_at >= coalesce(steering.paused_at, '-infinity')
         THEN excluded.paused ELSE steering.paused END,
@@ -31,8 +34,17 @@ ON CONFLICT (batch_id) DO UPDATE SET
     priority = CASE WHEN excluded.priority_at >= coalesce(steering.priority_at, '-infinity')
         THEN excluded.priority ELSE steering.priority END,
     priority_at = greatest(excluded.priority_at, steering.priority_at),
-    cancelled = steering.cancelled OR excluded.cancelled
-RETURNING coalesce(paused, false) AND NOT cancelled AS paused, cancelled, priority
+    cancelled_at = greatest(excluded.cancelled_at, steering.cancelled_at)
+
+-- name: save_terms
+INSERT INTO terms (batch_id, name, value, at)
+SELECT $1, name, value::json, $4 FROM unnest($2::text[], $3::text[]) AS new (name, value)
+ON CONFLICT (batch_id, name) DO UPDATE SET value = excluded.value, at = excluded.at WHERE terms.at <= excluded.at
+
+-- name: stop
+INSERT INTO steering (batch_id, stopped_round, stop_cause) VALUES ($1, $2, $3)
+ON CONFLICT (batch_id) DO UPDATE SET stopped_round = excluded.stopped_round, stop_cause = excluded.stop_cause
+WHERE coalesce(steering.stopped_round, 0) < excluded.stopped_round
 
 -- name: finish_batch
 -- All of its items have ended: what still waits of it must not run, least of all in a later round.
@@ -45,10 +57,13 @@ WITH known AS (
     SELECT batch_id, round FROM batches
     WHERE batch_id = $1 AND (round < $2 OR (round = $2 AND finished_at IS NULL)) FOR UPDATE
 ), fresh AS (
-    UPDATE steering SET paused = NULL, paused_at = NULL, cancelled = false FROM known
-    WHERE steering.batch_id = known.batch_id AND known.round < $2
+    UPDATE steering SET
+        paused = CASE WHEN paused_at > coalesce($3::timestamptz, 'infinity') THEN paused END,
+        cancelled_at = CASE WHEN cancelled_at > coalesce($3, 'infinity') THEN cancelled_at END
+    FROM known WHERE steering.batch_id = known.batch_id AND known.round < $2
 )
-UPDATE batches SET round = $2, finished_at = NULL FROM known WHERE batches.batch_id = known.batch_id
+UPDATE batches SET round = $2, finished_at = NULL, opened_at = coalesce($3, now()) FROM known
+WHERE batches.batch_id = known.batch_id
 RETURNING 1
 
 -- name: withdraw
@@ -174,7 +189,8 @@ WITH old AS (
 ), no_pages AS (DELETE FROM pages USING old WHERE pages.batch_id = old.batch_id),
 no_retries AS (DELETE FROM retries USING old WHERE retries.batch_id = old.batch_id),
 no_leases AS (DELETE FROM leases USING old WHERE leases.batch_id = old.batch_id),
-no_steering AS (DELETE FROM steering USING old WHERE steering.batch_id = old.batch_id)
+no_steering AS (DELETE FROM steering USING old WHERE steering.batch_id = old.batch_id),
+no_terms AS (DELETE FROM terms USING old WHERE terms.batch_id = old.batch_id)
 SELECT count(*) FROM old
 
 -- name: forget_orphans
@@ -185,6 +201,9 @@ WITH orphans AS (
 ), no_steering AS (
     DELETE FROM steering WHERE stored_at < now() - interval '1 day'
         AND NOT EXISTS (SELECT 1 FROM batches WHERE batches.batch_id = steering.batch_id)
+), no_terms AS (
+    DELETE FROM terms WHERE at < now() - interval '1 day'
+        AND NOT EXISTS (SELECT 1 FROM batches WHERE batches.batch_id = terms.batch_id)
 ), no_withdrawn AS (DELETE FROM withdrawn WHERE at < now() - $1::float8 * interval '1 day'),
 gone AS (DELETE FROM pages USING orphans WHERE pages.batch_id = orphans.batch_id)
 SELECT count(*) FROM orphans

@@ -14,6 +14,7 @@ from batchyard_contracts.v1.flow import (
     BatchAccepted,
     BatchControlled,
     BatchSealed,
+    BatchStopped,
     BatchWithdrawn,
     ChunkReturned,
     ItemsReopened,
@@ -32,6 +33,7 @@ from services.dispatcher.refusals import Refusals
 from services.dispatcher.report import Report
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.settlement import Settlement
+from services.dispatcher.stops import Stops
 from services.dispatcher.store import Store
 from services.dispatcher.workers import Workers
 from services.dispatcher.yard import Yard
@@ -88,8 +90,9 @@ class Session:
             waiting=health.pulse(topology.DISPATCHER_OUTCOMES.name).beat,
         )
         self._workers = Workers(self._yard, self._store, self._losses, resources.settings)
-        self._intake = Intake(self._yard, self._store, settlement, pages, self._pump)
-        self._outcomes = Outcomes(self._yard, self._store, settlement, pages, self._pump)
+        self._stops = Stops(self._yard, self._store, settlement, pages, publisher, health.pulse("stops"))
+        self._intake = Intake(self._yard, self._store, settlement, pages, self._pump, self._stops)
+        self._outcomes = Outcomes(self._yard, self._store, settlement, pages, self._pump, self._stops)
         hot: tuple[tuple[topology.Queue, list[Kind[object]], BatchHandler], ...] = (
             (topology.DISPATCHER_PAGES, [Page], self._intake.pages),
             (topology.DISPATCHER_OUTCOMES, [Report, ChunkReturned], self._reported),
@@ -132,6 +135,7 @@ class Session:
                 Route(BatchSealed, intake.sealed),
                 Route(BatchWithdrawn, intake.withdrawn),
                 Route(BatchControlled, intake.controlled),
+                Route(BatchStopped, intake.stopped),
                 Route(BatchFinished, intake.finished),
                 Route(ItemsReopened, intake.reopened),
                 Route(WorkerAnnounced, workers.announced),
@@ -141,7 +145,7 @@ class Session:
         self._control.subscribe(topology.DISPATCHER_HEARTBEATS, [Route(WorkerHeartbeat, workers.heartbeat)])
         self._control.subscribe(topology.DISPATCHER_QUERIES, [Route(WorkersQuery, workers.query)])
         await self._control.start()
-        loops = [*(s.run() for s in self._streams), self._pump.run(), self._sweep(), self._forget()]
+        loops = [*(s.run() for s in self._streams), self._pump.run(), self._stops.run(), self._sweep(), self._forget()]
         return [asyncio.create_task(loop) for loop in loops]
 
     async def _finish(self, tasks: list[asyncio.Task[None]]) -> None:

@@ -8,6 +8,7 @@ import orjson
 
 from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import ItemsSettled, SettledItem
+from batchyard_contracts.v1.values import StopCause
 from services.dispatcher.store import Store
 from services.dispatcher.yard import Batch
 from shared.amqp.publisher import Publisher, outgoing
@@ -25,14 +26,23 @@ class Settlement:
 
     async def settle(self, batch: Batch, status: Status, items: Sequence[SettledItem]) -> None:
         """Tell the ledger."""
-        await self.tell(batch.batch_id, batch.round, status, items, batch.traceparent)
+        await self.tell(batch.batch_id, batch.round, status, items, batch.traceparent, batch.cause)
 
     async def tell(
-        self, batch_id: UUID, round_: int, status: Status, items: Sequence[SettledItem], trace: str | None = None
+        self,
+        batch_id: UUID,
+        round_: int,
+        status: Status,
+        items: Sequence[SettledItem],
+        trace: str | None = None,
+        cause: StopCause | None = None,
     ) -> None:
         """Tell the ledger of items of a batch that need not be known here."""
+        cause = None if status == "failed" else cause
         messages = [
-            ItemsSettled(batch_id=batch_id, round=round_, status=status, items=list(items[i : i + _AT_ONCE]))
+            ItemsSettled(
+                batch_id=batch_id, round=round_, status=status, items=list(items[i : i + _AT_ONCE]), cause=cause
+            )
             for i in range(0, len(items), _AT_ONCE)
         ]
         await self._publisher.publish(

@@ -2,12 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
+
+import asyncpg
+import orjson
 
 from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, WorkerAnnounced
 from batchyard_contracts.v1.manifest import Manifest
-from batchyard_contracts.v1.values import Priority, Reuse
+from batchyard_contracts.v1.values import Reuse, StopCause, Terms
 from services.dispatcher.domain.scheduler import Again, Range, Slice
 from services.dispatcher.page import Page
 from services.dispatcher.yard import Batch, Lease
@@ -15,14 +19,6 @@ from shared.database import Pool, load_queries
 
 SQL = load_queries("services.dispatcher")
 PageKey = tuple[UUID, int, int]
-
-
-class Steering(NamedTuple):
-    """What a batch was told."""
-
-    paused: bool
-    cancelled: bool
-    priority: Priority | None
 
 
 class Due(NamedTuple):
@@ -66,32 +62,46 @@ class Store:
     async def save_batch(self, accepted: BatchAccepted, traceparent: str | None) -> Batch | None:
         """Keep a header; None if the batch is finished already."""
         says = (accepted.batch_id, accepted.owner, accepted.workload, accepted.priority, traceparent, _reuse(accepted))
+        await self._save_terms(accepted.batch_id, accepted.terms, [], accepted.accepted_at)
         await self._pool.execute(SQL["save_batch"], *says)
-        live = await self.live_batches(accepted.batch_id)
-        return live[0] if live else None
+        return await self.live_batch(accepted.batch_id)
 
-    async def live_batches(self, only: UUID | None = None) -> list[Batch]:
-        """Batches that are not finished: all, or this one."""
-        return [_batch(dict(row)) for row in await self._pool.fetch(SQL["live_batches"], only)]
+    async def live_batches(self) -> list[Batch]:
+        """Batches that are not finished, and what they were told."""
+        return [_batch(row) for row in await self._pool.fetch(SQL["live_batches"], None)]
 
-    async def steer(self, command: BatchControlled) -> Steering:
-        """Keep a command, also of a batch that is not known yet; what all commands together say."""
+    async def live_batch(self, batch_id: UUID) -> Batch | None:
+        """One of them."""
+        return next((_batch(row) for row in await self._pool.fetch(SQL["live_batches"], batch_id)), None)
+
+    async def steer(self, command: BatchControlled) -> None:
+        """Keep a command, also of a batch that is not known yet. Of each thing that can be told the last one holds."""
         paused = {"pause": True, "resume": False}.get(command.action)
         priority = command.priority if command.action == "change" else None
         cancelled = command.action == "cancel"
-        arguments = (command.batch_id, paused, priority, cancelled, command.at)
-        (row,) = await self._pool.fetch(SQL["steer"], *arguments)
-        return Steering(*row)
+        await self._pool.execute(SQL["steer"], command.batch_id, paused, priority, cancelled, command.at)
+        await self._save_terms(command.batch_id, command.terms, command.clear, command.at)
+
+    async def stop(self, batch_id: UUID, round_: int, cause: StopCause) -> None:
+        """Keep that a service stopped a round; the first cause holds."""
+        await self._pool.execute(SQL["stop"], batch_id, round_, cause)
+
+    async def _save_terms(self, batch_id: UUID, terms: Terms, clear: Sequence[str], at: datetime) -> None:
+        values: dict[str, str | None] = dict.fromkeys(clear)
+        told = terms.model_dump(mode="json", exclude_none=True)
+        values |= {name: orjson.dumps(value).decode() for name, value in told.items() if value != {}}
+        if values:
+            await self._pool.execute(SQL["save_terms"], batch_id, list(values), list(values.values()), at)
 
     async def finish(self, batch_id: UUID, round_: int) -> None:
         """Note the end of a round."""
         await self._pool.execute(SQL["finish_batch"], batch_id, round_)
 
-    async def reopen(self, batch_id: UUID, round_: int) -> Batch | None:
+    async def reopen(self, batch_id: UUID, round_: int, asked_at: datetime | None) -> Batch | None:
         """Begin another round; None if the batch is unknown, further on, or through with it."""
-        if await self._pool.fetchval(SQL["reopen_batch"], batch_id, round_) is None:
+        if await self._pool.fetchval(SQL["reopen_batch"], batch_id, round_, asked_at) is None:
             return None
-        return next(iter(await self.live_batches(batch_id)), None)
+        return await self.live_batch(batch_id)
 
     async def is_known(self, batch_id: UUID) -> bool:
         """Whether a batch, finished or not, is kept."""
@@ -237,9 +247,15 @@ def _reuse(accepted: BatchAccepted) -> str | None:
     return None if accepted.reuse == Reuse() else accepted.reuse.model_dump_json(exclude_none=True)
 
 
-def _batch(row: dict[str, Any]) -> Batch:
-    reuse = row.pop("reuse")
-    return Batch(**row, reuse=Reuse.model_validate_json(reuse) if reuse else None)
+def _batch(row: asyncpg.Record) -> Batch:
+    values = dict(row)
+    cause, terms, reuse = (values.pop(name) for name in ("stop_cause", "terms", "reuse"))
+    return Batch(
+        **values,
+        cause=cause,
+        terms=Terms.model_validate_json(terms) if terms else Terms(),
+        reuse=Reuse.model_validate_json(reuse) if reuse else None,
+    )
 
 
 def _gift(leases: Sequence[Lease], started: Sequence[UUID]) -> list[object]:

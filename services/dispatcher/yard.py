@@ -1,15 +1,19 @@
 """What the active dispatcher knows, in memory: rebuilt from PostgreSQL whenever one becomes active."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import WorkerHeartbeat
 from batchyard_contracts.v1.manifest import Manifest
-from batchyard_contracts.v1.values import Priority, Reuse
+from batchyard_contracts.v1.values import Priority, RetryRule, Reuse, StopCause, Terms
+from services.dispatcher.domain.batch_pace import BatchPace
 from services.dispatcher.domain.scheduler import Again, BatchQueue, Range, Scheduler
 from services.dispatcher.domain.window import Window
 
@@ -25,9 +29,36 @@ class Batch:
     traceparent: str | None = None
     round: int = 1
     started_round: int = 0
+    opened_at: datetime | None = None
+    """When the retry that opened the round was asked for."""
     paused: bool = False
     cancelled: bool = False
     reuse: Reuse | None = None
+    cause: StopCause | None = None
+    """Why a service stopped it."""
+    terms: Terms = field(default_factory=Terms)
+    workers_told: bool = False
+    """Its deadline has passed, what was out is settled, and the workers have heard of it."""
+
+    @property
+    def stopped(self) -> Literal["cancelled", "expired"] | None:
+        """How that ends which has not ended; None while the batch may run."""
+        if self.cancelled or self.cause == "failure_threshold":
+            return "cancelled"
+        return "expired" if self.cause else None
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When the round expires: a deadline that had passed when it was opened says nothing about it."""
+        deadline = self.terms.deadline
+        return None if deadline and self.opened_at and deadline <= self.opened_at else deadline
+
+    def retry_rule(self, manifest: Manifest, code: str) -> RetryRule:
+        """The rule for an error code: the batch's own rules take the place of the workload's."""
+        if not self.terms.retry:
+            return manifest.retry_rule(code)
+        rules: dict[str, RetryRule] = {**manifest.retry, **self.terms.retry}
+        return rules.get(code) or rules.get("default") or RetryRule()
 
 
 @dataclass(slots=True)
@@ -92,6 +123,10 @@ class Yard:
         self.workers: dict[str, Worker] = {}
         self.reached: dict[str, float] = {}
         """By queue: when the youngest chunk that is known to have left it went in. All before it have left it too."""
+        self.paces: dict[UUID, BatchPace] = {}
+        """Of batches that have a rate or a concurrency of their own."""
+        self.deadlines: dict[UUID, datetime] = {}
+        """Of batches that run."""
         self.loaded: set[tuple[UUID, int]] = set()
         """Items that wait in a lane for another run, of which the table holds many more."""
         self.loaded_by_partition: Counter[tuple[UUID, str]] = Counter()
@@ -118,9 +153,28 @@ class Yard:
         """Take a batch into its workload's line."""
         self.batches[batch.batch_id] = batch
         queue = BatchQueue(batch.batch_id, batch.owner, batch.priority)
-        queue.paused = batch.paused
         self.line(batch.workload).scheduler.join(queue)
+        self.steered(batch)
         return queue
+
+    def steered(self, batch: Batch) -> None:
+        """What a batch was told takes effect."""
+        batch_id, scheduler = batch.batch_id, self.line(batch.workload).scheduler
+        if queue := scheduler.batch(batch_id):
+            queue.paused = batch.paused or batch.stopped is not None
+            if queue.priority != batch.priority:
+                scheduler.reprioritize(batch_id, batch.priority)
+            scheduler.weigh(batch_id, batch.terms.weight or 1)
+        before = self.paces.pop(batch_id, None)
+        begun = batch.started_round >= batch.round
+        if pace := BatchPace.of(batch.terms, time.monotonic(), before, begun=begun):
+            self.paces[batch_id] = pace
+        self.deadlines.pop(batch_id, None)
+        if batch.stopped:
+            self.drop_waiting(batch)
+        elif deadline := batch.deadline:
+            self.deadlines[batch_id] = deadline
+        self.changed.set()
 
     def queue(self, batch: Batch) -> BatchQueue | None:
         """The waiting items of a batch."""
@@ -130,6 +184,8 @@ class Yard:
         """Forget a batch that is finished or withdrawn."""
         if batch := self.batches.pop(batch_id, None):
             self.drop_waiting(batch)
+            self.paces.pop(batch_id, None)
+            self.deadlines.pop(batch_id, None)
             line = self.line(batch.workload)
             line.scheduler.leave(batch_id)
             line.window.forget(batch_id)

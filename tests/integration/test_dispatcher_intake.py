@@ -10,7 +10,7 @@ from aio_pika.exceptions import DeliveryError
 from pamqp.commands import Basic
 
 from batchyard_contracts.v1.events import BatchFinished
-from batchyard_contracts.v1.flow import ItemOutcome, ItemsReopened
+from batchyard_contracts.v1.flow import ItemOutcome, ItemsReopened, ItemsSettled
 from batchyard_contracts.v1.values import Counts
 from services.dispatcher import refusals
 from shared.amqp.publisher import Outgoing
@@ -24,7 +24,7 @@ from tests.support.dispatcher_parts import ENVELOPE, Parts, again, dispatcher_pa
 async def parts(clean: Servers) -> AsyncIterator[Parts]:
     """A dispatcher with empty tables and a worker for the workload "w"."""
     async with dispatcher_parts(clean) as make:
-        await make().pool.execute("TRUNCATE batches, steering, withdrawn, pages, leases, retries, workloads")
+        await make().pool.execute("TRUNCATE batches, steering, terms, withdrawn, pages, leases, retries, workloads")
         made = make()
         made.employ("w", chunk_max=100)
         yield made
@@ -98,10 +98,11 @@ async def test_commands_do_not_undo_each_other(parts: Parts) -> None:
     await parts.steer(batch, "resume", now - timedelta(seconds=1))
     assert known.paused
     await parts.steer(batch, "cancel", now - timedelta(seconds=3))
-    assert (known.paused, known.cancelled) == (False, True)
+    assert known.stopped == "cancelled"
     assert len(parts.outbox.settled) == 3
-    (kept,) = await parts.store.live_batches(batch)
-    assert (kept.paused, kept.cancelled, kept.priority) == (False, True, "low")
+    kept = await parts.store.live_batch(batch)
+    assert kept
+    assert (kept.stopped, kept.priority) == ("cancelled", "low")
 
 
 async def test_a_cancel_settles_many_retries_in_parts_and_may_come_twice_at_once(parts: Parts) -> None:
@@ -178,6 +179,18 @@ async def test_a_new_round_is_not_cancelled_because_the_last_one_was(parts: Part
         await parts.until(lambda: [c.round for c in parts.outbox.chunks] == [2])
 
 
+async def test_a_new_round_is_steered_by_what_came_after_the_retry_that_opened_it(parts: Parts) -> None:
+    batch, now = await parts.begin({"": 1}), datetime.now(UTC)
+    await parts.intake.finished(_finished(batch, 1), ENVELOPE)
+    asked_at = now + timedelta(seconds=1)
+    await parts.steer(batch, "pause", now)
+    await parts.steer(batch, "cancel", asked_at + timedelta(seconds=1))  # before the round is open here
+    await parts.intake.reopened(ItemsReopened(batch_id=batch, round=2, ordinals=[0], asked_at=asked_at), ENVELOPE)
+    await parts.stops.drain()
+    assert (parts.yard.batches[batch].stopped, parts.yard.batches[batch].paused) == ("cancelled", False)
+    assert {ItemsSettled.decode(m.body).round for m in parts.outbox.sent if m.type == ItemsSettled.type} == {2}
+
+
 async def test_what_is_left_of_old_batches_is_forgotten_a_thousand_at_a_time(parts: Parts) -> None:
     young = await parts.begin({"": 2})
     await parts.pool.execute(
@@ -190,14 +203,15 @@ async def test_what_is_left_of_old_batches_is_forgotten_a_thousand_at_a_time(par
         "SELECT batch_id, 0, '', 1, now(), '' FROM old",
         "INSERT INTO leases (chunk_id, fence, batch_id, workload, priority, partition, round, attempt, size) "
         "SELECT gen_random_uuid(), 1, batch_id, 'w', 'normal', '', 1, 1, 1 FROM old",
-        "INSERT INTO steering (batch_id, cancelled) SELECT batch_id, true FROM old",
+        "INSERT INTO steering (batch_id, cancelled_at) SELECT batch_id, now() FROM old",
+        "INSERT INTO terms (batch_id, name, value, at) SELECT batch_id, 'weight', '2', now() FROM old",
     ):
         await parts.pool.execute(
             f"WITH old AS (SELECT batch_id FROM batches WHERE finished_at IS NOT NULL) {statement}"
         )
     assert [await parts.store.forget_batches(7.0) for _ in range(3)] == [1000, 500, 0]
-    tables = ("batches", "pages", "retries", "leases", "steering")
-    assert [await parts.count(table) for table in tables] == [1, 1, 0, 0, 0]
+    tables = ("batches", "pages", "retries", "leases", "steering", "terms")
+    assert [await parts.count(table) for table in tables] == [1, 1, 0, 0, 0, 0]
     assert list(parts.yard.batches) == [young]
 
 

@@ -77,6 +77,7 @@ class Yard:
         same = chunk.model_dump(exclude={"items", "priority"})
         message = ChunkProcessed.model_validate(same | {"worker_id": "hand", "outcomes": list(outcomes)} | fields)
         await until_it_passes(lambda: self.parts.outcomes.processed([received(message)]), "report")
+        await self.parts.stops.drain()
 
     async def give_back(self, chunk: ChunkReady, reason: Literal["redelivered", "stopping"] = "redelivered") -> None:
         """As a worker returns a chunk."""
@@ -105,7 +106,7 @@ class Yard:
 async def yard(clean: Servers) -> AsyncIterator[Yard]:
     """A dispatcher with empty tables."""
     async with dispatcher_parts(clean) as make:
-        await make().pool.execute("TRUNCATE batches, steering, withdrawn, pages, leases, retries, workloads")
+        await make().pool.execute("TRUNCATE batches, steering, terms, withdrawn, pages, leases, retries, workloads")
         yield Yard(make)
 
 

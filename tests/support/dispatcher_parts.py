@@ -34,6 +34,7 @@ from services.dispatcher.refusals import Refusals
 from services.dispatcher.report import Report
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.settlement import Settlement
+from services.dispatcher.stops import Stops
 from services.dispatcher.store import Retry, Store
 from services.dispatcher.yard import Yard
 from shared.amqp.publisher import Outgoing, Publisher
@@ -83,9 +84,10 @@ class Parts:
         self.pulse = Pulse("pump", 60)
         refusals = Refusals(self.yard, self.store, self.giver, self.settlement, pages)
         self.pump = Pump(self.yard, self.store, self.giver, Limiter(memory), refusals, self.pulse)
-        self.intake = Intake(self.yard, self.store, self.settlement, pages, self.pump)
+        self.stops = Stops(self.yard, self.store, self.settlement, pages, publisher, Pulse("stops", 60))
+        self.intake = Intake(self.yard, self.store, self.settlement, pages, self.pump, self.stops)
         self.losses = Losses(self.yard, self.store, self.giver, self.settlement, pages, refusals, settings.losses_max)
-        self.outcomes = Outcomes(self.yard, self.store, self.settlement, pages, self.pump)
+        self.outcomes = Outcomes(self.yard, self.store, self.settlement, pages, self.pump, self.stops)
 
     def employ(self, workload: str, **manifest: Any) -> None:
         """Make a workload known, with one worker."""
@@ -96,21 +98,24 @@ class Parts:
     async def pages(self, batch_id: uuid.UUID, sizes: dict[str, int], *, page: int = 0, workload: str = "w") -> None:
         """A page with so many items for each partition."""
         await self.intake.pages([received(page_of(batch_id, sizes, page=page, workload=workload))])
+        await self.stops.drain()
 
-    async def accept(self, batch_id: uuid.UUID, workload: str = "w") -> None:
+    async def accept(self, batch_id: uuid.UUID, workload: str = "w", **fields: Any) -> None:
         """A header."""
-        await self.intake.accepted(header(batch_id, workload), ENVELOPE)
+        await self.intake.accepted(header(batch_id, workload).model_copy(update=fields), ENVELOPE)
+        await self.stops.drain()
 
     async def steer(self, batch_id: uuid.UUID, action: str, at: datetime | None = None, **fields: Any) -> None:
         """A command."""
         command = {"batch_id": batch_id, "owner": "o", "action": action, "at": at or datetime.now(UTC)} | fields
         await self.intake.controlled(BatchControlled.model_validate(command), ENVELOPE)
+        await self.stops.drain()
 
-    async def begin(self, sizes: dict[str, int], workload: str = "w") -> uuid.UUID:
+    async def begin(self, sizes: dict[str, int], workload: str = "w", **fields: Any) -> uuid.UUID:
         """A batch with one page."""
         batch_id = uuid.uuid4()
         await self.pages(batch_id, sizes, workload=workload)
-        await self.accept(batch_id, workload)
+        await self.accept(batch_id, workload, **fields)
         return batch_id
 
     async def report(self, chunk: ChunkReady, outcomes: Sequence[ItemOutcome]) -> None:
@@ -118,6 +123,7 @@ class Parts:
         same = chunk.model_dump(exclude={"items", "priority"})
         message = ChunkProcessed.model_validate(same | {"worker_id": "hand", "outcomes": list(outcomes)})
         await self.outcomes.processed([received(message)])
+        await self.stops.drain()
 
     async def wait_again(self, batch_id: uuid.UUID, ordinals: Sequence[int], partition: str = "") -> None:
         """Items that are due to run again."""

@@ -140,6 +140,8 @@ class ItemsSettled(Message):
     round: Round
     status: Literal["failed", "cancelled", "expired", "duplicate"]
     items: list[SettledItem]
+    cause: StopCause | None = None
+    """Set when they ended because the batch was stopped."""
 
 
 class ItemsReplaced(Message):
@@ -174,6 +176,8 @@ class ItemsReopened(Message):
     batch_id: BatchId
     round: Round
     ordinals: list[Ordinal]
+    asked_at: datetime | None = None
+    """When the retry was asked for: what the batch was told later holds for the new round."""
     patch: Patch = []
 
 

@@ -70,10 +70,6 @@ class Window:
         above = PRIORITIES[: PRIORITIES.index(priority) + 1]
         return sum(self._supplied[p] for p in above) >= self.workers * _FULL
 
-    def of_batch(self, _: UUID) -> int:
-        """A batch has no limit of its own here."""
-        return self.manifest.chunk_max
-
     def allowed(self, batch_id: UUID, partition: str) -> int:
         """Items of a batch for a partition that may go out as one chunk, if the window is not full."""
         if partition in self.parked:

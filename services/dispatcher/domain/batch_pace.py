@@ -1,0 +1,61 @@
+"""Holds a batch to its own rate and concurrency, beside what its partitions may.
+
+The rate is a token bucket in the memory of the active dispatcher, since nobody else gives items out: the generic cell
+rate algorithm (ATM Forum TM 4.0, 4.4.2), one number, the time at which the bucket will be full.
+"""
+
+from dataclasses import dataclass
+
+from batchyard_contracts.v1.values import Rate, Terms
+
+_STEP_S = 0.02
+"""High rates are granted in steps of this, more than `burst` allows at once if need be: one item at a time would not
+reach them."""
+
+
+@dataclass(slots=True)
+class BatchPace:
+    """The limits of one batch. Times are the caller's clock in seconds."""
+
+    concurrency: int | None
+    rate: Rate | None
+    full_at: float
+
+    @classmethod
+    def of(cls, terms: Terms, now: float, before: "BatchPace | None", *, begun: bool) -> "BatchPace | None":
+        """None without limits. A batch that has begun before starts with an empty bucket, unless one is known."""
+        if terms.rate is None and terms.concurrency is None:
+            return None
+        pace = cls(terms.concurrency, terms.rate, now)
+        if before is not None and before.rate is not None:
+            pace.full_at = min(before.full_at, now + pace._fill_s)
+        elif begun:
+            pace.full_at = now + pace._fill_s
+        return pace
+
+    def free(self, out: int, now: float) -> int | None:
+        """Items that may go now when so many are out; None: any number."""
+        limits = []
+        if self.concurrency is not None:
+            limits.append(max(0, self.concurrency - out))
+        if self.rate is not None:
+            limits.append(max(0, int(self._burst - max(0.0, self.full_at - now) * self.rate.per_second + 1e-9)))
+        return min(limits, default=None)
+
+    def took(self, items: int, now: float) -> None:
+        """Items went out."""
+        if self.rate is not None:
+            self.full_at = max(self.full_at, now) + items / self.rate.per_second
+
+    def next_at(self) -> float:
+        """When the rate lets the next item go."""
+        return self.full_at - self._fill_s if self.rate is not None else 0.0
+
+    @property
+    def _burst(self) -> float:
+        return max(self.rate.burst, self.rate.per_second * _STEP_S) if self.rate is not None else 0.0
+
+    @property
+    def _fill_s(self) -> float:
+        """From the first item to a full bucket."""
+        return (self._burst - 1) / self.rate.per_second if self.rate is not None else 0.0

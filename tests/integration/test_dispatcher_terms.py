@@ -1,0 +1,224 @@
+"""The terms of a batch in the dispatcher: each kept with its time, effective at once, still there after a restart."""
+
+import asyncio
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from batchyard_contracts.v1.flow import BatchStopped, ItemOutcome, ItemsSettled
+from batchyard_contracts.v1.values import ItemError, Rate, RetryRule, StopCause, Terms
+from shared.stack import Servers
+from tests.support.dispatcher_parts import ENVELOPE, Parts, again, dispatcher_parts
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+async def make(clean: Servers) -> AsyncIterator[Callable[[], Parts]]:
+    """Makes dispatchers with a worker for the workload "w", on tables that are empty at first."""
+    async with dispatcher_parts(clean) as parts:
+        await parts().pool.execute("TRUNCATE batches, steering, terms, withdrawn, pages, leases, retries, workloads")
+
+        def made() -> Parts:
+            one = parts()
+            one.employ("w", chunk_max=100)
+            return one
+
+        yield made
+
+
+@pytest.fixture
+def parts(make: Callable[[], Parts]) -> Parts:
+    """The first of them."""
+    return make()
+
+
+def later(seconds: float) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+def stopped(batch: uuid.UUID, cause: StopCause, round_: int = 1) -> BatchStopped:
+    return BatchStopped(batch_id=batch, owner="o", round=round_, cause=cause, detail="", at=NOW)
+
+
+def causes(parts: Parts) -> set[StopCause | None]:
+    return {ItemsSettled.decode(m.body).cause for m in parts.outbox.sent if m.type == ItemsSettled.type}
+
+
+def told_workers(parts: Parts) -> list[tuple[uuid.UUID, int, str]]:
+    told = [BatchStopped.decode(m.body) for m in parts.outbox.sent if m.type == BatchStopped.type]
+    return [(t.batch_id, t.round, t.cause) for t in told]
+
+
+def out(parts: Parts, batch: uuid.UUID) -> int:
+    return sum(len(c.items) for c in parts.outbox.chunks if c.batch_id == batch)
+
+
+async def test_each_term_has_its_time_and_the_last_one_holds(make: Callable[[], Parts]) -> None:
+    parts, batch = make(), uuid.uuid4()
+    await parts.steer(batch, "change", NOW, terms=Terms(weight=5))  # overtakes the header
+    await parts.accept(batch, terms=Terms(weight=2, concurrency=3), accepted_at=NOW - timedelta(seconds=9))
+    assert parts.yard.batches[batch].terms == Terms(weight=5, concurrency=3)
+    await parts.steer(batch, "change", NOW + timedelta(seconds=2), clear=["concurrency"])
+    await parts.steer(batch, "change", NOW + timedelta(seconds=1), terms=Terms(concurrency=8, weight=7))
+    await parts.accept(batch, terms=Terms(weight=2, concurrency=3), accepted_at=NOW - timedelta(seconds=9))
+    assert parts.yard.batches[batch].terms == Terms(weight=7)
+    successor = make()
+    await successor.intake.load()
+    assert successor.yard.batches[batch].terms == Terms(weight=7)
+
+
+async def test_a_batch_keeps_to_its_own_concurrency_and_another_is_free(parts: Parts) -> None:
+    held = await parts.begin({"x": 50, "y": 50}, terms=Terms(concurrency=3))
+    free = await parts.begin({"x": 20})
+    async with parts.pumping():
+        await parts.until(lambda: out(parts, free) == 20)
+        assert out(parts, held) == 3
+        first = next(c for c in parts.outbox.chunks if c.batch_id == held)
+        await parts.report(first, [ItemOutcome(ordinal=i.ordinal, status="succeeded") for i in first.items])
+        await parts.until(lambda: out(parts, held) == 3 + len(first.items))
+        await parts.steer(held, "change", terms=Terms(concurrency=10))
+        await parts.until(lambda: out(parts, held) == 10 + len(first.items))
+
+
+async def test_a_batch_keeps_to_its_own_rate_until_it_is_taken_back(parts: Parts) -> None:
+    batch = await parts.begin({"x": 100}, terms=Terms(rate=Rate(per_second=10, burst=2)))
+    clock = asyncio.get_running_loop().time
+    async with parts.pumping():
+        await parts.until(lambda: out(parts, batch) >= 2)
+        began = clock()
+        await parts.until(lambda: out(parts, batch) >= 6)
+        assert clock() - began > 0.35  # four more at ten a second: the rate's own measure, not the machine's
+        assert out(parts, batch) < 20
+        await parts.steer(batch, "change", clear=["rate"])
+        await parts.until(lambda: out(parts, batch) >= 20)
+
+
+async def test_a_weight_is_its_share_of_the_items(parts: Parts) -> None:
+    batches = [await parts.begin({"x": 500}, terms=Terms(weight=w)) for w in (1, 1)]
+    await parts.steer(batches[1], "change", terms=Terms(weight=4))
+    served: Counter[uuid.UUID] = Counter()
+    async with parts.pumping():
+        done = 0
+        while sum(served.values()) < 250:
+            await parts.until(lambda seen=done: len(parts.outbox.chunks) > seen)  # type: ignore[misc]
+            for chunk in parts.outbox.chunks[done:]:
+                done += 1
+                served[chunk.batch_id] += len(chunk.items)
+                await parts.report(chunk, [ItemOutcome(ordinal=i.ordinal, status="succeeded") for i in chunk.items])
+    assert 3 < served[batches[1]] / served[batches[0]] < 5
+
+
+async def test_own_retry_rules_take_the_place_of_the_workloads(parts: Parts) -> None:
+    rules = {"busy": RetryRule(attempts=1)}
+    batch = await parts.begin({"": 2}, terms=Terms(retry=rules))
+    async with parts.pumping():
+        await parts.until(lambda: out(parts, batch) == 2)
+    (chunk,) = parts.outbox.chunks
+    outcomes = [ItemOutcome(ordinal=n, status="retry", error=ItemError(code=c)) for n, c in enumerate(("busy", "slow"))]
+    await parts.report(chunk, outcomes)
+    assert parts.outbox.settled == [("failed", 0, "busy")]
+    assert await parts.count("retries") == 1
+
+
+async def test_a_deadline_expires_what_waits_and_what_is_out_before_the_workers_stop(parts: Parts) -> None:
+    batch = await parts.begin({"": 3000, "x": 4}, terms=Terms(deadline=later(0.5)))
+    other = await parts.begin({"": 1})
+    stopping = asyncio.create_task(parts.stops.run())
+    async with parts.pumping():
+        await parts.until(lambda: bool(told_workers(parts)))
+        assert sorted(o for _, o, _ in parts.outbox.settled) == list(range(3004))
+        assert {status for status, _, _ in parts.outbox.settled} == {"expired"}
+        assert causes(parts) == {"deadline"}
+        assert parts.outbox.sent[-1].type == BatchStopped.type
+        assert told_workers(parts) == [(batch, 1, "deadline")]
+        assert {b.batch_id for b in parts.yard.batches.values() if not b.stopped} == {other}
+        await parts.pages(batch, {"": 5}, page=9)  # added afterwards
+        await parts.until(lambda: len(parts.outbox.settled) == 3009)
+        for chunk in [c for c in parts.outbox.chunks if c.batch_id == batch]:
+            await parts.report(chunk, [again(i.ordinal) for i in chunk.items])
+    stopping.cancel()
+    assert {status for status, _, _ in parts.outbox.settled} == {"expired"}
+    assert [await parts.count(table) for table in ("retries", "leases")] == [0, 1]
+
+
+async def test_a_deadline_that_passed_while_nobody_was_active_is_kept(make: Callable[[], Parts]) -> None:
+    first = make()
+    batch = await first.begin({"": 10}, terms=Terms(deadline=later(0.2)))
+    async with first.pumping():
+        await first.until(lambda: out(first, batch) == 10)
+    successor = make()
+    await successor.intake.load()
+    for lease in await successor.store.leases(0.0):
+        successor.yard.resume(lease)
+    stopping = asyncio.create_task(successor.stops.run())
+    await successor.until(lambda: bool(told_workers(successor)))
+    stopping.cancel()
+    assert sorted(o for _, o, _ in successor.outbox.settled) == list(range(10))
+
+
+async def test_a_stop_that_was_broken_off_is_finished_by_the_next_dispatcher(make: Callable[[], Parts]) -> None:
+    first = make()
+    batch = await first.begin({"": 10})
+    async with first.pumping():
+        await first.until(lambda: out(first, batch) == 10)
+    await first.store.stop(batch, 1, "deadline")  # and dies
+    successor = make()
+    await successor.intake.load()
+    for lease in await successor.store.leases(0.0):
+        successor.yard.resume(lease)
+    await successor.stops.drain()
+    assert sorted(o for _, o, _ in successor.outbox.settled) == list(range(10))
+    assert told_workers(successor) == [(batch, 1, "deadline")]
+
+
+async def test_a_deadline_can_be_put_off_and_taken_back(parts: Parts) -> None:
+    batch = await parts.begin({"": 1}, terms=Terms(deadline=later(3600)))
+    assert parts.yard.deadlines
+    await parts.steer(batch, "change", terms=Terms(deadline=later(7200)))
+    assert parts.yard.deadlines[batch] > later(3700)
+    await parts.steer(batch, "change", clear=["deadline"])
+    assert parts.yard.deadlines == {}
+
+
+async def test_a_deadline_that_had_passed_does_not_end_the_round_that_a_retry_opened(parts: Parts) -> None:
+    batch = await parts.begin({"": 1}, terms=Terms(deadline=later(-60)))
+    await parts.stops.expire()
+    assert parts.yard.batches[batch].stopped == "expired"
+    await parts.store.finish(batch, 1)
+    again = await parts.store.reopen(batch, 2, datetime.now(UTC))
+    assert again
+    assert (again.stopped, again.deadline) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("cause", "status"), [("failure_threshold", "cancelled"), ("never_sealed", "expired"), ("deadline", "expired")]
+)
+async def test_a_batch_that_another_service_stopped_ends(parts: Parts, cause: StopCause, status: str) -> None:
+    batch = await parts.begin({"": 5})
+    await parts.intake.stopped(stopped(batch, cause), ENVELOPE)
+    await parts.stops.drain()
+    assert parts.outbox.settled == [(status, n, None) for n in range(5)]
+    assert causes(parts) == {cause}
+    async with parts.pumping():
+        other = await parts.begin({"": 1})
+        await parts.until(lambda: out(parts, other) == 1)
+    assert out(parts, batch) == 0
+
+
+async def test_a_stop_of_another_round_changes_nothing_before_its_time(parts: Parts) -> None:
+    batch = await parts.begin({"": 1})
+    await parts.intake.stopped(stopped(batch, "failure_threshold", 2), ENVELOPE)
+    assert parts.yard.batches[batch].stopped is None
+    await parts.store.finish(batch, 1)
+    second = await parts.store.reopen(batch, 2, datetime.now(UTC))
+    assert second
+    assert second.stopped == "cancelled"
+    await parts.store.finish(batch, 2)
+    third = await parts.store.reopen(batch, 3, datetime.now(UTC))
+    await parts.intake.stopped(stopped(batch, "failure_threshold", 2), ENVELOPE)
+    assert third
+    assert third.stopped is None
