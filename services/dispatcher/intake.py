@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-import orjson
 import structlog
 
 from batchyard_contracts.message import Envelope
@@ -15,15 +14,14 @@ from batchyard_contracts.v1.flow import (
     BatchStopped,
     BatchWithdrawn,
     ItemsReopened,
-    SettledItem,
 )
-from batchyard_contracts.v1.values import ItemError
 from services.dispatcher.chunks import Pages
 from services.dispatcher.page import Page
 from services.dispatcher.pump import Pump
+from services.dispatcher.reopening import GONE, Reopening
 from services.dispatcher.settlement import Settlement
 from services.dispatcher.stops import Stops
-from services.dispatcher.store import Retry, Store
+from services.dispatcher.store import Store
 from services.dispatcher.yard import Batch, Yard
 from shared.amqp.stream import Received
 
@@ -38,6 +36,7 @@ class Intake:
     ) -> None:
         self._yard, self._store, self._settlement, self._pages, self._pump = yard, store, settlement, pages, pump
         self._stops = stops
+        self._reopening = Reopening(yard, store, settlement)
         self._held: dict[UUID, set[tuple[int, int]]] = {}
         """Page segments of a batch that came into a lane, whatever became of them since."""
 
@@ -127,36 +126,15 @@ class Intake:
         if batch is None:
             if not await self._store.is_known(message.batch_id):
                 log.warning("reopened batch is not kept any more", batch_id=str(message.batch_id), round=message.round)
-                await self._fail_gone(message, message.ordinals)
+                await self._reopening.fail(message, message.ordinals, GONE)
             return
-        if missing := await self._run_again(batch, set(message.ordinals)):
-            await self._fail_gone(message, sorted(missing))
+        await self._reopening.run(batch, message)
         async with self._yard.intake:
             current = self._yard.batches.get(batch.batch_id)
             if current is None or current.round < batch.round:
                 self._leave(batch.batch_id)
                 await self._take_in(batch)
         self._pump.retry_in(0.0)
-
-    async def _run_again(self, batch: Batch, ordinals: set[int]) -> set[int]:
-        """Find items in the pages and let them run; those that are not found."""
-        place = (-1, -1)
-        while ordinals and (found := await self._store.all_items(batch.batch_id, place)):
-            retries = []
-            for _, partition, lines in found:
-                for line in lines:
-                    ordinal = orjson.loads(line)["ordinal"]
-                    if ordinal in ordinals:
-                        ordinals.remove(ordinal)
-                        retries.append(Retry(batch.batch_id, ordinal, partition, 1, 0, 0.0, line))
-            place = found[-1][0]
-            await self._store.report(retries, [], [])
-        return ordinals
-
-    async def _fail_gone(self, message: ItemsReopened, ordinals: Sequence[int]) -> None:
-        gone = ItemError(code="item_gone", message="The item is no longer kept; submit it again in a new batch.")
-        items = [SettledItem(ordinal=ordinal, error=gone) for ordinal in ordinals]
-        await self._settlement.tell(message.batch_id, message.round, "failed", items)
 
     async def _take_in(self, batch: Batch) -> None:
         """Read first, join afterwards: what fails in between may be done again."""

@@ -90,9 +90,30 @@ WHERE batch_id = $1 AND taken < size ORDER BY page, segment
 SELECT batch_id, page, segment, items FROM pages
 WHERE (batch_id, page, segment) IN (SELECT * FROM unnest($1::uuid[], $2::int[], $3::int[]))
 
--- name: all_items
-SELECT page, segment, partition, items FROM pages WHERE batch_id = $1 AND (page, segment) > ($2, $3)
-ORDER BY page, segment LIMIT 20
+-- name: owner_of
+SELECT owner FROM batches WHERE batch_id = $1
+
+-- name: last_page
+SELECT coalesce(max(page), -1) FROM pages WHERE batch_id = $1
+
+-- name: sample
+SELECT page, substring(items FROM 1 FOR 40) AS start FROM pages
+WHERE batch_id = $1 AND page >= $2 ORDER BY page, segment LIMIT 1
+
+-- name: pages_from
+SELECT pages.page, partition, items
+FROM pages JOIN (SELECT min(page) AS page FROM pages WHERE batch_id = $1 AND page >= $2) AS first
+    ON pages.page BETWEEN first.page AND first.page + $3 - 1
+WHERE batch_id = $1 ORDER BY pages.page, segment
+
+-- name: patched
+SELECT ordinal, partition, item, round FROM patched WHERE batch_id = $1 AND ordinal = ANY($2::int[])
+
+-- name: save_patched
+INSERT INTO patched (batch_id, ordinal, round, partition, item)
+SELECT * FROM unnest($1::uuid[], $2::int[], $3::int[], $4::text[], $5::bytea[])
+ON CONFLICT (batch_id, ordinal) DO UPDATE
+SET round = excluded.round, partition = excluded.partition, item = excluded.item
 
 -- name: take
 UPDATE pages SET taken = greatest(taken, new.upto)
@@ -188,6 +209,7 @@ WITH old AS (
     ) RETURNING batch_id
 ), no_pages AS (DELETE FROM pages USING old WHERE pages.batch_id = old.batch_id),
 no_retries AS (DELETE FROM retries USING old WHERE retries.batch_id = old.batch_id),
+no_patched AS (DELETE FROM patched USING old WHERE patched.batch_id = old.batch_id),
 no_leases AS (DELETE FROM leases USING old WHERE leases.batch_id = old.batch_id),
 no_steering AS (DELETE FROM steering USING old WHERE steering.batch_id = old.batch_id),
 no_terms AS (DELETE FROM terms USING old WHERE terms.batch_id = old.batch_id)

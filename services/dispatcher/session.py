@@ -21,13 +21,14 @@ from batchyard_contracts.v1.flow import (
     WorkerAnnounced,
     WorkerHeartbeat,
 )
-from batchyard_contracts.v1.queries import WorkersQuery
+from batchyard_contracts.v1.queries import ItemsQuery, WorkersQuery
 from services.dispatcher.chunks import Giver, Pages
 from services.dispatcher.intake import Intake
 from services.dispatcher.limiter import Limiter
 from services.dispatcher.losses import Losses
 from services.dispatcher.outcomes import Outcomes
 from services.dispatcher.page import Page
+from services.dispatcher.payloads import Payloads
 from services.dispatcher.pump import Pump
 from services.dispatcher.refusals import Refusals
 from services.dispatcher.report import Report
@@ -143,7 +144,11 @@ class Session:
             at_once=1,  # in the order of their coming
         )
         self._control.subscribe(topology.DISPATCHER_HEARTBEATS, [Route(WorkerHeartbeat, workers.heartbeat)])
-        self._control.subscribe(topology.DISPATCHER_QUERIES, [Route(WorkersQuery, workers.query)])
+        self._control.subscribe(
+            topology.DISPATCHER_QUERIES,
+            [Route(WorkersQuery, workers.query), Route(ItemsQuery, Payloads(self._store).query)],
+            at_once=5,
+        )
         await self._control.start()
         loops = [*(s.run() for s in self._streams), self._pump.run(), self._stops.run(), self._sweep(), self._forget()]
         return [asyncio.create_task(loop) for loop in loops]

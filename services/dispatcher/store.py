@@ -13,6 +13,7 @@ from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, WorkerAn
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import Reuse, StopCause, Terms
 from services.dispatcher.domain.scheduler import Again, Range, Slice
+from services.dispatcher.lines import ordinal_of
 from services.dispatcher.page import Page
 from services.dispatcher.yard import Batch, Lease
 from shared.database import Pool, load_queries
@@ -29,6 +30,16 @@ class Due(NamedTuple):
     partition: str
     attempt: int
     bytes: int
+
+
+class Patched(NamedTuple):
+    """An item with the payload that it has from a round on."""
+
+    batch_id: UUID
+    ordinal: int
+    round: int
+    partition: str
+    item: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +154,6 @@ class Store:
         rows = await self._pool.fetch(SQL["page_items"], *_columns(keys, 3))
         return {(r["batch_id"], r["page"], r["segment"]): r["items"].split(b"\n") for r in rows}
 
-    async def all_items(self, batch_id: UUID, after: tuple[int, int]) -> list[tuple[tuple[int, int], str, list[bytes]]]:
-        """Some page segments of a batch, those after a place: (place, partition, items)."""
-        rows = await self._pool.fetch(SQL["all_items"], batch_id, *after)
-        return [((r["page"], r["segment"]), r["partition"], r["items"].split(b"\n")) for r in rows]
-
     async def give(self, leases: Sequence[Lease], started: Sequence[UUID]) -> None:
         """In one statement: move the cursors, and record the chunks that go out."""
         await self._pool.execute(SQL["give"], *_gift(leases, started))
@@ -209,6 +215,37 @@ class Store:
                 await connection.execute(SQL["note_reported"], *_columns(reported, 2))
             if ended:
                 await connection.execute(SQL["end_leases"], ended)
+
+    async def run_again(self, retries: Sequence[Retry], patched: Sequence[Patched]) -> None:
+        """In one transaction: items that are to run again, and those of their payloads that were patched for it."""
+        rows = [(r.batch_id, r.ordinal, r.partition, r.attempt, r.waits, r.delay_s, r.item) for r in retries]
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(SQL["save_patched"], *_columns(patched, 5))
+            await connection.execute(SQL["save_retries"], *_columns(rows, 7))
+
+    async def owner_of(self, batch_id: UUID) -> str | None:
+        """Whose batch it is, if it is kept."""
+        owner: str | None = await self._pool.fetchval(SQL["owner_of"], batch_id)
+        return owner
+
+    async def patched(self, batch_id: UUID, ordinals: Sequence[int]) -> list[tuple[int, str, bytes, int]]:
+        """Those of the items whose payload was patched: (ordinal, partition, item, round)."""
+        rows = await self._pool.fetch(SQL["patched"], batch_id, ordinals)
+        return [(r["ordinal"], r["partition"], r["item"], r["round"]) for r in rows]
+
+    async def last_page(self, batch_id: UUID) -> int:
+        """The highest number of a page; -1 if none is kept."""
+        return int(await self._pool.fetchval(SQL["last_page"], batch_id))
+
+    async def sample(self, batch_id: UUID, page: int) -> tuple[int, int] | None:
+        """The first page that is kept from a number on, with one of its ordinals."""
+        row = await self._pool.fetchrow(SQL["sample"], batch_id, page)
+        return None if row is None else (row["page"], ordinal_of(row["start"]))
+
+    async def pages_from(self, batch_id: UUID, page: int, most: int) -> list[tuple[int, str, list[bytes]]]:
+        """Whole pages from a number on, by segments: (page, partition, items)."""
+        rows = await self._pool.fetch(SQL["pages_from"], batch_id, page, most)
+        return [(r["page"], r["partition"], r["items"].split(b"\n")) for r in rows]
 
     async def due_retries(self, batches: Sequence[UUID], without: Iterable[tuple[UUID, str]], limit: int) -> list[Due]:
         """Items of the batches whose time has come, not those of the named partitions of a batch."""

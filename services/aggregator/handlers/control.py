@@ -87,7 +87,13 @@ async def _reopen(work: Work, before: Batch, message: BatchControlled, at: datet
     removed, posted, trace = Tally(), list[Entry](), traceparent()
     async for ordinals, tally in work.remove(before, message.select, message.except_ordinals):
         removed += tally
-        part = ItemsReopened(batch_id=before.batch_id, round=before.round + 1, ordinals=ordinals, patch=message.patch)
+        part = ItemsReopened(
+            batch_id=before.batch_id,
+            round=before.round + 1,
+            ordinals=ordinals,
+            patch=message.patch,
+            asked_at=message.at,
+        )
         posted += await work.post([reopened_entry(part, len(posted), trace)])
     after = before.reopen(removed, message.at, at) if removed.ended else before.steer("retry", message.at)
     await work.save([after])

@@ -7,5 +7,3 @@ MAX_DEPTH = 64
 PAGE_ITEMS = 500
 PAGE_BYTES = 256 * 1024
 """A page holds at most so many items, and about so many bytes of payload."""
-MAX_PARTITION = 255
-"""Characters of a partition's name."""

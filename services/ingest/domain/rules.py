@@ -3,16 +3,16 @@
 import json
 from hashlib import blake2b
 from typing import Any
-from urllib.parse import urlsplit
 
 import jsonschema_rs
 import orjson
 
+from batchyard_contracts.partition import Partitions
 from batchyard_contracts.pointer import MISSING, CompiledPointer
 from batchyard_contracts.v1.manifest import Manifest
 from services.ingest.domain.fault import Fault
 from services.ingest.domain.json_shape import depth_exceeds, has_nul
-from services.ingest.domain.limits import MAX_DEPTH, MAX_ITEM_BYTES, MAX_PARTITION
+from services.ingest.domain.limits import MAX_DEPTH, MAX_ITEM_BYTES
 
 _MOST = 300
 """Characters of an explanation that are passed on: a schema error may quote the whole item."""
@@ -28,8 +28,7 @@ class Rules:
             raise ValueError(
                 f"The item schema of {manifest.name} {manifest.version} is not usable: {_brief(error)}"
             ) from error
-        self._partition = CompiledPointer(manifest.partition.pointer) if manifest.partition else None
-        self._by_host = manifest.partition is not None and manifest.partition.by == "host"
+        self._partitions = Partitions(manifest.partition)
         self._dedup = CompiledPointer(manifest.dedup) if manifest.dedup is not None else None
 
     def judge(self, payload: Any, raw: bytes) -> Fault | None:
@@ -52,16 +51,7 @@ class Rules:
 
     def partition(self, payload: dict[str, Any]) -> str:
         """The destination that the item goes to; empty when the workload or the item names none."""
-        if self._partition is None:
-            return ""
-        value = self._partition.find(payload)
-        if isinstance(value, str):
-            name = _host(value) if self._by_host else value
-        elif value is MISSING or value is None or self._by_host or isinstance(value, dict | list):
-            return ""
-        else:
-            name = json.dumps(value)
-        return name[:MAX_PARTITION]
+        return self._partitions.of(payload)
 
     def fingerprint(self, payload: dict[str, Any]) -> bytes | None:
         """The same for two items that are one and the same to the workload; None: never the same as another."""
@@ -80,13 +70,6 @@ class Rules:
         error = next(iter(self._schema.iter_errors(payload)))
         where = "/".join(str(part) for part in error.instance_path)
         return f"{'/' + where if where else 'The payload'}: {_brief(error)}"
-
-
-def _host(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
 
 
 def _brief(error: Exception) -> str:

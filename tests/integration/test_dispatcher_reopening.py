@@ -1,0 +1,143 @@
+"""Items that run again in a new round, with their payloads changed: found, patched once, kept, exactly what runs."""
+
+import uuid
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from batchyard_contracts.message import Envelope
+from batchyard_contracts.v1.events import BatchFinished
+from batchyard_contracts.v1.flow import ItemOutcome, ItemsPage, ItemsReopened, PageItem, Segment
+from batchyard_contracts.v1.queries import ItemsQuery
+from batchyard_contracts.v1.values import Counts
+from services.dispatcher.kept import Kept, find
+from services.dispatcher.payloads import Payloads
+from shared.stack import Servers
+from tests.support.dispatcher_parts import ENVELOPE, Parts, dispatcher_parts, header, once, received
+
+HOST = {"pointer": "/url", "by": "host"}
+
+
+@pytest.fixture
+async def make(clean: Servers) -> AsyncIterator[Callable[[], Parts]]:
+    """Dispatchers on the same tables."""
+    async with dispatcher_parts(clean) as make:
+        yield make
+
+
+async def begun(parts: Parts, pages: dict[int, range]) -> uuid.UUID:
+    """A batch with items of two hosts."""
+    parts.employ("w", partition=HOST)
+    batch = uuid.uuid4()
+    for page, ordinals in pages.items():
+        segments = [
+            Segment(partition=host, items=[item(o) for o in ordinals if o % 2 == odd])
+            for odd, host in ((1, "b.example"), (0, "a.example"))
+        ]
+        message = ItemsPage(batch_id=batch, workload="w", page=page, segments=segments)
+        await parts.intake.pages([received(message)])
+    await parts.intake.accepted(header(batch), ENVELOPE)
+    return batch
+
+
+def item(ordinal: int) -> PageItem:
+    """An item of one of two hosts."""
+    host = "b" if ordinal % 2 else "a"
+    return PageItem(ordinal=ordinal, payload={"url": f"https://{host}.example/{ordinal}"}, custom_id=f"row-{ordinal}")
+
+
+async def run_out(parts: Parts, batch: uuid.UUID, count: int) -> dict[int, dict[str, Any]]:
+    """Let everything that waits go out; the payloads and partitions by ordinal."""
+    parts.outbox.sent.clear()
+    async with parts.pumping():
+        await parts.until(lambda: sum(len(chunk.items) for chunk in parts.outbox.chunks) >= count)
+    assert sum(len(chunk.items) for chunk in parts.outbox.chunks) == count
+    for chunk in parts.outbox.chunks:
+        await parts.report(chunk, [ItemOutcome(ordinal=x.ordinal, status="failed") for x in chunk.items])
+    return {x.ordinal: x.payload | {"at": chunk.partition} for chunk in parts.outbox.chunks for x in chunk.items}
+
+
+async def finish(parts: Parts, batch: uuid.UUID, round_: int) -> None:
+    """The ledger ends a round."""
+    known = {"workload": "w", "owner": "o", "batch_id": batch, "round": round_, "result": "failed", "counts": Counts()}
+    known |= {"accepted_at": "2026-11-20T18:00:00Z", "finished_at": "2026-11-20T18:00:00Z"}
+    await parts.intake.finished(BatchFinished.model_validate(known), ENVELOPE)
+
+
+async def test_a_patched_payload_runs_once_patched_and_stays_so(
+    make: Callable[[], Parts], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = make()
+    batch = await begun(parts, {0: range(6), 1: range(6, 12)})
+    await run_out(parts, batch, 12)
+    await finish(parts, batch, 1)
+    patch = [
+        {"op": "add", "path": "/tags", "value": []},
+        {"op": "add", "path": "/tags/-", "value": None},
+        {"op": "replace", "path": "/url", "value": "https://c.example/fixed"},
+    ]
+    reopened = ItemsReopened(batch_id=batch, round=2, ordinals=[1, 7], patch=patch)
+    monkeypatch.setattr(parts.store, "run_again", once(parts.store.run_again, first=True))
+    with pytest.raises(Exception, match="connection was closed"):
+        await parts.intake.reopened(reopened, ENVELOPE)
+
+    parts = make()  # another dispatcher takes over, and the message comes again
+    parts.employ("w", partition=HOST)
+    await parts.intake.load()
+    appended = [*patch[:2], {"op": "add", "path": "/tags/-", "value": 1}]
+    await parts.intake.reopened(reopened, ENVELOPE)
+    await parts.intake.reopened(reopened, ENVELOPE)
+    fixed = {"url": "https://c.example/fixed", "tags": [None], "at": "c.example"}
+    assert await run_out(parts, batch, 2) == {1: fixed, 7: fixed}
+    await finish(parts, batch, 2)
+
+    await parts.intake.reopened(ItemsReopened(batch_id=batch, round=3, ordinals=[1, 2]), ENVELOPE)
+    assert await run_out(parts, batch, 2) == {1: fixed, 2: {"url": "https://a.example/2", "at": "a.example"}}
+    await finish(parts, batch, 3)
+    again = ItemsReopened(batch_id=batch, round=4, ordinals=[7, 99], patch=appended[2:])
+    await parts.intake.reopened(again, ENVELOPE)
+    assert await run_out(parts, batch, 1) == {7: fixed | {"tags": [None, 1]}}
+    reply = await Payloads(parts.store).query(
+        ItemsQuery(owner="o", batch_id=batch, ordinals=[7, 3, 99]), Envelope("", "")
+    )
+    assert [(x.ordinal, x.partition, x.custom_id) for x in reply.items] == [
+        (3, "b.example", "row-3"), (7, "c.example", "row-7"),
+    ]  # fmt: skip
+    assert reply.items[1].payload == {"url": "https://c.example/fixed", "tags": [None, 1]}
+    assert reply.gone == [99]
+    stranger = await Payloads(parts.store).query(ItemsQuery(owner="eve", batch_id=batch, ordinals=[7]), ENVELOPE)
+    assert (stranger.items, stranger.gone) == ([], [7])
+
+
+async def test_items_that_a_patch_does_not_fit_or_that_are_gone_fail(make: Callable[[], Parts]) -> None:
+    parts = make()
+    batch = await begun(parts, {0: range(4)})
+    await run_out(parts, batch, 4)
+    await finish(parts, batch, 1)
+    patch = [{"op": "test", "path": "/url", "value": "https://a.example/2"}]
+    await parts.intake.reopened(ItemsReopened(batch_id=batch, round=2, ordinals=[1, 2, 50], patch=patch), ENVELOPE)
+    assert parts.outbox.settled == [("failed", 1, "patch_unfit"), ("failed", 50, "item_gone")]
+    assert list(await run_out(parts, batch, 1)) == [2]
+
+
+@pytest.mark.parametrize("pages", [1, 3, 40])
+async def test_any_item_is_found_in_its_page(make: Callable[[], Parts], pages: int) -> None:
+    parts = make()
+    # pages of different sizes, with numbers left out, since a page of duplicates alone is not kept
+    bounds = [3 * n + (20 if n > pages // 2 else 0) for n in range(pages + 1)]
+    batch = await begun(parts, {2 * n: range(bounds[n], bounds[n + 1]) for n in range(pages)})
+
+    async def found(ordinals: list[int]) -> dict[int, Kept]:
+        return {x.ordinal: x async for lot in find(parts.store, batch, ordinals) for x in lot}
+
+    every = list(range(bounds[-1] + 5))
+    assert sorted(await found(every)) == every[: bounds[-1]]
+    for ordinal in every:
+        kept = await found([ordinal])
+        assert list(kept) == ([ordinal] if ordinal < bounds[-1] else [])
+    ends = await found([bounds[-1] - 1, 0, bounds[-1] + 1])
+    assert {ordinal: one.partition for ordinal, one in ends.items()} == {
+        o: "b.example" if o % 2 else "a.example" for o in (0, bounds[-1] - 1)
+    }
+    assert not [x async for x in find(parts.store, uuid.uuid4(), [0, 1])]
