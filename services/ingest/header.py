@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, Self, cast
+from typing import Literal, Self, cast
 from uuid import UUID
 
 import asyncpg
+import orjson
 
-from batchyard_contracts.v1.commands import CommandAccepted
+from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
 from batchyard_contracts.v1.queries import BatchState
-from batchyard_contracts.v1.values import Counts, Notify, Priority
+from batchyard_contracts.v1.values import Counts, Notify, Priority, Reuse, Terms
 from services.ingest.domain.chain import Mark
 
 State = Literal["open", "sealed", "withdrawn"]
@@ -26,6 +27,8 @@ class Header:
     name: str | None
     labels: dict[str, str]
     notify: Notify
+    terms: Terms
+    reuse: Reuse
     state: State
     accepted_at: datetime
     items: int = 0
@@ -42,16 +45,39 @@ class Header:
     """Whether somebody receives that upload at this moment."""
 
     @classmethod
-    def of(cls, row: asyncpg.Record, labels: Any, notify: Any) -> Self:
-        """Read a row; the two JSON columns come parsed."""
+    def asked(
+        cls, batch_id: UUID, owner: str, command: BatchSubmit, state: State, at: datetime, trace: str | None
+    ) -> Self:
+        """A batch as a command asks for it, without items so far."""
+        return cls(
+            batch_id,
+            owner,
+            command.workload,
+            command.priority,
+            command.name,
+            command.labels,
+            command.notify,
+            Terms(**{name: getattr(command, name) for name in Terms.model_fields}),
+            Reuse(**{name: getattr(command, name) for name in Reuse.model_fields}),
+            state,
+            at,
+            idempotency_key=command.idempotency_key,
+            traceparent=trace,
+        )
+
+    @classmethod
+    def of(cls, row: asyncpg.Record) -> Self:
+        """Read a row."""
         return cls(
             row["batch_id"],
             row["owner"],
             row["workload"],
             cast("Priority", row["priority"]),
             row["name"],
-            labels,
-            Notify.model_validate(notify),
+            orjson.loads(row["labels"]),
+            Notify.model_validate_json(row["notify"]),
+            Terms.model_validate_json(row["terms"]),
+            Reuse.model_validate_json(row["reuse"]),
             cast("State", row["state"]),
             row["accepted_at"],
             row["items"],
@@ -93,5 +119,6 @@ class Header:
             counts=Counts(total=total, remaining=self.items),
             name=self.name,
             labels=self.labels,
+            terms=self.terms,
             accepted_at=self.accepted_at,
         )

@@ -31,19 +31,19 @@ class Store:
         """A transaction that holds one batch of an owner; `header` is None when there is none."""
         async with self._pool.acquire() as connection, connection.transaction():
             row = await connection.fetchrow(_SQL["lock_batch"], batch_id, owner)
-            yield LockedBatch(connection, _header(row) if row else None)
+            yield LockedBatch(connection, Header.of(row) if row else None)
 
     async def get(self, batch_id: UUID, owner: str) -> Header | None:
         """An owner's batch, once it is accepted."""
         row = await self._pool.fetchrow(_SQL["get_batch"], batch_id, owner)
-        return _header(row) if row else None
+        return Header.of(row) if row else None
 
     async def same(
         self, owner: str, batch_id: UUID | None = None, key: str | None = None, message_id: str | None = None
     ) -> list[Header]:
         """The batches that bear one of the identities."""
         rows = await self._pool.fetch(_SQL["same_batches"], batch_id, owner, key, message_id)
-        return [_header(row) for row in rows]
+        return [Header.of(row) for row in rows]
 
     async def insert(self, header: Header, notes: Sequence[Note]) -> int | None:
         """Commit a batch with its messages; None when one of its identities is taken."""
@@ -60,7 +60,7 @@ class Store:
     async def resume_upload(self, batch_id: UUID, receiver: UUID) -> Header | None:
         """Become the receiver of an upload that broke off; None when another one is, or it has ended."""
         row = await self._pool.fetchrow(_SQL["resume_upload"], batch_id, receiver, LEASE)
-        return _header(row) if row else None
+        return Header.of(row) if row else None
 
     async def renew_uploads(self, receivers: Sequence[UUID]) -> None:
         """Say that these uploads are still being received."""
@@ -92,7 +92,7 @@ class Store:
         """A transaction that holds an open batch of anybody that has not grown for so long, if there is one."""
         async with self._pool.acquire() as connection, connection.transaction():
             row = await connection.fetchrow(_SQL["lock_idle"], idle)
-            yield LockedBatch(connection, _header(row) if row else None)
+            yield LockedBatch(connection, Header.of(row) if row else None)
 
     async def has_control(self, owner: str, command_id: str | None, digest: bytes) -> bool:
         """Whether this very control command was taken before."""
@@ -162,6 +162,8 @@ def _values(header: Header) -> list[object]:
         header.digest,
         header.traceparent,
         header.accepted_at,
+        header.terms.model_dump_json(exclude_none=True),
+        header.reuse.model_dump_json(exclude_none=True),
     ]
 
 
@@ -171,7 +173,3 @@ def _columns(notes: Sequence[Note]) -> tuple[list[str], list[bytes]]:
 
 def _json(value: Any) -> str:
     return orjson.dumps(value).decode()
-
-
-def _header(row: asyncpg.Record) -> Header:
-    return Header.of(row, orjson.loads(row["labels"]), orjson.loads(row["notify"]))

@@ -1,6 +1,7 @@
 """Takes whole batches and the first items of open ones: one road for the AMQP and for the HTTP door."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from hashlib import blake2b
 from uuid import UUID
@@ -14,7 +15,7 @@ from services.ingest.dedup import Dedup
 from services.ingest.domain.entry import Entry, entries_of
 from services.ingest.domain.fault import Fault
 from services.ingest.domain.paging import Note, write_pages
-from services.ingest.header import Header
+from services.ingest.header import Header, State
 from services.ingest.load import Load
 from services.ingest.outbox import Outbox
 from services.ingest.refusal import Refused
@@ -83,22 +84,13 @@ class Submissions:
                 raise
 
     def _header(self, batch_id: UUID, owner: str, command: BatchSubmit, message_id: str | None, pages: int) -> Header:
-        return Header(
-            batch_id=batch_id,
-            owner=owner,
-            workload=command.workload,
-            priority=command.priority,
-            name=command.name,
-            labels=command.labels,
-            notify=command.notify,
-            state="sealed" if command.sealed else "open",
-            accepted_at=self._clock(),
+        state: State = "sealed" if command.sealed else "open"
+        return replace(
+            Header.asked(batch_id, owner, command, state, self._clock(), traceparent()),
             items=len(command.items),
             pages=pages,
-            idempotency_key=command.idempotency_key,
             message_id=message_id,
             digest=digest_of(command, exclude={"batch_id", "idempotency_key"}),
-            traceparent=traceparent(),
         )
 
     async def _replay(self, header: Header, command: BatchSubmit) -> CommandAccepted:
@@ -135,6 +127,8 @@ def accepted_note(header: Header) -> Note:
         name=header.name,
         labels=header.labels,
         notify=header.notify,
+        terms=header.terms,
+        reuse=header.reuse,
         accepted_at=header.accepted_at,
     )
     return Note(message.type, message.encode())

@@ -4,15 +4,14 @@ The same items again under the same key go on where the upload stopped: what the
 skipped, and not run twice.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
 import structlog
 
-from batchyard_contracts.v1.commands import CommandAccepted
-from batchyard_contracts.v1.values import Notify, Priority
+from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
 from services.ingest.dedup import Dedup
 from services.ingest.domain.chain import begin, link
 from services.ingest.domain.entry import Entry
@@ -32,25 +31,6 @@ from shared.faults import is_passing
 from shared.telemetry import traceparent
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What is said of an upload beside its items. `form` is the format, for telling one upload from another."""
-
-    workload: str
-    form: str
-    priority: Priority = "normal"
-    name: str | None = None
-    idempotency_key: str | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
-    notify: Notify = field(default_factory=Notify)
-    batch_id: UUID | None = None
-    """Chosen by the client, who may then ask for the batch before its upload ends."""
-
-    def seed(self) -> bytes:
-        """The same for two uploads that ask for the same."""
-        return begin(repr((self.form, self.workload, self.priority, self.name, self.labels, self.notify)))
 
 
 class Uploads:
@@ -78,23 +58,27 @@ class Uploads:
     async def receive(
         self,
         owner: str,
-        options: Options,
+        form: str,
+        command: BatchSubmit,
         reader_for: Callable[[Announced], Reader],
         chunks: AsyncIterator[bytes],
     ) -> CommandAccepted:
-        """Take a batch, or the rest of one; raises `Refused`.
+        """Take a batch, or the rest of one; raises `Refused`. The items, in the format `form`, come as `chunks`.
 
         A short upload that fails, also by `chunks`, leaves nothing. A longer one leaves an open batch with all of its
         full pages; the refusal names it.
         """
         if self._outbox.full:
             raise Refused(BUSY)
-        announced = await self._registry.get(options.workload)
-        header, receiver = self._header(owner, options), self._new_id()
-        if options.idempotency_key is not None:
-            same = await self._store.same(owner, key=options.idempotency_key)
+        announced = await self._registry.get(command.workload)
+        header = Header.asked(
+            command.batch_id or self._new_id(), owner, command, "sealed", self._clock(), traceparent()
+        )
+        seed, receiver = _seed(form, command), self._new_id()
+        if command.idempotency_key is not None:
+            same = await self._store.same(owner, key=command.idempotency_key)
             if same and same[0].sent is None:
-                digest = await _digest(options.seed(), reader_for(announced), chunks)
+                digest = await _digest(seed, reader_for(announced), chunks)
                 return replay(replace(header, digest=digest), same)
             if same:
                 broken_off = await self._store.resume_upload(same[0].batch_id, receiver)
@@ -107,7 +91,7 @@ class Uploads:
         upload = Upload(
             header,
             receiver,
-            options.seed(),
+            seed,
             announced.rules,
             store=self._store,
             outbox=self._outbox,
@@ -155,20 +139,10 @@ class Uploads:
             log.warning("upload left to its lease", error=f"{type(error).__name__}: {error}")
         log.info("upload broke off", batch_id=str(upload.header.batch_id), items=upload.items)
 
-    def _header(self, owner: str, options: Options) -> Header:
-        return Header(
-            batch_id=options.batch_id or self._new_id(),
-            owner=owner,
-            workload=options.workload,
-            priority=options.priority,
-            name=options.name,
-            labels=dict(options.labels),
-            notify=options.notify,
-            state="sealed",
-            accepted_at=self._clock(),
-            idempotency_key=options.idempotency_key,
-            traceparent=traceparent(),
-        )
+
+def _seed(form: str, command: BatchSubmit) -> bytes:
+    """The same for two uploads that ask for the same; `form` is the format of their items."""
+    return begin(form + command.model_dump_json(exclude={"batch_id", "idempotency_key"}))
 
 
 async def _digest(seed: bytes, reader: Reader, chunks: AsyncIterator[bytes]) -> bytes:

@@ -4,12 +4,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, cast
 from uuid import UUID
 
+import orjson
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 from pydantic import StringConstraints, ValidationError
 
 from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
-from batchyard_contracts.v1.values import Notify, Priority, WorkloadName
+from batchyard_contracts.v1.values import Priority, Reuse, Terms, WorkloadName
 from services.ingest.domain.csv_rows import CsvReader
 from services.ingest.domain.fault import Fault
 from services.ingest.domain.ndjson import NdjsonReader
@@ -18,10 +19,10 @@ from services.ingest.http import body
 from services.ingest.http.openapi import file_body, json_body, problem_responses
 from services.ingest.refusal import Refused, fault_of
 from services.ingest.registry import Announced
-from services.ingest.uploads import Options
 
 Text = Annotated[str, StringConstraints(max_length=2048, pattern=r"^[^\x00]*$")]
 
+_OPTIONS = Terms.model_fields.keys() | Reuse.model_fields.keys()
 _TWO_KEYS = Fault("invalid_command", "The header Idempotency-Key and the field idempotency_key differ. Send one.")
 _NO_WORKLOAD = Fault("invalid_request", "A file of items needs the query parameter `workload`.")
 _EXAMPLE: dict[str, Any] = {
@@ -75,6 +76,15 @@ def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
             UUID | None, Query(description="of a file of items: the id it is to have, for asking early (UUIDv7)")
         ] = None,
         notify_email: Annotated[tuple[Text, ...], Query(description="of a file of items: an address")] = (),
+        options: Annotated[
+            str | None,
+            Query(
+                description="of a file of items: its terms and what it may reuse, as a JSON object of fields of "
+                "BatchSubmit, such as `deadline`, `rate`, `failure_threshold`, `cache`, `dedup`",
+                max_length=20_000,
+                examples=['{"deadline": "2030-01-01T00:00:00Z", "cache": "refresh"}'],
+            ),
+        ] = None,
     ) -> Response:
         """Start a batch.
 
@@ -91,10 +101,17 @@ def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
         elif workload is None:
             raise Refused(_NO_WORKLOAD)
         else:
-            labels, notify = _said_of_file(workload, label, notify_webhook, notify_email)
-            options = Options(workload, kind, priority, name, key, labels, notify, batch_id)
+            said = {
+                "workload": workload,
+                "priority": priority,
+                "name": name,
+                "batch_id": batch_id,
+                "idempotency_key": key,
+                "notify": {"webhooks": notify_webhook, "emails": notify_email},
+            }
+            command = _said_of_file(said, label, options)
             reader = _csv if kind == body.CSV else _ndjson
-            accepted = await door.uploads.receive(owner, options, reader, body.chunks(request))
+            accepted = await door.uploads.receive(owner, kind, command, reader, body.chunks(request))
         location = f"{request.url.path}/{accepted.batch_id}"
         return Response(accepted.encode(), 202, {"Location": location}, body.JSON)
 
@@ -109,22 +126,27 @@ def _keyed(command: BatchSubmit, key: str | None) -> BatchSubmit:
     return command.model_copy(update={"idempotency_key": key})
 
 
-def _said_of_file(
-    workload: str, labels: Sequence[str], webhooks: Sequence[str], emails: Sequence[str]
-) -> tuple[dict[str, str], Notify]:
-    """Labels and receivers, held to what a command allows."""
+def _said_of_file(said: dict[str, Any], labels: Sequence[str], options: str | None) -> BatchSubmit:
+    """The command that the query of an upload stands for, but for its items."""
     if wrong := [text for text in labels if "=" not in text]:
         raise Refused(Fault("invalid_request", f"The label {wrong[0]!r} has no value. Write it as key=value."))
-    said = {
-        "workload": workload,
-        "labels": {key: value for key, _, value in (text.partition("=") for text in labels)},
-        "notify": {"webhooks": webhooks, "emails": emails},
-    }
+    said["labels"] = {key: value for key, _, value in (text.partition("=") for text in labels)}
     try:
-        command = BatchSubmit.model_validate(said)
+        return BatchSubmit.model_validate(said | _options(options))
     except ValidationError as error:
         raise Refused(fault_of(error)) from error
-    return command.labels, command.notify
+
+
+def _options(text: str | None) -> dict[str, Any]:
+    try:
+        options = orjson.loads(text) if text else {}
+    except orjson.JSONDecodeError as error:
+        raise Refused(Fault("invalid_request", f"The parameter `options` is not JSON: {error}")) from error
+    if not isinstance(options, dict) or (unknown := sorted(options.keys() - _OPTIONS)):
+        known = ", ".join(sorted(_OPTIONS))
+        what = f"{unknown[0][:50]!r} is not among them" if isinstance(options, dict) else "it is none"
+        raise Refused(Fault("invalid_request", f"The parameter `options` is a JSON object of {known}; {what}."))
+    return options
 
 
 def _csv(announced: Announced) -> CsvReader:

@@ -1,0 +1,80 @@
+"""On what terms a batch is to run reaches the other services, through whichever door it came."""
+
+import json
+from typing import Any
+
+import pytest
+
+from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
+from batchyard_contracts.v1.flow import BatchAccepted
+from batchyard_contracts.v1.values import Dedup, FailureThreshold, Rate, RetryRule, Reuse, Terms
+from shared.stack import Servers
+from tests.support.running_ingest import Around, at_work
+
+TERMS: dict[str, Any] = {
+    "weight": 3,
+    "rate": {"per_second": 20.0, "burst": 5},
+    "concurrency": 40,
+    "deadline": "2130-11-20T19:00:00Z",
+    "failure_threshold": {"count": 100, "codes": {"captcha": 0}},
+    "retry": {"timeout": {"attempts": 6, "base_s": 2.0, "cap_s": 60.0}},
+}
+REUSE: dict[str, Any] = {"cache": "refresh", "dedup": {"mode": "attach", "ttl_s": 60}}
+
+
+async def check(found: Around) -> None:
+    (accepted,) = await found.heard(BatchAccepted)
+    assert accepted.terms == Terms.model_validate(TERMS)
+    assert accepted.terms.rate == Rate(per_second=20, burst=5)
+    assert accepted.terms.failure_threshold == FailureThreshold(count=100, codes={"captcha": 0})
+    assert accepted.terms.retry == {"timeout": RetryRule(attempts=6, base_s=2, cap_s=60)}
+    assert accepted.reuse == Reuse(cache="refresh", dedup=Dedup(ttl_s=60))
+
+
+async def test_by_amqp(clean: Servers) -> None:
+    async with at_work(clean) as found:
+        command = {"workload": "squares", "items": [{"payload": {"n": 1}}], **TERMS, **REUSE}
+        assert isinstance(await found.command(BatchSubmit.model_validate(command)), CommandAccepted)
+        await check(found)
+
+
+async def test_by_http(clean: Servers) -> None:
+    async with at_work(clean) as found:
+        command = {"workload": "squares", "items": [{"payload": {"n": 1}}], **TERMS, **REUSE}
+        assert (await found.post("/batches", json=command))[0] == 202
+        await check(found)
+
+
+async def upload(found: Around, options: str) -> tuple[int, Any]:
+    return await found.post(
+        "/batches",
+        params={"workload": "squares", "options": options},
+        data=b'{"n": 1}\n{"n": 2}\n',
+        headers={"Content-Type": "application/x-ndjson", "Idempotency-Key": "k"},
+    )
+
+
+async def test_of_an_uploaded_file(clean: Servers) -> None:
+    async with at_work(clean) as found:
+        assert (await upload(found, json.dumps(TERMS | REUSE)))[0] == 202
+        await check(found)
+        assert (await upload(found, json.dumps(TERMS | REUSE)))[1]["replayed"]
+        status, problem = await upload(found, json.dumps(TERMS))
+        assert (status, problem["code"]) == (409, "idempotency_conflict"), "other terms are another submission"
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ("{", "not JSON"),
+        ("[]", "JSON object"),
+        ('{"items": []}', "items"),
+        ('{"weight": 0}', "weight"),
+        ('{"dedup": {"mode": "merge"}}', "dedup"),
+        ('{"deadline": "tomorrow"}', "deadline"),
+    ],
+)
+async def test_options_that_are_none_are_refused_and_named(clean: Servers, options: str, named: str) -> None:
+    async with at_work(clean) as found:
+        status, problem = await upload(found, options)
+        assert (400 <= status < 500, named in problem["detail"]) == (True, True), problem
