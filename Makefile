@@ -68,7 +68,7 @@ security: $(READY) ## Look for unsafe code (bandit; its minor findings are among
 manifests: $(READY) ## Check compose file, image and Kubernetes manifests without an engine, and that no secret is committed.
 	$(BIN)/python -m pytest -q tests/manifests
 
-bench: $(READY) ## Measure, print a table, and write it under benchmarks/results/.
+bench: $(READY) ## Measure beside others, print a table, and write it to benchmarks/results/ and docs/performance.md; ARGS=--help.
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 bench-smoke: $(READY) ## Measure four rates in under four minutes and write them to benchmarks/results/smoke.json.

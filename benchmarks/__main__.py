@@ -23,6 +23,7 @@ from benchmarks.scale.scale import scale as measure_scale
 from benchmarks.smoke import smoke as measure_smoke
 from benchmarks.stand import Stand, standing
 from benchmarks.targets import verdicts
+from benchmarks.work import WrongResults
 from shared.stack import StackError, interruptible
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -108,6 +109,9 @@ def _run(work: Callable[[Stand, Console], Awaitable[object]], *, report_after: b
     except StackError as error:
         sys.stderr.write(f"{error}\n")
         raise typer.Exit(4) from error
+    except WrongResults as error:
+        sys.stderr.write(f"Batchyard: {error}\n")
+        raise typer.Exit(5) from error
     if done is None:
         raise typer.Exit(130)
     if report_after:
@@ -121,6 +125,7 @@ def _report(console: Console) -> None:
     for title, text in (
         ("The same work for everybody", tables.comparison(findings)),
         ("Batchyard by the number of items", tables.scale(findings)),
+        ("Whoever comes later", tables.later(findings)),
         ("Targets", tables.targets(findings)),
     ):
         table = Table(*text.headers, title=title)

@@ -47,5 +47,6 @@ _BLOCKS: dict[str, Callable[[Findings], str]] = {
     "numbers": _with_machine("numbers", tables.felt),
     "comparison": _comparison,
     "scale": _with_machine("scale", tables.scale),
+    "later": lambda findings: markdown(tables.later(findings)),
     "targets": lambda findings: markdown(tables.targets(findings)),
 }

@@ -62,6 +62,20 @@ def scale(findings: Findings) -> Text:
     )
 
 
+def later(findings: Findings) -> Text:
+    """What becomes of those who come while much else is to be done."""
+    urgent = findings.at("scale", "urgent_ms")
+    rows = []
+    if urgent:
+        rows.append(
+            ("10 immediate items behind a running million, to their end, ms", _spread(urgent), number(urgent["p99"]))
+        )
+    for name, title in _FAIR.items():
+        if summary := findings.at("scale", "fairness", name):
+            rows.append((f"owner with 1,000 items beside one with 100,000: {title}", _spread(summary), ""))
+    return Text(("what", "median (min - max)", "p99"), rows)
+
+
 def felt(findings: Findings) -> Text:
     """What a submitter and a watcher feel."""
     rows = []
@@ -88,6 +102,11 @@ def measured(findings: Findings, document: str) -> str:
     return f"{on.get('measured_at', '')[:10]}: {on.get('cores')} cores, {servers}, Python {on.get('python')}{taken}."
 
 
+_FAIR = {
+    "share": "share of what ended from its first item to its last",
+    "first_s": "accepted to first end, s",
+    "last_s": "accepted to last end, s",
+}
 _SERVERS = {"rabbitmq": "RabbitMQ", "postgres": "PostgreSQL", "redis": "Redis"}
 
 

@@ -1,4 +1,10 @@
-"""Makes an environment for each peer that needs packages which are not the project's: pinned, by hash, once."""
+"""Makes an environment for each peer that needs packages which are not the project's: pinned, by hash, once.
+
+New pins, in this folder:
+
+    uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header X.in -o X.txt
+    cd bullmq && npm install --package-lock-only --omit-lockfile-registry-resolved
+"""
 
 import asyncio
 import hashlib

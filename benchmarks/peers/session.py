@@ -24,6 +24,7 @@ from shared.stack import Servers, StackError
 from shared.stack.processes import end, tree
 
 _READY_WITHIN_S = 60.0
+_DONE_WITHIN_S = 300.0
 _GRACE_S = 5.0
 _WARM_UP = Work("square", 300)
 _PROJECT = Path(__file__).parents[2]
@@ -40,7 +41,7 @@ class Session:
     roles: Mapping[str, list[psutil.Process]]
     log: Path
 
-    async def run(self, work: Work, times: int = 1, within_s: float = 900) -> list[Run]:
+    async def run(self, work: Work, times: int = 1, within_s: float = _DONE_WITHIN_S) -> list[Run]:
         """Run a batch so many times; raises `WrongResults`, or `StackError` when the peer does not answer."""
         own = {role: processes for role, processes in self.roles.items() if role in _OWN}
         forget_peaks(own)
