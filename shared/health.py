@@ -41,6 +41,8 @@ class Health:
     def __init__(self) -> None:
         self._pulses: dict[str, Pulse] = {}
         self._ready: dict[str, Callable[[], bool]] = {}
+        self._alive: dict[str, Callable[[], bool]] = {}
+        self._counts: dict[str, Callable[[], int]] = {}
 
     def pulse(self, name: str, limit_s: float = LIMIT_S) -> Pulse:
         """The pulse of this name, which has to beat at least every `limit_s` seconds once it has begun."""
@@ -50,9 +52,22 @@ class Health:
         """Make readiness depend on one more thing."""
         self._ready[name] = check
 
+    def alive_while(self, name: str, check: Callable[[], bool]) -> None:
+        """Make liveness depend on one more thing, which only another process mends."""
+        self._alive[name] = check
+
+    def count(self, name: str, count: Callable[[], int]) -> None:
+        """Show a number that tells how the process fares."""
+        self._counts[name] = count
+
+    def counts(self) -> dict[str, int]:
+        """The numbers to show."""
+        return {name: count() for name, count in self._counts.items()}
+
     def stuck(self) -> list[str]:
-        """The loops that have stopped."""
-        return [name for name, pulse in self._pulses.items() if not pulse.alive]
+        """The loops that have stopped, and what else is not alive."""
+        stopped = [name for name, pulse in self._pulses.items() if not pulse.alive]
+        return stopped + [name for name, check in self._alive.items() if not check()]
 
     def missing(self) -> list[str]:
         """What is not ready."""
@@ -64,7 +79,7 @@ class HealthServer:
 
     def __init__(self, health: Health, host: str, port: int) -> None:
         app = web.Application()
-        app.router.add_get("/livez", lambda _: _answer(health.stuck()))
+        app.router.add_get("/livez", lambda _: _answer(health.stuck(), health.counts()))
         app.router.add_get("/readyz", lambda _: _answer(health.missing()))
         self._runner = web.AppRunner(app, access_log=None)
         self._host, self._port = host, port
@@ -80,7 +95,8 @@ class HealthServer:
         await self._runner.cleanup()
 
 
-async def _answer(wrong: list[str]) -> web.Response:
+async def _answer(wrong: list[str], counts: dict[str, int] | None = None) -> web.Response:
+    shown = {"counts": counts} if counts else {}
     if wrong:
-        return web.json_response({"status": "fail", "wrong": wrong}, status=503)
-    return web.json_response({"status": "pass"})
+        return web.json_response({"status": "fail", "wrong": wrong} | shown, status=503)
+    return web.json_response({"status": "pass"} | shown)

@@ -98,14 +98,19 @@ def workers_table(workers: Iterable[WorkerState]) -> RenderableType:
     rows = list(workers)
     if not rows:
         return Text("No worker has been heard of in the last half minute. Start one: `python -m services.worker`.")
-    table = _table("worker", "workloads", "running", "chunks", "seen")
+    table = _table("worker", "workloads", "slots (busy/open/most)", "running", "chunks", "seen")
     for worker in rows:
         state = " (stopping)" if worker.stopping else ""
         table.add_row(
-            Text(worker.worker_id + state), ", ".join(worker.workloads), str(worker.running),
+            Text(worker.worker_id + state), "\n".join(worker.workloads), _slots(worker), str(worker.running),
             str(len(worker.chunks)), _when(worker.seen_at),
         )  # fmt: skip
     return table
+
+
+def _slots(worker: WorkerState) -> str:
+    counts = [worker.slots.get(name) for name in worker.workloads]
+    return "\n".join(f"{count.busy}/{count.open}/{count.most}" if count else "" for count in counts)
 
 
 def workloads_table(manifests: Iterable[dict[str, Any]]) -> RenderableType:

@@ -43,6 +43,7 @@ class Workers:
                     chunks=w.heartbeat.chunks,
                     running=w.heartbeat.running,
                     stopping=w.heartbeat.stopping,
+                    slots=w.heartbeat.slots,
                     seen_at=now - timedelta(seconds=clock - w.seen_at),
                 )
                 for w in self._yard.workers.values()

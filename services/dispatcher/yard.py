@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,7 +12,7 @@ from uuid import UUID
 from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import WorkerHeartbeat
 from batchyard_contracts.v1.manifest import Manifest
-from batchyard_contracts.v1.values import Priority, RetryRule, Reuse, StopCause, Terms
+from batchyard_contracts.v1.values import Priority, RetryRule, Reuse, SlotCount, StopCause, Terms
 from services.dispatcher.domain.batch_pace import BatchPace
 from services.dispatcher.domain.scheduler import Again, BatchQueue, Range, Scheduler
 from services.dispatcher.domain.window import Window
@@ -253,10 +253,17 @@ class Yard:
         self._count_workers()
 
     def _count_workers(self) -> None:
-        present = Counter(
-            name for w in self.workers.values() if not w.heartbeat.stopping for name in w.heartbeat.workloads
-        )
+        present: dict[str, float] = defaultdict(float)
+        for worker in self.workers.values():
+            if not worker.heartbeat.stopping:
+                for name in worker.heartbeat.workloads:
+                    present[name] += self._share(name, worker.heartbeat.slots.get(name))
         for name, line in self.lines.items():
             if line.window.workers != present[name]:
                 line.window.workers = present[name] if line.known else 0
                 self.changed.set()
+
+    def _share(self, name: str, slots: SlotCount | None) -> float:
+        """How many usual workers it is worth."""
+        line = self.lines.get(name)
+        return slots.most / line.window.manifest.concurrency if slots and line else 1.0

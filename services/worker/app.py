@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -38,6 +39,7 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
     worker_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
     structlog.contextvars.bind_contextvars(worker_id=worker_id)
     workloads = registry.find(settings.worker_workloads)
+    registry.check_names("BATCHYARD_WORKER_SLOTS", settings.worker_slots)
     async with AsyncExitStack() as stack:
         publisher = await Publisher.open(settings.amqp_url, "worker")
         stack.push_async_callback(publisher.close)
@@ -52,12 +54,15 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
         intakes = []
         for workload in workloads.values():
             resources = await stack.enter_async_context(workload.lifespan())
-            runner = Runner(workload, resources, publisher, cache, worker_id)
+            slots, grace_s = settings.worker_slots.get(workload.name), settings.worker_grace_s
+            runner = Runner(workload, resources, publisher, cache, worker_id, slots, grace_s)
             await runner.start()
             stack.push_async_callback(runner.stop)
             pulse = runtime.health.pulse(f"intake {workload.name}")
             intakes.append(Intake(runner, connection, publisher, pulse, settings.report_every_s))
         crew = Crew(settings, worker_id, publisher, list(workloads), intakes, runtime.health.pulse("heartbeat"))
+        runtime.health.count("handlers given up", lambda: crew.abandoned)
+        runtime.health.alive_while("handlers", lambda: crew.abandoned <= settings.worker_abandoned_max)
         await _listen(connection, crew)
         manifests = [workload.manifest for workload in workloads.values()]
         announced = WorkerAnnounced(worker_id=worker_id, manifests=manifests, started_at=datetime.now(UTC))
@@ -99,10 +104,20 @@ class Crew:
         self._pulse = pulse
         self._draining = False
 
+    @property
+    def abandoned(self) -> int:
+        """Handlers that still run, although they were given up."""
+        return sum(intake.abandoned for intake in self._intakes)
+
     async def beat(self) -> None:
         """Say regularly that the worker lives, and which chunks it holds."""
+        trimmed = time.monotonic()
         while True:
             self._pulse.beat()
+            if time.monotonic() - trimmed >= self._settings.worker_idle_s:
+                trimmed = time.monotonic()
+                for intake in self._intakes:
+                    intake.trim()
             await self.say()
             await asyncio.sleep(self._settings.heartbeat_s)
 
@@ -115,6 +130,7 @@ class Crew:
             chunks=chunks,
             running=sum(intake.unfinished for intake in self._intakes),
             stopping=stopping or self._draining,
+            slots={intake.name: intake.slots for intake in self._intakes},
             at=datetime.now(UTC),
         )
         await until_it_passes(

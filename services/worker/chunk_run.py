@@ -2,7 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
@@ -28,15 +30,20 @@ class ChunkRun:
         self._reuse = Reuse.of(runner.cache, runner.manifest, chunk)
         self._open = {item.ordinal: item for item in chunk.items}
         self._some = asyncio.Event()
-        self._lanes: list[asyncio.Task[None]] = []
+        self._over = asyncio.Event()
+        self._lanes: dict[asyncio.Task[None], _Lane] = {}
+        self._to_do: Iterator[ChunkItem] = iter(())
+        self._failure: BaseException | None = None
         self._stopped = False
         self._cancelled = False
 
     def stop(self, *, cancelled: bool) -> None:
         """Interrupt what runs. Unless the batch is `cancelled`, it is to run elsewhere."""
         self._stopped, self._cancelled = True, self._cancelled or cancelled
-        for lane in self._lanes:
-            lane.cancel()
+        for task in self._lanes:
+            task.cancel()
+        if self._lanes:
+            asyncio.get_running_loop().call_later(self._runner.grace_s, self._give_up_all)
 
     async def run(self) -> None:
         """Return when everything is reported. Its items count as unfinished from before on."""
@@ -52,54 +59,104 @@ class ChunkRun:
 
     async def _work(self) -> None:
         items = await self._to_run()
-        if not items:
-            return
         if self._runner.by_item_here:
-            share = iter(items)
-            width = min(len(items), self._runner.manifest.concurrency)
-            self._lanes = [asyncio.create_task(self._lane(share)) for _ in range(width)]
-        else:
-            calls = [items] if self._runner.by_chunk else [[item] for item in items]
-            self._lanes = [asyncio.create_task(self._call(call)) for call in calls]
+            self._to_do = iter(items)
+            for _ in range(min(len(items), self._runner.slots.most)):
+                self._start(self._one_by_one)
+        elif items:
+            for call in [items] if self._runner.by_chunk else [[item] for item in items]:
+                self._start(partial(self._call, call))
         if self._stopped:  # while the cache was asked
             self.stop(cancelled=self._cancelled)
-        work = asyncio.gather(*self._lanes, return_exceptions=True)
-        while not work.done():
-            some = asyncio.ensure_future(self._some.wait())
-            waiting: set[asyncio.Future[Any]] = {work, some}
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            some.cancel()
-            if not work.done():
-                await asyncio.wait({work}, timeout=self._report_every_s)
-            if not work.done():
+        while self._lanes:
+            await self._some.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._report_every_s):
+                    await self._over.wait()
+            if self._lanes:
                 await self._report(final=False)
-        for ended in work.result():
-            if isinstance(ended, Exception):
-                raise ended
+        if self._failure:
+            raise self._failure
 
-    async def _lane(self, items: Iterator[ChunkItem]) -> None:
-        began = time.perf_counter()
-        for item in items:
-            async with self._runner.slots:
+    def _start(self, work: Callable[["_Lane"], Coroutine[Any, Any, None]]) -> None:
+        lane = _Lane()
+        task = asyncio.create_task(work(lane))
+        self._lanes[task] = lane
+        self._runner.owners[task] = self._give_up
+        task.add_done_callback(self._lane_ended)
+
+    def _lane_ended(self, task: asyncio.Task[None]) -> None:
+        self._runner.owners.pop(task, None)
+        error = None if task.cancelled() else task.exception()
+        if self._lanes.pop(task, None):  # else it was given up before
+            self._failure = self._failure or error
+            self._look_for_the_end()
+
+    def _look_for_the_end(self) -> None:
+        if not self._lanes:
+            self._over.set()
+            self._some.set()
+
+    def _give_up(self, task: asyncio.Task[None]) -> None:
+        """Go on without a task whose call does not end. Another takes its place."""
+        lane = self._lanes.get(task)
+        if lane is None or not lane.items:
+            return
+        del self._lanes[task]
+        lane.abandoned = True
+        self._runner.abandon(task, self.chunk, lane.items)
+        for item in lane.items:
+            if self._stopped:
+                self._ended(domain.interrupted(item, cancelled=self._cancelled))
+            else:
+                self._ended(self._runner.timed_out(item))
+        self._runner.slots.give()
+        if self._runner.by_item_here and not self._stopped:
+            self._start(self._one_by_one)
+        self._look_for_the_end()
+
+    def _give_up_all(self) -> None:
+        for task in list(self._lanes):
+            self._give_up(task)
+
+    async def _one_by_one(self, lane: "_Lane") -> None:
+        slots, began = self._runner.slots, time.perf_counter()
+        for item in self._to_do:
+            if not slots.take():
+                await slots.taken()
+            lane.items = (item,)
+            try:
                 started = time.perf_counter()
                 outcome = await self._runner.run_item(self.chunk, item)
                 now = time.perf_counter()
-                self._busy_s += now - started
-                self._ended(outcome)
-            if self._stopped:  # the handler went on after its interruption
+                if not lane.abandoned:
+                    self._busy_s += now - started
+                    self._ended(outcome)
+            finally:
+                if not lane.abandoned:
+                    lane.items = ()
+                    slots.give()
+            if self._stopped or lane.abandoned:  # the handler went on after its interruption
                 return
             if now - began > _YIELD_S:
                 await asyncio.sleep(0)
                 began = time.perf_counter()
 
-    async def _call(self, items: Sequence[ChunkItem]) -> None:
+    async def _call(self, items: Sequence[ChunkItem], lane: "_Lane") -> None:
         """Run items by one call, in one slot."""
-        async with self._runner.slots:
+        await self._runner.slots.taken()
+        lane.items = items
+        try:
             started = time.perf_counter()
             outcomes = await self._runner.run_chunk(self.chunk, items)
-            self._busy_s += time.perf_counter() - started
-            for outcome in outcomes:
-                self._ended(outcome)
+            if not lane.abandoned:
+                self._busy_s += time.perf_counter() - started
+                for outcome in outcomes:
+                    self._ended(outcome)
+        finally:
+            if not lane.abandoned:
+                lane.items = ()
+                self._runner.slots.give()
 
     async def _to_run(self) -> list[ChunkItem]:
         if self._reuse is None:
@@ -122,3 +179,14 @@ class ChunkRun:
         await self._runner.report(self.chunk, outcomes, busy_s, self._trace, final=final)
         if self._reuse is not None:
             await self._reuse.keep(outcomes)
+
+
+class _Lane:
+    """A task that runs one call after the other."""
+
+    __slots__ = ("abandoned", "items")
+
+    def __init__(self) -> None:
+        self.items: Sequence[ChunkItem] = ()
+        """What runs now."""
+        self.abandoned = False

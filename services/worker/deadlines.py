@@ -6,34 +6,28 @@ would cost more than a small item itself; and one that never waits cannot be int
 
 import asyncio
 import itertools
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
 from types import coroutine
 from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
-STUCK_S = 30.0
-"""How long work may take to end after its interruption."""
 
 
 class Deadlines:
     """The running items of one workload, oldest first."""
 
-    def __init__(self, limit_s: float) -> None:
-        self._limit_s = limit_s
+    def __init__(self, limit_s: float, grace_s: float, abandon: Callable[["asyncio.Task[Any]"], None]) -> None:
+        """`abandon` is called with the task of work that has not ended `grace_s` after its interruption."""
+        self.limit_s = limit_s
+        self._grace_s, self._abandon = grace_s, abandon
         self._running: dict[_Running, None] = {}
-        self._interrupted: dict[_Running, float] = {}
+        self._interrupted: dict[_Running, asyncio.TimerHandle] = {}
         self._timer: asyncio.TimerHandle | None = None
-
-    @property
-    def stuck(self) -> bool:
-        """Whether some work still runs long after its interruption: its slot may never be free again."""
-        latest = asyncio.get_running_loop().time() - STUCK_S
-        return any(at < latest for at in itertools.islice(self._interrupted.values(), 1))
 
     async def within(self, work: Coroutine[Any, Any, T]) -> T:
         """Await the work; raises `TimeoutError` when the time is up before."""
-        until = asyncio.get_running_loop().time() + self._limit_s
+        until = asyncio.get_running_loop().time() + self.limit_s
         try:
             waits_for = work.send(None)
         except StopIteration as done:
@@ -47,11 +41,12 @@ class Deadlines:
         except asyncio.CancelledError:
             if running.interrupted and running.task.uncancel() == 0:
                 running.interrupted = False
-                raise TimeoutError(f"No end after {self._limit_s:g} s.") from None
+                raise TimeoutError(f"No end after {self.limit_s:g} s.") from None
             raise
         finally:
             self._running.pop(running, None)
-            self._interrupted.pop(running, None)
+            if timer := self._interrupted.pop(running, None):
+                timer.cancel()
             if running.interrupted:  # it ended at that very moment: the interruption is still to come, and void
                 with suppress(asyncio.CancelledError):
                     await asyncio.sleep(0)
@@ -62,10 +57,11 @@ class Deadlines:
         self._timer = asyncio.get_running_loop().call_at(first.until, self._expire) if first else None
 
     def _expire(self) -> None:
-        now = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        now = loop.time()
         for running in list(itertools.takewhile(lambda r: r.until <= now, self._running)):
             del self._running[running]
-            self._interrupted[running] = now
+            self._interrupted[running] = loop.call_later(self._grace_s, self._abandon, running.task)
             running.interrupt()
         self._arm()
 

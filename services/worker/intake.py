@@ -13,6 +13,7 @@ from aio_pika.abc import AbstractIncomingMessage, AbstractRobustConnection
 
 from batchyard_contracts.message import Message
 from batchyard_contracts.topology import Queue, work_queues
+from batchyard_contracts.v1.values import SlotCount
 from batchyard_contracts.v1.work import ChunkReady
 from services.worker.chunk_run import ChunkRun
 from services.worker.claims import Claims, Key, key_of
@@ -67,18 +68,37 @@ class Intake:
         """Items in hand that have no outcome yet."""
         return self._runner.unfinished
 
+    @property
+    def slots(self) -> SlotCount:
+        """The slots that there are, and how many of them are taken."""
+        slots = self._runner.slots
+        return SlotCount(busy=slots.busy, open=slots.open, most=slots.most)
+
+    @property
+    def name(self) -> str:
+        """The workload."""
+        return self._runner.workload.name
+
+    @property
+    def abandoned(self) -> int:
+        """Handlers that still run, although they were given up."""
+        return self._runner.abandoned
+
+    def trim(self) -> None:
+        """Give back slots that were not needed since the last time."""
+        self._runner.trim()
+
     async def run(self) -> None:
         """Consume until `drain`."""
         channel = await open_channel(self._connection)
-        await channel.set_qos(prefetch_count=min(_PREFETCH_MAX, self._runner.manifest.concurrency + 2))
+        await channel.set_qos(prefetch_count=min(_PREFETCH_MAX, self._runner.slots.most + 2))
         tags = []
         for rank, queue in enumerate(work_queues(self._runner.workload.name)):
             declared = await channel.declare_queue(queue.name, passive=True)
             tags.append((declared, await declared.consume(self._arrival(rank, queue))))
         try:
             while not self._stopping:
-                if not self._runner.stuck:
-                    self._pulse.beat()
+                self._pulse.beat()
                 self._runner.room.clear()
                 while self._waiting and self._has_room:
                     self._begin(*self._next())
@@ -122,7 +142,7 @@ class Intake:
     @property
     def _has_room(self) -> bool:
         in_hand = len(self._running) if self._runner.by_chunk else self._runner.unfinished
-        return in_hand < self._runner.manifest.concurrency
+        return in_hand < self._runner.slots.most
 
     async def _sleep(self) -> None:
         try:

@@ -4,7 +4,7 @@ A package offers its own through the entry-point group `batchyard.workloads`, ea
 """
 
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
@@ -28,11 +28,19 @@ def find(names: Sequence[str] = ()) -> dict[str, AnyWorkload]:
             _add(found, workload, module.name)
     for entry in entry_points(group=GROUP):
         _add(found, entry.load(), f"entry point {entry.name}")
-    if unknown := set(names) - set(found):
-        raise ConfigurationError(
-            f"BATCHYARD_WORKER_WORKLOADS names {', '.join(sorted(unknown))}; found are {', '.join(sorted(found))}."
-        )
+    _check("BATCHYARD_WORKER_WORKLOADS", names, found)
     return {name: w for name, w in found.items() if not names or name in names}
+
+
+def check_names(setting: str, names: Iterable[str]) -> None:
+    """Raise `ConfigurationError` when a setting names a workload that there is not."""
+    if names:
+        _check(setting, names, find())
+
+
+def _check(setting: str, names: Iterable[str], found: Iterable[str]) -> None:
+    if unknown := set(names) - set(found):
+        raise ConfigurationError(f"{setting} names {', '.join(sorted(unknown))}; found are {', '.join(sorted(found))}.")
 
 
 def _add(found: dict[str, AnyWorkload], workload: object, where: str) -> None:

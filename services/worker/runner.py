@@ -19,25 +19,39 @@ from services.worker.calls import Call, context_of
 from services.worker.deadlines import Deadlines
 from services.worker.processes import Processes
 from services.worker.reporting import bodies
+from services.worker.slots import Slots
 from services.worker.success import Outcome
 from services.worker.threads import Threads
 from shared.amqp.publisher import Outgoing, Publisher
 from shared.faults import until_it_passes
 
 log = structlog.get_logger()
+GRACE_S = 5.0
+"""How long a handler may take to end after its interruption."""
 
 
 class Runner:
     """One workload on this worker. Its slots are shared by all chunks in hand."""
 
     def __init__(
-        self, workload: Workload[Any, Any], resources: object, publisher: Publisher, cache: ResultCache, worker_id: str
+        self,
+        workload: Workload[Any, Any],
+        resources: object,
+        publisher: Publisher,
+        cache: ResultCache,
+        worker_id: str,
+        slots: int | None = None,
+        grace_s: float = GRACE_S,
     ) -> None:
         self.workload = workload
         self.manifest = workload.manifest
         self.cache = cache
-        self.slots = asyncio.Semaphore(self.manifest.concurrency)
-        """One for each item that may run at this moment."""
+        self.slots = Slots(slots or self.manifest.concurrency)
+        """One for each call that runs."""
+        self.grace_s = grace_s
+        self.owners: dict[asyncio.Task[Any], Callable[[asyncio.Task[Any]], None]] = {}
+        """For each task that runs calls, what is told when one of them goes on after its time and its interruption."""
+        self._abandoned: set[asyncio.Task[Any]] = set()
         self.unfinished = 0
         """Items of the chunks in hand that have no outcome yet."""
         self.room = asyncio.Event()
@@ -48,15 +62,42 @@ class Runner:
         self.threads = Threads(f"{workload.name} handler")
         self._processes = Processes(workload) if workload.handling.place == "process" else None
         self._call = self._caller()
-        self._deadlines = Deadlines(self.manifest.item_timeout_s)
+        self._deadlines = Deadlines(self.manifest.item_timeout_s, grace_s, self._overdue)
         self._resources = resources
         self._publisher = publisher
         self._worker_id = worker_id
 
     @property
-    def stuck(self) -> bool:
-        """Whether a handler ignores its interruption: only another process has all slots again."""
-        return self._deadlines.stuck
+    def abandoned(self) -> int:
+        """Calls that still run, although they were given up."""
+        return len(self._abandoned) + self.threads.abandoned
+
+    def abandon(self, task: "asyncio.Task[Any]", chunk: ChunkReady, items: Sequence[ChunkItem]) -> None:
+        """Give up a task whose handler ignores that it was interrupted: its items end without it, and its slot is free
+        again. It is interrupted once more; a thread stops being waited for then."""
+        self._abandoned.add(task)
+        task.add_done_callback(self._abandoned.discard)
+        task.cancel()
+        ordinals = [item.ordinal for item in items[:10]]
+        log.warning("handler given up", workload=chunk.workload, batch_id=str(chunk.batch_id), ordinals=ordinals)
+
+    def trim(self) -> None:
+        """Give back the slots that were not needed lately, and what they ran in."""
+        self.slots.trim()
+        idle = self.slots.open - self.slots.busy
+        self.threads.trim(idle)
+        if self._processes:
+            self._processes.trim(idle)
+
+    def timed_out(self, item: ChunkItem) -> Outcome:
+        """The outcome of an item whose call was given up."""
+        limit_s = self.manifest.item_timeout_s
+        error = TimeoutError(f"No end after {limit_s:g} s, nor {self.grace_s:g} s after its interruption: given up.")
+        return domain.raised(item, error, round((limit_s + self.grace_s) * 1000))
+
+    def _overdue(self, task: "asyncio.Task[Any]") -> None:
+        if owner := self.owners.get(task):
+            owner(task)
 
     async def start(self) -> None:
         """Make ready what handlers run in; raises `ConfigurationError` when they cannot run there."""

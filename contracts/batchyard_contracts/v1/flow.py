@@ -19,6 +19,7 @@ from batchyard_contracts.v1.values import (
     Round,
     Seconds,
     Selection,
+    SlotCount,
     StopCause,
     Targets,
     Terms,
@@ -253,6 +254,7 @@ class WorkerHeartbeat(Message):
     chunks: list[UUID]
     running: int = 0
     """Items of these chunks that have no outcome yet."""
+    slots: dict[WorkloadName, SlotCount] = {}
     stopping: bool = False
     isolates: bool = False
     """Whether it takes the quarantined chunks of its workloads, see `topology.quarantine_queue`."""

@@ -20,6 +20,7 @@ from batchyard_contracts.v1.values import (
     Result,
     Round,
     Selection,
+    SlotCount,
     StopCause,
     TerminalStatus,
     Terms,
@@ -191,6 +192,7 @@ class WorkerState(Value):
     running: int
     stopping: bool
     seen_at: datetime
+    slots: dict[WorkloadName, SlotCount] = {}
 
 
 class WorkersReply(Message):

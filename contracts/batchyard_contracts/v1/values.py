@@ -199,3 +199,11 @@ class ItemResult(Value):
     """The batch of that item, if it is another one."""
     elapsed_ms: int | None = None
     cached: bool = False
+
+
+class SlotCount(Value):
+    """The calls of one workload that a worker runs at once: now, as many as it is ready for now, and at the most."""
+
+    busy: Annotated[int, Field(ge=0)] = 0
+    open: Annotated[int, Field(ge=0)] = 1
+    most: Annotated[int, Field(ge=1)]

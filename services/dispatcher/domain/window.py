@@ -7,6 +7,7 @@ higher one, since workers take that first: each class finds room at once, and al
 
 from collections import Counter
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Protocol
 from uuid import UUID
 
@@ -43,7 +44,8 @@ class Window:
     """What is out, and what may follow, for one workload."""
 
     manifest: Manifest
-    workers: int = 0
+    workers: float = 0
+    """One that may run half or twice as much as the manifest says counts for half or for two."""
     out: int = 0
     out_by_partition: Counter[str] = field(default_factory=Counter)
     out_by_batch: Counter[UUID] = field(default_factory=Counter)
@@ -63,7 +65,7 @@ class Window:
 
     def limit(self, size: int) -> int:
         """How many items may be out when all chunks have this size."""
-        return self.workers * self._supply(size)
+        return ceil(self.workers * self._supply(size))
 
     def full(self, priority: Priority) -> bool:
         """Whether nothing of this class may go out."""

@@ -200,10 +200,12 @@ async def test_show_failures_workers_workloads(run: Run, yard: FakeYard) -> None
     assert "item 3, 9, 27 …" in (await run("failures", BATCH)).out
     worker = {
         "worker_id": "host-1", "workloads": ["tracklists"], "chunks": [], "running": 3, "stopping": True,
-        "seen_at": "2026-11-21T20:00:00Z",
+        "seen_at": "2026-11-21T20:00:00Z", "slots": {"tracklists": {"busy": 3, "open": 5, "most": 16}},
     }  # fmt: skip
     yard.answer("GET /workers", {"workers": [worker]})
-    assert "host-1 (stopping)" in (await run("workers")).out
+    shown = (await run("workers")).out
+    assert "host-1 (stopping)" in shown
+    assert "3/5/16" in shown
     manifest = {
         "name": "squares", "version": "1", "title": "Squares", "item_schema": {
             "properties": {"n": {"type": "integer", "description": "a number"}}, "required": ["n"]},

@@ -2,18 +2,23 @@
 
 import asyncio
 import time
+from contextlib import suppress
 
 import pytest
 
 from services.worker.deadlines import Deadlines
 
 
+def deadlines_of(limit_s: float) -> Deadlines:
+    return Deadlines(limit_s, 5, lambda _: None)
+
+
 async def test_work_that_ends_in_time_gives_its_value() -> None:
-    assert await Deadlines(10).within(asyncio.sleep(0, "done")) == "done"
+    assert await deadlines_of(10).within(asyncio.sleep(0, "done")) == "done"
 
 
 async def test_each_item_is_interrupted_when_its_own_time_is_up() -> None:
-    deadlines = Deadlines(0.1)
+    deadlines = deadlines_of(0.1)
     ended: list[tuple[int, float]] = []
     began = time.monotonic()
 
@@ -31,7 +36,7 @@ async def test_each_item_is_interrupted_when_its_own_time_is_up() -> None:
 
 
 async def test_a_task_goes_on_after_an_interruption() -> None:
-    deadlines = Deadlines(0.02)
+    deadlines = deadlines_of(0.02)
     with pytest.raises(TimeoutError):
         await deadlines.within(asyncio.Event().wait())
     task = asyncio.current_task()
@@ -41,7 +46,7 @@ async def test_a_task_goes_on_after_an_interruption() -> None:
 
 
 async def test_a_cancel_from_outside_is_no_timeout() -> None:
-    task = asyncio.create_task(Deadlines(10).within(asyncio.Event().wait()))
+    task = asyncio.create_task(deadlines_of(10).within(asyncio.Event().wait()))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -49,7 +54,7 @@ async def test_a_cancel_from_outside_is_no_timeout() -> None:
 
 
 async def test_work_that_ends_at_the_very_moment_leaves_no_interruption_behind() -> None:
-    deadlines = Deadlines(0.02)
+    deadlines = deadlines_of(0.02)
 
     async def ends_late() -> str:
         interrupted = asyncio.get_running_loop().create_future()
@@ -70,14 +75,14 @@ async def test_an_error_of_the_work_passes_through() -> None:
         raise ValueError("mine")
 
     with pytest.raises(ValueError, match="mine"):
-        await Deadlines(10).within(fails())
+        await deadlines_of(10).within(fails())
 
 
 async def test_work_that_never_waits_gives_its_value_or_its_error_at_once() -> None:
     async def never_waits(value: int) -> int:
         return 10 // value
 
-    deadlines = Deadlines(0.0)
+    deadlines = deadlines_of(0.0)
     assert await deadlines.within(never_waits(2)) == 5
     with pytest.raises(ZeroDivisionError):
         await deadlines.within(never_waits(0))
@@ -96,4 +101,36 @@ async def test_work_runs_in_the_task_that_awaits_it_and_may_catch_what_is_thrown
         return asyncio.current_task() is task, caught
 
     task = asyncio.current_task()
-    assert await Deadlines(10).within(work()) == (True, "its own")
+    assert await deadlines_of(10).within(work()) == (True, "its own")
+
+
+async def test_work_that_ignores_its_interruption_is_given_up_after_a_grace() -> None:
+    given_up = asyncio.get_running_loop().create_future()
+    deadlines, gate = Deadlines(0.01, 0.02, given_up.set_result), asyncio.Event()
+
+    async def stubborn() -> str:
+        while not gate.is_set():
+            with suppress(asyncio.CancelledError):
+                await gate.wait()
+        return "late"
+
+    task = asyncio.create_task(deadlines.within(stubborn()))
+    assert await given_up is task
+    gate.set()
+    assert await task == "late"
+
+
+async def test_work_that_ends_within_its_grace_is_not_given_up() -> None:
+    given_up: list[object] = []
+    deadlines = Deadlines(0.01, 0.05, given_up.append)
+
+    async def tidies_up() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.01)
+
+    with pytest.raises(TimeoutError):
+        await deadlines.within(tidies_up())
+    await asyncio.sleep(0.1)  # nothing but time tells that nothing happens
+    assert given_up == []

@@ -4,7 +4,7 @@ import asyncio
 import os
 import threading
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
@@ -70,6 +70,53 @@ async def test_a_thread_whose_time_is_up_hears_of_it() -> None:
     error = recorder.outcomes[0].error
     assert error is not None
     assert error.code == "timeout"
+
+
+async def test_a_thread_that_does_not_end_is_given_up_and_another_takes_its_place() -> None:
+    work = workload(item_timeout_s=0.05, concurrency=1)
+    gate = threading.Event()
+
+    @work.handler
+    def run(item: Number, _: Context) -> Number:
+        if item.n == 0:
+            gate.wait(10)
+        return item
+
+    recorder = Recorder()
+    runner = Runner(work, None, cast("Any", recorder), cast("Any", Known()), "w", grace_s=0.05)
+    runner.unfinished += 3
+    await ChunkRun(runner, chunk(0, 1, 2), None, 0.01).run()
+    assert _codes(recorder) == ["timeout", None, None]
+    assert (runner.threads.abandoned, runner.slots.busy, runner.unfinished) == (1, 0, 0)
+    gate.set()
+    async with asyncio.timeout(5):
+        while runner.abandoned:  # noqa: ASYNC110  the thread ends by itself
+            await asyncio.sleep(0.01)
+    assert sum(len(report.outcomes) for report in recorder.reports) == 3
+
+
+async def test_one_handler_that_does_not_end_does_not_end_its_chunk() -> None:
+    work = workload(item_timeout_s=0.05, concurrency=2)
+    gate = asyncio.Event()
+
+    @work.handler
+    async def run(item: Number, _: Context) -> Number:
+        while item.n % 3 == 0 and not gate.is_set():
+            with suppress(asyncio.CancelledError):
+                await gate.wait()
+        return item
+
+    recorder = Recorder()
+    runner = Runner(work, None, cast("Any", recorder), cast("Any", Known()), "w", grace_s=0.02)
+    runner.unfinished += 9
+    await ChunkRun(runner, chunk(*range(9)), None, 0.01).run()
+    assert _codes(recorder) == [None if n % 3 else "timeout" for n in range(9)]
+    assert (runner.abandoned, runner.slots.busy, runner.unfinished) == (3, 0, 0)
+    gate.set()
+    async with asyncio.timeout(5):
+        while runner.abandoned:  # noqa: ASYNC110  they end by themselves
+            await asyncio.sleep(0)
+    assert sum(len(report.outcomes) for report in recorder.reports) == 9
 
 
 @pytest.mark.parametrize("plain", [False, True])
@@ -155,7 +202,7 @@ async def test_a_chunk_handler_has_one_time_for_the_call_and_is_cancelled_as_one
     slow.chunk_handler(run)
     chunk_run, recorder, runner = run_of(slow, [1, 2])
     running = asyncio.create_task(chunk_run.run())
-    while not runner.slots.locked() and runner.slots._value == 10:  # noqa: ASYNC110  its slot is taken
+    while not runner.slots.busy:  # noqa: ASYNC110  it begins
         await asyncio.sleep(0)
     chunk_run.stop(cancelled=True)
     await running

@@ -14,8 +14,6 @@ from pydantic import BaseModel
 from batchyard_contracts.v1.flow import ChunkProcessed
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Context, Workload
-from services.worker import deadlines
-from services.worker import intake as intake_module
 from services.worker.cache import ResultCache
 from services.worker.intake import Intake
 from services.worker.runner import Runner
@@ -113,7 +111,7 @@ class Desk:
             return item
 
         publisher = cast("Publisher", self)
-        self.runner = Runner(work, None, publisher, cast("ResultCache", None), "w")
+        self.runner = Runner(work, None, publisher, cast("ResultCache", None), "w", grace_s=0.05)
         connection = cast("AbstractRobustConnection", self.broker)
         self.intake = Intake(self.runner, connection, publisher, self.pulse, 0.01)
 
@@ -216,25 +214,29 @@ async def test_a_cancelled_batch_stays_cancelled_until_it_is_retried() -> None:
         await d.broker.until(lambda: d.statuses == ["cancelled", "succeeded"])
 
 
-async def test_an_intake_whose_slots_are_never_given_back_loses_its_pulse(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deadlines, "STUCK_S", 0.02)
-    monkeypatch.setattr(intake_module, "_IDLE_S", 0.01)
-    async with desk(item_timeout_s=0.02, stubborn=True) as d:
-        beats = 0
+async def test_a_handler_that_never_ends_is_given_up_and_its_slot_goes_to_the_next() -> None:
+    async with desk(item_timeout_s=0.02, concurrency=1, stubborn=True) as d:
+        await d.broker.deliver(chunk(1), "stubborn")
+        await d.broker.until(lambda: d.broker.acknowledged == ["stubborn"])
+        assert (d.runner.abandoned, d.runner.slots.busy) == (1, 0)
+        error = d.reports[-1].outcomes[0].error
+        assert error is not None
+        assert (error.code, d.reports[-1].final) == ("timeout", True)
+        await d.broker.deliver(chunk(2), "next")
+        await d.broker.until(lambda: d.begun == [1, 2])
+        d.gate.set()
+        await d.broker.until(lambda: d.broker.acknowledged == ["stubborn", "next"])
+        async with asyncio.timeout(5):
+            while d.runner.abandoned:  # noqa: ASYNC110  the handlers end by themselves
+                await asyncio.sleep(0.01)
+    assert d.statuses == ["retry", "succeeded"]
 
-        def beat() -> None:
-            nonlocal beats
-            beats += 1
 
-        monkeypatch.setattr(d.pulse, "beat", beat)
+async def test_a_cancelled_batch_does_not_wait_for_a_handler_that_ignores_it() -> None:
+    async with desk(stubborn=True) as d:
         await d.broker.deliver(chunk(1), "stubborn")
         await d.broker.until(lambda: d.begun == [1])
-        async with asyncio.timeout(5):
-            while not d.runner.stuck:  # noqa: ASYNC110  nothing but time changes it
-                await asyncio.sleep(0.01)
-        seen = beats
-        await asyncio.sleep(0.1)  # ten turns of the loop without a beat
-        assert beats == seen
-        d.gate.set()
+        d.intake.cancel(BATCH)
         await d.broker.until(lambda: d.broker.acknowledged == ["stubborn"])
-        assert not d.runner.stuck
+        assert d.statuses == ["cancelled"]
+        assert (d.runner.abandoned, d.runner.slots.busy) == (1, 0)

@@ -1,0 +1,52 @@
+"""Places for the calls of one workload: more while all are busy and calls wait, fewer when they are not needed."""
+
+import asyncio
+from collections import deque
+
+
+class Slots:
+    """Between `least` and `most` places. They are given in the order in which they were asked for."""
+
+    def __init__(self, most: int, least: int = 1) -> None:
+        self.most = most
+        self.open = self._least = min(least, most)
+        """Places there are now."""
+        self.busy = 0
+        self._peak = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def take(self) -> bool:
+        """Take a place if one can be had at once."""
+        if self.busy >= self.most:
+            return False
+        self.busy += 1
+        if self.busy > self._peak:
+            self._peak = self.busy
+            self.open = max(self.open, self._peak)
+        return True
+
+    async def taken(self) -> None:
+        """Wait for a place, and take it."""
+        if self.take():
+            return
+        given: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(given)
+        try:
+            await given
+        except asyncio.CancelledError:
+            if not given.cancelled():  # it was given at that very moment; one that was not is passed over by `give`
+                self.give()
+            raise
+
+    def give(self) -> None:
+        """Give a place back: the first that waits has it."""
+        while self._waiting:
+            if not (given := self._waiting.popleft()).done():
+                given.set_result(None)
+                return
+        self.busy -= 1
+
+    def trim(self) -> None:
+        """Close the places that nobody needed since the last time."""
+        self.open = max(self._least, self._peak)
+        self._peak = self.busy

@@ -1,0 +1,21 @@
+"""What the dispatcher makes of heartbeats."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from batchyard_contracts.v1.flow import WorkerHeartbeat
+from batchyard_contracts.v1.manifest import Manifest
+from batchyard_contracts.v1.values import SlotCount
+from services.dispatcher.yard import Yard
+
+
+@pytest.mark.parametrize(("most", "window"), [([], 20), ([10], 20), ([20], 40), ([5, 10], 30), ([1], 3)])
+def test_what_is_out_follows_what_workers_say_that_they_can_run(most: list[int], window: int) -> None:
+    yard = Yard()
+    yard.know(Manifest(name="w", version="1", item_schema={}, result_schema={}, concurrency=10, chunk_max=1))
+    for number, slots in enumerate(most or [None]):
+        counts = {"w": SlotCount(most=slots)} if slots else {}
+        beat = WorkerHeartbeat(worker_id=f"{number}", workloads=["w"], chunks=[], slots=counts, at=datetime.now(UTC))
+        yard.heard_of(beat, 0.0)
+    assert yard.line("w").window.limit(1) == pytest.approx(window, abs=1)
