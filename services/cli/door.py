@@ -8,7 +8,7 @@ import aiohttp
 import orjson
 
 from services.cli.address import Address
-from services.cli.errors import NotFound, NotReachable, Refused
+from services.cli.errors import CliError, NotFound, NotReachable, Refused
 
 API = "/api/v1"
 _TIMEOUT = aiohttp.ClientTimeout(total=120, sock_connect=5, sock_read=60)
@@ -16,6 +16,8 @@ _UPLOAD = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=300)
 _DOWNLOAD = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=120)
 _AWAY = frozenset({502, 503, 504})
 """A service behind the door did not answer."""
+_LATER = frozenset({408, 429})
+_IN_PROGRESS = "idempotency_in_progress"
 _MAX_PROBLEM_BYTES = 64 * 1024
 
 Query = Mapping[str, str | int | None]
@@ -94,9 +96,11 @@ class Door:
             ) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             reason = str(error) or "it takes too long"
-            raise NotReachable(
+            lost = NotReachable(
                 f"{self.url} stopped answering: {reason}.", "Try again; if it stays away, look into its log."
-            ) from error
+            )
+            lost.retry_after_s = 0.0
+            raise lost from error
 
 
 @asynccontextmanager
@@ -111,17 +115,29 @@ async def _refuse_problem(response: aiohttp.ClientResponse) -> None:
     if response.status < 400:
         return
     problem = _problem(await response.content.read(_MAX_PROBLEM_BYTES))
+    raise _error(response, problem)
+
+
+def _error(response: aiohttp.ClientResponse, problem: dict[str, Any]) -> CliError:
     what = str(problem.get("detail") or problem.get("title") or f"HTTP {response.status} {response.reason}")
     if response.status == 404:
-        raise NotFound(what, "See what there is: `batchyard list`, `batchyard workloads`.")
+        return NotFound(what, "See what there is: `batchyard list`, `batchyard workloads`.")
     if response.status in {401, 403}:
-        raise Refused(what, "Put your token into BATCHYARD_TOKEN.")
+        return Refused(what, "Put your token into BATCHYARD_TOKEN.")
+    error: CliError
     if response.status in _AWAY:
-        raise NotReachable(
+        error = NotReachable(
             what, "A service behind the door does not answer. Try again; if it stays so, look into its log."
         )
-    line = problem.get("line")
-    raise Refused(what, line=line if isinstance(line, int) else None)
+    else:
+        line, items = problem.get("line"), problem.get("items")
+        error = refused = Refused(what, line=line if isinstance(line, int) else None)
+        refused.batch_id = problem.get("batch_id")
+        refused.items = items if isinstance(items, int) else 0
+    if response.status in _AWAY | _LATER or problem.get("code") == _IN_PROGRESS:
+        told = response.headers.get("Retry-After", "")
+        error.retry_after_s = float(told) if told.isdecimal() else 1.0
+    return error
 
 
 def _problem(body: bytes) -> dict[str, Any]:

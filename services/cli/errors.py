@@ -22,6 +22,8 @@ class CliError(Exception):
         super().__init__(what)
         self.what = what
         self.next_step = next_step
+        self.retry_after_s: float | None = None
+        """Set when the same request may succeed later."""
 
 
 class BadInput(CliError):
@@ -31,13 +33,18 @@ class BadInput(CliError):
 
 
 class Refused(CliError):
-    """The server said no. `line` is the first item at fault, counted from 1 within the request."""
+    """The server said no. `line` is the first item at fault, counted from 1 within the request.
+
+    `batch_id` and `items` tell of an upload that stopped midway: the batch that stays open, and how much it has.
+    """
 
     exit = Exit.REFUSED
 
     def __init__(self, what: str, next_step: str = "", *, line: int | None = None) -> None:
         super().__init__(what, next_step)
         self.line = line
+        self.batch_id: str | None = None
+        self.items = 0
 
 
 class NotFound(CliError):

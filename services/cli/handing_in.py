@@ -56,7 +56,7 @@ def hand_in(ctx: typer.Context, request: Request, *, watch: bool, json: bool) ->
     options = request.options()
 
     async def use(door: Door) -> None:
-        submission = Submission(door, options, request.idempotency_key)
+        submission = Submission(door, options, request.idempotency_key, _say)
         accepted = await _send(submission, request)
         if json:
             write_json({"type": accepted.type, **orjson.loads(accepted.encode())})
@@ -70,6 +70,10 @@ def hand_in(ctx: typer.Context, request: Request, *, watch: bool, json: bool) ->
             await watch_batch(door, str(accepted.batch_id), accepted.workload, json=json)
 
     at_yard(ctx, use)
+
+
+def _say(news: str) -> None:
+    err().print(news, soft_wrap=True, markup=False)
 
 
 async def _send(submission: Submission, request: Request) -> CommandAccepted:

@@ -1,32 +1,49 @@
 """Submits a batch in one request: a command for a short list, an upload for a file of any length.
 
-Either way it is taken whole or not at all, and a key makes it safe to send it again.
+A key makes it safe to send it again. An upload that breaks off is sent again from its beginning: the server skips what
+it has and goes on from there.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import IO, Any
 from uuid import uuid4
 
 import orjson
 
+from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.message import MAX_MESSAGE_BYTES
 from batchyard_contracts.v1.commands import CommandAccepted
 from batchyard_contracts.v1.values import MAX_ITEMS_PER_COMMAND
 from services.cli.door import Door
-from services.cli.errors import BadInput, NotReachable, Refused
+from services.cli.errors import BadInput, CliError, NotReachable, Refused
 from services.cli.items import MEDIA_TYPES, Format
 
 _MAX_COMMAND_BYTES = MAX_MESSAGE_BYTES * 3 // 4
 _PIECE = 256 * 1024
 
 
-class Submission:
-    """One batch to be handed in, under the fields of `batch.submit.v1` beside its items."""
+TRIES = 10
+"""How often an upload that gets no further is sent."""
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 30.0
+"""Pauses double between these two, unless the server names a longer one."""
+LOOK_S = 1.0
+"""How often is looked whether the batch has begun while its upload goes on."""
 
-    def __init__(self, door: Door, options: Mapping[str, Any], idempotency_key: str | None) -> None:
+
+class Submission:
+    """One batch to be handed in, under the fields of `batch.submit.v1` beside its items. `say` tells people of news."""
+
+    def __init__(
+        self, door: Door, options: Mapping[str, Any], idempotency_key: str | None, say: Callable[[str], None]
+    ) -> None:
         self._door = door
         self._options = options
         self._key = idempotency_key or str(uuid4())
+        self._say = say
+        self._batch_id = str(new_batch_id())
 
     async def items(self, items: Sequence[Mapping[str, Any]]) -> CommandAccepted:
         """Hand in a list of items. What is too long for a command goes as an upload."""
@@ -34,13 +51,61 @@ class Submission:
             raise BadInput("There are no items.", "Give a file, or - to read from standard input, or --item.")
         command = orjson.dumps({**self._options, "items": items})
         if len(items) > MAX_ITEMS_PER_COMMAND or len(command) > _MAX_COMMAND_BYTES:
-            return await self._post(_pieces(_lines(items)), MEDIA_TYPES[Format.NDJSON], self._query(), "Item")
+            return await self._upload(lambda: _lines(items), MEDIA_TYPES[Format.NDJSON], "Item")
         return await self._post(command, MEDIA_TYPES[Format.JSON], [], "Item")
 
     async def file(self, source: IO[bytes], kind: Format) -> CommandAccepted:
-        """Hand in NDJSON or CSV as it is, reading while it is sent."""
-        pieces = _pieces(iter(lambda: source.read(_PIECE), b""))
-        return await self._post(pieces, MEDIA_TYPES[kind], self._query(), "Line")
+        """Hand in NDJSON or CSV as it is, reading while it is sent. What cannot be read twice is sent once."""
+        start = source.tell() if source.seekable() else None
+
+        def parts() -> Iterator[bytes] | None:
+            if start is not None:
+                source.seek(start)
+            elif used:
+                return None
+            used.append(True)
+            return iter(lambda: source.read(_PIECE), b"")
+
+        used: list[bool] = []
+        return await self._upload(parts, MEDIA_TYPES[kind], "Line")
+
+    async def _upload(self, parts: Callable[[], Iterator[bytes] | None], media_type: str, noun: str) -> CommandAccepted:
+        """Send an upload, again when it breaks off, for as long as the pauses are few or it gets further."""
+        query = [*self._query(), ("batch_id", self._batch_id)]
+        source, tries, held = parts(), 0, 0
+        looking = asyncio.create_task(self._tell_of_the_batch())
+        try:
+            while True:
+                try:
+                    return await self._post(_pieces(source or iter(())), media_type, query, noun)
+                except (Refused, NotReachable) as error:
+                    if isinstance(error, Refused) and error.batch_id is not None:
+                        self._batch_id = error.batch_id
+                        tries, held = (0 if error.items > held else tries), max(held, error.items)
+                    tries += 1
+                    pause = self._pause(error, tries)
+                    if pause is None or (source := parts()) is None:
+                        raise
+                    self._say(f"{error.what}\nThe same is sent again in {pause:g} s; what was taken is skipped.")
+                    await asyncio.sleep(pause)
+        finally:
+            looking.cancel()
+
+    def _pause(self, error: CliError, tries: int) -> float | None:
+        """How long to wait before the same is sent again; None: it is of no use."""
+        away = isinstance(error, NotReachable) and tries > 1  # a yard that was there and is being restarted
+        if tries >= TRIES or (error.retry_after_s is None and not away):
+            return None
+        return max(error.retry_after_s or 0.0, min(FIRST_PAUSE_S * 2.0 ** (tries - 1), LONGEST_PAUSE_S))
+
+    async def _tell_of_the_batch(self) -> None:
+        """Name the batch as soon as it is there, which for a long upload is long before its end."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            with suppress(CliError):
+                await self._door.get(f"/batches/{self._batch_id}")
+                self._say(f"Its first items run while the rest is sent: batchyard watch {self._batch_id}")
+                return
 
     async def _post(
         self, body: bytes | AsyncIterator[bytes], media_type: str, query: list[tuple[str, str]], noun: str
@@ -49,14 +114,17 @@ class Submission:
         try:
             return CommandAccepted.decode(await self._door.post("/batches", body, headers, query))
         except Refused as error:
-            if error.line is None or f"{noun.lower()} {error.line}" in error.what.lower():
-                raise
-            raise Refused(
-                f"{noun} {error.line}: {error.what}", "Correct it, then submit again: nothing runs."
-            ) from error
+            if error.line is not None and f"{noun.lower()} {error.line}" not in error.what.lower():
+                error.what = f"{noun} {error.line}: {error.what}"
+                error.next_step = (
+                    "Correct it, then submit again: nothing runs."
+                    if error.batch_id is None
+                    else f"Correct it, then submit again with --idempotency-key {self._key}: what was taken is skipped."
+                )
+            raise
         except NotReachable as error:
-            again = f"{error.next_step} With --idempotency-key {self._key} it is taken once only."
-            raise NotReachable(error.what, again) from error
+            error.next_step += f" With --idempotency-key {self._key} it goes on where it stopped, and is taken once."
+            raise
 
     def _query(self) -> list[tuple[str, str]]:
         """The same fields for an upload, whose body is nothing but items."""

@@ -42,6 +42,8 @@ from batchyard_contracts.v1.values import (
 
 COMMAND_TIMEOUT_S = 30.0
 QUESTION_TIMEOUT_S = 10.0
+ROOM_PATIENCE_S = 600.0
+"""How long `submit` waits, in the midst of a long list, for room for the next items."""
 _GIVE_UP_S = 5.0
 ReplyT = TypeVar("ReplyT", bound=Message)
 
@@ -96,8 +98,8 @@ class Client:
     ) -> commands.CommandAccepted:
         """Start a batch and return when it is durable; items that do not fit one command follow in further ones.
 
-        Raises `BatchRefused`, `BadItem`, `NoAnswer`, `BrokerRefused`. After `NoAnswer` the same call with the same
-        `idempotency_key` (or `batch_id`) goes on where it stopped.
+        Raises `BatchRefused`, `BadItem`, `NoAnswer`, `BrokerRefused`. After `NoAnswer`, or a refusal with
+        `retry_after_s`, the same call with the same `idempotency_key` (or `batch_id`) goes on where it stopped.
         """
         stream = parts(items)
         first: list[NewItem] = await anext(stream, [])
@@ -122,6 +124,10 @@ class Client:
         try:
             return await self._append(accepted, len(first), second, stream)
         except NoAnswer:
+            raise
+        except BatchRefused as error:
+            if error.retry_after_s is None:
+                await self._give_up(accepted.batch_id)
             raise
         except (Exception, asyncio.CancelledError):
             await self._give_up(accepted.batch_id)
@@ -210,7 +216,7 @@ class Client:
     async def _sent(self, command: Command, timeout_s: float | None) -> Message:
         reply = await self._requests.ask(topology.COMMANDS, command, timeout_s or self._command_timeout_s, durable=True)
         if isinstance(reply, commands.CommandRejected):
-            raise BatchRefused(reply.code, reply.detail, reply.line, reply.status)
+            raise BatchRefused(reply.code, reply.detail, reply.line, reply.status, reply.retry_after_s)
         return reply
 
     async def _append(
@@ -224,7 +230,7 @@ class Client:
         sequence = 0
         while part:
             try:
-                await self.command(commands.BatchAppend(batch_id=batch_id, sequence=sequence, items=part))
+                await self._when_there_is_room(commands.BatchAppend(batch_id=batch_id, sequence=sequence, items=part))
             except BatchRefused as error:
                 if error.line is not None:  # a refusal counts the items of its command
                     error.line += sent
@@ -234,6 +240,19 @@ class Client:
             part = await anext(rest, None)
         sealed = await self.command(commands.BatchSeal(batch_id=batch_id))
         return sealed.model_copy(update={"replayed": accepted.replayed, "accepted_at": accepted.accepted_at})
+
+    async def _when_there_is_room(self, command: Command) -> None:
+        """Send a command, again for as long as it is refused for want of room, up to `ROOM_PATIENCE_S`."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + ROOM_PATIENCE_S
+        while True:
+            try:
+                await self.command(command)
+                return
+            except BatchRefused as error:
+                if error.retry_after_s is None or loop.time() + error.retry_after_s > until:
+                    raise
+                await asyncio.sleep(error.retry_after_s)
 
     async def _give_up(self, batch_id: BatchId) -> None:
         """A batch that will never be whole must not go on; cancelling it seals it too."""

@@ -24,11 +24,17 @@ class NoAnswer(ClientError):
 class BatchRefused(ClientError):
     """The command was refused whole; nothing of it remains. `line` is the first item at fault, counted from 1."""
 
-    def __init__(self, code: str, detail: str, line: int | None = None, status: int = 400) -> None:
+    retry_after_s: float | None
+    """Set when the same command may be taken after so many seconds: there was no room for it."""
+
+    def __init__(
+        self, code: str, detail: str, line: int | None = None, status: int = 400, retry_after_s: float | None = None
+    ) -> None:
         super().__init__(detail)
         self.code = code
         self.line = line
         self.status = status
+        self.retry_after_s = retry_after_s
 
 
 class BadItem(ClientError):

@@ -32,9 +32,10 @@ def submit(
 ) -> None:
     """Submit a batch of items.
 
-    A file of any size is read while it is sent. CSV needs a header that names
-    the fields of an item; a column custom_id comes back with the results.
-    Prints the id of the batch.
+    A file of any size is read while it is sent; past 10,000 items the first
+    ones run meanwhile. If the connection breaks it is sent again, and goes on
+    where it stopped. CSV needs a header that names the fields of an item; a
+    column custom_id comes back with the results. Prints the id of the batch.
 
     [bold]Examples[/bold]
 

@@ -8,6 +8,7 @@ import sys
 import zipfile
 from pathlib import Path
 from typing import Any, get_args
+from uuid import UUID
 
 import pytest
 from aiohttp import web
@@ -94,7 +95,9 @@ async def test_a_file_is_uploaded_as_it_is(
     (tmp_path / name).write_text(text)
     assert (await run("submit", "tracklists", str(tmp_path / name), *OPTIONS)).code == Exit.OK
     assert yard.requests == [("POST /batches", text)]
-    assert yard.queries[0] == [
+    *said, (name, batch_id) = yard.queries[0]
+    assert (name, UUID(batch_id).version) == ("batch_id", 7)
+    assert said == [
         ("workload", "tracklists"), ("priority", "low"), ("name", "Night"), ("label", "team=a"),
         ("notify_webhook", "https://x.example/h"), ("notify_email", "a@x.example"),
     ]  # fmt: skip
@@ -109,7 +112,7 @@ async def test_a_list_that_no_command_can_hold_is_uploaded(run: Run, yard: FakeY
     await run("submit", "squares", str(file))
     ((_, sent),) = yard.requests
     assert [json.loads(line) for line in sent.splitlines()] == items
-    assert yard.queries[0] == [("workload", "squares"), ("priority", "normal")]
+    assert yard.queries[0][:-1] == [("workload", "squares"), ("priority", "normal")]
 
 
 async def test_items_may_stand_on_the_command_line(run: Run, yard: FakeYard) -> None:
