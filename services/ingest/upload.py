@@ -114,7 +114,7 @@ class Upload:
             await self._send()
 
     async def finish(self) -> Header | None:
-        """Commit the end with what is left; None when the idempotency key was taken meanwhile. Raises `Refused`."""
+        """Commit the end with what is left; None when the idempotency key was taken meanwhile; raises `Refused`."""
         await self.flush()
         await self._sent_all()
         if rest := self._pager.rest():
@@ -136,6 +136,7 @@ class Upload:
             notes = [*self._window, accepted_note(header)]
             row_id = await self._store.insert(header, notes)
             if row_id is None:
+                self.header = header
                 return None
             self._load.took(header.owner, items)
         self.opened = False
