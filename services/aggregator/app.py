@@ -11,6 +11,7 @@ from batchyard_contracts.v1.flow import (
     BatchAccepted,
     BatchControlled,
     BatchSealed,
+    BatchStopped,
     BatchWithdrawn,
     ItemsSettled,
 )
@@ -83,6 +84,7 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
                 Route(BatchSealed, control.sealed),
                 Route(BatchWithdrawn, control.withdrawn),
                 Route(BatchControlled, control.controlled),
+                Route(BatchStopped, control.stopped),
             ),
             at_once=_CONTROLS_AT_ONCE,
         )

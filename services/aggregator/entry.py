@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from batchyard_contracts import topology
 from batchyard_contracts.v1.events import BatchFinished
-from batchyard_contracts.v1.flow import ItemsReopened
+from batchyard_contracts.v1.flow import BatchStopped, ItemsReopened
 from shared.amqp.publisher import Outgoing
 
 
@@ -40,6 +40,18 @@ def reopened_entry(message: ItemsReopened, part: int, traceparent: str | None) -
     """One part of what a new round runs again."""
     return Entry(
         f"{message.type}:{message.batch_id}:{message.round}:{part}",
+        topology.FLOW,
+        message.routing_key(),
+        message.type,
+        message.encode(),
+        traceparent,
+    )
+
+
+def stopped_entry(message: BatchStopped, traceparent: str | None) -> Entry:
+    """The one stop of a round."""
+    return Entry(
+        f"{message.type}:{message.batch_id}:{message.round}",
         topology.FLOW,
         message.routing_key(),
         message.type,

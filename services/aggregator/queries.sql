@@ -13,7 +13,7 @@ SET priority = $2, status = $3, round = $4, total = $5,
     succeeded = $6, failed = $7, cancelled = $8, expired = $9, duplicate = $10,
     paused = $11, result = $12, finished_at = $13, changed_at = coalesce($14, changed_at),
     paused_or_resumed_at = $15, priority_changed_at = $16, cancel_asked_at = $17, retry_asked_at = $18,
-    reopened_at = $19
+    reopened_at = $19, terms = $20, stopped = $21, failed_before = $22, ended_before = $23
 WHERE id = $1;
 
 -- name: save_header
@@ -70,6 +70,15 @@ SELECT count(*) FROM chosen($1, $2, $3, $4, $5, $6, $7, -1);
 
 -- name: count_outcomes
 SELECT status, count(*) AS number FROM outcomes WHERE batch = $1 GROUP BY status;
+
+-- name: failed_codes
+SELECT code, sum(number)::int AS number FROM causes WHERE batch = $1 AND code = ANY ($2::text[]) GROUP BY code;
+
+-- name: failed_codes_of_round
+-- In a later round: without what failed in an earlier one and is not run again.
+SELECT error_code AS code, count(*)::int AS number FROM outcomes
+WHERE batch = $1 AND status <> 'succeeded' AND status = 'failed' AND error_code = ANY ($2::text[]) AND round = $3
+GROUP BY error_code;
 
 -- name: post
 INSERT INTO outbox (key, exchange, routing_key, type, body, traceparent, due_at)

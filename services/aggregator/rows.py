@@ -1,5 +1,6 @@
 """Reads and writes a batch as a row of the table `batches`."""
 
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -7,6 +8,7 @@ import orjson
 
 from services.aggregator.domain.batch import Batch, Header
 from services.aggregator.domain.tally import Tally
+from services.aggregator.domain.told import Told
 
 
 def batch_of(row: asyncpg.Record) -> Batch:
@@ -28,6 +30,10 @@ def batch_of(row: asyncpg.Record) -> Batch:
         cancel_asked_at=row["cancel_asked_at"],
         retry_asked_at=row["retry_asked_at"],
         reopened_at=row["reopened_at"],
+        told=_told(row["terms"]) if row["terms"] else None,
+        stopped=row["stopped"],
+        failed_before=row["failed_before"],
+        ended_before=row["ended_before"],
     )
 
 
@@ -54,6 +60,10 @@ def state_of(batch: Batch) -> tuple[Any, ...]:
         batch.cancel_asked_at,
         batch.retry_asked_at,
         batch.reopened_at,
+        _said(batch.told) if batch.told else None,
+        batch.stopped,
+        batch.failed_before,
+        batch.ended_before,
     )
 
 
@@ -68,6 +78,14 @@ def header_of(key: int, header: Header) -> tuple[Any, ...]:
         header.accepted_at,
         header.traceparent,
     )
+
+
+def _said(told: Told) -> str:
+    return orjson.dumps(told.said).decode()
+
+
+def _told(text: str) -> Told:
+    return Told({name: (value, datetime.fromisoformat(at)) for name, (value, at) in orjson.loads(text).items()})
 
 
 def _header(row: asyncpg.Record) -> Header | None:

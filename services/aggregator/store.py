@@ -91,6 +91,14 @@ class Work:
         rows = await self._connection.fetch(_SQL["count_outcomes"], batch.key)
         return Tally.of([(row["status"], row["number"]) for row in rows])
 
+    async def failed_codes(self, batch: Batch, codes: Sequence[str]) -> dict[str, int]:
+        """Failed items of the current round by error code."""
+        if batch.ended_before:
+            rows = await self._connection.fetch(_SQL["failed_codes_of_round"], batch.key, codes, batch.round)
+        else:
+            rows = await self._connection.fetch(_SQL["failed_codes"], batch.key, codes)
+        return {row["code"]: row["number"] for row in rows}
+
     async def mark_checked(self, batch: Batch) -> None:
         """Remember that counters and rows were compared."""
         await self._connection.execute(_SQL["mark_checked"], batch.key)

@@ -91,6 +91,7 @@ class Neighbours:
         queue = await channel.declare_queue(exclusive=True)
         await queue.bind(topology.EVENTS, "batch.#")
         await queue.bind(topology.FLOW, "items.reopened.*")
+        await queue.bind(topology.FLOW, "batch.stopped.*")
         await queue.consume(self._hear, no_ack=True)
 
     async def _hear(self, message: Any) -> None:

@@ -4,15 +4,18 @@ Messages arrive late, twice and in any order: each method below is harmless when
 none relies on another message having come first.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from batchyard_contracts.v1.values import BatchStatus, Priority, Result
+from batchyard_contracts.v1.values import BatchStatus, FailureThreshold, Priority, Result, StopCause, Terms
 from services.aggregator.domain.tally import Tally
+from services.aggregator.domain.threshold import met
+from services.aggregator.domain.told import Told
 
-Action = Literal["pause", "resume", "cancel", "retry", "change"]
+Action = Literal["pause", "resume", "cancel", "retry"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,29 @@ class Batch:
     cancel_asked_at: datetime | None = None
     retry_asked_at: datetime | None = None
     reopened_at: datetime | None = None
+    told: Told | None = None
+    """Its terms; None while it has none."""
+    stopped: StopCause | None = None
+    """Why a service stopped the round."""
+    verdict: str | None = None
+    """Which bound its failures passed, for who just judged them; not kept."""
+    failed_before: int = 0
+    ended_before: int = 0
+    """What had failed, and ended, when the round was opened: a threshold judges the round alone."""
+
+    @property
+    def terms(self) -> Terms:
+        """On what terms it runs."""
+        return self.told.terms if self.told else Terms()
+
+    @property
+    def threshold(self) -> FailureThreshold | None:
+        """What has to be judged when items have failed."""
+        if self.told is None or self.header is None or self.stopped or self.finished:
+            return None
+        if self.tally.failed <= self.failed_before:
+            return None
+        return self.terms.failure_threshold
 
     @property
     def finished(self) -> bool:
@@ -74,10 +100,10 @@ class Batch:
         """Whether outcomes of this round still count: a report on an earlier round is late."""
         return round_ == self.round and not self.finished
 
-    def accept(self, header: Header, priority: Priority, total: int | None) -> "Batch":
-        """Learn the header; a newer priority and a total that came before it stay."""
+    def accept(self, header: Header, priority: Priority, total: int | None, terms: Terms | None = None) -> "Batch":
+        """Learn the header; a newer priority, newer terms and a total that came before it stay."""
         return replace(
-            self,
+            self._tell(terms or Terms(), (), header.accepted_at),
             header=self.header or header,
             priority=priority if self.header is None and self.priority_changed_at is None else self.priority,
             total=total if self.total is None else self.total,
@@ -99,23 +125,52 @@ class Batch:
         """End the round if everything is known and nothing remains."""
         if self.finished or self.header is None or self.total is None or self.remaining:
             return self
-        return replace(self, finished_at=at, result=_result(self.tally), changed_at=at)
+        result = "cancelled" if self.stopped == "failure_threshold" else _result(self.tally)
+        return replace(self, finished_at=at, result=result, changed_at=at)
 
-    def steer(self, action: Action, at: datetime, priority: Priority | None = None) -> "Batch":
-        """Obey a command, unless a newer one of its kind was obeyed before. For `retry` see `reopens`."""
-        if action == "change":
-            if priority is None or _older(at, self.priority_changed_at):
-                return self
-            return replace(self, priority=priority, priority_changed_at=at)
+    def stop(self, cause: StopCause, round_: int, at: datetime) -> "Batch":
+        """Learn that a service stopped a round; the first cause holds."""
+        if round_ != self.round or self.finished or self.stopped:
+            return self
+        return replace(self, stopped=cause, changed_at=at)
+
+    def judge(self, codes: Mapping[str, int]) -> "Batch":
+        """Stop the round if its failures have passed a bound. `codes`: failed items of the round by error code."""
+        threshold = self.threshold
+        if threshold is None:
+            return self
+        failed, ended = self.tally.failed - self.failed_before, self.tally.ended - self.ended_before
+        all_ended = self.total is not None and not self.remaining
+        verdict = met(threshold, failed, ended, codes, all_ended=all_ended)
+        return replace(self, stopped="failure_threshold", verdict=verdict) if verdict else self
+
+    def change(self, at: datetime, priority: Priority | None, terms: Terms, clear: Sequence[str]) -> "Batch":
+        """Take what is told of priority and terms, unless something newer was told of it."""
+        told = self._tell(terms, clear, at)
+        if priority is None or _older(at, self.priority_changed_at):
+            return told
+        return replace(told, priority=priority, priority_changed_at=at)
+
+    def _tell(self, terms: Terms, clear: Sequence[str], at: datetime) -> "Batch":
+        if terms == Terms() and not clear:
+            return self
+        return replace(self, told=(self.told or Told()).tell(terms, clear, at))
+
+    def steer(self, action: Action, at: datetime) -> "Batch":
+        """Obey a command, unless a newer one of its kind was obeyed before. For `retry` see `reopens`.
+
+        A pause or a cancel of a finished batch may be meant for the round that a retry is about to open.
+        """
         if action == "retry":
             return self if _older(at, self.retry_asked_at) else replace(self, retry_asked_at=at)
-        if self.finished or _older(at, self.reopened_at):
+        if _older(at, self.reopened_at):
             return self
         if action == "cancel":
             return self if _older(at, self.cancel_asked_at) else replace(self, cancel_asked_at=at)
         if _older(at, self.paused_or_resumed_at):
             return self
-        return replace(self, paused=action == "pause", paused_or_resumed_at=at, changed_at=at)
+        changed_at = self.changed_at if self.finished else at
+        return replace(self, paused=action == "pause", paused_or_resumed_at=at, changed_at=changed_at)
 
     def reopens(self, at: datetime) -> bool:
         """Whether a retry asked for at this time opens a new round: only on a finished batch with something to
@@ -123,16 +178,20 @@ class Batch:
         return self.finished and self.tally.unsuccessful > 0 and not _older(at, self.retry_asked_at)
 
     def reopen(self, removed: Tally, asked_at: datetime, at: datetime) -> "Batch":
-        """Begin the next round with items whose outcomes were removed."""
+        """Begin the next round with items whose outcomes were removed. What was told after the retry holds for it."""
+        left = self.tally - removed
         return replace(
             self,
             round=self.round + 1,
-            tally=self.tally - removed,
-            paused=False,
+            tally=left,
+            failed_before=left.failed,
+            ended_before=left.ended,
+            stopped=None,
+            paused=self.paused and not _older(self.paused_or_resumed_at or asked_at, asked_at),
             result=None,
             finished_at=None,
             changed_at=at,
-            cancel_asked_at=None,
+            cancel_asked_at=self.cancel_asked_at if not _older(self.cancel_asked_at or asked_at, asked_at) else None,
             retry_asked_at=asked_at,
             reopened_at=asked_at,
         )

@@ -56,6 +56,7 @@ def finished(batch: Batch) -> BatchFinished:
         priority=batch.priority,
         accepted_at=batch.header.accepted_at,
         finished_at=batch.finished_at,
+        stopped=batch.stopped,
     )
 
 
@@ -78,6 +79,8 @@ def state(batch: Batch, items_per_s: float | None) -> BatchState:
         eta_s=eta_s(batch, items_per_s),
         accepted_at=batch.header.accepted_at,
         finished_at=batch.finished_at,
+        terms=batch.terms,
+        stopped=batch.stopped,
     )
 
 

@@ -6,7 +6,14 @@ from datetime import datetime
 import structlog
 
 from batchyard_contracts.message import Envelope
-from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, BatchSealed, BatchWithdrawn, ItemsReopened
+from batchyard_contracts.v1.flow import (
+    BatchAccepted,
+    BatchControlled,
+    BatchSealed,
+    BatchStopped,
+    BatchWithdrawn,
+    ItemsReopened,
+)
 from services.aggregator.domain.batch import Batch, Header
 from services.aggregator.domain.tally import Tally
 from services.aggregator.entry import Entry, reopened_entry
@@ -14,6 +21,7 @@ from services.aggregator.outbox import Outbox
 from services.aggregator.progress import Progress
 from services.aggregator.store import Store, Work
 from services.aggregator.telling import announce, endings
+from services.aggregator.verdicts import judged, stops
 from shared.telemetry import traceparent
 
 log = structlog.get_logger()
@@ -35,10 +43,11 @@ class ControlHandler:
         )
         async with self._store.locked([message.batch_id]) as work:
             before = work.batches[message.batch_id]
-            after = before.accept(header, message.priority, message.total).conclude(self._clock())
+            learned = await judged(work, before.accept(header, message.priority, message.total, message.terms))
+            after = learned.conclude(self._clock())
             if before.header is None:
                 await work.save_header(after)
-            saved = await _save(work, before, after)
+            saved = await self._save(work, before, after)
         if (
             after.tally.ended or after.finished
         ):  # else there is nothing to tell: ingest's reply has said that it is there
@@ -48,8 +57,8 @@ class ControlHandler:
         """Learn how many items there are, and finish the batch if all have ended."""
         async with self._store.locked([message.batch_id]) as work:
             before = work.batches[message.batch_id]
-            after = before.seal(message.total).conclude(self._clock())
-            saved = await _save(work, before, after)
+            after = (await judged(work, before.seal(message.total))).conclude(self._clock())
+            saved = await self._save(work, before, after)
         self._announce(before, after, saved)
 
     async def withdrawn(self, message: BatchWithdrawn, _: Envelope) -> None:
@@ -57,7 +66,7 @@ class ControlHandler:
         await self._store.forget_stub(message.batch_id)
 
     async def controlled(self, message: BatchControlled, _: Envelope) -> None:
-        """Pause, resume, cancel, change the priority, or open a new round."""
+        """Pause, resume, cancel, change priority and terms, or open a new round."""
         async with self._store.locked([message.batch_id]) as work:
             before = work.batches[message.batch_id]
             if before.header is not None and before.header.owner != message.owner:
@@ -65,21 +74,33 @@ class ControlHandler:
                 return
             if message.action == "retry" and before.reopens(message.at) and message.round in {None, before.round}:
                 after, saved = await _reopen(work, before, message, self._clock())
+            elif message.action == "change":
+                changed = before.change(message.at, message.priority, message.terms, message.clear)
+                after = await judged(work, changed)
+                saved = await self._save(work, before, after)
             else:
-                after = before.steer(message.action, message.at, message.priority)
-                saved = await _save(work, before, after)
+                after = before.steer(message.action, message.at)
+                saved = await self._save(work, before, after)
         self._announce(before, after, saved)
+
+    async def stopped(self, message: BatchStopped, _: Envelope) -> None:
+        """Remember why a service stopped a round."""
+        async with self._store.locked([message.batch_id]) as work:
+            before = work.batches[message.batch_id]
+            after = before.stop(message.cause, message.round, self._clock())
+            saved = await self._save(work, before, after)
+        self._announce(before, after, saved)
+
+    async def _save(self, work: Work, before: Batch, after: Batch) -> list[Entry]:
+        if after == before:
+            return []
+        await work.save([after])
+        facts = endings([after]) if after.finished and not before.finished else []
+        return await work.post([*facts, *stops([(before, after)], self._clock())])
 
     def _announce(self, before: Batch, after: Batch, saved: list[Entry]) -> None:
         if after != before:
             announce([after], saved, self._outbox, self._progress)
-
-
-async def _save(work: Work, before: Batch, after: Batch) -> list[Entry]:
-    if after == before:
-        return []
-    await work.save([after])
-    return await work.post(endings([after])) if after.finished and not before.finished else []
 
 
 async def _reopen(work: Work, before: Batch, message: BatchControlled, at: datetime) -> tuple[Batch, list[Entry]]:

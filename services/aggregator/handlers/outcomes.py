@@ -16,6 +16,7 @@ from services.aggregator.outbox import Outbox
 from services.aggregator.progress import Progress
 from services.aggregator.store import AlreadyRecorded, Store, Work
 from services.aggregator.telling import announce, endings
+from services.aggregator.verdicts import judged, stops
 from shared.amqp.stream import Received
 from shared.telemetry import span
 
@@ -50,14 +51,19 @@ class OutcomesHandler:
         at = self._clock()
         async with self._store.locked({report.batch_id for report in reports}) as work:
             inserted = await self._insert(work, reports, doubtful=doubtful)
-            changed = [
-                batch.record(inserted[batch.key], at).conclude(at)
-                for batch in work.batches.values()
-                if batch.key in inserted
-            ]
+            causes = {r.batch_id: (r.cause, r.round) for r in reports if isinstance(r, ItemsSettled) and r.cause}
+            changes = []
+            for batch in work.batches.values():
+                if batch.key in inserted:
+                    after = batch.record(inserted[batch.key], at)
+                    if batch.batch_id in causes:
+                        after = after.stop(*causes[batch.batch_id], at)
+                    after = await judged(work, after, failed=inserted[batch.key].failed > 0)
+                    changes.append((batch, after.conclude(at)))
+            changed = [after for _, after in changes]
             await work.save(changed)
-            ended = await work.post(endings(changed))
-        announce(changed, ended, self._outbox, self._progress)
+            posted = await work.post([*endings(changed), *stops(changes, at)])
+        announce(changed, posted, self._outbox, self._progress)
 
     async def _insert(self, work: Work, reports: _Reports, *, doubtful: bool) -> dict[int, Tally]:
         found: list[Row] = []

@@ -2,8 +2,11 @@
 
 import pytest
 
+from batchyard_contracts.v1.values import FailureThreshold, Terms
 from services.aggregator.domain.batch import Batch, Header
+from services.aggregator.domain.facts import finished
 from services.aggregator.domain.tally import Tally
+from services.aggregator.domain.threshold import met
 from tests.support.ledger_messages import BATCH, START, at, batch
 
 
@@ -45,12 +48,12 @@ def test_status() -> None:
 def test_an_older_command_does_not_undo_a_newer_one() -> None:
     resumed = batch(total=3).steer("resume", at(2)).steer("pause", at(1))
     assert not resumed.paused
-    changed = batch().steer("change", at(2), "low").steer("change", at(1), "immediate")
+    changed = batch().change(at(2), "low", Terms(), ()).change(at(1), "immediate", Terms(), ())
     assert changed.priority == "low"
 
 
 def test_a_command_before_the_header() -> None:
-    early = Batch(1, BATCH).steer("change", at(1), "low").steer("pause", at(1))
+    early = Batch(1, BATCH).change(at(1), "low", Terms(), ()).steer("pause", at(1))
     known = early.accept(Header("ann", "noop", START), "normal", 3)
     assert (known.priority, known.status, known.total) == ("low", "paused", 3)
 
@@ -62,9 +65,82 @@ def test_a_header_told_again_changes_nothing() -> None:
 
 def test_commands_to_a_finished_batch() -> None:
     ended = batch(total=1, tally=Tally(failed=1)).conclude(at(1))
-    assert ended.steer("pause", at(2)) == ended
-    assert ended.steer("cancel", at(2)) == ended
-    assert ended.steer("change", at(2), "immediate").priority == "immediate"
+    assert ended.steer("pause", at(2)).steer("cancel", at(2)).status == "finished"
+    assert ended.change(at(2), "immediate", Terms(), ()).priority == "immediate"
+
+
+def test_a_new_round_obeys_what_was_told_after_the_retry_that_opened_it() -> None:
+    ended = batch(total=1, tally=Tally(failed=1)).conclude(at(1))
+    retry_at = at(3)
+    early = ended.steer("pause", at(2)).steer("cancel", at(2)).reopen(Tally(failed=1), retry_at, at(9))
+    assert (early.status, early.cancel_asked_at) == ("running", None)
+    late = ended.steer("pause", at(4)).steer("cancel", at(4)).reopen(Tally(failed=1), retry_at, at(9))
+    assert (late.status, late.cancel_asked_at) == ("paused", at(4))
+
+
+def test_each_term_has_its_time() -> None:
+    told = batch().change(at(2), None, Terms(weight=2, concurrency=5), ())
+    told = told.change(at(3), None, Terms(), ["concurrency"]).change(at(1), None, Terms(weight=9, concurrency=9), ())
+    assert told.terms == Terms(weight=2)
+    assert told.accept(Header("ann", "noop", START), "normal", 1, Terms(weight=7)).terms == Terms(weight=2)
+
+
+LIMITED = Terms(failure_threshold=FailureThreshold(count=3))
+
+
+def test_a_threshold_stops_a_batch_once_and_it_ends_as_cancelled() -> None:
+    limited = batch(total=9).change(at(1), None, LIMITED, ())
+    assert limited.record(Tally(failed=3), at(2)).judge({}).stopped is None
+    stopped = limited.record(Tally(failed=4), at(2)).judge({})
+    assert (stopped.stopped, stopped.verdict) == (
+        "failure_threshold",
+        "4 items have failed; the batch stops at more than 3.",
+    )
+    assert stopped.threshold is None
+    ended = stopped.record(Tally(succeeded=2, cancelled=3), at(3)).conclude(at(3))
+    assert (ended.result, finished(ended).stopped) == ("cancelled", "failure_threshold")
+
+
+def test_a_threshold_that_the_last_item_meets_counts_as_well() -> None:
+    last = batch(total=5).change(at(1), None, LIMITED, ()).record(Tally(failed=4, succeeded=1), at(2))
+    assert last.judge({}).conclude(at(2)).result == "cancelled"
+
+
+def test_a_threshold_judges_its_round_alone() -> None:
+    first = batch(total=9).change(at(1), None, LIMITED, ()).record(Tally(failed=9), at(2)).judge({}).conclude(at(2))
+    second = first.reopen(Tally(failed=4), at(3), at(3))
+    assert (second.stopped, second.record(Tally(failed=3), at(4)).judge({}).stopped) == (None, None)
+    assert second.record(Tally(failed=4), at(4)).judge({}).stopped == "failure_threshold"
+
+
+def test_a_stop_of_another_round_or_of_a_finished_one_is_late() -> None:
+    running = batch(total=2)
+    assert running.stop("deadline", 2, at(1)) == running
+    expired = running.stop("deadline", 1, at(1))
+    assert expired.stop("never_sealed", 1, at(2)) == expired
+    ended = expired.record(Tally(succeeded=1, expired=1), at(2)).conclude(at(2))
+    assert (ended.result, finished(ended).stopped) == ("partial", "deadline")
+    assert ended.stop("never_sealed", 1, at(3)) == ended
+
+
+@pytest.mark.parametrize(
+    ("bound", "failed", "ended", "codes", "all_ended", "stops"),
+    [
+        (FailureThreshold(count=0), 1, 1, {}, False, True),
+        (FailureThreshold(count=5), 5, 5, {}, True, False),
+        (FailureThreshold(share=0.1), 99, 99, {}, False, False),
+        (FailureThreshold(share=0.1), 11, 100, {}, False, True),
+        (FailureThreshold(share=0.1), 10, 100, {}, False, False),
+        (FailureThreshold(share=0.1), 2, 10, {}, True, True),
+        (FailureThreshold(codes={"captcha": 5}), 90, 100, {"captcha": 5}, False, False),
+        (FailureThreshold(codes={"captcha": 5}), 6, 100, {"captcha": 6}, False, True),
+        (FailureThreshold(), 10, 10, {}, True, False),
+    ],
+)
+def test_bounds(
+    bound: FailureThreshold, failed: int, ended: int, codes: dict[str, int], all_ended: bool, stops: bool
+) -> None:
+    assert (met(bound, failed, ended, codes, all_ended=all_ended) is not None) is stops
 
 
 def test_a_cancel_is_remembered_for_its_round() -> None:

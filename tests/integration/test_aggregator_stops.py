@@ -1,0 +1,116 @@
+"""Failure thresholds, judged where outcomes are counted, and stops by other services, on real servers."""
+
+from typing import Any
+
+import pytest
+
+from batchyard_contracts.v1.flow import BatchStopped, ItemOutcome
+from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply, BatchState
+from batchyard_contracts.v1.values import FailureThreshold, ItemError, StopCause, Terms
+from shared.stack import Servers
+from tests.support.ledger_messages import BATCH, accepted, at, controlled, processed, settled
+from tests.support.running_aggregator import Neighbours, at_work
+
+
+async def shown(around: Neighbours) -> BatchState:
+    reply = await around.ask(BatchesQuery(owner="ann", batch_ids=[BATCH]), BatchesReply)
+    return reply.batches[0]
+
+
+def failing(ordinals: range, code: str, **fields: Any) -> Any:
+    error = ItemError(code=code)
+    return processed({n: ItemOutcome(ordinal=n, status="failed", error=error) for n in ordinals}, **fields)
+
+
+def terms(**threshold: Any) -> dict[str, Any]:
+    return {"terms": Terms(failure_threshold=FailureThreshold(**threshold))}
+
+
+@pytest.mark.parametrize(
+    ("threshold", "detail"),
+    [
+        ({"count": 5}, "6 items have failed; the batch stops at more than 5."),
+        ({"share": 0.05}, "6 of 106 items have failed; the batch stops at more than 0.05 of them."),
+        ({"codes": {"captcha": 5}}, "6 items have failed with captcha; the batch stops at more than 5."),
+    ],
+)
+async def test_a_threshold_stops_what_is_left_and_keeps_the_results(
+    clean: Servers, threshold: dict[str, Any], detail: str
+) -> None:
+    async with at_work(clean) as around:
+        await around.send(accepted(120, **terms(**threshold)))
+        await around.send(processed(dict.fromkeys(range(100), "succeeded")))
+        await around.send(failing(range(100, 105), "captcha"), failing(range(105, 106), "captcha"))
+        await around.until(lambda: bool(around.all(BatchStopped)))
+        await around.send(processed({106: "succeeded"}), failing(range(107, 110), "captcha"))
+        await around.send(settled("cancelled", list(range(110, 120))))
+        (end,) = await around.finished()
+        assert (end.result, end.stopped) == ("cancelled", "failure_threshold")
+        assert (end.counts.succeeded, end.counts.failed, end.counts.cancelled) == (101, 9, 10)
+        (told,) = around.all(BatchStopped)
+        assert (told.batch_id, told.owner, told.round, told.cause) == (BATCH, "ann", 1, "failure_threshold")
+        assert told.detail == detail
+        state = await shown(around)
+        assert (state.stopped, state.terms.failure_threshold) == ("failure_threshold", FailureThreshold(**threshold))
+
+
+async def test_a_threshold_that_is_set_too_late_still_holds(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        await around.send(accepted(20), failing(range(6), "captcha"))
+        await around.recorded()
+        assert around.all(BatchStopped) == []
+        await around.send(controlled("change", 1, **terms(codes={"captcha": 5})))
+        await around.until(lambda: bool(around.all(BatchStopped)))
+
+
+async def test_outcomes_that_are_told_twice_are_judged_once(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        await around.send(accepted(20, **terms(count=5)))
+        for _ in range(3):
+            await around.send(failing(range(3), "x"), failing(range(3), "x"))
+        await around.recorded()
+        assert around.all(BatchStopped) == []
+        await around.send(failing(range(7), "x"), failing(range(7), "x"))
+        await around.until(lambda: bool(around.all(BatchStopped)))
+        await around.send(failing(range(7, 9), "x"))
+        await around.recorded()
+        assert len(around.all(BatchStopped)) == 1
+
+
+async def test_codes_count_in_their_round_alone(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        await around.send(accepted(10, **terms(codes={"captcha": 5})), failing(range(5), "captcha"))
+        await around.send(processed(dict.fromkeys(range(5, 10), "succeeded")))
+        await around.finished()
+        await around.send(controlled("retry", 10, select={"ordinals": [0, 1]}))
+        await around.until_row("SELECT 1 FROM batches WHERE round = 2")
+        await around.send(failing(range(2), "captcha", round_=2))
+        second = (await around.finished(2))[1]
+        assert (second.result, second.stopped, second.counts.failed) == ("partial", None, 5)
+        assert around.all(BatchStopped) == []
+
+
+@pytest.mark.parametrize(("cause", "result"), [("deadline", "partial"), ("never_sealed", "partial")])
+async def test_what_another_service_stopped_says_so(clean: Servers, cause: StopCause, result: str) -> None:
+    async with at_work(clean) as around:
+        await around.send(accepted(4), processed({0: "succeeded"}))
+        expired = settled("expired", [1, 2, 3]).model_copy(update={"cause": cause})
+        await around.send(expired)  # faster than batch.stopped.v1, which comes by another queue
+        (end,) = await around.finished()
+        assert (end.result, end.stopped, end.counts.expired) == (result, cause, 3)
+        stop = BatchStopped(batch_id=BATCH, owner="ann", round=1, cause=cause, detail="", at=at(1))
+        await around.send(controlled("retry", 10))
+        await around.until_row("SELECT 1 FROM batches WHERE round = 2")
+        await around.send(stop)
+        await around.send(processed(dict.fromkeys([1, 2, 3], "succeeded"), round_=2))
+        second = (await around.finished(2))[1]
+        assert (second.result, second.stopped) == ("completed", None)
+
+
+async def test_a_stop_is_shown_before_the_end(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        await around.send(accepted(4, terms=Terms(weight=3)))
+        await around.send(BatchStopped(batch_id=BATCH, owner="ann", round=1, cause="deadline", detail="", at=at(1)))
+        await around.until_row("SELECT 1 FROM batches WHERE stopped = 'deadline' AND terms IS NOT NULL")
+        state = await shown(around)
+        assert (state.stopped, state.terms, state.status) == ("deadline", Terms(weight=3), "running")
