@@ -114,4 +114,4 @@ async def test_too_many_lines(clean: Servers, monkeypatch: pytest.MonkeyPatch) -
     async with at_work(clean) as found:
         status, problem = await post(found, lines(20_000))
         assert (status, problem["code"], problem["line"]) == (422, "too_many_items", 15_001)
-        assert problem["items"] == 14_500
+        assert problem["items"] == 14_000

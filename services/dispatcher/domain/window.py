@@ -13,7 +13,7 @@ from uuid import UUID
 
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import PRIORITIES, Priority
-from services.dispatcher.domain.chunk_size import ChunkSize
+from services.dispatcher.domain.chunk_size import START, ChunkSize
 from services.dispatcher.domain.scheduler import Again, Range
 
 _AHEAD = 2
@@ -51,6 +51,8 @@ class Window:
     out_by_batch: Counter[UUID] = field(default_factory=Counter)
     sizes: dict[UUID, dict[str, ChunkSize]] = field(default_factory=dict)
     """By batch and partition: what is learned of one batch says little of another."""
+    earlier: int | None = None
+    """The size that was learned last, of whatever batch."""
     parked: dict[str, float] = field(default_factory=dict)
     """Partitions that must wait, until when (the caller's clock, seconds)."""
     _lanes: dict[_Lane, tuple[int, float]] = field(default_factory=dict)
@@ -60,7 +62,7 @@ class Window:
 
     def size(self, batch_id: UUID, partition: str) -> int:
         """How many items make a chunk now."""
-        learned = self.sizes.get(batch_id, {}).get(partition) or ChunkSize()
+        learned = self.sizes.get(batch_id, {}).get(partition) or self._first()
         return min(learned.size, self.manifest.chunk_max)
 
     def limit(self, size: int) -> int:
@@ -120,12 +122,18 @@ class Window:
         """Learn from a report."""
         sizes = self.sizes.setdefault(batch_id, {})
         target, cap = self.manifest.chunk_target_s, self.manifest.chunk_max
-        before = sizes.get(partition, ChunkSize())
+        before = sizes.get(partition) or self._first()
         learned = sizes[partition] = before.measured(items, busy_s, target, cap)
+        self.earlier = learned.size
         if learned.size != before.size:
             for priority in PRIORITIES:
                 if (batch_id, partition, priority) in self._lanes:
                     self._weigh((batch_id, partition, priority))
+
+    def _first(self) -> ChunkSize:
+        """A batch begins where others of its workload are, but with hardly more items in a chunk than a worker runs at
+        once: should they take longer this time, none of them waits long for another."""
+        return ChunkSize(START if self.earlier is None else min(self.earlier, max(START, self.manifest.concurrency)))
 
     def forget(self, batch_id: UUID) -> None:
         """A batch has ended."""

@@ -87,12 +87,16 @@ def test_what_is_run_by_whole_chunks_gets_as_many_chunks_as_can_run_at_once() ->
     assert whole.limit(20) == 2 * 5 * 20
 
 
-def test_what_is_learned_of_one_batch_is_not_believed_of_another() -> None:
-    learned = window()
+def test_what_is_learned_of_one_batch_is_believed_of_the_next_as_far_as_no_item_waits_for_another() -> None:
+    learned = window(concurrency=20)
+    assert learned.size(OTHER, "") == START
     learned.measured(BATCH, "", 8, 0.0)
-    assert learned.size(BATCH, "") > learned.size(OTHER, "") == START
+    assert learned.size(BATCH, "") == 8 * START
+    assert learned.size(OTHER, "") == 20
     learned.forget(BATCH)
-    assert learned.size(BATCH, "") == START
+    assert learned.size(BATCH, "") == 20
+    learned.measured(BATCH, "", 8, 80.0)
+    assert learned.size(OTHER, "") == 1
 
 
 @given(

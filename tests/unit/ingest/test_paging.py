@@ -69,8 +69,8 @@ def test_pages_are_bounded_and_not_wasteful(sizes: list[int]) -> None:
         assert sum(len(each.raw) for each in one) + len(following[0].raw) > PAGE_BYTES
 
 
-def test_five_hundred_items_a_page() -> None:
-    assert [len(page) for page in pages_of(map(entry, range(1001)))] == [500, 500, 1]
+def test_a_thousand_items_a_page() -> None:
+    assert [len(page) for page in pages_of(map(entry, range(2001)))] == [1000, 1000, 1]
 
 
 def test_a_page_is_grouped_by_partition_in_order_of_appearance() -> None:
