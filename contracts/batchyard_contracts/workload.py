@@ -33,7 +33,7 @@ Any other exception is a `Transient` with the code `internal_error`.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Generic, Literal, cast, overload
 
@@ -45,7 +45,7 @@ from batchyard_contracts.handling import Handling as Handling
 from batchyard_contracts.handling import ItemT, ResultT, place_of
 from batchyard_contracts.handling import SyncChunkHandler as SyncChunkHandler
 from batchyard_contracts.handling import SyncHandler as SyncHandler
-from batchyard_contracts.v1.manifest import Manifest, Partition, Pointer, TextExport
+from batchyard_contracts.v1.manifest import Adaptive, CircuitRule, Limit, Manifest, Partition, Pointer, TextExport
 from batchyard_contracts.v1.values import Rate, RetryRule
 
 Scope = Literal["item", "provider"]
@@ -116,6 +116,9 @@ class Workload(Generic[ItemT, ResultT]):
         rate: Rate | None = None,
         rates: dict[str, Rate] | None = None,
         partition_concurrency: int | None = None,
+        adaptive: Adaptive | None = None,
+        limits: Sequence[Limit] = (),
+        circuit: CircuitRule | None = None,
         retry: dict[str, RetryRule] | None = None,
         cache_ttl_s: int = 0,
         exports: dict[str, TextExport] | None = None,
@@ -141,6 +144,9 @@ class Workload(Generic[ItemT, ResultT]):
             rate=rate,
             rates=rates or {},
             partition_concurrency=partition_concurrency,
+            adaptive=adaptive,
+            limits=list(limits),
+            circuit=circuit or CircuitRule(),
             retry=retry or {},
             cache_ttl_s=cache_ttl_s,
             exports=exports or {},

@@ -198,6 +198,7 @@ class Giver:
             attempt=lease.attempt,
             reuse=batch.reuse if batch else None,
             quarantined=lease.quarantined,
+            pace=self._yard.line(lease.workload).window.terms_of_start(lease.partition),
         )
         trace = batch.traceparent if batch else None
         return Outgoing(topology.WORK, head.routing_key(), head.type, head.with_items(items), traceparent=trace)

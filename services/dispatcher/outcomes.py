@@ -95,6 +95,8 @@ class Outcomes:
 
     async def _decide(self, lease: Lease, report: Report, decisions: _Decisions) -> None:
         decisions.measured.append((lease, report.count, report.busy_s))
+        if report.felt is not None:
+            self._yard.line(lease.workload).window.felt(lease.partition, report.felt, lease.given_at, time.monotonic())
         lease.seen_at = time.monotonic()
         self._yard.has_left(lease)
         if report.final:

@@ -9,12 +9,11 @@ from uuid import UUID
 
 from services.dispatcher.chunks import ChunksRefused, Giver
 from services.dispatcher.domain.admission import Admission
-from services.dispatcher.domain.scheduler import Again, Pick, Range
+from services.dispatcher.domain.scheduler import Again, Pick
 from services.dispatcher.domain.window import Window
-from services.dispatcher.limiter import Limiter
 from services.dispatcher.refusals import Refusals
 from services.dispatcher.store import Due, Store
-from services.dispatcher.yard import Batch, Line, Yard
+from services.dispatcher.yard import Batch, Yard
 from shared.faults import until_it_passes
 from shared.health import Pulse
 
@@ -34,10 +33,8 @@ _LOADED_LEAST = 16
 class Pump:
     """The loop of the dispatcher."""
 
-    def __init__(
-        self, yard: Yard, store: Store, giver: Giver, limiter: Limiter, refusals: Refusals, pulse: Pulse
-    ) -> None:
-        self._yard, self._store, self._giver, self._limiter, self._pulse = yard, store, giver, limiter, pulse
+    def __init__(self, yard: Yard, store: Store, giver: Giver, refusals: Refusals, pulse: Pulse) -> None:
+        self._yard, self._store, self._giver, self._pulse = yard, store, giver, pulse
         self._refusals = refusals
         self._next_retry = 0.0
         """When to look for due retries again (monotonic seconds)."""
@@ -58,7 +55,7 @@ class Pump:
                 if time.monotonic() >= self._next_retry:
                     await until_it_passes(self._load_retries, "PostgreSQL", waiting=self._pulse.beat)
                 await self._refusals.try_again(self._pulse.beat)
-                if picks := await self._choose():
+                if picks := self._choose():
                     await self._give(picks)
                 else:
                     await self._sleep()
@@ -71,35 +68,21 @@ class Pump:
         except ChunksRefused as error:
             await self._refusals.note(error, self._pulse.beat)
 
-    async def _choose(self) -> list[tuple[Window, Pick]]:
+    def _choose(self) -> list[tuple[Window, Pick]]:
         picks: list[tuple[Window, Pick]] = []
         self._next_paced = math.inf
         now = time.monotonic()
-        for name, line in list(self._yard.lines.items()):  # a new one may come while Redis is asked
+        for name, line in self._yard.lines.items():
             if self._refusals.waits(name):
                 continue
             line.window.unpark(now)
             admission = Admission(line.window, self._yard.paces, now)
             while len(picks) < _AT_ONCE and (pick := line.scheduler.pick(admission)):
-                if admitted := await self._admit(line, pick):
-                    admission.took(admitted)
-                    picks.append((line.window, admitted))
+                admission.took(pick)
+                picks.append((line.window, pick))
             if admission.next_at is not None:
                 self._next_paced = min(self._next_paced, admission.next_at)
         return picks
-
-    async def _admit(self, line: Line, pick: Pick) -> Pick | None:
-        """Ask the partition's rate; what it does not grant goes back, and the partition waits."""
-        rate = line.window.manifest.rate_of(pick.partition)
-        if rate is None:
-            return pick
-        granted, wait_s = await self._limiter.take(line.window.manifest.name, pick.partition, rate, pick.source.count)
-        kept, rest = _split(pick.source, granted)
-        if rest is not None:
-            line.scheduler.put_back(pick, rest)
-        if wait_s > 0:
-            line.window.park(pick.partition, time.monotonic() + wait_s)
-        return Pick(pick.batch_id, pick.partition, pick.priority, kept) if kept else None
 
     async def _sleep(self) -> None:
         now = time.monotonic()
@@ -152,14 +135,3 @@ def _groups(due: Sequence[Due]) -> Iterator[tuple[tuple[UUID, str, int], list[in
         groups.setdefault(key, []).append(ordinal)
         sizes[key] += size
     yield from groups.items()
-
-
-def _split(source: Range | Again, first: int) -> tuple[Range | Again | None, Range | Again | None]:
-    """The first items of a source, and the rest."""
-    if first >= source.count:
-        return source, None
-    if isinstance(source, Again):
-        head, tail = source.ordinals[:first], source.ordinals[first:]
-        return (Again(source.attempt, head) if head else None), Again(source.attempt, tail)
-    rest = Range(source.page, source.segment, source.first + first, source.count - first)
-    return (Range(source.page, source.segment, source.first, first) if first else None), rest

@@ -36,7 +36,7 @@ class Reopening:
         """Let items run from their first attempt. Those that are no longer kept, or not as they should be, fail."""
         missing = set(message.ordinals)
         patch = Patch(message.patch, MAX_MESSAGE_BYTES) if message.patch else None
-        partitions = Partitions(self._yard.line(batch.workload).window.manifest.partition)
+        partitions = Partitions(self._yard.line(batch.workload).window.manifest)
         async for found in find(self._store, batch.batch_id, message.ordinals):
             for start in range(0, len(found), _TURN):
                 items = found[start : start + _TURN]

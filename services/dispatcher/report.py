@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 from pydantic_core import from_json
 
-from batchyard_contracts.v1.flow import ChunkProcessed, ItemOutcome
+from batchyard_contracts.v1.flow import ChunkProcessed, Felt, ItemOutcome
 from batchyard_contracts.v1.values import ItemError
 
 Told = dict[int, ItemOutcome | None]
@@ -47,6 +47,7 @@ class _Head(msgspec.Struct):
     final: bool = True
     busy_ms: float = 0.0
     ended: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    felt: msgspec.Raw = msgspec.Raw()
 
 
 class _Whole(_Head, kw_only=True):
@@ -69,6 +70,7 @@ class Report:
     count: int
     body: bytes
     read: Told | None = None
+    felt: Felt | None = None
 
     @classmethod
     def decode(cls, body: bytes) -> "Report":
@@ -80,7 +82,8 @@ class Report:
             return cls._in_full(body)
         if head.ended is None:
             return cls._in_full(body)
-        return cls(head.chunk_id, head.fence, head.final, head.busy_ms / 1000, head.ended, body)
+        felt = _felt(head)
+        return cls(head.chunk_id, head.fence, head.final, head.busy_ms / 1000, head.ended, body, felt=felt)
 
     def told(self) -> Told:
         """The outcomes; of an ordinal that is there twice, the first."""
@@ -98,7 +101,14 @@ class Report:
         except (msgspec.MsgspecError, ValueError, RecursionError):  # the contract reads more, or says what is wrong
             return cls._of(ChunkProcessed.decode(body), body)
         return cls(
-            report.chunk_id, report.fence, report.final, report.busy_ms / 1000, len(outcomes), body, _first(outcomes)
+            report.chunk_id,
+            report.fence,
+            report.final,
+            report.busy_ms / 1000,
+            len(outcomes),
+            body,
+            _first(outcomes),
+            _felt(report),
         )
 
     @classmethod
@@ -112,11 +122,16 @@ class Report:
             len(outcomes),
             body,
             _first(outcomes),
+            message.felt,
         )
 
 
+def _felt(head: _Head) -> Felt | None:
+    return Felt.model_validate_json(bytes(head.felt)) if head.felt and head.felt != b"null" else None
+
+
 def _next(outcome: _Outcome) -> ItemOutcome | None:
-    error = ItemError.model_validate_json(outcome.error) if outcome.error and outcome.error != b"null" else None
+    error = ItemError.model_validate_json(bytes(outcome.error)) if outcome.error and outcome.error != b"null" else None
     if outcome.status not in _AGAIN:
         return None
     return ItemOutcome(

@@ -24,7 +24,6 @@ from batchyard_contracts.v1.flow import (
 from batchyard_contracts.v1.queries import ItemsQuery, WorkersQuery
 from services.dispatcher.chunks import Giver, Pages
 from services.dispatcher.intake import Intake
-from services.dispatcher.limiter import Limiter
 from services.dispatcher.losses import Losses
 from services.dispatcher.outcomes import Outcomes
 from services.dispatcher.page import Page
@@ -79,7 +78,7 @@ class Session:
         pulse = health.pulse("pump")
         giver = Giver(self._yard, self._store, publisher, pages, waiting=pulse.beat)
         self._refusals = Refusals(self._yard, self._store, giver, settlement, pages)
-        self._pump = Pump(self._yard, self._store, giver, Limiter(resources.memory), self._refusals, pulse)
+        self._pump = Pump(self._yard, self._store, giver, self._refusals, pulse)
         self._losses = Losses(
             self._yard,
             self._store,

@@ -146,7 +146,8 @@ class Yard:
     def know(self, manifest: Manifest) -> None:
         """Take a manifest, new or changed."""
         line = self.line(manifest.name)
-        line.window.manifest, line.known = manifest, True
+        line.window.know(manifest, version=time.time_ns() // 1_000_000)
+        line.known = True
         self.changed.set()
 
     def join(self, batch: Batch) -> BatchQueue:

@@ -18,6 +18,7 @@ from batchyard_contracts.v1.flow import BatchControlled, CacheInvalidated, Worke
 from services.worker import registry
 from services.worker.cache import ResultCache
 from services.worker.forgetting import Forgetful
+from services.worker.gate import Gates
 from services.worker.intake import Intake
 from services.worker.runner import Runner
 from services.worker.settings import WorkerSettings
@@ -29,6 +30,7 @@ from shared.faults import until_it_passes
 from shared.health import Pulse
 from shared.process import Runtime
 from shared.redis import Memory
+from shared.reservations import Reservations
 
 log = structlog.get_logger()
 
@@ -50,12 +52,13 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
         memory = Memory(settings.redis_url)
         stack.push_async_callback(memory.close)
         runtime.health.ready_when("RabbitMQ", connection.connected.is_set)
-        cache = ResultCache(memory)
+        cache, reservations = ResultCache(memory), Reservations(memory)
         intakes = []
         for workload in workloads.values():
             resources = await stack.enter_async_context(workload.lifespan())
             slots, grace_s = settings.worker_slots.get(workload.name), settings.worker_grace_s
-            runner = Runner(workload, resources, publisher, cache, worker_id, slots, grace_s)
+            gates = Gates(workload.name, reservations)
+            runner = Runner(workload, resources, publisher, cache, worker_id, slots, grace_s, gates)
             await runner.start()
             stack.push_async_callback(runner.stop)
             pulse = runtime.health.pulse(f"intake {workload.name}")

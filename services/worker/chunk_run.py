@@ -9,6 +9,8 @@ from typing import Any
 
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from services.worker import domain
+from services.worker.gate import TooFar
+from services.worker.passage import Passage
 from services.worker.reuse import Reuse
 from services.worker.runner import Runner
 from services.worker.success import Outcome
@@ -28,6 +30,7 @@ class ChunkRun:
         self._outcomes: list[Outcome] = []
         self._busy_s = 0.0
         self._reuse = Reuse.of(runner.cache, runner.manifest, chunk)
+        self._passage = Passage.of(chunk, runner.gates, runner.slots)
         self._open = {item.ordinal: item for item in chunk.items}
         self._some = asyncio.Event()
         self._over = asyncio.Event()
@@ -122,7 +125,10 @@ class ChunkRun:
     async def _one_by_one(self, lane: "_Lane") -> None:
         slots, began = self._runner.slots, time.perf_counter()
         for item in self._to_do:
-            if not slots.take():
+            if self._passage is not None:
+                if not await self._enter(self._passage, [item]):
+                    continue
+            elif not slots.take():
                 await slots.taken()
             lane.items = (item,)
             try:
@@ -136,6 +142,8 @@ class ChunkRun:
                 if not lane.abandoned:
                     lane.items = ()
                     slots.give()
+            if self._passage is not None:
+                await self._passage.note(outcome, now - started)
             if self._stopped or lane.abandoned:  # the handler went on after its interruption
                 return
             if now - began > _YIELD_S:
@@ -144,19 +152,36 @@ class ChunkRun:
 
     async def _call(self, items: Sequence[ChunkItem], lane: "_Lane") -> None:
         """Run items by one call, in one slot."""
-        await self._runner.slots.taken()
+        if self._passage is None:
+            await self._runner.slots.taken()
+        elif not await self._enter(self._passage, items):
+            return
         lane.items = items
         try:
             started = time.perf_counter()
             outcomes = await self._runner.run_chunk(self.chunk, items)
+            took_s = time.perf_counter() - started
             if not lane.abandoned:
-                self._busy_s += time.perf_counter() - started
+                self._busy_s += took_s
                 for outcome in outcomes:
                     self._ended(outcome)
         finally:
             if not lane.abandoned:
                 lane.items = ()
                 self._runner.slots.give()
+        if self._passage is not None:
+            for outcome in outcomes:
+                await self._passage.note(outcome, took_s)
+
+    async def _enter(self, passage: Passage, items: Sequence[ChunkItem]) -> bool:
+        """Take a slot at the moment at which a call with these items may start; False: they have to wait elsewhere."""
+        try:
+            await passage.enter(len(items))
+        except TooFar as error:
+            for item in items:
+                self._ended(domain.held_back(item, error.delay_s))
+            return False
+        return True
 
     async def _to_run(self) -> list[ChunkItem]:
         if self._reuse is None:
@@ -176,7 +201,8 @@ class ChunkRun:
         outcomes, busy_s = self._outcomes, self._busy_s
         self._outcomes, self._busy_s = [], 0.0
         self._some.clear()
-        await self._runner.report(self.chunk, outcomes, busy_s, self._trace, final=final)
+        felt = self._passage.felt() if self._passage else None
+        await self._runner.report(self.chunk, outcomes, busy_s, self._trace, felt=felt, final=final)
         if self._reuse is not None:
             await self._reuse.keep(outcomes)
 

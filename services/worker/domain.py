@@ -17,6 +17,7 @@ RATE_LIMIT_PAUSE_S = 30.0
 """The pause when a destination refuses for its rate and does not say for how long."""
 PAUSE_MAX_S = 31_536_000.0
 """The longest pause that a message may carry, a year: who asks for more gets this."""
+HELD_BACK = "held_back"
 _WHAT = {False: "The result cannot be written as JSON", True: "Continue has a state or a delay that cannot be kept"}
 
 
@@ -105,6 +106,12 @@ def interrupted(item: ChunkItem, *, cancelled: bool) -> ItemOutcome:
         return ItemOutcome(ordinal=item.ordinal, custom_id=item.custom_id, status="cancelled")
     error = ItemError(code="worker_stopping", message="Its worker stopped; it runs on another one.")
     return ItemOutcome(ordinal=item.ordinal, custom_id=item.custom_id, status="retry", error=error, delay_s=0.0)
+
+
+def held_back(item: ChunkItem, delay_s: float) -> ItemOutcome:
+    """The outcome of an item that may not start soon: its destination asked for a pause since it was given out."""
+    error = ItemError(code=HELD_BACK, message="Its destination takes nothing for now; it waits.", scope="provider")
+    return ItemOutcome(ordinal=item.ordinal, custom_id=item.custom_id, status="retry", error=error, delay_s=delay_s)
 
 
 def too_large(outcome: Outcome, size: int, most: int) -> ItemOutcome:

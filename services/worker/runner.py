@@ -10,13 +10,14 @@ import structlog
 from pydantic import ValidationError
 
 from batchyard_contracts import topology
-from batchyard_contracts.v1.flow import ChunkProcessed
+from batchyard_contracts.v1.flow import ChunkProcessed, Felt
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Workload
 from services.worker import domain
 from services.worker.cache import ResultCache
 from services.worker.calls import Call, context_of
 from services.worker.deadlines import Deadlines
+from services.worker.gate import Gates
 from services.worker.processes import Processes
 from services.worker.reporting import bodies
 from services.worker.slots import Slots
@@ -42,6 +43,7 @@ class Runner:
         worker_id: str,
         slots: int | None = None,
         grace_s: float = GRACE_S,
+        gates: Gates | None = None,
     ) -> None:
         self.workload = workload
         self.manifest = workload.manifest
@@ -52,6 +54,7 @@ class Runner:
         self.owners: dict[asyncio.Task[Any], Callable[[asyncio.Task[Any]], None]] = {}
         """For each task that runs calls, what is told when one of them goes on after its time and its interruption."""
         self._abandoned: set[asyncio.Task[Any]] = set()
+        self.gates = gates
         self.unfinished = 0
         """Items of the chunks in hand that have no outcome yet."""
         self.room = asyncio.Event()
@@ -166,7 +169,14 @@ class Runner:
         return in_thread
 
     async def report(
-        self, chunk: ChunkReady, outcomes: Sequence[Outcome], busy_s: float, trace: str | None, *, final: bool
+        self,
+        chunk: ChunkReady,
+        outcomes: Sequence[Outcome],
+        busy_s: float,
+        trace: str | None,
+        *,
+        felt: Felt | None = None,
+        final: bool,
     ) -> None:
         """Tell the ledger and the dispatcher; in several messages when the results are large."""
         head = ChunkProcessed(
@@ -181,6 +191,7 @@ class Runner:
             worker_id=self._worker_id,
             final=final,
             busy_ms=busy_s * 1000,
+            felt=felt,
             outcomes=[],
         )
         type_, key = ChunkProcessed.type, str(chunk.batch_id)

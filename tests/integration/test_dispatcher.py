@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-import redis.asyncio
 
 from batchyard_contracts import topology
 from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.flow import BatchControlled, BatchWithdrawn, ItemOutcome, ItemsReopened
 from batchyard_contracts.v1.values import Counts, ItemError
+from services.dispatcher.domain.bucket import AHEAD_S
 from shared.amqp.publisher import Publisher, outgoing
 from shared.stack import Program, Servers, Supervisor, free_ports
 from tests.support.hand_worker import hand_worker
@@ -169,21 +169,20 @@ async def test_a_continuation_comes_back_with_its_state(amqp: str) -> None:
         assert (await worker.take()).items[0].payload == {"n": 0}
 
 
-async def test_a_rate_spaces_one_partition_and_leaves_others_alone(amqp: str, servers: Servers) -> None:
+async def test_a_rate_spaces_one_partition_and_leaves_others_alone(amqp: str) -> None:
     async with hand_worker(amqp, rates={"slow": {"per_second": 5, "burst": 1}}) as worker:
-        batch = await worker.pages({"slow": 6, "free": 20})
-        await worker.accept(batch, 26)
-        flushed = False
-        while len([1 for _, c in worker.taken if c.partition == "slow"]) < 6:
+        batch = await worker.pages({"slow": 12, "free": 20})
+        await worker.accept(batch, 32)
+        while sum(len(c.items) for _, c in worker.taken if c.partition == "slow") < 12:
             await worker.report(await worker.take())
-            if not flushed:
-                async with redis.asyncio.from_url(servers.redis_url) as memory:
-                    await memory.flushdb()
-                flushed = True
-        times = [t for t, c in worker.taken if c.partition == "slow"]
-        gaps = [b - a for a, b in itertools.pairwise(times)]
-        assert sum(gaps[1:]) > 0.15 * 4, gaps  # the flush may let one go early
-        assert sum(len(c.items) for t, c in worker.taken if c.partition == "free" and t < times[2]) == 20
+        slow = [(t, c) for t, c in worker.taken if c.partition == "slow"]
+        first = slow[0][0]
+        given = itertools.accumulate(len(c.items) for _, c in slow)
+        assert all(n <= 1 + (t - first + AHEAD_S) * 5 for (t, _), n in zip(slow, given, strict=True))
+        assert all(c.pace and [key.key for key in c.pace.keys] == ["partition:slow"] for _, c in slow)
+        free = [(t, c) for t, c in worker.taken if c.partition == "free"]
+        assert sum(len(c.items) for t, c in free if t < slow[-1][0]) == 20
+        assert all(c.pace is None for _, c in free)
 
 
 async def test_a_destination_that_asks_for_a_pause_gets_it(amqp: str) -> None:

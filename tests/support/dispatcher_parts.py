@@ -25,7 +25,6 @@ from batchyard_contracts.v1.values import ItemError
 from batchyard_contracts.v1.work import ChunkReady
 from services.dispatcher.chunks import Giver, Pages
 from services.dispatcher.intake import Intake
-from services.dispatcher.limiter import Limiter
 from services.dispatcher.losses import Losses
 from services.dispatcher.outcomes import Outcomes
 from services.dispatcher.page import Page
@@ -83,7 +82,7 @@ class Parts:
         self._running: asyncio.Task[None] | None = None
         self.pulse = Pulse("pump", 60)
         refusals = Refusals(self.yard, self.store, self.giver, self.settlement, pages)
-        self.pump = Pump(self.yard, self.store, self.giver, Limiter(memory), refusals, self.pulse)
+        self.pump = Pump(self.yard, self.store, self.giver, refusals, self.pulse)
         self.stops = Stops(self.yard, self.store, self.settlement, pages, publisher, Pulse("stops", 60))
         self.intake = Intake(self.yard, self.store, self.settlement, pages, self.pump, self.stops)
         self.losses = Losses(self.yard, self.store, self.giver, self.settlement, pages, refusals, settings.losses_max)

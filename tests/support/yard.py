@@ -3,7 +3,7 @@
 import asyncio
 import tempfile
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +62,9 @@ class Yard:
 
 
 @asynccontextmanager
-async def running_yard(servers: Servers, environment: dict[str, str] | None = None) -> AsyncIterator[Yard]:
+async def running_yard(
+    servers: Servers, environment: dict[str, str] | None = None, *, workers: int = 2, known: Sequence[str] = ("noop",)
+) -> AsyncIterator[Yard]:
     """Start the services and wait until a batch can be submitted; stop them at the end."""
     (port,) = free_ports(1)
     with tempfile.TemporaryDirectory(prefix="yard-") as name:
@@ -84,10 +86,11 @@ async def running_yard(servers: Servers, environment: dict[str, str] | None = No
                 "BATCHYARD_LEASE_S": "4",
                 "BATCHYARD_TRACE_FILE": str(folder / "spans.jsonl"),
             }
-            plan = Plan(folder, workers=2, http_port=port, environment=settings | (environment or {}))
+            plan = Plan(folder, workers=workers, http_port=port, environment=settings | (environment or {}))
             try:
                 await supervisor.start(*programs(plan, servers, port))
-                await _until_announced(http, "noop")
+                for workload in known:
+                    await _until_announced(http, workload)
                 yield Yard(servers, supervisor, client, http, webhooks, mailbox, folder)
             finally:
                 await supervisor.stop()

@@ -198,6 +198,25 @@ class ItemOutcome(Value):
     cached: bool = False
 
 
+class Felt(Value):
+    """How a destination bore the items of a report: what its pace is learned from."""
+
+    waited_ms: float = 0
+    """How long an item waited in the mean for the moment at which its limits let it start."""
+    median_ms: float | None = None
+    """The median of the run times of those that the destination answered."""
+    slow_ms: float | None = None
+    """The time that one in twenty of them took longer than."""
+    answered: Annotated[int, Field(ge=0)] = 0
+    refused: Annotated[int, Field(ge=0)] = 0
+    """Too many calls, it said."""
+    broken: Annotated[int, Field(ge=0)] = 0
+    """No answer, or none in time."""
+    remaining: Annotated[int, Field(ge=0)] | None = None
+    """So many calls it takes, it said last, within `reset_s` seconds."""
+    reset_s: Annotated[float, Field(ge=0)] | None = None
+
+
 class ChunkProcessed(Message):
     """A worker's report on a chunk. A long chunk is reported in parts; the last one is `final`."""
 
@@ -217,6 +236,8 @@ class ChunkProcessed(Message):
     ended: Annotated[int, Field(ge=0)] | None = None
     """How many outcomes follow, given only if each has another ordinal and none is `retry` or `continued`: who merely
     wants to know what runs again need not read them. Write it before `outcomes`."""
+    felt: Felt | None = None
+    """Of a chunk that came with a pace."""
     outcomes: list[ItemOutcome]
 
 

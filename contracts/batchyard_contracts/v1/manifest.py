@@ -5,10 +5,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, JsonValue, StringConstraints
 
 from batchyard_contracts.message import Value
-from batchyard_contracts.v1.values import Rate, RetryRule, WorkloadName
+from batchyard_contracts.v1.values import Rate, RetryRule, Seconds, WorkloadName
 
 Pointer = Annotated[str, StringConstraints(pattern=r"^(/([^~/]|~0|~1)*)*$", max_length=500)]
 """A JSON Pointer (RFC 6901) into an item's payload or into a result."""
+
+
+FIRST_LIMIT = "partition"
+"""The name of the limit that a manifest states by `partition`, `rate`, `rates`, `partition_concurrency`, `adaptive`."""
 
 
 class Partition(Value):
@@ -16,6 +20,39 @@ class Partition(Value):
 
     pointer: Pointer
     by: Literal["value", "host"] = "value"
+
+
+class Adaptive(Value):
+    """A rate that follows its destination, within bounds, in items a second. It begins with what was learned last, or
+    with `start`, or with the floor."""
+
+    floor: Annotated[float, Field(gt=0, le=1_000_000)]
+    ceiling: Annotated[float, Field(gt=0, le=1_000_000)]
+    start: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
+
+
+class Limit(Value):
+    """One more limit that items must keep, for each value at `partition`, or for the whole workload without it."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+    partition: Partition | None = None
+    rate: Rate | None = None
+    rates: dict[str, Rate] = {}
+    concurrency: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    adaptive: Adaptive | None = None
+
+    def rate_of(self, value: str) -> Rate | None:
+        """The pace of one of its partitions, if it has a limit."""
+        return self.rates.get(value, self.rate)
+
+
+class CircuitRule(Value):
+    """How long a provider is left alone that refuses everything: one item tries again after a pause that doubles."""
+
+    base_s: Annotated[float, Field(gt=0, le=86_400)] = 5.0
+    cap_s: Annotated[float, Field(gt=0, le=86_400)] = 300.0
+    give_up_s: Seconds = 900.0
+    """Its items fail when the provider has refused for so long."""
 
 
 class TextExport(Value):
@@ -53,6 +90,11 @@ class Manifest(Value):
     """The pace of the partitions named here, in place of `rate`."""
     partition_concurrency: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """Items of one partition that run at once, over all workers."""
+    adaptive: Adaptive | None = None
+    """The pace of each partition follows its destination, in place of `rate`; `rates` stay as they are."""
+    limits: Annotated[list[Limit], Field(max_length=4)] = []
+    """Limits beside these: an item goes out when all of them let it."""
+    circuit: CircuitRule = CircuitRule()
     retry: dict[str, RetryRule] = {}
     """By error code; `default` for every other."""
     cache_ttl_s: Annotated[int, Field(ge=0, le=31_536_000)] = 0
@@ -65,6 +107,14 @@ class Manifest(Value):
         """The rule for an error code."""
         return self.retry.get(code) or self.retry.get("default") or RetryRule()
 
-    def rate_of(self, partition: str) -> Rate | None:
-        """The pace of one partition, if it has a limit."""
-        return self.rates.get(partition, self.rate)
+    def all_limits(self) -> tuple[Limit, ...]:
+        """Every limit, the one by the workload's partition first."""
+        first = Limit(
+            name=FIRST_LIMIT,
+            partition=self.partition,
+            rate=self.rate,
+            rates=self.rates,
+            concurrency=self.partition_concurrency,
+            adaptive=self.adaptive,
+        )
+        return (first, *self.limits)

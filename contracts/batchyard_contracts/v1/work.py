@@ -19,6 +19,25 @@ class ChunkItem(Value):
     state: JsonValue = None
 
 
+class PaceKey(Value):
+    """A rate that the calls of all workers keep together. Of two versions under one key the higher one counts."""
+
+    key: str
+    per_second: float
+    burst: int = 1
+    version: int = 0
+
+
+class Pace(Value):
+    """How the items of a chunk are to be started: each when all keys let it, see `docs/retries.md`."""
+
+    keys: list[PaceKey] = []
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """This worker's part of each rate while workers cannot agree."""
+    probe: bool = False
+    """A single item that tries a provider which refused everything before."""
+
+
 class ChunkHead(Message):
     """A chunk without its items."""
 
@@ -36,6 +55,8 @@ class ChunkHead(Message):
     reuse: Reuse | None = None
     quarantined: bool = False
     """A worker that held it was lost, perhaps by its doing: run it in a process of its own."""
+    pace: Pace | None = None
+    """Absent: nothing limits when its items start."""
 
     def routing_key(self) -> str:
         """Chunks go to the queue of their workload and priority, or to their workload's quarantine."""

@@ -11,10 +11,14 @@ from math import ceil
 from typing import Protocol
 from uuid import UUID
 
+from batchyard_contracts.v1.flow import Felt
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import PRIORITIES, Priority
+from batchyard_contracts.v1.work import Pace
 from services.dispatcher.domain.chunk_size import START, ChunkSize
+from services.dispatcher.domain.limits import Limits
 from services.dispatcher.domain.scheduler import Again, Range
+from services.dispatcher.domain.throttle import NEVER
 
 _AHEAD = 2
 """Items out for each that a worker can run at once: one runs, one is at hand."""
@@ -47,18 +51,29 @@ class Window:
     workers: float = 0
     """One that may run half or twice as much as the manifest says counts for half or for two."""
     out: int = 0
-    out_by_partition: Counter[str] = field(default_factory=Counter)
     out_by_batch: Counter[UUID] = field(default_factory=Counter)
     sizes: dict[UUID, dict[str, ChunkSize]] = field(default_factory=dict)
     """By batch and partition: what is learned of one batch says little of another."""
     earlier: int | None = None
     """The size that was learned last, of whatever batch."""
     parked: dict[str, float] = field(default_factory=dict)
-    """Partitions that must wait, until when (the caller's clock, seconds)."""
+    """Partitions that are not to be asked again before then (the caller's clock, seconds)."""
+    now: float = 0.0
+    """When `unpark` was last called."""
+    limits: Limits = field(init=False)
     _lanes: dict[_Lane, tuple[int, float]] = field(default_factory=dict)
     """Items that are out, and how many workers they keep supplied."""
     _supplied: dict[Priority, float] = field(default_factory=lambda: dict.fromkeys(PRIORITIES, 0.0))
     """How many workers are kept supplied, by class."""
+
+    def __post_init__(self) -> None:
+        self.limits = Limits(self.manifest)
+
+    def know(self, manifest: Manifest, version: int) -> None:
+        """Take a manifest, new or changed."""
+        self.manifest = manifest
+        self.limits.know(manifest, version, self.now)
+        self.parked.clear()
 
     def size(self, batch_id: UUID, partition: str) -> int:
         """How many items make a chunk now."""
@@ -72,30 +87,36 @@ class Window:
     def full(self, priority: Priority) -> bool:
         """Whether nothing of this class may go out."""
         above = PRIORITIES[: PRIORITIES.index(priority) + 1]
-        return sum(self._supplied[p] for p in above) >= self.workers * _FULL
+        return sum(self._supplied[p] for p in above) >= self.workers * _FULL or self.limits.full(self.now)
 
     def allowed(self, batch_id: UUID, partition: str) -> int:
         """Items of a batch for a partition that may go out as one chunk, if the window is not full."""
         if partition in self.parked:
             return 0
         size = self.size(batch_id, partition)
-        cap = self.manifest.partition_concurrency
-        return size if cap is None else min(size, cap - self.out_by_partition[partition])
+        room, again_at = self.limits.room(partition, size, self.now)
+        if room <= 0 and again_at != NEVER:
+            self.parked[partition] = again_at
+        return room
+
+    def terms_of_start(self, partition: str) -> Pace | None:
+        """What a worker has to know to start items of a partition at the right moment, if there is anything."""
+        keys = self.limits.keys_of(partition)
+        return Pace(keys=keys, share=1 / max(1, self.workers)) if keys else None
 
     def given(self, chunk: Chunk) -> None:
         """Items went out."""
         self._move(chunk, chunk.source.count)
+        self.limits.given(chunk.partition, chunk.source.count, self.now)
 
     def returned(self, chunk: Chunk) -> None:
         """Items are back, whatever came of them."""
         self._move(chunk, -chunk.source.count)
+        self.limits.returned(chunk.partition, chunk.source.count)
 
     def _move(self, chunk: Chunk, count: int) -> None:
         self.out += count
-        self.out_by_partition[chunk.partition] += count
         self.out_by_batch[chunk.batch_id] += count
-        if self.out_by_partition[chunk.partition] <= 0:
-            del self.out_by_partition[chunk.partition]
         if self.out_by_batch[chunk.batch_id] <= 0:
             del self.out_by_batch[chunk.batch_id]
         self._weigh((chunk.batch_id, chunk.partition, chunk.priority), count)
@@ -135,16 +156,24 @@ class Window:
         once: should they take longer this time, none of them waits long for another."""
         return ChunkSize(START if self.earlier is None else min(self.earlier, max(START, self.manifest.concurrency)))
 
+    def felt(self, partition: str, felt: Felt, given_at: float, now: float) -> None:
+        """How a destination bore items that were given out then."""
+        for throttle in self.limits.of(partition):
+            throttle.felt(felt, given_at, now)
+
     def forget(self, batch_id: UUID) -> None:
         """A batch has ended."""
         self.sizes.pop(batch_id, None)
 
-    def park(self, partition: str, until: float) -> None:
-        """Let nothing of the partition out before `until`."""
+    def park(self, partition: str, until: float, because: str = "") -> None:
+        """Let nothing out before `until` that goes where the items of this partition go."""
+        self.limits.of(partition)[0].park(until, because)
         self.parked[partition] = max(until, self.parked.get(partition, until))
 
     def unpark(self, now: float) -> float | None:
         """Let those go whose time has come; the next time that one's will, if any."""
+        self.now = now
+        self.limits.drop_idle(now)
         for partition in [p for p, until in self.parked.items() if until <= now]:
             del self.parked[partition]
         return min(self.parked.values(), default=None)

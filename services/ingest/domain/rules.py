@@ -28,7 +28,7 @@ class Rules:
             raise ValueError(
                 f"The item schema of {manifest.name} {manifest.version} is not usable: {_brief(error)}"
             ) from error
-        self._partitions = Partitions(manifest.partition)
+        self._partitions = Partitions(manifest)
         self._dedup = CompiledPointer(manifest.dedup) if manifest.dedup is not None else None
 
     def judge(self, payload: Any, raw: bytes) -> Fault | None:

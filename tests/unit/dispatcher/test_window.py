@@ -41,7 +41,7 @@ def test_the_window_follows_the_workers() -> None:
     assert not one.full("normal")
     one.returned(out(99))
     one.returned(out(1))
-    assert (one.out, dict(one.out_by_partition), dict(one.out_by_batch)) == (0, {}, {})
+    assert (one.out, one.limits.of("x")[0].out, dict(one.out_by_batch)) == (0, 0, {})
 
 
 def test_a_higher_class_finds_room_at_once_and_a_lower_one_only_what_is_left() -> None:

@@ -308,10 +308,10 @@ def test_an_item_that_is_right_is_taken_by_model_and_schema(payload: dict[str, o
 
 
 def test_the_manifest_keeps_the_sites_crawl_delay_and_exports_cue_sheets() -> None:
-    manifest = workload.manifest
+    manifest, limit = workload.manifest, workload.manifest.all_limits()[0]
 
-    assert manifest.rate_of("www.1001tracklists.com") == Rate(per_second=1 / 8, burst=1)
-    assert manifest.rate_of("127.0.0.1") is None
+    assert limit.rate_of("www.1001tracklists.com") == Rate(per_second=1 / 8, burst=1)
+    assert limit.rate_of("127.0.0.1") is None
     assert TracklistItem.model_validate(manifest.example)
     fields = TracklistResult.model_fields
     assert {manifest.exports["cue"].content, manifest.exports["cue"].filename} <= {f"/{name}" for name in fields}

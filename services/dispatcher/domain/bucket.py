@@ -1,0 +1,51 @@
+"""Counts what a rate has let out, ahead of its time by a little, so that workers start each item at its moment.
+
+The generic cell rate algorithm (ATM Forum TM 4.0, 4.4.2): one number, the time at which the bucket is full again.
+"""
+
+from dataclasses import dataclass
+
+from batchyard_contracts.v1.values import Rate
+
+AHEAD_S = 0.5
+"""Items are given out so long before their time: it takes a moment until a worker has them."""
+LATENESS_S = 0.02
+"""How long after its moment a worker may still start an item."""
+
+
+def kept_rate(rate: Rate) -> float:
+    """The rate that calls are paced by: low enough that late ones never make a second hold more than `rate` lets."""
+    return rate.per_second / (1.0 + LATENESS_S)
+
+
+@dataclass(slots=True)
+class Bucket:
+    """The bucket of one rate. Times are seconds of the caller's clock."""
+
+    full_at: float = 0.0
+    corrected_at: float = 0.0
+
+    def room(self, rate: Rate, wanted: int, now: float) -> tuple[int, float]:
+        """How many of the wanted items may go out now; if none, when it is worth to ask again."""
+        per_second = kept_rate(rate)
+        latest = now + AHEAD_S + rate.burst / per_second
+        room = int((latest - max(self.full_at, now)) * per_second + 1e-6)
+        least = max(1, min(wanted, int(per_second * AHEAD_S / 2)))
+        if room >= least:
+            return min(room, wanted), now
+        return 0, now + (least - room) / per_second
+
+    def take(self, rate: Rate, count: int, now: float) -> None:
+        """Items went out."""
+        self.full_at = max(self.full_at, now) + count / kept_rate(rate)
+
+    def changed(self, rate: Rate, now: float) -> None:
+        """Another rate holds: a slow past does not bind a fast future."""
+        self.full_at = min(self.full_at, now + AHEAD_S + rate.burst / kept_rate(rate))
+
+    def waited(self, seconds: float, given_at: float, now: float) -> None:
+        """An item given out at that time waited so long at a worker for its moment: if that was too long, the next ones
+        go out later. Once for all that went out before this could be known."""
+        excess = seconds - 1.5 * AHEAD_S
+        if excess > 0 and given_at >= self.corrected_at:
+            self.full_at, self.corrected_at = max(self.full_at, now) + excess, now

@@ -1,0 +1,85 @@
+"""The way of a limited chunk's items through their gate: each starts at its moment, and what it felt is told."""
+
+import asyncio
+
+from batchyard_contracts.v1.flow import Felt
+from batchyard_contracts.v1.work import ChunkReady
+from services.worker.domain import HELD_BACK
+from services.worker.gate import Gate, Gates
+from services.worker.slots import Slots
+from services.worker.success import Outcome
+
+_TRIES = 4
+"""Missed moments in a row after which an item starts all the same: this machine cannot keep time."""
+REFUSED = frozenset({"rate_limited", "too_many_requests", "overloaded", "unavailable", "http_429", "http_503"})
+"""Error codes by which a destination says that there are too many calls."""
+BROKEN = frozenset({"timeout", "unreachable", "connection_failed", "connection_lost", "http_502", "http_504"})
+"""Error codes of calls that got no answer, or none in time."""
+
+
+class Passage:
+    """Of one chunk."""
+
+    def __init__(self, gate: Gate, slots: Slots) -> None:
+        self._gate, self._slots = gate, slots
+        self._waited_s = 0.0
+        self._passed = 0
+        self._times: list[float] = []
+        self._refused = self._broken = 0
+
+    @classmethod
+    def of(cls, chunk: ChunkReady, gates: Gates | None, slots: Slots) -> "Passage | None":
+        """None for a chunk whose items may start whenever there is a slot."""
+        if chunk.pace is None or gates is None:
+            return None
+        return cls(gates.at(chunk.partition, chunk.pace), slots)
+
+    async def enter(self, items: int = 1) -> None:
+        """Take a slot at a moment at which a call with so many items may start. Raises `TooFar` instead of waiting for
+        long."""
+        clock = asyncio.get_running_loop().time
+        await self._slots.taken()  # no moment is kept for an item that has no slot yet
+        self._slots.give()
+        for tried in range(_TRIES):
+            asked = clock()
+            for _ in range(items):
+                moment = await self._gate.moment()
+            if (wait := moment.first - clock()) > 0:
+                await asyncio.sleep(wait)
+            self._waited_s += (clock() - asked) * items
+            await self._slots.taken()
+            if clock() <= moment.last or tried == _TRIES - 1:
+                break
+            self._slots.give()
+        self._passed += items
+
+    async def note(self, outcome: Outcome, took_s: float) -> None:
+        """An item ended. If the destination asked for a pause, no worker starts anything before its end."""
+        error = outcome.error
+        if error is None:
+            self._times.append(took_s)
+        elif error.code == HELD_BACK:
+            return
+        elif error.code in REFUSED or (outcome.delay_s is not None and error.scope == "provider"):
+            self._refused += 1
+            if outcome.delay_s:
+                await self._gate.park(outcome.delay_s)
+        elif error.code in BROKEN:
+            self._broken += 1
+        else:
+            self._times.append(took_s)
+
+    def felt(self) -> Felt:
+        """What was felt since this was last asked."""
+        times = sorted(self._times)
+        felt = Felt(
+            waited_ms=round(self._waited_s * 1000 / max(1, self._passed), 1),
+            median_ms=round(times[len(times) // 2] * 1000, 1) if times else None,
+            slow_ms=round(times[len(times) * 19 // 20] * 1000, 1) if times else None,
+            answered=len(times),
+            refused=self._refused,
+            broken=self._broken,
+        )
+        self._times, self._waited_s, self._passed = [], 0.0, 0
+        self._refused = self._broken = 0
+        return felt

@@ -1,0 +1,135 @@
+"""What limits let out, and when to ask them again."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchyard_contracts.partition import join, split
+from batchyard_contracts.v1.manifest import Manifest
+from batchyard_contracts.v1.values import Rate
+from services.dispatcher.domain.bucket import AHEAD_S, LATENESS_S, Bucket
+from services.dispatcher.domain.limits import Limits
+from services.dispatcher.domain.throttle import NEVER
+
+
+def manifest(**settings: Any) -> Manifest:
+    return Manifest.model_validate({"name": "w", "version": "1", "item_schema": {}, "result_schema": {}} | settings)
+
+
+BY_HOST_AND_ACCOUNT = manifest(
+    partition={"pointer": "/url", "by": "host"},
+    partition_concurrency=5,
+    limits=[
+        {"name": "account", "partition": {"pointer": "/account"}, "concurrency": 3},
+        {"name": "all", "concurrency": 6},
+    ],
+)
+
+
+@given(st.lists(st.text(), min_size=1, max_size=5))
+def test_parts_of_a_partition_come_apart_as_they_were_joined(parts: list[str]) -> None:
+    assert split(join(parts), len(parts)) == tuple(parts)
+
+
+def test_a_name_of_another_time_has_empty_parts() -> None:
+    assert split("a.example", 3) == ("a.example", "", "")
+
+
+@given(
+    st.floats(0.1, 5000),
+    st.integers(1, 50),
+    st.lists(st.tuples(st.floats(0, 2), st.integers(1, 200)), max_size=60),
+)
+def test_a_bucket_is_ahead_of_its_rate_by_a_bounded_number_of_items(
+    per_second: float, burst: int, asked: list[tuple[float, int]]
+) -> None:
+    bucket, rate, now, given_out = Bucket(), Rate(per_second=per_second, burst=burst), 100.0, 0
+    for pause, wanted in asked:
+        now += pause
+        count, again_at = bucket.room(rate, wanted, now)
+        assert (count == 0) == (again_at > now)
+        if count == 0:
+            assert bucket.room(rate, wanted, again_at + 1e-6)[0] > 0
+        bucket.take(rate, count, now)
+        given_out += count
+    most = (now - 100.0 + AHEAD_S) * per_second / (1 + LATENESS_S) + burst
+    assert given_out <= most + 1e-3
+
+
+def test_a_slow_past_does_not_bind_a_fast_future() -> None:
+    bucket, slow, fast = Bucket(), Rate(per_second=0.01), Rate(per_second=100)
+    bucket.take(slow, 1, 0.0)
+    assert bucket.room(slow, 1, 1.0)[0] == 0
+    bucket.changed(fast, 1.0)
+    _, again_at = bucket.room(fast, 1, 1.0)
+    assert again_at < 1.1
+
+
+def test_items_that_waited_too_long_at_a_worker_delay_the_next_ones_once() -> None:
+    bucket, rate = Bucket(), Rate(per_second=10)
+    bucket.waited(AHEAD_S, 0.0, 1.0)
+    assert bucket.room(rate, 1, 1.0)[0] == 1
+    bucket.waited(3.0, 0.5, 1.0)
+    late = bucket.full_at
+    assert late == pytest.approx(1.0 + 3.0 - 1.5 * AHEAD_S)
+    bucket.waited(3.0, 0.9, 1.1)  # went out before the correction
+    assert bucket.full_at == late
+
+
+def test_every_limit_has_its_say() -> None:
+    limits = Limits(BY_HOST_AND_ACCOUNT)
+    one, two, other = (
+        join(
+            [
+                "a",
+                "1",
+            ]
+        ),
+        join(["a", "2"]),
+        join(["b", "2"]),
+    )
+    assert limits.room(one, 10, 0.0) == (3, 0.0)
+    limits.given(one, 3, 0.0)
+    assert limits.room(one, 10, 0.0) == (0, NEVER)
+    assert limits.room(two, 10, 0.0) == (2, 0.0)  # two of five are left at the host
+    limits.given(two, 2, 0.0)
+    assert limits.room(other, 10, 0.0) == (1, 0.0)  # one of three of the account, one of six in all
+    limits.given(other, 1, 0.0)
+    assert limits.full(0.0)
+    limits.returned(one, 3)
+    assert not limits.full(0.0)
+    assert limits.room(one, 10, 0.0) == (3, 0.0)
+
+
+def test_a_chunk_names_the_rates_that_its_items_keep_together() -> None:
+    rates = {"a": {"per_second": 5, "burst": 2}}
+    account = {"name": "account", "partition": {"pointer": "/account"}, "rate": {"per_second": 1}}
+    limits = Limits(manifest(partition={"pointer": "/host"}, rates=rates, limits=[account]))
+    keys = {key.key: key for key in limits.keys_of(join(["a", "x"]))}
+    assert set(keys) == {"partition:a", "account:x"}
+    assert keys["partition:a"].per_second == pytest.approx(5 / (1 + LATENESS_S))
+    assert keys["partition:a"].burst == 2
+    assert [key.key for key in limits.keys_of(join(["b", "x"]))] == ["account:x"]
+    assert not Limits(manifest()).keys_of("")
+
+
+def test_a_new_manifest_changes_what_is_limited_and_counts_on() -> None:
+    limits = Limits(manifest(partition_concurrency=5))
+    limits.given("", 4, 0.0)
+    limits.know(manifest(partition_concurrency=6), 7, 1.0)
+    assert limits.room("", 10, 1.0) == (2, 1.0)
+    limits.know(manifest(rate={"per_second": 10}), 8, 1.0)
+    assert limits.keys_of("")[0].version == 8
+
+
+def test_idle_throttles_are_forgotten_when_there_are_many() -> None:
+    limits = Limits(manifest(partition={"pointer": "/host"}, rate={"per_second": 100}))
+    for n in range(3000):
+        limits.given(str(n), 1, 0.0)
+        if n:
+            limits.returned(str(n), 1)
+    assert len(list(limits)) == 3000
+    limits.drop_idle(10.0)
+    assert [throttle.value for throttle in limits] == ["0"]
