@@ -47,7 +47,14 @@ def batchyard(
 _PANELS = {
     "On this machine": (machine.up, machine.down, machine.demo),
     "Batches": (submit.submit, batches.list_, batches.show, batches.watch, results.results, batches.failures),
-    "Steering a batch": (control.pause, control.resume, control.cancel, control.retry, control.priority),
+    "Steering a batch": (
+        control.pause,
+        control.resume,
+        control.cancel,
+        control.retry,
+        control.priority,
+        control.change,
+    ),
     "Looking around": (platform.workers, platform.workloads, platform.forget, platform.version),
 }
 for _panel, _commands in _PANELS.items():

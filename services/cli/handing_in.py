@@ -4,6 +4,7 @@ import io
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from services.cli.errors import BadInput
 from services.cli.items import Format, format_of, read_list, read_options
 from services.cli.session import at_yard, err, out, write_json
 from services.cli.submission import Submission
+from services.cli.terms import Said
 from services.cli.watching import watch_batch
 
 _SNIFF = 4096
@@ -35,6 +37,7 @@ class Request:
     idempotency_key: str | None
     webhooks: list[str]
     emails: list[str]
+    terms: Said
 
     def options(self) -> dict[str, Any]:
         """The fields of `batch.submit.v1` beside the items; what is not set is left out."""
@@ -45,6 +48,7 @@ class Request:
             "name": self.name,
             "labels": dict(map(_label, self.labels)),
             "notify": {key: value for key, value in notify.items() if value},
+            **self.terms.fields(datetime.now(UTC)),
         }
         return {key: value for key, value in fields.items() if value}
 

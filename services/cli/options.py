@@ -35,3 +35,25 @@ class BatchStatusName(StrEnum):
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON document a line on standard output, nothing else.")]
 BatchId = Annotated[str, typer.Argument(metavar="BATCH", help="Id of a batch, or `last`: the newest one.")]
+
+Weight = Annotated[int | None, typer.Option(min=1, max=100, help="Its share among your batches; 1 unless set.")]
+Pace = Annotated[str | None, typer.Option("--rate", metavar="N/s", help="At most so many items: 20/s, 600/min.")]
+AtOnce = Annotated[int | None, typer.Option("--concurrency", min=1, help="So many items run at once at most.")]
+Deadline = Annotated[
+    str | None, typer.Option(metavar="TIME", help="What has not ended by then expires: 2h, or 2026-12-24T18:00.")
+]
+FailAfter = Annotated[
+    list[str] | None,
+    typer.Option(metavar="BOUND", help="Stop when more fail than 100, 10% or captcha=5; may be repeated."),
+]
+
+
+class TermName(StrEnum):
+    """The terms that can be taken back."""
+
+    WEIGHT = "weight"
+    RATE = "rate"
+    CONCURRENCY = "concurrency"
+    DEADLINE = "deadline"
+    FAILURE_THRESHOLD = "failure_threshold"
+    RETRY = "retry"

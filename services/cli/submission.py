@@ -22,6 +22,7 @@ from services.cli.items import MEDIA_TYPES, Format
 
 _MAX_COMMAND_BYTES = MAX_MESSAGE_BYTES * 3 // 4
 _PIECE = 256 * 1024
+_TERMS = ("weight", "rate", "concurrency", "deadline", "failure_threshold", "retry")
 
 
 TRIES = 10
@@ -133,7 +134,9 @@ class Submission:
         notify = self._options.get("notify", {})
         webhooks = [("notify_webhook", url) for url in notify.get("webhooks", [])]
         emails = [("notify_email", address) for address in notify.get("emails", [])]
-        return named + labels + webhooks + emails
+        terms = {name: self._options[name] for name in _TERMS if name in self._options}
+        options = [("options", orjson.dumps(terms).decode())] if terms else []
+        return named + labels + webhooks + emails + options
 
 
 def _lines(items: Sequence[Mapping[str, Any]]) -> Iterator[bytes]:

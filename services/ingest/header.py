@@ -12,6 +12,7 @@ from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
 from batchyard_contracts.v1.queries import BatchState
 from batchyard_contracts.v1.values import Counts, Notify, Priority, Reuse, Terms
 from services.ingest.domain.chain import Mark
+from services.ingest.domain.orders import terms_of
 
 State = Literal["open", "sealed", "withdrawn"]
 
@@ -57,7 +58,7 @@ class Header:
             command.name,
             command.labels,
             command.notify,
-            Terms(**{name: getattr(command, name) for name in Terms.model_fields}),
+            terms_of(command),
             Reuse(**{name: getattr(command, name) for name in Reuse.model_fields}),
             state,
             at,

@@ -9,6 +9,7 @@ from batchyard_contracts.v1.commands import BatchControl, CommandAccepted
 from batchyard_contracts.v1.flow import BatchControlled
 from services.ingest.dedup import Dedup
 from services.ingest.domain.fault import Fault
+from services.ingest.domain.orders import fault_in_order, terms_of
 from services.ingest.domain.paging import Note
 from services.ingest.ledger import Ledger
 from services.ingest.outbox import Outbox
@@ -19,7 +20,6 @@ from services.ingest.submission import digest_of
 
 log = structlog.get_logger()
 NOT_FINISHED = Fault("not_finished", "Only a finished batch can be retried. Wait for its end, or cancel it.", 409)
-NO_PRIORITY = Fault("invalid_command", "`change` takes the new `priority`: immediate, normal or low.")
 ID_TAKEN = Fault("idempotency_conflict", "The id was used for another command. Choose a new one.", 409)
 
 
@@ -37,9 +37,10 @@ class Steering:
 
     async def control(self, owner: str, command: BatchControl, command_id: str | None = None) -> CommandAccepted:
         """Steer a batch; raises `Refused`. A command that comes again under its id acts once."""
-        if command.action == "change" and command.priority is None:
-            raise Refused(NO_PRIORITY)
         digest = digest_of(command, exclude=set())
+        fault = fault_in_order(command, self._clock())
+        if fault is not None and not await self._store.has_control(owner, command_id, digest):
+            raise Refused(fault)  # a deadline may have passed since the command was taken
         if command.action == "retry" and not await self._store.has_control(owner, command_id, digest):
             await self._check_finished(owner, command)
         async with self._store.locked(command.batch_id, owner) as locked:
@@ -78,6 +79,8 @@ class Steering:
             owner=owner,
             action=command.action,
             priority=command.priority if command.action == "change" else None,
+            terms=terms_of(command),
+            clear=command.clear,
             at=self._clock(),
         )
         return Note(message.type, message.encode())

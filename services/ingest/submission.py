@@ -14,6 +14,7 @@ from batchyard_contracts.v1.flow import BatchAccepted
 from services.ingest.dedup import Dedup
 from services.ingest.domain.entry import Entry, entries_of
 from services.ingest.domain.fault import Fault
+from services.ingest.domain.orders import fault_in_terms
 from services.ingest.domain.paging import Note, write_pages
 from services.ingest.header import Header, State
 from services.ingest.load import Load
@@ -65,6 +66,8 @@ class Submissions:
         # A sealed batch may run once it is announced, so its pages go first; an open one is announced at the start.
         notes = [*written.notes, header_note] if command.sealed else [header_note, *written.notes]
         await self._check_room(header, command)
+        if (fault := fault_in_terms(header.terms, header.accepted_at)) and not await self._known(header, command):
+            raise Refused(fault)
         row_id = await self._store.insert(header, notes)
         if row_id is None:
             return await self._replay(header, command)
@@ -75,12 +78,17 @@ class Submissions:
             await self._dedup.remember(batch_id, written.seen)
         return header.accepted()
 
+    async def _known(self, header: Header, command: BatchSubmit) -> bool:
+        """Whether the command was taken before: what has passed since then is no reason to refuse it."""
+        same = await self._store.same(header.owner, command.batch_id, header.idempotency_key, header.message_id)
+        return bool(same)
+
     async def _check_room(self, header: Header, command: BatchSubmit) -> None:
         """Raises `Refused` when there is no room, unless the command was taken before."""
         try:
             self._load.check(header.owner, header.items)
         except Refused:
-            if not await self._store.same(header.owner, command.batch_id, header.idempotency_key, header.message_id):
+            if not await self._known(header, command):
                 raise
 
     def _header(self, batch_id: UUID, owner: str, command: BatchSubmit, message_id: str | None, pages: int) -> Header:

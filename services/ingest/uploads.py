@@ -16,6 +16,7 @@ from services.ingest.dedup import Dedup
 from services.ingest.domain.chain import begin, link
 from services.ingest.domain.entry import Entry
 from services.ingest.domain.fault import Fault
+from services.ingest.domain.orders import fault_in_terms
 from services.ingest.domain.paging import Pager
 from services.ingest.domain.rows import Reader, Row
 from services.ingest.header import Header
@@ -87,7 +88,7 @@ class Uploads:
                 header = broken_off
                 log.info("upload continues", batch_id=str(header.batch_id), items=header.items)
         if header.sent is None:
-            self._load.check(owner, 1)
+            self._check(header)
         upload = Upload(
             header,
             receiver,
@@ -111,6 +112,12 @@ class Uploads:
             raise Refused(_broken_off(fault, upload)) from error
         finally:
             self._active.discard(receiver)
+
+    def _check(self, header: Header) -> None:
+        """Raises `Refused` when a new upload cannot be taken."""
+        if fault := fault_in_terms(header.terms, header.accepted_at):
+            raise Refused(fault)
+        self._load.check(header.owner, 1)
 
     async def renew(self) -> None:
         """Say that the uploads under way live; to be called well within a lease."""

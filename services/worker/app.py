@@ -14,7 +14,13 @@ from aio_pika.abc import AbstractIncomingMessage, AbstractRobustConnection
 from pydantic import ValidationError
 
 from batchyard_contracts import topology
-from batchyard_contracts.v1.flow import BatchControlled, CacheInvalidated, WorkerAnnounced, WorkerHeartbeat
+from batchyard_contracts.v1.flow import (
+    BatchControlled,
+    BatchStopped,
+    CacheInvalidated,
+    WorkerAnnounced,
+    WorkerHeartbeat,
+)
 from services.worker import registry
 from services.worker.cache import ResultCache
 from services.worker.forgetting import Forgetful
@@ -33,6 +39,8 @@ from shared.redis import Memory
 from shared.reservations import Reservations
 
 log = structlog.get_logger()
+_INTERRUPTING = {"deadline", "failure_threshold"}
+"""Causes that end what runs. Of a batch that was never sealed it may run to its end: nobody is in a hurry."""
 
 
 @asynccontextmanager
@@ -142,16 +150,20 @@ class Crew:
 
     async def controlled(self, message: AbstractIncomingMessage) -> None:
         """Stop what runs of a cancelled batch, until a retry gives it another round."""
+        kind = BatchStopped if message.routing_key == BatchStopped.type else BatchControlled
         try:
-            command = BatchControlled.decode(message.body)
+            told = kind.decode(message.body)
         except ValidationError as error:
             log.warning("unreadable control message", error=str(error))
             return
         for intake in self._intakes:
-            if command.action == "cancel":
-                intake.cancel(command.batch_id)
-            elif command.action == "retry":
-                intake.forget(command.batch_id)
+            if isinstance(told, BatchStopped):
+                if told.cause in _INTERRUPTING:
+                    intake.cancel(told.batch_id, told.round)
+            elif told.action == "cancel":
+                intake.cancel(told.batch_id)
+            elif told.action == "retry":
+                intake.forget(told.batch_id)
 
     def reconnected(self, *_: object) -> None:
         """Commands may have been missed: rather run what was cancelled than cancel what is to run again."""
@@ -175,6 +187,7 @@ async def _listen(connection: AbstractRobustConnection, crew: Crew) -> None:
     """Hear of cancelled batches on a queue that lives as long as this worker."""
     channel = await open_channel(connection)
     queue = await channel.declare_queue(f"worker.control.{uuid.uuid4().hex}", exclusive=True, auto_delete=True)
-    await queue.bind(topology.FLOW, "batch.controlled.*")
+    for kind in (BatchControlled, BatchStopped):
+        await queue.bind(topology.FLOW, kind.type)
     await queue.consume(crew.controlled, no_ack=True)
     connection.reconnect_callbacks.add(crew.reconnected)

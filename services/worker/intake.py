@@ -55,7 +55,8 @@ class Intake:
         self._claims = Claims(runner.manifest.item_timeout_s)
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
-        self._cancelled: dict[UUID, float] = {}
+        self._cancelled: dict[UUID, tuple[float, int | None]] = {}
+        """When a batch was cancelled, and its round, if only that one was meant."""
         self._stopping = False
 
     @property
@@ -114,12 +115,12 @@ class Intake:
             if not channel.is_closed:
                 await channel.close()
 
-    def cancel(self, batch_id: UUID) -> None:
-        """Stop what runs of a batch, and what of it arrives from now on."""
+    def cancel(self, batch_id: UUID, round_: int | None = None) -> None:
+        """Stop what runs of a batch, and what of it arrives from now on; if a round is named, none of later ones."""
         now = time.monotonic()
-        self._cancelled = {b: t for b, t in self._cancelled.items() if t > now - 3600} | {batch_id: now}
+        self._cancelled = {b: c for b, c in self._cancelled.items() if c[0] > now - 3600} | {batch_id: (now, round_)}
         for run in self._running.values():
-            if run.chunk.batch_id == batch_id:
+            if run.chunk.batch_id == batch_id and self._is_cancelled(run.chunk):
                 run.stop(cancelled=True)
 
     def forget(self, batch_id: UUID | None = None) -> None:
@@ -185,11 +186,15 @@ class Intake:
             return
         self._claims.begin(key)
         run = ChunkRun(self._runner, chunk, received(message).envelope.traceparent, self._report_every_s)
-        if chunk.batch_id in self._cancelled:
+        if self._is_cancelled(chunk):
             run.stop(cancelled=True)
         self._runner.unfinished += len(chunk.items)
         self._running[key] = run
         self._aside(self._run(run, message))
+
+    def _is_cancelled(self, chunk: ChunkReady) -> bool:
+        found = self._cancelled.get(chunk.batch_id)
+        return found is not None and (found[1] is None or chunk.round <= found[1])
 
     def _aside(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)

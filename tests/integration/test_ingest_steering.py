@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 from batchyard_contracts.v1.commands import BatchControl, CommandAccepted, CommandRejected
 from batchyard_contracts.v1.flow import BatchControlled, BatchSealed
 from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply, BatchState
-from batchyard_contracts.v1.values import BatchStatus, Counts
+from batchyard_contracts.v1.values import BatchStatus, Counts, Rate, Terms
 from shared.stack import Servers
 from tests.support.running_ingest import Around, at_work
 
@@ -128,8 +128,24 @@ async def test_nobody_elses_batch_is_steered(clean: Servers) -> None:
         assert found.all(BatchControlled) == []
 
 
-async def test_a_change_needs_a_priority(clean: Servers) -> None:
+async def test_terms_are_changed_and_taken_back(clean: Servers) -> None:
+    async with at_work(clean) as found:
+        batch_id = await batch(found)
+        body = {"rate": {"per_second": 20, "burst": 2}, "weight": 3, "clear": ["deadline"]}
+        async with found.http.patch(f"{found.url}/batches/{batch_id}", json=body) as response:
+            assert response.status == 202
+        refused = {"deadline": "2020-01-01T00:00:00Z"}
+        async with found.http.patch(f"{found.url}/batches/{batch_id}", json=refused) as response:
+            assert (response.status, (await response.json())["code"]) == (422, "deadline_passed")
+        changed = await found.command(BatchControl(batch_id=batch_id, action="change", concurrency=5))
+        assert isinstance(changed, CommandAccepted)
+        told = await found.heard(BatchControlled, 2)
+        assert (told[0].terms, told[0].clear) == (Terms(rate=Rate(per_second=20, burst=2), weight=3), ["deadline"])
+        assert told[1].terms == Terms(concurrency=5)
+
+
+async def test_a_change_needs_something_to_change(clean: Servers) -> None:
     async with at_work(clean) as found:
         refused = await found.command(BatchControl(batch_id=await batch(found), action="change"))
         assert isinstance(refused, CommandRejected)
-        assert (refused.code, refused.status) == ("invalid_command", 422)
+        assert (refused.code, refused.status) == ("nothing_to_change", 422)

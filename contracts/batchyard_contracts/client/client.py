@@ -1,9 +1,9 @@
 """Submits batches, waits for them, steers them and reads what came of them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -37,6 +37,7 @@ from batchyard_contracts.v1.values import (
     Payload,
     Priority,
     TerminalStatus,
+    Terms,
     WorkloadName,
 )
 
@@ -95,6 +96,7 @@ class Client:
         idempotency_key: IdempotencyKey | None = None,
         notify: Notify | None = None,
         batch_id: BatchId | None = None,
+        terms: Terms | None = None,
     ) -> commands.CommandAccepted:
         """Start a batch and return when it is durable; items that do not fit one command follow in further ones.
 
@@ -115,6 +117,7 @@ class Client:
                 name=name,
                 labels=dict(labels or {}),
                 notify=notify or Notify(),
+                **_told(terms),
             )
         except ValidationError as error:
             raise BatchRefused("invalid_command", str(error)) from error
@@ -168,9 +171,15 @@ class Client:
         action: Literal["pause", "resume", "cancel", "retry", "change"],
         *,
         priority: Priority | None = None,
+        terms: Terms | None = None,
+        clear: Sequence[commands.Term] = (),
     ) -> commands.CommandAccepted:
-        """Steer a batch; `change` takes the new priority. Raises as `command` does."""
-        return await self.command(commands.BatchControl(batch_id=batch_id, action=action, priority=priority))
+        """Steer a batch; `change` takes a new priority, new terms, and the names of those that are taken back.
+
+        Raises as `command` does.
+        """
+        told = {"priority": priority, "clear": list(clear), **_told(terms)}
+        return await self.command(commands.BatchControl(batch_id=batch_id, action=action, **told))
 
     async def forget(self, workload: WorkloadName, payload: Payload | None = None) -> commands.ControlAccepted:
         """Let known results of a workload answer no more items: that of one payload, or all. Raises as `command`."""
@@ -258,6 +267,10 @@ class Client:
         """A batch that will never be whole must not go on; cancelling it seals it too."""
         with suppress(ClientError):  # what went wrong before is what the caller has to know
             await self.command(commands.BatchControl(batch_id=batch_id, action="cancel"), _GIVE_UP_S)
+
+
+def _told(terms: Terms | None) -> dict[str, Any]:
+    return {name: getattr(terms, name) for name in Terms.model_fields} if terms else {}
 
 
 def _expect(reply: Message, kind: type[ReplyT]) -> ReplyT:

@@ -1,10 +1,20 @@
-"""`batchyard pause`, `resume`, `cancel`, `retry` and `priority`: steer a batch."""
+"""`batchyard pause`, `resume`, `cancel`, `retry`, `priority` and `change`: steer a batch."""
 
 from typing import Annotated, Any
 
 import typer
 
-from services.cli.options import BatchId, JsonFlag, PriorityName
+from services.cli.options import (
+    AtOnce,
+    BatchId,
+    Deadline,
+    FailAfter,
+    JsonFlag,
+    Pace,
+    PriorityName,
+    TermName,
+    Weight,
+)
 
 
 def pause(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None:
@@ -37,6 +47,38 @@ def priority(
 ) -> None:
     """Change the priority of what a batch has still to do."""
     _steer(ctx, batch, "PATCH", "", f"priority {level.value}", {"priority": level.value}, json=json)
+
+
+def change(
+    ctx: typer.Context,
+    batch: BatchId,
+    priority: Annotated[PriorityName | None, typer.Option(help="Which batches go first.")] = None,
+    weight: Weight = None,
+    rate: Pace = None,
+    concurrency: AtOnce = None,
+    deadline: Deadline = None,
+    fail_after: FailAfter = None,
+    clear: Annotated[list[TermName] | None, typer.Option(help="Take a term back; may be repeated.")] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Change how a batch runs, while it does. What has not started follows at once.
+
+    [bold]Examples[/bold]
+
+      batchyard change last --priority immediate
+      batchyard change last --rate 20/s --deadline 2h --fail-after 10%
+      batchyard change last --clear rate
+    """
+    from datetime import UTC, datetime
+
+    from services.cli.terms import Said
+
+    document = Said(weight, rate, concurrency, deadline, fail_after or ()).fields(datetime.now(UTC))
+    if priority:
+        document["priority"] = priority.value
+    if clear:
+        document["clear"] = [name.value for name in clear]
+    _steer(ctx, batch, "PATCH", "", "changed", document, json=json)
 
 
 def _steer(

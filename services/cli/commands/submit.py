@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from services.cli.items import Format
-from services.cli.options import JsonFlag, PriorityName
+from services.cli.options import AtOnce, Deadline, FailAfter, JsonFlag, Pace, PriorityName, Weight
 
 
 def submit(
@@ -27,6 +27,11 @@ def submit(
     ] = None,
     notify_webhook: Annotated[list[str] | None, typer.Option(metavar="URL", help="POST the end there, signed.")] = None,
     notify_email: Annotated[list[str] | None, typer.Option(metavar="ADDRESS", help="Send the end there.")] = None,
+    weight: Weight = None,
+    rate: Pace = None,
+    concurrency: AtOnce = None,
+    deadline: Deadline = None,
+    fail_after: FailAfter = None,
     watch: Annotated[bool, typer.Option("--watch", help="Stay until the batch has ended.")] = False,
     json: JsonFlag = False,
 ) -> None:
@@ -45,6 +50,7 @@ def submit(
       id=$(batchyard submit tracklists urls.csv --json | jq -r .batch_id)
     """
     from services.cli.handing_in import Request, hand_in
+    from services.cli.terms import Said
 
     request = Request(
         workload=workload,
@@ -57,5 +63,6 @@ def submit(
         idempotency_key=idempotency_key,
         webhooks=notify_webhook or [],
         emails=notify_email or [],
+        terms=Said(weight, rate, concurrency, deadline, fail_after or ()),
     )
     hand_in(ctx, request, watch=watch, json=json)

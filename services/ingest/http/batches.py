@@ -96,12 +96,13 @@ def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
         summary="Change a batch",
         response_model=CommandAccepted,
         responses=problem_responses(*_STEERED, 408),
-        openapi_extra=request_body("ChangeRequest", {"priority": "immediate"}),
+        openapi_extra=request_body("ChangeRequest", {"priority": "immediate", "rate": {"per_second": 20, "burst": 2}}),
     )
     async def change(batch_id: UUID, request: Request, owner: Annotated[str, Depends(owner_of)]) -> Response:
-        """Give a batch another priority; what has not started follows it at once."""
+        """Give a batch another priority or other terms; what has not started follows them at once."""
         asked = cast("ChangeRequest", await body.read(request, ChangeRequest))
-        command = BatchControl(batch_id=batch_id, action="change", priority=asked.priority)
+        told = {name: getattr(asked, name) for name in ChangeRequest.model_fields}
+        command = BatchControl(batch_id=batch_id, action="change", **told)
         return _json(await door.steering.control(owner, command, body.idempotency_key(request)), 202)
 
     @router.post(

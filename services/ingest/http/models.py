@@ -7,10 +7,10 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from batchyard_contracts.message import Command
-from batchyard_contracts.v1.commands import BatchAppend, CacheInvalidate
+from batchyard_contracts.v1.commands import BatchAppend, CacheInvalidate, Term
 from batchyard_contracts.v1.manifest import Manifest, TextExport
 from batchyard_contracts.v1.queries import BatchState
-from batchyard_contracts.v1.values import MAX_ITEMS_PER_COMMAND, NewItem, Payload, Priority
+from batchyard_contracts.v1.values import MAX_ITEMS_PER_COMMAND, NewItem, Payload, Priority, Terms
 
 
 class AppendRequest(Command):
@@ -21,11 +21,12 @@ class AppendRequest(Command):
     items: Annotated[list[NewItem], Field(min_length=1, max_length=MAX_ITEMS_PER_COMMAND)]
 
 
-class ChangeRequest(Command):
-    """What can be changed of a batch that runs."""
+class ChangeRequest(Terms, Command):
+    """What is to change of a batch: what is given of priority and terms; `clear` takes terms back."""
 
     type: ClassVar[str] = "batch.change.v1"
-    priority: Priority
+    priority: Priority | None = None
+    clear: Annotated[list[Term], Field(default_factory=list)]
 
 
 class ForgetRequest(Command):

@@ -5,9 +5,12 @@ from types import SimpleNamespace
 from typing import Any, Literal, cast
 from uuid import UUID
 
+import pytest
 from aio_pika.abc import AbstractIncomingMessage
 
-from batchyard_contracts.v1.flow import BatchControlled
+from batchyard_contracts.message import Message
+from batchyard_contracts.v1.flow import BatchControlled, BatchStopped
+from batchyard_contracts.v1.values import StopCause
 from services.worker.app import Crew
 from services.worker.intake import Intake
 from services.worker.settings import WorkerSettings
@@ -22,9 +25,11 @@ class Remembering:
 
     def __init__(self) -> None:
         self.cancelled: set[UUID] = set()
+        self.round: int | None = None
 
-    def cancel(self, batch_id: UUID) -> None:
+    def cancel(self, batch_id: UUID, round_: int | None = None) -> None:
         self.cancelled.add(batch_id)
+        self.round = round_
 
     def forget(self, batch_id: UUID | None = None) -> None:
         self.cancelled = set() if batch_id is None else self.cancelled - {batch_id}
@@ -37,8 +42,20 @@ def crew_of(intake: Remembering) -> Crew:
 
 def told(action: Literal["cancel", "retry", "pause"]) -> AbstractIncomingMessage:
     command = BatchControlled(batch_id=BATCH, owner="a", action=action, at=datetime.now(UTC))
-    message: Any = SimpleNamespace(body=command.encode())
+    return arriving(command)
+
+
+def arriving(told: Message) -> AbstractIncomingMessage:
+    message: Any = SimpleNamespace(body=told.encode(), routing_key=told.routing_key())
     return cast("AbstractIncomingMessage", message)
+
+
+@pytest.mark.parametrize(("cause", "ends"), [("deadline", True), ("failure_threshold", True), ("never_sealed", False)])
+async def test_a_stopped_batch_ends_here_too_unless_nobody_is_in_a_hurry(cause: StopCause, ends: bool) -> None:
+    intake = Remembering()
+    stopped = BatchStopped(batch_id=BATCH, owner="a", round=2, cause=cause, detail="", at=datetime.now(UTC))
+    await crew_of(intake).controlled(arriving(stopped))
+    assert (intake.cancelled, intake.round) == (({BATCH}, 2) if ends else (set(), None))
 
 
 async def test_a_retry_ends_what_a_cancel_began() -> None:
