@@ -10,7 +10,8 @@ from aio_pika.abc import AbstractChannel
 
 from batchyard_contracts.topology import QUEUES, work_queues
 
-_PAUSE_S = 0.1
+_PAUSE_S = 0.5
+"""Each look asks for some thirty queues, and the broker's time is the batch's."""
 
 
 class Depths:
@@ -30,7 +31,7 @@ class Depths:
 
 @asynccontextmanager
 async def watching_depth(amqp_url: str, workload: str) -> AsyncIterator[Depths]:
-    """Ask the broker for each queue of the topology ten times a second while the block runs.
+    """Ask the broker for each queue of the topology twice a second while the block runs.
 
     Counted is what waits. What consumers hold unacknowledged is not in it: their prefetch bounds that.
     """
