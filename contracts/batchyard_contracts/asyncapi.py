@@ -43,7 +43,6 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
     "batch.controlled.v1": ("ingest",),
     "batch.stopped.v1": ("ingest", "dispatcher", "aggregator"),
     "items.settled.v1": ("ingest", "dispatcher"),
-    "items.replaced.v1": ("ingest",),
     "items.reopened.v1": ("aggregator",),
     "cache.invalidated.v1": ("ingest",),
     "chunk.ready.v1": ("dispatcher",),

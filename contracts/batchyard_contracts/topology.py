@@ -101,7 +101,6 @@ DISPATCHER_CONTROL = Queue(
         Binding(FLOW, "batch.controlled.*"),
         Binding(FLOW, "batch.stopped.*"),
         Binding(FLOW, "items.reopened.*"),
-        Binding(FLOW, "items.replaced.*"),
         Binding(FLOW, "worker.announced.*"),
         Binding(EVENTS, "batch.finished.#"),
     ),

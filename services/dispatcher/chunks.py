@@ -3,7 +3,7 @@
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -119,6 +119,7 @@ class Giver:
         One workload's queue cannot hold up those of others: raises `ChunksRefused` at the end.
         """
         items = await until_it_passes(lambda: self._pages.items(leases), "PostgreSQL", waiting=self._waiting)
+        await self._leave_dropped(items, leases)
         chunks: dict[str, list[Outgoing]] = {}
         empty: list[Lease] = []
         oversized: list[Lease] = []
@@ -146,6 +147,20 @@ class Giver:
             self._yard.release(lease)
         if refused or oversized:
             raise ChunksRefused([x for x in leases if x.workload in refused and x not in oversized], oversized)
+
+    async def _leave_dropped(self, items: Mapping[UUID, Mapping[int, bytes]], leases: Sequence[Lease]) -> None:
+        """Items that another batch has are taken as reported: the ledger knows their end."""
+        found = {
+            lease.chunk_id: gone
+            for lease in leases
+            if (batch := self._yard.batches.get(lease.batch_id)) and batch.dropped
+            if (gone := batch.dropped.intersection(items[lease.chunk_id]) - lease.reported)
+        }
+        if found:
+            pairs = [(chunk_id, ordinal) for chunk_id, gone in found.items() for ordinal in gone]
+            await until_it_passes(lambda: self._store.report([], [], [], pairs), "PostgreSQL", waiting=self._waiting)
+            for lease in leases:
+                lease.reported |= found.get(lease.chunk_id, set())
 
     async def _send(self, messages: Sequence[Outgoing]) -> bool:
         """Hold on while the broker is away; False if it is there and does not take a message."""

@@ -16,6 +16,7 @@ from batchyard_contracts.v1.flow import (
     ItemsReopened,
 )
 from services.dispatcher.chunks import Pages
+from services.dispatcher.claims import Claims
 from services.dispatcher.page import Page
 from services.dispatcher.pump import Pump
 from services.dispatcher.reopening import GONE, Reopening
@@ -36,6 +37,7 @@ class Intake:
     ) -> None:
         self._yard, self._store, self._settlement, self._pages, self._pump = yard, store, settlement, pages, pump
         self._stops = stops
+        self._claims = Claims(yard, store, settlement, pages)
         self._reopening = Reopening(yard, store, settlement)
         self._held: dict[UUID, set[tuple[int, int]]] = {}
         """Page segments of a batch that came into a lane, whatever became of them since."""
@@ -51,7 +53,10 @@ class Intake:
         """Keep pages; those of a batch whose header is known may go out at once, each once."""
         pages = [r.message for r in received if isinstance(r.message, Page)]
         async with self._yard.intake:
-            for batch_id, partition, slice_, lines in await self._store.save_pages(pages):
+            saved = await self._store.save_pages(pages)
+            for known in filter(None, map(self._yard.batches.get, {batch_id for batch_id, *_ in saved})):
+                await self._claims.claim(known)
+            for batch_id, partition, slice_, lines in saved:
                 self._pages.keep((batch_id, slice_.page, slice_.segment), lines)
                 batch = self._yard.batches.get(batch_id)
                 if batch is None:
@@ -138,6 +143,7 @@ class Intake:
 
     async def _take_in(self, batch: Batch) -> None:
         """Read first, join afterwards: what fails in between may be done again."""
+        await self._claims.load(batch)
         waiting = [] if batch.stopped else await self._store.waiting(batch.batch_id)
         queue = self._yard.join(batch)
         self._held[batch.batch_id] = {(slice_.page, slice_.segment) for _, slice_ in waiting}

@@ -16,6 +16,8 @@ def line_of(item: PageItem) -> bytes:
     fields: dict[str, object] = {"ordinal": item.ordinal, "payload": item.payload}
     if item.custom_id is not None:
         fields["custom_id"] = item.custom_id
+    if item.key is not None:
+        fields["key"] = item.key
     return to_json(fields, inf_nan_mode="null")
 
 

@@ -201,6 +201,61 @@ SELECT ordinal, partition, item FROM (
 -- name: drop_waiting_retries
 DELETE FROM retries WHERE batch_id = $1 AND ordinal = ANY($2::int[]) AND chunk_id IS NULL
 
+-- name: unclaimed
+SELECT page, segment, items FROM pages WHERE batch_id = $1 AND NOT claimed ORDER BY page, segment LIMIT 20
+
+-- name: mark_claimed
+UPDATE pages SET claimed = true FROM unnest($2::int[], $3::int[]) AS done (page, segment)
+WHERE pages.batch_id = $1 AND pages.page = done.page AND pages.segment = done.segment
+
+-- name: claim_first
+-- Keys that nobody holds become this batch's; items whose key another batch holds are dropped.
+WITH wanted AS (
+    SELECT * FROM unnest($5::bytea[], $6::int[], $7::text[]) AS item (key, ordinal, custom_id)
+), taken AS (
+    INSERT INTO claims (owner, workload, key, batch_id, ordinal, custom_id, expires_at)
+    SELECT $1, $2, key, $3, ordinal, custom_id, now() + $4 * interval '1 second' FROM wanted ORDER BY key
+    ON CONFLICT (owner, workload, key) DO UPDATE SET batch_id = excluded.batch_id, ordinal = excluded.ordinal,
+        custom_id = excluded.custom_id, expires_at = excluded.expires_at
+    WHERE claims.expires_at <= now() OR NOT EXISTS (
+        SELECT 1 FROM batches WHERE batches.batch_id = claims.batch_id AND finished_at IS NULL
+    )
+    RETURNING key
+)
+INSERT INTO dropped (batch_id, ordinal, custom_id, by_batch, by_ordinal)
+SELECT $3, wanted.ordinal, wanted.custom_id, claims.batch_id, claims.ordinal
+FROM wanted JOIN claims ON claims.owner = $1 AND claims.workload = $2 AND claims.key = wanted.key
+WHERE claims.batch_id <> $3 AND NOT EXISTS (SELECT 1 FROM taken WHERE taken.key = wanted.key)
+ON CONFLICT DO NOTHING
+RETURNING batch_id, ordinal, custom_id, by_batch, by_ordinal
+
+-- name: claim_last
+-- All keys become this batch's; items of other running batches that held one are dropped.
+WITH wanted AS (
+    SELECT * FROM unnest($5::bytea[], $6::int[], $7::text[]) AS item (key, ordinal, custom_id)
+), held AS (
+    SELECT claims.batch_id, claims.ordinal, claims.custom_id, wanted.ordinal AS by_ordinal
+    FROM wanted JOIN claims ON claims.owner = $1 AND claims.workload = $2 AND claims.key = wanted.key
+    WHERE claims.batch_id <> $3 AND claims.expires_at > now() AND EXISTS (
+        SELECT 1 FROM batches WHERE batches.batch_id = claims.batch_id AND finished_at IS NULL
+    )
+), taken AS (
+    INSERT INTO claims (owner, workload, key, batch_id, ordinal, custom_id, expires_at)
+    SELECT $1, $2, key, $3, ordinal, custom_id, now() + $4 * interval '1 second' FROM wanted ORDER BY key
+    ON CONFLICT (owner, workload, key) DO UPDATE SET batch_id = excluded.batch_id, ordinal = excluded.ordinal,
+        custom_id = excluded.custom_id, expires_at = excluded.expires_at
+)
+INSERT INTO dropped (batch_id, ordinal, custom_id, by_batch, by_ordinal)
+SELECT batch_id, ordinal, custom_id, $3, by_ordinal FROM held
+ON CONFLICT DO NOTHING
+RETURNING batch_id, ordinal, custom_id, by_batch, by_ordinal
+
+-- name: dropped
+SELECT batch_id, ordinal, custom_id, by_batch, by_ordinal FROM dropped WHERE batch_id = $1
+
+-- name: undrop
+DELETE FROM dropped WHERE batch_id = $1 AND ordinal = ANY($2::int[])
+
 -- name: forget_batches
 -- A thousand batches at a time, with all that is left of them.
 WITH old AS (
@@ -212,6 +267,7 @@ no_retries AS (DELETE FROM retries USING old WHERE retries.batch_id = old.batch_
 no_patched AS (DELETE FROM patched USING old WHERE patched.batch_id = old.batch_id),
 no_leases AS (DELETE FROM leases USING old WHERE leases.batch_id = old.batch_id),
 no_steering AS (DELETE FROM steering USING old WHERE steering.batch_id = old.batch_id),
+no_dropped AS (DELETE FROM dropped USING old WHERE dropped.batch_id = old.batch_id),
 no_terms AS (DELETE FROM terms USING old WHERE terms.batch_id = old.batch_id)
 SELECT count(*) FROM old
 
@@ -226,6 +282,7 @@ WITH orphans AS (
 ), no_terms AS (
     DELETE FROM terms WHERE at < now() - interval '1 day'
         AND NOT EXISTS (SELECT 1 FROM batches WHERE batches.batch_id = terms.batch_id)
-), no_withdrawn AS (DELETE FROM withdrawn WHERE at < now() - $1::float8 * interval '1 day'),
+), no_claims AS (DELETE FROM claims WHERE expires_at < now()),
+no_withdrawn AS (DELETE FROM withdrawn WHERE at < now() - $1::float8 * interval '1 day'),
 gone AS (DELETE FROM pages USING orphans WHERE pages.batch_id = orphans.batch_id)
 SELECT count(*) FROM orphans

@@ -15,7 +15,7 @@ from shared.amqp.publisher import Publisher, outgoing
 
 _AT_ONCE = 5000
 _PAGES_AT_ONCE = 10
-Status = Literal["failed", "cancelled", "expired"]
+Status = Literal["failed", "cancelled", "expired", "duplicate"]
 
 
 class Settlement:
@@ -38,7 +38,7 @@ class Settlement:
         cause: StopCause | None = None,
     ) -> None:
         """Tell the ledger of items of a batch that need not be known here."""
-        cause = None if status == "failed" else cause
+        cause = cause if status in {"cancelled", "expired"} else None
         messages = [
             ItemsSettled(
                 batch_id=batch_id, round=round_, status=status, items=list(items[i : i + _AT_ONCE]), cause=cause

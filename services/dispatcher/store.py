@@ -11,7 +11,7 @@ import orjson
 
 from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, WorkerAnnounced
 from batchyard_contracts.v1.manifest import Manifest
-from batchyard_contracts.v1.values import Reuse, StopCause, Terms
+from batchyard_contracts.v1.values import Dedup, Reuse, StopCause, Terms
 from services.dispatcher.domain.scheduler import Again, Range, Slice
 from services.dispatcher.lines import ordinal_of
 from services.dispatcher.page import Page
@@ -53,6 +53,24 @@ class Retry:
     waits: int
     delay_s: float
     item: bytes
+
+
+class Claim(NamedTuple):
+    """A deduplication key, and the item that bears it."""
+
+    key: bytes
+    ordinal: int
+    custom_id: str | None
+
+
+class Dropped(NamedTuple):
+    """An item that is not to run, and the one of another batch that takes its place."""
+
+    batch_id: UUID
+    ordinal: int
+    custom_id: str | None
+    by_batch: UUID
+    by_ordinal: int
 
 
 class Store:
@@ -153,6 +171,31 @@ class Store:
         """The items of page segments, each as a line of JSON."""
         rows = await self._pool.fetch(SQL["page_items"], *_columns(keys, 3))
         return {(r["batch_id"], r["page"], r["segment"]): r["items"].split(b"\n") for r in rows}
+
+    async def unclaimed(self, batch_id: UUID) -> list[tuple[int, int, list[bytes]]]:
+        """Some page segments of a batch whose items have not claimed their keys: (page, segment, items)."""
+        rows = await self._pool.fetch(SQL["unclaimed"], batch_id)
+        return [(r["page"], r["segment"], r["items"].split(b"\n")) for r in rows]
+
+    async def claim(
+        self, batch: Batch, dedup: Dedup, items: Sequence[Claim], places: Sequence[tuple[int, int]]
+    ) -> list[Dropped]:
+        """In one transaction: claim keys, each once, for the items of these page segments, and record what is dropped
+        for it, of this batch or of others."""
+        query = SQL["claim_first" if dedup.mode == "reject" else "claim_last"]
+        names = (batch.owner, batch.workload, batch.batch_id, float(dedup.ttl_s))
+        async with self._pool.acquire() as connection, connection.transaction():
+            rows = await connection.fetch(query, *names, *_columns(items, 3))
+            await connection.execute(SQL["mark_claimed"], batch.batch_id, *_columns(places, 2))
+        return [Dropped(*row) for row in rows]
+
+    async def dropped(self, batch_id: UUID) -> list[Dropped]:
+        """The items of a batch that are not to run."""
+        return [Dropped(*row) for row in await self._pool.fetch(SQL["dropped"], batch_id)]
+
+    async def undrop(self, batch_id: UUID, ordinals: Sequence[int]) -> None:
+        """Items that are to run after all."""
+        await self._pool.execute(SQL["undrop"], batch_id, ordinals)
 
     async def give(self, leases: Sequence[Lease], started: Sequence[UUID]) -> None:
         """In one statement: move the cursors, and record the chunks that go out."""

@@ -34,6 +34,8 @@ class Batch:
     paused: bool = False
     cancelled: bool = False
     reuse: Reuse | None = None
+    dropped: set[int] = field(default_factory=set)
+    """Items that are not to run, since another batch has them."""
     cause: StopCause | None = None
     """Why a service stopped it."""
     terms: Terms = field(default_factory=Terms)

@@ -60,7 +60,8 @@ class Submissions:
         announced = await self._registry.get(command.workload)
         entries = _checked(command, announced)
         batch_id = command.batch_id or self._new_id()
-        written = write_pages(batch_id, announced.manifest.name, entries)
+        check_dedup(command, announced)
+        written = write_pages(batch_id, announced.manifest.name, entries, keyed=command.claims)
         header = self._header(batch_id, owner, command, message_id, written.pages)
         header_note = accepted_note(header)
         # A sealed batch may run once it is announced, so its pages go first; an open one is announced at the start.
@@ -122,6 +123,18 @@ def replay(header: Header, same: Sequence[Header]) -> CommandAccepted:
     else:
         what = "The batch id"
     raise Refused(Fault("idempotency_conflict", f"{what} was used for another submission. Choose a new one.", 409))
+
+
+def check_dedup(command: BatchSubmit, announced: Announced) -> None:
+    """Raises `Refused` when items are to be told apart that the workload does not tell apart."""
+    if command.claims and announced.manifest.dedup is None:
+        raise Refused(
+            Fault(
+                "no_dedup_key",
+                f"The workload {command.workload!r} does not say what makes two items the same, so that none can be "
+                "rejected or replaced. Leave `dedup` out, or use its mode `attach`.",
+            )
+        )
 
 
 def accepted_note(header: Header) -> Note:

@@ -178,7 +178,8 @@ class Upload:
             if number == 1:
                 await self._dedup.remember(self.header.batch_id, self._first)
             known = await self._dedup.remember(self.header.batch_id, marks)
-        notes = notes_of(self.header.batch_id, self.header.workload, number, sort_out(page, known))
+        header, done = self.header, sort_out(page, known)
+        notes = notes_of(header.batch_id, header.workload, number, done, keyed=header.reuse.claims)
         self._window += notes
         self._size += sum(len(note.body) for note in notes)
 

@@ -25,7 +25,7 @@ from services.ingest.outbox import Outbox
 from services.ingest.refusal import Refused
 from services.ingest.registry import Announced, Registry
 from services.ingest.store import Store
-from services.ingest.submission import BUSY, IN_PROGRESS, replay
+from services.ingest.submission import BUSY, IN_PROGRESS, check_dedup, replay
 from services.ingest.upload import AWAY, CONFLICT, SUPERSEDED, Upload
 from shared.errors import PublishFailed
 from shared.faults import is_passing
@@ -72,6 +72,7 @@ class Uploads:
         if self._outbox.full:
             raise Refused(BUSY)
         announced = await self._registry.get(command.workload)
+        check_dedup(command, announced)
         header = Header.asked(
             command.batch_id or self._new_id(), owner, command, "sealed", self._clock(), traceparent()
         )

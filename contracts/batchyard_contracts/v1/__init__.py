@@ -23,7 +23,6 @@ FLOW: tuple[type[Message], ...] = (
     flow.BatchControlled,
     flow.BatchStopped,
     flow.ItemsSettled,
-    flow.ItemsReplaced,
     flow.ItemsReopened,
     flow.CacheInvalidated,
     flow.ChunkProcessed,

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, StringConstraints
 
 from batchyard_contracts.message import Message, Value
 from batchyard_contracts.v1.manifest import Manifest, Pointer
@@ -51,6 +51,8 @@ class PageItem(Value):
     ordinal: Ordinal
     payload: Any
     custom_id: str | None = None
+    key: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] | None = None
+    """The fingerprint of what makes it the same as items of other batches, where the batch asks for it."""
 
 
 class Segment(Value):
@@ -143,18 +145,6 @@ class ItemsSettled(Message):
     items: list[SettledItem]
     cause: StopCause | None = None
     """Set when they ended because the batch was stopped."""
-
-
-class ItemsReplaced(Message):
-    """Items that are not to run, since a later batch has them, too. Those that have not gone out end as duplicates."""
-
-    type: ClassVar[str] = "items.replaced.v1"
-    batch_id: BatchId
-    by: BatchId
-    ordinals: list[Ordinal]
-    """Of the batch `batch_id`."""
-    by_ordinals: list[Ordinal]
-    """Those that replace them, one for each."""
 
 
 class CacheInvalidated(Message):

@@ -153,6 +153,11 @@ class Reuse(Value):
     `off`: neither look nor keep."""
     dedup: Dedup | None = None
 
+    @property
+    def claims(self) -> bool:
+        """Whether items claim their keys before they run."""
+        return self.dedup is not None and self.dedup.mode in {"reject", "replace"}
+
 
 class Targets(Value):
     """Whom to tell when a batch has finished."""

@@ -91,10 +91,11 @@ def sort_out(page: Iterable[Entry], known: Mapping[bytes, int]) -> Sorted:
     return result
 
 
-def notes_of(batch_id: UUID, workload: str, number: int, page: Sorted) -> list[Note]:
+def notes_of(batch_id: UUID, workload: str, number: int, page: Sorted, *, keyed: bool = False) -> list[Note]:
     """The messages of one page: its duplicates as settled, and its items by partition. Either may be absent.
 
     Duplicates go first: should the page come again and fewer of them be remembered, none is hidden by the page before.
+    `keyed`: items are sent with their fingerprints, which they are to claim before they run.
     """
     notes = []
     if page.duplicates:
@@ -111,6 +112,8 @@ def notes_of(batch_id: UUID, workload: str, number: int, page: Sorted) -> list[N
             item: dict[str, Any] = {"ordinal": entry.ordinal, "payload": orjson.Fragment(entry.raw)}
             if entry.custom_id is not None:
                 item["custom_id"] = entry.custom_id
+            if keyed and entry.fingerprint is not None:
+                item["key"] = entry.fingerprint.hex()
             segments.setdefault(entry.partition, []).append(item)
         body = {
             "batch_id": str(batch_id),
@@ -136,6 +139,8 @@ def write_pages(
     entries: Iterable[Entry],
     first_page: int = 0,
     known: Mapping[bytes, int] | None = None,
+    *,
+    keyed: bool = False,
 ) -> Written:
     """The messages that carry entries, in pages numbered from `first_page`."""
     notes: list[Note] = []
@@ -145,6 +150,6 @@ def write_pages(
     for page in pages_of(entries):
         done = sort_out(page, before)
         seen.update(done.seen)
-        notes += notes_of(batch_id, workload, number, done)
+        notes += notes_of(batch_id, workload, number, done, keyed=keyed)
         number += 1
     return Written(notes, number - first_page, seen)
