@@ -33,10 +33,10 @@ class Claims:
         self._yard, self._store, self._settlement, self._pages = yard, store, settlement, pages
 
     async def load(self, batch: Batch) -> None:
-        """Claim for what is kept of a batch that is about to join, and learn what of it is dropped."""
+        """Learn what is dropped of a batch that is about to join, and claim for what is kept of it."""
         if _mode(batch):
-            await self.claim(batch)
             await self._drop(batch, await self._store.dropped(batch.batch_id))
+            await self.claim(batch)
 
     async def claim(self, batch: Batch) -> None:
         """Claim for pages of a batch for which it was not done yet."""

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
-from batchyard_contracts.v1.flow import BatchAccepted
+from batchyard_contracts.v1.flow import BatchAccepted, ItemsPage
 from batchyard_contracts.v1.values import Dedup, FailureThreshold, Rate, RetryRule, Reuse, Terms
 from shared.stack import Servers
-from tests.support.running_ingest import Around, at_work
+from tests.support.running_ingest import SQUARES, Around, at_work
 
 TERMS: dict[str, Any] = {
     "weight": 3,
@@ -78,3 +78,22 @@ async def test_options_that_are_none_are_refused_and_named(clean: Servers, optio
     async with at_work(clean) as found:
         status, problem = await upload(found, options)
         assert (400 <= status < 500, named in problem["detail"]) == (True, True), problem
+
+
+@pytest.mark.parametrize("mode", ["reject", "replace", "attach"])
+async def test_items_carry_their_keys_where_they_are_to_claim_them(clean: Servers, mode: str) -> None:
+    async with at_work(clean) as found:
+        items = [{"payload": {"n": n}} for n in (1, 2, 1)]
+        command = {"workload": "squares", "items": items, "dedup": {"mode": mode}}
+        assert (await found.post("/batches", json=command))[0] == 202
+        (page,) = await found.heard(ItemsPage)
+        keys = [item.key for segment in page.segments for item in segment.items]
+        assert (len(keys), len(set(keys) - {None})) == (2, 0 if mode == "attach" else 2)
+
+
+async def test_a_workload_that_tells_no_items_apart_cannot_reject_any(clean: Servers) -> None:
+    async with at_work(clean) as found:
+        await found.announce(SQUARES.model_copy(update={"name": "plain", "dedup": None}))
+        command = {"workload": "plain", "items": [{"payload": {"n": 1}}], "dedup": {"mode": "reject"}}
+        status, problem = await found.post("/batches", json=command)
+        assert (status, problem["code"]) == (422, "no_dedup_key")
