@@ -40,6 +40,12 @@ class Door:
             return await self._exchange(method, path)
         return await self._exchange(method, path, orjson.dumps(document), {"Content-Type": "application/json"})
 
+    async def send_slowly(self, method: str, path: str, document: Any = None) -> bytes:
+        """The same, where the answer may take minutes."""
+        body = None if document is None else orjson.dumps(document)
+        headers = None if document is None else {"Content-Type": "application/json"}
+        return await self._exchange(method, path, body, headers, timeout=_UPLOAD)
+
     async def post(
         self,
         path: str,

@@ -24,6 +24,14 @@ class StatusName(StrEnum):
     DUPLICATE = "duplicate"
 
 
+class EndedBadly(StrEnum):
+    """How an item ends that a retry may run again."""
+
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
 class BatchStatusName(StrEnum):
     """Where a batch is in its life."""
 

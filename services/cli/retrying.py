@@ -1,33 +1,127 @@
-"""The work of `batchyard retry`: asks for another round, and stays until it is open, so that `watch` can follow."""
+"""The work of `batchyard retry`: says what to run again, tries it, asks for another round, and stays until it is open,
+so that `watch` can follow."""
 
 import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
+import orjson
 import typer
+from rich.console import Console
+from rich.text import Text
 
 from batchyard_contracts.v1.queries import BatchState
 from services.cli.door import Door
+from services.cli.errors import BadInput
 from services.cli.session import at_yard, out, resolve, write_json
 
 OPEN_WITHIN_S = 10.0
 _POLL_S = 0.1
+_WIDE = 600
+"""Characters of a payload that are shown."""
+_CUSTOM = "custom:"
+_SHOWN = 10
+"""Items that would not run, of those that the answer names."""
 
 
-def retry_batch(ctx: typer.Context, batch: str, *, json: bool) -> None:
-    """Run again what did not succeed. A batch of which everything succeeded stays as it is."""
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the command line says. An item that is a number is an ordinal, any other a custom id."""
+
+    causes: list[str] = field(default_factory=list)
+    codes: list[str] = field(default_factory=list)
+    partitions: list[str] = field(default_factory=list)
+    statuses: list[str] = field(default_factory=list)
+    items: list[str] = field(default_factory=list)
+    patch: str | None = None
+    skip_unfit: bool = False
+    dry_run: bool = False
+
+    def document(self) -> dict[str, Any] | None:
+        """The body of the request; None when all that did not succeed is to run again."""
+        select = {
+            "causes": self.causes,
+            "codes": self.codes,
+            "partitions": self.partitions,
+            "statuses": self.statuses,
+            "ordinals": [int(item) for item in self.items if _is_ordinal(item)],
+            "custom_ids": [item.removeprefix(_CUSTOM) for item in self.items if not _is_ordinal(item)],
+        }
+        said: dict[str, Any] = {"select": {name: values for name, values in select.items() if values} or None}
+        said |= {"patch": _patch(self.patch) or None, "skip_unfit": self.skip_unfit, "dry_run": self.dry_run}
+        return {name: value for name, value in said.items() if value} or None
+
+
+def retry_batch(ctx: typer.Context, batch: str, wanted: Wanted, *, json: bool) -> None:
+    """Run again what is wanted of what did not succeed, or say what would run."""
+    document = wanted.document()
 
     async def use(door: Door) -> None:
         batch_id = await resolve(door, batch)
+        if wanted.dry_run:
+            body = await door.send_slowly("POST", f"/batches/{batch_id}/retry", document)
+            write_json(body) if json else _show(out(), orjson.loads(body))
+            return
         before = await _state(door, batch_id)
-        body = await door.send("POST", f"/batches/{batch_id}/retry")
-        left = before.counts.failed + before.counts.expired + before.counts.cancelled
-        if left:
+        body = await door.send_slowly("POST", f"/batches/{batch_id}/retry", document)
+        again = orjson.loads(body).get("again")
+        if again:
             await _until_open(door, batch_id, before.round)
         if json:
             write_json(body)
         else:
-            out().print(f"{batch_id}: running {left} items again" if left else f"{batch_id}: nothing to run again")
+            out().print(f"{batch_id}: running {again} items again" if again else f"{batch_id}: nothing to run again")
 
     at_yard(ctx, use)
+
+
+def _is_ordinal(item: str) -> bool:
+    return item.isascii() and item.isdigit()
+
+
+def _show(console: Console, preview: dict[str, Any]) -> None:
+    console.print(f"{preview['items']} items would run again, nothing was changed")
+    for sample in preview["samples"]:
+        name = f" ({sample['custom_id']})" if sample.get("custom_id") else ""
+        console.print(Text(f"  item {sample['ordinal']}{name}"))
+        same = sample["before"] == sample["after"]
+        lines = [("  = ", "", "after")] if same else [("  - ", "red", "before"), ("  + ", "green", "after")]
+        for mark, style, which in lines:
+            console.print(Text(mark + _brief(sample[which]), style))
+    if preview["unfit"]:
+        console.print(f"{preview['unfit']} items would not run (leave them out with --skip-unfit):")
+        for item in preview["unfit_items"][:_SHOWN]:
+            console.print(Text(f"  item {item['ordinal']}: {item['code']}: {item['reason']}"))
+
+
+def _brief(payload: Any) -> str:
+    text = orjson.dumps(payload).decode()
+    return text if len(text) <= _WIDE else text[:_WIDE] + "…"
+
+
+def _patch(given: str | None) -> list[dict[str, Any]]:
+    """A JSON Patch from the command line, or from the file that is named there."""
+    if given is None:
+        return []
+    text = given
+    if not given.lstrip().startswith(("[", "{")):
+        try:
+            text = Path(given).read_text()
+        except OSError as error:
+            what = f"--patch: {given} cannot be read: {error.strerror}."
+            raise BadInput(what, "Name a file, or write the JSON.") from error
+    try:
+        document = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise BadInput(f"--patch is not JSON: {error}.", _EXAMPLE) from error
+    operations = document if isinstance(document, list) else [document]
+    if not all(isinstance(operation, dict) for operation in operations):
+        raise BadInput("--patch is not a list of operations.", _EXAMPLE)
+    return operations
+
+
+_EXAMPLE = 'Write it like this: [{"op": "replace", "path": "/url", "value": "https://…"}]'
 
 
 async def _until_open(door: Door, batch_id: str, round_: int) -> None:

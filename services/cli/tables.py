@@ -22,6 +22,8 @@ _STYLES = {
 }
 
 
+_COMMANDS = 10
+"""Causes whose command is written out."""
 _WIDE = 100
 """Columns of a terminal from which on a list of batches shows their names too."""
 
@@ -81,16 +83,25 @@ def state_text(batch: BatchState) -> Text:
     return Text(word, _STYLES.get(word, ""))
 
 
-def failures_table(groups: Iterable[FailureGroup]) -> RenderableType:
-    """What failed, by cause."""
+def failures_table(batch_id: str, groups: Iterable[FailureGroup]) -> RenderableType:
+    """What failed, by cause, and how to run the first few causes again."""
     rows = list(groups)
     if not rows:
         return Text("Nothing failed.")
-    table = _table("cause", "items", "for example", "message")
+    table = _table("code", "partition", "items", "for example", "message")
     for group in rows:
         ordinals = ", ".join(map(str, group.ordinals[:3])) + (" …" if group.count > 3 else "")
-        table.add_row(Text(group.code, "red"), str(group.count), f"item {ordinals}", Text(group.message))
-    return table
+        table.add_row(
+            Text(group.code, "red"), Text(group.partition or ""), str(group.count), f"item {ordinals}",
+            Text(group.message),
+        )  # fmt: skip
+    lines = [Text(""), Text("Run them again, as they are or with --patch; --dry-run only shows what would run:")]
+    for group in [group for group in rows if group.cause][:_COMMANDS]:
+        line = f"  batchyard retry {batch_id} --cause {group.cause}"
+        lines.append(Text(line, no_wrap=True, overflow="ignore"))
+        hint = "may succeed as they are" if group.retryable else "will most likely fail again as they are"
+        lines.append(Text(f"    {group.count} x {group.code}: {hint}", "bright_black"))
+    return Group(table, *lines)
 
 
 def workers_table(workers: Iterable[WorkerState]) -> RenderableType:
@@ -145,7 +156,7 @@ def _type_of(part: dict[str, Any]) -> str:
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bright_black")
     for column in columns:
-        long = column in {"name", "message", "meaning", "what it does", "workloads"}
+        long = column in {"name", "message", "partition", "meaning", "what it does", "workloads"}
         table.add_column(column, no_wrap=not long, overflow="fold")
     return table
 

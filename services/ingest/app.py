@@ -25,6 +25,7 @@ from services.ingest.load import Load
 from services.ingest.outbox import Outbox
 from services.ingest.recount import Recount
 from services.ingest.registry import Registry
+from services.ingest.retrying import Retries
 from services.ingest.settings import IngestSettings
 from services.ingest.steering import Steering
 from services.ingest.store import Store
@@ -71,7 +72,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         submissions = Submissions(store, outbox, registry, dedup, load, new_batch_id, _now)
         uploads = Uploads(store, outbox, registry, dedup, load, new_batch_id, _now)
         growth = Growth(store, outbox, registry, dedup, load)
-        steering = Steering(store, outbox, ledger, dedup, _now)
+        steering = Steering(store, outbox, ledger, Retries(ledger, registry), dedup, _now)
         invalidation = Invalidation(registry, publisher, _now)
         door = Door(submissions, uploads, growth, steering, invalidation, registry, ledger, watchers, store)
 

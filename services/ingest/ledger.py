@@ -10,8 +10,12 @@ from batchyard_contracts.v1.queries import (
     BatchState,
     FailuresQuery,
     FailuresReply,
+    ItemsQuery,
+    ItemsReply,
     ResultsQuery,
     ResultsReply,
+    SelectionQuery,
+    SelectionReply,
     WorkersQuery,
     WorkersReply,
 )
@@ -51,6 +55,14 @@ class Ledger:
     async def failures(self, query: FailuresQuery) -> FailuresReply:
         """What failed, by cause."""
         return await self._ask(query, FailuresReply)
+
+    async def selection(self, query: SelectionQuery) -> SelectionReply:
+        """A page of the items of a selection."""
+        return await self._ask(query, SelectionReply)
+
+    async def items(self, query: ItemsQuery) -> ItemsReply:
+        """Payloads, as the dispatcher keeps them."""
+        return await self._ask(query, ItemsReply)
 
     async def workers(self) -> WorkersReply:
         """The workers that live."""

@@ -7,19 +7,23 @@ import structlog
 
 from batchyard_contracts.v1.commands import BatchControl, CommandAccepted
 from batchyard_contracts.v1.flow import BatchControlled
+from batchyard_contracts.v1.queries import BatchState
 from services.ingest.dedup import Dedup
 from services.ingest.domain.fault import Fault
 from services.ingest.domain.orders import fault_in_order, terms_of
 from services.ingest.domain.paging import Note
+from services.ingest.header import Header
 from services.ingest.ledger import Ledger
 from services.ingest.outbox import Outbox
 from services.ingest.refusal import NOT_FOUND, Refused
+from services.ingest.retrying import Retries, RetryPreview, nothing_to_run
 from services.ingest.sealing import closing_notes
 from services.ingest.store import Store
 from services.ingest.submission import digest_of
 
 log = structlog.get_logger()
 NOT_FINISHED = Fault("not_finished", "Only a finished batch can be retried. Wait for its end, or cancel it.", 409)
+ONLY_RETRY = Fault("invalid_command", "`select`, `patch` and `skip_unfit` belong to the action `retry`.")
 ID_TAKEN = Fault("idempotency_conflict", "The id was used for another command. Choose a new one.", 409)
 
 
@@ -27,8 +31,15 @@ class Steering:
     """Pause, resume, cancel, retry and change."""
 
     def __init__(
-        self, store: Store, outbox: Outbox, ledger: Ledger, dedup: Dedup, clock: Callable[[], datetime]
+        self,
+        store: Store,
+        outbox: Outbox,
+        ledger: Ledger,
+        retries: Retries,
+        dedup: Dedup,
+        clock: Callable[[], datetime],
     ) -> None:
+        self._retries = retries
         self._store = store
         self._outbox = outbox
         self._ledger = ledger
@@ -39,10 +50,13 @@ class Steering:
         """Steer a batch; raises `Refused`. A command that comes again under its id acts once."""
         digest = digest_of(command, exclude=set())
         fault = fault_in_order(command, self._clock())
+        if command.action != "retry" and (command.select or command.patch or command.skip_unfit):
+            fault = ONLY_RETRY
         if fault is not None and not await self._store.has_control(owner, command_id, digest):
             raise Refused(fault)  # a deadline may have passed since the command was taken
+        preview = None
         if command.action == "retry" and not await self._store.has_control(owner, command_id, digest):
-            await self._check_finished(owner, command)
+            preview = await self._try(owner, command)
         async with self._store.locked(command.batch_id, owner) as locked:
             header = locked.header
             if header is None:
@@ -58,29 +72,61 @@ class Steering:
                 notes += closing_notes(header, "cancelled")
             if command.action == "change" and command.priority is not None:
                 await locked.change_priority(header.batch_id, command.priority)
-            notes.append(self._note(owner, command))
+            notes.append(self._note(owner, command, preview))
             row_id = await locked.note(header, notes)
         log.info("batch steered", batch_id=str(header.batch_id), action=command.action)
         await self._outbox.deliver(row_id, notes, header.traceparent)
         if len(notes) > 1:
             await self._dedup.forget(header.batch_id)
-        return header.accepted()
+        accepted = header.accepted()
+        return accepted.model_copy(update={"again": preview.items}) if preview else accepted
 
-    async def _check_finished(self, owner: str, command: BatchControl) -> None:
-        if await self._store.get(command.batch_id, owner) is None:
+    async def preview(self, owner: str, command: BatchControl) -> RetryPreview:
+        """What a retry would do; raises `Refused`."""
+        header, _ = await self._finished(owner, command)
+        if command.patch:
+            return await self._retries.try_patch(header, command.select, command.patch)
+        return await self._retries.count(header, command.select)
+
+    async def _try(self, owner: str, command: BatchControl) -> RetryPreview:
+        """Whether a retry may be asked for. Without selection and patch it may, even if nothing failed."""
+        if command.select is None and not command.patch:
+            _, state = await self._finished(owner, command)
+            counts = state.counts
+            return RetryPreview(round=state.round, items=counts.failed + counts.expired + counts.cancelled)
+        preview = await self.preview(owner, command)
+        if preview.unfit and not command.skip_unfit:
+            one, of = preview.unfit_items[0], preview.unfit + preview.items
+            detail = (
+                f"The patch does not fit {preview.unfit} of {of} items; nothing was changed. "
+                f"Item {one.ordinal}: {one.reason} Try it with dry_run; skip_unfit leaves such items as they are."
+            )
+            raise Refused(Fault("patch_unfit", detail))
+        if not preview.items:
+            raise Refused(nothing_to_run(command.select))
+        return preview
+
+    async def _finished(self, owner: str, command: BatchControl) -> tuple[Header, BatchState]:
+        header = await self._store.get(command.batch_id, owner)
+        if header is None:
             raise Refused(NOT_FOUND)
         state = await self._ledger.state(owner, command.batch_id)
         if state is None or state.status != "finished":
             raise Refused(NOT_FINISHED)
+        return header, state
 
-    def _note(self, owner: str, command: BatchControl) -> Note:
+    def _note(self, owner: str, command: BatchControl, preview: RetryPreview | None) -> Note:
         message = BatchControlled(
             batch_id=command.batch_id,
             owner=owner,
             action=command.action,
             priority=command.priority if command.action == "change" else None,
+            round=preview.round if preview else None,
             terms=terms_of(command),
             clear=command.clear,
+            select=command.select,
+            except_ordinals=preview.unfit_ordinals if preview else [],
+            patch=command.patch,
             at=self._clock(),
         )
         return Note(message.type, message.encode())

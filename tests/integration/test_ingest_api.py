@@ -27,6 +27,8 @@ async def test_openapi(clean: Servers) -> None:
             "/api/v1/batches/{batch_id}/items": {"post"},
             "/api/v1/batches/{batch_id}/seal": {"post"},
             "/api/v1/batches/{batch_id}/{action}": {"post"},
+            "/api/v1/batches/{batch_id}/retry": {"post"},
+            "/api/v1/workloads/{name}/forget": {"post"},
             "/api/v1/batches/{batch_id}/results": {"get"},
             "/api/v1/batches/{batch_id}/failures": {"get"},
             "/api/v1/workloads": {"get"},

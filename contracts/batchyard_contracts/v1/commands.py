@@ -98,6 +98,8 @@ class CommandAccepted(Message):
     workload: WorkloadName
     items: int = 0
     """Items of the batch known so far."""
+    again: int | None = None
+    """The reply to `retry`: how many items run again."""
     replayed: bool = False
     """The same command had been accepted before; nothing was done twice."""
     accepted_at: datetime

@@ -66,17 +66,22 @@ def watch(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None:
 
 
 def failures(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None:
-    """Show what failed in a batch, grouped by cause."""
+    """Show what failed in a batch, grouped by cause, and the command that runs each group again.
+
+    A cause is an error code, the message without its numbers, ids and addresses,
+    and a partition: the destination that the items went to.
+    """
     from batchyard_contracts.v1.queries import FailuresReply
     from services.cli.door import Door
     from services.cli.session import at_yard, out, resolve, write_json
     from services.cli.tables import failures_table
 
-    async def use(door: Door) -> bytes:
-        return await door.get(f"/batches/{await resolve(door, batch)}/failures")
+    async def use(door: Door) -> tuple[str, bytes]:
+        batch_id = await resolve(door, batch)
+        return batch_id, await door.get(f"/batches/{batch_id}/failures")
 
-    body = at_yard(ctx, use)
+    batch_id, body = at_yard(ctx, use)
     if json:
         write_json(body)
     else:
-        out().print(failures_table(FailuresReply.decode(body).groups))
+        out().print(failures_table(batch_id, FailuresReply.decode(body).groups))

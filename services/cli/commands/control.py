@@ -8,6 +8,7 @@ from services.cli.options import (
     AtOnce,
     BatchId,
     Deadline,
+    EndedBadly,
     FailAfter,
     JsonFlag,
     Pace,
@@ -32,11 +33,48 @@ def cancel(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None:
     _steer(ctx, batch, "POST", "/cancel", "cancelling", json=json)
 
 
-def retry(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None:
-    """Run what did not succeed in a finished batch once more, as a new round of the same batch."""
-    from services.cli.retrying import retry_batch
+def retry(
+    ctx: typer.Context,
+    batch: BatchId,
+    cause: Annotated[list[str] | None, typer.Option(help="Only this cause, as `failures` names it.")] = None,
+    code: Annotated[list[str] | None, typer.Option(help="Only this error code.")] = None,
+    partition: Annotated[list[str] | None, typer.Option(help="Only this partition.")] = None,
+    status: Annotated[list[EndedBadly] | None, typer.Option(help="Only what ended so.")] = None,
+    item: Annotated[
+        list[str] | None, typer.Option(metavar="ORDINAL|CUSTOM_ID", help="Only this item; `custom:7` is no ordinal.")
+    ] = None,
+    patch: Annotated[
+        str | None, typer.Option(metavar="FILE|JSON", help="Change the payloads first: a JSON Patch (RFC 6902).")
+    ] = None,
+    skip_unfit: Annotated[bool, typer.Option("--skip-unfit", help="Leave out what the patch does not fit.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; show what would run.")] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Run what did not succeed in a finished batch once more, as a new round of the same batch.
 
-    retry_batch(ctx, batch, json=json)
+    Without options that is everything that failed, expired or was cancelled.
+    Each option may be repeated; different ones narrow the choice. What
+    succeeded is left alone.
+
+    [bold]Examples[/bold]
+
+      batchyard failures last
+      batchyard retry last --code not_found --dry-run
+      batchyard retry last --item 7 --patch '{"op": "replace", "path": "/url", "value": "https://…"}'
+    """
+    from services.cli.retrying import Wanted, retry_batch
+
+    wanted = Wanted(
+        causes=cause or [],
+        codes=code or [],
+        partitions=partition or [],
+        statuses=[one.value for one in status or []],
+        items=item or [],
+        patch=patch,
+        skip_unfit=skip_unfit,
+        dry_run=dry_run,
+    )
+    retry_batch(ctx, batch, wanted, json=json)
 
 
 def priority(

@@ -4,7 +4,7 @@ from fastapi import FastAPI, Request, WebSocket
 from starlette.types import ASGIApp
 
 from services.ingest.door import Door
-from services.ingest.http import batches, docs, openapi, problems, progress, results, submit, workloads
+from services.ingest.http import batches, docs, openapi, problems, progress, results, retry, submit, workloads
 from services.ingest.http.edge import Edge
 from services.ingest.http.tokens import Tokens
 
@@ -41,7 +41,7 @@ def build(door: Door, tokens: Tokens, *, max_sockets: int) -> ASGIApp:
         redoc_url=None,
         generate_unique_id_function=lambda route: "_".join((*map(str, route.tags), route.name)),
     )
-    for part in (submit, batches, results, workloads):
+    for part in (submit, retry, batches, results, workloads):
         app.include_router(part.routes(door, owner_of), prefix=PREFIX)
     app.include_router(progress.routes(door, watcher_of, max_sockets), prefix=PREFIX)
     app.include_router(docs.routes())

@@ -108,17 +108,17 @@ def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
     @router.post(
         "/batches/{batch_id}/{action}",
         status_code=202,
-        summary="Pause, resume, cancel or retry a batch",
+        summary="Pause, resume or cancel a batch",
         response_model=CommandAccepted,
         responses=problem_responses(401, 404, 409, 422, 502, 503, 504),
     )
     async def steer(
         batch_id: UUID,
-        action: Literal["pause", "resume", "cancel", "retry"],
+        action: Literal["pause", "resume", "cancel"],
         request: Request,
         owner: Annotated[str, Depends(owner_of)],
     ) -> Response:
-        """`cancel` keeps every result made before; `retry` runs what failed once more, when the batch has finished."""
+        """`cancel` keeps every result made before."""
         command = BatchControl(batch_id=batch_id, action=action)
         return _json(await door.steering.control(owner, command, body.idempotency_key(request)), 202)
 

@@ -10,7 +10,7 @@ from batchyard_contracts.message import Command
 from batchyard_contracts.v1.commands import BatchAppend, CacheInvalidate, Term
 from batchyard_contracts.v1.manifest import Manifest, TextExport
 from batchyard_contracts.v1.queries import BatchState
-from batchyard_contracts.v1.values import MAX_ITEMS_PER_COMMAND, NewItem, Payload, Priority, Terms
+from batchyard_contracts.v1.values import MAX_ITEMS_PER_COMMAND, NewItem, Patch, Payload, Priority, Selection, Terms
 
 
 class AppendRequest(Command):
@@ -34,6 +34,16 @@ class ForgetRequest(Command):
 
     type: ClassVar[str] = CacheInvalidate.type
     payload: Payload | None = None
+
+
+class RetryRequest(Command):
+    """What to run again in a finished batch; without a body: all that did not succeed."""
+
+    type: ClassVar[str] = "batch.retry.v1"
+    select: Selection | None = None
+    patch: Patch = Field(default=[])
+    skip_unfit: Annotated[bool, Field(description="leave out items that the patch does not fit")] = False
+    dry_run: Annotated[bool, Field(description="change nothing; say what would run")] = False
 
 
 class BatchList(BaseModel):

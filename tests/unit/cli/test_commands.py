@@ -241,9 +241,61 @@ async def test_a_batch_is_steered(argv: tuple[str, ...], request_: str, body: An
 async def test_a_retry_waits_until_its_round_is_open(run: Run, yard: FakeYard) -> None:
     ended = state(status="finished", result="partial", counts={"total": 4, "succeeded": 1, "failed": 2, "cancelled": 1})
     yard.answer(f"GET /batches/{BATCH}", ended, ended, state(round=2))
-    yard.answer(f"POST /batches/{BATCH}/retry", ACCEPTED, status=202)
+    yard.answer(f"POST /batches/{BATCH}/retry", ACCEPTED | {"again": 3}, status=202)
     assert (await run("retry", BATCH)).out == f"{BATCH}: running 3 items again\n"
     assert [name.split()[0] for name, _ in yard.requests] == ["GET", "POST", "GET", "GET"]
+
+
+async def test_a_retry_says_what_is_wanted_and_shows_what_would_run(run: Run, yard: FakeYard, tmp_path: Path) -> None:
+    preview = {
+        "round": 1,
+        "items": 2,
+        "unfit": 1,
+        "samples": [{"ordinal": 4, "custom_id": "a", "partition": "", "before": {"n": 1}, "after": {"n": 2}}],
+        "unfit_items": [{"ordinal": 9, "code": "patch_unfit", "reason": "no such path"}],
+    }
+    yard.answer(f"POST /batches/{BATCH}/retry", preview)
+    patch = tmp_path / "patch.json"
+    patch.write_text('[{"op": "add", "path": "/n", "value": null}]')
+    options: tuple[str, ...] = (
+        "--cause",
+        "1-0123456789abcdef",
+        "--code",
+        "bad",
+        "--partition",
+        "p",
+        "--status",
+        "expired",
+    )
+    options += ("--item", "4", "--item", "a", "--item", "custom:7", "--patch", str(patch), "--skip-unfit")
+    shown = await run("retry", BATCH, *options, "--dry-run")
+    assert shown.out.splitlines() == [
+        "2 items would run again, nothing was changed",
+        "  item 4 (a)",
+        '  - {"n":1}',
+        '  + {"n":2}',
+        "1 items would not run (leave them out with --skip-unfit):",
+        "  item 9: patch_unfit: no such path",
+    ]
+    select = {"causes": ["1-0123456789abcdef"], "codes": ["bad"], "partitions": ["p"], "statuses": ["expired"]} | {
+        "ordinals": [4],
+        "custom_ids": ["a", "7"],
+    }
+    operations = [{"op": "add", "path": "/n", "value": None}]
+    assert yard.requests[-1] == (
+        f"POST /batches/{BATCH}/retry",
+        {"select": select, "patch": operations, "skip_unfit": True, "dry_run": True},
+    )
+    await run("retry", BATCH, "--patch", '{"op": "remove", "path": "/n"}', "--dry-run", "--json")
+    assert yard.requests[-1][1] == {"patch": [{"op": "remove", "path": "/n"}], "dry_run": True}
+
+
+@pytest.mark.parametrize("patch", ["[1]", "[", "{", "no-such-file.json"])
+async def test_a_patch_that_is_none_is_not_sent(patch: str, run: Run, yard: FakeYard) -> None:
+    ended = await run("retry", BATCH, "--patch", patch)
+    assert ended.code == Exit.USAGE
+    assert "--patch" in ended.err
+    assert not yard.requests
 
 
 async def test_a_retry_of_what_succeeded_changes_nothing(run: Run, yard: FakeYard) -> None:

@@ -1,0 +1,125 @@
+"""What ingest makes of a retry: what it asks the others, what it refuses, what it passes on."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from batchyard_contracts.v1.commands import BatchControl, CommandAccepted, CommandRejected
+from batchyard_contracts.v1.flow import BatchControlled
+from batchyard_contracts.v1.queries import ItemsQuery, ItemsReply, KeptItem, SelectionQuery, SelectionReply
+from shared.stack import Servers
+from tests.integration.test_ingest_steering import batch, ledger_says
+from tests.support.running_ingest import Around, at_work
+
+PATCH = [{"op": "replace", "path": "/n", "value": 7}]
+
+
+def others_say(found: Around, ordinals: list[int], payload: Callable[[int], dict[str, Any]], part: int = 400) -> None:
+    """The ledger has these items, in pages; the dispatcher answers for a part of those that it is asked for."""
+    ledger_says(found, "finished")
+
+    def selection(query: SelectionQuery) -> SelectionReply:
+        above = [o for o in ordinals if o > query.after]
+        page = above[: query.limit]
+        return SelectionReply(
+            round=3, ordinals=page, next_after=page[-1] if len(above) > len(page) else None, count=len(ordinals)
+        )
+
+    def items(query: ItemsQuery) -> ItemsReply:
+        here = [KeptItem(ordinal=o, payload=payload(o), custom_id=f"c{o}") for o in query.ordinals if o % 1000 != 13]
+        return ItemsReply(items=here[:part], gone=[o for o in query.ordinals if o % 1000 == 13])
+
+    found.answers |= {SelectionQuery: selection, ItemsQuery: items}
+
+
+async def test_a_patch_is_tried_on_every_item(clean: Servers) -> None:
+    async with at_work(clean) as found:
+        batch_id = await batch(found)
+        ordinals = [*range(0, 24_000, 2), 24_013]
+        others_say(found, ordinals, lambda o: {"n": o, "url": "https://a.example/x"} if o % 5000 else {"m": o})
+        path = f"/batches/{batch_id}/retry"
+        patch = [*PATCH, {"op": "replace", "path": "/url", "value": "https://b.example/"}]
+        status, preview = await found.post(path, json={"patch": patch, "dry_run": True})
+        assert (status, preview["round"], preview["items"], preview["unfit"]) == (200, 3, 11_995, 6)
+        assert preview["samples"][0] == {
+            "ordinal": 2,
+            "custom_id": "c2",
+            "partition": "b.example",
+            "before": {"n": 2, "url": "https://a.example/x"},
+            "after": {"n": 7, "url": "https://b.example/"},
+        }
+        assert [(x["ordinal"], x["code"]) for x in preview["unfit_items"]] == [
+            *((n, "patch_unfit") for n in range(0, 24_000, 5000)),
+            (24_013, "item_gone"),
+        ]
+        assert "unfit_ordinals" not in preview
+
+        status, refused = await found.post(path, json={"patch": patch})
+        assert (status, refused["code"]) == (422, "patch_unfit")
+        assert "6 of 12001 items" in refused["detail"]
+        status, accepted = await found.post(path, json={"patch": patch, "skip_unfit": True, "select": {"codes": ["x"]}})
+        assert (status, accepted["again"]) == (202, 11_995)
+        (told,) = await found.heard(BatchControlled)
+        assert (told.action, told.round, told.patch) == ("retry", 3, patch)
+        assert told.except_ordinals == [*range(0, 24_000, 5000), 24_013]
+        assert told.select is not None
+        assert told.select.codes == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("document", "status", "code"),
+    [
+        ({"patch": [{"op": "frob", "path": "/n"}]}, 422, "invalid_patch"),
+        ({"patch": [{"op": "add", "path": "/n", "value": "x" * 70_000}]}, 422, "invalid_patch"),
+        ({"patch": [{"op": "replace", "path": "/n", "value": -1}]}, 422, "patch_unfit"),
+        ({"patch": [{"op": "replace", "path": "", "value": 3}], "skip_unfit": True}, 409, "nothing_to_retry"),
+        ({"patch": PATCH * 101}, 422, "invalid_command"),
+        ({"select": {"causes": ["nonsense"]}}, 422, "invalid_command"),
+        ({"select": {"cause": ["1-0123456789abcdef"]}}, 422, "invalid_command"),
+        ({"selection": {}}, 422, "invalid_command"),
+    ],
+)
+async def test_what_is_refused(clean: Servers, document: dict[str, Any], status: int, code: str) -> None:
+    async with at_work(clean) as found:
+        batch_id = await batch(found)
+        others_say(found, [4], lambda _: {"n": 1})
+        answer = await found.post(f"/batches/{batch_id}/retry", json=document)
+        assert (answer[0], answer[1]["code"]) == (status, code)
+        assert found.all(BatchControlled) == []
+
+
+async def test_a_selection_of_nothing_and_too_many_that_do_not_fit(clean: Servers) -> None:
+    async with at_work(clean) as found:
+        batch_id = await batch(found)
+        path = f"/batches/{batch_id}/retry"
+        others_say(found, [], lambda _: {})
+        for document in ({"select": {"codes": ["x"]}}, {"patch": PATCH}, {"dry_run": True}):
+            answer = await found.post(path, json=document)
+            assert (answer[0], answer[1]["code"]) == (409, "nothing_to_retry")
+        others_say(found, list(range(10_002)), lambda _: {"m": 1}, part=1000)
+        answer = await found.post(path, json={"patch": PATCH, "skip_unfit": True})
+        assert (answer[0], answer[1]["code"]) == (422, "too_many_unfit")
+        stranger = "/batches/0197a5b0-0000-7000-8000-00000000dead/retry"
+        assert (await found.post(stranger, json={"dry_run": True}))[0] == 404
+
+
+async def test_a_retry_by_amqp(clean: Servers) -> None:
+    async with at_work(clean) as found:
+        batch_id = await batch(found)
+        others_say(found, [4, 8], lambda o: {"n": o})
+        select = {"ordinals": [4, 8]}
+        command = BatchControl.model_validate(
+            {"batch_id": batch_id, "action": "retry", "select": select, "patch": PATCH}
+        )
+        accepted = await found.command(command, message_id="m1")
+        assert isinstance(accepted, CommandAccepted)
+        assert accepted.again == 2
+        ledger_says(found, "running")
+        again = await found.command(command, message_id="m1")
+        assert isinstance(again, CommandAccepted)
+        assert again.replayed
+        pause = BatchControl.model_validate({"batch_id": batch_id, "action": "pause", "select": select})
+        refused = await found.command(pause)
+        assert isinstance(refused, CommandRejected)
+        assert refused.code == "invalid_command"
