@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
+from operator import length_hint
 from typing import Any
 
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
@@ -13,7 +14,7 @@ from services.worker.gate import TooFar
 from services.worker.passage import Passage
 from services.worker.reuse import Reuse
 from services.worker.runner import Runner
-from services.worker.success import Outcome
+from services.worker.success import OUTCOMES, Outcome
 
 _YIELD_S = 0.01
 """How long items that never wait may keep the event loop."""
@@ -64,8 +65,7 @@ class ChunkRun:
         items = await self._to_run()
         if self._runner.by_item_here:
             self._to_do = iter(items)
-            for _ in range(min(len(items), self._runner.slots.most)):
-                self._start(self._one_by_one)
+            await self._fan_out(min(len(items), self._runner.slots.most))
         elif items:
             for call in [items] if self._runner.by_chunk else [[item] for item in items]:
                 self._start(partial(self._call, call))
@@ -80,6 +80,14 @@ class ChunkRun:
                 await self._report(final=False)
         if self._failure:
             raise self._failure
+
+    async def _fan_out(self, most: int) -> None:
+        """Start a lane whenever those that there are wait for something: items that never wait need but one."""
+        for _ in range(most):
+            self._start(self._one_by_one)
+            await asyncio.sleep(0)
+            if self._stopped or not length_hint(self._to_do):
+                return
 
     def _start(self, work: Callable[["_Lane"], Coroutine[Any, Any, None]]) -> None:
         lane = _Lane()
@@ -133,7 +141,9 @@ class ChunkRun:
             lane.items = (item,)
             try:
                 started = time.perf_counter()
-                outcome = await self._runner.run_item(self.chunk, item)
+                outcome = self._runner.begin(self.chunk, item)
+                if not isinstance(outcome, OUTCOMES):
+                    outcome = await outcome
                 now = time.perf_counter()
                 if not lane.abandoned:
                     self._busy_s += now - started

@@ -27,12 +27,15 @@ class Deadlines:
 
     async def within(self, work: Coroutine[Any, Any, T]) -> T:
         """Await the work; raises `TimeoutError` when the time is up before."""
-        until = asyncio.get_running_loop().time() + self.limit_s
         try:
             waits_for = work.send(None)
         except StopIteration as done:
             return cast("T", done.value)
-        running = _Running(until)
+        return await self.rest(work, waits_for)
+
+    async def rest(self, work: Coroutine[Any, Any, T], waits_for: Any) -> T:
+        """Await work that was begun already, in this task, and waits for something now."""
+        running = _Running(asyncio.get_running_loop().time() + self.limit_s)
         self._running[running] = None
         if self._timer is None:
             self._arm()

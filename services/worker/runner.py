@@ -112,15 +112,26 @@ class Runner:
         if self._processes:
             await self._processes.stop()
 
-    async def run_item(self, chunk: ChunkReady, item: ChunkItem) -> Outcome:
-        """Run the handler on one item. Whatever its code does is an outcome; only an interruption from outside,
-        when the batch is cancelled or the worker stops, leaves by `CancelledError`."""
+    def begin(self, chunk: ChunkReady, item: ChunkItem) -> Outcome | Coroutine[Any, Any, Outcome]:
+        """Run the handler on one item until it waits for something: its outcome, if it never does, else the rest, which
+        the same task is to await. Whatever its code does is an outcome; only an interruption from outside, when the
+        batch is cancelled or the worker stops, leaves by `CancelledError`."""
         started = time.monotonic()
         try:
-            return await self._outcome(chunk, item, started)
+            payload = self.workload.item.model_validate(item.payload)
+        except ValidationError as error:
+            return domain.invalid(item, error)
         except (Exception, SystemExit) as error:
             log.exception("no outcome", workload=chunk.workload, batch_id=str(chunk.batch_id), ordinal=item.ordinal)
             return domain.defective(item, error, _since(started))
+        work = self._call(payload, context_of(chunk, item, self._resources))
+        try:
+            waits_for = work.send(None)
+        except StopIteration as done:
+            return domain.returned(item, done.value, _since(started))
+        except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001  user code never ends the worker
+            return _failed(item, error, started)
+        return self._rest(item, started, work, waits_for)
 
     async def run_chunk(self, chunk: ChunkReady, items: Sequence[ChunkItem]) -> list[Outcome]:
         """The same for items of a chunk, in one call of a chunk handler or in a process."""
@@ -138,21 +149,12 @@ class Runner:
         except (Exception, SystemExit) as error:  # noqa: BLE001  user code never ends the worker
             return call.raised(error, time.monotonic() - started)
 
-    async def _outcome(self, chunk: ChunkReady, item: ChunkItem, started: float) -> Outcome:
+    async def _rest(self, item: ChunkItem, started: float, work: Coroutine[Any, Any, Any], waits_for: Any) -> Outcome:
         try:
-            payload = self.workload.item.model_validate(item.payload)
-        except ValidationError as error:
-            return domain.invalid(item, error)
-        context = context_of(chunk, item, self._resources)
-        try:
-            value = await self._deadlines.within(self._call(payload, context))
-            return domain.returned(item, value, _since(started))
-        except asyncio.CancelledError as error:
-            if _interrupted():
-                raise
-            return domain.raised(item, error, _since(started))  # the handler's own: something it awaited was cancelled
-        except (Exception, SystemExit) as error:  # noqa: BLE001  user code never ends the worker
-            return domain.raised(item, error, _since(started))
+            value = await self._deadlines.rest(work, waits_for)
+        except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001  user code never ends the worker
+            return _failed(item, error, started)
+        return domain.returned(item, value, _since(started))
 
     def _caller(self) -> Callable[..., Coroutine[Any, Any, Any]]:
         """What runs the handler: itself, or a thread."""
@@ -200,6 +202,14 @@ class Runner:
             for body in bodies(head, outcomes)
         ]
         await until_it_passes(lambda: self._publisher.publish(sent), "report")
+
+
+def _failed(item: ChunkItem, error: BaseException, started: float) -> Outcome:
+    """The outcome of a handler that raised; raises what interrupts it from outside. Another `CancelledError` is the
+    handler's own: something that it awaited was cancelled."""
+    if isinstance(error, asyncio.CancelledError) and _interrupted():
+        raise error
+    return domain.ended(item, error, _since(started))
 
 
 def _since(started: float) -> int:

@@ -29,6 +29,7 @@ class Success:
 
 
 Outcome = ItemOutcome | Success
+OUTCOMES = (Success, ItemOutcome)
 _AGAIN = {"retry", "continued"}
 
 
