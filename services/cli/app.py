@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli.commands import batches, control, machine, platform, results, submit
+from services.cli.commands import batches, control, machine, platform, results, submit, workload
 from services.cli.exits import MEANING
 
 _EXIT_CODES = "  ".join(f"[bold]{code.value}[/bold] {meaning}." for code, meaning in MEANING.items())
@@ -60,3 +60,4 @@ _PANELS = {
 for _panel, _commands in _PANELS.items():
     for _command in _commands:
         app.command(_command.__name__.rstrip("_"), rich_help_panel=_panel)(_command)
+app.add_typer(workload.app, name="workload", rich_help_panel="Your own")

@@ -18,7 +18,8 @@ class Exit(IntEnum):
 
 MEANING = {
     Exit.OK: "done",
-    Exit.BATCH_FAILED: "the batch that was watched did not complete: some of its items failed, or it was cancelled",
+    Exit.BATCH_FAILED: "the batch that was watched did not complete: some of its items failed, or it was cancelled; "
+    "or a check of a workload failed",
     Exit.USAGE: "the command line or the input file is wrong",
     Exit.REFUSED: "Batchyard refused it",
     Exit.UNREACHABLE: "Batchyard does not answer, or could not be started",

@@ -48,8 +48,8 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
     """Run the workloads; on the way out let what runs come to its end."""
     worker_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
     structlog.contextvars.bind_contextvars(worker_id=worker_id)
-    workloads = registry.find(settings.worker_workloads)
-    registry.check_names("BATCHYARD_WORKER_SLOTS", settings.worker_slots)
+    workloads = registry.find(settings.worker_workloads, settings.worker_files)
+    registry.check_names("BATCHYARD_WORKER_SLOTS", settings.worker_slots, settings.worker_files)
     async with AsyncExitStack() as stack:
         publisher = await Publisher.open(settings.amqp_url, "worker")
         stack.push_async_callback(publisher.close)

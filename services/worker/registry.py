@@ -11,14 +11,35 @@ from typing import Any
 
 from batchyard_contracts.workload import Workload
 from services.worker import workloads
+from services.worker.files import load
 from shared.errors import ConfigurationError
 
 GROUP = "batchyard.workloads"
 AnyWorkload = Workload[Any, Any]
 
 
-def find(names: Sequence[str] = ()) -> dict[str, AnyWorkload]:
-    """Workloads by name: all of them, or those named."""
+def find(names: Sequence[str] = (), only_files: Sequence[str] = ()) -> dict[str, AnyWorkload]:
+    """Workloads by name: all of them, or those named. When files are given, those in them and no others."""
+    found = _in_files(only_files) if only_files else _installed()
+    _check("BATCHYARD_WORKER_WORKLOADS", names, found)
+    return {name: w for name, w in found.items() if not names or name in names}
+
+
+def check_names(setting: str, names: Iterable[str], only_files: Sequence[str] = ()) -> None:
+    """Raise `ConfigurationError` when a setting names a workload that there is not."""
+    if names:
+        _check(setting, names, find((), only_files))
+
+
+def _in_files(files: Sequence[str]) -> dict[str, AnyWorkload]:
+    found: dict[str, AnyWorkload] = {}
+    for file in files:
+        for workload in load(file):
+            _add(found, workload, file)
+    return found
+
+
+def _installed() -> dict[str, AnyWorkload]:
     found: dict[str, AnyWorkload] = {}
     for module in pkgutil.iter_modules(workloads.__path__, workloads.__name__ + "."):
         offered = [value for value in vars(import_module(module.name)).values() if isinstance(value, Workload)]
@@ -28,14 +49,7 @@ def find(names: Sequence[str] = ()) -> dict[str, AnyWorkload]:
             _add(found, workload, module.name)
     for entry in entry_points(group=GROUP):
         _add(found, entry.load(), f"entry point {entry.name}")
-    _check("BATCHYARD_WORKER_WORKLOADS", names, found)
-    return {name: w for name, w in found.items() if not names or name in names}
-
-
-def check_names(setting: str, names: Iterable[str]) -> None:
-    """Raise `ConfigurationError` when a setting names a workload that there is not."""
-    if names:
-        _check(setting, names, find())
+    return found
 
 
 def _check(setting: str, names: Iterable[str], found: Iterable[str]) -> None:

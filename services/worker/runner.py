@@ -44,6 +44,7 @@ class Runner:
         slots: int | None = None,
         grace_s: float = GRACE_S,
         gates: Gates | None = None,
+        item_timeout_s: float | None = None,
     ) -> None:
         self.workload = workload
         self.manifest = workload.manifest
@@ -65,7 +66,7 @@ class Runner:
         self.threads = Threads(f"{workload.name} handler")
         self._processes = Processes(workload) if workload.handling.place == "process" else None
         self._call = self._caller()
-        self._deadlines = Deadlines(self.manifest.item_timeout_s, grace_s, self._overdue)
+        self._deadlines = Deadlines(item_timeout_s or self.manifest.item_timeout_s, grace_s, self._overdue)
         self._resources = resources
         self._publisher = publisher
         self._worker_id = worker_id
@@ -94,7 +95,7 @@ class Runner:
 
     def timed_out(self, item: ChunkItem) -> Outcome:
         """The outcome of an item whose call was given up."""
-        limit_s = self.manifest.item_timeout_s
+        limit_s = self._deadlines.limit_s
         error = TimeoutError(f"No end after {limit_s:g} s, nor {self.grace_s:g} s after its interruption: given up.")
         return domain.raised(item, error, round((limit_s + self.grace_s) * 1000))
 

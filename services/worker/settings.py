@@ -12,6 +12,9 @@ class WorkerSettings(Settings):
     """Which workloads to run, and how reports and heartbeats are paced."""
 
     worker_workloads: list[str] = Field([], description="names of the workloads to run, as a JSON list; empty: all")
+    worker_files: list[str] = Field(
+        [], description="Python files, as a JSON list: run the workloads in them, no others"
+    )
     report_every_s: float = Field(0.02, gt=0, description="how long an outcome waits at most before it is reported")
     heartbeat_s: float = Field(2.0, gt=0, description="seconds between heartbeats")
     drain_s: float = Field(15.0, ge=0, description="how long running items may go on after SIGTERM")

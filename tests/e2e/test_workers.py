@@ -1,7 +1,11 @@
 """Workers share what there is to do, and say how they are kept busy."""
 
 import asyncio
+import os
+import signal
+import sys
 from collections import Counter
+from pathlib import Path
 
 import aio_pika
 import pytest
@@ -41,3 +45,66 @@ async def test_two_workers_share_a_batch_and_their_slots_grow_with_it(yard: Yard
     assert len(by_worker) == 2
     assert min(by_worker.values()) > 6000 / 4
     assert opened == 100
+
+
+KINDS = '''
+import os
+from pydantic import BaseModel
+from batchyard_contracts.workload import Workload
+
+class Number(BaseModel):
+    n: int
+
+class Made(BaseModel):
+    n: int
+    pid: int
+
+about = dict(version="1", item=Number, result=Made, description="Squares.", example={"n": 2})
+plain, whole, apart = (Workload(f"own-{kind}", **about) for kind in ("plain", "whole", "apart"))
+
+@plain.handler
+def in_thread(item, context):
+    return Made(n=item.n * item.n, pid=os.getpid())
+
+@whole.chunk_handler
+async def by_chunk(items, contexts):
+    return [Made(n=item.n * item.n, pid=os.getpid()) for item in items]
+
+@apart.handler(cpu_bound=True)
+def in_process(item, context):
+    if item.n == 7:
+        os._exit(9)
+    return Made(n=item.n * item.n, pid=os.getpid())
+'''
+
+
+async def test_a_file_of_ones_own_runs_beside_a_yard_with_every_kind_of_handler(yard: Yard, tmp_path: Path) -> None:
+    file = tmp_path / "own_kinds.py"
+    file.write_text(KINDS, "utf-8")
+    argv = (sys.executable, "-m", "services.cli", "workload", "run", str(file))
+    environment = {**os.environ, **yard.servers.environment(), "BATCHYARD_HEALTH_PORT": "0"}
+    process = await asyncio.create_subprocess_exec(*argv, env=environment)
+    try:
+        for kind in ("plain", "whole", "apart"):
+            await _until_announced(yard, f"own-{kind}")
+            receipt = await yard.client.submit(f"own-{kind}", [NewItem(payload={"n": n}) for n in range(6)])
+            assert (await yard.client.wait(receipt.batch_id, 60)).result == "completed"
+            results = [item.result async for item in yard.client.results(receipt.batch_id)]
+            assert [result["n"] for result in results] == [n * n for n in range(6)]
+        receipt = await yard.client.submit("own-apart", [NewItem(payload={"n": n}) for n in (6, 7, 8)])
+        finished = await yard.client.wait(receipt.batch_id, 60)
+        assert (finished.counts.succeeded, finished.counts.failed) == (2, 1)
+        failures = await yard.client.failures(receipt.batch_id)
+        assert [group.code for group in failures] == ["process_died"]
+    finally:
+        process.send_signal(signal.SIGINT)
+        await asyncio.wait_for(process.wait(), 40)
+
+
+async def _until_announced(yard: Yard, workload: str) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            async with yard.http.get(f"workloads/{workload}") as response:
+                if response.status == 200:
+                    return
+            await asyncio.sleep(0.05)  # HTTP has no way to be told

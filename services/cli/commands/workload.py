@@ -1,0 +1,45 @@
+"""`batchyard workload new`, `run` and `test`: a workload of your own, from an empty file to a checked one."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from services.cli.options import JsonFlag
+
+app = typer.Typer(no_args_is_help=True, help="Write, try out and check a workload of your own.")
+File = Annotated[Path, typer.Argument(metavar="FILE", help="A Python file that defines workloads.")]
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Its name: lower case, digits and hyphens.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The file to write; else NAME.py here.")] = None,
+) -> None:
+    """Write a file with a workload to start from. It works as it is."""
+    from services.cli.own_workload import write_new
+
+    write_new(name, output)
+
+
+@app.command()
+def run(file: File) -> None:
+    """Run a worker for the workloads of FILE until Ctrl-C, beside the yard that runs here or at BATCHYARD_AMQP_URL."""
+    from services.cli.own_workload import run_worker
+
+    run_worker(file)
+
+
+@app.command("test")
+def check(
+    file: File,
+    item: Annotated[str | None, typer.Option(help="An item as JSON to try, in place of the example.")] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Check what Batchyard relies on: runs the example several times, odd items too. Needs no yard.
+
+    Exit code 0: nothing failed; 1: a check failed; 2: the file cannot be used.
+    """
+    from services.cli.own_workload import run_checks
+
+    run_checks(file, item, json=json)

@@ -1,0 +1,86 @@
+"""The work of `batchyard workload`: each part runs as a process of its own, as it will in a worker."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import orjson
+import typer
+from pydantic import TypeAdapter, ValidationError
+
+from batchyard_contracts.v1.values import WorkloadName
+from services.cli.errors import BadInput, NotStarted
+from services.cli.session import err, out
+from shared.stack import Stack, StackError, default_home, interruptible
+from shared.stack.state import State
+
+
+def write_new(name: str, output: Path | None) -> None:
+    """Write the template under a name; a file that is there already is left alone."""
+    try:
+        TypeAdapter(WorkloadName).validate_python(name)
+    except ValidationError as error:
+        advice = "Begin with a letter; use lower case letters, digits and hyphens, 48 at most."
+        raise BadInput(f"{name!r} is not the name of a workload.", advice) from error
+    file = output or Path(f"{name.replace('-', '_')}.py")
+    text = files("services.cli").joinpath("workload_template.txt").read_text("utf-8")
+    try:
+        with file.open("x", encoding="utf-8") as target:
+            target.write(text.replace("NAME", name))
+    except OSError as error:
+        raise BadInput(f"{file} cannot be written: {error.strerror}.", "Give another one with --output.") from error
+    out().print(f"{file} is written. Next:", soft_wrap=True)
+    for what in ("test", "run"):
+        out().print(f"  batchyard workload {what} {file}", soft_wrap=True)
+
+
+def run_worker(file: Path) -> None:
+    """Run a worker for the workloads of a file until it is interrupted; its exit code is ours."""
+    if not file.is_file():
+        raise BadInput(f"There is no file {file}.")
+    more = {"BATCHYARD_WORKER_FILES": orjson.dumps([str(file.resolve())]).decode(), "BATCHYARD_LOG_FORMAT": "console"}
+    try:
+        code = asyncio.run(interruptible(_beside_the_yard(os.environ | more)))
+    except StackError as error:
+        raise NotStarted(str(error)) from error
+    raise typer.Exit(code or 0)
+
+
+def run_checks(file: Path, item: str | None, *, json: bool) -> None:
+    """Run the checks and pass on their exit code."""
+    if item is not None:
+        try:
+            orjson.loads(item)
+        except orjson.JSONDecodeError as error:
+            raise BadInput(f"--item is not JSON: {error}") from error
+    argv = [sys.executable, "-m", "services.worker.conformance", str(file), *(["--json"] if json else [])]
+    raise typer.Exit(subprocess.run([*argv, *(["--item", item] if item else [])], check=False).returncode)  # noqa: S603
+
+
+async def _beside_the_yard(environment: dict[str, str]) -> int:
+    if environment.get("BATCHYARD_AMQP_URL"):
+        return await _worker(environment)
+    home = default_home()
+    supervisor = State(home).read().supervisor
+    if supervisor is None or not supervisor.find():
+        raise NotStarted("No yard runs here.", "Start one with `batchyard up --detach`, or set BATCHYARD_AMQP_URL.")
+    stack = Stack(home, err().print)
+    servers = await stack.start()
+    try:
+        return await _worker(environment | servers.environment())
+    finally:
+        await stack.release()
+
+
+async def _worker(environment: dict[str, str]) -> int:
+    argv = (sys.executable, "-m", "services.worker")
+    process = await asyncio.create_subprocess_exec(*argv, env=environment, start_new_session=True)
+    try:
+        return await process.wait()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()

@@ -1,0 +1,78 @@
+"""`python -m services.worker.conformance FILE`: what `batchyard workload test` runs.
+
+Exit code 0: no check failed; 1: one did; 2: the file or an argument is wrong.
+"""
+
+import argparse
+import asyncio
+import logging
+import sys
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+import structlog
+import uvloop
+
+from services.worker.conformance.bench import Bench
+from services.worker.conformance.checks import Verdict, check
+from services.worker.files import load
+from services.worker.registry import AnyWorkload
+from shared.errors import ConfigurationError
+
+_WORDS = {"passed": "ok     ", "failed": "FAILED ", "skipped": "-      "}
+
+
+def main() -> None:
+    """Check every workload of the file."""
+    parser = argparse.ArgumentParser(prog="batchyard workload test")
+    parser.add_argument("file")
+    parser.add_argument("--item", type=orjson.loads, help="an item as JSON, in place of the example")
+    parser.add_argument("--json", action="store_true", help="one JSON object for each check, a line each")
+    asked = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))  # verdicts say it all
+    try:
+        good = uvloop.run(_all(load(asked.file), asked.item, as_json=asked.json))
+    except ConfigurationError as error:
+        sys.stderr.write(f"batchyard: {error}\n")
+        sys.exit(2)
+    sys.stdout.flush()
+    sys.exit(0 if good else 1)
+
+
+async def _all(workloads: list[AnyWorkload], item: dict[str, Any] | None, *, as_json: bool) -> bool:
+    good = True
+    for workload in workloads:
+        try:
+            place = workload.handling.place
+        except TypeError as error:
+            raise ConfigurationError(str(error)) from error
+        async with workload.lifespan() as resources:
+            verdicts = await check(Bench(workload, resources), item)
+        good &= all(verdict.mark != "failed" for verdict in verdicts)
+        if as_json:
+            for verdict in verdicts:
+                _write(orjson.dumps({"workload": workload.name, **asdict(verdict)}).decode())
+        else:
+            _show(workload, place, verdicts)
+        await asyncio.sleep(0)  # what was closed is let go of
+    return good
+
+
+def _show(workload: AnyWorkload, place: str, verdicts: list[Verdict]) -> None:
+    unit = "chunk" if workload.handling.whole_chunk else "item"
+    where = {"loop": "on the event loop", "thread": "in a thread", "process": "in a process of its own"}[place]
+    _write(f"{workload.name} {workload.manifest.version}: one {unit} at a time, {where}")
+    for verdict in verdicts:
+        _write(f"  {_WORDS[verdict.mark]} {verdict.check:<11} {verdict.detail}")
+    marks = [verdict.mark for verdict in verdicts]
+    tail = f", {marks.count('skipped')} not tried" if "skipped" in marks else ""
+    _write(f"{len(marks)} checks: {marks.count('passed')} passed, {marks.count('failed')} failed{tail}")
+
+
+def _write(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""Runs items of a workload as a worker does, and hands back what it would report."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, cast
+from uuid import UUID
+
+from batchyard_contracts.v1.flow import ChunkProcessed, ItemOutcome
+from batchyard_contracts.v1.values import Reuse
+from batchyard_contracts.v1.work import ChunkItem, ChunkReady
+from batchyard_contracts.workload import Workload
+from services.worker.cache import ResultCache
+from services.worker.chunk_run import ChunkRun
+from services.worker.runner import Runner
+from shared.amqp.publisher import Outgoing, Publisher
+
+GRACE_S = 2.0
+_BATCH = UUID(int=0)
+_LAG_EVERY_S = 0.01
+
+
+class Bench:
+    """One workload with its resources. Nothing is looked up in a cache, and nothing is published."""
+
+    def __init__(self, workload: Workload[Any, Any], resources: object) -> None:
+        self.workload = workload
+        self._resources = resources
+
+    async def run(self, payloads: Sequence[Any], limit_s: float | None = None) -> list[ItemOutcome]:
+        """The outcomes of a chunk with these items; each has the same idempotency key whenever it is run. A limit takes
+        the place of the workload's own."""
+        async with self._runner(limit_s) as (runner, reports):
+            await self._chunk(runner, payloads).run()
+            return _outcomes(reports)
+
+    async def run_watched(self, payload: Any) -> tuple[ItemOutcome, float, float]:
+        """The outcome of one item, how long it took, and how long the event loop stood still at the most."""
+        loop = asyncio.get_running_loop()
+        lag, ended = 0.0, asyncio.Event()
+
+        async def watch() -> None:
+            nonlocal lag
+            while not ended.is_set():
+                before = loop.time()
+                await asyncio.sleep(_LAG_EVERY_S)
+                lag = max(lag, loop.time() - before - _LAG_EVERY_S)
+
+        watching = asyncio.create_task(watch())
+        await asyncio.sleep(0)
+        began = loop.time()
+        (outcome,) = await self.run([payload])
+        took = loop.time() - began
+        ended.set()
+        await watching
+        return outcome, took, lag
+
+    async def interrupt(self, payload: Any, after_s: float, *, cancel: bool) -> tuple[ItemOutcome, bool]:
+        """The outcome of an item that is cancelled, or whose time is up, so long after it began, and whether it ended
+        by itself after its interruption."""
+        async with self._runner(None if cancel else after_s) as (runner, reports):
+            run = self._chunk(runner, [payload])
+            if cancel:
+                asyncio.get_running_loop().call_later(after_s, lambda: run.stop(cancelled=True))
+            await run.run()
+            (outcome,) = _outcomes(reports)
+            return outcome, runner.abandoned == 0
+
+    @asynccontextmanager
+    async def _runner(self, item_timeout_s: float | None = None) -> AsyncIterator[tuple[Runner, list[ChunkProcessed]]]:
+        reports = _Reports()
+        runner = Runner(
+            self.workload,
+            self._resources,
+            cast("Publisher", reports),
+            cast("ResultCache", None),
+            "conformance",
+            grace_s=GRACE_S,
+            item_timeout_s=item_timeout_s,
+        )
+        await runner.start()
+        try:
+            yield runner, reports.seen
+        finally:
+            await runner.stop()
+
+    def _chunk(self, runner: Runner, payloads: Sequence[Any]) -> ChunkRun:
+        runner.unfinished += len(payloads)
+        chunk = ChunkReady(
+            chunk_id=_BATCH,
+            fence=1,
+            batch_id=_BATCH,
+            owner="conformance",
+            workload=self.workload.name,
+            priority="normal",
+            partition="",
+            round=1,
+            attempt=1,
+            reuse=Reuse(cache="off"),
+            items=[ChunkItem(ordinal=i, payload=payload) for i, payload in enumerate(payloads)],
+        )
+        return ChunkRun(runner, chunk, None, 1.0)
+
+
+class _Reports:
+    """Takes what would be published."""
+
+    def __init__(self) -> None:
+        self.seen: list[ChunkProcessed] = []
+
+    async def publish(self, messages: Sequence[Outgoing]) -> None:
+        self.seen.extend(ChunkProcessed.decode(message.body) for message in messages)
+
+
+def _outcomes(reports: Sequence[ChunkProcessed]) -> list[ItemOutcome]:
+    return sorted((o for report in reports for o in report.outcomes), key=lambda outcome: outcome.ordinal)

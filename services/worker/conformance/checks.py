@@ -1,0 +1,204 @@
+"""The checks, in the order in which they make sense: each is told what the ones before it found out."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import jsonschema_rs
+
+from batchyard_contracts.pointer import MISSING, CompiledPointer
+from batchyard_contracts.v1.flow import ItemOutcome
+from services.worker.conformance.bench import GRACE_S, Bench
+from services.worker.conformance.variants import not_items, variants
+
+Mark = Literal["passed", "failed", "skipped"]
+_QUICK_S = 0.02
+"""What ends sooner cannot be interrupted on the way."""
+_LAG_S = 0.25
+"""How long a handler on the event loop may keep it to itself."""
+_ODD_S = 10.0
+"""What an odd item does after that is not waited for."""
+_UNFORESEEN = {"internal_error", "process_died", "result_invalid", "wrong_answers"}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a check found, in words."""
+
+    check: str
+    mark: Mark
+    detail: str
+
+
+@dataclass(slots=True)
+class Trial:
+    """What is tried, and what is known of it so far."""
+
+    bench: Bench
+    item: dict[str, Any]
+    took_s: float = 0.0
+    lag_s: float = 0.0
+    first: ItemOutcome | None = None
+    sound: list[tuple[dict[str, Any], Any]] = field(default_factory=list)
+    """Items that succeeded, with their results."""
+
+    @property
+    def ran(self) -> bool:
+        """Whether the example came to a good end."""
+        return self.first is not None and self.first.status in {"succeeded", "continued"}
+
+
+Finding = tuple[Mark, str]
+Check = Callable[[Trial], Awaitable[Finding]]
+
+
+async def manifest(trial: Trial) -> Finding:
+    """It says what it is, and its example is one."""
+    said = trial.bench.workload.manifest
+    missing = [name for name in ("description", "example") if not getattr(said, name)]
+    if missing:
+        return "failed", f"The workload has no {' and no '.join(missing)}: users see both before they submit."
+    try:
+        wrong = next(jsonschema_rs.validator_for(said.item_schema).iter_errors(said.example), None)
+        jsonschema_rs.validator_for(said.result_schema)
+    except ValueError as error:
+        return "failed", f"A schema of its models is not valid: {error}"
+    if wrong:
+        return "failed", f"The example does not fit the schema of its items: {wrong.message}"
+    pointers = {"partition": said.partition.pointer if said.partition else None, "dedup": said.dedup}
+    for name, pointer in pointers.items():
+        if pointer is not None and CompiledPointer(pointer).find(said.example) is MISSING:
+            return "failed", f"{name} points to {pointer!r}, which the example does not have."
+    return "passed", "complete, and the example is valid"
+
+
+async def example(trial: Trial) -> Finding:
+    """It runs."""
+    trial.first, trial.took_s, trial.lag_s = await trial.bench.run_watched(trial.item)
+    if not trial.ran:
+        return "failed", f"The item ended as {_said(trial.first)}. Give one that works with --item."
+    return "passed", f"{trial.first.status} in {trial.took_s:.3f} s"
+
+
+async def result(trial: Trial) -> Finding:
+    """What comes out is what was promised."""
+    if trial.first is None or trial.first.status != "succeeded":
+        return "skipped", "the item did not come to a result"
+    schema = trial.bench.workload.manifest.result_schema
+    if wrong := next(jsonschema_rs.validator_for(schema).iter_errors(trial.first.result), None):
+        return "failed", f"The result does not fit its schema at {wrong.instance_path or '/'}: {wrong.message}"
+    return "passed", "JSON that fits its schema"
+
+
+async def loop(trial: Trial) -> Finding:
+    """Others can run beside it."""
+    if trial.bench.workload.handling.place != "loop":
+        return "passed", f"runs in a {trial.bench.workload.handling.place} of its own"
+    if trial.lag_s > _LAG_S:
+        advice = "Write it as a plain `def`, or with cpu_bound=True."
+        return "failed", f"The handler kept the event loop for {trial.lag_s:.2f} s without an await. {advice}"
+    return "passed", "leaves the event loop to others"
+
+
+async def redelivered(trial: Trial) -> Finding:
+    """A worker may die after the work and before its report: then the item is run again."""
+    if trial.first is None or not trial.ran:
+        return "skipped", "the item did not come to a result"
+    (again,) = await trial.bench.run([trial.item])
+    before = (trial.first.status, trial.first.result, trial.first.state)
+    if (again.status, again.result, again.state) != before:
+        was, now = _shown(trial.first), _shown(again)
+        advice = "Derive what is random or new from context.idempotency_key."
+        return "failed", f"Run twice under the same idempotency key it gave {was}, then {now}. {advice}"
+    return "passed", "the same outcome when run twice under one idempotency key"
+
+
+async def bad_items(trial: Trial) -> Finding:
+    """It foresees what can be wrong with an item."""
+    payloads = [*not_items(trial.item), *variants(trial.item)]
+    for payload in payloads:
+        (outcome,) = await trial.bench.run([payload], min(_ODD_S, trial.bench.workload.manifest.item_timeout_s))
+        if outcome.status == "succeeded":
+            trial.sound.append((payload, outcome.result))
+        elif outcome.error and outcome.error.code in _UNFORESEEN:
+            advice = "Let the item's model refuse it, or raise Permanent with a code of your own."
+            return "failed", f"The item {_short(payload)} ended as {_said(outcome)}. {advice}"
+    return "passed", f"{len(payloads)} odd items ended cleanly"
+
+
+async def neighbours(trial: Trial) -> Finding:
+    """Each item of a chunk has its own answer, in its place."""
+    if trial.first is None or trial.first.status != "succeeded":
+        return "skipped", "the item did not come to a result"
+    known = [(trial.item, trial.first.result), *trial.sound]
+    sent = [(None, None), *reversed(known[:5]), (None, None), known[0]]
+    outcomes = await trial.bench.run([payload for payload, _ in sent])
+    for outcome, (payload, expected) in zip(outcomes, sent, strict=True):
+        if payload is None:
+            if outcome.status != "failed":
+                return "failed", f"A bad item among good ones ended as {_said(outcome)}."
+        elif outcome.status != "succeeded":
+            return "failed", f"The item {_short(payload)}, good when alone, ended in a chunk as {_said(outcome)}."
+        elif outcome.result != expected:
+            return "failed", f"The item {_short(payload)} has another result in a chunk than alone: {_shown(outcome)}."
+    return "passed", f"each of {len(sent)} items in a chunk had its own answer"
+
+
+async def cancels(trial: Trial) -> Finding:
+    """It ends when its batch is cancelled."""
+    return await _interrupted(trial, cancel=True)
+
+
+async def times_out(trial: Trial) -> Finding:
+    """It ends when its time is up."""
+    return await _interrupted(trial, cancel=False)
+
+
+async def _interrupted(trial: Trial, *, cancel: bool) -> Finding:
+    if not trial.ran:
+        return "skipped", "the item did not run"
+    if trial.took_s < _QUICK_S:
+        return "skipped", f"the item ends within {_QUICK_S:g} s: give one that takes longer with --item"
+    outcome, ended = await trial.bench.interrupt(trial.item, trial.took_s / 2, cancel=cancel)
+    if not ended:
+        what = "it was cancelled" if cancel else "its time was up"
+        advice = {
+            "thread": "In a thread, look at context.stopping between two steps.",
+            "loop": "Let asyncio.CancelledError pass.",
+        }.get(trial.bench.workload.handling.place, "")
+        return "failed", f"The handler went on for more than {GRACE_S:g} s after {what}. {advice}".rstrip()
+    if outcome.status in {"succeeded", "continued"}:
+        return "passed", "it came to its end before the interruption took hold"
+    return "passed", "ends when its batch is cancelled" if cancel else "ends when its time is up"
+
+
+CHECKS: tuple[tuple[str, Check], ...] = (
+    ("manifest", manifest),
+    ("example", example),
+    ("result", result),
+    ("event loop", loop),
+    ("redelivery", redelivered),
+    ("bad items", bad_items),
+    ("chunk", neighbours),
+    ("cancel", cancels),
+    ("timeout", times_out),
+)
+
+
+async def check(bench: Bench, item: dict[str, Any] | None) -> list[Verdict]:
+    """Every verdict on a workload, tried on this item or on its example."""
+    trial = Trial(bench, bench.workload.manifest.example if item is None else item)
+    return [Verdict(name, *await one(trial)) for name, one in CHECKS]
+
+
+def _said(outcome: ItemOutcome) -> str:
+    return f"{outcome.status} ({outcome.error.code}: {outcome.error.message})" if outcome.error else outcome.status
+
+
+def _shown(outcome: ItemOutcome) -> str:
+    return _short(outcome.result) if outcome.status == "succeeded" else _said(outcome)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:97]}…"

@@ -1,0 +1,31 @@
+"""Items that are near an example, but not it: what a handler meets when its users err."""
+
+from collections.abc import Iterator
+from typing import Any
+
+MOST = 24
+_VALUES: tuple[Any, ...] = ("", 0, -1, None, [], {}, "x" * 1000, 1e300)
+
+
+def not_items(example: dict[str, Any]) -> list[Any]:
+    """Payloads that no model of an item takes: `example` without one field after the other is another matter."""
+    return ["not an item", 7, None, [example]]
+
+
+def variants(example: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each field in turn left out, or with another value of the same kind or of another."""
+    found: list[dict[str, Any]] = []
+    for variant in _variants(example):
+        if variant != example and variant not in found:
+            found.append(variant)
+        if len(found) == MOST:
+            break
+    return found
+
+
+def _variants(example: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for name in example:
+        yield {key: value for key, value in example.items() if key != name}
+    for value in _VALUES:
+        for name in example:
+            yield {**example, name: value}

@@ -1,0 +1,204 @@
+"""Workloads that keep to what is relied on, and for each check one that does not."""
+
+import asyncio
+import itertools
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, Field
+
+from batchyard_contracts.workload import Context, Continue, Permanent, Workload
+from services.worker.conformance import bench
+from services.worker.conformance.bench import Bench
+from services.worker.conformance.checks import CHECKS, Verdict, check
+
+_SLOW_S = 0.1
+
+
+class Number(BaseModel):
+    n: int = Field(ge=0, le=1000)
+
+
+class Answer(BaseModel):
+    n: int
+
+
+class Text(BaseModel):
+    text: str
+
+
+def workload(item: type[BaseModel] = Number, **settings: Any) -> Workload[Any, Any]:
+    about = {"description": "Squares.", "example": {"n": 3}} | settings
+    return Workload("squares", version="1", item=item, result=Answer, **about)
+
+
+async def verdicts(work: Workload[Any, Any], item: dict[str, Any] | None = None) -> dict[str, Verdict]:
+    found = {verdict.check: verdict for verdict in await check(Bench(work, None), item)}
+    assert list(found) == [name for name, _ in CHECKS]
+    return found
+
+
+def failed(found: dict[str, Verdict]) -> list[str]:
+    return [name for name, verdict in found.items() if verdict.mark == "failed"]
+
+
+async def square(item: Any, _: Context) -> Answer:
+    await asyncio.sleep(_SLOW_S)
+    return Answer(n=item.n * item.n)
+
+
+async def test_a_sound_workload_passes_every_check() -> None:
+    work = workload()
+    work.handler(square)
+    found = await verdicts(work)
+    assert {verdict.mark for verdict in found.values()} == {"passed"}
+
+
+async def test_a_quick_one_cannot_be_interrupted_and_that_is_no_failure() -> None:
+    work = workload()
+
+    @work.handler
+    async def run(item: Any, _: Context) -> Answer:
+        return Answer(n=item.n)
+
+    found = await verdicts(work)
+    assert (failed(found), found["cancel"].mark, found["timeout"].mark) == ([], "skipped", "skipped")
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"description": ""}, "no description"),
+        ({"example": None}, "no example"),
+        ({"example": {"n": "three"}}, "does not fit the schema"),
+        ({"dedup": "/m"}, "dedup points to '/m'"),
+    ],
+)
+async def test_a_manifest_that_helps_nobody(settings: dict[str, Any], says: str) -> None:
+    work = workload(**settings)
+    work.handler(square)
+    found = await verdicts(work, {"n": 3})
+    assert failed(found) == ["manifest"]
+    assert says in found["manifest"].detail
+
+
+async def test_an_example_that_does_not_run() -> None:
+    work = workload()
+
+    @work.handler
+    async def run(item: Any, _: Context) -> Answer:
+        raise Permanent("not_today")
+
+    found = await verdicts(work)
+    assert failed(found) == ["example"]
+    assert "not_today" in found["example"].detail
+    assert found["redelivery"].mark == "skipped"
+
+
+async def test_a_result_that_is_not_what_was_promised() -> None:
+    work = workload()
+
+    @work.handler
+    async def run(item: Any, _: Context) -> Any:
+        return Text(text="nine")
+
+    assert "result" in failed(await verdicts(work))
+
+
+async def test_a_handler_that_keeps_the_event_loop() -> None:
+    work = workload()
+
+    @work.handler
+    async def run(item: Any, _: Context) -> Answer:
+        time.sleep(0.3)  # noqa: ASYNC251  that is its fault
+        return Answer(n=item.n)
+
+    found = await verdicts(work)
+    assert failed(found) == ["event loop"]
+    assert "plain `def`" in found["event loop"].detail
+
+
+async def test_a_result_that_changes_when_its_item_is_delivered_again() -> None:
+    work, times = workload(), itertools.count()
+
+    @work.handler
+    async def run(item: Any, _: Context) -> Answer:
+        return Answer(n=next(times))
+
+    found = await verdicts(work)
+    assert "redelivery" in failed(found)
+    assert "idempotency_key" in found["redelivery"].detail
+
+
+async def test_an_odd_item_that_the_handler_did_not_foresee() -> None:
+    class Loose(BaseModel):
+        n: Any = None
+
+    work = workload(Loose)
+
+    @work.handler
+    async def run(item: Any, _: Context) -> Answer:
+        return Answer(n=1000 // item.n)
+
+    found = await verdicts(work)
+    assert failed(found) == ["bad items"]
+    assert "raise Permanent" in found["bad items"].detail
+
+
+@pytest.mark.parametrize("answers", ["too few", "in another order"])
+async def test_a_chunk_handler_that_does_not_answer_for_each_item(answers: str) -> None:
+    work = workload()
+
+    @work.chunk_handler
+    async def run(items: list[Any], _: list[Context]) -> Sequence[Answer]:
+        found = [Answer(n=item.n) for item in items]
+        return found[:2] if answers == "too few" else sorted(found, key=lambda one: -one.n)
+
+    found = await verdicts(work)
+    assert failed(found) == ["chunk"]
+
+
+async def test_a_chunk_handler_that_answers_for_each_passes() -> None:
+    work = workload()
+
+    @work.chunk_handler
+    def run(items: list[Any], _: list[Context]) -> list[Answer | Continue | Exception]:
+        return [Answer(n=item.n) if item.n else Permanent("zero") for item in items]
+
+    assert failed(await verdicts(work)) == []
+
+
+@pytest.mark.parametrize("plain", [False, True])
+async def test_a_handler_that_ignores_its_end(monkeypatch: pytest.MonkeyPatch, *, plain: bool) -> None:
+    monkeypatch.setattr(bench, "GRACE_S", 0.05)
+    work = workload()
+
+    async def stubborn(item: Any, _: Context) -> Answer:
+        until = time.monotonic() + 0.4
+        while (left := until - time.monotonic()) > 0:
+            try:
+                await asyncio.sleep(left)
+            except asyncio.CancelledError:
+                continue
+        return Answer(n=item.n)
+
+    def in_thread(item: Any, _: Context) -> Answer:
+        time.sleep(0.4)
+        return Answer(n=item.n)
+
+    handler: Callable[..., Any] = in_thread if plain else stubborn
+    work.handler(handler)
+    found = await verdicts(work)
+    assert failed(found) == ["cancel", "timeout"]
+    assert ("context.stopping" in found["cancel"].detail) is plain
+
+
+async def test_checks_leave_nothing_behind_that_runs() -> None:
+    work, before = workload(), os.getpid()
+    work.handler(square)
+    await verdicts(work)
+    assert os.getpid() == before
+    assert asyncio.all_tasks() == {asyncio.current_task()}
