@@ -47,7 +47,7 @@ async def test_two_workers_share_a_batch_and_their_slots_grow_with_it(yard: Yard
     assert opened == 100
 
 
-KINDS = '''
+KINDS = """
 import os
 from pydantic import BaseModel
 from batchyard_contracts.workload import Workload
@@ -75,7 +75,7 @@ def in_process(item, context):
     if item.n == 7:
         os._exit(9)
     return Made(n=item.n * item.n, pid=os.getpid())
-'''
+"""
 
 
 async def test_a_file_of_ones_own_runs_beside_a_yard_with_every_kind_of_handler(yard: Yard, tmp_path: Path) -> None:
