@@ -149,9 +149,7 @@ class ChunkRun:
                     self._busy_s += now - started
                     self._ended(outcome)
             finally:
-                if not lane.abandoned:
-                    lane.items = ()
-                    slots.give()
+                self._leave(lane)
             if self._passage is not None:
                 await self._passage.note(outcome, now - started)
             if self._stopped or lane.abandoned:  # the handler went on after its interruption
@@ -159,6 +157,12 @@ class ChunkRun:
             if now - began > _YIELD_S:
                 await asyncio.sleep(0)
                 began = time.perf_counter()
+
+    def _leave(self, lane: "_Lane") -> None:
+        """A call has ended: its slot is free, unless that was given to another when the call was given up."""
+        if not lane.abandoned:
+            lane.items = ()
+            self._runner.slots.give()
 
     async def _call(self, items: Sequence[ChunkItem], lane: "_Lane") -> None:
         """Run items by one call, in one slot."""
@@ -176,9 +180,7 @@ class ChunkRun:
                 for outcome in outcomes:
                     self._ended(outcome)
         finally:
-            if not lane.abandoned:
-                lane.items = ()
-                self._runner.slots.give()
+            self._leave(lane)
         if self._passage is not None:
             for outcome in outcomes:
                 await self._passage.note(outcome, took_s)
