@@ -11,13 +11,14 @@ import pytest
 from batchyard_contracts.topology import EVENTS
 from batchyard_contracts.v1.commands import BatchAppend, BatchSubmit, CommandAccepted, CommandRejected
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
-from batchyard_contracts.v1.flow import BatchSealed
+from batchyard_contracts.v1.flow import BatchSealed, ItemsPage
 from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply, BatchState
 from batchyard_contracts.v1.values import Counts, NewItem
-from services.ingest import load, recount
+from services.ingest import load, recount, upload
 from shared.stack import Servers
+from tests.support.broker_alarm import memory_alarm
 from tests.support.running_ingest import Around, at_work
-from tests.support.uploading import lines, post
+from tests.support.uploading import lines, ordinals, post
 
 BOUND = 10_000
 KEY = {"Idempotency-Key": "file"}
@@ -153,3 +154,29 @@ async def test_an_upload_waits_for_room_then_breaks_off_and_goes_on(
         status, accepted = await again
         assert (status, accepted.get("items")) == (202, 60_000), accepted
         assert (await found.heard(BatchSealed))[0].total == 60_000
+
+
+async def test_a_broker_that_takes_nothing_slows_the_reading(clean: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The upload is read a few pages ahead and no further; it breaks off when the alarm lasts, and goes on after it."""
+    monkeypatch.setattr(upload, "_SEND_S", 4.0)
+    sent = 0
+
+    async def counted() -> AsyncIterator[bytes]:
+        nonlocal sent
+        async for piece in lines(40_000, 1000):
+            sent += len(piece)
+            yield piece
+
+    async with at_work(clean) as found:
+        async with memory_alarm():
+            status, problem = await post(found, counted(), headers=KEY)
+            assert (status, problem["code"]) == (503, "broker_away"), problem
+            assert sent < 25_000_000  # of 42 MB; most of it lies in the sockets between
+            opened = await found.get("/workloads/squares")
+            assert opened[0] == 200
+        status, accepted = await post(found, lines(40_000, 1000), headers=KEY)
+        assert (status, accepted["batch_id"], accepted["items"]) == (202, problem["batch_id"], 40_000)
+        assert (await found.heard(BatchSealed))[0].total == 40_000
+        ((pages,),) = [row.values() for row in await found.rows("SELECT pages FROM batches")]
+        await found.until(lambda: len({page.page for page in found.all(ItemsPage)}) == pages)
+        assert set(ordinals(found)) == set(range(40_000))
