@@ -13,7 +13,7 @@ SET priority = $2, status = $3, round = $4, total = $5,
     succeeded = $6, failed = $7, cancelled = $8, expired = $9, duplicate = $10,
     paused = $11, result = $12, finished_at = $13, changed_at = coalesce($14, changed_at),
     paused_or_resumed_at = $15, priority_changed_at = $16, cancel_asked_at = $17, retry_asked_at = $18,
-    reopened_at = $19, terms = $20, stopped = $21, failed_before = $22, ended_before = $23
+    reopened_at = $19, terms = $20, stopped = $21, failed_before = $22, ended_before = $23, cached = $24
 WHERE id = $1;
 
 -- name: save_header
@@ -32,16 +32,19 @@ DELETE FROM outcomes WHERE batch IN (SELECT id FROM gone);
 WITH inserted AS (
     INSERT INTO outcomes (
         batch, ordinal, round, attempts, elapsed_ms, duplicate_of, cached, status,
-        custom_id, error_code, error_message, error_scope, result
+        custom_id, error_code, error_message, error_scope, result, duplicate_of_batch
     )
     SELECT * FROM unnest(
         $1::bigint[], $2::int[], $3::int[], $4::int[], $5::int[], $6::int[], $7::boolean[], $8::text[],
-        $9::text[], $10::text[], $11::text[], $12::text[], $13::bytea[]
+        $9::text[], $10::text[], $11::text[], $12::text[], $13::bytea[],
+        $14::uuid[]
     )
     ON CONFLICT (batch, ordinal) DO NOTHING
-    RETURNING batch, status
+    RETURNING batch, status, cached
 )
-SELECT batch, status, count(*) AS number FROM inserted GROUP BY batch, status;
+SELECT batch, status, count(*) AS number FROM inserted GROUP BY batch, status
+UNION ALL
+SELECT batch, 'cached', count(*) FROM inserted WHERE cached GROUP BY batch;
 
 -- name: remove_chosen
 -- What a new round replaces, but not the ordinals $8; its causes have it no more.
@@ -69,7 +72,9 @@ SELECT ordinal FROM chosen($1, $2, $3, $4, $5, $6, $7, $8) ORDER BY ordinal LIMI
 SELECT count(*) FROM chosen($1, $2, $3, $4, $5, $6, $7, -1);
 
 -- name: count_outcomes
-SELECT status, count(*) AS number FROM outcomes WHERE batch = $1 GROUP BY status;
+SELECT status, count(*) AS number FROM outcomes WHERE batch = $1 GROUP BY status
+UNION ALL
+SELECT 'cached', count(*) FROM outcomes WHERE batch = $1 AND cached;
 
 -- name: failed_codes
 SELECT code, sum(number)::int AS number FROM causes WHERE batch = $1 AND code = ANY ($2::text[]) GROUP BY code;
@@ -147,7 +152,7 @@ WITH page AS (
         ) OVER (ORDER BY ordinal) AS bytes
     FROM page
 )
-SELECT ordinal, round, attempts, elapsed_ms, duplicate_of, cached, status, custom_id,
+SELECT ordinal, round, attempts, elapsed_ms, duplicate_of, duplicate_of_batch, cached, status, custom_id,
     error_code, error_message, error_scope, result, found
 FROM sized WHERE bytes <= $6 OR place = 1
 ORDER BY ordinal;
@@ -171,7 +176,7 @@ WITH page AS (
         ) OVER (ORDER BY ordinal) AS bytes
     FROM page
 )
-SELECT ordinal, round, attempts, elapsed_ms, duplicate_of, cached, status, custom_id,
+SELECT ordinal, round, attempts, elapsed_ms, duplicate_of, duplicate_of_batch, cached, status, custom_id,
     error_code, error_message, error_scope, result, found
 FROM sized WHERE bytes <= $6 OR place = 1
 ORDER BY ordinal;

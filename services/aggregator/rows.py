@@ -10,6 +10,8 @@ from services.aggregator.domain.batch import Batch, Header
 from services.aggregator.domain.tally import Tally
 from services.aggregator.domain.told import Told
 
+_COUNTS = ("succeeded", "failed", "cancelled", "expired", "duplicate", "cached")
+
 
 def batch_of(row: asyncpg.Record) -> Batch:
     """The batch in a row."""
@@ -20,7 +22,7 @@ def batch_of(row: asyncpg.Record) -> Batch:
         priority=row["priority"],
         round=row["round"],
         total=row["total"],
-        tally=Tally(row["succeeded"], row["failed"], row["cancelled"], row["expired"], row["duplicate"]),
+        tally=Tally(*(row[name] for name in _COUNTS)),
         paused=row["paused"],
         result=row["result"],
         finished_at=row["finished_at"],
@@ -64,6 +66,7 @@ def state_of(batch: Batch) -> tuple[Any, ...]:
         batch.stopped,
         batch.failed_before,
         batch.ended_before,
+        tally.cached,
     )
 
 

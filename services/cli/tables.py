@@ -71,6 +71,8 @@ def batch_block(batch: BatchState) -> Table:
 def counts_text(counts: Counts) -> str:
     """Items by state in words, those that are zero left out."""
     found = [f"{getattr(counts, status)} {status}" for status in TERMINAL_STATUSES if getattr(counts, status)]
+    if counts.cached:
+        found.append(f"{counts.cached} of them with a known result")
     if counts.remaining:
         found.append(f"{counts.remaining} remaining")
     total = "so far" if counts.total is None else f"of {counts.total}"

@@ -37,6 +37,7 @@ async def test_a_batch_from_its_header_to_its_end(clean: Servers) -> None:
             "expired": 1,
             "duplicate": 1,
             "remaining": 0,
+            "cached": 0,
         }
         rows = await around.rows("SELECT * FROM outcomes ORDER BY ordinal")
         assert [row["status"] for row in rows] == ["succeeded", "failed", "succeeded", "duplicate", "expired"]

@@ -20,6 +20,7 @@ def counts(batch: Batch) -> Counts:
         expired=tally.expired,
         duplicate=tally.duplicate,
         remaining=batch.remaining,
+        cached=tally.cached,
     )
 
 

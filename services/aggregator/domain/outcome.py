@@ -1,12 +1,15 @@
 """Turns reports into rows of the ledger: only terminal outcomes of the current round, each within its limits."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from operator import itemgetter
+from uuid import UUID
 
 from batchyard_contracts.v1.flow import ItemsSettled
 from batchyard_contracts.v1.values import ItemError
 from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.report import Report, error_of
+from services.aggregator.domain.tally import Tally
 
 COLUMNS = (
     "batch",
@@ -22,14 +25,29 @@ COLUMNS = (
     "error_message",
     "error_scope",
     "result",
+    "duplicate_of_batch",
 )
 """The columns of the table `outcomes` in the order of a row's values."""
 
 Row = tuple[
-    int, int, int, int, int | None, int | None, bool, str, str | None, str | None, str | None, str | None, bytes | None
+    int,
+    int,
+    int,
+    int,
+    int | None,
+    int | None,
+    bool,
+    str,
+    str | None,
+    str | None,
+    str | None,
+    str | None,
+    bytes | None,
+    UUID | None,
 ]
 
 status_of = itemgetter(COLUMNS.index("status"))
+_cached_of = itemgetter(COLUMNS.index("cached"))
 
 MAX_RESULT_BYTES = 3 * 1024 * 1024
 """A larger result could not be handed out in one message again: its item fails."""
@@ -47,6 +65,11 @@ def rows(message: Report | ItemsSettled, batch: Batch) -> list[Row]:
     if isinstance(message, ItemsSettled):
         return list(_settled(message, batch))
     return _processed(message, batch)
+
+
+def tally_of(rows: Sequence[Row]) -> Tally:
+    """How many of these outcomes are what."""
+    return Tally.of({**Counter(map(status_of, rows)), "cached": sum(map(_cached_of, rows))})
 
 
 def _processed(message: Report, batch: Batch) -> list[Row]:
@@ -77,6 +100,7 @@ def _processed(message: Report, batch: Batch) -> list[Row]:
                 outcome.custom_id and _clean(outcome.custom_id)[:_MAX_CUSTOM_ID],
                 *(_NO_ERROR if error is None else (error.code, _clean(error.message), error.scope)),
                 result,
+                None,
             )
         )
     return found
@@ -100,6 +124,7 @@ def _settled(message: ItemsSettled, batch: Batch) -> Iterator[Row]:
             item.custom_id and _clean(item.custom_id)[:_MAX_CUSTOM_ID],
             *(_NO_ERROR if error is None else (error.code, _clean(error.message), error.scope)),
             None,
+            item.duplicate_of_batch,
         )
 
 

@@ -87,7 +87,7 @@ class Report(msgspec.Struct, frozen=True):
             )
             for o in message.outcomes
         ]
-        head = {name: getattr(message, name) for name in ChunkProcessed.model_fields if name != "outcomes"}
+        head = {name: getattr(message, name) for name in cls.__struct_fields__ if name != "outcomes"}
         return cls(**head, outcomes=outcomes)
 
 

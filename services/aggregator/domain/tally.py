@@ -14,10 +14,12 @@ class Tally:
     cancelled: int = 0
     expired: int = 0
     duplicate: int = 0
+    cached: int = 0
+    """Of the succeeded: those that took a known result."""
 
     @classmethod
     def of(cls, statuses: Mapping[str, int] | Iterable[tuple[str, int]]) -> Self:
-        """From numbers by status; raises `TypeError` for a status that is not terminal."""
+        """From numbers by status, and under `cached`; raises `TypeError` for a status that is not terminal."""
         return cls(**dict(statuses))
 
     def __add__(self, other: "Tally") -> "Tally":
@@ -27,6 +29,7 @@ class Tally:
             self.cancelled + other.cancelled,
             self.expired + other.expired,
             self.duplicate + other.duplicate,
+            self.cached + other.cached,
         )
 
     @property
@@ -46,4 +49,5 @@ class Tally:
             self.cancelled - other.cancelled,
             self.expired - other.expired,
             self.duplicate - other.duplicate,
+            self.cached - other.cached,
         )

@@ -1,6 +1,5 @@
 """Records outcomes, the hot path: many messages, one transaction, and whatever ends with it."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -9,7 +8,7 @@ import structlog
 from batchyard_contracts.v1.flow import ItemsSettled
 from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.failure import Failure, failures
-from services.aggregator.domain.outcome import Row, rows, status_of
+from services.aggregator.domain.outcome import Row, rows, tally_of
 from services.aggregator.domain.report import Report
 from services.aggregator.domain.tally import Tally
 from services.aggregator.outbox import Outbox
@@ -73,7 +72,7 @@ class OutcomesHandler:
             batch: Batch = work.batches[report.batch_id]
             if new := rows(report, batch):
                 found += new
-                tally = Tally.of(Counter(map(status_of, new)))
+                tally = tally_of(new)
                 tallies[batch.key] = tallies.get(batch.key, Tally()) + tally
                 if tally.failed or tally.expired:
                     failed += failures(report, new)

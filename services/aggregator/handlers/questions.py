@@ -117,7 +117,7 @@ def _item(row: Any) -> dict[str, Any]:
         "attempts": row["attempts"],
         "cached": row["cached"],
     }
-    for name in ("custom_id", "duplicate_of", "elapsed_ms"):
+    for name in ("custom_id", "duplicate_of", "duplicate_of_batch", "elapsed_ms"):
         if (value := row[name]) is not None:
             item[name] = value
     if row["error_code"] is not None:

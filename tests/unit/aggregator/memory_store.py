@@ -10,7 +10,7 @@ from uuid import UUID
 from batchyard_contracts.v1.values import Selection
 from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.failure import Failure
-from services.aggregator.domain.outcome import Row, status_of
+from services.aggregator.domain.outcome import Row, status_of, tally_of
 from services.aggregator.domain.tally import Tally
 from services.aggregator.entry import Entry
 from services.aggregator.store import AlreadyRecorded
@@ -38,12 +38,12 @@ class MemoryWork:
         self.rows |= dict(zip(keys, rows, strict=True))
 
     async def insert_new(self, rows: Sequence[Row]) -> dict[int, Tally]:
-        statuses: dict[int, Counter[str]] = {}
+        new: dict[int, list[Row]] = {}
         for row in rows:
             if row[:2] not in self.rows:
                 self.rows[row[:2]] = row
-                statuses.setdefault(row[0], Counter())[status_of(row)] += 1
-        return {key: Tally.of(counter) for key, counter in statuses.items()}
+                new.setdefault(row[0], []).append(row)
+        return {key: tally_of(those) for key, those in new.items()}
 
     async def save(self, batches: Sequence[Batch]) -> None:
         self.saved |= {batch.batch_id: batch for batch in batches}

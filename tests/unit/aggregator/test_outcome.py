@@ -2,12 +2,13 @@
 
 import json
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from batchyard_contracts.v1.flow import ItemOutcome, ItemsSettled, SettledItem
 from batchyard_contracts.v1.values import ItemError
-from services.aggregator.domain.outcome import COLUMNS, MAX_RESULT_BYTES, rows
+from services.aggregator.domain.outcome import COLUMNS, MAX_RESULT_BYTES, rows, tally_of
 from services.aggregator.domain.report import Report
 from services.aggregator.domain.tally import Tally
 from tests.support import ledger_messages
@@ -40,7 +41,13 @@ def test_a_success() -> None:
         "error_message": None,
         "error_scope": None,
         "result": b'{"n":1}',
+        "duplicate_of_batch": None,
     }
+
+
+def test_what_took_a_known_result_is_counted() -> None:
+    outcomes = {n: ItemOutcome(ordinal=n, status="succeeded", result=n, cached=n < 2) for n in range(5)}
+    assert tally_of(rows(processed(outcomes), batch())) == Tally(succeeded=5, cached=2)
 
 
 def test_a_decision_of_the_dispatcher() -> None:
@@ -55,6 +62,12 @@ def test_a_duplicate_names_its_original() -> None:
     item = SettledItem(ordinal=2, duplicate_of=0)
     row = only_row(ItemsSettled(batch_id=BATCH, round=1, status="duplicate", items=[item]))
     assert (row["status"], row["duplicate_of"]) == ("duplicate", 0)
+
+
+def test_a_duplicate_of_another_batch_names_that_too() -> None:
+    item = SettledItem(ordinal=2, duplicate_of=0, duplicate_of_batch=UUID(int=7))
+    row = only_row(ItemsSettled(batch_id=BATCH, round=1, status="duplicate", items=[item]))
+    assert (row["duplicate_of"], row["duplicate_of_batch"]) == (0, UUID(int=7))
 
 
 def test_runs_that_are_not_the_end_are_no_rows() -> None:

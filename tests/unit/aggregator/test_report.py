@@ -1,13 +1,14 @@
 """The ledger's reading of a report agrees with the contract's."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
 from pydantic import ValidationError
 
 from batchyard_contracts.v1.flow import ChunkProcessed
-from services.aggregator.domain.outcome import rows
+from services.aggregator.domain.outcome import COLUMNS, rows
 from services.aggregator.domain.report import Report
 from tests.support.ledger_messages import batch
 from tests.support.report_bodies import HEAD, ODD, REFUSED, bodies
@@ -16,7 +17,8 @@ from tests.support.report_bodies import HEAD, ODD, REFUSED, bodies
 def as_read(report: Report) -> list[object]:
     """What becomes of a report, its results as values."""
     place = batch(round=report.round, total=None)
-    return [(*row[:-1], None if row[-1] is None else json.loads(row[-1])) for row in rows(report, place)]
+    found: list[dict[str, Any]] = [dict(zip(COLUMNS, row, strict=True)) for row in rows(report, place)]
+    return [tuple((row | {"result": row["result"] and json.loads(row["result"])}).values()) for row in found]
 
 
 def agree(body: bytes) -> None:
@@ -45,4 +47,4 @@ def test_unusual_ones(body: bytes) -> None:
 def test_results_stay_as_they_came() -> None:
     body = json.dumps(HEAD | {"outcomes": [{"ordinal": 1, "status": "succeeded", "result": {"b": 1, "a": "é"}}]})
     (row,) = rows(Report.decode(body.encode()), batch(total=None))
-    assert row[-1] == b'{"b": 1, "a": "\\u00e9"}'
+    assert row[COLUMNS.index("result")] == b'{"b": 1, "a": "\\u00e9"}'
