@@ -4,6 +4,9 @@ import asyncio
 import os
 import shutil
 import sys
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aio_pika
@@ -45,6 +48,34 @@ async def test_node(yard: Yard, tmp_path: Path) -> None:
     assert len((EXAMPLES / "node" / "submit.mjs").read_text("utf-8").splitlines()) < 80
 
 
+async def test_a_worker_in_another_language_that_is_killed_and_started_again(yard: Yard, tmp_path: Path) -> None:
+    assert len((EXAMPLES / "node-worker" / "worker.mjs").read_text("utf-8").splitlines()) < 80
+    folder = tmp_path / "node-worker"
+    shutil.copytree(
+        EXAMPLES / "node-worker", folder, ignore=shutil.ignore_patterns("node_modules", "package-lock.json")
+    )
+    node, npm = _program("node"), _program("npm")
+    await _run(yard, npm, "install", "--no-package-lock", "--no-audit", "--no-fund", cwd=folder)
+    async with _running(yard, node, "worker.mjs", cwd=folder) as first:
+        async with asyncio.timeout(30):
+            while (await yard.http.get("workloads/node-words")).status != 200:  # noqa: ASYNC110  as HTTP has it
+                await asyncio.sleep(0.05)
+        items = [NewItem(payload={"text": "word " * (n % 7)} if n % 7 else {"text": " "}) for n in range(28_000)]
+        receipt = await yard.client.submit("node-words", items)
+        while not (await yard.client.show(receipt.batch_id)).counts.ended:  # noqa: ASYNC110  until it is at work
+            await asyncio.sleep(0.01)
+        first.kill()
+        await first.wait()
+    assert (await yard.client.show(receipt.batch_id)).counts.remaining
+    async with _running(yard, node, "worker.mjs", cwd=folder) as second:
+        finished = await yard.client.wait(receipt.batch_id, 90)
+        assert (finished.counts.succeeded, finished.counts.failed) == (24_000, 4000)
+        await yard.check_ledger(receipt.batch_id, 28_000)
+        assert [group.code for group in await yard.client.failures(receipt.batch_id)] == ["no_words"]
+        second.terminate()
+        assert await asyncio.wait_for(second.wait(), 15) == 0
+
+
 async def test_shell(yard: Yard) -> None:
     _program("amqp-publish")
     said = await _run(yard, str(EXAMPLES / "shell" / "submit.sh"))
@@ -66,6 +97,18 @@ def _program(name: str) -> str:
     if found is None:
         pytest.skip(f"{name} is not installed")
     return found
+
+
+@asynccontextmanager
+async def _running(yard: Yard, *argv: str, cwd: Path) -> AsyncIterator[Process]:
+    environment = {**os.environ, "BATCHYARD_AMQP_URL": yard.servers.amqp_url}
+    process = await asyncio.create_subprocess_exec(*argv, cwd=cwd, env=environment)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 async def _run(yard: Yard, *argv: str, cwd: Path = EXAMPLES) -> str:

@@ -1,0 +1,78 @@
+// A worker of Batchyard in JavaScript, with amqplib alone: it offers the workload `node-words`, which counts words.
+import { randomUUID } from 'node:crypto';
+import amqp from 'amqplib';
+
+const url = process.env.BATCHYARD_AMQP_URL ?? 'amqp://guest:guest@127.0.0.1/';
+const workerId = `node-${randomUUID()}`;
+const manifest = {
+  name: 'node-words', version: '1', title: 'Count words', description: 'Counts the words of a text, in JavaScript.',
+  item_schema: { type: 'object', required: ['text'], properties: { text: { type: 'string', minLength: 1 } } },
+  result_schema: { type: 'object', required: ['words'], properties: { words: { type: 'integer' } } },
+  concurrency: 10, chunk_max: 100, item_timeout_s: 30, retry: { default: { attempts: 3, base_s: 0.1, cap_s: 1 } },
+  example: { text: 'so much to do' },
+};
+// The work. What it throws is tried again; with `permanent` set, the item fails.
+const run = async ({ text }) => {
+  const words = text.split(/\s+/).filter(Boolean).length;
+  if (!words) throw Object.assign(new Error('The text has no words.'), { permanent: true, code: 'no_words' });
+  return { words };
+};
+const connection = await amqp.connect(url);
+const publishing = await connection.createConfirmChannel();
+const consuming = await connection.createChannel();
+const [held, cancelled] = [new Set(), new Set()]; // chunks that run here, batches that are not to
+let stopping = false;
+const end = (error) => { console.error(error?.message ?? 'the connection is closed'); process.exit(1); }; // to be started anew
+for (const one of [connection, publishing, consuming]) one.on('error', end).on('close', end);
+const tell = (type, body) => new Promise((resolve, reject) => { // resolved when confirmed
+  const properties = { type, contentType: 'application/json', persistent: true, messageId: randomUUID() };
+  const then = (error) => (error ? reject(error) : resolve());
+  publishing.publish('batchyard.flow', type, Buffer.from(JSON.stringify(body)), properties, then);
+});
+const beat = () => tell('worker.heartbeat.v1', {
+  worker_id: workerId, workloads: [manifest.name], chunks: [...held], stopping, at: new Date().toISOString(),
+});
+const outcome = async (chunk, { ordinal, payload, custom_id }) => {
+  if (cancelled.has(chunk.batch_id)) return { ordinal, custom_id, status: 'cancelled' };
+  const failed = ({ permanent, code, message }) => (permanent
+    ? { ordinal, custom_id, status: 'failed', error: { code, message } }
+    : { ordinal, custom_id, status: 'retry', error: { code: 'internal_error', message } });
+  return run(payload).then((result) => ({ ordinal, custom_id, status: 'succeeded', result }), failed);
+};
+// Acknowledged only after the confirmed report: killed before, the chunk comes again, and the ledger takes one outcome.
+async function onChunk(message) {
+  if (!message) return end(); // the broker ended the consumer
+  const { items, priority, pace, reuse, quarantined, ...chunk } = JSON.parse(message.content.toString());
+  held.add(chunk.chunk_id);
+  const began = performance.now();
+  const outcomes = await Promise.all(items.map((item) => outcome(chunk, item)));
+  await tell('chunk.processed.v1', { ...chunk, worker_id: workerId, busy_ms: performance.now() - began, outcomes });
+  consuming.ack(message);
+  held.delete(chunk.chunk_id);
+}
+// The same queues, with the same arguments, as in contracts/batchyard_contracts/topology.py.
+const queues = ['immediate', 'normal', 'low'].map((priority) => `work.${manifest.name}.${priority}`);
+for (const queue of queues) {
+  await consuming.assertQueue(`${queue}.dead`, { arguments: { 'x-queue-type': 'quorum' } });
+  await consuming.bindQueue(`${queue}.dead`, 'batchyard.dead', queue);
+  const dead = { 'x-dead-letter-exchange': 'batchyard.dead', 'x-dead-letter-routing-key': queue };
+  const sure = { 'x-dead-letter-strategy': 'at-least-once', 'x-overflow': 'reject-publish', 'x-delivery-limit': 5 };
+  await consuming.assertQueue(queue, { arguments: { 'x-queue-type': 'quorum', ...dead, ...sure } });
+  await consuming.bindQueue(queue, 'batchyard.work', queue);
+}
+const { queue: control } = await consuming.assertQueue('', { exclusive: true, autoDelete: true });
+await consuming.bindQueue(control, 'batchyard.flow', 'batch.controlled.*');
+await consuming.consume(control, (message) => {
+  const { action, batch_id } = JSON.parse(message.content.toString());
+  if (action === 'cancel') cancelled.add(batch_id); else if (action === 'retry') cancelled.delete(batch_id);
+}, { noAck: true });
+await consuming.prefetch(12);
+const tags = await Promise.all(queues.map((queue) => consuming.consume(queue, onChunk)));
+await tell('worker.announced.v1', { worker_id: workerId, manifests: [manifest], started_at: new Date().toISOString() });
+await beat().then(() => setInterval(beat, 2000));
+process.once('SIGTERM', async () => { // take nothing more, end what runs
+  await Promise.all(tags.map(({ consumerTag }) => consuming.cancel(consumerTag)));
+  stopping = true;
+  while (held.size) await new Promise((resolve) => setTimeout(resolve, 50));
+  await beat().then(() => process.exit(0));
+});
