@@ -24,8 +24,13 @@ else:
     Pool = asyncpg.Pool  # generic for type checkers alone
 
 
-async def open_pool(settings: Settings, schema: str, package: str) -> Pool:
-    """Connect, bring the schema up to date from `<package>/migrations`, and make it the search path."""
+async def migrate(settings: Settings, schema: str, package: str) -> None:
+    """Bring the schema up to date from `<package>/migrations`."""
+    await until_it_passes(lambda: _migrate(settings.database_url, schema, files(package) / "migrations"), "PostgreSQL")
+
+
+async def open_pool(settings: Settings, schema: str, package: str, session: Mapping[str, str] | None = None) -> Pool:
+    """Connect, bring the schema up to date, and make it the search path. `session`: further settings of PostgreSQL."""
 
     async def attempt() -> Pool:
         await _migrate(settings.database_url, schema, files(package) / "migrations")
@@ -35,7 +40,7 @@ async def open_pool(settings: Settings, schema: str, package: str) -> Pool:
             max_size=settings.database_pool,
             command_timeout=60,
             reset=_keep,
-            server_settings={"search_path": schema, "application_name": f"batchyard-{schema}"},
+            server_settings={"search_path": schema, "application_name": f"batchyard-{schema}", **(session or {})},
         )
 
     return await until_it_passes(attempt, "PostgreSQL")

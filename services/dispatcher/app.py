@@ -3,19 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
 
 import asyncpg
 import structlog
 from aio_pika.abc import AbstractRobustConnection
 from aio_pika.exceptions import AMQPConnectionError
 
+from services.dispatcher import tenure
 from services.dispatcher.session import Resources, Session
 from services.dispatcher.settings import DispatcherSettings
+from services.dispatcher.tenure import Connection
 from shared.amqp.connection import connect
 from shared.amqp.publisher import Publisher
 from shared.amqp.topology import declare
-from shared.database import open_pool
+from shared.database import migrate
 from shared.faults import is_passing, until_it_passes
 from shared.process import Runtime
 from shared.redis import Memory
@@ -25,21 +26,16 @@ _LOCK = 0x64697370
 _DEADLINE_S = 5.0
 _PAUSE_S = 1.0
 
-if TYPE_CHECKING:
-    Connection = asyncpg.Connection[asyncpg.Record]
-else:
-    Connection = asyncpg.Connection  # generic for type checkers alone
-
 
 @asynccontextmanager
 async def app(settings: DispatcherSettings, runtime: Runtime) -> AsyncIterator[None]:
     """Open what lives as long as the process; be active whenever the lock can be had."""
-    pool = await open_pool(settings, "dispatcher", "services.dispatcher")
+    await migrate(settings, "dispatcher", "services.dispatcher")
     publisher = await until_it_passes(lambda: Publisher.open(settings.amqp_url, "dispatcher"), "RabbitMQ")
     await until_it_passes(lambda: _declare(publisher.connection), "RabbitMQ")
     connection = await connect(settings.amqp_url, "dispatcher-consume")
     memory = Memory(settings.redis_url)
-    dispatcher = Dispatcher(Resources(settings, runtime.health, pool, publisher, connection, memory))
+    dispatcher = Dispatcher(Resources(settings, runtime.health, publisher, connection, memory))
     runtime.health.ready_when("RabbitMQ", connection.connected.is_set)
     runtime.health.ready_when("PostgreSQL", lambda: dispatcher.database_answers)
     active = runtime.spawn(dispatcher.run(), "dispatcher")
@@ -52,7 +48,6 @@ async def app(settings: DispatcherSettings, runtime: Runtime) -> AsyncIterator[N
         await connection.close()
         await publisher.close()
         await memory.close()
-        await pool.close()
 
 
 async def _declare(connection: AbstractRobustConnection) -> None:
@@ -83,7 +78,10 @@ class Dispatcher:
             lock: Connection | None = None
             try:
                 lock = await asyncpg.connect(
-                    self._resources.settings.database_url, timeout=_DEADLINE_S, command_timeout=_DEADLINE_S
+                    self._resources.settings.database_url,
+                    timeout=_DEADLINE_S,
+                    command_timeout=_DEADLINE_S,
+                    server_settings=tenure.ALIVE,
                 )
                 self.database_answers = True
                 if await lock.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
@@ -102,11 +100,16 @@ class Dispatcher:
                     lock.terminate()
 
     async def _be_active(self, lock: Connection) -> None:
+        number = await tenure.begin(lock)
+        async with tenure.connections(self._resources.settings, number) as pool:
+            log.info("active", tenure=number)
+            await self._run_session(lock, Session(self._resources, pool))
+
+    async def _run_session(self, lock: Connection, active: Session) -> None:
         lost = asyncio.Event()
         lock.add_termination_listener(lambda _: lost.set())
-        log.info("active")
         losing = asyncio.create_task(lost.wait())
-        session = asyncio.create_task(Session(self._resources).run(self._stopping))
+        session = asyncio.create_task(active.run(self._stopping))
         try:
             while not session.done():
                 self._pulse.beat()

@@ -60,7 +60,6 @@ class Resources:
 
     settings: DispatcherSettings
     health: Health
-    pool: Pool
     publisher: Publisher
     connection: AbstractRobustConnection
     memory: Memory
@@ -69,11 +68,11 @@ class Resources:
 class Session:
     """Starts from the tables, so that nothing of an earlier time is left in memory."""
 
-    def __init__(self, resources: Resources) -> None:
+    def __init__(self, resources: Resources, pool: Pool) -> None:
         self._resources = resources
         self._beat = resources.health.pulse("dispatcher").beat
         publisher, health = resources.publisher, resources.health
-        self._yard, self._store = Yard(resources.settings.owner_weights), Store(resources.pool)
+        self._yard, self._store = Yard(resources.settings.owner_weights), Store(pool)
         pages, settlement = Pages(self._store), Settlement(self._store, publisher)
         pulse = health.pulse("pump")
         giver = Giver(self._yard, self._store, publisher, pages, waiting=pulse.beat)

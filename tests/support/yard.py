@@ -84,6 +84,7 @@ async def running_yard(
                 "BATCHYARD_DELIVERY_SCHEDULE": "0,0.2,0.5,1,2,5",
                 "BATCHYARD_DELIVERY_LEASE_S": "26",
                 "BATCHYARD_LEASE_S": "4",
+                "BATCHYARD_HEARTBEAT_S": "1",
                 "BATCHYARD_TRACE_FILE": str(folder / "spans.jsonl"),
             }
             plan = Plan(folder, workers=workers, http_port=port, environment=settings | (environment or {}))

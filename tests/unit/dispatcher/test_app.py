@@ -1,12 +1,14 @@
 """Losing the lock breaks a session off; what passes is waited out, what does not ends the process."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import asyncpg
 import pytest
 
-from services.dispatcher import app
+from services.dispatcher import app, tenure
 from services.dispatcher.session import Resources
 from services.dispatcher.settings import DispatcherSettings
 from shared.health import Health
@@ -32,21 +34,30 @@ class _Lock:
 
 
 def _dispatcher(monkeypatch: pytest.MonkeyPatch, run: Any) -> app.Dispatcher:
-    async def connect(*_: object, **given: float) -> _Lock:
+    async def connect(*_: object, **given: Any) -> _Lock:
         assert given["command_timeout"] == 5.0
         return _Lock()
 
     class Session:
-        def __init__(self, _: Resources) -> None:
+        def __init__(self, _: Resources, __: object) -> None:
             """Needs nothing."""
 
         async def run(self, stopping: asyncio.Event) -> None:
             await run(stopping)
 
+    @asynccontextmanager
+    async def connections(*_: object) -> AsyncIterator[None]:
+        yield
+
+    async def begin(_: object) -> int:
+        return 1
+
     monkeypatch.setattr(asyncpg, "connect", connect)
+    monkeypatch.setattr(tenure, "begin", begin)
+    monkeypatch.setattr(tenure, "connections", connections)
     monkeypatch.setattr(app, "Session", Session)
     monkeypatch.setattr(app, "_PAUSE_S", 0.01)
-    return app.Dispatcher(Resources(DispatcherSettings(), Health(), *[cast("Any", None)] * 4))
+    return app.Dispatcher(Resources(DispatcherSettings(), Health(), *[cast("Any", None)] * 3))
 
 
 async def test_a_lost_lock_breaks_the_session_off_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,3 +89,12 @@ async def test_an_error_that_passes_starts_over_and_another_is_raised(monkeypatc
         with pytest.raises(asyncpg.UndefinedColumnError):
             await dispatcher.run()
     assert errors == []
+
+
+@pytest.mark.parametrize("setting", ["LEASE_S", "WORKER_TIMEOUT_S"])
+def test_a_lease_outlasts_several_heartbeats(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"BATCHYARD_{setting}", "5")
+    with pytest.raises(ValueError, match=f"BATCHYARD_{setting} is 5 and must be at least 6, 3 times"):
+        DispatcherSettings()
+    monkeypatch.setenv("BATCHYARD_HEARTBEAT_S", "1")
+    assert DispatcherSettings().heartbeat_s == 1

@@ -1,0 +1,62 @@
+"""A dispatcher that has lost its lock writes nothing any more, not even by a statement that is under way."""
+
+import asyncio
+import uuid
+
+import asyncpg
+import pytest
+
+from services.dispatcher import tenure
+from services.dispatcher.settings import DispatcherSettings
+from services.dispatcher.store import Retry, Store
+from shared.database import migrate
+from shared.stack import Servers
+
+BATCH = uuid.UUID(int=7)
+
+
+def _retry(ordinal: int) -> Retry:
+    return Retry(BATCH, ordinal, "", 1, 0, 0.0, b'{"ordinal":%d,"payload":{}}' % ordinal)
+
+
+async def test_writes_of_an_earlier_tenure_are_refused_and_those_under_way_are_waited_for(clean: Servers) -> None:
+    settings = DispatcherSettings(database_url=clean.database_url)
+    await migrate(settings, "dispatcher", "services.dispatcher")
+    lock = await asyncpg.connect(clean.database_url)
+    try:
+        await lock.execute("DELETE FROM dispatcher.retries")
+        first = await tenure.begin(lock)
+        async with tenure.connections(settings, first) as old:
+            await Store(old).report([_retry(0)], [], [])
+            async with old.acquire() as connection:
+                under_way = connection.transaction()
+                await under_way.start()
+                await connection.execute("UPDATE retries SET waits = 1")
+                beginning = asyncio.create_task(tenure.begin(lock))
+                await _until_blocked(clean)
+                assert not beginning.done()
+                await under_way.commit()
+                second = await beginning
+            assert second == first + 1
+            with pytest.raises(asyncpg.LockNotAvailableError, match="another dispatcher is active"):
+                await Store(old).report([_retry(1)], [], [])
+            with pytest.raises(asyncpg.LockNotAvailableError):
+                await Store(old).report([], [uuid.uuid4()], [])
+            async with tenure.connections(settings, second) as new:
+                await Store(new).report([_retry(2)], [], [])
+        rows = await lock.fetch("SELECT ordinal, waits FROM dispatcher.retries ORDER BY ordinal")
+        assert [tuple(row) for row in rows] == [(0, 1), (2, 0)]
+    finally:
+        await lock.close()
+
+
+async def _until_blocked(servers: Servers) -> None:
+    """Until somebody waits for the fence."""
+    watching = await asyncpg.connect(servers.database_url)
+    try:
+        async with asyncio.timeout(10):
+            waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = $1 AND NOT granted"
+            while not await watching.fetchval(waiting, tenure.FENCE):  # noqa: ASYNC110  the server cannot tell
+                await asyncio.sleep(0.01)
+    finally:
+        await watching.close()
