@@ -15,7 +15,7 @@ else:
     Connection = asyncpg.Connection  # generic for type checkers alone
 
 FENCE = 1717923171
-"""An advisory lock, which writes of a tenure share and its successor's beginning has alone; see 0008_tenure.sql."""
+"""An advisory lock, which writes of a tenure share and its successor's beginning has alone; see 0009_tenure.sql."""
 ALIVE = {"tcp_keepalives_idle": "2", "tcp_keepalives_interval": "1", "tcp_keepalives_count": "3"}
 """How soon PostgreSQL drops a connection, and its locks, whose other end has vanished without a word."""
 
