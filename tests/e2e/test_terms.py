@@ -60,7 +60,7 @@ async def test_a_deadline_set_while_it_runs_expires_what_is_left(yard: Yard, cha
 
 async def test_a_failure_threshold_stops_the_batch_and_keeps_the_results(yard: Yard) -> None:
     items = [{"n": n, "sleep_s": 0.05, "fail_attempts": 50 if n % 2 else 0} for n in range(TOTAL)]
-    threshold = Terms(failure_threshold=FailureThreshold(count=20), retry={"default": {"attempts": 1}})  # type: ignore[dict-item]
+    threshold = Terms(failure_threshold=FailureThreshold(count=20), retry={"default": {"attempts": 1}})
     receipt = await yard.client.submit("noop", items, terms=threshold)
     finished = await yard.client.wait(receipt.batch_id, 30)
     assert (finished.result, finished.stopped) == ("cancelled", "failure_threshold")
