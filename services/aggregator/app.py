@@ -17,6 +17,7 @@ from batchyard_contracts.v1.flow import (
 )
 from batchyard_contracts.v1.queries import BatchesQuery, FailuresQuery, ResultsQuery, SelectionQuery
 from services.aggregator.domain.report import Report
+from services.aggregator.failure_news import FailureNews
 from services.aggregator.handlers.control import ControlHandler
 from services.aggregator.handlers.outcomes import OutcomesHandler
 from services.aggregator.handlers.questions import QuestionsHandler
@@ -54,7 +55,8 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
         store = Store(pool)
         outbox = Outbox(store, publisher, health.pulse("outbox"), settings.ledger_outbox_sweep_s)
         progress = Progress(publisher.publish, health.pulse("progress"))
-        outcomes = OutcomesHandler(store, outbox, progress, _now)
+        news = FailureNews(publisher.publish, health.pulse("failures"))
+        outcomes = OutcomesHandler(store, outbox, progress, news, _now)
         control = ControlHandler(store, outbox, progress, _now)
         questions = QuestionsHandler(store, progress)
         reconciler = Reconciler(
@@ -101,7 +103,13 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
         health.ready_when("rabbitmq", consuming.connected.is_set)
         health.ready_when("outbox", lambda: outbox.working)
 
-        parts: dict[str, _Part] = {"outbox": outbox, "progress": progress, "reconciler": reconciler, "outcomes": stream}
+        parts: dict[str, _Part] = {
+            "outbox": outbox,
+            "progress": progress,
+            "failures": news,
+            "reconciler": reconciler,
+            "outcomes": stream,
+        }
         for name, part in parts.items():  # stopped in reverse order: what is recorded last still goes out
             task = runtime.spawn(part.run(), name)
             stack.push_async_callback(_stop, part, task)

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from services.cli.commands import batches, control, machine, platform, results, submit, workload
+from services.cli.commands.dead import dead
 from services.cli.exits import MEANING
 
 _EXIT_CODES = "  ".join(f"[bold]{code.value}[/bold] {meaning}." for code, meaning in MEANING.items())
@@ -57,6 +58,7 @@ _PANELS = {
     ),
     "Looking around": (platform.workers, platform.workloads, platform.forget, platform.version),
 }
+app.add_typer(dead, name="dead", rich_help_panel="Looking around")
 for _panel, _commands in _PANELS.items():
     for _command in _commands:
         app.command(_command.__name__.rstrip("_"), rich_help_panel=_panel)(_command)

@@ -109,7 +109,13 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         stack.push_async_callback(control.stop)
 
         server = HttpServer(
-            build(door, Tokens(settings.api_tokens), max_sockets=settings.max_sockets),
+            build(
+                door,
+                Tokens(settings.api_tokens),
+                max_sockets=settings.max_sockets,
+                amqp_url=settings.amqp_url,
+                operators=settings.operators,
+            ),
             settings.http_host,
             settings.http_port,
         )

@@ -16,6 +16,9 @@ class IngestSettings(Settings):
     api_tokens: dict[Owner, Annotated[SecretStr, Field(min_length=16)]] = Field(
         {}, description='owner -> bearer token, as JSON; empty: no token is asked for and everybody is "default"'
     )
+    operators: set[Owner] = Field(
+        set(), description="owners that may work dead letters, as JSON; without tokens everybody may"
+    )
     max_sockets: int = Field(1000, ge=1, description="WebSockets that may be open at once")
     max_backlog: int = Field(
         10_000, ge=1, description="commands that may wait for the broker before new ones are refused"

@@ -8,6 +8,10 @@ from shared.amqp.publisher import Outgoing, Publisher
 
 REASON = "x-batchyard-reason"
 QUEUE = "x-batchyard-queue"
+ORIGINAL_ID = "x-batchyard-message-id"
+USER = "x-batchyard-user"
+APP = "x-batchyard-app"
+SENT_AT = "x-batchyard-sent-at"
 _MOST = 1000
 log = structlog.get_logger()
 
@@ -18,7 +22,10 @@ async def bury(publisher: Publisher, queue: topology.Queue, delivery: Delivery, 
     log.error("dead letter", queue=queue.name, type=envelope.type, message_id=envelope.message_id, reason=reason)
     if queue.dead_queue() is None:
         return
-    headers = {REASON: reason[:_MOST], QUEUE: queue.name, "x-batchyard-message-id": envelope.message_id}
+    headers = {REASON: reason[:_MOST], QUEUE: queue.name, ORIGINAL_ID: envelope.message_id}
+    sent_at = envelope.timestamp.isoformat() if envelope.timestamp else None
+    known = ((USER, envelope.user_id), (APP, envelope.app_id), (SENT_AT, sent_at))
+    headers |= {name: value for name, value in known if value}
     await publisher.publish(
         [
             Outgoing(

@@ -11,6 +11,7 @@ from services.aggregator.domain.failure import Failure, failures
 from services.aggregator.domain.outcome import Row, rows, tally_of
 from services.aggregator.domain.report import Report
 from services.aggregator.domain.tally import Tally
+from services.aggregator.failure_news import FailureNews
 from services.aggregator.outbox import Outbox
 from services.aggregator.progress import Progress
 from services.aggregator.store import AlreadyRecorded, Store, Work
@@ -26,8 +27,11 @@ _Reports = Sequence[Report | ItemsSettled]
 class OutcomesHandler:
     """Counts each item once, however often and in whatever order its outcomes are told."""
 
-    def __init__(self, store: Store, outbox: Outbox, progress: Progress, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, store: Store, outbox: Outbox, progress: Progress, news: FailureNews, clock: Callable[[], datetime]
+    ) -> None:
         self._store = store
+        self._news = news
         self._outbox = outbox
         self._progress = progress
         self._clock = clock
@@ -49,7 +53,7 @@ class OutcomesHandler:
     async def _record(self, reports: _Reports, *, doubtful: bool) -> None:
         at = self._clock()
         async with self._store.locked({report.batch_id for report in reports}) as work:
-            inserted = await self._insert(work, reports, doubtful=doubtful)
+            inserted, failed = await self._insert(work, reports, doubtful=doubtful)
             causes = {r.batch_id: (r.cause, r.round) for r in reports if isinstance(r, ItemsSettled) and r.cause}
             changes = []
             for batch in work.batches.values():
@@ -63,8 +67,11 @@ class OutcomesHandler:
             await work.save(changed)
             posted = await work.post([*endings(changed), *stops(changes, at)])
         announce(changed, posted, self._outbox, self._progress)
+        for batch in changed if failed else ():
+            self._news.note(batch, [one for one in failed if one.batch == batch.key], at)
 
-    async def _insert(self, work: Work, reports: _Reports, *, doubtful: bool) -> dict[int, Tally]:
+    async def _insert(self, work: Work, reports: _Reports, *, doubtful: bool) -> tuple[dict[int, Tally], list[Failure]]:
+        """What was recorded, and those failures among it that are new."""
         found: list[Row] = []
         failed: list[Failure] = []
         tallies: dict[int, Tally] = {}
@@ -77,11 +84,9 @@ class OutcomesHandler:
                 if tally.failed or tally.expired:
                     failed += failures(report, new)
         if not found:
-            return {}
+            return {}, []
         if doubtful:
             tallies = await work.insert_new(found)
         else:
             await work.insert(found)
-        if failed:
-            await work.insert_failures(failed)
-        return tallies
+        return tallies, await work.insert_failures(failed) if failed else []

@@ -1,10 +1,23 @@
 """The ASGI application, put together."""
 
+from collections.abc import Collection
+
 from fastapi import FastAPI, Request, WebSocket
 from starlette.types import ASGIApp
 
 from services.ingest.door import Door
-from services.ingest.http import batches, docs, openapi, problems, progress, results, retry, submit, workloads
+from services.ingest.http import (
+    batches,
+    dead_letters,
+    docs,
+    openapi,
+    problems,
+    progress,
+    results,
+    retry,
+    submit,
+    workloads,
+)
 from services.ingest.http.edge import Edge
 from services.ingest.http.tokens import Tokens
 
@@ -19,10 +32,11 @@ _TAGS = [
     {"name": "batches", "description": "Submit, list, show and steer."},
     {"name": "results", "description": "What came of each item."},
     {"name": "workloads", "description": "What can be run, and who runs it."},
+    {"name": "operators", "description": "Messages that could not be handled. Only for owners in BATCHYARD_OPERATORS."},
 ]
 
 
-def build(door: Door, tokens: Tokens, *, max_sockets: int) -> ASGIApp:
+def build(door: Door, tokens: Tokens, *, max_sockets: int, amqp_url: str, operators: Collection[str]) -> ASGIApp:
     """The whole HTTP door."""
 
     async def owner_of(request: Request) -> str:
@@ -43,6 +57,8 @@ def build(door: Door, tokens: Tokens, *, max_sockets: int) -> ASGIApp:
     )
     for part in (submit, retry, batches, results, workloads):
         app.include_router(part.routes(door, owner_of), prefix=PREFIX)
+    may_operate = operators if tokens.required else None
+    app.include_router(dead_letters.routes(door, owner_of, amqp_url, may_operate), prefix=PREFIX)
     app.include_router(progress.routes(door, watcher_of, max_sockets), prefix=PREFIX)
     app.include_router(docs.routes())
     problems.install(app)

@@ -27,6 +27,7 @@ _MODELS = (
 _TITLES = {
     400: "The body cannot be read",
     401: "No token, or one that is not known",
+    403: "The owner is no operator",
     404: "The owner has no such thing",
     408: "The body stopped coming",
     409: "It contradicts what is there",

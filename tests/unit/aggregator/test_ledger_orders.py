@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from batchyard_contracts.message import Envelope, Message
 from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, BatchSealed, ItemsReopened
+from services.aggregator.failure_news import FailureNews
 from services.aggregator.handlers.control import ControlHandler
 from services.aggregator.handlers.outcomes import OutcomesHandler
 from services.aggregator.outbox import Outbox
@@ -33,7 +34,8 @@ class Ledger:
         store = cast("Any", self.store)
         outbox = Outbox(store, cast("Any", None), Pulse("outbox", 60), 60)
         progress = Progress(cast("Any", None), Pulse("progress", 60))
-        self._outcomes = OutcomesHandler(store, outbox, progress, lambda: START)
+        news = FailureNews(cast("Any", None), Pulse("failures", 60))
+        self._outcomes = OutcomesHandler(store, outbox, progress, news, lambda: START)
         self._control = ControlHandler(store, outbox, progress, lambda: START)
 
     async def deliver(self, messages: Sequence[Message], crash: Any = None) -> None:

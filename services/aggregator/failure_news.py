@@ -1,0 +1,122 @@
+"""Tells of items that failed: each at once, but at most a hundred a second of a batch; the last one counts the rest.
+
+Told once it is recorded, and not kept: a crash, or a broker that is away, loses events. What is certain is the ledger.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+
+from batchyard_contracts import topology
+from batchyard_contracts.v1.events import ItemFailed
+from batchyard_contracts.v1.values import ItemError
+from services.aggregator.domain.batch import Batch
+from services.aggregator.domain.failure import Failure
+from services.aggregator.domain.outcome import COLUMNS
+from shared.amqp.publisher import Outgoing
+from shared.errors import PublishFailed
+from shared.health import Pulse
+
+log = structlog.get_logger()
+MOST_A_SECOND = 100
+_WINDOW_S = 1.0
+_MOST_BATCHES = 10_000
+Publish = Callable[[Sequence[Outgoing]], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class _Window:
+    """A second of a batch's failures."""
+
+    began: float
+    told: int = 0
+    skipped: int = 0
+    last: ItemFailed | None = None
+    """The newest of those that were not told."""
+
+
+class FailureNews:
+    """The batches that fail now."""
+
+    def __init__(self, publish: Publish, pulse: Pulse, clock: Callable[[], float] = time.monotonic) -> None:
+        self._publish, self._pulse, self._clock = publish, pulse, clock
+        self._windows: OrderedDict[UUID, _Window] = OrderedDict()
+        self._ready: list[ItemFailed] = []
+        self._wake = asyncio.Event()
+        self._stopping = False
+
+    def note(self, batch: Batch, failures: Iterable[Failure], at: datetime) -> None:
+        """Items of a batch failed, and that is recorded; returns at once."""
+        if batch.header is None:  # nobody could be told
+            return
+        window = self._windows.setdefault(batch.batch_id, _Window(self._clock()))
+        for failure in failures:
+            if window.told < MOST_A_SECOND - 1:
+                window.told += 1
+                self._ready.append(_event(batch, failure, at))
+            else:
+                window.skipped += window.last is not None
+                window.last = _event(batch, failure, at)
+        if len(self._windows) > _MOST_BATCHES:
+            self._windows.popitem(last=False)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Publish until `stop`; then what is left."""
+        while not self._stopping:
+            self._pulse.beat()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_WINDOW_S / 4):
+                    await self._wake.wait()
+            self._wake.clear()
+            await self._send(self._clock() - _WINDOW_S)
+        await self._send(float("inf"))
+
+    def stop(self) -> None:
+        """Ask `run` to return."""
+        self._stopping = True
+        self._wake.set()
+
+    async def _send(self, before: float) -> None:
+        for batch_id, window in list(self._windows.items()):
+            if window.began <= before:
+                del self._windows[batch_id]
+                if window.last is not None:
+                    self._ready.append(window.last.model_copy(update={"skipped": window.skipped}))
+        events, self._ready = self._ready, []
+        if not events:
+            return
+        try:
+            await self._publish(
+                [Outgoing(topology.EVENTS, x.routing_key(), x.type, x.encode(), persistent=False) for x in events]
+            )
+        except PublishFailed as error:
+            log.info("failures not told", events=len(events), error=str(error))
+
+
+def _event(batch: Batch, failure: Failure, at: datetime) -> ItemFailed:
+    row = dict(zip(COLUMNS, failure.row, strict=True))
+    header, cause = batch.header, failure.cause
+    error = {"code": cause.code, "message": row["error_message"] or "", "scope": row["error_scope"] or "item"}
+    return ItemFailed.model_validate(
+        {
+            "workload": header.workload if header else "unknown",
+            "owner": header.owner if header else "unknown",
+            "batch_id": batch.batch_id,
+            "ordinal": failure.ordinal,
+            "custom_id": row["custom_id"],
+            "round": row["round"],
+            "attempts": row["attempts"],
+            "error": ItemError.model_validate(error),
+            "partition": cause.partition,
+            "cause": cause.id,
+            "at": at,
+        }
+    )

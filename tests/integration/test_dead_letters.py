@@ -1,0 +1,119 @@
+"""Dead letters on a real broker: looked at, sent back, dropped, by operators alone."""
+
+import asyncio
+from typing import Any
+
+import aio_pika
+
+from batchyard_contracts import topology
+from shared.amqp.dead_queue import dead_queues
+from shared.amqp.topology import declare
+from shared.stack import Servers
+from tests.support.running_ingest import Around, around, at_work, ingest
+
+BAD = topology.AGGREGATOR_CONTROL
+
+
+async def kill(servers: Servers, bodies: list[bytes], **headers: Any) -> None:
+    """Let the broker reject messages, as when a handler has failed too often."""
+    connection = await aio_pika.connect(servers.amqp_url)
+    async with connection:
+        channel = await connection.channel()
+        queue = await channel.get_queue(BAD.name)
+        for number, body in enumerate(bodies):
+            message = aio_pika.Message(body, message_id=f"m{number}", type="batch.sealed.v1", headers=headers)
+            await channel.default_exchange.publish(message, BAD.name)
+            got = await queue.get(timeout=5)
+            assert got is not None
+            await got.reject(requeue=False)
+        dead = await channel.get_queue(BAD.dead_name)
+        async with asyncio.timeout(10):
+            while (await dead.declare()).message_count != len(bodies):  # noqa: ASYNC110  a queue does not tell
+                await asyncio.sleep(0.05)
+
+
+async def count(servers: Servers, queue: str) -> int:
+    """Messages in a queue."""
+    connection = await aio_pika.connect(servers.amqp_url)
+    async with connection:
+        channel = await connection.channel()
+        declared = await channel.declare_queue(queue, passive=True)
+        return declared.declaration_result.message_count or 0
+
+
+async def first(found: Around) -> Any:
+    """The list of dead letters as soon as there is one."""
+    async with asyncio.timeout(20):
+        while not (listed := (await found.get("/dead-letters"))[1])["letters"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)  # a queue does not tell
+    return listed
+
+
+async def test_letters_are_shown_sent_back_and_dropped(clean: Servers) -> None:
+    async with at_work(clean) as found:
+        assert await found.get("/dead-letters") == (200, {"queues": [], "letters": []})
+        await kill(clean, [b"{%d}" % n for n in range(30)], traceparent="t")
+        for _ in range(25):  # RabbitMQ 4 drops what came back twenty times
+            status, listed = await found.get("/dead-letters", params={"queue": BAD.name, "limit": 3})
+            assert (status, listed["queues"]) == (200, [{"queue": BAD.name, "count": 30}])
+            assert len(listed["letters"]) == 3
+        letter = listed["letters"][0]
+        assert (letter["type"], letter["bytes"] > 2) == ("batch.sealed.v1", True)
+        assert "rejected" in letter["reason"]
+        assert letter["at"]
+
+        path = f"/dead-letters/{BAD.name}"
+        assert (await found.get(f"{path}/m7"))[1]["body"] == "{7}"
+        assert (await found.get(f"{path}/nobody"))[1]["code"] == "letter_not_found"
+        assert (await found.post(f"{path}/replay", json={"ids": ["m7", "m9"]})) == (200, {"queue": BAD.name, "done": 2})
+        assert await count(clean, BAD.name) == 2
+        assert (await found.post(f"{path}/replay", json={"ids": ["m7"]}))[0] == 404
+        assert (await found.post(f"{path}/drop", json={"all": True, "limit": 5}))[1]["done"] == 5
+        assert await count(clean, BAD.dead_name) == 23
+        assert (await found.post(f"{path}/replay", json={"all": True}))[1]["done"] == 23
+        assert (await count(clean, BAD.name), await count(clean, BAD.dead_name)) == (25, 0)
+        for document in ({}, {"all": True, "ids": ["m1"]}, {"al": True}):
+            assert (await found.post(f"{path}/drop", json=document))[0] == 422
+        assert (await found.get("/dead-letters", params={"queue": "nonsense"}))[0] == 404
+
+
+async def test_what_a_service_buried_goes_back_as_it_was(clean: Servers) -> None:
+    async with at_work(clean) as found:
+        await found.begin_command("batch.submit.v1", b"{", message_id="mine")
+        listed = await first(found)
+        (letter,) = listed["letters"]
+        assert letter["queue"] == topology.INGEST_COMMANDS.name
+        assert "Not a valid batch.submit.v1" in letter["reason"]
+        path = f"/dead-letters/{letter['queue']}"
+        assert (await found.post(f"{path}/replay", json={"ids": [letter["id"]]}))[1]["done"] == 1
+        again = await first(found)  # ingest cannot handle it this time either
+        assert again["letters"][0]["id"] != letter["id"]
+        message = await found.dead_letter()
+        assert message.headers["x-batchyard-message-id"] == "mine"
+
+
+async def test_a_letter_of_another_user_is_not_sent_in_his_name(clean: Servers) -> None:
+    connection = await aio_pika.connect_robust(clean.amqp_url)
+    async with connection:
+        await declare(connection)
+    await kill(clean, [b"1"], **{"x-batchyard-user": "ann"})
+    async with at_work(clean) as found:
+        answer = await found.post(f"/dead-letters/{BAD.name}/replay", json={"all": True})
+        assert (answer[0], answer[1]["code"]) == (409, "not_replayable")
+        assert "'ann'" in answer[1]["detail"]
+    assert await count(clean, BAD.dead_name) == 1
+
+
+async def test_only_operators(clean: Servers) -> None:
+    tokens = {"ann": "a" * 20, "eve": "e" * 20}
+    async with ingest(clean, api_tokens=tokens, operators=["ann"]) as port, around(clean, port) as found:
+        for name, status in (("ann", 200), ("eve", 403)):
+            headers = {"Authorization": f"Bearer {tokens[name]}"}
+            assert (await found.get("/dead-letters", headers=headers))[0] == status
+        assert (await found.post(f"/dead-letters/{BAD.name}/drop", json={"all": True}))[0] == 401
+
+
+async def test_a_queue_that_does_not_exist_has_no_letters(clean: Servers) -> None:
+    async with dead_queues(clean.amqp_url, ["work.none.low", BAD.name]) as (missing, _):
+        assert await missing.count() == 0
+        assert await missing.drop(lambda _: True, 10) == []

@@ -1,0 +1,43 @@
+"""Failures are told at once, but not more than a hundred a second of a batch, and all of them are counted."""
+
+from collections.abc import Sequence
+
+from batchyard_contracts.v1.events import ItemFailed
+from batchyard_contracts.v1.flow import ItemOutcome
+from batchyard_contracts.v1.values import ItemError
+from services.aggregator.domain.failure import Failure, failures
+from services.aggregator.domain.outcome import rows
+from services.aggregator.domain.report import Report
+from services.aggregator.failure_news import FailureNews
+from shared.amqp.publisher import Outgoing
+from shared.health import Pulse
+from tests.support.ledger_messages import at, batch, processed
+
+
+def failed(ordinals: range) -> list[Failure]:
+    """Items that failed."""
+    error = ItemError(code="bad", message="no")
+    outcomes = {o: ItemOutcome(ordinal=o, status="failed", error=error, custom_id=f"c{o}") for o in ordinals}
+    report = Report.of(processed(outcomes))
+    return list(failures(report, rows(report, batch())))
+
+
+async def test_the_last_of_a_second_counts_the_rest() -> None:
+    told: list[ItemFailed] = []
+
+    async def publish(messages: Sequence[Outgoing]) -> None:
+        assert not any(message.persistent for message in messages)
+        assert {message.routing_key for message in messages} == {"item.failed.v1.noop.ann"}
+        told.extend(ItemFailed.decode(message.body) for message in messages)
+
+    news = FailureNews(publish, Pulse("failures", 60), clock=lambda: 0.0)
+    news.note(batch(), failed(range(50)), at(1))
+    news.note(batch(), failed(range(50, 2000)), at(2))
+    news.note(batch(header=None, key=2), failed(range(5)), at(2))
+    news.stop()
+    await news.run()
+    assert [event.ordinal for event in told] == [*range(99), 1999]
+    assert [event.skipped for event in told] == [*[0] * 99, 1900]
+    assert sum(1 + event.skipped for event in told) == 2000
+    assert (told[0].custom_id, told[0].partition, told[0].error.code, told[0].round) == ("c0", "p", "bad", 1)
+    assert len({event.cause for event in told}) == 1
