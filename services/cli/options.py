@@ -14,6 +14,22 @@ class PriorityName(StrEnum):
     LOW = "low"
 
 
+class CachePolicy(StrEnum):
+    """What known results are for."""
+
+    USE = "use"
+    REFRESH = "refresh"
+    OFF = "off"
+
+
+class DedupMode(StrEnum):
+    """Which of two equal items runs."""
+
+    ATTACH = "attach"
+    REJECT = "reject"
+    REPLACE = "replace"
+
+
 class StatusName(StrEnum):
     """How an item ends."""
 

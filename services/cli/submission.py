@@ -22,7 +22,7 @@ from services.cli.items import MEDIA_TYPES, Format
 
 _MAX_COMMAND_BYTES = MAX_MESSAGE_BYTES * 3 // 4
 _PIECE = 256 * 1024
-_TERMS = ("weight", "rate", "concurrency", "deadline", "failure_threshold", "retry")
+_TERMS = ("weight", "rate", "concurrency", "deadline", "failure_threshold", "retry", "cache", "dedup")
 
 
 TRIES = 10

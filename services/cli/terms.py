@@ -24,6 +24,9 @@ class Said:
     concurrency: int | None = None
     deadline: str | None = None
     fail_after: Sequence[str] = ()
+    cache: str | None = None
+    dedup: str | None = None
+    dedup_ttl: str | None = None
 
     def fields(self, now: datetime) -> dict[str, Any]:
         """The fields of the command; what is not set is left out. Raises `BadInput`."""
@@ -33,6 +36,8 @@ class Said:
             "concurrency": self.concurrency,
             "deadline": self.deadline and _deadline(self.deadline, now),
             "failure_threshold": _threshold(self.fail_after) if self.fail_after else None,
+            "cache": self.cache,
+            "dedup": _dedup(self.dedup, self.dedup_ttl),
         }
         return {name: value for name, value in found.items() if value is not None}
 
@@ -55,6 +60,19 @@ def _deadline(text: str, now: datetime) -> str:
         raise BadInput(
             f"{text!r} is not a deadline.", "Write a span, 90s, 30min, 2h or 1d, or a time, 2026-12-24T18:00."
         ) from error
+
+
+def _dedup(mode: str | None, ttl: str | None) -> dict[str, Any] | None:
+    if mode is None:
+        if ttl is not None:
+            raise BadInput("--dedup-ttl says nothing without --dedup.", "Give --dedup attach, reject or replace.")
+        return None
+    if ttl is None:
+        return {"mode": mode}
+    match = _SPAN.fullmatch(ttl)
+    if match is None:
+        raise BadInput(f"{ttl!r} is not a span of time.", "Write 90s, 30min, 2h or 1d.")
+    return {"mode": mode, "ttl_s": max(1, round(float(match[1]) * _SECONDS[match[2]]))}
 
 
 def _threshold(bounds: Sequence[str]) -> dict[str, Any]:

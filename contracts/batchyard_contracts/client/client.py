@@ -36,6 +36,7 @@ from batchyard_contracts.v1.values import (
     Owner,
     Payload,
     Priority,
+    Reuse,
     TerminalStatus,
     Terms,
     WorkloadName,
@@ -97,6 +98,7 @@ class Client:
         notify: Notify | None = None,
         batch_id: BatchId | None = None,
         terms: Terms | None = None,
+        reuse: Reuse | None = None,
     ) -> commands.CommandAccepted:
         """Start a batch and return when it is durable; items that do not fit one command follow in further ones.
 
@@ -118,6 +120,7 @@ class Client:
                 labels=dict(labels or {}),
                 notify=notify or Notify(),
                 **_told(terms),
+                **_told(reuse),
             )
         except ValidationError as error:
             raise BatchRefused("invalid_command", str(error)) from error
@@ -269,8 +272,8 @@ class Client:
             await self.command(commands.BatchControl(batch_id=batch_id, action="cancel"), _GIVE_UP_S)
 
 
-def _told(terms: Terms | None) -> dict[str, Any]:
-    return {name: getattr(terms, name) for name in Terms.model_fields} if terms else {}
+def _told(told: Terms | Reuse | None) -> dict[str, Any]:
+    return {name: getattr(told, name) for name in type(told).model_fields} if told else {}
 
 
 def _expect(reply: Message, kind: type[ReplyT]) -> ReplyT:

@@ -6,7 +6,17 @@ from typing import Annotated
 import typer
 
 from services.cli.items import Format
-from services.cli.options import AtOnce, Deadline, FailAfter, JsonFlag, Pace, PriorityName, Weight
+from services.cli.options import (
+    AtOnce,
+    CachePolicy,
+    Deadline,
+    DedupMode,
+    FailAfter,
+    JsonFlag,
+    Pace,
+    PriorityName,
+    Weight,
+)
 
 
 def submit(
@@ -32,6 +42,18 @@ def submit(
     concurrency: AtOnce = None,
     deadline: Deadline = None,
     fail_after: FailAfter = None,
+    cache: Annotated[
+        CachePolicy | None,
+        typer.Option(help="Known results: use them, make them anew and keep those, or neither look nor keep."),
+    ] = None,
+    dedup: Annotated[
+        DedupMode | None,
+        typer.Option(
+            help="Items that another running batch of yours has, too: wait for its result, reject the later one, or "
+            "replace the earlier one."
+        ),
+    ] = None,
+    dedup_ttl: Annotated[str | None, typer.Option(metavar="SPAN", help="For how long at most; a day if unset.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Stay until the batch has ended.")] = False,
     json: JsonFlag = False,
 ) -> None:
@@ -63,6 +85,6 @@ def submit(
         idempotency_key=idempotency_key,
         webhooks=notify_webhook or [],
         emails=notify_email or [],
-        terms=Said(weight, rate, concurrency, deadline, fail_after or ()),
+        terms=Said(weight, rate, concurrency, deadline, fail_after or (), cache, dedup, dedup_ttl),
     )
     hand_in(ctx, request, watch=watch, json=json)

@@ -19,6 +19,8 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
         (Said(weight=3, concurrency=5), {"weight": 3, "concurrency": 5}),
         (Said(rate="20/s"), {"rate": {"per_second": 20.0, "burst": 2}}),
         (Said(rate="30/min"), {"rate": {"per_second": 0.5, "burst": 1}}),
+        (Said(cache="refresh", dedup="attach"), {"cache": "refresh", "dedup": {"mode": "attach"}}),
+        (Said(dedup="reject", dedup_ttl="1h"), {"dedup": {"mode": "reject", "ttl_s": 3600}}),
         (Said(deadline="1.5h"), {"deadline": "2026-11-22T13:30:00+00:00"}),
         (Said(deadline="2026-12-24T18:00:00+00:00"), {"deadline": "2026-12-24T18:00:00+00:00"}),
         (
