@@ -60,6 +60,7 @@ CLIENT_METHODS = {
     "control",
     "events",
     "failures",
+    "forget",
     "results",
     "show",
     "submit",

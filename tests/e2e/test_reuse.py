@@ -41,7 +41,9 @@ async def test_what_a_running_batch_has_is_rejected_by_a_later_one(yard: Yard) -
     first = await yard.client.command(
         BatchSubmit(workload="tracklists", items=[NewItem(payload=PAGE)], sealed=False, dedup=reuse.dedup)
     )
-    second = await yard.client.submit("tracklists", [PAGE, PAGE | {"url": PAGE["url"].replace("reuse1", "reuse2")}], reuse=reuse)
+    second = await yard.client.submit(
+        "tracklists", [PAGE, PAGE | {"url": PAGE["url"].replace("reuse1", "reuse2")}], reuse=reuse
+    )
     end = await yard.client.wait(second.batch_id, 60)
     assert (end.counts.total, end.counts.duplicate) == (2, 1)
     (duplicate,) = [item async for item in yard.client.results(second.batch_id, status="duplicate")]
