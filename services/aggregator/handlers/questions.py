@@ -117,9 +117,11 @@ def _item(row: Any) -> dict[str, Any]:
         "attempts": row["attempts"],
         "cached": row["cached"],
     }
-    for name in ("custom_id", "duplicate_of", "duplicate_of_batch", "elapsed_ms"):
+    for name in ("custom_id", "duplicate_of", "elapsed_ms"):
         if (value := row[name]) is not None:
             item[name] = value
+    if row["duplicate_of_batch"] is not None:
+        item["duplicate_of_batch"] = str(row["duplicate_of_batch"])  # of a type of the driver's own
     if row["error_code"] is not None:
         item["error"] = {"code": row["error_code"], "message": row["error_message"], "scope": row["error_scope"]}
     if row["result"] is not None:
