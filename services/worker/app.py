@@ -5,7 +5,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
@@ -26,6 +26,8 @@ from services.worker.cache import ResultCache
 from services.worker.forgetting import Forgetful
 from services.worker.gate import Gates
 from services.worker.intake import Intake
+from services.worker.quarantine.intake import Quarantine
+from services.worker.returns import Returns
 from services.worker.runner import Runner
 from services.worker.settings import WorkerSettings
 from shared.amqp.connection import connect, open_channel
@@ -53,7 +55,7 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
     async with AsyncExitStack() as stack:
         publisher = await Publisher.open(settings.amqp_url, "worker")
         stack.push_async_callback(publisher.close)
-        queues = [queue for name in workloads for queue in topology.work_queues(name)]
+        queues = [q for name in workloads for q in (*topology.work_queues(name), topology.quarantine_queue(name))]
         await declare(publisher.connection, [*topology.QUEUES, *queues])
         connection = await connect(settings.amqp_url, "worker-consume")
         stack.push_async_callback(connection.close)
@@ -61,7 +63,9 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
         stack.push_async_callback(memory.close)
         runtime.health.ready_when("RabbitMQ", connection.connected.is_set)
         cache, reservations = ResultCache(memory), Reservations(memory)
-        intakes = []
+        returns = Returns(publisher, worker_id)
+        intakes: list[Intake] = []
+        quarantines: list[Quarantine] = []
         for workload in workloads.values():
             resources = await stack.enter_async_context(workload.lifespan())
             slots, grace_s = settings.worker_slots.get(workload.name), settings.worker_grace_s
@@ -70,15 +74,19 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
             await runner.start()
             stack.push_async_callback(runner.stop)
             pulse = runtime.health.pulse(f"intake {workload.name}")
-            intakes.append(Intake(runner, connection, publisher, pulse, settings.report_every_s))
-        crew = Crew(settings, worker_id, publisher, list(workloads), intakes, runtime.health.pulse("heartbeat"))
+            intakes.append(Intake(runner, connection, publisher, pulse, returns, settings.report_every_s))
+            pulse = runtime.health.pulse(f"quarantine {workload.name}")
+            quarantines.append(Quarantine(runner, connection, publisher, returns, pulse, settings))
+        crew = Crew(
+            settings, worker_id, publisher, list(workloads), intakes, runtime.health.pulse("heartbeat"), quarantines
+        )
         runtime.health.count("handlers given up", lambda: crew.abandoned)
         runtime.health.alive_while("handlers", lambda: crew.abandoned <= settings.worker_abandoned_max)
         await _listen(connection, crew)
         manifests = [workload.manifest for workload in workloads.values()]
         announced = WorkerAnnounced(worker_id=worker_id, manifests=manifests, started_at=datetime.now(UTC))
         await until_it_passes(lambda: publisher.publish([outgoing(topology.FLOW, announced)]), "announcement")
-        tasks = [runtime.spawn(intake.run(), f"intake {i}") for i, intake in enumerate(intakes)]
+        tasks = [runtime.spawn(each.run(), f"intake {i}") for i, each in enumerate(crew.holders)]
         beating = runtime.spawn(crew.beat(), "heartbeat")
         forgetting = Stream(
             connection,
@@ -107,11 +115,14 @@ class Crew:
         worker_id: str,
         publisher: Publisher,
         workloads: list[str],
-        intakes: list[Intake],
+        intakes: Sequence[Intake],
         pulse: Pulse,
+        quarantines: Sequence[Quarantine] = (),
     ) -> None:
         self._settings, self._worker_id, self._publisher = settings, worker_id, publisher
         self._workloads, self._intakes = workloads, intakes
+        self.holders: Sequence[Intake | Quarantine] = [*intakes, *quarantines]
+        """All that take chunks."""
         self._pulse = pulse
         self._draining = False
 
@@ -134,14 +145,15 @@ class Crew:
 
     async def say(self, *, stopping: bool = False) -> None:
         """One heartbeat."""
-        chunks = [chunk for intake in self._intakes for chunk in intake.chunks]
+        chunks = [chunk for holder in self.holders for chunk in holder.chunks]
         heartbeat = WorkerHeartbeat(
             worker_id=self._worker_id,
             workloads=self._workloads,
             chunks=chunks,
-            running=sum(intake.unfinished for intake in self._intakes),
+            running=sum(holder.unfinished for holder in self.holders),
             stopping=stopping or self._draining,
             slots={intake.name: intake.slots for intake in self._intakes},
+            isolates=True,
             at=datetime.now(UTC),
         )
         await until_it_passes(
@@ -156,30 +168,30 @@ class Crew:
         except ValidationError as error:
             log.warning("unreadable control message", error=str(error))
             return
-        for intake in self._intakes:
+        for holder in self.holders:
             if isinstance(told, BatchStopped):
                 if told.cause in _INTERRUPTING:
-                    intake.cancel(told.batch_id, told.round)
+                    holder.cancel(told.batch_id, told.round)
             elif told.action == "cancel":
-                intake.cancel(told.batch_id)
+                holder.cancel(told.batch_id)
             elif told.action == "retry":
-                intake.forget(told.batch_id)
+                holder.forget(told.batch_id)
 
     def reconnected(self, *_: object) -> None:
         """Commands may have been missed: rather run what was cancelled than cancel what is to run again."""
-        for intake in self._intakes:
-            intake.forget()
+        for holder in self.holders:
+            holder.forget()
 
     async def drain(self, tasks: list[asyncio.Task[None]]) -> None:
         """Take nothing more, wait for what runs; what takes too long runs elsewhere."""
         self._draining = True
         await self.say()
-        for intake in self._intakes:
-            intake.drain()
+        for holder in self.holders:
+            holder.drain()
         _, pending = await asyncio.wait(tasks, timeout=self._settings.drain_s)
         if pending:
-            for intake in self._intakes:
-                intake.interrupt()
+            for holder in self.holders:
+                holder.interrupt()
             await asyncio.wait(pending)
 
 

@@ -114,6 +114,12 @@ def held_back(item: ChunkItem, delay_s: float) -> ItemOutcome:
     return ItemOutcome(ordinal=item.ordinal, custom_id=item.custom_id, status="retry", error=error, delay_s=delay_s)
 
 
+def worker_lost(item: ChunkItem, how: str) -> ItemOutcome:
+    """The outcome of an item that ends every process it runs in."""
+    message = f"It ends the process that it runs in, also when it runs alone there: {how}."
+    return _failed(item, "worker_lost", message, 0)
+
+
 def too_large(outcome: Outcome, size: int, most: int) -> ItemOutcome:
     """What replaces an outcome whose result cannot be kept."""
     message = f"The result has {size} bytes, at most {most} are kept. Store it elsewhere, and return where it is."

@@ -17,6 +17,7 @@ from batchyard_contracts.v1.values import SlotCount
 from batchyard_contracts.v1.work import ChunkReady
 from services.worker.chunk_run import ChunkRun
 from services.worker.claims import Claims, Key, key_of
+from services.worker.returns import Returns
 from services.worker.runner import Runner
 from shared.amqp.connection import open_channel
 from shared.amqp.dead_letters import bury
@@ -44,10 +45,11 @@ class Intake:
         connection: AbstractRobustConnection,
         publisher: Publisher,
         pulse: Pulse,
+        returns: Returns,
         report_every_s: float,
     ) -> None:
         self._runner, self._connection, self._publisher, self._pulse = runner, connection, publisher, pulse
-        self._report_every_s = report_every_s
+        self._returns, self._report_every_s = returns, report_every_s
         self._waiting: list[_Waiting] = []
         self._order = itertools.count(1)
         self._taken = 0
@@ -111,6 +113,9 @@ class Intake:
             if not channel.is_closed:
                 for declared, tag in tags:
                     await declared.cancel(tag)
+            while self._waiting:
+                _, _, chunk, message = self._waiting.pop()
+                self._aside(self._returns.give_back(chunk, message, "stopping"))
             await self._finish()
             if not channel.is_closed:
                 await channel.close()
@@ -161,6 +166,9 @@ class Intake:
                 return
             if self._claims.knows(key_of(chunk)):
                 self._aside(self._claims.hold(key_of(chunk), message))
+                return
+            if message.redelivered and chunk.chunk_id not in self.chunks:  # its worker was lost, perhaps by its doing
+                self._aside(self._returns.give_back(chunk, message, "redelivered"))
                 return
             heapq.heappush(self._waiting, (rank, next(self._order), chunk, message))
             self._runner.room.set()

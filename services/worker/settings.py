@@ -17,6 +17,9 @@ class WorkerSettings(Settings):
     )
     report_every_s: float = Field(0.02, gt=0, description="how long an outcome waits at most before it is reported")
     heartbeat_s: float = Field(2.0, gt=0, description="seconds between heartbeats")
+    quarantine_memory_mb: int | None = Field(
+        None, ge=64, description="memory that items may take in quarantine; unset: half of what is free when they begin"
+    )
     drain_s: float = Field(15.0, ge=0, description="how long running items may go on after SIGTERM")
     worker_slots: dict[WorkloadName, Annotated[int, Field(ge=1, le=10_000)]] = Field(
         {}, description="how many items of a workload run at once at most, as JSON by name; else as its manifest says"

@@ -11,11 +11,12 @@ import pytest
 from aio_pika.abc import AbstractIncomingMessage, AbstractRobustConnection
 from pydantic import BaseModel
 
-from batchyard_contracts.v1.flow import ChunkProcessed
+from batchyard_contracts.v1.flow import ChunkProcessed, ChunkReturned
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Context, Workload
 from services.worker.cache import ResultCache
 from services.worker.intake import Intake
+from services.worker.returns import Returns
 from services.worker.runner import Runner
 from shared.amqp.publisher import Outgoing, Publisher
 from shared.health import Health
@@ -63,7 +64,7 @@ class Broker:
         self.up.is_closed = True
         self.up = SimpleNamespace(is_closed=False)
 
-    async def deliver(self, chunk: ChunkReady, name: str) -> None:
+    async def deliver(self, chunk: ChunkReady, name: str, *, redelivered: bool = False) -> None:
         async def ack(**_: object) -> None:
             self.acknowledged.append(name)
             self.changed.set()
@@ -74,7 +75,7 @@ class Broker:
             body=chunk.encode(),
             type=chunk.type,
             message_id=name,
-            redelivered=False,
+            redelivered=redelivered,
             headers={},
             channel=self.up,
             ack=ack,
@@ -95,6 +96,7 @@ class Desk:
         self.broker, self.gate, self.health = Broker(), asyncio.Event(), Health()
         self.begun: list[int] = []
         self.reports: list[ChunkProcessed] = []
+        self.returned: list[ChunkReturned] = []
         self.pulse = self.health.pulse("intake")
         work: Workload[Number, Number] = Workload("squares", version="1", item=Number, result=Number, **settings)
 
@@ -113,10 +115,14 @@ class Desk:
         publisher = cast("Publisher", self)
         self.runner = Runner(work, None, publisher, cast("ResultCache", None), "w", grace_s=0.05)
         connection = cast("AbstractRobustConnection", self.broker)
-        self.intake = Intake(self.runner, connection, publisher, self.pulse, 0.01)
+        self.intake = Intake(self.runner, connection, publisher, self.pulse, Returns(publisher, "w"), 0.01)
 
     async def publish(self, messages: Sequence[Outgoing]) -> None:
-        self.reports.extend(ChunkProcessed.decode(message.body) for message in messages)
+        for message in messages:
+            if message.type == ChunkReturned.type:
+                self.returned.append(ChunkReturned.decode(message.body))
+            else:
+                self.reports.append(ChunkProcessed.decode(message.body))
         self.broker.changed.set()
 
     @property
@@ -157,7 +163,7 @@ async def test_a_copy_after_a_cut_is_not_run_beside_the_first() -> None:
         await d.broker.deliver(chunk(1), "first")
         await d.broker.until(lambda: d.begun == [1])
         d.broker.cut()
-        await d.broker.deliver(chunk(1), "copy")
+        await d.broker.deliver(chunk(1), "copy", redelivered=True)
         await d.broker.deliver(chunk(2), "other")
         await d.broker.until(lambda: d.begun == [1, 2])
         d.gate.set()
@@ -174,8 +180,40 @@ async def test_a_copy_of_what_was_just_reported_is_only_acknowledged() -> None:
         d.broker.cut()
         d.gate.set()
         await d.broker.until(lambda: any(report.final for report in d.reports))
-        await d.broker.deliver(chunk(1), "copy")
+        await d.broker.deliver(chunk(1), "copy", redelivered=True)
         await d.broker.until(lambda: d.broker.acknowledged == ["copy"])
+    assert d.begun == [1]
+
+
+async def test_a_chunk_of_a_lost_worker_is_given_back() -> None:
+    async with desk() as d:
+        await d.broker.deliver(chunk(1), "first")
+        await d.broker.deliver(chunk(2), "suspect", redelivered=True)
+        await d.broker.until(lambda: d.broker.acknowledged == ["suspect"])
+        assert [(r.chunk_id, r.fence, r.reason) for r in d.returned] == [(UUID(int=2), 1, "redelivered")]
+    assert d.begun == [1]
+
+
+async def test_what_was_only_waiting_here_is_no_suspect_after_a_cut() -> None:
+    async with desk(concurrency=1) as d:
+        await d.broker.deliver(chunk(1), "first")
+        await d.broker.until(lambda: d.begun == [1])
+        await d.broker.deliver(chunk(2), "second")
+        d.broker.cut()
+        await d.broker.deliver(chunk(2), "copy", redelivered=True)
+        d.gate.set()
+        await d.broker.until(lambda: d.broker.acknowledged == ["copy"])
+    assert (d.begun, d.returned) == ([1, 2], [])
+
+
+async def test_who_stops_gives_back_what_it_did_not_begin() -> None:
+    async with desk(concurrency=1) as d:
+        await d.broker.deliver(chunk(1), "first")
+        await d.broker.until(lambda: d.begun == [1])
+        await d.broker.deliver(chunk(2), "second")
+        d.intake.drain()
+        await d.broker.until(lambda: d.broker.acknowledged == ["second"])
+        assert [(r.chunk_id, r.reason) for r in d.returned] == [(UUID(int=2), "stopping")]
     assert d.begun == [1]
 
 

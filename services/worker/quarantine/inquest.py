@@ -1,0 +1,173 @@
+"""One quarantined chunk, from its first item to its last report."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import structlog
+
+from batchyard_contracts.v1.flow import ItemOutcome
+from batchyard_contracts.v1.work import ChunkItem, ChunkReady
+from batchyard_contracts.workload import Transient
+from services.worker import domain
+from services.worker.quarantine.cell import Cell
+from services.worker.quarantine.process import Died, Process
+from services.worker.quarantine.trial import Group, after_death
+from services.worker.runner import Runner
+
+log = structlog.get_logger()
+_GRACE_S = 10.0
+"""How much longer than its time an item may take until its process is killed: it is interrupted in there first."""
+_PATIENCE_S = 0.02
+"""So long an item may take before another runs beside it: no item costs more than that."""
+_FALSE_STARTS = 3
+"""Processes in a row that end before they begin an item."""
+
+
+class Inquest:
+    """Runs items in a process, and in another one when that dies, until each has ended or is found to be the cause."""
+
+    def __init__(self, runner: Runner, chunk: ChunkReady, trace: str | None, cell: Cell, report_every_s: float) -> None:
+        self.chunk = chunk
+        self._runner, self._trace, self._cell, self._report_every_s = runner, trace, cell, report_every_s
+        self._open = {item.ordinal: item for item in chunk.items}
+        self._outcomes: list[ItemOutcome] = []
+        self._some = asyncio.Event()
+        self._process: Process | None = None
+        self._false_starts = 0
+        self._deaths = 0
+        self._stopped = False
+        self._cancelled = False
+
+    @property
+    def unfinished(self) -> int:
+        """Items without an outcome."""
+        return len(self._open)
+
+    def stop(self, *, cancelled: bool) -> None:
+        """Interrupt what runs. Unless the batch is `cancelled`, the rest is to run elsewhere."""
+        self._stopped, self._cancelled = True, self._cancelled or cancelled
+        if self._process is not None:
+            self._process.interrupt()
+
+    async def run(self, alive: Callable[[], None]) -> bool:
+        """True when everything is reported, False when it was stopped before. `alive` is called now and then."""
+        work = asyncio.create_task(self._work())
+        while not work.done():
+            alive()
+            some = asyncio.create_task(self._some.wait())
+            waiting: set[asyncio.Future[Any]] = {work, some}
+            await asyncio.wait(waiting, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+            some.cancel()
+            if not work.done() and self._outcomes:
+                await asyncio.wait({work}, timeout=self._report_every_s)
+                await self._report(final=False)
+        work.result()
+        if self._open and not self._cancelled:
+            await self._report(final=False)
+            return False
+        for item in list(self._open.values()):
+            self._ended(domain.interrupted(item, cancelled=True))
+        await self._report(final=True)
+        return True
+
+    async def _work(self) -> None:
+        groups = deque([Group(tuple(self._open))])
+        while groups and not self._stopped:
+            groups.extendleft(reversed(await self._run_group(groups.popleft())))
+
+    async def _run_group(self, group: Group) -> Sequence[Group]:
+        """Run a group; what is to run in its place if its process died."""
+        process = self._process = await self._cell.process()
+        fresh = not process.used
+        begun: list[int] = []
+        calls = iter(self._calls(group))
+        if self._stopped:  # while it started
+            process.interrupt()
+        await self._run_calls(process, calls, begun, min(len(group.items), self._runner.slots.most))
+        left = [ordinal for ordinal in group.items if ordinal in self._open]
+        if not left or self._stopped:
+            return []
+        self._deaths += 1
+        verdict = after_death(group, left, begun, process.executing, fresh=fresh)
+        log.warning(
+            "quarantined process died",
+            workload=self.chunk.workload,
+            batch_id=str(self.chunk.batch_id),
+            how=process.how,
+            suspects=sum(ordinal in begun for ordinal in left),
+            deaths=self._deaths,
+        )
+        if verdict.guilty is not None:
+            self._ended(self._condemned(self._open[verdict.guilty], process))
+        if begun:
+            self._false_starts = 0
+        elif (never := self._false_start(process)) is not None:
+            for ordinal in left:
+                self._ended(domain.raised(self._open[ordinal], never, 0))
+            return []
+        return verdict.groups
+
+    async def _run_calls(self, process: Process, calls: Iterator[list[ChunkItem]], begun: list[int], most: int) -> None:
+        """Run them one by one as long as that is quick, since whoever runs beside a guilty one has to run again; while
+        none ends for a while, ever more at once."""
+        lanes: set[asyncio.Task[None]] = set()
+        left = -1
+        while lanes or left < 0:
+            if len(lanes) < most and left in (-1, len(self._open)):
+                lanes.add(asyncio.create_task(self._lane(process, calls, begun)))
+            left = len(self._open)
+            done, lanes = await asyncio.wait(lanes, timeout=_PATIENCE_S)
+            for lane in done:
+                lane.result()
+
+    async def _lane(self, process: Process, calls: Iterator[list[ChunkItem]], begun: list[int]) -> None:
+        within_s = self._runner.manifest.item_timeout_s + _GRACE_S
+        for items in calls:
+            if process.dead or self._stopped:
+                return
+            begun.extend(item.ordinal for item in items)
+            try:
+                outcomes = await process.run(self.chunk.model_copy(update={"items": items}), within_s)
+            except Died:
+                return
+            for outcome in outcomes:
+                self._ended(outcome)
+
+    def _calls(self, group: Group) -> list[list[ChunkItem]]:
+        items = [self._open[ordinal] for ordinal in group.items]
+        return [items] if self._runner.by_chunk else [[item] for item in items]
+
+    def _condemned(self, item: ChunkItem, process: Process) -> ItemOutcome:
+        log.error(
+            "item found that ends its process",
+            workload=self.chunk.workload,
+            batch_id=str(self.chunk.batch_id),
+            ordinal=item.ordinal,
+            how=process.how,
+        )
+        if process.hung:
+            return domain.raised(item, TimeoutError(f"It could not be interrupted: {process.how}."), 0)
+        return domain.worker_lost(item, process.how)
+
+    def _false_start(self, process: Process) -> Transient | None:
+        self._false_starts += 1
+        if self._false_starts < _FALSE_STARTS:
+            return None
+        return Transient(
+            "quarantine_failed",
+            f"Its worker was lost, and the process to run it alone does not start: {process.how}. See its log.",
+        )
+
+    def _ended(self, outcome: ItemOutcome) -> None:
+        if self._open.pop(outcome.ordinal, None) is not None:
+            self._outcomes.append(outcome)
+            self._some.set()
+
+    async def _report(self, *, final: bool) -> None:
+        outcomes, self._outcomes = self._outcomes, []
+        self._some.clear()
+        if outcomes or final:
+            busy_s = sum(outcome.elapsed_ms for outcome in outcomes) / 1000
+            await self._runner.report(self.chunk, outcomes, busy_s, self._trace, final=final)

@@ -1,0 +1,88 @@
+"""What runs in the process of quarantined items: chunks as they come, side by side, each told at its end."""
+
+import asyncio
+import ctypes
+import os
+import signal
+import socket
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import cast
+
+import uvloop
+
+from batchyard_contracts.v1.work import ChunkReady
+from services.worker import registry
+from services.worker.cache import ResultCache
+from services.worker.quarantine.frames import READY, frame, read, write_now
+from services.worker.quarantine.mark import Mark, Marked
+from services.worker.runner import Runner
+from services.worker.settings import WorkerSettings
+from services.worker.success import written
+from shared import log
+from shared.amqp.publisher import Publisher
+
+_PR_SET_PDEATHSIG = 1
+_GRACE_S = 5.0
+"""How long items may take to end after their interruption."""
+_FIRST_TO_GO = "1000"
+"""Where memory is short, the kernel is to end this process rather than the worker."""
+
+
+def main() -> None:
+    """Arguments: the workload, the descriptors of requests, answers and mark, and the worker's process id."""
+    workload, requests, answers, mark, worker = sys.argv[1], *map(int, sys.argv[2:6])
+    _die_with(worker)
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO, "ascii")
+    for number in (signal.SIGINT, signal.SIGTERM):  # they are for the worker, which then ends this process
+        signal.signal(number, signal.SIG_IGN)
+    log.configure(WorkerSettings(), "worker")
+    uvloop.run(_Inside(workload, answers, Mark(mark)).serve(socket.socket(fileno=requests)))
+
+
+def _die_with(worker: int) -> None:
+    """Leave nothing behind when the worker is killed, whatever runs here."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != worker:  # it was killed before that
+        os._exit(1)
+
+
+class _Inside:
+    def __init__(self, workload: str, answers: int, mark: Mark) -> None:
+        self._workload = registry.find([workload])[workload]
+        self._answers, self._mark = answers, mark
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(self, requests: socket.socket) -> None:
+        """Run what comes until the worker closes its end or is gone."""
+        reader, _ = await asyncio.open_connection(sock=requests)
+        async with self._workload.lifespan() as resources:
+            no_publisher, no_cache = cast("Publisher", None), cast("ResultCache", None)  # reports are the worker's
+            runner = Runner(self._workload, resources, no_publisher, no_cache, "")
+            await runner.start()
+            try:
+                write_now(self._answers, frame(READY))
+                while (request := await read(reader)) is not None:
+                    task = asyncio.create_task(self._run(runner, ChunkReady.decode(request)))
+                    self._tasks.add(task)
+                    task.add_done_callback(self._tasks.discard)
+                await self._interrupt()
+            finally:
+                await runner.stop()
+
+    async def _interrupt(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_GRACE_S)
+
+    async def _run(self, runner: Runner, chunk: ChunkReady) -> None:
+        if runner.by_item_here:
+            (item,) = chunk.items
+            outcomes = [await Marked(runner.run_item(chunk, item), self._mark, item.ordinal)]
+        else:
+            outcomes = await runner.run_chunk(chunk, chunk.items)
+        write_now(self._answers, frame(b"[" + b",".join(map(written, outcomes)) + b"]"))

@@ -1,0 +1,68 @@
+"""Names the item whose code runs at this moment, in memory that outlives the process it runs in."""
+
+import mmap
+import os
+import struct
+import tempfile
+from collections.abc import Coroutine, Generator
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+_ORDINAL = struct.Struct("q")
+_NOBODY = -1
+
+
+def new_memory() -> int:
+    """A descriptor of such memory, to be handed to another process."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("mark")
+    else:
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
+    os.ftruncate(descriptor, _ORDINAL.size)
+    return descriptor
+
+
+class Mark:
+    """The memory behind a descriptor."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._memory = mmap.mmap(descriptor, _ORDINAL.size)
+        self.set(_NOBODY)
+
+    def set(self, ordinal: int) -> None:
+        """Its code runs from now on."""
+        _ORDINAL.pack_into(self._memory, 0, ordinal)
+
+    def clear(self) -> None:
+        """No item's code runs."""
+        self.set(_NOBODY)
+
+    def get(self) -> int | None:
+        """Whose code runs, or ran when its process died; None also for code in threads and in tasks of its own."""
+        (ordinal,) = _ORDINAL.unpack_from(self._memory, 0)
+        return None if ordinal == _NOBODY else int(ordinal)
+
+
+class Marked(Generic[T]):
+    """Awaits `work` and marks each of its steps, from one time that it waits to the next."""
+
+    def __init__(self, work: Coroutine[Any, Any, T], mark: Mark, ordinal: int) -> None:
+        self._work, self._mark, self._ordinal = work, mark, ordinal
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        error: BaseException | None = None
+        while True:
+            self._mark.set(self._ordinal)
+            try:
+                waited_for = self._work.send(None) if error is None else self._work.throw(error)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            finally:
+                self._mark.clear()
+            error = None
+            try:
+                yield waited_for
+            except BaseException as raised:  # noqa: BLE001  an interruption is for the work
+                error = raised

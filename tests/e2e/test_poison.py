@@ -1,0 +1,128 @@
+"""Items that end their worker: they are found, their neighbours succeed, and little is done twice."""
+
+import asyncio
+import os
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psutil
+import pytest
+import pytest_asyncio
+
+from batchyard_contracts.v1.events import BatchFinished
+from shared.stack import Servers
+from tests.support.servers import empty
+from tests.support.yard import Yard, running_yard
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+PLUGIN = Path(__file__).parents[1] / "support" / "poison"
+TOTAL = 1000
+WELL: dict[str, Any] = {}
+
+
+class Runs:
+    """What ran, by the side effect of each run."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def of(self, batch_id: UUID) -> list[tuple[int, int, int]]:
+        """Of a batch: ordinal, process and its parent, in the order of their beginning."""
+        lines = [line.split() for line in self._file.read_text("ascii").splitlines()] if self._file.exists() else []
+        return [(int(o), int(pid), int(parent)) for batch, o, pid, parent in lines if batch == str(batch_id)]
+
+    def repeated(self, batch_id: UUID, guilty: set[int]) -> int:
+        """How many runs of innocent items were not their first."""
+        runs = Counter(ordinal for ordinal, _, _ in self.of(batch_id))
+        return sum(count - 1 for ordinal, count in runs.items() if ordinal not in guilty)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def yard(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Yard, Runs]]:
+    """A yard whose workers have the workload `poison`."""
+    await empty(servers)
+    runs = tmp_path_factory.mktemp("poison") / "runs"
+    environment = {
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(PLUGIN), os.environ.get("PYTHONPATH")])),
+        "POISON_RUNS": str(runs),
+        "BATCHYARD_QUARANTINE_MEMORY_MB": "300",
+        "BATCHYARD_WORKER_WORKLOADS": '["noop", "poison"]',
+    }
+    async with running_yard(servers, environment) as running:
+        yield running, Runs(runs)
+
+
+async def submitted(yard: Yard, items: list[dict[str, Any]]) -> UUID:
+    return (await yard.client.submit("poison", items)).batch_id
+
+
+async def ended(yard: Yard, batch_id: UUID, total: int, guilty: set[int]) -> dict[int, Any]:
+    """Wait for the end: only the guilty have failed. Their errors."""
+    finished: BatchFinished = await yard.client.wait(batch_id, 120)
+    await yard.check_ledger(batch_id, total)
+    assert (finished.counts.succeeded, finished.counts.failed) == (total - len(guilty), len(guilty))
+    failed = {item.ordinal: item.error async for item in yard.client.results(batch_id, status="failed")}
+    assert set(failed) == guilty
+    return failed
+
+
+def deaths(yard: Yard, batch_id: UUID) -> int:
+    """How many processes of the quarantine died over a batch."""
+    logs = [line for file in yard.folder.rglob("worker*.log") for line in file.read_text("utf-8").splitlines()]
+    return sum("quarantined process died" in line and str(batch_id) in line for line in logs)
+
+
+@pytest.mark.parametrize(
+    ("ends", "how"),
+    [
+        ("exit", "exit code 3"),
+        ("segfault", "killed by SIGSEGV"),
+        ("eat", "it took more than 300 MB of memory, the limit in quarantine"),
+    ],
+)
+async def test_one_in_a_thousand_is_found_in_few_steps(yard: tuple[Yard, Runs], ends: str, how: str) -> None:
+    running, runs = yard
+    items = [WELL] * TOTAL
+    items[400] = {"ends": ends}
+    batch_id = await submitted(running, items)
+    failed = await ended(running, batch_id, TOTAL, {400})
+    assert failed[400].code == "worker_lost"
+    assert how in failed[400].message
+    assert deaths(running, batch_id) <= 10
+    assert runs.repeated(batch_id, {400}) <= TOTAL * 0.02
+
+
+async def test_each_of_several_is_found(yard: tuple[Yard, Runs]) -> None:
+    running, _ = yard
+    guilty = {3, 120, 121, 270, 399}
+    batch_id = await submitted(running, [{"ends": "exit"} if n in guilty else WELL for n in range(400)])
+    failed = await ended(running, batch_id, 400, guilty)
+    assert {error.code for error in failed.values()} == {"worker_lost"}
+
+
+async def test_a_worker_that_is_killed_while_it_runs_a_quarantined_chunk_condemns_nobody(
+    yard: tuple[Yard, Runs],
+) -> None:
+    running, runs = yard
+    items: list[dict[str, Any]] = [{"nap_s": 1.5}] * 30
+    items[5] = {"nap_s": 0.5, "ends": "exit"}
+    batch_id = await submitted(running, items)
+    async with asyncio.timeout(60):
+        while not (cells := _cells(runs.of(batch_id))):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)  # a file tells nobody
+    cell, worker = cells.popitem()
+    os.kill(worker, signal.SIGKILL)
+    async with asyncio.timeout(20):
+        while psutil.pid_exists(cell) and psutil.Process(cell).status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)  # nor does a process that is not ours
+    failed = await ended(running, batch_id, 30, {5})
+    assert failed[5].code == "worker_lost"
+
+
+def _cells(runs: list[tuple[int, int, int]]) -> dict[int, int]:
+    """Processes of the quarantine that live, each with its worker: those that lead a session of their own."""
+    return {pid: parent for _, pid, parent in runs if psutil.pid_exists(pid) and os.getsid(pid) == pid != parent}

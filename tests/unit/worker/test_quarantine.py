@@ -1,0 +1,155 @@
+"""A quarantined chunk in real processes: what dies, hangs, is cancelled or stopped, and what outlives what."""
+
+import asyncio
+import importlib.util
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID
+
+import psutil
+import pytest
+
+from batchyard_contracts.v1.flow import ChunkProcessed, ItemOutcome
+from batchyard_contracts.v1.work import ChunkItem, ChunkReady
+from services.worker.cache import ResultCache
+from services.worker.quarantine import inquest as inquest_module
+from services.worker.quarantine.cell import Cell
+from services.worker.quarantine.inquest import Inquest
+from services.worker.runner import Runner
+from shared.amqp.publisher import Outgoing, Publisher
+
+PLUGIN = Path(__file__).parents[2] / "support" / "poison"
+
+
+class Desk:
+    """Takes reports, and makes inquests."""
+
+    def __init__(self, folder: Path, workload: Any) -> None:
+        self.reports: list[ChunkProcessed] = []
+        self.cell = Cell("poison", 300)
+        self.runs = folder / "runs"
+        self.runner = Runner(workload, None, cast("Publisher", self), cast("ResultCache", None), "w")
+
+    async def publish(self, messages: Sequence[Outgoing]) -> None:
+        self.reports += [ChunkProcessed.decode(message.body) for message in messages]
+
+    @property
+    def outcomes(self) -> dict[int, ItemOutcome]:
+        return {o.ordinal: o for report in self.reports for o in report.outcomes}
+
+    def inquest(self, *payloads: dict[str, Any]) -> Inquest:
+        chunk = ChunkReady(
+            chunk_id=UUID(int=1),
+            fence=2,
+            batch_id=UUID(int=2),
+            owner="a",
+            workload="poison",
+            priority="normal",
+            partition="",
+            round=1,
+            attempt=1,
+            quarantined=True,
+            items=[ChunkItem(ordinal=n, payload=payload) for n, payload in enumerate(payloads)],
+        )
+        return Inquest(self.runner, chunk, None, self.cell, 0.01)
+
+    async def begun(self, count: int) -> list[int]:
+        """Wait until so many items have begun: their processes."""
+        async with asyncio.timeout(30):
+            while not self.runs.exists() or len(lines := self.runs.read_text("ascii").splitlines()) < count:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)  # a file tells nobody
+        return [int(line.split()[2]) for line in lines]
+
+
+@pytest.fixture
+async def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(PLUGIN), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("POISON_RUNS", str(tmp_path / "runs"))
+    spec = importlib.util.spec_from_file_location("poison", PLUGIN / "poison.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "poison", module)
+    spec.loader.exec_module(module)
+    made = Desk(tmp_path, module.workload)
+    try:
+        yield made
+    finally:
+        await made.cell.close()
+
+
+def nothing() -> None:
+    """Nobody asks whether it is alive."""
+
+
+WELL: dict[str, Any] = {"nap_s": 0.0}
+SLOW = {"nap_s": 20.0}
+
+
+async def test_the_item_that_ends_its_process_fails_and_the_others_succeed(desk: Desk) -> None:
+    inquest = desk.inquest(*[WELL] * 5, {"nap_s": 0.2, "ends": "exit"}, *[{"nap_s": 0.3}] * 5)
+    assert await inquest.run(nothing)
+    assert [o.status for _, o in sorted(desk.outcomes.items())] == ["succeeded"] * 5 + ["failed"] + ["succeeded"] * 5
+    error = desk.outcomes[5].error
+    assert error is not None
+    assert (error.code, "exit code 3" in error.message) == ("worker_lost", True)
+    assert [report.final for report in desk.reports].count(True) == 1
+    assert sum(len(report.outcomes) for report in desk.reports) == 11
+
+
+async def test_what_cannot_be_interrupted_times_out(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inquest_module, "_GRACE_S", 0.5)
+    desk.runner.manifest = desk.runner.manifest.model_copy(update={"item_timeout_s": 0.5})
+    assert await desk.inquest(WELL, {"nap_s": 0.0, "ends": "hang"}, WELL).run(nothing)
+    error = desk.outcomes[1].error
+    assert error is not None
+    assert (desk.outcomes[1].status, error.code) == ("retry", "timeout")
+    assert [desk.outcomes[n].status for n in (0, 2)] == ["succeeded", "succeeded"]
+
+
+async def test_a_cancel_ends_what_runs(desk: Desk) -> None:
+    inquest = desk.inquest(WELL, SLOW, SLOW)
+    running = asyncio.create_task(inquest.run(nothing))
+    await desk.begun(3)
+    inquest.stop(cancelled=True)
+    assert await asyncio.wait_for(running, 15)
+    assert [desk.outcomes[n].status for n in range(3)] == ["succeeded", "cancelled", "cancelled"]
+    assert desk.reports[-1].final
+
+
+async def test_a_worker_that_stops_reports_what_has_ended_and_leaves_the_rest(desk: Desk) -> None:
+    inquest = desk.inquest(WELL, SLOW)
+    running = asyncio.create_task(inquest.run(nothing))
+    await desk.begun(2)
+    inquest.stop(cancelled=False)
+    assert not await asyncio.wait_for(running, 15)
+    assert list(desk.outcomes) == [0]
+    assert not any(report.final for report in desk.reports)
+
+
+async def test_one_who_is_ended_from_outside_is_not_blamed(desk: Desk) -> None:
+    running = asyncio.create_task(desk.inquest({"nap_s": 1.0}).run(nothing))
+    (pid,) = await desk.begun(1)
+    os.kill(pid, signal.SIGKILL)
+    assert await running
+    assert desk.outcomes[0].status == "succeeded"
+
+
+async def test_a_process_that_does_not_start_blames_nobody(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "")
+    assert await desk.inquest(WELL, WELL).run(nothing)
+    assert {(o.status, o.error.code) for o in desk.outcomes.values() if o.error} == {("retry", "quarantine_failed")}
+    assert len(desk.outcomes) == 2
+
+
+async def test_one_process_serves_chunk_after_chunk_and_ends_when_closed(desk: Desk) -> None:
+    assert await desk.inquest(WELL).run(nothing)
+    assert await desk.inquest(WELL).run(nothing)
+    pids = set(await desk.begun(2))
+    assert len(pids) == 1
+    await desk.cell.close()
+    assert not psutil.pid_exists(pids.pop())
