@@ -112,7 +112,7 @@ async def test_a_worker_that_is_killed_while_it_runs_a_quarantined_chunk_condemn
     items[5] = {"nap_s": 0.5, "ends": "exit"}
     batch_id = await submitted(running, items)
     async with asyncio.timeout(60):
-        while not (cells := _cells(runs.of(batch_id))):  # noqa: ASYNC110
+        while not (cells := _cells(running, runs.of(batch_id))):  # noqa: ASYNC110
             await asyncio.sleep(0.02)  # a file tells nobody
     cell, worker = cells.popitem()
     os.kill(worker, signal.SIGKILL)
@@ -123,6 +123,7 @@ async def test_a_worker_that_is_killed_while_it_runs_a_quarantined_chunk_condemn
     assert failed[5].code == "worker_lost"
 
 
-def _cells(runs: list[tuple[int, int, int]]) -> dict[int, int]:
-    """Processes of the quarantine that live, each with its worker: those that lead a session of their own."""
-    return {pid: parent for _, pid, parent in runs if psutil.pid_exists(pid) and os.getsid(pid) == pid != parent}
+def _cells(yard: Yard, runs: list[tuple[int, int, int]]) -> dict[int, int]:
+    """Processes of the quarantine that live, each with its worker."""
+    workers = {yard.supervisor.pid(name) for name in ("worker-1", "worker-2")}
+    return {pid: parent for _, pid, parent in runs if parent in workers and psutil.pid_exists(pid)}
