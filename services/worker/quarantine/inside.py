@@ -12,14 +12,14 @@ from typing import cast
 
 import uvloop
 
-from batchyard_contracts.v1.work import ChunkReady
+from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from services.worker import registry
 from services.worker.cache import ResultCache
 from services.worker.quarantine.frames import READY, frame, read, write_now
 from services.worker.quarantine.mark import Mark, Marked
 from services.worker.runner import Runner
 from services.worker.settings import WorkerSettings
-from services.worker.success import written
+from services.worker.success import OUTCOMES, Outcome, written
 from shared import log
 from shared.amqp.publisher import Publisher
 
@@ -82,7 +82,12 @@ class _Inside:
     async def _run(self, runner: Runner, chunk: ChunkReady) -> None:
         if runner.by_item_here:
             (item,) = chunk.items
-            outcomes = [await Marked(runner.run_item(chunk, item), self._mark, item.ordinal)]
+            outcomes = [await Marked(_one(runner, chunk, item), self._mark, item.ordinal)]
         else:
             outcomes = await runner.run_chunk(chunk, chunk.items)
         write_now(self._answers, frame(b"[" + b",".join(map(written, outcomes)) + b"]"))
+
+
+async def _one(runner: Runner, chunk: ChunkReady, item: ChunkItem) -> Outcome:
+    outcome = runner.begin(chunk, item)
+    return outcome if isinstance(outcome, OUTCOMES) else await outcome
