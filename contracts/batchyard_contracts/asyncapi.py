@@ -61,6 +61,7 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
     "selection.query.v1": (CLIENT, "ingest"),
     "items.query.v1": (CLIENT, "ingest"),
     "workers.query.v1": (CLIENT, "ingest"),
+    "recommendations.query.v1": (CLIENT, "ingest"),
 }
 
 REPLIES_TO: Mapping[str, tuple[str, ...]] = {
@@ -68,7 +69,7 @@ REPLIES_TO: Mapping[str, tuple[str, ...]] = {
     "cache.invalidate.v1": ("control.accepted.v1", "command.rejected.v1"),
     **{
         f"{noun}.query.v1": (f"{noun}.reply.v1", "query.failed.v1")
-        for noun in ("batches", "results", "failures", "selection", "items", "workers")
+        for noun in ("batches", "results", "failures", "selection", "items", "workers", "recommendations")
     },
 }
 

@@ -113,6 +113,9 @@ DISPATCHER_QUERIES = Queue(
     tuple(Binding(QUERIES, f"{noun}.query.v1") for noun in ("workers", "items")),
     lossy_ttl_ms=QUERY_TTL_MS,
 )
+WORKER_RECOMMENDATIONS = Queue(
+    "worker.recommendations", (Binding(QUERIES, "recommendations.query.v1"),), lossy_ttl_ms=QUERY_TTL_MS
+)
 WORKER_CACHE = Queue("worker.cache", (Binding(FLOW, "cache.invalidated.*"),))
 AGGREGATOR_OUTCOMES = Queue(
     "aggregator.outcomes", (Binding(FLOW, "chunk.processed.*"), Binding(FLOW, "items.settled.*"))
@@ -137,6 +140,7 @@ QUEUES: tuple[Queue, ...] = (
     DISPATCHER_HEARTBEATS,
     DISPATCHER_QUERIES,
     WORKER_CACHE,
+    WORKER_RECOMMENDATIONS,
     AGGREGATOR_OUTCOMES,
     AGGREGATOR_CONTROL,
     AGGREGATOR_QUERIES,

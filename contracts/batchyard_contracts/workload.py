@@ -94,7 +94,9 @@ class Ambiguous(WorkloadError):
 class Workload(Generic[ItemT, ResultT]):
     """A workload: what it takes, what it gives, how it is to be paced, and its handler.
 
-    `lifespan` opens what all runs of one worker share; the other settings are those of `Manifest`.
+    `lifespan` opens what all runs of one worker share. `unavailable` is asked when a worker starts: a text says what is
+    missing (the name of a setting, never its value), and then nothing of the workload runs there. The other settings
+    are those of `Manifest`.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class Workload(Generic[ItemT, ResultT]):
         item: type[ItemT],
         result: type[ResultT],
         lifespan: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext,
+        unavailable: Callable[[], str | None] = lambda: None,
         title: str = "",
         description: str = "",
         partition: Partition | None = None,
@@ -127,6 +130,7 @@ class Workload(Generic[ItemT, ResultT]):
         self.item = item
         self.result = result
         self.lifespan = lifespan
+        self._unavailable = unavailable
         self._handling: Handling | None = None
         self.manifest = Manifest(
             name=name,
@@ -157,6 +161,10 @@ class Workload(Generic[ItemT, ResultT]):
     def name(self) -> str:
         """The name under which batches ask for it."""
         return self.manifest.name
+
+    def announced(self) -> Manifest:
+        """The manifest as a worker with the settings at hand announces it."""
+        return self.manifest.model_copy(update={"unavailable": self._unavailable()})
 
     @property
     def handling(self) -> Handling:

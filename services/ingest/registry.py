@@ -52,6 +52,13 @@ class Registry:
             raise Refused(Fault("unknown_workload", f"No worker has announced {name!r}. Known: {known}."))
         return found
 
+    async def ready(self, name: str) -> Announced:
+        """The same; raises `Refused` too when its workers lack a setting that it needs."""
+        found = await self.get(name)
+        if reason := found.manifest.unavailable:
+            raise Refused(Fault("workload_unavailable", f"{name!r} cannot run at present. {reason}", 409))
+        return found
+
     def all(self) -> list[Announced]:
         """Every workload, by name."""
         return [self._known[name] for name in sorted(self._known)]

@@ -57,7 +57,7 @@ class Submissions:
         """Take a batch; raises `Refused`. The same key, message or batch id with the same body is the same batch."""
         if self._outbox.full:
             raise Refused(BUSY)
-        announced = await self._registry.get(command.workload)
+        announced = await self._registry.ready(command.workload)
         entries = _checked(command, announced)
         batch_id = command.batch_id or self._new_id()
         check_dedup(command, announced)

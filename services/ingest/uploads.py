@@ -71,7 +71,7 @@ class Uploads:
         """
         if self._outbox.full:
             raise Refused(BUSY)
-        announced = await self._registry.get(command.workload)
+        announced = await self._registry.ready(command.workload)
         check_dedup(command, announced)
         header = Header.asked(
             command.batch_id or self._new_id(), owner, command, "sealed", self._clock(), traceparent()

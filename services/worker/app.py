@@ -21,6 +21,7 @@ from batchyard_contracts.v1.flow import (
     WorkerAnnounced,
     WorkerHeartbeat,
 )
+from batchyard_contracts.v1.manifest import Manifest
 from services.worker import registry
 from services.worker.cache import ResultCache
 from services.worker.forgetting import Forgetful
@@ -66,7 +67,8 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
         returns = Returns(publisher, worker_id)
         intakes: list[Intake] = []
         quarantines: list[Quarantine] = []
-        for workload in workloads.values():
+        manifests = [workload.announced() for workload in workloads.values()]
+        for workload in _available(workloads, manifests):
             resources = await stack.enter_async_context(workload.lifespan())
             slots, grace_s = settings.worker_slots.get(workload.name), settings.worker_grace_s
             gates = Gates(workload.name, reservations)
@@ -77,13 +79,11 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
             intakes.append(Intake(runner, connection, publisher, pulse, returns, settings.report_every_s))
             pulse = runtime.health.pulse(f"quarantine {workload.name}")
             quarantines.append(Quarantine(runner, connection, publisher, returns, pulse, settings))
-        crew = Crew(
-            settings, worker_id, publisher, list(workloads), intakes, runtime.health.pulse("heartbeat"), quarantines
-        )
+        names, pulse = [intake.name for intake in intakes], runtime.health.pulse("heartbeat")
+        crew = Crew(settings, worker_id, publisher, names, intakes, pulse, quarantines)
         runtime.health.count("handlers given up", lambda: crew.abandoned)
         runtime.health.alive_while("handlers", lambda: crew.abandoned <= settings.worker_abandoned_max)
         await _listen(connection, crew)
-        manifests = [workload.manifest for workload in workloads.values()]
         announced = WorkerAnnounced(worker_id=worker_id, manifests=manifests, started_at=datetime.now(UTC))
         await until_it_passes(lambda: publisher.publish([outgoing(topology.FLOW, announced)]), "announcement")
         tasks = [runtime.spawn(each.run(), f"intake {i}") for i, each in enumerate(crew.holders)]
@@ -104,6 +104,14 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
             await crew.drain(tasks)
             beating.cancel()
             await crew.say(stopping=True)
+
+
+def _available(workloads: dict[str, registry.AnyWorkload], manifests: list[Manifest]) -> list[registry.AnyWorkload]:
+    """The workloads that can run here; what lacks a setting is announced so, and its items wait for another worker."""
+    for manifest in manifests:
+        if manifest.unavailable:
+            log.warning("workload unavailable", workload=manifest.name, reason=manifest.unavailable)
+    return [workloads[manifest.name] for manifest in manifests if not manifest.unavailable]
 
 
 class Crew:

@@ -10,7 +10,7 @@ from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted, Comman
 from batchyard_contracts.v1.flow import BatchAccepted, ItemsPage, ItemsSettled
 from batchyard_contracts.v1.values import NewItem, Notify
 from shared.stack import Servers
-from tests.support.running_ingest import Around, at_work
+from tests.support.running_ingest import SQUARES, Around, at_work
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -177,3 +177,23 @@ async def post(around: Around, command: BatchSubmit, headers: dict[str, str]) ->
     status, accepted = await around.post("/batches", data=command.encode(), headers=json_headers(headers))
     assert status == 202, accepted
     return dict(accepted)
+
+
+async def test_a_workload_that_lacks_a_setting_is_refused_until_a_worker_has_it(clean: Servers) -> None:
+    lacking = SQUARES.model_copy(update={"version": "2", "unavailable": "Set BATCHYARD_SQUARES_KEY of the workers."})
+    async with at_work(clean) as around:
+        await around.announce(lacking)
+        refused = await around.command(submit(1))
+        assert isinstance(refused, CommandRejected)
+        assert refused.code == "workload_unavailable"
+        assert "BATCHYARD_SQUARES_KEY" in refused.detail
+        lines = b'{"payload": {"n": 1}}\n'
+        for kind, body in (("application/json", submit(1).encode()), ("application/x-ndjson", lines)):
+            async with around.http.post(
+                f"{around.url}/batches?workload=squares", data=body, headers={"Content-Type": kind}
+            ) as response:
+                assert response.status == 409
+                assert (await response.json())["code"] == "workload_unavailable"
+        assert not around.flow
+        await around.announce(SQUARES.model_copy(update={"version": "3"}))
+        assert isinstance(await around.command(submit(1)), CommandAccepted)

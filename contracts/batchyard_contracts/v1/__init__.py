@@ -1,7 +1,7 @@
 """Version 1 of every message. In place only optional fields are added; anything else is a version 2 beside it."""
 
 from batchyard_contracts.message import Message
-from batchyard_contracts.v1 import commands, events, flow, queries, work
+from batchyard_contracts.v1 import commands, events, flow, queries, recommendations, work
 
 COMMANDS: tuple[type[Message], ...] = (
     commands.BatchSubmit,
@@ -51,6 +51,8 @@ QUERIES: tuple[type[Message], ...] = (
     queries.ItemsReply,
     queries.WorkersQuery,
     queries.WorkersReply,
+    recommendations.RecommendationsQuery,
+    recommendations.RecommendationsReply,
     queries.QueryFailed,
 )
 MESSAGES: dict[str, type[Message]] = {m.type: m for m in (*COMMANDS, *REPLIES, *FLOW, *WORK, *EVENTS, *QUERIES)}

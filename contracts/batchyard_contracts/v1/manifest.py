@@ -102,6 +102,8 @@ class Manifest(Value):
     exports: dict[str, TextExport] = {}
     example: dict[str, Any] = {}
     """A payload that works, for documentation and forms."""
+    unavailable: Annotated[str, StringConstraints(min_length=1, max_length=500)] | None = None
+    """Why none can be taken now, and which setting of the workers changes that: a batch of it is refused so."""
 
     def retry_rule(self, code: str) -> RetryRule:
         """The rule for an error code."""
