@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from shared import metrics
+
 LIMIT_S = 90.0
 """Longer than anything a loop awaits at once: a statement may take 60 seconds until it is given up."""
 
@@ -75,12 +77,14 @@ class Health:
 
 
 class HealthServer:
-    """Serves `GET /livez` and `GET /readyz`."""
+    """Serves `GET /livez` and `GET /readyz`, and the numbers of the process at `GET /metrics`."""
 
     def __init__(self, health: Health, host: str, port: int) -> None:
         app = web.Application()
-        app.router.add_get("/livez", lambda _: _answer(health.stuck(), health.counts()))
-        app.router.add_get("/readyz", lambda _: _answer(health.missing()))
+        app.router.add_get("/livez", self._livez)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        self._health = health
         self._runner = web.AppRunner(app, access_log=None)
         self._host, self._port = host, port
 
@@ -94,8 +98,17 @@ class HealthServer:
         """Stop listening."""
         await self._runner.cleanup()
 
+    async def _livez(self, _: web.Request) -> web.Response:
+        return _answer(self._health.stuck(), self._health.counts())
 
-async def _answer(wrong: list[str], counts: dict[str, int] | None = None) -> web.Response:
+    async def _readyz(self, _: web.Request) -> web.Response:
+        return _answer(self._health.missing())
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=metrics.text(), headers={"Content-Type": metrics.CONTENT_TYPE})
+
+
+def _answer(wrong: list[str], counts: dict[str, int] | None = None) -> web.Response:
     shown = {"counts": counts} if counts else {}
     if wrong:
         return web.json_response({"status": "fail", "wrong": wrong} | shown, status=503)

@@ -13,7 +13,7 @@ import structlog
 import uvloop
 from pydantic import ValidationError
 
-from shared import log, telemetry
+from shared import log, metrics, telemetry
 from shared.errors import ConfigurationError
 from shared.health import Health, HealthServer
 from shared.settings import Settings
@@ -60,6 +60,7 @@ def run(
     log.configure(loaded, service)
     try:
         telemetry.configure(loaded, service)
+        metrics.configure(service)
         failed = uvloop.run(_main(service, loaded, app))
     except ConfigurationError as error:
         sys.exit(f"batchyard {service}: {error}")

@@ -7,6 +7,7 @@ Without Redis everything runs, each item for itself.
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from batchyard_contracts.v1.flow import CacheInvalidated
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import Reuse
 from batchyard_contracts.v1.work import ChunkHead
+from shared import metrics
 from shared.redis import Memory
 
 RESULT_BYTES_MAX = 512 * 1024
@@ -145,6 +147,10 @@ def policy_of(manifest: Manifest, chunk: ChunkHead) -> Policy | None:
     return None
 
 
+_ANSWERS: dict[type, str] = {Known: "known", Elsewhere: "in_flight", type(None): "unknown"}
+_lookups = metrics.counter("batchyard.cache.lookups", "Items looked up in the result cache, by what was found.")
+
+
 class ResultCache:
     """Results and flights in Redis."""
 
@@ -165,8 +171,12 @@ class ResultCache:
         arguments: list[str | int] = [int(policy.look), policy.flight_ms, *(who for _, who in items)]
         answer = await self._memory.attempt(self._claim(keys=keys, args=arguments), None)
         if answer is None:
+            _lookups.add(len(items), {"workload": policy.workload, "answer": "away"})
             return 0, [None] * len(items)
-        return int(answer[0]), [_read(found) for found in answer[1:]]
+        found = [_read(one) for one in answer[1:]]
+        for what, number in Counter(map(type, found)).items():
+            _lookups.add(number, {"workload": policy.workload, "answer": _ANSWERS[what]})
+        return int(answer[0]), found
 
     async def land(self, policy: Policy, began: int, landings: Sequence[Landing]) -> None:
         """Keep results, and end flights. Of work that began while Redis was away nothing is kept."""

@@ -6,6 +6,7 @@ from datetime import datetime
 import structlog
 
 from batchyard_contracts.v1.flow import ItemsSettled
+from batchyard_contracts.v1.values import TERMINAL_STATUSES
 from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.failure import Failure, failures
 from services.aggregator.domain.outcome import Row, rows, tally_of
@@ -17,10 +18,12 @@ from services.aggregator.progress import Progress
 from services.aggregator.store import AlreadyRecorded, Store, Work
 from services.aggregator.telling import announce, endings
 from services.aggregator.verdicts import judged, stops
+from shared import metrics
 from shared.amqp.stream import Received
 from shared.telemetry import span
 
 log = structlog.get_logger()
+_ended = metrics.counter("batchyard.items.ended", "Items with a terminal outcome on record, by status.")
 _Reports = Sequence[Report | ItemsSettled]
 
 
@@ -67,6 +70,8 @@ class OutcomesHandler:
             await work.save(changed)
             posted = await work.post([*endings(changed), *stops(changes, at)])
         announce(changed, posted, self._outbox, self._progress)
+        for batch in changed:
+            _count(batch, inserted[batch.key])
         for batch in changed if failed else ():
             self._news.note(batch, [one for one in failed if one.batch == batch.key], at)
 
@@ -90,3 +95,10 @@ class OutcomesHandler:
         else:
             await work.insert(found)
         return tallies, await work.insert_failures(failed) if failed else []
+
+
+def _count(batch: Batch, new: Tally) -> None:
+    workload = batch.header.workload if batch.header else "unknown"
+    for status in TERMINAL_STATUSES:
+        if number := getattr(new, status):
+            _ended.add(number, {"workload": workload, "status": status})

@@ -1,6 +1,10 @@
 """What probes are told."""
 
-from shared.health import Health, Pulse
+import aiohttp
+
+from shared import metrics
+from shared.health import Health, HealthServer, Pulse
+from shared.stack import free_ports
 
 
 def test_a_loop_that_stops_is_told_and_one_that_rests_is_not() -> None:
@@ -21,3 +25,20 @@ def test_liveness_may_depend_on_more_than_loops_and_numbers_are_shown() -> None:
     assert (health.stuck(), health.counts()) == ([], {"handlers given up": 1})
     given_up += [2, 3]
     assert (health.stuck(), health.counts()) == (["handlers"], {"handlers given up": 3})
+
+
+async def test_the_numbers_of_the_process_are_served_as_text() -> None:
+    (port,) = free_ports(1)
+    metrics.configure("test")
+    metrics.counter("batchyard.tests.things", "Things.").add(3, {"workload": "noop"})
+    server = HealthServer(Health(), "127.0.0.1", port)
+    await server.start()
+    try:
+        async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{port}/metrics") as response:
+            assert response.headers["Content-Type"].startswith("text/plain")
+            lines = (await response.text()).splitlines()
+    finally:
+        await server.stop()
+    (line,) = [line for line in lines if line.startswith("batchyard_tests_things_total{")]
+    assert 'workload="noop"' in line
+    assert line.endswith("} 3.0")

@@ -1,0 +1,38 @@
+"""Numbers for operators: instruments of OpenTelemetry, served as text at `/metrics` and sent by OTLP where that is set.
+
+Attributes are few and of few values: workloads and states, never ids or owners.
+"""
+
+import os
+from importlib import import_module
+
+from opentelemetry import metrics
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.metrics import Counter
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+_meter = metrics.get_meter("batchyard")
+
+
+def configure(service: str) -> None:
+    """Gather what is counted from now on; `shared.telemetry` has checked that the OTLP exporter is installed."""
+    readers: list[MetricReader] = [PrometheusMetricReader(disable_target_info=True)]
+    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        otlp = import_module("opentelemetry.exporter.otlp.proto.http.metric_exporter")
+        readers.append(PeriodicExportingMetricReader(otlp.OTLPMetricExporter()))
+    resource = Resource.create({"service.name": f"batchyard-{service}"})
+    metrics.set_meter_provider(MeterProvider(readers, resource=resource))
+
+
+def counter(name: str, description: str, unit: str = "1") -> Counter:
+    """Something that only grows; `name` is dotted. Counts nothing before `configure`."""
+    return _meter.create_counter(name, unit, description)
+
+
+def text() -> bytes:
+    """All numbers of this process, in the format that Prometheus reads."""
+    return generate_latest()
