@@ -133,11 +133,8 @@ class ChunkRun:
     async def _one_by_one(self, lane: "_Lane") -> None:
         slots, began = self._runner.slots, time.perf_counter()
         for item in self._to_do:
-            if self._passage is not None:
-                if not await self._enter(self._passage, [item]):
-                    continue
-            elif not slots.take():
-                await slots.taken()
+            if (self._passage or not slots.take()) and not await self._place([item]):
+                continue
             lane.items = (item,)
             try:
                 started = time.perf_counter()
@@ -164,11 +161,16 @@ class ChunkRun:
             lane.items = ()
             self._runner.slots.give()
 
+    async def _place(self, items: Sequence[ChunkItem]) -> bool:
+        """Wait for a slot; False if the items ended instead."""
+        if self._passage is not None:
+            return await self._enter(self._passage, items)
+        await self._runner.slots.taken()
+        return True
+
     async def _call(self, items: Sequence[ChunkItem], lane: "_Lane") -> None:
         """Run items by one call, in one slot."""
-        if self._passage is None:
-            await self._runner.slots.taken()
-        elif not await self._enter(self._passage, items):
+        if not await self._place(items):
             return
         lane.items = items
         try:

@@ -5,18 +5,17 @@ import heapq
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import cast
 from uuid import UUID
 
 import structlog
 from aio_pika.abc import AbstractIncomingMessage, AbstractRobustConnection
 
-from batchyard_contracts.message import Message
 from batchyard_contracts.topology import Queue, work_queues
 from batchyard_contracts.v1.values import SlotCount
 from batchyard_contracts.v1.work import ChunkReady
 from services.worker.chunk_run import ChunkRun
 from services.worker.claims import Claims, Key, key_of
+from services.worker.reading import Chunk
 from services.worker.returns import Returns
 from services.worker.runner import Runner
 from shared.amqp.connection import open_channel
@@ -32,7 +31,7 @@ log = structlog.get_logger()
 _LOW_SHARE = 20
 _PREFETCH_MAX = 100
 _IDLE_S = 5.0
-_KINDS: dict[str, type[Message]] = {ChunkReady.type: ChunkReady}
+_KINDS = {Chunk.type: Chunk}
 _Waiting = tuple[int, int, ChunkReady, AbstractIncomingMessage]
 
 
@@ -160,7 +159,7 @@ class Intake:
     def _arrival(self, rank: int, queue: Queue) -> Callable[[AbstractIncomingMessage], Awaitable[None]]:
         async def arrived(message: AbstractIncomingMessage) -> None:
             try:
-                chunk = cast("ChunkReady", decode(received(message), _KINDS))
+                chunk = decode(received(message), _KINDS)
             except Rejected as error:
                 self._aside(self._bury(queue, message, str(error)))
                 return

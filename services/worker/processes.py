@@ -58,7 +58,8 @@ class Processes:
         """One outcome for each item. When the process dies, the items are run again in halves, until the one that kills
         it is alone. An interruption kills the process."""
         try:
-            return await self._exchange(chunk.model_copy(update={"items": list(items)}).encode())
+            same = [ChunkItem.model_validate(item, from_attributes=True) for item in items]
+            return await self._exchange(chunk.model_copy(update={"items": same}).encode())
         except ProcessDied as error:
             log.warning("handler's process died", workload=self._name, batch_id=str(chunk.batch_id), reason=str(error))
             if len(items) == 1:

@@ -65,6 +65,7 @@ class Runner:
         self.by_item_here = not self.by_chunk and workload.handling.place != "process"
         self.threads = Threads(f"{workload.name} handler")
         self._processes = Processes(workload) if workload.handling.place == "process" else None
+        self._validate = workload.item.__pydantic_validator__.validate_python
         self._call = self._caller()
         self._deadlines = Deadlines(item_timeout_s or self.manifest.item_timeout_s, grace_s, self._overdue)
         self._resources = resources
@@ -119,7 +120,7 @@ class Runner:
         batch is cancelled or the worker stops, leaves by `CancelledError`."""
         started = time.monotonic()
         try:
-            payload = self.workload.item.model_validate(item.payload)
+            payload = self._validate(item.payload)
         except ValidationError as error:
             return domain.invalid(item, error)
         except (Exception, SystemExit) as error:

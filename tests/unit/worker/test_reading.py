@@ -1,0 +1,77 @@
+"""The worker's reading of a chunk agrees with the contract's."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from pydantic import ValidationError
+
+from batchyard_contracts.v1.work import ChunkHead, ChunkItem, ChunkReady
+from services.worker.reading import Chunk, Item
+
+HEAD: dict[str, Any] = {
+    "chunk_id": "0197a5b0-0000-7000-8000-0000000000c0",
+    "fence": 2,
+    "batch_id": "0197a5b0-0000-7000-8000-000000000001",
+    "owner": "ann",
+    "workload": "noop",
+    "priority": "normal",
+    "partition": ',"items":[',
+    "round": 1,
+    "attempt": 3,
+}
+PLAIN = [{"ordinal": 0, "payload": {"n": 1}}]
+
+
+def body(items: object, separators: tuple[str, str] = (",", ":"), **head: Any) -> bytes:
+    return json.dumps(HEAD | head | {"items": items}, separators=separators).encode()
+
+
+def test_an_item_has_all_that_the_contract_gives_it() -> None:
+    assert set(Item.__struct_fields__) == set(ChunkItem.model_fields)
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        body(PLAIN),
+        body(PLAIN, (", ", ": ")),
+        body(
+            [{"ordinal": 7, "payload": [2**80, -(2**70), 1.5, None, "\u00fc\x00"], "custom_id": "c", "state": {"a": 1}}]
+        ),
+        body([{"ordinal": "7", "payload": {}}]),
+        body([{"ordinal": 7, "payload": {}, "later": 1}], later={"items": [1]}),
+        body(PLAIN)[:-1] + b',"quarantined":true}',
+        body(PLAIN, quarantined=True, reuse={"cache": "off"}),
+        body(PLAIN).replace(b'"n":1', b'"n":1e999'),
+        body([]),
+        body(None),
+        body([{"ordinal": -1, "payload": {}}]),
+        body([{"ordinal": 1}]),
+        body([{"ordinal": 1, "payload": {}, "custom_id": 5}]),
+        body(PLAIN, round=0),
+        body(PLAIN)[:-1],
+        body(PLAIN) + b"}",
+        body([{"ordinal": 1, "payload": "x"}]).replace(b'"x"', b'"\xff"'),
+        ChunkHead.model_validate(HEAD).with_items([b'{"ordinal":3,"payload":{"n":9}}']),
+        b"{}",
+    ],
+)
+def test_both_readings_agree(chunk: bytes) -> None:
+    try:
+        contract = ChunkReady.decode(chunk)
+    except ValidationError:
+        with pytest.raises(ValidationError):
+            Chunk.decode(chunk)
+        return
+    read = Chunk.decode(chunk)
+    assert read.model_dump(exclude={"items"}) == contract.model_dump(exclude={"items"})
+    for item, meant in zip(read.items, contract.items, strict=True):
+        as_read = {name: getattr(item, name) for name in ChunkItem.model_fields}
+        assert as_read == {name: getattr(meant, name) for name in ChunkItem.model_fields}
+
+
+def test_what_the_dispatcher_writes_needs_no_models() -> None:
+    (item,) = Chunk.decode(ChunkHead.model_validate(HEAD).with_items([b'{"ordinal":3,"payload":{"n":9}}'])).items
+    assert isinstance(item, msgspec.Struct)
