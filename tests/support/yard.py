@@ -79,6 +79,7 @@ async def running_yard(
             settings = {
                 "BATCHYARD_WEBHOOK_SECRET": SECRET,
                 "BATCHYARD_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
+                "BATCHYARD_HTTP_CALLS_ALLOWED_NETWORKS": "127.0.0.0/8",
                 "BATCHYARD_SMTP_URL": mailbox.url,
                 "BATCHYARD_MAIL_FROM": "batchyard@example.test",
                 "BATCHYARD_DELIVERY_SCHEDULE": "0,0.2,0.5,1,2,5",

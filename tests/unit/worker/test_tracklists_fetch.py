@@ -20,7 +20,7 @@ from services.worker.workloads.tracklists import workload
 from services.worker.workloads.tracklists.fetch import Fetcher, open_fetcher
 from services.worker.workloads.tracklists.model import MAX_HTML_CHARS, TracklistItem, TracklistResult
 from services.worker.workloads.tracklists.policy import FetchPolicy, TracklistsSettings
-from services.worker.workloads.tracklists.retry_after import retry_after_seconds
+from shared.retry_after import retry_after_seconds
 from tests.support.tracklist_kinds import KINDS, Kind
 from tests.support.tracklist_site import (
     TracklistSite,

@@ -11,7 +11,7 @@ from yarl import URL
 from batchyard_contracts.workload import Permanent, Transient
 from services.worker.workloads.tracklists.answer import Answer, as_error
 from services.worker.workloads.tracklists.policy import FetchPolicy, TracklistsSettings
-from services.worker.workloads.tracklists.retry_after import retry_after_seconds
+from shared.retry_after import retry_after_seconds
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
 MAX_REDIRECTS = 2

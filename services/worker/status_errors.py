@@ -1,0 +1,39 @@
+"""What an HTTP answer means for an item when its sender's own manual says nothing more exact."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from batchyard_contracts.workload import Ambiguous, Permanent, RateLimited, Scope, Transient, WorkloadError
+from shared.retry_after import asked_pause_s
+
+TRANSIENT = frozenset((408, 425, 500, 502, 503, 504))
+_NOT_TAKEN = frozenset((408, 425))
+"""The request was not worked on, by the meaning of these statuses."""
+_PROXIES_OWN = 520
+"""From here on statuses are inventions of proxies: they could not reach what is behind them."""
+_ACCESS = frozenset((401, 402, 403))
+
+
+def error_of(
+    status: int,
+    headers: Mapping[str, str],
+    said: str,
+    now: datetime,
+    *,
+    repeatable: bool = True,
+    access_scope: Scope = "provider",
+) -> WorkloadError:
+    """The error for a status that is no success. `said` is its text for people.
+
+    A call that is not `repeatable` may have had its effect when a server breaks down over it. `access_scope` says whose
+    the keys are that a 401, 402 or 403 refuses: the deployment's, or the item's own.
+    """
+    if status == 429:
+        return RateLimited(asked_pause_s(headers, now), said)
+    if status == 503 and "Retry-After" in headers:
+        return RateLimited(asked_pause_s(headers, now), said, code="unavailable")
+    if status in TRANSIENT or status >= _PROXIES_OWN:
+        if repeatable or status in _NOT_TAKEN:
+            return Transient(f"http_{status}", said)
+        return Ambiguous(f"{said} The call may have had its effect, and is not repeated by itself.")
+    return Permanent(f"http_{status}", said, scope=access_scope if status in _ACCESS else "item")

@@ -1,0 +1,177 @@
+"""Makes calls: guarded connections, redirects one by one, errors that tell whether a call may have had its effect."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from batchyard_contracts.workload import Ambiguous, Permanent, Transient, WorkloadError
+from services.worker.workloads.http.model import MAX_READ_BYTES, Call
+from services.worker.workloads.http.settings import Credential, HttpSettings
+from services.worker.workloads.http.verdict import Reply
+from shared.egress import AddressRefused, guarded_connector, read_at_most
+
+CONNECT_TIMEOUT_S = 10.0
+MAX_CONNECTIONS_PER_HOST = 20
+_REDIRECTS = frozenset((301, 302, 303, 307, 308))
+_HARMLESS = frozenset(("accept", "accept-language", "user-agent"))
+"""Headers that go along when a redirect leads to another origin."""
+_REFUSED = (
+    "The address is not a public one on port 80 or 443. An operator may allow its network: "
+    "BATCHYARD_HTTP_CALLS_ALLOWED_NETWORKS."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Calls over sessions that all items share. `fresh` opens a connection for each call: on one that was kept, nobody
+    knows whether a call that failed has arrived."""
+
+    kept: aiohttp.ClientSession
+    fresh: aiohttp.ClientSession
+    credentials: Mapping[str, Credential]
+
+    def secret_headers(self, call: Call) -> dict[str, str]:
+        """What the operator keeps for this call; raises `Permanent` when there is none for its destination."""
+        if call.credential is None:
+            return {}
+        known = self.credentials.get(call.credential)
+        if known is None or known.origin != str(_parsed(call.url).origin()):
+            raise Permanent(
+                "credential_refused",
+                f"The operator keeps no {call.credential!r} for this destination (BATCHYARD_HTTP_CALLS_CREDENTIALS).",
+            )
+        return {name: value.get_secret_value() for name, value in known.headers.items()}
+
+    async def call(self, call: Call, secret_headers: Mapping[str, str], idempotency_key: str) -> Reply:
+        """The answer, whatever its status. Raises `Permanent` for what may not be called, `Transient` when no whole
+        answer came, and `Ambiguous` when that leaves open whether a call had its effect that may not be repeated."""
+        url = start = _parsed(call.url)
+        data, headers = _body(call), _headers(call, secret_headers, idempotency_key)
+        for _ in range(call.redirects + 1):
+            reply, target = await self._one(call, url, headers, data)
+            if target is None:
+                return reply
+            if target.origin() != start.origin():
+                headers = {name: value for name, value in headers.items() if name.lower() in _HARMLESS}
+            url = target
+        raise Permanent("too_many_redirects", f"The destination redirects more than {call.redirects} times.")
+
+    async def _one(
+        self, call: Call, url: URL, headers: Mapping[str, str], data: bytes | None
+    ) -> tuple[Reply, URL | None]:
+        on_way = SimpleNamespace(sent=False)
+        session = self.kept if call.may_repeat else self.fresh
+        try:
+            async with session.request(
+                call.method,
+                url,
+                headers=headers,
+                data=data,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=call.timeout_s, sock_connect=CONNECT_TIMEOUT_S),
+                trace_request_ctx=on_way,
+            ) as response:
+                limit = MAX_READ_BYTES if call.success.reads_body else max(call.keep_bytes, 1024)
+                body, whole = await read_at_most(response, limit)
+                if not whole and len(body) < limit:
+                    raise _lost(call, on_way.sent, "broken_answer", "The answer broke off.")
+                content = response.headers.get("Content-Type", "")
+                media_type = response.content_type if content else ""
+                charset = (response.charset or "").lower()
+                reply = Reply(response.status, str(url), response.headers, body, whole, media_type, charset)
+                return reply, _target(response, url) if call.redirects else None
+        except TimeoutError as error:
+            raise _lost(call, on_way.sent, "timeout", f"No answer within {call.timeout_s:g} s.") from error
+        except aiohttp.InvalidURL as error:
+            raise Permanent("url_refused", "The address is not a URL.") from error
+        except aiohttp.ClientConnectorError as error:
+            if isinstance(error.os_error, AddressRefused):
+                raise Permanent("address_refused", _REFUSED) from error
+            raise Transient("unreachable", f"No connection: {type(error).__name__}.") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise _lost(call, on_way.sent, "broken_answer", f"No answer: {type(error).__name__}.") from error
+        except ValueError as error:  # last: errors of certificates are ValueErrors too
+            raise Permanent("url_refused", "The address is not a URL.") from error
+
+
+@asynccontextmanager
+async def open_caller() -> AsyncIterator[Caller]:
+    """A caller as the environment's settings describe it; closed with the worker."""
+    settings = HttpSettings()
+    async with AsyncExitStack() as stack:
+        kept, fresh = [await stack.enter_async_context(_session(settings, keep)) for keep in (True, False)]
+        yield Caller(kept, fresh, settings.credentials)
+
+
+def _session(settings: HttpSettings, keep_alive: bool) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=guarded_connector(
+            settings.allowed_networks, keep_alive=keep_alive, limit=0, limit_per_host=MAX_CONNECTIONS_PER_HOST
+        ),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        auto_decompress=False,
+        headers={"User-Agent": "Batchyard-Http/1", "Accept-Encoding": "identity"},
+        trace_configs=[_watch()],
+    )
+
+
+def _watch() -> aiohttp.TraceConfig:
+    """Notes when the head of a request goes out: from then on the other side may act on it."""
+
+    async def sent(_: Any, context: SimpleNamespace, __: Any) -> None:
+        context.trace_request_ctx.sent = True
+
+    config = aiohttp.TraceConfig()
+    config.on_request_headers_sent.append(sent)
+    return config
+
+
+def _lost(call: Call, sent: bool, code: str, said: str) -> WorkloadError:
+    if sent and not call.may_repeat:
+        return Ambiguous(f"{said} The call may have had its effect, and is not repeated by itself.")
+    return Transient(code, said)
+
+
+def _headers(call: Call, secret_headers: Mapping[str, str], idempotency_key: str) -> dict[str, str]:
+    ours = {name.lower() for name in secret_headers}
+    headers = {name: value for name, value in call.headers.items() if name.lower() not in ours} | dict(secret_headers)
+    given = {name.lower() for name in headers}
+    if call.has_json and "content-type" not in given:
+        headers["Content-Type"] = "application/json"
+    if call.body is not None and "content-type" not in given:
+        headers["Content-Type"] = "text/plain; charset=utf-8"
+    if call.method not in ("GET", "HEAD", "OPTIONS") and "idempotency-key" not in given:
+        headers["Idempotency-Key"] = f'"{idempotency_key}"'
+    return headers
+
+
+def _body(call: Call) -> bytes | None:
+    if call.has_json:
+        return orjson.dumps(call.json_body)
+    return None if call.body is None else call.body.encode("utf-8", "replace")
+
+
+def _target(response: aiohttp.ClientResponse, url: URL) -> URL | None:
+    """Where a redirect leads, if it is one that can be followed."""
+    if response.status not in _REDIRECTS or "Location" not in response.headers:
+        return None
+    target = url.join(_parsed(response.headers["Location"]))
+    if target.scheme not in ("http", "https") or not target.host or target.user is not None:
+        raise Permanent("redirect_refused", "The destination redirects to what is no plain http address.")
+    return target
+
+
+def _parsed(address: str) -> URL:
+    try:
+        url = URL(address)
+        url.port  # noqa: B018  read here, where it may be wrong
+    except ValueError as error:
+        raise Permanent("url_refused", "The address is not a URL.") from error
+    return url

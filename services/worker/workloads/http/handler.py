@@ -1,0 +1,42 @@
+"""The workload `http`: calls any address, and judges the answer by the item's own rule."""
+
+from datetime import UTC, datetime
+
+from batchyard_contracts.v1.manifest import Partition
+from batchyard_contracts.v1.values import RetryRule
+from batchyard_contracts.workload import Context, Permanent, Workload, WorkloadError
+from services.worker.workloads.http.caller import Caller, open_caller
+from services.worker.workloads.http.model import MAX_REDIRECTS, MAX_TIMEOUT_S, Answer, Call
+from services.worker.workloads.http.secrets import secrets_of
+from services.worker.workloads.http.verdict import judge, pattern_fault
+
+workload = Workload(
+    "http",
+    version="1",
+    item=Call,
+    result=Answer,
+    lifespan=open_caller,
+    title="HTTP calls",
+    description="Calls any public address: method, headers, body, a rule for success, a bounded answer.",
+    partition=Partition(pointer="/url", by="host"),
+    concurrency=100,
+    chunk_max=100,
+    item_timeout_s=(MAX_REDIRECTS + 1) * MAX_TIMEOUT_S + 5,
+    partition_concurrency=20,
+    retry={"default": RetryRule(attempts=4, base_s=1.0, cap_s=60.0)},
+    example={"url": "https://example.com/", "success": {"statuses": [200]}, "keep_bytes": 1000},
+)
+
+
+@workload.handler
+async def run(item: Call, context: Context) -> Answer:
+    """Make the call, and judge what came back."""
+    caller: Caller = context.resources
+    if item.success.matches is not None and (fault := pattern_fault(item.success.matches)):
+        raise Permanent("invalid_rule", f"`success.matches` {fault}.")
+    kept = caller.secret_headers(item)
+    reply = await caller.call(item, kept, context.idempotency_key)
+    answer = judge(item, reply, secrets_of(item.headers, kept), datetime.now(UTC))
+    if isinstance(answer, WorkloadError):
+        raise answer
+    return answer

@@ -1,0 +1,26 @@
+"""Takes out of an answer the secrets that a call was made with, where a destination echoes them."""
+
+import re
+from collections.abc import Mapping
+
+_SECRET = re.compile(
+    r"authorization|cookie|secret|token|password|passwd|credential|api[-_]?key|[-_]key$", re.IGNORECASE
+)
+_NOT_SECRET = frozenset(("idempotency-key",))
+_SHORTEST = 6
+"""A shorter value is found in any text."""
+BLANK = "[redacted]"
+
+
+def secrets_of(headers: Mapping[str, str], kept: Mapping[str, str]) -> tuple[str, ...]:
+    """The secret values among an item's headers, and all of those that the operator keeps; the longest first."""
+    found = [value for name, value in headers.items() if _SECRET.search(name) and name.lower() not in _NOT_SECRET]
+    values = {part for value in (*found, *kept.values()) for part in (value, value.rpartition(" ")[2])}
+    return tuple(sorted((value for value in values if len(value) >= _SHORTEST), key=len, reverse=True))
+
+
+def without(text: str, secrets: tuple[str, ...]) -> str:
+    """The text, with every secret blanked."""
+    for secret in secrets:
+        text = text.replace(secret, BLANK)
+    return text

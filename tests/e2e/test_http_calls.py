@@ -1,0 +1,43 @@
+"""HTTP calls through the real services: hosts, pauses, refusals, and what is never shown."""
+
+from typing import Any
+
+import pytest
+
+from tests.support.http_target import http_target
+from tests.support.yard import Yard
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_calls_to_two_hosts_end_as_their_answers_say(yard: Yard) -> None:
+    async with http_target() as target:
+        here, there = target.origins
+        secret = {"Authorization": "Bearer never-to-be-seen"}
+        good: list[dict[str, Any]] = [
+            {"url": f"{host}/echo?n={n}", "headers": secret} for n in range(20) for host in target.origins
+        ]
+        passing: list[dict[str, Any]] = [{"url": f"{there}/first/429/a"}, {"url": f"{here}/first/503/b"}]
+        bad: list[dict[str, Any]] = [
+            {"url": f"{here}/status/404"},
+            {"url": "http://169.254.169.254/latest/meta-data/"},
+            {"url": f"{here}/drop", "method": "POST"},
+        ]
+        accepted = await yard.client.submit("http", [*good, *passing, *bad])
+        finished = await yard.client.wait(accepted.batch_id, 60)
+        assert finished.result == "partial"
+        await yard.check_ledger(accepted.batch_id, 45)
+        results = {item.ordinal: item async for item in yard.client.results(accepted.batch_id)}
+        assert [results[n].result["json"]["calls"] for n in (40, 41)] == [2, 2]
+        codes = [error.code for n in (42, 43, 44) if (error := results[n].error)]
+        assert codes == ["http_404", "address_refused", "needs_review"]
+        assert target.calls["/drop"] == 1
+        assert "never-to-be-seen" not in "".join(item.model_dump_json() for item in results.values())
+    for log in yard.folder.rglob("*.log"):
+        assert "never-to-be-seen" not in log.read_text("utf-8"), log
+
+
+async def test_what_is_no_call_is_refused_at_the_door(yard: Yard) -> None:
+    for payload in ({"url": "file:///etc/passwd"}, {"url": "http://a.test/", "body": "a", "json": 1}):
+        async with yard.http.post("batches", json={"workload": "http", "items": [{"payload": payload}]}) as response:
+            assert response.status == 422, await response.text()
