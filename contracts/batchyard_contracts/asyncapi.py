@@ -36,6 +36,7 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
     "batch.seal.v1": (CLIENT,),
     "batch.control.v1": (CLIENT,),
     "cache.invalidate.v1": (CLIENT,),
+    "pace.control.v1": (CLIENT, "ingest"),
     "batch.accepted.v1": ("ingest",),
     "items.page.v1": ("ingest",),
     "batch.sealed.v1": ("ingest",),
@@ -55,6 +56,8 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
     "batch.finished.v1": ("aggregator",),
     "item.failed.v1": ("aggregator",),
     "batch.rejected.v1": ("ingest",),
+    "rate.changed.v1": ("dispatcher",),
+    "circuit.changed.v1": ("dispatcher",),
     "batches.query.v1": (CLIENT, "ingest"),
     "results.query.v1": (CLIENT, "ingest"),
     "failures.query.v1": (CLIENT, "ingest"),
@@ -62,14 +65,16 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
     "items.query.v1": (CLIENT, "ingest"),
     "workers.query.v1": (CLIENT, "ingest"),
     "recommendations.query.v1": (CLIENT, "ingest"),
+    "pace.query.v1": (CLIENT, "ingest"),
 }
 
 REPLIES_TO: Mapping[str, tuple[str, ...]] = {
     **{kind.type: ("command.accepted.v1", "command.rejected.v1") for kind in v1.COMMANDS},
     "cache.invalidate.v1": ("control.accepted.v1", "command.rejected.v1"),
+    "pace.control.v1": ("pace.reply.v1", "query.failed.v1"),
     **{
         f"{noun}.query.v1": (f"{noun}.reply.v1", "query.failed.v1")
-        for noun in ("batches", "results", "failures", "selection", "items", "workers", "recommendations")
+        for noun in ("batches", "results", "failures", "selection", "items", "workers", "recommendations", "pace")
     },
 }
 

@@ -103,6 +103,7 @@ DISPATCHER_CONTROL = Queue(
         Binding(FLOW, "items.reopened.*"),
         Binding(FLOW, "worker.announced.*"),
         Binding(EVENTS, "batch.finished.#"),
+        Binding(COMMANDS, "pace.control.*"),
     ),
 )
 DISPATCHER_HEARTBEATS = Queue(
@@ -110,7 +111,7 @@ DISPATCHER_HEARTBEATS = Queue(
 )
 DISPATCHER_QUERIES = Queue(
     "dispatcher.queries",
-    tuple(Binding(QUERIES, f"{noun}.query.v1") for noun in ("workers", "items")),
+    tuple(Binding(QUERIES, f"{noun}.query.v1") for noun in ("workers", "items", "pace")),
     lossy_ttl_ms=QUERY_TTL_MS,
 )
 WORKER_RECOMMENDATIONS = Queue(

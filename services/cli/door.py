@@ -34,10 +34,10 @@ class Door:
         """Read a document."""
         return await self._exchange("GET", path, query=_present(query or {}))
 
-    async def send(self, method: str, path: str, document: Any = None) -> bytes:
+    async def send(self, method: str, path: str, document: Any = None, query: Query | None = None) -> bytes:
         """Send a JSON document, or nothing, and read the answer."""
         if document is None:
-            return await self._exchange(method, path)
+            return await self._exchange(method, path, query=_present(query or {}))
         return await self._exchange(method, path, orjson.dumps(document), {"Content-Type": "application/json"})
 
     async def send_slowly(self, method: str, path: str, document: Any = None) -> bytes:

@@ -32,7 +32,7 @@ class Said:
         """The fields of the command; what is not set is left out. Raises `BadInput`."""
         found = {
             "weight": self.weight,
-            "rate": self.rate and _rate(self.rate),
+            "rate": self.rate and rate_of(self.rate),
             "concurrency": self.concurrency,
             "deadline": self.deadline and _deadline(self.deadline, now),
             "failure_threshold": _threshold(self.fail_after) if self.fail_after else None,
@@ -42,8 +42,8 @@ class Said:
         return {name: value for name, value in found.items() if value is not None}
 
 
-def _rate(text: str) -> dict[str, Any]:
-    """With a tenth of a second's worth at once."""
+def rate_of(text: str) -> dict[str, Any]:
+    """A rate, with a tenth of a second's worth at once."""
     match = _RATE.fullmatch(text)
     if match is None or not float(match[1]):
         raise BadInput(f"{text!r} is not a rate.", "Write it as 20/s, 600/min or 100/h.")

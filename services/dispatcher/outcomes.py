@@ -12,6 +12,7 @@ from services.dispatcher.chunks import Pages
 from services.dispatcher.domain.retry import RunAgain, after
 from services.dispatcher.domain.scheduler import Again
 from services.dispatcher.lines import with_state
+from services.dispatcher.pacing import Pacing
 from services.dispatcher.pump import Pump
 from services.dispatcher.report import Report, Told
 from services.dispatcher.settlement import Settlement, Status
@@ -44,10 +45,10 @@ class Outcomes:
     """Handles `chunk.processed.v1`. A report under an old fencing number, or of no lease, is late and ignored."""
 
     def __init__(
-        self, yard: Yard, store: Store, settlement: Settlement, pages: Pages, pump: Pump, stops: Stops
+        self, yard: Yard, store: Store, settlement: Settlement, pages: Pages, pump: Pump, stops: Stops, pacing: Pacing
     ) -> None:
         self._yard, self._store, self._settlement, self._pages, self._pump = yard, store, settlement, pages, pump
-        self._stops = stops
+        self._stops, self._pacing = stops, pacing
 
     async def processed(self, received: Sequence[Received]) -> None:
         """Decide for all of them, tell the ledger what failed for good, save, and free the window."""
@@ -96,7 +97,9 @@ class Outcomes:
     async def _decide(self, lease: Lease, report: Report, decisions: _Decisions) -> None:
         decisions.measured.append((lease, report.count, report.busy_s))
         if report.felt is not None:
-            self._yard.line(lease.workload).window.felt(lease.partition, report.felt, lease.given_at, time.monotonic())
+            now, window = time.monotonic(), self._yard.line(lease.workload).window
+            for throttle, change in window.felt(lease.partition, report.felt, lease.given_at, now):
+                self._pacing.changed(lease.workload, throttle, change)
         lease.seen_at = time.monotonic()
         self._yard.has_left(lease)
         if report.final:
@@ -106,16 +109,24 @@ class Outcomes:
         if report.final and report.read is None and report.count == lease.source.count - len(before):
             if isinstance(lease.source, Again):
                 decisions.settled.extend((lease.batch_id, o) for o in lease.source.ordinals if o not in before)
+            self._answered(lease)
             return  # all that was left has ended: no need to know which
         told = await self._news(lease, report, before)
         known.update(told)
         batch = self._yard.batches.get(lease.batch_id)
         unfinished = [outcome for outcome in told.values() if outcome is not None]
+        if any(outcome is None or _is_answer(outcome) for outcome in told.values()):
+            self._answered(lease)
         again: set[int] = set()
         if unfinished and batch is not None:
             again = await self._run_again(lease, batch, unfinished, decisions)
         if isinstance(lease.source, Again):
             decisions.settled.extend((lease.batch_id, ordinal) for ordinal in told if ordinal not in again)
+
+    def _answered(self, lease: Lease) -> None:
+        if throttle := self._yard.line(lease.workload).window.answered(lease.partition):
+            self._pacing.circuit(lease.workload, throttle, "closed")
+            self._yard.changed.set()
 
     async def _news(self, lease: Lease, report: Report, before: set[int]) -> Told:
         """What was not told before, of items of this chunk; with the last report, of all that were left."""
@@ -145,6 +156,10 @@ class Outcomes:
             error = outcome.error or ItemError(code="internal_error")
             rule = batch.retry_rule(window.manifest, error.code)
             next_ = after(outcome, lease.attempt, waited, rule, random.random())
+            if _is_refusal(outcome):  # the provider's fault: the item waits for it, and uses up no attempt
+                if throttle := window.refused(lease.partition, error, time.monotonic()):
+                    self._pacing.circuit(lease.workload, throttle, "open")
+                next_ = RunAgain(0.0, lease.attempt, waited)
             if batch.stopped:
                 _note(decisions.cancelled if batch.stopped == "cancelled" else decisions.expired, lease, outcome, None)
                 decisions.settled.append((batch.batch_id, outcome.ordinal))  # an earlier try may have saved it
@@ -163,7 +178,7 @@ class Outcomes:
                     )
                 )
                 if outcome.delay_s and error.scope == "provider":
-                    window.park(lease.partition, time.monotonic() + outcome.delay_s)
+                    window.park(lease.partition, time.monotonic() + outcome.delay_s, error.message or error.code)
             else:
                 _note(decisions.failed, lease, outcome, next_.error)
         return again
@@ -178,3 +193,14 @@ def _note(where: dict[UUID, list[SettledItem]], lease: Lease, outcome: ItemOutco
         partition=lease.partition,
     )
     where.setdefault(lease.batch_id, []).append(item)
+
+
+def _is_refusal(outcome: ItemOutcome) -> bool:
+    """Whether a provider refused for a cause of its own, not for a rate."""
+    error = outcome.error
+    return error is not None and error.scope == "provider" and outcome.delay_s is None
+
+
+def _is_answer(outcome: ItemOutcome) -> bool:
+    """Whether an item that runs again was answered by its provider."""
+    return outcome.status == "continued" or (outcome.delay_s is None and not _is_refusal(outcome))

@@ -9,6 +9,7 @@ from aio_pika.abc import AbstractRobustConnection
 from aio_pika.exceptions import ChannelNotFoundEntity
 
 from batchyard_contracts import topology
+from batchyard_contracts.v1.commands import PaceControl
 from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.flow import (
     BatchAccepted,
@@ -21,11 +22,14 @@ from batchyard_contracts.v1.flow import (
     WorkerAnnounced,
     WorkerHeartbeat,
 )
-from batchyard_contracts.v1.queries import ItemsQuery, WorkersQuery
+from batchyard_contracts.v1.queries import ItemsQuery, PaceQuery, WorkersQuery
 from services.dispatcher.chunks import Giver, Pages
 from services.dispatcher.intake import Intake
 from services.dispatcher.losses import Losses
 from services.dispatcher.outcomes import Outcomes
+from services.dispatcher.pace_store import PaceStore
+from services.dispatcher.pace_view import PaceView
+from services.dispatcher.pacing import Pacing
 from services.dispatcher.page import Page
 from services.dispatcher.payloads import Payloads
 from services.dispatcher.pump import Pump
@@ -46,6 +50,7 @@ from shared.database import Pool
 from shared.faults import until_it_passes
 from shared.health import Health
 from shared.redis import Memory
+from shared.reservations import Reservations
 
 _SWEEP_S = 2.0
 _FIRST_FORGET_S = 60.0
@@ -90,8 +95,12 @@ class Session:
         )
         self._workers = Workers(self._yard, self._store, self._losses, resources.settings)
         self._stops = Stops(self._yard, self._store, settlement, pages, publisher, health.pulse("stops"))
+        self._paces = PaceStore(pool)
+        self._pacing = Pacing(
+            self._yard, self._paces, settlement, publisher, Reservations(resources.memory), health.pulse("pacing")
+        )
         self._intake = Intake(self._yard, self._store, settlement, pages, self._pump, self._stops)
-        self._outcomes = Outcomes(self._yard, self._store, settlement, pages, self._pump, self._stops)
+        self._outcomes = Outcomes(self._yard, self._store, settlement, pages, self._pump, self._stops, self._pacing)
         hot: tuple[tuple[topology.Queue, list[Kind[object]], BatchHandler], ...] = (
             (topology.DISPATCHER_PAGES, [Page], self._intake.pages),
             (topology.DISPATCHER_OUTCOMES, [Report, ChunkReturned], self._reported),
@@ -124,9 +133,11 @@ class Session:
         """Rebuild the yard, take messages, start the loops."""
         beat = self._beat
         await until_it_passes(self._intake.load, "PostgreSQL", waiting=beat)
+        await until_it_passes(self._pacing.load, "PostgreSQL", waiting=beat)
         for lease in await until_it_passes(lambda: self._store.leases(time.monotonic()), "PostgreSQL", waiting=beat):
             self._yard.resume(lease)
         intake, workers = self._intake, self._workers
+        view = PaceView(self._yard, self._paces, self._pacing)
         self._control.subscribe(
             topology.DISPATCHER_CONTROL,
             [
@@ -138,17 +149,23 @@ class Session:
                 Route(BatchFinished, intake.finished),
                 Route(ItemsReopened, intake.reopened),
                 Route(WorkerAnnounced, workers.announced),
+                Route(PaceControl, view.control),
             ],
             at_once=1,  # in the order of their coming
         )
         self._control.subscribe(topology.DISPATCHER_HEARTBEATS, [Route(WorkerHeartbeat, workers.heartbeat)])
         self._control.subscribe(
             topology.DISPATCHER_QUERIES,
-            [Route(WorkersQuery, workers.query), Route(ItemsQuery, Payloads(self._store).query)],
+            [
+                Route(WorkersQuery, workers.query),
+                Route(ItemsQuery, Payloads(self._store).query),
+                Route(PaceQuery, view.query),
+            ],
             at_once=5,
         )
         await self._control.start()
-        loops = [*(s.run() for s in self._streams), self._pump.run(), self._stops.run(), self._sweep(), self._forget()]
+        loops = [s.run() for s in self._streams]
+        loops += [self._pump.run(), self._stops.run(), self._pacing.run(), self._sweep(), self._forget()]
         return [asyncio.create_task(loop) for loop in loops]
 
     async def _finish(self, tasks: list[asyncio.Task[None]]) -> None:

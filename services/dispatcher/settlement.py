@@ -8,7 +8,7 @@ import orjson
 
 from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import ItemsSettled, SettledItem
-from batchyard_contracts.v1.values import StopCause
+from batchyard_contracts.v1.values import ItemError, StopCause
 from services.dispatcher.store import Store
 from services.dispatcher.yard import Batch
 from shared.amqp.publisher import Publisher, outgoing
@@ -51,20 +51,33 @@ class Settlement:
 
     async def settle_waiting(self, batch: Batch, status: Status) -> None:
         """End everything of the batch that is not in flight. Bounded in memory; may be called again, also meanwhile."""
+        await self._settle_waiting(batch, status, None, None)
+
+    async def fail_partition(self, batch: Batch, partition: str, error: ItemError) -> None:
+        """Fail what waits of a batch for a partition. As before."""
+        await self._settle_waiting(batch, "failed", partition, error)
+
+    async def _settle_waiting(
+        self, batch: Batch, status: Status, partition: str | None, error: ItemError | None
+    ) -> None:
+        """Of one partition, or of all."""
         waiting = await self._store.waiting(batch.batch_id)
+        if partition is not None:
+            waiting = [(p, s) for p, s in waiting if p == partition]
         for start in range(0, len(waiting), _PAGES_AT_ONCE):
             some = {(batch.batch_id, s.page, s.segment): (p, s) for p, s in waiting[start : start + _PAGES_AT_ONCE]}
             lines = await self._store.page_items(list(some))
-            items = [_settled(line, p) for key, (p, s) in some.items() for line in lines.get(key, ())[s.taken :]]
+            items = [_settled(line, p, error) for key, (p, s) in some.items() for line in lines.get(key, ())[s.taken :]]
             await self.settle(batch, status, items)
             await self._store.take_all([(*key, s.size) for key, (_, s) in some.items()])
         last = -1
         while retries := await self._store.waiting_retries(batch.batch_id, last):
-            await self.settle(batch, status, [_settled(item, partition) for _, partition, item in retries])
-            await self._store.drop_waiting_retries(batch.batch_id, [ordinal for ordinal, _, _ in retries])
             last = retries[-1][0]
+            due = [(ordinal, p, item) for ordinal, p, item in retries if partition in {None, p}]
+            await self.settle(batch, status, [_settled(item, p, error) for _, p, item in due])
+            await self._store.drop_waiting_retries(batch.batch_id, [ordinal for ordinal, _, _ in due])
 
 
-def _settled(line: bytes, partition: str) -> SettledItem:
+def _settled(line: bytes, partition: str, error: ItemError | None) -> SettledItem:
     item = orjson.loads(line)
-    return SettledItem(ordinal=item["ordinal"], custom_id=item.get("custom_id"), partition=partition)
+    return SettledItem(ordinal=item["ordinal"], custom_id=item.get("custom_id"), partition=partition, error=error)

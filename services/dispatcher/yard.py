@@ -142,13 +142,16 @@ class Yard:
         line = self.lines.get(workload)
         if line is None:
             manifest = Manifest(name=workload, version="", item_schema={}, result_schema={})
-            line = self.lines[workload] = Line(Window(manifest), Scheduler(self._owner_weights))
+            line = self.lines[workload] = Line(
+                Window(manifest, epoch_s=time.time() - time.monotonic()), Scheduler(self._owner_weights)
+            )
         return line
 
     def know(self, manifest: Manifest) -> None:
         """Take a manifest, new or changed."""
         line = self.line(manifest.name)
-        line.window.know(manifest, version=time.time_ns() // 1_000_000)
+        line.window.unpark(time.monotonic())
+        line.window.know(manifest)
         line.known = True
         self.changed.set()
 
@@ -202,6 +205,13 @@ class Yard:
             for again in lane.again:
                 self.unload(batch.batch_id, partition, again.ordinals)
         queue.lanes.clear()
+
+    def drop_partition(self, batch: Batch, partition: str) -> None:
+        """Forget what waits of a batch for a partition."""
+        queue = self.queue(batch)
+        if queue is not None and (lane := queue.lanes.pop(partition, None)):
+            for again in lane.again:
+                self.unload(batch.batch_id, partition, again.ordinals)
 
     def load(self, batch_id: UUID, partition: str, ordinal: int) -> bool:
         """Note that an item waits in a lane for another run; False if it does already."""

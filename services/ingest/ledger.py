@@ -4,6 +4,8 @@ from typing import Protocol, TypeVar
 from uuid import UUID
 
 from batchyard_contracts.message import Message
+from batchyard_contracts.topology import COMMANDS, QUERIES
+from batchyard_contracts.v1.commands import PaceControl
 from batchyard_contracts.v1.queries import (
     BatchesQuery,
     BatchesReply,
@@ -12,6 +14,8 @@ from batchyard_contracts.v1.queries import (
     FailuresReply,
     ItemsQuery,
     ItemsReply,
+    PaceQuery,
+    PaceReply,
     ResultsQuery,
     ResultsReply,
     SelectionQuery,
@@ -30,7 +34,9 @@ ReplyT = TypeVar("ReplyT", bound=Message)
 class Asks(Protocol):
     """What is needed of `shared.amqp.questions.Questions`."""
 
-    async def ask(self, question: Message, answer: type[ReplyT], *, timeout_s: float) -> ReplyT: ...
+    async def ask(
+        self, question: Message, answer: type[ReplyT], *, timeout_s: float, exchange: str = QUERIES
+    ) -> ReplyT: ...
 
 
 class Ledger:
@@ -68,9 +74,17 @@ class Ledger:
         """The workers that live."""
         return await self._ask(WorkersQuery(), WorkersReply)
 
-    async def _ask(self, question: Message, answer: type[ReplyT]) -> ReplyT:
+    async def pace(self, query: PaceQuery) -> PaceReply:
+        """How fast items go to their destinations."""
+        return await self._ask(query, PaceReply)
+
+    async def set_pace(self, command: PaceControl) -> PaceReply:
+        """Have it changed; what holds then."""
+        return await self._ask(command, PaceReply, COMMANDS)
+
+    async def _ask(self, question: Message, answer: type[ReplyT], exchange: str = QUERIES) -> ReplyT:
         try:
-            return await self._questions.ask(question, answer, timeout_s=_TIMEOUT_S)
+            return await self._questions.ask(question, answer, timeout_s=_TIMEOUT_S, exchange=exchange)
         except QueryTimeout as error:
             raise Refused(Fault("no_answer", str(error), 504)) from error
         except QueryRefused as error:

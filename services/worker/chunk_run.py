@@ -38,6 +38,7 @@ class ChunkRun:
         self._lanes: dict[asyncio.Task[None], _Lane] = {}
         self._to_do: Iterator[ChunkItem] = iter(())
         self._failure: BaseException | None = None
+        self._began = time.monotonic()
         self._stopped = False
         self._cancelled = False
 
@@ -133,7 +134,7 @@ class ChunkRun:
     async def _one_by_one(self, lane: "_Lane") -> None:
         slots, began = self._runner.slots, time.perf_counter()
         for item in self._to_do:
-            if (self._passage or not slots.take()) and not await self._place([item]):
+            if self._is_spared(item) or ((self._passage or not slots.take()) and not await self._place([item])):
                 continue
             lane.items = (item,)
             try:
@@ -145,6 +146,7 @@ class ChunkRun:
                 if not lane.abandoned:
                     self._busy_s += now - started
                     self._ended(outcome)
+                    self._runner.note_refusal(self.chunk.partition, outcome)
             finally:
                 self._leave(lane)
             if self._passage is not None:
@@ -168,6 +170,13 @@ class ChunkRun:
         await self._runner.slots.taken()
         return True
 
+    def _is_spared(self, item: ChunkItem) -> bool:
+        """Whether its provider has just refused another item for a cause that holds for all."""
+        refusal = self._runner.refusal(self.chunk.partition, self._began)
+        if refusal is not None:
+            self._ended(domain.not_tried(item, refusal))
+        return refusal is not None
+
     async def _call(self, items: Sequence[ChunkItem], lane: "_Lane") -> None:
         """Run items by one call, in one slot."""
         if not await self._place(items):
@@ -181,6 +190,7 @@ class ChunkRun:
                 self._busy_s += took_s
                 for outcome in outcomes:
                     self._ended(outcome)
+                    self._runner.note_refusal(self.chunk.partition, outcome)
         finally:
             self._leave(lane)
         if self._passage is not None:

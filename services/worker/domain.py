@@ -47,6 +47,8 @@ def raised(item: ChunkItem, error: BaseException, elapsed_ms: int) -> ItemOutcom
     """The outcome of a handler that raised. What it did not foresee may pass: it is tried again."""
     delay_s = None
     final = isinstance(error, Permanent | Ambiguous)
+    if isinstance(error, Permanent) and error.scope == "provider":
+        final = False  # its items wait until the provider is itself again, or is given up
     if isinstance(error, WorkloadError):
         cause = ItemError(code=error.code, message=_writable(str(error.message)), scope=error.scope)
     elif isinstance(error, TimeoutError):
@@ -118,6 +120,11 @@ def worker_lost(item: ChunkItem, how: str) -> ItemOutcome:
     """The outcome of an item that ends every process it runs in."""
     message = f"It ends the process that it runs in, also when it runs alone there: {how}."
     return _failed(item, "worker_lost", message, 0)
+
+
+def not_tried(item: ChunkItem, error: ItemError) -> ItemOutcome:
+    """The outcome of an item whose provider has just refused another one for a cause that holds for all."""
+    return ItemOutcome(ordinal=item.ordinal, custom_id=item.custom_id, status="retry", error=error)
 
 
 def too_large(outcome: Outcome, size: int, most: int) -> ItemOutcome:

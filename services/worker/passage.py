@@ -25,7 +25,7 @@ class Passage:
         self._waited_s = 0.0
         self._passed = 0
         self._times: list[float] = []
-        self._refused = self._broken = 0
+        self._answered = self._refused = self._broken = 0
 
     @classmethod
     def of(cls, chunk: ChunkReady, gates: Gates | None, slots: Slots) -> "Passage | None":
@@ -57,6 +57,7 @@ class Passage:
         """An item ended. If the destination asked for a pause, no worker starts anything before its end."""
         error = outcome.error
         if error is None:
+            self._answered += 1
             self._times.append(took_s)
         elif error.code == HELD_BACK:
             return
@@ -66,8 +67,8 @@ class Passage:
                 await self._gate.park(outcome.delay_s)
         elif error.code in BROKEN:
             self._broken += 1
-        else:
-            self._times.append(took_s)
+        elif error.scope == "item":
+            self._answered += 1  # its time says little: what is refused is refused quickly
 
     def felt(self) -> Felt:
         """What was felt since this was last asked."""
@@ -76,10 +77,10 @@ class Passage:
             waited_ms=round(self._waited_s * 1000 / max(1, self._passed), 1),
             median_ms=round(times[len(times) // 2] * 1000, 1) if times else None,
             slow_ms=round(times[len(times) * 19 // 20] * 1000, 1) if times else None,
-            answered=len(times),
+            answered=self._answered,
             refused=self._refused,
             broken=self._broken,
         )
         self._times, self._waited_s, self._passed = [], 0.0, 0
-        self._refused = self._broken = 0
+        self._answered = self._refused = self._broken = 0
         return felt

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import ChunkProcessed, Felt
+from batchyard_contracts.v1.values import ItemError
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Workload
 from services.worker import domain
@@ -27,6 +28,7 @@ from shared.amqp.publisher import Outgoing, Publisher
 from shared.faults import until_it_passes
 
 log = structlog.get_logger()
+_REFUSALS_KEPT = 1000
 GRACE_S = 5.0
 """How long a handler may take to end after its interruption."""
 
@@ -56,6 +58,7 @@ class Runner:
         """For each task that runs calls, what is told when one of them goes on after its time and its interruption."""
         self._abandoned: set[asyncio.Task[Any]] = set()
         self.gates = gates
+        self._refusals: dict[str, tuple[float, ItemError]] = {}
         self.unfinished = 0
         """Items of the chunks in hand that have no outcome yet."""
         self.room = asyncio.Event()
@@ -113,6 +116,20 @@ class Runner:
         """Give back what handlers ran in."""
         if self._processes:
             await self._processes.stop()
+
+    def refusal(self, partition: str, began: float) -> ItemError | None:
+        """What the provider of a partition refused with, after a chunk began that is still to call it."""
+        at, error = self._refusals.get(partition, (0.0, None))
+        return error if at >= began else None
+
+    def note_refusal(self, partition: str, outcome: Outcome) -> None:
+        """Spare other items the call if the provider refused this one for a cause that holds for all."""
+        error = outcome.error
+        if error is not None and error.scope == "provider" and outcome.delay_s is None:
+            self._refusals.pop(partition, None)
+            self._refusals[partition] = (time.monotonic(), error)
+            if len(self._refusals) > _REFUSALS_KEPT:
+                del self._refusals[next(iter(self._refusals))]
 
     def begin(self, chunk: ChunkReady, item: ChunkItem) -> Outcome | Coroutine[Any, Any, Outcome]:
         """Run the handler on one item until it waits for something: its outcome, if it never does, else the rest, which

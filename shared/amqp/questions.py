@@ -33,14 +33,16 @@ class Questions:
         """Connect; questions have a connection of their own."""
         return cls(await connect(url, f"{app_id}-questions"))
 
-    async def ask(self, question: Message, answer: type[ReplyT], *, timeout_s: float = _TIMEOUT_S) -> ReplyT:
+    async def ask(
+        self, question: Message, answer: type[ReplyT], *, timeout_s: float = _TIMEOUT_S, exchange: str = QUERIES
+    ) -> ReplyT:
         """The answer; raises `QueryTimeout`, `QueryRefused`, or `PublishFailed` when the broker is away."""
         correlation_id = uuid.uuid4().hex
         future: asyncio.Future[AbstractIncomingMessage] = asyncio.get_running_loop().create_future()
         self._waiting[correlation_id] = future
         try:
             async with asyncio.timeout(timeout_s):
-                await self._send(question, correlation_id, timeout_s)
+                await self._send(question, correlation_id, timeout_s, exchange)
                 reply = await future
         except TimeoutError as error:
             raise QueryTimeout(f"No service answered {question.type} within {timeout_s:g} s. Is it running?") from error
@@ -56,7 +58,7 @@ class Questions:
         """Close the connection."""
         await self._connection.close()
 
-    async def _send(self, question: Message, correlation_id: str, timeout_s: float) -> None:
+    async def _send(self, question: Message, correlation_id: str, timeout_s: float, to: str) -> None:
         message = aio_pika.Message(
             question.encode(),
             content_type=CONTENT_TYPE,
@@ -69,7 +71,7 @@ class Questions:
         )
         channel = await self._open_channel()
         try:
-            exchange = await channel.get_exchange(QUERIES, ensure=False)
+            exchange = await channel.get_exchange(to, ensure=False)
             await exchange.publish(message, question.routing_key())
         except (aio_pika.exceptions.AMQPError, OSError) as error:
             raise PublishFailed(f"RabbitMQ did not take {question.type}: {error}") from error

@@ -10,7 +10,14 @@ from batchyard_contracts.export import HOME
 from batchyard_contracts.topology import QUEUES, Binding, Queue, quarantine_queue, work_queues
 from batchyard_contracts.v1.work import ChunkReady
 
-PUBLIC_ONLY = {"batch.started.v1", "batch.progressed.v1", "batch.rejected.v1", "item.failed.v1"}
+PUBLIC_ONLY = {
+    "batch.started.v1",
+    "batch.progressed.v1",
+    "batch.rejected.v1",
+    "item.failed.v1",
+    "rate.changed.v1",
+    "circuit.changed.v1",
+}
 """Events that no service needs to hear."""
 KNOWN_ARGUMENTS = {
     "quorum": {

@@ -27,6 +27,8 @@ from services.dispatcher.chunks import Giver, Pages
 from services.dispatcher.intake import Intake
 from services.dispatcher.losses import Losses
 from services.dispatcher.outcomes import Outcomes
+from services.dispatcher.pace_store import PaceStore
+from services.dispatcher.pacing import Pacing
 from services.dispatcher.page import Page
 from services.dispatcher.pump import Pump
 from services.dispatcher.refusals import Refusals
@@ -41,6 +43,7 @@ from shared.amqp.stream import Received
 from shared.database import Pool, open_pool
 from shared.health import Pulse
 from shared.redis import Memory
+from shared.reservations import Reservations
 from shared.stack import Servers
 
 ENVELOPE = Envelope(type="", message_id="")
@@ -86,7 +89,10 @@ class Parts:
         self.stops = Stops(self.yard, self.store, self.settlement, pages, publisher, Pulse("stops", 60))
         self.intake = Intake(self.yard, self.store, self.settlement, pages, self.pump, self.stops)
         self.losses = Losses(self.yard, self.store, self.giver, self.settlement, pages, refusals, settings.losses_max)
-        self.outcomes = Outcomes(self.yard, self.store, self.settlement, pages, self.pump, self.stops)
+        self.pacing = Pacing(
+            self.yard, PaceStore(pool), self.settlement, publisher, Reservations(memory), Pulse("pacing", 60)
+        )
+        self.outcomes = Outcomes(self.yard, self.store, self.settlement, pages, self.pump, self.stops, self.pacing)
 
     def employ(self, workload: str, **manifest: Any) -> None:
         """Make a workload known, with one worker."""

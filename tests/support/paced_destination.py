@@ -27,6 +27,7 @@ class Destination:
         """Calls that wait, as of `_at`."""
         self._at = time.monotonic()
         self._calls: list[tuple[float, bool]] = []
+        self._refuses = False
         self._late_s = 0.0
 
     def capacity(self, now: float) -> float:
@@ -47,11 +48,18 @@ class Destination:
         wait = self._waiting / capacity
         taken = wait <= PATIENCE_S
         self._calls.append((now, taken))
+        if self._refuses:
+            return web.json_response({"error": "bad key"}, status=401)
         if not taken:
             return web.json_response({"error": "rate limit"}, status=429)
         self._waiting += 1
         await asyncio.sleep(BASE_S + wait)
         return web.json_response({"ok": True})
+
+    async def refuse(self, request: web.Request) -> web.Response:
+        """Refuse every call as one with a bad key, or take them again."""
+        self._refuses = bool(await request.json())
+        return web.json_response({})
 
     async def begin(self, _: web.Request) -> web.Response:
         """Start the schedule, and forget what came before."""
@@ -83,6 +91,7 @@ async def serve(schedule: list[tuple[float, float]]) -> None:
         [
             web.post("/call", destination.call),
             web.post("/begin", destination.begin),
+            web.post("/refuse", destination.refuse),
             web.get("/calls", destination.calls),
         ]
     )

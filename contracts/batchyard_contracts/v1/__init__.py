@@ -9,6 +9,7 @@ COMMANDS: tuple[type[Message], ...] = (
     commands.BatchSeal,
     commands.BatchControl,
     commands.CacheInvalidate,
+    commands.PaceControl,
 )
 REPLIES: tuple[type[Message], ...] = (
     commands.CommandAccepted,
@@ -37,6 +38,8 @@ EVENTS: tuple[type[events.Event], ...] = (
     events.BatchFinished,
     events.ItemFailed,
     events.BatchRejected,
+    events.RateChanged,
+    events.CircuitChanged,
 )
 QUERIES: tuple[type[Message], ...] = (
     queries.BatchesQuery,
@@ -53,6 +56,8 @@ QUERIES: tuple[type[Message], ...] = (
     queries.WorkersReply,
     recommendations.RecommendationsQuery,
     recommendations.RecommendationsReply,
+    queries.PaceQuery,
+    queries.PaceReply,
     queries.QueryFailed,
 )
 MESSAGES: dict[str, type[Message]] = {m.type: m for m in (*COMMANDS, *REPLIES, *FLOW, *WORK, *EVENTS, *QUERIES)}

@@ -3,9 +3,10 @@
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from batchyard_contracts.message import Command, Message
+from batchyard_contracts.v1.manifest import FIRST_LIMIT, Adaptive
 from batchyard_contracts.v1.values import (
     MAX_ITEMS_PER_COMMAND,
     BatchId,
@@ -15,6 +16,7 @@ from batchyard_contracts.v1.values import (
     Patch,
     Payload,
     Priority,
+    Rate,
     Reuse,
     Selection,
     Terms,
@@ -88,6 +90,37 @@ class CacheInvalidate(Command):
     type: ClassVar[str] = "cache.invalidate.v1"
     workload: WorkloadName
     payload: Payload | None = None
+
+
+class PaceControl(Command):
+    """Set how fast items go to a destination, for all owners, until it is taken back.
+
+    `set` puts `rate` or `adaptive` and `concurrency` in the place of what the manifest says, `clear` takes that back,
+    `close` lets items go to a provider again whose circuit is open. The reply is a `pace.reply.v1`.
+    """
+
+    type: ClassVar[str] = "pace.control.v1"
+    workload: WorkloadName
+    action: Literal["set", "clear", "close"]
+    limit: Annotated[str, StringConstraints(max_length=32)] = FIRST_LIMIT
+    value: Annotated[Text, StringConstraints(max_length=255)] | None = None
+    """A partition of this limit; None: all that have no setting of their own."""
+    rate: Rate | None = None
+    adaptive: Adaptive | None = None
+    concurrency: Annotated[int, Field(ge=1, le=100_000)] | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "PaceControl":
+        given = [self.rate, self.adaptive, self.concurrency]
+        if self.action == "set" and given == [None, None, None]:
+            raise ValueError("`set` takes a rate, adaptive bounds or a concurrency")
+        if self.action != "set" and given != [None, None, None]:
+            raise ValueError("only `set` takes a rate, adaptive bounds or a concurrency")
+        if self.rate is not None and self.adaptive is not None:
+            raise ValueError("a rate is fixed or adaptive, not both")
+        if self.action == "close" and self.value is None:
+            raise ValueError("`close` takes the value whose circuit is meant")
+        return self
 
 
 class CommandAccepted(Message):

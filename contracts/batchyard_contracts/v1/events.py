@@ -8,6 +8,7 @@ from batchyard_contracts.v1.values import (
     BatchId,
     BatchStatus,
     Cause,
+    CircuitState,
     Counts,
     CustomId,
     ItemError,
@@ -101,4 +102,31 @@ class BatchRejected(Event):
     line: int | None = None
     """The first item at fault, counted from 1."""
     message_id: str | None = None
+    at: datetime
+
+
+class RateChanged(Event):
+    """A destination is given another rate. Several steps in the same direction may be told as one."""
+
+    type: ClassVar[str] = "rate.changed.v1"
+    limit: str
+    value: str
+    """The host, account or whatever the limit goes by."""
+    before: float | None = None
+    """Items a second; None: no limit."""
+    after: float | None = None
+    cause: str
+    at: datetime
+
+
+class CircuitChanged(Event):
+    """A provider is left alone, is tried with one item, or is given items again."""
+
+    type: ClassVar[str] = "circuit.changed.v1"
+    limit: str
+    value: str
+    state: CircuitState
+    error: ItemError | None = None
+    """What the provider refused with."""
+    tries_at: datetime | None = None
     at: datetime

@@ -4,15 +4,18 @@ from datetime import datetime
 from typing import Annotated, ClassVar
 from uuid import UUID
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, StringConstraints
 
 from batchyard_contracts.message import Message, Value
+from batchyard_contracts.v1.manifest import Adaptive
 from batchyard_contracts.v1.values import (
     BatchId,
     BatchStatus,
     Cause,
+    CircuitState,
     Counts,
     ErrorCode,
+    ItemError,
     ItemResult,
     Ordinal,
     Owner,
@@ -200,6 +203,66 @@ class WorkersReply(Message):
 
     type: ClassVar[str] = "workers.reply.v1"
     workers: list[WorkerState]
+
+
+class PaceQuery(Message):
+    """How fast items go to their destinations, and why: of one workload or all, of one partition or those in use."""
+
+    type: ClassVar[str] = "pace.query.v1"
+    workload: WorkloadName | None = None
+    limit: str | None = None
+    value: Annotated[str, StringConstraints(max_length=255)] | None = None
+    history: Annotated[int, Field(ge=0, le=200)] = 0
+    """So many lines of each history at most."""
+
+
+class PaceChange(Value):
+    """A line of history: a rate became another, and why. Rates are items a second; None: no limit."""
+
+    at: datetime
+    before: float | None = None
+    after: float | None = None
+    cause: str
+
+
+class PaceState(Value):
+    """One limit of a workload at one of its values: a host, an account."""
+
+    workload: WorkloadName
+    limit: str
+    value: str
+    per_second: float | None = None
+    """None: no rate holds."""
+    burst: int = 1
+    cause: str
+    """Why the rate is as it is."""
+    adaptive: Adaptive | None = None
+    concurrency: int | None = None
+    by_operator: bool = False
+    out: int = 0
+    """Items that are out at workers."""
+    waiting: int = 0
+    """Items that wait in memory to go out; more may wait for a retry."""
+    parked_until: datetime | None = None
+    parked_because: str = ""
+    circuit: CircuitState = "closed"
+    error: ItemError | None = None
+    """Why the circuit is not closed."""
+    tries_at: datetime | None = None
+    """When a single item tries the provider again."""
+    chunk: Annotated[int, Field(ge=1)] | None = None
+    """How many items travel together now."""
+    chunk_because: str = ""
+    history: list[PaceChange] = []
+
+
+class PaceReply(Message):
+    """Those in use, the busiest first."""
+
+    type: ClassVar[str] = "pace.reply.v1"
+    paces: Annotated[list[PaceState], Field(max_length=MAX_PAGE)]
+    more: bool = False
+    """There are more than fit into an answer: name a workload, or a partition."""
 
 
 class QueryFailed(Message):

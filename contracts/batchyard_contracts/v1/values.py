@@ -19,6 +19,9 @@ Result = Literal["completed", "partial", "failed", "cancelled"]
 
 BatchStatus = Literal["open", "running", "paused", "finished"]
 
+CircuitState = Literal["closed", "open", "half_open"]
+"""Whether items go to a provider: they do, none does, or one tries it."""
+
 WorkloadName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,47}$")]
 Owner = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 """Who a batch belongs to. No dots: it ends the routing key of events."""

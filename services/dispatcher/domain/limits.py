@@ -6,7 +6,7 @@ from batchyard_contracts.partition import split
 from batchyard_contracts.v1.manifest import Limit, Manifest
 from batchyard_contracts.v1.work import PaceKey
 from services.dispatcher.domain.bucket import kept_rate
-from services.dispatcher.domain.throttle import Throttle
+from services.dispatcher.domain.throttle import Learned, Terms, Throttle
 
 _IDLE_KEPT = 1000
 """Throttles that are kept before the idle ones are looked for."""
@@ -20,6 +20,12 @@ class Limits:
         """Each with its part of a partition's name, if it goes by one."""
         self._parts = 1
         self._version = 0
+        self.rule = manifest.circuit
+        """When circuits are tried again."""
+        self.overrides: dict[tuple[str, str | None], Terms] = {}
+        """What operators set, by limit and value; None: for all of its values."""
+        self.learned: dict[tuple[str, str], Learned] = {}
+        """What is known from before of destinations that no item went to yet."""
         self._throttles: dict[tuple[str, str], Throttle] = {}
         self._of: dict[str, tuple[Throttle, ...]] = {}
         self._kept = _IDLE_KEPT
@@ -27,7 +33,7 @@ class Limits:
 
     def know(self, manifest: Manifest, version: int, now: float) -> None:
         """Take a manifest, new or changed. Rates that change, and those to come, get this version."""
-        self._version = version
+        self._version, self.rule = version, manifest.circuit
         first, *further = manifest.all_limits()
         self._limits = [(first, 0)]
         self._parts = 1
@@ -73,6 +79,33 @@ class Limits:
             if t.rate is not None
         ]
 
+    def override(self, limit: str, value: str | None, terms: Terms | None, version: int, now: float) -> None:
+        """An operator sets terms for a value of a limit, or for all (None), or takes them back."""
+        if terms is None:
+            self.overrides.pop((limit, value), None)
+        else:
+            self.overrides[limit, value] = terms
+        self._version = version
+        if value is not None:
+            self.at(limit, value)
+        for throttle in self._throttles.values():
+            if throttle.limit == limit and value in {None, throttle.value}:
+                self._set(throttle, now)
+
+    def at(self, limit: str, value: str) -> Throttle | None:
+        """The throttle of a value, made if need be; None if there is no such limit."""
+        stated = next((x for x, _ in self._limits if x.name == limit), None)
+        return self._throttle(stated, value) if stated else None
+
+    @property
+    def names(self) -> list[str]:
+        """The limits by name, the one by the workload's partition first."""
+        return [limit.name for limit, _ in self._limits]
+
+    def partitions_of(self, throttle: Throttle) -> set[str]:
+        """The partitions that go through a throttle, of those that came by lately."""
+        return {name for name, throttles in self._of.items() if any(t is throttle for t in throttles)}
+
     def given(self, partition: str, count: int, now: float) -> None:
         """Items went out."""
         for throttle in self.of(partition):
@@ -81,7 +114,7 @@ class Limits:
     def returned(self, partition: str, count: int) -> None:
         """Items are back."""
         for throttle in self.of(partition):
-            throttle.out -= count
+            throttle.returned(count)
 
     def drop_idle(self, now: float) -> None:
         """Forget what says nothing, when there is much of it."""
@@ -103,6 +136,20 @@ class Limits:
         return throttle
 
     def _set(self, throttle: Throttle, now: float) -> None:
-        limit = next((x for x, _ in self._limits if x.name == throttle.limit), None)
-        throttle.concurrency = limit.concurrency if limit else None
-        throttle.pace(limit.rate_of(throttle.value) if limit else None, self._version, now)
+        terms = self._terms(throttle.limit, throttle.value)
+        throttle.keep(terms, self._version, now, self.learned.pop((throttle.limit, throttle.value), None))
+
+    def _terms(self, name: str, value: str) -> Terms:
+        limit = next((x for x, _ in self._limits if x.name == name), None)
+        if limit is None:
+            return Terms()
+        fixed = limit.rates.get(value)
+        adaptive = limit.adaptive if fixed is None else None
+        stated = Terms(fixed or (None if adaptive else limit.rate), limit.concurrency, adaptive)
+        told = self.overrides.get((name, value)) or self.overrides.get((name, None))
+        if told is None:
+            return stated
+        concurrency = told.concurrency or stated.concurrency
+        if told.rate is None and told.adaptive is None:
+            return Terms(stated.rate, concurrency, stated.adaptive, by_operator=True)
+        return Terms(told.rate, concurrency, told.adaptive, by_operator=True)

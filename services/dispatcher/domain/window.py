@@ -13,12 +13,13 @@ from uuid import UUID
 
 from batchyard_contracts.v1.flow import Felt
 from batchyard_contracts.v1.manifest import Manifest
-from batchyard_contracts.v1.values import PRIORITIES, Priority
+from batchyard_contracts.v1.values import PRIORITIES, ItemError, Priority
 from batchyard_contracts.v1.work import Pace
 from services.dispatcher.domain.chunk_size import START, ChunkSize
 from services.dispatcher.domain.limits import Limits
 from services.dispatcher.domain.scheduler import Again, Range
-from services.dispatcher.domain.throttle import NEVER
+from services.dispatcher.domain.throttle import NEVER, Throttle
+from services.dispatcher.domain.tuner import Change
 
 _AHEAD = 2
 """Items out for each that a worker can run at once: one runs, one is at hand."""
@@ -60,6 +61,8 @@ class Window:
     """Partitions that are not to be asked again before then (the caller's clock, seconds)."""
     now: float = 0.0
     """When `unpark` was last called."""
+    epoch_s: float = 0.0
+    """What to add to that clock for the time since 1970: versions of rates are told to others."""
     limits: Limits = field(init=False)
     _lanes: dict[_Lane, tuple[int, float]] = field(default_factory=dict)
     """Items that are out, and how many workers they keep supplied."""
@@ -69,11 +72,15 @@ class Window:
     def __post_init__(self) -> None:
         self.limits = Limits(self.manifest)
 
-    def know(self, manifest: Manifest, version: int) -> None:
+    def know(self, manifest: Manifest) -> None:
         """Take a manifest, new or changed."""
         self.manifest = manifest
-        self.limits.know(manifest, version, self.now)
+        self.limits.know(manifest, self.version_at(self.now), self.now)
         self.parked.clear()
+
+    def version_at(self, now: float) -> int:
+        """Later rates have higher versions, also those of another dispatcher."""
+        return round((self.epoch_s + now) * 1000)
 
     def size(self, batch_id: UUID, partition: str) -> int:
         """How many items make a chunk now."""
@@ -156,10 +163,27 @@ class Window:
         once: should they take longer this time, none of them waits long for another."""
         return ChunkSize(START if self.earlier is None else min(self.earlier, max(START, self.manifest.concurrency)))
 
-    def felt(self, partition: str, felt: Felt, given_at: float, now: float) -> None:
-        """How a destination bore items that were given out then."""
-        for throttle in self.limits.of(partition):
-            throttle.felt(felt, given_at, now)
+    def felt(self, partition: str, felt: Felt, given_at: float, now: float) -> list[tuple[Throttle, Change]]:
+        """How a destination bore items that were given out then; the rates that change."""
+        version = self.version_at(now)
+        throttles = self.limits.of(partition)
+        changes = [(t, change) for t in throttles if (change := t.felt(felt, given_at, version, now)) is not None]
+        if changes:
+            self.parked.clear()
+        return changes
+
+    def refused(self, partition: str, error: ItemError, now: float) -> Throttle | None:
+        """A provider refused for a cause of its own: its throttle, if that opened its circuit."""
+        throttle = self.limits.of(partition)[0]
+        return throttle if throttle.circuit.failed(error, self.limits.rule, now) else None
+
+    def answered(self, partition: str) -> Throttle | None:
+        """A provider answered: its throttle, if that closed its circuit."""
+        throttle = self.limits.of(partition)[0]
+        if not throttle.circuit.succeeded():
+            return None
+        self.parked.clear()
+        return throttle
 
     def forget(self, batch_id: UUID) -> None:
         """A batch has ended."""

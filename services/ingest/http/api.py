@@ -11,6 +11,7 @@ from services.ingest.http import (
     dead_letters,
     docs,
     openapi,
+    pace,
     problems,
     progress,
     results,
@@ -31,6 +32,7 @@ then its end (`batch.finished.v1`), as JSON texts.
 _TAGS = [
     {"name": "batches", "description": "Submit, list, show and steer."},
     {"name": "results", "description": "What came of each item."},
+    {"name": "pace", "description": "How fast items go to their destinations, and why."},
     {"name": "workloads", "description": "What can be run, and who runs it."},
     {"name": "operators", "description": "Messages that could not be handled. Only for owners in BATCHYARD_OPERATORS."},
 ]
@@ -58,6 +60,7 @@ def build(door: Door, tokens: Tokens, *, max_sockets: int, amqp_url: str, operat
     for part in (submit, retry, batches, results, workloads):
         app.include_router(part.routes(door, owner_of), prefix=PREFIX)
     may_operate = operators if tokens.required else None
+    app.include_router(pace.routes(door, owner_of, may_operate), prefix=PREFIX)
     app.include_router(dead_letters.routes(door, owner_of, amqp_url, may_operate), prefix=PREFIX)
     app.include_router(progress.routes(door, watcher_of, max_sockets), prefix=PREFIX)
     app.include_router(docs.routes())

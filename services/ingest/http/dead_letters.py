@@ -19,7 +19,7 @@ from services.ingest.refusal import Refused
 from shared.amqp.dead_queue import MAX_LOOKED_AT, DeadLetter, DeadQueue, NotReplayable, dead_queues
 
 _FIRST_BYTES = 300
-_NO_OPERATOR = Fault("forbidden", "Only operators may do this: owners that BATCHYARD_OPERATORS names.", 403)
+NO_OPERATOR = Fault("forbidden", "Only operators may do this: owners that BATCHYARD_OPERATORS names.", 403)
 _STATUSES = (401, 403, 404, 422, 503)
 
 
@@ -126,7 +126,7 @@ def routes(
 
     async def operator(owner: Annotated[str, Depends(owner_of)]) -> None:
         if operators is not None and owner not in operators:
-            raise Refused(_NO_OPERATOR)
+            raise Refused(NO_OPERATOR)
 
     router = APIRouter(tags=["operators"], dependencies=[Depends(operator)])
 

@@ -8,9 +8,19 @@ from pydantic import BaseModel, Field
 
 from batchyard_contracts.message import Command
 from batchyard_contracts.v1.commands import BatchAppend, CacheInvalidate, Term
-from batchyard_contracts.v1.manifest import Manifest, TextExport
+from batchyard_contracts.v1.manifest import FIRST_LIMIT, Adaptive, Manifest, TextExport
 from batchyard_contracts.v1.queries import BatchState
-from batchyard_contracts.v1.values import MAX_ITEMS_PER_COMMAND, NewItem, Patch, Payload, Priority, Selection, Terms
+from batchyard_contracts.v1.values import (
+    MAX_ITEMS_PER_COMMAND,
+    NewItem,
+    Patch,
+    Payload,
+    Priority,
+    Rate,
+    Selection,
+    Terms,
+    Text,
+)
 
 
 class AppendRequest(Command):
@@ -27,6 +37,17 @@ class ChangeRequest(Terms, Command):
     type: ClassVar[str] = "batch.change.v1"
     priority: Priority | None = None
     clear: Annotated[list[Term], Field(default_factory=list)]
+
+
+class PaceRequest(Command):
+    """The pace of a destination: `value` names one of a limit's partitions; without it all are meant."""
+
+    type: ClassVar[str] = "pace.set.v1"
+    limit: Annotated[str, Field(max_length=32)] = FIRST_LIMIT
+    value: Annotated[Text, Field(max_length=255)] | None = None
+    rate: Rate | None = None
+    adaptive: Adaptive | None = None
+    concurrency: Annotated[int, Field(ge=1, le=100_000)] | None = None
 
 
 class ForgetRequest(Command):

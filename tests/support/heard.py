@@ -1,0 +1,53 @@
+"""Messages of an exchange as they come by, for tests that wait for one of them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import aio_pika
+from aio_pika.abc import AbstractIncomingMessage
+
+from batchyard_contracts.message import Message
+
+M = TypeVar("M", bound=Message)
+
+
+class Heard:
+    """What came by so far."""
+
+    def __init__(self, kinds: tuple[type[Message], ...]) -> None:
+        self.messages: list[Message] = []
+        self._kinds = {kind.type: kind for kind in kinds}
+        self._changed = asyncio.Condition()
+
+    async def arrived(self, message: AbstractIncomingMessage) -> None:
+        """Called by the broker."""
+        async with self._changed:
+            self.messages.append(self._kinds[str(message.type)].decode(message.body))
+            self._changed.notify_all()
+
+    async def until(self, kind: type[M], fits: Callable[[M], bool], within_s: float = 20.0) -> M:
+        """The first of this kind that fits, among those that came and those to come."""
+
+        def first() -> M | None:
+            return next((m for m in self.messages if isinstance(m, kind) and fits(m)), None)
+
+        async with asyncio.timeout(within_s), self._changed:
+            found: Any = await self._changed.wait_for(first)
+        assert isinstance(found, kind)
+        return found
+
+
+@asynccontextmanager
+async def hearing(amqp_url: str, exchange: str, *kinds: type[Message]) -> AsyncIterator[Heard]:
+    """Listen to messages of these kinds."""
+    heard = Heard(kinds)
+    connection = await aio_pika.connect(amqp_url)
+    async with connection:
+        channel = await connection.channel()
+        queue = await channel.declare_queue(exclusive=True)
+        for kind in kinds:
+            await queue.bind(exchange, f"{kind.type}.#")
+        await queue.consume(heard.arrived, no_ack=True)
+        yield heard

@@ -1,0 +1,63 @@
+"""A provider that refuses everything gets one item now and then, until it takes one."""
+
+from batchyard_contracts.v1.manifest import CircuitRule
+from batchyard_contracts.v1.values import ItemError
+from services.dispatcher.domain.circuit import Circuit
+
+RULE = CircuitRule(base_s=5, cap_s=15, give_up_s=100)
+CAPTCHA = ItemError(code="captcha", scope="provider")
+
+
+def test_items_flow_until_the_provider_refuses() -> None:
+    circuit = Circuit()
+    assert circuit.lets_out(100, 50, 0.0) == 100
+    assert circuit.failed(CAPTCHA, RULE, 1.0)
+    assert not circuit.failed(CAPTCHA, RULE, 1.5), "those that were out say nothing new"
+    assert circuit.lets_out(100, 0, 5.9) == 0
+
+
+def test_one_item_tries_it_when_all_others_are_back() -> None:
+    circuit = Circuit()
+    circuit.failed(CAPTCHA, RULE, 0.0)
+    assert circuit.lets_out(100, 3, 6.0) == 0
+    assert circuit.lets_out(100, 0, 6.0) == 1
+    circuit.given()
+    assert circuit.lets_out(100, 1, 7.0) == 0
+    assert circuit.succeeded()
+    assert circuit.lets_out(100, 0, 7.0) == 100
+
+
+def test_each_try_that_fails_doubles_the_pause_up_to_its_cap() -> None:
+    circuit, now, pauses = Circuit(), 0.0, []
+    for _ in range(4):
+        assert circuit.failed(CAPTCHA, RULE, now)
+        pauses.append(circuit.until - now)
+        now = circuit.until
+        circuit.given()
+    assert pauses == [5, 10, 15, 15]
+
+
+def test_an_item_that_was_out_before_does_not_close_it() -> None:
+    circuit = Circuit()
+    circuit.failed(CAPTCHA, RULE, 0.0)
+    assert not circuit.succeeded()
+    assert circuit.state == "open"
+
+
+def test_a_try_of_which_nothing_is_heard_is_repeated() -> None:
+    circuit = Circuit()
+    circuit.failed(CAPTCHA, RULE, 0.0)
+    circuit.given()
+    circuit.came_back_unheard()
+    assert circuit.lets_out(100, 0, 6.0) == 1
+
+
+def test_it_is_given_up_after_its_time_and_not_again_before_as_long() -> None:
+    circuit = Circuit()
+    circuit.failed(CAPTCHA, RULE, 0.0)
+    assert not circuit.is_hopeless(RULE, 99.0)
+    assert circuit.is_hopeless(RULE, 100.0)
+    assert not circuit.is_hopeless(RULE, 150.0)
+    assert circuit.is_hopeless(RULE, 200.0)
+    circuit.close()
+    assert not circuit.is_hopeless(RULE, 500.0)

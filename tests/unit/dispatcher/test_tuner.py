@@ -1,0 +1,138 @@
+"""A rate that follows a destination: against a simulated one, whose capacity is hidden and changes."""
+
+import random
+from dataclasses import dataclass
+
+import pytest
+
+from batchyard_contracts.v1.flow import Felt
+from batchyard_contracts.v1.manifest import Adaptive
+from services.dispatcher.domain.tuner import Change, Tuner
+
+BOUNDS = Adaptive(floor=5, ceiling=1000, start=10)
+SCHEDULE = ((40.0, 100.0), (40.0, 40.0), (40.0, 150.0))
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Calls wait in a queue; one that would wait longer than `patience_s` is refused."""
+
+    base_s: float = 0.02
+    patience_s: float = 0.25
+    noise_s: float = 0.003
+    report_s: float = 0.05
+    """How long the news of an answer takes, and a new rate half as long again."""
+
+
+def run(destination: Destination, seed: int) -> tuple[float, float]:
+    """The share of the ideal throughput that was reached, and the share of calls that were refused."""
+    rnd, tuner = random.Random(seed), Tuner(BOUNDS, 0.0)
+    rates, running = [(0.0, tuner.rate)], list[tuple[float, float | None]]()
+    next_call, next_report, waiting, at = 0.0, destination.report_s, 0.0, 0.0
+    taken = refused = 0
+    while (now := min(next_call, next_report)) < sum(seconds for seconds, _ in SCHEDULE):
+        if now == next_report:
+            next_report += destination.report_s
+            done = [took for until, took in running if until <= now]
+            running = [call for call in running if call[0] > now]
+            times = sorted(took for took in done if took is not None)
+            median_ms = times[len(times) // 2] * 1000 if times else None
+            felt = Felt(median_ms=median_ms, answered=len(times), refused=len(done) - len(times))
+            if done and (change := tuner.felt(felt, now)):
+                rates.append((now + 1.5 * destination.report_s, change.after))
+            continue
+        rate = next(rate for since, rate in reversed(rates) if since <= now)
+        capacity = _capacity(now)
+        waiting, at = max(0.0, waiting - (now - at) * capacity), now
+        if waiting / capacity <= destination.patience_s:
+            taken += 1
+            took = destination.base_s + waiting / capacity + abs(rnd.gauss(0, destination.noise_s))
+            running.append((now + took, took))
+            waiting += 1
+        else:
+            refused += 1
+            running.append((now + 0.003, None))
+        next_call = now + 1 / rate
+    return taken / sum(seconds * capacity for seconds, capacity in SCHEDULE), refused / (taken + refused)
+
+
+def _capacity(now: float) -> float:
+    for seconds, capacity in SCHEDULE:
+        if now < seconds:
+            return capacity
+        now -= seconds
+    return SCHEDULE[-1][1]
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "destination",
+    [Destination(), Destination(noise_s=0.02), Destination(patience_s=0.1), Destination(report_s=0.1)],
+    ids=["plain", "noisy", "impatient", "slow news"],
+)
+def test_most_of_the_ideal_is_reached_and_hardly_a_call_refused(destination: Destination, seed: int) -> None:
+    reached, refused = run(destination, seed)
+    assert reached >= 0.90
+    assert refused <= 0.01
+
+
+def felt(tuner: Tuner, seconds: float, now: float, **each: float) -> tuple[list[Change], float]:
+    """Report four times a second what the present rate leads to."""
+    changes = []
+    for _ in range(round(seconds * 4)):
+        now += 0.25
+        told = {"answered": round(tuner.rate / 4) + 1, "median_ms": 20.0} | each
+        if change := tuner.felt(Felt.model_validate(told), now):
+            changes.append(change)
+    return changes, now
+
+
+def test_it_begins_with_what_was_learned() -> None:
+    assert Tuner(BOUNDS, 0.0).rate == 10
+    assert Tuner(BOUNDS, 0.0, learned=80.0).rate == 80
+    assert Tuner(BOUNDS, 0.0, learned=5000.0).rate == 1000
+    assert Tuner(Adaptive(floor=2, ceiling=9), 0.0).rate == 2
+
+
+def test_a_refusal_cuts_at_once_and_once() -> None:
+    tuner = Tuner(BOUNDS, 0.0, learned=100.0)
+    _, now = felt(tuner, 1.0, 0.0)
+    before = tuner.rate
+    change = tuner.felt(Felt(answered=3, refused=2), now + 0.05)
+    assert change is not None
+    assert change.after <= 0.9 * before
+    assert "2 calls refused" in change.cause
+    assert tuner.felt(Felt(refused=5), now + 0.1) is None  # those started before
+
+
+def test_rising_times_cut_and_say_so() -> None:
+    tuner = Tuner(BOUNDS, 0.0, learned=100.0)
+    _, now = felt(tuner, 1.0, 0.0)
+    (change, *_), _ = felt(tuner, 1.0, now, median_ms=90.0)
+    assert change.after < change.before
+    assert change.cause.startswith("median 20 ms to ")
+
+
+def test_a_destination_that_stays_slower_is_not_throttled_for_ever() -> None:
+    tuner = Tuner(BOUNDS, 0.0, learned=100.0)
+    _, now = felt(tuner, 1.0, 0.0)
+    changes, now = felt(tuner, 60.0, now, median_ms=90.0)
+    assert changes[-1].after > changes[-1].before
+    assert tuner.rate > 100
+
+
+def test_what_was_not_used_does_not_grow() -> None:
+    tuner = Tuner(BOUNDS, 0.0, learned=100.0)
+    assert felt(tuner, 30.0, 0.0, answered=5)[0] == []
+
+
+def test_it_goes_back_to_what_failed_quickly_and_beyond_it_gently() -> None:
+    tuner = Tuner(BOUNDS, 0.0, learned=100.0)
+    tuner.felt(Felt(answered=25, median_ms=20.0), 0.3)
+    tuner.felt(Felt(answered=40, refused=1), 0.7)
+    failed = tuner.failed_at
+    assert failed is not None
+    changes, _ = felt(tuner, 12.0, 0.7)
+    near = [change for change in changes if abs(change.after / failed - 1) < 0.05]
+    assert len(near) > 0.3 * len(changes)
+    assert changes[-1].after > 1.05 * failed
