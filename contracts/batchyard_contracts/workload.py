@@ -150,7 +150,7 @@ class Workload(Generic[ItemT, ResultT]):
             partition_concurrency=partition_concurrency,
             adaptive=adaptive,
             limits=list(limits),
-            circuit=circuit or CircuitRule(),
+            circuit=circuit,
             retry=retry or {},
             cache_ttl_s=cache_ttl_s,
             exports=exports or {},

@@ -156,10 +156,13 @@ class Outcomes:
             error = outcome.error or ItemError(code="internal_error")
             rule = batch.retry_rule(window.manifest, error.code)
             next_ = after(outcome, lease.attempt, waited, rule, random.random())
-            if _is_refusal(outcome):  # the provider's fault: the item waits for it, and uses up no attempt
+            if window.limits.rule is not None and _is_refusal(
+                outcome
+            ):  # the provider's fault: the item waits for it, and uses up no attempt
                 if throttle := window.refused(lease.partition, error, time.monotonic()):
                     self._pacing.circuit(lease.workload, throttle, "open")
-                next_ = RunAgain(0.0, lease.attempt, waited)
+                pause_s = window.limits.of(lease.partition)[0].circuit.pause_s
+                next_ = RunAgain(pause_s, lease.attempt, waited)  # so that another item tries the provider first
             if batch.stopped:
                 _note(decisions.cancelled if batch.stopped == "cancelled" else decisions.expired, lease, outcome, None)
                 decisions.settled.append((batch.batch_id, outcome.ordinal))  # an earlier try may have saved it

@@ -208,6 +208,8 @@ class Pacing:
         """Fail what waits for a provider that has refused for too long."""
         for workload, line in self._yard.lines.items():
             limits = line.window.limits
+            if limits.rule is None:
+                continue
             for throttle in [t for t in limits if t.circuit.state != "closed"]:
                 error = throttle.circuit.error
                 if error is None or throttle.out > 0 or not throttle.circuit.is_hopeless(limits.rule, now):

@@ -216,6 +216,8 @@ class ChunkRun:
 
     def _ended(self, outcome: Outcome) -> None:
         del self._open[outcome.ordinal]
+        if outcome.error is not None and self._runner.manifest.circuit:
+            outcome = domain.waiting_for_provider(outcome)
         self._outcomes.append(outcome)
         self._runner.unfinished -= 1
         self._runner.room.set()

@@ -47,8 +47,6 @@ def raised(item: ChunkItem, error: BaseException, elapsed_ms: int) -> ItemOutcom
     """The outcome of a handler that raised. What it did not foresee may pass: it is tried again."""
     delay_s = None
     final = isinstance(error, Permanent | Ambiguous)
-    if isinstance(error, Permanent) and error.scope == "provider":
-        final = False  # its items wait until the provider is itself again, or is given up
     if isinstance(error, WorkloadError):
         cause = ItemError(code=error.code, message=_writable(str(error.message)), scope=error.scope)
     elif isinstance(error, TimeoutError):
@@ -120,6 +118,13 @@ def worker_lost(item: ChunkItem, how: str) -> ItemOutcome:
     """The outcome of an item that ends every process it runs in."""
     message = f"It ends the process that it runs in, also when it runs alone there: {how}."
     return _failed(item, "worker_lost", message, 0)
+
+
+def waiting_for_provider(outcome: ItemOutcome) -> ItemOutcome:
+    """The outcome of an item that its provider refused for good, where items wait until it is itself again."""
+    if outcome.status != "failed" or outcome.error is None or outcome.error.scope != "provider":
+        return outcome
+    return outcome.model_copy(update={"status": "retry"})
 
 
 def not_tried(item: ChunkItem, error: ItemError) -> ItemOutcome:

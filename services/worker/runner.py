@@ -125,7 +125,7 @@ class Runner:
     def note_refusal(self, partition: str, outcome: Outcome) -> None:
         """Spare other items the call if the provider refused this one for a cause that holds for all."""
         error = outcome.error
-        if error is not None and error.scope == "provider" and outcome.delay_s is None:
+        if error is not None and error.scope == "provider" and outcome.delay_s is None and self.manifest.circuit:
             self._refusals.pop(partition, None)
             self._refusals[partition] = (time.monotonic(), error)
             if len(self._refusals) > _REFUSALS_KEPT:

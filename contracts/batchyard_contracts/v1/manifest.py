@@ -94,7 +94,9 @@ class Manifest(Value):
     """The pace of each partition follows its destination, in place of `rate`; `rates` stay as they are."""
     limits: Annotated[list[Limit], Field(max_length=4)] = []
     """Limits beside these: an item goes out when all of them let it."""
-    circuit: CircuitRule = CircuitRule()
+    circuit: CircuitRule | None = None
+    """Set: an error of scope `provider` that is no rate limit fails no item, but opens its provider's circuit. Not for
+    providers that refuse some items so and take others."""
     retry: dict[str, RetryRule] = {}
     """By error code; `default` for every other."""
     cache_ttl_s: Annotated[int, Field(ge=0, le=31_536_000)] = 0

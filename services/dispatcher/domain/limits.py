@@ -21,7 +21,7 @@ class Limits:
         self._parts = 1
         self._version = 0
         self.rule = manifest.circuit
-        """When circuits are tried again."""
+        """When circuits are tried again, if there are any."""
         self.overrides: dict[tuple[str, str | None], Terms] = {}
         """What operators set, by limit and value; None: for all of its values."""
         self.learned: dict[tuple[str, str], Learned] = {}

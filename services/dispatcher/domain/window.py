@@ -174,8 +174,8 @@ class Window:
 
     def refused(self, partition: str, error: ItemError, now: float) -> Throttle | None:
         """A provider refused for a cause of its own: its throttle, if that opened its circuit."""
-        throttle = self.limits.of(partition)[0]
-        return throttle if throttle.circuit.failed(error, self.limits.rule, now) else None
+        throttle, rule = self.limits.of(partition)[0], self.limits.rule
+        return throttle if rule is not None and throttle.circuit.failed(error, rule, now) else None
 
     def answered(self, partition: str) -> Throttle | None:
         """A provider answered: its throttle, if that closed its circuit."""

@@ -38,7 +38,7 @@ def test_a_continuation_is_not_the_end() -> None:
     ("error", "status", "code", "scope", "delay_s"),
     [
         (Permanent("not_found", "gone"), "failed", "not_found", "item", None),
-        (Permanent("bad_key", scope="provider"), "retry", "bad_key", "provider", None),
+        (Permanent("bad_key", scope="provider"), "failed", "bad_key", "provider", None),
         (Transient("http_500"), "retry", "http_500", "item", None),
         (RateLimited(7.5), "retry", "rate_limited", "provider", 7.5),
         (RateLimited(), "retry", "rate_limited", "provider", RATE_LIMIT_PAUSE_S),
