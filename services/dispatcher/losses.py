@@ -70,19 +70,8 @@ class Losses:
         """
         async with self._lock:
             fates: dict[Fate, list[Lease]] = {"again": [], "halve": [], "fail": []}
-            for lease, fence in leases:
-                batch = self._yard.batches.get(lease.batch_id)
-                if self._yard.leases.get(lease.chunk_id) is not lease or lease.fence != fence:
-                    continue
-                if batch is None:  # another run has ended it
-                    await self._store.report([], [lease.chunk_id], [])
-                    self._yard.release(lease)
-                elif batch.stopped:
-                    await self._end(lease, batch.stopped)
-                elif batch.paused:
-                    lease.seen_at = -1.0  # nobody holds it: it goes out when the batch goes on
-                else:
-                    fates[await self._fate(lease)].append(lease)
+            for lease in await self._going_on(leases):
+                fates[await self._fate(lease)].append(lease)
             for lease in fates["fail"]:
                 log.error("item lost too often", chunk_id=str(lease.chunk_id), batch_id=str(lease.batch_id))
                 message = f"Its worker was lost {lease.losses + 1} times while it ran, at last alone."
@@ -90,6 +79,41 @@ class Losses:
             parts = [part for lease in fates["halve"] for part in await self._halve(lease)]
             await self._give_again(fates["again"], losses=1, isolate=isolate)
             await self._publish(parts)
+
+    async def unsent(self, leases: Sequence[tuple[Lease, int]]) -> None:
+        """Let these chunks go out that nobody has, though they were on record when this dispatcher began.
+
+        They keep their fencing number. Should a worker have one after all, then what it reports counts, the later
+        report is ignored as one of a chunk that has ended, and the same worker never runs both. Under a new number
+        the first report would be ignored, and each item run twice. Nothing is blamed, but only once.
+        """
+        before = [(lease, fence) for lease, fence in leases if lease.resent]
+        async with self._lock:
+            if again := await self._going_on((lease, fence) for lease, fence in leases if not lease.resent):
+                await self._store.resend(again)
+                log.warning("chunks had not gone out, given out now", chunks=len(again))
+                for lease in again:
+                    lease.resent = True
+                await self._publish(again)
+        await self.lost(before)
+
+    async def _going_on(self, leases: Iterable[tuple[Lease, int]]) -> list[Lease]:
+        """Those that still are as they were found, and whose batch runs. Others end, or wait for their batch."""
+        found = []
+        for lease, fence in leases:
+            batch = self._yard.batches.get(lease.batch_id)
+            if self._yard.leases.get(lease.chunk_id) is not lease or lease.fence != fence:
+                continue
+            if batch is None:  # another run has ended it
+                await self._store.report([], [lease.chunk_id], [])
+                self._yard.release(lease)
+            elif batch.stopped:
+                await self._end(lease, batch.stopped)
+            elif batch.paused:
+                lease.seen_at = -1.0  # nobody holds it: it goes out when the batch goes on
+            else:
+                found.append(lease)
+        return found
 
     async def _fate(self, lease: Lease) -> Fate:
         return after_loss(lease.losses + 1, len(await self._left(lease)), self._losses_max)
@@ -138,6 +162,7 @@ class Losses:
                 fence=1,
                 source=source,
                 ordinals=None,
+                resent=False,
                 quarantined=self._yard.isolates(lease.workload),
             )
             own = await self._pages.ordinals(part)

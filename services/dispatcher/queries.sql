@@ -139,13 +139,16 @@ ON CONFLICT DO NOTHING
 
 -- name: leases
 SELECT chunk_id, fence, batch_id, workload, priority, partition, round, attempt, page, segment, first, size, losses,
-    quarantined, reported, extract(epoch FROM now() - given_at)::float8 AS age_s
+    quarantined, resent, reported, extract(epoch FROM now() - given_at)::float8 AS age_s
 FROM leases ORDER BY given_at
 
 -- name: regive
 UPDATE leases SET fence = new.fence, losses = new.losses, quarantined = new.quarantined, given_at = now()
 FROM unnest($1::uuid[], $2::int[], $3::int[], $4::boolean[]) AS new (chunk_id, fence, losses, quarantined)
 WHERE leases.chunk_id = new.chunk_id
+
+-- name: resend
+UPDATE leases SET resent = true, given_at = now() WHERE chunk_id = ANY($1)
 
 -- name: note_reported
 UPDATE leases SET reported = reported || new.ordinals

@@ -24,6 +24,7 @@ from batchyard_contracts.v1.flow import (
 )
 from batchyard_contracts.v1.queries import ItemsQuery, PaceQuery, WorkersQuery
 from services.dispatcher.chunks import Giver, Pages
+from services.dispatcher.inherited import Inherited
 from services.dispatcher.intake import Intake
 from services.dispatcher.losses import Losses
 from services.dispatcher.outcomes import Outcomes
@@ -53,6 +54,9 @@ from shared.redis import Memory
 from shared.reservations import Reservations
 
 _SWEEP_S = 2.0
+"""Between two looks for lost chunks."""
+_LOOK_S = 0.25
+"""The same, as long as there may be chunks that a dispatcher before this one had no time to send."""
 _FIRST_FORGET_S = 60.0
 _FORGET_S = 3600.0
 _FORGET_PAUSE_S = 0.1
@@ -93,7 +97,8 @@ class Session:
             resources.settings.losses_max,
             waiting=health.pulse(topology.DISPATCHER_OUTCOMES.name).beat,
         )
-        self._workers = Workers(self._yard, self._store, self._losses, resources.settings)
+        self._inherited = Inherited(self._yard, resources.settings.lease_s)
+        self._workers = Workers(self._yard, self._store, self._losses, self._inherited, resources.settings)
         self._stops = Stops(self._yard, self._store, settlement, pages, publisher, health.pulse("stops"))
         self._paces = PaceStore(pool)
         self._pacing = Pacing(
@@ -134,8 +139,11 @@ class Session:
         beat = self._beat
         await until_it_passes(self._intake.load, "PostgreSQL", waiting=beat)
         await until_it_passes(self._pacing.load, "PostgreSQL", waiting=beat)
-        for lease in await until_it_passes(lambda: self._store.leases(time.monotonic()), "PostgreSQL", waiting=beat):
+        now = time.monotonic()
+        leases = await until_it_passes(lambda: self._store.leases(now), "PostgreSQL", waiting=beat)
+        for lease in leases:
             self._yard.resume(lease)
+        self._inherited.take(leases, now)
         intake, workers = self._intake, self._workers
         view = PaceView(self._yard, self._paces, self._pacing)
         self._control.subscribe(
@@ -185,7 +193,7 @@ class Session:
         try:
             while True:
                 pulse.beat()
-                await asyncio.sleep(_SWEEP_S)
+                await asyncio.sleep(_LOOK_S if self._inherited.pending else _SWEEP_S)
                 await until_it_passes(lambda: self._workers.sweep(self._depth), "sweep", waiting=pulse.beat)
         finally:
             pulse.rest()

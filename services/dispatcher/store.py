@@ -234,6 +234,10 @@ class Store:
         """Chunks go out again: keep their fencing numbers, losses, and whether they are quarantined."""
         await self._pool.execute(SQL["regive"], *_columns([_state(lease) for lease in leases], 4))
 
+    async def resend(self, leases: Sequence[Lease]) -> None:
+        """Chunks go out again as they are."""
+        await self._pool.execute(SQL["resend"], [lease.chunk_id for lease in leases])
+
     async def report(
         self,
         retries: Sequence[Retry],

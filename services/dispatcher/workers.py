@@ -1,26 +1,26 @@
 """Knows the workers: what they announced, whether they live, and which chunks nobody holds any more."""
 
 import time
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.flow import WorkerAnnounced, WorkerHeartbeat
 from batchyard_contracts.v1.queries import WorkersQuery, WorkersReply, WorkerState
+from services.dispatcher.inherited import Depth, Inherited
 from services.dispatcher.losses import Losses
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.store import Store
 from services.dispatcher.yard import Lease, Yard
 
-Depth = Callable[[str], Awaitable[int | None]]
-"""How many messages of a queue wait for a consumer; None: there is no such queue."""
-
 
 class Workers:
     """Announcements and heartbeats in, lost chunks out."""
 
-    def __init__(self, yard: Yard, store: Store, losses: Losses, settings: DispatcherSettings) -> None:
+    def __init__(
+        self, yard: Yard, store: Store, losses: Losses, inherited: Inherited, settings: DispatcherSettings
+    ) -> None:
         self._yard, self._store, self._losses, self._settings = yard, store, losses, settings
+        self._inherited = inherited
 
     async def announced(self, message: WorkerAnnounced, _: Envelope) -> None:
         """A worker has started: keep what its workloads say of themselves."""
@@ -54,6 +54,7 @@ class Workers:
         """Find what no worker holds and no queue has."""
         now = time.monotonic()
         self._yard.forget_silent(now - self._settings.worker_timeout_s)
+        await self._losses.unsent(await self._inherited.nowhere(depth))
         await self._losses.lost(await self._lost(depth, now))
 
     async def _lost(self, depth: Depth, now: float) -> list[tuple[Lease, int]]:
@@ -62,7 +63,10 @@ class Workers:
         stale = [
             (x, x.fence)
             for x in self._yard.leases.values()
-            if x.seen_at < before and self._yard.line(x.workload).window.workers and not self._rests(x)
+            if x.seen_at < before
+            and self._yard.line(x.workload).window.workers
+            and not self._rests(x)
+            and not self._inherited.judges(x)
         ]
         waiting = {queue: await depth(queue) for queue in {x.queue for x, _ in stale}}
         return [(x, fence) for x, fence in stale if x.seen_at < before and self._has_left(x, waiting.get(x.queue))]

@@ -1,6 +1,7 @@
 """What the active dispatcher knows, in memory: rebuilt from PostgreSQL whenever one becomes active."""
 
 import asyncio
+import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -83,6 +84,8 @@ class Lease:
     losses: int = 0
     quarantined: bool = False
     """It was lost, and is run in a process of its own."""
+    resent: bool = False
+    """It went out as it was after another dispatcher had died, since nobody had it."""
     reported: set[int] = field(default_factory=set)
     """Ordinals that a part of a report has covered."""
     ordinals: tuple[int, ...] | None = None
@@ -102,6 +105,8 @@ class Worker:
 
     heartbeat: WorkerHeartbeat
     seen_at: float
+    before: float = -math.inf
+    """When the heartbeat before the last one came. The last one was made later than that."""
 
 
 @dataclass(slots=True)
@@ -242,7 +247,8 @@ class Yard:
 
     def heard_of(self, heartbeat: WorkerHeartbeat, now: float) -> None:
         """A worker lives and holds these chunks."""
-        self.workers[heartbeat.worker_id] = Worker(heartbeat, now)
+        known = self.workers.get(heartbeat.worker_id)
+        self.workers[heartbeat.worker_id] = Worker(heartbeat, now, known.seen_at if known else -math.inf)
         for chunk_id in heartbeat.chunks:
             if lease := self.leases.get(chunk_id):
                 lease.seen_at = now
@@ -272,8 +278,9 @@ class Yard:
                 for name in worker.heartbeat.workloads:
                     present[name] += self._share(name, worker.heartbeat.slots.get(name))
         for name, line in self.lines.items():
-            if line.window.workers != present[name]:
-                line.window.workers = present[name] if line.known else 0
+            workers = present[name] if line.known else 0
+            if line.window.workers != workers:
+                line.window.workers = workers
                 self.changed.set()
 
     def _share(self, name: str, slots: SlotCount | None) -> float:

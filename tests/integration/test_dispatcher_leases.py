@@ -20,6 +20,7 @@ from batchyard_contracts.v1.flow import (
 )
 from batchyard_contracts.v1.work import ChunkReady
 from services.dispatcher.chunks import Giver, Pages
+from services.dispatcher.inherited import Inherited
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.workers import Workers
 from shared.amqp.publisher import Outgoing
@@ -43,15 +44,19 @@ class Yard:
         self.parts = self._make()
         self.parts.employ("w", chunk_max=100)
         parts = self.parts
-        self.workers = Workers(parts.yard, parts.store, parts.losses, DispatcherSettings())
+        self.inherited = Inherited(parts.yard, DispatcherSettings().lease_s)
+        self.workers = Workers(parts.yard, parts.store, parts.losses, self.inherited, DispatcherSettings())
         self._taken = 0
         self.beat()
 
     async def load(self) -> None:
         """Read what the tables hold."""
         await self.parts.intake.load()
-        for lease in await self.parts.store.leases(time.monotonic()):
+        now = time.monotonic()
+        leases = await self.parts.store.leases(now)
+        for lease in leases:
             self.parts.yard.resume(lease)
+        self.inherited.take(leases, now)
 
     def beat(self, *chunks: ChunkReady) -> None:
         """The worker lives and holds these."""

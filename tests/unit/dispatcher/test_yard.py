@@ -19,3 +19,17 @@ def test_what_is_out_follows_what_workers_say_that_they_can_run(most: list[int],
         beat = WorkerHeartbeat(worker_id=f"{number}", workloads=["w"], chunks=[], slots=counts, at=datetime.now(UTC))
         yard.heard_of(beat, 0.0)
     assert yard.line("w").window.limit(1) == pytest.approx(window, abs=1)
+
+
+def test_a_workload_that_nobody_announced_wakes_nobody_with_each_heartbeat() -> None:
+    yard = Yard()
+    yard.line("w")
+    yard.changed.clear()
+    yard.heard_of(WorkerHeartbeat(worker_id="1", workloads=["w"], chunks=[], at=datetime.now(UTC)), 0.0)
+    assert not yard.changed.is_set()
+    yard.know(Manifest(name="w", version="1", item_schema={}, result_schema={}))
+    yard.changed.clear()
+    for now in (1.0, 2.0):
+        yard.heard_of(WorkerHeartbeat(worker_id="1", workloads=["w"], chunks=[], at=datetime.now(UTC)), now)
+        assert yard.changed.is_set() == (now == 1.0)
+        yard.changed.clear()

@@ -1,0 +1,98 @@
+"""What a dispatcher that died had on record as out, as the process that comes after it finds it."""
+
+import asyncio
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import asyncpg
+
+from batchyard_contracts.v1.work import ChunkReady
+from services.dispatcher import tenure
+from services.dispatcher.domain.scheduler import Range
+from services.dispatcher.page import Page
+from services.dispatcher.settings import DispatcherSettings
+from services.dispatcher.store import Store
+from services.dispatcher.yard import Lease
+from shared.database import migrate
+from shared.stack import Program, Servers, Supervisor, free_ports
+from tests.support.dispatcher_parts import header, page_of
+from tests.support.hand_worker import HandWorker, hand_worker
+
+_LEASE_S = 600.0
+"""No test waits for that."""
+_SENT, _HELD, _REPORTED, _UNSENT, _RESENT = range(5)
+"""What became of each of five items, each a chunk."""
+
+
+async def _die(servers: Servers, worker: HandWorker) -> dict[int, Lease]:
+    """Be active, put five chunks of a batch on record, and die before more than the first of them is sent."""
+    settings = DispatcherSettings(database_url=servers.database_url)
+    await migrate(settings, "dispatcher", "services.dispatcher")
+    batch_id, workload = uuid.uuid4(), worker.manifest.name
+    lock = await asyncpg.connect(servers.database_url)
+    try:
+        async with tenure.connections(settings, await tenure.begin(lock)) as pool:
+            store = Store(pool)
+            await store.save_batch(header(batch_id, workload), None)
+            await store.save_pages([Page.of(page_of(batch_id, {"": 8}, workload=workload))])
+            leases = {
+                n: Lease(uuid.uuid4(), 1, batch_id, workload, "normal", "", 1, 1, Range(0, 0, n, 1), 0.0, 0.0)
+                for n in range(5)
+            }
+            await store.give(list(leases.values()), [batch_id])
+            await store.resend([leases[_RESENT]])
+    finally:
+        await lock.close()
+    return leases
+
+
+def _chunk(lease: Lease) -> ChunkReady:
+    assert isinstance(lease.source, Range)
+    fields = {"chunk_id": lease.chunk_id, "fence": 1, "batch_id": lease.batch_id, "owner": "o", "round": 1}
+    place = {"workload": lease.workload, "priority": "normal", "partition": "", "attempt": 1}
+    item = {"ordinal": lease.source.first, "payload": {}}
+    return ChunkReady.model_validate(fields | place | {"items": [item]})
+
+
+async def test_what_was_recorded_and_not_sent_goes_out_once_every_worker_has_been_heard(
+    clean: Servers, record_property: Callable[[str, object], None]
+) -> None:
+    async with hand_worker(clean.amqp_url, concurrency=20, chunk_max=1) as worker:
+        leases = await _die(clean, worker)
+        worker.holding |= {leases[_SENT].chunk_id, leases[_HELD].chunk_id}
+        await worker.report(_chunk(leases[_REPORTED]))
+        with tempfile.TemporaryDirectory() as folder:
+            supervisor = Supervisor(Path(folder), print)
+            try:
+                (port,) = free_ports(1)
+                settings = {"BATCHYARD_LEASE_S": str(_LEASE_S), "BATCHYARD_HEALTH_PORT": str(port)}
+                command = (sys.executable, "-m", "services.dispatcher")
+                environment = {**clean.environment(), **settings}
+                await supervisor.start(Program("dispatcher", command, environment, f"http://127.0.0.1:{port}/readyz"))
+                begun = time.monotonic()
+                chunks = {c.items[0].ordinal: c for c in await worker.take_items(5)}
+                record_property("found_s", round(time.monotonic() - begun, 2))
+                assert sorted(chunks) == [_UNSENT, _RESENT, 5, 6, 7]
+                unsent, resent = chunks[_UNSENT], chunks[_RESENT]
+                assert (unsent.chunk_id, unsent.fence) == (leases[_UNSENT].chunk_id, 1)
+                assert (resent.chunk_id, resent.fence) == (leases[_RESENT].chunk_id, 2), "only the first time is free"
+                for chunk in (_chunk(leases[_SENT]), _chunk(leases[_HELD]), *chunks.values()):
+                    await worker.report(chunk)
+                await _until_none_is_out(clean)
+                assert worker.idle, "something came twice"
+            finally:
+                await supervisor.stop()
+
+
+async def _until_none_is_out(servers: Servers) -> None:
+    connection = await asyncpg.connect(servers.database_url)
+    try:
+        async with asyncio.timeout(15):
+            while await connection.fetch("SELECT 1 FROM dispatcher.leases"):  # noqa: ASYNC110  a table has no event
+                await asyncio.sleep(0.05)
+    finally:
+        await connection.close()
