@@ -106,11 +106,10 @@ class Stops:
                 task.add_done_callback(lambda _: self._look.set())
 
     async def _settle(self, batch: Batch) -> None:
-        """What waits; with a deadline also what is out, before the workers hear of it: the first outcome counts."""
+        """What waits; with a deadline first what is out, before the workers hear of it: the first outcome counts."""
         status = batch.stopped
         if status is None:
             return
-        await self._settlement.settle_waiting(batch, status)
         if batch.cause == "deadline" and not batch.workers_told:
             leases = [x for x in self._yard.leases.values() if x.batch_id == batch.batch_id]
             for start in range(0, len(leases), _LEASES_AT_ONCE):
@@ -119,6 +118,7 @@ class Stops:
             stopped = outgoing(topology.FLOW, self._stopped(batch), traceparent=batch.traceparent)
             await self._publisher.publish([stopped])
             batch.workers_told = True
+        await self._settlement.settle_waiting(batch, status)
 
     async def _items(self, leases: Sequence[Lease]) -> list[SettledItem]:
         found = await self._pages.items(leases)

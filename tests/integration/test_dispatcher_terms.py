@@ -124,16 +124,24 @@ async def test_own_retry_rules_take_the_place_of_the_workloads(parts: Parts) -> 
     assert await parts.count("retries") == 1
 
 
-async def test_a_deadline_expires_what_waits_and_what_is_out_before_the_workers_stop(parts: Parts) -> None:
+async def test_a_deadline_expires_what_is_out_then_stops_the_workers_then_expires_what_waits(parts: Parts) -> None:
     batch = await parts.begin({"": 3000, "x": 4}, terms=Terms(deadline=later(0.5)))
     other = await parts.begin({"": 1})
     stopping = asyncio.create_task(parts.stops.run())
     async with parts.pumping():
         await parts.until(lambda: bool(told_workers(parts)))
+        sent = [m.type for m in parts.outbox.sent]
+        told = [
+            ItemsSettled.decode(m.body)
+            for m in parts.outbox.sent[: sent.index(BatchStopped.type)]
+            if m.type == ItemsSettled.type
+        ]
+        given = [i.ordinal for c in parts.outbox.chunks if c.batch_id == batch for i in c.items]
+        assert sorted(i.ordinal for t in told for i in t.items) == sorted(given)
+        await parts.until(lambda: len(parts.outbox.settled) == 3004)
         assert sorted(o for _, o, _ in parts.outbox.settled) == list(range(3004))
         assert {status for status, _, _ in parts.outbox.settled} == {"expired"}
         assert causes(parts) == {"deadline"}
-        assert parts.outbox.sent[-1].type == BatchStopped.type
         assert told_workers(parts) == [(batch, 1, "deadline")]
         assert {b.batch_id for b in parts.yard.batches.values() if not b.stopped} == {other}
         await parts.pages(batch, {"": 5}, page=9)  # added afterwards
