@@ -39,6 +39,8 @@ class ChunkRun:
         self._to_do: Iterator[ChunkItem] = iter(())
         self._failure: BaseException | None = None
         self._began = time.monotonic()
+        self._yielding = False
+        """Whether a lane that never waits lets others have the event loop: a second such lane would but hold it."""
         self._stopped = False
         self._cancelled = False
 
@@ -66,7 +68,7 @@ class ChunkRun:
         items = await self._to_run()
         if self._runner.by_item_here:
             self._to_do = iter(items)
-            await self._fan_out(min(len(items), self._runner.slots.most))
+            self._start_another()
         elif items:
             for call in [items] if self._runner.by_chunk else [[item] for item in items]:
                 self._start(partial(self._call, call))
@@ -82,13 +84,10 @@ class ChunkRun:
         if self._failure:
             raise self._failure
 
-    async def _fan_out(self, most: int) -> None:
-        """Start a lane whenever those that there are wait for something: items that never wait need but one."""
-        for _ in range(most):
+    def _start_another(self) -> None:
+        """Start a lane, since those that there are wait for something: items that never wait need but one."""
+        if len(self._lanes) < self._runner.slots.most and length_hint(self._to_do) and not self._stopped:
             self._start(self._one_by_one)
-            await asyncio.sleep(0)
-            if self._stopped or not length_hint(self._to_do):
-                return
 
     def _start(self, work: Callable[["_Lane"], Coroutine[Any, Any, None]]) -> None:
         lane = _Lane()
@@ -122,6 +121,8 @@ class ChunkRun:
                 self._ended(domain.interrupted(item, cancelled=self._cancelled))
             else:
                 self._ended(self._runner.timed_out(item))
+                if self._passage is not None:
+                    self._passage.note_broken()
         self._runner.slots.give()
         if self._runner.by_item_here and not self._stopped:
             self._start(self._one_by_one)
@@ -141,7 +142,9 @@ class ChunkRun:
                 started = time.perf_counter()
                 outcome = self._runner.begin(self.chunk, item)
                 if not isinstance(outcome, OUTCOMES):
+                    self._start_another()
                     outcome = await outcome
+                    began = time.perf_counter()
                 now = time.perf_counter()
                 if not lane.abandoned:
                     self._busy_s += now - started
@@ -149,12 +152,16 @@ class ChunkRun:
                     self._runner.note_refusal(self.chunk.partition, outcome)
             finally:
                 self._leave(lane)
-            if self._passage is not None:
+            if self._passage is not None and not lane.abandoned:
                 await self._passage.note(outcome, now - started)
             if self._stopped or lane.abandoned:  # the handler went on after its interruption
                 return
+            if self._yielding:
+                return
             if now - began > _YIELD_S:
+                self._yielding = True
                 await asyncio.sleep(0)
+                self._yielding = False
                 began = time.perf_counter()
 
     def _leave(self, lane: "_Lane") -> None:
@@ -165,6 +172,7 @@ class ChunkRun:
 
     async def _place(self, items: Sequence[ChunkItem]) -> bool:
         """Wait for a slot; False if the items ended instead."""
+        self._start_another()
         if self._passage is not None:
             return await self._enter(self._passage, items)
         await self._runner.slots.taken()
@@ -193,7 +201,7 @@ class ChunkRun:
                     self._runner.note_refusal(self.chunk.partition, outcome)
         finally:
             self._leave(lane)
-        if self._passage is not None:
+        if self._passage is not None and not lane.abandoned:
             for outcome in outcomes:
                 await self._passage.note(outcome, took_s)
 

@@ -66,9 +66,13 @@ class Passage:
             if outcome.delay_s:
                 await self._gate.park(outcome.delay_s)
         elif error.code in BROKEN:
-            self._broken += 1
+            self.note_broken()
         elif error.scope == "item":
             self._answered += 1  # its time says little: what is refused is refused quickly
+
+    def note_broken(self) -> None:
+        """A call got no answer, or was given up before."""
+        self._broken += 1
 
     def felt(self) -> Felt:
         """What was felt since this was last asked."""

@@ -9,13 +9,14 @@ from pydantic import BaseModel
 from pydantic_core import from_json
 
 from batchyard_contracts.v1.flow import ChunkProcessed, ItemOutcome
-from batchyard_contracts.v1.work import ChunkItem, ChunkReady
+from batchyard_contracts.v1.work import ChunkItem, ChunkReady, Pace, PaceKey
 from batchyard_contracts.workload import Workload
 from services.worker import cache
 from services.worker.cache import Landing, Policy, ResultCache
 from services.worker.chunk_run import ChunkRun
 from services.worker.runner import Runner
 from shared.amqp.publisher import Outgoing, Publisher
+from shared.reservations import Rate
 
 
 class Number(BaseModel):
@@ -52,6 +53,21 @@ class Known:
 
     async def land(self, _: Policy, __: int, landings: Sequence[Landing]) -> None:
         self.results |= {one.payload["n"]: from_json(one.result) for one in landings if one.result}
+
+
+class Away:
+    """Reservations whose Redis does not answer, which counts how often it was asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def starts(self, _: Sequence[Rate], __: int) -> None:
+        self.asked += 1
+
+
+def paced(chunk: ChunkReady, per_second: float = 1000.0) -> ChunkReady:
+    """The chunk under a rate."""
+    return chunk.model_copy(update={"pace": Pace(keys=[PaceKey(key="k", per_second=per_second)])})
 
 
 def workload(**settings: Any) -> Workload[Number, Number]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import Callable
 from typing import cast
 from uuid import UUID
@@ -10,12 +11,15 @@ import pytest
 from pydantic import BaseModel, field_validator
 
 from batchyard_contracts.workload import Context, Permanent, RateLimited, Workload
+from services.worker import chunk_run as chunk_run_module
 from services.worker.cache import ResultCache
 from services.worker.chunk_run import ChunkRun
+from services.worker.gate import Gates
 from services.worker.reporting import REPORT_BYTES_MAX
 from services.worker.runner import Runner
 from shared.amqp.publisher import Publisher
-from tests.support.chunk_runs import Known, Number, Recorder, chunk, run_of, workload
+from shared.reservations import Reservations
+from tests.support.chunk_runs import Away, Known, Number, Recorder, chunk, paced, run_of, workload
 
 
 async def test_every_item_has_one_outcome_and_the_last_report_is_final() -> None:
@@ -277,3 +281,57 @@ async def test_a_handler_that_ignores_its_end_takes_no_further_item() -> None:
     await asyncio.wait_for(running, 5)
     assert begun == [0]
     assert [recorder.outcomes[i].status for i in range(3)] == ["succeeded", "cancelled", "cancelled"]
+
+
+async def test_items_that_never_wait_take_turns_with_others_however_many_may_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(chunk_run_module, "_YIELD_S", 0.0)
+    work = workload(concurrency=10)
+    ran, turns = 0, [0]
+    together = asyncio.Event()
+
+    @work.handler
+    async def run(item: Number, _: Context) -> Number:
+        nonlocal ran
+        ran += 1
+        if item.n == 9:
+            together.set()
+        if item.n < 10:
+            await together.wait()
+        return item
+
+    async def tick() -> None:
+        while True:
+            turns.append(ran)
+            await asyncio.sleep(0)
+
+    ticking = asyncio.create_task(tick())
+    chunk_run, recorder, _ = run_of(work, range(100))
+    await chunk_run.run()
+    ticking.cancel()
+    assert len(recorder.outcomes) == 100
+    since = [after - before for before, after in itertools.pairwise(turns) if after > 25]
+    assert max(since) <= 2
+
+
+async def test_the_pace_hears_of_a_call_that_is_given_up() -> None:
+    work = workload(item_timeout_s=0.02)
+
+    @work.handler
+    async def run(item: Number, _: Context) -> Number:
+        while not gate.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await gate.wait()
+        return item
+
+    gate = asyncio.Event()
+    recorder = Recorder()
+    gates = Gates("squares", cast("Reservations", Away()))
+    runner = Runner(work, None, cast("Publisher", recorder), cast("ResultCache", Known()), "w1", None, 0.02, gates)
+    runner.unfinished += 1
+    await ChunkRun(runner, paced(chunk(1)), None, 0.01).run()
+    gate.set()
+    felt = [report.felt for report in recorder.reports if report.felt]
+    assert recorder.outcomes[0].status == "retry"
+    assert (sum(f.broken for f in felt), sum(f.answered for f in felt)) == (1, 0)
