@@ -18,6 +18,12 @@ _AWAY = frozenset({502, 503, 504})
 """A service behind the door did not answer."""
 _LATER = frozenset({408, 429})
 _IN_PROGRESS = "idempotency_in_progress"
+_WHAT_THERE_IS = {
+    "batch_not_found": "See what there is: `batchyard list`.",
+    "unknown_workload": "See what there is: `batchyard workloads`.",
+    "letter_not_found": "See what there is: `batchyard dead list`.",
+}
+"""What to do next when something does not exist, by the code of the problem."""
 _MAX_PROBLEM_BYTES = 64 * 1024
 
 Query = Mapping[str, str | int | None]
@@ -127,8 +133,10 @@ async def _refuse_problem(response: aiohttp.ClientResponse) -> None:
 def _error(response: aiohttp.ClientResponse, problem: dict[str, Any]) -> CliError:
     what = str(problem.get("detail") or problem.get("title") or f"HTTP {response.status} {response.reason}")
     if response.status == 404:
-        return NotFound(what, "See what there is: `batchyard list`, `batchyard workloads`.")
-    if response.status in {401, 403}:
+        return NotFound(what, _WHAT_THERE_IS.get(str(problem.get("code")), ""))
+    if response.status == 403:
+        return Refused(what)
+    if response.status == 401:
         return Refused(what, "Put your token into BATCHYARD_TOKEN.")
     error: CliError
     if response.status in _AWAY:

@@ -10,7 +10,7 @@ import orjson
 
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
 from batchyard_contracts.v1.queries import BatchState
-from batchyard_contracts.v1.values import Counts
+from batchyard_contracts.v1.values import Counts, StopCause
 from services.cli.door import Door
 from services.cli.errors import NotReachable
 
@@ -30,6 +30,7 @@ class Snapshot:
     eta_s: float | None
     document: dict[str, Any]
     """What the server sent, for `--json`."""
+    stopped: StopCause | None = None
 
 
 async def follow(door: Door, batch_id: str, *, poll_s: float = POLL_S) -> AsyncIterator[Snapshot]:
@@ -68,11 +69,13 @@ async def _frames(door: Door, batch_id: str) -> AsyncIterator[Snapshot]:
 def _of_frame(document: dict[str, Any]) -> Snapshot:
     if document.get("type") == BatchFinished.type:
         end = BatchFinished.model_validate(document)
-        return Snapshot("finished", end.counts, end.result, None, None, document)
+        return Snapshot("finished", end.counts, end.result, None, None, document, end.stopped)
     now = BatchProgressed.model_validate(document)
     return Snapshot(now.status, now.counts, None, now.items_per_s, now.eta_s, document)
 
 
 def _of_state(body: bytes) -> Snapshot:
     state = BatchState.model_validate_json(body)
-    return Snapshot(state.status, state.counts, state.result, state.items_per_s, state.eta_s, orjson.loads(body))
+    return Snapshot(
+        state.status, state.counts, state.result, state.items_per_s, state.eta_s, orjson.loads(body), state.stopped
+    )

@@ -66,7 +66,9 @@ def hand_in(ctx: typer.Context, request: Request, *, watch: bool, json: bool) ->
             write_json({"type": accepted.type, **orjson.loads(accepted.encode())})
         else:
             news = (
-                "accepted before, nothing was done twice" if accepted.replayed else f"accepted {accepted.items} items"
+                "accepted before, nothing was done twice"
+                if accepted.replayed
+                else f"accepted {accepted.items} item{'s' * (accepted.items != 1)}"
             )
             err().print(f"{accepted.workload}: {news}")
             out().print(str(accepted.batch_id))

@@ -71,6 +71,16 @@ FailAfter = Annotated[
     typer.Option(metavar="BOUND", help="Stop when more fail than 100, 10% or captcha=5; may be repeated."),
 ]
 
+RetryBy = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--retry",
+        metavar="CODE=N[,FIRST,MOST]",
+        help="Attempts in all for an error code, or for `default`, and the first and the longest pause: "
+        "http_503=6,2s,5min. May be repeated.",
+    ),
+]
+
 
 class TermName(StrEnum):
     """The terms that can be taken back."""

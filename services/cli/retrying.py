@@ -2,6 +2,7 @@
 so that `watch` can follow."""
 
 import asyncio
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ _POLL_S = 0.1
 _WIDE = 600
 """Characters of a payload that are shown."""
 _CUSTOM = "custom:"
+_CAUSE = re.compile(r"\d{1,4}-[0-9a-f]{16}")
 _SHOWN = 10
 """Items that would not run, of those that the answer names."""
 
@@ -40,6 +42,9 @@ class Wanted:
 
     def document(self) -> dict[str, Any] | None:
         """The body of the request; None when all that did not succeed is to run again."""
+        for cause in self.causes:
+            if not _CAUSE.fullmatch(cause):
+                raise BadInput(f"{cause!r} is not a cause.", "Copy one from `batchyard failures`, or use --code.")
         select = {
             "causes": self.causes,
             "codes": self.codes,

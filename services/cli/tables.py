@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from batchyard_contracts.v1.queries import BatchState, FailureGroup, WorkerState
-from batchyard_contracts.v1.values import TERMINAL_STATUSES, Counts
+from batchyard_contracts.v1.values import TERMINAL_STATUSES, Counts, StopCause
+from services.cli.terms import term_rows
 
 _STYLES = {
     "completed": "green",
@@ -21,6 +22,13 @@ _STYLES = {
     "open": "cyan",
 }
 
+
+STOPPED: dict[StopCause, str] = {
+    "deadline": "its deadline passed: what had not ended expired",
+    "failure_threshold": "more items failed than --fail-after allows: the rest was cancelled",
+    "never_sealed": "nothing was added for too long, and it was never sealed: what waited expired",
+}
+"""Why a batch was stopped without anybody asking."""
 
 _COMMANDS = 10
 """Causes whose command is written out."""
@@ -55,10 +63,14 @@ def batch_block(batch: BatchState) -> Table:
     table.add_row("workload", batch.workload)
     table.add_row("priority", batch.priority)
     table.add_row("state", state_text(batch))
+    if batch.stopped:
+        table.add_row("stopped", Text(STOPPED[batch.stopped]))
     table.add_row("round", str(batch.round))
     table.add_row("items", counts_text(batch.counts))
     if batch.items_per_s:
         table.add_row("rate", f"{batch.items_per_s:,.1f}/s")
+    for name, words in term_rows(batch.terms):
+        table.add_row(name, Text(words))
     table.add_row("accepted", _when(batch.accepted_at))
     if batch.finished_at:
         took = (batch.finished_at - batch.accepted_at).total_seconds()

@@ -1,4 +1,4 @@
-"""The terms of a batch as the command line says them: `20/s`, `2h`, `10%`, `captcha=5`."""
+"""The terms of a batch as the command line writes them: `20/s`, `2h`, `10%`, `captcha=5`, `http_503=6,2s,5min`."""
 
 import math
 import re
@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from batchyard_contracts.v1.values import FailureThreshold, RetryRule, Terms
 from services.cli.errors import BadInput
 
 _RATE = re.compile(r"(\d+(?:\.\d+)?)/(s|min|h)")
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(s|min|h|d)")
+_RULE = re.compile(r"([a-z][a-z0-9_.]{0,63})=(\d{1,3})(?:,([^,]+))?(?:,([^,]+))?")
+_ATTEMPTS_MAX = 100
+_TTL_MAX_S = 30 * 86_400
 _BOUND = re.compile(r"(?:([a-z][a-z0-9_.]{0,63})=)?(\d+(?:\.\d+)?)(%?)")
 
 
@@ -27,6 +31,7 @@ class Said:
     cache: str | None = None
     dedup: str | None = None
     dedup_ttl: str | None = None
+    retry: Sequence[str] = ()
 
     def fields(self, now: datetime) -> dict[str, Any]:
         """The fields of the command; what is not set is left out. Raises `BadInput`."""
@@ -36,10 +41,24 @@ class Said:
             "concurrency": self.concurrency,
             "deadline": self.deadline and _deadline(self.deadline, now),
             "failure_threshold": _threshold(self.fail_after) if self.fail_after else None,
+            "retry": dict(map(_rule, self.retry)) or None,
             "cache": self.cache,
             "dedup": _dedup(self.dedup, self.dedup_ttl),
         }
         return {name: value for name, value in found.items() if value is not None}
+
+
+def term_rows(terms: Terms) -> list[tuple[str, str]]:
+    """The terms that are set, as a name and words each, in the way that the options are written."""
+    found = {
+        "weight": terms.weight and str(terms.weight),
+        "rate limit": terms.rate and f"{_number(terms.rate.per_second)}/s, {terms.rate.burst} at once",
+        "concurrency": terms.concurrency and str(terms.concurrency),
+        "deadline": terms.deadline and terms.deadline.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
+        "fail after": terms.failure_threshold and ", ".join(_bounds(terms.failure_threshold)),
+        "retry": ", ".join(f"{code} {_backoff(rule)}" for code, rule in terms.retry.items()),
+    }
+    return [(name, words) for name, words in found.items() if words]
 
 
 def rate_of(text: str) -> dict[str, Any]:
@@ -49,6 +68,47 @@ def rate_of(text: str) -> dict[str, Any]:
         raise BadInput(f"{text!r} is not a rate.", "Write it as 20/s, 600/min or 100/h.")
     per_second = float(match[1]) / _SECONDS[match[2]]
     return {"per_second": per_second, "burst": max(1, math.ceil(per_second / 10))}
+
+
+def _bounds(threshold: FailureThreshold) -> list[str]:
+    found = [f"{code}={count}" for code, count in threshold.codes.items()]
+    if threshold.share is not None:
+        found.insert(0, f"{_number(threshold.share * 100)}%")
+    if threshold.count is not None:
+        found.insert(0, str(threshold.count))
+    return found
+
+
+def _backoff(rule: RetryRule) -> str:
+    if rule.attempts == 1:
+        return "never"
+    return f"up to {rule.attempts} attempts ({_number(rule.base_s)} s, at most {_number(rule.cap_s)} s apart)"
+
+
+def _number(value: float) -> str:
+    return f"{value:.6g}"
+
+
+def _rule(text: str) -> tuple[str, dict[str, Any]]:
+    """A retry rule for a code, or for `default`: attempts in all, the first pause, the longest one."""
+    match = _RULE.fullmatch(text)
+    rule: dict[str, Any] = {} if match is None else {"attempts": int(match[2])}
+    if match is None or not 1 <= rule["attempts"] <= _ATTEMPTS_MAX:
+        raise BadInput(
+            f"{text!r} is not a retry rule.",
+            f"Write CODE=ATTEMPTS (1 to {_ATTEMPTS_MAX}), or with the first and the longest pause, http_503=6,2s,5min.",
+        )
+    for name, span in (("base_s", match[3]), ("cap_s", match[4])):
+        if span is not None:
+            rule[name] = _seconds(span)
+    return match[1], rule
+
+
+def _seconds(text: str) -> float:
+    match = _SPAN.fullmatch(text)
+    if match is None:
+        raise BadInput(f"{text!r} is not a span of time.", "Write 90s, 30min, 2h or 1d.")
+    return float(match[1]) * _SECONDS[match[2]]
 
 
 def _deadline(text: str, now: datetime) -> str:
@@ -69,18 +129,26 @@ def _dedup(mode: str | None, ttl: str | None) -> dict[str, Any] | None:
         return None
     if ttl is None:
         return {"mode": mode}
-    match = _SPAN.fullmatch(ttl)
-    if match is None:
-        raise BadInput(f"{ttl!r} is not a span of time.", "Write 90s, 30min, 2h or 1d.")
-    return {"mode": mode, "ttl_s": max(1, round(float(match[1]) * _SECONDS[match[2]]))}
+    ttl_s = _seconds(ttl)
+    if ttl_s > _TTL_MAX_S:
+        raise BadInput(f"--dedup-ttl {ttl} is too long.", "Give 30d or less.")
+    return {"mode": mode, "ttl_s": max(1, round(ttl_s))}
 
 
 def _threshold(bounds: Sequence[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for bound in bounds:
         match = _BOUND.fullmatch(bound)
-        if match is None or (match[1] and match[3]) or (not match[3] and "." in match[2]):
-            raise BadInput(f"{bound!r} says not when to stop.", "Write a number, 100, a share, 10%, or captcha=5.")
+        if (
+            match is None
+            or (match[1] and match[3])
+            or (not match[3] and "." in match[2])
+            or (match[3] and float(match[2]) >= 100)
+        ):
+            raise BadInput(
+                f"{bound!r} does not say when to stop.",
+                "Write a number, 100, a share below 100%, 10%, or a number for an error code, captcha=5.",
+            )
         if match[1]:
             found.setdefault("codes", {})[match[1]] = int(match[2])
         elif match[3]:

@@ -4,22 +4,25 @@ import typer
 
 from services.cli.door import Door
 from services.cli.exits import Exit
-from services.cli.follow import follow
+from services.cli.follow import Snapshot, follow
 from services.cli.progress import Progress
 from services.cli.session import err, write_json
+from services.cli.tables import STOPPED
 
 
 async def watch_batch(door: Door, batch_id: str, title: str, *, json: bool) -> None:
     """Stay until the batch has ended. Raises `typer.Exit` with 1 unless every item succeeded."""
-    result: str | None = None
+    end: Snapshot | None = None
     with Progress(err(), title).shown() as progress:
         async for snapshot in follow(door, batch_id):
             if json:
                 write_json(snapshot.document)
             else:
                 progress.draw(snapshot)
-            result = snapshot.result
-    if result != "completed":
+            end = snapshot
+    if end is None or end.result != "completed":
         if not json:
+            if end and end.stopped:
+                err().print(f"It was stopped: {STOPPED[end.stopped]}.")
             err().print(f"Causes: `batchyard failures {batch_id}`. Run them again: `batchyard retry {batch_id}`.")
         raise typer.Exit(Exit.BATCH_FAILED)

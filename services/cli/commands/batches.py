@@ -36,7 +36,7 @@ def list_(
 
 
 def show(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None:
-    """Show one batch: its state, its counts, how long it took."""
+    """Show one batch: its state and why it was stopped, its counts, its terms, how long it took."""
     from batchyard_contracts.v1.queries import BatchState
     from services.cli.door import Door
     from services.cli.session import at_yard, out, resolve, write_json

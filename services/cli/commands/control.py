@@ -13,6 +13,7 @@ from services.cli.options import (
     JsonFlag,
     Pace,
     PriorityName,
+    RetryBy,
     TermName,
     Weight,
 )
@@ -96,26 +97,35 @@ def change(
     concurrency: AtOnce = None,
     deadline: Deadline = None,
     fail_after: FailAfter = None,
+    retry: RetryBy = None,
     clear: Annotated[list[TermName] | None, typer.Option(help="Take a term back; may be repeated.")] = None,
     json: JsonFlag = False,
 ) -> None:
     """Change how a batch runs, while it does. What has not started follows at once.
 
+    What is not named stays as it is. The bounds of --fail-after, and likewise
+    the rules of --retry, take the place of all that were given before.
+
     [bold]Examples[/bold]
 
       batchyard change last --priority immediate
       batchyard change last --rate 20/s --deadline 2h --fail-after 10%
+      batchyard change last --retry http_503=6,2s,5min --retry captcha=1
       batchyard change last --clear rate
     """
     from datetime import UTC, datetime
 
+    from services.cli.errors import BadInput
     from services.cli.terms import Said
 
-    document = Said(weight, rate, concurrency, deadline, fail_after or ()).fields(datetime.now(UTC))
+    said = Said(weight, rate, concurrency, deadline, fail_after or (), retry=retry or ())
+    document = said.fields(datetime.now(UTC))
     if priority:
         document["priority"] = priority.value
     if clear:
         document["clear"] = [name.value for name in clear]
+    if not document:
+        raise BadInput("Nothing is to change.", "Give a priority or a term, or --clear; see `batchyard change --help`.")
     _steer(ctx, batch, "PATCH", "", "changed", document, json=json)
 
 

@@ -7,7 +7,7 @@ import typer
 from services.cli.options import JsonFlag
 
 dead = typer.Typer(no_args_is_help=True, help="Work messages that no service could handle (for operators).")
-Queue = Annotated[str, typer.Argument(metavar="QUEUE", help="The queue that they were in; see `dead list`.")]
+Queue = Annotated[str, typer.Argument(metavar="QUEUE", help="The queue that they were meant for; see `dead list`.")]
 Ids = Annotated[list[str] | None, typer.Option("--id", help="A letter, as `dead list` names it; may be repeated.")]
 All = Annotated[bool, typer.Option("--all", help="Every letter of the queue.")]
 Limit = Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")]
@@ -45,7 +45,11 @@ def list_(
 
 
 @dead.command()
-def show(ctx: typer.Context, queue: Queue, letter: Annotated[str, typer.Argument(help="Its id.")]) -> None:
+def show(
+    ctx: typer.Context,
+    queue: Queue,
+    letter: Annotated[str, typer.Argument(metavar="ID", help="Its id, as `dead list` names it.")],
+) -> None:
     """Show a letter whole, as JSON."""
     from services.cli.session import at_yard, write_json
 
@@ -67,10 +71,16 @@ def drop(
     id_: Ids = None,
     all_: All = False,
     limit: Limit = 10_000,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Needed: what is dropped is gone for ever.")] = False,
     json: JsonFlag = False,
 ) -> None:
-    """Delete letters for ever."""
+    """Delete letters for ever.
+
+    [bold]Examples[/bold]
+
+      batchyard dead drop ingest.commands --id 3f2a… --yes
+      batchyard dead drop ingest.commands --all --yes
+    """
     from services.cli.errors import BadInput
 
     if not yes:

@@ -15,6 +15,7 @@ from services.cli.options import (
     JsonFlag,
     Pace,
     PriorityName,
+    RetryBy,
     Weight,
 )
 
@@ -42,6 +43,7 @@ def submit(
     concurrency: AtOnce = None,
     deadline: Deadline = None,
     fail_after: FailAfter = None,
+    retry: RetryBy = None,
     cache: Annotated[
         CachePolicy | None,
         typer.Option(help="Known results: use them, make them anew and keep those, or neither look nor keep."),
@@ -85,6 +87,6 @@ def submit(
         idempotency_key=idempotency_key,
         webhooks=notify_webhook or [],
         emails=notify_email or [],
-        terms=Said(weight, rate, concurrency, deadline, fail_after or (), cache, dedup, dedup_ttl),
+        terms=Said(weight, rate, concurrency, deadline, fail_after or (), cache, dedup, dedup_ttl, retry or ()),
     )
     hand_in(ctx, request, watch=watch, json=json)

@@ -198,6 +198,12 @@ async def test_show_failures_workers_workloads(run: Run, yard: FakeYard) -> None
     shown = (await run("show", BATCH)).out
     assert "1 succeeded, 3 remaining of 4" in shown
     assert "after 60.0 s" in shown
+    stopped = {"stopped": "failure_threshold", "terms": {"weight": 3, "failure_threshold": {"share": 0.1}}}
+    yard.answer(f"GET /batches/{BATCH}", state(status="finished", result="cancelled", **stopped))
+    lines = [line.split(None, 1) for line in (await run("show", BATCH)).out.splitlines()]
+    shown_as = {words[0]: words[1].strip() for words in lines}
+    assert shown_as["stopped"] == "more items failed than --fail-after allows: the rest was cancelled"
+    assert (shown_as["weight"], shown_as["fail"]) == ("3", "after  10%")
     groups = [{"code": "not_found", "count": 7, "message": "HTTP 404", "ordinals": [3, 9, 27, 81]}]
     yard.answer(f"GET /batches/{BATCH}/failures", {"found": True, "groups": groups})
     assert "item 3, 9, 27 …" in (await run("failures", BATCH)).out
@@ -340,6 +346,7 @@ async def test_an_export_is_unpacked(run: Run, yard: FakeYard, tmp_path: Path) -
         (404, Exit.NOT_FOUND, "no such batch"),
         (422, Exit.REFUSED, "no such batch"),
         (401, Exit.REFUSED, "BATCHYARD_TOKEN"),
+        (403, Exit.REFUSED, "no such batch"),
         (503, Exit.UNREACHABLE, "does not answer"),
         (500, Exit.REFUSED, "no such batch"),
     ],
@@ -369,6 +376,9 @@ async def test_a_yard_that_is_not_there_is_said_so(run: Run, unused_tcp_port: in
         ("submit", "tracklists", "--item", "{}", "--label", "x"),
         ("submit", "tracklists", "--priority", "high"),
         ("show", "not-an-id"),
+        ("change", BATCH),
+        ("change", BATCH, "--retry", "captcha"),
+        ("retry", BATCH, "--cause", "captcha"),
         ("list", "--limit", "0"),
         ("absent",),
     ],
