@@ -19,6 +19,7 @@ from batchyard_contracts.client import (
 )
 from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed, BatchStarted
+from batchyard_contracts.v1.values import Selection
 from shared.stack import free_ports
 from tests.support.yard import Yard
 
@@ -156,6 +157,20 @@ async def test_the_end_of_a_second_round_is_not_taken_for_the_first(yard: Yard) 
     assert (second.round, second.counts.failed, second.counts.succeeded) == (2, 1, 1)
     with pytest.raises(BatchRefused):
         await yard.client.control(new_batch_id(), "retry")
+
+
+async def test_what_is_selected_runs_again_on_a_patched_payload(yard: Yard) -> None:
+    items: list[Payload] = [{"n": 1}, {"n": 2, "fail": "not_found"}, {"n": 3, "fail": "odd"}]
+    receipt = await yard.client.submit("noop", items)
+    await yard.client.wait(receipt.batch_id, 30)
+    with pytest.raises(BatchRefused) as caught:
+        await yard.client.control(receipt.batch_id, "retry", patch=[{"op": "frob", "path": "/n"}])
+    assert caught.value.code == "invalid_patch"
+    chosen, patch = Selection(codes=["not_found"]), [{"op": "remove", "path": "/fail"}]
+    again = await yard.client.control(receipt.batch_id, "retry", select=chosen, patch=patch)
+    assert again.again == 1
+    second = await yard.client.wait(receipt.batch_id, 30, since_round=2)
+    assert (second.counts.succeeded, second.counts.failed) == (2, 1)
 
 
 async def test_what_does_not_exist_is_said_to(yard: Yard) -> None:

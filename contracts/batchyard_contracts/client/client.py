@@ -37,6 +37,7 @@ from batchyard_contracts.v1.values import (
     Payload,
     Priority,
     Reuse,
+    Selection,
     TerminalStatus,
     Terms,
     WorkloadName,
@@ -176,13 +177,24 @@ class Client:
         priority: Priority | None = None,
         terms: Terms | None = None,
         clear: Sequence[commands.Term] = (),
+        select: Selection | None = None,
+        patch: Sequence[Mapping[str, Any]] = (),
+        skip_unfit: bool = False,
+        timeout_s: float | None = None,
     ) -> commands.CommandAccepted:
         """Steer a batch; `change` takes a new priority, new terms, and the names of those that are taken back.
 
-        Raises as `command` does.
+        `retry` runs what did not succeed in a finished batch again; with `select` only that; with `patch`, a JSON
+        Patch, on changed payloads, and if that fits one of them not, it is refused, unless `skip_unfit`.
+        How many items run again is in `again` of the answer. Raises as `command` does.
         """
         told = {"priority": priority, "clear": list(clear), **_told(terms)}
-        return await self.command(commands.BatchControl(batch_id=batch_id, action=action, **told))
+        chosen = {"select": select, "patch": list(patch), "skip_unfit": skip_unfit}
+        try:
+            control = commands.BatchControl(batch_id=batch_id, action=action, **told, **chosen)
+        except ValidationError as error:
+            raise BatchRefused("invalid_command", str(error)) from error
+        return await self.command(control, timeout_s)
 
     async def forget(self, workload: WorkloadName, payload: Payload | None = None) -> commands.ControlAccepted:
         """Let known results of a workload answer no more items: that of one payload, or all. Raises as `command`."""
