@@ -24,7 +24,10 @@ async def begin(lock: Connection) -> int:
     """Begin a tenure, when no write of an earlier one is under way any more."""
     async with lock.transaction():
         await lock.execute("SELECT pg_advisory_xact_lock($1)", FENCE)
-        number: int = await lock.fetchval("UPDATE dispatcher.tenure SET number = number + 1 RETURNING number")
+        number: int = await lock.fetchval(
+            "INSERT INTO dispatcher.tenure (number) VALUES (1) "
+            "ON CONFLICT (one) DO UPDATE SET number = tenure.number + 1 RETURNING number"
+        )
     return number
 
 

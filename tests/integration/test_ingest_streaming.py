@@ -13,6 +13,7 @@ from batchyard_contracts.v1.commands import BatchControl, BatchSeal, CommandAcce
 from batchyard_contracts.v1.flow import BatchAccepted, BatchSealed, BatchStopped, ItemsPage, ItemsSettled
 from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply
 from services.ingest import caretaker, upload
+from services.ingest.domain.limits import PAGE_ITEMS
 from shared.stack import Servers
 from tests.support.ingest_process import ingest_process
 from tests.support.running_ingest import Around, around, at_work
@@ -45,7 +46,7 @@ async def test_pages_leave_before_the_upload_ends(clean: Servers) -> None:
             yield piece
         (told,) = await found.heard(BatchAccepted)
         assert (told.total, str(told.batch_id)) == (None, batch_id)
-        await found.heard(ItemsPage, 20)
+        await found.heard(ItemsPage, 10_000 // PAGE_ITEMS)
         assert (await found.get(f"/batches/{batch_id}"))[1]["status"] == "open"
         assert found.all(BatchSealed) == []
         yield b'{"n": 12000}\n'
@@ -62,16 +63,16 @@ async def test_pages_leave_before_the_upload_ends(clean: Servers) -> None:
 async def test_a_bad_line_late_keeps_what_came_before_it(clean: Servers) -> None:
     async with at_work(clean) as found:
         status, problem = await post(found, lines(30_000, bad=25_998), headers=KEY)
-        assert (status, problem["code"], problem["line"], problem["items"]) == (422, "item_invalid", 25_999, 25_500)
+        assert (status, problem["code"], problem["line"], problem["items"]) == (422, "item_invalid", 25_999, 25_000)
         assert problem["batch_id"] in problem["detail"]
-        await found.until(lambda: len(ordinals(found)) == 25_500)
+        await found.until(lambda: len(ordinals(found)) == 25_000)
         (told,) = found.all(BatchAccepted)
         assert (str(told.batch_id), told.total) == (problem["batch_id"], None)
         other = await post(found, lines(30_000, size=101), headers=KEY)
         assert (other[0], other[1]["code"]) == (409, "idempotency_conflict")
         shorter = await post(found, lines(20_000), headers=KEY)
         assert (shorter[0], shorter[1]["code"]) == (409, "idempotency_conflict")
-        assert "25500 items" in shorter[1]["detail"]
+        assert "25000 items" in shorter[1]["detail"]
         status, accepted = await post(found, lines(30_000), headers=KEY)
         assert (status, accepted["items"], accepted["batch_id"]) == (202, 30_000, problem["batch_id"])
         (sealed,) = await found.heard(BatchSealed)
@@ -115,7 +116,7 @@ async def test_a_killed_receiver(clean: Servers, tmp_path: Path) -> None:
     async with at_work(clean) as found:
         async with ingest_process(clean, tmp_path / "log") as process, around(clean, process.port) as other:
             doomed = asyncio.create_task(post(other, endless(), headers=KEY))
-            await found.heard(ItemsPage, 30)
+            await found.heard(ItemsPage, 15)
             await process.end(signal.SIGKILL)
             with pytest.raises(aiohttp.ClientError):
                 await doomed
@@ -133,10 +134,10 @@ async def test_what_a_dead_receiver_may_have_given_out_is_never_replaced(clean: 
     """Its last window was recorded and perhaps not published: other items may not take these places."""
     async with at_work(clean) as found:
         problem = (await post(found, lines(30_000, bad=25_998), headers=KEY))[1]
-        await found.until(lambda: len(ordinals(found)) == 25_500)
+        await found.until(lambda: len(ordinals(found)) == 25_000)
         await found.rows(
-            "UPDATE batches SET sent_items = 20000, sent_pages = 40, sent_digest = digest, next_sequence = 0"
-        )  # as if the last eleven pages had been lost on their way; the digest of the 40th is not known here …
+            "UPDATE batches SET sent_items = 20000, sent_pages = 20, sent_digest = digest, next_sequence = 0"
+        )  # as if the last five pages had been lost on their way; the digest of the 20th is not known here …
         batch_id = UUID(problem["batch_id"])
         refused = await found.post(f"/batches/{batch_id}/seal")
         assert (refused[0], refused[1]["code"]) == (409, "upload_unfinished")
@@ -144,9 +145,9 @@ async def test_what_a_dead_receiver_may_have_given_out_is_never_replaced(clean: 
         assert (status, conflict["code"]) == (409, "idempotency_conflict")  # … so nothing fits it
         answer = await found.command(BatchControl(batch_id=batch_id, action="cancel"))
         assert isinstance(answer, CommandAccepted)
-        assert (await found.heard(BatchSealed))[0].total == 25_500
+        assert (await found.heard(BatchSealed))[0].total == 25_000
         settled = [item.ordinal for each in found.all(ItemsSettled) for item in each.items]
-        assert settled == list(range(20_000, 25_500))
+        assert settled == list(range(20_000, 25_000))
 
 
 async def test_a_cancel_ends_the_upload(clean: Servers) -> None:
@@ -182,7 +183,7 @@ async def test_a_receiver_that_stood_still_gives_way(clean: Servers, monkeypatch
 
     async with at_work(clean) as found:
         first = asyncio.create_task(post(found, stalled(), headers=KEY))
-        await found.heard(ItemsPage, 20)
+        await found.heard(ItemsPage, 10_000 // PAGE_ITEMS)
         await found.rows("UPDATE batches SET lease_until = now() - interval '1 s'")
         second = await post(found, lines(20_000), headers=KEY)
         assert (second[0], second[1]["items"]) == (202, 20_000)
@@ -205,7 +206,7 @@ async def test_a_batch_that_is_never_sealed_is_stopped_once(clean: Servers) -> N
         (stopped,) = await found.heard(BatchStopped)
         (sealed,) = await found.heard(BatchSealed)
         assert (stopped.cause, str(stopped.batch_id), stopped.round) == ("never_sealed", problem["batch_id"], 1)
-        assert (sealed.batch_id, sealed.total) == (stopped.batch_id, 10_500)
+        assert (sealed.batch_id, sealed.total) == (stopped.batch_id, 10_000)
         rows = await found.rows("SELECT batch_id, state FROM batches ORDER BY state")
         assert {str(row["batch_id"]): row["state"] for row in rows} == {
             fresh["batch_id"]: "open",
