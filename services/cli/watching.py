@@ -23,6 +23,7 @@ async def watch_batch(door: Door, batch_id: str, title: str, *, json: bool) -> N
     if end is None or end.result != "completed":
         if not json:
             if end and end.stopped:
-                err().print(f"It was stopped: {STOPPED[end.stopped]}.")
-            err().print(f"Causes: `batchyard failures {batch_id}`. Run them again: `batchyard retry {batch_id}`.")
+                err().print(f"It was stopped: {STOPPED[end.stopped]}.", soft_wrap=True)
+            hint = f"Causes: `batchyard failures {batch_id}`. Run them again: `batchyard retry {batch_id}`."
+            err().print(hint, soft_wrap=True)
         raise typer.Exit(Exit.BATCH_FAILED)

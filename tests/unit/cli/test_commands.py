@@ -171,6 +171,12 @@ async def test_watch_draws_what_the_websocket_sends(run: Run, yard: FakeYard) ->
     assert f"batchyard failures {BATCH}" in ended.err
 
 
+async def test_watch_says_why_a_batch_was_stopped(run: Run, yard: FakeYard) -> None:
+    yard.answer(f"GET /batches/{BATCH}", state())
+    yard.answer(f"GET /batches/{BATCH}/progress", _frames(FINISHED | {"stopped": "deadline"}))
+    assert "It was stopped: its deadline passed" in (await run("watch", BATCH)).err
+
+
 async def test_watch_in_json_is_a_document_a_line(run: Run, yard: FakeYard) -> None:
     yard.answer("GET /batches", {"batches": [state()]})
     yard.answer(f"GET /batches/{BATCH}", state())
