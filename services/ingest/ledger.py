@@ -1,4 +1,4 @@
-"""Asks the services that know: the aggregator for batches and outcomes, the dispatcher for workers."""
+"""Asks the services that know: the aggregator for outcomes, the dispatcher for workers, a worker for contractors."""
 
 from typing import Protocol, TypeVar
 from uuid import UUID
@@ -23,11 +23,13 @@ from batchyard_contracts.v1.queries import (
     WorkersQuery,
     WorkersReply,
 )
+from batchyard_contracts.v1.recommendations import RecommendationsQuery, RecommendationsReply
 from services.ingest.domain.fault import Fault
 from services.ingest.refusal import Refused
 from shared.errors import PublishFailed, QueryRefused, QueryTimeout
 
 _TIMEOUT_S = 5.0
+_MARGIN_S = 1.0
 ReplyT = TypeVar("ReplyT", bound=Message)
 
 
@@ -82,9 +84,15 @@ class Ledger:
         """Have it changed; what holds then."""
         return await self._ask(command, PaceReply, COMMANDS)
 
-    async def _ask(self, question: Message, answer: type[ReplyT], exchange: str = QUERIES) -> ReplyT:
+    async def recommendations(self, query: RecommendationsQuery) -> RecommendationsReply:
+        """What a worker says, which keeps the deadline of the query itself."""
+        return await self._ask(query, RecommendationsReply, timeout_s=query.deadline_s + _MARGIN_S)
+
+    async def _ask(
+        self, question: Message, answer: type[ReplyT], exchange: str = QUERIES, timeout_s: float = _TIMEOUT_S
+    ) -> ReplyT:
         try:
-            return await self._questions.ask(question, answer, timeout_s=_TIMEOUT_S, exchange=exchange)
+            return await self._questions.ask(question, answer, timeout_s=timeout_s, exchange=exchange)
         except QueryTimeout as error:
             raise Refused(Fault("no_answer", str(error), 504)) from error
         except QueryRefused as error:

@@ -22,6 +22,7 @@ from batchyard_contracts.v1.flow import (
     WorkerHeartbeat,
 )
 from batchyard_contracts.v1.manifest import Manifest
+from batchyard_contracts.v1.recommendations import RecommendationsQuery
 from services.worker import registry
 from services.worker.cache import ResultCache
 from services.worker.forgetting import Forgetful
@@ -31,10 +32,13 @@ from services.worker.quarantine.intake import Quarantine
 from services.worker.returns import Returns
 from services.worker.runner import Runner
 from services.worker.settings import WorkerSettings
+from services.worker.workloads.distances.opening import Resources
+from services.worker.workloads.distances.recommending import Recommender
 from shared.amqp.connection import connect, open_channel
 from shared.amqp.publisher import Publisher, outgoing
 from shared.amqp.stream import Stream
 from shared.amqp.topology import declare
+from shared.broker import ControlPlane, Route
 from shared.faults import until_it_passes
 from shared.health import Pulse
 from shared.process import Runtime
@@ -68,8 +72,9 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
         intakes: list[Intake] = []
         quarantines: list[Quarantine] = []
         manifests = [workload.announced() for workload in workloads.values()]
+        opened: dict[str, object] = {}
         for workload in _available(workloads, manifests):
-            resources = await stack.enter_async_context(workload.lifespan())
+            opened[workload.name] = resources = await stack.enter_async_context(workload.lifespan())
             slots, grace_s = settings.worker_slots.get(workload.name), settings.worker_grace_s
             gates = Gates(workload.name, reservations)
             runner = Runner(workload, resources, publisher, cache, worker_id, slots, grace_s, gates)
@@ -84,8 +89,7 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
         runtime.health.count("handlers given up", lambda: crew.abandoned)
         runtime.health.alive_while("handlers", lambda: crew.abandoned <= settings.worker_abandoned_max)
         await _listen(connection, crew)
-        announced = WorkerAnnounced(worker_id=worker_id, manifests=manifests, started_at=datetime.now(UTC))
-        await until_it_passes(lambda: publisher.publish([outgoing(topology.FLOW, announced)]), "announcement")
+        await _announce(publisher, worker_id, manifests)
         tasks = [runtime.spawn(each.run(), f"intake {i}") for i, each in enumerate(crew.holders)]
         beating = runtime.spawn(crew.beat(), "heartbeat")
         forgetting = Stream(
@@ -97,6 +101,7 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
             runtime.health.pulse("cache"),
         )
         runtime.spawn(forgetting.run(), "cache")
+        await stack.enter_async_context(_answering(settings, publisher, opened.get("distances")))
         try:
             yield
         finally:
@@ -104,6 +109,27 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
             await crew.drain(tasks)
             beating.cancel()
             await crew.say(stopping=True)
+
+
+@asynccontextmanager
+async def _answering(settings: WorkerSettings, publisher: Publisher, distances: object) -> AsyncIterator[None]:
+    """Answer who recommends contractors, where ways can be had."""
+    if not isinstance(distances, Resources):
+        yield
+        return
+    control = ControlPlane(settings.amqp_url, publisher, "worker")
+    route = Route(RecommendationsQuery, Recommender(distances).answer)
+    control.subscribe(topology.WORKER_RECOMMENDATIONS, [route], at_once=4)
+    await control.start()
+    try:
+        yield
+    finally:
+        await control.stop()
+
+
+async def _announce(publisher: Publisher, worker_id: str, manifests: list[Manifest]) -> None:
+    announced = WorkerAnnounced(worker_id=worker_id, manifests=manifests, started_at=datetime.now(UTC))
+    await until_it_passes(lambda: publisher.publish([outgoing(topology.FLOW, announced)]), "announcement")
 
 
 def _available(workloads: dict[str, registry.AnyWorkload], manifests: list[Manifest]) -> list[registry.AnyWorkload]:

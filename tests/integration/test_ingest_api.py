@@ -37,6 +37,7 @@ async def test_openapi(clean: Servers) -> None:
             "/api/v1/workloads": {"get"},
             "/api/v1/workloads/{name}": {"get"},
             "/api/v1/workers": {"get"},
+            "/api/v1/recommendations": {"post"},
         }
         for path, item in document["paths"].items():
             for method, operation in item.items():

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -81,7 +82,7 @@ def _corner(home: Path) -> Iterator[str]:
 
 
 async def _purge(url: str) -> None:
-    workloads = [file.stem for file in WORKLOADS.glob("*.py")]
+    workloads = [found.name for found in pkgutil.iter_modules([str(WORKLOADS)])]
     known = [*QUEUES, *(queue for name in workloads for queue in (*work_queues(name), quarantine_queue(name)))]
     dead = [queue for queue in (each.dead_queue() for each in known) if queue is not None]
     connection = await aiormq.connect(url)

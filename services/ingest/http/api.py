@@ -14,6 +14,7 @@ from services.ingest.http import (
     pace,
     problems,
     progress,
+    recommendations,
     results,
     retry,
     submit,
@@ -34,6 +35,7 @@ _TAGS = [
     {"name": "results", "description": "What came of each item."},
     {"name": "pace", "description": "How fast items go to their destinations, and why."},
     {"name": "workloads", "description": "What can be run, and who runs it."},
+    {"name": "recommendations", "description": "Which contractors fit a job best, at once."},
     {"name": "operators", "description": "Messages that could not be handled. Only for owners in BATCHYARD_OPERATORS."},
 ]
 
@@ -57,7 +59,7 @@ def build(door: Door, tokens: Tokens, *, max_sockets: int, amqp_url: str, operat
         redoc_url=None,
         generate_unique_id_function=lambda route: "_".join((*map(str, route.tags), route.name)),
     )
-    for part in (submit, retry, batches, results, workloads):
+    for part in (submit, retry, batches, results, workloads, recommendations):
         app.include_router(part.routes(door, owner_of), prefix=PREFIX)
     may_operate = operators if tokens.required else None
     app.include_router(pace.routes(door, owner_of, may_operate), prefix=PREFIX)

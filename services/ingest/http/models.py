@@ -10,6 +10,7 @@ from batchyard_contracts.message import Command
 from batchyard_contracts.v1.commands import BatchAppend, CacheInvalidate, Term
 from batchyard_contracts.v1.manifest import FIRST_LIMIT, Adaptive, Manifest, TextExport
 from batchyard_contracts.v1.queries import BatchState
+from batchyard_contracts.v1.recommendations import RecommendationsQuery
 from batchyard_contracts.v1.values import (
     MAX_ITEMS_PER_COMMAND,
     NewItem,
@@ -55,6 +56,10 @@ class ForgetRequest(Command):
 
     type: ClassVar[str] = CacheInvalidate.type
     payload: Payload | None = None
+
+
+class RecommendationsRequest(RecommendationsQuery, Command):
+    """Jobs, and the contractors who may have them."""
 
 
 class RetryRequest(Command):

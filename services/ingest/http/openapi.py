@@ -9,7 +9,13 @@ from pydantic.json_schema import models_json_schema
 from batchyard_contracts.v1.commands import BatchSubmit
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
 from batchyard_contracts.v1.values import ItemResult
-from services.ingest.http.models import AppendRequest, ChangeRequest, ForgetRequest, RetryRequest
+from services.ingest.http.models import (
+    AppendRequest,
+    ChangeRequest,
+    ForgetRequest,
+    RecommendationsRequest,
+    RetryRequest,
+)
 from services.ingest.http.problems import MEDIA_TYPE, Problem
 
 _REF = "#/components/schemas/{model}"
@@ -19,6 +25,7 @@ _MODELS = (
     AppendRequest,
     ChangeRequest,
     ForgetRequest,
+    RecommendationsRequest,
     RetryRequest,
     ItemResult,
     BatchProgressed,

@@ -1,0 +1,70 @@
+"""Ranks the candidates of one job: who is excluded, whom to ask the provider about, and the order at the end. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from batchyard_contracts.v1.recommendations import (
+    Contractor,
+    Exclusion,
+    Job,
+    JobRecommendations,
+    Recommendation,
+    RecommendationsQuery,
+    Travel,
+)
+from services.worker.workloads.distances import scoring
+
+
+@dataclass(frozen=True, slots=True)
+class Shortlist:
+    """What is known of a job before the provider is asked."""
+
+    job: Job
+    likely: Sequence[Contractor]
+    """Those that it is asked about, the likeliest first."""
+    excluded: Sequence[Exclusion]
+
+
+def shortlist(job: Job, query: RecommendationsQuery, least_travel_s: Sequence[float], most: int) -> Shortlist:
+    """The likeliest `most` of the contractors that nothing excludes. The order is that of the scores which they would
+    have if they came straight and at full speed: no real score is higher."""
+    excluded: list[Exclusion] = []
+    hopes: list[tuple[float, float, Contractor]] = []
+    costs = scoring.Costs.of(query.contractors)
+    for contractor, least_s in zip(query.contractors, least_travel_s, strict=True):
+        reason = scoring.exclusion(job, contractor, least_s, query.max_travel_s)
+        if reason is not None:
+            excluded.append(reason)
+            continue
+        hope = scoring.score(job, contractor, least_s, query.weights, query.max_travel_s, costs)
+        hopes.append((-hope.score, least_s, contractor))
+    hopes.sort(key=lambda hope: (*hope[:2], hope[2].id))
+    for upper, _, contractor in hopes[most:]:
+        detail = f"at best a score of {-upper:.3f}: others are likelier, and were asked about first"
+        excluded.append(Exclusion(contractor_id=contractor.id, reason="less_likely", detail=detail))
+    return Shortlist(job, [contractor for _, _, contractor in hopes[:most]], excluded)
+
+
+def ranking(short: Shortlist, query: RecommendationsQuery, travels: Mapping[str, Travel | None]) -> JobRecommendations:
+    """The best of a shortlist by their real ways; None: there is no way. Equals are in the order of travel time, id."""
+    costs = scoring.Costs.of(query.contractors)
+    excluded = list(short.excluded)
+    ranked: list[Recommendation] = []
+    for contractor in short.likely:
+        travel = travels[contractor.id]
+        if travel is None:
+            excluded.append(Exclusion(contractor_id=contractor.id, reason="unreachable", detail="there is no way"))
+        elif reason := scoring.too_far(contractor, travel.seconds, query.max_travel_s):
+            excluded.append(reason)
+        else:
+            found = scoring.score(short.job, contractor, travel.seconds, query.weights, query.max_travel_s, costs)
+            ranked.append(
+                Recommendation(contractor_id=contractor.id, score=found.score, travel=travel, parts=found.parts)
+            )
+    ranked.sort(key=lambda one: (-one.score, one.travel.seconds, one.contractor_id))
+    return JobRecommendations(
+        job_id=short.job.id,
+        recommended=ranked[: query.limit],
+        excluded=excluded,
+        others=max(0, len(ranked) - query.limit),
+    )

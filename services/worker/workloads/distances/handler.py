@@ -1,0 +1,79 @@
+"""The workload `distances`: how far and how long it is from contractors to jobs, a whole chunk of pairs at once."""
+
+from collections.abc import Sequence
+
+from batchyard_contracts.v1.manifest import Partition
+from batchyard_contracts.v1.values import RetryRule
+from batchyard_contracts.workload import Context, Workload, WorkloadError
+from services.worker.workloads.distances import estimate
+from services.worker.workloads.distances.model import DistanceItem, DistanceResult
+from services.worker.workloads.distances.opening import Resources, missing_setting, open_resources
+from services.worker.workloads.distances.places import Leg, Place, Way
+
+workload = Workload(
+    "distances",
+    version="1",
+    item=DistanceItem,
+    result=DistanceResult,
+    lifespan=open_resources,
+    unavailable=missing_setting,
+    title="Distances",
+    description="How far it is from an origin to a destination, and how long it takes: by a router, or, unless one is "
+    "set, as an estimate from the geodesic.",
+    partition=Partition(pointer="/group"),
+    concurrency=4,
+    chunk_max=1000,
+    item_timeout_s=120.0,
+    retry={
+        "default": RetryRule(attempts=5, base_s=1.0, cap_s=60.0),
+        "invalid_response": RetryRule(attempts=2, base_s=5.0, cap_s=60.0),
+    },
+    example={
+        "origin_lat": 39.7817,
+        "origin_lon": -105.0178,
+        "destination_lat": 39.7392,
+        "destination_lon": -104.9903,
+        "contractor": "ann",
+        "job": "boiler-1",
+    },
+)
+
+
+@workload.chunk_handler
+async def run(items: list[DistanceItem], contexts: list[Context]) -> Sequence[DistanceResult | WorkloadError]:
+    """All ways of the chunk. A pair without one is a result; a place that no router knows fails its pairs alone."""
+    resources: Resources = contexts[0].resources
+    if resources.router is None:
+        ways = resources.estimates.ways([_exact_leg(item) for item in items])
+        return [_result(item, way, estimate.NAME) for item, way in zip(items, ways, strict=True)]
+    legs = [_leg(item, resources.settings.decimals) for item in items]
+    found = await resources.router.ways(legs)
+    name = resources.router.name
+    return [
+        way if isinstance(way := found[leg], WorkloadError) else _result(item, way, name)
+        for item, leg in zip(items, legs, strict=True)
+    ]
+
+
+def _exact_leg(item: DistanceItem) -> Leg:
+    return Leg(Place(item.origin_lat, item.origin_lon), Place(item.destination_lat, item.destination_lon), item.mode)
+
+
+def _leg(item: DistanceItem, decimals: int) -> Leg:
+    return Leg(
+        Place.rounded(item.origin_lat, item.origin_lon, decimals),
+        Place.rounded(item.destination_lat, item.destination_lon, decimals),
+        item.mode,
+    )
+
+
+def _result(item: DistanceItem, way: Way, provider: str) -> DistanceResult:
+    return DistanceResult.model_construct(
+        status="ok" if way.exists else "unreachable",
+        metres=way.metres,
+        seconds=way.seconds,
+        provider=provider,
+        method="geodesic estimate" if provider == estimate.NAME else "road network",
+        contractor=item.contractor,
+        job=item.job,
+    )

@@ -1,0 +1,51 @@
+"""Ways that a provider told before, in Redis: many in one round trip, by their rounded ends and their mode."""
+
+from collections.abc import Awaitable, Sequence
+from typing import Any
+
+from services.worker.workloads.distances.places import UNREACHABLE, Leg, Way
+from shared.redis import Memory
+
+_NONE = b"-"
+
+
+class KnownWays:
+    """Remembers for `ttl_s` seconds; with 0, or without Redis, nothing."""
+
+    def __init__(self, memory: Memory, provider: str, decimals: int, ttl_s: int) -> None:
+        self._memory = memory
+        self._space = f"distances:{provider}:{decimals}"
+        self._ttl_s = ttl_s
+
+    async def find(self, legs: Sequence[Leg]) -> dict[Leg, Way]:
+        """The ways that are known."""
+        if not self._ttl_s or not legs:
+            return {}
+        asking: Awaitable[list[Any]] = self._memory.client.mget([self._key(leg) for leg in legs])
+        found = await self._memory.attempt(asking, [])
+        return {leg: way for leg, value in zip(legs, found, strict=False) if (way := _read(value))}
+
+    async def keep(self, ways: dict[Leg, Way]) -> None:
+        """Remember them."""
+        if not self._ttl_s or not ways:
+            return
+        pipeline = self._memory.client.pipeline(transaction=False)
+        for leg, way in ways.items():
+            value = (
+                b"%d %d" % (way.metres, way.seconds) if way.metres is not None and way.seconds is not None else _NONE
+            )
+            pipeline.set(self._key(leg), value, ex=self._ttl_s)
+        await self._memory.attempt(pipeline.execute(), None)
+
+    def _key(self, leg: Leg) -> str:
+        (lat, lon), (to_lat, to_lon), mode = leg
+        return f"{self._space}:{mode}:{lat},{lon}:{to_lat},{to_lon}"
+
+
+def _read(value: bytes | None) -> Way | None:
+    if value is None:
+        return None
+    if value == _NONE:
+        return UNREACHABLE
+    metres, _, seconds = value.partition(b" ")
+    return Way(int(metres), int(seconds))

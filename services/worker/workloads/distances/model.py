@@ -1,0 +1,37 @@
+"""What the workload takes and gives: a pair of places, and the way between them."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from batchyard_contracts.v1.recommendations import Latitude, Longitude, Method, TravelMode
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+
+
+class DistanceItem(BaseModel):
+    """The way from a contractor, or any origin, to a job, or any destination, in degrees (WGS84)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    origin_lat: Latitude
+    origin_lon: Longitude
+    destination_lat: Latitude
+    destination_lon: Longitude
+    contractor: Name | None = None
+    job: Name | None = None
+    mode: TravelMode = "driving"
+    group: Annotated[str, Field(max_length=64)] = ""
+    """Pairs of one group travel together, a city for instance, so that they share calls."""
+
+
+class DistanceResult(BaseModel):
+    """The way, or that there is none. `method` says whether a router knows it, or it is an estimate."""
+
+    status: Literal["ok", "unreachable"]
+    metres: int | None = None
+    seconds: int | None = None
+    provider: str
+    method: Method
+    contractor: str | None = None
+    job: str | None = None

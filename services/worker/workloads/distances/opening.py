@@ -1,0 +1,75 @@
+"""Opens what all runs of the workload on one worker share, as the environment's settings say."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+
+from services.worker.workloads.distances.estimate import Estimates
+from services.worker.workloads.distances.known_ways import KnownWays
+from services.worker.workloads.distances.providers.google import MAX_CELLS as GOOGLE_CELLS
+from services.worker.workloads.distances.providers.google import Google
+from services.worker.workloads.distances.providers.http import Line
+from services.worker.workloads.distances.providers.openrouteservice import MAX_CELLS as ORS_CELLS
+from services.worker.workloads.distances.providers.openrouteservice import OpenRouteService
+from services.worker.workloads.distances.providers.osrm import MAX_CELLS as OSRM_CELLS
+from services.worker.workloads.distances.providers.osrm import Osrm
+from services.worker.workloads.distances.providers.provider import Provider
+from services.worker.workloads.distances.providers.valhalla import MAX_CELLS as VALHALLA_CELLS
+from services.worker.workloads.distances.providers.valhalla import Valhalla
+from services.worker.workloads.distances.routing import Router
+from services.worker.workloads.distances.settings import DistancesSettings
+from shared.redis import Memory
+from shared.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Estimates always; a router unless estimates are all that is wanted."""
+
+    settings: DistancesSettings
+    estimates: Estimates
+    router: Router | None = None
+
+
+def missing_setting() -> str | None:
+    """What the environment lacks for the provider that it names."""
+    return DistancesSettings().missing()
+
+
+@asynccontextmanager
+async def open_resources() -> AsyncIterator[Resources]:
+    """The provider as the environment describes it; closed with the worker."""
+    settings = DistancesSettings()
+    async with AsyncExitStack() as stack:
+        if settings.provider == "geodesic":
+            yield Resources(settings, Estimates(settings))
+            return
+        session = await stack.enter_async_context(
+            aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=settings.calls_at_once),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": "Batchyard/0.1 (distances workload)", "Accept": "application/json"},
+                timeout=aiohttp.ClientTimeout(total=settings.timeout_s),
+            )
+        )
+        memory = Memory(Settings().redis_url)
+        stack.push_async_callback(memory.close)
+        known = KnownWays(memory, settings.provider, settings.decimals, settings.ttl_s)
+        router = Router(provider_of(settings, session), known, settings.calls_at_once)
+        yield Resources(settings, Estimates(settings), router)
+
+
+def provider_of(settings: DistancesSettings, session: aiohttp.ClientSession) -> Provider:
+    """The provider that the settings name."""
+    line, cells = Line(session, settings.base_url, settings.provider), settings.max_cells
+    match settings.provider:
+        case "google":
+            return Google(line, settings.key, cells or GOOGLE_CELLS)
+        case "valhalla":
+            return Valhalla(line, cells or VALHALLA_CELLS)
+        case "openrouteservice":
+            return OpenRouteService(line, settings.key, cells or ORS_CELLS)
+        case _:
+            return Osrm(line, cells or OSRM_CELLS)

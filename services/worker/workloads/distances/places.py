@@ -1,0 +1,43 @@
+"""Places and ways as plain values, and the pairs that a chunk asks for."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from batchyard_contracts.v1.recommendations import TravelMode
+
+
+class Place(NamedTuple):
+    """A place in degrees, rounded: two that round to the same are one."""
+
+    lat: float
+    lon: float
+
+    @classmethod
+    def rounded(cls, lat: float, lon: float, decimals: int) -> "Place":
+        """The place at so many decimals; 5 are about 1 m, 4 about 11 m. The date line and both zeros have one name."""
+        lon = round(lon, decimals) + 0.0
+        return cls(round(lat, decimals) + 0.0, 180.0 if lon == -180.0 else lon)
+
+
+class Leg(NamedTuple):
+    """A way that is asked for."""
+
+    origin: Place
+    destination: Place
+    mode: TravelMode = "driving"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How far and how long. None in both: there is no way, which is an answer."""
+
+    metres: int | None = None
+    seconds: int | None = None
+
+    @property
+    def exists(self) -> bool:
+        """Whether one can get there."""
+        return self.metres is not None
+
+
+UNREACHABLE = Way()

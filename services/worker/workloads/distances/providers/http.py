@@ -1,0 +1,87 @@
+"""One HTTP call to a matrix service: within its time and size, its failures told apart where all services agree."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+from pydantic_core import from_json
+
+from batchyard_contracts.workload import Permanent, RateLimited, Transient, WorkloadError
+from shared.retry_after import asked_pause_s
+
+MAX_ANSWER_BYTES = 32 * 1024 * 1024
+_TRANSIENT = frozenset((408, 425, 500, 502, 503, 504))
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer: its status, its body as JSON (None when it is none), and how long it asks to be left alone."""
+
+    status: int
+    document: Any
+    retry_after_s: float | None
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The way to one service."""
+
+    session: aiohttp.ClientSession
+    base_url: str
+    name: str
+
+    async def ask(
+        self, method: str, path: str, document: object = None, headers: Mapping[str, str] | None = None
+    ) -> Reply:
+        """Raises `Transient` (`timeout`, `provider_away`) when no whole answer came."""
+        try:
+            async with self.session.request(
+                method, self.base_url + path, json=document, headers=headers, allow_redirects=False
+            ) as response:
+                body = await _body(response, self.name)
+                told = response.headers
+                pause_s = asked_pause_s(told, datetime.now(UTC))
+                return Reply(response.status, _parsed(body), pause_s, told)
+        except TimeoutError as error:
+            raise Transient("timeout", f"{self.name} did not answer in time.", scope="provider") from error
+        except aiohttp.ClientError as error:
+            what = type(error).__name__  # its text may hold the address, and with it a key
+            raise Transient("provider_away", f"{self.name} could not be asked: {what}.", scope="provider") from error
+
+
+def failure(name: str, reply: Reply, said: str) -> WorkloadError:
+    """The error that a status stands for when the service's own code says nothing better."""
+    status, text = reply.status, f"{name} answered with status {reply.status}{f': {said[:300]}' if said else ''}."
+    if status == 429 or (status == 503 and reply.retry_after_s is not None):
+        return RateLimited(reply.retry_after_s, text)
+    if status in _TRANSIENT:
+        return Transient(f"http_{status}", text, scope="provider")
+    if status in (401, 402, 403):
+        return Permanent("provider_refused", f"{text} Check the key and the account.", scope="provider")
+    if 200 <= status < 300:
+        return invalid(name)
+    return Permanent(f"http_{status}", text)
+
+
+def invalid(name: str) -> WorkloadError:
+    """The error of an answer that is not what the service's description says."""
+    return Transient("invalid_response", f"{name} answered with something that is no matrix.", scope="provider")
+
+
+async def _body(response: aiohttp.ClientResponse, name: str) -> bytes:
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > MAX_ANSWER_BYTES:
+            raise Permanent("answer_too_large", f"{name} sent more than {MAX_ANSWER_BYTES // 1024**2} MiB.")
+    return bytes(body)
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return from_json(body, allow_inf_nan=False)
+    except ValueError:
+        return None

@@ -1,0 +1,77 @@
+"""openrouteservice's matrix: longitude first, a day's quota ends with 403, a minute's with 429."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+from batchyard_contracts.v1.recommendations import TravelMode
+from batchyard_contracts.workload import Permanent, RateLimited, Transient
+from services.worker.workloads.distances.blocks import MatrixLimits
+from services.worker.workloads.distances.places import Place
+from services.worker.workloads.distances.providers import grid
+from services.worker.workloads.distances.providers.http import Line, Reply, failure
+from services.worker.workloads.distances.providers.provider import Matrix, PlaceRefused, TooLarge
+
+PROFILES: dict[TravelMode, str] = {"driving": "driving-car", "cycling": "cycling-regular", "walking": "foot-walking"}
+MAX_CELLS = 3500
+QUOTA_PAUSE_S = 3600.0
+"""The quota is that of the last 24 hours: some of it is free again after a while."""
+_TOO_LARGE = frozenset((6004, 6020))
+_NO_POINT, _UNKNOWN = 6010, 6099
+_INDEX = re.compile(r"(?:location|coordinate)[^\d]{0,40}?(\d{1,6})\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRouteService:
+    """The public service, or one's own server."""
+
+    line: Line
+    key: SecretStr
+    max_cells: int = MAX_CELLS
+    name = "openrouteservice"
+
+    @property
+    def limits(self) -> MatrixLimits:
+        """Calls are counted, cells are not."""
+        return MatrixLimits(self.max_cells, self.max_cells + 1, fill=0.02)
+
+    async def matrix(self, origins: Sequence[Place], destinations: Sequence[Place], mode: TravelMode) -> Matrix:
+        """One matrix."""
+        places = [*origins, *destinations]
+        body = {
+            "locations": [[place.lon, place.lat] for place in places],
+            "sources": list(range(len(origins))),
+            "destinations": list(range(len(origins), len(places))),
+            "metrics": ["duration", "distance"],
+            "units": "m",
+        }
+        key = self.key.get_secret_value()
+        path = f"/v2/matrix/{PROFILES[mode]}"
+        reply = await self.line.ask("POST", path, body, {"Authorization": key} if key else None)
+        document = reply.document if isinstance(reply.document, dict) else {}
+        if reply.status == 200:
+            table = (document.get("durations"), document.get("distances"))
+            return grid.ways(self.name, *table, len(origins), len(destinations))
+        raise self._refusal(reply, document.get("error"), places)
+
+    def _refusal(self, reply: Reply, error: object, places: Sequence[Place]) -> Exception:
+        code = error.get("code") if isinstance(error, dict) else None
+        said = str(error.get("message") or "") if isinstance(error, dict) else str(error or "")
+        if code in _TOO_LARGE:
+            return TooLarge()
+        if code == _NO_POINT:
+            return PlaceRefused(_named(said, places), "openrouteservice knows no road near it.")
+        if code == _UNKNOWN:
+            return Transient("http_500", f"openrouteservice answered: {said[:300]}", scope="provider")
+        if reply.status == 403 and reply.headers.get("x-ratelimit-remaining") == "0":
+            return RateLimited(reply.retry_after_s or QUOTA_PAUSE_S, "openrouteservice: the day's quota is used up.")
+        if isinstance(code, int) and 6000 <= code < 6100:
+            return Permanent(f"ors_{code}", f"openrouteservice answered: {said[:300]}")
+        return failure(self.name, reply, said)
+
+
+def _named(said: str, places: Sequence[Place]) -> Place | None:
+    found = _INDEX.search(said)
+    return places[int(found[1])] if found and int(found[1]) < len(places) else None

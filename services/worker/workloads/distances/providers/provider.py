@@ -1,0 +1,42 @@
+"""What every matrix service comes down to: a block of places in, a way for each pair out, or one of few failures."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from batchyard_contracts.v1.recommendations import TravelMode
+from services.worker.workloads.distances.blocks import MatrixLimits
+from services.worker.workloads.distances.places import Place, Way
+
+Matrix = list[list["Way | None"]]
+"""A row for each origin, with a way for each destination; None where the service answered for the others alone."""
+
+
+class TooLarge(Exception):
+    """The service takes no block of this size: ask in halves."""
+
+
+class PlaceRefused(Exception):
+    """The service knows no road near one of the places, or will not say which (`place` is None)."""
+
+    def __init__(self, place: Place | None, message: str) -> None:
+        super().__init__(message)
+        self.place = place
+
+
+class PairRefused(Exception):
+    """At least one pair of the block is farther than the service computes; it does not say which."""
+
+
+class Provider(Protocol):
+    """A matrix service."""
+
+    name: str
+
+    @property
+    def limits(self) -> MatrixLimits:
+        """What one call may hold."""
+        ...
+
+    async def matrix(self, origins: Sequence[Place], destinations: Sequence[Place], mode: TravelMode) -> Matrix:
+        """All ways between some places. Raises `TooLarge`, `PlaceRefused`, `PairRefused` or a `WorkloadError`."""
+        ...

@@ -1,0 +1,58 @@
+"""Valhalla's `sources_to_targets`: kilometres, and an error for the whole block when one pair is too far."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from batchyard_contracts.v1.recommendations import TravelMode
+from batchyard_contracts.workload import Permanent
+from services.worker.workloads.distances.blocks import MatrixLimits
+from services.worker.workloads.distances.places import Place
+from services.worker.workloads.distances.providers import grid
+from services.worker.workloads.distances.providers.http import Line, failure
+from services.worker.workloads.distances.providers.provider import Matrix, PairRefused, PlaceRefused, TooLarge
+
+COSTINGS: dict[TravelMode, str] = {"driving": "auto", "cycling": "bicycle", "walking": "pedestrian"}
+MAX_CELLS = 2500
+_TOO_MANY, _TOO_FAR, _NO_EDGE = 150, 154, 171
+_MILES_M = 1609.344
+
+
+@dataclass(frozen=True, slots=True)
+class Valhalla:
+    """A Valhalla server."""
+
+    line: Line
+    max_cells: int = MAX_CELLS
+    name = "valhalla"
+
+    @property
+    def limits(self) -> MatrixLimits:
+        """Blocks need not be full: a call's cost is about that of its places."""
+        return MatrixLimits(self.max_cells, self.max_cells + 1, fill=0.04)
+
+    async def matrix(self, origins: Sequence[Place], destinations: Sequence[Place], mode: TravelMode) -> Matrix:
+        """One matrix."""
+        body = {
+            "sources": [place._asdict() for place in origins],
+            "targets": [place._asdict() for place in destinations],
+            "costing": COSTINGS[mode],
+            "units": "kilometers",
+            "verbose": False,
+        }
+        reply = await self.line.ask("POST", "/sources_to_targets", body)
+        document = reply.document if isinstance(reply.document, dict) else {}
+        table = document.get("sources_to_targets")
+        if reply.status == 200 and isinstance(table, dict):
+            scale = _MILES_M if document.get("units") == "miles" else 1000.0
+            size = len(origins), len(destinations)
+            return grid.ways(self.name, table.get("durations"), table.get("distances"), *size, scale=scale)
+        code, said = document.get("error_code"), str(document.get("error") or "")
+        if code == _TOO_MANY or reply.status == 413:
+            raise TooLarge
+        if code == _TOO_FAR:
+            raise PairRefused(f"valhalla answered: {said[:300]}")
+        if code == _NO_EDGE:
+            raise PlaceRefused(None, "Valhalla knows no road near it.")
+        if code in (124, 125):
+            raise Permanent("provider_misconfigured", f"valhalla answered: {said[:300]}", scope="provider")
+        raise failure(self.name, reply, said)

@@ -1,0 +1,102 @@
+"""Answers `recommendations.query.v1`: within its deadline, by the provider where it answers in time."""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from batchyard_contracts.message import Envelope
+from batchyard_contracts.v1.recommendations import (
+    JobRecommendations,
+    RecommendationsQuery,
+    RecommendationsReply,
+    Travel,
+)
+from batchyard_contracts.workload import WorkloadError
+from services.worker.workloads.distances import estimate
+from services.worker.workloads.distances.candidates import Shortlist, ranking, shortlist
+from services.worker.workloads.distances.opening import Resources
+from services.worker.workloads.distances.places import Leg, Place, Way
+from services.worker.workloads.distances.routing import Found
+
+log = structlog.get_logger()
+_FOR_THE_REST = 0.8
+"""The part of the deadline that the provider may take."""
+
+
+class Recommender:
+    """Looks for the contractors that fit jobs best."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+
+    async def answer(self, query: RecommendationsQuery, _: Envelope) -> RecommendationsReply:
+        """For each job its best contractors."""
+        began = asyncio.get_running_loop().time()
+        shorts, legs = await asyncio.to_thread(self._shortlists, query)
+        wanted = [leg for some in legs for leg in some]
+        found: dict[Leg, Found] | None = None
+        router = self._resources.router
+        if router is not None:
+            left_s = query.deadline_s * _FOR_THE_REST - (asyncio.get_running_loop().time() - began)
+            found = await self._asked(wanted, left_s)
+        jobs = await asyncio.to_thread(self._ranked, query, shorts, legs, found)
+        name = router.name if router else estimate.NAME
+        return RecommendationsReply(provider=name, in_time=router is None or found is not None, jobs=jobs)
+
+    async def _asked(self, legs: Sequence[Leg], left_s: float) -> dict[Leg, Found] | None:
+        """What the provider says; None when it does not in time."""
+        router = self._resources.router
+        if router is None:
+            return None
+        try:
+            async with asyncio.timeout(max(0.0, left_s)):
+                return await router.ways(legs)
+        except TimeoutError:
+            log.warning("estimates in place of the provider", provider=router.name, pairs=len(legs))
+            return None
+
+    def _shortlists(self, query: RecommendationsQuery) -> tuple[list[Shortlist], list[list[Leg]]]:
+        decimals = self._resources.settings.decimals
+        ends = [Place.rounded(one.lat, one.lon, decimals) for one in query.contractors]
+        place_of = {one.id: place for one, place in zip(query.contractors, ends, strict=True)}
+        most = query.exact if self._resources.router else len(ends)  # estimates cost nothing
+        shorts, legs = [], []
+        for job in query.jobs:
+            there = Place.rounded(job.lat, job.lon, decimals)
+            least_s = self._resources.estimates.fastest_s([Leg(place, there, query.mode) for place in ends])
+            short = shortlist(job, query, least_s, most)
+            shorts.append(short)
+            legs.append([Leg(place_of[one.id], there, query.mode) for one in short.likely])
+        return shorts, legs
+
+    def _ranked(
+        self,
+        query: RecommendationsQuery,
+        shorts: Sequence[Shortlist],
+        legs: Sequence[Sequence[Leg]],
+        found: dict[Leg, Found] | None,
+    ) -> list[JobRecommendations]:
+        every = [leg for some in legs for leg in some]
+        estimated = dict(zip(every, self._resources.estimates.ways(every), strict=True)) if every else {}
+        ranked = []
+        for short, some in zip(shorts, legs, strict=True):
+            travels = {
+                contractor.id: self._travel(found[leg] if found else None, estimated[leg])
+                for contractor, leg in zip(short.likely, some, strict=True)
+            }
+            ranked.append(ranking(short, query, travels))
+        return ranked
+
+    def _travel(self, found: Found | None, estimated: Way) -> Travel | None:
+        """A way as it is told; where the provider failed, the estimate stands in for it."""
+        if found is None or isinstance(found, WorkloadError):
+            return _told(estimated, estimate.NAME)
+        return _told(found, self._resources.router.name if self._resources.router else estimate.NAME)
+
+
+def _told(way: Way, provider: str) -> Travel | None:
+    if way.metres is None or way.seconds is None:
+        return None
+    method = "geodesic estimate" if provider == estimate.NAME else "road network"
+    return Travel.model_validate({"metres": way.metres, "seconds": way.seconds, "provider": provider, "method": method})

@@ -1,0 +1,76 @@
+"""What an operator sets for this workload: who computes distances, with which key, and how estimates are made."""
+
+from typing import Literal
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from yarl import URL
+
+from batchyard_contracts.v1.recommendations import TravelMode
+
+ProviderName = Literal["geodesic", "osrm", "google", "valhalla", "openrouteservice"]
+_DEFAULT_URLS = {"google": "https://routes.googleapis.com", "openrouteservice": "https://api.openrouteservice.org"}
+_WEEK_S = 7 * 24 * 3600
+PREFIX = "BATCHYARD_DISTANCES_"
+
+
+class DistancesSettings(BaseSettings):
+    """Settings of this workload, from the environment under the prefix `BATCHYARD_DISTANCES_`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, hide_input_in_errors=True)
+
+    provider: ProviderName = Field("geodesic", description="who computes distances; geodesic: an estimate, made here")
+    url: str = Field(
+        "",
+        description="where the provider is, as in http://osrm:5000; google, openrouteservice: empty for the public one",
+    )
+    key: SecretStr = Field(SecretStr(""), description="the provider's API key (google, openrouteservice)")
+    timeout_s: float = Field(10.0, gt=0, le=100, description="seconds for one call, from connecting to its last byte")
+    calls_at_once: int = Field(4, ge=1, le=100, description="calls to the provider that one worker has open")
+    max_cells: int | None = Field(
+        None, ge=1, le=1_000_000, description="origins times destinations of one call; empty: the provider's default"
+    )
+    road_factor: float = Field(1.3, ge=1, le=5, description="how much longer than the geodesic a road is taken to be")
+    driving_kmh: float = Field(50.0, gt=0, le=300, description="mean speed of an estimate by car")
+    cycling_kmh: float = Field(16.0, gt=0, le=100, description="mean speed of an estimate by bicycle")
+    walking_kmh: float = Field(4.8, gt=0, le=20, description="mean speed of an estimate on foot")
+    fastest_kmh: float = Field(
+        130.0, gt=0, le=400, description="nobody drives faster: recommendations leave out who is too far even so"
+    )
+    decimals: int = Field(5, ge=2, le=7, description="decimals that coordinates are rounded to; 5: about 1 m")
+    cache_ttl_s: int | None = Field(
+        None, ge=0, le=31_536_000, description="how long answers are kept; 0: not at all; empty: 7 days, of google none"
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "DistancesSettings":
+        if self.url:
+            url = URL(self.url)
+            if url.scheme not in ("http", "https") or not url.host or url.user or url.query_string:
+                raise ValueError(f"{PREFIX}URL is not an address: write scheme, host and port, as in http://osrm:5000")
+        return self
+
+    @property
+    def base_url(self) -> str:
+        """Where the provider is, without a slash at the end."""
+        return (self.url or _DEFAULT_URLS.get(self.provider, "")).rstrip("/")
+
+    @property
+    def ttl_s(self) -> int:
+        """How long an answer is kept; 0: not at all."""
+        if self.cache_ttl_s is not None:
+            return self.cache_ttl_s
+        return 0 if self.provider in ("geodesic", "google") else _WEEK_S
+
+    def kmh(self, mode: TravelMode) -> float:
+        """The mean speed of an estimate."""
+        return {"driving": self.driving_kmh, "cycling": self.cycling_kmh, "walking": self.walking_kmh}[mode]
+
+    def missing(self) -> str | None:
+        """What the provider needs and was not given; None: nothing."""
+        if not self.base_url and self.provider != "geodesic":
+            return f"The provider {self.provider} has no address: set {PREFIX}URL of the workers, and restart them."
+        public = self.base_url == _DEFAULT_URLS.get(self.provider)
+        if public and not self.key.get_secret_value():
+            return f"The provider {self.provider} has no key: set {PREFIX}KEY of the workers, and restart them."
+        return None

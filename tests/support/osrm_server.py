@@ -1,0 +1,113 @@
+"""A stand-in for OSRM's table service: real HTTP, the true rules of its answers and errors, ways made up from the line.
+
+Places are told apart by where they are: south of 80° S there is no road (`NoSegment`, naming the coordinate), and
+whoever is north of 80° N is on an island, which no way leads to or from.
+"""
+
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+Point = tuple[float, float]
+"""Longitude, latitude."""
+
+
+@dataclass(slots=True)
+class OsrmServer:
+    """The server, and what it was asked. `fail` answers the next calls with these statuses instead."""
+
+    url: str = ""
+    max_table_size: int = 100
+    calls: int = 0
+    cells: int = 0
+    longest_url: int = 0
+    fail: list[int] = field(default_factory=list)
+
+    async def table(self, request: web.Request) -> web.StreamResponse:
+        """`GET /table/v1/{profile}/{points}`."""
+        self.calls += 1
+        self.longest_url = max(self.longest_url, len(request.raw_path))
+        if self.fail:
+            status = self.fail.pop(0)
+            headers = {"Retry-After": "1"} if status == 429 else {}
+            return web.json_response({"message": "Too Many Requests"}, status=status, headers=headers)
+        try:
+            points = [_point(text) for text in request.match_info["points"].split(";")]
+            sources = _indices(request.query.get("sources"), len(points))
+            targets = _indices(request.query.get("destinations"), len(points))
+        except ValueError:
+            return _error("InvalidQuery", "Query string malformed")
+        if len(sources) * len(targets) > self.max_table_size**2:
+            return _error("TooBig", "Too many table coordinates")
+        for number, (_, lat) in enumerate(points):
+            if lat < -80:
+                return _error("NoSegment", f"Could not find a matching segment for coordinate {number}")
+        self.cells += len(sources) * len(targets)
+        lines = [[_metres(points[a], points[b]) for b in targets] for a in sources]
+        answer: dict[str, object] = {"code": "Ok"}
+        wanted = request.query.get("annotations", "duration").split(",")
+        if "duration" in wanted:
+            answer["durations"] = [[None if one is None else round(one / 12.5, 1) for one in row] for row in lines]
+        if "distance" in wanted:
+            answer["distances"] = lines
+        return web.json_response(answer)
+
+
+@asynccontextmanager
+async def osrm_server(max_table_size: int = 100) -> AsyncIterator[OsrmServer]:
+    """Serve on a free port of loopback."""
+    server = OsrmServer(max_table_size=max_table_size)
+    app = web.Application()
+    app.router.add_get("/table/v1/{profile}/{points}", server.table)
+    async with serving(app) as url:
+        server.url = url
+        yield server
+
+
+@asynccontextmanager
+async def serving(app: web.Application) -> AsyncIterator[str]:
+    """Where an application answers."""
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = runner.addresses[0][1]
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        await runner.cleanup()
+
+
+def expected_metres(origin: Point, destination: Point) -> float | None:
+    """What the server says of a way, in metres."""
+    return _metres(origin, destination)
+
+
+def _metres(origin: Point, destination: Point) -> float | None:
+    if origin[1] > 80 or destination[1] > 80:
+        return None
+    east = (destination[0] - origin[0]) * math.cos(math.radians((origin[1] + destination[1]) / 2))
+    return round(math.hypot(east, destination[1] - origin[1]) * 111_195 * 1.25, 1)
+
+
+def _point(text: str) -> Point:
+    lon, lat = map(float, text.split(","))
+    if not -90 <= lat <= 90:
+        raise ValueError(text)
+    return lon, lat
+
+
+def _indices(text: str | None, count: int) -> list[int]:
+    if text is None or text == "all":
+        return list(range(count))
+    indices = [int(part) for part in text.split(";")]
+    if any(not 0 <= index < count for index in indices):
+        raise ValueError(text)
+    return indices
+
+
+def _error(code: str, message: str) -> web.Response:
+    return web.json_response({"code": code, "message": message}, status=400)
