@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli.commands import batches, control, machine, pace, platform, results, submit, workload
+from services.cli.commands import batches, control, machine, pace, platform, recommend, results, submit, workload
 from services.cli.commands.dead import dead
 from services.cli.exits import MEANING
 
@@ -56,7 +56,14 @@ _PANELS = {
         control.priority,
         control.change,
     ),
-    "Looking around": (pace.pace, platform.workers, platform.workloads, platform.forget, platform.version),
+    "Looking around": (
+        recommend.recommend,
+        pace.pace,
+        platform.workers,
+        platform.workloads,
+        platform.forget,
+        platform.version,
+    ),
 }
 app.add_typer(dead, name="dead", rich_help_panel="Looking around")
 for _panel, _commands in _PANELS.items():

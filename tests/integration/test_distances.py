@@ -1,0 +1,83 @@
+"""Distances by a provider, through the real services: few calls, none for what is known; and a key that is missing."""
+
+import random
+
+import pytest
+
+from batchyard_contracts.client import BatchRefused
+from batchyard_contracts.v1.values import NewItem
+from shared.stack import Servers
+from tests.support.osrm_server import OsrmServer, osrm_server
+from tests.support.yard import Yard, running_yard
+
+
+def pair(origin: int, destination: int, lat: float = 51.0) -> NewItem:
+    return NewItem(
+        payload={
+            "origin_lat": 50.0,
+            "origin_lon": origin / 100,
+            "destination_lat": lat,
+            "destination_lon": destination / 100,
+        }
+    )
+
+
+async def statuses(yard: Yard, items: list[NewItem]) -> list[str]:
+    receipt = await yard.client.submit("distances", items)
+    await yard.client.wait(receipt.batch_id, 60)
+    await yard.check_ledger(receipt.batch_id, len(items))
+    return [
+        item.result["status"] if item.result else item.error.code if item.error else item.status
+        async for item in yard.client.results(receipt.batch_id)
+    ]
+
+
+async def recommended(yard: Yard, server: OsrmServer) -> None:
+    """The provider's times where it answers, estimates where it does not."""
+    question = {
+        "jobs": [{"id": "j", "lat": 50.0, "lon": 0.0}],
+        "contractors": [{"id": f"c{n}", "lat": 50.0, "lon": n / 10} for n in range(1, 40)],
+        "exact": 10,
+    }
+    async with yard.http.post("recommendations", json=question) as response:
+        answer = await response.json()
+    (job,) = answer["jobs"]
+    assert (answer["provider"], answer["in_time"]) == ("osrm", True)
+    assert [one["contractor_id"] for one in job["recommended"]] == ["c1", "c2", "c3", "c4", "c5"]
+    assert job["recommended"][0]["travel"]["method"] == "road network"
+    assert sum(one["reason"] == "less_likely" for one in job["excluded"]) > 10
+    server.fail.append(500)
+    question["jobs"] = [{"id": "k", "lat": 50.5, "lon": 0.0}]
+    async with yard.http.post("recommendations", json=question) as response:
+        answer = await response.json()
+    assert answer["jobs"][0]["recommended"][0]["travel"]["method"] == "geodesic estimate"
+
+
+async def test_by_osrm(clean: Servers) -> None:
+    items = [pair(a, b) for a in range(20) for b in range(20)]
+    random.Random(3).shuffle(items)
+    items += [pair(1, 1, lat=85.0), pair(2, 2, lat=-85.0)]
+    async with osrm_server() as server:
+        settings = {"BATCHYARD_DISTANCES_PROVIDER": "osrm", "BATCHYARD_DISTANCES_URL": server.url}
+        async with running_yard(clean, settings, workers=1, known=["distances"]) as yard:
+            found = await statuses(yard, items)
+            assert found == ["ok"] * 400 + ["unreachable", "place_not_routable"]
+            assert server.calls < 40, "far fewer calls than pairs"
+            before = server.calls
+            assert await statuses(yard, items[:400]) == ["ok"] * 400
+            assert server.calls == before, "all of it was known"
+            await recommended(yard, server)
+
+
+async def test_a_missing_key_is_said_at_submission(clean: Servers) -> None:
+    settings = {"BATCHYARD_DISTANCES_PROVIDER": "google"}
+    async with running_yard(clean, settings, workers=1, known=["distances"]) as yard:
+        with pytest.raises(BatchRefused, match="BATCHYARD_DISTANCES_KEY"):
+            await yard.client.submit("distances", [pair(1, 1)])
+        async with yard.http.post("recommendations", json={
+            "jobs": [{"id": "j", "lat": 0, "lon": 0}], "contractors": [{"id": "c", "lat": 0, "lon": 0}]
+        }) as response:  # fmt: skip
+            assert response.status == 409
+            assert (await response.json())["code"] == "workload_unavailable"
+        receipt = await yard.client.submit("noop", [NewItem(payload={"n": 3})])
+        assert (await yard.client.wait(receipt.batch_id, 30)).result == "completed"
