@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 from aiohttp import web
 
+from batchyard_contracts.handling import Answer
 from batchyard_contracts.workload import Context, Permanent, RateLimited, Transient, WorkloadError
 from services.worker.workloads.distances.handler import run
 from services.worker.workloads.distances.model import DistanceItem, DistanceResult
@@ -44,13 +45,13 @@ def grid(rows: int, columns: int) -> list[DistanceItem]:
     return [item((r / 100, 50.0), (c / 100, 51.0)) for r in range(rows) for c in range(columns)]
 
 
-async def answers(items: list[DistanceItem]) -> list[DistanceResult | WorkloadError]:
+async def answers(items: list[DistanceItem]) -> list[Answer[DistanceResult]]:
     async with open_resources() as resources:
         context = Context(batch_id=UUID(int=1), ordinal=0, round=1, attempt=1, partition="", resources=resources)
         return list(await run(items, [context] * len(items)))
 
 
-def metres(result: DistanceResult | WorkloadError) -> int | None:
+def metres(result: Answer[DistanceResult]) -> int | None:
     assert isinstance(result, DistanceResult), result
     return result.metres
 
