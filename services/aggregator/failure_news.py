@@ -38,8 +38,8 @@ class _Window:
     began: float
     told: int = 0
     skipped: int = 0
-    last: ItemFailed | None = None
-    """The newest of those that were not told."""
+    last: tuple[Batch, Failure, datetime] | None = None
+    """The newest of those that were not told. Not an event yet: of a million failures hardly any becomes one."""
 
 
 class FailureNews:
@@ -63,7 +63,7 @@ class FailureNews:
                 self._ready.append(_event(batch, failure, at))
             else:
                 window.skipped += window.last is not None
-                window.last = _event(batch, failure, at)
+                window.last = (batch, failure, at)
         if len(self._windows) > _MOST_BATCHES:
             self._windows.popitem(last=False)
         self._wake.set()
@@ -89,7 +89,7 @@ class FailureNews:
             if window.began <= before:
                 del self._windows[batch_id]
                 if window.last is not None:
-                    self._ready.append(window.last.model_copy(update={"skipped": window.skipped}))
+                    self._ready.append(_event(*window.last).model_copy(update={"skipped": window.skipped}))
         events, self._ready = self._ready, []
         if not events:
             return
