@@ -10,11 +10,9 @@ from typing import Any
 
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from services.worker import domain
-from services.worker.gate import TooFar
-from services.worker.passage import Passage
-from services.worker.reuse import Reuse
 from services.worker.runner import Runner
-from services.worker.success import OUTCOMES, Outcome
+from services.worker.success import OUTCOMES
+from services.worker.tally import Tally
 
 _YIELD_S = 0.01
 """How long items that never wait may keep the event loop."""
@@ -26,19 +24,12 @@ class ChunkRun:
     def __init__(self, runner: Runner, chunk: ChunkReady, trace: str | None, report_every_s: float) -> None:
         self.chunk = chunk
         self._runner = runner
-        self._trace = trace
         self._report_every_s = report_every_s
-        self._outcomes: list[Outcome] = []
-        self._busy_s = 0.0
-        self._reuse = Reuse.of(runner.cache, runner.manifest, chunk)
-        self._passage = Passage.of(chunk, runner.gates, runner.slots)
-        self._open = {item.ordinal: item for item in chunk.items}
-        self._some = asyncio.Event()
+        self._tally = Tally(runner, chunk, trace, runner.slots, counted=True)
         self._over = asyncio.Event()
         self._lanes: dict[asyncio.Task[None], _Lane] = {}
         self._to_do: Iterator[ChunkItem] = iter(())
         self._failure: BaseException | None = None
-        self._began = time.monotonic()
         self._yielding = False
         """Whether a lane that never waits lets others have the event loop: a second such lane would but hold it."""
         self._stopped = False
@@ -57,15 +48,15 @@ class ChunkRun:
         try:
             if not self._stopped:
                 await self._work()
-            for item in list(self._open.values()):
-                self._ended(domain.interrupted(item, cancelled=self._cancelled))
-            await self._report(final=True)
+            for item in list(self._tally.open.values()):
+                self._tally.ended(domain.interrupted(item, cancelled=self._cancelled))
+            await self._tally.report(final=True)
         finally:
-            self._runner.unfinished -= len(self._open)
+            self._runner.unfinished -= len(self._tally.open)
             self._runner.room.set()
 
     async def _work(self) -> None:
-        items = await self._to_run()
+        items = await self._tally.to_run()
         if self._runner.by_item_here:
             self._to_do = iter(items)
             self._start_another()
@@ -75,12 +66,12 @@ class ChunkRun:
         if self._stopped:  # while the cache was asked
             self.stop(cancelled=self._cancelled)
         while self._lanes:
-            await self._some.wait()
+            await self._tally.some.wait()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._report_every_s):
                     await self._over.wait()
             if self._lanes:
-                await self._report(final=False)
+                await self._tally.report(final=False)
         if self._failure:
             raise self._failure
 
@@ -106,7 +97,7 @@ class ChunkRun:
     def _look_for_the_end(self) -> None:
         if not self._lanes:
             self._over.set()
-            self._some.set()
+            self._tally.some.set()
 
     def _give_up(self, task: asyncio.Task[None]) -> None:
         """Go on without a task whose call does not end. Another takes its place."""
@@ -118,11 +109,10 @@ class ChunkRun:
         self._runner.abandon(task, self.chunk, lane.items)
         for item in lane.items:
             if self._stopped:
-                self._ended(domain.interrupted(item, cancelled=self._cancelled))
+                self._tally.ended(domain.interrupted(item, cancelled=self._cancelled))
             else:
-                self._ended(self._runner.timed_out(item))
-                if self._passage is not None:
-                    self._passage.note_broken()
+                self._tally.ended(self._runner.timed_out(item))
+                self._tally.unanswered()
         self._runner.slots.give()
         if self._runner.by_item_here and not self._stopped:
             self._start(self._one_by_one)
@@ -133,9 +123,9 @@ class ChunkRun:
             self._give_up(task)
 
     async def _one_by_one(self, lane: "_Lane") -> None:
-        slots, began = self._runner.slots, time.perf_counter()
+        slots, tally, began = self._runner.slots, self._tally, time.perf_counter()
         for item in self._to_do:
-            if self._is_spared(item) or ((self._passage or not slots.take()) and not await self._place([item])):
+            if tally.spared(item) or ((tally.passage or not slots.take()) and not await self._place([item])):
                 continue
             lane.items = (item,)
             try:
@@ -147,13 +137,12 @@ class ChunkRun:
                     began = time.perf_counter()
                 now = time.perf_counter()
                 if not lane.abandoned:
-                    self._busy_s += now - started
-                    self._ended(outcome)
-                    self._runner.note_refusal(self.chunk.partition, outcome)
+                    tally.busy_s += now - started
+                    tally.ended(outcome)
             finally:
                 self._leave(lane)
-            if self._passage is not None and not lane.abandoned:
-                await self._passage.note(outcome, now - started)
+            if not lane.abandoned and (tally.passage or outcome.error):
+                await tally.answered([outcome], now - started)
             if self._stopped or lane.abandoned:  # the handler went on after its interruption
                 return
             if self._yielding:
@@ -173,17 +162,7 @@ class ChunkRun:
     async def _place(self, items: Sequence[ChunkItem]) -> bool:
         """Wait for a slot; False if the items ended instead."""
         self._start_another()
-        if self._passage is not None:
-            return await self._enter(self._passage, items)
-        await self._runner.slots.taken()
-        return True
-
-    def _is_spared(self, item: ChunkItem) -> bool:
-        """Whether its provider has just refused another item for a cause that holds for all."""
-        refusal = self._runner.refusal(self.chunk.partition, self._began)
-        if refusal is not None:
-            self._ended(domain.not_tried(item, refusal))
-        return refusal is not None
+        return await self._tally.place(items)
 
     async def _call(self, items: Sequence[ChunkItem], lane: "_Lane") -> None:
         """Run items by one call, in one slot."""
@@ -195,50 +174,13 @@ class ChunkRun:
             outcomes = await self._runner.run_chunk(self.chunk, items)
             took_s = time.perf_counter() - started
             if not lane.abandoned:
-                self._busy_s += took_s
+                self._tally.busy_s += took_s
                 for outcome in outcomes:
-                    self._ended(outcome)
-                    self._runner.note_refusal(self.chunk.partition, outcome)
+                    self._tally.ended(outcome)
         finally:
             self._leave(lane)
-        if self._passage is not None and not lane.abandoned:
-            for outcome in outcomes:
-                await self._passage.note(outcome, took_s)
-
-    async def _enter(self, passage: Passage, items: Sequence[ChunkItem]) -> bool:
-        """Take a slot at the moment at which a call with these items may start; False: they have to wait elsewhere."""
-        try:
-            await passage.enter(len(items))
-        except TooFar as error:
-            for item in items:
-                self._ended(domain.held_back(item, error.delay_s))
-            return False
-        return True
-
-    async def _to_run(self) -> list[ChunkItem]:
-        if self._reuse is None:
-            return self.chunk.items
-        for outcome in await self._reuse.answered():
-            self._ended(outcome)
-        return list(self._open.values())
-
-    def _ended(self, outcome: Outcome) -> None:
-        del self._open[outcome.ordinal]
-        if outcome.error is not None and self._runner.manifest.circuit:
-            outcome = domain.waiting_for_provider(outcome)
-        self._outcomes.append(outcome)
-        self._runner.unfinished -= 1
-        self._runner.room.set()
-        self._some.set()
-
-    async def _report(self, *, final: bool) -> None:
-        outcomes, busy_s = self._outcomes, self._busy_s
-        self._outcomes, self._busy_s = [], 0.0
-        self._some.clear()
-        felt = self._passage.felt() if self._passage else None
-        await self._runner.report(self.chunk, outcomes, busy_s, self._trace, felt=felt, final=final)
-        if self._reuse is not None:
-            await self._reuse.keep(outcomes)
+        if not lane.abandoned:
+            await self._tally.answered(outcomes, took_s)
 
 
 class _Lane:

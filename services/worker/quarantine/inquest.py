@@ -1,9 +1,10 @@
 """One quarantined chunk, from its first item to its last report."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import structlog
 
@@ -15,6 +16,8 @@ from services.worker.quarantine.cell import Cell
 from services.worker.quarantine.process import Died, Process
 from services.worker.quarantine.trial import Group, after_death
 from services.worker.runner import Runner
+from services.worker.slots import Slots
+from services.worker.tally import Tally
 
 log = structlog.get_logger()
 _GRACE_S = 10.0
@@ -30,10 +33,10 @@ class Inquest:
 
     def __init__(self, runner: Runner, chunk: ChunkReady, trace: str | None, cell: Cell, report_every_s: float) -> None:
         self.chunk = chunk
-        self._runner, self._trace, self._cell, self._report_every_s = runner, trace, cell, report_every_s
-        self._open = {item.ordinal: item for item in chunk.items}
-        self._outcomes: list[ItemOutcome] = []
-        self._some = asyncio.Event()
+        self._runner, self._cell, self._report_every_s = runner, cell, report_every_s
+        self._slots = Slots(runner.slots.most)  # of its own, as its process is: it waits for nobody else's calls
+        self._tally = Tally(runner, chunk, trace, self._slots, counted=False)
+        self._at_gate: set[asyncio.Task[None]] = set()
         self._process: Process | None = None
         self._false_starts = 0
         self._deaths = 0
@@ -43,7 +46,7 @@ class Inquest:
     @property
     def unfinished(self) -> int:
         """Items without an outcome."""
-        return len(self._open)
+        return len(self._tally.open)
 
     def stop(self, *, cancelled: bool) -> None:
         """Interrupt what runs. Unless the batch is `cancelled`, the rest is to run elsewhere."""
@@ -56,24 +59,26 @@ class Inquest:
         work = asyncio.create_task(self._work())
         while not work.done():
             alive()
-            some = asyncio.create_task(self._some.wait())
+            some = asyncio.create_task(self._tally.some.wait())
             waiting: set[asyncio.Future[Any]] = {work, some}
             await asyncio.wait(waiting, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
             some.cancel()
-            if not work.done() and self._outcomes:
+            if not work.done() and self._tally.some.is_set():
                 await asyncio.wait({work}, timeout=self._report_every_s)
-                await self._report(final=False)
+                await self._tally.report(final=False)
         work.result()
-        if self._open and not self._cancelled:
-            await self._report(final=False)
+        if self._tally.open and not self._cancelled:
+            await self._tally.report(final=False)
+            await self._tally.confirmed()
             return False
-        for item in list(self._open.values()):
-            self._ended(domain.interrupted(item, cancelled=True))
-        await self._report(final=True)
+        for item in list(self._tally.open.values()):
+            self._tally.ended(domain.interrupted(item, cancelled=True))
+        await self._tally.report(final=True)
         return True
 
     async def _work(self) -> None:
-        groups = deque([Group(tuple(self._open))])
+        items = await self._tally.to_run()
+        groups = deque([Group(tuple(item.ordinal for item in items))] if items else [])
         while groups and not self._stopped:
             groups.extendleft(reversed(await self._run_group(groups.popleft())))
 
@@ -86,7 +91,7 @@ class Inquest:
         if self._stopped:  # while it started
             process.interrupt()
         await self._run_calls(process, calls, begun, min(len(group.items), self._runner.slots.most))
-        left = [ordinal for ordinal in group.items if ordinal in self._open]
+        left = [ordinal for ordinal in group.items if ordinal in self._tally.open]
         if not left or self._stopped:
             return []
         self._deaths += 1
@@ -100,12 +105,12 @@ class Inquest:
             deaths=self._deaths,
         )
         if verdict.guilty is not None:
-            self._ended(self._condemned(self._open[verdict.guilty], process))
+            self._tally.ended(self._condemned(self._tally.open[verdict.guilty], process))
         if begun:
             self._false_starts = 0
         elif (never := self._false_start(process)) is not None:
             for ordinal in left:
-                self._ended(domain.raised(self._open[ordinal], never, 0))
+                self._tally.ended(domain.raised(self._tally.open[ordinal], never, 0))
             return []
         return verdict.groups
 
@@ -115,28 +120,51 @@ class Inquest:
         lanes: set[asyncio.Task[None]] = set()
         left = -1
         while lanes or left < 0:
-            if len(lanes) < most and left in (-1, len(self._open)):
+            if len(lanes) < most and left in (-1, len(self._tally.open)) and not self._at_gate:
                 lanes.add(asyncio.create_task(self._lane(process, calls, begun)))
-            left = len(self._open)
+            left = len(self._tally.open)
             done, lanes = await asyncio.wait(lanes, timeout=_PATIENCE_S)
             for lane in done:
-                lane.result()
+                if not lane.cancelled():
+                    lane.result()
+            if process.dead or self._stopped:
+                for lane in self._at_gate:
+                    lane.cancel()
 
     async def _lane(self, process: Process, calls: Iterator[list[ChunkItem]], begun: list[int]) -> None:
         within_s = self._runner.manifest.item_timeout_s + _GRACE_S
         for items in calls:
-            if process.dead or self._stopped:
-                return
-            begun.extend(item.ordinal for item in items)
+            if not await self._may_start(items):
+                continue
             try:
+                if process.dead or self._stopped:
+                    return
+                begun.extend(item.ordinal for item in items)
+                started = time.perf_counter()
                 outcomes = await process.run(self.chunk.model_copy(update={"items": items}), within_s)
             except Died:
                 return
+            finally:
+                self._slots.give()
+            took_s = time.perf_counter() - started
+            self._tally.busy_s += took_s
             for outcome in outcomes:
-                self._ended(outcome)
+                self._tally.ended(outcome)
+            await self._tally.answered(outcomes, took_s)
+
+    async def _may_start(self, items: list[ChunkItem]) -> bool:
+        """Wait for the moment of a call; False if its items ended instead. Interrupted when there is no process."""
+        if not self._runner.by_chunk and self._tally.spared(items[0]):
+            return False
+        lane = cast("asyncio.Task[None]", asyncio.current_task())
+        self._at_gate.add(lane)
+        try:
+            return await self._tally.place(items)
+        finally:
+            self._at_gate.discard(lane)
 
     def _calls(self, group: Group) -> list[list[ChunkItem]]:
-        items = [self._open[ordinal] for ordinal in group.items]
+        items = [self._tally.open[ordinal] for ordinal in group.items]
         return [items] if self._runner.by_chunk else [[item] for item in items]
 
     def _condemned(self, item: ChunkItem, process: Process) -> ItemOutcome:
@@ -148,6 +176,7 @@ class Inquest:
             how=process.how,
         )
         if process.hung:
+            self._tally.unanswered()
             return domain.raised(item, TimeoutError(f"It could not be interrupted: {process.how}."), 0)
         return domain.worker_lost(item, process.how)
 
@@ -159,15 +188,3 @@ class Inquest:
             "quarantine_failed",
             f"Its worker was lost, and the process to run it alone does not start: {process.how}. See its log.",
         )
-
-    def _ended(self, outcome: ItemOutcome) -> None:
-        if self._open.pop(outcome.ordinal, None) is not None:
-            self._outcomes.append(outcome)
-            self._some.set()
-
-    async def _report(self, *, final: bool) -> None:
-        outcomes, self._outcomes = self._outcomes, []
-        self._some.clear()
-        if outcomes or final:
-            busy_s = sum(outcome.elapsed_ms for outcome in outcomes) / 1000
-            await self._runner.report(self.chunk, outcomes, busy_s, self._trace, final=final)

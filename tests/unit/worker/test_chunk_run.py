@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from services.worker.chunk_run import ChunkRun
 from services.worker.gate import Gates
 from services.worker.reporting import REPORT_BYTES_MAX
 from services.worker.runner import Runner
-from shared.amqp.publisher import Publisher
+from shared.amqp.publisher import Outgoing, Publisher
 from shared.reservations import Reservations
 from tests.support.chunk_runs import Away, Known, Number, Recorder, chunk, paced, run_of, workload
 
@@ -335,3 +335,43 @@ async def test_the_pace_hears_of_a_call_that_is_given_up() -> None:
     felt = [report.felt for report in recorder.reports if report.felt]
     assert recorder.outcomes[0].status == "retry"
     assert (sum(f.broken for f in felt), sum(f.answered for f in felt)) == (1, 0)
+
+
+class Slow(Recorder):
+    """Confirms nothing until told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.confirm = asyncio.Event()
+
+    async def publish(self, messages: Sequence[Outgoing]) -> None:
+        await super().publish(messages)
+        await self.confirm.wait()
+
+
+async def test_reports_do_not_wait_for_the_confirms_of_those_before_except_the_last() -> None:
+    work = workload(concurrency=1)
+    sent = asyncio.Event()
+    recorder = Slow()
+
+    @work.handler
+    async def run(item: Number, _: Context) -> Number:
+        if 0 < item.n < 4:
+            await recorder.published.wait()
+            recorder.published.clear()
+        elif item.n == 6:
+            sent.set()
+        return item
+
+    runner = Runner(work, None, cast("Publisher", recorder), cast("ResultCache", Known()), "w1")
+    runner.unfinished += 7
+    running = asyncio.create_task(ChunkRun(runner, chunk(*range(7)), None, 0.001).run())
+    await sent.wait()
+    await asyncio.wait({running}, timeout=0.05)
+    assert not any(report.final for report in recorder.reports)
+    assert 3 <= len(recorder.reports) <= 4
+    recorder.confirm.set()
+    await running
+    assert [report.final for report in recorder.reports].count(True) == 1
+    assert recorder.reports[-1].final
+    assert sorted(o.ordinal for report in recorder.reports for o in report.outcomes) == list(range(7))

@@ -5,6 +5,7 @@ import importlib.util
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -15,12 +16,16 @@ import pytest
 
 from batchyard_contracts.v1.flow import ChunkProcessed, ItemOutcome
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
-from services.worker.cache import ResultCache
+from services.worker import cache
+from services.worker.cache import Landing, Policy, ResultCache
+from services.worker.gate import Gates
 from services.worker.quarantine import inquest as inquest_module
 from services.worker.quarantine.cell import Cell
 from services.worker.quarantine.inquest import Inquest
 from services.worker.runner import Runner
 from shared.amqp.publisher import Outgoing, Publisher
+from shared.reservations import Reservations
+from tests.support.chunk_runs import Away, paced
 
 PLUGIN = Path(__file__).parents[2] / "support" / "poison"
 
@@ -41,7 +46,7 @@ class Desk:
     def outcomes(self) -> dict[int, ItemOutcome]:
         return {o.ordinal: o for report in self.reports for o in report.outcomes}
 
-    def inquest(self, *payloads: dict[str, Any]) -> Inquest:
+    def inquest(self, *payloads: dict[str, Any], per_second: float | None = None) -> Inquest:
         chunk = ChunkReady(
             chunk_id=UUID(int=1),
             fence=2,
@@ -55,7 +60,7 @@ class Desk:
             quarantined=True,
             items=[ChunkItem(ordinal=n, payload=payload) for n, payload in enumerate(payloads)],
         )
-        return Inquest(self.runner, chunk, None, self.cell, 0.01)
+        return Inquest(self.runner, paced(chunk, per_second) if per_second else chunk, None, self.cell, 0.01)
 
     async def begun(self, count: int) -> list[int]:
         """Wait until so many items have begun: their processes."""
@@ -153,3 +158,59 @@ async def test_one_process_serves_chunk_after_chunk_and_ends_when_closed(desk: D
     assert len(pids) == 1
     await desk.cell.close()
     assert not psutil.pid_exists(pids.pop())
+
+
+class Napped:
+    """A cache that knows the results of items by how long they work."""
+
+    def __init__(self, *known: float) -> None:
+        self.known = set(known)
+
+    async def claim(self, _: Policy, items: Sequence[tuple[Any, str]]) -> tuple[int, list[cache.Known | None]]:
+        return 1, [cache.Known({}) if payload["nap_s"] in self.known else None for payload, _ in items]
+
+    async def land(self, _: Policy, __: int, landings: Sequence[Landing]) -> None:
+        self.known |= {one.payload["nap_s"] for one in landings if one.result}
+
+
+async def test_known_results_answer_here_too_and_what_is_made_is_kept(desk: Desk) -> None:
+    known = Napped(SLOW["nap_s"])
+    desk.runner.cache = cast("ResultCache", known)
+    desk.runner.manifest = desk.runner.manifest.model_copy(update={"cache_ttl_s": 60})
+    assert await desk.inquest(SLOW, WELL, {"nap_s": 0.1, "ends": "exit"}).run(nothing)
+    assert [(desk.outcomes[n].status, desk.outcomes[n].cached) for n in range(3)] == [
+        ("succeeded", True),
+        ("succeeded", False),
+        ("failed", False),
+    ]
+    assert known.known == {SLOW["nap_s"], WELL["nap_s"]}
+
+
+async def test_each_item_starts_at_the_moment_that_its_gate_gives(desk: Desk) -> None:
+    desk.runner.gates = Gates("poison", cast("Reservations", Away()))
+    began = time.monotonic()
+    assert await desk.inquest(*[WELL] * 5, per_second=10).run(nothing)
+    assert time.monotonic() - began >= 0.39
+    felt = [report.felt for report in desk.reports if report.felt]
+    assert sum(f.answered for f in felt) == 5
+    assert {outcome.status for outcome in desk.outcomes.values()} == {"succeeded"}
+
+
+async def test_what_waits_at_its_gate_is_stopped_at_once_and_was_never_begun(desk: Desk) -> None:
+    desk.runner.gates = Gates("poison", cast("Reservations", Away()))
+    inquest = desk.inquest(WELL, WELL, per_second=0.3)
+    running = asyncio.create_task(inquest.run(nothing))
+    await desk.begun(1)
+    inquest.stop(cancelled=True)
+    assert await running
+    assert [desk.outcomes[n].status for n in range(2)][1] == "cancelled"
+    assert len(await desk.begun(1)) == 1
+
+
+async def test_an_item_that_may_not_start_for_long_waits_elsewhere(desk: Desk) -> None:
+    desk.runner.gates = Gates("poison", cast("Reservations", Away()))
+    assert await desk.inquest(WELL, WELL, per_second=0.01).run(nothing)
+    error = desk.outcomes[1].error
+    assert error is not None
+    assert (desk.outcomes[0].status, desk.outcomes[1].status, error.code) == ("succeeded", "retry", "held_back")
+    assert len(await desk.begun(1)) == 1

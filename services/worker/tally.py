@@ -1,0 +1,114 @@
+"""What of a chunk has ended and what has not, wherever its items run; how they get a slot, and who is told."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from batchyard_contracts.v1.flow import Felt
+from batchyard_contracts.v1.work import ChunkItem, ChunkReady
+from services.worker import domain
+from services.worker.gate import TooFar
+from services.worker.passage import Passage
+from services.worker.reuse import Reuse
+from services.worker.runner import Runner
+from services.worker.slots import Slots
+from services.worker.success import Outcome
+
+_UNCONFIRMED = 4
+"""Reports of a chunk that may wait for the broker's answer at a time."""
+
+
+class Tally:
+    """Of one chunk."""
+
+    def __init__(self, runner: Runner, chunk: ChunkReady, trace: str | None, slots: Slots, *, counted: bool) -> None:
+        """`counted`: the items are among those that the runner has in hand."""
+        self.open = {item.ordinal: item for item in chunk.items}
+        """Items without an outcome."""
+        self.some = asyncio.Event()
+        """Whether there are outcomes that are not reported."""
+        self.busy_s = 0.0
+        """How long calls took, since the last report."""
+        self.passage = Passage.of(chunk, runner.gates, slots)
+        self._runner, self._chunk, self._trace, self._slots, self._counted = runner, chunk, trace, slots, counted
+        self._reuse = Reuse.of(runner.cache, runner.manifest, chunk)
+        self._outcomes: list[Outcome] = []
+        self._sending: set[asyncio.Task[None]] = set()
+        self._began = time.monotonic()
+
+    async def to_run(self) -> list[ChunkItem]:
+        """The items that are to run here. Of the others the result is known, or somebody else is at work on them."""
+        if self._reuse is None:
+            return self._chunk.items
+        for outcome in await self._reuse.answered():
+            self.ended(outcome)
+        return list(self.open.values())
+
+    def spared(self, item: ChunkItem) -> bool:
+        """Whether it ended without a call, as its provider has just refused another for a cause that holds for all."""
+        refusal = self._runner.refusal(self._chunk.partition, self._began)
+        if refusal is not None:
+            self.ended(domain.not_tried(item, refusal))
+        return refusal is not None
+
+    async def place(self, items: Sequence[ChunkItem]) -> bool:
+        """Wait for a slot at a moment at which a call with these items may start; False if they ended instead, since
+        that is far away."""
+        if self.passage is None:
+            await self._slots.taken()
+            return True
+        try:
+            await self.passage.enter(len(items))
+        except TooFar as error:
+            for item in items:
+                self.ended(domain.held_back(item, error.delay_s))
+            return False
+        return True
+
+    def ended(self, outcome: Outcome) -> None:
+        """An item has its outcome."""
+        del self.open[outcome.ordinal]
+        if not self._outcomes:
+            self.some.set()
+        self._outcomes.append(outcome)
+        if self._counted:
+            self._runner.unfinished -= 1
+            self._runner.room.set()
+
+    async def answered(self, outcomes: Sequence[Outcome], took_s: float) -> None:
+        """A call answered with these: tell it to whoever steers the next ones."""
+        for outcome in outcomes:
+            self._runner.note_refusal(self._chunk.partition, outcome)
+        if self.passage is not None:
+            for outcome in outcomes:
+                await self.passage.note(outcome, took_s)
+
+    def unanswered(self) -> None:
+        """A call was given up."""
+        if self.passage is not None:
+            self.passage.note_broken()
+
+    async def report(self, *, final: bool) -> None:
+        """Tell what has ended. Only the final report waits until the broker has all of them; others overtake their
+        confirms, up to a number."""
+        await self.confirmed(0 if final else _UNCONFIRMED - 1)
+        outcomes, busy_s = self._outcomes, self.busy_s
+        self._outcomes, self.busy_s = [], 0.0
+        self.some.clear()
+        felt = self.passage.felt() if self.passage else None
+        if final:
+            await self._send(outcomes, busy_s, felt, final=True)
+        elif outcomes:
+            self._sending.add(asyncio.create_task(self._send(outcomes, busy_s, felt, final=False)))
+
+    async def confirmed(self, but: int = 0) -> None:
+        """Wait until the broker has all reports, but so many."""
+        while len(self._sending) > but:
+            done, self._sending = await asyncio.wait(self._sending, return_when=asyncio.FIRST_COMPLETED)
+            for sending in done:
+                sending.result()
+
+    async def _send(self, outcomes: Sequence[Outcome], busy_s: float, felt: Felt | None, *, final: bool) -> None:
+        await self._runner.report(self._chunk, outcomes, busy_s, self._trace, felt=felt, final=final)
+        if self._reuse is not None:
+            await self._reuse.keep(outcomes)
