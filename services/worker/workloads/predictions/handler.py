@@ -1,0 +1,43 @@
+"""The workload `predictions`: formulas, or a chat model that is shown what they say."""
+
+from batchyard_contracts.v1.manifest import CircuitRule
+from batchyard_contracts.v1.values import RetryRule
+from batchyard_contracts.workload import Context, Workload
+from services.worker.workloads.predictions.chat import Chat, open_chat
+from services.worker.workloads.predictions.estimator import estimate
+from services.worker.workloads.predictions.model import Prediction, Project
+from services.worker.workloads.predictions.settings import PredictionsSettings
+
+workload = Workload(
+    "predictions",
+    version="1",
+    item=Project,
+    result=Prediction,
+    lifespan=open_chat,
+    unavailable=lambda: PredictionsSettings().missing(),
+    title="Predictions",
+    description="Predicts completion date, final cost and risk of projects, each with a range and a stated confidence.",
+    dedup="",
+    concurrency=16,
+    chunk_max=200,
+    item_timeout_s=600.0,
+    circuit=CircuitRule(),
+    retry={"default": RetryRule(attempts=4, base_s=1.0, cap_s=60.0)},
+    cache_ttl_s=3600,
+    example={
+        "project": "Bridge 7",
+        "start": "2026-01-01",
+        "period": "month",
+        "planned_value": [10, 25, 45, 70, 90, 100],
+        "earned_value": [8, 18, 33, 50],
+        "actual_cost": [10, 22, 41, 60],
+    },
+)
+
+
+@workload.handler
+async def run(item: Project, context: Context) -> Prediction:
+    """Compute, and ask the model if there is one."""
+    computed = estimate(item)
+    chat: Chat | None = context.resources
+    return computed if chat is None else await chat.predict(item, computed)

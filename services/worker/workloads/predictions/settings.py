@@ -1,0 +1,49 @@
+"""What an operator sets for this workload: who predicts, and with which key."""
+
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from yarl import URL
+
+PREFIX = "BATCHYARD_PREDICTIONS_"
+
+
+class PredictionsSettings(BaseSettings):
+    """Settings of this workload, from the environment under the prefix `BATCHYARD_PREDICTIONS_`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, hide_input_in_errors=True)
+
+    provider: Literal["embedded", "chat"] = Field("embedded", description="who predicts: formulas, or a chat endpoint")
+    url: str = Field("", description="chat: base address of an OpenAI-compatible API, as in https://api.example.com/v1")
+    key: SecretStr = Field(SecretStr(""), description="chat: the API key; needed for https")
+    model: str = Field("", max_length=200, description="chat: the exact name of the model")
+    mode: Literal["json_schema", "json_object", "none"] = Field(
+        "json_schema", description="chat: how JSON is asked for; servers that know no schemas take one of the others"
+    )
+    max_tokens: int = Field(1000, ge=100, le=32_000, description="chat: tokens of an answer; doubled once if too few")
+    max_tokens_name: Literal["max_completion_tokens", "max_tokens"] = Field(
+        "max_completion_tokens", description="chat: older servers call it max_tokens"
+    )
+    timeout_s: float = Field(60.0, gt=0, le=250, description="chat: seconds for one call")
+    price_prompt: float | None = Field(None, ge=0, description="chat: price of a million prompt tokens")
+    price_completion: float | None = Field(None, ge=0, description="chat: price of a million completion tokens")
+
+    @field_validator("url")
+    @classmethod
+    def _plain(cls, text: str) -> str:
+        url = URL(text)
+        if text and (url.scheme not in ("http", "https") or not url.host or url.user or url.query_string):
+            raise ValueError(f"{PREFIX}URL is no address: write it as in https://api.example.com/v1")
+        return text.rstrip("/")
+
+    def missing(self) -> str | None:
+        """Which setting is needed and is not there."""
+        if self.provider == "embedded":
+            return None
+        needed = {"URL": self.url, "MODEL": self.model}
+        if self.url.startswith("https:"):
+            needed["KEY"] = self.key.get_secret_value()
+        absent = [PREFIX + name for name, value in needed.items() if not value]
+        verb = "is" if len(absent) == 1 else "are"
+        return f"Its workers ask a chat endpoint, but {' and '.join(absent)} {verb} not set there." if absent else None
