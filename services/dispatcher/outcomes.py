@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -9,6 +10,7 @@ from uuid import UUID
 from batchyard_contracts.v1.flow import ItemOutcome, SettledItem
 from batchyard_contracts.v1.values import ItemError
 from services.dispatcher.chunks import Pages
+from services.dispatcher.domain.chunk_size import Fate
 from services.dispatcher.domain.retry import RunAgain, after
 from services.dispatcher.domain.scheduler import Again
 from services.dispatcher.lines import with_state
@@ -34,8 +36,10 @@ class _Decisions:
     reported: dict[UUID, set[int]] = field(default_factory=dict)
     """By chunk: the ordinals that are new. The leases learn of them when all is saved, since a group may be tried
     again."""
-    measured: list[tuple[Lease, int, float]] = field(default_factory=list)
-    """Items, and the seconds that they took."""
+    measured: list[tuple[Lease, int, float, bool]] = field(default_factory=list)
+    """Items, the seconds that they took, and whether they were the last."""
+    passing: Counter[UUID] = field(default_factory=Counter)
+    """By chunk: the items that are new, and failed in a way that may pass."""
     failed: dict[UUID, list[SettledItem]] = field(default_factory=dict)
     cancelled: dict[UUID, list[SettledItem]] = field(default_factory=dict)
     expired: dict[UUID, list[SettledItem]] = field(default_factory=dict)
@@ -72,9 +76,12 @@ class Outcomes:
 
     def _apply(self, decisions: _Decisions) -> None:
         """What is saved takes effect in memory."""
-        for lease, items, busy_s in decisions.measured:
+        for lease, items, busy_s, final in decisions.measured:
+            failed = decisions.passing.pop(lease.chunk_id, 0)
+            lease.failed += failed
             if lease.batch_id in self._yard.batches:
-                self._yard.line(lease.workload).window.measured(lease.batch_id, lease.partition, items, busy_s)
+                fate = _fate(lease) if failed or final else None
+                self._yard.line(lease.workload).window.measured(lease.batch_id, lease.partition, items, busy_s, fate)
         for chunk_id, ordinals in decisions.reported.items():
             if known := self._yard.leases.get(chunk_id):
                 known.reported |= ordinals
@@ -95,7 +102,7 @@ class Outcomes:
             await self._store.report(decisions.retries, list(ended), decisions.settled, reported)
 
     async def _decide(self, lease: Lease, report: Report, decisions: _Decisions) -> None:
-        decisions.measured.append((lease, report.count, report.busy_s))
+        decisions.measured.append((lease, report.count, report.busy_s, report.final))
         if report.felt is not None:
             now, window = time.monotonic(), self._yard.line(lease.workload).window
             for throttle, change in window.felt(lease.partition, report.felt, lease.given_at, now):
@@ -115,6 +122,8 @@ class Outcomes:
         known.update(told)
         batch = self._yard.batches.get(lease.batch_id)
         unfinished = [outcome for outcome in told.values() if outcome is not None]
+        if passing := sum(_may_pass(outcome) for outcome in unfinished):
+            decisions.passing[lease.chunk_id] += passing
         if any(outcome is None or _is_answer(outcome) for outcome in told.values()):
             self._answered(lease)
         again: set[int] = set()
@@ -185,6 +194,19 @@ class Outcomes:
             else:
                 _note(decisions.failed, lease, outcome, next_.error)
         return again
+
+
+def _fate(lease: Lease) -> Fate | None:
+    """What a chunk's items say of its size. Those that run once more say nothing: they are the ones that failed."""
+    if isinstance(lease.source, Again):
+        return None
+    return Fate(lease.failed, lease.source.count, lease.given_at, time.monotonic())
+
+
+def _may_pass(outcome: ItemOutcome) -> bool:
+    """Whether an item failed by itself, in a way that may pass: not for a rate, nor for its provider or its worker."""
+    error = outcome.error
+    return outcome.status == "retry" and outcome.delay_s is None and (error is None or error.scope == "item")
 
 
 def _note(where: dict[UUID, list[SettledItem]], lease: Lease, outcome: ItemOutcome, error: ItemError | None) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from batchyard_contracts.message import Envelope, Message
 from batchyard_contracts.v1.commands import PaceControl
 from batchyard_contracts.v1.queries import MAX_PAGE, PaceQuery, PaceReply, PaceState, QueryFailed
+from services.dispatcher.domain.chunk_size import ChunkSize
 from services.dispatcher.domain.scheduler import BatchQueue
 from services.dispatcher.domain.throttle import Throttle
 from services.dispatcher.domain.window import Window
@@ -62,7 +63,7 @@ def _state(
     window: Window,
     throttle: Throttle,
     waiting: int,
-    size: tuple[int, float | None] | None,
+    size: tuple[int, str] | None,
     now: float,
     at: datetime,
 ) -> PaceState:
@@ -87,7 +88,7 @@ def _state(
         error=circuit.error,
         tries_at=tries_at,
         chunk=size[0] if size else None,
-        chunk_because=_reason(window, *size) if size else "",
+        chunk_because=size[1] if size else "",
     )
 
 
@@ -102,26 +103,15 @@ def _waiting(window: Window, queues: list[BatchQueue]) -> Counter[str]:
     return counted
 
 
-def _sizes(window: Window, queues: list[BatchQueue]) -> dict[str, tuple[int, float | None]]:
-    """The size of chunks of the batch that came last, and the time of an item that it follows from, by throttle."""
-    found: dict[str, tuple[int, float | None]] = {}
+def _sizes(window: Window, queues: list[BatchQueue]) -> dict[str, tuple[int, str]]:
+    """The size of chunks of the batch that came last, and why it is so, by throttle."""
+    found: dict[str, tuple[int, str]] = {}
+    target_s, cap = window.manifest.chunk_target_s, window.manifest.chunk_max
     for queue in queues:
         learned = window.sizes.get(queue.batch_id, {})
         for partition in {*queue.lanes, *learned}:
-            known = learned.get(partition)
-            size = window.size(queue.batch_id, partition), known.item_s if known else None
+            items = window.size(queue.batch_id, partition)
+            size = items, learned.get(partition, ChunkSize()).reason(items, target_s, cap)
             for throttle in window.limits.of(partition):
                 found[throttle.key] = size
     return found
-
-
-def _reason(window: Window, size: int, item_s: float | None) -> str:
-    manifest = window.manifest
-    if manifest.chunk_max == 1:
-        return "the manifest's cap"
-    if item_s is None:
-        return "nothing measured yet"
-    each = f"{item_s * 1000:.3g} ms an item"
-    if size == manifest.chunk_max:
-        return f"{each}; the manifest's cap"
-    return f"{each}, aims at {manifest.chunk_target_s:g} s"

@@ -88,6 +88,8 @@ class Lease:
     """It went out as it was after another dispatcher had died, since nobody had it."""
     reported: set[int] = field(default_factory=set)
     """Ordinals that a part of a report has covered."""
+    failed: int = 0
+    """Of those, how many failed in a way that may pass."""
     ordinals: tuple[int, ...] | None = None
     """Those of a range, once its page was read."""
 

@@ -15,7 +15,7 @@ from batchyard_contracts.v1.flow import Felt
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import PRIORITIES, ItemError, Priority
 from batchyard_contracts.v1.work import Pace
-from services.dispatcher.domain.chunk_size import START, ChunkSize
+from services.dispatcher.domain.chunk_size import START, ChunkSize, Fate
 from services.dispatcher.domain.limits import Limits
 from services.dispatcher.domain.scheduler import Again, Range
 from services.dispatcher.domain.throttle import NEVER, Throttle
@@ -146,12 +146,13 @@ class Window:
         at_once = self.manifest.concurrency * (size if self.manifest.whole_chunks else 1)
         return max(_AHEAD * at_once, _CHUNKS_AHEAD * size)
 
-    def measured(self, batch_id: UUID, partition: str, items: int, busy_s: float) -> None:
-        """Learn from a report."""
+    def measured(self, batch_id: UUID, partition: str, items: int, busy_s: float, fate: Fate | None = None) -> None:
+        """Learn from a report; `fate` is that of its chunk, where it says something."""
         sizes = self.sizes.setdefault(batch_id, {})
         target, cap = self.manifest.chunk_target_s, self.manifest.chunk_max
         before = sizes.get(partition) or self._first()
-        learned = sizes[partition] = before.measured(items, busy_s, target, cap)
+        fared = before if fate is None else before.fared(fate)
+        learned = sizes[partition] = fared.measured(items, busy_s, target, cap)
         self.earlier = learned.size
         if learned.size != before.size:
             for priority in PRIORITIES:

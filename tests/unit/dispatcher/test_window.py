@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import PRIORITIES, Priority
-from services.dispatcher.domain.chunk_size import START, ChunkSize
+from services.dispatcher.domain.chunk_size import START, ChunkSize, Fate
 from services.dispatcher.domain.scheduler import Pick, Range
 from services.dispatcher.domain.window import Window
 
@@ -167,3 +167,40 @@ def test_a_size_is_never_below_one_nor_above_the_cap(reports: list[tuple[int, fl
     for items, busy_s in reports:
         learned = learned.measured(items, busy_s, 1.0, cap)
         assert 1 <= learned.size <= cap
+
+
+def test_a_notable_share_of_failures_halves_the_chunks_once_and_says_so() -> None:
+    learned = ChunkSize(32).fared(Fate(failed=5, of=32, given_at=1.0, now=2.0))
+    assert learned.size == 16
+    assert learned.reason(16, 1.0, 100) == "halved after 5 of 32 failed"
+    assert learned.fared(Fate(failed=32, of=32, given_at=1.5, now=3.0)) == learned, "it went out before the halving"
+    assert learned.fared(Fate(failed=2, of=16, given_at=2.5, now=4.0)).size == 8
+    assert learned.measured(16, 0.001, 1.0, 100).size == 16, "however quick they are"
+
+
+@pytest.mark.parametrize(("failed", "of"), [(1, 8), (1, 1), (3, 32), (0, 32)])
+def test_a_few_failures_change_no_size(failed: int, of: int) -> None:
+    assert ChunkSize(32).fared(Fate(failed, of, 1.0, 2.0)) == ChunkSize(32)
+
+
+def test_chunks_grow_again_when_nothing_fails_until_their_time_holds_them() -> None:
+    learned, sizes = ChunkSize(64, 0.01).fared(Fate(64, 64, 1.0, 2.0)), []
+    assert learned.fared(Fate(0, 64, given_at=1.0, now=3.0)) == learned, "it went out before the halving"
+    for at in range(3, 20):
+        learned = learned.fared(Fate(0, learned.size, at, at + 0.5)).measured(learned.size, learned.size / 100, 1.0, 80)
+        sizes.append(learned.size)
+        if at == 3:
+            assert learned.reason(40, 1.0, 80) == "growing again after 64 of 64 failed"
+    assert sizes[:5] == [40, 50, 62, 77, 80]
+    assert set(sizes[4:]) == {80}
+    assert learned.held is None
+    assert learned.reason(80, 1.0, 80) == "10 ms an item; the manifest's cap"
+
+
+def test_a_window_halves_one_partition_of_one_batch() -> None:
+    one = window(chunk_max=100)
+    for batch, partition in ((BATCH, "x"), (BATCH, "y"), (OTHER, "x")):
+        for _ in range(3):
+            one.measured(batch, partition, 8, 0.08)
+    one.measured(BATCH, "x", 100, 1.0, Fate(100, 100, 1.0, 2.0))
+    assert [one.size(BATCH, "x"), one.size(BATCH, "y"), one.size(OTHER, "x")] == [50, 100, 100]
