@@ -13,7 +13,7 @@ COVERAGE_FLOOR := 85
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo up down test check lint types architecture contracts shell yaml security manifests bench bench-smoke lock clean
+.PHONY: help demo up down test check lint types architecture contracts shell yaml security manifests bench bench-smoke bench-pace lock clean
 
 help: ## Say what each command does.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ bench: $(READY) ## Measure beside others, print a table, and write it to benchma
 
 bench-smoke: $(READY) ## Measure four rates in under four minutes and write them to benchmarks/results/smoke.json.
 	@$(BIN)/python -m benchmarks smoke $(ARGS)
+
+bench-pace: $(READY) ## Measure how a rate follows a destination whose capacity changes, and what limits cost that do not bind; 3 min.
+	@$(BIN)/python -m benchmarks pace $(ARGS)
 
 lock: $(READY) ## Resolve requirements.lock anew from the two pyproject.toml (with uv).
 	@command -v uv >/dev/null || $(BIN)/python -m pip install --quiet uv

@@ -16,6 +16,8 @@ from benchmarks.comparison import compare as measure_comparison
 from benchmarks.findings import Findings
 from benchmarks.limits.limits import limits as measure_limits
 from benchmarks.numbers.numbers import numbers as measure_numbers
+from benchmarks.pace.pace import PARTS as PACE_PARTS
+from benchmarks.pace.pace import pace as measure_pace
 from benchmarks.profiling import profile as measure_profile
 from benchmarks.report import keep
 from benchmarks.scale.scale import PARTS
@@ -28,10 +30,11 @@ from shared.stack import StackError, interruptible
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 _WIDTH = 200
-_RUNS = {"numbers": 5, "compare": 3, "scale": 2, "limits": 3}
+_RUNS = {"numbers": 5, "compare": 3, "scale": 2, "limits": 3, "pace": 3}
 Runs = Annotated[int, typer.Option(min=1, help="runs of each batch; tables show their median, min and max")]
 Who = StrEnum("Who", {name: name for name in NAMES})  # type: ignore[misc]  # choices that --help shows
 ScalePart = StrEnum("ScalePart", {name: name for name in PARTS})  # type: ignore[misc]
+PacePart = StrEnum("PacePart", {name: name for name in PACE_PARTS})  # type: ignore[misc]
 
 
 @app.callback(invoke_without_command=True)
@@ -72,6 +75,15 @@ def limits(runs: Runs = _RUNS["limits"]) -> None:
 
 
 @app.command()
+def pace(
+    runs: Annotated[int, typer.Option(min=1, help="runs with a limit that does not bind, and without")] = _RUNS["pace"],
+    only: Annotated[PacePart | None, typer.Option(help="the other part keeps its figures")] = None,
+) -> None:
+    """An adaptive rate beside fixed ones where the capacity changes, and the cost of limits that do not bind."""
+    _run(lambda stand, console: measure_pace(stand, console, runs, only))
+
+
+@app.command()
 def smoke(runs: Runs = 3) -> None:
     """Four rates in under four minutes, for a program to read: `benchmarks/results/smoke.json`."""
     _run(lambda stand, console: measure_smoke(stand, console, runs), report_after=False)
@@ -85,7 +97,7 @@ def profile(runs: Runs = 3) -> None:
 
 @app.command()
 def report() -> None:
-    """Print what was measured last, hold it against the targets, and write both into docs/performance.md."""
+    """Print what was measured last, hold it against the targets, and write both into docs/."""
     _report(_console())
 
 
@@ -126,6 +138,7 @@ def _report(console: Console) -> None:
         ("The same work for everybody", tables.comparison(findings)),
         ("Batchyard by the number of items", tables.scale(findings)),
         ("Whoever comes later", tables.later(findings)),
+        ("A destination whose capacity changes", tables.pace(findings)),
         ("Targets", tables.targets(findings)),
     ):
         table = Table(*text.headers, title=title)

@@ -1,21 +1,24 @@
-"""Writes the tables into docs/performance.md, between the marks that stand there, so that it never drifts."""
+"""Writes the tables into the pages of docs/ that have them, between the marks that stand there, so that they never
+drift."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from benchmarks import tables
 from benchmarks.findings import Findings
 from benchmarks.tables import Text
 
-PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = (DOCS / "performance.md", DOCS / "pace.md")
 _MARKED = re.compile(r"(?P<open><!-- measured: (?P<name>[a-z]+) -->\n).*?(?P<close><!-- /measured -->)", re.DOTALL)
 _NOTHING = "Nothing has been measured yet."
 
 
-def write(findings: Findings, page: Path = PAGE) -> None:
-    """Bring a page up to date."""
-    page.write_text(rendered(page.read_text("utf-8"), findings), "utf-8")
+def write(findings: Findings, pages: Iterable[Path] = PAGES) -> None:
+    """Bring pages up to date."""
+    for page in pages:
+        page.write_text(rendered(page.read_text("utf-8"), findings), "utf-8")
 
 
 def rendered(page: str, findings: Findings) -> str:
@@ -48,5 +51,7 @@ _BLOCKS: dict[str, Callable[[Findings], str]] = {
     "comparison": _comparison,
     "scale": _with_machine("scale", tables.scale),
     "later": lambda findings: markdown(tables.later(findings)),
+    "pace": _with_machine("pace", tables.pace),
+    "unbound": lambda findings: markdown(tables.unbound(findings)),
     "targets": lambda findings: markdown(tables.targets(findings)),
 }

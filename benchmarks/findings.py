@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.report import RESULTS, kept
 
-_PARTS = ("comparison", "scale", "limits", "numbers")
+_PARTS = ("comparison", "scale", "limits", "numbers", "pace")
 Found = dict[str, Any]
 
 

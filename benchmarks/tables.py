@@ -88,6 +88,28 @@ def felt(findings: Findings) -> Text:
     return Text(("what", "median (min - max)", "p99", "target", "met"), rows)
 
 
+def pace(findings: Findings) -> Text:
+    """The adaptive rate beside fixed limits."""
+    found = findings.documents.get("pace", {})
+    if "ideal_share" not in found:
+        return Text((), ())
+    chosen = found["best_fixed"]["per_second"]
+    rows = [("adaptive", f"{found['ideal_share']:.1%}", f"{found['refused_share']:.2%}")]
+    for each in found["fixed"]:
+        name = f"{number(each['per_second'])}/s" + (", the best fixed one" if each["per_second"] == chosen else "")
+        rows.append((name, f"{each['ideal_share']:.1%}", f"{each['refused_share']:.2%}"))
+    return Text(("limit", "answers, of what was possible", "calls refused"), rows)
+
+
+def unbound(findings: Findings) -> Text:
+    """What limits cost that do not bind."""
+    found = findings.at("pace", "limits_items_per_s")
+    if not found:
+        return Text((), ())
+    rows = [(f"{name} a limit", _spread(found[name])) for name in ("without", "with")]
+    return Text(("100,000 trivial items", "items/s"), [*rows, ("cost", f"{findings.at('pace', 'limits_cost'):.1%}")])
+
+
 def left_out(findings: Findings) -> list[str]:
     """A line for each peer that was not measured."""
     return [f"{name} was left out: {why}" for name, why in findings.left_out.items()]

@@ -74,12 +74,16 @@ def _single(contestant: str, statistic: str) -> Callable[[Findings], float | Non
     return value
 
 
-def _scale(*path: str) -> Callable[[Findings], float | None]:
+def _kept(document: str, *path: str) -> Callable[[Findings], float | None]:
     def value(findings: Findings) -> float | None:
-        found: float | None = findings.at("scale", *path)
+        found: float | None = findings.at(document, *path)
         return found
 
     return value
+
+
+def _scale(*path: str) -> Callable[[Findings], float | None]:
+    return _kept("scale", *path)
 
 
 def _of(
@@ -147,5 +151,14 @@ TARGETS = (
         0.45,
         _scale("fairness", "share", "median"),
     ),
+    Target(
+        "pace_ideal",
+        "a capacity that changes: adaptive rate, of what was possible",
+        ">=",
+        0.9,
+        _kept("pace", "ideal_share"),
+    ),
+    Target("pace_refused", "the same: calls refused", "<=", 0.01, _kept("pace", "refused_share")),
+    Target("limits_cost", "100k with a limit that does not bind: rate lost", "<=", 0.1, _kept("pace", "limits_cost")),
 )
 """In the order of the table."""

@@ -1,6 +1,7 @@
 """Batchyard as it is measured: five services as processes of their own on empty servers, and ways to reach them."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -16,8 +17,10 @@ from benchmarks.stand import Stand
 from services.cli.yard import SERVICES, Plan, programs
 from shared.stack import Servers, StackError, Supervisor, free_ports
 
-PLUGIN = Path(__file__).parent / "stamped"
-_WORKLOADS = {"noop", "stamped", "tracklists"}
+STAMPED = Path(__file__).parent / "stamped"
+CALLING = Path(__file__).parent / "calling"
+_PLUGINS = os.pathsep.join(map(str, (STAMPED, CALLING)))
+_WORKLOADS = {"noop", "stamped", "calling", "tracklists"}
 _KNOWN_WITHIN_S = 30.0
 _CORNER = "bench"
 _TIMEOUT = aiohttp.ClientTimeout(total=900)
@@ -48,7 +51,9 @@ async def running_yard(
     servers = await stand.corner(_CORNER)
     (port,) = free_ports(1)
     home = stand.home / _CORNER
-    plan = Plan(home, http_port=port, environment={"PYTHONPATH": str(PLUGIN), **environment})
+    plan = Plan(
+        home, http_port=port, environment={"PYTHONPATH": os.pathsep.join(map(str, (STAMPED, CALLING))), **environment}
+    )
     supervisor = Supervisor(home, stand.echo)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(supervisor.stop)

@@ -1,11 +1,10 @@
 """Limits as destinations see them: five services, four workers, and a destination that notes when each call came."""
 
-import asyncio
-
 import pytest
 
+from benchmarks.pace.running import running_destination
 from shared.stack import Servers
-from tests.support.paced import most_within, paced_yard, running_destination
+from tests.support.paced import most_within, paced_yard
 from tests.support.servers import empty
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -22,16 +21,15 @@ async def test_four_workers_together_keep_every_limit_in_every_second(servers: S
         running_destination("0:100000") as shared,
         paced_yard(servers, workers=4, rates=rates, limits=[account], concurrency=20) as yard,
     ):
-        await asyncio.gather(fast.begin(), shared.begin())
         items = [{"url": f"{fast.url}/call", "lane": "fast", "account": str(n)} for n in range(300)]
         items += [{"url": f"{shared.url}/call", "lane": "shared", "account": "one"} for _ in range(100)]
         accepted = await yard.client.submit("calling", items)
         event = await yard.client.wait(accepted.batch_id, timeout_s=60)
         assert event.counts.succeeded == 400
-        calls, late_s = await fast.calls()
-        assert len(calls) == 300
-        assert most_within([at for at, _ in calls], 1.0) <= RATE + BURST + late_s * RATE
-        calls, late_s = await shared.calls()
-        of_account = sorted(at for at, _ in calls)
-        assert most_within(of_account, 1.0) <= 20 + 1 + late_s * 20
+        told = await fast.told()
+        assert len(told.calls) == 300
+        assert most_within([at for at, _ in told.calls], 1.0) <= RATE + BURST + told.late_s * RATE
+        told = await shared.told()
+        of_account = sorted(at for at, _ in told.calls)
+        assert most_within(of_account, 1.0) <= 20 + 1 + told.late_s * 20
         assert of_account[-1] - of_account[0] >= 99 / 20

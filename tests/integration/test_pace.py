@@ -8,9 +8,10 @@ import pytest
 
 from batchyard_contracts import topology
 from batchyard_contracts.v1.events import CircuitChanged, RateChanged
+from benchmarks.pace.running import running_destination
 from shared.stack import Servers
 from tests.support.heard import hearing
-from tests.support.paced import paced_yard, running_destination
+from tests.support.paced import paced_yard
 from tests.support.servers import empty
 from tests.support.yard import Yard
 
@@ -33,7 +34,6 @@ async def test_the_pace_of_a_destination_from_the_first_item_to_the_last(servers
         paced_yard(servers, adaptive=adaptive, circuit=circuit, concurrency=50) as yard,
         hearing(servers.amqp_url, topology.EVENTS, RateChanged, CircuitChanged) as heard,
     ):
-        await destination.begin()
         url = f"{destination.url}/call"
         # It follows the destination.
         items = [{"url": url, "lane": "one"} for _ in range(600)]
@@ -65,13 +65,13 @@ async def test_the_pace_of_a_destination_from_the_first_item_to_the_last(servers
         await yard.client.control(batch, "cancel")
         # A provider that refuses everything costs a handful of calls, and no item an attempt.
         await _refuse(destination.url, refuse=True)
-        before_calls = len((await destination.calls())[0])
+        before_calls = len((await destination.told()).calls)
         items = [{"url": url, "lane": "three"} for _ in range(300)]
         batch = (await yard.client.submit("calling", items)).batch_id
         await heard.until(CircuitChanged, lambda e: e.value == "three" and e.state == "open")
         await asyncio.sleep(2.0)
         assert (await _pace(yard, "three"))["circuit"] != "closed"
-        calls = len((await destination.calls())[0]) - before_calls
+        calls = len((await destination.told()).calls) - before_calls
         assert calls <= 2 * 50, "those that ran when it refused first, and single tries"
         assert (await yard.client.show(batch)).counts.failed == 0
         await _refuse(destination.url, refuse=False)
