@@ -62,7 +62,7 @@ async def run(item: Item, context: Context) -> Called:
     async with opened.post(item.url) as response:
         if response.status == 429:
             pause = response.headers.get("Retry-After")
-            raise RateLimited(float(pause or 0))  # where none is asked for, the rate is what gives way
+            raise RateLimited(float(pause) if pause else None)
         if response.status == 401:
             raise Permanent("bad_key", "The destination does not know the key.", scope="provider")
         if response.status >= 500:

@@ -23,6 +23,8 @@ from services.dispatcher.store import Retry, Store
 from services.dispatcher.yard import Batch, Lease, Yard
 from shared.amqp.stream import Received
 
+_FOLLOWING_S = 1.0
+"""After so long an item is tried again that was refused where the rate adapts."""
 _NOT_REPORTED = ItemError(code="not_reported", message="The worker finished the chunk without a word on this item.")
 
 
@@ -164,6 +166,9 @@ class Outcomes:
             waited, line = rows[outcome.ordinal]
             error = outcome.error or ItemError(code="internal_error")
             rule = batch.retry_rule(window.manifest, error.code)
+            follows = bool(outcome.guessed) and window.follows(lease.partition)
+            if follows:  # the rate has gone down already: no need to stand still for as long as was guessed
+                outcome = outcome.model_copy(update={"delay_s": _FOLLOWING_S})  # noqa: PLW2901
             next_ = after(outcome, lease.attempt, waited, rule, random.random())
             if window.limits.rule is not None and _is_refusal(
                 outcome
@@ -189,7 +194,7 @@ class Outcomes:
                         item,
                     )
                 )
-                if outcome.delay_s and error.scope == "provider":
+                if outcome.delay_s and error.scope == "provider" and not follows:
                     window.park(lease.partition, time.monotonic() + outcome.delay_s, error.message or error.code)
             else:
                 _note(decisions.failed, lease, outcome, next_.error)

@@ -31,6 +31,7 @@ class _Outcome(msgspec.Struct, gc=False):
     custom_id: str | None = None
     error: msgspec.Raw = msgspec.Raw()
     delay_s: Annotated[float, msgspec.Meta(ge=0, le=31_536_000)] | None = None
+    guessed: bool | None = None
     state: msgspec.Raw = msgspec.Raw()
 
 
@@ -140,6 +141,7 @@ def _next(outcome: _Outcome) -> ItemOutcome | None:
         custom_id=outcome.custom_id,
         error=error,
         delay_s=outcome.delay_s,
+        guessed=outcome.guessed,
         state=from_json(bytes(outcome.state)) if outcome.state else None,
     )
 

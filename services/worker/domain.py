@@ -45,7 +45,7 @@ def returned(item: ChunkItem, value: BaseModel | Continue, elapsed_ms: int) -> O
 
 def raised(item: ChunkItem, error: BaseException, elapsed_ms: int) -> ItemOutcome:
     """The outcome of a handler that raised. What it did not foresee may pass: it is tried again."""
-    delay_s = None
+    delay_s, guessed = None, None
     final = isinstance(error, Permanent | Ambiguous)
     if isinstance(error, WorkloadError):
         cause = ItemError(code=error.code, message=_writable(str(error.message)), scope=error.scope)
@@ -55,12 +55,14 @@ def raised(item: ChunkItem, error: BaseException, elapsed_ms: int) -> ItemOutcom
         cause = ItemError(code="internal_error", message=_text(error))
     if isinstance(error, RateLimited):
         delay_s = RATE_LIMIT_PAUSE_S if error.delay_s is None else min(max(0.0, error.delay_s), PAUSE_MAX_S)
+        guessed = True if error.delay_s is None else None
     return ItemOutcome(
         ordinal=item.ordinal,
         custom_id=item.custom_id,
         status="failed" if final else "retry",
         error=cause,
         delay_s=delay_s,
+        guessed=guessed,
         elapsed_ms=elapsed_ms,
     )
 

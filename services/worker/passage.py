@@ -63,7 +63,7 @@ class Passage:
             return
         elif error.code in REFUSED or (outcome.delay_s is not None and error.scope == "provider"):
             self._refused += 1
-            if outcome.delay_s:
+            if outcome.delay_s and not outcome.guessed:
                 await self._gate.park(outcome.delay_s)
         elif error.code in BROKEN:
             self.note_broken()

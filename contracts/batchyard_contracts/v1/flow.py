@@ -182,6 +182,8 @@ class ItemOutcome(Value):
     error: ItemError | None = None
     delay_s: Seconds | None = None
     """With `retry`: the wait that the destination asked for; with `continued`: when to ask again."""
+    guessed: bool | None = None
+    """True: the destination asked for a pause and did not say for how long; `delay_s` is a guess."""
     state: JsonValue = None
     """With `continued`: what the next run is given."""
     elapsed_ms: int = 0

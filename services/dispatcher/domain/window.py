@@ -190,6 +190,10 @@ class Window:
         """A batch has ended."""
         self.sizes.pop(batch_id, None)
 
+    def follows(self, partition: str) -> bool:
+        """Whether the rate of a partition adapts to its destination."""
+        return self.limits.of(partition)[0].tuner is not None
+
     def park(self, partition: str, until: float, because: str = "") -> None:
         """Let nothing out before `until` that goes where the items of this partition go."""
         self.limits.of(partition)[0].park(until, because)

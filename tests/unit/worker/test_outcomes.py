@@ -53,6 +53,7 @@ def test_an_error_says_what_follows(
     outcome = raised(ITEM, error, 3)
     assert outcome.error is not None
     assert (outcome.status, outcome.error.code, outcome.error.scope, outcome.delay_s) == (status, code, scope, delay_s)
+    assert bool(outcome.guessed) == (delay_s == RATE_LIMIT_PAUSE_S), "only a pause that nobody named is a guess"
 
 
 def test_an_endless_message_is_cut() -> None:
