@@ -232,5 +232,5 @@ def _is_refusal(outcome: ItemOutcome) -> bool:
 
 
 def _is_answer(outcome: ItemOutcome) -> bool:
-    """Whether an item that runs again was answered by its provider."""
-    return outcome.status == "continued" or (outcome.delay_s is None and not _is_refusal(outcome))
+    """Whether an item that runs again was surely answered by its provider: a call that hung or broke was not."""
+    return outcome.status == "continued"

@@ -77,14 +77,17 @@ def deaths(yard: Yard, batch_id: UUID) -> int:
 
 
 @pytest.mark.parametrize(
-    ("ends", "how"),
+    ("ends", "how", "repeated"),
     [
-        ("exit", "exit code 3"),
-        ("segfault", "killed by SIGSEGV"),
-        ("eat", "it took more than 300 MB of memory, the limit in quarantine"),
+        ("exit", "exit code 3", 0.02),
+        ("segfault", "killed by SIGSEGV", 0.02),
+        # While it eats, it holds up what its worker would report of its neighbours.
+        ("eat", "it took more than 300 MB of memory, the limit in quarantine", 0.05),
     ],
 )
-async def test_one_in_a_thousand_is_found_in_few_steps(yard: tuple[Yard, Runs], ends: str, how: str) -> None:
+async def test_one_in_a_thousand_is_found_in_few_steps(
+    yard: tuple[Yard, Runs], ends: str, how: str, repeated: float
+) -> None:
     running, runs = yard
     items = [WELL] * TOTAL
     items[400] = {"ends": ends}
@@ -93,7 +96,7 @@ async def test_one_in_a_thousand_is_found_in_few_steps(yard: tuple[Yard, Runs], 
     assert failed[400].code == "worker_lost"
     assert how in failed[400].message
     assert deaths(running, batch_id) <= 10
-    assert runs.repeated(batch_id, {400}) <= TOTAL * 0.02
+    assert runs.repeated(batch_id, {400}) <= TOTAL * repeated
 
 
 async def test_each_of_several_is_found(yard: tuple[Yard, Runs]) -> None:
