@@ -68,6 +68,8 @@ class Tally:
     def ended(self, outcome: Outcome) -> None:
         """An item has its outcome."""
         del self.open[outcome.ordinal]
+        if outcome.error is not None and self._runner.manifest.circuit:
+            outcome = domain.waiting_for_provider(outcome)
         if not self._outcomes:
             self.some.set()
         self._outcomes.append(outcome)

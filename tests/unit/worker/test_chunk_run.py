@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from pydantic import BaseModel, field_validator
 
+from batchyard_contracts.v1.manifest import CircuitRule
 from batchyard_contracts.workload import Context, Permanent, RateLimited, Workload
 from services.worker import chunk_run as chunk_run_module
 from services.worker.cache import ResultCache
@@ -97,6 +98,22 @@ async def test_an_item_that_takes_too_long_is_interrupted() -> None:
     assert error is not None
     assert error.code == "timeout"
     assert "0.01 s" in error.message
+
+
+@pytest.mark.parametrize(("circuit", "status"), [(CircuitRule(), "retry"), (None, "failed")])
+async def test_an_item_that_its_provider_refuses_waits_where_there_is_a_circuit(
+    circuit: CircuitRule | None, status: str
+) -> None:
+    work = workload(circuit=circuit)
+
+    @work.handler
+    async def run(item: Number, _: Context) -> Number:
+        raise Permanent("bad_key", "The provider does not know the key.", scope="provider")
+
+    chunk_run, recorder, _ = run_of(work, [1])
+    await chunk_run.run()
+    error = recorder.outcomes[0].error
+    assert (recorder.outcomes[0].status, error and error.code) == (status, "bad_key")
 
 
 async def test_a_cancelled_batch_keeps_what_was_done_and_cancels_the_rest() -> None:
