@@ -47,8 +47,10 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
     "items.reopened.v1": ("aggregator",),
     "cache.invalidated.v1": ("ingest",),
     "chunk.ready.v1": ("dispatcher",),
+    "summary.wanted.v1": ("aggregator",),
     "chunk.processed.v1": ("worker",),
     "chunk.returned.v1": ("worker",),
+    "summary.made.v1": ("worker",),
     "worker.announced.v1": ("worker",),
     "worker.heartbeat.v1": ("worker",),
     "batch.started.v1": ("dispatcher",),
@@ -85,6 +87,9 @@ _PARAMETERS: Mapping[str, Json] = {
 }
 _WORK_QUEUE = "work"
 _WORK_ADDRESS = "work.{workload}.{priority}"
+_SUMMARY_QUEUE = "summaries"
+_SUMMARY_ADDRESS = "work.{workload}.summary"
+_OWN_ADDRESSES = {"chunk.ready.v1": _WORK_ADDRESS, "summary.wanted.v1": _SUMMARY_ADDRESS}
 
 
 def document() -> Json:
@@ -104,6 +109,7 @@ def document() -> Json:
             **{message_type: _routed(message_type, exchange) for message_type, exchange in EXCHANGE_OF.items()},
             **{queue.name: _queued(queue) for queue in topology.QUEUES},
             _WORK_QUEUE: _work_queued(),
+            _SUMMARY_QUEUE: _summary_queued(),
             REPLY: {
                 "address": None,
                 "description": "The queue that `reply_to` of the request names: direct reply-to, one that the broker "
@@ -119,8 +125,8 @@ def document() -> Json:
 
 def address_of(message_type: str) -> str:
     """The routing key under which a message is published, with its parameters in braces."""
-    if message_type == "chunk.ready.v1":
-        return _WORK_ADDRESS
+    if address := _OWN_ADDRESSES.get(message_type):
+        return address
     if EXCHANGE_OF[message_type] == topology.EVENTS:
         return f"{message_type}.{{workload}}.{{owner}}"
     return message_type
@@ -175,19 +181,31 @@ def _queued(queue: Queue) -> Json:
 
 
 def _work_queued() -> Json:
-    queue = topology.work_queue("workload", "normal")
-    binding = _queue_binding(queue)
-    named = {**binding, "queue": {**binding["queue"], "name": _WORK_ADDRESS}}
-    named["x-arguments"] = {**binding["x-arguments"], "x-dead-letter-routing-key": _WORK_ADDRESS}
-    named["x-bindings"] = [{"exchange": topology.WORK, "routingKey": _WORK_ADDRESS}]
     return {
         "address": _WORK_ADDRESS,
         "description": "One queue for each workload and priority; the first worker of a workload declares it. In place "
         "of a priority, `quarantine` has the chunks whose worker was lost.",
         "messages": _references(["chunk.ready.v1"]),
         "parameters": {name: _PARAMETERS[name] for name in ("workload", "priority")},
-        "bindings": {"amqp": named},
+        "bindings": {"amqp": _template(topology.work_queue("workload", "normal"), _WORK_ADDRESS)},
     }
+
+
+def _summary_queued() -> Json:
+    return {
+        "address": _SUMMARY_ADDRESS,
+        "description": "One queue for each workload that makes summaries; its first worker declares it.",
+        "messages": _references(["summary.wanted.v1"]),
+        "parameters": {"workload": _PARAMETERS["workload"]},
+        "bindings": {"amqp": _template(topology.summary_queue("workload"), _SUMMARY_ADDRESS)},
+    }
+
+
+def _template(queue: Queue, address: str) -> Json:
+    """The binding of one of many queues that differ by name."""
+    binding = _queue_binding(queue)
+    binding["queue"]["name"] = binding["x-arguments"]["x-dead-letter-routing-key"] = address
+    return {**binding, "x-bindings": [{"exchange": topology.WORK, "routingKey": address}]}
 
 
 def _queue_binding(queue: Queue) -> Json:
@@ -208,6 +226,7 @@ def _operations() -> Iterable[tuple[str, Json]]:
         service = queue.name.split(".", 1)[0]
         yield f"{service}.receive.{queue.name}", _operation("receive", queue.name, routes_to(queue))
     yield "worker.receive.work", _operation("receive", _WORK_QUEUE, ["chunk.ready.v1"])
+    yield "worker.receive.summaries", _operation("receive", _SUMMARY_QUEUE, ["summary.wanted.v1"])
     for kind in v1.EVENTS:
         yield f"{CLIENT}.receive.{kind.type}", _operation("receive", kind.type, [kind.type])
 

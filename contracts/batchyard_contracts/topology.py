@@ -31,6 +31,8 @@ DELIVERY_LIMIT = 20
 """How often a message is given out before it is a dead letter. Handlers retry inside; this is the second line."""
 WORK_DELIVERY_LIMIT = 5
 """Lower for chunks: one that is given out so often has most likely killed the workers that took it."""
+SUMMARY_DELIVERY_LIMIT = 3
+"""Lower still: one that takes its worker along is not to take many."""
 QUERY_TTL_MS = 30_000
 """A question that nobody took by then is no longer of use to who asked."""
 
@@ -123,7 +125,10 @@ AGGREGATOR_OUTCOMES = Queue(
 )
 AGGREGATOR_CONTROL = Queue(
     "aggregator.control",
-    tuple(Binding(FLOW, f"batch.{verb}.*") for verb in ("accepted", "sealed", "withdrawn", "controlled", "stopped")),
+    (
+        *(Binding(FLOW, f"batch.{verb}.*") for verb in ("accepted", "sealed", "withdrawn", "controlled", "stopped")),
+        Binding(FLOW, "summary.made.*"),
+    ),
 )
 AGGREGATOR_QUERIES = Queue(
     "aggregator.queries",
@@ -164,3 +169,9 @@ def quarantine_queue(workload: str) -> Queue:
     """Chunks whose worker was lost: each is run in a process of its own. Declared by workers that do so."""
     name = f"work.{workload}.quarantine"
     return Queue(name, (Binding(WORK, name),), delivery_limit=WORK_DELIVERY_LIMIT)
+
+
+def summary_queue(workload: str) -> Queue:
+    """Batches of a workload whose results are to be summarized. Declared by workers that do so."""
+    name = f"work.{workload}.summary"
+    return Queue(name, (Binding(WORK, name),), delivery_limit=SUMMARY_DELIVERY_LIMIT)

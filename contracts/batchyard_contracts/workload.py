@@ -30,12 +30,14 @@ A handler returns a result, returns `Continue` when the work runs elsewhere and 
      +- Ambiguous     a paid call may or may not have happened: fails as `needs_review`, never repeated by itself
 
 Any other exception is a `Transient` with the code `internal_error`.
+
+A class decorated with `@squares.summary` makes one summary of all results of a batch: see `summarizing`.
 """
 
 import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import Any, Generic, Literal, cast, overload
+from typing import Any, Generic, Literal, TypeVar, cast, overload
 
 from batchyard_contracts.handling import AsyncChunkHandler as AsyncChunkHandler
 from batchyard_contracts.handling import AsyncHandler as AsyncHandler
@@ -45,10 +47,14 @@ from batchyard_contracts.handling import Handling as Handling
 from batchyard_contracts.handling import ItemT, ResultT, place_of
 from batchyard_contracts.handling import SyncChunkHandler as SyncChunkHandler
 from batchyard_contracts.handling import SyncHandler as SyncHandler
+from batchyard_contracts.summarizing import ItemInfo as ItemInfo
+from batchyard_contracts.summarizing import Reducer as Reducer
+from batchyard_contracts.summarizing import Summarizing, model_of
 from batchyard_contracts.v1.manifest import Adaptive, CircuitRule, Limit, Manifest, Partition, Pointer, TextExport
 from batchyard_contracts.v1.values import Rate, RetryRule
 
 Scope = Literal["item", "provider"]
+_ReducerT = TypeVar("_ReducerT", bound=Reducer[Any])
 _CODE = re.compile(r"[a-z][a-z0-9_.]{0,63}")
 
 
@@ -132,6 +138,8 @@ class Workload(Generic[ItemT, ResultT]):
         self.lifespan = lifespan
         self._unavailable = unavailable
         self._handling: Handling | None = None
+        self.summarizing: Summarizing[ResultT] | None = None
+        """How its batches are summarized, if they are."""
         self.manifest = Manifest(
             name=name,
             version=version,
@@ -204,6 +212,18 @@ class Workload(Generic[ItemT, ResultT]):
         returns as many answers in the same order, each a result, a `Continue` or an exception. `item_timeout_s` is then
         the time of one call, and `concurrency` counts calls."""
         return self._decorate(function, cpu_bound, whole_chunk=True)
+
+    def summary(self, reducer: type[_ReducerT], /) -> type[_ReducerT]:
+        """Decorate the class that makes a summary of a batch: without arguments to its constructor, with `add` and
+        `done`. It runs once at the end of each round in which something succeeded; raises `TypeError` for a class
+        that is none."""
+        if self.summarizing is not None:
+            raise TypeError(f"Workload {self.name!r} has two summaries; it takes one.")
+        model = model_of(reducer)
+        self.summarizing = Summarizing(reducer, model)
+        schema = model.model_json_schema(mode="serialization")
+        self.manifest = self.manifest.model_copy(update={"summary_schema": schema})
+        return reducer
 
     async def run(self, item: ItemT, context: Context) -> ResultT | Continue:
         """Run the handler on one item, for tests of a workload: a plain function is simply called."""

@@ -14,18 +14,23 @@ from batchyard_contracts.v1.flow import (
     BatchStopped,
     BatchWithdrawn,
     ItemsSettled,
+    SummaryMade,
 )
 from batchyard_contracts.v1.queries import BatchesQuery, FailuresQuery, ResultsQuery, SelectionQuery
 from services.aggregator.domain.report import Report
+from services.aggregator.domain.summary import Patience
 from services.aggregator.failure_news import FailureNews
 from services.aggregator.handlers.control import ControlHandler
 from services.aggregator.handlers.outcomes import OutcomesHandler
 from services.aggregator.handlers.questions import QuestionsHandler
+from services.aggregator.handlers.summaries import SummariesHandler
 from services.aggregator.outbox import Outbox
 from services.aggregator.progress import Progress
 from services.aggregator.reconciler import Reconciler
 from services.aggregator.settings import AggregatorSettings
 from services.aggregator.store import Store
+from services.aggregator.summaries import Summaries
+from services.aggregator.telling import Telling
 from shared.amqp.connection import connect
 from shared.amqp.publisher import Publisher
 from shared.amqp.stream import Stream
@@ -56,13 +61,17 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
         outbox = Outbox(store, publisher, health.pulse("outbox"), settings.ledger_outbox_sweep_s)
         progress = Progress(publisher.publish, health.pulse("progress"))
         news = FailureNews(publisher.publish, health.pulse("failures"))
-        outcomes = OutcomesHandler(store, outbox, progress, news, _now)
-        control = ControlHandler(store, outbox, progress, _now)
+        due = asyncio.Event()
+        telling = Telling(outbox, progress, due.set)
+        patience = Patience(settings.ledger_summary_tries, settings.ledger_summary_s)
+        summaries = Summaries(store, publisher, telling, due, health.pulse("summaries"), _now, patience)
+        summarized = SummariesHandler(store, telling, _now)
+        outcomes = OutcomesHandler(store, telling, news, _now)
+        control = ControlHandler(store, telling, _now)
         questions = QuestionsHandler(store, progress)
         reconciler = Reconciler(
             store,
-            outbox,
-            progress,
+            telling,
             health.pulse("reconciler", limit_s=180),
             _now,
             every_s=settings.ledger_reconcile_s,
@@ -87,6 +96,7 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
                 Route(BatchWithdrawn, control.withdrawn),
                 Route(BatchControlled, control.controlled),
                 Route(BatchStopped, control.stopped),
+                Route(SummaryMade, summarized.made),
             ),
             at_once=_CONTROLS_AT_ONCE,
         )
@@ -108,6 +118,7 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
             "progress": progress,
             "failures": news,
             "reconciler": reconciler,
+            "summaries": summaries,
             "outcomes": stream,
         }
         for name, part in parts.items():  # stopped in reverse order: what is recorded last still goes out

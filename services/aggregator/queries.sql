@@ -13,12 +13,13 @@ SET priority = $2, status = $3, round = $4, total = $5,
     succeeded = $6, failed = $7, cancelled = $8, expired = $9, duplicate = $10,
     paused = $11, result = $12, finished_at = $13, changed_at = coalesce($14, changed_at),
     paused_or_resumed_at = $15, priority_changed_at = $16, cancel_asked_at = $17, retry_asked_at = $18,
-    reopened_at = $19, terms = $20, stopped = $21, failed_before = $22, ended_before = $23, cached = $24
+    reopened_at = $19, terms = $20, stopped = $21, failed_before = $22, ended_before = $23, cached = $24,
+    summary_due_at = $25, summary_asked = $26
 WHERE id = $1;
 
 -- name: save_header
 UPDATE batches
-SET owner = $2, workload = $3, name = $4, labels = $5, accepted_at = $6, traceparent = $7
+SET owner = $2, workload = $3, name = $4, labels = $5, accepted_at = $6, traceparent = $7, summarize = $8
 WHERE id = $1;
 
 -- name: forget_stub
@@ -116,6 +117,17 @@ WHERE finished_at IS NULL
 ORDER BY id
 LIMIT 1
 FOR UPDATE SKIP LOCKED;
+
+-- name: lock_due_summary
+SELECT * FROM batches WHERE summary_due_at <= $1 ORDER BY summary_due_at LIMIT 1 FOR UPDATE SKIP LOCKED;
+
+-- name: save_summary
+INSERT INTO summaries (batch, round, summary, error) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING;
+
+-- name: summaries
+-- Of the current rounds of these batches.
+SELECT id, summary, error FROM summaries JOIN batches ON batches.id = batch AND batches.round = summaries.round
+WHERE batch = ANY ($1::bigint[]);
 
 -- name: mark_checked
 UPDATE batches SET checked_at = now() WHERE id = $1;

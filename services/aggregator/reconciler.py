@@ -10,10 +10,8 @@ from datetime import datetime
 
 import structlog
 
-from services.aggregator.outbox import Outbox
-from services.aggregator.progress import Progress
 from services.aggregator.store import Store
-from services.aggregator.telling import announce, endings
+from services.aggregator.telling import Telling, endings
 from shared.faults import is_passing
 from shared.health import Pulse
 
@@ -28,8 +26,7 @@ class Reconciler:
     def __init__(
         self,
         store: Store,
-        outbox: Outbox,
-        progress: Progress,
+        telling: Telling,
         pulse: Pulse,
         clock: Callable[[], datetime],
         *,
@@ -37,8 +34,7 @@ class Reconciler:
         quiet_s: float,
     ) -> None:
         self._store = store
-        self._outbox = outbox
-        self._progress = progress
+        self._telling = telling
         self._pulse = pulse
         self._clock = clock
         self._every_s = every_s
@@ -102,5 +98,5 @@ class Reconciler:
             )
             await work.save([after])
             saved = await work.post(endings([after]))
-        announce([after], saved, self._outbox, self._progress)
+        self._telling.announce([after], saved)
         return True

@@ -36,6 +36,8 @@ def batch_of(row: asyncpg.Record) -> Batch:
         stopped=row["stopped"],
         failed_before=row["failed_before"],
         ended_before=row["ended_before"],
+        summary_due_at=row["summary_due_at"],
+        summary_asked=row["summary_asked"],
     )
 
 
@@ -67,6 +69,8 @@ def state_of(batch: Batch) -> tuple[Any, ...]:
         batch.failed_before,
         batch.ended_before,
         tally.cached,
+        batch.summary_due_at,
+        batch.summary_asked,
     )
 
 
@@ -80,6 +84,7 @@ def header_of(key: int, header: Header) -> tuple[Any, ...]:
         orjson.dumps(header.labels).decode(),
         header.accepted_at,
         header.traceparent,
+        header.summarize,
     )
 
 
@@ -101,4 +106,5 @@ def _header(row: asyncpg.Record) -> Header | None:
         name=row["name"],
         labels=orjson.loads(row["labels"]),
         traceparent=row["traceparent"],
+        summarize=row["summarize"],
     )

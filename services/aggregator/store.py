@@ -3,17 +3,20 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
+from pydantic_core import from_json, to_json
 
 from batchyard_contracts.v1.values import Selection
 from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.facts import REOPENED_AT_ONCE
 from services.aggregator.domain.failure import Failure
 from services.aggregator.domain.outcome import COLUMNS, Row
+from services.aggregator.domain.summary import Summary
 from services.aggregator.domain.tally import Tally
 from services.aggregator.entry import Entry
 from services.aggregator.rows import batch_of, header_of, state_of
@@ -65,6 +68,11 @@ class Work:
         """Write what ingest said of the batch."""
         if batch.header is not None:
             await self._connection.execute(_SQL["save_header"], *header_of(batch.key, batch.header))
+
+    async def save_summary(self, batch: Batch, summary: Summary) -> None:
+        """Write the summary of the round, or why there is none."""
+        body = None if summary.value is None else to_json(summary.value)
+        await self._connection.execute(_SQL["save_summary"], batch.key, batch.round, body, summary.error)
 
     async def insert_failures(self, failures: Sequence[Failure]) -> list[Failure]:
         """Write the causes of failures whose outcomes are recorded; returns those that were not there before."""
@@ -140,6 +148,13 @@ class Store:
             yield Work(connection, [batch_of(row) for row in rows])
 
     @asynccontextmanager
+    async def locked_due_summary(self, at: datetime) -> AsyncIterator[Work]:
+        """Lock one batch whose summary is to be asked for, if there is one."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            rows = await connection.fetch(_SQL["lock_due_summary"], at)
+            yield Work(connection, [batch_of(row) for row in rows])
+
+    @asynccontextmanager
     async def overdue(self, limit: int) -> AsyncIterator[list[Entry]]:
         """Outbox entries that whoever wrote them did not publish; left without an error they count as sent. Two
         processes never get the same entry."""
@@ -174,6 +189,11 @@ class Store:
         """An owner's batches, newest first."""
         rows = await self._pool.fetch(_SQL["batches"], owner, batch_ids, status, workload, before, limit)
         return [batch_of(row) for row in rows]
+
+    async def summaries(self, batches: Sequence[Batch]) -> dict[int, Summary]:
+        """The summaries of the current rounds of batches, by their keys."""
+        rows = await self._pool.fetch(_SQL["summaries"], [batch.key for batch in batches])
+        return {row["id"]: Summary(from_json(row["summary"] or b"null"), row["error"]) for row in rows}
 
     async def key_of(self, batch_id: UUID, owner: str) -> int | None:
         """The key of a batch, if it is this owner's."""

@@ -1,30 +1,43 @@
 """Tells of batches that changed: their end through the outbox, everything else as progress."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from uuid import UUID
 
 from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.facts import finished
+from services.aggregator.domain.summary import NO_SUMMARY, Summary
 from services.aggregator.entry import Entry, finished_entry
 from services.aggregator.outbox import Outbox
 from services.aggregator.progress import Progress
 from shared.telemetry import span, traceparent
 
 
-def endings(changed: Iterable[Batch]) -> list[Entry]:
+def endings(changed: Iterable[Batch], summaries: Mapping[UUID, Summary] | None = None) -> list[Entry]:
     """The events of those that have finished, to be saved in the transaction that found it."""
     entries = []
     for batch in changed:
         if batch.finished:
+            summary = summaries.get(batch.batch_id, NO_SUMMARY) if summaries else NO_SUMMARY
             with span("finish batch", batch.header.traceparent if batch.header else None):
-                entries.append(finished_entry(finished(batch), traceparent()))
+                entries.append(finished_entry(finished(batch, summary), traceparent()))
     return entries
 
 
-def announce(changed: Iterable[Batch], saved: Sequence[Entry], outbox: Outbox, progress: Progress) -> None:
-    """After the commit: publish what was saved, and tell how far the others are."""
-    outbox.offer(saved)
-    for batch in changed:
-        if batch.finished:
-            progress.forget(batch.batch_id)
-        else:
-            progress.note(batch)
+class Telling:
+    """What is done after the commit. `summarize` is called when a batch lacks nothing but its summary."""
+
+    def __init__(self, outbox: Outbox, progress: Progress, summarize: Callable[[], None]) -> None:
+        self._outbox = outbox
+        self._progress = progress
+        self._summarize = summarize
+
+    def announce(self, changed: Iterable[Batch], saved: Sequence[Entry]) -> None:
+        """Publish what was saved, and tell how far the others are."""
+        self._outbox.offer(saved)
+        for batch in changed:
+            if batch.finished:
+                self._progress.forget(batch.batch_id)
+                continue
+            self._progress.note(batch)
+            if batch.summarizing:
+                self._summarize()

@@ -26,18 +26,19 @@ from batchyard_contracts.v1.queries import (
 from batchyard_contracts.v1.recommendations import RecommendationsQuery, RecommendationsReply
 from services.ingest.domain.fault import Fault
 from services.ingest.refusal import Refused
+from shared.amqp.delivery import Kind
 from shared.errors import PublishFailed, QueryRefused, QueryTimeout
 
 _TIMEOUT_S = 5.0
 _MARGIN_S = 1.0
-ReplyT = TypeVar("ReplyT", bound=Message)
+ReplyT = TypeVar("ReplyT")
 
 
 class Asks(Protocol):
     """What is needed of `shared.amqp.questions.Questions`."""
 
     async def ask(
-        self, question: Message, answer: type[ReplyT], *, timeout_s: float, exchange: str = QUERIES
+        self, question: Message, answer: Kind[ReplyT], *, timeout_s: float, exchange: str = QUERIES
     ) -> ReplyT: ...
 
 
@@ -89,7 +90,7 @@ class Ledger:
         return await self._ask(query, RecommendationsReply, timeout_s=query.deadline_s + _MARGIN_S)
 
     async def _ask(
-        self, question: Message, answer: type[ReplyT], exchange: str = QUERIES, timeout_s: float = _TIMEOUT_S
+        self, question: Message, answer: Kind[ReplyT], exchange: str = QUERIES, timeout_s: float = _TIMEOUT_S
     ) -> ReplyT:
         try:
             return await self._questions.ask(question, answer, timeout_s=timeout_s, exchange=exchange)

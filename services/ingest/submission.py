@@ -16,6 +16,7 @@ from services.ingest.domain.entry import Entry, entries_of
 from services.ingest.domain.fault import Fault
 from services.ingest.domain.orders import fault_in_terms
 from services.ingest.domain.paging import Note, write_pages
+from services.ingest.domain.rules import Rules
 from services.ingest.header import Header, State
 from services.ingest.load import Load
 from services.ingest.outbox import Outbox
@@ -63,7 +64,7 @@ class Submissions:
         check_dedup(command, announced)
         written = write_pages(batch_id, announced.manifest.name, entries, keyed=command.claims)
         header = self._header(batch_id, owner, command, message_id, written.pages)
-        header_note = accepted_note(header)
+        header_note = accepted_note(header, announced.rules)
         # A sealed batch may run once it is announced, so its pages go first; an open one is announced at the start.
         notes = [*written.notes, header_note] if command.sealed else [header_note, *written.notes]
         await self._check_room(header, command)
@@ -137,7 +138,7 @@ def check_dedup(command: BatchSubmit, announced: Announced) -> None:
         )
 
 
-def accepted_note(header: Header) -> Note:
+def accepted_note(header: Header, rules: Rules) -> Note:
     """The message by which the other services learn of a batch."""
     message = BatchAccepted(
         batch_id=header.batch_id,
@@ -150,6 +151,7 @@ def accepted_note(header: Header) -> Note:
         notify=header.notify,
         terms=header.terms,
         reuse=header.reuse,
+        summarize=rules.summarized or None,
         accepted_at=header.accepted_at,
     )
     return Note(message.type, message.encode())

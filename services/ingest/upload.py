@@ -133,7 +133,7 @@ class Upload:
             self._load.took(header.owner, items - self._given.items)
         else:
             self._load.check(header.owner, items)
-            notes = [*self._window, accepted_note(header)]
+            notes = [*self._window, accepted_note(header, self._rules)]
             row_id = await self._store.insert(header, notes)
             if row_id is None:
                 self.header = header
@@ -187,7 +187,7 @@ class Upload:
         await self._load.room(self.header.owner, self._now.items)
         items, pages, digest = self._now
         header = replace(self.header, state="open", items=items, pages=pages, digest=digest)
-        notes = [accepted_note(header), *self._window]
+        notes = [accepted_note(header, self._rules), *self._window]
         row_id = await self._store.open_upload(header, self.receiver, notes)
         if row_id is None:
             raise Refused(IN_PROGRESS)

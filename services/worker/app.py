@@ -5,7 +5,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
@@ -32,6 +32,7 @@ from services.worker.quarantine.intake import Quarantine
 from services.worker.returns import Returns
 from services.worker.runner import Runner
 from services.worker.settings import WorkerSettings
+from services.worker.summaries.intake import summarizing
 from services.worker.workloads.distances.opening import Resources
 from services.worker.workloads.distances.recommending import Recommender
 from shared.amqp.connection import connect, open_channel
@@ -60,8 +61,7 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
     async with AsyncExitStack() as stack:
         publisher = await Publisher.open(settings.amqp_url, "worker")
         stack.push_async_callback(publisher.close)
-        queues = [q for name in workloads for q in (*topology.work_queues(name), topology.quarantine_queue(name))]
-        await declare(publisher.connection, [*topology.QUEUES, *queues])
+        await declare(publisher.connection, [*topology.QUEUES, *_queues(workloads.values())])
         connection = await connect(settings.amqp_url, "worker-consume")
         stack.push_async_callback(connection.close)
         memory = Memory(settings.redis_url)
@@ -80,27 +80,21 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
             runner = Runner(workload, resources, publisher, cache, worker_id, slots, grace_s, gates)
             await runner.start()
             stack.push_async_callback(runner.stop)
-            pulse = runtime.health.pulse(f"intake {workload.name}")
-            intakes.append(Intake(runner, connection, publisher, pulse, returns, settings.report_every_s))
-            pulse = runtime.health.pulse(f"quarantine {workload.name}")
-            quarantines.append(Quarantine(runner, connection, publisher, returns, pulse, settings))
-        names, pulse = [intake.name for intake in intakes], runtime.health.pulse("heartbeat")
-        crew = Crew(settings, worker_id, publisher, names, intakes, pulse, quarantines)
+            pulses = [runtime.health.pulse(f"{what} {workload.name}") for what in ("intake", "quarantine")]
+            intakes.append(Intake(runner, connection, publisher, pulses[0], returns, settings.report_every_s))
+            quarantines.append(Quarantine(runner, connection, publisher, returns, pulses[1], settings))
+        names = [intake.name for intake in intakes]
+        crew = Crew(settings, worker_id, publisher, names, intakes, runtime.health.pulse("heartbeat"), quarantines)
         runtime.health.count("handlers given up", lambda: crew.abandoned)
         runtime.health.alive_while("handlers", lambda: crew.abandoned <= settings.worker_abandoned_max)
         await _listen(connection, crew)
         await _announce(publisher, worker_id, manifests)
         tasks = [runtime.spawn(each.run(), f"intake {i}") for i, each in enumerate(crew.holders)]
         beating = runtime.spawn(crew.beat(), "heartbeat")
-        forgetting = Stream(
-            connection,
-            publisher,
-            topology.WORKER_CACHE,
-            [CacheInvalidated],
-            Forgetful(cache).invalidated,
-            runtime.health.pulse("cache"),
-        )
+        pulse, forget = runtime.health.pulse("cache"), Forgetful(cache).invalidated
+        forgetting = Stream(connection, publisher, topology.WORKER_CACHE, [CacheInvalidated], forget, pulse)
         runtime.spawn(forgetting.run(), "cache")
+        await stack.enter_async_context(summarizing(settings.amqp_url, crew.runners, publisher, worker_id))
         await stack.enter_async_context(_answering(settings, publisher, opened.get("distances")))
         try:
             yield
@@ -109,6 +103,14 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
             await crew.drain(tasks)
             beating.cancel()
             await crew.say(stopping=True)
+
+
+def _queues(workloads: Iterable[registry.AnyWorkload]) -> Iterator[topology.Queue]:
+    for workload in workloads:
+        yield from topology.work_queues(workload.name)
+        yield topology.quarantine_queue(workload.name)
+        if workload.summarizing:
+            yield topology.summary_queue(workload.name)
 
 
 @asynccontextmanager
@@ -159,6 +161,11 @@ class Crew:
         """All that take chunks."""
         self._pulse = pulse
         self._draining = False
+
+    @property
+    def runners(self) -> list[Runner]:
+        """What runs the workloads."""
+        return [intake.runner for intake in self._intakes]
 
     @property
     def abandoned(self) -> int:

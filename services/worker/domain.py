@@ -48,9 +48,9 @@ def raised(item: ChunkItem, error: BaseException, elapsed_ms: int) -> ItemOutcom
     delay_s, guessed = None, None
     final = isinstance(error, Permanent | Ambiguous)
     if isinstance(error, WorkloadError):
-        cause = ItemError(code=error.code, message=_writable(str(error.message)), scope=error.scope)
+        cause = ItemError(code=error.code, message=writable(str(error.message)), scope=error.scope)
     elif isinstance(error, TimeoutError):
-        cause = ItemError(code="timeout", message=_writable(str(error)))
+        cause = ItemError(code="timeout", message=writable(str(error)))
     else:
         cause = ItemError(code="internal_error", message=_text(error))
     if isinstance(error, RateLimited):
@@ -98,7 +98,7 @@ def invalid(item: ChunkItem, error: ValidationError) -> ItemOutcome:
     """The outcome of an item that its workload's model does not take."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ".".join(map(str, first["loc"])) or "item"
-    cause = ItemError(code="invalid_item", message=_writable(f"{where}: {first['msg']}"))
+    cause = ItemError(code="invalid_item", message=writable(f"{where}: {first['msg']}"))
     return ItemOutcome(ordinal=item.ordinal, custom_id=item.custom_id, status="failed", error=cause)
 
 
@@ -147,16 +147,16 @@ def too_large(outcome: Outcome, size: int, most: int) -> ItemOutcome:
 
 
 def _failed(item: ChunkItem, code: str, message: str, elapsed_ms: int) -> ItemOutcome:
-    cause = ItemError(code=code, message=_writable(message))
+    cause = ItemError(code=code, message=writable(message))
     return ItemOutcome(
         ordinal=item.ordinal, custom_id=item.custom_id, status="failed", error=cause, elapsed_ms=elapsed_ms
     )
 
 
 def _text(error: BaseException) -> str:
-    return _writable(f"{type(error).__name__}: {error}")
+    return writable(f"{type(error).__name__}: {error}")
 
 
-def _writable(text: str) -> str:
-    """Text of user code may hold half of a character pair, which no message can carry."""
+def writable(text: str) -> str:
+    """Text of user code, cut to what is kept. It may hold half of a character pair, which no message can carry."""
     return text[:_MOST].encode("utf-8", "replace").decode("utf-8")

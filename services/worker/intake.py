@@ -47,7 +47,8 @@ class Intake:
         returns: Returns,
         report_every_s: float,
     ) -> None:
-        self._runner, self._connection, self._publisher, self._pulse = runner, connection, publisher, pulse
+        self.runner = runner
+        self._connection, self._publisher, self._pulse = connection, publisher, pulse
         self._returns, self._report_every_s = returns, report_every_s
         self._waiting: list[_Waiting] = []
         self._order = itertools.count(1)
@@ -68,40 +69,40 @@ class Intake:
     @property
     def unfinished(self) -> int:
         """Items in hand that have no outcome yet."""
-        return self._runner.unfinished
+        return self.runner.unfinished
 
     @property
     def slots(self) -> SlotCount:
         """The slots that there are, and how many of them are taken."""
-        slots = self._runner.slots
+        slots = self.runner.slots
         return SlotCount(busy=slots.busy, open=slots.open, most=slots.most)
 
     @property
     def name(self) -> str:
         """The workload."""
-        return self._runner.workload.name
+        return self.runner.workload.name
 
     @property
     def abandoned(self) -> int:
         """Handlers that still run, although they were given up."""
-        return self._runner.abandoned
+        return self.runner.abandoned
 
     def trim(self) -> None:
         """Give back slots that were not needed since the last time."""
-        self._runner.trim()
+        self.runner.trim()
 
     async def run(self) -> None:
         """Consume until `drain`."""
         channel = await open_channel(self._connection)
-        await channel.set_qos(prefetch_count=min(_PREFETCH_MAX, self._runner.slots.most + 2))
+        await channel.set_qos(prefetch_count=min(_PREFETCH_MAX, self.runner.slots.most + 2))
         tags = []
-        for rank, queue in enumerate(work_queues(self._runner.workload.name)):
+        for rank, queue in enumerate(work_queues(self.runner.workload.name)):
             declared = await channel.declare_queue(queue.name, passive=True)
             tags.append((declared, await declared.consume(self._arrival(rank, queue))))
         try:
             while not self._stopping:
                 self._pulse.beat()
-                self._runner.room.clear()
+                self.runner.room.clear()
                 while self._waiting and self._has_room:
                     self._begin(*self._next())
                 await self._sleep()
@@ -137,7 +138,7 @@ class Intake:
     def drain(self) -> None:
         """Take nothing more; `run` returns when what is in hand has ended."""
         self._stopping = True
-        self._runner.room.set()
+        self.runner.room.set()
 
     def interrupt(self) -> None:
         """Let what is in hand run elsewhere."""
@@ -146,13 +147,13 @@ class Intake:
 
     @property
     def _has_room(self) -> bool:
-        in_hand = len(self._running) if self._runner.by_chunk else self._runner.unfinished
-        return in_hand < self._runner.slots.most
+        in_hand = len(self._running) if self.runner.by_chunk else self.runner.unfinished
+        return in_hand < self.runner.slots.most
 
     async def _sleep(self) -> None:
         try:
             async with asyncio.timeout(_IDLE_S):
-                await self._runner.room.wait()
+                await self.runner.room.wait()
         except TimeoutError:
             return
 
@@ -170,7 +171,7 @@ class Intake:
                 self._aside(self._returns.give_back(chunk, message, "redelivered"))
                 return
             heapq.heappush(self._waiting, (rank, next(self._order), chunk, message))
-            self._runner.room.set()
+            self.runner.room.set()
 
         return arrived
 
@@ -192,10 +193,10 @@ class Intake:
             self._aside(self._claims.hold(key, message))
             return
         self._claims.begin(key)
-        run = ChunkRun(self._runner, chunk, received(message).envelope.traceparent, self._report_every_s)
+        run = ChunkRun(self.runner, chunk, received(message).envelope.traceparent, self._report_every_s)
         if self._is_cancelled(chunk):
             run.stop(cancelled=True)
-        self._runner.unfinished += len(chunk.items)
+        self.runner.unfinished += len(chunk.items)
         self._running[key] = run
         self._aside(self._run(run, message))
 
@@ -211,9 +212,9 @@ class Intake:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            log.error("chunk failed", workload=self._runner.workload.name, exc_info=error)
+            log.error("chunk failed", workload=self.runner.workload.name, exc_info=error)
             self._failure = error
-            self._runner.room.set()
+            self.runner.room.set()
 
     async def _run(self, run: ChunkRun, message: AbstractIncomingMessage) -> None:
         chunk, trace, key = run.chunk, received(message).envelope.traceparent, key_of(run.chunk)

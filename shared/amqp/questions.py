@@ -11,12 +11,13 @@ from batchyard_contracts.message import CONTENT_TYPE, Message
 from batchyard_contracts.topology import QUERIES
 from batchyard_contracts.v1.queries import QueryFailed
 from shared.amqp.connection import connect
+from shared.amqp.delivery import Kind
 from shared.errors import PublishFailed, QueryRefused, QueryTimeout
 from shared.telemetry import traceparent
 
 _REPLY_TO = "amq.rabbitmq.reply-to"
 _TIMEOUT_S = 10.0
-ReplyT = TypeVar("ReplyT", bound=Message)
+ReplyT = TypeVar("ReplyT")
 
 
 class Questions:
@@ -34,7 +35,7 @@ class Questions:
         return cls(await connect(url, f"{app_id}-questions"))
 
     async def ask(
-        self, question: Message, answer: type[ReplyT], *, timeout_s: float = _TIMEOUT_S, exchange: str = QUERIES
+        self, question: Message, answer: Kind[ReplyT], *, timeout_s: float = _TIMEOUT_S, exchange: str = QUERIES
     ) -> ReplyT:
         """The answer; raises `QueryTimeout`, `QueryRefused`, or `PublishFailed` when the broker is away."""
         correlation_id = uuid.uuid4().hex

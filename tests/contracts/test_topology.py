@@ -7,8 +7,8 @@ import pytest
 from batchyard_contracts import topology
 from batchyard_contracts.asyncapi import EXCHANGE_OF, address_of, routes_to
 from batchyard_contracts.export import HOME
-from batchyard_contracts.topology import QUEUES, Binding, Queue, quarantine_queue, work_queues
-from batchyard_contracts.v1.work import ChunkReady
+from batchyard_contracts.topology import QUEUES, Binding, Queue, quarantine_queue, summary_queue, work_queues
+from batchyard_contracts.v1.work import ChunkReady, SummaryWanted
 
 PUBLIC_ONLY = {
     "batch.started.v1",
@@ -31,14 +31,14 @@ KNOWN_ARGUMENTS = {
     "classic": {"x-queue-type", "x-message-ttl"},
 }
 """Understood by every version from 3.10 to 4.3; `x-max-priority` and `x-queue-mode`, for instance, are not."""
-ALL = [*QUEUES, *work_queues("noop"), quarantine_queue("noop")]
+ALL = [*QUEUES, *work_queues("noop"), quarantine_queue("noop"), summary_queue("noop")]
 DEAD = [dead for queue in ALL if (dead := queue.dead_queue())]
 
 
 @pytest.mark.parametrize("message_type", EXCHANGE_OF)
 def test_a_message_reaches_a_queue(message_type: str) -> None:
-    if message_type == "chunk.ready.v1":
-        return  # its queues are made with its workload: below
+    if message_type in {"chunk.ready.v1", "summary.wanted.v1"}:
+        return  # their queues are made with their workload: below
     heard = [queue.name for queue in QUEUES if message_type in routes_to(queue)]
     assert bool(heard) != (message_type in PUBLIC_ONLY), heard
 
@@ -53,6 +53,11 @@ def test_a_quarantined_chunk_goes_to_the_quarantine_of_its_workload() -> None:
     queue = quarantine_queue("tracklists")
     chunk = ChunkReady.decode((HOME / "examples/chunk.ready.v1/quarantined.json").read_bytes())
     assert queue.bindings == (Binding(topology.WORK, chunk.routing_key()),)
+
+
+def test_a_wanted_summary_goes_to_its_workload() -> None:
+    wanted = SummaryWanted.decode((HOME / "examples/summary.wanted.v1/distances.json").read_bytes())
+    assert summary_queue("distances").bindings == (Binding(topology.WORK, wanted.routing_key()),)
 
 
 def test_events_reach_a_service_whatever_the_workload_and_owner() -> None:

@@ -13,6 +13,7 @@ from batchyard_contracts.v1.flow import (
     ItemOutcome,
     ItemsSettled,
     SettledItem,
+    SummaryMade,
 )
 from services.aggregator.domain.batch import Batch, Header
 from services.aggregator.domain.report import Report
@@ -54,6 +55,11 @@ def processed(statuses: dict[int, Any], *, round_: int = 1, batch_id: UUID = BAT
     given = {"chunk_id": CHUNK, "fence": 1, "batch_id": batch_id, "owner": "ann", "workload": "noop", "partition": "p"}
     given |= {"round": round_, "attempt": 1, "worker_id": "w1", "outcomes": outcomes}
     return ChunkProcessed.model_validate(given | fields)
+
+
+def made(summary: Any, error: str | None = None, *, round_: int = 1) -> SummaryMade:
+    """A worker's answer to who wants a summary."""
+    return SummaryMade(batch_id=BATCH, workload="noop", round=round_, worker_id="w1", summary=summary, error=error)
 
 
 def settled(status: Any, ordinals: list[int], *, round_: int = 1, batch_id: UUID = BATCH) -> ItemsSettled:

@@ -18,6 +18,7 @@ from batchyard_contracts.v1.flow import BatchAccepted, ItemsSettled, SettledItem
 from services.aggregator.app import app
 from services.aggregator.settings import AggregatorSettings
 from shared.amqp.connection import connect
+from shared.amqp.delivery import Kind
 from shared.amqp.publisher import Publisher, outgoing
 from shared.amqp.questions import Questions
 from shared.amqp.topology import declare
@@ -25,6 +26,7 @@ from shared.process import Runtime
 from shared.stack import Servers
 
 MessageT = TypeVar("MessageT", bound=Message)
+AnswerT = TypeVar("AnswerT")
 PATIENCE_S = 30
 
 
@@ -43,7 +45,7 @@ class Neighbours:
         """Publish messages on the flow exchange."""
         await self._publisher.publish([outgoing(topology.FLOW, message) for message in messages])
 
-    async def ask(self, question: Message, answer: type[MessageT]) -> MessageT:
+    async def ask(self, question: Message, answer: Kind[AnswerT]) -> AnswerT:
         """Ask the aggregator."""
         return await self._questions.ask(question, answer)
 

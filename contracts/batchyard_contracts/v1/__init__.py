@@ -28,10 +28,11 @@ FLOW: tuple[type[Message], ...] = (
     flow.CacheInvalidated,
     flow.ChunkProcessed,
     flow.ChunkReturned,
+    flow.SummaryMade,
     flow.WorkerAnnounced,
     flow.WorkerHeartbeat,
 )
-WORK: tuple[type[Message], ...] = (work.ChunkReady,)
+WORK: tuple[type[Message], ...] = (work.ChunkReady, work.SummaryWanted)
 EVENTS: tuple[type[events.Event], ...] = (
     events.BatchStarted,
     events.BatchProgressed,

@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import ClassVar
 
+from pydantic import JsonValue
+
 from batchyard_contracts.message import Message
 from batchyard_contracts.v1.values import (
     BatchId,
@@ -18,6 +20,7 @@ from batchyard_contracts.v1.values import (
     Result,
     Round,
     StopCause,
+    SummaryError,
     WorkloadName,
 )
 
@@ -70,6 +73,9 @@ class BatchFinished(Event):
     priority: Priority = "normal"
     stopped: StopCause | None = None
     """Set when a service stopped it."""
+    summary: JsonValue = None
+    """What the workload made of all results, if it makes a summary; its manifest has the schema."""
+    summary_error: SummaryError | None = None
     accepted_at: datetime
     finished_at: datetime
 

@@ -21,6 +21,7 @@ from batchyard_contracts.v1.values import (
     Selection,
     SlotCount,
     StopCause,
+    SummaryError,
     Targets,
     Terms,
     WorkloadName,
@@ -42,6 +43,8 @@ class BatchAccepted(Message):
     notify: Targets = Targets()
     terms: Terms = Terms()
     reuse: Reuse = Reuse()
+    summarize: bool | None = None
+    """True: its workload makes a summary of the results before a round of it ends."""
     accepted_at: datetime
 
 
@@ -247,6 +250,19 @@ class ChunkReturned(Message):
     workload: WorkloadName
     worker_id: str
     reason: Literal["redelivered", "stopping"]
+
+
+class SummaryMade(Message):
+    """The answer to `summary.wanted.v1`: the summary, or why there is none. The first one of a round counts."""
+
+    type: ClassVar[str] = "summary.made.v1"
+    batch_id: BatchId
+    workload: WorkloadName
+    round: Round
+    worker_id: str
+    summary: JsonValue = None
+    """At most `SUMMARY_MAX_BYTES` of JSON."""
+    error: SummaryError | None = None
 
 
 class WorkerAnnounced(Message):

@@ -73,6 +73,8 @@ class Manifest(Value):
     description: str = ""
     item_schema: dict[str, JsonValue]
     result_schema: dict[str, JsonValue]
+    summary_schema: dict[str, JsonValue] | None = None
+    """Set: when all items of a batch have ended, a worker makes a summary of its results."""
     partition: Partition | None = None
     dedup: Pointer | None = None
     """Two items of a batch with the same value here are one; the empty pointer compares whole payloads."""

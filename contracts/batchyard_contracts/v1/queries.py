@@ -25,6 +25,7 @@ from batchyard_contracts.v1.values import (
     Selection,
     SlotCount,
     StopCause,
+    SummaryError,
     TerminalStatus,
     Terms,
     WorkloadName,
@@ -54,6 +55,9 @@ class BatchState(Value):
     eta_s: float | None = None
     terms: Terms = Terms()
     stopped: StopCause | None = None
+    summary: JsonValue = None
+    """What the workload made of all results of the round. A list of batches leaves it out: name the batch."""
+    summary_error: SummaryError | None = None
     accepted_at: datetime
     finished_at: datetime | None = None
 

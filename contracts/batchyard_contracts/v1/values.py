@@ -173,6 +173,13 @@ class Notify(Targets, extra="forbid"):
     """The same, as a client asks for it."""
 
 
+SUMMARY_MAX_BYTES = 65_536
+"""What a summary may have as JSON: it is part of the event that ends its batch."""
+
+SummaryError = Annotated[str, StringConstraints(max_length=2000)]
+"""Why a batch whose workload has a summary ended without one, and what to do about it."""
+
+
 class Counts(Value):
     """Items by state. `total` is unknown while a batch is open; then `remaining` counts what has not ended so far."""
 

@@ -1,4 +1,4 @@
-"""What a worker is given, on the exchange `batchyard.work`."""
+"""What a worker is given, on the exchange `batchyard.work`: items to run, results to make a summary of."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar
@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import Field, JsonValue
 
 from batchyard_contracts.message import Message, Value
-from batchyard_contracts.v1.values import BatchId, Ordinal, Owner, Priority, Reuse, Round, WorkloadName
+from batchyard_contracts.v1.values import BatchId, Counts, Ordinal, Owner, Priority, Reuse, Round, WorkloadName
 
 
 class ChunkItem(Value):
@@ -72,3 +72,22 @@ class ChunkReady(ChunkHead):
 
     type: ClassVar[str] = "chunk.ready.v1"
     items: Annotated[list[ChunkItem], Field(min_length=1)]
+
+
+class SummaryWanted(Message):
+    """All items of a batch have ended: read the results of those that succeeded by `results.query.v1`, in the order of
+    their ordinals, and report what the workload makes of them by `summary.made.v1`, under the same `round`. It may come
+    again."""
+
+    type: ClassVar[str] = "summary.wanted.v1"
+    batch_id: BatchId
+    owner: Owner
+    workload: WorkloadName
+    round: Round
+    counts: Counts
+    limit_s: Annotated[float, Field(gt=0)]
+    """Nobody waits for longer."""
+
+    def routing_key(self) -> str:
+        """It goes to a queue of its workload."""
+        return f"work.{self.workload}.summary"

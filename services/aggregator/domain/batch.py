@@ -28,6 +28,8 @@ class Header:
     name: str | None = None
     labels: dict[str, str] = field(default_factory=dict)
     traceparent: str | None = None
+    summarize: bool = False
+    """Whether a summary of the results is made before a round ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,10 @@ class Batch:
     failed_before: int = 0
     ended_before: int = 0
     """What had failed, and ended, when the round was opened: a threshold judges the round alone."""
+    summary_due_at: datetime | None = None
+    """Set while a round lacks nothing but its summary: when that is to be asked for, the first time or again."""
+    summary_asked: int = 0
+    """How often it was."""
 
     @property
     def terms(self) -> Terms:
@@ -71,7 +77,7 @@ class Batch:
     @property
     def threshold(self) -> FailureThreshold | None:
         """What has to be judged when items have failed."""
-        if self.told is None or self.header is None or self.stopped or self.finished:
+        if self.told is None or self.header is None or self.stopped or self.finished or self.summarizing:
             return None
         if self.tally.failed <= self.failed_before:
             return None
@@ -81,6 +87,11 @@ class Batch:
     def finished(self) -> bool:
         """Whether the current round has ended."""
         return self.finished_at is not None
+
+    @property
+    def summarizing(self) -> bool:
+        """Whether the summary is awaited."""
+        return self.summary_due_at is not None
 
     @property
     def status(self) -> BatchStatus:
@@ -122,15 +133,28 @@ class Batch:
         return self if self.finished or counted == self.tally else replace(self, tally=counted)
 
     def conclude(self, at: datetime) -> "Batch":
-        """End the round if everything is known and nothing remains."""
+        """End the round if everything is known and nothing remains; or await the summary of what succeeded."""
         if self.finished or self.header is None or self.total is None or self.remaining:
             return self
+        if self.header.summarize and self.tally.succeeded:
+            return self if self.summarizing else replace(self, summary_due_at=at, summary_asked=0)
+        return self._ended(at)
+
+    def asked_for_summary(self, again_at: datetime) -> "Batch":
+        """Remember that it was asked for, and when to do so again."""
+        return replace(self, summary_due_at=again_at, summary_asked=self.summary_asked + 1)
+
+    def summarized(self, round_: int, at: datetime) -> "Batch":
+        """End the round, since its summary is there, or will never be."""
+        return self._ended(at) if self.summarizing and round_ == self.round and not self.remaining else self
+
+    def _ended(self, at: datetime) -> "Batch":
         result = "cancelled" if self.stopped == "failure_threshold" else _result(self.tally)
-        return replace(self, finished_at=at, result=result, changed_at=at)
+        return replace(self, finished_at=at, result=result, changed_at=at, summary_due_at=None)
 
     def stop(self, cause: StopCause, round_: int, at: datetime) -> "Batch":
         """Learn that a service stopped a round; the first cause holds."""
-        if round_ != self.round or self.finished or self.stopped:
+        if round_ != self.round or self.finished or self.stopped or self.summarizing:
             return self
         return replace(self, stopped=cause, changed_at=at)
 

@@ -4,6 +4,7 @@ from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
 from batchyard_contracts.v1.queries import BatchState
 from batchyard_contracts.v1.values import Counts
 from services.aggregator.domain.batch import Batch
+from services.aggregator.domain.summary import NO_SUMMARY, Summary
 
 REOPENED_AT_ONCE = 10_000
 """Ordinals in one `items.reopened.v1`, so that its size is bounded."""
@@ -41,7 +42,7 @@ def progressed(batch: Batch, items_per_s: float | None) -> BatchProgressed | Non
     )
 
 
-def finished(batch: Batch) -> BatchFinished:
+def finished(batch: Batch, summary: Summary = NO_SUMMARY) -> BatchFinished:
     """The end of a round; only for a batch that has finished."""
     if batch.header is None or batch.result is None or batch.finished_at is None:
         raise ValueError(f"batch {batch.batch_id} has not finished")
@@ -58,10 +59,12 @@ def finished(batch: Batch) -> BatchFinished:
         accepted_at=batch.header.accepted_at,
         finished_at=batch.finished_at,
         stopped=batch.stopped,
+        summary=summary.value,
+        summary_error=summary.error,
     )
 
 
-def state(batch: Batch, items_per_s: float | None) -> BatchState:
+def state(batch: Batch, items_per_s: float | None, summary: Summary = NO_SUMMARY) -> BatchState:
     """The batch as its owner sees it; only with a known header."""
     if batch.header is None:
         raise ValueError(f"the header of batch {batch.batch_id} is not known")
@@ -82,6 +85,8 @@ def state(batch: Batch, items_per_s: float | None) -> BatchState:
         finished_at=batch.finished_at,
         terms=batch.terms,
         stopped=batch.stopped,
+        summary=summary.value,
+        summary_error=summary.error,
     )
 
 

@@ -97,8 +97,8 @@ def _processed(message: Report, batch: Batch) -> list[Row]:
                 None,
                 outcome.cached,
                 status,
-                outcome.custom_id and _clean(outcome.custom_id)[:_MAX_CUSTOM_ID],
-                *(_NO_ERROR if error is None else (error.code, _clean(error.message), error.scope)),
+                outcome.custom_id and clean(outcome.custom_id)[:_MAX_CUSTOM_ID],
+                *(_NO_ERROR if error is None else (error.code, clean(error.message), error.scope)),
                 result,
                 None,
             )
@@ -121,8 +121,8 @@ def _settled(message: ItemsSettled, batch: Batch) -> Iterator[Row]:
             item.duplicate_of,
             False,
             message.status,
-            item.custom_id and _clean(item.custom_id)[:_MAX_CUSTOM_ID],
-            *(_NO_ERROR if error is None else (error.code, _clean(error.message), error.scope)),
+            item.custom_id and clean(item.custom_id)[:_MAX_CUSTOM_ID],
+            *(_NO_ERROR if error is None else (error.code, clean(error.message), error.scope)),
             None,
             item.duplicate_of_batch,
         )
@@ -137,7 +137,8 @@ def _bounded(number: int) -> int:
     return number if 0 <= number <= _MAX_INT else max(0, min(number, _MAX_INT))
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
+    """A text without the control characters that a table or a terminal would not take."""
     return text if text.isprintable() else text.translate(_CONTROL)
 
 

@@ -17,10 +17,8 @@ from batchyard_contracts.v1.flow import (
 from services.aggregator.domain.batch import Batch, Header
 from services.aggregator.domain.tally import Tally
 from services.aggregator.entry import Entry, reopened_entry
-from services.aggregator.outbox import Outbox
-from services.aggregator.progress import Progress
 from services.aggregator.store import Store, Work
-from services.aggregator.telling import announce, endings
+from services.aggregator.telling import Telling, endings
 from services.aggregator.verdicts import judged, stops
 from shared.telemetry import traceparent
 
@@ -30,16 +28,21 @@ log = structlog.get_logger()
 class ControlHandler:
     """Steers the ledger's batches. Every message may come before the outcomes, after them, or twice."""
 
-    def __init__(self, store: Store, outbox: Outbox, progress: Progress, clock: Callable[[], datetime]) -> None:
+    def __init__(self, store: Store, telling: Telling, clock: Callable[[], datetime]) -> None:
         self._store = store
-        self._outbox = outbox
-        self._progress = progress
+        self._telling = telling
         self._clock = clock
 
     async def accepted(self, message: BatchAccepted, _: Envelope) -> None:
         """Learn the header, and finish the batch if its outcomes were faster."""
         header = Header(
-            message.owner, message.workload, message.accepted_at, message.name, message.labels, traceparent()
+            message.owner,
+            message.workload,
+            message.accepted_at,
+            message.name,
+            message.labels,
+            traceparent(),
+            message.summarize or False,
         )
         async with self._store.locked([message.batch_id]) as work:
             before = work.batches[message.batch_id]
@@ -100,7 +103,7 @@ class ControlHandler:
 
     def _announce(self, before: Batch, after: Batch, saved: list[Entry]) -> None:
         if after != before:
-            announce([after], saved, self._outbox, self._progress)
+            self._telling.announce([after], saved)
 
 
 async def _reopen(work: Work, before: Batch, message: BatchControlled, at: datetime) -> tuple[Batch, list[Entry]]:

@@ -13,10 +13,8 @@ from services.aggregator.domain.outcome import Row, rows, tally_of
 from services.aggregator.domain.report import Report
 from services.aggregator.domain.tally import Tally
 from services.aggregator.failure_news import FailureNews
-from services.aggregator.outbox import Outbox
-from services.aggregator.progress import Progress
 from services.aggregator.store import AlreadyRecorded, Store, Work
-from services.aggregator.telling import announce, endings
+from services.aggregator.telling import Telling, endings
 from services.aggregator.verdicts import judged, stops
 from shared import metrics
 from shared.amqp.stream import Received
@@ -30,13 +28,10 @@ _Reports = Sequence[Report | ItemsSettled]
 class OutcomesHandler:
     """Counts each item once, however often and in whatever order its outcomes are told."""
 
-    def __init__(
-        self, store: Store, outbox: Outbox, progress: Progress, news: FailureNews, clock: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, store: Store, telling: Telling, news: FailureNews, clock: Callable[[], datetime]) -> None:
         self._store = store
         self._news = news
-        self._outbox = outbox
-        self._progress = progress
+        self._telling = telling
         self._clock = clock
 
     async def record(self, received: Sequence[Received]) -> None:
@@ -69,7 +64,7 @@ class OutcomesHandler:
             changed = [after for _, after in changes]
             await work.save(changed)
             posted = await work.post([*endings(changed), *stops(changes, at)])
-        announce(changed, posted, self._outbox, self._progress)
+        self._telling.announce(changed, posted)
         for batch in changed:
             _count(batch, inserted[batch.key])
         for batch in changed if failed else ():

@@ -17,7 +17,9 @@ from batchyard_contracts.v1.queries import (
     SelectionQuery,
     SelectionReply,
 )
+from batchyard_contracts.v1.values import SUMMARY_MAX_BYTES
 from services.aggregator.domain.facts import state
+from services.aggregator.domain.summary import NO_SUMMARY
 from services.aggregator.progress import Progress
 from services.aggregator.store import Store
 
@@ -49,10 +51,12 @@ class QuestionsHandler:
         found = await self._store.batches(
             query.owner, query.batch_ids, query.status, query.workload, query.before, query.limit
         )
+        summaries = await self._store.summaries(found) if query.batch_ids is not None else {}
         states: list[BatchState] = []
         size = 0
         for batch in found:
-            one = state(batch, self._progress.items_per_s(batch.batch_id))
+            one = state(batch, self._progress.items_per_s(batch.batch_id), summaries.get(batch.key, NO_SUMMARY))
+            size += 2 * SUMMARY_MAX_BYTES if batch.key in summaries else 0
             size += 800 + sum(4 * (len(key) + len(value)) for key, value in one.labels.items())
             if states and size > REPLY_BYTES:
                 break

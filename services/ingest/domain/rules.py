@@ -30,6 +30,8 @@ class Rules:
             ) from error
         self._partitions = Partitions(manifest)
         self._dedup = CompiledPointer(manifest.dedup) if manifest.dedup is not None else None
+        self.summarized = manifest.summary_schema is not None
+        """Whether a summary is made of its results."""
 
     def judge(self, payload: Any, raw: bytes) -> Fault | None:
         """What is wrong with a payload, given also as the JSON it came as; None: nothing."""

@@ -11,6 +11,7 @@ from batchyard_contracts.v1.values import Selection
 from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.failure import Failure
 from services.aggregator.domain.outcome import Row, status_of, tally_of
+from services.aggregator.domain.summary import Summary
 from services.aggregator.domain.tally import Tally
 from services.aggregator.entry import Entry
 from services.aggregator.store import AlreadyRecorded
@@ -30,6 +31,7 @@ class MemoryWork:
         self.headers: set[UUID] = set()
         self.rows: dict[tuple[int, int], Row] = dict(store.rows)
         self.outbox: dict[str, Entry] = dict(store.outbox)
+        self.summaries: dict[tuple[int, int], Summary] = dict(store.summaries)
 
     async def insert(self, rows: Sequence[Row]) -> None:
         keys = [row[:2] for row in rows]
@@ -50,6 +52,10 @@ class MemoryWork:
 
     async def save_header(self, batch: Batch) -> None:
         self.headers.add(batch.batch_id)
+
+    async def save_summary(self, batch: Batch, summary: Summary) -> None:
+        assert (batch.key, batch.round) not in self.summaries, "a round was summarized twice"
+        self.summaries[batch.key, batch.round] = summary
 
     async def insert_failures(self, failures: Sequence[Failure]) -> list[Failure]:
         return [one for one in failures if self.rows[one.row[:2]] is one.row]
@@ -83,6 +89,7 @@ class MemoryStore:
         self.batches: dict[UUID, Batch] = {}
         self.rows: dict[tuple[int, int], Row] = {}
         self.outbox: dict[str, Entry] = {}
+        self.summaries: dict[tuple[int, int], Summary] = {}
         self.crash: Literal["before", "after"] | None = None
 
     @asynccontextmanager
@@ -97,7 +104,7 @@ class MemoryStore:
         for batch_id, batch in work.saved.items():  # the header is a statement of its own, in the tables as well
             known = self.batches[batch_id].header
             self.batches[batch_id] = replace(batch, header=batch.header if batch_id in work.headers else known)
-        self.rows, self.outbox = work.rows, work.outbox
+        self.rows, self.outbox, self.summaries = work.rows, work.outbox, work.summaries
         if crash == "after":
             raise Crash
 

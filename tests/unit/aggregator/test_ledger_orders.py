@@ -9,17 +9,22 @@ from hypothesis import strategies as st
 
 from batchyard_contracts.message import Envelope, Message
 from batchyard_contracts.v1.events import BatchFinished
-from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, BatchSealed, ItemsReopened
+from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, BatchSealed, ItemsReopened, SummaryMade
+from services.aggregator.domain.summary import Summary
 from services.aggregator.failure_news import FailureNews
 from services.aggregator.handlers.control import ControlHandler
 from services.aggregator.handlers.outcomes import OutcomesHandler
+from services.aggregator.handlers.summaries import SummariesHandler
 from services.aggregator.outbox import Outbox
 from services.aggregator.progress import Progress
+from services.aggregator.telling import Telling
 from shared.health import Pulse
-from tests.support.ledger_messages import BATCH, START, accepted, controlled, processed, received, sealed, settled
+from tests.support.ledger_messages import BATCH, START, accepted, controlled, made, processed, received, sealed, settled
 from tests.unit.aggregator.memory_store import Crash, MemoryStore
 
 STATUSES = ("succeeded", "failed", "cancelled", "expired", "duplicate")
+ALONE = BatchAccepted | BatchSealed | BatchControlled | SummaryMade
+"""What comes by a queue that is not handled in batches."""
 BY_WORKER = {"succeeded", "failed", "cancelled"}
 Fate = tuple[str, bool]
 CRASHES = st.sampled_from([None, None, None, "before", "after"])
@@ -35,8 +40,10 @@ class Ledger:
         outbox = Outbox(store, cast("Any", None), Pulse("outbox", 60), 60)
         progress = Progress(cast("Any", None), Pulse("progress", 60))
         news = FailureNews(cast("Any", None), Pulse("failures", 60))
-        self._outcomes = OutcomesHandler(store, outbox, progress, news, lambda: START)
-        self._control = ControlHandler(store, outbox, progress, lambda: START)
+        telling = Telling(outbox, progress, lambda: None)
+        self._outcomes = OutcomesHandler(store, telling, news, lambda: START)
+        self._control = ControlHandler(store, telling, lambda: START)
+        self._summaries = SummariesHandler(store, telling, lambda: START)
 
     async def deliver(self, messages: Sequence[Message], crash: Any = None) -> None:
         """Deliver messages of one queue together."""
@@ -55,6 +62,8 @@ class Ledger:
                 await self._control.sealed(message, envelope)
             case BatchControlled() as message:
                 await self._control.controlled(message, envelope)
+            case SummaryMade() as message:
+                await self._summaries.made(message, envelope)
             case _:
                 await self._outcomes.record([received(one, redelivered=redelivered) for one in messages])
 
@@ -103,9 +112,9 @@ async def deliver_all(draw: Any, ledger: Ledger, messages: Sequence[Message]) ->
     order = draw(st.permutations([*messages, *again]))
     while order:
         together = 1
-        if not isinstance(order[0], BatchAccepted | BatchSealed | BatchControlled):
+        if not isinstance(order[0], ALONE):
             together += draw(st.integers(0, 2))
-            while any(isinstance(one, BatchAccepted | BatchSealed | BatchControlled) for one in order[:together]):
+            while any(isinstance(one, ALONE) for one in order[:together]):
                 together -= 1
         await ledger.deliver(order[:together], draw(CRASHES))
         order = order[together:]
@@ -169,5 +178,28 @@ def test_rounds(data: st.DataObject, fates: list[Fate], size: int) -> None:
         assert ends[-1].result == "completed"
         assert ends[-1].counts.ended == len(fates)
         assert ledger.store.batches[BATCH].tally == ledger.store.counted(BATCH)
+
+    asyncio.run(scenario())
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data(), ends, st.integers(1, 4))
+def test_a_summary_ends_its_round_once(data: st.DataObject, fates: list[Fate], size: int) -> None:
+    """Answers of two workers, one of them with an error, of another round too, early and late: one end, and what it
+    says is what is kept."""
+
+    async def scenario() -> None:
+        ledger = Ledger()
+        header = accepted(len(fates)).model_copy(update={"summarize": True})
+        answers = [made({"n": 1}), made(None, "broken"), made({"n": 2}, round_=2)]
+        await deliver_all(data.draw, ledger, [header, *outcomes(fates, size), *answers])
+        if any(status == "succeeded" for status, _ in fates):
+            assert ledger.finished() or ledger.store.batches[BATCH].summarizing
+            await deliver_all(data.draw, ledger, answers)
+        (end,) = ledger.finished()
+        assert end.result == expected_result([status for status, _ in fates])
+        kept = ledger.store.summaries.get((ledger.store.batches[BATCH].key, 1), Summary())
+        assert (end.summary, end.summary_error) == (kept.value, kept.error)
+        assert bool(ledger.store.summaries) == any(status == "succeeded" for status, _ in fates)
 
     asyncio.run(scenario())

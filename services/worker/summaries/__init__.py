@@ -1,0 +1,1 @@
+"""Makes the summaries of batches whose workload has one."""

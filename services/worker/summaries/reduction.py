@@ -1,0 +1,74 @@
+"""One run of a workload's reducer: results in, the JSON of a summary out, and in words what went wrong with it."""
+
+from collections.abc import Iterable
+from threading import Event
+from typing import Any
+
+from pydantic import JsonValue, ValidationError
+from pydantic_core import from_json
+
+from batchyard_contracts.v1.values import SUMMARY_MAX_BYTES
+from batchyard_contracts.workload import ItemInfo, Workload
+from services.worker.domain import writable
+from services.worker.summaries.results import Row
+
+
+class NoSummary(Exception):
+    """There is no summary, for a reason that the batch's owner is told."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(writable(reason))
+
+
+class Reduction:
+    """Holds a reducer, whose every error becomes `NoSummary`. To be used by one thread at a time."""
+
+    def __init__(self, workload: Workload[Any, Any]) -> None:
+        if workload.summarizing is None:
+            raise NoSummary(f"The workload {workload.name} has no summary on this worker: its version is another one.")
+        self._workload = workload
+        self._model = workload.summarizing.model
+        self._validate = workload.result.__pydantic_validator__.validate_json
+        try:
+            self._reducer = workload.summarizing.begin()
+        except (Exception, SystemExit) as error:
+            raise self._failed("at its beginning", error) from error
+
+    def take(self, rows: Iterable[Row], stop: Event) -> None:
+        """Show it these results, until `stop` is set."""
+        for row in rows:
+            if stop.is_set():
+                return
+            try:
+                result = self._validate(bytes(row.result))
+            except ValidationError as error:
+                first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+                where = ".".join(map(str, first["loc"])) or "result"
+                raise NoSummary(
+                    f"The result of item {row.ordinal} does not fit the model of {self._workload.name}: "
+                    f"{where}: {first['msg']}. Run its items again by this version of the workload."
+                ) from error
+            try:
+                self._reducer.add(result, ItemInfo(row.ordinal, row.custom_id, row.cached))
+            except (Exception, SystemExit) as error:
+                raise self._failed(f"at item {row.ordinal}", error) from error
+
+    def done(self) -> JsonValue:
+        """The summary, as JSON that is small enough to be kept."""
+        try:
+            made = self._reducer.done()
+            body: bytes = made.__pydantic_serializer__.to_json(made)
+        except (Exception, SystemExit) as error:
+            raise self._failed("at its end", error) from error
+        if not isinstance(made, self._model):
+            raise NoSummary(f"The summary of {self._workload.name} is a {type(made).__name__}, not its model.")
+        if len(body) > SUMMARY_MAX_BYTES:
+            raise NoSummary(
+                f"The summary of {self._workload.name} has {len(body)} bytes of JSON; at most {SUMMARY_MAX_BYTES} are "
+                "kept. Let it hold less: totals, the best few."
+            )
+        value: JsonValue = from_json(body)
+        return value
+
+    def _failed(self, where: str, error: BaseException) -> NoSummary:
+        return NoSummary(f"The summary of {self._workload.name} failed {where}: {type(error).__name__}: {error}")

@@ -1,0 +1,148 @@
+"""How a workload says what its summary is, and what a worker makes of it, whatever a reducer does."""
+
+from threading import Event
+from typing import Any
+
+import msgspec
+import pytest
+from pydantic import BaseModel
+
+from batchyard_contracts.v1.queries import ResultsReply
+from batchyard_contracts.v1.values import SUMMARY_MAX_BYTES, ItemResult
+from batchyard_contracts.workload import Context, ItemInfo, Workload
+from services.worker.summaries.reduction import NoSummary, Reduction
+from services.worker.summaries.results import Page
+
+
+class Number(BaseModel):
+    n: int
+
+
+class Sum(BaseModel):
+    sum: int
+    named: list[str] = []
+
+
+def workload() -> Workload[Number, Number]:
+    made = Workload("squares", version="1", item=Number, result=Number)
+
+    @made.handler
+    async def run(item: Number, context: Context) -> Number:
+        return item
+
+    return made
+
+
+class Total:
+    def __init__(self) -> None:
+        self.sum, self.named = 0, list[str]()
+
+    def add(self, result: Number, item: ItemInfo) -> None:
+        self.sum += result.n
+        if item.custom_id:
+            self.named.append(f"{item.ordinal}:{item.custom_id}")
+
+    def done(self) -> Sum:
+        return Sum(sum=self.sum, named=self.named)
+
+
+def reduced(reducer: type[Any], *numbers: Any) -> Any:
+    """What comes of these results, as a worker reads them from a reply."""
+    squares = workload()
+    squares.summary(reducer)
+    rows = [
+        ItemResult(ordinal=i, custom_id=f"c{i}", status="succeeded", result={"n": n}) for i, n in enumerate(numbers)
+    ]
+    page = Page.decode(ResultsReply(items=rows).encode())
+    reduction = Reduction(squares)
+    reduction.take(page.items, Event())
+    return reduction.done()
+
+
+def test_every_result_is_added_in_order_with_its_item() -> None:
+    assert reduced(Total, 1, 2, 3) == {"sum": 6, "named": ["0:c0", "1:c1", "2:c2"]}
+
+
+def test_the_manifest_says_what_the_summary_looks_like() -> None:
+    squares = workload()
+    assert squares.announced().summary_schema is None
+    assert squares.summary(Total) is Total
+    assert squares.announced().summary_schema == Sum.model_json_schema(mode="serialization")
+
+
+def test_what_is_no_summary_is_refused_where_it_is_written() -> None:
+    class Endless:
+        def add(self, result: Number, item: ItemInfo) -> None: ...
+
+    class Silent(Endless):
+        def done(self): ...  # type: ignore[no-untyped-def]
+
+    squares = workload()
+    with pytest.raises(TypeError, match="no method 'done'"):
+        squares.summary(Endless)  # type: ignore[type-var]
+    with pytest.raises(TypeError, match="return annotation"):
+        squares.summary(Silent)
+    squares.summary(Total)
+    with pytest.raises(TypeError, match="two summaries"):
+        squares.summary(Total)
+
+
+def test_a_reducer_that_fails_says_where() -> None:
+    class Late(Total):
+        def add(self, result: Number, item: ItemInfo) -> None:
+            raise SystemExit("no more")
+
+    class Wrong(Total):
+        def done(self) -> Sum:
+            raise KeyError("x")
+
+    class Unborn(Total):
+        def __init__(self) -> None:
+            raise ValueError("half of a pair: \ud800")
+
+    with pytest.raises(NoSummary, match="failed at item 0: SystemExit: no more"):
+        reduced(Late, 1)
+    with pytest.raises(NoSummary, match="failed at its end: KeyError: 'x'"):
+        reduced(Wrong, 1)
+    with pytest.raises(NoSummary, match="failed at its beginning") as found:
+        reduced(Unborn, 1)
+    assert str(found.value).encode()
+
+
+def test_a_result_of_another_version_is_named() -> None:
+    with pytest.raises(NoSummary, match="result of item 1 does not fit the model of squares: n: Input should be"):
+        reduced(Total, 1, "many")
+
+
+def test_a_summary_has_a_limit_and_its_model() -> None:
+    class Long(Total):
+        def done(self) -> Sum:
+            return Sum(sum=0, named=["x" * SUMMARY_MAX_BYTES])
+
+    class Other(Total):
+        def done(self) -> Sum:
+            return Number(n=1)  # type: ignore[return-value]
+
+    with pytest.raises(NoSummary, match=f"at most {SUMMARY_MAX_BYTES} are kept. Let it hold less"):
+        reduced(Long)
+    with pytest.raises(NoSummary, match="is a Number, not its model"):
+        reduced(Other)
+
+
+def test_a_worker_of_an_older_version_has_no_summary() -> None:
+    with pytest.raises(NoSummary, match="its version is another one"):
+        Reduction(workload())
+
+
+def test_a_stopped_summary_takes_nothing_more() -> None:
+    stop, squares = Event(), workload()
+    squares.summary(Total)
+    stop.set()
+    reduction = Reduction(squares)
+    reduction.take(Page.decode(b'{"items":[{"ordinal":0,"status":"succeeded","result":{"n":1}}]}').items, stop)
+    assert reduction.done() == {"sum": 0, "named": []}
+
+
+def test_what_is_no_page_is_refused() -> None:
+    with pytest.raises(msgspec.MsgspecError):
+        Page.decode(b'{"items": 1}')
