@@ -106,12 +106,17 @@ def _waiting(window: Window, queues: list[BatchQueue]) -> Counter[str]:
 def _sizes(window: Window, queues: list[BatchQueue]) -> dict[str, tuple[int, str]]:
     """The size of chunks of the batch that came last, and why it is so, by throttle."""
     found: dict[str, tuple[int, str]] = {}
-    target_s, cap = window.manifest.chunk_target_s, window.manifest.chunk_max
+    manifest = window.manifest
     for queue in queues:
         learned = window.sizes.get(queue.batch_id, {})
         for partition in {*queue.lanes, *learned}:
             items = window.size(queue.batch_id, partition)
-            size = items, learned.get(partition, ChunkSize()).reason(items, target_s, cap)
+            size = (
+                items,
+                learned.get(partition, ChunkSize()).reason(
+                    items, manifest.chunk_target_s, manifest.chunk_max, manifest.chunk_min
+                ),
+            )
             for throttle in window.limits.of(partition):
                 found[throttle.key] = size
     return found

@@ -4,6 +4,7 @@ Places are told apart by where they are: south of 80° S there is no road (`NoSe
 whoever is north of 80° N is on an island, which no way leads to or from.
 """
 
+import asyncio
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,11 +26,14 @@ class OsrmServer:
     cells: int = 0
     longest_url: int = 0
     fail: list[int] = field(default_factory=list)
+    pause_s: float = 0.0
+    """What each call takes."""
 
     async def table(self, request: web.Request) -> web.StreamResponse:
         """`GET /table/v1/{profile}/{points}`."""
         self.calls += 1
         self.longest_url = max(self.longest_url, len(request.raw_path))
+        await asyncio.sleep(self.pause_s)
         if self.fail:
             status = self.fail.pop(0)
             headers = {"Retry-After": "1"} if status == 429 else {}
@@ -55,13 +59,24 @@ class OsrmServer:
             answer["distances"] = lines
         return web.json_response(answer)
 
+    async def told(self, _: web.Request) -> web.StreamResponse:
+        """`GET /told`, for whoever runs it in a process of its own."""
+        return web.json_response({"calls": self.calls, "cells": self.cells})
+
+    async def pause(self, request: web.Request) -> web.StreamResponse:
+        """`POST /pause` with seconds."""
+        self.pause_s = float(await request.json())
+        return web.Response()
+
 
 @asynccontextmanager
-async def osrm_server(max_table_size: int = 100) -> AsyncIterator[OsrmServer]:
+async def osrm_server(max_table_size: int = 100, pause_s: float = 0.0) -> AsyncIterator[OsrmServer]:
     """Serve on a free port of loopback."""
-    server = OsrmServer(max_table_size=max_table_size)
+    server = OsrmServer(max_table_size=max_table_size, pause_s=pause_s)
     app = web.Application()
     app.router.add_get("/table/v1/{profile}/{points}", server.table)
+    app.router.add_get("/told", server.told)
+    app.router.add_post("/pause", server.pause)
     async with serving(app) as url:
         server.url = url
         yield server

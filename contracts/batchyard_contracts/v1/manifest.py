@@ -83,6 +83,9 @@ class Manifest(Value):
     whole_chunks: bool = False
     """A chunk is run by one call: `concurrency` counts chunks, and `item_timeout_s` is the time of a call."""
     chunk_max: Annotated[int, Field(ge=1, le=10_000)] = 100
+    chunk_min: Annotated[int, Field(ge=1, le=10_000)] = 1
+    """Chunks begin with so many items, and do not become smaller for being slow: for calls that hardly take longer when
+    they answer for more. When items fail they do become smaller."""
     chunk_target_s: Annotated[float, Field(gt=0, le=600)] = 1.0
     """How long a chunk should take; its size follows the measured time of an item."""
     item_timeout_s: Annotated[float, Field(gt=0, le=86_400)] = 60.0

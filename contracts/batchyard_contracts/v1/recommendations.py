@@ -161,5 +161,5 @@ class RecommendationsReply(Message):
     type: ClassVar[str] = "recommendations.reply.v1"
     provider: str
     in_time: bool = True
-    """False: the provider did not answer by the deadline, and estimates took its place."""
+    """False: for what the provider had not told by the deadline, estimates stand in; each travel says its method."""
     jobs: list[JobRecommendations]

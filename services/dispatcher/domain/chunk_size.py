@@ -42,15 +42,15 @@ class ChunkSize:
     item_s: float | None = None
     held: Held | None = None
 
-    def measured(self, items: int, busy_s: float, target_s: float, cap: int) -> "ChunkSize":
-        """After a report: aim at `target_s` for a chunk, within `cap`, growing at most eightfold at a time."""
+    def measured(self, items: int, busy_s: float, target_s: float, cap: int, least: int = 1) -> "ChunkSize":
+        """After a report: aim at `target_s` for a chunk, from `least` to `cap`, growing at most eightfold at a time."""
         if items == 0:
             return self
         each = busy_s / items
         mean = each if self.item_s is None else self.item_s + _WEIGHT * (each - self.item_s)
         wanted = cap if mean * cap <= target_s else int(target_s / mean)
         most = cap if self.held is None else min(cap, self.held.most)
-        return ChunkSize(max(1, min(wanted, most, self.size * _GROWTH)), mean, self.held)
+        return ChunkSize(max(1, min(max(wanted, least), most, self.size * _GROWTH)), mean, self.held)
 
     def fared(self, fate: Fate) -> "ChunkSize":
         """Halve when a notable share failed, and grow again by chunks in which nothing did. Chunks that went out before
@@ -67,7 +67,7 @@ class ChunkSize:
             return replace(self, held=None)
         return replace(self, held=Held(held.most + max(1, held.most // _REGAIN), held.fate, grown=True))
 
-    def reason(self, size: int, target_s: float, cap: int) -> str:
+    def reason(self, size: int, target_s: float, cap: int, least: int = 1) -> str:
         """Why chunks have `size` items, in a few words."""
         if cap == 1:
             return "the manifest's cap"
@@ -77,4 +77,6 @@ class ChunkSize:
         if self.item_s is None:
             return "nothing measured yet"
         each = f"{self.item_s * 1000:.3g} ms an item"
-        return f"{each}; the manifest's cap" if size == cap else f"{each}, aims at {target_s:g} s"
+        if size == cap or 1 < size == least:
+            return f"{each}; the manifest's {'cap' if size == cap else 'least'}"
+        return f"{each}, aims at {target_s:g} s"

@@ -149,10 +149,10 @@ class Window:
     def measured(self, batch_id: UUID, partition: str, items: int, busy_s: float, fate: Fate | None = None) -> None:
         """Learn from a report; `fate` is that of its chunk, where it says something."""
         sizes = self.sizes.setdefault(batch_id, {})
-        target, cap = self.manifest.chunk_target_s, self.manifest.chunk_max
+        target, cap, least = self.manifest.chunk_target_s, self.manifest.chunk_max, self.manifest.chunk_min
         before = sizes.get(partition) or self._first()
         fared = before if fate is None else before.fared(fate)
-        learned = sizes[partition] = fared.measured(items, busy_s, target, cap)
+        learned = sizes[partition] = fared.measured(items, busy_s, target, cap, least)
         self.earlier = learned.size
         if learned.size != before.size:
             for priority in PRIORITIES:
@@ -162,7 +162,8 @@ class Window:
     def _first(self) -> ChunkSize:
         """A batch begins where others of its workload are, but with hardly more items in a chunk than a worker runs at
         once: should they take longer this time, none of them waits long for another."""
-        return ChunkSize(START if self.earlier is None else min(self.earlier, max(START, self.manifest.concurrency)))
+        size = START if self.earlier is None else min(self.earlier, max(START, self.manifest.concurrency))
+        return ChunkSize(max(size, min(self.manifest.chunk_min, self.manifest.chunk_max)))
 
     def felt(self, partition: str, felt: Felt, given_at: float, now: float) -> list[tuple[Throttle, Change]]:
         """How a destination bore items that were given out then; the rates that change."""

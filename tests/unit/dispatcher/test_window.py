@@ -99,6 +99,18 @@ def test_what_is_learned_of_one_batch_is_believed_of_the_next_as_far_as_no_item_
     assert learned.size(OTHER, "") == 1
 
 
+def test_calls_that_hardly_take_longer_for_more_begin_large_and_stay_so_but_not_when_items_fail() -> None:
+    matrix = window(chunk_min=625, chunk_max=1000, whole_chunks=True)
+    assert matrix.size(BATCH, "") == 625
+    for _ in range(5):
+        matrix.measured(BATCH, "", 625, 30.0)
+    assert matrix.size(BATCH, "") == 625
+    assert matrix.size(OTHER, "") == 625
+    matrix.measured(BATCH, "", 625, 0.1, Fate(failed=625, of=625, given_at=0.0, now=1.0))
+    assert matrix.size(BATCH, "") == 312
+    assert window(chunk_min=50, chunk_max=20).size(BATCH, "") == 20
+
+
 @given(
     steps=st.lists(
         st.tuples(st.integers(1, 3), st.sampled_from(PRIORITIES), st.integers(1, 200), st.floats(0, 10), st.booleans()),

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 
-from batchyard_contracts.v1.manifest import Partition
+from batchyard_contracts.v1.manifest import CircuitRule, Partition
 from batchyard_contracts.v1.values import RetryRule
 from batchyard_contracts.workload import Context, Workload, WorkloadError
 from services.worker.workloads.distances import estimate
 from services.worker.workloads.distances.model import DistanceItem, DistanceResult
 from services.worker.workloads.distances.opening import Resources, missing_setting, open_resources
 from services.worker.workloads.distances.places import Leg, Place, Way
+
+WITHIN_S = 100.0
+"""For the calls of a chunk: below its time, so that what was answered by then is reported."""
 
 workload = Workload(
     "distances",
@@ -23,7 +26,9 @@ workload = Workload(
     partition=Partition(pointer="/group"),
     concurrency=4,
     chunk_max=1000,
+    chunk_min=625,  # 25 origins and 25 destinations are one call of any provider
     item_timeout_s=120.0,
+    circuit=CircuitRule(),
     retry={
         "default": RetryRule(attempts=5, base_s=1.0, cap_s=60.0),
         "invalid_response": RetryRule(attempts=2, base_s=5.0, cap_s=60.0),
@@ -47,7 +52,7 @@ async def run(items: list[DistanceItem], contexts: list[Context]) -> Sequence[Di
         ways = resources.estimates.ways([_exact_leg(item) for item in items])
         return [_result(item, way, estimate.NAME) for item, way in zip(items, ways, strict=True)]
     legs = [_leg(item, resources.settings.decimals) for item in items]
-    found = await resources.router.ways(legs)
+    found = await resources.router.ways(legs, WITHIN_S)
     name = resources.router.name
     return [
         way if isinstance(way := found[leg], WorkloadError) else _result(item, way, name)

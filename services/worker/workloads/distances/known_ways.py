@@ -1,5 +1,6 @@
 """Ways that a provider told before, in Redis: many in one round trip, by their rounded ends and their mode."""
 
+import hashlib
 from collections.abc import Awaitable, Sequence
 from typing import Any
 
@@ -12,9 +13,10 @@ _NONE = b"-"
 class KnownWays:
     """Remembers for `ttl_s` seconds; with 0, or without Redis, nothing."""
 
-    def __init__(self, memory: Memory, provider: str, decimals: int, ttl_s: int) -> None:
+    def __init__(self, memory: Memory, provider: str, base_url: str, decimals: int, ttl_s: int) -> None:
         self._memory = memory
-        self._space = f"distances:{provider}:{decimals}"
+        where = hashlib.sha256(base_url.encode()).hexdigest()[:12]  # another server may know another map
+        self._space = f"distances:{provider}:{where}:{decimals}"
         self._ttl_s = ttl_s
 
     async def find(self, legs: Sequence[Leg]) -> dict[Leg, Way]:

@@ -56,7 +56,7 @@ async def open_resources() -> AsyncIterator[Resources]:
         )
         memory = Memory(Settings().redis_url)
         stack.push_async_callback(memory.close)
-        known = KnownWays(memory, settings.provider, settings.decimals, settings.ttl_s)
+        known = KnownWays(memory, settings.provider, settings.base_url, settings.decimals, settings.ttl_s)
         router = Router(provider_of(settings, session), known, settings.calls_at_once)
         yield Resources(settings, Estimates(settings), router)
 

@@ -17,7 +17,7 @@ from services.worker.workloads.distances import estimate
 from services.worker.workloads.distances.candidates import Shortlist, ranking, shortlist
 from services.worker.workloads.distances.opening import Resources
 from services.worker.workloads.distances.places import Leg, Place, Way
-from services.worker.workloads.distances.routing import Found
+from services.worker.workloads.distances.routing import LATE, Found
 
 log = structlog.get_logger()
 _FOR_THE_REST = 0.8
@@ -35,26 +35,15 @@ class Recommender:
         began = asyncio.get_running_loop().time()
         shorts, legs = await asyncio.to_thread(self._shortlists, query)
         wanted = [leg for some in legs for leg in some]
-        found: dict[Leg, Found] | None = None
+        found: dict[Leg, Found] = {}
         router = self._resources.router
         if router is not None:
             left_s = query.deadline_s * _FOR_THE_REST - (asyncio.get_running_loop().time() - began)
-            found = await self._asked(wanted, left_s)
+            found = await router.ways(wanted, max(0.0, left_s))
         jobs = await asyncio.to_thread(self._ranked, query, shorts, legs, found)
-        name = router.name if router else estimate.NAME
-        return RecommendationsReply(provider=name, in_time=router is None or found is not None, jobs=jobs)
-
-    async def _asked(self, legs: Sequence[Leg], left_s: float) -> dict[Leg, Found] | None:
-        """What the provider says; None when it does not in time."""
-        router = self._resources.router
-        if router is None:
-            return None
-        try:
-            async with asyncio.timeout(max(0.0, left_s)):
-                return await router.ways(legs)
-        except TimeoutError:
-            log.warning("estimates in place of the provider", provider=router.name, pairs=len(legs))
-            return None
+        if late := sum(way is LATE for way in found.values()):
+            log.warning("estimates in place of the provider", provider=router.name if router else None, pairs=late)
+        return RecommendationsReply(provider=router.name if router else estimate.NAME, in_time=not late, jobs=jobs)
 
     def _shortlists(self, query: RecommendationsQuery) -> tuple[list[Shortlist], list[list[Leg]]]:
         decimals = self._resources.settings.decimals
@@ -75,14 +64,14 @@ class Recommender:
         query: RecommendationsQuery,
         shorts: Sequence[Shortlist],
         legs: Sequence[Sequence[Leg]],
-        found: dict[Leg, Found] | None,
+        found: dict[Leg, Found],
     ) -> list[JobRecommendations]:
         every = [leg for some in legs for leg in some]
         estimated = dict(zip(every, self._resources.estimates.ways(every), strict=True)) if every else {}
         ranked = []
         for short, some in zip(shorts, legs, strict=True):
             travels = {
-                contractor.id: self._travel(found[leg] if found else None, estimated[leg])
+                contractor.id: self._travel(found.get(leg), estimated[leg])
                 for contractor, leg in zip(short.likely, some, strict=True)
             }
             ranked.append(ranking(short, query, travels))

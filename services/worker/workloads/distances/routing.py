@@ -4,13 +4,15 @@ import asyncio
 from collections.abc import Iterable, Sequence
 
 from batchyard_contracts.v1.recommendations import TravelMode
-from batchyard_contracts.workload import Permanent, WorkloadError
+from batchyard_contracts.workload import Permanent, RateLimited, Transient, WorkloadError
 from services.worker.workloads.distances.blocks import Block, Pair, cover
 from services.worker.workloads.distances.known_ways import KnownWays
 from services.worker.workloads.distances.places import Leg, Way
 from services.worker.workloads.distances.providers.provider import PairRefused, PlaceRefused, Provider, TooLarge
 
 Found = Way | WorkloadError
+LATE = Transient("timeout", "The provider had not answered for it when the time was up.")
+"""What the legs end with for which no answer came in time."""
 
 
 class Router:
@@ -26,29 +28,37 @@ class Router:
         """The provider's name."""
         return self._provider.name
 
-    async def ways(self, legs: Iterable[Leg]) -> dict[Leg, Found]:
-        """For each leg its way, or the error that it ends with. What was found is kept even if others failed."""
+    async def ways(self, legs: Iterable[Leg], within_s: float) -> dict[Leg, Found]:
+        """For each leg its way, or the error that it ends with: `LATE` for what was not answered within so many
+        seconds. What was found counts and is kept, whatever became of others: it may have been paid for."""
         wanted = list(dict.fromkeys(legs))
-        found: dict[Leg, Found] = {**await self._known.find(wanted)}
-        missing = [leg for leg in wanted if leg not in found]
+        found: dict[Leg, Found] = {}
         asked: dict[Leg, Found] = {}
         try:
-            async with asyncio.TaskGroup() as group:
-                for mode in dict.fromkeys(leg.mode for leg in missing):
-                    pairs = [(leg.origin, leg.destination) for leg in missing if leg.mode == mode]
-                    for block in cover(pairs, self._provider.limits):
-                        group.create_task(self._ask(block, mode, asked))
-        finally:  # also when the time of the chunk is up: what was paid for is not asked for again
+            async with asyncio.timeout(within_s):
+                found |= await self._known.find(wanted)
+                missing = [leg for leg in wanted if leg not in found]
+                refusal: list[WorkloadError] = []
+                async with asyncio.TaskGroup() as group:
+                    for mode in dict.fromkeys(leg.mode for leg in missing):
+                        pairs = [(leg.origin, leg.destination) for leg in missing if leg.mode == mode]
+                        for block in cover(pairs, self._provider.limits):
+                            group.create_task(self._ask(block, mode, asked, refusal))
+        except TimeoutError:
+            found |= {leg: LATE for leg in wanted if leg not in found}
+        finally:
             await self._known.keep({leg: way for leg, way in asked.items() if isinstance(way, Way)})
         return found | asked
 
-    async def _ask(self, block: Block, mode: TravelMode, asked: dict[Leg, Found]) -> None:
-        """Ask for a block, in smaller ones where the provider refuses it whole."""
+    async def _ask(self, block: Block, mode: TravelMode, asked: dict[Leg, Found], refusal: list[WorkloadError]) -> None:
+        """Ask for a block, in smaller ones where the provider refuses it whole, until it refuses everything."""
         blocks = [block]
         while blocks:
             block = blocks.pop()
             try:
                 async with self._calls:
+                    if refusal:
+                        raise refusal[0]
                     matrix = await self._provider.matrix(block.origins, block.destinations, mode)
             except TooLarge:
                 blocks += self._halves(block, mode, asked, _TOO_LARGE)
@@ -63,6 +73,8 @@ class Router:
                 _fail(block.wanted - (smaller.wanted if smaller else frozenset()), mode, asked, refused)
                 blocks += [smaller] if smaller else []
             except WorkloadError as error:
+                if isinstance(error, RateLimited) or error.scope == "provider":
+                    refusal.append(error)
                 _fail(block.wanted, mode, asked, error)
             else:
                 _note(block, mode, matrix, asked)

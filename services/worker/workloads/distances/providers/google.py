@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from batchyard_contracts.v1.recommendations import TravelMode
-from batchyard_contracts.workload import Permanent, RateLimited, Transient, WorkloadError
+from batchyard_contracts.workload import Permanent, RateLimited
 from services.worker.workloads.distances.blocks import MatrixLimits
 from services.worker.workloads.distances.places import UNREACHABLE, Place, Way
 from services.worker.workloads.distances.providers.grid import MOST
@@ -88,10 +88,7 @@ class Google:
             bad_key = "api key" in said.lower()
             return Permanent("provider_refused" if bad_key else "invalid_argument",
                              f"google answered: {said[:300]}", scope="provider" if bad_key else "item")  # fmt: skip
-        refusal: WorkloadError = failure(self.name, reply, said)
-        if refusal.code == "http_404":
-            return Transient("invalid_response", "google has no Routes API at this address.", scope="provider")
-        return refusal
+        return failure(self.name, reply, said)
 
 
 def _waypoint(place: Place) -> dict[str, Any]:

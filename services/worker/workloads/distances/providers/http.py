@@ -12,7 +12,8 @@ from batchyard_contracts.workload import Permanent, RateLimited, Transient, Work
 from shared.retry_after import asked_pause_s
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
-_TRANSIENT = frozenset((408, 425, 500, 502, 503, 504))
+_TRANSIENT = frozenset((408, 425, 500, 504))
+_AWAY = frozenset((502, 503))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Line:
                 pause_s = asked_pause_s(told, datetime.now(UTC))
                 return Reply(response.status, _parsed(body), pause_s, told)
         except TimeoutError as error:
-            raise Transient("timeout", f"{self.name} did not answer in time.", scope="provider") from error
+            raise Transient("timeout", f"{self.name} did not answer in time.") from error
         except aiohttp.ClientError as error:
             what = type(error).__name__  # its text may hold the address, and with it a key
             raise Transient("provider_away", f"{self.name} could not be asked: {what}.", scope="provider") from error
@@ -57,10 +58,15 @@ def failure(name: str, reply: Reply, said: str) -> WorkloadError:
     status, text = reply.status, f"{name} answered with status {reply.status}{f': {said[:300]}' if said else ''}."
     if status == 429 or (status == 503 and reply.retry_after_s is not None):
         return RateLimited(reply.retry_after_s, text)
-    if status in _TRANSIENT:
+    if status in _TRANSIENT:  # a smaller block may do
+        return Transient(f"http_{status}", text)
+    if status in _AWAY:
         return Transient(f"http_{status}", text, scope="provider")
     if status in (401, 402, 403):
         return Permanent("provider_refused", f"{text} Check the key and the account.", scope="provider")
+    if status in (404, 405):
+        text = f"{text} Nothing answers matrices there: check BATCHYARD_DISTANCES_URL."
+        return Permanent("provider_misconfigured", text, scope="provider")
     if 200 <= status < 300:
         return invalid(name)
     return Permanent(f"http_{status}", text)
@@ -68,7 +74,7 @@ def failure(name: str, reply: Reply, said: str) -> WorkloadError:
 
 def invalid(name: str) -> WorkloadError:
     """The error of an answer that is not what the service's description says."""
-    return Transient("invalid_response", f"{name} answered with something that is no matrix.", scope="provider")
+    return Transient("invalid_response", f"{name} answered with something that is no matrix.")
 
 
 async def _body(response: aiohttp.ClientResponse, name: str) -> bytes:

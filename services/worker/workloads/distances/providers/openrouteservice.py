@@ -64,7 +64,7 @@ class OpenRouteService:
         if code == _NO_POINT:
             return PlaceRefused(_named(said, places), "openrouteservice knows no road near it.")
         if code == _UNKNOWN:
-            return Transient("http_500", f"openrouteservice answered: {said[:300]}", scope="provider")
+            return Transient("http_500", f"openrouteservice answered: {said[:300]}")
         if reply.status == 403 and reply.headers.get("x-ratelimit-remaining") == "0":
             return RateLimited(reply.retry_after_s or QUOTA_PAUSE_S, "openrouteservice: the day's quota is used up.")
         if isinstance(code, int) and 6000 <= code < 6100:
