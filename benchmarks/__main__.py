@@ -13,6 +13,7 @@ from rich.table import Table
 from benchmarks import document, tables
 from benchmarks.comparison import NAMES
 from benchmarks.comparison import compare as measure_comparison
+from benchmarks.distances.distances import distances as measure_distances
 from benchmarks.findings import Findings
 from benchmarks.limits.limits import limits as measure_limits
 from benchmarks.numbers.numbers import numbers as measure_numbers
@@ -30,7 +31,7 @@ from shared.stack import StackError, interruptible
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 _WIDTH = 200
-_RUNS = {"numbers": 5, "compare": 3, "scale": 2, "limits": 3, "pace": 3}
+_RUNS = {"numbers": 5, "compare": 3, "scale": 2, "limits": 3, "pace": 3, "distances": 3}
 Runs = Annotated[int, typer.Option(min=1, help="runs of each batch; tables show their median, min and max")]
 Who = StrEnum("Who", {name: name for name in NAMES})  # type: ignore[misc]  # choices that --help shows
 ScalePart = StrEnum("ScalePart", {name: name for name in PARTS})  # type: ignore[misc]
@@ -84,6 +85,12 @@ def pace(
 
 
 @app.command()
+def distances(runs: Runs = _RUNS["distances"]) -> None:
+    """Pairs by chunks of 1, 10, 100 and of adaptive size, by estimates and by a router; recommendations over HTTP."""
+    _run(lambda stand, console: measure_distances(stand, console, runs))
+
+
+@app.command()
 def smoke(runs: Runs = 3) -> None:
     """Four rates in under four minutes, for a program to read: `benchmarks/results/smoke.json`."""
     _run(lambda stand, console: measure_smoke(stand, console, runs), report_after=False)
@@ -106,6 +113,7 @@ async def _everything(stand: Stand, console: Console) -> None:
     await measure_limits(stand, console, _RUNS["limits"])
     await measure_scale(stand, console, _RUNS["scale"])
     await measure_numbers(stand, console, _RUNS["numbers"])
+    await measure_distances(stand, console, _RUNS["distances"])
 
 
 def _run(work: Callable[[Stand, Console], Awaitable[object]], *, report_after: bool = True) -> None:
@@ -139,6 +147,8 @@ def _report(console: Console) -> None:
         ("Batchyard by the number of items", tables.scale(findings)),
         ("Whoever comes later", tables.later(findings)),
         ("A destination whose capacity changes", tables.pace(findings)),
+        ("Distances by the size of chunks", tables.distances(findings)),
+        ("Recommendations over HTTP", tables.recommendations(findings)),
         ("Targets", tables.targets(findings)),
     ):
         table = Table(*text.headers, title=title)

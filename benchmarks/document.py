@@ -10,7 +10,7 @@ from benchmarks.findings import Findings
 from benchmarks.tables import Text
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = (DOCS / "performance.md", DOCS / "pace.md")
+PAGES = (DOCS / "performance.md", DOCS / "pace.md", DOCS / "distances.md")
 _MARKED = re.compile(r"(?P<open><!-- measured: (?P<name>[a-z]+) -->\n).*?(?P<close><!-- /measured -->)", re.DOTALL)
 _NOTHING = "Nothing has been measured yet."
 
@@ -53,5 +53,7 @@ _BLOCKS: dict[str, Callable[[Findings], str]] = {
     "later": lambda findings: markdown(tables.later(findings)),
     "pace": _with_machine("pace", tables.pace),
     "unbound": lambda findings: markdown(tables.unbound(findings)),
+    "distances": _with_machine("distances", tables.distances),
+    "recommendations": lambda findings: markdown(tables.recommendations(findings)),
     "targets": lambda findings: markdown(tables.targets(findings)),
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.report import RESULTS, kept
 
-_PARTS = ("comparison", "scale", "limits", "numbers", "pace")
+_PARTS = ("comparison", "scale", "limits", "numbers", "pace", "distances")
 Found = dict[str, Any]
 
 

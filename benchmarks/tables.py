@@ -110,6 +110,29 @@ def unbound(findings: Findings) -> Text:
     return Text(("100,000 trivial items", "items/s"), [*rows, ("cost", f"{findings.at('pace', 'limits_cost'):.1%}")])
 
 
+def distances(findings: Findings) -> Text:
+    """One row for each provider and size of chunks."""
+    rows = []
+    for name, title in {"embedded": "estimates", "router": "router"}.items():
+        for size, found in (findings.at("distances", name) or {}).items():
+            if "pairs_per_s" in found:
+                small, calls = found["small_ms"], found.get("pairs_per_call")
+                times = f"{number(small['median'])} / {number(small['p95'])}"
+                rows.append(
+                    (title, size, _spread(found["pairs_per_s"]), times, _NONE if calls is None else number(calls))
+                )
+    return Text(("by", "chunks of", "pairs/s", "100 pairs, ms: p50 / p95", "pairs a call"), rows)
+
+
+def recommendations(findings: Findings) -> Text:
+    """One row for each circumstance."""
+    rows = [
+        (name, number(found["median"]), number(found["p95"]), number(found["max"]), f"{found['in_time']:.0%}")
+        for name, found in (findings.at("distances", "recommendations_ms") or {}).items()
+    ]
+    return Text(("by", "p50, ms", "p95, ms", "max, ms", "by the provider in time"), rows)
+
+
 def left_out(findings: Findings) -> list[str]:
     """A line for each peer that was not measured."""
     return [f"{name} was left out: {why}" for name, why in findings.left_out.items()]

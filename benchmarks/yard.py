@@ -19,7 +19,8 @@ from shared.stack import Servers, StackError, Supervisor, free_ports
 
 STAMPED = Path(__file__).parent / "stamped"
 CALLING = Path(__file__).parent / "calling"
-_PLUGINS = os.pathsep.join(map(str, (STAMPED, CALLING)))
+PLUGINS = os.pathsep.join(map(str, (STAMPED, CALLING)))
+"""Where a worker finds them."""
 _WORKLOADS = {"noop", "stamped", "calling", "tracklists"}
 _KNOWN_WITHIN_S = 30.0
 _CORNER = "bench"
@@ -51,9 +52,7 @@ async def running_yard(
     servers = await stand.corner(_CORNER)
     (port,) = free_ports(1)
     home = stand.home / _CORNER
-    plan = Plan(
-        home, http_port=port, environment={"PYTHONPATH": os.pathsep.join(map(str, (STAMPED, CALLING))), **environment}
-    )
+    plan = Plan(home, http_port=port, environment={"PYTHONPATH": PLUGINS, **environment})
     supervisor = Supervisor(home, stand.echo)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(supervisor.stop)

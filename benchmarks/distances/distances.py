@@ -1,0 +1,55 @@
+"""Measures distances and recommendations, with the embedded estimate and with a router: `distances.json`."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks import machine
+from benchmarks.distances.recommending import asking
+from benchmarks.distances.router import running_router
+from benchmarks.distances.sizes import by_size, upload
+from benchmarks.processes import Usage
+from benchmarks.report import keep, number
+from benchmarks.stand import Stand
+from benchmarks.yard import PLUGINS, running_yard
+
+ROUTER_S = 0.05
+"""What a call of the router takes, beside the work of answering it."""
+SLOW_S = 2.0
+DEADLINE_S = 0.5
+"""What a question gives, where the router takes `SLOW_S`."""
+SAMPLES = 200
+_BESIDE = 200_000
+"""Pairs of a batch that runs while questions are asked."""
+_SIZED = {"PYTHONPATH": os.pathsep.join((PLUGINS, str(Path(__file__).parents[1] / "sized")))}
+
+
+async def distances(stand: Stand, console: Console, runs: int) -> dict[str, Any]:
+    """Measure, print and write."""
+    document: dict[str, Any] = {"machine": await machine.described(stand.servers), "router_ms": ROUTER_S * 1000}
+    asked: dict[str, Any] = {}
+    async with running_yard(stand, _SIZED) as yard:
+        usage = Usage(yard.everything)
+        console.print("Estimates ...")
+        asked["embedded"] = await asking(yard, SAMPLES)
+        document["embedded"] = await by_size(yard, console, runs, small_runs=40)
+        batch_id = await upload(yard, "distances", _BESIDE)
+        asked["embedded, beside a large batch"] = await asking(yard, SAMPLES // 4)
+        await yard.finishes.of(batch_id, 600)
+        document["embedded"]["others_share"] = {"max": usage.others_share()}
+    async with running_router(ROUTER_S) as router:
+        settings = {"PROVIDER": "osrm", "URL": router.url, "CACHE_TTL_S": "0"}
+        environment = {f"BATCHYARD_DISTANCES_{name}": value for name, value in settings.items()}
+        async with running_yard(stand, _SIZED | environment) as yard:
+            console.print(f"A router that takes {ROUTER_S * 1000:g} ms for a call ...")
+            asked["router"] = await asking(yard, SAMPLES // 2)
+            document["router"] = await by_size(yard, console, runs, small_runs=20, calls=router.calls)
+            await router.pause(SLOW_S)
+            asked["slow router"] = await asking(yard, 20, deadline_s=DEADLINE_S)
+    document["recommendations_ms"] = asked
+    for name, found in asked.items():
+        console.print(f"Recommendations, {name}: p95 {number(found['p95'])} ms")
+    console.print(f"Kept in {keep('distances', document)}")
+    return document

@@ -1,0 +1,111 @@
+"""Pairs by chunks of 1, 10 and 100, and of the size that is learned: throughput, a small batch's p95, calls."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import orjson
+from rich.console import Console
+
+from batchyard_contracts.v1.values import NewItem
+from benchmarks.report import number
+from benchmarks.summary import Summary, percentile
+from benchmarks.work import WrongResults
+from benchmarks.yard import Yard
+
+SMALL = 100
+"""Pairs of a small batch: 25 contractors and 4 jobs."""
+PLACES = 500
+"""Contractors and jobs of a large batch are so many, and its pairs are a part of theirs, job by job."""
+_PIECE = 4000
+_END_S = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A way to cut chunks, and as many pairs as take some seconds so."""
+
+    name: str
+    workload: str
+    pairs: int
+
+
+SIZES = (
+    Size("1", "distances-1", 1_000),
+    Size("10", "distances-10", 10_000),
+    Size("100", "distances-100", 50_000),
+    Size("adaptive", "distances", 100_000),
+)
+Calls = Callable[[], Awaitable[int]]
+
+
+async def by_size(
+    yard: Yard, console: Console, runs: int, small_runs: int, calls: Calls | None = None
+) -> dict[str, Any]:
+    """Run small batches one after the other, then large ones, by each size. `calls`: those that a provider has had."""
+    found: dict[str, Any] = {}
+    for size in SIZES:
+        pairs = size.pairs if calls is None else size.pairs // 2
+        await _end(yard, await _small(yard, size, 0), SMALL)
+        small_ms = []
+        for number_ in range(1, small_runs + 1):
+            began = time.perf_counter()
+            await _end(yard, await _small(yard, size, number_), SMALL)
+            small_ms.append((time.perf_counter() - began) * 1000)
+        before, rates = await calls() if calls else 0, []
+        for number_ in range(runs):
+            began = time.perf_counter()
+            await _end(yard, await upload(yard, size.workload, pairs, seed=number_), pairs)
+            rates.append(pairs / (time.perf_counter() - began))
+        found[size.name] = {
+            "pairs": pairs,
+            "pairs_per_s": Summary.of(rates).document(),
+            "small_ms": {**Summary.of(small_ms).document(), "p95": round(percentile(small_ms, 0.95), 1)},
+        }
+        if calls:
+            found[size.name]["pairs_per_call"] = round(pairs * runs / (await calls() - before), 1)
+        rate, p95 = found[size.name]["pairs_per_s"]["median"], found[size.name]["small_ms"]["p95"]
+        console.print(f"Chunks of {size.name}: {number(rate)} pairs/s; {SMALL} pairs take {number(p95)} ms at p95")
+    return found
+
+
+async def upload(yard: Yard, workload: str, pairs: int, seed: int = 0) -> UUID:
+    """A large batch, as NDJSON."""
+    headers = {"Content-Type": "application/x-ndjson"}
+    async with yard.http.post(f"batches?workload={workload}", data=_ndjson(pairs, seed), headers=headers) as answer:
+        answer.raise_for_status()
+        return UUID((await answer.json())["batch_id"])
+
+
+async def _small(yard: Yard, size: Size, seed: int) -> UUID:
+    pairs = [NewItem(payload=_pair(25 * seed + n % 25, n // 25)) for n in range(SMALL)]
+    return (await yard.client.submit(size.workload, pairs)).batch_id
+
+
+async def _end(yard: Yard, batch_id: UUID, pairs: int) -> None:
+    finish = await yard.finishes.of(batch_id, _END_S)
+    if finish.event.counts.succeeded != pairs:
+        raise WrongResults(f"{pairs} pairs have to be answered, {finish.event.counts.succeeded} were.")
+
+
+async def _ndjson(pairs: int, seed: int) -> AsyncIterator[bytes]:
+    for start in range(0, pairs, _PIECE):
+        stop = min(pairs, start + _PIECE)
+        yield b"".join(
+            orjson.dumps(_pair(n % PLACES, seed * PLACES + n // PLACES), option=orjson.OPT_APPEND_NEWLINE)
+            for n in range(start, stop)
+        )
+
+
+def _pair(contractor: int, job: int) -> dict[str, Any]:
+    """A contractor and a job, each at a place of its own."""
+    return {
+        "origin_lat": round(39.0 + contractor % 997 / 1000, 3),
+        "origin_lon": round(-105.5 + contractor % 991 / 1000, 3),
+        "destination_lat": round(39.0 + job % 983 / 1000, 3),
+        "destination_lon": round(-105.5 + job % 977 / 1000, 3),
+        "contractor": f"c{contractor}",
+        "job": f"j{job}",
+    }

@@ -1,0 +1,26 @@
+"""The workload `distances` by chunks that have one size, whatever is learned: what adaptive chunks are held against."""
+
+from batchyard_contracts.workload import Workload
+from services.worker.workloads.distances.handler import run
+from services.worker.workloads.distances.handler import workload as adaptive
+from services.worker.workloads.distances.model import DistanceItem, DistanceResult
+from services.worker.workloads.distances.opening import open_resources
+
+
+def _sized(items: int) -> Workload[DistanceItem, DistanceResult]:
+    workload = Workload(
+        f"distances-{items}",
+        version="1",
+        item=DistanceItem,
+        result=DistanceResult,
+        lifespan=open_resources,
+        concurrency=adaptive.manifest.concurrency,
+        chunk_min=items,
+        chunk_max=items,
+        item_timeout_s=adaptive.manifest.item_timeout_s,
+    )
+    workload.chunk_handler(run)
+    return workload
+
+
+by_1, by_10, by_100 = _sized(1), _sized(10), _sized(100)
