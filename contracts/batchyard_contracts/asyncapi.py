@@ -39,6 +39,8 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
     "pace.control.v1": (CLIENT, "ingest"),
     "batch.accepted.v1": ("ingest",),
     "items.page.v1": ("ingest",),
+    "source.expanded.v1": ("worker",),
+    "source.ended.v1": ("aggregator",),
     "batch.sealed.v1": ("ingest",),
     "batch.withdrawn.v1": ("ingest",),
     "batch.controlled.v1": ("ingest",),

@@ -1,7 +1,7 @@
 """What a handler of a workload is: its forms, where each runs, and what it is told of its item."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from threading import Event
 from typing import Any, Literal, TypeAlias, TypeVar
@@ -19,6 +19,16 @@ class Continue:
 
     state: JsonValue
     delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Expanded:
+    """What a source came to: items of the workload. With a `state` there are more: the handler is run again with it,
+    which is kept durably. Without it these were the last, and `result` is the result of the source."""
+
+    items: Sequence[BaseModel]
+    result: BaseModel | JsonValue = None
+    state: JsonValue = None
 
 
 @dataclass(slots=True)  # not frozen: one is made for every item, and freezing would triple its cost
@@ -56,6 +66,14 @@ SyncHandler = Callable[[ItemT, Context], ResultT | Continue]
 AsyncChunkHandler = Callable[[list[ItemT], list[Context]], Awaitable[Sequence[Answer[ResultT]]]]
 SyncChunkHandler = Callable[[list[ItemT], list[Context]], Sequence[Answer[ResultT]]]
 Place = Literal["loop", "thread", "process"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sourcing:
+    """How a workload's sources are run: by which function, and what it is given."""
+
+    function: Callable[[Any, Context], Coroutine[Any, Any, Expanded | Continue]]
+    model: type[BaseModel]
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,7 @@ INGEST_COMMANDS = Queue(
         for verb in ("batch.submit", "batch.append", "batch.seal", "batch.control", "cache.invalidate")
     ),
 )
+INGEST_SOURCES = Queue("ingest.sources", (Binding(FLOW, "source.expanded.*"), Binding(FLOW, "source.ended.*")))
 INGEST_WORKERS = Queue("ingest.workers", (Binding(FLOW, "worker.announced.*"),))
 DISPATCHER_PAGES = Queue("dispatcher.pages", (Binding(FLOW, "items.page.*"),))
 DISPATCHER_OUTCOMES = Queue(
@@ -139,6 +140,7 @@ NOTIFIER_INBOX = Queue("notifier.inbox", (Binding(FLOW, "batch.accepted.*"), Bin
 
 QUEUES: tuple[Queue, ...] = (
     INGEST_COMMANDS,
+    INGEST_SOURCES,
     INGEST_WORKERS,
     DISPATCHER_PAGES,
     DISPATCHER_OUTCOMES,

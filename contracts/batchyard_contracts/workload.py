@@ -32,19 +32,30 @@ A handler returns a result, returns `Continue` when the work runs elsewhere and 
 Any other exception is a `Transient` with the code `internal_error`.
 
 A class decorated with `@squares.summary` makes one summary of all results of a batch: see `summarizing`.
+
+Where the items of a batch are to be found rather than handed in, a second function finds them:
+
+    @squares.source(Numbers)                async def: is given the batch's source, returns `Expanded(items)`
+
+It runs as the first item of the batch, with everything that holds for items. It may run twice, and is to find the same
+items then.
 """
 
+import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Generic, Literal, TypeVar, cast, overload
+
+from pydantic import BaseModel
 
 from batchyard_contracts.handling import AsyncChunkHandler as AsyncChunkHandler
 from batchyard_contracts.handling import AsyncHandler as AsyncHandler
 from batchyard_contracts.handling import Context as Context
 from batchyard_contracts.handling import Continue as Continue
+from batchyard_contracts.handling import Expanded as Expanded
 from batchyard_contracts.handling import Handling as Handling
-from batchyard_contracts.handling import ItemT, ResultT, place_of
+from batchyard_contracts.handling import ItemT, ResultT, Sourcing, place_of
 from batchyard_contracts.handling import SyncChunkHandler as SyncChunkHandler
 from batchyard_contracts.handling import SyncHandler as SyncHandler
 from batchyard_contracts.summarizing import ItemInfo as ItemInfo
@@ -55,6 +66,8 @@ from batchyard_contracts.v1.values import Rate, RetryRule
 
 Scope = Literal["item", "provider"]
 _ReducerT = TypeVar("_ReducerT", bound=Reducer[Any])
+SourceT = TypeVar("SourceT", bound=BaseModel)
+SourceHandler = Callable[[SourceT, Context], Coroutine[Any, Any, Expanded | Continue]]
 _CODE = re.compile(r"[a-z][a-z0-9_.]{0,63}")
 
 
@@ -141,6 +154,8 @@ class Workload(Generic[ItemT, ResultT]):
         self._handling: Handling | None = None
         self.summarizing: Summarizing[ResultT] | None = None
         """How its batches are summarized, if they are."""
+        self.sourcing: Sourcing | None = None
+        """How sources are expanded; None: its batches have items."""
         self.manifest = Manifest(
             name=name,
             version=version,
@@ -226,6 +241,23 @@ class Workload(Generic[ItemT, ResultT]):
         schema = model.model_json_schema(mode="serialization")
         self.manifest = self.manifest.model_copy(update={"summary_schema": schema})
         return reducer
+
+    def source(
+        self, model: type[SourceT], *, example: dict[str, Any] | None = None
+    ) -> Callable[[SourceHandler[SourceT]], SourceHandler[SourceT]]:
+        """Decorate the function that finds the items of a batch by its source: `async def`."""
+
+        def decorate(function: SourceHandler[SourceT]) -> SourceHandler[SourceT]:
+            if self.sourcing is not None:
+                raise TypeError(f"Workload {self.name!r} has two sources; it takes one.")
+            if not inspect.iscoroutinefunction(function):
+                raise TypeError("A source is an `async def`: it waits for others, and is run next to many items.")
+            self.sourcing = Sourcing(function, model)
+            told = {"source_schema": model.model_json_schema(), "source_example": example or {}}
+            self.manifest = self.manifest.model_copy(update=told)
+            return function
+
+        return decorate
 
     async def run(self, item: ItemT, context: Context) -> ResultT | Continue:
         """Run the handler on one item, for tests of a workload: a plain function is simply called."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from batchyard_contracts import topology
 from batchyard_contracts.v1.events import BatchFinished
-from batchyard_contracts.v1.flow import BatchStopped, ItemsReopened
+from batchyard_contracts.v1.flow import BatchStopped, ItemsReopened, SourceEnded
 from shared.amqp.publisher import Outgoing
 
 
@@ -52,6 +52,18 @@ def stopped_entry(message: BatchStopped, traceparent: str | None) -> Entry:
     """The one stop of a round."""
     return Entry(
         f"{message.type}:{message.batch_id}:{message.round}",
+        topology.FLOW,
+        message.routing_key(),
+        message.type,
+        message.encode(),
+        traceparent,
+    )
+
+
+def source_entry(message: SourceEnded, traceparent: str | None) -> Entry:
+    """The one failure of a source."""
+    return Entry(
+        f"{message.type}:{message.batch_id}",
         topology.FLOW,
         message.routing_key(),
         message.type,

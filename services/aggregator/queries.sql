@@ -19,7 +19,7 @@ WHERE id = $1;
 
 -- name: save_header
 UPDATE batches
-SET owner = $2, workload = $3, name = $4, labels = $5, accepted_at = $6, traceparent = $7, summarize = $8
+SET owner = $2, workload = $3, name = $4, labels = $5, accepted_at = $6, traceparent = $7, summarize = $8, sourced = $9
 WHERE id = $1;
 
 -- name: forget_stub
@@ -76,6 +76,9 @@ SELECT count(*) FROM chosen($1, $2, $3, $4, $5, $6, $7, -1);
 SELECT status, count(*) AS number FROM outcomes WHERE batch = $1 GROUP BY status
 UNION ALL
 SELECT 'cached', count(*) FROM outcomes WHERE batch = $1 AND cached;
+
+-- name: source_failed
+SELECT true FROM outcomes WHERE batch = $1 AND ordinal = 0 AND status <> 'succeeded';
 
 -- name: failed_codes
 SELECT code, sum(number)::int AS number FROM causes WHERE batch = $1 AND code = ANY ($2::text[]) GROUP BY code;

@@ -85,6 +85,7 @@ def header_of(key: int, header: Header) -> tuple[Any, ...]:
         header.accepted_at,
         header.traceparent,
         header.summarize,
+        header.sourced,
     )
 
 
@@ -107,4 +108,5 @@ def _header(row: asyncpg.Record) -> Header | None:
         labels=orjson.loads(row["labels"]),
         traceparent=row["traceparent"],
         summarize=row["summarize"],
+        sourced=row["sourced"],
     )

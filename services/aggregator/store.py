@@ -99,6 +99,10 @@ class Work:
         rows = await self._connection.fetch(_SQL["count_outcomes"], batch.key)
         return Tally.of([(row["status"], row["number"]) for row in rows])
 
+    async def source_failed(self, batch: Batch) -> bool:
+        """Whether item 0 has ended without success."""
+        return await self._connection.fetchval(_SQL["source_failed"], batch.key) is not None
+
     async def failed_codes(self, batch: Batch, codes: Sequence[str]) -> dict[str, int]:
         """Failed items of the current round by error code."""
         if batch.ended_before:

@@ -1,11 +1,11 @@
-"""Applies failure thresholds in the transaction that counts: what is decided there leaves with it."""
+"""Judges failures in the transaction that counts: what is decided there leaves with it."""
 
 from collections.abc import Iterable
 from datetime import datetime
 
-from batchyard_contracts.v1.flow import BatchStopped
+from batchyard_contracts.v1.flow import BatchStopped, SourceEnded
 from services.aggregator.domain.batch import Batch
-from services.aggregator.entry import Entry, stopped_entry
+from services.aggregator.entry import Entry, source_entry, stopped_entry
 from services.aggregator.store import Work
 
 
@@ -32,4 +32,15 @@ def stops(changes: Iterable[tuple[Batch, Batch]], at: datetime) -> list[Entry]:
                 at=at,
             )
             found.append(stopped_entry(message, after.header.traceparent))
+    return found
+
+
+async def sources_failed(work: Work, batches: Iterable[Batch]) -> list[Entry]:
+    """The messages by which ingest stops waiting for what sources find. They need not be among what was changed just
+    now: one that was told is not told again."""
+    found = []
+    for batch in batches:
+        if batch.source_may_have_failed and batch.header and await work.source_failed(batch):
+            message = SourceEnded(batch_id=batch.batch_id, owner=batch.header.owner)
+            found.append(source_entry(message, batch.header.traceparent))
     return found

@@ -14,7 +14,8 @@ import typer
 from batchyard_contracts.v1.commands import CommandAccepted
 from services.cli.door import Door
 from services.cli.errors import BadInput
-from services.cli.items import Format, format_of, read_list, read_options
+from services.cli.estimate import show_estimate
+from services.cli.items import Format, format_of, read_list, read_object, read_options
 from services.cli.session import at_yard, err, out, write_json
 from services.cli.submission import Submission
 from services.cli.terms import Said
@@ -30,6 +31,8 @@ class Request:
     workload: str
     file: Path | None
     items: list[str]
+    source: Path | None
+    estimate: bool
     kind: Format | None
     priority: str
     name: str | None
@@ -55,13 +58,19 @@ class Request:
 
 def hand_in(ctx: typer.Context, request: Request, *, watch: bool, json: bool) -> None:
     """Submit, print what was accepted, and stay if asked."""
-    if (request.file is None) == (not request.items):
-        raise BadInput("Name one file, or - for standard input, or give --item.", "See `batchyard submit --help`.")
+    if sum((request.file is not None, bool(request.items), request.source is not None)) != 1:
+        raise BadInput("Name one file, or give --item, or --source: one of them.", "See `batchyard submit --help`.")
+    if request.estimate and request.source is None:
+        raise BadInput("--estimate is for a batch with a source.", "Name what its items are found by with --source.")
     options = request.options()
 
     async def use(door: Door) -> None:
         submission = Submission(door, options, request.idempotency_key, _say)
         accepted = await _send(submission, request)
+        batch_id = str(accepted.batch_id)
+        if request.estimate:
+            await show_estimate(door, batch_id, accepted.workload, json=json)
+            return
         if json:
             write_json({"type": accepted.type, **orjson.loads(accepted.encode())})
         else:
@@ -69,11 +78,13 @@ def hand_in(ctx: typer.Context, request: Request, *, watch: bool, json: bool) ->
                 "accepted before, nothing was done twice"
                 if accepted.replayed
                 else f"accepted {accepted.items} item{'s' * (accepted.items != 1)}"
+                if request.source is None
+                else "accepted; its source is asked for items"
             )
             err().print(f"{accepted.workload}: {news}")
-            out().print(str(accepted.batch_id))
+            out().print(batch_id)
         if watch:
-            await watch_batch(door, str(accepted.batch_id), accepted.workload, json=json)
+            await watch_batch(door, batch_id, accepted.workload, json=json)
 
     at_yard(ctx, use)
 
@@ -83,6 +94,9 @@ def _say(news: str) -> None:
 
 
 async def _send(submission: Submission, request: Request) -> CommandAccepted:
+    if request.source is not None:
+        with ExitStack() as files:
+            return await submission.source(read_object(_open(request.source, files)), estimate=request.estimate)
     if request.file is None:
         return await submission.items(read_options(request.items))
     with ExitStack() as files:

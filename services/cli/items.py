@@ -6,6 +6,7 @@ from typing import IO, Any
 
 import orjson
 
+from batchyard_contracts.message import MAX_MESSAGE_BYTES
 from services.cli.errors import BadInput
 
 MAX_JSON_BYTES = 256 * 1024 * 1024
@@ -48,6 +49,17 @@ def read_list(source: IO[bytes]) -> list[dict[str, Any]]:
     if not isinstance(document, list):
         raise BadInput("The file is not a JSON list of items.", "Write [{…}, {…}], or NDJSON with one item a line.")
     return [_item(value, f"Item {number}") for number, value in enumerate(document, 1)]
+
+
+def read_object(source: IO[bytes]) -> dict[str, Any]:
+    """Read one JSON object."""
+    text = source.read(MAX_MESSAGE_BYTES + 1)
+    if len(text) > MAX_MESSAGE_BYTES:
+        raise BadInput(f"A source may have {MAX_MESSAGE_BYTES >> 20} MiB.", "Write it shorter.")
+    document = _parsed(text.removeprefix(b"\xef\xbb\xbf"), "The source")
+    if not isinstance(document, dict):
+        raise BadInput("The source is not a JSON object.", 'Write it as an object, like {"criteria": […]}.')
+    return document
 
 
 def read_options(texts: Iterable[str]) -> list[dict[str, Any]]:

@@ -55,6 +55,11 @@ class Submission:
             return await self._upload(lambda: _lines(items), MEDIA_TYPES[Format.NDJSON], "Item")
         return await self._post(command, MEDIA_TYPES[Format.JSON], [], "Item")
 
+    async def source(self, source: Mapping[str, Any], *, estimate: bool) -> CommandAccepted:
+        """Hand in what the items are to be found by."""
+        command = orjson.dumps({**self._options, "source": source, "estimate": estimate})
+        return await self._post(command, MEDIA_TYPES[Format.JSON], [], "Source")
+
     async def file(self, source: IO[bytes], kind: Format) -> CommandAccepted:
         """Hand in NDJSON or CSV as it is, reading while it is sent. What cannot be read twice is sent once."""
         start = source.tell() if source.seekable() else None

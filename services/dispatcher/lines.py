@@ -18,6 +18,8 @@ def line_of(item: PageItem) -> bytes:
         fields["custom_id"] = item.custom_id
     if item.key is not None:
         fields["key"] = item.key
+    if item.source:
+        fields["source"] = True
     return to_json(fields, inf_nan_mode="null")
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from batchyard_contracts import topology
 from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.v1.commands import BatchAppend, BatchControl, BatchSeal, BatchSubmit, CacheInvalidate
-from batchyard_contracts.v1.flow import WorkerAnnounced
+from batchyard_contracts.v1.flow import SourceEnded, SourceExpanded, WorkerAnnounced
 from services.ingest.caretaker import Caretaker
 from services.ingest.dedup import Dedup
 from services.ingest.door import Door
@@ -27,6 +27,7 @@ from services.ingest.recount import Recount
 from services.ingest.registry import Registry
 from services.ingest.retrying import Retries
 from services.ingest.settings import IngestSettings
+from services.ingest.sourcing import Sources
 from services.ingest.steering import Steering
 from services.ingest.store import Store
 from services.ingest.submission import Submissions
@@ -42,6 +43,7 @@ from shared.process import Runtime
 from shared.redis import Memory
 
 COMMANDS_AT_ONCE = 32
+SOURCES_AT_ONCE = 4
 
 
 @asynccontextmanager
@@ -103,6 +105,12 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             ],
             at_once=COMMANDS_AT_ONCE,
             invalid=handlers.refused,
+        )
+        sources = Sources(store, outbox, registry, dedup, load)
+        control.subscribe(
+            topology.INGEST_SOURCES,
+            [Route(SourceExpanded, sources.expanded), Route(SourceEnded, sources.ended)],
+            at_once=SOURCES_AT_ONCE,
         )
         control.subscribe(topology.INGEST_WORKERS, [Route(WorkerAnnounced, handlers.announced)], at_once=1)
         await control.start()

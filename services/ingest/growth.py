@@ -30,6 +30,9 @@ UNFINISHED = Fault(
     "key, or cancel the batch.",
     409,
 )
+SOURCED = Fault(
+    "source_batch", "The items of this batch come from its source. Submit another batch, or cancel this one.", 409
+)
 EMPTY = Fault("no_items", "The batch has no items yet. Append some before you seal it, or cancel it.", 409)
 
 
@@ -75,6 +78,8 @@ class Growth:
                 return header.accepted(replayed=True)
             if not header.items:
                 raise Refused(EMPTY)
+            if header.sourced:
+                raise Refused(SOURCED)
             _check_upload(header)
             await locked.seal(header.batch_id)
             notes = [sealed_note(header.batch_id, header.items)]
@@ -115,6 +120,8 @@ def _check_upload(header: Header) -> None:
 def _check(header: Header, command: BatchAppend) -> None:
     if header.state == "sealed":
         raise Refused(SEALED)
+    if header.sourced:
+        raise Refused(SOURCED)
     _check_upload(header)
     if command.sequence != header.next_sequence:
         raise Refused(Fault("sequence_gap", f"Expected sequence {header.next_sequence}, got {command.sequence}.", 409))

@@ -15,6 +15,8 @@ from services.ingest.domain.chain import Mark
 from services.ingest.domain.orders import terms_of
 
 State = Literal["open", "sealed", "withdrawn"]
+Sourced = Literal["expand", "estimate"]
+"""What a batch has a source for: the items that it finds are to run, or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Header:
     `items` was given out by a process that died; the broker may have it or not."""
     leased: bool = False
     """Whether somebody receives that upload at this moment."""
+    sourced: Sourced | None = None
 
     @classmethod
     def asked(
@@ -64,6 +67,7 @@ class Header:
             at,
             idempotency_key=command.idempotency_key,
             traceparent=trace,
+            sourced=None if command.source is None else "estimate" if command.estimate else "expand",
         )
 
     @classmethod
@@ -90,6 +94,7 @@ class Header:
             row["traceparent"],
             Mark(row["sent_items"], row["sent_pages"], row["sent_digest"]) if row["sent_digest"] is not None else None,
             bool(row["leased"]),
+            cast("Sourced | None", row["sourced"]),
         )
 
     @property

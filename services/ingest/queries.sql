@@ -1,27 +1,27 @@
 -- name: insert_batch
 WITH header AS (
     INSERT INTO batches (batch_id, owner, workload, priority, name, labels, notify, state, items, pages,
-                         idempotency_key, message_id, digest, traceparent, accepted_at, terms, reuse)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+                         idempotency_key, message_id, digest, traceparent, accepted_at, terms, reuse, sourced)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
     ON CONFLICT DO NOTHING
     RETURNING batch_id
 )
 INSERT INTO outbox (batch_id, types, bodies, traceparent)
-SELECT batch_id, $18::text[], $19::bytea[], $14 FROM header
+SELECT batch_id, $19::text[], $20::bytea[], $14 FROM header
 RETURNING id
 
 -- name: open_upload
 WITH header AS (
     INSERT INTO batches (batch_id, owner, workload, priority, name, labels, notify, state, items, pages,
-                         idempotency_key, message_id, digest, traceparent, accepted_at, terms, reuse,
+                         idempotency_key, message_id, digest, traceparent, accepted_at, terms, reuse, sourced,
                          sent_items, sent_pages, sent_digest, receiver, lease_until)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
-            $9, $10, $13, $20, now() + $21::interval)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
+            $9, $10, $13, $21, now() + $22::interval)
     ON CONFLICT DO NOTHING
     RETURNING batch_id
 )
 INSERT INTO outbox (batch_id, types, bodies, traceparent)
-SELECT batch_id, $18::text[], $19::bytea[], $14 FROM header
+SELECT batch_id, $19::text[], $20::bytea[], $14 FROM header
 RETURNING id
 
 -- name: resume_upload

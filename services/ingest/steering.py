@@ -24,6 +24,11 @@ from services.ingest.submission import digest_of
 log = structlog.get_logger()
 NOT_FINISHED = Fault("not_finished", "Only a finished batch can be retried. Wait for its end, or cancel it.", 409)
 ONLY_RETRY = Fault("invalid_command", "`select`, `patch` and `skip_unfit` belong to the action `retry`.")
+SOURCE_ONLY = Fault(
+    "source_not_retried",
+    "The source of this batch found nothing to run, and a source is not run again. Submit the batch again.",
+    409,
+)
 ID_TAKEN = Fault("idempotency_conflict", "The id was used for another command. Choose a new one.", 409)
 
 
@@ -72,7 +77,7 @@ class Steering:
                 notes += closing_notes(header, "cancelled")
             if command.action == "change" and command.priority is not None:
                 await locked.change_priority(header.batch_id, command.priority)
-            notes.append(self._note(owner, command, preview))
+            notes.append(self._note(header, command, preview))
             row_id = await locked.note(header, notes)
         log.info("batch steered", batch_id=str(header.batch_id), action=command.action)
         await self._outbox.deliver(row_id, notes, header.traceparent)
@@ -113,19 +118,22 @@ class Steering:
         state = await self._ledger.state(owner, command.batch_id)
         if state is None or state.status != "finished":
             raise Refused(NOT_FINISHED)
+        if header.sourced and header.items == 1:
+            raise Refused(SOURCE_ONLY)
         return header, state
 
-    def _note(self, owner: str, command: BatchControl, preview: RetryPreview | None) -> Note:
+    def _note(self, header: Header, command: BatchControl, preview: RetryPreview | None) -> Note:
+        unfit = preview.unfit_ordinals if preview else []
         message = BatchControlled(
             batch_id=command.batch_id,
-            owner=owner,
+            owner=header.owner,
             action=command.action,
             priority=command.priority if command.action == "change" else None,
             round=preview.round if preview else None,
             terms=terms_of(command),
             clear=command.clear,
             select=command.select,
-            except_ordinals=preview.unfit_ordinals if preview else [],
+            except_ordinals=[0, *unfit] if preview and header.sourced else unfit,
             patch=command.patch,
             at=self._clock(),
         )

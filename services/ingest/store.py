@@ -117,10 +117,14 @@ class LockedBatch:
 
     async def append(self, header: Header, sequence: int, digest: bytes, notes: Sequence[Note]) -> int:
         """Record an append; the header carries the new numbers."""
+        await self.took(header, sequence, digest)
+        return await self.note(header, notes)
+
+    async def took(self, header: Header, sequence: int, digest: bytes) -> None:
+        """The same, where its messages are recorded later."""
         await self._connection.execute(
             _SQL["insert_append"], header.batch_id, sequence, digest, header.items, header.pages
         )
-        return await self.note(header, notes)
 
     async def seal(self, batch_id: UUID) -> None:
         """Record that no more items follow."""
@@ -164,6 +168,7 @@ def _values(header: Header) -> list[object]:
         header.accepted_at,
         header.terms.model_dump_json(exclude_none=True),
         header.reuse.model_dump_json(exclude_none=True),
+        header.sourced,
     ]
 
 

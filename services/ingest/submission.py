@@ -12,7 +12,7 @@ from batchyard_contracts.message import Message
 from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
 from batchyard_contracts.v1.flow import BatchAccepted
 from services.ingest.dedup import Dedup
-from services.ingest.domain.entry import Entry, entries_of
+from services.ingest.domain.entry import Entry, entries_of, source_of
 from services.ingest.domain.fault import Fault
 from services.ingest.domain.orders import fault_in_terms
 from services.ingest.domain.paging import Note, write_pages
@@ -66,7 +66,7 @@ class Submissions:
         header = self._header(batch_id, owner, command, message_id, written.pages)
         header_note = accepted_note(header, announced.rules)
         # A sealed batch may run once it is announced, so its pages go first; an open one is announced at the start.
-        notes = [*written.notes, header_note] if command.sealed else [header_note, *written.notes]
+        notes = [*written.notes, header_note] if header.state == "sealed" else [header_note, *written.notes]
         await self._check_room(header, command)
         if (fault := fault_in_terms(header.terms, header.accepted_at)) and not await self._known(header, command):
             raise Refused(fault)
@@ -76,7 +76,7 @@ class Submissions:
         self._load.took(owner, header.items)
         log.info("batch accepted", batch_id=str(batch_id), items=header.items, workload=header.workload)
         await self._outbox.deliver(row_id, notes, header.traceparent)
-        if not command.sealed:
+        if header.state == "open":
             await self._dedup.remember(batch_id, written.seen)
         return header.accepted()
 
@@ -94,13 +94,14 @@ class Submissions:
                 raise
 
     def _header(self, batch_id: UUID, owner: str, command: BatchSubmit, message_id: str | None, pages: int) -> Header:
-        state: State = "sealed" if command.sealed else "open"
+        state: State = "sealed" if command.sealed and command.source is None else "open"
+        unused = {name for name in ("source", "estimate") if not getattr(command, name)}
         return replace(
             Header.asked(batch_id, owner, command, state, self._clock(), traceparent()),
-            items=len(command.items),
+            items=len(command.items) if command.source is None else 1,
             pages=pages,
             message_id=message_id,
-            digest=digest_of(command, exclude={"batch_id", "idempotency_key"}),
+            digest=digest_of(command, exclude={"batch_id", "idempotency_key", *unused}),
         )
 
     async def _replay(self, header: Header, command: BatchSubmit) -> CommandAccepted:
@@ -152,6 +153,7 @@ def accepted_note(header: Header, rules: Rules) -> Note:
         terms=header.terms,
         reuse=header.reuse,
         summarize=rules.summarized or None,
+        sourced=True if header.sourced else None,
         accepted_at=header.accepted_at,
     )
     return Note(message.type, message.encode())
@@ -163,9 +165,20 @@ def digest_of(command: Message, exclude: set[str]) -> bytes:
 
 
 def _checked(command: BatchSubmit, announced: Announced) -> list[Entry]:
+    if command.source is not None:
+        return [_source(command, announced)]
     if command.sealed and not command.items:
         raise Refused(NO_ITEMS)
     entries = entries_of(announced.rules, command.items, first=0)
     if isinstance(entries, Fault):
         raise Refused(entries)
     return entries
+
+
+def _source(command: BatchSubmit, announced: Announced) -> Entry:
+    if not announced.rules.take_sources:
+        raise Refused(Fault("no_source", f"{command.workload!r} finds no items by itself. Send items."))
+    entry = source_of(announced.rules, command.source)
+    if isinstance(entry, Fault):
+        raise Refused(replace(entry, code="source_invalid"))
+    return entry

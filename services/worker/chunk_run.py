@@ -57,6 +57,8 @@ class ChunkRun:
 
     async def _work(self) -> None:
         items = await self._tally.to_run()
+        if self._runner.workload.sourcing is not None:
+            items = self._start_sources(items)
         if self._runner.by_item_here:
             self._to_do = iter(items)
             self._start_another()
@@ -74,6 +76,13 @@ class ChunkRun:
                 await self._tally.report(final=False)
         if self._failure:
             raise self._failure
+
+    def _start_sources(self, items: Sequence[ChunkItem]) -> list[ChunkItem]:
+        """Start what is not an item of the workload, but finds some; the rest."""
+        for item in items:
+            if item.source:
+                self._start(partial(self._call, [item]))
+        return [item for item in items if not item.source]
 
     def _start_another(self) -> None:
         """Start a lane, since those that there are wait for something: items that never wait need but one."""

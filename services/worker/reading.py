@@ -17,6 +17,7 @@ class Item(msgspec.Struct):
     payload: Any
     custom_id: str | None = None
     state: Any = None
+    source: bool | None = None
 
 
 _decoder = msgspec.json.Decoder(Annotated[list[Item], msgspec.Meta(min_length=1)])

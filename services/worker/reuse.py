@@ -35,7 +35,7 @@ class Reuse:
     async def answered(self) -> list[ItemOutcome]:
         """The outcomes of the items that are not to run now. An item that somebody else works on comes again after
         half as long as that one has been at it: soon when it is quick, seldom when it takes its time."""
-        items = self._chunk.items
+        items = [item for item in self._chunk.items if not item.source]
         self._began, found = await self._cache.claim(self._policy, [(i.payload, self._who(i)) for i in items])
         outcomes = []
         for item, one in zip(items, found, strict=True):

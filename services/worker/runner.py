@@ -13,8 +13,8 @@ from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import ChunkProcessed, Felt
 from batchyard_contracts.v1.values import ItemError
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
-from batchyard_contracts.workload import Workload
-from services.worker import domain
+from batchyard_contracts.workload import Permanent, Workload
+from services.worker import domain, sourcing
 from services.worker.cache import ResultCache
 from services.worker.calls import Call, context_of
 from services.worker.deadlines import Deadlines
@@ -24,7 +24,7 @@ from services.worker.reporting import bodies
 from services.worker.slots import Slots
 from services.worker.success import Outcome
 from services.worker.threads import Threads
-from shared.amqp.publisher import Outgoing, Publisher
+from shared.amqp.publisher import Outgoing, Publisher, outgoing
 from shared.faults import until_it_passes
 
 log = structlog.get_logger()
@@ -152,8 +152,28 @@ class Runner:
             return _failed(item, error, started)
         return self._rest(item, started, work, waits_for)
 
+    async def run_source(self, chunk: ChunkReady, item: ChunkItem) -> Outcome:
+        """Ask a source for its items. They go out with the report."""
+        started = time.monotonic()
+        asked = self.workload.sourcing
+        if asked is None:
+            what = "This worker's version of the workload finds no items by itself."
+            return domain.ended(item, Permanent("no_source", what), 0)
+        try:
+            source = asked.model.model_validate(item.payload)
+            context = context_of(chunk, item, self._resources)
+            context.state = sourcing.state_of(item)
+            value = await self._deadlines.within(asked.function(source, context))
+        except ValidationError as error:
+            return domain.invalid(item, error)
+        except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001  user code never ends the worker
+            return _failed(item, error, started)
+        return sourcing.found(item, value, _since(started))
+
     async def run_chunk(self, chunk: ChunkReady, items: Sequence[ChunkItem]) -> list[Outcome]:
         """The same for items of a chunk, in one call of a chunk handler or in a process."""
+        if items[0].source:
+            return [await self.run_source(chunk, items[0])]
         started = time.monotonic()
         call = Call(self.workload.item, chunk, items, self._resources)
         try:
@@ -200,6 +220,10 @@ class Runner:
         final: bool,
     ) -> None:
         """Tell the ledger and the dispatcher; in several messages when the results are large."""
+        if self.workload.sourcing is not None:
+            expanded, outcomes = sourcing.apart(chunk, outcomes)
+            first = [outgoing(topology.FLOW, message) for message in expanded]
+            await until_it_passes(lambda: self._publisher.publish(first), "source")
         head = ChunkProcessed(
             chunk_id=chunk.chunk_id,
             fence=chunk.fence,

@@ -19,6 +19,8 @@ REPLIES: tuple[type[Message], ...] = (
 FLOW: tuple[type[Message], ...] = (
     flow.BatchAccepted,
     flow.ItemsPage,
+    flow.SourceExpanded,
+    flow.SourceEnded,
     flow.BatchSealed,
     flow.BatchWithdrawn,
     flow.BatchControlled,

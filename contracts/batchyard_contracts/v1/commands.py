@@ -41,6 +41,11 @@ class BatchSubmit(Terms, Reuse, Command):
     type: ClassVar[str] = "batch.submit.v1"
     workload: WorkloadName
     items: Items = []
+    source: Payload | None = None
+    """In place of items: what to find them by, as the workload's `source_schema` says. A worker expands it; it is the
+    batch's item 0 itself, and how it ended is told like that of any other."""
+    estimate: bool = False
+    """With `source`: find out what the batch would be, as the result of item 0, and run none of its items."""
     sealed: bool = True
     batch_id: BatchId | None = None
     """Chosen by the client (UUIDv7) so that it can subscribe before it publishes, else by ingest."""
@@ -49,6 +54,14 @@ class BatchSubmit(Terms, Reuse, Command):
     name: Annotated[Text, StringConstraints(max_length=200)] | None = None
     labels: Labels = {}
     notify: Notify = Notify()
+
+    @model_validator(mode="after")
+    def _has_one_origin(self) -> "BatchSubmit":
+        if self.source is not None and (self.items or not self.sealed):
+            raise ValueError("a batch has a source or items, and one with a source is not submitted unsealed")
+        if self.estimate and self.source is None:
+            raise ValueError("`estimate` is for a batch with a source")
+        return self
 
 
 class BatchAppend(Command):

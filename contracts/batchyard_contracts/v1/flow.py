@@ -9,8 +9,10 @@ from pydantic import Field, JsonValue, StringConstraints
 from batchyard_contracts.message import Message, Value
 from batchyard_contracts.v1.manifest import Manifest, Pointer
 from batchyard_contracts.v1.values import (
+    MAX_ITEMS_PER_COMMAND,
     BatchId,
     ItemError,
+    NewItem,
     Ordinal,
     Owner,
     Patch,
@@ -45,6 +47,8 @@ class BatchAccepted(Message):
     reuse: Reuse = Reuse()
     summarize: bool | None = None
     """True: its workload makes a summary of the results before a round of it ends."""
+    sourced: bool | None = None
+    """True: its item 0 is a source, which finds the others."""
     accepted_at: datetime
 
 
@@ -56,6 +60,8 @@ class PageItem(Value):
     custom_id: str | None = None
     key: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] | None = None
     """The fingerprint of what makes it the same as items of other batches, where the batch asks for it."""
+    source: bool | None = None
+    """True: its payload is the source of the batch, see `SourceExpanded`."""
 
 
 class Segment(Value):
@@ -73,6 +79,27 @@ class ItemsPage(Message):
     workload: WorkloadName
     page: Annotated[int, Field(ge=0)]
     segments: list[Segment]
+
+
+class SourceExpanded(Message):
+    """Items that a worker found by the source of a batch, sent before it reports on that. `sequence` counts 0, 1, 2 …
+    in a batch: of two under one number the first holds, since a source whose worker was lost is asked again."""
+
+    type: ClassVar[str] = "source.expanded.v1"
+    batch_id: BatchId
+    owner: Owner
+    sequence: Annotated[int, Field(ge=0)]
+    items: Annotated[list[NewItem], Field(max_length=MAX_ITEMS_PER_COMMAND)]
+    last: bool
+    """No more follow."""
+
+
+class SourceEnded(Message):
+    """The ledger has it that the source of a batch did not succeed: no items follow those that it has."""
+
+    type: ClassVar[str] = "source.ended.v1"
+    batch_id: BatchId
+    owner: Owner
 
 
 class BatchSealed(Message):

@@ -109,6 +109,9 @@ class Manifest(Value):
     exports: dict[str, TextExport] = {}
     example: dict[str, Any] = {}
     """A payload that works, for documentation and forms."""
+    source_schema: dict[str, JsonValue] | None = None
+    """Set: a batch may name a source in place of items, and this is what one looks like."""
+    source_example: dict[str, Any] = {}
     unavailable: Annotated[str, StringConstraints(min_length=1, max_length=500)] | None = None
     """Why none can be taken now, and which setting of the workers changes that: a batch of it is refused so."""
 

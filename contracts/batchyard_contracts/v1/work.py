@@ -17,6 +17,8 @@ class ChunkItem(Value):
     payload: Any
     custom_id: str | None = None
     state: JsonValue = None
+    source: bool | None = None
+    """True: the payload is the batch's source. What it comes to goes out as `source.expanded.v1`, before its report."""
 
 
 class PaceKey(Value):
@@ -85,6 +87,8 @@ class SummaryWanted(Message):
     workload: WorkloadName
     round: Round
     counts: Counts
+    sourced: bool | None = None
+    """True: item 0 is the batch's source, whose result is none of the workload's. Begin after it."""
     limit_s: Annotated[float, Field(gt=0)]
     """Nobody waits for longer."""
 

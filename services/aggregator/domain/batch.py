@@ -30,6 +30,8 @@ class Header:
     traceparent: str | None = None
     summarize: bool = False
     """Whether a summary of the results is made before a round ends."""
+    sourced: bool = False
+    """Whether its item 0 is a source, which finds the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,12 @@ class Batch:
         return self.terms.failure_threshold
 
     @property
+    def source_may_have_failed(self) -> bool:
+        """Whether somebody waits for items of a source that are perhaps never to come."""
+        awaited = self.header is not None and self.header.sourced and self.total is None
+        return awaited and self.tally.unsuccessful > 0
+
+    @property
     def finished(self) -> bool:
         """Whether the current round has ended."""
         return self.finished_at is not None
@@ -136,7 +144,7 @@ class Batch:
         """End the round if everything is known and nothing remains; or await the summary of what succeeded."""
         if self.finished or self.header is None or self.total is None or self.remaining:
             return self
-        if self.header.summarize and self.tally.succeeded:
+        if self.header.summarize and self.tally.succeeded and not (self.header.sourced and self.total == 1):
             return self if self.summarizing else replace(self, summary_due_at=at, summary_asked=0)
         return self._ended(at)
 

@@ -78,5 +78,6 @@ def wanted(batch: Batch, counts: Counts, limit_s: float) -> SummaryWanted:
         workload=batch.header.workload,
         round=batch.round,
         counts=counts,
+        sourced=batch.header.sourced or None,
         limit_s=limit_s,
     )

@@ -19,7 +19,7 @@ from services.aggregator.domain.tally import Tally
 from services.aggregator.entry import Entry, reopened_entry
 from services.aggregator.store import Store, Work
 from services.aggregator.telling import Telling, endings
-from services.aggregator.verdicts import judged, stops
+from services.aggregator.verdicts import judged, sources_failed, stops
 from shared.telemetry import traceparent
 
 log = structlog.get_logger()
@@ -43,6 +43,7 @@ class ControlHandler:
             message.labels,
             traceparent(),
             message.summarize or False,
+            bool(message.sourced),
         )
         async with self._store.locked([message.batch_id]) as work:
             before = work.batches[message.batch_id]
@@ -99,7 +100,8 @@ class ControlHandler:
             return []
         await work.save([after])
         facts = endings([after]) if after.finished and not before.finished else []
-        return await work.post([*facts, *stops([(before, after)], self._clock())])
+        gone = await sources_failed(work, [after])
+        return await work.post([*facts, *stops([(before, after)], self._clock()), *gone])
 
     def _announce(self, before: Batch, after: Batch, saved: list[Entry]) -> None:
         if after != before:

@@ -15,7 +15,7 @@ from services.aggregator.domain.tally import Tally
 from services.aggregator.failure_news import FailureNews
 from services.aggregator.store import AlreadyRecorded, Store, Work
 from services.aggregator.telling import Telling, endings
-from services.aggregator.verdicts import judged, stops
+from services.aggregator.verdicts import judged, sources_failed, stops
 from shared import metrics
 from shared.amqp.stream import Received
 from shared.telemetry import span
@@ -63,7 +63,8 @@ class OutcomesHandler:
                     changes.append((batch, after.conclude(at)))
             changed = [after for _, after in changes]
             await work.save(changed)
-            posted = await work.post([*endings(changed), *stops(changes, at)])
+            gone = await sources_failed(work, changed)
+            posted = await work.post([*endings(changed), *stops(changes, at), *gone])
         self._telling.announce(changed, posted)
         for batch in changed:
             _count(batch, inserted[batch.key])

@@ -29,6 +29,17 @@ def submit(
     item: Annotated[
         list[str] | None, typer.Option(help="An item as JSON, in place of a file; may be repeated.")
     ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="What the workload is to find its items by, as a JSON object; - reads it.",
+            allow_dash=True,
+        ),
+    ] = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="With --source: say what the batch would be, and run none of it.")
+    ] = False,
     format_: Annotated[Format | None, typer.Option("--format", help="When the file's name does not tell.")] = None,
     priority: Annotated[PriorityName, typer.Option(help="Which batches go first.")] = PriorityName.NORMAL,
     name: Annotated[str | None, typer.Option(help="A name for people.")] = None,
@@ -69,6 +80,7 @@ def submit(
     [bold]Examples[/bold]
 
       batchyard submit tracklists urls.csv --watch
+      batchyard submit leads --source criteria.json --estimate
       batchyard submit tracklists --item '{"url": "https://…"}' --priority immediate
       zcat items.ndjson.gz | batchyard submit tracklists - --idempotency-key nightly-1
       id=$(batchyard submit tracklists urls.csv --json | jq -r .batch_id)
@@ -80,6 +92,8 @@ def submit(
         workload=workload,
         file=file,
         items=item or [],
+        source=source,
+        estimate=estimate,
         kind=format_,
         priority=priority.value,
         name=name,

@@ -10,6 +10,8 @@ from services.ingest.domain.fault import Fault
 from services.ingest.domain.json_shape import has_non_number
 from services.ingest.domain.rules import Rules
 
+_NOT_JSON = Fault("item_invalid", "NaN and infinite numbers are not JSON. Send null or text.")
+
 
 class Entry(NamedTuple):
     """An accepted item. `raw` is its payload as JSON, which is passed on as it is."""
@@ -19,6 +21,8 @@ class Entry(NamedTuple):
     custom_id: str | None
     partition: str
     fingerprint: bytes | None
+    source: bool = False
+    """Whether it is what the items of its batch are to be found by."""
 
 
 def entry_of(rules: Rules, ordinal: int, payload: Any, raw: bytes, custom_id: str | None) -> Entry | Fault:
@@ -29,13 +33,21 @@ def entry_of(rules: Rules, ordinal: int, payload: Any, raw: bytes, custom_id: st
     return Entry(ordinal, raw, custom_id, rules.partition(payload), rules.fingerprint(payload))
 
 
+def source_of(rules: Rules, source: Any) -> Entry | Fault:
+    """The entry of a batch's source."""
+    raw = to_json(source, inf_nan_mode="constants")
+    if (b"NaN" in raw or b"Infinity" in raw) and has_non_number(source):
+        return _NOT_JSON
+    return rules.judge_source(source, raw) or Entry(0, raw, None, "", None, source=True)
+
+
 def entries_of(rules: Rules, items: Sequence[NewItem], first: int) -> list[Entry] | Fault:
     """Judge the items of a command; the fault names the first one that is wrong, counted from 1."""
     entries: list[Entry] = []
     for index, item in enumerate(items):
         raw = to_json(item.payload, inf_nan_mode="constants")
         if (b"NaN" in raw or b"Infinity" in raw) and has_non_number(item.payload):
-            return Fault("item_invalid", "NaN and infinite numbers are not JSON. Send null or text.", line=index + 1)
+            return _NOT_JSON.at(index + 1)
         made = entry_of(rules, first + index, item.payload, raw, item.custom_id)
         if isinstance(made, Fault):
             return made.at(index + 1)

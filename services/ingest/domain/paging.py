@@ -112,6 +112,8 @@ def notes_of(batch_id: UUID, workload: str, number: int, page: Sorted, *, keyed:
             item: dict[str, Any] = {"ordinal": entry.ordinal, "payload": orjson.Fragment(entry.raw)}
             if entry.custom_id is not None:
                 item["custom_id"] = entry.custom_id
+            if entry.source:
+                item["source"] = True
             if keyed and entry.fingerprint is not None:
                 item["key"] = entry.fingerprint.hex()
             segments.setdefault(entry.partition, []).append(item)

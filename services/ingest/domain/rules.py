@@ -22,19 +22,28 @@ class Rules:
     """The rules of one version of a workload. Raises `ValueError` when the announced schema is none."""
 
     def __init__(self, manifest: Manifest) -> None:
-        try:
-            self._schema = jsonschema_rs.validator_for(manifest.item_schema, retriever=_no_retrieval)
-        except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
-            raise ValueError(
-                f"The item schema of {manifest.name} {manifest.version} is not usable: {_brief(error)}"
-            ) from error
+        self._schema = _validator(manifest, "item", manifest.item_schema)
+        source = manifest.source_schema
+        self._source_schema = None if source is None else _validator(manifest, "source", source)
         self._partitions = Partitions(manifest)
         self._dedup = CompiledPointer(manifest.dedup) if manifest.dedup is not None else None
         self.summarized = manifest.summary_schema is not None
         """Whether a summary is made of its results."""
 
+    @property
+    def take_sources(self) -> bool:
+        """Whether the workload can find items by itself."""
+        return self._source_schema is not None
+
     def judge(self, payload: Any, raw: bytes) -> Fault | None:
         """What is wrong with a payload, given also as the JSON it came as; None: nothing."""
+        return self._judge(self._schema, payload, raw)
+
+    def judge_source(self, source: Any, raw: bytes) -> Fault | None:
+        """The same of a source, of a workload that takes them."""
+        return self._judge(self._source_schema, source, raw)
+
+    def _judge(self, schema: Any, payload: Any, raw: bytes) -> Fault | None:
         if len(raw) > MAX_ITEM_BYTES:
             return Fault(
                 "item_too_large",
@@ -47,8 +56,8 @@ class Rules:
             return Fault("item_too_deep", f"The item is nested deeper than {MAX_DEPTH} levels. Make it flatter.")
         if b"\\u0000" in raw and has_nul(payload):
             return Fault("item_invalid", "The item holds the character U+0000, which cannot be stored. Remove it.")
-        if not self._schema.is_valid(payload):
-            return Fault("item_invalid", self._explain(payload))
+        if not schema.is_valid(payload):
+            return Fault("item_invalid", _explain(schema, payload))
         return None
 
     def partition(self, payload: dict[str, Any]) -> str:
@@ -68,10 +77,20 @@ class Rules:
             canonical = json.dumps(value, sort_keys=True).encode()
         return blake2b(canonical, digest_size=16).digest()
 
-    def _explain(self, payload: dict[str, Any]) -> str:
-        error = next(iter(self._schema.iter_errors(payload)))
-        where = "/".join(str(part) for part in error.instance_path)
-        return f"{'/' + where if where else 'The payload'}: {_brief(error)}"
+
+def _validator(manifest: Manifest, what: str, schema: dict[str, Any]) -> Any:
+    try:
+        return jsonschema_rs.validator_for(schema, retriever=_no_retrieval)
+    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
+        raise ValueError(
+            f"The {what} schema of {manifest.name} {manifest.version} is not usable: {_brief(error)}"
+        ) from error
+
+
+def _explain(schema: Any, payload: dict[str, Any]) -> str:
+    error = next(iter(schema.iter_errors(payload)))
+    where = "/".join(str(part) for part in error.instance_path)
+    return f"{'/' + where if where else 'The payload'}: {_brief(error)}"
 
 
 def _brief(error: Exception) -> str:

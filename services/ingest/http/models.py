@@ -89,6 +89,10 @@ class WorkloadView(BaseModel):
     item_schema: dict[str, Any]
     result_schema: dict[str, Any]
     example: dict[str, Any]
+    source_schema: dict[str, Any] | None = Field(
+        default=None, description="what a batch may have as its `source`, in place of items"
+    )
+    source_example: dict[str, Any] = Field(default={})
     exports: dict[str, TextExport]
     announced_at: datetime
 
@@ -103,6 +107,8 @@ class WorkloadView(BaseModel):
             item_schema=manifest.item_schema,
             result_schema=manifest.result_schema,
             example=manifest.example,
+            source_schema=manifest.source_schema,
+            source_example=manifest.source_example,
             exports=manifest.exports,
             announced_at=announced_at,
         )

@@ -165,7 +165,9 @@ class Inquest:
 
     def _calls(self, group: Group) -> list[list[ChunkItem]]:
         items = [self._tally.open[ordinal] for ordinal in group.items]
-        return [items] if self._runner.by_chunk else [[item] for item in items]
+        together = [item for item in items if self._runner.by_chunk and not item.source]
+        alone = [[item] for item in items if item not in together]
+        return [*alone, together] if together else alone
 
     def _condemned(self, item: ChunkItem, process: Process) -> ItemOutcome:
         log.error(

@@ -82,7 +82,8 @@ class _Inside:
     async def _run(self, runner: Runner, chunk: ChunkReady) -> None:
         if runner.by_item_here:
             (item,) = chunk.items
-            outcomes = [await Marked(_one(runner, chunk, item), self._mark, item.ordinal)]
+            run = runner.run_source(chunk, item) if item.source else _one(runner, chunk, item)
+            outcomes = [await Marked(run, self._mark, item.ordinal)]
         else:
             outcomes = await runner.run_chunk(chunk, chunk.items)
         write_now(self._answers, frame(b"[" + b",".join(map(written, outcomes)) + b"]"))

@@ -14,6 +14,7 @@ from batchyard_contracts.v1.work import ChunkReady
 from services.worker.quarantine import memory
 from services.worker.quarantine.frames import READY, frame, read
 from services.worker.quarantine.mark import Mark, new_memory
+from services.worker.sourcing import Sourced
 
 _WATCH_S = 0.02
 """So often its memory is looked at: what takes a gigabyte in a second is found 20 MB late."""
@@ -22,7 +23,7 @@ _START_S = 60.0
 _STOP_S = 7.0
 """How long it may take to stop when asked to."""
 _MB = 2**20
-_OUTCOMES = TypeAdapter(list[ItemOutcome])
+_OUTCOMES = TypeAdapter(list[Sourced | ItemOutcome])
 
 
 class Died(Exception):

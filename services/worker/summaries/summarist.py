@@ -63,7 +63,7 @@ class Summarist:
         await self._publisher.publish([outgoing(topology.FLOW, made, correlation_id=str(wanted.batch_id))])
 
     async def _make(self, runner: Runner, wanted: SummaryWanted) -> JsonValue:
-        page = await self._page(wanted, -1)
+        page = await self._page(wanted, 0 if wanted.sourced else -1)
         reduction = await _in_thread(runner, lambda _: Reduction(runner.workload))
         while True:
             rows, after = page.items, page.next_after

@@ -1,0 +1,32 @@
+"""The work of `batchyard submit --estimate`: waits for what the source says, and shows it."""
+
+import orjson
+import typer
+
+from batchyard_contracts.v1.values import ItemResult
+from services.cli.door import Door
+from services.cli.exits import Exit
+from services.cli.follow import follow
+from services.cli.session import err, out, write_json
+
+
+async def show_estimate(door: Door, batch_id: str, title: str, *, json: bool) -> None:
+    """Print the result of the source. Raises `typer.Exit` with 1 when there is none."""
+    async for snapshot in follow(door, batch_id):
+        if snapshot.result is not None:
+            break
+    (first,) = orjson.loads(await door.get(f"/batches/{batch_id}/results", {"limit": 1}))
+    answer = ItemResult.model_validate(first)
+    if answer.status != "succeeded":
+        why = answer.error.message or answer.error.code if answer.error else answer.status
+        err().print(f"{title}: no estimate. {why}", soft_wrap=True, markup=False)
+        raise typer.Exit(Exit.BATCH_FAILED)
+    if json:
+        write_json(answer.result)
+        return
+    err().print(f"{title}: an estimate; nothing runs.")
+    found = answer.result if isinstance(answer.result, dict) else {"result": answer.result}
+    width = max(map(len, found), default=0)
+    for name, value in found.items():
+        text = value if isinstance(value, str) else orjson.dumps(value).decode()
+        out().print(f"{name.replace('_', ' '):<{width}}  {text}", soft_wrap=True, markup=False)

@@ -1,0 +1,111 @@
+"""What a source came to: its outcome, and the items that go out before it is reported."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
+from pydantic_core import to_json
+
+from batchyard_contracts.v1.flow import ItemOutcome, SourceExpanded
+from batchyard_contracts.v1.values import NewItem
+from batchyard_contracts.v1.work import ChunkItem, ChunkReady
+from batchyard_contracts.workload import Expanded, Permanent
+from services.worker import domain
+from services.worker.success import Outcome
+
+MAX_ITEMS = 10_000
+"""What one run of a source may find; it has a state for the rest."""
+_PART_ITEMS = 1000
+_PART_BYTES = 1024 * 1024
+
+
+class Sourced(ItemOutcome):
+    """The outcome of a source that found items. It never travels as it is: see `apart`."""
+
+    first: Annotated[int, Field(ge=0)]
+    """The number of the first part."""
+    parts: list[list[NewItem]]
+
+
+def sequence_of(item: ChunkItem) -> int:
+    """How many parts a source's earlier runs have sent."""
+    state: Any = item.state
+    return state["sequence"] if isinstance(state, dict) else 0
+
+
+def state_of(item: ChunkItem) -> Any:
+    """What its last run left for this one."""
+    return item.state.get("state") if isinstance(item.state, dict) else None
+
+
+def found(item: ChunkItem, value: Any, elapsed_ms: int) -> Outcome:
+    """The outcome of a source that returned."""
+    first = sequence_of(item)
+    if not isinstance(value, Expanded):
+        outcome = domain.returned(item, value, elapsed_ms)
+        if outcome.status != "continued":
+            return outcome
+        return outcome.model_copy(update={"state": {"sequence": first, "state": outcome.state}})
+    if len(value.items) > MAX_ITEMS:
+        what = (
+            f"The source found {len(value.items)} items at once; at most {MAX_ITEMS} are taken. Give them with a state."
+        )
+        return domain.ended(item, Permanent("source_too_large", what), elapsed_ms)
+    try:
+        parts = list(_parts(NewItem(payload=one.model_dump(mode="json")) for one in value.items))
+        more = value.state is not None
+        parts = parts if parts or more else [[]]
+        told = {"state": {"sequence": first + len(parts), "state": value.state}, "delay_s": 0.0}
+        result = value.result
+        if isinstance(result, BaseModel):
+            result = result.model_dump(mode="json")
+        outcome = Sourced(
+            ordinal=item.ordinal,
+            custom_id=item.custom_id,
+            status="continued" if more else "succeeded",
+            elapsed_ms=elapsed_ms,
+            first=first,
+            parts=parts,
+            **(told if more else {"result": result}),
+        )
+        to_json(outcome)
+    except Exception as error:  # noqa: BLE001  the items' own code runs here: fields and serializers
+        what = f"What the source found cannot be written as JSON: {type(error).__name__}."
+        return domain.ended(item, Permanent("result_invalid", what), elapsed_ms)
+    return outcome
+
+
+def apart(chunk: ChunkReady, outcomes: Sequence[Outcome]) -> tuple[list[SourceExpanded], list[Outcome]]:
+    """The items that sources found, to be sent first, and the outcomes without them."""
+    sent, plain = list[SourceExpanded](), list[Outcome]()
+    for outcome in outcomes:
+        if isinstance(outcome, Sourced):
+            sent += _messages(chunk, outcome)
+            fields = {name: getattr(outcome, name) for name in ItemOutcome.model_fields}
+            outcome = ItemOutcome.model_construct(**fields)  # noqa: PLW2901
+        plain.append(outcome)
+    return sent, plain
+
+
+def _messages(chunk: ChunkReady, outcome: Sourced) -> Iterator[SourceExpanded]:
+    for number, part in enumerate(outcome.parts, 1):
+        yield SourceExpanded(
+            batch_id=chunk.batch_id,
+            owner=chunk.owner,
+            sequence=outcome.first + number - 1,
+            items=part,
+            last=outcome.status == "succeeded" and number == len(outcome.parts),
+        )
+
+
+def _parts(items: Iterable[NewItem]) -> Iterator[list[NewItem]]:
+    """Each fits a message."""
+    part, size = list[NewItem](), 0
+    for item in items:
+        part.append(item)
+        size += len(to_json(item.payload))
+        if len(part) >= _PART_ITEMS or size > _PART_BYTES:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
