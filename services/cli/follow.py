@@ -31,6 +31,8 @@ class Snapshot:
     document: dict[str, Any]
     """What the server sent, for `--json`."""
     stopped: StopCause | None = None
+    summary: Any = None
+    summary_error: str | None = None
 
 
 async def follow(door: Door, batch_id: str, *, poll_s: float = POLL_S) -> AsyncIterator[Snapshot]:
@@ -69,13 +71,13 @@ async def _frames(door: Door, batch_id: str) -> AsyncIterator[Snapshot]:
 def _of_frame(document: dict[str, Any]) -> Snapshot:
     if document.get("type") == BatchFinished.type:
         end = BatchFinished.model_validate(document)
-        return Snapshot("finished", end.counts, end.result, None, None, document, end.stopped)
+        told = (end.stopped, end.summary, end.summary_error)
+        return Snapshot("finished", end.counts, end.result, None, None, document, *told)
     now = BatchProgressed.model_validate(document)
     return Snapshot(now.status, now.counts, None, now.items_per_s, now.eta_s, document)
 
 
 def _of_state(body: bytes) -> Snapshot:
     state = BatchState.model_validate_json(body)
-    return Snapshot(
-        state.status, state.counts, state.result, state.items_per_s, state.eta_s, orjson.loads(body), state.stopped
-    )
+    told = (state.stopped, state.summary, state.summary_error)
+    return Snapshot(state.status, state.counts, state.result, state.items_per_s, state.eta_s, orjson.loads(body), *told)

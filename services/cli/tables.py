@@ -11,6 +11,7 @@ from rich.text import Text
 from batchyard_contracts.v1.queries import BatchState, FailureGroup, WorkerState
 from batchyard_contracts.v1.values import TERMINAL_STATUSES, Counts, StopCause
 from services.cli.terms import term_rows
+from shared.outline import outline
 
 _STYLES = {
     "completed": "green",
@@ -75,9 +76,18 @@ def batch_block(batch: BatchState) -> Table:
     if batch.finished_at:
         took = (batch.finished_at - batch.accepted_at).total_seconds()
         table.add_row("finished", f"{_when(batch.finished_at)}, after {took:,.1f} s")
+    for name, words in summary_rows(batch.summary, batch.summary_error):
+        table.add_row(Text(name), Text(words))
     for key, value in sorted(batch.labels.items()):
         table.add_row(Text(f"label {key}"), Text(value))
     return table
+
+
+def summary_rows(summary: Any, error: str | None) -> list[tuple[str, str]]:
+    """What the workload made of all results, a fact a line; nothing where there is no summary."""
+    if error:
+        return [("no summary", error)]
+    return [(name or "summary", words) for name, words in outline(summary)] if summary is not None else []
 
 
 def counts_text(counts: Counts) -> str:

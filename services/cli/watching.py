@@ -1,13 +1,14 @@
 """The work of `batchyard watch`: draws a batch until it has ended, and turns its end into an exit code."""
 
 import typer
+from rich.text import Text
 
 from services.cli.door import Door
 from services.cli.exits import Exit
 from services.cli.follow import Snapshot, follow
 from services.cli.progress import Progress
 from services.cli.session import err, write_json
-from services.cli.tables import STOPPED
+from services.cli.tables import STOPPED, summary_rows
 
 
 async def watch_batch(door: Door, batch_id: str, title: str, *, json: bool) -> None:
@@ -20,6 +21,9 @@ async def watch_batch(door: Door, batch_id: str, title: str, *, json: bool) -> N
             else:
                 progress.draw(snapshot)
             end = snapshot
+    if end and not json:
+        for name, words in summary_rows(end.summary, end.summary_error):
+            err().print(Text(f"  {name}: {words}"), soft_wrap=True)
     if end is None or end.result != "completed":
         if not json:
             if end and end.stopped:

@@ -44,19 +44,9 @@ class Frame:
         """A frame from what the ledger answers."""
         message: BatchFinished | BatchProgressed
         if state.status == "finished" and state.result is not None:
-            message = BatchFinished(
-                workload=state.workload,
-                owner=state.owner,
-                batch_id=state.batch_id,
-                round=state.round,
-                result=state.result,
-                counts=state.counts,
-                name=state.name,
-                labels=state.labels,
-                priority=state.priority,
-                accepted_at=state.accepted_at,
-                finished_at=state.finished_at or datetime.now(UTC),
-            )
+            shared = state.model_dump(include=set(BatchFinished.model_fields))
+            shared["finished_at"] = state.finished_at or datetime.now(UTC)
+            message = BatchFinished.model_validate(shared)
         else:
             message = BatchProgressed(
                 workload=state.workload,

@@ -14,8 +14,10 @@ from uuid import UUID
 from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.values import TERMINAL_STATUSES
 from services.notifier.domain.one_line import header_safe, one_line
+from shared.outline import outline
 
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
+_LONG = 2000
 _POLICY = SMTP.clone(cte_type="7bit", max_line_length=78)
 
 
@@ -72,7 +74,12 @@ def _facts(event: BatchFinished, name: str | None) -> list[tuple[str, str]]:
     numbers = counts.model_dump()
     facts += [(status.capitalize(), str(numbers[status])) for status in TERMINAL_STATUSES if numbers[status]]
     facts += [("Accepted", _time(event.accepted_at)), ("Finished", _time(event.finished_at))]
-    return facts + [(f"[{one_line(key)}]", one_line(value)) for key, value in event.labels.items()]
+    facts += [(f"[{one_line(key)}]", one_line(value)) for key, value in event.labels.items()]
+    if event.summary_error:
+        return [*facts, ("No summary", one_line(event.summary_error, _LONG))]
+    if event.summary is None:
+        return facts
+    return facts + [(one_line(name).capitalize() or "Summary", one_line(text)) for name, text in outline(event.summary)]
 
 
 def _time(at: datetime) -> str:

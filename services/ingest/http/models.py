@@ -88,6 +88,7 @@ class WorkloadView(BaseModel):
     description: str
     item_schema: dict[str, Any]
     result_schema: dict[str, Any]
+    summary_schema: dict[str, Any] | None = None
     example: dict[str, Any]
     source_schema: dict[str, Any] | None = Field(
         default=None, description="what a batch may have as its `source`, in place of items"
@@ -106,6 +107,7 @@ class WorkloadView(BaseModel):
             description=manifest.description,
             item_schema=manifest.item_schema,
             result_schema=manifest.result_schema,
+            summary_schema=manifest.summary_schema,
             example=manifest.example,
             source_schema=manifest.source_schema,
             source_example=manifest.source_example,

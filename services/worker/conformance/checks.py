@@ -1,5 +1,6 @@
 """The checks, in the order in which they make sense: each is told what the ones before it found out."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -10,6 +11,7 @@ from batchyard_contracts.pointer import MISSING, CompiledPointer
 from batchyard_contracts.v1.flow import ItemOutcome
 from services.worker.conformance.bench import GRACE_S, Bench
 from services.worker.conformance.variants import not_items, variants
+from services.worker.summaries.reduction import NoSummary, summary_of
 
 Mark = Literal["passed", "failed", "skipped"]
 _QUICK_S = 0.02
@@ -144,6 +146,25 @@ async def neighbours(trial: Trial) -> Finding:
     return "passed", f"each of {len(sent)} items in a chunk had its own answer"
 
 
+async def summary(trial: Trial) -> Finding:
+    """A summary can be made of its results, and made again."""
+    workload = trial.bench.workload
+    if workload.summarizing is None:
+        return "skipped", "the workload has no summary"
+    if trial.first is None or trial.first.status != "succeeded":
+        return "skipped", "the item did not come to a result"
+    results = [trial.first.result, *(result for _, result in trial.sound)]
+    try:
+        made, again = await asyncio.to_thread(lambda: [summary_of(workload, results) for _ in range(2)])
+    except NoSummary as reason:
+        return "failed", str(reason)
+    if made != again:
+        return "failed", f"Made twice of the same results it was {_short(made)}, then {_short(again)}."
+    if wrong := next(jsonschema_rs.validator_for(workload.manifest.summary_schema or {}).iter_errors(made), None):
+        return "failed", f"The summary does not fit its schema at {wrong.instance_path or '/'}: {wrong.message}"
+    return "passed", f"the same when made twice of {len(results)} results"
+
+
 async def cancels(trial: Trial) -> Finding:
     """It ends when its batch is cancelled."""
     return await _interrupted(trial, cancel=True)
@@ -180,6 +201,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("redelivery", redelivered),
     ("bad items", bad_items),
     ("chunk", neighbours),
+    ("summary", summary),
     ("cancel", cancels),
     ("timeout", times_out),
 )

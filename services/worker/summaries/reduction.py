@@ -1,11 +1,12 @@
 """One run of a workload's reducer: results in, the JSON of a summary out, and in words what went wrong with it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from threading import Event
 from typing import Any
 
+import msgspec
 from pydantic import JsonValue, ValidationError
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from batchyard_contracts.v1.values import SUMMARY_MAX_BYTES
 from batchyard_contracts.workload import ItemInfo, Workload
@@ -72,3 +73,10 @@ class Reduction:
 
     def _failed(self, where: str, error: BaseException) -> NoSummary:
         return NoSummary(f"The summary of {self._workload.name} failed {where}: {type(error).__name__}: {error}")
+
+
+def summary_of(workload: Workload[Any, Any], results: Sequence[Any]) -> JsonValue:
+    """The summary of results in JSON terms, as if they were those of a batch; raises `NoSummary`."""
+    reduction = Reduction(workload)
+    reduction.take((Row(i, msgspec.Raw(to_json(result))) for i, result in enumerate(results)), Event())
+    return reduction.done()

@@ -59,6 +59,20 @@ def test_it_says_how_the_batch_ended() -> None:
     assert "Cancelled" not in text
 
 
+def test_it_tells_the_summary_or_why_there_is_none() -> None:
+    summary = {"projects": 3, "cost": {"expected": 120500.0}, "note": "one\r\nBcc: evil@x.example"}
+    message = parsed(compose(finished(summary=summary), None, "ann@a.example", SENDER, ID))
+    for kind in ("plain", "html"):
+        text = text_of(message, kind)
+        assert "Projects" in text
+        assert "Cost expected" in text
+        assert "120,500" in text
+    assert set(message.keys()) == HEADERS
+    assert "\nBcc" not in text_of(message, "plain")
+    lacking = parsed(compose(finished(summary_error="No worker made it."), None, "ann@a.example", SENDER, ID))
+    assert "No summary: No worker made it." in text_of(lacking, "plain")
+
+
 def test_the_same_delivery_is_the_same_letter() -> None:
     def read() -> tuple[list[tuple[str, str]], str]:
         message = parsed(compose(event, None, "ann@a.example", SENDER, ID))

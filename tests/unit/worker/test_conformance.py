@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, Field
 
-from batchyard_contracts.workload import Context, Continue, Permanent, Workload
+from batchyard_contracts.workload import Context, Continue, ItemInfo, Permanent, Workload
 from services.worker.conformance import bench
 from services.worker.conformance.bench import Bench
 from services.worker.conformance.checks import CHECKS, Verdict, check
@@ -50,9 +50,21 @@ async def square(item: Any, _: Context) -> Answer:
     return Answer(n=item.n * item.n)
 
 
+class Highest:
+    def __init__(self) -> None:
+        self.n = 0
+
+    def add(self, result: Answer, _: ItemInfo) -> None:
+        self.n = max(self.n, result.n)
+
+    def done(self) -> Answer:
+        return Answer(n=self.n)
+
+
 async def test_a_sound_workload_passes_every_check() -> None:
     work = workload()
     work.handler(square)
+    work.summary(Highest)
     found = await verdicts(work)
     assert {verdict.mark for verdict in found.values()} == {"passed"}
 
@@ -65,7 +77,8 @@ async def test_a_quick_one_cannot_be_interrupted_and_that_is_no_failure() -> Non
         return Answer(n=item.n)
 
     found = await verdicts(work)
-    assert (failed(found), found["cancel"].mark, found["timeout"].mark) == ([], "skipped", "skipped")
+    assert failed(found) == []
+    assert [name for name, verdict in found.items() if verdict.mark == "skipped"] == ["summary", "cancel", "timeout"]
 
 
 @pytest.mark.parametrize(
@@ -169,6 +182,28 @@ async def test_a_chunk_handler_that_answers_for_each_passes() -> None:
         return [Answer(n=item.n) if item.n else Permanent("zero") for item in items]
 
     assert failed(await verdicts(work)) == []
+
+
+async def test_a_summary_that_breaks_or_changes() -> None:
+    class Breaking(Highest):
+        def done(self) -> Answer:
+            raise KeyError("n")
+
+    class Changing(Highest):
+        def done(self) -> Answer:
+            return Answer(n=time.monotonic_ns())
+
+    for reducer, says in ((Breaking, "failed at its end: KeyError"), (Changing, "Made twice of the same results")):
+        work = workload()
+
+        @work.handler
+        async def run(item: Any, _: Context) -> Answer:
+            return Answer(n=item.n)
+
+        work.summary(reducer)
+        found = await verdicts(work)
+        assert failed(found) == ["summary"]
+        assert says in found["summary"].detail
 
 
 @pytest.mark.parametrize("plain", [False, True])

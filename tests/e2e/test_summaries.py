@@ -1,0 +1,125 @@
+"""The summary of a batch: made once at its end, told to everybody, and not lost with whoever makes or keeps it."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+import pytest_asyncio
+
+from batchyard_contracts.v1.values import Notify
+from shared.stack import Servers
+from tests.support.servers import empty
+from tests.support.yard import Yard, running_yard
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+PLUGIN = Path(__file__).parents[1] / "support" / "sums"
+TOTAL = 2500
+"""More than two pages of results."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def yard(servers: Servers) -> AsyncIterator[Yard]:
+    """A yard whose workers have the workload `sums`."""
+    await empty(servers)
+    environment = {
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(PLUGIN), os.environ.get("PYTHONPATH")])),
+        "BATCHYARD_WORKER_WORKLOADS": '["noop", "sums"]',
+    }
+    async with running_yard(servers, environment, known=["sums"]) as running:
+        yield running
+
+
+def numbers(total: int = 100, **odd: Any) -> list[dict[str, Any]]:
+    """So many numbers, one of them with something special."""
+    items: list[dict[str, Any]] = [{"n": n} for n in range(total)]
+    items[total // 2] |= odd
+    return items
+
+
+def made(total: int, without: int | None = None) -> dict[str, Any]:
+    chosen = [n for n in range(total) if n != without]
+    return {"sum": sum(chosen), "numbers": len(chosen), "in_order": True}
+
+
+async def test_everybody_is_told_the_summary(yard: Yard) -> None:
+    notify = Notify(webhooks=[yard.webhooks.url], emails=["ann@example.test"])
+    receipt = await yard.client.submit("sums", numbers(TOTAL), notify=notify)
+    finished = await yard.client.wait(receipt.batch_id, 60)
+    assert (finished.result, finished.summary, finished.summary_error) == ("completed", made(TOTAL), None)
+    assert (await yard.client.show(receipt.batch_id)).summary == made(TOTAL)
+    async with yard.http.get(f"batches/{receipt.batch_id}") as response:
+        assert (await response.json())["summary"] == made(TOTAL)
+    async with yard.http.get("batches") as response:
+        assert (await response.json())["batches"][0]["summary"] is None, "a list leaves it out"
+    async with yard.http.get("workloads/sums") as response:
+        assert (await response.json())["summary_schema"]["title"] == "Sum"
+    async with asyncio.timeout(30):
+        while not yard.finished_calls(receipt.batch_id):
+            await yard.webhooks.wait_for(len(yard.webhooks.calls) + 1, 30)
+    assert [call.summary for call in yard.finished_calls(receipt.batch_id)] == [made(TOTAL)]
+
+
+async def test_a_round_has_a_summary_of_its_own(yard: Yard) -> None:
+    receipt = await yard.client.submit("sums", numbers(fails_at_first=True))
+    first = await yard.client.wait(receipt.batch_id, 60)
+    assert (first.result, first.summary) == ("partial", made(100, without=50))
+    await yard.client.control(receipt.batch_id, "retry")
+    second = await yard.client.wait(receipt.batch_id, 60, since_round=2)
+    assert (second.result, second.round, second.summary) == ("completed", 2, made(100))
+
+
+async def test_a_summary_that_fails_does_not_hold_the_end(yard: Yard) -> None:
+    receipt = await yard.client.submit("sums", numbers(spoils=True))
+    finished = await yard.client.wait(receipt.batch_id, 60)
+    assert (finished.result, finished.summary) == ("completed", None)
+    assert finished.summary_error == "The summary of sums failed at item 50: ValueError: spoilt"
+    assert (await yard.client.show(receipt.batch_id)).summary_error == finished.summary_error
+
+
+async def test_a_batch_in_which_nothing_succeeded_has_none(yard: Yard) -> None:
+    receipt = await yard.client.submit("sums", [{"n": 1, "fails_at_first": True}])
+    finished = await yard.client.wait(receipt.batch_id, 60)
+    assert (finished.result, finished.summary, finished.summary_error) == ("failed", None, None)
+
+
+async def held_up(yard: Yard, gate: Path) -> tuple[UUID, int]:
+    """A batch that lacks nothing but its summary, and the process that makes it."""
+    receipt = await yard.client.submit("sums", numbers(gate=str(gate)))
+    return receipt.batch_id, await maker(gate, set())
+
+
+async def maker(gate: Path, others: set[int]) -> int:
+    """A process that makes the summary, and is none of these."""
+    async with asyncio.timeout(30):
+        while True:
+            for file in gate.parent.glob(f"{gate.name}.*"):
+                if (pid := int(file.suffix[1:])) not in others:
+                    return pid
+            await asyncio.sleep(0.02)  # a file has no event
+
+
+async def test_another_worker_makes_what_a_killed_one_left(yard: Yard, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    batch_id, pid = await held_up(yard, gate)
+    assert (await yard.client.show(batch_id)).counts.remaining == 0
+    os.kill(pid, signal.SIGKILL)
+    await maker(gate, {pid})
+    gate.touch()
+    finished = await yard.client.wait(batch_id, 60)
+    assert (finished.result, finished.summary) == ("completed", made(100))
+    await yard.check_ledger(batch_id, 100)
+
+
+async def test_a_killed_aggregator_gets_the_summary_when_it_is_back(yard: Yard, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    batch_id, _ = await held_up(yard, gate)
+    yard.supervisor.kill("aggregator", signal.SIGKILL)
+    gate.touch()
+    finished = await yard.client.wait(batch_id, 60)
+    assert (finished.result, finished.summary) == ("completed", made(100))
+    await yard.supervisor.ready("aggregator")

@@ -1,0 +1,142 @@
+"""The ledger waits for a summary, asks for it again, and ends the round with the first answer, or without one."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import aio_pika
+import pytest
+
+from batchyard_contracts import topology
+from batchyard_contracts.v1.events import BatchFinished
+from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply
+from batchyard_contracts.v1.values import SUMMARY_MAX_BYTES
+from batchyard_contracts.v1.work import SummaryWanted
+from services.aggregator.domain import summary
+from shared.amqp.connection import connect
+from shared.amqp.topology import declare
+from shared.stack import Servers
+from tests.support.ledger_messages import BATCH, accepted, controlled, made, processed
+from tests.support.running_aggregator import Neighbours, aggregator, at_work, neighbours
+
+QUEUE = topology.summary_queue("noop")
+
+
+@asynccontextmanager
+async def asked(servers: Servers) -> AsyncIterator["asyncio.Queue[SummaryWanted]"]:
+    """What a worker is asked for."""
+    connection = await connect(servers.amqp_url, "summarist")
+    found: asyncio.Queue[SummaryWanted] = asyncio.Queue()
+
+    async def take(message: aio_pika.abc.AbstractIncomingMessage) -> None:
+        await found.put(SummaryWanted.decode(message.body))
+
+    try:
+        await declare(connection, [*topology.QUEUES, QUEUE])
+        channel = await connection.channel()
+        queue = await channel.declare_queue(QUEUE.name, passive=True)
+        await queue.consume(take, no_ack=True)
+        yield found
+    finally:
+        await connection.close()
+
+
+async def next_of(wanted: "asyncio.Queue[SummaryWanted]") -> SummaryWanted:
+    async with asyncio.timeout(30):
+        return await wanted.get()
+
+
+async def about_to_end(around: Neighbours) -> None:
+    """A batch that lacks nothing but its summary."""
+    await around.send(accepted(3, summarize=True), processed({0: "succeeded", 1: "failed", 2: "succeeded"}))
+
+
+async def test_the_end_waits_for_the_summary_and_has_it(clean: Servers) -> None:
+    async with at_work(clean) as around, asked(clean) as wanted:
+        await about_to_end(around)
+        request = await next_of(wanted)
+        assert (request.batch_id, request.owner, request.round, request.counts.succeeded) == (BATCH, "ann", 1, 2)
+        await around.recorded()
+        assert around.all(BatchFinished) == []
+        query = BatchesQuery(owner="ann", batch_ids=[BATCH])
+        (state,) = (await around.ask(query, BatchesReply)).batches
+        assert (state.status, state.counts.remaining) == ("running", 0)
+
+        await around.send(made({"n": 0}, round_=2), made({"n": 1}), made({"n": 2}))
+        (end,) = await around.finished()
+        assert (end.result, end.summary, end.summary_error) == ("partial", {"n": 1}, None)
+        (state,) = (await around.ask(query, BatchesReply)).batches
+        assert (state.status, state.summary) == ("finished", {"n": 1})
+
+        await around.send(controlled("retry", 10))
+        await around.until_row("SELECT 1 FROM batches WHERE round = 2")
+        (state,) = (await around.ask(query, BatchesReply)).batches
+        assert state.summary is None, "that of the first round is not the second's"
+        await around.send(processed({1: "succeeded"}, round_=2))
+        assert (await next_of(wanted)).round == 2
+        await around.send(made({"n": 3}, round_=2))
+        assert (await around.finished(2))[1].summary == {"n": 3}
+        kept = await around.rows("SELECT round, summary FROM summaries ORDER BY round")
+        assert kept == [{"round": 1, "summary": b'{"n":1}'}, {"round": 2, "summary": b'{"n":3}'}]
+
+
+async def test_what_nobody_answers_is_asked_again_and_given_up(clean: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(summary, "_MARGIN_S", 0.1)
+    async with at_work(clean, ledger_summary_s=0.1, ledger_summary_tries=2) as around, asked(clean) as wanted:
+        await about_to_end(around)
+        assert await next_of(wanted) == await next_of(wanted)
+        (end,) = await around.finished()
+        assert (end.result, end.summary, wanted.empty()) == ("partial", None, True)
+        assert "No worker made the summary of noop, though it was asked for 2 times" in (end.summary_error or "")
+        await around.send(made({"n": 1}))
+        await around.recorded()
+        assert len(around.all(BatchFinished)) == 1, "too late"
+
+
+async def test_a_process_that_dies_before_it_asks_leaves_it_to_the_next(clean: Servers) -> None:
+    async with neighbours(clean) as around:
+        await around.send(accepted(1, summarize=True))
+        async with aggregator(clean), asked(clean) as wanted:
+            await around.until_row("SELECT 1 FROM batches WHERE summarize")
+            # As the transaction that finds nothing left writes it, of a process that is gone a moment later.
+            await around.execute(
+                "INSERT INTO outcomes (batch, ordinal, round, attempts, cached, status)"
+                " SELECT id, 0, 1, 1, false, 'succeeded' FROM batches"
+            )
+            await around.execute("UPDATE batches SET succeeded = 1, summary_due_at = now() WHERE batch_id = $1", BATCH)
+            assert (await next_of(wanted)).batch_id == BATCH
+            await around.send(made({"n": 1}))
+            (end,) = await around.finished()
+            assert (end.result, end.summary) == ("completed", {"n": 1})
+
+
+async def test_a_queue_that_is_gone_is_made_again(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        connection = await connect(clean.amqp_url, "operator")
+        channel = await connection.channel()
+        await channel.queue_delete(QUEUE.name, if_empty=False)
+        await about_to_end(around)
+        await around.until_row("SELECT 1 FROM batches WHERE summary_asked = 1")
+        async with asked(clean) as wanted:
+            await next_of(wanted)
+            await around.send(made({"n": 1}))
+            await around.finished()
+        await connection.close()
+
+
+async def test_what_a_worker_says_has_limits(clean: Servers) -> None:
+    async with at_work(clean) as around, asked(clean) as wanted:
+        await about_to_end(around)
+        await next_of(wanted)
+        await around.send(made({"text": "x" * SUMMARY_MAX_BYTES}))
+        (end,) = await around.finished()
+        assert (end.summary, f"at most {SUMMARY_MAX_BYTES}" in (end.summary_error or "")) == (None, True)
+        other = uuid4()
+        await around.send(
+            accepted(1, summarize=True, batch_id=other),
+            processed({0: "succeeded"}, batch_id=other),
+        )
+        await next_of(wanted)
+        await around.send(made(None, "broken\x00 by \x1b[31m").model_copy(update={"batch_id": other}))
+        assert (await around.finished(2))[1].summary_error == "broken  by  [31m"
