@@ -70,6 +70,7 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
     "workers.query.v1": (CLIENT, "ingest"),
     "recommendations.query.v1": (CLIENT, "ingest"),
     "pace.query.v1": (CLIENT, "ingest"),
+    "begin.query.v1": ("worker",),
 }
 
 REPLIES_TO: Mapping[str, tuple[str, ...]] = {
@@ -78,7 +79,17 @@ REPLIES_TO: Mapping[str, tuple[str, ...]] = {
     "pace.control.v1": ("pace.reply.v1", "query.failed.v1"),
     **{
         f"{noun}.query.v1": (f"{noun}.reply.v1", "query.failed.v1")
-        for noun in ("batches", "results", "failures", "selection", "items", "workers", "recommendations", "pace")
+        for noun in (
+            "batches",
+            "results",
+            "failures",
+            "selection",
+            "items",
+            "workers",
+            "recommendations",
+            "pace",
+            "begin",
+        )
     },
 }
 

@@ -47,6 +47,9 @@ class Context:
     """What the last run returned with `Continue`."""
     stop: Event | None = None
     """In a thread: set when the item was cancelled or its time is up. A thread cannot be interrupted from outside."""
+    rerun: bool = False
+    """An earlier run may have been cut off: a worker that had the item stopped or was lost. Look first whether what
+    is to be done has been done."""
 
     @property
     def stopping(self) -> bool:

@@ -114,7 +114,7 @@ DISPATCHER_HEARTBEATS = Queue(
 )
 DISPATCHER_QUERIES = Queue(
     "dispatcher.queries",
-    tuple(Binding(QUERIES, f"{noun}.query.v1") for noun in ("workers", "items", "pace")),
+    tuple(Binding(QUERIES, f"{noun}.query.v1") for noun in ("workers", "items", "pace", "begin")),
     lossy_ttl_ms=QUERY_TTL_MS,
 )
 WORKER_RECOMMENDATIONS = Queue(

@@ -29,7 +29,8 @@ A handler returns a result, returns `Continue` when the work runs elsewhere and 
      +- RateLimited   the destination said when: retried then, uses up no attempt
      +- Ambiguous     a paid call may or may not have happened: fails as `needs_review`, never repeated by itself
 
-Any other exception is a `Transient` with the code `internal_error`.
+Any other exception is a `Transient` with the code `internal_error`; in a run that is not `repeatable` it is an
+`Ambiguous`, as are a time-out, an interruption and the loss of the worker.
 
 A class decorated with `@squares.summary` makes one summary of all results of a batch: see `summarizing`.
 
@@ -114,8 +115,9 @@ class Workload(Generic[ItemT, ResultT]):
     """A workload: what it takes, what it gives, how it is to be paced, and its handler.
 
     `lifespan` opens what all runs of one worker share. `unavailable` is asked when a worker starts: a text says what is
-    missing (the name of a setting, never its value), and then nothing of the workload runs there. The other settings
-    are those of `Manifest`.
+    missing (the name of a setting, never its value), and then nothing of the workload runs there. `repeatable` may be a
+    function of an item and its context: False for a run that must not be repeated when nobody knows how it ended. The
+    other settings are those of `Manifest`.
     """
 
     def __init__(
@@ -142,6 +144,7 @@ class Workload(Generic[ItemT, ResultT]):
         adaptive: Adaptive | None = None,
         limits: Sequence[Limit] = (),
         circuit: CircuitRule | None = None,
+        repeatable: bool | Callable[[ItemT, Context], bool] = True,
         retry: dict[str, RetryRule] | None = None,
         cache_ttl_s: int = 0,
         exports: dict[str, TextExport] | None = None,
@@ -151,6 +154,7 @@ class Workload(Generic[ItemT, ResultT]):
         self.result = result
         self.lifespan = lifespan
         self._unavailable = unavailable
+        self._repeatable = repeatable if callable(repeatable) else None
         self._handling: Handling | None = None
         self.summarizing: Summarizing[ResultT] | None = None
         """How its batches are summarized, if they are."""
@@ -176,6 +180,7 @@ class Workload(Generic[ItemT, ResultT]):
             adaptive=adaptive,
             limits=list(limits),
             circuit=circuit,
+            repeatable=repeatable is True,
             retry=retry or {},
             cache_ttl_s=cache_ttl_s,
             exports=exports or {},
@@ -190,6 +195,10 @@ class Workload(Generic[ItemT, ResultT]):
     def announced(self) -> Manifest:
         """The manifest as a worker with the settings at hand announces it."""
         return self.manifest.model_copy(update={"unavailable": self._unavailable()})
+
+    def may_repeat(self, item: ItemT, context: Context) -> bool:
+        """Whether a run may be repeated when nobody knows how it ended."""
+        return self.manifest.repeatable if self._repeatable is None else bool(self._repeatable(item, context))
 
     @property
     def handling(self) -> Handling:

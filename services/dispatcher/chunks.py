@@ -3,16 +3,19 @@
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
+import orjson
 import structlog
 from aio_pika.exceptions import DeliveryError
 
 from batchyard_contracts import topology
 from batchyard_contracts.message import MAX_MESSAGE_BYTES
 from batchyard_contracts.v1.events import BatchStarted
+from batchyard_contracts.v1.flow import SettledItem
+from batchyard_contracts.v1.values import ItemError
 from batchyard_contracts.v1.work import ChunkHead
 from services.dispatcher.domain.scheduler import Pick, Range
 from services.dispatcher.domain.window import Window
@@ -71,6 +74,21 @@ class Pages:
                 keys = [(lease.batch_id, ordinal) for ordinal in lease.source.ordinals]
                 found[lease.chunk_id] = {key[1]: rows[key][1] for key in keys if key in rows}
         return found
+
+    async def settled(self, lease: Lease, which: Collection[int], error: ItemError | None) -> list[SettledItem]:
+        """Those of a lease's items that are still kept, as ones that end without a further run."""
+        lines = (await self.items([lease]))[lease.chunk_id]
+        return [
+            SettledItem(
+                ordinal=ordinal,
+                custom_id=orjson.loads(line).get("custom_id"),
+                attempts=lease.attempt,
+                error=error,
+                partition=lease.partition,
+            )
+            for ordinal, line in lines.items()
+            if ordinal in which
+        ]
 
 
 class ChunksRefused(BatchyardError):

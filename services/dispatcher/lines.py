@@ -31,3 +31,8 @@ def ordinal_of(line: bytes) -> int:
 def with_state(line: bytes, state: JsonValue) -> bytes:
     """The line with what the next run is given."""
     return to_json(from_json(line) | {"state": state}, inf_nan_mode="null")
+
+
+def cut_off(line: bytes) -> bytes:
+    """The line of an item whose run was broken off, so that the next one knows it."""
+    return to_json(from_json(line) | {"rerun": True}, inf_nan_mode="null")

@@ -1,16 +1,15 @@
 """Gives lost chunks out again, so that one which kills its workers kills no more of them, and comes to an end."""
 
-import asyncio
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-import orjson
 import structlog
 
-from batchyard_contracts.v1.flow import ChunkReturned, SettledItem
+from batchyard_contracts.v1.flow import ChunkReturned
 from batchyard_contracts.v1.values import ItemError
+from services.dispatcher.beginnings import Beginnings
 from services.dispatcher.chunks import ChunksRefused, Giver, Pages
 from services.dispatcher.domain.loss import Fate, after_loss, halves, losses_of_half
 from services.dispatcher.refusals import Refusals
@@ -32,14 +31,15 @@ class Losses:
         giver: Giver,
         settlement: Settlement,
         pages: Pages,
+        beginnings: Beginnings,
         refusals: Refusals,
         losses_max: int,
         waiting: Callable[[], None] = lambda: None,
     ) -> None:
         self._yard, self._store, self._giver, self._settlement, self._pages = yard, store, giver, settlement, pages
         self._refusals, self._losses_max, self._waiting = refusals, losses_max, waiting
-        self._lock = asyncio.Lock()
-        """Workers return chunks while others are found to be lost."""
+        self._beginnings, self._lock = beginnings, beginnings.lock
+        """Workers return chunks while others are found to be lost, and ask for leave to begin items of them."""
 
     async def returned(self, received: Sequence[Received]) -> None:
         """Handle `chunk.returned.v1`. One under an old fencing number, or of no lease, is late and ignored.
@@ -57,9 +57,12 @@ class Losses:
                 lost.append((lease, lease.fence))
             elif message.reason == "stopping":
                 back.append(lease)
+            elif lease.open_begun:
+                continue  # who began them may still be at it, and then reports them
             elif await self._fate(lease) == "again":
                 lost.append((lease, lease.fence))
         async with self._lock:
+            await self._beginnings.end_lost(back)
             await self._give_again(back)
         await self.lost(lost, isolate=True)
 
@@ -70,7 +73,9 @@ class Losses:
         """
         async with self._lock:
             fates: dict[Fate, list[Lease]] = {"again": [], "halve": [], "fail": []}
-            for lease in await self._going_on(leases):
+            lost = await self._going_on(leases)
+            await self._beginnings.end_lost(lost)
+            for lease in lost:
                 fates[await self._fate(lease)].append(lease)
             for lease in fates["fail"]:
                 log.error("item lost too often", chunk_id=str(lease.chunk_id), batch_id=str(lease.batch_id))
@@ -87,9 +92,10 @@ class Losses:
         report is ignored as one of a chunk that has ended, and the same worker never runs both. Under a new number
         the first report would be ignored, and each item run twice. Nothing is blamed, but only once.
         """
-        before = [(lease, fence) for lease, fence in leases if lease.resent]
+        before = [(lease, fence) for lease, fence in leases if lease.resent or lease.holder]
+        never = [(lease, fence) for lease, fence in leases if not (lease.resent or lease.holder)]
         async with self._lock:
-            if again := await self._going_on((lease, fence) for lease, fence in leases if not lease.resent):
+            if again := await self._going_on(never):
                 await self._store.resend(again)
                 log.warning("chunks had not gone out, given out now", chunks=len(again))
                 for lease in again:
@@ -140,6 +146,7 @@ class Losses:
         now = time.monotonic()
         for lease, new in zip(leases, changed, strict=True):
             lease.fence, lease.losses, lease.quarantined, lease.seen_at = new.fence, new.losses, new.quarantined, now
+            lease.holder = None
         await self._publish(leases)
 
     def _isolated(self, lease: Lease, isolate: bool | None) -> bool:
@@ -163,6 +170,8 @@ class Losses:
                 source=source,
                 ordinals=None,
                 resent=False,
+                holder=None,
+                begun=set(),
                 quarantined=self._yard.isolates(lease.workload),
             )
             own = await self._pages.ordinals(part)
@@ -178,18 +187,7 @@ class Losses:
 
     async def _end(self, lease: Lease, status: Status, error: ItemError | None = None) -> None:
         """End the items of a chunk without a further run."""
-        lines = (await self._pages.items([lease]))[lease.chunk_id]
-        items = [
-            SettledItem(
-                ordinal=ordinal,
-                custom_id=orjson.loads(line).get("custom_id"),
-                attempts=lease.attempt,
-                error=error,
-                partition=lease.partition,
-            )
-            for ordinal, line in lines.items()
-            if ordinal not in lease.reported
-        ]
+        items = await self._pages.settled(lease, await self._left(lease), error)
         if batch := self._yard.batches.get(lease.batch_id):
             await self._settlement.settle(batch, status, items)
         await self._store.report([], [lease.chunk_id], [(lease.batch_id, i.ordinal) for i in items])

@@ -13,7 +13,7 @@ from services.dispatcher.chunks import Pages
 from services.dispatcher.domain.chunk_size import Fate
 from services.dispatcher.domain.retry import RunAgain, after
 from services.dispatcher.domain.scheduler import Again
-from services.dispatcher.lines import with_state
+from services.dispatcher.lines import cut_off, with_state
 from services.dispatcher.pacing import Pacing
 from services.dispatcher.pump import Pump
 from services.dispatcher.report import Report, Told
@@ -25,6 +25,8 @@ from shared.amqp.stream import Received
 
 _FOLLOWING_S = 1.0
 """After so long an item is tried again that was refused where the rate adapts."""
+_STOPPED = "worker_stopping"
+"""The error code of a worker that ends and breaks off what it runs."""
 _NOT_REPORTED = ItemError(code="not_reported", message="The worker finished the chunk without a word on this item.")
 
 
@@ -181,7 +183,7 @@ class Outcomes:
                 _note(decisions.cancelled if batch.stopped == "cancelled" else decisions.expired, lease, outcome, None)
                 decisions.settled.append((batch.batch_id, outcome.ordinal))  # an earlier try may have saved it
             elif isinstance(next_, RunAgain):
-                item = with_state(line, outcome.state) if outcome.state is not None else line
+                item = _next_line(line, outcome)
                 again.add(outcome.ordinal)
                 decisions.retries.append(
                     Retry(
@@ -199,6 +201,13 @@ class Outcomes:
             else:
                 _note(decisions.failed, lease, outcome, next_.error)
         return again
+
+
+def _next_line(line: bytes, outcome: ItemOutcome) -> bytes:
+    """An item as its next run is given it."""
+    if outcome.error is not None and outcome.error.code == _STOPPED:
+        return cut_off(line)
+    return with_state(line, outcome.state) if outcome.state is not None else line
 
 
 def _fate(lease: Lease) -> Fate | None:

@@ -139,13 +139,16 @@ ON CONFLICT DO NOTHING
 
 -- name: leases
 SELECT chunk_id, fence, batch_id, workload, priority, partition, round, attempt, page, segment, first, size, losses,
-    quarantined, resent, reported, extract(epoch FROM now() - given_at)::float8 AS age_s
+    quarantined, resent, reported, holder, begun, extract(epoch FROM now() - given_at)::float8 AS age_s
 FROM leases ORDER BY given_at
 
 -- name: regive
-UPDATE leases SET fence = new.fence, losses = new.losses, quarantined = new.quarantined, given_at = now()
+UPDATE leases SET fence = new.fence, losses = new.losses, quarantined = new.quarantined, given_at = now(), holder = NULL
 FROM unnest($1::uuid[], $2::int[], $3::int[], $4::boolean[]) AS new (chunk_id, fence, losses, quarantined)
 WHERE leases.chunk_id = new.chunk_id
+
+-- name: begin
+UPDATE leases SET holder = $2, begun = begun || $3::int[] WHERE chunk_id = $1
 
 -- name: resend
 UPDATE leases SET resent = true, given_at = now() WHERE chunk_id = ANY($1)

@@ -22,7 +22,8 @@ from batchyard_contracts.v1.flow import (
     WorkerAnnounced,
     WorkerHeartbeat,
 )
-from batchyard_contracts.v1.queries import ItemsQuery, PaceQuery, WorkersQuery
+from batchyard_contracts.v1.queries import BeginQuery, ItemsQuery, PaceQuery, WorkersQuery
+from services.dispatcher.beginnings import Beginnings
 from services.dispatcher.chunks import Giver, Pages
 from services.dispatcher.inherited import Inherited
 from services.dispatcher.intake import Intake
@@ -87,12 +88,14 @@ class Session:
         giver = Giver(self._yard, self._store, publisher, pages, waiting=pulse.beat)
         self._refusals = Refusals(self._yard, self._store, giver, settlement, pages)
         self._pump = Pump(self._yard, self._store, giver, self._refusals, pulse)
+        self._beginnings = Beginnings(self._yard, self._store, settlement, pages)
         self._losses = Losses(
             self._yard,
             self._store,
             giver,
             settlement,
             pages,
+            self._beginnings,
             self._refusals,
             resources.settings.losses_max,
             waiting=health.pulse(topology.DISPATCHER_OUTCOMES.name).beat,
@@ -168,6 +171,7 @@ class Session:
                 Route(WorkersQuery, workers.query),
                 Route(ItemsQuery, Payloads(self._store).query),
                 Route(PaceQuery, view.query),
+                Route(BeginQuery, self._beginnings.query),
             ],
             at_once=5,
         )

@@ -220,19 +220,24 @@ class Store:
         for row in await self._pool.fetch(SQL["leases"]):
             values = dict(row)
             page, segment, first, size = (values.pop(k) for k in ("page", "segment", "first", "size"))
-            reported, given_at = set(values.pop("reported")), now - values.pop("age_s")
+            reported, begun = set(values.pop("reported")), set(values.pop("begun"))
+            given_at = now - values.pop("age_s")
             source: Range | Again
             if page is None:
                 rows = await self._pool.fetch(SQL["chunk_retries"], row["chunk_id"])
                 source = Again(row["attempt"], tuple(r["ordinal"] for r in rows))
             else:
                 source = Range(page, segment, first, size)
-            found.append(Lease(**values, source=source, seen_at=now, given_at=given_at, reported=reported))
+            found.append(Lease(**values, source=source, seen_at=now, given_at=given_at, reported=reported, begun=begun))
         return found
 
     async def regive(self, leases: Sequence[Lease]) -> None:
         """Chunks go out again: keep their fencing numbers, losses, and whether they are quarantined."""
         await self._pool.execute(SQL["regive"], *_columns([_state(lease) for lease in leases], 4))
+
+    async def begin(self, lease: Lease, worker_id: str, ordinals: Sequence[int]) -> None:
+        """Items of a chunk begin that must not run twice; only this worker begins such ones of it."""
+        await self._pool.execute(SQL["begin"], lease.chunk_id, worker_id, ordinals)
 
     async def resend(self, leases: Sequence[Lease]) -> None:
         """Chunks go out again as they are."""

@@ -88,10 +88,19 @@ class Lease:
     """It went out as it was after another dispatcher had died, since nobody had it."""
     reported: set[int] = field(default_factory=set)
     """Ordinals that a part of a report has covered."""
+    holder: str | None = None
+    """The worker that asked before it began items which must not run twice. No other may, under this fencing number."""
+    begun: set[int] = field(default_factory=set)
+    """Those items."""
     failed: int = 0
-    """Of those, how many failed in a way that may pass."""
+    """Of the reported, how many failed in a way that may pass."""
     ordinals: tuple[int, ...] | None = None
     """Those of a range, once its page was read."""
+
+    @property
+    def open_begun(self) -> set[int]:
+        """Items that must not run twice, began, and are not reported."""
+        return self.begun - self.reported
 
     @property
     def queue(self) -> str:

@@ -28,6 +28,7 @@ from services.worker.cache import ResultCache
 from services.worker.forgetting import Forgetful
 from services.worker.gate import Gates
 from services.worker.intake import Intake
+from services.worker.leave import Leave
 from services.worker.quarantine.intake import Quarantine
 from services.worker.returns import Returns
 from services.worker.runner import Runner
@@ -37,6 +38,7 @@ from services.worker.workloads.distances.opening import Resources
 from services.worker.workloads.distances.recommending import Recommender
 from shared.amqp.connection import connect, open_channel
 from shared.amqp.publisher import Publisher, outgoing
+from shared.amqp.questions import Questions
 from shared.amqp.stream import Stream
 from shared.amqp.topology import declare
 from shared.broker import ControlPlane, Route
@@ -68,7 +70,7 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
         stack.push_async_callback(memory.close)
         runtime.health.ready_when("RabbitMQ", connection.connected.is_set)
         cache, reservations = ResultCache(memory), Reservations(memory)
-        returns = Returns(publisher, worker_id)
+        returns, leave = Returns(publisher, worker_id), Leave(Questions(publisher.connection), worker_id)
         intakes: list[Intake] = []
         quarantines: list[Quarantine] = []
         manifests = [workload.announced() for workload in workloads.values()]
@@ -77,7 +79,7 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
             opened[workload.name] = resources = await stack.enter_async_context(workload.lifespan())
             slots, grace_s = settings.worker_slots.get(workload.name), settings.worker_grace_s
             gates = Gates(workload.name, reservations)
-            runner = Runner(workload, resources, publisher, cache, worker_id, slots, grace_s, gates)
+            runner = Runner(workload, resources, publisher, cache, worker_id, slots, grace_s, gates, leave=leave)
             await runner.start()
             stack.push_async_callback(runner.stop)
             pulses = [runtime.health.pulse(f"{what} {workload.name}") for what in ("intake", "quarantine")]

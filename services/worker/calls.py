@@ -15,8 +15,16 @@ class Call:
     """Items of a chunk as a handler takes them. Those that their model refuses have their outcome already."""
 
     def __init__(
-        self, model: type[BaseModel], chunk: ChunkReady, items: Sequence[ChunkItem], resources: object = None
+        self,
+        model: type[BaseModel],
+        chunk: ChunkReady,
+        items: Sequence[ChunkItem],
+        resources: object = None,
+        *,
+        once: bool = False,
     ) -> None:
+        """`once`: what nobody foresaw must not be repeated."""
+        self._once = once
         self.items: list[ChunkItem] = []
         self.payloads: list[Any] = []
         self.contexts: list[Context] = []
@@ -35,12 +43,13 @@ class Call:
 
     def answered(self, answers: Sequence[Any], elapsed_s: float) -> list[Outcome]:
         """The outcomes when the handler returned these."""
-        return [*self._refused, *domain.answered(self.items, answers, self._each_ms(elapsed_s))]
+        outcomes = domain.answered(self.items, answers, self._each_ms(elapsed_s), once=self._once)
+        return [*self._refused, *outcomes]
 
     def raised(self, error: BaseException, elapsed_s: float) -> list[Outcome]:
         """The outcomes when it raised: the same for all."""
         each_ms = self._each_ms(elapsed_s)
-        return [*self._refused, *(domain.ended(item, error, each_ms) for item in self.items)]
+        return [*self._refused, *(domain.ended(item, error, each_ms, once=self._once) for item in self.items)]
 
     def _each_ms(self, elapsed_s: float) -> int:
         return round(elapsed_s * 1000 / max(1, len(self.items)))
@@ -49,5 +58,13 @@ class Call:
 def context_of(chunk: ChunkReady, item: ChunkItem, resources: object) -> Context:
     """What a handler may know of an item."""
     return Context(
-        chunk.batch_id, item.ordinal, chunk.round, chunk.attempt, chunk.partition, resources=resources, state=item.state
+        chunk.batch_id,
+        item.ordinal,
+        chunk.round,
+        chunk.attempt,
+        chunk.partition,
+        resources,
+        item.state,
+        None,
+        item.rerun or chunk.fence > 1 or chunk.quarantined,
     )

@@ -9,7 +9,6 @@ from operator import length_hint
 from typing import Any
 
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
-from services.worker import domain
 from services.worker.runner import Runner
 from services.worker.success import OUTCOMES
 from services.worker.tally import Tally
@@ -48,8 +47,12 @@ class ChunkRun:
         try:
             if not self._stopped:
                 await self._work()
+            if self._tally.disowned:
+                await self._tally.report(final=False)
+                await self._tally.confirmed()
+                return
             for item in list(self._tally.open.values()):
-                self._tally.ended(domain.interrupted(item, cancelled=self._cancelled))
+                self._tally.ended(self._tally.interrupted(item, cancelled=self._cancelled))
             await self._tally.report(final=True)
         finally:
             self._runner.unfinished -= len(self._tally.open)
@@ -118,9 +121,9 @@ class ChunkRun:
         self._runner.abandon(task, self.chunk, lane.items)
         for item in lane.items:
             if self._stopped:
-                self._tally.ended(domain.interrupted(item, cancelled=self._cancelled))
+                self._tally.ended(self._tally.interrupted(item, cancelled=self._cancelled))
             else:
-                self._tally.ended(self._runner.timed_out(item))
+                self._tally.ended(self._runner.timed_out(item, once=item.ordinal in self._tally.once))
                 self._tally.unanswered()
         self._runner.slots.give()
         if self._runner.by_item_here and not self._stopped:
@@ -133,13 +136,16 @@ class ChunkRun:
 
     async def _one_by_one(self, lane: "_Lane") -> None:
         slots, tally, began = self._runner.slots, self._tally, time.perf_counter()
+        repeatable = self._runner.manifest.repeatable
         for item in self._to_do:
             if tally.spared(item) or ((tally.passage or not slots.take()) and not await self._place([item])):
                 continue
+            if not repeatable and not await self._may_begin([item]):
+                return
             lane.items = (item,)
             try:
                 started = time.perf_counter()
-                outcome = self._runner.begin(self.chunk, item)
+                outcome = self._runner.begin(self.chunk, item, once=item.ordinal in tally.once)
                 if not isinstance(outcome, OUTCOMES):
                     self._start_another()
                     outcome = await outcome
@@ -173,14 +179,25 @@ class ChunkRun:
         self._start_another()
         return await self._tally.place(items)
 
+    async def _may_begin(self, items: Sequence[ChunkItem]) -> bool:
+        """Whether a call may be made, for which there is a slot. If not, that is free again."""
+        self._start_another()
+        granted = False
+        try:
+            granted = await self._tally.may_begin(items)
+        finally:
+            if not granted:
+                self._runner.slots.give()
+        return granted
+
     async def _call(self, items: Sequence[ChunkItem], lane: "_Lane") -> None:
         """Run items by one call, in one slot."""
-        if not await self._place(items):
+        if not await self._place(items) or not await self._may_begin(items):
             return
         lane.items = items
         try:
             started = time.perf_counter()
-            outcomes = await self._runner.run_chunk(self.chunk, items)
+            outcomes = await self._runner.run_chunk(self.chunk, items, once=items[0].ordinal in self._tally.once)
             took_s = time.perf_counter() - started
             if not lane.abandoned:
                 self._tally.busy_s += took_s

@@ -18,6 +18,7 @@ RATE_LIMIT_PAUSE_S = 30.0
 PAUSE_MAX_S = 31_536_000.0
 """The longest pause that a message may carry, a year: who asks for more gets this."""
 HELD_BACK = "held_back"
+NOT_REPEATED = "The call may have had its effect, and is not repeated by itself."
 _WHAT = {False: "The result cannot be written as JSON", True: "Continue has a state or a delay that cannot be kept"}
 
 
@@ -67,17 +68,25 @@ def raised(item: ChunkItem, error: BaseException, elapsed_ms: int) -> ItemOutcom
     )
 
 
-def ended(item: ChunkItem, answer: Any, elapsed_ms: int) -> Outcome:
-    """The outcome of an answer, whether a value or an error."""
+def cut_off(item: ChunkItem, how: str, elapsed_ms: int = 0) -> ItemOutcome:
+    """The outcome of an item that must not run twice, had begun, and whose end nobody knows."""
+    return raised(item, Ambiguous(f"{how} {NOT_REPEATED}"), elapsed_ms)
+
+
+def ended(item: ChunkItem, answer: Any, elapsed_ms: int, *, once: bool = False) -> Outcome:
+    """The outcome of an answer, whether a value or an error. If it must not run twice (`once`), then an error that its
+    handler did not foresee does not pass."""
     if not isinstance(answer, BaseException):
         return returned(item, answer, elapsed_ms)
     try:
+        if once and not isinstance(answer, WorkloadError):
+            return cut_off(item, f"The handler did not end well ({_text(answer)}).", elapsed_ms)
         return raised(item, answer, elapsed_ms)
     except Exception as error:  # noqa: BLE001  an error without a text
         return defective(item, error, elapsed_ms)
 
 
-def answered(items: Sequence[ChunkItem], answers: Any, elapsed_ms: int) -> list[Outcome]:
+def answered(items: Sequence[ChunkItem], answers: Any, elapsed_ms: int, *, once: bool = False) -> list[Outcome]:
     """The outcomes of a chunk handler's answers. When it did not answer for each item, nobody knows for which it did:
     all fail, and are not repeated by themselves."""
     if not isinstance(answers, list | tuple):
@@ -85,7 +94,7 @@ def answered(items: Sequence[ChunkItem], answers: Any, elapsed_ms: int) -> list[
     elif len(answers) != len(items):
         message = f"The chunk handler returned {len(answers)} answers for {len(items)} items."
     else:
-        return [ended(item, answer, elapsed_ms) for item, answer in zip(items, answers, strict=True)]
+        return [ended(item, answer, elapsed_ms, once=once) for item, answer in zip(items, answers, strict=True)]
     return [_failed(item, "wrong_answers", message, elapsed_ms) for item in items]
 
 

@@ -21,6 +21,8 @@ from shared.errors import ConfigurationError
 log = structlog.get_logger()
 HEADER = 8
 """Bytes that hold the length of what follows, big-endian."""
+ONCE = {False: b"0", True: b"1"}
+"""What a request begins with: whether its items must not run twice."""
 _OUTCOMES = TypeAdapter(list[ItemOutcome])
 _START_S = 60.0
 """How long a process may take to import its workload."""
@@ -54,14 +56,16 @@ class Processes:
                 f"The handler of workload {self._name!r} cannot run in a process: {error}"
             ) from error
 
-    async def run(self, chunk: ChunkReady, items: Sequence[ChunkItem]) -> list[Outcome]:
+    async def run(self, chunk: ChunkReady, items: Sequence[ChunkItem], *, once: bool = False) -> list[Outcome]:
         """One outcome for each item. When the process dies, the items are run again in halves, until the one that kills
-        it is alone. An interruption kills the process."""
+        it is alone; `once`: they must not be. An interruption kills the process."""
         try:
             same = [ChunkItem.model_validate(item, from_attributes=True) for item in items]
-            return await self._exchange(chunk.model_copy(update={"items": same}).encode())
+            return await self._exchange(ONCE[once] + chunk.model_copy(update={"items": same}).encode())
         except ProcessDied as error:
             log.warning("handler's process died", workload=self._name, batch_id=str(chunk.batch_id), reason=str(error))
+            if once:
+                return [domain.cut_off(item, str(error)) for item in items]
             if len(items) == 1:
                 return [domain.raised(items[0], Transient("process_died", str(error)), 0)]
         middle = len(items) // 2

@@ -18,6 +18,7 @@ class Item(msgspec.Struct):
     custom_id: str | None = None
     state: Any = None
     source: bool | None = None
+    rerun: bool = False
 
 
 _decoder = msgspec.json.Decoder(Annotated[list[Item], msgspec.Meta(min_length=1)])

@@ -19,6 +19,7 @@ from services.worker.cache import ResultCache
 from services.worker.calls import Call, context_of
 from services.worker.deadlines import Deadlines
 from services.worker.gate import Gates
+from services.worker.leave import Leave
 from services.worker.processes import Processes
 from services.worker.reporting import bodies
 from services.worker.slots import Slots
@@ -47,6 +48,7 @@ class Runner:
         grace_s: float = GRACE_S,
         gates: Gates | None = None,
         item_timeout_s: float | None = None,
+        leave: Leave | None = None,
     ) -> None:
         self.workload = workload
         self.manifest = workload.manifest
@@ -58,6 +60,7 @@ class Runner:
         """For each task that runs calls, what is told when one of them goes on after its time and its interruption."""
         self._abandoned: set[asyncio.Task[Any]] = set()
         self.gates = gates
+        self.leave = leave
         self._refusals: dict[str, tuple[float, ItemError]] = {}
         self.unfinished = 0
         """Items of the chunks in hand that have no outcome yet."""
@@ -97,11 +100,26 @@ class Runner:
         if self._processes:
             self._processes.trim(idle)
 
-    def timed_out(self, item: ChunkItem) -> Outcome:
+    def repeats(self, chunk: ChunkReady, items: Sequence[ChunkItem]) -> bool:
+        """Whether a call with these items may be made again when nobody knows how it ended."""
+        return self.manifest.repeatable or all(item.source or self._repeats(chunk, item) for item in items)
+
+    def _repeats(self, chunk: ChunkReady, item: ChunkItem) -> bool:
+        try:
+            payload = self._validate(item.payload)
+        except Exception:  # noqa: BLE001  it will not run, by the same error
+            return True
+        try:
+            return self.workload.may_repeat(payload, context_of(chunk, item, self._resources))
+        except Exception:
+            log.exception("repeatable: no answer, taken for no", workload=chunk.workload, ordinal=item.ordinal)
+            return False
+
+    def timed_out(self, item: ChunkItem, *, once: bool) -> Outcome:
         """The outcome of an item whose call was given up."""
         limit_s = self._deadlines.limit_s
         error = TimeoutError(f"No end after {limit_s:g} s, nor {self.grace_s:g} s after its interruption: given up.")
-        return domain.raised(item, error, round((limit_s + self.grace_s) * 1000))
+        return domain.ended(item, error, round((limit_s + self.grace_s) * 1000), once=once)
 
     def _overdue(self, task: "asyncio.Task[Any]") -> None:
         if owner := self.owners.get(task):
@@ -131,10 +149,12 @@ class Runner:
             if len(self._refusals) > _REFUSALS_KEPT:
                 del self._refusals[next(iter(self._refusals))]
 
-    def begin(self, chunk: ChunkReady, item: ChunkItem) -> Outcome | Coroutine[Any, Any, Outcome]:
+    def begin(
+        self, chunk: ChunkReady, item: ChunkItem, *, once: bool = False
+    ) -> Outcome | Coroutine[Any, Any, Outcome]:
         """Run the handler on one item until it waits for something: its outcome, if it never does, else the rest, which
         the same task is to await. Whatever its code does is an outcome; only an interruption from outside, when the
-        batch is cancelled or the worker stops, leaves by `CancelledError`."""
+        batch is cancelled or the worker stops, leaves by `CancelledError`. `once`: it must not be repeated."""
         started = time.monotonic()
         try:
             payload = self._validate(item.payload)
@@ -149,8 +169,8 @@ class Runner:
         except StopIteration as done:
             return domain.returned(item, done.value, _since(started))
         except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001  user code never ends the worker
-            return _failed(item, error, started)
-        return self._rest(item, started, work, waits_for)
+            return _failed(item, error, started, once=once)
+        return self._rest(item, started, work, waits_for, once=once)
 
     async def run_source(self, chunk: ChunkReady, item: ChunkItem) -> Outcome:
         """Ask a source for its items. They go out with the report."""
@@ -167,18 +187,18 @@ class Runner:
         except ValidationError as error:
             return domain.invalid(item, error)
         except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001  user code never ends the worker
-            return _failed(item, error, started)
+            return _failed(item, error, started, once=False)
         return sourcing.found(item, value, _since(started))
 
-    async def run_chunk(self, chunk: ChunkReady, items: Sequence[ChunkItem]) -> list[Outcome]:
+    async def run_chunk(self, chunk: ChunkReady, items: Sequence[ChunkItem], *, once: bool = False) -> list[Outcome]:
         """The same for items of a chunk, in one call of a chunk handler or in a process."""
         if items[0].source:
             return [await self.run_source(chunk, items[0])]
         started = time.monotonic()
-        call = Call(self.workload.item, chunk, items, self._resources)
+        call = Call(self.workload.item, chunk, items, self._resources, once=once)
         try:
             if self._processes:
-                return await self._deadlines.within(self._processes.run(chunk, items))
+                return await self._deadlines.within(self._processes.run(chunk, items, once=once))
             answers = await self._deadlines.within(self._call(call.payloads, call.contexts)) if call.items else []
             return call.answered(answers, time.monotonic() - started)
         except asyncio.CancelledError as error:
@@ -188,11 +208,13 @@ class Runner:
         except (Exception, SystemExit) as error:  # noqa: BLE001  user code never ends the worker
             return call.raised(error, time.monotonic() - started)
 
-    async def _rest(self, item: ChunkItem, started: float, work: Coroutine[Any, Any, Any], waits_for: Any) -> Outcome:
+    async def _rest(
+        self, item: ChunkItem, started: float, work: Coroutine[Any, Any, Any], waits_for: Any, *, once: bool
+    ) -> Outcome:
         try:
             value = await self._deadlines.rest(work, waits_for)
         except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001  user code never ends the worker
-            return _failed(item, error, started)
+            return _failed(item, error, started, once=once)
         return domain.returned(item, value, _since(started))
 
     def _caller(self) -> Callable[..., Coroutine[Any, Any, Any]]:
@@ -247,12 +269,12 @@ class Runner:
         await until_it_passes(lambda: self._publisher.publish(sent), "report")
 
 
-def _failed(item: ChunkItem, error: BaseException, started: float) -> Outcome:
+def _failed(item: ChunkItem, error: BaseException, started: float, *, once: bool) -> Outcome:
     """The outcome of a handler that raised; raises what interrupts it from outside. Another `CancelledError` is the
     handler's own: something that it awaited was cancelled."""
     if isinstance(error, asyncio.CancelledError) and _interrupted():
         raise error
-    return domain.ended(item, error, _since(started))
+    return domain.ended(item, error, _since(started), once=once)
 
 
 def _since(started: float) -> int:

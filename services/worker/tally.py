@@ -8,6 +8,7 @@ from batchyard_contracts.v1.flow import Felt
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from services.worker import domain
 from services.worker.gate import TooFar
+from services.worker.leave import ChunkLeave
 from services.worker.passage import Passage
 from services.worker.reuse import Reuse
 from services.worker.runner import Runner
@@ -31,6 +32,9 @@ class Tally:
         """How long calls took, since the last report."""
         self.passage = Passage.of(chunk, runner.gates, slots)
         self._runner, self._chunk, self._trace, self._slots, self._counted = runner, chunk, trace, slots, counted
+        self.once: set[int] = set()
+        """Items that have begun and must not run twice."""
+        self._leave = ChunkLeave(runner.leave, chunk) if runner.leave else None
         self._reuse = Reuse.of(runner.cache, runner.manifest, chunk)
         self._outcomes: list[Outcome] = []
         self._sending: set[asyncio.Task[None]] = set()
@@ -64,6 +68,27 @@ class Tally:
                 self.ended(domain.held_back(item, error.delay_s))
             return False
         return True
+
+    async def may_begin(self, items: Sequence[ChunkItem]) -> bool:
+        """Whether a call with these items may be made. If it must not be repeated, the dispatcher is told before."""
+        if self._runner.repeats(self._chunk, items):
+            return True
+        ordinals = [item.ordinal for item in items]
+        if self._leave is not None and not await self._leave.to_begin(ordinals):
+            return False
+        self.once.update(ordinals)
+        return True
+
+    @property
+    def disowned(self) -> bool:
+        """Whether the chunk is another worker's by now: what did not run here is none of ours, and the end neither."""
+        return self._leave is not None and self._leave.refused
+
+    def interrupted(self, item: ChunkItem, *, cancelled: bool) -> Outcome:
+        """The outcome of an item that was stopped."""
+        if item.ordinal in self.once and not cancelled:
+            return domain.cut_off(item, "Its worker stopped before it had ended.")
+        return domain.interrupted(item, cancelled=cancelled)
 
     def ended(self, outcome: Outcome) -> None:
         """An item has its outcome."""

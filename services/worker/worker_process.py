@@ -23,6 +23,7 @@ from services.worker.calls import Call
 from services.worker.success import Outcome, written
 
 HEADER = 8
+ONCE = b"1"
 
 
 def main() -> None:
@@ -39,8 +40,9 @@ def main() -> None:
             os._exit(1)  # the thread that reads would be in the way of another end
         _write(stream, b"")
         while True:
-            chunk = ChunkReady.decode(asked.get())
-            outcomes = _run(function, Call(model, chunk, chunk.items), whole_chunk=whole_chunk)
+            request = asked.get()
+            chunk, once = ChunkReady.decode(request[1:]), request[:1] == ONCE
+            outcomes = _run(function, Call(model, chunk, chunk.items, once=once), whole_chunk=whole_chunk)
             _write(stream, b"[" + b",".join(map(written, outcomes)) + b"]")
 
 

@@ -1,4 +1,5 @@
-"""Items that end their worker: they are found, their neighbours succeed, and little is done twice."""
+"""Items that end their worker: they are found, their neighbours succeed, and little is done twice. What must not be
+done twice never is."""
 
 import asyncio
 import os
@@ -21,6 +22,7 @@ from tests.support.yard import Yard, running_yard
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 PLUGIN = Path(__file__).parents[1] / "support" / "poison"
 TOTAL = 1000
+CONCURRENCY = 4
 WELL: dict[str, Any] = {}
 
 
@@ -33,7 +35,12 @@ class Runs:
     def of(self, batch_id: UUID) -> list[tuple[int, int, int]]:
         """Of a batch: ordinal, process and its parent, in the order of their beginning."""
         lines = [line.split() for line in self._file.read_text("ascii").splitlines()] if self._file.exists() else []
-        return [(int(o), int(pid), int(parent)) for batch, o, pid, parent in lines if batch == str(batch_id)]
+        return [(int(o), int(pid), int(parent)) for batch, o, pid, parent, _ in lines if batch == str(batch_id)]
+
+    def steps(self, batch_id: UUID) -> Counter[tuple[int, int]]:
+        """How often each step (ordinal, polls before) of a batch was begun."""
+        lines = [line.split() for line in self._file.read_text("ascii").splitlines()] if self._file.exists() else []
+        return Counter((int(line[1]), int(line[4])) for line in lines if line[0] == str(batch_id))
 
     def repeated(self, batch_id: UUID, guilty: set[int]) -> int:
         """How many runs of innocent items were not their first."""
@@ -50,7 +57,7 @@ async def yard(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> As
         "PYTHONPATH": os.pathsep.join(filter(None, [str(PLUGIN), os.environ.get("PYTHONPATH")])),
         "POISON_RUNS": str(runs),
         "BATCHYARD_QUARANTINE_MEMORY_MB": "300",
-        "BATCHYARD_WORKER_WORKLOADS": '["noop", "poison"]',
+        "BATCHYARD_WORKER_WORKLOADS": '["noop", "poison", "paid"]',
     }
     async with running_yard(servers, environment) as running:
         yield running, Runs(runs)
@@ -124,6 +131,38 @@ async def test_a_worker_that_is_killed_while_it_runs_a_quarantined_chunk_condemn
             await asyncio.sleep(0.02)  # nor does a process that is not ours
     failed = await ended(running, batch_id, 30, {5})
     assert failed[5].code == "worker_lost"
+
+
+async def test_no_paid_call_is_made_again_and_no_answer_asked_for_too_early_when_worker_and_dispatcher_are_killed(
+    yard: tuple[Yard, Runs],
+) -> None:
+    running, runs = yard
+    total, polls = 40, 3
+    receipt = await running.client.submit("paid", [{"nap_s": 0.25, "polls": polls}] * total)
+    batch_id = receipt.batch_id
+
+    async def begun(steps: int) -> None:
+        async with asyncio.timeout(60):
+            while runs.steps(batch_id).total() < steps:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)  # a file tells nobody
+
+    await begun(12)
+    running.supervisor.kill("worker-1", signal.SIGKILL)
+    await begun(60)
+    running.supervisor.kill("dispatcher", signal.SIGKILL)
+    await begun(90)
+    running.supervisor.kill("worker-2", signal.SIGKILL)
+    finished: BatchFinished = await running.client.wait(batch_id, 120)
+    await running.check_ledger(batch_id, total)
+    failed = {item.ordinal: item.error async for item in running.client.results(batch_id, status="failed")}
+    assert {error.code for error in failed.values() if error} == {"needs_review"}
+    assert len(failed) <= 2 * CONCURRENCY
+    assert finished.counts.succeeded == total - len(failed)
+    steps = runs.steps(batch_id)
+    assert {ordinal: steps[ordinal, 0] for ordinal in range(total)} == dict.fromkeys(range(total), 1)
+    asked = {(ordinal, poll) for ordinal in range(total) for poll in range(1, polls + 1) if ordinal not in failed}
+    assert {step for step in steps if step[1]} == asked
+    assert sum(steps[step] - 1 for step in asked) <= 2 * CONCURRENCY
 
 
 def _cells(yard: Yard, runs: list[tuple[int, int, int]]) -> dict[int, int]:

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -18,6 +19,7 @@ from batchyard_contracts.v1.flow import (
     Segment,
     WorkerHeartbeat,
 )
+from batchyard_contracts.v1.queries import BeginQuery
 from batchyard_contracts.v1.work import ChunkReady
 from services.dispatcher.chunks import Giver, Pages
 from services.dispatcher.inherited import Inherited
@@ -383,3 +385,94 @@ async def test_who_waits_for_the_broker_says_so(yard: Yard) -> None:
     parts.outbox.refuse = refuse
     await giver.publish(list(parts.yard.leases.values()))
     assert beats == 2
+
+
+async def begin(yard: Yard, chunk: ChunkReady, *ordinals: int, worker_id: str = "hand") -> bool:
+    """A worker asks whether it may begin items that must not run twice."""
+    asked = BeginQuery(chunk_id=chunk.chunk_id, fence=chunk.fence, worker_id=worker_id, ordinals=list(ordinals))
+    return (await yard.parts.beginnings.query(asked, ENVELOPE)).granted
+
+
+REVIEW = ("failed", 1, "needs_review")
+
+
+@pytest.mark.parametrize("retried", [False, True])
+@pytest.mark.parametrize("restart", [False, True])
+async def test_what_must_not_run_twice_is_not_given_out_again_when_its_worker_is_lost(
+    yard: Yard, retried: bool, restart: bool
+) -> None:
+    if retried:
+        chunk = await retried_chunk(yard)
+    else:
+        await yard.parts.begin({"": 3})
+        chunk = await yard.take()
+    assert await begin(yard, chunk, 0)
+    assert await begin(yard, chunk, 0, 1), "a question whose answer was lost is asked again"
+    await yard.report(chunk, done(0), final=False)
+    if restart:
+        yard.restart()
+        await yard.load()
+        yard.beat(chunk)
+        assert await yard.inherited.nowhere(AsyncMock(return_value=0)) == []
+    await yard.lose()
+    assert yard.parts.outbox.settled == [REVIEW]
+    assert ordinals(await yard.take()) == [2]
+    assert [o for o, _ in await yard.retries()] == ([2] if retried else [])
+    assert not await begin(yard, chunk, 2), "the worker was but silent: it begins nothing more"
+
+
+async def test_when_all_that_is_left_had_begun_the_chunk_ends(yard: Yard) -> None:
+    await yard.parts.begin({"": 2})
+    chunk = await yard.take()
+    await begin(yard, chunk, 0, 1)
+    await yard.report(chunk, done(0), final=False)
+    await yard.lose()
+    assert yard.parts.outbox.settled == [REVIEW]
+    assert (yard.idle, yard.parts.yard.leases, await yard.parts.count("leases")) == (True, {}, 0)
+
+
+async def test_a_chunk_that_comes_back_while_its_worker_may_still_be_at_a_call_stays_with_it(yard: Yard) -> None:
+    await yard.parts.begin({"": 3})
+    chunk = await yard.take()
+    await begin(yard, chunk, 1)
+    await yard.give_back(chunk)
+    assert (yard.idle, yard.parts.outbox.settled) == (True, [])
+    assert await begin(yard, chunk, 2)
+    await yard.report(chunk, done(0, 1, 2))
+    assert (yard.parts.outbox.settled, yard.parts.yard.leases) == ([], {})
+
+
+async def test_one_worker_alone_begins_what_must_not_run_twice(yard: Yard) -> None:
+    await yard.parts.begin({"": 3})
+    chunk = await yard.take()
+    assert await begin(yard, chunk, 1)
+    assert not await begin(yard, chunk, 2, worker_id="other")
+    assert not await begin(yard, chunk.model_copy(update={"chunk_id": uuid.uuid4()}), 2)
+    await yard.give_back(chunk, "stopping")
+    assert yard.parts.outbox.settled == [REVIEW]
+    given = await yard.take()
+    assert ordinals(given) == [0, 2]
+    assert not await begin(yard, chunk, 0)
+    assert await begin(yard, given, 0, worker_id="other")
+
+
+async def test_nothing_begins_of_a_chunk_while_it_is_given_out_again(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await yard.parts.begin({"": 1})
+    chunk = await yard.take()
+    regive, entered, go = yard.parts.store.regive, asyncio.Event(), asyncio.Event()
+
+    async def slow(*arguments: Any) -> None:
+        entered.set()
+        await go.wait()
+        await regive(*arguments)
+
+    monkeypatch.setattr(yard.parts.store, "regive", slow)
+    losing = asyncio.create_task(yard.lose())
+    await entered.wait()
+    asking = asyncio.create_task(begin(yard, chunk, 0))
+    go.set()
+    assert not await asking
+    await losing
+    assert ordinals(await yard.take()) == [0]

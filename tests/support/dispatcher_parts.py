@@ -23,6 +23,7 @@ from batchyard_contracts.v1.flow import (
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import ItemError
 from batchyard_contracts.v1.work import ChunkReady
+from services.dispatcher.beginnings import Beginnings
 from services.dispatcher.chunks import Giver, Pages
 from services.dispatcher.intake import Intake
 from services.dispatcher.losses import Losses
@@ -88,7 +89,17 @@ class Parts:
         self.pump = Pump(self.yard, self.store, self.giver, refusals, self.pulse)
         self.stops = Stops(self.yard, self.store, self.settlement, pages, publisher, Pulse("stops", 60))
         self.intake = Intake(self.yard, self.store, self.settlement, pages, self.pump, self.stops)
-        self.losses = Losses(self.yard, self.store, self.giver, self.settlement, pages, refusals, settings.losses_max)
+        self.beginnings = Beginnings(self.yard, self.store, self.settlement, pages)
+        self.losses = Losses(
+            self.yard,
+            self.store,
+            self.giver,
+            self.settlement,
+            pages,
+            self.beginnings,
+            refusals,
+            settings.losses_max,
+        )
         self.pacing = Pacing(
             self.yard, PaceStore(pool), self.settlement, publisher, Reservations(memory), Pulse("pacing", 60)
         )

@@ -61,6 +61,8 @@ QUERIES: tuple[type[Message], ...] = (
     recommendations.RecommendationsReply,
     queries.PaceQuery,
     queries.PaceReply,
+    queries.BeginQuery,
+    queries.BeginReply,
     queries.QueryFailed,
 )
 MESSAGES: dict[str, type[Message]] = {m.type: m for m in (*COMMANDS, *REPLIES, *FLOW, *WORK, *EVENTS, *QUERIES)}

@@ -99,6 +99,8 @@ class Manifest(Value):
     """The pace of each partition follows its destination, in place of `rate`; `rates` stay as they are."""
     limits: Annotated[list[Limit], Field(max_length=4)] = []
     """Limits beside these: an item goes out when all of them let it."""
+    repeatable: bool = True
+    """False: there are runs that must not be repeated when nobody knows how they ended; they fail as `needs_review`."""
     circuit: CircuitRule | None = None
     """Set: an error of scope `provider` that is no rate limit fails no item, but opens its provider's circuit. Not for
     providers that refuse some items so and take others."""

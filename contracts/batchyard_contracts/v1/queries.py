@@ -269,6 +269,25 @@ class PaceReply(Message):
     """There are more than fit into an answer: name a workload, or a partition."""
 
 
+class BeginQuery(Message):
+    """A worker asks whether it may begin items whose run must not be repeated: from the answer on, none of them is
+    given out again. What is not reported of them when the worker is lost fails as `needs_review`."""
+
+    type: ClassVar[str] = "begin.query.v1"
+    chunk_id: UUID
+    fence: int
+    worker_id: str
+    ordinals: Annotated[list[Ordinal], Field(min_length=1, max_length=MAX_ORDINALS)]
+
+
+class BeginReply(Message):
+    """Not `granted`: the chunk went to another worker meanwhile. Begin nothing more of it that must not be repeated,
+    and send no final report."""
+
+    type: ClassVar[str] = "begin.reply.v1"
+    granted: bool
+
+
 class QueryFailed(Message):
     """A question that could not be answered; `detail` says why."""
 

@@ -19,6 +19,8 @@ class ChunkItem(Value):
     state: JsonValue = None
     source: bool | None = None
     """True: the payload is the batch's source. What it comes to goes out as `source.expanded.v1`, before its report."""
+    rerun: bool = False
+    """A worker that ran it stopped before it had ended."""
 
 
 class PaceKey(Value):

@@ -106,6 +106,8 @@ async def redelivered(trial: Trial) -> Finding:
     """A worker may die after the work and before its report: then the item is run again."""
     if trial.first is None or not trial.ran:
         return "skipped", "the item did not come to a result"
+    if not trial.bench.workload.manifest.repeatable:
+        return "skipped", "it has runs that are never repeated by themselves"
     (again,) = await trial.bench.run([trial.item])
     before = (trial.first.status, trial.first.result, trial.first.state)
     if (again.status, again.result, again.state) != before:

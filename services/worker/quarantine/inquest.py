@@ -67,6 +67,10 @@ class Inquest:
                 await asyncio.wait({work}, timeout=self._report_every_s)
                 await self._tally.report(final=False)
         work.result()
+        if self._tally.disowned:
+            await self._tally.report(final=False)
+            await self._tally.confirmed()
+            return True
         if self._tally.open and not self._cancelled:
             await self._tally.report(final=False)
             await self._tally.confirmed()
@@ -79,7 +83,7 @@ class Inquest:
     async def _work(self) -> None:
         items = await self._tally.to_run()
         groups = deque([Group(tuple(item.ordinal for item in items))] if items else [])
-        while groups and not self._stopped:
+        while groups and not self._stopped and not self._tally.disowned:
             groups.extendleft(reversed(await self._run_group(groups.popleft())))
 
     async def _run_group(self, group: Group) -> Sequence[Group]:
@@ -91,8 +95,9 @@ class Inquest:
         if self._stopped:  # while it started
             process.interrupt()
         await self._run_calls(process, calls, begun, min(len(group.items), self._runner.slots.most))
+        self._end_cut_off(begun, process)
         left = [ordinal for ordinal in group.items if ordinal in self._tally.open]
-        if not left or self._stopped:
+        if not left or self._stopped or self._tally.disowned:
             return []
         self._deaths += 1
         verdict = after_death(group, left, begun, process.executing, fresh=fresh)
@@ -113,6 +118,13 @@ class Inquest:
                 self._tally.ended(domain.raised(self._tally.open[ordinal], never, 0))
             return []
         return verdict.groups
+
+    def _end_cut_off(self, begun: Sequence[int], process: Process) -> None:
+        """What had begun and must not run twice ends with its process, whoever was at fault."""
+        for ordinal in begun:
+            if ordinal in self._tally.once and ordinal in self._tally.open and not self._cancelled:
+                how = f"The process that it ran in ended: {process.how or 'it was stopped'}."
+                self._tally.ended(domain.cut_off(self._tally.open[ordinal], how))
 
     async def _run_calls(self, process: Process, calls: Iterator[list[ChunkItem]], begun: list[int], most: int) -> None:
         """Run them one by one as long as that is quick, since whoever runs beside a guilty one has to run again; while
@@ -158,10 +170,15 @@ class Inquest:
             return False
         lane = cast("asyncio.Task[None]", asyncio.current_task())
         self._at_gate.add(lane)
+        placed = granted = False
         try:
-            return await self._tally.place(items)
+            placed = await self._tally.place(items)
+            granted = placed and await self._tally.may_begin(items)
         finally:
             self._at_gate.discard(lane)
+            if placed and not granted:
+                self._slots.give()
+        return granted
 
     def _calls(self, group: Group) -> list[list[ChunkItem]]:
         items = [self._tally.open[ordinal] for ordinal in group.items]

@@ -85,10 +85,10 @@ class _Inside:
             run = runner.run_source(chunk, item) if item.source else _one(runner, chunk, item)
             outcomes = [await Marked(run, self._mark, item.ordinal)]
         else:
-            outcomes = await runner.run_chunk(chunk, chunk.items)
+            outcomes = await runner.run_chunk(chunk, chunk.items, once=not runner.repeats(chunk, chunk.items))
         write_now(self._answers, frame(b"[" + b",".join(map(written, outcomes)) + b"]"))
 
 
 async def _one(runner: Runner, chunk: ChunkReady, item: ChunkItem) -> Outcome:
-    outcome = runner.begin(chunk, item)
+    outcome = runner.begin(chunk, item, once=not runner.repeats(chunk, [item]))
     return outcome if isinstance(outcome, OUTCOMES) else await outcome

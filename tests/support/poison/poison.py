@@ -1,24 +1,27 @@
-"""A workload some of whose items end the process that runs them. Each run of an item leaves a line in a file."""
+"""Workloads some of whose items end the process that runs them; `paid` must not run twice. Each run of an item leaves a
+line in a file."""
 
 import asyncio
 import os
 import signal
 import time
-from typing import Literal
+from typing import Literal, cast
 
 from pydantic import BaseModel
 
-from batchyard_contracts.workload import Context, Workload
+from batchyard_contracts.workload import Context, Continue, Permanent, Workload
 
 RUNS = "POISON_RUNS"
 """The variable that names the file."""
+POLL_S = 0.5
 _BLOCK = 8 * 2**20
 
 
 class Item(BaseModel):
-    """How long to work, and how to end."""
+    """How long to work, how often to be asked for the result, and how to end."""
 
     nap_s: float = 0.02
+    polls: int = 0
     ends: Literal["well", "exit", "segfault", "eat", "hang"] = "well"
 
 
@@ -28,12 +31,28 @@ class Done(BaseModel):
 
 workload = Workload("poison", version="1", item=Item, result=Done, concurrency=4, item_timeout_s=30.0)
 
+paid = Workload(
+    "paid",
+    version="1",
+    item=Item,
+    result=Done,
+    concurrency=4,
+    item_timeout_s=30.0,
+    repeatable=lambda _, context: context.state is not None,
+)
 
+
+@paid.handler
 @workload.handler
-async def run(item: Item, context: Context) -> Done:
-    """Leave a line, work, and end."""
-    note(f"{context.batch_id} {context.ordinal} {os.getpid()} {os.getppid()}")
+async def run(item: Item, context: Context) -> Done | Continue:
+    """Leave a line, work, and end. With polls, the work goes on elsewhere, and is asked for no sooner than it said."""
+    asked, due = cast("tuple[int, float]", context.state or [0, 0.0])
+    note(f"{context.batch_id} {context.ordinal} {os.getpid()} {os.getppid()} {asked}")
+    if time.time() < due - 0.01:
+        raise Permanent("too_early")
     await asyncio.sleep(item.nap_s)
+    if asked < item.polls:
+        return Continue([asked + 1, time.time() + POLL_S], POLL_S)
     if item.ends == "exit":
         os._exit(3)
     elif item.ends == "segfault":

@@ -23,6 +23,7 @@ workload = Workload(
     chunk_max=100,
     item_timeout_s=(MAX_REDIRECTS + 1) * MAX_TIMEOUT_S + 5,
     partition_concurrency=20,
+    repeatable=lambda call, _: call.may_repeat,
     retry={"default": RetryRule(attempts=4, base_s=1.0, cap_s=60.0)},
     example={"url": "https://example.com/", "success": {"statuses": [200]}, "keep_bytes": 1000},
 )
