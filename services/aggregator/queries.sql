@@ -14,8 +14,44 @@ SET priority = $2, status = $3, round = $4, total = $5,
     paused = $11, result = $12, finished_at = $13, changed_at = coalesce($14, changed_at),
     paused_or_resumed_at = $15, priority_changed_at = $16, cancel_asked_at = $17, retry_asked_at = $18,
     reopened_at = $19, terms = $20, stopped = $21, failed_before = $22, ended_before = $23, cached = $24,
-    summary_due_at = $25, summary_asked = $26
+    summary_due_at = $25, summary_asked = $26, version = version + 1
 WHERE id = $1;
+
+-- name: begin_batch
+-- The header of a batch of which nothing is known; nothing if something is.
+INSERT INTO batches (
+    batch_id, owner, workload, name, labels, accepted_at, traceparent, summarize, sourced, priority, status, total, terms
+)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+ON CONFLICT (batch_id) DO NOTHING
+RETURNING id, changed_at;
+
+-- name: record_few
+-- Some outcomes none of which was recorded before, what they make of their batch, and what is to be told of it; nothing
+-- if the batch has changed since its version $2.
+WITH changed AS (
+    UPDATE batches
+    SET status = $3, succeeded = $4, failed = $5, cancelled = $6, expired = $7, duplicate = $8, cached = $9,
+        result = $10, finished_at = $11, changed_at = $12, stopped = $13, summary_due_at = $14, summary_asked = $15,
+        version = version + 1
+    WHERE id = $1 AND version = $2
+    RETURNING id
+), recorded AS (
+    INSERT INTO outcomes (
+        batch, ordinal, round, attempts, elapsed_ms, duplicate_of, cached, status,
+        custom_id, error_code, error_message, error_scope, result, duplicate_of_batch
+    )
+    SELECT new.* FROM changed CROSS JOIN unnest(
+        $16::bigint[], $17::int[], $18::int[], $19::int[], $20::int[], $21::int[], $22::boolean[], $23::text[],
+        $24::text[], $25::text[], $26::text[], $27::text[], $28::bytea[], $29::uuid[]
+    ) AS new
+), posted AS (
+    INSERT INTO outbox (key, exchange, routing_key, type, body, traceparent, due_at)
+    SELECT new.*, now() + $36::float8 * interval '1 second' FROM changed CROSS JOIN unnest(
+        $30::text[], $31::text[], $32::text[], $33::text[], $34::bytea[], $35::text[]
+    ) AS new
+)
+SELECT id FROM changed;
 
 -- name: save_header
 UPDATE batches

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import orjson
@@ -38,6 +39,7 @@ def batch_of(row: asyncpg.Record) -> Batch:
         ended_before=row["ended_before"],
         summary_due_at=row["summary_due_at"],
         summary_asked=row["summary_asked"],
+        version=row["version"],
     )
 
 
@@ -74,18 +76,46 @@ def state_of(batch: Batch) -> tuple[Any, ...]:
     )
 
 
-def header_of(key: int, header: Header) -> tuple[Any, ...]:
-    """The arguments of `save_header`."""
+def header_of(key: int | UUID, header: Header) -> tuple[Any, ...]:
+    """The arguments of `save_header`, and the first ones of `begin_batch`."""
     return (
         key,
         header.owner,
         header.workload,
-        header.name and header.name.replace("\x00", ""),
+        header.name,
         orjson.dumps(header.labels).decode(),
         header.accepted_at,
         header.traceparent,
         header.summarize,
         header.sourced,
+    )
+
+
+def beginning_of(batch: Batch, header: Header) -> tuple[Any, ...]:
+    """The arguments of `begin_batch`."""
+    told = _said(batch.told) if batch.told else None
+    return (*header_of(batch.batch_id, header), batch.priority, batch.status, batch.total, told)
+
+
+def course_of(batch: Batch) -> tuple[Any, ...]:
+    """The first arguments of `record_few`: what outcomes change in a batch."""
+    tally = batch.tally
+    return (
+        batch.key,
+        batch.version,
+        batch.status,
+        tally.succeeded,
+        tally.failed,
+        tally.cancelled,
+        tally.expired,
+        tally.duplicate,
+        tally.cached,
+        batch.result,
+        batch.finished_at,
+        batch.changed_at,
+        batch.stopped,
+        batch.summary_due_at,
+        batch.summary_asked,
     )
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -19,7 +20,8 @@ from services.aggregator.domain.outcome import COLUMNS, Row
 from services.aggregator.domain.summary import Summary
 from services.aggregator.domain.tally import Tally
 from services.aggregator.entry import Entry
-from services.aggregator.rows import batch_of, header_of, state_of
+from services.aggregator.recent import Recent
+from services.aggregator.rows import batch_of, beginning_of, course_of, header_of, state_of
 from shared.database import Pool, load_queries
 
 _SQL = load_queries("services.aggregator")
@@ -39,6 +41,8 @@ class Work:
     def __init__(self, connection: "PoolConnectionProxy[asyncpg.Record]", batches: Sequence[Batch]) -> None:
         self._connection = connection
         self.batches = {batch.batch_id: batch for batch in batches}
+        self.saved: dict[UUID, Batch] = {}
+        """As they will be once this is committed."""
 
     async def insert(self, rows: Sequence[Row]) -> None:
         """Write outcomes none of which was recorded before, by COPY; else raises `AlreadyRecorded`, and the whole
@@ -63,6 +67,7 @@ class Work:
         """Write state and counters."""
         if batches:
             await self._connection.executemany(_SQL["save_batch"], [state_of(batch) for batch in batches])
+        self.saved |= {batch.batch_id: replace(batch, version=batch.version + 1) for batch in batches}
 
     async def save_header(self, batch: Batch) -> None:
         """Write what ingest said of the batch."""
@@ -119,8 +124,7 @@ class Work:
         """Put messages into the outbox; returns those that were not there before."""
         if not entries:
             return []
-        columns: list[list[Any]] = [[getattr(entry, name) for entry in entries] for name in Entry.__slots__]
-        rows = await self._connection.fetch(_SQL["post"], *columns, GRACE_S)
+        rows = await self._connection.fetch(_SQL["post"], *_entry_columns(entries), GRACE_S)
         new = {row["key"] for row in rows}
         return [entry for entry in entries if entry.key in new]
 
@@ -130,6 +134,35 @@ class Store:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._recent = Recent()
+
+    def recent(self, batch_id: UUID) -> Batch | None:
+        """A batch as this process knew it last."""
+        return self._recent.get(batch_id)
+
+    async def begin(self, batch: Batch) -> bool:
+        """Write a batch with its header, in one statement; False if something was known of it before."""
+        if batch.header is None:
+            return False
+        row = await self._pool.fetchrow(_SQL["begin_batch"], *beginning_of(batch, batch.header))
+        if row is not None:
+            self._recent.keep(replace(batch, key=row["id"], changed_at=row["changed_at"]))
+        return row is not None
+
+    async def record(self, batch: Batch, rows: Sequence[Row], entries: Sequence[Entry]) -> bool:
+        """In one statement: what `Work` does by `insert`, `save` and `post`, for a few outcomes of a recent batch that
+        is now as given. False, and nothing done, if it was changed by another process. Raises `AlreadyRecorded`."""
+        outcomes = [[row[place] for row in rows] for place in range(len(COLUMNS))]
+        self._recent.forget(batch.batch_id)
+        try:
+            found = await self._pool.fetchval(
+                _SQL["record_few"], *course_of(batch), *outcomes, *_entry_columns(entries), GRACE_S
+            )
+        except asyncpg.UniqueViolationError as error:
+            raise AlreadyRecorded from error
+        if found is not None:
+            self._recent.keep(replace(batch, version=batch.version + 1))
+        return found is not None
 
     @asynccontextmanager
     async def locked(self, batch_ids: Collection[UUID]) -> AsyncIterator[Work]:
@@ -139,9 +172,13 @@ class Store:
             while True:
                 async with connection.transaction():
                     rows = await connection.fetch(_SQL["lock_batches"], ids)
-                    if len(rows) == len(ids):
-                        yield Work(connection, [batch_of(row) for row in rows])
-                        return
+                    if known := len(rows) == len(ids):
+                        work = Work(connection, [batch_of(row) for row in rows])
+                        yield work
+                if known:
+                    for batch in {**work.batches, **work.saved}.values():
+                        self._recent.keep(batch)
+                    return
                 await connection.execute(_SQL["create_stubs"], sorted(ids))
 
     @asynccontextmanager
@@ -171,6 +208,7 @@ class Store:
 
     async def forget_stub(self, batch_id: UUID) -> None:
         """Delete what is known of a batch that has no header."""
+        self._recent.forget(batch_id)
         await self._pool.execute(_SQL["forget_stub"], batch_id)
 
     async def mark_sent(self, keys: Sequence[str]) -> None:
@@ -224,6 +262,10 @@ class Store:
     async def failures(self, key: int, limit: int) -> list[asyncpg.Record]:
         """Failed and expired items by cause."""
         return await self._pool.fetch(_SQL["failures"], key, limit)
+
+
+def _entry_columns(entries: Sequence[Entry]) -> list[list[Any]]:
+    return [[getattr(entry, name) for entry in entries] for name in Entry.__slots__]
 
 
 def _chosen(select: Selection | None) -> tuple[list[str] | list[int] | None, ...]:

@@ -131,8 +131,9 @@ class Giver:
             for batch in starting:
                 batch.started_round = batch.round
 
-    async def publish(self, leases: Sequence[Lease], before: Sequence[Outgoing] = ()) -> None:
+    async def publish(self, leases: Sequence[Lease], events: Sequence[Outgoing] = ()) -> None:
         """Publish chunks that are on record, without what a part of a report has covered. Empty ones end instead.
+        Events leave right behind the first chunks.
 
         One workload's queue cannot hold up those of others: raises `ChunksRefused` at the end.
         """
@@ -151,9 +152,9 @@ class Giver:
                 chunks.setdefault(lease.workload, []).append(chunk)
         refused: set[str] = set()
         for workload, messages in chunks.items():
-            if not await self._send([*before, *messages]):
+            if not await self._send([*messages, *events]):
                 refused.add(workload)
-            before = ()
+            events = ()
         now = time.monotonic()
         for lease in leases:
             lease.given_at, lease.seen_at = now, max(now, lease.seen_at)

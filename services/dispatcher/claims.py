@@ -32,6 +32,10 @@ class Claims:
     def __init__(self, yard: Yard, store: Store, settlement: Settlement, pages: Pages) -> None:
         self._yard, self._store, self._settlement, self._pages = yard, store, settlement, pages
 
+    def wanted_by(self, batch: Batch) -> bool:
+        """Whether the items of a batch are to claim their keys before they run."""
+        return _mode(batch) is not None
+
     async def load(self, batch: Batch) -> None:
         """Learn what is dropped of a batch that is about to join, and claim for what is kept of it."""
         if _mode(batch):

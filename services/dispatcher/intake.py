@@ -1,6 +1,7 @@
 """Takes in batches, their pages, and the commands that steer them."""
 
 from collections.abc import Sequence
+from operator import itemgetter
 from uuid import UUID
 
 import structlog
@@ -15,6 +16,7 @@ from batchyard_contracts.v1.flow import (
     BatchWithdrawn,
     ItemsReopened,
 )
+from services.dispatcher.arrivals import Arrivals, Segments
 from services.dispatcher.chunks import Pages
 from services.dispatcher.claims import Claims
 from services.dispatcher.page import Page
@@ -39,8 +41,7 @@ class Intake:
         self._stops = stops
         self._claims = Claims(yard, store, settlement, pages)
         self._reopening = Reopening(yard, store, settlement)
-        self._held: dict[UUID, set[tuple[int, int]]] = {}
-        """Page segments of a batch that came into a lane, whatever became of them since."""
+        self._arrivals = Arrivals()
 
     async def load(self) -> None:
         """Rebuild what waits from the tables."""
@@ -52,22 +53,20 @@ class Intake:
     async def pages(self, received: Sequence[Received]) -> None:
         """Keep pages; those of a batch whose header is known may go out at once, each once."""
         pages = [r.message for r in received if isinstance(r.message, Page)]
-        async with self._yard.intake:
-            saved = await self._store.save_pages(pages)
-            for known in filter(None, map(self._yard.batches.get, {batch_id for batch_id, *_ in saved})):
-                await self._claims.claim(known)
-            for batch_id, partition, slice_, lines in saved:
-                self._pages.keep((batch_id, slice_.page, slice_.segment), lines)
-                batch = self._yard.batches.get(batch_id)
-                if batch is None:
-                    continue
-                if batch.stopped:
-                    self._stops.settle(batch)
-                elif queue := self._yard.queue(batch):
-                    place = (slice_.page, slice_.segment)
-                    if place not in (held := self._held.setdefault(batch_id, set())):
-                        held.add(place)
-                        queue.lane(partition).slices.append(slice_)
+        saved = await self._store.save_pages(pages)
+        batch_ids, claimed = {batch_id for batch_id, *_ in saved}, set[UUID]()
+        while known := [b for x in batch_ids - claimed if (b := self._yard.batches.get(x))]:
+            for batch in known:  # another one may join meanwhile
+                claimed.add(batch.batch_id)
+                await self._claims.claim(batch)
+        for batch_id, partition, slice_, lines in saved:
+            self._pages.keep((batch_id, slice_.page, slice_.segment), lines)
+            if (here := self._yard.batches.get(batch_id)) is None:
+                self._arrivals.early(batch_id, partition, slice_)
+            elif here.stopped:
+                self._stops.settle(here)
+            elif (queue := self._yard.queue(here)) and self._arrivals.is_new(batch_id, slice_):
+                queue.lane(partition).slices.append(slice_)
         self._yard.changed.set()
 
     async def accepted(self, message: BatchAccepted, envelope: Envelope) -> None:
@@ -75,7 +74,7 @@ class Intake:
         async with self._yard.intake:
             batch = await self._store.save_batch(message, envelope.traceparent)
             if batch is not None and batch.batch_id not in self._yard.batches:
-                await self._take_in(batch)
+                await self._take_in(batch, message.total)
         self._yard.changed.set()
 
     async def sealed(self, message: BatchSealed, _: Envelope) -> None:
@@ -141,18 +140,34 @@ class Intake:
                 await self._take_in(batch)
         self._pump.retry_in(0.0)
 
-    async def _take_in(self, batch: Batch) -> None:
-        """Read first, join afterwards: what fails in between may be done again."""
-        await self._claims.load(batch)
-        waiting = [] if batch.stopped else await self._store.waiting(batch.batch_id)
+    async def _take_in(self, batch: Batch, total: int | None = None) -> None:
+        """Read first, join afterwards: what fails in between may be done again. A batch of `total` items that have all
+        just come has nothing to be read."""
+        plain = not batch.stopped and not self._claims.wanted_by(batch)
+        waiting = self._arrivals.whole(batch.batch_id, total) if plain else None
+        if waiting is None:
+            waiting = await self._waiting(batch)
         queue = self._yard.join(batch)
-        self._held[batch.batch_id] = {(slice_.page, slice_.segment) for _, slice_ in waiting}
-        for partition, slice_ in waiting:
+        self._arrivals.joined(batch.batch_id, waiting)
+        for _, (partition, slice_) in sorted(waiting.items(), key=itemgetter(0)):
             queue.lane(partition).slices.append(slice_)
         if batch.stopped:
             self._stops.settle(batch)
         self._stops.look()
 
+    async def _waiting(self, batch: Batch) -> Segments:
+        """What the table has of a batch, and what comes into it meanwhile; keys are claimed for all of it."""
+        while True:
+            self._arrivals.expect(batch.batch_id)
+            await self._claims.load(batch)
+            if batch.stopped:
+                return {}
+            rows = await self._store.waiting(batch.batch_id)
+            found = {(slice_.page, slice_.segment): (partition, slice_) for partition, slice_ in rows}
+            early = self._arrivals.of(batch.batch_id)
+            if early is not None and (early.keys() <= found.keys() or not self._claims.wanted_by(batch)):
+                return {**early, **found}
+
     def _leave(self, batch_id: UUID) -> None:
         self._yard.leave(batch_id)
-        self._held.pop(batch_id, None)
+        self._arrivals.leave(batch_id)

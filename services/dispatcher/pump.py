@@ -52,12 +52,12 @@ class Pump:
             while True:
                 self._pulse.beat()
                 self._yard.changed.clear()
-                if time.monotonic() >= self._next_retry:
-                    await until_it_passes(self._load_retries, "PostgreSQL", waiting=self._pulse.beat)
                 await self._refusals.try_again(self._pulse.beat)
                 if picks := self._choose():
                     await self._give(picks)
-                else:
+                if time.monotonic() >= self._next_retry:
+                    await until_it_passes(self._load_retries, "PostgreSQL", waiting=self._pulse.beat)
+                elif not picks:
                     await self._sleep()
         finally:
             self._pulse.rest()

@@ -7,8 +7,18 @@ WHERE workloads.announced_at <= excluded.announced_at
 SELECT name, manifest FROM workloads
 
 -- name: save_batch
-INSERT INTO batches (batch_id, owner, workload, priority, traceparent, reuse) VALUES ($1, $2, $3, $4, $5, $6)
-ON CONFLICT (batch_id) DO NOTHING
+-- What is known of the batch then, as `live_batches` has it; nothing if it is finished.
+WITH kept AS (
+    INSERT INTO batches (batch_id, owner, workload, priority, traceparent, reuse) VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (batch_id) DO NOTHING RETURNING *
+)
+SELECT batch_id, owner, workload, coalesce(steering.priority, batches.priority) AS priority, traceparent, reuse, round,
+    started_round, opened_at, coalesce(paused, false) AS paused, cancelled_at IS NOT NULL AS cancelled,
+    CASE WHEN stopped_round = round THEN stop_cause END AS stop_cause,
+    (SELECT json_object_agg(name, value) FROM terms WHERE terms.batch_id = batches.batch_id AND value IS NOT NULL)
+        AS terms
+FROM (SELECT * FROM kept UNION ALL SELECT * FROM batches WHERE batch_id = $1) AS batches LEFT JOIN steering USING (batch_id)
+WHERE finished_at IS NULL
 
 -- name: live_batches
 -- A deadline that had passed when a round was opened says nothing about that round.

@@ -92,8 +92,8 @@ class Store:
         """Keep a header; None if the batch is finished already."""
         says = (accepted.batch_id, accepted.owner, accepted.workload, accepted.priority, traceparent, _reuse(accepted))
         await self._save_terms(accepted.batch_id, accepted.terms, [], accepted.accepted_at)
-        await self._pool.execute(SQL["save_batch"], *says)
-        return await self.live_batch(accepted.batch_id)
+        row = await self._pool.fetchrow(SQL["save_batch"], *says)
+        return _batch(row) if row else None
 
     async def live_batches(self) -> list[Batch]:
         """Batches that are not finished, and what they were told."""

@@ -150,7 +150,7 @@ class Yard:
         self.loaded_by_partition: Counter[tuple[UUID, str]] = Counter()
         """How many of them, by batch and partition."""
         self.intake = asyncio.Lock()
-        """Held while pages or a header move from a message to the table and from there into memory."""
+        """Held while a header, or what a batch is told, moves from its message to the table and on into memory."""
         self.changed = asyncio.Event()
 
     def line(self, workload: str) -> Line:

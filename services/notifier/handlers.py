@@ -27,20 +27,21 @@ class Handlers:
     async def accepted(self, message: BatchAccepted, _: Envelope) -> None:
         """Keep whom to tell; nothing when there is nobody."""
         targets = targets_of(message.notify.webhooks, message.notify.emails)
+        if not targets:
+            await self._store.forget_untold(message.batch_id)
+            return
         async with self._store.batch(message.batch_id) as batch:
-            if not targets:
-                await batch.forget_untold()
-                return
             await batch.keep(Known(one_line(message.name) if message.name else None, targets, traceparent()))
             await self._tell(batch, message)
         self._wake()
 
     async def finished(self, message: BatchFinished, _: Envelope) -> None:
         """Keep the event, and line up one delivery for each target as soon as these are known."""
-        async with self._store.batch(message.batch_id) as batch:
-            await batch.keep_round(message.round, message.encode().decode(), traceparent())
-            await self._tell(batch, message)
-        self._wake()
+        event = message.encode().decode()
+        if await self._store.end_round(message.batch_id, message.round, event, traceparent()):
+            async with self._store.batch(message.batch_id) as batch:
+                await self._tell(batch, message)
+            self._wake()
 
     async def _tell(self, batch: BatchRecord, message: BatchAccepted | BatchFinished) -> None:
         known = await batch.known()

@@ -13,8 +13,10 @@ SELECT name, webhooks, emails, traceparent FROM batches WHERE batch_id = $1
 DELETE FROM rounds WHERE batch_id = $1 AND NOT told
 
 -- name: keep_round
+-- After whoever holds the batch: what they keep of it is seen by who asks next, and this by who holds it next.
+WITH held AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtextextended('notifier/' || $1::uuid::text, 0)))
 INSERT INTO rounds (batch_id, round, event, traceparent)
-VALUES ($1, $2, $3, $4)
+SELECT $1, $2, $3, $4 FROM held
 ON CONFLICT (batch_id, round) DO NOTHING
 
 -- name: untold_rounds

@@ -58,17 +58,9 @@ class BatchRecord:
             _SQL["keep_batch"], self._batch_id, known.name, by_kind["webhook"], by_kind["email"], known.traceparent
         )
 
-    async def keep_round(self, round_: int, event: str, traceparent: str | None) -> None:
-        """Keep that a round has ended; what was kept first stays."""
-        await self._connection.execute(_SQL["keep_round"], self._batch_id, round_, event, traceparent)
-
     async def untold(self) -> Sequence[int]:
         """The rounds that ended and of which nobody has been told."""
         return [row["round"] for row in await self._connection.fetch(_SQL["untold_rounds"], self._batch_id)]
-
-    async def forget_untold(self) -> None:
-        """Drop what was kept of its rounds: there is nobody to tell."""
-        await self._connection.execute(_SQL["forget_untold"], self._batch_id)
 
     async def tell(self, round_: int, new: Iterable[Delivery], traceparent: str | None, wait_s: float) -> None:
         """Add the deliveries of a round, due after `wait_s`."""
@@ -92,6 +84,16 @@ class Store:
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(_SQL["lock_batch"], batch_id)
             yield BatchRecord(connection, batch_id)
+
+    async def end_round(self, batch_id: UUID, round_: int, event: str, traceparent: str | None) -> bool:
+        """Keep that a round has ended; what was kept first stays. Whether somebody is to be told, as far as is known:
+        if a batch is accepted later, `untold` gives its rounds."""
+        await self._pool.execute(_SQL["keep_round"], batch_id, round_, event, traceparent)
+        return await self._pool.fetchrow(_SQL["batch"], batch_id) is not None
+
+    async def forget_untold(self, batch_id: UUID) -> None:
+        """Drop what was kept of the rounds of a batch: there is nobody to tell."""
+        await self._pool.execute(_SQL["forget_untold"], batch_id)
 
     async def claim(
         self, kind: Kind, most: int, lease_s: float, per_destination: int, held: Mapping[str, int]

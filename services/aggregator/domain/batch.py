@@ -70,6 +70,8 @@ class Batch:
     """Set while a round lacks nothing but its summary: when that is to be asked for, the first time or again."""
     summary_asked: int = 0
     """How often it was."""
+    version: int = 0
+    """How often it was saved."""
 
     @property
     def terms(self) -> Terms:

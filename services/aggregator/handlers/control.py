@@ -39,12 +39,15 @@ class ControlHandler:
             message.owner,
             message.workload,
             message.accepted_at,
-            message.name,
+            message.name and message.name.replace("\x00", ""),  # which PostgreSQL does not take
             message.labels,
             traceparent(),
             message.summarize or False,
             bool(message.sourced),
         )
+        fresh = Batch(0, message.batch_id).accept(header, message.priority, message.total, message.terms)
+        if fresh.conclude(self._clock()) == fresh and await self._store.begin(fresh):
+            return
         async with self._store.locked([message.batch_id]) as work:
             before = work.batches[message.batch_id]
             learned = await judged(work, before.accept(header, message.priority, message.total, message.terms))

@@ -48,7 +48,7 @@ class MemoryWork:
         return {key: tally_of(those) for key, those in new.items()}
 
     async def save(self, batches: Sequence[Batch]) -> None:
-        self.saved |= {batch.batch_id: batch for batch in batches}
+        self.saved |= {batch.batch_id: replace(batch, version=batch.version + 1) for batch in batches}
 
     async def save_header(self, batch: Batch) -> None:
         self.headers.add(batch.batch_id)
@@ -91,6 +91,35 @@ class MemoryStore:
         self.outbox: dict[str, Entry] = {}
         self.summaries: dict[tuple[int, int], Summary] = {}
         self.crash: Literal["before", "after"] | None = None
+        self._recent: dict[UUID, Batch] = {}
+        self.short_ways = 0
+        """How often the short way was gone to its end."""
+
+    def recent(self, batch_id: UUID) -> Batch | None:
+        return self._recent.get(batch_id)
+
+    async def begin(self, batch: Batch) -> bool:
+        if batch.batch_id in self.batches:
+            return False
+        crash = self._crash_before()
+        self.batches[batch.batch_id] = replace(batch, key=len(self.batches) + 1)
+        self._crash_after(crash)
+        self._recent[batch.batch_id] = self.batches[batch.batch_id]
+        return True
+
+    async def record(self, batch: Batch, rows: Sequence[Row], entries: Sequence[Entry]) -> bool:
+        if self.batches[batch.batch_id].version != batch.version:
+            return False
+        work = MemoryWork(self, {})
+        await work.insert(rows)
+        await work.save([batch])
+        await work.post(entries)
+        crash = self._crash_before()
+        self._commit(work)
+        self._crash_after(crash)
+        self._recent |= work.saved
+        self.short_ways += 1
+        return True
 
     @asynccontextmanager
     async def locked(self, batch_ids: Collection[UUID]) -> AsyncIterator[MemoryWork]:
@@ -98,15 +127,26 @@ class MemoryStore:
             self.batches.setdefault(batch_id, Batch(len(self.batches) + 1, batch_id))
         work = MemoryWork(self, {batch_id: self.batches[batch_id] for batch_id in batch_ids})
         yield work
+        crash = self._crash_before()
+        self._commit(work)
+        self._crash_after(crash)
+        self._recent |= {batch_id: self.batches[batch_id] for batch_id in work.batches}
+
+    def _crash_before(self) -> str | None:
         crash, self.crash = self.crash, None
         if crash == "before":
             raise Crash
+        return crash
+
+    def _crash_after(self, crash: str | None) -> None:
+        if crash == "after":
+            raise Crash
+
+    def _commit(self, work: MemoryWork) -> None:
         for batch_id, batch in work.saved.items():  # the header is a statement of its own, in the tables as well
             known = self.batches[batch_id].header
             self.batches[batch_id] = replace(batch, header=batch.header if batch_id in work.headers else known)
         self.rows, self.outbox, self.summaries = work.rows, work.outbox, work.summaries
-        if crash == "after":
-            raise Crash
 
     def counted(self, batch_id: UUID) -> Tally:
         """What the rows say, whatever the counters say."""

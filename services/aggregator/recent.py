@@ -1,0 +1,30 @@
+"""Remembers batches as this process committed them last, so that a change to one need not read it first."""
+
+from collections import OrderedDict
+from uuid import UUID
+
+from services.aggregator.domain.batch import Batch
+
+_MOST = 1000
+
+
+class Recent:
+    """The batches that were changed last. Another process may have changed one since: its version tells."""
+
+    def __init__(self) -> None:
+        self._batches: OrderedDict[UUID, Batch] = OrderedDict()
+
+    def get(self, batch_id: UUID) -> Batch | None:
+        """The batch as it was known last."""
+        return self._batches.get(batch_id)
+
+    def keep(self, batch: Batch) -> None:
+        """It was read or written so, and that is committed."""
+        self._batches[batch.batch_id] = batch
+        self._batches.move_to_end(batch.batch_id)
+        if len(self._batches) > _MOST:
+            self._batches.popitem(last=False)
+
+    def forget(self, batch_id: UUID) -> None:
+        """It is not known any more how it is."""
+        self._batches.pop(batch_id, None)
