@@ -66,7 +66,7 @@ class OutcomesHandler:
         entries = endings([after])
         if not await self._store.record(after, found, entries):
             return False
-        announce([after], entries, self._outbox, self._progress)
+        self._telling.announce([after], entries)
         _count(after, new)
         return True
 

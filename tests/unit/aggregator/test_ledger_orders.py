@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from hypothesis import given, settings
@@ -201,5 +202,26 @@ def test_a_summary_ends_its_round_once(data: st.DataObject, fates: list[Fate], s
         kept = ledger.store.summaries.get((ledger.store.batches[BATCH].key, 1), Summary())
         assert (end.summary, end.summary_error) == (kept.value, kept.error)
         assert bool(ledger.store.summaries) == any(status == "succeeded" for status, _ in fates)
+
+    asyncio.run(scenario())
+
+
+def test_a_few_outcomes_go_the_short_way_unless_another_process_changed_the_batch() -> None:
+    async def scenario() -> None:
+        ledger = Ledger()
+        await ledger.deliver([accepted(4)])
+        await ledger.deliver([processed({0: "succeeded"})])
+        assert ledger.store.short_ways == 1
+        known = ledger.store.batches[BATCH]
+        ledger.store.batches[BATCH] = replace(known, paused=True, version=known.version + 1)
+        await ledger.deliver([processed({1: "succeeded"})])
+        assert (ledger.store.short_ways, ledger.store.batches[BATCH].paused) == (1, True)
+        await ledger.deliver([processed({2: "failed"})])
+        assert ledger.store.short_ways == 1
+        await ledger.deliver([processed({1: "succeeded", 3: "succeeded"})])
+        assert ledger.store.batches[BATCH].tally == ledger.store.counted(BATCH)
+        await ledger.deliver([processed({3: "cancelled"})])
+        (end,) = ledger.finished()
+        assert (end.result, end.counts.succeeded, end.counts.failed) == ("partial", 3, 1)
 
     asyncio.run(scenario())
