@@ -48,6 +48,14 @@ class _Part:
         return name[:MAX_PARTITION]
 
 
+def has_circuit(manifest: Manifest, partition: str) -> bool:
+    """Whether the provider of a partition is left alone when it refuses everything."""
+    rule = manifest.circuit
+    if rule is None or not rule.partitions:
+        return rule is not None
+    return rule.holds_for(split(partition, 1 + sum(limit.partition is not None for limit in manifest.limits))[0])
+
+
 def join(parts: Sequence[str]) -> str:
     """One name; a single part is its own name."""
     if len(parts) == 1:

@@ -115,9 +115,10 @@ class Workload(Generic[ItemT, ResultT]):
     """A workload: what it takes, what it gives, how it is to be paced, and its handler.
 
     `lifespan` opens what all runs of one worker share. `unavailable` is asked when a worker starts: a text says what is
-    missing (the name of a setting, never its value), and then nothing of the workload runs there. `repeatable` may be a
-    function of an item and its context: False for a run that must not be repeated when nobody knows how it ended. The
-    other settings are those of `Manifest`.
+    missing (the name of a setting, never its value), and then nothing of the workload runs there. `variant` names the
+    settings that results depend on, without secrets: results that are known from another one are made anew.
+    `repeatable` may be a function of an item and its context: False for a run that must not be repeated when nobody
+    knows how it ended. The other settings are those of `Manifest`.
     """
 
     def __init__(
@@ -129,6 +130,7 @@ class Workload(Generic[ItemT, ResultT]):
         result: type[ResultT],
         lifespan: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext,
         unavailable: Callable[[], str | None] = lambda: None,
+        variant: Callable[[], str] = lambda: "",
         title: str = "",
         description: str = "",
         partition: Partition | None = None,
@@ -155,6 +157,7 @@ class Workload(Generic[ItemT, ResultT]):
         self.lifespan = lifespan
         self._unavailable = unavailable
         self._repeatable = repeatable if callable(repeatable) else None
+        self._variant = variant
         self._handling: Handling | None = None
         self.summarizing: Summarizing[ResultT] | None = None
         """How its batches are summarized, if they are."""
@@ -194,7 +197,9 @@ class Workload(Generic[ItemT, ResultT]):
 
     def announced(self) -> Manifest:
         """The manifest as a worker with the settings at hand announces it."""
-        return self.manifest.model_copy(update={"unavailable": self._unavailable()})
+        variant = self._variant()
+        version = f"{self.manifest.version}+{variant}" if variant else self.manifest.version
+        return self.manifest.model_copy(update={"unavailable": self._unavailable(), "version": version})
 
     def may_repeat(self, item: ItemT, context: Context) -> bool:
         """Whether a run may be repeated when nobody knows how it ended."""

@@ -172,9 +172,8 @@ class Outcomes:
             if follows:  # the rate has gone down already: no need to stand still for as long as was guessed
                 outcome = outcome.model_copy(update={"delay_s": _FOLLOWING_S})  # noqa: PLW2901
             next_ = after(outcome, lease.attempt, waited, rule, random.random())
-            if window.limits.rule is not None and _is_refusal(
-                outcome
-            ):  # the provider's fault: the item waits for it, and uses up no attempt
+            if _is_refusal(outcome) and window.limits.rule_of(lease.partition):
+                # the provider's fault: the item waits for it, and uses up no attempt
                 if throttle := window.refused(lease.partition, error, time.monotonic()):
                     self._pacing.circuit(lease.workload, throttle, "open")
                 pause_s = window.limits.of(lease.partition)[0].circuit.pause_s

@@ -10,6 +10,7 @@ import structlog
 from pydantic import ValidationError
 
 from batchyard_contracts import topology
+from batchyard_contracts.partition import has_circuit
 from batchyard_contracts.v1.flow import ChunkProcessed, Felt
 from batchyard_contracts.v1.values import ItemError
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
@@ -51,7 +52,7 @@ class Runner:
         leave: Leave | None = None,
     ) -> None:
         self.workload = workload
-        self.manifest = workload.manifest
+        self.manifest = workload.announced()
         self.cache = cache
         self.slots = Slots(slots or self.manifest.concurrency)
         """One for each call that runs."""
@@ -143,7 +144,9 @@ class Runner:
     def note_refusal(self, partition: str, outcome: Outcome) -> None:
         """Spare other items the call if the provider refused this one for a cause that holds for all."""
         error = outcome.error
-        if error is not None and error.scope == "provider" and outcome.delay_s is None and self.manifest.circuit:
+        if error is None or error.scope != "provider" or outcome.delay_s is not None:
+            return
+        if has_circuit(self.manifest, partition):
             self._refusals.pop(partition, None)
             self._refusals[partition] = (time.monotonic(), error)
             if len(self._refusals) > _REFUSALS_KEPT:

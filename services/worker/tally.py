@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 
+from batchyard_contracts.partition import has_circuit
 from batchyard_contracts.v1.flow import Felt
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from services.worker import domain
@@ -93,7 +94,7 @@ class Tally:
     def ended(self, outcome: Outcome) -> None:
         """An item has its outcome."""
         del self.open[outcome.ordinal]
-        if outcome.error is not None and self._runner.manifest.circuit:
+        if outcome.error is not None and has_circuit(self._runner.manifest, self._chunk.partition):
             outcome = domain.waiting_for_provider(outcome)
         if not self._outcomes:
             self.some.set()

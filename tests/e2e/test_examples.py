@@ -8,6 +8,7 @@ from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from uuid import UUID
 
 import aio_pika
 import pytest
@@ -36,6 +37,23 @@ async def test_plain_aio_pika(yard: Yard) -> None:
     assert "from batchyard" not in source
     said = await _run(yard, sys.executable, "-W", "error", str(EXAMPLES / "plain_aio_pika.py"))
     assert "finished: completed" in said
+
+
+@pytest.mark.parametrize(
+    ("file", "workload"),
+    [
+        ("tracklists.ndjson", "tracklists"),
+        ("distances.csv", "distances"),
+        ("predictions-portfolio.ndjson", "predictions"),
+    ],
+)
+async def test_inputs_of_workloads(yard: Yard, file: str, workload: str) -> None:
+    kind = {"csv": "text/csv", "ndjson": "application/x-ndjson"}[file.rpartition(".")[2]]
+    body = (EXAMPLES / file).read_bytes()
+    async with yard.http.post(f"batches?workload={workload}", data=body, headers={"Content-Type": kind}) as answer:
+        assert answer.status == 202, await answer.text()
+        batch_id = UUID((await answer.json())["batch_id"])
+    assert (await yard.client.wait(batch_id, 60)).result == "completed"
 
 
 async def test_node(yard: Yard, tmp_path: Path) -> None:

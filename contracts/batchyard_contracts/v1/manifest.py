@@ -53,6 +53,12 @@ class CircuitRule(Value):
     cap_s: Annotated[float, Field(gt=0, le=86_400)] = 300.0
     give_up_s: Seconds = 900.0
     """Its items fail when the provider has refused for so long."""
+    partitions: Annotated[list[Annotated[str, Field(max_length=255)]], Field(max_length=100)] = []
+    """The only values of the workload's partition that have a circuit; empty: all have one."""
+
+    def holds_for(self, value: str) -> bool:
+        """Whether the provider of this value has a circuit."""
+        return not self.partitions or value in self.partitions
 
 
 class TextExport(Value):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from batchyard_contracts.partition import split
-from batchyard_contracts.v1.manifest import Limit, Manifest
+from batchyard_contracts.v1.manifest import CircuitRule, Limit, Manifest
 from batchyard_contracts.v1.work import PaceKey
 from services.dispatcher.domain.bucket import kept_rate
 from services.dispatcher.domain.throttle import Learned, Terms, Throttle
@@ -53,6 +53,11 @@ class Limits:
                 self._throttle(limit, "" if part is None else values[part]) for limit, part in self._limits
             )
         return found
+
+    def rule_of(self, partition: str) -> CircuitRule | None:
+        """When the circuit of a partition's provider is tried again, if it has one."""
+        rule = self.rule
+        return rule if rule is not None and rule.holds_for(self.of(partition)[0].value) else None
 
     def __iter__(self) -> Iterator[Throttle]:
         return iter(self._throttles.values())

@@ -176,7 +176,7 @@ class Window:
 
     def refused(self, partition: str, error: ItemError, now: float) -> Throttle | None:
         """A provider refused for a cause of its own: its throttle, if that opened its circuit."""
-        throttle, rule = self.limits.of(partition)[0], self.limits.rule
+        throttle, rule = self.limits.of(partition)[0], self.limits.rule_of(partition)
         return throttle if rule is not None and throttle.circuit.failed(error, rule, now) else None
 
     def answered(self, partition: str) -> Throttle | None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchyard_contracts.v1.manifest import Manifest
-from batchyard_contracts.v1.values import PRIORITIES, Priority
+from batchyard_contracts.v1.values import PRIORITIES, ItemError, Priority
 from services.dispatcher.domain.chunk_size import START, ChunkSize, Fate
 from services.dispatcher.domain.scheduler import Pick, Range
 from services.dispatcher.domain.window import Window
@@ -97,6 +97,15 @@ def test_what_is_learned_of_one_batch_is_believed_of_the_next_as_far_as_no_item_
     assert learned.size(BATCH, "") == 20
     learned.measured(BATCH, "", 8, 80.0)
     assert learned.size(OTHER, "") == 1
+
+
+def test_only_the_partitions_that_a_circuit_names_have_one() -> None:
+    error = ItemError(code="captcha", scope="provider")
+    named = window(circuit={"partitions": ["live"]}, limits=[{"name": "account", "partition": {"pointer": "/account"}}])
+    assert named.refused("test|a", error, 1.0) is None
+    assert named.refused("live|a", error, 1.0) is named.limits.at("partition", "live")
+    assert window(circuit={}).refused("test", error, 1.0) is not None
+    assert window().refused("test", error, 1.0) is None
 
 
 def test_calls_that_hardly_take_longer_for_more_begin_large_and_stay_so_but_not_when_items_fail() -> None:

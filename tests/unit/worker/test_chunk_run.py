@@ -100,7 +100,10 @@ async def test_an_item_that_takes_too_long_is_interrupted() -> None:
     assert "0.01 s" in error.message
 
 
-@pytest.mark.parametrize(("circuit", "status"), [(CircuitRule(), "retry"), (None, "failed")])
+@pytest.mark.parametrize(
+    ("circuit", "status"),
+    [(CircuitRule(), "retry"), (None, "failed"), (CircuitRule(partitions=["another host"]), "failed")],
+)
 async def test_an_item_that_its_provider_refuses_waits_where_there_is_a_circuit(
     circuit: CircuitRule | None, status: str
 ) -> None:

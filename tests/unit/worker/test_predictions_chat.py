@@ -159,3 +159,12 @@ def test_what_is_missing_is_said_by_name(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv(f"{PREFIX}URL", "api.example.com")
     with pytest.raises(ValidationError):
         PredictionsSettings()
+
+
+def test_what_another_model_said_is_none_of_this_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = [workload.announced().version]
+    for name, value in (("PROVIDER", "chat"), ("URL", "https://a.example/v1"), ("MODEL", "m"), ("MODEL", "n")):
+        monkeypatch.setenv(f"{PREFIX}{name}", value)
+        versions.append(workload.announced().version)
+    assert versions[0] == "1"
+    assert len(set(versions)) == len(versions)

@@ -14,6 +14,7 @@ import pytest
 from pydantic import ValidationError
 from yarl import URL
 
+from batchyard_contracts.partition import has_circuit
 from batchyard_contracts.v1.values import Rate
 from batchyard_contracts.workload import Context, Permanent, RateLimited, Transient, WorkloadError
 from services.worker.workloads.tracklists import workload
@@ -312,6 +313,8 @@ def test_the_manifest_keeps_the_sites_crawl_delay_and_exports_cue_sheets() -> No
 
     assert limit.rate_of("www.1001tracklists.com") == Rate(per_second=1 / 8, burst=1)
     assert limit.rate_of("127.0.0.1") is None
+    assert has_circuit(manifest, "www.1001tracklists.com"), "a gate stops it for all items"
+    assert not has_circuit(manifest, "127.0.0.1")
     assert TracklistItem.model_validate(manifest.example)
     fields = TracklistResult.model_fields
     assert {manifest.exports["cue"].content, manifest.exports["cue"].filename} <= {f"/{name}" for name in fields}

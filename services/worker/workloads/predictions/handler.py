@@ -15,6 +15,7 @@ workload = Workload(
     result=Prediction,
     lifespan=open_chat,
     unavailable=lambda: PredictionsSettings().missing(),
+    variant=lambda: PredictionsSettings().variant(),
     title="Predictions",
     description="Predicts completion date, final cost and risk of projects, each with a range and a stated confidence.",
     dedup="",

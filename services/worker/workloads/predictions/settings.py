@@ -1,5 +1,6 @@
 """What an operator sets for this workload: who predicts, and with which key."""
 
+import hashlib
 from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator
@@ -36,6 +37,13 @@ class PredictionsSettings(BaseSettings):
         if text and (url.scheme not in ("http", "https") or not url.host or url.user or url.query_string):
             raise ValueError(f"{PREFIX}URL is no address: write it as in https://api.example.com/v1")
         return text.rstrip("/")
+
+    def variant(self) -> str:
+        """Whose predictions they are, as far as settings decide it; empty: the formulas'."""
+        if self.provider == "embedded":
+            return ""
+        asked = "\n".join((self.url, self.model, self.mode, str(self.max_tokens)))
+        return hashlib.sha256(asked.encode()).hexdigest()[:12]
 
     def missing(self) -> str | None:
         """Which setting is needed and is not there."""

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from batchyard_contracts.v1.manifest import Partition, TextExport
+from batchyard_contracts.v1.manifest import CircuitRule, Partition, TextExport
 from batchyard_contracts.v1.values import Rate, RetryRule
 from batchyard_contracts.workload import Context, Workload, WorkloadError
 from services.worker.workloads.tracklists.answer import judge, judge_saved
@@ -30,6 +30,7 @@ workload = Workload(
     item_timeout_s=60.0,
     rates={LIVE_HOST: Rate(per_second=1 / CRAWL_DELAY_SECONDS, burst=1)},
     partition_concurrency=8,
+    circuit=CircuitRule(base_s=1800.0, cap_s=86_400.0, give_up_s=86_400.0, partitions=[LIVE_HOST]),  # any gate stops it
     retry={
         "default": RetryRule(attempts=4, base_s=1.0, cap_s=120.0),
         # A shell or a strange page is looked at once more, after a while, before it is believed.
