@@ -13,33 +13,41 @@ AHEAD_S = 0.1
 """Nobody holds start times further ahead than this, so that a changed rate holds at once."""
 PATIENCE_S = 5.0
 """A start further away than this is not given: the caller should ask again later."""
+GRAIN_S = 0.001
+"""Starts so close to each other are told as one, at the time of the last of them."""
 _KEPT_S = 3600
 _RESERVE = """
 local now = redis.call('TIME')
 now = tonumber(now[1]) + tonumber(now[2]) / 1e6
 local wanted, ahead, patience, kept = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local grain = tonumber(ARGV[5])
 local rates, first = {}, now
 for n, key in ipairs(KEYS) do
-  local i, b, v = tonumber(ARGV[3 * n + 2]), tonumber(ARGV[3 * n + 3]), tonumber(ARGV[3 * n + 4])
+  local i, b, v = tonumber(ARGV[3 * n + 3]), tonumber(ARGV[3 * n + 4]), tonumber(ARGV[3 * n + 5])
   local known = redis.call('HMGET', key, 't', 'i', 'b', 'v', 'p')
   local full_at = math.max(tonumber(known[1] or now), now)
   if known[4] and tonumber(known[4]) > v then
     i, b = tonumber(known[2]), tonumber(known[3])
   elseif not known[4] or tonumber(known[4]) < v then
     if known[2] and i < tonumber(known[2]) then full_at = math.min(full_at, now + b * i) end
-    redis.call('HSET', key, 'i', ARGV[3 * n + 2], 'b', b, 'v', ARGV[3 * n + 4])
+    redis.call('HSET', key, 'i', ARGV[3 * n + 3], 'b', b, 'v', ARGV[3 * n + 5])
   end
   rates[n] = {key, i, b, full_at}
   first = math.max(first, tonumber(known[5] or 0))
 end
-local starts = {}
-for _ = 1, wanted do
+local starts, began = {}, nil
+for n = 1, wanted do
   local start = first
   for _, rate in ipairs(rates) do start = math.max(start, rate[4] - (rate[3] - 1) * rate[2]) end
-  if #starts > 0 and start - now > ahead then break end
+  if n > 1 and start - now > ahead then break end
   if start - now > patience then return {-math.ceil((start - now) * 1e6)} end
   for _, rate in ipairs(rates) do rate[4] = math.max(rate[4], start) + rate[2] end
-  starts[#starts + 1] = math.ceil((start - now) * 1e6)
+  local at = math.ceil((start - now) * 1e6)
+  if began and at - began <= grain then
+    starts[#starts - 1], starts[#starts] = at, starts[#starts] + 1
+  else
+    starts[#starts + 1], starts[#starts + 2], began = at, 1, at
+  end
 end
 for _, rate in ipairs(rates) do
   redis.call('HSET', rate[1], 't', string.format('%.6f', rate[4]))
@@ -66,6 +74,13 @@ class Rate(NamedTuple):
     version: int
 
 
+class Starts(NamedTuple):
+    """So many calls may start in so many seconds."""
+
+    in_s: float
+    calls: int
+
+
 class Reservations:
     """Hands out start times."""
 
@@ -74,17 +89,21 @@ class Reservations:
         self._reserve = memory.client.register_script(_RESERVE)
         self._park = memory.client.register_script(_PARK)
 
-    async def starts(self, rates: Sequence[Rate], wanted: int) -> list[float] | None:
-        """Seconds from now at which up to `wanted` calls may start, at least one unless none is wanted.
+    async def starts(self, rates: Sequence[Rate], wanted: int) -> list[Starts] | None:
+        """When up to `wanted` calls may start, at least one unless none is wanted; the earliest first.
 
-        One number below zero: none for so many seconds. None: Redis does not answer.
+        One whose time is below zero: none for so many seconds. None: Redis does not answer.
         """
-        args: list[float] = [wanted, AHEAD_S, PATIENCE_S, _KEPT_S]
+        args: list[float] = [wanted, AHEAD_S, PATIENCE_S, _KEPT_S, round(GRAIN_S * 1e6)]
         for rate in rates:
             args += (rate.interval_s, rate.burst, rate.version)
         call = cast("Awaitable[list[int] | None]", self._reserve(keys=[rate.key for rate in rates], args=args))
         answer = await self._memory.attempt(call, None)
-        return None if answer is None else [micros / 1e6 for micros in answer]
+        if answer is None:
+            return None
+        if answer and answer[0] < 0:
+            return [Starts(answer[0] / 1e6, 0)]
+        return [Starts(micros / 1e6, calls) for micros, calls in zip(answer[::2], answer[1::2], strict=True)]
 
     async def park(self, key: str, seconds: float, *, at_most: bool = False) -> None:
         """Let nothing start under a key for so long; `at_most`: even if it was to wait for longer."""

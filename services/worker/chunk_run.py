@@ -135,10 +135,10 @@ class ChunkRun:
             self._give_up(task)
 
     async def _one_by_one(self, lane: "_Lane") -> None:
-        slots, tally, began = self._runner.slots, self._tally, time.perf_counter()
+        tally, began = self._tally, time.perf_counter()
         repeatable = self._runner.manifest.repeatable
         for item in self._to_do:
-            if tally.spared(item) or ((tally.passage or not slots.take()) and not await self._place([item])):
+            if tally.spared(item) or not (tally.at_once() or await self._place([item])):
                 continue
             if not repeatable and not await self._may_begin([item]):
                 return
@@ -156,7 +156,7 @@ class ChunkRun:
                     tally.ended(outcome)
             finally:
                 self._leave(lane)
-            if not lane.abandoned and (tally.passage or outcome.error):
+            if not lane.abandoned and not tally.succeeded(outcome, now - started):
                 await tally.answered([outcome], now - started)
             if self._stopped or lane.abandoned:  # the handler went on after its interruption
                 return
@@ -175,9 +175,11 @@ class ChunkRun:
             self._runner.slots.give()
 
     async def _place(self, items: Sequence[ChunkItem]) -> bool:
-        """Wait for a slot; False if the items ended instead."""
-        self._start_another()
-        return await self._tally.place(items)
+        """Wait for a slot; False if the items ended instead. Of a limited chunk one lane is enough to do so: it has the
+        next moment, and starts another one when its call waits."""
+        if self._tally.passage is None:
+            self._start_another()
+        return await self._tally.place(items, len(items) + length_hint(self._to_do))
 
     async def _may_begin(self, items: Sequence[ChunkItem]) -> bool:
         """Whether a call may be made, for which there is a slot. If not, that is free again."""

@@ -9,13 +9,13 @@ from collections import deque
 from typing import NamedTuple
 
 from batchyard_contracts.v1.work import Pace
-from shared.reservations import AHEAD_S, PATIENCE_S, Rate, Reservations, key_of
+from shared.reservations import AHEAD_S, GRAIN_S, PATIENCE_S, Rate, Reservations, Starts, key_of
 
 LATENESS_S = 0.02
 """How long after its moment an item may still start."""
-_TRIES = 4
-"""Missed moments in a row after which an item starts all the same: this machine cannot keep time."""
-_AT_ONCE_MAX = 500
+_AT_ONCE_MAX = 1000
+_CLOSED_S = 0.1
+"""For so long nobody asks again when nothing may start for longer than items should wait."""
 
 
 class Moment(NamedTuple):
@@ -40,68 +40,92 @@ class Gate:
         self._workload, self._reservations = workload, reservations
         self._pace = Pace()
         self._rates: list[Rate] = []
-        self._moments: deque[Moment] = deque()
+        self._held: deque[tuple[Moment, int]] = deque()
+        """Moments to come, each with the number of items that may start then."""
         self._asking = asyncio.Lock()
         self.waiting = 0
+        self.quick = False
+        """Whether an item ends in no time: one slot is enough for many of them."""
         self._full_at: dict[str, float] = {}
+        self._closed: tuple[float, float] = (0.0, 0.0)
+        """Until when that is believed, and when something may start again."""
 
     def learn(self, pace: Pace) -> None:
         """A chunk says what holds; it may be older than what is known, which the versions tell."""
         self._pace = pace
         self._rates = [Rate(key_of(self._workload, k.key), 1 / k.per_second, k.burst, k.version) for k in pace.keys]
 
-    async def moment(self) -> Moment:
-        """The next moment, kept for the caller alone. Raises `TooFar`."""
+    def due(self, now: float) -> bool:
+        """Whether an item may start at once, without waiting for an answer from Redis."""
+        held = self._held
+        while held:
+            moment = held[0][0]
+            if moment.last >= now:
+                return moment.first <= now
+            held.popleft()
+        return False
+
+    def take(self) -> Moment:
+        """Take the first moment that is held."""
+        moment, items = self._held[0]
+        if items == 1:
+            self._held.popleft()
+        else:
+            self._held[0] = (moment, items - 1)
+        return moment
+
+    async def moment(self, wanted: int) -> Moment:
+        """The next moment, kept for the caller alone; `wanted` is how many may follow soon, this one included. Raises
+        `TooFar`."""
         self.waiting += 1
+        clock = asyncio.get_running_loop().time
         try:
             while True:
-                if (moment := self._next()) is not None:
-                    return moment
+                self.due(clock())  # those that were missed go
+                if self._held:
+                    return self.take()
                 async with self._asking:
-                    if not self._moments:
+                    if not self._held:
                         await asyncio.sleep(0)  # those that come now are asked for, too
-                        await self._reserve(min(self.waiting, _AT_ONCE_MAX))
+                        await self._reserve(min(max(self.waiting, wanted), _AT_ONCE_MAX))
         finally:
             self.waiting -= 1
 
     async def park(self, seconds: float) -> None:
         """The destination asked for a pause: no worker starts anything before its end."""
-        self._moments.clear()
+        self._held.clear()
         for key in self._pace.keys[:1]:
             await self._reservations.park(key_of(self._workload, key.key), seconds)
-
-    def _next(self) -> Moment | None:
-        now = asyncio.get_running_loop().time()
-        while self._moments:
-            moment = self._moments.popleft()
-            if moment.last >= now:
-                return moment
-        return None
 
     async def _reserve(self, wanted: int) -> None:
         clock = asyncio.get_running_loop().time
         asked = clock()
+        believed_until, open_at = self._closed
+        if asked < believed_until:
+            raise TooFar(open_at - asked)
         starts = await self._reservations.starts(self._rates, wanted)
         heard = clock()
         if starts is None:
             starts = self._by_own_share(wanted, heard)
             asked = heard
-        if starts[0] < 0:
-            raise TooFar(-starts[0])
+        if starts[0].in_s < 0:
+            self._closed = (heard + _CLOSED_S, heard - starts[0].in_s)
+            raise TooFar(-starts[0].in_s)
         # Redis counted from some time between the two: never start early, and count as late from the earlier one.
-        self._moments.extend(Moment(heard + s, max(heard, asked + s) + LATENESS_S) for s in starts)
+        for in_s, calls in starts:
+            self._held.append((Moment(heard + in_s, max(heard, asked + in_s) + LATENESS_S - GRAIN_S), calls))
 
-    def _by_own_share(self, wanted: int, now: float) -> list[float]:
-        starts: list[float] = []
+    def _by_own_share(self, wanted: int, now: float) -> list[Starts]:
+        starts: list[Starts] = []
         for _ in range(wanted):
             start = max([now, *(self._full_at.get(rate.key, now) for rate in self._rates)])
             if starts and start - now > AHEAD_S:
                 break
             if start - now > PATIENCE_S:
-                return [now - start]
+                return [Starts(now - start, 0)]
             for rate in self._rates:
                 self._full_at[rate.key] = start + rate.interval_s / self._pace.share
-            starts.append(start - now)
+            starts.append(Starts(start - now, 1))
         return starts
 
 

@@ -5,9 +5,10 @@ import asyncio
 from batchyard_contracts.v1.flow import Felt
 from batchyard_contracts.v1.work import ChunkReady
 from services.worker.domain import HELD_BACK
-from services.worker.gate import Gate, Gates
+from services.worker.gate import Gate, Gates, Moment
 from services.worker.slots import Slots
 from services.worker.success import Outcome
+from shared.reservations import GRAIN_S
 
 _TRIES = 4
 """Missed moments in a row after which an item starts all the same: this machine cannot keep time."""
@@ -22,6 +23,10 @@ class Passage:
 
     def __init__(self, gate: Gate, slots: Slots) -> None:
         self._gate, self._slots = gate, slots
+        self._clock = asyncio.get_running_loop().time
+        self._held_s = 0.0
+        """For how long items were held up by the gate, since the chunk began. All that follow wait as long."""
+        self._at_gate, self._held_since = 0, 0.0
         self._waited_s = 0.0
         self._passed = 0
         self._times: list[float] = []
@@ -34,31 +39,62 @@ class Passage:
             return None
         return cls(gates.at(chunk.partition, chunk.pace), slots)
 
-    async def enter(self, items: int = 1) -> None:
-        """Take a slot at a moment at which a call with so many items may start. Raises `TooFar` instead of waiting for
-        long."""
-        clock = asyncio.get_running_loop().time
-        await self._slots.taken()  # no moment is kept for an item that has no slot yet
-        self._slots.give()
+    def at_once(self) -> bool:
+        """Take a slot if there is one and an item may start at this moment, as is known here: most pass so where the
+        limits do not bind."""
+        if not self._gate.due(self._clock()) or not self._slots.take():
+            return False
+        self._gate.take()
+        self._passed += 1
+        self._waited_s += self._held_s
+        return True
+
+    async def enter(self, items: int, soon: int) -> None:
+        """Take a slot at a moment at which a call with so many items may start; `soon` of the chunk may follow, these
+        included. Raises `TooFar` instead of waiting for long."""
+        clock, slots = self._clock, self._slots
+        await slots.taken()  # no moment is kept for an item that has no slot yet
+        slots.give()
         for tried in range(_TRIES):
-            asked = clock()
-            for _ in range(items):
-                moment = await self._gate.moment()
-            if (wait := moment.first - clock()) > 0:
-                await asyncio.sleep(wait)
-            self._waited_s += (clock() - asked) * items
-            await self._slots.taken()
+            if not self._gate.quick:
+                soon = min(soon, slots.most - slots.busy)
+            moment = await self._moment(items, soon)
+            await slots.taken()
             if clock() <= moment.last or tried == _TRIES - 1:
                 break
-            self._slots.give()
+            slots.give()
         self._passed += items
+        self._waited_s += self._held_s * items
+
+    async def _moment(self, items: int, soon: int) -> Moment:
+        """Wait for the moment of a call with so many items."""
+        clock = self._clock
+        if not self._at_gate:
+            self._held_since = clock()
+        self._at_gate += 1
+        try:
+            for taken in range(items):
+                moment = await self._gate.moment(max(soon, items) - taken)
+            if (wait := moment.first - clock()) > 0:
+                await asyncio.sleep(wait)
+        finally:
+            self._at_gate -= 1
+            now = clock()
+            self._held_s += now - self._held_since
+            self._held_since = now
+        return moment
+
+    def answered(self, took_s: float) -> None:
+        """An item succeeded."""
+        self._answered += 1
+        self._times.append(took_s)
+        self._gate.quick = took_s < GRAIN_S
 
     async def note(self, outcome: Outcome, took_s: float) -> None:
         """An item ended. If the destination asked for a pause, no worker starts anything before its end."""
         error = outcome.error
         if error is None:
-            self._answered += 1
-            self._times.append(took_s)
+            self.answered(took_s)
         elif error.code == HELD_BACK:
             return
         elif error.code in REFUSED or (outcome.delay_s is not None and error.scope == "provider"):

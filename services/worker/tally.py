@@ -56,14 +56,18 @@ class Tally:
             self.ended(domain.not_tried(item, refusal))
         return refusal is not None
 
-    async def place(self, items: Sequence[ChunkItem]) -> bool:
-        """Wait for a slot at a moment at which a call with these items may start; False if they ended instead, since
-        that is far away."""
+    def at_once(self) -> bool:
+        """Take a slot without waiting, if the next item may start now."""
+        return self._slots.take() if self.passage is None else self.passage.at_once()
+
+    async def place(self, items: Sequence[ChunkItem], soon: int = 0) -> bool:
+        """Wait for a slot at a moment at which a call with these items may start; `soon` of the chunk may follow, these
+        included. False if they ended instead, since that is far away."""
         if self.passage is None:
             await self._slots.taken()
             return True
         try:
-            await self.passage.enter(len(items))
+            await self.passage.enter(len(items), soon)
         except TooFar as error:
             for item in items:
                 self.ended(domain.held_back(item, error.delay_s))
@@ -102,6 +106,14 @@ class Tally:
         if self._counted:
             self._runner.unfinished -= 1
             self._runner.room.set()
+
+    def succeeded(self, outcome: Outcome, took_s: float) -> bool:
+        """Whether a call did, so that nobody has to wait for `answered`."""
+        if outcome.error is not None:
+            return False
+        if self.passage is not None:
+            self.passage.answered(took_s)
+        return True
 
     async def answered(self, outcomes: Sequence[Outcome], took_s: float) -> None:
         """A call answered with these: tell it to whoever steers the next ones."""

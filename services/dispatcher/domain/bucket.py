@@ -39,9 +39,14 @@ class Bucket:
         """Items went out."""
         self.full_at = max(self.full_at, now) + count / kept_rate(rate)
 
-    def changed(self, rate: Rate, now: float) -> None:
-        """Another rate holds: a slow past does not bind a fast future."""
-        self.full_at = min(self.full_at, now + AHEAD_S + rate.burst / kept_rate(rate))
+    def changed(self, before: Rate | None, rate: Rate, now: float) -> None:
+        """Another rate holds. What went out ahead of its time is so many items still, at the new rate."""
+        per_second = 0.0 if before is None else kept_rate(before)
+        self.full_at = now + max(0.0, self.full_at - now) * per_second / kept_rate(rate)
+
+    def held(self, rate: Rate, out: int, now: float) -> None:
+        """No more items are ahead of their time than are out: others came back without having started."""
+        self.full_at = min(self.full_at, now + (out + rate.burst) / kept_rate(rate))
 
     def waited(self, seconds: float, given_at: float, now: float) -> None:
         """An item given out at that time waited so long at a worker for its moment: if that was too long, the next ones

@@ -69,7 +69,10 @@ class Throttle:
             wanted = min(wanted, self.terms.concurrency - self.out)
             if wanted <= 0:
                 return 0, NEVER
-        return (wanted, now) if self.rate is None else self.bucket.room(self.rate, wanted, now)
+        if self.rate is None:
+            return wanted, now
+        self.bucket.held(self.rate, self.out, now)
+        return self.bucket.room(self.rate, wanted, now)
 
     def given(self, count: int, now: float) -> None:
         """Items went out."""
@@ -133,6 +136,6 @@ class Throttle:
 
     def _pace(self, rate: Rate | None, version: int, now: float) -> None:
         if rate != self.rate:
-            self.rate, self.version = rate, version
             if rate is not None:
-                self.bucket.changed(rate, now)
+                self.bucket.changed(self.rate, rate, now)
+            self.rate, self.version = rate, version

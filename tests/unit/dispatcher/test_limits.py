@@ -62,9 +62,19 @@ def test_a_slow_past_does_not_bind_a_fast_future() -> None:
     bucket, slow, fast = Bucket(), Rate(per_second=0.01), Rate(per_second=100)
     bucket.take(slow, 1, 0.0)
     assert bucket.room(slow, 1, 1.0)[0] == 0
-    bucket.changed(fast, 1.0)
+    bucket.changed(slow, fast, 1.0)
     _, again_at = bucket.room(fast, 1, 1.0)
     assert again_at < 1.1
+
+
+def test_what_went_out_at_a_fast_rate_takes_its_time_at_a_slow_one() -> None:
+    bucket, fast, slow = Bucket(), Rate(per_second=100), Rate(per_second=10)
+    count, _ = bucket.room(fast, 1000, 0.0)
+    bucket.take(fast, count, 0.0)
+    bucket.changed(fast, slow, 0.0)
+    assert bucket.full_at == pytest.approx(count / 10 * (1 + LATENESS_S))
+    bucket.held(slow, 3, 0.0)  # the others came back
+    assert bucket.full_at == pytest.approx(4 / 10 * (1 + LATENESS_S))
 
 
 def test_items_that_waited_too_long_at_a_worker_delay_the_next_ones_once() -> None:

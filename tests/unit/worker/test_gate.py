@@ -1,0 +1,97 @@
+"""The gate of a limited partition: who passes at once, who waits, and how often Redis is asked."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import cast
+
+from batchyard_contracts.v1.work import Pace, PaceKey
+from batchyard_contracts.workload import Context
+from services.worker.chunk_run import ChunkRun
+from services.worker.gate import LATENESS_S, Gate, Gates
+from services.worker.passage import Passage
+from services.worker.slots import Slots
+from shared.reservations import PATIENCE_S, Rate, Reservations, Starts
+from tests.support.chunk_runs import Number, chunk, paced, run_of, workload
+
+
+class Granted:
+    """Reservations that give so many items a start at the same moment, and count how often they were asked."""
+
+    def __init__(self, in_s: float = 0.0, at_a_time: int = 1000) -> None:
+        self.in_s, self.at_a_time = in_s, at_a_time
+        self.wanted: list[int] = []
+
+    async def starts(self, _: Sequence[Rate], wanted: int) -> list[Starts]:
+        self.wanted.append(wanted)
+        await asyncio.sleep(0)
+        return [Starts(self.in_s, 0 if self.in_s < 0 else min(wanted, self.at_a_time))]
+
+
+def gate(granted: Granted) -> Gate:
+    made = Gate("squares", cast("Reservations", granted))
+    made.learn(Pace(keys=[PaceKey(key="k", per_second=1000)]))
+    return made
+
+
+async def test_a_limit_that_does_not_bind_is_asked_for_a_chunk_and_not_for_each_item() -> None:
+    work, granted, tasks = workload(concurrency=10), Granted(), set[object]()
+
+    @work.handler
+    async def run(item: Number, _: Context) -> Number:
+        tasks.add(asyncio.current_task())
+        return item
+
+    first, recorder, runner = run_of(work, [1])
+    runner.gates = Gates("squares", cast("Reservations", granted))
+    for _ in range(3):
+        await ChunkRun(runner, paced(chunk(*range(200))), None, 0.01).run()
+    assert sum(len(report.outcomes) for report in recorder.reports) == 600
+    assert len(granted.wanted) <= 5
+    assert granted.wanted[-1] == 200
+    assert len(tasks) == 3
+    assert sum(report.felt.answered for report in recorder.reports if report.felt) == 600
+    first.stop(cancelled=False)
+
+
+async def test_items_that_wait_hold_no_more_moments_than_there_are_slots() -> None:
+    work, granted = workload(concurrency=4), Granted()
+
+    @work.handler
+    async def run(item: Number, _: Context) -> Number:
+        await asyncio.sleep(0.001)
+        return item
+
+    first, _, runner = run_of(work, [1])
+    runner.gates = Gates("squares", cast("Reservations", granted))
+    await ChunkRun(runner, paced(chunk(*range(40))), None, 0.01).run()
+    assert max(granted.wanted) <= 4
+    first.stop(cancelled=False)
+
+
+async def test_a_moment_that_was_missed_is_given_up_for_another() -> None:
+    granted = Granted()
+    held = gate(granted)
+    passage = Passage(held, Slots(10))
+    await passage.enter(1, 5)
+    assert passage.at_once()
+    await asyncio.sleep(1.5 * LATENESS_S)
+    assert not passage.at_once()
+    await passage.enter(1, 3)
+    assert granted.wanted == [5, 3]
+
+
+async def test_where_nothing_may_start_for_long_items_go_back_without_asking_for_each() -> None:
+    work, granted = workload(concurrency=10), Granted(in_s=-2 * PATIENCE_S)
+
+    @work.handler
+    async def run(item: Number, _: Context) -> Number:
+        raise AssertionError(item)
+
+    first, recorder, runner = run_of(work, [1])
+    runner.gates = Gates("squares", cast("Reservations", granted))
+    await ChunkRun(runner, paced(chunk(*range(100))), None, 0.01).run()
+    delays = [outcome.delay_s or 0.0 for outcome in recorder.outcomes.values()]
+    assert len(delays) == 100
+    assert all(PATIENCE_S < delay <= 2 * PATIENCE_S for delay in delays)
+    assert len(granted.wanted) <= 2
+    first.stop(cancelled=False)
