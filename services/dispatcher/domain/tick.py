@@ -1,0 +1,37 @@
+"""What was felt at a destination within a moment: how many calls were answered, how quickly, and how many were not."""
+
+from dataclasses import dataclass, field
+
+from batchyard_contracts.v1.flow import Felt
+
+
+@dataclass(slots=True)
+class Tick:
+    """Times are seconds of the caller's clock."""
+
+    began: float
+    answered: int = 0
+    refused: int = 0
+    broken: int = 0
+    timed: int = 0
+    """Answers whose time is known."""
+    _medians: list[tuple[float, int]] = field(default_factory=list)
+
+    def add(self, felt: Felt) -> None:
+        """Take in what some items felt."""
+        self.answered += felt.answered
+        self.refused += felt.refused
+        self.broken += felt.broken
+        if felt.median_ms is not None and felt.answered:
+            self.timed += felt.answered
+            self._medians.append((felt.median_ms, felt.answered))
+
+    @property
+    def median_ms(self) -> float:
+        """The median of those that were told, by their weight: a group that was held up says nothing of the others."""
+        passed = 0
+        for median, count in sorted(self._medians):
+            passed += count
+            if 2 * passed >= self.timed:
+                return median
+        return 0.0
