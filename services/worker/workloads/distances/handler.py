@@ -9,6 +9,7 @@ from services.worker.workloads.distances import estimate
 from services.worker.workloads.distances.model import DistanceItem, DistanceResult
 from services.worker.workloads.distances.opening import Resources, missing_setting, open_resources
 from services.worker.workloads.distances.places import Leg, Place, Way
+from services.worker.workloads.distances.summary import Ranking
 
 WITHIN_S = 100.0
 """For the calls of a chunk: below its time, so that what was answered by then is reported."""
@@ -42,6 +43,9 @@ workload = Workload(
         "job": "boiler-1",
     },
 )
+
+
+workload.summary(Ranking)
 
 
 @workload.chunk_handler

@@ -7,6 +7,7 @@ from services.worker.workloads.predictions.chat import Chat, open_chat
 from services.worker.workloads.predictions.estimator import estimate
 from services.worker.workloads.predictions.model import Prediction, Project
 from services.worker.workloads.predictions.settings import PredictionsSettings
+from services.worker.workloads.predictions.summary import Totals
 
 workload = Workload(
     "predictions",
@@ -34,6 +35,9 @@ workload = Workload(
         "actual_cost": [10, 22, 41, 60],
     },
 )
+
+
+workload.summary(Totals)
 
 
 @workload.handler

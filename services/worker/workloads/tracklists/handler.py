@@ -10,6 +10,7 @@ from services.worker.workloads.tracklists.fetch import Fetcher, open_fetcher
 from services.worker.workloads.tracklists.model import Tracklist, TracklistItem, TracklistResult
 from services.worker.workloads.tracklists.policy import LIVE_HOST
 from services.worker.workloads.tracklists.result import make_result
+from services.worker.workloads.tracklists.summary import Census
 
 CRAWL_DELAY_SECONDS = 8
 """What the site's robots.txt asks of every crawler; kept by the whole deployment together."""
@@ -41,6 +42,9 @@ workload = Workload(
     exports={"cue": TextExport(content="/cue", filename="/slug", suffix=".cue", media_type="application/x-cue")},
     example={"url": f"https://{LIVE_HOST}/tracklist/9demo123/dj-example-demo-festival-2026-05-16.html"},
 )
+
+
+workload.summary(Census)
 
 
 @workload.handler
