@@ -19,6 +19,8 @@ class Continue:
 
     state: JsonValue
     delay_s: float
+    progress: float | None = None
+    """How far the work is, from 0 to 1, where that is known: it is told to whoever watches the batch."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ def returned(item: ChunkItem, value: BaseModel | Continue, elapsed_ms: int) -> O
                 status="continued",
                 state=value.state,
                 delay_s=value.delay_s,
+                progress=value.progress,
                 elapsed_ms=elapsed_ms,
             )
             to_json(outcome.state)

@@ -216,6 +216,8 @@ class ItemOutcome(Value):
     """True: the destination asked for a pause and did not say for how long; `delay_s` is a guess."""
     state: JsonValue = None
     """With `continued`: what the next run is given."""
+    progress: Annotated[float, Field(ge=0, le=1)] | None = None
+    """With `continued`: how far the item is."""
     elapsed_ms: int = 0
     cached: bool = False
 
