@@ -1,0 +1,60 @@
+"""Keeps a file: whole or not at all, under a name that the same item has again, so that twice does no harm."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Protocol
+
+from batchyard_contracts.workload import Permanent
+from services.worker.workloads.videos.artefacts.folder import Folder
+from services.worker.workloads.videos.settings import PREFIX, VideosSettings
+
+
+class Store(Protocol):
+    """A folder, or a bucket."""
+
+    async def keep(self, name: str, parts: AsyncIterator[bytes], content_type: str) -> str:
+        """Take the file in; its URI. What breaks off leaves nothing under the name. Raises `Transient`."""
+
+
+class Measured:
+    """The parts of a file as they pass, with their number of bytes and their digest."""
+
+    def __init__(self, parts: AsyncIterator[bytes], most: int) -> None:
+        self._parts, self._most = parts, most
+        self._digest = hashlib.sha256()
+        self.bytes = 0
+
+    @property
+    def sha256(self) -> str:
+        """Of what has passed."""
+        return self._digest.hexdigest()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for part in self._parts:
+            self.bytes += len(part)
+            if self.bytes > self._most:
+                message = f"The clip has more than {self._most} bytes: {PREFIX}MAX_BYTES of the workers may be raised."
+                raise Permanent("artefact_too_large", message)
+            self._digest.update(part)
+            yield part
+
+
+def fault_of(settings: VideosSettings) -> str | None:
+    """Why nothing can be kept where the settings say."""
+    if settings.bucket is None:
+        return Folder(settings.folder).fault()
+    try:
+        import obstore  # noqa: F401, PLC0415  an extra, which few need
+    except ImportError:
+        return f"{PREFIX}STORE names a bucket: install batchyard[s3] where the workers run."
+    return None
+
+
+def open_store(settings: VideosSettings) -> AbstractAsyncContextManager[Store]:
+    """The store as the settings describe it."""
+    if settings.bucket is None:
+        return nullcontext(Folder(settings.folder))
+    from services.worker.workloads.videos.artefacts.s3 import Bucket  # noqa: PLC0415  needs an extra
+
+    return nullcontext(Bucket(settings))

@@ -1,0 +1,202 @@
+"""The way of one item through a provider: each run does one step, and what was learned is kept before the next.
+
+That a job is to be created is on record before the call, and its id right after it. A run that finds the intent on
+record and may not be the first one with it creates nothing: it looks in the provider's list for what the first one may
+have made.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+
+from batchyard_contracts.workload import Ambiguous, Context, Continue, Permanent, Transient, WorkloadError
+from services.worker.workloads.videos.artefacts.store import Store
+from services.worker.workloads.videos.download import download
+from services.worker.workloads.videos.model import Clip, Video
+from services.worker.workloads.videos.places import Places
+from services.worker.workloads.videos.providers.provider import Job, MayExist, NoList, NoSuchJob, Provider, Wanted
+from services.worker.workloads.videos.providers.verdict import of_failure
+from services.worker.workloads.videos.settings import VideosSettings
+from services.worker.workloads.videos.work import Work, pause_s
+
+log = structlog.get_logger()
+MAX_TRIES = 2
+"""Jobs for one item in one round: one that failed for no cause of the item's is made once more."""
+_LAST_WORD_S = 3.0
+"""How long an interrupted run waits for the answer of a call that creates."""
+_UNASKED_S = 900.0
+"""So long a list that cannot be had is asked for again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What all items of one worker share. `clock` gives seconds since 1970."""
+
+    provider: Provider
+    settings: VideosSettings
+    store: Store
+    places: Places
+    clock: Callable[[], float]
+
+    async def run(self, video: Video, context: Context) -> Clip | Continue:
+        """The next step of an item. Raises what it comes to when it fails."""
+        work = Work.read(context.state) or Work(step="waiting", provider=self.provider.name, since=self.clock())
+        if work.provider != self.provider.name:
+            raise Ambiguous(f"Its job is {work.job_id or 'perhaps'} at {work.provider}, which is no longer asked.")
+        name = context.idempotency_key
+        try:
+            answer = await self._step(work, video, context)
+        except WorkloadError as error:
+            if isinstance(error, Permanent | Ambiguous):
+                await self.places.free(name)
+            raise
+        if isinstance(answer, Clip):
+            await self.places.free(name)
+        return answer
+
+    async def cancel(self, context: Context) -> None:
+        """Nobody wants the clip any more: ask the provider to stop, and give the place back."""
+        work = Work.read(context.state)
+        if work and work.job_id and work.provider == self.provider.name:
+            with suppress(NoSuchJob):
+                await self.provider.cancel(work.job_id)
+            log.info("job cancelled", batch_id=str(context.batch_id), ordinal=context.ordinal, job_id=work.job_id)
+        await self.places.free(context.idempotency_key)
+
+    async def _step(self, work: Work, video: Video, context: Context) -> Clip | Continue:
+        name = context.idempotency_key
+        wanted = Wanted(video, video.model or self.settings.model, work.reference(name))
+        match work.step:
+            case "waiting":
+                if not await self.places.take(name):
+                    return self._later(work.again())
+                return self._continue(self._next(work, "intended"), 0.0)
+            case "intended":
+                await self.places.keep(name)
+                if context.rerun:  # not at once: another item's job may have no owner for a moment
+                    return self._later(self._next(work, "unsure"))
+                return await self._create(work, wanted, name)
+            case "unsure":
+                return await self._find(work, wanted, name)
+            case "made":
+                await self.places.keep(name)
+                return await self._look(work, video, context)
+
+    async def _create(self, work: Work, wanted: Wanted, name: str) -> Continue:
+        """Even when interrupted it says whether there is a job, or that nobody knows."""
+        unsure = self._next(work, "unsure")
+        calling = asyncio.ensure_future(self.provider.create(wanted))
+        try:
+            job = await asyncio.shield(calling)
+        except MayExist as error:
+            log.warning("job may exist", reference=wanted.reference, why=str(error))
+            return self._later(unsure)
+        except asyncio.CancelledError:
+            if calling.cancelled():
+                raise
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({calling}, timeout=_LAST_WORD_S)
+            if not calling.done():
+                calling.cancel()
+                return self._later(unsure)
+            if isinstance(calling.exception(), MayExist):
+                return self._later(unsure)
+            job = calling.result()
+        await self.places.claim(job.id, name)
+        return self._later(self._next(work, "made", job_id=job.id), job.progress)
+
+    async def _find(self, work: Work, wanted: Wanted, name: str) -> Continue:
+        """Look for the job that may have been made, until it would have come to light."""
+        looked_s = self.clock() - work.since
+        try:
+            alike = await self.provider.alike(wanted, max(0.0, self.clock() - work.intended_at))
+        except NoList:
+            raise Ambiguous(f"{_PERHAPS} It shows no list to look in.") from None
+        except (Transient, NoSuchJob) as error:
+            if looked_s > _UNASKED_S:
+                raise Ambiguous(f"{_PERHAPS} Its list could not be had: {error}") from error
+            return self._later(work.again())
+        found = await self.places.unclaimed(alike, name)
+        if len(found) == 1 and await self.places.claim(found[0], name):
+            log.info("job found again", reference=wanted.reference, job_id=found[0])
+            return self._continue(self._next(work, "made", job_id=found[0]), 0.0)
+        if len(found) > 1:
+            raise Ambiguous(f"{_PERHAPS} It lists {len(found)} that could be it: {', '.join(found[:5])}.")
+        if looked_s < self.settings.settle_s:
+            return self._later(work.again())
+        if self.settings.uncertain == "create" and work.tries < MAX_TRIES:
+            return self._continue(self._next(work, "intended", tries=work.tries + 1), 0.0)
+        raise Ambiguous(f"{_PERHAPS} It lists none that could be it. Look there, then retry the item or leave it.")
+
+    async def _look(self, work: Work, video: Video, context: Context) -> Clip | Continue:
+        job_id = work.job_id or ""
+        if self.clock() - work.since > self.settings.deadline_s:
+            with suppress(NoSuchJob, WorkloadError):
+                await self.provider.cancel(job_id)
+            raise Permanent("timed_out", f"Job {job_id} had no end after {self.settings.deadline_s:g} s.")
+        try:
+            job = await self.provider.look(job_id)
+        except NoSuchJob:
+            if work.missing:
+                raise Permanent("lost", f"The provider does not know job {job_id} any more.") from None
+            return self._later(work.again().model_copy(update={"missing": True}))
+        except Transient:  # that says nothing of the job, which goes on
+            return self._later(work.again())
+        work = work.model_copy(update={"missing": False})
+        match job.status:
+            case "queued" | "running":
+                return self._later(work.again(), job.progress)
+            case "cancelled":
+                raise Permanent("cancelled_at_provider", f"Job {job_id} was cancelled there.")
+            case "failed" if job.failure is not None:
+                error = of_failure(job.failure, tries_left=work.tries < MAX_TRIES)
+                if not isinstance(error, Transient):
+                    raise error
+                log.warning("job failed, made once more", job_id=job_id, why=error.message)
+                return self._continue(self._next(work, "intended", tries=work.tries + 1), self.settings.poll_s)
+        return await self._fetch(work, job, video, context)
+
+    async def _fetch(self, work: Work, job: Job, video: Video, context: Context) -> Clip | Continue:
+        """A download that breaks off does not fail a job that was paid for: it is begun anew, until the deadline."""
+        name = f"{context.batch_id}/{context.ordinal}-{context.round}"
+        settings = self.settings
+        try:
+            async with asyncio.timeout(settings.download_s):
+                kept = await download(self.provider, job, self.store, name, settings.max_bytes)
+        except (Transient, TimeoutError) as error:
+            log.warning("download broke off", job_id=job.id, why=str(error))
+            return self._later(work.again(), 1.0)
+        seconds = job.seconds or (float(video.seconds) if video.seconds else None)
+        price = settings.price_per_second
+        return Clip(
+            uri=kept.uri,
+            bytes=kept.bytes,
+            sha256=kept.sha256,
+            content_type=kept.content_type,
+            seconds=seconds,
+            size=job.size or video.size,
+            provider=self.provider.name,
+            model=job.model or video.model or settings.model or None,
+            job_id=job.id,
+            cost=round(price * seconds, 6) if price is not None and seconds is not None else None,
+        )
+
+    def _next(self, work: Work, step: str, **changes: object) -> Work:
+        """Another step begins. It is put on record as what this run returns, before the next one can act on it."""
+        now = self.clock()
+        intended_at = now if step == "intended" else work.intended_at
+        told = {"step": step, "provider": work.provider, "since": now, "intended_at": intended_at}
+        return Work.model_validate({"tries": work.tries, **told, **changes})
+
+    def _later(self, work: Work, progress: float | None = None) -> Continue:
+        return self._continue(work, pause_s(work.runs, self.settings.poll_s, random.random()), progress)
+
+    def _continue(self, work: Work, delay_s: float, progress: float | None = None) -> Continue:
+        return Continue(work.kept(), delay_s, progress)
+
+
+_PERHAPS = "The provider may have been asked for this clip already, so it is not asked again."

@@ -1,0 +1,58 @@
+"""Opens what all items of one worker share, as the settings describe it."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from services.worker.workloads.videos.artefacts.store import Store, fault_of, open_store
+from services.worker.workloads.videos.course import Course
+from services.worker.workloads.videos.places import Places
+from services.worker.workloads.videos.providers.line import Line, open_line
+from services.worker.workloads.videos.providers.openai import OpenAiDialect
+from services.worker.workloads.videos.providers.provider import Provider
+from services.worker.workloads.videos.providers.replicate import Replicate
+from services.worker.workloads.videos.settings import VideosSettings
+from services.worker.workloads.videos.work import LONGEST
+from shared.redis import Memory
+from shared.settings import Settings
+
+_SPARE_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """A store always; a course unless clips are drawn here."""
+
+    settings: VideosSettings
+    store: Store
+    course: Course | None = None
+
+
+def lacking() -> str | None:
+    """What the environment lacks."""
+    settings = VideosSettings()
+    return settings.missing() or fault_of(settings)
+
+
+@asynccontextmanager
+async def open_resources() -> AsyncIterator[Resources]:
+    """Closed with the worker."""
+    settings = VideosSettings()
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_store(settings))
+        if settings.provider == "local":
+            yield Resources(settings, store)
+            return
+        provider = provider_of(settings, await stack.enter_async_context(open_line(settings)))
+        memory = Memory(Settings().redis_url)
+        stack.push_async_callback(memory.close)
+        places = Places(memory, settings.jobs, 2 * LONGEST * settings.poll_s + settings.download_s + _SPARE_S)
+        yield Resources(settings, store, Course(provider, settings, store, places, time.time))
+
+
+def provider_of(settings: VideosSettings, line: Line) -> Provider:
+    """The provider that the settings name."""
+    if settings.provider == "replicate":
+        return Replicate(line, settings.names)
+    return OpenAiDialect(line, settings.reference)

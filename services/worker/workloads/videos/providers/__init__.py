@@ -1,0 +1,1 @@
+"""Who makes clips: each behind one interface."""

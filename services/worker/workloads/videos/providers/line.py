@@ -1,0 +1,144 @@
+"""Calls to a provider: bounded answers, and errors that tell whether a call may have had its effect."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from batchyard_contracts.workload import Permanent, Transient
+from services.worker.workloads.videos.providers.provider import MayExist
+from services.worker.workloads.videos.settings import VideosSettings
+from shared.egress import AddressRefused, guarded_connector, read_at_most
+
+MAX_BYTES = 4 * 2**20
+_AGENT = "Batchyard-Videos/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back; `body` is None unless it is JSON."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+    @property
+    def ok(self) -> bool:
+        """Whether the call was taken."""
+        return 200 <= self.status < 300
+
+
+class Line:
+    """To one provider. Calls that create go over connections of their own, made for each: one that the other side has
+    just closed would leave open whether it took the call."""
+
+    def __init__(
+        self,
+        url: str,
+        calls: aiohttp.ClientSession,
+        creating: aiohttp.ClientSession,
+        outside: aiohttp.ClientSession,
+        download_s: float,
+    ) -> None:
+        self.url = url
+        self._calls, self._creating, self._outside = calls, creating, outside
+        self._time = aiohttp.ClientTimeout(total=download_s, sock_connect=10, sock_read=60)
+
+    async def ask(self, method: str, address: str, *, params: Mapping[str, str] | None = None) -> Answer:
+        """A call that may be repeated. `address` is a path, or a whole address of the same provider."""
+        return await self._send(self._calls, method, address, params=params)
+
+    async def create(self, address: str, *, headers: Mapping[str, str], **body: Any) -> Answer:
+        """A call that must not be repeated. Raises `MayExist` when its answer does not come."""
+        on_way = SimpleNamespace(sent=False)
+        try:
+            return await self._send(self._creating, "POST", address, headers=headers, trace_request_ctx=on_way, **body)
+        except Transient as error:
+            if on_way.sent:
+                raise MayExist(error.message) from error
+            raise
+
+    @asynccontextmanager
+    async def fetch(self, address: str, *, own: bool) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer with a file. `own`: it is the provider's, called with its key; a redirect leads outside, where
+        only public addresses are reached, without the key."""
+        async with AsyncExitStack() as stack:
+            try:
+                session = self._calls if own else self._outside
+                url = self._full(address) if own else address
+                got = await stack.enter_async_context(
+                    session.get(url, allow_redirects=not own, timeout=self._time, max_redirects=3)
+                )
+                if own and got.status in {301, 302, 303, 307, 308} and "Location" in got.headers:
+                    target = str(got.url.join(URL(got.headers["Location"])))
+                    got = await stack.enter_async_context(
+                        self._outside.get(target, timeout=self._time, max_redirects=3)
+                    )
+            except (aiohttp.ClientError, OSError, ValueError) as error:
+                raise _no_answer(error) from error
+            yield got
+
+    def _full(self, address: str) -> str:
+        return address if address.startswith(self.url) else f"{self.url}{address}"
+
+    async def _send(self, session: aiohttp.ClientSession, method: str, address: str, **more: Any) -> Answer:
+        try:
+            async with session.request(method, self._full(address), allow_redirects=False, **more) as response:
+                body, whole = await read_at_most(response, MAX_BYTES)
+                if not whole:
+                    raise Transient("broken_answer", "The provider's answer broke off, or has no end.")
+                return Answer(response.status, response.headers, _json(body))
+        except (aiohttp.ClientError, OSError) as error:
+            raise _no_answer(error) from error
+
+
+def _no_answer(error: Exception) -> Transient | Permanent:
+    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, AddressRefused):
+        return Permanent("address_refused", "The clip is at an address that is not public; an operator may allow it.")
+    if isinstance(error, TimeoutError):
+        return Transient("timeout", "The provider did not answer in time.")
+    return Transient("unreachable", f"The provider gave no answer: {type(error).__name__}.")
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+
+
+@asynccontextmanager
+async def open_line(settings: VideosSettings) -> AsyncIterator[Line]:
+    """A line as the settings describe it."""
+    key = settings.key.get_secret_value()
+    ours = {"Authorization": f"Bearer {key}"} if key else {}
+    watch = aiohttp.TraceConfig()
+    watch.on_request_headers_sent.append(_sent)
+    time = aiohttp.ClientTimeout(total=settings.timeout_s, sock_connect=10)
+
+    def session(connector: aiohttp.BaseConnector, headers: Mapping[str, str], **more: Any) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": _AGENT, **headers},
+            timeout=time,
+            trust_env=False,
+            **more,
+        )
+
+    async with (
+        session(aiohttp.TCPConnector(), ours) as calls,
+        session(aiohttp.TCPConnector(force_close=True), ours, trace_configs=[watch]) as creating,
+        session(guarded_connector(settings.allowed_networks), {}) as outside,
+    ):
+        yield Line(settings.base_url, calls, creating, outside, settings.download_s)
+
+
+async def _sent(_: Any, context: SimpleNamespace, __: Any) -> None:
+    """From when the head of a request is out, the other side may act on it."""
+    context.trace_request_ctx.sent = True

@@ -1,0 +1,86 @@
+"""What the workload needs of whoever makes clips: create a job, look after it, find it again, fetch, cancel."""
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from aiohttp import ClientResponse
+
+from services.worker.workloads.videos.model import ProviderName, Video
+
+JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+
+class MayExist(Exception):
+    """A call that creates a job went out, and its answer did not come: the job may be there, or not."""
+
+
+class NoSuchJob(Exception):
+    """The provider does not know the job."""
+
+
+class NoList(Exception):
+    """The provider shows no list of its jobs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a job made no clip. `moderated`: for its content, so that it never will."""
+
+    code: str
+    message: str
+    moderated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as its provider describes it."""
+
+    id: str
+    status: JobStatus
+    progress: float | None = None
+    """From 0 to 1; many providers say nothing of it."""
+    failure: Failure | None = None
+    seconds: float | None = None
+    size: str | None = None
+    model: str | None = None
+    address: str | None = None
+    """Where the file is, if that is said with the job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A job that is to be created, or may have been."""
+
+    video: Video
+    model: str
+    reference: str
+    """Names this attempt; the same for no other."""
+
+
+class Provider(Protocol):
+    """Every method raises the `WorkloadError` that its item comes to when the provider refuses or is away."""
+
+    @property
+    def name(self) -> ProviderName:
+        """As results name it."""
+
+    async def create(self, wanted: Wanted) -> Job:
+        """Create a job, by one call and no more. Raises `MayExist` when nobody knows whether it is there."""
+
+    async def look(self, job_id: str) -> Job:
+        """How far it is. Raises `NoSuchJob`."""
+
+    async def alike(self, wanted: Wanted, age_s: float) -> list[str]:
+        """The jobs that are no older and look like this one. Raises `NoList`."""
+
+    def content(self, job: Job) -> AbstractAsyncContextManager[ClientResponse]:
+        """The answer with the file of a job that succeeded, whatever its status is."""
+
+    async def cancel(self, job_id: str) -> None:
+        """Ask it to stop. Raises `NoSuchJob`."""
+
+
+def text_of(value: Any) -> str | None:
+    """A text or number of an answer, as a text."""
+    return str(value)[:200] if isinstance(value, str | int | float) and not isinstance(value, bool) else None

@@ -1,0 +1,90 @@
+"""What a provider's refusal means for the item: its own fault, the provider's, or nothing that lasts."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from batchyard_contracts.workload import Permanent, RateLimited, Transient, WorkloadError
+from services.worker.status_errors import error_of
+from services.worker.workloads.videos.providers.provider import Failure, MayExist
+
+_MODERATED = re.compile(
+    r"moderation|sentinel_block|content_policy|nsfw|safety|flagged as sensitive|\(E005\)", re.IGNORECASE
+)
+_NO_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+_RESETS_IN = re.compile(r"resets in ~?(\d{1,5}) ?s")
+_UNREADABLE = re.compile(r"[^a-z0-9_.]+")
+_MOST = 500
+
+
+def said(body: Any) -> tuple[str, str]:
+    """Code and text of an error, in any of the shapes that are in use: {"error": {"code", "message"}}, {"error": "…"},
+    {"code", "message"}, {"detail": "…"}."""
+    if not isinstance(body, dict):
+        return "", ""
+    error = body.get("error", body)
+    if isinstance(error, str):
+        return "", error[:_MOST]
+    if not isinstance(error, dict):
+        return "", ""
+    code = error.get("code") or error.get("type") or ""
+    message = error.get("message") or error.get("detail") or error.get("title") or ""
+    return str(code)[:100], (message if isinstance(message, str) else str(message))[:_MOST]
+
+
+def failure(body: Any) -> Failure:
+    """Why a job failed. A code may be a number."""
+    code, message = said({"error": body} if isinstance(body, dict | str) else None)
+    return Failure(code, message, moderated=_is_moderated(code, message))
+
+
+def of_creation(
+    status: int, headers: Mapping[str, str], body: Any, now: datetime, *, named: bool
+) -> WorkloadError | MayExist:
+    """Of a call that creates a job. `named`: the item names a model, so that an unknown one is its own fault."""
+    code, message = said(body)
+    if status in {404, 405}:
+        what = "knows neither this model nor this address" if named else "has no such address or no such model"
+        return Permanent("not_found", _text(status, f"The provider {what}. {message}"), scope=_scope(named))
+    if status == 409 or (status >= 500 and not (status == 503 and "Retry-After" in headers)):
+        return MayExist(_text(status, message))
+    if status in {400, 413, 415, 422} and _is_moderated(code, message):
+        return Permanent("moderated", _text(status, message))
+    if status in {400, 413, 415, 422}:
+        return Permanent("invalid_request", _text(status, message))
+    return of_call(status, headers, body, now)
+
+
+def of_call(status: int, headers: Mapping[str, str], body: Any, now: datetime) -> WorkloadError:
+    """Of any call."""
+    code, message = said(body)
+    if code in _NO_CREDIT or status == 402:
+        return Permanent("no_credit", _text(status, message), scope="provider")
+    error = error_of(status, headers, _text(status, message), now)
+    if isinstance(error, RateLimited) and error.delay_s is None and (told := _RESETS_IN.search(message)):
+        return RateLimited(float(told[1]), error.message)
+    return error
+
+
+def of_failure(found: Failure, tries_left: bool) -> WorkloadError:
+    """Of a job that ended without a clip. `Transient` while another job may be made for it."""
+    why = found.message or "The provider does not say why."
+    if found.moderated:
+        return Permanent("moderated", f"Refused for its content: {why}")
+    code = _UNREADABLE.sub("_", found.code.lower()).strip("_.")[:50]
+    if tries_left:
+        return Transient("job_failed", why)
+    return Permanent("job_failed", f"{why} ({code})" if code else why)
+
+
+def _is_moderated(code: str, message: str) -> bool:
+    return bool(_MODERATED.search(code) or (not code and _MODERATED.search(message)))
+
+
+def _scope(named: bool) -> Any:
+    return "item" if named else "provider"
+
+
+def _text(status: int, message: str) -> str:
+    return f"HTTP {status}: {message}" if message else f"HTTP {status}."

@@ -1,0 +1,116 @@
+"""What an operator sets for this workload: who makes clips, with which key, and where they are kept."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from yarl import URL
+
+from services.worker.workloads.videos.model import ProviderName
+from shared.egress import Network, parse_networks
+
+PREFIX = "BATCHYARD_VIDEOS_"
+REPLICATE_URL = "https://api.replicate.com/v1"
+
+
+class VideosSettings(BaseSettings):
+    """Settings of this workload, from the environment under the prefix `BATCHYARD_VIDEOS_`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, hide_input_in_errors=True)
+
+    provider: ProviderName = Field(
+        "local", description="who makes clips; local: test pictures, drawn by the worker without any model"
+    )
+    url: str = Field(
+        "",
+        description="openai: base address of an API with /videos, as in http://vllm:8000/v1; replicate: empty for the "
+        "public one",
+    )
+    key: SecretStr = Field(SecretStr(""), description="the provider's API key; needed for https")
+    model: str = Field("", max_length=200, description="the model of items that name none; replicate: owner/name")
+    names: dict[str, str] = Field(
+        {"prompt": "prompt", "seconds": "duration", "seed": "seed"},
+        description="replicate: what the model calls prompt, seconds, size and seed, as JSON",
+    )
+    reference: str = Field(
+        "",
+        pattern=r"^([a-z][a-z0-9_]{0,63})?$",
+        description="openai: a field of the request that the provider shows again in its list, to find jobs by",
+    )
+    jobs: int = Field(3, ge=1, le=1000, description="jobs at the provider at once, over all workers")
+    max_items: int = Field(10, ge=1, le=1_000_000, description="items that a batch may have")
+    poll_s: float = Field(5.0, gt=0, le=600, description="seconds until a job is first looked after; grows sixfold")
+    deadline_s: float = Field(1800.0, ge=1, le=86_400, description="a job that has no end by then is given up")
+    timeout_s: float = Field(30.0, gt=0, le=120, description="seconds for one call of the provider, downloads aside")
+    settle_s: float = Field(
+        60.0, ge=0, le=3600, description="how long to look in the provider's list for a job that may have been made"
+    )
+    uncertain: Literal["review", "create"] = Field(
+        "review",
+        description="what follows when such a job is not found: a person looks, or it is made, perhaps once more",
+    )
+    price_per_second: float | None = Field(None, ge=0, description="price of a second of video, for `cost`")
+    max_bytes: int = Field(512 * 2**20, ge=1000, le=50 * 2**30, description="a larger file is not kept")
+    download_s: float = Field(240.0, gt=0, le=280, description="seconds for the download of a clip")
+    store: str = Field("~/.batchyard/videos", description="where clips are kept: a folder, or s3://bucket/prefix")
+    s3_url: str = Field("", description="the S3-compatible service, as in https://minio:9000; empty: AWS")
+    s3_key_id: str = Field("", description="its access key; empty: as the environment of AWS has it")
+    s3_secret: SecretStr = Field(SecretStr(""), description="its secret key")
+    s3_region: str = Field("us-east-1", description="its region")
+    allowed_networks: Annotated[tuple[Network, ...], NoDecode] = Field(
+        (), description="private networks that clips may be fetched from: CIDRs with commas between"
+    )
+
+    @field_validator("allowed_networks", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        return parse_networks(value) if isinstance(value, str) else value
+
+    @field_validator("url", "s3_url")
+    @classmethod
+    def _plain(cls, text: str) -> str:
+        url = URL(text)
+        if text and (url.scheme not in ("http", "https") or not url.host or url.user or url.query_string):
+            raise ValueError("it is no address: write it as in https://api.example.com/v1")
+        return text.rstrip("/")
+
+    @field_validator("store")
+    @classmethod
+    def _known_store(cls, text: str) -> str:
+        parts = urlsplit(text)
+        if parts.scheme not in ("", "s3") or (parts.scheme == "s3" and not parts.netloc):
+            raise ValueError("it is neither a folder nor s3://bucket/prefix")
+        return text
+
+    @property
+    def base_url(self) -> str:
+        """Where the provider is."""
+        return self.url or (REPLICATE_URL if self.provider == "replicate" else "")
+
+    @property
+    def bucket(self) -> tuple[str, str] | None:
+        """The bucket and the prefix, where clips are kept in one."""
+        parts = urlsplit(self.store)
+        return (parts.netloc, parts.path.strip("/")) if parts.scheme == "s3" else None
+
+    @property
+    def folder(self) -> Path:
+        """The folder, where clips are kept in one."""
+        return Path(self.store).expanduser().absolute()
+
+    def missing(self) -> str | None:
+        """Which setting is needed and is not there."""
+        if self.provider == "local":
+            return None
+        needed = {"URL": self.base_url}
+        if self.base_url.startswith("https:"):
+            needed["KEY"] = self.key.get_secret_value()
+        if self.provider == "replicate":
+            needed["MODEL"] = self.model
+        absent = [PREFIX + name for name, value in needed.items() if not value]
+        if not absent:
+            return None
+        verb = "is" if len(absent) == 1 else "are"
+        return f"Its workers ask {self.provider} for clips, but {' and '.join(absent)} {verb} not set there."

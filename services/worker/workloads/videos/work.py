@@ -1,0 +1,60 @@
+"""What is remembered of a clip's way from one run to the next, and how long to wait in between. Pure."""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from services.worker.workloads.videos.model import ProviderName
+
+GROWTH = 1.5
+LONGEST = 6.0
+"""Times the first pause."""
+
+
+class Work(BaseModel):
+    """The state of one item. Times are seconds since 1970.
+
+        waiting ─▶ intended ─▶ made ─▶ (the clip)
+                      └▶ unsure ┘
+
+    `intended`: a job is about to be created; it is not known that it is, only that nothing else is. `unsure`: the call
+    may have gone out, and nobody has its answer. `made`: the provider has said the job's id.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    step: Literal["waiting", "intended", "unsure", "made"]
+    provider: ProviderName
+    since: float
+    """When the step began."""
+    intended_at: float = 0.0
+    """When it was put on record that a job is to be created: it is no older."""
+    tries: int = 1
+    """Jobs that were to be created, this one included."""
+    runs: int = 0
+    """Runs since the step began."""
+    job_id: str | None = None
+    missing: bool = False
+    """The provider said once that there is no such job."""
+
+    @classmethod
+    def read(cls, state: JsonValue) -> Self | None:
+        """What the last run returned."""
+        return None if state is None else cls.model_validate(state)
+
+    def kept(self) -> JsonValue:
+        """As it is handed over to the next run."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+    def again(self) -> Self:
+        """The same step, once more."""
+        return self.model_copy(update={"runs": self.runs + 1})
+
+    def reference(self, item: str) -> str:
+        """The name of this attempt at a job, for whoever keeps such names: `item` names the item and its round."""
+        return f"{item}:{self.tries}"
+
+
+def pause_s(runs: int, first_s: float, jitter: float) -> float:
+    """Grows by half from run to run, up to a bound, give or take a tenth; `jitter` is in [0, 1)."""
+    return float(first_s * min(GROWTH ** min(runs, 20), LONGEST) * (0.9 + 0.2 * jitter))

@@ -1,0 +1,98 @@
+"""Clips through the real services: drawn here, made by a provider, kept in a folder; never two jobs for one of them."""
+
+import asyncio
+import hashlib
+import random
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+import pytest_asyncio
+
+from batchyard_contracts.v1.events import BatchFinished
+from services.worker.workloads.videos.model import Clip
+from shared.stack import Servers
+from tests.support import video_dialect
+from tests.support.servers import empty
+from tests.support.video_dialect import VideoDialect
+from tests.support.video_jobs import FILE
+from tests.support.yard import Yard, running_yard
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+ROUNDS = 2
+ITEMS = 6
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def yard(servers: Servers) -> AsyncIterator[tuple[Yard, VideoDialect]]:
+    """A yard whose workers make clips by a server of the dialect."""
+    await empty(servers)
+    async with video_dialect.video_dialect() as server:
+        environment = {
+            "BATCHYARD_WORKER_WORKLOADS": '["videos"]',
+            "BATCHYARD_VIDEOS_PROVIDER": "openai",
+            "BATCHYARD_VIDEOS_URL": server.url,
+            "BATCHYARD_VIDEOS_KEY": video_dialect.KEY,
+            "BATCHYARD_VIDEOS_POLL_S": "0.2",
+            "BATCHYARD_VIDEOS_SETTLE_S": "2",
+            "BATCHYARD_VIDEOS_JOBS": "100",
+        }
+        async with running_yard(servers, environment, known=("videos",)) as running:
+            yield running, server
+
+
+async def clips(yard: Yard, batch_id: UUID) -> list[Clip]:
+    results = [item async for item in yard.client.results(batch_id, status="succeeded")]
+    return [Clip.model_validate(item.result) for item in results]
+
+
+async def errors(yard: Yard, batch_id: UUID) -> dict[int, str]:
+    """Error codes by ordinal."""
+    failed = [item async for item in yard.client.results(batch_id, status="failed")]
+    return {item.ordinal: item.error.code for item in failed if item.error}
+
+
+async def test_a_batch_of_clips(yard: tuple[Yard, VideoDialect]) -> None:
+    running, server = yard
+    prompts = ["good crane", "mute crane", "moderated crane", "failing-once crane"]
+    accepted = await running.client.submit("videos", [{"prompt": p, "seconds": 4} for p in prompts])
+    finished = await running.client.wait(accepted.batch_id, 60)
+    assert (finished.result, finished.counts.succeeded) == ("partial", 3)
+    assert await errors(running, accepted.batch_id) == {2: "moderated"}
+    for clip in await clips(running, accepted.batch_id):
+        file = Path(clip.uri.removeprefix("file://"))
+        assert file.is_relative_to(running.folder / "videos")
+        assert hashlib.sha256(file.read_bytes()).hexdigest() == clip.sha256  # noqa: ASYNC240
+        assert (clip.bytes, clip.provider, clip.seconds) == (len(FILE), "openai", 4.0)
+    assert [server.jobs.created[p] for p in prompts] == [1, 1, 1, 2]
+
+
+async def test_no_kill_at_any_moment_makes_a_second_job(yard: tuple[Yard, VideoDialect]) -> None:
+    """In each round both workers twice and, in its turn, the dispatcher, while several items are in every
+    step of their way."""
+    running, server = yard
+    chance, kills = random.Random(50), 0
+    batches: dict[UUID, list[str]] = {}
+    for round_ in range(ROUNDS):
+        prompts = [f"{'mute' if n == 0 else 'good'} {round_}-{n}" for n in range(ITEMS)]
+        accepted = await running.client.submit("videos", [{"prompt": p} for p in prompts])
+        batches[accepted.batch_id] = prompts
+        for name in ("worker-1", "worker-2", "dispatcher", "worker-1", "worker-2"):
+            await asyncio.sleep(chance.uniform(0.0, 0.8))
+            await running.supervisor.ready(name)
+            running.supervisor.kill(name, signal.SIGKILL)
+            kills += 1
+    assert kills == 5 * ROUNDS
+    ends: list[BatchFinished] = []
+    for batch_id, prompts in batches.items():
+        finished = await running.client.wait(batch_id, 120)
+        ends.append(finished)
+        await running.check_ledger(batch_id, ITEMS)
+        failed = await errors(running, batch_id)
+        assert set(failed.values()) <= {"needs_review"}
+        for ordinal, prompt in enumerate(prompts):
+            assert server.jobs.created[prompt] <= 1, prompt
+            assert (ordinal in failed) == (server.jobs.created[prompt] == 0), prompt
+    assert sum(end.counts.succeeded for end in ends) > ROUNDS * ITEMS / 2

@@ -1,0 +1,111 @@
+"""An S3-compatible store as far as uploads need it: single puts, uploads in parts, and signatures that are checked.
+
+The signature is computed anew by AWS Signature Version 4:
+https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+from aiohttp import web
+
+KEY_ID, SECRET, BUCKET = "demo-id", "demo-secret", "clips"
+_AUTHORIZATION = re.compile(
+    r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]+)/s3/aws4_request, ?SignedHeaders=([^,]+), ?Signature=(\w+)"
+)
+
+
+@dataclass(slots=True)
+class S3Server:
+    """What is in the bucket, by key; `begun` are uploads in parts that have no end."""
+
+    url: str = ""
+    objects: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    begun: dict[str, tuple[str, str, dict[int, bytes]]] = field(default_factory=dict)
+
+    async def put(self, request: web.Request) -> web.Response:
+        """An object, or a part of one."""
+        body = await request.read()
+        if fault := self._fault(request, body):
+            return fault
+        upload = request.query.get("uploadId")
+        if upload is None:
+            self.objects[request.match_info["key"]] = (request.headers.get("Content-Type", ""), body)
+        else:
+            self.begun[upload][2][int(request.query["partNumber"])] = body
+        return web.Response(headers={"ETag": f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'})
+
+    async def post(self, request: web.Request) -> web.Response:
+        """The begin, or the end, of an upload in parts."""
+        body = await request.read()
+        if fault := self._fault(request, body):
+            return fault
+        key = request.match_info["key"]
+        if "uploads" in request.query:
+            upload = f"upload-{len(self.begun)}"
+            self.begun[upload] = (key, request.headers.get("Content-Type", ""), {})
+            inner = f"<Bucket>{BUCKET}</Bucket><Key>{key}</Key><UploadId>{upload}</UploadId>"
+            return _xml(f"<InitiateMultipartUploadResult>{inner}</InitiateMultipartUploadResult>")
+        name, content_type, parts = self.begun.pop(request.query["uploadId"])
+        self.objects[name] = (content_type, b"".join(parts[n] for n in sorted(parts)))
+        inner = f"<Bucket>{BUCKET}</Bucket><Key>{name}</Key><ETag>&quot;all&quot;</ETag>"
+        return _xml(f"<CompleteMultipartUploadResult>{inner}</CompleteMultipartUploadResult>")
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """Give an upload in parts up."""
+        self.begun.pop(request.query.get("uploadId", ""), None)
+        return web.Response(status=204)
+
+    def _fault(self, request: web.Request, body: bytes) -> web.Response | None:
+        if request.match_info["bucket"] != BUCKET:
+            return _xml("<Error><Code>NoSuchBucket</Code><Message>None.</Message></Error>", 404)
+        found = _AUTHORIZATION.match(request.headers.get("Authorization", ""))
+        if found is None or found[1] != KEY_ID or found[5] != _signature(request, body, found):
+            return _xml("<Error><Code>SignatureDoesNotMatch</Code><Message>No.</Message></Error>", 403)
+        return None
+
+
+def _signature(request: web.Request, body: bytes, found: re.Match[str]) -> str:
+    _, day, region, names, _ = found.groups()
+    headers = "".join(f"{n}:{' '.join(request.headers[n].split())}\n" for n in names.split(";"))
+    query = "&".join(
+        sorted(f"{quote(name, safe='-_.~')}={quote(value, safe='-_.~')}" for name, value in request.query.items())
+    )
+    told = request.headers["x-amz-content-sha256"]
+    assert told in {"UNSIGNED-PAYLOAD", hashlib.sha256(body).hexdigest()}
+    canonical = "\n".join([request.method, request.url.raw_path, query, headers, names, told])
+    scope = f"{day}/{region}/s3/aws4_request"
+    text = "\n".join(
+        ["AWS4-HMAC-SHA256", request.headers["x-amz-date"], scope, hashlib.sha256(canonical.encode()).hexdigest()]
+    )
+    key = f"AWS4{SECRET}".encode()
+    for part in (day, region, "s3", "aws4_request", text):
+        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+    return key.hex()
+
+
+def _xml(text: str, status: int = 200) -> web.Response:
+    return web.Response(text=f'<?xml version="1.0"?>{text}', status=status, content_type="application/xml")
+
+
+@asynccontextmanager
+async def s3_server() -> AsyncIterator[S3Server]:
+    """Serve until the context ends."""
+    server = S3Server()
+    app = web.Application(client_max_size=64 * 2**20)
+    app.router.add_put("/{bucket}/{key:.+}", server.put)
+    app.router.add_post("/{bucket}/{key:.+}", server.post)
+    app.router.add_delete("/{bucket}/{key:.+}", server.delete)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield server
+    finally:
+        await runner.cleanup()
