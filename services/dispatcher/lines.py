@@ -29,8 +29,10 @@ def ordinal_of(line: bytes) -> int:
 
 
 def with_state(line: bytes, state: JsonValue) -> bytes:
-    """The line with what the next run is given."""
-    return to_json(from_json(line) | {"state": state}, inf_nan_mode="null")
+    """The line with what the next run is given. The run that returned it was not broken off."""
+    fields = from_json(line) | {"state": state}
+    fields.pop("rerun", None)
+    return to_json(fields, inf_nan_mode="null")
 
 
 def cut_off(line: bytes) -> bytes:

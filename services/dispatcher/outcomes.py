@@ -25,8 +25,8 @@ from shared.amqp.stream import Received
 
 _FOLLOWING_S = 1.0
 """After so long an item is tried again that was refused where the rate adapts."""
-_STOPPED = "worker_stopping"
-"""The error code of a worker that ends and breaks off what it runs."""
+_BROKEN_OFF = frozenset({"worker_stopping", "timeout", "process_died", "not_reported"})
+"""Error codes of runs whose end nobody saw: the worker ended them, gave them up, or said nothing of them."""
 _NOT_REPORTED = ItemError(code="not_reported", message="The worker finished the chunk without a word on this item.")
 
 
@@ -204,7 +204,7 @@ class Outcomes:
 
 def _next_line(line: bytes, outcome: ItemOutcome) -> bytes:
     """An item as its next run is given it."""
-    if outcome.error is not None and outcome.error.code == _STOPPED:
+    if outcome.error is not None and outcome.error.code in _BROKEN_OFF:
         return cut_off(line)
     return with_state(line, outcome.state) if outcome.state is not None else line
 

@@ -101,7 +101,7 @@ def _no_answer(error: Exception) -> Transient | Permanent:
     if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, AddressRefused):
         return Permanent("address_refused", "The clip is at an address that is not public; an operator may allow it.")
     if isinstance(error, TimeoutError):
-        return Transient("timeout", "The provider did not answer in time.")
+        return Transient("unreachable", "The provider did not answer in time.")
     return Transient("unreachable", f"The provider gave no answer: {type(error).__name__}.")
 
 
