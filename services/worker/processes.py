@@ -4,7 +4,8 @@ import asyncio
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import orjson
@@ -26,6 +27,8 @@ ONCE = {False: b"0", True: b"1"}
 _OUTCOMES = TypeAdapter(list[ItemOutcome])
 _START_S = 60.0
 """How long a process may take to import its workload."""
+Within = Callable[[Coroutine[Any, Any, bytes]], Coroutine[Any, Any, bytes]]
+"""Awaits a call within the time that it has; raises `TimeoutError` when it is up."""
 
 
 class ProcessDied(Exception):
@@ -56,12 +59,20 @@ class Processes:
                 f"The handler of workload {self._name!r} cannot run in a process: {error}"
             ) from error
 
-    async def run(self, chunk: ChunkReady, items: Sequence[ChunkItem], *, once: bool = False) -> list[Outcome]:
+    async def run(
+        self, chunk: ChunkReady, items: Sequence[ChunkItem], within: Within, *, once: bool = False
+    ) -> list[Outcome]:
         """One outcome for each item. When the process dies, the items are run again in halves, until the one that kills
-        it is alone; `once`: they must not be. An interruption kills the process."""
+        it is alone; `once`: they must not be. An interruption kills the process, and so does the end of the time. That
+        begins when a process is ready: what follows an item that hung would else lose its own to another's start."""
+        started = time.monotonic()
         try:
             same = [ChunkItem.model_validate(item, from_attributes=True) for item in items]
-            return await self._exchange(ONCE[once] + chunk.model_copy(update={"items": same}).encode())
+            request = ONCE[once] + chunk.model_copy(update={"items": same}).encode()
+            return await self._exchange(request, within)
+        except TimeoutError as error:
+            each_ms = round((time.monotonic() - started) * 1000 / len(items))
+            return [domain.ended(item, error, each_ms, once=once) for item in items]
         except ProcessDied as error:
             log.warning("handler's process died", workload=self._name, batch_id=str(chunk.batch_id), reason=str(error))
             if once:
@@ -69,7 +80,7 @@ class Processes:
             if len(items) == 1:
                 return [domain.raised(items[0], Transient("process_died", str(error)), 0)]
         middle = len(items) // 2
-        return [*await self.run(chunk, items[:middle]), *await self.run(chunk, items[middle:])]
+        return [*await self.run(chunk, items[:middle], within), *await self.run(chunk, items[middle:], within)]
 
     def trim(self, keep: int) -> None:
         """End idle processes beyond so many."""
@@ -82,10 +93,10 @@ class Processes:
         if self._ending:
             await asyncio.wait(self._ending)
 
-    async def _exchange(self, request: bytes) -> list[Outcome]:
+    async def _exchange(self, request: bytes, within: Within) -> list[Outcome]:
         process = self._idle.pop() if self._idle else await _Process.start(self._order)
         try:
-            answer = await process.ask(request)
+            answer = await within(process.ask(request))
         except BaseException:
             self._end(process)
             raise

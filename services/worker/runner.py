@@ -201,7 +201,7 @@ class Runner:
         call = Call(self.workload.item, chunk, items, self._resources, once=once)
         try:
             if self._processes:
-                return await self._deadlines.within(self._processes.run(chunk, items, once=once))
+                return await self._processes.run(chunk, items, self._deadlines.within, once=once)
             answers = await self._deadlines.within(self._call(call.payloads, call.contexts)) if call.items else []
             return call.answered(answers, time.monotonic() - started)
         except asyncio.CancelledError as error:

@@ -259,6 +259,12 @@ async def test_a_process_is_killed_when_time_is_up_and_when_its_batch_is_cancell
     assert not psutil.pid_exists(int(file.read_text("utf-8")))
 
 
+async def test_the_start_of_another_process_is_not_taken_from_the_time_of_the_next_item() -> None:
+    async with _processes(_with(one_by_one, item_timeout_s=0.3, concurrency=1)) as run:  # a start takes longer
+        outcomes = await run([Deed(what="sleep"), Deed(), Deed()])
+    assert [_code(outcome) for outcome in outcomes] == ["timeout", None, None]
+
+
 async def test_a_handler_that_no_process_can_import_is_told_at_the_start() -> None:
     work = _with(one_by_one)
     runner = Runner(work, None, cast("Any", Recorder()), cast("Any", Known()), "w")
