@@ -141,13 +141,13 @@ class ControlPlane:
 
 
 async def _refuse(invalid: Invalid | None, delivery: Delivery, refusal: Rejected, queue: Queue) -> Message | None:
-    """What to answer for a message that nobody can handle. A question is always answered."""
+    """What to answer for a message that nobody can handle. Who waits is always answered."""
     try:
         if invalid:
             return await until_it_passes(lambda: invalid(delivery, refusal), queue.name)
     except Exception:  # a defect there must not bring the message back for ever
         log.exception("refusal failed", queue=queue.name, type=delivery.envelope.type)
-    if delivery.envelope.type.endswith(".query.v1"):
+    if delivery.envelope.reply_to:
         return QueryFailed(code="refused", detail=str(refusal))
     return None
 

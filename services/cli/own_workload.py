@@ -79,7 +79,10 @@ async def _worker(environment: dict[str, str]) -> int:
     argv = (sys.executable, "-m", "services.worker")
     process = await asyncio.create_subprocess_exec(*argv, env=environment, start_new_session=True)
     try:
-        return await process.wait()
+        code = await process.wait()
+        if code not in {0, 1}:  # with those it has said why itself
+            err().print(f"The worker died: exit code {code}. What it had in hand runs again once you start it anew.")
+        return code
     finally:
         if process.returncode is None:
             process.terminate()

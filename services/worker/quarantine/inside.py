@@ -38,8 +38,10 @@ def main() -> None:
         Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO, "ascii")
     for number in (signal.SIGINT, signal.SIGTERM):  # they are for the worker, which then ends this process
         signal.signal(number, signal.SIG_IGN)
-    log.configure(WorkerSettings(), "worker")
-    uvloop.run(_Inside(workload, answers, Mark(mark)).serve(socket.socket(fileno=requests)))
+    settings = WorkerSettings()
+    log.configure(settings, "worker")
+    found = registry.find([workload], settings.worker_files)[workload]
+    uvloop.run(_Inside(found, answers, Mark(mark)).serve(socket.socket(fileno=requests)))
 
 
 def _die_with(worker: int) -> None:
@@ -51,8 +53,8 @@ def _die_with(worker: int) -> None:
 
 
 class _Inside:
-    def __init__(self, workload: str, answers: int, mark: Mark) -> None:
-        self._workload = registry.find([workload])[workload]
+    def __init__(self, workload: registry.AnyWorkload, answers: int, mark: Mark) -> None:
+        self._workload = workload
         self._answers, self._mark = answers, mark
         self._tasks: set[asyncio.Task[None]] = set()
 

@@ -8,6 +8,7 @@ import pytest
 
 from batchyard_contracts import topology
 from batchyard_contracts.message import Envelope, Message
+from batchyard_contracts.v1.commands import PaceControl
 from batchyard_contracts.v1.queries import QueryFailed, WorkersQuery, WorkersReply
 from shared import broker
 from shared.amqp.delivery import Delivery
@@ -62,6 +63,7 @@ async def deliver(
     handler: Callable[[Any, Envelope], Awaitable[Message]],
     reply_to: str | None = DIRECT,
     invalid: Invalid | None = None,
+    kind: type[Message] = WorkersQuery,
 ) -> None:
     made: list[Listening] = []
 
@@ -71,8 +73,8 @@ async def deliver(
 
     monkeypatch.setattr(broker, "RabbitBroker", make)
     plane = ControlPlane("amqp://h", cast("Publisher", outbox), "x")
-    plane.subscribe(topology.DISPATCHER_QUERIES, [Route(WorkersQuery, handler)], invalid=invalid)
-    envelope = Envelope(type=WorkersQuery.type, message_id="m", reply_to=reply_to)
+    plane.subscribe(topology.DISPATCHER_QUERIES, [Route(kind, handler)], invalid=invalid)
+    envelope = Envelope(type=kind.type, message_id="m", reply_to=reply_to)
     await made[0].handle(Delivery(b"{}", envelope))
 
 
@@ -117,6 +119,13 @@ async def test_who_asked_a_handler_with_a_defect_is_told(monkeypatch: pytest.Mon
     assert [a.type for a in outbox.answers] == [QueryFailed.type]
     assert "KeyError" not in QueryFailed.decode(outbox.answers[0].body).detail
     assert "KeyError" in outbox.dead[0].headers["x-batchyard-reason"]
+
+
+async def test_who_sent_a_command_that_cannot_be_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    outbox = Outbox()
+    await deliver(monkeypatch, outbox, answer, kind=PaceControl)
+    assert [a.type for a in outbox.answers] == [QueryFailed.type]
+    assert "workload: Field required" in QueryFailed.decode(outbox.answers[0].body).detail
 
 
 async def test_the_subscribers_own_refusal_is_preferred(monkeypatch: pytest.MonkeyPatch) -> None:

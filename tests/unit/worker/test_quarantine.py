@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import json
 import os
 import signal
 import sys
@@ -149,6 +150,13 @@ async def test_a_process_that_does_not_start_blames_nobody(desk: Desk, monkeypat
     assert await desk.inquest(WELL, WELL).run(nothing)
     assert {(o.status, o.error.code) for o in desk.outcomes.values() if o.error} == {("retry", "quarantine_failed")}
     assert len(desk.outcomes) == 2
+
+
+async def test_a_workload_of_a_file_is_found_there_too(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "")
+    monkeypatch.setenv("BATCHYARD_WORKER_FILES", json.dumps([str(PLUGIN / "poison.py")]))
+    assert await desk.inquest(WELL).run(nothing)
+    assert desk.outcomes[0].status == "succeeded"
 
 
 async def test_one_process_serves_chunk_after_chunk_and_ends_when_closed(desk: Desk) -> None:
