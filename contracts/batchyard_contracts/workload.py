@@ -62,7 +62,16 @@ from batchyard_contracts.handling import SyncHandler as SyncHandler
 from batchyard_contracts.summarizing import ItemInfo as ItemInfo
 from batchyard_contracts.summarizing import Reducer as Reducer
 from batchyard_contracts.summarizing import Summarizing, model_of
-from batchyard_contracts.v1.manifest import Adaptive, CircuitRule, Limit, Manifest, Partition, Pointer, TextExport
+from batchyard_contracts.v1.manifest import (
+    Adaptive,
+    CircuitRule,
+    Limit,
+    Manifest,
+    Partition,
+    Pointer,
+    RecordsExport,
+    TextExport,
+)
 from batchyard_contracts.v1.values import Rate, RetryRule
 
 Scope = Literal["item", "provider"]
@@ -150,6 +159,7 @@ class Workload(Generic[ItemT, ResultT]):
         retry: dict[str, RetryRule] | None = None,
         cache_ttl_s: int = 0,
         exports: dict[str, TextExport] | None = None,
+        records: RecordsExport | None = None,
         example: dict[str, Any] | None = None,
     ) -> None:
         self.item = item
@@ -187,6 +197,7 @@ class Workload(Generic[ItemT, ResultT]):
             retry=retry or {},
             cache_ttl_s=cache_ttl_s,
             exports=exports or {},
+            records=records,
             example=example or {},
         )
 

@@ -70,6 +70,15 @@ class TextExport(Value):
     media_type: str = "text/plain"
 
 
+class RecordsExport(Value):
+    """The formats `records` and `records-csv`: the records that results list, each id once."""
+
+    records: Pointer
+    """The list in a result."""
+    id: Pointer
+    """What tells records apart, in each of them."""
+
+
 class Manifest(Value):
     """A workload, announced by each worker that runs it."""
 
@@ -115,6 +124,7 @@ class Manifest(Value):
     cache_ttl_s: Annotated[int, Field(ge=0, le=31_536_000)] = 0
     """How long a result answers the same payload again; 0: never."""
     exports: dict[str, TextExport] = {}
+    records: RecordsExport | None = None
     example: dict[str, Any] = {}
     """A payload that works, for documentation and forms."""
     source_schema: dict[str, JsonValue] | None = None

@@ -12,6 +12,7 @@ from batchyard_contracts.v1.values import MAX_ITEMS_PER_BATCH, ErrorCode, Termin
 from services.ingest.domain.fault import Fault
 from services.ingest.door import Door
 from services.ingest.exports.json_lines import json_array, ndjson
+from services.ingest.exports.records import records_lines, records_table
 from services.ingest.exports.table import table
 from services.ingest.exports.texts import MAX_FILES_FROM, texts_zip
 from services.ingest.header import Header
@@ -21,9 +22,11 @@ from services.ingest.outcomes import Page, Selection, read
 from services.ingest.refusal import Refused
 
 _FILES = {"json": body.JSON, "ndjson": body.NDJSON, "csv": f"{body.CSV}; charset=utf-8"}
+_RECORDS = {"records": (records_lines, body.NDJSON, "ndjson"), "records-csv": (records_table, _FILES["csv"], "csv")}
 _DESCRIPTION = (
-    "`json`, `ndjson`, `csv`, or an export that the workload names (`GET /workloads/{name}`), such as `cue`: "
-    "a ZIP with a file for each text"
+    "`json`, `ndjson`, `csv`; where results list records also `records` and `records-csv`: these, each once, as NDJSON "
+    "and CSV; or an export that the workload names (`GET /workloads/{name}`), such as `cue`: a ZIP with a file for "
+    "each text"
 )
 
 
@@ -81,10 +84,10 @@ def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
 
 
 def _check_form(form: str, manifest: Manifest, header: Header, limit: int | None) -> None:
-    if form in _FILES:
+    if form in _FILES or (form in _RECORDS and manifest.records):
         return
     if form not in manifest.exports:
-        known = ", ".join((*_FILES, *manifest.exports))
+        known = ", ".join((*_FILES, *(_RECORDS if manifest.records else ()), *manifest.exports))
         raise Refused(Fault("unknown_format", f"There is no format {form!r} of {manifest.name}. Known: {known}."))
     if min(header.items, limit or header.items) > MAX_FILES_FROM:
         detail = f"One archive takes {MAX_FILES_FROM} items. Ask for parts of the batch with `after` and `limit`."
@@ -97,6 +100,9 @@ def _encode(
     """The pieces of the answer, its media type, and the suffix of a file that holds it."""
     if form == "csv":
         return table(pages, manifest.result_schema), _FILES[form], form
+    if form in _RECORDS and manifest.records:
+        write, media_type, suffix = _RECORDS[form]
+        return write(pages, manifest.records), media_type, suffix
     if form in _FILES:
         return (json_array if form == "json" else ndjson)(pages), _FILES[form], form
     return texts_zip(pages, manifest.exports[form], header.accepted_at), "application/zip", f"{form}.zip"

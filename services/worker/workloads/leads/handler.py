@@ -1,0 +1,105 @@
+"""The workload `leads`: counts what fits criteria, and buys it page by page where that was asked for twice."""
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+from batchyard_contracts.v1.manifest import CircuitRule, RecordsExport
+from batchyard_contracts.v1.values import Rate, RetryRule
+from batchyard_contracts.workload import Context, Continue, Expanded, ItemInfo, Permanent, Workload
+from services.worker.workloads.leads.answer import Answer
+from services.worker.workloads.leads.model import LeadPage, Leads, LeadSource, LeadsTotal
+from services.worker.workloads.leads.plan import pages_of, preview_of
+from services.worker.workloads.leads.radar import Radar, open_radar
+from services.worker.workloads.leads.settings import LeadsSettings
+
+_RATE = Rate(per_second=2, burst=2)
+"""The provider publishes no limit; this is what has been seen to be borne."""
+_NOTHING = Decimal(0)
+_CRITERIA: list[Any] = [{"name": "ZipFive", "value": [97202]}, {"name": "AvailableEquity", "value": [[100000, None]]}]
+
+workload = Workload(
+    "leads",
+    version="1",
+    item=LeadPage,
+    result=Leads,
+    lifespan=open_radar,
+    unavailable=lambda: LeadsSettings().missing(),
+    title="Leads",
+    description="Properties and their owners by criteria, from PropertyRadar: counted for nothing, or bought.",
+    rate=_RATE,
+    concurrency=4,
+    chunk_max=1,
+    item_timeout_s=300.0,
+    circuit=CircuitRule(base_s=30.0, cap_s=900.0, give_up_s=3600.0),
+    repeatable=lambda page, context: context.state is None,  # the run that buys is the second one
+    retry={
+        "default": RetryRule(attempts=6, base_s=1.0, cap_s=60.0),
+        "invalid_response": RetryRule(attempts=2, base_s=5.0, cap_s=5.0),
+    },
+    records=RecordsExport(records="/records", id="/RadarID"),
+    example={"criteria": _CRITERIA, "start": 0, "limit": 400, "cost_limit": "0"},
+)
+
+
+@workload.source(LeadSource, example={"criteria": _CRITERIA})
+async def expand(source: LeadSource, context: Context) -> Expanded:
+    """Count what fits; with a purchase that is allowed and within its bounds, the pages to buy."""
+    radar: Radar = context.resources
+    settings = radar.settings
+    counted = await radar.preview(source, 0, settings.page)
+    preview = preview_of(source, counted, settings.page, settings.price, _RATE.per_second)
+    return Expanded(pages_of(source, preview, settings.page, allowed=settings.allow_charges), result=preview)
+
+
+@workload.handler
+async def run(page: LeadPage, context: Context) -> Leads | Continue:
+    """First see what the page costs now; then, with that on record, buy it, in a run that is not repeated."""
+    radar: Radar = context.resources
+    if not radar.settings.allow_charges:
+        raise Permanent("charges_not_allowed", "These workers buy nothing: BATCHYARD_LEADS_ALLOW_CHARGES is not set.")
+    if context.state is not None:
+        return _leads(page, await radar.purchase(page, page.start, page.limit))
+    seen = await radar.preview(page, page.start, page.limit)
+    if seen.found <= page.start:  # fewer fit than when they were counted
+        return _leads(page, replace(seen, cost=_NOTHING))
+    if seen.cost is None or seen.cost > page.cost_limit:
+        raise Permanent(
+            "over_budget",
+            f"These {page.limit} records would cost {seen.cost or 'an unknown sum'} now, their part of the budget is "
+            f"{page.cost_limit}. Nothing of them was bought.",
+        )
+    return Continue({"cost": str(seen.cost), "free_remaining": seen.free_remaining}, 0.0)
+
+
+@workload.summary
+class Totals:
+    """Adds up the pages."""
+
+    def __init__(self) -> None:
+        self._total = LeadsTotal(pages=0, records=0, cost=_NOTHING, free_remaining=None)
+
+    def add(self, result: Leads, _: ItemInfo) -> None:
+        """One more page."""
+        total, left = self._total, [result.free_remaining, self._total.free_remaining]
+        self._total = LeadsTotal(
+            pages=total.pages + 1,
+            records=total.records + result.count,
+            cost=total.cost + result.cost,
+            free_remaining=min((one for one in left if one is not None), default=None),
+        )
+
+    def done(self) -> LeadsTotal:
+        """All of them."""
+        return self._total
+
+
+def _leads(page: LeadPage, answer: Answer) -> Leads:
+    return Leads(
+        start=page.start,
+        count=len(answer.records),
+        found=answer.found,
+        cost=answer.cost or _NOTHING,
+        free_remaining=answer.free_remaining,
+        records=answer.records,
+    )

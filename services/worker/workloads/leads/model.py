@@ -1,0 +1,103 @@
+"""What is asked for, a page of it, and what came of either."""
+
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+
+MAX_RECORDS = 1_000_000
+MAX_PAGE = 1000
+"""Records that a request may ask for."""
+FIELDS = (
+    *("RadarID", "Address", "City", "State", "ZipFive", "County", "APN", "PType", "Beds", "Baths", "SqFt", "YearBuilt"),
+    *("Owner", "OwnershipType", "isSameMailing", "AVM", "AvailableEquity", "EquityPercent", "isHighEquity"),
+    *("DistressScore", "inForeclosure", "isListedForSale", "inTaxDelinquency", "PhoneAvailability"),
+    *("EmailAvailability", "Latitude", "Longitude"),
+)
+"""What a record has unless a batch asks for something else."""
+Money = Annotated[Decimal, Field(ge=0, le=1_000_000, max_digits=12, decimal_places=4)]
+FieldName = Annotated[str, StringConstraints(pattern=r"^-?[A-Za-z][A-Za-z0-9_]{0,63}$")]
+
+
+class Criterion(BaseModel):
+    """One condition, as PropertyRadar writes it: `{"name": "ZipFive", "value": [97202, 97212]}`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
+    value: Annotated[list[JsonValue], Field(min_length=1, max_length=1000)]
+
+
+class Query(BaseModel):
+    """Which properties, and what of them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    criteria: Annotated[list[Criterion], Field(min_length=1, max_length=50)]
+    fields: Annotated[list[FieldName], Field(min_length=1, max_length=300)] = list(FIELDS)
+    sort: (
+        Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}([ :](asc|desc|ASC|DESC))?$")] | None
+    ) = None
+
+
+class LeadSource(Query):
+    """Criteria, whose records are counted; with `purchase` they are bought, no more than `max_results`, for no more
+    than `budget`, which is in the currency of the account."""
+
+    purchase: bool = False
+    max_results: Annotated[int, Field(ge=1, le=MAX_RECORDS)] | None = None
+    budget: Money | None = None
+
+    @model_validator(mode="after")
+    def _has_bounds(self) -> "LeadSource":
+        if self.purchase and (self.max_results is None or self.budget is None):
+            raise ValueError("a purchase has bounds: give max_results and budget (0 takes what is free)")
+        return self
+
+
+class LeadPage(Query):
+    """Records `start` to `start + limit - 1` of a query, to be bought for no more than `cost_limit`."""
+
+    start: Annotated[int, Field(ge=0, lt=MAX_RECORDS)]
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)]
+    cost_limit: Money
+
+
+class Preview(BaseModel):
+    """What a query comes to: the result of the source."""
+
+    found: int
+    """Records that fit."""
+    records: int
+    """How many of them are bought, or would be: at most `max_results`."""
+    pages: int
+    cost: Decimal | None
+    """What they cost beyond the free quota; None: nobody knows."""
+    free_remaining: int
+    calls: int
+    seconds: float
+    """How long that takes at the pace of the provider."""
+    purchase: bool
+    """Whether they are bought now."""
+
+
+class Leads(BaseModel):
+    """The records of a page. What is personal in them does not show in logs."""
+
+    start: int
+    count: int
+    found: int
+    """Records that fit the query when this page was bought."""
+    cost: Decimal
+    free_remaining: int | None
+    records: list[dict[str, Any]] = Field(repr=False)
+
+
+class LeadsTotal(BaseModel):
+    """What a batch bought: its summary."""
+
+    pages: int
+    records: int
+    cost: Decimal
+    free_remaining: int | None
+    """The least that any page was told."""
