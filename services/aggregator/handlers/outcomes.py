@@ -60,7 +60,7 @@ class OutcomesHandler:
         found = [row for report in reports for row in rows(report, before)]
         new = tally_of(found)
         after = _stopped(before.record(new, at), reports, at)
-        if not 0 < len(found) <= _FEW or new.failed or new.expired or after.threshold:
+        if not 0 < len(found) <= _FEW or new.failed or new.expired or after.threshold or after.source_may_have_failed:
             return False
         after = after.conclude(at)
         entries = endings([after])
