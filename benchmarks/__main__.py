@@ -13,6 +13,7 @@ from rich.table import Table
 from benchmarks import document, tables
 from benchmarks.comparison import NAMES
 from benchmarks.comparison import compare as measure_comparison
+from benchmarks.distances.distances import PARTS as DISTANCES_PARTS
 from benchmarks.distances.distances import distances as measure_distances
 from benchmarks.findings import Findings
 from benchmarks.limits.limits import limits as measure_limits
@@ -35,6 +36,7 @@ _RUNS = {"numbers": 5, "compare": 3, "scale": 2, "limits": 3, "pace": 3, "distan
 Runs = Annotated[int, typer.Option(min=1, help="runs of each batch; tables show their median, min and max")]
 Who = StrEnum("Who", {name: name for name in NAMES})  # type: ignore[misc]  # choices that --help shows
 ScalePart = StrEnum("ScalePart", {name: name for name in PARTS})  # type: ignore[misc]
+DistancesPart = StrEnum("DistancesPart", {name: name for name in DISTANCES_PARTS})  # type: ignore[misc]
 PacePart = StrEnum("PacePart", {name: name for name in PACE_PARTS})  # type: ignore[misc]
 
 
@@ -85,9 +87,12 @@ def pace(
 
 
 @app.command()
-def distances(runs: Runs = _RUNS["distances"]) -> None:
-    """Pairs by chunks of 1, 10, 100 and of adaptive size, by estimates and by a router; recommendations over HTTP."""
-    _run(lambda stand, console: measure_distances(stand, console, runs))
+def distances(
+    runs: Runs = _RUNS["distances"],
+    only: Annotated[DistancesPart | None, typer.Option(help="the other part keeps its figures")] = None,
+) -> None:
+    """Pairs by chunks of 1, 10, 100 and of adaptive size, recommendations over HTTP; a million pairs from a file."""
+    _run(lambda stand, console: measure_distances(stand, console, runs, only))
 
 
 @app.command()
@@ -148,6 +153,7 @@ def _report(console: Console) -> None:
         ("Whoever comes later", tables.later(findings)),
         ("A destination whose capacity changes", tables.pace(findings)),
         ("Distances by the size of chunks", tables.distances(findings)),
+        ("A million pairs from a file", tables.million_pairs(findings)),
         ("Recommendations over HTTP", tables.recommendations(findings)),
         ("Targets", tables.targets(findings)),
     ):

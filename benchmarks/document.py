@@ -54,6 +54,7 @@ _BLOCKS: dict[str, Callable[[Findings], str]] = {
     "pace": _with_machine("pace", tables.pace),
     "unbound": lambda findings: markdown(tables.unbound(findings)),
     "distances": _with_machine("distances", tables.distances),
+    "millionpairs": lambda findings: markdown(tables.million_pairs(findings)),
     "recommendations": lambda findings: markdown(tables.recommendations(findings)),
     "targets": lambda findings: markdown(tables.targets(findings)),
 }

@@ -124,6 +124,23 @@ def distances(findings: Findings) -> Text:
     return Text(("by", "chunks of", "pairs/s", "100 pairs, ms: p50 / p95", "pairs a call"), rows)
 
 
+def million_pairs(findings: Findings) -> Text:
+    """One row."""
+    found = findings.at("distances", "million")
+    if not found:
+        return Text((), ())
+    headers = ("accepted, s", "ended, s", "pairs/s", "all results read, s", "MB, five services", "us of CPU a pair")
+    row = (
+        number(found["accepted_s"]),
+        number(found["ended_s"]),
+        number(found["pairs_per_s"]),
+        number(found["read_s"]),
+        number(sum(found["resident_mb"].values())),
+        number(found["cpu_us_per_pair"]["all"]),
+    )
+    return Text(headers, [row])
+
+
 def recommendations(findings: Findings) -> Text:
     """One row for each circumstance."""
     rows = [

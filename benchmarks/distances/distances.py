@@ -7,11 +7,12 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks import machine
+from benchmarks.distances.million import million
 from benchmarks.distances.recommending import asking
 from benchmarks.distances.router import running_router
 from benchmarks.distances.sizes import by_size, upload
 from benchmarks.processes import Usage
-from benchmarks.report import keep, number
+from benchmarks.report import keep, kept, number
 from benchmarks.stand import Stand
 from benchmarks.yard import PLUGINS, running_yard
 
@@ -26,9 +27,25 @@ _BESIDE = 200_000
 _SIZED = {"PYTHONPATH": os.pathsep.join((PLUGINS, str(Path(__file__).parents[1] / "sized")))}
 
 
-async def distances(stand: Stand, console: Console, runs: int) -> dict[str, Any]:
-    """Measure, print and write."""
-    document: dict[str, Any] = {"machine": await machine.described(stand.servers), "router_ms": ROUTER_S * 1000}
+PARTS = ("sizes", "million")
+
+
+async def distances(stand: Stand, console: Console, runs: int, only: str | None = None) -> dict[str, Any]:
+    """Measure, print and write. With `only` the other part stays as it was kept."""
+    document = (kept("distances") if only else None) or {}
+    document["machine"] = await machine.described(stand.servers)
+    if only in {None, "sizes"}:
+        document |= await _sizes(stand, console, runs)
+        keep("distances", document)
+    if only in {None, "million"}:
+        async with running_yard(stand, {}) as yard:
+            document["million"] = await million(yard, console)
+    console.print(f"Kept in {keep('distances', document)}")
+    return document
+
+
+async def _sizes(stand: Stand, console: Console, runs: int) -> dict[str, Any]:
+    document: dict[str, Any] = {"router_ms": ROUTER_S * 1000}
     asked: dict[str, Any] = {}
     async with running_yard(stand, _SIZED) as yard:
         usage = Usage(yard.everything)
@@ -51,5 +68,4 @@ async def distances(stand: Stand, console: Console, runs: int) -> dict[str, Any]
     document["recommendations_ms"] = asked
     for name, found in asked.items():
         console.print(f"Recommendations, {name}: p95 {number(found['p95'])} ms")
-    console.print(f"Kept in {keep('distances', document)}")
     return document

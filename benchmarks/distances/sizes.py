@@ -50,14 +50,14 @@ async def by_size(
         pairs = size.pairs if calls is None else size.pairs // 2
         await _end(yard, await _small(yard, size, 0), SMALL)
         small_ms = []
-        for number_ in range(1, small_runs + 1):
+        for seed in range(1, small_runs + 1):
             began = time.perf_counter()
-            await _end(yard, await _small(yard, size, number_), SMALL)
+            await _end(yard, await _small(yard, size, seed), SMALL)
             small_ms.append((time.perf_counter() - began) * 1000)
         before, rates = await calls() if calls else 0, []
-        for number_ in range(runs):
+        for seed in range(runs):
             began = time.perf_counter()
-            await _end(yard, await upload(yard, size.workload, pairs, seed=number_), pairs)
+            await _end(yard, await upload(yard, size.workload, pairs, seed=seed), pairs)
             rates.append(pairs / (time.perf_counter() - began))
         found[size.name] = {
             "pairs": pairs,
@@ -80,7 +80,7 @@ async def upload(yard: Yard, workload: str, pairs: int, seed: int = 0) -> UUID:
 
 
 async def _small(yard: Yard, size: Size, seed: int) -> UUID:
-    pairs = [NewItem(payload=_pair(25 * seed + n % 25, n // 25)) for n in range(SMALL)]
+    pairs = [NewItem(payload=pair(25 * seed + n % 25, n // 25)) for n in range(SMALL)]
     return (await yard.client.submit(size.workload, pairs)).batch_id
 
 
@@ -94,12 +94,12 @@ async def _ndjson(pairs: int, seed: int) -> AsyncIterator[bytes]:
     for start in range(0, pairs, _PIECE):
         stop = min(pairs, start + _PIECE)
         yield b"".join(
-            orjson.dumps(_pair(n % PLACES, seed * PLACES + n // PLACES), option=orjson.OPT_APPEND_NEWLINE)
+            orjson.dumps(pair(n % PLACES, seed * PLACES + n // PLACES), option=orjson.OPT_APPEND_NEWLINE)
             for n in range(start, stop)
         )
 
 
-def _pair(contractor: int, job: int) -> dict[str, Any]:
+def pair(contractor: int, job: int) -> dict[str, Any]:
     """A contractor and a job, each at a place of its own."""
     return {
         "origin_lat": round(39.0 + contractor % 997 / 1000, 3),
