@@ -27,6 +27,7 @@ def check_all(
         _items(urls, outcome.results),
         _counts(urls, outcome),
         _event(outcome),
+        _summary(outcome),
         _webhook(outcome, calls),
         _mail(outcome, mails),
     ]
@@ -69,6 +70,16 @@ def _event(outcome: Outcome) -> Check:
         right and traced,
         f"{len(outcome.events)} of batch.finished.v1: {outcome.finished.result}",
     )
+
+
+def _summary(outcome: Outcome) -> Check:
+    found = outcome.finished.summary
+    if not isinstance(found, dict):
+        return Check("a summary of all", False, outcome.finished.summary_error or "none came")
+    read = [item.result for item in outcome.results if item.status == "succeeded"]
+    right = (found["tracklists"], found["tracks"]) == (len(read), sum(each["track_count"] for each in read))
+    said = f"{found['tracklists']} tracklists, {found['tracks']} tracks, mean quality {found['mean_quality']}"
+    return Check("a summary of all", right, said)
 
 
 def _webhook(outcome: Outcome, calls: Sequence[Call]) -> Check:

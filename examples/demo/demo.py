@@ -12,7 +12,8 @@ from batchyard_contracts.client import Notify
 from examples.demo.batch import run_batch
 from examples.demo.checks import check_all
 from examples.demo.files import write_files
-from examples.demo.report import print_checks, print_failures, print_files, print_quality
+from examples.demo.others import check_others, run_others, samples
+from examples.demo.report import print_checks, print_failures, print_files, print_others, print_quality
 from examples.demo.stand_ins import HOSTS, World, world
 from services.cli.yard import SERVICES, Plan, Yard, webhook_secret, yard
 from shared.stack import AlreadyRunning, default_home, erase
@@ -65,7 +66,10 @@ async def _batch(console: Console, running: Yard, around: World, folder: Path) -
     written, complete = await write_files(running.url, outcome.batch_id, folder, outcome.results)
     console.print(Text("Results", "bold"))
     print_files(console, written)
-    checks = [*check_all(batch, outcome, calls, [letter.message for letter in letters]), complete]
+    console.print(Text("Other workloads", "bold"))
+    others = await run_others(running, samples(around.origins))
+    print_others(console, others)
+    checks = [*check_all(batch, outcome, calls, [letter.message for letter in letters]), complete, check_others(others)]
     console.print(Text("Checked", "bold"))
     print_checks(console, checks)
     return all(check.passed for check in checks)

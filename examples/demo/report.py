@@ -11,6 +11,7 @@ from batchyard_contracts.v1.queries import FailureGroup
 from batchyard_contracts.v1.values import ItemResult
 from examples.demo.checks import Check
 from examples.demo.files import Written
+from examples.demo.others import Sampled
 
 _BAR = 40
 _BANDS = ((90, 101), (75, 90), (50, 75), (0, 50))
@@ -39,6 +40,12 @@ def print_files(console: Console, files: Sequence[Written]) -> None:
     for written in files:
         path = written.path.relative_to(Path.cwd()) if written.path.is_relative_to(Path.cwd()) else written.path
         console.print(f"   {written.content:<25}{path}", soft_wrap=True, markup=False)
+
+
+def print_others(console: Console, ended: Iterable[Sampled]) -> None:
+    """One line for each workload."""
+    for one in ended:
+        _print(console, Text.assemble(f"{one.workload:<19}", (one.told, "dim")))
 
 
 def print_checks(console: Console, checks: Iterable[Check]) -> None:

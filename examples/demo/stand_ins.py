@@ -30,6 +30,7 @@ class World:
         return {
             "BATCHYARD_TRACKLISTS_ORIGINS": ",".join(self.origins),
             "BATCHYARD_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
+            "BATCHYARD_HTTP_CALLS_ALLOWED_NETWORKS": "127.0.0.0/8",
             "BATCHYARD_SMTP_URL": self.mailbox.url,
         }
 

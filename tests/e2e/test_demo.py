@@ -32,7 +32,7 @@ async def test_the_demo_ends_well_and_leaves_its_results(servers: Servers, tmp_p
         said, _ = await process.communicate()
     text = said.decode()
     assert process.returncode == 0, text
-    assert text.count("✓") == 6, text
+    assert text.count("✓") == 8, text
     assert "✗" not in text
     items = json.loads((tmp_path / "out" / "results.json").read_text("utf-8"))
     assert len(items) == 150

@@ -1,0 +1,124 @@
+"""Runs a small batch of each other built-in workload, as a user would hand it in, and checks how it ends."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from batchyard_contracts.client import Client
+from batchyard_contracts.v1.events import BatchFinished
+from examples.demo.checks import Check
+from services.cli.address import Address
+from services.cli.door import Door, open_door
+from services.cli.items import format_of, read_object
+from services.cli.submission import Submission
+from services.cli.yard import Yard
+from shared.outline import outline
+from tests.support.tracklist_kinds import page_url
+
+EXAMPLES = Path(__file__).resolve().parents[1]
+WITHIN_S = 60.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A batch: a file of items or of a source among the examples, else items."""
+
+    workload: str
+    file: str | None = None
+    source: str | None = None
+    items: Sequence[dict[str, Any]] = ()
+    tell: Callable[[Any], str] | None = None
+    """What to say of its summary; without it, what there is room for."""
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """How a batch ended."""
+
+    sample: Sample
+    finished: BatchFinished
+    took_s: float
+
+    @property
+    def workload(self) -> str:
+        """Of which workload it was."""
+        return self.sample.workload
+
+    @property
+    def told(self) -> str:
+        """What is worth saying of it, in a line."""
+        counts, summary = self.finished.counts, self.finished.summary
+        ended = f"{counts.succeeded} of {counts.total} in {self.took_s:.1f} s"
+        if summary is None:
+            return ended
+        tell = self.sample.tell
+        facts = tell(summary) if tell else "; ".join(f"{name} {text}".strip() for name, text in outline(summary))
+        return f"{ended}. {facts}"
+
+
+def samples(origins: Sequence[str]) -> list[Sample]:
+    """One of each workload, in the order in which they are told of."""
+    calls = [{"url": page_url(origin, "ok", 9000), "success": {"matches": "tracklist"}} for origin in origins]
+    return [
+        Sample("distances", file="distances.csv", tell=_nearest),
+        Sample("predictions", file="predictions-portfolio.ndjson", tell=_portfolio),
+        Sample("http", items=[{"payload": call} for call in calls]),
+    ]
+
+
+async def run_others(running: Yard, wanted: Sequence[Sample]) -> list[Sampled]:
+    """Hand all of them in, and wait for their ends."""
+    async with (
+        asyncio.timeout(WITHIN_S),
+        open_door(Address(running.url)) as door,
+        Client.connect(running.servers.amqp_url) as client,
+    ):
+        return list(await asyncio.gather(*(_run(door, client, sample) for sample in wanted)))
+
+
+def check_others(ended: Sequence[Sampled]) -> Check:
+    """All items of all of them succeeded, and nothing kept a summary from being made."""
+    wrong = [
+        f"{one.workload}: {one.finished.result} {one.finished.summary_error or ''}".strip()
+        for one in ended
+        if one.finished.result != "completed" or one.finished.summary_error
+    ]
+    names = ", ".join(one.workload for one in ended)
+    return Check("other workloads", not wrong, "; ".join(wrong) or f"{names}: completed")
+
+
+def _nearest(summary: Any) -> str:
+    ranked = [(ranking["job"], ranking["nearest"][0]) for ranking in summary["jobs"] if ranking["nearest"]]
+    return "First there: " + ", ".join(
+        f"{job} {near['contractor']}, {near['seconds'] / 60:.0f} min" for job, near in ranked
+    )
+
+
+def _portfolio(summary: Any) -> str:
+    cost, end = summary["final_cost"], summary["completion_date"]
+    return (
+        f"Cost {cost['value']:,.0f}, from {cost['lowest']:,.0f} to {cost['highest']:,.0f}; "
+        f"done on {end['value']}; {summary['risk'].get('high', 0)} at high risk"
+    )
+
+
+async def _run(door: Door, client: Client, sample: Sample) -> Sampled:
+    began = time.monotonic()
+    batch_id = await _submitted(door, sample)
+    finished = await client.wait(batch_id)
+    return Sampled(sample, finished, time.monotonic() - began)
+
+
+async def _submitted(door: Door, sample: Sample) -> UUID:
+    submission = Submission(door, {"workload": sample.workload, "name": "Demo"}, None, lambda _: None)
+    if sample.file:
+        with (EXAMPLES / sample.file).open("rb") as file:
+            return (await submission.file(file, format_of(sample.file, b""))).batch_id
+    if sample.source:
+        with (EXAMPLES / sample.source).open("rb") as file:
+            return (await submission.source(read_object(file), estimate=False)).batch_id
+    return (await submission.items(sample.items)).batch_id
