@@ -22,7 +22,7 @@ $(READY): requirements.lock pyproject.toml contracts/pyproject.toml .ci/setup
 	@PYTHON="$(PYTHON)" .ci/setup
 	@touch $@
 
-demo: $(READY) ## Run the main job to its end: servers, five services, one batch of more than 120 pages, webhook, e-mail, exports.
+demo: $(READY) ## Run the main job to its end: servers, five services, one batch of more than 120 pages, webhook, e-mail, exports, and a small batch of each other workload.
 	@$(BIN)/batchyard demo $(ARGS)
 
 up: $(READY) ## Start servers and services, print the address, and keep all running until Ctrl-C or `make down`.

@@ -63,9 +63,11 @@ class Sampled:
 def samples(origins: Sequence[str]) -> list[Sample]:
     """One of each workload, in the order in which they are told of."""
     calls = [{"url": page_url(origin, "ok", 9000), "success": {"matches": "tracklist"}} for origin in origins]
+    clip = {"prompt": "A crane at dawn, seen from the river", "seconds": 2, "size": "320x180"}
     return [
         Sample("distances", file="distances.csv", tell=_nearest),
         Sample("predictions", file="predictions-portfolio.ndjson", tell=_portfolio),
+        Sample("videos", items=[{"payload": clip}], tell=_clips),
         Sample("http", items=[{"payload": call} for call in calls]),
     ]
 
@@ -104,6 +106,10 @@ def _portfolio(summary: Any) -> str:
         f"Cost {cost['value']:,.0f}, from {cost['lowest']:,.0f} to {cost['highest']:,.0f}; "
         f"done on {end['value']}; {summary['risk'].get('high', 0)} at high risk"
     )
+
+
+def _clips(summary: Any) -> str:
+    return f"{summary['seconds']:g} s to play, {summary['bytes'] / 1e6:.1f} MB"
 
 
 async def _run(door: Door, client: Client, sample: Sample) -> Sampled:

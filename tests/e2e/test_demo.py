@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from examples.demo.others import samples
 from shared.stack import Servers
 from shared.stack.component import COMPONENTS
 from tests.support.command import PROJECT
@@ -34,6 +35,9 @@ async def test_the_demo_ends_well_and_leaves_its_results(servers: Servers, tmp_p
     assert process.returncode == 0, text
     assert text.count("✓") == 8, text
     assert "✗" not in text
+    _, others = text.split("Other workloads")
+    shown = {line.split()[0] for line in others.split("Checked")[0].splitlines() if line.strip()}
+    assert shown == {one.workload for one in samples([])}
     items = json.loads((tmp_path / "out" / "results.json").read_text("utf-8"))
     assert len(items) == 150
     rows = list(csv.DictReader(StringIO((tmp_path / "out" / "results.csv").read_text("utf-8-sig"))))

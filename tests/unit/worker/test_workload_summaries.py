@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.worker.summaries.reduction import summary_of
-from services.worker.workloads import distances, predictions, tracklists
+from services.worker.workloads import distances, predictions, tracklists, videos
 from services.worker.workloads.predictions.estimator import estimate
 from services.worker.workloads.predictions.model import Project
 from services.worker.workloads.tracklists.answer import judge_saved
@@ -100,3 +100,21 @@ def test_tracklists_are_counted_and_the_poorest_named() -> None:
     assert made["mean_quality"] == pytest.approx(sum(r.quality_score for r in results) / len(results), abs=0.06)
     scores = sorted((result.quality_score, result.slug) for result in results)[:5]
     assert [(poor["quality_score"], poor["slug"]) for poor in made["poorest"]] == scores
+
+
+def test_clips_are_added_up_with_what_is_known_of_their_cost() -> None:
+    def clip(provider: str, seconds: float | None, cost: float | None) -> dict[str, Any]:
+        kept = {"uri": "file:///x", "bytes": 1000, "sha256": "0" * 64, "content_type": "video/mp4"}
+        return kept | {"provider": provider, "seconds": seconds, "cost": cost}
+
+    clips = [clip("openai", 4.0, 0.4), clip("openai", 2.5, None), clip("local", None, None)]
+    assert summary_of(videos.workload, clips) == {
+        "clips": 3,
+        "by_provider": {"openai": 2, "local": 1},
+        "seconds": 6.5,
+        "bytes": 3000,
+        "cost": 0.4,
+        "without_cost": 1,
+    }
+    drawn: Any = summary_of(videos.workload, clips[2:])
+    assert (drawn["cost"], drawn["without_cost"]) == (None, 0)

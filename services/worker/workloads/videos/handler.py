@@ -10,6 +10,7 @@ from services.worker.workloads.videos import local
 from services.worker.workloads.videos.download import keep
 from services.worker.workloads.videos.model import Clip, Video
 from services.worker.workloads.videos.opening import Resources, lacking, open_resources
+from services.worker.workloads.videos.summary import Reel
 
 workload = Workload(
     "videos",
@@ -29,6 +30,9 @@ workload = Workload(
     retry={"default": RetryRule(attempts=4, base_s=2.0, cap_s=120.0)},
     example={"prompt": "A crane at dawn, seen from the river", "seconds": 4, "size": "320x180"},
 )
+
+
+workload.summary(Reel)
 
 
 @workload.handler

@@ -1,0 +1,50 @@
+"""What a batch of clips comes to: how long they play, how large they are, what they cost."""
+
+from pydantic import BaseModel
+
+from batchyard_contracts.workload import ItemInfo
+from services.worker.workloads.videos.model import Clip, ProviderName
+
+
+class VideosSummary(BaseModel):
+    """All clips of a batch together."""
+
+    clips: int
+    by_provider: dict[ProviderName, int]
+    seconds: float
+    """How long they play, one after the other."""
+    bytes: int
+    cost: float | None
+    """Of those whose price is known; null where none is."""
+    without_cost: int
+    """Clips of a provider whose price is not known."""
+
+
+class Reel:
+    """Adds up one clip after the other."""
+
+    def __init__(self) -> None:
+        self._by_provider: dict[ProviderName, int] = {}
+        self._clips = self._bytes = self._priced = 0
+        self._seconds = self._cost = 0.0
+
+    def add(self, result: Clip, item: ItemInfo) -> None:
+        """Add a clip."""
+        self._clips += 1
+        self._by_provider[result.provider] = self._by_provider.get(result.provider, 0) + 1
+        self._bytes += result.bytes
+        self._seconds += result.seconds or 0.0
+        if result.cost is not None:
+            self._priced += 1
+            self._cost += result.cost
+
+    def done(self) -> VideosSummary:
+        """The sums."""
+        return VideosSummary(
+            clips=self._clips,
+            by_provider=self._by_provider,
+            seconds=round(self._seconds, 2),
+            bytes=self._bytes,
+            cost=round(self._cost, 6) if self._priced else None,
+            without_cost=self._clips - self._priced - self._by_provider.get("local", 0),
+        )
