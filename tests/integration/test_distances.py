@@ -77,6 +77,11 @@ async def test_by_osrm(clean: Servers) -> None:
             assert await statuses(yard, items[:400]) == ["ok"] * 400
             assert server.calls == before, "all of it was known"
             await recommended(yard, server)
+            server.fail.append(502)
+            before = server.calls
+            waited = [pair(a, b, lat=52.0) for a in range(20) for b in range(20)]
+            assert await statuses(yard, waited) == ["ok"] * 400, "none fails by the provider's fault"
+            assert server.calls <= before + 3, "refused, tried by one, answered for the rest"
 
 
 async def test_a_missing_key_is_said_at_submission(clean: Servers) -> None:
