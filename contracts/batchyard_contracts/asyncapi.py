@@ -10,7 +10,7 @@ from typing import Any
 
 from batchyard_contracts import __version__, topology, v1
 from batchyard_contracts.message import CONTENT_TYPE, Message
-from batchyard_contracts.topology import Queue
+from batchyard_contracts.topology import ASIDE, Binding, Queue
 
 Json = dict[str, Any]
 CLIENT = "client"
@@ -150,8 +150,12 @@ def routes_to(queue: Queue) -> list[str]:
     return [
         message_type
         for message_type, exchange in EXCHANGE_OF.items()
-        if any(b.exchange == exchange and _matches(b.routing_key, address_of(message_type)) for b in queue.bindings)
+        if any(b.exchange == exchange and _matches(_stem(b), address_of(message_type)) for b in queue.bindings)
     ]
+
+
+def _stem(binding: Binding) -> str:
+    return binding.routing_key.removeprefix(ASIDE)
 
 
 def _matches(pattern: str, key: str) -> bool:

@@ -124,6 +124,10 @@ WORKER_CACHE = Queue("worker.cache", (Binding(FLOW, "cache.invalidated.*"),))
 AGGREGATOR_OUTCOMES = Queue(
     "aggregator.outcomes", (Binding(FLOW, "chunk.processed.*"), Binding(FLOW, "items.settled.*"))
 )
+ASIDE = "aside."
+"""Before the routing key of a message of which there may be very many at once, none of them urgent: it goes to a queue
+of its own, so that no other waits behind it."""
+AGGREGATOR_ASIDE = Queue("aggregator.aside", (Binding(FLOW, f"{ASIDE}items.settled.*"),))
 AGGREGATOR_CONTROL = Queue(
     "aggregator.control",
     (
@@ -150,6 +154,7 @@ QUEUES: tuple[Queue, ...] = (
     WORKER_CACHE,
     WORKER_RECOMMENDATIONS,
     AGGREGATOR_OUTCOMES,
+    AGGREGATOR_ASIDE,
     AGGREGATOR_CONTROL,
     AGGREGATOR_QUERIES,
     NOTIFIER_INBOX,

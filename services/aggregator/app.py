@@ -41,6 +41,8 @@ from shared.process import Runtime
 
 NAME = "aggregator"
 _CONTROLS_AT_ONCE = 2
+_ASIDE_AT_ONCE = 2
+"""Messages of many settled items in one transaction, which holds the lock of their batch only briefly."""
 _QUESTIONS_AT_ONCE = 5
 
 
@@ -87,6 +89,15 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
             most=settings.ledger_messages_at_once,
             linger_s=settings.ledger_linger_ms / 1000,
         )
+        aside = Stream(
+            consuming,
+            publisher,
+            topology.AGGREGATOR_ASIDE,
+            (ItemsSettled,),
+            outcomes.record,
+            health.pulse("aside"),
+            most=_ASIDE_AT_ONCE,
+        )
         plane = ControlPlane(settings.amqp_url, publisher, NAME)
         plane.subscribe(
             topology.AGGREGATOR_CONTROL,
@@ -120,6 +131,7 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
             "reconciler": reconciler,
             "summaries": summaries,
             "outcomes": stream,
+            "aside": aside,
         }
         for name, part in parts.items():  # stopped in reverse order: what is recorded last still goes out
             task = runtime.spawn(part.run(), name)

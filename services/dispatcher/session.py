@@ -62,6 +62,9 @@ _FIRST_FORGET_S = 60.0
 _FORGET_S = 3600.0
 _FORGET_PAUSE_S = 0.1
 """Between two lots: others want the database, too."""
+_ASIDE = 4
+"""Messages that may wait for the ledger, each of a thousand items at most, before more follow."""
+_ASIDE_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ class Session:
         self._beat = resources.health.pulse("dispatcher").beat
         publisher, health = resources.publisher, resources.health
         self._yard, self._store = Yard(resources.settings.owner_weights), Store(pool)
-        pages, settlement = Pages(self._store), Settlement(self._store, publisher)
+        pages, settlement = Pages(self._store), Settlement(self._store, publisher, self._room)
         pulse = health.pulse("pump")
         giver = Giver(self._yard, self._store, publisher, pages, waiting=pulse.beat)
         self._refusals = Refusals(self._yard, self._store, giver, settlement, pages)
@@ -209,6 +212,11 @@ class Session:
             batches = await until_it_passes(lambda: self._store.forget_batches(days), "PostgreSQL")
             orphans = await until_it_passes(lambda: self._store.forget_orphans(days), "PostgreSQL")
             await asyncio.sleep(_FORGET_PAUSE_S if batches or orphans else _FORGET_S)
+
+    async def _room(self) -> None:
+        """Wait until little is left of what the ledger is to take aside: items wait in tables, not in the broker."""
+        while (await self._depth(topology.AGGREGATOR_ASIDE.name) or 0) > _ASIDE:  # noqa: ASYNC110  a queue has no event
+            await asyncio.sleep(_ASIDE_S)
 
     async def _depth(self, queue: str) -> int | None:
         if not self._resources.connection.connected.is_set():

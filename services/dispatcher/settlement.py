@@ -1,6 +1,6 @@
 """Ends items that will not run (again), by telling the ledger."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal
 from uuid import UUID
 
@@ -13,16 +13,21 @@ from services.dispatcher.store import Store
 from services.dispatcher.yard import Batch
 from shared.amqp.publisher import Publisher, outgoing
 
-_AT_ONCE = 5000
-_PAGES_AT_ONCE = 10
+_AT_ONCE = 1000
+_PAGES_AT_ONCE = 2
 Status = Literal["failed", "cancelled", "expired", "duplicate"]
+
+
+async def _at_once() -> None:
+    """There is always room."""
 
 
 class Settlement:
     """Publishes first and forgets afterwards: the ledger takes an item's first outcome, so twice does no harm."""
 
-    def __init__(self, store: Store, publisher: Publisher) -> None:
-        self._store, self._publisher = store, publisher
+    def __init__(self, store: Store, publisher: Publisher, room: Callable[[], Awaitable[None]] = _at_once) -> None:
+        """`room` waits until the ledger is through with most of what was set aside for it."""
+        self._store, self._publisher, self._room = store, publisher, room
 
     async def settle(self, batch: Batch, status: Status, items: Sequence[SettledItem]) -> None:
         """Tell the ledger."""
@@ -36,8 +41,10 @@ class Settlement:
         items: Sequence[SettledItem],
         trace: str | None = None,
         cause: StopCause | None = None,
+        *,
+        aside: bool = False,
     ) -> None:
-        """Tell the ledger of items of a batch that need not be known here."""
+        """Tell the ledger of items of a batch that need not be known here; `aside`: with less haste than of others."""
         cause = cause if status in {"cancelled", "expired"} else None
         messages = [
             ItemsSettled(
@@ -45,20 +52,30 @@ class Settlement:
             )
             for i in range(0, len(items), _AT_ONCE)
         ]
+        key = (topology.ASIDE if aside else "") + ItemsSettled.type
         await self._publisher.publish(
-            [outgoing(topology.FLOW, m, correlation_id=str(batch_id), traceparent=trace) for m in messages]
+            [
+                outgoing(topology.FLOW, m, routing_key=key, correlation_id=str(batch_id), traceparent=trace)
+                for m in messages
+            ]
         )
 
     async def settle_waiting(self, batch: Batch, status: Status) -> None:
-        """End everything of the batch that is not in flight. Bounded in memory; may be called again, also meanwhile."""
-        await self._settle_waiting(batch, status, None, None)
+        """End everything of the batch that is not in flight. Bounded in memory, and in the broker; may be called again,
+        also meanwhile."""
+        await self._settle_waiting(batch, status, None, None, self._room)
 
     async def fail_partition(self, batch: Batch, partition: str, error: ItemError) -> None:
         """Fail what waits of a batch for a partition. As before."""
-        await self._settle_waiting(batch, "failed", partition, error)
+        await self._settle_waiting(batch, "failed", partition, error, _at_once)
 
     async def _settle_waiting(
-        self, batch: Batch, status: Status, partition: str | None, error: ItemError | None
+        self,
+        batch: Batch,
+        status: Status,
+        partition: str | None,
+        error: ItemError | None,
+        room: Callable[[], Awaitable[None]],
     ) -> None:
         """Of one partition, or of all."""
         waiting = await self._store.waiting(batch.batch_id)
@@ -68,14 +85,19 @@ class Settlement:
             some = {(batch.batch_id, s.page, s.segment): (p, s) for p, s in waiting[start : start + _PAGES_AT_ONCE]}
             lines = await self._store.page_items(list(some))
             items = [_settled(line, p, error) for key, (p, s) in some.items() for line in lines.get(key, ())[s.taken :]]
-            await self.settle(batch, status, items)
+            await room()
+            await self._aside(batch, status, items)
             await self._store.take_all([(*key, s.size) for key, (_, s) in some.items()])
         last = -1
         while retries := await self._store.waiting_retries(batch.batch_id, last):
             last = retries[-1][0]
             due = [(ordinal, p, item) for ordinal, p, item in retries if partition in {None, p}]
-            await self.settle(batch, status, [_settled(item, p, error) for _, p, item in due])
+            await room()
+            await self._aside(batch, status, [_settled(item, p, error) for _, p, item in due])
             await self._store.drop_waiting_retries(batch.batch_id, [ordinal for ordinal, _, _ in due])
+
+    async def _aside(self, batch: Batch, status: Status, items: Sequence[SettledItem]) -> None:
+        await self.tell(batch.batch_id, batch.round, status, items, batch.traceparent, batch.cause, aside=True)
 
 
 def _settled(line: bytes, partition: str, error: ItemError | None) -> SettledItem:

@@ -135,3 +135,16 @@ async def test_readiness(clean: Servers) -> None:
                 assert missing == ["outbox"]
                 await asyncio.sleep(0.02)
         assert runtime.health.stuck() == []
+
+
+async def test_a_small_batch_does_not_wait_until_a_large_one_is_settled(clean: Servers) -> None:
+    pages, size, other = 60, 1000, uuid4()
+    async with neighbours(clean) as around:
+        await around.send(accepted(pages * size))
+        large = [settled("cancelled", list(range(n * size, (n + 1) * size))) for n in range(pages)]
+        await around.send_aside(*large)
+        await around.send(accepted(1, batch_id=other), processed({0: "succeeded"}, batch_id=other))
+        async with aggregator(clean):
+            first, second = await around.finished(2)
+    assert (first.batch_id, first.result) == (other, "completed")
+    assert (second.batch_id, second.counts.cancelled) == (BATCH, pages * size)

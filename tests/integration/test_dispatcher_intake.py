@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import pytest
 from aio_pika.exceptions import DeliveryError
@@ -13,7 +14,8 @@ from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.flow import ItemOutcome, ItemsReopened, ItemsSettled
 from batchyard_contracts.v1.values import Counts
 from services.dispatcher import refusals
-from shared.amqp.publisher import Outgoing
+from services.dispatcher.settlement import Settlement
+from shared.amqp.publisher import Outgoing, Publisher
 from shared.errors import PublishFailed
 from shared.faults import until_it_passes
 from shared.stack import Servers
@@ -117,6 +119,24 @@ async def test_a_cancel_settles_many_retries_in_parts_and_may_come_twice_at_once
     await parts.wait_again(batch, [5])
     await parts.steer(batch, "cancel")
     assert await parts.count("retries") == 0
+
+
+async def test_what_a_cancel_leaves_is_told_aside_and_no_faster_than_it_is_taken(parts: Parts) -> None:
+    batch, sent = uuid.uuid4(), list[int]()
+
+    async def room() -> None:
+        sent.append(len(parts.outbox.settled))
+
+    for page in range(5):
+        await parts.pages(batch, {"": 600}, page=page)
+    await parts.accept(batch)
+    header = parts.yard.batches[batch]
+    await Settlement(parts.store, cast("Publisher", parts.outbox), room).settle_waiting(header, "cancelled")
+    assert sent == [0, 1200, 2400]
+    told = [m for m in parts.outbox.sent if m.type == ItemsSettled.type]
+    assert {m.routing_key for m in told} == {"aside.items.settled.v1"}
+    assert max(len(ItemsSettled.decode(m.body).items) for m in told) == 1000
+    assert len(parts.outbox.settled) == 3000
 
 
 async def test_retries_of_large_items_are_read_a_few_at_a_time(parts: Parts) -> None:

@@ -98,6 +98,7 @@ async def test_a_batch_keeps_to_its_own_rate_until_it_is_taken_back(parts: Parts
 
 
 async def test_a_weight_is_its_share_of_the_items(parts: Parts) -> None:
+    parts.employ("w", chunk_max=8)  # of larger ones too few go out for shares to be told
     batches = [await parts.begin({"x": 500}, terms=Terms(weight=w)) for w in (1, 1)]
     await parts.steer(batches[1], "change", terms=Terms(weight=4))
     served: Counter[uuid.UUID] = Counter()

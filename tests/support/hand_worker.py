@@ -152,6 +152,7 @@ async def hand_worker(amqp_url: str, **manifest: Any) -> AsyncIterator[HandWorke
             await (await channel.get_queue(queue.name)).consume(worker.chunk_arrived)
         told = await channel.declare_queue(exclusive=True)
         await told.bind(topology.FLOW, "items.settled.*")
+        await told.bind(topology.FLOW, f"{topology.ASIDE}items.settled.*")
         await told.consume(worker.settled_arrived, no_ack=True)
         announced = WorkerAnnounced(worker_id=worker.worker_id, manifests=[described], started_at=datetime.now(UTC))
         await worker.tell(announced)

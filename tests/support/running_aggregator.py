@@ -45,6 +45,12 @@ class Neighbours:
         """Publish messages on the flow exchange."""
         await self._publisher.publish([outgoing(topology.FLOW, message) for message in messages])
 
+    async def send_aside(self, *messages: Message) -> None:
+        """Publish messages that may wait for others."""
+        await self._publisher.publish(
+            [outgoing(topology.FLOW, one, routing_key=topology.ASIDE + one.routing_key()) for one in messages]
+        )
+
     async def ask(self, question: Message, answer: Kind[AnswerT]) -> AnswerT:
         """Ask the aggregator."""
         return await self._questions.ask(question, answer)
