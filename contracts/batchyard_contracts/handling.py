@@ -1,13 +1,17 @@
 """What a handler of a workload is: its forms, where each runs, and what it is told of its item."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+import math
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from threading import Event
 from typing import Any, Literal, TypeAlias, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, JsonValue
+
+from batchyard_contracts.ratelimit import MAX_PAUSE_S, Remaining, remaining
 
 ItemT = TypeVar("ItemT", bound=BaseModel)
 ResultT = TypeVar("ResultT", bound=BaseModel)
@@ -52,6 +56,19 @@ class Context:
     rerun: bool = False
     """An earlier run may have been cut off: a worker that had the item stopped or was lost. Look first whether what
     is to be done has been done."""
+    hear: Callable[[Remaining], None] | None = None
+    """Who is told what is `remaining`, if anybody is."""
+
+    def remaining(self, calls: int, reset_s: float) -> None:
+        """The destination said that it takes so many more calls within these seconds: when none, nothing more of the
+        partition starts until then. The last word holds. Where `cpu_bound`, nobody hears it."""
+        if self.hear is not None and calls >= 0 and 0 < reset_s < math.inf:
+            self.hear(Remaining(calls, min(reset_s, MAX_PAUSE_S)))
+
+    def heed(self, headers: Mapping[str, str], now: datetime | None = None) -> None:
+        """The same by an HTTP answer's headers, of whatever status; see `batchyard_contracts.ratelimit`."""
+        if self.hear is not None and (left := remaining(headers, now or datetime.now(UTC))):
+            self.hear(left)
 
     @property
     def stopping(self) -> bool:

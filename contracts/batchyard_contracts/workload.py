@@ -44,8 +44,9 @@ items then.
 
 import inspect
 import re
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
+from datetime import UTC, datetime
 from typing import Any, Generic, Literal, TypeVar, cast, overload
 
 from pydantic import BaseModel
@@ -59,6 +60,7 @@ from batchyard_contracts.handling import Handling as Handling
 from batchyard_contracts.handling import ItemT, ResultT, Sourcing, place_of
 from batchyard_contracts.handling import SyncChunkHandler as SyncChunkHandler
 from batchyard_contracts.handling import SyncHandler as SyncHandler
+from batchyard_contracts.ratelimit import pause_s
 from batchyard_contracts.summarizing import ItemInfo as ItemInfo
 from batchyard_contracts.summarizing import Reducer as Reducer
 from batchyard_contracts.summarizing import Summarizing, model_of
@@ -111,6 +113,14 @@ class RateLimited(WorkloadError):
     def __init__(self, delay_s: float | None = None, message: str = "", *, code: str = "rate_limited") -> None:
         super().__init__(code, message, scope="provider")
         self.delay_s = delay_s
+
+    @classmethod
+    def from_headers(
+        cls, headers: Mapping[str, str], message: str = "", *, code: str = "rate_limited", now: datetime | None = None
+    ) -> "RateLimited":
+        """For as long as an HTTP answer's headers ask for, at most a day: `Retry-After`, `retry-after-ms`, `RateLimit`
+        and its forerunners, see `batchyard_contracts.ratelimit`."""
+        return cls(pause_s(headers, now or datetime.now(UTC)), message, code=code)
 
 
 class Ambiguous(WorkloadError):

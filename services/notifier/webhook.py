@@ -8,10 +8,10 @@ import orjson
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar
 from aiohttp.abc import AbstractResolver
 
+from batchyard_contracts.ratelimit import pause_s
 from batchyard_contracts.v1.events import BatchFinished
 from services.notifier.domain.attempt import Attempt, http_attempt
 from services.notifier.domain.delivery import webhook_id
-from services.notifier.domain.schedule import retry_after_s
 from services.notifier.signature import Signer
 from services.notifier.store import Claimed
 from shared.egress import AddressRefused, Network, guarded_connector, read_at_most
@@ -72,7 +72,7 @@ class WebhookSender:
         url = claimed.delivery.target.address
         async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as response:
             reply, _ = await read_at_most(response, READ_BYTES)
-            wait = retry_after_s(response.headers.get("Retry-After"), self._now(), response.headers.get("Date"))
+            wait = pause_s(response.headers, self._now())
             return http_attempt(response.status, _kept(reply), wait)
 
 

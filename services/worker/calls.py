@@ -1,14 +1,17 @@
 """One call of a handler: what it is given for each item, and the outcomes that its answers are."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from batchyard_contracts.ratelimit import Remaining
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Context
 from services.worker import domain
 from services.worker.success import Outcome
+
+Hear = Callable[[Remaining], None]
 
 
 class Call:
@@ -20,10 +23,11 @@ class Call:
         chunk: ChunkReady,
         items: Sequence[ChunkItem],
         resources: object = None,
+        hear: Hear | None = None,
         *,
         once: bool = False,
     ) -> None:
-        """`once`: what nobody foresaw must not be repeated."""
+        """`hear` is told what a destination says is left. `once`: what nobody foresaw must not be repeated."""
         self._once = once
         self.items: list[ChunkItem] = []
         self.payloads: list[Any] = []
@@ -39,7 +43,7 @@ class Call:
             else:
                 self.items.append(item)
                 self.payloads.append(payload)
-                self.contexts.append(context_of(chunk, item, resources))
+                self.contexts.append(context_of(chunk, item, resources, hear))
 
     def answered(self, answers: Sequence[Any], elapsed_s: float) -> list[Outcome]:
         """The outcomes when the handler returned these."""
@@ -55,7 +59,7 @@ class Call:
         return round(elapsed_s * 1000 / max(1, len(self.items)))
 
 
-def context_of(chunk: ChunkReady, item: ChunkItem, resources: object) -> Context:
+def context_of(chunk: ChunkReady, item: ChunkItem, resources: object, hear: Hear | None = None) -> Context:
     """What a handler may know of an item."""
     return Context(
         chunk.batch_id,
@@ -67,4 +71,5 @@ def context_of(chunk: ChunkReady, item: ChunkItem, resources: object) -> Context
         item.state,
         None,
         item.rerun or chunk.fence > 1 or chunk.quarantined,
+        hear,
     )

@@ -145,7 +145,7 @@ class ChunkRun:
             lane.items = (item,)
             try:
                 started = time.perf_counter()
-                outcome = self._runner.begin(self.chunk, item, once=item.ordinal in tally.once)
+                outcome = self._runner.begin(self.chunk, item, tally.hear, once=item.ordinal in tally.once)
                 if not isinstance(outcome, OUTCOMES):
                     self._start_another()
                     outcome = await outcome
@@ -199,7 +199,8 @@ class ChunkRun:
         lane.items = items
         try:
             started = time.perf_counter()
-            outcomes = await self._runner.run_chunk(self.chunk, items, once=items[0].ordinal in self._tally.once)
+            once = items[0].ordinal in self._tally.once
+            outcomes = await self._runner.run_chunk(self.chunk, items, self._tally.hear, once=once)
             took_s = time.perf_counter() - started
             if not lane.abandoned:
                 self._tally.busy_s += took_s

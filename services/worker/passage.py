@@ -106,6 +106,10 @@ class Passage:
         elif error.scope == "item":
             self._answered += 1  # its time says little: what is refused is refused quickly
 
+    async def park(self, seconds: float) -> None:
+        """The destination takes nothing more for so long, though it has refused nothing: no worker starts anything."""
+        await self._gate.park(seconds)
+
     def note_broken(self) -> None:
         """A call got no answer, or was given up before."""
         self._broken += 1

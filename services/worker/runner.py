@@ -12,14 +12,14 @@ from pydantic import ValidationError
 from batchyard_contracts import topology
 from batchyard_contracts.partition import has_circuit
 from batchyard_contracts.v1.flow import ChunkProcessed, Felt
-from batchyard_contracts.v1.values import ItemError
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Permanent, Workload
 from services.worker import domain, sourcing
 from services.worker.cache import ResultCache
-from services.worker.calls import Call, context_of
+from services.worker.calls import Call, Hear, context_of
 from services.worker.deadlines import Deadlines
 from services.worker.gate import Gates
+from services.worker.holds import Holds
 from services.worker.leave import Leave
 from services.worker.processes import Processes
 from services.worker.reporting import bodies
@@ -30,7 +30,6 @@ from shared.amqp.publisher import Outgoing, Publisher, outgoing
 from shared.faults import until_it_passes
 
 log = structlog.get_logger()
-_REFUSALS_KEPT = 1000
 GRACE_S = 5.0
 """How long a handler may take to end after its interruption."""
 
@@ -62,7 +61,7 @@ class Runner:
         self._abandoned: set[asyncio.Task[Any]] = set()
         self.gates = gates
         self.leave = leave
-        self._refusals: dict[str, tuple[float, ItemError]] = {}
+        self.holds = Holds()
         self.unfinished = 0
         """Items of the chunks in hand that have no outcome yet."""
         self.room = asyncio.Event()
@@ -136,24 +135,16 @@ class Runner:
         if self._processes:
             await self._processes.stop()
 
-    def refusal(self, partition: str, began: float) -> ItemError | None:
-        """What the provider of a partition refused with, after a chunk began that is still to call it."""
-        at, error = self._refusals.get(partition, (0.0, None))
-        return error if at >= began else None
-
     def note_refusal(self, partition: str, outcome: Outcome) -> None:
         """Spare other items the call if the provider refused this one for a cause that holds for all."""
         error = outcome.error
         if error is None or error.scope != "provider" or outcome.delay_s is not None:
             return
         if has_circuit(self.manifest, partition):
-            self._refusals.pop(partition, None)
-            self._refusals[partition] = (time.monotonic(), error)
-            if len(self._refusals) > _REFUSALS_KEPT:
-                del self._refusals[next(iter(self._refusals))]
+            self.holds.refused(partition, error)
 
     def begin(
-        self, chunk: ChunkReady, item: ChunkItem, *, once: bool = False
+        self, chunk: ChunkReady, item: ChunkItem, hear: Hear | None = None, *, once: bool = False
     ) -> Outcome | Coroutine[Any, Any, Outcome]:
         """Run the handler on one item until it waits for something: its outcome, if it never does, else the rest, which
         the same task is to await. Whatever its code does is an outcome; only an interruption from outside, when the
@@ -166,7 +157,7 @@ class Runner:
         except (Exception, SystemExit) as error:
             log.exception("no outcome", workload=chunk.workload, batch_id=str(chunk.batch_id), ordinal=item.ordinal)
             return domain.defective(item, error, _since(started))
-        work = self._call(payload, context_of(chunk, item, self._resources))
+        work = self._call(payload, context_of(chunk, item, self._resources, hear))
         try:
             waits_for = work.send(None)
         except StopIteration as done:
@@ -175,7 +166,7 @@ class Runner:
             return _failed(item, error, started, once=once)
         return self._rest(item, started, work, waits_for, once=once)
 
-    async def run_source(self, chunk: ChunkReady, item: ChunkItem) -> Outcome:
+    async def run_source(self, chunk: ChunkReady, item: ChunkItem, hear: Hear | None = None) -> Outcome:
         """Ask a source for its items. They go out with the report."""
         started = time.monotonic()
         asked = self.workload.sourcing
@@ -184,7 +175,7 @@ class Runner:
             return domain.ended(item, Permanent("no_source", what), 0)
         try:
             source = asked.model.model_validate(item.payload)
-            context = context_of(chunk, item, self._resources)
+            context = context_of(chunk, item, self._resources, hear)
             context.state = sourcing.state_of(item)
             value = await self._deadlines.within(asked.function(source, context))
         except ValidationError as error:
@@ -193,12 +184,14 @@ class Runner:
             return _failed(item, error, started, once=False)
         return sourcing.found(item, value, _since(started))
 
-    async def run_chunk(self, chunk: ChunkReady, items: Sequence[ChunkItem], *, once: bool = False) -> list[Outcome]:
+    async def run_chunk(
+        self, chunk: ChunkReady, items: Sequence[ChunkItem], hear: Hear | None = None, *, once: bool = False
+    ) -> list[Outcome]:
         """The same for items of a chunk, in one call of a chunk handler or in a process."""
         if items[0].source:
-            return [await self.run_source(chunk, items[0])]
+            return [await self.run_source(chunk, items[0], hear)]
         started = time.monotonic()
-        call = Call(self.workload.item, chunk, items, self._resources, once=once)
+        call = Call(self.workload.item, chunk, items, self._resources, hear, once=once)
         try:
             if self._processes:
                 return await self._processes.run(chunk, items, self._deadlines.within, once=once)

@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from datetime import datetime
 
+from batchyard_contracts.ratelimit import pause_s
 from batchyard_contracts.workload import Ambiguous, Permanent, RateLimited, Scope, Transient, WorkloadError
-from shared.retry_after import asked_pause_s
 
 TRANSIENT = frozenset((408, 425, 500, 502, 503, 504))
 _NOT_TAKEN = frozenset((408, 425))
 """The request was not worked on, by the meaning of these statuses."""
 _PROXIES_OWN = 520
 """From here on statuses are inventions of proxies: they could not reach what is behind them."""
-_ACCESS = frozenset((401, 402, 403))
+ACCESS = frozenset((401, 402, 403))
 
 
 def error_of(
@@ -29,11 +29,11 @@ def error_of(
     the keys are that a 401, 402 or 403 refuses: the deployment's, or the item's own.
     """
     if status == 429:
-        return RateLimited(asked_pause_s(headers, now), said)
-    if status == 503 and "Retry-After" in headers:
-        return RateLimited(asked_pause_s(headers, now), said, code="unavailable")
+        return RateLimited.from_headers(headers, said, now=now)
+    if status == 503 and (asked_s := pause_s(headers, now)) is not None:
+        return RateLimited(asked_s, said, code="unavailable")
     if status in TRANSIENT or status >= _PROXIES_OWN:
         if repeatable or status in _NOT_TAKEN:
             return Transient(f"http_{status}", said)
         return Ambiguous(f"{said} The call may have had its effect, and is not repeated by itself.")
-    return Permanent(f"http_{status}", said, scope=access_scope if status in _ACCESS else "item")
+    return Permanent(f"http_{status}", said, scope=access_scope if status in ACCESS else "item")

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 
 from batchyard_contracts.partition import has_circuit
+from batchyard_contracts.ratelimit import Remaining
 from batchyard_contracts.v1.flow import Felt
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from services.worker import domain
@@ -35,6 +36,9 @@ class Tally:
         self._runner, self._chunk, self._trace, self._slots, self._counted = runner, chunk, trace, slots, counted
         self.once: set[int] = set()
         """Items that have begun and must not run twice."""
+        self._left: Remaining | None = None
+        """What the destination said last of its limits."""
+        self._used_up = False
         self._leave = ChunkLeave(runner.leave, chunk) if runner.leave else None
         self._reuse = Reuse.of(runner.cache, runner.manifest, chunk)
         self._outcomes: list[Outcome] = []
@@ -51,7 +55,9 @@ class Tally:
 
     def spared(self, item: ChunkItem) -> bool:
         """Whether it ended without a call, as its provider has just refused another for a cause that holds for all."""
-        refusal = self._runner.refusal(self._chunk.partition, self._began)
+        if self._paused([item]):
+            return True
+        refusal = self._runner.holds.refusal(self._chunk.partition, self._began)
         if refusal is not None:
             self.ended(domain.not_tried(item, refusal))
         return refusal is not None
@@ -65,6 +71,9 @@ class Tally:
         included. False if they ended instead, since that is far away."""
         if self.passage is None:
             await self._slots.taken()
+            if self._paused(items):
+                self._slots.give()
+                return False
             return True
         try:
             await self.passage.enter(len(items), soon)
@@ -73,6 +82,20 @@ class Tally:
                 self.ended(domain.held_back(item, error.delay_s))
             return False
         return True
+
+    def _paused(self, items: Sequence[ChunkItem]) -> bool:
+        """Whether items that no gate holds ended, since their destination takes nothing for now."""
+        wait_s = 0.0 if self.passage else self._runner.holds.paused_s(self._chunk.partition)
+        if wait_s <= 0:
+            return False
+        for item in items:
+            self.ended(domain.held_back(item, wait_s))
+        return True
+
+    def hear(self, left: Remaining) -> None:
+        """The destination said with an answer, whatever that was, how many calls more it takes. May come from a
+        thread."""
+        self._left, self._used_up = left, left.calls == 0
 
     async def may_begin(self, items: Sequence[ChunkItem]) -> bool:
         """Whether a call with these items may be made. If it must not be repeated, the dispatcher is told before."""
@@ -109,7 +132,7 @@ class Tally:
 
     def succeeded(self, outcome: Outcome, took_s: float) -> bool:
         """Whether a call did, so that nobody has to wait for `answered`."""
-        if outcome.error is not None:
+        if outcome.error is not None or self._used_up:
             return False
         if self.passage is not None:
             self.passage.answered(took_s)
@@ -122,6 +145,16 @@ class Tally:
         if self.passage is not None:
             for outcome in outcomes:
                 await self.passage.note(outcome, took_s)
+        else:
+            asked = [o.delay_s for o in outcomes if o.delay_s and o.error is not None and o.error.scope == "provider"]
+            if asked:
+                self._runner.holds.pause(self._chunk.partition, max(asked))
+        if self._used_up and self._left:
+            self._used_up = False
+            if self.passage is not None:
+                await self.passage.park(self._left.reset_s)
+            else:
+                self._runner.holds.pause(self._chunk.partition, self._left.reset_s)
 
     def unanswered(self) -> None:
         """A call was given up."""
@@ -136,6 +169,9 @@ class Tally:
         self._outcomes, self.busy_s = [], 0.0
         self.some.clear()
         felt = self.passage.felt() if self.passage else None
+        if self._left is not None and (final or outcomes):
+            told = {"remaining": self._left.calls, "reset_s": self._left.reset_s}
+            felt, self._left = (felt or Felt()).model_copy(update=told), None
         if final:
             await self._send(outcomes, busy_s, felt, final=True)
         elif outcomes:

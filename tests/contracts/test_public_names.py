@@ -55,6 +55,7 @@ PUBLIC = {
     },
     "batchyard_contracts.v1": {"COMMANDS", "EVENTS", "FLOW", "MESSAGES", "QUERIES", "REPLIES", "WORK"},
     "batchyard_contracts.ids": {"new_batch_id", "uuid7"},
+    "batchyard_contracts.ratelimit": {"MAX_PAUSE_S", "Remaining", "pause_s", "remaining"},
 }
 CLIENT_METHODS = {
     "ask",

@@ -1,5 +1,6 @@
 """A pause that a destination asked for holds its partition up; one that was guessed does not where the rate adapts."""
 
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -34,3 +35,19 @@ async def test_who_waits(parts: Parts, adaptive: bool, guessed: bool, parked: bo
     assert (throttle.parked_until > 0) == parked
     due_s = float(await parts.pool.fetchval("SELECT extract(epoch FROM due_at - now()) FROM retries"))
     assert (due_s > 20) == parked
+
+
+async def test_a_destination_that_takes_no_more_calls_is_left_alone_before_it_refuses(parts: Parts) -> None:
+    parts.employ("w", chunk_max=1)
+    async with parts.pumping():
+        await parts.begin({"a": 1, "b": 1})
+        await parts.until(lambda: len(parts.outbox.chunks) == 2)
+    for chunk in parts.outbox.chunks:
+        left = {"remaining": 0, "reset_s": 60.0} if chunk.partition == "a" else {}
+        success = ItemOutcome(ordinal=chunk.items[0].ordinal, status="succeeded", result={})
+        await parts.report(chunk, [success], felt=left)
+    async with parts.pumping():
+        await parts.begin({"a": 1, "b": 1})
+        await parts.until(lambda: len(parts.outbox.chunks) == 3)
+        assert parts.outbox.chunks[2].partition == "b"
+        assert parts.yard.line("w").window.limits.of("a")[0].parked_until > time.monotonic() + 50

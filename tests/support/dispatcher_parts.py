@@ -134,10 +134,10 @@ class Parts:
         await self.accept(batch_id, workload, **fields)
         return batch_id
 
-    async def report(self, chunk: ChunkReady, outcomes: Sequence[ItemOutcome]) -> None:
+    async def report(self, chunk: ChunkReady, outcomes: Sequence[ItemOutcome], **fields: Any) -> None:
         """A worker's report."""
         same = chunk.model_dump(exclude={"items", "priority"})
-        message = ChunkProcessed.model_validate(same | {"worker_id": "hand", "outcomes": list(outcomes)})
+        message = ChunkProcessed.model_validate(same | {"worker_id": "hand", "outcomes": list(outcomes)} | fields)
         await self.outcomes.processed([received(message)])
         await self.stops.drain()
 

@@ -261,7 +261,7 @@ class ChunkProcessed(Message):
     """How many outcomes follow, given only if each has another ordinal and none is `retry` or `continued`: who merely
     wants to know what runs again need not read them. Write it before `outcomes`."""
     felt: Felt | None = None
-    """Of a chunk that came with a pace."""
+    """Of a chunk that came with a pace, or whose destination said how many calls are left."""
     outcomes: list[ItemOutcome]
 
 

@@ -169,7 +169,13 @@ class Window:
         """How a destination bore items that were given out then; the rates that change."""
         version = self.version_at(now)
         throttles = self.limits.of(partition)
-        changes = [(t, change) for t in throttles if (change := t.felt(felt, given_at, version, now)) is not None]
+        others = felt if felt.remaining is None else felt.model_copy(update={"remaining": None})  # it spoke for itself
+        told = [felt, *[others] * (len(throttles) - 1)]
+        changes = [
+            (throttle, change)
+            for throttle, felt in zip(throttles, told, strict=True)
+            if (change := throttle.felt(felt, given_at, version, now)) is not None
+        ]
         if changes:
             self.parked.clear()
         return changes

@@ -1,9 +1,6 @@
 """When a delivery that failed is tried again: a fixed list of waits, stretched by jitter and by `Retry-After`."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from math import isnan
 
 MAX_RETRY_AFTER_S = 86_400.0
 JITTER = 0.2
@@ -34,28 +31,3 @@ class Schedule:
             return None
         asked = min(retry_after_s or 0.0, MAX_RETRY_AFTER_S)
         return max(self.delays_s[number], asked) * (1 + JITTER * jitter)
-
-
-def retry_after_s(value: str | None, now: datetime, date: str | None = None) -> float | None:
-    """Read `Retry-After` (RFC 9110, 10.2.3): seconds or a date; None when there is none that can be read.
-
-    `date` is the reply's own `Date`, from which a date is counted, so that a wrong clock there does no harm.
-    """
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        until = _http_date(value)
-        if until is None:
-            return None
-        seconds = (until - ((_http_date(date) if date else None) or now)).total_seconds()
-    return None if isnan(seconds) else min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
-
-
-def _http_date(value: str) -> datetime | None:
-    try:
-        read = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    return read if read.tzinfo else read.replace(tzinfo=UTC)

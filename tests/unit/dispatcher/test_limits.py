@@ -7,11 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchyard_contracts.partition import join, split
+from batchyard_contracts.v1.flow import Felt
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import Rate
 from services.dispatcher.domain.bucket import AHEAD_S, LATENESS_S, Bucket
 from services.dispatcher.domain.limits import Limits
 from services.dispatcher.domain.throttle import NEVER
+from services.dispatcher.domain.window import Window
 
 
 def manifest(**settings: Any) -> Manifest:
@@ -143,3 +145,13 @@ def test_idle_throttles_are_forgotten_when_there_are_many() -> None:
     assert len(list(limits)) == 3000
     limits.drop_idle(10.0)
     assert [throttle.value for throttle in limits] == ["0"]
+
+
+def test_what_a_destination_says_is_left_holds_for_its_own_limit_alone() -> None:
+    window = Window(BY_HOST_AND_ACCOUNT, workers=1)
+    first = join(["a.example", "ann"])
+    window.felt(first, Felt(remaining=1, reset_s=60.0), 0.0, 10.0)
+    assert all(not throttle.parked_until for throttle in window.limits.of(first)), "none is out: one call may follow"
+    window.felt(first, Felt(remaining=0, reset_s=60.0), 0.0, 10.0)
+    parked = {throttle.limit: throttle.parked_until for throttle in window.limits.of(first)}
+    assert parked == {"partition": 70.0, "account": 0.0, "all": 0.0}

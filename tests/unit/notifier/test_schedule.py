@@ -1,14 +1,12 @@
 """When a delivery is tried again."""
 
 from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.notifier.domain.attempt import Attempt, decide, overdrawn
-from services.notifier.domain.schedule import JITTER, MAX_RETRY_AFTER_S, STANDARD_DELAYS_S, Schedule, retry_after_s
+from services.notifier.domain.schedule import JITTER, MAX_RETRY_AFTER_S, STANDARD_DELAYS_S, Schedule
 
 NOW = datetime(2026, 11, 20, 18, 30, tzinfo=UTC)
 REFUSED = Attempt("try_again", "http 500", 500)
@@ -51,38 +49,3 @@ def test_success_and_surrender_end_a_delivery_at_any_attempt() -> None:
 
 def test_a_delivery_that_kills_the_process_is_not_begun_for_ever() -> None:
     assert [overdrawn(number, Schedule((0.0, 1.0))) for number in range(1, 8)] == [False] * 5 + [True] * 2
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        (None, None),
-        ("120", 120),
-        ("0", 0),
-        ("1.5", 1.5),
-        ("-7", 0),
-        ("inf", MAX_RETRY_AFTER_S),
-        ("99999999999", MAX_RETRY_AFTER_S),
-        ("nan", None),
-        ("soon", None),
-        ("", None),
-        (format_datetime(NOW + timedelta(seconds=90), usegmt=True), 90),
-        (format_datetime(NOW - timedelta(days=9), usegmt=True), 0),
-        (format_datetime(NOW + timedelta(days=9), usegmt=True), MAX_RETRY_AFTER_S),
-    ],
-)
-def test_retry_after_in_seconds_or_as_a_date(value: str | None, seconds: float | None) -> None:
-    assert retry_after_s(value, NOW) == seconds
-
-
-def test_a_date_is_counted_from_the_date_of_the_reply() -> None:
-    theirs = NOW - timedelta(hours=1)
-    until = format_datetime(theirs + timedelta(seconds=30), usegmt=True)
-    assert retry_after_s(until, NOW, format_datetime(theirs, usegmt=True)) == 30
-    assert retry_after_s(until, NOW, "no date") == 0
-
-
-@given(st.text(max_size=60))
-def test_any_text_is_read_or_refused(value: str) -> None:
-    seconds = retry_after_s(value, NOW, value)
-    assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER_S

@@ -21,7 +21,6 @@ from services.worker.workloads.tracklists import workload
 from services.worker.workloads.tracklists.fetch import Fetcher, open_fetcher
 from services.worker.workloads.tracklists.model import MAX_HTML_CHARS, TracklistItem, TracklistResult
 from services.worker.workloads.tracklists.policy import FetchPolicy, TracklistsSettings
-from shared.retry_after import retry_after_seconds
 from tests.support.tracklist_kinds import KINDS, Kind
 from tests.support.tracklist_site import (
     TracklistSite,
@@ -321,30 +320,6 @@ def test_the_manifest_keeps_the_sites_crawl_delay_and_exports_cue_sheets() -> No
 
 
 NOW = datetime(2026, 5, 16, 12, 0, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("value", "date", "seconds"),
-    [
-        (None, None, None),
-        ("0", None, 0),
-        ("120", None, 120),
-        ("1.5", None, 1.5),
-        ("-3", None, 0),
-        ("999999999", None, 86_400),
-        ("nan", None, None),
-        ("inf", None, None),
-        ("soon", None, None),
-        ("", None, None),
-        ("Sat, 16 May 2026 12:00:30 GMT", None, 30),
-        ("Sat, 16 May 2026 11:00:00 GMT", None, 0),
-        ("Sat, 16 May 2026 12:00:30 GMT", "Sat, 16 May 2026 12:00:20 GMT", 10),
-        ("Sat, 16 May 2026 12:00:30 GMT", "yesterday", 30),
-        ("Sat, 16 May 2026 12:00:30 -0000", None, 30),
-    ],
-)
-def test_retry_after_in_seconds_or_as_a_date(value: str | None, date: str | None, seconds: float | None) -> None:
-    assert retry_after_seconds(value, date=date, now=NOW) == seconds
 
 
 async def test_the_site_runs_from_the_command_line_and_stops_on_sigterm() -> None:

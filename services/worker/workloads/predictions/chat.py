@@ -1,7 +1,7 @@
 """Asks an OpenAI-compatible chat endpoint for a prediction, with the formulas' own results before its eyes."""
 
 import datetime as dt
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +22,7 @@ from services.worker.workloads.predictions.model import (
 from services.worker.workloads.predictions.settings import PredictionsSettings
 from shared.egress import read_at_most
 
+Heed = Callable[[Mapping[str, str]], None]
 MAX_BYTES = 512 * 1024
 MAX_CALLS = 2
 """For one item in one attempt: an unusable answer is asked for once more."""
@@ -40,12 +41,13 @@ class Chat:
     session: aiohttp.ClientSession
     settings: PredictionsSettings
 
-    async def predict(self, project: Project, computed: Prediction) -> Prediction:
-        """The model's prediction, checked, beside the computed indices. Raises what the item comes to otherwise."""
+    async def predict(self, project: Project, computed: Prediction, heed: Heed) -> Prediction:
+        """The model's prediction, checked, beside the computed indices. Raises what the item comes to otherwise. `heed`
+        is given the headers of each answer."""
         tokens, usage, model = self.settings.max_tokens, Usage(), None
         unusable: Unusable | None = None
         for _ in range(MAX_CALLS):
-            body = await self._post(self._request(project, computed, tokens))
+            body = await self._post(self._request(project, computed, tokens), heed)
             usage, model = self._counted(usage, body)
             said = judge_body(body, project, computed.status_date)
             if isinstance(said, WorkloadError):
@@ -82,10 +84,11 @@ class Chat:
             request["response_format"] = {"type": "json_object"}
         return request
 
-    async def _post(self, request: dict[str, Any]) -> bytes:
+    async def _post(self, request: dict[str, Any], heed: Heed) -> bytes:
         url = f"{self.settings.url}/chat/completions"
         try:
             async with self.session.post(url, data=orjson.dumps(request), allow_redirects=False) as response:
+                heed(response.headers)
                 body, whole = await read_at_most(response, MAX_BYTES)
                 if response.status != 200:
                     raise judge_status(response.status, response.headers, body, dt.datetime.now(dt.UTC))

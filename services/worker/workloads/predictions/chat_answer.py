@@ -8,7 +8,8 @@ from typing import Any, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from batchyard_contracts.workload import Permanent, RateLimited, Transient, WorkloadError
+from batchyard_contracts.ratelimit import pause_s
+from batchyard_contracts.workload import Permanent, Transient, WorkloadError
 from services.worker.status_errors import error_of
 from services.worker.workloads.predictions.model import HUGE, Confidence, Project
 
@@ -91,10 +92,8 @@ def judge_status(status: int, headers: Mapping[str, str], body: bytes, now: dt.d
         return Permanent("request_refused", f"{said} BATCHYARD_PREDICTIONS_MODE may help.", scope="provider")
     if status == 409:
         return Transient("http_409", said)
-    if 500 <= status < 600 and "Retry-After" in headers:
-        limited = error_of(503, headers, said, now)
-        return limited if isinstance(limited, RateLimited) else Transient(f"http_{status}", said)
-    return error_of(status, headers, said, now)
+    asked = 500 <= status < 600 and pause_s(headers, now) is not None
+    return error_of(503 if asked else status, headers, said, now)
 
 
 def _error(body: bytes) -> tuple[str, str, str]:

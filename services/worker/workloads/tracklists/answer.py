@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from selectolax.lexbor import LexborHTMLParser
 
+from batchyard_contracts.ratelimit import Remaining
 from batchyard_contracts.workload import Permanent, RateLimited, Transient, WorkloadError
 from services.worker.workloads.tracklists.gates import BLOCKED, CAPTCHA, NOT_FOUND, Refusal, find_gate
 from services.worker.workloads.tracklists.model import Tracklist
@@ -26,6 +27,7 @@ class Answer:
     url: str = ""
     retry_after_s: float | None = None
     mitigated: bool = False
+    remaining: Remaining | None = None
 
 
 def judge(answer: Answer) -> Tracklist | WorkloadError:

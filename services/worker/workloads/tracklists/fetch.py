@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import aiohttp
 from yarl import URL
 
+from batchyard_contracts.ratelimit import pause_s, remaining
 from batchyard_contracts.workload import Permanent, Transient
 from services.worker.workloads.tracklists.answer import Answer, as_error
 from services.worker.workloads.tracklists.policy import FetchPolicy, TracklistsSettings
-from shared.retry_after import retry_after_seconds
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
 MAX_REDIRECTS = 2
@@ -57,9 +57,10 @@ class Fetcher:
             headers = response.headers
             if response.status in _REDIRECTS and "Location" in headers:
                 return Answer("", response.status, str(url)), url.join(_parsed(headers["Location"]))
-            delay = retry_after_seconds(headers.get("Retry-After"), date=headers.get("Date"), now=datetime.now(UTC))
+            now = datetime.now(UTC)
+            asked_s, left = pause_s(headers, now), remaining(headers, now)
             html = await _body(response)
-            return Answer(html, response.status, str(url), delay, "cf-mitigated" in headers), None
+            return Answer(html, response.status, str(url), asked_s, "cf-mitigated" in headers, left), None
 
 
 @asynccontextmanager

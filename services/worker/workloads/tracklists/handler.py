@@ -54,6 +54,8 @@ async def run(item: TracklistItem, context: Context) -> TracklistResult:
         return await asyncio.to_thread(lambda: _result(judge_saved(item.html, item.url)))
     fetcher: Fetcher = context.resources
     answer = await fetcher.fetch(item.url)
+    if answer.remaining:
+        context.remaining(answer.remaining.calls, answer.remaining.reset_s)
     return await asyncio.to_thread(lambda: _result(judge(answer)))
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import aiohttp
 from pydantic_core import from_json
 
-from batchyard_contracts.workload import Permanent, RateLimited, Transient, WorkloadError
-from shared.retry_after import asked_pause_s
+from batchyard_contracts.ratelimit import pause_s
+from batchyard_contracts.workload import Permanent, Transient, WorkloadError
+from services.worker.status_errors import ACCESS, error_of
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
-_TRANSIENT = frozenset((408, 425, 500, 504))
 _AWAY = frozenset((502, 503))
 
 
@@ -44,8 +44,7 @@ class Line:
             ) as response:
                 body = await _body(response, self.name)
                 told = response.headers
-                pause_s = asked_pause_s(told, datetime.now(UTC))
-                return Reply(response.status, _parsed(body), pause_s, told)
+                return Reply(response.status, _parsed(body), pause_s(told, datetime.now(UTC)), told)
         except TimeoutError as error:
             raise Transient("timeout", f"{self.name} did not answer in time.") from error
         except aiohttp.ClientError as error:
@@ -56,20 +55,16 @@ class Line:
 def failure(name: str, reply: Reply, said: str) -> WorkloadError:
     """The error that a status stands for when the service's own code says nothing better."""
     status, text = reply.status, f"{name} answered with status {reply.status}{f': {said[:300]}' if said else ''}."
-    if status == 429 or (status == 503 and reply.retry_after_s is not None):
-        return RateLimited(reply.retry_after_s, text)
-    if status in _TRANSIENT:  # a smaller block may do
-        return Transient(f"http_{status}", text)
-    if status in _AWAY:
-        return Transient(f"http_{status}", text, scope="provider")
-    if status in (401, 402, 403):
+    if status in ACCESS:
         return Permanent("provider_refused", f"{text} Check the key and the account.", scope="provider")
     if status in (404, 405):
         text = f"{text} Nothing answers matrices there: check BATCHYARD_DISTANCES_URL."
         return Permanent("provider_misconfigured", text, scope="provider")
     if 200 <= status < 300:
         return invalid(name)
-    return Permanent(f"http_{status}", text)
+    error = error_of(status, reply.headers, text, datetime.now(UTC))
+    away = isinstance(error, Transient) and status in _AWAY  # of others, a smaller block may do
+    return Transient(error.code, text, scope="provider") if away else error
 
 
 def invalid(name: str) -> WorkloadError:

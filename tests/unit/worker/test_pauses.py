@@ -1,0 +1,134 @@
+"""Destinations that say when they take no more calls: what of a chunk still starts, and what the dispatcher hears."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import pytest
+
+from batchyard_contracts.v1.flow import ItemOutcome
+from batchyard_contracts.workload import Context, RateLimited
+from services.worker import gate
+from services.worker.cache import ResultCache
+from services.worker.chunk_run import ChunkRun
+from services.worker.domain import RATE_LIMIT_PAUSE_S
+from services.worker.gate import Gates
+from services.worker.runner import Runner
+from shared.amqp.publisher import Publisher
+from shared.reservations import Rate, Reservations, Starts
+from tests.support.chunk_runs import Known, Number, Recorder, chunk, paced, run_of, workload
+
+
+class Line:
+    """Reservations of one process."""
+
+    def __init__(self) -> None:
+        self.parked: list[float] = []
+
+    async def starts(self, _: Sequence[Rate], __: int) -> list[Starts]:
+        return [Starts(-max(self.parked), 0)] if self.parked else [Starts(0.0, 1)]
+
+    async def park(self, _: str, seconds: float) -> None:
+        self.parked.append(seconds)
+
+
+def says_at_two(say: Callable[[Context], None], **settings: Any) -> tuple[Any, list[int]]:
+    """A workload whose third item is told something by its destination, and the items that ran."""
+    work, ran = workload(concurrency=1, **settings), list[int]()
+
+    @work.handler
+    async def run(item: Number, context: Context) -> Number:
+        ran.append(item.n)
+        if item.n == 2:
+            say(context)
+        return item
+
+    return work, ran
+
+
+def refuse(delay_s: float | None) -> Callable[[Context], None]:
+    def say(_: Context) -> None:
+        raise RateLimited(delay_s)
+
+    return say
+
+
+def held(outcome: ItemOutcome) -> float:
+    """For how long an item is held back."""
+    assert outcome.status == "retry"
+    assert outcome.error is not None
+    assert outcome.error.code == "held_back"
+    assert outcome.delay_s is not None
+    return outcome.delay_s
+
+
+@pytest.mark.parametrize(
+    ("say", "pause_s", "status"),
+    [
+        (lambda context: context.remaining(0, 60.0), 60.0, "succeeded"),
+        (lambda context: context.heed({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "60"}), 60.0, "succeeded"),
+        (refuse(60.0), 60.0, "retry"),
+        (refuse(None), RATE_LIMIT_PAUSE_S, "retry"),
+    ],
+)
+async def test_nothing_more_starts_where_no_rate_holds_items(
+    say: Callable[[Context], None], pause_s: float, status: str
+) -> None:
+    work, ran = says_at_two(say)
+    run, recorder, runner = run_of(work, [0, 1, 2, 3, 4])
+    await run.run()
+    assert ran == [0, 1, 2]
+    assert recorder.outcomes[2].status == status
+    assert recorder.outcomes[2].delay_s == (pause_s if status == "retry" else None)
+    assert recorder.outcomes[2].guessed == (True if pause_s == RATE_LIMIT_PAUSE_S else None)
+    for ordinal in (3, 4):
+        assert pause_s - 5 < held(recorder.outcomes[ordinal]) <= pause_s
+    elsewhere = chunk(2).model_copy(update={"partition": "another"})
+    runner.unfinished += 1
+    await ChunkRun(runner, elsewhere, None, 0.01).run()
+    assert ran == [0, 1, 2, 2]
+    assert runner.slots.busy == 0
+
+
+async def test_calls_that_are_left_are_made_and_the_dispatcher_hears_how_many() -> None:
+    work, ran = says_at_two(lambda context: context.remaining(7, 60.0))
+    run, recorder, _ = run_of(work, [0, 1, 2, 3])
+    await run.run()
+    assert ran == [0, 1, 2, 3]
+    told = [(r.felt.remaining, r.felt.reset_s) for r in recorder.reports if r.felt and r.felt.remaining is not None]
+    assert told == [(7, 60.0)]
+
+
+async def test_a_gate_is_parked_by_an_answer_that_refused_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "_CLOSED_S", 60.0)
+    work, ran = says_at_two(lambda context: context.remaining(0, 60.0))
+    line, recorder = Line(), Recorder()
+    gates = Gates(work.name, cast("Reservations", line))
+    publisher, cache = cast("Publisher", recorder), cast("ResultCache", Known())
+    runner = Runner(work, None, publisher, cache, "w1", None, 0.02, gates)
+    runner.unfinished += 5
+    await ChunkRun(runner, paced(chunk(0, 1, 2, 3, 4)), None, 0.01).run()
+    assert (ran, line.parked) == ([0, 1, 2], [60.0])
+    assert [held(recorder.outcomes[n]) > 50 for n in (3, 4)] == [True, True]
+    felt = [r.felt for r in recorder.reports if r.felt]
+    assert sum(f.answered for f in felt) == 3
+    assert {f.remaining for f in felt if f.remaining is not None} == {0}
+
+
+async def test_a_chunk_handler_and_a_thread_are_heard_too() -> None:
+    whole, thread = workload(), workload(concurrency=1)
+
+    @whole.chunk_handler
+    async def at_once(items: list[Number], contexts: list[Context]) -> list[Number]:
+        contexts[-1].remaining(0, 60.0)
+        return items
+
+    @thread.handler
+    def aside(item: Number, context: Context) -> Number:
+        context.remaining(0, 60.0)
+        return item
+
+    for work in (whole, thread):
+        run, recorder, runner = run_of(work, [1, 2])
+        await run.run()
+        assert recorder.outcomes[0].status == "succeeded"
+        assert runner.holds.paused_s("") > 50
