@@ -11,8 +11,6 @@ from typing import NamedTuple
 from batchyard_contracts.v1.work import Pace
 from shared.reservations import AHEAD_S, GRAIN_S, PATIENCE_S, Rate, Reservations, Starts, key_of
 
-LATENESS_S = 0.02
-"""How long after its moment an item may still start."""
 _AT_ONCE_MAX = 1000
 _CLOSED_S = 0.1
 """For so long nobody asks again when nothing may start for longer than items should wait."""
@@ -103,7 +101,7 @@ class Gate:
         believed_until, open_at = self._closed
         if asked < believed_until:
             raise TooFar(open_at - asked)
-        starts = await self._reservations.starts(self._rates, wanted)
+        starts = await self._reservations.starts(self._rates, wanted, stock=self.quick)
         heard = clock()
         if starts is None:
             starts = self._by_own_share(wanted, heard)
@@ -112,8 +110,8 @@ class Gate:
             self._closed = (heard + _CLOSED_S, heard - starts[0].in_s)
             raise TooFar(-starts[0].in_s)
         # Redis counted from some time between the two: never start early, and count as late from the earlier one.
-        for in_s, calls in starts:
-            self._held.append((Moment(heard + in_s, max(heard, asked + in_s) + LATENESS_S - GRAIN_S), calls))
+        for in_s, calls, late_s in starts:
+            self._held.append((Moment(heard + in_s, max(heard, asked + in_s) + late_s - GRAIN_S), calls))
 
     def _by_own_share(self, wanted: int, now: float) -> list[Starts]:
         starts: list[Starts] = []

@@ -61,7 +61,7 @@ class Away:
     def __init__(self) -> None:
         self.asked = 0
 
-    async def starts(self, _: Sequence[Rate], __: int) -> None:
+    async def starts(self, _: Sequence[Rate], __: int, *, stock: bool = False) -> None:
         self.asked += 1
 
 

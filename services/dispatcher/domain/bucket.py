@@ -9,8 +9,8 @@ from batchyard_contracts.v1.values import Rate
 
 AHEAD_S = 0.5
 """Items are given out so long before their time: it takes a moment until a worker has them."""
-LATENESS_S = 0.02
-"""How long after its moment a worker may still start an item."""
+LATENESS_S = 0.025
+"""How long after its moment a worker may still start an item, and what it may have in stock."""
 
 
 def kept_rate(rate: Rate) -> float:

@@ -7,10 +7,10 @@ from typing import cast
 from batchyard_contracts.v1.work import Pace, PaceKey
 from batchyard_contracts.workload import Context
 from services.worker.chunk_run import ChunkRun
-from services.worker.gate import LATENESS_S, Gate, Gates
+from services.worker.gate import Gate, Gates
 from services.worker.passage import Passage
 from services.worker.slots import Slots
-from shared.reservations import PATIENCE_S, Rate, Reservations, Starts
+from shared.reservations import LATENESS_S, PATIENCE_S, Rate, Reservations, Starts
 from tests.support.chunk_runs import Number, chunk, paced, run_of, workload
 
 
@@ -21,7 +21,7 @@ class Granted:
         self.in_s, self.at_a_time = in_s, at_a_time
         self.wanted: list[int] = []
 
-    async def starts(self, _: Sequence[Rate], wanted: int) -> list[Starts]:
+    async def starts(self, _: Sequence[Rate], wanted: int, *, stock: bool = False) -> list[Starts]:
         self.wanted.append(wanted)
         await asyncio.sleep(0)
         return [Starts(self.in_s, 0 if self.in_s < 0 else min(wanted, self.at_a_time))]
