@@ -11,7 +11,7 @@ from batchyard_contracts.v1.flow import ItemOutcome, SettledItem
 from batchyard_contracts.v1.values import ItemError
 from services.dispatcher.chunks import Pages
 from services.dispatcher.domain.chunk_size import Fate
-from services.dispatcher.domain.retry import RunAgain, after
+from services.dispatcher.domain.retry import GiveUp, RunAgain, after
 from services.dispatcher.domain.scheduler import Again
 from services.dispatcher.lines import cut_off, with_state
 from services.dispatcher.pacing import Pacing
@@ -27,6 +27,8 @@ _FOLLOWING_S = 1.0
 """After so long an item is tried again that was refused where the rate adapts."""
 _BROKEN_OFF = frozenset({"worker_stopping", "timeout", "process_died", "not_reported"})
 """Error codes of runs whose end nobody saw: the worker ended them, gave them up, or said nothing of them."""
+_BEHIND = 1.5
+"""An item that was refused waits for so many pauses of its provider's circuit: another one tries it first."""
 _NOT_REPORTED = ItemError(code="not_reported", message="The worker finished the chunk without a word on this item.")
 
 
@@ -141,6 +143,18 @@ class Outcomes:
             self._pacing.circuit(lease.workload, throttle, "closed")
             self._yard.changed.set()
 
+    def _refused(self, lease: Lease, outcome: ItemOutcome, error: ItemError, waited: int) -> RunAgain | GiveUp:
+        """By the provider's fault the item waits for it, and uses up no attempt. One that is refused again after others
+        were taken is at fault itself: else it would open the circuit for ever."""
+        window = self._yard.line(lease.workload).window
+        circuit = window.limits.of(lease.partition)[0].circuit
+        called = outcome.elapsed_ms > 0  # else it was spared the call, since another one had been refused
+        if called and circuit.refused((lease.batch_id, lease.round, outcome.ordinal)):
+            return GiveUp(error)
+        if throttle := window.refused(lease.partition, error, time.monotonic()):
+            self._pacing.circuit(lease.workload, throttle, "open")
+        return RunAgain(_BEHIND * circuit.pause_s, lease.attempt, waited)
+
     async def _news(self, lease: Lease, report: Report, before: set[int]) -> Told:
         """What was not told before, of items of this chunk; with the last report, of all that were left."""
         open_ = set(await self._pages.ordinals(lease)) - before
@@ -173,11 +187,7 @@ class Outcomes:
                 outcome = outcome.model_copy(update={"delay_s": _FOLLOWING_S})  # noqa: PLW2901
             next_ = after(outcome, lease.attempt, waited, rule, random.random())
             if _is_refusal(outcome) and window.limits.rule_of(lease.partition):
-                # the provider's fault: the item waits for it, and uses up no attempt
-                if throttle := window.refused(lease.partition, error, time.monotonic()):
-                    self._pacing.circuit(lease.workload, throttle, "open")
-                pause_s = window.limits.of(lease.partition)[0].circuit.pause_s
-                next_ = RunAgain(pause_s, lease.attempt, waited)  # so that another item tries the provider first
+                next_ = self._refused(lease, outcome, error, waited)
             if batch.stopped:
                 _note(decisions.cancelled if batch.stopped == "cancelled" else decisions.expired, lease, outcome, None)
                 decisions.settled.append((batch.batch_id, outcome.ordinal))  # an earlier try may have saved it

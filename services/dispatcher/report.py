@@ -33,6 +33,7 @@ class _Outcome(msgspec.Struct, gc=False):
     delay_s: Annotated[float, msgspec.Meta(ge=0, le=31_536_000)] | None = None
     guessed: bool | None = None
     state: msgspec.Raw = msgspec.Raw()
+    elapsed_ms: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class _Head(msgspec.Struct):
@@ -143,6 +144,7 @@ def _next(outcome: _Outcome) -> ItemOutcome | None:
         delay_s=outcome.delay_s,
         guessed=outcome.guessed,
         state=from_json(bytes(outcome.state)) if outcome.state else None,
+        elapsed_ms=outcome.elapsed_ms,
     )
 
 

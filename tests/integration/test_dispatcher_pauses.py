@@ -1,4 +1,4 @@
-"""A pause that a destination asked for holds its partition up; one that was guessed does not where the rate adapts."""
+"""Who waits for a destination: for a pause that it asked for or that was guessed, for a provider that refuses."""
 
 import time
 from collections.abc import AsyncIterator
@@ -51,3 +51,31 @@ async def test_a_destination_that_takes_no_more_calls_is_left_alone_before_it_re
         await parts.until(lambda: len(parts.outbox.chunks) == 3)
         assert parts.outbox.chunks[2].partition == "b"
         assert parts.yard.line("w").window.limits.of("a")[0].parked_until > time.monotonic() + 50
+
+
+async def test_one_item_that_its_provider_refuses_for_ever_fails_alone(parts: Parts) -> None:
+    parts.employ("w", concurrency=10, circuit={"base_s": 0.3, "cap_s": 0.3, "give_up_s": 600})
+    refusal = ItemError(code="captcha", scope="provider")
+    circuit = parts.yard.line("w").window.limits.of("")[0].circuit
+    states = list[str]()
+    async with parts.pumping():
+        guilty = await parts.begin({"": 1})
+        await parts.until(lambda: bool(parts.outbox.chunks))
+        for _ in range(20):  # chunks, of which the guilty item's are few
+            chunk = parts.outbox.chunks[len(states)]
+            outcomes = [
+                ItemOutcome(ordinal=item.ordinal, status="retry", error=refusal, elapsed_ms=5)
+                if chunk.batch_id == guilty
+                else ItemOutcome(ordinal=item.ordinal, status="succeeded", result={}, elapsed_ms=5)
+                for item in chunk.items
+            ]
+            await parts.report(chunk, outcomes)
+            states.append(circuit.state)
+            if parts.outbox.settled:
+                break
+            if len(states) == 1:
+                await parts.begin({"": 30})
+            await parts.until(lambda: len(parts.outbox.chunks) > len(states))
+    assert states[:2] == ["open", "closed"], "another item tried the provider first"
+    assert parts.outbox.settled == [("failed", 0, "captcha")]
+    assert circuit.state == "closed"

@@ -3,13 +3,16 @@
 States: closed (items flow), open (none goes out before `until`), half open (one item is out, its outcome decides).
 """
 
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, field
 from typing import Literal
 
 from batchyard_contracts.v1.manifest import CircuitRule
 from batchyard_contracts.v1.values import ItemError
 
 State = Literal["closed", "open", "half_open"]
+_REMEMBERED = 10_000
+"""Items that were refused and are held in mind. One that is forgotten may open the circuit once more."""
 
 
 @dataclass(slots=True)
@@ -22,6 +25,10 @@ class Circuit:
     opened_at: float = 0.0
     pause_s: float = 0.0
     until: float = 0.0
+    closed: int = 0
+    """How often it was closed again."""
+    _refused: dict[Hashable, int] = field(default_factory=dict)
+    """Items that were refused, and how often it had been closed then. Kept in memory alone."""
 
     def lets_out(self, wanted: int, out: int, now: float) -> int:
         """How many of the wanted items may go out, when so many are out."""
@@ -50,6 +57,18 @@ class Circuit:
         self.state, self.error, self.until = "open", error, now + self.pause_s
         return True
 
+    def refused(self, item: Hashable) -> bool:
+        """An item was refused; whether by its own fault: it was before, and others were taken since. What comes while
+        the circuit is open says nothing of its item."""
+        before = self._refused.pop(item, None)
+        if before is not None and before < self.closed and self.state == "closed":
+            self._refused[item] = before  # the same when its report is read again
+            return True
+        self._refused[item] = self.closed
+        if len(self._refused) > _REMEMBERED:
+            del self._refused[next(iter(self._refused))]
+        return False
+
     def succeeded(self) -> bool:
         """The provider answered; whether that closes the circuit. Only the item that was sent to try it does."""
         if self.state != "half_open":
@@ -60,6 +79,7 @@ class Circuit:
     def close(self) -> None:
         """Let items flow."""
         self.state, self.error, self.until = "closed", None, 0.0
+        self.closed += 1
 
     def is_hopeless(self, rule: CircuitRule, now: float) -> bool:
         """Whether the provider has refused for so long that its items should fail; asked again, not before as long."""

@@ -61,3 +61,25 @@ def test_it_is_given_up_after_its_time_and_not_again_before_as_long() -> None:
     assert circuit.is_hopeless(RULE, 200.0)
     circuit.close()
     assert not circuit.is_hopeless(RULE, 500.0)
+
+
+def test_an_item_that_is_refused_again_after_others_were_taken_is_at_fault_itself() -> None:
+    circuit = Circuit()
+    assert not circuit.refused("one")
+    circuit.failed(CAPTCHA, RULE, 0.0)
+    assert not circuit.refused("one"), "nobody was taken since"
+    circuit.given()
+    circuit.succeeded()
+    assert not circuit.refused("another")
+    assert circuit.refused("one")
+    assert circuit.refused("one"), "its report may be read twice"
+
+
+def test_while_the_circuit_is_open_no_item_is_at_fault() -> None:
+    circuit = Circuit()
+    circuit.refused("one")
+    circuit.failed(CAPTCHA, RULE, 0.0)
+    circuit.close()
+    circuit.refused("another")
+    circuit.failed(CAPTCHA, RULE, 1.0)
+    assert not circuit.refused("one")
