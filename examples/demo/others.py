@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from batchyard_contracts.client import Client
 from batchyard_contracts.v1.events import BatchFinished
 from examples.demo.checks import Check
 from services.cli.address import Address
 from services.cli.door import Door, open_door
-from services.cli.items import format_of, read_object
+from services.cli.items import format_of
 from services.cli.submission import Submission
 from services.cli.yard import Yard
 from shared.outline import outline
@@ -25,11 +27,11 @@ WITHIN_S = 60.0
 
 @dataclass(frozen=True)
 class Sample:
-    """A batch: a file of items or of a source among the examples, else items."""
+    """A batch: a file among the examples, a source, or items."""
 
     workload: str
     file: str | None = None
-    source: str | None = None
+    source: dict[str, Any] | None = None
     items: Sequence[dict[str, Any]] = ()
     tell: Callable[[Any], str] | None = None
     """What to say of its summary; without it, what there is room for."""
@@ -63,10 +65,12 @@ class Sampled:
 def samples(origins: Sequence[str]) -> list[Sample]:
     """One of each workload, in the order in which they are told of."""
     calls = [{"url": page_url(origin, "ok", 9000), "success": {"matches": "tracklist"}} for origin in origins]
+    criteria = orjson.loads((EXAMPLES / "leads-criteria.json").read_bytes())
     clip = {"prompt": "A crane at dawn, seen from the river", "seconds": 2, "size": "320x180"}
     return [
         Sample("distances", file="distances.csv", tell=_nearest),
         Sample("predictions", file="predictions-portfolio.ndjson", tell=_portfolio),
+        Sample("leads", source=criteria | {"purchase": True, "max_results": 800, "budget": 0}, tell=_bought),
         Sample("videos", items=[{"payload": clip}], tell=_clips),
         Sample("http", items=[{"payload": call} for call in calls]),
     ]
@@ -108,6 +112,10 @@ def _portfolio(summary: Any) -> str:
     )
 
 
+def _bought(summary: Any) -> str:
+    return f"{summary['records']} records on {summary['pages']} pages for {summary['cost']}"
+
+
 def _clips(summary: Any) -> str:
     return f"{summary['seconds']:g} s to play, {summary['bytes'] / 1e6:.1f} MB"
 
@@ -125,6 +133,5 @@ async def _submitted(door: Door, sample: Sample) -> UUID:
         with (EXAMPLES / sample.file).open("rb") as file:
             return (await submission.file(file, format_of(sample.file, b""))).batch_id
     if sample.source:
-        with (EXAMPLES / sample.source).open("rb") as file:
-            return (await submission.source(read_object(file), estimate=False)).batch_id
+        return (await submission.source(sample.source, estimate=False)).batch_id
     return (await submission.items(sample.items)).batch_id

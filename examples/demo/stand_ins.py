@@ -1,4 +1,4 @@
-"""The world around the demo, all of it real servers on loopback: a web site, a webhook receiver, a mail server."""
+"""The world around the demo, all of it real servers on loopback: sites and APIs, a webhook receiver, a mail server."""
 
 import asyncio
 import json
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.mailbox import Mailbox
+from tests.support.property_radar import TOKEN, PropertyRadar, property_radar
 from tests.support.webhook_receiver import WebhookReceiver
 
 HOSTS = ("127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4")
@@ -24,6 +25,7 @@ class World:
     origins: list[str]
     receiver: WebhookReceiver
     mailbox: Mailbox
+    radar: PropertyRadar
 
     def environment(self) -> dict[str, str]:
         """The variables by which the services are allowed to reach it."""
@@ -32,14 +34,22 @@ class World:
             "BATCHYARD_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
             "BATCHYARD_HTTP_CALLS_ALLOWED_NETWORKS": "127.0.0.0/8",
             "BATCHYARD_SMTP_URL": self.mailbox.url,
+            "BATCHYARD_LEADS_URL": self.radar.url,
+            "BATCHYARD_LEADS_KEY": TOKEN,
+            "BATCHYARD_LEADS_ALLOW_CHARGES": "true",
         }
 
 
 @asynccontextmanager
 async def world(secret: str, checkout: Path) -> AsyncIterator[World]:
     """Start it, and stop it at the end. The site is a process of its own, as it would be."""
-    async with _site(checkout) as origins, WebhookReceiver(secret) as receiver, Mailbox() as mailbox:
-        yield World(origins, receiver, mailbox)
+    async with (
+        _site(checkout) as origins,
+        WebhookReceiver(secret) as receiver,
+        Mailbox() as mailbox,
+        property_radar() as radar,
+    ):
+        yield World(origins, receiver, mailbox, radar)
 
 
 @asynccontextmanager

@@ -66,6 +66,8 @@ def progress_line(title: str, now: Snapshot, *, bar: bool = True) -> Text:
         return line.append("  ").append(now.result, "bold")
     if now.status == "paused":
         return line.append("  ").append("paused", "bold yellow")
+    if counts.total and not counts.remaining:
+        return line.append("  summing up", "cyan")
     if now.items_per_s:
         line.append(f"  {now.items_per_s:,.1f}/s", "cyan")
     if now.eta_s is not None:

@@ -59,6 +59,7 @@ class Reduction:
         try:
             made = self._reducer.done()
             body: bytes = made.__pydantic_serializer__.to_json(made)
+            value: JsonValue = from_json(body) if len(body) <= SUMMARY_MAX_BYTES else None
         except (Exception, SystemExit) as error:
             raise self._failed("at its end", error) from error
         if not isinstance(made, self._model):
@@ -68,7 +69,6 @@ class Reduction:
                 f"The summary of {self._workload.name} has {len(body)} bytes of JSON; at most {SUMMARY_MAX_BYTES} are "
                 "kept. Let it hold less: totals, the best few."
             )
-        value: JsonValue = from_json(body)
         return value
 
     def _failed(self, where: str, error: BaseException) -> NoSummary:

@@ -23,6 +23,7 @@ def snapshot(counts: Counts, status: str = "running", result: str | None = None,
             "x  33% 1/3  1 succeeded  2.0/s  1:01:01 left",
         ),
         (snapshot(Counts(succeeded=1, remaining=1), "open"), "x  50% 1/2  1 succeeded"),
+        (snapshot(Counts(total=2, succeeded=2), rate=9.0), "x 100% 2/2  2 succeeded  summing up"),
         (snapshot(Counts(total=2, failed=1, remaining=1), "paused"), "x  50% 1/2  1 failed  paused"),
         (
             snapshot(Counts(total=2, expired=1, cancelled=1), result="cancelled"),

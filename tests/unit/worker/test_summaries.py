@@ -23,6 +23,10 @@ class Sum(BaseModel):
     named: list[str] = []
 
 
+class Nested(BaseModel):
+    parts: Any = None
+
+
 def workload() -> Workload[Number, Number]:
     made = Workload("squares", version="1", item=Number, result=Number)
 
@@ -123,6 +127,15 @@ def test_a_summary_has_a_limit_and_its_model() -> None:
         def done(self) -> Sum:
             return Number(n=1)  # type: ignore[return-value]
 
+    class Deep(Total):
+        def done(self) -> Nested:  # type: ignore[override]
+            nested: Any = []
+            for _ in range(1000):
+                nested = [nested]
+            return Nested.model_construct(parts=nested)
+
+    with pytest.raises(NoSummary, match="failed at its end"):
+        reduced(Deep)
     with pytest.raises(NoSummary, match=f"at most {SUMMARY_MAX_BYTES} are kept. Let it hold less"):
         reduced(Long)
     with pytest.raises(NoSummary, match="is a Number, not its model"):
