@@ -76,7 +76,7 @@ def retry_batch(ctx: typer.Context, batch: str, wanted: Wanted, *, json: bool) -
         if json:
             write_json(body)
         else:
-            out().print(f"{batch_id}: running {again} items again" if again else f"{batch_id}: nothing to run again")
+            out().print(f"{batch_id}: " + (f"running {_items(again)} again" if again else "nothing to run again"))
 
     at_yard(ctx, use)
 
@@ -86,7 +86,7 @@ def _is_ordinal(item: str) -> bool:
 
 
 def _show(console: Console, preview: dict[str, Any]) -> None:
-    console.print(f"{preview['items']} items would run again, nothing was changed")
+    console.print(f"{_items(preview['items'])} would run again, nothing was changed")
     for sample in preview["samples"]:
         name = f" ({sample['custom_id']})" if sample.get("custom_id") else ""
         console.print(Text(f"  item {sample['ordinal']}{name}"))
@@ -95,9 +95,13 @@ def _show(console: Console, preview: dict[str, Any]) -> None:
         for mark, style, which in lines:
             console.print(Text(mark + _brief(sample[which]), style))
     if preview["unfit"]:
-        console.print(f"{preview['unfit']} items would not run (leave them out with --skip-unfit):")
+        console.print(f"{_items(preview['unfit'])} would not run (leave them out with --skip-unfit):")
         for item in preview["unfit_items"][:_SHOWN]:
             console.print(Text(f"  item {item['ordinal']}: {item['code']}: {item['reason']}"))
+
+
+def _items(count: int) -> str:
+    return f"{count} item{'' if count == 1 else 's'}"
 
 
 def _brief(payload: Any) -> str:

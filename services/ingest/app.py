@@ -74,7 +74,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         submissions = Submissions(store, outbox, registry, dedup, load, new_batch_id, _now)
         uploads = Uploads(store, outbox, registry, dedup, load, new_batch_id, _now)
         growth = Growth(store, outbox, registry, dedup, load)
-        steering = Steering(store, outbox, ledger, Retries(ledger, registry), dedup, _now)
+        steering = Steering(store, outbox, ledger, Retries(ledger, registry), dedup, load, _now)
         invalidation = Invalidation(registry, publisher, _now)
         door = Door(submissions, uploads, growth, steering, invalidation, registry, ledger, watchers, store)
 

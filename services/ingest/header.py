@@ -47,6 +47,10 @@ class Header:
     leased: bool = False
     """Whether somebody receives that upload at this moment."""
     sourced: Sourced | None = None
+    round: int = 1
+    """The latest that was asked for or heard of."""
+    finished: bool = False
+    """Whether that round has ended, as far as was heard."""
 
     @classmethod
     def asked(
@@ -95,6 +99,8 @@ class Header:
             Mark(row["sent_items"], row["sent_pages"], row["sent_digest"]) if row["sent_digest"] is not None else None,
             bool(row["leased"]),
             cast("Sourced | None", row["sourced"]),
+            row["round"],
+            row["done"],
         )
 
     @property

@@ -82,6 +82,11 @@ class Load:
         if not final:
             self._running[batch_id] = (round_, ended)
 
+    def says_finished(self, batch_id: UUID, round_: int) -> bool:
+        """Whether an event that is not saved yet told of the end of this round, or of a later one."""
+        frame = self._heard.get(batch_id)
+        return frame is not None and frame.final and frame.rank[0] >= round_
+
     async def run(self) -> None:
         """Save what was heard and read the numbers anew, again and again until `stop`."""
         while not self._stopping.is_set():

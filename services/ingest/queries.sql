@@ -99,6 +99,10 @@ WHERE batch_id = $1
 -- name: change_priority
 UPDATE batches SET priority = $2 WHERE batch_id = $1
 
+-- name: open_round
+UPDATE batches SET round = $2, done = false, ended = greatest(0, ended - $3), heard_at = now()
+WHERE batch_id = $1 AND round < $2
+
 -- name: insert_control
 INSERT INTO controls (owner, command_id, batch_id, digest) VALUES ($1, $2, $3, $4)
 ON CONFLICT DO NOTHING

@@ -14,6 +14,7 @@ from services.ingest.domain.orders import fault_in_order, terms_of
 from services.ingest.domain.paging import Note
 from services.ingest.header import Header
 from services.ingest.ledger import Ledger
+from services.ingest.load import Load
 from services.ingest.outbox import Outbox
 from services.ingest.refusal import NOT_FOUND, Refused
 from services.ingest.retrying import Retries, RetryPreview, nothing_to_run
@@ -29,6 +30,7 @@ SOURCE_ONLY = Fault(
     "The source of this batch found nothing to run, and a source is not run again. Submit the batch again.",
     409,
 )
+FINISHED = "The batch has finished: there is nothing to {}. What did not succeed runs again with the action `retry`."
 ID_TAKEN = Fault("idempotency_conflict", "The id was used for another command. Choose a new one.", 409)
 
 
@@ -42,6 +44,7 @@ class Steering:
         ledger: Ledger,
         retries: Retries,
         dedup: Dedup,
+        load: Load,
         clock: Callable[[], datetime],
     ) -> None:
         self._retries = retries
@@ -49,6 +52,7 @@ class Steering:
         self._outbox = outbox
         self._ledger = ledger
         self._dedup = dedup
+        self._load = load
         self._clock = clock
 
     async def control(self, owner: str, command: BatchControl, command_id: str | None = None) -> CommandAccepted:
@@ -71,20 +75,26 @@ class Steering:
                 if before != digest:
                     raise Refused(ID_TAKEN)
                 return header.accepted(replayed=True)
+            finished = header.finished or self._load.says_finished(header.batch_id, header.round)
+            if finished and command.action in {"pause", "resume", "cancel"}:
+                raise Refused(Fault("batch_finished", FINISHED.format(command.action), 409))
             notes: list[Note] = []
             if command.action == "cancel" and header.state == "open":
                 await locked.seal(header.batch_id)
                 notes += closing_notes(header, "cancelled")
             if command.action == "change" and command.priority is not None:
                 await locked.change_priority(header.batch_id, command.priority)
+            if preview and preview.items:
+                await locked.open_round(header.batch_id, preview.round + 1, preview.items)
             notes.append(self._note(header, command, preview))
             row_id = await locked.note(header, notes)
         log.info("batch steered", batch_id=str(header.batch_id), action=command.action)
         await self._outbox.deliver(row_id, notes, header.traceparent)
         if len(notes) > 1:
             await self._dedup.forget(header.batch_id)
-        accepted = header.accepted()
-        return accepted.model_copy(update={"again": preview.items}) if preview else accepted
+        ended = True if finished and command.action == "change" else None
+        again = preview.items if preview else None
+        return header.accepted().model_copy(update={"again": again, "finished": ended})
 
     async def preview(self, owner: str, command: BatchControl) -> RetryPreview:
         """What a retry would do; raises `Refused`."""

@@ -134,6 +134,10 @@ class LockedBatch:
         """Record a new priority."""
         await self._connection.execute(_SQL["change_priority"], batch_id, priority)
 
+    async def open_round(self, batch_id: UUID, round_: int, again: int) -> None:
+        """Record, before the ledger does, that so many items run again: from now on the batch is not finished."""
+        await self._connection.execute(_SQL["open_round"], batch_id, round_, again)
+
     async def take_control(self, owner: str, command_id: str, batch_id: UUID, digest: bytes) -> bytes | None:
         """Record a control command; the digest of the one that was taken under this id before, if any."""
         if await self._connection.fetchval(_SQL["insert_control"], owner, command_id, batch_id, digest):

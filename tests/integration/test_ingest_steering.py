@@ -1,8 +1,12 @@
 """Commands that steer a batch: passed on for its owner alone, each once, and in order."""
 
+import asyncio
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
+from batchyard_contracts.topology import EVENTS
 from batchyard_contracts.v1.commands import BatchControl, CommandAccepted, CommandRejected
+from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.flow import BatchControlled, BatchSealed
 from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply, BatchState
 from batchyard_contracts.v1.values import BatchStatus, Counts, Rate, Terms
@@ -40,9 +44,9 @@ def ledger_says(found: Around, status: BatchStatus) -> None:
 
 async def test_by_http(clean: Servers) -> None:
     async with at_work(clean) as found:
-        ledger_says(found, "finished")
         batch_id = await batch(found)
         for action in ("pause", "resume", "cancel", "retry"):
+            ledger_says(found, "finished" if action == "retry" else "running")
             status, accepted = await found.post(f"/batches/{batch_id}/{action}")
             assert (status, accepted["batch_id"], accepted["items"]) == (202, str(batch_id), 1)
         async with found.http.patch(f"{found.url}/batches/{batch_id}", json={"priority": "immediate"}) as response:
@@ -92,6 +96,30 @@ async def test_only_a_finished_batch_is_retried(clean: Servers) -> None:
         assert (await found.post(f"/batches/{batch_id}/retry", headers=key))[1]["replayed"] is True
         (told,) = await found.heard(BatchControlled)
         assert told.action == "retry"
+
+
+async def test_who_steers_a_finished_batch_is_told(clean: Servers) -> None:
+    async with at_work(clean) as found:
+        ledger_says(found, "finished")
+        batch_id = await batch(found)
+        now = datetime.now(UTC)
+        ended = BatchFinished(
+            workload="squares", owner="default", batch_id=batch_id, round=1, result="failed",
+            counts=Counts(total=1, failed=1), accepted_at=now, finished_at=now,
+        )  # fmt: skip
+        await found.publish(EVENTS, ended)
+        async with asyncio.timeout(10):
+            while not await found.rows("SELECT FROM batches WHERE done"):  # noqa: ASYNC110  a table tells nobody
+                await asyncio.sleep(0.05)
+        for action in ("pause", "resume", "cancel"):
+            status, problem = await found.post(f"/batches/{batch_id}/{action}")
+            assert (status, problem["code"]) == (409, "batch_finished")
+        async with found.http.patch(f"{found.url}/batches/{batch_id}", json={"weight": 3}) as response:
+            assert (response.status, (await response.json())["finished"]) == (202, True)
+        await found.post(f"/batches/{batch_id}/retry")
+        assert (await found.post(f"/batches/{batch_id}/cancel"))[0] == 202  # though no event has told of the new round
+        told = await found.heard(BatchControlled, 3)
+        assert [t.action for t in told] == ["change", "retry", "cancel"]
 
 
 async def test_the_cancel_of_an_open_batch_seals_it(clean: Servers) -> None:

@@ -146,6 +146,8 @@ class CommandAccepted(Message):
     """Items of the batch known so far."""
     again: int | None = None
     """The reply to `retry`: how many items run again."""
+    finished: bool | None = None
+    """True in the reply to `change`: the batch has finished. What was told holds from its next round on."""
     replayed: bool = False
     """The same command had been accepted before; nothing was done twice."""
     accepted_at: datetime

@@ -132,6 +132,8 @@ def change(
 def _steer(
     ctx: typer.Context, batch: str, method: str, path: str, words: str, document: Any = None, *, json: bool
 ) -> None:
+    import orjson
+
     from services.cli.door import Door
     from services.cli.session import at_yard, out, resolve, write_json
 
@@ -140,6 +142,8 @@ def _steer(
         body = await door.send(method, f"/batches/{batch_id}{path}", document)
         if json:
             write_json(body)
+        elif orjson.loads(body).get("finished"):
+            out().print(f"{batch_id}: {words}. It has finished: that holds if you retry it", soft_wrap=True)
         else:
             out().print(f"{batch_id}: {words}")
 

@@ -99,7 +99,10 @@ def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
         openapi_extra=request_body("ChangeRequest", {"priority": "immediate", "rate": {"per_second": 20, "burst": 2}}),
     )
     async def change(batch_id: UUID, request: Request, owner: Annotated[str, Depends(owner_of)]) -> Response:
-        """Give a batch another priority or other terms; what has not started follows them at once."""
+        """Give a batch another priority or other terms; what has not started follows them at once.
+
+        Of a batch that has finished they hold from its next round on: `finished` in the answer says so.
+        """
         asked = cast("ChangeRequest", await body.read(request, ChangeRequest))
         told = {name: getattr(asked, name) for name in ChangeRequest.model_fields}
         command = BatchControl(batch_id=batch_id, action="change", **told)
@@ -118,7 +121,7 @@ def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
         request: Request,
         owner: Annotated[str, Depends(owner_of)],
     ) -> Response:
-        """`cancel` keeps every result made before."""
+        """`cancel` keeps every result made before. Of a batch that has finished nothing can be stopped: that is 409."""
         command = BatchControl(batch_id=batch_id, action=action)
         return _json(await door.steering.control(owner, command, body.idempotency_key(request)), 202)
 

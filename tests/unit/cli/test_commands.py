@@ -286,7 +286,7 @@ async def test_a_retry_says_what_is_wanted_and_shows_what_would_run(run: Run, ya
         "  item 4 (a)",
         '  - {"n":1}',
         '  + {"n":2}',
-        "1 items would not run (leave them out with --skip-unfit):",
+        "1 item would not run (leave them out with --skip-unfit):",
         "  item 9: patch_unfit: no such path",
     ]
     select = {"causes": ["1-0123456789abcdef"], "codes": ["bad"], "partitions": ["p"], "statuses": ["expired"]} | {
