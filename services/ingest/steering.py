@@ -19,7 +19,7 @@ from services.ingest.outbox import Outbox
 from services.ingest.refusal import NOT_FOUND, Refused
 from services.ingest.retrying import Retries, RetryPreview, nothing_to_run
 from services.ingest.sealing import closing_notes
-from services.ingest.store import Store
+from services.ingest.store import LockedBatch, Store
 from services.ingest.submission import digest_of
 
 log = structlog.get_logger()
@@ -78,15 +78,7 @@ class Steering:
             finished = header.finished or self._load.says_finished(header.batch_id, header.round)
             if finished and command.action in {"pause", "resume", "cancel"}:
                 raise Refused(Fault("batch_finished", FINISHED.format(command.action), 409))
-            notes: list[Note] = []
-            if command.action == "cancel" and header.state == "open":
-                await locked.seal(header.batch_id)
-                notes += closing_notes(header, "cancelled")
-            if command.action == "change" and command.priority is not None:
-                await locked.change_priority(header.batch_id, command.priority)
-            if preview and preview.items:
-                await locked.open_round(header.batch_id, preview.round + 1, preview.items)
-            notes.append(self._note(header, command, preview))
+            notes = [*await _recorded(locked, header, command, preview), self._note(header, command, preview)]
             row_id = await locked.note(header, notes)
         log.info("batch steered", batch_id=str(header.batch_id), action=command.action)
         await self._outbox.deliver(row_id, notes, header.traceparent)
@@ -148,3 +140,17 @@ class Steering:
             at=self._clock(),
         )
         return Note(message.type, message.encode())
+
+
+async def _recorded(
+    locked: LockedBatch, header: Header, command: BatchControl, preview: RetryPreview | None
+) -> list[Note]:
+    """Record what the door itself has to know of a command; what is to be told besides."""
+    if command.action == "change" and command.priority is not None:
+        await locked.change_priority(header.batch_id, command.priority)
+    if preview and preview.items:
+        await locked.open_round(header.batch_id, preview.round + 1, preview.items)
+    if command.action == "cancel" and header.state == "open":
+        await locked.seal(header.batch_id)
+        return closing_notes(header, "cancelled")
+    return []
