@@ -44,7 +44,7 @@ items then.
 
 import inspect
 import re
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Any, Generic, Literal, TypeVar, cast, overload
@@ -166,6 +166,7 @@ class Workload(Generic[ItemT, ResultT]):
         limits: Sequence[Limit] = (),
         circuit: CircuitRule | None = None,
         repeatable: bool | Callable[[ItemT, Context], bool] = True,
+        max_items: Callable[[], int | None] = lambda: None,
         retry: dict[str, RetryRule] | None = None,
         cache_ttl_s: int = 0,
         exports: dict[str, TextExport] | None = None,
@@ -179,6 +180,9 @@ class Workload(Generic[ItemT, ResultT]):
         self._repeatable = repeatable if callable(repeatable) else None
         self._variant = variant
         self._handling: Handling | None = None
+        self._max_items = max_items
+        self.let_go: Callable[[ItemT, Context], Awaitable[None]] | None = None
+        """Lets go of what runs elsewhere for an item that nobody wants any more; see `letting_go`."""
         self.summarizing: Summarizing[ResultT] | None = None
         """How its batches are summarized, if they are."""
         self.sourcing: Sourcing | None = None
@@ -220,7 +224,15 @@ class Workload(Generic[ItemT, ResultT]):
         """The manifest as a worker with the settings at hand announces it."""
         variant = self._variant()
         version = f"{self.manifest.version}+{variant}" if variant else self.manifest.version
-        return self.manifest.model_copy(update={"unavailable": self._unavailable(), "version": version})
+        told = {"unavailable": self._unavailable(), "version": version, "max_items": self._max_items()}
+        return self.manifest.model_copy(update=told)
+
+    def letting_go(self, function: Callable[[ItemT, Context], Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+        """Decorate an `async def` that is called with an item and the state it returned with `Continue`, once its batch
+        was cancelled or has expired: let the work elsewhere be stopped. Tried once, for half a minute at most."""
+        self.let_go = function
+        self.manifest = self.manifest.model_copy(update={"lets_go": True})
+        return function
 
     def may_repeat(self, item: ItemT, context: Context) -> bool:
         """Whether a run may be repeated when nobody knows how it ended."""

@@ -17,9 +17,12 @@ from uuid import UUID
 import structlog
 
 from batchyard_contracts import topology
+from batchyard_contracts.v1.flow import ItemsSettled
 from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.facts import progressed
 from services.aggregator.domain.pace import Pace
+from services.aggregator.domain.parts import Parts
+from services.aggregator.domain.report import Report
 from shared.amqp.publisher import Outgoing
 from shared.errors import PublishFailed
 from shared.health import Pulse
@@ -40,6 +43,7 @@ class _Moving:
     pace: Pace
     sent_at: float = float("-inf")
     waiting: bool = False
+    parts: Parts | None = None
 
 
 class Progress:
@@ -72,6 +76,22 @@ class Progress:
             interval = max(INTERVAL_S, len(self._due) / FRAMES_PER_S)
             heapq.heappush(self._due, (max(now, moving.sent_at + interval), batch.batch_id))
             self._wake.set()
+
+    def hears(self, batch_id: UUID) -> bool:
+        """Whether items of a batch have said how far they are."""
+        moving = self._moving.get(batch_id)
+        return moving is not None and moving.parts is not None
+
+    def hear(self, batch: Batch, reports: Sequence[Report | ItemsSettled]) -> None:
+        """Items say how far they are, or end that did so before."""
+        moving = self._moving.get(batch.batch_id)
+        parts = moving.parts if moving and moving.parts and moving.parts.round == batch.round else Parts(batch.round)
+        for report in reports:
+            if report.round == batch.round:
+                parts.hear(report)
+        if parts.done or (moving and moving.parts):
+            self.note(batch)
+            self._moving[batch.batch_id].parts = parts
 
     def forget(self, batch_id: UUID) -> None:
         """A batch has finished: what was still to be told of it is in the event of its end."""
@@ -120,7 +140,9 @@ class Progress:
 
 
 def _frames(moving: _Moving, now: float) -> list[Outgoing]:
-    event = progressed(moving.latest, moving.pace.per_second(now))
+    batch, parts = moving.latest, moving.parts
+    share = parts.share(batch.tally.ended, batch.total) if parts and parts.round == batch.round else None
+    event = progressed(batch, moving.pace.per_second(now), share)
     if event is None:
         return []
     header = moving.latest.header

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from uuid import UUID
 
+from batchyard_contracts.v1.flow import ItemsSettled
 from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.facts import finished
+from services.aggregator.domain.report import Report
 from services.aggregator.domain.summary import NO_SUMMARY, Summary
 from services.aggregator.entry import Entry, finished_entry
 from services.aggregator.outbox import Outbox
@@ -30,6 +32,15 @@ class Telling:
         self._outbox = outbox
         self._progress = progress
         self._summarize = summarize
+
+    def hears(self, report: Report | ItemsSettled) -> bool:
+        """Whether a report may say how far items are, or end some that said so."""
+        return (isinstance(report, Report) and report.ended is None) or self._progress.hears(report.batch_id)
+
+    def hear(self, batch: Batch, reports: Sequence[Report | ItemsSettled]) -> None:
+        """Tell how far the items of a batch are, where they say so."""
+        if not batch.finished:
+            self._progress.hear(batch, reports)
 
     def announce(self, changed: Iterable[Batch], saved: Sequence[Entry]) -> None:
         """Publish what was saved, and tell how far the others are."""

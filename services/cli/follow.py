@@ -31,6 +31,8 @@ class Snapshot:
     document: dict[str, Any]
     """What the server sent, for `--json`."""
     stopped: StopCause | None = None
+    share: float | None = None
+    """How much of the work is done, where running items tell how far they are."""
     summary: Any = None
     summary_error: str | None = None
 
@@ -71,13 +73,13 @@ async def _frames(door: Door, batch_id: str) -> AsyncIterator[Snapshot]:
 def _of_frame(document: dict[str, Any]) -> Snapshot:
     if document.get("type") == BatchFinished.type:
         end = BatchFinished.model_validate(document)
-        told = (end.stopped, end.summary, end.summary_error)
+        told = (end.stopped, None, end.summary, end.summary_error)
         return Snapshot("finished", end.counts, end.result, None, None, document, *told)
     now = BatchProgressed.model_validate(document)
-    return Snapshot(now.status, now.counts, None, now.items_per_s, now.eta_s, document)
+    return Snapshot(now.status, now.counts, None, now.items_per_s, now.eta_s, document, share=now.progress)
 
 
 def _of_state(body: bytes) -> Snapshot:
     state = BatchState.model_validate_json(body)
-    told = (state.stopped, state.summary, state.summary_error)
+    told = (state.stopped, None, state.summary, state.summary_error)
     return Snapshot(state.status, state.counts, state.result, state.items_per_s, state.eta_s, orjson.loads(body), *told)

@@ -46,7 +46,7 @@ class Progress:
         if self._live is not None:
             self._live.update(progress_line(self._title, now), refresh=True)
             return
-        step = int(_share(now.counts) * _STEPS)
+        step = int(_share(now) * _STEPS)
         if step > self._step or now.result is not None:
             self._step = step
             self._console.print(progress_line(self._title, now, bar=False))
@@ -58,7 +58,7 @@ def progress_line(title: str, now: Snapshot, *, bar: bool = True) -> Text:
     line = Text(f"{title} ", no_wrap=True, overflow="ellipsis")
     if bar:
         line.append(_bar(counts)).append(" ")
-    line.append(f"{_share(counts):4.0%} ", "bold").append(f"{counts.ended}/{_total(counts)}")
+    line.append(f"{_share(now):4.0%} ", "bold").append(f"{counts.ended}/{_total(counts)}")
     for field, noun, style in _PARTS:
         if number := getattr(counts, field):
             line.append("  ").append(f"{number} {noun}", style)
@@ -91,9 +91,11 @@ def _total(counts: Counts) -> int:
     return counts.total if counts.total is not None else counts.ended + counts.remaining
 
 
-def _share(counts: Counts) -> float:
-    total = _total(counts)
-    return counts.ended / total if total else 0.0
+def _share(now: Snapshot) -> float:
+    if now.share is not None:
+        return now.share
+    total = _total(now.counts)
+    return now.counts.ended / total if total else 0.0
 
 
 def _clock(seconds: float) -> str:

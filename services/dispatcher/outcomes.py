@@ -189,6 +189,7 @@ class Outcomes:
             if _is_refusal(outcome) and window.limits.rule_of(lease.partition):
                 next_ = self._refused(lease, outcome, error, waited)
             if batch.stopped:
+                await self._let_go(batch, lease, line, outcome)
                 _note(decisions.cancelled if batch.stopped == "cancelled" else decisions.expired, lease, outcome, None)
                 decisions.settled.append((batch.batch_id, outcome.ordinal))  # an earlier try may have saved it
             elif isinstance(next_, RunAgain):
@@ -210,6 +211,11 @@ class Outcomes:
             else:
                 _note(decisions.failed, lease, outcome, next_.error)
         return again
+
+    async def _let_go(self, batch: Batch, lease: Lease, line: bytes, outcome: ItemOutcome) -> None:
+        """An item went on elsewhere while its batch was stopped."""
+        if outcome.state is not None:
+            await self._settlement.let_go(batch, [(lease.partition, with_state(line, outcome.state))])
 
 
 def _next_line(line: bytes, outcome: ItemOutcome) -> bytes:

@@ -27,6 +27,7 @@ from services.dispatcher.beginnings import Beginnings
 from services.dispatcher.chunks import Giver, Pages
 from services.dispatcher.inherited import Inherited
 from services.dispatcher.intake import Intake
+from services.dispatcher.letting_go import LettingGo
 from services.dispatcher.losses import Losses
 from services.dispatcher.outcomes import Outcomes
 from services.dispatcher.pace_store import PaceStore
@@ -86,7 +87,8 @@ class Session:
         self._beat = resources.health.pulse("dispatcher").beat
         publisher, health = resources.publisher, resources.health
         self._yard, self._store = Yard(resources.settings.owner_weights), Store(pool)
-        pages, settlement = Pages(self._store), Settlement(self._store, publisher, self._room)
+        letting_go = LettingGo(self._yard, publisher)
+        pages, settlement = Pages(self._store), Settlement(self._store, publisher, letting_go, self._room)
         pulse = health.pulse("pump")
         giver = Giver(self._yard, self._store, publisher, pages, waiting=pulse.beat)
         self._refusals = Refusals(self._yard, self._store, giver, settlement, pages)

@@ -1,6 +1,6 @@
 """Ends items that will not run (again), by telling the ledger."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Literal
 from uuid import UUID
 
@@ -9,6 +9,7 @@ import orjson
 from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import ItemsSettled, SettledItem
 from batchyard_contracts.v1.values import ItemError, StopCause
+from services.dispatcher.letting_go import LettingGo
 from services.dispatcher.store import Store
 from services.dispatcher.yard import Batch
 from shared.amqp.publisher import Publisher, outgoing
@@ -25,9 +26,15 @@ async def _at_once() -> None:
 class Settlement:
     """Publishes first and forgets afterwards: the ledger takes an item's first outcome, so twice does no harm."""
 
-    def __init__(self, store: Store, publisher: Publisher, room: Callable[[], Awaitable[None]] = _at_once) -> None:
+    def __init__(
+        self,
+        store: Store,
+        publisher: Publisher,
+        letting_go: LettingGo,
+        room: Callable[[], Awaitable[None]] = _at_once,
+    ) -> None:
         """`room` waits until the ledger is through with most of what was set aside for it."""
-        self._store, self._publisher, self._room = store, publisher, room
+        self._store, self._publisher, self._letting_go, self._room = store, publisher, letting_go, room
 
     async def settle(self, batch: Batch, status: Status, items: Sequence[SettledItem]) -> None:
         """Tell the ledger."""
@@ -59,6 +66,10 @@ class Settlement:
                 for m in messages
             ]
         )
+
+    async def let_go(self, batch: Batch, items: Iterable[tuple[str, bytes]]) -> None:
+        """Tell the workers of items, each with its partition and line, that may go on elsewhere and are not wanted."""
+        await self._letting_go.tell(batch, items)
 
     async def settle_waiting(self, batch: Batch, status: Status) -> None:
         """End everything of the batch that is not in flight. Bounded in memory, and in the broker; may be called again,
@@ -94,6 +105,7 @@ class Settlement:
             due = [(ordinal, p, item) for ordinal, p, item in retries if partition in {None, p}]
             await room()
             await self._aside(batch, status, [_settled(item, p, error) for _, p, item in due])
+            await self.let_go(batch, [(p, item) for _, p, item in due])
             await self._store.drop_waiting_retries(batch.batch_id, [ordinal for ordinal, _, _ in due])
 
     async def _aside(self, batch: Batch, status: Status, items: Sequence[SettledItem]) -> None:

@@ -15,7 +15,7 @@ import structlog
 from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import BatchStopped, SettledItem
 from services.dispatcher.chunks import Pages
-from services.dispatcher.settlement import Settlement
+from services.dispatcher.settlement import Settlement, Status
 from services.dispatcher.store import Store
 from services.dispatcher.yard import Batch, Lease, Yard
 from shared.amqp.publisher import Publisher, outgoing
@@ -113,21 +113,21 @@ class Stops:
         if batch.cause == "deadline" and not batch.workers_told:
             leases = [x for x in self._yard.leases.values() if x.batch_id == batch.batch_id]
             for start in range(0, len(leases), _LEASES_AT_ONCE):
-                items = await self._items(leases[start : start + _LEASES_AT_ONCE])
-                await self._settlement.settle(batch, status, items)
+                await self._settle_leases(batch, status, leases[start : start + _LEASES_AT_ONCE])
             stopped = outgoing(topology.FLOW, self._stopped(batch), traceparent=batch.traceparent)
             await self._publisher.publish([stopped])
             batch.workers_told = True
         await self._settlement.settle_waiting(batch, status)
 
-    async def _items(self, leases: Sequence[Lease]) -> list[SettledItem]:
+    async def _settle_leases(self, batch: Batch, status: Status, leases: Sequence[Lease]) -> None:
         found = await self._pages.items(leases)
-        return [
+        left = [(x, o, line) for x in leases for o, line in found[x.chunk_id].items() if o not in x.reported]
+        items = [
             SettledItem(ordinal=ordinal, custom_id=orjson.loads(line).get("custom_id"), attempts=lease.attempt)
-            for lease in leases
-            for ordinal, line in found[lease.chunk_id].items()
-            if ordinal not in lease.reported
+            for lease, ordinal, line in left
         ]
+        await self._settlement.settle(batch, status, items)
+        await self._settlement.let_go(batch, [(lease.partition, line) for lease, _, line in left])
 
     def _stopped(self, batch: Batch) -> BatchStopped:
         return BatchStopped(

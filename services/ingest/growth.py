@@ -5,7 +5,6 @@ from dataclasses import replace
 import structlog
 
 from batchyard_contracts.v1.commands import BatchAppend, BatchSeal, CommandAccepted
-from batchyard_contracts.v1.values import MAX_ITEMS_PER_BATCH
 from services.ingest.dedup import Dedup
 from services.ingest.domain.entry import entries_of
 from services.ingest.domain.fault import Fault
@@ -103,6 +102,8 @@ class Growth:
 
     async def _write(self, header: Header, command: BatchAppend) -> Written:
         announced = await self._registry.get(header.workload)
+        if crowded := announced.rules.crowd(header.items + len(command.items)):
+            raise Refused(crowded)
         entries = entries_of(announced.rules, command.items, first=header.items)
         if isinstance(entries, Fault):
             raise Refused(entries)
@@ -125,11 +126,3 @@ def _check(header: Header, command: BatchAppend) -> None:
     _check_upload(header)
     if command.sequence != header.next_sequence:
         raise Refused(Fault("sequence_gap", f"Expected sequence {header.next_sequence}, got {command.sequence}.", 409))
-    if header.items + len(command.items) > MAX_ITEMS_PER_BATCH:
-        raise Refused(
-            Fault(
-                "too_many_items",
-                f"The batch has {header.items} items; with these it would be over {MAX_ITEMS_PER_BATCH}. "
-                "Seal it and submit another one.",
-            )
-        )

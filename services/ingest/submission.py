@@ -169,7 +169,7 @@ def _checked(command: BatchSubmit, announced: Announced) -> list[Entry]:
         return [_source(command, announced)]
     if command.sealed and not command.items:
         raise Refused(NO_ITEMS)
-    entries = entries_of(announced.rules, command.items, first=0)
+    entries = announced.rules.crowd(len(command.items)) or entries_of(announced.rules, command.items, first=0)
     if isinstance(entries, Fault):
         raise Refused(entries)
     return entries

@@ -12,7 +12,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from batchyard_contracts.message import MAX_MESSAGE_BYTES
-from batchyard_contracts.v1.values import MAX_ITEMS_PER_BATCH, MAX_ITEMS_PER_COMMAND
+from batchyard_contracts.v1.values import MAX_ITEMS_PER_COMMAND
 from services.ingest.dedup import Dedup
 from services.ingest.domain.chain import Mark, link
 from services.ingest.domain.entry import Entry, entry_of
@@ -40,7 +40,6 @@ AWAY = Fault("broker_away", "The message broker or the database takes nothing at
 SUPERSEDED = Fault(
     "upload_superseded", "The batch was cancelled, sealed or continued by another upload meanwhile.", 409
 )
-_TOO_MANY = Fault("too_many_items", f"A batch takes {MAX_ITEMS_PER_BATCH} items. Send the rest as another batch.")
 
 
 class Upload:
@@ -91,8 +90,8 @@ class Upload:
         for row in rows:
             if isinstance(row, Fault):
                 raise Refused(row)
-            if self._rows >= MAX_ITEMS_PER_BATCH:
-                raise Refused(_TOO_MANY.at(row.line))
+            if crowded := self._rules.crowd(self._rows + 1):
+                raise Refused(crowded.at(row.line))
             entry = entry_of(self._rules, self._rows, row.payload, row.raw, row.custom_id)
             if isinstance(entry, Fault):
                 raise Refused(entry.at(row.line))

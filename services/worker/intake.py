@@ -15,6 +15,7 @@ from batchyard_contracts.v1.values import SlotCount
 from batchyard_contracts.v1.work import ChunkReady
 from services.worker.chunk_run import ChunkRun
 from services.worker.claims import Claims, Key, key_of
+from services.worker.letting_go import let_go
 from services.worker.reading import Chunk
 from services.worker.returns import Returns
 from services.worker.runner import Runner
@@ -163,6 +164,9 @@ class Intake:
                 chunk = decode(received(message), _KINDS)
             except Rejected as error:
                 self._aside(self._bury(queue, message, str(error)))
+                return
+            if chunk.abandoned:
+                self._aside(let_go(self.runner, chunk, message))
                 return
             if self._claims.knows(key_of(chunk)):
                 self._aside(self._claims.hold(key_of(chunk), message))

@@ -74,7 +74,7 @@ class Runner:
         self._validate = workload.item.__pydantic_validator__.validate_python
         self._call = self._caller()
         self._deadlines = Deadlines(item_timeout_s or self.manifest.item_timeout_s, grace_s, self._overdue)
-        self._resources = resources
+        self.resources = resources
         self._publisher = publisher
         self._worker_id = worker_id
 
@@ -110,7 +110,7 @@ class Runner:
         except Exception:  # noqa: BLE001  it will not run, by the same error
             return True
         try:
-            return self.workload.may_repeat(payload, context_of(chunk, item, self._resources))
+            return self.workload.may_repeat(payload, context_of(chunk, item, self.resources))
         except Exception:
             log.exception("repeatable: no answer, taken for no", workload=chunk.workload, ordinal=item.ordinal)
             return False
@@ -157,7 +157,7 @@ class Runner:
         except (Exception, SystemExit) as error:
             log.exception("no outcome", workload=chunk.workload, batch_id=str(chunk.batch_id), ordinal=item.ordinal)
             return domain.defective(item, error, _since(started))
-        work = self._call(payload, context_of(chunk, item, self._resources, hear))
+        work = self._call(payload, context_of(chunk, item, self.resources, hear))
         try:
             waits_for = work.send(None)
         except StopIteration as done:
@@ -175,7 +175,7 @@ class Runner:
             return domain.ended(item, Permanent("no_source", what), 0)
         try:
             source = asked.model.model_validate(item.payload)
-            context = context_of(chunk, item, self._resources, hear)
+            context = context_of(chunk, item, self.resources, hear)
             context.state = sourcing.state_of(item)
             value = await self._deadlines.within(asked.function(source, context))
         except ValidationError as error:
@@ -191,7 +191,7 @@ class Runner:
         if items[0].source:
             return [await self.run_source(chunk, items[0], hear)]
         started = time.monotonic()
-        call = Call(self.workload.item, chunk, items, self._resources, hear, once=once)
+        call = Call(self.workload.item, chunk, items, self.resources, hear, once=once)
         try:
             if self._processes:
                 return await self._processes.run(chunk, items, self._deadlines.within, once=once)

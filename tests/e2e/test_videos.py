@@ -5,13 +5,16 @@ import hashlib
 import random
 import signal
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 import pytest_asyncio
 
-from batchyard_contracts.v1.events import BatchFinished
+from batchyard_contracts.client import BatchRefused
+from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
+from batchyard_contracts.v1.values import Terms
 from services.worker.workloads.videos.model import Clip
 from shared.stack import Servers
 from tests.support import video_dialect
@@ -67,6 +70,59 @@ async def test_a_batch_of_clips(yard: tuple[Yard, VideoDialect]) -> None:
         assert hashlib.sha256(file.read_bytes()).hexdigest() == clip.sha256  # noqa: ASYNC240
         assert (clip.bytes, clip.provider, clip.seconds) == (len(FILE), "openai", 4.0)
     assert [server.jobs.created[p] for p in prompts] == [1, 1, 1, 2]
+
+
+async def test_jobs_are_cancelled_with_their_batch(yard: tuple[Yard, VideoDialect]) -> None:
+    running, server = yard
+    prompts = [f"endless cancelled {n}" for n in range(4)]
+    accepted = await running.client.submit("videos", [{"prompt": p} for p in prompts])
+    await _created(server, prompts)
+    await running.client.control(accepted.batch_id, "cancel")
+    finished = await running.client.wait(accepted.batch_id, 30)
+    assert (finished.result, finished.counts.cancelled) == ("cancelled", 4)
+    await _cancelled(server, prompts)
+
+
+async def test_jobs_are_cancelled_at_the_deadline_of_their_batch(yard: tuple[Yard, VideoDialect]) -> None:
+    running, server = yard
+    prompts = [f"endless expired {n}" for n in range(4)]
+    terms = Terms(deadline=datetime.now(UTC) + timedelta(seconds=4))
+    accepted = await running.client.submit("videos", [{"prompt": p} for p in prompts], terms=terms)
+    finished = await running.client.wait(accepted.batch_id, 30)
+    assert finished.counts.expired == 4
+    made = [p for p in prompts if server.jobs.created[p]]
+    assert made
+    await _cancelled(server, made)
+
+
+async def test_a_batch_of_more_clips_than_may_be_is_refused(yard: tuple[Yard, VideoDialect]) -> None:
+    running, _ = yard
+    with pytest.raises(BatchRefused, match="takes 10 items"):
+        await running.client.submit("videos", [{"prompt": f"good {n}"} for n in range(11)])
+
+
+async def test_watchers_hear_how_far_clips_are(yard: tuple[Yard, VideoDialect]) -> None:
+    running, _ = yard
+    accepted = await running.client.submit("videos", [{"prompt": "endless progress"}])
+    async with asyncio.timeout(30), running.client.events(accepted.batch_id) as events:
+        async for event in events:
+            if isinstance(event, BatchProgressed) and event.progress == 0.99:
+                break
+    await running.client.control(accepted.batch_id, "cancel")
+    await running.client.wait(accepted.batch_id, 30)
+
+
+async def _created(server: VideoDialect, prompts: list[str]) -> None:
+    async with asyncio.timeout(30):
+        while any(not server.jobs.created[p] for p in prompts):  # noqa: ASYNC110  it has no way to tell
+            await asyncio.sleep(0.05)
+
+
+async def _cancelled(server: VideoDialect, prompts: list[str]) -> None:
+    async with asyncio.timeout(30):
+        while not all(job.cancelled for job in server.jobs.made.values() if job.prompt in prompts):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    assert all(server.jobs.created[p] == 1 for p in prompts)
 
 
 async def test_no_kill_at_any_moment_makes_a_second_job(yard: tuple[Yard, VideoDialect]) -> None:

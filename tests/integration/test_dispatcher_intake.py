@@ -14,6 +14,7 @@ from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.flow import ItemOutcome, ItemsReopened, ItemsSettled
 from batchyard_contracts.v1.values import Counts
 from services.dispatcher import refusals
+from services.dispatcher.letting_go import LettingGo
 from services.dispatcher.settlement import Settlement
 from shared.amqp.publisher import Outgoing, Publisher
 from shared.errors import PublishFailed
@@ -131,7 +132,9 @@ async def test_what_a_cancel_leaves_is_told_aside_and_no_faster_than_it_is_taken
         await parts.pages(batch, {"": 600}, page=page)
     await parts.accept(batch)
     header = parts.yard.batches[batch]
-    await Settlement(parts.store, cast("Publisher", parts.outbox), room).settle_waiting(header, "cancelled")
+    publisher = cast("Publisher", parts.outbox)
+    settlement = Settlement(parts.store, publisher, LettingGo(parts.yard, publisher), room)
+    await settlement.settle_waiting(header, "cancelled")
     assert sent == [0, 1200, 2400]
     told = [m for m in parts.outbox.sent if m.type == ItemsSettled.type]
     assert {m.routing_key for m in told} == {"aside.items.settled.v1"}

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from batchyard_contracts.v1.flow import BatchAccepted, BatchSealed, ItemsPage, ItemsSettled
-from services.ingest import upload
+from services.ingest.domain import rules
 from shared.stack import Servers
 from tests.support.ingest_process import ingest_process
 from tests.support.running_ingest import around, at_work
@@ -110,7 +110,7 @@ async def test_csv(clean: Servers) -> None:
 
 
 async def test_too_many_lines(clean: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upload, "MAX_ITEMS_PER_BATCH", 15_000)
+    monkeypatch.setattr(rules, "MAX_ITEMS_PER_BATCH", 15_000)
     async with at_work(clean) as found:
         status, problem = await post(found, lines(20_000))
         assert (status, problem["code"], problem["line"]) == (422, "too_many_items", 15_001)

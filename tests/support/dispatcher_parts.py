@@ -26,6 +26,7 @@ from batchyard_contracts.v1.work import ChunkReady
 from services.dispatcher.beginnings import Beginnings
 from services.dispatcher.chunks import Giver, Pages
 from services.dispatcher.intake import Intake
+from services.dispatcher.letting_go import LettingGo
 from services.dispatcher.losses import Losses
 from services.dispatcher.outcomes import Outcomes
 from services.dispatcher.pace_store import PaceStore
@@ -81,7 +82,7 @@ class Parts:
     def __init__(self, pool: Pool, memory: Memory, settings: DispatcherSettings) -> None:
         self.pool, self.outbox, self.yard, self.store = pool, Outbox(), Yard(), Store(pool)
         publisher, pages = cast("Publisher", self.outbox), Pages(self.store)
-        self.settlement = Settlement(self.store, publisher)
+        self.settlement = Settlement(self.store, publisher, LettingGo(self.yard, publisher))
         self.giver = Giver(self.yard, self.store, publisher, pages)
         self._running: asyncio.Task[None] | None = None
         self.pulse = Pulse("pump", 60)

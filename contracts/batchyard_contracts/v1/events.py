@@ -1,9 +1,9 @@
 """Public facts, on the exchange `batchyard.events` under `<type>.<workload>.<owner>`."""
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from batchyard_contracts.message import Message
 from batchyard_contracts.v1.values import (
@@ -56,6 +56,8 @@ class BatchProgressed(Event):
     items_per_s: float | None = None
     eta_s: float | None = None
     """Seconds to the end at the present rate, when there is one."""
+    progress: Annotated[float, Field(ge=0, le=1)] | None = None
+    """How much of the work is done, where running items tell how far they are: those that ended count as 1."""
     at: datetime
     """When the newest outcome in these counts was recorded."""
 

@@ -116,6 +116,11 @@ class Manifest(Value):
     """Limits beside these: an item goes out when all of them let it."""
     repeatable: bool = True
     """False: there are runs that must not be repeated when nobody knows how they ended; they fail as `needs_review`."""
+    lets_go: bool = False
+    """Items that go on elsewhere, and have a state, are told of when their batch is stopped: see `abandoned` in
+    `chunk.ready.v1`."""
+    max_items: Annotated[int, Field(ge=1)] | None = None
+    """A batch has no more items."""
     circuit: CircuitRule | None = None
     """Set: an error of scope `provider` that is no rate limit fails no item, but opens its provider's circuit. Not for
     providers that refuse some items so and take others."""

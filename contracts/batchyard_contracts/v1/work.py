@@ -59,6 +59,9 @@ class ChunkHead(Message):
     reuse: Reuse | None = None
     quarantined: bool = False
     """A worker that held it was lost, perhaps by its doing: run it in a process of its own."""
+    abandoned: bool = False
+    """Its batch was stopped: let go of what runs elsewhere for these items, and report nothing. Only workloads whose
+    manifest says `lets_go` are sent such chunks."""
     pace: Pace | None = None
     """Absent: nothing limits when its items start."""
 

@@ -25,7 +25,7 @@ def counts(batch: Batch) -> Counts:
     )
 
 
-def progressed(batch: Batch, items_per_s: float | None) -> BatchProgressed | None:
+def progressed(batch: Batch, items_per_s: float | None, share: float | None = None) -> BatchProgressed | None:
     """How far it is; None while its header is unknown, since nobody could be told."""
     if batch.header is None:
         return None
@@ -38,6 +38,7 @@ def progressed(batch: Batch, items_per_s: float | None) -> BatchProgressed | Non
         counts=counts(batch),
         items_per_s=_rounded(items_per_s),
         eta_s=eta_s(batch, items_per_s),
+        progress=share,
         at=batch.changed_at or batch.header.accepted_at,
     )
 

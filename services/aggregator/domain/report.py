@@ -32,6 +32,7 @@ class Outcome(msgspec.Struct, gc=False, frozen=True):
     result: msgspec.Raw = msgspec.Raw()
     error: msgspec.Raw = msgspec.Raw()
     delay_s: _Seconds | None = None
+    progress: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     elapsed_ms: int = 0
     cached: bool = False
 
@@ -82,6 +83,7 @@ class Report(msgspec.Struct, frozen=True):
                 msgspec.Raw(b"" if o.result is None else _json(o.result)),
                 msgspec.Raw(b"" if o.error is None else o.error.model_dump_json().encode()),
                 o.delay_s,
+                o.progress,
                 o.elapsed_ms,
                 o.cached,
             )

@@ -1,6 +1,6 @@
 """Records outcomes, the hot path: many messages, one transaction, and whatever ends with it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 import structlog
@@ -67,6 +67,7 @@ class OutcomesHandler:
         if not await self._store.record(after, found, entries):
             return False
         self._telling.announce([after], entries)
+        self._hear([after], reports)
         _count(after, new)
         return True
 
@@ -85,10 +86,17 @@ class OutcomesHandler:
             gone = await sources_failed(work, changed)
             posted = await work.post([*endings(changed), *stops(changes, at), *gone])
         self._telling.announce(changed, posted)
+        self._hear([*work.batches.values(), *changed], reports)
         for batch in changed:
             _count(batch, inserted[batch.key])
         for batch in changed if failed else ():
             self._news.note(batch, [one for one in failed if one.batch == batch.key], at)
+
+    def _hear(self, batches: Iterable[Batch], reports: _Reports) -> None:
+        """How far items are that go on: they have no row. Of two states of a batch the later one counts."""
+        for batch in {batch.batch_id: batch for batch in batches}.values():
+            if said := [r for r in reports if r.batch_id == batch.batch_id and self._telling.hears(r)]:
+                self._telling.hear(batch, said)
 
     async def _insert(self, work: Work, reports: _Reports, *, doubtful: bool) -> tuple[dict[int, Tally], list[Failure]]:
         """What was recorded, and those failures among it that are new."""

@@ -10,6 +10,7 @@ import orjson
 from batchyard_contracts.partition import Partitions
 from batchyard_contracts.pointer import MISSING, CompiledPointer
 from batchyard_contracts.v1.manifest import Manifest
+from batchyard_contracts.v1.values import MAX_ITEMS_PER_BATCH
 from services.ingest.domain.fault import Fault
 from services.ingest.domain.json_shape import depth_exceeds, has_nul
 from services.ingest.domain.limits import MAX_DEPTH, MAX_ITEM_BYTES
@@ -29,11 +30,19 @@ class Rules:
         self._dedup = CompiledPointer(manifest.dedup) if manifest.dedup is not None else None
         self.summarized = manifest.summary_schema is not None
         """Whether a summary is made of its results."""
+        self._most_items = min(MAX_ITEMS_PER_BATCH, manifest.max_items or MAX_ITEMS_PER_BATCH)
 
     @property
     def take_sources(self) -> bool:
         """Whether the workload can find items by itself."""
         return self._source_schema is not None
+
+    def crowd(self, items: int) -> Fault | None:
+        """What is wrong with a batch of so many items; None: nothing."""
+        if items <= self._most_items:
+            return None
+        most = self._most_items
+        return Fault("too_many_items", f"A batch of this workload takes {most} items. Send the rest as another batch.")
 
     def judge(self, payload: Any, raw: bytes) -> Fault | None:
         """What is wrong with a payload, given also as the JSON it came as; None: nothing."""

@@ -54,6 +54,10 @@ class Course:
             if isinstance(error, Permanent | Ambiguous):
                 await self.places.free(name)
             raise
+        except asyncio.CancelledError:
+            if work.step != "made":
+                raise
+            return self._later(work)  # so that whoever ended this run knows that there is a job
         if isinstance(answer, Clip):
             await self.places.free(name)
         return answer

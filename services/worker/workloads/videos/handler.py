@@ -10,6 +10,7 @@ from services.worker.workloads.videos import local
 from services.worker.workloads.videos.download import keep
 from services.worker.workloads.videos.model import Clip, Video
 from services.worker.workloads.videos.opening import Resources, lacking, open_resources
+from services.worker.workloads.videos.settings import VideosSettings
 from services.worker.workloads.videos.summary import Reel
 
 workload = Workload(
@@ -26,6 +27,7 @@ workload = Workload(
     concurrency=3,
     chunk_max=1,
     item_timeout_s=300.0,
+    max_items=lambda: VideosSettings().max_items,
     circuit=CircuitRule(),
     retry={"default": RetryRule(attempts=4, base_s=2.0, cap_s=120.0)},
     example={"prompt": "A crane at dawn, seen from the river", "seconds": 4, "size": "320x180"},
@@ -42,6 +44,14 @@ async def run(item: Video, context: Context) -> Clip | Continue:
     if resources.course is not None:
         return await resources.course.run(item, context)
     return await _draw(item, context, resources)
+
+
+@workload.letting_go
+async def cancel(_: Video, context: Context) -> None:
+    """Stop the job that an item has."""
+    resources: Resources = context.resources
+    if resources.course is not None:
+        await resources.course.cancel(context)
 
 
 async def _draw(item: Video, context: Context, resources: Resources) -> Clip:

@@ -1,0 +1,37 @@
+"""How far the items of a batch are that have not ended, as far as they tell."""
+
+from dataclasses import dataclass, field
+
+from batchyard_contracts.v1.flow import ItemsSettled
+from services.aggregator.domain.report import Report
+
+_AGAIN = frozenset({"continued", "retry"})
+_MOST = 10_000
+"""Items of a batch that are kept in mind: where there are more, each says little."""
+
+
+@dataclass(slots=True)
+class Parts:
+    """Of one round. What is lost of it is told again with the next run of each item."""
+
+    round: int
+    done: dict[int, float] = field(default_factory=dict)
+    """By ordinal: the share of the item's work that is done."""
+
+    def hear(self, report: Report | ItemsSettled) -> None:
+        """What runs came to, and what ended without one."""
+        if isinstance(report, ItemsSettled):
+            for item in report.items:
+                self.done.pop(item.ordinal, None)
+            return
+        for outcome in report.outcomes:
+            if outcome.status not in _AGAIN:
+                self.done.pop(outcome.ordinal, None)
+            elif outcome.progress is not None and (outcome.ordinal in self.done or len(self.done) < _MOST):
+                self.done[outcome.ordinal] = outcome.progress
+
+    def share(self, ended: int, total: int | None) -> float | None:
+        """How much of a batch is done; None where nothing tells more than its counts do."""
+        if not self.done or not total:
+            return None
+        return round(min(1.0, (ended + sum(self.done.values())) / total), 3)

@@ -1,0 +1,32 @@
+"""Runs what a workload does for items that nobody wants any more: once, within bounds, and without a report."""
+
+import asyncio
+
+import structlog
+from aio_pika.abc import AbstractIncomingMessage
+
+from batchyard_contracts.v1.work import ChunkItem, ChunkReady
+from services.worker.calls import context_of
+from services.worker.runner import Runner
+from shared.amqp.delivery import acknowledge
+
+log = structlog.get_logger()
+_EACH_S = 30.0
+
+
+async def let_go(runner: Runner, chunk: ChunkReady, message: AbstractIncomingMessage) -> None:
+    """All items of an abandoned chunk, side by side."""
+    await asyncio.gather(*(_one(runner, chunk, item) for item in chunk.items))
+    await acknowledge(message)
+
+
+async def _one(runner: Runner, chunk: ChunkReady, item: ChunkItem) -> None:
+    act = runner.workload.let_go
+    if act is None:
+        return
+    try:
+        async with asyncio.timeout(_EACH_S):
+            await act(runner.workload.item.model_validate(item.payload), context_of(chunk, item, runner.resources))
+    except Exception as error:  # noqa: BLE001  user code: what it does not manage is left as it is
+        why = f"{type(error).__name__}: {error}"
+        log.warning("not let go", workload=chunk.workload, batch_id=str(chunk.batch_id), ordinal=item.ordinal, why=why)

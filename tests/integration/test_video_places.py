@@ -1,0 +1,49 @@
+"""How many items may have a job at a provider, and whose a job is: known to all workers, or to none without Redis."""
+
+import asyncio
+
+from services.worker.workloads.videos.places import Places
+from shared.redis import Memory
+from shared.stack import Servers
+
+
+async def test_places_are_bounded_and_given_back(clean: Servers) -> None:
+    memory = Memory(clean.redis_url)
+    try:
+        places = Places(memory, 2, 60)
+        assert [await places.take(item) for item in ("a", "b", "c", "a")] == [True, True, False, True]
+        await places.keep("d")  # it has a job already
+        await places.free("a")
+        assert not await places.take("c")
+        await places.free("d")
+        assert await places.take("c")
+        short = Places(memory, 2, 1)
+        await places.free("b")
+        assert await short.take("e")
+        await asyncio.sleep(1.1)  # Redis itself counts the time
+        assert await places.take("f"), "a place that nobody renewed is free"
+    finally:
+        await memory.close()
+
+
+async def test_a_job_is_one_item_s(clean: Servers) -> None:
+    memory = Memory(clean.redis_url)
+    try:
+        places = Places(memory, 2, 60)
+        assert await places.claim("job", "a")
+        assert await places.claim("job", "a")
+        assert not await places.claim("job", "b")
+        assert await places.unclaimed(["job", "other"], "b") == ["other"]
+        assert await places.unclaimed(["job", "other"], "a") == ["job", "other"]
+    finally:
+        await memory.close()
+
+
+async def test_without_redis_nothing_is_held_up() -> None:
+    memory = Memory("redis://127.0.0.1:9/0")
+    places = Places(memory, 0, 60)
+    assert await places.take("a")
+    assert await places.claim("job", "a")
+    assert await places.unclaimed(["job"], "b") == ["job"]
+    await places.free("a")
+    await memory.close()
