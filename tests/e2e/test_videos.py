@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 import random
 import signal
 from collections.abc import AsyncIterator
@@ -24,7 +25,8 @@ from tests.support.video_jobs import FILE
 from tests.support.yard import Yard, running_yard
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-ROUNDS = 2
+ROUNDS = int(os.environ.get("VIDEO_KILL_ROUNDS", "2"))
+"""Of five kills each: two rounds take a minute, ten are the long proof."""
 ITEMS = 6
 
 
