@@ -31,6 +31,13 @@ class Announced:
     text: str
 
 
+def check_ready(announced: Announced) -> None:
+    """Raises `Refused` when the workers of a workload lack a setting that it needs."""
+    if reason := announced.manifest.unavailable:
+        name = announced.manifest.name
+        raise Refused(Fault("workload_unavailable", f"{name!r} cannot run at present. {reason}", 409))
+
+
 class Registry:
     """Finds workloads by name."""
 
@@ -55,8 +62,7 @@ class Registry:
     async def ready(self, name: str) -> Announced:
         """The same; raises `Refused` too when its workers lack a setting that it needs."""
         found = await self.get(name)
-        if reason := found.manifest.unavailable:
-            raise Refused(Fault("workload_unavailable", f"{name!r} cannot run at present. {reason}", 409))
+        check_ready(found)
         return found
 
     def all(self) -> list[Announced]:

@@ -21,7 +21,7 @@ from services.ingest.header import Header, State
 from services.ingest.load import Load
 from services.ingest.outbox import Outbox
 from services.ingest.refusal import Refused
-from services.ingest.registry import Announced, Registry
+from services.ingest.registry import Announced, Registry, check_ready
 from services.ingest.store import Store
 from shared.telemetry import traceparent
 
@@ -58,55 +58,52 @@ class Submissions:
         """Take a batch; raises `Refused`. The same key, message or batch id with the same body is the same batch."""
         if self._outbox.full:
             raise Refused(BUSY)
-        announced = await self._registry.ready(command.workload)
-        entries = _checked(command, announced)
-        batch_id = command.batch_id or self._new_id()
-        check_dedup(command, announced)
-        written = write_pages(batch_id, announced.manifest.name, entries, keyed=command.claims)
-        header = self._header(batch_id, owner, command, message_id, written.pages)
+        announced = await self._registry.get(command.workload)
+        header = self._header(command.batch_id or self._new_id(), owner, command, message_id)
+        try:
+            entries = self._checked(header, command, announced)
+        except Refused:
+            if same := await self._same(header, command):  # what has passed since then is no reason to refuse it
+                return replay(header, same)
+            raise
+        written = write_pages(header.batch_id, announced.manifest.name, entries, keyed=command.claims)
+        header = replace(header, pages=written.pages)
         header_note = accepted_note(header, announced.rules)
         # A sealed batch may run once it is announced, so its pages go first; an open one is announced at the start.
         notes = [*written.notes, header_note] if header.state == "sealed" else [header_note, *written.notes]
-        await self._check_room(header, command)
-        if (fault := fault_in_terms(header.terms, header.accepted_at)) and not await self._known(header, command):
-            raise Refused(fault)
         row_id = await self._store.insert(header, notes)
         if row_id is None:
-            return await self._replay(header, command)
+            return replay(header, await self._same(header, command))
         self._load.took(owner, header.items)
-        log.info("batch accepted", batch_id=str(batch_id), items=header.items, workload=header.workload)
+        log.info("batch accepted", batch_id=str(header.batch_id), items=header.items, workload=header.workload)
         await self._outbox.deliver(row_id, notes, header.traceparent)
         if header.state == "open":
-            await self._dedup.remember(batch_id, written.seen)
+            await self._dedup.remember(header.batch_id, written.seen)
         return header.accepted()
 
-    async def _known(self, header: Header, command: BatchSubmit) -> bool:
-        """Whether the command was taken before: what has passed since then is no reason to refuse it."""
-        same = await self._store.same(header.owner, command.batch_id, header.idempotency_key, header.message_id)
-        return bool(same)
+    def _checked(self, header: Header, command: BatchSubmit, announced: Announced) -> list[Entry]:
+        """The items; raises `Refused` when they cannot be taken, or not now."""
+        check_ready(announced)
+        entries = _entries(command, announced)
+        check_dedup(command, announced)
+        self._load.check(header.owner, header.items)
+        if fault := fault_in_terms(header.terms, header.accepted_at):
+            raise Refused(fault)
+        return entries
 
-    async def _check_room(self, header: Header, command: BatchSubmit) -> None:
-        """Raises `Refused` when there is no room, unless the command was taken before."""
-        try:
-            self._load.check(header.owner, header.items)
-        except Refused:
-            if not await self._known(header, command):
-                raise
+    async def _same(self, header: Header, command: BatchSubmit) -> list[Header]:
+        """The batches that bear one of the command's identities."""
+        return await self._store.same(header.owner, command.batch_id, header.idempotency_key, header.message_id)
 
-    def _header(self, batch_id: UUID, owner: str, command: BatchSubmit, message_id: str | None, pages: int) -> Header:
+    def _header(self, batch_id: UUID, owner: str, command: BatchSubmit, message_id: str | None) -> Header:
         state: State = "sealed" if command.sealed and command.source is None else "open"
         unused = {name for name in ("source", "estimate") if not getattr(command, name)}
         return replace(
             Header.asked(batch_id, owner, command, state, self._clock(), traceparent()),
             items=len(command.items) if command.source is None else 1,
-            pages=pages,
             message_id=message_id,
             digest=digest_of(command, exclude={"batch_id", "idempotency_key", *unused}),
         )
-
-    async def _replay(self, header: Header, command: BatchSubmit) -> CommandAccepted:
-        same = await self._store.same(header.owner, command.batch_id, header.idempotency_key, header.message_id)
-        return replay(header, same)
 
 
 def replay(header: Header, same: Sequence[Header]) -> CommandAccepted:
@@ -164,7 +161,7 @@ def digest_of(command: Message, exclude: set[str]) -> bytes:
     return blake2b(command.model_dump_json(exclude=exclude).encode(), digest_size=16).digest()
 
 
-def _checked(command: BatchSubmit, announced: Announced) -> list[Entry]:
+def _entries(command: BatchSubmit, announced: Announced) -> list[Entry]:
     if command.source is not None:
         return [_source(command, announced)]
     if command.sealed and not command.items:

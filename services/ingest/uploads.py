@@ -23,7 +23,7 @@ from services.ingest.header import Header
 from services.ingest.load import Load
 from services.ingest.outbox import Outbox
 from services.ingest.refusal import Refused
-from services.ingest.registry import Announced, Registry
+from services.ingest.registry import Announced, Registry, check_ready
 from services.ingest.store import Store
 from services.ingest.submission import BUSY, IN_PROGRESS, check_dedup, replay
 from services.ingest.upload import AWAY, CONFLICT, SUPERSEDED, Upload
@@ -71,7 +71,7 @@ class Uploads:
         """
         if self._outbox.full:
             raise Refused(BUSY)
-        announced = await self._registry.ready(command.workload)
+        announced = await self._registry.get(command.workload)
         check_dedup(command, announced)
         header = Header.asked(
             command.batch_id or self._new_id(), owner, command, "sealed", self._clock(), traceparent()
@@ -89,7 +89,7 @@ class Uploads:
                 header = broken_off
                 log.info("upload continues", batch_id=str(header.batch_id), items=header.items)
         if header.sent is None:
-            self._check(header)
+            self._check(header, announced)
         upload = Upload(
             header,
             receiver,
@@ -114,8 +114,9 @@ class Uploads:
         finally:
             self._active.discard(receiver)
 
-    def _check(self, header: Header) -> None:
+    def _check(self, header: Header, announced: Announced) -> None:
         """Raises `Refused` when a new upload cannot be taken."""
+        check_ready(announced)
         if fault := fault_in_terms(header.terms, header.accepted_at):
             raise Refused(fault)
         self._load.check(header.owner, 1)

@@ -1,6 +1,7 @@
 """A batch through both doors: what the other services are told, and that a repetition is no second batch."""
 
 import asyncio
+from typing import Any
 from uuid import UUID, uuid4
 
 from yarl import URL
@@ -197,3 +198,24 @@ async def test_a_workload_that_lacks_a_setting_is_refused_until_a_worker_has_it(
         assert not around.flow
         await around.announce(SQUARES.model_copy(update={"version": "3"}))
         assert isinstance(await around.command(submit(1)), CommandAccepted)
+
+
+async def test_what_was_taken_is_answered_the_same_whatever_the_workload_lacks_or_takes_now(clean: Servers) -> None:
+    other = {"type": "object", "properties": {"m": {"type": "integer"}}, "required": ["m"]}
+    later: list[dict[str, Any]] = [{"unavailable": "Set BATCHYARD_SQUARES_KEY of the workers."}, {"item_schema": other}]
+    lines, kind = b'{"n": 1}\n', {"Content-Type": "application/x-ndjson", "Idempotency-Key": "k2"}
+    async with at_work(clean) as around:
+        command = submit(1, idempotency_key="k")
+        first = await around.command(command)
+        uploaded = await around.post("/batches?workload=squares", data=lines, headers=kind)
+        assert isinstance(first, CommandAccepted)
+        assert uploaded[0] == 202
+        for number, change in enumerate(later):
+            await around.announce(SQUARES.model_copy(update={"version": str(number + 2)} | change))
+            assert await around.command(command) == first.model_copy(update={"replayed": True})
+            again = await around.post("/batches?workload=squares", data=lines, headers=kind)
+            assert again == (202, uploaded[1] | {"replayed": True})
+            conflict = await around.command(submit(2, idempotency_key="k"))
+            assert isinstance(conflict, CommandRejected)
+            assert conflict.code == "idempotency_conflict"
+        assert len(around.all(BatchAccepted)) == 2
