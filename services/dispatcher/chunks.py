@@ -17,7 +17,7 @@ from batchyard_contracts.v1.events import BatchStarted
 from batchyard_contracts.v1.flow import SettledItem
 from batchyard_contracts.v1.values import ItemError
 from batchyard_contracts.v1.work import ChunkHead
-from services.dispatcher.domain.scheduler import Pick, Range
+from services.dispatcher.domain.scheduler import Again, Pick, Range
 from services.dispatcher.domain.window import Window
 from services.dispatcher.lines import ordinal_of
 from services.dispatcher.store import PageKey, Store
@@ -216,7 +216,11 @@ class Giver:
             pick.source,
             seen_at=time.monotonic(),
             given_at=time.monotonic(),
+            quarantined=self._quarantined(batch.workload, pick.source),
         )
+
+    def _quarantined(self, workload: str, source: Range | Again) -> bool:
+        return isinstance(source, Again) and source.quarantined and self._yard.isolates(workload)
 
     def _chunk(self, lease: Lease, items: Sequence[bytes]) -> Outgoing:
         batch = self._yard.batches.get(lease.batch_id)

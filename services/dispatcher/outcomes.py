@@ -204,6 +204,7 @@ class Outcomes:
                         next_.waits,
                         next_.delay_s,
                         item,
+                        lease.quarantined and outcome.status == "retry",
                     )
                 )
                 if outcome.delay_s and error.scope == "provider" and not follows:

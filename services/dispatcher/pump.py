@@ -27,6 +27,7 @@ _LOADED_MAX = 10_000
 """Items to run again that are held in memory, about."""
 _LOADED_PER_LANE = 500
 _LOADED_LEAST = 16
+_Group = tuple[UUID, str, int, bool]
 """So many of each batch and partition are held, however many of these there are."""
 
 
@@ -107,13 +108,13 @@ class Pump:
             full = [lane for lane, count in yard.loaded_by_partition.items() if count >= quota]
             limit = len(yard.loaded) - sum(yard.loaded_by_partition[lane] for lane in full) + _LOAD
             due = await self._store.due_retries(runnable, full, limit)
-            for (batch_id, partition, attempt), ordinals in _groups(due):
+            for (batch_id, partition, attempt, quarantined), ordinals in _groups(due):
                 batch = yard.batches.get(batch_id)
                 queue = yard.queue(batch) if batch is not None and self._may_run(batch) else None
                 room = quota - yard.loaded_by_partition[batch_id, partition]
                 fresh = [o for o in ordinals if (batch_id, o) not in yard.loaded][: max(0, room)]
                 if queue is not None and (new := tuple(o for o in fresh if yard.load(batch_id, partition, o))):
-                    queue.lane(partition).again.append(Again(attempt, new))
+                    queue.lane(partition).again.append(Again(attempt, new, quarantined))
             if len(due) == limit:
                 self._next_retry = time.monotonic() + _MORE_S
         if (seconds := await self._store.next_retry()) is not None:
@@ -123,12 +124,13 @@ class Pump:
         return not batch.paused and not batch.stopped and self._yard.line(batch.workload).window.workers > 0
 
 
-def _groups(due: Sequence[Due]) -> Iterator[tuple[tuple[UUID, str, int], list[int]]]:
-    """Items that may travel together: of one batch, partition and attempt, and not too large in all."""
-    groups: dict[tuple[UUID, str, int], list[int]] = {}
-    sizes: Counter[tuple[UUID, str, int]] = Counter()
-    for batch_id, ordinal, partition, attempt, size in due:
-        key = (batch_id, partition, attempt)
+def _groups(due: Sequence[Due]) -> Iterator[tuple[_Group, list[int]]]:
+    """Items that may travel together: of one batch, partition and attempt, in quarantine or not, and not too large in
+    all."""
+    groups: dict[_Group, list[int]] = {}
+    sizes: Counter[_Group] = Counter()
+    for batch_id, ordinal, partition, attempt, quarantined, size in due:
+        key = (batch_id, partition, attempt, quarantined)
         if key in groups and sizes[key] + size > _GROUP_BYTES:
             yield key, groups.pop(key)
             sizes[key] = 0

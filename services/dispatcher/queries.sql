@@ -142,9 +142,10 @@ WITH moved AS (
 ), started AS (
     UPDATE batches SET started_round = round WHERE batch_id = ANY($20)
 )
-INSERT INTO leases (chunk_id, fence, batch_id, workload, priority, partition, round, attempt, page, segment, first, size)
+INSERT INTO leases (chunk_id, fence, batch_id, workload, priority, partition, round, attempt, page, segment, first, size,
+    quarantined)
 SELECT * FROM unnest($1::uuid[], $2::int[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::int[], $8::int[],
-    $9::int[], $10::int[], $11::int[], $12::int[])
+    $9::int[], $10::int[], $11::int[], $12::int[], $21::boolean[])
 ON CONFLICT DO NOTHING
 
 -- name: leases
@@ -175,12 +176,12 @@ WHERE leases.chunk_id = new.chunk_id
 DELETE FROM leases WHERE chunk_id = ANY($1)
 
 -- name: save_retries
-INSERT INTO retries (batch_id, ordinal, partition, attempt, waits, due_at, item)
-SELECT batch_id, ordinal, partition, attempt, waits, now() + delay_s * interval '1 second', item
-FROM unnest($1::uuid[], $2::int[], $3::text[], $4::int[], $5::int[], $6::float8[], $7::bytea[])
-    AS new (batch_id, ordinal, partition, attempt, waits, delay_s, item)
+INSERT INTO retries (batch_id, ordinal, partition, attempt, waits, due_at, item, quarantined)
+SELECT batch_id, ordinal, partition, attempt, waits, now() + delay_s * interval '1 second', item, quarantined
+FROM unnest($1::uuid[], $2::int[], $3::text[], $4::int[], $5::int[], $6::float8[], $7::bytea[], $8::boolean[])
+    AS new (batch_id, ordinal, partition, attempt, waits, delay_s, item, quarantined)
 ON CONFLICT (batch_id, ordinal) DO UPDATE SET attempt = excluded.attempt, waits = excluded.waits,
-    due_at = excluded.due_at, item = excluded.item, chunk_id = NULL
+    due_at = excluded.due_at, item = excluded.item, quarantined = excluded.quarantined, chunk_id = NULL
 
 -- name: drop_retries
 DELETE FROM retries USING unnest($1::uuid[], $2::int[]) AS old (batch_id, ordinal)
@@ -188,7 +189,7 @@ WHERE retries.batch_id = old.batch_id AND retries.ordinal = old.ordinal
 
 -- name: due_retries
 SELECT due.* FROM unnest($1::uuid[]) AS runnable (id) CROSS JOIN LATERAL (
-    SELECT batch_id, ordinal, partition, attempt, length(item) FROM retries
+    SELECT batch_id, ordinal, partition, attempt, quarantined, length(item) FROM retries
     WHERE retries.batch_id = runnable.id AND chunk_id IS NULL AND due_at <= now() AND NOT EXISTS (
         SELECT 1 FROM unnest($2::uuid[], $3::text[]) AS enough (id, name)
         WHERE enough.id = retries.batch_id AND enough.name = retries.partition

@@ -29,6 +29,7 @@ class Due(NamedTuple):
     ordinal: int
     partition: str
     attempt: int
+    quarantined: bool
     bytes: int
 
 
@@ -53,6 +54,7 @@ class Retry:
     waits: int
     delay_s: float
     item: bytes
+    quarantined: bool = False
 
 
 class Claim(NamedTuple):
@@ -225,7 +227,7 @@ class Store:
             source: Range | Again
             if page is None:
                 rows = await self._pool.fetch(SQL["chunk_retries"], row["chunk_id"])
-                source = Again(row["attempt"], tuple(r["ordinal"] for r in rows))
+                source = Again(row["attempt"], tuple(r["ordinal"] for r in rows), row["quarantined"])
             else:
                 source = Range(page, segment, first, size)
             found.append(Lease(**values, source=source, seen_at=now, given_at=given_at, reported=reported, begun=begun))
@@ -261,8 +263,8 @@ class Store:
             if settled:
                 await connection.execute(SQL["drop_retries"], *_columns(settled, 2))
             if retries:
-                rows = [(r.batch_id, r.ordinal, r.partition, r.attempt, r.waits, r.delay_s, r.item) for r in retries]
-                await connection.execute(SQL["save_retries"], *_columns(rows, 7))
+                rows = [_retry(r) for r in retries]
+                await connection.execute(SQL["save_retries"], *_columns(rows, 8))
             if reported:
                 await connection.execute(SQL["note_reported"], *_columns(reported, 2))
             if ended:
@@ -270,10 +272,10 @@ class Store:
 
     async def run_again(self, retries: Sequence[Retry], patched: Sequence[Patched]) -> None:
         """In one transaction: items that are to run again, and those of their payloads that were patched for it."""
-        rows = [(r.batch_id, r.ordinal, r.partition, r.attempt, r.waits, r.delay_s, r.item) for r in retries]
+        rows = [_retry(r) for r in retries]
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(SQL["save_patched"], *_columns(patched, 5))
-            await connection.execute(SQL["save_retries"], *_columns(rows, 7))
+            await connection.execute(SQL["save_retries"], *_columns(rows, 8))
 
     async def owner_of(self, batch_id: UUID) -> str | None:
         """Whose batch it is, if it is kept."""
@@ -362,7 +364,13 @@ def _gift(leases: Sequence[Lease], started: Sequence[UUID]) -> list[object]:
         *_columns([(*key, upto) for key, upto in furthest.items()], 4),
         *_columns(again, 3),
         started,
+        [lease.quarantined for lease in leases],
     ]
+
+
+def _retry(retry: Retry) -> tuple[object, ...]:
+    names = (retry.batch_id, retry.ordinal, retry.partition, retry.attempt, retry.waits)
+    return (*names, retry.delay_s, retry.item, retry.quarantined)
 
 
 def _lease_row(lease: Lease) -> tuple[object, ...]:

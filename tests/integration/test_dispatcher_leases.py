@@ -476,3 +476,25 @@ async def test_nothing_begins_of_a_chunk_while_it_is_given_out_again(
     assert not await asking
     await losing
     assert ordinals(await yard.take()) == [0]
+
+
+async def test_what_asks_to_run_again_in_quarantine_stays_there_until_it_has_gone_on(yard: Yard) -> None:
+    await yard.parts.begin({"": 3})
+    chunk = await yard.take()
+    await yard.give_back(chunk)
+    lost = await yard.take()
+    assert lost.quarantined
+    goes_on = ItemOutcome(ordinal=2, status="continued", state=1, delay_s=0.0)
+    await yard.report(lost, [*done(0), again(1), goes_on])
+    first, second = await yard.take(), await yard.take()
+    assert {(*ordinals(c), c.quarantined) for c in (first, second)} == {(1, True), (2, False)}
+    rows = await yard.parts.pool.fetch("SELECT quarantined FROM leases ORDER BY quarantined")
+    assert [row["quarantined"] for row in rows] == [False, True]
+    yard.restart()
+    await yard.load()
+    assert sorted(lease.quarantined for lease in yard.parts.yard.leases.values()) == [False, True]
+    stays = first if first.quarantined else second
+    yard.isolates = False  # who takes quarantined chunks is gone meanwhile
+    yard.beat()
+    await yard.report(stays, [again(1)])
+    assert not (await yard.take()).quarantined

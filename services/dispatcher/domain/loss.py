@@ -5,6 +5,7 @@ fault. Should that worker be lost as well, again and again, the chunk is halved:
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from services.dispatcher.domain.scheduler import Again, Range
@@ -36,7 +37,8 @@ def halves(
     places = [place for place, ordinal in enumerate(ordinals) if ordinal not in reported]
     middle = places[len(places) // 2]
     if isinstance(source, Again):
-        return Again(source.attempt, source.ordinals[:middle]), Again(source.attempt, source.ordinals[middle:])
+        parts = source.ordinals[:middle], source.ordinals[middle:]
+        return replace(source, ordinals=parts[0]), replace(source, ordinals=parts[1])
     return (
         Range(source.page, source.segment, source.first, middle),
         Range(source.page, source.segment, source.first + middle, source.count - middle),

@@ -7,7 +7,7 @@ an owner with many batches gets no more than one with few. Shares are counted in
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 from uuid import UUID
 
@@ -44,6 +44,8 @@ class Again:
 
     attempt: int
     ordinals: tuple[int, ...]
+    quarantined: bool = False
+    """They ran in quarantine before."""
 
     @property
     def count(self) -> int:
@@ -76,8 +78,8 @@ class Lane:
         if self.again:
             first = self.again[0]
             if first.count > most:
-                self.again[0] = Again(first.attempt, first.ordinals[most:])
-                return Again(first.attempt, first.ordinals[:most])
+                self.again[0] = replace(first, ordinals=first.ordinals[most:])
+                return replace(first, ordinals=first.ordinals[:most])
             return self.again.pop(0)
         head = self.slices[0]
         count = min(most, head.size - head.taken)
