@@ -56,6 +56,15 @@ end
 return found
 """
 
+_RENEW = """
+for i, key in ipairs(KEYS) do
+  local flight = redis.call('GET', key)
+  if flight and string.sub(flight, string.find(flight, ':', 1, true) + 1) == ARGV[i + 1] then
+    redis.call('PEXPIRE', key, ARGV[1])
+  end
+end
+"""
+
 _LAND = """
 local began = tonumber(ARGV[1])
 for i = 1, #KEYS, 2 do
@@ -157,6 +166,7 @@ class ResultCache:
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self._claim = memory.client.register_script(_CLAIM)
+        self._renew = memory.client.register_script(_RENEW)
         self._land = memory.client.register_script(_LAND)
         self._forget = memory.client.register_script(_FORGET)
 
@@ -177,6 +187,12 @@ class ResultCache:
         for what, number in Counter(map(type, found)).items():
             _lookups.add(number, {"workload": policy.workload, "answer": _ANSWERS[what]})
         return int(answer[0]), found
+
+    async def renew(self, policy: Policy, items: Sequence[tuple[Any, str]]) -> None:
+        """Go on being at work on these, beyond the time for which that is believed."""
+        keys = [policy.keys(payload)[1] for payload, _ in items]
+        arguments: list[str | int] = [policy.flight_ms, *(who for _, who in items)]
+        await self._memory.attempt(self._renew(keys=keys, args=arguments), None)
 
     async def land(self, policy: Policy, began: int, landings: Sequence[Landing]) -> None:
         """Keep results, and end flights. Of work that began while Redis was away nothing is kept."""

@@ -55,6 +55,7 @@ class ChunkRun:
                 self._tally.ended(self._tally.interrupted(item, cancelled=self._cancelled))
             await self._tally.report(final=True)
         finally:
+            self._tally.close()
             self._runner.unfinished -= len(self._tally.open)
             self._runner.room.set()
 

@@ -50,6 +50,16 @@ class Reuse:
                 outcomes.append(outcome(status="retry", error=_IN_FLIGHT, delay_s=delay_s))
         return outcomes
 
+    @property
+    def renew_every_s(self) -> float:
+        """So often `renew` is to be called while some of its items have not ended."""
+        return self._policy.flight_ms / 3000
+
+    async def renew(self) -> None:
+        """A chunk may take longer than any of its items: others are to believe that its last ones are being made."""
+        if self._began and self._ours:
+            await self._cache.renew(self._policy, [(item.payload, self._who(item)) for item in self._ours.values()])
+
     async def keep(self, outcomes: Sequence[Outcome]) -> None:
         """Keep what succeeded, and let others at what did not. What goes on elsewhere remains ours."""
         ours = [(item, o) for o in outcomes if (item := self._ours.pop(o.ordinal, None))]

@@ -41,6 +41,7 @@ class Tally:
         self._used_up = False
         self._leave = ChunkLeave(runner.leave, chunk) if runner.leave else None
         self._reuse = Reuse.of(runner.cache, runner.manifest, chunk)
+        self._renewing: asyncio.Task[None] | None = None
         self._outcomes: list[Outcome] = []
         self._sending: set[asyncio.Task[None]] = set()
         self._began = time.monotonic()
@@ -51,7 +52,19 @@ class Tally:
             return self._chunk.items
         for outcome in await self._reuse.answered():
             self.ended(outcome)
+        if self.open:
+            self._renewing = asyncio.create_task(self._renew(self._reuse))
         return list(self.open.values())
+
+    async def _renew(self, reuse: Reuse) -> None:
+        while True:
+            await asyncio.sleep(reuse.renew_every_s)
+            await reuse.renew()
+
+    def close(self) -> None:
+        """Nothing of the chunk runs here any more."""
+        if self._renewing is not None:
+            self._renewing.cancel()
 
     def spared(self, item: ChunkItem) -> bool:
         """Whether it ended without a call, as its provider has just refused another for a cause that holds for all."""

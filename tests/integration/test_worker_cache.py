@@ -1,9 +1,10 @@
 """Results are remembered, made once at a time, and forgotten when told; without Redis everything runs."""
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
@@ -13,9 +14,15 @@ from batchyard_contracts.v1.flow import CacheInvalidated
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import Dedup, Reuse
 from batchyard_contracts.v1.work import ChunkHead
+from batchyard_contracts.workload import Context
+from services.worker import cache as cache_module
 from services.worker.cache import RESULT_BYTES_MAX, Elsewhere, Known, Landing, Policy, ResultCache, policy_of
+from services.worker.chunk_run import ChunkRun
+from services.worker.runner import Runner
+from shared.amqp.publisher import Publisher
 from shared.redis import Memory
 from shared.stack import Servers
+from tests.support.chunk_runs import Number, Recorder, chunk, workload
 
 MANIFEST = Manifest(name="w", version="1", item_schema={}, result_schema={}, cache_ttl_s=60)
 
@@ -172,3 +179,46 @@ def test_batches_attach_to_each_other_within_an_owner_and_its_time() -> None:
     assert a.space != b.space
     assert (a.ttl_s, a.look) == (5, True)
     assert policy(reuse=Reuse(cache="off", dedup=Dedup())).space == a.space, "what is not cached may be attached to"
+
+
+async def test_who_is_at_work_for_longer_than_an_item_may_take_goes_on_being_so(cache: ResultCache) -> None:
+    short = dataclasses.replace(policy(), flight_ms=400)
+    ours, theirs = ({"n": 1}, "1:0"), ({"n": 2}, "1:1")
+    await cache.claim(short, [ours, theirs])
+    for _ in range(4):
+        await asyncio.sleep(0.2)  # the clock is that of Redis
+        await cache.renew(short, [ours, ({"n": 2}, "3:3")])
+    _, found = await cache.claim(short, [({"n": 1}, "2:0"), ({"n": 2}, "2:1")])
+    assert isinstance(found[0], Elsewhere)
+    assert found[1] is None, "only who made it its own may keep it"
+
+
+async def test_a_chunk_that_takes_its_time_keeps_its_last_items(
+    cache: ResultCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache_module, "_MARGIN_S", 0.2)
+    work = workload(concurrency=1, cache_ttl_s=60, item_timeout_s=0.3)
+
+    @work.handler
+    async def run_one(item: Number, _: Context) -> Number:
+        await asyncio.sleep(0.2)
+        return item
+
+    async def asks_last() -> None:
+        rules = policy_of(work.manifest, chunk(0))
+        assert rules is not None
+        while recorder.outcomes.keys() != set(range(5)):
+            _, found = await cache.claim(rules, [({"n": 5}, "another")])
+            assert found != [None], "somebody else began what was still to be made"
+            await asyncio.sleep(0.05)
+
+    recorder = Recorder()
+    runner = Runner(work, None, cast("Publisher", recorder), cache, "w1")
+    runner.unfinished += 6
+    running = asyncio.create_task(ChunkRun(runner, chunk(*range(6)), None, 0.01).run())
+    async with asyncio.timeout(10):
+        while not recorder.outcomes:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await asks_last()
+        await running
+    assert {o.status for o in recorder.outcomes.values()} == {"succeeded"}

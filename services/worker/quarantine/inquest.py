@@ -56,6 +56,12 @@ class Inquest:
 
     async def run(self, alive: Callable[[], None]) -> bool:
         """True when everything is reported, False when it was stopped before. `alive` is called now and then."""
+        try:
+            return await self._run(alive)
+        finally:
+            self._tally.close()
+
+    async def _run(self, alive: Callable[[], None]) -> bool:
         work = asyncio.create_task(self._work())
         while not work.done():
             alive()
