@@ -35,6 +35,8 @@ class Expanded:
     items: Sequence[BaseModel]
     result: BaseModel | JsonValue = None
     state: JsonValue = None
+    units: int | None = None
+    """With the last ones: of how many units all items are made, where the workload has a `unit`."""
 
 
 @dataclass(slots=True)  # not frozen: one is made for every item, and freezing would triple its cost

@@ -73,6 +73,7 @@ from batchyard_contracts.v1.manifest import (
     Pointer,
     RecordsExport,
     TextExport,
+    Unit,
 )
 from batchyard_contracts.v1.values import Rate, RetryRule
 
@@ -171,6 +172,7 @@ class Workload(Generic[ItemT, ResultT]):
         cache_ttl_s: int = 0,
         exports: dict[str, TextExport] | None = None,
         records: RecordsExport | None = None,
+        unit: Unit | None = None,
         example: dict[str, Any] | None = None,
     ) -> None:
         self.item = item
@@ -212,6 +214,7 @@ class Workload(Generic[ItemT, ResultT]):
             cache_ttl_s=cache_ttl_s,
             exports=exports or {},
             records=records,
+            unit=unit,
             example=example or {},
         )
 

@@ -14,15 +14,16 @@ SET priority = $2, status = $3, round = $4, total = $5,
     paused = $11, result = $12, finished_at = $13, changed_at = coalesce($14, changed_at),
     paused_or_resumed_at = $15, priority_changed_at = $16, cancel_asked_at = $17, retry_asked_at = $18,
     reopened_at = $19, terms = $20, stopped = $21, failed_before = $22, ended_before = $23, cached = $24,
-    summary_due_at = $25, summary_asked = $26, version = version + 1
+    summary_due_at = $25, summary_asked = $26, units = $27, units_total = $28, version = version + 1
 WHERE id = $1;
 
 -- name: begin_batch
 -- The header of a batch of which nothing is known; nothing if something is.
 INSERT INTO batches (
-    batch_id, owner, workload, name, labels, accepted_at, traceparent, summarize, sourced, priority, status, total, terms
+    batch_id, owner, workload, name, labels, accepted_at, traceparent, summarize, sourced, unit, priority,
+    status, total, terms
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 ON CONFLICT (batch_id) DO NOTHING
 RETURNING id, changed_at;
 
@@ -55,7 +56,8 @@ SELECT id FROM changed;
 
 -- name: save_header
 UPDATE batches
-SET owner = $2, workload = $3, name = $4, labels = $5, accepted_at = $6, traceparent = $7, summarize = $8, sourced = $9
+SET owner = $2, workload = $3, name = $4, labels = $5, accepted_at = $6, traceparent = $7, summarize = $8, sourced = $9,
+    unit = $10
 WHERE id = $1;
 
 -- name: forget_stub
@@ -115,6 +117,9 @@ SELECT 'cached', count(*) FROM outcomes WHERE batch = $1 AND cached;
 
 -- name: source_failed
 SELECT true FROM outcomes WHERE batch = $1 AND ordinal = 0 AND status <> 'succeeded';
+
+-- name: recorded
+SELECT ordinal FROM outcomes WHERE batch = $1 AND ordinal = ANY ($2::int[]);
 
 -- name: failed_codes
 SELECT code, sum(number)::int AS number FROM causes WHERE batch = $1 AND code = ANY ($2::text[]) GROUP BY code;

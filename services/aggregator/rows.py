@@ -11,7 +11,7 @@ from services.aggregator.domain.batch import Batch, Header
 from services.aggregator.domain.tally import Tally
 from services.aggregator.domain.told import Told
 
-_COUNTS = ("succeeded", "failed", "cancelled", "expired", "duplicate", "cached")
+_COUNTS = ("succeeded", "failed", "cancelled", "expired", "duplicate", "cached", "units")
 
 
 def batch_of(row: asyncpg.Record) -> Batch:
@@ -23,6 +23,7 @@ def batch_of(row: asyncpg.Record) -> Batch:
         priority=row["priority"],
         round=row["round"],
         total=row["total"],
+        units_total=row["units_total"],
         tally=Tally(*(row[name] for name in _COUNTS)),
         paused=row["paused"],
         result=row["result"],
@@ -73,6 +74,8 @@ def state_of(batch: Batch) -> tuple[Any, ...]:
         tally.cached,
         batch.summary_due_at,
         batch.summary_asked,
+        tally.units,
+        batch.units_total,
     )
 
 
@@ -88,6 +91,7 @@ def header_of(key: int | UUID, header: Header) -> tuple[Any, ...]:
         header.traceparent,
         header.summarize,
         header.sourced,
+        header.unit,
     )
 
 
@@ -139,4 +143,5 @@ def _header(row: asyncpg.Record) -> Header | None:
         traceparent=row["traceparent"],
         summarize=row["summarize"],
         sourced=row["sourced"],
+        unit=row["unit"],
     )

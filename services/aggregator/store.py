@@ -104,6 +104,10 @@ class Work:
         rows = await self._connection.fetch(_SQL["count_outcomes"], batch.key)
         return Tally.of([(row["status"], row["number"]) for row in rows])
 
+    async def recorded(self, batch: Batch, ordinals: Sequence[int]) -> set[int]:
+        """Those of these items that have an outcome already."""
+        return {row["ordinal"] for row in await self._connection.fetch(_SQL["recorded"], batch.key, ordinals)}
+
     async def source_failed(self, batch: Batch) -> bool:
         """Whether item 0 has ended without success."""
         return await self._connection.fetchval(_SQL["source_failed"], batch.key) is not None

@@ -59,6 +59,9 @@ def progress_line(title: str, now: Snapshot, *, bar: bool = True) -> Text:
     if bar:
         line.append(_bar(counts)).append(" ")
     line.append(f"{_share(now):4.0%} ", "bold").append(f"{counts.ended}/{_total(counts)}")
+    if units := counts.units:
+        of = "" if units.total is None else f"/{units.total:,}"
+        line.append(f"  {units.done:,}{of} {units.name}")
     for field, noun, style in _PARTS:
         if number := getattr(counts, field):
             line.append("  ").append(f"{number} {noun}", style)

@@ -25,7 +25,7 @@ def closing_notes(header: Header, status: Literal["cancelled", "expired"]) -> li
     return [*notes, sealed_note(header.batch_id, header.items)]
 
 
-def sealed_note(batch_id: UUID, total: int) -> Note:
-    """The message that says that no more items follow."""
-    message = BatchSealed(batch_id=batch_id, total=total)
+def sealed_note(batch_id: UUID, total: int, units: int | None = None) -> Note:
+    """The message that says that no more items follow, and of how many units all are made."""
+    message = BatchSealed(batch_id=batch_id, total=total, units=units)
     return Note(message.type, message.encode())

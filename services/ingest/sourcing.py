@@ -85,7 +85,8 @@ class Sources:
                     grown, notes, seen = await self._grow(locked, header, message)
             if message.last or grown.items >= MAX_ITEMS_PER_BATCH:
                 await locked.seal(header.batch_id)
-                notes.append(sealed_note(header.batch_id, grown.items))
+                units = message.units if header.sourced == "expand" else None
+                notes.append(sealed_note(header.batch_id, grown.items, units))
                 grown = replace(grown, state="sealed")
             if not notes:
                 return

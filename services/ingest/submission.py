@@ -150,6 +150,7 @@ def accepted_note(header: Header, rules: Rules) -> Note:
         terms=header.terms,
         reuse=header.reuse,
         summarize=rules.summarized or None,
+        unit=rules.unit,
         sourced=True if header.sourced else None,
         accepted_at=header.accepted_at,
     )

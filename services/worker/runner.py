@@ -26,6 +26,7 @@ from services.worker.reporting import bodies
 from services.worker.slots import Slots
 from services.worker.success import Outcome
 from services.worker.threads import Threads
+from services.worker.units import counting
 from shared.amqp.publisher import Outgoing, Publisher, outgoing
 from shared.faults import until_it_passes
 
@@ -75,6 +76,7 @@ class Runner:
         self._call = self._caller()
         self._deadlines = Deadlines(item_timeout_s or self.manifest.item_timeout_s, grace_s, self._overdue)
         self.resources = resources
+        self._counting = counting(self.manifest)
         self._publisher = publisher
         self._worker_id = worker_id
 
@@ -242,6 +244,8 @@ class Runner:
             expanded, outcomes = sourcing.apart(chunk, outcomes)
             first = [outgoing(topology.FLOW, message) for message in expanded]
             await until_it_passes(lambda: self._publisher.publish(first), "source")
+        if self._counting is not None:
+            outcomes = self._counting(outcomes)
         head = ChunkProcessed(
             chunk_id=chunk.chunk_id,
             fence=chunk.fence,

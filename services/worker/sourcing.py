@@ -25,6 +25,7 @@ class Sourced(ItemOutcome):
     first: Annotated[int, Field(ge=0)]
     """The number of the first part."""
     parts: list[list[NewItem]]
+    of_units: int | None = None
 
 
 def sequence_of(item: ChunkItem) -> int:
@@ -66,6 +67,7 @@ def found(item: ChunkItem, value: Any, elapsed_ms: int) -> Outcome:
             elapsed_ms=elapsed_ms,
             first=first,
             parts=parts,
+            of_units=value.units,
             **(told if more else {"result": result}),
         )
         to_json(outcome)
@@ -89,12 +91,14 @@ def apart(chunk: ChunkReady, outcomes: Sequence[Outcome]) -> tuple[list[SourceEx
 
 def _messages(chunk: ChunkReady, outcome: Sourced) -> Iterator[SourceExpanded]:
     for number, part in enumerate(outcome.parts, 1):
+        last = outcome.status == "succeeded" and number == len(outcome.parts)
         yield SourceExpanded(
             batch_id=chunk.batch_id,
             owner=chunk.owner,
             sequence=outcome.first + number - 1,
             items=part,
-            last=outcome.status == "succeeded" and number == len(outcome.parts),
+            last=last,
+            units=outcome.of_units if last else None,
         )
 
 

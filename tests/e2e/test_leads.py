@@ -16,6 +16,7 @@ import pytest
 import pytest_asyncio
 
 from batchyard_contracts.v1.commands import BatchSubmit
+from batchyard_contracts.v1.values import Units
 from services.worker.workloads.leads.model import Leads, Preview
 from tests.support.property_radar import TOKEN, PropertyRadar, property_radar
 from tests.support.yard import Yard
@@ -133,6 +134,7 @@ async def test_ten_thousand_records_are_bought_once_each_and_added_up(yard: Yard
     assert set(radar.purchases.values()) == {1}
     assert radar.previews == 26
     state = await yard.client.show(batch_id)
+    assert state.counts.units == Units(name="records", done=10_000, total=10_000)
     assert state.summary == {"pages": 25, "records": 10_000, "cost": "0", "free_remaining": 990_000}
     await yard.check_ledger(batch_id, 26)
 

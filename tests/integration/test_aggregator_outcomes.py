@@ -5,8 +5,8 @@ from uuid import uuid4
 
 from batchyard_contracts import topology
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
-from batchyard_contracts.v1.flow import ItemOutcome
-from batchyard_contracts.v1.values import ItemError
+from batchyard_contracts.v1.flow import BatchSealed, ItemOutcome
+from batchyard_contracts.v1.values import ItemError, Units
 from shared.amqp.publisher import Outgoing, Publisher
 from shared.stack import Servers
 from tests.support.ledger_messages import BATCH, START, accepted, processed, sealed, settled
@@ -29,7 +29,7 @@ async def test_a_batch_from_its_header_to_its_end(clean: Servers) -> None:
         await around.send(settled("duplicate", [3]), processed({2: "succeeded"}, attempt=3), settled("expired", [4]))
         (end,) = await around.finished()
         assert (end.result, end.name, end.labels, end.accepted_at) == ("partial", "Friday", {"team": "a\x00b"}, START)
-        assert end.counts.model_dump() == {
+        assert end.counts.model_dump(exclude_none=True) == {
             "total": 5,
             "succeeded": 2,
             "failed": 1,
@@ -78,6 +78,15 @@ async def test_the_first_outcome_of_an_item_wins(clean: Servers) -> None:
         await around.send(processed({0: "succeeded"}), settled("cancelled", [0, 1]), accepted(2))
         (end,) = await around.finished()
         assert (end.counts.succeeded, end.counts.cancelled, end.result) == (1, 1, "cancelled")
+
+
+async def test_units_count_once_however_often_and_early_they_are_told(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        parts = [processed({n: ItemOutcome(ordinal=n, status="succeeded", units=400)}) for n in range(3)]
+        await around.send(parts[0], parts[0], accepted(None, unit="records"), parts[1], *parts)
+        await around.send(BatchSealed(batch_id=BATCH, total=3, units=1300))
+        (end,) = await around.finished()
+        assert end.counts.units == Units(name="records", done=1200, total=1300)
 
 
 async def test_two_aggregators_share_many_batches(clean: Servers) -> None:

@@ -47,6 +47,8 @@ class BatchAccepted(Message):
     reuse: Reuse = Reuse()
     summarize: bool | None = None
     """True: its workload makes a summary of the results before a round of it ends."""
+    unit: str | None = None
+    """What its items are made of, in the plural, if their results say how many."""
     sourced: bool | None = None
     """True: its item 0 is a source, which finds the others."""
     accepted_at: datetime
@@ -92,6 +94,8 @@ class SourceExpanded(Message):
     items: Annotated[list[NewItem], Field(max_length=MAX_ITEMS_PER_COMMAND)]
     last: bool
     """No more follow."""
+    units: Annotated[int, Field(ge=0)] | None = None
+    """With the last: of how many units all items are made."""
 
 
 class SourceEnded(Message):
@@ -108,6 +112,8 @@ class BatchSealed(Message):
     type: ClassVar[str] = "batch.sealed.v1"
     batch_id: BatchId
     total: int
+    units: int | None = None
+    """Of how many units its items are made, if that is known."""
 
 
 class BatchWithdrawn(Message):
@@ -220,6 +226,8 @@ class ItemOutcome(Value):
     """With `continued`: how far the item is."""
     elapsed_ms: int = 0
     cached: bool = False
+    units: Annotated[int, Field(ge=0)] | None = None
+    """Of a success: how many units its result has, where the workload counts that."""
 
 
 class Felt(Value):

@@ -70,6 +70,15 @@ class TextExport(Value):
     media_type: str = "text/plain"
 
 
+class Unit(Value):
+    """What an item is made of, so that progress can be told in it."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z ]{0,31}$")]
+    """In the plural: `records`."""
+    count: Pointer
+    """Their number in a result."""
+
+
 class RecordsExport(Value):
     """The formats `records` and `records-csv`: the records that results list, each id once."""
 
@@ -130,6 +139,7 @@ class Manifest(Value):
     """How long a result answers the same payload again; 0: never."""
     exports: dict[str, TextExport] = {}
     records: RecordsExport | None = None
+    unit: Unit | None = None
     example: dict[str, Any] = {}
     """A payload that works, for documentation and forms."""
     source_schema: dict[str, JsonValue] | None = None

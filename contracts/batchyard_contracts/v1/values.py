@@ -180,6 +180,16 @@ SummaryError = Annotated[str, StringConstraints(max_length=2000)]
 """Why a batch whose workload has a summary ended without one, and what to do about it."""
 
 
+class Units(Value):
+    """What items of a batch are made of, such as records, where its workload counts that."""
+
+    name: str
+    done: int = 0
+    """In the results so far."""
+    total: int | None = None
+    """How many are expected, if that is known."""
+
+
 class Counts(Value):
     """Items by state. `total` is unknown while a batch is open; then `remaining` counts what has not ended so far."""
 
@@ -192,6 +202,7 @@ class Counts(Value):
     remaining: int = 0
     cached: int = 0
     """Of the succeeded: how many took a result that was known. With the duplicates, what was saved."""
+    units: Units | None = None
 
     @property
     def ended(self) -> int:

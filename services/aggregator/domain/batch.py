@@ -30,6 +30,8 @@ class Header:
     traceparent: str | None = None
     summarize: bool = False
     """Whether a summary of the results is made before a round ends."""
+    unit: str | None = None
+    """What its items are made of, if their results say how many."""
     sourced: bool = False
     """Whether its item 0 is a source, which finds the others."""
 
@@ -46,6 +48,7 @@ class Batch:
     round: int = 1
     total: int | None = None
     """Unknown until the batch is sealed."""
+    units_total: int | None = None
     tally: Tally = field(default_factory=Tally)
     paused: bool = False
     result: Result | None = None
@@ -94,6 +97,11 @@ class Batch:
         return awaited and self.tally.unsuccessful > 0
 
     @property
+    def plain(self) -> bool:
+        """Whether outcomes that succeeded change nothing but its counters."""
+        return self.header is not None and self.header.unit is None and not self.source_may_have_failed
+
+    @property
     def finished(self) -> bool:
         """Whether the current round has ended."""
         return self.finished_at is not None
@@ -130,9 +138,9 @@ class Batch:
             total=total if self.total is None else self.total,
         )
 
-    def seal(self, total: int) -> "Batch":
-        """Learn the number of items."""
-        return replace(self, total=total) if self.total is None else self
+    def seal(self, total: int, units: int | None = None) -> "Batch":
+        """Learn the number of items, and of units."""
+        return replace(self, total=total, units_total=units) if self.total is None else self
 
     def record(self, new: Tally, at: datetime) -> "Batch":
         """Count outcomes that were not there before."""
@@ -140,6 +148,7 @@ class Batch:
 
     def corrected(self, counted: Tally) -> "Batch":
         """Take over what was counted row by row."""
+        counted = replace(counted, units=self.tally.units)  # these are in no row
         return self if self.finished or counted == self.tally else replace(self, tally=counted)
 
     def conclude(self, at: datetime) -> "Batch":

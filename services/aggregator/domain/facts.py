@@ -2,7 +2,7 @@
 
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
 from batchyard_contracts.v1.queries import BatchState
-from batchyard_contracts.v1.values import Counts
+from batchyard_contracts.v1.values import Counts, Units
 from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.summary import NO_SUMMARY, Summary
 
@@ -22,6 +22,7 @@ def counts(batch: Batch) -> Counts:
         duplicate=tally.duplicate,
         remaining=batch.remaining,
         cached=tally.cached,
+        units=_units(batch),
     )
 
 
@@ -96,6 +97,12 @@ def eta_s(batch: Batch, items_per_s: float | None) -> float | None:
     if not items_per_s or batch.total is None or batch.status != "running":
         return None
     return round(batch.remaining / items_per_s, 1)
+
+
+def _units(batch: Batch) -> Units | None:
+    if batch.header is None or batch.header.unit is None:
+        return None
+    return Units(name=batch.header.unit, done=batch.tally.units, total=batch.units_total)
 
 
 def _rounded(items_per_s: float | None) -> float | None:

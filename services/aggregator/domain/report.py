@@ -35,6 +35,7 @@ class Outcome(msgspec.Struct, gc=False, frozen=True):
     progress: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     elapsed_ms: int = 0
     cached: bool = False
+    units: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -86,6 +87,7 @@ class Report(msgspec.Struct, frozen=True):
                 o.progress,
                 o.elapsed_ms,
                 o.cached,
+                o.units,
             )
             for o in message.outcomes
         ]

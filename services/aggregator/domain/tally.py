@@ -16,6 +16,8 @@ class Tally:
     duplicate: int = 0
     cached: int = 0
     """Of the succeeded: those that took a known result."""
+    units: int = 0
+    """What the succeeded are made of, where that is counted."""
 
     @classmethod
     def of(cls, statuses: Mapping[str, int] | Iterable[tuple[str, int]]) -> Self:
@@ -30,6 +32,7 @@ class Tally:
             self.expired + other.expired,
             self.duplicate + other.duplicate,
             self.cached + other.cached,
+            self.units + other.units,
         )
 
     @property
@@ -50,4 +53,5 @@ class Tally:
             self.expired - other.expired,
             self.duplicate - other.duplicate,
             self.cached - other.cached,
+            self.units - other.units,
         )

@@ -43,6 +43,7 @@ class ControlHandler:
             message.labels,
             traceparent(),
             message.summarize or False,
+            message.unit,
             bool(message.sourced),
         )
         fresh = Batch(0, message.batch_id).accept(header, message.priority, message.total, message.terms)
@@ -64,7 +65,7 @@ class ControlHandler:
         """Learn how many items there are, and finish the batch if all have ended."""
         async with self._store.locked([message.batch_id]) as work:
             before = work.batches[message.batch_id]
-            after = (await judged(work, before.seal(message.total))).conclude(self._clock())
+            after = (await judged(work, before.seal(message.total, message.units))).conclude(self._clock())
             saved = await self._save(work, before, after)
         self._announce(before, after, saved)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from uuid import UUID
 
 import structlog
 
@@ -12,6 +13,7 @@ from services.aggregator.domain.failure import Failure, failures
 from services.aggregator.domain.outcome import Row, rows, tally_of
 from services.aggregator.domain.report import Report
 from services.aggregator.domain.tally import Tally
+from services.aggregator.domain.units import units_told
 from services.aggregator.failure_news import FailureNews
 from services.aggregator.store import AlreadyRecorded, Store, Work
 from services.aggregator.telling import Telling, endings
@@ -60,7 +62,7 @@ class OutcomesHandler:
         found = [row for report in reports for row in rows(report, before)]
         new = tally_of(found)
         after = _stopped(before.record(new, at), reports, at)
-        if not 0 < len(found) <= _FEW or new.failed or new.expired or after.threshold or after.source_may_have_failed:
+        if not 0 < len(found) <= _FEW or new.failed or new.expired or after.threshold or not after.plain:
             return False
         after = after.conclude(at)
         entries = endings([after])
@@ -74,11 +76,13 @@ class OutcomesHandler:
     async def _record(self, reports: _Reports, *, doubtful: bool) -> None:
         at = self._clock()
         async with self._store.locked({report.batch_id for report in reports}) as work:
+            units = await _new_units(work, reports, doubtful=doubtful)
             inserted, failed = await self._insert(work, reports, doubtful=doubtful)
             changes = []
             for batch in work.batches.values():
                 if batch.key in inserted:
-                    after = _stopped(batch.record(inserted[batch.key], at), reports, at)
+                    new = inserted[batch.key] + Tally(units=units.get(batch.batch_id, 0))
+                    after = _stopped(batch.record(new, at), reports, at)
                     after = await judged(work, after, failed=inserted[batch.key].failed > 0)
                     changes.append((batch, after.conclude(at)))
             changed = [after for _, after in changes]
@@ -118,6 +122,16 @@ class OutcomesHandler:
         else:
             await work.insert(found)
         return tallies, await work.insert_failures(failed) if failed else []
+
+
+async def _new_units(work: Work, reports: _Reports, *, doubtful: bool) -> dict[UUID, int]:
+    """Units of what is about to be recorded, by batch."""
+    told = units_told(reports, work.batches)
+    if doubtful:
+        for batch_id, units in told.items():
+            for ordinal in await work.recorded(work.batches[batch_id], list(units)):
+                del units[ordinal]
+    return {batch_id: sum(units.values()) for batch_id, units in told.items()}
 
 
 def _stopped(batch: Batch, reports: _Reports, at: datetime) -> Batch:

@@ -26,6 +26,7 @@ class Rules:
         self._schema = _validator(manifest, "item", manifest.item_schema)
         source = manifest.source_schema
         self._source_schema = None if source is None else _validator(manifest, "source", source)
+        self.unit = manifest.unit.name if manifest.unit else None
         self._partitions = Partitions(manifest)
         self._dedup = CompiledPointer(manifest.dedup) if manifest.dedup is not None else None
         self.summarized = manifest.summary_schema is not None

@@ -4,7 +4,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from batchyard_contracts.v1.manifest import CircuitRule, RecordsExport
+from batchyard_contracts.v1.manifest import CircuitRule, RecordsExport, Unit
 from batchyard_contracts.v1.values import Rate, RetryRule
 from batchyard_contracts.workload import Context, Continue, Expanded, ItemInfo, Permanent, Workload
 from services.worker.workloads.leads.answer import Answer
@@ -37,6 +37,7 @@ workload = Workload(
         "default": RetryRule(attempts=6, base_s=1.0, cap_s=60.0),
         "invalid_response": RetryRule(attempts=2, base_s=5.0, cap_s=5.0),
     },
+    unit=Unit(name="records", count="/count"),
     records=RecordsExport(records="/records", id="/RadarID"),
     example={"criteria": _CRITERIA, "start": 0, "limit": 400, "cost_limit": "0"},
 )
@@ -49,7 +50,8 @@ async def expand(source: LeadSource, context: Context) -> Expanded:
     settings = radar.settings
     counted = await radar.preview(source, 0, settings.page)
     preview = preview_of(source, counted, settings.page, settings.price, _RATE.per_second)
-    return Expanded(pages_of(source, preview, settings.page, allowed=settings.allow_charges), result=preview)
+    pages = pages_of(source, preview, settings.page, allowed=settings.allow_charges)
+    return Expanded(pages, result=preview, units=preview.records)
 
 
 @workload.handler

@@ -1,0 +1,36 @@
+"""Says with each success of how many units it is, where a workload counts them."""
+
+from collections.abc import Callable, Sequence
+
+from batchyard_contracts.pointer import CompiledPointer
+from batchyard_contracts.v1.flow import ItemOutcome
+from batchyard_contracts.v1.manifest import Manifest
+from services.worker.success import Outcome
+
+Counting = Callable[[Sequence[Outcome]], Sequence[Outcome]]
+
+
+def counting(manifest: Manifest) -> Counting | None:
+    """What adds the numbers; None: nothing is counted, and nothing is looked at."""
+    if manifest.unit is None:
+        return None
+    pointer = CompiledPointer(manifest.unit.count)
+    return lambda outcomes: [_counted(outcome, pointer) for outcome in outcomes]
+
+
+def _counted(outcome: Outcome, pointer: CompiledPointer) -> Outcome:
+    if outcome.status != "succeeded":
+        return outcome
+    result = outcome.result
+    units = pointer.find(result)
+    if not isinstance(units, int) or isinstance(units, bool) or units <= 0:
+        return outcome
+    return ItemOutcome(
+        ordinal=outcome.ordinal,
+        custom_id=outcome.custom_id,
+        status="succeeded",
+        result=result,
+        elapsed_ms=outcome.elapsed_ms,
+        cached=outcome.cached,
+        units=units,
+    )

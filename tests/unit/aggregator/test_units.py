@@ -1,0 +1,40 @@
+"""Units are counted by the outcome that counts, and only where a batch counts them."""
+
+from batchyard_contracts.v1.flow import ItemOutcome
+from batchyard_contracts.v1.values import Units
+from services.aggregator.domain import facts
+from services.aggregator.domain.batch import Header
+from services.aggregator.domain.tally import Tally
+from services.aggregator.domain.units import units_told
+from tests.support.ledger_messages import BATCH, START, at, batch, processed, received, settled
+
+COUNTING = batch(header=Header("ann", "leads", START, unit="records"))
+
+
+def _success(ordinal: int, units: int | None) -> ItemOutcome:
+    return ItemOutcome(ordinal=ordinal, status="succeeded", units=units)
+
+
+def _told(*messages: object) -> dict[int, int]:
+    return units_told([received(message).message for message in messages], {BATCH: COUNTING})[BATCH]  # type: ignore[arg-type,misc]
+
+
+def test_each_item_counts_as_its_first_outcome_says() -> None:
+    again = ItemOutcome(ordinal=3, status="retry", units=5)
+    first = processed({0: _success(0, 400), 1: _success(1, None), 3: again})
+    assert _told(first, processed({0: _success(0, 7), 3: _success(3, 9)})) == {0: 400, 1: 0, 3: 9}
+    assert _told(settled("cancelled", [0]), first, processed({2: _success(2, 1)})) == {0: 0, 1: 0, 2: 1}
+
+
+def test_late_rounds_and_batches_that_count_none_are_not_looked_at() -> None:
+    report = received(processed({0: _success(0, 400)}, round_=2)).message
+    assert units_told([report], {BATCH: COUNTING}) == {}  # type: ignore[list-item]
+    report = received(processed({0: _success(0, 400)})).message
+    assert units_told([report], {BATCH: batch()}) == {}  # type: ignore[list-item]
+
+
+def test_progress_tells_units_where_they_are_counted() -> None:
+    known = COUNTING.seal(2, 800).record(Tally(succeeded=1, units=400), at(1))
+    assert facts.counts(known).units == Units(name="records", done=400, total=800)
+    assert facts.counts(batch().seal(2).record(Tally(succeeded=1), at(1))).units is None
+    assert known.corrected(Tally(succeeded=2)).tally == Tally(succeeded=2, units=400)
