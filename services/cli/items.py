@@ -6,11 +6,14 @@ from typing import IO, Any
 
 import orjson
 
-from batchyard_contracts.message import MAX_MESSAGE_BYTES
 from services.cli.errors import BadInput
 
 MAX_JSON_BYTES = 256 * 1024 * 1024
 """A JSON list is read whole; whoever has more writes NDJSON, which is not."""
+
+
+MAX_SOURCE_BYTES = 1536 * 1024
+"""As much as the payload of an item, which it is."""
 
 
 class Format(StrEnum):
@@ -53,9 +56,9 @@ def read_list(source: IO[bytes]) -> list[dict[str, Any]]:
 
 def read_object(source: IO[bytes]) -> dict[str, Any]:
     """Read one JSON object."""
-    text = source.read(MAX_MESSAGE_BYTES + 1)
-    if len(text) > MAX_MESSAGE_BYTES:
-        raise BadInput(f"A source may have {MAX_MESSAGE_BYTES >> 20} MiB.", "Write it shorter.")
+    text = source.read(MAX_SOURCE_BYTES + 1)
+    if len(text) > MAX_SOURCE_BYTES:
+        raise BadInput(f"A source may have {MAX_SOURCE_BYTES >> 10} KiB.", "Write it shorter.")
     document = _parsed(text.removeprefix(b"\xef\xbb\xbf"), "The source")
     if not isinstance(document, dict):
         raise BadInput("The source is not a JSON object.", 'Write it as an object, like {"criteria": […]}.')
