@@ -24,7 +24,7 @@ class Line:
     def __init__(self) -> None:
         self.parked: list[float] = []
 
-    async def starts(self, _: Sequence[Rate], __: int) -> list[Starts]:
+    async def starts(self, _: Sequence[Rate], __: int, *, stock: bool = False) -> list[Starts]:
         return [Starts(-max(self.parked), 0)] if self.parked else [Starts(0.0, 1)]
 
     async def park(self, _: str, seconds: float) -> None:
