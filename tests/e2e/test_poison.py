@@ -159,7 +159,9 @@ async def test_no_paid_call_is_made_again_and_no_answer_asked_for_too_early_when
     assert len(failed) <= 2 * CONCURRENCY
     assert finished.counts.succeeded == total - len(failed)
     steps = runs.steps(batch_id)
-    assert {ordinal: steps[ordinal, 0] for ordinal in range(total)} == dict.fromkeys(range(total), 1)
+    assert max(steps[ordinal, 0] for ordinal in range(total)) == 1
+    never = {ordinal for ordinal in range(total) if not steps[ordinal, 0]}
+    assert never <= set(failed), "what was put on record and had no time to begin may have begun, for all that is known"
     asked = {(ordinal, poll) for ordinal in range(total) for poll in range(1, polls + 1) if ordinal not in failed}
     assert {step for step in steps if step[1]} == asked
     assert sum(steps[step] - 1 for step in asked) <= 2 * CONCURRENCY
