@@ -17,10 +17,13 @@ CLIENT = "client"
 REPLY = "reply"
 _BINDING = {"bindingVersion": "0.3.0"}
 
+FOR_OPERATORS = {"pace.control.v1"}
+"""Commands that concern all owners."""
 EXCHANGE_OF: Mapping[str, str] = {
     kind.type: exchange
     for exchange, kinds in (
-        (topology.COMMANDS, v1.COMMANDS),
+        (topology.COMMANDS, tuple(kind for kind in v1.COMMANDS if kind.type not in FOR_OPERATORS)),
+        (topology.OPERATORS, tuple(kind for kind in v1.COMMANDS if kind.type in FOR_OPERATORS)),
         (topology.FLOW, v1.FLOW),
         (topology.WORK, v1.WORK),
         (topology.EVENTS, v1.EVENTS),
@@ -36,7 +39,7 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
     "batch.seal.v1": (CLIENT,),
     "batch.control.v1": (CLIENT,),
     "cache.invalidate.v1": (CLIENT,),
-    "pace.control.v1": (CLIENT, "ingest"),
+    "pace.control.v1": ("ingest",),
     "batch.accepted.v1": ("ingest",),
     "items.page.v1": ("ingest",),
     "source.expanded.v1": ("worker",),

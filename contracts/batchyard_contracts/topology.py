@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from batchyard_contracts.v1.values import PRIORITIES, Priority
 
 COMMANDS = "batchyard.commands"
+OPERATORS = "batchyard.operators"
+"""What concerns all owners. Clients get no right to write here; ingest asks who is an operator."""
 FLOW = "batchyard.flow"
 WORK = "batchyard.work"
 EVENTS = "batchyard.events"
@@ -18,6 +20,7 @@ DEAD = "batchyard.dead"
 
 EXCHANGES: Mapping[str, str] = {
     COMMANDS: "topic",
+    OPERATORS: "topic",
     FLOW: "topic",
     WORK: "direct",
     EVENTS: "topic",
@@ -106,7 +109,7 @@ DISPATCHER_CONTROL = Queue(
         Binding(FLOW, "items.reopened.*"),
         Binding(FLOW, "worker.announced.*"),
         Binding(EVENTS, "batch.finished.#"),
-        Binding(COMMANDS, "pace.control.*"),
+        Binding(OPERATORS, "pace.control.*"),
     ),
 )
 DISPATCHER_HEARTBEATS = Queue(

@@ -4,7 +4,7 @@ from typing import Protocol, TypeVar
 from uuid import UUID
 
 from batchyard_contracts.message import Message
-from batchyard_contracts.topology import COMMANDS, QUERIES
+from batchyard_contracts.topology import OPERATORS, QUERIES
 from batchyard_contracts.v1.commands import PaceControl
 from batchyard_contracts.v1.queries import (
     BatchesQuery,
@@ -83,7 +83,7 @@ class Ledger:
 
     async def set_pace(self, command: PaceControl) -> PaceReply:
         """Have it changed; what holds then."""
-        return await self._ask(command, PaceReply, COMMANDS)
+        return await self._ask(command, PaceReply, OPERATORS)
 
     async def recommendations(self, query: RecommendationsQuery) -> RecommendationsReply:
         """What a worker says, which keeps the deadline of the query itself."""
