@@ -143,7 +143,10 @@ AGGREGATOR_QUERIES = Queue(
     tuple(Binding(QUERIES, f"{noun}.query.v1") for noun in ("batches", "results", "failures", "selection")),
     lossy_ttl_ms=QUERY_TTL_MS,
 )
-NOTIFIER_INBOX = Queue("notifier.inbox", (Binding(FLOW, "batch.accepted.*"), Binding(EVENTS, "batch.finished.#")))
+NOTIFIER_INBOX = Queue(
+    "notifier.inbox",
+    (Binding(FLOW, "batch.accepted.*"), Binding(EVENTS, "batch.finished.#"), Binding(EVENTS, "circuit.changed.#")),
+)
 
 QUEUES: tuple[Queue, ...] = (
     INGEST_COMMANDS,

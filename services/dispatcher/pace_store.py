@@ -106,13 +106,14 @@ def _circuit_text(circuit: Circuit, since: float) -> str | None:
         return None
     times = {"opened_at": circuit.opened_at + since, "until": circuit.until + since}
     error = circuit.error.model_dump() if circuit.error else None
-    return orjson.dumps(times | {"pause_s": circuit.pause_s, "error": error}).decode()
+    return orjson.dumps(times | {"pause_s": circuit.pause_s, "error": error, "since": circuit.since}).decode()
 
 
 def _circuit(text: str, since: float) -> Circuit:
     told = orjson.loads(text)
     error = ItemError.model_validate(told["error"]) if told["error"] else None
-    return Circuit("open", error, told["opened_at"] + since, told["pause_s"], told["until"] + since)
+    opened = datetime.fromisoformat(told["since"]) if told.get("since") else None
+    return Circuit("open", error, told["opened_at"] + since, told["pause_s"], told["until"] + since, opened)
 
 
 def _terms(text: str) -> Terms:

@@ -90,6 +90,8 @@ class Pacing:
         """A circuit opened, or closed."""
         circuit, at = throttle.circuit, datetime.now(UTC)
         tries_at = at + timedelta(seconds=max(0.0, circuit.until - time.monotonic())) if state == "open" else None
+        if state == "open":
+            circuit.since = circuit.since or at
         code = circuit.error.code if circuit.error else None
         log.warning("circuit", state=state, workload=workload, limit=throttle.limit, value=throttle.value, code=code)
         event = CircuitChanged(
@@ -99,6 +101,7 @@ class Pacing:
             value=throttle.value,
             state=state,
             error=circuit.error,
+            since=circuit.since,
             tries_at=tries_at,
             at=at,
         )

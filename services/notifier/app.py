@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import structlog
 
 from batchyard_contracts.topology import NOTIFIER_INBOX
-from batchyard_contracts.v1.events import BatchFinished
+from batchyard_contracts.v1.events import BatchFinished, CircuitChanged
 from batchyard_contracts.v1.flow import BatchAccepted
 from services.notifier.courier import Courier, Limits
 from services.notifier.domain.schedule import Schedule
@@ -80,11 +80,15 @@ async def app(settings: NotifierSettings, runtime: Runtime) -> AsyncIterator[Non
             for courier in couriers:
                 courier.wake()
 
-        handlers = Handlers(store, schedule, wake)
+        handlers = Handlers(store, schedule, wake, settings.operator_mails)
         control = ControlPlane(settings.amqp_url, publisher, "notifier")
         control.subscribe(
             NOTIFIER_INBOX,
-            [Route(BatchAccepted, handlers.accepted), Route(BatchFinished, handlers.finished)],
+            [
+                Route(BatchAccepted, handlers.accepted),
+                Route(BatchFinished, handlers.finished),
+                Route(CircuitChanged, handlers.circuit),
+            ],
             at_once=_INBOX_AT_ONCE,
         )
         stack.push_async_callback(control.stop)

@@ -1,6 +1,7 @@
 """Writes the e-mail about the end of a batch: one recipient, text and HTML, headers that users cannot add to."""
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from email.errors import MessageError
 from email.headerregistry import Address
@@ -32,23 +33,35 @@ def sender_address(text: str) -> Address:
 
 def compose(event: BatchFinished, name: str | None, to: str, sender: Address, delivery_id: UUID) -> bytes:
     """The message, the same on every attempt; raises `ValueError` when it cannot be written safely."""
-    message = EmailMessage(_POLICY.clone(utf8=not to.isascii()))
     title = event.name or name
-    message["Subject"] = subject(event, title)
+    headline = f"{_called(event, title)} has finished: {event.result}."
+    return written(subject(event, title), headline, _facts(event, title), event.finished_at, to, sender, delivery_id)
+
+
+def written(
+    about: str,
+    headline: str,
+    facts: Sequence[tuple[str, str]],
+    at: datetime,
+    to: str,
+    sender: Address,
+    delivery_id: UUID,
+) -> bytes:
+    """A message of one sentence and a table; raises `ValueError` when it cannot be written safely."""
+    message = EmailMessage(_POLICY.clone(utf8=not to.isascii()))
+    message["Subject"] = about
     message["From"] = sender
     message["To"] = _address(to)
-    message["Date"] = event.finished_at
+    message["Date"] = at
     message["Message-ID"] = f"<{delivery_id.hex}@{sender.domain}>"
     message["Auto-Submitted"] = "auto-generated"
-    facts = _facts(event, title)
-    headline = f"{_called(event, title)} has finished: {event.result}."
     message.set_content(headline + "\n\n" + "".join(f"{key + ':':<12}{value}\n" for key, value in facts))
     rows = "".join(f"<tr><th align=left>{escape(key)}</th><td>{escape(value)}</td></tr>\n" for key, value in facts)
     page = f"<!doctype html>\n<html><body><p>{escape(headline)}</p>\n<table>\n{rows}</table></body></html>\n"
     message.add_alternative(page, subtype="html")
-    written = message.as_bytes()
-    _check_headers(message, written)
-    return written
+    bytes_ = message.as_bytes()
+    _check_headers(message, bytes_)
+    return bytes_
 
 
 def subject(event: BatchFinished, name: str | None) -> str:

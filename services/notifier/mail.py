@@ -13,7 +13,8 @@ from aiosmtplib import (
     SMTPResponseException,
 )
 
-from batchyard_contracts.v1.events import BatchFinished
+from batchyard_contracts.v1.events import BatchFinished, CircuitChanged
+from services.notifier.alert import compose_alert
 from services.notifier.domain.attempt import Attempt, smtp_attempt
 from services.notifier.letter import compose
 from services.notifier.relay import Relay
@@ -37,9 +38,8 @@ class MailSender:
         if self._relay is None:
             return Attempt("give_up", NO_RELAY)
         delivery = claimed.delivery
-        event = BatchFinished.decode(claimed.event.encode())
         try:
-            letter = compose(event, claimed.name, delivery.target.address, self._sender, delivery.id)
+            letter = self._letter(claimed)
         except ValueError:
             return _INVALID
         try:
@@ -58,6 +58,12 @@ class MailSender:
             return Attempt("try_again", f"not connected: {type(error).__name__}")
         except ValueError:  # last: errors of certificates are ValueErrors too
             return _INVALID
+
+    def _letter(self, claimed: Claimed) -> bytes:
+        to, delivery_id, body = claimed.delivery.target.address, claimed.delivery.id, claimed.event.encode()
+        if claimed.type == CircuitChanged.type:
+            return compose_alert(CircuitChanged.decode(body), to, self._sender, delivery_id)
+        return compose(BatchFinished.decode(body), claimed.name, to, self._sender, delivery_id)
 
     async def _hand_over(self, relay: Relay, to: str, letter: bytes) -> Attempt:
         client = SMTP(

@@ -15,8 +15,8 @@ DELETE FROM rounds WHERE batch_id = $1 AND NOT told
 -- name: keep_round
 -- After whoever holds the batch: what they keep of it is seen by who asks next, and this by who holds it next.
 WITH held AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtextextended('notifier/' || $1::uuid::text, 0)))
-INSERT INTO rounds (batch_id, round, event, traceparent)
-SELECT $1, $2, $3, $4 FROM held
+INSERT INTO rounds (batch_id, round, event, traceparent, type)
+SELECT $1, $2, $3, $4, $5 FROM held
 ON CONFLICT (batch_id, round) DO NOTHING
 
 -- name: untold_rounds
@@ -54,7 +54,7 @@ UPDATE deliveries d
 SET attempts = d.attempts + 1, claimed_until = now() + $3::float8 * interval '1 second'
 FROM picked, rounds r
 WHERE d.id = picked.id AND r.batch_id = d.batch_id AND r.round = d.round
-RETURNING d.id, d.batch_id, d.round, d.kind, d.address, d.destination, d.traceparent, d.attempts, r.event,
+RETURNING d.id, d.batch_id, d.round, d.kind, d.address, d.destination, d.traceparent, d.attempts, r.event, r.type,
     (SELECT b.name FROM batches b WHERE b.batch_id = d.batch_id) AS name
 
 -- name: next_due

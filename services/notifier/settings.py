@@ -28,6 +28,9 @@ class NotifierSettings(Settings):
     webhooks_per_host: int = Field(4, ge=1, le=1000)
     smtp_url: SecretStr | None = Field(None, description="smtp[s]://[user:password@]host[:port]")
     mail_from: str = Field("Batchyard <batchyard@localhost>", description="the sender of e-mails")
+    operator_mails: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="whom to tell of a provider that refuses everything: addresses with commas between"
+    )
     smtp_timeout_s: float = Field(20.0, gt=0, le=25)
     mails_at_once: int = Field(4, ge=1, le=100)
     delivery_schedule: Annotated[tuple[float, ...], NoDecode] = Field(
@@ -60,6 +63,18 @@ class NotifierSettings(Settings):
     @classmethod
     def _mail_from(cls, value: str) -> str:
         sender_address(value)
+        return value
+
+    @field_validator("operator_mails", mode="before")
+    @classmethod
+    def _operators(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("operator_mails")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for address in value:
+            sender_address(address)
         return value
 
     @field_validator("delivery_schedule", mode="before")

@@ -8,6 +8,7 @@ from uuid import UUID
 from asyncpg import Record
 from asyncpg.pool import PoolConnectionProxy
 
+from batchyard_contracts.v1.events import BatchFinished
 from services.notifier.domain.attempt import Attempt, Decision
 from services.notifier.domain.delivery import Delivery, Kind, Target, targets_of
 from shared.database import Pool, load_queries
@@ -35,6 +36,8 @@ class Claimed:
     """The body of the event, as JSON."""
     name: str | None
     traceparent: str | None
+    type: str = BatchFinished.type
+    """Of the event."""
 
 
 class BatchRecord:
@@ -85,10 +88,12 @@ class Store:
             await connection.execute(_SQL["lock_batch"], batch_id)
             yield BatchRecord(connection, batch_id)
 
-    async def end_round(self, batch_id: UUID, round_: int, event: str, traceparent: str | None) -> bool:
+    async def end_round(
+        self, batch_id: UUID, round_: int, event: str, traceparent: str | None, type_: str = BatchFinished.type
+    ) -> bool:
         """Keep that a round has ended; what was kept first stays. Whether somebody is to be told, as far as is known:
         if a batch is accepted later, `untold` gives its rounds."""
-        await self._pool.execute(_SQL["keep_round"], batch_id, round_, event, traceparent)
+        await self._pool.execute(_SQL["keep_round"], batch_id, round_, event, traceparent, type_)
         return await self._pool.fetchrow(_SQL["batch"], batch_id) is not None
 
     async def forget_untold(self, batch_id: UUID) -> None:
@@ -109,6 +114,7 @@ class Store:
                 row["event"],
                 row["name"],
                 row["traceparent"],
+                row["type"],
             )
             for row in rows
         ]

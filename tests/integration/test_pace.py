@@ -1,6 +1,7 @@
 """The pace of destinations, live: it adapts, an operator sets it, and a provider that refuses is left alone."""
 
 import asyncio
+import signal
 import time
 
 import aiohttp
@@ -16,6 +17,7 @@ from tests.support.servers import empty
 from tests.support.yard import Yard
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+OPERATOR = "operator@b.example"
 
 
 async def _pace(yard: Yard, partition: str, history: int = 0) -> dict[str, object]:
@@ -31,7 +33,7 @@ async def test_the_pace_of_a_destination_from_the_first_item_to_the_last(servers
     adaptive = {"floor": 5, "ceiling": 500, "start": 20}
     async with (
         running_destination("0:60") as destination,
-        paced_yard(servers, adaptive=adaptive, circuit=circuit, concurrency=50) as yard,
+        paced_yard(servers, operator=OPERATOR, adaptive=adaptive, circuit=circuit, concurrency=50) as yard,
         hearing(servers.amqp_url, topology.EVENTS, RateChanged, CircuitChanged) as heard,
     ):
         url = f"{destination.url}/call"
@@ -74,12 +76,39 @@ async def test_the_pace_of_a_destination_from_the_first_item_to_the_last(servers
         calls = len((await destination.told()).calls) - before_calls
         assert calls <= 2 * 50, "those that ran when it refused first, and single tries"
         assert (await yard.client.show(batch)).counts.failed == 0
+        await _know_again_after_a_kill(yard)
         await _refuse(destination.url, refuse=False)
         await heard.until(CircuitChanged, lambda e: e.value == "three" and e.state == "closed")
         event = await yard.client.wait(batch, timeout_s=120)
         assert event.counts.succeeded == 300
         results = [item async for item in yard.client.results(batch)]
         assert {item.attempts for item in results} == {1}
+
+
+async def _know_again_after_a_kill(yard: Yard) -> None:
+    """A dispatcher that comes after one that was killed knows what an operator set, and who refuses; operators were
+    told of that once."""
+    async with yard.http.put("pace/calling", json={"value": "kept", "rate": {"per_second": 3.0}}) as answer:
+        assert answer.status == 200, await answer.text()
+    yard.supervisor.kill("dispatcher", signal.SIGKILL)
+    await _until_active(yard)
+    kept, refusing = await _pace(yard, "kept"), await _pace(yard, "three")
+    assert (kept["per_second"], kept["by_operator"]) == (3.0, True)
+    assert refusing["circuit"] != "closed"
+    assert refusing["error"]
+    (letter,) = await yard.mailbox.wait_for(1)
+    assert letter.recipients == (OPERATOR,)
+    assert "three" in letter.message["Subject"]
+
+
+async def _until_active(yard: Yard) -> None:
+    """Until a dispatcher answers."""
+    async with asyncio.timeout(30):
+        while True:
+            async with yard.http.get("pace/calling", params={"partition": "kept"}) as answer:
+                if answer.status == 200 and (await answer.json())["paces"]:
+                    return
+            await asyncio.sleep(0.1)  # HTTP has no way to be told
 
 
 async def _refuse(url: str, *, refuse: bool) -> None:

@@ -136,5 +136,7 @@ class CircuitChanged(Event):
     state: CircuitState
     error: ItemError | None = None
     """What the provider refused with."""
+    since: datetime | None = None
+    """Since when it refuses; the same in every event until it is closed."""
     tries_at: datetime | None = None
     at: datetime

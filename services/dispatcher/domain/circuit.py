@@ -5,6 +5,7 @@ States: closed (items flow), open (none goes out before `until`), half open (one
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 from batchyard_contracts.v1.manifest import CircuitRule
@@ -25,6 +26,8 @@ class Circuit:
     opened_at: float = 0.0
     pause_s: float = 0.0
     until: float = 0.0
+    since: datetime | None = None
+    """When it opened, by the calendar: noted by who tells of it."""
     closed: int = 0
     """How often it was closed again."""
     _refused: dict[Hashable, int] = field(default_factory=dict)
@@ -78,7 +81,7 @@ class Circuit:
 
     def close(self) -> None:
         """Let items flow."""
-        self.state, self.error, self.until = "closed", None, 0.0
+        self.state, self.error, self.until, self.since = "closed", None, 0.0, None
         self.closed += 1
 
     def is_hopeless(self, rule: CircuitRule, now: float) -> bool:

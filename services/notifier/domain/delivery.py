@@ -7,6 +7,8 @@ from typing import Literal
 from urllib.parse import urlsplit
 from uuid import UUID, uuid5
 
+from batchyard_contracts.v1.events import CircuitChanged
+
 Kind = Literal["webhook", "email"]
 
 _NAMESPACE = UUID("5f0c6a0e-8d0b-5f55-9a0f-6f8a3c0c9b57")
@@ -59,6 +61,12 @@ def deliveries(batch_id: UUID, round_: int, targets: Sequence[Target]) -> Iterat
     for target in targets:
         name = f"{batch_id}/{round_}/{target.kind}/{target.address}"
         yield Delivery(uuid5(_NAMESPACE, name), batch_id, round_, target)
+
+
+def alert_id(event: CircuitChanged) -> UUID:
+    """What takes the place of a batch's id for a circuit: the same as long as it is not closed."""
+    since = event.since.isoformat() if event.since else event.at.isoformat()
+    return uuid5(_NAMESPACE, f"circuit/{event.workload}/{event.limit}/{event.value}/{since}")
 
 
 def webhook_id(batch_id: UUID, round_: int) -> str:
