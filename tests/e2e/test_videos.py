@@ -149,8 +149,10 @@ async def test_no_kill_at_any_moment_makes_a_second_job(yard: tuple[Yard, VideoD
         ends.append(finished)
         await running.check_ledger(batch_id, ITEMS)
         failed = await errors(running, batch_id)
-        assert set(failed.values()) <= {"needs_review"}
         for ordinal, prompt in enumerate(prompts):
-            assert server.jobs.created[prompt] <= 1, prompt
-            assert (ordinal in failed) == (server.jobs.created[prompt] == 0), prompt
+            created = server.jobs.created[prompt]
+            assert created <= 1, prompt
+            # Whoever loses its worker again and again is given up, whatever it has at its provider.
+            allowed = {None, "worker_lost"} if created else {"worker_lost", "needs_review"}
+            assert failed.get(ordinal) in allowed, (prompt, created, failed)
     assert sum(end.counts.succeeded for end in ends) > ROUNDS * ITEMS / 2
