@@ -222,3 +222,14 @@ async def test_an_item_that_may_not_start_for_long_waits_elsewhere(desk: Desk) -
     assert error is not None
     assert (desk.outcomes[0].status, desk.outcomes[1].status, error.code) == ("succeeded", "retry", "held_back")
     assert len(await desk.begun(1)) == 1
+
+
+async def test_what_must_not_run_twice_is_not_tried_again_when_its_process_has_ended(desk: Desk) -> None:
+    paid = sys.modules["poison"].paid
+    desk.cell = Cell("paid", 300)
+    desk.runner = Runner(paid, None, cast("Publisher", desk), cast("ResultCache", None), "w")
+    assert await desk.inquest(WELL, {"nap_s": 0.0, "ends": "exit"}, WELL).run(nothing)
+    ends = [(o.status, o.error.code if o.error else None) for _, o in sorted(desk.outcomes.items())]
+    assert ends == [("succeeded", None), ("failed", "needs_review"), ("succeeded", None)]
+    begun = [int(line.split()[1]) for line in desk.runs.read_text("ascii").splitlines()]
+    assert sorted(begun) == [0, 1, 2]
