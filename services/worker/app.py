@@ -52,6 +52,8 @@ log = structlog.get_logger()
 _INTERRUPTING = {"deadline", "failure_threshold"}
 """Causes that end what runs. Of a batch that was never sealed it may run to its end: nobody is in a hurry."""
 
+_PAUSING = {"pause": True, "resume": False, "cancel": False, "retry": False}
+
 
 @asynccontextmanager
 async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]:
@@ -204,7 +206,7 @@ class Crew:
         )
 
     async def controlled(self, message: AbstractIncomingMessage) -> None:
-        """Stop what runs of a cancelled batch, until a retry gives it another round."""
+        """Stop what runs of a cancelled batch, until a retry gives it another round; begin nothing of a paused one."""
         kind = BatchStopped if message.routing_key == BatchStopped.type else BatchControlled
         try:
             told = kind.decode(message.body)
@@ -219,6 +221,9 @@ class Crew:
                 holder.cancel(told.batch_id)
             elif told.action == "retry":
                 holder.forget(told.batch_id)
+        if isinstance(told, BatchControlled) and told.action in _PAUSING:
+            for intake in self._intakes:
+                intake.hold(told.batch_id, told.at, paused=_PAUSING[told.action])
 
     def reconnected(self, *_: object) -> None:
         """Commands may have been missed: rather run what was cancelled than cancel what is to run again."""

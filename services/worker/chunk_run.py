@@ -9,6 +9,7 @@ from operator import length_hint
 from typing import Any
 
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
+from services.worker import domain
 from services.worker.runner import Runner
 from services.worker.success import OUTCOMES
 from services.worker.tally import Tally
@@ -33,6 +34,11 @@ class ChunkRun:
         """Whether a lane that never waits lets others have the event loop: a second such lane would but hold it."""
         self._stopped = False
         self._cancelled = False
+        self._held = False
+
+    def hold(self) -> None:
+        """Give all items back before they begin: their batch is paused."""
+        self._stopped = self._held = True
 
     def stop(self, *, cancelled: bool) -> None:
         """Interrupt what runs. Unless the batch is `cancelled`, it is to run elsewhere."""
@@ -52,7 +58,10 @@ class ChunkRun:
                 await self._tally.confirmed()
                 return
             for item in list(self._tally.open.values()):
-                self._tally.ended(self._tally.interrupted(item, cancelled=self._cancelled))
+                back = self._held and not self._cancelled
+                self._tally.ended(
+                    domain.paused(item) if back else self._tally.interrupted(item, cancelled=self._cancelled)
+                )
             await self._tally.report(final=True)
         finally:
             self._tally.close()

@@ -120,6 +120,12 @@ def interrupted(item: ChunkItem, *, cancelled: bool) -> ItemOutcome:
     return ItemOutcome(ordinal=item.ordinal, custom_id=item.custom_id, status="retry", error=error, delay_s=0.0)
 
 
+def paused(item: ChunkItem) -> ItemOutcome:
+    """The outcome of an item that did not begin, since its batch was paused: it waits until that goes on."""
+    error = ItemError(code="batch_paused", message="Its batch was paused before it began.")
+    return ItemOutcome(ordinal=item.ordinal, custom_id=item.custom_id, status="retry", error=error, delay_s=0.0)
+
+
 def held_back(item: ChunkItem, delay_s: float) -> ItemOutcome:
     """The outcome of an item that may not start soon: its destination asked for a pause since it was given out."""
     error = ItemError(code=HELD_BACK, message="Its destination takes nothing for now; it waits.", scope="provider")

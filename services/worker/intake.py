@@ -5,6 +5,7 @@ import heapq
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from datetime import datetime
 from uuid import UUID
 
 import structlog
@@ -16,6 +17,7 @@ from batchyard_contracts.v1.work import ChunkReady
 from services.worker.chunk_run import ChunkRun
 from services.worker.claims import Claims, Key, key_of
 from services.worker.letting_go import let_go
+from services.worker.pauses import Pauses
 from services.worker.reading import Chunk
 from services.worker.returns import Returns
 from services.worker.runner import Runner
@@ -60,6 +62,7 @@ class Intake:
         self._failure: BaseException | None = None
         self._cancelled: dict[UUID, tuple[float, int | None]] = {}
         """When a batch was cancelled, and its round, if only that one was meant."""
+        self._pauses = Pauses(_PREFETCH_MAX + 4 * runner.slots.most)
         self._stopping = False
 
     @property
@@ -133,8 +136,20 @@ class Intake:
         """Let a batch that was cancelled, or all of them, run again from now on."""
         if batch_id is None:
             self._cancelled.clear()
+            self._pauses.forget()
         else:
             self._cancelled.pop(batch_id, None)
+
+    def hold(self, batch_id: UUID, at: datetime, *, paused: bool) -> None:
+        """Give back what of a paused batch has not begun, now and as it arrives; `paused` false: no longer."""
+        if self._pauses.steer(batch_id, at, paused=paused) and paused:
+            waiting, self._waiting = self._waiting, []
+            for one in waiting:
+                if one[2].batch_id == batch_id and self._pauses.take(batch_id):
+                    self._begin(*one, held=True)
+                else:
+                    self._waiting.append(one)
+            heapq.heapify(self._waiting)
 
     def drain(self) -> None:
         """Take nothing more; `run` returns when what is in hand has ended."""
@@ -174,7 +189,11 @@ class Intake:
             if message.redelivered and chunk.chunk_id not in self.chunks:  # its worker was lost, perhaps by its doing
                 self._aside(self._returns.give_back(chunk, message, "redelivered"))
                 return
-            heapq.heappush(self._waiting, (rank, next(self._order), chunk, message))
+            one = (rank, next(self._order), chunk, message)
+            if self._pauses.take(chunk.batch_id):
+                self._begin(*one, held=True)
+                return
+            heapq.heappush(self._waiting, one)
             self.runner.room.set()
 
         return arrived
@@ -189,7 +208,9 @@ class Intake:
             return lowest
         return heapq.heappop(self._waiting)
 
-    def _begin(self, _: int, __: int, chunk: ChunkReady, message: AbstractIncomingMessage) -> None:
+    def _begin(
+        self, _: int, __: int, chunk: ChunkReady, message: AbstractIncomingMessage, *, held: bool = False
+    ) -> None:
         if is_stale(message):
             return
         key = key_of(chunk)
@@ -198,6 +219,8 @@ class Intake:
             return
         self._claims.begin(key)
         run = ChunkRun(self.runner, chunk, received(message).envelope.traceparent, self._report_every_s)
+        if held:
+            run.hold()
         if self._is_cancelled(chunk):
             run.stop(cancelled=True)
         self.runner.unfinished += len(chunk.items)

@@ -26,10 +26,14 @@ class Remembering:
     def __init__(self) -> None:
         self.cancelled: set[UUID] = set()
         self.round: int | None = None
+        self.paused = False
 
     def cancel(self, batch_id: UUID, round_: int | None = None) -> None:
         self.cancelled.add(batch_id)
         self.round = round_
+
+    def hold(self, batch_id: UUID, at: datetime, *, paused: bool) -> None:
+        self.paused = paused
 
     def forget(self, batch_id: UUID | None = None) -> None:
         self.cancelled = set() if batch_id is None else self.cancelled - {batch_id}
@@ -64,8 +68,9 @@ async def test_a_retry_ends_what_a_cancel_began() -> None:
     await crew.controlled(told("cancel"))
     await crew.controlled(told("pause"))
     assert intake.cancelled == {BATCH}
+    assert intake.paused
     await crew.controlled(told("retry"))
-    assert intake.cancelled == set()
+    assert (intake.cancelled, intake.paused) == (set(), False)
 
 
 async def test_after_a_cut_a_retry_may_have_been_missed() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID
@@ -215,6 +216,24 @@ async def test_who_stops_gives_back_what_it_did_not_begin() -> None:
         await d.broker.until(lambda: d.broker.acknowledged == ["second"])
         assert [(r.chunk_id, r.reason) for r in d.returned] == [(UUID(int=2), "stopping")]
     assert d.begun == [1]
+
+
+async def test_of_a_paused_batch_nothing_begins_until_it_goes_on() -> None:
+    now = datetime(2026, 11, 22, tzinfo=UTC)
+    async with desk(concurrency=1) as d:
+        await d.broker.deliver(chunk(1), "runs")
+        await d.broker.until(lambda: d.begun == [1])
+        await d.broker.deliver(chunk(2), "waits")
+        d.intake.hold(BATCH, now, paused=True)
+        d.intake.hold(BATCH, now - timedelta(seconds=1), paused=False)  # said before, heard after
+        await d.broker.deliver(chunk(3), "comes")
+        await d.broker.until(lambda: sorted(d.broker.acknowledged) == ["comes", "waits"])
+        assert (d.begun, d.statuses) == ([1], ["retry", "retry"])
+        assert {o.error.code for report in d.reports for o in report.outcomes if o.error} == {"batch_paused"}
+        d.intake.hold(BATCH, now, paused=False)
+        d.gate.set()
+        await d.broker.deliver(chunk(4), "goes on")
+        await d.broker.until(lambda: d.begun == [1, 4])
 
 
 async def test_a_chunk_given_out_anew_is_run() -> None:
