@@ -50,8 +50,9 @@ async def test_openapi(clean: Servers) -> None:
                 assert operation["operationId"], path
                 problems = {s: r for s, r in operation["responses"].items() if s >= "400"}
                 assert "401" in problems, path
-                for answer in problems.values():
+                for status, answer in problems.items():
                     assert list(answer["content"]) == ["application/problem+json"], (path, method)
+                    assert ("Retry-After" in answer.get("headers", {})) == (status in {"429", "503", "504"}), path
         submit = document["paths"]["/api/v1/batches"]["post"]
         assert set(submit["requestBody"]["content"]) == {"application/json", "application/x-ndjson", "text/csv"}
         assert "example" in submit["requestBody"]["content"]["application/json"]

@@ -14,7 +14,7 @@ from batchyard_contracts.v1.values import BatchStatus, WorkloadName
 from services.ingest.door import Door
 from services.ingest.http import body
 from services.ingest.http.models import AppendRequest, BatchList, ChangeRequest
-from services.ingest.http.openapi import problem_responses, request_body
+from services.ingest.http.openapi import idempotent, problem_responses, request_body
 
 _ASKED = (401, 404, 422, 502, 503, 504)
 _STEERED = (400, 401, 404, 409, 413, 415, 422, 503)
@@ -96,7 +96,10 @@ def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
         summary="Change a batch",
         response_model=CommandAccepted,
         responses=problem_responses(*_STEERED, 408),
-        openapi_extra=request_body("ChangeRequest", {"priority": "immediate", "rate": {"per_second": 20, "burst": 2}}),
+        openapi_extra={
+            **request_body("ChangeRequest", {"priority": "immediate", "rate": {"per_second": 20, "burst": 2}}),
+            "parameters": [idempotent()],
+        },
     )
     async def change(batch_id: UUID, request: Request, owner: Annotated[str, Depends(owner_of)]) -> Response:
         """Give a batch another priority or other terms; what has not started follows them at once.
@@ -114,6 +117,7 @@ def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
         summary="Pause, resume or cancel a batch",
         response_model=CommandAccepted,
         responses=problem_responses(401, 404, 409, 422, 502, 503, 504),
+        openapi_extra={"parameters": [idempotent()]},
     )
     async def steer(
         batch_id: UUID,

@@ -46,12 +46,32 @@ _TITLES = {
     503: "A server is away: try again in a moment",
     504: "A service did not answer in time",
 }
+_PASSING = {429, 503, 504}
+_RETRY_AFTER = {"Retry-After": {"description": "seconds to wait before it may succeed", "schema": {"type": "integer"}}}
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The problem documents that a route may answer with."""
     schema = {"$ref": _REF.format(model="Problem")}
-    return {s: {"description": _TITLES[s], "content": {MEDIA_TYPE: {"schema": schema}}} for s in statuses}
+    return {
+        s: {
+            "description": _TITLES[s],
+            "content": {MEDIA_TYPE: {"schema": schema}},
+            **({"headers": _RETRY_AFTER} if s in _PASSING else {}),
+        }
+        for s in statuses
+    }
+
+
+def idempotent() -> dict[str, Any]:
+    """The description of the header under which a request counts once."""
+    return {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "required": False,
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+        "description": "The same key with the same request acts once; with another request it is an error.",
+    }
 
 
 def json_body(model: str, example: dict[str, Any]) -> dict[str, Any]:

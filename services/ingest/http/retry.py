@@ -11,7 +11,7 @@ from batchyard_contracts.v1.commands import BatchControl, CommandAccepted
 from services.ingest.door import Door
 from services.ingest.http import body
 from services.ingest.http.models import RetryRequest
-from services.ingest.http.openapi import json_body, problem_responses
+from services.ingest.http.openapi import idempotent, json_body, problem_responses
 from services.ingest.retrying import RetryPreview
 
 _EXAMPLE = {
@@ -34,7 +34,10 @@ def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
             200: {"description": "With `dry_run`: what would run", "model": RetryPreview},
             **problem_responses(400, 401, 404, 408, 409, 413, 415, 422, 502, 503, 504),
         },
-        openapi_extra={"requestBody": {"required": False, "content": {body.JSON: json_body("RetryRequest", _EXAMPLE)}}},
+        openapi_extra={
+            "requestBody": {"required": False, "content": {body.JSON: json_body("RetryRequest", _EXAMPLE)}},
+            "parameters": [idempotent()],
+        },
     )
     async def retry(batch_id: UUID, request: Request, owner: Annotated[str, Depends(owner_of)]) -> Response:
         """Run items of a finished batch once more, in a new round, which ends with its own event.

@@ -22,7 +22,7 @@ async def test_a_new_workload_works_as_it_is_written(cli: Command, tmp_path: Pat
     tested = await cli("workload", "test", str(file))
     assert tested.code == Exit.OK, tested.out + tested.err
     assert "count-words 1: one item at a time, on the event loop" in tested.out
-    assert "9 checks: 7 passed, 0 failed, 2 not tried" in tested.out
+    assert "10 checks: 7 passed, 0 failed, 3 not tried" in tested.out
     again = await cli("workload", "new", "count-words", "--output", str(file))
     assert (again.code, "cannot be written" in again.err) == (Exit.USAGE, True)
 
