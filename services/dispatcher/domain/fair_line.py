@@ -84,12 +84,6 @@ class FairLine(Generic[K, V]):
         self._lift(share)
         self._place(key, share, self._clock + cost / share.weight)
 
-    def refund(self, key: K, cost: float) -> None:
-        """Give back a part of the cost of being served."""
-        if share := self._shares.get(key):
-            self._lift(share)
-            self._place(key, share, share.place[0] - cost / share.weight)
-
     def _place(self, key: K, share: _Share[V], at: float) -> None:
         self._turn += 1
         share.place = (at, self._turn)

@@ -89,15 +89,6 @@ class Lane:
             self.slices.pop(0)
         return taken
 
-    def put_back(self, source: Range | Again) -> None:
-        """Undo the last `take`, in whole or in its last part."""
-        if isinstance(source, Again):
-            self.again.insert(0, source)
-        elif self.slices and (head := self.slices[0]).page == source.page and head.segment == source.segment:
-            head.taken -= source.count
-        else:
-            self.slices.insert(0, Slice(source.page, source.segment, source.first + source.count, source.first))
-
 
 class BatchQueue:
     """A batch's lanes, which take turns."""
@@ -223,12 +214,6 @@ class Scheduler:
                 return pick
         return None
 
-    def put_back(self, pick: Pick, rest: Range | Again) -> None:
-        """Undo the last `pick`, in whole or in its last part."""
-        if queue := self._batches.get(pick.batch_id):
-            queue.lane(pick.partition).put_back(rest)
-            self._charge(pick, -rest.count)
-
     def _charge(self, pick: Pick, count: int) -> None:
         if self._low_went_ahead:
             self._low_due -= count * (LOW_SHARE - 1)
@@ -237,9 +222,8 @@ class Scheduler:
         owner = self._batches[pick.batch_id].owner
         owners = self._line[pick.priority]
         if batches := owners.get(owner):
-            give = FairLine.served if count > 0 else FairLine.refund
-            give(owners, owner, abs(count))
-            give(batches, pick.batch_id, abs(count))
+            owners.served(owner, count)
+            batches.served(pick.batch_id, count)
 
     def _pick_class(self, priority: Priority, sizes: Sizes) -> Pick | None:
         idle: list[BatchQueue] = []

@@ -223,24 +223,6 @@ def test_whoever_leaves_and_comes_back_has_had_what_it_had() -> None:
     assert abs(served[1] - served[2]) <= 20
 
 
-def test_what_was_put_back_was_not_had() -> None:
-    scheduler = Scheduler()
-    for number in (1, 2):
-        batch(scheduler, number, str(number), x=10_000)
-    kept: Counter[int] = Counter()
-    for _ in range(400):
-        pick = scheduler.pick(Fixed(10))
-        assert pick
-        assert isinstance(pick.source, Range)
-        if pick.batch_id.int == 1:  # its rate grants one of ten
-            source = pick.source
-            scheduler.put_back(pick, Range(source.page, source.segment, source.first + 1, 9))
-            kept[1] += 1
-        else:
-            kept[2] += 10
-    assert abs(kept[1] - kept[2]) <= 20
-
-
 def test_low_keeps_its_share_in_items_though_its_chunks_are_large() -> None:
     scheduler = Scheduler()
     batch(scheduler, 0, x=100_000)
@@ -276,11 +258,8 @@ def test_a_batch_without_anything_to_pick_is_not_asked_again() -> None:
         max_size=6,
     ),
     size=st.integers(1, 12),
-    returns=st.lists(st.integers(0, 12), max_size=20),
 )
-def test_every_item_goes_out_once_also_when_some_are_put_back(
-    batches: list[tuple[str, Priority, dict[str, int]]], size: int, returns: list[int]
-) -> None:
+def test_every_item_goes_out_once(batches: list[tuple[str, Priority, dict[str, int]]], size: int) -> None:
     scheduler = Scheduler()
     for number, (owner, priority, hosts) in enumerate(batches):
         batch(scheduler, number, owner, priority, **hosts)
@@ -288,10 +267,6 @@ def test_every_item_goes_out_once_also_when_some_are_put_back(
     while pick := scheduler.pick(Fixed(size)):
         source = pick.source
         assert isinstance(source, Range)
-        if returns and (kept := min(returns.pop(), source.count)) < source.count:
-            rest = Range(source.page, source.segment, source.first + kept, source.count - kept)
-            scheduler.put_back(pick, rest)
-            source = Range(source.page, source.segment, source.first, kept)
         seen.update((pick.batch_id.int, source.segment, source.first + i) for i in range(source.count))
     wanted = {
         (n, s, i)
