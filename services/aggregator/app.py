@@ -41,7 +41,7 @@ from shared.process import Runtime
 
 NAME = "aggregator"
 _CONTROLS_AT_ONCE = 2
-_ASIDE_AT_ONCE = 2
+_ASIDE_AT_ONCE = 4
 """Messages of many settled items in one transaction, which holds the lock of their batch only briefly."""
 _QUESTIONS_AT_ONCE = 5
 

@@ -63,7 +63,7 @@ _FIRST_FORGET_S = 60.0
 _FORGET_S = 3600.0
 _FORGET_PAUSE_S = 0.1
 """Between two lots: others want the database, too."""
-_ASIDE = 4
+_ASIDE = 20
 """Messages that may wait for the ledger, each of a thousand items at most, before more follow."""
 _ASIDE_S = 0.05
 

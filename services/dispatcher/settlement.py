@@ -15,7 +15,7 @@ from services.dispatcher.yard import Batch
 from shared.amqp.publisher import Publisher, outgoing
 
 _AT_ONCE = 1000
-_PAGES_AT_ONCE = 2
+_PAGES_AT_ONCE = 5
 Status = Literal["failed", "cancelled", "expired", "duplicate"]
 
 
