@@ -1,6 +1,6 @@
 """Ends items that will not run (again), by telling the ledger."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Literal
 from uuid import UUID
 
@@ -9,6 +9,7 @@ import orjson
 from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import ItemsSettled, SettledItem
 from batchyard_contracts.v1.values import ItemError, StopCause
+from services.dispatcher.domain.scheduler import Slice
 from services.dispatcher.letting_go import LettingGo
 from services.dispatcher.store import Store
 from services.dispatcher.yard import Batch
@@ -92,8 +93,8 @@ class Settlement:
         waiting = await self._store.waiting(batch.batch_id)
         if partition is not None:
             waiting = [(p, s) for p, s in waiting if p == partition]
-        for start in range(0, len(waiting), _PAGES_AT_ONCE):
-            some = {(batch.batch_id, s.page, s.segment): (p, s) for p, s in waiting[start : start + _PAGES_AT_ONCE]}
+        for piece in _pieces(waiting):
+            some = {(batch.batch_id, s.page, s.segment): (p, s) for p, s in piece}
             lines = await self._store.page_items(list(some))
             items = [_settled(line, p, error) for key, (p, s) in some.items() for line in lines.get(key, ())[s.taken :]]
             await room()
@@ -110,6 +111,20 @@ class Settlement:
 
     async def _aside(self, batch: Batch, status: Status, items: Sequence[SettledItem]) -> None:
         await self.tell(batch.batch_id, batch.round, status, items, batch.traceparent, batch.cause, aside=True)
+
+
+def _pieces(waiting: Iterable[tuple[str, Slice]]) -> Iterator[list[tuple[str, Slice]]]:
+    """Slices in the order of their pages, all those of a few pages at a time: a page may have a thousand."""
+    piece: list[tuple[str, Slice]] = []
+    pages: set[int] = set()
+    for partition, slice_ in waiting:
+        if slice_.page not in pages and len(pages) == _PAGES_AT_ONCE:
+            yield piece
+            piece, pages = [], set()
+        pages.add(slice_.page)
+        piece.append((partition, slice_))
+    if piece:
+        yield piece
 
 
 def _settled(line: bytes, partition: str, error: ItemError | None) -> SettledItem:

@@ -129,7 +129,7 @@ async def test_what_a_cancel_leaves_is_told_aside_and_no_faster_than_it_is_taken
         sent.append(len(parts.outbox.settled))
 
     for page in range(7):
-        await parts.pages(batch, {"": 600}, page=page)
+        await parts.pages(batch, {"a": 300, "b": 300}, page=page)
     await parts.accept(batch)
     header = parts.yard.batches[batch]
     publisher = cast("Publisher", parts.outbox)
