@@ -9,6 +9,7 @@ from collections import deque
 from typing import NamedTuple
 
 from batchyard_contracts.v1.work import Pace
+from services.worker.lateness import Lateness
 from shared.reservations import AHEAD_S, GRAIN_S, PATIENCE_S, Rate, Reservations, Starts, key_of
 
 _AT_ONCE_MAX = 1000
@@ -34,8 +35,10 @@ class TooFar(Exception):
 class Gate:
     """The moments of one partition."""
 
-    def __init__(self, workload: str, reservations: Reservations) -> None:
+    def __init__(self, workload: str, reservations: Reservations, lateness: Lateness | None = None) -> None:
         self._workload, self._reservations = workload, reservations
+        self.lateness = lateness or Lateness()
+        """Of this process."""
         self._pace = Pace()
         self._rates: list[Rate] = []
         self._held: deque[tuple[Moment, int]] = deque()
@@ -133,10 +136,11 @@ class Gates:
     def __init__(self, workload: str, reservations: Reservations, kept: int = 10_000) -> None:
         self._workload, self._reservations, self._kept = workload, reservations, kept
         self._gates: dict[str, Gate] = {}
+        self._lateness = Lateness()
 
     def at(self, partition: str, pace: Pace) -> Gate:
         """The gate of a partition, told what holds now."""
-        gate = self._gates.pop(partition, None) or Gate(self._workload, self._reservations)
+        gate = self._gates.pop(partition, None) or Gate(self._workload, self._reservations, self._lateness)
         self._gates[partition] = gate
         gate.learn(pace)
         if len(self._gates) > self._kept and not (oldest := next(iter(self._gates.values()))).waiting:

@@ -1,0 +1,19 @@
+"""What a process adds to the time of calls by being late itself."""
+
+import asyncio
+import time
+
+from services.worker.lateness import Lateness
+
+
+async def test_a_loop_that_is_held_up_is_late_for_as_long() -> None:
+    lateness = Lateness()
+    began = asyncio.get_running_loop().time()
+    lateness.watch()
+    await asyncio.sleep(0.02)
+    before = lateness.within(asyncio.get_running_loop().time() - began)
+    time.sleep(0.2)  # noqa: ASYNC251  the loop is to be held up
+    await asyncio.sleep(0.02)
+    passed = asyncio.get_running_loop().time() - began
+    assert 0.17 <= lateness.within(passed) - before <= passed
+    assert lateness.within(0.0) == 0.0
