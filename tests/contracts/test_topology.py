@@ -16,7 +16,6 @@ PUBLIC_ONLY = {
     "batch.rejected.v1",
     "item.failed.v1",
     "rate.changed.v1",
-    "circuit.changed.v1",
 }
 """Events that no service needs to hear."""
 KNOWN_ARGUMENTS = {
