@@ -1,4 +1,7 @@
-"""One running yard for all end-to-end tests, gone before other tests use the same servers."""
+"""One running yard for all end-to-end tests, gone before other tests use the same servers.
+
+A test that needs a yard of its own stands under `integration`: two yards on the same servers would share their work.
+"""
 
 from collections.abc import AsyncIterator
 
