@@ -83,8 +83,8 @@ class Intake:
     async def withdrawn(self, message: BatchWithdrawn, _: Envelope) -> None:
         """Forget pages that must not run."""
         async with self._yard.intake:
-            self._leave(message.batch_id)
             await self._store.withdraw(message.batch_id)
+            self._leave(message.batch_id)  # afterwards: a page that was being saved is known by now
 
     async def controlled(self, message: BatchControlled, _: Envelope) -> None:
         """Pause, resume, cancel, or change a batch. What a batch is told before its header comes waits for it."""

@@ -63,9 +63,11 @@ async def test_the_end_waits_for_the_summary_and_has_it(clean: Servers) -> None:
         (state,) = (await around.ask(query, BatchesReply)).batches
         assert (state.status, state.counts.remaining) == ("running", 0)
 
-        await around.send(made({"n": 0}, round_=2), made({"n": 1}), made({"n": 2}))
+        await around.send(made({"n": 0}, round_=2), made({"n": 1}))
         (end,) = await around.finished()
         assert (end.result, end.summary, end.summary_error) == ("partial", {"n": 1}, None)
+        await around.send(made({"n": 2}))
+        await around.recorded()
         (state,) = (await around.ask(query, BatchesReply)).batches
         assert (state.status, state.summary) == ("finished", {"n": 1})
 

@@ -24,6 +24,8 @@ class Bucket:
 
     full_at: float = 0.0
     corrected_at: float = 0.0
+    owed_until: float = 0.0
+    """Until then there may be items out that went out at a faster rate."""
 
     def room(self, rate: Rate, wanted: int, now: float) -> tuple[int, float]:
         """How many of the wanted items may go out now; if none, when it is worth to ask again."""
@@ -43,10 +45,14 @@ class Bucket:
         """Another rate holds. What went out ahead of its time is so many items still, at the new rate."""
         per_second = 0.0 if before is None else kept_rate(before)
         self.full_at = now + max(0.0, self.full_at - now) * per_second / kept_rate(rate)
+        if kept_rate(rate) < per_second:
+            self.owed_until = self.full_at
 
     def held(self, rate: Rate, out: int, now: float) -> None:
-        """No more items are ahead of their time than are out: others came back without having started."""
-        self.full_at = min(self.full_at, now + (out + rate.burst) / kept_rate(rate))
+        """After a rate fell, no more items are ahead of their time than are out: others came back without having
+        started. Else what is back may have started at once, by a worker that keeps no moments."""
+        if now < self.owed_until:
+            self.full_at = min(self.full_at, now + (out + rate.burst) / kept_rate(rate))
 
     def waited(self, seconds: float, given_at: float, now: float) -> None:
         """An item given out at that time waited so long at a worker for its moment: if that was too long, the next ones

@@ -79,6 +79,13 @@ def test_what_went_out_at_a_fast_rate_takes_its_time_at_a_slow_one() -> None:
     assert bucket.full_at == pytest.approx(4 / 10 * (1 + LATENESS_S))
 
 
+def test_what_comes_back_at_once_pays_nothing_back() -> None:
+    bucket, rate = Bucket(), Rate(per_second=10)
+    bucket.take(rate, 5, 0.0)
+    bucket.held(rate, 0, 0.0)
+    assert bucket.full_at == pytest.approx(5 / 10 * (1 + LATENESS_S))
+
+
 def test_items_that_waited_too_long_at_a_worker_delay_the_next_ones_once() -> None:
     bucket, rate = Bucket(), Rate(per_second=10)
     bucket.waited(AHEAD_S, 0.0, 1.0)
