@@ -114,5 +114,4 @@ async def test_more_items_than_one_command_holds_become_one_batch(yard: Yard) ->
 async def test_the_workers_say_what_they_run(yard: Yard) -> None:
     async with yard.http.get("workers") as response:
         workers = (await response.json())["workers"]
-    assert len(workers) >= 2
-    assert all("noop" in worker["workloads"] for worker in workers)
+    assert sum("noop" in worker["workloads"] for worker in workers) >= 2, "others may have run a file of their own"
