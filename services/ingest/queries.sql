@@ -125,7 +125,7 @@ WHERE at < now() - $1::interval OR id = ANY ($2::bigint[]) ORDER BY id LIMIT $3
 SELECT id FROM outbox WHERE id = ANY ($1::bigint[])
 
 -- name: count_notes
-SELECT count(*) FROM (SELECT FROM outbox LIMIT $1) AS some
+SELECT count(*) FROM (SELECT FROM outbox LIMIT $1) AS counted
 
 -- name: forget_notes
 DELETE FROM outbox WHERE id = ANY ($1::bigint[])
