@@ -79,7 +79,7 @@ bench-pace: $(READY) ## Measure how a rate follows a destination whose capacity 
 
 lock: $(READY) ## Resolve requirements.lock anew from the two pyproject.toml (with uv).
 	@command -v uv >/dev/null || $(BIN)/python -m pip install --quiet uv
-	PATH="$$PWD/$(BIN):$$PATH" uv pip compile --quiet --upgrade --no-emit-index-url --no-header --all-extras \
+	PATH="$$PWD/$(BIN):$$PATH" uv pip compile --quiet --upgrade --no-strip-extras --no-emit-index-url --no-header --all-extras \
 	  --no-emit-package batchyard-contracts pyproject.toml contracts/pyproject.toml --output-file requirements.lock
 
 clean: ## Stop what runs here and delete all that was made: servers' data, caches, results, the environment.
