@@ -23,12 +23,15 @@ class BatchPace:
 
     @classmethod
     def of(cls, terms: Terms, now: float, before: "BatchPace | None", *, begun: bool) -> "BatchPace | None":
-        """None without limits. A batch that has begun before starts with an empty bucket, unless one is known."""
+        """None without limits. What went out under the terms before counts under these, so that terms that change, or
+        come again, let nothing out beyond the rate. A batch that has begun and whose bucket is not known starts with
+        one item."""
         if terms.rate is None and terms.concurrency is None:
             return None
         pace = cls(terms.concurrency, terms.rate, now)
-        if before is not None and before.rate is not None:
-            pace.full_at = min(before.full_at, now + pace._fill_s)
+        if pace.rate is not None and before is not None and before.rate is not None:
+            owed = max(0.0, before.full_at - now) * before.rate.per_second
+            pace.full_at = now + min(owed, pace._burst) / pace.rate.per_second
         elif begun:
             pace.full_at = now + pace._fill_s
         return pace
