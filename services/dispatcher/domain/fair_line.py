@@ -39,9 +39,6 @@ class FairLine(Generic[K, V]):
     def __len__(self) -> int:
         return len(self._shares)
 
-    def __contains__(self, key: K) -> bool:
-        return key in self._shares
-
     def __iter__(self) -> Iterator[tuple[K, V]]:
         for place in self._order:
             key = self._who[place]
