@@ -1,5 +1,8 @@
 """A provider that refuses everything gets one item now and then, until it takes one."""
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from batchyard_contracts.v1.manifest import CircuitRule
 from batchyard_contracts.v1.values import ItemError
 from services.dispatcher.domain.circuit import Circuit
@@ -83,3 +86,35 @@ def test_while_the_circuit_is_open_no_item_is_at_fault() -> None:
     circuit.refused("another")
     circuit.failed(CAPTCHA, RULE, 1.0)
     assert not circuit.refused("one")
+
+
+def test_of_ten_thousand_refused_items_the_one_refused_longest_ago_is_forgotten() -> None:
+    circuit = Circuit()
+    for item in range(10_001):
+        assert not circuit.refused(item)
+    circuit.close()
+    assert not circuit.refused(0), "it is forgotten, and may open the circuit once more"
+    assert circuit.refused(10_000)
+
+
+@given(st.lists(st.sampled_from(["refused", "answered", "sent", "returned", "later"]), max_size=40))
+def test_at_most_one_item_is_in_flight_while_the_circuit_is_not_closed(steps: list[str]) -> None:
+    """Whatever order refusals, answers and returns come in, a second test item never goes out beside the first."""
+    circuit, now, out = Circuit(), 0.0, 0
+    circuit.failed(CAPTCHA, RULE, now)
+    for step in steps:
+        if step == "refused":
+            circuit.failed(CAPTCHA, RULE, now)
+        elif step == "answered" and circuit.succeeded():
+            return
+        elif step == "sent" and circuit.lets_out(50, out, now):
+            circuit.given()
+            out += 1
+        elif step == "returned" and out:
+            out = 0
+            circuit.came_back_unheard()
+        elif step == "later":
+            now = circuit.until
+        assert out <= 1
+        assert circuit.lets_out(50, out, circuit.until) == (1 if circuit.state == "open" and out == 0 else 0)
+        assert 0.0 <= circuit.until - now <= RULE.cap_s

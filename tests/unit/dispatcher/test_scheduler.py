@@ -276,3 +276,57 @@ def test_every_item_goes_out_once(batches: list[tuple[str, Priority, dict[str, i
     }
     assert set(seen) == wanted
     assert set(seen.values()) <= {1}
+
+
+class Bounded(Fixed):
+    """Admits nothing of some batches."""
+
+    def __init__(self, *closed: int) -> None:
+        super().__init__(5)
+        self.closed_batches = {UUID(int=number) for number in closed}
+
+    def of_batch(self, batch_id: UUID) -> int:
+        return 0 if batch_id in self.closed_batches else 3
+
+
+def test_a_batch_that_is_held_back_keeps_its_items_and_others_go_on() -> None:
+    scheduler = Scheduler()
+    batch(scheduler, 1, x=4)
+    batch(scheduler, 2, x=4)
+    assert [(p.batch_id.int, p.source.count) for p in drain(scheduler, Bounded(1))] == [(2, 3), (2, 1)]
+    assert [(p.batch_id.int, p.source.count) for p in drain(scheduler, Bounded())] == [(1, 3), (1, 1)]
+
+
+def test_commands_for_a_batch_that_has_left_change_nothing() -> None:
+    scheduler = Scheduler()
+    gone = batch(scheduler, 1, x=1)
+    batch(scheduler, 2, x=1)
+    assert scheduler.leave(gone.batch_id) is gone
+    assert scheduler.leave(gone.batch_id) is None
+    scheduler.weigh(gone.batch_id, 9)
+    scheduler.reprioritize(gone.batch_id, "immediate")
+    gone.paused = True
+    gone.paused = False
+    gone.lane("y").slices.append(Slice(1, 0, 5))
+    assert (gone.weight, gone.priority, gone.paused, scheduler.batch(gone.batch_id)) == (1, "normal", False, None)
+    assert [p.batch_id.int for p in drain(scheduler, Fixed(1))] == [2]
+
+
+def test_a_weight_that_is_given_while_nothing_waits_holds_for_what_comes_later() -> None:
+    scheduler = Scheduler()
+    idle = batch(scheduler, 1)
+    scheduler.weigh(idle.batch_id, 4)
+    idle.lane("x").slices.append(Slice(0, 0, 1000))
+    batch(scheduler, 2, x=1000)
+    served = Counter(p.batch_id.int for _ in range(500) if (p := scheduler.pick(Fixed(1))))
+    assert served == {1: 400, 2: 100}
+
+
+def test_low_is_owed_nothing_for_the_time_in_which_it_had_nothing() -> None:
+    scheduler = Scheduler()
+    batch(scheduler, 1, x=1000)
+    for _ in range(10 * LOW_SHARE):
+        scheduler.pick(Fixed(1))
+    batch(scheduler, 2, priority="low", x=1000)
+    served = [p.priority for _ in range(LOW_SHARE) if (p := scheduler.pick(Fixed(1)))]
+    assert served.index("low") == LOW_SHARE - 1

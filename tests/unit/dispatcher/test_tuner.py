@@ -146,3 +146,30 @@ def test_it_goes_back_to_what_failed_quickly_and_beyond_it_gently() -> None:
     near = [change for change in changes if abs(change.after / failed - 1) < 0.05]
     assert len(near) > 0.3 * len(changes)
     assert changes[-1].after > 1.05 * failed
+
+
+def test_calls_without_an_answer_cut_like_refusals_and_are_named() -> None:
+    tuner = Tuner(BOUNDS, 0.0, learned=100.0)
+    change = tuner.felt(Felt(answered=80, broken=4), 1.0)
+    assert change == Change(100.0, 60.0, "4 calls without an answer")
+
+
+def test_refusals_are_named_before_calls_without_an_answer() -> None:
+    change = Tuner(BOUNDS, 0.0, learned=100.0).felt(Felt(answered=80, broken=4, refused=1), 1.0)
+    assert change == Change(100.0, 60.0, "1 calls refused")
+
+
+def test_a_rate_never_leaves_its_bounds() -> None:
+    tuner = Tuner(Adaptive(floor=90, ceiling=110), 0.0, learned=100.0)
+    assert tuner.felt(Felt(answered=10, refused=9), 1.0) == Change(100.0, 90.0, "9 calls refused")
+    assert tuner.felt(Felt(answered=10, refused=9), 3.0) is None, "it is at its floor"
+    changes, _ = felt(tuner, 60.0, 3.0)
+    assert changes[-1].after == 110.0
+
+
+@pytest.mark.parametrize("answered", [0, 3])
+def test_too_few_timed_answers_change_no_rate_however_long_they_take_to_come(answered: int) -> None:
+    tuner = Tuner(BOUNDS, 0.0, learned=100.0)
+    assert tuner.felt(Felt(answered=answered, median_ms=5000.0), 9.0) is None
+    assert tuner.felt(Felt(answered=50), 20.0) is None, "none of them was timed"
+    assert tuner.rate == 100.0

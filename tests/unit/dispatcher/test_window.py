@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchyard_contracts.v1.flow import Felt
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import PRIORITIES, ItemError, Priority
 from services.dispatcher.domain.chunk_size import START, ChunkSize, Fate
@@ -225,3 +226,87 @@ def test_a_window_halves_one_partition_of_one_batch() -> None:
             one.measured(batch, partition, 8, 0.08)
     one.measured(BATCH, "x", 100, 1.0, Fate(100, 100, 1.0, 2.0))
     assert [one.size(BATCH, "x"), one.size(BATCH, "y"), one.size(OTHER, "x")] == [50, 100, 100]
+
+
+def test_a_partition_whose_rate_is_used_up_is_not_asked_again_before_its_next_item() -> None:
+    paced = window(partition={"pointer": "/host"}, rate={"per_second": 10}, chunk_max=5)
+    paced.workers = 1
+    paced.unpark(100.0)
+    paced.given(out(5))
+    assert paced.allowed(BATCH, "x") == 0
+    again_at = paced.parked["x"]
+    assert 100.0 < again_at < 101.0
+    assert paced.allowed(BATCH, "y") == 5
+    assert paced.unpark(again_at - 0.001) == again_at
+    assert paced.allowed(BATCH, "x") == 0
+    assert paced.unpark(again_at) is None
+    assert paced.allowed(BATCH, "x") > 0
+
+
+def test_a_partition_that_waits_for_its_own_items_is_asked_again_when_one_is_back() -> None:
+    full = window(partition_concurrency=2)
+    full.workers = 1
+    full.given(out(2))
+    assert (full.allowed(BATCH, "x"), full.parked) == (0, {})
+    full.returned(out(1))
+    assert full.allowed(BATCH, "x") == 1
+
+
+@pytest.mark.parametrize(("workers", "share"), [(0, 1.0), (0.5, 1.0), (1, 1.0), (4, 0.25)])
+def test_a_chunk_says_which_rates_it_keeps_and_which_share_of_them_a_worker_has(workers: float, share: float) -> None:
+    paced = window(partition={"pointer": "/host"}, rates={"a": {"per_second": 10, "burst": 3}})
+    paced.workers = workers
+    terms = paced.terms_of_start("a")
+    assert terms is not None
+    assert ([key.key for key in terms.keys], terms.share) == (["partition:a"], share)
+    assert paced.terms_of_start("b") is None
+
+
+def test_a_rate_that_changes_lets_waiting_partitions_be_asked_again() -> None:
+    adapts = window(partition={"pointer": "/host"}, adaptive={"floor": 5, "ceiling": 50, "start": 10})
+    assert adapts.follows("x")
+    adapts.epoch_s = 1000.0
+    adapts.parked = {"x": 99.0, "y": 99.0}
+    assert adapts.felt("x", Felt(answered=1), 0.0, 0.01) == []
+    assert adapts.parked == {"x": 99.0, "y": 99.0}
+    ((limiter, change),) = adapts.felt("x", Felt(answered=9, refused=1), 0.0, 1.0)
+    assert limiter is adapts.limits.at("partition", "x")
+    assert (change.before, change.after, limiter.version) == (10, 6, 1_001_000)
+    assert adapts.parked == {}
+    assert not window(rate={"per_second": 10}).follows("x")
+
+
+def test_only_the_answer_of_the_test_item_closes_a_circuit_and_lets_waiting_partitions_go() -> None:
+    one = window(circuit={"base_s": 5}, limits=[{"name": "account", "partition": {"pointer": "/account"}}])
+    one.workers = 1
+    assert one.answered("live|a") is None, "it is closed"
+    opened = one.refused("live|a", ItemError(code="captcha", scope="provider"), 1.0)
+    assert opened is one.limits.at("partition", "live")
+    assert one.refused("live|b", ItemError(code="captcha", scope="provider"), 1.1) is None, "it is open already"
+    one.unpark(1.2)
+    assert one.allowed(BATCH, "live|a") == 0
+    assert one.answered("live|a") is None, "an item that went out before says nothing"
+    one.unpark(6.0)
+    assert one.allowed(BATCH, "live|a") == 1
+    one.given(out(1, "live|a"))
+    one.parked["live|b"] = 99.0
+    assert one.answered("live|b") is opened
+    assert one.parked == {}
+    assert one.allowed(BATCH, "live|a") == START
+
+
+def test_a_paused_destination_pauses_all_partitions_that_go_there() -> None:
+    one = window(limits=[{"name": "account", "partition": {"pointer": "/account"}}])
+    one.workers = 1
+    one.park("live|a", 10.0, "asked to")
+    assert [one.allowed(BATCH, partition) for partition in ("live|a", "live|b", "test|a")] == [0, 0, START]
+    assert one.parked == {"live|a": 10.0, "live|b": 10.0}
+
+
+def test_a_new_manifest_takes_effect_on_what_waits() -> None:
+    one = window(partition={"pointer": "/host"}, rate={"per_second": 1}, chunk_max=50)
+    one.workers = 1
+    one.given(out(1))
+    assert one.allowed(BATCH, "x") == 0
+    one.know(window(partition={"pointer": "/host"}, chunk_max=4).manifest)
+    assert one.allowed(BATCH, "x") == 4

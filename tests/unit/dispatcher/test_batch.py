@@ -1,0 +1,130 @@
+"""A batch's header decides whether it is stopped, how its items end, when it expires, and when items run again."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from batchyard_contracts.v1.manifest import Manifest
+from batchyard_contracts.v1.values import RetryRule, StopCause, Terms
+from services.dispatcher.domain.scheduler import Again, Slice
+from services.dispatcher.yard import Batch, Yard
+
+BATCH, AT = UUID(int=1), datetime(2026, 11, 22, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+def batch(**fields: Any) -> Batch:
+    return Batch(BATCH, "ann", "w", "normal", **fields)
+
+
+def manifest(**rules: RetryRule) -> Manifest:
+    return Manifest(name="w", version="1", item_schema={}, result_schema={}, retry=rules)
+
+
+@pytest.mark.parametrize(
+    ("cancelled", "cause", "stopped"),
+    [
+        (False, None, None),
+        (True, None, "cancelled"),
+        (False, "failure_threshold", "cancelled"),
+        (False, "deadline", "expired"),
+        (True, "deadline", "cancelled"),
+    ],
+)
+def test_how_the_items_of_a_stopped_batch_end(cancelled: bool, cause: StopCause | None, stopped: str | None) -> None:
+    assert batch(cancelled=cancelled, cause=cause).stopped == stopped
+
+
+@pytest.mark.parametrize(("opened_at", "holds"), [(None, True), (AT - SECOND, True), (AT, False), (AT + SECOND, False)])
+def test_a_deadline_that_had_passed_when_a_round_was_opened_does_not_expire_it(
+    opened_at: datetime | None, holds: bool
+) -> None:
+    assert batch(terms=Terms(deadline=AT), opened_at=opened_at).deadline == (AT if holds else None)
+
+
+MINE, THEIRS, THEIR_DEFAULT = RetryRule(attempts=1), RetryRule(attempts=2), RetryRule(attempts=3)
+
+
+@pytest.mark.parametrize(
+    ("own", "code", "expected"),
+    [
+        ({}, "busy", THEIRS),
+        ({}, "other", THEIR_DEFAULT),
+        ({"busy": MINE}, "busy", MINE),
+        ({"busy": MINE}, "other", THEIR_DEFAULT),
+        ({"default": MINE}, "other", MINE),
+        ({"default": MINE}, "busy", THEIRS),
+    ],
+)
+def test_a_batchs_own_retry_rules_take_the_place_of_the_workloads_code_by_code(
+    own: dict[str, RetryRule], code: str, expected: RetryRule
+) -> None:
+    found = batch(terms=Terms(retry=own)).retry_rule(manifest(busy=THEIRS, default=THEIR_DEFAULT), code)
+    assert found == expected
+
+
+def test_without_any_rule_the_contracts_default_holds() -> None:
+    assert batch(terms=Terms(retry={"busy": MINE})).retry_rule(manifest(), "other") == RetryRule()
+
+
+def joined(**fields: Any) -> tuple[Yard, Batch]:
+    state, mine = Yard(), batch(**fields)
+    state.know(manifest())
+    queue = state.join(mine)
+    queue.lane("x").slices.append(Slice(0, 0, 5))
+    queue.lane("x").again.append(Again(2, (7, 8)))
+    for ordinal in (7, 8):
+        state.load(BATCH, "x", ordinal)
+    return state, mine
+
+
+def test_a_pause_keeps_what_waits_and_a_stop_drops_it() -> None:
+    state, mine = joined(terms=Terms(deadline=AT))
+    queue = state.queue(mine)
+    assert queue is not None
+    mine.paused = True
+    state.steered(mine)
+    assert (queue.paused, list(queue.lanes), state.deadlines) == (True, ["x"], {BATCH: AT})
+    mine.paused, mine.cause = False, "deadline"
+    state.steered(mine)
+    assert (queue.paused, list(queue.lanes), state.deadlines, state.loaded) == (True, [], {}, set())
+
+
+def test_new_terms_take_effect_and_are_taken_back() -> None:
+    state, mine = joined()
+    queue = state.queue(mine)
+    assert queue is not None
+    mine.priority, mine.terms = "immediate", Terms(weight=7, concurrency=3)
+    state.steered(mine)
+    assert (queue.priority, queue.weight, state.paces[BATCH].concurrency) == ("immediate", 7, 3)
+    mine.terms = Terms()
+    state.steered(mine)
+    assert (queue.weight, state.paces, state.deadlines) == (1, {}, {})
+
+
+def test_a_round_that_has_begun_before_a_takeover_gets_no_second_burst() -> None:
+    terms = Terms.model_validate({"rate": {"per_second": 0.001, "burst": 5}})
+    free = []
+    for started_round in (0, 1):
+        state, _ = joined(terms=terms, started_round=started_round)
+        free.append(state.paces[BATCH].free(0, time.monotonic()))
+    assert free == [5, 1]
+
+
+def test_an_item_is_loaded_once_however_often_its_retry_is_read() -> None:
+    state, _ = joined()
+    assert not state.load(BATCH, "x", 7)
+    state.unload(BATCH, "x", (7,))
+    assert (state.loaded, dict(state.loaded_by_partition)) == ({(BATCH, 8)}, {(BATCH, "x"): 1})
+    assert state.load(BATCH, "x", 7)
+
+
+def test_a_batch_that_leaves_takes_everything_of_it_along() -> None:
+    state, _ = joined(terms=Terms(deadline=AT, concurrency=2))
+    for _ in range(2):  # a finished batch may be told of twice
+        state.leave(BATCH)
+        assert (state.batches, state.paces, state.deadlines, state.loaded) == ({}, {}, {}, set())
+        assert state.line("w").scheduler.batch(BATCH) is None

@@ -1,0 +1,177 @@
+"""Which chunks are lost: those that no worker names, that have left their queue, and whose batch is not paused."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, cast
+from uuid import UUID
+
+import pytest
+
+from batchyard_contracts import topology
+from batchyard_contracts.v1.flow import WorkerHeartbeat
+from batchyard_contracts.v1.manifest import Manifest
+from services.dispatcher.domain.scheduler import Range
+from services.dispatcher.inherited import Inherited
+from services.dispatcher.losses import Losses
+from services.dispatcher.settings import DispatcherSettings
+from services.dispatcher.store import Store
+from services.dispatcher.workers import Workers
+from services.dispatcher.yard import Batch, Lease, Yard
+
+BATCH, CHUNK = UUID(int=1), UUID(int=2)
+LEASE_S = 30.0
+
+
+class Lost:
+    """Notes what is found."""
+
+    def __init__(self) -> None:
+        self.lost_chunks: list[tuple[UUID, int]] = []
+        self.unsent_chunks: list[tuple[UUID, int]] = []
+
+    async def lost(self, leases: list[tuple[Lease, int]]) -> None:
+        self.lost_chunks = [(lease.chunk_id, fence) for lease, fence in leases]
+
+    async def unsent(self, leases: list[tuple[Lease, int]]) -> None:
+        self.unsent_chunks = [(lease.chunk_id, fence) for lease, fence in leases]
+
+
+class Scene:
+    """One batch with one chunk in flight, and one worker."""
+
+    def __init__(self, **lease: Any) -> None:
+        self.now = time.monotonic()
+        self.state, self.found, self.depths = Yard(), Lost(), dict[str, int | None]()
+        self.state.know(Manifest(name="w", version="1", item_schema={}, result_schema={}))
+        self.batch = Batch(BATCH, "ann", "w", "normal")
+        self.state.join(self.batch)
+        fields: dict[str, Any] = {"seen_at": self.now - 2 * LEASE_S, "given_at": self.now - 2 * LEASE_S, "fence": 1}
+        self.lease = Lease(
+            CHUNK, batch_id=BATCH, workload="w", priority="normal", partition="", round=1, attempt=1,
+            source=Range(0, 0, 0, 3), **(fields | lease),
+        )  # fmt: skip
+        self.state.resume(self.lease)
+        self.orphans = Inherited(self.state, LEASE_S)
+        settings = DispatcherSettings(database_url="postgresql://none", lease_s=LEASE_S, worker_timeout_s=LEASE_S)
+        self.workers = Workers(self.state, cast("Store", None), cast("Losses", self.found), self.orphans, settings)
+        self.beat()
+
+    def beat(self, *chunks: UUID, **fields: Any) -> None:
+        said: dict[str, Any] = {"worker_id": "one", "workloads": ["w"], "chunks": list(chunks), "at": datetime.now(UTC)}
+        self.state.heard_of(WorkerHeartbeat.model_validate(said | fields), time.monotonic())
+
+    async def sweep(self) -> list[tuple[UUID, int]]:
+        await self.workers.sweep(self.depth)
+        return self.found.lost_chunks
+
+    async def depth(self, queue: str) -> int | None:
+        return self.depths.get(queue, 0)
+
+
+async def test_a_chunk_that_nobody_names_and_that_left_its_queue_is_lost_under_its_fencing_number() -> None:
+    assert await Scene(fence=4).sweep() == [(CHUNK, 4)]
+
+
+def paused(scene: Scene) -> None:
+    scene.batch.paused = True
+
+
+def named(scene: Scene) -> None:
+    scene.beat(CHUNK)
+
+
+def queued(scene: Scene) -> None:
+    scene.depths[scene.lease.queue] = 3
+
+
+def queue_gone(scene: Scene) -> None:
+    scene.depths[scene.lease.queue] = None
+
+
+def young(scene: Scene) -> None:
+    scene.lease.seen_at = scene.now - LEASE_S + 5
+
+
+def nobody_runs_it(scene: Scene) -> None:
+    scene.beat(stopping=True)
+
+
+@pytest.mark.parametrize("why", [paused, named, queued, queue_gone, young, nobody_runs_it])
+async def test_a_chunk_is_not_lost_while_there_is_reason_to_wait(why: Callable[[Scene], None]) -> None:
+    scene = Scene()
+    why(scene)
+    assert await scene.sweep() == []
+
+
+@pytest.mark.parametrize(("younger_s", "lost"), [(LEASE_S - 5, False), (LEASE_S + 5, True)])
+async def test_a_queue_that_is_never_empty_has_lost_what_went_in_long_before_what_came_out(
+    younger_s: float, lost: bool
+) -> None:
+    scene = Scene()
+    scene.depths[scene.lease.queue] = 100
+    scene.state.reached[scene.lease.queue] = scene.lease.given_at + younger_s
+    assert await scene.sweep() == ([(CHUNK, 1)] if lost else [])
+
+
+@pytest.mark.parametrize(("isolates", "lost"), [(False, True), (True, False)])
+async def test_a_quarantined_chunk_is_left_in_its_queue_only_while_some_worker_takes_it(
+    isolates: bool, lost: bool
+) -> None:
+    scene = Scene(quarantined=True)
+    scene.depths[topology.quarantine_queue("w").name] = 1
+    scene.beat(isolates=isolates)
+    assert await scene.sweep() == ([(CHUNK, 1)] if lost else [])
+
+
+async def test_a_heartbeat_names_the_first_message_of_a_chunk_and_not_one_that_went_out_again() -> None:
+    """Under a later fencing number the worker may hold the earlier message while the queue has the other."""
+    for fence, reached in ((1, True), (2, False)):
+        scene = Scene(fence=fence)
+        scene.beat(CHUNK)
+        assert scene.lease.seen_at > scene.now - 1
+        assert (scene.lease.queue in scene.state.reached) is reached
+
+
+async def test_a_chunk_of_an_earlier_dispatcher_is_sent_when_two_looks_and_a_later_heartbeat_name_it_nowhere() -> None:
+    scene = Scene(seen_at=0.0)
+    scene.orphans.take([scene.lease], time.monotonic())
+    assert scene.orphans.pending
+    assert await scene.sweep() == [], "it is not lost: it may never have been sent"
+    assert scene.found.unsent_chunks == [], "its queue is empty, and the worker has not been heard since"
+    scene.beat()
+    for _ in range(2):
+        assert await scene.sweep() == []
+        assert scene.found.unsent_chunks == [], "that heartbeat may have been made before the queue was empty"
+    scene.beat()
+    assert await scene.sweep() == []
+    assert scene.found.unsent_chunks == [], "reports that are in hand may still speak of it"
+    await scene.sweep()
+    assert scene.found.unsent_chunks == [(CHUNK, 1)]
+
+
+async def test_a_chunk_of_an_earlier_dispatcher_that_a_worker_names_is_one_like_others() -> None:
+    scene = Scene(seen_at=0.0)
+    scene.orphans.take([scene.lease], time.monotonic())
+    await scene.sweep()
+    scene.beat(CHUNK)
+    for _ in range(3):
+        scene.beat()
+        await scene.sweep()
+    assert scene.found.unsent_chunks == []
+    assert not scene.orphans.judges(scene.lease)
+
+
+async def test_unread_reports_hold_up_what_an_earlier_dispatcher_may_not_have_sent() -> None:
+    scene = Scene(seen_at=0.0)
+    scene.orphans.take([scene.lease], time.monotonic())
+    scene.depths[topology.DISPATCHER_OUTCOMES.name] = 5
+    await scene.sweep()
+    for _ in range(4):
+        scene.beat()
+        await scene.sweep()
+    assert scene.found.unsent_chunks == []
+    scene.depths[topology.DISPATCHER_OUTCOMES.name] = 0
+    await scene.sweep()
+    await scene.sweep()
+    assert scene.found.unsent_chunks == [(CHUNK, 1)]

@@ -1,0 +1,49 @@
+"""A sample window adds up what a destination's calls told within a moment."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchyard_contracts.v1.flow import Felt
+from services.dispatcher.domain.tick import Tick
+
+FEEDBACK = st.builds(
+    Felt,
+    answered=st.integers(0, 50),
+    refused=st.integers(0, 9),
+    broken=st.integers(0, 9),
+    median_ms=st.none() | st.floats(0, 1e4),
+)
+
+
+def test_calls_are_counted_by_their_end_and_timed_only_where_an_answer_came() -> None:
+    window = Tick(0.0)
+    window.add(Felt(answered=3, refused=1, broken=2, median_ms=10.0))
+    window.add(Felt(answered=4))
+    window.add(Felt(refused=5, median_ms=900.0))
+    assert (window.answered, window.refused, window.broken, window.timed) == (7, 6, 2, 3)
+    assert window.median_ms == 10.0
+
+
+def test_a_small_group_that_was_held_up_does_not_move_the_median() -> None:
+    window = Tick(0.0)
+    for answered, median_ms in ((2, 5000.0), (10, 20.0), (9, 30.0)):
+        window.add(Felt(answered=answered, median_ms=median_ms))
+    assert window.median_ms == 30.0
+    window.add(Felt(answered=2, median_ms=1.0))
+    assert window.median_ms == 20.0
+
+
+def test_without_a_timed_answer_the_median_is_zero() -> None:
+    assert Tick(0.0).median_ms == 0.0
+
+
+@given(st.lists(FEEDBACK, max_size=8).flatmap(lambda told: st.tuples(st.just(told), st.permutations(told))))
+def test_the_order_of_reports_changes_nothing(told: tuple[list[Felt], list[Felt]]) -> None:
+    windows = (Tick(0.0), Tick(0.0))
+    for window, reports in zip(windows, told, strict=True):
+        for feedback in reports:
+            window.add(feedback)
+    one, other = ((w.answered, w.refused, w.broken, w.timed, w.median_ms) for w in windows)
+    assert one == other
+    timed = [f.median_ms for f in told[0] if f.median_ms is not None and f.answered]
+    assert not timed or min(timed) <= windows[0].median_ms <= max(timed)
