@@ -101,3 +101,78 @@ def test_an_endless_line_is_cut_short(make: Callable[[], Reader]) -> None:
     for _ in range(MAX_LINE_BYTES // 50_000 + 1):
         faults += reader.feed(b'"' + b"x" * 49_999)
     assert [fault.code for fault in faults if isinstance(fault, Fault)] == ["item_too_large"]
+
+
+def faults(found: list[Row | Fault]) -> list[tuple[str, int | None]]:
+    return [(each.code, each.line) for each in found if isinstance(each, Fault)]
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b's\n"never ends\n', [("malformed_csv", 2)]),
+        (b's\nok\n"a"b\n', [("malformed_csv", 3)]),
+        (b"s\nok\n\xff\nok\n", [("malformed_csv", 3)]),
+        (b"s,t\n1,2\n1,2,3\n", [("malformed_csv", 3)]),
+        (b"s,t\n1\n", [("malformed_csv", 2)]),
+        (b"s,\n", [("malformed_csv", 1)]),
+        (b"s, s \n", [("malformed_csv", 1)]),
+        (b",".join(b"c%d" % n for n in range(201)) + b"\n", [("malformed_csv", 1)]),
+        (b"s,custom_id\nok,a\nbad," + b"x" * 129 + b"\n", [("item_invalid", 3)]),
+    ],
+    ids=[
+        "a quote that is never closed",
+        "text after a quote",
+        "not UTF-8",
+        "too many cells",
+        "too few cells",
+        "a column without a name",
+        "a name twice",
+        "too many columns",
+        "a custom id that is too long",
+    ],
+)
+def test_a_fault_in_csv_names_the_line_where_its_row_begins(body: bytes, expected: list[tuple[str, int]]) -> None:
+    assert faults(read(CsvReader({}), body)) == expected
+
+
+def test_a_row_over_several_lines_that_grows_too_long_is_refused_before_it_ends() -> None:
+    lines = b's\n"' + (b"x" * 999 + b"\n") * (MAX_LINE_BYTES // 999 + 2)
+    found = list(CsvReader({}).feed(lines))
+    assert [each.code for each in found if isinstance(each, Fault)] == ["item_too_large"]
+    assert not any(isinstance(each, Row) for each in found)
+
+
+def test_a_csv_file_may_begin_with_a_byte_order_mark_and_hold_two_hundred_columns() -> None:
+    (row,) = read(CsvReader({}), b"\xef\xbb\xbfs\n1\n")
+    assert isinstance(row, Row)
+    assert row.payload == {"s": "1"}
+    names = b",".join(b"c%d" % n for n in range(200))
+    assert faults(read(CsvReader({}), names + b"\n" + names + b"\n")) == []
+
+
+def test_a_schema_without_named_fields_leaves_every_cell_as_text() -> None:
+    for schema in ({"properties": ["n"]}, {"properties": {"n": True}}, {"properties": {"n": {"type": 5}}}):
+        (row,) = read(CsvReader(schema), b"n\n12\n")
+        assert isinstance(row, Row)
+        assert row.payload == {"n": "12"}
+
+
+def test_a_line_of_ndjson_of_the_largest_size_is_taken_and_a_larger_one_refused() -> None:
+    largest = b'{"a":"' + b"x" * (MAX_LINE_BYTES - 8) + b'"}'
+    assert len(largest) == MAX_LINE_BYTES
+    assert faults(read(NdjsonReader(), b"{}\n" + largest + b"\n")) == []
+    assert faults(read(NdjsonReader(), b"{}\n" + largest + b" \n")) == [], "spaces at its end are no part of it"
+    assert faults(read(NdjsonReader(), b"{}\n" + largest[:-2] + b'x"}\n{}\n')) == [("item_too_large", 2)]
+
+
+@pytest.mark.parametrize("custom_id", ["", "x" * 129, 7, None])
+def test_a_custom_id_in_ndjson_that_is_none_is_refused_with_its_line(custom_id: object) -> None:
+    body = b"{}\n" + json.dumps({"payload": {}, "custom_id": custom_id}).encode()
+    assert faults(read(NdjsonReader(), body)) == [("item_invalid", 2)]
+
+
+def test_ndjson_may_begin_with_a_byte_order_mark_and_nowhere_else_have_one() -> None:
+    mark = b"\xef\xbb\xbf"
+    assert faults(read(NdjsonReader(), mark + b"{}\n")) == []
+    assert faults(read(NdjsonReader(), b"{}\n" + mark + b"{}\n")) == [("malformed_json", 2)]

@@ -93,3 +93,20 @@ def test_an_item_is_no_duplicate_of_itself() -> None:
     done = sort_out(page, marks_of(page))
     assert [each.ordinal for each in done.fresh] == [4, 6]
     assert [(each.ordinal, first) for each, first in done.duplicates] == [(5, 4)]
+
+
+def test_an_item_says_on_its_page_whether_it_is_a_source_and_which_key_it_claims() -> None:
+    entries = [entry(0)._replace(source=True), entry(1, mark=7), entry(2)]
+    for keyed, keys in ((True, [None, (7).to_bytes(16).hex(), None]), (False, [None, None, None])):
+        (page,), _ = read(write_pages(BATCH, "w", entries, keyed=keyed).notes)
+        items = page.segments[0].items
+        assert [item.key for item in items] == keys
+        assert [bool(item.source) for item in items] == [True, False, False]
+
+
+def test_a_page_of_nothing_but_duplicates_sends_no_items_and_still_has_its_number() -> None:
+    entries = [entry(n, mark=1) for n in range(1000)] + [entry(n, mark=1) for n in range(1000, 1002)]
+    written = write_pages(BATCH, "w", entries)
+    pages, settled = read(written.notes)
+    assert (written.pages, [page.page for page in pages]) == (2, [0])
+    assert [len(each.items) for each in settled] == [999, 2]

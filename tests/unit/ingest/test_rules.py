@@ -1,5 +1,6 @@
 """How items are judged, sorted by destination, and compared."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchyard_contracts.v1.manifest import Manifest, Partition
-from batchyard_contracts.v1.values import NewItem
-from services.ingest.domain.entry import Entry, entries_of, entry_of
+from batchyard_contracts.v1.values import MAX_ITEMS_PER_BATCH, NewItem
+from services.ingest.domain.entry import Entry, entries_of, entry_of, source_of
 from services.ingest.domain.fault import Fault
 from services.ingest.domain.json_shape import depth_exceeds
 from services.ingest.domain.limits import MAX_DEPTH, MAX_ITEM_BYTES
@@ -137,6 +138,62 @@ def test_nul_is_refused_and_its_written_form_is_not() -> None:
     assert isinstance(entry_of(rules(), 0, {"a": "\x00"}, b'{"a":"\\u0000"}', None), Fault)
     assert isinstance(entry_of(rules(), 0, {"\x00": 1}, b'{"\\u0000":1}', None), Fault)
     assert isinstance(entry_of(rules(), 0, {"a": "\\u0000"}, b'{"a":"\\\\u0000"}', None), Entry)
+
+
+@pytest.mark.parametrize(
+    ("payload", "raw"), [([1], b"[1]"), ("text", b'"text"'), (None, b"null"), (7, b"7"), (True, b"true")]
+)
+def test_a_payload_that_is_no_object_is_refused_whatever_the_schema_says(payload: Any, raw: bytes) -> None:
+    found = rules(item_schema={}).judge(payload, raw)
+    assert found == Fault("item_invalid", "An item's payload is a JSON object.")
+
+
+def test_an_item_that_is_nested_too_deep_is_refused() -> None:
+    deep = b'{"a":' + b"[" * MAX_DEPTH + b"]" * MAX_DEPTH + b"}"
+    found = rules().judge(json.loads(deep), deep)
+    assert found is not None
+    assert found.code == "item_too_deep"
+    flat = b'{"a":' + b"[" * (MAX_DEPTH - 1) + b"]" * (MAX_DEPTH - 1) + b"}"
+    assert rules().judge(json.loads(flat), flat) is None
+
+
+@pytest.mark.parametrize(("max_items", "most"), [(None, MAX_ITEMS_PER_BATCH), (3, 3)])
+def test_a_batch_with_more_items_than_its_workload_takes_is_refused(max_items: int | None, most: int) -> None:
+    judge = rules(max_items=max_items)
+    assert judge.crowd(most) is None
+    found = judge.crowd(most + 1)
+    assert found is not None
+    assert (found.code, f" {most} items" in found.detail) == ("too_many_items", True)
+
+
+SOURCED = {"source_schema": {"required": ["area"]}, "item_schema": {"required": ["id"]}}
+
+
+def test_a_source_is_item_zero_and_is_judged_by_its_own_schema() -> None:
+    judge = rules(**SOURCED, dedup="/id", partition=Partition(pointer="/area"))
+    assert judge.take_sources
+    assert source_of(judge, {"area": "x"}) == Entry(0, b'{"area":"x"}', None, "", None, source=True)
+    found = source_of(judge, {"id": 1})
+    assert isinstance(found, Fault)
+    assert found.code == "item_invalid"
+    assert not rules().take_sources
+
+
+def test_a_source_with_a_number_that_json_does_not_know_is_refused() -> None:
+    judge = rules(**SOURCED)
+    for number in (float("nan"), float("-inf")):
+        assert isinstance(source_of(judge, {"area": [number]}), Fault)
+    assert isinstance(source_of(judge, {"area": "NaN"}), Entry)
+
+
+def test_a_source_schema_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="source schema of w 1 is not usable"):
+        rules(source_schema={"type": "sqare"})
+
+
+def test_what_a_workload_counts_and_sums_up_is_known() -> None:
+    plain, rich = rules(), rules(unit={"name": "records", "count": "/n"}, summary_schema={})
+    assert (plain.unit, plain.summarized, rich.unit, rich.summarized) == (None, False, "records", True)
 
 
 def _entries(judge: Rules, items: list[NewItem]) -> list[Entry]:

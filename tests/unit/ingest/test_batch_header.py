@@ -1,0 +1,81 @@
+"""A batch as ingest remembers it: what its command asked for, and what can be told before the aggregator knows it."""
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+from uuid import UUID
+
+import pytest
+
+from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
+from batchyard_contracts.v1.queries import BatchState
+from batchyard_contracts.v1.values import Counts, Dedup, Notify, Reuse, Terms
+from services.ingest.domain.chain import Mark
+from services.ingest.header import Header
+
+BATCH, AT = UUID(int=7), datetime(2026, 11, 22, tzinfo=UTC)
+
+
+def header(state: Literal["open", "sealed"] = "sealed", **fields: Any) -> Header:
+    command = BatchSubmit.model_validate({"workload": "w", **fields})
+    return Header.asked(BATCH, "ann", command, state, AT, "trace")
+
+
+def test_a_command_becomes_a_header_without_items() -> None:
+    found = header(
+        priority="low",
+        name="first",
+        labels={"a": "b"},
+        notify={"emails": ["ann@a.example"]},
+        weight=3,
+        concurrency=9,
+        cache="off",
+        dedup={"mode": "reject"},
+        idempotency_key="k",
+    )
+    assert (found.batch_id, found.owner, found.workload, found.priority) == (BATCH, "ann", "w", "low")
+    assert (found.name, found.labels, found.notify) == ("first", {"a": "b"}, Notify(emails=["ann@a.example"]))
+    assert (found.terms, found.reuse) == (
+        Terms(weight=3, concurrency=9),
+        Reuse(cache="off", dedup=Dedup(mode="reject")),
+    )
+    assert (found.idempotency_key, found.traceparent, found.accepted_at) == ("k", "trace", AT)
+    assert (found.items, found.pages, found.given, found.sent) == (0, 0, Mark(0, 0, b""), None)
+    assert (found.round, found.finished, found.leased) == (1, False, False)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sourced"),
+    [
+        ({"items": [{"payload": {}}]}, None),
+        ({"source": {"area": 1}}, "expand"),
+        ({"source": {"area": 1}, "estimate": True}, "estimate"),
+    ],
+)
+def test_a_source_is_expanded_unless_an_estimate_is_asked_for(fields: dict[str, Any], sourced: str | None) -> None:
+    assert header(**fields).sourced == sourced
+
+
+@pytest.mark.parametrize("replayed", [True, False])
+def test_the_reply_says_how_many_items_were_taken_and_whether_it_comes_again(replayed: bool) -> None:
+    found = header()
+    assert found.accepted(replayed=replayed) == CommandAccepted(
+        batch_id=BATCH, workload="w", items=0, replayed=replayed, accepted_at=AT
+    )
+
+
+@pytest.mark.parametrize(("state", "status", "total"), [("open", "open", None), ("sealed", "running", 0)])
+def test_before_the_aggregator_knows_a_batch_all_its_items_remain(
+    state: Literal["open", "sealed"], status: Any, total: int | None
+) -> None:
+    assert header(state, name="first", weight=3).as_state() == BatchState(
+        batch_id=BATCH,
+        owner="ann",
+        workload="w",
+        priority="normal",
+        status=status,
+        round=1,
+        counts=Counts(total=total, remaining=0),
+        name="first",
+        terms=Terms(weight=3),
+        accepted_at=AT,
+    )
