@@ -184,3 +184,24 @@ def test_counted_rows_correct_the_counters_of_an_unfinished_batch() -> None:
 def test_statuses_that_are_not_terminal_are_never_counted() -> None:
     with pytest.raises(TypeError, match="retry"):
         Tally.of({"retry": 1})
+
+
+@pytest.mark.parametrize(
+    ("sourced", "total", "tally", "expected"),
+    [
+        (True, None, Tally(failed=1), True),
+        (True, None, Tally(cancelled=1), True),
+        (True, None, Tally(expired=1), True),
+        (True, None, Tally(succeeded=1), False),
+        (True, None, Tally(), False),
+        (True, 5, Tally(failed=1), False),
+        (False, None, Tally(failed=1), False),
+    ],
+)
+def test_a_source_may_have_failed_while_its_items_are_still_awaited(
+    sourced: bool, total: int | None, tally: Tally, expected: bool
+) -> None:
+    found = batch(header=Header("ann", "noop", START, sourced=sourced), total=total, tally=tally)
+    assert found.source_may_have_failed is expected
+    assert found.plain is not expected
+    assert not Batch(1, BATCH, tally=tally).source_may_have_failed

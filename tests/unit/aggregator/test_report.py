@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from batchyard_contracts.v1.flow import ChunkProcessed
@@ -12,6 +13,10 @@ from services.aggregator.domain.outcome import COLUMNS, rows
 from services.aggregator.domain.report import Report
 from tests.support.ledger_messages import batch
 from tests.support.report_bodies import HEAD, ODD, REFUSED, bodies
+
+
+def _nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
 
 
 def as_read(report: Report) -> list[object]:
@@ -48,3 +53,14 @@ def test_results_stay_as_they_came() -> None:
     body = json.dumps(HEAD | {"outcomes": [{"ordinal": 1, "status": "succeeded", "result": {"b": 1, "a": "é"}}]})
     (row,) = rows(Report.decode(body.encode()), batch(total=None))
     assert row[COLUMNS.index("result")] == b'{"b": 1, "a": "\\u00e9"}'
+
+
+@given(st.recursive(st.integers(-(2**90), 2**90) | st.booleans() | st.text(max_size=3), _nested, max_leaves=6))
+def test_whole_numbers_of_any_length_keep_all_their_digits_when_the_contract_has_to_read_the_report(
+    result: Any,
+) -> None:
+    body = json.dumps(HEAD | {"round": "1", "outcomes": [{"ordinal": 1, "status": "succeeded", "result": result}]})
+    (row,) = rows(Report.decode(body.encode()), batch(total=None))
+    kept = row[COLUMNS.index("result")]
+    assert isinstance(kept, bytes)
+    assert json.loads(kept) == result

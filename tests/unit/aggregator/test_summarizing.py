@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 
-from batchyard_contracts.v1.values import FailureThreshold, Terms
+import pytest
+
+from batchyard_contracts.v1.values import Counts, FailureThreshold, Terms
+from batchyard_contracts.v1.work import SummaryWanted
 from services.aggregator.domain.batch import Batch, Header
-from services.aggregator.domain.summary import Patience, Summary
+from services.aggregator.domain.summary import Patience, Summary, wanted
 from services.aggregator.domain.tally import Tally
-from tests.support.ledger_messages import START, at, batch
+from tests.support.ledger_messages import BATCH, START, at, batch
 
 
 def summarized(total: int = 3, *, sourced: bool = False) -> Batch:
@@ -65,3 +68,30 @@ def test_what_a_worker_says_is_bounded() -> None:
     assert Summary.told({"n": 1}, None) == Summary({"n": 1})
     assert Summary.told({"n": 1}, "broken") == Summary(error="broken")
     assert "65536 are kept" in (Summary.told("x" * 65_535, None).error or "")
+
+
+def test_a_try_is_over_a_quarter_of_a_minute_after_the_workers_limit() -> None:
+    assert Patience(times=2, base_s=60).wait_s(replace(batch(), tally=Tally(succeeded=5000))) == 80
+
+
+def test_when_nobody_answers_the_summary_says_what_to_look_at() -> None:
+    found = Patience(times=3, base_s=60).nobody_answered(summarized())
+    assert found.value is None
+    assert found.error is not None
+    assert "the summary of noop, though it was asked for 3 times, 75 s each" in found.error
+    assert "work.noop.summary" in found.error
+    assert Patience(times=3, base_s=60).nobody_answered(Batch(1, BATCH)).error, "its header may be unknown"
+
+
+@pytest.mark.parametrize(("sourced", "told"), [(True, True), (False, None)])
+def test_the_request_for_a_summary_names_the_round_its_counts_and_the_limit(sourced: bool, told: bool | None) -> None:
+    found = replace(summarized(sourced=sourced), round=2)
+    counts = Counts(total=3, succeeded=3)
+    assert wanted(found, counts, 61.5) == SummaryWanted(
+        batch_id=BATCH, owner="ann", workload="noop", round=2, counts=counts, sourced=told, limit_s=61.5
+    )
+
+
+def test_no_summary_is_asked_for_of_a_batch_without_a_header() -> None:
+    with pytest.raises(ValueError, match="not known"):
+        wanted(Batch(1, BATCH), Counts(), 60.0)
