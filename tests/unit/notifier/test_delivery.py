@@ -1,14 +1,18 @@
 """Whom to tell, and under which ids."""
 
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.notifier.domain.delivery import Target, deliveries, targets_of, webhook_id
+from batchyard_contracts.v1.events import CircuitChanged
+from batchyard_contracts.v1.values import ItemError
+from services.notifier.domain.delivery import Target, alert_id, deliveries, targets_of, webhook_id
 
 BATCH = UUID("01935f2e-5b7c-7a10-8000-000000000001")
+AT = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 TARGETS = targets_of(["https://a.example/x", "https://b.example/"], ["ann@a.example"])
 
 
@@ -53,3 +57,31 @@ def test_control_characters_never_stay_and_make_a_target_invalid(text: str) -> N
         assert "\x00" not in target.address
         assert len(target.address.splitlines()) <= 1
         assert isinstance(target.destination, str)
+
+
+def circuit(state: str = "open", **fields: object) -> CircuitChanged:
+    said = {"workload": "w", "owner": "all", "limit": "partition", "value": "a.example", "state": state, "at": AT}
+    return CircuitChanged.model_validate(said | fields)
+
+
+def test_an_alert_keeps_its_id_as_long_as_the_circuit_is_not_closed() -> None:
+    since = AT - timedelta(hours=1)
+    events = [circuit(since=since), circuit("half_open", since=since, at=AT + timedelta(minutes=5))]
+    events.append(circuit(since=since, error=ItemError(code="captcha"), at=AT + timedelta(minutes=9)))
+    assert len({alert_id(event) for event in events}) == 1
+
+
+def test_alerts_of_other_circuits_and_of_later_times_have_other_ids() -> None:
+    others = [
+        circuit(since=AT),
+        circuit(since=AT + timedelta(seconds=1)),
+        circuit(since=AT, workload="v"),
+        circuit(since=AT, limit="account"),
+        circuit(since=AT, value="b.example"),
+    ]
+    assert len({alert_id(event) for event in others}) == 5
+
+
+def test_an_event_without_a_beginning_counts_from_its_own_time() -> None:
+    assert alert_id(circuit()) == alert_id(circuit(since=AT, at=AT + timedelta(days=1)))
+    assert alert_id(circuit()) != alert_id(circuit(at=AT + timedelta(seconds=1)))

@@ -5,9 +5,20 @@ from typing import Any, cast
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from batchyard_contracts.v1.flow import ItemOutcome
+from batchyard_contracts.v1.values import ItemError
 from batchyard_contracts.v1.work import ChunkItem
 from batchyard_contracts.workload import Ambiguous, Continue, Permanent, RateLimited, Transient
-from services.worker.domain import RATE_LIMIT_PAUSE_S, defective, interrupted, invalid, raised, returned
+from services.worker.domain import (
+    RATE_LIMIT_PAUSE_S,
+    defective,
+    interrupted,
+    invalid,
+    not_tried,
+    raised,
+    returned,
+    waiting_for_provider,
+)
 
 ITEM = ChunkItem(ordinal=5, payload={}, custom_id="five")
 
@@ -143,3 +154,37 @@ def test_of_an_error_that_breaks_there_still_is_an_outcome() -> None:
     outcome = defective(ITEM, Unwritable(), 1)
     assert outcome.error is not None
     assert (outcome.status, outcome.error.code) == ("failed", "internal_error")
+
+
+CAPTCHA = ItemError(code="captcha", message="Solve this.", scope="provider")
+
+
+def test_an_item_that_its_provider_refused_for_good_waits_until_the_provider_is_itself_again() -> None:
+    refused = raised(ITEM, Permanent("captcha", "Solve this.", scope="provider"), 7)
+    waiting = waiting_for_provider(refused)
+    assert (refused.status, waiting.status) == ("failed", "retry")
+    assert waiting == refused.model_copy(update={"status": "retry"})
+    assert waiting_for_provider(waiting) == waiting
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        raised(ITEM, Permanent("not_found", "gone"), 1),
+        raised(ITEM, RateLimited(delay_s=5.0), 1),
+        raised(ITEM, Transient("captcha", "again", scope="provider"), 1),
+        ItemOutcome(ordinal=5, status="failed"),
+        ItemOutcome(ordinal=5, status="succeeded"),
+        ItemOutcome(ordinal=5, status="cancelled", error=CAPTCHA),
+    ],
+    ids=["its own fault", "a rate", "runs again anyway", "without an error", "a success", "cancelled"],
+)
+def test_every_other_outcome_stays_as_it_is_where_items_wait_for_their_provider(outcome: ItemOutcome) -> None:
+    assert waiting_for_provider(outcome) is outcome
+
+
+def test_an_item_that_was_spared_its_call_runs_again_with_the_refusal_of_the_other_and_took_no_time() -> None:
+    """By an elapsed time of zero the dispatcher knows that the provider did not refuse this very item."""
+    assert not_tried(ITEM, CAPTCHA) == ItemOutcome(
+        ordinal=5, custom_id="five", status="retry", error=CAPTCHA, delay_s=None, elapsed_ms=0
+    )
