@@ -1,22 +1,23 @@
 # One image for the five services and the command line: the command says which, e.g. `python -m services.worker`.
 ARG PYTHON=3.11.15-slim-bookworm
 
-# All packages come from the lock, each checked by its hash, and only as wheels; then the project is built and installed
-# from that folder alone, so nothing can enter the image that the lock does not name. Development tools stay behind.
+# Nothing is resolved. Both locks name every package with its hashes: the first what the build needs (with the development
+# tools, which stay behind), the second what the image keeps. The last step proves that they fit together.
 FROM python:${PYTHON} AS build
 WORKDIR /build
-COPY requirements.lock ./
+COPY requirements.lock requirements-image.lock ./
 RUN --mount=type=cache,target=/root/.cache/pip \
-    python -m pip download --require-hashes --no-deps --only-binary :all: --dest /wheels --requirement requirements.lock
+    python -m pip install --require-hashes --no-deps --only-binary :all: --requirement requirements.lock \
+    && python -m venv --without-pip /opt/batchyard \
+    && python -m pip --python /opt/batchyard install --require-hashes --no-deps --only-binary :all: \
+       --requirement requirements-image.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY contracts contracts
 COPY shared shared
 COPY services services
-# hadolint ignore=DL3013,DL3042
-RUN python -m pip install --no-index --find-links /wheels hatchling \
-    && python -m pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /wheels ./contracts . \
-    && python -m venv --without-pip /opt/batchyard \
-    && python -m pip --python /opt/batchyard install --no-index --find-links /wheels "batchyard[otlp]"
+RUN python -m pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /wheels ./contracts . \
+    && python -m pip --python /opt/batchyard install --no-index --no-deps /wheels/*.whl \
+    && python -m pip --python /opt/batchyard check
 
 FROM python:${PYTHON}
 LABEL org.opencontainers.image.title="batchyard" \

@@ -10,6 +10,9 @@ BIN := .venv/bin
 READY := .venv/.ready
 ARGS ?=
 COVERAGE_FLOOR := 85
+# Extras stay in the lock, because old versions of pip do not find a package under its bare name (pip issue 11924).
+COMPILE = $(BIN)/uv pip compile --quiet $(or $(ARGS),--upgrade) --no-strip-extras --no-emit-index-url --no-header \
+  --no-emit-package batchyard-contracts
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -77,10 +80,12 @@ bench-smoke: $(READY) ## Measure four rates in under four minutes and write them
 bench-pace: $(READY) ## Measure how a rate follows a destination whose capacity changes, and what limits cost that do not bind; 3 min.
 	@$(BIN)/python -m benchmarks pace $(ARGS)
 
-lock: $(READY) ## Resolve requirements.lock anew from the two pyproject.toml (with uv).
-	@command -v uv >/dev/null || $(BIN)/python -m pip install --quiet uv
-	PATH="$$PWD/$(BIN):$$PATH" uv pip compile --quiet --upgrade --no-strip-extras --no-emit-index-url --no-header --all-extras \
-	  --no-emit-package batchyard-contracts pyproject.toml contracts/pyproject.toml --output-file requirements.lock
+lock: $(READY) ## Resolve all locks anew to the newest versions; ARGS="--upgrade-package NAME" changes one package alone.
+	$(COMPILE) --all-extras pyproject.toml contracts/pyproject.toml --output-file requirements.lock
+	$(COMPILE) --extra otlp --constraints requirements.lock pyproject.toml --output-file requirements-image.lock
+	for peer in benchmarks/peers/*.in; do $(COMPILE) "$$peer" --output-file "$${peer%.in}.txt"; done
+	for folder in benchmarks/peers/bullmq examples/node examples/node-worker; do \
+	  (cd "$$folder" && rm package-lock.json && npm install --silent --package-lock-only --omit-lockfile-registry-resolved); done
 
 clean: ## Stop what runs here and delete all that was made: servers' data, caches, results, the environment.
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m shared.stack erase; fi

@@ -1,7 +1,6 @@
 """Says where the processor time of each service goes, function by function, while trivial items pass through.
 
-Needs the sampling profiler py-spy, which is no part of the project: `pip install py-spy` into any environment, and its
-folder on the PATH.
+Needs the sampling profiler py-spy on the PATH. It is no part of the project: install it into an environment of its own.
 """
 
 import asyncio

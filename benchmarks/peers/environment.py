@@ -1,9 +1,6 @@
 """Makes an environment for each peer that needs packages which are not the project's: pinned, by hash, once.
 
-New pins, in this folder:
-
-    uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header X.in -o X.txt
-    cd bullmq && npm install --package-lock-only --omit-lockfile-registry-resolved
+Nothing is resolved: each peer has a lock in this folder, and `make lock` writes all of them anew.
 """
 
 import asyncio
@@ -51,7 +48,9 @@ async def _python(home: Path, requirements: Path, echo: Callable[[str], None]) -
         echo(f"Installing {requirements.stem} into an environment of its own")
         shutil.rmtree(folder, ignore_errors=True)
         await _run(folder, sys.executable, "-m", "venv", str(folder))
-        await _run(folder, str(python), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", str(requirements))
+        options = ("--quiet", "--require-hashes", "--no-deps", "--only-binary", ":all:")
+        await _run(folder, str(python), "-m", "pip", "install", *options, "-r", str(requirements))
+        await _run(folder, str(python), "-m", "pip", "check")
         (folder / _MARK).touch()
     return Environment(python)
 
@@ -68,9 +67,8 @@ async def _node(home: Path, package: Path, echo: Callable[[str], None]) -> Envir
         folder.mkdir(parents=True)
         for pin in pins:
             shutil.copy(pin, folder)
-        # Not `npm ci`: it insists on packages for other machines, which not every registry has.
-        options = ("--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--silent")
-        await _run(folder, npm, "install", "--prefix", str(folder), *options)
+        options = ("--ignore-scripts", "--no-audit", "--no-fund", "--silent")
+        await _run(folder, npm, "ci", "--prefix", str(folder), *options)
         (folder / _MARK).touch()
     return Environment(Path(node), {"NODE_PATH": str(folder / "node_modules"), "NODE_ENV": "production"})
 

@@ -58,9 +58,9 @@ async def test_inputs_of_workloads(yard: Yard, file: str, workload: str) -> None
 
 async def test_node(yard: Yard, tmp_path: Path) -> None:
     folder = tmp_path / "node"
-    shutil.copytree(EXAMPLES / "node", folder, ignore=shutil.ignore_patterns("node_modules", "package-lock.json"))
+    shutil.copytree(EXAMPLES / "node", folder, ignore=shutil.ignore_patterns("node_modules"))
     node = _program("node")
-    await _run(yard, _program("npm"), "install", "--no-package-lock", "--no-audit", "--no-fund", cwd=folder)
+    await _run(yard, _program("npm"), "ci", "--no-audit", "--no-fund", cwd=folder)
     said = await _run(yard, node, "submit.mjs", cwd=folder)
     assert "finished: completed" in said
     assert len((EXAMPLES / "node" / "submit.mjs").read_text("utf-8").splitlines()) < 80
@@ -70,10 +70,10 @@ async def test_a_worker_in_another_language_that_is_killed_and_started_again(yar
     assert len((EXAMPLES / "node-worker" / "worker.mjs").read_text("utf-8").splitlines()) < 80
     folder = tmp_path / "node-worker"
     shutil.copytree(
-        EXAMPLES / "node-worker", folder, ignore=shutil.ignore_patterns("node_modules", "package-lock.json")
+        EXAMPLES / "node-worker", folder, ignore=shutil.ignore_patterns("node_modules")
     )
     node, npm = _program("node"), _program("npm")
-    await _run(yard, npm, "install", "--no-package-lock", "--no-audit", "--no-fund", cwd=folder)
+    await _run(yard, npm, "ci", "--no-audit", "--no-fund", cwd=folder)
     async with _running(yard, node, "worker.mjs", cwd=folder) as first:
         async with asyncio.timeout(30):
             while (await yard.http.get("workloads/node-words")).status != 200:  # noqa: ASYNC110  as HTTP has it
