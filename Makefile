@@ -56,8 +56,8 @@ architecture: $(READY) ## Check who may import whom (import-linter).
 	$(BIN)/lint-imports
 
 contracts: $(READY) ## Check that schemas are generated anew and that no published message has changed.
-	$(BIN)/python -m batchyard_contracts.export --check
-	$(BIN)/python -m batchyard_contracts.compat
+	$(BIN)/python -m batchyard_contracts.schema.export --check
+	$(BIN)/python -m batchyard_contracts.schema.compat
 
 shell: $(READY) ## Check shell scripts (shellcheck).
 	$(BIN)/shellcheck .ci/run .ci/setup $$(git ls-files '*.sh')

@@ -8,8 +8,8 @@ import orjson
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar
 from aiohttp.abc import AbstractResolver
 
-from batchyard_contracts.ratelimit import pause_s
 from batchyard_contracts.v1.events import BatchFinished
+from batchyard_contracts.workload.rate_limit_headers import pause_s
 from services.notifier.domain.attempt import Attempt, http_attempt
 from services.notifier.domain.delivery import webhook_id
 from services.notifier.signature import Signer

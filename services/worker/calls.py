@@ -5,9 +5,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from batchyard_contracts.ratelimit import Remaining
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Context
+from batchyard_contracts.workload.rate_limit_headers import Remaining
 from services.worker import domain
 from services.worker.success import Outcome
 

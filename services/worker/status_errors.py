@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from batchyard_contracts.ratelimit import pause_s
 from batchyard_contracts.workload import Ambiguous, Permanent, RateLimited, Scope, Transient, WorkloadError
+from batchyard_contracts.workload.rate_limit_headers import pause_s
 
 TRANSIENT = frozenset((408, 425, 500, 502, 503, 504))
 _NOT_TAKEN = frozenset((408, 425))

@@ -5,9 +5,9 @@ import time
 from collections.abc import Sequence
 
 from batchyard_contracts.partition import has_circuit
-from batchyard_contracts.ratelimit import Remaining
 from batchyard_contracts.v1.flow import Felt
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
+from batchyard_contracts.workload.rate_limit_headers import Remaining
 from services.worker import domain
 from services.worker.gate import TooFar
 from services.worker.leave import ChunkLeave

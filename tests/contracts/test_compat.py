@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from batchyard_contracts import compat
-from batchyard_contracts.compat import breaks
+from batchyard_contracts.schema import compat
+from batchyard_contracts.schema.compat import breaks
 
 OBJECT: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
 WITH_OPTIONAL = {**OBJECT, "properties": {"a": {"type": "string"}, "b": {"type": "string", "default": ""}}}

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from batchyard_contracts.evolution import narrowed, widened
-from batchyard_contracts.schema import schema_of
+from batchyard_contracts.schema.evolution import narrowed, widened
+from batchyard_contracts.schema.message_schema import schema_of
 from batchyard_contracts.v1 import MESSAGES
 
 BASE: dict[str, Any] = {

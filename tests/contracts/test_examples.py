@@ -7,9 +7,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from batchyard_contracts.compat import History
-from batchyard_contracts.export import HOME
-from batchyard_contracts.schema import schema_of
+from batchyard_contracts.schema.compat import History
+from batchyard_contracts.schema.export import HOME
+from batchyard_contracts.schema.message_schema import schema_of
 from batchyard_contracts.v1 import MESSAGES
 from batchyard_contracts.v1.events import Event
 from batchyard_contracts.v1.manifest import Manifest

@@ -10,16 +10,16 @@ from typing import Any
 import jsonschema
 import pytest
 
-from batchyard_contracts import asyncapi, export
-from batchyard_contracts.export import HOME
-from batchyard_contracts.schema import schema_of
+from batchyard_contracts.schema import asyncapi, export
+from batchyard_contracts.schema.export import HOME
+from batchyard_contracts.schema.message_schema import schema_of
 from batchyard_contracts.v1 import MESSAGES
 
 NODE = shutil.which("node")
 
 
 def test_what_is_committed_is_what_would_be_generated() -> None:
-    assert export.differing(HOME) == [], "run `python -m batchyard_contracts.export`"
+    assert export.differing(HOME) == [], "run `python -m batchyard_contracts.schema.export`"
 
 
 def test_generating_twice_gives_the_same_bytes() -> None:

@@ -55,7 +55,7 @@ PUBLIC = {
     },
     "batchyard_contracts.v1": {"COMMANDS", "EVENTS", "FLOW", "MESSAGES", "QUERIES", "REPLIES", "WORK"},
     "batchyard_contracts.ids": {"new_batch_id", "uuid7"},
-    "batchyard_contracts.ratelimit": {"MAX_PAUSE_S", "Remaining", "pause_s", "remaining"},
+    "batchyard_contracts.workload.rate_limit_headers": {"MAX_PAUSE_S", "Remaining", "pause_s", "remaining"},
 }
 CLIENT_METHODS = {
     "ask",
@@ -99,7 +99,7 @@ def test_messages_and_workloads_need_neither_a_broker_library_nor_ours() -> None
     """Without the extra, the package is pydantic alone."""
     script = (
         "import sys; import batchyard_contracts.v1, batchyard_contracts.topology, batchyard_contracts.workload;"
-        "import batchyard_contracts.export, batchyard_contracts.compat, batchyard_contracts.ids;"
+        "import batchyard_contracts.schema.export, batchyard_contracts.schema.compat, batchyard_contracts.ids;"
         "print([m for m in sys.modules if m.split('.')[0] in ('aio_pika', 'aiormq', 'shared', 'services')])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard_contracts.ratelimit import MAX_PAUSE_S, Remaining, pause_s, remaining
 from batchyard_contracts.workload import Context, RateLimited
+from batchyard_contracts.workload.rate_limit_headers import MAX_PAUSE_S, Remaining, pause_s, remaining
 
 NOW = datetime(2026, 5, 16, 12, 0, 0, tzinfo=UTC)
 AT = int(NOW.timestamp())

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from batchyard_contracts import topology
-from batchyard_contracts.asyncapi import EXCHANGE_OF, address_of, routes_to
-from batchyard_contracts.export import HOME
+from batchyard_contracts.schema.asyncapi import EXCHANGE_OF, address_of, routes_to
+from batchyard_contracts.schema.export import HOME
 from batchyard_contracts.topology import QUEUES, Binding, Queue, quarantine_queue, summary_queue, work_queues
 from batchyard_contracts.v1.work import ChunkReady, SummaryWanted
 

@@ -8,8 +8,8 @@ from uuid import UUID
 import pytest
 from aiohttp import web
 
-from batchyard_contracts.handling import Answer
 from batchyard_contracts.workload import Context, Permanent, RateLimited, Transient, WorkloadError
+from batchyard_contracts.workload.handlers import Answer
 from services.worker.workloads.distances.handler import run
 from services.worker.workloads.distances.model import DistanceItem, DistanceResult
 from services.worker.workloads.distances.opening import missing_setting, open_resources

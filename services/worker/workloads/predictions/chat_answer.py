@@ -8,8 +8,8 @@ from typing import Any, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from batchyard_contracts.ratelimit import pause_s
 from batchyard_contracts.workload import Permanent, Transient, WorkloadError
+from batchyard_contracts.workload.rate_limit_headers import pause_s
 from services.worker.status_errors import error_of
 from services.worker.workloads.predictions.model import HUGE, Confidence, Project
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from selectolax.lexbor import LexborHTMLParser
 
-from batchyard_contracts.ratelimit import Remaining
 from batchyard_contracts.workload import Permanent, RateLimited, Transient, WorkloadError
+from batchyard_contracts.workload.rate_limit_headers import Remaining
 from services.worker.workloads.tracklists.gates import BLOCKED, CAPTCHA, NOT_FOUND, Refusal, find_gate
 from services.worker.workloads.tracklists.model import Tracklist
 from services.worker.workloads.tracklists.nesting import too_deep

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import aiohttp
 from yarl import URL
 
-from batchyard_contracts.ratelimit import pause_s, remaining
 from batchyard_contracts.workload import Permanent, Transient
+from batchyard_contracts.workload.rate_limit_headers import pause_s, remaining
 from services.worker.workloads.tracklists.answer import Answer, as_error
 from services.worker.workloads.tracklists.policy import FetchPolicy, TracklistsSettings
 

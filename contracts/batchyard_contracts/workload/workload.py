@@ -32,7 +32,7 @@ A handler returns a result, returns `Continue` when the work runs elsewhere and 
 Any other exception is a `Transient` with the code `internal_error`; in a run that is not `repeatable` it is an
 `Ambiguous`, as are a time-out, an interruption and the loss of the worker.
 
-A class decorated with `@squares.summary` makes one summary of all results of a batch: see `summarizing`.
+A class decorated with `@squares.summary` makes one summary of all results of a batch: see `reducer`.
 
 Where the items of a batch are to be found rather than handed in, a second function finds them:
 
@@ -51,19 +51,6 @@ from typing import Any, Generic, Literal, TypeVar, cast, overload
 
 from pydantic import BaseModel
 
-from batchyard_contracts.handling import AsyncChunkHandler as AsyncChunkHandler
-from batchyard_contracts.handling import AsyncHandler as AsyncHandler
-from batchyard_contracts.handling import Context as Context
-from batchyard_contracts.handling import Continue as Continue
-from batchyard_contracts.handling import Expanded as Expanded
-from batchyard_contracts.handling import Handling as Handling
-from batchyard_contracts.handling import ItemT, ResultT, Sourcing, place_of
-from batchyard_contracts.handling import SyncChunkHandler as SyncChunkHandler
-from batchyard_contracts.handling import SyncHandler as SyncHandler
-from batchyard_contracts.ratelimit import pause_s
-from batchyard_contracts.summarizing import ItemInfo as ItemInfo
-from batchyard_contracts.summarizing import Reducer as Reducer
-from batchyard_contracts.summarizing import Summarizing, model_of
 from batchyard_contracts.v1.manifest import (
     Adaptive,
     CircuitRule,
@@ -76,6 +63,22 @@ from batchyard_contracts.v1.manifest import (
     Unit,
 )
 from batchyard_contracts.v1.values import Rate, RetryRule
+from batchyard_contracts.workload.handlers import (
+    AsyncChunkHandler,
+    AsyncHandler,
+    Context,
+    Continue,
+    Expanded,
+    Handling,
+    ItemT,
+    ResultT,
+    Sourcing,
+    SyncChunkHandler,
+    SyncHandler,
+    place_of,
+)
+from batchyard_contracts.workload.rate_limit_headers import pause_s
+from batchyard_contracts.workload.reducer import Reducer, Summarizing, model_of
 
 Scope = Literal["item", "provider"]
 _ReducerT = TypeVar("_ReducerT", bound=Reducer[Any])
@@ -120,7 +123,7 @@ class RateLimited(WorkloadError):
         cls, headers: Mapping[str, str], message: str = "", *, code: str = "rate_limited", now: datetime | None = None
     ) -> "RateLimited":
         """For as long as an HTTP answer's headers ask for, at most a day: `Retry-After`, `retry-after-ms`, `RateLimit`
-        and its forerunners, see `batchyard_contracts.ratelimit`."""
+        and its forerunners, see `batchyard_contracts.workload.rate_limit_headers`."""
         return cls(pause_s(headers, now or datetime.now(UTC)), message, code=code)
 
 

@@ -1,4 +1,4 @@
-"""Says whether the committed schemas still fit what was published: `python -m batchyard_contracts.compat [--base REF]`.
+"""Says whether the schemas still fit what was published: `python -m batchyard_contracts.schema.compat [--base REF]`.
 
 A message keeps its version only while every body ever written stays readable, and, for what services send, while
 readers of yesterday can read what is written today. Optional fields may be added; all else is a new version beside it.
@@ -18,9 +18,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from batchyard_contracts.asyncapi import CLIENT, SENDERS
-from batchyard_contracts.evolution import Schema, narrowed, widened
-from batchyard_contracts.export import HOME, SCHEMAS
+from batchyard_contracts.schema.asyncapi import CLIENT, SENDERS
+from batchyard_contracts.schema.evolution import Schema, narrowed, widened
+from batchyard_contracts.schema.export import HOME, SCHEMAS
 
 Schemas = Mapping[str, Schema]
 
@@ -93,7 +93,7 @@ class History:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m batchyard_contracts.compat", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m batchyard_contracts.schema.compat", description=__doc__)
     parser.add_argument("--base", help="the commit, tag or branch to compare with")
     parser.add_argument("--folder", type=Path, default=HOME, help="the folder that holds schemas/ (%(default)s)")
     options = parser.parse_args(arguments)

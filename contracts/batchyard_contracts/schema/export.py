@@ -1,4 +1,4 @@
-"""Writes what is generated from the messages: `python -m batchyard_contracts.export [--check] [--to FOLDER]`.
+"""Writes what is generated from the messages: `python -m batchyard_contracts.schema.export [--check] [--to FOLDER]`.
 
 A JSON Schema for each message under `schemas/`, and `asyncapi.json`. With `--check` nothing is written: exit code 1
 names the files that differ from what would be.
@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from batchyard_contracts import asyncapi
-from batchyard_contracts.schema import schema_of
+from batchyard_contracts.schema import asyncapi
+from batchyard_contracts.schema.message_schema import schema_of
 from batchyard_contracts.v1 import MESSAGES
 
 SCHEMAS = "schemas"
-HOME = Path(__file__).parents[1]
+HOME = Path(__file__).parents[2]
 """Where the generated files are kept, beside the package in its source tree."""
 
 
@@ -51,7 +51,7 @@ def write(home: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m batchyard_contracts.export", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m batchyard_contracts.schema.export", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a file differs")
     parser.add_argument("--to", type=Path, default=HOME, help="the folder to write into (default: %(default)s)")
     options = parser.parse_args(arguments)
@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name in found:
         sys.stdout.write(f"{'differs' if options.check else 'written'}: {name}\n")
     if options.check and found:
-        sys.stdout.write("Run `python -m batchyard_contracts.export` and commit what it writes.\n")
+        sys.stdout.write("Run `python -m batchyard_contracts.schema.export` and commit what it writes.\n")
     return 1 if options.check and found else 0
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, JsonValue
 
-from batchyard_contracts.ratelimit import MAX_PAUSE_S, Remaining, remaining
+from batchyard_contracts.workload.rate_limit_headers import MAX_PAUSE_S, Remaining, remaining
 
 ItemT = TypeVar("ItemT", bound=BaseModel)
 ResultT = TypeVar("ResultT", bound=BaseModel)
@@ -68,7 +68,7 @@ class Context:
             self.hear(Remaining(calls, min(reset_s, MAX_PAUSE_S)))
 
     def heed(self, headers: Mapping[str, str], now: datetime | None = None) -> None:
-        """The same by an HTTP answer's headers, of whatever status; see `batchyard_contracts.ratelimit`."""
+        """The same by an HTTP answer's headers, of whatever status; see `rate_limit_headers`."""
         if self.hear is not None and (left := remaining(headers, now or datetime.now(UTC))):
             self.hear(left)
 
