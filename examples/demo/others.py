@@ -18,7 +18,7 @@ from services.cli.door import Door, open_door
 from services.cli.items import format_of
 from services.cli.submission import Submission
 from services.cli.yard import Yard
-from shared.outline import outline
+from shared.json.summary import outline
 from tests.support.tracklist_kinds import page_url
 
 EXAMPLES = Path(__file__).resolve().parents[1]

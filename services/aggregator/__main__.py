@@ -2,7 +2,7 @@
 
 from services.aggregator.app import NAME, app
 from services.aggregator.settings import AggregatorSettings
-from shared.process import run
+from shared.runtime.process import run
 
 
 def main() -> None:

@@ -31,13 +31,13 @@ from services.aggregator.settings import AggregatorSettings
 from services.aggregator.store import Store
 from services.aggregator.summaries import Summaries
 from services.aggregator.telling import Telling
-from shared.amqp.connection import connect
-from shared.amqp.publisher import Publisher
-from shared.amqp.stream import Stream
-from shared.amqp.topology import declare
-from shared.broker import ControlPlane, Route
-from shared.database import open_pool
-from shared.process import Runtime
+from shared.messaging.batch_consumer import Stream
+from shared.messaging.connection import connect
+from shared.messaging.consumer import ControlPlane, Route
+from shared.messaging.publisher import Publisher
+from shared.messaging.topology import declare
+from shared.postgres.pool import open_pool
+from shared.runtime.process import Runtime
 
 NAME = "aggregator"
 _CONTROLS_AT_ONCE = 2

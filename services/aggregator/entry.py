@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from batchyard_contracts import topology
 from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.flow import BatchStopped, ItemsReopened, SourceEnded
-from shared.amqp.publisher import Outgoing
+from shared.messaging.publisher import Outgoing
 
 
 @dataclass(frozen=True, slots=True)

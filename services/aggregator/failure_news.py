@@ -20,9 +20,9 @@ from batchyard_contracts.v1.values import ItemError
 from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.failure import Failure
 from services.aggregator.domain.outcome import COLUMNS
-from shared.amqp.publisher import Outgoing
-from shared.errors import PublishFailed
-from shared.health import Pulse
+from shared.messaging.publisher import Outgoing
+from shared.runtime.errors import PublishFailed
+from shared.runtime.health import Pulse
 
 log = structlog.get_logger()
 MOST_A_SECOND = 100

@@ -9,9 +9,9 @@ import structlog
 
 from services.aggregator.entry import Entry
 from services.aggregator.store import Store
-from shared.amqp.publisher import Publisher
-from shared.faults import is_passing
-from shared.health import Pulse
+from shared.messaging.publisher import Publisher
+from shared.runtime.health import Pulse
+from shared.runtime.transient import is_passing
 
 log = structlog.get_logger()
 _AT_ONCE = 100

@@ -23,9 +23,9 @@ from services.aggregator.domain.facts import progressed
 from services.aggregator.domain.pace import Pace
 from services.aggregator.domain.parts import Parts
 from services.aggregator.domain.report import Report
-from shared.amqp.publisher import Outgoing
-from shared.errors import PublishFailed
-from shared.health import Pulse
+from shared.messaging.publisher import Outgoing
+from shared.runtime.errors import PublishFailed
+from shared.runtime.health import Pulse
 
 log = structlog.get_logger()
 INTERVAL_S = 0.05

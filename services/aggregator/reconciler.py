@@ -12,8 +12,8 @@ import structlog
 
 from services.aggregator.store import Store
 from services.aggregator.telling import Telling, endings
-from shared.faults import is_passing
-from shared.health import Pulse
+from shared.runtime.health import Pulse
+from shared.runtime.transient import is_passing
 
 log = structlog.get_logger()
 _AT_MOST = 1000

@@ -22,7 +22,8 @@ from services.aggregator.domain.tally import Tally
 from services.aggregator.entry import Entry
 from services.aggregator.recent import Recent
 from services.aggregator.rows import batch_of, beginning_of, course_of, header_of, state_of
-from shared.database import Pool, load_queries
+from shared.postgres.pool import Pool
+from shared.postgres.queries import load_queries
 
 _SQL = load_queries("services.aggregator")
 UNSUCCESSFUL = ("failed", "cancelled", "expired")

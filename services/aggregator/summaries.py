@@ -18,11 +18,11 @@ from services.aggregator.domain.summary import Patience, wanted
 from services.aggregator.entry import Entry
 from services.aggregator.store import Store, Work
 from services.aggregator.telling import Telling, endings
-from shared.amqp.publisher import Publisher, outgoing
-from shared.amqp.topology import declare
-from shared.errors import PublishFailed
-from shared.faults import is_passing
-from shared.health import Pulse
+from shared.messaging.publisher import Publisher, outgoing
+from shared.messaging.topology import declare
+from shared.runtime.errors import PublishFailed
+from shared.runtime.health import Pulse
+from shared.runtime.transient import is_passing
 
 log = structlog.get_logger()
 _LOOK_S = 2.0

@@ -11,7 +11,7 @@ from services.aggregator.domain.summary import NO_SUMMARY, Summary
 from services.aggregator.entry import Entry, finished_entry
 from services.aggregator.outbox import Outbox
 from services.aggregator.progress import Progress
-from shared.telemetry import span, traceparent
+from shared.observability.telemetry import span, traceparent
 
 
 def endings(changed: Iterable[Batch], summaries: Mapping[UUID, Summary] | None = None) -> list[Entry]:

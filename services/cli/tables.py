@@ -11,7 +11,7 @@ from rich.text import Text
 from batchyard_contracts.v1.queries import BatchState, FailureGroup, WorkerState
 from batchyard_contracts.v1.values import TERMINAL_STATUSES, Counts, StopCause
 from services.cli.terms import term_rows
-from shared.outline import outline
+from shared.json.summary import outline
 
 _STYLES = {
     "completed": "green",

@@ -2,7 +2,7 @@
 
 from services.dispatcher.app import app
 from services.dispatcher.settings import DispatcherSettings
-from shared.process import run
+from shared.runtime.process import run
 
 if __name__ == "__main__":
     run("dispatcher", DispatcherSettings, app)

@@ -13,13 +13,13 @@ from services.dispatcher import tenure
 from services.dispatcher.session import Resources, Session
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.tenure import Connection
-from shared.amqp.connection import connect
-from shared.amqp.publisher import Publisher
-from shared.amqp.topology import declare
-from shared.database import migrate
-from shared.faults import is_passing, until_it_passes
-from shared.process import Runtime
-from shared.redis import Memory
+from shared.messaging.connection import connect
+from shared.messaging.publisher import Publisher
+from shared.messaging.topology import declare
+from shared.postgres.migrations import migrate
+from shared.redis.client import Memory
+from shared.runtime.process import Runtime
+from shared.runtime.transient import is_passing, until_it_passes
 
 log = structlog.get_logger()
 _LOCK = 0x64697370

@@ -22,9 +22,9 @@ from services.dispatcher.domain.window import Window
 from services.dispatcher.lines import ordinal_of
 from services.dispatcher.store import PageKey, Store
 from services.dispatcher.yard import Batch, Lease, Yard
-from shared.amqp.publisher import Outgoing, Publisher, outgoing
-from shared.errors import BatchyardError, PublishFailed
-from shared.faults import until_it_passes
+from shared.messaging.publisher import Outgoing, Publisher, outgoing
+from shared.runtime.errors import BatchyardError, PublishFailed
+from shared.runtime.transient import until_it_passes
 
 log = structlog.get_logger()
 _CACHED_PAGES = 64

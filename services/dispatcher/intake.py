@@ -26,7 +26,7 @@ from services.dispatcher.settlement import Settlement
 from services.dispatcher.stops import Stops
 from services.dispatcher.store import Store
 from services.dispatcher.yard import Batch, Yard
-from shared.amqp.stream import Received
+from shared.messaging.batch_consumer import Received
 
 log = structlog.get_logger()
 

@@ -11,8 +11,8 @@ import structlog
 from batchyard_contracts import topology
 from batchyard_contracts.v1.work import ChunkHead
 from services.dispatcher.yard import Batch, Yard
-from shared.amqp.publisher import Outgoing, Publisher
-from shared.errors import PublishFailed
+from shared.messaging.publisher import Outgoing, Publisher
+from shared.runtime.errors import PublishFailed
 
 log = structlog.get_logger()
 _AT_ONCE = 20

@@ -16,7 +16,7 @@ from services.dispatcher.refusals import Refusals
 from services.dispatcher.settlement import Settlement, Status
 from services.dispatcher.store import Store
 from services.dispatcher.yard import Lease, Yard
-from shared.amqp.stream import Received
+from shared.messaging.batch_consumer import Received
 
 log = structlog.get_logger()
 

@@ -21,7 +21,7 @@ from services.dispatcher.settlement import Settlement, Status
 from services.dispatcher.stops import Stops
 from services.dispatcher.store import Retry, Store
 from services.dispatcher.yard import Batch, Lease, Yard
-from shared.amqp.stream import Received
+from shared.messaging.batch_consumer import Received
 
 _FOLLOWING_S = 1.0
 """After so long an item is tried again that was refused where the rate adapts."""

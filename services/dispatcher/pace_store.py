@@ -13,7 +13,8 @@ from batchyard_contracts.v1.queries import PaceChange
 from batchyard_contracts.v1.values import ItemError, Rate
 from services.dispatcher.domain.circuit import Circuit
 from services.dispatcher.domain.throttle import Learned, Terms, Throttle
-from shared.database import Pool, load_queries
+from shared.postgres.pool import Pool
+from shared.postgres.queries import load_queries
 
 SQL = load_queries("services.dispatcher", "paces.sql")
 HISTORY = 200

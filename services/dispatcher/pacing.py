@@ -20,11 +20,11 @@ from services.dispatcher.domain.tuner import Change
 from services.dispatcher.pace_store import Key, Line, PaceStore
 from services.dispatcher.settlement import Settlement
 from services.dispatcher.yard import Yard
-from shared.amqp.publisher import Publisher, outgoing
-from shared.faults import until_it_passes
-from shared.health import Pulse
-from shared.reservations import Rate as Agreed
-from shared.reservations import Reservations, key_of
+from shared.messaging.publisher import Publisher, outgoing
+from shared.redis.rate_reservations import Rate as Agreed
+from shared.redis.rate_reservations import Reservations, key_of
+from shared.runtime.health import Pulse
+from shared.runtime.transient import until_it_passes
 
 log = structlog.get_logger()
 ALL = "all"

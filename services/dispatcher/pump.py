@@ -14,8 +14,8 @@ from services.dispatcher.domain.window import Window
 from services.dispatcher.refusals import Refusals
 from services.dispatcher.store import Due, Store
 from services.dispatcher.yard import Batch, Yard
-from shared.faults import until_it_passes
-from shared.health import Pulse
+from shared.runtime.health import Pulse
+from shared.runtime.transient import until_it_passes
 
 _AT_ONCE = 64
 """Chunks in one transaction."""

@@ -11,7 +11,7 @@ from services.dispatcher.chunks import ChunksRefused, Giver, Pages
 from services.dispatcher.settlement import Settlement
 from services.dispatcher.store import Store
 from services.dispatcher.yard import Lease, Yard
-from shared.faults import until_it_passes
+from shared.runtime.transient import until_it_passes
 
 _PAUSE_S = 5.0
 _TOO_LARGE = ItemError(code="item_too_large", message="The item and its state are too large to be sent to a worker.")

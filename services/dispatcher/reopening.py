@@ -18,7 +18,7 @@ from services.dispatcher.kept import Kept, find
 from services.dispatcher.settlement import Settlement
 from services.dispatcher.store import Patched, Retry, Store
 from services.dispatcher.yard import Batch, Yard
-from shared.json_patch import Patch, PatchError
+from shared.json.patch import Patch, PatchError
 
 log = structlog.get_logger()
 GONE = ItemError(code="item_gone", message="The item is no longer kept; submit it again in a new batch.")

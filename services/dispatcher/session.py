@@ -44,16 +44,16 @@ from services.dispatcher.stops import Stops
 from services.dispatcher.store import Store
 from services.dispatcher.workers import Workers
 from services.dispatcher.yard import Yard
-from shared.amqp.connection import open_channel
-from shared.amqp.delivery import Kind
-from shared.amqp.publisher import Publisher
-from shared.amqp.stream import BatchHandler, Received, Stream
-from shared.broker import ControlPlane, Route
-from shared.database import Pool
-from shared.faults import until_it_passes
-from shared.health import Health
-from shared.redis import Memory
-from shared.reservations import Reservations
+from shared.messaging.batch_consumer import BatchHandler, Received, Stream
+from shared.messaging.connection import open_channel
+from shared.messaging.consumer import ControlPlane, Route
+from shared.messaging.delivery import Kind
+from shared.messaging.publisher import Publisher
+from shared.postgres.pool import Pool
+from shared.redis.client import Memory
+from shared.redis.rate_reservations import Reservations
+from shared.runtime.health import Health
+from shared.runtime.transient import until_it_passes
 
 _SWEEP_S = 2.0
 """Between two looks for lost chunks."""

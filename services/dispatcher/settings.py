@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from batchyard_contracts.v1.values import Owner
-from shared.settings import Settings
+from shared.runtime.settings import Settings
 
 _HEARTBEATS = 3
 """So many may be late or lost before their worker is taken for lost."""

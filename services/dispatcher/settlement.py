@@ -13,7 +13,7 @@ from services.dispatcher.domain.scheduler import Slice
 from services.dispatcher.letting_go import LettingGo
 from services.dispatcher.store import Store
 from services.dispatcher.yard import Batch
-from shared.amqp.publisher import Publisher, outgoing
+from shared.messaging.publisher import Publisher, outgoing
 
 _AT_ONCE = 1000
 _PAGES_AT_ONCE = 5

@@ -18,9 +18,9 @@ from services.dispatcher.chunks import Pages
 from services.dispatcher.settlement import Settlement, Status
 from services.dispatcher.store import Store
 from services.dispatcher.yard import Batch, Lease, Yard
-from shared.amqp.publisher import Publisher, outgoing
-from shared.faults import until_it_passes
-from shared.health import Pulse
+from shared.messaging.publisher import Publisher, outgoing
+from shared.runtime.health import Pulse
+from shared.runtime.transient import until_it_passes
 
 log = structlog.get_logger()
 _SIDE_BY_SIDE = 4

@@ -16,7 +16,8 @@ from services.dispatcher.domain.scheduler import Again, Range, Slice
 from services.dispatcher.lines import ordinal_of
 from services.dispatcher.page import Page
 from services.dispatcher.yard import Batch, Lease
-from shared.database import Pool, load_queries
+from shared.postgres.pool import Pool
+from shared.postgres.queries import load_queries
 
 SQL = load_queries("services.dispatcher")
 PageKey = tuple[UUID, int, int]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from services.dispatcher.settings import DispatcherSettings
-from shared.database import Pool, open_pool
+from shared.postgres.pool import Pool, open_pool
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]

@@ -2,7 +2,7 @@
 
 from services.ingest.app import app
 from services.ingest.settings import IngestSettings
-from shared.process import run
+from shared.runtime.process import run
 
 if __name__ == "__main__":
     run("ingest", IngestSettings, app)

@@ -33,14 +33,14 @@ from services.ingest.store import Store
 from services.ingest.submission import Submissions
 from services.ingest.uploads import Uploads
 from services.ingest.watchers import Watchers
-from shared.amqp.publisher import Publisher
-from shared.amqp.questions import Questions
-from shared.amqp.topology import declare
-from shared.broker import ControlPlane, Route
-from shared.database import open_pool
-from shared.faults import until_it_passes
-from shared.process import Runtime
-from shared.redis import Memory
+from shared.messaging.consumer import ControlPlane, Route
+from shared.messaging.publisher import Publisher
+from shared.messaging.rpc_client import Questions
+from shared.messaging.topology import declare
+from shared.postgres.pool import open_pool
+from shared.redis.client import Memory
+from shared.runtime.process import Runtime
+from shared.runtime.transient import until_it_passes
 
 COMMANDS_AT_ONCE = 32
 SOURCES_AT_ONCE = 4

@@ -9,8 +9,8 @@ from services.ingest.expiry import Expiry
 from services.ingest.registry import Registry
 from services.ingest.store import Store
 from services.ingest.uploads import Uploads
-from shared.faults import is_passing
-from shared.health import Pulse
+from shared.runtime.health import Pulse
+from shared.runtime.transient import is_passing
 
 log = structlog.get_logger()
 TICK_S = 2.0

@@ -8,7 +8,7 @@ from struct import pack, unpack
 from typing import cast
 from uuid import UUID
 
-from shared.redis import Memory
+from shared.redis.client import Memory
 
 TTL_S = 24 * 3600
 _SCRIPT = """

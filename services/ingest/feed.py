@@ -17,9 +17,9 @@ from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
 from services.ingest.frame import Frame
 from services.ingest.load import Load
 from services.ingest.watchers import Watchers
-from shared.amqp.connection import HEARTBEAT_S
-from shared.faults import is_passing
-from shared.health import Pulse
+from shared.messaging.connection import HEARTBEAT_S
+from shared.runtime.health import Pulse
+from shared.runtime.transient import is_passing
 
 log = structlog.get_logger()
 _BINDINGS = (f"{BatchProgressed.type}.#", f"{BatchFinished.type}.#")

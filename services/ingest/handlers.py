@@ -32,9 +32,9 @@ from services.ingest.registry import Registry
 from services.ingest.steering import Steering
 from services.ingest.submission import Submissions
 from services.ingest.turns import Turns
-from shared.amqp.delivery import Delivery
-from shared.amqp.publisher import Publisher, outgoing
-from shared.errors import HandlerFailed, Rejected
+from shared.messaging.delivery import Delivery
+from shared.messaging.publisher import Publisher, outgoing
+from shared.runtime.errors import HandlerFailed, Rejected
 
 T = TypeVar("T")
 DEFAULT_OWNER = "default"

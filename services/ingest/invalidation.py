@@ -11,8 +11,8 @@ from batchyard_contracts.v1.flow import CacheInvalidated
 from services.ingest.refusal import Refused
 from services.ingest.registry import Registry
 from services.ingest.submission import BUSY
-from shared.amqp.publisher import Publisher, outgoing
-from shared.errors import PublishFailed
+from shared.messaging.publisher import Publisher, outgoing
+from shared.runtime.errors import PublishFailed
 
 log = structlog.get_logger()
 

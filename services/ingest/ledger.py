@@ -26,8 +26,8 @@ from batchyard_contracts.v1.queries import (
 from batchyard_contracts.v1.recommendations import RecommendationsQuery, RecommendationsReply
 from services.ingest.domain.fault import Fault
 from services.ingest.refusal import Refused
-from shared.amqp.delivery import Kind
-from shared.errors import PublishFailed, QueryRefused, QueryTimeout
+from shared.messaging.delivery import Kind
+from shared.runtime.errors import PublishFailed, QueryRefused, QueryTimeout
 
 _TIMEOUT_S = 5.0
 _MARGIN_S = 1.0
@@ -35,7 +35,7 @@ ReplyT = TypeVar("ReplyT")
 
 
 class Asks(Protocol):
-    """What is needed of `shared.amqp.questions.Questions`."""
+    """What is needed of `shared.messaging.rpc_client.Questions`."""
 
     async def ask(
         self, question: Message, answer: Kind[ReplyT], *, timeout_s: float, exchange: str = QUERIES

@@ -16,9 +16,10 @@ from services.ingest.domain.fault import Fault
 from services.ingest.domain.pace import Pace
 from services.ingest.frame import Frame
 from services.ingest.refusal import Refused
-from shared.database import Pool, load_queries
-from shared.faults import is_passing
-from shared.health import Pulse
+from shared.postgres.pool import Pool
+from shared.postgres.queries import load_queries
+from shared.runtime.health import Pulse
+from shared.runtime.transient import is_passing
 
 log = structlog.get_logger()
 _SQL = load_queries("services.ingest")

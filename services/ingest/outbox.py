@@ -14,11 +14,12 @@ import structlog
 
 from batchyard_contracts.topology import FLOW
 from services.ingest.domain.paging import Note
-from shared.amqp.publisher import Outgoing, Publisher
-from shared.database import Pool, load_queries
-from shared.errors import PublishFailed
-from shared.faults import is_passing
-from shared.health import Pulse
+from shared.messaging.publisher import Outgoing, Publisher
+from shared.postgres.pool import Pool
+from shared.postgres.queries import load_queries
+from shared.runtime.errors import PublishFailed
+from shared.runtime.health import Pulse
+from shared.runtime.transient import is_passing
 
 log = structlog.get_logger()
 _SQL = load_queries("services.ingest")

@@ -3,8 +3,8 @@
 from pydantic import ValidationError
 
 from services.ingest.domain.fault import Fault
-from shared.amqp.delivery import explain
-from shared.errors import Rejected
+from shared.messaging.delivery import explain
+from shared.runtime.errors import Rejected
 
 NOT_FOUND = Fault("batch_not_found", "There is no such batch. Check the id, and that the batch is yours.", 404)
 

@@ -12,8 +12,9 @@ from batchyard_contracts.v1.manifest import Manifest
 from services.ingest.domain.fault import Fault
 from services.ingest.domain.rules import Rules
 from services.ingest.refusal import Refused
-from shared.database import Pool, load_queries
-from shared.errors import Rejected
+from shared.postgres.pool import Pool
+from shared.postgres.queries import load_queries
+from shared.runtime.errors import Rejected
 
 log = structlog.get_logger()
 _SQL = load_queries("services.ingest")

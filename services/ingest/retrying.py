@@ -15,7 +15,7 @@ from services.ingest.header import Header
 from services.ingest.ledger import Ledger
 from services.ingest.refusal import Refused
 from services.ingest.registry import Registry
-from shared.json_patch import Patch, PatchError
+from shared.json.patch import Patch, PatchError
 
 SAMPLES = 3
 MAX_UNFIT = 10_000

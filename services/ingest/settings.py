@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 
 from batchyard_contracts.v1.values import MAX_ITEMS_PER_COMMAND, Owner
-from shared.settings import Settings
+from shared.runtime.settings import Settings
 
 
 class IngestSettings(Settings):

@@ -27,7 +27,7 @@ from services.ingest.registry import Registry
 from services.ingest.sealing import sealed_note
 from services.ingest.store import LockedBatch, Store
 from services.ingest.submission import digest_of
-from shared.errors import Rejected
+from shared.runtime.errors import Rejected
 
 log = structlog.get_logger()
 _TRIES = 100

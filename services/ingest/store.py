@@ -13,7 +13,8 @@ from batchyard_contracts.v1.values import Priority
 from services.ingest.domain.chain import Mark
 from services.ingest.domain.paging import Note
 from services.ingest.header import Header
-from shared.database import Pool, load_queries
+from shared.postgres.pool import Pool
+from shared.postgres.queries import load_queries
 
 _SQL = load_queries("services.ingest")
 LEASE = timedelta(seconds=20)

@@ -23,7 +23,7 @@ from services.ingest.outbox import Outbox
 from services.ingest.refusal import Refused
 from services.ingest.registry import Announced, Registry, check_ready
 from services.ingest.store import Store
-from shared.telemetry import traceparent
+from shared.observability.telemetry import traceparent
 
 log = structlog.get_logger()
 BUSY = Fault("busy", "The message broker is away and much waits for it. Try again in a moment.", 503)

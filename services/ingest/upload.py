@@ -27,7 +27,7 @@ from services.ingest.refusal import Refused
 from services.ingest.sealing import sealed_note
 from services.ingest.store import Store
 from services.ingest.submission import IN_PROGRESS, NO_ITEMS, accepted_note
-from shared.faults import until_it_passes
+from shared.runtime.transient import until_it_passes
 
 WINDOW_BYTES = 1024 * 1024
 """Pages leave together when they are about so large; as much again is on its way meanwhile."""

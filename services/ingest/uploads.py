@@ -27,9 +27,9 @@ from services.ingest.registry import Announced, Registry, check_ready
 from services.ingest.store import Store
 from services.ingest.submission import BUSY, IN_PROGRESS, check_dedup, replay
 from services.ingest.upload import AWAY, CONFLICT, SUPERSEDED, Upload
-from shared.errors import PublishFailed
-from shared.faults import is_passing
-from shared.telemetry import traceparent
+from shared.observability.telemetry import traceparent
+from shared.runtime.errors import PublishFailed
+from shared.runtime.transient import is_passing
 
 log = structlog.get_logger()
 

@@ -12,7 +12,7 @@ from uuid import UUID
 import orjson
 
 from services.ingest.frame import Frame
-from shared.redis import Memory
+from shared.redis.client import Memory
 
 SNAPSHOT_TTL_S = 24 * 3600
 

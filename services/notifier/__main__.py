@@ -2,7 +2,7 @@
 
 from services.notifier.app import app
 from services.notifier.settings import NotifierSettings
-from shared.process import run
+from shared.runtime.process import run
 
 if __name__ == "__main__":
     run("notifier", NotifierSettings, app)

@@ -21,11 +21,11 @@ from services.notifier.signature import Signer
 from services.notifier.store import Store
 from services.notifier.sweeper import Sweeper
 from services.notifier.webhook import NO_SECRET, WebhookSender, open_session
-from shared.amqp.publisher import Publisher
-from shared.amqp.topology import declare
-from shared.broker import ControlPlane, Route
-from shared.database import open_pool
-from shared.process import Runtime
+from shared.messaging.consumer import ControlPlane, Route
+from shared.messaging.publisher import Publisher
+from shared.messaging.topology import declare
+from shared.postgres.pool import open_pool
+from shared.runtime.process import Runtime
 
 log = structlog.get_logger()
 _INBOX_AT_ONCE = 3

@@ -16,9 +16,9 @@ from services.notifier.domain.attempt import Attempt, decide, overdrawn
 from services.notifier.domain.delivery import Kind
 from services.notifier.domain.schedule import Schedule
 from services.notifier.store import Claimed, Store
-from shared.faults import until_it_passes
-from shared.health import Pulse
-from shared.telemetry import span
+from shared.observability.telemetry import span
+from shared.runtime.health import Pulse
+from shared.runtime.transient import until_it_passes
 
 log = structlog.get_logger()
 POLL_S = 5.0

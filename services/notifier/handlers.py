@@ -12,7 +12,7 @@ from services.notifier.domain.delivery import alert_id, deliveries, targets_of
 from services.notifier.domain.one_line import one_line
 from services.notifier.domain.schedule import Schedule
 from services.notifier.store import BatchRecord, Known, Store
-from shared.telemetry import traceparent
+from shared.observability.telemetry import traceparent
 
 log = structlog.get_logger()
 

@@ -15,7 +15,7 @@ from uuid import UUID
 from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.values import TERMINAL_STATUSES
 from services.notifier.domain.one_line import header_safe, one_line
-from shared.outline import outline
+from shared.json.summary import outline
 
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 _LONG = 2000

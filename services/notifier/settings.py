@@ -9,8 +9,8 @@ from services.notifier.domain.schedule import STANDARD_DELAYS_S
 from services.notifier.letter import sender_address
 from services.notifier.relay import parse_relay
 from services.notifier.signature import check_secret
-from shared.egress import Network, parse_networks
-from shared.settings import Settings
+from shared.runtime.egress_guard import Network, parse_networks
+from shared.runtime.settings import Settings
 
 _MARGIN_S = 1.0
 """What a lease must last longer than an attempt, so that its result can be recorded."""

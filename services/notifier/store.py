@@ -11,7 +11,8 @@ from asyncpg.pool import PoolConnectionProxy
 from batchyard_contracts.v1.events import BatchFinished
 from services.notifier.domain.attempt import Attempt, Decision
 from services.notifier.domain.delivery import Delivery, Kind, Target, targets_of
-from shared.database import Pool, load_queries
+from shared.postgres.pool import Pool
+from shared.postgres.queries import load_queries
 
 _SQL = load_queries("services.notifier")
 

@@ -4,8 +4,8 @@ import asyncio
 from typing import ClassVar
 
 from services.notifier.store import Store
-from shared.faults import until_it_passes
-from shared.health import Pulse
+from shared.runtime.health import Pulse
+from shared.runtime.transient import until_it_passes
 
 
 class Sweeper:

@@ -14,8 +14,8 @@ from services.notifier.domain.attempt import Attempt, http_attempt
 from services.notifier.domain.delivery import webhook_id
 from services.notifier.signature import Signer
 from services.notifier.store import Claimed
-from shared.egress import AddressRefused, Network, guarded_connector, read_at_most
-from shared.telemetry import traceparent
+from shared.observability.telemetry import traceparent
+from shared.runtime.egress_guard import AddressRefused, Network, guarded_connector, read_at_most
 
 READ_BYTES = 64 * 1024
 KEPT_BYTES = 1024

@@ -2,7 +2,7 @@
 
 from services.worker.app import app
 from services.worker.settings import WorkerSettings
-from shared.process import run
+from shared.runtime.process import run
 
 if __name__ == "__main__":
     run("worker", WorkerSettings, app)

@@ -36,17 +36,17 @@ from services.worker.settings import WorkerSettings
 from services.worker.summaries.intake import summarizing
 from services.worker.workloads.distances.opening import Resources
 from services.worker.workloads.distances.recommending import Recommender
-from shared.amqp.connection import connect, open_channel
-from shared.amqp.publisher import Publisher, outgoing
-from shared.amqp.questions import Questions
-from shared.amqp.stream import Stream
-from shared.amqp.topology import declare
-from shared.broker import ControlPlane, Route
-from shared.faults import until_it_passes
-from shared.health import Pulse
-from shared.process import Runtime
-from shared.redis import Memory
-from shared.reservations import Reservations
+from shared.messaging.batch_consumer import Stream
+from shared.messaging.connection import connect, open_channel
+from shared.messaging.consumer import ControlPlane, Route
+from shared.messaging.publisher import Publisher, outgoing
+from shared.messaging.rpc_client import Questions
+from shared.messaging.topology import declare
+from shared.redis.client import Memory
+from shared.redis.rate_reservations import Reservations
+from shared.runtime.health import Pulse
+from shared.runtime.process import Runtime
+from shared.runtime.transient import until_it_passes
 
 log = structlog.get_logger()
 _INTERRUPTING = {"deadline", "failure_threshold"}

@@ -19,8 +19,8 @@ from batchyard_contracts.v1.flow import CacheInvalidated
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import Reuse
 from batchyard_contracts.v1.work import ChunkHead
-from shared import metrics
-from shared.redis import Memory
+from shared.observability import metrics
+from shared.redis.client import Memory
 
 RESULT_BYTES_MAX = 512 * 1024
 """A larger result is not remembered."""

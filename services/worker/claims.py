@@ -9,7 +9,7 @@ from uuid import UUID
 from aio_pika.abc import AbstractIncomingMessage
 
 from batchyard_contracts.v1.work import ChunkReady
-from shared.amqp.delivery import acknowledge, is_stale
+from shared.messaging.delivery import acknowledge, is_stale
 
 _REMEMBERED = 1000
 LONG_S = 600.0

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from batchyard_contracts.workload import Workload
-from shared.errors import ConfigurationError
+from shared.runtime.errors import ConfigurationError
 
 
 def load(name: str) -> list[Workload[Any, Any]]:

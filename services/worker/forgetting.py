@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from batchyard_contracts.v1.flow import CacheInvalidated
 from services.worker.cache import ResultCache
-from shared.amqp.stream import Received
+from shared.messaging.batch_consumer import Received
 
 
 class Forgetful:

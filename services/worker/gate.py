@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from batchyard_contracts.v1.work import Pace
 from services.worker.lateness import Lateness
-from shared.reservations import AHEAD_S, GRAIN_S, PATIENCE_S, Rate, Reservations, Starts, key_of
+from shared.redis.rate_reservations import AHEAD_S, GRAIN_S, PATIENCE_S, Rate, Reservations, Starts, key_of
 
 _AT_ONCE_MAX = 1000
 _CLOSED_S = 0.1

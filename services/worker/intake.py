@@ -21,14 +21,14 @@ from services.worker.pauses import Pauses
 from services.worker.reading import Chunk
 from services.worker.returns import Returns
 from services.worker.runner import Runner
-from shared.amqp.connection import open_channel
-from shared.amqp.dead_letters import bury
-from shared.amqp.delivery import acknowledge, decode, is_stale, received
-from shared.amqp.publisher import Publisher
-from shared.errors import Rejected
-from shared.faults import until_it_passes
-from shared.health import Pulse
-from shared.telemetry import span
+from shared.messaging.connection import open_channel
+from shared.messaging.dead_letters import bury
+from shared.messaging.delivery import acknowledge, decode, is_stale, received
+from shared.messaging.publisher import Publisher
+from shared.observability.telemetry import span
+from shared.runtime.errors import Rejected
+from shared.runtime.health import Pulse
+from shared.runtime.transient import until_it_passes
 
 log = structlog.get_logger()
 _LOW_SHARE = 20

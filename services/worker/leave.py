@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from batchyard_contracts.v1.queries import BeginQuery, BeginReply
 from batchyard_contracts.v1.work import ChunkHead
-from shared.amqp.questions import Questions
-from shared.errors import QueryRefused, QueryTimeout
-from shared.faults import until_it_passes
+from shared.messaging.rpc_client import Questions
+from shared.runtime.errors import QueryRefused, QueryTimeout
+from shared.runtime.transient import until_it_passes
 
 _TIMEOUT_S = 5.0
 

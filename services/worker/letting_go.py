@@ -8,7 +8,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from services.worker.calls import context_of
 from services.worker.runner import Runner
-from shared.amqp.delivery import acknowledge
+from shared.messaging.delivery import acknowledge
 
 log = structlog.get_logger()
 _EACH_S = 30.0

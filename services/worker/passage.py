@@ -8,7 +8,7 @@ from services.worker.domain import HELD_BACK
 from services.worker.gate import Gate, Gates, Moment
 from services.worker.slots import Slots
 from services.worker.success import Outcome
-from shared.reservations import GRAIN_S
+from shared.redis.rate_reservations import GRAIN_S
 
 _TRIES = 4
 """Missed moments in a row after which an item starts all the same: this machine cannot keep time."""

@@ -17,7 +17,7 @@ from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Transient, Workload
 from services.worker import domain
 from services.worker.success import Outcome
-from shared.errors import ConfigurationError
+from shared.runtime.errors import ConfigurationError
 
 log = structlog.get_logger()
 HEADER = 8

@@ -12,7 +12,7 @@ from typing import Any
 from batchyard_contracts.workload import Workload
 from services.worker import workloads
 from services.worker.files import load
-from shared.errors import ConfigurationError
+from shared.runtime.errors import ConfigurationError
 
 GROUP = "batchyard.workloads"
 AnyWorkload = Workload[Any, Any]

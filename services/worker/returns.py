@@ -7,9 +7,9 @@ from aio_pika.abc import AbstractIncomingMessage
 from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import ChunkReturned
 from batchyard_contracts.v1.work import ChunkReady
-from shared.amqp.delivery import acknowledge, is_stale
-from shared.amqp.publisher import Publisher, outgoing
-from shared.faults import until_it_passes
+from shared.messaging.delivery import acknowledge, is_stale
+from shared.messaging.publisher import Publisher, outgoing
+from shared.runtime.transient import until_it_passes
 
 Reason = Literal["redelivered", "stopping"]
 

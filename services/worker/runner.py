@@ -27,8 +27,8 @@ from services.worker.slots import Slots
 from services.worker.success import Outcome
 from services.worker.threads import Threads
 from services.worker.units import counting
-from shared.amqp.publisher import Outgoing, Publisher, outgoing
-from shared.faults import until_it_passes
+from shared.messaging.publisher import Outgoing, Publisher, outgoing
+from shared.runtime.transient import until_it_passes
 
 log = structlog.get_logger()
 GRACE_S = 5.0

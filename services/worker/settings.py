@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from batchyard_contracts.v1.values import WorkloadName
-from shared.settings import Settings
+from shared.runtime.settings import Settings
 
 
 class WorkerSettings(Settings):

@@ -1,6 +1,6 @@
 """What can go wrong with the local stack; every message says what to do next."""
 
-from shared.errors import BatchyardError
+from shared.runtime.errors import BatchyardError
 
 
 class StackError(BatchyardError):

@@ -14,8 +14,8 @@ from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply
 from batchyard_contracts.v1.values import SUMMARY_MAX_BYTES
 from batchyard_contracts.v1.work import SummaryWanted
 from services.aggregator.domain import summary
-from shared.amqp.connection import connect
-from shared.amqp.topology import declare
+from shared.messaging.connection import connect
+from shared.messaging.topology import declare
 from shared.stack import Servers
 from tests.support.ledger_messages import BATCH, accepted, controlled, made, processed
 from tests.support.running_aggregator import Neighbours, aggregator, at_work, neighbours

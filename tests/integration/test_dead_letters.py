@@ -6,8 +6,8 @@ from typing import Any
 import aio_pika
 
 from batchyard_contracts import topology
-from shared.amqp.dead_queue import dead_queues
-from shared.amqp.topology import declare
+from shared.messaging.dead_queue import dead_queues
+from shared.messaging.topology import declare
 from shared.stack import Servers
 from tests.support.running_ingest import Around, around, at_work, ingest
 

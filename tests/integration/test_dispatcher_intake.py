@@ -16,9 +16,9 @@ from batchyard_contracts.v1.values import Counts
 from services.dispatcher import refusals
 from services.dispatcher.letting_go import LettingGo
 from services.dispatcher.settlement import Settlement
-from shared.amqp.publisher import Outgoing, Publisher
-from shared.errors import PublishFailed
-from shared.faults import until_it_passes
+from shared.messaging.publisher import Outgoing, Publisher
+from shared.runtime.errors import PublishFailed
+from shared.runtime.transient import until_it_passes
 from shared.stack import Servers
 from tests.support.dispatcher_parts import ENVELOPE, Parts, again, dispatcher_parts, once
 

@@ -25,10 +25,10 @@ from services.dispatcher.chunks import Giver, Pages
 from services.dispatcher.inherited import Inherited
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.workers import Workers
-from shared.amqp.publisher import Outgoing
-from shared.amqp.stream import Received
-from shared.errors import PublishFailed
-from shared.faults import until_it_passes
+from shared.messaging.batch_consumer import Received
+from shared.messaging.publisher import Outgoing
+from shared.runtime.errors import PublishFailed
+from shared.runtime.transient import until_it_passes
 from shared.stack import Servers
 from tests.support.dispatcher_parts import ENVELOPE, Parts, again, dispatcher_parts, once, received
 

@@ -17,7 +17,7 @@ from services.dispatcher.page import Page
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.store import Store
 from services.dispatcher.yard import Lease
-from shared.database import migrate
+from shared.postgres.migrations import migrate
 from shared.stack import Program, Servers, Supervisor, free_ports
 from tests.support.dispatcher_parts import header, page_of
 from tests.support.hand_worker import HandWorker, hand_worker

@@ -9,7 +9,7 @@ import pytest
 from services.dispatcher import tenure
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.store import Retry, Store
-from shared.database import migrate
+from shared.postgres.migrations import migrate
 from shared.stack import Servers
 
 BATCH = uuid.UUID(int=7)

@@ -14,8 +14,8 @@ from batchyard_contracts.v1.events import BatchRejected
 from batchyard_contracts.v1.flow import WorkerAnnounced
 from services.ingest import handlers
 from services.ingest.domain.limits import MAX_ITEM_BYTES
-from shared.amqp import delivery, publisher
-from shared.amqp.dead_letters import REASON
+from shared.messaging import delivery, publisher
+from shared.messaging.dead_letters import REASON
 from shared.stack import Servers
 from tests.support.running_ingest import SQUARES, Around, at_work
 

@@ -27,9 +27,9 @@ from services.notifier.settings import NotifierSettings
 from services.notifier.signature import Signer
 from services.notifier.store import Claimed, Store
 from services.notifier.webhook import WebhookSender, open_session
-from shared.database import Pool, open_pool
-from shared.egress import parse_networks
-from shared.health import Pulse
+from shared.postgres.pool import Pool, open_pool
+from shared.runtime.egress_guard import parse_networks
+from shared.runtime.health import Pulse
 from shared.stack import Servers
 from tests.support.finished_batches import SECRET, accepted, finished
 from tests.support.mailbox import Mailbox

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from shared.redis import Memory
-from shared.reservations import AHEAD_S, LATENESS_S, STOCK_S, Rate, Reservations
+from shared.redis.client import Memory
+from shared.redis.rate_reservations import AHEAD_S, LATENESS_S, STOCK_S, Rate, Reservations
 from shared.stack import Servers
 
 

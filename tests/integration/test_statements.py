@@ -5,8 +5,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from shared.database import load_queries, migrate
-from shared.settings import Settings
+from shared.postgres.migrations import migrate
+from shared.postgres.queries import load_queries
+from shared.runtime.settings import Settings
 from shared.stack import Servers
 
 SERVICES = Path(__file__).parents[2] / "services"

@@ -3,7 +3,7 @@
 import asyncio
 
 from services.worker.workloads.videos.places import Places
-from shared.redis import Memory
+from shared.redis.client import Memory
 from shared.stack import Servers
 
 

@@ -19,8 +19,8 @@ from services.worker import cache as cache_module
 from services.worker.cache import RESULT_BYTES_MAX, Elsewhere, Known, Landing, Policy, ResultCache, policy_of
 from services.worker.chunk_run import ChunkRun
 from services.worker.runner import Runner
-from shared.amqp.publisher import Publisher
-from shared.redis import Memory
+from shared.messaging.publisher import Publisher
+from shared.redis.client import Memory
 from shared.stack import Servers
 from tests.support.chunk_runs import Number, Recorder, chunk, workload
 

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 import pytest
 from compose_spec import PyCompose
 
-from shared.process import GRACE_S
+from shared.runtime.process import GRACE_S
 from tests.support.deployment import ROOT, SERVICES, VARIABLE, VERSION, Json, containers, rendered
 
 SERVERS = ("rabbitmq", "postgres", "redis", "mail")

@@ -6,7 +6,7 @@ from typing import Any
 import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 
-from shared.process import GRACE_S
+from shared.runtime.process import GRACE_S
 from tests.support.deployment import ROOT, SERVICES, VERSION, Json, containers, of_kind, pods, rendered
 
 # The oldest version with all that is used here (the pause before a stop), and the newest one known.

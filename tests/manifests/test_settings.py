@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from shared.settings import Settings
+from shared.runtime.settings import Settings
 from tests.support.deployment import SERVICES, Json, compose_file, of_kind, pods, rendered
 
 PREFIX = "BATCHYARD_"

@@ -15,8 +15,8 @@ from services.worker import cache
 from services.worker.cache import Landing, Policy, ResultCache
 from services.worker.chunk_run import ChunkRun
 from services.worker.runner import Runner
-from shared.amqp.publisher import Outgoing, Publisher
-from shared.reservations import Rate
+from shared.messaging.publisher import Outgoing, Publisher
+from shared.redis.rate_reservations import Rate
 
 
 class Number(BaseModel):

@@ -40,12 +40,12 @@ from services.dispatcher.settlement import Settlement
 from services.dispatcher.stops import Stops
 from services.dispatcher.store import Retry, Store
 from services.dispatcher.yard import Yard
-from shared.amqp.publisher import Outgoing, Publisher
-from shared.amqp.stream import Received
-from shared.database import Pool, open_pool
-from shared.health import Pulse
-from shared.redis import Memory
-from shared.reservations import Reservations
+from shared.messaging.batch_consumer import Received
+from shared.messaging.publisher import Outgoing, Publisher
+from shared.postgres.pool import Pool, open_pool
+from shared.redis.client import Memory
+from shared.redis.rate_reservations import Reservations
+from shared.runtime.health import Pulse
 from shared.stack import Servers
 
 ENVELOPE = Envelope(type="", message_id="")

@@ -26,8 +26,8 @@ from batchyard_contracts.v1.flow import (
 )
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.work import ChunkReady
-from shared.amqp.publisher import Publisher, outgoing
-from shared.amqp.topology import declare
+from shared.messaging.publisher import Publisher, outgoing
+from shared.messaging.topology import declare
 
 WAIT_S = 15.0
 

@@ -17,7 +17,7 @@ from batchyard_contracts.v1.flow import (
 )
 from services.aggregator.domain.batch import Batch, Header
 from services.aggregator.domain.report import Report
-from shared.amqp.stream import Received
+from shared.messaging.batch_consumer import Received
 
 BATCH = UUID("0197a5b0-0000-7000-8000-000000000001")
 CHUNK = UUID("0197a5b0-0000-7000-8000-0000000000c0")

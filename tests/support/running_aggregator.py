@@ -17,12 +17,12 @@ from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.flow import BatchAccepted, ItemsSettled, SettledItem
 from services.aggregator.app import app
 from services.aggregator.settings import AggregatorSettings
-from shared.amqp.connection import connect
-from shared.amqp.delivery import Kind
-from shared.amqp.publisher import Publisher, outgoing
-from shared.amqp.questions import Questions
-from shared.amqp.topology import declare
-from shared.process import Runtime
+from shared.messaging.connection import connect
+from shared.messaging.delivery import Kind
+from shared.messaging.publisher import Publisher, outgoing
+from shared.messaging.rpc_client import Questions
+from shared.messaging.topology import declare
+from shared.runtime.process import Runtime
 from shared.stack import Servers
 
 MessageT = TypeVar("MessageT", bound=Message)

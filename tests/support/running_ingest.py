@@ -20,9 +20,9 @@ from batchyard_contracts.v1.flow import WorkerAnnounced
 from batchyard_contracts.v1.manifest import Manifest, Partition, TextExport
 from services.ingest.app import app
 from services.ingest.settings import IngestSettings
-from shared.amqp.topology import declare
-from shared.faults import until_it_passes
-from shared.process import Runtime
+from shared.messaging.topology import declare
+from shared.runtime.process import Runtime
+from shared.runtime.transient import until_it_passes
 from shared.stack import Servers, free_ports
 
 MessageT = TypeVar("MessageT", bound=Message)

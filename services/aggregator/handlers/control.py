@@ -20,7 +20,7 @@ from services.aggregator.entry import Entry, reopened_entry
 from services.aggregator.store import Store, Work
 from services.aggregator.telling import Telling, endings
 from services.aggregator.verdicts import judged, sources_failed, stops
-from shared.telemetry import traceparent
+from shared.observability.telemetry import traceparent
 
 log = structlog.get_logger()
 

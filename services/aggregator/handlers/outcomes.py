@@ -18,9 +18,9 @@ from services.aggregator.failure_news import FailureNews
 from services.aggregator.store import AlreadyRecorded, Store, Work
 from services.aggregator.telling import Telling, endings
 from services.aggregator.verdicts import judged, sources_failed, stops
-from shared import metrics
-from shared.amqp.stream import Received
-from shared.telemetry import span
+from shared.messaging.batch_consumer import Received
+from shared.observability import metrics
+from shared.observability.telemetry import span
 
 log = structlog.get_logger()
 _ended = metrics.counter("batchyard.items.ended", "Items with a terminal outcome on record, by status.")

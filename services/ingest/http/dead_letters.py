@@ -16,7 +16,7 @@ from services.ingest.door import Door
 from services.ingest.http import body
 from services.ingest.http.openapi import problem_responses
 from services.ingest.refusal import Refused
-from shared.amqp.dead_queue import MAX_LOOKED_AT, DeadLetter, DeadQueue, NotReplayable, dead_queues
+from shared.messaging.dead_queue import MAX_LOOKED_AT, DeadLetter, DeadQueue, NotReplayable, dead_queues
 
 _FIRST_BYTES = 300
 NO_OPERATOR = Fault("forbidden", "Only operators may do this: owners that BATCHYARD_OPERATORS names.", 403)

@@ -8,9 +8,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.ingest.http import problems
-from shared.errors import PublishFailed
-from shared.faults import is_passing
-from shared.telemetry import span
+from shared.observability.telemetry import span
+from shared.runtime.errors import PublishFailed
+from shared.runtime.transient import is_passing
 
 log = structlog.get_logger()
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)

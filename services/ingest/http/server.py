@@ -9,7 +9,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
-from shared.errors import ConfigurationError
+from shared.runtime.errors import ConfigurationError
 
 log = structlog.get_logger()
 _GRACE_S = 10

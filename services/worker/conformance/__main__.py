@@ -18,7 +18,7 @@ from services.worker.conformance.bench import Bench
 from services.worker.conformance.checks import Verdict, check
 from services.worker.files import load
 from services.worker.registry import AnyWorkload
-from shared.errors import ConfigurationError
+from shared.runtime.errors import ConfigurationError
 
 _WORDS = {"passed": "ok     ", "failed": "FAILED ", "skipped": "-      "}
 

@@ -13,7 +13,7 @@ from batchyard_contracts.workload import Workload
 from services.worker.cache import ResultCache
 from services.worker.chunk_run import ChunkRun
 from services.worker.runner import Runner
-from shared.amqp.publisher import Outgoing, Publisher
+from shared.messaging.publisher import Outgoing, Publisher
 
 GRACE_S = 2.0
 _BATCH = UUID(int=0)

@@ -20,8 +20,8 @@ from services.worker.quarantine.mark import Mark, Marked
 from services.worker.runner import Runner
 from services.worker.settings import WorkerSettings
 from services.worker.success import OUTCOMES, Outcome, written
-from shared import log
-from shared.amqp.publisher import Publisher
+from shared.messaging.publisher import Publisher
+from shared.observability import log
 
 _PR_SET_PDEATHSIG = 1
 _GRACE_S = 5.0

@@ -16,13 +16,13 @@ from services.worker.quarantine.inquest import Inquest
 from services.worker.returns import Returns
 from services.worker.runner import Runner
 from services.worker.settings import WorkerSettings
-from shared.amqp.connection import open_channel
-from shared.amqp.dead_letters import bury
-from shared.amqp.delivery import acknowledge, decode, is_stale, received
-from shared.amqp.publisher import Publisher
-from shared.errors import Rejected
-from shared.faults import until_it_passes
-from shared.health import Pulse
+from shared.messaging.connection import open_channel
+from shared.messaging.dead_letters import bury
+from shared.messaging.delivery import acknowledge, decode, is_stale, received
+from shared.messaging.publisher import Publisher
+from shared.runtime.errors import Rejected
+from shared.runtime.health import Pulse
+from shared.runtime.transient import until_it_passes
 
 _IDLE_S = 5.0
 """After so long without a chunk the process ends."""

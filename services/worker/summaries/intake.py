@@ -7,9 +7,9 @@ from batchyard_contracts import topology
 from batchyard_contracts.v1.work import SummaryWanted
 from services.worker.runner import Runner
 from services.worker.summaries.summarist import Summarist
-from shared.amqp.publisher import Publisher
-from shared.amqp.questions import Questions
-from shared.broker import ControlPlane, Route
+from shared.messaging.consumer import ControlPlane, Route
+from shared.messaging.publisher import Publisher
+from shared.messaging.rpc_client import Questions
 
 
 @asynccontextmanager

@@ -17,9 +17,9 @@ from batchyard_contracts.v1.work import SummaryWanted
 from services.worker.runner import Runner
 from services.worker.summaries.reduction import NoSummary, Reduction
 from services.worker.summaries.results import Page
-from shared.amqp.publisher import Publisher, outgoing
-from shared.amqp.questions import Questions
-from shared.errors import PublishFailed, QueryRefused, QueryTimeout
+from shared.messaging.publisher import Publisher, outgoing
+from shared.messaging.rpc_client import Questions
+from shared.runtime.errors import PublishFailed, QueryRefused, QueryTimeout
 
 log = structlog.get_logger()
 T = TypeVar("T")

@@ -9,8 +9,8 @@ from services.aggregator.domain.failure import Failure, failures
 from services.aggregator.domain.outcome import rows
 from services.aggregator.domain.report import Report
 from services.aggregator.failure_news import FailureNews
-from shared.amqp.publisher import Outgoing
-from shared.health import Pulse
+from shared.messaging.publisher import Outgoing
+from shared.runtime.health import Pulse
 from tests.support.ledger_messages import at, batch, processed
 
 

@@ -19,7 +19,7 @@ from services.aggregator.handlers.summaries import SummariesHandler
 from services.aggregator.outbox import Outbox
 from services.aggregator.progress import Progress
 from services.aggregator.telling import Telling
-from shared.health import Pulse
+from shared.runtime.health import Pulse
 from tests.support.ledger_messages import BATCH, START, accepted, controlled, made, processed, received, sealed, settled
 from tests.unit.aggregator.memory_store import Crash, MemoryStore
 

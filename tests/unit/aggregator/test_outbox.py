@@ -9,9 +9,9 @@ import pytest
 
 from services.aggregator.entry import Entry
 from services.aggregator.outbox import Outbox
-from shared.amqp.publisher import Outgoing
-from shared.errors import PublishFailed
-from shared.health import Pulse
+from shared.messaging.publisher import Outgoing
+from shared.runtime.errors import PublishFailed
+from shared.runtime.health import Pulse
 
 ENTRY = Entry(
     "batch.finished.v1:b:1", "batchyard.events", "batch.finished.v1.noop.ann", "batch.finished.v1", b"{}", None

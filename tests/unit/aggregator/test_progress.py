@@ -11,9 +11,9 @@ from batchyard_contracts.v1.events import BatchProgressed
 from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.tally import Tally
 from services.aggregator.progress import INTERVAL_S, Progress
-from shared.amqp.publisher import Outgoing
-from shared.errors import PublishFailed
-from shared.health import Pulse
+from shared.messaging.publisher import Outgoing
+from shared.runtime.errors import PublishFailed
+from shared.runtime.health import Pulse
 from tests.support.ledger_messages import BATCH, batch
 
 

@@ -8,7 +8,7 @@ _PROJECT = Path("/src/project")
 _LIBRARY = "/src/project/.venv/lib/python3.11/site-packages"
 
 
-_ENTRY = f"run (/src/project/shared/process.py:61);run ({_LIBRARY}/uvloop/__init__.py:96)"
+_ENTRY = f"run (/src/project/shared/runtime/process.py:61);run ({_LIBRARY}/uvloop/__init__.py:96)"
 
 
 def test_a_library_is_charged_to_the_line_of_ours_that_called_it() -> None:

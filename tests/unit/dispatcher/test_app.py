@@ -11,7 +11,7 @@ import pytest
 from services.dispatcher import app, tenure
 from services.dispatcher.session import Resources
 from services.dispatcher.settings import DispatcherSettings
-from shared.health import Health
+from shared.runtime.health import Health
 
 
 class _Lock:

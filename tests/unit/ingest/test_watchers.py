@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.ingest.frame import Frame
 from services.ingest.watchers import Watcher, Watchers
-from shared.redis import Memory
+from shared.redis.client import Memory
 
 BATCH = UUID(int=1)
 

@@ -15,8 +15,8 @@ import pytest
 from services.notifier.domain.attempt import Attempt, Verdict
 from services.notifier.signature import Signer
 from services.notifier.webhook import KEPT_BYTES, NO_SECRET, WebhookSender, open_session
-from shared import telemetry
-from shared.egress import Network
+from shared.observability import telemetry
+from shared.runtime.egress_guard import Network
 from tests.support.certificates import untrusted_server
 from tests.support.finished_batches import SECRET, claimed, finished
 from tests.support.raw_server import Behaviour, raw_server

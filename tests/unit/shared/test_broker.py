@@ -10,11 +10,11 @@ from batchyard_contracts import topology
 from batchyard_contracts.message import Envelope, Message
 from batchyard_contracts.v1.commands import PaceControl
 from batchyard_contracts.v1.queries import QueryFailed, WorkersQuery, WorkersReply
-from shared import broker
-from shared.amqp.delivery import Delivery
-from shared.amqp.publisher import Outgoing, Publisher
-from shared.broker import ControlPlane, Invalid, Route
-from shared.errors import HandlerFailed, PublishFailed, Rejected
+from shared.messaging import consumer
+from shared.messaging.consumer import ControlPlane, Invalid, Route
+from shared.messaging.delivery import Delivery
+from shared.messaging.publisher import Outgoing, Publisher
+from shared.runtime.errors import HandlerFailed, PublishFailed, Rejected
 
 DIRECT = "amq.rabbitmq.reply-to.g1h2"
 
@@ -71,7 +71,7 @@ async def deliver(
         made.append(Listening())
         return made[-1]
 
-    monkeypatch.setattr(broker, "RabbitBroker", make)
+    monkeypatch.setattr(consumer, "RabbitBroker", make)
     plane = ControlPlane("amqp://h", cast("Publisher", outbox), "x")
     plane.subscribe(topology.DISPATCHER_QUERIES, [Route(kind, handler)], invalid=invalid)
     envelope = Envelope(type=kind.type, message_id="m", reply_to=reply_to)
@@ -107,7 +107,7 @@ async def test_an_answer_that_is_not_taken_is_tried_once(monkeypatch: pytest.Mon
 
 
 async def test_an_answer_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker, "REPLY_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(consumer, "REPLY_TIMEOUT_S", 0.01)
     outbox = Outbox(hang)
     await asyncio.wait_for(deliver(monkeypatch, outbox, answer), 5)
     assert (outbox.tries, outbox.dead) == (1, [])

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from shared.egress import (
+from shared.runtime.egress_guard import (
     AddressRefused,
     Network,
     guarded_connector,

@@ -4,8 +4,8 @@ import aio_pika.exceptions
 import asyncpg
 import pytest
 
-from shared.errors import PublishFailed, Rejected
-from shared.faults import is_passing, until_it_passes
+from shared.runtime.errors import PublishFailed, Rejected
+from shared.runtime.transient import is_passing, until_it_passes
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Times to stop that lie within one another, so that nobody is killed while it still finishes something."""
 
 from services.worker.settings import WorkerSettings
-from shared.process import GRACE_S
+from shared.runtime.process import GRACE_S
 from shared.stack.supervisor import GRACE
 
 

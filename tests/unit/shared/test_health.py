@@ -2,8 +2,8 @@
 
 import aiohttp
 
-from shared import metrics
-from shared.health import Health, HealthServer, Pulse
+from shared.observability import metrics
+from shared.runtime.health import Health, HealthServer, Pulse
 from shared.stack import free_ports
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from shared.json_patch import MAX_PATCH_BYTES, Patch, PatchError
+from shared.json.patch import MAX_PATCH_BYTES, Patch, PatchError
 
 DOCUMENT = {"url": "https://a.example", "tags": [1, {"deep": None}]}
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import structlog
 
-from shared import log
-from shared.settings import Settings
+from shared.observability import log
+from shared.runtime.settings import Settings
 
 SECRET = "s3cret"
 

@@ -11,8 +11,8 @@ import pytest
 PROGRAM = """
 import asyncio, sys
 from contextlib import asynccontextmanager
-from shared import process
-from shared.settings import Settings
+from shared.runtime import process
+from shared.runtime.settings import Settings
 process.START_GRACE_S, process.GRACE_S = 0.3, 0.6
 
 async def ever(swallow):

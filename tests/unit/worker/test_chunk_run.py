@@ -18,8 +18,8 @@ from services.worker.chunk_run import ChunkRun
 from services.worker.gate import Gates
 from services.worker.reporting import REPORT_BYTES_MAX
 from services.worker.runner import Runner
-from shared.amqp.publisher import Outgoing, Publisher
-from shared.reservations import Reservations
+from shared.messaging.publisher import Outgoing, Publisher
+from shared.redis.rate_reservations import Reservations
 from tests.support.chunk_runs import Away, Known, Number, Recorder, chunk, paced, run_of, workload
 
 

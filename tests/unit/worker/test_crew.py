@@ -14,8 +14,8 @@ from batchyard_contracts.v1.values import StopCause
 from services.worker.app import Crew
 from services.worker.intake import Intake
 from services.worker.settings import WorkerSettings
-from shared.amqp.publisher import Publisher
-from shared.health import Pulse
+from shared.messaging.publisher import Publisher
+from shared.runtime.health import Pulse
 
 BATCH = UUID(int=1)
 

@@ -16,7 +16,7 @@ from services.worker.workloads.distances.providers.provider import Matrix
 from services.worker.workloads.distances.recommending import Recommender
 from services.worker.workloads.distances.routing import LATE, Router
 from services.worker.workloads.distances.settings import DistancesSettings
-from shared.redis import Memory
+from shared.redis.client import Memory
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from services.worker.chunk_run import ChunkRun
 from services.worker.gate import Gate, Gates
 from services.worker.passage import Passage
 from services.worker.slots import Slots
-from shared.reservations import LATENESS_S, PATIENCE_S, Rate, Reservations, Starts
+from shared.redis.rate_reservations import LATENESS_S, PATIENCE_S, Rate, Reservations, Starts
 from tests.support.chunk_runs import Number, chunk, paced, run_of, workload
 
 

@@ -19,8 +19,8 @@ from services.worker.cache import ResultCache
 from services.worker.intake import Intake
 from services.worker.returns import Returns
 from services.worker.runner import Runner
-from shared.amqp.publisher import Outgoing, Publisher
-from shared.health import Health
+from shared.messaging.publisher import Outgoing, Publisher
+from shared.runtime.health import Health
 
 BATCH = UUID(int=2)
 

@@ -12,8 +12,8 @@ from services.worker.cache import ResultCache
 from services.worker.chunk_run import ChunkRun
 from services.worker.leave import Leave
 from services.worker.runner import Runner
-from shared.amqp.publisher import Publisher
-from shared.errors import QueryTimeout
+from shared.messaging.publisher import Publisher
+from shared.runtime.errors import QueryTimeout
 from tests.support.chunk_runs import Known, Number, Recorder, chunk, workload
 
 

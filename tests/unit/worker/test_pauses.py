@@ -13,8 +13,8 @@ from services.worker.chunk_run import ChunkRun
 from services.worker.domain import RATE_LIMIT_PAUSE_S
 from services.worker.gate import Gates
 from services.worker.runner import Runner
-from shared.amqp.publisher import Publisher
-from shared.reservations import Rate, Reservations, Starts
+from shared.messaging.publisher import Publisher
+from shared.redis.rate_reservations import Rate, Reservations, Starts
 from tests.support.chunk_runs import Known, Number, Recorder, chunk, paced, run_of, workload
 
 

@@ -24,8 +24,8 @@ from services.worker.quarantine import inquest as inquest_module
 from services.worker.quarantine.cell import Cell
 from services.worker.quarantine.inquest import Inquest
 from services.worker.runner import Runner
-from shared.amqp.publisher import Outgoing, Publisher
-from shared.reservations import Reservations
+from shared.messaging.publisher import Outgoing, Publisher
+from shared.redis.rate_reservations import Reservations
 from tests.support.chunk_runs import Away, paced
 
 PLUGIN = Path(__file__).parents[2] / "support" / "poison"

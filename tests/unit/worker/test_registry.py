@@ -3,7 +3,7 @@
 import pytest
 
 from services.worker.registry import find
-from shared.errors import ConfigurationError
+from shared.runtime.errors import ConfigurationError
 
 
 def test_the_built_in_workloads_are_found_by_their_names() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from services.worker.workloads.distances.places import UNREACHABLE, Leg, Way
-from shared.redis import Memory
+from shared.redis.client import Memory
 
 _NONE = b"-"
 

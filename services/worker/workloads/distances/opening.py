@@ -20,8 +20,8 @@ from services.worker.workloads.distances.providers.valhalla import MAX_CELLS as 
 from services.worker.workloads.distances.providers.valhalla import Valhalla
 from services.worker.workloads.distances.routing import Router
 from services.worker.workloads.distances.settings import DistancesSettings
-from shared.redis import Memory
-from shared.settings import Settings
+from shared.redis.client import Memory
+from shared.runtime.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from batchyard_contracts.workload import Ambiguous, Permanent, Transient, Worklo
 from services.worker.workloads.http.model import MAX_READ_BYTES, Call
 from services.worker.workloads.http.settings import Credential, HttpSettings
 from services.worker.workloads.http.verdict import Reply
-from shared.egress import AddressRefused, guarded_connector, read_at_most
+from shared.runtime.egress_guard import AddressRefused, guarded_connector, read_at_most
 
 CONNECT_TIMEOUT_S = 10.0
 MAX_CONNECTIONS_PER_HOST = 20

@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from yarl import URL
 
 from services.worker.workloads.http.model import HeaderName
-from shared.egress import Network, parse_networks
+from shared.runtime.egress_guard import Network, parse_networks
 
 
 class Credential(BaseModel):

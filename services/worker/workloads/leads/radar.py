@@ -13,7 +13,7 @@ from batchyard_contracts.workload import Ambiguous, Transient
 from services.worker.workloads.leads.answer import Answer, answer_of, refusal_of, unusable
 from services.worker.workloads.leads.model import Query
 from services.worker.workloads.leads.settings import LeadsSettings
-from shared.egress import read_at_most
+from shared.runtime.egress_guard import read_at_most
 
 MAX_BYTES = 16 * 1024 * 1024
 _LAST_WORD_S = 4.0

@@ -20,7 +20,7 @@ from services.worker.workloads.predictions.model import (
     Usage,
 )
 from services.worker.workloads.predictions.settings import PredictionsSettings
-from shared.egress import read_at_most
+from shared.runtime.egress_guard import read_at_most
 
 Heed = Callable[[Mapping[str, str]], None]
 MAX_BYTES = 512 * 1024

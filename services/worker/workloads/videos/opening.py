@@ -14,8 +14,8 @@ from services.worker.workloads.videos.providers.provider import Provider
 from services.worker.workloads.videos.providers.replicate import Replicate
 from services.worker.workloads.videos.settings import VideosSettings
 from services.worker.workloads.videos.work import LONGEST
-from shared.redis import Memory
-from shared.settings import Settings
+from shared.redis.client import Memory
+from shared.runtime.settings import Settings
 
 _SPARE_S = 120.0
 

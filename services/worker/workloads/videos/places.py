@@ -7,7 +7,7 @@ the same thing one may take the other's job for its own.
 from collections.abc import Sequence
 from typing import Any, cast
 
-from shared.redis import Memory
+from shared.redis.client import Memory
 
 _KEY = "batchyard:videos:places"
 _TAKE = """

@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from yarl import URL
 
 from services.worker.workloads.videos.model import ProviderName
-from shared.egress import Network, parse_networks
+from shared.runtime.egress_guard import Network, parse_networks
 
 PREFIX = "BATCHYARD_VIDEOS_"
 REPLICATE_URL = "https://api.replicate.com/v1"

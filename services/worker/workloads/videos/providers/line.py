@@ -13,7 +13,7 @@ from yarl import URL
 from batchyard_contracts.workload import Permanent, Transient
 from services.worker.workloads.videos.providers.provider import MayExist
 from services.worker.workloads.videos.settings import VideosSettings
-from shared.egress import AddressRefused, guarded_connector, read_at_most
+from shared.runtime.egress_guard import AddressRefused, guarded_connector, read_at_most
 
 MAX_BYTES = 4 * 2**20
 _AGENT = "Batchyard-Videos/1"

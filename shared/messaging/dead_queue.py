@@ -18,8 +18,8 @@ from aio_pika.exceptions import ChannelNotFoundEntity
 from yarl import URL
 
 from batchyard_contracts import topology
-from shared.amqp.dead_letters import APP, ORIGINAL_ID, QUEUE, REASON, SENT_AT, USER
-from shared.errors import BatchyardError
+from shared.messaging.dead_letters import APP, ORIGINAL_ID, QUEUE, REASON, SENT_AT, USER
+from shared.runtime.errors import BatchyardError
 
 MAX_LOOKED_AT = 1000
 _MAX_HELD_BYTES = 64 * 1024 * 1024

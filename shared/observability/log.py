@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 from opentelemetry import trace
 
-from shared.settings import Settings
+from shared.runtime.settings import Settings
 
 _SECRET_KEYS = re.compile(r"authorization|secret|token|password|api_key|_url$", re.IGNORECASE)
 _SECRETS = re.compile(

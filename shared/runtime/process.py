@@ -13,10 +13,10 @@ import structlog
 import uvloop
 from pydantic import ValidationError
 
-from shared import log, metrics, telemetry
-from shared.errors import ConfigurationError
-from shared.health import Health, HealthServer
-from shared.settings import Settings
+from shared.observability import log, metrics, telemetry
+from shared.runtime.errors import ConfigurationError
+from shared.runtime.health import Health, HealthServer
+from shared.runtime.settings import Settings
 
 GRACE_S = 30.0
 """How long a service may take to stop before it is ended from within."""

@@ -5,7 +5,7 @@ from aio_pika.abc import AbstractRobustChannel, AbstractRobustConnection
 from aio_pika.exceptions import AMQPConnectionError
 from yarl import URL
 
-from shared.faults import until_it_passes
+from shared.runtime.transient import until_it_passes
 
 HEARTBEAT_S = 15
 RECONNECT_S = 0.5

@@ -19,13 +19,13 @@ from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
 from batchyard_contracts.message import Envelope, Message
 from batchyard_contracts.topology import Queue
 from batchyard_contracts.v1.queries import QueryFailed
-from shared.amqp.connection import HEARTBEAT_S
-from shared.amqp.dead_letters import bury
-from shared.amqp.delivery import Delivery, decode, received
-from shared.amqp.publisher import Outgoing, Publisher
-from shared.errors import HandlerFailed, PublishFailed, Rejected
-from shared.faults import is_passing, until_it_passes
-from shared.telemetry import span
+from shared.messaging.connection import HEARTBEAT_S
+from shared.messaging.dead_letters import bury
+from shared.messaging.delivery import Delivery, decode, received
+from shared.messaging.publisher import Outgoing, Publisher
+from shared.observability.telemetry import span
+from shared.runtime.errors import HandlerFailed, PublishFailed, Rejected
+from shared.runtime.transient import is_passing, until_it_passes
 
 log = structlog.get_logger()
 TRIES = 3

@@ -13,13 +13,13 @@ from aio_pika.abc import AbstractIncomingMessage, AbstractRobustConnection
 
 from batchyard_contracts.message import Envelope
 from batchyard_contracts.topology import Queue
-from shared.amqp.connection import open_channel
-from shared.amqp.dead_letters import bury
-from shared.amqp.delivery import Delivery, Kind, acknowledge, decode, received
-from shared.amqp.publisher import Publisher
-from shared.errors import Rejected
-from shared.faults import is_passing, until_it_passes
-from shared.health import Pulse
+from shared.messaging.connection import open_channel
+from shared.messaging.dead_letters import bury
+from shared.messaging.delivery import Delivery, Kind, acknowledge, decode, received
+from shared.messaging.publisher import Publisher
+from shared.runtime.errors import Rejected
+from shared.runtime.health import Pulse
+from shared.runtime.transient import is_passing, until_it_passes
 
 log = structlog.get_logger()
 IDLE_S = 1.0

@@ -13,8 +13,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExport
 from opentelemetry.trace import Span, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from shared.errors import ConfigurationError
-from shared.settings import Settings
+from shared.runtime.errors import ConfigurationError
+from shared.runtime.settings import Settings
 
 _propagator = TraceContextTextMapPropagator()
 _tracer = trace.get_tracer("batchyard")

@@ -11,9 +11,9 @@ from aio_pika.abc import AbstractExchange, AbstractRobustChannel, AbstractRobust
 
 from batchyard_contracts import topology
 from batchyard_contracts.message import CONTENT_TYPE, MAX_MESSAGE_BYTES, Message
-from shared.amqp.connection import connect
-from shared.errors import PublishFailed, Rejected
-from shared.telemetry import traceparent
+from shared.messaging.connection import connect
+from shared.observability.telemetry import traceparent
+from shared.runtime.errors import PublishFailed, Rejected
 
 TIMEOUT_S = 30.0
 WINDOW = 200

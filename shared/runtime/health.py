@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from shared import metrics
+from shared.observability import metrics
 
 LIMIT_S = 90.0
 """Longer than anything a loop awaits at once: a statement may take 60 seconds until it is given up."""

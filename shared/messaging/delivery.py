@@ -10,7 +10,7 @@ from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 from pydantic import ValidationError
 
 from batchyard_contracts.message import MAX_MESSAGE_BYTES, Envelope
-from shared.errors import Rejected
+from shared.runtime.errors import Rejected
 
 LOST = (AMQPError, ChannelInvalidStateError)
 """What the AMQP library raises for a channel that is gone."""

@@ -7,7 +7,7 @@ version; `p`, until when it is parked. All of it may vanish.
 from collections.abc import Awaitable, Sequence
 from typing import NamedTuple, cast
 
-from shared.redis import Memory
+from shared.redis.client import Memory
 
 AHEAD_S = 0.1
 """Nobody holds start times further ahead than this, so that a changed rate holds at once."""

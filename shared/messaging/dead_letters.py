@@ -3,8 +3,8 @@
 import structlog
 
 from batchyard_contracts import topology
-from shared.amqp.delivery import Delivery
-from shared.amqp.publisher import Outgoing, Publisher
+from shared.messaging.delivery import Delivery
+from shared.messaging.publisher import Outgoing, Publisher
 
 REASON = "x-batchyard-reason"
 QUEUE = "x-batchyard-queue"

@@ -19,7 +19,7 @@ _meter = metrics.get_meter("batchyard")
 
 
 def configure(service: str) -> None:
-    """Gather what is counted from now on; `shared.telemetry` has checked that the OTLP exporter is installed."""
+    """Gather what is counted from now on; `telemetry` has checked that the OTLP exporter is installed."""
     readers: list[MetricReader] = [PrometheusMetricReader(disable_target_info=True)]
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         otlp = import_module("opentelemetry.exporter.otlp.proto.http.metric_exporter")

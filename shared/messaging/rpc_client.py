@@ -10,10 +10,10 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractRobus
 from batchyard_contracts.message import CONTENT_TYPE, Message
 from batchyard_contracts.topology import QUERIES
 from batchyard_contracts.v1.queries import QueryFailed
-from shared.amqp.connection import connect
-from shared.amqp.delivery import Kind
-from shared.errors import PublishFailed, QueryRefused, QueryTimeout
-from shared.telemetry import traceparent
+from shared.messaging.connection import connect
+from shared.messaging.delivery import Kind
+from shared.observability.telemetry import traceparent
+from shared.runtime.errors import PublishFailed, QueryRefused, QueryTimeout
 
 _REPLY_TO = "amq.rabbitmq.reply-to"
 _TIMEOUT_S = 10.0

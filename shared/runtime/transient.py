@@ -10,7 +10,7 @@ import aio_pika.exceptions
 import asyncpg
 import structlog
 
-from shared.errors import PublishFailed
+from shared.runtime.errors import PublishFailed
 
 T = TypeVar("T")
 log = structlog.get_logger()

@@ -1,0 +1,1 @@
+"""JSON documents: patches that come from outside, and summaries for people."""

@@ -1,0 +1,1 @@
+"""PostgreSQL: the connection pool, forward-only migrations, and named queries from .sql files."""

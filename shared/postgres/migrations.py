@@ -1,0 +1,50 @@
+"""Forward-only migrations of one service's schema: numbered .sql files, applied once each under a lock."""
+
+import re
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+import asyncpg
+import structlog
+
+from shared.runtime.errors import ConfigurationError
+from shared.runtime.settings import Settings
+from shared.runtime.transient import until_it_passes
+
+log = structlog.get_logger()
+_MIGRATION = re.compile(r"^(\d{4})_\w+\.sql$")
+_LOCK = 0x62617463  # one lock for all migrations of a database
+
+
+async def migrate(settings: Settings, schema: str, package: str) -> None:
+    """Bring the schema up to date from `<package>/migrations`."""
+    await until_it_passes(
+        lambda: apply_migrations(settings.database_url, schema, files(package) / "migrations"), "PostgreSQL"
+    )
+
+
+async def apply_migrations(url: str, schema: str, folder: Traversable) -> None:
+    """Apply the steps of a folder that the schema has not seen yet. Raises ConfigurationError at a newer schema."""
+    steps = sorted((int(m[1]), f) for f in folder.iterdir() if (m := _MIGRATION.match(f.name)))
+    connection = await asyncpg.connect(url, timeout=10)
+    try:
+        async with connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+            await connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+            await connection.execute(f'SET LOCAL search_path TO "{schema}"')
+            await connection.execute(
+                "CREATE TABLE IF NOT EXISTS migrations (step int PRIMARY KEY, at timestamptz NOT NULL DEFAULT now())"
+            )
+            done = {row["step"] for row in await connection.fetch("SELECT step FROM migrations")}
+            if done and max(done) > steps[-1][0]:
+                raise ConfigurationError(
+                    f"The schema {schema!r} is at step {max(done)}, this version knows {steps[-1][0]}: "
+                    "start the version that made it, or a newer one."
+                )
+            for step, file in steps:
+                if step not in done:
+                    log.info("migrating", schema=schema, step=file.name)
+                    await connection.execute(file.read_text("utf-8"))
+                    await connection.execute("INSERT INTO migrations (step) VALUES ($1)", step)
+    finally:
+        await connection.close()

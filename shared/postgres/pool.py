@@ -1,0 +1,37 @@
+"""The connection pool of one service, bound to its schema."""
+
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from shared.postgres.migrations import apply_migrations
+from shared.runtime.settings import Settings
+from shared.runtime.transient import until_it_passes
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+else:
+    Pool = asyncpg.Pool  # generic for type checkers alone
+
+
+async def open_pool(settings: Settings, schema: str, package: str, session: Mapping[str, str] | None = None) -> Pool:
+    """Connect, bring the schema up to date, and make it the search path. `session`: further settings of PostgreSQL."""
+
+    async def attempt() -> Pool:
+        await apply_migrations(settings.database_url, schema, files(package) / "migrations")
+        return await asyncpg.create_pool(
+            settings.database_url,
+            min_size=1,
+            max_size=settings.database_pool,
+            command_timeout=60,
+            reset=_keep,
+            server_settings={"search_path": schema, "application_name": f"batchyard-{schema}", **(session or {})},
+        )
+
+    return await until_it_passes(attempt, "PostgreSQL")
+
+
+async def _keep(_: object) -> None:
+    """Nothing that services do changes the state of a session, so that it needs no reset: a round trip each time."""

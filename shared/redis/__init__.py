@@ -1,0 +1,1 @@
+"""Redis: a client with deadlines, and rate reservations that all processes share."""

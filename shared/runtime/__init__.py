@@ -1,0 +1,1 @@
+"""The runtime of a service: process, health, settings, errors, retries of transient errors, egress guard."""
