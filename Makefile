@@ -66,7 +66,7 @@ yaml: $(READY) ## Check YAML files (yamllint).
 	$(BIN)/yamllint --strict $$(git ls-files '*.yml' '*.yaml')
 
 security: $(READY) ## Look for unsafe code (bandit; its minor findings are among the rules of ruff).
-	$(BIN)/bandit --quiet --recursive --severity-level medium contracts/batchyard_contracts shared services
+	$(BIN)/bandit --quiet --recursive --severity-level medium contracts/batchyard_contracts shared devstack services
 
 manifests: $(READY) ## Check compose file, image and Kubernetes manifests without an engine, and that no secret is committed.
 	$(BIN)/python -m pytest -q tests/manifests
@@ -88,7 +88,7 @@ lock: $(READY) ## Resolve all locks anew to the newest versions; ARGS="--upgrade
 	  (cd "$$folder" && rm package-lock.json && npm install --silent --package-lock-only --omit-lockfile-registry-resolved); done
 
 clean: ## Stop what runs here and delete all that was made: servers' data, caches, results, the environment.
-	@if [ -x $(BIN)/python ]; then $(BIN)/python -m shared.stack erase; fi
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m devstack erase; fi
 	rm -rf .venv .batchyard out htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis \
 	  .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -28,7 +28,7 @@ from benchmarks.smoke import smoke as measure_smoke
 from benchmarks.stand import Stand, standing
 from benchmarks.targets import verdicts
 from benchmarks.work import WrongResults
-from shared.stack import StackError, interruptible
+from devstack import StackError, interruptible
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 _WIDTH = 200

@@ -15,7 +15,7 @@ from benchmarks.stand import Stand
 from benchmarks.summary import Summary
 from benchmarks.work import HUNDRED, NAPS, SINGLE, TEN, WARM_UP, Run, Work, WrongResults, check
 from benchmarks.yard import running_yard
-from shared.stack import StackError
+from devstack import StackError
 
 BATCHYARD = "batchyard"
 NAMES = (BATCHYARD, *(each.name for each in CONTESTANTS))

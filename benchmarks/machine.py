@@ -10,7 +10,7 @@ import asyncpg
 import psutil
 import redis.asyncio
 
-from shared.stack import Servers
+from devstack import Servers
 
 
 async def described(servers: Servers) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from shared.stack import Servers
-from shared.stack.processes import tree
+from devstack import Servers
+from devstack.processes import tree
 
 _MB = 1024 * 1024
 _PAUSE_S = 0.05

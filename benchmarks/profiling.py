@@ -21,7 +21,7 @@ from benchmarks.stacks import charge
 from benchmarks.stand import Stand
 from benchmarks.work import Work, check
 from benchmarks.yard import Yard, running_yard
-from shared.stack import StackError
+from devstack import StackError
 
 _WORK = Work("square", 100_000)
 _RATE = 250

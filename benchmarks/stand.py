@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.stack import Servers, Stack, default_home
+from devstack import Servers, Stack, default_home
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from batchyard_contracts.client import Client
 from benchmarks.finishes import Finishes, hearing_finishes
 from benchmarks.processes import CLIENT, servers_of
 from benchmarks.stand import Stand
+from devstack import Servers, StackError, Supervisor, free_ports
 from services.cli.yard import SERVICES, Plan, programs
-from shared.stack import Servers, StackError, Supervisor, free_ports
 
 STAMPED = Path(__file__).parent / "stamped"
 CALLING = Path(__file__).parent / "calling"

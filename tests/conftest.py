@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.stack import Servers
+from devstack import Servers
 from tests.support.servers import empty, running_servers
 
 

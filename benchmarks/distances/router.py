@@ -12,7 +12,7 @@ from pathlib import Path
 
 import aiohttp
 
-from shared.stack import StackError
+from devstack import StackError
 from tests.support.osrm_server import osrm_server
 
 _PROJECT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from batchyard_contracts.topology import WORK, work_queue
 from benchmarks import batchyard
 from benchmarks.work import Work, check
 from benchmarks.yard import Yard
-from shared.stack import StackError
+from devstack import StackError
 
 _PROJECT = Path(__file__).parents[2]
 _READY_WITHIN_S, _DONE_WITHIN_S = 20.0, 300.0

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import aiohttp
 
-from shared.stack import StackError
+from devstack import StackError
 
 _PROJECT = Path(__file__).parents[2]
 _STARTS_WITHIN_S = 20.0

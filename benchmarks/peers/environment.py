@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shared.stack import StackError
+from devstack import StackError
 
 _MARK = "complete"
 _HERE = Path(__file__).parent

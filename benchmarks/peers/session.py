@@ -20,8 +20,8 @@ from benchmarks.peers.peer import Peer
 from benchmarks.processes import Usage, forget_peaks, peak_mb, servers_of
 from benchmarks.stand import Stand
 from benchmarks.work import Run, Work, check
-from shared.stack import Servers, StackError
-from shared.stack.processes import end, tree
+from devstack import Servers, StackError
+from devstack.processes import end, tree
 
 _READY_WITHIN_S = 60.0
 _DONE_WITHIN_S = 300.0

@@ -7,10 +7,10 @@ from pathlib import Path
 from rich.console import Console
 
 from batchyard_contracts.client import ClientError
+from devstack import StackError, default_home, interruptible
 from examples.demo.demo import demo
 from services.cli.errors import CliError
 from services.cli.exits import Exit
-from shared.stack import StackError, default_home, interruptible
 
 
 def main() -> int:

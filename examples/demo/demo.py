@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.text import Text
 
 from batchyard_contracts.client import Notify
+from devstack import AlreadyRunning, default_home, erase
+from devstack.state import State
 from examples.demo.batch import run_batch
 from examples.demo.checks import check_all
 from examples.demo.files import write_files
@@ -16,8 +18,6 @@ from examples.demo.others import check_others, run_others, samples
 from examples.demo.report import print_checks, print_failures, print_files, print_others, print_quality
 from examples.demo.stand_ins import HOSTS, World, world
 from services.cli.yard import SERVICES, Plan, Yard, webhook_secret, yard
-from shared.stack import AlreadyRunning, default_home, erase
-from shared.stack.state import State
 from tests.support.tracklist_kinds import urls
 
 CHECKOUT = Path(__file__).resolve().parents[2]

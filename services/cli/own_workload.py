@@ -12,10 +12,10 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from batchyard_contracts.v1.values import WorkloadName
+from devstack import Stack, StackError, default_home, interruptible
+from devstack.state import State
 from services.cli.errors import BadInput, NotStarted
 from services.cli.session import err, out
-from shared.stack import Stack, StackError, default_home, interruptible
-from shared.stack.state import State
 
 
 def write_new(name: str, output: Path | None) -> None:

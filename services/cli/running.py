@@ -5,14 +5,14 @@ import os
 import sys
 from pathlib import Path
 
+from devstack import AlreadyRunning, StackError, default_home, interruptible, shut_down
+from devstack.launch import Launch, detached, tail
+from devstack.processes import living
+from devstack.state import State
 from services.cli.address import ADDRESS_FILE
 from services.cli.errors import NotStarted
 from services.cli.session import err, out, write_json
 from services.cli.yard import Plan, yard
-from shared.stack import AlreadyRunning, StackError, default_home, interruptible, shut_down
-from shared.stack.launch import Launch, detached, tail
-from shared.stack.processes import living
-from shared.stack.state import State
 
 
 def up(*, workers: int, port: int | None, detach: bool, quiet: bool, json: bool) -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import orjson
 
+from devstack import Program, Servers, Stack, StackError, Supervisor, free_ports
+from devstack.ports import is_free
 from services.cli.address import ADDRESS_FILE, Address
 from services.cli.door import open_door
 from services.cli.errors import Refused
-from shared.stack import Program, Servers, Stack, StackError, Supervisor, free_ports
-from shared.stack.ports import is_free
 
 SERVICES = ("ingest", "dispatcher", "worker", "aggregator", "notifier")
 _USUAL_PORT = 8000

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from shared.stack import Servers
+from devstack import Servers
 from tests.support.servers import empty
 from tests.support.yard import Yard, running_yard
 

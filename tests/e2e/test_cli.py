@@ -13,8 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
+from devstack import Servers
 from services.cli.exits import Exit
-from shared.stack import Servers
 from tests.support.command import Command
 from tests.support.tracklist_site import good_page
 from tests.support.yard import Yard

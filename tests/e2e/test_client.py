@@ -20,7 +20,7 @@ from batchyard_contracts.client import (
 from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed, BatchStarted
 from batchyard_contracts.v1.values import Selection
-from shared.stack import free_ports
+from devstack import free_ports
 from tests.support.yard import Yard
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

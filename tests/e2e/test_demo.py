@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from devstack import Servers
+from devstack.component import COMPONENTS
 from examples.demo.others import samples
-from shared.stack import Servers
-from shared.stack.component import COMPONENTS
 from tests.support.command import PROJECT
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

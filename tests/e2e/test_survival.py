@@ -8,7 +8,7 @@ import pytest
 
 from batchyard_contracts.v1.events import BatchProgressed
 from batchyard_contracts.v1.values import Notify
-from shared.stack import Name, Stack, default_home
+from devstack import Name, Stack, default_home
 from tests.support.yard import Yard
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -12,9 +12,9 @@ from uuid import uuid4
 import pytest
 
 from batchyard_contracts.v1.events import BatchFinished
+from devstack import Servers
 from services.aggregator import store
 from services.aggregator.outbox import Outbox
-from shared.stack import Servers
 from tests.support.ledger_messages import BATCH, accepted, controlled, processed
 from tests.support.running_aggregator import Neighbours, aggregator, at_work, neighbours
 

@@ -7,8 +7,8 @@ from batchyard_contracts import topology
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
 from batchyard_contracts.v1.flow import BatchSealed, ItemOutcome
 from batchyard_contracts.v1.values import ItemError, Units
+from devstack import Servers
 from shared.messaging.publisher import Outgoing, Publisher
-from shared.stack import Servers
 from tests.support.ledger_messages import BATCH, START, accepted, processed, sealed, settled
 from tests.support.running_aggregator import aggregator, at_work, neighbours
 

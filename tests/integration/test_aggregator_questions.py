@@ -17,7 +17,7 @@ from batchyard_contracts.v1.queries import (
     SelectionReply,
 )
 from batchyard_contracts.v1.values import ItemError
-from shared.stack import Servers
+from devstack import Servers
 from tests.support.ledger_messages import BATCH, accepted, processed, sealed, settled
 from tests.support.running_aggregator import Neighbours, at_work
 

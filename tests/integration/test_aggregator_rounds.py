@@ -6,7 +6,7 @@ from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
 from batchyard_contracts.v1.flow import BatchWithdrawn, ItemOutcome, ItemsReopened
 from batchyard_contracts.v1.queries import FailuresQuery, FailuresReply
 from batchyard_contracts.v1.values import ItemError
-from shared.stack import Servers
+from devstack import Servers
 from tests.support.ledger_messages import BATCH, accepted, at, controlled, processed, settled
 from tests.support.running_aggregator import at_work
 

@@ -7,7 +7,7 @@ import pytest
 from batchyard_contracts.v1.flow import BatchStopped, ItemOutcome
 from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply, BatchState
 from batchyard_contracts.v1.values import FailureThreshold, ItemError, StopCause, Terms
-from shared.stack import Servers
+from devstack import Servers
 from tests.support.ledger_messages import BATCH, accepted, at, controlled, processed, settled
 from tests.support.running_aggregator import Neighbours, at_work
 

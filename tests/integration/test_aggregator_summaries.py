@@ -13,10 +13,10 @@ from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply
 from batchyard_contracts.v1.values import SUMMARY_MAX_BYTES
 from batchyard_contracts.v1.work import SummaryWanted
+from devstack import Servers
 from services.aggregator.domain import summary
 from shared.messaging.connection import connect
 from shared.messaging.topology import declare
-from shared.stack import Servers
 from tests.support.ledger_messages import BATCH, accepted, controlled, made, processed
 from tests.support.running_aggregator import Neighbours, aggregator, at_work, neighbours
 

@@ -6,9 +6,9 @@ from typing import Any
 import aio_pika
 
 from batchyard_contracts import topology
+from devstack import Servers
 from shared.messaging.dead_queue import dead_queues
 from shared.messaging.topology import declare
-from shared.stack import Servers
 from tests.support.running_ingest import Around, around, at_work, ingest
 
 BAD = topology.AGGREGATOR_CONTROL

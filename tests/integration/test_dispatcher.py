@@ -19,9 +19,9 @@ from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.flow import BatchControlled, BatchWithdrawn, ItemOutcome, ItemsReopened
 from batchyard_contracts.v1.values import Counts, ItemError
 from batchyard_contracts.v1.work import ChunkReady
+from devstack import Program, Servers, Supervisor, free_ports
 from services.dispatcher.domain.bucket import AHEAD_S
 from shared.messaging.publisher import Publisher, outgoing
-from shared.stack import Program, Servers, Supervisor, free_ports
 from tests.support.hand_worker import hand_worker
 from tests.support.servers import empty
 

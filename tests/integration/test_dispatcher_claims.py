@@ -10,7 +10,7 @@ import pytest
 from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.flow import ItemOutcome, ItemsPage, ItemsSettled, PageItem, Segment
 from batchyard_contracts.v1.values import Counts, Dedup, Reuse
-from shared.stack import Servers
+from devstack import Servers
 from tests.support.dispatcher_parts import ENVELOPE, Parts, again, dispatcher_parts, received
 
 Mode = Literal["attach", "reject", "replace"]

@@ -13,13 +13,13 @@ from pamqp.commands import Basic
 from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.flow import ItemOutcome, ItemsReopened, ItemsSettled
 from batchyard_contracts.v1.values import Counts
+from devstack import Servers
 from services.dispatcher import refusals
 from services.dispatcher.letting_go import LettingGo
 from services.dispatcher.settlement import Settlement
 from shared.messaging.publisher import Outgoing, Publisher
 from shared.runtime.errors import PublishFailed
 from shared.runtime.transient import until_it_passes
-from shared.stack import Servers
 from tests.support.dispatcher_parts import ENVELOPE, Parts, again, dispatcher_parts, once
 
 

@@ -21,6 +21,7 @@ from batchyard_contracts.v1.flow import (
 )
 from batchyard_contracts.v1.queries import BeginQuery
 from batchyard_contracts.v1.work import ChunkReady
+from devstack import Servers
 from services.dispatcher.chunks import Giver, Pages
 from services.dispatcher.inherited import Inherited
 from services.dispatcher.settings import DispatcherSettings
@@ -29,7 +30,6 @@ from shared.messaging.batch_consumer import Received
 from shared.messaging.publisher import Outgoing
 from shared.runtime.errors import PublishFailed
 from shared.runtime.transient import until_it_passes
-from shared.stack import Servers
 from tests.support.dispatcher_parts import ENVELOPE, Parts, again, dispatcher_parts, once, received
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.values import ItemError
-from shared.stack import Servers
+from devstack import Servers
 from tests.support.dispatcher_parts import Parts, dispatcher_parts
 
 REFUSED = ItemError(code="rate_limited", scope="provider")

@@ -11,9 +11,9 @@ from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.flow import ItemOutcome, ItemsPage, ItemsReopened, PageItem, Segment
 from batchyard_contracts.v1.queries import ItemsQuery
 from batchyard_contracts.v1.values import Counts
+from devstack import Servers
 from services.dispatcher.kept import Kept, find
 from services.dispatcher.payloads import Payloads
-from shared.stack import Servers
 from tests.support.dispatcher_parts import ENVELOPE, Parts, dispatcher_parts, header, once, received
 
 HOST = {"pointer": "/url", "by": "host"}

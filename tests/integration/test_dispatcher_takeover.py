@@ -11,6 +11,7 @@ from pathlib import Path
 import asyncpg
 
 from batchyard_contracts.v1.work import ChunkReady
+from devstack import Program, Servers, Supervisor, free_ports
 from services.dispatcher import tenure
 from services.dispatcher.domain.scheduler import Range
 from services.dispatcher.page import Page
@@ -18,7 +19,6 @@ from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.store import Store
 from services.dispatcher.yard import Lease
 from shared.postgres.migrations import migrate
-from shared.stack import Program, Servers, Supervisor, free_ports
 from tests.support.dispatcher_parts import header, page_of
 from tests.support.hand_worker import HandWorker, hand_worker
 

@@ -6,11 +6,11 @@ import uuid
 import asyncpg
 import pytest
 
+from devstack import Servers
 from services.dispatcher import tenure
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.store import Retry, Store
 from shared.postgres.migrations import migrate
-from shared.stack import Servers
 
 BATCH = uuid.UUID(int=7)
 

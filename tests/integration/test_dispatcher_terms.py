@@ -10,7 +10,7 @@ import pytest
 
 from batchyard_contracts.v1.flow import BatchStopped, ItemOutcome, ItemsSettled
 from batchyard_contracts.v1.values import ItemError, Rate, RetryRule, StopCause, Terms
-from shared.stack import Servers
+from devstack import Servers
 from tests.support.dispatcher_parts import ENVELOPE, Parts, again, dispatcher_parts
 
 NOW = datetime.now(UTC)

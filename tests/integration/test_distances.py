@@ -7,7 +7,7 @@ import pytest
 
 from batchyard_contracts.client import BatchRefused
 from batchyard_contracts.v1.values import NewItem
-from shared.stack import Servers
+from devstack import Servers
 from tests.support.osrm_server import OsrmServer, osrm_server
 from tests.support.yard import Yard, running_yard
 

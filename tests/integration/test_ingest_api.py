@@ -5,7 +5,7 @@ import re
 
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from shared.stack import Servers
+from devstack import Servers
 from tests.support.running_ingest import SQUARES, Around, at_work
 
 TOKENS = {"ann": "a-token-for-the-tests", "bob": "b-token-for-the-tests"}

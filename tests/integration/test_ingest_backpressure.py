@@ -14,8 +14,8 @@ from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
 from batchyard_contracts.v1.flow import BatchSealed, ItemsPage
 from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply, BatchState
 from batchyard_contracts.v1.values import Counts, NewItem
+from devstack import Servers
 from services.ingest import load, recount, upload
-from shared.stack import Servers
 from tests.support.broker_alarm import memory_alarm
 from tests.support.running_ingest import Around, at_work
 from tests.support.uploading import lines, ordinals, post

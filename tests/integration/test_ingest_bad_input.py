@@ -12,11 +12,11 @@ from batchyard_contracts.message import MAX_MESSAGE_BYTES
 from batchyard_contracts.v1.commands import CommandRejected
 from batchyard_contracts.v1.events import BatchRejected
 from batchyard_contracts.v1.flow import WorkerAnnounced
+from devstack import Servers
 from services.ingest import handlers
 from services.ingest.domain.limits import MAX_ITEM_BYTES
 from shared.messaging import delivery, publisher
 from shared.messaging.dead_letters import REASON
-from shared.stack import Servers
 from tests.support.running_ingest import SQUARES, Around, at_work
 
 

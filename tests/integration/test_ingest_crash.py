@@ -10,7 +10,7 @@ from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.v1.commands import BatchAppend, BatchSeal, BatchSubmit, CommandAccepted
 from batchyard_contracts.v1.flow import BatchAccepted, BatchSealed, ItemsPage
 from batchyard_contracts.v1.values import NewItem
-from shared.stack import Servers
+from devstack import Servers
 from tests.support.ingest_process import ingest_process
 from tests.support.running_ingest import around, at_work
 

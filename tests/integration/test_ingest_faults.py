@@ -10,7 +10,7 @@ import pytest
 from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
 from batchyard_contracts.v1.flow import BatchAccepted
 from batchyard_contracts.v1.values import NewItem
-from shared.stack import Servers
+from devstack import Servers
 from tests.support.running_ingest import Around, at_work
 from tests.support.tcp_proxy import TcpProxy
 

@@ -9,7 +9,7 @@ from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.v1.commands import BatchAppend, BatchSeal, BatchSubmit, CommandAccepted, CommandRejected
 from batchyard_contracts.v1.flow import BatchAccepted, BatchSealed, ItemsPage, ItemsSettled
 from batchyard_contracts.v1.values import NewItem
-from shared.stack import Servers, free_ports
+from devstack import Servers, free_ports
 from tests.support.running_ingest import Around, around, at_work, ingest
 
 

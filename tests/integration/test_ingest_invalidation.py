@@ -2,7 +2,7 @@
 
 from batchyard_contracts.v1.commands import CacheInvalidate, CommandRejected, ControlAccepted
 from batchyard_contracts.v1.flow import CacheInvalidated
-from shared.stack import Servers
+from devstack import Servers
 from tests.support.running_ingest import Around, at_work
 
 

@@ -16,7 +16,7 @@ from batchyard_contracts.topology import EVENTS
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
 from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply, BatchState
 from batchyard_contracts.v1.values import Counts
-from shared.stack import Servers
+from devstack import Servers
 from tests.support.running_ingest import Around, at_work
 from tests.support.tcp_proxy import TcpProxy
 

@@ -25,7 +25,7 @@ from batchyard_contracts.v1.queries import (
     WorkersReply,
 )
 from batchyard_contracts.v1.values import Counts, ItemError, ItemResult
-from shared.stack import Servers
+from devstack import Servers
 from tests.support.running_ingest import Around, at_work
 
 ITEMS = [

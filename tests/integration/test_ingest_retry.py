@@ -8,7 +8,7 @@ import pytest
 from batchyard_contracts.v1.commands import BatchControl, CommandAccepted, CommandRejected
 from batchyard_contracts.v1.flow import BatchControlled
 from batchyard_contracts.v1.queries import ItemsQuery, ItemsReply, KeptItem, SelectionQuery, SelectionReply
-from shared.stack import Servers
+from devstack import Servers
 from tests.integration.test_ingest_steering import batch, ledger_says
 from tests.support.running_ingest import Around, at_work
 

@@ -10,7 +10,7 @@ from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.flow import BatchControlled, BatchSealed
 from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply, BatchState
 from batchyard_contracts.v1.values import BatchStatus, Counts, Rate, Terms
-from shared.stack import Servers
+from devstack import Servers
 from tests.support.running_ingest import Around, at_work
 
 

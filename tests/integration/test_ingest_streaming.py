@@ -12,9 +12,9 @@ import pytest
 from batchyard_contracts.v1.commands import BatchControl, BatchSeal, CommandAccepted, CommandRejected
 from batchyard_contracts.v1.flow import BatchAccepted, BatchSealed, BatchStopped, ItemsPage, ItemsSettled
 from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply
+from devstack import Servers
 from services.ingest import caretaker, upload
 from services.ingest.domain.limits import PAGE_ITEMS
-from shared.stack import Servers
 from tests.support.ingest_process import ingest_process
 from tests.support.running_ingest import Around, around, at_work
 from tests.support.uploading import NDJSON, lines, ordinals, post

@@ -10,7 +10,7 @@ from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted, CommandRejected
 from batchyard_contracts.v1.flow import BatchAccepted, ItemsPage, ItemsSettled
 from batchyard_contracts.v1.values import NewItem, Notify
-from shared.stack import Servers
+from devstack import Servers
 from tests.support.running_ingest import SQUARES, Around, at_work
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

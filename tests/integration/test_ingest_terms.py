@@ -8,7 +8,7 @@ import pytest
 from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
 from batchyard_contracts.v1.flow import BatchAccepted, ItemsPage
 from batchyard_contracts.v1.values import Dedup, FailureThreshold, Rate, RetryRule, Reuse, Terms
-from shared.stack import Servers
+from devstack import Servers
 from tests.support.running_ingest import SQUARES, Around, at_work
 
 TERMS: dict[str, Any] = {

@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 
 from batchyard_contracts.v1.flow import BatchAccepted, BatchSealed, ItemsPage, ItemsSettled
+from devstack import Servers
 from services.ingest.domain import rules
-from shared.stack import Servers
 from tests.support.ingest_process import ingest_process
 from tests.support.running_ingest import around, at_work
 from tests.support.uploading import lines, ordinals, post

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.pace.running import running_destination
-from shared.stack import Servers
+from devstack import Servers
 from tests.support.paced import most_within, paced_yard
 from tests.support.servers import empty
 

@@ -15,6 +15,7 @@ import pytest
 
 from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.values import Targets
+from devstack import Servers
 from services.notifier.courier import POLL_S, Courier, Limits
 from services.notifier.domain.attempt import Attempt, Decision
 from services.notifier.domain.delivery import Kind
@@ -30,7 +31,6 @@ from services.notifier.webhook import WebhookSender, open_session
 from shared.postgres.pool import Pool, open_pool
 from shared.runtime.egress_guard import parse_networks
 from shared.runtime.health import Pulse
-from shared.stack import Servers
 from tests.support.finished_batches import SECRET, accepted, finished
 from tests.support.mailbox import Mailbox
 from tests.support.webhook_receiver import Answer, WebhookReceiver

@@ -16,10 +16,10 @@ from batchyard_contracts.message import Message
 from batchyard_contracts.topology import EVENTS, FLOW, NOTIFIER_INBOX
 from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.flow import BatchAccepted
+from devstack import Servers
 from shared.messaging.dead_letters import REASON
 from shared.messaging.publisher import Outgoing, Publisher, outgoing
 from shared.messaging.topology import declare
-from shared.stack import Servers
 from tests.support.finished_batches import SECRET, accepted, finished
 from tests.support.mailbox import Mailbox
 from tests.support.notifier_process import NotifierProcess

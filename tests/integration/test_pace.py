@@ -10,7 +10,7 @@ import pytest
 from batchyard_contracts import topology
 from batchyard_contracts.v1.events import CircuitChanged, RateChanged
 from benchmarks.pace.running import running_destination
-from shared.stack import Servers
+from devstack import Servers
 from tests.support.heard import hearing
 from tests.support.paced import paced_yard
 from tests.support.servers import empty

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from batchyard_contracts.v1.values import ItemResult
-from shared.stack import Servers
+from devstack import Servers
 from tests.support.chat_endpoint import ChatEndpoint, chat_endpoint
 from tests.support.yard import Yard, running_yard
 

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from devstack import Servers
 from shared.redis.client import Memory
 from shared.redis.rate_reservations import AHEAD_S, LATENESS_S, STOCK_S, Rate, Reservations
-from shared.stack import Servers
 
 
 @pytest.fixture

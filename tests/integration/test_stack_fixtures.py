@@ -7,7 +7,7 @@ import redis.asyncio
 from _pytest.outcomes import Failed, Skipped
 
 from batchyard_contracts.topology import INGEST_COMMANDS
-from shared.stack import Servers
+from devstack import Servers
 from tests.support.servers import do_without, empty
 
 

@@ -20,12 +20,12 @@ import psutil
 import pytest
 import redis.asyncio
 
-from shared.stack import Servers, ServerUnavailable, Stack, erase
-from shared.stack.component import COMPONENTS
-from shared.stack.machine import Machine
-from shared.stack.ports import is_free
-from shared.stack.programs import ProgramFinder
-from shared.stack.state import State
+from devstack import Servers, ServerUnavailable, Stack, erase
+from devstack.component import COMPONENTS
+from devstack.machine import Machine
+from devstack.ports import is_free
+from devstack.programs import ProgramFinder
+from devstack.state import State
 
 ROOT = Path(__file__).parents[2]
 
@@ -155,7 +155,7 @@ async def test_a_frozen_server_is_replaced_at_the_next_start(started: Started) -
 
 async def test_the_last_process_that_releases_it_stops_it(started: Started) -> None:
     code = (
-        "import asyncio, pathlib, sys; from shared.stack import Stack; "
+        "import asyncio, pathlib, sys; from devstack import Stack; "
         "stack = Stack(pathlib.Path(sys.argv[1]), print, environment={}); "
         "asyncio.run(stack.start()); asyncio.run(stack.release())"
     )
@@ -187,7 +187,7 @@ def test_an_ordinary_user_runs_a_stack_of_its_own_at_the_same_time(started: Star
         os.chown(home, nobody.pw_uid, nobody.pw_gid)
         code = (
             "import asyncio, pathlib, sys\n"
-            "from shared.stack import Stack\n"
+            "from devstack import Stack\n"
             "async def main():\n"
             "    stack = Stack(pathlib.Path(sys.argv[1]) / 'home', print, environment={})\n"
             "    await stack.start()\n"
@@ -254,7 +254,7 @@ def _python_for(user: pwd.struct_passwd) -> tuple[str, str]:
     for python in (sys.executable, "/usr/bin/python3.11", "/usr/bin/python3"):
         with contextlib.suppress(OSError):
             done = subprocess.run(
-                [python, "-c", "import shared.stack"], user=user.pw_uid, group=user.pw_gid, extra_groups=[], cwd="/",
+                [python, "-c", "import devstack"], user=user.pw_uid, group=user.pw_gid, extra_groups=[], cwd="/",
                 env={"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}, capture_output=True, timeout=60, check=False,
             )  # fmt: skip
             if done.returncode == 0:

@@ -5,10 +5,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from devstack import Servers
 from shared.postgres.migrations import migrate
 from shared.postgres.queries import load_queries
 from shared.runtime.settings import Settings
-from shared.stack import Servers
 
 SERVICES = Path(__file__).parents[2] / "services"
 MIGRATIONS = {path.relative_to(SERVICES).parts[0]: path.parent for path in SERVICES.glob("**/migrations")}

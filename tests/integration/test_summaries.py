@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from batchyard_contracts.v1.values import Notify
-from shared.stack import Servers
+from devstack import Servers
 from tests.support.servers import empty
 from tests.support.yard import Yard, running_yard
 

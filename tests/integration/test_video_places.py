@@ -2,9 +2,9 @@
 
 import asyncio
 
+from devstack import Servers
 from services.worker.workloads.videos.places import Places
 from shared.redis.client import Memory
-from shared.stack import Servers
 
 
 async def test_places_are_bounded_and_given_back(clean: Servers) -> None:

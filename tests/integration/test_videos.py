@@ -16,8 +16,8 @@ import pytest_asyncio
 from batchyard_contracts.client import BatchRefused
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
 from batchyard_contracts.v1.values import Terms
+from devstack import Servers
 from services.worker.workloads.videos.model import Clip
-from shared.stack import Servers
 from tests.support import video_dialect
 from tests.support.servers import empty
 from tests.support.video_dialect import VideoDialect

@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from shared.stack import Stack, default_home
-from shared.stack.private import PrivateServer
-from shared.stack.rabbitmq import RabbitMQ
+from devstack import Stack, default_home
+from devstack.private import PrivateServer
+from devstack.rabbitmq import RabbitMQ
 
 
 @asynccontextmanager

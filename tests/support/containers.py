@@ -8,8 +8,8 @@ from types import MappingProxyType
 
 from testcontainers.core.container import DockerContainer
 
-from shared.stack import Name
-from shared.stack.answers import until_answers
+from devstack import Name
+from devstack.answers import until_answers
 from tests.support.deployment import compose_file
 
 _READY_WITHIN = 120.0

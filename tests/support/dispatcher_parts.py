@@ -23,6 +23,7 @@ from batchyard_contracts.v1.flow import (
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import ItemError
 from batchyard_contracts.v1.work import ChunkReady
+from devstack import Servers
 from services.dispatcher.beginnings import Beginnings
 from services.dispatcher.chunks import Giver, Pages
 from services.dispatcher.intake import Intake
@@ -46,7 +47,6 @@ from shared.postgres.pool import Pool, open_pool
 from shared.redis.client import Memory
 from shared.redis.rate_reservations import Reservations
 from shared.runtime.health import Pulse
-from shared.stack import Servers
 
 ENVELOPE = Envelope(type="", message_id="")
 CUT = asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from shared.stack import Servers, free_ports
+from devstack import Servers, free_ports
 
 
 class IngestProcess:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from benchmarks.yard import CALLING
-from shared.stack import Servers
+from devstack import Servers
 from tests.support.yard import Yard, running_yard
 
 

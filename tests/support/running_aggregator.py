@@ -15,6 +15,7 @@ from batchyard_contracts.message import Message
 from batchyard_contracts.v1 import MESSAGES
 from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.flow import BatchAccepted, ItemsSettled, SettledItem
+from devstack import Servers
 from services.aggregator.app import app
 from services.aggregator.settings import AggregatorSettings
 from shared.messaging.connection import connect
@@ -23,7 +24,6 @@ from shared.messaging.publisher import Publisher, outgoing
 from shared.messaging.rpc_client import Questions
 from shared.messaging.topology import declare
 from shared.runtime.process import Runtime
-from shared.stack import Servers
 
 MessageT = TypeVar("MessageT", bound=Message)
 AnswerT = TypeVar("AnswerT")

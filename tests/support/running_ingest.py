@@ -18,12 +18,12 @@ from batchyard_contracts.v1 import MESSAGES
 from batchyard_contracts.v1.commands import CommandAccepted, CommandRejected
 from batchyard_contracts.v1.flow import WorkerAnnounced
 from batchyard_contracts.v1.manifest import Manifest, Partition, TextExport
+from devstack import Servers, free_ports
 from services.ingest.app import app
 from services.ingest.settings import IngestSettings
 from shared.messaging.topology import declare
 from shared.runtime.process import Runtime
 from shared.runtime.transient import until_it_passes
-from shared.stack import Servers, free_ports
 
 MessageT = TypeVar("MessageT", bound=Message)
 Answer = Callable[[Any], Message]

@@ -15,10 +15,10 @@ import pytest
 import redis.asyncio
 
 from batchyard_contracts.topology import QUEUES, quarantine_queue, work_queues
-from shared.stack import Servers, Stack, StackError, default_home
-from shared.stack.choice import choose
-from shared.stack.component import COMPONENTS
-from shared.stack.machine import Machine
+from devstack import Servers, Stack, StackError, default_home
+from devstack.choice import choose
+from devstack.component import COMPONENTS
+from devstack.machine import Machine
 from tests.support.containers import start_containers
 
 WORKLOADS = Path(__file__).parents[2] / "services" / "worker" / "workloads"
@@ -29,7 +29,7 @@ _CORNERS = 8
 def running_servers() -> Iterator[Servers]:
     """Give an empty virtual host, database and Redis database on servers that are started, or found running.
 
-    Containers where a Docker engine is the way, else what `shared.stack` chooses. Servers that were given by their
+    Containers where a Docker engine is the way, else what `devstack` chooses. Servers that were given by their
     addresses are used as they are: name none whose content matters.
     """
     home = default_home()

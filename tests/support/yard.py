@@ -14,8 +14,8 @@ import asyncpg
 
 from batchyard_contracts.client import Client
 from batchyard_contracts.v1.events import BatchFinished
+from devstack import Servers, Supervisor, free_ports
 from services.cli.yard import Plan, programs
-from shared.stack import Servers, Supervisor, free_ports
 from tests.support.mailbox import Mailbox
 from tests.support.webhook_receiver import WebhookReceiver
 

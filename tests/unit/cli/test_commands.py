@@ -47,7 +47,7 @@ def test_names_on_the_command_line_are_those_of_the_contract() -> None:
 def test_help_loads_nothing_heavy() -> None:
     script = "import services.cli.app, sys; print(*sorted({m.partition('.')[0] for m in sys.modules}))"
     loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
-    assert not {"aiohttp", "pydantic", "asyncpg", "aio_pika", "redis", "shared"} & set(loaded)
+    assert not {"aiohttp", "pydantic", "asyncpg", "aio_pika", "redis", "shared", "devstack"} & set(loaded)
 
 
 async def test_help_shows_every_exit_code(run: Run) -> None:

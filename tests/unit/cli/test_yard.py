@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from standardwebhooks import Webhook
 
+from devstack import Servers
 from services.cli import demonstration
 from services.cli.demonstration import run_demo
 from services.cli.errors import NotFound
 from services.cli.yard import Plan, programs, webhook_secret
-from shared.stack import Servers
 
 SERVERS = Servers("amqp://a/", "postgresql://b/", "redis://c/")
 

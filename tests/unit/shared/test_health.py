@@ -2,9 +2,9 @@
 
 import aiohttp
 
+from devstack import free_ports
 from shared.observability import metrics
 from shared.runtime.health import Health, HealthServer, Pulse
-from shared.stack import free_ports
 
 
 def test_a_loop_that_stops_is_told_and_one_that_rests_is_not() -> None:

@@ -11,10 +11,10 @@ import pytest
 from pydantic import ValidationError
 
 from batchyard_contracts.workload import Ambiguous, Context, Permanent, RateLimited, Transient, WorkloadError
+from devstack import free_ports
 from services.worker.workloads.http import workload
 from services.worker.workloads.http.caller import Caller, open_caller
 from services.worker.workloads.http.model import Answer, Call
-from shared.stack import free_ports
 from tests.support.http_target import HttpTarget, http_target
 
 KEY = "0123456789-of-the-operator"

@@ -1,0 +1,75 @@
+"""Decides where each of the three servers comes from: the first of four ways that is open."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from devstack.component import COMPONENTS, Component, Name
+from devstack.errors import ServerUnavailable
+
+Way = Literal["given", "program", "docker", "package"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One server and the way it is had: the address that was given, the program that was found."""
+
+    component: Component
+    way: Way
+    url: str | None = None
+    program: Path | None = None
+
+
+class Probes(Protocol):
+    """What the decision asks of the machine; each question is asked only when the ways before it are closed."""
+
+    def program(self, name: Name) -> Path | None:
+        """Find the server program of a component."""
+        ...
+
+    async def docker(self) -> bool:
+        """Tell whether a Docker engine answers."""
+        ...
+
+    def can_install(self) -> bool:
+        """Tell whether Debian packages can be installed."""
+        ...
+
+
+async def choose(names: Iterable[Name], environment: Mapping[str, str], probes: Probes) -> dict[Name, Choice]:
+    """Choose for each component on its own. Raises ServerUnavailable that names all that is missing at once."""
+    choices: dict[Name, Choice] = {}
+    engine: bool | None = None
+    missing: list[Component] = []
+    for name in names:
+        component = COMPONENTS[name]
+        if url := environment.get(component.variable):
+            choices[name] = Choice(component, "given", url=url)
+            continue
+        if program := probes.program(name):
+            choices[name] = Choice(component, "program", program=program)
+            continue
+        engine = await probes.docker() if engine is None else engine
+        if engine:
+            choices[name] = Choice(component, "docker")
+        elif probes.can_install():
+            choices[name] = Choice(component, "package")
+        else:
+            missing.append(component)
+    if missing:
+        raise ServerUnavailable(_advice(missing))
+    return choices
+
+
+def _advice(missing: list[Component]) -> str:
+    titles = ", ".join(component.title for component in missing)
+    packages = " ".join(component.package for component in missing)
+    variables = ", ".join(component.variable for component in missing)
+    return (
+        f"Not found: {titles}. There is no server program, no Docker engine answers, and packages can be installed "
+        f"only by root on Debian or Ubuntu. Do one of these, then try again:\n"
+        f"  sudo apt-get install --no-install-recommends {packages}\n"
+        f"  start a Docker engine that you may use\n"
+        f"  name running servers in {variables}"
+    )

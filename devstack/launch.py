@@ -1,0 +1,83 @@
+"""Starts a program that goes on when the one that started it has ended."""
+
+import asyncio
+import pwd
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from devstack.errors import StackError
+
+_DETACH = '"$@" </dev/null >&2 & echo $!'
+"""The shell ends at once and leaves the program to the system, so nobody has to collect it."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A program, its whole environment and its folder."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    folder: Path
+    log: Path
+    user: str | None = None
+    """The user to run as; None is the present one."""
+
+
+async def detached(launch: Launch) -> psutil.Process | None:
+    """Start the program in a session of its own, out of reach of Ctrl-C; None if it ended at once."""
+    launch.log.parent.mkdir(parents=True, exist_ok=True)
+    with launch.log.open("ab") as log:
+        argv = ("/bin/sh", "-c", _DETACH, "sh", *launch.argv)
+        shell = await _spawn(launch, argv, stderr=log.fileno(), start_new_session=True)
+        said, _ = await shell.communicate()
+    try:
+        return psutil.Process(int(said))
+    except psutil.NoSuchProcess:
+        return None
+
+
+async def run(launch: Launch, within: float) -> str:
+    """Run a tool to its end and give what it printed. Raises StackError with its complaint."""
+    process = await _spawn(launch, launch.argv, stderr=PIPE, start_new_session=False)
+    try:
+        async with asyncio.timeout(within):
+            out, complaint = await process.communicate()
+    except TimeoutError as error:
+        raise StackError(f"{launch.argv[0]} did not end within {within:.0f} s.") from error
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        text = (complaint or out).decode(errors="replace").strip()
+        raise StackError(f"{' '.join(launch.argv[:2])} ended with code {process.returncode}: {text[-2000:]}")
+    return out.decode(errors="replace")
+
+
+def tail(log: Path, lines: int = 15) -> str:
+    """Give the last lines of a log, to be shown beside an error."""
+    if not log.exists():
+        return f"({log} does not exist)"
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 20_000))
+        return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+
+
+async def _spawn(launch: Launch, argv: tuple[str, ...], *, stderr: int, start_new_session: bool) -> Process:
+    account = pwd.getpwnam(launch.user) if launch.user else None
+    return await asyncio.create_subprocess_exec(
+        *argv,
+        env=launch.env,
+        cwd=launch.folder,
+        stdin=DEVNULL,
+        stdout=PIPE,
+        stderr=stderr,
+        start_new_session=start_new_session,
+        user=account and account.pw_uid,
+        group=account and account.pw_gid,
+        extra_groups=[] if account else None,
+    )

@@ -1,0 +1,52 @@
+"""Free TCP ports on loopback for servers that must be found again under the same number."""
+
+import contextlib
+import random
+import socket
+from pathlib import Path
+
+from devstack.errors import StackError
+
+_LOWEST = 20_000
+_USUAL_EPHEMERAL = 32_768
+_ATTEMPTS = 200
+
+
+def free_ports(count: int) -> list[int]:
+    """Give so many different ports that nothing listens on.
+
+    They lie below the range from which the system takes the local ends of outgoing connections: a client that keeps
+    trying a stopped server in that range can be given the server's own port, and then speaks to itself.
+    """
+    with contextlib.ExitStack() as held:
+        return [_claim(held) for _ in range(count)]
+
+
+def is_free(port: int) -> bool:
+    """Tell whether a server could listen on this port now."""
+    with contextlib.ExitStack() as held:
+        return _bind(held, port)
+
+
+def _claim(held: contextlib.ExitStack) -> int:
+    highest = max(_ephemeral_start(), _LOWEST + 1_000)
+    for _ in range(_ATTEMPTS):
+        port = random.randrange(_LOWEST, highest)
+        if _bind(held, port):
+            return port
+    raise StackError(f"No free port between {_LOWEST} and {highest} was found. Stop some of the servers that run here.")
+
+
+def _bind(held: contextlib.ExitStack, port: int) -> bool:
+    sock = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    return True
+
+
+def _ephemeral_start() -> int:
+    setting = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    return int(setting.read_text(encoding="ascii").split()[0]) if setting.exists() else _USUAL_EPHEMERAL

@@ -1,0 +1,60 @@
+"""Redis as a private server: in memory alone, since losing it costs Batchyard speed and never results."""
+
+from pathlib import Path
+from signal import SIGTERM, Signals
+
+import psutil
+
+from devstack.component import Name
+from devstack.launch import Launch
+from devstack.recipe import Ports, bare_environment
+
+DATABASES = 64
+
+_CONFIGURATION = """\
+bind 127.0.0.1
+port {redis}
+protected-mode yes
+databases {databases}
+save ""
+appendonly no
+"""
+
+
+class Redis:
+    """Reads its settings from a file in its own folder."""
+
+    name: Name = "redis"
+    port_names = ("redis",)
+    process_names = frozenset({"redis-server", "valkey-server"})
+    stop_signal: Signals = SIGTERM
+
+    def __init__(self, home: Path, program: Path, mark: str) -> None:
+        self._folder = home / "redis"
+        self._program = program
+        self._mark = mark
+        self.roots = (home,)
+        self.log = home / "log" / "redis.log"
+
+    async def prepare(self, ports: Ports) -> Launch:
+        """Write the configuration."""
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        configuration = self._folder / "redis.conf"
+        configuration.write_text(_CONFIGURATION.format(redis=ports["redis"], databases=DATABASES), encoding="utf-8")
+        env = bare_environment(self._mark, self._folder)
+        return Launch((str(self._program), str(configuration)), env, self._folder, self.log)
+
+    def main(self, launched: psutil.Process) -> psutil.Process:
+        """Give the server, which is what was started."""
+        return launched
+
+    def first_url(self, ports: Ports) -> str:
+        """Give the address of database 0."""
+        return self.url(ports)
+
+    def url(self, ports: Ports, number: int = 0) -> str:
+        """Give the address of a numbered database."""
+        return f"redis://127.0.0.1:{ports['redis']}/{number}"
+
+    async def settle(self, ports: Ports) -> None:
+        """Nothing is missing after the first start."""
