@@ -9,10 +9,10 @@ import structlog
 from aio_pika.abc import AbstractRobustConnection
 from aio_pika.exceptions import AMQPConnectionError
 
-from services.dispatcher import tenure
-from services.dispatcher.session import Resources, Session
+from services.dispatcher.leadership import epoch
+from services.dispatcher.leadership.epoch import Connection
+from services.dispatcher.leadership.session import Resources, Session
 from services.dispatcher.settings import DispatcherSettings
-from services.dispatcher.tenure import Connection
 from shared.messaging.connection import connect
 from shared.messaging.publisher import Publisher
 from shared.messaging.topology import declare
@@ -30,7 +30,7 @@ _PAUSE_S = 1.0
 @asynccontextmanager
 async def app(settings: DispatcherSettings, runtime: Runtime) -> AsyncIterator[None]:
     """Open what lives as long as the process; be active whenever the lock can be had."""
-    await migrate(settings, "dispatcher", "services.dispatcher")
+    await migrate(settings, "dispatcher", "services.dispatcher.persistence")
     publisher = await until_it_passes(lambda: Publisher.open(settings.amqp_url, "dispatcher"), "RabbitMQ")
     await until_it_passes(lambda: _declare(publisher.connection), "RabbitMQ")
     connection = await connect(settings.amqp_url, "dispatcher-consume")
@@ -81,7 +81,7 @@ class Dispatcher:
                     self._resources.settings.database_url,
                     timeout=_DEADLINE_S,
                     command_timeout=_DEADLINE_S,
-                    server_settings=tenure.ALIVE,
+                    server_settings=epoch.ALIVE,
                 )
                 self.database_answers = True
                 if await lock.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
@@ -100,8 +100,8 @@ class Dispatcher:
                     lock.terminate()
 
     async def _be_active(self, lock: Connection) -> None:
-        number = await tenure.begin(lock)
-        async with tenure.connections(self._resources.settings, number) as pool:
+        number = await epoch.begin(lock)
+        async with epoch.connections(self._resources.settings, number) as pool:
             log.info("active", tenure=number)
             await self._run_session(lock, Session(self._resources, pool))
 

@@ -20,7 +20,7 @@ from batchyard_contracts.v1.flow import BatchControlled, BatchWithdrawn, ItemOut
 from batchyard_contracts.v1.values import Counts, ItemError
 from batchyard_contracts.v1.work import ChunkReady
 from devstack import Program, Servers, Supervisor, free_ports
-from services.dispatcher.domain.bucket import AHEAD_S
+from services.dispatcher.domain.rate_limiting.gcra import AHEAD_S
 from shared.messaging.publisher import Publisher, outgoing
 from tests.support.hand_worker import hand_worker
 from tests.support.servers import empty

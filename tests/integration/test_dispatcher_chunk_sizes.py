@@ -9,8 +9,8 @@ from batchyard_contracts.v1.queries import PaceQuery, PaceReply
 from batchyard_contracts.v1.values import ItemError
 from batchyard_contracts.v1.work import ChunkReady
 from devstack import Servers
-from services.dispatcher.pace_store import PaceStore
-from services.dispatcher.pace_view import PaceView
+from services.dispatcher.persistence.rate_store import PaceStore
+from services.dispatcher.rate_limits.rate_api import PaceView
 from tests.support.dispatcher_parts import ENVELOPE, Parts, dispatcher_parts
 
 

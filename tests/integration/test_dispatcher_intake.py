@@ -14,9 +14,9 @@ from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.flow import ItemOutcome, ItemsReopened, ItemsSettled
 from batchyard_contracts.v1.values import Counts
 from devstack import Servers
-from services.dispatcher import refusals
-from services.dispatcher.letting_go import LettingGo
-from services.dispatcher.settlement import Settlement
+from services.dispatcher.dispatching import undeliverable
+from services.dispatcher.settlement.external_cancel import LettingGo
+from services.dispatcher.settlement.settler import Settlement
 from shared.messaging.publisher import Outgoing, Publisher
 from shared.runtime.errors import PublishFailed
 from shared.runtime.transient import until_it_passes
@@ -252,7 +252,7 @@ async def test_a_report_of_a_batch_that_was_cancelled_meanwhile_leaves_nothing(p
 async def test_a_queue_that_takes_nothing_holds_up_its_own_workload_alone(
     parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refusals, "_PAUSE_S", 0.3)
+    monkeypatch.setattr(undeliverable, "_PAUSE_S", 0.3)
     full = True
 
     def refuse(messages: Sequence[Outgoing]) -> None:

@@ -22,10 +22,11 @@ from batchyard_contracts.v1.flow import (
 from batchyard_contracts.v1.queries import BeginQuery
 from batchyard_contracts.v1.work import ChunkReady
 from devstack import Servers
-from services.dispatcher.chunks import Giver, Pages
-from services.dispatcher.inherited import Inherited
+from services.dispatcher.dispatching.chunk_publisher import Giver
+from services.dispatcher.persistence.page_cache import Pages
+from services.dispatcher.recovery.orphaned_chunks import Inherited
+from services.dispatcher.recovery.worker_registry import Workers
 from services.dispatcher.settings import DispatcherSettings
-from services.dispatcher.workers import Workers
 from shared.messaging.batch_consumer import Received
 from shared.messaging.publisher import Outgoing
 from shared.runtime.errors import PublishFailed

@@ -12,8 +12,8 @@ from batchyard_contracts.v1.flow import ItemOutcome, ItemsPage, ItemsReopened, P
 from batchyard_contracts.v1.queries import ItemsQuery
 from batchyard_contracts.v1.values import Counts
 from devstack import Servers
-from services.dispatcher.kept import Kept, find
-from services.dispatcher.payloads import Payloads
+from services.dispatcher.intake.item_lookup import Kept, find
+from services.dispatcher.intake.payload_query import Payloads
 from tests.support.dispatcher_parts import ENVELOPE, Parts, dispatcher_parts, header, once, received
 
 HOST = {"pointer": "/url", "by": "host"}

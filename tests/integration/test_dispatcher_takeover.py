@@ -12,12 +12,12 @@ import asyncpg
 
 from batchyard_contracts.v1.work import ChunkReady
 from devstack import Program, Servers, Supervisor, free_ports
-from services.dispatcher import tenure
-from services.dispatcher.domain.scheduler import Range
-from services.dispatcher.page import Page
+from services.dispatcher.codecs.page import Page
+from services.dispatcher.domain.scheduling.scheduler import Range
+from services.dispatcher.leadership import epoch
+from services.dispatcher.persistence.store import Store
 from services.dispatcher.settings import DispatcherSettings
-from services.dispatcher.store import Store
-from services.dispatcher.yard import Lease
+from services.dispatcher.state.state import Lease
 from shared.postgres.migrations import migrate
 from tests.support.dispatcher_parts import header, page_of
 from tests.support.hand_worker import HandWorker, hand_worker
@@ -31,11 +31,11 @@ _SENT, _HELD, _REPORTED, _UNSENT, _RESENT = range(5)
 async def _die(servers: Servers, worker: HandWorker) -> dict[int, Lease]:
     """Be active, put five chunks of a batch on record, and die before more than the first of them is sent."""
     settings = DispatcherSettings(database_url=servers.database_url)
-    await migrate(settings, "dispatcher", "services.dispatcher")
+    await migrate(settings, "dispatcher", "services.dispatcher.persistence")
     batch_id, workload = uuid.uuid4(), worker.manifest.name
     lock = await asyncpg.connect(servers.database_url)
     try:
-        async with tenure.connections(settings, await tenure.begin(lock)) as pool:
+        async with epoch.connections(settings, await epoch.begin(lock)) as pool:
             store = Store(pool)
             await store.save_batch(header(batch_id, workload), None)
             await store.save_pages([Page.of(page_of(batch_id, {"": 8}, workload=workload))])

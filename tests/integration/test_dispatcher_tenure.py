@@ -7,9 +7,9 @@ import asyncpg
 import pytest
 
 from devstack import Servers
-from services.dispatcher import tenure
+from services.dispatcher.leadership import epoch
+from services.dispatcher.persistence.store import Retry, Store
 from services.dispatcher.settings import DispatcherSettings
-from services.dispatcher.store import Retry, Store
 from shared.postgres.migrations import migrate
 
 BATCH = uuid.UUID(int=7)
@@ -21,18 +21,18 @@ def _retry(ordinal: int) -> Retry:
 
 async def test_writes_of_an_earlier_tenure_are_refused_and_those_under_way_are_waited_for(clean: Servers) -> None:
     settings = DispatcherSettings(database_url=clean.database_url)
-    await migrate(settings, "dispatcher", "services.dispatcher")
+    await migrate(settings, "dispatcher", "services.dispatcher.persistence")
     lock = await asyncpg.connect(clean.database_url)
     try:
         await lock.execute("DELETE FROM dispatcher.retries")
-        first = await tenure.begin(lock)
-        async with tenure.connections(settings, first) as old:
+        first = await epoch.begin(lock)
+        async with epoch.connections(settings, first) as old:
             await Store(old).report([_retry(0)], [], [])
             async with old.acquire() as connection:
                 under_way = connection.transaction()
                 await under_way.start()
                 await connection.execute("UPDATE retries SET waits = 1")
-                beginning = asyncio.create_task(tenure.begin(lock))
+                beginning = asyncio.create_task(epoch.begin(lock))
                 await _until_blocked(clean)
                 assert not beginning.done()
                 await under_way.commit()
@@ -42,7 +42,7 @@ async def test_writes_of_an_earlier_tenure_are_refused_and_those_under_way_are_w
                 await Store(old).report([_retry(1)], [], [])
             with pytest.raises(asyncpg.LockNotAvailableError):
                 await Store(old).report([], [uuid.uuid4()], [])
-            async with tenure.connections(settings, second) as new:
+            async with epoch.connections(settings, second) as new:
                 await Store(new).report([_retry(2)], [], [])
         rows = await lock.fetch("SELECT ordinal, waits FROM dispatcher.retries ORDER BY ordinal")
         assert [tuple(row) for row in rows] == [(0, 1), (2, 0)]
@@ -56,7 +56,7 @@ async def _until_blocked(servers: Servers) -> None:
     try:
         async with asyncio.timeout(10):
             waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = $1 AND NOT granted"
-            while not await watching.fetchval(waiting, tenure.FENCE):  # noqa: ASYNC110  the server cannot tell
+            while not await watching.fetchval(waiting, epoch.FENCE):  # noqa: ASYNC110  the server cannot tell
                 await asyncio.sleep(0.01)
     finally:
         await watching.close()

@@ -24,23 +24,24 @@ from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import ItemError
 from batchyard_contracts.v1.work import ChunkReady
 from devstack import Servers
-from services.dispatcher.beginnings import Beginnings
-from services.dispatcher.chunks import Giver, Pages
-from services.dispatcher.intake import Intake
-from services.dispatcher.letting_go import LettingGo
-from services.dispatcher.losses import Losses
-from services.dispatcher.outcomes import Outcomes
-from services.dispatcher.pace_store import PaceStore
-from services.dispatcher.pacing import Pacing
-from services.dispatcher.page import Page
-from services.dispatcher.pump import Pump
-from services.dispatcher.refusals import Refusals
-from services.dispatcher.report import Report
+from services.dispatcher.codecs.page import Page
+from services.dispatcher.codecs.report import Report
+from services.dispatcher.dispatching.chunk_publisher import Giver
+from services.dispatcher.dispatching.dispatch_loop import Pump
+from services.dispatcher.dispatching.undeliverable import Refusals
+from services.dispatcher.intake.batches import Intake
+from services.dispatcher.outcomes.report_handler import Outcomes
+from services.dispatcher.persistence.page_cache import Pages
+from services.dispatcher.persistence.rate_store import PaceStore
+from services.dispatcher.persistence.store import Retry, Store
+from services.dispatcher.rate_limits.rate_events import Pacing
+from services.dispatcher.recovery.lost_chunks import Losses
+from services.dispatcher.recovery.start_permits import Beginnings
 from services.dispatcher.settings import DispatcherSettings
-from services.dispatcher.settlement import Settlement
-from services.dispatcher.stops import Stops
-from services.dispatcher.store import Retry, Store
-from services.dispatcher.yard import Yard
+from services.dispatcher.settlement.batch_stopper import Stops
+from services.dispatcher.settlement.external_cancel import LettingGo
+from services.dispatcher.settlement.settler import Settlement
+from services.dispatcher.state.state import Yard
 from shared.messaging.batch_consumer import Received
 from shared.messaging.publisher import Outgoing, Publisher
 from shared.postgres.pool import Pool, open_pool
@@ -220,7 +221,10 @@ def once(operation: Callable[..., Awaitable[Any]], *, first: bool) -> Callable[.
 async def dispatcher_parts(servers: Servers) -> AsyncIterator[Callable[[], Parts]]:
     """Makes dispatchers, one after the other, on the same tables."""
     settings = DispatcherSettings(database_url=servers.database_url, redis_url=servers.redis_url)
-    pool, memory = await open_pool(settings, "dispatcher", "services.dispatcher"), Memory(settings.redis_url)
+    pool, memory = (
+        await open_pool(settings, "dispatcher", "services.dispatcher.persistence"),
+        Memory(settings.redis_url),
+    )
     try:
         yield lambda: Parts(pool, memory, settings)
     finally:

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import PRIORITIES, Rate, Terms
-from services.dispatcher.domain.admission import Admission
-from services.dispatcher.domain.batch_pace import BatchPace
-from services.dispatcher.domain.scheduler import BatchQueue, Pick, Range, Scheduler, Slice
-from services.dispatcher.domain.window import Window
+from services.dispatcher.domain.rate_limiting.batch_rate import BatchPace
+from services.dispatcher.domain.scheduling.admission import Admission
+from services.dispatcher.domain.scheduling.in_flight_window import Window
+from services.dispatcher.domain.scheduling.scheduler import BatchQueue, Pick, Range, Scheduler, Slice
 
 FIRST, SECOND, FREE = UUID(int=1), UUID(int=2), UUID(int=3)
 

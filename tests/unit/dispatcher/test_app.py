@@ -8,8 +8,9 @@ from typing import Any, cast
 import asyncpg
 import pytest
 
-from services.dispatcher import app, tenure
-from services.dispatcher.session import Resources
+from services.dispatcher import app
+from services.dispatcher.leadership import epoch
+from services.dispatcher.leadership.session import Resources
 from services.dispatcher.settings import DispatcherSettings
 from shared.runtime.health import Health
 
@@ -53,8 +54,8 @@ def _dispatcher(monkeypatch: pytest.MonkeyPatch, run: Any) -> app.Dispatcher:
         return 1
 
     monkeypatch.setattr(asyncpg, "connect", connect)
-    monkeypatch.setattr(tenure, "begin", begin)
-    monkeypatch.setattr(tenure, "connections", connections)
+    monkeypatch.setattr(epoch, "begin", begin)
+    monkeypatch.setattr(epoch, "connections", connections)
     monkeypatch.setattr(app, "Session", Session)
     monkeypatch.setattr(app, "_PAUSE_S", 0.01)
     return app.Dispatcher(Resources(DispatcherSettings(), Health(), *[cast("Any", None)] * 3))

@@ -9,8 +9,8 @@ import pytest
 
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import RetryRule, StopCause, Terms
-from services.dispatcher.domain.scheduler import Again, Slice
-from services.dispatcher.yard import Batch, Yard
+from services.dispatcher.domain.scheduling.scheduler import Again, Slice
+from services.dispatcher.state.state import Batch, Yard
 
 BATCH, AT = UUID(int=1), datetime(2026, 11, 22, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchyard_contracts.v1.values import Rate, Terms
-from services.dispatcher.domain.batch_pace import BatchPace
+from services.dispatcher.domain.rate_limiting.batch_rate import BatchPace
 
 RATE = Rate(per_second=10, burst=6)
 

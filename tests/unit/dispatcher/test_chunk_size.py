@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.dispatcher.domain.chunk_size import START, ChunkSize, Fate
+from services.dispatcher.domain.scheduling.chunk_sizer import START, ChunkSize, Fate
 
 
 @pytest.mark.parametrize(

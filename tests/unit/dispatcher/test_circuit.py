@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from batchyard_contracts.v1.manifest import CircuitRule
 from batchyard_contracts.v1.values import ItemError
-from services.dispatcher.domain.circuit import Circuit
+from services.dispatcher.domain.rate_limiting.circuit_breaker import Circuit
 
 RULE = CircuitRule(base_s=5, cap_s=15, give_up_s=100)
 CAPTCHA = ItemError(code="captcha", scope="provider")

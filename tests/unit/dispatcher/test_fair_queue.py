@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.dispatcher.domain.fair_line import FairLine
+from services.dispatcher.domain.scheduling.fair_queue import FairLine
 
 
 def queue(**weights: float) -> FairLine[str, str]:

@@ -10,9 +10,9 @@ from batchyard_contracts.partition import join
 from batchyard_contracts.v1.flow import Felt
 from batchyard_contracts.v1.manifest import Adaptive, CircuitRule, Manifest
 from batchyard_contracts.v1.values import ItemError, Rate
-from services.dispatcher.domain.bucket import AHEAD_S, LATENESS_S
-from services.dispatcher.domain.limits import Limits
-from services.dispatcher.domain.throttle import NEVER, Learned, Terms, Throttle
+from services.dispatcher.domain.rate_limiting.gcra import AHEAD_S, LATENESS_S
+from services.dispatcher.domain.rate_limiting.limit_set import Limits
+from services.dispatcher.domain.rate_limiting.limiter import NEVER, Learned, Terms, Throttle
 
 CAPTCHA = ItemError(code="captcha", scope="provider")
 RULE = CircuitRule(base_s=5, cap_s=15)

@@ -10,10 +10,10 @@ from batchyard_contracts.partition import join, split
 from batchyard_contracts.v1.flow import Felt
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import Rate
-from services.dispatcher.domain.bucket import AHEAD_S, LATENESS_S, Bucket
-from services.dispatcher.domain.limits import Limits
-from services.dispatcher.domain.throttle import NEVER
-from services.dispatcher.domain.window import Window
+from services.dispatcher.domain.rate_limiting.gcra import AHEAD_S, LATENESS_S, Bucket
+from services.dispatcher.domain.rate_limiting.limit_set import Limits
+from services.dispatcher.domain.rate_limiting.limiter import NEVER
+from services.dispatcher.domain.scheduling.in_flight_window import Window
 
 
 def manifest(**settings: Any) -> Manifest:

@@ -5,8 +5,8 @@ import pytest
 
 from batchyard_contracts.v1.flow import ItemOutcome, PageItem
 from batchyard_contracts.v1.values import ItemError
-from services.dispatcher.lines import cut_off, line_of, with_state
-from services.dispatcher.outcomes import _next_line
+from services.dispatcher.codecs.item import cut_off, line_of, with_state
+from services.dispatcher.outcomes.report_handler import _next_line
 
 LINE = line_of(PageItem(ordinal=3, payload={"n": 1}, custom_id="a"))
 

@@ -5,8 +5,8 @@ from collections import deque
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.dispatcher.domain.loss import after_loss, halves, losses_of_half
-from services.dispatcher.domain.scheduler import Again, Range
+from services.dispatcher.domain.lost_chunk_policy import after_loss, halves, losses_of_half
+from services.dispatcher.domain.scheduling.scheduler import Again, Range
 
 
 def test_a_chunk_is_halved_at_the_bound_and_an_item_alone_fails() -> None:

@@ -11,13 +11,13 @@ import pytest
 from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import WorkerHeartbeat
 from batchyard_contracts.v1.manifest import Manifest
-from services.dispatcher.domain.scheduler import Range
-from services.dispatcher.inherited import Inherited
-from services.dispatcher.losses import Losses
+from services.dispatcher.domain.scheduling.scheduler import Range
+from services.dispatcher.persistence.store import Store
+from services.dispatcher.recovery.lost_chunks import Losses
+from services.dispatcher.recovery.orphaned_chunks import Inherited
+from services.dispatcher.recovery.worker_registry import Workers
 from services.dispatcher.settings import DispatcherSettings
-from services.dispatcher.store import Store
-from services.dispatcher.workers import Workers
-from services.dispatcher.yard import Batch, Lease, Yard
+from services.dispatcher.state.state import Batch, Lease, Yard
 
 BATCH, CHUNK = UUID(int=1), UUID(int=2)
 LEASE_S = 30.0

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from batchyard_contracts.v1.flow import ItemsPage
-from services.dispatcher.lines import ordinal_of
-from services.dispatcher.page import Page
+from services.dispatcher.codecs.item import ordinal_of
+from services.dispatcher.codecs.page import Page
 from services.ingest.domain.entry import Entry
 from services.ingest.domain.paging import Sorted, notes_of
 

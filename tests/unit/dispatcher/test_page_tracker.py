@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.dispatcher.arrivals import Arrivals
-from services.dispatcher.domain.scheduler import Slice
+from services.dispatcher.domain.scheduling.scheduler import Slice
+from services.dispatcher.intake.page_tracker import Arrivals
 
 BATCH, OTHER = UUID(int=1), UUID(int=2)
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.values import ItemError, RetryRule
-from services.dispatcher.domain.retry import MAX_WAITS, GiveUp, RunAgain, after
+from services.dispatcher.domain.retry_policy import MAX_WAITS, GiveUp, RunAgain, after
 
 RULE = RetryRule(attempts=3, base_s=2.0, cap_s=10.0)
 BROKEN = ItemOutcome(ordinal=1, status="retry", error=ItemError(code="http_500", message="down"))

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchyard_contracts.v1.flow import Felt
-from services.dispatcher.domain.tick import Tick
+from services.dispatcher.domain.rate_limiting.sample_window import Tick
 
 FEEDBACK = st.builds(
     Felt,

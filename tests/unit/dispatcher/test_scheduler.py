@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchyard_contracts.v1.values import Priority
-from services.dispatcher.domain.scheduler import LOW_SHARE, Again, BatchQueue, Pick, Range, Scheduler, Sizes, Slice
+from services.dispatcher.domain.scheduling.scheduler import (
+    LOW_SHARE,
+    Again,
+    BatchQueue,
+    Pick,
+    Range,
+    Scheduler,
+    Sizes,
+    Slice,
+)
 
 
 class Fixed:

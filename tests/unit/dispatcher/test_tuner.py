@@ -7,7 +7,7 @@ import pytest
 
 from batchyard_contracts.v1.flow import Felt
 from batchyard_contracts.v1.manifest import Adaptive
-from services.dispatcher.domain.tuner import Change, Tuner
+from services.dispatcher.domain.rate_limiting.adaptive_rate import Change, Tuner
 
 BOUNDS = Adaptive(floor=5, ceiling=1000, start=10)
 SCHEDULE = ((40.0, 100.0), (40.0, 40.0), (40.0, 150.0))

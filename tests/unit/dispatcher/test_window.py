@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from batchyard_contracts.v1.flow import Felt
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import PRIORITIES, ItemError, Priority
-from services.dispatcher.domain.chunk_size import START, ChunkSize, Fate
-from services.dispatcher.domain.scheduler import Pick, Range
-from services.dispatcher.domain.window import Window
+from services.dispatcher.domain.scheduling.chunk_sizer import START, ChunkSize, Fate
+from services.dispatcher.domain.scheduling.in_flight_window import Window
+from services.dispatcher.domain.scheduling.scheduler import Pick, Range
 
 
 def window(**settings: object) -> Window:

@@ -7,7 +7,7 @@ import pytest
 from batchyard_contracts.v1.flow import WorkerHeartbeat
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import SlotCount
-from services.dispatcher.yard import Yard
+from services.dispatcher.state.state import Yard
 
 
 @pytest.mark.parametrize(("most", "window"), [([], 20), ([10], 20), ([20], 40), ([5, 10], 30), ([1], 3)])

@@ -1,0 +1,187 @@
+"""Gives chunks out: fetches their items, records the leases, publishes."""
+
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+import structlog
+from aio_pika.exceptions import DeliveryError
+
+from batchyard_contracts import topology
+from batchyard_contracts.message import MAX_MESSAGE_BYTES
+from batchyard_contracts.v1.events import BatchStarted
+from batchyard_contracts.v1.work import ChunkHead
+from services.dispatcher.domain.scheduling.in_flight_window import Window
+from services.dispatcher.domain.scheduling.scheduler import Again, Pick, Range
+from services.dispatcher.persistence.page_cache import Pages
+from services.dispatcher.persistence.store import Store
+from services.dispatcher.state.state import Batch, Lease, Yard
+from shared.messaging.publisher import Outgoing, Publisher, outgoing
+from shared.runtime.errors import BatchyardError, PublishFailed
+from shared.runtime.transient import until_it_passes
+
+log = structlog.get_logger()
+
+
+class ChunksRefused(BatchyardError):
+    """Chunks that are on record did not go out."""
+
+    def __init__(self, refused: Sequence[Lease], oversized: Sequence[Lease]) -> None:
+        super().__init__(f"{len(refused)} chunks were not taken, {len(oversized)} are too large to be sent.")
+        self.refused, self.oversized = refused, oversized
+
+
+class Giver:
+    """Turns picks into leases and messages."""
+
+    def __init__(
+        self,
+        yard: Yard,
+        store: Store,
+        publisher: Publisher,
+        pages: Pages,
+        waiting: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._yard, self._store, self._publisher, self._pages = yard, store, publisher, pages
+        self._waiting = waiting
+        """Called while a server is away: who waits for one is alive."""
+
+    async def give(self, picks: Sequence[tuple[Window, Pick]]) -> None:
+        """Record and publish; on return the broker has the chunks."""
+        leases = [lease for window, pick in picks if (lease := self._lease(window, pick))]
+        if not leases:
+            return
+        batches = {x.batch_id: self._yard.batches[x.batch_id] for x in leases}
+        starting = [b for b in batches.values() if b.started_round < b.round]
+        for lease in leases:  # before the message is out, since the report may be back before we are
+            self._yard.leases[lease.chunk_id] = lease
+        started = [b.batch_id for b in starting]
+        await until_it_passes(lambda: self._store.give(leases, started), "PostgreSQL", waiting=self._waiting)
+        try:
+            await self.publish(leases, [_started(b) for b in starting])
+        finally:
+            for batch in starting:
+                batch.started_round = batch.round
+
+    async def publish(self, leases: Sequence[Lease], events: Sequence[Outgoing] = ()) -> None:
+        """Publish chunks that are on record, without what a part of a report has covered. Empty ones end instead.
+        Events leave right behind the first chunks.
+
+        One workload's queue cannot hold up those of others: raises `ChunksRefused` at the end.
+        """
+        items = await until_it_passes(lambda: self._pages.items(leases), "PostgreSQL", waiting=self._waiting)
+        await self._leave_dropped(items, leases)
+        chunks: dict[str, list[Outgoing]] = {}
+        empty: list[Lease] = []
+        oversized: list[Lease] = []
+        for lease in leases:
+            lines = [line for o, line in items[lease.chunk_id].items() if o not in lease.reported]
+            if not lines:
+                empty.append(lease)
+            elif len((chunk := self._chunk(lease, lines)).body) > MAX_MESSAGE_BYTES:
+                oversized.append(lease)
+            else:
+                chunks.setdefault(lease.workload, []).append(chunk)
+        refused: set[str] = set()
+        for workload, messages in chunks.items():
+            if not await self._send([*messages, *events]):
+                refused.add(workload)
+            events = ()
+        now = time.monotonic()
+        for lease in leases:
+            lease.given_at, lease.seen_at = now, max(now, lease.seen_at)
+        if empty:
+            await until_it_passes(
+                lambda: self._store.report([], [x.chunk_id for x in empty], []), "PostgreSQL", waiting=self._waiting
+            )
+        for lease in empty:
+            self._yard.release(lease)
+        if refused or oversized:
+            raise ChunksRefused([x for x in leases if x.workload in refused and x not in oversized], oversized)
+
+    async def _leave_dropped(self, items: Mapping[UUID, Mapping[int, bytes]], leases: Sequence[Lease]) -> None:
+        """Items that another batch has are taken as reported: the ledger knows their end."""
+        found = {
+            lease.chunk_id: gone
+            for lease in leases
+            if (batch := self._yard.batches.get(lease.batch_id)) and batch.dropped
+            if (gone := batch.dropped.intersection(items[lease.chunk_id]) - lease.reported)
+        }
+        if found:
+            pairs = [(chunk_id, ordinal) for chunk_id, gone in found.items() for ordinal in gone]
+            await until_it_passes(lambda: self._store.report([], [], [], pairs), "PostgreSQL", waiting=self._waiting)
+            for lease in leases:
+                lease.reported |= found.get(lease.chunk_id, set())
+
+    async def _send(self, messages: Sequence[Outgoing]) -> bool:
+        """Hold on while the broker is away; False if it is there and does not take a message."""
+
+        async def attempt() -> bool:
+            try:
+                await self._publisher.publish(messages)
+            except PublishFailed as error:
+                if not isinstance(error.__cause__, DeliveryError):
+                    raise
+                log.warning("a queue takes no chunks", error=str(error))
+                return False
+            return True
+
+        return await until_it_passes(attempt, "chunks", waiting=self._waiting)
+
+    def _lease(self, window: Window, pick: Pick) -> Lease | None:
+        batch = self._yard.batches.get(pick.batch_id)
+        if not isinstance(pick.source, Range):
+            self._yard.unload(pick.batch_id, pick.partition, pick.source.ordinals)
+        if batch is None or batch.stopped:  # it ended between the choice and now
+            window.returned(pick)
+            return None
+        attempt = 1 if isinstance(pick.source, Range) else pick.source.attempt
+        return Lease(
+            uuid.uuid4(),
+            1,
+            batch.batch_id,
+            batch.workload,
+            pick.priority,
+            pick.partition,
+            batch.round,
+            attempt,
+            pick.source,
+            seen_at=time.monotonic(),
+            given_at=time.monotonic(),
+            quarantined=self._quarantined(batch.workload, pick.source),
+        )
+
+    def _quarantined(self, workload: str, source: Range | Again) -> bool:
+        return isinstance(source, Again) and source.quarantined and self._yard.isolates(workload)
+
+    def _chunk(self, lease: Lease, items: Sequence[bytes]) -> Outgoing:
+        batch = self._yard.batches.get(lease.batch_id)
+        head = ChunkHead(
+            chunk_id=lease.chunk_id,
+            fence=lease.fence,
+            batch_id=lease.batch_id,
+            owner=batch.owner if batch else "unknown",
+            workload=lease.workload,
+            priority=lease.priority,
+            partition=lease.partition,
+            round=lease.round,
+            attempt=lease.attempt,
+            reuse=batch.reuse if batch else None,
+            quarantined=lease.quarantined,
+            pace=self._yard.line(lease.workload).window.terms_of_start(lease.partition),
+        )
+        trace = batch.traceparent if batch else None
+        return Outgoing(topology.WORK, head.routing_key(), head.type, head.with_items(items), traceparent=trace)
+
+
+def _started(batch: Batch) -> Outgoing:
+    event = BatchStarted(
+        workload=batch.workload,
+        owner=batch.owner,
+        batch_id=batch.batch_id,
+        round=batch.round,
+        at=datetime.now(UTC),
+    )
+    return outgoing(topology.EVENTS, event, correlation_id=str(batch.batch_id), traceparent=batch.traceparent)

@@ -1,0 +1,1 @@
+"""Decides how fast items may start: rates, learned rates, limits, circuit breakers."""

@@ -1,0 +1,1 @@
+"""Decides which items run next: priority, fairness, windows, chunk sizes."""

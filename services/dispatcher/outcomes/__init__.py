@@ -1,0 +1,1 @@
+"""Handles the workers' reports."""

@@ -1,0 +1,81 @@
+"""The pages of items that are in use, read from PostgreSQL once and kept in memory."""
+
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Sequence
+from uuid import UUID
+
+import orjson
+
+from batchyard_contracts.v1.flow import SettledItem
+from batchyard_contracts.v1.values import ItemError
+from services.dispatcher.codecs.item import ordinal_of
+from services.dispatcher.domain.scheduling.scheduler import Range
+from services.dispatcher.persistence.store import PageKey, Store
+from services.dispatcher.state.state import Lease
+
+_CACHED_PAGES = 64
+
+
+class Pages:
+    """The items of the pages that are in use, read once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._cache: OrderedDict[PageKey, list[bytes]] = OrderedDict()
+
+    def keep(self, key: PageKey, items: list[bytes]) -> None:
+        """Hold a page that was just stored or read; the one that was not used for longest goes."""
+        self._cache[key] = items
+        self._cache.move_to_end(key)
+        if len(self._cache) > _CACHED_PAGES:
+            self._cache.popitem(last=False)
+
+    async def ordinals(self, lease: Lease) -> Sequence[int]:
+        """Which items a lease has, also those that are no longer kept."""
+        if not isinstance(lease.source, Range):
+            return lease.source.ordinals
+        if lease.ordinals is None:
+            await self.items([lease])
+        return lease.ordinals or ()
+
+    async def items(self, leases: Iterable[Lease]) -> dict[UUID, dict[int, bytes]]:
+        """The lines of each lease's items by ordinal, in order; those that are no longer kept are left out."""
+        leases = list(leases)
+        wanted = {_key(x, x.source): None for x in leases if isinstance(x.source, Range)}
+        here = {key: self._cache[key] for key in wanted if key in self._cache}
+        if missing := [key for key in wanted if key not in here]:
+            here |= await self._store.page_items(missing)
+        for key, lines in here.items():
+            self.keep(key, lines)
+        again = [(x.batch_id, o) for x in leases if not isinstance(x.source, Range) for o in x.source.ordinals]
+        rows = await self._store.retry_items(again) if again else {}
+        found: dict[UUID, dict[int, bytes]] = {}
+        for lease in leases:
+            if isinstance(lease.source, Range):
+                first = lease.source.first
+                lines = here.get(_key(lease, lease.source), [])[first : first + lease.source.count]
+                found[lease.chunk_id] = {ordinal_of(line): line for line in lines}
+                lease.ordinals = tuple(found[lease.chunk_id])
+            else:
+                keys = [(lease.batch_id, ordinal) for ordinal in lease.source.ordinals]
+                found[lease.chunk_id] = {key[1]: rows[key][1] for key in keys if key in rows}
+        return found
+
+    async def settled(self, lease: Lease, which: Collection[int], error: ItemError | None) -> list[SettledItem]:
+        """Those of a lease's items that are still kept, as ones that end without a further run."""
+        lines = (await self.items([lease]))[lease.chunk_id]
+        return [
+            SettledItem(
+                ordinal=ordinal,
+                custom_id=orjson.loads(line).get("custom_id"),
+                attempts=lease.attempt,
+                error=error,
+                partition=lease.partition,
+            )
+            for ordinal, line in lines.items()
+            if ordinal in which
+        ]
+
+
+def _key(lease: Lease, source: Range) -> PageKey:
+    return (lease.batch_id, source.page, source.segment)

@@ -1,0 +1,1 @@
+"""Publishes and answers which rates hold, and takes changes of them."""

@@ -1,0 +1,1 @@
+"""Finds chunks whose worker or dispatcher was lost, and decides what follows."""

@@ -1,0 +1,1 @@
+"""Ends items without a run: cancelled, expired, given up."""

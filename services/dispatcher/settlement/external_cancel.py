@@ -1,0 +1,60 @@
+"""Tells workers of items that went on elsewhere and that nobody wants any more, so that the work there is stopped.
+
+Best effort: such a chunk has no lease, and nobody reports on it. It may go out twice.
+"""
+
+import uuid
+from collections.abc import Iterable
+
+import structlog
+
+from batchyard_contracts import topology
+from batchyard_contracts.v1.work import ChunkHead
+from services.dispatcher.state.state import Batch, Yard
+from shared.messaging.publisher import Outgoing, Publisher
+from shared.runtime.errors import PublishFailed
+
+log = structlog.get_logger()
+_AT_ONCE = 20
+_STATE = b'"state":'
+
+
+class LettingGo:
+    """Knows which workloads want to be told."""
+
+    def __init__(self, yard: Yard, publisher: Publisher) -> None:
+        self._yard, self._publisher = yard, publisher
+
+    async def tell(self, batch: Batch, items: Iterable[tuple[str, bytes]]) -> None:
+        """Items of a batch, each with its partition and its line; those without a state have nothing elsewhere."""
+        if not self._yard.line(batch.workload).window.manifest.lets_go:
+            return
+        by_partition: dict[str, list[bytes]] = {}
+        for partition, line in items:
+            if _STATE in line:
+                by_partition.setdefault(partition, []).append(line)
+        chunks = [
+            self._chunk(batch, partition, lines[start : start + _AT_ONCE])
+            for partition, lines in by_partition.items()
+            for start in range(0, len(lines), _AT_ONCE)
+        ]
+        try:
+            await self._publisher.publish(chunks)
+        except PublishFailed as error:
+            log.warning("not let go", batch_id=str(batch.batch_id), error=str(error))
+
+    def _chunk(self, batch: Batch, partition: str, lines: list[bytes]) -> Outgoing:
+        head = ChunkHead(
+            chunk_id=uuid.uuid4(),
+            fence=1,
+            batch_id=batch.batch_id,
+            owner=batch.owner,
+            workload=batch.workload,
+            priority="immediate",
+            partition=partition,
+            round=batch.round,
+            attempt=1,
+            abandoned=True,
+        )
+        body = head.with_items(lines)
+        return Outgoing(topology.WORK, head.routing_key(), head.type, body, traceparent=batch.traceparent)

@@ -1,0 +1,1 @@
+"""In-memory state of the active dispatcher."""
