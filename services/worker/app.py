@@ -23,17 +23,17 @@ from batchyard_contracts.v1.flow import (
 )
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.recommendations import RecommendationsQuery
-from services.worker import registry
-from services.worker.cache import ResultCache
-from services.worker.forgetting import Forgetful
-from services.worker.gate import Gates
-from services.worker.intake import Intake
-from services.worker.leave import Leave
-from services.worker.quarantine.intake import Quarantine
-from services.worker.returns import Returns
-from services.worker.runner import Runner
+from services.worker.caching.invalidation import Forgetful
+from services.worker.caching.result_cache import ResultCache
+from services.worker.consuming.chunk_consumer import Intake
+from services.worker.consuming.chunk_returner import Returns
+from services.worker.execution.item_runner import Runner
+from services.worker.execution.start_permit import Leave
+from services.worker.limits.rate_gate import Gates
+from services.worker.loading import registry
+from services.worker.quarantine.consumer import Quarantine
 from services.worker.settings import WorkerSettings
-from services.worker.summaries.intake import summarizing
+from services.worker.summaries.consumer import summarizing
 from services.worker.workloads.distances.opening import Resources
 from services.worker.workloads.distances.recommending import Recommender
 from shared.messaging.batch_consumer import Stream

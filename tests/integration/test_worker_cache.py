@@ -16,10 +16,18 @@ from batchyard_contracts.v1.values import Dedup, Reuse
 from batchyard_contracts.v1.work import ChunkHead
 from batchyard_contracts.workload import Context
 from devstack import Servers
-from services.worker import cache as cache_module
-from services.worker.cache import RESULT_BYTES_MAX, Elsewhere, Known, Landing, Policy, ResultCache, policy_of
-from services.worker.chunk_run import ChunkRun
-from services.worker.runner import Runner
+from services.worker.caching import result_cache as cache_module
+from services.worker.caching.result_cache import (
+    RESULT_BYTES_MAX,
+    Elsewhere,
+    Known,
+    Landing,
+    Policy,
+    ResultCache,
+    policy_of,
+)
+from services.worker.execution.chunk_execution import ChunkRun
+from services.worker.execution.item_runner import Runner
 from shared.messaging.publisher import Publisher
 from shared.redis.client import Memory
 from tests.support.chunk_runs import Number, Recorder, chunk, workload

@@ -11,10 +11,10 @@ from pydantic_core import from_json
 from batchyard_contracts.v1.flow import ChunkProcessed, ItemOutcome
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady, Pace, PaceKey
 from batchyard_contracts.workload import Workload
-from services.worker import cache
-from services.worker.cache import Landing, Policy, ResultCache
-from services.worker.chunk_run import ChunkRun
-from services.worker.runner import Runner
+from services.worker.caching import result_cache
+from services.worker.caching.result_cache import Landing, Policy, ResultCache
+from services.worker.execution.chunk_execution import ChunkRun
+from services.worker.execution.item_runner import Runner
 from shared.messaging.publisher import Outgoing, Publisher
 from shared.redis.rate_reservations import Rate
 
@@ -47,9 +47,9 @@ class Known:
 
     async def claim(
         self, _: Policy, items: Sequence[tuple[Any, str]]
-    ) -> tuple[int, list[cache.Known | cache.Elsewhere | None]]:
+    ) -> tuple[int, list[result_cache.Known | result_cache.Elsewhere | None]]:
         found = [self.results.get(payload["n"]) for payload, _ in items]
-        return 1, [cache.Known(result) if result is not None else None for result in found]
+        return 1, [result_cache.Known(result) if result is not None else None for result in found]
 
     async def land(self, _: Policy, __: int, landings: Sequence[Landing]) -> None:
         self.results |= {one.payload["n"]: from_json(one.result) for one in landings if one.result}

@@ -16,8 +16,8 @@ import uvloop
 
 from services.worker.conformance.bench import Bench
 from services.worker.conformance.checks import Verdict, check
-from services.worker.files import load
-from services.worker.registry import AnyWorkload
+from services.worker.loading.registry import AnyWorkload
+from services.worker.loading.workload_file import load
 from shared.runtime.errors import ConfigurationError
 
 _WORDS = {"passed": "ok     ", "failed": "FAILED ", "skipped": "-      "}

@@ -10,9 +10,9 @@ from batchyard_contracts.v1.flow import ChunkProcessed, ItemOutcome
 from batchyard_contracts.v1.values import Reuse
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Workload
-from services.worker.cache import ResultCache
-from services.worker.chunk_run import ChunkRun
-from services.worker.runner import Runner
+from services.worker.caching.result_cache import ResultCache
+from services.worker.execution.chunk_execution import ChunkRun
+from services.worker.execution.item_runner import Runner
 from shared.messaging.publisher import Outgoing, Publisher
 
 GRACE_S = 2.0

@@ -10,7 +10,7 @@ from pydantic_core import from_json, to_json
 
 from batchyard_contracts.v1.values import SUMMARY_MAX_BYTES
 from batchyard_contracts.workload import ItemInfo, Workload
-from services.worker.domain import writable
+from services.worker.domain.outcome import writable
 from services.worker.summaries.results import Row
 
 

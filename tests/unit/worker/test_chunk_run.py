@@ -12,12 +12,12 @@ from pydantic import BaseModel, field_validator
 
 from batchyard_contracts.v1.manifest import CircuitRule
 from batchyard_contracts.workload import Context, Permanent, RateLimited, Workload
-from services.worker import chunk_run as chunk_run_module
-from services.worker.cache import ResultCache
-from services.worker.chunk_run import ChunkRun
-from services.worker.gate import Gates
-from services.worker.reporting import REPORT_BYTES_MAX
-from services.worker.runner import Runner
+from services.worker.caching.result_cache import ResultCache
+from services.worker.execution import chunk_execution as chunk_run_module
+from services.worker.execution.chunk_execution import ChunkRun
+from services.worker.execution.item_runner import Runner
+from services.worker.execution.report_writer import REPORT_BYTES_MAX
+from services.worker.limits.rate_gate import Gates
 from shared.messaging.publisher import Outgoing, Publisher
 from shared.redis.rate_reservations import Reservations
 from tests.support.chunk_runs import Away, Known, Number, Recorder, chunk, paced, run_of, workload

@@ -12,7 +12,7 @@ from batchyard_contracts.message import Message
 from batchyard_contracts.v1.flow import BatchControlled, BatchStopped
 from batchyard_contracts.v1.values import StopCause
 from services.worker.app import Crew
-from services.worker.intake import Intake
+from services.worker.consuming.chunk_consumer import Intake
 from services.worker.settings import WorkerSettings
 from shared.messaging.publisher import Publisher
 from shared.runtime.health import Pulse

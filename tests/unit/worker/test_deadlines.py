@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from services.worker.deadlines import Deadlines
+from services.worker.execution.deadlines import Deadlines
 
 
 def deadlines_of(limit_s: float) -> Deadlines:

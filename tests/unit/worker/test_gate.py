@@ -6,10 +6,10 @@ from typing import cast
 
 from batchyard_contracts.v1.work import Pace, PaceKey
 from batchyard_contracts.workload import Context
-from services.worker.chunk_run import ChunkRun
-from services.worker.gate import Gate, Gates
-from services.worker.passage import Passage
-from services.worker.slots import Slots
+from services.worker.execution.chunk_execution import ChunkRun
+from services.worker.limits.paced_start import Passage
+from services.worker.limits.rate_gate import Gate, Gates
+from services.worker.limits.slots import Slots
 from shared.redis.rate_reservations import LATENESS_S, PATIENCE_S, Rate, Reservations, Starts
 from tests.support.chunk_runs import Number, chunk, paced, run_of, workload
 

@@ -15,8 +15,8 @@ import pytest
 from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.work import ChunkItem
 from batchyard_contracts.workload import Context, Permanent, Workload
-from services.worker.chunk_run import ChunkRun
-from services.worker.runner import Runner
+from services.worker.execution.chunk_execution import ChunkRun
+from services.worker.execution.item_runner import Runner
 from shared.runtime.errors import ConfigurationError
 from tests.support.chunk_runs import Known, Number, Recorder, chunk, run_of, workload
 from tests.support.own_processes import Deed, Done, by_chunk, one_by_one

@@ -15,10 +15,10 @@ from pydantic import BaseModel
 from batchyard_contracts.v1.flow import ChunkProcessed, ChunkReturned
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Context, Workload
-from services.worker.cache import ResultCache
-from services.worker.intake import Intake
-from services.worker.returns import Returns
-from services.worker.runner import Runner
+from services.worker.caching.result_cache import ResultCache
+from services.worker.consuming.chunk_consumer import Intake
+from services.worker.consuming.chunk_returner import Returns
+from services.worker.execution.item_runner import Runner
 from shared.messaging.publisher import Outgoing, Publisher
 from shared.runtime.health import Health
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from services.worker.lateness import Lateness
+from services.worker.limits.loop_lag import Lateness
 
 
 async def test_a_loop_that_is_held_up_is_late_for_as_long() -> None:

@@ -8,10 +8,10 @@ import pytest
 
 from batchyard_contracts.v1.queries import BeginQuery, BeginReply
 from batchyard_contracts.workload import Context, Continue, RateLimited, Transient, Workload
-from services.worker.cache import ResultCache
-from services.worker.chunk_run import ChunkRun
-from services.worker.leave import Leave
-from services.worker.runner import Runner
+from services.worker.caching.result_cache import ResultCache
+from services.worker.execution.chunk_execution import ChunkRun
+from services.worker.execution.item_runner import Runner
+from services.worker.execution.start_permit import Leave
 from shared.messaging.publisher import Publisher
 from shared.runtime.errors import QueryTimeout
 from tests.support.chunk_runs import Known, Number, Recorder, chunk, workload

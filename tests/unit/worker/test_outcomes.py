@@ -9,7 +9,7 @@ from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.values import ItemError
 from batchyard_contracts.v1.work import ChunkItem
 from batchyard_contracts.workload import Ambiguous, Continue, Permanent, RateLimited, Transient
-from services.worker.domain import (
+from services.worker.domain.outcome import (
     RATE_LIMIT_PAUSE_S,
     defective,
     interrupted,

@@ -7,12 +7,12 @@ import pytest
 
 from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.workload import Context, RateLimited
-from services.worker import gate
-from services.worker.cache import ResultCache
-from services.worker.chunk_run import ChunkRun
-from services.worker.domain import RATE_LIMIT_PAUSE_S
-from services.worker.gate import Gates
-from services.worker.runner import Runner
+from services.worker.caching.result_cache import ResultCache
+from services.worker.domain.outcome import RATE_LIMIT_PAUSE_S
+from services.worker.execution.chunk_execution import ChunkRun
+from services.worker.execution.item_runner import Runner
+from services.worker.limits import rate_gate
+from services.worker.limits.rate_gate import Gates
 from shared.messaging.publisher import Publisher
 from shared.redis.rate_reservations import Rate, Reservations, Starts
 from tests.support.chunk_runs import Known, Number, Recorder, chunk, paced, run_of, workload
@@ -99,7 +99,7 @@ async def test_calls_that_are_left_are_made_and_the_dispatcher_hears_how_many() 
 
 
 async def test_a_gate_is_parked_by_an_answer_that_refused_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "_CLOSED_S", 60.0)
+    monkeypatch.setattr(rate_gate, "_CLOSED_S", 60.0)
     work, ran = says_at_two(lambda context: context.remaining(0, 60.0))
     line, recorder = Line(), Recorder()
     gates = Gates(work.name, cast("Reservations", line))

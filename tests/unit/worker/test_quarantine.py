@@ -17,13 +17,13 @@ import pytest
 
 from batchyard_contracts.v1.flow import ChunkProcessed, ItemOutcome
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
-from services.worker import cache
-from services.worker.cache import Landing, Policy, ResultCache
-from services.worker.gate import Gates
-from services.worker.quarantine import inquest as inquest_module
-from services.worker.quarantine.cell import Cell
-from services.worker.quarantine.inquest import Inquest
-from services.worker.runner import Runner
+from services.worker.caching import result_cache
+from services.worker.caching.result_cache import Landing, Policy, ResultCache
+from services.worker.execution.item_runner import Runner
+from services.worker.limits.rate_gate import Gates
+from services.worker.quarantine import isolated_chunk as inquest_module
+from services.worker.quarantine.isolated_chunk import Inquest
+from services.worker.quarantine.sandbox_pool import Cell
 from shared.messaging.publisher import Outgoing, Publisher
 from shared.redis.rate_reservations import Reservations
 from tests.support.chunk_runs import Away, paced
@@ -174,8 +174,8 @@ class Napped:
     def __init__(self, *known: float) -> None:
         self.known = set(known)
 
-    async def claim(self, _: Policy, items: Sequence[tuple[Any, str]]) -> tuple[int, list[cache.Known | None]]:
-        return 1, [cache.Known({}) if payload["nap_s"] in self.known else None for payload, _ in items]
+    async def claim(self, _: Policy, items: Sequence[tuple[Any, str]]) -> tuple[int, list[result_cache.Known | None]]:
+        return 1, [result_cache.Known({}) if payload["nap_s"] in self.known else None for payload, _ in items]
 
     async def land(self, _: Policy, __: int, landings: Sequence[Landing]) -> None:
         self.known |= {one.payload["nap_s"] for one in landings if one.result}

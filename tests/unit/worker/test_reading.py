@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from batchyard_contracts.v1.work import ChunkHead, ChunkItem, ChunkReady
-from services.worker.reading import Chunk, Item
+from services.worker.consuming.chunk_decoder import Chunk, Item
 
 HEAD: dict[str, Any] = {
     "chunk_id": "0197a5b0-0000-7000-8000-0000000000c0",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.worker.registry import find
+from services.worker.loading.registry import find
 from shared.runtime.errors import ConfigurationError
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from batchyard_contracts.v1.flow import ChunkProcessed, ItemOutcome
 from batchyard_contracts.v1.values import ItemError
-from services.worker.reporting import bodies
-from services.worker.success import Outcome, Success
+from services.worker.domain.success import Outcome, Success
+from services.worker.execution.report_writer import bodies
 
 HEAD = ChunkProcessed(
     chunk_id=UUID(int=1),

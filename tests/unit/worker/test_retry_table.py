@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from services.worker import registry
+from services.worker.loading import registry
 
 PAGE = Path(__file__).parents[3] / "docs" / "retries.md"
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from services.worker.slots import Slots
+from services.worker.limits.slots import Slots
 
 
 def counts(slots: Slots) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from collections import Counter, deque
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.worker.quarantine.trial import Group, Verdict, after_death
+from services.worker.quarantine.bisection import Group, Verdict, after_death
 
 
 def test_whose_code_ran_is_tried_alone_and_then_guilty() -> None:

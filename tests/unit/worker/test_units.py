@@ -4,8 +4,8 @@ import pytest
 
 from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.manifest import Manifest, Unit
-from services.worker.success import Success, written
-from services.worker.units import counting
+from services.worker.domain.success import Success, written
+from services.worker.execution.unit_counter import counting
 
 NONE = Manifest(name="w", version="1", item_schema={}, result_schema={})
 COUNTED = NONE.model_copy(update={"unit": Unit(name="records", count="/count")})

@@ -13,7 +13,7 @@ import orjson
 
 from batchyard_contracts.pointer import MISSING, CompiledPointer
 from batchyard_contracts.workload import Permanent, WorkloadError
-from services.worker.status_errors import error_of
+from services.worker.domain.status_errors import error_of
 from services.worker.workloads.http.model import Answer, Call, Success
 from services.worker.workloads.http.secrets import without
 

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from batchyard_contracts.workload import Permanent, RateLimited, Transient, WorkloadError
-from services.worker.status_errors import error_of
+from services.worker.domain.status_errors import error_of
 
 _PAUSE_S = 60.0
 """After a 429 that does not say for how long."""

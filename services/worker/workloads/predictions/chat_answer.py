@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from batchyard_contracts.workload import Permanent, Transient, WorkloadError
 from batchyard_contracts.workload.rate_limit_headers import pause_s
-from services.worker.status_errors import error_of
+from services.worker.domain.status_errors import error_of
 from services.worker.workloads.predictions.model import HUGE, Confidence, Project
 
 _EXHAUSTED = frozenset(("insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached"))

@@ -10,7 +10,7 @@ from pydantic_core import from_json
 
 from batchyard_contracts.workload import Permanent, Transient, WorkloadError
 from batchyard_contracts.workload.rate_limit_headers import pause_s
-from services.worker.status_errors import ACCESS, error_of
+from services.worker.domain.status_errors import ACCESS, error_of
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 _AWAY = frozenset((502, 503))

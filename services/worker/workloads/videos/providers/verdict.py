@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from batchyard_contracts.workload import Permanent, RateLimited, Transient, WorkloadError
-from services.worker.status_errors import error_of
+from services.worker.domain.status_errors import error_of
 from services.worker.workloads.videos.providers.provider import Failure, MayExist
 
 _MODERATED = re.compile(

@@ -10,8 +10,8 @@ from batchyard_contracts.v1.flow import ItemOutcome, SourceExpanded
 from batchyard_contracts.v1.values import NewItem
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Expanded, Permanent
-from services.worker import domain
-from services.worker.success import Outcome
+from services.worker.domain import outcome as domain
+from services.worker.domain.success import Outcome
 
 MAX_ITEMS = 10_000
 """What one run of a source may find; it has a state for the rest."""

@@ -4,10 +4,10 @@ import asyncio
 
 from batchyard_contracts.v1.flow import Felt
 from batchyard_contracts.v1.work import ChunkReady
-from services.worker.domain import HELD_BACK
-from services.worker.gate import Gate, Gates, Moment
-from services.worker.slots import Slots
-from services.worker.success import Outcome
+from services.worker.domain.outcome import HELD_BACK
+from services.worker.domain.success import Outcome
+from services.worker.limits.rate_gate import Gate, Gates, Moment
+from services.worker.limits.slots import Slots
 from shared.redis.rate_reservations import GRAIN_S
 
 _TRIES = 4

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ValidationError
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Context
 from batchyard_contracts.workload.rate_limit_headers import Remaining
-from services.worker import domain
-from services.worker.success import Outcome
+from services.worker.domain import outcome
+from services.worker.domain.success import Outcome
 
 Hear = Callable[[Remaining], None]
 
@@ -37,9 +37,9 @@ class Call:
             try:
                 payload = model.model_validate(item.payload)
             except ValidationError as error:
-                self._refused.append(domain.invalid(item, error))
+                self._refused.append(outcome.invalid(item, error))
             except Exception as error:  # noqa: BLE001  a validator that broke
-                self._refused.append(domain.defective(item, error, 0))
+                self._refused.append(outcome.defective(item, error, 0))
             else:
                 self.items.append(item)
                 self.payloads.append(payload)
@@ -47,13 +47,13 @@ class Call:
 
     def answered(self, answers: Sequence[Any], elapsed_s: float) -> list[Outcome]:
         """The outcomes when the handler returned these."""
-        outcomes = domain.answered(self.items, answers, self._each_ms(elapsed_s), once=self._once)
+        outcomes = outcome.answered(self.items, answers, self._each_ms(elapsed_s), once=self._once)
         return [*self._refused, *outcomes]
 
     def raised(self, error: BaseException, elapsed_s: float) -> list[Outcome]:
         """The outcomes when it raised: the same for all."""
         each_ms = self._each_ms(elapsed_s)
-        return [*self._refused, *(domain.ended(item, error, each_ms, once=self._once) for item in self.items)]
+        return [*self._refused, *(outcome.ended(item, error, each_ms, once=self._once) for item in self.items)]
 
     def _each_ms(self, elapsed_s: float) -> int:
         return round(elapsed_s * 1000 / max(1, len(self.items)))

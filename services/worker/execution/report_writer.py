@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from batchyard_contracts.v1.flow import ChunkProcessed
-from services.worker import domain
-from services.worker.success import Outcome, ends, written
+from services.worker.domain import outcome
+from services.worker.domain.success import Outcome, ends, written
 
 REPORT_BYTES_MAX = 1_500_000
 """A report above this is split; a single result above it cannot be kept."""
@@ -26,7 +26,7 @@ def bodies(head: ChunkProcessed, outcomes: Sequence[Outcome]) -> Iterator[bytes]
         if len(body) <= REPORT_BYTES_MAX:
             yield body
         elif len(part) == 1:
-            failed = [domain.too_large(part[0], len(body), REPORT_BYTES_MAX)]
+            failed = [outcome.too_large(part[0], len(body), REPORT_BYTES_MAX)]
             yield from parts([*map(written, failed)], failed, final=final)
         else:
             middle = len(part) // 2

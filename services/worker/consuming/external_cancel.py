@@ -6,8 +6,8 @@ import structlog
 from aio_pika.abc import AbstractIncomingMessage
 
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
-from services.worker.calls import context_of
-from services.worker.runner import Runner
+from services.worker.execution.handler_call import context_of
+from services.worker.execution.item_runner import Runner
 from shared.messaging.delivery import acknowledge
 
 log = structlog.get_logger()

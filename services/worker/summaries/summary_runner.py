@@ -14,7 +14,7 @@ from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.flow import SummaryMade
 from batchyard_contracts.v1.queries import MAX_PAGE, ResultsQuery
 from batchyard_contracts.v1.work import SummaryWanted
-from services.worker.runner import Runner
+from services.worker.execution.item_runner import Runner
 from services.worker.summaries.reduction import NoSummary, Reduction
 from services.worker.summaries.results import Page
 from shared.messaging.publisher import Publisher, outgoing

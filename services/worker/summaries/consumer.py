@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 
 from batchyard_contracts import topology
 from batchyard_contracts.v1.work import SummaryWanted
-from services.worker.runner import Runner
-from services.worker.summaries.summarist import Summarist
+from services.worker.execution.item_runner import Runner
+from services.worker.summaries.summary_runner import Summarist
 from shared.messaging.consumer import ControlPlane, Route
 from shared.messaging.publisher import Publisher
 from shared.messaging.rpc_client import Questions

@@ -11,7 +11,7 @@ from typing import Any
 
 from batchyard_contracts.workload import Workload
 from services.worker import workloads
-from services.worker.files import load
+from services.worker.loading.workload_file import load
 from shared.runtime.errors import ConfigurationError
 
 GROUP = "batchyard.workloads"

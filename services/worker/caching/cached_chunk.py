@@ -9,8 +9,8 @@ from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import ItemError
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
-from services.worker.cache import Known, Landing, Policy, ResultCache, policy_of
-from services.worker.success import Outcome
+from services.worker.caching.result_cache import Known, Landing, Policy, ResultCache, policy_of
+from services.worker.domain.success import Outcome
 
 _FIRST_S, _MOST_S = 0.25, 15.0
 _IN_FLIGHT = ItemError(

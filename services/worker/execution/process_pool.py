@@ -15,8 +15,8 @@ from pydantic import TypeAdapter
 from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Transient, Workload
-from services.worker import domain
-from services.worker.success import Outcome
+from services.worker.domain import outcome
+from services.worker.domain.success import Outcome
 from shared.runtime.errors import ConfigurationError
 
 log = structlog.get_logger()
@@ -72,13 +72,13 @@ class Processes:
             return await self._exchange(request, within)
         except TimeoutError as error:
             each_ms = round((time.monotonic() - started) * 1000 / len(items))
-            return [domain.ended(item, error, each_ms, once=once) for item in items]
+            return [outcome.ended(item, error, each_ms, once=once) for item in items]
         except ProcessDied as error:
             log.warning("handler's process died", workload=self._name, batch_id=str(chunk.batch_id), reason=str(error))
             if once:
-                return [domain.cut_off(item, str(error)) for item in items]
+                return [outcome.cut_off(item, str(error)) for item in items]
             if len(items) == 1:
-                return [domain.raised(items[0], Transient("process_died", str(error)), 0)]
+                return [outcome.raised(items[0], Transient("process_died", str(error)), 0)]
         middle = len(items) // 2
         return [*await self.run(chunk, items[:middle], within), *await self.run(chunk, items[middle:], within)]
 
@@ -124,7 +124,7 @@ class _Process:
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-m", "services.worker.worker_process", str(its.fileno())),
+                *("-m", "services.worker.execution.process_main", str(its.fileno())),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(its.fileno(),),
             )

@@ -11,10 +11,10 @@ from pydantic import TypeAdapter
 
 from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.work import ChunkReady
+from services.worker.execution.source_expansion import Sourced
 from services.worker.quarantine import memory
 from services.worker.quarantine.frames import READY, frame, read
-from services.worker.quarantine.mark import Mark, new_memory
-from services.worker.sourcing import Sourced
+from services.worker.quarantine.running_item_marker import Mark, new_memory
 
 _WATCH_S = 0.02
 """So often its memory is looked at: what takes a gigabyte in a second is found 20 MB late."""

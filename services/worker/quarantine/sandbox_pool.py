@@ -1,7 +1,7 @@
 """Keeps the process that quarantined items run in from one chunk to the next: starting one takes a while."""
 
 from services.worker.quarantine import memory
-from services.worker.quarantine.process import Process
+from services.worker.quarantine.sandbox import Process
 
 _SHARE = 0.5
 """Of the memory that is free, unless a limit is set."""

@@ -11,13 +11,13 @@ import structlog
 from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Transient
-from services.worker import domain
-from services.worker.quarantine.cell import Cell
-from services.worker.quarantine.process import Died, Process
-from services.worker.quarantine.trial import Group, after_death
-from services.worker.runner import Runner
-from services.worker.slots import Slots
-from services.worker.tally import Tally
+from services.worker.domain import outcome as domain
+from services.worker.execution.chunk_progress import Tally
+from services.worker.execution.item_runner import Runner
+from services.worker.limits.slots import Slots
+from services.worker.quarantine.bisection import Group, after_death
+from services.worker.quarantine.sandbox import Died, Process
+from services.worker.quarantine.sandbox_pool import Cell
 
 log = structlog.get_logger()
 _GRACE_S = 10.0

@@ -9,10 +9,10 @@ from operator import length_hint
 from typing import Any
 
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
-from services.worker import domain
-from services.worker.runner import Runner
-from services.worker.success import OUTCOMES
-from services.worker.tally import Tally
+from services.worker.domain import outcome as domain
+from services.worker.domain.success import OUTCOMES
+from services.worker.execution.chunk_progress import Tally
+from services.worker.execution.item_runner import Runner
 
 _YIELD_S = 0.01
 """How long items that never wait may keep the event loop."""

@@ -13,13 +13,13 @@ from typing import cast
 import uvloop
 
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
-from services.worker import registry
-from services.worker.cache import ResultCache
+from services.worker.caching.result_cache import ResultCache
+from services.worker.domain.success import OUTCOMES, Outcome, written
+from services.worker.execution.item_runner import Runner
+from services.worker.loading import registry
 from services.worker.quarantine.frames import READY, frame, read, write_now
-from services.worker.quarantine.mark import Mark, Marked
-from services.worker.runner import Runner
+from services.worker.quarantine.running_item_marker import Mark, Marked
 from services.worker.settings import WorkerSettings
-from services.worker.success import OUTCOMES, Outcome, written
 from shared.messaging.publisher import Publisher
 from shared.observability import log
 

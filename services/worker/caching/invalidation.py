@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from batchyard_contracts.v1.flow import CacheInvalidated
-from services.worker.cache import ResultCache
+from services.worker.caching.result_cache import ResultCache
 from shared.messaging.batch_consumer import Received
 
 

@@ -9,7 +9,7 @@ from collections import deque
 from typing import NamedTuple
 
 from batchyard_contracts.v1.work import Pace
-from services.worker.lateness import Lateness
+from services.worker.limits.loop_lag import Lateness
 from shared.redis.rate_reservations import AHEAD_S, GRAIN_S, PATIENCE_S, Rate, Reservations, Starts, key_of
 
 _AT_ONCE_MAX = 1000

@@ -10,7 +10,7 @@ from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.values import ItemError
 from batchyard_contracts.v1.work import ChunkItem
 from batchyard_contracts.workload import Ambiguous, Continue, Permanent, RateLimited, WorkloadError
-from services.worker.success import Outcome, Success
+from services.worker.domain.success import Outcome, Success
 
 _MOST = 2000
 RATE_LIMIT_PAUSE_S = 30.0

@@ -10,11 +10,11 @@ from aio_pika.abc import AbstractIncomingMessage, AbstractRobustConnection
 from batchyard_contracts.message import Message
 from batchyard_contracts.topology import quarantine_queue
 from batchyard_contracts.v1.work import ChunkReady
-from services.worker.claims import Claims, key_of
-from services.worker.quarantine.cell import Cell
-from services.worker.quarantine.inquest import Inquest
-from services.worker.returns import Returns
-from services.worker.runner import Runner
+from services.worker.consuming.chunk_returner import Returns
+from services.worker.consuming.delivery_tracker import Claims, key_of
+from services.worker.execution.item_runner import Runner
+from services.worker.quarantine.isolated_chunk import Inquest
+from services.worker.quarantine.sandbox_pool import Cell
 from services.worker.settings import WorkerSettings
 from shared.messaging.connection import open_channel
 from shared.messaging.dead_letters import bury

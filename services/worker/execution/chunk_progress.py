@@ -8,14 +8,14 @@ from batchyard_contracts.partition import has_circuit
 from batchyard_contracts.v1.flow import Felt
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload.rate_limit_headers import Remaining
-from services.worker import domain
-from services.worker.gate import TooFar
-from services.worker.leave import ChunkLeave
-from services.worker.passage import Passage
-from services.worker.reuse import Reuse
-from services.worker.runner import Runner
-from services.worker.slots import Slots
-from services.worker.success import Outcome
+from services.worker.caching.cached_chunk import Reuse
+from services.worker.domain import outcome as domain
+from services.worker.domain.success import Outcome
+from services.worker.execution.item_runner import Runner
+from services.worker.execution.start_permit import ChunkLeave
+from services.worker.limits.paced_start import Passage
+from services.worker.limits.rate_gate import TooFar
+from services.worker.limits.slots import Slots
 
 _UNCONFIRMED = 4
 """Reports of a chunk that may wait for the broker's answer at a time."""

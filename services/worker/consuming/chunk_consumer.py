@@ -14,13 +14,13 @@ from aio_pika.abc import AbstractIncomingMessage, AbstractRobustConnection
 from batchyard_contracts.topology import Queue, work_queues
 from batchyard_contracts.v1.values import SlotCount
 from batchyard_contracts.v1.work import ChunkReady
-from services.worker.chunk_run import ChunkRun
-from services.worker.claims import Claims, Key, key_of
-from services.worker.letting_go import let_go
-from services.worker.pauses import Pauses
-from services.worker.reading import Chunk
-from services.worker.returns import Returns
-from services.worker.runner import Runner
+from services.worker.consuming.chunk_decoder import Chunk
+from services.worker.consuming.chunk_returner import Returns
+from services.worker.consuming.delivery_tracker import Claims, Key, key_of
+from services.worker.consuming.external_cancel import let_go
+from services.worker.consuming.pause_list import Pauses
+from services.worker.execution.chunk_execution import ChunkRun
+from services.worker.execution.item_runner import Runner
 from shared.messaging.connection import open_channel
 from shared.messaging.dead_letters import bury
 from shared.messaging.delivery import acknowledge, decode, is_stale, received

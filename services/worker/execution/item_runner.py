@@ -14,19 +14,20 @@ from batchyard_contracts.partition import has_circuit
 from batchyard_contracts.v1.flow import ChunkProcessed, Felt
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Permanent, Workload
-from services.worker import domain, sourcing
-from services.worker.cache import ResultCache
-from services.worker.calls import Call, Hear, context_of
-from services.worker.deadlines import Deadlines
-from services.worker.gate import Gates
-from services.worker.holds import Holds
-from services.worker.leave import Leave
-from services.worker.processes import Processes
-from services.worker.reporting import bodies
-from services.worker.slots import Slots
-from services.worker.success import Outcome
-from services.worker.threads import Threads
-from services.worker.units import counting
+from services.worker.caching.result_cache import ResultCache
+from services.worker.domain import outcome as domain
+from services.worker.domain.success import Outcome
+from services.worker.execution import source_expansion
+from services.worker.execution.deadlines import Deadlines
+from services.worker.execution.handler_call import Call, Hear, context_of
+from services.worker.execution.process_pool import Processes
+from services.worker.execution.report_writer import bodies
+from services.worker.execution.start_permit import Leave
+from services.worker.execution.thread_pool import Threads
+from services.worker.execution.unit_counter import counting
+from services.worker.limits.destination_backoff import Holds
+from services.worker.limits.rate_gate import Gates
+from services.worker.limits.slots import Slots
 from shared.messaging.publisher import Outgoing, Publisher, outgoing
 from shared.runtime.transient import until_it_passes
 
@@ -178,13 +179,13 @@ class Runner:
         try:
             source = asked.model.model_validate(item.payload)
             context = context_of(chunk, item, self.resources, hear)
-            context.state = sourcing.state_of(item)
+            context.state = source_expansion.state_of(item)
             value = await self._deadlines.within(asked.function(source, context))
         except ValidationError as error:
             return domain.invalid(item, error)
         except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001  user code never ends the worker
             return _failed(item, error, started, once=False)
-        return sourcing.found(item, value, _since(started))
+        return source_expansion.found(item, value, _since(started))
 
     async def run_chunk(
         self, chunk: ChunkReady, items: Sequence[ChunkItem], hear: Hear | None = None, *, once: bool = False
@@ -241,7 +242,7 @@ class Runner:
     ) -> None:
         """Tell the ledger and the dispatcher; in several messages when the results are large."""
         if self.workload.sourcing is not None:
-            expanded, outcomes = sourcing.apart(chunk, outcomes)
+            expanded, outcomes = source_expansion.apart(chunk, outcomes)
             first = [outgoing(topology.FLOW, message) for message in expanded]
             await until_it_passes(lambda: self._publisher.publish(first), "source")
         if self._counting is not None:

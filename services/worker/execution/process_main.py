@@ -1,4 +1,4 @@
-"""`python -m services.worker.worker_process FD`, the other end of `processes`: imports a handler, runs it on request.
+"""`python -m services.worker.execution.process_main FD`: imports a handler, runs it when `process_pool` asks.
 
 It ends when the worker that started it is gone, even while a handler runs.
 """
@@ -19,8 +19,8 @@ from pydantic import BaseModel
 from pydantic_core import from_json
 
 from batchyard_contracts.v1.work import ChunkReady
-from services.worker.calls import Call
-from services.worker.success import Outcome, written
+from services.worker.domain.success import Outcome, written
+from services.worker.execution.handler_call import Call
 
 HEADER = 8
 ONCE = b"1"

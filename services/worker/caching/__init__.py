@@ -1,0 +1,1 @@
+"""Known results: looks them up, keeps them, forgets them when told to."""

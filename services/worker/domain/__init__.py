@@ -1,0 +1,1 @@
+"""Turns what a handler returned or raised into outcomes, without I/O."""

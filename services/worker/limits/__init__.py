@@ -1,0 +1,1 @@
+"""Limits when an item may start: slots, rates, pauses of destinations."""

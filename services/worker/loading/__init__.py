@@ -1,0 +1,1 @@
+"""Finds workloads: those built in, of installed packages, and of single files."""
