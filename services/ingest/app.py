@@ -9,30 +9,30 @@ from batchyard_contracts import topology
 from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.v1.commands import BatchAppend, BatchControl, BatchSeal, BatchSubmit, CacheInvalidate
 from batchyard_contracts.v1.flow import SourceEnded, SourceExpanded, WorkerAnnounced
-from services.ingest.caretaker import Caretaker
-from services.ingest.dedup import Dedup
-from services.ingest.door import Door
-from services.ingest.expiry import Expiry
-from services.ingest.feed import Feed
-from services.ingest.growth import Growth
-from services.ingest.handlers import Handlers
+from services.ingest.api.amqp import Handlers
+from services.ingest.api.service import Door
+from services.ingest.control.cache_invalidation import Invalidation
+from services.ingest.control.control import Steering
+from services.ingest.control.retry_preview import Retries
 from services.ingest.http.api import build
 from services.ingest.http.server import HttpServer
 from services.ingest.http.tokens import Tokens
-from services.ingest.invalidation import Invalidation
-from services.ingest.ledger import Ledger
-from services.ingest.load import Load
-from services.ingest.outbox import Outbox
-from services.ingest.recount import Recount
-from services.ingest.registry import Registry
-from services.ingest.retrying import Retries
+from services.ingest.maintenance.housekeeping import Caretaker
+from services.ingest.maintenance.idle_batches import Expiry
+from services.ingest.maintenance.progress_reconciler import Recount
+from services.ingest.persistence.outbox import Outbox
+from services.ingest.persistence.store import Store
+from services.ingest.persistence.workload_registry import Registry
+from services.ingest.progress.event_subscriber import Feed
+from services.ingest.progress.hub import Watchers
+from services.ingest.queries.aggregator_client import Ledger
 from services.ingest.settings import IngestSettings
-from services.ingest.sourcing import Sources
-from services.ingest.steering import Steering
-from services.ingest.store import Store
-from services.ingest.submission import Submissions
-from services.ingest.uploads import Uploads
-from services.ingest.watchers import Watchers
+from services.ingest.submission.append import Growth
+from services.ingest.submission.backpressure import Load
+from services.ingest.submission.dedup_index import Dedup
+from services.ingest.submission.source_expansion import Sources
+from services.ingest.submission.submit import Submissions
+from services.ingest.submission.upload_service import Uploads
 from shared.messaging.consumer import ControlPlane, Route
 from shared.messaging.publisher import Publisher
 from shared.messaging.rpc_client import Questions
@@ -50,7 +50,7 @@ SOURCES_AT_ONCE = 4
 async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]:
     """Run ingest. What was opened last is closed first: the doors shut before what they lead to."""
     async with AsyncExitStack() as stack:
-        pool = await open_pool(settings, "ingest", "services.ingest")
+        pool = await open_pool(settings, "ingest", "services.ingest.persistence")
         stack.push_async_callback(pool.close)
         publisher = await Publisher.open(settings.amqp_url, "ingest")
         stack.push_async_callback(publisher.close)

@@ -15,7 +15,8 @@ from batchyard_contracts.v1.flow import BatchSealed, ItemsPage
 from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply, BatchState
 from batchyard_contracts.v1.values import Counts, NewItem
 from devstack import Servers
-from services.ingest import load, recount, upload
+from services.ingest.maintenance import progress_reconciler
+from services.ingest.submission import backpressure, upload
 from tests.support.broker_alarm import memory_alarm
 from tests.support.running_ingest import Around, at_work
 from tests.support.uploading import lines, ordinals, post
@@ -107,7 +108,7 @@ async def test_the_numbers_are_shared_and_survive_a_restart(clean: Servers) -> N
 
 
 async def test_an_end_that_was_missed_is_asked_for(clean: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recount, "QUIET", timedelta(seconds=1))
+    monkeypatch.setattr(progress_reconciler, "QUIET", timedelta(seconds=1))
 
     def answer(query: BatchesQuery) -> BatchesReply:
         states = [
@@ -129,7 +130,7 @@ async def test_an_end_that_was_missed_is_asked_for(clean: Servers, monkeypatch: 
 async def test_an_upload_waits_for_room_then_breaks_off_and_goes_on(
     clean: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(load, "HOLD_S", 2.5)
+    monkeypatch.setattr(backpressure, "HOLD_S", 2.5)
 
     async def slow() -> AsyncIterator[bytes]:
         """The whole of it would fit into the buffers on its way: the door must see that there is no room."""

@@ -13,7 +13,7 @@ from batchyard_contracts.v1.commands import CommandRejected
 from batchyard_contracts.v1.events import BatchRejected
 from batchyard_contracts.v1.flow import WorkerAnnounced
 from devstack import Servers
-from services.ingest import handlers
+from services.ingest.api import amqp
 from services.ingest.domain.limits import MAX_ITEM_BYTES
 from shared.messaging import delivery, publisher
 from shared.messaging.dead_letters import REASON
@@ -112,7 +112,7 @@ async def test_by_amqp(clean: Servers) -> None:
 
 async def test_too_large_a_message_by_amqp(clean: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a lower limit than in life: the broker itself may refuse what is over the real one."""
-    for module in (delivery, handlers, publisher):
+    for module in (delivery, amqp, publisher):
         monkeypatch.setattr(module, "MAX_MESSAGE_BYTES", 1000)
     async with at_work(clean) as around:
         body = orjson.dumps(items({"n": 1, "note": "x" * 1000}))

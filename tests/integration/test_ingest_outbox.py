@@ -9,7 +9,7 @@ import pytest
 
 from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, ItemsPage
 from devstack import Servers
-from services.ingest import outbox
+from services.ingest.persistence import outbox
 from tests.support.ingest_process import ingest_process
 from tests.support.running_ingest import Around, around, at_work
 from tests.support.tcp_proxy import TcpProxy

@@ -13,8 +13,9 @@ from batchyard_contracts.v1.commands import BatchControl, BatchSeal, CommandAcce
 from batchyard_contracts.v1.flow import BatchAccepted, BatchSealed, BatchStopped, ItemsPage, ItemsSettled
 from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply
 from devstack import Servers
-from services.ingest import caretaker, upload
 from services.ingest.domain.limits import PAGE_ITEMS
+from services.ingest.maintenance import housekeeping
+from services.ingest.submission import upload
 from tests.support.ingest_process import ingest_process
 from tests.support.running_ingest import Around, around, at_work
 from tests.support.uploading import NDJSON, lines, ordinals, post
@@ -171,7 +172,7 @@ async def test_a_cancel_ends_the_upload(clean: Servers) -> None:
 
 async def test_a_receiver_that_stood_still_gives_way(clean: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upload, "WINDOW_S", 0.0)
-    monkeypatch.setattr(caretaker, "TICK_S", 3600.0)  # nobody renews its lease
+    monkeypatch.setattr(housekeeping, "TICK_S", 3600.0)  # nobody renews its lease
     go_on = asyncio.Event()
 
     async def stalled() -> AsyncIterator[bytes]:

@@ -8,7 +8,7 @@ import pytest
 
 from batchyard_contracts.v1.flow import BatchAccepted, BatchSealed, ItemsPage, ItemsSettled
 from devstack import Servers
-from services.ingest.domain import rules
+from services.ingest.domain import item_validator
 from tests.support.ingest_process import ingest_process
 from tests.support.running_ingest import around, at_work
 from tests.support.uploading import lines, ordinals, post
@@ -110,7 +110,7 @@ async def test_csv(clean: Servers) -> None:
 
 
 async def test_too_many_lines(clean: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules, "MAX_ITEMS_PER_BATCH", 15_000)
+    monkeypatch.setattr(item_validator, "MAX_ITEMS_PER_BATCH", 15_000)
     async with at_work(clean) as found:
         status, problem = await post(found, lines(20_000))
         assert (status, problem["code"], problem["line"]) == (422, "too_many_items", 15_001)

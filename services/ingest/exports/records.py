@@ -17,8 +17,8 @@ import orjson
 
 from batchyard_contracts.pointer import MISSING, CompiledPointer
 from batchyard_contracts.v1.manifest import RecordsExport
-from services.ingest.exports.table import safe_cell
-from services.ingest.outcomes import Page
+from services.ingest.exports.csv import safe_cell
+from services.ingest.queries.result_reader import Page
 
 _CACHE_KB = 4096
 Write = Callable[[list[dict[str, Any]]], bytes]

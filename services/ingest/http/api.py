@@ -5,7 +5,7 @@ from collections.abc import Collection
 from fastapi import FastAPI, Request, WebSocket
 from starlette.types import ASGIApp
 
-from services.ingest.door import Door
+from services.ingest.api.service import Door
 from services.ingest.http import (
     batches,
     dead_letters,

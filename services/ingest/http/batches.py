@@ -11,7 +11,7 @@ from batchyard_contracts.message import Value
 from batchyard_contracts.v1.commands import BatchAppend, BatchControl, BatchSeal, CommandAccepted
 from batchyard_contracts.v1.queries import MAX_PAGE, BatchesQuery, BatchState, FailuresQuery, FailuresReply
 from batchyard_contracts.v1.values import BatchStatus, WorkloadName
-from services.ingest.door import Door
+from services.ingest.api.service import Door
 from services.ingest.http import body
 from services.ingest.http.models import AppendRequest, BatchList, ChangeRequest
 from services.ingest.http.openapi import idempotent, problem_responses, request_body

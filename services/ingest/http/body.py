@@ -8,8 +8,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from batchyard_contracts.message import MAX_MESSAGE_BYTES, Message
 from batchyard_contracts.v1.values import IdempotencyKey
+from services.ingest.api.invalid_command import fault_of
 from services.ingest.domain.fault import Fault
-from services.ingest.refusal import Refused, fault_of
+from services.ingest.domain.refused import Refused
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"

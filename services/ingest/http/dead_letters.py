@@ -11,11 +11,11 @@ from pydantic import BaseModel, Field
 
 from batchyard_contracts import topology
 from batchyard_contracts.message import Command
+from services.ingest.api.service import Door
 from services.ingest.domain.fault import Fault
-from services.ingest.door import Door
+from services.ingest.domain.refused import Refused
 from services.ingest.http import body
 from services.ingest.http.openapi import problem_responses
-from services.ingest.refusal import Refused
 from shared.messaging.dead_queue import MAX_LOOKED_AT, DeadLetter, DeadQueue, NotReplayable, dead_queues
 
 _FIRST_BYTES = 300

@@ -10,13 +10,13 @@ from batchyard_contracts.v1.commands import PaceControl
 from batchyard_contracts.v1.manifest import FIRST_LIMIT, Manifest
 from batchyard_contracts.v1.queries import PaceQuery, PaceReply
 from batchyard_contracts.v1.values import WorkloadName
+from services.ingest.api.service import Door
 from services.ingest.domain.fault import Fault
-from services.ingest.door import Door
+from services.ingest.domain.refused import Refused
 from services.ingest.http import body
 from services.ingest.http.dead_letters import NO_OPERATOR
 from services.ingest.http.models import PaceRequest
 from services.ingest.http.openapi import problem_responses, request_body
-from services.ingest.refusal import Refused
 
 _ASKED = (401, 404, 422, 502, 503, 504)
 _Value = Annotated[str | None, Query(max_length=255, description="one partition: a host, an account")]

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from services.ingest.domain.fault import Fault
-from services.ingest.refusal import Refused
+from services.ingest.domain.refused import Refused
 
 MEDIA_TYPE = "application/problem+json"
 UNAVAILABLE = Fault("unavailable", "A server that is needed is away. Nothing was changed; try again in a moment.", 503)

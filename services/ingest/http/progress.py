@@ -8,12 +8,12 @@ from uuid import UUID
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
+from services.ingest.api.service import Door
 from services.ingest.domain.fault import Fault
-from services.ingest.door import Door
+from services.ingest.domain.refused import Refused
 from services.ingest.http import problems
 from services.ingest.http.tokens import PROTOCOL
-from services.ingest.refusal import Refused
-from services.ingest.watchers import Watcher
+from services.ingest.progress.hub import Watcher
 
 _SEND_S = 20.0
 """A client that takes nothing for so long is let go."""

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from batchyard_contracts.v1.recommendations import RecommendationsQuery, RecommendationsReply
-from services.ingest.door import Door
+from services.ingest.api.service import Door
 from services.ingest.http import body
 from services.ingest.http.models import RecommendationsRequest
 from services.ingest.http.openapi import problem_responses, request_body

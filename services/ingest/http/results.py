@@ -9,17 +9,17 @@ from fastapi.responses import Response, StreamingResponse
 
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import MAX_ITEMS_PER_BATCH, ErrorCode, TerminalStatus
+from services.ingest.api.service import Door
+from services.ingest.domain.batch import Header
 from services.ingest.domain.fault import Fault
-from services.ingest.door import Door
-from services.ingest.exports.json_lines import json_array, ndjson
+from services.ingest.domain.refused import Refused
+from services.ingest.exports.csv import table
+from services.ingest.exports.ndjson import json_array, ndjson
 from services.ingest.exports.records import records_lines, records_table
-from services.ingest.exports.table import table
-from services.ingest.exports.texts import MAX_FILES_FROM, texts_zip
-from services.ingest.header import Header
+from services.ingest.exports.zip import MAX_FILES_FROM, texts_zip
 from services.ingest.http import body
 from services.ingest.http.openapi import problem_responses
-from services.ingest.outcomes import Page, Selection, read
-from services.ingest.refusal import Refused
+from services.ingest.queries.result_reader import Page, Selection, read
 
 _FILES = {"json": body.JSON, "ndjson": body.NDJSON, "csv": f"{body.CSV}; charset=utf-8"}
 _RECORDS = {"records": (records_lines, body.NDJSON, "ndjson"), "records-csv": (records_table, _FILES["csv"], "csv")}

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from batchyard_contracts.v1.commands import BatchControl, CommandAccepted
-from services.ingest.door import Door
+from services.ingest.api.service import Door
+from services.ingest.control.retry_preview import RetryPreview
 from services.ingest.http import body
 from services.ingest.http.models import RetryRequest
 from services.ingest.http.openapi import idempotent, json_body, problem_responses
-from services.ingest.retrying import RetryPreview
 
 _EXAMPLE = {
     "select": {"codes": ["not_found"], "partitions": ["www.1001tracklists.com"]},

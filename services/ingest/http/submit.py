@@ -11,14 +11,15 @@ from pydantic import StringConstraints, ValidationError
 
 from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
 from batchyard_contracts.v1.values import Priority, Reuse, Terms, WorkloadName
-from services.ingest.domain.csv_rows import CsvReader
+from services.ingest.api.invalid_command import fault_of
+from services.ingest.api.service import Door
 from services.ingest.domain.fault import Fault
-from services.ingest.domain.ndjson import NdjsonReader
-from services.ingest.door import Door
+from services.ingest.domain.readers.csv_rows import CsvReader
+from services.ingest.domain.readers.ndjson import NdjsonReader
+from services.ingest.domain.refused import Refused
 from services.ingest.http import body
 from services.ingest.http.openapi import file_body, json_body, problem_responses
-from services.ingest.refusal import Refused, fault_of
-from services.ingest.registry import Announced
+from services.ingest.persistence.workload_registry import Announced
 
 Text = Annotated[str, StringConstraints(max_length=2048, pattern=r"^[^\x00]*$")]
 

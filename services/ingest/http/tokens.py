@@ -7,7 +7,7 @@ from pydantic import SecretStr
 from starlette.requests import HTTPConnection
 
 from services.ingest.domain.fault import Fault
-from services.ingest.refusal import Refused
+from services.ingest.domain.refused import Refused
 
 DEFAULT_OWNER = "default"
 PROTOCOL = "batchyard"

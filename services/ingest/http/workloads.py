@@ -9,13 +9,13 @@ from fastapi.responses import Response
 from batchyard_contracts.v1.commands import CacheInvalidate, ControlAccepted
 from batchyard_contracts.v1.queries import WorkersReply
 from batchyard_contracts.v1.values import WorkloadName
+from services.ingest.api.service import Door
 from services.ingest.domain.fault import Fault
-from services.ingest.door import Door
+from services.ingest.domain.refused import Refused
 from services.ingest.http import body
 from services.ingest.http.models import ForgetRequest, WorkloadList, WorkloadView
 from services.ingest.http.openapi import problem_responses, request_body
-from services.ingest.refusal import Refused
-from services.ingest.registry import Announced
+from services.ingest.persistence.workload_registry import Announced
 
 
 def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from batchyard_contracts.v1.flow import ItemsPage
 from services.dispatcher.codecs.item import ordinal_of
 from services.dispatcher.codecs.page import Page
-from services.ingest.domain.entry import Entry
-from services.ingest.domain.paging import Sorted, notes_of
+from services.ingest.domain.item import Entry
+from services.ingest.domain.pager import Sorted, notes_of
 
 BATCH = UUID("0197a5b0-0000-7000-8000-000000000001")
 HEAD: dict[str, Any] = {"batch_id": str(BATCH), "workload": "noop", "page": 3}

@@ -9,8 +9,8 @@ import pytest
 from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
 from batchyard_contracts.v1.queries import BatchState
 from batchyard_contracts.v1.values import Counts, Dedup, Notify, Reuse, Terms
-from services.ingest.domain.chain import Mark
-from services.ingest.header import Header
+from services.ingest.domain.batch import Header
+from services.ingest.domain.upload_digest import Mark
 
 BATCH, AT = UUID(int=7), datetime(2026, 11, 22, tzinfo=UTC)
 

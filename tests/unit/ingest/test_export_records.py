@@ -11,7 +11,7 @@ import pytest
 from batchyard_contracts.v1.manifest import RecordsExport
 from batchyard_contracts.v1.values import ItemResult
 from services.ingest.exports.records import records_lines, records_table
-from services.ingest.outcomes import Page
+from services.ingest.queries.result_reader import Page
 
 EXPORT = RecordsExport(records="/records", id="/id")
 

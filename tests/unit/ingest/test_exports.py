@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from batchyard_contracts.v1.manifest import TextExport
 from batchyard_contracts.v1.values import ItemResult
-from services.ingest.exports.json_lines import json_array
-from services.ingest.exports.table import safe_cell, table
-from services.ingest.exports.texts import safe_name, texts_zip
-from services.ingest.outcomes import Page
+from services.ingest.exports.csv import safe_cell, table
+from services.ingest.exports.ndjson import json_array
+from services.ingest.exports.zip import safe_name, texts_zip
+from services.ingest.queries.result_reader import Page
 
 AT = datetime(2026, 1, 2, 3, 4, 6, tzinfo=UTC)
 CUE = TextExport(content="/texts", filename="/name", suffix=".cue")

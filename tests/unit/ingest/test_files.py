@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.domain.csv_rows import CsvReader
 from services.ingest.domain.fault import Fault
-from services.ingest.domain.ndjson import NdjsonReader
-from services.ingest.domain.rows import MAX_LINE_BYTES, Reader, Row
+from services.ingest.domain.readers.csv_rows import CsvReader
+from services.ingest.domain.readers.ndjson import NdjsonReader
+from services.ingest.domain.readers.rows import MAX_LINE_BYTES, Reader, Row
 
 SCHEMA = {
     "properties": {

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from batchyard_contracts.v1.commands import BatchControl
-from services.ingest.domain.orders import fault_in_order, fault_in_terms, terms_of
+from services.ingest.domain.command_validation import fault_in_order, fault_in_terms, terms_of
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 

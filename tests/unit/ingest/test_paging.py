@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchyard_contracts.v1.flow import ItemsPage, ItemsSettled
-from services.ingest.domain.entry import Entry
+from services.ingest.domain.item import Entry
 from services.ingest.domain.limits import PAGE_BYTES, PAGE_ITEMS
-from services.ingest.domain.paging import Note, marks_of, pages_of, sort_out, write_pages
+from services.ingest.domain.pager import Note, marks_of, pages_of, sort_out, write_pages
 
 BATCH = UUID(int=7)
 

@@ -11,7 +11,7 @@ import pytest
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
 from batchyard_contracts.v1.queries import BatchState
 from batchyard_contracts.v1.values import Counts
-from services.ingest.frame import Frame
+from services.ingest.domain.progress_snapshot import Frame
 
 BATCH, AT = UUID(int=7), datetime(2026, 11, 22, tzinfo=UTC)
 

@@ -7,8 +7,9 @@ from pydantic import ValidationError
 
 from batchyard_contracts.v1.commands import BatchSubmit
 from batchyard_contracts.v1.values import MAX_ITEMS_PER_COMMAND
+from services.ingest.api.invalid_command import fault_of
 from services.ingest.domain.fault import Fault
-from services.ingest.refusal import Refused, fault_of
+from services.ingest.domain.refused import Refused
 
 
 def refusal(body: Any) -> Fault:

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from batchyard_contracts.v1.manifest import Manifest, Partition
 from batchyard_contracts.v1.values import MAX_ITEMS_PER_BATCH, NewItem
-from services.ingest.domain.entry import Entry, entries_of, entry_of, source_of
 from services.ingest.domain.fault import Fault
+from services.ingest.domain.item import Entry, entries_of, entry_of, source_of
+from services.ingest.domain.item_validator import Rules
 from services.ingest.domain.json_shape import depth_exceeds
 from services.ingest.domain.limits import MAX_DEPTH, MAX_ITEM_BYTES
-from services.ingest.domain.rules import Rules
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

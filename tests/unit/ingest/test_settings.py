@@ -4,8 +4,8 @@ import pytest
 from pydantic import ValidationError
 from starlette.requests import HTTPConnection
 
+from services.ingest.domain.refused import Refused
 from services.ingest.http.tokens import Tokens
-from services.ingest.refusal import Refused
 from services.ingest.settings import IngestSettings
 
 TOKEN = "a-token-for-the-tests"

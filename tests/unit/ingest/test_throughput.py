@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.domain.pace import Pace
+from services.ingest.domain.throughput import Pace
 
 
 def steady(per_s: float, seconds: int) -> Pace:

@@ -3,7 +3,7 @@
 import asyncio
 from uuid import UUID
 
-from services.ingest.turns import Turns
+from services.ingest.api.keyed_lock import Turns
 
 ONE, TWO = UUID(int=1), UUID(int=2)
 

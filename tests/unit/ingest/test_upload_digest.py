@@ -5,8 +5,8 @@ from functools import reduce
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.domain.chain import begin, link
-from services.ingest.domain.entry import Entry
+from services.ingest.domain.item import Entry
+from services.ingest.domain.upload_digest import begin, link
 
 
 def entry(number: int, payload: str = "{}", custom_id: str | None = None) -> Entry:

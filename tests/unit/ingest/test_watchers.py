@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.frame import Frame
-from services.ingest.watchers import Watcher, Watchers
+from services.ingest.domain.progress_snapshot import Frame
+from services.ingest.progress.hub import Watcher, Watchers
 from shared.redis.client import Memory
 
 BATCH = UUID(int=1)

@@ -1,0 +1,1 @@
+"""Controls batches that were accepted: pause, cancel, change, retry; invalidates cached results."""

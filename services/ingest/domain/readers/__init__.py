@@ -1,0 +1,1 @@
+"""Reads uploaded files row by row: NDJSON and CSV."""

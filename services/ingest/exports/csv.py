@@ -1,0 +1,94 @@
+"""Outcomes as CSV: what became of each item, then the plain values of its result."""
+
+import csv
+import io
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any
+
+from batchyard_contracts.v1.values import ItemResult
+from services.ingest.queries.result_reader import Page
+
+STATUS_COLUMNS = (
+    "ordinal",
+    "custom_id",
+    "status",
+    "attempts",
+    "round",
+    "error_code",
+    "error_message",
+    "duplicate_of",
+    "elapsed_ms",
+    "cached",
+)
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+async def table(pages: AsyncIterator[Page], result_schema: Mapping[str, Any]) -> AsyncIterator[bytes]:
+    """A header and one row for each outcome.
+
+    The columns come from the result's schema, or from the first page where the schema names no fields. Values that
+    are lists or objects are left out: NDJSON has them.
+    """
+    fields: list[str] | None = None
+    async for page in pages:
+        rows: list[Iterable[Any]] = []
+        if fields is None:
+            fields = _fields(result_schema) or _seen(page.items)
+            rows.append((*STATUS_COLUMNS, *(f"result_{f}" if f in STATUS_COLUMNS else f for f in fields)))
+        rows += [_row(item, fields) for item in page.items]
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\r\n").writerows(rows)
+        yield text.getvalue().encode()
+
+
+def safe_cell(value: Any) -> Any:
+    """The value as a spreadsheet may have it: text that would be run as a formula is marked as text."""
+    if isinstance(value, str):
+        return "'" + value if value.startswith(_FORMULA) else value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None or isinstance(value, dict | list) else value
+
+
+def _row(item: ItemResult, fields: list[str]) -> list[Any]:
+    error = item.error
+    status = [
+        item.ordinal,
+        item.custom_id,
+        item.status,
+        item.attempts,
+        item.round,
+        error.code if error else None,
+        error.message if error else None,
+        item.duplicate_of,
+        item.elapsed_ms,
+        item.cached,
+    ]
+    result = item.result if isinstance(item.result, dict) else {"result": item.result}
+    return [safe_cell(value) for value in (*status, *(result.get(field) for field in fields))]
+
+
+def _fields(schema: Mapping[str, Any]) -> list[str]:
+    properties = schema.get("properties")
+    if not isinstance(properties, dict):
+        return []
+    return [name for name, value in properties.items() if not _compound(value)]
+
+
+def _compound(schema: Any) -> bool:
+    if not isinstance(schema, dict):
+        return False
+    if "$ref" in schema or schema.get("type") in ("array", "object"):
+        return True
+    choices = [choice for choice in schema.get("anyOf", []) if choice != {"type": "null"}]
+    return bool(choices) and all(map(_compound, choices))
+
+
+def _seen(items: Iterable[ItemResult]) -> list[str]:
+    found: dict[str, None] = {}
+    for item in items:
+        if isinstance(item.result, dict):
+            found |= dict.fromkeys(k for k, v in item.result.items() if not isinstance(v, dict | list))
+        elif item.result is not None and not isinstance(item.result, list):
+            found["result"] = None
+    return list(found)

@@ -1,0 +1,1 @@
+"""Periodic work: expired uploads, idle batches, counts that have drifted."""

@@ -1,0 +1,1 @@
+"""Ingest's tables, statements, outbox and migrations."""

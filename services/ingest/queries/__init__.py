@@ -1,0 +1,1 @@
+"""Asks the aggregator about batches and reads results."""
