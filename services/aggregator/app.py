@@ -19,18 +19,18 @@ from batchyard_contracts.v1.flow import (
 from batchyard_contracts.v1.queries import BatchesQuery, FailuresQuery, ResultsQuery, SelectionQuery
 from services.aggregator.domain.report import Report
 from services.aggregator.domain.summary import Patience
-from services.aggregator.failure_news import FailureNews
-from services.aggregator.handlers.control import ControlHandler
+from services.aggregator.handlers.batches import ControlHandler
 from services.aggregator.handlers.outcomes import OutcomesHandler
-from services.aggregator.handlers.questions import QuestionsHandler
+from services.aggregator.handlers.queries import QuestionsHandler
 from services.aggregator.handlers.summaries import SummariesHandler
-from services.aggregator.outbox import Outbox
-from services.aggregator.progress import Progress
-from services.aggregator.reconciler import Reconciler
+from services.aggregator.maintenance.reconciler import Reconciler
+from services.aggregator.maintenance.summary_requester import Summaries
+from services.aggregator.persistence.outbox import Outbox
+from services.aggregator.persistence.store import Store
+from services.aggregator.publishing.batch_changes import Telling
+from services.aggregator.publishing.failure_events import FailureNews
+from services.aggregator.publishing.progress_events import Progress
 from services.aggregator.settings import AggregatorSettings
-from services.aggregator.store import Store
-from services.aggregator.summaries import Summaries
-from services.aggregator.telling import Telling
 from shared.messaging.batch_consumer import Stream
 from shared.messaging.connection import connect
 from shared.messaging.consumer import ControlPlane, Route
@@ -51,7 +51,7 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
     """Run until the block is left; then finish what is in hand, publish what was decided, and disconnect."""
     health = runtime.health
     async with AsyncExitStack() as stack:
-        pool = await open_pool(settings, NAME, "services.aggregator")
+        pool = await open_pool(settings, NAME, "services.aggregator.persistence")
         stack.push_async_callback(pool.close)
         publisher = await Publisher.open(settings.amqp_url, NAME)
         stack.push_async_callback(publisher.close)

@@ -13,8 +13,8 @@ import pytest
 
 from batchyard_contracts.v1.events import BatchFinished
 from devstack import Servers
-from services.aggregator import store
-from services.aggregator.outbox import Outbox
+from services.aggregator.persistence import store
+from services.aggregator.persistence.outbox import Outbox
 from tests.support.ledger_messages import BATCH, accepted, controlled, processed
 from tests.support.running_aggregator import Neighbours, aggregator, at_work, neighbours
 

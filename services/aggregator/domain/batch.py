@@ -11,9 +11,9 @@ from typing import Literal
 from uuid import UUID
 
 from batchyard_contracts.v1.values import BatchStatus, FailureThreshold, Priority, Result, StopCause, Terms
-from services.aggregator.domain.tally import Tally
+from services.aggregator.domain.counters import Tally
+from services.aggregator.domain.terms_history import Told
 from services.aggregator.domain.threshold import met
-from services.aggregator.domain.told import Told
 
 Action = Literal["pause", "resume", "cancel", "retry"]
 

@@ -6,7 +6,7 @@ from typing import cast
 
 from batchyard_contracts.v1.flow import ItemsSettled
 from services.aggregator.domain.cause import MAX_EXAMPLE, Cause, cause_id
-from services.aggregator.domain.outcome import COLUMNS, Row, status_of
+from services.aggregator.domain.outcome_rows import COLUMNS, Row, status_of
 from services.aggregator.domain.report import Report
 
 STATUSES = frozenset({"failed", "expired"})

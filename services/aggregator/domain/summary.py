@@ -8,7 +8,7 @@ from pydantic_core import to_json
 from batchyard_contracts.v1.values import SUMMARY_MAX_BYTES, Counts
 from batchyard_contracts.v1.work import SummaryWanted
 from services.aggregator.domain.batch import Batch
-from services.aggregator.domain.outcome import clean
+from services.aggregator.domain.outcome_rows import clean
 
 _ITEMS_PER_S = 1000
 """So many results a worker reads in a second, even a busy one."""

@@ -9,15 +9,15 @@ import structlog
 from batchyard_contracts.v1.flow import ItemsSettled
 from batchyard_contracts.v1.values import TERMINAL_STATUSES
 from services.aggregator.domain.batch import Batch
+from services.aggregator.domain.counters import Tally
 from services.aggregator.domain.failure import Failure, failures
-from services.aggregator.domain.outcome import Row, rows, tally_of
+from services.aggregator.domain.outcome_rows import Row, rows, tally_of
 from services.aggregator.domain.report import Report
-from services.aggregator.domain.tally import Tally
 from services.aggregator.domain.units import units_told
-from services.aggregator.failure_news import FailureNews
-from services.aggregator.store import AlreadyRecorded, Store, Work
-from services.aggregator.telling import Telling, endings
-from services.aggregator.verdicts import judged, sources_failed, stops
+from services.aggregator.handlers.thresholds import judged, sources_failed, stops
+from services.aggregator.persistence.store import AlreadyRecorded, Store, Work
+from services.aggregator.publishing.batch_changes import Telling, endings
+from services.aggregator.publishing.failure_events import FailureNews
 from shared.messaging.batch_consumer import Received
 from shared.observability import metrics
 from shared.observability.telemetry import span

@@ -8,8 +8,8 @@ import structlog
 from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.flow import SummaryMade
 from services.aggregator.domain.summary import Summary
-from services.aggregator.store import Store
-from services.aggregator.telling import Telling, endings
+from services.aggregator.persistence.store import Store
+from services.aggregator.publishing.batch_changes import Telling, endings
 
 log = structlog.get_logger()
 

@@ -9,12 +9,12 @@ from uuid import UUID
 
 from batchyard_contracts.v1.values import Selection
 from services.aggregator.domain.batch import Batch
+from services.aggregator.domain.counters import Tally
 from services.aggregator.domain.failure import Failure
-from services.aggregator.domain.outcome import Row, status_of, tally_of
+from services.aggregator.domain.outcome_rows import Row, status_of, tally_of
 from services.aggregator.domain.summary import Summary
-from services.aggregator.domain.tally import Tally
-from services.aggregator.entry import Entry
-from services.aggregator.store import AlreadyRecorded
+from services.aggregator.persistence.outbox_message import Entry
+from services.aggregator.persistence.store import AlreadyRecorded
 
 
 class Crash(Exception):

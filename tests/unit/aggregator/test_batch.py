@@ -4,8 +4,8 @@ import pytest
 
 from batchyard_contracts.v1.values import FailureThreshold, Terms
 from services.aggregator.domain.batch import Batch, Header
-from services.aggregator.domain.facts import finished
-from services.aggregator.domain.tally import Tally
+from services.aggregator.domain.counters import Tally
+from services.aggregator.domain.events import finished
 from services.aggregator.domain.threshold import met
 from tests.support.ledger_messages import BATCH, START, at, batch
 

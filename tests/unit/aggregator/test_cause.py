@@ -8,7 +8,7 @@ from batchyard_contracts.v1.flow import ItemOutcome, ItemsSettled, SettledItem
 from batchyard_contracts.v1.values import ItemError
 from services.aggregator.domain.cause import cause_id, skeleton
 from services.aggregator.domain.failure import failures
-from services.aggregator.domain.outcome import rows
+from services.aggregator.domain.outcome_rows import rows
 from services.aggregator.domain.report import Report
 from tests.support.ledger_messages import BATCH, batch, processed
 

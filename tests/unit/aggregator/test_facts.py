@@ -3,9 +3,9 @@
 import pytest
 
 from services.aggregator.domain.batch import Batch, Header
-from services.aggregator.domain.facts import counts, finished, progressed, state
+from services.aggregator.domain.counters import Tally
+from services.aggregator.domain.events import counts, finished, progressed, state
 from services.aggregator.domain.summary import Summary
-from services.aggregator.domain.tally import Tally
 from tests.support.ledger_messages import BATCH, START, at, batch
 
 

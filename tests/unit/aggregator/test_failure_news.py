@@ -6,9 +6,9 @@ from batchyard_contracts.v1.events import ItemFailed
 from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.values import ItemError
 from services.aggregator.domain.failure import Failure, failures
-from services.aggregator.domain.outcome import rows
+from services.aggregator.domain.outcome_rows import rows
 from services.aggregator.domain.report import Report
-from services.aggregator.failure_news import FailureNews
+from services.aggregator.publishing.failure_events import FailureNews
 from shared.messaging.publisher import Outgoing
 from shared.runtime.health import Pulse
 from tests.support.ledger_messages import at, batch, processed

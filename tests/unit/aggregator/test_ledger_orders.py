@@ -12,13 +12,13 @@ from batchyard_contracts.message import Envelope, Message
 from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, BatchSealed, ItemsReopened, SummaryMade
 from services.aggregator.domain.summary import Summary
-from services.aggregator.failure_news import FailureNews
-from services.aggregator.handlers.control import ControlHandler
+from services.aggregator.handlers.batches import ControlHandler
 from services.aggregator.handlers.outcomes import OutcomesHandler
 from services.aggregator.handlers.summaries import SummariesHandler
-from services.aggregator.outbox import Outbox
-from services.aggregator.progress import Progress
-from services.aggregator.telling import Telling
+from services.aggregator.persistence.outbox import Outbox
+from services.aggregator.publishing.batch_changes import Telling
+from services.aggregator.publishing.failure_events import FailureNews
+from services.aggregator.publishing.progress_events import Progress
 from shared.runtime.health import Pulse
 from tests.support.ledger_messages import BATCH, START, accepted, controlled, made, processed, received, sealed, settled
 from tests.unit.aggregator.memory_store import Crash, MemoryStore

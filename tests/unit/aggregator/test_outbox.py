@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from services.aggregator.entry import Entry
-from services.aggregator.outbox import Outbox
+from services.aggregator.persistence.outbox import Outbox
+from services.aggregator.persistence.outbox_message import Entry
 from shared.messaging.publisher import Outgoing
 from shared.runtime.errors import PublishFailed
 from shared.runtime.health import Pulse

@@ -8,9 +8,9 @@ import pytest
 
 from batchyard_contracts.v1.flow import ItemOutcome, ItemsSettled, SettledItem
 from batchyard_contracts.v1.values import ItemError
-from services.aggregator.domain.outcome import COLUMNS, MAX_RESULT_BYTES, rows, tally_of
+from services.aggregator.domain.counters import Tally
+from services.aggregator.domain.outcome_rows import COLUMNS, MAX_RESULT_BYTES, rows, tally_of
 from services.aggregator.domain.report import Report
-from services.aggregator.domain.tally import Tally
 from tests.support import ledger_messages
 from tests.support.ledger_messages import BATCH, at, batch, settled
 

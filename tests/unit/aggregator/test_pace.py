@@ -2,9 +2,9 @@
 
 import pytest
 
-from services.aggregator.domain.facts import eta_s
-from services.aggregator.domain.pace import Pace
-from services.aggregator.domain.tally import Tally
+from services.aggregator.domain.counters import Tally
+from services.aggregator.domain.events import eta_s
+from services.aggregator.domain.throughput import Pace
 from tests.support.ledger_messages import at, batch
 
 

@@ -3,7 +3,7 @@
 from uuid import uuid4
 
 from batchyard_contracts.v1.flow import ChunkProcessed, ItemOutcome, ItemsSettled, SettledItem
-from services.aggregator.domain.parts import Parts
+from services.aggregator.domain.partial_progress import Parts
 from services.aggregator.domain.report import Report
 
 BATCH = uuid4()

@@ -9,8 +9,8 @@ import pytest
 
 from batchyard_contracts.v1.events import BatchProgressed
 from services.aggregator.domain.batch import Batch
-from services.aggregator.domain.tally import Tally
-from services.aggregator.progress import INTERVAL_S, Progress
+from services.aggregator.domain.counters import Tally
+from services.aggregator.publishing.progress_events import INTERVAL_S, Progress
 from shared.messaging.publisher import Outgoing
 from shared.runtime.errors import PublishFailed
 from shared.runtime.health import Pulse

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from batchyard_contracts.v1.flow import ChunkProcessed
-from services.aggregator.domain.outcome import COLUMNS, rows
+from services.aggregator.domain.outcome_rows import COLUMNS, rows
 from services.aggregator.domain.report import Report
 from tests.support.ledger_messages import batch
 from tests.support.report_bodies import HEAD, ODD, REFUSED, bodies

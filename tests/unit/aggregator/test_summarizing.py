@@ -7,8 +7,8 @@ import pytest
 from batchyard_contracts.v1.values import Counts, FailureThreshold, Terms
 from batchyard_contracts.v1.work import SummaryWanted
 from services.aggregator.domain.batch import Batch, Header
+from services.aggregator.domain.counters import Tally
 from services.aggregator.domain.summary import Patience, Summary, wanted
-from services.aggregator.domain.tally import Tally
 from tests.support.ledger_messages import BATCH, START, at, batch
 
 

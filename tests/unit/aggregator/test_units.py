@@ -2,9 +2,9 @@
 
 from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.values import Units
-from services.aggregator.domain import facts
+from services.aggregator.domain import events
 from services.aggregator.domain.batch import Header
-from services.aggregator.domain.tally import Tally
+from services.aggregator.domain.counters import Tally
 from services.aggregator.domain.units import units_told
 from tests.support.ledger_messages import BATCH, START, at, batch, processed, received, settled
 
@@ -35,6 +35,6 @@ def test_late_rounds_and_batches_that_count_none_are_not_looked_at() -> None:
 
 def test_progress_tells_units_where_they_are_counted() -> None:
     known = COUNTING.seal(2, 800).record(Tally(succeeded=1, units=400), at(1))
-    assert facts.counts(known).units == Units(name="records", done=400, total=800)
-    assert facts.counts(batch().seal(2).record(Tally(succeeded=1), at(1))).units is None
+    assert events.counts(known).units == Units(name="records", done=400, total=800)
+    assert events.counts(batch().seal(2).record(Tally(succeeded=1), at(1))).units is None
     assert known.corrected(Tally(succeeded=2)).tally == Tally(succeeded=2, units=400)

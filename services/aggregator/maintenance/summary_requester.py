@@ -13,11 +13,11 @@ import structlog
 
 from batchyard_contracts import topology
 from services.aggregator.domain.batch import Batch
-from services.aggregator.domain.facts import counts
+from services.aggregator.domain.events import counts
 from services.aggregator.domain.summary import Patience, wanted
-from services.aggregator.entry import Entry
-from services.aggregator.store import Store, Work
-from services.aggregator.telling import Telling, endings
+from services.aggregator.persistence.outbox_message import Entry
+from services.aggregator.persistence.store import Store, Work
+from services.aggregator.publishing.batch_changes import Telling, endings
 from shared.messaging.publisher import Publisher, outgoing
 from shared.messaging.topology import declare
 from shared.runtime.errors import PublishFailed

@@ -8,8 +8,8 @@ import asyncpg
 import orjson
 
 from services.aggregator.domain.batch import Batch, Header
-from services.aggregator.domain.tally import Tally
-from services.aggregator.domain.told import Told
+from services.aggregator.domain.counters import Tally
+from services.aggregator.domain.terms_history import Told
 
 _COUNTS = ("succeeded", "failed", "cancelled", "expired", "duplicate", "cached", "units")
 

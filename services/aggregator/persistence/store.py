@@ -14,18 +14,18 @@ from pydantic_core import from_json, to_json
 
 from batchyard_contracts.v1.values import Selection
 from services.aggregator.domain.batch import Batch
-from services.aggregator.domain.facts import REOPENED_AT_ONCE
+from services.aggregator.domain.counters import Tally
+from services.aggregator.domain.events import REOPENED_AT_ONCE
 from services.aggregator.domain.failure import Failure
-from services.aggregator.domain.outcome import COLUMNS, Row
+from services.aggregator.domain.outcome_rows import COLUMNS, Row
 from services.aggregator.domain.summary import Summary
-from services.aggregator.domain.tally import Tally
-from services.aggregator.entry import Entry
-from services.aggregator.recent import Recent
-from services.aggregator.rows import batch_of, beginning_of, course_of, header_of, state_of
+from services.aggregator.persistence.batch_cache import Recent
+from services.aggregator.persistence.outbox_message import Entry
+from services.aggregator.persistence.row_mapping import batch_of, beginning_of, course_of, header_of, state_of
 from shared.postgres.pool import Pool
 from shared.postgres.queries import load_queries
 
-_SQL = load_queries("services.aggregator")
+_SQL = load_queries("services.aggregator.persistence")
 UNSUCCESSFUL = ("failed", "cancelled", "expired")
 """The statuses that a new round may replace."""
 GRACE_S = 5.0

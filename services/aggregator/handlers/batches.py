@@ -15,11 +15,11 @@ from batchyard_contracts.v1.flow import (
     ItemsReopened,
 )
 from services.aggregator.domain.batch import Batch, Header
-from services.aggregator.domain.tally import Tally
-from services.aggregator.entry import Entry, reopened_entry
-from services.aggregator.store import Store, Work
-from services.aggregator.telling import Telling, endings
-from services.aggregator.verdicts import judged, sources_failed, stops
+from services.aggregator.domain.counters import Tally
+from services.aggregator.handlers.thresholds import judged, sources_failed, stops
+from services.aggregator.persistence.outbox_message import Entry, reopened_entry
+from services.aggregator.persistence.store import Store, Work
+from services.aggregator.publishing.batch_changes import Telling, endings
 from shared.observability.telemetry import traceparent
 
 log = structlog.get_logger()

@@ -10,8 +10,8 @@ from datetime import datetime
 
 import structlog
 
-from services.aggregator.store import Store
-from services.aggregator.telling import Telling, endings
+from services.aggregator.persistence.store import Store
+from services.aggregator.publishing.batch_changes import Telling, endings
 from shared.runtime.health import Pulse
 from shared.runtime.transient import is_passing
 

@@ -19,7 +19,7 @@ from batchyard_contracts.v1.events import ItemFailed
 from batchyard_contracts.v1.values import ItemError
 from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.failure import Failure
-from services.aggregator.domain.outcome import COLUMNS
+from services.aggregator.domain.outcome_rows import COLUMNS
 from shared.messaging.publisher import Outgoing
 from shared.runtime.errors import PublishFailed
 from shared.runtime.health import Pulse

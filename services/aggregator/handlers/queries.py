@@ -18,10 +18,10 @@ from batchyard_contracts.v1.queries import (
     SelectionReply,
 )
 from batchyard_contracts.v1.values import SUMMARY_MAX_BYTES
-from services.aggregator.domain.facts import state
+from services.aggregator.domain.events import state
 from services.aggregator.domain.summary import NO_SUMMARY
-from services.aggregator.progress import Progress
-from services.aggregator.store import Store
+from services.aggregator.persistence.store import Store
+from services.aggregator.publishing.progress_events import Progress
 
 REPLY_BYTES = 1_500_000
 """About where a page is cut: even if escapes double the text in it, a reply stays under the limit of a message."""

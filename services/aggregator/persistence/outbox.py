@@ -7,8 +7,8 @@ from contextlib import suppress
 
 import structlog
 
-from services.aggregator.entry import Entry
-from services.aggregator.store import Store
+from services.aggregator.persistence.outbox_message import Entry
+from services.aggregator.persistence.store import Store
 from shared.messaging.publisher import Publisher
 from shared.runtime.health import Pulse
 from shared.runtime.transient import is_passing

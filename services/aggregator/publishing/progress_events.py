@@ -19,10 +19,10 @@ import structlog
 from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import ItemsSettled
 from services.aggregator.domain.batch import Batch
-from services.aggregator.domain.facts import progressed
-from services.aggregator.domain.pace import Pace
-from services.aggregator.domain.parts import Parts
+from services.aggregator.domain.events import progressed
+from services.aggregator.domain.partial_progress import Parts
 from services.aggregator.domain.report import Report
+from services.aggregator.domain.throughput import Pace
 from shared.messaging.publisher import Outgoing
 from shared.runtime.errors import PublishFailed
 from shared.runtime.health import Pulse

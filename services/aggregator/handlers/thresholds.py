@@ -5,8 +5,8 @@ from datetime import datetime
 
 from batchyard_contracts.v1.flow import BatchStopped, SourceEnded
 from services.aggregator.domain.batch import Batch
-from services.aggregator.entry import Entry, source_entry, stopped_entry
-from services.aggregator.store import Work
+from services.aggregator.persistence.outbox_message import Entry, source_entry, stopped_entry
+from services.aggregator.persistence.store import Work
 
 
 async def judged(work: Work, batch: Batch, *, failed: bool = True) -> Batch:

@@ -5,12 +5,12 @@ from uuid import UUID
 
 from batchyard_contracts.v1.flow import ItemsSettled
 from services.aggregator.domain.batch import Batch
-from services.aggregator.domain.facts import finished
+from services.aggregator.domain.events import finished
 from services.aggregator.domain.report import Report
 from services.aggregator.domain.summary import NO_SUMMARY, Summary
-from services.aggregator.entry import Entry, finished_entry
-from services.aggregator.outbox import Outbox
-from services.aggregator.progress import Progress
+from services.aggregator.persistence.outbox import Outbox
+from services.aggregator.persistence.outbox_message import Entry, finished_entry
+from services.aggregator.publishing.progress_events import Progress
 from shared.observability.telemetry import span, traceparent
 
 

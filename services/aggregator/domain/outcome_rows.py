@@ -8,8 +8,8 @@ from uuid import UUID
 from batchyard_contracts.v1.flow import ItemsSettled
 from batchyard_contracts.v1.values import ItemError
 from services.aggregator.domain.batch import Batch
+from services.aggregator.domain.counters import Tally
 from services.aggregator.domain.report import Report, error_of
-from services.aggregator.domain.tally import Tally
 
 COLUMNS = (
     "batch",

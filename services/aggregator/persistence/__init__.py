@@ -1,0 +1,1 @@
+"""The aggregator's tables, statements, outbox and migrations."""

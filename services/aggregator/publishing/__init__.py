@@ -1,0 +1,1 @@
+"""Publishes what changed: the end of a batch, its progress, its failures."""
