@@ -10,17 +10,17 @@ import structlog
 from batchyard_contracts.topology import NOTIFIER_INBOX
 from batchyard_contracts.v1.events import BatchFinished, CircuitChanged
 from batchyard_contracts.v1.flow import BatchAccepted
-from services.notifier.courier import Courier, Limits
-from services.notifier.domain.schedule import Schedule
-from services.notifier.handlers import Handlers
-from services.notifier.letter import sender_address
-from services.notifier.mail import NO_RELAY, MailSender
-from services.notifier.relay import parse_relay
+from services.notifier.delivery.delivery_worker import Courier, Limits
+from services.notifier.delivery.email_body import sender_address
+from services.notifier.delivery.event_handlers import Handlers
+from services.notifier.delivery.mail_sender import NO_RELAY, MailSender
+from services.notifier.delivery.smtp_relay import parse_relay
+from services.notifier.delivery.webhook_sender import NO_SECRET, WebhookSender, open_session
+from services.notifier.delivery.webhook_signature import Signer
+from services.notifier.domain.backoff_schedule import Schedule
+from services.notifier.persistence.cleanup import Sweeper
+from services.notifier.persistence.store import Store
 from services.notifier.settings import NotifierSettings
-from services.notifier.signature import Signer
-from services.notifier.store import Store
-from services.notifier.sweeper import Sweeper
-from services.notifier.webhook import NO_SECRET, WebhookSender, open_session
 from shared.messaging.consumer import ControlPlane, Route
 from shared.messaging.publisher import Publisher
 from shared.messaging.topology import declare
@@ -36,7 +36,7 @@ _INBOX_AT_ONCE = 3
 async def app(settings: NotifierSettings, runtime: Runtime) -> AsyncIterator[None]:
     """Run until the context ends; then take no more messages, and end the attempts in hand."""
     async with AsyncExitStack() as stack:
-        pool = await open_pool(settings, "notifier", "services.notifier")
+        pool = await open_pool(settings, "notifier", "services.notifier.persistence")
         stack.push_async_callback(pool.close)
         publisher = await Publisher.open(settings.amqp_url, "notifier")
         stack.push_async_callback(publisher.close)

@@ -5,10 +5,10 @@ from typing import Annotated
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
 
-from services.notifier.domain.schedule import STANDARD_DELAYS_S
-from services.notifier.letter import sender_address
-from services.notifier.relay import parse_relay
-from services.notifier.signature import check_secret
+from services.notifier.delivery.email_body import sender_address
+from services.notifier.delivery.smtp_relay import parse_relay
+from services.notifier.delivery.webhook_signature import check_secret
+from services.notifier.domain.backoff_schedule import STANDARD_DELAYS_S
 from shared.runtime.egress_guard import Network, parse_networks
 from shared.runtime.settings import Settings
 

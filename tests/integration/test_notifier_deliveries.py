@@ -16,18 +16,18 @@ import pytest
 from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.values import Targets
 from devstack import Servers
-from services.notifier.courier import POLL_S, Courier, Limits
+from services.notifier.delivery.delivery_worker import POLL_S, Courier, Limits
+from services.notifier.delivery.email_body import sender_address
+from services.notifier.delivery.event_handlers import Handlers
+from services.notifier.delivery.mail_sender import MailSender
+from services.notifier.delivery.smtp_relay import parse_relay
+from services.notifier.delivery.webhook_sender import WebhookSender, open_session
+from services.notifier.delivery.webhook_signature import Signer
 from services.notifier.domain.attempt import Attempt, Decision
+from services.notifier.domain.backoff_schedule import Schedule
 from services.notifier.domain.delivery import Kind
-from services.notifier.domain.schedule import Schedule
-from services.notifier.handlers import Handlers
-from services.notifier.letter import sender_address
-from services.notifier.mail import MailSender
-from services.notifier.relay import parse_relay
+from services.notifier.persistence.store import Claimed, Store
 from services.notifier.settings import NotifierSettings
-from services.notifier.signature import Signer
-from services.notifier.store import Claimed, Store
-from services.notifier.webhook import WebhookSender, open_session
 from shared.postgres.pool import Pool, open_pool
 from shared.runtime.egress_guard import parse_networks
 from shared.runtime.health import Pulse
@@ -44,7 +44,7 @@ HOOK = "https://hooks.example/x"
 @pytest.fixture
 async def pool(clean: Servers) -> AsyncIterator[Pool]:
     settings = NotifierSettings(database_url=clean.database_url)
-    opened = await open_pool(settings, "notifier", "services.notifier")
+    opened = await open_pool(settings, "notifier", "services.notifier.persistence")
     yield opened
     await opened.close()
 

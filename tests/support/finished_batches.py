@@ -8,7 +8,7 @@ from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.flow import BatchAccepted
 from batchyard_contracts.v1.values import Counts, Notify
 from services.notifier.domain.delivery import Kind, Target, deliveries
-from services.notifier.store import Claimed
+from services.notifier.persistence.store import Claimed
 
 AT = datetime(2026, 11, 20, 18, 30, tzinfo=UTC)
 SECRET = "whsec_" + "c2l4dHkgZm91ciBieXRlcyBvciBsZXNzLCBubyBzZWNyZXQ="

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from services.notifier.domain.schedule import Schedule
+from services.notifier.domain.backoff_schedule import Schedule
 
 Verdict = Literal["delivered", "try_again", "give_up"]
 State = Literal["pending", "delivered", "failed"]

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchyard_contracts.v1.values import Counts
+from services.notifier.delivery.email_body import compose, sender_address, subject
 from services.notifier.domain.one_line import header_safe, one_line
-from services.notifier.letter import compose, sender_address, subject
 from tests.support.finished_batches import AT, finished
 
 SENDER = sender_address("Batchyard <noreply@batchyard.example>")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from services.notifier.delivery.email_body import sender_address
+from services.notifier.delivery.mail_sender import NO_RELAY, MailSender
+from services.notifier.delivery.smtp_relay import parse_relay
 from services.notifier.domain.attempt import Attempt, Verdict
-from services.notifier.letter import sender_address
-from services.notifier.mail import NO_RELAY, MailSender
-from services.notifier.relay import parse_relay
 from tests.support.certificates import untrusted_server
 from tests.support.finished_batches import claimed
 from tests.support.mailbox import Mailbox

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.notifier.domain.attempt import Attempt, decide, overdrawn
-from services.notifier.domain.schedule import JITTER, MAX_RETRY_AFTER_S, STANDARD_DELAYS_S, Schedule
+from services.notifier.domain.backoff_schedule import JITTER, MAX_RETRY_AFTER_S, STANDARD_DELAYS_S, Schedule
 
 NOW = datetime(2026, 11, 20, 18, 30, tzinfo=UTC)
 REFUSED = Attempt("try_again", "http 500", 500)

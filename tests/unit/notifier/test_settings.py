@@ -5,7 +5,7 @@ from ipaddress import ip_network
 import pytest
 from pydantic import ValidationError
 
-from services.notifier.relay import Relay, parse_relay
+from services.notifier.delivery.smtp_relay import Relay, parse_relay
 from services.notifier.settings import NotifierSettings
 from tests.support.finished_batches import SECRET
 

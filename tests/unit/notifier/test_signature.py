@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from services.notifier.signature import Signer, check_secret
+from services.notifier.delivery.webhook_signature import Signer, check_secret
 from tests.support.finished_batches import SECRET
 
 BODY = '{"name":"Größe 音"}'.encode()

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from services.notifier.delivery.webhook_sender import KEPT_BYTES, NO_SECRET, WebhookSender, open_session
+from services.notifier.delivery.webhook_signature import Signer
 from services.notifier.domain.attempt import Attempt, Verdict
-from services.notifier.signature import Signer
-from services.notifier.webhook import KEPT_BYTES, NO_SECRET, WebhookSender, open_session
 from shared.observability import telemetry
 from shared.runtime.egress_guard import Network
 from tests.support.certificates import untrusted_server

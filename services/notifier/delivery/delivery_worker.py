@@ -13,9 +13,9 @@ import structlog
 from opentelemetry.trace import SpanKind
 
 from services.notifier.domain.attempt import Attempt, decide, overdrawn
+from services.notifier.domain.backoff_schedule import Schedule
 from services.notifier.domain.delivery import Kind
-from services.notifier.domain.schedule import Schedule
-from services.notifier.store import Claimed, Store
+from services.notifier.persistence.store import Claimed, Store
 from shared.observability.telemetry import span
 from shared.runtime.health import Pulse
 from shared.runtime.transient import until_it_passes

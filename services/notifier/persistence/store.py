@@ -14,7 +14,7 @@ from services.notifier.domain.delivery import Delivery, Kind, Target, targets_of
 from shared.postgres.pool import Pool
 from shared.postgres.queries import load_queries
 
-_SQL = load_queries("services.notifier")
+_SQL = load_queries("services.notifier.persistence")
 
 
 @dataclass(frozen=True, slots=True)

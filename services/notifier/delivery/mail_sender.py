@@ -14,11 +14,11 @@ from aiosmtplib import (
 )
 
 from batchyard_contracts.v1.events import BatchFinished, CircuitChanged
-from services.notifier.alert import compose_alert
+from services.notifier.delivery.alert_email import compose_alert
+from services.notifier.delivery.email_body import compose
+from services.notifier.delivery.smtp_relay import Relay
 from services.notifier.domain.attempt import Attempt, smtp_attempt
-from services.notifier.letter import compose
-from services.notifier.relay import Relay
-from services.notifier.store import Claimed
+from services.notifier.persistence.store import Claimed
 
 KEPT_CHARACTERS = 1024
 _GOODBYE_S = 1.0

@@ -10,10 +10,10 @@ from aiohttp.abc import AbstractResolver
 
 from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.workload.rate_limit_headers import pause_s
+from services.notifier.delivery.webhook_signature import Signer
 from services.notifier.domain.attempt import Attempt, http_attempt
 from services.notifier.domain.delivery import webhook_id
-from services.notifier.signature import Signer
-from services.notifier.store import Claimed
+from services.notifier.persistence.store import Claimed
 from shared.observability.telemetry import traceparent
 from shared.runtime.egress_guard import AddressRefused, Network, guarded_connector, read_at_most
 

@@ -4,8 +4,8 @@ from email.headerregistry import Address
 from uuid import UUID
 
 from batchyard_contracts.v1.events import CircuitChanged
+from services.notifier.delivery.email_body import written
 from services.notifier.domain.one_line import header_safe, one_line
-from services.notifier.letter import written
 
 
 def compose_alert(event: CircuitChanged, to: str, sender: Address, delivery_id: UUID) -> bytes:

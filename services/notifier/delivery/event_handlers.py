@@ -8,10 +8,10 @@ import structlog
 from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.events import BatchFinished, CircuitChanged
 from batchyard_contracts.v1.flow import BatchAccepted
+from services.notifier.domain.backoff_schedule import Schedule
 from services.notifier.domain.delivery import alert_id, deliveries, targets_of
 from services.notifier.domain.one_line import one_line
-from services.notifier.domain.schedule import Schedule
-from services.notifier.store import BatchRecord, Known, Store
+from services.notifier.persistence.store import BatchRecord, Known, Store
 from shared.observability.telemetry import traceparent
 
 log = structlog.get_logger()

@@ -3,7 +3,7 @@
 import asyncio
 from typing import ClassVar
 
-from services.notifier.store import Store
+from services.notifier.persistence.store import Store
 from shared.runtime.health import Pulse
 from shared.runtime.transient import until_it_passes
 

@@ -1,0 +1,1 @@
+"""Delivers webhooks and e-mails, and lines them up when a round ends."""
