@@ -15,7 +15,7 @@ from benchmarks.finishes import Finishes, hearing_finishes
 from benchmarks.processes import CLIENT, servers_of
 from benchmarks.stand import Stand
 from devstack import Servers, StackError, Supervisor, free_ports
-from services.cli.yard import SERVICES, Plan, programs
+from services.cli.local_cluster import SERVICES, Plan, programs
 
 STAMPED = Path(__file__).parent / "stamped"
 CALLING = Path(__file__).parent / "calling"

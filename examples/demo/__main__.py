@@ -10,7 +10,7 @@ from batchyard_contracts.client import ClientError
 from devstack import StackError, default_home, interruptible
 from examples.demo.demo import demo
 from services.cli.errors import CliError
-from services.cli.exits import Exit
+from services.cli.exit_codes import Exit
 
 
 def main() -> int:

@@ -15,8 +15,8 @@ from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
 from batchyard_contracts.v1.queries import FailureGroup
 from batchyard_contracts.v1.values import Counts, ItemResult
 from examples.demo.finished_events import finished_events
-from services.cli.follow import Snapshot
-from services.cli.progress import Progress
+from services.cli.client.follow import Snapshot
+from services.cli.rendering.progress_bar import Progress
 
 WORKLOAD = "tracklists"
 WITHIN_S = 120.0

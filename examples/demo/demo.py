@@ -17,7 +17,7 @@ from examples.demo.files import write_files
 from examples.demo.others import check_others, run_others, samples
 from examples.demo.report import print_checks, print_failures, print_files, print_others, print_quality
 from examples.demo.stand_ins import HOSTS, World, world
-from services.cli.yard import SERVICES, Plan, Yard, webhook_secret, yard
+from services.cli.local_cluster import SERVICES, Plan, Yard, webhook_secret, yard
 from tests.support.tracklist_kinds import urls
 
 CHECKOUT = Path(__file__).resolve().parents[2]

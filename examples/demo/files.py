@@ -9,9 +9,9 @@ from pathlib import Path
 
 from batchyard_contracts.v1.values import ItemResult
 from examples.demo.checks import Check
-from services.cli.address import Address
-from services.cli.door import Door, open_door
-from services.cli.exported import unpack
+from services.cli.actions.unzip import unpack
+from services.cli.client.address import Address
+from services.cli.client.http_client import Door, open_door
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ import orjson
 from batchyard_contracts.client import Client
 from batchyard_contracts.v1.events import BatchFinished
 from examples.demo.checks import Check
-from services.cli.address import Address
-from services.cli.door import Door, open_door
-from services.cli.items import format_of
-from services.cli.submission import Submission
-from services.cli.yard import Yard
+from services.cli.client.address import Address
+from services.cli.client.http_client import Door, open_door
+from services.cli.client.upload import Submission
+from services.cli.local_cluster import Yard
+from services.cli.parsing.items import format_of
 from shared.json.summary import outline
 from tests.support.tracklist_kinds import page_url
 

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from services.cli.app import app
 from services.cli.errors import CliError, NotStarted
-from services.cli.exits import Exit
+from services.cli.exit_codes import Exit
 
 
 def main(argv: Sequence[str] | None = None) -> None:

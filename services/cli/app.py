@@ -6,7 +6,7 @@ import typer
 
 from services.cli.commands import batches, control, machine, pace, platform, recommend, results, submit, workload
 from services.cli.commands.dead import dead
-from services.cli.exits import MEANING
+from services.cli.exit_codes import MEANING
 
 _EXIT_CODES = "  ".join(f"[bold]{code.value}[/bold] {meaning}." for code, meaning in MEANING.items())
 

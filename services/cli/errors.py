@@ -10,7 +10,7 @@ CliError
 
 from typing import ClassVar
 
-from services.cli.exits import Exit
+from services.cli.exit_codes import Exit
 
 
 class CliError(Exception):

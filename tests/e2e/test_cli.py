@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from devstack import Servers
-from services.cli.exits import Exit
+from services.cli.exit_codes import Exit
 from tests.support.command import Command
 from tests.support.tracklist_site import good_page
 from tests.support.yard import Yard

@@ -14,7 +14,7 @@ from batchyard_contracts.client import UnknownBatch
 from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.v1.events import BatchProgressed
 from batchyard_contracts.v1.values import Counts
-from services.cli.exits import Exit
+from services.cli.exit_codes import Exit
 from tests.support.command import Command
 from tests.support.yard import Yard
 

@@ -15,7 +15,7 @@ import asyncpg
 from batchyard_contracts.client import Client
 from batchyard_contracts.v1.events import BatchFinished
 from devstack import Servers, Supervisor, free_ports
-from services.cli.yard import Plan, programs
+from services.cli.local_cluster import Plan, programs
 from tests.support.mailbox import Mailbox
 from tests.support.webhook_receiver import WebhookReceiver
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli.options import BatchId, BatchStatusName, JsonFlag
+from services.cli.parsing.options import BatchId, BatchStatusName, JsonFlag
 
 
 def list_(
@@ -19,8 +19,8 @@ def list_(
     from datetime import UTC, datetime
 
     from batchyard_contracts.v1.queries import BatchesReply
-    from services.cli.session import at_yard, out, write_json
-    from services.cli.tables import batches_table
+    from services.cli.client.session import at_yard, out, write_json
+    from services.cli.rendering.tables import batches_table
 
     query = {"status": status and status.value, "workload": workload, "before": before, "limit": limit}
     body = at_yard(ctx, lambda door: door.get("/batches", query))
@@ -38,9 +38,9 @@ def list_(
 def show(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None:
     """Show one batch: its state and why it was stopped, its counts, its terms, how long it took."""
     from batchyard_contracts.v1.queries import BatchState
-    from services.cli.door import Door
-    from services.cli.session import at_yard, out, resolve, write_json
-    from services.cli.tables import batch_block
+    from services.cli.client.http_client import Door
+    from services.cli.client.session import at_yard, out, resolve, write_json
+    from services.cli.rendering.tables import batch_block
 
     async def use(door: Door) -> bytes:
         return await door.get(f"/batches/{await resolve(door, batch)}")
@@ -54,9 +54,9 @@ def show(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None:
 
 def watch(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None:
     """Watch a batch until it has ended: exit code 0 if it completed, else 1."""
-    from services.cli.door import Door
-    from services.cli.session import at_yard, resolve
-    from services.cli.watching import watch_batch
+    from services.cli.actions.watch import watch_batch
+    from services.cli.client.http_client import Door
+    from services.cli.client.session import at_yard, resolve
 
     async def use(door: Door) -> None:
         batch_id = await resolve(door, batch)
@@ -72,9 +72,9 @@ def failures(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None
     and a partition: the destination that the items went to.
     """
     from batchyard_contracts.v1.queries import FailuresReply
-    from services.cli.door import Door
-    from services.cli.session import at_yard, out, resolve, write_json
-    from services.cli.tables import failures_table
+    from services.cli.client.http_client import Door
+    from services.cli.client.session import at_yard, out, resolve, write_json
+    from services.cli.rendering.tables import failures_table
 
     async def use(door: Door) -> tuple[str, bytes]:
         batch_id = await resolve(door, batch)

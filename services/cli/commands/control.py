@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from services.cli.options import (
+from services.cli.parsing.options import (
     AtOnce,
     BatchId,
     Deadline,
@@ -63,7 +63,7 @@ def retry(
       batchyard retry last --code not_found --dry-run
       batchyard retry last --item 7 --patch '{"op": "replace", "path": "/url", "value": "https://…"}'
     """
-    from services.cli.retrying import Wanted, retry_batch
+    from services.cli.actions.retry import Wanted, retry_batch
 
     wanted = Wanted(
         causes=cause or [],
@@ -116,7 +116,7 @@ def change(
     from datetime import UTC, datetime
 
     from services.cli.errors import BadInput
-    from services.cli.terms import Said
+    from services.cli.parsing.terms import Said
 
     said = Said(weight, rate, concurrency, deadline, fail_after or (), retry=retry or ())
     document = said.fields(datetime.now(UTC))
@@ -134,8 +134,8 @@ def _steer(
 ) -> None:
     import orjson
 
-    from services.cli.door import Door
-    from services.cli.session import at_yard, out, resolve, write_json
+    from services.cli.client.http_client import Door
+    from services.cli.client.session import at_yard, out, resolve, write_json
 
     async def use(door: Door) -> None:
         batch_id = await resolve(door, batch)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from services.cli.options import JsonFlag
+from services.cli.parsing.options import JsonFlag
 
 dead = typer.Typer(no_args_is_help=True, help="Work messages that no service could handle (for operators).")
 Queue = Annotated[str, typer.Argument(metavar="QUEUE", help="The queue that they were meant for; see `dead list`.")]
@@ -24,7 +24,7 @@ def list_(
     import orjson
     from rich.text import Text
 
-    from services.cli.session import at_yard, out, write_json
+    from services.cli.client.session import at_yard, out, write_json
 
     body = at_yard(ctx, lambda door: door.get("/dead-letters", {"queue": queue, "limit": limit}))
     if json:
@@ -51,7 +51,7 @@ def show(
     letter: Annotated[str, typer.Argument(metavar="ID", help="Its id, as `dead list` names it.")],
 ) -> None:
     """Show a letter whole, as JSON."""
-    from services.cli.session import at_yard, write_json
+    from services.cli.client.session import at_yard, write_json
 
     write_json(at_yard(ctx, lambda door: door.get(f"/dead-letters/{queue}/{letter}")))
 
@@ -91,8 +91,8 @@ def drop(
 def _work(ctx: typer.Context, queue: str, action: str, words: str, document: dict[str, Any], *, json: bool) -> None:
     import orjson
 
+    from services.cli.client.session import at_yard, out, write_json
     from services.cli.errors import BadInput
-    from services.cli.session import at_yard, out, write_json
 
     if document["all"] == bool(document["ids"]):
         raise BadInput("Which letters?", "Name them with --id, or say --all.")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli.options import JsonFlag
+from services.cli.parsing.options import JsonFlag
 
 
 def up(
@@ -28,16 +28,16 @@ def up(
     What is started is private to this checkout: own ports, data under .batchyard,
     logs in .batchyard/log.
     """
-    from services.cli import running
+    from services.cli.actions import up_down
 
-    running.up(workers=workers, port=port, detach=detach, quiet=quiet, json=json)
+    up_down.up(workers=workers, port=port, detach=detach, quiet=quiet, json=json)
 
 
 def down(json: JsonFlag = False) -> None:
     """Stop everything that runs for this checkout. Data stays: the next `up` goes on where this one stopped."""
-    from services.cli import running
+    from services.cli.actions import up_down
 
-    running.down(json=json)
+    up_down.down(json=json)
 
 
 def demo(
@@ -49,6 +49,6 @@ def demo(
     webhook receiver and a mail server; submits 150 URLs by AMQP; waits for the
     end; writes the results as JSON, CSV and CUE sheets.
     """
-    from services.cli.demonstration import run_demo
+    from services.cli.actions.demo import run_demo
 
     run_demo(output)

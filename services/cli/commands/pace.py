@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from services.cli.options import AtOnce, JsonFlag
-from services.cli.options import Pace as RateText
+from services.cli.parsing.options import AtOnce, JsonFlag
+from services.cli.parsing.options import Pace as RateText
 
 _HISTORY = 20
 
@@ -45,8 +45,8 @@ def pace(
       batchyard pace clear tracklists --partition a.example     the manifest holds again
       batchyard pace close tracklists --partition a.example     try a provider again that refused everything
     """
+    from services.cli.client.session import at_yard
     from services.cli.errors import BadInput
-    from services.cli.session import at_yard
 
     given = list(words or ())
     action = Action(given.pop(0)) if given and given[0] in list(Action) else None
@@ -70,7 +70,7 @@ def _document(
     partition: str | None, limit: str | None, rate: str | None, concurrency: int | None, adaptive: str | None
 ) -> dict[str, Any]:
     from services.cli.errors import BadInput
-    from services.cli.terms import rate_of
+    from services.cli.parsing.terms import rate_of
 
     document: dict[str, Any] = {"value": partition, "limit": limit, "concurrency": concurrency}
     if rate is not None:
@@ -86,8 +86,8 @@ def _document(
 
 def _show(body: bytes, *, json: bool) -> None:
     from batchyard_contracts.v1.queries import PaceReply
-    from services.cli.pace_table import pace_table
-    from services.cli.session import out, write_json
+    from services.cli.client.session import out, write_json
+    from services.cli.rendering.rate_table import pace_table
 
     if json:
         write_json(body)

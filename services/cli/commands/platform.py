@@ -4,14 +4,14 @@ from typing import Annotated
 
 import typer
 
-from services.cli.options import JsonFlag
+from services.cli.parsing.options import JsonFlag
 
 
 def workers(ctx: typer.Context, json: JsonFlag = False) -> None:
     """List the workers that live and what they hold."""
     from batchyard_contracts.v1.queries import WorkersReply
-    from services.cli.session import at_yard, out, write_json
-    from services.cli.tables import workers_table
+    from services.cli.client.session import at_yard, out, write_json
+    from services.cli.rendering.tables import workers_table
 
     body = at_yard(ctx, lambda door: door.get("/workers"))
     if json:
@@ -28,8 +28,8 @@ def workloads(
     """List the workloads that workers have announced, or show one."""
     import orjson
 
-    from services.cli.session import at_yard, out, write_json
-    from services.cli.tables import workload_block, workloads_table
+    from services.cli.client.session import at_yard, out, write_json
+    from services.cli.rendering.tables import workload_block, workloads_table
 
     body = at_yard(ctx, lambda door: door.get(f"/workloads/{name}" if name else "/workloads"))
     if json:
@@ -60,8 +60,8 @@ def forget(
     """
     import orjson
 
+    from services.cli.client.session import at_yard, out, write_json
     from services.cli.errors import BadInput
-    from services.cli.session import at_yard, out, write_json
 
     try:
         payload = orjson.loads(item) if item is not None else None
@@ -82,7 +82,7 @@ def version(json: JsonFlag = False) -> None:
     from batchyard_contracts import __version__
 
     if json:
-        from services.cli.session import write_json
+        from services.cli.client.session import write_json
 
         write_json({"batchyard": __version__, "python": platform.python_version()})
     else:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli.options import JsonFlag
+from services.cli.parsing.options import JsonFlag
 
 
 def recommend(
@@ -22,6 +22,6 @@ def recommend(
 
       batchyard recommend examples/recommend.json
     """
-    from services.cli.recommending import recommend_contractors
+    from services.cli.actions.recommend import recommend_contractors
 
     recommend_contractors(ctx, question, limit, json=json)

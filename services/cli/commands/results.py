@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli.options import BatchId, StatusName
+from services.cli.parsing.options import BatchId, StatusName
 
 
 def results(
@@ -35,7 +35,7 @@ def results(
       batchyard results last --status failed | jq -r .error.code | sort | uniq -c
       batchyard results last --format cue --output sheets/
     """
-    from services.cli.fetching import Wanted, fetch
+    from services.cli.actions.results import Wanted, fetch
 
     chosen = "json" if json else format_
     fetch(ctx, batch, Wanted(chosen, status.value if status else None, error_code), output)

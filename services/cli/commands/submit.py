@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from services.cli.items import Format
-from services.cli.options import (
+from services.cli.parsing.items import Format
+from services.cli.parsing.options import (
     AtOnce,
     CachePolicy,
     Deadline,
@@ -85,8 +85,8 @@ def submit(
       zcat items.ndjson.gz | batchyard submit tracklists - --idempotency-key nightly-1
       id=$(batchyard submit tracklists urls.csv --json | jq -r .batch_id)
     """
-    from services.cli.handing_in import Request, hand_in
-    from services.cli.terms import Said
+    from services.cli.actions.submit import Request, hand_in
+    from services.cli.parsing.terms import Said
 
     request = Request(
         workload=workload,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli.options import JsonFlag
+from services.cli.parsing.options import JsonFlag
 
 app = typer.Typer(no_args_is_help=True, help="Write, try out and check a workload of your own.")
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A Python file that defines workloads.")]
@@ -17,7 +17,7 @@ def new(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The file to write; else NAME.py here.")] = None,
 ) -> None:
     """Write a file with a workload to start from. It works as it is."""
-    from services.cli.own_workload import write_new
+    from services.cli.actions.workload import write_new
 
     write_new(name, output)
 
@@ -25,7 +25,7 @@ def new(
 @app.command()
 def run(file: File) -> None:
     """Run a worker for the workloads of FILE until Ctrl-C, beside the yard that runs here or at BATCHYARD_AMQP_URL."""
-    from services.cli.own_workload import run_worker
+    from services.cli.actions.workload import run_worker
 
     run_worker(file)
 
@@ -40,6 +40,6 @@ def check(
 
     Exit code 0: nothing failed; 1: a check failed; 2: the file cannot be used.
     """
-    from services.cli.own_workload import run_checks
+    from services.cli.actions.workload import run_checks
 
     run_checks(file, item, json=json)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.address import ADDRESS_FILE, DEFAULT_URL, Address, find_address, home
+from services.cli.client.address import ADDRESS_FILE, DEFAULT_URL, Address, find_address, home
 from services.cli.errors import BadInput
 
 

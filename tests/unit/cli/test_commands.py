@@ -14,8 +14,8 @@ import pytest
 from aiohttp import web
 
 from batchyard_contracts.v1.values import BatchStatus, Priority, TerminalStatus
-from services.cli.exits import Exit
-from services.cli.options import BatchStatusName, PriorityName, StatusName
+from services.cli.exit_codes import Exit
+from services.cli.parsing.options import BatchStatusName, PriorityName, StatusName
 from tests.unit.cli.conftest import BATCH, FakeYard, Run, state
 
 ACCEPTED = {

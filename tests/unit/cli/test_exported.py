@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from services.cli.actions.unzip import unpack
 from services.cli.errors import BadInput
-from services.cli.exported import unpack
 
 
 def archive(**files: str) -> io.BytesIO:

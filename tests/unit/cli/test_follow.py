@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from services.cli import follow as following
-from services.cli.address import Address
-from services.cli.door import open_door
+from services.cli.client import follow as following
+from services.cli.client.address import Address
+from services.cli.client.follow import follow
+from services.cli.client.http_client import open_door
 from services.cli.errors import NotFound, NotReachable
-from services.cli.follow import follow
 from tests.unit.cli.conftest import BATCH, FakeYard, state
 
 END = state(status="finished", result="completed", counts={"total": 4, "succeeded": 4})

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from services.cli.errors import BadInput
-from services.cli.items import Format, format_of, read_list, read_options
+from services.cli.parsing.items import Format, format_of, read_list, read_options
 
 
 def read(text: str | bytes) -> list[dict[str, Any]]:

@@ -6,8 +6,8 @@ import pytest
 from rich.console import Console
 
 from batchyard_contracts.v1.values import Counts
-from services.cli.follow import Snapshot
-from services.cli.progress import Progress, progress_line
+from services.cli.client.follow import Snapshot
+from services.cli.rendering.progress_bar import Progress, progress_line
 
 
 def snapshot(counts: Counts, status: str = "running", result: str | None = None, **pace: float) -> Snapshot:

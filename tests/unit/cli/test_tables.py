@@ -10,7 +10,7 @@ from rich.console import Console
 
 from batchyard_contracts.v1.queries import BatchState
 from batchyard_contracts.v1.values import Counts
-from services.cli.tables import batch_block
+from services.cli.rendering.tables import batch_block
 
 AT = datetime(2026, 11, 20, 18, 30, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ import pytest
 
 from batchyard_contracts.v1.values import Terms
 from services.cli.errors import BadInput
-from services.cli.terms import Said, term_rows
+from services.cli.parsing.terms import Said, term_rows
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

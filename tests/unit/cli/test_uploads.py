@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from services.cli import submission
-from services.cli.exits import Exit
+from services.cli.client import upload
+from services.cli.exit_codes import Exit
 from tests.unit.cli.conftest import BATCH, FakeYard, Run, state
 
 ACCEPTED = {
@@ -19,8 +19,8 @@ TEXT = "n\n1\n2\n"
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(submission, "FIRST_PAUSE_S", 0.001)
-    monkeypatch.setattr(submission, "LONGEST_PAUSE_S", 0.002)
+    monkeypatch.setattr(upload, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(upload, "LONGEST_PAUSE_S", 0.002)
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ async def test_it_is_sent_again_from_its_beginning_under_one_key(run: Run, yard:
 async def test_the_server_may_still_hold_the_broken_connection_for_the_upload(
     run: Run, yard: FakeYard, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(submission.Submission, "_pause", lambda *_: 0.0)
+    monkeypatch.setattr(upload.Submission, "_pause", lambda *_: 0.0)
     yard.answer("POST /batches", hang_up, problem(409, "idempotency_in_progress"), accept)
     assert (await run("submit", "squares", str(file))).code == Exit.OK
 
@@ -73,7 +73,7 @@ async def test_it_ends_when_it_gets_no_further(run: Run, yard: FakeYard, file: P
     yard.answer("POST /batches", *stuck)
     ended = await run("submit", "squares", str(file))
     assert ended.code == Exit.REFUSED
-    assert len(yard.requests) == submission.TRIES + 1  # the first of them got somewhere
+    assert len(yard.requests) == upload.TRIES + 1  # the first of them got somewhere
 
 
 async def test_a_wrong_line_is_not_sent_again(run: Run, yard: FakeYard, file: Path) -> None:
@@ -94,7 +94,7 @@ async def test_a_yard_that_is_not_there_is_not_waited_for(run: Run, file: Path) 
 async def test_the_batch_is_named_while_the_upload_goes_on(
     run: Run, yard: FakeYard, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(submission, "LOOK_S", 0.01)
+    monkeypatch.setattr(upload, "LOOK_S", 0.01)
     shown = asyncio.Event()
 
     async def show(_: web.Request) -> web.Response:

@@ -7,10 +7,10 @@ import pytest
 from standardwebhooks import Webhook
 
 from devstack import Servers
-from services.cli import demonstration
-from services.cli.demonstration import run_demo
+from services.cli.actions import demo
+from services.cli.actions.demo import run_demo
 from services.cli.errors import NotFound
-from services.cli.yard import Plan, programs, webhook_secret
+from services.cli.local_cluster import Plan, programs, webhook_secret
 
 SERVERS = Servers("amqp://a/", "postgresql://b/", "redis://c/")
 
@@ -42,6 +42,6 @@ def test_a_webhook_secret_is_made_once_and_kept_to_its_owner(tmp_path: Path, mon
 
 
 def test_the_demo_says_that_it_needs_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demonstration, "_CHECKOUT", tmp_path)
+    monkeypatch.setattr(demo, "_CHECKOUT", tmp_path)
     with pytest.raises(NotFound, match="not in"):
         run_demo(None)

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from services.cli.errors import NotFound
 
-_CHECKOUT = Path(__file__).resolve().parents[2]
+_CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 def run_demo(output: Path | None) -> NoReturn:

@@ -14,8 +14,8 @@ import orjson
 
 from devstack import Program, Servers, Stack, StackError, Supervisor, free_ports
 from devstack.ports import is_free
-from services.cli.address import ADDRESS_FILE, Address
-from services.cli.door import open_door
+from services.cli.client.address import ADDRESS_FILE, Address
+from services.cli.client.http_client import open_door
 from services.cli.errors import Refused
 
 SERVICES = ("ingest", "dispatcher", "worker", "aggregator", "notifier")

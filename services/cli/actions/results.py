@@ -7,10 +7,10 @@ from pathlib import Path
 import aiohttp
 import typer
 
-from services.cli.door import Door
+from services.cli.actions.unzip import unpack
+from services.cli.client.http_client import Door
+from services.cli.client.session import at_yard, err, out, resolve, write_bytes
 from services.cli.errors import BadInput
-from services.cli.exported import unpack
-from services.cli.session import at_yard, err, out, resolve, write_bytes
 
 _ZIP = "application/zip"
 _PIECE = 256 * 1024

@@ -12,14 +12,14 @@ import orjson
 import typer
 
 from batchyard_contracts.v1.commands import CommandAccepted
-from services.cli.door import Door
+from services.cli.actions.estimate import show_estimate
+from services.cli.actions.watch import watch_batch
+from services.cli.client.http_client import Door
+from services.cli.client.session import at_yard, err, out, write_json
+from services.cli.client.upload import Submission
 from services.cli.errors import BadInput
-from services.cli.estimate import show_estimate
-from services.cli.items import Format, format_of, read_list, read_object, read_options
-from services.cli.session import at_yard, err, out, write_json
-from services.cli.submission import Submission
-from services.cli.terms import Said
-from services.cli.watching import watch_batch
+from services.cli.parsing.items import Format, format_of, read_list, read_object, read_options
+from services.cli.parsing.terms import Said
 
 _SNIFF = 4096
 

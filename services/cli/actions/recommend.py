@@ -13,8 +13,8 @@ from rich.text import Text
 
 from batchyard_contracts.message import MAX_MESSAGE_BYTES
 from batchyard_contracts.v1.recommendations import JobRecommendations, Recommendation, RecommendationsReply
+from services.cli.client.session import at_yard, out, write_json
 from services.cli.errors import BadInput
-from services.cli.session import at_yard, out, write_json
 
 _NEXT = 'Give a file, `-`, or JSON like {"jobs": [{"id": "j", "lat": 39.7, "lon": -105}], "contractors": [ … ]}.'
 

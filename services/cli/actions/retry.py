@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.text import Text
 
 from batchyard_contracts.v1.queries import BatchState
-from services.cli.door import Door
+from services.cli.client.http_client import Door
+from services.cli.client.session import at_yard, out, resolve, write_json
 from services.cli.errors import BadInput
-from services.cli.session import at_yard, out, resolve, write_json
 
 OPEN_WITHIN_S = 10.0
 _POLL_S = 0.1

@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from services.cli.address import Address
+from services.cli.client.address import Address
 from services.cli.errors import CliError, NotFound, NotReachable, Refused
 
 API = "/api/v1"

@@ -11,7 +11,7 @@ import orjson
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
 from batchyard_contracts.v1.queries import BatchState
 from batchyard_contracts.v1.values import Counts, StopCause
-from services.cli.door import Door
+from services.cli.client.http_client import Door
 from services.cli.errors import NotReachable
 
 POLL_S = 1.0

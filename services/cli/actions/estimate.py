@@ -4,10 +4,10 @@ import orjson
 import typer
 
 from batchyard_contracts.v1.values import ItemResult
-from services.cli.door import Door
-from services.cli.exits import Exit
-from services.cli.follow import follow
-from services.cli.session import err, out, write_json
+from services.cli.client.follow import follow
+from services.cli.client.http_client import Door
+from services.cli.client.session import err, out, write_json
+from services.cli.exit_codes import Exit
 
 
 async def show_estimate(door: Door, batch_id: str, title: str, *, json: bool) -> None:

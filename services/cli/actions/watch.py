@@ -3,12 +3,12 @@
 import typer
 from rich.text import Text
 
-from services.cli.door import Door
-from services.cli.exits import Exit
-from services.cli.follow import Snapshot, follow
-from services.cli.progress import Progress
-from services.cli.session import err, write_json
-from services.cli.tables import STOPPED, summary_rows
+from services.cli.client.follow import Snapshot, follow
+from services.cli.client.http_client import Door
+from services.cli.client.session import err, write_json
+from services.cli.exit_codes import Exit
+from services.cli.rendering.progress_bar import Progress
+from services.cli.rendering.tables import STOPPED, summary_rows
 
 
 async def watch_batch(door: Door, batch_id: str, title: str, *, json: bool) -> None:

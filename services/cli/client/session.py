@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 
 from batchyard_contracts.v1.queries import BatchesReply
-from services.cli.address import find_address, home
-from services.cli.door import Door, open_door
+from services.cli.client.address import find_address, home
+from services.cli.client.http_client import Door, open_door
 from services.cli.errors import BadInput, NotFound
 
 T = TypeVar("T")

@@ -14,8 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 from batchyard_contracts.v1.values import WorkloadName
 from devstack import Stack, StackError, default_home, interruptible
 from devstack.state import State
+from services.cli.client.session import err, out
 from services.cli.errors import BadInput, NotStarted
-from services.cli.session import err, out
 
 
 def write_new(name: str, output: Path | None) -> None:
@@ -26,7 +26,7 @@ def write_new(name: str, output: Path | None) -> None:
         advice = "Begin with a letter; use lower case letters, digits and hyphens, 48 at most."
         raise BadInput(f"{name!r} is not the name of a workload.", advice) from error
     file = output or Path(f"{name.replace('-', '_')}.py")
-    text = files("services.cli").joinpath("workload_template.txt").read_text("utf-8")
+    text = files("services.cli.actions").joinpath("workload_template.txt").read_text("utf-8")
     try:
         with file.open("x", encoding="utf-8") as target:
             target.write(text.replace("NAME", name))

@@ -8,7 +8,7 @@ from rich.live import Live
 from rich.text import Text
 
 from batchyard_contracts.v1.values import Counts
-from services.cli.follow import Snapshot
+from services.cli.client.follow import Snapshot
 
 _WIDTH = 32
 _PARTS = (

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from services.cli.errors import BadInput
 
 DEFAULT_URL = "http://127.0.0.1:8000"
-_CHECKOUT = Path(__file__).resolve().parents[2]
+_CHECKOUT = Path(__file__).resolve().parents[3]
 ADDRESS_FILE = "address"
 """In the home of the local stack, written while `batchyard up` runs: one line, the address."""
 

@@ -16,9 +16,9 @@ from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.message import MAX_MESSAGE_BYTES
 from batchyard_contracts.v1.commands import CommandAccepted
 from batchyard_contracts.v1.values import MAX_ITEMS_PER_COMMAND
-from services.cli.door import Door
+from services.cli.client.http_client import Door
 from services.cli.errors import BadInput, CliError, NotReachable, Refused
-from services.cli.items import MEDIA_TYPES, Format
+from services.cli.parsing.items import MEDIA_TYPES, Format
 
 _MAX_COMMAND_BYTES = MAX_MESSAGE_BYTES * 3 // 4
 _PIECE = 256 * 1024

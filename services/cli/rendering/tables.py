@@ -10,7 +10,7 @@ from rich.text import Text
 
 from batchyard_contracts.v1.queries import BatchState, FailureGroup, WorkerState
 from batchyard_contracts.v1.values import TERMINAL_STATUSES, Counts, StopCause
-from services.cli.terms import term_rows
+from services.cli.parsing.terms import term_rows
 from shared.json.summary import outline
 
 _STYLES = {

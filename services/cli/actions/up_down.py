@@ -9,10 +9,10 @@ from devstack import AlreadyRunning, StackError, default_home, interruptible, sh
 from devstack.launch import Launch, detached, tail
 from devstack.processes import living
 from devstack.state import State
-from services.cli.address import ADDRESS_FILE
+from services.cli.client.address import ADDRESS_FILE
+from services.cli.client.session import err, out, write_json
 from services.cli.errors import NotStarted
-from services.cli.session import err, out, write_json
-from services.cli.yard import Plan, yard
+from services.cli.local_cluster import Plan, yard
 
 
 def up(*, workers: int, port: int | None, detach: bool, quiet: bool, json: bool) -> None:
