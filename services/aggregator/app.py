@@ -31,9 +31,9 @@ from services.aggregator.publishing.batch_changes import Telling
 from services.aggregator.publishing.failure_events import FailureNews
 from services.aggregator.publishing.progress_events import Progress
 from services.aggregator.settings import AggregatorSettings
-from shared.messaging.batch_consumer import Stream
+from shared.messaging.batch_consumer import BatchConsumer
 from shared.messaging.connection import connect
-from shared.messaging.consumer import ControlPlane, Route
+from shared.messaging.consumer import Consumer, Route
 from shared.messaging.publisher import Publisher
 from shared.messaging.topology import declare
 from shared.postgres.pool import open_pool
@@ -79,7 +79,7 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
             every_s=settings.ledger_reconcile_s,
             quiet_s=settings.ledger_quiet_s,
         )
-        stream = Stream(
+        stream = BatchConsumer(
             consuming,
             publisher,
             topology.AGGREGATOR_OUTCOMES,
@@ -89,7 +89,7 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
             most=settings.ledger_messages_at_once,
             linger_s=settings.ledger_linger_ms / 1000,
         )
-        aside = Stream(
+        aside = BatchConsumer(
             consuming,
             publisher,
             topology.AGGREGATOR_ASIDE,
@@ -98,7 +98,7 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
             health.pulse("aside"),
             most=_ASIDE_AT_ONCE,
         )
-        plane = ControlPlane(settings.amqp_url, publisher, NAME)
+        plane = Consumer(settings.amqp_url, publisher, NAME)
         plane.subscribe(
             topology.AGGREGATOR_CONTROL,
             (

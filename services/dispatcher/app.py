@@ -17,9 +17,9 @@ from shared.messaging.connection import connect
 from shared.messaging.publisher import Publisher
 from shared.messaging.topology import declare
 from shared.postgres.migrations import migrate
-from shared.redis.client import Memory
+from shared.redis.client import RedisClient
 from shared.runtime.process import Runtime
-from shared.runtime.transient import is_passing, until_it_passes
+from shared.runtime.transient import is_transient, retry_transient
 
 log = structlog.get_logger()
 _LOCK = 0x64697370
@@ -31,10 +31,10 @@ _PAUSE_S = 1.0
 async def app(settings: DispatcherSettings, runtime: Runtime) -> AsyncIterator[None]:
     """Open what lives as long as the process; be active whenever the lock can be had."""
     await migrate(settings, "dispatcher", "services.dispatcher.persistence")
-    publisher = await until_it_passes(lambda: Publisher.open(settings.amqp_url, "dispatcher"), "RabbitMQ")
-    await until_it_passes(lambda: _declare(publisher.connection), "RabbitMQ")
+    publisher = await retry_transient(lambda: Publisher.open(settings.amqp_url, "dispatcher"), "RabbitMQ")
+    await retry_transient(lambda: _declare(publisher.connection), "RabbitMQ")
     connection = await connect(settings.amqp_url, "dispatcher-consume")
-    memory = Memory(settings.redis_url)
+    memory = RedisClient(settings.redis_url)
     dispatcher = Dispatcher(Resources(settings, runtime.health, publisher, connection, memory))
     runtime.health.ready_when("RabbitMQ", connection.connected.is_set)
     runtime.health.ready_when("PostgreSQL", lambda: dispatcher.database_answers)
@@ -89,7 +89,7 @@ class Dispatcher:
                 else:
                     await self._pause(_PAUSE_S)
             except Exception as error:
-                if not is_passing(error):
+                if not is_transient(error):
                     raise
                 if lock is None:
                     self.database_answers = False

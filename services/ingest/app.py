@@ -33,14 +33,14 @@ from services.ingest.submission.dedup_index import Dedup
 from services.ingest.submission.source_expansion import Sources
 from services.ingest.submission.submit import Submissions
 from services.ingest.submission.upload_service import Uploads
-from shared.messaging.consumer import ControlPlane, Route
+from shared.messaging.consumer import Consumer, Route
 from shared.messaging.publisher import Publisher
-from shared.messaging.rpc_client import Questions
+from shared.messaging.rpc_client import RpcClient
 from shared.messaging.topology import declare
 from shared.postgres.pool import open_pool
-from shared.redis.client import Memory
+from shared.redis.client import RedisClient
 from shared.runtime.process import Runtime
-from shared.runtime.transient import until_it_passes
+from shared.runtime.transient import retry_transient
 
 COMMANDS_AT_ONCE = 32
 SOURCES_AT_ONCE = 4
@@ -55,13 +55,13 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         publisher = await Publisher.open(settings.amqp_url, "ingest")
         stack.push_async_callback(publisher.close)
         await declare(publisher.connection)
-        questions = await Questions.open(settings.amqp_url, "ingest")
+        questions = await RpcClient.open(settings.amqp_url, "ingest")
         stack.push_async_callback(questions.close)
-        memory = Memory(settings.redis_url)
+        memory = RedisClient(settings.redis_url)
         stack.push_async_callback(memory.close)
 
         store, registry, dedup = Store(pool), Registry(pool), Dedup(memory)
-        await until_it_passes(registry.reload, "PostgreSQL")
+        await retry_transient(registry.reload, "PostgreSQL")
         outbox = Outbox(pool, publisher, runtime.health.pulse("outbox"), max_backlog=settings.max_backlog)
         ledger, watchers = Ledger(questions), Watchers(memory)
         load = Load(
@@ -70,7 +70,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             per_owner=settings.max_waiting_per_owner,
             in_all=settings.max_waiting,
         )
-        await until_it_passes(load.refresh, "PostgreSQL")
+        await retry_transient(load.refresh, "PostgreSQL")
         submissions = Submissions(store, outbox, registry, dedup, load, new_batch_id, _now)
         uploads = Uploads(store, outbox, registry, dedup, load, new_batch_id, _now)
         growth = Growth(store, outbox, registry, dedup, load)
@@ -93,7 +93,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         stack.push_async_callback(_ended, feed.stop, feeding)
 
         handlers = Handlers(submissions, growth, steering, invalidation, registry, publisher, _now)
-        control = ControlPlane(settings.amqp_url, publisher, "ingest")
+        control = Consumer(settings.amqp_url, publisher, "ingest")
         control.subscribe(
             topology.INGEST_COMMANDS,
             [

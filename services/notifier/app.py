@@ -21,7 +21,7 @@ from services.notifier.domain.backoff_schedule import Schedule
 from services.notifier.persistence.cleanup import Sweeper
 from services.notifier.persistence.store import Store
 from services.notifier.settings import NotifierSettings
-from shared.messaging.consumer import ControlPlane, Route
+from shared.messaging.consumer import Consumer, Route
 from shared.messaging.publisher import Publisher
 from shared.messaging.topology import declare
 from shared.postgres.pool import open_pool
@@ -81,7 +81,7 @@ async def app(settings: NotifierSettings, runtime: Runtime) -> AsyncIterator[Non
                 courier.wake()
 
         handlers = Handlers(store, schedule, wake, settings.operator_mails)
-        control = ControlPlane(settings.amqp_url, publisher, "notifier")
+        control = Consumer(settings.amqp_url, publisher, "notifier")
         control.subscribe(
             NOTIFIER_INBOX,
             [

@@ -36,17 +36,17 @@ from services.worker.settings import WorkerSettings
 from services.worker.summaries.consumer import summarizing
 from services.worker.workloads.distances.opening import Resources
 from services.worker.workloads.distances.recommending import Recommender
-from shared.messaging.batch_consumer import Stream
+from shared.messaging.batch_consumer import BatchConsumer
 from shared.messaging.connection import connect, open_channel
-from shared.messaging.consumer import ControlPlane, Route
+from shared.messaging.consumer import Consumer, Route
 from shared.messaging.publisher import Publisher, outgoing
-from shared.messaging.rpc_client import Questions
+from shared.messaging.rpc_client import RpcClient
 from shared.messaging.topology import declare
-from shared.redis.client import Memory
-from shared.redis.rate_reservations import Reservations
+from shared.redis.client import RedisClient
+from shared.redis.rate_reservations import RateReservations
 from shared.runtime.health import Pulse
 from shared.runtime.process import Runtime
-from shared.runtime.transient import until_it_passes
+from shared.runtime.transient import retry_transient
 
 log = structlog.get_logger()
 _INTERRUPTING = {"deadline", "failure_threshold"}
@@ -68,11 +68,11 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
         await declare(publisher.connection, [*topology.QUEUES, *_queues(workloads.values())])
         connection = await connect(settings.amqp_url, "worker-consume")
         stack.push_async_callback(connection.close)
-        memory = Memory(settings.redis_url)
+        memory = RedisClient(settings.redis_url)
         stack.push_async_callback(memory.close)
         runtime.health.ready_when("RabbitMQ", connection.connected.is_set)
-        cache, reservations = ResultCache(memory), Reservations(memory)
-        returns, leave = Returns(publisher, worker_id), Leave(Questions(publisher.connection), worker_id)
+        cache, reservations = ResultCache(memory), RateReservations(memory)
+        returns, leave = Returns(publisher, worker_id), Leave(RpcClient(publisher.connection), worker_id)
         intakes: list[Intake] = []
         quarantines: list[Quarantine] = []
         manifests = [workload.announced() for workload in workloads.values()]
@@ -96,7 +96,7 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
         tasks = [runtime.spawn(each.run(), f"intake {i}") for i, each in enumerate(crew.holders)]
         beating = runtime.spawn(crew.beat(), "heartbeat")
         pulse, forget = runtime.health.pulse("cache"), Forgetful(cache).invalidated
-        forgetting = Stream(connection, publisher, topology.WORKER_CACHE, [CacheInvalidated], forget, pulse)
+        forgetting = BatchConsumer(connection, publisher, topology.WORKER_CACHE, [CacheInvalidated], forget, pulse)
         runtime.spawn(forgetting.run(), "cache")
         await stack.enter_async_context(summarizing(settings.amqp_url, crew.runners, publisher, worker_id))
         await stack.enter_async_context(_answering(settings, publisher, opened.get("distances")))
@@ -123,7 +123,7 @@ async def _answering(settings: WorkerSettings, publisher: Publisher, distances: 
     if not isinstance(distances, Resources):
         yield
         return
-    control = ControlPlane(settings.amqp_url, publisher, "worker")
+    control = Consumer(settings.amqp_url, publisher, "worker")
     route = Route(RecommendationsQuery, Recommender(distances).answer)
     control.subscribe(topology.WORKER_RECOMMENDATIONS, [route], at_once=4)
     await control.start()
@@ -135,7 +135,7 @@ async def _answering(settings: WorkerSettings, publisher: Publisher, distances: 
 
 async def _announce(publisher: Publisher, worker_id: str, manifests: list[Manifest]) -> None:
     announced = WorkerAnnounced(worker_id=worker_id, manifests=manifests, started_at=datetime.now(UTC))
-    await until_it_passes(lambda: publisher.publish([outgoing(topology.FLOW, announced)]), "announcement")
+    await retry_transient(lambda: publisher.publish([outgoing(topology.FLOW, announced)]), "announcement")
 
 
 def _available(workloads: dict[str, registry.AnyWorkload], manifests: list[Manifest]) -> list[registry.AnyWorkload]:
@@ -201,7 +201,7 @@ class Crew:
             isolates=True,
             at=datetime.now(UTC),
         )
-        await until_it_passes(
+        await retry_transient(
             lambda: self._publisher.publish([outgoing(topology.FLOW, heartbeat)]), "heartbeat", waiting=self._pulse.beat
         )
 

@@ -14,12 +14,12 @@ from aio_pika.abc import AbstractIncomingMessage, AbstractRobustConnection
 from batchyard_contracts.message import Envelope
 from batchyard_contracts.topology import Queue
 from shared.messaging.connection import open_channel
-from shared.messaging.dead_letters import bury
+from shared.messaging.dead_letters import dead_letter
 from shared.messaging.delivery import Delivery, Kind, acknowledge, decode, received
 from shared.messaging.publisher import Publisher
 from shared.runtime.errors import Rejected
 from shared.runtime.health import Pulse
-from shared.runtime.transient import is_passing, until_it_passes
+from shared.runtime.transient import is_transient, retry_transient
 
 log = structlog.get_logger()
 IDLE_S = 1.0
@@ -38,7 +38,7 @@ class Received:
 BatchHandler = Callable[[Sequence[Received]], Awaitable[None]]
 
 
-class Stream:
+class BatchConsumer:
     """One queue, one channel, one batch at a time. Handlers must be idempotent: a batch may come again, in part."""
 
     def __init__(
@@ -113,7 +113,7 @@ class Stream:
             try:
                 good.append((delivery, Received(decode(delivery, self._kinds), delivery.envelope)))
             except Rejected as error:
-                await self._bury(delivery, str(error))
+                await self._dead_letter(delivery, str(error))
         await self._handle_decoded(good)
         await acknowledge(batch[-1], multiple=True)
 
@@ -121,20 +121,22 @@ class Stream:
         if not batch:
             return
         try:
-            await until_it_passes(
+            await retry_transient(
                 lambda: self._handler([got for _, got in batch]), self._queue.name, waiting=self._pulse.beat
             )
         except Exception as error:
-            if is_passing(error):
+            if is_transient(error):
                 raise
             if len(batch) == 1:
                 log.exception("handler failed", queue=self._queue.name)
-                await self._bury(batch[0][0], f"{type(error).__name__}: {error}")
+                await self._dead_letter(batch[0][0], f"{type(error).__name__}: {error}")
                 return
             for one in batch:  # so that one bad message does not take its neighbours along
                 await self._handle_decoded([one])
 
-    async def _bury(self, delivery: Delivery, reason: str) -> None:
-        await until_it_passes(
-            lambda: bury(self._publisher, self._queue, delivery, reason), "dead letters", waiting=self._pulse.beat
+    async def _dead_letter(self, delivery: Delivery, reason: str) -> None:
+        await retry_transient(
+            lambda: dead_letter(self._publisher, self._queue, delivery, reason),
+            "dead letters",
+            waiting=self._pulse.beat,
         )

@@ -5,7 +5,7 @@ from aio_pika.abc import AbstractRobustChannel, AbstractRobustConnection
 from aio_pika.exceptions import AMQPConnectionError
 from yarl import URL
 
-from shared.runtime.transient import until_it_passes
+from shared.runtime.transient import retry_transient
 
 HEARTBEAT_S = 15
 RECONNECT_S = 0.5
@@ -20,7 +20,7 @@ async def connect(url: str, name: str) -> AbstractRobustConnection:
             address, timeout=10, reconnect_interval=RECONNECT_S, client_properties={"connection_name": name}
         )
 
-    return await until_it_passes(attempt, "RabbitMQ")
+    return await retry_transient(attempt, "RabbitMQ")
 
 
 async def open_channel(connection: AbstractRobustConnection) -> AbstractRobustChannel:
@@ -33,4 +33,4 @@ async def open_channel(connection: AbstractRobustConnection) -> AbstractRobustCh
         except RuntimeError as error:  # lost since: the library has no better word for it
             raise AMQPConnectionError(str(error)) from error
 
-    return await until_it_passes(attempt, "RabbitMQ")
+    return await retry_transient(attempt, "RabbitMQ")

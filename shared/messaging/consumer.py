@@ -20,12 +20,12 @@ from batchyard_contracts.message import Envelope, Message
 from batchyard_contracts.topology import Queue
 from batchyard_contracts.v1.queries import QueryFailed
 from shared.messaging.connection import HEARTBEAT_S
-from shared.messaging.dead_letters import bury
+from shared.messaging.dead_letters import dead_letter
 from shared.messaging.delivery import Delivery, decode, received
 from shared.messaging.publisher import Outgoing, Publisher
 from shared.observability.telemetry import span
 from shared.runtime.errors import HandlerFailed, PublishFailed, Rejected
-from shared.runtime.transient import is_passing, until_it_passes
+from shared.runtime.transient import is_transient, retry_transient
 
 log = structlog.get_logger()
 TRIES = 3
@@ -46,7 +46,7 @@ class Route:
     handler: Handler
 
 
-class ControlPlane:
+class Consumer:
     """Subscribes handlers to queues."""
 
     def __init__(self, url: str, publisher: Publisher, name: str) -> None:
@@ -105,7 +105,7 @@ class ControlPlane:
 
     async def start(self) -> None:
         """Connect and consume."""
-        await until_it_passes(self._broker.start, "RabbitMQ")
+        await retry_transient(self._broker.start, "RabbitMQ")
 
     async def stop(self) -> None:
         """Stop taking messages, finish those in hand, disconnect."""
@@ -119,7 +119,7 @@ class ControlPlane:
         await self.stop()
 
     async def _bury(self, queue: Queue, delivery: Delivery, reason: str) -> None:
-        await until_it_passes(lambda: bury(self._publisher, queue, delivery, reason), "dead letters")
+        await retry_transient(lambda: dead_letter(self._publisher, queue, delivery, reason), "dead letters")
 
     async def _answer(self, reply_to: str, envelope: Envelope, reply: Message) -> None:
         if not _REPLY_TO.fullmatch(reply_to):
@@ -144,7 +144,7 @@ async def _refuse(invalid: Invalid | None, delivery: Delivery, refusal: Rejected
     """What to answer for a message that nobody can handle. Who waits is always answered."""
     try:
         if invalid:
-            return await until_it_passes(lambda: invalid(delivery, refusal), queue.name)
+            return await retry_transient(lambda: invalid(delivery, refusal), queue.name)
     except Exception:  # a defect there must not bring the message back for ever
         log.exception("refusal failed", queue=queue.name, type=delivery.envelope.type)
     if delivery.envelope.reply_to:
@@ -159,11 +159,11 @@ async def _delivery(message: RabbitMessage) -> Delivery:
 async def _persist(operation: Callable[[], Awaitable[Message | None]], queue: Queue) -> Message | None:
     for attempt in range(1, TRIES + 1):
         try:
-            return await until_it_passes(operation, queue.name)
+            return await retry_transient(operation, queue.name)
         except Rejected:
             raise
         except Exception as error:
-            if attempt == TRIES or is_passing(error):
+            if attempt == TRIES or is_transient(error):
                 raise
             log.warning("trying again", queue=queue.name, attempt=attempt, error=f"{type(error).__name__}: {error}")
     raise AssertionError

@@ -16,7 +16,7 @@ _MOST = 1000
 log = structlog.get_logger()
 
 
-async def bury(publisher: Publisher, queue: topology.Queue, delivery: Delivery, reason: str) -> None:
+async def dead_letter(publisher: Publisher, queue: topology.Queue, delivery: Delivery, reason: str) -> None:
     """Publish the message to `<queue>.dead`; the caller acknowledges the original afterwards."""
     envelope = delivery.envelope
     log.error("dead letter", queue=queue.name, type=envelope.type, message_id=envelope.message_id, reason=reason)

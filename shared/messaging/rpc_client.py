@@ -20,7 +20,7 @@ _TIMEOUT_S = 10.0
 ReplyT = TypeVar("ReplyT")
 
 
-class Questions:
+class RpcClient:
     """Sends questions and matches the answers by correlation id."""
 
     def __init__(self, connection: AbstractRobustConnection) -> None:
@@ -30,7 +30,7 @@ class Questions:
         self._waiting: dict[str, asyncio.Future[AbstractIncomingMessage]] = {}
 
     @classmethod
-    async def open(cls, url: str, app_id: str) -> "Questions":
+    async def open(cls, url: str, app_id: str) -> "RpcClient":
         """Connect; questions have a connection of their own."""
         return cls(await connect(url, f"{app_id}-questions"))
 

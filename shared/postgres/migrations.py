@@ -9,7 +9,7 @@ import structlog
 
 from shared.runtime.errors import ConfigurationError
 from shared.runtime.settings import Settings
-from shared.runtime.transient import until_it_passes
+from shared.runtime.transient import retry_transient
 
 log = structlog.get_logger()
 _MIGRATION = re.compile(r"^(\d{4})_\w+\.sql$")
@@ -18,7 +18,7 @@ _LOCK = 0x62617463  # one lock for all migrations of a database
 
 async def migrate(settings: Settings, schema: str, package: str) -> None:
     """Bring the schema up to date from `<package>/migrations`."""
-    await until_it_passes(
+    await retry_transient(
         lambda: apply_migrations(settings.database_url, schema, files(package) / "migrations"), "PostgreSQL"
     )
 

@@ -8,7 +8,7 @@ import asyncpg
 
 from shared.postgres.migrations import apply_migrations
 from shared.runtime.settings import Settings
-from shared.runtime.transient import until_it_passes
+from shared.runtime.transient import retry_transient
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -30,7 +30,7 @@ async def open_pool(settings: Settings, schema: str, package: str, session: Mapp
             server_settings={"search_path": schema, "application_name": f"batchyard-{schema}", **(session or {})},
         )
 
-    return await until_it_passes(attempt, "PostgreSQL")
+    return await retry_transient(attempt, "PostgreSQL")
 
 
 async def _keep(_: object) -> None:

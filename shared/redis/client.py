@@ -16,7 +16,7 @@ DEADLINE_S = 0.2
 _PAUSE_S = 2.0
 
 
-class Memory:
+class RedisClient:
     """A Redis client behind a breaker: after a failure it is left alone for a moment, and callers get the fallback."""
 
     def __init__(self, url: str) -> None:

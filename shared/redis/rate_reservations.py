@@ -7,7 +7,7 @@ version; `p`, until when it is parked. All of it may vanish.
 from collections.abc import Awaitable, Sequence
 from typing import NamedTuple, cast
 
-from shared.redis.client import Memory
+from shared.redis.client import RedisClient
 
 AHEAD_S = 0.1
 """Nobody holds start times further ahead than this, so that a changed rate holds at once."""
@@ -84,7 +84,7 @@ class Rate(NamedTuple):
     version: int
 
 
-class Starts(NamedTuple):
+class ReservedStarts(NamedTuple):
     """So many calls may start in so many seconds, and no later than `late_s` after that."""
 
     in_s: float
@@ -92,15 +92,15 @@ class Starts(NamedTuple):
     late_s: float = LATENESS_S
 
 
-class Reservations:
+class RateReservations:
     """Hands out start times."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: RedisClient) -> None:
         self._memory = memory
         self._reserve = memory.client.register_script(_RESERVE)
         self._park = memory.client.register_script(_PARK)
 
-    async def starts(self, rates: Sequence[Rate], wanted: int, *, stock: bool = False) -> list[Starts] | None:
+    async def starts(self, rates: Sequence[Rate], wanted: int, *, stock: bool = False) -> list[ReservedStarts] | None:
         """When up to `wanted` calls may start, at least one unless none is wanted; the earliest first. As a `stock`, if
         it can be had.
 
@@ -114,9 +114,12 @@ class Reservations:
         if answer is None:
             return None
         if answer and answer[0] < 0:
-            return [Starts(answer[0] / 1e6, 0)]
+            return [ReservedStarts(answer[0] / 1e6, 0)]
         late_s = STOCK_S if answer[0] else LATENESS_S
-        return [Starts(micros / 1e6, calls, late_s) for micros, calls in zip(answer[1::2], answer[2::2], strict=True)]
+        return [
+            ReservedStarts(micros / 1e6, calls, late_s)
+            for micros, calls in zip(answer[1::2], answer[2::2], strict=True)
+        ]
 
     async def park(self, key: str, seconds: float, *, at_most: bool = False) -> None:
         """Let nothing start under a key for so long; `at_most`: even if it was to wait for longer."""

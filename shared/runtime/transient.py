@@ -40,7 +40,7 @@ of the caller, such as a wrong number of arguments."""
 _CAP_S = 5.0
 
 
-def is_passing(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Whether trying again later can help. A value that PostgreSQL cannot take (`DataError`) never passes."""
     if isinstance(error, asyncpg.DataError | ValueError):
         return False
@@ -49,7 +49,7 @@ def is_passing(error: BaseException) -> bool:
     return isinstance(error, _PASSING)
 
 
-async def until_it_passes(
+async def retry_transient(
     operation: Callable[[], Awaitable[T]], what: str, waiting: Callable[[], None] = lambda: None
 ) -> T:
     """Run an idempotent operation again, with growing pauses, for as long as its errors are passing ones.
@@ -61,7 +61,7 @@ async def until_it_passes(
         try:
             return await operation()
         except Exception as error:
-            if not is_passing(error):
+            if not is_transient(error):
                 raise
             attempt += 1
             pause = min(_CAP_S, 0.05 * 2 ** min(attempt, 10)) * random.uniform(0.5, 1.0)

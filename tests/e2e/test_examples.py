@@ -69,9 +69,7 @@ async def test_node(yard: Yard, tmp_path: Path) -> None:
 async def test_a_worker_in_another_language_that_is_killed_and_started_again(yard: Yard, tmp_path: Path) -> None:
     assert len((EXAMPLES / "node-worker" / "worker.mjs").read_text("utf-8").splitlines()) < 80
     folder = tmp_path / "node-worker"
-    shutil.copytree(
-        EXAMPLES / "node-worker", folder, ignore=shutil.ignore_patterns("node_modules")
-    )
+    shutil.copytree(EXAMPLES / "node-worker", folder, ignore=shutil.ignore_patterns("node_modules"))
     node, npm = _program("node"), _program("npm")
     await _run(yard, npm, "ci", "--no-audit", "--no-fund", cwd=folder)
     async with _running(yard, node, "worker.mjs", cwd=folder) as first:

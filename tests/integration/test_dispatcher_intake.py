@@ -19,7 +19,7 @@ from services.dispatcher.settlement.external_cancel import LettingGo
 from services.dispatcher.settlement.settler import Settlement
 from shared.messaging.publisher import Outgoing, Publisher
 from shared.runtime.errors import PublishFailed
-from shared.runtime.transient import until_it_passes
+from shared.runtime.transient import retry_transient
 from tests.support.dispatcher_parts import ENVELOPE, Parts, again, dispatcher_parts, once
 
 
@@ -57,7 +57,7 @@ async def test_a_header_whose_pages_could_not_be_read_is_taken_again(
     batch = uuid.uuid4()
     await parts.pages(batch, {"": 3})
     monkeypatch.setattr(parts.store, "waiting", once(parts.store.waiting, first=False))
-    await until_it_passes(lambda: parts.accept(batch), "header")
+    await retry_transient(lambda: parts.accept(batch), "header")
     async with parts.pumping():
         await parts.until(lambda: _ordinals(parts) == [0, 1, 2])
 
@@ -68,7 +68,7 @@ async def test_a_page_that_was_saved_unheard_goes_out_and_goes_out_once(
     batch = uuid.uuid4()
     await parts.accept(batch)
     monkeypatch.setattr(parts.store, "save_pages", once(parts.store.save_pages, first=True))
-    await until_it_passes(lambda: parts.pages(batch, {"": 3}), "page")
+    await retry_transient(lambda: parts.pages(batch, {"": 3}), "page")
     await parts.pages(batch, {"": 3})
     async with parts.pumping():
         await parts.until(lambda: bool(_ordinals(parts)))

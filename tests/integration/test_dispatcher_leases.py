@@ -30,7 +30,7 @@ from services.dispatcher.settings import DispatcherSettings
 from shared.messaging.batch_consumer import Received
 from shared.messaging.publisher import Outgoing
 from shared.runtime.errors import PublishFailed
-from shared.runtime.transient import until_it_passes
+from shared.runtime.transient import retry_transient
 from tests.support.dispatcher_parts import ENVELOPE, Parts, again, dispatcher_parts, once, received
 
 
@@ -84,14 +84,14 @@ class Yard:
         """As a worker reports."""
         same = chunk.model_dump(exclude={"items", "priority"})
         message = ChunkProcessed.model_validate(same | {"worker_id": "hand", "outcomes": list(outcomes)} | fields)
-        await until_it_passes(lambda: self.parts.outcomes.processed([received(message)]), "report")
+        await retry_transient(lambda: self.parts.outcomes.processed([received(message)]), "report")
         await self.parts.stops.drain()
 
     async def give_back(self, chunk: ChunkReady, reason: Literal["redelivered", "stopping"] = "redelivered") -> None:
         """As a worker returns a chunk."""
         same = chunk.model_dump(include={"chunk_id", "fence", "batch_id", "workload"})
         message = ChunkReturned.model_validate(same | {"worker_id": "other", "reason": reason})
-        await until_it_passes(lambda: self.parts.losses.returned([Received(message, ENVELOPE)]), "returned")
+        await retry_transient(lambda: self.parts.losses.returned([Received(message, ENVELOPE)]), "returned")
 
     async def lose(self, waiting: int = 0) -> None:
         """No worker names any chunk for a long time; so many messages wait in each queue."""

@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator
 import pytest
 
 from devstack import Servers
-from shared.redis.client import Memory
-from shared.redis.rate_reservations import AHEAD_S, LATENESS_S, STOCK_S, Rate, Reservations
+from shared.redis.client import RedisClient
+from shared.redis.rate_reservations import AHEAD_S, LATENESS_S, STOCK_S, Rate, RateReservations
 
 
 @pytest.fixture
-async def reservations(servers: Servers) -> AsyncIterator[Reservations]:
-    memory = Memory(servers.redis_url)
-    yield Reservations(memory)
+async def reservations(servers: Servers) -> AsyncIterator[RateReservations]:
+    memory = RedisClient(servers.redis_url)
+    yield RateReservations(memory)
     await memory.close()
 
 
@@ -23,7 +23,7 @@ def rate(per_second: float, burst: int = 1) -> Rate:
     return Rate(f"test:{uuid.uuid4()}", 1 / per_second, burst, 1)
 
 
-async def test_starts_are_as_far_apart_as_the_rate_says(reservations: Reservations) -> None:
+async def test_starts_are_as_far_apart_as_the_rate_says(reservations: RateReservations) -> None:
     limit = rate(100, burst=3)
     asked = time.monotonic()
     starts = await reservations.starts([limit], 50)
@@ -38,7 +38,7 @@ async def test_starts_are_as_far_apart_as_the_rate_says(reservations: Reservatio
     assert more[0].in_s >= times[-1] - (time.monotonic() - asked), "each counts from when it was asked"
 
 
-async def test_a_stock_is_had_only_where_the_rate_is_far_above_what_is_used(reservations: Reservations) -> None:
+async def test_a_stock_is_had_only_where_the_rate_is_far_above_what_is_used(reservations: RateReservations) -> None:
     starts = await reservations.starts([rate(1_000_000)], 500, stock=True)
     assert starts is not None
     assert sum(s.calls for s in starts) == 500
@@ -50,7 +50,7 @@ async def test_a_stock_is_had_only_where_the_rate_is_far_above_what_is_used(rese
     assert {s.late_s for s in starts} == {LATENESS_S}
 
 
-async def test_stocks_take_the_room_of_many_more_calls(reservations: Reservations) -> None:
+async def test_stocks_take_the_room_of_many_more_calls(reservations: RateReservations) -> None:
     limit, stocked = rate(10_000), 0
     for _ in range(100):
         starts = await reservations.starts([limit], 20, stock=True)
@@ -60,14 +60,14 @@ async def test_stocks_take_the_room_of_many_more_calls(reservations: Reservation
     assert stocked < 100 * 20
 
 
-async def test_every_rate_of_several_is_kept(reservations: Reservations) -> None:
+async def test_every_rate_of_several_is_kept(reservations: RateReservations) -> None:
     starts = await reservations.starts([rate(1000), rate(20)], 10)
     assert starts is not None
     assert [s.calls for s in starts] == [1, 1, 1]
     assert starts[1].in_s == pytest.approx(0.05, abs=0.005)
 
 
-async def test_a_parked_key_gives_nothing_for_long(reservations: Reservations) -> None:
+async def test_a_parked_key_gives_nothing_for_long(reservations: RateReservations) -> None:
     limit = rate(1000)
     await reservations.park(limit.key, 60)
     starts = await reservations.starts([limit], 5, stock=True)

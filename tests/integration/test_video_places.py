@@ -4,11 +4,11 @@ import asyncio
 
 from devstack import Servers
 from services.worker.workloads.videos.places import Places
-from shared.redis.client import Memory
+from shared.redis.client import RedisClient
 
 
 async def test_places_are_bounded_and_given_back(clean: Servers) -> None:
-    memory = Memory(clean.redis_url)
+    memory = RedisClient(clean.redis_url)
     try:
         places = Places(memory, 2, 60)
         assert [await places.take(item) for item in ("a", "b", "c", "a")] == [True, True, False, True]
@@ -27,7 +27,7 @@ async def test_places_are_bounded_and_given_back(clean: Servers) -> None:
 
 
 async def test_a_job_is_one_item_s(clean: Servers) -> None:
-    memory = Memory(clean.redis_url)
+    memory = RedisClient(clean.redis_url)
     try:
         places = Places(memory, 2, 60)
         assert await places.claim("job", "a")
@@ -40,7 +40,7 @@ async def test_a_job_is_one_item_s(clean: Servers) -> None:
 
 
 async def test_without_redis_nothing_is_held_up() -> None:
-    memory = Memory("redis://127.0.0.1:9/0")
+    memory = RedisClient("redis://127.0.0.1:9/0")
     places = Places(memory, 0, 60)
     assert await places.take("a")
     assert await places.claim("job", "a")

@@ -29,7 +29,7 @@ from services.worker.caching.result_cache import (
 from services.worker.execution.chunk_execution import ChunkRun
 from services.worker.execution.item_runner import Runner
 from shared.messaging.publisher import Publisher
-from shared.redis.client import Memory
+from shared.redis.client import RedisClient
 from tests.support.chunk_runs import Number, Recorder, chunk, workload
 
 MANIFEST = Manifest(name="w", version="1", item_schema={}, result_schema={}, cache_ttl_s=60)
@@ -51,14 +51,14 @@ def order(payload: Any) -> CacheInvalidated:
 
 
 @pytest.fixture
-async def memory(clean: Servers) -> AsyncIterator[Memory]:
-    memory = Memory(clean.redis_url)
+async def memory(clean: Servers) -> AsyncIterator[RedisClient]:
+    memory = RedisClient(clean.redis_url)
     yield memory
     await memory.close()
 
 
 @pytest.fixture
-def cache(memory: Memory) -> ResultCache:
+def cache(memory: RedisClient) -> ResultCache:
     return ResultCache(memory)
 
 
@@ -80,7 +80,7 @@ async def test_the_order_of_keys_does_not_matter(cache: ResultCache) -> None:
     assert (await cache.claim(policy(), [({"b": 2, "a": 1}, "2:0")]))[1] == [Known("known")]
 
 
-async def test_items_with_the_same_deduplication_key_are_the_same(memory: Memory) -> None:
+async def test_items_with_the_same_deduplication_key_are_the_same(memory: RedisClient) -> None:
     manifest = MANIFEST.model_copy(update={"dedup": "/url"})
     cache = ResultCache(memory)
     await run(cache, {"url": "x", "note": 1}, "known", policy(manifest))
@@ -115,7 +115,7 @@ async def test_what_goes_on_elsewhere_remains_with_who_began_it(cache: ResultCac
     assert (await cache.claim(policy(), [({"n": 7}, "1:0")]))[1] == [None]
 
 
-async def test_who_has_lost_a_flight_does_not_end_that_of_another(cache: ResultCache, memory: Memory) -> None:
+async def test_who_has_lost_a_flight_does_not_end_that_of_another(cache: ResultCache, memory: RedisClient) -> None:
     began, _ = await cache.claim(policy(), [({"n": 7}, "1:0")])
     await memory.client.flushdb()
     assert (await cache.claim(policy(), [({"n": 7}, "2:0")]))[1] == [None]
@@ -155,7 +155,7 @@ async def test_a_result_that_is_too_large_is_not_remembered(cache: ResultCache) 
     assert (await cache.claim(policy(), [({"n": 7}, "2:0")]))[1] == [None]
 
 
-async def test_results_and_flights_do_not_outlive_their_time(cache: ResultCache, memory: Memory) -> None:
+async def test_results_and_flights_do_not_outlive_their_time(cache: ResultCache, memory: RedisClient) -> None:
     await run(cache, {"n": 7}, 49)
     await cache.claim(policy(), [({"n": 8}, "1:1")])
     ttls = [await memory.client.pttl(key) async for key in memory.client.scan_iter("*")]
@@ -164,7 +164,7 @@ async def test_results_and_flights_do_not_outlive_their_time(cache: ResultCache,
 
 
 async def test_without_redis_everything_runs() -> None:
-    memory = Memory("redis://127.0.0.1:1/0")
+    memory = RedisClient("redis://127.0.0.1:1/0")
     cache = ResultCache(memory)
     began, found = await cache.claim(policy(), [({"n": 7}, "1:0"), ({"n": 7}, "1:1")])
     assert found == [None, None]

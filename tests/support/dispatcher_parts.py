@@ -45,8 +45,8 @@ from services.dispatcher.state.state import Yard
 from shared.messaging.batch_consumer import Received
 from shared.messaging.publisher import Outgoing, Publisher
 from shared.postgres.pool import Pool, open_pool
-from shared.redis.client import Memory
-from shared.redis.rate_reservations import Reservations
+from shared.redis.client import RedisClient
+from shared.redis.rate_reservations import RateReservations
 from shared.runtime.health import Pulse
 
 ENVELOPE = Envelope(type="", message_id="")
@@ -80,7 +80,7 @@ class Outbox:
 class Parts:
     """One dispatcher from its start."""
 
-    def __init__(self, pool: Pool, memory: Memory, settings: DispatcherSettings) -> None:
+    def __init__(self, pool: Pool, memory: RedisClient, settings: DispatcherSettings) -> None:
         self.pool, self.outbox, self.yard, self.store = pool, Outbox(), Yard(), Store(pool)
         publisher, pages = cast("Publisher", self.outbox), Pages(self.store)
         self.settlement = Settlement(self.store, publisher, LettingGo(self.yard, publisher))
@@ -103,7 +103,7 @@ class Parts:
             settings.losses_max,
         )
         self.pacing = Pacing(
-            self.yard, PaceStore(pool), self.settlement, publisher, Reservations(memory), Pulse("pacing", 60)
+            self.yard, PaceStore(pool), self.settlement, publisher, RateReservations(memory), Pulse("pacing", 60)
         )
         self.outcomes = Outcomes(self.yard, self.store, self.settlement, pages, self.pump, self.stops, self.pacing)
 
@@ -223,7 +223,7 @@ async def dispatcher_parts(servers: Servers) -> AsyncIterator[Callable[[], Parts
     settings = DispatcherSettings(database_url=servers.database_url, redis_url=servers.redis_url)
     pool, memory = (
         await open_pool(settings, "dispatcher", "services.dispatcher.persistence"),
-        Memory(settings.redis_url),
+        RedisClient(settings.redis_url),
     )
     try:
         yield lambda: Parts(pool, memory, settings)

@@ -21,7 +21,7 @@ from services.aggregator.settings import AggregatorSettings
 from shared.messaging.connection import connect
 from shared.messaging.delivery import Kind
 from shared.messaging.publisher import Publisher, outgoing
-from shared.messaging.rpc_client import Questions
+from shared.messaging.rpc_client import RpcClient
 from shared.messaging.topology import declare
 from shared.runtime.process import Runtime
 
@@ -33,7 +33,7 @@ PATIENCE_S = 30
 class Neighbours:
     """Ingest, dispatcher, worker and subscriber in one."""
 
-    def __init__(self, publisher: Publisher, questions: Questions, database: "asyncpg.Connection[Any]") -> None:
+    def __init__(self, publisher: Publisher, questions: RpcClient, database: "asyncpg.Connection[Any]") -> None:
         self._publisher = publisher
         self._questions = questions
         self._database = database
@@ -115,7 +115,7 @@ async def neighbours(servers: Servers) -> AsyncIterator[Neighbours]:
         publisher = await Publisher.open(servers.amqp_url, "neighbours")
         stack.push_async_callback(publisher.close)
         await declare(publisher.connection)
-        questions = await Questions.open(servers.amqp_url, "neighbours")
+        questions = await RpcClient.open(servers.amqp_url, "neighbours")
         stack.push_async_callback(questions.close)
         database = await asyncpg.connect(servers.database_url, server_settings={"search_path": "aggregator"})
         stack.push_async_callback(database.close)

@@ -23,7 +23,7 @@ from services.ingest.app import app
 from services.ingest.settings import IngestSettings
 from shared.messaging.topology import declare
 from shared.runtime.process import Runtime
-from shared.runtime.transient import until_it_passes
+from shared.runtime.transient import retry_transient
 
 MessageT = TypeVar("MessageT", bound=Message)
 Answer = Callable[[Any], Message]
@@ -108,7 +108,7 @@ class Around:
             key, body = message.routing_key(), message.encode()
             await self._send(exchange, key, message.type, body, message_id=uuid.uuid4().hex)
 
-        await until_it_passes(send, "RabbitMQ")
+        await retry_transient(send, "RabbitMQ")
 
     async def command(self, message: Message, **properties: Any) -> CommandAccepted | CommandRejected:
         """Send a command and wait for the reply."""

@@ -13,7 +13,7 @@ import structlog
 from services.aggregator.persistence.store import Store
 from services.aggregator.publishing.batch_changes import Telling, endings
 from shared.runtime.health import Pulse
-from shared.runtime.transient import is_passing
+from shared.runtime.transient import is_transient
 
 log = structlog.get_logger()
 _AT_MOST = 1000
@@ -74,7 +74,7 @@ class Reconciler:
         try:
             await self.reconcile()
         except Exception as error:
-            if not is_passing(error):
+            if not is_transient(error):
                 raise
             log.warning("reconciling later", error=f"{type(error).__name__}: {error}")
 

@@ -22,7 +22,7 @@ from shared.messaging.publisher import Publisher, outgoing
 from shared.messaging.topology import declare
 from shared.runtime.errors import PublishFailed
 from shared.runtime.health import Pulse
-from shared.runtime.transient import is_passing
+from shared.runtime.transient import is_transient
 
 log = structlog.get_logger()
 _LOOK_S = 2.0
@@ -76,7 +76,7 @@ class Summaries:
                     return False
                 after, saved = await self._ask(work, before)
         except Exception as error:
-            if not is_passing(error):
+            if not is_transient(error):
                 raise
             log.warning("summaries wait for a server", error=f"{type(error).__name__}: {error}")
             return False

@@ -11,7 +11,7 @@ from services.aggregator.persistence.outbox_message import Entry
 from services.aggregator.persistence.store import Store
 from shared.messaging.publisher import Publisher
 from shared.runtime.health import Pulse
-from shared.runtime.transient import is_passing
+from shared.runtime.transient import is_transient
 
 log = structlog.get_logger()
 _AT_ONCE = 100
@@ -67,7 +67,7 @@ class Outbox:
                 await self._publisher.publish([entry.outgoing() for entry in entries])
                 await self._store.mark_sent([entry.key for entry in entries])
             except Exception as error:
-                if not is_passing(error):
+                if not is_transient(error):
                     raise
                 log.warning("left in the outbox", entries=len(entries), error=f"{type(error).__name__}: {error}")
 
@@ -83,7 +83,7 @@ class Outbox:
                     log.info("published from the outbox", entries=found)
             self.working = True
         except Exception as error:
-            if not is_passing(error):
+            if not is_transient(error):
                 raise
             self.working = False
             log.warning("the outbox waits for a server", error=f"{type(error).__name__}: {error}")

@@ -20,7 +20,7 @@ from services.dispatcher.persistence.store import Store
 from services.dispatcher.state.state import Batch, Lease, Yard
 from shared.messaging.publisher import Outgoing, Publisher, outgoing
 from shared.runtime.errors import BatchyardError, PublishFailed
-from shared.runtime.transient import until_it_passes
+from shared.runtime.transient import retry_transient
 
 log = structlog.get_logger()
 
@@ -58,7 +58,7 @@ class Giver:
         for lease in leases:  # before the message is out, since the report may be back before we are
             self._yard.leases[lease.chunk_id] = lease
         started = [b.batch_id for b in starting]
-        await until_it_passes(lambda: self._store.give(leases, started), "PostgreSQL", waiting=self._waiting)
+        await retry_transient(lambda: self._store.give(leases, started), "PostgreSQL", waiting=self._waiting)
         try:
             await self.publish(leases, [_started(b) for b in starting])
         finally:
@@ -71,7 +71,7 @@ class Giver:
 
         One workload's queue cannot hold up those of others: raises `ChunksRefused` at the end.
         """
-        items = await until_it_passes(lambda: self._pages.items(leases), "PostgreSQL", waiting=self._waiting)
+        items = await retry_transient(lambda: self._pages.items(leases), "PostgreSQL", waiting=self._waiting)
         await self._leave_dropped(items, leases)
         chunks: dict[str, list[Outgoing]] = {}
         empty: list[Lease] = []
@@ -93,7 +93,7 @@ class Giver:
         for lease in leases:
             lease.given_at, lease.seen_at = now, max(now, lease.seen_at)
         if empty:
-            await until_it_passes(
+            await retry_transient(
                 lambda: self._store.report([], [x.chunk_id for x in empty], []), "PostgreSQL", waiting=self._waiting
             )
         for lease in empty:
@@ -111,7 +111,7 @@ class Giver:
         }
         if found:
             pairs = [(chunk_id, ordinal) for chunk_id, gone in found.items() for ordinal in gone]
-            await until_it_passes(lambda: self._store.report([], [], [], pairs), "PostgreSQL", waiting=self._waiting)
+            await retry_transient(lambda: self._store.report([], [], [], pairs), "PostgreSQL", waiting=self._waiting)
             for lease in leases:
                 lease.reported |= found.get(lease.chunk_id, set())
 
@@ -128,7 +128,7 @@ class Giver:
                 return False
             return True
 
-        return await until_it_passes(attempt, "chunks", waiting=self._waiting)
+        return await retry_transient(attempt, "chunks", waiting=self._waiting)
 
     def _lease(self, window: Window, pick: Pick) -> Lease | None:
         batch = self._yard.batches.get(pick.batch_id)

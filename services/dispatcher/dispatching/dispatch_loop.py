@@ -15,7 +15,7 @@ from services.dispatcher.domain.scheduling.scheduler import Again, Pick
 from services.dispatcher.persistence.store import Due, Store
 from services.dispatcher.state.state import Batch, Yard
 from shared.runtime.health import Pulse
-from shared.runtime.transient import until_it_passes
+from shared.runtime.transient import retry_transient
 
 _AT_ONCE = 64
 """Chunks in one transaction."""
@@ -57,7 +57,7 @@ class Pump:
                 if picks := self._choose():
                     await self._give(picks)
                 if time.monotonic() >= self._next_retry:
-                    await until_it_passes(self._load_retries, "PostgreSQL", waiting=self._pulse.beat)
+                    await retry_transient(self._load_retries, "PostgreSQL", waiting=self._pulse.beat)
                 elif not picks:
                     await self._sleep()
         finally:

@@ -12,7 +12,7 @@ from services.dispatcher.persistence.page_cache import Pages
 from services.dispatcher.persistence.store import Store
 from services.dispatcher.settlement.settler import Settlement
 from services.dispatcher.state.state import Lease, Yard
-from shared.runtime.transient import until_it_passes
+from shared.runtime.transient import retry_transient
 
 _PAUSE_S = 5.0
 _TOO_LARGE = ItemError(code="item_too_large", message="The item and its state are too large to be sent to a worker.")
@@ -42,7 +42,7 @@ class Refusals:
             self._until[lease.workload] = again_at
             self._leases.setdefault(lease.workload, []).append(lease)
         for lease in error.oversized:
-            await until_it_passes(lambda lease=lease: self._fail(lease), "chunks", waiting=waiting)  # type: ignore[misc]
+            await retry_transient(lambda lease=lease: self._fail(lease), "chunks", waiting=waiting)  # type: ignore[misc]
 
     async def try_again(self, waiting: Callable[[], None]) -> None:
         """Publish what waited long enough."""

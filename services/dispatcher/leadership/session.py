@@ -45,16 +45,16 @@ from services.dispatcher.settlement.batch_stopper import Stops
 from services.dispatcher.settlement.external_cancel import LettingGo
 from services.dispatcher.settlement.settler import Settlement
 from services.dispatcher.state.state import Yard
-from shared.messaging.batch_consumer import BatchHandler, Received, Stream
+from shared.messaging.batch_consumer import BatchConsumer, BatchHandler, Received
 from shared.messaging.connection import open_channel
-from shared.messaging.consumer import ControlPlane, Route
+from shared.messaging.consumer import Consumer, Route
 from shared.messaging.delivery import Kind
 from shared.messaging.publisher import Publisher
 from shared.postgres.pool import Pool
-from shared.redis.client import Memory
-from shared.redis.rate_reservations import Reservations
+from shared.redis.client import RedisClient
+from shared.redis.rate_reservations import RateReservations
 from shared.runtime.health import Health
-from shared.runtime.transient import until_it_passes
+from shared.runtime.transient import retry_transient
 
 _SWEEP_S = 2.0
 """Between two looks for lost chunks."""
@@ -77,7 +77,7 @@ class Resources:
     health: Health
     publisher: Publisher
     connection: AbstractRobustConnection
-    memory: Memory
+    memory: RedisClient
 
 
 class Session:
@@ -111,7 +111,7 @@ class Session:
         self._stops = Stops(self._yard, self._store, settlement, pages, publisher, health.pulse("stops"))
         self._paces = PaceStore(pool)
         self._pacing = Pacing(
-            self._yard, self._paces, settlement, publisher, Reservations(resources.memory), health.pulse("pacing")
+            self._yard, self._paces, settlement, publisher, RateReservations(resources.memory), health.pulse("pacing")
         )
         self._intake = Intake(self._yard, self._store, settlement, pages, self._pump, self._stops)
         self._outcomes = Outcomes(self._yard, self._store, settlement, pages, self._pump, self._stops, self._pacing)
@@ -120,10 +120,10 @@ class Session:
             (topology.DISPATCHER_OUTCOMES, [Report, ChunkReturned], self._reported),
         )
         self._streams = [
-            Stream(resources.connection, publisher, queue, kinds, handler, health.pulse(queue.name), most=64)
+            BatchConsumer(resources.connection, publisher, queue, kinds, handler, health.pulse(queue.name), most=64)
             for queue, kinds, handler in hot
         ]
-        self._control = ControlPlane(resources.settings.amqp_url, publisher, "dispatcher")
+        self._control = Consumer(resources.settings.amqp_url, publisher, "dispatcher")
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Be active until told to stop, and then finish what is in hand. When cancelled, break it off: another
@@ -146,10 +146,10 @@ class Session:
     async def _start(self) -> list[asyncio.Task[None]]:
         """Rebuild the yard, take messages, start the loops."""
         beat = self._beat
-        await until_it_passes(self._intake.load, "PostgreSQL", waiting=beat)
-        await until_it_passes(self._pacing.load, "PostgreSQL", waiting=beat)
+        await retry_transient(self._intake.load, "PostgreSQL", waiting=beat)
+        await retry_transient(self._pacing.load, "PostgreSQL", waiting=beat)
         now = time.monotonic()
-        leases = await until_it_passes(lambda: self._store.leases(now), "PostgreSQL", waiting=beat)
+        leases = await retry_transient(lambda: self._store.leases(now), "PostgreSQL", waiting=beat)
         for lease in leases:
             self._yard.resume(lease)
         self._inherited.take(leases, now)
@@ -204,7 +204,7 @@ class Session:
             while True:
                 pulse.beat()
                 await asyncio.sleep(_LOOK_S if self._inherited.pending else _SWEEP_S)
-                await until_it_passes(lambda: self._workers.sweep(self._depth), "sweep", waiting=pulse.beat)
+                await retry_transient(lambda: self._workers.sweep(self._depth), "sweep", waiting=pulse.beat)
         finally:
             pulse.rest()
 
@@ -212,8 +212,8 @@ class Session:
         days = self._resources.settings.retention_days
         await asyncio.sleep(_FIRST_FORGET_S)
         while True:
-            batches = await until_it_passes(lambda: self._store.forget_batches(days), "PostgreSQL")
-            orphans = await until_it_passes(lambda: self._store.forget_orphans(days), "PostgreSQL")
+            batches = await retry_transient(lambda: self._store.forget_batches(days), "PostgreSQL")
+            orphans = await retry_transient(lambda: self._store.forget_orphans(days), "PostgreSQL")
             await asyncio.sleep(_FORGET_PAUSE_S if batches or orphans else _FORGET_S)
 
     async def _room(self) -> None:

@@ -22,9 +22,9 @@ from services.dispatcher.settlement.settler import Settlement
 from services.dispatcher.state.state import Yard
 from shared.messaging.publisher import Publisher, outgoing
 from shared.redis.rate_reservations import Rate as Agreed
-from shared.redis.rate_reservations import Reservations, key_of
+from shared.redis.rate_reservations import RateReservations, key_of
 from shared.runtime.health import Pulse
-from shared.runtime.transient import until_it_passes
+from shared.runtime.transient import retry_transient
 
 log = structlog.get_logger()
 ALL = "all"
@@ -46,7 +46,7 @@ class Pacing:
         store: PaceStore,
         settlement: Settlement,
         publisher: Publisher,
-        reservations: Reservations,
+        reservations: RateReservations,
         pulse: Pulse,
     ) -> None:
         self._yard, self._store, self._settlement, self._publisher = yard, store, settlement, publisher
@@ -148,11 +148,11 @@ class Pacing:
                 now = time.monotonic()
                 if now - flushed >= _FLUSH_S:
                     flushed = now
-                    await until_it_passes(self._flush, "paces", waiting=self._pulse.beat)
-                    await until_it_passes(lambda: self._give_up(time.monotonic()), "paces", waiting=self._pulse.beat)
+                    await retry_transient(self._flush, "paces", waiting=self._pulse.beat)
+                    await retry_transient(lambda: self._give_up(time.monotonic()), "paces", waiting=self._pulse.beat)
                 if now - forgot >= _FORGET_S:
                     forgot = now
-                    await until_it_passes(lambda: self._store.forget(_KEPT_DAYS), "paces", waiting=self._pulse.beat)
+                    await retry_transient(lambda: self._store.forget(_KEPT_DAYS), "paces", waiting=self._pulse.beat)
                 await self._sleep()
         finally:
             self._pulse.rest()

@@ -20,7 +20,7 @@ from services.dispatcher.settlement.settler import Settlement, Status
 from services.dispatcher.state.state import Batch, Lease, Yard
 from shared.messaging.publisher import Publisher, outgoing
 from shared.runtime.health import Pulse
-from shared.runtime.transient import until_it_passes
+from shared.runtime.transient import retry_transient
 
 log = structlog.get_logger()
 _SIDE_BY_SIDE = 4
@@ -78,7 +78,7 @@ class Stops:
         """Stop the batches whose deadline has passed."""
         now = self._clock()
         for batch_id in [b for b, deadline in self._yard.deadlines.items() if deadline <= now]:
-            await until_it_passes(lambda b=batch_id: self._expire(b), "PostgreSQL", waiting=self._pulse.beat)  # type: ignore[misc]
+            await retry_transient(lambda b=batch_id: self._expire(b), "PostgreSQL", waiting=self._pulse.beat)  # type: ignore[misc]
 
     async def drain(self) -> None:
         """Settle what was asked for, here and now."""
@@ -101,7 +101,7 @@ class Stops:
         for batch_id in [b for b in self._wanted if b not in self._running]:
             if len(self._running) < _SIDE_BY_SIDE:
                 batch = self._wanted.pop(batch_id)
-                task = asyncio.create_task(until_it_passes(lambda b=batch: self._settle(b), "settlement"))  # type: ignore[misc]
+                task = asyncio.create_task(retry_transient(lambda b=batch: self._settle(b), "settlement"))  # type: ignore[misc]
                 self._running[batch_id] = task
                 task.add_done_callback(lambda _: self._look.set())
 

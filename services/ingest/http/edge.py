@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.ingest.http import problems
 from shared.observability.telemetry import span
 from shared.runtime.errors import PublishFailed
-from shared.runtime.transient import is_passing
+from shared.runtime.transient import is_transient
 
 log = structlog.get_logger()
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -51,7 +51,7 @@ class Edge:
             except ClientDisconnect:
                 log.info("client went away", path=scope["path"])
             except Exception as error:
-                passing = is_passing(error) or isinstance(error, PublishFailed)
+                passing = is_transient(error) or isinstance(error, PublishFailed)
                 if passing:
                     log.warning("request failed", path=scope["path"], error=f"{type(error).__name__}: {error}")
                 else:

@@ -10,7 +10,7 @@ from services.ingest.persistence.store import Store
 from services.ingest.persistence.workload_registry import Registry
 from services.ingest.submission.upload_service import Uploads
 from shared.runtime.health import Pulse
-from shared.runtime.transient import is_passing
+from shared.runtime.transient import is_transient
 
 log = structlog.get_logger()
 TICK_S = 2.0
@@ -40,7 +40,7 @@ class Caretaker:
                 if tick % _PRUNE_TICKS == 0:
                     await self._store.prune()
             except Exception as error:
-                if not is_passing(error):
+                if not is_transient(error):
                     raise
                 log.warning("chores wait", error=f"{type(error).__name__}: {error}")
             tick += 1

@@ -16,7 +16,7 @@ from services.ingest.submission.backpressure import Load
 from shared.postgres.pool import Pool
 from shared.postgres.queries import load_queries
 from shared.runtime.health import Pulse
-from shared.runtime.transient import is_passing
+from shared.runtime.transient import is_transient
 
 log = structlog.get_logger()
 _SQL = load_queries("services.ingest.persistence")
@@ -42,7 +42,7 @@ class Recount:
             try:
                 await self._ask()
             except Exception as error:
-                if not (isinstance(error, Refused) or is_passing(error)):
+                if not (isinstance(error, Refused) or is_transient(error)):
                     raise
                 log.warning("waiting items are not recounted", error=f"{type(error).__name__}: {error}")
             with suppress(TimeoutError):

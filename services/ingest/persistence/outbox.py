@@ -19,7 +19,7 @@ from shared.postgres.pool import Pool
 from shared.postgres.queries import load_queries
 from shared.runtime.errors import PublishFailed
 from shared.runtime.health import Pulse
-from shared.runtime.transient import is_passing
+from shared.runtime.transient import is_transient
 
 log = structlog.get_logger()
 _SQL = load_queries("services.ingest.persistence")
@@ -83,7 +83,7 @@ class Outbox:
                 if tick % _RELAY_EVERY == 0:
                     await self._relay()
             except Exception as error:
-                if not is_passing(error):
+                if not is_transient(error):
                     raise
                 log.warning("the outbox waits", error=f"{type(error).__name__}: {error}")
             tick += 1
@@ -97,7 +97,7 @@ class Outbox:
         try:
             await self._tidy()
         except Exception as error:
-            if not is_passing(error):
+            if not is_transient(error):
                 raise
 
     async def _tidy(self) -> None:

@@ -19,7 +19,7 @@ from services.ingest.progress.hub import Watchers
 from services.ingest.submission.backpressure import Load
 from shared.messaging.connection import HEARTBEAT_S
 from shared.runtime.health import Pulse
-from shared.runtime.transient import is_passing
+from shared.runtime.transient import is_transient
 
 log = structlog.get_logger()
 _BINDINGS = (f"{BatchProgressed.type}.#", f"{BatchFinished.type}.#")
@@ -49,7 +49,7 @@ class Feed:
             try:
                 await self._subscribe()
             except Exception as error:
-                if not is_passing(error):
+                if not is_transient(error):
                     raise
                 log.warning("progress waits for RabbitMQ", error=f"{type(error).__name__}: {error}")
             finally:

@@ -12,7 +12,7 @@ from uuid import UUID
 import orjson
 
 from services.ingest.domain.progress_snapshot import Frame
-from shared.redis.client import Memory
+from shared.redis.client import RedisClient
 
 SNAPSHOT_TTL_S = 24 * 3600
 
@@ -43,7 +43,7 @@ class Watcher:
 class Watchers:
     """Who watches which batch in this process, and the snapshots for those who come later."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: RedisClient) -> None:
         self._memory = memory
         self._watchers: dict[UUID, set[Watcher]] = defaultdict(set)
         self._owners: dict[UUID, str] = {}

@@ -35,7 +35,7 @@ ReplyT = TypeVar("ReplyT")
 
 
 class Asks(Protocol):
-    """What is needed of `shared.messaging.rpc_client.Questions`."""
+    """What is needed of `shared.messaging.rpc_client.RpcClient`."""
 
     async def ask(
         self, question: Message, answer: Kind[ReplyT], *, timeout_s: float, exchange: str = QUERIES

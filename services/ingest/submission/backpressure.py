@@ -19,7 +19,7 @@ from services.ingest.domain.throughput import Pace
 from shared.postgres.pool import Pool
 from shared.postgres.queries import load_queries
 from shared.runtime.health import Pulse
-from shared.runtime.transient import is_passing
+from shared.runtime.transient import is_transient
 
 log = structlog.get_logger()
 _SQL = load_queries("services.ingest.persistence")
@@ -96,7 +96,7 @@ class Load:
                 await self._save()
                 await self.refresh()
             except Exception as error:
-                if not is_passing(error):
+                if not is_transient(error):
                     raise
                 log.warning("numbers of waiting items are old", error=f"{type(error).__name__}: {error}")
             with suppress(TimeoutError):

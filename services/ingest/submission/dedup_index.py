@@ -8,7 +8,7 @@ from struct import pack, unpack
 from typing import cast
 from uuid import UUID
 
-from shared.redis.client import Memory
+from shared.redis.client import RedisClient
 
 TTL_S = 24 * 3600
 _SCRIPT = """
@@ -32,7 +32,7 @@ return found
 class Dedup:
     """The fingerprints of each unfinished batch, with the ordinal of the first item that bore them."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: RedisClient) -> None:
         self._memory = memory
         self._script = memory.client.register_script(_SCRIPT)
 

@@ -27,7 +27,7 @@ from services.ingest.submission.backpressure import Load
 from services.ingest.submission.dedup_index import Dedup
 from services.ingest.submission.seal import sealed_note
 from services.ingest.submission.submit import IN_PROGRESS, NO_ITEMS, accepted_note
-from shared.runtime.transient import until_it_passes
+from shared.runtime.transient import retry_transient
 
 WINDOW_BYTES = 1024 * 1024
 """Pages leave together when they are about so large; as much again is on its way meanwhile."""
@@ -225,7 +225,7 @@ class Upload:
 
         try:
             async with asyncio.timeout(_SEND_S):
-                await until_it_passes(attempt, "upload")
+                await retry_transient(attempt, "upload")
         except TimeoutError as error:
             raise Refused(AWAY) from error
         self._sent, self._unsent = given, []

@@ -29,7 +29,7 @@ from services.ingest.submission.submit import BUSY, IN_PROGRESS, check_dedup, re
 from services.ingest.submission.upload import AWAY, CONFLICT, SUPERSEDED, Upload
 from shared.observability.telemetry import traceparent
 from shared.runtime.errors import PublishFailed
-from shared.runtime.transient import is_passing
+from shared.runtime.transient import is_transient
 
 log = structlog.get_logger()
 
@@ -143,7 +143,7 @@ class Uploads:
         try:
             await upload.hold()
         except Exception as error:
-            if not is_passing(error):
+            if not is_transient(error):
                 raise
             log.warning("upload left to its lease", error=f"{type(error).__name__}: {error}")
         log.info("upload broke off", batch_id=str(upload.header.batch_id), items=upload.items)
@@ -176,7 +176,7 @@ async def _all(reader: Reader, chunks: AsyncIterator[bytes]) -> AsyncIterator[It
 def _fault(error: BaseException) -> Fault | None:
     if isinstance(error, Refused):
         return error.fault
-    passing = isinstance(error, Exception) and (is_passing(error) or isinstance(error, PublishFailed))
+    passing = isinstance(error, Exception) and (is_transient(error) or isinstance(error, PublishFailed))
     return AWAY if passing else None
 
 

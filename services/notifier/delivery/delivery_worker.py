@@ -18,7 +18,7 @@ from services.notifier.domain.delivery import Kind
 from services.notifier.persistence.store import Claimed, Store
 from shared.observability.telemetry import span
 from shared.runtime.health import Pulse
-from shared.runtime.transient import until_it_passes
+from shared.runtime.transient import retry_transient
 
 log = structlog.get_logger()
 POLL_S = 5.0
@@ -88,7 +88,7 @@ class Courier:
         free = limits.at_once - len(self._tasks)
         if free <= 0:
             return
-        claimed = await until_it_passes(
+        claimed = await retry_transient(
             lambda: self._store.claim(self._kind, free, limits.lease_s, limits.per_destination, self._held),
             "PostgreSQL",
             waiting=self._pulse.beat,
@@ -104,7 +104,7 @@ class Courier:
         pause = POLL_S
         if len(self._tasks) < self._limits.at_once:
             full = [name for name, number in self._held.items() if number >= self._limits.per_destination]
-            due = await until_it_passes(
+            due = await retry_transient(
                 lambda: self._store.next_due_s(self._kind, full), "PostgreSQL", waiting=self._pulse.beat
             )
             if due is not None:
@@ -134,7 +134,7 @@ class Courier:
             current.set_attribute("batchyard.delivery.state", decision.state)
             if attempt.status is not None:
                 current.set_attribute("batchyard.delivery.status", attempt.status)
-            await until_it_passes(lambda: self._store.record(claimed, attempt, decision), "PostgreSQL")
+            await retry_transient(lambda: self._store.record(claimed, attempt, decision), "PostgreSQL")
             level, what = _SAID[decision.state]
             log.log(
                 level,

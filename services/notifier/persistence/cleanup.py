@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from services.notifier.persistence.store import Store
 from shared.runtime.health import Pulse
-from shared.runtime.transient import until_it_passes
+from shared.runtime.transient import retry_transient
 
 
 class Sweeper:
@@ -27,7 +27,7 @@ class Sweeper:
         """Sweep at once and then at every interval until stopped."""
         while not self._stopping.is_set():
             self._pulse.beat()
-            await until_it_passes(lambda: self._store.forget_strays(self.AGE_S), "PostgreSQL", waiting=self._pulse.beat)
+            await retry_transient(lambda: self._store.forget_strays(self.AGE_S), "PostgreSQL", waiting=self._pulse.beat)
             try:
                 async with asyncio.timeout(self.EVERY_S):
                     await self._stopping.wait()

@@ -20,7 +20,7 @@ from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import Reuse
 from batchyard_contracts.v1.work import ChunkHead
 from shared.observability import metrics
-from shared.redis.client import Memory
+from shared.redis.client import RedisClient
 
 RESULT_BYTES_MAX = 512 * 1024
 """A larger result is not remembered."""
@@ -163,7 +163,7 @@ _lookups = metrics.counter("batchyard.cache.lookups", "Items looked up in the re
 class ResultCache:
     """Results and flights in Redis."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: RedisClient) -> None:
         self._memory = memory
         self._claim = memory.client.register_script(_CLAIM)
         self._renew = memory.client.register_script(_RENEW)

@@ -22,13 +22,13 @@ from services.worker.consuming.pause_list import Pauses
 from services.worker.execution.chunk_execution import ChunkRun
 from services.worker.execution.item_runner import Runner
 from shared.messaging.connection import open_channel
-from shared.messaging.dead_letters import bury
+from shared.messaging.dead_letters import dead_letter
 from shared.messaging.delivery import acknowledge, decode, is_stale, received
 from shared.messaging.publisher import Publisher
 from shared.observability.telemetry import span
 from shared.runtime.errors import Rejected
 from shared.runtime.health import Pulse
-from shared.runtime.transient import until_it_passes
+from shared.runtime.transient import retry_transient
 
 log = structlog.get_logger()
 _LOW_SHARE = 20
@@ -255,7 +255,7 @@ class Intake:
 
     async def _bury(self, queue: Queue, message: AbstractIncomingMessage, reason: str) -> None:
         delivery = received(message)
-        await until_it_passes(lambda: bury(self._publisher, queue, delivery, reason), "dead letters")
+        await retry_transient(lambda: dead_letter(self._publisher, queue, delivery, reason), "dead letters")
         await acknowledge(message)
 
     async def _finish(self) -> None:

@@ -9,7 +9,7 @@ from batchyard_contracts.v1.flow import ChunkReturned
 from batchyard_contracts.v1.work import ChunkReady
 from shared.messaging.delivery import acknowledge, is_stale
 from shared.messaging.publisher import Publisher, outgoing
-from shared.runtime.transient import until_it_passes
+from shared.runtime.transient import retry_transient
 
 Reason = Literal["redelivered", "stopping"]
 
@@ -37,4 +37,4 @@ class Returns:
             reason=reason,
         )
         sent = outgoing(topology.FLOW, returned, correlation_id=str(chunk.batch_id))
-        await until_it_passes(lambda: self._publisher.publish([sent]), "return")
+        await retry_transient(lambda: self._publisher.publish([sent]), "return")

@@ -29,7 +29,7 @@ from services.worker.limits.destination_backoff import Holds
 from services.worker.limits.rate_gate import Gates
 from services.worker.limits.slots import Slots
 from shared.messaging.publisher import Outgoing, Publisher, outgoing
-from shared.runtime.transient import until_it_passes
+from shared.runtime.transient import retry_transient
 
 log = structlog.get_logger()
 GRACE_S = 5.0
@@ -244,7 +244,7 @@ class Runner:
         if self.workload.sourcing is not None:
             expanded, outcomes = source_expansion.apart(chunk, outcomes)
             first = [outgoing(topology.FLOW, message) for message in expanded]
-            await until_it_passes(lambda: self._publisher.publish(first), "source")
+            await retry_transient(lambda: self._publisher.publish(first), "source")
         if self._counting is not None:
             outcomes = self._counting(outcomes)
         head = ChunkProcessed(
@@ -267,7 +267,7 @@ class Runner:
             Outgoing(topology.FLOW, type_, type_, body, correlation_id=key, traceparent=trace)
             for body in bodies(head, outcomes)
         ]
-        await until_it_passes(lambda: self._publisher.publish(sent), "report")
+        await retry_transient(lambda: self._publisher.publish(sent), "report")
 
 
 def _failed(item: ChunkItem, error: BaseException, started: float, *, once: bool) -> Outcome:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from batchyard_contracts.v1.queries import BeginQuery, BeginReply
 from batchyard_contracts.v1.work import ChunkHead
-from shared.messaging.rpc_client import Questions
+from shared.messaging.rpc_client import RpcClient
 from shared.runtime.errors import QueryRefused, QueryTimeout
-from shared.runtime.transient import until_it_passes
+from shared.runtime.transient import retry_transient
 
 _TIMEOUT_S = 5.0
 
@@ -19,7 +19,7 @@ _TIMEOUT_S = 5.0
 class Leave:
     """Leave to begin items, got from the dispatcher."""
 
-    def __init__(self, questions: Questions, worker_id: str) -> None:
+    def __init__(self, questions: RpcClient, worker_id: str) -> None:
         self._questions, self._worker_id = questions, worker_id
 
     async def of(self, chunk: ChunkHead, ordinals: Sequence[int]) -> bool:
@@ -34,7 +34,7 @@ class Leave:
             except (QueryTimeout, QueryRefused) as error:
                 raise TimeoutError(str(error)) from error  # it passes: a dispatcher that answers takes over
 
-        return await until_it_passes(attempt, "leave to begin")
+        return await retry_transient(attempt, "leave to begin")
 
 
 class ChunkLeave:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from batchyard_contracts.v1.work import Pace
 from services.worker.limits.loop_lag import Lateness
-from shared.redis.rate_reservations import AHEAD_S, GRAIN_S, PATIENCE_S, Rate, Reservations, Starts, key_of
+from shared.redis.rate_reservations import AHEAD_S, GRAIN_S, PATIENCE_S, Rate, RateReservations, ReservedStarts, key_of
 
 _AT_ONCE_MAX = 1000
 _CLOSED_S = 0.1
@@ -35,7 +35,7 @@ class TooFar(Exception):
 class Gate:
     """The moments of one partition."""
 
-    def __init__(self, workload: str, reservations: Reservations, lateness: Lateness | None = None) -> None:
+    def __init__(self, workload: str, reservations: RateReservations, lateness: Lateness | None = None) -> None:
         self._workload, self._reservations = workload, reservations
         self.lateness = lateness or Lateness()
         """Of this process."""
@@ -116,24 +116,24 @@ class Gate:
         for in_s, calls, late_s in starts:
             self._held.append((Moment(heard + in_s, max(heard, asked + in_s) + late_s - GRAIN_S), calls))
 
-    def _by_own_share(self, wanted: int, now: float) -> list[Starts]:
-        starts: list[Starts] = []
+    def _by_own_share(self, wanted: int, now: float) -> list[ReservedStarts]:
+        starts: list[ReservedStarts] = []
         for _ in range(wanted):
             start = max([now, *(self._full_at.get(rate.key, now) for rate in self._rates)])
             if starts and start - now > AHEAD_S:
                 break
             if start - now > PATIENCE_S:
-                return [Starts(now - start, 0)]
+                return [ReservedStarts(now - start, 0)]
             for rate in self._rates:
                 self._full_at[rate.key] = start + rate.interval_s / self._pace.share
-            starts.append(Starts(start - now, 1))
+            starts.append(ReservedStarts(start - now, 1))
         return starts
 
 
 class Gates:
     """The gates of one workload on this worker."""
 
-    def __init__(self, workload: str, reservations: Reservations, kept: int = 10_000) -> None:
+    def __init__(self, workload: str, reservations: RateReservations, kept: int = 10_000) -> None:
         self._workload, self._reservations, self._kept = workload, reservations, kept
         self._gates: dict[str, Gate] = {}
         self._lateness = Lateness()

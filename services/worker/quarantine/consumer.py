@@ -17,12 +17,12 @@ from services.worker.quarantine.isolated_chunk import Inquest
 from services.worker.quarantine.sandbox_pool import Cell
 from services.worker.settings import WorkerSettings
 from shared.messaging.connection import open_channel
-from shared.messaging.dead_letters import bury
+from shared.messaging.dead_letters import dead_letter
 from shared.messaging.delivery import acknowledge, decode, is_stale, received
 from shared.messaging.publisher import Publisher
 from shared.runtime.errors import Rejected
 from shared.runtime.health import Pulse
-from shared.runtime.transient import until_it_passes
+from shared.runtime.transient import retry_transient
 
 _IDLE_S = 5.0
 """After so long without a chunk the process ends."""
@@ -117,7 +117,7 @@ class Quarantine:
             chunk = cast("ChunkReady", decode(received(message), _KINDS))
         except Rejected as error:
             delivery, reason = received(message), str(error)
-            await until_it_passes(lambda: bury(self._publisher, self._queue, delivery, reason), "dead letters")
+            await retry_transient(lambda: dead_letter(self._publisher, self._queue, delivery, reason), "dead letters")
             await acknowledge(message)
             return
         if self._claims.knows(key_of(chunk)):

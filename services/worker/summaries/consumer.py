@@ -7,9 +7,9 @@ from batchyard_contracts import topology
 from batchyard_contracts.v1.work import SummaryWanted
 from services.worker.execution.item_runner import Runner
 from services.worker.summaries.summary_runner import Summarist
-from shared.messaging.consumer import ControlPlane, Route
+from shared.messaging.consumer import Consumer, Route
 from shared.messaging.publisher import Publisher
-from shared.messaging.rpc_client import Questions
+from shared.messaging.rpc_client import RpcClient
 
 
 @asynccontextmanager
@@ -20,10 +20,10 @@ async def summarizing(url: str, runners: Sequence[Runner], publisher: Publisher,
     if not able:
         yield
         return
-    questions = await Questions.open(url, "worker")
+    questions = await RpcClient.open(url, "worker")
     try:
         summarist = Summarist(able, questions, publisher, worker_id)
-        plane = ControlPlane(url, publisher, "worker-summaries")
+        plane = Consumer(url, publisher, "worker-summaries")
         for name in able:
             plane.subscribe(topology.summary_queue(name), [Route(SummaryWanted, summarist.wanted)], at_once=1)
         await plane.start()

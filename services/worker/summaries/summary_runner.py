@@ -18,7 +18,7 @@ from services.worker.execution.item_runner import Runner
 from services.worker.summaries.reduction import NoSummary, Reduction
 from services.worker.summaries.results import Page
 from shared.messaging.publisher import Publisher, outgoing
-from shared.messaging.rpc_client import Questions
+from shared.messaging.rpc_client import RpcClient
 from shared.runtime.errors import PublishFailed, QueryRefused, QueryTimeout
 
 log = structlog.get_logger()
@@ -30,7 +30,7 @@ class Summarist:
     """Keeps one page in hand and one on its way, however many there are."""
 
     def __init__(
-        self, runners: Mapping[str, Runner], questions: Questions, publisher: Publisher, worker_id: str
+        self, runners: Mapping[str, Runner], questions: RpcClient, publisher: Publisher, worker_id: str
     ) -> None:
         self._runners = runners
         self._questions = questions

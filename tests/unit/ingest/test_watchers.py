@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.ingest.domain.progress_snapshot import Frame
 from services.ingest.progress.hub import Watcher, Watchers
-from shared.redis.client import Memory
+from shared.redis.client import RedisClient
 
 BATCH = UUID(int=1)
 
@@ -60,7 +60,7 @@ def test_what_is_shown_never_goes_backwards(steps: list[tuple[int, bool, int]]) 
 
 
 async def test_watchers_of_one_batch_do_not_disturb_another() -> None:
-    watchers = Watchers(Memory("redis://127.0.0.1:1/0"))
+    watchers = Watchers(RedisClient("redis://127.0.0.1:1/0"))
     async with watchers.watch("ann", BATCH) as one, watchers.watch("ann", BATCH) as two:
         async with watchers.watch("bob", UUID(int=2)):
             assert watchers.watched() == {"ann": [BATCH], "bob": [UUID(int=2)]}

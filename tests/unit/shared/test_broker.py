@@ -11,7 +11,7 @@ from batchyard_contracts.message import Envelope, Message
 from batchyard_contracts.v1.commands import PaceControl
 from batchyard_contracts.v1.queries import QueryFailed, WorkersQuery, WorkersReply
 from shared.messaging import consumer
-from shared.messaging.consumer import ControlPlane, Invalid, Route
+from shared.messaging.consumer import Consumer, Invalid, Route
 from shared.messaging.delivery import Delivery
 from shared.messaging.publisher import Outgoing, Publisher
 from shared.runtime.errors import HandlerFailed, PublishFailed, Rejected
@@ -72,7 +72,7 @@ async def deliver(
         return made[-1]
 
     monkeypatch.setattr(consumer, "RabbitBroker", make)
-    plane = ControlPlane("amqp://h", cast("Publisher", outbox), "x")
+    plane = Consumer("amqp://h", cast("Publisher", outbox), "x")
     plane.subscribe(topology.DISPATCHER_QUERIES, [Route(kind, handler)], invalid=invalid)
     envelope = Envelope(type=kind.type, message_id="m", reply_to=reply_to)
     await made[0].handle(Delivery(b"{}", envelope))

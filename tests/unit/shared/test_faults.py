@@ -5,7 +5,7 @@ import asyncpg
 import pytest
 
 from shared.runtime.errors import PublishFailed, Rejected
-from shared.runtime.transient import is_passing, until_it_passes
+from shared.runtime.transient import is_transient, retry_transient
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ from shared.runtime.transient import is_passing, until_it_passes
     ],
 )
 def test_what_a_failover_or_a_restart_brings_passes(error: Exception) -> None:
-    assert is_passing(error)
+    assert is_transient(error)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_what_a_failover_or_a_restart_brings_passes(error: Exception) -> None:
     ],
 )
 def test_a_defect_never_passes(error: Exception) -> None:
-    assert not is_passing(error)
+    assert not is_transient(error)
 
 
 async def test_a_defect_is_not_tried_for_ever() -> None:
@@ -57,5 +57,5 @@ async def test_a_defect_is_not_tried_for_ever() -> None:
         raise asyncpg.InterfaceError("the server expects 2 arguments for this query, 1 was passed")
 
     with pytest.raises(asyncpg.InterfaceError):
-        await until_it_passes(wrong, "PostgreSQL")
+        await retry_transient(wrong, "PostgreSQL")
     assert tries == 1

@@ -19,7 +19,7 @@ from services.worker.execution.item_runner import Runner
 from services.worker.execution.report_writer import REPORT_BYTES_MAX
 from services.worker.limits.rate_gate import Gates
 from shared.messaging.publisher import Outgoing, Publisher
-from shared.redis.rate_reservations import Reservations
+from shared.redis.rate_reservations import RateReservations
 from tests.support.chunk_runs import Away, Known, Number, Recorder, chunk, paced, run_of, workload
 
 
@@ -352,7 +352,7 @@ async def test_the_pace_hears_of_a_call_that_is_given_up() -> None:
 
     gate = asyncio.Event()
     recorder = Recorder()
-    gates = Gates("squares", cast("Reservations", Away()))
+    gates = Gates("squares", cast("RateReservations", Away()))
     runner = Runner(work, None, cast("Publisher", recorder), cast("ResultCache", Known()), "w1", None, 0.02, gates)
     runner.unfinished += 1
     await ChunkRun(runner, paced(chunk(1)), None, 0.01).run()

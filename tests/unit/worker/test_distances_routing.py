@@ -16,7 +16,7 @@ from services.worker.workloads.distances.providers.provider import Matrix
 from services.worker.workloads.distances.recommending import Recommender
 from services.worker.workloads.distances.routing import LATE, Router
 from services.worker.workloads.distances.settings import DistancesSettings
-from shared.redis.client import Memory
+from shared.redis.client import RedisClient
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class OnePairACall:
 
 
 def router(provider: OnePairACall, at_once: int = 100) -> Router:
-    return Router(provider, KnownWays(Memory("redis://127.0.0.1:1"), "slow", "", 5, ttl_s=0), at_once)
+    return Router(provider, KnownWays(RedisClient("redis://127.0.0.1:1"), "slow", "", 5, ttl_s=0), at_once)
 
 
 def legs(*longitudes: float) -> list[Leg]:

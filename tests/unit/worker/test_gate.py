@@ -10,7 +10,7 @@ from services.worker.execution.chunk_execution import ChunkRun
 from services.worker.limits.paced_start import Passage
 from services.worker.limits.rate_gate import Gate, Gates
 from services.worker.limits.slots import Slots
-from shared.redis.rate_reservations import LATENESS_S, PATIENCE_S, Rate, Reservations, Starts
+from shared.redis.rate_reservations import LATENESS_S, PATIENCE_S, Rate, RateReservations, ReservedStarts
 from tests.support.chunk_runs import Number, chunk, paced, run_of, workload
 
 
@@ -21,14 +21,14 @@ class Granted:
         self.in_s, self.at_a_time = in_s, at_a_time
         self.wanted: list[int] = []
 
-    async def starts(self, _: Sequence[Rate], wanted: int, *, stock: bool = False) -> list[Starts]:
+    async def starts(self, _: Sequence[Rate], wanted: int, *, stock: bool = False) -> list[ReservedStarts]:
         self.wanted.append(wanted)
         await asyncio.sleep(0)
-        return [Starts(self.in_s, 0 if self.in_s < 0 else min(wanted, self.at_a_time))]
+        return [ReservedStarts(self.in_s, 0 if self.in_s < 0 else min(wanted, self.at_a_time))]
 
 
 def gate(granted: Granted) -> Gate:
-    made = Gate("squares", cast("Reservations", granted))
+    made = Gate("squares", cast("RateReservations", granted))
     made.learn(Pace(keys=[PaceKey(key="k", per_second=1000)]))
     return made
 
@@ -42,7 +42,7 @@ async def test_a_limit_that_does_not_bind_is_asked_for_a_chunk_and_not_for_each_
         return item
 
     first, recorder, runner = run_of(work, [1])
-    runner.gates = Gates("squares", cast("Reservations", granted))
+    runner.gates = Gates("squares", cast("RateReservations", granted))
     for _ in range(3):
         await ChunkRun(runner, paced(chunk(*range(200))), None, 0.01).run()
     assert sum(len(report.outcomes) for report in recorder.reports) == 600
@@ -62,7 +62,7 @@ async def test_items_that_wait_hold_no_more_moments_than_there_are_slots() -> No
         return item
 
     first, _, runner = run_of(work, [1])
-    runner.gates = Gates("squares", cast("Reservations", granted))
+    runner.gates = Gates("squares", cast("RateReservations", granted))
     await ChunkRun(runner, paced(chunk(*range(40))), None, 0.01).run()
     assert max(granted.wanted) <= 4
     first.stop(cancelled=False)
@@ -88,7 +88,7 @@ async def test_where_nothing_may_start_for_long_items_go_back_without_asking_for
         raise AssertionError(item)
 
     first, recorder, runner = run_of(work, [1])
-    runner.gates = Gates("squares", cast("Reservations", granted))
+    runner.gates = Gates("squares", cast("RateReservations", granted))
     await ChunkRun(runner, paced(chunk(*range(100))), None, 0.01).run()
     delays = [outcome.delay_s or 0.0 for outcome in recorder.outcomes.values()]
     assert len(delays) == 100

@@ -14,7 +14,7 @@ from services.worker.execution.item_runner import Runner
 from services.worker.limits import rate_gate
 from services.worker.limits.rate_gate import Gates
 from shared.messaging.publisher import Publisher
-from shared.redis.rate_reservations import Rate, Reservations, Starts
+from shared.redis.rate_reservations import Rate, RateReservations, ReservedStarts
 from tests.support.chunk_runs import Known, Number, Recorder, chunk, paced, run_of, workload
 
 
@@ -24,8 +24,8 @@ class Line:
     def __init__(self) -> None:
         self.parked: list[float] = []
 
-    async def starts(self, _: Sequence[Rate], __: int, *, stock: bool = False) -> list[Starts]:
-        return [Starts(-max(self.parked), 0)] if self.parked else [Starts(0.0, 1)]
+    async def starts(self, _: Sequence[Rate], __: int, *, stock: bool = False) -> list[ReservedStarts]:
+        return [ReservedStarts(-max(self.parked), 0)] if self.parked else [ReservedStarts(0.0, 1)]
 
     async def park(self, _: str, seconds: float) -> None:
         self.parked.append(seconds)
@@ -102,7 +102,7 @@ async def test_a_gate_is_parked_by_an_answer_that_refused_nothing(monkeypatch: p
     monkeypatch.setattr(rate_gate, "_CLOSED_S", 60.0)
     work, ran = says_at_two(lambda context: context.remaining(0, 60.0))
     line, recorder = Line(), Recorder()
-    gates = Gates(work.name, cast("Reservations", line))
+    gates = Gates(work.name, cast("RateReservations", line))
     publisher, cache = cast("Publisher", recorder), cast("ResultCache", Known())
     runner = Runner(work, None, publisher, cache, "w1", None, 0.02, gates)
     runner.unfinished += 5

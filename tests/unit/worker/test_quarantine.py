@@ -25,7 +25,7 @@ from services.worker.quarantine import isolated_chunk as inquest_module
 from services.worker.quarantine.isolated_chunk import Inquest
 from services.worker.quarantine.sandbox_pool import Cell
 from shared.messaging.publisher import Outgoing, Publisher
-from shared.redis.rate_reservations import Reservations
+from shared.redis.rate_reservations import RateReservations
 from tests.support.chunk_runs import Away, paced
 
 PLUGIN = Path(__file__).parents[2] / "support" / "poison"
@@ -195,7 +195,7 @@ async def test_known_results_answer_here_too_and_what_is_made_is_kept(desk: Desk
 
 
 async def test_each_item_starts_at_the_moment_that_its_gate_gives(desk: Desk) -> None:
-    desk.runner.gates = Gates("poison", cast("Reservations", Away()))
+    desk.runner.gates = Gates("poison", cast("RateReservations", Away()))
     began = time.monotonic()
     assert await desk.inquest(*[WELL] * 5, per_second=10).run(nothing)
     assert time.monotonic() - began >= 0.39
@@ -205,7 +205,7 @@ async def test_each_item_starts_at_the_moment_that_its_gate_gives(desk: Desk) ->
 
 
 async def test_what_waits_at_its_gate_is_stopped_at_once_and_was_never_begun(desk: Desk) -> None:
-    desk.runner.gates = Gates("poison", cast("Reservations", Away()))
+    desk.runner.gates = Gates("poison", cast("RateReservations", Away()))
     inquest = desk.inquest(WELL, WELL, per_second=0.3)
     running = asyncio.create_task(inquest.run(nothing))
     await desk.begun(1)
@@ -216,7 +216,7 @@ async def test_what_waits_at_its_gate_is_stopped_at_once_and_was_never_begun(des
 
 
 async def test_an_item_that_may_not_start_for_long_waits_elsewhere(desk: Desk) -> None:
-    desk.runner.gates = Gates("poison", cast("Reservations", Away()))
+    desk.runner.gates = Gates("poison", cast("RateReservations", Away()))
     assert await desk.inquest(WELL, WELL, per_second=0.01).run(nothing)
     error = desk.outcomes[1].error
     assert error is not None

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from services.worker.workloads.distances.places import UNREACHABLE, Leg, Way
-from shared.redis.client import Memory
+from shared.redis.client import RedisClient
 
 _NONE = b"-"
 
@@ -13,7 +13,7 @@ _NONE = b"-"
 class KnownWays:
     """Remembers for `ttl_s` seconds; with 0, or without Redis, nothing."""
 
-    def __init__(self, memory: Memory, provider: str, base_url: str, decimals: int, ttl_s: int) -> None:
+    def __init__(self, memory: RedisClient, provider: str, base_url: str, decimals: int, ttl_s: int) -> None:
         self._memory = memory
         where = hashlib.sha256(base_url.encode()).hexdigest()[:12]  # another server may know another map
         self._space = f"distances:{provider}:{where}:{decimals}"

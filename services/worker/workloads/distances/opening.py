@@ -20,7 +20,7 @@ from services.worker.workloads.distances.providers.valhalla import MAX_CELLS as 
 from services.worker.workloads.distances.providers.valhalla import Valhalla
 from services.worker.workloads.distances.routing import Router
 from services.worker.workloads.distances.settings import DistancesSettings
-from shared.redis.client import Memory
+from shared.redis.client import RedisClient
 from shared.runtime.settings import Settings
 
 
@@ -54,7 +54,7 @@ async def open_resources() -> AsyncIterator[Resources]:
                 timeout=aiohttp.ClientTimeout(total=settings.timeout_s),
             )
         )
-        memory = Memory(Settings().redis_url)
+        memory = RedisClient(Settings().redis_url)
         stack.push_async_callback(memory.close)
         known = KnownWays(memory, settings.provider, settings.base_url, settings.decimals, settings.ttl_s)
         router = Router(provider_of(settings, session), known, settings.calls_at_once)

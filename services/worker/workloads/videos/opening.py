@@ -14,7 +14,7 @@ from services.worker.workloads.videos.providers.provider import Provider
 from services.worker.workloads.videos.providers.replicate import Replicate
 from services.worker.workloads.videos.settings import VideosSettings
 from services.worker.workloads.videos.work import LONGEST
-from shared.redis.client import Memory
+from shared.redis.client import RedisClient
 from shared.runtime.settings import Settings
 
 _SPARE_S = 120.0
@@ -45,7 +45,7 @@ async def open_resources() -> AsyncIterator[Resources]:
             yield Resources(settings, store)
             return
         provider = provider_of(settings, await stack.enter_async_context(open_line(settings)))
-        memory = Memory(Settings().redis_url)
+        memory = RedisClient(Settings().redis_url)
         stack.push_async_callback(memory.close)
         places = Places(memory, settings.jobs, 2 * LONGEST * settings.poll_s + settings.download_s + _SPARE_S)
         yield Resources(settings, store, Course(provider, settings, store, places, time.time))

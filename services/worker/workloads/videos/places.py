@@ -7,7 +7,7 @@ the same thing one may take the other's job for its own.
 from collections.abc import Sequence
 from typing import Any, cast
 
-from shared.redis.client import Memory
+from shared.redis.client import RedisClient
 
 _KEY = "batchyard:videos:places"
 _TAKE = """
@@ -36,7 +36,7 @@ _NO_BOUND = 1_000_000_000
 class Places:
     """Of one deployment."""
 
-    def __init__(self, memory: Memory, most: int, lasts_s: float) -> None:
+    def __init__(self, memory: RedisClient, most: int, lasts_s: float) -> None:
         self._memory, self._most, self._lasts_s = memory, most, max(1, round(lasts_s))
         self._take = memory.client.register_script(_TAKE)
         self._claim = memory.client.register_script(_CLAIM)
