@@ -1,1 +1,1 @@
-"""Tells people that their batch has finished: signed webhooks and e-mail, each retried from a table."""
+"""The notifier reports finished batches by signed webhooks and e-mail, and retries failed deliveries."""

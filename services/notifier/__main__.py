@@ -1,4 +1,4 @@
-"""Runs the notifier: python -m services.notifier."""
+"""Entry point of the notifier: `python -m services.notifier`."""
 
 from services.notifier.app import app
 from services.notifier.settings import NotifierSettings

@@ -1,4 +1,4 @@
-"""Puts the notifier together: the inbox on one side, one courier for webhooks and one for e-mail on the other."""
+"""The notifier's composition: a message consumer, one delivery worker for webhooks, one for e-mail, and the cleanup."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,16 +10,16 @@ import structlog
 from batchyard_contracts.topology import NOTIFIER_INBOX
 from batchyard_contracts.v1.events import BatchFinished, CircuitChanged
 from batchyard_contracts.v1.flow import BatchAccepted
-from services.notifier.delivery.delivery_worker import Courier, Limits
+from services.notifier.delivery.delivery_worker import DeliveryLimits, DeliveryWorker
 from services.notifier.delivery.email_body import sender_address
-from services.notifier.delivery.event_handlers import Handlers
+from services.notifier.delivery.event_handlers import EventHandlers
 from services.notifier.delivery.mail_sender import NO_RELAY, MailSender
 from services.notifier.delivery.smtp_relay import parse_relay
 from services.notifier.delivery.webhook_sender import NO_SECRET, WebhookSender, open_session
-from services.notifier.delivery.webhook_signature import Signer
-from services.notifier.domain.backoff_schedule import Schedule
-from services.notifier.persistence.cleanup import Sweeper
-from services.notifier.persistence.store import Store
+from services.notifier.delivery.webhook_signature import WebhookSigner
+from services.notifier.domain.backoff_schedule import BackoffSchedule
+from services.notifier.persistence.cleanup import Cleanup
+from services.notifier.persistence.store import DeliveryStore
 from services.notifier.settings import NotifierSettings
 from shared.messaging.consumer import Consumer, Route
 from shared.messaging.publisher import Publisher
@@ -28,13 +28,13 @@ from shared.postgres.pool import open_pool
 from shared.runtime.process import Runtime
 
 log = structlog.get_logger()
-_INBOX_AT_ONCE = 3
-"""Fewer than the pool has connections, so that a full inbox leaves some to the couriers."""
+_INBOX_CONCURRENCY = 3
+"""Messages handled at a time: less than the pool's size, so that delivery workers get connections."""
 
 
 @asynccontextmanager
 async def app(settings: NotifierSettings, runtime: Runtime) -> AsyncIterator[None]:
-    """Run until the context ends; then take no more messages, and end the attempts in hand."""
+    """Run the notifier until the block is left; then stop consuming and finish the attempts in progress."""
     async with AsyncExitStack() as stack:
         pool = await open_pool(settings, "notifier", "services.notifier.persistence")
         stack.push_async_callback(pool.close)
@@ -43,30 +43,30 @@ async def app(settings: NotifierSettings, runtime: Runtime) -> AsyncIterator[Non
         runtime.health.ready_when("RabbitMQ", publisher.connection.connected.is_set)
         await declare(publisher.connection)
 
-        store = Store(pool)
-        schedule = Schedule(settings.delivery_schedule)
+        store = DeliveryStore(pool)
+        schedule = BackoffSchedule(settings.delivery_schedule)
         session = open_session(settings.webhook_allowed_networks, settings.webhook_timeout_s)
         stack.push_async_callback(session.close)
-        couriers = [
-            Courier(
+        delivery_workers = [
+            DeliveryWorker(
                 "webhook",
                 store,
                 WebhookSender(session, _signer(settings), lambda: datetime.now(UTC)).send,
                 schedule,
-                Limits(settings.webhooks_at_once, settings.webhooks_per_host, settings.delivery_lease_s),
+                DeliveryLimits(settings.webhooks_at_once, settings.webhooks_per_host, settings.delivery_lease_s),
                 runtime.health.pulse("webhooks"),
             ),
-            Courier(
+            DeliveryWorker(
                 "email",
                 store,
                 _mail_sender(settings).send,
                 schedule,
-                Limits(settings.mails_at_once, settings.mails_at_once, settings.delivery_lease_s),
+                DeliveryLimits(settings.mails_at_once, settings.mails_at_once, settings.delivery_lease_s),
                 runtime.health.pulse("mail"),
             ),
         ]
-        sweeper = Sweeper(store, runtime.health.pulse("sweeper", limit_s=3 * Sweeper.EVERY_S))
-        loops: list[Courier | Sweeper] = [*couriers, sweeper]
+        cleanup = Cleanup(store, runtime.health.pulse("cleanup", limit_s=3 * Cleanup.EVERY_S))
+        loops: list[DeliveryWorker | Cleanup] = [*delivery_workers, cleanup]
         tasks = [runtime.spawn(loop.run(), type(loop).__name__) for loop in loops]
 
         async def stop_loops() -> None:
@@ -77,34 +77,34 @@ async def app(settings: NotifierSettings, runtime: Runtime) -> AsyncIterator[Non
         stack.push_async_callback(stop_loops)
 
         def wake() -> None:
-            for courier in couriers:
-                courier.wake()
+            for worker in delivery_workers:
+                worker.wake()
 
-        handlers = Handlers(store, schedule, wake, settings.operator_mails)
+        handlers = EventHandlers(store, schedule, wake, settings.operator_mails)
         control = Consumer(settings.amqp_url, publisher, "notifier")
         control.subscribe(
             NOTIFIER_INBOX,
             [
-                Route(BatchAccepted, handlers.accepted),
-                Route(BatchFinished, handlers.finished),
-                Route(CircuitChanged, handlers.circuit),
+                Route(BatchAccepted, handlers.on_batch_accepted),
+                Route(BatchFinished, handlers.on_batch_finished),
+                Route(CircuitChanged, handlers.on_circuit_changed),
             ],
-            at_once=_INBOX_AT_ONCE,
+            at_once=_INBOX_CONCURRENCY,
         )
         stack.push_async_callback(control.stop)
         await control.start()
         yield
 
 
-def _signer(settings: NotifierSettings) -> Signer | None:
+def _signer(settings: NotifierSettings) -> WebhookSigner | None:
     if settings.webhook_secret is None:
-        log.warning("webhooks are not sent but recorded as failed", reason=NO_SECRET)
+        log.warning("webhooks are recorded as failed", reason=NO_SECRET)
         return None
-    return Signer(settings.webhook_secret.get_secret_value())
+    return WebhookSigner(settings.webhook_secret.get_secret_value())
 
 
 def _mail_sender(settings: NotifierSettings) -> MailSender:
     if settings.smtp_url is None:
-        log.warning("e-mails are not sent but recorded as failed", reason=NO_RELAY)
+        log.warning("e-mails are recorded as failed", reason=NO_RELAY)
     relay = parse_relay(settings.smtp_url.get_secret_value()) if settings.smtp_url else None
     return MailSender(relay, sender_address(settings.mail_from), settings.smtp_timeout_s)

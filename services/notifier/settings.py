@@ -8,20 +8,20 @@ from pydantic_settings import NoDecode
 from services.notifier.delivery.email_body import sender_address
 from services.notifier.delivery.smtp_relay import parse_relay
 from services.notifier.delivery.webhook_signature import check_secret
-from services.notifier.domain.backoff_schedule import STANDARD_DELAYS_S
+from services.notifier.domain.backoff_schedule import DEFAULT_DELAYS_S
 from shared.runtime.egress_guard import Network, parse_networks
 from shared.runtime.settings import Settings
 
-_MARGIN_S = 1.0
-"""What a lease must last longer than an attempt, so that its result can be recorded."""
+_LEASE_MARGIN_S = 1.0
+"""Least time by which a lease exceeds an attempt, so that the outcome can be recorded."""
 
 
 class NotifierSettings(Settings):
-    """Secrets, limits and the retry schedule."""
+    """Secrets, limits and the retry schedule of the notifier."""
 
     webhook_secret: SecretStr | None = Field(None, description="signs webhooks: whsec_ and 24 to 64 bytes in base64")
     webhook_allowed_networks: Annotated[tuple[Network, ...], NoDecode] = Field(
-        (), description="private networks that webhooks may reach, on any port: CIDRs with commas between"
+        (), description="private networks that webhooks may reach, on any port: CIDRs, comma-separated"
     )
     webhook_timeout_s: float = Field(15.0, gt=0, le=25)
     webhooks_at_once: int = Field(50, ge=1, le=1000)
@@ -29,15 +29,18 @@ class NotifierSettings(Settings):
     smtp_url: SecretStr | None = Field(None, description="smtp[s]://[user:password@]host[:port]")
     mail_from: str = Field("Batchyard <batchyard@localhost>", description="the sender of e-mails")
     operator_mails: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="whom to tell of a provider that refuses everything: addresses with commas between"
+        (), description="operators to alert of a provider that refuses every call: addresses, comma-separated"
     )
     smtp_timeout_s: float = Field(20.0, gt=0, le=25)
     mails_at_once: int = Field(4, ge=1, le=100)
     delivery_schedule: Annotated[tuple[float, ...], NoDecode] = Field(
-        STANDARD_DELAYS_S, description="seconds to wait before each attempt, with commas between"
+        DEFAULT_DELAYS_S, description="seconds to wait before each attempt, comma-separated"
     )
     delivery_lease_s: float = Field(
-        60.0, gt=_MARGIN_S, le=3600, description="after this a delivery whose process died is tried again"
+        60.0,
+        gt=_LEASE_MARGIN_S,
+        le=3600,
+        description="time after which the delivery of a process that died is tried again",
     )
 
     @field_validator("webhook_secret")
@@ -84,15 +87,15 @@ class NotifierSettings(Settings):
 
     @field_validator("delivery_schedule")
     @classmethod
-    def _some_waits(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+    def _check_schedule(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         if not 1 <= len(value) <= 100 or not all(0 <= delay <= 604_800 for delay in value):
-            raise ValueError("must be 1 to 100 waits of 0 to 604800 seconds (a week) each, with commas between")
+            raise ValueError("must be 1 to 100 comma-separated delays of 0 to 604800 seconds (a week) each")
         return value
 
     @field_validator("delivery_lease_s")
     @classmethod
-    def _outlasts_attempts(cls, value: float, info: ValidationInfo) -> float:
+    def _check_lease(cls, value: float, info: ValidationInfo) -> float:
         longest = max(info.data.get(field, 0.0) for field in ("webhook_timeout_s", "smtp_timeout_s"))
-        if value < longest + _MARGIN_S:
-            raise ValueError(f"must be at least {longest + _MARGIN_S:g}, to outlast an attempt of {longest:g} s")
+        if value < longest + _LEASE_MARGIN_S:
+            raise ValueError(f"must be at least {longest + _LEASE_MARGIN_S:g}, to outlast an attempt of {longest:g} s")
         return value

@@ -1,4 +1,4 @@
-"""Whom the notifier tells, when, and how often: its tables and couriers against PostgreSQL and real receivers."""
+"""The delivery of events to their targets: the notifier's tables and workers against PostgreSQL and real receivers."""
 
 import asyncio
 import json
@@ -16,17 +16,17 @@ import pytest
 from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.values import Targets
 from devstack import Servers
-from services.notifier.delivery.delivery_worker import POLL_S, Courier, Limits
+from services.notifier.delivery.delivery_worker import POLL_S, DeliveryLimits, DeliveryWorker
 from services.notifier.delivery.email_body import sender_address
-from services.notifier.delivery.event_handlers import Handlers
+from services.notifier.delivery.event_handlers import EventHandlers
 from services.notifier.delivery.mail_sender import MailSender
 from services.notifier.delivery.smtp_relay import parse_relay
 from services.notifier.delivery.webhook_sender import WebhookSender, open_session
-from services.notifier.delivery.webhook_signature import Signer
-from services.notifier.domain.attempt import Attempt, Decision
-from services.notifier.domain.backoff_schedule import Schedule
+from services.notifier.delivery.webhook_signature import WebhookSigner
+from services.notifier.domain.attempt import Attempt, DeliveryDecision
+from services.notifier.domain.backoff_schedule import BackoffSchedule
 from services.notifier.domain.delivery import Kind
-from services.notifier.persistence.store import Claimed, Store
+from services.notifier.persistence.store import ClaimedDelivery, DeliveryStore
 from services.notifier.settings import NotifierSettings
 from shared.postgres.pool import Pool, open_pool
 from shared.runtime.egress_guard import parse_networks
@@ -36,7 +36,7 @@ from tests.support.mailbox import Mailbox
 from tests.support.webhook_receiver import Answer, WebhookReceiver
 
 ENVELOPE = Envelope(type="", message_id="1")
-QUICK = Schedule((0.0, 0.1, 0.1))
+QUICK = BackoffSchedule((0.0, 0.1, 0.1))
 LOOPBACK = parse_networks("127.0.0.0/8,::1/128")
 HOOK = "https://hooks.example/x"
 
@@ -60,14 +60,14 @@ class Desk:
     """Handlers and what wakes with them."""
 
     pool: Pool
-    handlers: Handlers
-    couriers: list[Courier]
+    handlers: EventHandlers
+    delivery_workers: list[DeliveryWorker]
 
     async def batch(self, *, webhooks: Any = (), emails: Any = (), **event: Any) -> None:
         """A batch that is accepted and finishes."""
         batch_id = uuid4()
-        await self.handlers.accepted(accepted(batch_id, webhooks=webhooks, emails=emails), ENVELOPE)
-        await self.handlers.finished(finished(batch_id, **event), ENVELOPE)
+        await self.handlers.on_batch_accepted(accepted(batch_id, webhooks=webhooks, emails=emails), ENVELOPE)
+        await self.handlers.on_batch_finished(finished(batch_id, **event), ENVELOPE)
 
     async def rows(self) -> list[asyncpg.Record]:
         """All deliveries."""
@@ -88,39 +88,39 @@ def desk(pool: Pool) -> Desk:
     return make_desk(pool)
 
 
-def make_desk(pool: Pool, schedule: Schedule = QUICK) -> Desk:
-    couriers: list[Courier] = []
+def make_desk(pool: Pool, schedule: BackoffSchedule = QUICK) -> Desk:
+    delivery_workers: list[DeliveryWorker] = []
 
     def wake() -> None:
-        for courier in couriers:
-            courier.wake()
+        for worker in delivery_workers:
+            worker.wake()
 
-    return Desk(pool, Handlers(Store(pool), schedule, wake), couriers)
+    return Desk(pool, EventHandlers(DeliveryStore(pool), schedule, wake), delivery_workers)
 
 
 @asynccontextmanager
-async def courier(
+async def delivery_worker(
     desk: Desk,
     kind: Kind = "webhook",
     *,
     mailbox: Mailbox | None = None,
-    at_once: int = 10,
-    per_destination: int = 4,
+    concurrency: int = 10,
+    concurrency_per_destination: int = 4,
     lease_s: float = 30.0,
-) -> AsyncIterator[Courier]:
+) -> AsyncIterator[DeliveryWorker]:
     """One courier at work."""
-    limits = Limits(at_once, per_destination, lease_s)
+    limits = DeliveryLimits(concurrency, concurrency_per_destination, lease_s)
     async with open_session(LOOPBACK, 5.0) as session:
-        webhooks = WebhookSender(session, Signer(SECRET), lambda: datetime.now(UTC))
+        webhooks = WebhookSender(session, WebhookSigner(SECRET), lambda: datetime.now(UTC))
         mails = MailSender(parse_relay(mailbox.url) if mailbox else None, sender_address("noreply@b.example"), 5.0)
         send = webhooks.send if kind == "webhook" else mails.send
-        working = Courier(kind, Store(desk.pool), send, QUICK, limits, Pulse(kind, 60))
-        desk.couriers.append(working)
+        working = DeliveryWorker(kind, DeliveryStore(desk.pool), send, QUICK, limits, Pulse(kind, 60))
+        desk.delivery_workers.append(working)
         task = asyncio.create_task(working.run())
         try:
             yield working
         finally:
-            desk.couriers.remove(working)
+            desk.delivery_workers.remove(working)
             working.stop()
             await task
 
@@ -132,10 +132,10 @@ async def test_one_delivery_for_each_target_and_round_in_either_order_and_again(
     end = finished(batch_id)
 
     async def one() -> None:
-        await desk.handlers.accepted(start, ENVELOPE)
+        await desk.handlers.on_batch_accepted(start, ENVELOPE)
 
     async def other() -> None:
-        await desk.handlers.finished(end, ENVELOPE)
+        await desk.handlers.on_batch_finished(end, ENVELOPE)
 
     for handle in (one, other) if order == "accepted first" else (other, one):
         await handle()
@@ -149,14 +149,14 @@ async def test_one_delivery_for_each_target_and_round_in_either_order_and_again(
         ("webhook", "https://b.example/", 1, "pending", 0),
         ("webhook", HOOK, 1, "pending", 0),
     ]
-    await desk.handlers.finished(finished(batch_id, round=2), ENVELOPE)
+    await desk.handlers.on_batch_finished(finished(batch_id, round=2), ENVELOPE)
     assert [row["round"] for row in await desk.rows()] == [1, 2] * 3
 
 
 async def test_the_two_messages_at_the_same_moment_never_miss_each_other(desk: Desk) -> None:
     ids = [uuid4() for _ in range(60)]
-    messages = [desk.handlers.accepted(accepted(batch_id, webhooks=[HOOK]), ENVELOPE) for batch_id in ids]
-    messages += [desk.handlers.finished(finished(batch_id), ENVELOPE) for batch_id in ids]
+    messages = [desk.handlers.on_batch_accepted(accepted(batch_id, webhooks=[HOOK]), ENVELOPE) for batch_id in ids]
+    messages += [desk.handlers.on_batch_finished(finished(batch_id), ENVELOPE) for batch_id in ids]
     order = [part for pair in zip(messages[:60], messages[60:], strict=True) for part in pair]
     await asyncio.gather(*order)
     assert {row["batch_id"] for row in await desk.rows()} == set(ids)
@@ -164,16 +164,16 @@ async def test_the_two_messages_at_the_same_moment_never_miss_each_other(desk: D
 
 async def test_nothing_stays_when_there_is_nobody_to_tell(desk: Desk) -> None:
     one, other = uuid4(), uuid4()
-    await desk.handlers.accepted(accepted(one), ENVELOPE)
-    await desk.handlers.finished(finished(one), ENVELOPE)
-    await desk.handlers.finished(finished(other), ENVELOPE)
-    await desk.handlers.accepted(accepted(other), ENVELOPE)
+    await desk.handlers.on_batch_accepted(accepted(one), ENVELOPE)
+    await desk.handlers.on_batch_finished(finished(one), ENVELOPE)
+    await desk.handlers.on_batch_finished(finished(other), ENVELOPE)
+    await desk.handlers.on_batch_accepted(accepted(other), ENVELOPE)
     assert await desk.rows() == []
     assert await desk.pool.fetchval("SELECT count(*) FROM batches") == 0
-    store = Store(desk.pool)
-    await store.forget_strays(3600)
+    store = DeliveryStore(desk.pool)
+    await store.delete_unclaimed_rounds(3600)
     assert await desk.pool.fetchval("SELECT count(*) FROM rounds") == 1
-    await store.forget_strays(0)
+    await store.delete_unclaimed_rounds(0)
     assert await desk.pool.fetchval("SELECT count(*) FROM rounds") == 0
 
 
@@ -181,15 +181,15 @@ async def test_names_and_addresses_that_a_database_refuses_do_not_stop_the_inbox
     batch_id = uuid4()
     start = accepted(batch_id, webhooks=["https://a.example/"], name="a\x00b")
     unchecked = Targets.model_construct(webhooks=["https://a.example/\x00"])  # as an older ingest may have let it pass
-    await desk.handlers.accepted(start.model_copy(update={"notify": unchecked}), ENVELOPE)
-    await desk.handlers.finished(finished(batch_id, name="a\x00b", labels={"\x00": "\x00"}), ENVELOPE)
-    async with courier(desk):
+    await desk.handlers.on_batch_accepted(start.model_copy(update={"notify": unchecked}), ENVELOPE)
+    await desk.handlers.on_batch_finished(finished(batch_id, name="a\x00b", labels={"\x00": "\x00"}), ENVELOPE)
+    async with delivery_worker(desk):
         (row,) = await desk.settled()
     assert (row["state"], row["reason"]) == ("failed", "not a valid address")
 
 
 async def test_both_kinds_are_delivered_at_once(desk: Desk, receiver: WebhookReceiver) -> None:
-    async with Mailbox() as mailbox, courier(desk), courier(desk, "email", mailbox=mailbox):
+    async with Mailbox() as mailbox, delivery_worker(desk), delivery_worker(desk, "email", mailbox=mailbox):
         await asyncio.sleep(0.3)  # both rest, for up to POLL_S
         begun = time.monotonic()
         await desk.batch(webhooks=[receiver.url], emails=["ann@a.example"])
@@ -210,7 +210,7 @@ async def test_a_failure_is_tried_again_under_the_same_id_until_it_succeeds(
     desk: Desk, receiver: WebhookReceiver
 ) -> None:
     receiver.answer(Answer(500, body=b"first"), Answer(302), Answer(200, body=b"thanks"))
-    async with courier(desk):
+    async with delivery_worker(desk):
         await desk.batch(webhooks=[receiver.url])
         (row,) = await desk.settled()
     assert (row["state"], row["attempts"], row["status"], row["reply"]) == ("delivered", 3, 200, "thanks")
@@ -220,7 +220,7 @@ async def test_a_failure_is_tried_again_under_the_same_id_until_it_succeeds(
 
 async def test_the_last_attempt_ends_it(desk: Desk, receiver: WebhookReceiver) -> None:
     receiver.answer(otherwise=Answer(503, body=b"full"))
-    async with courier(desk):
+    async with delivery_worker(desk):
         await desk.batch(webhooks=[receiver.url])
         (row,) = await desk.settled()
     assert (row["state"], row["attempts"], row["status"]) == ("failed", 3, 503)
@@ -231,7 +231,7 @@ async def test_the_last_attempt_ends_it(desk: Desk, receiver: WebhookReceiver) -
 
 async def test_gone_ends_it_at_once(desk: Desk, receiver: WebhookReceiver) -> None:
     receiver.answer(Answer(410))
-    async with courier(desk):
+    async with delivery_worker(desk):
         await desk.batch(webhooks=[receiver.url])
         (row,) = await desk.settled()
     assert (row["state"], row["attempts"]) == ("failed", 1)
@@ -239,14 +239,14 @@ async def test_gone_ends_it_at_once(desk: Desk, receiver: WebhookReceiver) -> No
 
 async def test_retry_after_is_obeyed(desk: Desk, receiver: WebhookReceiver) -> None:
     receiver.answer(Answer(429, {"Retry-After": "1"}), Answer(200))
-    async with courier(desk):
+    async with delivery_worker(desk):
         await desk.batch(webhooks=[receiver.url])
         first, second = await receiver.wait_for(2)
         assert 1.0 <= second.at - first.at < 3.0
 
 
 async def test_mail_that_is_refused_for_now_comes_again_and_else_not(desk: Desk) -> None:
-    async with Mailbox() as mailbox, courier(desk, "email", mailbox=mailbox):
+    async with Mailbox() as mailbox, delivery_worker(desk, "email", mailbox=mailbox):
         mailbox.answer_recipient("451 greylisted")
         await desk.batch(emails=["ann@a.example"])
         await mailbox.wait_for(1)
@@ -265,7 +265,10 @@ async def test_a_slow_endpoint_holds_up_neither_others_nor_mail(desk: Desk, rece
         slow_url = slow.url.replace("127.0.0.1", "localhost")
         for _ in range(8):
             await desk.batch(webhooks=[slow_url])
-        async with courier(desk, at_once=4, per_destination=2), courier(desk, "email", mailbox=mailbox):
+        async with (
+            delivery_worker(desk, concurrency=4, concurrency_per_destination=2),
+            delivery_worker(desk, "email", mailbox=mailbox),
+        ):
             await slow.wait_for(2)
             for _ in range(6):
                 await desk.batch(webhooks=[receiver.url], emails=["ann@a.example"])
@@ -284,7 +287,7 @@ async def test_no_more_at_once_than_allowed(desk: Desk, receiver: WebhookReceive
     for host in ("127.0.0.1", "localhost"):
         for _ in range(4):
             await desk.batch(webhooks=[receiver.url.replace("127.0.0.1", host)])
-    async with courier(desk, at_once=5, per_destination=3):
+    async with delivery_worker(desk, concurrency=5, concurrency_per_destination=3):
         await receiver.wait_for(5)
         await asyncio.sleep(0.3)
         assert len(receiver.calls) == 5
@@ -295,7 +298,10 @@ async def test_no_more_at_once_than_allowed(desk: Desk, receiver: WebhookReceive
 async def test_two_notifiers_share_the_work_and_send_nothing_twice(desk: Desk, receiver: WebhookReceiver) -> None:
     for _ in range(40):
         await desk.batch(webhooks=[receiver.url])
-    async with courier(desk, at_once=8, per_destination=8), courier(desk, at_once=8, per_destination=8):
+    async with (
+        delivery_worker(desk, concurrency=8, concurrency_per_destination=8),
+        delivery_worker(desk, concurrency=8, concurrency_per_destination=8),
+    ):
         rows = await desk.settled(40)
     assert {(row["state"], row["attempts"]) for row in rows} == {("delivered", 1)}
     assert len(receiver.calls) == len({call.id for call in receiver.calls}) == 40
@@ -303,26 +309,26 @@ async def test_two_notifiers_share_the_work_and_send_nothing_twice(desk: Desk, r
 
 async def test_what_a_dead_process_held_is_free_when_its_lease_ends(desk: Desk, receiver: WebhookReceiver) -> None:
     await desk.batch(webhooks=[receiver.url])
-    (lost,) = await Store(desk.pool).claim("webhook", 10, 1.0, 10, {})
+    (lost,) = await DeliveryStore(desk.pool).claim("webhook", 10, 1.0, 10, {})
     begun = time.monotonic()
-    async with courier(desk):
+    async with delivery_worker(desk):
         (row,) = await desk.settled()
     assert time.monotonic() - begun > 0.8
-    assert (row["state"], row["attempts"], lost.number) == ("delivered", 2, 1)
+    assert (row["state"], row["attempts"], lost.attempt_number) == ("delivered", 2, 1)
 
 
 async def test_a_result_that_comes_late_counts_only_when_it_is_a_success(desk: Desk) -> None:
-    store = Store(desk.pool)
+    store = DeliveryStore(desk.pool)
     await desk.batch(webhooks=[HOOK])
     (first,) = await store.claim("webhook", 10, 0.0, 10, {})
     (second,) = await store.claim("webhook", 10, 60.0, 10, {})
-    await store.record(first, Attempt("give_up", "late"), Decision("failed", "late"))
-    await store.record(first, Attempt("try_again", "late"), Decision("pending", "late", 0.0))
+    await store.record_attempt(first, Attempt("give_up", "late"), DeliveryDecision("failed", "late"))
+    await store.record_attempt(first, Attempt("retry", "late"), DeliveryDecision("pending", "late", 0.0))
     (row,) = await desk.rows()
     assert (row["state"], row["reason"]) == ("pending", None)
     assert row["claimed_until"] is not None
-    await store.record(first, Attempt("delivered", "", 200, "ok"), Decision("delivered"))
-    await store.record(second, Attempt("give_up", "x"), Decision("failed", "x"))
+    await store.record_attempt(first, Attempt("delivered", "", 200, "ok"), DeliveryDecision("delivered"))
+    await store.record_attempt(second, Attempt("give_up", "x"), DeliveryDecision("failed", "x"))
     (row,) = await desk.rows()
     assert (row["state"], row["status"]) == ("delivered", 200)
 
@@ -330,7 +336,7 @@ async def test_a_result_that_comes_late_counts_only_when_it_is_a_success(desk: D
 async def test_a_delivery_that_ended_its_process_each_time_is_given_up(desk: Desk, receiver: WebhookReceiver) -> None:
     await desk.batch(webhooks=[receiver.url])
     await desk.pool.execute("UPDATE deliveries SET attempts = 6")
-    async with courier(desk):
+    async with delivery_worker(desk):
         (row,) = await desk.settled()
     assert (row["state"], row["attempts"]) == ("failed", 7)
     assert "process died" in row["reason"]
@@ -344,16 +350,16 @@ async def test_what_is_due_but_cannot_be_sent_now_keeps_nobody_busy(
     hold = asyncio.Event()
     receiver.answer(otherwise=Answer(hold=hold))
     asked = 0
-    claim = Store.claim
+    claim = DeliveryStore.claim
 
-    async def counted(self: Store, *arguments: Any) -> Any:
+    async def counted(self: DeliveryStore, *arguments: Any) -> Any:
         nonlocal asked
         asked += 1
         return await claim(self, *arguments)
 
-    monkeypatch.setattr(Store, "claim", counted)
+    monkeypatch.setattr(DeliveryStore, "claim", counted)
     await desk.batch(webhooks=[receiver.url])
-    async with courier(desk, per_destination=1 if why == "its host is full" else 4):
+    async with delivery_worker(desk, concurrency_per_destination=1 if why == "its host is full" else 4):
         await receiver.wait_for(1)
         async with desk.pool.acquire() as other, other.transaction():
             await desk.batch(webhooks=[receiver.url])
@@ -369,13 +375,15 @@ async def test_what_is_due_but_cannot_be_sent_now_keeps_nobody_busy(
 async def test_a_sender_that_breaks_costs_an_attempt_and_no_more(desk: Desk, pool: Pool) -> None:
     broken: list[UUID] = []
 
-    async def send(claimed: Claimed) -> Attempt:
-        if claimed.number == 1:
+    async def send(claimed: ClaimedDelivery) -> Attempt:
+        if claimed.attempt_number == 1:
             broken.append(claimed.delivery.id)
             raise KeyError("defect")
         return Attempt("delivered", "", 200)
 
-    working = Courier("webhook", Store(pool), send, QUICK, Limits(5, 5, 30.0), Pulse("webhook", 60))
+    working = DeliveryWorker(
+        "webhook", DeliveryStore(pool), send, QUICK, DeliveryLimits(5, 5, 30.0), Pulse("webhook", 60)
+    )
     task = asyncio.create_task(working.run())
     await desk.batch(webhooks=[HOOK, "https://b.example/"])
     working.wake()
@@ -388,6 +396,6 @@ async def test_a_sender_that_breaks_costs_an_attempt_and_no_more(desk: Desk, poo
 
 async def test_the_event_is_kept_as_it_came(desk: Desk) -> None:
     event = finished()
-    await desk.handlers.finished(event, ENVELOPE)
+    await desk.handlers.on_batch_finished(event, ENVELOPE)
     kept = json.loads(await desk.pool.fetchval("SELECT event FROM rounds"))
     assert kept == json.loads(event.encode())

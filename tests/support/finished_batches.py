@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.flow import BatchAccepted
 from batchyard_contracts.v1.values import Counts, Notify
-from services.notifier.domain.delivery import Kind, Target, deliveries
-from services.notifier.persistence.store import Claimed
+from services.notifier.domain.delivery import Kind, Target, deliveries_for
+from services.notifier.persistence.store import ClaimedDelivery
 
 AT = datetime(2026, 11, 20, 18, 30, tzinfo=UTC)
 SECRET = "whsec_" + "c2l4dHkgZm91ciBieXRlcyBvciBsZXNzLCBubyBzZWNyZXQ="
@@ -44,8 +44,8 @@ def finished(batch_id: UUID | None = None, **fields: Any) -> BatchFinished:
     return BatchFinished.model_validate(given | fields)
 
 
-def claimed(kind: Kind, address: str, *, number: int = 1, event: BatchFinished | None = None) -> Claimed:
+def claimed(kind: Kind, address: str, *, number: int = 1, event: BatchFinished | None = None) -> ClaimedDelivery:
     """One attempt at one delivery of such an end."""
     event = event or finished()
-    (delivery,) = deliveries(event.batch_id, event.round, [Target(kind, address)])
-    return Claimed(delivery, number, event.encode().decode(), None, None)
+    (delivery,) = deliveries_for(event.batch_id, event.round, [Target(kind, address)])
+    return ClaimedDelivery(delivery, number, event.encode().decode(), None, None)

@@ -1,1 +1,1 @@
-"""Delivers webhooks and e-mails, and lines them up when a round ends."""
+"""Creates deliveries when a round ends, and sends them as webhooks and e-mails."""

@@ -1,27 +1,27 @@
-"""Writes the e-mail that tells operators of a provider that refuses everything."""
+"""The e-mail that alerts operators of a provider that refuses every call."""
 
 from email.headerregistry import Address
 from uuid import UUID
 
 from batchyard_contracts.v1.events import CircuitChanged
-from services.notifier.delivery.email_body import written
+from services.notifier.delivery.email_body import build_email
 from services.notifier.domain.one_line import header_safe, one_line
 
 
 def compose_alert(event: CircuitChanged, to: str, sender: Address, delivery_id: UUID) -> bytes:
-    """The message, the same on every attempt; raises `ValueError` when it cannot be written safely."""
+    """Return the encoded message, the same for every attempt; raise `ValueError` if it cannot be written safely."""
     where = one_line(event.value) or "all"
     safe = header_safe(where) or "a provider"
     headline = (
-        f"{where} refuses the calls of {event.workload}. Its items wait; one of them tries it now and then, "
-        "and all go on as soon as it is taken."
+        f"{where} refuses every call of {event.workload}. Its items wait; one of them probes it from time to time, "
+        "and all continue as soon as a probe succeeds."
     )
-    facts = [("Workload", event.workload), ("Limit", event.limit), ("Value", where)]
+    rows = [("Workload", event.workload), ("Limit", event.limit), ("Value", where)]
     if event.error is not None:
-        facts += [("Error", event.error.code), ("It said", one_line(event.error.message))]
+        rows += [("Error", event.error.code), ("Message", one_line(event.error.message))]
     at = event.since or event.at
-    facts += [("Since", at.isoformat(sep=" ", timespec="seconds"))]
-    facts += [("To see", f"batchyard pace {event.workload}")]
-    return written(
-        f"Items for {safe} wait: it refuses them ({event.workload})", headline, facts, at, to, sender, delivery_id
+    rows += [("Since", at.isoformat(sep=" ", timespec="seconds"))]
+    rows += [("Inspect", f"batchyard pace {event.workload}")]
+    return build_email(
+        f"{event.workload}: {safe} refuses every call, items wait", headline, rows, at, to, sender, delivery_id
     )

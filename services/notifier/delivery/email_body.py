@@ -1,4 +1,4 @@
-"""Writes the e-mail about the end of a batch: one recipient, text and HTML, headers that users cannot add to."""
+"""The e-mail that reports the end of a batch: one recipient, text and HTML, and headers that users cannot add to."""
 
 import re
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ _POLICY = SMTP.clone(cte_type="7bit", max_line_length=78)
 
 
 def sender_address(text: str) -> Address:
-    """Read `Name <box@host>` or `box@host`; raises `ValueError` for anything else."""
+    """Read `Name <box@host>` or `box@host`; raise `ValueError` for anything else."""
     name, address = parseaddr(text)
     safe = header_safe(name) if name else ""
     if safe is None or address.count("@") != 1 or not address.isascii():
@@ -31,68 +31,70 @@ def sender_address(text: str) -> Address:
     return _address(address, safe)
 
 
-def compose(event: BatchFinished, name: str | None, to: str, sender: Address, delivery_id: UUID) -> bytes:
-    """The message, the same on every attempt; raises `ValueError` when it cannot be written safely."""
+def compose_finished(event: BatchFinished, name: str | None, to: str, sender: Address, delivery_id: UUID) -> bytes:
+    """Return the encoded message, the same for every attempt; raise `ValueError` if it cannot be written safely."""
     title = event.name or name
-    headline = f"{_called(event, title)} has finished: {event.result}."
-    return written(subject(event, title), headline, _facts(event, title), event.finished_at, to, sender, delivery_id)
+    headline = f"{_display_name(event, title)} has finished: {event.result}."
+    return build_email(
+        finished_subject(event, title), headline, _table_rows(event, title), event.finished_at, to, sender, delivery_id
+    )
 
 
-def written(
-    about: str,
+def build_email(
+    subject: str,
     headline: str,
-    facts: Sequence[tuple[str, str]],
+    table: Sequence[tuple[str, str]],
     at: datetime,
     to: str,
     sender: Address,
     delivery_id: UUID,
 ) -> bytes:
-    """A message of one sentence and a table; raises `ValueError` when it cannot be written safely."""
+    """Return an encoded message of one sentence and a table; raise `ValueError` if it cannot be written safely."""
     message = EmailMessage(_POLICY.clone(utf8=not to.isascii()))
-    message["Subject"] = about
+    message["Subject"] = subject
     message["From"] = sender
     message["To"] = _address(to)
     message["Date"] = at
     message["Message-ID"] = f"<{delivery_id.hex}@{sender.domain}>"
     message["Auto-Submitted"] = "auto-generated"
-    message.set_content(headline + "\n\n" + "".join(f"{key + ':':<12}{value}\n" for key, value in facts))
-    rows = "".join(f"<tr><th align=left>{escape(key)}</th><td>{escape(value)}</td></tr>\n" for key, value in facts)
+    message.set_content(headline + "\n\n" + "".join(f"{key + ':':<12}{value}\n" for key, value in table))
+    rows = "".join(f"<tr><th align=left>{escape(key)}</th><td>{escape(value)}</td></tr>\n" for key, value in table)
     page = f"<!doctype html>\n<html><body><p>{escape(headline)}</p>\n<table>\n{rows}</table></body></html>\n"
     message.add_alternative(page, subtype="html")
-    bytes_ = message.as_bytes()
-    _check_headers(message, bytes_)
-    return bytes_
+    encoded = message.as_bytes()
+    _check_headers(message, encoded)
+    return encoded
 
 
-def subject(event: BatchFinished, name: str | None) -> str:
-    """For example: Batch 'Friday sets' finished: partial (118 of 124)."""
+def finished_subject(event: BatchFinished, name: str | None) -> str:
+    """Return the subject, for example: Batch 'Friday sets' finished: partial (118 of 124)."""
     counts = event.counts
     total = counts.total if counts.total is not None else counts.ended
     safe = header_safe(name) if name else None
-    return f"{_called(event, safe)} finished: {event.result} ({counts.succeeded} of {total})"
+    return f"{_display_name(event, safe)} finished: {event.result} ({counts.succeeded} of {total})"
 
 
-def _called(event: BatchFinished, name: str | None) -> str:
+def _display_name(event: BatchFinished, name: str | None) -> str:
     return f"Batch '{one_line(name)}'" if name else f"Batch {event.batch_id}"
 
 
-def _facts(event: BatchFinished, name: str | None) -> list[tuple[str, str]]:
+def _table_rows(event: BatchFinished, name: str | None) -> list[tuple[str, str]]:
     counts = event.counts
-    facts = [("Batch", str(event.batch_id)), ("Workload", event.workload)]
+    rows = [("Batch", str(event.batch_id)), ("Workload", event.workload)]
     if name:
-        facts.append(("Name", one_line(name)))
+        rows.append(("Name", one_line(name)))
     if event.round > 1:
-        facts.append(("Round", str(event.round)))
-    facts.append(("Result", event.result))
+        rows.append(("Round", str(event.round)))
+    rows.append(("Result", event.result))
     numbers = counts.model_dump()
-    facts += [(status.capitalize(), str(numbers[status])) for status in TERMINAL_STATUSES if numbers[status]]
-    facts += [("Accepted", _time(event.accepted_at)), ("Finished", _time(event.finished_at))]
-    facts += [(f"[{one_line(key)}]", one_line(value)) for key, value in event.labels.items()]
+    rows += [(status.capitalize(), str(numbers[status])) for status in TERMINAL_STATUSES if numbers[status]]
+    rows += [("Accepted", _time(event.accepted_at)), ("Finished", _time(event.finished_at))]
+    rows += [(f"[{one_line(key)}]", one_line(value)) for key, value in event.labels.items()]
     if event.summary_error:
-        return [*facts, ("No summary", one_line(event.summary_error, _LONG))]
+        return [*rows, ("No summary", one_line(event.summary_error, _LONG))]
     if event.summary is None:
-        return facts
-    return facts + [(one_line(name).capitalize() or "Summary", one_line(text)) for name, text in outline(event.summary)]
+        return rows
+    return rows + [(one_line(name).capitalize() or "Summary", one_line(text)) for name, text in outline(event.summary)]
 
 
 def _time(at: datetime) -> str:
@@ -100,18 +102,24 @@ def _time(at: datetime) -> str:
 
 
 def _address(text: str, display: str = "") -> Address:
-    """Letters beyond ASCII are allowed (RFC 6531), though the parser of the standard library refuses them."""
+    """Return a checked address; raise `ValueError` if it is invalid.
+
+    Letters beyond ASCII are allowed (RFC 6531), although the parser of the standard library refuses them.
+    """
     try:
         if one_line(text, len(text)) != text or "=?" in text or "\ufffd" in text:
             raise ValueError(text)
         checked = Address(display, addr_spec=_BEYOND_ASCII.sub("x", text))
         return checked if text.isascii() else Address(display, *text.rsplit("@", 1))
-    except (MessageError, ValueError, IndexError) as error:  # that parser raises all of them
-        raise ValueError("not an address that mail can be sent to") from error
+    except (MessageError, ValueError, IndexError) as error:  # the parser raises all of them
+        raise ValueError("not a valid e-mail address") from error
 
 
-def _check_headers(message: EmailMessage, written: bytes) -> None:
-    """Writing can fold a value into more headers than were set, as Python 3.11 does with some encoded words."""
-    names = BytesHeaderParser(policy=_POLICY).parsebytes(written).keys()
+def _check_headers(message: EmailMessage, encoded: bytes) -> None:
+    """Raise `ValueError` if encoding has made more headers than were set.
+
+    Python 3.11 folds some encoded words so.
+    """
+    names = BytesHeaderParser(policy=_POLICY).parsebytes(encoded).keys()
     if names != message.keys():
-        raise ValueError("the headers would not be read back as they were set")
+        raise ValueError("the encoded headers differ from those that were set")

@@ -1,4 +1,4 @@
-"""What the notifier does with each message: keep whom to tell, and once a round has ended, line up the deliveries."""
+"""Handles incoming messages: saves the notification targets of a batch, and creates deliveries when a round ends."""
 
 from collections.abc import Callable, Sequence
 from uuid import UUID
@@ -8,62 +8,70 @@ import structlog
 from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.events import BatchFinished, CircuitChanged
 from batchyard_contracts.v1.flow import BatchAccepted
-from services.notifier.domain.backoff_schedule import Schedule
-from services.notifier.domain.delivery import alert_id, deliveries, targets_of
+from services.notifier.domain.backoff_schedule import BackoffSchedule
+from services.notifier.domain.delivery import alert_id, deliveries_for, targets_of
 from services.notifier.domain.one_line import one_line
-from services.notifier.persistence.store import BatchRecord, Known, Store
+from services.notifier.persistence.store import BatchTransaction, DeliveryStore, Subscription
 from shared.observability.telemetry import traceparent
 
 log = structlog.get_logger()
 
 
-class Handlers:
-    """The two messages of a batch may come in either order, and all may come again."""
+class EventHandlers:
+    """Handlers of the notifier's messages; a batch's two messages may arrive in either order and more than once."""
 
     def __init__(
-        self, store: Store, schedule: Schedule, wake: Callable[[], None], operator_mails: Sequence[str] = ()
+        self,
+        store: DeliveryStore,
+        schedule: BackoffSchedule,
+        wake: Callable[[], None],
+        operator_mails: Sequence[str] = (),
     ) -> None:
         self._store = store
-        self._operators = targets_of((), operator_mails)
+        self._operator_targets = targets_of((), operator_mails)
         self._schedule = schedule
         self._wake = wake
 
-    async def accepted(self, message: BatchAccepted, _: Envelope) -> None:
-        """Keep whom to tell; nothing when there is nobody."""
+    async def on_batch_accepted(self, message: BatchAccepted, _: Envelope) -> None:
+        """Save the notification targets of a batch; without targets, delete what was saved of its rounds."""
         targets = targets_of(message.notify.webhooks, message.notify.emails)
         if not targets:
-            await self._store.forget_untold(message.batch_id)
+            await self._store.delete_pending_rounds(message.batch_id)
             return
         async with self._store.batch(message.batch_id) as batch:
-            await batch.keep(Known(one_line(message.name) if message.name else None, targets, traceparent()))
-            await self._tell(batch, message.batch_id)
+            await batch.save_subscription(
+                Subscription(one_line(message.name) if message.name else None, targets, traceparent())
+            )
+            await self._create_deliveries(batch, message.batch_id)
         self._wake()
 
-    async def finished(self, message: BatchFinished, _: Envelope) -> None:
-        """Keep the event, and line up one delivery for each target as soon as these are known."""
+    async def on_batch_finished(self, message: BatchFinished, _: Envelope) -> None:
+        """Save the event, and create one delivery per target as soon as the targets are known."""
         event = message.encode().decode()
-        if await self._store.end_round(message.batch_id, message.round, event, traceparent()):
+        if await self._store.save_finished_round(message.batch_id, message.round, event, traceparent()):
             async with self._store.batch(message.batch_id) as batch:
-                await self._tell(batch, message.batch_id)
+                await self._create_deliveries(batch, message.batch_id)
             self._wake()
 
-    async def circuit(self, message: CircuitChanged, _: Envelope) -> None:
-        """Tell operators of a provider that refuses, once for each time that it began to."""
-        if message.state != "open" or not self._operators:
+    async def on_circuit_changed(self, message: CircuitChanged, _: Envelope) -> None:
+        """Alert operators of a provider that refuses every call, once each time its circuit opens."""
+        if message.state != "open" or not self._operator_targets:
             return
         alert, event = alert_id(message), message.encode().decode()
         async with self._store.batch(alert) as batch:
-            await batch.keep(Known(None, self._operators, traceparent()))
-        await self._store.end_round(alert, 1, event, traceparent(), CircuitChanged.type)
+            await batch.save_subscription(Subscription(None, self._operator_targets, traceparent()))
+        await self._store.save_finished_round(alert, 1, event, traceparent(), CircuitChanged.type)
         async with self._store.batch(alert) as batch:
-            await self._tell(batch, alert)
+            await self._create_deliveries(batch, alert)
         self._wake()
 
-    async def _tell(self, batch: BatchRecord, batch_id: UUID) -> None:
-        known = await batch.known()
-        if known is None:
+    async def _create_deliveries(self, batch: BatchTransaction, batch_id: UUID) -> None:
+        subscription = await batch.subscription()
+        if subscription is None:
             return
-        for round_ in await batch.untold():
-            new = list(deliveries(batch_id, round_, known.targets))
-            await batch.tell(round_, new, known.traceparent or traceparent(), self._schedule.first_wait())
-            log.info("deliveries lined up", batch_id=str(batch_id), round=round_, count=len(new))
+        for round_ in await batch.pending_rounds():
+            deliveries = list(deliveries_for(batch_id, round_, subscription.targets))
+            await batch.add_deliveries(
+                round_, deliveries, subscription.traceparent or traceparent(), self._schedule.first_delay()
+            )
+            log.info("deliveries created", batch_id=str(batch_id), round=round_, count=len(deliveries))

@@ -1,4 +1,4 @@
-"""The SMTP server that takes the mail: where it is and how to log in, read from one URL."""
+"""The address and credentials of the SMTP relay, read from one URL."""
 
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
@@ -8,8 +8,11 @@ _WRONG = "must look like smtp://host:25, smtp://user:password@host:587 or smtps:
 
 
 @dataclass(frozen=True, slots=True)
-class Relay:
-    """`tls` from the first byte with smtps; with smtp by STARTTLS when the server offers it."""
+class SmtpRelay:
+    """Address and credentials of an SMTP server.
+
+    `tls` means TLS from the first byte (smtps); otherwise STARTTLS is used if the server offers it.
+    """
 
     host: str
     port: int
@@ -18,8 +21,8 @@ class Relay:
     password: str | None = field(default=None, repr=False)
 
 
-def parse_relay(url: str) -> Relay:
-    """Read the URL; raises `ValueError`, without repeating it, when it is none."""
+def parse_relay(url: str) -> SmtpRelay:
+    """Read the URL; raise `ValueError`, which does not contain the URL, if it is invalid."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -29,7 +32,7 @@ def parse_relay(url: str) -> Relay:
         raise ValueError(_WRONG)
     if (parts.username is None) != (parts.password is None):
         raise ValueError(_WRONG)
-    return Relay(
+    return SmtpRelay(
         host,
         port or _PORTS[parts.scheme],
         parts.scheme == "smtps",

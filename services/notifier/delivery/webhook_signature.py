@@ -1,4 +1,4 @@
-"""Signs webhooks by Standard Webhooks 1.0: receivers can tell who sent a body, and when."""
+"""Signs webhooks by Standard Webhooks 1.0, so that receivers can verify who sent a body, and when."""
 
 import base64
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ _WRONG = "must be `whsec_` and 24 to 64 random bytes in base64; make one with: e
 
 
 def check_secret(secret: str) -> str:
-    """The secret itself; raises `ValueError`, without repeating it, when it is none."""
+    """Return the secret; raise `ValueError`, which does not contain the secret, if it is malformed."""
     try:
         key = base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
     except ValueError:  # not base64, or not even ASCII
@@ -22,14 +22,14 @@ def check_secret(secret: str) -> str:
     return secret
 
 
-class Signer:
-    """Signs with one secret."""
+class WebhookSigner:
+    """Signer of webhooks with one secret."""
 
     def __init__(self, secret: str) -> None:
         self._webhook = Webhook(check_secret(secret))
 
     def headers(self, message_id: str, at: datetime, body: bytes) -> Mapping[str, str]:
-        """The three headers for exactly these bytes; `at` is the time of this attempt."""
+        """Return the three signature headers for exactly these bytes; `at` is the time of this attempt."""
         return {
             "webhook-id": message_id,
             "webhook-timestamp": str(int(at.timestamp())),

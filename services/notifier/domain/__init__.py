@@ -1,1 +1,1 @@
-"""What the notifier decides: whom to tell, what an answer means, and when to try again."""
+"""The notifier's decisions: which targets to notify, what a response means, and when to retry."""

@@ -1,69 +1,69 @@
-"""What came of one attempt to tell somebody, and what follows from it."""
+"""The outcome of one delivery attempt, and the decision that follows from it."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from services.notifier.domain.backoff_schedule import Schedule
+from services.notifier.domain.backoff_schedule import BackoffSchedule
 
-Verdict = Literal["delivered", "try_again", "give_up"]
+AttemptOutcome = Literal["delivered", "retry", "give_up"]
 State = Literal["pending", "delivered", "failed"]
 
 GONE = 410
-WAITS = frozenset({429, 503})
+RETRY_AFTER_STATUSES = frozenset({429, 503})
 """HTTP statuses whose `Retry-After` is obeyed."""
-LOST_ATTEMPTS = 3
-"""Attempts beyond the schedule, for those whose process died before it could say what came of them."""
+MAX_LOST_ATTEMPTS = 3
+"""Attempts beyond the schedule that make up for attempts whose process died before it recorded an outcome."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The end of one attempt. `reason` is a few words without user data, fit for logs; empty when delivered."""
+    """Result of one attempt. `reason` is a few words without user data, fit for logs; empty when delivered."""
 
-    verdict: Verdict
+    outcome: AttemptOutcome
     reason: str = ""
     status: int | None = None
-    """The HTTP status or SMTP code, when the other side answered."""
+    """HTTP status or SMTP code; None if the other side did not answer."""
     reply: str = ""
-    """The beginning of what the other side said; not for logs."""
+    """Beginning of the other side's response; not for logs."""
     retry_after_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """The state a delivery takes, and with `pending` how long it waits."""
+class DeliveryDecision:
+    """Next state of a delivery; if it is `pending`, `delay_s` is the time until its next attempt."""
 
     state: State
     reason: str = ""
-    wait_s: float = 0.0
+    delay_s: float = 0.0
 
 
 def http_attempt(status: int, reply: str = "", retry_after_s: float | None = None) -> Attempt:
-    """Read a webhook's answer (Standard Webhooks 1.0): 2xx is success, 410 is final, all else may pass."""
+    """Classify a webhook's response (Standard Webhooks 1.0): 2xx is success, 410 is final, anything else is retried."""
     if 200 <= status < 300:
         return Attempt("delivered", "", status, reply)
     if status == GONE:
         return Attempt("give_up", "http 410: the endpoint is gone", status, reply)
     reason = f"http {status}" + (": redirects are not followed" if 300 <= status < 400 else "")
-    return Attempt("try_again", reason, status, reply, retry_after_s if status in WAITS else None)
+    return Attempt("retry", reason, status, reply, retry_after_s if status in RETRY_AFTER_STATUSES else None)
 
 
 def smtp_attempt(code: int, reply: str = "") -> Attempt:
-    """Read an SMTP refusal: 5xx is final, all else may pass (greylisting, a full disk)."""
-    return Attempt("give_up" if 500 <= code < 600 else "try_again", f"smtp {code}", code, reply)
+    """Classify an SMTP refusal: 5xx is final, anything else is retried (greylisting, a full disk)."""
+    return Attempt("give_up" if 500 <= code < 600 else "retry", f"smtp {code}", code, reply)
 
 
-def decide(number: int, attempt: Attempt, schedule: Schedule, jitter: float) -> Decision:
-    """What becomes of a delivery after its attempt `number`, counted from 1. `jitter` is from 0 to below 1."""
-    if attempt.verdict == "delivered":
-        return Decision("delivered")
-    if attempt.verdict == "give_up":
-        return Decision("failed", attempt.reason)
-    wait = schedule.wait_after(number, jitter, attempt.retry_after_s)
+def decide(number: int, attempt: Attempt, schedule: BackoffSchedule, jitter: float) -> DeliveryDecision:
+    """Decide the next state of a delivery after attempt `number`, counted from 1. `jitter` is in [0, 1)."""
+    if attempt.outcome == "delivered":
+        return DeliveryDecision("delivered")
+    if attempt.outcome == "give_up":
+        return DeliveryDecision("failed", attempt.reason)
+    wait = schedule.delay_after(number, jitter, attempt.retry_after_s)
     if wait is None:
-        return Decision("failed", f"{attempt.reason} (attempt {number}, the last)")
-    return Decision("pending", attempt.reason, wait)
+        return DeliveryDecision("failed", f"{attempt.reason} (attempt {number}, the last)")
+    return DeliveryDecision("pending", attempt.reason, wait)
 
 
-def overdrawn(number: int, schedule: Schedule) -> bool:
-    """Whether attempt `number` must not be made: those before it ended the process each time."""
-    return number > len(schedule.delays_s) + LOST_ATTEMPTS
+def has_exhausted_attempts(number: int, schedule: BackoffSchedule) -> bool:
+    """Tell whether attempt `number` must not be made because the attempts before it ended the process each time."""
+    return number > len(schedule.delays_s) + MAX_LOST_ATTEMPTS

@@ -1,4 +1,4 @@
-"""Whom to tell of the end of a round: one delivery for each target, under ids that never change."""
+"""The deliveries of a finished round: one for each target, with ids that never change."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -18,30 +18,30 @@ _REPLACEMENT = "\ufffd"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Somebody to tell: the URL of a webhook, or the address of a mailbox."""
+    """Notification target: the URL of a webhook, or an e-mail address."""
 
     kind: Kind
     address: str
 
     @property
-    def valid(self) -> bool:
-        """Whether the address was free of control characters when it came."""
+    def is_valid(self) -> bool:
+        """Tell whether the address had no control characters when it was received."""
         return _REPLACEMENT not in self.address
 
     @property
     def destination(self) -> str:
-        """What the limits count: the host of a webhook; all mail goes through one relay."""
+        """Key of the concurrency limits: the host of a webhook; `mail` for all e-mail, which goes through one relay."""
         if self.kind == "email":
             return "mail"
         try:
             return (urlsplit(self.address).hostname or "").lower()
-        except ValueError:  # a bracket without its pair; the attempt will say so
+        except ValueError:  # an unpaired bracket; the attempt will fail with a reason
             return ""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One target that is to hear of one round of a batch."""
+    """Delivery of one round's event to one target."""
 
     id: UUID
     batch_id: UUID
@@ -50,25 +50,25 @@ class Delivery:
 
 
 def targets_of(webhooks: Sequence[str], emails: Sequence[str]) -> tuple[Target, ...]:
-    """The targets named, each once. Control characters are replaced, which makes a target invalid for good."""
+    """Return the distinct targets. Control characters are replaced, which makes a target invalid for good."""
     named = [Target("webhook", _CONTROL.sub(_REPLACEMENT, url)) for url in webhooks]
     named += [Target("email", _CONTROL.sub(_REPLACEMENT, address)) for address in emails]
     return tuple(dict.fromkeys(named))
 
 
-def deliveries(batch_id: UUID, round_: int, targets: Sequence[Target]) -> Iterator[Delivery]:
-    """One delivery for each target; the same again when asked again."""
+def deliveries_for(batch_id: UUID, round_: int, targets: Sequence[Target]) -> Iterator[Delivery]:
+    """Yield one delivery for each target; repeated calls give the same ids."""
     for target in targets:
         name = f"{batch_id}/{round_}/{target.kind}/{target.address}"
         yield Delivery(uuid5(_NAMESPACE, name), batch_id, round_, target)
 
 
 def alert_id(event: CircuitChanged) -> UUID:
-    """What takes the place of a batch's id for a circuit: the same as long as it is not closed."""
+    """Return the id that takes the place of a batch's id for a circuit; it stays the same until the circuit closes."""
     since = event.since.isoformat() if event.since else event.at.isoformat()
     return uuid5(_NAMESPACE, f"circuit/{event.workload}/{event.limit}/{event.value}/{since}")
 
 
 def webhook_id(batch_id: UUID, round_: int) -> str:
-    """The id of the event, for receivers to recognise one they have had: the same on every retry."""
+    """Return the id by which receivers recognise a repeated event; it is the same for every retry."""
     return f"msg_{batch_id.hex}_{round_}"

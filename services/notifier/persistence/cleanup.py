@@ -1,20 +1,23 @@
-"""Drops, from time to time, what was kept of batches that nobody wanted to hear of."""
+"""Deletes finished rounds of batches without notification targets."""
 
 import asyncio
 from typing import ClassVar
 
-from services.notifier.persistence.store import Store
+from services.notifier.persistence.store import DeliveryStore
 from shared.runtime.health import Pulse
 from shared.runtime.transient import retry_transient
 
 
-class Sweeper:
-    """An end that came before its batch is kept for a day; an end without anybody to tell goes with the rest."""
+class Cleanup:
+    """Periodic deletion of rounds that nobody subscribed to.
+
+    A round is kept for `AGE_S` because its `batch.finished` may arrive before the `batch.accepted` with the targets.
+    """
 
     EVERY_S: ClassVar[float] = 600.0
     AGE_S: ClassVar[float] = 86_400.0
 
-    def __init__(self, store: Store, pulse: Pulse) -> None:
+    def __init__(self, store: DeliveryStore, pulse: Pulse) -> None:
         self._store = store
         self._pulse = pulse
         self._stopping = asyncio.Event()
@@ -24,10 +27,12 @@ class Sweeper:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Sweep at once and then at every interval until stopped."""
+        """Delete at once and then at every interval until stopped."""
         while not self._stopping.is_set():
             self._pulse.beat()
-            await retry_transient(lambda: self._store.forget_strays(self.AGE_S), "PostgreSQL", waiting=self._pulse.beat)
+            await retry_transient(
+                lambda: self._store.delete_unclaimed_rounds(self.AGE_S), "PostgreSQL", waiting=self._pulse.beat
+            )
             try:
                 async with asyncio.timeout(self.EVERY_S):
                     await self._stopping.wait()

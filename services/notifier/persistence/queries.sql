@@ -1,25 +1,25 @@
 -- name: lock_batch
 SELECT pg_advisory_xact_lock(hashtextextended('notifier/' || $1::uuid::text, 0))
 
--- name: keep_batch
+-- name: save_subscription
 INSERT INTO batches (batch_id, name, webhooks, emails, traceparent)
 VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (batch_id) DO NOTHING
 
--- name: batch
+-- name: subscription
 SELECT name, webhooks, emails, traceparent FROM batches WHERE batch_id = $1
 
--- name: forget_untold
+-- name: delete_pending_rounds
 DELETE FROM rounds WHERE batch_id = $1 AND NOT told
 
--- name: keep_round
+-- name: save_finished_round
 -- After whoever holds the batch: what they keep of it is seen by who asks next, and this by who holds it next.
 WITH held AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtextextended('notifier/' || $1::uuid::text, 0)))
 INSERT INTO rounds (batch_id, round, event, traceparent, type)
 SELECT $1, $2, $3, $4, $5 FROM held
 ON CONFLICT (batch_id, round) DO NOTHING
 
--- name: untold_rounds
+-- name: pending_rounds
 SELECT round FROM rounds WHERE batch_id = $1 AND NOT told ORDER BY round
 
 -- name: add_delivery
@@ -27,7 +27,7 @@ INSERT INTO deliveries (id, batch_id, round, kind, address, destination, tracepa
 VALUES ($1, $2, $3, $4, $5, $6, $7, now() + $8::float8 * interval '1 second')
 ON CONFLICT DO NOTHING
 
--- name: mark_told
+-- name: mark_notified
 UPDATE rounds SET told = true WHERE batch_id = $1 AND round = $2
 
 -- name: claim
@@ -63,22 +63,22 @@ SELECT extract(epoch FROM min(GREATEST(due_at, claimed_until)) - now())::float8
 FROM deliveries
 WHERE kind = $1 AND state = 'pending' AND destination <> ALL ($2::text[])
 
--- name: delivered
+-- name: mark_delivered
 -- Whatever else was recorded: the other side has it.
 UPDATE deliveries
 SET state = 'delivered', ended_at = now(), claimed_until = NULL, status = $2, reason = NULL, reply = $3
 WHERE id = $1 AND state <> 'delivered'
 
--- name: postponed
+-- name: mark_postponed
 UPDATE deliveries
 SET due_at = now() + $3::float8 * interval '1 second', claimed_until = NULL, status = $4, reason = $5, reply = $6
 WHERE id = $1 AND attempts = $2 AND state = 'pending'
 
--- name: failed
+-- name: mark_failed
 UPDATE deliveries
 SET state = 'failed', ended_at = now(), claimed_until = NULL, status = $3, reason = $4, reply = $5
 WHERE id = $1 AND attempts = $2 AND state = 'pending'
 
--- name: forget_strays
+-- name: delete_unclaimed_rounds
 -- Ends of batches of which nobody wanted to hear.
 DELETE FROM rounds WHERE NOT told AND created_at < now() - $1::float8 * interval '1 second'

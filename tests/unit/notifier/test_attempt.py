@@ -2,36 +2,36 @@
 
 import pytest
 
-from services.notifier.domain.attempt import Verdict, http_attempt, smtp_attempt
+from services.notifier.domain.attempt import AttemptOutcome, http_attempt, smtp_attempt
 
 
 @pytest.mark.parametrize(
-    ("status", "verdict"),
+    ("status", "outcome"),
     [
         *((status, "delivered") for status in (200, 201, 202, 204, 299)),
-        *((status, "try_again") for status in (300, 301, 302, 304, 307, 308)),
-        *((status, "try_again") for status in (400, 401, 403, 404, 408, 409, 422, 429)),
-        *((status, "try_again") for status in (500, 502, 503, 504, 599)),
+        *((status, "retry") for status in (300, 301, 302, 304, 307, 308)),
+        *((status, "retry") for status in (400, 401, 403, 404, 408, 409, 422, 429)),
+        *((status, "retry") for status in (500, 502, 503, 504, 599)),
         (410, "give_up"),
     ],
 )
-def test_http(status: int, verdict: Verdict) -> None:
+def test_http(status: int, outcome: AttemptOutcome) -> None:
     attempt = http_attempt(status, "text", 7.0)
-    assert (attempt.verdict, attempt.status, attempt.reply) == (verdict, status, "text")
+    assert (attempt.outcome, attempt.status, attempt.reply) == (outcome, status, "text")
     assert attempt.retry_after_s == (7.0 if status in (429, 503) else None)
 
 
 @pytest.mark.parametrize(
-    ("code", "verdict"),
+    ("code", "outcome"),
     [
-        (421, "try_again"),
-        (450, "try_again"),
-        (451, "try_again"),
-        (452, "try_again"),
+        (421, "retry"),
+        (450, "retry"),
+        (451, "retry"),
+        (452, "retry"),
         (550, "give_up"),
         (554, "give_up"),
     ],
 )
-def test_smtp(code: int, verdict: Verdict) -> None:
+def test_smtp(code: int, outcome: AttemptOutcome) -> None:
     attempt = smtp_attempt(code, "text")
-    assert (attempt.verdict, attempt.status, attempt.reason) == (verdict, code, f"smtp {code}")
+    assert (attempt.outcome, attempt.status, attempt.reason) == (outcome, code, f"smtp {code}")

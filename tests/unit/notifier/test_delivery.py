@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from batchyard_contracts.v1.events import CircuitChanged
 from batchyard_contracts.v1.values import ItemError
-from services.notifier.domain.delivery import Target, alert_id, deliveries, targets_of, webhook_id
+from services.notifier.domain.delivery import Target, alert_id, deliveries_for, targets_of, webhook_id
 
 BATCH = UUID("01935f2e-5b7c-7a10-8000-000000000001")
 AT = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
@@ -25,9 +25,9 @@ def test_each_target_once() -> None:
 
 
 def test_the_ids_of_a_round_are_the_same_again_and_differ_from_all_others() -> None:
-    first = [delivery.id for delivery in deliveries(BATCH, 1, TARGETS)]
-    again = [delivery.id for delivery in deliveries(BATCH, 1, TARGETS)]
-    second = [delivery.id for delivery in deliveries(BATCH, 2, TARGETS)]
+    first = [delivery.id for delivery in deliveries_for(BATCH, 1, TARGETS)]
+    again = [delivery.id for delivery in deliveries_for(BATCH, 1, TARGETS)]
+    second = [delivery.id for delivery in deliveries_for(BATCH, 2, TARGETS)]
     assert first == again
     assert len({*first, *second}) == 6
 
@@ -53,7 +53,7 @@ def test_what_limits_count(target: Target, destination: str) -> None:
 @given(st.text(min_size=1))
 def test_control_characters_never_stay_and_make_a_target_invalid(text: str) -> None:
     for target in targets_of([text], [text]):
-        assert target.valid == (target.address == text and "\ufffd" not in text)
+        assert target.is_valid == (target.address == text and "\ufffd" not in text)
         assert "\x00" not in target.address
         assert len(target.address.splitlines()) <= 1
         assert isinstance(target.destination, str)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchyard_contracts.v1.values import Counts
-from services.notifier.delivery.email_body import compose, sender_address, subject
+from services.notifier.delivery.email_body import compose_finished, finished_subject, sender_address
 from services.notifier.domain.one_line import header_safe, one_line
 from tests.support.finished_batches import AT, finished
 
@@ -44,7 +44,7 @@ def text_of(message: EmailMessage, kind: str) -> str:
 
 
 def test_it_says_how_the_batch_ended() -> None:
-    message = parsed(compose(finished(labels={"team": "music"}), None, "ann@a.example", SENDER, ID))
+    message = parsed(compose_finished(finished(labels={"team": "music"}), None, "ann@a.example", SENDER, ID))
     assert message["Subject"] == "Batch 'Friday sets' finished: partial (118 of 124)"
     assert message["To"] == "ann@a.example"
     assert message["From"] == "Batchyard <noreply@batchyard.example>"
@@ -61,7 +61,7 @@ def test_it_says_how_the_batch_ended() -> None:
 
 def test_it_tells_the_summary_or_why_there_is_none() -> None:
     summary = {"projects": 3, "cost": {"expected": 120500.0}, "note": "one\r\nBcc: evil@x.example"}
-    message = parsed(compose(finished(summary=summary), None, "ann@a.example", SENDER, ID))
+    message = parsed(compose_finished(finished(summary=summary), None, "ann@a.example", SENDER, ID))
     for kind in ("plain", "html"):
         text = text_of(message, kind)
         assert "Projects" in text
@@ -69,13 +69,13 @@ def test_it_tells_the_summary_or_why_there_is_none() -> None:
         assert "120,500" in text
     assert set(message.keys()) == HEADERS
     assert "\nBcc" not in text_of(message, "plain")
-    lacking = parsed(compose(finished(summary_error="No worker made it."), None, "ann@a.example", SENDER, ID))
+    lacking = parsed(compose_finished(finished(summary_error="No worker made it."), None, "ann@a.example", SENDER, ID))
     assert "No summary: No worker made it." in text_of(lacking, "plain")
 
 
 def test_the_same_delivery_is_the_same_letter() -> None:
     def read() -> tuple[list[tuple[str, str]], str]:
-        message = parsed(compose(event, None, "ann@a.example", SENDER, ID))
+        message = parsed(compose_finished(event, None, "ann@a.example", SENDER, ID))
         headers = [(name, value) for name, value in message.items() if name != "Content-Type"]
         return headers, text_of(message, "html")
 
@@ -85,27 +85,27 @@ def test_the_same_delivery_is_the_same_letter() -> None:
 
 def test_the_name_comes_from_the_event_else_from_the_batch_else_its_id_stands_in() -> None:
     nameless = finished(name=None, counts=Counts(succeeded=1, remaining=0), result="completed")
-    assert subject(nameless, "kept") == "Batch 'kept' finished: completed (1 of 1)"
-    assert subject(nameless, None) == f"Batch {nameless.batch_id} finished: completed (1 of 1)"
-    message = parsed(compose(nameless, "kept", "ann@a.example", SENDER, ID))
+    assert finished_subject(nameless, "kept") == "Batch 'kept' finished: completed (1 of 1)"
+    assert finished_subject(nameless, None) == f"Batch {nameless.batch_id} finished: completed (1 of 1)"
+    message = parsed(compose_finished(nameless, "kept", "ann@a.example", SENDER, ID))
     assert message["Subject"].startswith("Batch 'kept'")
 
 
 def test_letters_beyond_ascii_arrive() -> None:
-    message = parsed(compose(finished(name="Ünïcode 音楽 🎧"), None, "ann@a.example", SENDER, ID))
+    message = parsed(compose_finished(finished(name="Ünïcode 音楽 🎧"), None, "ann@a.example", SENDER, ID))
     assert message["Subject"].startswith("Batch 'Ünïcode 音楽 🎧'")
     assert "Ünïcode 音楽 🎧" in text_of(message, "html")
 
 
 def test_html_is_escaped() -> None:
-    raw = compose(finished(name="<script>alert(1)</script>"), None, "ann@a.example", SENDER, ID)
+    raw = compose_finished(finished(name="<script>alert(1)</script>"), None, "ann@a.example", SENDER, ID)
     assert "<script>" not in text_of(parsed(raw), "html")
 
 
 @pytest.mark.parametrize("name", INJECTIONS)
 def test_no_name_adds_a_header(name: str) -> None:
     event = finished(name=name, labels={name[:63]: name})
-    raw = compose(event, name, "ann@a.example", SENDER, ID)
+    raw = compose_finished(event, name, "ann@a.example", SENDER, ID)
     message = parsed(raw)
     assert set(message.keys()) == HEADERS
     assert "evil" not in str(message["To"])
@@ -117,7 +117,7 @@ def test_no_name_adds_a_header(name: str) -> None:
 
 @given(st.text(max_size=200))
 def test_no_text_adds_a_header(name: str) -> None:
-    message = parsed(compose(finished(name=name), None, "ann@a.example", SENDER, ID))
+    message = parsed(compose_finished(finished(name=name), None, "ann@a.example", SENDER, ID))
     assert set(message.keys()) == HEADERS
 
 
@@ -127,7 +127,7 @@ def test_no_text_adds_a_header(name: str) -> None:
 )
 def test_no_address_adds_a_recipient(address: str) -> None:
     try:
-        raw = compose(finished(), None, address, SENDER, ID)
+        raw = compose_finished(finished(), None, address, SENDER, ID)
     except ValueError:
         return
     message = parsed(raw)
@@ -140,14 +140,14 @@ def test_no_address_adds_a_recipient(address: str) -> None:
     "address", ["a@" + "b" * 240 + ".example", '"ann smith"@b.example', "jörg@bücher.example", "a+b@c"]
 )
 def test_unusual_addresses_are_written_as_they_are(address: str) -> None:
-    message = parsed(compose(finished(), None, address, SENDER, ID))
+    message = parsed(compose_finished(finished(), None, address, SENDER, ID))
     assert message["To"].addresses[0].addr_spec.encode("utf-8", "surrogateescape").decode() == address
 
 
 @given(st.text(max_size=254))
 def test_any_address_is_used_alone_or_refused(address: str) -> None:
     try:
-        raw = compose(finished(), None, address, SENDER, ID)
+        raw = compose_finished(finished(), None, address, SENDER, ID)
     except ValueError:
         return
     message = parsed(raw)

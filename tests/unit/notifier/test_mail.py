@@ -10,7 +10,7 @@ import pytest
 from services.notifier.delivery.email_body import sender_address
 from services.notifier.delivery.mail_sender import NO_RELAY, MailSender
 from services.notifier.delivery.smtp_relay import parse_relay
-from services.notifier.domain.attempt import Attempt, Verdict
+from services.notifier.domain.attempt import Attempt, AttemptOutcome
 from tests.support.certificates import untrusted_server
 from tests.support.finished_batches import claimed
 from tests.support.mailbox import Mailbox
@@ -34,7 +34,7 @@ async def send(url: str | None, to: str = TO, *, timeout_s: float = 5.0) -> Atte
 
 async def test_it_arrives_for_one_recipient(mailbox: Mailbox) -> None:
     attempt = await send(mailbox.url)
-    assert (attempt.verdict, attempt.status) == ("delivered", 250)
+    assert (attempt.outcome, attempt.status) == ("delivered", 250)
     (letter,) = await mailbox.wait_for(1)
     assert (letter.sender, letter.recipients) == ("noreply@b.example", (TO,))
     assert letter.message["Subject"] == "Batch 'Friday sets' finished: partial (118 of 124)"
@@ -50,22 +50,22 @@ async def test_a_second_attempt_has_the_same_message_id(mailbox: Mailbox) -> Non
 
 
 @pytest.mark.parametrize(
-    ("reply", "verdict"),
+    ("reply", "outcome"),
     [
-        ("451 greylisted, come back", "try_again"),
-        ("452 full", "try_again"),
+        ("451 greylisted, come back", "retry"),
+        ("452 full", "retry"),
         ("550 no such user", "give_up"),
         ("554 no", "give_up"),
     ],
 )
-async def test_the_code_decides(mailbox: Mailbox, reply: str, verdict: Verdict) -> None:
+async def test_the_code_decides(mailbox: Mailbox, reply: str, outcome: AttemptOutcome) -> None:
     for refuse in (mailbox.answer, mailbox.answer_recipient):
         refuse(reply)
         attempt = await send(mailbox.url)
-        assert (attempt.verdict, attempt.status) == (verdict, int(reply[:3]))
+        assert (attempt.outcome, attempt.status) == (outcome, int(reply[:3]))
         assert reply[4:] in attempt.reply
         assert attempt.reason == f"smtp {reply[:3]}"
-    assert (await send(mailbox.url)).verdict == "delivered"
+    assert (await send(mailbox.url)).outcome == "delivered"
     assert len(mailbox.letters) == 1
 
 
@@ -73,7 +73,7 @@ async def test_the_server_is_away(mailbox: Mailbox) -> None:
     async with Mailbox() as other:
         url = other.url
     attempt = await send(url)
-    assert (attempt.verdict, attempt.status) == ("try_again", None)
+    assert (attempt.outcome, attempt.status) == ("retry", None)
     assert attempt.reason.startswith("not connected")
 
 
@@ -88,34 +88,34 @@ async def test_the_server_never_speaks() -> None:
         begun = time.monotonic()
         attempt = await send(f"smtp://127.0.0.1:{port}", timeout_s=0.3)
         assert connected.is_set()
-    assert attempt == Attempt("try_again", "no answer in time")
+    assert attempt == Attempt("retry", "timeout")
     assert time.monotonic() - begun < 3
 
 
-@pytest.mark.parametrize(("greeting", "verdict"), [(b"421 busy\r\n", "try_again"), (b"554 go away\r\n", "give_up")])
-async def test_the_server_turns_everybody_away(greeting: bytes, verdict: Verdict) -> None:
+@pytest.mark.parametrize(("greeting", "outcome"), [(b"421 busy\r\n", "retry"), (b"554 go away\r\n", "give_up")])
+async def test_the_server_turns_everybody_away(greeting: bytes, outcome: AttemptOutcome) -> None:
     async def rude(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(greeting)
         await writer.drain()
 
     async with raw_server(rude) as port:
         attempt = await send(f"smtp://127.0.0.1:{port}")
-    assert (attempt.verdict, attempt.status) == (verdict, int(greeting[:3]))
+    assert (attempt.outcome, attempt.status) == (outcome, int(greeting[:3]))
 
 
 async def test_log_in() -> None:
     async with Mailbox(login=("ann", "right")) as guarded:
-        assert (await send(guarded.url)).verdict == "delivered"
+        assert (await send(guarded.url)).outcome == "delivered"
         assert guarded.letters[0].user == "ann"
         attempt = await send(guarded.url.replace("right", "wrong"))
-        assert (attempt.verdict, attempt.status) == ("try_again", 535)
+        assert (attempt.outcome, attempt.status) == ("retry", 535)
         assert len(guarded.letters) == 1
 
 
 async def test_starttls_is_used_when_offered_and_the_certificate_is_checked(tmp_path: Path) -> None:
     async with Mailbox(tls=untrusted_server(tmp_path)) as secure:
         attempt = await send(secure.url)
-        assert (attempt.verdict, attempt.status) == ("try_again", None)
+        assert (attempt.outcome, attempt.status) == ("retry", None)
         assert secure.letters == []
 
 
@@ -126,15 +126,15 @@ async def test_what_is_no_address_is_not_tried(mailbox: Mailbox, to: str) -> Non
 
 
 async def test_an_address_beyond_ascii(mailbox: Mailbox) -> None:
-    assert (await send(mailbox.url, "jörg@b.example")).verdict == "delivered"
+    assert (await send(mailbox.url, "jörg@b.example")).outcome == "delivered"
     assert mailbox.letters[0].recipients == ("jörg@b.example",)
 
 
 async def test_an_address_beyond_ascii_at_a_server_that_knows_none() -> None:
     async with Mailbox(smtputf8=False) as old:
         attempt = await send(old.url, "jörg@b.example")
-        assert attempt == Attempt("give_up", "the mail server lacks an extension that this needs")
-        assert (await send(old.url)).verdict == "delivered"
+        assert attempt == Attempt("give_up", "the mail server does not support a required extension")
+        assert (await send(old.url)).outcome == "delivered"
 
 
 async def test_a_server_that_took_the_mail_and_then_falls_silent_is_not_given_it_again() -> None:
@@ -142,7 +142,7 @@ async def test_a_server_that_took_the_mail_and_then_falls_silent_is_not_given_it
     async with Mailbox(goodbye=goodbye) as slow:
         attempt = await send(slow.url, timeout_s=0.5)
         goodbye.set()
-    assert attempt.verdict == "delivered"
+    assert attempt.outcome == "delivered"
 
 
 async def test_without_a_server_nothing_is_sent() -> None:

@@ -5,7 +5,7 @@ from ipaddress import ip_network
 import pytest
 from pydantic import ValidationError
 
-from services.notifier.delivery.smtp_relay import Relay, parse_relay
+from services.notifier.delivery.smtp_relay import SmtpRelay, parse_relay
 from services.notifier.settings import NotifierSettings
 from tests.support.finished_batches import SECRET
 
@@ -62,12 +62,12 @@ def test_what_cannot_be_is_refused_at_the_start(
 @pytest.mark.parametrize(
     ("url", "relay"),
     [
-        ("smtp://localhost", Relay("localhost", 25, tls=False)),
-        ("smtp://mail:1025/", Relay("mail", 1025, tls=False)),
-        ("smtps://mail", Relay("mail", 465, tls=True)),
-        ("smtp://a%40b:p%3Aw%2F@[::1]:587", Relay("::1", 587, tls=False, username="a@b", password="p:w/")),
+        ("smtp://localhost", SmtpRelay("localhost", 25, tls=False)),
+        ("smtp://mail:1025/", SmtpRelay("mail", 1025, tls=False)),
+        ("smtps://mail", SmtpRelay("mail", 465, tls=True)),
+        ("smtp://a%40b:p%3Aw%2F@[::1]:587", SmtpRelay("::1", 587, tls=False, username="a@b", password="p:w/")),
     ],
 )
-def test_relays(url: str, relay: Relay) -> None:
+def test_relays(url: str, relay: SmtpRelay) -> None:
     assert parse_relay(url) == relay
     assert "p:w/" not in repr(relay)

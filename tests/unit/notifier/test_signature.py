@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from services.notifier.delivery.webhook_signature import Signer, check_secret
+from services.notifier.delivery.webhook_signature import WebhookSigner, check_secret
 from tests.support.finished_batches import SECRET
 
 BODY = '{"name":"Größe 音"}'.encode()
 
 
 def test_the_library_verifies_it() -> None:
-    headers = dict(Signer(SECRET).headers("msg_1", datetime.now(UTC), BODY))
+    headers = dict(WebhookSigner(SECRET).headers("msg_1", datetime.now(UTC), BODY))
     assert Webhook(SECRET).verify(BODY, headers) == {"name": "Größe 音"}
     with pytest.raises(WebhookVerificationError):
         Webhook(SECRET).verify(BODY + b" ", headers)
@@ -25,7 +25,7 @@ def test_the_library_verifies_it() -> None:
 
 def test_it_is_what_the_specification_says() -> None:
     at = datetime(2026, 11, 22, 0, 0, 0, 900_000, tzinfo=UTC)
-    headers = Signer(SECRET).headers("msg_1", at, BODY)
+    headers = WebhookSigner(SECRET).headers("msg_1", at, BODY)
     key = base64.b64decode(SECRET.removeprefix("whsec_"))
     signed = hmac.new(key, b"msg_1.%d." % int(at.timestamp()) + BODY, hashlib.sha256).digest()
     assert headers == {

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from services.notifier.delivery.webhook_sender import KEPT_BYTES, NO_SECRET, WebhookSender, open_session
-from services.notifier.delivery.webhook_signature import Signer
-from services.notifier.domain.attempt import Attempt, Verdict
+from services.notifier.delivery.webhook_sender import MAX_REPLY_BYTES, NO_SECRET, WebhookSender, open_session
+from services.notifier.delivery.webhook_signature import WebhookSigner
+from services.notifier.domain.attempt import Attempt, AttemptOutcome
 from shared.observability import telemetry
 from shared.runtime.egress_guard import Network
 from tests.support.certificates import untrusted_server
@@ -31,7 +31,7 @@ async def sender(
     *, secret: str | None = SECRET, allowed: tuple[Network, ...] = LOOPBACK, timeout_s: float = 5.0
 ) -> AsyncIterator[WebhookSender]:
     async with open_session(allowed, timeout_s) as session:
-        yield WebhookSender(session, Signer(secret) if secret else None, lambda: datetime.now(UTC))
+        yield WebhookSender(session, WebhookSigner(secret) if secret else None, lambda: datetime.now(UTC))
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ async def test_every_attempt_has_the_same_id_and_body_and_a_timestamp_of_its_own
     begun = datetime.now(UTC)
     async with open_session(LOOPBACK, 5.0) as session:
         for at in (begun, begun + timedelta(seconds=60)):
-            await WebhookSender(session, Signer(SECRET), lambda at=at: at).send(one)  # type: ignore[misc]
+            await WebhookSender(session, WebhookSigner(SECRET), lambda at=at: at).send(one)  # type: ignore[misc]
     first, second = receiver.calls
     assert (first.id, first.body) == (second.id, second.body)
     assert int(second.headers["webhook-timestamp"]) == int(first.headers["webhook-timestamp"]) + 60
@@ -90,27 +90,27 @@ async def test_without_a_secret_nothing_is_sent(receiver: WebhookReceiver) -> No
 
 
 @pytest.mark.parametrize(
-    ("status", "verdict"),
+    ("status", "outcome"),
     [
         (200, "delivered"),
         (202, "delivered"),
-        (400, "try_again"),
+        (400, "retry"),
         (410, "give_up"),
-        (500, "try_again"),
-        (502, "try_again"),
+        (500, "retry"),
+        (502, "retry"),
     ],
 )
-async def test_the_status_decides(receiver: WebhookReceiver, status: int, verdict: Verdict) -> None:
+async def test_the_status_decides(receiver: WebhookReceiver, status: int, outcome: AttemptOutcome) -> None:
     receiver.answer(Answer(status, body=b"because\0"))
     attempt = await send(receiver.url)
-    assert (attempt.verdict, attempt.status, attempt.reply) == (verdict, status, "because\ufffd")
+    assert (attempt.outcome, attempt.status, attempt.reply) == (outcome, status, "because\ufffd")
 
 
 async def test_a_redirect_is_a_failure_and_is_not_followed(receiver: WebhookReceiver) -> None:
     for status in (301, 302, 303, 307, 308):
         receiver.answer(Answer(status, {"Location": receiver.url}))
         attempt = await send(receiver.url)
-        assert (attempt.verdict, attempt.status) == ("try_again", status)
+        assert (attempt.outcome, attempt.status) == ("retry", status)
     assert len(receiver.calls) == 5
 
 
@@ -127,7 +127,7 @@ async def test_retry_after_is_read_as_seconds_and_as_a_date(receiver: WebhookRec
 async def test_no_answer_in_time(receiver: WebhookReceiver) -> None:
     receiver.answer(Answer(hold=asyncio.Event()))
     begun = time.monotonic()
-    assert await send(receiver.url, timeout_s=0.3) == Attempt("try_again", "no answer in time")
+    assert await send(receiver.url, timeout_s=0.3) == Attempt("retry", "timeout")
     assert time.monotonic() - begun < 3
 
 
@@ -137,11 +137,11 @@ async def test_a_body_that_drips_does_not_hold_up_what_the_status_said(receiver:
             yield b"."
             await asyncio.sleep(0.02)
 
-    for status, verdict in ((200, "delivered"), (500, "try_again")):
+    for status, outcome in ((200, "delivered"), (500, "retry")):
         receiver.answer(Answer(status, parts=drip()))
         begun = time.monotonic()
         attempt = await send(receiver.url, timeout_s=0.5)
-        assert (attempt.verdict, attempt.status) == (verdict, status)
+        assert (attempt.outcome, attempt.status) == (outcome, status)
         assert set(attempt.reply) == {"."}
         assert time.monotonic() - begun < 3
 
@@ -157,24 +157,24 @@ async def test_an_endless_body_is_read_to_64_kib_and_kept_to_1(receiver: Webhook
 
     receiver.answer(Answer(200, parts=flood()))
     attempt = await send(receiver.url)
-    assert attempt.verdict == "delivered"
-    assert attempt.reply == "x" * KEPT_BYTES
+    assert attempt.outcome == "delivered"
+    assert attempt.reply == "x" * MAX_REPLY_BYTES
     assert sent < 50_000_000
 
 
 async def test_a_gzip_bomb_stays_packed(receiver: WebhookReceiver) -> None:
     receiver.answer(Answer(200, {"Content-Encoding": "gzip"}, gzip.compress(bytes(50_000_000))))
     attempt = await send(receiver.url)
-    assert attempt.verdict == "delivered"
+    assert attempt.outcome == "delivered"
     assert "\x00" not in attempt.reply
-    assert len(attempt.reply) <= KEPT_BYTES
+    assert len(attempt.reply) <= MAX_REPLY_BYTES
 
 
 async def test_a_connection_that_is_cut(receiver: WebhookReceiver) -> None:
     receiver.answer(Answer(hang_up=True))
     attempt = await send(receiver.url)
-    assert (attempt.verdict, attempt.status) == ("try_again", None)
-    assert attempt.reason.startswith("broken answer")
+    assert (attempt.outcome, attempt.status) == ("retry", None)
+    assert attempt.reason.startswith("invalid response")
 
 
 def replying(reply: bytes) -> Behaviour:
@@ -199,30 +199,30 @@ def replying(reply: bytes) -> Behaviour:
 async def test_what_is_not_http(reply: bytes) -> None:
     async with raw_server(replying(reply)) as port:
         attempt = await send(f"http://127.0.0.1:{port}/")
-    assert (attempt.verdict, attempt.status) == ("try_again", None)
+    assert (attempt.outcome, attempt.status) == ("retry", None)
 
 
 async def test_nobody_listens() -> None:
     async with raw_server(replying(b"")) as port:
         pass
-    assert await send(f"http://127.0.0.1:{port}/") == Attempt("try_again", "not connected: ConnectionRefusedError")
+    assert await send(f"http://127.0.0.1:{port}/") == Attempt("retry", "not connected: ConnectionRefusedError")
 
 
 async def test_a_name_that_nobody_has() -> None:
-    assert await send("http://nobody.invalid/") == Attempt("try_again", "name not resolved")
+    assert await send("http://nobody.invalid/") == Attempt("retry", "host name not resolved")
 
 
 async def test_tls_with_a_certificate_that_nobody_trusts(tmp_path: Path) -> None:
     async with WebhookReceiver(SECRET, tls=untrusted_server(tmp_path)) as secure:
         attempt = await send(secure.url)
-        assert attempt.verdict == "try_again"
+        assert attempt.outcome == "retry"
         assert attempt.reason == "no secure connection: SSLCertVerificationError"
         assert secure.calls == []
 
 
 async def test_tls_to_a_port_that_speaks_none(receiver: WebhookReceiver) -> None:
     attempt = await send(receiver.url.replace("http://", "https://"))
-    assert (attempt.verdict, attempt.status) == ("try_again", None)
+    assert (attempt.outcome, attempt.status) == ("retry", None)
     assert receiver.calls == []
 
 
@@ -241,7 +241,7 @@ async def test_private_addresses_are_refused_for_good_unless_allowed(receiver: W
         "http://169.254.169.254/latest/meta-data/",
     ):
         attempt = await send(url, allowed=())
-        assert attempt.verdict == "give_up"
+        assert attempt.outcome == "give_up"
         assert attempt.reason.startswith("address refused")
     assert receiver.calls == []
 
