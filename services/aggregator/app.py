@@ -18,18 +18,18 @@ from batchyard_contracts.v1.flow import (
 )
 from batchyard_contracts.v1.queries import BatchesQuery, FailuresQuery, ResultsQuery, SelectionQuery
 from services.aggregator.domain.report import Report
-from services.aggregator.domain.summary import Patience
-from services.aggregator.handlers.batches import ControlHandler
-from services.aggregator.handlers.outcomes import OutcomesHandler
-from services.aggregator.handlers.queries import QuestionsHandler
-from services.aggregator.handlers.summaries import SummariesHandler
+from services.aggregator.domain.summary import SummaryRetryPolicy
+from services.aggregator.handlers.batches import BatchHandler
+from services.aggregator.handlers.outcomes import OutcomeHandler
+from services.aggregator.handlers.queries import QueryHandler
+from services.aggregator.handlers.summaries import SummaryHandler
 from services.aggregator.maintenance.reconciler import Reconciler
-from services.aggregator.maintenance.summary_requester import Summaries
+from services.aggregator.maintenance.summary_requester import SummaryRequester
 from services.aggregator.persistence.outbox import Outbox
-from services.aggregator.persistence.store import Store
-from services.aggregator.publishing.batch_changes import Telling
-from services.aggregator.publishing.failure_events import FailureNews
-from services.aggregator.publishing.progress_events import Progress
+from services.aggregator.persistence.store import LedgerStore
+from services.aggregator.publishing.batch_changes import BatchChangePublisher
+from services.aggregator.publishing.failure_events import FailureEvents
+from services.aggregator.publishing.progress_events import ProgressEvents
 from services.aggregator.settings import AggregatorSettings
 from shared.messaging.batch_consumer import BatchConsumer
 from shared.messaging.connection import connect
@@ -40,10 +40,10 @@ from shared.postgres.pool import open_pool
 from shared.runtime.process import Runtime
 
 NAME = "aggregator"
-_CONTROLS_AT_ONCE = 2
-_ASIDE_AT_ONCE = 4
+_CONTROL_CONCURRENCY = 2
+_ASIDE_MESSAGES_PER_TRANSACTION = 4
 """Messages of many settled items in one transaction, which holds the lock of their batch only briefly."""
-_QUESTIONS_AT_ONCE = 5
+_QUERY_CONCURRENCY = 5
 
 
 @asynccontextmanager
@@ -59,94 +59,96 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
         consuming = await connect(settings.amqp_url, f"{NAME}-consume")
         stack.push_async_callback(consuming.close)
 
-        store = Store(pool)
+        store = LedgerStore(pool)
         outbox = Outbox(store, publisher, health.pulse("outbox"), settings.ledger_outbox_sweep_s)
-        progress = Progress(publisher.publish, health.pulse("progress"))
-        news = FailureNews(publisher.publish, health.pulse("failures"))
-        due = asyncio.Event()
-        telling = Telling(outbox, progress, due.set)
-        patience = Patience(settings.ledger_summary_tries, settings.ledger_summary_s)
-        summaries = Summaries(store, publisher, telling, due, health.pulse("summaries"), _now, patience)
-        summarized = SummariesHandler(store, telling, _now)
-        outcomes = OutcomesHandler(store, telling, news, _now)
-        control = ControlHandler(store, telling, _now)
-        questions = QuestionsHandler(store, progress)
+        progress = ProgressEvents(publisher.publish, health.pulse("progress"))
+        failure_events = FailureEvents(publisher.publish, health.pulse("failures"))
+        summary_wake = asyncio.Event()
+        batch_changes = BatchChangePublisher(outbox, progress, summary_wake.set)
+        retry_policy = SummaryRetryPolicy(settings.ledger_summary_tries, settings.ledger_summary_s)
+        summary_requester = SummaryRequester(
+            store, publisher, batch_changes, summary_wake, health.pulse("summaries"), _now, retry_policy
+        )
+        summary_handler = SummaryHandler(store, batch_changes, _now)
+        outcome_handler = OutcomeHandler(store, batch_changes, failure_events, _now)
+        batch_handler = BatchHandler(store, batch_changes, _now)
+        query_handler = QueryHandler(store, progress)
         reconciler = Reconciler(
             store,
-            telling,
+            batch_changes,
             health.pulse("reconciler", limit_s=180),
             _now,
-            every_s=settings.ledger_reconcile_s,
-            quiet_s=settings.ledger_quiet_s,
+            interval_s=settings.ledger_reconcile_s,
+            idle_s=settings.ledger_quiet_s,
         )
-        stream = BatchConsumer(
+        outcomes_consumer = BatchConsumer(
             consuming,
             publisher,
             topology.AGGREGATOR_OUTCOMES,
             (Report, ItemsSettled),
-            outcomes.record,
+            outcome_handler.on_outcomes,
             health.pulse("outcomes"),
             most=settings.ledger_messages_at_once,
             linger_s=settings.ledger_linger_ms / 1000,
         )
-        aside = BatchConsumer(
+        aside_consumer = BatchConsumer(
             consuming,
             publisher,
             topology.AGGREGATOR_ASIDE,
             (ItemsSettled,),
-            outcomes.record,
+            outcome_handler.on_outcomes,
             health.pulse("aside"),
-            most=_ASIDE_AT_ONCE,
+            most=_ASIDE_MESSAGES_PER_TRANSACTION,
         )
-        plane = Consumer(settings.amqp_url, publisher, NAME)
-        plane.subscribe(
+        consumer = Consumer(settings.amqp_url, publisher, NAME)
+        consumer.subscribe(
             topology.AGGREGATOR_CONTROL,
             (
-                Route(BatchAccepted, control.accepted),
-                Route(BatchSealed, control.sealed),
-                Route(BatchWithdrawn, control.withdrawn),
-                Route(BatchControlled, control.controlled),
-                Route(BatchStopped, control.stopped),
-                Route(SummaryMade, summarized.made),
+                Route(BatchAccepted, batch_handler.on_batch_accepted),
+                Route(BatchSealed, batch_handler.on_batch_sealed),
+                Route(BatchWithdrawn, batch_handler.on_batch_withdrawn),
+                Route(BatchControlled, batch_handler.on_batch_controlled),
+                Route(BatchStopped, batch_handler.on_batch_stopped),
+                Route(SummaryMade, summary_handler.on_summary_completed),
             ),
-            at_once=_CONTROLS_AT_ONCE,
+            at_once=_CONTROL_CONCURRENCY,
         )
-        plane.subscribe(
+        consumer.subscribe(
             topology.AGGREGATOR_QUERIES,
             (
-                Route(BatchesQuery, questions.batches),
-                Route(ResultsQuery, questions.results),
-                Route(FailuresQuery, questions.failures),
-                Route(SelectionQuery, questions.selection),
+                Route(BatchesQuery, query_handler.on_batches_query),
+                Route(ResultsQuery, query_handler.on_results_query),
+                Route(FailuresQuery, query_handler.on_failures_query),
+                Route(SelectionQuery, query_handler.on_selection_query),
             ),
-            at_once=_QUESTIONS_AT_ONCE,
+            at_once=_QUERY_CONCURRENCY,
         )
         health.ready_when("rabbitmq", consuming.connected.is_set)
-        health.ready_when("outbox", lambda: outbox.working)
+        health.ready_when("outbox", lambda: outbox.is_working)
 
-        parts: dict[str, _Part] = {
+        background_tasks: dict[str, _BackgroundTask] = {
             "outbox": outbox,
             "progress": progress,
-            "failures": news,
+            "failures": failure_events,
             "reconciler": reconciler,
-            "summaries": summaries,
-            "outcomes": stream,
-            "aside": aside,
+            "summaries": summary_requester,
+            "outcomes": outcomes_consumer,
+            "aside": aside_consumer,
         }
-        for name, part in parts.items():  # stopped in reverse order: what is recorded last still goes out
+        for name, part in background_tasks.items():  # stopped in reverse order: what is recorded last still goes out
             task = runtime.spawn(part.run(), name)
             stack.push_async_callback(_stop, part, task)
-        await plane.start()
-        stack.push_async_callback(plane.stop)
+        await consumer.start()
+        stack.push_async_callback(consumer.stop)
         yield
 
 
-class _Part(Protocol):
+class _BackgroundTask(Protocol):
     async def run(self) -> None: ...
     def stop(self) -> None: ...
 
 
-async def _stop(part: _Part, task: "asyncio.Task[None]") -> None:
+async def _stop(part: _BackgroundTask, task: "asyncio.Task[None]") -> None:
     part.stop()
     await asyncio.wait([task])
 

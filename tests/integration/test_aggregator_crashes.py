@@ -43,7 +43,7 @@ async def test_a_crash_between_commit_and_publish(clean: Servers, monkeypatch: p
     monkeypatch.setattr(store, "GRACE_S", 0.0)
     async with neighbours(clean) as around:
         with monkeypatch.context() as crash:
-            crash.setattr(Outbox, "offer", lambda _, entries: None)
+            crash.setattr(Outbox, "enqueue", lambda _, messages: None)
             crash.setattr(Outbox, "_sweep", never)
             async with aggregator(clean):
                 await around.send(accepted(2), processed({0: "succeeded", 1: "failed"}))

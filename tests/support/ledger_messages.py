@@ -15,7 +15,7 @@ from batchyard_contracts.v1.flow import (
     SettledItem,
     SummaryMade,
 )
-from services.aggregator.domain.batch import Batch, Header
+from services.aggregator.domain.batch import Batch, BatchHeader
 from services.aggregator.domain.report import Report
 from shared.messaging.batch_consumer import Received
 
@@ -76,5 +76,5 @@ def received(message: Message, *, redelivered: bool = False) -> Received:
 
 def batch(**fields: Any) -> Batch:
     """A batch whose header is known."""
-    known: dict[str, Any] = {"key": 1, "batch_id": BATCH, "header": Header("ann", "noop", START)}
+    known: dict[str, Any] = {"key": 1, "batch_id": BATCH, "header": BatchHeader("ann", "noop", START)}
     return Batch(**(known | fields))

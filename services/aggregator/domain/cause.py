@@ -10,9 +10,9 @@ from functools import lru_cache
 from hashlib import blake2b
 
 VERSION = 1
-MAX_EXAMPLE = 500
+MAX_EXAMPLE_LENGTH = 500
 """Characters of a message that are kept as the example of its cause."""
-_MOST = 2000
+_MAX_LENGTH = 2000
 _WORD = r"""[^\s'"`<>(){}\[\],;:=]"""
 _VARIABLE = re.compile(
     rf"""
@@ -41,12 +41,12 @@ class Cause:
 
 @lru_cache(maxsize=4096)
 def cause_id(code: str, message: str, partition: str) -> str:
-    """The id: the version, then 64 bits over code, skeleton and partition."""
-    text = "\x00".join((code, skeleton(message), partition))
+    """The id: the version, then 64 bits over code, message_template and partition."""
+    text = "\x00".join((code, message_template(message), partition))
     return f"{VERSION}-{blake2b(text.encode(errors='replace'), digest_size=8).hexdigest()}"
 
 
-def skeleton(message: str) -> str:
+def message_template(message: str) -> str:
     """A message with # in the place of addresses, quoted values, numbers and ids, however many stand in a row."""
-    text = _VARIABLE.sub("#", message[:_MOST])
+    text = _VARIABLE.sub("#", message[:_MAX_LENGTH])
     return _SPACE.sub(" ", _RUN.sub("#", text)).strip().lower()

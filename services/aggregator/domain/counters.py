@@ -6,7 +6,7 @@ from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class OutcomeCounters:
     """Items by terminal status."""
 
     succeeded: int = 0
@@ -24,8 +24,8 @@ class Tally:
         """From numbers by status, and under `cached`; raises `TypeError` for a status that is not terminal."""
         return cls(**dict(statuses))
 
-    def __add__(self, other: "Tally") -> "Tally":
-        return Tally(
+    def __add__(self, other: "OutcomeCounters") -> "OutcomeCounters":
+        return OutcomeCounters(
             self.succeeded + other.succeeded,
             self.failed + other.failed,
             self.cancelled + other.cancelled,
@@ -45,8 +45,8 @@ class Tally:
         """Items that a retry runs again."""
         return self.failed + self.cancelled + self.expired
 
-    def __sub__(self, other: "Tally") -> "Tally":
-        return Tally(
+    def __sub__(self, other: "OutcomeCounters") -> "OutcomeCounters":
+        return OutcomeCounters(
             self.succeeded - other.succeeded,
             self.failed - other.failed,
             self.cancelled - other.cancelled,

@@ -6,27 +6,27 @@ from batchyard_contracts.v1.values import Counts, Units
 from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.summary import NO_SUMMARY, Summary
 
-REOPENED_AT_ONCE = 10_000
+MAX_REOPENED_ORDINALS = 10_000
 """Ordinals in one `items.reopened.v1`, so that its size is bounded."""
 
 
 def counts(batch: Batch) -> Counts:
     """The counters: `total` is the sum of all others."""
-    tally = batch.tally
+    counters = batch.counters
     return Counts(
         total=batch.total,
-        succeeded=tally.succeeded,
-        failed=tally.failed,
-        cancelled=tally.cancelled,
-        expired=tally.expired,
-        duplicate=tally.duplicate,
+        succeeded=counters.succeeded,
+        failed=counters.failed,
+        cancelled=counters.cancelled,
+        expired=counters.expired,
+        duplicate=counters.duplicate,
         remaining=batch.remaining,
-        cached=tally.cached,
+        cached=counters.cached,
         units=_units(batch),
     )
 
 
-def progressed(batch: Batch, items_per_s: float | None, share: float | None = None) -> BatchProgressed | None:
+def progress_event(batch: Batch, items_per_s: float | None, share: float | None = None) -> BatchProgressed | None:
     """How far it is; None while its header is unknown, since nobody could be told."""
     if batch.header is None:
         return None
@@ -37,14 +37,14 @@ def progressed(batch: Batch, items_per_s: float | None, share: float | None = No
         round=batch.round,
         status=batch.status,
         counts=counts(batch),
-        items_per_s=_rounded(items_per_s),
+        items_per_s=_round_rate(items_per_s),
         eta_s=eta_s(batch, items_per_s),
         progress=share,
         at=batch.changed_at or batch.header.accepted_at,
     )
 
 
-def finished(batch: Batch, summary: Summary = NO_SUMMARY) -> BatchFinished:
+def finished_event(batch: Batch, summary: Summary = NO_SUMMARY) -> BatchFinished:
     """The end of a round; only for a batch that has finished."""
     if batch.header is None or batch.result is None or batch.finished_at is None:
         raise ValueError(f"batch {batch.batch_id} has not finished")
@@ -66,7 +66,7 @@ def finished(batch: Batch, summary: Summary = NO_SUMMARY) -> BatchFinished:
     )
 
 
-def state(batch: Batch, items_per_s: float | None, summary: Summary = NO_SUMMARY) -> BatchState:
+def batch_state(batch: Batch, items_per_s: float | None, summary: Summary = NO_SUMMARY) -> BatchState:
     """The batch as its owner sees it; only with a known header."""
     if batch.header is None:
         raise ValueError(f"the header of batch {batch.batch_id} is not known")
@@ -81,7 +81,7 @@ def state(batch: Batch, items_per_s: float | None, summary: Summary = NO_SUMMARY
         counts=counts(batch),
         name=batch.header.name,
         labels=batch.header.labels,
-        items_per_s=_rounded(items_per_s),
+        items_per_s=_round_rate(items_per_s),
         eta_s=eta_s(batch, items_per_s),
         accepted_at=batch.header.accepted_at,
         finished_at=batch.finished_at,
@@ -102,8 +102,8 @@ def eta_s(batch: Batch, items_per_s: float | None) -> float | None:
 def _units(batch: Batch) -> Units | None:
     if batch.header is None or batch.header.unit is None:
         return None
-    return Units(name=batch.header.unit, done=batch.tally.units, total=batch.units_total)
+    return Units(name=batch.header.unit, done=batch.counters.units, total=batch.units_total)
 
 
-def _rounded(items_per_s: float | None) -> float | None:
+def _round_rate(items_per_s: float | None) -> float | None:
     return None if items_per_s is None else round(items_per_s, 2)

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import cast
 
 from batchyard_contracts.v1.flow import ItemsSettled
-from services.aggregator.domain.cause import MAX_EXAMPLE, Cause, cause_id
+from services.aggregator.domain.cause import MAX_EXAMPLE_LENGTH, Cause, cause_id
 from services.aggregator.domain.outcome_rows import COLUMNS, Row, status_of
 from services.aggregator.domain.report import Report
 
-STATUSES = frozenset({"failed", "expired"})
-_MAX_PARTITION = 255
-_NEVER = frozenset({"item_gone", "item_too_large", "needs_review", "not_kept", "patch_unfit", "worker_lost"})
+FAILED_STATUSES = frozenset({"failed", "expired"})
+_MAX_PARTITION_LENGTH = 255
+_NOT_RETRYABLE = frozenset({"item_gone", "item_too_large", "needs_review", "not_kept", "patch_unfit", "worker_lost"})
 """Codes of items that the dispatcher gave up though they had attempts left, since another run ends alike or must be
 decided by a person."""
 _ERROR = COLUMNS.index("error_code")
@@ -35,21 +35,27 @@ class Failure:
         return self.row[1]
 
 
-def failures(message: Report | ItemsSettled, rows: Sequence[Row]) -> Iterator[Failure]:
+def find_failures(message: Report | ItemsSettled, rows: Sequence[Row]) -> Iterator[Failure]:
     """The failures among the rows that were made of a message."""
     settled = isinstance(message, ItemsSettled)
-    where = {item.ordinal: item.partition for item in message.items} if isinstance(message, ItemsSettled) else {}
+    partitions = {item.ordinal: item.partition for item in message.items} if isinstance(message, ItemsSettled) else {}
     for row in rows:
-        if (status := status_of(row)) not in STATUSES:
+        if (status := status_of(row)) not in FAILED_STATUSES:
             continue
         code, text, scope = _error(row)
-        partition = message.partition if isinstance(message, Report) else where.get(row[1])
+        partition = message.partition if isinstance(message, Report) else partitions.get(row[1])
         yield Failure(row, _cause(code or status, text, partition or "", settled or scope == "provider"))
 
 
-def _cause(code: str, message: str, partition: str, again: bool) -> Cause:
-    place = partition.replace("\x00", "")[:_MAX_PARTITION]
-    return Cause(cause_id(code, message, place), code, place, message[:MAX_EXAMPLE], again and code not in _NEVER)
+def _cause(code: str, message: str, partition: str, can_retry: bool) -> Cause:
+    partition_label = partition.replace("\x00", "")[:_MAX_PARTITION_LENGTH]
+    return Cause(
+        cause_id(code, message, partition_label),
+        code,
+        partition_label,
+        message[:MAX_EXAMPLE_LENGTH],
+        can_retry and code not in _NOT_RETRYABLE,
+    )
 
 
 def _error(row: Row) -> tuple[str | None, str, str | None]:

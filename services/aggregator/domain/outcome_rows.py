@@ -8,7 +8,7 @@ from uuid import UUID
 from batchyard_contracts.v1.flow import ItemsSettled
 from batchyard_contracts.v1.values import ItemError
 from services.aggregator.domain.batch import Batch
-from services.aggregator.domain.counters import Tally
+from services.aggregator.domain.counters import OutcomeCounters
 from services.aggregator.domain.report import Report, error_of
 
 COLUMNS = (
@@ -52,29 +52,29 @@ _cached_of = itemgetter(COLUMNS.index("cached"))
 MAX_RESULT_BYTES = 3 * 1024 * 1024
 """A larger result could not be handed out in one message again: its item fails."""
 _MAX_INT = 2**31 - 1
-_MAX_CUSTOM_ID = 128
+_MAX_CUSTOM_ID_LENGTH = 128
 _NO_ERROR = (None, None, None)
 _TERMINAL = {"succeeded", "failed", "cancelled"}
-_CONTROL = {code: " " for code in (*range(32), 127) if chr(code) not in "\t\n"}
+_CONTROL_CHARACTERS = {code: " " for code in (*range(32), 127) if chr(code) not in "\t\n"}
 
 
-def rows(message: Report | ItemsSettled, batch: Batch) -> list[Row]:
+def outcome_rows(message: Report | ItemsSettled, batch: Batch) -> list[Row]:
     """The outcomes of a message that count for this batch now."""
-    if not batch.takes(message.round):
+    if not batch.is_open_for(message.round):
         return []
     if isinstance(message, ItemsSettled):
-        return list(_settled(message, batch))
-    return _processed(message, batch)
+        return list(_settled_rows(message, batch))
+    return _processed_rows(message, batch)
 
 
-def tally_of(rows: Sequence[Row]) -> Tally:
+def count_rows(rows: Sequence[Row]) -> OutcomeCounters:
     """How many of these outcomes are what."""
-    return Tally.of({**Counter(map(status_of, rows)), "cached": sum(map(_cached_of, rows))})
+    return OutcomeCounters.of({**Counter(map(status_of, rows)), "cached": sum(map(_cached_of, rows))})
 
 
-def _processed(message: Report, batch: Batch) -> list[Row]:
-    key, round_, end = batch.key, batch.round, _end(batch)
-    attempts = _bounded(message.attempt)
+def _processed_rows(message: Report, batch: Batch) -> list[Row]:
+    key, round_, end = batch.key, batch.round, _end_ordinal(batch)
+    attempts = _clamp(message.attempt)
     found: list[Row] = []
     for outcome in message.outcomes:
         status: str = outcome.status
@@ -93,12 +93,12 @@ def _processed(message: Report, batch: Batch) -> list[Row]:
                 ordinal,
                 round_,
                 attempts,
-                _bounded(outcome.elapsed_ms),
+                _clamp(outcome.elapsed_ms),
                 None,
                 outcome.cached,
                 status,
-                outcome.custom_id and clean(outcome.custom_id)[:_MAX_CUSTOM_ID],
-                *(_NO_ERROR if error is None else (error.code, clean(error.message), error.scope)),
+                outcome.custom_id and strip_control_characters(outcome.custom_id)[:_MAX_CUSTOM_ID_LENGTH],
+                *(_NO_ERROR if error is None else (error.code, strip_control_characters(error.message), error.scope)),
                 result,
                 None,
             )
@@ -106,8 +106,8 @@ def _processed(message: Report, batch: Batch) -> list[Row]:
     return found
 
 
-def _settled(message: ItemsSettled, batch: Batch) -> Iterator[Row]:
-    end = _end(batch)
+def _settled_rows(message: ItemsSettled, batch: Batch) -> Iterator[Row]:
+    end = _end_ordinal(batch)
     for item in message.items:
         if item.ordinal >= end:
             continue
@@ -116,30 +116,30 @@ def _settled(message: ItemsSettled, batch: Batch) -> Iterator[Row]:
             batch.key,
             item.ordinal,
             batch.round,
-            _bounded(item.attempts),
+            _clamp(item.attempts),
             None,
             item.duplicate_of,
             False,
             message.status,
-            item.custom_id and clean(item.custom_id)[:_MAX_CUSTOM_ID],
-            *(_NO_ERROR if error is None else (error.code, clean(error.message), error.scope)),
+            item.custom_id and strip_control_characters(item.custom_id)[:_MAX_CUSTOM_ID_LENGTH],
+            *(_NO_ERROR if error is None else (error.code, strip_control_characters(error.message), error.scope)),
             None,
             item.duplicate_of_batch,
         )
 
 
-def _end(batch: Batch) -> int:
+def _end_ordinal(batch: Batch) -> int:
     """Ordinals from here on do not exist; counting one would end the batch too early."""
     return _MAX_INT if batch.total is None else batch.total
 
 
-def _bounded(number: int) -> int:
+def _clamp(number: int) -> int:
     return number if 0 <= number <= _MAX_INT else max(0, min(number, _MAX_INT))
 
 
-def clean(text: str) -> str:
+def strip_control_characters(text: str) -> str:
     """A text without the control characters that a table or a terminal would not take."""
-    return text if text.isprintable() else text.translate(_CONTROL)
+    return text if text.isprintable() else text.translate(_CONTROL_CHARACTERS)
 
 
 def _too_large(size: int) -> ItemError:

@@ -5,33 +5,33 @@ from dataclasses import dataclass, field
 from batchyard_contracts.v1.flow import ItemsSettled
 from services.aggregator.domain.report import Report
 
-_AGAIN = frozenset({"continued", "retry"})
-_MOST = 10_000
+_NOT_TERMINAL = frozenset({"continued", "retry"})
+_MAX_ITEMS = 10_000
 """Items of a batch that are kept in mind: where there are more, each says little."""
 
 
 @dataclass(slots=True)
-class Parts:
+class PartialProgress:
     """Of one round. What is lost of it is told again with the next run of each item."""
 
     round: int
-    done: dict[int, float] = field(default_factory=dict)
-    """By ordinal: the share of the item's work that is done."""
+    shares: dict[int, float] = field(default_factory=dict)
+    """By ordinal: the share of the item's work that is shares."""
 
-    def hear(self, report: Report | ItemsSettled) -> None:
+    def update(self, report: Report | ItemsSettled) -> None:
         """What runs came to, and what ended without one."""
         if isinstance(report, ItemsSettled):
             for item in report.items:
-                self.done.pop(item.ordinal, None)
+                self.shares.pop(item.ordinal, None)
             return
         for outcome in report.outcomes:
-            if outcome.status not in _AGAIN:
-                self.done.pop(outcome.ordinal, None)
-            elif outcome.progress is not None and (outcome.ordinal in self.done or len(self.done) < _MOST):
-                self.done[outcome.ordinal] = outcome.progress
+            if outcome.status not in _NOT_TERMINAL:
+                self.shares.pop(outcome.ordinal, None)
+            elif outcome.progress is not None and (outcome.ordinal in self.shares or len(self.shares) < _MAX_ITEMS):
+                self.shares[outcome.ordinal] = outcome.progress
 
-    def share(self, ended: int, total: int | None) -> float | None:
+    def overall_share(self, ended: int, total: int | None) -> float | None:
         """How much of a batch is done; None where nothing tells more than its counts do."""
-        if not self.done or not total:
+        if not self.shares or not total:
             return None
-        return round(min(1.0, (ended + sum(self.done.values())) / total), 3)
+        return round(min(1.0, (ended + sum(self.shares.values())) / total), 3)

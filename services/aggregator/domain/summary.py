@@ -8,11 +8,11 @@ from pydantic_core import to_json
 from batchyard_contracts.v1.values import SUMMARY_MAX_BYTES, Counts
 from batchyard_contracts.v1.work import SummaryWanted
 from services.aggregator.domain.batch import Batch
-from services.aggregator.domain.outcome_rows import clean
+from services.aggregator.domain.outcome_rows import strip_control_characters
 
 _ITEMS_PER_S = 1000
 """So many results a worker reads in a second, even a busy one."""
-_LONGEST_S = 1500.0
+_MAX_TIMEOUT_S = 1500.0
 """Below the half hour after which a broker takes an unacknowledged message back."""
 _MARGIN_S = 15.0
 
@@ -25,10 +25,10 @@ class Summary:
     error: str | None = None
 
     @classmethod
-    def told(cls, value: JsonValue, error: str | None) -> "Summary":
+    def received(cls, value: JsonValue, error: str | None) -> "Summary":
         """What a worker said, within its limits."""
         if error is not None:
-            return cls(error=clean(error))
+            return cls(error=strip_control_characters(error))
         size = len(to_json(value))
         if size > SUMMARY_MAX_BYTES:
             return cls(error=f"The summary has {size} bytes of JSON; at most {SUMMARY_MAX_BYTES} are kept.")
@@ -40,35 +40,35 @@ NO_SUMMARY = Summary()
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How often a summary is asked for, and how long a worker has: `base_s`, and more for many items."""
+class SummaryRetryPolicy:
+    """How often a summary is asked for, and how long a worker has: `base_timeout_s`, and more for many items."""
 
-    times: int
-    base_s: float
+    max_attempts: int
+    base_timeout_s: float
 
-    def limit_s(self, batch: Batch) -> float:
+    def timeout_s(self, batch: Batch) -> float:
         """For one try."""
-        return min(_LONGEST_S, self.base_s + batch.tally.succeeded / _ITEMS_PER_S)
+        return min(_MAX_TIMEOUT_S, self.base_timeout_s + batch.counters.succeeded / _ITEMS_PER_S)
 
-    def wait_s(self, batch: Batch) -> float:
+    def retry_after_s(self, batch: Batch) -> float:
         """After which nothing is to be expected of a try any more."""
-        return self.limit_s(batch) + _MARGIN_S
+        return self.timeout_s(batch) + _MARGIN_S
 
-    def exhausted(self, batch: Batch) -> bool:
+    def is_exhausted(self, batch: Batch) -> bool:
         """Whether it was asked for often enough."""
-        return batch.summary_asked >= self.times
+        return batch.summary_requests >= self.max_attempts
 
-    def nobody_answered(self, batch: Batch) -> Summary:
+    def missing_summary(self, batch: Batch) -> Summary:
         """What is kept then."""
         workload = batch.header.workload if batch.header else ""
         return Summary(
-            error=f"No worker made the summary of {workload}, though it was asked for {self.times} times, "
-            f"{self.wait_s(batch):.0f} s each. See that workers for {workload} run, and what is in the dead letters of "
-            f"work.{workload}.summary."
+            error=f"No worker made the summary of {workload}, though it was asked for {self.max_attempts} times, "
+            f"{self.retry_after_s(batch):.0f} s each. See that workers for {workload} run, and what is in the dead "
+            f"letters of work.{workload}.summary."
         )
 
 
-def wanted(batch: Batch, counts: Counts, limit_s: float) -> SummaryWanted:
+def summary_request(batch: Batch, counts: Counts, limit_s: float) -> SummaryWanted:
     """The request for a summary; only with a known header."""
     if batch.header is None:
         raise ValueError(f"the header of batch {batch.batch_id} is not known")

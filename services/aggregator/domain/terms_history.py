@@ -9,23 +9,23 @@ from batchyard_contracts.v1.values import Terms
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """By the name of a term: its value, None once it was taken back, and when that was said."""
+class TermsHistory:
+    """By the name of a term: its value, None once it was taken back, and when that was entries."""
 
-    said: Mapping[str, tuple[Any, datetime]] = field(default_factory=dict)
+    entries: Mapping[str, tuple[Any, datetime]] = field(default_factory=dict)
 
-    def tell(self, terms: Terms, clear: Sequence[str], at: datetime) -> "Told":
-        """Take what is set or taken back, unless something newer was said of it."""
+    def merge(self, terms: Terms, clear: Sequence[str], at: datetime) -> "TermsHistory":
+        """Take what is set or taken back, unless something newer was entries of it."""
         values: dict[str, Any] = dict.fromkeys(clear)
-        values |= {name: value for name, value in _set(terms).items() if value != {}}
-        news = {name: (v, at) for name, v in values.items() if name not in self.said or self.said[name][1] <= at}
-        return Told({**self.said, **news}) if news else self
+        values |= {name: value for name, value in _set_terms(terms).items() if value != {}}
+        newer = {name: (v, at) for name, v in values.items() if name not in self.entries or self.entries[name][1] <= at}
+        return TermsHistory({**self.entries, **newer}) if newer else self
 
     @property
     def terms(self) -> Terms:
         """What holds now."""
-        return Terms.model_validate({name: value for name, (value, _) in self.said.items() if value is not None})
+        return Terms.model_validate({name: value for name, (value, _) in self.entries.items() if value is not None})
 
 
-def _set(terms: Terms) -> dict[str, Any]:
+def _set_terms(terms: Terms) -> dict[str, Any]:
     return terms.model_dump(mode="json", exclude_none=True)

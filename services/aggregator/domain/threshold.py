@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 from batchyard_contracts.v1.values import FailureThreshold
 
-SHARE_FROM = 100
+MIN_ITEMS_FOR_SHARE = 100
 """A share says little of fewer items, unless these are all."""
 
 
-def met(
+def find_breach(
     threshold: FailureThreshold, failed: int, ended: int, codes: Mapping[str, int], *, all_ended: bool
 ) -> str | None:
     """Which bound was passed, in a sentence; None if none was. `codes`: failed items by error code."""
@@ -16,11 +16,11 @@ def met(
         return f"{failed} items have failed; the batch stops at more than {threshold.count}."
     if (
         threshold.share is not None
-        and (ended >= SHARE_FROM or (all_ended and ended))
+        and (ended >= MIN_ITEMS_FOR_SHARE or (all_ended and ended))
         and failed > threshold.share * ended
     ):
         return f"{failed} of {ended} items have failed; the batch stops at more than {threshold.share:.6g} of them."
-    for code, most in threshold.codes.items():
-        if (number := codes.get(code, 0)) > most:
-            return f"{number} items have failed with {code}; the batch stops at more than {most}."
+    for code, limit in threshold.codes.items():
+        if (number := codes.get(code, 0)) > limit:
+            return f"{number} items have failed with {code}; the batch stops at more than {limit}."
     return None

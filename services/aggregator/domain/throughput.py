@@ -5,45 +5,45 @@ from dataclasses import dataclass
 
 WINDOW_S = 5.0
 """An item weighs 1/e of a new one after this time."""
-_LEAST = 0.05
+_MIN_ITEMS_PER_S = 0.05
 """Below this many items per second nothing moves."""
-_SOONEST_S = 0.25
+_MIN_OBSERVED_S = 0.25
 """Two looks in quick succession say nothing of the pace."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class Throughput:
     """What was seen so far. Times are seconds of a monotonic clock; `ended` is the count at the last look."""
 
-    since: float
+    started_at: float
     at: float
     ended: int
     average: float = 0.0
 
     @classmethod
-    def start(cls, at: float, ended: int) -> "Pace":
+    def start(cls, at: float, ended: int) -> "Throughput":
         """The first look only says where counting begins."""
         return cls(at, at, ended)
 
-    def seen(self, at: float, ended: int) -> "Pace":
+    def observe(self, at: float, ended: int) -> "Throughput":
         """Look again. Fewer ended items than before mean a new round, which starts afresh."""
         if ended < self.ended:
-            return Pace.start(at, ended)
+            return Throughput.start(at, ended)
         elapsed = at - self.at
         if elapsed <= 0:
             return self
-        kept = math.exp(-elapsed / WINDOW_S)
+        old_weight = math.exp(-elapsed / WINDOW_S)
         rate = (ended - self.ended) / elapsed
-        return Pace(self.since, at, ended, self.average * kept + rate * (1 - kept))
+        return Throughput(self.started_at, at, ended, self.average * old_weight + rate * (1 - old_weight))
 
-    def per_second(self, at: float) -> float | None:
+    def items_per_s(self, at: float) -> float | None:
         """Items per second at this time; None when nothing is known or nothing moves any more.
 
-        The average starts at 0: it is divided by the weight that it has gathered so far. With every second without
+        The average starts at 0: it is divided by the weight that it has total_weight so far. With every second without
         news it fades.
         """
-        if self.at - self.since < _SOONEST_S:
+        if self.at - self.started_at < _MIN_OBSERVED_S:
             return None
-        gathered = 1 - math.exp(-(self.at - self.since) / WINDOW_S)
-        rate = self.average / gathered * math.exp(-max(0.0, at - self.at) / WINDOW_S)
-        return rate if rate >= _LEAST else None
+        total_weight = 1 - math.exp(-(self.at - self.started_at) / WINDOW_S)
+        rate = self.average / total_weight * math.exp(-max(0.0, at - self.at) / WINDOW_S)
+        return rate if rate >= _MIN_ITEMS_PER_S else None

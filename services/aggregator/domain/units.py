@@ -7,22 +7,24 @@ from batchyard_contracts.v1.flow import ItemsSettled
 from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.report import Report
 
-_AGAIN = {"retry", "continued"}
+_NOT_TERMINAL = {"retry", "continued"}
 
 
-def units_told(reports: Iterable[Report | ItemsSettled], batches: Mapping[UUID, Batch]) -> dict[UUID, dict[int, int]]:
+def units_by_item(
+    reports: Iterable[Report | ItemsSettled], batches: Mapping[UUID, Batch]
+) -> dict[UUID, dict[int, int]]:
     """By batch and ordinal, as the first outcome of each item says, which is the one that counts."""
     found: dict[UUID, dict[int, int]] = {}
     for report in reports:
         batch = batches[report.batch_id]
-        if (batch.header is not None and batch.header.unit is None) or not batch.takes(report.round):
+        if (batch.header is not None and batch.header.unit is None) or not batch.is_open_for(report.round):
             continue
-        told = found.setdefault(batch.batch_id, {})
+        units = found.setdefault(batch.batch_id, {})
         if isinstance(report, ItemsSettled):
             for item in report.items:
-                told.setdefault(item.ordinal, 0)
+                units.setdefault(item.ordinal, 0)
             continue
         for outcome in report.outcomes:
-            if outcome.status not in _AGAIN:
-                told.setdefault(outcome.ordinal, outcome.units or 0)
-    return {batch_id: told for batch_id, told in found.items() if any(told.values())}
+            if outcome.status not in _NOT_TERMINAL:
+                units.setdefault(outcome.ordinal, outcome.units or 0)
+    return {batch_id: units for batch_id, units in found.items() if any(units.values())}

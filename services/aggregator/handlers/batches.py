@@ -14,28 +14,28 @@ from batchyard_contracts.v1.flow import (
     BatchWithdrawn,
     ItemsReopened,
 )
-from services.aggregator.domain.batch import Batch, Header
-from services.aggregator.domain.counters import Tally
-from services.aggregator.handlers.thresholds import judged, sources_failed, stops
-from services.aggregator.persistence.outbox_message import Entry, reopened_entry
-from services.aggregator.persistence.store import Store, Work
-from services.aggregator.publishing.batch_changes import Telling, endings
+from services.aggregator.domain.batch import Batch, BatchHeader
+from services.aggregator.domain.counters import OutcomeCounters
+from services.aggregator.handlers.thresholds import check_threshold, source_ended_messages, stopped_messages
+from services.aggregator.persistence.outbox_message import OutboxMessage, reopened_message
+from services.aggregator.persistence.store import LedgerStore, LedgerTransaction
+from services.aggregator.publishing.batch_changes import BatchChangePublisher, finished_messages
 from shared.observability.telemetry import traceparent
 
 log = structlog.get_logger()
 
 
-class ControlHandler:
+class BatchHandler:
     """Steers the ledger's batches. Every message may come before the outcomes, after them, or twice."""
 
-    def __init__(self, store: Store, telling: Telling, clock: Callable[[], datetime]) -> None:
+    def __init__(self, store: LedgerStore, batch_changes: BatchChangePublisher, clock: Callable[[], datetime]) -> None:
         self._store = store
-        self._telling = telling
+        self._batch_changes = batch_changes
         self._clock = clock
 
-    async def accepted(self, message: BatchAccepted, _: Envelope) -> None:
+    async def on_batch_accepted(self, message: BatchAccepted, _: Envelope) -> None:
         """Learn the header, and finish the batch if its outcomes were faster."""
-        header = Header(
+        header = BatchHeader(
             message.owner,
             message.workload,
             message.accepted_at,
@@ -46,77 +46,83 @@ class ControlHandler:
             message.unit,
             bool(message.sourced),
         )
-        fresh = Batch(0, message.batch_id).accept(header, message.priority, message.total, message.terms)
-        if fresh.conclude(self._clock()) == fresh and await self._store.begin(fresh):
+        new = Batch(0, message.batch_id).accept(header, message.priority, message.total, message.terms)
+        if new.finish_if_complete(self._clock()) == new and await self._store.create_batch(new):
             return
-        async with self._store.locked([message.batch_id]) as work:
-            before = work.batches[message.batch_id]
-            learned = await judged(work, before.accept(header, message.priority, message.total, message.terms))
-            after = learned.conclude(self._clock())
+        async with self._store.lock([message.batch_id]) as transaction:
+            before = transaction.batches[message.batch_id]
+            accepted = await check_threshold(
+                transaction, before.accept(header, message.priority, message.total, message.terms)
+            )
+            after = accepted.finish_if_complete(self._clock())
             if before.header is None:
-                await work.save_header(after)
-            saved = await self._save(work, before, after)
-        if (
-            after.tally.ended or after.finished
-        ):  # else there is nothing to tell: ingest's reply has said that it is there
-            self._announce(before, after, saved)
+                await transaction.save_header(after)
+            messages = await self._save(transaction, before, after)
+        if after.counters.ended or after.is_finished:  # otherwise ingest's reply has said all there is
+            self._publish(before, after, messages)
 
-    async def sealed(self, message: BatchSealed, _: Envelope) -> None:
+    async def on_batch_sealed(self, message: BatchSealed, _: Envelope) -> None:
         """Learn how many items there are, and finish the batch if all have ended."""
-        async with self._store.locked([message.batch_id]) as work:
-            before = work.batches[message.batch_id]
-            after = (await judged(work, before.seal(message.total, message.units))).conclude(self._clock())
-            saved = await self._save(work, before, after)
-        self._announce(before, after, saved)
+        async with self._store.lock([message.batch_id]) as transaction:
+            before = transaction.batches[message.batch_id]
+            after = (await check_threshold(transaction, before.seal(message.total, message.units))).finish_if_complete(
+                self._clock()
+            )
+            messages = await self._save(transaction, before, after)
+        self._publish(before, after, messages)
 
-    async def withdrawn(self, message: BatchWithdrawn, _: Envelope) -> None:
+    async def on_batch_withdrawn(self, message: BatchWithdrawn, _: Envelope) -> None:
         """Forget a submission that failed; a batch whose header is known is beyond that."""
-        await self._store.forget_stub(message.batch_id)
+        await self._store.delete_stub(message.batch_id)
 
-    async def controlled(self, message: BatchControlled, _: Envelope) -> None:
+    async def on_batch_controlled(self, message: BatchControlled, _: Envelope) -> None:
         """Pause, resume, cancel, change priority and terms, or open a new round."""
-        async with self._store.locked([message.batch_id]) as work:
-            before = work.batches[message.batch_id]
+        async with self._store.lock([message.batch_id]) as transaction:
+            before = transaction.batches[message.batch_id]
             if before.header is not None and before.header.owner != message.owner:
                 log.warning("command of another owner ignored", batch_id=str(message.batch_id), action=message.action)
                 return
-            if message.action == "retry" and before.reopens(message.at) and message.round in {None, before.round}:
-                after, saved = await _reopen(work, before, message, self._clock())
+            if message.action == "retry" and before.can_reopen(message.at) and message.round in {None, before.round}:
+                after, messages = await _reopen(transaction, before, message, self._clock())
             elif message.action == "change":
                 changed = before.change(message.at, message.priority, message.terms, message.clear)
-                after = await judged(work, changed)
-                saved = await self._save(work, before, after)
+                after = await check_threshold(transaction, changed)
+                messages = await self._save(transaction, before, after)
             else:
-                after = before.steer(message.action, message.at)
-                saved = await self._save(work, before, after)
-        self._announce(before, after, saved)
+                after = before.apply_command(message.action, message.at)
+                messages = await self._save(transaction, before, after)
+        self._publish(before, after, messages)
 
-    async def stopped(self, message: BatchStopped, _: Envelope) -> None:
+    async def on_batch_stopped(self, message: BatchStopped, _: Envelope) -> None:
         """Remember why a service stopped a round."""
-        async with self._store.locked([message.batch_id]) as work:
-            before = work.batches[message.batch_id]
+        async with self._store.lock([message.batch_id]) as transaction:
+            before = transaction.batches[message.batch_id]
             after = before.stop(message.cause, message.round, self._clock())
-            saved = await self._save(work, before, after)
-        self._announce(before, after, saved)
+            messages = await self._save(transaction, before, after)
+        self._publish(before, after, messages)
 
-    async def _save(self, work: Work, before: Batch, after: Batch) -> list[Entry]:
+    async def _save(self, transaction: LedgerTransaction, before: Batch, after: Batch) -> list[OutboxMessage]:
         if after == before:
             return []
-        await work.save([after])
-        facts = endings([after]) if after.finished and not before.finished else []
-        gone = await sources_failed(work, [after])
-        return await work.post([*facts, *stops([(before, after)], self._clock()), *gone])
+        await transaction.save([after])
+        endings = finished_messages([after]) if after.is_finished and not before.is_finished else []
+        source_ended = await source_ended_messages(transaction, [after])
+        return await transaction.add_to_outbox(
+            [*endings, *stopped_messages([(before, after)], self._clock()), *source_ended]
+        )
 
-    def _announce(self, before: Batch, after: Batch, saved: list[Entry]) -> None:
+    def _publish(self, before: Batch, after: Batch, messages: list[OutboxMessage]) -> None:
         if after != before:
-            self._telling.announce([after], saved)
+            self._batch_changes.publish([after], messages)
 
 
-async def _reopen(work: Work, before: Batch, message: BatchControlled, at: datetime) -> tuple[Batch, list[Entry]]:
+async def _reopen(
+    transaction: LedgerTransaction, before: Batch, message: BatchControlled, at: datetime
+) -> tuple[Batch, list[OutboxMessage]]:
     """Open a round with the items that were selected, or none when there are none."""
-    removed, posted, trace = Tally(), list[Entry](), traceparent()
-    async for ordinals, tally in work.remove(before, message.select, message.except_ordinals):
-        removed += tally
+    removed, messages, trace = OutcomeCounters(), list[OutboxMessage](), traceparent()
+    async for ordinals, counters in transaction.remove_outcomes(before, message.select, message.except_ordinals):
+        removed += counters
         part = ItemsReopened(
             batch_id=before.batch_id,
             round=before.round + 1,
@@ -124,8 +130,8 @@ async def _reopen(work: Work, before: Batch, message: BatchControlled, at: datet
             patch=message.patch,
             asked_at=message.at,
         )
-        posted += await work.post([reopened_entry(part, len(posted), trace)])
-    after = before.reopen(removed, message.at, at) if removed.ended else before.steer("retry", message.at)
-    await work.save([after])
+        messages += await transaction.add_to_outbox([reopened_message(part, len(messages), trace)])
+    after = before.reopen(removed, message.at, at) if removed.ended else before.apply_command("retry", message.at)
+    await transaction.save([after])
     log.info("retry", batch_id=str(after.batch_id), round=after.round, items=removed.ended)
-    return after, posted
+    return after, messages

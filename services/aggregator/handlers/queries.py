@@ -18,14 +18,14 @@ from batchyard_contracts.v1.queries import (
     SelectionReply,
 )
 from batchyard_contracts.v1.values import SUMMARY_MAX_BYTES
-from services.aggregator.domain.events import state
+from services.aggregator.domain.events import batch_state
 from services.aggregator.domain.summary import NO_SUMMARY
-from services.aggregator.persistence.store import Store
-from services.aggregator.publishing.progress_events import Progress
+from services.aggregator.persistence.store import LedgerStore
+from services.aggregator.publishing.progress_events import ProgressEvents
 
-REPLY_BYTES = 1_500_000
+MAX_REPLY_BYTES = 1_500_000
 """About where a page is cut: even if escapes double the text in it, a reply stays under the limit of a message."""
-_MOST_GROUPS = 500
+_MAX_GROUPS = 500
 
 
 class SplicedReply(Message):
@@ -39,14 +39,14 @@ class SplicedReply(Message):
         return self.body
 
 
-class QuestionsHandler:
+class QueryHandler:
     """Reads the ledger for whoever asks."""
 
-    def __init__(self, store: Store, progress: Progress) -> None:
+    def __init__(self, store: LedgerStore, progress: ProgressEvents) -> None:
         self._store = store
         self._progress = progress
 
-    async def batches(self, query: BatchesQuery, _: Envelope) -> Message:
+    async def on_batches_query(self, query: BatchesQuery, _: Envelope) -> Message:
         """Batches of an owner, newest first. A long list may be cut short: go on with `before` until it is empty."""
         found = await self._store.batches(
             query.owner, query.batch_ids, query.status, query.workload, query.before, query.limit
@@ -55,32 +55,34 @@ class QuestionsHandler:
         states: list[BatchState] = []
         size = 0
         for batch in found:
-            one = state(batch, self._progress.items_per_s(batch.batch_id), summaries.get(batch.key, NO_SUMMARY))
+            one = batch_state(batch, self._progress.items_per_s(batch.batch_id), summaries.get(batch.key, NO_SUMMARY))
             size += 2 * SUMMARY_MAX_BYTES if batch.key in summaries else 0
             size += 800 + sum(4 * (len(key) + len(value)) for key, value in one.labels.items())
-            if states and size > REPLY_BYTES:
+            if states and size > MAX_REPLY_BYTES:
                 break
             states.append(one)
         return BatchesReply(batches=states)
 
-    async def results(self, query: ResultsQuery, _: Envelope) -> Message:
+    async def on_results_query(self, query: ResultsQuery, _: Envelope) -> Message:
         """A page of outcomes, cut to what fits into a message."""
-        key = await self._store.key_of(query.batch_id, query.owner)
+        key = await self._store.batch_key(query.batch_id, query.owner)
         if key is None:
             return ResultsReply(found=False)
-        rows = await self._store.results(key, query.after, query.limit + 1, query.status, query.error_code, REPLY_BYTES)
+        rows = await self._store.results(
+            key, query.after, query.limit + 1, query.status, query.error_code, MAX_REPLY_BYTES
+        )
         page = rows[: query.limit]
         reply: dict[str, Any] = {"found": True, "items": [_item(row) for row in page]}
         if page and page[0]["found"] > len(page):
             reply["next_after"] = page[-1]["ordinal"]
         return SplicedReply(body=orjson.dumps(reply))
 
-    async def failures(self, query: FailuresQuery, _: Envelope) -> Message:
+    async def on_failures_query(self, query: FailuresQuery, _: Envelope) -> Message:
         """What failed, by cause, the most frequent first."""
-        key = await self._store.key_of(query.batch_id, query.owner)
+        key = await self._store.batch_key(query.batch_id, query.owner)
         if key is None:
             return FailuresReply(found=False)
-        rows = await self._store.failures(key, _MOST_GROUPS)
+        rows = await self._store.failures(key, _MAX_GROUPS)
         return FailuresReply(
             groups=[
                 FailureGroup(
@@ -96,13 +98,15 @@ class QuestionsHandler:
             ]
         )
 
-    async def selection(self, query: SelectionQuery, _: Envelope) -> Message:
+    async def on_selection_query(self, query: SelectionQuery, _: Envelope) -> Message:
         """The items that a retry would run again."""
-        key = await self._store.key_of(query.batch_id, query.owner)
+        key = await self._store.batch_key(query.batch_id, query.owner)
         batches = await self._store.batches(query.owner, [query.batch_id], None, None, None, 1)
         if key is None or not batches:
             return SelectionReply(found=False)
-        found = await self._store.selected(key, query.select, query.after, query.limit + 1) if query.limit else []
+        found = (
+            await self._store.selected_ordinals(key, query.select, query.after, query.limit + 1) if query.limit else []
+        )
         page = found[: query.limit]
         return SelectionReply(
             round=batches[0].round,

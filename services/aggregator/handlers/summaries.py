@@ -8,30 +8,30 @@ import structlog
 from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.flow import SummaryMade
 from services.aggregator.domain.summary import Summary
-from services.aggregator.persistence.store import Store
-from services.aggregator.publishing.batch_changes import Telling, endings
+from services.aggregator.persistence.store import LedgerStore
+from services.aggregator.publishing.batch_changes import BatchChangePublisher, finished_messages
 
 log = structlog.get_logger()
 
 
-class SummariesHandler:
+class SummaryHandler:
     """The first summary of a round counts; what comes after its end, or of another round, changes nothing."""
 
-    def __init__(self, store: Store, telling: Telling, clock: Callable[[], datetime]) -> None:
+    def __init__(self, store: LedgerStore, batch_changes: BatchChangePublisher, clock: Callable[[], datetime]) -> None:
         self._store = store
-        self._telling = telling
+        self._batch_changes = batch_changes
         self._clock = clock
 
-    async def made(self, message: SummaryMade, _: Envelope) -> None:
+    async def on_summary_completed(self, message: SummaryMade, _: Envelope) -> None:
         """Keep it and announce the end, in one transaction."""
-        summary = Summary.told(message.summary, message.error)
-        async with self._store.locked([message.batch_id]) as work:
-            before = work.batches[message.batch_id]
-            after = before.summarized(message.round, self._clock())
+        summary = Summary.received(message.summary, message.error)
+        async with self._store.lock([message.batch_id]) as transaction:
+            before = transaction.batches[message.batch_id]
+            after = before.finish_summarized(message.round, self._clock())
             if after == before:
                 log.info("late summary", batch_id=str(message.batch_id), round=message.round)
                 return
-            await work.save([after])
-            await work.save_summary(after, summary)
-            saved = await work.post(endings([after], {after.batch_id: summary}))
-        self._telling.announce([after], saved)
+            await transaction.save([after])
+            await transaction.save_summary(after, summary)
+            messages = await transaction.add_to_outbox(finished_messages([after], {after.batch_id: summary}))
+        self._batch_changes.publish([after], messages)

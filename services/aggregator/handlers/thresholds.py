@@ -5,42 +5,42 @@ from datetime import datetime
 
 from batchyard_contracts.v1.flow import BatchStopped, SourceEnded
 from services.aggregator.domain.batch import Batch
-from services.aggregator.persistence.outbox_message import Entry, source_entry, stopped_entry
-from services.aggregator.persistence.store import Work
+from services.aggregator.persistence.outbox_message import OutboxMessage, source_ended_message, stopped_message
+from services.aggregator.persistence.store import LedgerTransaction
 
 
-async def judged(work: Work, batch: Batch, *, failed: bool = True) -> Batch:
+async def check_threshold(transaction: LedgerTransaction, batch: Batch, *, failed: bool = True) -> Batch:
     """The batch, stopped if its failures have passed a bound. `failed`: whether the last ones are new."""
-    threshold = batch.threshold
+    threshold = batch.active_threshold
     if threshold is None:
         return batch
-    codes = await work.failed_codes(batch, list(threshold.codes)) if failed and threshold.codes else {}
-    return batch.judge(codes)
+    codes = await transaction.failed_codes(batch, list(threshold.codes)) if failed and threshold.codes else {}
+    return batch.check_threshold(codes)
 
 
-def stops(changes: Iterable[tuple[Batch, Batch]], at: datetime) -> list[Entry]:
+def stopped_messages(changes: Iterable[tuple[Batch, Batch]], at: datetime) -> list[OutboxMessage]:
     """The messages that stop what is left of batches whose threshold was met just now."""
-    found = []
+    messages = []
     for before, after in changes:
-        if after.verdict and not before.stopped and not after.finished and after.header:
+        if after.breach and not before.stopped and not after.is_finished and after.header:
             message = BatchStopped(
                 batch_id=after.batch_id,
                 owner=after.header.owner,
                 round=after.round,
                 cause="failure_threshold",
-                detail=after.verdict,
+                detail=after.breach,
                 at=at,
             )
-            found.append(stopped_entry(message, after.header.traceparent))
-    return found
+            messages.append(stopped_message(message, after.header.traceparent))
+    return messages
 
 
-async def sources_failed(work: Work, batches: Iterable[Batch]) -> list[Entry]:
+async def source_ended_messages(transaction: LedgerTransaction, batches: Iterable[Batch]) -> list[OutboxMessage]:
     """The messages by which ingest stops waiting for what sources find. They need not be among what was changed just
     now: one that was told is not told again."""
-    found = []
+    messages = []
     for batch in batches:
-        if batch.source_may_have_failed and batch.header and await work.source_failed(batch):
+        if batch.source_may_have_failed and batch.header and await transaction.source_failed(batch):
             message = SourceEnded(batch_id=batch.batch_id, owner=batch.header.owner)
-            found.append(source_entry(message, batch.header.traceparent))
-    return found
+            messages.append(source_ended_message(message, batch.header.traceparent))
+    return messages

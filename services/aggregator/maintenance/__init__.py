@@ -1,1 +1,1 @@
-"""Periodic work: counters that have drifted, rounds that should have ended, summaries that are due."""
+"""Periodic transaction: counters that have drifted, rounds that should have ended, summaries that are due."""

@@ -10,14 +10,14 @@ from datetime import datetime
 
 import structlog
 
-from services.aggregator.persistence.store import Store
-from services.aggregator.publishing.batch_changes import Telling, endings
+from services.aggregator.persistence.store import LedgerStore
+from services.aggregator.publishing.batch_changes import BatchChangePublisher, finished_messages
 from shared.runtime.health import Pulse
 from shared.runtime.transient import is_transient
 
 log = structlog.get_logger()
-_AT_MOST = 1000
-_BEAT_S = 5.0
+_MAX_BATCHES_PER_RUN = 1000
+_MAX_WAIT_S = 5.0
 
 
 class Reconciler:
@@ -25,33 +25,33 @@ class Reconciler:
 
     def __init__(
         self,
-        store: Store,
-        telling: Telling,
+        store: LedgerStore,
+        batch_changes: BatchChangePublisher,
         pulse: Pulse,
         clock: Callable[[], datetime],
         *,
-        every_s: float,
-        quiet_s: float,
+        interval_s: float,
+        idle_s: float,
     ) -> None:
         self._store = store
-        self._telling = telling
+        self._batch_changes = batch_changes
         self._pulse = pulse
         self._clock = clock
-        self._every_s = every_s
-        self._quiet_s = quiet_s
+        self._interval_s = interval_s
+        self._idle_s = idle_s
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
         """Reconcile now and then, until `stop`."""
         clock = asyncio.get_running_loop().time
-        due = clock() + self._every_s
+        due = clock() + self._interval_s
         while not self._stopping.is_set():
             self._pulse.beat()
             if clock() >= due:
-                await self._attempt()
-                due = clock() + self._every_s
+                await self._try_reconcile()
+                due = clock() + self._interval_s
             with suppress(TimeoutError):
-                async with asyncio.timeout(min(_BEAT_S, due - clock())):
+                async with asyncio.timeout(min(_MAX_WAIT_S, due - clock())):
                     await self._stopping.wait()
 
     def stop(self) -> None:
@@ -59,44 +59,44 @@ class Reconciler:
         self._stopping.set()
 
     async def reconcile(self) -> int:
-        """Check the batches that are due; returns how many had to be mended."""
-        mended = 0
-        for _ in range(_AT_MOST):
-            outcome = await self._next()
+        """Check the batches that are due; returns how many had to be repaired."""
+        repaired = 0
+        for _ in range(_MAX_BATCHES_PER_RUN):
+            outcome = await self._reconcile_next()
             if outcome is None or self._stopping.is_set():
                 break
-            mended += outcome
+            repaired += outcome
             self._pulse.beat()
-        await self._store.forget_sent()
-        return mended
+        await self._store.delete_sent()
+        return repaired
 
-    async def _attempt(self) -> None:
+    async def _try_reconcile(self) -> None:
         try:
             await self.reconcile()
         except Exception as error:
             if not is_transient(error):
                 raise
-            log.warning("reconciling later", error=f"{type(error).__name__}: {error}")
+            log.warning("reconciliation postponed", error=f"{type(error).__name__}: {error}")
 
-    async def _next(self) -> bool | None:
+    async def _reconcile_next(self) -> bool | None:
         """Check one batch: whether it was wrong; None if none is due."""
-        async with self._store.locked_quiet(self._quiet_s) as work:
-            before = next(iter(work.batches.values()), None)
+        async with self._store.lock_idle_batch(self._idle_s) as transaction:
+            before = next(iter(transaction.batches.values()), None)
             if before is None:
                 return None
-            counted = await work.count(before)
-            after = before.corrected(counted).conclude(self._clock())
-            await work.mark_checked(before)
+            counted = await transaction.count_rows(before)
+            after = before.reconcile(counted).finish_if_complete(self._clock())
+            await transaction.mark_checked(before)
             if after == before:
                 return False
             log.warning(
-                "ledger mended",
+                "counters repaired",
                 batch_id=str(before.batch_id),
                 counted=str(counted),
-                counters=str(before.tally),
-                finished=after.finished,
+                counters=str(before.counters),
+                finished=after.is_finished,
             )
-            await work.save([after])
-            saved = await work.post(endings([after]))
-        self._telling.announce([after], saved)
+            await transaction.save([after])
+            messages = await transaction.add_to_outbox(finished_messages([after]))
+        self._batch_changes.publish([after], messages)
         return True

@@ -14,10 +14,10 @@ import structlog
 from batchyard_contracts import topology
 from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.events import counts
-from services.aggregator.domain.summary import Patience, wanted
-from services.aggregator.persistence.outbox_message import Entry
-from services.aggregator.persistence.store import Store, Work
-from services.aggregator.publishing.batch_changes import Telling, endings
+from services.aggregator.domain.summary import SummaryRetryPolicy, summary_request
+from services.aggregator.persistence.outbox_message import OutboxMessage
+from services.aggregator.persistence.store import LedgerStore, LedgerTransaction
+from services.aggregator.publishing.batch_changes import BatchChangePublisher, finished_messages
 from shared.messaging.publisher import Publisher, outgoing
 from shared.messaging.topology import declare
 from shared.runtime.errors import PublishFailed
@@ -25,79 +25,79 @@ from shared.runtime.health import Pulse
 from shared.runtime.transient import is_transient
 
 log = structlog.get_logger()
-_LOOK_S = 2.0
+_POLL_S = 2.0
 
 
-class Summaries:
+class SummaryRequester:
     """The batches of which only the summary is awaited."""
 
     def __init__(
         self,
-        store: Store,
+        store: LedgerStore,
         publisher: Publisher,
-        telling: Telling,
-        due: asyncio.Event,
+        batch_changes: BatchChangePublisher,
+        wake: asyncio.Event,
         pulse: Pulse,
         clock: Callable[[], datetime],
-        patience: Patience,
+        retry_policy: SummaryRetryPolicy,
     ) -> None:
-        """`due` is set by whoever knows that one is."""
+        """`wake` is set by whoever knows that one is."""
         self._store = store
         self._publisher = publisher
-        self._telling = telling
-        self._due = due
+        self._batch_changes = batch_changes
+        self._wake = wake
         self._pulse = pulse
         self._clock = clock
-        self._patience = patience
+        self._retry_policy = retry_policy
         self._stopping = False
 
     async def run(self) -> None:
         """Ask until `stop`."""
         while not self._stopping:
             self._pulse.beat()
-            self._due.clear()
-            while not self._stopping and await self._ask_next():
+            self._wake.clear()
+            while not self._stopping and await self._request_next():
                 self._pulse.beat()
             with suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK_S):
-                    await self._due.wait()
+                async with asyncio.timeout(_POLL_S):
+                    await self._wake.wait()
 
     def stop(self) -> None:
         """Ask `run` to return."""
         self._stopping = True
-        self._due.set()
+        self._wake.set()
 
-    async def _ask_next(self) -> bool:
+    async def _request_next(self) -> bool:
         """Ask for one that is due; False when there is none, or a server is away."""
         try:
-            async with self._store.locked_due_summary(self._clock()) as work:
-                before = next(iter(work.batches.values()), None)
+            async with self._store.lock_due_summary(self._clock()) as transaction:
+                before = next(iter(transaction.batches.values()), None)
                 if before is None:
                     return False
-                after, saved = await self._ask(work, before)
+                after, messages = await self._request(transaction, before)
         except Exception as error:
             if not is_transient(error):
                 raise
-            log.warning("summaries wait for a server", error=f"{type(error).__name__}: {error}")
+            log.warning("summary requests postponed", error=f"{type(error).__name__}: {error}")
             return False
-        self._telling.announce([after] if after.finished else [], saved)
+        self._batch_changes.publish([after] if after.is_finished else [], messages)
         return True
 
-    async def _ask(self, work: Work, before: Batch) -> tuple[Batch, list[Entry]]:
+    async def _request(self, transaction: LedgerTransaction, before: Batch) -> tuple[Batch, list[OutboxMessage]]:
         at = self._clock()
-        if self._patience.exhausted(before):
-            after, summary = before.summarized(before.round, at), self._patience.nobody_answered(before)
-            log.warning("no summary", batch_id=str(before.batch_id), round=before.round, reason=summary.error)
-            await work.save([after])
-            await work.save_summary(after, summary)
-            return after, await work.post(endings([after], {after.batch_id: summary}))
-        after = before.asked_for_summary(at + timedelta(seconds=self._patience.wait_s(before)))
-        request = wanted(after, counts(after), self._patience.limit_s(after))
+        if self._retry_policy.is_exhausted(before):
+            after, summary = before.finish_summarized(before.round, at), self._retry_policy.missing_summary(before)
+            log.warning("summary given up", batch_id=str(before.batch_id), round=before.round, reason=summary.error)
+            await transaction.save([after])
+            await transaction.save_summary(after, summary)
+            return after, await transaction.add_to_outbox(finished_messages([after], {after.batch_id: summary}))
+        after = before.record_summary_request(at + timedelta(seconds=self._retry_policy.retry_after_s(before)))
+        request = summary_request(after, counts(after), self._retry_policy.timeout_s(after))
         message = outgoing(topology.WORK, request, traceparent=after.header.traceparent if after.header else None)
         try:
             await self._publisher.publish([message])
         except PublishFailed:  # its queue is gone; a worker that runs the workload will find it again
             await declare(self._publisher.connection, [topology.summary_queue(request.workload)])
             await self._publisher.publish([message])
-        await work.save([after])
+        await transaction.save([after])
         return after, []

@@ -5,10 +5,10 @@ from uuid import UUID
 
 from services.aggregator.domain.batch import Batch
 
-_MOST = 1000
+_MAX_BATCHES = 1000
 
 
-class Recent:
+class BatchCache:
     """The batches that were changed last. Another process may have changed one since: its version tells."""
 
     def __init__(self) -> None:
@@ -18,13 +18,13 @@ class Recent:
         """The batch as it was known last."""
         return self._batches.get(batch_id)
 
-    def keep(self, batch: Batch) -> None:
+    def put(self, batch: Batch) -> None:
         """It was read or written so, and that is committed."""
         self._batches[batch.batch_id] = batch
         self._batches.move_to_end(batch.batch_id)
-        if len(self._batches) > _MOST:
+        if len(self._batches) > _MAX_BATCHES:
             self._batches.popitem(last=False)
 
-    def forget(self, batch_id: UUID) -> None:
+    def discard(self, batch_id: UUID) -> None:
         """It is not known any more how it is."""
         self._batches.pop(batch_id, None)

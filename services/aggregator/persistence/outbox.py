@@ -7,35 +7,37 @@ from contextlib import suppress
 
 import structlog
 
-from services.aggregator.persistence.outbox_message import Entry
-from services.aggregator.persistence.store import Store
+from services.aggregator.persistence.outbox_message import OutboxMessage
+from services.aggregator.persistence.store import LedgerStore
 from shared.messaging.publisher import Publisher
 from shared.runtime.health import Pulse
 from shared.runtime.transient import is_transient
 
 log = structlog.get_logger()
-_AT_ONCE = 100
-_IN_HAND = 10_000
+_BATCH_SIZE = 100
+_MAX_PENDING = 10_000
 
 
 class Outbox:
-    """Takes entries that are committed, publishes them confirmed, then marks them. A crash in between repeats one."""
+    """Takes messages that are committed, publishes them confirmed, then marks them. A crash in between repeats one."""
 
-    def __init__(self, store: Store, publisher: Publisher, pulse: Pulse, sweep_s: float) -> None:
+    def __init__(self, store: LedgerStore, publisher: Publisher, pulse: Pulse, interval_s: float) -> None:
         self._store = store
         self._publisher = publisher
         self._pulse = pulse
-        self._sweep_s = sweep_s
-        self._offered: deque[Entry] = deque(maxlen=_IN_HAND)  # what falls out at the other end is in the table
+        self._sweep_s = interval_s
+        self._pending: deque[OutboxMessage] = deque(
+            maxlen=_MAX_PENDING
+        )  # what falls out at the other end is in the table
         self._wake = asyncio.Event()
         self._stopping = False
-        self.working = False
+        self.is_working = False
         """Whether the last sweep reached both servers."""
 
-    def offer(self, entries: Sequence[Entry]) -> None:
+    def enqueue(self, messages: Sequence[OutboxMessage]) -> None:
         """Publish these at once; if that fails, a sweep finds them in the table."""
-        if entries:
-            self._offered.extend(entries)
+        if messages:
+            self._pending.extend(messages)
             self._wake.set()
 
     async def run(self) -> None:
@@ -51,39 +53,41 @@ class Outbox:
                 async with asyncio.timeout(next_sweep - clock()):
                     await self._wake.wait()
             self._wake.clear()
-            await self._publish_offered()
-        await self._publish_offered()
+            await self._publish_pending()
+        await self._publish_pending()
 
     def stop(self) -> None:
         """Ask `run` to return."""
         self._stopping = True
         self._wake.set()
 
-    async def _publish_offered(self) -> None:
-        while self._offered:
+    async def _publish_pending(self) -> None:
+        while self._pending:
             self._pulse.beat()
-            entries = [self._offered.popleft() for _ in range(min(_AT_ONCE, len(self._offered)))]
+            messages = [self._pending.popleft() for _ in range(min(_BATCH_SIZE, len(self._pending)))]
             try:
-                await self._publisher.publish([entry.outgoing() for entry in entries])
-                await self._store.mark_sent([entry.key for entry in entries])
+                await self._publisher.publish([message.to_outgoing() for message in messages])
+                await self._store.mark_sent([message.key for message in messages])
             except Exception as error:
                 if not is_transient(error):
                     raise
-                log.warning("left in the outbox", entries=len(entries), error=f"{type(error).__name__}: {error}")
+                log.warning(
+                    "messages left in the outbox", messages=len(messages), error=f"{type(error).__name__}: {error}"
+                )
 
     async def _sweep(self) -> None:
         try:
-            found = _AT_ONCE
-            while found == _AT_ONCE and not self._stopping:
+            found = _BATCH_SIZE
+            while found == _BATCH_SIZE and not self._stopping:
                 self._pulse.beat()
-                async with self._store.overdue(_AT_ONCE) as entries:
-                    await self._publisher.publish([entry.outgoing() for entry in entries])
-                    found = len(entries)
+                async with self._store.lock_overdue_messages(_BATCH_SIZE) as messages:
+                    await self._publisher.publish([message.to_outgoing() for message in messages])
+                    found = len(messages)
                 if found:
-                    log.info("published from the outbox", entries=found)
-            self.working = True
+                    log.info("published from the outbox", messages=found)
+            self.is_working = True
         except Exception as error:
             if not is_transient(error):
                 raise
-            self.working = False
+            self.is_working = False
             log.warning("the outbox waits for a server", error=f"{type(error).__name__}: {error}")

@@ -9,7 +9,7 @@ from shared.messaging.publisher import Outgoing
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class OutboxMessage:
     """What goes out. The key says which fact this is: no fact is told under two keys, and none twice under one."""
 
     key: str
@@ -19,14 +19,14 @@ class Entry:
     body: bytes
     traceparent: str | None
 
-    def outgoing(self) -> Outgoing:
+    def to_outgoing(self) -> Outgoing:
         """As the publisher takes it."""
         return Outgoing(self.exchange, self.routing_key, self.type, self.body, traceparent=self.traceparent)
 
 
-def finished_entry(event: BatchFinished, traceparent: str | None) -> Entry:
+def finished_message(event: BatchFinished, traceparent: str | None) -> OutboxMessage:
     """The one end of a round."""
-    return Entry(
+    return OutboxMessage(
         f"{event.type}:{event.batch_id}:{event.round}",
         topology.EVENTS,
         event.routing_key(),
@@ -36,9 +36,9 @@ def finished_entry(event: BatchFinished, traceparent: str | None) -> Entry:
     )
 
 
-def reopened_entry(message: ItemsReopened, part: int, traceparent: str | None) -> Entry:
+def reopened_message(message: ItemsReopened, part: int, traceparent: str | None) -> OutboxMessage:
     """One part of what a new round runs again."""
-    return Entry(
+    return OutboxMessage(
         f"{message.type}:{message.batch_id}:{message.round}:{part}",
         topology.FLOW,
         message.routing_key(),
@@ -48,9 +48,9 @@ def reopened_entry(message: ItemsReopened, part: int, traceparent: str | None) -
     )
 
 
-def stopped_entry(message: BatchStopped, traceparent: str | None) -> Entry:
+def stopped_message(message: BatchStopped, traceparent: str | None) -> OutboxMessage:
     """The one stop of a round."""
-    return Entry(
+    return OutboxMessage(
         f"{message.type}:{message.batch_id}:{message.round}",
         topology.FLOW,
         message.routing_key(),
@@ -60,9 +60,9 @@ def stopped_entry(message: BatchStopped, traceparent: str | None) -> Entry:
     )
 
 
-def source_entry(message: SourceEnded, traceparent: str | None) -> Entry:
+def source_ended_message(message: SourceEnded, traceparent: str | None) -> OutboxMessage:
     """The one failure of a source."""
-    return Entry(
+    return OutboxMessage(
         f"{message.type}:{message.batch_id}",
         topology.FLOW,
         message.routing_key(),

@@ -17,7 +17,7 @@ SET priority = $2, status = $3, round = $4, total = $5,
     summary_due_at = $25, summary_asked = $26, units = $27, units_total = $28, version = version + 1
 WHERE id = $1;
 
--- name: begin_batch
+-- name: create_batch
 -- The header of a batch of which nothing is known; nothing if something is.
 INSERT INTO batches (
     batch_id, owner, workload, name, labels, accepted_at, traceparent, summarize, sourced, unit, priority,
@@ -60,7 +60,7 @@ SET owner = $2, workload = $3, name = $4, labels = $5, accepted_at = $6, tracepa
     unit = $10
 WHERE id = $1;
 
--- name: forget_stub
+-- name: delete_stub
 -- Of a submission that was withdrawn before it had a header.
 WITH gone AS (DELETE FROM batches WHERE batch_id = $1 AND owner IS NULL RETURNING id),
 no_causes AS (DELETE FROM causes WHERE batch IN (SELECT id FROM gone)),
@@ -85,7 +85,7 @@ SELECT batch, status, count(*) AS number FROM inserted GROUP BY batch, status
 UNION ALL
 SELECT batch, 'cached', count(*) FROM inserted WHERE cached GROUP BY batch;
 
--- name: remove_chosen
+-- name: remove_selected
 -- What a new round replaces, but not the ordinals $8; its causes have it no more.
 WITH gone AS (
     DELETE FROM outcomes
@@ -101,13 +101,13 @@ WITH gone AS (
 )
 SELECT ordinal, status FROM gone ORDER BY ordinal;
 
--- name: forget_causes
+-- name: delete_empty_causes
 DELETE FROM causes WHERE batch = $1 AND number = 0;
 
--- name: chosen
+-- name: selected_ordinals
 SELECT ordinal FROM chosen($1, $2, $3, $4, $5, $6, $7, $8) ORDER BY ordinal LIMIT $9;
 
--- name: count_chosen
+-- name: count_selected
 SELECT count(*) FROM chosen($1, $2, $3, $4, $5, $6, $7, -1);
 
 -- name: count_outcomes
@@ -118,7 +118,7 @@ SELECT 'cached', count(*) FROM outcomes WHERE batch = $1 AND cached;
 -- name: source_failed
 SELECT true FROM outcomes WHERE batch = $1 AND ordinal = 0 AND status <> 'succeeded';
 
--- name: recorded
+-- name: recorded_ordinals
 SELECT ordinal FROM outcomes WHERE batch = $1 AND ordinal = ANY ($2::int[]);
 
 -- name: failed_codes
@@ -130,7 +130,7 @@ SELECT error_code AS code, count(*)::int AS number FROM outcomes
 WHERE batch = $1 AND status <> 'succeeded' AND status = 'failed' AND error_code = ANY ($2::text[]) AND round = $3
 GROUP BY error_code;
 
--- name: post
+-- name: add_to_outbox
 INSERT INTO outbox (key, exchange, routing_key, type, body, traceparent, due_at)
 SELECT key, exchange, routing_key, type, body, traceparent, now() + $7::float8 * interval '1 second'
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[])
@@ -139,7 +139,7 @@ ORDER BY place
 ON CONFLICT (key) DO NOTHING
 RETURNING key;
 
--- name: overdue
+-- name: lock_overdue_messages
 SELECT key, exchange, routing_key, type, body, traceparent FROM outbox
 WHERE sent_at IS NULL AND due_at <= now()
 ORDER BY id
@@ -149,10 +149,10 @@ FOR UPDATE SKIP LOCKED;
 -- name: mark_sent
 UPDATE outbox SET sent_at = now() WHERE key = ANY ($1::text[]);
 
--- name: forget_sent
+-- name: delete_sent
 DELETE FROM outbox WHERE sent_at < now() - interval '7 days';
 
--- name: lock_quiet_batch
+-- name: lock_idle_batch
 -- Not finished, no change for a while, and not checked since its last change, or not for an hour.
 SELECT * FROM batches
 WHERE finished_at IS NULL
@@ -186,7 +186,7 @@ WHERE owner = $1
 ORDER BY batch_id DESC
 LIMIT $6;
 
--- name: key_of
+-- name: batch_key
 SELECT id FROM batches WHERE batch_id = $1 AND owner = $2;
 
 -- name: results

@@ -7,14 +7,14 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from services.aggregator.domain.batch import Batch, Header
-from services.aggregator.domain.counters import Tally
-from services.aggregator.domain.terms_history import Told
+from services.aggregator.domain.batch import Batch, BatchHeader
+from services.aggregator.domain.counters import OutcomeCounters
+from services.aggregator.domain.terms_history import TermsHistory
 
 _COUNTS = ("succeeded", "failed", "cancelled", "expired", "duplicate", "cached", "units")
 
 
-def batch_of(row: asyncpg.Record) -> Batch:
+def batch_from_row(row: asyncpg.Record) -> Batch:
     """The batch in a row."""
     return Batch(
         key=row["id"],
@@ -24,7 +24,7 @@ def batch_of(row: asyncpg.Record) -> Batch:
         round=row["round"],
         total=row["total"],
         units_total=row["units_total"],
-        tally=Tally(*(row[name] for name in _COUNTS)),
+        counters=OutcomeCounters(*(row[name] for name in _COUNTS)),
         paused=row["paused"],
         result=row["result"],
         finished_at=row["finished_at"],
@@ -34,30 +34,30 @@ def batch_of(row: asyncpg.Record) -> Batch:
         cancel_asked_at=row["cancel_asked_at"],
         retry_asked_at=row["retry_asked_at"],
         reopened_at=row["reopened_at"],
-        told=_told(row["terms"]) if row["terms"] else None,
+        terms_history=_load_terms(row["terms"]) if row["terms"] else None,
         stopped=row["stopped"],
         failed_before=row["failed_before"],
         ended_before=row["ended_before"],
         summary_due_at=row["summary_due_at"],
-        summary_asked=row["summary_asked"],
+        summary_requests=row["summary_asked"],
         version=row["version"],
     )
 
 
-def state_of(batch: Batch) -> tuple[Any, ...]:
+def save_batch_arguments(batch: Batch) -> tuple[Any, ...]:
     """The arguments of `save_batch`."""
-    tally = batch.tally
+    counters = batch.counters
     return (
         batch.key,
         batch.priority,
         batch.status,
         batch.round,
         batch.total,
-        tally.succeeded,
-        tally.failed,
-        tally.cancelled,
-        tally.expired,
-        tally.duplicate,
+        counters.succeeded,
+        counters.failed,
+        counters.cancelled,
+        counters.expired,
+        counters.duplicate,
         batch.paused,
         batch.result,
         batch.finished_at,
@@ -67,20 +67,20 @@ def state_of(batch: Batch) -> tuple[Any, ...]:
         batch.cancel_asked_at,
         batch.retry_asked_at,
         batch.reopened_at,
-        _said(batch.told) if batch.told else None,
+        _dump_terms(batch.terms_history) if batch.terms_history else None,
         batch.stopped,
         batch.failed_before,
         batch.ended_before,
-        tally.cached,
+        counters.cached,
         batch.summary_due_at,
-        batch.summary_asked,
-        tally.units,
+        batch.summary_requests,
+        counters.units,
         batch.units_total,
     )
 
 
-def header_of(key: int | UUID, header: Header) -> tuple[Any, ...]:
-    """The arguments of `save_header`, and the first ones of `begin_batch`."""
+def header_arguments(key: int | UUID, header: BatchHeader) -> tuple[Any, ...]:
+    """The arguments of `save_header`, and the first ones of `create_batch`."""
     return (
         key,
         header.owner,
@@ -95,46 +95,46 @@ def header_of(key: int | UUID, header: Header) -> tuple[Any, ...]:
     )
 
 
-def beginning_of(batch: Batch, header: Header) -> tuple[Any, ...]:
-    """The arguments of `begin_batch`."""
-    told = _said(batch.told) if batch.told else None
-    return (*header_of(batch.batch_id, header), batch.priority, batch.status, batch.total, told)
+def create_batch_arguments(batch: Batch, header: BatchHeader) -> tuple[Any, ...]:
+    """The arguments of `create_batch`."""
+    terms = _dump_terms(batch.terms_history) if batch.terms_history else None
+    return (*header_arguments(batch.batch_id, header), batch.priority, batch.status, batch.total, terms)
 
 
-def course_of(batch: Batch) -> tuple[Any, ...]:
+def record_few_arguments(batch: Batch) -> tuple[Any, ...]:
     """The first arguments of `record_few`: what outcomes change in a batch."""
-    tally = batch.tally
+    counters = batch.counters
     return (
         batch.key,
         batch.version,
         batch.status,
-        tally.succeeded,
-        tally.failed,
-        tally.cancelled,
-        tally.expired,
-        tally.duplicate,
-        tally.cached,
+        counters.succeeded,
+        counters.failed,
+        counters.cancelled,
+        counters.expired,
+        counters.duplicate,
+        counters.cached,
         batch.result,
         batch.finished_at,
         batch.changed_at,
         batch.stopped,
         batch.summary_due_at,
-        batch.summary_asked,
+        batch.summary_requests,
     )
 
 
-def _said(told: Told) -> str:
-    return orjson.dumps(told.said).decode()
+def _dump_terms(history: TermsHistory) -> str:
+    return orjson.dumps(history.entries).decode()
 
 
-def _told(text: str) -> Told:
-    return Told({name: (value, datetime.fromisoformat(at)) for name, (value, at) in orjson.loads(text).items()})
+def _load_terms(text: str) -> TermsHistory:
+    return TermsHistory({name: (value, datetime.fromisoformat(at)) for name, (value, at) in orjson.loads(text).items()})
 
 
-def _header(row: asyncpg.Record) -> Header | None:
+def _header(row: asyncpg.Record) -> BatchHeader | None:
     if row["owner"] is None:
         return None
-    return Header(
+    return BatchHeader(
         owner=row["owner"],
         workload=row["workload"],
         accepted_at=row["accepted_at"],

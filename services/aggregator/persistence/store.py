@@ -14,14 +14,20 @@ from pydantic_core import from_json, to_json
 
 from batchyard_contracts.v1.values import Selection
 from services.aggregator.domain.batch import Batch
-from services.aggregator.domain.counters import Tally
-from services.aggregator.domain.events import REOPENED_AT_ONCE
+from services.aggregator.domain.counters import OutcomeCounters
+from services.aggregator.domain.events import MAX_REOPENED_ORDINALS
 from services.aggregator.domain.failure import Failure
 from services.aggregator.domain.outcome_rows import COLUMNS, Row
 from services.aggregator.domain.summary import Summary
-from services.aggregator.persistence.batch_cache import Recent
-from services.aggregator.persistence.outbox_message import Entry
-from services.aggregator.persistence.row_mapping import batch_of, beginning_of, course_of, header_of, state_of
+from services.aggregator.persistence.batch_cache import BatchCache
+from services.aggregator.persistence.outbox_message import OutboxMessage
+from services.aggregator.persistence.row_mapping import (
+    batch_from_row,
+    create_batch_arguments,
+    header_arguments,
+    record_few_arguments,
+    save_batch_arguments,
+)
 from shared.postgres.pool import Pool
 from shared.postgres.queries import load_queries
 
@@ -29,14 +35,14 @@ _SQL = load_queries("services.aggregator.persistence")
 UNSUCCESSFUL = ("failed", "cancelled", "expired")
 """The statuses that a new round may replace."""
 GRACE_S = 5.0
-"""For so long an outbox entry belongs to the process that wrote it."""
+"""For so long an outbox message belongs to the process that wrote it."""
 
 
 class AlreadyRecorded(Exception):
-    """One of the outcomes was there before: nothing was written, `insert_new` sorts it out."""
+    """One of the outcomes was there before: nothing was written, `insert_new_outcomes` sorts it out."""
 
 
-class Work:
+class LedgerTransaction:
     """A transaction that holds the locks of `batches`. It commits when its block is left without an error."""
 
     def __init__(self, connection: "PoolConnectionProxy[asyncpg.Record]", batches: Sequence[Batch]) -> None:
@@ -45,7 +51,7 @@ class Work:
         self.saved: dict[UUID, Batch] = {}
         """As they will be once this is committed."""
 
-    async def insert(self, rows: Sequence[Row]) -> None:
+    async def insert_outcomes(self, rows: Sequence[Row]) -> None:
         """Write outcomes none of which was recorded before, by COPY; else raises `AlreadyRecorded`, and the whole
         unit of work has failed."""
         try:
@@ -53,27 +59,27 @@ class Work:
         except asyncpg.UniqueViolationError as error:
             raise AlreadyRecorded from error
 
-    async def insert_new(self, rows: Sequence[Row]) -> dict[int, Tally]:
+    async def insert_new_outcomes(self, rows: Sequence[Row]) -> dict[int, OutcomeCounters]:
         """Write those outcomes that were not recorded before; the first of each item wins. Returns what was written,
-        by batch key. Half as fast as `insert`."""
+        by batch key. Half as fast as `insert_outcomes`."""
         inserted = await self._connection.fetch(
             _SQL["insert_new_outcomes"], *([row[place] for row in rows] for place in range(len(COLUMNS)))
         )
         written: dict[int, list[tuple[str, int]]] = {}
         for row in inserted:
             written.setdefault(row["batch"], []).append((row["status"], row["number"]))
-        return {key: Tally.of(numbers) for key, numbers in written.items()}
+        return {key: OutcomeCounters.of(numbers) for key, numbers in written.items()}
 
     async def save(self, batches: Sequence[Batch]) -> None:
         """Write state and counters."""
         if batches:
-            await self._connection.executemany(_SQL["save_batch"], [state_of(batch) for batch in batches])
+            await self._connection.executemany(_SQL["save_batch"], [save_batch_arguments(batch) for batch in batches])
         self.saved |= {batch.batch_id: replace(batch, version=batch.version + 1) for batch in batches}
 
     async def save_header(self, batch: Batch) -> None:
         """Write what ingest said of the batch."""
         if batch.header is not None:
-            await self._connection.execute(_SQL["save_header"], *header_of(batch.key, batch.header))
+            await self._connection.execute(_SQL["save_header"], *header_arguments(batch.key, batch.header))
 
     async def save_summary(self, batch: Batch, summary: Summary) -> None:
         """Write the summary of the round, or why there is none."""
@@ -82,32 +88,34 @@ class Work:
 
     async def insert_failures(self, failures: Sequence[Failure]) -> list[Failure]:
         """Write the causes of failures whose outcomes are recorded; returns those that were not there before."""
-        told = [[one.batch, one.ordinal, one.cause.id] for one in failures]
+        causes_by_item = [[one.batch, one.ordinal, one.cause.id] for one in failures]
         causes = {(one.batch, one.cause.id): one.cause for one in reversed(failures)}
         known = [(batch, c.id, c.code, c.partition, c.message, c.retryable) for (batch, _), c in causes.items()]
         rows = await self._connection.fetch(
-            _SQL["insert_failures"], *zip(*told, strict=True), *zip(*known, strict=True)
+            _SQL["insert_failures"], *zip(*causes_by_item, strict=True), *zip(*known, strict=True)
         )
         new = {(row["batch"], row["ordinal"]) for row in rows}
         return [one for one in failures if (one.batch, one.ordinal) in new]
 
-    async def remove(
-        self, batch: Batch, select: Selection | None, without: Sequence[int] = ()
-    ) -> AsyncIterator[tuple[list[int], Tally]]:
-        """Delete outcomes that a new round replaces; gives their ordinals in order, in lots, each with its tally."""
-        cursor = await self._connection.cursor(_SQL["remove_chosen"], batch.key, *_chosen(select), without)
-        while rows := await cursor.fetch(REOPENED_AT_ONCE):
-            yield [row["ordinal"] for row in rows], Tally.of(Counter(row["status"] for row in rows))
-        await self._connection.execute(_SQL["forget_causes"], batch.key)
+    async def remove_outcomes(
+        self, batch: Batch, select: Selection | None, except_ordinals: Sequence[int] = ()
+    ) -> AsyncIterator[tuple[list[int], OutcomeCounters]]:
+        """Delete outcomes that a new round replaces; gives their ordinals in order, in lots, each with its counters."""
+        cursor = await self._connection.cursor(
+            _SQL["remove_selected"], batch.key, *_selection_arguments(select), except_ordinals
+        )
+        while rows := await cursor.fetch(MAX_REOPENED_ORDINALS):
+            yield [row["ordinal"] for row in rows], OutcomeCounters.of(Counter(row["status"] for row in rows))
+        await self._connection.execute(_SQL["delete_empty_causes"], batch.key)
 
-    async def count(self, batch: Batch) -> Tally:
+    async def count_rows(self, batch: Batch) -> OutcomeCounters:
         """Count the outcomes row by row."""
         rows = await self._connection.fetch(_SQL["count_outcomes"], batch.key)
-        return Tally.of([(row["status"], row["number"]) for row in rows])
+        return OutcomeCounters.of([(row["status"], row["number"]) for row in rows])
 
-    async def recorded(self, batch: Batch, ordinals: Sequence[int]) -> set[int]:
+    async def recorded_ordinals(self, batch: Batch, ordinals: Sequence[int]) -> set[int]:
         """Those of these items that have an outcome already."""
-        return {row["ordinal"] for row in await self._connection.fetch(_SQL["recorded"], batch.key, ordinals)}
+        return {row["ordinal"] for row in await self._connection.fetch(_SQL["recorded_ordinals"], batch.key, ordinals)}
 
     async def source_failed(self, batch: Batch) -> bool:
         """Whether item 0 has ended without success."""
@@ -125,52 +133,54 @@ class Work:
         """Remember that counters and rows were compared."""
         await self._connection.execute(_SQL["mark_checked"], batch.key)
 
-    async def post(self, entries: Sequence[Entry]) -> list[Entry]:
+    async def add_to_outbox(self, messages: Sequence[OutboxMessage]) -> list[OutboxMessage]:
         """Put messages into the outbox; returns those that were not there before."""
-        if not entries:
+        if not messages:
             return []
-        rows = await self._connection.fetch(_SQL["post"], *_entry_columns(entries), GRACE_S)
+        rows = await self._connection.fetch(_SQL["add_to_outbox"], *_outbox_columns(messages), GRACE_S)
         new = {row["key"] for row in rows}
-        return [entry for entry in entries if entry.key in new]
+        return [message for message in messages if message.key in new]
 
 
-class Store:
+class LedgerStore:
     """The entrance to the tables."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._recent = Recent()
+        self._cache = BatchCache()
 
-    def recent(self, batch_id: UUID) -> Batch | None:
+    def cached_batch(self, batch_id: UUID) -> Batch | None:
         """A batch as this process knew it last."""
-        return self._recent.get(batch_id)
+        return self._cache.get(batch_id)
 
-    async def begin(self, batch: Batch) -> bool:
+    async def create_batch(self, batch: Batch) -> bool:
         """Write a batch with its header, in one statement; False if something was known of it before."""
         if batch.header is None:
             return False
-        row = await self._pool.fetchrow(_SQL["begin_batch"], *beginning_of(batch, batch.header))
+        row = await self._pool.fetchrow(_SQL["create_batch"], *create_batch_arguments(batch, batch.header))
         if row is not None:
-            self._recent.keep(replace(batch, key=row["id"], changed_at=row["changed_at"]))
+            self._cache.put(replace(batch, key=row["id"], changed_at=row["changed_at"]))
         return row is not None
 
-    async def record(self, batch: Batch, rows: Sequence[Row], entries: Sequence[Entry]) -> bool:
-        """In one statement: what `Work` does by `insert`, `save` and `post`, for a few outcomes of a recent batch that
-        is now as given. False, and nothing done, if it was changed by another process. Raises `AlreadyRecorded`."""
+    async def record_few(self, batch: Batch, rows: Sequence[Row], messages: Sequence[OutboxMessage]) -> bool:
+        """Record a few outcomes of a cached batch, its new state and its messages in one statement.
+
+        Return False, with nothing written, if another process has changed the batch. Raise `AlreadyRecorded`.
+        """
         outcomes = [[row[place] for row in rows] for place in range(len(COLUMNS))]
-        self._recent.forget(batch.batch_id)
+        self._cache.discard(batch.batch_id)
         try:
             found = await self._pool.fetchval(
-                _SQL["record_few"], *course_of(batch), *outcomes, *_entry_columns(entries), GRACE_S
+                _SQL["record_few"], *record_few_arguments(batch), *outcomes, *_outbox_columns(messages), GRACE_S
             )
         except asyncpg.UniqueViolationError as error:
             raise AlreadyRecorded from error
         if found is not None:
-            self._recent.keep(replace(batch, version=batch.version + 1))
+            self._cache.put(replace(batch, version=batch.version + 1))
         return found is not None
 
     @asynccontextmanager
-    async def locked(self, batch_ids: Collection[UUID]) -> AsyncIterator[Work]:
+    async def lock(self, batch_ids: Collection[UUID]) -> AsyncIterator[LedgerTransaction]:
         """Lock these batches; one that was unknown comes into being."""
         ids = list(batch_ids)
         async with self._pool.acquire() as connection:
@@ -178,51 +188,51 @@ class Store:
                 async with connection.transaction():
                     rows = await connection.fetch(_SQL["lock_batches"], ids)
                     if known := len(rows) == len(ids):
-                        work = Work(connection, [batch_of(row) for row in rows])
-                        yield work
+                        transaction = LedgerTransaction(connection, [batch_from_row(row) for row in rows])
+                        yield transaction
                 if known:
-                    for batch in {**work.batches, **work.saved}.values():
-                        self._recent.keep(batch)
+                    for batch in {**transaction.batches, **transaction.saved}.values():
+                        self._cache.put(batch)
                     return
                 await connection.execute(_SQL["create_stubs"], sorted(ids))
 
     @asynccontextmanager
-    async def locked_quiet(self, quiet_s: float) -> AsyncIterator[Work]:
+    async def lock_idle_batch(self, idle_s: float) -> AsyncIterator[LedgerTransaction]:
         """Lock one unfinished batch that had no change for a while and was not checked since, if there is one."""
         async with self._pool.acquire() as connection, connection.transaction():
-            rows = await connection.fetch(_SQL["lock_quiet_batch"], quiet_s)
-            yield Work(connection, [batch_of(row) for row in rows])
+            rows = await connection.fetch(_SQL["lock_idle_batch"], idle_s)
+            yield LedgerTransaction(connection, [batch_from_row(row) for row in rows])
 
     @asynccontextmanager
-    async def locked_due_summary(self, at: datetime) -> AsyncIterator[Work]:
+    async def lock_due_summary(self, at: datetime) -> AsyncIterator[LedgerTransaction]:
         """Lock one batch whose summary is to be asked for, if there is one."""
         async with self._pool.acquire() as connection, connection.transaction():
             rows = await connection.fetch(_SQL["lock_due_summary"], at)
-            yield Work(connection, [batch_of(row) for row in rows])
+            yield LedgerTransaction(connection, [batch_from_row(row) for row in rows])
 
     @asynccontextmanager
-    async def overdue(self, limit: int) -> AsyncIterator[list[Entry]]:
-        """Outbox entries that whoever wrote them did not publish; left without an error they count as sent. Two
-        processes never get the same entry."""
+    async def lock_overdue_messages(self, limit: int) -> AsyncIterator[list[OutboxMessage]]:
+        """Outbox messages that whoever wrote them did not publish; left without an error they count as sent. Two
+        processes never get the same message."""
         async with self._pool.acquire() as connection, connection.transaction():
-            rows = await connection.fetch(_SQL["overdue"], limit)
-            entries = [Entry(**row) for row in rows]
-            yield entries
-            if entries:
-                await connection.execute(_SQL["mark_sent"], [entry.key for entry in entries])
+            rows = await connection.fetch(_SQL["lock_overdue_messages"], limit)
+            messages = [OutboxMessage(**row) for row in rows]
+            yield messages
+            if messages:
+                await connection.execute(_SQL["mark_sent"], [message.key for message in messages])
 
-    async def forget_stub(self, batch_id: UUID) -> None:
+    async def delete_stub(self, batch_id: UUID) -> None:
         """Delete what is known of a batch that has no header."""
-        self._recent.forget(batch_id)
-        await self._pool.execute(_SQL["forget_stub"], batch_id)
+        self._cache.discard(batch_id)
+        await self._pool.execute(_SQL["delete_stub"], batch_id)
 
     async def mark_sent(self, keys: Sequence[str]) -> None:
         """Remember that the broker has these messages."""
         await self._pool.execute(_SQL["mark_sent"], keys)
 
-    async def forget_sent(self) -> None:
+    async def delete_sent(self) -> None:
         """Delete what was published a week ago."""
-        await self._pool.execute(_SQL["forget_sent"])
+        await self._pool.execute(_SQL["delete_sent"])
 
     async def batches(
         self,
@@ -235,49 +245,49 @@ class Store:
     ) -> list[Batch]:
         """An owner's batches, newest first."""
         rows = await self._pool.fetch(_SQL["batches"], owner, batch_ids, status, workload, before, limit)
-        return [batch_of(row) for row in rows]
+        return [batch_from_row(row) for row in rows]
 
     async def summaries(self, batches: Sequence[Batch]) -> dict[int, Summary]:
         """The summaries of the current rounds of batches, by their keys."""
         rows = await self._pool.fetch(_SQL["summaries"], [batch.key for batch in batches])
         return {row["id"]: Summary(from_json(row["summary"] or b"null"), row["error"]) for row in rows}
 
-    async def key_of(self, batch_id: UUID, owner: str) -> int | None:
+    async def batch_key(self, batch_id: UUID, owner: str) -> int | None:
         """The key of a batch, if it is this owner's."""
-        key: int | None = await self._pool.fetchval(_SQL["key_of"], batch_id, owner)
+        key: int | None = await self._pool.fetchval(_SQL["batch_key"], batch_id, owner)
         return key
 
     async def results(
-        self, key: int, after: int, limit: int, status: str | None, error_code: str | None, most_bytes: int
+        self, key: int, after: int, limit: int, status: str | None, error_code: str | None, max_bytes: int
     ) -> list[asyncpg.Record]:
-        """Outcomes with an ordinal above `after`, cut after `most_bytes`; `found` in each says how many there were."""
-        rare = error_code is not None or status not in {None, "succeeded"}
-        query = _SQL["unsuccessful_results" if rare else "results"]
-        return await self._pool.fetch(query, key, after, limit, status, error_code, most_bytes)
+        """Outcomes with an ordinal above `after`, cut after `max_bytes`; `found` in each says how many there were."""
+        is_unsuccessful = error_code is not None or status not in {None, "succeeded"}
+        query = _SQL["unsuccessful_results" if is_unsuccessful else "results"]
+        return await self._pool.fetch(query, key, after, limit, status, error_code, max_bytes)
 
-    async def selected(self, key: int, select: Selection | None, after: int, limit: int) -> list[int]:
+    async def selected_ordinals(self, key: int, select: Selection | None, after: int, limit: int) -> list[int]:
         """The ordinals of a selection above `after`."""
-        rows = await self._pool.fetch(_SQL["chosen"], key, *_chosen(select), after, limit)
+        rows = await self._pool.fetch(_SQL["selected_ordinals"], key, *_selection_arguments(select), after, limit)
         return [row["ordinal"] for row in rows]
 
     async def count_selected(self, key: int, select: Selection | None) -> int:
         """How many items a selection has."""
-        return int(await self._pool.fetchval(_SQL["count_chosen"], key, *_chosen(select)))
+        return int(await self._pool.fetchval(_SQL["count_selected"], key, *_selection_arguments(select)))
 
     async def failures(self, key: int, limit: int) -> list[asyncpg.Record]:
         """Failed and expired items by cause."""
         return await self._pool.fetch(_SQL["failures"], key, limit)
 
 
-def _entry_columns(entries: Sequence[Entry]) -> list[list[Any]]:
-    return [[getattr(entry, name) for entry in entries] for name in Entry.__slots__]
+def _outbox_columns(messages: Sequence[OutboxMessage]) -> list[list[Any]]:
+    return [[getattr(message, name) for message in messages] for name in OutboxMessage.__slots__]
 
 
-def _chosen(select: Selection | None) -> tuple[list[str] | list[int] | None, ...]:
-    """A selection as the arguments of `chosen`: none of a kind is any."""
-    wanted = select or Selection()
+def _selection_arguments(select: Selection | None) -> tuple[list[str] | list[int] | None, ...]:
+    """A selection as the arguments of the SQL function `chosen`: none of a kind is any."""
+    selection = select or Selection()
     return (
-        list(wanted.statuses or UNSUCCESSFUL),
-        *(field or None for field in (wanted.causes, wanted.codes, wanted.partitions)),
-        *(field or None for field in (wanted.ordinals, wanted.custom_ids)),
+        list(selection.statuses or UNSUCCESSFUL),
+        *(field or None for field in (selection.causes, selection.codes, selection.partitions)),
+        *(field or None for field in (selection.ordinals, selection.custom_ids)),
     )

@@ -5,50 +5,52 @@ from uuid import UUID
 
 from batchyard_contracts.v1.flow import ItemsSettled
 from services.aggregator.domain.batch import Batch
-from services.aggregator.domain.events import finished
+from services.aggregator.domain.events import finished_event
 from services.aggregator.domain.report import Report
 from services.aggregator.domain.summary import NO_SUMMARY, Summary
 from services.aggregator.persistence.outbox import Outbox
-from services.aggregator.persistence.outbox_message import Entry, finished_entry
-from services.aggregator.publishing.progress_events import Progress
+from services.aggregator.persistence.outbox_message import OutboxMessage, finished_message
+from services.aggregator.publishing.progress_events import ProgressEvents
 from shared.observability.telemetry import span, traceparent
 
 
-def endings(changed: Iterable[Batch], summaries: Mapping[UUID, Summary] | None = None) -> list[Entry]:
+def finished_messages(changed: Iterable[Batch], summaries: Mapping[UUID, Summary] | None = None) -> list[OutboxMessage]:
     """The events of those that have finished, to be saved in the transaction that found it."""
-    entries = []
+    messages = []
     for batch in changed:
-        if batch.finished:
+        if batch.is_finished:
             summary = summaries.get(batch.batch_id, NO_SUMMARY) if summaries else NO_SUMMARY
             with span("finish batch", batch.header.traceparent if batch.header else None):
-                entries.append(finished_entry(finished(batch, summary), traceparent()))
-    return entries
+                messages.append(finished_message(finished_event(batch, summary), traceparent()))
+    return messages
 
 
-class Telling:
-    """What is done after the commit. `summarize` is called when a batch lacks nothing but its summary."""
+class BatchChangePublisher:
+    """What is done after the commit. `request_summary` is called when a batch lacks nothing but its summary."""
 
-    def __init__(self, outbox: Outbox, progress: Progress, summarize: Callable[[], None]) -> None:
+    def __init__(self, outbox: Outbox, progress: ProgressEvents, request_summary: Callable[[], None]) -> None:
         self._outbox = outbox
         self._progress = progress
-        self._summarize = summarize
+        self._request_summary = request_summary
 
-    def hears(self, report: Report | ItemsSettled) -> bool:
+    def has_partial_progress(self, report: Report | ItemsSettled) -> bool:
         """Whether a report may say how far items are, or end some that said so."""
-        return (isinstance(report, Report) and report.ended is None) or self._progress.hears(report.batch_id)
+        return (isinstance(report, Report) and report.ended is None) or self._progress.has_partial_progress(
+            report.batch_id
+        )
 
-    def hear(self, batch: Batch, reports: Sequence[Report | ItemsSettled]) -> None:
+    def update_partial_progress(self, batch: Batch, reports: Sequence[Report | ItemsSettled]) -> None:
         """Tell how far the items of a batch are, where they say so."""
-        if not batch.finished:
-            self._progress.hear(batch, reports)
+        if not batch.is_finished:
+            self._progress.update_partial_progress(batch, reports)
 
-    def announce(self, changed: Iterable[Batch], saved: Sequence[Entry]) -> None:
+    def publish(self, changed: Iterable[Batch], messages: Sequence[OutboxMessage]) -> None:
         """Publish what was saved, and tell how far the others are."""
-        self._outbox.offer(saved)
+        self._outbox.enqueue(messages)
         for batch in changed:
-            if batch.finished:
-                self._progress.forget(batch.batch_id)
+            if batch.is_finished:
+                self._progress.discard(batch.batch_id)
                 continue
-            self._progress.note(batch)
-            if batch.summarizing:
-                self._summarize()
+            self._progress.update(batch)
+            if batch.is_awaiting_summary:
+                self._request_summary()

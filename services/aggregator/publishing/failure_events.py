@@ -1,6 +1,6 @@
-"""Tells of items that failed: each at once, but at most a hundred a second of a batch; the last one counts the rest.
+"""Publishes the failures of items: each at once, at most a hundred a second of a batch; the last one counts the rest.
 
-Told once it is recorded, and not kept: a crash, or a broker that is away, loses events. What is certain is the ledger.
+Events are published after the commit and not stored: a crash or an unavailable broker loses them. The ledger has all.
 """
 
 import asyncio
@@ -25,9 +25,9 @@ from shared.runtime.errors import PublishFailed
 from shared.runtime.health import Pulse
 
 log = structlog.get_logger()
-MOST_A_SECOND = 100
+MAX_FAILURE_EVENTS_PER_S = 100
 _WINDOW_S = 1.0
-_MOST_BATCHES = 10_000
+_MAX_BATCHES = 10_000
 Publish = Callable[[Sequence[Outgoing]], Awaitable[None]]
 
 
@@ -35,36 +35,36 @@ Publish = Callable[[Sequence[Outgoing]], Awaitable[None]]
 class _Window:
     """A second of a batch's failures."""
 
-    began: float
-    told: int = 0
+    started_at: float
+    published: int = 0
     skipped: int = 0
-    last: tuple[Batch, Failure, datetime] | None = None
+    latest: tuple[Batch, Failure, datetime] | None = None
     """The newest of those that were not told. Not an event yet: of a million failures hardly any becomes one."""
 
 
-class FailureNews:
+class FailureEvents:
     """The batches that fail now."""
 
     def __init__(self, publish: Publish, pulse: Pulse, clock: Callable[[], float] = time.monotonic) -> None:
         self._publish, self._pulse, self._clock = publish, pulse, clock
         self._windows: OrderedDict[UUID, _Window] = OrderedDict()
-        self._ready: list[ItemFailed] = []
+        self._pending: list[ItemFailed] = []
         self._wake = asyncio.Event()
         self._stopping = False
 
-    def note(self, batch: Batch, failures: Iterable[Failure], at: datetime) -> None:
+    def add(self, batch: Batch, failures: Iterable[Failure], at: datetime) -> None:
         """Items of a batch failed, and that is recorded; returns at once."""
         if batch.header is None:  # nobody could be told
             return
         window = self._windows.setdefault(batch.batch_id, _Window(self._clock()))
         for failure in failures:
-            if window.told < MOST_A_SECOND - 1:
-                window.told += 1
-                self._ready.append(_event(batch, failure, at))
+            if window.published < MAX_FAILURE_EVENTS_PER_S - 1:
+                window.published += 1
+                self._pending.append(_event(batch, failure, at))
             else:
-                window.skipped += window.last is not None
-                window.last = (batch, failure, at)
-        if len(self._windows) > _MOST_BATCHES:
+                window.skipped += window.latest is not None
+                window.latest = (batch, failure, at)
+        if len(self._windows) > _MAX_BATCHES:
             self._windows.popitem(last=False)
         self._wake.set()
 
@@ -76,21 +76,21 @@ class FailureNews:
                 async with asyncio.timeout(_WINDOW_S / 4):
                     await self._wake.wait()
             self._wake.clear()
-            await self._send(self._clock() - _WINDOW_S)
-        await self._send(float("inf"))
+            await self._publish_closed_windows(self._clock() - _WINDOW_S)
+        await self._publish_closed_windows(float("inf"))
 
     def stop(self) -> None:
         """Ask `run` to return."""
         self._stopping = True
         self._wake.set()
 
-    async def _send(self, before: float) -> None:
+    async def _publish_closed_windows(self, before: float) -> None:
         for batch_id, window in list(self._windows.items()):
-            if window.began <= before:
+            if window.started_at <= before:
                 del self._windows[batch_id]
-                if window.last is not None:
-                    self._ready.append(_event(*window.last).model_copy(update={"skipped": window.skipped}))
-        events, self._ready = self._ready, []
+                if window.latest is not None:
+                    self._pending.append(_event(*window.latest).model_copy(update={"skipped": window.skipped}))
+        events, self._pending = self._pending, []
         if not events:
             return
         try:
@@ -98,7 +98,7 @@ class FailureNews:
                 [Outgoing(topology.EVENTS, x.routing_key(), x.type, x.encode(), persistent=False) for x in events]
             )
         except PublishFailed as error:
-            log.info("failures not told", events=len(events), error=str(error))
+            log.info("failure events dropped", events=len(events), error=str(error))
 
 
 def _event(batch: Batch, failure: Failure, at: datetime) -> ItemFailed:

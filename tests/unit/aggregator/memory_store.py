@@ -9,11 +9,11 @@ from uuid import UUID
 
 from batchyard_contracts.v1.values import Selection
 from services.aggregator.domain.batch import Batch
-from services.aggregator.domain.counters import Tally
+from services.aggregator.domain.counters import OutcomeCounters
 from services.aggregator.domain.failure import Failure
-from services.aggregator.domain.outcome_rows import Row, status_of, tally_of
+from services.aggregator.domain.outcome_rows import Row, count_rows, status_of
 from services.aggregator.domain.summary import Summary
-from services.aggregator.persistence.outbox_message import Entry
+from services.aggregator.persistence.outbox_message import OutboxMessage
 from services.aggregator.persistence.store import AlreadyRecorded
 
 
@@ -21,7 +21,7 @@ class Crash(Exception):
     """The process dies here."""
 
 
-class MemoryWork:
+class MemoryTransaction:
     """Changes that are visible to others after the commit."""
 
     def __init__(self, store: "MemoryStore", batches: dict[UUID, Batch]) -> None:
@@ -30,22 +30,22 @@ class MemoryWork:
         self.saved: dict[UUID, Batch] = {}
         self.headers: set[UUID] = set()
         self.rows: dict[tuple[int, int], Row] = dict(store.rows)
-        self.outbox: dict[str, Entry] = dict(store.outbox)
+        self.outbox: dict[str, OutboxMessage] = dict(store.outbox)
         self.summaries: dict[tuple[int, int], Summary] = dict(store.summaries)
 
-    async def insert(self, rows: Sequence[Row]) -> None:
+    async def insert_outcomes(self, rows: Sequence[Row]) -> None:
         keys = [row[:2] for row in rows]
         if len(set(keys)) < len(keys) or any(key in self.rows for key in keys):
             raise AlreadyRecorded
         self.rows |= dict(zip(keys, rows, strict=True))
 
-    async def insert_new(self, rows: Sequence[Row]) -> dict[int, Tally]:
+    async def insert_new_outcomes(self, rows: Sequence[Row]) -> dict[int, OutcomeCounters]:
         new: dict[int, list[Row]] = {}
         for row in rows:
             if row[:2] not in self.rows:
                 self.rows[row[:2]] = row
                 new.setdefault(row[0], []).append(row)
-        return {key: tally_of(those) for key, those in new.items()}
+        return {key: count_rows(those) for key, those in new.items()}
 
     async def save(self, batches: Sequence[Batch]) -> None:
         self.saved |= {batch.batch_id: replace(batch, version=batch.version + 1) for batch in batches}
@@ -60,11 +60,11 @@ class MemoryWork:
     async def insert_failures(self, failures: Sequence[Failure]) -> list[Failure]:
         return [one for one in failures if self.rows[one.row[:2]] is one.row]
 
-    async def remove(
-        self, batch: Batch, select: Selection | None, without: Sequence[int] = ()
-    ) -> AsyncIterator[tuple[list[int], Tally]]:
+    async def remove_outcomes(
+        self, batch: Batch, select: Selection | None, except_ordinals: Sequence[int] = ()
+    ) -> AsyncIterator[tuple[list[int], OutcomeCounters]]:
         assert select is None
-        assert not without
+        assert not except_ordinals
         gone = {
             key: status_of(row)
             for key, row in self.rows.items()
@@ -73,12 +73,12 @@ class MemoryWork:
         for key in gone:
             del self.rows[key]
         if gone:
-            yield sorted(ordinal for _, ordinal in gone), Tally.of(Counter(gone.values()))
+            yield sorted(ordinal for _, ordinal in gone), OutcomeCounters.of(Counter(gone.values()))
 
-    async def post(self, entries: Sequence[Entry]) -> list[Entry]:
-        new = [entry for entry in entries if entry.key not in self.outbox]
-        assert len(new) == len(entries), "the same fact was decided twice"
-        self.outbox |= {entry.key: entry for entry in new}
+    async def add_to_outbox(self, messages: Sequence[OutboxMessage]) -> list[OutboxMessage]:
+        new = [message for message in messages if message.key not in self.outbox]
+        assert len(new) == len(messages), "the same fact was decided twice"
+        self.outbox |= {message.key: message for message in new}
         return new
 
 
@@ -88,49 +88,49 @@ class MemoryStore:
     def __init__(self) -> None:
         self.batches: dict[UUID, Batch] = {}
         self.rows: dict[tuple[int, int], Row] = {}
-        self.outbox: dict[str, Entry] = {}
+        self.outbox: dict[str, OutboxMessage] = {}
         self.summaries: dict[tuple[int, int], Summary] = {}
         self.crash: Literal["before", "after"] | None = None
-        self._recent: dict[UUID, Batch] = {}
+        self._cache: dict[UUID, Batch] = {}
         self.short_ways = 0
         """How often the short way was gone to its end."""
 
-    def recent(self, batch_id: UUID) -> Batch | None:
-        return self._recent.get(batch_id)
+    def cached_batch(self, batch_id: UUID) -> Batch | None:
+        return self._cache.get(batch_id)
 
-    async def begin(self, batch: Batch) -> bool:
+    async def create_batch(self, batch: Batch) -> bool:
         if batch.batch_id in self.batches:
             return False
         crash = self._crash_before()
         self.batches[batch.batch_id] = replace(batch, key=len(self.batches) + 1)
         self._crash_after(crash)
-        self._recent[batch.batch_id] = self.batches[batch.batch_id]
+        self._cache[batch.batch_id] = self.batches[batch.batch_id]
         return True
 
-    async def record(self, batch: Batch, rows: Sequence[Row], entries: Sequence[Entry]) -> bool:
+    async def record_few(self, batch: Batch, rows: Sequence[Row], messages: Sequence[OutboxMessage]) -> bool:
         if self.batches[batch.batch_id].version != batch.version:
             return False
-        work = MemoryWork(self, {})
-        await work.insert(rows)
-        await work.save([batch])
-        await work.post(entries)
+        transaction = MemoryTransaction(self, {})
+        await transaction.insert_outcomes(rows)
+        await transaction.save([batch])
+        await transaction.add_to_outbox(messages)
         crash = self._crash_before()
-        self._commit(work)
+        self._commit(transaction)
         self._crash_after(crash)
-        self._recent |= work.saved
+        self._cache |= transaction.saved
         self.short_ways += 1
         return True
 
     @asynccontextmanager
-    async def locked(self, batch_ids: Collection[UUID]) -> AsyncIterator[MemoryWork]:
+    async def lock(self, batch_ids: Collection[UUID]) -> AsyncIterator[MemoryTransaction]:
         for batch_id in batch_ids:
             self.batches.setdefault(batch_id, Batch(len(self.batches) + 1, batch_id))
-        work = MemoryWork(self, {batch_id: self.batches[batch_id] for batch_id in batch_ids})
-        yield work
+        transaction = MemoryTransaction(self, {batch_id: self.batches[batch_id] for batch_id in batch_ids})
+        yield transaction
         crash = self._crash_before()
-        self._commit(work)
+        self._commit(transaction)
         self._crash_after(crash)
-        self._recent |= {batch_id: self.batches[batch_id] for batch_id in work.batches}
+        self._cache |= {batch_id: self.batches[batch_id] for batch_id in transaction.batches}
 
     def _crash_before(self) -> str | None:
         crash, self.crash = self.crash, None
@@ -142,13 +142,13 @@ class MemoryStore:
         if crash == "after":
             raise Crash
 
-    def _commit(self, work: MemoryWork) -> None:
-        for batch_id, batch in work.saved.items():  # the header is a statement of its own, in the tables as well
+    def _commit(self, transaction: MemoryTransaction) -> None:
+        for batch_id, batch in transaction.saved.items():  # the header is a statement of its own, in the tables as well
             known = self.batches[batch_id].header
-            self.batches[batch_id] = replace(batch, header=batch.header if batch_id in work.headers else known)
-        self.rows, self.outbox, self.summaries = work.rows, work.outbox, work.summaries
+            self.batches[batch_id] = replace(batch, header=batch.header if batch_id in transaction.headers else known)
+        self.rows, self.outbox, self.summaries = transaction.rows, transaction.outbox, transaction.summaries
 
-    def counted(self, batch_id: UUID) -> Tally:
+    def counted(self, batch_id: UUID) -> OutcomeCounters:
         """What the rows say, whatever the counters say."""
         key = self.batches[batch_id].key
-        return Tally.of(Counter(status_of(row) for row in self.rows.values() if row[0] == key))
+        return OutcomeCounters.of(Counter(status_of(row) for row in self.rows.values() if row[0] == key))

@@ -3,78 +3,86 @@
 import pytest
 
 from batchyard_contracts.v1.values import FailureThreshold, Terms
-from services.aggregator.domain.batch import Batch, Header
-from services.aggregator.domain.counters import Tally
-from services.aggregator.domain.events import finished
-from services.aggregator.domain.threshold import met
+from services.aggregator.domain.batch import Batch, BatchHeader
+from services.aggregator.domain.counters import OutcomeCounters
+from services.aggregator.domain.events import finished_event
+from services.aggregator.domain.threshold import find_breach
 from tests.support.ledger_messages import BATCH, START, at, batch
 
 
 @pytest.mark.parametrize(
-    ("tally", "result"),
+    ("counters", "result"),
     [
-        (Tally(succeeded=3), "completed"),
-        (Tally(succeeded=2, duplicate=1), "completed"),
-        (Tally(succeeded=2, failed=1), "partial"),
-        (Tally(succeeded=2, expired=1), "partial"),
-        (Tally(failed=3), "failed"),
-        (Tally(expired=2, duplicate=1), "failed"),
-        (Tally(succeeded=2, cancelled=1), "cancelled"),
-        (Tally(cancelled=3), "cancelled"),
+        (OutcomeCounters(succeeded=3), "completed"),
+        (OutcomeCounters(succeeded=2, duplicate=1), "completed"),
+        (OutcomeCounters(succeeded=2, failed=1), "partial"),
+        (OutcomeCounters(succeeded=2, expired=1), "partial"),
+        (OutcomeCounters(failed=3), "failed"),
+        (OutcomeCounters(expired=2, duplicate=1), "failed"),
+        (OutcomeCounters(succeeded=2, cancelled=1), "cancelled"),
+        (OutcomeCounters(cancelled=3), "cancelled"),
     ],
 )
-def test_how_a_batch_ends(tally: Tally, result: str) -> None:
-    ended = batch(total=3).record(tally, at(1)).conclude(at(1))
+def test_how_a_batch_ends(counters: OutcomeCounters, result: str) -> None:
+    ended = batch(total=3).add_outcomes(counters, at(1)).finish_if_complete(at(1))
     assert (ended.status, ended.result, ended.finished_at) == ("finished", result, at(1))
 
 
 def test_nothing_ends_before_everything_is_known() -> None:
-    all_ended = Tally(succeeded=3)
-    assert not batch(total=None, tally=all_ended).conclude(at(1)).finished
-    assert not Batch(1, BATCH, total=3, tally=all_ended).conclude(at(1)).finished
-    assert not batch(total=4, tally=all_ended).conclude(at(1)).finished
+    all_ended = OutcomeCounters(succeeded=3)
+    assert not batch(total=None, counters=all_ended).finish_if_complete(at(1)).is_finished
+    assert not Batch(1, BATCH, total=3, counters=all_ended).finish_if_complete(at(1)).is_finished
+    assert not batch(total=4, counters=all_ended).finish_if_complete(at(1)).is_finished
 
 
 def test_an_empty_batch_ends_when_it_is_sealed() -> None:
-    assert batch().seal(0).conclude(at(1)).result == "completed"
+    assert batch().seal(0).finish_if_complete(at(1)).result == "completed"
 
 
 def test_status() -> None:
     assert batch().status == "open"
     assert batch().seal(3).status == "running"
-    assert batch().steer("pause", at(1)).status == "paused"
+    assert batch().apply_command("pause", at(1)).status == "paused"
 
 
 def test_an_older_command_does_not_undo_a_newer_one() -> None:
-    resumed = batch(total=3).steer("resume", at(2)).steer("pause", at(1))
+    resumed = batch(total=3).apply_command("resume", at(2)).apply_command("pause", at(1))
     assert not resumed.paused
     changed = batch().change(at(2), "low", Terms(), ()).change(at(1), "immediate", Terms(), ())
     assert changed.priority == "low"
 
 
 def test_a_command_before_the_header() -> None:
-    early = Batch(1, BATCH).change(at(1), "low", Terms(), ()).steer("pause", at(1))
-    known = early.accept(Header("ann", "noop", START), "normal", 3)
+    early = Batch(1, BATCH).change(at(1), "low", Terms(), ()).apply_command("pause", at(1))
+    known = early.accept(BatchHeader("ann", "noop", START), "normal", 3)
     assert (known.priority, known.status, known.total) == ("low", "paused", 3)
 
 
 def test_a_header_told_again_changes_nothing() -> None:
     known = batch(total=5, priority="low")
-    assert known.accept(Header("eve", "other", at(9)), "immediate", None) == known
+    assert known.accept(BatchHeader("eve", "other", at(9)), "immediate", None) == known
 
 
 def test_commands_to_a_finished_batch() -> None:
-    ended = batch(total=1, tally=Tally(failed=1)).conclude(at(1))
-    assert ended.steer("pause", at(2)).steer("cancel", at(2)).status == "finished"
+    ended = batch(total=1, counters=OutcomeCounters(failed=1)).finish_if_complete(at(1))
+    assert ended.apply_command("pause", at(2)).apply_command("cancel", at(2)).status == "finished"
     assert ended.change(at(2), "immediate", Terms(), ()).priority == "immediate"
 
 
 def test_a_new_round_obeys_what_was_told_after_the_retry_that_opened_it() -> None:
-    ended = batch(total=1, tally=Tally(failed=1)).conclude(at(1))
+    ended = batch(total=1, counters=OutcomeCounters(failed=1)).finish_if_complete(at(1))
     retry_at = at(3)
-    early = ended.steer("pause", at(2)).steer("cancel", at(2)).reopen(Tally(failed=1), retry_at, at(9))
+    early = (
+        ended.apply_command("pause", at(2))
+        .apply_command("cancel", at(2))
+        .reopen(OutcomeCounters(failed=1), retry_at, at(9))
+    )
     assert (early.status, early.cancel_asked_at) == ("running", None)
-    late = ended.steer("pause", at(4)).steer("cancel", at(4)).reopen(Tally(failed=1), retry_at, at(9))
+    late = (
+        ended.apply_command("pause", at(4))
+        .apply_command("cancel", at(4))
+        .reopen(OutcomeCounters(failed=1), retry_at, at(9))
+    )
     assert (late.status, late.cancel_asked_at) == ("paused", at(4))
 
 
@@ -82,7 +90,7 @@ def test_each_term_has_its_time() -> None:
     told = batch().change(at(2), None, Terms(weight=2, concurrency=5), ())
     told = told.change(at(3), None, Terms(), ["concurrency"]).change(at(1), None, Terms(weight=9, concurrency=9), ())
     assert told.terms == Terms(weight=2)
-    assert told.accept(Header("ann", "noop", START), "normal", 1, Terms(weight=7)).terms == Terms(weight=2)
+    assert told.accept(BatchHeader("ann", "noop", START), "normal", 1, Terms(weight=7)).terms == Terms(weight=2)
 
 
 LIMITED = Terms(failure_threshold=FailureThreshold(count=3))
@@ -90,27 +98,36 @@ LIMITED = Terms(failure_threshold=FailureThreshold(count=3))
 
 def test_a_threshold_stops_a_batch_once_and_it_ends_as_cancelled() -> None:
     limited = batch(total=9).change(at(1), None, LIMITED, ())
-    assert limited.record(Tally(failed=3), at(2)).judge({}).stopped is None
-    stopped = limited.record(Tally(failed=4), at(2)).judge({})
-    assert (stopped.stopped, stopped.verdict) == (
+    assert limited.add_outcomes(OutcomeCounters(failed=3), at(2)).check_threshold({}).stopped is None
+    stopped = limited.add_outcomes(OutcomeCounters(failed=4), at(2)).check_threshold({})
+    assert (stopped.stopped, stopped.breach) == (
         "failure_threshold",
         "4 items have failed; the batch stops at more than 3.",
     )
-    assert stopped.threshold is None
-    ended = stopped.record(Tally(succeeded=2, cancelled=3), at(3)).conclude(at(3))
-    assert (ended.result, finished(ended).stopped) == ("cancelled", "failure_threshold")
+    assert stopped.active_threshold is None
+    ended = stopped.add_outcomes(OutcomeCounters(succeeded=2, cancelled=3), at(3)).finish_if_complete(at(3))
+    assert (ended.result, finished_event(ended).stopped) == ("cancelled", "failure_threshold")
 
 
 def test_a_threshold_that_the_last_item_meets_counts_as_well() -> None:
-    last = batch(total=5).change(at(1), None, LIMITED, ()).record(Tally(failed=4, succeeded=1), at(2))
-    assert last.judge({}).conclude(at(2)).result == "cancelled"
+    last = batch(total=5).change(at(1), None, LIMITED, ()).add_outcomes(OutcomeCounters(failed=4, succeeded=1), at(2))
+    assert last.check_threshold({}).finish_if_complete(at(2)).result == "cancelled"
 
 
 def test_a_threshold_judges_its_round_alone() -> None:
-    first = batch(total=9).change(at(1), None, LIMITED, ()).record(Tally(failed=9), at(2)).judge({}).conclude(at(2))
-    second = first.reopen(Tally(failed=4), at(3), at(3))
-    assert (second.stopped, second.record(Tally(failed=3), at(4)).judge({}).stopped) == (None, None)
-    assert second.record(Tally(failed=4), at(4)).judge({}).stopped == "failure_threshold"
+    first = (
+        batch(total=9)
+        .change(at(1), None, LIMITED, ())
+        .add_outcomes(OutcomeCounters(failed=9), at(2))
+        .check_threshold({})
+        .finish_if_complete(at(2))
+    )
+    second = first.reopen(OutcomeCounters(failed=4), at(3), at(3))
+    assert (second.stopped, second.add_outcomes(OutcomeCounters(failed=3), at(4)).check_threshold({}).stopped) == (
+        None,
+        None,
+    )
+    assert second.add_outcomes(OutcomeCounters(failed=4), at(4)).check_threshold({}).stopped == "failure_threshold"
 
 
 def test_a_stop_of_another_round_or_of_a_finished_one_is_late() -> None:
@@ -118,8 +135,8 @@ def test_a_stop_of_another_round_or_of_a_finished_one_is_late() -> None:
     assert running.stop("deadline", 2, at(1)) == running
     expired = running.stop("deadline", 1, at(1))
     assert expired.stop("never_sealed", 1, at(2)) == expired
-    ended = expired.record(Tally(succeeded=1, expired=1), at(2)).conclude(at(2))
-    assert (ended.result, finished(ended).stopped) == ("partial", "deadline")
+    ended = expired.add_outcomes(OutcomeCounters(succeeded=1, expired=1), at(2)).finish_if_complete(at(2))
+    assert (ended.result, finished_event(ended).stopped) == ("partial", "deadline")
     assert ended.stop("never_sealed", 1, at(3)) == ended
 
 
@@ -140,68 +157,73 @@ def test_a_stop_of_another_round_or_of_a_finished_one_is_late() -> None:
 def test_bounds(
     bound: FailureThreshold, failed: int, ended: int, codes: dict[str, int], all_ended: bool, stops: bool
 ) -> None:
-    assert (met(bound, failed, ended, codes, all_ended=all_ended) is not None) is stops
+    assert (find_breach(bound, failed, ended, codes, all_ended=all_ended) is not None) is stops
 
 
 def test_a_cancel_is_remembered_for_its_round() -> None:
-    asked = batch(total=1).steer("cancel", at(1))
+    asked = batch(total=1).apply_command("cancel", at(1))
     assert asked.cancel_asked_at == at(1)
-    reopened = asked.record(Tally(cancelled=1), at(2)).conclude(at(2))
-    reopened = reopened.reopen(Tally(cancelled=1), at(3), at(3))
+    reopened = asked.add_outcomes(OutcomeCounters(cancelled=1), at(2)).finish_if_complete(at(2))
+    reopened = reopened.reopen(OutcomeCounters(cancelled=1), at(3), at(3))
     assert reopened.cancel_asked_at is None
-    assert reopened.steer("cancel", at(1)).cancel_asked_at is None
+    assert reopened.apply_command("cancel", at(1)).cancel_asked_at is None
 
 
 def test_what_a_retry_opens() -> None:
-    running = batch(total=2, tally=Tally(failed=1))
-    assert not running.reopens(at(9))
-    ended = running.record(Tally(succeeded=1), at(1)).conclude(at(1))
-    assert ended.reopens(at(2))
-    second = ended.reopen(Tally(failed=1), at(2), at(3))
-    assert (second.round, second.tally, second.status, second.result) == (2, Tally(succeeded=1), "running", None)
-    third = second.record(Tally(failed=1), at(4)).conclude(at(4))
-    assert not third.reopens(at(2)), "the same command, delivered again"
-    assert third.reopens(at(5))
+    running = batch(total=2, counters=OutcomeCounters(failed=1))
+    assert not running.can_reopen(at(9))
+    ended = running.add_outcomes(OutcomeCounters(succeeded=1), at(1)).finish_if_complete(at(1))
+    assert ended.can_reopen(at(2))
+    second = ended.reopen(OutcomeCounters(failed=1), at(2), at(3))
+    assert (second.round, second.counters, second.status, second.result) == (
+        2,
+        OutcomeCounters(succeeded=1),
+        "running",
+        None,
+    )
+    third = second.add_outcomes(OutcomeCounters(failed=1), at(4)).finish_if_complete(at(4))
+    assert not third.can_reopen(at(2)), "the same command, delivered again"
+    assert third.can_reopen(at(5))
 
 
 def test_nothing_to_retry() -> None:
-    assert not batch(total=1, tally=Tally(succeeded=1)).conclude(at(1)).reopens(at(2))
+    assert not batch(total=1, counters=OutcomeCounters(succeeded=1)).finish_if_complete(at(1)).can_reopen(at(2))
 
 
 def test_a_retry_that_came_too_early_stays_without_effect() -> None:
-    running = batch(total=1).steer("retry", at(1))
-    ended = running.record(Tally(failed=1), at(2)).conclude(at(2))
-    assert not ended.reopens(at(1))
+    running = batch(total=1).apply_command("retry", at(1))
+    ended = running.add_outcomes(OutcomeCounters(failed=1), at(2)).finish_if_complete(at(2))
+    assert not ended.can_reopen(at(1))
 
 
 def test_counted_rows_correct_the_counters_of_an_unfinished_batch() -> None:
-    wrong = batch(total=3, tally=Tally(succeeded=1))
-    assert wrong.corrected(Tally(succeeded=3)).conclude(at(1)).result == "completed"
-    ended = batch(total=1, tally=Tally(succeeded=1)).conclude(at(1))
-    assert ended.corrected(Tally()) == ended
+    wrong = batch(total=3, counters=OutcomeCounters(succeeded=1))
+    assert wrong.reconcile(OutcomeCounters(succeeded=3)).finish_if_complete(at(1)).result == "completed"
+    ended = batch(total=1, counters=OutcomeCounters(succeeded=1)).finish_if_complete(at(1))
+    assert ended.reconcile(OutcomeCounters()) == ended
 
 
 def test_statuses_that_are_not_terminal_are_never_counted() -> None:
     with pytest.raises(TypeError, match="retry"):
-        Tally.of({"retry": 1})
+        OutcomeCounters.of({"retry": 1})
 
 
 @pytest.mark.parametrize(
-    ("sourced", "total", "tally", "expected"),
+    ("sourced", "total", "counters", "expected"),
     [
-        (True, None, Tally(failed=1), True),
-        (True, None, Tally(cancelled=1), True),
-        (True, None, Tally(expired=1), True),
-        (True, None, Tally(succeeded=1), False),
-        (True, None, Tally(), False),
-        (True, 5, Tally(failed=1), False),
-        (False, None, Tally(failed=1), False),
+        (True, None, OutcomeCounters(failed=1), True),
+        (True, None, OutcomeCounters(cancelled=1), True),
+        (True, None, OutcomeCounters(expired=1), True),
+        (True, None, OutcomeCounters(succeeded=1), False),
+        (True, None, OutcomeCounters(), False),
+        (True, 5, OutcomeCounters(failed=1), False),
+        (False, None, OutcomeCounters(failed=1), False),
     ],
 )
 def test_a_source_may_have_failed_while_its_items_are_still_awaited(
-    sourced: bool, total: int | None, tally: Tally, expected: bool
+    sourced: bool, total: int | None, counters: OutcomeCounters, expected: bool
 ) -> None:
-    found = batch(header=Header("ann", "noop", START, sourced=sourced), total=total, tally=tally)
+    found = batch(header=BatchHeader("ann", "noop", START, sourced=sourced), total=total, counters=counters)
     assert found.source_may_have_failed is expected
-    assert found.plain is not expected
-    assert not Batch(1, BATCH, tally=tally).source_may_have_failed
+    assert found.can_use_fast_path is not expected
+    assert not Batch(1, BATCH, counters=counters).source_may_have_failed

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from batchyard_contracts.v1.flow import ItemOutcome, ItemsSettled, SettledItem
 from batchyard_contracts.v1.values import ItemError
-from services.aggregator.domain.cause import cause_id, skeleton
-from services.aggregator.domain.failure import failures
-from services.aggregator.domain.outcome_rows import rows
+from services.aggregator.domain.cause import cause_id, message_template
+from services.aggregator.domain.failure import find_failures
+from services.aggregator.domain.outcome_rows import outcome_rows
 from services.aggregator.domain.report import Report
 from tests.support.ledger_messages import BATCH, batch, processed
 
@@ -60,19 +60,19 @@ def test_variables_anywhere_make_no_difference(words: list[str], data: st.DataOb
         variable = st.one_of(number, st.uuids().map(str), quoted, number.map("https://a.example/{}".format))
         return " ".join(part for word in words for part in (word, data.draw(variable)))
 
-    assert skeleton(filled()) == skeleton(filled())
+    assert message_template(filled()) == message_template(filled())
 
 
 @given(st.text(max_size=3000))
 def test_any_message_has_a_cause(message: str) -> None:
     assert cause_id("c", message, "p").startswith("1-")
-    assert len(skeleton(message)) <= 2001 * 3
+    assert len(message_template(message)) <= 2001 * 3
 
 
 @pytest.mark.parametrize("text", ["a" * 2000, "a@" * 1000, "'" * 2000, "\u201c" * 2000, "x://" * 500, "(" * 2000])
 def test_no_message_takes_long(text: str) -> None:
     for number in range(50):
-        skeleton(f"{number} {text}")
+        message_template(f"{number} {text}")
 
 
 def test_failures_of_a_report_have_the_partition_of_the_chunk() -> None:
@@ -81,7 +81,7 @@ def test_failures_of_a_report_have_the_partition_of_the_chunk() -> None:
         {0: "succeeded", 3: ItemOutcome(ordinal=3, status="failed", error=error)}, partition="a.example"
     )
     report = Report.of(message)
-    (one,) = failures(report, rows(report, batch(total=9)))
+    (one,) = find_failures(report, outcome_rows(report, batch(total=9)))
     assert (one.ordinal, one.cause.code, one.cause.partition, one.cause.message) == (
         3, "not_found", "a.example", "no page 3",
     )  # fmt: skip
@@ -97,6 +97,7 @@ def test_failures_by_decision() -> None:
     for status in ("failed", "expired", "cancelled", "duplicate"):
         message = ItemsSettled.model_validate({"batch_id": BATCH, "round": 1, "status": status, "items": items})
         found += [
-            (x.cause.code, x.cause.partition, x.cause.retryable) for x in failures(message, rows(message, batch()))
+            (x.cause.code, x.cause.partition, x.cause.retryable)
+            for x in find_failures(message, outcome_rows(message, batch()))
         ]
     assert found == [("http_503", "a.example", True), ("worker_lost", "", False)] * 2

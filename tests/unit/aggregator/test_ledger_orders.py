@@ -12,13 +12,13 @@ from batchyard_contracts.message import Envelope, Message
 from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, BatchSealed, ItemsReopened, SummaryMade
 from services.aggregator.domain.summary import Summary
-from services.aggregator.handlers.batches import ControlHandler
-from services.aggregator.handlers.outcomes import OutcomesHandler
-from services.aggregator.handlers.summaries import SummariesHandler
+from services.aggregator.handlers.batches import BatchHandler
+from services.aggregator.handlers.outcomes import OutcomeHandler
+from services.aggregator.handlers.summaries import SummaryHandler
 from services.aggregator.persistence.outbox import Outbox
-from services.aggregator.publishing.batch_changes import Telling
-from services.aggregator.publishing.failure_events import FailureNews
-from services.aggregator.publishing.progress_events import Progress
+from services.aggregator.publishing.batch_changes import BatchChangePublisher
+from services.aggregator.publishing.failure_events import FailureEvents
+from services.aggregator.publishing.progress_events import ProgressEvents
 from shared.runtime.health import Pulse
 from tests.support.ledger_messages import BATCH, START, accepted, controlled, made, processed, received, sealed, settled
 from tests.unit.aggregator.memory_store import Crash, MemoryStore
@@ -39,12 +39,12 @@ class Ledger:
         self.store = MemoryStore()
         store = cast("Any", self.store)
         outbox = Outbox(store, cast("Any", None), Pulse("outbox", 60), 60)
-        progress = Progress(cast("Any", None), Pulse("progress", 60))
-        news = FailureNews(cast("Any", None), Pulse("failures", 60))
-        telling = Telling(outbox, progress, lambda: None)
-        self._outcomes = OutcomesHandler(store, telling, news, lambda: START)
-        self._control = ControlHandler(store, telling, lambda: START)
-        self._summaries = SummariesHandler(store, telling, lambda: START)
+        progress = ProgressEvents(cast("Any", None), Pulse("progress", 60))
+        failure_events = FailureEvents(cast("Any", None), Pulse("failures", 60))
+        batch_changes = BatchChangePublisher(outbox, progress, lambda: None)
+        self._outcomes = OutcomeHandler(store, batch_changes, failure_events, lambda: START)
+        self._batches = BatchHandler(store, batch_changes, lambda: START)
+        self._summaries = SummaryHandler(store, batch_changes, lambda: START)
 
     async def deliver(self, messages: Sequence[Message], crash: Any = None) -> None:
         """Deliver messages of one queue together."""
@@ -58,15 +58,15 @@ class Ledger:
         envelope = Envelope("", "")
         match messages[0]:
             case BatchAccepted() as message:
-                await self._control.accepted(message, envelope)
+                await self._batches.on_batch_accepted(message, envelope)
             case BatchSealed() as message:
-                await self._control.sealed(message, envelope)
+                await self._batches.on_batch_sealed(message, envelope)
             case BatchControlled() as message:
-                await self._control.controlled(message, envelope)
+                await self._batches.on_batch_controlled(message, envelope)
             case SummaryMade() as message:
-                await self._summaries.made(message, envelope)
+                await self._summaries.on_summary_completed(message, envelope)
             case _:
-                await self._outcomes.record([received(one, redelivered=redelivered) for one in messages])
+                await self._outcomes.on_outcomes([received(one, redelivered=redelivered) for one in messages])
 
     def finished(self) -> list[BatchFinished]:
         """Every end that was decided."""
@@ -135,7 +135,7 @@ def test_one_end_in_every_order(data: st.DataObject, fates: list[Fate], size: in
         assert end.counts.model_dump(exclude_none=True) == {"total": total, "remaining": 0, "cached": 0} | {
             s: statuses.count(s) for s in STATUSES
         }
-        assert ledger.store.batches[BATCH].tally == ledger.store.counted(BATCH)
+        assert ledger.store.batches[BATCH].counters == ledger.store.counted(BATCH)
 
     asyncio.run(scenario())
 
@@ -152,7 +152,7 @@ def test_conflicting_reports_count_once(data: st.DataObject, fates: list[Fate], 
         await deliver_all(data.draw, ledger, messages)
         (end,) = ledger.finished()
         assert end.counts.ended == len(fates)
-        assert ledger.store.batches[BATCH].tally == ledger.store.counted(BATCH)
+        assert ledger.store.batches[BATCH].counters == ledger.store.counted(BATCH)
 
     asyncio.run(scenario())
 
@@ -178,7 +178,7 @@ def test_rounds(data: st.DataObject, fates: list[Fate], size: int) -> None:
         assert [end.round for end in ends] == ([1, 2] if again else [1])
         assert ends[-1].result == "completed"
         assert ends[-1].counts.ended == len(fates)
-        assert ledger.store.batches[BATCH].tally == ledger.store.counted(BATCH)
+        assert ledger.store.batches[BATCH].counters == ledger.store.counted(BATCH)
 
     asyncio.run(scenario())
 
@@ -195,7 +195,7 @@ def test_a_summary_ends_its_round_once(data: st.DataObject, fates: list[Fate], s
         answers = [made({"n": 1}), made(None, "broken"), made({"n": 2}, round_=2)]
         await deliver_all(data.draw, ledger, [header, *outcomes(fates, size), *answers])
         if any(status == "succeeded" for status, _ in fates):
-            assert ledger.finished() or ledger.store.batches[BATCH].summarizing
+            assert ledger.finished() or ledger.store.batches[BATCH].is_awaiting_summary
             await deliver_all(data.draw, ledger, answers)
         (end,) = ledger.finished()
         assert end.result == expected_result([status for status, _ in fates])
@@ -219,7 +219,7 @@ def test_a_few_outcomes_go_the_short_way_unless_another_process_changed_the_batc
         await ledger.deliver([processed({2: "failed"})])
         assert ledger.store.short_ways == 1
         await ledger.deliver([processed({1: "succeeded", 3: "succeeded"})])
-        assert ledger.store.batches[BATCH].tally == ledger.store.counted(BATCH)
+        assert ledger.store.batches[BATCH].counters == ledger.store.counted(BATCH)
         await ledger.deliver([processed({3: "cancelled"})])
         (end,) = ledger.finished()
         assert (end.result, end.counts.succeeded, end.counts.failed) == ("partial", 3, 1)

@@ -8,12 +8,12 @@ from typing import Any, cast
 import pytest
 
 from services.aggregator.persistence.outbox import Outbox
-from services.aggregator.persistence.outbox_message import Entry
+from services.aggregator.persistence.outbox_message import OutboxMessage
 from shared.messaging.publisher import Outgoing
 from shared.runtime.errors import PublishFailed
 from shared.runtime.health import Pulse
 
-ENTRY = Entry(
+ENTRY = OutboxMessage(
     "batch.finished.v1:b:1", "batchyard.events", "batch.finished.v1.noop.ann", "batch.finished.v1", b"{}", None
 )
 
@@ -21,14 +21,14 @@ ENTRY = Entry(
 class Table:
     """Entries that were committed and not marked."""
 
-    def __init__(self, *entries: Entry) -> None:
+    def __init__(self, *entries: OutboxMessage) -> None:
         self.unsent = {entry.key: entry for entry in entries}
         self.fresh = False
         """Whether the time is not over in which their writer publishes them."""
         self.emptied = asyncio.Event()
 
     @asynccontextmanager
-    async def overdue(self, limit: int) -> AsyncIterator[list[Entry]]:
+    async def lock_overdue_messages(self, limit: int) -> AsyncIterator[list[OutboxMessage]]:
         entries = [] if self.fresh else list(self.unsent.values())[:limit]
         yield entries
         await self.mark_sent([entry.key for entry in entries])
@@ -79,7 +79,7 @@ async def test_what_is_offered_leaves_at_once_and_is_marked() -> None:
     table, broker = Table(ENTRY), Broker()
     table.fresh = True
     async with running(table, broker, 60) as outbox:
-        outbox.offer([ENTRY])
+        outbox.enqueue([ENTRY])
         await broker.took()
     assert (broker.attempts, table.unsent) == (1, {})
 
@@ -87,15 +87,17 @@ async def test_what_is_offered_leaves_at_once_and_is_marked() -> None:
 async def test_a_sweep_publishes_what_the_broker_refused() -> None:
     table, broker = Table(ENTRY), Broker(refusals=3)
     async with running(table, broker, 0.01) as outbox:
-        outbox.offer([ENTRY])
+        outbox.enqueue([ENTRY])
         await broker.took()
         await asyncio.wait_for(table.emptied.wait(), 5)
     assert (broker.attempts, [message.body for message in broker.taken], table.unsent) == (4, [b"{}"], {})
-    assert outbox.working
+    assert outbox.is_working
 
 
 async def test_more_than_one_sweep_takes_at_once_is_published_at_the_start() -> None:
-    entries = [Entry(f"{n}", ENTRY.exchange, ENTRY.routing_key, ENTRY.type, b"%d" % n, None) for n in range(250)]
+    entries = [
+        OutboxMessage(f"{n}", ENTRY.exchange, ENTRY.routing_key, ENTRY.type, b"%d" % n, None) for n in range(250)
+    ]
     table, broker = Table(*entries), Broker()
     async with running(table, broker, 60):
         async with asyncio.timeout(5):
@@ -108,16 +110,16 @@ async def test_it_is_not_working_while_a_server_is_away() -> None:
     table, broker = Table(ENTRY), Broker(refusals=1)
     outbox = Outbox(cast("Any", table), cast("Any", broker), Pulse("outbox", 60), 60)
     await outbox._sweep()
-    assert not outbox.working
+    assert not outbox.is_working
     assert ENTRY.key in table.unsent
     await outbox._sweep()
-    assert outbox.working
+    assert outbox.is_working
 
 
 async def test_what_is_in_hand_leaves_before_it_stops() -> None:
     table, broker = Table(ENTRY), Broker()
     outbox = Outbox(cast("Any", table), cast("Any", broker), Pulse("outbox", 60), 60)
-    outbox.offer([ENTRY])
+    outbox.enqueue([ENTRY])
     outbox.stop()
     await outbox.run()
     assert (len(broker.taken), table.unsent) == (1, {})

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from batchyard_contracts.v1.flow import ChunkProcessed
-from services.aggregator.domain.outcome_rows import COLUMNS, rows
+from services.aggregator.domain.outcome_rows import COLUMNS, outcome_rows
 from services.aggregator.domain.report import Report
 from tests.support.ledger_messages import batch
 from tests.support.report_bodies import HEAD, ODD, REFUSED, bodies
@@ -22,7 +22,7 @@ def _nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 def as_read(report: Report) -> list[object]:
     """What becomes of a report, its results as values."""
     place = batch(round=report.round, total=None)
-    found: list[dict[str, Any]] = [dict(zip(COLUMNS, row, strict=True)) for row in rows(report, place)]
+    found: list[dict[str, Any]] = [dict(zip(COLUMNS, row, strict=True)) for row in outcome_rows(report, place)]
     return [tuple((row | {"result": row["result"] and json.loads(row["result"])}).values()) for row in found]
 
 
@@ -51,7 +51,7 @@ def test_unusual_ones(body: bytes) -> None:
 
 def test_results_stay_as_they_came() -> None:
     body = json.dumps(HEAD | {"outcomes": [{"ordinal": 1, "status": "succeeded", "result": {"b": 1, "a": "é"}}]})
-    (row,) = rows(Report.decode(body.encode()), batch(total=None))
+    (row,) = outcome_rows(Report.decode(body.encode()), batch(total=None))
     assert row[COLUMNS.index("result")] == b'{"b": 1, "a": "\\u00e9"}'
 
 
@@ -60,7 +60,7 @@ def test_whole_numbers_of_any_length_keep_all_their_digits_when_the_contract_has
     result: Any,
 ) -> None:
     body = json.dumps(HEAD | {"round": "1", "outcomes": [{"ordinal": 1, "status": "succeeded", "result": result}]})
-    (row,) = rows(Report.decode(body.encode()), batch(total=None))
+    (row,) = outcome_rows(Report.decode(body.encode()), batch(total=None))
     kept = row[COLUMNS.index("result")]
     assert isinstance(kept, bytes)
     assert json.loads(kept) == result

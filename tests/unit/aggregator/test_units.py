@@ -3,12 +3,12 @@
 from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.values import Units
 from services.aggregator.domain import events
-from services.aggregator.domain.batch import Header
-from services.aggregator.domain.counters import Tally
-from services.aggregator.domain.units import units_told
+from services.aggregator.domain.batch import BatchHeader
+from services.aggregator.domain.counters import OutcomeCounters
+from services.aggregator.domain.units import units_by_item
 from tests.support.ledger_messages import BATCH, START, at, batch, processed, received, settled
 
-COUNTING = batch(header=Header("ann", "leads", START, unit="records"))
+COUNTING = batch(header=BatchHeader("ann", "leads", START, unit="records"))
 
 
 def _success(ordinal: int, units: int | None) -> ItemOutcome:
@@ -16,7 +16,7 @@ def _success(ordinal: int, units: int | None) -> ItemOutcome:
 
 
 def _told(*messages: object) -> dict[int, int]:
-    return units_told([received(message).message for message in messages], {BATCH: COUNTING})[BATCH]  # type: ignore[arg-type,misc]
+    return units_by_item([received(message).message for message in messages], {BATCH: COUNTING})[BATCH]  # type: ignore[arg-type,misc]
 
 
 def test_each_item_counts_as_its_first_outcome_says() -> None:
@@ -28,13 +28,13 @@ def test_each_item_counts_as_its_first_outcome_says() -> None:
 
 def test_late_rounds_and_batches_that_count_none_are_not_looked_at() -> None:
     report = received(processed({0: _success(0, 400)}, round_=2)).message
-    assert units_told([report], {BATCH: COUNTING}) == {}  # type: ignore[list-item]
+    assert units_by_item([report], {BATCH: COUNTING}) == {}  # type: ignore[list-item]
     report = received(processed({0: _success(0, 400)})).message
-    assert units_told([report], {BATCH: batch()}) == {}  # type: ignore[list-item]
+    assert units_by_item([report], {BATCH: batch()}) == {}  # type: ignore[list-item]
 
 
 def test_progress_tells_units_where_they_are_counted() -> None:
-    known = COUNTING.seal(2, 800).record(Tally(succeeded=1, units=400), at(1))
+    known = COUNTING.seal(2, 800).add_outcomes(OutcomeCounters(succeeded=1, units=400), at(1))
     assert events.counts(known).units == Units(name="records", done=400, total=800)
-    assert events.counts(batch().seal(2).record(Tally(succeeded=1), at(1))).units is None
-    assert known.corrected(Tally(succeeded=2)).tally == Tally(succeeded=2, units=400)
+    assert events.counts(batch().seal(2).add_outcomes(OutcomeCounters(succeeded=1), at(1))).units is None
+    assert known.reconcile(OutcomeCounters(succeeded=2)).counters == OutcomeCounters(succeeded=2, units=400)

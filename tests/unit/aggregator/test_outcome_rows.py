@@ -8,8 +8,8 @@ import pytest
 
 from batchyard_contracts.v1.flow import ItemOutcome, ItemsSettled, SettledItem
 from batchyard_contracts.v1.values import ItemError
-from services.aggregator.domain.counters import Tally
-from services.aggregator.domain.outcome_rows import COLUMNS, MAX_RESULT_BYTES, rows, tally_of
+from services.aggregator.domain.counters import OutcomeCounters
+from services.aggregator.domain.outcome_rows import COLUMNS, MAX_RESULT_BYTES, count_rows, outcome_rows
 from services.aggregator.domain.report import Report
 from tests.support import ledger_messages
 from tests.support.ledger_messages import BATCH, at, batch, settled
@@ -21,7 +21,7 @@ def processed(*arguments: Any, **fields: Any) -> Report:
 
 
 def only_row(message: Any, **fields: Any) -> dict[str, Any]:
-    (row,) = rows(message, batch(**fields))
+    (row,) = outcome_rows(message, batch(**fields))
     return dict(zip(COLUMNS, row, strict=True))
 
 
@@ -47,7 +47,7 @@ def test_a_success() -> None:
 
 def test_what_took_a_known_result_is_counted() -> None:
     outcomes = {n: ItemOutcome(ordinal=n, status="succeeded", result=n, cached=n < 2) for n in range(5)}
-    assert tally_of(rows(processed(outcomes), batch())) == Tally(succeeded=5, cached=2)
+    assert count_rows(outcome_rows(processed(outcomes), batch())) == OutcomeCounters(succeeded=5, cached=2)
 
 
 def test_a_decision_of_the_dispatcher() -> None:
@@ -71,21 +71,21 @@ def test_a_duplicate_of_another_batch_names_that_too() -> None:
 
 
 def test_runs_that_are_not_the_end_are_no_rows() -> None:
-    found = rows(processed({0: "retry", 1: "continued", 2: "cancelled", 3: "succeeded"}), batch())
+    found = outcome_rows(processed({0: "retry", 1: "continued", 2: "cancelled", 3: "succeeded"}), batch())
     assert [row[1] for row in found] == [2, 3]
 
 
 def test_late_and_finished_rounds() -> None:
-    assert rows(processed({0: "succeeded"}, round_=1), batch(round=2)) == []
-    assert rows(settled("expired", [0], round_=3), batch(round=2)) == []
-    ended = batch(total=1, tally=Tally(failed=1)).conclude(at(1))
-    assert rows(processed({0: "succeeded"}), ended) == []
+    assert outcome_rows(processed({0: "succeeded"}, round_=1), batch(round=2)) == []
+    assert outcome_rows(settled("expired", [0], round_=3), batch(round=2)) == []
+    ended = batch(total=1, counters=OutcomeCounters(failed=1)).finish_if_complete(at(1))
+    assert outcome_rows(processed({0: "succeeded"}), ended) == []
 
 
 def test_ordinals_that_do_not_exist() -> None:
-    assert rows(processed({2: "succeeded"}), batch(total=2)) == []
-    assert rows(settled("expired", [2]), batch(total=2)) == []
-    assert len(rows(processed({2: "succeeded"}), batch(total=None))) == 1
+    assert outcome_rows(processed({2: "succeeded"}), batch(total=2)) == []
+    assert outcome_rows(settled("expired", [2]), batch(total=2)) == []
+    assert len(outcome_rows(processed({2: "succeeded"}), batch(total=None))) == 1
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 
 from batchyard_contracts.v1.events import BatchProgressed
 from services.aggregator.domain.batch import Batch
-from services.aggregator.domain.counters import Tally
-from services.aggregator.publishing.progress_events import INTERVAL_S, Progress
+from services.aggregator.domain.counters import OutcomeCounters
+from services.aggregator.publishing.progress_events import INTERVAL_S, ProgressEvents
 from shared.messaging.publisher import Outgoing
 from shared.runtime.errors import PublishFailed
 from shared.runtime.health import Pulse
@@ -46,8 +46,8 @@ def frames() -> Frames:
 
 
 @pytest.fixture
-async def progress(frames: Frames) -> AsyncIterator[Progress]:
-    progress = Progress(frames.publish, Pulse("progress", 60))
+async def progress(frames: Frames) -> AsyncIterator[ProgressEvents]:
+    progress = ProgressEvents(frames.publish, Pulse("progress", 60))
     task = asyncio.create_task(progress.run())
     yield progress
     progress.stop()
@@ -55,18 +55,18 @@ async def progress(frames: Frames) -> AsyncIterator[Progress]:
 
 
 def ended(number: int) -> Batch:
-    return batch(total=1000, tally=Tally(succeeded=number))
+    return batch(total=1000, counters=OutcomeCounters(succeeded=number))
 
 
 async def test_the_first_change_at_once_then_20_a_second_and_always_the_last(
-    progress: Progress, frames: Frames
+    progress: ProgressEvents, frames: Frames
 ) -> None:
     loop = asyncio.get_running_loop()
     start = loop.time()
     number = 0
     while loop.time() < start + 0.5:
         number += 1
-        progress.note(ended(number))
+        progress.update(ended(number))
         await asyncio.sleep(0.002)
     await frames.ended(number)
     assert frames.events[0][1].counts.succeeded == 1
@@ -75,49 +75,49 @@ async def test_the_first_change_at_once_then_20_a_second_and_always_the_last(
     assert frames.events[-1][1].eta_s
 
 
-async def test_batches_do_not_wait_for_each_other(progress: Progress, frames: Frames) -> None:
+async def test_batches_do_not_wait_for_each_other(progress: ProgressEvents, frames: Frames) -> None:
     for number in range(1, 11):
-        progress.note(replace(ended(number), batch_id=uuid4()))
+        progress.update(replace(ended(number), batch_id=uuid4()))
     await frames.ended(10)
     assert len({event.batch_id for _, event in frames.events}) == 10
 
 
-async def test_nothing_follows_the_end(progress: Progress, frames: Frames) -> None:
+async def test_nothing_follows_the_end(progress: ProgressEvents, frames: Frames) -> None:
     other = replace(ended(7), batch_id=uuid4())
-    progress.note(ended(1))
+    progress.update(ended(1))
     await frames.ended(1)
-    progress.note(ended(2))
-    progress.forget(BATCH)
-    progress.note(other)
+    progress.update(ended(2))
+    progress.discard(BATCH)
+    progress.update(other)
     await frames.ended(7)
-    progress.note(replace(other, tally=Tally(succeeded=8)))
+    progress.update(replace(other, counters=OutcomeCounters(succeeded=8)))
     await frames.ended(8)  # later than what was due for the first batch
     assert [event.counts.ended for _, event in frames.events if event.batch_id == BATCH] == [1]
     assert progress.items_per_s(BATCH) is None
 
 
-async def test_a_header_that_is_not_known_yet(progress: Progress, frames: Frames) -> None:
-    progress.note(replace(ended(1), header=None))
-    progress.note(replace(ended(2), batch_id=uuid4()))
+async def test_a_header_that_is_not_known_yet(progress: ProgressEvents, frames: Frames) -> None:
+    progress.update(replace(ended(1), header=None))
+    progress.update(replace(ended(2), batch_id=uuid4()))
     await frames.ended(2)
     assert len(frames.events) == 1
 
 
-async def test_a_lost_frame_is_not_missed(progress: Progress, frames: Frames) -> None:
+async def test_a_lost_frame_is_not_missed(progress: ProgressEvents, frames: Frames) -> None:
     frames.refuse = True
-    progress.note(ended(1))
+    progress.update(ended(1))
     await frames.ended(1)
     frames.refuse = False
-    progress.note(ended(2))
+    progress.update(ended(2))
     await frames.ended(2)
 
 
 async def test_what_still_waits_goes_out_at_the_end(frames: Frames) -> None:
-    progress = Progress(frames.publish, Pulse("progress", 60))
+    progress = ProgressEvents(frames.publish, Pulse("progress", 60))
     task = asyncio.create_task(progress.run())
-    progress.note(ended(1))
+    progress.update(ended(1))
     await frames.ended(1)
-    progress.note(ended(2))
+    progress.update(ended(2))
     progress.stop()
     await task
     assert [event.counts.ended for _, event in frames.events] == [1, 2]

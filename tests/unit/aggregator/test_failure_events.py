@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from batchyard_contracts.v1.events import ItemFailed
 from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.values import ItemError
-from services.aggregator.domain.failure import Failure, failures
-from services.aggregator.domain.outcome_rows import rows
+from services.aggregator.domain.failure import Failure, find_failures
+from services.aggregator.domain.outcome_rows import outcome_rows
 from services.aggregator.domain.report import Report
-from services.aggregator.publishing.failure_events import FailureNews
+from services.aggregator.publishing.failure_events import FailureEvents
 from shared.messaging.publisher import Outgoing
 from shared.runtime.health import Pulse
 from tests.support.ledger_messages import at, batch, processed
@@ -19,7 +19,7 @@ def failed(ordinals: range) -> list[Failure]:
     error = ItemError(code="bad", message="no")
     outcomes = {o: ItemOutcome(ordinal=o, status="failed", error=error, custom_id=f"c{o}") for o in ordinals}
     report = Report.of(processed(outcomes))
-    return list(failures(report, rows(report, batch())))
+    return list(find_failures(report, outcome_rows(report, batch())))
 
 
 async def test_the_last_of_a_second_counts_the_rest() -> None:
@@ -30,12 +30,12 @@ async def test_the_last_of_a_second_counts_the_rest() -> None:
         assert {message.routing_key for message in messages} == {"item.failed.v1.noop.ann"}
         told.extend(ItemFailed.decode(message.body) for message in messages)
 
-    news = FailureNews(publish, Pulse("failures", 60), clock=lambda: 0.0)
-    news.note(batch(), failed(range(50)), at(1))
-    news.note(batch(), failed(range(50, 2000)), at(2))
-    news.note(batch(header=None, key=2), failed(range(5)), at(2))
-    news.stop()
-    await news.run()
+    failure_events = FailureEvents(publish, Pulse("failures", 60), clock=lambda: 0.0)
+    failure_events.add(batch(), failed(range(50)), at(1))
+    failure_events.add(batch(), failed(range(50, 2000)), at(2))
+    failure_events.add(batch(header=None, key=2), failed(range(5)), at(2))
+    failure_events.stop()
+    await failure_events.run()
     assert [event.ordinal for event in told] == [*range(99), 1999]
     assert [event.skipped for event in told] == [*[0] * 99, 1900]
     assert sum(1 + event.skipped for event in told) == 2000

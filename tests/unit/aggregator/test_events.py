@@ -2,43 +2,43 @@
 
 import pytest
 
-from services.aggregator.domain.batch import Batch, Header
-from services.aggregator.domain.counters import Tally
-from services.aggregator.domain.events import counts, finished, progressed, state
+from services.aggregator.domain.batch import Batch, BatchHeader
+from services.aggregator.domain.counters import OutcomeCounters
+from services.aggregator.domain.events import batch_state, counts, finished_event, progress_event
 from services.aggregator.domain.summary import Summary
 from tests.support.ledger_messages import BATCH, START, at, batch
 
 
 def test_counts_add_up_to_the_total() -> None:
-    found = counts(batch(total=10, tally=Tally(1, 2, 3, 1, 1)))
+    found = counts(batch(total=10, counters=OutcomeCounters(1, 2, 3, 1, 1)))
     assert found.total == 10 == found.ended + found.remaining
 
 
 def test_an_open_batch_has_no_total() -> None:
-    found = counts(batch(tally=Tally(succeeded=4)))
+    found = counts(batch(counters=OutcomeCounters(succeeded=4)))
     assert (found.total, found.succeeded, found.remaining) == (None, 4, 0)
 
 
 def test_nobody_is_told_of_a_batch_without_owner() -> None:
-    unknown = Batch(1, BATCH, tally=Tally(succeeded=1))
-    assert progressed(unknown, 1.0) is None
+    unknown = Batch(1, BATCH, counters=OutcomeCounters(succeeded=1))
+    assert progress_event(unknown, 1.0) is None
     with pytest.raises(ValueError, match="not known"):
-        state(unknown, None)
+        batch_state(unknown, None)
 
 
 def test_the_end_is_told_only_at_the_end() -> None:
     running = batch(total=1)
     with pytest.raises(ValueError, match="not finished"):
-        finished(running)
-    event = finished(running.record(Tally(succeeded=1), at(1)).conclude(at(2)))
+        finished_event(running)
+    event = finished_event(running.add_outcomes(OutcomeCounters(succeeded=1), at(1)).finish_if_complete(at(2)))
     assert (event.result, event.finished_at, event.routing_key()) == ("completed", at(2), "batch.finished.v1.noop.ann")
 
 
 def test_the_state_of_a_batch_names_all_that_its_owner_may_ask_for() -> None:
     labels = {"team": "music"}
-    header = Header("ann", "noop", START, name="first", labels=labels)
-    running = batch(header=header, total=10, priority="low", round=2, tally=Tally(succeeded=4, failed=1))
-    found = state(running, 0.333)
+    header = BatchHeader("ann", "noop", START, name="first", labels=labels)
+    running = batch(header=header, total=10, priority="low", round=2, counters=OutcomeCounters(succeeded=4, failed=1))
+    found = batch_state(running, 0.333)
     assert (found.owner, found.workload, found.name, found.labels) == ("ann", "noop", "first", labels)
     assert (found.status, found.priority, found.round, found.result) == ("running", "low", 2, None)
     assert (found.items_per_s, found.eta_s, found.counts.remaining) == (0.33, 15.0, 5)
@@ -46,21 +46,21 @@ def test_the_state_of_a_batch_names_all_that_its_owner_may_ask_for() -> None:
 
 
 def test_the_state_of_a_finished_batch_has_its_result_and_its_summary_and_no_time_to_its_end() -> None:
-    ended = batch(total=2).record(Tally(succeeded=1, failed=1), at(1)).conclude(at(2))
-    found = state(ended, 3.0, Summary(value={"mean": 1.5}))
+    ended = batch(total=2).add_outcomes(OutcomeCounters(succeeded=1, failed=1), at(1)).finish_if_complete(at(2))
+    found = batch_state(ended, 3.0, Summary(value={"mean": 1.5}))
     assert (found.status, found.result, found.finished_at, found.eta_s) == ("finished", "partial", at(2), None)
     assert (found.summary, found.summary_error) == ({"mean": 1.5}, None)
-    assert state(ended, None, Summary(error="broken")).summary_error == "broken"
+    assert batch_state(ended, None, Summary(error="broken")).summary_error == "broken"
 
 
 @pytest.mark.parametrize("items_per_s", [None, 0.0])
 def test_without_a_known_throughput_no_time_to_the_end_is_told(items_per_s: float | None) -> None:
-    event = progressed(batch(total=3, changed_at=at(9)), items_per_s, 0.25)
+    event = progress_event(batch(total=3, changed_at=at(9)), items_per_s, 0.25)
     assert event is not None
     assert (event.items_per_s, event.eta_s, event.progress, event.at) == (items_per_s, None, 0.25, at(9))
 
 
 def test_progress_of_a_batch_that_nothing_has_happened_to_has_the_time_at_which_it_was_accepted() -> None:
-    event = progressed(batch(total=3), 1.5)
+    event = progress_event(batch(total=3), 1.5)
     assert event is not None
     assert (event.at, event.eta_s, event.items_per_s) == (START, 2.0, 1.5)

@@ -1,0 +1,107 @@
+"""A batch between its last outcome and its summary: nothing but the summary, or its absence, ends it."""
+
+from dataclasses import replace
+
+import pytest
+
+from batchyard_contracts.v1.values import Counts, FailureThreshold, Terms
+from batchyard_contracts.v1.work import SummaryWanted
+from services.aggregator.domain.batch import Batch, BatchHeader
+from services.aggregator.domain.counters import OutcomeCounters
+from services.aggregator.domain.summary import Summary, SummaryRetryPolicy, summary_request
+from tests.support.ledger_messages import BATCH, START, at, batch
+
+
+def summarized(total: int = 3, *, sourced: bool = False) -> Batch:
+    return replace(batch(total=total), header=BatchHeader("ann", "noop", START, summarize=True, sourced=sourced))
+
+
+def waiting(counters: OutcomeCounters) -> Batch:
+    return summarized().add_outcomes(counters, at(1)).finish_if_complete(at(1))
+
+
+def test_it_waits_for_the_summary_of_what_succeeded() -> None:
+    found = waiting(OutcomeCounters(succeeded=2, failed=1))
+    assert (found.is_awaiting_summary, found.is_finished, found.summary_due_at) == (True, False, at(1))
+    assert found.finish_if_complete(at(2)) == found
+    ended = found.finish_summarized(1, at(3))
+    assert (ended.is_awaiting_summary, ended.result, ended.finished_at) == (False, "partial", at(3))
+
+
+def test_nothing_succeeded_and_nothing_is_waited_for() -> None:
+    assert waiting(OutcomeCounters(failed=2, cancelled=1)).result == "cancelled"
+    alone = summarized(1, sourced=True).add_outcomes(OutcomeCounters(succeeded=1), at(1)).finish_if_complete(at(1))
+    assert alone.result == "completed", "what a source comes to is no result of the workload"
+
+
+def test_what_a_cancelled_batch_has_made_is_summed_up() -> None:
+    found = waiting(OutcomeCounters(succeeded=1, cancelled=2))
+    assert found.is_awaiting_summary
+    assert found.finish_summarized(1, at(2)).result == "cancelled"
+
+
+def test_nothing_stops_what_lacks_only_its_summary() -> None:
+    found = waiting(OutcomeCounters(succeeded=2, failed=1))
+    assert found.stop("deadline", 1, at(2)) == found
+    strict = found.change(at(2), None, Terms(failure_threshold=FailureThreshold(count=0)), ())
+    assert strict.check_threshold({}).stopped is None
+    assert not found.can_reopen(at(2)), "a retry is for what has ended"
+
+
+def test_a_summary_of_another_round_or_of_what_still_runs_ends_nothing() -> None:
+    found = waiting(OutcomeCounters(succeeded=3))
+    assert found.finish_summarized(2, at(2)) == found
+    mended = found.reconcile(OutcomeCounters(succeeded=2))
+    assert mended.finish_summarized(1, at(2)) == mended, "an item turned out to be missing"
+    assert summarized().finish_summarized(1, at(2)) == summarized()
+
+
+def test_a_worker_has_more_time_for_more_results_within_a_bound() -> None:
+    retry_policy = SummaryRetryPolicy(max_attempts=2, base_timeout_s=60)
+    few, many = (replace(batch(), counters=OutcomeCounters(succeeded=number)) for number in (100, 100_000_000))
+    assert (retry_policy.timeout_s(few), retry_policy.timeout_s(many)) == (60.1, 1500)
+    asked = few.record_summary_request(at(1))
+    assert (retry_policy.is_exhausted(asked), retry_policy.is_exhausted(asked.record_summary_request(at(2)))) == (
+        False,
+        True,
+    )
+
+
+def test_what_a_worker_says_is_bounded() -> None:
+    assert Summary.received({"n": 1}, None) == Summary({"n": 1})
+    assert Summary.received({"n": 1}, "broken") == Summary(error="broken")
+    assert "65536 are kept" in (Summary.received("x" * 65_535, None).error or "")
+
+
+def test_a_try_is_over_a_quarter_of_a_minute_after_the_workers_limit() -> None:
+    assert (
+        SummaryRetryPolicy(max_attempts=2, base_timeout_s=60).retry_after_s(
+            replace(batch(), counters=OutcomeCounters(succeeded=5000))
+        )
+        == 80
+    )
+
+
+def test_when_nobody_answers_the_summary_says_what_to_look_at() -> None:
+    found = SummaryRetryPolicy(max_attempts=3, base_timeout_s=60).missing_summary(summarized())
+    assert found.value is None
+    assert found.error is not None
+    assert "the summary of noop, though it was asked for 3 times, 75 s each" in found.error
+    assert "work.noop.summary" in found.error
+    assert SummaryRetryPolicy(max_attempts=3, base_timeout_s=60).missing_summary(Batch(1, BATCH)).error, (
+        "its header may be unknown"
+    )
+
+
+@pytest.mark.parametrize(("sourced", "told"), [(True, True), (False, None)])
+def test_the_request_for_a_summary_names_the_round_its_counts_and_the_limit(sourced: bool, told: bool | None) -> None:
+    found = replace(summarized(sourced=sourced), round=2)
+    counts = Counts(total=3, succeeded=3)
+    assert summary_request(found, counts, 61.5) == SummaryWanted(
+        batch_id=BATCH, owner="ann", workload="noop", round=2, counts=counts, sourced=told, limit_s=61.5
+    )
+
+
+def test_no_summary_is_asked_for_of_a_batch_without_a_header() -> None:
+    with pytest.raises(ValueError, match="not known"):
+        summary_request(Batch(1, BATCH), Counts(), 60.0)
