@@ -22,9 +22,9 @@ from shared.runtime.process import Runtime
 from shared.runtime.transient import is_transient, retry_transient
 
 log = structlog.get_logger()
-_LOCK = 0x64697370
+_ADVISORY_LOCK = 0x64697370
 _DEADLINE_S = 5.0
-_PAUSE_S = 1.0
+_RETRY_INTERVAL_S = 1.0
 
 
 @asynccontextmanager
@@ -81,27 +81,27 @@ class Dispatcher:
                     self._resources.settings.database_url,
                     timeout=_DEADLINE_S,
                     command_timeout=_DEADLINE_S,
-                    server_settings=epoch.ALIVE,
+                    server_settings=epoch.KEEPALIVE,
                 )
                 self.database_answers = True
-                if await lock.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
+                if await lock.fetchval("SELECT pg_try_advisory_lock($1)", _ADVISORY_LOCK):
                     await self._be_active(lock)
                 else:
-                    await self._pause(_PAUSE_S)
+                    await self._wait(_RETRY_INTERVAL_S)
             except Exception as error:
                 if not is_transient(error):
                     raise
                 if lock is None:
                     self.database_answers = False
-                log.warning("starting over", error=f"{type(error).__name__}: {error}", pause_s=_PAUSE_S)
-                await self._pause(_PAUSE_S)
+                log.warning("starting over", error=f"{type(error).__name__}: {error}", pause_s=_RETRY_INTERVAL_S)
+                await self._wait(_RETRY_INTERVAL_S)
             finally:
                 if lock is not None:
                     lock.terminate()
 
     async def _be_active(self, lock: Connection) -> None:
         number = await epoch.begin(lock)
-        async with epoch.connections(self._resources.settings, number) as pool:
+        async with epoch.open_epoch_pool(self._resources.settings, number) as pool:
             log.info("active", tenure=number)
             await self._run_session(lock, Session(self._resources, pool))
 
@@ -122,7 +122,7 @@ class Dispatcher:
             await asyncio.wait([session])
         session.result()
 
-    async def _pause(self, seconds: float) -> None:
+    async def _wait(self, seconds: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()

@@ -9,8 +9,8 @@ from batchyard_contracts.v1.queries import PaceQuery, PaceReply
 from batchyard_contracts.v1.values import ItemError
 from batchyard_contracts.v1.work import ChunkReady
 from devstack import Servers
-from services.dispatcher.persistence.rate_store import PaceStore
-from services.dispatcher.rate_limits.rate_api import PaceView
+from services.dispatcher.persistence.rate_store import RateStore
+from services.dispatcher.rate_limits.rate_api import RateApi
 from tests.support.dispatcher_parts import ENVELOPE, Parts, dispatcher_parts
 
 
@@ -34,7 +34,9 @@ async def _first_chunk(parts: Parts) -> ChunkReady:
 
 
 async def _shown(parts: Parts) -> str:
-    reply = await PaceView(parts.yard, PaceStore(parts.pool), parts.pacing).query(PaceQuery(workload="w"), ENVELOPE)
+    reply = await RateApi(parts.state, RateStore(parts.pool), parts.rate_events).on_rates_query(
+        PaceQuery(workload="w"), ENVELOPE
+    )
     assert isinstance(reply, PaceReply)
     return f"{reply.paces[0].chunk}: {reply.paces[0].chunk_because}"
 

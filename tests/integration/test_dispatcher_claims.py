@@ -33,7 +33,7 @@ async def submit(
     reuse = Reuse(dedup=Dedup(mode=mode, ttl_s=ttl_s))
     if header_first:
         await parts.accept(batch_id, reuse=reuse, owner=owner)
-    await parts.intake.pages([received(page)])
+    await parts.intake.on_items_pages([received(page)])
     if not header_first:
         await parts.accept(batch_id, reuse=reuse, owner=owner)
     return batch_id
@@ -116,7 +116,7 @@ async def test_a_batch_that_has_ended_holds_nothing(new_parts: Callable[[], Part
     first = await submit(parts, "reject", [1])
     facts = {"owner": "o", "workload": "w", "round": 1, "result": "completed", "counts": Counts(total=1, succeeded=1)}
     at = {"accepted_at": "2026-01-01T00:00:00Z", "finished_at": "2026-01-01T00:00:00Z"}
-    await parts.intake.finished(BatchFinished.model_validate({"batch_id": first, **facts, **at}), ENVELOPE)
+    await parts.intake.on_batch_finished(BatchFinished.model_validate({"batch_id": first, **facts, **at}), ENVELOPE)
     await submit(parts, "reject", [1])
     assert duplicates(parts) == []
 
@@ -147,7 +147,7 @@ async def test_a_new_dispatcher_knows_what_is_not_to_run(new_parts: Callable[[],
         for chunk in parts.outbox.chunks:
             done = [ItemOutcome(ordinal=item.ordinal, status="succeeded") for item in chunk.items]
             await parts.report(chunk, done)
-        await parts.until(lambda: not parts.yard.leases)
+        await parts.until(lambda: not parts.state.leases)
         assert await parts.count("retries") == 0, "what was dropped does not come back"
 
 
@@ -157,9 +157,9 @@ async def test_pages_that_come_twice_take_no_key_back(new_parts: Callable[[], Pa
     first = uuid.uuid4()
     page = ItemsPage(batch_id=first, workload="w", page=0, segments=[Segment(partition="", items=items)])
     await parts.accept(first, reuse=Reuse(dedup=Dedup(mode="replace")))
-    await parts.intake.pages([received(page)])
+    await parts.intake.on_items_pages([received(page)])
     second = await submit(parts, "replace", [1])
-    await parts.intake.pages([received(page)])
+    await parts.intake.on_items_pages([received(page)])
     assert {batch_id for batch_id, *_ in duplicates(parts)} == {first}
     parts.employ("w")
     async with parts.pumping():

@@ -15,8 +15,8 @@ from batchyard_contracts.v1.flow import ItemOutcome, ItemsReopened, ItemsSettled
 from batchyard_contracts.v1.values import Counts
 from devstack import Servers
 from services.dispatcher.dispatching import undeliverable
-from services.dispatcher.settlement.external_cancel import LettingGo
-from services.dispatcher.settlement.settler import Settlement
+from services.dispatcher.settlement.external_cancel import ExternalCancel
+from services.dispatcher.settlement.settler import ItemSettler
 from shared.messaging.publisher import Outgoing, Publisher
 from shared.runtime.errors import PublishFailed
 from shared.runtime.transient import retry_transient
@@ -56,7 +56,7 @@ async def test_a_header_whose_pages_could_not_be_read_is_taken_again(
 ) -> None:
     batch = uuid.uuid4()
     await parts.pages(batch, {"": 3})
-    monkeypatch.setattr(parts.store, "waiting", once(parts.store.waiting, first=False))
+    monkeypatch.setattr(parts.store, "waiting_slices", once(parts.store.waiting_slices, first=False))
     await retry_transient(lambda: parts.accept(batch), "header")
     async with parts.pumping():
         await parts.until(lambda: _ordinals(parts) == [0, 1, 2])
@@ -87,7 +87,7 @@ async def test_a_cancel_that_overtakes_its_header_is_kept(parts: Parts, at_once:
     else:
         await parts.steer(batch, "cancel")
         await parts.accept(batch)
-    assert parts.yard.batches[batch].cancelled
+    assert parts.state.batches[batch].cancelled
     assert {settled[:2] for settled in parts.outbox.settled} == {("cancelled", o) for o in range(3)}
     await parts.pages(batch, {"": 1}, page=1)
     assert ("cancelled", 1000, None) in parts.outbox.settled
@@ -95,17 +95,17 @@ async def test_a_cancel_that_overtakes_its_header_is_kept(parts: Parts, at_once:
 
 async def test_commands_do_not_undo_each_other(parts: Parts) -> None:
     batch, now = await parts.begin({"": 3}), datetime.now(UTC)
-    known = parts.yard.batches[batch]
+    known = parts.state.batches[batch]
     await asyncio.gather(parts.steer(batch, "pause", now), parts.steer(batch, "change", now, priority="low"))
     assert (known.paused, known.priority) == (True, "low")
     await parts.steer(batch, "resume", now - timedelta(seconds=1))
     assert known.paused
     await parts.steer(batch, "cancel", now - timedelta(seconds=3))
-    assert known.stopped == "cancelled"
+    assert known.stop_status == "cancelled"
     assert len(parts.outbox.settled) == 3
     kept = await parts.store.live_batch(batch)
     assert kept
-    assert (kept.stopped, kept.priority) == ("cancelled", "low")
+    assert (kept.stop_status, kept.priority) == ("cancelled", "low")
 
 
 async def test_a_cancel_settles_many_retries_in_parts_and_may_come_twice_at_once(parts: Parts) -> None:
@@ -113,8 +113,8 @@ async def test_a_cancel_settles_many_retries_in_parts_and_may_come_twice_at_once
     count = 12_001
     for start in range(0, count, 4000):
         await parts.wait_again(batch, range(start, min(count, start + 4000)))
-    header = parts.yard.batches[batch]
-    await asyncio.gather(*(parts.settlement.settle_waiting(header, "cancelled") for _ in range(2)))
+    header = parts.state.batches[batch]
+    await asyncio.gather(*(parts.settler.settle_waiting(header, "cancelled") for _ in range(2)))
     assert {o for _, o, _ in parts.outbox.settled} == set(range(count))
     assert await parts.count("retries") == 0
     await parts.wait_again(batch, [5])
@@ -131,9 +131,9 @@ async def test_what_a_cancel_leaves_is_told_aside_and_no_faster_than_it_is_taken
     for page in range(7):
         await parts.pages(batch, {"a": 300, "b": 300}, page=page)
     await parts.accept(batch)
-    header = parts.yard.batches[batch]
+    header = parts.state.batches[batch]
     publisher = cast("Publisher", parts.outbox)
-    settlement = Settlement(parts.store, publisher, LettingGo(parts.yard, publisher), room)
+    settlement = ItemSettler(parts.store, publisher, ExternalCancel(parts.state, publisher), room)
     await settlement.settle_waiting(header, "cancelled")
     assert sent == [0, 3000]
     told = [m for m in parts.outbox.sent if m.type == ItemsSettled.type]
@@ -147,7 +147,7 @@ async def test_retries_of_large_items_are_read_a_few_at_a_time(parts: Parts) -> 
     await parts.wait_again(batch, range(10))
     await parts.pool.execute("UPDATE retries SET item = item || repeat(' ', 1500000)::bytea")
     assert len(await parts.store.waiting_retries(batch, -1)) == 3
-    await parts.settlement.settle_waiting(parts.yard.batches[batch], "cancelled")
+    await parts.settler.settle_waiting(parts.state.batches[batch], "cancelled")
     assert await parts.count("retries") == 0
 
 
@@ -155,9 +155,9 @@ async def test_retries_that_may_not_run_keep_nobody_elses_out(parts: Parts) -> N
     paused, idle = await parts.begin({"": 1}), await parts.begin({"": 1}, "nobody")
     await parts.wait_again(paused, range(1, 700))
     await parts.wait_again(idle, range(1, 700))
-    parts.yard.line("w").window.workers = 1
-    await parts.pump._load_retries()
-    assert len(parts.yard.loaded) == 500
+    parts.state.workload_queue("w").window.workers = 1
+    await parts.dispatch_loop._load_retries()
+    assert len(parts.state.loaded_retries) == 500
     await parts.steer(paused, "pause")
     mine = await parts.begin({"": 1})
     await parts.wait_again(mine, [7])
@@ -170,24 +170,24 @@ async def test_a_cancelled_batch_loads_no_retries(parts: Parts) -> None:
     batch = await parts.begin({"": 1})
     await parts.steer(batch, "cancel")
     await parts.wait_again(batch, [0])
-    await parts.pump._load_retries()
-    assert not parts.yard.loaded
+    await parts.dispatch_loop._load_retries()
+    assert not parts.state.loaded_retries
 
 
 async def test_items_of_a_batch_that_is_no_longer_kept_fail(parts: Parts) -> None:
-    await parts.intake.reopened(ItemsReopened(batch_id=uuid.uuid4(), round=2, ordinals=[0, 1]), ENVELOPE)
+    await parts.intake.on_items_reopened(ItemsReopened(batch_id=uuid.uuid4(), round=2, ordinals=[0, 1]), ENVELOPE)
     assert parts.outbox.settled == [("failed", 0, "item_gone"), ("failed", 1, "item_gone")]
 
 
 async def test_a_second_copy_of_a_round_that_has_ended_begins_nothing(parts: Parts) -> None:
     batch = await parts.begin({"": 1})
-    await parts.intake.finished(_finished(batch, 1), ENVELOPE)
+    await parts.intake.on_batch_finished(_finished(batch, 1), ENVELOPE)
     reopened = ItemsReopened(batch_id=batch, round=2, ordinals=[0])
-    await parts.intake.reopened(reopened, ENVELOPE)
-    assert parts.yard.batches[batch].round == 2
-    await parts.intake.finished(_finished(batch, 2), ENVELOPE)
-    await parts.intake.reopened(reopened, ENVELOPE)
-    assert not parts.yard.batches
+    await parts.intake.on_items_reopened(reopened, ENVELOPE)
+    assert parts.state.batches[batch].round == 2
+    await parts.intake.on_batch_finished(_finished(batch, 2), ENVELOPE)
+    await parts.intake.on_items_reopened(reopened, ENVELOPE)
+    assert not parts.state.batches
     assert await parts.store.live_batches() == []
     assert parts.outbox.settled == []
 
@@ -195,22 +195,24 @@ async def test_a_second_copy_of_a_round_that_has_ended_begins_nothing(parts: Par
 async def test_a_new_round_is_not_cancelled_because_the_last_one_was(parts: Parts) -> None:
     batch = await parts.begin({"": 1})
     await parts.steer(batch, "cancel")
-    await parts.intake.finished(_finished(batch, 1), ENVELOPE)
-    await parts.intake.reopened(ItemsReopened(batch_id=batch, round=2, ordinals=[0]), ENVELOPE)
-    assert not parts.yard.batches[batch].cancelled
+    await parts.intake.on_batch_finished(_finished(batch, 1), ENVELOPE)
+    await parts.intake.on_items_reopened(ItemsReopened(batch_id=batch, round=2, ordinals=[0]), ENVELOPE)
+    assert not parts.state.batches[batch].cancelled
     async with parts.pumping():
         await parts.until(lambda: [c.round for c in parts.outbox.chunks] == [2])
 
 
 async def test_a_new_round_is_steered_by_what_came_after_the_retry_that_opened_it(parts: Parts) -> None:
     batch, now = await parts.begin({"": 1}), datetime.now(UTC)
-    await parts.intake.finished(_finished(batch, 1), ENVELOPE)
+    await parts.intake.on_batch_finished(_finished(batch, 1), ENVELOPE)
     asked_at = now + timedelta(seconds=1)
     await parts.steer(batch, "pause", now)
     await parts.steer(batch, "cancel", asked_at + timedelta(seconds=1))  # before the round is open here
-    await parts.intake.reopened(ItemsReopened(batch_id=batch, round=2, ordinals=[0], asked_at=asked_at), ENVELOPE)
-    await parts.stops.drain()
-    assert (parts.yard.batches[batch].stopped, parts.yard.batches[batch].paused) == ("cancelled", False)
+    await parts.intake.on_items_reopened(
+        ItemsReopened(batch_id=batch, round=2, ordinals=[0], asked_at=asked_at), ENVELOPE
+    )
+    await parts.batch_stopper.drain()
+    assert (parts.state.batches[batch].stop_status, parts.state.batches[batch].paused) == ("cancelled", False)
     assert {ItemsSettled.decode(m.body).round for m in parts.outbox.sent if m.type == ItemsSettled.type} == {2}
 
 
@@ -232,10 +234,10 @@ async def test_what_is_left_of_old_batches_is_forgotten_a_thousand_at_a_time(par
         await parts.pool.execute(
             f"WITH old AS (SELECT batch_id FROM batches WHERE finished_at IS NOT NULL) {statement}"
         )
-    assert [await parts.store.forget_batches(7.0) for _ in range(3)] == [1000, 500, 0]
+    assert [await parts.store.delete_old_batches(7.0) for _ in range(3)] == [1000, 500, 0]
     tables = ("batches", "pages", "retries", "leases", "steering", "terms")
     assert [await parts.count(table) for table in tables] == [1, 1, 0, 0, 0, 0]
-    assert list(parts.yard.batches) == [young]
+    assert list(parts.state.batches) == [young]
 
 
 async def test_a_report_of_a_batch_that_was_cancelled_meanwhile_leaves_nothing(parts: Parts) -> None:
@@ -263,7 +265,7 @@ async def test_a_queue_that_takes_nothing_holds_up_its_own_workload_alone(
     parts.employ("full")
     stopped = await parts.begin({"": 1}, "full")
     async with parts.pumping():
-        await parts.until(lambda: bool(parts.yard.leases))
+        await parts.until(lambda: bool(parts.state.leases))
         free = await parts.begin({"": 1})
         await parts.until(lambda: [c.batch_id for c in parts.outbox.chunks] == [free])
         full = False
@@ -273,9 +275,9 @@ async def test_a_queue_that_takes_nothing_holds_up_its_own_workload_alone(
 async def test_an_item_that_is_too_large_to_be_sent_fails_alone(parts: Parts) -> None:
     batch = await parts.begin({"a": 1, "b": 1})
     await parts.pool.execute("UPDATE pages SET items = items || repeat(' ', 5000000)::bytea WHERE partition = 'a'")
-    parts.giver._pages._cache.clear()
+    parts.chunk_publisher._pages._cache.clear()
     async with parts.pumping():
-        await parts.until(lambda: bool(parts.outbox.settled) and len(parts.yard.leases) == 1)
+        await parts.until(lambda: bool(parts.outbox.settled) and len(parts.state.leases) == 1)
     assert parts.outbox.settled == [("failed", 0, "item_too_large")]
     assert [(c.batch_id, c.partition) for c in parts.outbox.chunks] == [(batch, "b")]
     assert await parts.count("leases") == 1

@@ -31,8 +31,8 @@ async def test_who_waits(parts: Parts, adaptive: bool, guessed: bool, parked: bo
     (chunk,) = parts.outbox.chunks
     outcome = ItemOutcome(ordinal=0, status="retry", error=REFUSED, delay_s=30.0, guessed=guessed or None)
     await parts.report(chunk, [outcome])
-    throttle = parts.yard.line("w").window.limits.of("")[0]
-    assert (throttle.parked_until > 0) == parked
+    throttle = parts.state.workload_queue("w").window.limits.limiters_of("")[0]
+    assert (throttle.backoff_until > 0) == parked
     due_s = float(await parts.pool.fetchval("SELECT extract(epoch FROM due_at - now()) FROM retries"))
     assert (due_s > 20) == parked
 
@@ -50,13 +50,13 @@ async def test_a_destination_that_takes_no_more_calls_is_left_alone_before_it_re
         await parts.begin({"a": 1, "b": 1})
         await parts.until(lambda: len(parts.outbox.chunks) == 3)
         assert parts.outbox.chunks[2].partition == "b"
-        assert parts.yard.line("w").window.limits.of("a")[0].parked_until > time.monotonic() + 50
+        assert parts.state.workload_queue("w").window.limits.limiters_of("a")[0].backoff_until > time.monotonic() + 50
 
 
 async def test_one_item_that_its_provider_refuses_for_ever_fails_alone(parts: Parts) -> None:
     parts.employ("w", concurrency=10, circuit={"base_s": 0.3, "cap_s": 0.3, "give_up_s": 600})
     refusal = ItemError(code="captcha", scope="provider")
-    circuit = parts.yard.line("w").window.limits.of("")[0].circuit
+    circuit = parts.state.workload_queue("w").window.limits.limiters_of("")[0].circuit
     states = list[str]()
     async with parts.pumping():
         guilty = await parts.begin({"": 1})

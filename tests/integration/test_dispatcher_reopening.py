@@ -12,8 +12,8 @@ from batchyard_contracts.v1.flow import ItemOutcome, ItemsPage, ItemsReopened, P
 from batchyard_contracts.v1.queries import ItemsQuery
 from batchyard_contracts.v1.values import Counts
 from devstack import Servers
-from services.dispatcher.intake.item_lookup import Kept, find
-from services.dispatcher.intake.payload_query import Payloads
+from services.dispatcher.intake.item_lookup import StoredItem, find_items
+from services.dispatcher.intake.payload_query import PayloadQuery
 from tests.support.dispatcher_parts import ENVELOPE, Parts, dispatcher_parts, header, once, received
 
 HOST = {"pointer": "/url", "by": "host"}
@@ -36,8 +36,8 @@ async def begun(parts: Parts, pages: dict[int, range]) -> uuid.UUID:
             for odd, host in ((1, "b.example"), (0, "a.example"))
         ]
         message = ItemsPage(batch_id=batch, workload="w", page=page, segments=segments)
-        await parts.intake.pages([received(message)])
-    await parts.intake.accepted(header(batch), ENVELOPE)
+        await parts.intake.on_items_pages([received(message)])
+    await parts.intake.on_batch_accepted(header(batch), ENVELOPE)
     return batch
 
 
@@ -62,7 +62,7 @@ async def finish(parts: Parts, batch: uuid.UUID, round_: int) -> None:
     """The ledger ends a round."""
     known = {"workload": "w", "owner": "o", "batch_id": batch, "round": round_, "result": "failed", "counts": Counts()}
     known |= {"accepted_at": "2026-11-20T18:00:00Z", "finished_at": "2026-11-20T18:00:00Z"}
-    await parts.intake.finished(BatchFinished.model_validate(known), ENVELOPE)
+    await parts.intake.on_batch_finished(BatchFinished.model_validate(known), ENVELOPE)
 
 
 async def test_a_patched_payload_runs_once_patched_and_stays_so(
@@ -78,27 +78,27 @@ async def test_a_patched_payload_runs_once_patched_and_stays_so(
         {"op": "replace", "path": "/url", "value": "https://c.example/fixed"},
     ]
     reopened = ItemsReopened(batch_id=batch, round=2, ordinals=[1, 7], patch=patch)
-    monkeypatch.setattr(parts.store, "run_again", once(parts.store.run_again, first=True))
+    monkeypatch.setattr(parts.store, "save_reopened", once(parts.store.save_reopened, first=True))
     with pytest.raises(Exception, match="connection was closed"):
-        await parts.intake.reopened(reopened, ENVELOPE)
+        await parts.intake.on_items_reopened(reopened, ENVELOPE)
 
     parts = make()  # another dispatcher takes over, and the message comes again
     parts.employ("w", partition=HOST)
     await parts.intake.load()
     appended = [*patch[:2], {"op": "add", "path": "/tags/-", "value": 1}]
-    await parts.intake.reopened(reopened, ENVELOPE)
-    await parts.intake.reopened(reopened, ENVELOPE)
+    await parts.intake.on_items_reopened(reopened, ENVELOPE)
+    await parts.intake.on_items_reopened(reopened, ENVELOPE)
     fixed = {"url": "https://c.example/fixed", "tags": [None], "at": "c.example"}
     assert await run_out(parts, batch, 2) == {1: fixed, 7: fixed}
     await finish(parts, batch, 2)
 
-    await parts.intake.reopened(ItemsReopened(batch_id=batch, round=3, ordinals=[1, 2]), ENVELOPE)
+    await parts.intake.on_items_reopened(ItemsReopened(batch_id=batch, round=3, ordinals=[1, 2]), ENVELOPE)
     assert await run_out(parts, batch, 2) == {1: fixed, 2: {"url": "https://a.example/2", "at": "a.example"}}
     await finish(parts, batch, 3)
     again = ItemsReopened(batch_id=batch, round=4, ordinals=[7, 99], patch=appended[2:])
-    await parts.intake.reopened(again, ENVELOPE)
+    await parts.intake.on_items_reopened(again, ENVELOPE)
     assert await run_out(parts, batch, 1) == {7: fixed | {"tags": [None, 1]}}
-    reply = await Payloads(parts.store).query(
+    reply = await PayloadQuery(parts.store).on_items_query(
         ItemsQuery(owner="o", batch_id=batch, ordinals=[7, 3, 99]), Envelope("", "")
     )
     assert [(x.ordinal, x.partition, x.custom_id) for x in reply.items] == [
@@ -106,7 +106,9 @@ async def test_a_patched_payload_runs_once_patched_and_stays_so(
     ]  # fmt: skip
     assert reply.items[1].payload == {"url": "https://c.example/fixed", "tags": [None, 1]}
     assert reply.gone == [99]
-    stranger = await Payloads(parts.store).query(ItemsQuery(owner="eve", batch_id=batch, ordinals=[7]), ENVELOPE)
+    stranger = await PayloadQuery(parts.store).on_items_query(
+        ItemsQuery(owner="eve", batch_id=batch, ordinals=[7]), ENVELOPE
+    )
     assert (stranger.items, stranger.gone) == ([], [7])
 
 
@@ -116,7 +118,9 @@ async def test_items_that_a_patch_does_not_fit_or_that_are_gone_fail(make: Calla
     await run_out(parts, batch, 4)
     await finish(parts, batch, 1)
     patch = [{"op": "test", "path": "/url", "value": "https://a.example/2"}]
-    await parts.intake.reopened(ItemsReopened(batch_id=batch, round=2, ordinals=[1, 2, 50], patch=patch), ENVELOPE)
+    await parts.intake.on_items_reopened(
+        ItemsReopened(batch_id=batch, round=2, ordinals=[1, 2, 50], patch=patch), ENVELOPE
+    )
     assert parts.outbox.settled == [("failed", 1, "patch_unfit"), ("failed", 50, "item_gone")]
     assert list(await run_out(parts, batch, 1)) == [2]
 
@@ -128,8 +132,8 @@ async def test_any_item_is_found_in_its_page(make: Callable[[], Parts], pages: i
     bounds = [3 * n + (20 if n > pages // 2 else 0) for n in range(pages + 1)]
     batch = await begun(parts, {2 * n: range(bounds[n], bounds[n + 1]) for n in range(pages)})
 
-    async def found(ordinals: list[int]) -> dict[int, Kept]:
-        return {x.ordinal: x async for lot in find(parts.store, batch, ordinals) for x in lot}
+    async def found(ordinals: list[int]) -> dict[int, StoredItem]:
+        return {x.ordinal: x async for lot in find_items(parts.store, batch, ordinals) for x in lot}
 
     every = list(range(bounds[-1] + 5))
     assert sorted(await found(every)) == every[: bounds[-1]]
@@ -140,4 +144,4 @@ async def test_any_item_is_found_in_its_page(make: Callable[[], Parts], pages: i
     assert {ordinal: one.partition for ordinal, one in ends.items()} == {
         o: "b.example" if o % 2 else "a.example" for o in (0, bounds[-1] - 1)
     }
-    assert not [x async for x in find(parts.store, uuid.uuid4(), [0, 1])]
+    assert not [x async for x in find_items(parts.store, uuid.uuid4(), [0, 1])]

@@ -13,7 +13,7 @@ import asyncpg
 from batchyard_contracts.v1.work import ChunkReady
 from devstack import Program, Servers, Supervisor, free_ports
 from services.dispatcher.codecs.page import Page
-from services.dispatcher.domain.scheduling.scheduler import Range
+from services.dispatcher.domain.scheduling.scheduler import PageRange
 from services.dispatcher.leadership import epoch
 from services.dispatcher.persistence.store import Store
 from services.dispatcher.settings import DispatcherSettings
@@ -35,23 +35,23 @@ async def _die(servers: Servers, worker: HandWorker) -> dict[int, Lease]:
     batch_id, workload = uuid.uuid4(), worker.manifest.name
     lock = await asyncpg.connect(servers.database_url)
     try:
-        async with epoch.connections(settings, await epoch.begin(lock)) as pool:
+        async with epoch.open_epoch_pool(settings, await epoch.begin(lock)) as pool:
             store = Store(pool)
             await store.save_batch(header(batch_id, workload), None)
             await store.save_pages([Page.of(page_of(batch_id, {"": 8}, workload=workload))])
             leases = {
-                n: Lease(uuid.uuid4(), 1, batch_id, workload, "normal", "", 1, 1, Range(0, 0, n, 1), 0.0, 0.0)
+                n: Lease(uuid.uuid4(), 1, batch_id, workload, "normal", "", 1, 1, PageRange(0, 0, n, 1), 0.0, 0.0)
                 for n in range(5)
             }
-            await store.give(list(leases.values()), [batch_id])
-            await store.resend([leases[_RESENT]])
+            await store.save_leases(list(leases.values()), [batch_id])
+            await store.save_resent([leases[_RESENT]])
     finally:
         await lock.close()
     return leases
 
 
 def _chunk(lease: Lease) -> ChunkReady:
-    assert isinstance(lease.source, Range)
+    assert isinstance(lease.source, PageRange)
     fields = {"chunk_id": lease.chunk_id, "fence": 1, "batch_id": lease.batch_id, "owner": "o", "round": 1}
     place = {"workload": lease.workload, "priority": "normal", "partition": "", "attempt": 1}
     item = {"ordinal": lease.source.first, "payload": {}}

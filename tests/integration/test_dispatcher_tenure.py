@@ -26,8 +26,8 @@ async def test_writes_of_an_earlier_tenure_are_refused_and_those_under_way_are_w
     try:
         await lock.execute("DELETE FROM dispatcher.retries")
         first = await epoch.begin(lock)
-        async with epoch.connections(settings, first) as old:
-            await Store(old).report([_retry(0)], [], [])
+        async with epoch.open_epoch_pool(settings, first) as old:
+            await Store(old).save_report([_retry(0)], [], [])
             async with old.acquire() as connection:
                 under_way = connection.transaction()
                 await under_way.start()
@@ -39,11 +39,11 @@ async def test_writes_of_an_earlier_tenure_are_refused_and_those_under_way_are_w
                 second = await beginning
             assert second == first + 1
             with pytest.raises(asyncpg.LockNotAvailableError, match="another dispatcher is active"):
-                await Store(old).report([_retry(1)], [], [])
+                await Store(old).save_report([_retry(1)], [], [])
             with pytest.raises(asyncpg.LockNotAvailableError):
-                await Store(old).report([], [uuid.uuid4()], [])
-            async with epoch.connections(settings, second) as new:
-                await Store(new).report([_retry(2)], [], [])
+                await Store(old).save_report([], [uuid.uuid4()], [])
+            async with epoch.open_epoch_pool(settings, second) as new:
+                await Store(new).save_report([_retry(2)], [], [])
         rows = await lock.fetch("SELECT ordinal, waits FROM dispatcher.retries ORDER BY ordinal")
         assert [tuple(row) for row in rows] == [(0, 1), (2, 0)]
     finally:
@@ -56,7 +56,7 @@ async def _until_blocked(servers: Servers) -> None:
     try:
         async with asyncio.timeout(10):
             waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = $1 AND NOT granted"
-            while not await watching.fetchval(waiting, epoch.FENCE):  # noqa: ASYNC110  the server cannot tell
+            while not await watching.fetchval(waiting, epoch.FENCE_LOCK):  # noqa: ASYNC110  the server cannot tell
                 await asyncio.sleep(0.01)
     finally:
         await watching.close()

@@ -61,14 +61,14 @@ async def test_each_term_has_its_time_and_the_last_one_holds(make: Callable[[], 
     parts, batch = make(), uuid.uuid4()
     await parts.steer(batch, "change", NOW, terms=Terms(weight=5))  # overtakes the header
     await parts.accept(batch, terms=Terms(weight=2, concurrency=3), accepted_at=NOW - timedelta(seconds=9))
-    assert parts.yard.batches[batch].terms == Terms(weight=5, concurrency=3)
+    assert parts.state.batches[batch].terms == Terms(weight=5, concurrency=3)
     await parts.steer(batch, "change", NOW + timedelta(seconds=2), clear=["concurrency"])
     await parts.steer(batch, "change", NOW + timedelta(seconds=1), terms=Terms(concurrency=8, weight=7))
     await parts.accept(batch, terms=Terms(weight=2, concurrency=3), accepted_at=NOW - timedelta(seconds=9))
-    assert parts.yard.batches[batch].terms == Terms(weight=7)
+    assert parts.state.batches[batch].terms == Terms(weight=7)
     successor = make()
     await successor.intake.load()
-    assert successor.yard.batches[batch].terms == Terms(weight=7)
+    assert successor.state.batches[batch].terms == Terms(weight=7)
 
 
 async def test_a_batch_keeps_to_its_own_concurrency_and_another_is_free(parts: Parts) -> None:
@@ -128,7 +128,7 @@ async def test_own_retry_rules_take_the_place_of_the_workloads(parts: Parts) -> 
 async def test_a_deadline_expires_what_is_out_then_stops_the_workers_then_expires_what_waits(parts: Parts) -> None:
     batch = await parts.begin({"": 3000, "x": 4}, terms=Terms(deadline=later(0.5)))
     other = await parts.begin({"": 1})
-    stopping = asyncio.create_task(parts.stops.run())
+    stopping = asyncio.create_task(parts.batch_stopper.run())
     async with parts.pumping():
         await parts.until(lambda: bool(told_workers(parts)))
         sent = [m.type for m in parts.outbox.sent]
@@ -144,7 +144,7 @@ async def test_a_deadline_expires_what_is_out_then_stops_the_workers_then_expire
         assert {status for status, _, _ in parts.outbox.settled} == {"expired"}
         assert causes(parts) == {"deadline"}
         assert told_workers(parts) == [(batch, 1, "deadline")]
-        assert {b.batch_id for b in parts.yard.batches.values() if not b.stopped} == {other}
+        assert {b.batch_id for b in parts.state.batches.values() if not b.stop_status} == {other}
         await parts.pages(batch, {"": 5}, page=9)  # added afterwards
         await parts.until(lambda: len(parts.outbox.settled) == 3009)
         for chunk in [c for c in parts.outbox.chunks if c.batch_id == batch]:
@@ -162,8 +162,8 @@ async def test_a_deadline_that_passed_while_nobody_was_active_is_kept(make: Call
     successor = make()
     await successor.intake.load()
     for lease in await successor.store.leases(0.0):
-        successor.yard.resume(lease)
-    stopping = asyncio.create_task(successor.stops.run())
+        successor.state.add_lease(lease)
+    stopping = asyncio.create_task(successor.batch_stopper.run())
     await successor.until(lambda: bool(told_workers(successor)))
     stopping.cancel()
     assert sorted(o for _, o, _ in successor.outbox.settled) == list(range(10))
@@ -174,33 +174,33 @@ async def test_a_stop_that_was_broken_off_is_finished_by_the_next_dispatcher(mak
     batch = await first.begin({"": 10})
     async with first.pumping():
         await first.until(lambda: out(first, batch) == 10)
-    await first.store.stop(batch, 1, "deadline")  # and dies
+    await first.store.save_stop(batch, 1, "deadline")  # and dies
     successor = make()
     await successor.intake.load()
     for lease in await successor.store.leases(0.0):
-        successor.yard.resume(lease)
-    await successor.stops.drain()
+        successor.state.add_lease(lease)
+    await successor.batch_stopper.drain()
     assert sorted(o for _, o, _ in successor.outbox.settled) == list(range(10))
     assert told_workers(successor) == [(batch, 1, "deadline")]
 
 
 async def test_a_deadline_can_be_put_off_and_taken_back(parts: Parts) -> None:
     batch = await parts.begin({"": 1}, terms=Terms(deadline=later(3600)))
-    assert parts.yard.deadlines
+    assert parts.state.deadlines
     await parts.steer(batch, "change", terms=Terms(deadline=later(7200)))
-    assert parts.yard.deadlines[batch] > later(3700)
+    assert parts.state.deadlines[batch] > later(3700)
     await parts.steer(batch, "change", clear=["deadline"])
-    assert parts.yard.deadlines == {}
+    assert parts.state.deadlines == {}
 
 
 async def test_a_deadline_that_had_passed_does_not_end_the_round_that_a_retry_opened(parts: Parts) -> None:
     batch = await parts.begin({"": 1}, terms=Terms(deadline=later(-60)))
-    await parts.stops.expire()
-    assert parts.yard.batches[batch].stopped == "expired"
+    await parts.batch_stopper.expire_overdue()
+    assert parts.state.batches[batch].stop_status == "expired"
     await parts.store.finish(batch, 1)
     again = await parts.store.reopen(batch, 2, datetime.now(UTC))
     assert again
-    assert (again.stopped, again.deadline) == (None, None)
+    assert (again.stop_status, again.deadline) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -208,8 +208,8 @@ async def test_a_deadline_that_had_passed_does_not_end_the_round_that_a_retry_op
 )
 async def test_a_batch_that_another_service_stopped_ends(parts: Parts, cause: StopCause, status: str) -> None:
     batch = await parts.begin({"": 5})
-    await parts.intake.stopped(stopped(batch, cause), ENVELOPE)
-    await parts.stops.drain()
+    await parts.intake.on_batch_stopped(stopped(batch, cause), ENVELOPE)
+    await parts.batch_stopper.drain()
     assert parts.outbox.settled == [(status, n, None) for n in range(5)]
     assert causes(parts) == {cause}
     async with parts.pumping():
@@ -220,14 +220,14 @@ async def test_a_batch_that_another_service_stopped_ends(parts: Parts, cause: St
 
 async def test_a_stop_of_another_round_changes_nothing_before_its_time(parts: Parts) -> None:
     batch = await parts.begin({"": 1})
-    await parts.intake.stopped(stopped(batch, "failure_threshold", 2), ENVELOPE)
-    assert parts.yard.batches[batch].stopped is None
+    await parts.intake.on_batch_stopped(stopped(batch, "failure_threshold", 2), ENVELOPE)
+    assert parts.state.batches[batch].stop_status is None
     await parts.store.finish(batch, 1)
     second = await parts.store.reopen(batch, 2, datetime.now(UTC))
     assert second
-    assert second.stopped == "cancelled"
+    assert second.stop_status == "cancelled"
     await parts.store.finish(batch, 2)
     third = await parts.store.reopen(batch, 3, datetime.now(UTC))
-    await parts.intake.stopped(stopped(batch, "failure_threshold", 2), ENVELOPE)
+    await parts.intake.on_batch_stopped(stopped(batch, "failure_threshold", 2), ENVELOPE)
     assert third
-    assert third.stopped is None
+    assert third.stop_status is None

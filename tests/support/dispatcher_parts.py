@@ -26,22 +26,22 @@ from batchyard_contracts.v1.work import ChunkReady
 from devstack import Servers
 from services.dispatcher.codecs.page import Page
 from services.dispatcher.codecs.report import Report
-from services.dispatcher.dispatching.chunk_publisher import Giver
-from services.dispatcher.dispatching.dispatch_loop import Pump
-from services.dispatcher.dispatching.undeliverable import Refusals
-from services.dispatcher.intake.batches import Intake
-from services.dispatcher.outcomes.report_handler import Outcomes
-from services.dispatcher.persistence.page_cache import Pages
-from services.dispatcher.persistence.rate_store import PaceStore
+from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher
+from services.dispatcher.dispatching.dispatch_loop import DispatchLoop
+from services.dispatcher.dispatching.undeliverable import UndeliverableChunks
+from services.dispatcher.intake.batches import BatchIntake
+from services.dispatcher.outcomes.report_handler import ReportHandler
+from services.dispatcher.persistence.page_cache import PageCache
+from services.dispatcher.persistence.rate_store import RateStore
 from services.dispatcher.persistence.store import Retry, Store
-from services.dispatcher.rate_limits.rate_events import Pacing
-from services.dispatcher.recovery.lost_chunks import Losses
-from services.dispatcher.recovery.start_permits import Beginnings
+from services.dispatcher.rate_limits.rate_events import RateEvents
+from services.dispatcher.recovery.lost_chunks import LostChunkRecovery
+from services.dispatcher.recovery.start_permits import StartPermits
 from services.dispatcher.settings import DispatcherSettings
-from services.dispatcher.settlement.batch_stopper import Stops
-from services.dispatcher.settlement.external_cancel import LettingGo
-from services.dispatcher.settlement.settler import Settlement
-from services.dispatcher.state.state import Yard
+from services.dispatcher.settlement.batch_stopper import BatchStopper
+from services.dispatcher.settlement.external_cancel import ExternalCancel
+from services.dispatcher.settlement.settler import ItemSettler
+from services.dispatcher.state.state import DispatcherState
 from shared.messaging.batch_consumer import Received
 from shared.messaging.publisher import Outgoing, Publisher
 from shared.postgres.pool import Pool, open_pool
@@ -81,53 +81,55 @@ class Parts:
     """One dispatcher from its start."""
 
     def __init__(self, pool: Pool, memory: RedisClient, settings: DispatcherSettings) -> None:
-        self.pool, self.outbox, self.yard, self.store = pool, Outbox(), Yard(), Store(pool)
-        publisher, pages = cast("Publisher", self.outbox), Pages(self.store)
-        self.settlement = Settlement(self.store, publisher, LettingGo(self.yard, publisher))
-        self.giver = Giver(self.yard, self.store, publisher, pages)
+        self.pool, self.outbox, self.state, self.store = pool, Outbox(), DispatcherState(), Store(pool)
+        publisher, pages = cast("Publisher", self.outbox), PageCache(self.store)
+        self.settler = ItemSettler(self.store, publisher, ExternalCancel(self.state, publisher))
+        self.chunk_publisher = ChunkPublisher(self.state, self.store, publisher, pages)
         self._running: asyncio.Task[None] | None = None
         self.pulse = Pulse("pump", 60)
-        refusals = Refusals(self.yard, self.store, self.giver, self.settlement, pages)
-        self.pump = Pump(self.yard, self.store, self.giver, refusals, self.pulse)
-        self.stops = Stops(self.yard, self.store, self.settlement, pages, publisher, Pulse("stops", 60))
-        self.intake = Intake(self.yard, self.store, self.settlement, pages, self.pump, self.stops)
-        self.beginnings = Beginnings(self.yard, self.store, self.settlement, pages)
-        self.losses = Losses(
-            self.yard,
+        refusals = UndeliverableChunks(self.state, self.store, self.chunk_publisher, self.settler, pages)
+        self.dispatch_loop = DispatchLoop(self.state, self.store, self.chunk_publisher, refusals, self.pulse)
+        self.batch_stopper = BatchStopper(self.state, self.store, self.settler, pages, publisher, Pulse("stops", 60))
+        self.intake = BatchIntake(self.state, self.store, self.settler, pages, self.dispatch_loop, self.batch_stopper)
+        self.start_permits = StartPermits(self.state, self.store, self.settler, pages)
+        self.recovery = LostChunkRecovery(
+            self.state,
             self.store,
-            self.giver,
-            self.settlement,
+            self.chunk_publisher,
+            self.settler,
             pages,
-            self.beginnings,
+            self.start_permits,
             refusals,
             settings.losses_max,
         )
-        self.pacing = Pacing(
-            self.yard, PaceStore(pool), self.settlement, publisher, RateReservations(memory), Pulse("pacing", 60)
+        self.rate_events = RateEvents(
+            self.state, RateStore(pool), self.settler, publisher, RateReservations(memory), Pulse("pacing", 60)
         )
-        self.outcomes = Outcomes(self.yard, self.store, self.settlement, pages, self.pump, self.stops, self.pacing)
+        self.report_handler = ReportHandler(
+            self.state, self.store, self.settler, pages, self.dispatch_loop, self.batch_stopper, self.rate_events
+        )
 
     def employ(self, workload: str, **manifest: Any) -> None:
         """Make a workload known, with one worker."""
         described = {"name": workload, "version": "1", "item_schema": {}, "result_schema": {}} | manifest
-        self.yard.know(Manifest.model_validate(described))
-        self.yard.line(workload).window.workers = 1
+        self.state.set_manifest(Manifest.model_validate(described))
+        self.state.workload_queue(workload).window.workers = 1
 
     async def pages(self, batch_id: uuid.UUID, sizes: dict[str, int], *, page: int = 0, workload: str = "w") -> None:
         """A page with so many items for each partition."""
-        await self.intake.pages([received(page_of(batch_id, sizes, page=page, workload=workload))])
-        await self.stops.drain()
+        await self.intake.on_items_pages([received(page_of(batch_id, sizes, page=page, workload=workload))])
+        await self.batch_stopper.drain()
 
     async def accept(self, batch_id: uuid.UUID, workload: str = "w", **fields: Any) -> None:
         """A header."""
-        await self.intake.accepted(header(batch_id, workload).model_copy(update=fields), ENVELOPE)
-        await self.stops.drain()
+        await self.intake.on_batch_accepted(header(batch_id, workload).model_copy(update=fields), ENVELOPE)
+        await self.batch_stopper.drain()
 
     async def steer(self, batch_id: uuid.UUID, action: str, at: datetime | None = None, **fields: Any) -> None:
         """A command."""
         command = {"batch_id": batch_id, "owner": "o", "action": action, "at": at or datetime.now(UTC)} | fields
-        await self.intake.controlled(BatchControlled.model_validate(command), ENVELOPE)
-        await self.stops.drain()
+        await self.intake.on_batch_controlled(BatchControlled.model_validate(command), ENVELOPE)
+        await self.batch_stopper.drain()
 
     async def begin(self, sizes: dict[str, int], workload: str = "w", **fields: Any) -> uuid.UUID:
         """A batch with one page."""
@@ -140,19 +142,19 @@ class Parts:
         """A worker's report."""
         same = chunk.model_dump(exclude={"items", "priority"})
         message = ChunkProcessed.model_validate(same | {"worker_id": "hand", "outcomes": list(outcomes)} | fields)
-        await self.outcomes.processed([received(message)])
-        await self.stops.drain()
+        await self.report_handler.on_chunks_processed([received(message)])
+        await self.batch_stopper.drain()
 
     async def wait_again(self, batch_id: uuid.UUID, ordinals: Sequence[int], partition: str = "") -> None:
         """Items that are due to run again."""
         retries = [Retry(batch_id, o, partition, 2, 0, -1.0, b'{"ordinal":%d,"payload":{}}' % o) for o in ordinals]
-        await self.store.report(retries, [], [])
-        self.pump.retry_in(0.0)
+        await self.store.save_report(retries, [], [])
+        self.dispatch_loop.retry_in(0.0)
 
     @asynccontextmanager
     async def pumping(self) -> AsyncIterator[None]:
         """The pump runs."""
-        running = self._running = asyncio.create_task(self.pump.run())
+        running = self._running = asyncio.create_task(self.dispatch_loop.run())
         try:
             yield
         finally:

@@ -35,6 +35,6 @@ def with_state(line: bytes, state: JsonValue) -> bytes:
     return to_json(fields, inf_nan_mode="null")
 
 
-def cut_off(line: bytes) -> bytes:
+def with_rerun(line: bytes) -> bytes:
     """The line of an item whose run was broken off, so that the next one knows it."""
     return to_json(from_json(line) | {"rerun": True}, inf_nan_mode="null")

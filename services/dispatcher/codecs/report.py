@@ -14,10 +14,10 @@ from pydantic_core import from_json
 from batchyard_contracts.v1.flow import ChunkProcessed, Felt, ItemOutcome
 from batchyard_contracts.v1.values import ItemError
 
-Told = dict[int, ItemOutcome | None]
+Outcomes = dict[int, ItemOutcome | None]
 """What came of items, by ordinal: None of one that ended, else what it says of its next run."""
 
-_AGAIN = {"retry", "continued"}
+_UNFINISHED = {"retry", "continued"}
 _OUTCOMES = b',"outcomes":['
 """Quotes in a text are escaped, so this is never part of one."""
 _Text = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_-]{1,64}\Z")]
@@ -71,7 +71,7 @@ class Report:
     busy_s: float
     count: int
     body: bytes
-    read: Told | None = None
+    parsed: Outcomes | None = None
     felt: Felt | None = None
 
     @classmethod
@@ -84,14 +84,14 @@ class Report:
             return cls._in_full(body)
         if head.ended is None:
             return cls._in_full(body)
-        felt = _felt(head)
+        felt = _feedback(head)
         return cls(head.chunk_id, head.fence, head.final, head.busy_ms / 1000, head.ended, body, felt=felt)
 
-    def told(self) -> Told:
+    def outcomes(self) -> Outcomes:
         """The outcomes; of an ordinal that is there twice, the first."""
-        if self.read is None:
-            self.read = self._in_full(self.body).read or {}
-        return self.read
+        if self.parsed is None:
+            self.parsed = self._in_full(self.body).parsed or {}
+        return self.parsed
 
     @classmethod
     def _in_full(cls, body: bytes) -> "Report":
@@ -110,12 +110,12 @@ class Report:
             len(outcomes),
             body,
             _first(outcomes),
-            _felt(report),
+            _feedback(report),
         )
 
     @classmethod
     def _of(cls, message: ChunkProcessed, body: bytes) -> "Report":
-        outcomes = [(o.ordinal, o if o.status in _AGAIN else None) for o in message.outcomes]
+        outcomes = [(o.ordinal, o if o.status in _UNFINISHED else None) for o in message.outcomes]
         return cls(
             message.chunk_id,
             message.fence,
@@ -128,13 +128,13 @@ class Report:
         )
 
 
-def _felt(head: _Head) -> Felt | None:
+def _feedback(head: _Head) -> Felt | None:
     return Felt.model_validate_json(bytes(head.felt)) if head.felt and head.felt != b"null" else None
 
 
 def _next(outcome: _Outcome) -> ItemOutcome | None:
     error = ItemError.model_validate_json(bytes(outcome.error)) if outcome.error and outcome.error != b"null" else None
-    if outcome.status not in _AGAIN:
+    if outcome.status not in _UNFINISHED:
         return None
     return ItemOutcome(
         ordinal=outcome.ordinal,
@@ -148,8 +148,8 @@ def _next(outcome: _Outcome) -> ItemOutcome | None:
     )
 
 
-def _first(outcomes: Iterable[tuple[int, ItemOutcome | None]]) -> Told:
-    told: Told = {}
+def _first(outcomes: Iterable[tuple[int, ItemOutcome | None]]) -> Outcomes:
+    found: Outcomes = {}
     for ordinal, outcome in outcomes:
-        told.setdefault(ordinal, outcome)
-    return told
+        found.setdefault(ordinal, outcome)
+    return found

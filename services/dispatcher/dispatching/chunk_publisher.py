@@ -13,11 +13,11 @@ from batchyard_contracts import topology
 from batchyard_contracts.message import MAX_MESSAGE_BYTES
 from batchyard_contracts.v1.events import BatchStarted
 from batchyard_contracts.v1.work import ChunkHead
-from services.dispatcher.domain.scheduling.in_flight_window import Window
-from services.dispatcher.domain.scheduling.scheduler import Again, Pick, Range
-from services.dispatcher.persistence.page_cache import Pages
+from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
+from services.dispatcher.domain.scheduling.scheduler import PageRange, Pick, RetryRange
+from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.store import Store
-from services.dispatcher.state.state import Batch, Lease, Yard
+from services.dispatcher.state.state import Batch, DispatcherState, Lease
 from shared.messaging.publisher import Outgoing, Publisher, outgoing
 from shared.runtime.errors import BatchyardError, PublishFailed
 from shared.runtime.transient import retry_transient
@@ -33,34 +33,34 @@ class ChunksRefused(BatchyardError):
         self.refused, self.oversized = refused, oversized
 
 
-class Giver:
+class ChunkPublisher:
     """Turns picks into leases and messages."""
 
     def __init__(
         self,
-        yard: Yard,
+        state: DispatcherState,
         store: Store,
         publisher: Publisher,
-        pages: Pages,
-        waiting: Callable[[], None] = lambda: None,
+        pages: PageCache,
+        on_wait: Callable[[], None] = lambda: None,
     ) -> None:
-        self._yard, self._store, self._publisher, self._pages = yard, store, publisher, pages
-        self._waiting = waiting
+        self._state, self._store, self._publisher, self._pages = state, store, publisher, pages
+        self._on_wait = on_wait
         """Called while a server is away: who waits for one is alive."""
 
-    async def give(self, picks: Sequence[tuple[Window, Pick]]) -> None:
+    async def dispatch(self, picks: Sequence[tuple[InFlightWindow, Pick]]) -> None:
         """Record and publish; on return the broker has the chunks."""
-        leases = [lease for window, pick in picks if (lease := self._lease(window, pick))]
+        leases = [lease for window, pick in picks if (lease := self._create_lease(window, pick))]
         if not leases:
             return
-        batches = {x.batch_id: self._yard.batches[x.batch_id] for x in leases}
+        batches = {x.batch_id: self._state.batches[x.batch_id] for x in leases}
         starting = [b for b in batches.values() if b.started_round < b.round]
         for lease in leases:  # before the message is out, since the report may be back before we are
-            self._yard.leases[lease.chunk_id] = lease
-        started = [b.batch_id for b in starting]
-        await retry_transient(lambda: self._store.give(leases, started), "PostgreSQL", waiting=self._waiting)
+            self._state.leases[lease.chunk_id] = lease
+        started_ids = [b.batch_id for b in starting]
+        await retry_transient(lambda: self._store.save_leases(leases, started_ids), "PostgreSQL", waiting=self._on_wait)
         try:
-            await self.publish(leases, [_started(b) for b in starting])
+            await self.publish(leases, [_batch_started(b) for b in starting])
         finally:
             for batch in starting:
                 batch.started_round = batch.round
@@ -71,8 +71,8 @@ class Giver:
 
         One workload's queue cannot hold up those of others: raises `ChunksRefused` at the end.
         """
-        items = await retry_transient(lambda: self._pages.items(leases), "PostgreSQL", waiting=self._waiting)
-        await self._leave_dropped(items, leases)
+        items = await retry_transient(lambda: self._pages.items(leases), "PostgreSQL", waiting=self._on_wait)
+        await self._skip_dropped(items, leases)
         chunks: dict[str, list[Outgoing]] = {}
         empty: list[Lease] = []
         oversized: list[Lease] = []
@@ -91,27 +91,31 @@ class Giver:
             events = ()
         now = time.monotonic()
         for lease in leases:
-            lease.given_at, lease.seen_at = now, max(now, lease.seen_at)
+            lease.sent_at, lease.seen_at = now, max(now, lease.seen_at)
         if empty:
             await retry_transient(
-                lambda: self._store.report([], [x.chunk_id for x in empty], []), "PostgreSQL", waiting=self._waiting
+                lambda: self._store.save_report([], [x.chunk_id for x in empty], []),
+                "PostgreSQL",
+                waiting=self._on_wait,
             )
         for lease in empty:
-            self._yard.release(lease)
+            self._state.release_lease(lease)
         if refused or oversized:
             raise ChunksRefused([x for x in leases if x.workload in refused and x not in oversized], oversized)
 
-    async def _leave_dropped(self, items: Mapping[UUID, Mapping[int, bytes]], leases: Sequence[Lease]) -> None:
+    async def _skip_dropped(self, items: Mapping[UUID, Mapping[int, bytes]], leases: Sequence[Lease]) -> None:
         """Items that another batch has are taken as reported: the ledger knows their end."""
         found = {
-            lease.chunk_id: gone
+            lease.chunk_id: ordinals
             for lease in leases
-            if (batch := self._yard.batches.get(lease.batch_id)) and batch.dropped
-            if (gone := batch.dropped.intersection(items[lease.chunk_id]) - lease.reported)
+            if (batch := self._state.batches.get(lease.batch_id)) and batch.dropped
+            if (ordinals := batch.dropped.intersection(items[lease.chunk_id]) - lease.reported)
         }
         if found:
             pairs = [(chunk_id, ordinal) for chunk_id, gone in found.items() for ordinal in gone]
-            await retry_transient(lambda: self._store.report([], [], [], pairs), "PostgreSQL", waiting=self._waiting)
+            await retry_transient(
+                lambda: self._store.save_report([], [], [], pairs), "PostgreSQL", waiting=self._on_wait
+            )
             for lease in leases:
                 lease.reported |= found.get(lease.chunk_id, set())
 
@@ -128,16 +132,16 @@ class Giver:
                 return False
             return True
 
-        return await retry_transient(attempt, "chunks", waiting=self._waiting)
+        return await retry_transient(attempt, "chunks", waiting=self._on_wait)
 
-    def _lease(self, window: Window, pick: Pick) -> Lease | None:
-        batch = self._yard.batches.get(pick.batch_id)
-        if not isinstance(pick.source, Range):
-            self._yard.unload(pick.batch_id, pick.partition, pick.source.ordinals)
-        if batch is None or batch.stopped:  # it ended between the choice and now
-            window.returned(pick)
+    def _create_lease(self, window: InFlightWindow, pick: Pick) -> Lease | None:
+        batch = self._state.batches.get(pick.batch_id)
+        if not isinstance(pick.source, PageRange):
+            self._state.unload_retries(pick.batch_id, pick.partition, pick.source.ordinals)
+        if batch is None or batch.stop_status:  # it ended between the choice and now
+            window.record_returned(pick)
             return None
-        attempt = 1 if isinstance(pick.source, Range) else pick.source.attempt
+        attempt = 1 if isinstance(pick.source, PageRange) else pick.source.attempt
         return Lease(
             uuid.uuid4(),
             1,
@@ -149,15 +153,15 @@ class Giver:
             attempt,
             pick.source,
             seen_at=time.monotonic(),
-            given_at=time.monotonic(),
-            quarantined=self._quarantined(batch.workload, pick.source),
+            sent_at=time.monotonic(),
+            quarantined=self._is_quarantined(batch.workload, pick.source),
         )
 
-    def _quarantined(self, workload: str, source: Range | Again) -> bool:
-        return isinstance(source, Again) and source.quarantined and self._yard.isolates(workload)
+    def _is_quarantined(self, workload: str, source: PageRange | RetryRange) -> bool:
+        return isinstance(source, RetryRange) and source.quarantined and self._state.handles_quarantine(workload)
 
     def _chunk(self, lease: Lease, items: Sequence[bytes]) -> Outgoing:
-        batch = self._yard.batches.get(lease.batch_id)
+        batch = self._state.batches.get(lease.batch_id)
         head = ChunkHead(
             chunk_id=lease.chunk_id,
             fence=lease.fence,
@@ -170,13 +174,13 @@ class Giver:
             attempt=lease.attempt,
             reuse=batch.reuse if batch else None,
             quarantined=lease.quarantined,
-            pace=self._yard.line(lease.workload).window.terms_of_start(lease.partition),
+            pace=self._state.workload_queue(lease.workload).window.chunk_rates(lease.partition),
         )
         trace = batch.traceparent if batch else None
         return Outgoing(topology.WORK, head.routing_key(), head.type, head.with_items(items), traceparent=trace)
 
 
-def _started(batch: Batch) -> Outgoing:
+def _batch_started(batch: Batch) -> Outgoing:
     event = BatchStarted(
         workload=batch.workload,
         owner=batch.owner,

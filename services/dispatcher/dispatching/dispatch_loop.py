@@ -7,128 +7,140 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
-from services.dispatcher.dispatching.chunk_publisher import ChunksRefused, Giver
-from services.dispatcher.dispatching.undeliverable import Refusals
+from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher, ChunksRefused
+from services.dispatcher.dispatching.undeliverable import UndeliverableChunks
 from services.dispatcher.domain.scheduling.admission import Admission
-from services.dispatcher.domain.scheduling.in_flight_window import Window
-from services.dispatcher.domain.scheduling.scheduler import Again, Pick
-from services.dispatcher.persistence.store import Due, Store
-from services.dispatcher.state.state import Batch, Yard
+from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
+from services.dispatcher.domain.scheduling.scheduler import Pick, RetryRange
+from services.dispatcher.persistence.store import DueRetry, Store
+from services.dispatcher.state.state import Batch, DispatcherState
 from shared.runtime.health import Pulse
 from shared.runtime.transient import retry_transient
 
-_AT_ONCE = 64
+_MAX_CHUNKS = 64
 """Chunks in one transaction."""
 _IDLE_S = 5.0
-_MORE_S = 0.1
-_LOAD = 1000
+_RELOAD_S = 0.1
+_LOAD_LIMIT = 1000
 _GROUP_BYTES = 256 * 1024
-_LOADED_MAX = 10_000
+_MAX_LOADED = 10_000
 """Items to run again that are held in memory, about."""
-_LOADED_PER_LANE = 500
-_LOADED_LEAST = 16
-_Group = tuple[UUID, str, int, bool]
+_MAX_LOADED_PER_PARTITION = 500
+_MIN_LOADED_PER_PARTITION = 16
+_RetryGroup = tuple[UUID, str, int, bool]
 """So many of each batch and partition are held, however many of these there are."""
 
 
-class Pump:
+class DispatchLoop:
     """The loop of the dispatcher."""
 
-    def __init__(self, yard: Yard, store: Store, giver: Giver, refusals: Refusals, pulse: Pulse) -> None:
-        self._yard, self._store, self._giver, self._pulse = yard, store, giver, pulse
-        self._refusals = refusals
-        self._next_retry = 0.0
+    def __init__(
+        self,
+        state: DispatcherState,
+        store: Store,
+        publisher: ChunkPublisher,
+        undeliverable: UndeliverableChunks,
+        pulse: Pulse,
+    ) -> None:
+        self._state, self._store, self._publisher, self._pulse = state, store, publisher, pulse
+        self._undeliverable = undeliverable
+        self._next_retry_at = 0.0
         """When to look for due retries again (monotonic seconds)."""
-        self._next_paced = math.inf
+        self._next_batch_rate_at = math.inf
         """When a batch's own rate lets its next item go (monotonic seconds)."""
 
     def retry_in(self, seconds: float) -> None:
         """An item is due then: look for it in time."""
-        self._next_retry = min(self._next_retry, time.monotonic() + seconds)
-        self._yard.changed.set()
+        self._next_retry_at = min(self._next_retry_at, time.monotonic() + seconds)
+        self._state.changed.set()
 
     async def run(self) -> None:
         """Give chunks out until cancelled."""
         try:
             while True:
                 self._pulse.beat()
-                self._yard.changed.clear()
-                await self._refusals.try_again(self._pulse.beat)
+                self._state.changed.clear()
+                await self._undeliverable.retry_due(self._pulse.beat)
                 if picks := self._choose():
-                    await self._give(picks)
-                if time.monotonic() >= self._next_retry:
+                    await self._dispatch(picks)
+                if time.monotonic() >= self._next_retry_at:
                     await retry_transient(self._load_retries, "PostgreSQL", waiting=self._pulse.beat)
                 elif not picks:
                     await self._sleep()
         finally:
             self._pulse.rest()
 
-    async def _give(self, picks: Sequence[tuple[Window, Pick]]) -> None:
+    async def _dispatch(self, picks: Sequence[tuple[InFlightWindow, Pick]]) -> None:
         try:
-            await self._giver.give(picks)
+            await self._publisher.dispatch(picks)
         except ChunksRefused as error:
-            await self._refusals.note(error, self._pulse.beat)
+            await self._undeliverable.record(error, self._pulse.beat)
 
-    def _choose(self) -> list[tuple[Window, Pick]]:
-        picks: list[tuple[Window, Pick]] = []
-        self._next_paced = math.inf
+    def _choose(self) -> list[tuple[InFlightWindow, Pick]]:
+        picks: list[tuple[InFlightWindow, Pick]] = []
+        self._next_batch_rate_at = math.inf
         now = time.monotonic()
-        for name, line in self._yard.lines.items():
-            if self._refusals.waits(name):
+        for name, queue in self._state.workload_queues.items():
+            if self._undeliverable.is_waiting(name):
                 continue
-            line.window.unpark(now)
-            admission = Admission(line.window, self._yard.paces, now)
-            while len(picks) < _AT_ONCE and (pick := line.scheduler.pick(admission)):
-                admission.took(pick)
-                picks.append((line.window, pick))
+            queue.window.end_backoffs(now)
+            admission = Admission(queue.window, self._state.batch_limits, now)
+            while len(picks) < _MAX_CHUNKS and (pick := queue.scheduler.pick(admission)):
+                admission.record_pick(pick)
+                picks.append((queue.window, pick))
             if admission.next_at is not None:
-                self._next_paced = min(self._next_paced, admission.next_at)
+                self._next_batch_rate_at = min(self._next_batch_rate_at, admission.next_at)
         return picks
 
     async def _sleep(self) -> None:
         now = time.monotonic()
-        parked = [t for line in self._yard.lines.values() if (t := line.window.unpark(now)) is not None]
-        if (again := self._refusals.next_try()) is not None:
-            parked.append(again)
-        until = min([now + _IDLE_S, self._next_retry, self._next_paced, *parked])
+        times = [t for q in self._state.workload_queues.values() if (t := q.window.end_backoffs(now)) is not None]
+        if (retry_at := self._undeliverable.next_retry_at()) is not None:
+            times.append(retry_at)
+        until = min([now + _IDLE_S, self._next_retry_at, self._next_batch_rate_at, *times])
         try:
             async with asyncio.timeout(max(0.0, until - now)):
-                await self._yard.changed.wait()
+                await self._state.changed.wait()
         except TimeoutError:
             return
 
     async def _load_retries(self) -> None:
         """Bring due items into their lanes: a bounded number for each partition of each batch, so that none of them
         can keep others out, and of no batch that may not run now."""
-        yard = self._yard
-        self._next_retry = time.monotonic() + _IDLE_S
-        runnable = [b.batch_id for b in yard.batches.values() if self._may_run(b)]
+        state = self._state
+        self._next_retry_at = time.monotonic() + _IDLE_S
+        runnable = [b.batch_id for b in state.batches.values() if self._may_run(b)]
         if runnable:
-            quota = min(_LOADED_PER_LANE, max(_LOADED_LEAST, _LOADED_MAX // (1 + len(yard.loaded_by_partition))))
-            full = [lane for lane, count in yard.loaded_by_partition.items() if count >= quota]
-            limit = len(yard.loaded) - sum(yard.loaded_by_partition[lane] for lane in full) + _LOAD
+            quota = min(
+                _MAX_LOADED_PER_PARTITION,
+                max(_MIN_LOADED_PER_PARTITION, _MAX_LOADED // (1 + len(state.loaded_by_partition))),
+            )
+            full = [key for key, count in state.loaded_by_partition.items() if count >= quota]
+            limit = len(state.loaded_retries) - sum(state.loaded_by_partition[key] for key in full) + _LOAD_LIMIT
             due = await self._store.due_retries(runnable, full, limit)
-            for (batch_id, partition, attempt, quarantined), ordinals in _groups(due):
-                batch = yard.batches.get(batch_id)
-                queue = yard.queue(batch) if batch is not None and self._may_run(batch) else None
-                room = quota - yard.loaded_by_partition[batch_id, partition]
-                fresh = [o for o in ordinals if (batch_id, o) not in yard.loaded][: max(0, room)]
-                if queue is not None and (new := tuple(o for o in fresh if yard.load(batch_id, partition, o))):
-                    queue.lane(partition).again.append(Again(attempt, new, quarantined))
+            for (batch_id, partition, attempt, quarantined), ordinals in _group_retries(due):
+                batch = state.batches.get(batch_id)
+                queue = state.batch_queue(batch) if batch is not None and self._may_run(batch) else None
+                room = quota - state.loaded_by_partition[batch_id, partition]
+                fresh = [o for o in ordinals if (batch_id, o) not in state.loaded_retries][: max(0, room)]
+                if queue is not None and (new := tuple(o for o in fresh if state.load_retry(batch_id, partition, o))):
+                    queue.partition_queue(partition).retries.append(RetryRange(attempt, new, quarantined))
             if len(due) == limit:
-                self._next_retry = time.monotonic() + _MORE_S
+                self._next_retry_at = time.monotonic() + _RELOAD_S
         if (seconds := await self._store.next_retry()) is not None:
-            self._next_retry = min(self._next_retry, time.monotonic() + seconds)
+            self._next_retry_at = min(self._next_retry_at, time.monotonic() + seconds)
 
     def _may_run(self, batch: Batch) -> bool:
-        return not batch.paused and not batch.stopped and self._yard.line(batch.workload).window.workers > 0
+        return (
+            not batch.paused and not batch.stop_status and self._state.workload_queue(batch.workload).window.workers > 0
+        )
 
 
-def _groups(due: Sequence[Due]) -> Iterator[tuple[_Group, list[int]]]:
+def _group_retries(due: Sequence[DueRetry]) -> Iterator[tuple[_RetryGroup, list[int]]]:
     """Items that may travel together: of one batch, partition and attempt, in quarantine or not, and not too large in
     all."""
-    groups: dict[_Group, list[int]] = {}
-    sizes: Counter[_Group] = Counter()
+    groups: dict[_RetryGroup, list[int]] = {}
+    sizes: Counter[_RetryGroup] = Counter()
     for batch_id, ordinal, partition, attempt, quarantined, size in due:
         key = (batch_id, partition, attempt, quarantined)
         if key in groups and sizes[key] + size > _GROUP_BYTES:

@@ -7,53 +7,55 @@ import orjson
 
 from batchyard_contracts.v1.flow import SettledItem
 from batchyard_contracts.v1.values import ItemError
-from services.dispatcher.dispatching.chunk_publisher import ChunksRefused, Giver
-from services.dispatcher.persistence.page_cache import Pages
+from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher, ChunksRefused
+from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.store import Store
-from services.dispatcher.settlement.settler import Settlement
-from services.dispatcher.state.state import Lease, Yard
+from services.dispatcher.settlement.settler import ItemSettler
+from services.dispatcher.state.state import DispatcherState, Lease
 from shared.runtime.transient import retry_transient
 
 _PAUSE_S = 5.0
 _TOO_LARGE = ItemError(code="item_too_large", message="The item and its state are too large to be sent to a worker.")
 
 
-class Refusals:
+class UndeliverableChunks:
     """Workloads that have to wait, each with its chunks."""
 
-    def __init__(self, yard: Yard, store: Store, giver: Giver, settlement: Settlement, pages: Pages) -> None:
-        self._yard, self._store, self._giver, self._settlement, self._pages = yard, store, giver, settlement, pages
+    def __init__(
+        self, state: DispatcherState, store: Store, publisher: ChunkPublisher, settler: ItemSettler, pages: PageCache
+    ) -> None:
+        self._state, self._store, self._publisher, self._settler, self._pages = state, store, publisher, settler, pages
         self._until: dict[str, float] = {}
         self._leases: dict[str, list[Lease]] = {}
 
-    def waits(self, workload: str) -> bool:
+    def is_waiting(self, workload: str) -> bool:
         """Whether nothing of a workload may go out now."""
         return workload in self._until
 
-    def next_try(self) -> float | None:
+    def next_retry_at(self) -> float | None:
         """When the next workload's wait is over (monotonic seconds)."""
         return min(self._until.values(), default=None)
 
-    async def note(self, error: ChunksRefused, waiting: Callable[[], None]) -> None:
+    async def record(self, error: ChunksRefused, on_wait: Callable[[], None]) -> None:
         """Let the workloads wait, and end what can never go out."""
-        again_at = time.monotonic() + _PAUSE_S
+        retry_at = time.monotonic() + _PAUSE_S
         for lease in error.refused:
-            lease.seen_at = again_at  # it is not lost
-            self._until[lease.workload] = again_at
+            lease.seen_at = retry_at  # it is not lost
+            self._until[lease.workload] = retry_at
             self._leases.setdefault(lease.workload, []).append(lease)
         for lease in error.oversized:
-            await retry_transient(lambda lease=lease: self._fail(lease), "chunks", waiting=waiting)  # type: ignore[misc]
+            await retry_transient(lambda lease=lease: self._fail(lease), "chunks", waiting=on_wait)  # type: ignore[misc]
 
-    async def try_again(self, waiting: Callable[[], None]) -> None:
+    async def retry_due(self, on_wait: Callable[[], None]) -> None:
         """Publish what waited long enough."""
         now = time.monotonic()
         for workload in [w for w, until in self._until.items() if until <= now]:
             del self._until[workload]
-            leases = [x for x in self._leases.pop(workload, []) if x.chunk_id in self._yard.leases]
+            leases = [x for x in self._leases.pop(workload, []) if x.chunk_id in self._state.leases]
             try:
-                await self._giver.publish(leases)
+                await self._publisher.publish(leases)
             except ChunksRefused as error:
-                await self.note(error, waiting)
+                await self.record(error, on_wait)
 
     async def _fail(self, lease: Lease) -> None:
         lines = (await self._pages.items([lease]))[lease.chunk_id]
@@ -68,7 +70,7 @@ class Refusals:
             for ordinal, line in lines.items()
             if ordinal not in lease.reported
         ]
-        if batch := self._yard.batches.get(lease.batch_id):
-            await self._settlement.settle(batch, "failed", items)
-        await self._store.report([], [lease.chunk_id], [(lease.batch_id, item.ordinal) for item in items])
-        self._yard.release(lease)
+        if batch := self._state.batches.get(lease.batch_id):
+            await self._settler.settle(batch, "failed", items)
+        await self._store.save_report([], [lease.chunk_id], [(lease.batch_id, item.ordinal) for item in items])
+        self._state.release_lease(lease)

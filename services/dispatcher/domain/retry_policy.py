@@ -16,7 +16,7 @@ MAX_WAITS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class RunAgain:
+class RetryDecision:
     """Run the item again in `delay_s` seconds."""
 
     delay_s: float
@@ -32,14 +32,16 @@ class GiveUp:
     error: ItemError
 
 
-def after(outcome: ItemOutcome, attempt: int, waits: int, rule: RetryRule, jitter: float) -> RunAgain | GiveUp:
+def decide_retry(
+    outcome: ItemOutcome, attempt: int, waits: int, rule: RetryRule, jitter: float
+) -> RetryDecision | GiveUp:
     """What follows `retry` or `continued`; `jitter` is a random number in [0, 1)."""
     error = outcome.error or ItemError(code="internal_error")
     if outcome.status == "continued" or outcome.delay_s is not None:
         if waits >= MAX_WAITS:
             return GiveUp(ItemError(code="waited_too_often", message=f"{MAX_WAITS} waits; the last: {error.message}"))
-        return RunAgain(outcome.delay_s or 0.0, attempt, waits + 1, outcome.state)
+        return RetryDecision(outcome.delay_s or 0.0, attempt, waits + 1, outcome.state)
     if attempt >= rule.attempts:
         return GiveUp(error)
     bound = min(rule.cap_s, rule.base_s * 2.0 ** min(attempt - 1, 30))
-    return RunAgain(bound * jitter, attempt + 1, waits, outcome.state)
+    return RetryDecision(bound * jitter, attempt + 1, waits, outcome.state)

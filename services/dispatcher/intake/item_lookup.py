@@ -11,13 +11,13 @@ from uuid import UUID
 from services.dispatcher.codecs.item import ordinal_of
 from services.dispatcher.persistence.store import Store
 
-_AT_ONCE = 1000
-_NEAR = 4
+_MAX_ORDINALS = 1000
+_PAGES_PER_READ = 4
 """Pages that are read at once."""
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredItem:
     """An item; `round` is that for which its payload was patched last, 0 if never."""
 
     ordinal: int
@@ -26,25 +26,25 @@ class Kept:
     round: int = 0
 
 
-async def find(store: Store, batch_id: UUID, ordinals: Sequence[int]) -> AsyncIterator[list[Kept]]:
+async def find_items(store: Store, batch_id: UUID, ordinals: Sequence[int]) -> AsyncIterator[list[StoredItem]]:
     """Those of the items that are kept, in lots of bounded size."""
     wanted = sorted(set(ordinals))
-    for start in range(0, len(wanted), _AT_ONCE):
-        lot = wanted[start : start + _AT_ONCE]
-        patched = [Kept(*row) for row in await store.patched(batch_id, lot)]
+    for start in range(0, len(wanted), _MAX_ORDINALS):
+        lot = wanted[start : start + _MAX_ORDINALS]
+        patched = [StoredItem(*row) for row in await store.patched_items(batch_id, lot)]
         if patched:
             yield patched
             known = {item.ordinal for item in patched}
             lot = [ordinal for ordinal in lot if ordinal not in known]
-        async for found in _in_pages(store, batch_id, lot):
+        async for found in _find_in_pages(store, batch_id, lot):
             yield found
 
 
-async def _in_pages(store: Store, batch_id: UUID, wanted: list[int]) -> AsyncIterator[list[Kept]]:
+async def _find_in_pages(store: Store, batch_id: UUID, wanted: list[int]) -> AsyncIterator[list[StoredItem]]:
     at, last = 0, await store.last_page(batch_id)
     while wanted and at <= last:
         at = await _page_before(store, batch_id, wanted[0], at, last)
-        rows = await store.pages_from(batch_id, at, _NEAR)
+        rows = await store.pages_from(batch_id, at, _PAGES_PER_READ)
         if not rows:
             return
         sought = set(wanted)
@@ -54,7 +54,7 @@ async def _in_pages(store: Store, batch_id: UUID, wanted: list[int]) -> AsyncIte
                 ordinal = ordinal_of(line)
                 highest = max(highest, ordinal)
                 if ordinal in sought:
-                    found.append(Kept(ordinal, partition, line))
+                    found.append(StoredItem(ordinal, partition, line))
         if found:
             yield found
         at = rows[-1][0] + 1
@@ -63,16 +63,16 @@ async def _in_pages(store: Store, batch_id: UUID, wanted: list[int]) -> AsyncIte
 
 async def _page_before(store: Store, batch_id: UUID, ordinal: int, first: int, last: int) -> int:
     """A page not far before the one that may hold the ordinal, between two pages."""
-    low, step = first, _NEAR
+    low, step = first, _PAGES_PER_READ
     while low + step <= last:  # most often it is near
-        sample = await store.sample(batch_id, low + step)
+        sample = await store.first_ordinal_from(batch_id, low + step)
         if sample is None or sample[1] > ordinal:
             last = low + step
             break
         low, step = sample[0], 2 * step
-    while last - low > _NEAR:
+    while last - low > _PAGES_PER_READ:
         middle = (low + last) // 2
-        sample = await store.sample(batch_id, middle)
+        sample = await store.first_ordinal_from(batch_id, middle)
         if sample is None or sample[1] > ordinal:
             last = middle
         else:

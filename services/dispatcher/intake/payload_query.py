@@ -4,28 +4,28 @@ from pydantic_core import from_json
 
 from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.queries import ItemsQuery, ItemsReply, KeptItem
-from services.dispatcher.intake.item_lookup import find
+from services.dispatcher.intake.item_lookup import find_items
 from services.dispatcher.persistence.store import Store
 
 REPLY_BYTES = 2_000_000
 """About where an answer is cut: it stays under the limit of a message."""
-_MOST_LOTS = 50
+_MAX_READS = 50
 """Items that are far apart are found one by one: an answer must not take too long."""
 
 
-class Payloads:
+class PayloadQuery:
     """Reads the kept items for whoever owns them."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def query(self, query: ItemsQuery, _: Envelope) -> ItemsReply:
+    async def on_items_query(self, query: ItemsQuery, _: Envelope) -> ItemsReply:
         """As many of the items as fit into an answer."""
         if await self._store.owner_of(query.batch_id) != query.owner:
             return ItemsReply(gone=query.ordinals)
         items: list[KeptItem] = []
         size = lots = 0
-        async for found in find(self._store, query.batch_id, query.ordinals):
+        async for found in find_items(self._store, query.batch_id, query.ordinals):
             lots += 1
             for kept in found:
                 size += len(kept.line) + 100
@@ -40,7 +40,7 @@ class Payloads:
                         partition=kept.partition,
                     )
                 )
-            if lots == _MOST_LOTS:
+            if lots == _MAX_READS:
                 return _reply(items)
         known = {item.ordinal for item in items}
         return _reply(items, gone=[ordinal for ordinal in query.ordinals if ordinal not in known])

@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 else:
     Connection = asyncpg.Connection  # generic for type checkers alone
 
-FENCE = 1717923171
+FENCE_LOCK = 1717923171
 """An advisory lock, which writes of a tenure share and its successor's beginning has alone; see 0009_tenure.sql."""
-ALIVE = {"tcp_keepalives_idle": "2", "tcp_keepalives_interval": "1", "tcp_keepalives_count": "3"}
+KEEPALIVE = {"tcp_keepalives_idle": "2", "tcp_keepalives_interval": "1", "tcp_keepalives_count": "3"}
 """How soon PostgreSQL drops a connection, and its locks, whose other end has vanished without a word."""
 
 
 async def begin(lock: Connection) -> int:
     """Begin a tenure, when no write of an earlier one is under way any more."""
     async with lock.transaction():
-        await lock.execute("SELECT pg_advisory_xact_lock($1)", FENCE)
+        await lock.execute("SELECT pg_advisory_xact_lock($1)", FENCE_LOCK)
         number: int = await lock.fetchval(
             "INSERT INTO dispatcher.tenure (number) VALUES (1) "
             "ON CONFLICT (one) DO UPDATE SET number = tenure.number + 1 RETURNING number"
@@ -32,9 +32,9 @@ async def begin(lock: Connection) -> int:
 
 
 @asynccontextmanager
-async def connections(settings: DispatcherSettings, number: int) -> AsyncIterator[Pool]:
+async def open_epoch_pool(settings: DispatcherSettings, number: int) -> AsyncIterator[Pool]:
     """Connections of a tenure, cut at its end."""
-    session = {"batchyard.tenure": str(number), "idle_in_transaction_session_timeout": "10s", **ALIVE}
+    session = {"batchyard.tenure": str(number), "idle_in_transaction_session_timeout": "10s", **KEEPALIVE}
     pool = await open_pool(settings, "dispatcher", "services.dispatcher.persistence", session)
     try:
         yield pool

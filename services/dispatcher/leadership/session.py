@@ -25,26 +25,26 @@ from batchyard_contracts.v1.flow import (
 from batchyard_contracts.v1.queries import BeginQuery, ItemsQuery, PaceQuery, WorkersQuery
 from services.dispatcher.codecs.page import Page
 from services.dispatcher.codecs.report import Report
-from services.dispatcher.dispatching.chunk_publisher import Giver
-from services.dispatcher.dispatching.dispatch_loop import Pump
-from services.dispatcher.dispatching.undeliverable import Refusals
-from services.dispatcher.intake.batches import Intake
-from services.dispatcher.intake.payload_query import Payloads
-from services.dispatcher.outcomes.report_handler import Outcomes
-from services.dispatcher.persistence.page_cache import Pages
-from services.dispatcher.persistence.rate_store import PaceStore
+from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher
+from services.dispatcher.dispatching.dispatch_loop import DispatchLoop
+from services.dispatcher.dispatching.undeliverable import UndeliverableChunks
+from services.dispatcher.intake.batches import BatchIntake
+from services.dispatcher.intake.payload_query import PayloadQuery
+from services.dispatcher.outcomes.report_handler import ReportHandler
+from services.dispatcher.persistence.page_cache import PageCache
+from services.dispatcher.persistence.rate_store import RateStore
 from services.dispatcher.persistence.store import Store
-from services.dispatcher.rate_limits.rate_api import PaceView
-from services.dispatcher.rate_limits.rate_events import Pacing
-from services.dispatcher.recovery.lost_chunks import Losses
-from services.dispatcher.recovery.orphaned_chunks import Inherited
-from services.dispatcher.recovery.start_permits import Beginnings
-from services.dispatcher.recovery.worker_registry import Workers
+from services.dispatcher.rate_limits.rate_api import RateApi
+from services.dispatcher.rate_limits.rate_events import RateEvents
+from services.dispatcher.recovery.lost_chunks import LostChunkRecovery
+from services.dispatcher.recovery.orphaned_chunks import OrphanedChunkDetector
+from services.dispatcher.recovery.start_permits import StartPermits
+from services.dispatcher.recovery.worker_registry import WorkerRegistry
 from services.dispatcher.settings import DispatcherSettings
-from services.dispatcher.settlement.batch_stopper import Stops
-from services.dispatcher.settlement.external_cancel import LettingGo
-from services.dispatcher.settlement.settler import Settlement
-from services.dispatcher.state.state import Yard
+from services.dispatcher.settlement.batch_stopper import BatchStopper
+from services.dispatcher.settlement.external_cancel import ExternalCancel
+from services.dispatcher.settlement.settler import ItemSettler
+from services.dispatcher.state.state import DispatcherState
 from shared.messaging.batch_consumer import BatchConsumer, BatchHandler, Received
 from shared.messaging.connection import open_channel
 from shared.messaging.consumer import Consumer, Route
@@ -56,17 +56,17 @@ from shared.redis.rate_reservations import RateReservations
 from shared.runtime.health import Health
 from shared.runtime.transient import retry_transient
 
-_SWEEP_S = 2.0
+_SWEEP_INTERVAL_S = 2.0
 """Between two looks for lost chunks."""
-_LOOK_S = 0.25
+_ORPHAN_SWEEP_INTERVAL_S = 0.25
 """The same, as long as there may be chunks that a dispatcher before this one had no time to send."""
-_FIRST_FORGET_S = 60.0
-_FORGET_S = 3600.0
-_FORGET_PAUSE_S = 0.1
+_FIRST_CLEANUP_S = 60.0
+_CLEANUP_INTERVAL_S = 3600.0
+_CLEANUP_PAUSE_S = 0.1
 """Between two lots: others want the database, too."""
-_ASIDE = 20
+_MAX_ASIDE_MESSAGES = 20
 """Messages that may wait for the ledger, each of a thousand items at most, before more follow."""
-_ASIDE_S = 0.05
+_ASIDE_POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,39 +87,51 @@ class Session:
         self._resources = resources
         self._beat = resources.health.pulse("dispatcher").beat
         publisher, health = resources.publisher, resources.health
-        self._yard, self._store = Yard(resources.settings.owner_weights), Store(pool)
-        letting_go = LettingGo(self._yard, publisher)
-        pages, settlement = Pages(self._store), Settlement(self._store, publisher, letting_go, self._room)
+        self._state, self._store = DispatcherState(resources.settings.owner_weights), Store(pool)
+        external_cancel = ExternalCancel(self._state, publisher)
+        pages, settler = (
+            PageCache(self._store),
+            ItemSettler(self._store, publisher, external_cancel, self._wait_for_aggregator),
+        )
         pulse = health.pulse("pump")
-        giver = Giver(self._yard, self._store, publisher, pages, waiting=pulse.beat)
-        self._refusals = Refusals(self._yard, self._store, giver, settlement, pages)
-        self._pump = Pump(self._yard, self._store, giver, self._refusals, pulse)
-        self._beginnings = Beginnings(self._yard, self._store, settlement, pages)
-        self._losses = Losses(
-            self._yard,
+        chunk_publisher = ChunkPublisher(self._state, self._store, publisher, pages, on_wait=pulse.beat)
+        self._undeliverable = UndeliverableChunks(self._state, self._store, chunk_publisher, settler, pages)
+        self._dispatch_loop = DispatchLoop(self._state, self._store, chunk_publisher, self._undeliverable, pulse)
+        self._start_permits = StartPermits(self._state, self._store, settler, pages)
+        self._recovery = LostChunkRecovery(
+            self._state,
             self._store,
-            giver,
-            settlement,
+            chunk_publisher,
+            settler,
             pages,
-            self._beginnings,
-            self._refusals,
+            self._start_permits,
+            self._undeliverable,
             resources.settings.losses_max,
-            waiting=health.pulse(topology.DISPATCHER_OUTCOMES.name).beat,
+            on_wait=health.pulse(topology.DISPATCHER_OUTCOMES.name).beat,
         )
-        self._inherited = Inherited(self._yard, resources.settings.lease_s)
-        self._workers = Workers(self._yard, self._store, self._losses, self._inherited, resources.settings)
-        self._stops = Stops(self._yard, self._store, settlement, pages, publisher, health.pulse("stops"))
-        self._paces = PaceStore(pool)
-        self._pacing = Pacing(
-            self._yard, self._paces, settlement, publisher, RateReservations(resources.memory), health.pulse("pacing")
+        self._orphans = OrphanedChunkDetector(self._state, resources.settings.lease_s)
+        self._worker_registry = WorkerRegistry(
+            self._state, self._store, self._recovery, self._orphans, resources.settings
         )
-        self._intake = Intake(self._yard, self._store, settlement, pages, self._pump, self._stops)
-        self._outcomes = Outcomes(self._yard, self._store, settlement, pages, self._pump, self._stops, self._pacing)
+        self._batch_stopper = BatchStopper(self._state, self._store, settler, pages, publisher, health.pulse("stops"))
+        self._rate_store = RateStore(pool)
+        self._rate_events = RateEvents(
+            self._state,
+            self._rate_store,
+            settler,
+            publisher,
+            RateReservations(resources.memory),
+            health.pulse("pacing"),
+        )
+        self._intake = BatchIntake(self._state, self._store, settler, pages, self._dispatch_loop, self._batch_stopper)
+        self._report_handler = ReportHandler(
+            self._state, self._store, settler, pages, self._dispatch_loop, self._batch_stopper, self._rate_events
+        )
         hot: tuple[tuple[topology.Queue, list[Kind[object]], BatchHandler], ...] = (
-            (topology.DISPATCHER_PAGES, [Page], self._intake.pages),
-            (topology.DISPATCHER_OUTCOMES, [Report, ChunkReturned], self._reported),
+            (topology.DISPATCHER_PAGES, [Page], self._intake.on_items_pages),
+            (topology.DISPATCHER_OUTCOMES, [Report, ChunkReturned], self._on_reports),
         )
-        self._streams = [
+        self._consumers = [
             BatchConsumer(resources.connection, publisher, queue, kinds, handler, health.pulse(queue.name), most=64)
             for queue, kinds, handler in hot
         ]
@@ -129,99 +141,107 @@ class Session:
         """Be active until told to stop, and then finish what is in hand. When cancelled, break it off: another
         dispatcher may be active already."""
         tasks: list[asyncio.Task[None]] = []
-        told = asyncio.create_task(stopping.wait())
+        stop_wait = asyncio.create_task(stopping.wait())
         try:
             tasks = await self._start()
-            await asyncio.wait([told, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([stop_wait, *tasks], return_when=asyncio.FIRST_COMPLETED)
             for task in [t for t in tasks if t.done()]:
                 task.result()
             await self._finish(tasks)
         finally:
-            told.cancel()
+            stop_wait.cancel()
             for task in tasks:
                 task.cancel()
             await self._control.abandon()
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _start(self) -> list[asyncio.Task[None]]:
-        """Rebuild the yard, take messages, start the loops."""
+        """Rebuild the state, take messages, start the loops."""
         beat = self._beat
         await retry_transient(self._intake.load, "PostgreSQL", waiting=beat)
-        await retry_transient(self._pacing.load, "PostgreSQL", waiting=beat)
+        await retry_transient(self._rate_events.load, "PostgreSQL", waiting=beat)
         now = time.monotonic()
         leases = await retry_transient(lambda: self._store.leases(now), "PostgreSQL", waiting=beat)
         for lease in leases:
-            self._yard.resume(lease)
-        self._inherited.take(leases, now)
-        intake, workers = self._intake, self._workers
-        view = PaceView(self._yard, self._paces, self._pacing)
+            self._state.add_lease(lease)
+        self._orphans.watch(leases, now)
+        intake, workers = self._intake, self._worker_registry
+        view = RateApi(self._state, self._rate_store, self._rate_events)
         self._control.subscribe(
             topology.DISPATCHER_CONTROL,
             [
-                Route(BatchAccepted, intake.accepted),
-                Route(BatchSealed, intake.sealed),
-                Route(BatchWithdrawn, intake.withdrawn),
-                Route(BatchControlled, intake.controlled),
-                Route(BatchStopped, intake.stopped),
-                Route(BatchFinished, intake.finished),
-                Route(ItemsReopened, intake.reopened),
-                Route(WorkerAnnounced, workers.announced),
-                Route(PaceControl, view.control),
+                Route(BatchAccepted, intake.on_batch_accepted),
+                Route(BatchSealed, intake.on_batch_sealed),
+                Route(BatchWithdrawn, intake.on_batch_withdrawn),
+                Route(BatchControlled, intake.on_batch_controlled),
+                Route(BatchStopped, intake.on_batch_stopped),
+                Route(BatchFinished, intake.on_batch_finished),
+                Route(ItemsReopened, intake.on_items_reopened),
+                Route(WorkerAnnounced, workers.on_worker_announced),
+                Route(PaceControl, view.on_rates_control),
             ],
             at_once=1,  # in the order of their coming
         )
-        self._control.subscribe(topology.DISPATCHER_HEARTBEATS, [Route(WorkerHeartbeat, workers.heartbeat)])
+        self._control.subscribe(topology.DISPATCHER_HEARTBEATS, [Route(WorkerHeartbeat, workers.on_worker_heartbeat)])
         self._control.subscribe(
             topology.DISPATCHER_QUERIES,
             [
-                Route(WorkersQuery, workers.query),
-                Route(ItemsQuery, Payloads(self._store).query),
-                Route(PaceQuery, view.query),
-                Route(BeginQuery, self._beginnings.query),
+                Route(WorkersQuery, workers.on_workers_query),
+                Route(ItemsQuery, PayloadQuery(self._store).on_items_query),
+                Route(PaceQuery, view.on_rates_query),
+                Route(BeginQuery, self._start_permits.on_permit_query),
             ],
             at_once=5,
         )
         await self._control.start()
-        loops = [s.run() for s in self._streams]
-        loops += [self._pump.run(), self._stops.run(), self._pacing.run(), self._sweep(), self._forget()]
+        loops = [s.run() for s in self._consumers]
+        loops += [
+            self._dispatch_loop.run(),
+            self._batch_stopper.run(),
+            self._rate_events.run(),
+            self._sweep(),
+            self._clean_up(),
+        ]
         return [asyncio.create_task(loop) for loop in loops]
 
     async def _finish(self, tasks: list[asyncio.Task[None]]) -> None:
         """Take no more messages, and be through with those in hand."""
         await self._control.stop()
-        for stream in self._streams:
+        for stream in self._consumers:
             stream.stop()
-        await asyncio.wait(tasks[: len(self._streams)], timeout=10)
+        await asyncio.wait(tasks[: len(self._consumers)], timeout=10)
 
-    async def _reported(self, received: Sequence[Received]) -> None:
+    async def _on_reports(self, received: Sequence[Received]) -> None:
         """What was reported of a chunk counts before it goes out again."""
-        await self._outcomes.processed(received)
-        await self._losses.returned(received)
+        await self._report_handler.on_chunks_processed(received)
+        await self._recovery.on_chunks_returned(received)
 
     async def _sweep(self) -> None:
         pulse = self._resources.health.pulse("sweep")
         try:
             while True:
                 pulse.beat()
-                await asyncio.sleep(_LOOK_S if self._inherited.pending else _SWEEP_S)
-                await retry_transient(lambda: self._workers.sweep(self._depth), "sweep", waiting=pulse.beat)
+                await asyncio.sleep(_ORPHAN_SWEEP_INTERVAL_S if self._orphans.is_pending else _SWEEP_INTERVAL_S)
+                await retry_transient(
+                    lambda: self._worker_registry.sweep(self._queue_depth), "sweep", waiting=pulse.beat
+                )
         finally:
             pulse.rest()
 
-    async def _forget(self) -> None:
+    async def _clean_up(self) -> None:
         days = self._resources.settings.retention_days
-        await asyncio.sleep(_FIRST_FORGET_S)
+        await asyncio.sleep(_FIRST_CLEANUP_S)
         while True:
-            batches = await retry_transient(lambda: self._store.forget_batches(days), "PostgreSQL")
-            orphans = await retry_transient(lambda: self._store.forget_orphans(days), "PostgreSQL")
-            await asyncio.sleep(_FORGET_PAUSE_S if batches or orphans else _FORGET_S)
+            batches = await retry_transient(lambda: self._store.delete_old_batches(days), "PostgreSQL")
+            orphans = await retry_transient(lambda: self._store.delete_orphans(days), "PostgreSQL")
+            await asyncio.sleep(_CLEANUP_PAUSE_S if batches or orphans else _CLEANUP_INTERVAL_S)
 
-    async def _room(self) -> None:
+    async def _wait_for_aggregator(self) -> None:
         """Wait until little is left of what the ledger is to take aside: items wait in tables, not in the broker."""
-        while (await self._depth(topology.AGGREGATOR_ASIDE.name) or 0) > _ASIDE:  # noqa: ASYNC110  a queue has no event
-            await asyncio.sleep(_ASIDE_S)
+        while (await self._queue_depth(topology.AGGREGATOR_ASIDE.name) or 0) > _MAX_ASIDE_MESSAGES:  # noqa: ASYNC110  a queue has no event
+            await asyncio.sleep(_ASIDE_POLL_S)
 
-    async def _depth(self, queue: str) -> int | None:
+    async def _queue_depth(self, queue: str) -> int | None:
         if not self._resources.connection.connected.is_set():
             raise ConnectionError("RabbitMQ is away.")  # to be tried again by who can say that it is alive
         async with await open_channel(self._resources.connection) as channel:

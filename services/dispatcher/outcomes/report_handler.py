@@ -9,25 +9,25 @@ from uuid import UUID
 
 from batchyard_contracts.v1.flow import ItemOutcome, SettledItem
 from batchyard_contracts.v1.values import ItemError
-from services.dispatcher.codecs.item import cut_off, with_state
-from services.dispatcher.codecs.report import Report, Told
-from services.dispatcher.dispatching.dispatch_loop import Pump
-from services.dispatcher.domain.retry_policy import GiveUp, RunAgain, after
-from services.dispatcher.domain.scheduling.chunk_sizer import Fate
-from services.dispatcher.domain.scheduling.scheduler import Again
-from services.dispatcher.persistence.page_cache import Pages
+from services.dispatcher.codecs.item import with_rerun, with_state
+from services.dispatcher.codecs.report import Outcomes, Report
+from services.dispatcher.dispatching.dispatch_loop import DispatchLoop
+from services.dispatcher.domain.retry_policy import GiveUp, RetryDecision, decide_retry
+from services.dispatcher.domain.scheduling.chunk_sizer import ChunkOutcomes
+from services.dispatcher.domain.scheduling.scheduler import RetryRange
+from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.store import Retry, Store
-from services.dispatcher.rate_limits.rate_events import Pacing
-from services.dispatcher.settlement.batch_stopper import Stops
-from services.dispatcher.settlement.settler import Settlement, Status
-from services.dispatcher.state.state import Batch, Lease, Yard
+from services.dispatcher.rate_limits.rate_events import RateEvents
+from services.dispatcher.settlement.batch_stopper import BatchStopper
+from services.dispatcher.settlement.settler import ItemSettler, SettledStatus
+from services.dispatcher.state.state import Batch, DispatcherState, Lease
 from shared.messaging.batch_consumer import Received
 
-_FOLLOWING_S = 1.0
+_ADAPTIVE_DELAY_S = 1.0
 """After so long an item is tried again that was refused where the rate adapts."""
-_BROKEN_OFF = frozenset({"worker_stopping", "timeout", "process_died", "not_reported"})
+_INTERRUPTED = frozenset({"worker_stopping", "timeout", "process_died", "not_reported"})
 """Error codes of runs whose end nobody saw: the worker ended them, gave them up, or said nothing of them."""
-_BEHIND = 1.5
+_CIRCUIT_WAIT = 1.5
 """An item that was refused waits for so many pauses of its provider's circuit: another one tries it first."""
 _NOT_REPORTED = ItemError(code="not_reported", message="The worker finished the chunk without a word on this item.")
 
@@ -37,35 +37,48 @@ class _Decisions:
     """What a group of reports leads to."""
 
     retries: list[Retry] = field(default_factory=list)
-    done: list[Lease] = field(default_factory=list)
-    settled: list[tuple[UUID, int]] = field(default_factory=list)
+    ended: list[Lease] = field(default_factory=list)
+    finished: list[tuple[UUID, int]] = field(default_factory=list)
     reported: dict[UUID, set[int]] = field(default_factory=dict)
     """By chunk: the ordinals that are new. The leases learn of them when all is saved, since a group may be tried
     again."""
-    measured: list[tuple[Lease, int, float, bool]] = field(default_factory=list)
+    measurements: list[tuple[Lease, int, float, bool]] = field(default_factory=list)
     """Items, the seconds that they took, and whether they were the last."""
-    passing: Counter[UUID] = field(default_factory=Counter)
+    failures: Counter[UUID] = field(default_factory=Counter)
     """By chunk: the items that are new, and failed in a way that may pass."""
     failed: dict[UUID, list[SettledItem]] = field(default_factory=dict)
     cancelled: dict[UUID, list[SettledItem]] = field(default_factory=dict)
     expired: dict[UUID, list[SettledItem]] = field(default_factory=dict)
 
 
-class Outcomes:
+class ReportHandler:
     """Handles `chunk.processed.v1`. A report under an old fencing number, or of no lease, is late and ignored."""
 
     def __init__(
-        self, yard: Yard, store: Store, settlement: Settlement, pages: Pages, pump: Pump, stops: Stops, pacing: Pacing
+        self,
+        state: DispatcherState,
+        store: Store,
+        settler: ItemSettler,
+        pages: PageCache,
+        dispatch_loop: DispatchLoop,
+        batch_stopper: BatchStopper,
+        rate_events: RateEvents,
     ) -> None:
-        self._yard, self._store, self._settlement, self._pages, self._pump = yard, store, settlement, pages, pump
-        self._stops, self._pacing = stops, pacing
+        self._state, self._store, self._settler, self._pages, self._dispatch_loop = (
+            state,
+            store,
+            settler,
+            pages,
+            dispatch_loop,
+        )
+        self._batch_stopper, self._rate_events = batch_stopper, rate_events
 
-    async def processed(self, received: Sequence[Received]) -> None:
+    async def on_chunks_processed(self, received: Sequence[Received]) -> None:
         """Decide for all of them, tell the ledger what failed for good, save, and free the window."""
         decisions = _Decisions()
         ending: set[UUID] = set()
         for report in (r.message for r in received if isinstance(r.message, Report)):
-            lease = self._yard.leases.get(report.chunk_id)
+            lease = self._state.leases.get(report.chunk_id)
             if lease is not None and lease.fence == report.fence and lease.chunk_id not in ending:
                 if report.final:
                     ending.add(lease.chunk_id)
@@ -75,102 +88,106 @@ class Outcomes:
         await self._settle(decisions.expired, "expired")
         await self._save(decisions)
         for batch_id in {r.batch_id for r in decisions.retries}:
-            batch = self._yard.batches.get(batch_id)
-            if batch is not None and batch.stopped:  # while its items were saved as ones to run again
-                self._stops.settle(batch)
+            batch = self._state.batches.get(batch_id)
+            if batch is not None and batch.stop_status:  # while its items were saved as ones to run again
+                self._batch_stopper.schedule(batch)
         self._apply(decisions)
 
     def _apply(self, decisions: _Decisions) -> None:
         """What is saved takes effect in memory."""
-        for lease, items, busy_s, final in decisions.measured:
-            failed = decisions.passing.pop(lease.chunk_id, 0)
-            lease.failed += failed
-            if lease.batch_id in self._yard.batches:
-                fate = _fate(lease) if failed or final else None
-                self._yard.line(lease.workload).window.measured(lease.batch_id, lease.partition, items, busy_s, fate)
+        for lease, items, busy_s, final in decisions.measurements:
+            failed = decisions.failures.pop(lease.chunk_id, 0)
+            lease.failures += failed
+            if lease.batch_id in self._state.batches:
+                fate = _chunk_outcomes(lease) if failed or final else None
+                self._state.workload_queue(lease.workload).window.record_measurement(
+                    lease.batch_id, lease.partition, items, busy_s, fate
+                )
         for chunk_id, ordinals in decisions.reported.items():
-            if known := self._yard.leases.get(chunk_id):
+            if known := self._state.leases.get(chunk_id):
                 known.reported |= ordinals
-        for lease in decisions.done:
-            self._yard.release(lease)
+        for lease in decisions.ended:
+            self._state.release_lease(lease)
         if decisions.retries:
-            self._pump.retry_in(min(r.delay_s for r in decisions.retries))
+            self._dispatch_loop.retry_in(min(r.delay_s for r in decisions.retries))
 
-    async def _settle(self, by_batch: dict[UUID, list[SettledItem]], status: Status) -> None:
+    async def _settle(self, by_batch: dict[UUID, list[SettledItem]], status: SettledStatus) -> None:
         for batch_id, items in by_batch.items():
-            if batch := self._yard.batches.get(batch_id):
-                await self._settlement.settle(batch, status, items)
+            if batch := self._state.batches.get(batch_id):
+                await self._settler.settle(batch, status, items)
 
     async def _save(self, decisions: _Decisions) -> None:
-        ended = {x.chunk_id for x in decisions.done}
+        ended = {x.chunk_id for x in decisions.ended}
         reported = [(c, o) for c, ordinals in decisions.reported.items() if c not in ended for o in ordinals]
-        if decisions.retries or ended or decisions.settled or reported:
-            await self._store.report(decisions.retries, list(ended), decisions.settled, reported)
+        if decisions.retries or ended or decisions.finished or reported:
+            await self._store.save_report(decisions.retries, list(ended), decisions.finished, reported)
 
     async def _decide(self, lease: Lease, report: Report, decisions: _Decisions) -> None:
-        decisions.measured.append((lease, report.count, report.busy_s, report.final))
+        decisions.measurements.append((lease, report.count, report.busy_s, report.final))
         if report.felt is not None:
-            now, window = time.monotonic(), self._yard.line(lease.workload).window
-            for throttle, change in window.felt(lease.partition, report.felt, lease.given_at, now):
-                self._pacing.changed(lease.workload, throttle, change)
+            now, window = time.monotonic(), self._state.workload_queue(lease.workload).window
+            for limiter, change in window.record_feedback(lease.partition, report.felt, lease.sent_at, now):
+                self._rate_events.record_rate_change(lease.workload, limiter, change)
         lease.seen_at = time.monotonic()
-        self._yard.has_left(lease)
+        self._state.record_taken(lease)
         if report.final:
-            decisions.done.append(lease)
+            decisions.ended.append(lease)
         known = decisions.reported.setdefault(lease.chunk_id, set())
         before = lease.reported | known
-        if report.final and report.read is None and report.count == lease.source.count - len(before):
-            if isinstance(lease.source, Again):
-                decisions.settled.extend((lease.batch_id, o) for o in lease.source.ordinals if o not in before)
-            self._answered(lease)
+        if report.final and report.parsed is None and report.count == lease.source.count - len(before):
+            if isinstance(lease.source, RetryRange):
+                decisions.finished.extend((lease.batch_id, o) for o in lease.source.ordinals if o not in before)
+            self._record_success(lease)
             return  # all that was left has ended: no need to know which
-        told = await self._news(lease, report, before)
+        told = await self._new_outcomes(lease, report, before)
         known.update(told)
-        batch = self._yard.batches.get(lease.batch_id)
+        batch = self._state.batches.get(lease.batch_id)
         unfinished = [outcome for outcome in told.values() if outcome is not None]
-        if passing := sum(_may_pass(outcome) for outcome in unfinished):
-            decisions.passing[lease.chunk_id] += passing
+        if passing := sum(_is_transient_failure(outcome) for outcome in unfinished):
+            decisions.failures[lease.chunk_id] += passing
         if any(outcome is None or _is_answer(outcome) for outcome in told.values()):
-            self._answered(lease)
+            self._record_success(lease)
         again: set[int] = set()
         if unfinished and batch is not None:
-            again = await self._run_again(lease, batch, unfinished, decisions)
-        if isinstance(lease.source, Again):
-            decisions.settled.extend((lease.batch_id, ordinal) for ordinal in told if ordinal not in again)
+            again = await self._decide_retries(lease, batch, unfinished, decisions)
+        if isinstance(lease.source, RetryRange):
+            decisions.finished.extend((lease.batch_id, ordinal) for ordinal in told if ordinal not in again)
 
-    def _answered(self, lease: Lease) -> None:
-        if throttle := self._yard.line(lease.workload).window.answered(lease.partition):
-            self._pacing.circuit(lease.workload, throttle, "closed")
-            self._yard.changed.set()
+    def _record_success(self, lease: Lease) -> None:
+        if limiter := self._state.workload_queue(lease.workload).window.record_success(lease.partition):
+            self._rate_events.record_circuit_change(lease.workload, limiter, "closed")
+            self._state.changed.set()
 
-    def _refused(self, lease: Lease, outcome: ItemOutcome, error: ItemError, waited: int) -> RunAgain | GiveUp:
+    def _record_refusal(
+        self, lease: Lease, outcome: ItemOutcome, error: ItemError, waited: int
+    ) -> RetryDecision | GiveUp:
         """By the provider's fault the item waits for it, and uses up no attempt. One that is refused again after others
         were taken is at fault itself: else it would open the circuit for ever."""
-        window = self._yard.line(lease.workload).window
-        circuit = window.limits.of(lease.partition)[0].circuit
+        window = self._state.workload_queue(lease.workload).window
+        circuit = window.limits.limiters_of(lease.partition)[0].circuit
         called = outcome.elapsed_ms > 0  # else it was spared the call, since another one had been refused
-        if called and circuit.refused((lease.batch_id, lease.round, outcome.ordinal)):
+        if called and circuit.record_item_refusal((lease.batch_id, lease.round, outcome.ordinal)):
             return GiveUp(error)
-        if throttle := window.refused(lease.partition, error, time.monotonic()):
-            self._pacing.circuit(lease.workload, throttle, "open")
-        return RunAgain(_BEHIND * circuit.pause_s, lease.attempt, waited)
+        if limiter := window.record_refusal(lease.partition, error, time.monotonic()):
+            self._rate_events.record_circuit_change(lease.workload, limiter, "open")
+        return RetryDecision(_CIRCUIT_WAIT * circuit.pause_s, lease.attempt, waited)
 
-    async def _news(self, lease: Lease, report: Report, before: set[int]) -> Told:
+    async def _new_outcomes(self, lease: Lease, report: Report, before: set[int]) -> Outcomes:
         """What was not told before, of items of this chunk; with the last report, of all that were left."""
         open_ = set(await self._pages.ordinals(lease)) - before
-        told = {ordinal: outcome for ordinal, outcome in report.told().items() if ordinal in open_}
+        told = {ordinal: outcome for ordinal, outcome in report.outcomes().items() if ordinal in open_}
         if report.final:
             left = sorted(open_ - told.keys())
             told |= {o: ItemOutcome(ordinal=o, status="retry", error=_NOT_REPORTED) for o in left}
         return told
 
-    async def _run_again(
+    async def _decide_retries(
         self, lease: Lease, batch: Batch, outcomes: Sequence[ItemOutcome], decisions: _Decisions
     ) -> set[int]:
-        window = self._yard.line(lease.workload).window
+        window = self._state.workload_queue(lease.workload).window
         again: set[int] = set()
         rows: dict[int, tuple[int, bytes]]
-        if isinstance(lease.source, Again):
+        if isinstance(lease.source, RetryRange):
             waiting = await self._store.retry_items([(lease.batch_id, o.ordinal) for o in outcomes])
             rows = {ordinal: row for (_, ordinal), row in waiting.items()}
         else:
@@ -182,17 +199,19 @@ class Outcomes:
             waited, line = rows[outcome.ordinal]
             error = outcome.error or ItemError(code="internal_error")
             rule = batch.retry_rule(window.manifest, error.code)
-            follows = bool(outcome.guessed) and window.follows(lease.partition)
+            follows = bool(outcome.guessed) and window.is_adaptive(lease.partition)
             if follows:  # the rate has gone down already: no need to stand still for as long as was guessed
-                outcome = outcome.model_copy(update={"delay_s": _FOLLOWING_S})  # noqa: PLW2901
-            next_ = after(outcome, lease.attempt, waited, rule, random.random())
+                outcome = outcome.model_copy(update={"delay_s": _ADAPTIVE_DELAY_S})  # noqa: PLW2901
+            next_ = decide_retry(outcome, lease.attempt, waited, rule, random.random())
             if _is_refusal(outcome) and window.limits.rule_of(lease.partition):
-                next_ = self._refused(lease, outcome, error, waited)
-            if batch.stopped:
-                await self._let_go(batch, lease, line, outcome)
-                _note(decisions.cancelled if batch.stopped == "cancelled" else decisions.expired, lease, outcome, None)
-                decisions.settled.append((batch.batch_id, outcome.ordinal))  # an earlier try may have saved it
-            elif isinstance(next_, RunAgain):
+                next_ = self._record_refusal(lease, outcome, error, waited)
+            if batch.stop_status:
+                await self._cancel_externally(batch, lease, line, outcome)
+                _add_settled(
+                    decisions.cancelled if batch.stop_status == "cancelled" else decisions.expired, lease, outcome, None
+                )
+                decisions.finished.append((batch.batch_id, outcome.ordinal))  # an earlier try may have saved it
+            elif isinstance(next_, RetryDecision):
                 item = _next_line(line, outcome)
                 again.add(outcome.ordinal)
                 decisions.retries.append(
@@ -208,38 +227,40 @@ class Outcomes:
                     )
                 )
                 if outcome.delay_s and error.scope == "provider" and not follows:
-                    window.park(lease.partition, time.monotonic() + outcome.delay_s, error.message or error.code)
+                    window.back_off(lease.partition, time.monotonic() + outcome.delay_s, error.message or error.code)
             else:
-                _note(decisions.failed, lease, outcome, next_.error)
+                _add_settled(decisions.failed, lease, outcome, next_.error)
         return again
 
-    async def _let_go(self, batch: Batch, lease: Lease, line: bytes, outcome: ItemOutcome) -> None:
+    async def _cancel_externally(self, batch: Batch, lease: Lease, line: bytes, outcome: ItemOutcome) -> None:
         """An item went on elsewhere while its batch was stopped."""
         if outcome.state is not None:
-            await self._settlement.let_go(batch, [(lease.partition, with_state(line, outcome.state))])
+            await self._settler.cancel_externally(batch, [(lease.partition, with_state(line, outcome.state))])
 
 
 def _next_line(line: bytes, outcome: ItemOutcome) -> bytes:
     """An item as its next run is given it."""
-    if outcome.error is not None and outcome.error.code in _BROKEN_OFF:
-        return cut_off(line)
+    if outcome.error is not None and outcome.error.code in _INTERRUPTED:
+        return with_rerun(line)
     return with_state(line, outcome.state) if outcome.state is not None else line
 
 
-def _fate(lease: Lease) -> Fate | None:
+def _chunk_outcomes(lease: Lease) -> ChunkOutcomes | None:
     """What a chunk's items say of its size. Those that run once more say nothing: they are the ones that failed."""
-    if isinstance(lease.source, Again):
+    if isinstance(lease.source, RetryRange):
         return None
-    return Fate(lease.failed, lease.source.count, lease.given_at, time.monotonic())
+    return ChunkOutcomes(lease.failures, lease.source.count, lease.sent_at, time.monotonic())
 
 
-def _may_pass(outcome: ItemOutcome) -> bool:
+def _is_transient_failure(outcome: ItemOutcome) -> bool:
     """Whether an item failed by itself, in a way that may pass: not for a rate, nor for its provider or its worker."""
     error = outcome.error
     return outcome.status == "retry" and outcome.delay_s is None and (error is None or error.scope == "item")
 
 
-def _note(where: dict[UUID, list[SettledItem]], lease: Lease, outcome: ItemOutcome, error: ItemError | None) -> None:
+def _add_settled(
+    where: dict[UUID, list[SettledItem]], lease: Lease, outcome: ItemOutcome, error: ItemError | None
+) -> None:
     item = SettledItem(
         ordinal=outcome.ordinal,
         custom_id=outcome.custom_id,

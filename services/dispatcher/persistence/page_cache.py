@@ -9,21 +9,21 @@ import orjson
 from batchyard_contracts.v1.flow import SettledItem
 from batchyard_contracts.v1.values import ItemError
 from services.dispatcher.codecs.item import ordinal_of
-from services.dispatcher.domain.scheduling.scheduler import Range
+from services.dispatcher.domain.scheduling.scheduler import PageRange
 from services.dispatcher.persistence.store import PageKey, Store
 from services.dispatcher.state.state import Lease
 
 _CACHED_PAGES = 64
 
 
-class Pages:
+class PageCache:
     """The items of the pages that are in use, read once."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._cache: OrderedDict[PageKey, list[bytes]] = OrderedDict()
 
-    def keep(self, key: PageKey, items: list[bytes]) -> None:
+    def add(self, key: PageKey, items: list[bytes]) -> None:
         """Hold a page that was just stored or read; the one that was not used for longest goes."""
         self._cache[key] = items
         self._cache.move_to_end(key)
@@ -32,7 +32,7 @@ class Pages:
 
     async def ordinals(self, lease: Lease) -> Sequence[int]:
         """Which items a lease has, also those that are no longer kept."""
-        if not isinstance(lease.source, Range):
+        if not isinstance(lease.source, PageRange):
             return lease.source.ordinals
         if lease.ordinals is None:
             await self.items([lease])
@@ -41,17 +41,17 @@ class Pages:
     async def items(self, leases: Iterable[Lease]) -> dict[UUID, dict[int, bytes]]:
         """The lines of each lease's items by ordinal, in order; those that are no longer kept are left out."""
         leases = list(leases)
-        wanted = {_key(x, x.source): None for x in leases if isinstance(x.source, Range)}
+        wanted = {_key(x, x.source): None for x in leases if isinstance(x.source, PageRange)}
         here = {key: self._cache[key] for key in wanted if key in self._cache}
         if missing := [key for key in wanted if key not in here]:
             here |= await self._store.page_items(missing)
         for key, lines in here.items():
-            self.keep(key, lines)
-        again = [(x.batch_id, o) for x in leases if not isinstance(x.source, Range) for o in x.source.ordinals]
+            self.add(key, lines)
+        again = [(x.batch_id, o) for x in leases if not isinstance(x.source, PageRange) for o in x.source.ordinals]
         rows = await self._store.retry_items(again) if again else {}
         found: dict[UUID, dict[int, bytes]] = {}
         for lease in leases:
-            if isinstance(lease.source, Range):
+            if isinstance(lease.source, PageRange):
                 first = lease.source.first
                 lines = here.get(_key(lease, lease.source), [])[first : first + lease.source.count]
                 found[lease.chunk_id] = {ordinal_of(line): line for line in lines}
@@ -61,7 +61,9 @@ class Pages:
                 found[lease.chunk_id] = {key[1]: rows[key][1] for key in keys if key in rows}
         return found
 
-    async def settled(self, lease: Lease, which: Collection[int], error: ItemError | None) -> list[SettledItem]:
+    async def settled_items(
+        self, lease: Lease, ordinals: Collection[int], error: ItemError | None
+    ) -> list[SettledItem]:
         """Those of a lease's items that are still kept, as ones that end without a further run."""
         lines = (await self.items([lease]))[lease.chunk_id]
         return [
@@ -73,9 +75,9 @@ class Pages:
                 partition=lease.partition,
             )
             for ordinal, line in lines.items()
-            if ordinal in which
+            if ordinal in ordinals
         ]
 
 
-def _key(lease: Lease, source: Range) -> PageKey:
+def _key(lease: Lease, source: PageRange) -> PageKey:
     return (lease.batch_id, source.page, source.segment)

@@ -11,22 +11,22 @@ import orjson
 from batchyard_contracts.v1.manifest import Adaptive
 from batchyard_contracts.v1.queries import PaceChange
 from batchyard_contracts.v1.values import ItemError, Rate
-from services.dispatcher.domain.rate_limiting.circuit_breaker import Circuit
-from services.dispatcher.domain.rate_limiting.limiter import Learned, Terms, Throttle
+from services.dispatcher.domain.rate_limiting.circuit_breaker import CircuitBreaker
+from services.dispatcher.domain.rate_limiting.limiter import LearnedRate, Limiter, LimitTerms
 from shared.postgres.pool import Pool
 from shared.postgres.queries import load_queries
 
 SQL = load_queries("services.dispatcher.persistence", "rates.sql")
-HISTORY = 200
+MAX_HISTORY = 200
 """Lines that are kept of each."""
-Key = tuple[str, str, str]
+RateKey = tuple[str, str, str]
 """Workload, limit, value."""
 
 
-class Line(NamedTuple):
+class HistoryRow(NamedTuple):
     """A change of a rate."""
 
-    key: Key
+    key: RateKey
     at: datetime
     before: float | None
     after: float | None
@@ -34,28 +34,28 @@ class Line(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class SavedRates:
     """What is known from before."""
 
-    learned: dict[Key, Learned]
-    circuits: dict[Key, Circuit]
-    overrides: dict[tuple[str, str, str | None], Terms]
+    learned: dict[RateKey, LearnedRate]
+    circuits: dict[RateKey, CircuitBreaker]
+    overrides: dict[tuple[str, str, str | None], LimitTerms]
 
 
-class PaceStore:
+class RateStore:
     """All reads and writes. Every write may be repeated."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def load(self, now: float) -> Kept:
+    async def load(self, now: float) -> SavedRates:
         """Everything; `now` is the monotonic clock that circuits are to go by."""
-        kept = Kept({}, {}, {})
+        kept = SavedRates({}, {}, {})
         since = now - time.time()
         for row in await self._pool.fetch(SQL["paces"]):
             key = (row["workload"], row["limit_name"], row["value"])
             if row["per_second"] is not None:
-                kept.learned[key] = Learned(row["per_second"], row["failed_at"])
+                kept.learned[key] = LearnedRate(row["per_second"], row["failed_at"])
             if row["circuit"] is not None:
                 kept.circuits[key] = _circuit(row["circuit"], since)
         for row in await self._pool.fetch(SQL["overrides"]):
@@ -63,7 +63,7 @@ class PaceStore:
             kept.overrides[row["workload"], row["limit_name"], value] = _terms(row["terms"])
         return kept
 
-    async def override(self, workload: str, limit: str, value: str | None, terms: Terms | None) -> None:
+    async def save_override(self, workload: str, limit: str, value: str | None, terms: LimitTerms | None) -> None:
         """Keep what an operator set, or forget it."""
         place = (workload, limit, value or "", value is None)
         if terms is None:
@@ -72,10 +72,10 @@ class PaceStore:
         told = {"rate": terms.rate, "adaptive": terms.adaptive, "concurrency": terms.concurrency}
         await self._pool.execute(SQL["save_override"], *place, orjson.dumps(told, default=_plain).decode())
 
-    async def save(self, throttles: Sequence[tuple[str, Throttle]], lines: Sequence[Line], now: float) -> None:
+    async def save(self, limiters: Sequence[tuple[str, Limiter]], lines: Sequence[HistoryRow], now: float) -> None:
         """Keep what is known of these, each with its workload, and what changed."""
         since = time.time() - now
-        rows = [(w, t.limit, t.value, *_learned(t), _circuit_text(t.circuit, since)) for w, t in throttles]
+        rows = [(w, t.limit, t.value, *_learned(t), _circuit_text(t.circuit, since)) for w, t in limiters]
         async with self._pool.acquire() as connection, connection.transaction():
             if rows:
                 await connection.execute(SQL["save_paces"], *_columns(rows, 6))
@@ -83,45 +83,45 @@ class PaceStore:
                 told = [(*line.key, line.at, line.before, line.after, line.cause) for line in lines]
                 await connection.execute(SQL["add_history"], *_columns(told, 7))
                 keys = list({line.key for line in lines})
-                await connection.execute(SQL["cut_history"], *_columns(keys, 3), HISTORY)
+                await connection.execute(SQL["cut_history"], *_columns(keys, 3), MAX_HISTORY)
 
-    async def history(self, keys: Sequence[Key], lines: int) -> dict[Key, list[PaceChange]]:
+    async def history(self, keys: Sequence[RateKey], limit: int) -> dict[RateKey, list[PaceChange]]:
         """The newest lines of each, the newest first."""
-        found: dict[Key, list[PaceChange]] = {}
-        for row in await self._pool.fetch(SQL["history"], *_columns(keys, 3), lines):
+        found: dict[RateKey, list[PaceChange]] = {}
+        for row in await self._pool.fetch(SQL["history"], *_columns(keys, 3), limit):
             change = PaceChange(at=row["at"], before=row["before"], after=row["after"], cause=row["cause"])
             found.setdefault((row["workload"], row["limit_name"], row["value"]), []).append(change)
         return found
 
-    async def forget(self, days: float) -> None:
+    async def delete_unused(self, days: float) -> None:
         """Drop what nothing was learned of for so long."""
         await self._pool.execute(SQL["forget_paces"], days)
 
 
-def _learned(throttle: Throttle) -> tuple[float | None, float | None]:
-    return (throttle.tuner.rate, throttle.tuner.failed_at) if throttle.tuner else (None, None)
+def _learned(limiter: Limiter) -> tuple[float | None, float | None]:
+    return (limiter.adaptive_rate.rate, limiter.adaptive_rate.capacity) if limiter.adaptive_rate else (None, None)
 
 
-def _circuit_text(circuit: Circuit, since: float) -> str | None:
+def _circuit_text(circuit: CircuitBreaker, since: float) -> str | None:
     if circuit.state == "closed":
         return None
-    times = {"opened_at": circuit.opened_at + since, "until": circuit.until + since}
+    times = {"opened_at": circuit.opened_at + since, "until": circuit.next_probe_at + since}
     error = circuit.error.model_dump() if circuit.error else None
-    return orjson.dumps(times | {"pause_s": circuit.pause_s, "error": error, "since": circuit.since}).decode()
+    return orjson.dumps(times | {"pause_s": circuit.pause_s, "error": error, "since": circuit.opened_on}).decode()
 
 
-def _circuit(text: str, since: float) -> Circuit:
+def _circuit(text: str, since: float) -> CircuitBreaker:
     told = orjson.loads(text)
     error = ItemError.model_validate(told["error"]) if told["error"] else None
     opened = datetime.fromisoformat(told["since"]) if told.get("since") else None
-    return Circuit("open", error, told["opened_at"] + since, told["pause_s"], told["until"] + since, opened)
+    return CircuitBreaker("open", error, told["opened_at"] + since, told["pause_s"], told["until"] + since, opened)
 
 
-def _terms(text: str) -> Terms:
+def _terms(text: str) -> LimitTerms:
     told = orjson.loads(text)
     rate = Rate.model_validate(told["rate"]) if told["rate"] else None
     adaptive = Adaptive.model_validate(told["adaptive"]) if told["adaptive"] else None
-    return Terms(rate, told["concurrency"], adaptive, by_operator=True)
+    return LimitTerms(rate, told["concurrency"], adaptive, by_operator=True)
 
 
 def _plain(value: Rate | Adaptive) -> object:

@@ -14,7 +14,7 @@ from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import Dedup, Reuse, StopCause, Terms
 from services.dispatcher.codecs.item import ordinal_of
 from services.dispatcher.codecs.page import Page
-from services.dispatcher.domain.scheduling.scheduler import Again, Range, Slice
+from services.dispatcher.domain.scheduling.scheduler import PageRange, PageSlice, RetryRange
 from services.dispatcher.state.state import Batch, Lease
 from shared.postgres.pool import Pool
 from shared.postgres.queries import load_queries
@@ -23,7 +23,7 @@ SQL = load_queries("services.dispatcher.persistence")
 PageKey = tuple[UUID, int, int]
 
 
-class Due(NamedTuple):
+class DueRetry(NamedTuple):
     """An item whose time to run again has come."""
 
     batch_id: UUID
@@ -34,7 +34,7 @@ class Due(NamedTuple):
     bytes: int
 
 
-class Patched(NamedTuple):
+class PatchedItem(NamedTuple):
     """An item with the payload that it has from a round on."""
 
     batch_id: UUID
@@ -66,7 +66,7 @@ class Claim(NamedTuple):
     custom_id: str | None
 
 
-class Dropped(NamedTuple):
+class DroppedItem(NamedTuple):
     """An item that is not to run, and the one of another batch that takes its place."""
 
     batch_id: UUID
@@ -106,7 +106,7 @@ class Store:
         """One of them."""
         return next((_batch(row) for row in await self._pool.fetch(SQL["live_batches"], batch_id)), None)
 
-    async def steer(self, command: BatchControlled) -> None:
+    async def save_control(self, command: BatchControlled) -> None:
         """Keep a command, also of a batch that is not known yet. Of each thing that can be told the last one holds."""
         paused = {"pause": True, "resume": False}.get(command.action)
         priority = command.priority if command.action == "change" else None
@@ -114,7 +114,7 @@ class Store:
         await self._pool.execute(SQL["steer"], command.batch_id, paused, priority, cancelled, command.at)
         await self._save_terms(command.batch_id, command.terms, command.clear, command.at)
 
-    async def stop(self, batch_id: UUID, round_: int, cause: StopCause) -> None:
+    async def save_stop(self, batch_id: UUID, round_: int, cause: StopCause) -> None:
         """Keep that a service stopped a round; the first cause holds."""
         await self._pool.execute(SQL["stop"], batch_id, round_, cause)
 
@@ -143,7 +143,7 @@ class Store:
         """Forget the pages of a submission that failed, and those still to come."""
         await self._pool.execute(SQL["withdraw"], batch_id)
 
-    async def save_pages(self, pages: Iterable[Page]) -> list[tuple[UUID, str, Slice, list[bytes]]]:
+    async def save_pages(self, pages: Iterable[Page]) -> list[tuple[UUID, str, PageSlice, list[bytes]]]:
         """Keep the segments of pages: (batch, partition, slice, items) of those that were not given out in whole.
 
         Those of them that were kept before are among them, since an earlier try may have been saved unseen.
@@ -160,29 +160,29 @@ class Store:
             found += await self._pool.fetch(SQL["pages_taken"], *_columns([k for k in segments if k not in new], 3))
         taken = {(r["batch_id"], r["page"], r["segment"]): r["taken"] for r in found}
         return [
-            (key[0], partition, Slice(key[1], key[2], len(lines), taken[key]), lines)
+            (key[0], partition, PageSlice(key[1], key[2], len(lines), taken[key]), lines)
             for key, (partition, lines) in segments.items()
             if key in taken
         ]
 
-    async def waiting(self, batch_id: UUID) -> list[tuple[str, Slice]]:
+    async def waiting_slices(self, batch_id: UUID) -> list[tuple[str, PageSlice]]:
         """The slices of a batch that were not given out in whole."""
         rows = await self._pool.fetch(SQL["waiting_pages"], batch_id)
-        return [(r["partition"], Slice(r["page"], r["segment"], r["size"], r["taken"])) for r in rows]
+        return [(r["partition"], PageSlice(r["page"], r["segment"], r["size"], r["taken"])) for r in rows]
 
     async def page_items(self, keys: Sequence[PageKey]) -> dict[PageKey, list[bytes]]:
         """The items of page segments, each as a line of JSON."""
         rows = await self._pool.fetch(SQL["page_items"], *_columns(keys, 3))
         return {(r["batch_id"], r["page"], r["segment"]): r["items"].split(b"\n") for r in rows}
 
-    async def unclaimed(self, batch_id: UUID) -> list[tuple[int, int, list[bytes]]]:
+    async def unclaimed_segments(self, batch_id: UUID) -> list[tuple[int, int, list[bytes]]]:
         """Some page segments of a batch whose items have not claimed their keys: (page, segment, items)."""
         rows = await self._pool.fetch(SQL["unclaimed"], batch_id)
         return [(r["page"], r["segment"], r["items"].split(b"\n")) for r in rows]
 
     async def claim(
         self, batch: Batch, dedup: Dedup, items: Sequence[Claim], places: Sequence[tuple[int, int]]
-    ) -> list[Dropped]:
+    ) -> list[DroppedItem]:
         """In one transaction: claim keys, each once, for the items of these page segments, and record what is dropped
         for it, of this batch or of others."""
         query = SQL["claim_first" if dedup.mode == "reject" else "claim_last"]
@@ -190,30 +190,30 @@ class Store:
         async with self._pool.acquire() as connection, connection.transaction():
             rows = await connection.fetch(query, *names, *_columns(items, 3))
             await connection.execute(SQL["mark_claimed"], batch.batch_id, *_columns(places, 2))
-        return [Dropped(*row) for row in rows]
+        return [DroppedItem(*row) for row in rows]
 
-    async def dropped(self, batch_id: UUID) -> list[Dropped]:
+    async def dropped_items(self, batch_id: UUID) -> list[DroppedItem]:
         """The items of a batch that are not to run."""
-        return [Dropped(*row) for row in await self._pool.fetch(SQL["dropped"], batch_id)]
+        return [DroppedItem(*row) for row in await self._pool.fetch(SQL["dropped"], batch_id)]
 
-    async def undrop(self, batch_id: UUID, ordinals: Sequence[int]) -> None:
+    async def restore_dropped(self, batch_id: UUID, ordinals: Sequence[int]) -> None:
         """Items that are to run after all."""
         await self._pool.execute(SQL["undrop"], batch_id, ordinals)
 
-    async def give(self, leases: Sequence[Lease], started: Sequence[UUID]) -> None:
+    async def save_leases(self, leases: Sequence[Lease], started: Sequence[UUID]) -> None:
         """In one statement: move the cursors, and record the chunks that go out."""
-        await self._pool.execute(SQL["give"], *_gift(leases, started))
+        await self._pool.execute(SQL["give"], *_lease_columns(leases, started))
 
-    async def halve(self, ended: UUID, parts: Sequence[Lease]) -> None:
+    async def replace_lease(self, ended: UUID, parts: Sequence[Lease]) -> None:
         """In one transaction: chunks in place of another."""
         reported = [(part.chunk_id, ordinal) for part in parts for ordinal in part.reported]
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(SQL["end_leases"], [ended])
-            await connection.execute(SQL["give"], *_gift(parts, []))
-            await connection.execute(SQL["regive"], *_columns([_state(part) for part in parts], 4))
+            await connection.execute(SQL["give"], *_lease_columns(parts, []))
+            await connection.execute(SQL["regive"], *_columns([_lease_state(part) for part in parts], 4))
             await connection.execute(SQL["note_reported"], *_columns(reported, 2))
 
-    async def take_all(self, keys: Sequence[tuple[UUID, int, int, int]]) -> None:
+    async def mark_taken(self, keys: Sequence[tuple[UUID, int, int, int]]) -> None:
         """Move cursors to the end: (batch, page, segment, size)."""
         await self._pool.execute(SQL["take"], *_columns(keys, 4))
 
@@ -225,28 +225,30 @@ class Store:
             page, segment, first, size = (values.pop(k) for k in ("page", "segment", "first", "size"))
             reported, begun = set(values.pop("reported")), set(values.pop("begun"))
             given_at = now - values.pop("age_s")
-            source: Range | Again
+            source: PageRange | RetryRange
             if page is None:
                 rows = await self._pool.fetch(SQL["chunk_retries"], row["chunk_id"])
-                source = Again(row["attempt"], tuple(r["ordinal"] for r in rows), row["quarantined"])
+                source = RetryRange(row["attempt"], tuple(r["ordinal"] for r in rows), row["quarantined"])
             else:
-                source = Range(page, segment, first, size)
-            found.append(Lease(**values, source=source, seen_at=now, given_at=given_at, reported=reported, begun=begun))
+                source = PageRange(page, segment, first, size)
+            found.append(
+                Lease(**values, source=source, seen_at=now, sent_at=given_at, reported=reported, started=begun)
+            )
         return found
 
-    async def regive(self, leases: Sequence[Lease]) -> None:
+    async def save_redispatch(self, leases: Sequence[Lease]) -> None:
         """Chunks go out again: keep their fencing numbers, losses, and whether they are quarantined."""
-        await self._pool.execute(SQL["regive"], *_columns([_state(lease) for lease in leases], 4))
+        await self._pool.execute(SQL["regive"], *_columns([_lease_state(lease) for lease in leases], 4))
 
-    async def begin(self, lease: Lease, worker_id: str, ordinals: Sequence[int]) -> None:
+    async def save_started(self, lease: Lease, worker_id: str, ordinals: Sequence[int]) -> None:
         """Items of a chunk begin that must not run twice; only this worker begins such ones of it."""
         await self._pool.execute(SQL["begin"], lease.chunk_id, worker_id, ordinals)
 
-    async def resend(self, leases: Sequence[Lease]) -> None:
+    async def save_resent(self, leases: Sequence[Lease]) -> None:
         """Chunks go out again as they are."""
         await self._pool.execute(SQL["resend"], [lease.chunk_id for lease in leases])
 
-    async def report(
+    async def save_report(
         self,
         retries: Sequence[Retry],
         ended: Sequence[UUID],
@@ -271,7 +273,7 @@ class Store:
             if ended:
                 await connection.execute(SQL["end_leases"], ended)
 
-    async def run_again(self, retries: Sequence[Retry], patched: Sequence[Patched]) -> None:
+    async def save_reopened(self, retries: Sequence[Retry], patched: Sequence[PatchedItem]) -> None:
         """In one transaction: items that are to run again, and those of their payloads that were patched for it."""
         rows = [_retry(r) for r in retries]
         async with self._pool.acquire() as connection, connection.transaction():
@@ -283,7 +285,7 @@ class Store:
         owner: str | None = await self._pool.fetchval(SQL["owner_of"], batch_id)
         return owner
 
-    async def patched(self, batch_id: UUID, ordinals: Sequence[int]) -> list[tuple[int, str, bytes, int]]:
+    async def patched_items(self, batch_id: UUID, ordinals: Sequence[int]) -> list[tuple[int, str, bytes, int]]:
         """Those of the items whose payload was patched: (ordinal, partition, item, round)."""
         rows = await self._pool.fetch(SQL["patched"], batch_id, ordinals)
         return [(r["ordinal"], r["partition"], r["item"], r["round"]) for r in rows]
@@ -292,7 +294,7 @@ class Store:
         """The highest number of a page; -1 if none is kept."""
         return int(await self._pool.fetchval(SQL["last_page"], batch_id))
 
-    async def sample(self, batch_id: UUID, page: int) -> tuple[int, int] | None:
+    async def first_ordinal_from(self, batch_id: UUID, page: int) -> tuple[int, int] | None:
         """The first page that is kept from a number on, with one of its ordinals."""
         row = await self._pool.fetchrow(SQL["sample"], batch_id, page)
         return None if row is None else (row["page"], ordinal_of(row["start"]))
@@ -302,10 +304,12 @@ class Store:
         rows = await self._pool.fetch(SQL["pages_from"], batch_id, page, most)
         return [(r["page"], r["partition"], r["items"].split(b"\n")) for r in rows]
 
-    async def due_retries(self, batches: Sequence[UUID], without: Iterable[tuple[UUID, str]], limit: int) -> list[Due]:
+    async def due_retries(
+        self, batches: Sequence[UUID], without: Iterable[tuple[UUID, str]], limit: int
+    ) -> list[DueRetry]:
         """Items of the batches whose time has come, not those of the named partitions of a batch."""
         enough = _columns(list(without), 2)
-        return [Due(*row) for row in await self._pool.fetch(SQL["due_retries"], batches, *enough, limit)]
+        return [DueRetry(*row) for row in await self._pool.fetch(SQL["due_retries"], batches, *enough, limit)]
 
     async def next_retry(self) -> float | None:
         """Seconds until the next item's time comes."""
@@ -326,11 +330,11 @@ class Store:
         """Forget items that wait to run again, but none that went out meanwhile."""
         await self._pool.execute(SQL["drop_waiting_retries"], batch_id, ordinals)
 
-    async def forget_batches(self, days: float) -> int:
+    async def delete_old_batches(self, days: float) -> int:
         """Delete all that is kept of some batches that ended long ago: how many."""
         return int(await self._pool.fetchval(SQL["forget_batches"], days))
 
-    async def forget_orphans(self, days: float) -> int:
+    async def delete_orphans(self, days: float) -> int:
         """Delete some pages, and commands, of batches that never came: of how many."""
         return int(await self._pool.fetchval(SQL["forget_orphans"], days))
 
@@ -350,12 +354,12 @@ def _batch(row: asyncpg.Record) -> Batch:
     )
 
 
-def _gift(leases: Sequence[Lease], started: Sequence[UUID]) -> list[object]:
+def _lease_columns(leases: Sequence[Lease], started: Sequence[UUID]) -> list[object]:
     furthest: dict[PageKey, int] = {}
     again: list[tuple[UUID, int, UUID]] = []
     for lease in leases:
         source = lease.source
-        if isinstance(source, Range):
+        if isinstance(source, PageRange):
             key = (lease.batch_id, source.page, source.segment)
             furthest[key] = max(source.first + source.count, furthest.get(key, 0))
         else:
@@ -376,13 +380,13 @@ def _retry(retry: Retry) -> tuple[object, ...]:
 
 def _lease_row(lease: Lease) -> tuple[object, ...]:
     place: tuple[int | None, int | None, int | None] = (None, None, None)
-    if isinstance(lease.source, Range):
+    if isinstance(lease.source, PageRange):
         place = (lease.source.page, lease.source.segment, lease.source.first)
     names = (lease.batch_id, lease.workload, lease.priority, lease.partition, lease.round, lease.attempt)
     return (lease.chunk_id, lease.fence, *names, *place, lease.source.count)
 
 
-def _state(lease: Lease) -> tuple[object, ...]:
+def _lease_state(lease: Lease) -> tuple[object, ...]:
     return (lease.chunk_id, lease.fence, lease.losses, lease.quarantined)
 
 

@@ -8,26 +8,26 @@ from datetime import UTC, datetime, timedelta
 from batchyard_contracts.message import Envelope, Message
 from batchyard_contracts.v1.commands import PaceControl
 from batchyard_contracts.v1.queries import MAX_PAGE, PaceQuery, PaceReply, PaceState, QueryFailed
-from services.dispatcher.domain.rate_limiting.limiter import Throttle
-from services.dispatcher.domain.scheduling.chunk_sizer import ChunkSize
-from services.dispatcher.domain.scheduling.in_flight_window import Window
+from services.dispatcher.domain.rate_limiting.limiter import Limiter
+from services.dispatcher.domain.scheduling.chunk_sizer import ChunkSizer
+from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
 from services.dispatcher.domain.scheduling.scheduler import BatchQueue
-from services.dispatcher.persistence.rate_store import PaceStore
-from services.dispatcher.rate_limits.rate_events import Pacing
-from services.dispatcher.state.state import Yard
+from services.dispatcher.persistence.rate_store import RateStore
+from services.dispatcher.rate_limits.rate_events import RateEvents
+from services.dispatcher.state.state import DispatcherState
 
 
-class PaceView:
+class RateApi:
     """One method for each message."""
 
-    def __init__(self, yard: Yard, store: PaceStore, pacing: Pacing) -> None:
-        self._yard, self._store, self._pacing = yard, store, pacing
+    def __init__(self, state: DispatcherState, store: RateStore, rate_events: RateEvents) -> None:
+        self._state, self._store, self._rate_events = state, store, rate_events
 
-    async def query(self, query: PaceQuery, _: Envelope) -> Message:
-        """The throttles asked for."""
+    async def on_rates_query(self, query: PaceQuery, _: Envelope) -> Message:
+        """The limiters asked for."""
         found: list[PaceState] = []
-        for workload, line in self._yard.lines.items():
-            if line.known and query.workload in {None, workload}:
+        for workload, line in self._state.workload_queues.items():
+            if line.is_announced and query.workload in {None, workload}:
                 found += self._states(workload, line.window, query)
         shown = heapq.nlargest(MAX_PAGE, found, key=lambda s: (s.out + s.waiting, s.circuit != "closed"))
         if query.history and shown:
@@ -36,54 +36,56 @@ class PaceView:
             shown = [s.model_copy(update={"history": lines.get(k, [])}) for s, k in zip(shown, keys, strict=True)]
         return PaceReply(paces=shown, more=len(found) > len(shown))
 
-    async def control(self, command: PaceControl, _: Envelope) -> Message:
+    async def on_rates_control(self, command: PaceControl, _: Envelope) -> Message:
         """Do what an operator wants, and show what holds then."""
         try:
-            await self._pacing.control(command)
+            await self._rate_events.apply_control(command)
         except KeyError:
             detail = f"No worker has announced a workload {command.workload} with a limit {command.limit}."
             return QueryFailed(code="unknown_limit", detail=detail)
-        asked = PaceQuery(workload=command.workload, limit=command.limit, value=command.value)
-        return await self.query(asked, _)
+        query = PaceQuery(workload=command.workload, limit=command.limit, value=command.value)
+        return await self.on_rates_query(query, _)
 
-    def _states(self, workload: str, window: Window, query: PaceQuery) -> list[PaceState]:
+    def _states(self, workload: str, window: InFlightWindow, query: PaceQuery) -> list[PaceState]:
         now, at = time.monotonic(), datetime.now(UTC)
-        queues = [q for b in self._yard.batches.values() if b.workload == workload and (q := self._yard.queue(b))]
+        queues = [
+            q for b in self._state.batches.values() if b.workload == workload and (q := self._state.batch_queue(b))
+        ]
         waiting = _waiting(window, queues)
-        sizes = _sizes(window, queues)
+        sizes = _chunk_sizes(window, queues)
         return [
-            _state(workload, window, throttle, waiting[throttle.key], sizes.get(throttle.key), now, at)
-            for throttle in window.limits
-            if query.limit in {None, throttle.limit} and query.value in {None, throttle.value}
+            _state(workload, window, limiter, waiting[limiter.key], sizes.get(limiter.key), now, at)
+            for limiter in window.limits
+            if query.limit in {None, limiter.limit} and query.value in {None, limiter.value}
         ]
 
 
 def _state(
     workload: str,
-    window: Window,
-    throttle: Throttle,
+    window: InFlightWindow,
+    limiter: Limiter,
     waiting: int,
     size: tuple[int, str] | None,
     now: float,
     at: datetime,
 ) -> PaceState:
-    circuit = throttle.circuit
-    parked = throttle.parked_until > now
-    tries_at = at + timedelta(seconds=max(0.0, circuit.until - now)) if circuit.state != "closed" else None
+    circuit = limiter.circuit
+    parked = limiter.backoff_until > now
+    tries_at = at + timedelta(seconds=max(0.0, circuit.next_probe_at - now)) if circuit.state != "closed" else None
     return PaceState(
         workload=workload,
-        limit=throttle.limit,
-        value=throttle.value,
-        per_second=throttle.rate.per_second if throttle.rate else None,
-        burst=throttle.rate.burst if throttle.rate else 1,
-        cause=throttle.cause,
-        adaptive=throttle.terms.adaptive,
-        concurrency=throttle.terms.concurrency,
-        by_operator=throttle.terms.by_operator,
-        out=throttle.out,
+        limit=limiter.limit,
+        value=limiter.value,
+        per_second=limiter.rate.per_second if limiter.rate else None,
+        burst=limiter.rate.burst if limiter.rate else 1,
+        cause=limiter.reason,
+        adaptive=limiter.terms.adaptive,
+        concurrency=limiter.terms.concurrency,
+        by_operator=limiter.terms.by_operator,
+        out=limiter.in_flight,
         waiting=waiting,
-        parked_until=at + timedelta(seconds=throttle.parked_until - now) if parked else None,
-        parked_because=throttle.parked_because if parked else "",
+        parked_until=at + timedelta(seconds=limiter.backoff_until - now) if parked else None,
+        parked_because=limiter.backoff_reason if parked else "",
         circuit=circuit.state,
         error=circuit.error,
         tries_at=tries_at,
@@ -92,31 +94,33 @@ def _state(
     )
 
 
-def _waiting(window: Window, queues: list[BatchQueue]) -> Counter[str]:
-    """How many items wait in memory, by throttle."""
+def _waiting(window: InFlightWindow, queues: list[BatchQueue]) -> Counter[str]:
+    """How many items wait in memory, by limiter."""
     counted: Counter[str] = Counter()
     for queue in queues:
-        for partition, lane in queue.lanes.items():
-            items = sum(s.size - s.taken for s in lane.slices) + sum(a.count for a in lane.again)
-            for throttle in window.limits.of(partition):
-                counted[throttle.key] += items
+        for partition, partition_queue in queue.partition_queues.items():
+            items = sum(s.size - s.taken for s in partition_queue.slices) + sum(
+                a.count for a in partition_queue.retries
+            )
+            for limiter in window.limits.limiters_of(partition):
+                counted[limiter.key] += items
     return counted
 
 
-def _sizes(window: Window, queues: list[BatchQueue]) -> dict[str, tuple[int, str]]:
-    """The size of chunks of the batch that came last, and why it is so, by throttle."""
+def _chunk_sizes(window: InFlightWindow, queues: list[BatchQueue]) -> dict[str, tuple[int, str]]:
+    """The size of chunks of the batch that came last, and why it is so, by limiter."""
     found: dict[str, tuple[int, str]] = {}
     manifest = window.manifest
     for queue in queues:
         learned = window.sizes.get(queue.batch_id, {})
-        for partition in {*queue.lanes, *learned}:
-            items = window.size(queue.batch_id, partition)
+        for partition in {*queue.partition_queues, *learned}:
+            items = window.chunk_size(queue.batch_id, partition)
             size = (
                 items,
-                learned.get(partition, ChunkSize()).reason(
+                learned.get(partition, ChunkSizer()).reason(
                     items, manifest.chunk_target_s, manifest.chunk_max, manifest.chunk_min
                 ),
             )
-            for throttle in window.limits.of(partition):
-                found[throttle.key] = size
+            for limiter in window.limits.limiters_of(partition):
+                found[limiter.key] = size
     return found

@@ -14,12 +14,12 @@ from batchyard_contracts.message import Message
 from batchyard_contracts.v1.commands import PaceControl
 from batchyard_contracts.v1.events import CircuitChanged, RateChanged
 from batchyard_contracts.v1.values import ItemError
-from services.dispatcher.domain.rate_limiting.adaptive_rate import Change
-from services.dispatcher.domain.rate_limiting.gcra import kept_rate
-from services.dispatcher.domain.rate_limiting.limiter import Terms, Throttle
-from services.dispatcher.persistence.rate_store import Key, Line, PaceStore
-from services.dispatcher.settlement.settler import Settlement
-from services.dispatcher.state.state import Yard
+from services.dispatcher.domain.rate_limiting.adaptive_rate import RateChange
+from services.dispatcher.domain.rate_limiting.gcra import paced_rate
+from services.dispatcher.domain.rate_limiting.limiter import Limiter, LimitTerms
+from services.dispatcher.persistence.rate_store import HistoryRow, RateKey, RateStore
+from services.dispatcher.settlement.settler import ItemSettler
+from services.dispatcher.state.state import DispatcherState
 from shared.messaging.publisher import Publisher, outgoing
 from shared.redis.rate_reservations import Rate as Agreed
 from shared.redis.rate_reservations import RateReservations, key_of
@@ -27,38 +27,38 @@ from shared.runtime.health import Pulse
 from shared.runtime.transient import retry_transient
 
 log = structlog.get_logger()
-ALL = "all"
+ALL_OWNERS = "all"
 """The owner of events that concern everybody."""
-_FLUSH_S = 0.5
-_STEP = 0.05
+_FLUSH_INTERVAL_S = 0.5
+_MIN_CHANGE = 0.05
 """Smaller steps up are told together."""
 _IDLE_S = 1.0
-_KEPT_DAYS = 30.0
-_FORGET_S = 3600.0
+_RETENTION_DAYS = 30.0
+_CLEANUP_INTERVAL_S = 3600.0
 
 
-class Pacing:
+class RateEvents:
     """Gathers what changes, and a loop that tells of it."""
 
     def __init__(
         self,
-        yard: Yard,
-        store: PaceStore,
-        settlement: Settlement,
+        state: DispatcherState,
+        store: RateStore,
+        settler: ItemSettler,
         publisher: Publisher,
         reservations: RateReservations,
         pulse: Pulse,
     ) -> None:
-        self._yard, self._store, self._settlement, self._publisher = yard, store, settlement, publisher
+        self._state, self._store, self._settler, self._publisher = state, store, settler, publisher
         self._reservations, self._pulse = reservations, pulse
-        self._news = asyncio.Event()
-        self._rates: dict[Key, Throttle] = {}
+        self._wake = asyncio.Event()
+        self._changed_limiters: dict[RateKey, Limiter] = {}
         """Those whose rate workers are to hear of."""
-        self._told: dict[Key, float | None] = {}
+        self._announced: dict[RateKey, float | None] = {}
         """The rates that were told last."""
-        self._pending: dict[Key, tuple[float | None, str, Throttle]] = {}
-        self._lines: list[Line] = []
-        self._dirty: dict[Key, Throttle] = {}
+        self._pending: dict[RateKey, tuple[float | None, str, Limiter]] = {}
+        self._history: list[HistoryRow] = []
+        self._dirty: dict[RateKey, Limiter] = {}
         self._events: list[Message] = []
         self._hopeless: list[tuple[UUID, str, ItemError]] = []
         """Partitions of batches whose items are to fail."""
@@ -68,75 +68,77 @@ class Pacing:
         now = time.monotonic()
         kept = await self._store.load(now)
         for (workload, limit, value), learned in kept.learned.items():
-            self._yard.line(workload).window.limits.learned[limit, value] = learned
+            self._state.workload_queue(workload).window.limits.learned[limit, value] = learned
         for (workload, limit, every), terms in kept.overrides.items():
-            window = self._yard.line(workload).window
+            window = self._state.workload_queue(workload).window
             window.limits.override(limit, every, terms, window.version_at(now), now)
         for (workload, limit, value), circuit in kept.circuits.items():
-            if throttle := self._yard.line(workload).window.limits.at(limit, value):
-                throttle.circuit = circuit
+            if limiter := self._state.workload_queue(workload).window.limits.limiter(limit, value):
+                limiter.circuit = circuit
 
-    def changed(self, workload: str, throttle: Throttle, change: Change) -> None:
+    def record_rate_change(self, workload: str, limiter: Limiter, change: RateChange) -> None:
         """A rate follows its destination."""
-        key = (workload, throttle.limit, throttle.value)
-        self._rates[key] = throttle
-        before, _, _ = self._pending.pop(key, (self._told.get(key, change.before), "", throttle))
-        self._pending[key] = (before, change.cause, throttle)
+        key = (workload, limiter.limit, limiter.value)
+        self._changed_limiters[key] = limiter
+        before, _, _ = self._pending.pop(key, (self._announced.get(key, change.before), "", limiter))
+        self._pending[key] = (before, change.reason, limiter)
         if change.after < change.before:
-            self._tell(key)
-        self._news.set()
+            self._announce(key)
+        self._wake.set()
 
-    def circuit(self, workload: str, throttle: Throttle, state: Literal["open", "closed"]) -> None:
+    def record_circuit_change(self, workload: str, limiter: Limiter, state: Literal["open", "closed"]) -> None:
         """A circuit opened, or closed."""
-        circuit, at = throttle.circuit, datetime.now(UTC)
-        tries_at = at + timedelta(seconds=max(0.0, circuit.until - time.monotonic())) if state == "open" else None
+        breaker, at = limiter.circuit, datetime.now(UTC)
+        tries_at = (
+            at + timedelta(seconds=max(0.0, breaker.next_probe_at - time.monotonic())) if state == "open" else None
+        )
         if state == "open":
-            circuit.since = circuit.since or at
-        code = circuit.error.code if circuit.error else None
-        log.warning("circuit", state=state, workload=workload, limit=throttle.limit, value=throttle.value, code=code)
+            breaker.opened_on = breaker.opened_on or at
+        code = breaker.error.code if breaker.error else None
+        log.warning("circuit", state=state, workload=workload, limit=limiter.limit, value=limiter.value, code=code)
         event = CircuitChanged(
             workload=workload,
-            owner=ALL,
-            limit=throttle.limit,
-            value=throttle.value,
+            owner=ALL_OWNERS,
+            limit=limiter.limit,
+            value=limiter.value,
             state=state,
-            error=circuit.error,
-            since=circuit.since,
+            error=breaker.error,
+            since=breaker.opened_on,
             tries_at=tries_at,
             at=at,
         )
         self._events.append(event)
-        self._dirty[workload, throttle.limit, throttle.value] = throttle
-        self._news.set()
+        self._dirty[workload, limiter.limit, limiter.value] = limiter
+        self._wake.set()
 
-    async def control(self, command: PaceControl) -> None:
+    async def apply_control(self, command: PaceControl) -> None:
         """What an operator wants: durable first, then in force. Raises `KeyError` for a limit that there is not."""
-        line = self._yard.lines.get(command.workload)
-        if line is None or not line.known or command.limit not in line.window.limits.names:
+        queue = self._state.workload_queues.get(command.workload)
+        if queue is None or not queue.is_announced or command.limit not in queue.window.limits.names:
             raise KeyError(command.limit)
-        window, now = line.window, time.monotonic()
+        window, now = queue.window, time.monotonic()
         if command.action == "close":
-            throttle = window.limits.at(command.limit, command.value or "")
-            if throttle is not None and throttle.circuit.state != "closed":
-                throttle.circuit.close()
-                self.circuit(command.workload, throttle, "closed")
+            limiter = window.limits.limiter(command.limit, command.value or "")
+            if limiter is not None and limiter.circuit.state != "closed":
+                limiter.circuit.close()
+                self.record_circuit_change(command.workload, limiter, "closed")
         else:
             terms = None
             if command.action == "set":
-                terms = Terms(command.rate, command.concurrency, command.adaptive, by_operator=True)
-            await self._store.override(command.workload, command.limit, command.value, terms)
+                terms = LimitTerms(command.rate, command.concurrency, command.adaptive, by_operator=True)
+            await self._store.save_override(command.workload, command.limit, command.value, terms)
             before = {id(t): (t, _per_second(t)) for t in window.limits}
             window.limits.override(command.limit, command.value, terms, window.version_at(now), now)
-            for throttle in window.limits:
-                was = before.get(id(throttle), (throttle, None))[1]
-                if _per_second(throttle) != was:
-                    key = (command.workload, throttle.limit, throttle.value)
-                    self._rates[key] = throttle
-                    self._pending[key] = (was, throttle.cause, throttle)
-                    self._tell(key)
-        window.parked.clear()
-        self._news.set()
-        self._yard.changed.set()
+            for limiter in window.limits:
+                was = before.get(id(limiter), (limiter, None))[1]
+                if _per_second(limiter) != was:
+                    key = (command.workload, limiter.limit, limiter.value)
+                    self._changed_limiters[key] = limiter
+                    self._pending[key] = (was, limiter.reason, limiter)
+                    self._announce(key)
+        window.backoffs.clear()
+        self._wake.set()
+        self._state.changed.set()
 
     async def run(self) -> None:
         """Tell until cancelled."""
@@ -144,90 +146,101 @@ class Pacing:
         try:
             while True:
                 self._pulse.beat()
-                await self._agree()
+                await self._share_rates()
                 now = time.monotonic()
-                if now - flushed >= _FLUSH_S:
+                if now - flushed >= _FLUSH_INTERVAL_S:
                     flushed = now
                     await retry_transient(self._flush, "paces", waiting=self._pulse.beat)
-                    await retry_transient(lambda: self._give_up(time.monotonic()), "paces", waiting=self._pulse.beat)
-                if now - forgot >= _FORGET_S:
+                    await retry_transient(
+                        lambda: self._fail_hopeless(time.monotonic()), "paces", waiting=self._pulse.beat
+                    )
+                if now - forgot >= _CLEANUP_INTERVAL_S:
                     forgot = now
-                    await retry_transient(lambda: self._store.forget(_KEPT_DAYS), "paces", waiting=self._pulse.beat)
+                    await retry_transient(
+                        lambda: self._store.delete_unused(_RETENTION_DAYS), "paces", waiting=self._pulse.beat
+                    )
                 await self._sleep()
         finally:
             self._pulse.rest()
 
     async def _sleep(self) -> None:
-        waits = self._pending or self._lines or self._events or self._dirty
+        waits = self._pending or self._history or self._events or self._dirty
         try:
-            async with asyncio.timeout(_FLUSH_S / 2 if waits else _IDLE_S):
-                await self._news.wait()
+            async with asyncio.timeout(_FLUSH_INTERVAL_S / 2 if waits else _IDLE_S):
+                await self._wake.wait()
         except TimeoutError:
             return
-        self._news.clear()
+        self._wake.clear()
 
-    async def _agree(self) -> None:
+    async def _share_rates(self) -> None:
         """Workers ask Redis for each start, so that is where a new rate has to be first."""
-        rates, self._rates = self._rates, {}
-        for (workload, _, _), throttle in rates.items():
-            if throttle.rate is not None:
-                name = key_of(workload, throttle.key)
-                interval = 1 / kept_rate(throttle.rate)
-                await self._reservations.starts([Agreed(name, interval, throttle.rate.burst, throttle.version)], 0)
+        rates, self._changed_limiters = self._changed_limiters, {}
+        for (workload, _, _), limiter in rates.items():
+            if limiter.rate is not None:
+                name = key_of(workload, limiter.key)
+                interval = 1 / paced_rate(limiter.rate)
+                await self._reservations.starts([Agreed(name, interval, limiter.rate.burst, limiter.version)], 0)
 
-    def _tell(self, key: Key) -> None:
+    def _announce(self, key: RateKey) -> None:
         """Make a line and an event of what has changed since the last one."""
-        before, cause, throttle = self._pending.pop(key)
-        after = _per_second(throttle)
+        before, cause, limiter = self._pending.pop(key)
+        after = _per_second(limiter)
         if before == after:
             return
         at = datetime.now(UTC)
-        words = f"{after / before - 1:+.0%}: {cause}" if before and after else cause
+        reason = f"{after / before - 1:+.0%}: {cause}" if before and after else cause
         workload, limit, value = key
-        self._lines.append(Line(key, at, before, after, words))
+        self._history.append(HistoryRow(key, at, before, after, reason))
         self._events.append(
             RateChanged(
-                workload=workload, owner=ALL, limit=limit, value=value, before=before, after=after, cause=words, at=at
+                workload=workload,
+                owner=ALL_OWNERS,
+                limit=limit,
+                value=value,
+                before=before,
+                after=after,
+                cause=reason,
+                at=at,
             )
         )
-        self._told[key] = after
-        self._dirty[key] = throttle
+        self._announced[key] = after
+        self._dirty[key] = limiter
 
     async def _flush(self) -> None:
-        for key, (before, _, throttle) in list(self._pending.items()):
-            after = _per_second(throttle)
-            if before is None or after is None or abs(after / before - 1) >= _STEP:
-                self._tell(key)
-        if not (self._dirty or self._lines or self._events):
+        for key, (before, _, limiter) in list(self._pending.items()):
+            after = _per_second(limiter)
+            if before is None or after is None or abs(after / before - 1) >= _MIN_CHANGE:
+                self._announce(key)
+        if not (self._dirty or self._history or self._events):
             return
-        dirty, lines, events = dict(self._dirty), list(self._lines), list(self._events)
-        await self._store.save([(key[0], t) for key, t in dirty.items()], lines, time.monotonic())
-        self._lines = self._lines[len(lines) :]
+        dirty, history, events = dict(self._dirty), list(self._history), list(self._events)
+        await self._store.save([(key[0], t) for key, t in dirty.items()], history, time.monotonic())
+        self._history = self._history[len(history) :]
         self._dirty = {key: t for key, t in self._dirty.items() if key not in dirty}
         await self._publisher.publish([outgoing(topology.EVENTS, event) for event in events])
         self._events = self._events[len(events) :]
 
-    async def _give_up(self, now: float) -> None:
+    async def _fail_hopeless(self, now: float) -> None:
         """Fail what waits for a provider that has refused for too long."""
-        for workload, line in self._yard.lines.items():
-            limits = line.window.limits
+        for workload, queue in self._state.workload_queues.items():
+            limits = queue.window.limits
             if limits.rule is None:
                 continue
-            for throttle in [t for t in limits if t.circuit.state != "closed"]:
-                error = throttle.circuit.error
-                if error is None or throttle.out > 0 or not throttle.circuit.is_hopeless(limits.rule, now):
+            for limiter in [t for t in limits if t.circuit.state != "closed"]:
+                error = limiter.circuit.error
+                if error is None or limiter.in_flight > 0 or not limiter.circuit.take_give_up(limits.rule, now):
                     continue
-                self._dirty[workload, throttle.limit, throttle.value] = throttle
-                names = limits.partitions_of(throttle)
-                mine = [b.batch_id for b in self._yard.batches.values() if b.workload == workload]
+                self._dirty[workload, limiter.limit, limiter.value] = limiter
+                names = limits.partitions_of(limiter)
+                mine = [b.batch_id for b in self._state.batches.values() if b.workload == workload]
                 self._hopeless += [(batch_id, partition, error) for batch_id in mine for partition in names]
         while self._hopeless:  # one that fails is tried again
             batch_id, partition, error = self._hopeless[0]
-            if batch := self._yard.batches.get(batch_id):
-                self._yard.drop_partition(batch, partition)
-                await self._settlement.fail_partition(batch, partition, error)
+            if batch := self._state.batches.get(batch_id):
+                self._state.drop_partition(batch, partition)
+                await self._settler.fail_partition(batch, partition, error)
             self._hopeless.pop(0)
 
 
-def _per_second(throttle: Throttle) -> float | None:
-    return throttle.rate.per_second if throttle.rate else None
+def _per_second(limiter: Limiter) -> float | None:
+    return limiter.rate.per_second if limiter.rate else None

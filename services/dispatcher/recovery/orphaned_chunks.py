@@ -11,78 +11,80 @@ from collections.abc import Awaitable, Callable, Iterable
 from uuid import UUID
 
 from batchyard_contracts import topology
-from services.dispatcher.state.state import Lease, Yard
+from services.dispatcher.state.state import DispatcherState, Lease
 
-Depth = Callable[[str], Awaitable[int | None]]
+QueueDepth = Callable[[str], Awaitable[int | None]]
 """How many messages of a queue wait for a consumer; None: there is no such queue."""
 
 
-class Inherited:
+class OrphanedChunkDetector:
     """The chunks that were out when this dispatcher became active, until somebody names them."""
 
-    def __init__(self, yard: Yard, lease_s: float) -> None:
-        self._yard, self._lease_s = yard, lease_s
+    def __init__(self, state: DispatcherState, lease_s: float) -> None:
+        self._state, self._lease_s = state, lease_s
         self._leases: dict[UUID, tuple[Lease, int]] = {}
         """With their fencing numbers."""
-        self._since = -math.inf
-        self._left: dict[str, float] = {}
+        self._started_at = -math.inf
+        self._emptied_at: dict[str, float] = {}
         """By queue: when it was known that it has none of them any more."""
-        self._nowhere: set[UUID] = set()
+        self._orphans: set[UUID] = set()
         """No worker has them; a report that is in hand may still speak of them."""
 
-    def take(self, leases: Iterable[Lease], now: float) -> None:
+    def watch(self, leases: Iterable[Lease], now: float) -> None:
         """Begin with these, as they were read at that time."""
         self._leases = {lease.chunk_id: (lease, lease.fence) for lease in leases}
-        self._since = now
+        self._started_at = now
 
-    def judges(self, lease: Lease) -> bool:
+    def is_watched(self, lease: Lease) -> bool:
         """Whether it is found here that nobody has a chunk. Quarantine that nobody takes is not waited for."""
-        return lease.chunk_id in self._leases and (not lease.quarantined or self._yard.isolates(lease.workload))
+        return lease.chunk_id in self._leases and (
+            not lease.quarantined or self._state.handles_quarantine(lease.workload)
+        )
 
     @property
-    def pending(self) -> bool:
+    def is_pending(self) -> bool:
         """Whether something may be found soon."""
-        soon = time.monotonic() < self._since + self._lease_s
-        return soon and any(self._may_go(lease) for lease, _ in self._leases.values())
+        soon = time.monotonic() < self._started_at + self._lease_s
+        return soon and any(self._may_be_sent(lease) for lease, _ in self._leases.values())
 
-    async def nowhere(self, depth: Depth) -> list[tuple[Lease, int]]:
+    async def find_orphans(self, queue_depth: QueueDepth) -> list[tuple[Lease, int]]:
         """Those that nobody has, each with its fencing number. To be asked again and again."""
         self._drop_seen()
-        gone = set(self._nowhere)
-        waiting = [lease for lease, _ in self._leases.values() if self._may_go(lease)]
-        for queue in {lease.queue for lease in waiting} - self._left.keys():
-            if self._yard.reached.get(queue, -math.inf) > self._since or await depth(queue) == 0:
-                self._left[queue] = time.monotonic()
-        unheld = [lease for lease in waiting if lease.chunk_id not in gone and self._is_unheld(lease)]
-        if unheld and (await depth(topology.DISPATCHER_OUTCOMES.name) == 0 or all(map(self._is_overdue, unheld))):
-            self._nowhere.update(lease.chunk_id for lease in unheld)
+        unheld_before = set(self._orphans)
+        waiting = [lease for lease, _ in self._leases.values() if self._may_be_sent(lease)]
+        for queue in {lease.queue for lease in waiting} - self._emptied_at.keys():
+            if self._state.consumed_up_to.get(queue, -math.inf) > self._started_at or await queue_depth(queue) == 0:
+                self._emptied_at[queue] = time.monotonic()
+        unheld = [lease for lease in waiting if lease.chunk_id not in unheld_before and self._is_unheld(lease)]
+        if unheld and (await queue_depth(topology.DISPATCHER_OUTCOMES.name) == 0 or all(map(self._is_overdue, unheld))):
+            self._orphans.update(lease.chunk_id for lease in unheld)
         self._drop_seen()
-        return [self._leases[x.chunk_id] for x in waiting if x.chunk_id in gone & self._leases.keys()]
+        return [self._leases[x.chunk_id] for x in waiting if x.chunk_id in unheld_before & self._leases.keys()]
 
     def _drop_seen(self) -> None:
         """What a worker has named or reported, or what went out anew, is a chunk like others."""
         self._leases = {
             chunk_id: (lease, fence)
             for chunk_id, (lease, fence) in self._leases.items()
-            if self._yard.leases.get(chunk_id) is lease and lease.fence == fence and lease.seen_at <= self._since
+            if self._state.leases.get(chunk_id) is lease and lease.fence == fence and lease.seen_at <= self._started_at
         }
 
-    def _may_go(self, lease: Lease) -> bool:
+    def _may_be_sent(self, lease: Lease) -> bool:
         """Whether there are workers for it, and its batch is not paused."""
-        batch = self._yard.batches.get(lease.batch_id)
-        workers = self._yard.line(lease.workload).window.workers
-        return workers > 0 and not (batch and batch.paused) and self.judges(lease)
+        batch = self._state.batches.get(lease.batch_id)
+        workers = self._state.workload_queue(lease.workload).window.workers
+        return workers > 0 and not (batch and batch.paused) and self.is_watched(lease)
 
     def _is_unheld(self, lease: Lease) -> bool:
         """Whether each worker has made a heartbeat since the chunk left its queue: of two that came, the second."""
-        left = self._left.get(lease.queue)
-        if left is None:
+        emptied_at = self._emptied_at.get(lease.queue)
+        if emptied_at is None:
             return False
-        holders = [w for w in self._yard.workers.values() if lease.workload in w.heartbeat.workloads]
+        holders = [w for w in self._state.workers.values() if lease.workload in w.heartbeat.workloads]
         return self._is_overdue(lease) or all(
-            w.before > left or (w.heartbeat.stopping and not w.heartbeat.chunks) for w in holders
+            w.previous_seen_at > emptied_at or (w.heartbeat.stopping and not w.heartbeat.chunks) for w in holders
         )
 
     def _is_overdue(self, lease: Lease) -> bool:
         """Whether to wait no longer for workers that beat too seldom, or for reports without end."""
-        return self._left.get(lease.queue, math.inf) + self._lease_s < time.monotonic()
+        return self._emptied_at.get(lease.queue, math.inf) + self._lease_s < time.monotonic()

@@ -7,32 +7,37 @@ from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.flow import WorkerAnnounced, WorkerHeartbeat
 from batchyard_contracts.v1.queries import WorkersQuery, WorkersReply, WorkerState
 from services.dispatcher.persistence.store import Store
-from services.dispatcher.recovery.lost_chunks import Losses
-from services.dispatcher.recovery.orphaned_chunks import Depth, Inherited
+from services.dispatcher.recovery.lost_chunks import LostChunkRecovery
+from services.dispatcher.recovery.orphaned_chunks import OrphanedChunkDetector, QueueDepth
 from services.dispatcher.settings import DispatcherSettings
-from services.dispatcher.state.state import Lease, Yard
+from services.dispatcher.state.state import DispatcherState, Lease
 
 
-class Workers:
+class WorkerRegistry:
     """Announcements and heartbeats in, lost chunks out."""
 
     def __init__(
-        self, yard: Yard, store: Store, losses: Losses, inherited: Inherited, settings: DispatcherSettings
+        self,
+        state: DispatcherState,
+        store: Store,
+        recovery: LostChunkRecovery,
+        orphans: OrphanedChunkDetector,
+        settings: DispatcherSettings,
     ) -> None:
-        self._yard, self._store, self._losses, self._settings = yard, store, losses, settings
-        self._inherited = inherited
+        self._state, self._store, self._recovery, self._settings = state, store, recovery, settings
+        self._orphans = orphans
 
-    async def announced(self, message: WorkerAnnounced, _: Envelope) -> None:
+    async def on_worker_announced(self, message: WorkerAnnounced, _: Envelope) -> None:
         """A worker has started: keep what its workloads say of themselves."""
         await self._store.save_manifests(message)
         for manifest in message.manifests:
-            self._yard.know(manifest)
+            self._state.set_manifest(manifest)
 
-    async def heartbeat(self, message: WorkerHeartbeat, _: Envelope) -> None:
+    async def on_worker_heartbeat(self, message: WorkerHeartbeat, _: Envelope) -> None:
         """A worker lives, and holds what it names. One that is stopping takes nothing more and is not counted."""
-        self._yard.heard_of(message, time.monotonic())
+        self._state.record_heartbeat(message, time.monotonic())
 
-    async def query(self, _: WorkersQuery, __: Envelope) -> WorkersReply:
+    async def on_workers_query(self, _: WorkersQuery, __: Envelope) -> WorkersReply:
         """The workers that live."""
         now, clock = datetime.now(UTC), time.monotonic()
         return WorkersReply(
@@ -46,41 +51,41 @@ class Workers:
                     slots=w.heartbeat.slots,
                     seen_at=now - timedelta(seconds=clock - w.seen_at),
                 )
-                for w in self._yard.workers.values()
+                for w in self._state.workers.values()
             ]
         )
 
-    async def sweep(self, depth: Depth) -> None:
+    async def sweep(self, queue_depth: QueueDepth) -> None:
         """Find what no worker holds and no queue has."""
         now = time.monotonic()
-        self._yard.forget_silent(now - self._settings.worker_timeout_s)
-        await self._losses.unsent(await self._inherited.nowhere(depth))
-        await self._losses.lost(await self._lost(depth, now))
+        self._state.drop_silent_workers(now - self._settings.worker_timeout_s)
+        await self._recovery.resend(await self._orphans.find_orphans(queue_depth))
+        await self._recovery.recover(await self._find_lost(queue_depth, now))
 
-    async def _lost(self, depth: Depth, now: float) -> list[tuple[Lease, int]]:
+    async def _find_lost(self, queue_depth: QueueDepth, now: float) -> list[tuple[Lease, int]]:
         """Chunks, each with the fencing number under which it was lost."""
         before = now - self._settings.lease_s
-        stale = [
+        expired = [
             (x, x.fence)
-            for x in self._yard.leases.values()
+            for x in self._state.leases.values()
             if x.seen_at < before
-            and self._yard.line(x.workload).window.workers
-            and not self._rests(x)
-            and not self._inherited.judges(x)
+            and self._state.workload_queue(x.workload).window.workers
+            and not self._is_paused(x)
+            and not self._orphans.is_watched(x)
         ]
-        waiting = {queue: await depth(queue) for queue in {x.queue for x, _ in stale}}
-        return [(x, fence) for x, fence in stale if x.seen_at < before and self._has_left(x, waiting.get(x.queue))]
+        waiting = {queue: await queue_depth(queue) for queue in {x.queue for x, _ in expired}}
+        return [(x, fence) for x, fence in expired if x.seen_at < before and self._has_left(x, waiting.get(x.queue))]
 
-    def _rests(self, lease: Lease) -> bool:
+    def _is_paused(self, lease: Lease) -> bool:
         """Whether its batch is paused: what was lost of it goes out when it goes on."""
-        batch = self._yard.batches.get(lease.batch_id)
+        batch = self._state.batches.get(lease.batch_id)
         return batch is not None and batch.paused
 
     def _has_left(self, lease: Lease, waiting: int | None) -> bool:
         """Whether a chunk is in its queue no more: that is empty, or a worker has what came in long after it, or
         nobody takes anything from it."""
-        if lease.quarantined and not self._yard.isolates(lease.workload):
+        if lease.quarantined and not self._state.handles_quarantine(lease.workload):
             return True
         if not waiting:
             return waiting == 0
-        return lease.given_at + self._settings.lease_s < self._yard.reached.get(lease.queue, lease.given_at)
+        return lease.sent_at + self._settings.lease_s < self._state.consumed_up_to.get(lease.queue, lease.sent_at)

@@ -14,57 +14,57 @@ import structlog
 
 from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import BatchStopped, SettledItem
-from services.dispatcher.persistence.page_cache import Pages
+from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.store import Store
-from services.dispatcher.settlement.settler import Settlement, Status
-from services.dispatcher.state.state import Batch, Lease, Yard
+from services.dispatcher.settlement.settler import ItemSettler, SettledStatus
+from services.dispatcher.state.state import Batch, DispatcherState, Lease
 from shared.messaging.publisher import Publisher, outgoing
 from shared.runtime.health import Pulse
 from shared.runtime.transient import retry_transient
 
 log = structlog.get_logger()
-_SIDE_BY_SIDE = 4
+_MAX_CONCURRENT_BATCHES = 4
 """Batches that are settled at once."""
-_LEASES_AT_ONCE = 20
+_LEASES_PER_PUBLISH = 20
 _IDLE_S = 5.0
 
 
-class Stops:
+class BatchStopper:
     """Keeps the deadlines, and settles what stopped batches leave behind."""
 
     def __init__(
         self,
-        yard: Yard,
+        state: DispatcherState,
         store: Store,
-        settlement: Settlement,
-        pages: Pages,
+        settler: ItemSettler,
+        pages: PageCache,
         publisher: Publisher,
         pulse: Pulse,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._yard, self._store, self._settlement, self._pages = yard, store, settlement, pages
+        self._state, self._store, self._settler, self._pages = state, store, settler, pages
         self._publisher, self._pulse, self._clock = publisher, pulse, clock
-        self._look = asyncio.Event()
-        self._wanted: dict[UUID, Batch] = {}
+        self._wake = asyncio.Event()
+        self._scheduled: dict[UUID, Batch] = {}
         self._running: dict[UUID, asyncio.Task[None]] = {}
 
-    def settle(self, batch: Batch) -> None:
+    def schedule(self, batch: Batch) -> None:
         """A stopped batch may have something left: end it soon."""
-        self._wanted[batch.batch_id] = batch
-        self._look.set()
+        self._scheduled[batch.batch_id] = batch
+        self._wake.set()
 
-    def look(self) -> None:
+    def wake(self) -> None:
         """A deadline may have changed."""
-        self._look.set()
+        self._wake.set()
 
     async def run(self) -> None:
         """Settle, and watch the deadlines, until cancelled."""
         try:
             while True:
                 self._pulse.beat()
-                self._look.clear()
-                await self.expire()
-                self._begin()
+                self._wake.clear()
+                await self.expire_overdue()
+                self._start_scheduled()
                 if error := next((e for t in self._running.values() if t.done() and (e := t.exception())), None):
                     raise error
                 await self._sleep()
@@ -74,62 +74,62 @@ class Stops:
                 task.cancel()
             await asyncio.gather(*self._running.values(), return_exceptions=True)
 
-    async def expire(self) -> None:
+    async def expire_overdue(self) -> None:
         """Stop the batches whose deadline has passed."""
         now = self._clock()
-        for batch_id in [b for b, deadline in self._yard.deadlines.items() if deadline <= now]:
+        for batch_id in [b for b, deadline in self._state.deadlines.items() if deadline <= now]:
             await retry_transient(lambda b=batch_id: self._expire(b), "PostgreSQL", waiting=self._pulse.beat)  # type: ignore[misc]
 
     async def drain(self) -> None:
         """Settle what was asked for, here and now."""
-        while self._wanted:
-            await self._settle(self._wanted.popitem()[1])
+        while self._scheduled:
+            await self._settle(self._scheduled.popitem()[1])
 
     async def _expire(self, batch_id: UUID) -> None:
-        async with self._yard.intake:
-            batch = self._yard.batches.get(batch_id)
-            if batch is None or batch.stopped:
+        async with self._state.control_lock:
+            batch = self._state.batches.get(batch_id)
+            if batch is None or batch.stop_status:
                 return
-            await self._store.stop(batch_id, batch.round, "deadline")
+            await self._store.save_stop(batch_id, batch.round, "deadline")
             batch.cause = "deadline"
-            self._yard.steered(batch)
+            self._state.apply_control(batch)
         log.info("deadline passed", batch_id=str(batch_id), round=batch.round)
-        self.settle(batch)
+        self.schedule(batch)
 
-    def _begin(self) -> None:
+    def _start_scheduled(self) -> None:
         self._running = {b: task for b, task in self._running.items() if not task.done() or task.exception()}
-        for batch_id in [b for b in self._wanted if b not in self._running]:
-            if len(self._running) < _SIDE_BY_SIDE:
-                batch = self._wanted.pop(batch_id)
+        for batch_id in [b for b in self._scheduled if b not in self._running]:
+            if len(self._running) < _MAX_CONCURRENT_BATCHES:
+                batch = self._scheduled.pop(batch_id)
                 task = asyncio.create_task(retry_transient(lambda b=batch: self._settle(b), "settlement"))  # type: ignore[misc]
                 self._running[batch_id] = task
-                task.add_done_callback(lambda _: self._look.set())
+                task.add_done_callback(lambda _: self._wake.set())
 
     async def _settle(self, batch: Batch) -> None:
         """What waits; with a deadline first what is out, before the workers hear of it: the first outcome counts."""
-        status = batch.stopped
+        status = batch.stop_status
         if status is None:
             return
-        if batch.cause == "deadline" and not batch.workers_told:
-            leases = [x for x in self._yard.leases.values() if x.batch_id == batch.batch_id]
-            for start in range(0, len(leases), _LEASES_AT_ONCE):
-                await self._settle_leases(batch, status, leases[start : start + _LEASES_AT_ONCE])
-            stopped = outgoing(topology.FLOW, self._stopped(batch), traceparent=batch.traceparent)
+        if batch.cause == "deadline" and not batch.stop_published:
+            leases = [x for x in self._state.leases.values() if x.batch_id == batch.batch_id]
+            for start in range(0, len(leases), _LEASES_PER_PUBLISH):
+                await self._settle_leases(batch, status, leases[start : start + _LEASES_PER_PUBLISH])
+            stopped = outgoing(topology.FLOW, self._stopped_message(batch), traceparent=batch.traceparent)
             await self._publisher.publish([stopped])
-            batch.workers_told = True
-        await self._settlement.settle_waiting(batch, status)
+            batch.stop_published = True
+        await self._settler.settle_waiting(batch, status)
 
-    async def _settle_leases(self, batch: Batch, status: Status, leases: Sequence[Lease]) -> None:
+    async def _settle_leases(self, batch: Batch, status: SettledStatus, leases: Sequence[Lease]) -> None:
         found = await self._pages.items(leases)
         left = [(x, o, line) for x in leases for o, line in found[x.chunk_id].items() if o not in x.reported]
         items = [
             SettledItem(ordinal=ordinal, custom_id=orjson.loads(line).get("custom_id"), attempts=lease.attempt)
             for lease, ordinal, line in left
         ]
-        await self._settlement.settle(batch, status, items)
-        await self._settlement.let_go(batch, [(lease.partition, line) for lease, _, line in left])
+        await self._settler.settle(batch, status, items)
+        await self._settler.cancel_externally(batch, [(lease.partition, line) for lease, _, line in left])
 
-    def _stopped(self, batch: Batch) -> BatchStopped:
+    def _stopped_message(self, batch: Batch) -> BatchStopped:
         return BatchStopped(
             batch_id=batch.batch_id,
             owner=batch.owner,
@@ -141,10 +141,10 @@ class Stops:
 
     async def _sleep(self) -> None:
         wait_s = _IDLE_S
-        if self._yard.deadlines:
-            wait_s = min(wait_s, (min(self._yard.deadlines.values()) - self._clock()).total_seconds())
+        if self._state.deadlines:
+            wait_s = min(wait_s, (min(self._state.deadlines.values()) - self._clock()).total_seconds())
         try:
             async with asyncio.timeout(max(0.0, wait_s)):
-                await self._look.wait()
+                await self._wake.wait()
         except TimeoutError:
             return

@@ -10,33 +10,33 @@ import structlog
 
 from batchyard_contracts import topology
 from batchyard_contracts.v1.work import ChunkHead
-from services.dispatcher.state.state import Batch, Yard
+from services.dispatcher.state.state import Batch, DispatcherState
 from shared.messaging.publisher import Outgoing, Publisher
 from shared.runtime.errors import PublishFailed
 
 log = structlog.get_logger()
-_AT_ONCE = 20
+_ITEMS_PER_CHUNK = 20
 _STATE = b'"state":'
 
 
-class LettingGo:
+class ExternalCancel:
     """Knows which workloads want to be told."""
 
-    def __init__(self, yard: Yard, publisher: Publisher) -> None:
-        self._yard, self._publisher = yard, publisher
+    def __init__(self, state: DispatcherState, publisher: Publisher) -> None:
+        self._state, self._publisher = state, publisher
 
-    async def tell(self, batch: Batch, items: Iterable[tuple[str, bytes]]) -> None:
+    async def publish(self, batch: Batch, items: Iterable[tuple[str, bytes]]) -> None:
         """Items of a batch, each with its partition and its line; those without a state have nothing elsewhere."""
-        if not self._yard.line(batch.workload).window.manifest.lets_go:
+        if not self._state.workload_queue(batch.workload).window.manifest.lets_go:
             return
         by_partition: dict[str, list[bytes]] = {}
         for partition, line in items:
             if _STATE in line:
                 by_partition.setdefault(partition, []).append(line)
         chunks = [
-            self._chunk(batch, partition, lines[start : start + _AT_ONCE])
+            self._chunk(batch, partition, lines[start : start + _ITEMS_PER_CHUNK])
             for partition, lines in by_partition.items()
-            for start in range(0, len(lines), _AT_ONCE)
+            for start in range(0, len(lines), _ITEMS_PER_CHUNK)
         ]
         try:
             await self._publisher.publish(chunks)

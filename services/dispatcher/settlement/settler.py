@@ -9,43 +9,48 @@ import orjson
 from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import ItemsSettled, SettledItem
 from batchyard_contracts.v1.values import ItemError, StopCause
-from services.dispatcher.domain.scheduling.scheduler import Slice
+from services.dispatcher.domain.scheduling.scheduler import PageSlice
 from services.dispatcher.persistence.store import Store
-from services.dispatcher.settlement.external_cancel import LettingGo
+from services.dispatcher.settlement.external_cancel import ExternalCancel
 from services.dispatcher.state.state import Batch
 from shared.messaging.publisher import Publisher, outgoing
 
-_AT_ONCE = 1000
+_ITEMS_PER_MESSAGE = 1000
 _PAGES_AT_ONCE = 5
-Status = Literal["failed", "cancelled", "expired", "duplicate"]
+SettledStatus = Literal["failed", "cancelled", "expired", "duplicate"]
 
 
-async def _at_once() -> None:
+async def _no_wait() -> None:
     """There is always room."""
 
 
-class Settlement:
+class ItemSettler:
     """Publishes first and forgets afterwards: the ledger takes an item's first outcome, so twice does no harm."""
 
     def __init__(
         self,
         store: Store,
         publisher: Publisher,
-        letting_go: LettingGo,
-        room: Callable[[], Awaitable[None]] = _at_once,
+        external_cancel: ExternalCancel,
+        wait_for_room: Callable[[], Awaitable[None]] = _no_wait,
     ) -> None:
         """`room` waits until the ledger is through with most of what was set aside for it."""
-        self._store, self._publisher, self._letting_go, self._room = store, publisher, letting_go, room
+        self._store, self._publisher, self._external_cancel, self._wait_for_room = (
+            store,
+            publisher,
+            external_cancel,
+            wait_for_room,
+        )
 
-    async def settle(self, batch: Batch, status: Status, items: Sequence[SettledItem]) -> None:
+    async def settle(self, batch: Batch, status: SettledStatus, items: Sequence[SettledItem]) -> None:
         """Tell the ledger."""
-        await self.tell(batch.batch_id, batch.round, status, items, batch.traceparent, batch.cause)
+        await self.publish(batch.batch_id, batch.round, status, items, batch.traceparent, batch.cause)
 
-    async def tell(
+    async def publish(
         self,
         batch_id: UUID,
         round_: int,
-        status: Status,
+        status: SettledStatus,
         items: Sequence[SettledItem],
         trace: str | None = None,
         cause: StopCause | None = None,
@@ -56,9 +61,13 @@ class Settlement:
         cause = cause if status in {"cancelled", "expired"} else None
         messages = [
             ItemsSettled(
-                batch_id=batch_id, round=round_, status=status, items=list(items[i : i + _AT_ONCE]), cause=cause
+                batch_id=batch_id,
+                round=round_,
+                status=status,
+                items=list(items[i : i + _ITEMS_PER_MESSAGE]),
+                cause=cause,
             )
-            for i in range(0, len(items), _AT_ONCE)
+            for i in range(0, len(items), _ITEMS_PER_MESSAGE)
         ]
         key = (topology.ASIDE if aside else "") + ItemsSettled.type
         await self._publisher.publish(
@@ -68,54 +77,54 @@ class Settlement:
             ]
         )
 
-    async def let_go(self, batch: Batch, items: Iterable[tuple[str, bytes]]) -> None:
+    async def cancel_externally(self, batch: Batch, items: Iterable[tuple[str, bytes]]) -> None:
         """Tell the workers of items, each with its partition and line, that may go on elsewhere and are not wanted."""
-        await self._letting_go.tell(batch, items)
+        await self._external_cancel.publish(batch, items)
 
-    async def settle_waiting(self, batch: Batch, status: Status) -> None:
+    async def settle_waiting(self, batch: Batch, status: SettledStatus) -> None:
         """End everything of the batch that is not in flight. Bounded in memory, and in the broker; may be called again,
         also meanwhile."""
-        await self._settle_waiting(batch, status, None, None, self._room)
+        await self._settle_waiting(batch, status, None, None, self._wait_for_room)
 
     async def fail_partition(self, batch: Batch, partition: str, error: ItemError) -> None:
         """Fail what waits of a batch for a partition. As before."""
-        await self._settle_waiting(batch, "failed", partition, error, _at_once)
+        await self._settle_waiting(batch, "failed", partition, error, _no_wait)
 
     async def _settle_waiting(
         self,
         batch: Batch,
-        status: Status,
+        status: SettledStatus,
         partition: str | None,
         error: ItemError | None,
-        room: Callable[[], Awaitable[None]],
+        wait_for_room: Callable[[], Awaitable[None]],
     ) -> None:
         """Of one partition, or of all."""
-        waiting = await self._store.waiting(batch.batch_id)
+        waiting = await self._store.waiting_slices(batch.batch_id)
         if partition is not None:
             waiting = [(p, s) for p, s in waiting if p == partition]
         for piece in _pieces(waiting):
             some = {(batch.batch_id, s.page, s.segment): (p, s) for p, s in piece}
             lines = await self._store.page_items(list(some))
             items = [_settled(line, p, error) for key, (p, s) in some.items() for line in lines.get(key, ())[s.taken :]]
-            await room()
-            await self._aside(batch, status, items)
-            await self._store.take_all([(*key, s.size) for key, (_, s) in some.items()])
+            await wait_for_room()
+            await self._publish_aside(batch, status, items)
+            await self._store.mark_taken([(*key, s.size) for key, (_, s) in some.items()])
         last = -1
         while retries := await self._store.waiting_retries(batch.batch_id, last):
             last = retries[-1][0]
             due = [(ordinal, p, item) for ordinal, p, item in retries if partition in {None, p}]
-            await room()
-            await self._aside(batch, status, [_settled(item, p, error) for _, p, item in due])
-            await self.let_go(batch, [(p, item) for _, p, item in due])
+            await wait_for_room()
+            await self._publish_aside(batch, status, [_settled(item, p, error) for _, p, item in due])
+            await self.cancel_externally(batch, [(p, item) for _, p, item in due])
             await self._store.drop_waiting_retries(batch.batch_id, [ordinal for ordinal, _, _ in due])
 
-    async def _aside(self, batch: Batch, status: Status, items: Sequence[SettledItem]) -> None:
-        await self.tell(batch.batch_id, batch.round, status, items, batch.traceparent, batch.cause, aside=True)
+    async def _publish_aside(self, batch: Batch, status: SettledStatus, items: Sequence[SettledItem]) -> None:
+        await self.publish(batch.batch_id, batch.round, status, items, batch.traceparent, batch.cause, aside=True)
 
 
-def _pieces(waiting: Iterable[tuple[str, Slice]]) -> Iterator[list[tuple[str, Slice]]]:
+def _pieces(waiting: Iterable[tuple[str, PageSlice]]) -> Iterator[list[tuple[str, PageSlice]]]:
     """Slices in the order of their pages, all those of a few pages at a time: a page may have a thousand."""
-    piece: list[tuple[str, Slice]] = []
+    piece: list[tuple[str, PageSlice]] = []
     pages: set[int] = set()
     for partition, slice_ in waiting:
         if slice_.page not in pages and len(pages) == _PAGES_AT_ONCE:

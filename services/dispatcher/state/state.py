@@ -14,9 +14,9 @@ from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import WorkerHeartbeat
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import Priority, RetryRule, Reuse, SlotCount, StopCause, Terms
-from services.dispatcher.domain.rate_limiting.batch_rate import BatchPace
-from services.dispatcher.domain.scheduling.in_flight_window import Window
-from services.dispatcher.domain.scheduling.scheduler import Again, BatchQueue, Range, Scheduler
+from services.dispatcher.domain.rate_limiting.batch_rate import BatchLimits
+from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
+from services.dispatcher.domain.scheduling.scheduler import BatchQueue, PageRange, RetryRange, Scheduler
 
 
 @dataclass(slots=True)
@@ -40,11 +40,11 @@ class Batch:
     cause: StopCause | None = None
     """Why a service stopped it."""
     terms: Terms = field(default_factory=Terms)
-    workers_told: bool = False
+    stop_published: bool = False
     """Its deadline has passed, what was out is settled, and the workers have heard of it."""
 
     @property
-    def stopped(self) -> Literal["cancelled", "expired"] | None:
+    def stop_status(self) -> Literal["cancelled", "expired"] | None:
         """How that ends which has not ended; None while the batch may run."""
         if self.cancelled or self.cause == "failure_threshold":
             return "cancelled"
@@ -76,10 +76,10 @@ class Lease:
     partition: str
     round: int
     attempt: int
-    source: Range | Again
+    source: PageRange | RetryRange
     seen_at: float
     """When a worker last named it, or when it was given out (monotonic seconds)."""
-    given_at: float
+    sent_at: float
     """When it last went into its queue (monotonic seconds)."""
     losses: int = 0
     quarantined: bool = False
@@ -90,17 +90,17 @@ class Lease:
     """Ordinals that a part of a report has covered."""
     holder: str | None = None
     """The worker that asked before it began items which must not run twice. No other may, under this fencing number."""
-    begun: set[int] = field(default_factory=set)
+    started: set[int] = field(default_factory=set)
     """Those items."""
-    failed: int = 0
+    failures: int = 0
     """Of the reported, how many failed in a way that may pass."""
     ordinals: tuple[int, ...] | None = None
     """Those of a range, once its page was read."""
 
     @property
-    def open_begun(self) -> set[int]:
+    def unreported_started(self) -> set[int]:
         """Items that must not run twice, began, and are not reported."""
-        return self.begun - self.reported
+        return self.started - self.reported
 
     @property
     def queue(self) -> str:
@@ -116,185 +116,186 @@ class Worker:
 
     heartbeat: WorkerHeartbeat
     seen_at: float
-    before: float = -math.inf
+    previous_seen_at: float = -math.inf
     """When the heartbeat before the last one came. The last one was made later than that."""
 
 
 @dataclass(slots=True)
-class Line:
+class WorkloadQueue:
     """One workload: what waits, and what may go out."""
 
-    window: Window
+    window: InFlightWindow
     scheduler: Scheduler = field(default_factory=Scheduler)
-    known: bool = False
+    is_announced: bool = False
     """Whether a worker has announced its manifest."""
 
 
-class Yard:
+class DispatcherState:
     """All of it. `changed` wakes the pump."""
 
     def __init__(self, owner_weights: Mapping[str, float] | None = None) -> None:
         self._owner_weights = owner_weights
         self.batches: dict[UUID, Batch] = {}
-        self.lines: dict[str, Line] = {}
+        self.workload_queues: dict[str, WorkloadQueue] = {}
         self.leases: dict[UUID, Lease] = {}
         self.workers: dict[str, Worker] = {}
-        self.reached: dict[str, float] = {}
+        self.consumed_up_to: dict[str, float] = {}
         """By queue: when the youngest chunk that is known to have left it went in. All before it have left it too."""
-        self.paces: dict[UUID, BatchPace] = {}
+        self.batch_limits: dict[UUID, BatchLimits] = {}
         """Of batches that have a rate or a concurrency of their own."""
         self.deadlines: dict[UUID, datetime] = {}
         """Of batches that run."""
-        self.loaded: set[tuple[UUID, int]] = set()
+        self.loaded_retries: set[tuple[UUID, int]] = set()
         """Items that wait in a lane for another run, of which the table holds many more."""
         self.loaded_by_partition: Counter[tuple[UUID, str]] = Counter()
         """How many of them, by batch and partition."""
-        self.intake = asyncio.Lock()
+        self.control_lock = asyncio.Lock()
         """Held while a header, or what a batch is told, moves from its message to the table and on into memory."""
         self.changed = asyncio.Event()
 
-    def line(self, workload: str) -> Line:
+    def workload_queue(self, workload: str) -> WorkloadQueue:
         """The line of a workload; without a manifest it has no workers, so that nothing goes out."""
-        line = self.lines.get(workload)
-        if line is None:
+        queue = self.workload_queues.get(workload)
+        if queue is None:
             manifest = Manifest(name=workload, version="", item_schema={}, result_schema={})
-            line = self.lines[workload] = Line(
-                Window(manifest, epoch_s=time.time() - time.monotonic()), Scheduler(self._owner_weights)
+            queue = self.workload_queues[workload] = WorkloadQueue(
+                InFlightWindow(manifest, wall_clock_offset_s=time.time() - time.monotonic()),
+                Scheduler(self._owner_weights),
             )
-        return line
+        return queue
 
-    def know(self, manifest: Manifest) -> None:
+    def set_manifest(self, manifest: Manifest) -> None:
         """Take a manifest, new or changed."""
-        line = self.line(manifest.name)
-        line.window.unpark(time.monotonic())
-        line.window.know(manifest)
-        line.known = True
+        queue = self.workload_queue(manifest.name)
+        queue.window.end_backoffs(time.monotonic())
+        queue.window.set_manifest(manifest)
+        queue.is_announced = True
         self.changed.set()
 
-    def join(self, batch: Batch) -> BatchQueue:
+    def add_batch(self, batch: Batch) -> BatchQueue:
         """Take a batch into its workload's line."""
         self.batches[batch.batch_id] = batch
         queue = BatchQueue(batch.batch_id, batch.owner, batch.priority)
-        self.line(batch.workload).scheduler.join(queue)
-        self.steered(batch)
+        self.workload_queue(batch.workload).scheduler.add_batch(queue)
+        self.apply_control(batch)
         return queue
 
-    def steered(self, batch: Batch) -> None:
+    def apply_control(self, batch: Batch) -> None:
         """What a batch was told takes effect."""
-        batch_id, scheduler = batch.batch_id, self.line(batch.workload).scheduler
-        if queue := scheduler.batch(batch_id):
-            queue.paused = batch.paused or batch.stopped is not None
+        batch_id, scheduler = batch.batch_id, self.workload_queue(batch.workload).scheduler
+        if queue := scheduler.batch_queue(batch_id):
+            queue.paused = batch.paused or batch.stop_status is not None
             if queue.priority != batch.priority:
                 scheduler.reprioritize(batch_id, batch.priority)
-            scheduler.weigh(batch_id, batch.terms.weight or 1)
-        before = self.paces.pop(batch_id, None)
-        begun = batch.started_round >= batch.round
-        if pace := BatchPace.of(batch.terms, time.monotonic(), before, begun=begun):
-            self.paces[batch_id] = pace
+            scheduler.set_weight(batch_id, batch.terms.weight or 1)
+        previous = self.batch_limits.pop(batch_id, None)
+        has_started = batch.started_round >= batch.round
+        if limits := BatchLimits.of(batch.terms, time.monotonic(), previous, has_started=has_started):
+            self.batch_limits[batch_id] = limits
         self.deadlines.pop(batch_id, None)
-        if batch.stopped:
+        if batch.stop_status:
             self.drop_waiting(batch)
         elif deadline := batch.deadline:
             self.deadlines[batch_id] = deadline
         self.changed.set()
 
-    def queue(self, batch: Batch) -> BatchQueue | None:
+    def batch_queue(self, batch: Batch) -> BatchQueue | None:
         """The waiting items of a batch."""
-        return self.line(batch.workload).scheduler.batch(batch.batch_id)
+        return self.workload_queue(batch.workload).scheduler.batch_queue(batch.batch_id)
 
-    def leave(self, batch_id: UUID) -> None:
+    def remove_batch(self, batch_id: UUID) -> None:
         """Forget a batch that is finished or withdrawn."""
         if batch := self.batches.pop(batch_id, None):
             self.drop_waiting(batch)
-            self.paces.pop(batch_id, None)
+            self.batch_limits.pop(batch_id, None)
             self.deadlines.pop(batch_id, None)
-            line = self.line(batch.workload)
-            line.scheduler.leave(batch_id)
-            line.window.forget(batch_id)
+            queue = self.workload_queue(batch.workload)
+            queue.scheduler.remove_batch(batch_id)
+            queue.window.forget_batch(batch_id)
 
     def drop_waiting(self, batch: Batch) -> None:
         """Forget what waits of a batch."""
-        queue = self.queue(batch)
+        queue = self.batch_queue(batch)
         if queue is None:
             return
-        for partition, lane in queue.lanes.items():
-            for again in lane.again:
-                self.unload(batch.batch_id, partition, again.ordinals)
-        queue.lanes.clear()
+        for partition, partition_queue in queue.partition_queues.items():
+            for retries in partition_queue.retries:
+                self.unload_retries(batch.batch_id, partition, retries.ordinals)
+        queue.partition_queues.clear()
 
     def drop_partition(self, batch: Batch, partition: str) -> None:
         """Forget what waits of a batch for a partition."""
-        queue = self.queue(batch)
-        if queue is not None and (lane := queue.lanes.pop(partition, None)):
-            for again in lane.again:
-                self.unload(batch.batch_id, partition, again.ordinals)
+        queue = self.batch_queue(batch)
+        if queue is not None and (partition_queue := queue.partition_queues.pop(partition, None)):
+            for retries in partition_queue.retries:
+                self.unload_retries(batch.batch_id, partition, retries.ordinals)
 
-    def load(self, batch_id: UUID, partition: str, ordinal: int) -> bool:
+    def load_retry(self, batch_id: UUID, partition: str, ordinal: int) -> bool:
         """Note that an item waits in a lane for another run; False if it does already."""
         key = (batch_id, ordinal)
-        if key in self.loaded:
+        if key in self.loaded_retries:
             return False
-        self.loaded.add(key)
+        self.loaded_retries.add(key)
         self.loaded_by_partition[batch_id, partition] += 1
         return True
 
-    def unload(self, batch_id: UUID, partition: str, ordinals: tuple[int, ...]) -> None:
+    def unload_retries(self, batch_id: UUID, partition: str, ordinals: tuple[int, ...]) -> None:
         """Note that items left their lane."""
-        self.loaded.difference_update((batch_id, ordinal) for ordinal in ordinals)
+        self.loaded_retries.difference_update((batch_id, ordinal) for ordinal in ordinals)
         self.loaded_by_partition[batch_id, partition] -= len(ordinals)
         if self.loaded_by_partition[batch_id, partition] <= 0:
             del self.loaded_by_partition[batch_id, partition]
 
-    def resume(self, lease: Lease) -> None:
+    def add_lease(self, lease: Lease) -> None:
         """A chunk is on record as out."""
         self.leases[lease.chunk_id] = lease
-        self.line(lease.workload).window.given(lease)
+        self.workload_queue(lease.workload).window.record_dispatched(lease)
 
-    def release(self, lease: Lease) -> None:
+    def release_lease(self, lease: Lease) -> None:
         """A chunk is done with."""
         if self.leases.pop(lease.chunk_id, None):
-            self.line(lease.workload).window.returned(lease)
+            self.workload_queue(lease.workload).window.record_returned(lease)
             self.changed.set()
 
-    def heard_of(self, heartbeat: WorkerHeartbeat, now: float) -> None:
+    def record_heartbeat(self, heartbeat: WorkerHeartbeat, now: float) -> None:
         """A worker lives and holds these chunks."""
-        known = self.workers.get(heartbeat.worker_id)
-        self.workers[heartbeat.worker_id] = Worker(heartbeat, now, known.seen_at if known else -math.inf)
+        previous = self.workers.get(heartbeat.worker_id)
+        self.workers[heartbeat.worker_id] = Worker(heartbeat, now, previous.seen_at if previous else -math.inf)
         for chunk_id in heartbeat.chunks:
             if lease := self.leases.get(chunk_id):
                 lease.seen_at = now
                 if lease.fence == 1:  # of one that went out again it may be the earlier message
-                    self.has_left(lease)
+                    self.record_taken(lease)
         self._count_workers()
 
-    def has_left(self, lease: Lease) -> None:
+    def record_taken(self, lease: Lease) -> None:
         """A worker has taken a chunk from its queue."""
         queue = lease.queue
-        self.reached[queue] = max(lease.given_at, self.reached.get(queue, lease.given_at))
+        self.consumed_up_to[queue] = max(lease.sent_at, self.consumed_up_to.get(queue, lease.sent_at))
 
-    def isolates(self, workload: str) -> bool:
+    def handles_quarantine(self, workload: str) -> bool:
         """Whether a worker takes this workload's quarantined chunks."""
         return any(w.heartbeat.isolates and workload in w.heartbeat.workloads for w in self.workers.values())
 
-    def forget_silent(self, before: float) -> None:
+    def drop_silent_workers(self, before: float) -> None:
         """Drop workers that were last heard of before that."""
         for worker_id in [w for w, worker in self.workers.items() if worker.seen_at < before]:
             del self.workers[worker_id]
         self._count_workers()
 
     def _count_workers(self) -> None:
-        present: dict[str, float] = defaultdict(float)
+        counts: dict[str, float] = defaultdict(float)
         for worker in self.workers.values():
             if not worker.heartbeat.stopping:
                 for name in worker.heartbeat.workloads:
-                    present[name] += self._share(name, worker.heartbeat.slots.get(name))
-        for name, line in self.lines.items():
-            workers = present[name] if line.known else 0
-            if line.window.workers != workers:
-                line.window.workers = workers
+                    counts[name] += self._relative_capacity(name, worker.heartbeat.slots.get(name))
+        for name, queue in self.workload_queues.items():
+            workers = counts[name] if queue.is_announced else 0
+            if queue.window.workers != workers:
+                queue.window.workers = workers
                 self.changed.set()
 
-    def _share(self, name: str, slots: SlotCount | None) -> float:
+    def _relative_capacity(self, name: str, slots: SlotCount | None) -> float:
         """How many usual workers it is worth."""
-        line = self.lines.get(name)
-        return slots.most / line.window.manifest.concurrency if slots and line else 1.0
+        queue = self.workload_queues.get(name)
+        return slots.most / queue.window.manifest.concurrency if slots and queue else 1.0

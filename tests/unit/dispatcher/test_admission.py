@@ -9,84 +9,84 @@ from hypothesis import strategies as st
 
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import PRIORITIES, Rate, Terms
-from services.dispatcher.domain.rate_limiting.batch_rate import BatchPace
+from services.dispatcher.domain.rate_limiting.batch_rate import BatchLimits
 from services.dispatcher.domain.scheduling.admission import Admission
-from services.dispatcher.domain.scheduling.in_flight_window import Window
-from services.dispatcher.domain.scheduling.scheduler import BatchQueue, Pick, Range, Scheduler, Slice
+from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
+from services.dispatcher.domain.scheduling.scheduler import BatchQueue, PageRange, PageSlice, Pick, Scheduler
 
 FIRST, SECOND, FREE = UUID(int=1), UUID(int=2), UUID(int=3)
 
 
-def window(workers: float = 1, **settings: object) -> Window:
+def window(workers: float = 1, **settings: object) -> InFlightWindow:
     fields = {"name": "w", "version": "1", "item_schema": {}, "result_schema": {}} | settings
-    return Window(Manifest.model_validate(fields), workers=workers)
+    return InFlightWindow(Manifest.model_validate(fields), workers=workers)
 
 
-def limits(now: float = 0.0, *, begun: bool = False, **terms: object) -> BatchPace:
-    made = BatchPace.of(Terms.model_validate(terms), now, None, begun=begun)
+def limits(now: float = 0.0, *, begun: bool = False, **terms: object) -> BatchLimits:
+    made = BatchLimits.of(Terms.model_validate(terms), now, None, has_started=begun)
     assert made is not None
     return made
 
 
 def chunk(batch_id: UUID, count: int) -> Pick:
-    return Pick(batch_id, "", "normal", Range(0, 0, 0, count))
+    return Pick(batch_id, "", "normal", PageRange(0, 0, 0, count))
 
 
 def test_a_batch_without_limits_of_its_own_may_have_the_largest_chunk_of_its_workload() -> None:
     admission = Admission(window(chunk_max=70), {}, 0.0)
-    assert admission.of_batch(FREE) == 70
+    assert admission.batch_limit(FREE) == 70
     assert admission.next_at is None
 
 
 def test_a_batch_has_no_more_items_in_flight_than_its_concurrency() -> None:
     admission = Admission(window(chunk_max=70, concurrency=100), {FIRST: limits(concurrency=5)}, 0.0)
-    assert admission.of_batch(FIRST) == 5
-    admission.took(chunk(FREE, 9))
-    admission.took(chunk(FIRST, 3))
-    assert admission.of_batch(FIRST) == 2
-    admission.took(chunk(FIRST, 2))
-    assert admission.of_batch(FIRST) == 0
-    assert admission.of_batch(FREE) == 70
+    assert admission.batch_limit(FIRST) == 5
+    admission.record_pick(chunk(FREE, 9))
+    admission.record_pick(chunk(FIRST, 3))
+    assert admission.batch_limit(FIRST) == 2
+    admission.record_pick(chunk(FIRST, 2))
+    assert admission.batch_limit(FIRST) == 0
+    assert admission.batch_limit(FREE) == 70
     assert admission.next_at is None, "an item has to come back first: no moment can be named"
 
 
 def test_the_chunk_maximum_bounds_a_batch_whose_own_limit_is_higher() -> None:
     admission = Admission(window(chunk_max=7), {FIRST: limits(concurrency=500)}, 0.0)
-    assert admission.of_batch(FIRST) == 7
+    assert admission.batch_limit(FIRST) == 7
 
 
 def test_the_earliest_moment_is_named_at_which_a_rate_admits_an_item_again() -> None:
     slow, fast = limits(10.0, rate={"per_second": 0.5}), limits(10.0, rate={"per_second": 4})
     for order in ([FIRST, SECOND], [SECOND, FIRST]):
-        batches: Mapping[UUID, BatchPace] = {FIRST: slow, SECOND: fast}
+        batches: Mapping[UUID, BatchLimits] = {FIRST: slow, SECOND: fast}
         admission = Admission(window(), batches, 10.0)
         for batch_id in order:
-            if admission.of_batch(batch_id):
-                admission.took(chunk(batch_id, 1))
-            assert admission.of_batch(batch_id) == 0
+            if admission.batch_limit(batch_id):
+                admission.record_pick(chunk(batch_id, 1))
+            assert admission.batch_limit(batch_id) == 0
         assert admission.next_at == 10.25
-    assert Admission(window(), {FIRST: slow}, 12.0).of_batch(FIRST) == 1
+    assert Admission(window(), {FIRST: slow}, 12.0).batch_limit(FIRST) == 1
 
 
 def test_a_chunk_counts_for_the_window_and_for_the_rate_of_its_batch_alone() -> None:
     mine = window(concurrency=2, chunk_max=10, partition_concurrency=6)
     own = limits(rate={"per_second": 10, "burst": 5})
     admission = Admission(mine, {FIRST: own}, 0.0)
-    assert (admission.of_batch(FIRST), admission.allowed(FIRST, "x")) == (5, 6)
-    admission.took(Pick(FIRST, "x", "normal", Range(0, 0, 0, 4)))
-    assert (mine.out, dict(mine.out_by_batch)) == (4, {FIRST: 4})
+    assert (admission.batch_limit(FIRST), admission.partition_limit(FIRST, "x")) == (5, 6)
+    admission.record_pick(Pick(FIRST, "x", "normal", PageRange(0, 0, 0, 4)))
+    assert (mine.in_flight, dict(mine.in_flight_by_batch)) == (4, {FIRST: 4})
     assert own.full_at == 0.4
-    assert (admission.of_batch(FIRST), admission.allowed(FIRST, "x")) == (1, 2)
-    admission.took(Pick(SECOND, "x", "normal", Range(0, 0, 0, 2)))
+    assert (admission.batch_limit(FIRST), admission.partition_limit(FIRST, "x")) == (1, 2)
+    admission.record_pick(Pick(SECOND, "x", "normal", PageRange(0, 0, 0, 2)))
     assert own.full_at == 0.4
-    assert (admission.allowed(FIRST, "x"), admission.allowed(FIRST, "y")) == (0, 6)
+    assert (admission.partition_limit(FIRST, "x"), admission.partition_limit(FIRST, "y")) == (0, 6)
 
 
 def test_no_class_is_admitted_beyond_the_window() -> None:
     mine = window(concurrency=5, chunk_max=1)
     admission = Admission(mine, {}, 0.0)
-    admission.took(Pick(FREE, "", "normal", Range(0, 0, 0, 10)))
-    assert [admission.full(priority) for priority in PRIORITIES] == [False, True, True]
+    admission.record_pick(Pick(FREE, "", "normal", PageRange(0, 0, 0, 10)))
+    assert [admission.is_full(priority) for priority in PRIORITIES] == [False, True, True]
 
 
 @given(
@@ -104,18 +104,18 @@ def test_a_scheduler_never_passes_the_rate_or_the_concurrency_of_a_batch(
     scheduler, away, sent, now = Scheduler(), list[Pick](), Counter[UUID](), 0.0
     for batch_id in (FIRST, FREE):
         queue = BatchQueue(batch_id, "ann", "normal")
-        scheduler.join(queue)
-        queue.lane("").slices.append(Slice(0, 0, 100_000))
+        scheduler.add_batch(queue)
+        queue.partition_queue("").slices.append(PageSlice(0, 0, 100_000))
     for pause, back in steps:
         now += pause
-        mine.unpark(now)
+        mine.end_backoffs(now)
         for _ in range(min(back, len(away))):
-            mine.returned(away.pop(0))
+            mine.record_returned(away.pop(0))
         admission = Admission(mine, {FIRST: own}, now)
         while pick := scheduler.pick(admission):
-            admission.took(pick)
+            admission.record_pick(pick)
             away.append(pick)
             sent[pick.batch_id] += pick.source.count
-        assert mine.out_by_batch[FIRST] <= concurrency
+        assert mine.in_flight_by_batch[FIRST] <= concurrency
         assert sent[FIRST] <= max(burst, per_second * 0.02) + per_second * now + 1e-3
-        assert mine.full("low")
+        assert mine.is_full("low")

@@ -47,7 +47,7 @@ def _dispatcher(monkeypatch: pytest.MonkeyPatch, run: Any) -> app.Dispatcher:
             await run(stopping)
 
     @asynccontextmanager
-    async def connections(*_: object) -> AsyncIterator[None]:
+    async def open_epoch_pool(*_: object) -> AsyncIterator[None]:
         yield
 
     async def begin(_: object) -> int:
@@ -55,9 +55,9 @@ def _dispatcher(monkeypatch: pytest.MonkeyPatch, run: Any) -> app.Dispatcher:
 
     monkeypatch.setattr(asyncpg, "connect", connect)
     monkeypatch.setattr(epoch, "begin", begin)
-    monkeypatch.setattr(epoch, "connections", connections)
+    monkeypatch.setattr(epoch, "open_epoch_pool", open_epoch_pool)
     monkeypatch.setattr(app, "Session", Session)
-    monkeypatch.setattr(app, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(app, "_RETRY_INTERVAL_S", 0.01)
     return app.Dispatcher(Resources(DispatcherSettings(), Health(), *[cast("Any", None)] * 3))
 
 

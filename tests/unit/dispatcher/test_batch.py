@@ -9,8 +9,8 @@ import pytest
 
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import RetryRule, StopCause, Terms
-from services.dispatcher.domain.scheduling.scheduler import Again, Slice
-from services.dispatcher.state.state import Batch, Yard
+from services.dispatcher.domain.scheduling.scheduler import PageSlice, RetryRange
+from services.dispatcher.state.state import Batch, DispatcherState
 
 BATCH, AT = UUID(int=1), datetime(2026, 11, 22, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -35,7 +35,7 @@ def manifest(**rules: RetryRule) -> Manifest:
     ],
 )
 def test_how_the_items_of_a_stopped_batch_end(cancelled: bool, cause: StopCause | None, stopped: str | None) -> None:
-    assert batch(cancelled=cancelled, cause=cause).stopped == stopped
+    assert batch(cancelled=cancelled, cause=cause).stop_status == stopped
 
 
 @pytest.mark.parametrize(("opened_at", "holds"), [(None, True), (AT - SECOND, True), (AT, False), (AT + SECOND, False)])
@@ -70,39 +70,39 @@ def test_without_any_rule_the_contracts_default_holds() -> None:
     assert batch(terms=Terms(retry={"busy": MINE})).retry_rule(manifest(), "other") == RetryRule()
 
 
-def joined(**fields: Any) -> tuple[Yard, Batch]:
-    state, mine = Yard(), batch(**fields)
-    state.know(manifest())
-    queue = state.join(mine)
-    queue.lane("x").slices.append(Slice(0, 0, 5))
-    queue.lane("x").again.append(Again(2, (7, 8)))
+def joined(**fields: Any) -> tuple[DispatcherState, Batch]:
+    state, mine = DispatcherState(), batch(**fields)
+    state.set_manifest(manifest())
+    queue = state.add_batch(mine)
+    queue.partition_queue("x").slices.append(PageSlice(0, 0, 5))
+    queue.partition_queue("x").retries.append(RetryRange(2, (7, 8)))
     for ordinal in (7, 8):
-        state.load(BATCH, "x", ordinal)
+        state.load_retry(BATCH, "x", ordinal)
     return state, mine
 
 
 def test_a_pause_keeps_what_waits_and_a_stop_drops_it() -> None:
     state, mine = joined(terms=Terms(deadline=AT))
-    queue = state.queue(mine)
+    queue = state.batch_queue(mine)
     assert queue is not None
     mine.paused = True
-    state.steered(mine)
-    assert (queue.paused, list(queue.lanes), state.deadlines) == (True, ["x"], {BATCH: AT})
+    state.apply_control(mine)
+    assert (queue.paused, list(queue.partition_queues), state.deadlines) == (True, ["x"], {BATCH: AT})
     mine.paused, mine.cause = False, "deadline"
-    state.steered(mine)
-    assert (queue.paused, list(queue.lanes), state.deadlines, state.loaded) == (True, [], {}, set())
+    state.apply_control(mine)
+    assert (queue.paused, list(queue.partition_queues), state.deadlines, state.loaded_retries) == (True, [], {}, set())
 
 
 def test_new_terms_take_effect_and_are_taken_back() -> None:
     state, mine = joined()
-    queue = state.queue(mine)
+    queue = state.batch_queue(mine)
     assert queue is not None
     mine.priority, mine.terms = "immediate", Terms(weight=7, concurrency=3)
-    state.steered(mine)
-    assert (queue.priority, queue.weight, state.paces[BATCH].concurrency) == ("immediate", 7, 3)
+    state.apply_control(mine)
+    assert (queue.priority, queue.weight, state.batch_limits[BATCH].concurrency) == ("immediate", 7, 3)
     mine.terms = Terms()
-    state.steered(mine)
-    assert (queue.weight, state.paces, state.deadlines) == (1, {}, {})
+    state.apply_control(mine)
+    assert (queue.weight, state.batch_limits, state.deadlines) == (1, {}, {})
 
 
 def test_a_round_that_has_begun_before_a_takeover_gets_no_second_burst() -> None:
@@ -110,21 +110,21 @@ def test_a_round_that_has_begun_before_a_takeover_gets_no_second_burst() -> None
     free = []
     for started_round in (0, 1):
         state, _ = joined(terms=terms, started_round=started_round)
-        free.append(state.paces[BATCH].free(0, time.monotonic()))
+        free.append(state.batch_limits[BATCH].available(0, time.monotonic()))
     assert free == [5, 1]
 
 
 def test_an_item_is_loaded_once_however_often_its_retry_is_read() -> None:
     state, _ = joined()
-    assert not state.load(BATCH, "x", 7)
-    state.unload(BATCH, "x", (7,))
-    assert (state.loaded, dict(state.loaded_by_partition)) == ({(BATCH, 8)}, {(BATCH, "x"): 1})
-    assert state.load(BATCH, "x", 7)
+    assert not state.load_retry(BATCH, "x", 7)
+    state.unload_retries(BATCH, "x", (7,))
+    assert (state.loaded_retries, dict(state.loaded_by_partition)) == ({(BATCH, 8)}, {(BATCH, "x"): 1})
+    assert state.load_retry(BATCH, "x", 7)
 
 
 def test_a_batch_that_leaves_takes_everything_of_it_along() -> None:
     state, _ = joined(terms=Terms(deadline=AT, concurrency=2))
     for _ in range(2):  # a finished batch may be told of twice
-        state.leave(BATCH)
-        assert (state.batches, state.paces, state.deadlines, state.loaded) == ({}, {}, {}, set())
-        assert state.line("w").scheduler.batch(BATCH) is None
+        state.remove_batch(BATCH)
+        assert (state.batches, state.batch_limits, state.deadlines, state.loaded_retries) == ({}, {}, {}, set())
+        assert state.workload_queue("w").scheduler.batch_queue(BATCH) is None

@@ -5,51 +5,51 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchyard_contracts.v1.values import Rate, Terms
-from services.dispatcher.domain.rate_limiting.batch_rate import BatchPace
+from services.dispatcher.domain.rate_limiting.batch_rate import BatchLimits
 
 RATE = Rate(per_second=10, burst=6)
 
 
-def limits(terms: Terms, now: float = 0.0, before: BatchPace | None = None, *, begun: bool = False) -> BatchPace:
-    made = BatchPace.of(terms, now, before, begun=begun)
+def limits(terms: Terms, now: float = 0.0, before: BatchLimits | None = None, *, begun: bool = False) -> BatchLimits:
+    made = BatchLimits.of(terms, now, before, has_started=begun)
     assert made is not None
     return made
 
 
 def test_terms_without_a_limit_make_none() -> None:
-    assert BatchPace.of(Terms(weight=5), 0.0, None, begun=False) is None
+    assert BatchLimits.of(Terms(weight=5), 0.0, None, has_started=False) is None
     known = limits(Terms(rate=RATE))
-    assert BatchPace.of(Terms(), 0.0, known, begun=True) is None, "it was taken back"
+    assert BatchLimits.of(Terms(), 0.0, known, has_started=True) is None, "it was taken back"
 
 
 def test_a_fresh_batch_starts_with_its_whole_burst() -> None:
     batch = limits(Terms(rate=RATE), 50.0)
-    assert batch.free(0, 50.0) == 6
-    batch.took(6, 50.0)
-    assert batch.free(0, 50.0) == 0
+    assert batch.available(0, 50.0) == 6
+    batch.take(6, 50.0)
+    assert batch.available(0, 50.0) == 0
     assert batch.next_at() == pytest.approx(50.1)
-    assert batch.free(0, 50.1) == 1
-    assert batch.free(0, 50.35) == 3
-    assert batch.free(0, 99.0) == 6, "no more than the burst gathers"
+    assert batch.available(0, 50.1) == 1
+    assert batch.available(0, 50.35) == 3
+    assert batch.available(0, 99.0) == 6, "no more than the burst gathers"
 
 
 def test_a_batch_that_ran_before_a_takeover_gets_no_second_burst() -> None:
     batch = limits(Terms(rate=RATE), 50.0, begun=True)
-    assert batch.free(0, 50.0) == 1
-    batch.took(1, 50.0)
-    assert batch.free(0, 50.0) == 0
-    assert batch.free(0, 50.5) == 5
+    assert batch.available(0, 50.0) == 1
+    batch.take(1, 50.0)
+    assert batch.available(0, 50.0) == 0
+    assert batch.available(0, 50.5) == 5
 
 
 @pytest.mark.parametrize("rate", [RATE, Rate(per_second=0.01), Rate(per_second=5000, burst=1)])
 def test_terms_that_come_again_free_nothing(rate: Rate) -> None:
     """Each command that steers a batch makes its limits anew, also one that names no rate."""
     batch = limits(Terms(rate=rate), 3.0)
-    batch.took(batch.free(0, 3.0) or 0, 3.0)
+    batch.take(batch.available(0, 3.0) or 0, 3.0)
     due = batch.next_at()
     for _ in range(5):
         batch = limits(Terms(rate=rate, concurrency=50), 3.0, batch, begun=True)
-        assert batch.free(0, 3.0) == 0
+        assert batch.available(0, 3.0) == 0
         assert batch.next_at() == pytest.approx(due)
 
 
@@ -65,42 +65,42 @@ def test_terms_that_come_again_free_nothing(rate: Rate) -> None:
 )
 def test_another_rate_counts_the_items_that_went_out_under_the_old_one(rate: Rate, free: int, next_at: float) -> None:
     before = limits(Terms(rate=RATE), 0.9)
-    before.took(6, 0.9)
+    before.take(6, 0.9)
     batch = limits(Terms(rate=rate), 1.0, before, begun=True)
-    assert batch.free(0, 1.0) == free
+    assert batch.available(0, 1.0) == free
     assert max(1.0, batch.next_at()) == pytest.approx(next_at)
 
 
 def test_a_bucket_that_has_filled_meanwhile_gives_its_whole_burst_under_another_rate() -> None:
     before = limits(Terms(rate=RATE), 0.0)
-    before.took(6, 0.0)
-    assert limits(Terms(rate=Rate(per_second=1, burst=8)), 9.0, before, begun=True).free(0, 9.0) == 8
+    before.take(6, 0.0)
+    assert limits(Terms(rate=Rate(per_second=1, burst=8)), 9.0, before, begun=True).available(0, 9.0) == 8
 
 
 def test_a_rate_that_a_running_batch_is_given_late_starts_with_one_item() -> None:
     before = limits(Terms(concurrency=3), 0.0, begun=True)
     batch = limits(Terms(rate=RATE, concurrency=3), 7.0, before, begun=True)
-    assert batch.free(0, 7.0) == 1
+    assert batch.available(0, 7.0) == 1
 
 
 @pytest.mark.parametrize(("out", "free"), [(0, 4), (3, 1), (4, 0), (9, 0)])
 def test_concurrency_leaves_what_is_not_in_flight(out: int, free: int) -> None:
     batch = limits(Terms(concurrency=4))
-    batch.took(100, 0.0)
-    assert batch.free(out, 0.0) == free
+    batch.take(100, 0.0)
+    assert batch.available(out, 0.0) == free
     assert batch.next_at() == 0.0, "no clock ends this wait"
 
 
 def test_the_stricter_of_the_two_limits_holds() -> None:
     batch = limits(Terms(rate=RATE, concurrency=4))
-    assert batch.free(0, 0.0) == 4
-    batch.took(4, 0.0)
-    assert batch.free(0, 0.0) == 2
+    assert batch.available(0, 0.0) == 4
+    batch.take(4, 0.0)
+    assert batch.available(0, 0.0) == 2
 
 
 def test_a_high_rate_is_granted_in_steps_of_a_fiftieth_of_a_second() -> None:
     batch = limits(Terms(rate=Rate(per_second=5000, burst=1)))
-    assert batch.free(0, 0.0) == 100
+    assert batch.available(0, 0.0) == 100
 
 
 @given(
@@ -115,11 +115,11 @@ def test_never_more_goes_out_than_the_rate_gives_and_the_named_moment_frees_an_i
     batch, now, sent = limits(Terms(rate=Rate(per_second=per_second, burst=burst)), 100.0, begun=begun), 100.0, 0
     for pause, wanted in asked:
         now += pause
-        free = batch.free(0, now)
+        free = batch.available(0, now)
         assert free is not None
         if free == 0:
             assert batch.next_at() > now
-            assert batch.free(0, batch.next_at() + 1e-6) == 1
-        batch.took(min(free, wanted), now)
+            assert batch.available(0, batch.next_at() + 1e-6) == 1
+        batch.take(min(free, wanted), now)
         sent += min(free, wanted)
     assert sent <= (1 if begun else max(burst, per_second * 0.02)) + (now - 100.0) * per_second + 1e-3

@@ -5,116 +5,116 @@ from hypothesis import strategies as st
 
 from batchyard_contracts.v1.manifest import CircuitRule
 from batchyard_contracts.v1.values import ItemError
-from services.dispatcher.domain.rate_limiting.circuit_breaker import Circuit
+from services.dispatcher.domain.rate_limiting.circuit_breaker import CircuitBreaker
 
 RULE = CircuitRule(base_s=5, cap_s=15, give_up_s=100)
 CAPTCHA = ItemError(code="captcha", scope="provider")
 
 
 def test_items_flow_until_the_provider_refuses() -> None:
-    circuit = Circuit()
-    assert circuit.lets_out(100, 50, 0.0) == 100
-    assert circuit.failed(CAPTCHA, RULE, 1.0)
-    assert not circuit.failed(CAPTCHA, RULE, 1.5), "those that were out say nothing new"
-    assert circuit.lets_out(100, 0, 5.9) == 0
+    circuit = CircuitBreaker()
+    assert circuit.allowed(100, 50, 0.0) == 100
+    assert circuit.record_refusal(CAPTCHA, RULE, 1.0)
+    assert not circuit.record_refusal(CAPTCHA, RULE, 1.5), "those that were out say nothing new"
+    assert circuit.allowed(100, 0, 5.9) == 0
 
 
 def test_one_item_tries_it_when_all_others_are_back() -> None:
-    circuit = Circuit()
-    circuit.failed(CAPTCHA, RULE, 0.0)
-    assert circuit.lets_out(100, 3, 6.0) == 0
-    assert circuit.lets_out(100, 0, 6.0) == 1
-    circuit.given()
-    assert circuit.lets_out(100, 1, 7.0) == 0
-    assert circuit.succeeded()
-    assert circuit.lets_out(100, 0, 7.0) == 100
+    circuit = CircuitBreaker()
+    circuit.record_refusal(CAPTCHA, RULE, 0.0)
+    assert circuit.allowed(100, 3, 6.0) == 0
+    assert circuit.allowed(100, 0, 6.0) == 1
+    circuit.record_dispatched()
+    assert circuit.allowed(100, 1, 7.0) == 0
+    assert circuit.record_success()
+    assert circuit.allowed(100, 0, 7.0) == 100
 
 
 def test_each_try_that_fails_doubles_the_pause_up_to_its_cap() -> None:
-    circuit, now, pauses = Circuit(), 0.0, []
+    circuit, now, pauses = CircuitBreaker(), 0.0, []
     for _ in range(4):
-        assert circuit.failed(CAPTCHA, RULE, now)
-        pauses.append(circuit.until - now)
-        now = circuit.until
-        circuit.given()
+        assert circuit.record_refusal(CAPTCHA, RULE, now)
+        pauses.append(circuit.next_probe_at - now)
+        now = circuit.next_probe_at
+        circuit.record_dispatched()
     assert pauses == [5, 10, 15, 15]
 
 
 def test_an_item_that_was_out_before_does_not_close_it() -> None:
-    circuit = Circuit()
-    circuit.failed(CAPTCHA, RULE, 0.0)
-    assert not circuit.succeeded()
+    circuit = CircuitBreaker()
+    circuit.record_refusal(CAPTCHA, RULE, 0.0)
+    assert not circuit.record_success()
     assert circuit.state == "open"
 
 
 def test_a_try_of_which_nothing_is_heard_is_repeated() -> None:
-    circuit = Circuit()
-    circuit.failed(CAPTCHA, RULE, 0.0)
-    circuit.given()
-    circuit.came_back_unheard()
-    assert circuit.lets_out(100, 0, 6.0) == 1
+    circuit = CircuitBreaker()
+    circuit.record_refusal(CAPTCHA, RULE, 0.0)
+    circuit.record_dispatched()
+    circuit.record_no_answer()
+    assert circuit.allowed(100, 0, 6.0) == 1
 
 
 def test_it_is_given_up_after_its_time_and_not_again_before_as_long() -> None:
-    circuit = Circuit()
-    circuit.failed(CAPTCHA, RULE, 0.0)
-    assert not circuit.is_hopeless(RULE, 99.0)
-    assert circuit.is_hopeless(RULE, 100.0)
-    assert not circuit.is_hopeless(RULE, 150.0)
-    assert circuit.is_hopeless(RULE, 200.0)
+    circuit = CircuitBreaker()
+    circuit.record_refusal(CAPTCHA, RULE, 0.0)
+    assert not circuit.take_give_up(RULE, 99.0)
+    assert circuit.take_give_up(RULE, 100.0)
+    assert not circuit.take_give_up(RULE, 150.0)
+    assert circuit.take_give_up(RULE, 200.0)
     circuit.close()
-    assert not circuit.is_hopeless(RULE, 500.0)
+    assert not circuit.take_give_up(RULE, 500.0)
 
 
 def test_an_item_that_is_refused_again_after_others_were_taken_is_at_fault_itself() -> None:
-    circuit = Circuit()
-    assert not circuit.refused("one")
-    circuit.failed(CAPTCHA, RULE, 0.0)
-    assert not circuit.refused("one"), "nobody was taken since"
-    circuit.given()
-    circuit.succeeded()
-    assert not circuit.refused("another")
-    assert circuit.refused("one")
-    assert circuit.refused("one"), "its report may be read twice"
+    circuit = CircuitBreaker()
+    assert not circuit.record_item_refusal("one")
+    circuit.record_refusal(CAPTCHA, RULE, 0.0)
+    assert not circuit.record_item_refusal("one"), "nobody was taken since"
+    circuit.record_dispatched()
+    circuit.record_success()
+    assert not circuit.record_item_refusal("another")
+    assert circuit.record_item_refusal("one")
+    assert circuit.record_item_refusal("one"), "its report may be read twice"
 
 
 def test_while_the_circuit_is_open_no_item_is_at_fault() -> None:
-    circuit = Circuit()
-    circuit.refused("one")
-    circuit.failed(CAPTCHA, RULE, 0.0)
+    circuit = CircuitBreaker()
+    circuit.record_item_refusal("one")
+    circuit.record_refusal(CAPTCHA, RULE, 0.0)
     circuit.close()
-    circuit.refused("another")
-    circuit.failed(CAPTCHA, RULE, 1.0)
-    assert not circuit.refused("one")
+    circuit.record_item_refusal("another")
+    circuit.record_refusal(CAPTCHA, RULE, 1.0)
+    assert not circuit.record_item_refusal("one")
 
 
 def test_of_ten_thousand_refused_items_the_one_refused_longest_ago_is_forgotten() -> None:
-    circuit = Circuit()
+    circuit = CircuitBreaker()
     for item in range(10_001):
-        assert not circuit.refused(item)
+        assert not circuit.record_item_refusal(item)
     circuit.close()
-    assert not circuit.refused(0), "it is forgotten, and may open the circuit once more"
-    assert circuit.refused(10_000)
+    assert not circuit.record_item_refusal(0), "it is forgotten, and may open the circuit once more"
+    assert circuit.record_item_refusal(10_000)
 
 
 @given(st.lists(st.sampled_from(["refused", "answered", "sent", "returned", "later"]), max_size=40))
 def test_at_most_one_item_is_in_flight_while_the_circuit_is_not_closed(steps: list[str]) -> None:
     """Whatever order refusals, answers and returns come in, a second test item never goes out beside the first."""
-    circuit, now, out = Circuit(), 0.0, 0
-    circuit.failed(CAPTCHA, RULE, now)
+    circuit, now, out = CircuitBreaker(), 0.0, 0
+    circuit.record_refusal(CAPTCHA, RULE, now)
     for step in steps:
         if step == "refused":
-            circuit.failed(CAPTCHA, RULE, now)
-        elif step == "answered" and circuit.succeeded():
+            circuit.record_refusal(CAPTCHA, RULE, now)
+        elif step == "answered" and circuit.record_success():
             return
-        elif step == "sent" and circuit.lets_out(50, out, now):
-            circuit.given()
+        elif step == "sent" and circuit.allowed(50, out, now):
+            circuit.record_dispatched()
             out += 1
         elif step == "returned" and out:
             out = 0
-            circuit.came_back_unheard()
+            circuit.record_no_answer()
         elif step == "later":
-            now = circuit.until
+            now = circuit.next_probe_at
         assert out <= 1
-        assert circuit.lets_out(50, out, circuit.until) == (1 if circuit.state == "open" and out == 0 else 0)
-        assert 0.0 <= circuit.until - now <= RULE.cap_s
+        assert circuit.allowed(50, out, circuit.next_probe_at) == (1 if circuit.state == "open" and out == 0 else 0)
+        assert 0.0 <= circuit.next_probe_at - now <= RULE.cap_s

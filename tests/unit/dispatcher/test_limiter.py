@@ -10,31 +10,31 @@ from batchyard_contracts.partition import join
 from batchyard_contracts.v1.flow import Felt
 from batchyard_contracts.v1.manifest import Adaptive, CircuitRule, Manifest
 from batchyard_contracts.v1.values import ItemError, Rate
-from services.dispatcher.domain.rate_limiting.gcra import AHEAD_S, LATENESS_S
-from services.dispatcher.domain.rate_limiting.limit_set import Limits
-from services.dispatcher.domain.rate_limiting.limiter import NEVER, Learned, Terms, Throttle
+from services.dispatcher.domain.rate_limiting.gcra import AHEAD_S, TOLERANCE_S
+from services.dispatcher.domain.rate_limiting.limit_set import LimitSet
+from services.dispatcher.domain.rate_limiting.limiter import NEVER, LearnedRate, Limiter, LimitTerms
 
 CAPTCHA = ItemError(code="captcha", scope="provider")
 RULE = CircuitRule(base_s=5, cap_s=15)
 ADAPTIVE = Adaptive(floor=5, ceiling=50, start=10)
-FREE, TEN, TWENTY = Terms(), Rate(per_second=10), Rate(per_second=20)
+FREE, TEN, TWENTY = LimitTerms(), Rate(per_second=10), Rate(per_second=20)
 
 
-def limiter(terms: Terms = FREE, now: float = 0.0) -> Throttle:
-    made = Throttle("partition", "a.example")
-    made.keep(terms, 1, now)
+def limiter(terms: LimitTerms = FREE, now: float = 0.0) -> Limiter:
+    made = Limiter("partition", "a.example")
+    made.set_terms(terms, 1, now)
     return made
 
 
-def limit_set(**settings: Any) -> Limits:
+def limit_set(**settings: Any) -> LimitSet:
     fields = {"name": "w", "version": "1", "item_schema": {}, "result_schema": {}} | settings
-    return Limits(Manifest.model_validate(fields))
+    return LimitSet(Manifest.model_validate(fields))
 
 
-def in_force(limits: Limits, limit: str, value: str) -> tuple[float | None, int | None, str]:
-    found = limits.at(limit, value)
+def in_force(limits: LimitSet, limit: str, value: str) -> tuple[float | None, int | None, str]:
+    found = limits.limiter(limit, value)
     assert found is not None
-    return (found.rate.per_second if found.rate else None, found.terms.concurrency, found.cause)
+    return (found.rate.per_second if found.rate else None, found.terms.concurrency, found.reason)
 
 
 def test_without_a_limit_everything_may_go_out_now() -> None:
@@ -43,108 +43,108 @@ def test_without_a_limit_everything_may_go_out_now() -> None:
 
 def test_a_pause_holds_everything_until_its_end_and_a_shorter_one_does_not_end_it() -> None:
     paused = limiter()
-    paused.park(9.0, "first")
-    paused.park(4.0, "shorter")
-    assert (paused.room(5, 3.0), paused.parked_because) == ((0, 9.0), "first")
+    paused.back_off(9.0, "first")
+    paused.back_off(4.0, "shorter")
+    assert (paused.room(5, 3.0), paused.backoff_reason) == ((0, 9.0), "first")
     assert paused.room(5, 9.0) == (5, 9.0)
 
 
 def test_an_open_circuit_holds_items_until_its_next_try_and_then_lets_out_a_single_one() -> None:
     refused = limiter()
-    refused.given(3, 0.0)
-    refused.circuit.failed(CAPTCHA, RULE, 0.0)
+    refused.record_dispatched(3, 0.0)
+    refused.circuit.record_refusal(CAPTCHA, RULE, 0.0)
     assert refused.room(9, 1.0) == (0, 5.0)
     assert refused.room(9, 6.0) == (0, NEVER), "three are still in flight: ask when they are back"
-    refused.returned(3)
+    refused.record_returned(3)
     assert refused.room(9, 6.0) == (1, 6.0)
-    refused.given(1, 6.0)
+    refused.record_dispatched(1, 6.0)
     assert refused.room(9, 60.0) == (0, NEVER), "the test item is in flight"
-    refused.returned(1)
+    refused.record_returned(1)
     assert refused.room(9, 60.0) == (1, 60.0), "nothing was heard of it: another one tries"
 
 
 def test_the_test_item_of_a_circuit_keeps_the_other_limits_too() -> None:
-    refused = limiter(Terms(rate=TEN))
-    refused.circuit.failed(CAPTCHA, RULE, 0.0)
-    refused.bucket.full_at = 20.0
+    refused = limiter(LimitTerms(rate=TEN))
+    refused.circuit.record_refusal(CAPTCHA, RULE, 0.0)
+    refused.gcra.full_at = 20.0
     count, again_at = refused.room(9, 6.0)
     assert count == 0
     assert 6.0 < again_at < 20.0
 
 
 def test_concurrency_is_what_is_in_flight_at_most() -> None:
-    bounded = limiter(Terms(concurrency=3))
-    bounded.given(2, 0.0)
+    bounded = limiter(LimitTerms(concurrency=3))
+    bounded.record_dispatched(2, 0.0)
     assert bounded.room(9, 0.0) == (1, 0.0)
-    bounded.given(1, 0.0)
+    bounded.record_dispatched(1, 0.0)
     assert bounded.room(9, 0.0) == (0, NEVER)
 
 
 def test_a_rate_names_the_moment_of_the_next_items() -> None:
-    paced = limiter(Terms(rate=TEN))
+    paced = limiter(LimitTerms(rate=TEN))
     count, again_at = paced.room(100, 0.0)
     assert (count, again_at) == (5, 0.0), "half a second ahead of its time, and one at once"
-    paced.given(count, 0.0)
+    paced.record_dispatched(count, 0.0)
     count, again_at = paced.room(100, 0.0)
     assert count == 0
-    assert again_at == pytest.approx((5 + 2) * (1 + LATENESS_S) / 10 - AHEAD_S - (1 + LATENESS_S) / 10, abs=0.11)
+    assert again_at == pytest.approx((5 + 2) * (1 + TOLERANCE_S) / 10 - AHEAD_S - (1 + TOLERANCE_S) / 10, abs=0.11)
 
 
 @pytest.mark.parametrize(
     ("terms", "cause", "rate"),
     [
-        (Terms(), "no limit", None),
-        (Terms(rate=TEN), "the manifest", TEN),
-        (Terms(rate=TEN, by_operator=True), "set by an operator", TEN),
-        (Terms(concurrency=4, by_operator=True), "set by an operator", None),
-        (Terms(adaptive=ADAPTIVE), "the beginning", TEN),
+        (LimitTerms(), "no limit", None),
+        (LimitTerms(rate=TEN), "the manifest", TEN),
+        (LimitTerms(rate=TEN, by_operator=True), "set by an operator", TEN),
+        (LimitTerms(concurrency=4, by_operator=True), "set by an operator", None),
+        (LimitTerms(adaptive=ADAPTIVE), "the beginning", TEN),
     ],
 )
-def test_the_cause_says_where_a_rate_comes_from(terms: Terms, cause: str, rate: Rate | None) -> None:
+def test_the_cause_says_where_a_rate_comes_from(terms: LimitTerms, cause: str, rate: Rate | None) -> None:
     made = limiter(terms)
-    assert (made.cause, made.rate) == (cause, rate)
+    assert (made.reason, made.rate) == (cause, rate)
 
 
 def test_only_a_rate_that_differs_gets_a_new_version() -> None:
-    made = limiter(Terms(rate=TEN))
-    made.keep(Terms(rate=TEN, concurrency=3), 2, 1.0)
+    made = limiter(LimitTerms(rate=TEN))
+    made.set_terms(LimitTerms(rate=TEN, concurrency=3), 2, 1.0)
     assert (made.version, made.rate, made.terms.concurrency) == (1, TEN, 3)
-    made.keep(Terms(rate=TWENTY), 3, 1.0)
+    made.set_terms(LimitTerms(rate=TWENTY), 3, 1.0)
     assert (made.version, made.rate) == (3, TWENTY)
-    made.keep(Terms(), 4, 1.0)
-    assert (made.version, made.rate, made.cause) == (4, None, "no limit")
+    made.set_terms(LimitTerms(), 4, 1.0)
+    assert (made.version, made.rate, made.reason) == (4, None, "no limit")
 
 
 def test_an_adaptive_rate_goes_on_from_what_was_learned_when_its_bounds_change() -> None:
-    made = Throttle("partition", "a.example")
-    made.keep(Terms(adaptive=ADAPTIVE), 1, 0.0, Learned(33.0, failed_at=40.0))
-    assert (made.rate, made.cause) == (Rate(per_second=33), "learned earlier")
-    known = made.tuner
-    made.keep(Terms(adaptive=ADAPTIVE, concurrency=9), 2, 1.0)
-    assert made.tuner is known, "the same bounds: nothing is forgotten"
-    made.keep(Terms(adaptive=Adaptive(floor=1, ceiling=20)), 3, 2.0)
-    assert made.tuner is not known
-    assert (made.rate, made.cause) == (Rate(per_second=20), "learned earlier")
-    assert made.tuner is not None
-    assert made.tuner.failed_at == 40.0
-    made.keep(Terms(rate=TEN), 4, 3.0)
-    assert made.tuner is None
+    made = Limiter("partition", "a.example")
+    made.set_terms(LimitTerms(adaptive=ADAPTIVE), 1, 0.0, LearnedRate(33.0, capacity=40.0))
+    assert (made.rate, made.reason) == (Rate(per_second=33), "learned earlier")
+    known = made.adaptive_rate
+    made.set_terms(LimitTerms(adaptive=ADAPTIVE, concurrency=9), 2, 1.0)
+    assert made.adaptive_rate is known, "the same bounds: nothing is forgotten"
+    made.set_terms(LimitTerms(adaptive=Adaptive(floor=1, ceiling=20)), 3, 2.0)
+    assert made.adaptive_rate is not known
+    assert (made.rate, made.reason) == (Rate(per_second=20), "learned earlier")
+    assert made.adaptive_rate is not None
+    assert made.adaptive_rate.capacity == 40.0
+    made.set_terms(LimitTerms(rate=TEN), 4, 3.0)
+    assert made.adaptive_rate is None
     assert made.rate == TEN
 
 
 def test_feedback_changes_an_adaptive_rate_and_says_why() -> None:
-    made = limiter(Terms(adaptive=ADAPTIVE))
-    change = made.felt(Felt(answered=9, refused=3), 0.0, 77, 1.0)
+    made = limiter(LimitTerms(adaptive=ADAPTIVE))
+    change = made.record_feedback(Felt(answered=9, refused=3), 0.0, 77, 1.0)
     assert change is not None
     assert (change.before, change.after) == (10, 6)
-    assert (made.rate, made.version, made.cause) == (Rate(per_second=6), 77, "3 calls refused")
-    assert made.felt(Felt(answered=1), 0.0, 78, 1.01) is None
+    assert (made.rate, made.version, made.reason) == (Rate(per_second=6), 77, "3 calls refused")
+    assert made.record_feedback(Felt(answered=1), 0.0, 78, 1.01) is None
     assert made.version == 77
 
 
 def test_feedback_changes_no_fixed_rate() -> None:
-    made = limiter(Terms(rate=TEN))
-    assert made.felt(Felt(refused=50), 0.0, 2, 1.0) is None
+    made = limiter(LimitTerms(rate=TEN))
+    assert made.record_feedback(Felt(refused=50), 0.0, 2, 1.0) is None
     assert (made.rate, made.version) == (TEN, 1)
 
 
@@ -153,28 +153,28 @@ def test_feedback_changes_no_fixed_rate() -> None:
 )
 def test_a_destination_gets_no_more_calls_than_it_said_it_takes(remaining: int, in_flight: int, paused: bool) -> None:
     made = limiter()
-    made.given(in_flight, 0.0)
-    made.felt(Felt(remaining=remaining, reset_s=30.0), 0.0, 1, 10.0)
-    assert made.parked_until == (40.0 if paused else 0.0)
+    made.record_dispatched(in_flight, 0.0)
+    made.record_feedback(Felt(remaining=remaining, reset_s=30.0), 0.0, 1, 10.0)
+    assert made.backoff_until == (40.0 if paused else 0.0)
 
 
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda t: t.given(1, 0.0),
-        lambda t: t.bucket.take(TEN, 100, 0.0),
-        lambda t: t.park(99.0, ""),
-        lambda t: t.circuit.failed(CAPTCHA, RULE, 0.0),
-        lambda t: t.keep(Terms(adaptive=ADAPTIVE), 1, 0.0),
-        lambda t: t.keep(Terms(by_operator=True), 1, 0.0),
+        lambda t: t.record_dispatched(1, 0.0),
+        lambda t: t.gcra.take(TEN, 100, 0.0),
+        lambda t: t.back_off(99.0, ""),
+        lambda t: t.circuit.record_refusal(CAPTCHA, RULE, 0.0),
+        lambda t: t.set_terms(LimitTerms(adaptive=ADAPTIVE), 1, 0.0),
+        lambda t: t.set_terms(LimitTerms(by_operator=True), 1, 0.0),
     ],
     ids=["in flight", "ahead of its rate", "paused", "circuit open", "has learned", "set by an operator"],
 )
 def test_a_limiter_that_has_something_to_say_is_kept(spoil: Any) -> None:
     made = limiter()
-    assert made.idle(1.0)
+    assert made.is_idle(1.0)
     spoil(made)
-    assert not made.idle(1.0)
+    assert not made.is_idle(1.0)
 
 
 LIMITS: dict[str, Any] = {
@@ -192,12 +192,12 @@ def test_the_manifest_gives_each_value_its_limits() -> None:
     assert in_force(limits, "partition", "a.example") == (10, 4, "the manifest")
     assert in_force(limits, "partition", "slow.example") == (1, 4, "the manifest")
     assert in_force(limits, "account", "ann") == (2, None, "the beginning")
-    assert limits.at("unheard-of", "ann") is None
+    assert limits.limiter("unheard-of", "ann") is None
 
 
 def test_an_operator_sets_one_value_and_takes_it_back() -> None:
     limits = limit_set(**LIMITS)
-    limits.override("partition", "a.example", Terms(rate=TWENTY, by_operator=True), 5, 1.0)
+    limits.override("partition", "a.example", LimitTerms(rate=TWENTY, by_operator=True), 5, 1.0)
     assert in_force(limits, "partition", "a.example") == (20, 4, "set by an operator")
     assert in_force(limits, "partition", "b.example") == (10, 4, "the manifest")
     limits.override("partition", "a.example", None, 6, 2.0)
@@ -209,8 +209,10 @@ def test_an_operator_sets_one_value_and_takes_it_back() -> None:
 def test_an_operators_terms_for_all_values_hold_where_none_are_set_for_one() -> None:
     limits = limit_set(**LIMITS)
     assert in_force(limits, "partition", "a.example") == (10, 4, "the manifest")
-    limits.override("partition", None, Terms(rate=TWENTY, by_operator=True), 5, 1.0)
-    limits.override("partition", "b.example", Terms(rate=Rate(per_second=3), concurrency=1, by_operator=True), 6, 1.0)
+    limits.override("partition", None, LimitTerms(rate=TWENTY, by_operator=True), 5, 1.0)
+    limits.override(
+        "partition", "b.example", LimitTerms(rate=Rate(per_second=3), concurrency=1, by_operator=True), 6, 1.0
+    )
     assert in_force(limits, "partition", "a.example") == (20, 4, "set by an operator")
     assert in_force(limits, "partition", "b.example") == (3, 1, "set by an operator")
     assert in_force(limits, "partition", "slow.example")[0] == 20, "made later, and set before the manifest's own rate"
@@ -219,27 +221,27 @@ def test_an_operators_terms_for_all_values_hold_where_none_are_set_for_one() -> 
 
 def test_an_operators_concurrency_alone_leaves_the_rate() -> None:
     limits = limit_set(**LIMITS)
-    limits.override("partition", "a.example", Terms(concurrency=2, by_operator=True), 5, 1.0)
+    limits.override("partition", "a.example", LimitTerms(concurrency=2, by_operator=True), 5, 1.0)
     assert in_force(limits, "partition", "a.example") == (10, 2, "set by an operator")
-    limits.override("account", None, Terms(concurrency=1, by_operator=True), 5, 1.0)
+    limits.override("account", None, LimitTerms(concurrency=1, by_operator=True), 5, 1.0)
     assert in_force(limits, "account", "ann") == (2, 1, "the beginning"), "it still follows its destination"
-    limits.override("account", None, Terms(rate=TEN, by_operator=True), 5, 1.0)
+    limits.override("account", None, LimitTerms(rate=TEN, by_operator=True), 5, 1.0)
     assert in_force(limits, "account", "ann") == (10, None, "set by an operator")
 
 
 def test_a_limit_that_a_new_manifest_leaves_out_binds_nothing_any_more() -> None:
     limits = limit_set(**LIMITS)
-    account = limits.at("account", "ann")
+    account = limits.limiter("account", "ann")
     assert account is not None
-    limits.know(Manifest(name="w", version="2", item_schema={}, result_schema={}), 8, 1.0)
-    assert limits.at("account", "ann") is None
-    assert (account.rate, account.terms) == (None, Terms())
+    limits.set_manifest(Manifest(name="w", version="2", item_schema={}, result_schema={}), 8, 1.0)
+    assert limits.limiter("account", "ann") is None
+    assert (account.rate, account.terms) == (None, LimitTerms())
     assert limits.room(join(["a.example", "ann"]), 1000, 1.0) == (1000, 1.0)
 
 
 def test_what_was_learned_earlier_is_taken_up_once_by_its_value() -> None:
     limits = limit_set(**LIMITS)
-    limits.learned["account", "ann"] = Learned(7.0)
+    limits.learned["account", "ann"] = LearnedRate(7.0)
     assert in_force(limits, "account", "ann") == (7, None, "learned earlier")
     assert in_force(limits, "account", "bob") == (2, None, "the beginning")
     assert limits.learned == {}
@@ -249,8 +251,8 @@ def test_a_limiter_knows_the_partitions_that_go_through_it() -> None:
     limits = limit_set(**LIMITS)
     one, two, other = (join(parts) for parts in (["a", "ann"], ["b", "ann"], ["a", "bob"]))
     for partition in (one, two, other):
-        limits.of(partition)
-    ann, host = limits.at("account", "ann"), limits.at("partition", "a")
+        limits.limiters_of(partition)
+    ann, host = limits.limiter("account", "ann"), limits.limiter("partition", "a")
     assert ann is not None
     assert host is not None
     assert limits.partitions_of(ann) == {one, two}
@@ -262,9 +264,9 @@ def test_all_is_free_again_when_all_is_back_whatever_order_it_comes_back_in(chun
     limits = limit_set(**LIMITS)
     partitions = [(join([host, account]), count) for host, account, count in chunks]
     for partition, count in partitions:
-        limits.given(partition, count, 0.0)
+        limits.record_dispatched(partition, count, 0.0)
     for partition, count in sorted(partitions):
-        limits.returned(partition, count)
-    assert all(limiter.out == 0 for limiter in limits)
+        limits.record_returned(partition, count)
+    assert all(limiter.in_flight == 0 for limiter in limits)
     unused = limit_set(**LIMITS)
     assert all(limits.room(partition, 9, 1e6) == unused.room(partition, 9, 1e6) for partition, _ in partitions)

@@ -10,10 +10,10 @@ from batchyard_contracts.partition import join, split
 from batchyard_contracts.v1.flow import Felt
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import Rate
-from services.dispatcher.domain.rate_limiting.gcra import AHEAD_S, LATENESS_S, Bucket
-from services.dispatcher.domain.rate_limiting.limit_set import Limits
+from services.dispatcher.domain.rate_limiting.gcra import AHEAD_S, TOLERANCE_S, Gcra
+from services.dispatcher.domain.rate_limiting.limit_set import LimitSet
 from services.dispatcher.domain.rate_limiting.limiter import NEVER
-from services.dispatcher.domain.scheduling.in_flight_window import Window
+from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
 
 
 def manifest(**settings: Any) -> Manifest:
@@ -47,7 +47,7 @@ def test_a_name_of_another_time_has_empty_parts() -> None:
 def test_a_bucket_is_ahead_of_its_rate_by_a_bounded_number_of_items(
     per_second: float, burst: int, asked: list[tuple[float, int]]
 ) -> None:
-    bucket, rate, now, given_out = Bucket(), Rate(per_second=per_second, burst=burst), 100.0, 0
+    bucket, rate, now, given_out = Gcra(), Rate(per_second=per_second, burst=burst), 100.0, 0
     for pause, wanted in asked:
         now += pause
         count, again_at = bucket.room(rate, wanted, now)
@@ -56,49 +56,49 @@ def test_a_bucket_is_ahead_of_its_rate_by_a_bounded_number_of_items(
             assert bucket.room(rate, wanted, again_at + 1e-6)[0] > 0
         bucket.take(rate, count, now)
         given_out += count
-    most = (now - 100.0 + AHEAD_S) * per_second / (1 + LATENESS_S) + burst
+    most = (now - 100.0 + AHEAD_S) * per_second / (1 + TOLERANCE_S) + burst
     assert given_out <= most + 1e-3
 
 
 def test_a_slow_past_does_not_bind_a_fast_future() -> None:
-    bucket, slow, fast = Bucket(), Rate(per_second=0.01), Rate(per_second=100)
+    bucket, slow, fast = Gcra(), Rate(per_second=0.01), Rate(per_second=100)
     bucket.take(slow, 1, 0.0)
     assert bucket.room(slow, 1, 1.0)[0] == 0
-    bucket.changed(slow, fast, 1.0)
+    bucket.change_rate(slow, fast, 1.0)
     _, again_at = bucket.room(fast, 1, 1.0)
     assert again_at < 1.1
 
 
 def test_what_went_out_at_a_fast_rate_takes_its_time_at_a_slow_one() -> None:
-    bucket, fast, slow = Bucket(), Rate(per_second=100), Rate(per_second=10)
+    bucket, fast, slow = Gcra(), Rate(per_second=100), Rate(per_second=10)
     count, _ = bucket.room(fast, 1000, 0.0)
     bucket.take(fast, count, 0.0)
-    bucket.changed(fast, slow, 0.0)
-    assert bucket.full_at == pytest.approx(count / 10 * (1 + LATENESS_S))
-    bucket.held(slow, 3, 0.0)  # the others came back
-    assert bucket.full_at == pytest.approx(4 / 10 * (1 + LATENESS_S))
+    bucket.change_rate(fast, slow, 0.0)
+    assert bucket.full_at == pytest.approx(count / 10 * (1 + TOLERANCE_S))
+    bucket.limit_lead(slow, 3, 0.0)  # the others came back
+    assert bucket.full_at == pytest.approx(4 / 10 * (1 + TOLERANCE_S))
 
 
 def test_what_comes_back_at_once_pays_nothing_back() -> None:
-    bucket, rate = Bucket(), Rate(per_second=10)
+    bucket, rate = Gcra(), Rate(per_second=10)
     bucket.take(rate, 5, 0.0)
-    bucket.held(rate, 0, 0.0)
-    assert bucket.full_at == pytest.approx(5 / 10 * (1 + LATENESS_S))
+    bucket.limit_lead(rate, 0, 0.0)
+    assert bucket.full_at == pytest.approx(5 / 10 * (1 + TOLERANCE_S))
 
 
 def test_items_that_waited_too_long_at_a_worker_delay_the_next_ones_once() -> None:
-    bucket, rate = Bucket(), Rate(per_second=10)
-    bucket.waited(AHEAD_S, 0.0, 1.0)
+    bucket, rate = Gcra(), Rate(per_second=10)
+    bucket.record_wait(AHEAD_S, 0.0, 1.0)
     assert bucket.room(rate, 1, 1.0)[0] == 1
-    bucket.waited(3.0, 0.5, 1.0)
+    bucket.record_wait(3.0, 0.5, 1.0)
     late = bucket.full_at
     assert late == pytest.approx(1.0 + 3.0 - 1.5 * AHEAD_S)
-    bucket.waited(3.0, 0.9, 1.1)  # went out before the correction
+    bucket.record_wait(3.0, 0.9, 1.1)  # went out before the correction
     assert bucket.full_at == late
 
 
 def test_every_limit_has_its_say() -> None:
-    limits = Limits(BY_HOST_AND_ACCOUNT)
+    limits = LimitSet(BY_HOST_AND_ACCOUNT)
     one, two, other = (
         join(
             [
@@ -110,55 +110,57 @@ def test_every_limit_has_its_say() -> None:
         join(["b", "2"]),
     )
     assert limits.room(one, 10, 0.0) == (3, 0.0)
-    limits.given(one, 3, 0.0)
+    limits.record_dispatched(one, 3, 0.0)
     assert limits.room(one, 10, 0.0) == (0, NEVER)
     assert limits.room(two, 10, 0.0) == (2, 0.0)  # two of five are left at the host
-    limits.given(two, 2, 0.0)
+    limits.record_dispatched(two, 2, 0.0)
     assert limits.room(other, 10, 0.0) == (1, 0.0)  # one of three of the account, one of six in all
-    limits.given(other, 1, 0.0)
-    assert limits.full(0.0)
-    limits.returned(one, 3)
-    assert not limits.full(0.0)
+    limits.record_dispatched(other, 1, 0.0)
+    assert limits.is_full(0.0)
+    limits.record_returned(one, 3)
+    assert not limits.is_full(0.0)
     assert limits.room(one, 10, 0.0) == (3, 0.0)
 
 
 def test_a_chunk_names_the_rates_that_its_items_keep_together() -> None:
     rates = {"a": {"per_second": 5, "burst": 2}}
     account = {"name": "account", "partition": {"pointer": "/account"}, "rate": {"per_second": 1}}
-    limits = Limits(manifest(partition={"pointer": "/host"}, rates=rates, limits=[account]))
-    keys = {key.key: key for key in limits.keys_of(join(["a", "x"]))}
+    limits = LimitSet(manifest(partition={"pointer": "/host"}, rates=rates, limits=[account]))
+    keys = {key.key: key for key in limits.rate_keys(join(["a", "x"]))}
     assert set(keys) == {"partition:a", "account:x"}
-    assert keys["partition:a"].per_second == pytest.approx(5 / (1 + LATENESS_S))
+    assert keys["partition:a"].per_second == pytest.approx(5 / (1 + TOLERANCE_S))
     assert keys["partition:a"].burst == 2
-    assert [key.key for key in limits.keys_of(join(["b", "x"]))] == ["account:x"]
-    assert not Limits(manifest()).keys_of("")
+    assert [key.key for key in limits.rate_keys(join(["b", "x"]))] == ["account:x"]
+    assert not LimitSet(manifest()).rate_keys("")
 
 
 def test_a_new_manifest_changes_what_is_limited_and_counts_on() -> None:
-    limits = Limits(manifest(partition_concurrency=5))
-    limits.given("", 4, 0.0)
-    limits.know(manifest(partition_concurrency=6), 7, 1.0)
+    limits = LimitSet(manifest(partition_concurrency=5))
+    limits.record_dispatched("", 4, 0.0)
+    limits.set_manifest(manifest(partition_concurrency=6), 7, 1.0)
     assert limits.room("", 10, 1.0) == (2, 1.0)
-    limits.know(manifest(rate={"per_second": 10}), 8, 1.0)
-    assert limits.keys_of("")[0].version == 8
+    limits.set_manifest(manifest(rate={"per_second": 10}), 8, 1.0)
+    assert limits.rate_keys("")[0].version == 8
 
 
 def test_idle_throttles_are_forgotten_when_there_are_many() -> None:
-    limits = Limits(manifest(partition={"pointer": "/host"}, rate={"per_second": 100}))
+    limits = LimitSet(manifest(partition={"pointer": "/host"}, rate={"per_second": 100}))
     for n in range(3000):
-        limits.given(str(n), 1, 0.0)
+        limits.record_dispatched(str(n), 1, 0.0)
         if n:
-            limits.returned(str(n), 1)
+            limits.record_returned(str(n), 1)
     assert len(list(limits)) == 3000
     limits.drop_idle(10.0)
-    assert [throttle.value for throttle in limits] == ["0"]
+    assert [limiter.value for limiter in limits] == ["0"]
 
 
 def test_what_a_destination_says_is_left_holds_for_its_own_limit_alone() -> None:
-    window = Window(BY_HOST_AND_ACCOUNT, workers=1)
+    window = InFlightWindow(BY_HOST_AND_ACCOUNT, workers=1)
     first = join(["a.example", "ann"])
-    window.felt(first, Felt(remaining=1, reset_s=60.0), 0.0, 10.0)
-    assert all(not throttle.parked_until for throttle in window.limits.of(first)), "none is out: one call may follow"
-    window.felt(first, Felt(remaining=0, reset_s=60.0), 0.0, 10.0)
-    parked = {throttle.limit: throttle.parked_until for throttle in window.limits.of(first)}
+    window.record_feedback(first, Felt(remaining=1, reset_s=60.0), 0.0, 10.0)
+    assert all(not limiter.backoff_until for limiter in window.limits.limiters_of(first)), (
+        "none is out: one call may follow"
+    )
+    window.record_feedback(first, Felt(remaining=0, reset_s=60.0), 0.0, 10.0)
+    parked = {limiter.limit: limiter.backoff_until for limiter in window.limits.limiters_of(first)}
     assert parked == {"partition": 70.0, "account": 0.0, "all": 0.0}

@@ -5,14 +5,14 @@ import pytest
 
 from batchyard_contracts.v1.flow import ItemOutcome, PageItem
 from batchyard_contracts.v1.values import ItemError
-from services.dispatcher.codecs.item import cut_off, line_of, with_state
+from services.dispatcher.codecs.item import line_of, with_rerun, with_state
 from services.dispatcher.outcomes.report_handler import _next_line
 
 LINE = line_of(PageItem(ordinal=3, payload={"n": 1}, custom_id="a"))
 
 
 def test_what_a_run_returned_was_not_broken_off() -> None:
-    assert orjson.loads(with_state(cut_off(LINE), {"step": 2})) == orjson.loads(LINE) | {"state": {"step": 2}}
+    assert orjson.loads(with_state(with_rerun(LINE), {"step": 2})) == orjson.loads(LINE) | {"state": {"step": 2}}
 
 
 @pytest.mark.parametrize("code", ["worker_stopping", "timeout", "process_died", "not_reported"])

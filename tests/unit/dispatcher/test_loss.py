@@ -5,22 +5,22 @@ from collections import deque
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.dispatcher.domain.lost_chunk_policy import after_loss, halves, losses_of_half
-from services.dispatcher.domain.scheduling.scheduler import Again, Range
+from services.dispatcher.domain.lost_chunk_policy import action_after_loss, halves, losses_of_half
+from services.dispatcher.domain.scheduling.scheduler import PageRange, RetryRange
 
 
 def test_a_chunk_is_halved_at_the_bound_and_an_item_alone_fails() -> None:
-    assert [after_loss(n, 5, 3) for n in (1, 2, 3)] == ["again", "again", "halve"]
-    assert [after_loss(n, 1, 3) for n in (1, 2, 3)] == ["again", "again", "fail"]
+    assert [action_after_loss(n, 5, 3) for n in (1, 2, 3)] == ["again", "again", "halve"]
+    assert [action_after_loss(n, 1, 3) for n in (1, 2, 3)] == ["again", "again", "fail"]
 
 
 def test_a_chunk_of_which_nothing_is_left_is_nobodys_fault() -> None:
-    assert after_loss(9, 0, 3) == "again"
+    assert action_after_loss(9, 0, 3) == "again"
 
 
 @given(losses=st.integers(1, 9), left=st.integers(2, 10_000), losses_max=st.integers(1, 9))
 def test_nobody_fails_for_a_neighbour(losses: int, left: int, losses_max: int) -> None:
-    assert after_loss(losses, left, losses_max) != "fail"
+    assert action_after_loss(losses, left, losses_max) != "fail"
 
 
 @given(st.integers(2, 300).flatmap(lambda n: st.tuples(st.just(n), st.sets(st.integers(0, n - 1), max_size=n - 2))))
@@ -28,16 +28,16 @@ def test_halves_hold_each_item_once_and_are_alike(case: tuple[int, set[int]]) ->
     size, reported = case
     ordinals = tuple(range(100, 100 + size))
     told = {100 + n for n in reported}
-    first, second = halves(Again(2, ordinals), ordinals, told)
-    assert isinstance(first, Again)
-    assert isinstance(second, Again)
+    first, second = halves(RetryRange(2, ordinals), ordinals, told)
+    assert isinstance(first, RetryRange)
+    assert isinstance(second, RetryRange)
     assert first.ordinals + second.ordinals == ordinals
     left = [len(set(half.ordinals) - told) for half in (first, second)]
     assert max(left) - min(left) <= 1
     assert min(left) > 0
-    assert halves(Range(3, 1, 7, size), ordinals, told) == (
-        Range(3, 1, 7, first.count),
-        Range(3, 1, 7 + first.count, second.count),
+    assert halves(PageRange(3, 1, 7, size), ordinals, told) == (
+        PageRange(3, 1, 7, first.count),
+        PageRange(3, 1, 7 + first.count, second.count),
     )
 
 
@@ -50,14 +50,14 @@ def test_one_that_kills_whoever_runs_it_is_found_in_few_losses(size: int, losses
         if guilty not in items:
             continue
         lost += 1
-        fate = after_loss(losses + 1, len(items), losses_max)
+        fate = action_after_loss(losses + 1, len(items), losses_max)
         if fate == "again":
             chunks.append((items, losses + 1))
         elif fate == "fail":
             blamed.append(items)
         else:
-            for half in halves(Again(1, items), items, ()):
-                assert isinstance(half, Again)
+            for half in halves(RetryRange(1, items), items, ()):
+                assert isinstance(half, RetryRange)
                 chunks.append((half.ordinals, losses_of_half(half.count, losses_max)))
     assert blamed == [(guilty,)]
     assert lost <= losses_max + 10 + 1

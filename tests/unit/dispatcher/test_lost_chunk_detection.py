@@ -11,13 +11,13 @@ import pytest
 from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import WorkerHeartbeat
 from batchyard_contracts.v1.manifest import Manifest
-from services.dispatcher.domain.scheduling.scheduler import Range
+from services.dispatcher.domain.scheduling.scheduler import PageRange
 from services.dispatcher.persistence.store import Store
-from services.dispatcher.recovery.lost_chunks import Losses
-from services.dispatcher.recovery.orphaned_chunks import Inherited
-from services.dispatcher.recovery.worker_registry import Workers
+from services.dispatcher.recovery.lost_chunks import LostChunkRecovery
+from services.dispatcher.recovery.orphaned_chunks import OrphanedChunkDetector
+from services.dispatcher.recovery.worker_registry import WorkerRegistry
 from services.dispatcher.settings import DispatcherSettings
-from services.dispatcher.state.state import Batch, Lease, Yard
+from services.dispatcher.state.state import Batch, DispatcherState, Lease
 
 BATCH, CHUNK = UUID(int=1), UUID(int=2)
 LEASE_S = 30.0
@@ -30,10 +30,10 @@ class Lost:
         self.lost_chunks: list[tuple[UUID, int]] = []
         self.unsent_chunks: list[tuple[UUID, int]] = []
 
-    async def lost(self, leases: list[tuple[Lease, int]]) -> None:
+    async def recover(self, leases: list[tuple[Lease, int]]) -> None:
         self.lost_chunks = [(lease.chunk_id, fence) for lease, fence in leases]
 
-    async def unsent(self, leases: list[tuple[Lease, int]]) -> None:
+    async def resend(self, leases: list[tuple[Lease, int]]) -> None:
         self.unsent_chunks = [(lease.chunk_id, fence) for lease, fence in leases]
 
 
@@ -42,24 +42,26 @@ class Scene:
 
     def __init__(self, **lease: Any) -> None:
         self.now = time.monotonic()
-        self.state, self.found, self.depths = Yard(), Lost(), dict[str, int | None]()
-        self.state.know(Manifest(name="w", version="1", item_schema={}, result_schema={}))
+        self.state, self.found, self.depths = DispatcherState(), Lost(), dict[str, int | None]()
+        self.state.set_manifest(Manifest(name="w", version="1", item_schema={}, result_schema={}))
         self.batch = Batch(BATCH, "ann", "w", "normal")
-        self.state.join(self.batch)
-        fields: dict[str, Any] = {"seen_at": self.now - 2 * LEASE_S, "given_at": self.now - 2 * LEASE_S, "fence": 1}
+        self.state.add_batch(self.batch)
+        fields: dict[str, Any] = {"seen_at": self.now - 2 * LEASE_S, "sent_at": self.now - 2 * LEASE_S, "fence": 1}
         self.lease = Lease(
             CHUNK, batch_id=BATCH, workload="w", priority="normal", partition="", round=1, attempt=1,
-            source=Range(0, 0, 0, 3), **(fields | lease),
+            source=PageRange(0, 0, 0, 3), **(fields | lease),
         )  # fmt: skip
-        self.state.resume(self.lease)
-        self.orphans = Inherited(self.state, LEASE_S)
+        self.state.add_lease(self.lease)
+        self.orphans = OrphanedChunkDetector(self.state, LEASE_S)
         settings = DispatcherSettings(database_url="postgresql://none", lease_s=LEASE_S, worker_timeout_s=LEASE_S)
-        self.workers = Workers(self.state, cast("Store", None), cast("Losses", self.found), self.orphans, settings)
+        self.workers = WorkerRegistry(
+            self.state, cast("Store", None), cast("LostChunkRecovery", self.found), self.orphans, settings
+        )
         self.beat()
 
     def beat(self, *chunks: UUID, **fields: Any) -> None:
         said: dict[str, Any] = {"worker_id": "one", "workloads": ["w"], "chunks": list(chunks), "at": datetime.now(UTC)}
-        self.state.heard_of(WorkerHeartbeat.model_validate(said | fields), time.monotonic())
+        self.state.record_heartbeat(WorkerHeartbeat.model_validate(said | fields), time.monotonic())
 
     async def sweep(self) -> list[tuple[UUID, int]]:
         await self.workers.sweep(self.depth)
@@ -110,7 +112,7 @@ async def test_a_queue_that_is_never_empty_has_lost_what_went_in_long_before_wha
 ) -> None:
     scene = Scene()
     scene.depths[scene.lease.queue] = 100
-    scene.state.reached[scene.lease.queue] = scene.lease.given_at + younger_s
+    scene.state.consumed_up_to[scene.lease.queue] = scene.lease.sent_at + younger_s
     assert await scene.sweep() == ([(CHUNK, 1)] if lost else [])
 
 
@@ -130,13 +132,13 @@ async def test_a_heartbeat_names_the_first_message_of_a_chunk_and_not_one_that_w
         scene = Scene(fence=fence)
         scene.beat(CHUNK)
         assert scene.lease.seen_at > scene.now - 1
-        assert (scene.lease.queue in scene.state.reached) is reached
+        assert (scene.lease.queue in scene.state.consumed_up_to) is reached
 
 
 async def test_a_chunk_of_an_earlier_dispatcher_is_sent_when_two_looks_and_a_later_heartbeat_name_it_nowhere() -> None:
     scene = Scene(seen_at=0.0)
-    scene.orphans.take([scene.lease], time.monotonic())
-    assert scene.orphans.pending
+    scene.orphans.watch([scene.lease], time.monotonic())
+    assert scene.orphans.is_pending
     assert await scene.sweep() == [], "it is not lost: it may never have been sent"
     assert scene.found.unsent_chunks == [], "its queue is empty, and the worker has not been heard since"
     scene.beat()
@@ -152,19 +154,19 @@ async def test_a_chunk_of_an_earlier_dispatcher_is_sent_when_two_looks_and_a_lat
 
 async def test_a_chunk_of_an_earlier_dispatcher_that_a_worker_names_is_one_like_others() -> None:
     scene = Scene(seen_at=0.0)
-    scene.orphans.take([scene.lease], time.monotonic())
+    scene.orphans.watch([scene.lease], time.monotonic())
     await scene.sweep()
     scene.beat(CHUNK)
     for _ in range(3):
         scene.beat()
         await scene.sweep()
     assert scene.found.unsent_chunks == []
-    assert not scene.orphans.judges(scene.lease)
+    assert not scene.orphans.is_watched(scene.lease)
 
 
 async def test_unread_reports_hold_up_what_an_earlier_dispatcher_may_not_have_sent() -> None:
     scene = Scene(seen_at=0.0)
-    scene.orphans.take([scene.lease], time.monotonic())
+    scene.orphans.watch([scene.lease], time.monotonic())
     scene.depths[topology.DISPATCHER_OUTCOMES.name] = 5
     await scene.sweep()
     for _ in range(4):

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.dispatcher.domain.scheduling.scheduler import Slice
-from services.dispatcher.intake.page_tracker import Arrivals
+from services.dispatcher.domain.scheduling.scheduler import PageSlice
+from services.dispatcher.intake.page_tracker import PageTracker
 
 BATCH, OTHER = UUID(int=1), UUID(int=2)
 
@@ -16,16 +16,16 @@ BATCH, OTHER = UUID(int=1), UUID(int=2)
 def test_each_segment_is_let_in_once_wherever_the_header_comes_and_whatever_is_redelivered(
     places: list[tuple[int, int]], header_at: int
 ) -> None:
-    tracker, queued = Arrivals(), list[tuple[int, int]]()
+    tracker, queued = PageTracker(), list[tuple[int, int]]()
     for number, (page, segment) in enumerate([*places, *places]):
         if number == min(header_at, len(places)):
-            early = tracker.of(BATCH) or {}
-            tracker.joined(BATCH, early)
+            early = tracker.early_slices(BATCH) or {}
+            tracker.start_batch(BATCH, early)
             queued += early
-        slice_ = Slice(page, segment, 10)
+        slice_ = PageSlice(page, segment, 10)
         if number < min(header_at, len(places)):
-            tracker.early(BATCH, "x", slice_)
-        elif tracker.is_new(BATCH, slice_):
+            tracker.add_early(BATCH, "x", slice_)
+        elif tracker.add_segment(BATCH, slice_):
             queued.append((page, segment))
     assert sorted(queued) == sorted(set(places))
 
@@ -33,41 +33,41 @@ def test_each_segment_is_let_in_once_wherever_the_header_comes_and_whatever_is_r
 @pytest.mark.parametrize(
     ("slices", "total", "whole"),
     [
-        ([Slice(0, 0, 3), Slice(0, 1, 2)], 5, True),
-        ([Slice(0, 0, 3)], 5, False),
-        ([Slice(0, 0, 3), Slice(0, 1, 2)], None, False),
-        ([Slice(0, 0, 3), Slice(0, 1, 2, taken=1)], 5, False),
+        ([PageSlice(0, 0, 3), PageSlice(0, 1, 2)], 5, True),
+        ([PageSlice(0, 0, 3)], 5, False),
+        ([PageSlice(0, 0, 3), PageSlice(0, 1, 2)], None, False),
+        ([PageSlice(0, 0, 3), PageSlice(0, 1, 2, taken=1)], 5, False),
         ([], 0, False),
     ],
     ids=["all of it", "a part", "not sealed", "some went out", "nothing"],
 )
 def test_only_a_batch_that_is_here_in_whole_needs_no_look_at_the_table(
-    slices: list[Slice], total: int | None, whole: bool
+    slices: list[PageSlice], total: int | None, whole: bool
 ) -> None:
-    tracker = Arrivals()
+    tracker = PageTracker()
     for slice_ in slices:
-        tracker.early(BATCH, "x", slice_)
-    found = tracker.whole(BATCH, total)
+        tracker.add_early(BATCH, "x", slice_)
+    found = tracker.complete_slices(BATCH, total)
     assert (found is not None) is whole
     assert not whole or found == {(s.page, s.segment): ("x", s) for s in slices}
 
 
 def test_of_a_thousand_batches_without_a_header_the_one_heard_of_longest_ago_is_forgotten() -> None:
-    tracker = Arrivals()
+    tracker = PageTracker()
     for number in range(1000):
-        tracker.early(UUID(int=number), "x", Slice(0, 0, 1))
+        tracker.add_early(UUID(int=number), "x", PageSlice(0, 0, 1))
     tracker.expect(UUID(int=0))
-    tracker.early(UUID(int=5000), "x", Slice(0, 0, 1))
-    assert tracker.of(UUID(int=0)) == {(0, 0): ("x", Slice(0, 0, 1))}
-    assert tracker.of(UUID(int=1)) is None
+    tracker.add_early(UUID(int=5000), "x", PageSlice(0, 0, 1))
+    assert tracker.early_slices(UUID(int=0)) == {(0, 0): ("x", PageSlice(0, 0, 1))}
+    assert tracker.early_slices(UUID(int=1)) is None
 
 
 def test_a_batch_that_is_expected_has_nothing_early_and_one_that_left_is_not_remembered() -> None:
-    tracker = Arrivals()
+    tracker = PageTracker()
     tracker.expect(BATCH)
-    assert tracker.of(BATCH) == {}
-    assert tracker.of(OTHER) is None
-    tracker.joined(BATCH, [(0, 0)])
-    assert not tracker.is_new(BATCH, Slice(0, 0, 1))
-    tracker.leave(BATCH)
-    assert tracker.is_new(BATCH, Slice(0, 0, 1))
+    assert tracker.early_slices(BATCH) == {}
+    assert tracker.early_slices(OTHER) is None
+    tracker.start_batch(BATCH, [(0, 0)])
+    assert not tracker.add_segment(BATCH, PageSlice(0, 0, 1))
+    tracker.remove_batch(BATCH)
+    assert tracker.add_segment(BATCH, PageSlice(0, 0, 1))

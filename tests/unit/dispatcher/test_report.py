@@ -19,7 +19,7 @@ def agree(body: bytes) -> None:
             Report.decode(body)
         return
     report = Report.decode(body)
-    told = report.told()
+    told = report.outcomes()
     assert (report.chunk_id, report.fence, report.final) == (contract.chunk_id, contract.fence, contract.final)
     assert (report.count, report.busy_s) == (len(contract.outcomes), contract.busy_ms / 1000)
     first = {o.ordinal: o for o in reversed(contract.outcomes)}
@@ -47,10 +47,10 @@ def test_unusual_ones(body: bytes) -> None:
 def test_what_has_ended_is_not_read_before_somebody_asks() -> None:
     outcomes = [{"ordinal": n, "status": "succeeded"} for n in range(3)]
     report = Report.decode(json.dumps(HEAD | {"ended": 3, "outcomes": outcomes}, separators=(",", ":")).encode())
-    assert (report.read, report.count) == (None, 3)
-    assert report.told() == {0: None, 1: None, 2: None}
+    assert (report.parsed, report.count) == (None, 3)
+    assert report.outcomes() == {0: None, 1: None, 2: None}
 
 
 def test_the_number_is_believed_only_where_it_comes_first() -> None:
     report = Report.decode(body({"ordinal": 0, "status": "retry"})[:-1] + b',"ended":1}')
-    assert report.told()[0] is not None
+    assert report.outcomes()[0] is not None

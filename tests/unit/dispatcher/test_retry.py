@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.values import ItemError, RetryRule
-from services.dispatcher.domain.retry_policy import MAX_WAITS, GiveUp, RunAgain, after
+from services.dispatcher.domain.retry_policy import MAX_WAITS, GiveUp, RetryDecision, decide_retry
 
 RULE = RetryRule(attempts=3, base_s=2.0, cap_s=10.0)
 BROKEN = ItemOutcome(ordinal=1, status="retry", error=ItemError(code="http_500", message="down"))
@@ -14,26 +14,26 @@ BROKEN = ItemOutcome(ordinal=1, status="retry", error=ItemError(code="http_500",
 
 @pytest.mark.parametrize(("attempt", "bound"), [(1, 2.0), (2, 4.0)])
 def test_backoff_doubles_and_jitter_takes_a_share_of_it(attempt: int, bound: float) -> None:
-    assert after(BROKEN, attempt, 0, RULE, 0.5) == RunAgain(bound * 0.5, attempt + 1, 0)
+    assert decide_retry(BROKEN, attempt, 0, RULE, 0.5) == RetryDecision(bound * 0.5, attempt + 1, 0)
 
 
 def test_the_last_attempt_fails_with_the_error_of_the_run() -> None:
-    assert after(BROKEN, 3, 0, RULE, 0.5) == GiveUp(ItemError(code="http_500", message="down"))
+    assert decide_retry(BROKEN, 3, 0, RULE, 0.5) == GiveUp(ItemError(code="http_500", message="down"))
 
 
 def test_a_wait_that_the_destination_asked_for_uses_up_no_attempt() -> None:
     limited = ItemOutcome(ordinal=1, status="retry", error=ItemError(code="rate_limited"), delay_s=7)
-    assert after(limited, 3, 4, RULE, 0.5) == RunAgain(7, 3, 5)
+    assert decide_retry(limited, 3, 4, RULE, 0.5) == RetryDecision(7, 3, 5)
 
 
 def test_a_continuation_keeps_its_state_and_its_attempt() -> None:
     running = ItemOutcome(ordinal=1, status="continued", state={"job": "j1"}, delay_s=5)
-    assert after(running, 2, 0, RULE, 0.9) == RunAgain(5, 2, 1, {"job": "j1"})
+    assert decide_retry(running, 2, 0, RULE, 0.9) == RetryDecision(5, 2, 1, {"job": "j1"})
 
 
 def test_waiting_ends_some_time() -> None:
     limited = ItemOutcome(ordinal=1, status="retry", error=ItemError(code="rate_limited"), delay_s=0)
-    last = after(limited, 1, MAX_WAITS, RULE, 0.5)
+    last = decide_retry(limited, 1, MAX_WAITS, RULE, 0.5)
     assert isinstance(last, GiveUp)
     assert last.error.code == "waited_too_often"
 
@@ -48,10 +48,10 @@ def test_waiting_ends_some_time() -> None:
 def test_every_item_ends_and_no_pause_exceeds_the_cap(
     attempt: int, attempts: int, base: float, cap: float, jitter: float
 ) -> None:
-    decision = after(BROKEN, attempt, 0, RetryRule(attempts=attempts, base_s=base, cap_s=cap), jitter)
+    decision = decide_retry(BROKEN, attempt, 0, RetryRule(attempts=attempts, base_s=base, cap_s=cap), jitter)
     if attempt >= attempts:
         assert isinstance(decision, GiveUp)
     else:
-        assert isinstance(decision, RunAgain)
+        assert isinstance(decision, RetryDecision)
         assert decision.attempt == attempt + 1
         assert 0 <= decision.delay_s <= cap

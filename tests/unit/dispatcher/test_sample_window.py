@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchyard_contracts.v1.flow import Felt
-from services.dispatcher.domain.rate_limiting.sample_window import Tick
+from services.dispatcher.domain.rate_limiting.sample_window import SampleWindow
 
 FEEDBACK = st.builds(
     Felt,
@@ -16,16 +16,16 @@ FEEDBACK = st.builds(
 
 
 def test_calls_are_counted_by_their_end_and_timed_only_where_an_answer_came() -> None:
-    window = Tick(0.0)
+    window = SampleWindow(0.0)
     window.add(Felt(answered=3, refused=1, broken=2, median_ms=10.0))
     window.add(Felt(answered=4))
     window.add(Felt(refused=5, median_ms=900.0))
-    assert (window.answered, window.refused, window.broken, window.timed) == (7, 6, 2, 3)
+    assert (window.answered, window.rate_limited, window.unanswered, window.timed) == (7, 6, 2, 3)
     assert window.median_ms == 10.0
 
 
 def test_a_small_group_that_was_held_up_does_not_move_the_median() -> None:
-    window = Tick(0.0)
+    window = SampleWindow(0.0)
     for answered, median_ms in ((2, 5000.0), (10, 20.0), (9, 30.0)):
         window.add(Felt(answered=answered, median_ms=median_ms))
     assert window.median_ms == 30.0
@@ -34,16 +34,16 @@ def test_a_small_group_that_was_held_up_does_not_move_the_median() -> None:
 
 
 def test_without_a_timed_answer_the_median_is_zero() -> None:
-    assert Tick(0.0).median_ms == 0.0
+    assert SampleWindow(0.0).median_ms == 0.0
 
 
 @given(st.lists(FEEDBACK, max_size=8).flatmap(lambda told: st.tuples(st.just(told), st.permutations(told))))
 def test_the_order_of_reports_changes_nothing(told: tuple[list[Felt], list[Felt]]) -> None:
-    windows = (Tick(0.0), Tick(0.0))
+    windows = (SampleWindow(0.0), SampleWindow(0.0))
     for window, reports in zip(windows, told, strict=True):
         for feedback in reports:
             window.add(feedback)
-    one, other = ((w.answered, w.refused, w.broken, w.timed, w.median_ms) for w in windows)
+    one, other = ((w.answered, w.rate_limited, w.unanswered, w.timed, w.median_ms) for w in windows)
     assert one == other
     timed = [f.median_ms for f in told[0] if f.median_ms is not None and f.answered]
     assert not timed or min(timed) <= windows[0].median_ms <= max(timed)

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from batchyard_contracts.v1.values import Priority
 from services.dispatcher.domain.scheduling.scheduler import (
     LOW_SHARE,
-    Again,
     BatchQueue,
+    DispatchBudget,
+    PageRange,
+    PageSlice,
     Pick,
-    Range,
+    RetryRange,
     Scheduler,
-    Sizes,
-    Slice,
 )
 
 
@@ -26,13 +26,13 @@ class Fixed:
         self.size, self.blocked = size, blocked
         self.closed, self.asked = False, 0
 
-    def full(self, _: Priority) -> bool:
+    def is_full(self, _: Priority) -> bool:
         return self.closed
 
-    def of_batch(self, _: UUID) -> int:
+    def batch_limit(self, _: UUID) -> int:
         return 1000
 
-    def allowed(self, batch_id: UUID, partition: str) -> int:
+    def partition_limit(self, batch_id: UUID, partition: str) -> int:
         self.asked += 1
         return 0 if partition in self.blocked else self.size
 
@@ -41,19 +41,19 @@ def batch(
     scheduler: Scheduler, number: int, owner: str = "a", priority: Priority = "normal", **hosts: int
 ) -> BatchQueue:
     queue = BatchQueue(UUID(int=number), owner, priority)
-    scheduler.join(queue)
+    scheduler.add_batch(queue)
     for segment, (host, size) in enumerate(hosts.items()):
-        queue.lane(host).slices.append(Slice(0, segment, size))
+        queue.partition_queue(host).slices.append(PageSlice(0, segment, size))
     return queue
 
 
 def many_hosts(scheduler: Scheduler, hosts: int) -> None:
     queue = batch(scheduler, 1)
     for number in range(hosts):
-        queue.lane(f"host{number}").slices.append(Slice(0, number, 1))
+        queue.partition_queue(f"host{number}").slices.append(PageSlice(0, number, 1))
 
 
-def drain(scheduler: Scheduler, sizes: Sizes) -> list[Pick]:
+def drain(scheduler: Scheduler, sizes: DispatchBudget) -> list[Pick]:
     picks = []
     while pick := scheduler.pick(sizes):
         picks.append(pick)
@@ -122,21 +122,25 @@ def test_a_blocked_partition_and_a_paused_batch_wait_and_others_go_on() -> None:
     batch(scheduler, 2, y=2).paused = True
     assert {p.partition for p in drain(scheduler, Fixed(5, frozenset({"x"})))} == {"y"}
     assert drain(scheduler, Fixed(5, frozenset({"x"}))) == []
-    assert [p.source for p in drain(scheduler, Fixed(5))] == [Range(0, 0, 0, 2)]
+    assert [p.source for p in drain(scheduler, Fixed(5))] == [PageRange(0, 0, 0, 2)]
 
 
 def test_what_runs_again_goes_before_what_did_not_run_and_keeps_its_attempt() -> None:
     scheduler = Scheduler()
     queue = batch(scheduler, 1, x=2)
-    queue.lane("x").again.append(Again(3, (7, 8, 9)))
-    assert [p.source for p in drain(scheduler, Fixed(2))] == [Again(3, (7, 8)), Again(3, (9,)), Range(0, 0, 0, 2)]
+    queue.partition_queue("x").retries.append(RetryRange(3, (7, 8, 9)))
+    assert [p.source for p in drain(scheduler, Fixed(2))] == [
+        RetryRange(3, (7, 8)),
+        RetryRange(3, (9,)),
+        PageRange(0, 0, 0, 2),
+    ]
 
 
 def test_a_batch_that_leaves_takes_its_items_along() -> None:
     scheduler = Scheduler()
     batch(scheduler, 1, x=5)
     batch(scheduler, 2, x=1)
-    scheduler.leave(UUID(int=1))
+    scheduler.remove_batch(UUID(int=1))
     assert [p.batch_id.int for p in drain(scheduler, Fixed(9))] == [2]
     assert len(scheduler) == 1
 
@@ -156,7 +160,7 @@ class Sized(Fixed):
         super().__init__(1)
         self.sizes = sizes
 
-    def allowed(self, batch_id: UUID, partition: str) -> int:
+    def partition_limit(self, batch_id: UUID, partition: str) -> int:
         return self.sizes[batch_id.int]
 
 
@@ -174,7 +178,7 @@ def test_whoever_waits_gets_its_weight_in_items_whatever_the_size_of_chunks(
     for number, weight in enumerate(weights):
         queue = batch(scheduler, number, str(number) if of_owners else "a", x=100_000)
         if not of_owners:
-            scheduler.weigh(queue.batch_id, weight)
+            scheduler.set_weight(queue.batch_id, weight)
     served = [0.0] * len(weights)
     for _ in range(data.draw(st.integers(1, 300))):
         pick = scheduler.pick(Sized(sizes))
@@ -207,7 +211,7 @@ def test_nobody_is_owed_for_the_time_before_it_came_or_while_it_had_to_wait() ->
         batch(scheduler, number, str(number), x=10_000)
     for _ in range(1000):
         scheduler.pick(Fixed(1))
-    held = scheduler.batch(UUID(int=2))
+    held = scheduler.batch_queue(UUID(int=2))
     assert held
     held.paused = True
     for _ in range(1000):
@@ -224,8 +228,8 @@ def test_whoever_leaves_and_comes_back_has_had_what_it_had() -> None:
     trickle = batch(scheduler, 2, "trickle")
     served: Counter[int] = Counter()
     for page in range(500):
-        if not trickle.lanes:
-            trickle.lane("x").slices.append(Slice(page, 0, 10))
+        if not trickle.partition_queues:
+            trickle.partition_queue("x").slices.append(PageSlice(page, 0, 10))
         pick = scheduler.pick(Fixed(10 if page % 2 else 1))
         assert pick
         served[pick.batch_id.int] += pick.source.count
@@ -250,7 +254,7 @@ def test_a_batch_without_anything_to_pick_is_not_asked_again() -> None:
         batch(scheduler, number, x=1)
     drain(scheduler, Fixed(1))
     last = batch(scheduler, 1000, x=2)
-    assert [len(owners) for owners in scheduler._line.values()] == [0, 1, 0]
+    assert [len(owners) for owners in scheduler._owners.values()] == [0, 1, 0]
     last.paused = True
     assert scheduler.pick(Fixed(1)) is None
     last.paused = False
@@ -275,7 +279,7 @@ def test_every_item_goes_out_once(batches: list[tuple[str, Priority, dict[str, i
     seen: Counter[tuple[int, int, int]] = Counter()
     while pick := scheduler.pick(Fixed(size)):
         source = pick.source
-        assert isinstance(source, Range)
+        assert isinstance(source, PageRange)
         seen.update((pick.batch_id.int, source.segment, source.first + i) for i in range(source.count))
     wanted = {
         (n, s, i)
@@ -294,7 +298,7 @@ class Bounded(Fixed):
         super().__init__(5)
         self.closed_batches = {UUID(int=number) for number in closed}
 
-    def of_batch(self, batch_id: UUID) -> int:
+    def batch_limit(self, batch_id: UUID) -> int:
         return 0 if batch_id in self.closed_batches else 3
 
 
@@ -310,22 +314,22 @@ def test_commands_for_a_batch_that_has_left_change_nothing() -> None:
     scheduler = Scheduler()
     gone = batch(scheduler, 1, x=1)
     batch(scheduler, 2, x=1)
-    assert scheduler.leave(gone.batch_id) is gone
-    assert scheduler.leave(gone.batch_id) is None
-    scheduler.weigh(gone.batch_id, 9)
+    assert scheduler.remove_batch(gone.batch_id) is gone
+    assert scheduler.remove_batch(gone.batch_id) is None
+    scheduler.set_weight(gone.batch_id, 9)
     scheduler.reprioritize(gone.batch_id, "immediate")
     gone.paused = True
     gone.paused = False
-    gone.lane("y").slices.append(Slice(1, 0, 5))
-    assert (gone.weight, gone.priority, gone.paused, scheduler.batch(gone.batch_id)) == (1, "normal", False, None)
+    gone.partition_queue("y").slices.append(PageSlice(1, 0, 5))
+    assert (gone.weight, gone.priority, gone.paused, scheduler.batch_queue(gone.batch_id)) == (1, "normal", False, None)
     assert [p.batch_id.int for p in drain(scheduler, Fixed(1))] == [2]
 
 
 def test_a_weight_that_is_given_while_nothing_waits_holds_for_what_comes_later() -> None:
     scheduler = Scheduler()
     idle = batch(scheduler, 1)
-    scheduler.weigh(idle.batch_id, 4)
-    idle.lane("x").slices.append(Slice(0, 0, 1000))
+    scheduler.set_weight(idle.batch_id, 4)
+    idle.partition_queue("x").slices.append(PageSlice(0, 0, 1000))
     batch(scheduler, 2, x=1000)
     served = Counter(p.batch_id.int for _ in range(500) if (p := scheduler.pick(Fixed(1))))
     assert served == {1: 400, 2: 100}

@@ -7,7 +7,7 @@ import pytest
 
 from batchyard_contracts.v1.flow import Felt
 from batchyard_contracts.v1.manifest import Adaptive
-from services.dispatcher.domain.rate_limiting.adaptive_rate import Change, Tuner
+from services.dispatcher.domain.rate_limiting.adaptive_rate import AdaptiveRate, RateChange
 
 BOUNDS = Adaptive(floor=5, ceiling=1000, start=10)
 SCHEDULE = ((40.0, 100.0), (40.0, 40.0), (40.0, 150.0))
@@ -28,7 +28,7 @@ class Destination:
 
 def run(destination: Destination, seed: int) -> tuple[float, float]:
     """The share of the ideal throughput that was reached, and the share of calls that were refused."""
-    rnd, tuner = random.Random(seed), Tuner(BOUNDS, 0.0)
+    rnd, tuner = random.Random(seed), AdaptiveRate(BOUNDS, 0.0)
     rates, running = [(0.0, tuner.rate)], list[tuple[float, float | None]]()
     next_call, next_report, waiting, at = 0.0, destination.report_s, 0.0, 0.0
     taken = refused = 0
@@ -40,7 +40,7 @@ def run(destination: Destination, seed: int) -> tuple[float, float]:
             times = sorted(took for took in done if took is not None)
             median_ms = times[len(times) // 2] * 1000 if times else None
             felt = Felt(median_ms=median_ms, answered=len(times), refused=len(done) - len(times))
-            if done and (change := tuner.felt(felt, now)):
+            if done and (change := tuner.record_feedback(felt, now)):
                 rates.append((now + 1.5 * destination.report_s, change.after))
             continue
         rate = next(rate for since, rate in reversed(rates) if since <= now)
@@ -86,45 +86,45 @@ def test_one_that_refuses_before_anybody_waits_is_tried_gently(burst: int) -> No
     assert refused <= 0.015
 
 
-def felt(tuner: Tuner, seconds: float, now: float, **each: float) -> tuple[list[Change], float]:
+def felt(tuner: AdaptiveRate, seconds: float, now: float, **each: float) -> tuple[list[RateChange], float]:
     """Report four times a second what the present rate leads to."""
     changes = []
     for _ in range(round(seconds * 4)):
         now += 0.25
         told = {"answered": round(tuner.rate / 4) + 1, "median_ms": 20.0} | each
-        if change := tuner.felt(Felt.model_validate(told), now):
+        if change := tuner.record_feedback(Felt.model_validate(told), now):
             changes.append(change)
     return changes, now
 
 
 def test_it_begins_with_what_was_learned() -> None:
-    assert Tuner(BOUNDS, 0.0).rate == 10
-    assert Tuner(BOUNDS, 0.0, learned=80.0).rate == 80
-    assert Tuner(BOUNDS, 0.0, learned=5000.0).rate == 1000
-    assert Tuner(Adaptive(floor=2, ceiling=9), 0.0).rate == 2
+    assert AdaptiveRate(BOUNDS, 0.0).rate == 10
+    assert AdaptiveRate(BOUNDS, 0.0, learned=80.0).rate == 80
+    assert AdaptiveRate(BOUNDS, 0.0, learned=5000.0).rate == 1000
+    assert AdaptiveRate(Adaptive(floor=2, ceiling=9), 0.0).rate == 2
 
 
 def test_a_refusal_cuts_at_once_and_once() -> None:
-    tuner = Tuner(BOUNDS, 0.0, learned=100.0)
+    tuner = AdaptiveRate(BOUNDS, 0.0, learned=100.0)
     _, now = felt(tuner, 1.0, 0.0)
     before = tuner.rate
-    change = tuner.felt(Felt(answered=3, refused=2), now + 0.05)
+    change = tuner.record_feedback(Felt(answered=3, refused=2), now + 0.05)
     assert change is not None
     assert change.after <= 0.9 * before
-    assert "2 calls refused" in change.cause
-    assert tuner.felt(Felt(refused=5), now + 0.1) is None  # those started before
+    assert "2 calls refused" in change.reason
+    assert tuner.record_feedback(Felt(refused=5), now + 0.1) is None  # those started before
 
 
 def test_rising_times_cut_and_say_so() -> None:
-    tuner = Tuner(BOUNDS, 0.0, learned=100.0)
+    tuner = AdaptiveRate(BOUNDS, 0.0, learned=100.0)
     _, now = felt(tuner, 1.0, 0.0)
     changes, _ = felt(tuner, 1.0, now, median_ms=90.0)
     change = next(change for change in changes if change.after < change.before)
-    assert change.cause.startswith("median 20 ms to ")
+    assert change.reason.startswith("median 20 ms to ")
 
 
 def test_a_destination_that_stays_slower_is_not_throttled_for_ever() -> None:
-    tuner = Tuner(BOUNDS, 0.0, learned=100.0)
+    tuner = AdaptiveRate(BOUNDS, 0.0, learned=100.0)
     _, now = felt(tuner, 1.0, 0.0)
     changes, now = felt(tuner, 60.0, now, median_ms=90.0)
     assert changes[-1].after > changes[-1].before
@@ -132,15 +132,15 @@ def test_a_destination_that_stays_slower_is_not_throttled_for_ever() -> None:
 
 
 def test_what_was_not_used_does_not_grow() -> None:
-    tuner = Tuner(BOUNDS, 0.0, learned=100.0)
+    tuner = AdaptiveRate(BOUNDS, 0.0, learned=100.0)
     assert felt(tuner, 30.0, 0.0, answered=5)[0] == []
 
 
 def test_it_goes_back_to_what_failed_quickly_and_beyond_it_gently() -> None:
-    tuner = Tuner(BOUNDS, 0.0, learned=100.0)
-    tuner.felt(Felt(answered=25, median_ms=20.0), 0.3)
-    tuner.felt(Felt(answered=40, refused=1), 0.7)
-    failed = tuner.failed_at
+    tuner = AdaptiveRate(BOUNDS, 0.0, learned=100.0)
+    tuner.record_feedback(Felt(answered=25, median_ms=20.0), 0.3)
+    tuner.record_feedback(Felt(answered=40, refused=1), 0.7)
+    failed = tuner.capacity
     assert failed is not None
     changes, _ = felt(tuner, 12.0, 0.7)
     near = [change for change in changes if abs(change.after / failed - 1) < 0.05]
@@ -149,27 +149,27 @@ def test_it_goes_back_to_what_failed_quickly_and_beyond_it_gently() -> None:
 
 
 def test_calls_without_an_answer_cut_like_refusals_and_are_named() -> None:
-    tuner = Tuner(BOUNDS, 0.0, learned=100.0)
-    change = tuner.felt(Felt(answered=80, broken=4), 1.0)
-    assert change == Change(100.0, 60.0, "4 calls without an answer")
+    tuner = AdaptiveRate(BOUNDS, 0.0, learned=100.0)
+    change = tuner.record_feedback(Felt(answered=80, broken=4), 1.0)
+    assert change == RateChange(100.0, 60.0, "4 calls without an answer")
 
 
 def test_refusals_are_named_before_calls_without_an_answer() -> None:
-    change = Tuner(BOUNDS, 0.0, learned=100.0).felt(Felt(answered=80, broken=4, refused=1), 1.0)
-    assert change == Change(100.0, 60.0, "1 calls refused")
+    change = AdaptiveRate(BOUNDS, 0.0, learned=100.0).record_feedback(Felt(answered=80, broken=4, refused=1), 1.0)
+    assert change == RateChange(100.0, 60.0, "1 calls refused")
 
 
 def test_a_rate_never_leaves_its_bounds() -> None:
-    tuner = Tuner(Adaptive(floor=90, ceiling=110), 0.0, learned=100.0)
-    assert tuner.felt(Felt(answered=10, refused=9), 1.0) == Change(100.0, 90.0, "9 calls refused")
-    assert tuner.felt(Felt(answered=10, refused=9), 3.0) is None, "it is at its floor"
+    tuner = AdaptiveRate(Adaptive(floor=90, ceiling=110), 0.0, learned=100.0)
+    assert tuner.record_feedback(Felt(answered=10, refused=9), 1.0) == RateChange(100.0, 90.0, "9 calls refused")
+    assert tuner.record_feedback(Felt(answered=10, refused=9), 3.0) is None, "it is at its floor"
     changes, _ = felt(tuner, 60.0, 3.0)
     assert changes[-1].after == 110.0
 
 
 @pytest.mark.parametrize("answered", [0, 3])
 def test_too_few_timed_answers_change_no_rate_however_long_they_take_to_come(answered: int) -> None:
-    tuner = Tuner(BOUNDS, 0.0, learned=100.0)
-    assert tuner.felt(Felt(answered=answered, median_ms=5000.0), 9.0) is None
-    assert tuner.felt(Felt(answered=50), 20.0) is None, "none of them was timed"
+    tuner = AdaptiveRate(BOUNDS, 0.0, learned=100.0)
+    assert tuner.record_feedback(Felt(answered=answered, median_ms=5000.0), 9.0) is None
+    assert tuner.record_feedback(Felt(answered=50), 20.0) is None, "none of them was timed"
     assert tuner.rate == 100.0

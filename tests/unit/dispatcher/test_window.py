@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from batchyard_contracts.v1.flow import Felt
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import PRIORITIES, ItemError, Priority
-from services.dispatcher.domain.scheduling.chunk_sizer import START, ChunkSize, Fate
-from services.dispatcher.domain.scheduling.in_flight_window import Window
-from services.dispatcher.domain.scheduling.scheduler import Pick, Range
+from services.dispatcher.domain.scheduling.chunk_sizer import INITIAL_SIZE, ChunkOutcomes, ChunkSizer
+from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
+from services.dispatcher.domain.scheduling.scheduler import PageRange, Pick
 
 
-def window(**settings: object) -> Window:
-    return Window(
+def window(**settings: object) -> InFlightWindow:
+    return InFlightWindow(
         Manifest.model_validate({"name": "w", "version": "1", "item_schema": {}, "result_schema": {}} | settings)
     )
 
@@ -24,101 +24,101 @@ BATCH, OTHER = UUID(int=1), UUID(int=2)
 
 
 def out(count: int, partition: str = "x", batch: UUID = BATCH, priority: Priority = "normal") -> Pick:
-    return Pick(batch, partition, priority, Range(0, 0, 0, count))
+    return Pick(batch, partition, priority, PageRange(0, 0, 0, count))
 
 
 def test_nothing_goes_out_without_a_worker() -> None:
-    assert window().full("immediate")
+    assert window().is_full("immediate")
 
 
 def test_the_window_follows_the_workers() -> None:
     one = window(concurrency=50)
     one.workers = 1
-    one.given(out(99))
-    assert not one.full("normal")
-    one.given(out(1))
-    assert one.full("normal")
+    one.record_dispatched(out(99))
+    assert not one.is_full("normal")
+    one.record_dispatched(out(1))
+    assert one.is_full("normal")
     one.workers = 2
-    assert not one.full("normal")
-    one.returned(out(99))
-    one.returned(out(1))
-    assert (one.out, one.limits.of("x")[0].out, dict(one.out_by_batch)) == (0, 0, {})
+    assert not one.is_full("normal")
+    one.record_returned(out(99))
+    one.record_returned(out(1))
+    assert (one.in_flight, one.limits.limiters_of("x")[0].in_flight, dict(one.in_flight_by_batch)) == (0, 0, {})
 
 
 def test_a_higher_class_finds_room_at_once_and_a_lower_one_only_what_is_left() -> None:
     one = window(concurrency=50)
     one.workers = 1
-    one.given(out(100, priority="normal"))
-    assert [one.full(p) for p in PRIORITIES] == [False, True, True]
-    one.given(out(100, priority="immediate"))
-    assert [one.full(p) for p in PRIORITIES] == [True, True, True]
-    one.returned(out(100, priority="normal"))
-    one.returned(out(50, priority="immediate"))
-    assert [one.full(p) for p in PRIORITIES] == [False, False, False]
+    one.record_dispatched(out(100, priority="normal"))
+    assert [one.is_full(p) for p in PRIORITIES] == [False, True, True]
+    one.record_dispatched(out(100, priority="immediate"))
+    assert [one.is_full(p) for p in PRIORITIES] == [True, True, True]
+    one.record_returned(out(100, priority="normal"))
+    one.record_returned(out(50, priority="immediate"))
+    assert [one.is_full(p) for p in PRIORITIES] == [False, False, False]
 
 
 def test_a_batch_of_long_items_is_not_shut_out_by_short_ones_that_may_go_far_ahead() -> None:
     mixed = window(concurrency=1, chunk_max=100)
     mixed.workers = 1
     for _ in range(5):
-        mixed.measured(BATCH, "x", 100, 0.0)
-    mixed.given(out(200))
-    assert not mixed.full("normal")
-    mixed.given(out(START, batch=OTHER))
-    assert mixed.full("normal")  # two chunks of the one and one of the other: three
-    mixed.returned(out(100))
-    assert not mixed.full("normal")
+        mixed.record_measurement(BATCH, "x", 100, 0.0)
+    mixed.record_dispatched(out(200))
+    assert not mixed.is_full("normal")
+    mixed.record_dispatched(out(INITIAL_SIZE, batch=OTHER))
+    assert mixed.is_full("normal")  # two chunks of the one and one of the other: three
+    mixed.record_returned(out(100))
+    assert not mixed.is_full("normal")
 
 
 def test_small_items_get_a_few_chunks_ahead_of_their_present_size() -> None:
     small = window(concurrency=1, chunk_max=100)
     small.workers = 1
-    assert small.limit(small.size(BATCH, "")) == 3 * START
-    small.given(out(3 * START, ""))
-    assert small.full("normal")
-    small.measured(BATCH, "", 8, 0.0)
-    assert small.limit(small.size(BATCH, "")) == 3 * 8 * START
-    assert not small.full("normal")  # what is out is little now
-    assert window(chunk_max=1).size(BATCH, "") == 1
+    assert small.max_in_flight(small.chunk_size(BATCH, "")) == 3 * INITIAL_SIZE
+    small.record_dispatched(out(3 * INITIAL_SIZE, ""))
+    assert small.is_full("normal")
+    small.record_measurement(BATCH, "", 8, 0.0)
+    assert small.max_in_flight(small.chunk_size(BATCH, "")) == 3 * 8 * INITIAL_SIZE
+    assert not small.is_full("normal")  # what is out is little now
+    assert window(chunk_max=1).chunk_size(BATCH, "") == 1
 
 
 def test_what_is_run_by_whole_chunks_gets_as_many_chunks_as_can_run_at_once() -> None:
     whole = window(concurrency=5, whole_chunks=True)
     whole.workers = 1
-    assert whole.limit(20) == 2 * 5 * 20
+    assert whole.max_in_flight(20) == 2 * 5 * 20
 
 
 def test_what_is_learned_of_one_batch_is_believed_of_the_next_as_far_as_no_item_waits_for_another() -> None:
     learned = window(concurrency=20)
-    assert learned.size(OTHER, "") == START
-    learned.measured(BATCH, "", 8, 0.0)
-    assert learned.size(BATCH, "") == 8 * START
-    assert learned.size(OTHER, "") == 20
-    learned.forget(BATCH)
-    assert learned.size(BATCH, "") == 20
-    learned.measured(BATCH, "", 8, 80.0)
-    assert learned.size(OTHER, "") == 1
+    assert learned.chunk_size(OTHER, "") == INITIAL_SIZE
+    learned.record_measurement(BATCH, "", 8, 0.0)
+    assert learned.chunk_size(BATCH, "") == 8 * INITIAL_SIZE
+    assert learned.chunk_size(OTHER, "") == 20
+    learned.forget_batch(BATCH)
+    assert learned.chunk_size(BATCH, "") == 20
+    learned.record_measurement(BATCH, "", 8, 80.0)
+    assert learned.chunk_size(OTHER, "") == 1
 
 
 def test_only_the_partitions_that_a_circuit_names_have_one() -> None:
     error = ItemError(code="captcha", scope="provider")
     named = window(circuit={"partitions": ["live"]}, limits=[{"name": "account", "partition": {"pointer": "/account"}}])
-    assert named.refused("test|a", error, 1.0) is None
-    assert named.refused("live|a", error, 1.0) is named.limits.at("partition", "live")
-    assert window(circuit={}).refused("test", error, 1.0) is not None
-    assert window().refused("test", error, 1.0) is None
+    assert named.record_refusal("test|a", error, 1.0) is None
+    assert named.record_refusal("live|a", error, 1.0) is named.limits.limiter("partition", "live")
+    assert window(circuit={}).record_refusal("test", error, 1.0) is not None
+    assert window().record_refusal("test", error, 1.0) is None
 
 
 def test_calls_that_hardly_take_longer_for_more_begin_large_and_stay_so_but_not_when_items_fail() -> None:
     matrix = window(chunk_min=625, chunk_max=1000, whole_chunks=True)
-    assert matrix.size(BATCH, "") == 625
+    assert matrix.chunk_size(BATCH, "") == 625
     for _ in range(5):
-        matrix.measured(BATCH, "", 625, 30.0)
-    assert matrix.size(BATCH, "") == 625
-    assert matrix.size(OTHER, "") == 625
-    matrix.measured(BATCH, "", 625, 0.1, Fate(failed=625, of=625, given_at=0.0, now=1.0))
-    assert matrix.size(BATCH, "") == 312
-    assert window(chunk_min=50, chunk_max=20).size(BATCH, "") == 20
+        matrix.record_measurement(BATCH, "", 625, 30.0)
+    assert matrix.chunk_size(BATCH, "") == 625
+    assert matrix.chunk_size(OTHER, "") == 625
+    matrix.record_measurement(BATCH, "", 625, 0.1, ChunkOutcomes(failed=625, count=625, sent_at=0.0, now=1.0))
+    assert matrix.chunk_size(BATCH, "") == 312
+    assert window(chunk_min=50, chunk_max=20).chunk_size(BATCH, "") == 20
 
 
 @given(
@@ -135,87 +135,93 @@ def test_whatever_was_learned_meanwhile_a_window_is_empty_when_all_is_back(
     away = []
     for batch, priority, items, busy_s, back in steps:
         chunk = out(items, batch=UUID(int=batch), priority=priority)
-        some.given(chunk)
-        some.measured(UUID(int=batch), "x", items, busy_s)
+        some.record_dispatched(chunk)
+        some.record_measurement(UUID(int=batch), "x", items, busy_s)
         if back:
-            some.returned(chunk)
+            some.record_returned(chunk)
         else:
             away.append(chunk)
-    assert some.out == sum(c.source.count for c in away)
+    assert some.in_flight == sum(c.source.count for c in away)
     for chunk in away:
-        some.returned(chunk)
-    assert (some.out, some._lanes) == (0, {})
-    assert not any(some.full(p) for p in PRIORITIES)
+        some.record_returned(chunk)
+    assert (some.in_flight, some._streams) == (0, {})
+    assert not any(some.is_full(p) for p in PRIORITIES)
 
 
 def test_a_partition_takes_no_more_than_its_concurrency() -> None:
     limited = window(partition_concurrency=3)
     limited.workers = 1
-    assert limited.allowed(BATCH, "x") == 3
-    limited.given(out(2))
-    assert limited.allowed(BATCH, "x") == 1
-    limited.given(out(1))
-    assert limited.allowed(BATCH, "x") == 0
-    assert limited.allowed(BATCH, "y") == 3
+    assert limited.partition_limit(BATCH, "x") == 3
+    limited.record_dispatched(out(2))
+    assert limited.partition_limit(BATCH, "x") == 1
+    limited.record_dispatched(out(1))
+    assert limited.partition_limit(BATCH, "x") == 0
+    assert limited.partition_limit(BATCH, "y") == 3
 
 
 def test_a_parked_partition_waits_for_its_time() -> None:
     parked = window()
     parked.workers = 1
-    parked.park("x", 10.0)
-    parked.park("x", 5.0)  # an earlier time does not shorten the wait
-    assert parked.allowed(BATCH, "x") == 0
-    assert parked.unpark(9.9) == 10.0
-    assert parked.unpark(10.0) is None
-    assert parked.allowed(BATCH, "x") > 0
+    parked.back_off("x", 10.0)
+    parked.back_off("x", 5.0)  # an earlier time does not shorten the wait
+    assert parked.partition_limit(BATCH, "x") == 0
+    assert parked.end_backoffs(9.9) == 10.0
+    assert parked.end_backoffs(10.0) is None
+    assert parked.partition_limit(BATCH, "x") > 0
 
 
 @pytest.mark.parametrize(("item_s", "size"), [(0.05, 20), (2.0, 1), (0.00001, 100)])
 def test_chunks_grow_towards_their_target_within_the_cap(item_s: float, size: int) -> None:
-    learned = ChunkSize()
+    learned = ChunkSizer()
     for _ in range(10):
-        learned = learned.measured(learned.size, learned.size * item_s, target_s=1.0, cap=100)
+        learned = learned.with_measurement(learned.size, learned.size * item_s, target_s=1.0, cap=100)
     assert learned.size == size
 
 
 def test_the_first_chunk_is_small_and_growth_is_bounded() -> None:
-    assert ChunkSize().size == START
-    assert ChunkSize().measured(8, 0.0001, 1.0, 10_000).size == START * 8
+    assert ChunkSizer().size == INITIAL_SIZE
+    assert ChunkSizer().with_measurement(8, 0.0001, 1.0, 10_000).size == INITIAL_SIZE * 8
 
 
 @given(st.lists(st.tuples(st.integers(0, 1000), st.floats(0, 1e5)), max_size=30), st.integers(1, 10_000))
 def test_a_size_is_never_below_one_nor_above_the_cap(reports: list[tuple[int, float]], cap: int) -> None:
-    learned = ChunkSize(1)
+    learned = ChunkSizer(1)
     for items, busy_s in reports:
-        learned = learned.measured(items, busy_s, 1.0, cap)
+        learned = learned.with_measurement(items, busy_s, 1.0, cap)
         assert 1 <= learned.size <= cap
 
 
 def test_a_notable_share_of_failures_halves_the_chunks_once_and_says_so() -> None:
-    learned = ChunkSize(32).fared(Fate(failed=5, of=32, given_at=1.0, now=2.0))
+    learned = ChunkSizer(32).with_outcomes(ChunkOutcomes(failed=5, count=32, sent_at=1.0, now=2.0))
     assert learned.size == 16
     assert learned.reason(16, 1.0, 100) == "halved after 5 of 32 failed"
-    assert learned.fared(Fate(failed=32, of=32, given_at=1.5, now=3.0)) == learned, "it went out before the halving"
-    assert learned.fared(Fate(failed=2, of=16, given_at=2.5, now=4.0)).size == 8
-    assert learned.measured(16, 0.001, 1.0, 100).size == 16, "however quick they are"
+    assert learned.with_outcomes(ChunkOutcomes(failed=32, count=32, sent_at=1.5, now=3.0)) == learned, (
+        "it went out before the halving"
+    )
+    assert learned.with_outcomes(ChunkOutcomes(failed=2, count=16, sent_at=2.5, now=4.0)).size == 8
+    assert learned.with_measurement(16, 0.001, 1.0, 100).size == 16, "however quick they are"
 
 
 @pytest.mark.parametrize(("failed", "of"), [(1, 8), (1, 1), (3, 32), (0, 32)])
 def test_a_few_failures_change_no_size(failed: int, of: int) -> None:
-    assert ChunkSize(32).fared(Fate(failed, of, 1.0, 2.0)) == ChunkSize(32)
+    assert ChunkSizer(32).with_outcomes(ChunkOutcomes(failed, of, 1.0, 2.0)) == ChunkSizer(32)
 
 
 def test_chunks_grow_again_when_nothing_fails_until_their_time_holds_them() -> None:
-    learned, sizes = ChunkSize(64, 0.01).fared(Fate(64, 64, 1.0, 2.0)), []
-    assert learned.fared(Fate(0, 64, given_at=1.0, now=3.0)) == learned, "it went out before the halving"
+    learned, sizes = ChunkSizer(64, 0.01).with_outcomes(ChunkOutcomes(64, 64, 1.0, 2.0)), []
+    assert learned.with_outcomes(ChunkOutcomes(0, 64, sent_at=1.0, now=3.0)) == learned, (
+        "it went out before the halving"
+    )
     for at in range(3, 20):
-        learned = learned.fared(Fate(0, learned.size, at, at + 0.5)).measured(learned.size, learned.size / 100, 1.0, 80)
+        learned = learned.with_outcomes(ChunkOutcomes(0, learned.size, at, at + 0.5)).with_measurement(
+            learned.size, learned.size / 100, 1.0, 80
+        )
         sizes.append(learned.size)
         if at == 3:
             assert learned.reason(40, 1.0, 80) == "growing again after 64 of 64 failed"
     assert sizes[:5] == [40, 50, 62, 77, 80]
     assert set(sizes[4:]) == {80}
-    assert learned.held is None
+    assert learned.limit is None
     assert learned.reason(80, 1.0, 80) == "10 ms an item; the manifest's cap"
 
 
@@ -223,90 +229,94 @@ def test_a_window_halves_one_partition_of_one_batch() -> None:
     one = window(chunk_max=100)
     for batch, partition in ((BATCH, "x"), (BATCH, "y"), (OTHER, "x")):
         for _ in range(3):
-            one.measured(batch, partition, 8, 0.08)
-    one.measured(BATCH, "x", 100, 1.0, Fate(100, 100, 1.0, 2.0))
-    assert [one.size(BATCH, "x"), one.size(BATCH, "y"), one.size(OTHER, "x")] == [50, 100, 100]
+            one.record_measurement(batch, partition, 8, 0.08)
+    one.record_measurement(BATCH, "x", 100, 1.0, ChunkOutcomes(100, 100, 1.0, 2.0))
+    assert [one.chunk_size(BATCH, "x"), one.chunk_size(BATCH, "y"), one.chunk_size(OTHER, "x")] == [50, 100, 100]
 
 
 def test_a_partition_whose_rate_is_used_up_is_not_asked_again_before_its_next_item() -> None:
     paced = window(partition={"pointer": "/host"}, rate={"per_second": 10}, chunk_max=5)
     paced.workers = 1
-    paced.unpark(100.0)
-    paced.given(out(5))
-    assert paced.allowed(BATCH, "x") == 0
-    again_at = paced.parked["x"]
+    paced.end_backoffs(100.0)
+    paced.record_dispatched(out(5))
+    assert paced.partition_limit(BATCH, "x") == 0
+    again_at = paced.backoffs["x"]
     assert 100.0 < again_at < 101.0
-    assert paced.allowed(BATCH, "y") == 5
-    assert paced.unpark(again_at - 0.001) == again_at
-    assert paced.allowed(BATCH, "x") == 0
-    assert paced.unpark(again_at) is None
-    assert paced.allowed(BATCH, "x") > 0
+    assert paced.partition_limit(BATCH, "y") == 5
+    assert paced.end_backoffs(again_at - 0.001) == again_at
+    assert paced.partition_limit(BATCH, "x") == 0
+    assert paced.end_backoffs(again_at) is None
+    assert paced.partition_limit(BATCH, "x") > 0
 
 
 def test_a_partition_that_waits_for_its_own_items_is_asked_again_when_one_is_back() -> None:
     full = window(partition_concurrency=2)
     full.workers = 1
-    full.given(out(2))
-    assert (full.allowed(BATCH, "x"), full.parked) == (0, {})
-    full.returned(out(1))
-    assert full.allowed(BATCH, "x") == 1
+    full.record_dispatched(out(2))
+    assert (full.partition_limit(BATCH, "x"), full.backoffs) == (0, {})
+    full.record_returned(out(1))
+    assert full.partition_limit(BATCH, "x") == 1
 
 
 @pytest.mark.parametrize(("workers", "share"), [(0, 1.0), (0.5, 1.0), (1, 1.0), (4, 0.25)])
 def test_a_chunk_says_which_rates_it_keeps_and_which_share_of_them_a_worker_has(workers: float, share: float) -> None:
     paced = window(partition={"pointer": "/host"}, rates={"a": {"per_second": 10, "burst": 3}})
     paced.workers = workers
-    terms = paced.terms_of_start("a")
+    terms = paced.chunk_rates("a")
     assert terms is not None
     assert ([key.key for key in terms.keys], terms.share) == (["partition:a"], share)
-    assert paced.terms_of_start("b") is None
+    assert paced.chunk_rates("b") is None
 
 
 def test_a_rate_that_changes_lets_waiting_partitions_be_asked_again() -> None:
     adapts = window(partition={"pointer": "/host"}, adaptive={"floor": 5, "ceiling": 50, "start": 10})
-    assert adapts.follows("x")
-    adapts.epoch_s = 1000.0
-    adapts.parked = {"x": 99.0, "y": 99.0}
-    assert adapts.felt("x", Felt(answered=1), 0.0, 0.01) == []
-    assert adapts.parked == {"x": 99.0, "y": 99.0}
-    ((limiter, change),) = adapts.felt("x", Felt(answered=9, refused=1), 0.0, 1.0)
-    assert limiter is adapts.limits.at("partition", "x")
+    assert adapts.is_adaptive("x")
+    adapts.wall_clock_offset_s = 1000.0
+    adapts.backoffs = {"x": 99.0, "y": 99.0}
+    assert adapts.record_feedback("x", Felt(answered=1), 0.0, 0.01) == []
+    assert adapts.backoffs == {"x": 99.0, "y": 99.0}
+    ((limiter, change),) = adapts.record_feedback("x", Felt(answered=9, refused=1), 0.0, 1.0)
+    assert limiter is adapts.limits.limiter("partition", "x")
     assert (change.before, change.after, limiter.version) == (10, 6, 1_001_000)
-    assert adapts.parked == {}
-    assert not window(rate={"per_second": 10}).follows("x")
+    assert adapts.backoffs == {}
+    assert not window(rate={"per_second": 10}).is_adaptive("x")
 
 
 def test_only_the_answer_of_the_test_item_closes_a_circuit_and_lets_waiting_partitions_go() -> None:
     one = window(circuit={"base_s": 5}, limits=[{"name": "account", "partition": {"pointer": "/account"}}])
     one.workers = 1
-    assert one.answered("live|a") is None, "it is closed"
-    opened = one.refused("live|a", ItemError(code="captcha", scope="provider"), 1.0)
-    assert opened is one.limits.at("partition", "live")
-    assert one.refused("live|b", ItemError(code="captcha", scope="provider"), 1.1) is None, "it is open already"
-    one.unpark(1.2)
-    assert one.allowed(BATCH, "live|a") == 0
-    assert one.answered("live|a") is None, "an item that went out before says nothing"
-    one.unpark(6.0)
-    assert one.allowed(BATCH, "live|a") == 1
-    one.given(out(1, "live|a"))
-    one.parked["live|b"] = 99.0
-    assert one.answered("live|b") is opened
-    assert one.parked == {}
-    assert one.allowed(BATCH, "live|a") == START
+    assert one.record_success("live|a") is None, "it is closed"
+    opened = one.record_refusal("live|a", ItemError(code="captcha", scope="provider"), 1.0)
+    assert opened is one.limits.limiter("partition", "live")
+    assert one.record_refusal("live|b", ItemError(code="captcha", scope="provider"), 1.1) is None, "it is open already"
+    one.end_backoffs(1.2)
+    assert one.partition_limit(BATCH, "live|a") == 0
+    assert one.record_success("live|a") is None, "an item that went out before says nothing"
+    one.end_backoffs(6.0)
+    assert one.partition_limit(BATCH, "live|a") == 1
+    one.record_dispatched(out(1, "live|a"))
+    one.backoffs["live|b"] = 99.0
+    assert one.record_success("live|b") is opened
+    assert one.backoffs == {}
+    assert one.partition_limit(BATCH, "live|a") == INITIAL_SIZE
 
 
 def test_a_paused_destination_pauses_all_partitions_that_go_there() -> None:
     one = window(limits=[{"name": "account", "partition": {"pointer": "/account"}}])
     one.workers = 1
-    one.park("live|a", 10.0, "asked to")
-    assert [one.allowed(BATCH, partition) for partition in ("live|a", "live|b", "test|a")] == [0, 0, START]
-    assert one.parked == {"live|a": 10.0, "live|b": 10.0}
+    one.back_off("live|a", 10.0, "asked to")
+    assert [one.partition_limit(BATCH, partition) for partition in ("live|a", "live|b", "test|a")] == [
+        0,
+        0,
+        INITIAL_SIZE,
+    ]
+    assert one.backoffs == {"live|a": 10.0, "live|b": 10.0}
 
 
 def test_a_new_manifest_takes_effect_on_what_waits() -> None:
     one = window(partition={"pointer": "/host"}, rate={"per_second": 1}, chunk_max=50)
     one.workers = 1
-    one.given(out(1))
-    assert one.allowed(BATCH, "x") == 0
-    one.know(window(partition={"pointer": "/host"}, chunk_max=4).manifest)
-    assert one.allowed(BATCH, "x") == 4
+    one.record_dispatched(out(1))
+    assert one.partition_limit(BATCH, "x") == 0
+    one.set_manifest(window(partition={"pointer": "/host"}, chunk_max=4).manifest)
+    assert one.partition_limit(BATCH, "x") == 4

@@ -14,7 +14,7 @@ reach them."""
 
 
 @dataclass(slots=True)
-class BatchPace:
+class BatchLimits:
     """The limits of one batch. Times are the caller's clock in seconds."""
 
     concurrency: int | None
@@ -22,30 +22,30 @@ class BatchPace:
     full_at: float
 
     @classmethod
-    def of(cls, terms: Terms, now: float, before: "BatchPace | None", *, begun: bool) -> "BatchPace | None":
+    def of(cls, terms: Terms, now: float, previous: "BatchLimits | None", *, has_started: bool) -> "BatchLimits | None":
         """None without limits. What went out under the terms before counts under these, so that terms that change, or
         come again, let nothing out beyond the rate. A batch that has begun and whose bucket is not known starts with
         one item."""
         if terms.rate is None and terms.concurrency is None:
             return None
-        pace = cls(terms.concurrency, terms.rate, now)
-        if pace.rate is not None and before is not None and before.rate is not None:
-            owed = max(0.0, before.full_at - now) * before.rate.per_second
-            pace.full_at = now + min(owed, pace._burst) / pace.rate.per_second
-        elif begun:
-            pace.full_at = now + pace._fill_s
-        return pace
+        limits = cls(terms.concurrency, terms.rate, now)
+        if limits.rate is not None and previous is not None and previous.rate is not None:
+            debt = max(0.0, previous.full_at - now) * previous.rate.per_second
+            limits.full_at = now + min(debt, limits._burst) / limits.rate.per_second
+        elif has_started:
+            limits.full_at = now + limits._fill_s
+        return limits
 
-    def free(self, out: int, now: float) -> int | None:
+    def available(self, in_flight: int, now: float) -> int | None:
         """Items that may go now when so many are out; None: any number."""
         limits = []
         if self.concurrency is not None:
-            limits.append(max(0, self.concurrency - out))
+            limits.append(max(0, self.concurrency - in_flight))
         if self.rate is not None:
             limits.append(max(0, int(self._burst - max(0.0, self.full_at - now) * self.rate.per_second + 1e-9)))
         return min(limits, default=None)
 
-    def took(self, items: int, now: float) -> None:
+    def take(self, items: int, now: float) -> None:
         """Items went out."""
         if self.rate is not None:
             self.full_at = max(self.full_at, now) + items / self.rate.per_second

@@ -5,16 +5,16 @@ from dataclasses import dataclass, field
 from batchyard_contracts.v1.flow import Felt
 from batchyard_contracts.v1.manifest import Adaptive
 from batchyard_contracts.v1.values import Rate
-from services.dispatcher.domain.rate_limiting.adaptive_rate import Change, Tuner
-from services.dispatcher.domain.rate_limiting.circuit_breaker import Circuit
-from services.dispatcher.domain.rate_limiting.gcra import Bucket
+from services.dispatcher.domain.rate_limiting.adaptive_rate import AdaptiveRate, RateChange
+from services.dispatcher.domain.rate_limiting.circuit_breaker import CircuitBreaker
+from services.dispatcher.domain.rate_limiting.gcra import Gcra
 
 NEVER = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """What a throttle is to keep. `adaptive` stands in the place of a rate."""
+class LimitTerms:
+    """What a limiter is to keep. `adaptive` stands in the place of a rate."""
 
     rate: Rate | None = None
     concurrency: int | None = None
@@ -23,33 +23,33 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
+class LearnedRate:
     """What is known of a destination from before."""
 
     per_second: float
-    failed_at: float | None = None
+    capacity: float | None = None
 
 
 @dataclass(slots=True)
-class Throttle:
+class Limiter:
     """Times are seconds of the caller's clock."""
 
     limit: str
     value: str
-    terms: Terms = Terms()
+    terms: LimitTerms = LimitTerms()
     rate: Rate | None = None
     """In force now."""
-    cause: str = "no limit"
+    reason: str = "no limit"
     """Why it is so."""
     version: int = 0
     """Grows with each change of the rate."""
-    out: int = 0
+    in_flight: int = 0
     """Items that are out at workers."""
-    bucket: Bucket = field(default_factory=Bucket)
-    circuit: Circuit = field(default_factory=Circuit)
-    tuner: Tuner | None = None
-    parked_until: float = 0.0
-    parked_because: str = ""
+    gcra: Gcra = field(default_factory=Gcra)
+    circuit: CircuitBreaker = field(default_factory=CircuitBreaker)
+    adaptive_rate: AdaptiveRate | None = None
+    backoff_until: float = 0.0
+    backoff_reason: str = ""
 
     @property
     def key(self) -> str:
@@ -59,83 +59,87 @@ class Throttle:
     def room(self, wanted: int, now: float) -> tuple[int, float]:
         """How many of the wanted items may go out now; if none, when to ask again: `NEVER` when items must come back
         first."""
-        if self.parked_until > now:
-            return 0, self.parked_until
+        if self.backoff_until > now:
+            return 0, self.backoff_until
         if self.circuit.state != "closed":
-            wanted = self.circuit.lets_out(wanted, self.out, now)
+            wanted = self.circuit.allowed(wanted, self.in_flight, now)
             if wanted <= 0:
-                return 0, self.circuit.until if self.circuit.until > now else NEVER
+                return 0, self.circuit.next_probe_at if self.circuit.next_probe_at > now else NEVER
         if self.terms.concurrency is not None:
-            wanted = min(wanted, self.terms.concurrency - self.out)
+            wanted = min(wanted, self.terms.concurrency - self.in_flight)
             if wanted <= 0:
                 return 0, NEVER
         if self.rate is None:
             return wanted, now
-        self.bucket.held(self.rate, self.out, now)
-        return self.bucket.room(self.rate, wanted, now)
+        self.gcra.limit_lead(self.rate, self.in_flight, now)
+        return self.gcra.room(self.rate, wanted, now)
 
-    def given(self, count: int, now: float) -> None:
+    def record_dispatched(self, count: int, now: float) -> None:
         """Items went out."""
-        self.out += count
-        self.circuit.given()
+        self.in_flight += count
+        self.circuit.record_dispatched()
         if self.rate is not None:
-            self.bucket.take(self.rate, count, now)
+            self.gcra.take(self.rate, count, now)
 
-    def returned(self, count: int) -> None:
+    def record_returned(self, count: int) -> None:
         """Items are back."""
-        self.out -= count
-        if self.out <= 0:
-            self.circuit.came_back_unheard()
+        self.in_flight -= count
+        if self.in_flight <= 0:
+            self.circuit.record_no_answer()
 
-    def keep(self, terms: Terms, version: int, now: float, learned: Learned | None = None) -> None:
+    def set_terms(self, terms: LimitTerms, version: int, now: float, learned: LearnedRate | None = None) -> None:
         """Keep these terms from now on."""
         if terms.adaptive is None:
-            self.tuner = None
-        elif self.tuner is None or self.tuner.bounds != terms.adaptive:
-            known = learned or (Learned(self.tuner.rate, self.tuner.failed_at) if self.tuner else None)
-            self.tuner = Tuner(terms.adaptive, now, *((known.per_second, known.failed_at) if known else ()))
-            self.cause = "learned earlier" if known else "the beginning"
+            self.adaptive_rate = None
+        elif self.adaptive_rate is None or self.adaptive_rate.bounds != terms.adaptive:
+            known = learned or (
+                LearnedRate(self.adaptive_rate.rate, self.adaptive_rate.capacity) if self.adaptive_rate else None
+            )
+            self.adaptive_rate = AdaptiveRate(
+                terms.adaptive, now, *((known.per_second, known.capacity) if known else ())
+            )
+            self.reason = "learned earlier" if known else "the beginning"
         self.terms = terms
-        if self.tuner is not None:
-            self._pace(Rate(per_second=self.tuner.rate), version, now)
+        if self.adaptive_rate is not None:
+            self._set_rate(Rate(per_second=self.adaptive_rate.rate), version, now)
             return
-        self.cause = "set by an operator" if terms.by_operator else "the manifest" if terms.rate else "no limit"
-        self._pace(terms.rate, version, now)
+        self.reason = "set by an operator" if terms.by_operator else "the manifest" if terms.rate else "no limit"
+        self._set_rate(terms.rate, version, now)
 
-    def felt(self, felt: Felt, given_at: float, version: int, now: float) -> Change | None:
+    def record_feedback(self, feedback: Felt, sent_at: float, version: int, now: float) -> RateChange | None:
         """How the destination bore items that were given out then; if the rate changes, how."""
-        self.bucket.waited(felt.waited_ms / 1000, given_at, now)
-        if felt.remaining is not None and felt.reset_s:
-            self._obey(felt.remaining, felt.reset_s, now)
-        change = self.tuner.felt(felt, now) if self.tuner else None
+        self.gcra.record_wait(feedback.waited_ms / 1000, sent_at, now)
+        if feedback.remaining is not None and feedback.reset_s:
+            self._apply_remaining(feedback.remaining, feedback.reset_s, now)
+        change = self.adaptive_rate.record_feedback(feedback, now) if self.adaptive_rate else None
         if change is not None:
-            self.cause = change.cause
-            self._pace(Rate(per_second=change.after), version, now)
+            self.reason = change.reason
+            self._set_rate(Rate(per_second=change.after), version, now)
         return change
 
-    def park(self, until: float, because: str) -> None:
+    def back_off(self, until: float, reason: str) -> None:
         """Let nothing out before then."""
-        if until > self.parked_until:
-            self.parked_until, self.parked_because = until, because
+        if until > self.backoff_until:
+            self.backoff_until, self.backoff_reason = until, reason
 
-    def idle(self, now: float) -> bool:
+    def is_idle(self, now: float) -> bool:
         """Whether it says nothing that a new one would not say as well."""
         return (
-            self.out <= 0
-            and self.bucket.full_at <= now
-            and self.parked_until <= now
-            and self.tuner is None
+            self.in_flight <= 0
+            and self.gcra.full_at <= now
+            and self.backoff_until <= now
+            and self.adaptive_rate is None
             and self.circuit.state == "closed"
             and not self.terms.by_operator
         )
 
-    def _obey(self, remaining: int, reset_s: float, now: float) -> None:
+    def _apply_remaining(self, remaining: int, reset_s: float, now: float) -> None:
         """The destination takes so many more calls until then, those that are out among them."""
-        if remaining <= self.out:
-            self.park(now + reset_s, f"{remaining} calls left for {reset_s:.0f} s, the destination said")
+        if remaining <= self.in_flight:
+            self.back_off(now + reset_s, f"{remaining} calls left for {reset_s:.0f} s, the destination said")
 
-    def _pace(self, rate: Rate | None, version: int, now: float) -> None:
+    def _set_rate(self, rate: Rate | None, version: int, now: float) -> None:
         if rate != self.rate:
             if rate is not None:
-                self.bucket.changed(self.rate, rate, now)
+                self.gcra.change_rate(self.rate, rate, now)
             self.rate, self.version = rate, version

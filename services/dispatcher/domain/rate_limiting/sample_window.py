@@ -6,25 +6,25 @@ from batchyard_contracts.v1.flow import Felt
 
 
 @dataclass(slots=True)
-class Tick:
+class SampleWindow:
     """Times are seconds of the caller's clock."""
 
-    began: float
+    started_at: float
     answered: int = 0
-    refused: int = 0
-    broken: int = 0
+    rate_limited: int = 0
+    unanswered: int = 0
     timed: int = 0
     """Answers whose time is known."""
     _medians: list[tuple[float, int]] = field(default_factory=list)
 
-    def add(self, felt: Felt) -> None:
+    def add(self, feedback: Felt) -> None:
         """Take in what some items felt."""
-        self.answered += felt.answered
-        self.refused += felt.refused
-        self.broken += felt.broken
-        if felt.median_ms is not None and felt.answered:
-            self.timed += felt.answered
-            self._medians.append((felt.median_ms, felt.answered))
+        self.answered += feedback.answered
+        self.rate_limited += feedback.refused
+        self.unanswered += feedback.broken
+        if feedback.median_ms is not None and feedback.answered:
+            self.timed += feedback.answered
+            self._medians.append((feedback.median_ms, feedback.answered))
 
     @property
     def median_ms(self) -> float:

@@ -12,81 +12,81 @@ from typing import Generic, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
-_FORGET_FROM = 64
-_Place = tuple[float, int]
+_MIN_DEPARTED = 64
+_Position = tuple[float, int]
 """Virtual time, and the turn among equals: no two are the same."""
 
 
 @dataclass(slots=True)
-class _Share(Generic[V]):
+class _Entry(Generic[V]):
     value: V
     weight: float
-    place: _Place
+    position: _Position
 
 
-class FairLine(Generic[K, V]):
+class FairQueue(Generic[K, V]):
     """Those who wait, in the order in which they are to be served."""
 
     def __init__(self) -> None:
-        self._shares: dict[K, _Share[V]] = {}
-        self._order: list[_Place] = []
-        self._who: dict[_Place, K] = {}
+        self._entries: dict[K, _Entry[V]] = {}
+        self._order: list[_Position] = []
+        self._keys: dict[_Position, K] = {}
         self._clock = 0.0
-        self._turn = 0
-        self._left: dict[K, float] = {}
+        self._sequence = 0
+        self._departed: dict[K, float] = {}
         """Who left ahead of the clock, and how far."""
 
     def __len__(self) -> int:
-        return len(self._shares)
+        return len(self._entries)
 
     def __iter__(self) -> Iterator[tuple[K, V]]:
-        for place in self._order:
-            key = self._who[place]
-            yield key, self._shares[key].value
+        for position in self._order:
+            key = self._keys[position]
+            yield key, self._entries[key].value
 
     def get(self, key: K) -> V | None:
         """The one under this key, if it waits."""
-        share = self._shares.get(key)
-        return share.value if share else None
+        entry = self._entries.get(key)
+        return entry.value if entry else None
 
     def add(self, key: K, value: V, weight: float = 1.0) -> V:
         """Join; whoever has joined already stays as it is."""
-        if (known := self._shares.get(key)) is not None:
-            return known.value
-        at = max(self._clock, self._left.pop(key, self._clock))
-        share = self._shares[key] = _Share(value, weight, (at, 0))
-        self._place(key, share, at)
+        if (existing := self._entries.get(key)) is not None:
+            return existing.value
+        start = max(self._clock, self._departed.pop(key, self._clock))
+        entry = self._entries[key] = _Entry(value, weight, (start, 0))
+        self._insert(key, entry, start)
         return value
 
     def remove(self, key: K) -> V | None:
         """Leave."""
-        share = self._shares.pop(key, None)
-        if share is None:
+        entry = self._entries.pop(key, None)
+        if entry is None:
             return None
-        self._lift(share)
-        self._left[key] = share.place[0]
-        if len(self._left) > _FORGET_FROM + 2 * len(self._shares):
-            self._left = {k: at for k, at in self._left.items() if at > self._clock}
-        return share.value
+        self._remove_position(entry)
+        self._departed[key] = entry.position[0]
+        if len(self._departed) > _MIN_DEPARTED + 2 * len(self._entries):
+            self._departed = {k: at for k, at in self._departed.items() if at > self._clock}
+        return entry.value
 
-    def weigh(self, key: K, weight: float) -> None:
+    def set_weight(self, key: K, weight: float) -> None:
         """Give another weight from now on."""
-        if share := self._shares.get(key):
-            share.weight = weight
+        if entry := self._entries.get(key):
+            entry.weight = weight
 
-    def served(self, key: K, cost: float) -> None:
+    def charge(self, key: K, cost: float) -> None:
         """Move back by what it has been given."""
-        share = self._shares[key]
-        self._clock = max(self._clock, share.place[0])
-        self._lift(share)
-        self._place(key, share, self._clock + cost / share.weight)
+        entry = self._entries[key]
+        self._clock = max(self._clock, entry.position[0])
+        self._remove_position(entry)
+        self._insert(key, entry, self._clock + cost / entry.weight)
 
-    def _place(self, key: K, share: _Share[V], at: float) -> None:
-        self._turn += 1
-        share.place = (at, self._turn)
-        self._who[share.place] = key
-        insort(self._order, share.place)
+    def _insert(self, key: K, entry: _Entry[V], at: float) -> None:
+        self._sequence += 1
+        entry.position = (at, self._sequence)
+        self._keys[entry.position] = key
+        insort(self._order, entry.position)
 
-    def _lift(self, share: _Share[V]) -> None:
-        del self._order[bisect_left(self._order, share.place)]
-        del self._who[share.place]
+    def _remove_position(self, entry: _Entry[V]) -> None:
+        del self._order[bisect_left(self._order, entry.position)]
+        del self._keys[entry.position]

@@ -12,14 +12,14 @@ from typing import Protocol
 from uuid import UUID
 
 from batchyard_contracts.v1.values import PRIORITIES, Priority
-from services.dispatcher.domain.scheduling.fair_queue import FairLine
+from services.dispatcher.domain.scheduling.fair_queue import FairQueue
 
 LOW_SHARE = 20
 """One item of so many is a `low` one, if any waits."""
 
 
 @dataclass(slots=True)
-class Slice:
+class PageSlice:
     """Items of one page segment that were not given out: those from `taken` to `size`."""
 
     page: int
@@ -29,7 +29,7 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class PageRange:
     """Items taken from a slice."""
 
     page: int
@@ -39,7 +39,7 @@ class Range:
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class RetryRange:
     """Items that are to run again, all in the same attempt."""
 
     attempt: int
@@ -60,30 +60,30 @@ class Pick:
     batch_id: UUID
     partition: str
     priority: Priority
-    source: Range | Again
+    source: PageRange | RetryRange
 
 
 @dataclass(slots=True)
-class Lane:
+class PartitionQueue:
     """The waiting items of one batch for one partition. Lists, since most lanes are short and there may be many."""
 
-    slices: list[Slice] = field(default_factory=list)
-    again: list[Again] = field(default_factory=list)
+    slices: list[PageSlice] = field(default_factory=list)
+    retries: list[RetryRange] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.slices or self.again)
+        return bool(self.slices or self.retries)
 
-    def take(self, most: int) -> Range | Again:
+    def take(self, limit: int) -> PageRange | RetryRange:
         """Take up to `most` items; what is to run again goes first."""
-        if self.again:
-            first = self.again[0]
-            if first.count > most:
-                self.again[0] = replace(first, ordinals=first.ordinals[most:])
-                return replace(first, ordinals=first.ordinals[:most])
-            return self.again.pop(0)
+        if self.retries:
+            first = self.retries[0]
+            if first.count > limit:
+                self.retries[0] = replace(first, ordinals=first.ordinals[limit:])
+                return replace(first, ordinals=first.ordinals[:limit])
+            return self.retries.pop(0)
         head = self.slices[0]
-        count = min(most, head.size - head.taken)
-        taken = Range(head.page, head.segment, head.taken, count)
+        count = min(limit, head.size - head.taken)
+        taken = PageRange(head.page, head.segment, head.taken, count)
         head.taken += count
         if head.taken == head.size:
             self.slices.pop(0)
@@ -98,7 +98,7 @@ class BatchQueue:
         self.owner = owner
         self.priority: Priority = priority
         self.weight = weight
-        self.lanes: OrderedDict[str, Lane] = OrderedDict()
+        self.partition_queues: OrderedDict[str, PartitionQueue] = OrderedDict()
         self.wake: Callable[[BatchQueue], object] = lambda _: None
         """Called when there may be something to pick."""
         self._paused = False
@@ -114,49 +114,49 @@ class BatchQueue:
         self.wake(self)
 
     @property
-    def ready(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether it has anything that may go out."""
-        return bool(self.lanes) and not self._paused
+        return bool(self.partition_queues) and not self._paused
 
-    def lane(self, partition: str) -> Lane:
+    def partition_queue(self, partition: str) -> PartitionQueue:
         """The lane of a partition, made when needed, to be filled."""
-        lane = self.lanes.get(partition)
-        if lane is None:
-            lane = self.lanes[partition] = Lane()
+        queue = self.partition_queues.get(partition)
+        if queue is None:
+            queue = self.partition_queues[partition] = PartitionQueue()
             self.wake(self)
-        return lane
+        return queue
 
-    def pick(self, sizes: "Sizes") -> Pick | None:
+    def pick(self, budget: "DispatchBudget") -> Pick | None:
         """Take a chunk from the first lane that may go now."""
-        if (most_of_batch := sizes.of_batch(self.batch_id)) <= 0:
+        if (batch_limit := budget.batch_limit(self.batch_id)) <= 0:
             return None
-        for partition, lane in self.lanes.items():
-            most = min(most_of_batch, sizes.allowed(self.batch_id, partition))
-            if most <= 0 or not lane:
+        for partition, queue in self.partition_queues.items():
+            limit = min(batch_limit, budget.partition_limit(self.batch_id, partition))
+            if limit <= 0 or not queue:
                 continue
-            source = lane.take(most)
-            if lane:
-                self.lanes.move_to_end(partition)
+            source = queue.take(limit)
+            if queue:
+                self.partition_queues.move_to_end(partition)
             else:
-                del self.lanes[partition]
+                del self.partition_queues[partition]
             return Pick(self.batch_id, partition, self.priority, source)
         return None
 
 
-class Sizes(Protocol):
+class DispatchBudget(Protocol):
     """How many items of a batch and partition may go out at once now. The scheduler only asks."""
 
-    def full(self, priority: Priority) -> bool:
+    def is_full(self, priority: Priority) -> bool:
         """Whether nothing of a class may go out, so that asking for each of its partitions is vain."""
 
-    def of_batch(self, batch_id: UUID) -> int:
+    def batch_limit(self, batch_id: UUID) -> int:
         """The most for any partition of a batch; 0: none now."""
 
-    def allowed(self, batch_id: UUID, partition: str) -> int:
+    def partition_limit(self, batch_id: UUID, partition: str) -> int:
         """0: none now."""
 
 
-Batches = FairLine[UUID, BatchQueue]
+OwnerQueue = FairQueue[UUID, BatchQueue]
 
 
 class Scheduler:
@@ -165,90 +165,90 @@ class Scheduler:
     def __init__(self, owner_weights: Mapping[str, float] | None = None) -> None:
         self._owner_weights = owner_weights or {}
         self._batches: dict[UUID, BatchQueue] = {}
-        self._line: dict[Priority, FairLine[str, Batches]] = {p: FairLine() for p in PRIORITIES}
-        self._low_due = 0.0
+        self._owners: dict[Priority, FairQueue[str, OwnerQueue]] = {p: FairQueue() for p in PRIORITIES}
+        self._low_credit = 0.0
         """Items that went out since `low` had its share, at most as many as give it the next turn."""
-        self._low_went_ahead = False
+        self._low_was_first = False
 
     def __len__(self) -> int:
         return len(self._batches)
 
-    def batch(self, batch_id: UUID) -> BatchQueue | None:
+    def batch_queue(self, batch_id: UUID) -> BatchQueue | None:
         """The queue of a batch that has joined."""
         return self._batches.get(batch_id)
 
-    def join(self, queue: BatchQueue) -> None:
+    def add_batch(self, queue: BatchQueue) -> None:
         """Add a batch; its items may follow."""
         self._batches[queue.batch_id] = queue
-        queue.wake = self._stand_in_line
-        self._stand_in_line(queue)
+        queue.wake = self._enqueue
+        self._enqueue(queue)
 
-    def leave(self, batch_id: UUID) -> BatchQueue | None:
+    def remove_batch(self, batch_id: UUID) -> BatchQueue | None:
         """Remove a batch with all that waits."""
         queue = self._batches.pop(batch_id, None)
         if queue is not None:
             queue.wake = lambda _: None
-            self._step_out(queue)
+            self._dequeue(queue)
         return queue
 
     def reprioritize(self, batch_id: UUID, priority: Priority) -> None:
         """Move a batch to another class."""
-        if queue := self.leave(batch_id):
+        if queue := self.remove_batch(batch_id):
             queue.priority = priority
-            self.join(queue)
+            self.add_batch(queue)
 
-    def weigh(self, batch_id: UUID, weight: int) -> None:
+    def set_weight(self, batch_id: UUID, weight: int) -> None:
         """Give a batch another share among those of its owner."""
         if queue := self._batches.get(batch_id):
             queue.weight = weight
-            if batches := self._line[queue.priority].get(queue.owner):
-                batches.weigh(batch_id, weight)
+            if batches := self._owners[queue.priority].get(queue.owner):
+                batches.set_weight(batch_id, weight)
 
-    def pick(self, sizes: Sizes) -> Pick | None:
+    def pick(self, budget: DispatchBudget) -> Pick | None:
         """Take the next chunk, or None when nothing may go now."""
-        low_first = self._low_due >= LOW_SHARE - 1
+        low_first = self._low_credit >= LOW_SHARE - 1
         for priority in ("low", *PRIORITIES) if low_first else PRIORITIES:
-            if not sizes.full(priority) and (pick := self._pick_class(priority, sizes)):
-                self._low_went_ahead = low_first and priority == "low"
+            if not budget.is_full(priority) and (pick := self._pick_class(priority, budget)):
+                self._low_was_first = low_first and priority == "low"
                 self._charge(pick, pick.source.count)
                 return pick
         return None
 
     def _charge(self, pick: Pick, count: int) -> None:
-        if self._low_went_ahead:
-            self._low_due -= count * (LOW_SHARE - 1)
+        if self._low_was_first:
+            self._low_credit -= count * (LOW_SHARE - 1)
         elif pick.priority != "low":
-            self._low_due = min(self._low_due + count, LOW_SHARE - 1) if self._line["low"] else 0.0
+            self._low_credit = min(self._low_credit + count, LOW_SHARE - 1) if self._owners["low"] else 0.0
         owner = self._batches[pick.batch_id].owner
-        owners = self._line[pick.priority]
+        owners = self._owners[pick.priority]
         if batches := owners.get(owner):
-            owners.served(owner, count)
-            batches.served(pick.batch_id, count)
+            owners.charge(owner, count)
+            batches.charge(pick.batch_id, count)
 
-    def _pick_class(self, priority: Priority, sizes: Sizes) -> Pick | None:
+    def _pick_class(self, priority: Priority, budget: DispatchBudget) -> Pick | None:
         idle: list[BatchQueue] = []
         try:
-            for _, batches in self._line[priority]:
+            for _, batches in self._owners[priority]:
                 for _, queue in batches:
-                    if not queue.ready:
+                    if not queue.is_ready:
                         idle.append(queue)
-                    elif pick := queue.pick(sizes):
+                    elif pick := queue.pick(budget):
                         return pick
             return None
         finally:
             for queue in idle:
-                self._step_out(queue)
+                self._dequeue(queue)
 
-    def _stand_in_line(self, queue: BatchQueue) -> None:
-        if queue.ready:
-            owners = self._line[queue.priority]
+    def _enqueue(self, queue: BatchQueue) -> None:
+        if queue.is_ready:
+            owners = self._owners[queue.priority]
             weight = self._owner_weights.get(queue.owner, 1.0)
-            owners.add(queue.owner, owners.get(queue.owner) or FairLine(), weight).add(
+            owners.add(queue.owner, owners.get(queue.owner) or FairQueue(), weight).add(
                 queue.batch_id, queue, queue.weight
             )
 
-    def _step_out(self, queue: BatchQueue) -> None:
-        owners = self._line[queue.priority]
+    def _dequeue(self, queue: BatchQueue) -> None:
+        owners = self._owners[queue.priority]
         if batches := owners.get(queue.owner):
             batches.remove(queue.batch_id)
             if not len(batches):
