@@ -1,5 +1,7 @@
 """Decisions about one batch."""
 
+from dataclasses import replace
+
 import pytest
 
 from batchyard_contracts.v1.values import FailureThreshold, Terms
@@ -128,6 +130,18 @@ def test_a_threshold_judges_its_round_alone() -> None:
         None,
     )
     assert second.add_outcomes(OutcomeCounters(failed=4), at(4)).check_threshold({}).stopped == "failure_threshold"
+
+
+def test_a_threshold_is_looked_at_only_once_something_of_the_round_has_failed() -> None:
+    limited = batch(total=9).change(at(1), None, LIMITED, ())
+    assert limited.add_outcomes(OutcomeCounters(succeeded=5, cancelled=2), at(2)).active_threshold is None
+    assert limited.add_outcomes(OutcomeCounters(failed=1), at(2)).active_threshold == LIMITED.failure_threshold
+    reopened = replace(limited, failed_before=3)
+    assert [replace(reopened, counters=OutcomeCounters(failed=n)).active_threshold is None for n in (3, 4)] == [
+        True,
+        False,
+    ]
+    assert batch(total=9, counters=OutcomeCounters(failed=1)).active_threshold is None, "it has no terms"
 
 
 def test_a_stop_of_another_round_or_of_a_finished_one_is_late() -> None:

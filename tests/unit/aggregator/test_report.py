@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -55,6 +55,8 @@ def test_results_stay_as_they_came() -> None:
     assert row[COLUMNS.index("result")] == b'{"b": 1, "a": "\\u00e9"}'
 
 
+@example({"large": 2**70, "beside": [2**64, "text", True, None, 1.5]})
+@example(-(2**70))
 @given(st.recursive(st.integers(-(2**90), 2**90) | st.booleans() | st.text(max_size=3), _nested, max_leaves=6))
 def test_whole_numbers_of_any_length_keep_all_their_digits_when_the_contract_has_to_read_the_report(
     result: Any,

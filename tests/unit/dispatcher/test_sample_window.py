@@ -33,6 +33,13 @@ def test_a_small_group_that_was_held_up_does_not_move_the_median() -> None:
     assert window.median_ms == 20.0
 
 
+def test_of_two_halves_of_equal_weight_the_quicker_one_is_the_median() -> None:
+    window = SampleWindow(0.0)
+    window.add(Felt(answered=5, median_ms=30.0))
+    window.add(Felt(answered=5, median_ms=20.0))
+    assert window.median_ms == 20.0
+
+
 def test_without_a_timed_answer_the_median_is_zero() -> None:
     assert SampleWindow(0.0).median_ms == 0.0
 
