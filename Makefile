@@ -16,7 +16,7 @@ COMPILE = $(BIN)/uv pip compile --quiet $(or $(ARGS),--upgrade) --no-strip-extra
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo up down test check lint types architecture contracts shell yaml security manifests bench bench-smoke bench-pace lock clean
+.PHONY: help demo up down test check lint types architecture contracts shell yaml security manifests bench bench-smoke bench-rates lock clean
 
 help: ## Say what each command does.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,8 +77,8 @@ bench: $(READY) ## Measure beside others, print a table, and write it to benchma
 bench-smoke: $(READY) ## Measure four rates in under four minutes and write them to benchmarks/results/smoke.json.
 	@$(BIN)/python -m benchmarks smoke $(ARGS)
 
-bench-pace: $(READY) ## Measure how a rate follows a destination whose capacity changes, and what limits cost that do not bind; 3 min.
-	@$(BIN)/python -m benchmarks pace $(ARGS)
+bench-rates: $(READY) ## Measure how a rate follows a destination whose capacity changes, and what limits cost that do not bind; 3 min.
+	@$(BIN)/python -m benchmarks rates $(ARGS)
 
 lock: $(READY) ## Resolve all locks anew to the newest versions; ARGS="--upgrade-package NAME" changes one package alone.
 	$(COMPILE) --all-extras pyproject.toml contracts/pyproject.toml --output-file requirements.lock

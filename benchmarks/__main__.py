@@ -18,9 +18,9 @@ from benchmarks.distances.distances import distances as measure_distances
 from benchmarks.findings import Findings
 from benchmarks.limits.limits import limits as measure_limits
 from benchmarks.numbers.numbers import numbers as measure_numbers
-from benchmarks.pace.pace import PARTS as PACE_PARTS
-from benchmarks.pace.pace import pace as measure_pace
 from benchmarks.profiling import profile as measure_profile
+from benchmarks.rates.rates import PARTS as RATES_PARTS
+from benchmarks.rates.rates import rates as measure_rates
 from benchmarks.report import keep
 from benchmarks.scale.scale import PARTS
 from benchmarks.scale.scale import scale as measure_scale
@@ -32,12 +32,12 @@ from devstack import StackError, interruptible
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 _WIDTH = 200
-_RUNS = {"numbers": 5, "compare": 3, "scale": 2, "limits": 3, "pace": 3, "distances": 3}
+_RUNS = {"numbers": 5, "compare": 3, "scale": 2, "limits": 3, "rates": 3, "distances": 3}
 Runs = Annotated[int, typer.Option(min=1, help="runs of each batch; tables show their median, min and max")]
 Who = StrEnum("Who", {name: name for name in NAMES})  # type: ignore[misc]  # choices that --help shows
 ScalePart = StrEnum("ScalePart", {name: name for name in PARTS})  # type: ignore[misc]
 DistancesPart = StrEnum("DistancesPart", {name: name for name in DISTANCES_PARTS})  # type: ignore[misc]
-PacePart = StrEnum("PacePart", {name: name for name in PACE_PARTS})  # type: ignore[misc]
+RatesPart = StrEnum("RatesPart", {name: name for name in RATES_PARTS})  # type: ignore[misc]
 
 
 @app.callback(invoke_without_command=True)
@@ -78,12 +78,14 @@ def limits(runs: Runs = _RUNS["limits"]) -> None:
 
 
 @app.command()
-def pace(
-    runs: Annotated[int, typer.Option(min=1, help="runs with a limit that does not bind, and without")] = _RUNS["pace"],
-    only: Annotated[PacePart | None, typer.Option(help="the other part keeps its figures")] = None,
+def rates(
+    runs: Annotated[int, typer.Option(min=1, help="runs with a limit that does not bind, and without")] = _RUNS[
+        "rates"
+    ],
+    only: Annotated[RatesPart | None, typer.Option(help="the other part keeps its figures")] = None,
 ) -> None:
     """An adaptive rate beside fixed ones where the capacity changes, and the cost of limits that do not bind."""
-    _run(lambda stand, console: measure_pace(stand, console, runs, only))
+    _run(lambda stand, console: measure_rates(stand, console, runs, only))
 
 
 @app.command()
@@ -151,7 +153,7 @@ def _report(console: Console) -> None:
         ("The same work for everybody", tables.comparison(findings)),
         ("Batchyard by the number of items", tables.scale(findings)),
         ("Whoever comes later", tables.later(findings)),
-        ("A destination whose capacity changes", tables.pace(findings)),
+        ("A destination whose capacity changes", tables.rates(findings)),
         ("Distances by the size of chunks", tables.distances(findings)),
         ("A million pairs from a file", tables.million_pairs(findings)),
         ("Recommendations over HTTP", tables.recommendations(findings)),

@@ -10,7 +10,7 @@ from benchmarks.findings import Findings
 from benchmarks.tables import Text
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = (DOCS / "performance.md", DOCS / "pace.md", DOCS / "distances.md")
+PAGES = (DOCS / "performance.md", DOCS / "rates.md", DOCS / "distances.md")
 _MARKED = re.compile(r"(?P<open><!-- measured: (?P<name>[a-z]+) -->\n).*?(?P<close><!-- /measured -->)", re.DOTALL)
 _NOTHING = "Nothing has been measured yet."
 
@@ -51,7 +51,7 @@ _BLOCKS: dict[str, Callable[[Findings], str]] = {
     "comparison": _comparison,
     "scale": _with_machine("scale", tables.scale),
     "later": lambda findings: markdown(tables.later(findings)),
-    "pace": _with_machine("pace", tables.pace),
+    "rates": _with_machine("rates", tables.rates),
     "unbound": lambda findings: markdown(tables.unbound(findings)),
     "distances": _with_machine("distances", tables.distances),
     "millionpairs": lambda findings: markdown(tables.million_pairs(findings)),

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.report import RESULTS, kept
 
-_PARTS = ("comparison", "scale", "limits", "numbers", "pace", "distances")
+_PARTS = ("comparison", "scale", "limits", "numbers", "rates", "distances")
 Found = dict[str, Any]
 
 

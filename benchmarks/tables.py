@@ -88,9 +88,9 @@ def felt(findings: Findings) -> Text:
     return Text(("what", "median (min - max)", "p99", "target", "met"), rows)
 
 
-def pace(findings: Findings) -> Text:
+def rates(findings: Findings) -> Text:
     """The adaptive rate beside fixed limits."""
-    found = findings.documents.get("pace", {})
+    found = findings.documents.get("rates", {})
     if "ideal_share" not in found:
         return Text((), ())
     chosen = found["best_fixed"]["per_second"]
@@ -103,11 +103,11 @@ def pace(findings: Findings) -> Text:
 
 def unbound(findings: Findings) -> Text:
     """What limits cost that do not bind."""
-    found = findings.at("pace", "limits_items_per_s")
+    found = findings.at("rates", "limits_items_per_s")
     if not found:
         return Text((), ())
     rows = [(f"{name} a limit", _spread(found[name])) for name in ("without", "with")]
-    return Text(("100,000 trivial items", "items/s"), [*rows, ("cost", f"{findings.at('pace', 'limits_cost'):.1%}")])
+    return Text(("100,000 trivial items", "items/s"), [*rows, ("cost", f"{findings.at('rates', 'limits_cost'):.1%}")])
 
 
 def distances(findings: Findings) -> Text:

@@ -152,13 +152,13 @@ TARGETS = (
         _scale("fairness", "share", "median"),
     ),
     Target(
-        "pace_ideal",
+        "rates_ideal",
         "a capacity that changes: adaptive rate, of what was possible",
         ">=",
         0.9,
-        _kept("pace", "ideal_share"),
+        _kept("rates", "ideal_share"),
     ),
-    Target("pace_refused", "the same: calls refused", "<=", 0.01, _kept("pace", "refused_share")),
+    Target("rates_refused", "the same: calls refused", "<=", 0.01, _kept("rates", "refused_share")),
     Target(
         "recommend_p95",
         "recommendations among 100 contractors, by estimates, over HTTP: p95",
@@ -167,6 +167,6 @@ TARGETS = (
         _kept("distances", "recommendations_ms", "embedded", "p95"),
         "ms",
     ),
-    Target("limits_cost", "100k with a limit that does not bind: rate lost", "<=", 0.1, _kept("pace", "limits_cost")),
+    Target("limits_cost", "100k with a limit that does not bind: rate lost", "<=", 0.1, _kept("rates", "limits_cost")),
 )
 """In the order of the table."""

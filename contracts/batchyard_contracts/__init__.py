@@ -1,3 +1,3 @@
-"""Batchyard's public interface: messages, topology, client and the way to write a workload."""
+"""Public interface of Batchyard: messages, topology, client and workload API."""
 
 __version__ = "0.1.0"

@@ -8,7 +8,7 @@ ENTROPY_BYTES = 10
 
 
 def uuid7(unix_ms: int, entropy: bytes) -> UUID:
-    """The UUIDv7 of a moment, in milliseconds since 1970, and ten random bytes, of which 74 bits are used."""
+    """UUIDv7 of a time in milliseconds since 1970, and of ten random bytes, of which 74 bits are used."""
     if not 0 <= unix_ms < 1 << 48:
         raise ValueError(f"{unix_ms} ms does not fit into 48 bits")
     if len(entropy) != ENTROPY_BYTES:
@@ -20,5 +20,6 @@ def uuid7(unix_ms: int, entropy: bytes) -> UUID:
 
 
 def new_batch_id() -> UUID:
-    """A fresh identity for a batch."""
+    """Create the id of a new batch."""
+
     return uuid7(time.time_ns() // 1_000_000, secrets.token_bytes(ENTROPY_BYTES))

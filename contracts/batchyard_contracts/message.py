@@ -1,4 +1,4 @@
-"""The base of every message, and the AMQP properties that form its envelope."""
+"""Base of all messages, and the AMQP properties that form their envelope."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,43 +8,44 @@ from pydantic import BaseModel, ConfigDict
 
 CONTENT_TYPE = "application/json"
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-"""A body above this is refused before it is parsed, and before it is published."""
+"""Largest body in bytes: a larger one is rejected before it is parsed, and before it is published."""
 
 
 class Value(BaseModel):
-    """A part of a message: immutable; fields that a newer sender added are ignored."""
+    """Immutable part of a message. Unknown fields are ignored, because a newer sender may have added them."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Message(Value):
-    """A message body. `type` is at once routing-key stem, AMQP `type`, schema file name and example folder."""
+    """Message body. Its `type` is the stem of its routing key, its AMQP `type`, its schema's file name and the folder
+    of its examples."""
 
     type: ClassVar[str]
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
-        """Read a body; raises `pydantic.ValidationError` when it is not this message."""
+        """Parse a body; raises `pydantic.ValidationError` if it is not this message."""
         return cls.model_validate_json(body)
 
     def encode(self) -> bytes:
-        """Write the body as JSON, leaving out what is unset so that it stays small."""
+        """Serialize the body as JSON, without the fields that are None."""
         return self.__pydantic_serializer__.to_json(self, exclude_none=True)
 
     def routing_key(self) -> str:
-        """The key under which this message is published on its exchange."""
+        """Routing key under which this message is published on its exchange."""
         return self.type
 
 
 class Command(Message):
-    """What a client asks for. Unknown fields are an error: a misspelt option must not be ignored in silence."""
+    """Command of a client. Unknown fields are an error, so that a misspelt option is noticed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What travels beside the body, as AMQP properties."""
+    """Envelope of a message: its AMQP properties."""
 
     type: str
     message_id: str
@@ -58,6 +59,7 @@ class Envelope:
 
     @property
     def traceparent(self) -> str | None:
-        """The W3C trace context of the sender, if it sent one."""
+        """W3C trace context of the sender; None: it sent none."""
+
         value = self.headers.get("traceparent")
         return value if isinstance(value, str) else None

@@ -1,7 +1,8 @@
-"""Every exchange, queue and binding, as pure data: services declare all of it, so that start order does not matter.
+"""Exchanges, queues and bindings as data. Each service declares all of them, so that the order of start does not
+matter.
 
-Arguments of a queue can never be changed once it exists. What operators may want to change (lengths, time-outs)
-belongs into a broker policy, not here.
+The arguments of a queue cannot be changed once it exists. Settings that operators may change, such as lengths and
+time-outs, belong in a broker policy, not here.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from batchyard_contracts.v1.values import PRIORITIES, Priority
 
 COMMANDS = "batchyard.commands"
 OPERATORS = "batchyard.operators"
-"""What concerns all owners. Clients get no right to write here; ingest asks who is an operator."""
+"""Exchange of commands that concern all owners. Clients have no permission to publish here; ingest checks operators."""
 FLOW = "batchyard.flow"
 WORK = "batchyard.work"
 EVENTS = "batchyard.events"
@@ -27,22 +28,22 @@ EXCHANGES: Mapping[str, str] = {
     QUERIES: "direct",
     DEAD: "topic",
 }
-"""Durable exchanges and their kinds."""
+"""Types of the exchanges, all of which are durable."""
 
 DEAD_SUFFIX = ".dead"
 DELIVERY_LIMIT = 20
-"""How often a message is given out before it is a dead letter. Handlers retry inside; this is the second line."""
+"""Number of deliveries after which a message is dead-lettered. Handlers retry first; this limit stops crash loops."""
 WORK_DELIVERY_LIMIT = 5
-"""Lower for chunks: one that is given out so often has most likely killed the workers that took it."""
+"""Delivery limit of chunks. It is lower, because a chunk delivered that often has probably killed its workers."""
 SUMMARY_DELIVERY_LIMIT = 3
-"""Lower still: one that takes its worker along is not to take many."""
+"""Delivery limit of summary requests. It is lower still, so that a fatal summary kills few workers."""
 QUERY_TTL_MS = 30_000
-"""A question that nobody took by then is no longer of use to who asked."""
+"""Milliseconds after which a query that no service has consumed is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """Messages of an exchange whose routing key fits go to the queue."""
+    """Binding of a queue: it receives the messages of an exchange whose routing key matches."""
 
     exchange: str
     routing_key: str
@@ -50,21 +51,21 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A durable queue. One that must not lose is a quorum queue with a dead-letter queue of its own."""
+    """Durable queue. A queue that must not lose messages is a quorum queue with a dead-letter queue of its own."""
 
     name: str
     bindings: tuple[Binding, ...]
     delivery_limit: int | None = DELIVERY_LIMIT
     lossy_ttl_ms: int | None = None
-    """Set: a classic queue for messages that are worthless after this time; no dead letters."""
+    """Milliseconds after which a message expires; such a queue is a classic one without dead letters. None: never."""
 
     @property
     def dead_name(self) -> str:
-        """Where its dead letters wait."""
+        """Name of its dead-letter queue."""
         return self.name + DEAD_SUFFIX
 
     def arguments(self) -> dict[str, str | int]:
-        """The AMQP arguments, all of them understood by RabbitMQ 3.10 to 4.3."""
+        """AMQP arguments, all of which RabbitMQ 3.10 to 4.3 support."""
         if self.lossy_ttl_ms is not None:
             return {"x-queue-type": "classic", "x-message-ttl": self.lossy_ttl_ms}
         arguments: dict[str, str | int] = {"x-queue-type": "quorum"}
@@ -79,7 +80,7 @@ class Queue:
         return arguments
 
     def dead_queue(self) -> "Queue | None":
-        """The queue of its dead letters, which has no limit of its own."""
+        """Dead-letter queue, which has no delivery limit; None: the queue has no dead letters."""
         if self.delivery_limit is None:
             return None
         return Queue(self.dead_name, (Binding(DEAD, self.name),), delivery_limit=None)
@@ -109,7 +110,7 @@ DISPATCHER_CONTROL = Queue(
         Binding(FLOW, "items.reopened.*"),
         Binding(FLOW, "worker.announced.*"),
         Binding(EVENTS, "batch.finished.#"),
-        Binding(OPERATORS, "pace.control.*"),
+        Binding(OPERATORS, "rates.control.*"),
     ),
 )
 DISPATCHER_HEARTBEATS = Queue(
@@ -117,7 +118,7 @@ DISPATCHER_HEARTBEATS = Queue(
 )
 DISPATCHER_QUERIES = Queue(
     "dispatcher.queries",
-    tuple(Binding(QUERIES, f"{noun}.query.v1") for noun in ("workers", "items", "pace", "begin")),
+    tuple(Binding(QUERIES, f"{noun}.query.v1") for noun in ("workers", "items", "rates", "permit")),
     lossy_ttl_ms=QUERY_TTL_MS,
 )
 WORKER_RECOMMENDATIONS = Queue(
@@ -128,14 +129,14 @@ AGGREGATOR_OUTCOMES = Queue(
     "aggregator.outcomes", (Binding(FLOW, "chunk.processed.*"), Binding(FLOW, "items.settled.*"))
 )
 ASIDE = "aside."
-"""Before the routing key of a message of which there may be very many at once, none of them urgent: it goes to a queue
-of its own, so that no other waits behind it."""
+"""Prefix of the routing key of bulk messages that are not urgent. They go to a queue of their own, so that no other
+message waits behind them."""
 AGGREGATOR_ASIDE = Queue("aggregator.aside", (Binding(FLOW, f"{ASIDE}items.settled.*"),))
 AGGREGATOR_CONTROL = Queue(
     "aggregator.control",
     (
         *(Binding(FLOW, f"batch.{verb}.*") for verb in ("accepted", "sealed", "withdrawn", "controlled", "stopped")),
-        Binding(FLOW, "summary.made.*"),
+        Binding(FLOW, "summary.completed.*"),
     ),
 )
 AGGREGATOR_QUERIES = Queue(
@@ -168,23 +169,23 @@ QUEUES: tuple[Queue, ...] = (
 
 
 def work_queue(workload: str, priority: Priority) -> Queue:
-    """The queue of one workload and priority; it comes into being with the first worker that runs the workload."""
+    """Queue of one workload and priority. The first worker that runs the workload declares it."""
     name = f"work.{workload}.{priority}"
     return Queue(name, (Binding(WORK, name),), delivery_limit=WORK_DELIVERY_LIMIT)
 
 
 def work_queues(workload: str) -> tuple[Queue, ...]:
-    """The queues of a workload, highest priority first."""
+    """Queues of a workload, the highest priority first."""
     return tuple(work_queue(workload, priority) for priority in PRIORITIES)
 
 
 def quarantine_queue(workload: str) -> Queue:
-    """Chunks whose worker was lost: each is run in a process of its own. Declared by workers that do so."""
+    """Queue of chunks whose worker was lost; each runs in a process of its own. Workers that do so declare it."""
     name = f"work.{workload}.quarantine"
     return Queue(name, (Binding(WORK, name),), delivery_limit=WORK_DELIVERY_LIMIT)
 
 
 def summary_queue(workload: str) -> Queue:
-    """Batches of a workload whose results are to be summarized. Declared by workers that do so."""
+    """Queue of summary requests of a workload. Workers that make its summaries declare it."""
     name = f"work.{workload}.summary"
     return Queue(name, (Binding(WORK, name),), delivery_limit=SUMMARY_DELIVERY_LIMIT)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from rich.console import Console
 
-from batchyard_contracts.client import Client, Notify
+from batchyard_contracts.client import Client, Notifications
 from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
 from batchyard_contracts.v1.queries import FailureGroup
@@ -36,7 +36,7 @@ class Outcome:
     failures: list[FailureGroup]
 
 
-async def run_batch(amqp_url: str, urls: Sequence[str], notify: Notify, console: Console) -> Outcome:
+async def run_batch(amqp_url: str, urls: Sequence[str], notify: Notifications, console: Console) -> Outcome:
     """Subscribe, submit, watch, and read the results."""
     batch_id = new_batch_id()
     trace_id = secrets.token_hex(16)

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from batchyard_contracts.client import Notify
+from batchyard_contracts.client import Notifications
 from devstack import AlreadyRunning, default_home, erase
 from devstack.state import State
 from examples.demo.batch import run_batch
@@ -17,7 +17,7 @@ from examples.demo.files import write_files
 from examples.demo.others import check_others, run_others, samples
 from examples.demo.report import print_checks, print_failures, print_files, print_others, print_quality
 from examples.demo.stand_ins import HOSTS, World, world
-from services.cli.local_cluster import SERVICES, Plan, Yard, webhook_secret, yard
+from services.cli.local_cluster import SERVICES, LocalCluster, Plan, local_cluster, webhook_secret
 from tests.support.tracklist_kinds import urls
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -33,7 +33,9 @@ async def demo(console: Console, folder: Path | None = None) -> bool:
     async with world(webhook_secret(home), CHECKOUT) as around:
         console.print(Text("Servers", "bold"))
         plan = Plan(home, environment=around.environment())
-        async with yard(plan, lambda line: console.print(f"   {line}", markup=False, soft_wrap=True)) as running:
+        async with local_cluster(
+            plan, lambda line: console.print(f"   {line}", markup=False, soft_wrap=True)
+        ) as running:
             console.print(Text("Services", "bold"))
             console.print(f"   {', '.join(SERVICES)}: a process each", soft_wrap=True)
             passed = await _batch(console, running, around, folder)
@@ -52,11 +54,11 @@ async def _clean_home() -> Path:
     return home
 
 
-async def _batch(console: Console, running: Yard, around: World, folder: Path) -> bool:
+async def _batch(console: Console, running: LocalCluster, around: World, folder: Path) -> bool:
     batch = urls(around.origins, URLS)
     console.print(Text("One batch", "bold"))
     console.print(f"   {len(batch)} tracklist pages on {len(HOSTS)} hosts of a stand-in site, sent as one AMQP command")
-    notify = Notify(webhooks=[around.receiver.url], emails=[MAIL])
+    notify = Notifications(webhooks=[around.receiver.url], emails=[MAIL])
     outcome = await run_batch(running.servers.amqp_url, batch, notify, console)
     calls, letters = await asyncio.gather(around.receiver.wait_for(1), around.mailbox.wait_for(1))
     console.print(Text("Failures by cause", "bold"))

@@ -16,7 +16,7 @@ from examples.demo.checks import Check
 from services.cli.client.address import Address
 from services.cli.client.http_client import Door, open_door
 from services.cli.client.upload import Submission
-from services.cli.local_cluster import Yard
+from services.cli.local_cluster import LocalCluster
 from services.cli.parsing.items import format_of
 from shared.json.summary import outline
 from tests.support.tracklist_kinds import page_url
@@ -76,7 +76,7 @@ def samples(origins: Sequence[str]) -> list[Sample]:
     ]
 
 
-async def run_others(running: Yard, wanted: Sequence[Sample]) -> list[Sampled]:
+async def run_others(running: LocalCluster, wanted: Sequence[Sample]) -> list[Sampled]:
     """Hand all of them in, and wait for their ends."""
     async with (
         asyncio.timeout(WITHIN_S),

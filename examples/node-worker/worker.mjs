@@ -42,7 +42,7 @@ const outcome = async (chunk, { ordinal, payload, custom_id }) => {
 // Acknowledged only after the confirmed report: killed before, the chunk comes again, and the ledger takes one outcome.
 async function onChunk(message) {
   if (!message) return end(); // the broker ended the consumer
-  const { items, priority, pace, reuse, quarantined, ...chunk } = JSON.parse(message.content.toString());
+  const { items, priority, rates, reuse, quarantined, ...chunk } = JSON.parse(message.content.toString());
   held.add(chunk.chunk_id);
   const began = performance.now();
   const outcomes = await Promise.all(items.map((item) => outcome(chunk, item)));

@@ -14,7 +14,7 @@ from batchyard_contracts.v1.flow import (
     BatchStopped,
     BatchWithdrawn,
     ItemsSettled,
-    SummaryMade,
+    SummaryCompleted,
 )
 from batchyard_contracts.v1.queries import BatchesQuery, FailuresQuery, ResultsQuery, SelectionQuery
 from services.aggregator.domain.report import Report
@@ -60,14 +60,14 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
         stack.push_async_callback(consuming.close)
 
         store = LedgerStore(pool)
-        outbox = Outbox(store, publisher, health.pulse("outbox"), settings.ledger_outbox_sweep_s)
+        outbox = Outbox(store, publisher, health.pulse("outbox"), settings.aggregator_outbox_interval_s)
         progress = ProgressEvents(publisher.publish, health.pulse("progress"))
-        failure_events = FailureEvents(publisher.publish, health.pulse("failures"))
+        failure_events = FailureEvents(publisher.publish, health.pulse("failure events"))
         summary_wake = asyncio.Event()
         batch_changes = BatchChangePublisher(outbox, progress, summary_wake.set)
-        retry_policy = SummaryRetryPolicy(settings.ledger_summary_tries, settings.ledger_summary_s)
+        retry_policy = SummaryRetryPolicy(settings.aggregator_summary_attempts, settings.aggregator_summary_timeout_s)
         summary_requester = SummaryRequester(
-            store, publisher, batch_changes, summary_wake, health.pulse("summaries"), _now, retry_policy
+            store, publisher, batch_changes, summary_wake, health.pulse("summary requester"), _now, retry_policy
         )
         summary_handler = SummaryHandler(store, batch_changes, _now)
         outcome_handler = OutcomeHandler(store, batch_changes, failure_events, _now)
@@ -78,8 +78,8 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
             batch_changes,
             health.pulse("reconciler", limit_s=180),
             _now,
-            interval_s=settings.ledger_reconcile_s,
-            idle_s=settings.ledger_quiet_s,
+            interval_s=settings.aggregator_reconcile_interval_s,
+            idle_s=settings.aggregator_reconcile_idle_s,
         )
         outcomes_consumer = BatchConsumer(
             consuming,
@@ -88,8 +88,8 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
             (Report, ItemsSettled),
             outcome_handler.on_outcomes,
             health.pulse("outcomes"),
-            most=settings.ledger_messages_at_once,
-            linger_s=settings.ledger_linger_ms / 1000,
+            most=settings.aggregator_messages_per_transaction,
+            linger_s=settings.aggregator_linger_ms / 1000,
         )
         aside_consumer = BatchConsumer(
             consuming,
@@ -109,7 +109,7 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
                 Route(BatchWithdrawn, batch_handler.on_batch_withdrawn),
                 Route(BatchControlled, batch_handler.on_batch_controlled),
                 Route(BatchStopped, batch_handler.on_batch_stopped),
-                Route(SummaryMade, summary_handler.on_summary_completed),
+                Route(SummaryCompleted, summary_handler.on_summary_completed),
             ),
             at_once=_CONTROL_CONCURRENCY,
         )

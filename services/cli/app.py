@@ -4,8 +4,18 @@ from typing import Annotated
 
 import typer
 
-from services.cli.commands import batches, control, machine, pace, platform, recommend, results, submit, workload
-from services.cli.commands.dead import dead
+from services.cli.commands import (
+    batches,
+    control,
+    dead_letters,
+    machine,
+    platform,
+    rates,
+    recommend,
+    results,
+    submit,
+    workload,
+)
 from services.cli.exit_codes import MEANING
 
 _EXIT_CODES = "  ".join(f"[bold]{code.value}[/bold] {meaning}." for code, meaning in MEANING.items())
@@ -26,29 +36,30 @@ def batchyard(
     url: Annotated[
         str | None,
         typer.Option(
-            metavar="URL", help="The yard to speak with; else BATCHYARD_URL, else the one that `up` runs here."
+            metavar="URL",
+            help="Address of Batchyard; default: BATCHYARD_URL, else the local cluster that `up` started.",
         ),
     ] = None,
 ) -> None:
-    """Run batches of work: submit items, watch them, fetch what came of each.
+    """Run batches of work: submit items, watch them, fetch their results.
 
     [bold]A first look[/bold]
 
-      batchyard up --detach                         start everything here
-      batchyard workloads                           what can be run on an item
-      batchyard submit tracklists urls.csv --watch  hand in a batch, see it end
-      batchyard results last --format csv           one outcome for each item
-      batchyard down                                stop everything
+      batchyard up --detach                         start the local cluster
+      batchyard workloads                           list the workloads
+      batchyard submit tracklists urls.csv --watch  submit a batch and watch it
+      batchyard results last --format csv           fetch the outcome of each item
+      batchyard down                                stop the local cluster
 
-    BATCHYARD_URL names a yard elsewhere, BATCHYARD_TOKEN its bearer token.
+    BATCHYARD_URL is the address of a running Batchyard, BATCHYARD_TOKEN its bearer token.
     """
     ctx.obj = url
 
 
 _PANELS = {
-    "On this machine": (machine.up, machine.down, machine.demo),
+    "Local cluster": (machine.up, machine.down, machine.demo),
     "Batches": (submit.submit, batches.list_, batches.show, batches.watch, results.results, batches.failures),
-    "Steering a batch": (
+    "Control": (
         control.pause,
         control.resume,
         control.cancel,
@@ -56,17 +67,17 @@ _PANELS = {
         control.priority,
         control.change,
     ),
-    "Looking around": (
+    "Platform": (
         recommend.recommend,
-        pace.pace,
+        rates.rates,
         platform.workers,
         platform.workloads,
-        platform.forget,
+        platform.invalidate_cache,
         platform.version,
     ),
 }
-app.add_typer(dead, name="dead", rich_help_panel="Looking around")
+app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Platform")
 for _panel, _commands in _PANELS.items():
     for _command in _commands:
-        app.command(_command.__name__.rstrip("_"), rich_help_panel=_panel)(_command)
-app.add_typer(workload.app, name="workload", rich_help_panel="Your own")
+        app.command(_command.__name__.rstrip("_").replace("_", "-"), rich_help_panel=_panel)(_command)
+app.add_typer(workload.app, name="workload", rich_help_panel="Workload development")

@@ -1,4 +1,4 @@
-"""A yard on this machine: three servers, five services as processes of their own, one address."""
+"""Local cluster: three servers, the five services as processes of their own, and one address."""
 
 import asyncio
 import os
@@ -27,7 +27,7 @@ _CLIPS_VARIABLE = "BATCHYARD_VIDEOS_STORE"
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to run, and where."""
+    """Plan of a local cluster."""
 
     home: Path
     """Folder of everything: data, logs, state, address."""
@@ -39,21 +39,21 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Yard:
-    """What runs: the address of the HTTP API and those of the servers."""
+class LocalCluster:
+    """Running local cluster: the address of its HTTP API, and those of its servers."""
 
     url: str
     servers: Servers
 
 
 @asynccontextmanager
-async def yard(plan: Plan, echo: Callable[[str], None]) -> AsyncIterator[Yard]:
+async def local_cluster(plan: Plan, echo: Callable[[str], None]) -> AsyncIterator[LocalCluster]:
     """Start everything, wait until a batch could be submitted, and stop in reverse order what was started.
 
     Raises `StackError` with what to do when something cannot be had or does not become ready.
     """
     supervisor = Supervisor(plan.home, echo)
-    await supervisor.start()  # no program yet: it claims the folder, before anything of another yard is touched
+    await supervisor.start()  # no program yet: it claims the folder, before anything of another cluster is touched
     stack = Stack(plan.home, echo)
     try:
         servers = await stack.start()
@@ -62,7 +62,7 @@ async def yard(plan: Plan, echo: Callable[[str], None]) -> AsyncIterator[Yard]:
         await supervisor.start(*programs(plan, servers, port))
         await _until_workloads_are_known(url)
         with _published(plan.home / ADDRESS_FILE, url):
-            yield Yard(url, servers)
+            yield LocalCluster(url, servers)
     finally:
         try:
             await supervisor.stop()

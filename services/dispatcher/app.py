@@ -64,7 +64,7 @@ class Dispatcher:
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
         self._stopping = asyncio.Event()
-        self._pulse = resources.health.pulse("dispatcher")
+        self._pulse = resources.health.pulse("leadership")
         self.database_answers = True
 
     def stop(self) -> None:

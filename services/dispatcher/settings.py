@@ -1,4 +1,4 @@
-"""What can be set of the dispatcher."""
+"""The dispatcher's settings."""
 
 from typing import Annotated, Self
 
@@ -8,21 +8,23 @@ from batchyard_contracts.v1.values import Owner
 from shared.runtime.settings import Settings
 
 _HEARTBEATS = 3
-"""So many may be late or lost before their worker is taken for lost."""
+"""Number of heartbeats that may be late or lost before their worker counts as lost."""
 
 
 class DispatcherSettings(Settings):
-    """Leases, liveness of workers and how long a finished batch can still be retried."""
+    """Settings for leases, the liveness of workers and the retention of finished batches."""
 
-    lease_s: float = Field(15.0, gt=0, description="a chunk that no worker names for so long is given out again")
-    heartbeat_s: float = Field(2.0, gt=0, description="seconds between heartbeats, as workers have it")
-    worker_timeout_s: float = Field(10.0, gt=0, description="a worker that is silent for so long is gone")
-    losses_max: int = Field(
+    lease_s: float = Field(
+        15.0, gt=0, description="seconds without a heartbeat that names a chunk, after which it is dispatched again"
+    )
+    heartbeat_s: float = Field(2.0, gt=0, description="seconds between two heartbeats; the workers need the same value")
+    worker_timeout_s: float = Field(10.0, gt=0, description="seconds without a heartbeat after which a worker is lost")
+    max_chunk_losses: int = Field(
         3, ge=1, description="times that a chunk may be lost before it is halved, or its only item fails"
     )
-    retention_days: float = Field(7.0, gt=0, description="how long the items of a finished batch are kept")
+    retention_days: float = Field(7.0, gt=0, description="days for which the items of a finished batch are stored")
     owner_weights: dict[Owner, Annotated[float, Field(ge=0.01, le=1000)]] = Field(
-        {}, description='shares of owners that want the same workers, as a JSON object: {"ann": 2}; 1 for all others'
+        {}, description='shares of owners that compete for workers, as a JSON object: {"ann": 2}; 1 for all others'
     )
 
     @model_validator(mode="after")

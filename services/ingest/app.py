@@ -66,7 +66,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         ledger, watchers = Ledger(questions), Watchers(memory)
         load = Load(
             pool,
-            runtime.health.pulse("load"),
+            runtime.health.pulse("backpressure"),
             per_owner=settings.max_waiting_per_owner,
             in_all=settings.max_waiting,
         )
@@ -81,14 +81,14 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         runtime.spawn(outbox.run(), "outbox")
         stack.push_async_callback(outbox.stop)
         expiry = Expiry(store, outbox, dedup, _now, timedelta(seconds=settings.unsealed_idle_s))
-        caretaker = Caretaker(uploads, expiry, registry, store, runtime.health.pulse("caretaker"))
+        caretaker = Caretaker(uploads, expiry, registry, store, runtime.health.pulse("housekeeping"))
         runtime.spawn(caretaker.run(), "caretaker")
         stack.callback(caretaker.stop)
-        recount = Recount(pool, ledger, load, runtime.health.pulse("recount"))
+        recount = Recount(pool, ledger, load, runtime.health.pulse("progress reconciler"))
         for name, loop in (("load", load), ("recount", recount)):
             runtime.spawn(loop.run(), name)
             stack.callback(loop.stop)
-        feed = Feed(settings.amqp_url, watchers, load, door.catch_up_all, runtime.health.pulse("feed"))
+        feed = Feed(settings.amqp_url, watchers, load, door.catch_up_all, runtime.health.pulse("event subscriber"))
         feeding = runtime.spawn(feed.run(), "feed")
         stack.push_async_callback(_ended, feed.stop, feeding)
 
@@ -120,7 +120,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             build(
                 door,
                 Tokens(settings.api_tokens),
-                max_sockets=settings.max_sockets,
+                max_websockets=settings.max_websockets,
                 amqp_url=settings.amqp_url,
                 operators=settings.operators,
             ),

@@ -1,4 +1,4 @@
-"""What ingest reads from the environment, beside what every service reads."""
+"""The settings of ingest."""
 
 from typing import Annotated
 
@@ -9,26 +9,35 @@ from shared.runtime.settings import Settings
 
 
 class IngestSettings(Settings):
-    """Where the HTTP door stands, and who may come in."""
+    """Settings for the HTTP API, its tokens, and backpressure."""
 
-    http_host: str = Field("127.0.0.1", description="where the HTTP API is served")
-    http_port: int = Field(8000, ge=0, le=65535, description="0: any free port, named in the log")
+    http_host: str = Field("127.0.0.1", description="address on which the HTTP API is served")
+    http_port: int = Field(
+        8000, ge=0, le=65535, description="port of the HTTP API; 0: a free port, which the log names"
+    )
     api_tokens: dict[Owner, Annotated[SecretStr, Field(min_length=16)]] = Field(
-        {}, description='owner -> bearer token, as JSON; empty: no token is asked for and everybody is "default"'
+        {},
+        description='bearer tokens by owner, as JSON; empty: none is required, and everybody is the owner "default"',
     )
     operators: set[Owner] = Field(
-        set(), description="owners that may work dead letters, as JSON; without tokens everybody may"
+        set(), description="owners with operator rights, as a JSON list; without tokens every client has them"
     )
-    max_sockets: int = Field(1000, ge=1, description="WebSockets that may be open at once")
+    max_websockets: int = Field(1000, ge=1, description="largest number of open WebSockets")
     max_backlog: int = Field(
-        10_000, ge=1, description="commands that may wait for the broker before new ones are refused"
+        10_000,
+        ge=1,
+        description="largest number of outbox messages that wait for the broker; beyond it commands are rejected",
     )
     max_waiting_per_owner: int = Field(
-        2_000_000, ge=MAX_ITEMS_PER_COMMAND, description="items of one owner that may wait; past it submitters get 429"
+        2_000_000,
+        ge=MAX_ITEMS_PER_COMMAND,
+        description="largest number of waiting items of one owner; beyond it submissions are rejected with 429",
     )
     max_waiting: int = Field(
-        10_000_000, ge=MAX_ITEMS_PER_COMMAND, description="items of all owners that may wait; past it they get 429"
+        10_000_000,
+        ge=MAX_ITEMS_PER_COMMAND,
+        description="largest number of waiting items of all owners; beyond it submissions are rejected with 429",
     )
     unsealed_idle_s: float = Field(
-        86_400, ge=1, description="seconds without a new item after which a batch that was never sealed is stopped"
+        86_400, ge=1, description="seconds without a new item after which an unsealed batch is stopped"
     )

@@ -53,7 +53,9 @@ async def app(settings: NotifierSettings, runtime: Runtime) -> AsyncIterator[Non
                 store,
                 WebhookSender(session, _signer(settings), lambda: datetime.now(UTC)).send,
                 schedule,
-                DeliveryLimits(settings.webhooks_at_once, settings.webhooks_per_host, settings.delivery_lease_s),
+                DeliveryLimits(
+                    settings.webhook_concurrency, settings.webhook_concurrency_per_host, settings.delivery_lease_s
+                ),
                 runtime.health.pulse("webhooks"),
             ),
             DeliveryWorker(
@@ -61,7 +63,7 @@ async def app(settings: NotifierSettings, runtime: Runtime) -> AsyncIterator[Non
                 store,
                 _mail_sender(settings).send,
                 schedule,
-                DeliveryLimits(settings.mails_at_once, settings.mails_at_once, settings.delivery_lease_s),
+                DeliveryLimits(settings.mail_concurrency, settings.mail_concurrency, settings.delivery_lease_s),
                 runtime.health.pulse("mail"),
             ),
         ]
@@ -80,7 +82,7 @@ async def app(settings: NotifierSettings, runtime: Runtime) -> AsyncIterator[Non
             for worker in delivery_workers:
                 worker.wake()
 
-        handlers = EventHandlers(store, schedule, wake, settings.operator_mails)
+        handlers = EventHandlers(store, schedule, wake, settings.operator_emails)
         control = Consumer(settings.amqp_url, publisher, "notifier")
         control.subscribe(
             NOTIFIER_INBOX,

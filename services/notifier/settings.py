@@ -19,20 +19,24 @@ _LEASE_MARGIN_S = 1.0
 class NotifierSettings(Settings):
     """Secrets, limits and the retry schedule of the notifier."""
 
-    webhook_secret: SecretStr | None = Field(None, description="signs webhooks: whsec_ and 24 to 64 bytes in base64")
+    webhook_secret: SecretStr | None = Field(
+        None, description="key that signs webhooks: whsec_ and 24 to 64 bytes in base64"
+    )
     webhook_allowed_networks: Annotated[tuple[Network, ...], NoDecode] = Field(
         (), description="private networks that webhooks may reach, on any port: CIDRs, comma-separated"
     )
-    webhook_timeout_s: float = Field(15.0, gt=0, le=25)
-    webhooks_at_once: int = Field(50, ge=1, le=1000)
-    webhooks_per_host: int = Field(4, ge=1, le=1000)
-    smtp_url: SecretStr | None = Field(None, description="smtp[s]://[user:password@]host[:port]")
-    mail_from: str = Field("Batchyard <batchyard@localhost>", description="the sender of e-mails")
-    operator_mails: Annotated[tuple[str, ...], NoDecode] = Field(
+    webhook_timeout_s: float = Field(15.0, gt=0, le=25, description="seconds for one webhook request")
+    webhook_concurrency: int = Field(50, ge=1, le=1000, description="largest number of concurrent webhook requests")
+    webhook_concurrency_per_host: int = Field(
+        4, ge=1, le=1000, description="largest number of concurrent webhook requests to one host"
+    )
+    smtp_url: SecretStr | None = Field(None, description="SMTP server: smtp[s]://[user:password@]host[:port]")
+    mail_from: str = Field("Batchyard <batchyard@localhost>", description="sender of e-mails")
+    operator_emails: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="operators to alert of a provider that refuses every call: addresses, comma-separated"
     )
-    smtp_timeout_s: float = Field(20.0, gt=0, le=25)
-    mails_at_once: int = Field(4, ge=1, le=100)
+    smtp_timeout_s: float = Field(20.0, gt=0, le=25, description="seconds for sending one e-mail")
+    mail_concurrency: int = Field(4, ge=1, le=100, description="largest number of e-mails that are sent at once")
     delivery_schedule: Annotated[tuple[float, ...], NoDecode] = Field(
         DEFAULT_DELAYS_S, description="seconds to wait before each attempt, comma-separated"
     )
@@ -40,7 +44,7 @@ class NotifierSettings(Settings):
         60.0,
         gt=_LEASE_MARGIN_S,
         le=3600,
-        description="time after which the delivery of a process that died is tried again",
+        description="seconds after which the delivery of a process that died is attempted again",
     )
 
     @field_validator("webhook_secret")
@@ -68,12 +72,12 @@ class NotifierSettings(Settings):
         sender_address(value)
         return value
 
-    @field_validator("operator_mails", mode="before")
+    @field_validator("operator_emails", mode="before")
     @classmethod
     def _operators(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("operator_mails")
+    @field_validator("operator_emails")
     @classmethod
     def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for address in value:

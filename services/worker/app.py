@@ -75,7 +75,7 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
         returns, leave = Returns(publisher, worker_id), Leave(RpcClient(publisher.connection), worker_id)
         intakes: list[Intake] = []
         quarantines: list[Quarantine] = []
-        manifests = [workload.announced() for workload in workloads.values()]
+        manifests = [workload.announcement() for workload in workloads.values()]
         opened: dict[str, object] = {}
         for workload in _available(workloads, manifests):
             opened[workload.name] = resources = await stack.enter_async_context(workload.lifespan())
@@ -84,18 +84,18 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
             runner = Runner(workload, resources, publisher, cache, worker_id, slots, grace_s, gates, leave=leave)
             await runner.start()
             stack.push_async_callback(runner.stop)
-            pulses = [runtime.health.pulse(f"{what} {workload.name}") for what in ("intake", "quarantine")]
-            intakes.append(Intake(runner, connection, publisher, pulses[0], returns, settings.report_every_s))
+            pulses = [runtime.health.pulse(f"{what} consumer {workload.name}") for what in ("chunk", "quarantine")]
+            intakes.append(Intake(runner, connection, publisher, pulses[0], returns, settings.report_interval_s))
             quarantines.append(Quarantine(runner, connection, publisher, returns, pulses[1], settings))
         names = [intake.name for intake in intakes]
         crew = Crew(settings, worker_id, publisher, names, intakes, runtime.health.pulse("heartbeat"), quarantines)
         runtime.health.count("handlers given up", lambda: crew.abandoned)
-        runtime.health.alive_while("handlers", lambda: crew.abandoned <= settings.worker_abandoned_max)
+        runtime.health.alive_while("handlers", lambda: crew.abandoned <= settings.worker_max_stuck_handlers)
         await _listen(connection, crew)
         await _announce(publisher, worker_id, manifests)
         tasks = [runtime.spawn(each.run(), f"intake {i}") for i, each in enumerate(crew.holders)]
         beating = runtime.spawn(crew.beat(), "heartbeat")
-        pulse, forget = runtime.health.pulse("cache"), Forgetful(cache).invalidated
+        pulse, forget = runtime.health.pulse("cache invalidation"), Forgetful(cache).invalidated
         forgetting = BatchConsumer(connection, publisher, topology.WORKER_CACHE, [CacheInvalidated], forget, pulse)
         runtime.spawn(forgetting.run(), "cache")
         await stack.enter_async_context(summarizing(settings.amqp_url, crew.runners, publisher, worker_id))
@@ -113,7 +113,7 @@ def _queues(workloads: Iterable[registry.AnyWorkload]) -> Iterator[topology.Queu
     for workload in workloads:
         yield from topology.work_queues(workload.name)
         yield topology.quarantine_queue(workload.name)
-        if workload.summarizing:
+        if workload.summary_definition:
             yield topology.summary_queue(workload.name)
 
 
@@ -198,7 +198,7 @@ class Crew:
             running=sum(holder.unfinished for holder in self.holders),
             stopping=stopping or self._draining,
             slots={intake.name: intake.slots for intake in self._intakes},
-            isolates=True,
+            handles_quarantine=True,
             at=datetime.now(UTC),
         )
         await retry_transient(
@@ -215,7 +215,7 @@ class Crew:
             return
         for holder in self.holders:
             if isinstance(told, BatchStopped):
-                if told.cause in _INTERRUPTING:
+                if told.reason in _INTERRUPTING:
                     holder.cancel(told.batch_id, told.round)
             elif told.action == "cancel":
                 holder.cancel(told.batch_id)
@@ -236,7 +236,7 @@ class Crew:
         await self.say()
         for holder in self.holders:
             holder.drain()
-        _, pending = await asyncio.wait(tasks, timeout=self._settings.drain_s)
+        _, pending = await asyncio.wait(tasks, timeout=self._settings.drain_timeout_s)
         if pending:
             for holder in self.holders:
                 holder.interrupt()

@@ -1,4 +1,4 @@
-"""What can be set of a worker."""
+"""The worker's settings."""
 
 from typing import Annotated
 
@@ -9,23 +9,36 @@ from shared.runtime.settings import Settings
 
 
 class WorkerSettings(Settings):
-    """Which workloads to run, and how reports and heartbeats are paced."""
+    """Settings for workloads, reports, heartbeats and shutdown."""
 
-    worker_workloads: list[str] = Field([], description="names of the workloads to run, as a JSON list; empty: all")
+    worker_workloads: list[str] = Field([], description="workloads to run, as a JSON list of names; empty: all")
     worker_files: list[str] = Field(
-        [], description="Python files, as a JSON list: run the workloads in them, no others"
+        [], description="Python files whose workloads are run in place of all others, as a JSON list"
     )
-    report_every_s: float = Field(0.02, gt=0, description="how long an outcome waits at most before it is reported")
-    heartbeat_s: float = Field(2.0, gt=0, description="seconds between heartbeats")
+    report_interval_s: float = Field(
+        0.02, gt=0, description="longest time in seconds that an outcome waits for its report"
+    )
+    heartbeat_s: float = Field(2.0, gt=0, description="seconds between two heartbeats")
     quarantine_memory_mb: int | None = Field(
-        None, ge=64, description="memory that items may take in quarantine; unset: half of what is free when they begin"
+        None,
+        ge=64,
+        description="memory limit of quarantined items in MB; unset: half of the free memory at their start",
     )
-    drain_s: float = Field(15.0, ge=0, description="how long running items may go on after SIGTERM")
+    drain_timeout_s: float = Field(
+        15.0, ge=0, description="seconds that running items may take to finish after SIGTERM"
+    )
     worker_slots: dict[WorkloadName, Annotated[int, Field(ge=1, le=10_000)]] = Field(
-        {}, description="how many items of a workload run at once at most, as JSON by name; else as its manifest says"
+        {},
+        description="largest number of items of a workload that run at once, as JSON by name; default: its manifest's",
     )
-    worker_idle_s: float = Field(30.0, gt=0, description="how long a slot, with its thread or process, stays unneeded")
-    worker_grace_s: float = Field(5.0, gt=0, description="how long a handler may take to end after its interruption")
-    worker_abandoned_max: int = Field(
-        10, ge=0, description="handlers that ignore their interruption and go on: with more, /livez fails"
+    worker_idle_s: float = Field(
+        30.0, gt=0, description="seconds without use after which a slot is closed, with its thread or process"
+    )
+    worker_grace_s: float = Field(
+        5.0, gt=0, description="seconds that a handler may take to end after its interruption"
+    )
+    worker_max_stuck_handlers: int = Field(
+        10,
+        ge=0,
+        description="largest number of handlers that ignore their interruption and go on; with more, /livez fails",
     )

@@ -148,7 +148,7 @@ async def _refuse(invalid: Invalid | None, delivery: Delivery, refusal: Rejected
     except Exception:  # a defect there must not bring the message back for ever
         log.exception("refusal failed", queue=queue.name, type=delivery.envelope.type)
     if delivery.envelope.reply_to:
-        return QueryFailed(code="refused", detail=str(refusal))
+        return QueryFailed(code="query_refused", detail=str(refusal))
     return None
 
 

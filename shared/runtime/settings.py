@@ -16,9 +16,11 @@ class Settings(BaseSettings):
         "postgresql://batchyard@127.0.0.1:5432/batchyard", description="PostgreSQL, 14 or later", repr=False
     )
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis or Valkey, 6 or later", repr=False)
-    database_pool: int = Field(5, ge=1, le=100, description="connections to PostgreSQL that a process may open")
+    database_pool: int = Field(5, ge=1, le=100, description="largest number of PostgreSQL connections of a process")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
-    health_host: str = Field("127.0.0.1", description="where /livez and /readyz are served")
-    health_port: int = Field(0, ge=0, le=65535, description="0: no health server")
-    trace_file: str | None = Field(None, description="append finished spans to this file, one JSON object a line")
+    health_host: str = Field("127.0.0.1", description="address on which /livez, /readyz and /metrics are served")
+    health_port: int = Field(0, ge=0, le=65535, description="port of the health server; 0: there is none")
+    trace_file: str | None = Field(
+        None, description="file to which finished spans are appended, one JSON object a line"
+    )

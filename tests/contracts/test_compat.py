@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from batchyard_contracts.schema import compat
-from batchyard_contracts.schema.compat import breaks
+from batchyard_contracts.schema.compat import incompatible_changes
 
 OBJECT: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
 WITH_OPTIONAL = {**OBJECT, "properties": {"a": {"type": "string"}, "b": {"type": "string", "default": ""}}}
@@ -138,12 +138,14 @@ def test_a_base_without_schemas_is_a_mistake(repository: Repository, capsys: pyt
 
 
 def test_a_message_that_is_gone_is_a_break() -> None:
-    assert breaks({"x.y.v1": OBJECT}, {}) == ["x.y.v1: the message was removed; keep it until nobody sends or reads it"]
-    assert breaks({}, {"x.y.v1": OBJECT}) == []
+    assert incompatible_changes({"x.y.v1": OBJECT}, {}) == [
+        "x.y.v1: the message was removed; keep it until nobody sends or reads it"
+    ]
+    assert incompatible_changes({}, {"x.y.v1": OBJECT}) == []
 
 
 def test_what_clients_alone_send_may_grow_wider() -> None:
-    assert breaks({"batch.submit.v1": OBJECT}, {"batch.submit.v1": WIDER}) == []
-    assert breaks({"batch.finished.v1": OBJECT}, {"batch.finished.v1": WIDER}) == [
+    assert incompatible_changes({"batch.submit.v1": OBJECT}, {"batch.submit.v1": WIDER}) == []
+    assert incompatible_changes({"batch.finished.v1": OBJECT}, {"batch.finished.v1": WIDER}) == [
         "batch.finished.v1: a: `type` changed from 'string' to ['string', 'null']"
     ]

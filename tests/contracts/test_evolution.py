@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from batchyard_contracts.schema.evolution import narrowed, widened
+from batchyard_contracts.schema.evolution import narrowing_changes, widening_changes
 from batchyard_contracts.schema.message_schema import schema_of
 from batchyard_contracts.v1 import MESSAGES
 
@@ -139,15 +139,15 @@ CHANGES: dict[str, tuple[str, Any, list[str], list[str]]] = {
 def test_a_change_breaks_whom_it_breaks(what: str) -> None:
     path, value, yesterdays_message, yesterdays_reader = CHANGES[what]
     changed = _changed(path, value)
-    assert [str(one) for one in narrowed(BASE, changed)] == yesterdays_message
-    assert [str(one) for one in widened(BASE, changed)] == yesterdays_reader
+    assert [str(one) for one in narrowing_changes(BASE, changed)] == yesterdays_message
+    assert [str(one) for one in widening_changes(BASE, changed)] == yesterdays_reader
 
 
 @pytest.mark.parametrize("name", MESSAGES)
 def test_a_schema_fits_itself(name: str) -> None:
     schema = schema_of(MESSAGES[name])
-    assert narrowed(schema, schema) == []
-    assert widened(schema, schema) == []
+    assert narrowing_changes(schema, schema) == []
+    assert widening_changes(schema, schema) == []
 
 
 def _changed(path: str, value: Any) -> dict[str, Any]:

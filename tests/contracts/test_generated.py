@@ -19,7 +19,7 @@ NODE = shutil.which("node")
 
 
 def test_what_is_committed_is_what_would_be_generated() -> None:
-    assert export.differing(HOME) == [], "run `python -m batchyard_contracts.schema.export`"
+    assert export.differing_files(HOME) == [], "run `python -m batchyard_contracts.schema.export`"
 
 
 def test_generating_twice_gives_the_same_bytes() -> None:
@@ -44,7 +44,7 @@ def test_check_names_what_differs_and_writing_mends_it(tmp_path: Path, capsys: p
     assert not (tmp_path / "asyncapi.json").exists(), "--check writes nothing"
 
     assert export.main(["--to", str(tmp_path)]) == 0
-    assert export.differing(tmp_path) == []
+    assert export.differing_files(tmp_path) == []
     assert not (tmp_path / "schemas/batch.gone.v1.json").exists()
 
 

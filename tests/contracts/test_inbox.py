@@ -47,22 +47,22 @@ async def test_a_slow_reader_gets_the_newest_progress_and_every_other_event() ->
 
 async def test_silence_makes_unsure() -> None:
     inbox = Inbox(BATCH)
-    inbox.unsure = False
+    inbox.has_gap = False
     assert await inbox.get(0.01) is None
-    assert inbox.unsure
+    assert inbox.has_gap
 
 
 async def test_a_lost_subscription_wakes_the_reader_but_loses_nothing_that_came() -> None:
     inbox = Inbox(BATCH)
-    inbox.unsure = False
+    inbox.has_gap = False
     reading = asyncio.create_task(inbox.get(60))
     await asyncio.sleep(0)
-    inbox.doubt()
+    inbox.mark_gap()
     assert await reading is None
-    assert inbox.unsure
+    assert inbox.has_gap
 
     inbox.put(_progressed(1))
-    inbox.doubt()
+    inbox.mark_gap()
     assert await inbox.get(60) == _progressed(1)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard_contracts.client import BadItem, NewItem
+from batchyard_contracts.client import InvalidItem, NewItem
 from batchyard_contracts.client.packing import ItemLike, parts
 from batchyard_contracts.message import MAX_MESSAGE_BYTES
 from batchyard_contracts.v1.commands import BatchAppend
@@ -55,12 +55,12 @@ async def test_the_largest_item_that_is_taken_fits_a_message() -> None:
     body = BatchAppend.model_validate({"batch_id": batch_id, "sequence": 10**9, "items": [item]}).encode()
     assert len(body) <= MAX_MESSAGE_BYTES
 
-    with pytest.raises(BadItem, match=r"Item 2: .* bytes, and at most") as caught:
+    with pytest.raises(InvalidItem, match=r"Item 2: .* bytes, and at most") as caught:
         await _cut([{}, {"t": "x" * MAX_MESSAGE_BYTES}])
     assert caught.value.line == 2
 
 
 @pytest.mark.parametrize("bad", [{"x": object()}, {1: 2}, {"x": "\ud800"}, ["not", "an", "object"], 7, None, "text"])
 async def test_what_is_not_a_json_object_is_named_by_its_line(bad: ItemLike) -> None:
-    with pytest.raises(BadItem, match="Item 3: not a JSON object"):
+    with pytest.raises(InvalidItem, match="Item 3: not a JSON object"):
         await _cut([{}, NewItem(payload={}), bad])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchyard_contracts.workload import Context, RateLimited
-from batchyard_contracts.workload.rate_limit_headers import MAX_PAUSE_S, Remaining, pause_s, remaining
+from batchyard_contracts.workload.rate_limit_headers import MAX_PAUSE_S, RemainingCalls, pause_s, remaining_calls
 
 NOW = datetime(2026, 5, 16, 12, 0, 0, tzinfo=UTC)
 AT = int(NOW.timestamp())
@@ -76,24 +76,24 @@ def test_how_long_to_pause(headers: dict[str, str], seconds: float | None) -> No
     [
         ({}, None),
         ({"Retry-After": "5"}, None),
-        ({"RateLimit": '"a";r=50;t=30'}, Remaining(50, 30)),
-        ({"RateLimit": '"day";r=900;t=7000, "burst";r=3;t=1'}, Remaining(3, 1)),
-        ({"RateLimit": '"a";r=3;t=1, "b";r=3;t=60'}, Remaining(3, 60)),
-        ({"RateLimit": '"a";r=3', "RateLimit-Policy": '"a";q=10;w=60'}, Remaining(3, 60)),
+        ({"RateLimit": '"a";r=50;t=30'}, RemainingCalls(50, 30)),
+        ({"RateLimit": '"day";r=900;t=7000, "burst";r=3;t=1'}, RemainingCalls(3, 1)),
+        ({"RateLimit": '"a";r=3;t=1, "b";r=3;t=60'}, RemainingCalls(3, 60)),
+        ({"RateLimit": '"a";r=3', "RateLimit-Policy": '"a";q=10;w=60'}, RemainingCalls(3, 60)),
         ({"RateLimit": '"a";r=3;t=9', "RateLimit-Policy": '"a";q=10;qu="content-bytes"'}, None),
-        ({"RateLimit": '"a";r=0;t=9', "RateLimit-Policy": '"a";q=10;qu="content-bytes"'}, Remaining(0, 9)),
-        ({"RateLimit": '"a";r=3;t=9', "RateLimit-Policy": '"a";q=10;qu="requests"'}, Remaining(3, 9)),
+        ({"RateLimit": '"a";r=0;t=9', "RateLimit-Policy": '"a";q=10;qu="content-bytes"'}, RemainingCalls(0, 9)),
+        ({"RateLimit": '"a";r=3;t=9', "RateLimit-Policy": '"a";q=10;qu="requests"'}, RemainingCalls(3, 9)),
         ({"RateLimit": '"a";r=3;t=0'}, None),
-        ({"RateLimit": "limit=10, remaining=1, reset=7"}, Remaining(1, 7)),
-        ({"X-RateLimit-Remaining": "3", "X-RateLimit-Reset": "90"}, Remaining(3, 90)),
+        ({"RateLimit": "limit=10, remaining=1, reset=7"}, RemainingCalls(1, 7)),
+        ({"X-RateLimit-Remaining": "3", "X-RateLimit-Reset": "90"}, RemainingCalls(3, 90)),
         ({"X-RateLimit-Remaining": "3"}, None),
         ({"X-RateLimit-Remaining": "-3", "X-RateLimit-Reset": "90"}, None),
         ({"X-RateLimit-Remaining": "inf", "X-RateLimit-Reset": "90"}, None),
-        ({"X-RateLimit-Remaining": "1e99", "X-RateLimit-Reset": "1e99"}, Remaining(1_000_000_000, MAX_PAUSE_S)),
+        ({"X-RateLimit-Remaining": "1e99", "X-RateLimit-Reset": "1e99"}, RemainingCalls(1_000_000_000, MAX_PAUSE_S)),
     ],
 )
-def test_how_many_calls_are_left(headers: dict[str, str], left: Remaining | None) -> None:
-    assert remaining(headers, NOW) == left
+def test_how_many_calls_are_left(headers: dict[str, str], left: RemainingCalls | None) -> None:
+    assert remaining_calls(headers, NOW) == left
 
 
 _NUMBERS = st.one_of(st.floats().map(str), st.integers().map(str), st.integers(-(10**40), 10**40).map("{}.0e9".format))
@@ -126,7 +126,7 @@ _NAMES = st.sampled_from(
 
 @given(st.dictionaries(_NAMES, _TEXT))
 def test_whatever_is_said_a_pause_is_short_enough_to_be_kept(headers: dict[str, str]) -> None:
-    seconds, left = pause_s(headers, NOW), remaining(headers, NOW)
+    seconds, left = pause_s(headers, NOW), remaining_calls(headers, NOW)
     assert seconds is None or (math.isfinite(seconds) and 0 <= seconds <= MAX_PAUSE_S)
     assert left is None or (left.calls >= 0 and 0 < left.reset_s <= MAX_PAUSE_S)
 
@@ -136,16 +136,16 @@ def test_a_moment_that_has_passed_asks_for_nothing(moment: datetime) -> None:
     moment = moment.replace(microsecond=0)
     said, passed = format_datetime(moment), moment <= NOW
     assert (pause_s({"Retry-After": said}, NOW) == 0.0) == passed
-    left = remaining({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": said}, NOW)
+    left = remaining_calls({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": said}, NOW)
     assert (left is None) == passed
 
 
 def test_a_handler_passes_on_what_is_left() -> None:
-    heard: list[Remaining] = []
-    context = Context(UUID(int=1), 0, 1, 1, "", hear=heard.append)
-    context.heed({"Content-Type": "text/plain", "Retry-After": "5"}, NOW)
-    context.heed({"RateLimit": '"a";r=3;t=9'}, NOW)
+    heard: list[RemainingCalls] = []
+    context = Context(UUID(int=1), 0, 1, 1, "", on_remaining=heard.append)
+    context.report_headers({"Content-Type": "text/plain", "Retry-After": "5"}, NOW)
+    context.report_headers({"RateLimit": '"a";r=3;t=9'}, NOW)
     for calls, reset_s in ((-1, 5.0), (1, 0.0), (1, math.inf), (1, math.nan), (0, 5.0), (7, 1e300)):
-        context.remaining(calls, reset_s)
-    assert heard == [Remaining(3, 9), Remaining(0, 5), Remaining(7, MAX_PAUSE_S)]
-    Context(UUID(int=1), 0, 1, 1, "").remaining(0, 5.0)  # nobody hears it
+        context.report_remaining(calls, reset_s)
+    assert heard == [RemainingCalls(3, 9), RemainingCalls(0, 5), RemainingCalls(7, MAX_PAUSE_S)]
+    Context(UUID(int=1), 0, 1, 1, "").report_remaining(0, 5.0)  # nobody hears it

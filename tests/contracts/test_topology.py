@@ -8,7 +8,7 @@ from batchyard_contracts import topology
 from batchyard_contracts.schema.asyncapi import EXCHANGE_OF, address_of, routes_to
 from batchyard_contracts.schema.export import HOME
 from batchyard_contracts.topology import QUEUES, Binding, Queue, quarantine_queue, summary_queue, work_queues
-from batchyard_contracts.v1.work import ChunkReady, SummaryWanted
+from batchyard_contracts.v1.work import ChunkReady, SummaryRequested
 
 PUBLIC_ONLY = {
     "batch.started.v1",
@@ -36,7 +36,7 @@ DEAD = [dead for queue in ALL if (dead := queue.dead_queue())]
 
 @pytest.mark.parametrize("message_type", EXCHANGE_OF)
 def test_a_message_reaches_a_queue(message_type: str) -> None:
-    if message_type in {"chunk.ready.v1", "summary.wanted.v1"}:
+    if message_type in {"chunk.ready.v1", "summary.requested.v1"}:
         return  # their queues are made with their workload: below
     heard = [queue.name for queue in QUEUES if message_type in routes_to(queue)]
     assert bool(heard) != (message_type in PUBLIC_ONLY), heard
@@ -55,7 +55,7 @@ def test_a_quarantined_chunk_goes_to_the_quarantine_of_its_workload() -> None:
 
 
 def test_a_wanted_summary_goes_to_its_workload() -> None:
-    wanted = SummaryWanted.decode((HOME / "examples/summary.wanted.v1/distances.json").read_bytes())
+    wanted = SummaryRequested.decode((HOME / "examples/summary.requested.v1/distances.json").read_bytes())
     assert summary_queue("distances").bindings == (Binding(topology.WORK, wanted.routing_key()),)
 
 
@@ -123,6 +123,6 @@ def test_bindings_let_a_second_version_of_a_message_in() -> None:
 
 
 def test_what_concerns_all_owners_is_taken_from_operators_alone() -> None:
-    taken = {b.exchange for queue in QUEUES for b in queue.bindings if b.routing_key.startswith("pace.control")}
+    taken = {b.exchange for queue in QUEUES for b in queue.bindings if b.routing_key.startswith("rates.control")}
     assert taken == {topology.OPERATORS}
     assert not any(b.exchange == topology.OPERATORS for b in topology.INGEST_COMMANDS.bindings)

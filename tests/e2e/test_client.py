@@ -8,10 +8,10 @@ from pydantic import JsonValue
 from yarl import URL
 
 from batchyard_contracts.client import (
-    BadItem,
     BatchRefused,
     BrokerRefused,
     Client,
+    InvalidItem,
     NewItem,
     NotConnected,
     NotFinished,
@@ -109,7 +109,7 @@ async def test_a_refusal_names_the_code_and_the_line(yard: Yard) -> None:
         await yard.client.submit("noop", [{"n": 1}], priority="urgent")  # type: ignore[arg-type]
     with pytest.raises(BatchRefused):
         await yard.client.submit("noop", [])
-    with pytest.raises(BadItem, match="Item 2"):
+    with pytest.raises(InvalidItem, match="Item 2"):
         await yard.client.submit("noop", [{"n": 1}, "two"])  # type: ignore[list-item]
 
 
@@ -168,7 +168,7 @@ async def test_what_is_selected_runs_again_on_a_patched_payload(yard: Yard) -> N
     assert caught.value.code == "invalid_patch"
     chosen, patch = Selection(codes=["not_found"]), [{"op": "remove", "path": "/fail"}]
     again = await yard.client.control(receipt.batch_id, "retry", select=chosen, patch=patch)
-    assert again.again == 1
+    assert again.retried == 1
     second = await yard.client.wait(receipt.batch_id, 30, since_round=2)
     assert (second.counts.succeeded, second.counts.failed) == (2, 1)
 
@@ -176,7 +176,7 @@ async def test_what_is_selected_runs_again_on_a_patched_payload(yard: Yard) -> N
 async def test_what_does_not_exist_is_said_to(yard: Yard) -> None:
     nowhere = new_batch_id()
     with pytest.raises(UnknownBatch):
-        await yard.client.show(nowhere)
+        await yard.client.batch(nowhere)
     with pytest.raises(UnknownBatch):
         await anext(yard.client.results(nowhere))
     with pytest.raises(UnknownBatch):

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from batchyard_contracts.client import Client, NoAnswer
+from batchyard_contracts.client import Client, NoReply
 from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
 from tests.support.tcp_proxy import TcpProxy
@@ -64,7 +64,7 @@ async def test_no_answer_in_time_says_so_and_the_same_again_is_safe(yard: Yard) 
     async with Client.connect(yard.servers.amqp_url, command_timeout_s=1.0) as client:
         os.kill(pid, signal.SIGSTOP)
         try:
-            with pytest.raises(NoAnswer, match=r"batch\.submit\.v1 within 1 s"):
+            with pytest.raises(NoReply, match=r"batch\.submit\.v1 within 1 s"):
                 await client.submit("noop", [{"n": 1}], batch_id=batch_id)
         finally:
             os.kill(pid, signal.SIGCONT)

@@ -78,11 +78,11 @@ async def test_a_worker_in_another_language_that_is_killed_and_started_again(yar
                 await asyncio.sleep(0.05)
         items = [NewItem(payload={"text": "word " * (n % 7)} if n % 7 else {"text": " "}) for n in range(28_000)]
         receipt = await yard.client.submit("node-words", items)
-        while not (await yard.client.show(receipt.batch_id)).counts.ended:  # noqa: ASYNC110  until it is at work
+        while not (await yard.client.batch(receipt.batch_id)).counts.ended:  # noqa: ASYNC110  until it is at work
             await asyncio.sleep(0.01)
         first.kill()
         await first.wait()
-    assert (await yard.client.show(receipt.batch_id)).counts.remaining
+    assert (await yard.client.batch(receipt.batch_id)).counts.remaining
     async with _running(yard, node, "worker.mjs", cwd=folder) as second:
         finished = await yard.client.wait(receipt.batch_id, 90)
         assert (finished.counts.succeeded, finished.counts.failed) == (24_000, 4000)

@@ -61,12 +61,12 @@ async def test_one_of_three_causes_is_mended_across_kills(yard: Yard) -> None:
     assert {code: (group.count, group.retryable) for code, group in groups.items()} == {
         "not_found": (50, False),
         "blocked": (50, False),
-        "asked_for": (50, True),
+        "requested_failure": (50, True),
     }
     select = {"causes": [groups["not_found"].cause]}
 
     status, preview = await retry(yard, batch_id, {"select": select, "patch": NO_FAIL, "dry_run": True})
-    assert (status, preview["items"], preview["unfit"], len(preview["samples"])) == (200, 50, 0, 3)
+    assert (status, preview["items"], preview["invalid"], len(preview["samples"])) == (200, 50, 0, 3)
     assert preview["samples"][0] == {
         "ordinal": 1,
         "custom_id": "row-1",
@@ -74,21 +74,21 @@ async def test_one_of_three_causes_is_mended_across_kills(yard: Yard) -> None:
         "before": {"n": 1, "fail": "not_found"},
         "after": {"n": 1, "sleep_s": 0.2},
     }
-    both = {"causes": [*select["causes"], groups["asked_for"].cause]}
+    both = {"causes": [*select["causes"], groups["requested_failure"].cause]}
     status, preview = await retry(yard, batch_id, {"select": both, "patch": NO_FAIL, "dry_run": True})
-    assert (status, preview["items"], preview["unfit"]) == (200, 50, 50)
-    assert (preview["unfit_items"][0]["ordinal"], preview["unfit_items"][0]["code"]) == (5, "patch_unfit")
+    assert (status, preview["items"], preview["invalid"]) == (200, 50, 50)
+    assert (preview["invalid_items"][0]["ordinal"], preview["invalid_items"][0]["code"]) == (5, "patch_not_applicable")
     wrong = [{"op": "replace", "path": "/n", "value": "seven"}]
     status, preview = await retry(yard, batch_id, {"patch": wrong, "dry_run": True})
-    assert (preview["items"], preview["unfit"], preview["unfit_items"][0]["code"]) == (0, 150, "item_invalid")
+    assert (preview["items"], preview["invalid"], preview["invalid_items"][0]["code"]) == (0, 150, "invalid_item")
     status, refused = await retry(yard, batch_id, {"select": both, "patch": NO_FAIL})
-    assert (status, refused["code"]) == (422, "patch_unfit")
-    assert (await yard.client.show(batch_id)).round == 1, "nothing was changed"
+    assert (status, refused["code"]) == (422, "patch_not_applicable")
+    assert (await yard.client.batch(batch_id)).round == 1, "nothing was changed"
 
     yard.supervisor.kill("dispatcher", signal.SIGKILL)
     yard.supervisor.kill("aggregator", signal.SIGKILL)
-    status, accepted = await retry(yard, batch_id, {"select": both, "patch": NO_FAIL, "skip_unfit": True})
-    assert (status, accepted["again"]) == (202, 50)
+    status, accepted = await retry(yard, batch_id, {"select": both, "patch": NO_FAIL, "skip_invalid": True})
+    assert (status, accepted["retried"]) == (202, 50)
     yard.supervisor.kill("dispatcher", signal.SIGKILL)
     await yard.supervisor.ready("dispatcher")
     yard.supervisor.kill("dispatcher", signal.SIGKILL)
@@ -102,7 +102,7 @@ async def test_one_of_three_causes_is_mended_across_kills(yard: Yard) -> None:
     assert {after[ordinal][:2] for ordinal in mended} == {("succeeded", 2)}
 
     status, accepted = await retry(yard, batch_id, {"select": {"ordinals": [3, 0], "custom_ids": ["row-5"]}})
-    assert (status, accepted["again"]) == (202, 2)
+    assert (status, accepted["retried"]) == (202, 2)
     third = await _round(yard, batch_id, 3)
     assert (third.succeeded, third.failed) == (200, 100)
     status, refused = await retry(yard, batch_id, {"select": {"statuses": ["expired"]}})
@@ -113,7 +113,7 @@ async def _round(yard: Yard, batch_id: Any, round_: int) -> Counts:
     """The counts at the end of a round."""
     async with asyncio.timeout(60):
         while True:
-            state = await yard.client.show(batch_id)
+            state = await yard.client.batch(batch_id)
             if (state.round, state.status) == (round_, "finished"):
                 return state.counts
             await asyncio.sleep(0.1)  # the aggregator is killed meanwhile: it is asked until it answers

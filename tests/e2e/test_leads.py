@@ -75,13 +75,13 @@ async def crew(yard: Yard) -> AsyncIterator[Crew]:
     async with property_radar() as radar:
         crew = Crew(yard, radar)
         await crew.start()
-        async with yard.http.put("pace/leads", json={"rate": {"per_second": 10_000, "burst": 1000}}) as response:
+        async with yard.http.put("rates/leads", json={"rate": {"per_second": 10_000, "burst": 1000}}) as response:
             assert response.status == 200, await response.text()
         try:
             yield crew
         finally:
             await crew.stop()
-            async with yard.http.delete("pace/leads"):
+            async with yard.http.delete("rates/leads"):
                 pass
 
 
@@ -133,7 +133,7 @@ async def test_ten_thousand_records_are_bought_once_each_and_added_up(yard: Yard
     assert records[1]["inForeclosure"] is True
     assert set(radar.purchases.values()) == {1}
     assert radar.previews == 26
-    state = await yard.client.show(batch_id)
+    state = await yard.client.batch(batch_id)
     assert state.counts.units == Units(name="records", done=10_000, total=10_000)
     assert state.summary == {"pages": 25, "records": 10_000, "cost": "0", "free_remaining": 990_000}
     await yard.check_ledger(batch_id, 26)

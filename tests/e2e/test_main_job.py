@@ -7,7 +7,7 @@ import secrets
 import pytest
 
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed, BatchStarted
-from batchyard_contracts.v1.values import Notify, Payload
+from batchyard_contracts.v1.values import Notifications, Payload
 from tests.support.yard import Yard
 
 SERVICES = ("ingest", "dispatcher", "worker", "aggregator", "notifier")
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 async def test_a_batch_runs_to_its_end_and_everybody_is_told(yard: Yard) -> None:
     items: list[Payload] = [{"n": n} for n in range(300)]
     items += [{"n": 1, "fail": "not_found"}] * 3
-    notify = Notify(webhooks=[yard.webhooks.url], emails=["ann@example.test"])
+    notify = Notifications(webhooks=[yard.webhooks.url], emails=["ann@example.test"])
     receipt = await yard.client.submit("noop", items, name="squares", notify=notify)
     finished = await yard.client.wait(receipt.batch_id, 30)
     assert (finished.result, finished.counts.succeeded, finished.counts.failed) == ("partial", 300, 3)
@@ -52,11 +52,11 @@ async def test_what_fails_for_a_while_is_tried_again(yard: Yard) -> None:
     results = {r.ordinal: r async for r in yard.client.results(receipt.batch_id)}
     assert {results[i].attempts for i in range(3, 50, 5)} == {4}
     assert results[4].error is not None
-    assert (results[4].error.code, results[4].attempts) == ("asked_for", 4)
+    assert (results[4].error.code, results[4].attempts) == ("requested_failure", 4)
 
 
 async def test_one_trace_leads_from_the_command_to_the_webhook(yard: Yard) -> None:
-    notify = Notify(webhooks=[yard.webhooks.url])
+    notify = Notifications(webhooks=[yard.webhooks.url])
     trace = secrets.token_hex(16)
     headers = {"traceparent": f"00-{trace}-{secrets.token_hex(8)}-01"}
     body = {"workload": "noop", "items": [{"payload": {"n": 2}}], "notify": notify.model_dump()}

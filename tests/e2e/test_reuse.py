@@ -38,7 +38,7 @@ async def test_a_flushed_redis_costs_a_second_run_and_nothing_else(yard: Yard) -
 
 async def test_what_a_running_batch_has_is_rejected_by_a_later_one(yard: Yard) -> None:
     reuse = Reuse(dedup=Dedup(mode="reject"))
-    first = await yard.client.command(
+    first = await yard.client.send(
         BatchSubmit(workload="tracklists", items=[NewItem(payload=PAGE)], sealed=False, dedup=reuse.dedup)
     )
     second = await yard.client.submit(
@@ -48,7 +48,7 @@ async def test_what_a_running_batch_has_is_rejected_by_a_later_one(yard: Yard) -
     assert (end.counts.total, end.counts.duplicate) == (2, 1)
     (duplicate,) = [item async for item in yard.client.results(second.batch_id, status="duplicate")]
     assert (duplicate.duplicate_of_batch, duplicate.duplicate_of) == (first.batch_id, 0)
-    await yard.client.command(BatchSeal(batch_id=first.batch_id))
+    await yard.client.send(BatchSeal(batch_id=first.batch_id))
     await yard.client.wait(first.batch_id, 60)
     third = await yard.client.submit("tracklists", [PAGE], reuse=reuse)
     assert (await yard.client.wait(third.batch_id, 60)).counts.duplicate == 0

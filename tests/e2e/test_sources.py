@@ -23,7 +23,7 @@ SQUARES = """
 import os
 from pathlib import Path
 from pydantic import BaseModel, Field
-from batchyard_contracts.workload import Continue, Expanded, Permanent, Workload
+from batchyard_contracts.workload import Continuation, Expansion, Permanent, Workload
 
 class Number(BaseModel):
     n: int = Field(ge=0)
@@ -49,7 +49,7 @@ async def find(source, context):
     if source.refuse:
         raise Permanent("bad_criteria", "There are no such numbers.")
     if source.wait_for and not Path(source.wait_for).exists():
-        return Continue(None, 0.2)
+        return Continuation(None, 0.2)
     first = context.state or 0
     last = min(first + source.at_once, source.up_to)
     if source.die_once and first and not Path(source.die_once).exists():
@@ -57,7 +57,7 @@ async def find(source, context):
         os.kill(os.getpid(), 9)
     found = [Number.model_construct(n=n) for n in range(first, last)]
     more = last if last < source.up_to else None
-    return Expanded(found, result={"found": source.up_to}, state=more)
+    return Expansion(found, result={"found": source.up_to}, state=more)
 """
 
 
@@ -150,7 +150,7 @@ async def test_nobody_else_adds_to_a_batch_with_a_source_and_a_cancel_ends_it(ya
         BatchSeal(batch_id=batch_id),
     ):
         with pytest.raises(BatchRefused) as refused:
-            await yard.client.command(command)
+            await yard.client.send(command)
         assert refused.value.code == "source_batch"
     await yard.client.control(batch_id, "cancel")
     finished = await yard.client.wait(batch_id, 30)

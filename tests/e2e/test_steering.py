@@ -25,11 +25,11 @@ async def _progress(yard: Yard, batch_id: UUID) -> Counts:
 
 async def _settles(yard: Yard, batch_id: UUID) -> Counts:
     """The counts once they stand still for half a second: what was out has come back."""
-    counts = (await yard.client.show(batch_id)).counts
+    counts = (await yard.client.batch(batch_id)).counts
     async with asyncio.timeout(20):
         while True:
             await asyncio.sleep(0.5)  # standing still can only be seen over time
-            later = (await yard.client.show(batch_id)).counts
+            later = (await yard.client.batch(batch_id)).counts
             if later == counts:
                 return counts
             counts = later
@@ -41,7 +41,7 @@ async def test_a_paused_batch_stands_still_and_goes_on_when_resumed(yard: Yard) 
     await yard.client.control(receipt.batch_id, "pause")
     stood = await _settles(yard, receipt.batch_id)
     assert 0 < stood.ended < 3000
-    assert (await yard.client.show(receipt.batch_id)).status == "paused"
+    assert (await yard.client.batch(receipt.batch_id)).status == "paused"
     await yard.client.control(receipt.batch_id, "resume")
     finished = await yard.client.wait(receipt.batch_id, 30)
     assert finished.counts.succeeded == 3000
@@ -86,19 +86,19 @@ async def test_an_immediate_batch_overtakes_a_normal_one(yard: Yard) -> None:
     await _progress(yard, long.batch_id)
     urgent = await yard.client.submit("noop", [{"n": 1}], priority="immediate")
     await yard.client.wait(urgent.batch_id, 20)
-    assert (await yard.client.show(long.batch_id)).counts.remaining > 0
+    assert (await yard.client.batch(long.batch_id)).counts.remaining > 0
     await yard.client.control(long.batch_id, "cancel")
     await yard.client.wait(long.batch_id, 20)
 
 
 async def test_items_may_follow_until_the_batch_is_sealed(yard: Yard) -> None:
-    opened = await yard.client.command(BatchSubmit(workload="noop", items=[NewItem(payload={"n": 1})], sealed=False))
+    opened = await yard.client.send(BatchSubmit(workload="noop", items=[NewItem(payload={"n": 1})], sealed=False))
     for sequence in (0, 1, 1):  # the second one twice: it is the same append
-        await yard.client.command(
+        await yard.client.send(
             BatchAppend(batch_id=opened.batch_id, sequence=sequence, items=[NewItem(payload={"n": sequence + 2})])
         )
     await _progress(yard, opened.batch_id)
-    await yard.client.command(BatchSeal(batch_id=opened.batch_id))
+    await yard.client.send(BatchSeal(batch_id=opened.batch_id))
     finished = await yard.client.wait(opened.batch_id, 20)
     assert (finished.counts.total, finished.counts.succeeded) == (3, 3)
 

@@ -31,7 +31,7 @@ async def _progress(yard: Yard, batch_id: UUID, ended: int = 1) -> Counts:
     """The counts once so many items have ended."""
     async with asyncio.timeout(60), yard.client.events(batch_id) as events:
         with suppress(UnknownBatch):
-            counts = (await yard.client.show(batch_id)).counts  # what was told before anybody listened
+            counts = (await yard.client.batch(batch_id)).counts  # what was told before anybody listened
             if counts.ended >= ended:
                 return counts
         async for event in events:

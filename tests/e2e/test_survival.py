@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from batchyard_contracts.v1.events import BatchProgressed
-from batchyard_contracts.v1.values import Notify
+from batchyard_contracts.v1.values import Notifications
 from devstack import Name, Stack, default_home
 from tests.support.yard import Yard
 
@@ -19,7 +19,7 @@ ITEMS = [{"n": n, "sleep_s": 0.3} for n in range(TOTAL)]
 
 async def _in_the_middle(yard: Yard) -> object:
     """Submit a batch and return its id when some of it has ended."""
-    receipt = await yard.client.submit("noop", ITEMS, notify=Notify(webhooks=[yard.webhooks.url]))
+    receipt = await yard.client.submit("noop", ITEMS, notify=Notifications(webhooks=[yard.webhooks.url]))
     async with asyncio.timeout(30), yard.client.events(receipt.batch_id) as events:
         async for event in events:
             if isinstance(event, BatchProgressed) and 0 < event.counts.ended < TOTAL / 2:

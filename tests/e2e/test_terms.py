@@ -50,9 +50,9 @@ async def test_a_deadline_set_while_it_runs_expires_what_is_left(yard: Yard, cha
     deadline = None
     async with asyncio.timeout(20):
         while deadline is None:  # until the ledger has it as well
-            deadline = (await yard.client.show(batch_id)).terms.deadline
+            deadline = (await yard.client.batch(batch_id)).terms.deadline
     finished = await yard.client.wait(batch_id, 20)
-    assert (finished.result, finished.stopped) == ("partial", "deadline")
+    assert (finished.result, finished.stop_reason) == ("partial", "deadline")
     assert finished.counts.succeeded + finished.counts.expired == TOTAL
     assert timedelta() <= finished.finished_at - deadline < timedelta(seconds=5)
     await yard.check_ledger(batch_id, TOTAL)
@@ -63,12 +63,12 @@ async def test_a_failure_threshold_stops_the_batch_and_keeps_the_results(yard: Y
     threshold = Terms(failure_threshold=FailureThreshold(count=20), retry={"default": {"attempts": 1}})
     receipt = await yard.client.submit("noop", items, terms=threshold)
     finished = await yard.client.wait(receipt.batch_id, 30)
-    assert (finished.result, finished.stopped) == ("cancelled", "failure_threshold")
+    assert (finished.result, finished.stop_reason) == ("cancelled", "failure_threshold")
     assert finished.counts.failed > 20
     assert finished.counts.succeeded > 0
     assert finished.counts.cancelled > TOTAL / 2
     await yard.check_ledger(receipt.batch_id, TOTAL)
-    assert (await yard.client.show(receipt.batch_id)).terms == threshold
+    assert (await yard.client.batch(receipt.batch_id)).terms == threshold
 
 
 async def test_an_urgent_batch_of_ten_passes_a_long_one(yard: Yard) -> None:
@@ -76,6 +76,6 @@ async def test_an_urgent_batch_of_ten_passes_a_long_one(yard: Yard) -> None:
     urgent = await yard.client.submit("noop", [{"n": n} for n in range(10)], priority="immediate")
     finished = await yard.client.wait(urgent.batch_id, 20)
     assert finished.counts.succeeded == 10
-    assert (await yard.client.show(long)).counts.remaining > TOTAL / 2
+    assert (await yard.client.batch(long)).counts.remaining > TOTAL / 2
     await yard.client.control(long, "cancel")
     await yard.client.wait(long, 20)

@@ -22,7 +22,7 @@ from tests.support.running_aggregator import Neighbours, aggregator, at_work, ne
 @asynccontextmanager
 async def process(servers: Servers) -> AsyncIterator[asyncio.subprocess.Process]:
     """The service as a process of its own, which is gone in the end."""
-    environment = os.environ | servers.environment() | {"BATCHYARD_LEDGER_OUTBOX_SWEEP_S": "0.5"}
+    environment = os.environ | servers.environment() | {"BATCHYARD_AGGREGATOR_OUTBOX_INTERVAL_S": "0.5"}
     started = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -95,7 +95,7 @@ async def recorded_at_least(around: Neighbours, number: int) -> None:
 
 
 async def test_what_disagrees_is_mended(clean: Servers) -> None:
-    async with at_work(clean, ledger_reconcile_s=0.2, ledger_quiet_s=0) as around:
+    async with at_work(clean, aggregator_reconcile_interval_s=0.2, aggregator_reconcile_idle_s=0) as around:
         await around.send(accepted(3), processed({0: "succeeded", 1: "failed", 2: "retry"}))
         await around.until_row("SELECT 1 FROM batches WHERE succeeded = 1 AND checked_at > changed_at")
         await around.execute(

@@ -107,7 +107,7 @@ async def test_two_aggregators_share_many_batches(clean: Servers) -> None:
 
 
 async def test_many_changes_make_few_frames(clean: Servers) -> None:
-    async with at_work(clean, ledger_messages_at_once=1) as around:
+    async with at_work(clean, aggregator_messages_per_transaction=1) as around:
         await around.send(accepted(None))
         loop = asyncio.get_running_loop()
         start = loop.time()
@@ -138,7 +138,7 @@ async def test_a_message_that_is_none_becomes_a_dead_letter(clean: Servers) -> N
 
 
 async def test_readiness(clean: Servers) -> None:
-    async with aggregator(clean, ledger_outbox_sweep_s=0.1) as runtime, neighbours(clean):
+    async with aggregator(clean, aggregator_outbox_interval_s=0.1) as runtime, neighbours(clean):
         async with asyncio.timeout(10):
             while missing := runtime.health.missing():
                 assert missing == ["outbox"]

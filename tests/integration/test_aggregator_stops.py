@@ -6,7 +6,7 @@ import pytest
 
 from batchyard_contracts.v1.flow import BatchStopped, ItemOutcome
 from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply, BatchState
-from batchyard_contracts.v1.values import FailureThreshold, ItemError, StopCause, Terms
+from batchyard_contracts.v1.values import FailureThreshold, ItemError, StopReason, Terms
 from devstack import Servers
 from tests.support.ledger_messages import BATCH, accepted, at, controlled, processed, settled
 from tests.support.running_aggregator import Neighbours, at_work
@@ -45,13 +45,16 @@ async def test_a_threshold_stops_what_is_left_and_keeps_the_results(
         await around.send(processed({106: "succeeded"}), failing(range(107, 110), "captcha"))
         await around.send(settled("cancelled", list(range(110, 120))))
         (end,) = await around.finished()
-        assert (end.result, end.stopped) == ("cancelled", "failure_threshold")
+        assert (end.result, end.stop_reason) == ("cancelled", "failure_threshold")
         assert (end.counts.succeeded, end.counts.failed, end.counts.cancelled) == (101, 9, 10)
         (told,) = around.all(BatchStopped)
-        assert (told.batch_id, told.owner, told.round, told.cause) == (BATCH, "ann", 1, "failure_threshold")
+        assert (told.batch_id, told.owner, told.round, told.reason) == (BATCH, "ann", 1, "failure_threshold")
         assert told.detail == detail
         state = await shown(around)
-        assert (state.stopped, state.terms.failure_threshold) == ("failure_threshold", FailureThreshold(**threshold))
+        assert (state.stop_reason, state.terms.failure_threshold) == (
+            "failure_threshold",
+            FailureThreshold(**threshold),
+        )
 
 
 async def test_a_threshold_that_is_set_too_late_still_holds(clean: Servers) -> None:
@@ -86,31 +89,31 @@ async def test_codes_count_in_their_round_alone(clean: Servers) -> None:
         await around.until_row("SELECT 1 FROM batches WHERE round = 2")
         await around.send(failing(range(2), "captcha", round_=2))
         second = (await around.finished(2))[1]
-        assert (second.result, second.stopped, second.counts.failed) == ("partial", None, 5)
+        assert (second.result, second.stop_reason, second.counts.failed) == ("partial", None, 5)
         assert around.all(BatchStopped) == []
 
 
 @pytest.mark.parametrize(("cause", "result"), [("deadline", "partial"), ("never_sealed", "partial")])
-async def test_what_another_service_stopped_says_so(clean: Servers, cause: StopCause, result: str) -> None:
+async def test_what_another_service_stopped_says_so(clean: Servers, cause: StopReason, result: str) -> None:
     async with at_work(clean) as around:
         await around.send(accepted(4), processed({0: "succeeded"}))
-        expired = settled("expired", [1, 2, 3]).model_copy(update={"cause": cause})
+        expired = settled("expired", [1, 2, 3]).model_copy(update={"reason": cause})
         await around.send(expired)  # faster than batch.stopped.v1, which comes by another queue
         (end,) = await around.finished()
-        assert (end.result, end.stopped, end.counts.expired) == (result, cause, 3)
-        stop = BatchStopped(batch_id=BATCH, owner="ann", round=1, cause=cause, detail="", at=at(1))
+        assert (end.result, end.stop_reason, end.counts.expired) == (result, cause, 3)
+        stop = BatchStopped(batch_id=BATCH, owner="ann", round=1, reason=cause, detail="", at=at(1))
         await around.send(controlled("retry", 10))
         await around.until_row("SELECT 1 FROM batches WHERE round = 2")
         await around.send(stop)
         await around.send(processed(dict.fromkeys([1, 2, 3], "succeeded"), round_=2))
         second = (await around.finished(2))[1]
-        assert (second.result, second.stopped) == ("completed", None)
+        assert (second.result, second.stop_reason) == ("completed", None)
 
 
 async def test_a_stop_is_shown_before_the_end(clean: Servers) -> None:
     async with at_work(clean) as around:
         await around.send(accepted(4, terms=Terms(weight=3)))
-        await around.send(BatchStopped(batch_id=BATCH, owner="ann", round=1, cause="deadline", detail="", at=at(1)))
+        await around.send(BatchStopped(batch_id=BATCH, owner="ann", round=1, reason="deadline", detail="", at=at(1)))
         await around.until_row("SELECT 1 FROM batches WHERE stopped = 'deadline' AND terms IS NOT NULL")
         state = await shown(around)
-        assert (state.stopped, state.terms, state.status) == ("deadline", Terms(weight=3), "running")
+        assert (state.stop_reason, state.terms, state.status) == ("deadline", Terms(weight=3), "running")

@@ -12,7 +12,7 @@ from batchyard_contracts import topology
 from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply
 from batchyard_contracts.v1.values import SUMMARY_MAX_BYTES
-from batchyard_contracts.v1.work import SummaryWanted
+from batchyard_contracts.v1.work import SummaryRequested
 from devstack import Servers
 from services.aggregator.domain import summary
 from shared.messaging.connection import connect
@@ -24,13 +24,13 @@ QUEUE = topology.summary_queue("noop")
 
 
 @asynccontextmanager
-async def asked(servers: Servers) -> AsyncIterator["asyncio.Queue[SummaryWanted]"]:
+async def asked(servers: Servers) -> AsyncIterator["asyncio.Queue[SummaryRequested]"]:
     """What a worker is asked for."""
     connection = await connect(servers.amqp_url, "summarist")
-    found: asyncio.Queue[SummaryWanted] = asyncio.Queue()
+    found: asyncio.Queue[SummaryRequested] = asyncio.Queue()
 
     async def take(message: aio_pika.abc.AbstractIncomingMessage) -> None:
-        await found.put(SummaryWanted.decode(message.body))
+        await found.put(SummaryRequested.decode(message.body))
 
     try:
         await declare(connection, [*topology.QUEUES, QUEUE])
@@ -42,14 +42,14 @@ async def asked(servers: Servers) -> AsyncIterator["asyncio.Queue[SummaryWanted]
         await connection.close()
 
 
-async def next_of(wanted: "asyncio.Queue[SummaryWanted]") -> SummaryWanted:
+async def next_of(wanted: "asyncio.Queue[SummaryRequested]") -> SummaryRequested:
     async with asyncio.timeout(30):
         return await wanted.get()
 
 
 async def about_to_end(around: Neighbours) -> None:
     """A batch that lacks nothing but its summary."""
-    await around.send(accepted(3, summarize=True), processed({0: "succeeded", 1: "failed", 2: "succeeded"}))
+    await around.send(accepted(3, has_summary=True), processed({0: "succeeded", 1: "failed", 2: "succeeded"}))
 
 
 async def test_the_end_waits_for_the_summary_and_has_it(clean: Servers) -> None:
@@ -85,7 +85,10 @@ async def test_the_end_waits_for_the_summary_and_has_it(clean: Servers) -> None:
 
 async def test_what_nobody_answers_is_asked_again_and_given_up(clean: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(summary, "_MARGIN_S", 0.1)
-    async with at_work(clean, ledger_summary_s=0.1, ledger_summary_tries=2) as around, asked(clean) as wanted:
+    async with (
+        at_work(clean, aggregator_summary_timeout_s=0.1, aggregator_summary_attempts=2) as around,
+        asked(clean) as wanted,
+    ):
         await about_to_end(around)
         assert await next_of(wanted) == await next_of(wanted)
         (end,) = await around.finished()
@@ -98,7 +101,7 @@ async def test_what_nobody_answers_is_asked_again_and_given_up(clean: Servers, m
 
 async def test_a_process_that_dies_before_it_asks_leaves_it_to_the_next(clean: Servers) -> None:
     async with neighbours(clean) as around:
-        await around.send(accepted(1, summarize=True))
+        await around.send(accepted(1, has_summary=True))
         async with aggregator(clean), asked(clean) as wanted:
             await around.until_row("SELECT 1 FROM batches WHERE summarize")
             # As the transaction that finds nothing left writes it, of a process that is gone a moment later.
@@ -136,7 +139,7 @@ async def test_what_a_worker_says_has_limits(clean: Servers) -> None:
         assert (end.summary, f"at most {SUMMARY_MAX_BYTES}" in (end.summary_error or "")) == (None, True)
         other = uuid4()
         await around.send(
-            accepted(1, summarize=True, batch_id=other),
+            accepted(1, has_summary=True, batch_id=other),
             processed({0: "succeeded"}, batch_id=other),
         )
         await next_of(wanted)

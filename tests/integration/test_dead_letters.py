@@ -44,33 +44,33 @@ async def count(servers: Servers, queue: str) -> int:
 async def first(found: Around) -> Any:
     """The list of dead letters as soon as there is one."""
     async with asyncio.timeout(20):
-        while not (listed := (await found.get("/dead-letters"))[1])["letters"]:  # noqa: ASYNC110
+        while not (listed := (await found.get("/dead-letters"))[1])["dead_letters"]:  # noqa: ASYNC110
             await asyncio.sleep(0.05)  # a queue does not tell
     return listed
 
 
 async def test_letters_are_shown_sent_back_and_dropped(clean: Servers) -> None:
     async with at_work(clean) as found:
-        assert await found.get("/dead-letters") == (200, {"queues": [], "letters": []})
+        assert await found.get("/dead-letters") == (200, {"queues": [], "dead_letters": []})
         await kill(clean, [b"{%d}" % n for n in range(30)], traceparent="t")
         for _ in range(25):  # RabbitMQ 4 drops what came back twenty times
             status, listed = await found.get("/dead-letters", params={"queue": BAD.name, "limit": 3})
             assert (status, listed["queues"]) == (200, [{"queue": BAD.name, "count": 30}])
-            assert len(listed["letters"]) == 3
-        letter = listed["letters"][0]
+            assert len(listed["dead_letters"]) == 3
+        letter = listed["dead_letters"][0]
         assert (letter["type"], letter["bytes"] > 2) == ("batch.sealed.v1", True)
         assert "rejected" in letter["reason"]
         assert letter["at"]
 
         path = f"/dead-letters/{BAD.name}"
         assert (await found.get(f"{path}/m7"))[1]["body"] == "{7}"
-        assert (await found.get(f"{path}/nobody"))[1]["code"] == "letter_not_found"
+        assert (await found.get(f"{path}/nobody"))[1]["code"] == "dead_letter_not_found"
         assert (await found.post(f"{path}/replay", json={"ids": ["m7", "m9"]})) == (200, {"queue": BAD.name, "done": 2})
         assert await count(clean, BAD.name) == 2
         assert (await found.post(f"{path}/replay", json={"ids": ["m7"]}))[0] == 404
-        assert (await found.post(f"{path}/drop", json={"all": True, "limit": 5}))[1]["done"] == 5
+        assert (await found.post(f"{path}/drop", json={"all": True, "limit": 5}))[1]["count"] == 5
         assert await count(clean, BAD.dead_name) == 23
-        assert (await found.post(f"{path}/replay", json={"all": True}))[1]["done"] == 23
+        assert (await found.post(f"{path}/replay", json={"all": True}))[1]["count"] == 23
         assert (await count(clean, BAD.name), await count(clean, BAD.dead_name)) == (25, 0)
         for document in ({}, {"all": True, "ids": ["m1"]}, {"al": True}):
             assert (await found.post(f"{path}/drop", json=document))[0] == 422
@@ -81,13 +81,13 @@ async def test_what_a_service_buried_goes_back_as_it_was(clean: Servers) -> None
     async with at_work(clean) as found:
         await found.begin_command("batch.submit.v1", b"{", message_id="mine")
         listed = await first(found)
-        (letter,) = listed["letters"]
+        (letter,) = listed["dead_letters"]
         assert letter["queue"] == topology.INGEST_COMMANDS.name
         assert "Not a valid batch.submit.v1" in letter["reason"]
         path = f"/dead-letters/{letter['queue']}"
-        assert (await found.post(f"{path}/replay", json={"ids": [letter["id"]]}))[1]["done"] == 1
+        assert (await found.post(f"{path}/replay", json={"ids": [letter["id"]]}))[1]["count"] == 1
         again = await first(found)  # ingest cannot handle it this time either
-        assert again["letters"][0]["id"] != letter["id"]
+        assert again["dead_letters"][0]["id"] != letter["id"]
         message = await found.dead_letter()
         assert message.headers["x-batchyard-message-id"] == "mine"
 

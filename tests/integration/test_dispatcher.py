@@ -187,10 +187,10 @@ async def test_a_rate_spaces_one_partition_and_leaves_others_alone(amqp: str) ->
         first = slow[0][0]
         given = itertools.accumulate(len(c.items) for _, c in slow)
         assert all(n <= 1 + (t - first + AHEAD_S) * 5 for (t, _), n in zip(slow, given, strict=True))
-        assert all(c.pace and [key.key for key in c.pace.keys] == ["partition:slow"] for _, c in slow)
+        assert all(c.rates and [key.key for key in c.rates.keys] == ["partition:slow"] for _, c in slow)
         free = [(t, c) for t, c in worker.taken if c.partition == "free"]
         assert sum(len(c.items) for t, c in free if t < slow[-1][0]) == 20
-        assert all(c.pace is None for _, c in free)
+        assert all(c.rates is None for _, c in free)
 
 
 async def test_a_destination_that_asks_for_a_pause_gets_it(amqp: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from batchyard_contracts.v1.flow import ItemOutcome
-from batchyard_contracts.v1.queries import PaceQuery, PaceReply
+from batchyard_contracts.v1.queries import RatesQuery, RatesReply
 from batchyard_contracts.v1.values import ItemError
 from batchyard_contracts.v1.work import ChunkReady
 from devstack import Servers
@@ -35,10 +35,10 @@ async def _first_chunk(parts: Parts) -> ChunkReady:
 
 async def _shown(parts: Parts) -> str:
     reply = await RateApi(parts.state, RateStore(parts.pool), parts.rate_events).on_rates_query(
-        PaceQuery(workload="w"), ENVELOPE
+        RatesQuery(workload="w"), ENVELOPE
     )
-    assert isinstance(reply, PaceReply)
-    return f"{reply.paces[0].chunk}: {reply.paces[0].chunk_because}"
+    assert isinstance(reply, RatesReply)
+    return f"{reply.rates[0].chunk_size}: {reply.rates[0].chunk_size_reason}"
 
 
 def _retried(ordinal: int, error: ItemError | None, delay_s: float | None = None) -> ItemOutcome:

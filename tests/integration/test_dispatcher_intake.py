@@ -176,7 +176,7 @@ async def test_a_cancelled_batch_loads_no_retries(parts: Parts) -> None:
 
 async def test_items_of_a_batch_that_is_no_longer_kept_fail(parts: Parts) -> None:
     await parts.intake.on_items_reopened(ItemsReopened(batch_id=uuid.uuid4(), round=2, ordinals=[0, 1]), ENVELOPE)
-    assert parts.outbox.settled == [("failed", 0, "item_gone"), ("failed", 1, "item_gone")]
+    assert parts.outbox.settled == [("failed", 0, "item_deleted"), ("failed", 1, "item_deleted")]
 
 
 async def test_a_second_copy_of_a_round_that_has_ended_begins_nothing(parts: Parts) -> None:
@@ -209,7 +209,7 @@ async def test_a_new_round_is_steered_by_what_came_after_the_retry_that_opened_i
     await parts.steer(batch, "pause", now)
     await parts.steer(batch, "cancel", asked_at + timedelta(seconds=1))  # before the round is open here
     await parts.intake.on_items_reopened(
-        ItemsReopened(batch_id=batch, round=2, ordinals=[0], asked_at=asked_at), ENVELOPE
+        ItemsReopened(batch_id=batch, round=2, ordinals=[0], requested_at=asked_at), ENVELOPE
     )
     await parts.batch_stopper.drain()
     assert (parts.state.batches[batch].stop_status, parts.state.batches[batch].paused) == ("cancelled", False)

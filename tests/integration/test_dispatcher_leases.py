@@ -19,7 +19,7 @@ from batchyard_contracts.v1.flow import (
     Segment,
     WorkerHeartbeat,
 )
-from batchyard_contracts.v1.queries import BeginQuery
+from batchyard_contracts.v1.queries import StartPermitQuery
 from batchyard_contracts.v1.work import ChunkReady
 from devstack import Servers
 from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher
@@ -65,7 +65,7 @@ class ManualDispatcher:
         """The worker lives and holds these."""
         held = [c.chunk_id for c in chunks]
         now = datetime.now(UTC)
-        beat = WorkerHeartbeat(worker_id="hand", workloads=["w"], chunks=held, isolates=self.isolates, at=now)
+        beat = WorkerHeartbeat(worker_id="hand", workloads=["w"], chunks=held, handles_quarantine=self.isolates, at=now)
         self.parts.state.record_heartbeat(beat, time.monotonic())
 
     async def take(self) -> ChunkReady:
@@ -401,7 +401,7 @@ async def test_who_waits_for_the_broker_says_so(dispatcher: ManualDispatcher) ->
 
 async def begin(dispatcher: ManualDispatcher, chunk: ChunkReady, *ordinals: int, worker_id: str = "hand") -> bool:
     """A worker asks whether it may begin items that must not run twice."""
-    asked = BeginQuery(chunk_id=chunk.chunk_id, fence=chunk.fence, worker_id=worker_id, ordinals=list(ordinals))
+    asked = StartPermitQuery(chunk_id=chunk.chunk_id, fence=chunk.fence, worker_id=worker_id, ordinals=list(ordinals))
     return (await dispatcher.parts.start_permits.on_permit_query(asked, ENVELOPE)).granted
 
 

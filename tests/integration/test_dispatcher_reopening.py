@@ -121,7 +121,7 @@ async def test_items_that_a_patch_does_not_fit_or_that_are_gone_fail(make: Calla
     await parts.intake.on_items_reopened(
         ItemsReopened(batch_id=batch, round=2, ordinals=[1, 2, 50], patch=patch), ENVELOPE
     )
-    assert parts.outbox.settled == [("failed", 1, "patch_unfit"), ("failed", 50, "item_gone")]
+    assert parts.outbox.settled == [("failed", 1, "patch_not_applicable"), ("failed", 50, "item_deleted")]
     assert list(await run_out(parts, batch, 1)) == [2]
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from batchyard_contracts.v1.flow import BatchStopped, ItemOutcome, ItemsSettled
-from batchyard_contracts.v1.values import ItemError, Rate, RetryRule, StopCause, Terms
+from batchyard_contracts.v1.values import ItemError, Rate, RetryRule, StopReason, Terms
 from devstack import Servers
 from tests.support.dispatcher_parts import ENVELOPE, Parts, again, dispatcher_parts
 
@@ -40,17 +40,17 @@ def later(seconds: float) -> datetime:
     return datetime.now(UTC) + timedelta(seconds=seconds)
 
 
-def stopped(batch: uuid.UUID, cause: StopCause, round_: int = 1) -> BatchStopped:
-    return BatchStopped(batch_id=batch, owner="o", round=round_, cause=cause, detail="", at=NOW)
+def stopped(batch: uuid.UUID, cause: StopReason, round_: int = 1) -> BatchStopped:
+    return BatchStopped(batch_id=batch, owner="o", round=round_, reason=cause, detail="", at=NOW)
 
 
-def causes(parts: Parts) -> set[StopCause | None]:
-    return {ItemsSettled.decode(m.body).cause for m in parts.outbox.sent if m.type == ItemsSettled.type}
+def causes(parts: Parts) -> set[StopReason | None]:
+    return {ItemsSettled.decode(m.body).reason for m in parts.outbox.sent if m.type == ItemsSettled.type}
 
 
 def told_workers(parts: Parts) -> list[tuple[uuid.UUID, int, str]]:
     told = [BatchStopped.decode(m.body) for m in parts.outbox.sent if m.type == BatchStopped.type]
-    return [(t.batch_id, t.round, t.cause) for t in told]
+    return [(t.batch_id, t.round, t.reason) for t in told]
 
 
 def out(parts: Parts, batch: uuid.UUID) -> int:
@@ -206,7 +206,7 @@ async def test_a_deadline_that_had_passed_does_not_end_the_round_that_a_retry_op
 @pytest.mark.parametrize(
     ("cause", "status"), [("failure_threshold", "cancelled"), ("never_sealed", "expired"), ("deadline", "expired")]
 )
-async def test_a_batch_that_another_service_stopped_ends(parts: Parts, cause: StopCause, status: str) -> None:
+async def test_a_batch_that_another_service_stopped_ends(parts: Parts, cause: StopReason, status: str) -> None:
     batch = await parts.begin({"": 5})
     await parts.intake.on_batch_stopped(stopped(batch, cause), ENVELOPE)
     await parts.batch_stopper.drain()

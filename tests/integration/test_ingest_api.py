@@ -38,9 +38,9 @@ async def test_openapi(clean: Servers) -> None:
             "/api/v1/workloads/{name}": {"get"},
             "/api/v1/workers": {"get"},
             "/api/v1/recommendations": {"post"},
-            "/api/v1/pace": {"get"},
-            "/api/v1/pace/{workload}": {"get", "put", "delete"},
-            "/api/v1/pace/{workload}/close": {"post"},
+            "/api/v1/rates": {"get"},
+            "/api/v1/rates/{workload}": {"get", "put", "delete"},
+            "/api/v1/rates/{workload}/close": {"post"},
         }
         for path, item in document["paths"].items():
             for method, operation in item.items():

@@ -171,7 +171,7 @@ async def test_a_broker_that_takes_nothing_slows_the_reading(clean: Servers, mon
     async with at_work(clean) as found:
         async with memory_alarm():
             status, problem = await post(found, counted(), headers=KEY)
-            assert (status, problem["code"]) == (503, "broker_away"), problem
+            assert (status, problem["code"]) == (503, "broker_unavailable"), problem
             assert sent < 25_000_000  # of 42 MB; most of it lies in the sockets between
             opened = await found.get("/workloads/squares")
             assert opened[0] == 200

@@ -52,17 +52,17 @@ BAD: dict[str, tuple[bytes, str, int, int | None]] = {
     "unknown field": (orjson.dumps(items(GOOD) | {"wrokload": "x"}), "invalid_command", 422, None),
     "wrong priority": (orjson.dumps(items(GOOD) | {"priority": "high"}), "invalid_command", 422, None),
     "NUL in the name": (orjson.dumps(items(GOOD) | {"name": "a\x00b"}), "invalid_command", 422, None),
-    "breaks the schema": (orjson.dumps(items(GOOD, {"n": 2}, {"n": "3"}, {"n": -1})), "item_invalid", 422, 3),
-    "misses a field": (orjson.dumps(items({})), "item_invalid", 422, 1),
-    "payload is no object": (orjson.dumps(items(GOOD, [])), "item_invalid", 422, 2),
+    "breaks the schema": (orjson.dumps(items(GOOD, {"n": 2}, {"n": "3"}, {"n": -1})), "invalid_item", 422, 3),
+    "misses a field": (orjson.dumps(items({})), "invalid_item", 422, 1),
+    "payload is no object": (orjson.dumps(items(GOOD, [])), "invalid_item", 422, 2),
     "item with an unknown field": (
         orjson.dumps({"workload": "squares", "items": [{"payload": GOOD}, {"payload": GOOD, "id": 1}]}),
-        "item_invalid",
+        "invalid_item",
         422,
         2,
     ),
-    "NaN": (b'{"workload": "squares", "items": [{"payload": {"n": NaN}}]}', "item_invalid", 422, 1),
-    "NUL in an item": (orjson.dumps(items(GOOD, {"n": 1, "note": "a\x00b"})), "item_invalid", 422, 2),
+    "NaN": (b'{"workload": "squares", "items": [{"payload": {"n": NaN}}]}', "invalid_item", 422, 1),
+    "NUL in an item": (orjson.dumps(items(GOOD, {"n": 1, "note": "a\x00b"})), "invalid_item", 422, 2),
     "item nested too deep": (orjson.dumps(items({"n": 1, "note": nested(100)})), "item_too_deep", 422, 1),
     "item too large": (orjson.dumps(items(GOOD, {"n": 1, "note": "x" * MAX_ITEM_BYTES})), "item_too_large", 413, 2),
     "no items": (orjson.dumps(items()), "no_items", 422, None),
@@ -96,7 +96,7 @@ async def test_by_amqp(clean: Servers) -> None:
             assert dead.body == body, name
             reason = str(dead.headers[REASON])
             assert reason
-            assert code not in {"item_invalid", "unknown_workload"} or reply.detail[:100] in reason
+            assert code not in {"invalid_item", "unknown_workload"} or reply.detail[:100] in reason
         await nothing_remains(around)
         assert around.events[0] == BatchRejected.model_validate(
             {
@@ -158,15 +158,15 @@ async def test_by_http(clean: Servers) -> None:
 
 
 LINES: dict[str, tuple[bytes, str, int, int | None]] = {
-    "breaks the schema": (b'{"n": 1}\n\n{"n": 2}\n{"n": "3"}\n', "item_invalid", 422, 4),
+    "breaks the schema": (b'{"n": 1}\n\n{"n": 2}\n{"n": "3"}\n', "invalid_item", 422, 4),
     "malformed": (b'{"n": 1}\n{"n": \n', "malformed_json", 400, 2),
     "NaN": (b'{"n": 1}\n{"n": NaN}\n', "malformed_json", 400, 2),
     "lone surrogate": (b'{"n": 1, "note": "\\ud800"}', "malformed_json", 400, 1),
-    "NUL": (b'{"n": 1, "note": "\\u0000"}', "item_invalid", 422, 1),
+    "NUL": (b'{"n": 1, "note": "\\u0000"}', "invalid_item", 422, 1),
     "nested too deep": (b'{"n": 1}\n{"n":' + b"[" * 100 + b"]" * 100 + b"}\n", "item_too_deep", 422, 2),
     "nested far too deep": (b"[" * 200_000, "malformed_json", 400, 1),
-    "no object": (b"3\n", "item_invalid", 422, 1),
-    "custom id is empty": (b'{"payload": {"n": 1}, "custom_id": ""}', "item_invalid", 422, 1),
+    "no object": (b"3\n", "invalid_item", 422, 1),
+    "custom id is empty": (b'{"payload": {"n": 1}, "custom_id": ""}', "invalid_item", 422, 1),
     "line too long": (
         b'{"n": 1}\n' + b'{"n": 1, "note": "' + b"x" * (MAX_ITEM_BYTES + 100_000),
         "item_too_large",
@@ -189,8 +189,8 @@ async def test_ndjson(clean: Servers) -> None:
 
 
 CSV: dict[str, tuple[bytes, str, int, int | None]] = {
-    "breaks the schema": (b"n,note\n1,a\nx,b\n", "item_invalid", 422, 3),
-    "after a cell of two lines": (b'n,note\n1,"a\nb"\n-2,c\n', "item_invalid", 422, 4),
+    "breaks the schema": (b"n,note\n1,a\nx,b\n", "invalid_item", 422, 3),
+    "after a cell of two lines": (b'n,note\n1,"a\nb"\n-2,c\n', "invalid_item", 422, 4),
     "too many cells": (b"n\n1\n2,3\n", "malformed_csv", 400, 3),
     "quote without an end": (b'n,note\n1,"a\n', "malformed_csv", 400, 2),
     "not UTF-8": (b"n,note\n1,\xe9\n", "malformed_csv", 400, 2),

@@ -86,7 +86,7 @@ async def test_by_http_each_append_counts_once(clean: Servers) -> None:
         assert [(status, p["code"], p.get("line")) for status, p in (other, gap, bad, empty)] == [
             (409, "sequence_conflict", None),
             (409, "sequence_gap", None),
-            (422, "item_invalid", 2),
+            (422, "invalid_item", 2),
             (422, "invalid_command", None),
         ]
         assert "Expected sequence 1" in gap[1]["detail"]

@@ -51,7 +51,7 @@ async def test_no_more_is_taken_than_can_be_kept(clean: Servers, monkeypatch: py
         proxy.refuse()
         answers = [await found.post("/batches", json=BODY) for _ in range(5)]
         assert [status for status, _ in answers] == [202, 202, 202, 503, 503]
-        assert answers[-1][1]["code"] == "busy"
+        assert answers[-1][1]["code"] == "backlog_full"
         proxy.mend()
         await found.heard(BatchAccepted, 3)
         await empty(found)

@@ -204,7 +204,7 @@ async def test_who_may_watch(clean: Servers) -> None:
 
 
 async def test_places_are_counted(clean: Servers) -> None:
-    async with at_work(clean, max_sockets=1) as found:
+    async with at_work(clean, max_websockets=1) as found:
         ledger_says(found, None)
         batch_id = await batch(found)
         async with socket(found, batch_id) as opened:

@@ -157,7 +157,7 @@ async def test_a_ledger_that_fails(clean: Servers) -> None:
         path = await batch(found, ledger := Ledger())
         ledger.fail_after = -1
         status, problem = await found.get(f"{path}/results")
-        assert (status, problem["code"], problem["detail"]) == (502, "bad_answer", "the ledger burns")
+        assert (status, problem["code"], problem["detail"]) == (502, "service_error", "the ledger burns")
         ledger.fail_after = 499
         async with found.http.get(f"{found.url}{path}/results?format=ndjson") as response:
             assert response.status == 200
@@ -216,4 +216,4 @@ async def test_failures_and_workers(clean: Servers) -> None:
 async def test_silence_is_an_error_after_a_while(clean: Servers) -> None:
     async with at_work(clean) as found:
         status, problem = await found.get("/workers")
-        assert (status, problem["code"]) == (504, "no_answer")
+        assert (status, problem["code"]) == (504, "service_timeout")

@@ -7,7 +7,7 @@ import pytest
 
 from batchyard_contracts.v1.commands import BatchControl, CommandAccepted, CommandRejected
 from batchyard_contracts.v1.flow import BatchControlled
-from batchyard_contracts.v1.queries import ItemsQuery, ItemsReply, KeptItem, SelectionQuery, SelectionReply
+from batchyard_contracts.v1.queries import ItemsQuery, ItemsReply, SelectionQuery, SelectionReply, StoredItem
 from devstack import Servers
 from tests.integration.test_ingest_steering import batch, ledger_says
 from tests.support.running_ingest import Around, at_work
@@ -27,7 +27,7 @@ def others_say(found: Around, ordinals: list[int], payload: Callable[[int], dict
         )
 
     def items(query: ItemsQuery) -> ItemsReply:
-        here = [KeptItem(ordinal=o, payload=payload(o), custom_id=f"c{o}") for o in query.ordinals if o % 1000 != 13]
+        here = [StoredItem(ordinal=o, payload=payload(o), custom_id=f"c{o}") for o in query.ordinals if o % 1000 != 13]
         return ItemsReply(items=here[:part], gone=[o for o in query.ordinals if o % 1000 == 13])
 
     found.answers |= {SelectionQuery: selection, ItemsQuery: items}
@@ -41,7 +41,7 @@ async def test_a_patch_is_tried_on_every_item(clean: Servers) -> None:
         path = f"/batches/{batch_id}/retry"
         patch = [*PATCH, {"op": "replace", "path": "/url", "value": "https://b.example/"}]
         status, preview = await found.post(path, json={"patch": patch, "dry_run": True})
-        assert (status, preview["round"], preview["items"], preview["unfit"]) == (200, 3, 11_995, 6)
+        assert (status, preview["round"], preview["items"], preview["invalid"]) == (200, 3, 11_995, 6)
         assert preview["samples"][0] == {
             "ordinal": 2,
             "custom_id": "c2",
@@ -49,17 +49,19 @@ async def test_a_patch_is_tried_on_every_item(clean: Servers) -> None:
             "before": {"n": 2, "url": "https://a.example/x"},
             "after": {"n": 7, "url": "https://b.example/"},
         }
-        assert [(x["ordinal"], x["code"]) for x in preview["unfit_items"]] == [
-            *((n, "patch_unfit") for n in range(0, 24_000, 5000)),
-            (24_013, "item_gone"),
+        assert [(x["ordinal"], x["code"]) for x in preview["invalid_items"]] == [
+            *((n, "patch_not_applicable") for n in range(0, 24_000, 5000)),
+            (24_013, "item_deleted"),
         ]
-        assert "unfit_ordinals" not in preview
+        assert "invalid_ordinals" not in preview
 
         status, refused = await found.post(path, json={"patch": patch})
-        assert (status, refused["code"]) == (422, "patch_unfit")
+        assert (status, refused["code"]) == (422, "patch_not_applicable")
         assert "6 of 12001 items" in refused["detail"]
-        status, accepted = await found.post(path, json={"patch": patch, "skip_unfit": True, "select": {"codes": ["x"]}})
-        assert (status, accepted["again"]) == (202, 11_995)
+        status, accepted = await found.post(
+            path, json={"patch": patch, "skip_invalid": True, "select": {"codes": ["x"]}}
+        )
+        assert (status, accepted["retried"]) == (202, 11_995)
         (told,) = await found.heard(BatchControlled)
         assert (told.action, told.round, told.patch) == ("retry", 3, patch)
         assert told.except_ordinals == [*range(0, 24_000, 5000), 24_013]
@@ -72,8 +74,8 @@ async def test_a_patch_is_tried_on_every_item(clean: Servers) -> None:
     [
         ({"patch": [{"op": "frob", "path": "/n"}]}, 422, "invalid_patch"),
         ({"patch": [{"op": "add", "path": "/n", "value": "x" * 70_000}]}, 422, "invalid_patch"),
-        ({"patch": [{"op": "replace", "path": "/n", "value": -1}]}, 422, "patch_unfit"),
-        ({"patch": [{"op": "replace", "path": "", "value": 3}], "skip_unfit": True}, 409, "nothing_to_retry"),
+        ({"patch": [{"op": "replace", "path": "/n", "value": -1}]}, 422, "patch_not_applicable"),
+        ({"patch": [{"op": "replace", "path": "", "value": 3}], "skip_invalid": True}, 409, "nothing_to_retry"),
         ({"patch": PATCH * 101}, 422, "invalid_command"),
         ({"select": {"causes": ["nonsense"]}}, 422, "invalid_command"),
         ({"select": {"cause": ["1-0123456789abcdef"]}}, 422, "invalid_command"),
@@ -98,8 +100,8 @@ async def test_a_selection_of_nothing_and_too_many_that_do_not_fit(clean: Server
             answer = await found.post(path, json=document)
             assert (answer[0], answer[1]["code"]) == (409, "nothing_to_retry")
         others_say(found, list(range(10_002)), lambda _: {"m": 1}, part=1000)
-        answer = await found.post(path, json={"patch": PATCH, "skip_unfit": True})
-        assert (answer[0], answer[1]["code"]) == (422, "too_many_unfit")
+        answer = await found.post(path, json={"patch": PATCH, "skip_invalid": True})
+        assert (answer[0], answer[1]["code"]) == (422, "too_many_invalid")
         stranger = "/batches/0197a5b0-0000-7000-8000-00000000dead/retry"
         assert (await found.post(stranger, json={"dry_run": True}))[0] == 404
 
@@ -114,7 +116,7 @@ async def test_a_retry_by_amqp(clean: Servers) -> None:
         )
         accepted = await found.command(command, message_id="m1")
         assert isinstance(accepted, CommandAccepted)
-        assert accepted.again == 2
+        assert accepted.retried == 2
         ledger_says(found, "running")
         again = await found.command(command, message_id="m1")
         assert isinstance(again, CommandAccepted)

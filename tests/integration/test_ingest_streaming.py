@@ -64,7 +64,7 @@ async def test_pages_leave_before_the_upload_ends(clean: Servers) -> None:
 async def test_a_bad_line_late_keeps_what_came_before_it(clean: Servers) -> None:
     async with at_work(clean) as found:
         status, problem = await post(found, lines(30_000, bad=25_998), headers=KEY)
-        assert (status, problem["code"], problem["line"], problem["items"]) == (422, "item_invalid", 25_999, 25_000)
+        assert (status, problem["code"], problem["line"], problem["items"]) == (422, "invalid_item", 25_999, 25_000)
         assert problem["batch_id"] in problem["detail"]
         await found.until(lambda: len(ordinals(found)) == 25_000)
         (told,) = found.all(BatchAccepted)
@@ -206,7 +206,7 @@ async def test_a_batch_that_is_never_sealed_is_stopped_once(clean: Servers) -> N
         )
         (stopped,) = await found.heard(BatchStopped)
         (sealed,) = await found.heard(BatchSealed)
-        assert (stopped.cause, str(stopped.batch_id), stopped.round) == ("never_sealed", problem["batch_id"], 1)
+        assert (stopped.reason, str(stopped.batch_id), stopped.round) == ("never_sealed", problem["batch_id"], 1)
         assert (sealed.batch_id, sealed.total) == (stopped.batch_id, 10_000)
         rows = await found.rows("SELECT batch_id, state FROM batches ORDER BY state")
         assert {str(row["batch_id"]): row["state"] for row in rows} == {

@@ -9,7 +9,7 @@ from yarl import URL
 from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted, CommandRejected
 from batchyard_contracts.v1.flow import BatchAccepted, ItemsPage, ItemsSettled
-from batchyard_contracts.v1.values import NewItem, Notify
+from batchyard_contracts.v1.values import NewItem, Notifications
 from devstack import Servers
 from tests.support.running_ingest import SQUARES, Around, at_work
 
@@ -28,7 +28,7 @@ def ordinals(pages: list[ItemsPage]) -> list[int]:
 async def test_by_amqp(clean: Servers) -> None:
     async with at_work(clean) as around:
         command = submit(
-            1, 2, 3, name="mine", labels={"a": "b"}, priority="low", notify=Notify(emails=["ann@example.org"])
+            1, 2, 3, name="mine", labels={"a": "b"}, priority="low", notify=Notifications(emails=["ann@example.org"])
         )
         reply = await around.command(command, headers={"traceparent": TRACE})
         assert isinstance(reply, CommandAccepted)

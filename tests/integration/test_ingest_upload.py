@@ -39,7 +39,7 @@ async def test_a_bad_line_near_the_beginning_takes_everything_back(clean: Server
     async with at_work(clean) as found:
         key = {"Idempotency-Key": "file"}
         status, problem = await post(found, lines(10_500, bad=bad), headers=key)
-        assert (status, problem["code"], problem["line"]) == (422, "item_invalid", bad + 1)
+        assert (status, problem["code"], problem["line"]) == (422, "invalid_item", bad + 1)
         assert "batch_id" not in problem
         assert found.flow == []
         status, accepted = await post(found, lines(300), headers=key)

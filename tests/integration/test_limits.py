@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.pace.running import running_destination
+from benchmarks.rates.running import running_destination
 from devstack import Servers
 from tests.support.paced import most_within, paced_yard
 from tests.support.servers import empty

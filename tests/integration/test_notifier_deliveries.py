@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 
 from batchyard_contracts.message import Envelope
-from batchyard_contracts.v1.values import Targets
+from batchyard_contracts.v1.values import NotificationTargets
 from devstack import Servers
 from services.notifier.delivery.delivery_worker import POLL_S, DeliveryLimits, DeliveryWorker
 from services.notifier.delivery.email_body import sender_address
@@ -180,7 +180,9 @@ async def test_nothing_stays_when_there_is_nobody_to_tell(desk: Desk) -> None:
 async def test_names_and_addresses_that_a_database_refuses_do_not_stop_the_inbox(desk: Desk) -> None:
     batch_id = uuid4()
     start = accepted(batch_id, webhooks=["https://a.example/"], name="a\x00b")
-    unchecked = Targets.model_construct(webhooks=["https://a.example/\x00"])  # as an older ingest may have let it pass
+    unchecked = NotificationTargets.model_construct(
+        webhooks=["https://a.example/\x00"]
+    )  # as an older ingest may have let it pass
     await desk.handlers.on_batch_accepted(start.model_copy(update={"notify": unchecked}), ENVELOPE)
     await desk.handlers.on_batch_finished(finished(batch_id, name="a\x00b", labels={"\x00": "\x00"}), ENVELOPE)
     async with delivery_worker(desk):

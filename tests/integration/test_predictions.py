@@ -39,7 +39,7 @@ async def test_by_a_chat_endpoint(clean: Servers) -> None:
     ):
         names = ["good", "refusal", "filter", "long", "bad", "bad-once", "limited-at-first", "good"]
         assert await ends(yard, *names) == [
-            "ok", "refused", "refused", "answer_too_long", "invalid_response", "ok", "ok", "duplicate",
+            "ok", "model_refused", "model_refused", "answer_too_long", "invalid_response", "ok", "ok", "duplicate",
         ]  # fmt: skip
         assert endpoint.calls["good"] == 1
         assert endpoint.calls["limited-at-first"] == 2
@@ -47,5 +47,5 @@ async def test_by_a_chat_endpoint(clean: Servers) -> None:
         assert await ends(yard, "broke-at-first", "other") == ["ok", "ok"], "they wait until there is credit again"
         assert endpoint.calls["broke-at-first"] == 2
 
-        assert await ends(yard, "good", "refusal") == ["cached", "refused"], "what failed is not remembered"
+        assert await ends(yard, "good", "refusal") == ["cached", "model_refused"], "what failed is not remembered"
         assert endpoint.calls["good"] == 1

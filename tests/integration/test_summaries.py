@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 
-from batchyard_contracts.v1.values import Notify
+from batchyard_contracts.v1.values import Notifications
 from devstack import Servers
 from tests.support.servers import empty
 from tests.support.yard import Yard, running_yard
@@ -47,11 +47,11 @@ def made(total: int, without: int | None = None) -> dict[str, Any]:
 
 
 async def test_everybody_is_told_the_summary(yard: Yard) -> None:
-    notify = Notify(webhooks=[yard.webhooks.url], emails=["ann@example.test"])
+    notify = Notifications(webhooks=[yard.webhooks.url], emails=["ann@example.test"])
     receipt = await yard.client.submit("sums", numbers(TOTAL), notify=notify)
     finished = await yard.client.wait(receipt.batch_id, 60)
     assert (finished.result, finished.summary, finished.summary_error) == ("completed", made(TOTAL), None)
-    assert (await yard.client.show(receipt.batch_id)).summary == made(TOTAL)
+    assert (await yard.client.batch(receipt.batch_id)).summary == made(TOTAL)
     async with yard.http.get(f"batches/{receipt.batch_id}") as response:
         assert (await response.json())["summary"] == made(TOTAL)
     async with yard.http.get("batches") as response:
@@ -78,7 +78,7 @@ async def test_a_summary_that_fails_does_not_hold_the_end(yard: Yard) -> None:
     finished = await yard.client.wait(receipt.batch_id, 60)
     assert (finished.result, finished.summary) == ("completed", None)
     assert finished.summary_error == "The summary of sums failed at item 50: ValueError: spoilt"
-    assert (await yard.client.show(receipt.batch_id)).summary_error == finished.summary_error
+    assert (await yard.client.batch(receipt.batch_id)).summary_error == finished.summary_error
 
 
 async def test_a_batch_in_which_nothing_succeeded_has_none(yard: Yard) -> None:
@@ -106,7 +106,7 @@ async def maker(gate: Path, others: set[int]) -> int:
 async def test_another_worker_makes_what_a_killed_one_left(yard: Yard, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     batch_id, pid = await held_up(yard, gate)
-    assert (await yard.client.show(batch_id)).counts.remaining == 0
+    assert (await yard.client.batch(batch_id)).counts.remaining == 0
     os.kill(pid, signal.SIGKILL)
     await maker(gate, {pid})
     gate.touch()

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic_core import from_json
 
 from batchyard_contracts.v1.flow import ChunkProcessed, ItemOutcome
-from batchyard_contracts.v1.work import ChunkItem, ChunkReady, Pace, PaceKey
+from batchyard_contracts.v1.work import ChunkItem, ChunkRates, ChunkReady, SharedRate
 from batchyard_contracts.workload import Workload
 from services.worker.caching import result_cache
 from services.worker.caching.result_cache import Landing, Policy, ResultCache
@@ -67,7 +67,7 @@ class Away:
 
 def paced(chunk: ChunkReady, per_second: float = 1000.0) -> ChunkReady:
     """The chunk under a rate."""
-    return chunk.model_copy(update={"pace": Pace(keys=[PaceKey(key="k", per_second=per_second)])})
+    return chunk.model_copy(update={"rates": ChunkRates(keys=[SharedRate(key="k", per_second=per_second)])})
 
 
 def workload(**settings: Any) -> Workload[Number, Number]:

@@ -100,7 +100,7 @@ class Parts:
             pages,
             self.start_permits,
             refusals,
-            settings.losses_max,
+            settings.max_chunk_losses,
         )
         self.rate_events = RateEvents(
             self.state, RateStore(pool), self.settler, publisher, RateReservations(memory), Pulse("pacing", 60)

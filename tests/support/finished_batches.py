@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.flow import BatchAccepted
-from batchyard_contracts.v1.values import Counts, Notify
+from batchyard_contracts.v1.values import Counts, Notifications
 from services.notifier.domain.delivery import Kind, Target, deliveries_for
 from services.notifier.persistence.store import ClaimedDelivery
 
@@ -22,7 +22,7 @@ def accepted(batch_id: UUID | None = None, *, webhooks: Any = (), emails: Any = 
         "workload": "noop",
         "priority": "normal",
         "total": 3,
-        "notify": Notify(webhooks=list(webhooks), emails=list(emails)),
+        "notify": Notifications(webhooks=list(webhooks), emails=list(emails)),
         "accepted_at": AT,
     }
     return BatchAccepted.model_validate(given | fields)

@@ -13,7 +13,7 @@ from batchyard_contracts.v1.flow import (
     ItemOutcome,
     ItemsSettled,
     SettledItem,
-    SummaryMade,
+    SummaryCompleted,
 )
 from services.aggregator.domain.batch import Batch, BatchHeader
 from services.aggregator.domain.report import Report
@@ -57,9 +57,9 @@ def processed(statuses: dict[int, Any], *, round_: int = 1, batch_id: UUID = BAT
     return ChunkProcessed.model_validate(given | fields)
 
 
-def made(summary: Any, error: str | None = None, *, round_: int = 1) -> SummaryMade:
+def made(summary: Any, error: str | None = None, *, round_: int = 1) -> SummaryCompleted:
     """A worker's answer to who wants a summary."""
-    return SummaryMade(batch_id=BATCH, workload="noop", round=round_, worker_id="w1", summary=summary, error=error)
+    return SummaryCompleted(batch_id=BATCH, workload="noop", round=round_, worker_id="w1", summary=summary, error=error)
 
 
 def settled(status: Any, ordinals: list[int], *, round_: int = 1, batch_id: UUID = BATCH) -> ItemsSettled:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from batchyard_contracts.workload import Context, Continue, Permanent, Workload
+from batchyard_contracts.workload import Context, Continuation, Permanent, Workload
 
 
 class Deed(BaseModel):
@@ -32,7 +32,7 @@ by_chunk = Workload("deeds-by-chunk", version="1", item=Deed, result=Done, item_
 
 
 @one_by_one.handler(cpu_bound=True)
-def do(deed: Deed, context: Context) -> Done | Continue:
+def do(deed: Deed, context: Context) -> Done | Continuation:
     """Do as told."""
     if deed.file:
         Path(deed.file).write_text(str(os.getpid()), "utf-8")
@@ -50,11 +50,11 @@ def do(deed: Deed, context: Context) -> Done | Continue:
         case "refuse":
             raise Permanent("no_such_thing", "Look elsewhere.")
         case "later" if context.state is None:
-            return Continue(state="begun", delay_s=3)
+            return Continuation(state="begun", delay_s=3)
     return Done(pid=os.getpid(), key=context.idempotency_key, state=str(context.state))
 
 
 @by_chunk.chunk_handler(cpu_bound=True)
-def do_all(deeds: list[Deed], contexts: list[Context]) -> list[Done | Continue | Exception]:
+def do_all(deeds: list[Deed], contexts: list[Context]) -> list[Done | Continuation | Exception]:
     """Each in turn."""
     return [do(deed, context) for deed, context in zip(deeds, contexts, strict=True)]

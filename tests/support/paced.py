@@ -13,7 +13,7 @@ from tests.support.yard import Yard, running_yard
 @asynccontextmanager
 async def paced_yard(servers: Servers, workers: int = 2, operator: str = "", **limits: Any) -> AsyncIterator[Yard]:
     """The five services with so many workers, and `calling` under these limits; `operator` has mails."""
-    environment = {"PYTHONPATH": str(CALLING), "CALLING": json.dumps(limits), "BATCHYARD_OPERATOR_MAILS": operator}
+    environment = {"PYTHONPATH": str(CALLING), "CALLING": json.dumps(limits), "BATCHYARD_OPERATOR_EMAILS": operator}
     async with running_yard(servers, environment, workers=workers, known=("noop", "calling")) as yard:
         yield yard
 

@@ -47,7 +47,7 @@ class Yard:
         finally:
             await connection.close()
         assert [row["ordinal"] for row in rows] == list(range(total))
-        state = await self.client.show(batch_id)
+        state = await self.client.batch(batch_id)
         assert state.status == "finished"
         counts = state.counts
         assert (counts.total, counts.ended, counts.remaining) == (total, total, 0)

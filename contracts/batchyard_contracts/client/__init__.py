@@ -1,54 +1,54 @@
-"""A client of Batchyard: submit, wait, subscribe, steer, read results. Needs the extra `[client]`.
+"""Client of Batchyard, which needs the extra `[client]`: it submits, follows and controls batches, and reads results.
 
     async with Client.connect("amqp://guest:guest@localhost/") as client:
         receipt = await client.submit("tracklists", [{"url": "https://example.com/1"}])
         finished = await client.wait(receipt.batch_id)
 
-What it raises:
+It raises these errors:
 
     ClientError
-     +- NotConnected      the broker was not reached
-     +- BrokerRefused     the broker was reached and does not allow it
-     +- NoAnswer          no service answered in time
-     +- BatchRefused      a service refused the command: code, detail, line
-     +- BadItem           an item cannot be sent as it is: line, detail
+     +- NotConnected      RabbitMQ cannot be reached
+     +- BrokerRefused     RabbitMQ denies access
+     +- NoReply           no service replied in time
+     +- BatchRefused      a service rejected the command: code, detail, line
+     +- InvalidItem       an item cannot be sent: line, detail
      +- UnknownBatch      the owner has no such batch
-     +- QuestionRefused   a service could not answer the question: code, detail
-     +- NotFinished       the batch had not ended within the time that was given
+     +- QueryRefused      a service could not answer the query: code, detail
+     +- NotFinished       the batch has not finished within the given time
 """
 
 from batchyard_contracts.client.client import Client
 from batchyard_contracts.client.errors import (
-    BadItem,
     BatchRefused,
     BrokerRefused,
     ClientError,
-    NoAnswer,
+    InvalidItem,
+    NoReply,
     NotConnected,
     NotFinished,
-    QuestionRefused,
+    QueryRefused,
     UnknownBatch,
 )
 from batchyard_contracts.client.following import Events
 from batchyard_contracts.client.packing import ItemLike, Items
 from batchyard_contracts.client.subscription import BatchEvent
-from batchyard_contracts.v1.values import NewItem, Notify
+from batchyard_contracts.v1.values import NewItem, Notifications
 
 __all__ = [
-    "BadItem",
     "BatchEvent",
     "BatchRefused",
     "BrokerRefused",
     "Client",
     "ClientError",
     "Events",
+    "InvalidItem",
     "ItemLike",
     "Items",
     "NewItem",
-    "NoAnswer",
+    "NoReply",
     "NotConnected",
     "NotFinished",
-    "Notify",
-    "QuestionRefused",
+    "Notifications",
+    "QueryRefused",
     "UnknownBatch",
 ]

@@ -1,4 +1,4 @@
-"""Submits batches, waits for them, steers them and reads what came of them."""
+"""Client for batches of one owner: it submits them, waits for them, controls them and reads their results."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -8,19 +8,19 @@ from typing import Any, Literal, Self, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from batchyard_contracts import topology
+from batchyard_contracts.client.connection import LOST, BrokerConnection
 from batchyard_contracts.client.errors import (
     BatchRefused,
     ClientError,
-    NoAnswer,
+    NoReply,
     NotConnected,
     NotFinished,
-    QuestionRefused,
+    QueryRefused,
     UnknownBatch,
 )
 from batchyard_contracts.client.following import Events
-from batchyard_contracts.client.line import LOST, Line
 from batchyard_contracts.client.packing import Items, parts
-from batchyard_contracts.client.requests import APP_ID, DEFAULT_OWNER, Requests
+from batchyard_contracts.client.requests import APP_ID, DEFAULT_OWNER, RequestClient
 from batchyard_contracts.client.subscription import Subscription
 from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.message import Command, Message
@@ -32,7 +32,7 @@ from batchyard_contracts.v1.values import (
     IdempotencyKey,
     ItemResult,
     NewItem,
-    Notify,
+    Notifications,
     Owner,
     Payload,
     Priority,
@@ -44,17 +44,20 @@ from batchyard_contracts.v1.values import (
 )
 
 COMMAND_TIMEOUT_S = 30.0
-QUESTION_TIMEOUT_S = 10.0
-ROOM_PATIENCE_S = 600.0
-"""How long `submit` waits, in the midst of a long list, for room for the next items."""
-_GIVE_UP_S = 5.0
+QUERY_TIMEOUT_S = 10.0
+BACKPRESSURE_TIMEOUT_S = 600.0
+"""Seconds for which `submit` waits within a long list of items while too many items are waiting."""
+_CANCEL_TIMEOUT_S = 5.0
+
 ReplyT = TypeVar("ReplyT", bound=Message)
 
 
 class Client:
-    """A connection to Batchyard for one owner. Open it with `connect`; it may be shared by any number of tasks."""
+    """Client of Batchyard for one owner. `connect` opens it; any number of tasks may share it."""
 
-    def __init__(self, requests: Requests, subscription: Subscription, owner: str, *, command_timeout_s: float) -> None:
+    def __init__(
+        self, requests: RequestClient, subscription: Subscription, owner: str, *, command_timeout_s: float
+    ) -> None:
         self._requests = requests
         self._subscription = subscription
         self._owner = owner
@@ -72,20 +75,21 @@ class Client:
     ) -> AsyncIterator[Self]:
         """Connect to RabbitMQ; raises `NotConnected` or `BrokerRefused`.
 
-        `owner` is the RabbitMQ user of the URL, or "default". `traceparent` gives the W3C trace context to send along.
+        `owner` is the RabbitMQ user of the URL, or "default". `traceparent` returns the W3C trace context of a request.
         """
         TypeAdapter(Owner).validate_python(owner)
-        asking, listening = Line(url, f"{APP_ID}-ask"), Line(url, f"{APP_ID}-listen")
+        for_requests = BrokerConnection(url, f"{APP_ID}-requests")
+        for_events = BrokerConnection(url, f"{APP_ID}-events")
         try:
-            await asking.connection()
+            await for_requests.open()
         except LOST as error:
             raise NotConnected(f"{NotConnected.__doc__} ({type(error).__name__}: {error})") from error
         try:
-            requests, subscription = Requests(asking, owner, traceparent), Subscription(listening, owner)
+            requests, subscription = RequestClient(for_requests, owner, traceparent), Subscription(for_events, owner)
             yield cls(requests, subscription, owner, command_timeout_s=command_timeout_s)
         finally:
-            await asking.close()
-            await listening.close()
+            await for_requests.close()
+            await for_events.close()
 
     async def submit(
         self,
@@ -96,15 +100,15 @@ class Client:
         name: str | None = None,
         labels: Mapping[str, str] | None = None,
         idempotency_key: IdempotencyKey | None = None,
-        notify: Notify | None = None,
+        notify: Notifications | None = None,
         batch_id: BatchId | None = None,
         terms: Terms | None = None,
         reuse: Reuse | None = None,
     ) -> commands.CommandAccepted:
-        """Start a batch and return when it is durable; items that do not fit one command follow in further ones.
+        """Submit a batch and return when it is durable. Items that do not fit one command are appended by further ones.
 
-        Raises `BatchRefused`, `BadItem`, `NoAnswer`, `BrokerRefused`. After `NoAnswer`, or a refusal with
-        `retry_after_s`, the same call with the same `idempotency_key` (or `batch_id`) goes on where it stopped.
+        Raises `BatchRefused`, `InvalidItem`, `NoReply`, `BrokerRefused`. After `NoReply`, or a `BatchRefused` with
+        `retry_after_s`, an equal call with the same `idempotency_key` or `batch_id` resumes where this one stopped.
         """
         stream = parts(items)
         first: list[NewItem] = await anext(stream, [])
@@ -119,47 +123,47 @@ class Client:
                 idempotency_key=idempotency_key,
                 name=name,
                 labels=dict(labels or {}),
-                notify=notify or Notify(),
-                **_told(terms),
-                **_told(reuse),
+                notify=notify or Notifications(),
+                **_fields_of(terms),
+                **_fields_of(reuse),
             )
         except ValidationError as error:
             raise BatchRefused("invalid_command", str(error)) from error
-        accepted = await self.command(submit)
+        accepted = await self.send(submit)
         if second is None:
             return accepted
         try:
             return await self._append(accepted, len(first), second, stream)
-        except NoAnswer:
+        except NoReply:
             raise
         except BatchRefused as error:
             if error.retry_after_s is None:
-                await self._give_up(accepted.batch_id)
+                await self._cancel_incomplete(accepted.batch_id)
             raise
         except (Exception, asyncio.CancelledError):
-            await self._give_up(accepted.batch_id)
+            await self._cancel_incomplete(accepted.batch_id)
             raise
 
-    async def command(self, command: Command, timeout_s: float | None = None) -> commands.CommandAccepted:
-        """Send any command that concerns a batch; raises `BatchRefused`, `NoAnswer`, `BrokerRefused`."""
-        return _expect(await self._sent(command, timeout_s), commands.CommandAccepted)
+    async def send(self, command: Command, timeout_s: float | None = None) -> commands.CommandAccepted:
+        """Send any command that concerns a batch; raises `BatchRefused`, `NoReply`, `BrokerRefused`."""
+        return _expect(await self._send(command, timeout_s), commands.CommandAccepted)
 
-    async def ask(self, question: Message, answer: type[ReplyT], timeout_s: float = QUESTION_TIMEOUT_S) -> ReplyT:
-        """Ask any question; raises `QuestionRefused`, `NoAnswer`, `BrokerRefused`."""
-        reply = await self._requests.ask(topology.QUERIES, question, timeout_s, durable=False)
+    async def query(self, query: Message, reply_type: type[ReplyT], timeout_s: float = QUERY_TIMEOUT_S) -> ReplyT:
+        """Send any query and return its reply; raises `QueryRefused`, `NoReply`, `BrokerRefused`."""
+        reply = await self._requests.request(topology.QUERIES, query, timeout_s, durable=False)
         if isinstance(reply, queries.QueryFailed):
-            raise QuestionRefused(reply.code, reply.detail)
-        return _expect(reply, answer)
+            raise QueryRefused(reply.code, reply.detail)
+        return _expect(reply, reply_type)
 
     def events(self, batch_id: BatchId, *, since_round: int = 1) -> Events:
-        """What happens to a batch, to be iterated until `BatchFinished` of that round or a later one.
+        """Events of a batch, to be iterated until `BatchFinished` of `since_round` or a later round.
 
         `async with client.events(id) as events:` subscribes before the block begins.
         """
-        return Events(self._subscription, batch_id, since_round, self.show)
+        return Events(self._subscription, batch_id, since_round, self.batch)
 
     async def wait(self, batch_id: BatchId, timeout_s: float | None = None, *, since_round: int = 1) -> BatchFinished:
-        """The end of a batch, also when it has passed; raises `NotFinished` when the time is up before."""
+        """Wait for the end of a batch, which may have passed; raises `NotFinished` after `timeout_s` seconds."""
         try:
             async with asyncio.timeout(timeout_s), self.events(batch_id, since_round=since_round) as events:
                 async for event in events:
@@ -179,32 +183,35 @@ class Client:
         clear: Sequence[commands.Term] = (),
         select: Selection | None = None,
         patch: Sequence[Mapping[str, Any]] = (),
-        skip_unfit: bool = False,
+        skip_invalid: bool = False,
         timeout_s: float | None = None,
     ) -> commands.CommandAccepted:
-        """Steer a batch; `change` takes a new priority, new terms, and the names of those that are taken back.
+        """Pause, resume, cancel, retry or change a batch; raises the errors of `send`.
 
-        `retry` runs what did not succeed in a finished batch again; with `select` only that; with `patch`, a JSON
-        Patch, on changed payloads, and if that fits one of them not, it is refused, unless `skip_unfit`.
-        How many items run again is in `again` of the answer. Raises as `command` does.
+        `change` sets the priority and the terms that are given, and removes the terms named in `clear`. `retry` runs
+        the items of a finished batch that did not succeed again: all, or those of `select`, with `patch` (a JSON Patch)
+        applied to their payloads. If the patch does not apply to an item, the command is rejected, unless
+        `skip_invalid` is true. `retried` of the reply is the number of items that run again.
         """
-        told = {"priority": priority, "clear": list(clear), **_told(terms)}
-        chosen = {"select": select, "patch": list(patch), "skip_unfit": skip_unfit}
+        change = {"priority": priority, "clear": list(clear), **_fields_of(terms)}
+        retry = {"select": select, "patch": list(patch), "skip_invalid": skip_invalid}
         try:
-            control = commands.BatchControl(batch_id=batch_id, action=action, **told, **chosen)
+            control = commands.BatchControl(batch_id=batch_id, action=action, **change, **retry)
         except ValidationError as error:
             raise BatchRefused("invalid_command", str(error)) from error
-        return await self.command(control, timeout_s)
+        return await self.send(control, timeout_s)
 
-    async def forget(self, workload: WorkloadName, payload: Payload | None = None) -> commands.ControlAccepted:
-        """Let known results of a workload answer no more items: that of one payload, or all. Raises as `command`."""
-        reply = await self._sent(commands.CacheInvalidate(workload=workload, payload=payload), None)
+    async def invalidate_cache(
+        self, workload: WorkloadName, payload: Payload | None = None
+    ) -> commands.ControlAccepted:
+        """Remove cached results of a workload: that of one payload, or all. Raises the errors of `send`."""
+        reply = await self._send(commands.CacheInvalidate(workload=workload, payload=payload), None)
         return _expect(reply, commands.ControlAccepted)
 
-    async def show(self, batch_id: BatchId) -> queries.BatchState:
-        """A batch as the ledger knows it; raises `UnknownBatch`, also for the moment before the ledger knows it."""
-        question = queries.BatchesQuery(owner=self._owner, batch_ids=[batch_id])
-        reply = await self.ask(question, queries.BatchesReply)
+    async def batch(self, batch_id: BatchId) -> queries.BatchState:
+        """State of a batch; raises `UnknownBatch`, also until the aggregator has recorded a new batch."""
+        query = queries.BatchesQuery(owner=self._owner, batch_ids=[batch_id])
+        reply = await self.query(query, queries.BatchesReply)
         if not reply.batches:
             raise UnknownBatch
         return reply.batches[0]
@@ -217,13 +224,16 @@ class Client:
         error_code: ErrorCode | None = None,
         page: int = 500,
     ) -> AsyncIterator[ItemResult]:
-        """The outcomes known now, in the order of the items, read page by page; raises `UnknownBatch`."""
+        """Yield the outcomes recorded so far, in the order of the items; raises `UnknownBatch`.
+
+        They are read in pages of `page` items.
+        """
         after: int | None = -1
         while after is not None:
-            question = queries.ResultsQuery(
+            query = queries.ResultsQuery(
                 owner=self._owner, batch_id=batch_id, after=after, limit=page, status=status, error_code=error_code
             )
-            reply = await self.ask(question, queries.ResultsReply)
+            reply = await self.query(query, queries.ResultsReply)
             if not reply.found:
                 raise UnknownBatch
             for item in reply.items:
@@ -231,14 +241,15 @@ class Client:
             after = reply.next_after
 
     async def failures(self, batch_id: BatchId) -> list[queries.FailureGroup]:
-        """What failed, grouped by cause, the largest group first; raises `UnknownBatch`."""
-        reply = await self.ask(queries.FailuresQuery(owner=self._owner, batch_id=batch_id), queries.FailuresReply)
+        """Failures grouped by cause, the largest group first; raises `UnknownBatch`."""
+        reply = await self.query(queries.FailuresQuery(owner=self._owner, batch_id=batch_id), queries.FailuresReply)
         if not reply.found:
             raise UnknownBatch
         return reply.groups
 
-    async def _sent(self, command: Command, timeout_s: float | None) -> Message:
-        reply = await self._requests.ask(topology.COMMANDS, command, timeout_s or self._command_timeout_s, durable=True)
+    async def _send(self, command: Command, timeout_s: float | None) -> Message:
+        timeout_s = timeout_s or self._command_timeout_s
+        reply = await self._requests.request(topology.COMMANDS, command, timeout_s, durable=True)
         if isinstance(reply, commands.CommandRejected):
             raise BatchRefused(reply.code, reply.detail, reply.line, reply.status, reply.retry_after_s)
         return reply
@@ -254,7 +265,7 @@ class Client:
         sequence = 0
         while part:
             try:
-                await self._when_there_is_room(commands.BatchAppend(batch_id=batch_id, sequence=sequence, items=part))
+                await self._send_patiently(commands.BatchAppend(batch_id=batch_id, sequence=sequence, items=part))
             except BatchRefused as error:
                 if error.line is not None:  # a refusal counts the items of its command
                     error.line += sent
@@ -262,33 +273,33 @@ class Client:
             sent += len(part)
             sequence += 1
             part = await anext(rest, None)
-        sealed = await self.command(commands.BatchSeal(batch_id=batch_id))
+        sealed = await self.send(commands.BatchSeal(batch_id=batch_id))
         return sealed.model_copy(update={"replayed": accepted.replayed, "accepted_at": accepted.accepted_at})
 
-    async def _when_there_is_room(self, command: Command) -> None:
-        """Send a command, again for as long as it is refused for want of room, up to `ROOM_PATIENCE_S`."""
+    async def _send_patiently(self, command: Command) -> None:
+        """Send a command, and repeat it while too many items are waiting, for up to `BACKPRESSURE_TIMEOUT_S`."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + ROOM_PATIENCE_S
+        until = loop.time() + BACKPRESSURE_TIMEOUT_S
         while True:
             try:
-                await self.command(command)
+                await self.send(command)
                 return
             except BatchRefused as error:
                 if error.retry_after_s is None or loop.time() + error.retry_after_s > until:
                     raise
                 await asyncio.sleep(error.retry_after_s)
 
-    async def _give_up(self, batch_id: BatchId) -> None:
-        """A batch that will never be whole must not go on; cancelling it seals it too."""
-        with suppress(ClientError):  # what went wrong before is what the caller has to know
-            await self.command(commands.BatchControl(batch_id=batch_id, action="cancel"), _GIVE_UP_S)
+    async def _cancel_incomplete(self, batch_id: BatchId) -> None:
+        """Cancel a batch whose items cannot all be sent, which seals it too."""
+        with suppress(ClientError):  # the caller needs the first error
+            await self.send(commands.BatchControl(batch_id=batch_id, action="cancel"), _CANCEL_TIMEOUT_S)
 
 
-def _told(told: Terms | Reuse | None) -> dict[str, Any]:
-    return {name: getattr(told, name) for name in type(told).model_fields} if told else {}
+def _fields_of(value: Terms | Reuse | None) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in type(value).model_fields} if value else {}
 
 
 def _expect(reply: Message, kind: type[ReplyT]) -> ReplyT:
     if not isinstance(reply, kind):
-        raise QuestionRefused("unexpected_reply", f"Expected {kind.type}, got {reply.type}.")
+        raise QueryRefused("unexpected_reply", f"Expected {kind.type}, got {reply.type}.")
     return reply

@@ -1,8 +1,8 @@
-"""What can go wrong for a client; the tree is drawn in the package. The class's docstring is its message."""
+"""Errors of the client; the package's docstring has the tree. The docstring of a class is its default message."""
 
 
 class ClientError(Exception):
-    """Something that the client of Batchyard found wrong."""
+    """Base of the errors of the client."""
 
     def __init__(self, detail: str = "") -> None:
         self.detail = detail or (type(self).__doc__ or "").strip()
@@ -10,22 +10,22 @@ class ClientError(Exception):
 
 
 class NotConnected(ClientError):
-    """RabbitMQ was not reached. Check the URL, its virtual host, and that the broker is up; then try again."""
+    """RabbitMQ cannot be reached. Check the URL, its virtual host, and that the broker is up; then try again."""
 
 
 class BrokerRefused(ClientError):
-    """RabbitMQ does not allow it. Check user, password, virtual host, permissions, and that an owner is the user."""
+    """RabbitMQ denies access. Check user, password, virtual host, permissions, and that the owner is the user."""
 
 
-class NoAnswer(ClientError):
-    """No service answered in time. Sending the same again under the same id or idempotency key is safe."""
+class NoReply(ClientError):
+    """No service replied in time. Sending the command again under the same id or idempotency key is safe."""
 
 
 class BatchRefused(ClientError):
-    """The command was refused whole; nothing of it remains. `line` is the first item at fault, counted from 1."""
+    """A service rejected the command, which had no effect. `line` is the number of the first invalid item, from 1."""
 
     retry_after_s: float | None
-    """Set when the same command may be taken after so many seconds: there was no room for it."""
+    """Seconds after which the same command may be accepted; set when too many items were waiting."""
 
     def __init__(
         self, code: str, detail: str, line: int | None = None, status: int = 400, retry_after_s: float | None = None
@@ -37,8 +37,8 @@ class BatchRefused(ClientError):
         self.retry_after_s = retry_after_s
 
 
-class BadItem(ClientError):
-    """An item that cannot be sent. `line` counts the items from 1."""
+class InvalidItem(ClientError):
+    """An item cannot be sent. `line` is its number, counted from 1."""
 
     def __init__(self, line: int, detail: str) -> None:
         super().__init__(f"Item {line}: {detail}")
@@ -46,11 +46,11 @@ class BadItem(ClientError):
 
 
 class UnknownBatch(ClientError):
-    """There is no such batch, or it belongs to somebody else."""
+    """The batch does not exist, or another owner has it."""
 
 
-class QuestionRefused(ClientError):
-    """A service was asked and could not answer."""
+class QueryRefused(ClientError):
+    """A service could not answer the query."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)

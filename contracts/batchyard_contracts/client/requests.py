@@ -1,4 +1,4 @@
-"""Sends commands and questions and waits for their replies: many at once on one channel, by direct reply-to."""
+"""Request-reply over one channel: commands and queries are sent concurrently, with direct reply-to."""
 
 import asyncio
 import uuid
@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, DeliveryMode
 
-from batchyard_contracts.client.errors import NoAnswer
-from batchyard_contracts.client.line import LOST, Line, cancelling, check_refused
+from batchyard_contracts.client.connection import LOST, BrokerConnection, is_cancelled, raise_if_refused
+from batchyard_contracts.client.errors import NoReply
 from batchyard_contracts.message import CONTENT_TYPE, Message
 from batchyard_contracts.v1 import MESSAGES
 
@@ -20,48 +20,48 @@ _PAUSE_S = 0.2
 _PAUSE_CAP_S = 2.0
 
 
-class Requests:
-    """Publishes to an exchange and gives back the reply, through lost connections, until the time is up."""
+class RequestClient:
+    """Client that publishes requests and returns their replies. It repeats a request after a lost connection."""
 
-    def __init__(self, line: Line, owner: str, traceparent: Callable[[], str | None]) -> None:
-        self._line = line
+    def __init__(self, connection: BrokerConnection, owner: str, traceparent: Callable[[], str | None]) -> None:
+        self._connection = connection
         self._owner = owner
         self._traceparent = traceparent
         self._channel: AbstractChannel | None = None
         self._opening = asyncio.Lock()
         self._waiting: dict[str, asyncio.Future[AbstractIncomingMessage]] = {}
 
-    async def ask(self, exchange: str, message: Message, timeout_s: float, *, durable: bool) -> Message:
-        """The reply. `durable`: it outlives a restart of the broker; else it is dropped when the time is up.
+    async def request(self, exchange: str, message: Message, timeout_s: float, *, durable: bool) -> Message:
+        """Publish a request and return its reply; raises `NoReply` or `BrokerRefused`.
 
-        After a lost connection the same message is published again, under the same id, so that it can act only once.
-        Raises `NoAnswer`, `BrokerRefused`.
+        A `durable` request survives a restart of the broker; any other is dropped after `timeout_s` seconds. After a
+        lost connection the request is published again under the same id, so that it takes effect only once.
         """
         message_id = uuid.uuid4().hex
-        trouble: BaseException | None = None
+        last_error: BaseException | None = None
         pause = _PAUSE_S
         try:
             async with asyncio.timeout(timeout_s):
                 while True:
                     try:
-                        return await self._once(exchange, message, message_id, timeout_s, durable=durable)
+                        return await self._attempt(exchange, message, message_id, timeout_s, durable=durable)
                     except LOST as error:
-                        check_refused(error)
-                        trouble = error
+                        raise_if_refused(error)
+                        last_error = error
                     except asyncio.CancelledError as error:
-                        if cancelling():
+                        if is_cancelled():
                             raise
-                        trouble = error
+                        last_error = error
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, _PAUSE_CAP_S)
         except TimeoutError:
-            because = f" The last trouble was {type(trouble).__name__}: {trouble}." if trouble else ""
-            raise NoAnswer(
-                f"No service answered {message.type} within {timeout_s:g} s.{because} Check that the services are up; "
-                "sending the same again under the same id or idempotency key is safe."
-            ) from trouble
+            because = f" The last error was {type(last_error).__name__}: {last_error}." if last_error else ""
+            raise NoReply(
+                f"No service replied to {message.type} within {timeout_s:g} s.{because} Check that the services run. "
+                "Sending the command again under the same id or idempotency key is safe."
+            ) from last_error
 
-    async def _once(
+    async def _attempt(
         self, exchange: str, message: Message, message_id: str, timeout_s: float, *, durable: bool
     ) -> Message:
         future: asyncio.Future[AbstractIncomingMessage] = asyncio.get_running_loop().create_future()
@@ -70,7 +70,7 @@ class Requests:
             channel = await self._open()
             target = await channel.get_exchange(exchange, ensure=False)
             await target.publish(
-                self._enclosed(message, message_id, timeout_s, durable=durable),
+                self._amqp_message(message, message_id, timeout_s, durable=durable),
                 message.routing_key(),
                 mandatory=True,
                 timeout=timeout_s,
@@ -80,7 +80,7 @@ class Requests:
             del self._waiting[message_id]
         return MESSAGES[reply.type or ""].decode(reply.body)
 
-    def _enclosed(self, message: Message, message_id: str, timeout_s: float, *, durable: bool) -> aio_pika.Message:
+    def _amqp_message(self, message: Message, message_id: str, timeout_s: float, *, durable: bool) -> aio_pika.Message:
         trace = self._traceparent()
         return aio_pika.Message(
             message.encode(),
@@ -98,22 +98,23 @@ class Requests:
         )
 
     async def _open(self) -> AbstractChannel:
-        """Replies come to the channel that asked, so it consumes them itself, before the first question."""
+        """Open the channel, which consumes its replies before the first request, as direct reply-to requires."""
         async with self._opening:
             if self._channel is None or self._channel.is_closed:
-                connection = await self._line.connection()
+                connection = await self._connection.open()
                 channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
                 replies = await channel.get_queue(_REPLY_TO, ensure=False)
-                await replies.consume(self._answered, no_ack=True)
-                channel.close_callbacks.add(self._lost)
+                await replies.consume(self._on_reply, no_ack=True)
+                channel.close_callbacks.add(self._on_channel_closed)
                 self._channel = channel
             return self._channel
 
-    async def _answered(self, reply: AbstractIncomingMessage) -> None:
+    async def _on_reply(self, reply: AbstractIncomingMessage) -> None:
         future = self._waiting.get(reply.correlation_id or "")
         if future is not None and not future.done() and reply.type in MESSAGES:
             future.set_result(reply)
 
-    async def _lost(self, *_: object) -> None:
+    async def _on_channel_closed(self, *_: object) -> None:
+
         for future in self._waiting.values():
             future.cancel()

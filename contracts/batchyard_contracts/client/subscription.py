@@ -1,4 +1,4 @@
-"""One queue for all that a client listens to: the events of its owner, handed on to whoever follows the batch."""
+"""Subscription to the events of an owner: one queue per client, whose events go to the inboxes of their batches."""
 
 import asyncio
 import logging
@@ -7,7 +7,7 @@ from collections import deque
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from pydantic import ValidationError
 
-from batchyard_contracts.client.line import LOST, Line, cancelling, check_refused
+from batchyard_contracts.client.connection import LOST, BrokerConnection, is_cancelled, raise_if_refused
 from batchyard_contracts.topology import EVENTS
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed, BatchStarted
 from batchyard_contracts.v1.values import BatchId
@@ -19,12 +19,12 @@ log = logging.getLogger(__name__)
 
 
 class Inbox:
-    """The events of one batch that were not read yet. Of progress only the newest waits, so it stays small."""
+    """Inbox of one batch: its unread events. It stays small, since newer progress replaces unread progress."""
 
     def __init__(self, batch_id: BatchId) -> None:
         self.batch_id = batch_id
-        self.unsure = True
-        """Whether something may have passed unseen: before the first event, and after a lost subscription."""
+        self.has_gap = True
+        """True while events may have been missed: before the first one, and after a lost subscription."""
         self._events: deque[BatchEvent] = deque()
         self._awake = asyncio.Event()
 
@@ -32,93 +32,94 @@ class Inbox:
         return bool(self._events)
 
     def put(self, event: BatchEvent) -> None:
-        """Add an event; progress takes the place of progress that nobody read."""
+        """Add an event; progress replaces unread progress."""
         if self._events and isinstance(event, BatchProgressed) and isinstance(self._events[-1], BatchProgressed):
             self._events.pop()
         self._events.append(event)
         self._awake.set()
 
-    def doubt(self) -> None:
-        """Wake whoever waits: events may have been lost."""
-        self.unsure = True
+    def mark_gap(self) -> None:
+        """Set `has_gap` and wake the reader, because events may have been lost."""
+        self.has_gap = True
         self._awake.set()
 
     async def get(self, timeout_s: float) -> BatchEvent | None:
-        """The next event; None, and `unsure`, when none came in time or the subscription was lost."""
+        """Return the next event; None, with `has_gap` set, if none came in time or the subscription was lost."""
         if not self._events:
             self._awake.clear()
             try:
                 async with asyncio.timeout(timeout_s):
                     await self._awake.wait()
             except TimeoutError:
-                self.unsure = True
+                self.has_gap = True
         return self._events.popleft() if self._events else None
 
 
 class Subscription:
-    """An exclusive queue that is there while somebody listens, and comes back after its connection was lost."""
+    """Exclusive queue that exists while an inbox is subscribed, and is declared again after a lost connection."""
 
-    def __init__(self, line: Line, owner: str) -> None:
-        self._line = line
+    def __init__(self, connection: BrokerConnection, owner: str) -> None:
+        self._connection = connection
         self._owner = owner
         self._inboxes: dict[BatchId, list[Inbox]] = {}
         self._channel: AbstractChannel | None = None
         self._changing = asyncio.Lock()
 
-    async def join(self, inbox: Inbox) -> None:
-        """Hand on the events of a batch, from when this returns."""
+    async def add(self, inbox: Inbox) -> None:
+        """Deliver the events of a batch to an inbox, from the return of this call on."""
         self._inboxes.setdefault(inbox.batch_id, []).append(inbox)
         try:
             await self.restore()
         except BaseException:
-            self._forget(inbox)
+            self._drop(inbox)
             raise
 
-    async def leave(self, inbox: Inbox) -> None:
-        """Hand on no more; the last one closes the queue."""
-        self._forget(inbox)
+    async def remove(self, inbox: Inbox) -> None:
+        """Deliver no more events to an inbox; the queue closes with the last one."""
+        self._drop(inbox)
         async with self._changing:
             if not self._inboxes and self._channel is not None:
                 channel, self._channel = self._channel, None
                 await _close(channel)
 
     async def restore(self) -> None:
-        """Return when the queue is there, however long that takes; raises `BrokerRefused`."""
+        """Declare the queue if it is missing, and wait until that succeeds; raises `BrokerRefused`."""
         while self._channel is None or self._channel.is_closed:
             try:
                 async with self._changing:
                     if self._channel is None or self._channel.is_closed:
                         self._channel = await self._open()
             except LOST as error:
-                check_refused(error)
+                raise_if_refused(error)
                 log.info("not subscribed, trying again: %s", error)
                 await asyncio.sleep(_PAUSE_S)
             except asyncio.CancelledError:
-                if cancelling():
+                if is_cancelled():
                     raise
                 await asyncio.sleep(_PAUSE_S)
 
-    def _forget(self, inbox: Inbox) -> None:
+    def _drop(self, inbox: Inbox) -> None:
         inboxes = self._inboxes[inbox.batch_id]
         inboxes.remove(inbox)
         if not inboxes:
             del self._inboxes[inbox.batch_id]
 
     async def _open(self) -> AbstractChannel:
-        channel = await (await self._line.connection()).channel(publisher_confirms=False)
+        channel = await (await self._connection.open()).channel(publisher_confirms=False)
         queue = await channel.declare_queue(exclusive=True, auto_delete=True)
         for kind in _KINDS:
             await queue.bind(EVENTS, f"{kind}.*.{self._owner}")
-        channel.close_callbacks.add(self._lost)
-        await queue.consume(self._arrived, no_ack=True)
+        channel.close_callbacks.add(self._on_channel_closed)
+        await queue.consume(self._on_event, no_ack=True)
         return channel
 
-    async def _lost(self, *_: object) -> None:
+    async def _on_channel_closed(self, *_: object) -> None:
         for inboxes in self._inboxes.values():
             for inbox in inboxes:
-                inbox.doubt()
+                inbox.mark_gap()
 
-    async def _arrived(self, message: AbstractIncomingMessage) -> None:
+    async def _on_event(self, message: AbstractIncomingMessage) -> None:
+
         kind = _KINDS.get(message.type or "")
         if kind is None or not self._inboxes:
             return

@@ -1,8 +1,7 @@
-"""The whole platform as one AsyncAPI 3.0 document, made from the topology and the messages.
+"""AsyncAPI 3.0 document of the platform, generated from the topology and the messages.
 
-A message that is published on an exchange has a channel of its own, whose address is its routing key; each queue has
-one, with its arguments and bindings. Operations are called `<who>.send.<message>` and
-`<who>.receive.<queue or message>`.
+Each message of an exchange has a channel, whose address is its routing key; each queue has one with its arguments and
+bindings. Operations are named `<participant>.send.<message>` and `<participant>.receive.<queue or message>`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,8 +16,8 @@ CLIENT = "client"
 REPLY = "reply"
 _BINDING = {"bindingVersion": "0.3.0"}
 
-FOR_OPERATORS = {"pace.control.v1"}
-"""Commands that concern all owners."""
+FOR_OPERATORS = {"rates.control.v1"}
+"""Commands that concern all owners, which operators send."""
 EXCHANGE_OF: Mapping[str, str] = {
     kind.type: exchange
     for exchange, kinds in (
@@ -31,7 +30,7 @@ EXCHANGE_OF: Mapping[str, str] = {
     )
     for kind in kinds
 }
-"""Where a message is published. What is missing here is a reply."""
+"""Exchanges of the messages, by type; a message without one is a reply."""
 
 SENDERS: Mapping[str, tuple[str, ...]] = {
     "batch.submit.v1": (CLIENT,),
@@ -39,7 +38,7 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
     "batch.seal.v1": (CLIENT,),
     "batch.control.v1": (CLIENT,),
     "cache.invalidate.v1": (CLIENT,),
-    "pace.control.v1": ("ingest",),
+    "rates.control.v1": ("ingest",),
     "batch.accepted.v1": ("ingest",),
     "items.page.v1": ("ingest",),
     "source.expanded.v1": ("worker",),
@@ -52,10 +51,10 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
     "items.reopened.v1": ("aggregator",),
     "cache.invalidated.v1": ("ingest",),
     "chunk.ready.v1": ("dispatcher",),
-    "summary.wanted.v1": ("aggregator",),
+    "summary.requested.v1": ("aggregator",),
     "chunk.processed.v1": ("worker",),
     "chunk.returned.v1": ("worker",),
-    "summary.made.v1": ("worker",),
+    "summary.completed.v1": ("worker",),
     "worker.announced.v1": ("worker",),
     "worker.heartbeat.v1": ("worker",),
     "batch.started.v1": ("dispatcher",),
@@ -72,14 +71,14 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
     "items.query.v1": (CLIENT, "ingest"),
     "workers.query.v1": (CLIENT, "ingest"),
     "recommendations.query.v1": (CLIENT, "ingest"),
-    "pace.query.v1": (CLIENT, "ingest"),
-    "begin.query.v1": ("worker",),
+    "rates.query.v1": (CLIENT, "ingest"),
+    "permit.query.v1": ("worker",),
 }
 
 REPLIES_TO: Mapping[str, tuple[str, ...]] = {
     **{kind.type: ("command.accepted.v1", "command.rejected.v1") for kind in v1.COMMANDS},
     "cache.invalidate.v1": ("control.accepted.v1", "command.rejected.v1"),
-    "pace.control.v1": ("pace.reply.v1", "query.failed.v1"),
+    "rates.control.v1": ("rates.reply.v1", "query.failed.v1"),
     **{
         f"{noun}.query.v1": (f"{noun}.reply.v1", "query.failed.v1")
         for noun in (
@@ -90,47 +89,49 @@ REPLIES_TO: Mapping[str, tuple[str, ...]] = {
             "items",
             "workers",
             "recommendations",
-            "pace",
-            "begin",
+            "rates",
+            "permit",
         )
     },
 }
 
 _PARAMETERS: Mapping[str, Json] = {
     "workload": {"description": "The name of the workload.", "examples": ["tracklists"]},
-    "owner": {"description": "Who the batch belongs to.", "default": "default"},
+    "owner": {"description": "The owner of the batch.", "default": "default"},
     "priority": {"description": "The priority of the batch.", "enum": ["immediate", "normal", "low"]},
 }
 _WORK_QUEUE = "work"
 _WORK_ADDRESS = "work.{workload}.{priority}"
 _SUMMARY_QUEUE = "summaries"
 _SUMMARY_ADDRESS = "work.{workload}.summary"
-_OWN_ADDRESSES = {"chunk.ready.v1": _WORK_ADDRESS, "summary.wanted.v1": _SUMMARY_ADDRESS}
+_OWN_ADDRESSES = {"chunk.ready.v1": _WORK_ADDRESS, "summary.requested.v1": _SUMMARY_ADDRESS}
 
 
 def document() -> Json:
-    """The document; message payloads refer to the files in `schemas/` beside it."""
+    """AsyncAPI document; message payloads refer to the files in `schemas/` beside it."""
     return {
         "asyncapi": "3.0.0",
         "id": "urn:batchyard:asyncapi",
         "info": {
             "title": "Batchyard",
             "version": __version__,
-            "description": "Runs batches of work over RabbitMQ. Clients send commands and questions and subscribe to "
-            "events; the rest is what the services tell each other.",
+            "description": "Runs batches of work over RabbitMQ. Clients send commands and queries and subscribe to "
+            "events; the other messages are exchanged between the services.",
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": CONTENT_TYPE,
         "channels": {
-            **{message_type: _routed(message_type, exchange) for message_type, exchange in EXCHANGE_OF.items()},
-            **{queue.name: _queued(queue) for queue in topology.QUEUES},
-            _WORK_QUEUE: _work_queued(),
-            _SUMMARY_QUEUE: _summary_queued(),
+            **{
+                message_type: _message_channel(message_type, exchange) for message_type, exchange in EXCHANGE_OF.items()
+            },
+            **{queue.name: _queue_channel(queue) for queue in topology.QUEUES},
+            _WORK_QUEUE: _work_queue_channel(),
+            _SUMMARY_QUEUE: _summary_queue_channel(),
             REPLY: {
                 "address": None,
                 "description": "The queue that `reply_to` of the request names: direct reply-to, one that the broker "
                 "named (`amq.gen-…`) or aio-pika did (`amq_…`), or one whose name starts with `batchyard.reply.`. "
-                "Others get no answer.",
+                "No other queue receives replies.",
                 "messages": _references(dict.fromkeys(name for names in REPLIES_TO.values() for name in names)),
             },
         },
@@ -140,7 +141,7 @@ def document() -> Json:
 
 
 def address_of(message_type: str) -> str:
-    """The routing key under which a message is published, with its parameters in braces."""
+    """Routing key of a message, with its parameters in braces."""
     if address := _OWN_ADDRESSES.get(message_type):
         return address
     if EXCHANGE_OF[message_type] == topology.EVENTS:
@@ -149,7 +150,7 @@ def address_of(message_type: str) -> str:
 
 
 def routes_to(queue: Queue) -> list[str]:
-    """The types of the messages that the bindings of a queue let through."""
+    """Types of the messages that the bindings of a queue route to it."""
     return [
         message_type
         for message_type, exchange in EXCHANGE_OF.items()
@@ -162,7 +163,7 @@ def _stem(binding: Binding) -> str:
 
 
 def _matches(pattern: str, key: str) -> bool:
-    """Whether a binding of a topic or direct exchange lets a routing key through; `#` stands at the end only."""
+    """True if a binding of a topic or direct exchange matches a routing key; `#` stands at the end only."""
     wanted, words = pattern.split("."), key.split(".")
     if wanted[-1] == "#":
         wanted = wanted[:-1]
@@ -170,7 +171,7 @@ def _matches(pattern: str, key: str) -> bool:
     return len(wanted) == len(words) and all(w in ("*", word) for w, word in zip(wanted, words, strict=True))
 
 
-def _routed(message_type: str, exchange: str) -> Json:
+def _message_channel(message_type: str, exchange: str) -> Json:
     address = address_of(message_type)
     parameters = {name: value for name, value in _PARAMETERS.items() if f"{{{name}}}" in address}
     return {
@@ -192,7 +193,7 @@ def _routed(message_type: str, exchange: str) -> Json:
     }
 
 
-def _queued(queue: Queue) -> Json:
+def _queue_channel(queue: Queue) -> Json:
     return {
         "address": queue.name,
         "messages": _references(routes_to(queue)),
@@ -200,29 +201,30 @@ def _queued(queue: Queue) -> Json:
     }
 
 
-def _work_queued() -> Json:
+def _work_queue_channel() -> Json:
     return {
         "address": _WORK_ADDRESS,
-        "description": "One queue for each workload and priority; the first worker of a workload declares it. In place "
-        "of a priority, `quarantine` has the chunks whose worker was lost.",
+        "description": "One queue for each workload and priority, which the first worker of the workload declares. The "
+        "queue with `quarantine` in place of the priority has the chunks whose worker was lost.",
         "messages": _references(["chunk.ready.v1"]),
         "parameters": {name: _PARAMETERS[name] for name in ("workload", "priority")},
         "bindings": {"amqp": _template(topology.work_queue("workload", "normal"), _WORK_ADDRESS)},
     }
 
 
-def _summary_queued() -> Json:
+def _summary_queue_channel() -> Json:
     return {
         "address": _SUMMARY_ADDRESS,
-        "description": "One queue for each workload that makes summaries; its first worker declares it.",
-        "messages": _references(["summary.wanted.v1"]),
+        "description": "One queue for each workload that makes summaries, which its first worker declares.",
+        "messages": _references(["summary.requested.v1"]),
         "parameters": {"workload": _PARAMETERS["workload"]},
         "bindings": {"amqp": _template(topology.summary_queue("workload"), _SUMMARY_ADDRESS)},
     }
 
 
 def _template(queue: Queue, address: str) -> Json:
-    """The binding of one of many queues that differ by name."""
+    """Binding of one of many queues that differ by name."""
+
     binding = _queue_binding(queue)
     binding["queue"]["name"] = binding["x-arguments"]["x-dead-letter-routing-key"] = address
     return {**binding, "x-bindings": [{"exchange": topology.WORK, "routingKey": address}]}
@@ -246,16 +248,16 @@ def _operations() -> Iterable[tuple[str, Json]]:
         service = queue.name.split(".", 1)[0]
         yield f"{service}.receive.{queue.name}", _operation("receive", queue.name, routes_to(queue))
     yield "worker.receive.work", _operation("receive", _WORK_QUEUE, ["chunk.ready.v1"])
-    yield "worker.receive.summaries", _operation("receive", _SUMMARY_QUEUE, ["summary.wanted.v1"])
+    yield "worker.receive.summaries", _operation("receive", _SUMMARY_QUEUE, ["summary.requested.v1"])
     for kind in v1.EVENTS:
         yield f"{CLIENT}.receive.{kind.type}", _operation("receive", kind.type, [kind.type])
 
 
 def _operation(action: str, channel: str, message_types: list[str]) -> Json:
     replies = list(dict.fromkeys(reply for name in message_types for reply in REPLIES_TO.get(name, ())))
-    asked = all(EXCHANGE_OF[name] == topology.QUERIES for name in message_types)
-    unheard = all(EXCHANGE_OF[name] == topology.EVENTS for name in message_types)
-    sending = {"deliveryMode": 1 if asked else 2, "mandatory": not unheard, "timestamp": True}
+    all_queries = all(EXCHANGE_OF[name] == topology.QUERIES for name in message_types)
+    all_events = all(EXCHANGE_OF[name] == topology.EVENTS for name in message_types)
+    sending = {"deliveryMode": 1 if all_queries else 2, "mandatory": not all_events, "timestamp": True}
     operation: Json = {
         "action": action,
         "channel": {"$ref": f"#/channels/{channel}"},

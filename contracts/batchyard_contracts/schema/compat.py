@@ -1,11 +1,12 @@
-"""Says whether the schemas still fit what was published: `python -m batchyard_contracts.schema.compat [--base REF]`.
+"""Compatibility check of the schemas with the published ones: `python -m batchyard_contracts.schema.compat [--base
+REF]`.
 
-A message keeps its version only while every body ever written stays readable, and, for what services send, while
-readers of yesterday can read what is written today. Optional fields may be added; all else is a new version beside it.
+A message keeps its version while every body that was ever sent stays readable and, if services send it, while older
+readers can read new bodies. Optional fields may be added; any other change makes a new version beside the old one.
 
-Published is, in this order: the newest tag; the commit named by `compatible-since` under `[tool.batchyard]` in
-`contracts/pyproject.toml`; the upstream branch, where it differs from what is checked out; the first commit that
-has schemas.
+The published schemas are those of the first of these commits that has some: the newest tag; the commit named by
+`compatible-since` under `[tool.batchyard]` in `contracts/pyproject.toml`; the upstream branch, if it differs from the
+checked-out commit; the first commit with schemas.
 """
 
 import argparse
@@ -19,33 +20,33 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchyard_contracts.schema.asyncapi import CLIENT, SENDERS
-from batchyard_contracts.schema.evolution import Schema, narrowed, widened
+from batchyard_contracts.schema.evolution import Schema, narrowing_changes, widening_changes
 from batchyard_contracts.schema.export import HOME, SCHEMAS
 
 Schemas = Mapping[str, Schema]
 
 
-def breaks(base: Schemas, now: Schemas) -> list[str]:
-    """What has become incompatible, one sentence each: message, place, reason."""
+def incompatible_changes(base: Schemas, now: Schemas) -> list[str]:
+    """List the incompatible changes, one sentence each: message, place, reason."""
     found = []
     for name, old in sorted(base.items()):
         if name not in now:
             found.append(f"{name}: the message was removed; keep it until nobody sends or reads it")
             continue
-        found += [f"{name}: {one}" for one in narrowed(old, now[name])]
+        found += [f"{name}: {one}" for one in narrowing_changes(old, now[name])]
         if SENDERS.get(name) != (CLIENT,):  # services send it too, and theirs may be newer than its readers
-            found += [f"{name}: {one}" for one in widened(old, now[name])]
+            found += [f"{name}: {one}" for one in widening_changes(old, now[name])]
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The git history of a folder that holds `schemas/`."""
+    """Git history of a folder with `schemas/`."""
 
     folder: Path
 
     def base(self) -> str | None:
-        """The commit to compare with; None when nothing was published yet, or where git cannot tell."""
+        """Commit to compare with; None if nothing was published yet, or git is not available."""
         for ref in (self._newest_tag(), self._declared(), self._upstream(), self._first()):
             commit = (self._git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}") or "").strip() if ref else ""
             if commit and self._git("ls-tree", "--name-only", commit, f"{SCHEMAS}/"):
@@ -53,7 +54,7 @@ class History:
         return None
 
     def files(self, ref: str, below: str) -> dict[str, str]:
-        """The text of the files below a path, by their path, as they were at a commit."""
+        """Texts of the files below a path at a commit, by path."""
         listed = self._git("ls-tree", "-r", "-z", "--name-only", ref, f"{below}/") or ""
         return {name: self._git("show", f"{ref}:./{name}") or "" for name in listed.split("\0") if name}
 
@@ -81,7 +82,7 @@ class History:
         return added.split("\n", 1)[0] if added else None
 
     def _git(self, *arguments: str) -> str | None:
-        """What git prints; None when it fails or is not there, as in an unpacked archive."""
+        """Output of a git command; None if it fails or git is not available, as in an unpacked archive."""
         program = shutil.which("git")
         if program is None:
             return None
@@ -92,7 +93,8 @@ class History:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Run the command line and return the exit code."""
+
     parser = argparse.ArgumentParser(prog="python -m batchyard_contracts.schema.compat", description=__doc__)
     parser.add_argument("--base", help="the commit, tag or branch to compare with")
     parser.add_argument("--folder", type=Path, default=HOME, help="the folder that holds schemas/ (%(default)s)")
@@ -107,7 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.write(f"There are no schemas at {base}: name a commit that has them.\n")
         return 2
     now = {_name(str(path)): json.loads(path.read_text("utf-8")) for path in options.folder.glob(f"{SCHEMAS}/*.json")}
-    found = breaks(published, now)
+    found = incompatible_changes(published, now)
     for line in found:
         sys.stdout.write(f"{line}\n")
     if found:

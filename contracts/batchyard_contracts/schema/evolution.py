@@ -1,6 +1,6 @@
-"""Compares two JSON Schemas of one message: may a reader of the one be given what was written for the other?
+"""Comparison of two JSON Schemas of one message: can a reader of one schema read bodies of the other?
 
-Pure, and limited to the keywords that the generated schemas use; a keyword that it does not know must not change.
+It is pure, and covers the keywords that the generated schemas use; an unknown keyword must not change.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,8 +17,8 @@ _KNOWN = {"type", "enum", "const", "anyOf", "$ref", "properties", "required", "d
 
 
 @dataclass(frozen=True, slots=True)
-class Break:
-    """One thing that an older or newer participant would stumble over. `path` is where, from the body's root."""
+class IncompatibleChange:
+    """Incompatible change of a schema. `path` is its place, from the body's root."""
 
     path: str
     why: str
@@ -27,21 +27,21 @@ class Break:
         return f"{self.path or '(body)'}: {self.why}"
 
 
-def narrowed(old: Schema, new: Schema) -> list[Break]:
-    """What is valid by `old` and no longer understood by `new`: today's reader breaks on yesterday's message."""
+def narrowing_changes(old: Schema, new: Schema) -> list[IncompatibleChange]:
+    """List what `old` allows and `new` does not: bodies of an older sender that a newer reader rejects."""
     return list(_Comparison(old, new, forward=False).compare(old, new, ""))
 
 
-def widened(old: Schema, new: Schema) -> list[Break]:
-    """What is valid by `new` and not understood by `old`: a reader of yesterday breaks on today's message.
+def widening_changes(old: Schema, new: Schema) -> list[IncompatibleChange]:
+    """List what `new` allows and `old` does not: bodies of a newer sender that an older reader rejects.
 
-    A field that is new is no break where readers ignore what they do not know.
+    A new field is compatible where readers ignore unknown fields.
     """
     return list(_Comparison(new, old, forward=True).compare(new, old, ""))
 
 
 class _Comparison:
-    """Everything that `written` allows has to be allowed by `read`. `forward`: the reader is the older one."""
+    """Comparison that finds what `written` allows and `read` does not. `forward`: the reader is the older one."""
 
     def __init__(self, written_root: Schema, read_root: Schema, *, forward: bool) -> None:
         self._written_root = written_root
@@ -49,7 +49,7 @@ class _Comparison:
         self._forward = forward
         self._open: set[tuple[str, str]] = set()
 
-    def compare(self, written: Any, read: Any, path: str) -> Iterator[Break]:
+    def compare(self, written: Any, read: Any, path: str) -> Iterator[IncompatibleChange]:
         references = _reference(written), _reference(read)
         if not all(references):
             yield from self._compare(written, read, path)
@@ -58,10 +58,12 @@ class _Comparison:
             yield from self._compare(written, read, path)
             self._open.discard(references)
 
-    def _compare(self, written: Any, read: Any, path: str) -> Iterator[Break]:
+    def _compare(self, written: Any, read: Any, path: str) -> Iterator[IncompatibleChange]:
         written, read = _resolved(written, self._written_root), _resolved(read, self._read_root)
         if read.get("default") != written.get("default") and not self._forward and "default" in written:
-            yield Break(path, f"the default changed from {written['default']!r} to {read.get('default')!r}")
+            yield IncompatibleChange(
+                path, f"the default changed from {written['default']!r} to {read.get('default')!r}"
+            )
         if "anyOf" in written or "anyOf" in read:
             yield from self._alternatives(written, read, path)
             return
@@ -75,9 +77,9 @@ class _Comparison:
             yield from self._nested(keyword, written, read, path)
         for keyword in sorted((written.keys() | read.keys()) - _KNOWN - _NOTES):
             if keyword in read and read[keyword] != written.get(keyword):
-                yield Break(path, self._changed(keyword, written.get(keyword), read[keyword]))
+                yield IncompatibleChange(path, self._changed(keyword, written.get(keyword), read[keyword]))
 
-    def _alternatives(self, written: Schema, read: Schema, path: str) -> Iterator[Break]:
+    def _alternatives(self, written: Schema, read: Schema, path: str) -> Iterator[IncompatibleChange]:
         choices = [_resolved(choice, self._read_root) for choice in read.get("anyOf", [read])]
         for choice in written.get("anyOf", [written]):
             resolved = _resolved(choice, self._written_root)
@@ -86,50 +88,50 @@ class _Comparison:
             if all(found):
                 yield from found[0]
 
-    def _types(self, written: Schema, read: Schema, path: str) -> Iterator[Break]:
+    def _types(self, written: Schema, read: Schema, path: str) -> Iterator[IncompatibleChange]:
         before, after = _types_of(written), _types_of(read)
         if after is None or (before is not None and all(t in after or _covers(after, t) for t in before)):
             return
-        yield Break(path, self._changed("type", written.get("type", "anything"), read.get("type")))
+        yield IncompatibleChange(path, self._changed("type", written.get("type", "anything"), read.get("type")))
 
-    def _values(self, written: Schema, read: Schema, path: str) -> Iterator[Break]:
+    def _values(self, written: Schema, read: Schema, path: str) -> Iterator[IncompatibleChange]:
         before, after = _enumerated(written), _enumerated(read)
         if after is None:
             return
         if before is None:
-            yield Break(path, self._changed("values", "any", after))
+            yield IncompatibleChange(path, self._changed("values", "any", after))
         elif missing := [value for value in before if value not in after]:
             said = "are new, and older readers refuse them" if self._forward else "are no longer allowed"
-            yield Break(path, f"the values {', '.join(map(repr, missing))} {said}")
+            yield IncompatibleChange(path, f"the values {', '.join(map(repr, missing))} {said}")
 
-    def _limits(self, written: Schema, read: Schema, path: str) -> Iterator[Break]:
+    def _limits(self, written: Schema, read: Schema, path: str) -> Iterator[IncompatibleChange]:
         for keyword in sorted((_LOWER | _UPPER) & read.keys()):
             limit, before = read[keyword], written.get(keyword)
             if before is None or (before < limit if keyword in _LOWER else before > limit):
-                yield Break(path, self._changed(keyword, before, limit))
+                yield IncompatibleChange(path, self._changed(keyword, before, limit))
 
-    def _fields(self, written: Schema, read: Schema, path: str) -> Iterator[Break]:
+    def _fields(self, written: Schema, read: Schema, path: str) -> Iterator[IncompatibleChange]:
         before, after = written.get("properties", {}), read.get("properties", {})
         for name in before:
             if name in after:
                 yield from self.compare(before[name], after[name], f"{path}.{name}".lstrip("."))
             elif not self._forward:
-                yield Break(f"{path}.{name}".lstrip("."), "the field was removed")
+                yield IncompatibleChange(f"{path}.{name}".lstrip("."), "the field was removed")
             elif read.get("additionalProperties") is False:
-                yield Break(
+                yield IncompatibleChange(
                     f"{path}.{name}".lstrip("."), "the field is new, and older readers refuse unknown ones here"
                 )
         for name in read.get("required", []):
             if name not in written.get("required", []):
                 where = f"{path}.{name}".lstrip(".")
                 if self._forward:
-                    yield Break(where, "the field was always there and may now be absent")
+                    yield IncompatibleChange(where, "the field was always there and may now be absent")
                 elif name in before:
-                    yield Break(where, "the field was optional and is now required")
+                    yield IncompatibleChange(where, "the field was optional and is now required")
                 else:
-                    yield Break(where, "the field is new and required")
+                    yield IncompatibleChange(where, "the field is new and required")
 
-    def _nested(self, keyword: str, written: Schema, read: Schema, path: str) -> Iterator[Break]:
+    def _nested(self, keyword: str, written: Schema, read: Schema, path: str) -> Iterator[IncompatibleChange]:
         if keyword not in read or read[keyword] is True:
             return
         where = f"{path}[]" if keyword == "items" else f"{path}.*".lstrip(".") if path else "*"
@@ -137,7 +139,7 @@ class _Comparison:
         if before is False or (read[keyword] is False and self._forward):
             return
         if read[keyword] is False:
-            yield Break(path, "unknown fields are refused, and were ignored before")
+            yield IncompatibleChange(path, "unknown fields are refused, and were ignored before")
         else:
             yield from self.compare({} if before is True else before, read[keyword], where)
 
@@ -151,7 +153,8 @@ def _reference(schema: Any) -> str:
 
 
 def _resolved(schema: Any, root: Schema) -> Schema:
-    """The schema with its reference into `$defs` followed; what stands beside the reference wins."""
+    """Schema with its reference into `$defs` resolved; keywords beside the reference take precedence."""
+
     while "$ref" in schema:
         name = schema["$ref"].removeprefix("#/$defs/")
         schema = {**root["$defs"][name], **{key: value for key, value in schema.items() if key != "$ref"}}

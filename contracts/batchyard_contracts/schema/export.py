@@ -1,7 +1,7 @@
-"""Writes what is generated from the messages: `python -m batchyard_contracts.schema.export [--check] [--to FOLDER]`.
+"""Generator of files from the messages: `python -m batchyard_contracts.schema.export [--check] [--to FOLDER]`.
 
-A JSON Schema for each message under `schemas/`, and `asyncapi.json`. With `--check` nothing is written: exit code 1
-names the files that differ from what would be.
+It writes a JSON Schema for each message under `schemas/`, and `asyncapi.json`. With `--check` it writes nothing, names
+the files that differ, and exits with 1 if there are any.
 """
 
 import argparse
@@ -17,17 +17,17 @@ from batchyard_contracts.v1 import MESSAGES
 
 SCHEMAS = "schemas"
 HOME = Path(__file__).parents[2]
-"""Where the generated files are kept, beside the package in its source tree."""
+"""Folder of the generated files, beside the package in its source tree."""
 
 
 def files() -> Mapping[str, str]:
-    """The text of each generated file by its path below `contracts/`."""
+    """Texts of the generated files, by their path below `contracts/`."""
     schemas = {f"{SCHEMAS}/{name}.json": _text(schema_of(kind)) for name, kind in sorted(MESSAGES.items())}
     return {**schemas, "asyncapi.json": _text(asyncapi.document())}
 
 
-def differing(home: Path) -> list[str]:
-    """The generated files that are missing, changed, or no longer generated."""
+def differing_files(home: Path) -> list[str]:
+    """Names of the generated files that are missing, changed, or no longer generated."""
     wanted = files()
     changed = [name for name, text in wanted.items() if not (home / name).is_file() or _read(home / name) != text]
     left_over = [
@@ -39,10 +39,10 @@ def differing(home: Path) -> list[str]:
 
 
 def write(home: Path) -> None:
-    """Make the generated files what they should be; files of messages that are gone are removed."""
+    """Write the generated files, and remove those of messages that no longer exist."""
     wanted = files()
     (home / SCHEMAS).mkdir(parents=True, exist_ok=True)
-    for name in differing(home):
+    for name in differing_files(home):
         if name in wanted:
             (home / name).write_text(wanted[name], "utf-8", newline="\n")
         else:
@@ -50,12 +50,13 @@ def write(home: Path) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Run the command line and return the exit code."""
+
     parser = argparse.ArgumentParser(prog="python -m batchyard_contracts.schema.export", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a file differs")
     parser.add_argument("--to", type=Path, default=HOME, help="the folder to write into (default: %(default)s)")
     options = parser.parse_args(arguments)
-    found = differing(options.to)
+    found = differing_files(options.to)
     if not options.check:
         write(options.to)
     for name in found:

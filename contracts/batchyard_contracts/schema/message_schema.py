@@ -1,4 +1,4 @@
-"""The JSON Schema (2020-12) of a message, under an identifier that never changes."""
+"""JSON Schema (2020-12) of a message, under an identifier that never changes."""
 
 import re
 from typing import Any
@@ -11,12 +11,13 @@ _SYNTAX = frozenset(r"^$\.*+?()[]{}|/-")
 
 
 def schema_id(message_type: str) -> str:
-    """The `$id` of a message's schema."""
+    """Identifier (`$id`) of a message's schema."""
     return f"urn:batchyard:schema:{message_type}"
 
 
 def schema_of(kind: type[Message]) -> dict[str, Any]:
-    """What a reader accepts: fields with a default may be absent."""
+    """Schema of the bodies that a reader accepts: fields with a default may be absent."""
+
     schema: dict[str, Any] = _portable(kind.model_json_schema(mode="validation"))
     return {"$schema": DIALECT, "$id": schema_id(kind.type), **schema}
 

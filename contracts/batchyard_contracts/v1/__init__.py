@@ -1,4 +1,4 @@
-"""Version 1 of every message. In place only optional fields are added; anything else is a version 2 beside it."""
+"""Version 1 of every message. Only optional fields are added to it; any other change makes a version 2 beside it."""
 
 from batchyard_contracts.message import Message
 from batchyard_contracts.v1 import commands, events, flow, queries, recommendations, work
@@ -9,7 +9,7 @@ COMMANDS: tuple[type[Message], ...] = (
     commands.BatchSeal,
     commands.BatchControl,
     commands.CacheInvalidate,
-    commands.PaceControl,
+    commands.RatesControl,
 )
 REPLIES: tuple[type[Message], ...] = (
     commands.CommandAccepted,
@@ -30,11 +30,11 @@ FLOW: tuple[type[Message], ...] = (
     flow.CacheInvalidated,
     flow.ChunkProcessed,
     flow.ChunkReturned,
-    flow.SummaryMade,
+    flow.SummaryCompleted,
     flow.WorkerAnnounced,
     flow.WorkerHeartbeat,
 )
-WORK: tuple[type[Message], ...] = (work.ChunkReady, work.SummaryWanted)
+WORK: tuple[type[Message], ...] = (work.ChunkReady, work.SummaryRequested)
 EVENTS: tuple[type[events.Event], ...] = (
     events.BatchStarted,
     events.BatchProgressed,
@@ -59,11 +59,11 @@ QUERIES: tuple[type[Message], ...] = (
     queries.WorkersReply,
     recommendations.RecommendationsQuery,
     recommendations.RecommendationsReply,
-    queries.PaceQuery,
-    queries.PaceReply,
-    queries.BeginQuery,
-    queries.BeginReply,
+    queries.RatesQuery,
+    queries.RatesReply,
+    queries.StartPermitQuery,
+    queries.StartPermitReply,
     queries.QueryFailed,
 )
 MESSAGES: dict[str, type[Message]] = {m.type: m for m in (*COMMANDS, *REPLIES, *FLOW, *WORK, *EVENTS, *QUERIES)}
-"""Every message of this version by its type."""
+"""All messages of this version, by type."""

@@ -1,4 +1,4 @@
-"""What clients ask for, on the exchange `batchyard.commands`; and the two replies."""
+"""Commands that clients send to the exchange `batchyard.commands`, and the replies to them."""
 
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal
@@ -12,7 +12,7 @@ from batchyard_contracts.v1.values import (
     BatchId,
     IdempotencyKey,
     NewItem,
-    Notify,
+    Notifications,
     Patch,
     Payload,
     Priority,
@@ -32,28 +32,28 @@ Labels = Annotated[
 
 
 Term = Literal["weight", "rate", "concurrency", "deadline", "failure_threshold", "retry"]
-"""The names of the fields of `Terms`."""
+"""Name of a field of `Terms`."""
 
 
 class BatchSubmit(Terms, Reuse, Command):
-    """Start a batch. With `sealed` false more items may follow by `batch.append.v1`, until `batch.seal.v1`."""
+    """Command that starts a batch. With `sealed` false, `batch.append.v1` adds items until `batch.seal.v1` ends it."""
 
     type: ClassVar[str] = "batch.submit.v1"
     workload: WorkloadName
     items: Items = []
     source: Payload | None = None
-    """In place of items: what to find them by, as the workload's `source_schema` says. A worker expands it; it is the
-    batch's item 0 itself, and how it ended is told like that of any other."""
+    """Input from which a worker finds the items, in place of `items`. It has the form of the workload's
+    `source_schema`, and is item 0 of the batch: it has an outcome like any other item."""
     estimate: bool = False
-    """With `source`: find out what the batch would be, as the result of item 0, and run none of its items."""
+    """True: the worker only estimates the batch that the `source` describes, as the result of item 0; no item runs."""
     sealed: bool = True
     batch_id: BatchId | None = None
-    """Chosen by the client (UUIDv7) so that it can subscribe before it publishes, else by ingest."""
+    """UUIDv7 that the client chose, so that it can subscribe before it submits; None: ingest chooses one."""
     priority: Priority = "normal"
     idempotency_key: IdempotencyKey | None = None
     name: Annotated[Text, StringConstraints(max_length=200)] | None = None
     labels: Labels = {}
-    notify: Notify = Notify()
+    notify: Notifications = Notifications()
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> "BatchSubmit":
@@ -65,7 +65,7 @@ class BatchSubmit(Terms, Reuse, Command):
 
 
 class BatchAppend(Command):
-    """Add items to an open batch. `sequence` counts 0, 1, 2 …: the same sequence again is the same append."""
+    """Command that adds items to an open batch. `sequence` counts 0, 1, 2 …; a repeated sequence adds nothing twice."""
 
     type: ClassVar[str] = "batch.append.v1"
     batch_id: BatchId
@@ -74,15 +74,18 @@ class BatchAppend(Command):
 
 
 class BatchSeal(Command):
-    """Say that no more items follow."""
+    """Command that closes an open batch: no more items follow, so that it can finish."""
 
     type: ClassVar[str] = "batch.seal.v1"
     batch_id: BatchId
 
 
 class BatchControl(Terms, Command):
-    """Steer a batch. `retry` runs what did not succeed once more, in a new round; `change` takes what is given
-    of priority and terms, and takes back the terms named in `clear`."""
+    """Command that pauses, resumes, cancels, retries or changes a batch.
+
+    `retry` runs the items of a finished batch that did not succeed again, in a new round. `change` sets the priority
+    and the terms that are given, and removes the terms named in `clear`.
+    """
 
     type: ClassVar[str] = "batch.control.v1"
     batch_id: BatchId
@@ -90,40 +93,41 @@ class BatchControl(Terms, Command):
     priority: Priority | None = None
     clear: list[Term] = []
     select: Selection | None = None
-    """With `retry`: only these items; unset: all that did not succeed."""
+    """Items that `retry` runs again; None: all that did not succeed."""
     patch: Patch = []
-    """With `retry`: changes their payloads first. Refused when it does not fit one of them, unless `skip_unfit`."""
-    skip_unfit: bool = False
-    """With `patch`: items that it does not fit, or that are not valid with it, stay as they ended."""
+    """JSON Patch that `retry` applies to each payload. If it does not apply to an item, the command is rejected, unless
+    `skip_invalid` is true."""
+    skip_invalid: bool = False
+    """True: items that the patch does not apply to, or makes invalid, keep their outcome and do not run again."""
 
 
 class CacheInvalidate(Command):
-    """Forget the known results of a workload: that of one payload, or all. What runs is not stopped."""
+    """Command that removes cached results of a workload: the result of one payload, or all. Running items go on."""
 
     type: ClassVar[str] = "cache.invalidate.v1"
     workload: WorkloadName
     payload: Payload | None = None
 
 
-class PaceControl(Command):
-    """Set how fast items go to a destination, for all owners, until it is taken back.
+class RatesControl(Command):
+    """Command of an operator that overrides the rate of a destination for all owners, until it is cleared.
 
-    `set` puts `rate` or `adaptive` and `concurrency` in the place of what the manifest says, `clear` takes that back,
-    `close` lets items go to a provider again whose circuit is open. The reply is a `pace.reply.v1`.
+    `set` replaces the manifest's rate by `rate` or `adaptive`, and its concurrency by `concurrency`; `clear` restores
+    the manifest's; `close` closes an open circuit. The reply is `rates.reply.v1`.
     """
 
-    type: ClassVar[str] = "pace.control.v1"
+    type: ClassVar[str] = "rates.control.v1"
     workload: WorkloadName
     action: Literal["set", "clear", "close"]
     limit: Annotated[str, StringConstraints(max_length=32)] = FIRST_LIMIT
-    value: Annotated[Text, StringConstraints(max_length=255)] | None = None
-    """A partition of this limit; None: all that have no setting of their own."""
+    partition: Annotated[Text, StringConstraints(max_length=255)] | None = None
+    """Partition of this limit, such as a host or an account; None: all partitions without an override of their own."""
     rate: Rate | None = None
     adaptive: Adaptive | None = None
     concurrency: Annotated[int, Field(ge=1, le=100_000)] | None = None
 
     @model_validator(mode="after")
-    def _says_something(self) -> "PaceControl":
+    def _says_something(self) -> "RatesControl":
         given = [self.rate, self.adaptive, self.concurrency]
         if self.action == "set" and given == [None, None, None]:
             raise ValueError("`set` takes a rate, adaptive bounds or a concurrency")
@@ -131,44 +135,44 @@ class PaceControl(Command):
             raise ValueError("only `set` takes a rate, adaptive bounds or a concurrency")
         if self.rate is not None and self.adaptive is not None:
             raise ValueError("a rate is fixed or adaptive, not both")
-        if self.action == "close" and self.value is None:
-            raise ValueError("`close` takes the value whose circuit is meant")
+        if self.action == "close" and self.partition is None:
+            raise ValueError("`close` takes the partition whose circuit is meant")
         return self
 
 
 class CommandAccepted(Message):
-    """The reply to a command that was taken: from now on it is durable."""
+    """Reply to a command that was accepted. It is sent after the command's effects are durable."""
 
     type: ClassVar[str] = "command.accepted.v1"
     batch_id: BatchId
     workload: WorkloadName
     items: int = 0
-    """Items of the batch known so far."""
-    again: int | None = None
-    """The reply to `retry`: how many items run again."""
+    """Number of items that the batch has so far."""
+    retried: int | None = None
+    """Number of items that run again; set in the reply to `retry`."""
     finished: bool | None = None
-    """True in the reply to `change`: the batch has finished. What was told holds from its next round on."""
+    """True: the batch had finished when `change` arrived, so that the change applies from its next round on."""
     replayed: bool = False
-    """The same command had been accepted before; nothing was done twice."""
+    """True: this command had been accepted before, and had no effect now."""
     accepted_at: datetime
 
 
 class ControlAccepted(Message):
-    """The reply to a command that concerns no single batch: from now on it is durable."""
+    """Reply to an accepted command that concerns no single batch. It is sent after the effects are durable."""
 
     type: ClassVar[str] = "control.accepted.v1"
     at: datetime
 
 
 class CommandRejected(Message):
-    """The reply to a command that was refused whole; nothing of it remains."""
+    """Reply to a command that was rejected as a whole; it had no effect."""
 
     type: ClassVar[str] = "command.rejected.v1"
     code: str
     detail: str
     status: int = 400
-    """The HTTP status that the same refusal has at the HTTP door."""
+    """HTTP status with which the HTTP API answers the same rejection."""
     line: int | None = None
-    """The first item at fault, counted from 1."""
+    """Number of the first invalid item, counted from 1."""
     retry_after_s: float | None = None
-    """When the same command may be taken, if it was refused for want of room."""
+    """Seconds after which the same command may be accepted; set when too many items were waiting."""

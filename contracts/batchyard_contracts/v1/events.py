@@ -1,4 +1,4 @@
-"""Public facts, on the exchange `batchyard.events` under `<type>.<workload>.<owner>`."""
+"""Public events on the exchange `batchyard.events`, under the routing key `<type>.<workload>.<owner>`."""
 
 from datetime import datetime
 from typing import Annotated, ClassVar
@@ -19,25 +19,25 @@ from batchyard_contracts.v1.values import (
     Priority,
     Result,
     Round,
-    StopCause,
+    StopReason,
     SummaryError,
     WorkloadName,
 )
 
 
 class Event(Message):
-    """A fact about a workload and an owner."""
+    """Base of the events: each names its workload and its owner."""
 
     workload: WorkloadName
     owner: Owner
 
     def routing_key(self) -> str:
-        """The owner comes last, so that a broker's topic permissions can keep owners apart."""
+        """Routing key that ends with the owner, so that a broker's topic permissions can separate owners."""
         return f"{self.type}.{self.workload}.{self.owner}"
 
 
 class BatchStarted(Event):
-    """The first items of a round are on their way to a worker."""
+    """Event sent when the first chunk of a round goes to a worker."""
 
     type: ClassVar[str] = "batch.started.v1"
     batch_id: BatchId
@@ -46,7 +46,7 @@ class BatchStarted(Event):
 
 
 class BatchProgressed(Event):
-    """How far a batch is; sent at the first change, then at most 20 times a second."""
+    """Event that reports the progress of a batch: at the first change, then at most 20 times a second."""
 
     type: ClassVar[str] = "batch.progressed.v1"
     batch_id: BatchId
@@ -55,15 +55,15 @@ class BatchProgressed(Event):
     counts: Counts
     items_per_s: float | None = None
     eta_s: float | None = None
-    """Seconds to the end at the present rate, when there is one."""
+    """Seconds until the batch ends at the present rate; None while no rate is known."""
     progress: Annotated[float, Field(ge=0, le=1)] | None = None
-    """How much of the work is done, where running items tell how far they are: those that ended count as 1."""
+    """Completed share of the work, where running items report their progress; ended items count as 1."""
     at: datetime
-    """When the newest outcome in these counts was recorded."""
+    """Time at which the newest outcome in these counts was recorded."""
 
 
 class BatchFinished(Event):
-    """A round of a batch has ended: every item has its one outcome. There is one such event a round."""
+    """Event sent once at the end of each round of a batch, when every item has its one outcome."""
 
     type: ClassVar[str] = "batch.finished.v1"
     batch_id: BatchId
@@ -73,18 +73,21 @@ class BatchFinished(Event):
     name: str | None = None
     labels: dict[str, str] = {}
     priority: Priority = "normal"
-    stopped: StopCause | None = None
-    """Set when a service stopped it."""
+    stop_reason: StopReason | None = None
+    """Reason why a service stopped the batch; None: no service did."""
     summary: JsonValue = None
-    """What the workload made of all results, if it makes a summary; its manifest has the schema."""
+    """Summary of all results, in the form of the manifest's `summary_schema`; None: the workload makes none."""
     summary_error: SummaryError | None = None
     accepted_at: datetime
     finished_at: datetime
 
 
 class ItemFailed(Event):
-    """An item failed for good in this round. Of a batch that fails much, some failures have no event of their own:
-    the next event counts them. For notice as it happens; what is certain is the answer to `failures.query.v1`."""
+    """Event sent when an item has failed for good in this round.
+
+    A batch with many failures sends an event for some of them only: the next event counts the others in `skipped`. Use
+    the reply to `failures.query.v1` where every failure matters.
+    """
 
     type: ClassVar[str] = "item.failed.v1"
     batch_id: BatchId
@@ -96,47 +99,50 @@ class ItemFailed(Event):
     partition: str | None = None
     cause: Cause
     skipped: int = 0
-    """Failures of the batch since the last event that have no event of their own."""
+    """Number of failures of the batch since its last event that have no event of their own."""
     at: datetime
 
 
 class BatchRejected(Event):
-    """A command was refused; nothing of it remains. `workload` is `unknown` when it could not be read."""
+    """Event sent when a command was rejected. `workload` is `unknown` when the command could not be read."""
 
     type: ClassVar[str] = "batch.rejected.v1"
     batch_id: BatchId | None = None
     code: str
     detail: str
     line: int | None = None
-    """The first item at fault, counted from 1."""
+    """Number of the first invalid item, counted from 1."""
     message_id: str | None = None
     at: datetime
 
 
 class RateChanged(Event):
-    """A destination is given another rate. Several steps in the same direction may be told as one."""
+    """Event sent when the rate of a destination changes. Several steps in one direction may be combined."""
 
     type: ClassVar[str] = "rate.changed.v1"
     limit: str
-    value: str
-    """The host, account or whatever the limit goes by."""
+    partition: str
+    """Partition of this limit, such as a host or an account."""
     before: float | None = None
-    """Items a second; None: no limit."""
+    """Former rate in items a second; None: unlimited."""
     after: float | None = None
-    cause: str
+    """New rate in items a second; None: unlimited."""
+    reason: str
     at: datetime
 
 
 class CircuitChanged(Event):
-    """A provider is left alone, is tried with one item, or is given items again."""
+    """Event sent when the circuit of a provider opens, half-opens for one probing item, or closes."""
 
     type: ClassVar[str] = "circuit.changed.v1"
     limit: str
-    value: str
+    partition: str
+    """Partition of this limit, such as a host or an account."""
     state: CircuitState
     error: ItemError | None = None
-    """What the provider refused with."""
+    """Error with which the provider refuses; None once the circuit is closed."""
     since: datetime | None = None
-    """Since when it refuses; the same in every event until it is closed."""
-    tries_at: datetime | None = None
+    """Time of the first refusal; it stays the same in every event until the circuit closes."""
+    next_probe_at: datetime | None = None
+    """Time at which one item probes the provider."""
     at: datetime

@@ -1,4 +1,4 @@
-"""What the services tell each other, on the exchange `batchyard.flow`."""
+"""Messages between the services, on the exchange `batchyard.flow`."""
 
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
@@ -13,6 +13,7 @@ from batchyard_contracts.v1.values import (
     BatchId,
     ItemError,
     NewItem,
+    NotificationTargets,
     Ordinal,
     Owner,
     Patch,
@@ -22,16 +23,16 @@ from batchyard_contracts.v1.values import (
     Seconds,
     Selection,
     SlotCount,
-    StopCause,
+    StopReason,
     SummaryError,
-    Targets,
     Terms,
     WorkloadName,
 )
 
 
 class BatchAccepted(Message):
-    """Ingest took a batch. For a sealed batch it follows its pages: until it is there, none of them may run."""
+    """Message sent when ingest has accepted a batch. For a sealed batch it follows the pages, none of which runs
+    before."""
 
     type: ClassVar[str] = "batch.accepted.v1"
     batch_id: BatchId
@@ -39,42 +40,42 @@ class BatchAccepted(Message):
     workload: WorkloadName
     priority: Priority
     total: int | None = None
-    """The number of items, once the batch is sealed."""
+    """Number of items; None while the batch is open."""
     name: str | None = None
     labels: dict[str, str] = {}
-    notify: Targets = Targets()
+    notify: NotificationTargets = NotificationTargets()
     terms: Terms = Terms()
     reuse: Reuse = Reuse()
-    summarize: bool | None = None
-    """True: its workload makes a summary of the results before a round of it ends."""
+    has_summary: bool | None = None
+    """True: its workload makes a summary of the results before each round ends."""
     unit: str | None = None
-    """What its items are made of, in the plural, if their results say how many."""
-    sourced: bool | None = None
-    """True: its item 0 is a source, which finds the others."""
+    """Name of the unit that its results count, in the plural; None: they count none."""
+    has_source: bool | None = None
+    """True: item 0 is the source, from which a worker finds the other items."""
     accepted_at: datetime
 
 
 class PageItem(Value):
-    """An item under its ordinal."""
+    """Item of a page, with its ordinal in the batch."""
 
     ordinal: Ordinal
     payload: Any
     custom_id: str | None = None
     key: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] | None = None
-    """The fingerprint of what makes it the same as items of other batches, where the batch asks for it."""
+    """Fingerprint by which equal items of other batches are found; None: the batch does not ask for it."""
     source: bool | None = None
-    """True: its payload is the source of the batch, see `SourceExpanded`."""
+    """True: the payload is the source of the batch, see `SourceExpanded`."""
 
 
 class Segment(Value):
-    """The items of a page that go to one partition."""
+    """Items of a page that belong to one partition."""
 
     partition: str
     items: list[PageItem]
 
 
 class ItemsPage(Message):
-    """Some items of a batch. `page` counts from 0 in a batch: the same page again is the same items."""
+    """Page of a batch's items. `page` counts from 0 in a batch; a repeated page has equal items."""
 
     type: ClassVar[str] = "items.page.v1"
     batch_id: BatchId
@@ -84,8 +85,11 @@ class ItemsPage(Message):
 
 
 class SourceExpanded(Message):
-    """Items that a worker found by the source of a batch, sent before it reports on that. `sequence` counts 0, 1, 2 …
-    in a batch: of two under one number the first holds, since a source whose worker was lost is asked again."""
+    """Items that a worker found by the source of a batch, sent before its report on the source.
+
+    `sequence` counts 0, 1, 2 … in a batch. A source runs again when its worker is lost, so that two messages may have
+    one number: the first counts.
+    """
 
     type: ClassVar[str] = "source.expanded.v1"
     batch_id: BatchId
@@ -93,13 +97,13 @@ class SourceExpanded(Message):
     sequence: Annotated[int, Field(ge=0)]
     items: Annotated[list[NewItem], Field(max_length=MAX_ITEMS_PER_COMMAND)]
     last: bool
-    """No more follow."""
+    """True: no more items follow."""
     units: Annotated[int, Field(ge=0)] | None = None
-    """With the last: of how many units all items are made."""
+    """Number of units of all items; set in the last message only."""
 
 
 class SourceEnded(Message):
-    """The ledger has it that the source of a batch did not succeed: no items follow those that it has."""
+    """Message sent when the source of a batch did not succeed: no further items follow."""
 
     type: ClassVar[str] = "source.ended.v1"
     batch_id: BatchId
@@ -107,24 +111,24 @@ class SourceEnded(Message):
 
 
 class BatchSealed(Message):
-    """No more items follow."""
+    """Message sent when a batch is sealed: no more items follow."""
 
     type: ClassVar[str] = "batch.sealed.v1"
     batch_id: BatchId
     total: int
     units: int | None = None
-    """Of how many units its items are made, if that is known."""
+    """Number of units of all items; None: unknown."""
 
 
 class BatchWithdrawn(Message):
-    """A batch whose pages were sent before its submission failed: forget them, they must never run."""
+    """Message sent when a submission failed after its pages were sent: they must never run."""
 
     type: ClassVar[str] = "batch.withdrawn.v1"
     batch_id: BatchId
 
 
 class BatchControlled(Message):
-    """A command to steer a batch that ingest has checked and passes on."""
+    """Control command that ingest has validated and passes on."""
 
     type: ClassVar[str] = "batch.controlled.v1"
     batch_id: BatchId
@@ -132,35 +136,35 @@ class BatchControlled(Message):
     action: Literal["pause", "resume", "cancel", "retry", "change"]
     priority: Priority | None = None
     round: Round | None = None
-    """The round that was meant, so that a command is not applied to a later one."""
+    """Round to which the command applies; it is ignored in a later one."""
     terms: Terms = Terms()
-    """With `change`: what is set of them."""
+    """Terms that `change` sets."""
     clear: list[str] = []
-    """With `change`: the names of terms that are taken back."""
+    """Names of the terms that `change` removes."""
     select: Selection | None = None
-    """With `retry`: only these items."""
+    """Items that `retry` runs again; None: all that did not succeed."""
     except_ordinals: list[Ordinal] = []
-    """With `retry`: not these, though they are selected."""
+    """Selected items that `retry` leaves out."""
     patch: Patch = []
-    """With `retry`: changes the payloads of what runs again."""
+    """JSON Patch that `retry` applies to the payloads."""
     at: datetime
 
 
 class BatchStopped(Message):
-    """A service stops a round by itself: what is left of it expires or is cancelled."""
+    """Message sent when a service stops a round: its remaining items expire or are cancelled."""
 
     type: ClassVar[str] = "batch.stopped.v1"
     batch_id: BatchId
     owner: Owner
     round: Round
-    cause: StopCause
+    reason: StopReason
     detail: str
-    """What was met, in a sentence."""
+    """Sentence that explains the reason."""
     at: datetime
 
 
 class SettledItem(Value):
-    """An item that ended without (another) run."""
+    """Item that ended without running, or without running again."""
 
     ordinal: Ordinal
     custom_id: str | None = None
@@ -172,20 +176,20 @@ class SettledItem(Value):
 
 
 class ItemsSettled(Message):
-    """Items that ended by a decision: cancelled, expired, duplicate of another, or failed after the last attempt."""
+    """Items that a service ended: cancelled, expired, duplicate of another, or failed after the last attempt."""
 
     type: ClassVar[str] = "items.settled.v1"
     batch_id: BatchId
     round: Round
     status: Literal["failed", "cancelled", "expired", "duplicate"]
     items: list[SettledItem]
-    cause: StopCause | None = None
-    """Set when they ended because the batch was stopped."""
+    reason: StopReason | None = None
+    """Reason why the batch was stopped; None: the items did not end by that."""
 
 
 class CacheInvalidated(Message):
-    """Known results are to be forgotten, of one payload or of the whole workload. What a worker needs to know of the
-    workload comes along, as any of them may do it."""
+    """Order to remove cached results: the result of one payload, or all of the workload. Any worker can carry it
+    out."""
 
     type: ClassVar[str] = "cache.invalidated.v1"
     workload: WorkloadName
@@ -197,19 +201,19 @@ class CacheInvalidated(Message):
 
 
 class ItemsReopened(Message):
-    """The ledger opened a new round: these items are to run again, with their payloads patched if there is a patch."""
+    """Items of a new round, which run again with their payloads patched."""
 
     type: ClassVar[str] = "items.reopened.v1"
     batch_id: BatchId
     round: Round
     ordinals: list[Ordinal]
-    asked_at: datetime | None = None
-    """When the retry was asked for: what the batch was told later holds for the new round."""
+    requested_at: datetime | None = None
+    """Time at which the retry was requested; control commands after it apply to the new round."""
     patch: Patch = []
 
 
 class ItemOutcome(Value):
-    """What came of one run of one item. `retry` and `continued` are not the end of it."""
+    """Outcome of one run of one item. An item with `retry` or `continued` runs again; all others are terminal."""
 
     ordinal: Ordinal
     status: Literal["succeeded", "failed", "retry", "continued", "cancelled"]
@@ -217,40 +221,42 @@ class ItemOutcome(Value):
     result: Any = None
     error: ItemError | None = None
     delay_s: Seconds | None = None
-    """With `retry`: the wait that the destination asked for; with `continued`: when to ask again."""
+    """Seconds until the next run: with `retry` the wait that the destination asked for, with `continued` the delay."""
     guessed: bool | None = None
-    """True: the destination asked for a pause and did not say for how long; `delay_s` is a guess."""
+    """True: the destination asked for a pause without a duration, so that `delay_s` is a guess."""
     state: JsonValue = None
-    """With `continued`: what the next run is given."""
+    """State that the next run receives; set with `continued`."""
     progress: Annotated[float, Field(ge=0, le=1)] | None = None
-    """With `continued`: how far the item is."""
+    """Completed share of the item; set with `continued`."""
     elapsed_ms: int = 0
     cached: bool = False
     units: Annotated[int, Field(ge=0)] | None = None
-    """Of a success: how many units its result has, where the workload counts that."""
+    """Number of units in the result of a success; None: the workload counts none."""
 
 
-class Felt(Value):
-    """How a destination bore the items of a report: what its pace is learned from."""
+class DestinationFeedback(Value):
+    """Measurements of a destination over the items of a report, from which its rate adapts."""
 
-    waited_ms: float = 0
-    """How long an item waited in the mean for the moment at which its limits let it start."""
+    mean_wait_ms: float = 0
+    """Mean time that an item waited until its limits let it start."""
     median_ms: float | None = None
-    """The median of the run times of those that the destination answered."""
-    slow_ms: float | None = None
-    """The time that one in twenty of them took longer than."""
+    """Median run time of the items that the destination answered."""
+    p95_ms: float | None = None
+    """95th percentile of these run times."""
     answered: Annotated[int, Field(ge=0)] = 0
-    refused: Annotated[int, Field(ge=0)] = 0
-    """Too many calls, it said."""
-    broken: Annotated[int, Field(ge=0)] = 0
-    """No answer, or none in time."""
+    """Number of items that the destination answered."""
+    rate_limited: Annotated[int, Field(ge=0)] = 0
+    """Number of items that the destination refused because of its rate limit."""
+    unanswered: Annotated[int, Field(ge=0)] = 0
+    """Number of items without an answer, or without one in time."""
     remaining: Annotated[int, Field(ge=0)] | None = None
-    """So many calls it takes, it said last, within `reset_s` seconds."""
+    """Number of calls that the destination accepts within `reset_s` seconds, as it stated last; None: unknown."""
     reset_s: Annotated[float, Field(ge=0)] | None = None
+    """Seconds until the destination accepts more calls; set together with `remaining`."""
 
 
 class ChunkProcessed(Message):
-    """A worker's report on a chunk. A long chunk is reported in parts; the last one is `final`."""
+    """Report of a worker on a chunk. A long chunk is reported in parts; the last one is `final`."""
 
     type: ClassVar[str] = "chunk.processed.v1"
     chunk_id: UUID
@@ -264,20 +270,21 @@ class ChunkProcessed(Message):
     worker_id: str
     final: bool = True
     busy_ms: float = 0
-    """The run times of these outcomes, added up: what the chunk's size is learned from."""
+    """Sum of the run times of these outcomes, from which the size of chunks adapts."""
     ended: Annotated[int, Field(ge=0)] | None = None
-    """How many outcomes follow, given only if each has another ordinal and none is `retry` or `continued`: who merely
-    wants to know what runs again need not read them. Write it before `outcomes`."""
-    felt: Felt | None = None
-    """Of a chunk that came with a pace, or whose destination said how many calls are left."""
+    """Number of outcomes, set only if their ordinals differ and none is `retry` or `continued`. It precedes `outcomes`
+    in the body, so that a reader that looks for items to run again can skip them."""
+    feedback: DestinationFeedback | None = None
+    """Measurements of the destination; set for a chunk with rates, and where the destination stated its remaining
+    calls."""
     outcomes: list[ItemOutcome]
 
 
 class ChunkReturned(Message):
-    """A worker does not run (the rest of) a chunk, and has acknowledged it: it is to be given out again.
+    """Chunk that a worker acknowledged without running (all of) it, so that the dispatcher sends it again.
 
-    `redelivered`: it was delivered before, so that who took it then may have been lost with it. This message goes the
-    way of reports, behind those that the lost worker sent. `stopping`: this worker ends.
+    `redelivered`: the chunk had been delivered before, and its former worker may be lost. This message takes the route
+    of reports, so that it arrives after those of the lost worker. `stopping`: this worker stops.
     """
 
     type: ClassVar[str] = "chunk.returned.v1"
@@ -289,21 +296,21 @@ class ChunkReturned(Message):
     reason: Literal["redelivered", "stopping"]
 
 
-class SummaryMade(Message):
-    """The answer to `summary.wanted.v1`: the summary, or why there is none. The first one of a round counts."""
+class SummaryCompleted(Message):
+    """Reply to `summary.requested.v1`: the summary, or the reason why there is none. The first of a round counts."""
 
-    type: ClassVar[str] = "summary.made.v1"
+    type: ClassVar[str] = "summary.completed.v1"
     batch_id: BatchId
     workload: WorkloadName
     round: Round
     worker_id: str
     summary: JsonValue = None
-    """At most `SUMMARY_MAX_BYTES` of JSON."""
+    """Summary of at most `SUMMARY_MAX_BYTES` of JSON; None: see `error`."""
     error: SummaryError | None = None
 
 
 class WorkerAnnounced(Message):
-    """A worker has started and says what it can do."""
+    """Message sent when a worker starts, with the manifests of the workloads that it runs."""
 
     type: ClassVar[str] = "worker.announced.v1"
     worker_id: str
@@ -312,16 +319,18 @@ class WorkerAnnounced(Message):
 
 
 class WorkerHeartbeat(Message):
-    """A worker lives; `chunks` are those that it holds."""
+    """Heartbeat of a worker; `chunks` are the chunks that it holds."""
 
     type: ClassVar[str] = "worker.heartbeat.v1"
     worker_id: str
     workloads: list[WorkloadName]
     chunks: list[UUID]
     running: int = 0
-    """Items of these chunks that have no outcome yet."""
+    """Number of items of these chunks without an outcome."""
     slots: dict[WorkloadName, SlotCount] = {}
     stopping: bool = False
-    isolates: bool = False
-    """Whether it takes the quarantined chunks of its workloads, see `topology.quarantine_queue`."""
+    """True: the worker drains before it stops, and takes no more chunks."""
+    handles_quarantine: bool = False
+    """True: the worker consumes the quarantined chunks of its workloads, see `topology.quarantine_queue`."""
+
     at: datetime

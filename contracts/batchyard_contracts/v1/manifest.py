@@ -1,4 +1,4 @@
-"""What a workload says of itself: the data by which everybody else handles its items."""
+"""Manifest of a workload: the data by which the services handle its items."""
 
 from typing import Annotated, Any, Literal
 
@@ -8,23 +8,25 @@ from batchyard_contracts.message import Value
 from batchyard_contracts.v1.values import Rate, RetryRule, Seconds, WorkloadName
 
 Pointer = Annotated[str, StringConstraints(pattern=r"^(/([^~/]|~0|~1)*)*$", max_length=500)]
-"""A JSON Pointer (RFC 6901) into an item's payload or into a result."""
+"""JSON Pointer (RFC 6901) into an item's payload or into a result."""
 
 
 FIRST_LIMIT = "partition"
-"""The name of the limit that a manifest states by `partition`, `rate`, `rates`, `partition_concurrency`, `adaptive`."""
+"""Name of the limit that a manifest states by `partition`, `rate`, `rates`, `partition_concurrency`, `adaptive`."""
 
 
 class Partition(Value):
-    """Which destination an item goes to: the value at `pointer`, or the host of the URL found there."""
+    """Rule that finds the destination of an item: the value at `pointer`, or the host of the URL at `pointer`."""
 
     pointer: Pointer
     by: Literal["value", "host"] = "value"
 
 
 class Adaptive(Value):
-    """A rate that follows its destination, within bounds, in items a second. It begins with what was learned last, or
-    with `start`, or with the floor."""
+    """Adaptive rate in items a second, which follows its destination between `floor` and `ceiling`.
+
+    It begins with the rate that was learned last, else with `start`, else with `floor`.
+    """
 
     floor: Annotated[float, Field(gt=0, le=1_000_000)]
     ceiling: Annotated[float, Field(gt=0, le=1_000_000)]
@@ -32,7 +34,7 @@ class Adaptive(Value):
 
 
 class Limit(Value):
-    """One more limit that items must keep, for each value at `partition`, or for the whole workload without it."""
+    """Additional limit that applies to each value at `partition`, or without `partition` to the whole workload."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
     partition: Partition | None = None
@@ -42,27 +44,30 @@ class Limit(Value):
     adaptive: Adaptive | None = None
 
     def rate_of(self, value: str) -> Rate | None:
-        """The pace of one of its partitions, if it has a limit."""
+        """Rate of one partition of the limit; None: unlimited."""
         return self.rates.get(value, self.rate)
 
 
 class CircuitRule(Value):
-    """How long a provider is left alone that refuses everything: one item tries again after a pause that doubles."""
+    """Rule of the circuit breaker: a single item probes a refusing provider after a pause that doubles each time.
+
+    All times are in seconds.
+    """
 
     base_s: Annotated[float, Field(gt=0, le=86_400)] = 5.0
     cap_s: Annotated[float, Field(gt=0, le=86_400)] = 300.0
     give_up_s: Seconds = 900.0
-    """Its items fail when the provider has refused for so long."""
+    """Seconds of continuous refusal after which the provider's items fail."""
     partitions: Annotated[list[Annotated[str, Field(max_length=255)]], Field(max_length=100)] = []
-    """The only values of the workload's partition that have a circuit; empty: all have one."""
+    """Values of the workload's partition that have a circuit; empty: all have one."""
 
-    def holds_for(self, value: str) -> bool:
-        """Whether the provider of this value has a circuit."""
+    def has_circuit(self, value: str) -> bool:
+        """True if the provider of this value has a circuit."""
         return not self.partitions or value in self.partitions
 
 
 class TextExport(Value):
-    """An export format that takes one text, or a list of texts, from each result."""
+    """Export format that takes one text, or a list of texts, from each result."""
 
     content: Pointer
     filename: Pointer
@@ -71,25 +76,25 @@ class TextExport(Value):
 
 
 class Unit(Value):
-    """What an item is made of, so that progress can be told in it."""
+    """Unit that items consist of, such as records, in which progress is reported too."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z ]{0,31}$")]
-    """In the plural: `records`."""
+    """Name in the plural: `records`."""
     count: Pointer
-    """Their number in a result."""
+    """Pointer to the number of units in a result."""
 
 
 class RecordsExport(Value):
-    """The formats `records` and `records-csv`: the records that results list, each id once."""
+    """Export formats `records` and `records-csv`: the records that results list, each id once."""
 
     records: Pointer
-    """The list in a result."""
+    """Pointer to the list of records in a result."""
     id: Pointer
-    """What tells records apart, in each of them."""
+    """Pointer to the id in a record."""
 
 
 class Manifest(Value):
-    """A workload, announced by each worker that runs it."""
+    """Description of a workload, announced by each worker that runs it."""
 
     name: WorkloadName
     version: str
@@ -98,62 +103,64 @@ class Manifest(Value):
     item_schema: dict[str, JsonValue]
     result_schema: dict[str, JsonValue]
     summary_schema: dict[str, JsonValue] | None = None
-    """Set: when all items of a batch have ended, a worker makes a summary of its results."""
+    """Schema of the summary that a worker makes when all items of a batch have ended; None: it makes none."""
     partition: Partition | None = None
     dedup: Pointer | None = None
-    """Two items of a batch with the same value here are one; the empty pointer compares whole payloads."""
+    """Pointer to the value by which items of a batch are deduplicated; the empty pointer compares whole payloads."""
     concurrency: Annotated[int, Field(ge=1, le=10_000)] = 10
-    """Items that one worker runs at once."""
+    """Number of items that one worker runs at once."""
     whole_chunks: bool = False
-    """A chunk is run by one call: `concurrency` counts chunks, and `item_timeout_s` is the time of a call."""
+    """True: one call runs a whole chunk; `concurrency` counts chunks, and `item_timeout_s` applies to a call."""
     chunk_max: Annotated[int, Field(ge=1, le=10_000)] = 100
     chunk_min: Annotated[int, Field(ge=1, le=10_000)] = 1
-    """Chunks begin with so many items, and do not become smaller for being slow: for calls that hardly take longer when
-    they answer for more. When items fail they do become smaller."""
+    """Initial number of items of a chunk, below which slow items do not shrink it; failing items do. It suits calls
+    that hardly take longer for more items."""
     chunk_target_s: Annotated[float, Field(gt=0, le=600)] = 1.0
-    """How long a chunk should take; its size follows the measured time of an item."""
+    """Seconds that a chunk should take; its size follows the measured time of an item."""
     item_timeout_s: Annotated[float, Field(gt=0, le=86_400)] = 60.0
+    """Seconds after which a run is interrupted."""
     rate: Rate | None = None
-    """The pace of each partition."""
+    """Rate of each partition."""
     rates: dict[str, Rate] = {}
-    """The pace of the partitions named here, in place of `rate`."""
+    """Rates of the partitions named here, in place of `rate`."""
     partition_concurrency: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    """Items of one partition that run at once, over all workers."""
+    """Number of items of one partition that run at once, over all workers."""
     adaptive: Adaptive | None = None
-    """The pace of each partition follows its destination, in place of `rate`; `rates` stay as they are."""
+    """Bounds within which the rate of each partition adapts, in place of `rate`; `rates` remain fixed."""
     limits: Annotated[list[Limit], Field(max_length=4)] = []
-    """Limits beside these: an item goes out when all of them let it."""
+    """Additional limits; an item is dispatched when all limits permit it."""
     repeatable: bool = True
-    """False: there are runs that must not be repeated when nobody knows how they ended; they fail as `needs_review`."""
-    lets_go: bool = False
-    """Items that go on elsewhere, and have a state, are told of when their batch is stopped: see `abandoned` in
-    `chunk.ready.v1`."""
+    """False: some runs must not be repeated when their end is unknown; such items fail as `needs_review`."""
+    external_cancel: bool = False
+    """True: when a batch is stopped, its external work is cancelled: items that have a state are sent once more, see
+    `external_cancel` in `chunk.ready.v1`."""
     max_items: Annotated[int, Field(ge=1)] | None = None
-    """A batch has no more items."""
+    """Largest number of items of a batch; None: the platform's limit applies."""
     circuit: CircuitRule | None = None
-    """Set: an error of scope `provider` that is no rate limit fails no item, but opens its provider's circuit. Not for
-    providers that refuse some items so and take others."""
+    """Rule of the circuit breaker; None: there is none. With it, an error of scope `provider` that is no rate limit
+    fails no item, but opens the provider's circuit. It does not suit providers that refuse only some items."""
     retry: dict[str, RetryRule] = {}
-    """By error code; `default` for every other."""
+    """Retry rules by error code; `default` applies to all others."""
     cache_ttl_s: Annotated[int, Field(ge=0, le=31_536_000)] = 0
-    """How long a result answers the same payload again; 0: never."""
+    """Seconds for which a result is reused for an equal payload; 0: never."""
     exports: dict[str, TextExport] = {}
     records: RecordsExport | None = None
     unit: Unit | None = None
     example: dict[str, Any] = {}
-    """A payload that works, for documentation and forms."""
+    """Example of a valid payload, for documentation and forms."""
     source_schema: dict[str, JsonValue] | None = None
-    """Set: a batch may name a source in place of items, and this is what one looks like."""
+    """Schema of the source that a batch may name in place of items; None: it may not."""
     source_example: dict[str, Any] = {}
     unavailable: Annotated[str, StringConstraints(min_length=1, max_length=500)] | None = None
-    """Why none can be taken now, and which setting of the workers changes that: a batch of it is refused so."""
+    """Reason why the workload cannot run now, and the workers' setting that changes that; ingest rejects its batches
+    with this text. None: it can run."""
 
     def retry_rule(self, code: str) -> RetryRule:
-        """The rule for an error code."""
+        """Retry rule for an error code."""
         return self.retry.get(code) or self.retry.get("default") or RetryRule()
 
     def all_limits(self) -> tuple[Limit, ...]:
-        """Every limit, the one by the workload's partition first."""
+        """All limits; the first is the one by the workload's partition."""
         first = Limit(
             name=FIRST_LIMIT,
             partition=self.partition,

@@ -1,4 +1,4 @@
-"""Questions and answers, on the exchange `batchyard.queries`: a request names a `reply_to` and a correlation id."""
+"""Queries on the exchange `batchyard.queries`, and their replies. A query names a `reply_to` and a correlation id."""
 
 from datetime import datetime
 from typing import Annotated, ClassVar
@@ -24,7 +24,7 @@ from batchyard_contracts.v1.values import (
     Round,
     Selection,
     SlotCount,
-    StopCause,
+    StopReason,
     SummaryError,
     TerminalStatus,
     Terms,
@@ -32,14 +32,14 @@ from batchyard_contracts.v1.values import (
 )
 
 MAX_PAGE = 1000
-"""Rows of one answer at the most; `BatchesQuery` and `ResultsQuery` go on from a cursor."""
+"""Largest number of rows in one reply; `BatchesQuery` and `ResultsQuery` go on from a cursor."""
 
 MAX_ORDINALS = 10_000
-"""Ordinals in one answer to `SelectionQuery`."""
+"""Largest number of ordinals in one reply to `SelectionQuery`."""
 
 
 class BatchState(Value):
-    """A batch as the ledger knows it."""
+    """State of a batch as the aggregator recorded it."""
 
     batch_id: BatchId
     owner: Owner
@@ -53,17 +53,19 @@ class BatchState(Value):
     labels: dict[str, str] = {}
     items_per_s: float | None = None
     eta_s: float | None = None
+    """Seconds until the batch ends at the present rate; None while no rate is known."""
     terms: Terms = Terms()
-    stopped: StopCause | None = None
+    stop_reason: StopReason | None = None
+    """Reason why a service stopped the batch; None: no service did."""
     summary: JsonValue = None
-    """What the workload made of all results of the round. A list of batches leaves it out: name the batch."""
+    """Summary of all results of the round; present only if the query names batches."""
     summary_error: SummaryError | None = None
     accepted_at: datetime
     finished_at: datetime | None = None
 
 
 class BatchesQuery(Message):
-    """Batches of an owner, newest first; or those named."""
+    """Query for the batches of an owner: those named, or else all, the newest first."""
 
     type: ClassVar[str] = "batches.query.v1"
     owner: Owner
@@ -75,14 +77,14 @@ class BatchesQuery(Message):
 
 
 class BatchesReply(Message):
-    """The batches asked for that exist and belong to the owner."""
+    """Reply with the requested batches that exist and belong to the owner."""
 
     type: ClassVar[str] = "batches.reply.v1"
     batches: list[BatchState]
 
 
 class ResultsQuery(Message):
-    """Outcomes of a batch in the order of their ordinals, from those after `after`."""
+    """Query for outcomes of a batch, in the order of their ordinals, beginning after the ordinal `after`."""
 
     type: ClassVar[str] = "results.query.v1"
     owner: Owner
@@ -94,7 +96,7 @@ class ResultsQuery(Message):
 
 
 class ResultsReply(Message):
-    """A page of outcomes; `next_after` goes on from there, and is absent at the end of what is known now."""
+    """Reply with a page of outcomes; `next_after` continues it, and is None after the last one recorded so far."""
 
     type: ClassVar[str] = "results.reply.v1"
     found: bool = True
@@ -104,7 +106,7 @@ class ResultsReply(Message):
 
 
 class FailuresQuery(Message):
-    """What failed in a batch, by cause."""
+    """Query for the failures of a batch, grouped by cause."""
 
     type: ClassVar[str] = "failures.query.v1"
     owner: Owner
@@ -112,7 +114,7 @@ class FailuresQuery(Message):
 
 
 class FailureGroup(Value):
-    """Failed and expired items with the same cause, with one of their messages and the first of their ordinals."""
+    """Group of failed and expired items with one cause, with one of their messages and their first ordinals."""
 
     code: ErrorCode
     count: int
@@ -121,11 +123,11 @@ class FailureGroup(Value):
     cause: Cause | None = None
     partition: str | None = None
     retryable: bool | None = None
-    """Whether running them again as they are may help: they ran out of attempts or time, no input was refused."""
+    """True: a retry without changes may succeed, because the items ran out of attempts or time."""
 
 
 class FailuresReply(Message):
-    """Groups of failures, the largest first."""
+    """Reply with groups of failures, the largest first."""
 
     type: ClassVar[str] = "failures.reply.v1"
     found: bool = True
@@ -133,21 +135,21 @@ class FailuresReply(Message):
 
 
 class SelectionQuery(Message):
-    """The items of a selection in the order of their ordinals, from those after `after`."""
+    """Query for the items of a selection, in the order of their ordinals, beginning after the ordinal `after`."""
 
     type: ClassVar[str] = "selection.query.v1"
     owner: Owner
     batch_id: BatchId
     select: Selection | None = None
-    """Unset: all that did not succeed."""
+    """Selection; None: all items that did not succeed."""
     after: int = -1
     limit: Annotated[int, Field(ge=0, le=MAX_ORDINALS)] = MAX_ORDINALS
     count: bool = False
-    """Count all of them too, in `count` of the reply."""
+    """True: the reply has the number of all selected items in `count`."""
 
 
 class SelectionReply(Message):
-    """A page of ordinals; `next_after` goes on from there, and is absent at the end."""
+    """Reply with a page of ordinals; `next_after` continues it, and is None at the end."""
 
     type: ClassVar[str] = "selection.reply.v1"
     found: bool = True
@@ -158,7 +160,7 @@ class SelectionReply(Message):
 
 
 class ItemsQuery(Message):
-    """The payloads of some items, as they would run now."""
+    """Query for the present payloads of some items, patches of retries included."""
 
     type: ClassVar[str] = "items.query.v1"
     owner: Owner
@@ -166,8 +168,8 @@ class ItemsQuery(Message):
     ordinals: Annotated[list[Ordinal], Field(min_length=1, max_length=MAX_PAGE)]
 
 
-class KeptItem(Value):
-    """An item as the dispatcher keeps it."""
+class StoredItem(Value):
+    """Item as the dispatcher stores it."""
 
     ordinal: Ordinal
     payload: JsonValue
@@ -176,22 +178,22 @@ class KeptItem(Value):
 
 
 class ItemsReply(Message):
-    """The items in the order of their ordinals. A long answer is cut short: ask again for those that are missing."""
+    """Reply with the items in the order of their ordinals. A long reply is truncated: query again for the rest."""
 
     type: ClassVar[str] = "items.reply.v1"
-    items: list[KeptItem] = []
+    items: list[StoredItem] = []
     gone: list[Ordinal] = []
-    """Items that are no longer kept, or of a batch that the owner does not have."""
+    """Ordinals of items that are no longer stored, or whose batch the owner does not have."""
 
 
 class WorkersQuery(Message):
-    """The workers that live."""
+    """Query for the live workers."""
 
     type: ClassVar[str] = "workers.query.v1"
 
 
 class WorkerState(Value):
-    """A worker as its last heartbeat said."""
+    """State of a worker by its last heartbeat."""
 
     worker_id: str
     workloads: list[WorkloadName]
@@ -203,93 +205,99 @@ class WorkerState(Value):
 
 
 class WorkersReply(Message):
-    """The workers that live: each was heard of lately (BATCHYARD_WORKER_TIMEOUT_S of the dispatcher)."""
+    """Reply with the live workers: those with a heartbeat within the dispatcher's BATCHYARD_WORKER_TIMEOUT_S."""
 
     type: ClassVar[str] = "workers.reply.v1"
     workers: list[WorkerState]
 
 
-class PaceQuery(Message):
-    """How fast items go to their destinations, and why: of one workload or all, of one partition or those in use."""
+class RatesQuery(Message):
+    """Query for the rates of destinations: of one workload or all, of one partition or all in use."""
 
-    type: ClassVar[str] = "pace.query.v1"
+    type: ClassVar[str] = "rates.query.v1"
     workload: WorkloadName | None = None
     limit: str | None = None
-    value: Annotated[str, StringConstraints(max_length=255)] | None = None
+    partition: Annotated[str, StringConstraints(max_length=255)] | None = None
+    """Partition of this limit, such as a host or an account; None: all in use."""
     history: Annotated[int, Field(ge=0, le=200)] = 0
-    """So many lines of each history at most."""
+    """Largest number of entries of each rate's history."""
 
 
-class PaceChange(Value):
-    """A line of history: a rate became another, and why. Rates are items a second; None: no limit."""
+class RateHistoryEntry(Value):
+    """Entry of a rate's history: one change and its reason. Rates are in items a second; None: unlimited."""
 
     at: datetime
     before: float | None = None
     after: float | None = None
-    cause: str
+    reason: str
 
 
-class PaceState(Value):
-    """One limit of a workload at one of its values: a host, an account."""
+class RateState(Value):
+    """State of one limit of a workload at one of its partitions, such as a host or an account."""
 
     workload: WorkloadName
     limit: str
-    value: str
+    partition: str
     per_second: float | None = None
-    """None: no rate holds."""
+    """Present rate in items a second; None: unlimited."""
     burst: int = 1
-    cause: str
-    """Why the rate is as it is."""
+    reason: str
+    """Reason for the present rate."""
     adaptive: Adaptive | None = None
     concurrency: int | None = None
-    by_operator: bool = False
-    out: int = 0
-    """Items that are out at workers."""
+    set_by_operator: bool = False
+    """True: an operator's override replaces the manifest's."""
+    in_flight: int = 0
+    """Number of items that workers hold."""
     waiting: int = 0
-    """Items that wait in memory to go out; more may wait for a retry."""
-    parked_until: datetime | None = None
-    parked_because: str = ""
+    """Number of items in memory that wait to be dispatched; more may wait for a retry."""
+    backoff_until: datetime | None = None
+    """Time until which nothing is dispatched, because the destination asked for a pause; None: there is none."""
+    backoff_reason: str = ""
     circuit: CircuitState = "closed"
     error: ItemError | None = None
-    """Why the circuit is not closed."""
-    tries_at: datetime | None = None
-    """When a single item tries the provider again."""
-    chunk: Annotated[int, Field(ge=1)] | None = None
-    """How many items travel together now."""
-    chunk_because: str = ""
-    history: list[PaceChange] = []
+    """Error for which the circuit is not closed."""
+    next_probe_at: datetime | None = None
+    """Time at which a single item probes the provider."""
+    chunk_size: Annotated[int, Field(ge=1)] | None = None
+    """Present number of items in a chunk."""
+    chunk_size_reason: str = ""
+    history: list[RateHistoryEntry] = []
 
 
-class PaceReply(Message):
-    """Those in use, the busiest first."""
+class RatesReply(Message):
+    """Reply with the rates in use, the busiest first."""
 
-    type: ClassVar[str] = "pace.reply.v1"
-    paces: Annotated[list[PaceState], Field(max_length=MAX_PAGE)]
-    more: bool = False
-    """There are more than fit into an answer: name a workload, or a partition."""
+    type: ClassVar[str] = "rates.reply.v1"
+    rates: Annotated[list[RateState], Field(max_length=MAX_PAGE)]
+    truncated: bool = False
+    """True: more rates are in use than fit into a reply; name a workload, or a partition."""
 
 
-class BeginQuery(Message):
-    """A worker asks whether it may begin items whose run must not be repeated: from the answer on, none of them is
-    given out again. What is not reported of them when the worker is lost fails as `needs_review`."""
+class StartPermitQuery(Message):
+    """Query of a worker for the permit to start items whose run must not be repeated.
 
-    type: ClassVar[str] = "begin.query.v1"
+    Once it is granted, none of them is dispatched again: those without a report when the worker is lost fail as
+    `needs_review`.
+    """
+
+    type: ClassVar[str] = "permit.query.v1"
     chunk_id: UUID
     fence: int
     worker_id: str
     ordinals: Annotated[list[Ordinal], Field(min_length=1, max_length=MAX_ORDINALS)]
 
 
-class BeginReply(Message):
-    """Not `granted`: the chunk went to another worker meanwhile. Begin nothing more of it that must not be repeated,
-    and send no final report."""
+class StartPermitReply(Message):
+    """Reply to `permit.query.v1`. Not `granted`: another worker has the chunk now, so that this one starts no more of
+    these items and sends no final report."""
 
-    type: ClassVar[str] = "begin.reply.v1"
+    type: ClassVar[str] = "permit.reply.v1"
     granted: bool
 
 
 class QueryFailed(Message):
-    """A question that could not be answered; `detail` says why."""
+    """Reply to a query that could not be answered; `detail` gives the reason."""
 
     type: ClassVar[str] = "query.failed.v1"
     code: str

@@ -1,4 +1,4 @@
-"""Which contractors fit a job best: one question, answered at once by a worker that runs the workload `distances`."""
+"""Query for the contractors that fit a job best. A worker that runs the workload `distances` answers it at once."""
 
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -10,11 +10,11 @@ from batchyard_contracts.v1.values import Seconds
 MAX_JOBS = 100
 MAX_CONTRACTORS = 1000
 MAX_PAIRS = 20_000
-"""Jobs times contractors of one question; more than that is a batch."""
+"""Largest number of pairs of a job and a contractor in one query; larger problems are batches."""
 
 TravelMode = Literal["driving", "cycling", "walking"]
 Method = Literal["road network", "geodesic estimate"]
-"""How a distance came about: by a router, or from the line between two points on the earth."""
+"""Method by which a distance was computed: by a router, or from the line between two points on the earth."""
 Criterion = Literal["travel", "rating", "availability", "cost"]
 Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
 Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
@@ -23,7 +23,7 @@ Skill = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
 class Window(Value, extra="forbid"):
-    """A time from `start` to `end`."""
+    """Time window from `start` to `end`."""
 
     start: AwareDatetime
     end: AwareDatetime
@@ -36,7 +36,7 @@ class Window(Value, extra="forbid"):
 
 
 class Job(Value, extra="forbid"):
-    """A job, where it is, and what it takes."""
+    """Job with its position and its requirements."""
 
     id: Id
     lat: Latitude
@@ -44,15 +44,15 @@ class Job(Value, extra="forbid"):
     skills: Annotated[list[Skill], Field(max_length=50)] = []
     """Skills that its contractor must have, all of them."""
     window: Window | None = None
-    """When it has to be done; unset: whenever."""
+    """Time window in which the job is to be done; None: any time."""
     duration_s: Seconds | None = None
-    """For how long its contractor must be free within the window, in one piece."""
+    """Seconds for which its contractor must be free within the window, without interruption."""
     excluded: Annotated[list[Id], Field(max_length=MAX_CONTRACTORS)] = []
     """Contractors who must not have it."""
 
 
 class Contractor(Value, extra="forbid"):
-    """A contractor. What is unset is unknown, and counts neither for nor against."""
+    """Contractor. A property that is None is unknown, and does not influence the score."""
 
     id: Id
     lat: Latitude
@@ -61,17 +61,17 @@ class Contractor(Value, extra="forbid"):
     rating: Annotated[float, Field(ge=0, le=5, allow_inf_nan=False)] | None = None
     """Mean of the reviews, from 0 to 5."""
     reviews: Annotated[int, Field(ge=0, le=10_000_000)] | None = None
-    """How many they are: a mean of few says less."""
+    """Number of reviews; a mean of few reviews counts less."""
     available: Annotated[list[Window], Field(max_length=200)] | None = None
-    """When the contractor is free; an empty list: never."""
+    """Time windows in which the contractor is free; an empty list: never."""
     cost: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    """In any unit that all share."""
+    """Cost in any unit that all contractors share."""
     max_travel_s: Seconds | None = None
-    """The longest way that the contractor takes on."""
+    """Longest travel time that the contractor accepts, in seconds."""
 
 
 class Weights(Value, extra="forbid"):
-    """How much each criterion counts, relative to the others."""
+    """Relative weights of the criteria."""
 
     travel: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 0.5
     rating: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 0.3
@@ -86,7 +86,7 @@ class Weights(Value, extra="forbid"):
 
 
 class RecommendationsQuery(Message):
-    """For each job, the contractors that fit it best. Each job is looked at by itself: nobody is assigned."""
+    """Query for the contractors that fit each job best. Each job is judged by itself: no contractor is assigned."""
 
     type: ClassVar[str] = "recommendations.query.v1"
     jobs: Annotated[list[Job], Field(min_length=1, max_length=MAX_JOBS)]
@@ -94,18 +94,19 @@ class RecommendationsQuery(Message):
     mode: TravelMode = "driving"
     weights: Weights = Weights()
     max_travel_s: Annotated[float, Field(gt=0, le=172_800)] = 7200.0
-    """Who is farther away is left out; the nearer the better, down to 0 seconds."""
+    """Travel time in seconds above which a contractor is excluded; it is also the scale of the score's travel part."""
     limit: Annotated[int, Field(ge=1, le=100)] = 5
-    """Contractors for each job at the most."""
+    """Largest number of contractors for each job."""
     exact: Annotated[int, Field(ge=1, le=MAX_CONTRACTORS)] = 25
-    """The provider is asked about so many of each job's likeliest contractors; the others are left out."""
+    """Number of each job's likeliest contractors for which the provider computes the travel; the others are
+    excluded."""
     deadline_s: Annotated[float, Field(ge=0.05, le=10)] = 2.0
-    """When the provider takes longer, estimates stand in, and say so."""
+    """Seconds after which estimates replace the provider's answers; each travel names its method."""
 
     @model_validator(mode="after")
     def _is_one_question(self) -> Self:
         if (pairs := len(self.jobs) * len(self.contractors)) > MAX_PAIRS:
-            raise ValueError(f"{pairs} pairs of a job and a contractor; one question takes {MAX_PAIRS}: ask in parts")
+            raise ValueError(f"{pairs} pairs of a job and a contractor; one query takes {MAX_PAIRS}: ask in parts")
         for what, ids in (("job", [job.id for job in self.jobs]), ("contractor", [c.id for c in self.contractors])):
             if len(set(ids)) < len(ids):
                 raise ValueError(f"two {what}s have the same id")
@@ -113,7 +114,7 @@ class RecommendationsQuery(Message):
 
 
 class Travel(Value):
-    """The way from a contractor to a job."""
+    """Travel from a contractor to a job."""
 
     metres: int
     seconds: int
@@ -122,14 +123,14 @@ class Travel(Value):
 
 
 class Part(Value):
-    """One criterion of a score: its value from 0 (worst) to 1 (best), and its share of all weights that counted."""
+    """Part of a score: a criterion's value from 0 (worst) to 1 (best), and its share of all weights that counted."""
 
     value: float
     weight: float
 
 
 class Recommendation(Value):
-    """A contractor for a job; `score`, from 0 to 1, is the sum of value times weight over the parts."""
+    """Recommended contractor; `score`, from 0 to 1, is the sum of value times weight over the parts."""
 
     contractor_id: Id
     score: float
@@ -138,7 +139,7 @@ class Recommendation(Value):
 
 
 class Exclusion(Value):
-    """Why a contractor is not recommended for a job."""
+    """Reason why a contractor is not recommended for a job."""
 
     contractor_id: Id
     reason: Literal["excluded", "missing_skill", "not_available", "too_far", "unreachable", "less_likely"]
@@ -146,20 +147,22 @@ class Exclusion(Value):
 
 
 class JobRecommendations(Value):
-    """The contractors of one job, the best first, and why the others are not among them."""
+    """Recommendations for one job, the best first, and the excluded contractors with their reasons."""
 
     job_id: Id
     recommended: list[Recommendation]
     excluded: list[Exclusion]
     others: int = 0
-    """Contractors that would do too, below the limit."""
+    """Number of further suitable contractors, beyond the limit."""
 
 
 class RecommendationsReply(Message):
-    """For each job of the question, in its order."""
+    """Reply with the recommendations for each job of the query, in its order."""
 
     type: ClassVar[str] = "recommendations.reply.v1"
     provider: str
     in_time: bool = True
-    """False: for what the provider had not told by the deadline, estimates stand in; each travel says its method."""
+    """False: estimates replace answers that the provider had not given by the deadline; each travel names its
+    method."""
+
     jobs: list[JobRecommendations]

@@ -9,22 +9,22 @@ from batchyard_contracts.message import Value
 
 Priority = Literal["immediate", "normal", "low"]
 PRIORITIES: tuple[Priority, ...] = ("immediate", "normal", "low")
-"""Highest first."""
+"""All priorities, the highest first."""
 
 TerminalStatus = Literal["succeeded", "failed", "cancelled", "expired", "duplicate"]
 TERMINAL_STATUSES: tuple[TerminalStatus, ...] = ("succeeded", "failed", "cancelled", "expired", "duplicate")
 
 Result = Literal["completed", "partial", "failed", "cancelled"]
-"""How a batch ended: all succeeded, some, none, or it was stopped."""
+"""End of a batch: all items succeeded (`completed`), some (`partial`), none (`failed`), or it was stopped."""
 
 BatchStatus = Literal["open", "running", "paused", "finished"]
 
 CircuitState = Literal["closed", "open", "half_open"]
-"""Whether items go to a provider: they do, none does, or one tries it."""
+"""State of a provider's circuit breaker: `closed` sends items, `open` sends none, `half_open` probes with one."""
 
 WorkloadName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,47}$")]
 Owner = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-"""Who a batch belongs to. No dots: it ends the routing key of events."""
+"""Name of the owner of a batch. It has no dots, because it ends the routing key of events."""
 
 IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")]
 CustomId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -34,25 +34,25 @@ Round = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(ge=0, le=31_536_000)]
 BatchId = UUID
 
-StopCause = Literal["deadline", "failure_threshold", "never_sealed"]
-"""Why a batch was stopped without anybody asking."""
+StopReason = Literal["deadline", "failure_threshold", "never_sealed"]
+"""Reason why a service stopped a batch without a command."""
 
 Payload = dict[str, JsonValue]
-"""An item's input: a JSON object that fits the workload's item schema."""
+"""Input of an item: a JSON object that is valid by the workload's item schema."""
 
 MAX_ITEMS_PER_COMMAND = 10_000
 MAX_ITEMS_PER_BATCH = 1_000_000
 
 
 class NewItem(Value, extra="forbid"):
-    """An item as a client hands it in."""
+    """Item as a client submits it."""
 
     payload: Payload
     custom_id: CustomId | None = None
 
 
 class ItemError(Value):
-    """Why an item failed or has to run again. `scope` says whether the item or its provider is at fault."""
+    """Error for which an item failed or runs again. `scope` names the party at fault: the item, or its provider."""
 
     code: ErrorCode
     message: Annotated[str, StringConstraints(max_length=2000)] = ""
@@ -60,19 +60,22 @@ class ItemError(Value):
 
 
 Cause = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,4}-[0-9a-f]{16}$")]
-"""Why items failed: a fingerprint of error code, message without its numbers, ids, addresses and quoted values, and
-partition. It begins with the version of the way it is made."""
+"""Fingerprint that groups failures: of the error code, the partition, and the message without numbers, ids, addresses
+and quoted values. It begins with the version of its algorithm."""
 
 Patch = Annotated[list[dict[str, JsonValue]], Field(max_length=100)]
-"""A JSON Patch (RFC 6902), applied to the payload of each item that runs again."""
+"""JSON Patch (RFC 6902) that is applied to the payload of each item that runs again."""
 
 MAX_SELECTED = 10_000
-"""Ordinals, or custom ids, that one selection names."""
+"""Largest number of ordinals, and of custom ids, in one selection."""
 
 
 class Selection(Value, extra="forbid"):
-    """Which of the items that did not succeed. Each field that is given narrows the choice; ordinals and custom ids
-    together name items, the values of every other field are alternatives."""
+    """Selection among the items that did not succeed.
+
+    Each field that is set narrows the selection; its values are alternatives. `ordinals` and `custom_ids` are one field
+    in this respect: an item is selected by either.
+    """
 
     causes: Annotated[list[Cause], Field(max_length=100)] = []
     codes: Annotated[list[ErrorCode], Field(max_length=100)] = []
@@ -83,7 +86,7 @@ class Selection(Value, extra="forbid"):
 
 
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$")]
-"""One line of text, without control characters."""
+"""Single line of text, without control characters."""
 WebhookUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s\x00-\x1f\x7f]+$", max_length=2048)]
 EmailAddress = Annotated[
     str,
@@ -92,14 +95,15 @@ EmailAddress = Annotated[
 
 
 class Rate(Value):
-    """At most `per_second` items on average, and `burst` at once."""
+    """Rate limit: at most `per_second` items a second on average, and `burst` at once."""
 
     per_second: Annotated[float, Field(gt=0, le=1_000_000)]
     burst: Annotated[int, Field(ge=1, le=1_000_000)] = 1
 
 
 class RetryRule(Value):
-    """Attempts in all, and the bounds of an exponential backoff with full jitter, in seconds."""
+    """Retry rule: the total number of attempts, and the bounds of an exponential backoff with full jitter, in
+    seconds."""
 
     attempts: Annotated[int, Field(ge=1, le=100)] = 4
     base_s: Seconds = 1.0
@@ -107,13 +111,15 @@ class RetryRule(Value):
 
 
 RetryRules = Annotated[dict[Literal["default"] | ErrorCode, RetryRule], Field(max_length=100)]
-"""By error code; `default` for every other."""
+"""Retry rules by error code; `default` applies to all others."""
 
 
 class FailureThreshold(Value, extra="forbid"):
-    """What stops a batch: more failed items than `count`, than a `share` of those that ended, or than named for a code.
+    """Threshold above which failures stop a batch.
 
-    A share counts from the hundredth ended item on, or from the last one if there are fewer.
+    A batch stops with more than `count` failed items, with more than a `share` of its ended items, or with more
+    failures of an error code than `codes` names. The share applies once 100 items have ended, or all of a smaller
+    batch.
     """
 
     count: Annotated[int, Field(ge=0)] | None = None
@@ -122,26 +128,26 @@ class FailureThreshold(Value, extra="forbid"):
 
 
 class Terms(Value):
-    """On what terms a batch runs. All of it can be changed while it does."""
+    """Terms on which a batch runs. Each of them can be changed while the batch runs."""
 
     weight: Annotated[int, Field(ge=1, le=100)] | None = None
-    """Its share among the batches of its owner, 1 unless set."""
+    """Share of the batch among the batches of its owner; None: 1."""
     rate: Rate | None = None
-    """A pace of its own, beside those of its partitions."""
+    """Rate of the batch, in addition to the rates of its partitions; None: unlimited."""
     concurrency: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    """How many of its items are out at workers at once."""
+    """Largest number of its items that workers hold at once; None: unlimited."""
     deadline: AwareDatetime | None = None
-    """What has not ended by then expires."""
+    """Time at which all items that have not ended expire; None: never."""
     failure_threshold: FailureThreshold | None = None
     retry: RetryRules = {}
-    """Retry rules in place of the workload's, by error code."""
+    """Retry rules that replace the workload's, by error code."""
 
 
 class Dedup(Value, extra="forbid"):
-    """What becomes of items that another batch of the same owner has, too, as long as that runs and `ttl_s` at most.
+    """Deduplication of items that another batch of the owner has too, while that batch runs and for `ttl_s` at most.
 
-    `attach`: whichever comes first runs, the other takes its result. `reject`: the later one does not run and ends as
-    a duplicate. `replace`: the earlier one, unless it runs already, ends as a duplicate.
+    `attach`: the first of two equal items runs, and the other takes its result. `reject`: the later item does not run
+    and ends as a duplicate. `replace`: the earlier item ends as a duplicate, unless it is running.
     """
 
     mode: Literal["attach", "reject", "replace"] = "attach"
@@ -149,49 +155,50 @@ class Dedup(Value, extra="forbid"):
 
 
 class Reuse(Value):
-    """Which results that are known, or are being made, may answer the items of a batch."""
+    """Reuse of results by the items of a batch: cached ones, and those of equal items of other batches."""
 
     cache: Literal["use", "refresh", "off"] | None = None
-    """`use`, the default: results that the workload's cache knows; `refresh`: make them anew and keep those instead;
-    `off`: neither look nor keep."""
+    """Cache mode: `use` reads and writes the workload's cache, `refresh` only writes it, `off` does neither. None:
+    `use`."""
     dedup: Dedup | None = None
 
     @property
-    def claims(self) -> bool:
-        """Whether items claim their keys before they run."""
+    def has_claims(self) -> bool:
+        """True if items claim their keys before they run."""
         return self.dedup is not None and self.dedup.mode in {"reject", "replace"}
 
 
-class Targets(Value):
-    """Whom to tell when a batch has finished."""
+class NotificationTargets(Value):
+    """Receivers of the notification that a batch has finished."""
 
     webhooks: Annotated[list[WebhookUrl], Field(max_length=5)] = []
     emails: Annotated[list[EmailAddress], Field(max_length=10)] = []
 
 
-class Notify(Targets, extra="forbid"):
-    """The same, as a client asks for it."""
+class Notifications(NotificationTargets, extra="forbid"):
+    """Notification targets in a command, where unknown fields are an error."""
 
 
 SUMMARY_MAX_BYTES = 65_536
-"""What a summary may have as JSON: it is part of the event that ends its batch."""
+"""Largest size of a summary as JSON, because it is part of `batch.finished.v1`."""
 
 SummaryError = Annotated[str, StringConstraints(max_length=2000)]
-"""Why a batch whose workload has a summary ended without one, and what to do about it."""
+"""Reason why a batch ended without the summary of its workload, and advice on it."""
 
 
 class Units(Value):
-    """What items of a batch are made of, such as records, where its workload counts that."""
+    """Count of the units that items of a batch consist of, such as records, where the workload counts them."""
 
     name: str
     done: int = 0
-    """In the results so far."""
+    """Number of units in the results so far."""
     total: int | None = None
-    """How many are expected, if that is known."""
+    """Expected number of units; None: unknown."""
 
 
 class Counts(Value):
-    """Items by state. `total` is unknown while a batch is open; then `remaining` counts what has not ended so far."""
+    """Number of items by state. While a batch is open, `total` is None and `remaining` counts the items added so
+    far."""
 
     total: int | None = None
     succeeded: int = 0
@@ -201,17 +208,17 @@ class Counts(Value):
     duplicate: int = 0
     remaining: int = 0
     cached: int = 0
-    """Of the succeeded: how many took a result that was known. With the duplicates, what was saved."""
+    """Number of succeeded items that took a cached result; together with `duplicate`, the runs that were saved."""
     units: Units | None = None
 
     @property
     def ended(self) -> int:
-        """How many items are in a terminal state."""
+        """Number of items in a terminal state."""
         return self.succeeded + self.failed + self.cancelled + self.expired + self.duplicate
 
 
 class ItemResult(Value):
-    """The ledger's row for one item: its one terminal outcome."""
+    """Terminal outcome of one item, as the aggregator recorded it."""
 
     ordinal: Ordinal
     custom_id: str | None = None
@@ -222,14 +229,17 @@ class ItemResult(Value):
     error: ItemError | None = None
     duplicate_of: Ordinal | None = None
     duplicate_of_batch: BatchId | None = None
-    """The batch of that item, if it is another one."""
+    """Batch of that item; None: this batch."""
     elapsed_ms: int | None = None
     cached: bool = False
 
 
 class SlotCount(Value):
-    """The calls of one workload that a worker runs at once: now, as many as it is ready for now, and at the most."""
+    """Slots of one workload at a worker, each of which runs one call at a time."""
 
     busy: Annotated[int, Field(ge=0)] = 0
+    """Number of slots that run a call."""
     open: Annotated[int, Field(ge=0)] = 1
-    most: Annotated[int, Field(ge=1)]
+    """Number of slots that are ready for a call, busy ones included."""
+    max: Annotated[int, Field(ge=1)]
+    """Largest number of slots that the worker opens."""

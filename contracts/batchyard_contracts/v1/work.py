@@ -1,4 +1,4 @@
-"""What a worker is given, on the exchange `batchyard.work`: items to run, results to make a summary of."""
+"""Messages that workers consume from the exchange `batchyard.work`: chunks to run, and summaries to make."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar
@@ -11,44 +11,45 @@ from batchyard_contracts.v1.values import BatchId, Counts, Ordinal, Owner, Prior
 
 
 class ChunkItem(Value):
-    """An item to run. `state` is what its last run returned when it asked to be continued."""
+    """Item of a chunk, to be run. `state` is the state that its last run returned with `Continuation`."""
 
     ordinal: Ordinal
     payload: Any
     custom_id: str | None = None
     state: JsonValue = None
     source: bool | None = None
-    """True: the payload is the batch's source. What it comes to goes out as `source.expanded.v1`, before its report."""
+    """True: the payload is the source of the batch. Its items are sent as `source.expanded.v1` before its report."""
     rerun: bool = False
-    """A worker that ran it stopped before it had ended."""
+    """True: an earlier run was cut off, because its worker stopped."""
 
 
-class PaceKey(Value):
-    """A rate that the calls of all workers keep together. Of two versions under one key the higher one counts."""
+class SharedRate(Value):
+    """Rate that the calls of all workers share under one key. The higher `version` replaces the lower one."""
 
     key: str
     per_second: float
+    """Items a second."""
     burst: int = 1
     version: int = 0
 
 
-class Pace(Value):
-    """How the items of a chunk are to be started: each when all keys let it, see `docs/retries.md`."""
+class ChunkRates(Value):
+    """Rates that a chunk keeps: each item starts when all keys permit it; see `docs/retries.md`."""
 
-    keys: list[PaceKey] = []
+    keys: list[SharedRate] = []
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """This worker's part of each rate while workers cannot agree."""
+    """Share of each rate that this worker uses while Redis is unavailable."""
     probe: bool = False
-    """A single item that tries a provider which refused everything before."""
+    """True: a single item that probes a provider whose circuit is open."""
 
 
 class ChunkHead(Message):
-    """A chunk without its items."""
+    """Chunk without its items."""
 
     type: ClassVar[str] = "chunk.ready.v1"
     chunk_id: UUID
     fence: int
-    """Grows each time the chunk is given out; a report under an older number is late."""
+    """Fencing token, which grows with each dispatch of the chunk; a report with an older one is discarded."""
     batch_id: BatchId
     owner: Owner
     workload: WorkloadName
@@ -58,45 +59,47 @@ class ChunkHead(Message):
     attempt: Annotated[int, Field(ge=1)]
     reuse: Reuse | None = None
     quarantined: bool = False
-    """A worker that held it was lost, perhaps by its doing: run it in a process of its own."""
-    abandoned: bool = False
-    """Its batch was stopped: let go of what runs elsewhere for these items, and report nothing. Only workloads whose
-    manifest says `lets_go` are sent such chunks."""
-    pace: Pace | None = None
-    """Absent: nothing limits when its items start."""
+    """True: a worker that held the chunk was lost, so that it runs in a process of its own."""
+    external_cancel: bool = False
+    """True: the batch was stopped, so that the worker cancels the external work of these items and reports nothing.
+    Sent only for workloads whose manifest has `external_cancel`."""
+    rates: ChunkRates | None = None
+    """Rates at which the items start; None: no limit applies."""
 
     def routing_key(self) -> str:
-        """Chunks go to the queue of their workload and priority, or to their workload's quarantine."""
+        """Queue of the workload and priority, or the quarantine of the workload."""
         return f"work.{self.workload}.{'quarantine' if self.quarantined else self.priority}"
 
     def with_items(self, items: Sequence[bytes]) -> bytes:
-        """The body of the `ChunkReady` with these items, each a `ChunkItem` in JSON that is passed on unread."""
+        """Body of the `ChunkReady` with these items, each a `ChunkItem` in JSON that is not parsed."""
         return self.encode()[:-1] + b',"items":[' + b",".join(items) + b"]}"
 
 
 class ChunkReady(ChunkHead):
-    """Items of one partition to run now. Report them with the same `chunk_id`, `fence`, `round` and `attempt`."""
+    """Chunk of items of one partition, to be run now. Reports repeat its `chunk_id`, `fence`, `round` and `attempt`."""
 
     type: ClassVar[str] = "chunk.ready.v1"
     items: Annotated[list[ChunkItem], Field(min_length=1)]
 
 
-class SummaryWanted(Message):
-    """All items of a batch have ended: read the results of those that succeeded by `results.query.v1`, in the order of
-    their ordinals, and report what the workload makes of them by `summary.made.v1`, under the same `round`. It may come
-    again."""
+class SummaryRequested(Message):
+    """Request to summarize a batch whose items have all ended. It may be sent more than once.
 
-    type: ClassVar[str] = "summary.wanted.v1"
+    The worker reads the results of the succeeded items by `results.query.v1`, in the order of their ordinals, and
+    answers by `summary.completed.v1` under the same `round`.
+    """
+
+    type: ClassVar[str] = "summary.requested.v1"
     batch_id: BatchId
     owner: Owner
     workload: WorkloadName
     round: Round
     counts: Counts
-    sourced: bool | None = None
-    """True: item 0 is the batch's source, whose result is none of the workload's. Begin after it."""
-    limit_s: Annotated[float, Field(gt=0)]
-    """Nobody waits for longer."""
+    has_source: bool | None = None
+    """True: item 0 is the source of the batch. Its result is none of the workload's, so that the summary skips it."""
+    timeout_s: Annotated[float, Field(gt=0)]
+    """Seconds after which the aggregator no longer waits for the summary."""
 
     def routing_key(self) -> str:
-        """It goes to a queue of its workload."""
+        """Queue of the workload's summaries."""
         return f"work.{self.workload}.summary"

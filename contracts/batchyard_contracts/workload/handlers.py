@@ -1,4 +1,4 @@
-"""What a handler of a workload is: its forms, where each runs, and what it is told of its item."""
+"""Handlers of workloads: their signatures, their places of execution, and the context that they receive."""
 
 import inspect
 import math
@@ -11,37 +11,43 @@ from uuid import UUID
 
 from pydantic import BaseModel, JsonValue
 
-from batchyard_contracts.workload.rate_limit_headers import MAX_PAUSE_S, Remaining, remaining
+from batchyard_contracts.workload.rate_limit_headers import MAX_PAUSE_S, RemainingCalls, remaining_calls
 
 ItemT = TypeVar("ItemT", bound=BaseModel)
 ResultT = TypeVar("ResultT", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
-class Continue:
-    """The work runs elsewhere: run the handler again in `delay_s` seconds with this `state`, which is kept durably."""
+class Continuation:
+    """Return value of a handler whose work goes on elsewhere.
+
+    The handler runs again after `delay_s` seconds with this `state`, which is stored durably.
+    """
 
     state: JsonValue
     delay_s: float
     progress: float | None = None
-    """How far the work is, from 0 to 1, where that is known: it is told to whoever watches the batch."""
+    """Completed share of the item, from 0 to 1, which is part of the batch's progress; None: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
-class Expanded:
-    """What a source came to: items of the workload. With a `state` there are more: the handler is run again with it,
-    which is kept durably. Without it these were the last, and `result` is the result of the source."""
+class Expansion:
+    """Return value of a source: items of the workload.
+
+    With a `state`, which is stored durably, the function runs again to find more. Without it these items are the last,
+    and `result` is the result of the source.
+    """
 
     items: Sequence[BaseModel]
     result: BaseModel | JsonValue = None
     state: JsonValue = None
     units: int | None = None
-    """With the last ones: of how many units all items are made, where the workload has a `unit`."""
+    """Number of units of all items, set with the last ones if the workload has a `unit`."""
 
 
 @dataclass(slots=True)  # not frozen: one is made for every item, and freezing would triple its cost
 class Context:
-    """What a handler may know of its item beside the payload; to be read only."""
+    """Context of a run: everything that a handler knows of its item beside the payload. Handlers do not change it."""
 
     batch_id: UUID
     ordinal: int
@@ -49,60 +55,66 @@ class Context:
     attempt: int
     partition: str
     resources: Any = None
-    """What the workload's `lifespan` opened for this worker: an HTTP session, a pool. None where `cpu_bound`: a process
-    of its own keeps such things in its module."""
+    """Resources that the workload's `lifespan` opened for this worker, such as an HTTP session or a pool. None with
+    `cpu_bound`: a handler process keeps its resources in its module."""
     state: JsonValue = None
-    """What the last run returned with `Continue`."""
-    stop: Event | None = None
-    """In a thread: set when the item was cancelled or its time is up. A thread cannot be interrupted from outside."""
+    """State that the last run returned with `Continuation`."""
+    stop_event: Event | None = None
+    """Event that is set when an item in a thread was cancelled or timed out, since a thread cannot be interrupted."""
     rerun: bool = False
-    """An earlier run may have been cut off: a worker that had the item stopped or was lost. Look first whether what
-    is to be done has been done."""
-    hear: Callable[[Remaining], None] | None = None
-    """Who is told what is `remaining`, if anybody is."""
+    """True: an earlier run may have been cut off, because its worker stopped or was lost. A handler with side effects
+    checks first which of them have happened."""
+    on_remaining: Callable[[RemainingCalls], None] | None = None
+    """Callback for remaining calls; None: they are not observed."""
 
-    def remaining(self, calls: int, reset_s: float) -> None:
-        """The destination said that it takes so many more calls within these seconds: when none, nothing more of the
-        partition starts until then. The last word holds. Where `cpu_bound`, nobody hears it."""
-        if self.hear is not None and calls >= 0 and 0 < reset_s < math.inf:
-            self.hear(Remaining(calls, min(reset_s, MAX_PAUSE_S)))
+    def report_remaining(self, calls: int, reset_s: float) -> None:
+        """Report that the destination accepts `calls` more calls within the next `reset_s` seconds.
 
-    def heed(self, headers: Mapping[str, str], now: datetime | None = None) -> None:
-        """The same by an HTTP answer's headers, of whatever status; see `rate_limit_headers`."""
-        if self.hear is not None and (left := remaining(headers, now or datetime.now(UTC))):
-            self.hear(left)
+        With 0, no further item of the partition starts until then. The last report counts. It has no effect in a
+        `cpu_bound` handler.
+        """
+        if self.on_remaining is not None and calls >= 0 and 0 < reset_s < math.inf:
+            self.on_remaining(RemainingCalls(calls, min(reset_s, MAX_PAUSE_S)))
+
+    def report_headers(self, headers: Mapping[str, str], now: datetime | None = None) -> None:
+        """Report the remaining calls that the headers of an HTTP response of any status state.
+
+        `batchyard_contracts.workload.rate_limit_headers` lists the headers.
+        """
+        if self.on_remaining is not None and (left := remaining_calls(headers, now or datetime.now(UTC))):
+            self.on_remaining(left)
 
     @property
-    def stopping(self) -> bool:
-        """Whether a long run in a thread should end now, because nobody waits for its result any more."""
-        return self.stop is not None and self.stop.is_set()
+    def is_stopping(self) -> bool:
+        """True once the result of a run in a thread is no longer needed, so that the handler should return."""
+        return self.stop_event is not None and self.stop_event.is_set()
 
     @property
     def idempotency_key(self) -> str:
-        """The same for every run of this item in this round: hand it on to calls that must not happen twice."""
+        """Key that is equal in all runs of this item in this round, for calls that must not happen twice."""
         return f"{self.batch_id}:{self.ordinal}:{self.round}"
 
 
-Answer: TypeAlias = ResultT | Continue | Exception
-"""What a chunk handler returns for one item."""
-AsyncHandler = Callable[[ItemT, Context], Awaitable[ResultT | Continue]]
-SyncHandler = Callable[[ItemT, Context], ResultT | Continue]
-AsyncChunkHandler = Callable[[list[ItemT], list[Context]], Awaitable[Sequence[Answer[ResultT]]]]
-SyncChunkHandler = Callable[[list[ItemT], list[Context]], Sequence[Answer[ResultT]]]
+HandlerResult: TypeAlias = ResultT | Continuation | Exception
+"""Return value of a chunk handler for one item."""
+AsyncHandler = Callable[[ItemT, Context], Awaitable[ResultT | Continuation]]
+SyncHandler = Callable[[ItemT, Context], ResultT | Continuation]
+AsyncChunkHandler = Callable[[list[ItemT], list[Context]], Awaitable[Sequence[HandlerResult[ResultT]]]]
+SyncChunkHandler = Callable[[list[ItemT], list[Context]], Sequence[HandlerResult[ResultT]]]
 Place = Literal["loop", "thread", "process"]
 
 
 @dataclass(frozen=True, slots=True)
-class Sourcing:
-    """How a workload's sources are run: by which function, and what it is given."""
+class SourceDefinition:
+    """Definition of a workload's source: its function, and the model of its input."""
 
-    function: Callable[[Any, Context], Coroutine[Any, Any, Expanded | Continue]]
+    function: Callable[[Any, Context], Coroutine[Any, Any, Expansion | Continuation]]
     model: type[BaseModel]
 
 
 @dataclass(frozen=True, slots=True)
-class Handling:
-    """How a workload's items are run: by which function, where, and one at a time or a chunk at once."""
+class HandlerDefinition:
+    """Definition of a workload's handler: its function, its place of execution, and items or whole chunks."""
 
     function: Callable[..., Any]
     place: Place
@@ -110,7 +122,8 @@ class Handling:
 
 
 def place_of(function: Callable[..., Any], cpu_bound: bool) -> Place:
-    """Where a handler runs; raises `TypeError` when it cannot run in a process although it is to."""
+    """Place of execution of a handler; raises `TypeError` for a `cpu_bound` one that cannot run in a process."""
+
     is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
     if not cpu_bound:
         return "loop" if is_async else "thread"

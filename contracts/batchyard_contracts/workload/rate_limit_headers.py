@@ -1,7 +1,7 @@
-"""Reads what an HTTP answer's headers say of its sender's rate limits: how long to pause, and how many calls are left.
+"""Parser of the rate-limit headers of HTTP responses: the requested pause, and the number of remaining calls.
 
-Pure; `headers` is any mapping, whose names may be in any case. What cannot be understood counts as not said, and no
-wait is longer than `MAX_PAUSE_S`. Understood are:
+The functions are pure; `headers` is any mapping, whose names may be in any case. Headers that cannot be parsed are
+ignored, and no pause is longer than `MAX_PAUSE_S`. Supported are:
 
     retry-after-ms                                       milliseconds
     Retry-After                                          seconds, or an HTTP date (RFC 9110, 10.2.3)
@@ -11,7 +11,8 @@ wait is longer than `MAX_PAUSE_S`. Understood are:
                                                          seconds or milliseconds since 1970, a duration as `1m30.5s`,
                                                          or a date
 
-Fields such as `x-ratelimit-reset-requests` are not: they tell when a quota is whole again, and calls are taken before.
+Fields such as `x-ratelimit-reset-requests` are not supported: they give the time at which a quota is whole again,
+though calls are accepted before.
 """
 
 import math
@@ -22,16 +23,16 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 MAX_PAUSE_S = 24 * 3600.0
-"""Longer waits are cut to this: a quota of a month does not put work to sleep for a month."""
+"""Longest pause in seconds; longer ones are cut to it, so that a monthly quota does not stop work for a month."""
 _MOST = 1_000_000_000
-"""A larger number of calls left is none that limits anything."""
+"""Largest number of remaining calls; larger ones limit nothing."""
 _EPOCH_FROM = 1_000_000_000
-"""A reset this large is a moment, in seconds since 1970, as some senders write it."""
+"""Reset from which on it is a time in seconds since 1970, as some senders write it."""
 _EPOCH_MS_FROM = 100 * _EPOCH_FROM
 _LONGEST = 1000
 _QUOTA = re.compile(r'("[^"]*"|[A-Za-z*][\w*.:/-]*)((?:\s*;\s*[a-z]+=(?:"[^"]*"|:[^:]*:|[^;,"]*))*)')
 _PARAMETER = re.compile(r";\s*([a-z]+)=(\d{1,15})(?![\w.])")
-_TOLD = re.compile(r"\b(remaining|reset)=(\d{1,15})(?![\w.])")
+_STATED = re.compile(r"\b(remaining|reset)=(\d{1,15})(?![\w.])")
 _DURATION = re.compile(
     r"(?:([\d.]{1,15})d)?(?:([\d.]{1,15})h)?(?:([\d.]{1,15})m(?!s))?(?:([\d.]{1,15})s)?(?:([\d.]{1,15})ms)?"
 )
@@ -41,63 +42,63 @@ _PREFIXES = ("ratelimit", "x-ratelimit", "x-rate-limit")
 
 
 @dataclass(frozen=True, slots=True)
-class Remaining:
-    """So many calls the sender takes within `reset_s` seconds."""
+class RemainingCalls:
+    """Number of calls that the sender accepts within `reset_s` seconds."""
 
     calls: int
     reset_s: float
 
 
 def pause_s(headers: Mapping[str, str], now: datetime) -> float | None:
-    """For how long a refusal asks to be left alone, in seconds; None when it does not say. `now` is an aware time.
+    """Pause in seconds that a refusal asks for; None: it states none. `now` is an aware time.
 
-    In this order: `retry-after-ms`, `Retry-After`, and the longest wait among the quotas that are used up; one of which
-    only the reset is told counts as such.
+    It is taken from `retry-after-ms`, else from `Retry-After`, else it is the longest reset of the exhausted quotas. A
+    quota with a reset alone counts as exhausted.
     """
-    told = _lower(headers)
-    now = _moment(told.get("date")) or now  # so that a wrong clock, here or there, does no harm
-    milliseconds = _number(told.get("retry-after-ms"))
+    stated = _lower(headers)
+    now = _moment(stated.get("date")) or now  # so that a wrong clock, here or there, does no harm
+    milliseconds = _number(stated.get("retry-after-ms"))
     if milliseconds is not None and milliseconds > 0:
         return _bounded(milliseconds / 1000)
-    after = told.get("retry-after")
+    after = stated.get("retry-after")
     seconds = _number(after)
     if seconds is None and (until := _moment(after)) is not None:
         seconds = (until - now).total_seconds()
     if seconds is not None:
         return _bounded(seconds)
-    waits = [reset_s for calls, reset_s in _quotas(told, now) if not calls]
+    waits = [reset_s for calls, reset_s in _quotas(stated, now) if not calls]
     return max(waits, default=None)
 
 
-def remaining(headers: Mapping[str, str], now: datetime) -> Remaining | None:
-    """The tightest quota that an answer tells of, whether it took the call or not; None when it tells of none.
+def remaining_calls(headers: Mapping[str, str], now: datetime) -> RemainingCalls | None:
+    """Tightest quota that a response states, whatever its status; None: it states none. `now` is an aware time.
 
-    Quotas of bytes count only when they are used up: what a call takes of them is not known.
+    Quotas of bytes count only when they are exhausted, because the bytes of a call are unknown.
     """
     if not any("limit" in name.lower() for name in headers):
         return None
-    told = _lower(headers)
-    now = _moment(told.get("date")) or now
-    known = [Remaining(calls, reset_s) for calls, reset_s in _quotas(told, now) if calls is not None and reset_s > 0]
+    stated = _lower(headers)
+    now = _moment(stated.get("date")) or now
+    known = [RemainingCalls(calls, reset) for calls, reset in _quotas(stated, now) if calls is not None and reset > 0]
     return min(known, key=lambda quota: (quota.calls, -quota.reset_s), default=None)
 
 
-def _quotas(told: Mapping[str, str], now: datetime) -> Iterator[tuple[int | None, float]]:
-    """The calls left, if told, and the seconds until there are more."""
-    yield from _drafted(told)
+def _quotas(stated: Mapping[str, str], now: datetime) -> Iterator[tuple[int | None, float]]:
+    """Yield the remaining calls of each quota, None if unknown, and the seconds until its reset."""
+    yield from _drafted(stated)
     for prefix in _PREFIXES:
-        reset_s = _reset_s(told.get(f"{prefix}-reset"), now)
-        left = _number(told.get(f"{prefix}-remaining"))
+        reset_s = _reset_s(stated.get(f"{prefix}-reset"), now)
+        left = _number(stated.get(f"{prefix}-remaining"))
         if reset_s is not None and (left is None or left >= 0):
             yield None if left is None else int(min(left, _MOST)), reset_s
 
 
-def _drafted(told: Mapping[str, str]) -> Iterator[tuple[int | None, float]]:
-    told_so = {name: int(value) for name, value in _TOLD.findall(told.get("ratelimit", "")[:_LONGEST])}
-    if len(told_so) == 2:
-        yield min(told_so["remaining"], _MOST), _bounded(told_so["reset"])
-    policies = {name: (parameters, text) for name, parameters, text in _items(told.get("ratelimit-policy"))}
-    for name, parameters, _ in _items(told.get("ratelimit")):
+def _drafted(stated: Mapping[str, str]) -> Iterator[tuple[int | None, float]]:
+    earlier = {name: int(value) for name, value in _STATED.findall(stated.get("ratelimit", "")[:_LONGEST])}
+    if len(earlier) == 2:
+        yield min(earlier["remaining"], _MOST), _bounded(earlier["reset"])
+    policies = {name: (parameters, text) for name, parameters, text in _items(stated.get("ratelimit-policy"))}
+    for name, parameters, _ in _items(stated.get("ratelimit")):
         policy, text = policies.get(name, ({}, ""))
         reset_s = parameters.get("t", policy.get("w"))  # without `t`: there is more after a whole window at the latest
         if "r" not in parameters or reset_s is None or (parameters["r"] > 0 and _counts_no_calls(text)):
@@ -155,8 +156,8 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:
-    told: dict[str, str] = {}
+    lower: dict[str, str] = {}
     for given, value in headers.items():  # a list that came as several fields is one list
         name = given.lower()
-        told[name] = f"{told[name]}, {value}" if name in told and name in _LISTS else told.get(name, value)
-    return told
+        lower[name] = f"{lower[name]}, {value}" if name in lower and name in _LISTS else lower.get(name, value)
+    return lower

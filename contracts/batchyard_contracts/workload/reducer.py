@@ -1,4 +1,4 @@
-"""What makes a summary of a batch: a reducer, which is shown every result once, in the order of the items.
+"""Summaries of batches: a reducer receives every result once, in the order of the items.
 
     @squares.summary
     class Total:
@@ -8,11 +8,11 @@
         def add(self, result: Squared, item: ItemInfo) -> None:
             self.sum += result.n
 
-        def done(self) -> SumOfSquares:
+        def finish(self) -> SumOfSquares:
             return SumOfSquares(sum=self.sum)
 
-One object is made for each summary. It is to keep little, however many results there are: totals, counts, the best ten.
-It runs in a thread, and may be run twice on the same results, so it does nothing but compute.
+Each summary has a reducer object of its own. It holds little, such as totals, counts or the best ten, however many
+results there are. It runs in a thread, and may run twice on the same results, so that it has no side effects.
 """
 
 from collections.abc import Callable
@@ -27,42 +27,45 @@ ResultT = TypeVar("ResultT", bound=BaseModel)
 
 @dataclass(slots=True)  # not frozen: one is made for every result, and freezing would triple its cost
 class ItemInfo:
-    """Which item a result is of; to be read only."""
+    """Item of a result. Reducers do not change it."""
 
     ordinal: int
     custom_id: str | None = None
     cached: bool = False
-    """Whether the result was known before, and the item did not run."""
+    """True: the result came from the cache, and the item did not run."""
 
 
 class Reducer(Protocol[ResultT_contra]):
-    """Takes one result after the other, only of items that succeeded. What it raises leaves the batch without a
-    summary, and says why."""
+    """Reducer of a batch's results: it receives those of the succeeded items, one by one.
+
+    If it raises an exception, the batch has no summary, and the exception's text as its `summary_error`.
+    """
 
     def add(self, result: ResultT_contra, item: ItemInfo, /) -> None:
-        """Take a result."""
+        """Add a result."""
 
-    def done(self) -> BaseModel:
-        """What came of all of them. The annotation of this method names the model."""
+    def finish(self) -> BaseModel:
+        """Return the summary. The annotation of this method names its model."""
 
 
 @dataclass(frozen=True, slots=True)
-class Summarizing(Generic[ResultT]):
-    """How a workload's batches are summarized."""
+class SummaryDefinition(Generic[ResultT]):
+    """Definition of a workload's summary: the class of its reducers, and the model of the summary."""
 
-    begin: Callable[[], Reducer[ResultT]]
+    create_reducer: Callable[[], Reducer[ResultT]]
     model: type[BaseModel]
 
 
 def model_of(reducer: type[Any]) -> type[BaseModel]:
-    """The model that a reducer ends with; raises `TypeError` when it does not say so."""
-    for method in ("add", "done"):
+    """Model of a reducer's summary; raises `TypeError` if its annotation does not name one."""
+    for method in ("add", "finish"):
         if not callable(getattr(reducer, method, None)):
-            raise TypeError(f"{reducer.__name__} has no method {method!r}: a summary is a class with `add` and `done`.")
+            raise TypeError(f"{reducer.__name__} has no method {method!r}: a summary has `add` and `finish`.")
     try:
-        model = get_type_hints(reducer.done).get("return")
+        model = get_type_hints(reducer.finish).get("return")
     except NameError as error:
-        raise TypeError(f"{reducer.__name__}.done: {error}. Define its model at the top of the module.") from error
+        raise TypeError(f"{reducer.__name__}.finish: {error}. Define its model at the top of the module.") from error
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
-        raise TypeError(f"{reducer.__name__}.done needs a pydantic model as its return annotation: -> Totals, say.")
+        raise TypeError(f"{reducer.__name__}.finish needs a pydantic model as its return annotation: -> Totals, say.")
+
     return model

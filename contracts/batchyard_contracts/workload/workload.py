@@ -1,4 +1,4 @@
-"""How a workload is written: one object that names its item, its result and its handler.
+"""Workload API: an object that names the item, the result and the handler of a workload.
 
     class Item(BaseModel):
         n: int
@@ -12,34 +12,34 @@
     async def run(item: Item, context: Context) -> Squared:
         return Squared(n=item.n * item.n)
 
-A handler is what is decorated:
+A decorator defines the handler:
 
-    @squares.handler                        async def: runs on the worker's event loop, next to many others
+    @squares.handler                        async def: runs on the worker's event loop, beside many others
     @squares.handler                        def: runs in a thread of its own
-    @squares.handler(cpu_bound=True)        def: runs in a process of its own, which may die without harm to the worker
-    @squares.chunk_handler                  any of these, for a whole chunk: a list of items and a list of contexts in,
-                                            a list with one answer for each item, in order, out
+    @squares.handler(cpu_bound=True)        def: runs in a process of its own, whose crash does not harm the worker
+    @squares.chunk_handler                  any of these, for a whole chunk: it receives a list of items and a list of
+                                            contexts, and returns a list with one result for each item, in order
 
-A handler returns a result, returns `Continue` when the work runs elsewhere and is to be asked for later, or raises
-(a chunk handler may also return the error in the place of an item; what it raises counts for all of them):
+A handler returns a result, returns a `Continuation` if its work goes on elsewhere, or raises one of these errors. A
+chunk handler may also return an error as the result of an item; an error that it raises applies to all items.
 
     WorkloadError
-     +- Permanent     this input can never succeed: the item fails
-     +- Transient     may succeed later: retried with exponential backoff, uses up an attempt
-     +- RateLimited   the destination said when: retried then, uses up no attempt
-     +- Ambiguous     a paid call may or may not have happened: fails as `needs_review`, never repeated by itself
+     +- Permanent     the input can never succeed: the item fails
+     +- Transient     the item may succeed later: it is retried with exponential backoff, which uses up an attempt
+     +- RateLimited   the destination asked for a pause: the item is retried after it, which uses up no attempt
+     +- Ambiguous     a paid call may have happened: the item fails as `needs_review`, and is not repeated
 
-Any other exception is a `Transient` with the code `internal_error`; in a run that is not `repeatable` it is an
-`Ambiguous`, as are a time-out, an interruption and the loss of the worker.
+Any other exception counts as `Transient` with the code `internal_error`; in a run that is not `repeatable` it counts as
+`Ambiguous`, as do a time-out, an interruption and the loss of the worker.
 
 A class decorated with `@squares.summary` makes one summary of all results of a batch: see `reducer`.
 
-Where the items of a batch are to be found rather than handed in, a second function finds them:
+A second function finds the items of batches that are submitted with a source in place of items:
 
-    @squares.source(Numbers)                async def: is given the batch's source, returns `Expanded(items)`
+    @squares.source(Numbers)                async def: receives the batch's source, returns `Expansion(items)`
 
-It runs as the first item of the batch, with everything that holds for items. It may run twice, and is to find the same
-items then.
+It runs as item 0 of the batch, under the rules that apply to all items. It may run twice, and must find equal items
+then.
 """
 
 import inspect
@@ -67,31 +67,33 @@ from batchyard_contracts.workload.handlers import (
     AsyncChunkHandler,
     AsyncHandler,
     Context,
-    Continue,
-    Expanded,
-    Handling,
+    Continuation,
+    Expansion,
+    HandlerDefinition,
     ItemT,
     ResultT,
-    Sourcing,
+    SourceDefinition,
     SyncChunkHandler,
     SyncHandler,
     place_of,
 )
 from batchyard_contracts.workload.rate_limit_headers import pause_s
-from batchyard_contracts.workload.reducer import Reducer, Summarizing, model_of
+from batchyard_contracts.workload.reducer import Reducer, SummaryDefinition, model_of
 
 Scope = Literal["item", "provider"]
 _ReducerT = TypeVar("_ReducerT", bound=Reducer[Any])
 SourceT = TypeVar("SourceT", bound=BaseModel)
-SourceHandler = Callable[[SourceT, Context], Coroutine[Any, Any, Expanded | Continue]]
+SourceHandler = Callable[[SourceT, Context], Coroutine[Any, Any, Expansion | Continuation]]
 _CODE = re.compile(r"[a-z][a-z0-9_.]{0,63}")
 
 
 class WorkloadError(Exception):
-    """What a handler raises to say how its item ended. `code` is lower case with underscores, and stays the same
-    for the same cause; `scope="provider"` says that every item of this destination would fare alike.
+    """Base of the errors that a handler raises.
 
-    A code of another form becomes `invalid_error_code`, with what was given in the message."""
+    `code` is in lower case with underscores, and does not change for one kind of error; a code of another form becomes
+    `invalid_error_code`, and is quoted in the message. `scope="provider"` states that the error affects every item of
+    the destination.
+    """
 
     def __init__(self, code: str, message: str = "", *, scope: Scope = "item") -> None:
         if not isinstance(code, str) or not _CODE.fullmatch(code):
@@ -104,15 +106,15 @@ class WorkloadError(Exception):
 
 
 class Permanent(WorkloadError):
-    """This input can never succeed."""
+    """Error of an input that can never succeed."""
 
 
 class Transient(WorkloadError):
-    """It may succeed later."""
+    """Error of an item that may succeed later."""
 
 
 class RateLimited(WorkloadError):
-    """The destination asked for a pause of `delay_s` seconds; None: it did not say for how long."""
+    """Request of the destination for a pause of `delay_s` seconds; None: it stated no duration."""
 
     def __init__(self, delay_s: float | None = None, message: str = "", *, code: str = "rate_limited") -> None:
         super().__init__(code, message, scope="provider")
@@ -122,26 +124,28 @@ class RateLimited(WorkloadError):
     def from_headers(
         cls, headers: Mapping[str, str], message: str = "", *, code: str = "rate_limited", now: datetime | None = None
     ) -> "RateLimited":
-        """For as long as an HTTP answer's headers ask for, at most a day: `Retry-After`, `retry-after-ms`, `RateLimit`
-        and its forerunners, see `batchyard_contracts.workload.rate_limit_headers`."""
+        """Create the error from the headers of an HTTP response, with a pause of at most a day.
+
+        `batchyard_contracts.workload.rate_limit_headers` lists the headers, such as `Retry-After` and `RateLimit`.
+        """
         return cls(pause_s(headers, now or datetime.now(UTC)), message, code=code)
 
 
 class Ambiguous(WorkloadError):
-    """A call that must not happen twice may have happened; a person has to look."""
+    """Error after which a call that must not happen twice may have happened; a person has to check."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__("needs_review", message)
 
 
 class Workload(Generic[ItemT, ResultT]):
-    """A workload: what it takes, what it gives, how it is to be paced, and its handler.
+    """Workload: the models of its items and results, its settings, and its handler.
 
-    `lifespan` opens what all runs of one worker share. `unavailable` is asked when a worker starts: a text says what is
-    missing (the name of a setting, never its value), and then nothing of the workload runs there. `variant` names the
-    settings that results depend on, without secrets: results that are known from another one are made anew.
-    `repeatable` may be a function of an item and its context: False for a run that must not be repeated when nobody
-    knows how it ended. The other settings are those of `Manifest`.
+    `lifespan` opens the resources that all runs of a worker share. `unavailable` is called when a worker starts: it
+    returns a text that names the missing setting, never its value, and then the workload does not run there; or None.
+    `variant` returns the settings on which results depend, without secrets: cached results of another variant are not
+    reused. `repeatable` may be a function of an item and its context, which returns False for a run that must not be
+    repeated when its end is unknown. The other parameters are those of `Manifest`.
     """
 
     def __init__(
@@ -184,14 +188,14 @@ class Workload(Generic[ItemT, ResultT]):
         self._unavailable = unavailable
         self._repeatable = repeatable if callable(repeatable) else None
         self._variant = variant
-        self._handling: Handling | None = None
+        self._handler_definition: HandlerDefinition | None = None
         self._max_items = max_items
-        self.let_go: Callable[[ItemT, Context], Awaitable[None]] | None = None
-        """Lets go of what runs elsewhere for an item that nobody wants any more; see `letting_go`."""
-        self.summarizing: Summarizing[ResultT] | None = None
-        """How its batches are summarized, if they are."""
-        self.sourcing: Sourcing | None = None
-        """How sources are expanded; None: its batches have items."""
+        self.external_cancel_handler: Callable[[ItemT, Context], Awaitable[None]] | None = None
+        """Function that cancels the external work of an item whose batch was stopped; see `external_cancel`."""
+        self.summary_definition: SummaryDefinition[ResultT] | None = None
+        """Definition of its summary; None: it makes none."""
+        self.source_definition: SourceDefinition | None = None
+        """Definition of its source; None: its batches are submitted with items."""
         self.manifest = Manifest(
             name=name,
             version=version,
@@ -223,33 +227,36 @@ class Workload(Generic[ItemT, ResultT]):
 
     @property
     def name(self) -> str:
-        """The name under which batches ask for it."""
+        """Name by which batches refer to the workload."""
         return self.manifest.name
 
-    def announced(self) -> Manifest:
-        """The manifest as a worker with the settings at hand announces it."""
+    def announcement(self) -> Manifest:
+        """Manifest that a worker announces, with the worker's settings applied."""
         variant = self._variant()
         version = f"{self.manifest.version}+{variant}" if variant else self.manifest.version
-        told = {"unavailable": self._unavailable(), "version": version, "max_items": self._max_items()}
-        return self.manifest.model_copy(update=told)
+        applied = {"unavailable": self._unavailable(), "version": version, "max_items": self._max_items()}
+        return self.manifest.model_copy(update=applied)
 
-    def letting_go(self, function: Callable[[ItemT, Context], Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-        """Decorate an `async def` that is called with an item and the state it returned with `Continue`, once its batch
-        was cancelled or has expired: let the work elsewhere be stopped. Tried once, for half a minute at most."""
-        self.let_go = function
-        self.manifest = self.manifest.model_copy(update={"lets_go": True})
+    def external_cancel(self, function: Callable[[ItemT, Context], Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+        """Decorate the function that cancels external work: `async def`.
+
+        It is called when a batch was cancelled or has expired, once for each item that had returned a `Continuation`,
+        with the item and that state. It may take 30 seconds, and is not repeated.
+        """
+        self.external_cancel_handler = function
+        self.manifest = self.manifest.model_copy(update={"external_cancel": True})
         return function
 
-    def may_repeat(self, item: ItemT, context: Context) -> bool:
-        """Whether a run may be repeated when nobody knows how it ended."""
+    def is_repeatable(self, item: ItemT, context: Context) -> bool:
+        """True if a run may be repeated when its end is unknown."""
         return self.manifest.repeatable if self._repeatable is None else bool(self._repeatable(item, context))
 
     @property
-    def handling(self) -> Handling:
-        """How its items are run; raises `TypeError` when nothing was decorated."""
-        if self._handling is None:
+    def handler_definition(self) -> HandlerDefinition:
+        """Definition of its handler; raises `TypeError` if no function was decorated."""
+        if self._handler_definition is None:
             raise TypeError(f"Workload {self.name!r} has no handler: decorate a function with @….handler.")
-        return self._handling
+        return self._handler_definition
 
     @overload
     def handler(self, function: AsyncHandler[ItemT, ResultT], /) -> AsyncHandler[ItemT, ResultT]: ...
@@ -278,19 +285,22 @@ class Workload(Generic[ItemT, ResultT]):
     ) -> Callable[[SyncChunkHandler[ItemT, ResultT]], SyncChunkHandler[ItemT, ResultT]]: ...
 
     def chunk_handler(self, function: Callable[..., Any] | None = None, /, *, cpu_bound: bool = False) -> Any:
-        """Decorate the function that runs a whole chunk: it is given a list of items and a list of contexts, and
-        returns as many answers in the same order, each a result, a `Continue` or an exception. `item_timeout_s` is then
-        the time of one call, and `concurrency` counts calls."""
+        """Decorate the function that runs a whole chunk.
+
+        It receives a list of items and a list of contexts, and returns as many values in the same order, each a result,
+        a `Continuation` or an exception. `item_timeout_s` then applies to one call, and `concurrency` counts calls.
+        """
         return self._decorate(function, cpu_bound, whole_chunk=True)
 
     def summary(self, reducer: type[_ReducerT], /) -> type[_ReducerT]:
-        """Decorate the class that makes a summary of a batch: without arguments to its constructor, with `add` and
-        `done`. It runs once at the end of each round in which something succeeded; raises `TypeError` for a class
-        that is none."""
-        if self.summarizing is not None:
+        """Decorate the class that makes a summary of a batch: a `Reducer` whose constructor has no parameters.
+
+        It runs once at the end of each round in which an item succeeded. Raises `TypeError` if the class is no reducer.
+        """
+        if self.summary_definition is not None:
             raise TypeError(f"Workload {self.name!r} has two summaries; it takes one.")
         model = model_of(reducer)
-        self.summarizing = Summarizing(reducer, model)
+        self.summary_definition = SummaryDefinition(reducer, model)
         schema = model.model_json_schema(mode="serialization")
         self.manifest = self.manifest.model_copy(update={"summary_schema": schema})
         return reducer
@@ -301,35 +311,36 @@ class Workload(Generic[ItemT, ResultT]):
         """Decorate the function that finds the items of a batch by its source: `async def`."""
 
         def decorate(function: SourceHandler[SourceT]) -> SourceHandler[SourceT]:
-            if self.sourcing is not None:
+            if self.source_definition is not None:
                 raise TypeError(f"Workload {self.name!r} has two sources; it takes one.")
             if not inspect.iscoroutinefunction(function):
                 raise TypeError("A source is an `async def`: it waits for others, and is run next to many items.")
-            self.sourcing = Sourcing(function, model)
-            told = {"source_schema": model.model_json_schema(), "source_example": example or {}}
-            self.manifest = self.manifest.model_copy(update=told)
+            self.source_definition = SourceDefinition(function, model)
+            fields = {"source_schema": model.model_json_schema(), "source_example": example or {}}
+            self.manifest = self.manifest.model_copy(update=fields)
             return function
 
         return decorate
 
-    async def run(self, item: ItemT, context: Context) -> ResultT | Continue:
-        """Run the handler on one item, for tests of a workload: a plain function is simply called."""
-        handling = self.handling
-        answer = handling.function([item], [context]) if handling.whole_chunk else handling.function(item, context)
-        if handling.place == "loop":
-            answer = await answer
-        if not handling.whole_chunk:
-            return cast("ResultT | Continue", answer)
-        (answer,) = answer
-        if isinstance(answer, Exception):
-            raise answer
-        return cast("ResultT | Continue", answer)
+    async def run(self, item: ItemT, context: Context) -> ResultT | Continuation:
+        """Run the handler on one item, in tests of a workload. A plain `def` is called in this thread."""
+        handler = self.handler_definition
+        result = handler.function([item], [context]) if handler.whole_chunk else handler.function(item, context)
+        if handler.place == "loop":
+            result = await result
+        if not handler.whole_chunk:
+            return cast("ResultT | Continuation", result)
+        (result,) = result
+        if isinstance(result, Exception):
+            raise result
+        return cast("ResultT | Continuation", result)
 
     def _decorate(self, function: Callable[..., Any] | None, cpu_bound: bool, *, whole_chunk: bool) -> Any:
         def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-            if self._handling is not None:
+            if self._handler_definition is not None:
                 raise TypeError(f"Workload {self.name!r} has two handlers; it takes one.")
-            self._handling = Handling(function, place_of(function, cpu_bound), whole_chunk)
+            self._handler_definition = HandlerDefinition(function, place_of(function, cpu_bound), whole_chunk)
+
             self.manifest = self.manifest.model_copy(update={"whole_chunks": whole_chunk})
             return function
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from batchyard_contracts.v1.values import BatchStatus, FailureThreshold, Priority, Result, StopCause, Terms
+from batchyard_contracts.v1.values import BatchStatus, FailureThreshold, Priority, Result, StopReason, Terms
 from services.aggregator.domain.counters import OutcomeCounters
 from services.aggregator.domain.terms_history import TermsHistory
 from services.aggregator.domain.threshold import find_breach
@@ -62,7 +62,7 @@ class Batch:
     reopened_at: datetime | None = None
     terms_history: TermsHistory | None = None
     """Its terms; None while it has none."""
-    stopped: StopCause | None = None
+    stopped: StopReason | None = None
     """Why a service stopped the round."""
     breach: str | None = None
     """Which bound its failures passed, for who just judged them; not kept."""
@@ -177,7 +177,7 @@ class Batch:
         result = "cancelled" if self.stopped == "failure_threshold" else _result(self.counters)
         return replace(self, finished_at=at, result=result, changed_at=at, summary_due_at=None)
 
-    def stop(self, cause: StopCause, round_: int, at: datetime) -> "Batch":
+    def stop(self, cause: StopReason, round_: int, at: datetime) -> "Batch":
         """Learn that a service stopped a round; the first cause holds."""
         if round_ != self.round or self.is_finished or self.stopped or self.is_awaiting_summary:
             return self

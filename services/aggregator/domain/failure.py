@@ -11,7 +11,9 @@ from services.aggregator.domain.report import Report
 
 FAILED_STATUSES = frozenset({"failed", "expired"})
 _MAX_PARTITION_LENGTH = 255
-_NOT_RETRYABLE = frozenset({"item_gone", "item_too_large", "needs_review", "not_kept", "patch_unfit", "worker_lost"})
+_NOT_RETRYABLE = frozenset(
+    {"item_deleted", "item_too_large", "needs_review", "not_kept", "patch_not_applicable", "worker_lost"}
+)
 """Codes of items that the dispatcher gave up though they had attempts left, since another run ends alike or must be
 decided by a person."""
 _ERROR = COLUMNS.index("error_code")

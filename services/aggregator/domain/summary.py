@@ -6,7 +6,7 @@ from pydantic import JsonValue
 from pydantic_core import to_json
 
 from batchyard_contracts.v1.values import SUMMARY_MAX_BYTES, Counts
-from batchyard_contracts.v1.work import SummaryWanted
+from batchyard_contracts.v1.work import SummaryRequested
 from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.outcome_rows import strip_control_characters
 
@@ -68,16 +68,16 @@ class SummaryRetryPolicy:
         )
 
 
-def summary_request(batch: Batch, counts: Counts, limit_s: float) -> SummaryWanted:
+def summary_request(batch: Batch, counts: Counts, limit_s: float) -> SummaryRequested:
     """The request for a summary; only with a known header."""
     if batch.header is None:
         raise ValueError(f"the header of batch {batch.batch_id} is not known")
-    return SummaryWanted(
+    return SummaryRequested(
         batch_id=batch.batch_id,
         owner=batch.header.owner,
         workload=batch.header.workload,
         round=batch.round,
         counts=counts,
-        sourced=batch.header.sourced or None,
-        limit_s=limit_s,
+        has_source=batch.header.sourced or None,
+        timeout_s=limit_s,
     )

@@ -42,9 +42,9 @@ class BatchHandler:
             message.name and message.name.replace("\x00", ""),  # which PostgreSQL does not take
             message.labels,
             traceparent(),
-            message.summarize or False,
+            message.has_summary or False,
             message.unit,
-            bool(message.sourced),
+            bool(message.has_source),
         )
         new = Batch(0, message.batch_id).accept(header, message.priority, message.total, message.terms)
         if new.finish_if_complete(self._clock()) == new and await self._store.create_batch(new):
@@ -97,7 +97,7 @@ class BatchHandler:
         """Remember why a service stopped a round."""
         async with self._store.lock([message.batch_id]) as transaction:
             before = transaction.batches[message.batch_id]
-            after = before.stop(message.cause, message.round, self._clock())
+            after = before.stop(message.reason, message.round, self._clock())
             messages = await self._save(transaction, before, after)
         self._publish(before, after, messages)
 
@@ -128,7 +128,7 @@ async def _reopen(
             round=before.round + 1,
             ordinals=ordinals,
             patch=message.patch,
-            asked_at=message.at,
+            requested_at=message.at,
         )
         messages += await transaction.add_to_outbox([reopened_message(part, len(messages), trace)])
     after = before.reopen(removed, message.at, at) if removed.ended else before.apply_command("retry", message.at)

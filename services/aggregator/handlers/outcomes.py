@@ -23,7 +23,7 @@ from shared.observability import metrics
 from shared.observability.telemetry import span
 
 log = structlog.get_logger()
-_ended_items = metrics.counter("batchyard.items.ended", "Items with a terminal outcome on record, by status.")
+_ended_items = metrics.counter("batchyard.items.ended", "Items with a recorded terminal outcome, by status.")
 _Reports = Sequence[Report | ItemsSettled]
 _MAX_FEW_ROWS = 100
 """More rows than that are written faster by COPY."""
@@ -155,8 +155,8 @@ async def _new_units(transaction: LedgerTransaction, reports: _Reports, *, may_b
 def _apply_stop_reason(batch: Batch, reports: _Reports, at: datetime) -> Batch:
     """The batch, with the cause that some of its items ended for."""
     for report in reports:
-        if isinstance(report, ItemsSettled) and report.cause and report.batch_id == batch.batch_id:
-            batch = batch.stop(report.cause, report.round, at)
+        if isinstance(report, ItemsSettled) and report.reason and report.batch_id == batch.batch_id:
+            batch = batch.stop(report.reason, report.round, at)
     return batch
 
 

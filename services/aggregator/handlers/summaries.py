@@ -6,7 +6,7 @@ from datetime import datetime
 import structlog
 
 from batchyard_contracts.message import Envelope
-from batchyard_contracts.v1.flow import SummaryMade
+from batchyard_contracts.v1.flow import SummaryCompleted
 from services.aggregator.domain.summary import Summary
 from services.aggregator.persistence.store import LedgerStore
 from services.aggregator.publishing.batch_changes import BatchChangePublisher, finished_messages
@@ -22,7 +22,7 @@ class SummaryHandler:
         self._batch_changes = batch_changes
         self._clock = clock
 
-    async def on_summary_completed(self, message: SummaryMade, _: Envelope) -> None:
+    async def on_summary_completed(self, message: SummaryCompleted, _: Envelope) -> None:
         """Keep it and announce the end, in one transaction."""
         summary = Summary.received(message.summary, message.error)
         async with self._store.lock([message.batch_id]) as transaction:

@@ -27,7 +27,7 @@ def stopped_messages(changes: Iterable[tuple[Batch, Batch]], at: datetime) -> li
                 batch_id=after.batch_id,
                 owner=after.header.owner,
                 round=after.round,
-                cause="failure_threshold",
+                reason="failure_threshold",
                 detail=after.breach,
                 at=at,
             )

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from batchyard_contracts.message import MAX_MESSAGE_BYTES
 from batchyard_contracts.v1.recommendations import JobRecommendations, Recommendation, RecommendationsReply
-from services.cli.client.session import at_yard, out, write_json
+from services.cli.client.session import out, use_api, write_json
 from services.cli.errors import BadInput
 
 _NEXT = 'Give a file, `-`, or JSON like {"jobs": [{"id": "j", "lat": 39.7, "lon": -105}], "contractors": [ … ]}.'
@@ -24,7 +24,7 @@ def recommend_contractors(ctx: typer.Context, source: str, limit: int | None, *,
     document = _read(source)
     if limit is not None:
         document["limit"] = limit
-    body = at_yard(ctx, lambda door: door.send("POST", "/recommendations", document))
+    body = use_api(ctx, lambda door: door.send("POST", "/recommendations", document))
     if json:
         write_json(body)
     else:

@@ -9,7 +9,7 @@ import typer
 
 from services.cli.actions.unzip import unpack
 from services.cli.client.http_client import Door
-from services.cli.client.session import at_yard, err, out, resolve, write_bytes
+from services.cli.client.session import err, out, resolve, use_api, write_bytes
 from services.cli.errors import BadInput
 
 _ZIP = "application/zip"
@@ -41,7 +41,7 @@ def fetch(ctx: typer.Context, batch: str, wanted: Wanted, output: Path | None) -
             else:
                 await _to_file(response, output)
 
-    at_yard(ctx, use)
+    use_api(ctx, use)
 
 
 async def _to_folder(response: aiohttp.ClientResponse, folder: Path) -> None:

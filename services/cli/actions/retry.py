@@ -14,7 +14,7 @@ from rich.text import Text
 
 from batchyard_contracts.v1.queries import BatchState
 from services.cli.client.http_client import Door
-from services.cli.client.session import at_yard, out, resolve, write_json
+from services.cli.client.session import out, resolve, use_api, write_json
 from services.cli.errors import BadInput
 
 OPEN_WITHIN_S = 10.0
@@ -37,7 +37,7 @@ class Wanted:
     statuses: list[str] = field(default_factory=list)
     items: list[str] = field(default_factory=list)
     patch: str | None = None
-    skip_unfit: bool = False
+    skip_invalid: bool = False
     dry_run: bool = False
 
     def document(self) -> dict[str, Any] | None:
@@ -54,7 +54,7 @@ class Wanted:
             "custom_ids": [item.removeprefix(_CUSTOM) for item in self.items if not _is_ordinal(item)],
         }
         said: dict[str, Any] = {"select": {name: values for name, values in select.items() if values} or None}
-        said |= {"patch": _patch(self.patch) or None, "skip_unfit": self.skip_unfit, "dry_run": self.dry_run}
+        said |= {"patch": _patch(self.patch) or None, "skip_invalid": self.skip_invalid, "dry_run": self.dry_run}
         return {name: value for name, value in said.items() if value} or None
 
 
@@ -70,7 +70,7 @@ def retry_batch(ctx: typer.Context, batch: str, wanted: Wanted, *, json: bool) -
             return
         before = await _state(door, batch_id)
         body = await door.send_slowly("POST", f"/batches/{batch_id}/retry", document)
-        again = orjson.loads(body).get("again")
+        again = orjson.loads(body).get("retried")
         if again:
             await _until_open(door, batch_id, before.round)
         if json:
@@ -78,7 +78,7 @@ def retry_batch(ctx: typer.Context, batch: str, wanted: Wanted, *, json: bool) -
         else:
             out().print(f"{batch_id}: " + (f"running {_items(again)} again" if again else "nothing to run again"))
 
-    at_yard(ctx, use)
+    use_api(ctx, use)
 
 
 def _is_ordinal(item: str) -> bool:
@@ -94,9 +94,9 @@ def _show(console: Console, preview: dict[str, Any]) -> None:
         lines = [("  = ", "", "after")] if same else [("  - ", "red", "before"), ("  + ", "green", "after")]
         for mark, style, which in lines:
             console.print(Text(mark + _brief(sample[which]), style))
-    if preview["unfit"]:
-        console.print(f"{_items(preview['unfit'])} would not run (leave them out with --skip-unfit):")
-        for item in preview["unfit_items"][:_SHOWN]:
+    if preview["invalid"]:
+        console.print(f"{_items(preview['invalid'])} would not run (leave them out with --skip-invalid):")
+        for item in preview["invalid_items"][:_SHOWN]:
             console.print(Text(f"  item {item['ordinal']}: {item['code']}: {item['reason']}"))
 
 

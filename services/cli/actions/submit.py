@@ -15,7 +15,7 @@ from batchyard_contracts.v1.commands import CommandAccepted
 from services.cli.actions.estimate import show_estimate
 from services.cli.actions.watch import watch_batch
 from services.cli.client.http_client import Door
-from services.cli.client.session import at_yard, err, out, write_json
+from services.cli.client.session import err, out, use_api, write_json
 from services.cli.client.upload import Submission
 from services.cli.errors import BadInput
 from services.cli.parsing.items import Format, format_of, read_list, read_object, read_options
@@ -86,7 +86,7 @@ def hand_in(ctx: typer.Context, request: Request, *, watch: bool, json: bool) ->
         if watch:
             await watch_batch(door, batch_id, accepted.workload, json=json)
 
-    at_yard(ctx, use)
+    use_api(ctx, use)
 
 
 def _say(news: str) -> None:

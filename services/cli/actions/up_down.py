@@ -12,11 +12,11 @@ from devstack.state import State
 from services.cli.client.address import ADDRESS_FILE
 from services.cli.client.session import err, out, write_json
 from services.cli.errors import NotStarted
-from services.cli.local_cluster import Plan, yard
+from services.cli.local_cluster import Plan, local_cluster
 
 
 def up(*, workers: int, port: int | None, detach: bool, quiet: bool, json: bool) -> None:
-    """Start a yard and keep it running until Ctrl-C, or leave it running behind."""
+    """Start the local cluster and keep it running until Ctrl-C, or leave it in the background."""
     home = default_home()
     try:
         if detach:
@@ -45,7 +45,7 @@ def down(*, json: bool) -> None:
 
 
 async def _in_front(plan: Plan, *, quiet: bool, json: bool) -> None:
-    async with yard(plan, _echo) as running:
+    async with local_cluster(plan, _echo) as running:
         if not quiet:
             _say_where(running.url, json=json)
             _echo("Stop it with Ctrl-C.")

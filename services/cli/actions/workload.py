@@ -43,7 +43,7 @@ def run_worker(file: Path) -> None:
         raise BadInput(f"There is no file {file}.")
     more = {"BATCHYARD_WORKER_FILES": orjson.dumps([str(file.resolve())]).decode(), "BATCHYARD_LOG_FORMAT": "console"}
     try:
-        code = asyncio.run(interruptible(_beside_the_yard(os.environ | more)))
+        code = asyncio.run(interruptible(_in_local_cluster(os.environ | more)))
     except StackError as error:
         raise NotStarted(str(error)) from error
     raise typer.Exit(code or 0)
@@ -60,13 +60,15 @@ def run_checks(file: Path, item: str | None, *, json: bool) -> None:
     raise typer.Exit(subprocess.run([*argv, *(["--item", item] if item else [])], check=False).returncode)  # noqa: S603
 
 
-async def _beside_the_yard(environment: dict[str, str]) -> int:
+async def _in_local_cluster(environment: dict[str, str]) -> int:
     if environment.get("BATCHYARD_AMQP_URL"):
         return await _worker(environment)
     home = default_home()
     supervisor = State(home).read().supervisor
     if supervisor is None or not supervisor.find():
-        raise NotStarted("No yard runs here.", "Start one with `batchyard up --detach`, or set BATCHYARD_AMQP_URL.")
+        raise NotStarted(
+            "No local cluster is running.", "Start one with `batchyard up --detach`, or set BATCHYARD_AMQP_URL."
+        )
     stack = Stack(home, err().print)
     servers = await stack.start()
     try:

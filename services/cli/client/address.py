@@ -1,4 +1,4 @@
-"""Where Batchyard is: BATCHYARD_URL, else the yard that `batchyard up` runs in this checkout, else port 8000."""
+"""Address of Batchyard: BATCHYARD_URL, else that of the local cluster of this checkout, else port 8000."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ class Address:
 
 
 def find_address(environment: Mapping[str, str], home: Path, option: str | None = None) -> Address:
-    """Take the first of: the option, BATCHYARD_URL, the file that a running yard keeps in `home`, the default."""
+    """Take the first of: the option, BATCHYARD_URL, the file that the local cluster keeps in `home`, the default."""
     url = option or environment.get("BATCHYARD_URL") or _running(home) or DEFAULT_URL
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:

@@ -10,13 +10,13 @@ import orjson
 
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
 from batchyard_contracts.v1.queries import BatchState
-from batchyard_contracts.v1.values import Counts, StopCause
+from batchyard_contracts.v1.values import Counts, StopReason
 from services.cli.client.http_client import Door
 from services.cli.errors import NotReachable
 
 POLL_S = 1.0
 PATIENCE_S = 30.0
-"""How long a yard may be away (a restart) before following it is given up."""
+"""Seconds for which Batchyard may be unavailable, such as during a restart, before following ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Snapshot:
     eta_s: float | None
     document: dict[str, Any]
     """What the server sent, for `--json`."""
-    stopped: StopCause | None = None
+    stopped: StopReason | None = None
     share: float | None = None
     """How much of the work is done, where running items tell how far they are."""
     summary: Any = None
@@ -38,7 +38,7 @@ class Snapshot:
 
 
 async def follow(door: Door, batch_id: str, *, poll_s: float = POLL_S) -> AsyncIterator[Snapshot]:
-    """Give snapshots until one with a result. Raises NotReachable when the yard stays away too long."""
+    """Give snapshots until one with a result. Raises NotReachable when Batchyard is unavailable for too long."""
     away_since: float | None = None
     clock = asyncio.get_running_loop().time
     while True:
@@ -73,7 +73,7 @@ async def _frames(door: Door, batch_id: str) -> AsyncIterator[Snapshot]:
 def _of_frame(document: dict[str, Any]) -> Snapshot:
     if document.get("type") == BatchFinished.type:
         end = BatchFinished.model_validate(document)
-        told = (end.stopped, None, end.summary, end.summary_error)
+        told = (end.stop_reason, None, end.summary, end.summary_error)
         return Snapshot("finished", end.counts, end.result, None, None, document, *told)
     now = BatchProgressed.model_validate(document)
     return Snapshot(now.status, now.counts, None, now.items_per_s, now.eta_s, document, share=now.progress)
@@ -81,5 +81,5 @@ def _of_frame(document: dict[str, Any]) -> Snapshot:
 
 def _of_state(body: bytes) -> Snapshot:
     state = BatchState.model_validate_json(body)
-    told = (state.stopped, None, state.summary, state.summary_error)
+    told = (state.stop_reason, None, state.summary, state.summary_error)
     return Snapshot(state.status, state.counts, state.result, state.items_per_s, state.eta_s, orjson.loads(body), *told)

@@ -1,4 +1,4 @@
-"""The HTTP API of a yard: one method for each kind of exchange, with every failure turned into a `CliError`."""
+"""HTTP client of a running Batchyard: one method for each kind of request; every failure becomes a `CliError`."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -21,7 +21,7 @@ _IN_PROGRESS = "idempotency_in_progress"
 _WHAT_THERE_IS = {
     "batch_not_found": "See what there is: `batchyard list`.",
     "unknown_workload": "See what there is: `batchyard workloads`.",
-    "letter_not_found": "See what there is: `batchyard dead list`.",
+    "dead_letter_not_found": "See what there is: `batchyard dead-letters list`.",
 }
 """What to do next when something does not exist, by the code of the problem."""
 _MAX_PROBLEM_BYTES = 64 * 1024
@@ -30,7 +30,7 @@ Query = Mapping[str, str | int | None]
 
 
 class Door:
-    """Speaks with one yard."""
+    """Client of the HTTP API of one running Batchyard."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
         self._session = session
@@ -117,7 +117,7 @@ class Door:
 
 @asynccontextmanager
 async def open_door(address: Address) -> AsyncIterator[Door]:
-    """A connection to the yard at this address, for as long as the context lasts."""
+    """Connection to the Batchyard at this address, which lasts as long as the context."""
     headers = {"Authorization": f"Bearer {address.token}"} if address.token else {}
     async with aiohttp.ClientSession(headers=headers, timeout=_TIMEOUT, raise_for_status=False) as session:
         yield Door(session, address.url)

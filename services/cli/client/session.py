@@ -1,4 +1,4 @@
-"""What a command needs to speak with a yard: its address, the open door, and ways to print."""
+"""Access of commands to a running Batchyard: its address, its HTTP API, and ways to print."""
 
 import asyncio
 import os
@@ -19,8 +19,8 @@ from services.cli.errors import BadInput, NotFound
 T = TypeVar("T")
 
 
-def at_yard(ctx: typer.Context, use: Callable[[Door], Awaitable[T]]) -> T:
-    """Open the door of the yard that the command line or the environment names, and use it."""
+def use_api(ctx: typer.Context, use: Callable[[Door], Awaitable[T]]) -> T:
+    """Connect to the Batchyard that the command line or the environment names, and run `use`."""
     address = find_address(os.environ, home(os.environ), ctx.obj)
 
     async def run() -> T:

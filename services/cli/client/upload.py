@@ -99,7 +99,7 @@ class Submission:
 
     def _pause(self, error: CliError, tries: int) -> float | None:
         """How long to wait before the same is sent again; None: it is of no use."""
-        away = isinstance(error, NotReachable) and tries > 1  # a yard that was there and is being restarted
+        away = isinstance(error, NotReachable) and tries > 1  # Batchyard was available and is being restarted
         if tries >= TRIES or (error.retry_after_s is None and not away):
             return None
         return max(error.retry_after_s or 0.0, min(FIRST_PAUSE_S * 2.0 ** (tries - 1), LONGEST_PAUSE_S))

@@ -1,4 +1,4 @@
-"""`batchyard list`, `show`, `watch` and `failures`: what is known of batches."""
+"""`batchyard list`, `show`, `watch` and `failures`: the state of batches."""
 
 from typing import Annotated
 
@@ -12,18 +12,18 @@ def list_(
     status: Annotated[BatchStatusName | None, typer.Option(help="Only batches in this state.")] = None,
     workload: Annotated[str | None, typer.Option(help="Only batches of this workload.")] = None,
     before: Annotated[str | None, typer.Option(metavar="BATCH", help="Only batches older than this one.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Largest number of batches.")] = 20,
     json: JsonFlag = False,
 ) -> None:
     """List batches, the newest first."""
     from datetime import UTC, datetime
 
     from batchyard_contracts.v1.queries import BatchesReply
-    from services.cli.client.session import at_yard, out, write_json
+    from services.cli.client.session import out, use_api, write_json
     from services.cli.rendering.tables import batches_table
 
     query = {"status": status and status.value, "workload": workload, "before": before, "limit": limit}
-    body = at_yard(ctx, lambda door: door.get("/batches", query))
+    body = use_api(ctx, lambda door: door.get("/batches", query))
     if json:
         write_json(body)
         return
@@ -36,16 +36,16 @@ def list_(
 
 
 def show(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None:
-    """Show one batch: its state and why it was stopped, its counts, its terms, how long it took."""
+    """Show one batch: its state, counts, terms and duration, and the reason why it was stopped."""
     from batchyard_contracts.v1.queries import BatchState
     from services.cli.client.http_client import Door
-    from services.cli.client.session import at_yard, out, resolve, write_json
+    from services.cli.client.session import out, resolve, use_api, write_json
     from services.cli.rendering.tables import batch_block
 
     async def use(door: Door) -> bytes:
         return await door.get(f"/batches/{await resolve(door, batch)}")
 
-    body = at_yard(ctx, use)
+    body = use_api(ctx, use)
     if json:
         write_json(body)
     else:
@@ -53,34 +53,34 @@ def show(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None:
 
 
 def watch(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None:
-    """Watch a batch until it has ended: exit code 0 if it completed, else 1."""
+    """Watch a batch until it has finished: exit code 0 if it completed, else 1."""
     from services.cli.actions.watch import watch_batch
     from services.cli.client.http_client import Door
-    from services.cli.client.session import at_yard, resolve
+    from services.cli.client.session import resolve, use_api
 
     async def use(door: Door) -> None:
         batch_id = await resolve(door, batch)
         await watch_batch(door, batch_id, batch_id, json=json)
 
-    at_yard(ctx, use)
+    use_api(ctx, use)
 
 
 def failures(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None:
-    """Show what failed in a batch, grouped by cause, and the command that runs each group again.
+    """Show the failures of a batch, grouped by cause, and the command that retries each group.
 
-    A cause is an error code, the message without its numbers, ids and addresses,
-    and a partition: the destination that the items went to.
+    A cause consists of the error code, the message without numbers, ids and
+    addresses, and the partition: the destination of the items.
     """
     from batchyard_contracts.v1.queries import FailuresReply
     from services.cli.client.http_client import Door
-    from services.cli.client.session import at_yard, out, resolve, write_json
+    from services.cli.client.session import out, resolve, use_api, write_json
     from services.cli.rendering.tables import failures_table
 
     async def use(door: Door) -> tuple[str, bytes]:
         batch_id = await resolve(door, batch)
         return batch_id, await door.get(f"/batches/{batch_id}/failures")
 
-    batch_id, body = at_yard(ctx, use)
+    batch_id, body = use_api(ctx, use)
     if json:
         write_json(body)
     else:

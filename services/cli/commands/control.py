@@ -1,4 +1,4 @@
-"""`batchyard pause`, `resume`, `cancel`, `retry`, `priority` and `change`: steer a batch."""
+"""`batchyard pause`, `resume`, `cancel`, `retry`, `priority` and `change`: control of a batch."""
 
 from typing import Annotated, Any
 
@@ -9,10 +9,10 @@ from services.cli.parsing.options import (
     BatchId,
     Deadline,
     EndedBadly,
-    FailAfter,
+    FailureThreshold,
     JsonFlag,
-    Pace,
     PriorityName,
+    RateLimit,
     RetryBy,
     TermName,
     Weight,
@@ -20,18 +20,18 @@ from services.cli.parsing.options import (
 
 
 def pause(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None:
-    """Pause a batch: what runs ends, nothing more is given out."""
-    _steer(ctx, batch, "POST", "/pause", "pausing", json=json)
+    """Pause a batch: running items end, no more start."""
+    _control(ctx, batch, "POST", "/pause", "pausing", json=json)
 
 
 def resume(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None:
-    """Go on with a paused batch."""
-    _steer(ctx, batch, "POST", "/resume", "going on", json=json)
+    """Resume a paused batch."""
+    _control(ctx, batch, "POST", "/resume", "resuming", json=json)
 
 
 def cancel(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None:
-    """Cancel a batch. Results that were made before are kept."""
-    _steer(ctx, batch, "POST", "/cancel", "cancelling", json=json)
+    """Cancel a batch. Its results so far are kept."""
+    _control(ctx, batch, "POST", "/cancel", "cancelling", json=json)
 
 
 def retry(
@@ -40,22 +40,25 @@ def retry(
     cause: Annotated[list[str] | None, typer.Option(help="Only this cause, as `failures` names it.")] = None,
     code: Annotated[list[str] | None, typer.Option(help="Only this error code.")] = None,
     partition: Annotated[list[str] | None, typer.Option(help="Only this partition.")] = None,
-    status: Annotated[list[EndedBadly] | None, typer.Option(help="Only what ended so.")] = None,
+    status: Annotated[list[EndedBadly] | None, typer.Option(help="Only items with this status.")] = None,
     item: Annotated[
         list[str] | None, typer.Option(metavar="ORDINAL|CUSTOM_ID", help="Only this item; `custom:7` is no ordinal.")
     ] = None,
     patch: Annotated[
         str | None, typer.Option(metavar="FILE|JSON", help="Change the payloads first: a JSON Patch (RFC 6902).")
     ] = None,
-    skip_unfit: Annotated[bool, typer.Option("--skip-unfit", help="Leave out what the patch does not fit.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; show what would run.")] = False,
+    skip_invalid: Annotated[
+        bool, typer.Option("--skip-invalid", help="Leave out items that the patch does not apply to, or makes invalid.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Change nothing, and show the items that would run.")
+    ] = False,
     json: JsonFlag = False,
 ) -> None:
-    """Run what did not succeed in a finished batch once more, as a new round of the same batch.
+    """Run items of a finished batch again that did not succeed, in a new round of the batch.
 
-    Without options that is everything that failed, expired or was cancelled.
-    Each option may be repeated; different ones narrow the choice. What
-    succeeded is left alone.
+    Without options these are all items that failed, expired or were cancelled.
+    Each option may be repeated; different options narrow the selection.
 
     [bold]Examples[/bold]
 
@@ -72,7 +75,7 @@ def retry(
         statuses=[one.value for one in status or []],
         items=item or [],
         patch=patch,
-        skip_unfit=skip_unfit,
+        skip_invalid=skip_invalid,
         dry_run=dry_run,
     )
     retry_batch(ctx, batch, wanted, json=json)
@@ -84,32 +87,32 @@ def priority(
     level: Annotated[PriorityName, typer.Argument(help="The new priority.")],
     json: JsonFlag = False,
 ) -> None:
-    """Change the priority of what a batch has still to do."""
-    _steer(ctx, batch, "PATCH", "", f"priority {level.value}", {"priority": level.value}, json=json)
+    """Change the priority of a batch's remaining items."""
+    _control(ctx, batch, "PATCH", "", f"priority {level.value}", {"priority": level.value}, json=json)
 
 
 def change(
     ctx: typer.Context,
     batch: BatchId,
-    priority: Annotated[PriorityName | None, typer.Option(help="Which batches go first.")] = None,
+    priority: Annotated[PriorityName | None, typer.Option(help="Priority of the batch.")] = None,
     weight: Weight = None,
-    rate: Pace = None,
+    rate: RateLimit = None,
     concurrency: AtOnce = None,
     deadline: Deadline = None,
-    fail_after: FailAfter = None,
+    failure_threshold: FailureThreshold = None,
     retry: RetryBy = None,
-    clear: Annotated[list[TermName] | None, typer.Option(help="Take a term back; may be repeated.")] = None,
+    clear: Annotated[list[TermName] | None, typer.Option(help="Remove a term; may be repeated.")] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Change how a batch runs, while it does. What has not started follows at once.
+    """Change the priority and the terms of a running batch. Changes apply to chunks dispatched afterwards.
 
-    What is not named stays as it is. The bounds of --fail-after, and likewise
-    the rules of --retry, take the place of all that were given before.
+    Terms that are not named stay. The bounds of --failure-threshold and the rules
+    of --retry replace all earlier ones.
 
     [bold]Examples[/bold]
 
       batchyard change last --priority immediate
-      batchyard change last --rate 20/s --deadline 2h --fail-after 10%
+      batchyard change last --rate 20/s --deadline 2h --failure-threshold 10%
       batchyard change last --retry http_503=6,2s,5min --retry captcha=1
       batchyard change last --clear rate
     """
@@ -118,24 +121,24 @@ def change(
     from services.cli.errors import BadInput
     from services.cli.parsing.terms import Said
 
-    said = Said(weight, rate, concurrency, deadline, fail_after or (), retry=retry or ())
+    said = Said(weight, rate, concurrency, deadline, failure_threshold or (), retry=retry or ())
     document = said.fields(datetime.now(UTC))
     if priority:
         document["priority"] = priority.value
     if clear:
         document["clear"] = [name.value for name in clear]
     if not document:
-        raise BadInput("Nothing is to change.", "Give a priority or a term, or --clear; see `batchyard change --help`.")
-    _steer(ctx, batch, "PATCH", "", "changed", document, json=json)
+        raise BadInput("No change is given.", "Give a priority or a term, or --clear; see `batchyard change --help`.")
+    _control(ctx, batch, "PATCH", "", "changed", document, json=json)
 
 
-def _steer(
+def _control(
     ctx: typer.Context, batch: str, method: str, path: str, words: str, document: Any = None, *, json: bool
 ) -> None:
     import orjson
 
     from services.cli.client.http_client import Door
-    from services.cli.client.session import at_yard, out, resolve, write_json
+    from services.cli.client.session import out, resolve, use_api, write_json
 
     async def use(door: Door) -> None:
         batch_id = await resolve(door, batch)
@@ -147,4 +150,4 @@ def _steer(
         else:
             out().print(f"{batch_id}: {words}")
 
-    at_yard(ctx, use)
+    use_api(ctx, use)

@@ -1,4 +1,4 @@
-"""`batchyard up`, `down` and `demo`: a yard on this machine."""
+"""`batchyard up`, `down` and `demo`: the local cluster."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,24 +9,22 @@ from services.cli.parsing.options import JsonFlag
 
 
 def up(
-    detach: Annotated[
-        bool, typer.Option("--detach", "-d", help="Leave it running behind; stop it with `down`.")
-    ] = False,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="How many worker processes.")] = 1,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Run in the background; stop it with `down`.")] = False,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Number of worker processes.")] = 1,
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Port of the HTTP API; 8000 if it is free.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", hidden=True, help="Do not say where it is.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", hidden=True, help="Do not print the address.")] = False,
     json: JsonFlag = False,
 ) -> None:
     """Start RabbitMQ, PostgreSQL, Redis and the five services here, and keep them running until Ctrl-C.
 
-    Each server is taken from the first of these that is there: the address in
+    Each server is the first available of these: the address in
     its variable (BATCHYARD_AMQP_URL, BATCHYARD_DATABASE_URL, BATCHYARD_REDIS_URL),
     a program on this machine, a Docker engine, Debian packages (root only).
 
-    What is started is private to this checkout: own ports, data under .batchyard,
-    logs in .batchyard/log.
+    The started processes belong to this checkout alone: they have their own ports,
+    data under .batchyard, logs in .batchyard/log.
     """
     from services.cli.actions import up_down
 
@@ -34,7 +32,7 @@ def up(
 
 
 def down(json: JsonFlag = False) -> None:
-    """Stop everything that runs for this checkout. Data stays: the next `up` goes on where this one stopped."""
+    """Stop the local cluster of this checkout. Its data stays: the next `up` continues with it."""
     from services.cli.actions import up_down
 
     up_down.down(json=json)
@@ -45,9 +43,9 @@ def demo(
 ) -> None:
     """Run one real batch from end to end on this machine, and check every step. Needs a checkout.
 
-    Starts the servers and services, a stand-in web site with tracklist pages, a
-    webhook receiver and a mail server; submits 150 URLs by AMQP; waits for the
-    end; writes the results as JSON, CSV and CUE sheets.
+    It starts the servers and services, a test site with tracklist pages, a webhook
+    receiver and a mail server; submits 150 URLs by AMQP; waits until the batch has
+    finished; and writes the results as JSON, CSV and CUE sheets.
     """
     from services.cli.actions.demo import run_demo
 

@@ -1,4 +1,4 @@
-"""`batchyard workers`, `workloads`, `forget` and `version`: what a yard has."""
+"""`batchyard workers`, `workloads`, `invalidate-cache` and `version`: the state of the platform."""
 
 from typing import Annotated
 
@@ -8,12 +8,12 @@ from services.cli.parsing.options import JsonFlag
 
 
 def workers(ctx: typer.Context, json: JsonFlag = False) -> None:
-    """List the workers that live and what they hold."""
+    """List the live workers and the chunks that they hold."""
     from batchyard_contracts.v1.queries import WorkersReply
-    from services.cli.client.session import at_yard, out, write_json
+    from services.cli.client.session import out, use_api, write_json
     from services.cli.rendering.tables import workers_table
 
-    body = at_yard(ctx, lambda door: door.get("/workers"))
+    body = use_api(ctx, lambda door: door.get("/workers"))
     if json:
         write_json(body)
     else:
@@ -28,10 +28,10 @@ def workloads(
     """List the workloads that workers have announced, or show one."""
     import orjson
 
-    from services.cli.client.session import at_yard, out, write_json
+    from services.cli.client.session import out, use_api, write_json
     from services.cli.rendering.tables import workload_block, workloads_table
 
-    body = at_yard(ctx, lambda door: door.get(f"/workloads/{name}" if name else "/workloads"))
+    body = use_api(ctx, lambda door: door.get(f"/workloads/{name}" if name else "/workloads"))
     if json:
         write_json(body)
         return
@@ -45,22 +45,22 @@ def workloads(
         out().print(f"\nbatchyard submit {name} --item '{item}'", soft_wrap=True, markup=False)
 
 
-def forget(
+def invalidate_cache(
     ctx: typer.Context,
-    workload: Annotated[str, typer.Argument(help="The workload whose results are to be made anew.")],
+    workload: Annotated[str, typer.Argument(help="The workload whose cached results are removed.")],
     item: Annotated[
-        str | None, typer.Option(metavar="JSON", help="Only the result of this item; all of the workload without it.")
+        str | None, typer.Option(metavar="JSON", help="Only the result of this item; default: all of the workload.")
     ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Forget known results, so that they answer no item any more. Outcomes of batches stay.
+    """Remove cached results of a workload. Outcomes of batches stay.
 
-    A workload may keep its results for a while and answer the same item of a
-    later batch with them. To have one batch made anew, submit it with --cache refresh.
+    A workload may cache its results and reuse them for equal items of later
+    batches. To refresh the results of one batch, submit it with --cache refresh.
     """
     import orjson
 
-    from services.cli.client.session import at_yard, out, write_json
+    from services.cli.client.session import out, use_api, write_json
     from services.cli.errors import BadInput
 
     try:
@@ -68,11 +68,11 @@ def forget(
     except orjson.JSONDecodeError as error:
         raise BadInput(f"--item is not JSON: {error}", "Write it like '{\"n\": 7}'.") from error
     document = {} if item is None else {"payload": payload}
-    body = at_yard(ctx, lambda door: door.send("POST", f"/workloads/{workload}/forget", document))
+    body = use_api(ctx, lambda door: door.send("POST", f"/workloads/{workload}/invalidate-cache", document))
     if json:
         write_json(body)
     else:
-        out().print(f"{workload}: forgetting {'all known results' if item is None else 'one result'}")
+        out().print(f"{workload}: invalidating {'all cached results' if item is None else 'one cached result'}")
 
 
 def version(json: JsonFlag = False) -> None:

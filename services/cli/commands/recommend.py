@@ -1,4 +1,4 @@
-"""`batchyard recommend`: who fits a job best."""
+"""`batchyard recommend`: the contractors that fit a job best."""
 
 from typing import Annotated
 
@@ -9,14 +9,16 @@ from services.cli.parsing.options import JsonFlag
 
 def recommend(
     ctx: typer.Context,
-    question: Annotated[str, typer.Argument(metavar="FILE|JSON", help="Jobs and contractors; `-`: standard input.")],
-    limit: Annotated[int | None, typer.Option(min=1, max=100, help="Contractors for each job; else 5.")] = None,
+    query: Annotated[str, typer.Argument(metavar="FILE|JSON", help="Jobs and contractors; `-`: standard input.")],
+    limit: Annotated[
+        int | None, typer.Option(min=1, max=100, help="Largest number of contractors for each job; default 5.")
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """Recommend contractors for jobs: by travel time, rating, availability, cost.
 
-    Who lacks a skill, is not free or is too far is left out, and it says why.
-    Times with ~ are estimates from the geodesic, not from a road network.
+    Contractors who lack a skill, are not available or are too far are excluded, with
+    the reason. Times with ~ are geodesic estimates, not from a road network.
 
     [bold]Example[/bold]
 
@@ -24,4 +26,4 @@ def recommend(
     """
     from services.cli.actions.recommend import recommend_contractors
 
-    recommend_contractors(ctx, question, limit, json=json)
+    recommend_contractors(ctx, query, limit, json=json)

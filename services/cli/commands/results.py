@@ -1,4 +1,4 @@
-"""`batchyard results`: the outcomes of a batch, in the format that is asked for."""
+"""`batchyard results`: the outcomes of a batch, in a chosen format."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,11 +12,11 @@ def results(
     ctx: typer.Context,
     batch: BatchId,
     format_: Annotated[
-        str, typer.Option("--format", metavar="ndjson|json|csv|cue|…", help="Or an export that the workload names.")
+        str, typer.Option("--format", metavar="ndjson|json|csv|cue|…", help="Format, or an export of the workload.")
     ] = "ndjson",
-    status: Annotated[StatusName | None, typer.Option(help="Only items that ended so.")] = None,
+    status: Annotated[StatusName | None, typer.Option(help="Only items with this status.")] = None,
     error_code: Annotated[
-        str | None, typer.Option(help="Only items with this cause; see `batchyard failures`.")
+        str | None, typer.Option(help="Only items with this error code; see `batchyard failures`.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A file; for cue and other exports a folder.")
@@ -25,9 +25,9 @@ def results(
 ) -> None:
     """Write the results of a batch, one for each item, in the order of the items.
 
-    Exports like cue are a file for each item: they are unpacked into the folder
-    that --output names, else into one that is named after the batch. While the
-    batch still runs, this is what has ended so far.
+    Exports such as cue have a file for each item: they are unpacked into the folder
+    --output, by default one named after the batch. While the batch runs, these are
+    the items that have ended so far.
 
     [bold]Examples[/bold]
 

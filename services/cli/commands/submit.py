@@ -1,4 +1,4 @@
-"""`batchyard submit`: hand in a batch, and stay to watch it if asked."""
+"""`batchyard submit`: submit a batch, and optionally watch it."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,10 +11,10 @@ from services.cli.parsing.options import (
     CachePolicy,
     Deadline,
     DedupMode,
-    FailAfter,
+    FailureThreshold,
     JsonFlag,
-    Pace,
     PriorityName,
+    RateLimit,
     RetryBy,
     Weight,
 )
@@ -22,7 +22,7 @@ from services.cli.parsing.options import (
 
 def submit(
     ctx: typer.Context,
-    workload: Annotated[str, typer.Argument(help="What to run on every item; see `batchyard workloads`.")],
+    workload: Annotated[str, typer.Argument(help="Workload that runs every item; see `batchyard workloads`.")],
     file: Annotated[
         Path | None, typer.Argument(help="JSON list, NDJSON or CSV; - reads standard input.", allow_dash=True)
     ] = None,
@@ -33,49 +33,59 @@ def submit(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="What the workload is to find its items by, as a JSON object; - reads it.",
+            help="Source from which the workload finds the items: a JSON object; - reads standard input.",
             allow_dash=True,
         ),
     ] = None,
     estimate: Annotated[
-        bool, typer.Option("--estimate", help="With --source: say what the batch would be, and run none of it.")
+        bool, typer.Option("--estimate", help="With --source: estimate the batch, and run no item.")
     ] = False,
-    format_: Annotated[Format | None, typer.Option("--format", help="When the file's name does not tell.")] = None,
-    priority: Annotated[PriorityName, typer.Option(help="Which batches go first.")] = PriorityName.NORMAL,
-    name: Annotated[str | None, typer.Option(help="A name for people.")] = None,
+    format_: Annotated[
+        Format | None, typer.Option("--format", help="Format of the file, if its name does not show it.")
+    ] = None,
+    priority: Annotated[PriorityName, typer.Option(help="Priority of the batch.")] = PriorityName.NORMAL,
+    name: Annotated[str | None, typer.Option(help="Name of the batch, for display.")] = None,
     label: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A label; may be repeated.")] = None,
     idempotency_key: Annotated[
-        str | None, typer.Option(help="The same key again, with the same items, is the same batch.")
+        str | None, typer.Option(help="Key under which the same items are submitted only once.")
     ] = None,
-    notify_webhook: Annotated[list[str] | None, typer.Option(metavar="URL", help="POST the end there, signed.")] = None,
-    notify_email: Annotated[list[str] | None, typer.Option(metavar="ADDRESS", help="Send the end there.")] = None,
+    notify_webhook: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="Address that receives a signed POST when the batch has finished."),
+    ] = None,
+    notify_email: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ADDRESS", help="E-mail address that is notified when the batch has finished."),
+    ] = None,
     weight: Weight = None,
-    rate: Pace = None,
+    rate: RateLimit = None,
     concurrency: AtOnce = None,
     deadline: Deadline = None,
-    fail_after: FailAfter = None,
+    failure_threshold: FailureThreshold = None,
     retry: RetryBy = None,
     cache: Annotated[
         CachePolicy | None,
-        typer.Option(help="Known results: use them, make them anew and keep those, or neither look nor keep."),
+        typer.Option(help="Cached results: use them, refresh them, or turn the cache off."),
     ] = None,
     dedup: Annotated[
         DedupMode | None,
         typer.Option(
-            help="Items that another running batch of yours has, too: wait for its result, reject the later one, or "
+            help="Items that another running batch of yours has too: attach to its result, reject the later item, or "
             "replace the earlier one."
         ),
     ] = None,
-    dedup_ttl: Annotated[str | None, typer.Option(metavar="SPAN", help="For how long at most; a day if unset.")] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Stay until the batch has ended.")] = False,
+    dedup_ttl: Annotated[
+        str | None, typer.Option(metavar="SPAN", help="Longest time for which --dedup applies; default: a day.")
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Watch the batch until it has finished.")] = False,
     json: JsonFlag = False,
 ) -> None:
     """Submit a batch of items.
 
-    A file of any size is read while it is sent; past 10,000 items the first
-    ones run meanwhile. If the connection breaks it is sent again, and goes on
-    where it stopped. CSV needs a header that names the fields of an item; a
-    column custom_id comes back with the results. Prints the id of the batch.
+    A file of any size is streamed; beyond 10,000 items the first ones run
+    meanwhile. If the connection breaks, the upload resumes where it stopped.
+    CSV needs a header that names the fields of an item; a column custom_id is
+    repeated in the results. The command prints the id of the batch.
 
     [bold]Examples[/bold]
 
@@ -101,6 +111,6 @@ def submit(
         idempotency_key=idempotency_key,
         webhooks=notify_webhook or [],
         emails=notify_email or [],
-        terms=Said(weight, rate, concurrency, deadline, fail_after or (), cache, dedup, dedup_ttl, retry or ()),
+        terms=Said(weight, rate, concurrency, deadline, failure_threshold or (), cache, dedup, dedup_ttl, retry or ()),
     )
     hand_in(ctx, request, watch=watch, json=json)

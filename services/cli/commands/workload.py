@@ -1,4 +1,4 @@
-"""`batchyard workload new`, `run` and `test`: a workload of your own, from an empty file to a checked one."""
+"""`batchyard workload new`, `run` and `test`: development of a workload."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 from services.cli.parsing.options import JsonFlag
 
-app = typer.Typer(no_args_is_help=True, help="Write, try out and check a workload of your own.")
+app = typer.Typer(no_args_is_help=True, help="Create, run and test a workload of your own.")
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A Python file that defines workloads.")]
 
 
@@ -16,7 +16,7 @@ def new(
     name: Annotated[str, typer.Argument(help="Its name: lower case, digits and hyphens.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The file to write; else NAME.py here.")] = None,
 ) -> None:
-    """Write a file with a workload to start from. It works as it is."""
+    """Create a file with a working workload to start from."""
     from services.cli.actions.workload import write_new
 
     write_new(name, output)
@@ -24,7 +24,10 @@ def new(
 
 @app.command()
 def run(file: File) -> None:
-    """Run a worker for the workloads of FILE until Ctrl-C, beside the yard that runs here or at BATCHYARD_AMQP_URL."""
+    """Run a worker for the workloads of FILE until Ctrl-C.
+
+    It joins the Batchyard at BATCHYARD_AMQP_URL, by default the local cluster.
+    """
     from services.cli.actions.workload import run_worker
 
     run_worker(file)
@@ -36,9 +39,9 @@ def check(
     item: Annotated[str | None, typer.Option(help="An item as JSON to try, in place of the example.")] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Check what Batchyard relies on: runs the example several times, odd items too. Needs no yard.
+    """Test a workload against Batchyard's rules: run the example several times, and unusual items too.
 
-    Exit code 0: nothing failed; 1: a check failed; 2: the file cannot be used.
+    It needs no running Batchyard. Exit code 0: all checks passed; 1: a check failed; 2: the file cannot be used.
     """
     from services.cli.actions.workload import run_checks
 

@@ -15,7 +15,7 @@ class PriorityName(StrEnum):
 
 
 class CachePolicy(StrEnum):
-    """What known results are for."""
+    """Cache modes."""
 
     USE = "use"
     REFRESH = "refresh"
@@ -23,7 +23,7 @@ class CachePolicy(StrEnum):
 
 
 class DedupMode(StrEnum):
-    """Which of two equal items runs."""
+    """Deduplication modes."""
 
     ATTACH = "attach"
     REJECT = "reject"
@@ -31,7 +31,7 @@ class DedupMode(StrEnum):
 
 
 class StatusName(StrEnum):
-    """How an item ends."""
+    """Terminal states of an item."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -41,7 +41,7 @@ class StatusName(StrEnum):
 
 
 class EndedBadly(StrEnum):
-    """How an item ends that a retry may run again."""
+    """Terminal states that a retry may run again."""
 
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -49,7 +49,7 @@ class EndedBadly(StrEnum):
 
 
 class BatchStatusName(StrEnum):
-    """Where a batch is in its life."""
+    """States of a batch."""
 
     OPEN = "open"
     RUNNING = "running"
@@ -57,18 +57,20 @@ class BatchStatusName(StrEnum):
     FINISHED = "finished"
 
 
-JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON document a line on standard output, nothing else.")]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, one document a line.")]
 BatchId = Annotated[str, typer.Argument(metavar="BATCH", help="Id of a batch, or `last`: the newest one.")]
 
-Weight = Annotated[int | None, typer.Option(min=1, max=100, help="Its share among your batches; 1 unless set.")]
-Pace = Annotated[str | None, typer.Option("--rate", metavar="N/s", help="At most so many items: 20/s, 600/min.")]
-AtOnce = Annotated[int | None, typer.Option("--concurrency", min=1, help="So many items run at once at most.")]
+Weight = Annotated[int | None, typer.Option(min=1, max=100, help="Share of the batch among your batches; default 1.")]
+RateLimit = Annotated[str | None, typer.Option("--rate", metavar="N/s", help="Largest rate of items: 20/s, 600/min.")]
+AtOnce = Annotated[int | None, typer.Option("--concurrency", min=1, help="Largest number of items that run at once.")]
 Deadline = Annotated[
-    str | None, typer.Option(metavar="TIME", help="What has not ended by then expires: 2h, or 2026-12-24T18:00.")
+    str | None, typer.Option(metavar="TIME", help="Time at which remaining items expire: 2h, or 2026-12-24T18:00.")
 ]
-FailAfter = Annotated[
+FailureThreshold = Annotated[
     list[str] | None,
-    typer.Option(metavar="BOUND", help="Stop when more fail than 100, 10% or captcha=5; may be repeated."),
+    typer.Option(
+        metavar="BOUND", help="Stop the batch when more items fail than 100, 10% or captcha=5; may be repeated."
+    ),
 ]
 
 RetryBy = Annotated[
@@ -76,14 +78,14 @@ RetryBy = Annotated[
     typer.Option(
         "--retry",
         metavar="CODE=N[,FIRST,MOST]",
-        help="Attempts in all for an error code, or for `default`, and the first and the longest pause: "
+        help="Total attempts for an error code, or for `default`, and the first and the longest pause: "
         "http_503=6,2s,5min. May be repeated.",
     ),
 ]
 
 
 class TermName(StrEnum):
-    """The terms that can be taken back."""
+    """Terms that can be removed."""
 
     WEIGHT = "weight"
     RATE = "rate"

@@ -27,7 +27,7 @@ class Said:
     rate: str | None = None
     concurrency: int | None = None
     deadline: str | None = None
-    fail_after: Sequence[str] = ()
+    failure_threshold: Sequence[str] = ()
     cache: str | None = None
     dedup: str | None = None
     dedup_ttl: str | None = None
@@ -40,7 +40,7 @@ class Said:
             "rate": self.rate and rate_of(self.rate),
             "concurrency": self.concurrency,
             "deadline": self.deadline and _deadline(self.deadline, now),
-            "failure_threshold": _threshold(self.fail_after) if self.fail_after else None,
+            "failure_threshold": _threshold(self.failure_threshold) if self.failure_threshold else None,
             "retry": dict(map(_rule, self.retry)) or None,
             "cache": self.cache,
             "dedup": _dedup(self.dedup, self.dedup_ttl),
@@ -55,7 +55,7 @@ def term_rows(terms: Terms) -> list[tuple[str, str]]:
         "rate limit": terms.rate and f"{_number(terms.rate.per_second)}/s, {terms.rate.burst} at once",
         "concurrency": terms.concurrency and str(terms.concurrency),
         "deadline": terms.deadline and terms.deadline.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
-        "fail after": terms.failure_threshold and ", ".join(_bounds(terms.failure_threshold)),
+        "failure threshold": terms.failure_threshold and ", ".join(_bounds(terms.failure_threshold)),
         "retry": ", ".join(f"{code} {_backoff(rule)}" for code, rule in terms.retry.items()),
     }
     return [(name, words) for name, words in found.items() if words]

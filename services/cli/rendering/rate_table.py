@@ -1,36 +1,43 @@
-"""How the paces of destinations look to a person."""
+"""Table of the rates of destinations."""
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from batchyard_contracts.v1.queries import PaceReply, PaceState
+from batchyard_contracts.v1.queries import RatesReply, RateState
 
 _COLUMNS = ("workload", "destination", "rate", "because", "out", "waiting", "chunk")
 
 
-def pace_table(reply: PaceReply) -> RenderableType:
+def rates_table(reply: RatesReply) -> RenderableType:
     """One destination a row, and what keeps it back; below it how its rate changed, if that was asked for."""
-    if not reply.paces:
+    if not reply.rates:
         return Text(
             "No item went out lately. A destination is listed while items wait for it or something was learned."
         )
     parts: list[RenderableType] = []
     table = _table()
-    for pace in reply.paces:
-        name = pace.value or "all" if pace.limit == "partition" else f"{pace.limit} {pace.value or 'all'}"
-        most = f" of {pace.concurrency}" if pace.concurrency else ""
-        chunk = f"{pace.chunk}: {pace.chunk_because}" if pace.chunk else ""
-        cells = (pace.workload, name, rate_text(pace.per_second), pace.cause, f"{pace.out}{most}", str(pace.waiting))
+    for state in reply.rates:
+        name = state.partition or "all" if state.limit == "partition" else f"{state.limit} {state.partition or 'all'}"
+        most = f" of {state.concurrency}" if state.concurrency else ""
+        chunk = f"{state.chunk_size}: {state.chunk_size_reason}" if state.chunk_size else ""
+        cells = (
+            state.workload,
+            name,
+            rate_text(state.per_second),
+            state.reason,
+            f"{state.in_flight}{most}",
+            str(state.waiting),
+        )
         table.add_row(*map(Text, cells), Text(chunk))
-        for note in _notes(pace):
+        for note in _notes(state):
             table.add_row("", Text(f"  {note}", "yellow"))
-        if pace.history:
-            parts += [table, _history(pace)]
+        if state.history:
+            parts += [table, _history(state)]
             table = _table()
     if table.row_count:
         parts.append(table)
-    if reply.more:
+    if reply.truncated:
         parts.append(Text("There are more. Name a workload, or a --partition."))
     return Group(*parts)
 
@@ -45,22 +52,26 @@ def rate_text(per_second: float | None) -> str:
     return f"{per_second * 3600:.3g}/h"
 
 
-def _notes(pace: PaceState) -> list[str]:
+def _notes(state: RateState) -> list[str]:
     notes = []
-    if pace.circuit != "closed":
-        what = f"{pace.error.code}: {pace.error.message}" if pace.error else ""
-        when = f"one item tries it at {pace.tries_at.astimezone():%H:%M:%S}" if pace.tries_at else "one item tries it"
+    if state.circuit != "closed":
+        what = f"{state.error.code}: {state.error.message}" if state.error else ""
+        when = (
+            f"one item tries it at {state.next_probe_at.astimezone():%H:%M:%S}"
+            if state.next_probe_at
+            else "one item tries it"
+        )
         notes.append(f"refuses everything ({what}); {when}")
-    if pace.parked_until is not None:
-        notes.append(f"waits until {pace.parked_until.astimezone():%H:%M:%S}: {pace.parked_because}")
+    if state.backoff_until is not None:
+        notes.append(f"waits until {state.backoff_until.astimezone():%H:%M:%S}: {state.backoff_reason}")
     return notes
 
 
-def _history(pace: PaceState) -> Table:
+def _history(state: RateState) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 2), show_header=False)
-    for change in pace.history:
+    for change in state.history:
         steps = f"{rate_text(change.before)} to {rate_text(change.after)}"
-        table.add_row(Text(f"{change.at.astimezone():%m-%d %H:%M:%S}", "bright_black"), steps, Text(change.cause))
+        table.add_row(Text(f"{change.at.astimezone():%m-%d %H:%M:%S}", "bright_black"), steps, Text(change.reason))
     return table
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from batchyard_contracts.v1.queries import BatchState, FailureGroup, WorkerState
-from batchyard_contracts.v1.values import TERMINAL_STATUSES, Counts, StopCause
+from batchyard_contracts.v1.values import TERMINAL_STATUSES, Counts, StopReason
 from services.cli.parsing.terms import term_rows
 from shared.json.summary import outline
 
@@ -24,9 +24,9 @@ _STYLES = {
 }
 
 
-STOPPED: dict[StopCause, str] = {
+STOPPED: dict[StopReason, str] = {
     "deadline": "its deadline passed: what had not ended expired",
-    "failure_threshold": "more items failed than --fail-after allows: the rest was cancelled",
+    "failure_threshold": "more items failed than --failure-threshold allows: the rest was cancelled",
     "never_sealed": "nothing was added for too long, and it was never sealed: what waited expired",
 }
 """Why a batch was stopped without anybody asking."""
@@ -64,8 +64,8 @@ def batch_block(batch: BatchState) -> Table:
     table.add_row("workload", batch.workload)
     table.add_row("priority", batch.priority)
     table.add_row("state", state_text(batch))
-    if batch.stopped:
-        table.add_row("stopped", Text(STOPPED[batch.stopped]))
+    if batch.stop_reason:
+        table.add_row("stopped", Text(STOPPED[batch.stop_reason]))
     table.add_row("round", str(batch.round))
     table.add_row("items", counts_text(batch.counts))
     if batch.items_per_s:
@@ -133,7 +133,7 @@ def workers_table(workers: Iterable[WorkerState]) -> RenderableType:
     rows = list(workers)
     if not rows:
         return Text("No worker has been heard of in the last half minute. Start one: `python -m services.worker`.")
-    table = _table("worker", "workloads", "slots (busy/open/most)", "running", "chunks", "seen")
+    table = _table("worker", "workloads", "slots (busy/open/max)", "running", "chunks", "seen")
     for worker in rows:
         state = " (stopping)" if worker.stopping else ""
         table.add_row(
@@ -145,7 +145,7 @@ def workers_table(workers: Iterable[WorkerState]) -> RenderableType:
 
 def _slots(worker: WorkerState) -> str:
     counts = [worker.slots.get(name) for name in worker.workloads]
-    return "\n".join(f"{count.busy}/{count.open}/{count.most}" if count else "" for count in counts)
+    return "\n".join(f"{count.busy}/{count.open}/{count.max}" if count else "" for count in counts)
 
 
 def workloads_table(manifests: Iterable[dict[str, Any]]) -> RenderableType:

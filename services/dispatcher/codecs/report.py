@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 from pydantic_core import from_json
 
-from batchyard_contracts.v1.flow import ChunkProcessed, Felt, ItemOutcome
+from batchyard_contracts.v1.flow import ChunkProcessed, DestinationFeedback, ItemOutcome
 from batchyard_contracts.v1.values import ItemError
 
 Outcomes = dict[int, ItemOutcome | None]
@@ -49,7 +49,7 @@ class _Head(msgspec.Struct):
     final: bool = True
     busy_ms: float = 0.0
     ended: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    felt: msgspec.Raw = msgspec.Raw()
+    feedback: msgspec.Raw = msgspec.Raw()
 
 
 class _Whole(_Head, kw_only=True):
@@ -72,7 +72,7 @@ class Report:
     count: int
     body: bytes
     parsed: Outcomes | None = None
-    felt: Felt | None = None
+    feedback: DestinationFeedback | None = None
 
     @classmethod
     def decode(cls, body: bytes) -> "Report":
@@ -84,8 +84,8 @@ class Report:
             return cls._in_full(body)
         if head.ended is None:
             return cls._in_full(body)
-        felt = _feedback(head)
-        return cls(head.chunk_id, head.fence, head.final, head.busy_ms / 1000, head.ended, body, felt=felt)
+        feedback = _feedback(head)
+        return cls(head.chunk_id, head.fence, head.final, head.busy_ms / 1000, head.ended, body, feedback=feedback)
 
     def outcomes(self) -> Outcomes:
         """The outcomes; of an ordinal that is there twice, the first."""
@@ -124,12 +124,16 @@ class Report:
             len(outcomes),
             body,
             _first(outcomes),
-            message.felt,
+            message.feedback,
         )
 
 
-def _feedback(head: _Head) -> Felt | None:
-    return Felt.model_validate_json(bytes(head.felt)) if head.felt and head.felt != b"null" else None
+def _feedback(head: _Head) -> DestinationFeedback | None:
+    return (
+        DestinationFeedback.model_validate_json(bytes(head.feedback))
+        if head.feedback and head.feedback != b"null"
+        else None
+    )
 
 
 def _next(outcome: _Outcome) -> ItemOutcome | None:

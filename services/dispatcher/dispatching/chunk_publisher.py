@@ -174,7 +174,7 @@ class ChunkPublisher:
             attempt=lease.attempt,
             reuse=batch.reuse if batch else None,
             quarantined=lease.quarantined,
-            pace=self._state.workload_queue(lease.workload).window.chunk_rates(lease.partition),
+            rates=self._state.workload_queue(lease.workload).window.chunk_rates(lease.partition),
         )
         trace = batch.traceparent if batch else None
         return Outgoing(topology.WORK, head.routing_key(), head.type, head.with_items(items), traceparent=trace)

@@ -18,16 +18,16 @@ _LOSSES_ALONE = 2
 LossAction = Literal["again", "halve", "fail"]
 
 
-def action_after_loss(losses: int, remaining: int, losses_max: int) -> LossAction:
+def action_after_loss(losses: int, remaining: int, max_chunk_losses: int) -> LossAction:
     """What follows the loss that brought a chunk, of which so many items are not reported, to `losses`."""
-    if remaining == 0 or losses < losses_max:
+    if remaining == 0 or losses < max_chunk_losses:
         return "again"
     return "fail" if remaining == 1 else "halve"
 
 
-def losses_of_half(remaining: int, losses_max: int) -> int:
+def losses_of_half(remaining: int, max_chunk_losses: int) -> int:
     """What a half has on its account."""
-    return max(0, losses_max - (_LOSSES_ALONE if remaining == 1 else _LOSSES_OF_HALF))
+    return max(0, max_chunk_losses - (_LOSSES_ALONE if remaining == 1 else _LOSSES_OF_HALF))
 
 
 def halves(

@@ -39,7 +39,7 @@ def decide_retry(
     error = outcome.error or ItemError(code="internal_error")
     if outcome.status == "continued" or outcome.delay_s is not None:
         if waits >= MAX_WAITS:
-            return GiveUp(ItemError(code="waited_too_often", message=f"{MAX_WAITS} waits; the last: {error.message}"))
+            return GiveUp(ItemError(code="too_many_waits", message=f"{MAX_WAITS} waits; the last: {error.message}"))
         return RetryDecision(outcome.delay_s or 0.0, attempt, waits + 1, outcome.state)
     if attempt >= rule.attempts:
         return GiveUp(error)

@@ -112,7 +112,7 @@ class BatchIntake:
     async def on_batch_stopped(self, message: BatchStopped, _: Envelope) -> None:
         """A service has stopped a round: what is left of it ends."""
         async with self._state.control_lock:
-            await self._store.save_stop(message.batch_id, message.round, message.cause)
+            await self._store.save_stop(message.batch_id, message.round, message.reason)
             await self._apply_control(message.batch_id)
 
     async def _apply_control(self, batch_id: UUID) -> None:
@@ -138,7 +138,7 @@ class BatchIntake:
 
     async def on_items_reopened(self, message: ItemsReopened, envelope: Envelope) -> None:
         """Run items again, in a new round, from their first attempt. Those that are no longer kept fail."""
-        batch = await self._store.reopen(message.batch_id, message.round, message.asked_at)
+        batch = await self._store.reopen(message.batch_id, message.round, message.requested_at)
         if batch is None:
             if not await self._store.is_known(message.batch_id):
                 log.warning("reopened batch is not kept any more", batch_id=str(message.batch_id), round=message.round)

@@ -3,7 +3,7 @@
 from pydantic_core import from_json
 
 from batchyard_contracts.message import Envelope
-from batchyard_contracts.v1.queries import ItemsQuery, ItemsReply, KeptItem
+from batchyard_contracts.v1.queries import ItemsQuery, ItemsReply, StoredItem
 from services.dispatcher.intake.item_lookup import find_items
 from services.dispatcher.persistence.store import Store
 
@@ -23,7 +23,7 @@ class PayloadQuery:
         """As many of the items as fit into an answer."""
         if await self._store.owner_of(query.batch_id) != query.owner:
             return ItemsReply(gone=query.ordinals)
-        items: list[KeptItem] = []
+        items: list[StoredItem] = []
         size = lots = 0
         async for found in find_items(self._store, query.batch_id, query.ordinals):
             lots += 1
@@ -33,7 +33,7 @@ class PayloadQuery:
                     return _reply(items)
                 fields = from_json(kept.line)
                 items.append(
-                    KeptItem(
+                    StoredItem(
                         ordinal=kept.ordinal,
                         payload=fields["payload"],
                         custom_id=fields.get("custom_id"),
@@ -46,5 +46,5 @@ class PayloadQuery:
         return _reply(items, gone=[ordinal for ordinal in query.ordinals if ordinal not in known])
 
 
-def _reply(items: list[KeptItem], gone: list[int] | None = None) -> ItemsReply:
+def _reply(items: list[StoredItem], gone: list[int] | None = None) -> ItemsReply:
     return ItemsReply(items=sorted(items, key=lambda item: item.ordinal), gone=gone or [])

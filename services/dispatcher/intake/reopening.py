@@ -11,7 +11,7 @@ import structlog
 from pydantic_core import from_json, to_json
 
 from batchyard_contracts.message import MAX_MESSAGE_BYTES
-from batchyard_contracts.partition import Partitions
+from batchyard_contracts.partition import Partitioner
 from batchyard_contracts.v1.flow import ItemsReopened, SettledItem
 from batchyard_contracts.v1.values import ItemError
 from services.dispatcher.intake.item_lookup import StoredItem, find_items
@@ -21,7 +21,7 @@ from services.dispatcher.state.state import Batch, DispatcherState
 from shared.json.patch import Patch, PatchError
 
 log = structlog.get_logger()
-ITEM_DELETED = ItemError(code="item_gone", message="The item is no longer kept; submit it again in a new batch.")
+ITEM_DELETED = ItemError(code="item_deleted", message="The item is no longer kept; submit it again in a new batch.")
 _PATCHES_PER_TURN = 100
 """Items that are patched before others get their turn."""
 
@@ -36,7 +36,7 @@ class ItemReopener:
         """Let items run from their first attempt. Those that are no longer kept, or not as they should be, fail."""
         missing = set(message.ordinals)
         patch = Patch(message.patch, MAX_MESSAGE_BYTES) if message.patch else None
-        partitions = Partitions(self._state.workload_queue(batch.workload).window.manifest)
+        partitions = Partitioner(self._state.workload_queue(batch.workload).window.manifest)
         async for found in find_items(self._store, batch.batch_id, message.ordinals):
             for start in range(0, len(found), _PATCHES_PER_TURN):
                 items = found[start : start + _PATCHES_PER_TURN]
@@ -61,7 +61,7 @@ class ItemReopener:
         await self._settler.publish(message.batch_id, message.round, "failed", items)
 
     async def _apply_patch(
-        self, message: ItemsReopened, items: Sequence[StoredItem], patch: Patch, partitions: Partitions
+        self, message: ItemsReopened, items: Sequence[StoredItem], patch: Patch, partitions: Partitioner
     ) -> list[StoredItem]:
         """The items with their new payloads. One that the patch does not fit, though ingest has tried it, fails."""
         patched: list[StoredItem] = []
@@ -74,9 +74,11 @@ class ItemReopener:
                 fields["payload"] = patch.apply(fields["payload"])
             except PatchError as error:
                 log.warning("patch does not fit", batch_id=str(message.batch_id), ordinal=item.ordinal)
-                not_applicable = ItemError(code="patch_unfit", message=f"The patch does not fit this item: {error}")
+                not_applicable = ItemError(
+                    code="patch_not_applicable", message=f"The patch does not apply to this item: {error}"
+                )
                 await self.fail(message, [item.ordinal], not_applicable)
                 continue
             line = to_json(fields, inf_nan_mode="null")
-            patched.append(StoredItem(item.ordinal, partitions.of(fields["payload"]), line, message.round))
+            patched.append(StoredItem(item.ordinal, partitions.partition_of(fields["payload"]), line, message.round))
         return patched

@@ -9,7 +9,7 @@ from aio_pika.abc import AbstractRobustConnection
 from aio_pika.exceptions import ChannelNotFoundEntity
 
 from batchyard_contracts import topology
-from batchyard_contracts.v1.commands import PaceControl
+from batchyard_contracts.v1.commands import RatesControl
 from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.flow import (
     BatchAccepted,
@@ -22,7 +22,7 @@ from batchyard_contracts.v1.flow import (
     WorkerAnnounced,
     WorkerHeartbeat,
 )
-from batchyard_contracts.v1.queries import BeginQuery, ItemsQuery, PaceQuery, WorkersQuery
+from batchyard_contracts.v1.queries import ItemsQuery, RatesQuery, StartPermitQuery, WorkersQuery
 from services.dispatcher.codecs.page import Page
 from services.dispatcher.codecs.report import Report
 from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher
@@ -85,7 +85,7 @@ class Session:
 
     def __init__(self, resources: Resources, pool: Pool) -> None:
         self._resources = resources
-        self._beat = resources.health.pulse("dispatcher").beat
+        self._beat = resources.health.pulse("leadership").beat
         publisher, health = resources.publisher, resources.health
         self._state, self._store = DispatcherState(resources.settings.owner_weights), Store(pool)
         external_cancel = ExternalCancel(self._state, publisher)
@@ -93,7 +93,7 @@ class Session:
             PageCache(self._store),
             ItemSettler(self._store, publisher, external_cancel, self._wait_for_aggregator),
         )
-        pulse = health.pulse("pump")
+        pulse = health.pulse("dispatch loop")
         chunk_publisher = ChunkPublisher(self._state, self._store, publisher, pages, on_wait=pulse.beat)
         self._undeliverable = UndeliverableChunks(self._state, self._store, chunk_publisher, settler, pages)
         self._dispatch_loop = DispatchLoop(self._state, self._store, chunk_publisher, self._undeliverable, pulse)
@@ -106,14 +106,16 @@ class Session:
             pages,
             self._start_permits,
             self._undeliverable,
-            resources.settings.losses_max,
+            resources.settings.max_chunk_losses,
             on_wait=health.pulse(topology.DISPATCHER_OUTCOMES.name).beat,
         )
         self._orphans = OrphanedChunkDetector(self._state, resources.settings.lease_s)
         self._worker_registry = WorkerRegistry(
             self._state, self._store, self._recovery, self._orphans, resources.settings
         )
-        self._batch_stopper = BatchStopper(self._state, self._store, settler, pages, publisher, health.pulse("stops"))
+        self._batch_stopper = BatchStopper(
+            self._state, self._store, settler, pages, publisher, health.pulse("batch stopper")
+        )
         self._rate_store = RateStore(pool)
         self._rate_events = RateEvents(
             self._state,
@@ -121,7 +123,7 @@ class Session:
             settler,
             publisher,
             RateReservations(resources.memory),
-            health.pulse("pacing"),
+            health.pulse("rates"),
         )
         self._intake = BatchIntake(self._state, self._store, settler, pages, self._dispatch_loop, self._batch_stopper)
         self._report_handler = ReportHandler(
@@ -178,7 +180,7 @@ class Session:
                 Route(BatchFinished, intake.on_batch_finished),
                 Route(ItemsReopened, intake.on_items_reopened),
                 Route(WorkerAnnounced, workers.on_worker_announced),
-                Route(PaceControl, view.on_rates_control),
+                Route(RatesControl, view.on_rates_control),
             ],
             at_once=1,  # in the order of their coming
         )
@@ -188,8 +190,8 @@ class Session:
             [
                 Route(WorkersQuery, workers.on_workers_query),
                 Route(ItemsQuery, PayloadQuery(self._store).on_items_query),
-                Route(PaceQuery, view.on_rates_query),
-                Route(BeginQuery, self._start_permits.on_permit_query),
+                Route(RatesQuery, view.on_rates_query),
+                Route(StartPermitQuery, self._start_permits.on_permit_query),
             ],
             at_once=5,
         )
@@ -217,7 +219,7 @@ class Session:
         await self._recovery.on_chunks_returned(received)
 
     async def _sweep(self) -> None:
-        pulse = self._resources.health.pulse("sweep")
+        pulse = self._resources.health.pulse("worker registry")
         try:
             while True:
                 pulse.beat()

@@ -124,9 +124,9 @@ class ReportHandler:
 
     async def _decide(self, lease: Lease, report: Report, decisions: _Decisions) -> None:
         decisions.measurements.append((lease, report.count, report.busy_s, report.final))
-        if report.felt is not None:
+        if report.feedback is not None:
             now, window = time.monotonic(), self._state.workload_queue(lease.workload).window
-            for limiter, change in window.record_feedback(lease.partition, report.felt, lease.sent_at, now):
+            for limiter, change in window.record_feedback(lease.partition, report.feedback, lease.sent_at, now):
                 self._rate_events.record_rate_change(lease.workload, limiter, change)
         lease.seen_at = time.monotonic()
         self._state.record_taken(lease)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import orjson
 
 from batchyard_contracts.v1.manifest import Adaptive
-from batchyard_contracts.v1.queries import PaceChange
+from batchyard_contracts.v1.queries import RateHistoryEntry
 from batchyard_contracts.v1.values import ItemError, Rate
 from services.dispatcher.domain.rate_limiting.circuit_breaker import CircuitBreaker
 from services.dispatcher.domain.rate_limiting.limiter import LearnedRate, Limiter, LimitTerms
@@ -85,11 +85,11 @@ class RateStore:
                 keys = list({line.key for line in lines})
                 await connection.execute(SQL["cut_history"], *_columns(keys, 3), MAX_HISTORY)
 
-    async def history(self, keys: Sequence[RateKey], limit: int) -> dict[RateKey, list[PaceChange]]:
+    async def history(self, keys: Sequence[RateKey], limit: int) -> dict[RateKey, list[RateHistoryEntry]]:
         """The newest lines of each, the newest first."""
-        found: dict[RateKey, list[PaceChange]] = {}
+        found: dict[RateKey, list[RateHistoryEntry]] = {}
         for row in await self._pool.fetch(SQL["history"], *_columns(keys, 3), limit):
-            change = PaceChange(at=row["at"], before=row["before"], after=row["after"], cause=row["cause"])
+            change = RateHistoryEntry(at=row["at"], before=row["before"], after=row["after"], reason=row["cause"])
             found.setdefault((row["workload"], row["limit_name"], row["value"]), []).append(change)
         return found
 

@@ -11,7 +11,7 @@ import orjson
 
 from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, WorkerAnnounced
 from batchyard_contracts.v1.manifest import Manifest
-from batchyard_contracts.v1.values import Dedup, Reuse, StopCause, Terms
+from batchyard_contracts.v1.values import Dedup, Reuse, StopReason, Terms
 from services.dispatcher.codecs.item import ordinal_of
 from services.dispatcher.codecs.page import Page
 from services.dispatcher.domain.scheduling.scheduler import PageRange, PageSlice, RetryRange
@@ -114,7 +114,7 @@ class Store:
         await self._pool.execute(SQL["steer"], command.batch_id, paused, priority, cancelled, command.at)
         await self._save_terms(command.batch_id, command.terms, command.clear, command.at)
 
-    async def save_stop(self, batch_id: UUID, round_: int, cause: StopCause) -> None:
+    async def save_stop(self, batch_id: UUID, round_: int, cause: StopReason) -> None:
         """Keep that a service stopped a round; the first cause holds."""
         await self._pool.execute(SQL["stop"], batch_id, round_, cause)
 

@@ -6,8 +6,8 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 from batchyard_contracts.message import Envelope, Message
-from batchyard_contracts.v1.commands import PaceControl
-from batchyard_contracts.v1.queries import MAX_PAGE, PaceQuery, PaceReply, PaceState, QueryFailed
+from batchyard_contracts.v1.commands import RatesControl
+from batchyard_contracts.v1.queries import MAX_PAGE, QueryFailed, RatesQuery, RatesReply, RateState
 from services.dispatcher.domain.rate_limiting.limiter import Limiter
 from services.dispatcher.domain.scheduling.chunk_sizer import ChunkSizer
 from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
@@ -23,30 +23,30 @@ class RateApi:
     def __init__(self, state: DispatcherState, store: RateStore, rate_events: RateEvents) -> None:
         self._state, self._store, self._rate_events = state, store, rate_events
 
-    async def on_rates_query(self, query: PaceQuery, _: Envelope) -> Message:
+    async def on_rates_query(self, query: RatesQuery, _: Envelope) -> Message:
         """The limiters asked for."""
-        found: list[PaceState] = []
+        found: list[RateState] = []
         for workload, line in self._state.workload_queues.items():
             if line.is_announced and query.workload in {None, workload}:
                 found += self._states(workload, line.window, query)
-        shown = heapq.nlargest(MAX_PAGE, found, key=lambda s: (s.out + s.waiting, s.circuit != "closed"))
+        shown = heapq.nlargest(MAX_PAGE, found, key=lambda s: (s.in_flight + s.waiting, s.circuit != "closed"))
         if query.history and shown:
-            keys = [(s.workload, s.limit, s.value) for s in shown]
+            keys = [(s.workload, s.limit, s.partition) for s in shown]
             lines = await self._store.history(keys, query.history)
             shown = [s.model_copy(update={"history": lines.get(k, [])}) for s, k in zip(shown, keys, strict=True)]
-        return PaceReply(paces=shown, more=len(found) > len(shown))
+        return RatesReply(rates=shown, truncated=len(found) > len(shown))
 
-    async def on_rates_control(self, command: PaceControl, _: Envelope) -> Message:
+    async def on_rates_control(self, command: RatesControl, _: Envelope) -> Message:
         """Do what an operator wants, and show what holds then."""
         try:
             await self._rate_events.apply_control(command)
         except KeyError:
             detail = f"No worker has announced a workload {command.workload} with a limit {command.limit}."
             return QueryFailed(code="unknown_limit", detail=detail)
-        query = PaceQuery(workload=command.workload, limit=command.limit, value=command.value)
+        query = RatesQuery(workload=command.workload, limit=command.limit, partition=command.partition)
         return await self.on_rates_query(query, _)
 
-    def _states(self, workload: str, window: InFlightWindow, query: PaceQuery) -> list[PaceState]:
+    def _states(self, workload: str, window: InFlightWindow, query: RatesQuery) -> list[RateState]:
         now, at = time.monotonic(), datetime.now(UTC)
         queues = [
             q for b in self._state.batches.values() if b.workload == workload and (q := self._state.batch_queue(b))
@@ -56,7 +56,7 @@ class RateApi:
         return [
             _state(workload, window, limiter, waiting[limiter.key], sizes.get(limiter.key), now, at)
             for limiter in window.limits
-            if query.limit in {None, limiter.limit} and query.value in {None, limiter.value}
+            if query.limit in {None, limiter.limit} and query.partition in {None, limiter.value}
         ]
 
 
@@ -68,29 +68,29 @@ def _state(
     size: tuple[int, str] | None,
     now: float,
     at: datetime,
-) -> PaceState:
+) -> RateState:
     circuit = limiter.circuit
     parked = limiter.backoff_until > now
-    tries_at = at + timedelta(seconds=max(0.0, circuit.next_probe_at - now)) if circuit.state != "closed" else None
-    return PaceState(
+    next_probe_at = at + timedelta(seconds=max(0.0, circuit.next_probe_at - now)) if circuit.state != "closed" else None
+    return RateState(
         workload=workload,
         limit=limiter.limit,
-        value=limiter.value,
+        partition=limiter.value,
         per_second=limiter.rate.per_second if limiter.rate else None,
         burst=limiter.rate.burst if limiter.rate else 1,
-        cause=limiter.reason,
+        reason=limiter.reason,
         adaptive=limiter.terms.adaptive,
         concurrency=limiter.terms.concurrency,
-        by_operator=limiter.terms.by_operator,
-        out=limiter.in_flight,
+        set_by_operator=limiter.terms.by_operator,
+        in_flight=limiter.in_flight,
         waiting=waiting,
-        parked_until=at + timedelta(seconds=limiter.backoff_until - now) if parked else None,
-        parked_because=limiter.backoff_reason if parked else "",
+        backoff_until=at + timedelta(seconds=limiter.backoff_until - now) if parked else None,
+        backoff_reason=limiter.backoff_reason if parked else "",
         circuit=circuit.state,
         error=circuit.error,
-        tries_at=tries_at,
-        chunk=size[0] if size else None,
-        chunk_because=size[1] if size else "",
+        next_probe_at=next_probe_at,
+        chunk_size=size[0] if size else None,
+        chunk_size_reason=size[1] if size else "",
     )
 
 

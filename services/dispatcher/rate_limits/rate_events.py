@@ -11,7 +11,7 @@ import structlog
 
 from batchyard_contracts import topology
 from batchyard_contracts.message import Message
-from batchyard_contracts.v1.commands import PaceControl
+from batchyard_contracts.v1.commands import RatesControl
 from batchyard_contracts.v1.events import CircuitChanged, RateChanged
 from batchyard_contracts.v1.values import ItemError
 from services.dispatcher.domain.rate_limiting.adaptive_rate import RateChange
@@ -89,7 +89,7 @@ class RateEvents:
     def record_circuit_change(self, workload: str, limiter: Limiter, state: Literal["open", "closed"]) -> None:
         """A circuit opened, or closed."""
         breaker, at = limiter.circuit, datetime.now(UTC)
-        tries_at = (
+        next_probe_at = (
             at + timedelta(seconds=max(0.0, breaker.next_probe_at - time.monotonic())) if state == "open" else None
         )
         if state == "open":
@@ -100,25 +100,25 @@ class RateEvents:
             workload=workload,
             owner=ALL_OWNERS,
             limit=limiter.limit,
-            value=limiter.value,
+            partition=limiter.value,
             state=state,
             error=breaker.error,
             since=breaker.opened_on,
-            tries_at=tries_at,
+            next_probe_at=next_probe_at,
             at=at,
         )
         self._events.append(event)
         self._dirty[workload, limiter.limit, limiter.value] = limiter
         self._wake.set()
 
-    async def apply_control(self, command: PaceControl) -> None:
+    async def apply_control(self, command: RatesControl) -> None:
         """What an operator wants: durable first, then in force. Raises `KeyError` for a limit that there is not."""
         queue = self._state.workload_queues.get(command.workload)
         if queue is None or not queue.is_announced or command.limit not in queue.window.limits.names:
             raise KeyError(command.limit)
         window, now = queue.window, time.monotonic()
         if command.action == "close":
-            limiter = window.limits.limiter(command.limit, command.value or "")
+            limiter = window.limits.limiter(command.limit, command.partition or "")
             if limiter is not None and limiter.circuit.state != "closed":
                 limiter.circuit.close()
                 self.record_circuit_change(command.workload, limiter, "closed")
@@ -126,9 +126,9 @@ class RateEvents:
             terms = None
             if command.action == "set":
                 terms = LimitTerms(command.rate, command.concurrency, command.adaptive, by_operator=True)
-            await self._store.save_override(command.workload, command.limit, command.value, terms)
+            await self._store.save_override(command.workload, command.limit, command.partition, terms)
             before = {id(t): (t, _per_second(t)) for t in window.limits}
-            window.limits.override(command.limit, command.value, terms, window.version_at(now), now)
+            window.limits.override(command.limit, command.partition, terms, window.version_at(now), now)
             for limiter in window.limits:
                 was = before.get(id(limiter), (limiter, None))[1]
                 if _per_second(limiter) != was:
@@ -150,14 +150,14 @@ class RateEvents:
                 now = time.monotonic()
                 if now - flushed >= _FLUSH_INTERVAL_S:
                     flushed = now
-                    await retry_transient(self._flush, "paces", waiting=self._pulse.beat)
+                    await retry_transient(self._flush, "rates", waiting=self._pulse.beat)
                     await retry_transient(
-                        lambda: self._fail_hopeless(time.monotonic()), "paces", waiting=self._pulse.beat
+                        lambda: self._fail_hopeless(time.monotonic()), "rates", waiting=self._pulse.beat
                     )
                 if now - forgot >= _CLEANUP_INTERVAL_S:
                     forgot = now
                     await retry_transient(
-                        lambda: self._store.delete_unused(_RETENTION_DAYS), "paces", waiting=self._pulse.beat
+                        lambda: self._store.delete_unused(_RETENTION_DAYS), "rates", waiting=self._pulse.beat
                     )
                 await self._sleep()
         finally:
@@ -196,10 +196,10 @@ class RateEvents:
                 workload=workload,
                 owner=ALL_OWNERS,
                 limit=limit,
-                value=value,
+                partition=value,
                 before=before,
                 after=after,
-                cause=reason,
+                reason=reason,
                 at=at,
             )
         )

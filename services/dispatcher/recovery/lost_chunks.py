@@ -34,11 +34,11 @@ class LostChunkRecovery:
         pages: PageCache,
         start_permits: StartPermits,
         undeliverable: UndeliverableChunks,
-        losses_max: int,
+        max_chunk_losses: int,
         on_wait: Callable[[], None] = lambda: None,
     ) -> None:
         self._state, self._store, self._publisher, self._settler, self._pages = state, store, publisher, settler, pages
-        self._undeliverable, self._losses_max, self._on_wait = undeliverable, losses_max, on_wait
+        self._undeliverable, self._losses_max, self._on_wait = undeliverable, max_chunk_losses, on_wait
         self._start_permits, self._lock = start_permits, start_permits.lock
         """Workers return chunks while others are found to be lost, and ask for leave to begin items of them."""
 

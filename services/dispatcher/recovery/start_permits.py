@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import structlog
 
 from batchyard_contracts.message import Envelope
-from batchyard_contracts.v1.queries import BeginQuery, BeginReply
+from batchyard_contracts.v1.queries import StartPermitQuery, StartPermitReply
 from batchyard_contracts.v1.values import ItemError
 from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.store import Store
@@ -29,20 +29,20 @@ class StartPermits:
         self.lock = asyncio.Lock()
         """Nothing begins of a chunk while it is decided that it goes out again."""
 
-    async def on_permit_query(self, query: BeginQuery, _: Envelope) -> BeginReply:
+    async def on_permit_query(self, query: StartPermitQuery, _: Envelope) -> StartPermitReply:
         """Whether a worker may begin items of a chunk. May be asked twice."""
         async with self.lock:
             lease = self._state.leases.get(query.chunk_id)
             if lease is None or lease.fence != query.fence or lease.holder not in {None, query.worker_id}:
                 log.warning("a worker has a chunk that is another's", worker_id=query.worker_id)
-                return BeginReply(granted=False)
+                return StartPermitReply(granted=False)
             if new := set(query.ordinals) - lease.started:
                 await self._store.save_started(lease, query.worker_id, sorted(new))
                 lease.holder = query.worker_id
                 lease.started |= new
             lease.seen_at = time.monotonic()
             self._state.record_taken(lease)
-            return BeginReply(granted=True)
+            return StartPermitReply(granted=True)
 
     async def fail_started(self, leases: Sequence[Lease]) -> None:
         """End what began and was not reported, of chunks that their worker lost or gives back."""

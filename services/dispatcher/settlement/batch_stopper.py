@@ -134,7 +134,7 @@ class BatchStopper:
             batch_id=batch.batch_id,
             owner=batch.owner,
             round=batch.round,
-            cause="deadline",
+            reason="deadline",
             detail=f"Its deadline, {batch.terms.deadline}, has passed.",
             at=self._clock(),
         )

@@ -27,7 +27,7 @@ class ExternalCancel:
 
     async def publish(self, batch: Batch, items: Iterable[tuple[str, bytes]]) -> None:
         """Items of a batch, each with its partition and its line; those without a state have nothing elsewhere."""
-        if not self._state.workload_queue(batch.workload).window.manifest.lets_go:
+        if not self._state.workload_queue(batch.workload).window.manifest.external_cancel:
             return
         by_partition: dict[str, list[bytes]] = {}
         for partition, line in items:
@@ -41,7 +41,7 @@ class ExternalCancel:
         try:
             await self._publisher.publish(chunks)
         except PublishFailed as error:
-            log.warning("not let go", batch_id=str(batch.batch_id), error=str(error))
+            log.warning("external cancel not sent", batch_id=str(batch.batch_id), error=str(error))
 
     def _chunk(self, batch: Batch, partition: str, lines: list[bytes]) -> Outgoing:
         head = ChunkHead(
@@ -54,7 +54,7 @@ class ExternalCancel:
             partition=partition,
             round=batch.round,
             attempt=1,
-            abandoned=True,
+            external_cancel=True,
         )
         body = head.with_items(lines)
         return Outgoing(topology.WORK, head.routing_key(), head.type, body, traceparent=batch.traceparent)

@@ -8,7 +8,7 @@ import orjson
 
 from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import ItemsSettled, SettledItem
-from batchyard_contracts.v1.values import ItemError, StopCause
+from batchyard_contracts.v1.values import ItemError, StopReason
 from services.dispatcher.domain.scheduling.scheduler import PageSlice
 from services.dispatcher.persistence.store import Store
 from services.dispatcher.settlement.external_cancel import ExternalCancel
@@ -53,19 +53,19 @@ class ItemSettler:
         status: SettledStatus,
         items: Sequence[SettledItem],
         trace: str | None = None,
-        cause: StopCause | None = None,
+        reason: StopReason | None = None,
         *,
         aside: bool = False,
     ) -> None:
         """Tell the ledger of items of a batch that need not be known here; `aside`: with less haste than of others."""
-        cause = cause if status in {"cancelled", "expired"} else None
+        reason = reason if status in {"cancelled", "expired"} else None
         messages = [
             ItemsSettled(
                 batch_id=batch_id,
                 round=round_,
                 status=status,
                 items=list(items[i : i + _ITEMS_PER_MESSAGE]),
-                cause=cause,
+                reason=reason,
             )
             for i in range(0, len(items), _ITEMS_PER_MESSAGE)
         ]

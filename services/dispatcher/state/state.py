@@ -13,7 +13,7 @@ from uuid import UUID
 from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import WorkerHeartbeat
 from batchyard_contracts.v1.manifest import Manifest
-from batchyard_contracts.v1.values import Priority, RetryRule, Reuse, SlotCount, StopCause, Terms
+from batchyard_contracts.v1.values import Priority, RetryRule, Reuse, SlotCount, StopReason, Terms
 from services.dispatcher.domain.rate_limiting.batch_rate import BatchLimits
 from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
 from services.dispatcher.domain.scheduling.scheduler import BatchQueue, PageRange, RetryRange, Scheduler
@@ -37,7 +37,7 @@ class Batch:
     reuse: Reuse | None = None
     dropped: set[int] = field(default_factory=set)
     """Items that are not to run, since another batch has them."""
-    cause: StopCause | None = None
+    cause: StopReason | None = None
     """Why a service stopped it."""
     terms: Terms = field(default_factory=Terms)
     stop_published: bool = False
@@ -275,7 +275,7 @@ class DispatcherState:
 
     def handles_quarantine(self, workload: str) -> bool:
         """Whether a worker takes this workload's quarantined chunks."""
-        return any(w.heartbeat.isolates and workload in w.heartbeat.workloads for w in self.workers.values())
+        return any(w.heartbeat.handles_quarantine and workload in w.heartbeat.workloads for w in self.workers.values())
 
     def drop_silent_workers(self, before: float) -> None:
         """Drop workers that were last heard of before that."""
@@ -298,4 +298,4 @@ class DispatcherState:
     def _relative_capacity(self, name: str, slots: SlotCount | None) -> float:
         """How many usual workers it is worth."""
         queue = self.workload_queues.get(name)
-        return slots.most / queue.window.manifest.concurrency if slots and queue else 1.0
+        return slots.max / queue.window.manifest.concurrency if slots and queue else 1.0

@@ -15,5 +15,5 @@ def fault_of(error: ValidationError) -> Fault:
     if place == ("items",) and first["type"] == "too_long":
         return Fault("too_many_items", f"{first['msg']}. Send the rest with append, or as NDJSON by HTTP.")
     if len(place) > 1 and place[0] == "items" and isinstance(place[1], int):
-        return Fault("item_invalid", explain(error), line=place[1] + 1)
+        return Fault("invalid_item", explain(error), line=place[1] + 1)
     return Fault("invalid_command", explain(error))

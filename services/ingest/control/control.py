@@ -24,7 +24,7 @@ from services.ingest.submission.submit import digest_of
 
 log = structlog.get_logger()
 NOT_FINISHED = Fault("not_finished", "Only a finished batch can be retried. Wait for its end, or cancel it.", 409)
-ONLY_RETRY = Fault("invalid_command", "`select`, `patch` and `skip_unfit` belong to the action `retry`.")
+ONLY_RETRY = Fault("invalid_command", "`select`, `patch` and `skip_invalid` belong to the action `retry`.")
 SOURCE_ONLY = Fault(
     "source_not_retried",
     "The source of this batch found nothing to run, and a source is not run again. Submit the batch again.",
@@ -59,7 +59,7 @@ class Steering:
         """Steer a batch; raises `Refused`. A command that comes again under its id acts once."""
         digest = digest_of(command, exclude=set())
         fault = fault_in_order(command, self._clock())
-        if command.action != "retry" and (command.select or command.patch or command.skip_unfit):
+        if command.action != "retry" and (command.select or command.patch or command.skip_invalid):
             fault = ONLY_RETRY
         if fault is not None and not await self._store.has_control(owner, command_id, digest):
             raise Refused(fault)  # a deadline may have passed since the command was taken
@@ -86,7 +86,7 @@ class Steering:
             await self._dedup.forget(header.batch_id)
         ended = True if finished and command.action == "change" else None
         again = preview.items if preview else None
-        return header.accepted().model_copy(update={"again": again, "finished": ended})
+        return header.accepted().model_copy(update={"retried": again, "finished": ended})
 
     async def preview(self, owner: str, command: BatchControl) -> RetryPreview:
         """What a retry would do; raises `Refused`."""
@@ -102,13 +102,13 @@ class Steering:
             counts = state.counts
             return RetryPreview(round=state.round, items=counts.failed + counts.expired + counts.cancelled)
         preview = await self.preview(owner, command)
-        if preview.unfit and not command.skip_unfit:
-            one, of = preview.unfit_items[0], preview.unfit + preview.items
+        if preview.invalid and not command.skip_invalid:
+            one, of = preview.invalid_items[0], preview.invalid + preview.items
             detail = (
-                f"The patch does not fit {preview.unfit} of {of} items; nothing was changed. "
-                f"Item {one.ordinal}: {one.reason} Try it with dry_run; skip_unfit leaves such items as they are."
+                f"The patch does not fit {preview.invalid} of {of} items; nothing was changed. "
+                f"Item {one.ordinal}: {one.reason} Try it with dry_run; skip_invalid leaves such items as they are."
             )
-            raise Refused(Fault("patch_unfit", detail))
+            raise Refused(Fault("patch_not_applicable", detail))
         if not preview.items:
             raise Refused(nothing_to_run(command.select))
         return preview
@@ -125,7 +125,7 @@ class Steering:
         return header, state
 
     def _note(self, header: Header, command: BatchControl, preview: RetryPreview | None) -> Note:
-        unfit = preview.unfit_ordinals if preview else []
+        invalid = preview.invalid_ordinals if preview else []
         message = BatchControlled(
             batch_id=command.batch_id,
             owner=header.owner,
@@ -135,7 +135,7 @@ class Steering:
             terms=terms_of(command),
             clear=command.clear,
             select=command.select,
-            except_ordinals=[0, *unfit] if preview and header.sourced else unfit,
+            except_ordinals=[0, *invalid] if preview and header.sourced else invalid,
             patch=command.patch,
             at=self._clock(),
         )

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 from pydantic_core import to_json
 
-from batchyard_contracts.v1.queries import MAX_PAGE, ItemsQuery, KeptItem, SelectionQuery
+from batchyard_contracts.v1.queries import MAX_PAGE, ItemsQuery, SelectionQuery, StoredItem
 from batchyard_contracts.v1.values import Selection
 from services.ingest.domain.batch import Header
 from services.ingest.domain.fault import Fault
@@ -18,14 +18,14 @@ from services.ingest.queries.aggregator_client import Ledger
 from shared.json.patch import Patch, PatchError
 
 SAMPLES = 3
-MAX_UNFIT = 10_000
+MAX_INVALID = 10_000
 """Items that may be left out of a retry because its patch does not fit them."""
-_UNFIT_SHOWN = 100
-_GONE = Fault("item_gone", "The item is no longer kept. Submit it again in a new batch.", 410)
+_INVALID_SHOWN = 100
+_GONE = Fault("item_deleted", "The item is no longer kept. Submit it again in a new batch.", 410)
 _CHANGED = Fault("conflict", "The batch has changed meanwhile. Look at it, and ask again.", 409)
 TOO_MANY_UNFIT = Fault(
-    "too_many_unfit",
-    f"The patch does not fit more than {MAX_UNFIT} of these items. Select fewer, by cause, code, partition or ids.",
+    "too_many_invalid",
+    f"The patch does not fit more than {MAX_INVALID} of these items. Select fewer, by cause, code, partition or ids.",
 )
 
 
@@ -39,12 +39,14 @@ class Sample(BaseModel):
     after: Any
 
 
-class Unfit(BaseModel):
+class InvalidRetryItem(BaseModel):
     """An item that would not run, and why."""
 
     ordinal: int
     custom_id: str | None = None
-    code: str = Field(description="`patch_unfit`: the patch does not apply; else what is wrong with the new payload")
+    code: str = Field(
+        description="`patch_not_applicable`: the patch does not apply; else what is wrong with the new payload"
+    )
     reason: str
 
 
@@ -53,10 +55,12 @@ class RetryPreview(BaseModel):
 
     round: Annotated[int, Field(description="the round that the batch has finished")]
     items: Annotated[int, Field(description="how many items would run again")]
-    unfit: Annotated[int, Field(description="how many are selected and would not run")] = 0
+    invalid: Annotated[int, Field(description="how many are selected and would not run")] = 0
     samples: Annotated[list[Sample], Field(description=f"the first {SAMPLES} that would run")] = []
-    unfit_items: Annotated[list[Unfit], Field(description=f"the first {_UNFIT_SHOWN} that would not")] = []
-    unfit_ordinals: Annotated[list[int], Field(exclude=True)] = []
+    invalid_items: Annotated[
+        list[InvalidRetryItem], Field(description=f"the first {_INVALID_SHOWN} that would not")
+    ] = []
+    invalid_ordinals: Annotated[list[int], Field(exclude=True)] = []
 
 
 class Retries:
@@ -110,9 +114,9 @@ class Retries:
                 yield reply.round, reply.ordinals[start : start + MAX_PAGE]
             after = reply.next_after
 
-    async def _kept(self, header: Header, ordinals: Sequence[int]) -> dict[int, KeptItem]:
+    async def _kept(self, header: Header, ordinals: Sequence[int]) -> dict[int, StoredItem]:
         """The items that are kept; an answer may hold a part of those that were asked for."""
-        found: dict[int, KeptItem] = {}
+        found: dict[int, StoredItem] = {}
         left = list(ordinals)
         while left:
             query = ItemsQuery(owner=header.owner, batch_id=header.batch_id, ordinals=left)
@@ -131,7 +135,7 @@ def nothing_to_run(select: Selection | None) -> Fault:
     return Fault("nothing_to_retry", f"No item {which}has failed, expired or been cancelled. See the failures.", 409)
 
 
-def _try(preview: RetryPreview, ordinal: int, item: KeptItem | None, patch: Patch, rules: Rules) -> None:
+def _try(preview: RetryPreview, ordinal: int, item: StoredItem | None, patch: Patch, rules: Rules) -> None:
     """Add one item to the preview."""
     if item is None:
         _leave_out(preview, ordinal, None, _GONE.code, _GONE.detail)
@@ -139,7 +143,7 @@ def _try(preview: RetryPreview, ordinal: int, item: KeptItem | None, patch: Patc
     try:
         after = patch.apply(item.payload)
     except PatchError as error:
-        _leave_out(preview, ordinal, item, "patch_unfit", str(error))
+        _leave_out(preview, ordinal, item, "patch_not_applicable", str(error))
         return
     fault = rules.judge(after, to_json(after))
     if fault is not None:
@@ -153,11 +157,11 @@ def _try(preview: RetryPreview, ordinal: int, item: KeptItem | None, patch: Patc
         )
 
 
-def _leave_out(preview: RetryPreview, ordinal: int, item: KeptItem | None, code: str, reason: str) -> None:
-    if preview.unfit == MAX_UNFIT:
+def _leave_out(preview: RetryPreview, ordinal: int, item: StoredItem | None, code: str, reason: str) -> None:
+    if preview.invalid == MAX_INVALID:
         raise Refused(TOO_MANY_UNFIT)
-    preview.unfit += 1
-    preview.unfit_ordinals.append(ordinal)
-    if len(preview.unfit_items) < _UNFIT_SHOWN:
+    preview.invalid += 1
+    preview.invalid_ordinals.append(ordinal)
+    if len(preview.invalid_items) < _INVALID_SHOWN:
         custom_id = item.custom_id if item else None
-        preview.unfit_items.append(Unfit(ordinal=ordinal, custom_id=custom_id, code=code, reason=reason))
+        preview.invalid_items.append(InvalidRetryItem(ordinal=ordinal, custom_id=custom_id, code=code, reason=reason))

@@ -9,7 +9,7 @@ import orjson
 
 from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
 from batchyard_contracts.v1.queries import BatchState
-from batchyard_contracts.v1.values import Counts, Notify, Priority, Reuse, Terms
+from batchyard_contracts.v1.values import Counts, Notifications, Priority, Reuse, Terms
 from services.ingest.domain.command_validation import terms_of
 from services.ingest.domain.upload_digest import Mark
 
@@ -32,7 +32,7 @@ class Header:
     priority: Priority
     name: str | None
     labels: dict[str, str]
-    notify: Notify
+    notify: Notifications
     terms: Terms
     reuse: Reuse
     state: State
@@ -87,7 +87,7 @@ class Header:
             cast("Priority", row["priority"]),
             row["name"],
             orjson.loads(row["labels"]),
-            Notify.model_validate_json(row["notify"]),
+            Notifications.model_validate_json(row["notify"]),
             Terms.model_validate_json(row["terms"]),
             Reuse.model_validate_json(row["reuse"]),
             cast("State", row["state"]),

@@ -10,7 +10,7 @@ from services.ingest.domain.fault import Fault
 from services.ingest.domain.item_validator import Rules
 from services.ingest.domain.json_shape import has_non_number
 
-_NOT_JSON = Fault("item_invalid", "NaN and infinite numbers are not JSON. Send null or text.")
+_NOT_JSON = Fault("invalid_item", "NaN and infinite numbers are not JSON. Send null or text.")
 
 
 class Entry(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema_rs
 import orjson
 
-from batchyard_contracts.partition import Partitions
+from batchyard_contracts.partition import Partitioner
 from batchyard_contracts.pointer import MISSING, CompiledPointer
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import MAX_ITEMS_PER_BATCH
@@ -27,7 +27,7 @@ class Rules:
         source = manifest.source_schema
         self._source_schema = None if source is None else _validator(manifest, "source", source)
         self.unit = manifest.unit.name if manifest.unit else None
-        self._partitions = Partitions(manifest)
+        self._partitions = Partitioner(manifest)
         self._dedup = CompiledPointer(manifest.dedup) if manifest.dedup is not None else None
         self.summarized = manifest.summary_schema is not None
         """Whether a summary is made of its results."""
@@ -61,18 +61,18 @@ class Rules:
                 413,
             )
         if not isinstance(payload, dict):
-            return Fault("item_invalid", "An item's payload is a JSON object.")
+            return Fault("invalid_item", "An item's payload is a JSON object.")
         if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and depth_exceeds(payload, MAX_DEPTH):
             return Fault("item_too_deep", f"The item is nested deeper than {MAX_DEPTH} levels. Make it flatter.")
         if b"\\u0000" in raw and has_nul(payload):
-            return Fault("item_invalid", "The item holds the character U+0000, which cannot be stored. Remove it.")
+            return Fault("invalid_item", "The item holds the character U+0000, which cannot be stored. Remove it.")
         if not schema.is_valid(payload):
-            return Fault("item_invalid", _explain(schema, payload))
+            return Fault("invalid_item", _explain(schema, payload))
         return None
 
     def partition(self, payload: dict[str, Any]) -> str:
         """The destination that the item goes to; empty when the workload or the item names none."""
-        return self._partitions.of(payload)
+        return self._partitions.partition_of(payload)
 
     def fingerprint(self, payload: dict[str, Any]) -> bytes | None:
         """The same for two items that are one and the same to the workload; None: never the same as another."""

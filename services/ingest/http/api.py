@@ -11,9 +11,9 @@ from services.ingest.http import (
     dead_letters,
     docs,
     openapi,
-    pace,
     problems,
     progress,
+    rates,
     recommendations,
     results,
     retry,
@@ -33,14 +33,14 @@ then its end (`batch.finished.v1`), as JSON texts.
 _TAGS = [
     {"name": "batches", "description": "Submit, list, show and steer."},
     {"name": "results", "description": "What came of each item."},
-    {"name": "pace", "description": "How fast items go to their destinations, and why."},
+    {"name": "rates", "description": "Rates of destinations, and the reasons for them."},
     {"name": "workloads", "description": "What can be run, and who runs it."},
     {"name": "recommendations", "description": "Which contractors fit a job best, at once."},
     {"name": "operators", "description": "Messages that could not be handled. Only for owners in BATCHYARD_OPERATORS."},
 ]
 
 
-def build(door: Door, tokens: Tokens, *, max_sockets: int, amqp_url: str, operators: Collection[str]) -> ASGIApp:
+def build(door: Door, tokens: Tokens, *, max_websockets: int, amqp_url: str, operators: Collection[str]) -> ASGIApp:
     """The whole HTTP door."""
 
     async def owner_of(request: Request) -> str:
@@ -62,9 +62,9 @@ def build(door: Door, tokens: Tokens, *, max_sockets: int, amqp_url: str, operat
     for part in (submit, retry, batches, results, workloads, recommendations):
         app.include_router(part.routes(door, owner_of), prefix=PREFIX)
     may_operate = operators if tokens.required else None
-    app.include_router(pace.routes(door, owner_of, may_operate), prefix=PREFIX)
+    app.include_router(rates.routes(door, owner_of, may_operate), prefix=PREFIX)
     app.include_router(dead_letters.routes(door, owner_of, amqp_url, may_operate), prefix=PREFIX)
-    app.include_router(progress.routes(door, watcher_of, max_sockets), prefix=PREFIX)
+    app.include_router(progress.routes(door, watcher_of, max_websockets), prefix=PREFIX)
     app.include_router(docs.routes())
     problems.install(app)
     openapi.install(app, tokens=tokens.required)

@@ -23,16 +23,16 @@ NO_OPERATOR = Fault("forbidden", "Only operators may do this: owners that BATCHY
 _STATUSES = (401, 403, 404, 422, 503)
 
 
-class Letter(BaseModel):
+class DeadLetterView(BaseModel):
     """A dead letter."""
 
     id: str
     queue: str
     type: str
     reason: str
-    at: datetime | None = Field(None, description="when it was set aside")
+    at: datetime | None = Field(None, description="time at which it was dead-lettered")
     bytes: int
-    body: str = Field(description=f"the first {_FIRST_BYTES} characters of a list, all of a single letter")
+    body: str = Field(description=f"whole body; in a list its first {_FIRST_BYTES} characters")
 
 
 class DeadQueueView(BaseModel):
@@ -46,11 +46,11 @@ class DeadLetterList(BaseModel):
     """Queues that have dead letters, and the oldest of these."""
 
     queues: list[DeadQueueView]
-    letters: list[Letter]
+    dead_letters: list[DeadLetterView]
 
 
 class DeadLetterRequest(Command):
-    """Which letters of a queue: those named, or all."""
+    """Dead letters of a queue to act on: those named in `ids`, or all."""
 
     type: ClassVar[str] = "dead_letters.work.v1"
     ids: Annotated[list[str], Field(max_length=MAX_LOOKED_AT)] = Field(default=[])
@@ -58,11 +58,11 @@ class DeadLetterRequest(Command):
     limit: Annotated[int, Field(ge=1, le=10_000)] = 10_000
 
 
-class DeadLettersDone(BaseModel):
-    """What became of them."""
+class DeadLetterActionResult(BaseModel):
+    """Result of an action: the number of dead letters that it applied to."""
 
     queue: str
-    done: int
+    count: int
 
 
 class _Desk:
@@ -85,27 +85,31 @@ class _Desk:
     async def listed(self, queue: str | None, limit: int) -> DeadLetterList:
         """Queues with their counts, and the first letters."""
         queues: list[DeadQueueView] = []
-        letters: list[Letter] = []
+        dead_letters: list[DeadLetterView] = []
         async with self.opened(queue) as found:
             for name, dead in found:
                 if count := await dead.count():
                     queues.append(DeadQueueView(queue=name, count=count))
-                    letters += [_view(x, _FIRST_BYTES) for x in await dead.look(lambda _: True, limit - len(letters))]
-        return DeadLetterList(queues=queues, letters=letters)
+                    dead_letters += [
+                        _view(x, _FIRST_BYTES) for x in await dead.look(lambda _: True, limit - len(dead_letters))
+                    ]
+        return DeadLetterList(queues=queues, dead_letters=dead_letters)
 
-    async def one(self, queue: str, letter_id: str) -> Letter:
+    async def one(self, queue: str, letter_id: str) -> DeadLetterView:
         """A letter with its whole body."""
         async with self.opened(queue) as ((_, dead),):
             found = await dead.look(lambda x: x.id == letter_id, 1)
         if not found:
             detail = f"{queue} has no dead letter {letter_id!r} among its first {MAX_LOOKED_AT}."
-            raise Refused(Fault("letter_not_found", detail, 404))
+            raise Refused(Fault("dead_letter_not_found", detail, 404))
         return _view(found[0], None)
 
-    async def work(self, queue: str, action: Literal["replay", "drop"], asked: DeadLetterRequest) -> DeadLettersDone:
+    async def work(
+        self, queue: str, action: Literal["replay", "drop"], asked: DeadLetterRequest
+    ) -> DeadLetterActionResult:
         """Send letters back, or drop them."""
         if asked.all == bool(asked.ids):
-            raise Refused(Fault("invalid_request", "Name letters in `ids`, or say `all`."))
+            raise Refused(Fault("invalid_request", "Name dead letters in `ids`, or say `all`."))
         ids = set(asked.ids)
         async with self.opened(queue) as ((_, dead),):
             act = dead.replay if action == "replay" else dead.drop
@@ -114,8 +118,8 @@ class _Desk:
             except NotReplayable as error:
                 raise Refused(Fault("not_replayable", str(error), 409)) from error
         if ids and not done:
-            raise Refused(Fault("letter_not_found", f"{queue} has none of these dead letters.", 404))
-        return DeadLettersDone(queue=queue, done=len(done))
+            raise Refused(Fault("dead_letter_not_found", f"{queue} has none of these dead letters.", 404))
+        return DeadLetterActionResult(queue=queue, count=len(done))
 
 
 def routes(
@@ -138,7 +142,7 @@ def routes(
     @router.get(
         "/dead-letters/{queue}/{letter_id}", summary="Show a dead letter", responses=problem_responses(*_STATUSES)
     )
-    async def show(queue: str, letter_id: str) -> Letter:
+    async def show(queue: str, letter_id: str) -> DeadLetterView:
         """One letter with its whole body."""
         return await desk.one(queue, letter_id)
 
@@ -148,15 +152,15 @@ def routes(
         responses=problem_responses(400, *_STATUSES, 409, 413, 415),
         openapi_extra={"requestBody": {"required": True, "content": {body.JSON: {"example": {"ids": ["4f1c…"]}}}}},
     )
-    async def work(queue: str, action: Literal["replay", "drop"], request: Request) -> DeadLettersDone:
+    async def work(queue: str, action: Literal["replay", "drop"], request: Request) -> DeadLetterActionResult:
         """`replay` sends them back to the queue that they came from; `drop` deletes them for ever."""
         return await desk.work(queue, action, cast("DeadLetterRequest", await body.read(request, DeadLetterRequest)))
 
     return router
 
 
-def _view(letter: DeadLetter, most: int | None) -> Letter:
-    return Letter(
+def _view(letter: DeadLetter, most: int | None) -> DeadLetterView:
+    return DeadLetterView(
         id=letter.id,
         queue=letter.queue,
         type=letter.type,

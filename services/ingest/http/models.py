@@ -1,4 +1,4 @@
-"""The forms of requests and answers that are the HTTP API's alone; all others are messages of the contracts."""
+"""Requests and responses that only the HTTP API has; all others are messages of the contracts."""
 
 from datetime import datetime
 from typing import Annotated, Any, ClassVar
@@ -33,26 +33,26 @@ class AppendRequest(Command):
 
 
 class ChangeRequest(Terms, Command):
-    """What is to change of a batch: what is given of priority and terms; `clear` takes terms back."""
+    """Change of a batch: the priority and the terms that are given are set, those named in `clear` are removed."""
 
     type: ClassVar[str] = "batch.change.v1"
     priority: Priority | None = None
     clear: Annotated[list[Term], Field(default_factory=list)]
 
 
-class PaceRequest(Command):
-    """The pace of a destination: `value` names one of a limit's partitions; without it all are meant."""
+class RatesRequest(Command):
+    """Override of the rate of a destination: of one partition of a limit, or without `partition` of all."""
 
-    type: ClassVar[str] = "pace.set.v1"
+    type: ClassVar[str] = "rates.set.v1"
     limit: Annotated[str, Field(max_length=32)] = FIRST_LIMIT
-    value: Annotated[Text, Field(max_length=255)] | None = None
+    partition: Annotated[Text, Field(max_length=255)] | None = None
     rate: Rate | None = None
     adaptive: Adaptive | None = None
     concurrency: Annotated[int, Field(ge=1, le=100_000)] | None = None
 
 
-class ForgetRequest(Command):
-    """Whose known result is to be forgotten: that of one payload, else all of the workload."""
+class InvalidateCacheRequest(Command):
+    """Cached results to remove: that of one payload, or without `payload` all of the workload."""
 
     type: ClassVar[str] = CacheInvalidate.type
     payload: Payload | None = None
@@ -63,13 +63,15 @@ class RecommendationsRequest(RecommendationsQuery, Command):
 
 
 class RetryRequest(Command):
-    """What to run again in a finished batch; without a body: all that did not succeed."""
+    """Items of a finished batch to run again; without a body all that did not succeed."""
 
     type: ClassVar[str] = "batch.retry.v1"
     select: Selection | None = None
     patch: Patch = Field(default=[])
-    skip_unfit: Annotated[bool, Field(description="leave out items that the patch does not fit")] = False
-    dry_run: Annotated[bool, Field(description="change nothing; say what would run")] = False
+    skip_invalid: Annotated[
+        bool, Field(description="leave out items that the patch does not apply to, or makes invalid")
+    ] = False
+    dry_run: Annotated[bool, Field(description="change nothing; reply with a preview")] = False
 
 
 class BatchList(BaseModel):

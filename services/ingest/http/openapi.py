@@ -12,7 +12,7 @@ from batchyard_contracts.v1.values import ItemResult
 from services.ingest.http.models import (
     AppendRequest,
     ChangeRequest,
-    ForgetRequest,
+    InvalidateCacheRequest,
     RecommendationsRequest,
     RetryRequest,
 )
@@ -24,7 +24,7 @@ _MODELS = (
     BatchSubmit,
     AppendRequest,
     ChangeRequest,
-    ForgetRequest,
+    InvalidateCacheRequest,
     RecommendationsRequest,
     RetryRequest,
     ItemResult,

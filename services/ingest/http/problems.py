@@ -23,11 +23,11 @@ _IN_PROGRESS_S = 2
 class Problem(BaseModel):
     """What went wrong. `code` stays the same for the same cause; `detail` is for people."""
 
-    type: str = Field(examples=["urn:batchyard:problem:item_invalid"])
+    type: str = Field(examples=["urn:batchyard:problem:invalid_item"])
     title: str = Field(examples=["Item invalid"])
     status: int = Field(examples=[422])
     detail: str = Field(examples=['/url: 3 is not of type "string"'])
-    code: str = Field(examples=["item_invalid"])
+    code: str = Field(examples=["invalid_item"])
     instance: str | None = Field(None, examples=["/api/v1/batches"])
     line: int | None = Field(None, description="the first item at fault, counted from 1; of a file: its line")
     batch_id: UUID | None = Field(None, description="of an upload that stopped midway: the batch that stays open")

@@ -17,20 +17,20 @@ from services.ingest.progress.hub import Watcher
 
 _SEND_S = 20.0
 """A client that takes nothing for so long is let go."""
-_FULL = Fault("too_many_sockets", "All places for watching are taken. Poll GET /batches/{id}, or try again.", 503)
+_FULL = Fault("too_many_websockets", "All places for watching are taken. Poll GET /batches/{id}, or try again.", 503)
 _FOREIGN = Fault("forbidden_origin", "Pages of other sites may not watch batches.", 403)
 _TRY_AGAIN_LATER = 1013
 _GOING_AWAY = 1001
 
 
-def routes(door: Door, owner_of: Callable[[WebSocket], str], max_sockets: int) -> APIRouter:
+def routes(door: Door, owner_of: Callable[[WebSocket], str], max_websockets: int) -> APIRouter:
     """The route, for owners as `owner_of` tells them."""
     router = APIRouter()
 
     @router.websocket("/batches/{batch_id}/progress")
     async def progress(socket: WebSocket, batch_id: UUID) -> None:
         try:
-            owner = _admit(socket, owner_of, door.watchers.count < max_sockets)
+            owner = _admit(socket, owner_of, door.watchers.count < max_websockets)
             await door.header(owner, batch_id)
         except Refused as error:
             await socket.send_denial_response(problems.response(error.fault, socket.url.path))

@@ -43,7 +43,7 @@ def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
         """Run items of a finished batch once more, in a new round, which ends with its own event.
 
         What succeeded stays as it is. A patch changes the payloads first; they are checked like those of new items,
-        and none runs if one is wrong, unless `skip_unfit` says to leave it out.
+        and none runs if one is wrong, unless `skip_invalid` says to leave it out.
         """
         raw = await body.read_bytes(request)
         asked = RetryRequest()
@@ -55,7 +55,7 @@ def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
             action="retry",
             select=asked.select,
             patch=asked.patch,
-            skip_unfit=asked.skip_unfit,
+            skip_invalid=asked.skip_invalid,
         )
         if asked.dry_run:
             preview = await door.steering.preview(owner, command)

@@ -13,7 +13,7 @@ from services.ingest.api.service import Door
 from services.ingest.domain.fault import Fault
 from services.ingest.domain.refused import Refused
 from services.ingest.http import body
-from services.ingest.http.models import ForgetRequest, WorkloadList, WorkloadView
+from services.ingest.http.models import InvalidateCacheRequest, WorkloadList, WorkloadView
 from services.ingest.http.openapi import problem_responses, request_body
 from services.ingest.persistence.workload_registry import Announced
 
@@ -42,17 +42,16 @@ def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
         return Response(WorkloadView.of(known.manifest, known.at).model_dump_json(), media_type=body.JSON)
 
     @router.post(
-        "/workloads/{name}/forget",
+        "/workloads/{name}/invalidate-cache",
         status_code=202,
-        summary="Forget known results",
+        summary="Invalidate cached results",
         response_model=ControlAccepted,
         responses=problem_responses(400, 401, 404, 408, 413, 415, 422, 503),
-        openapi_extra=request_body("ForgetRequest", {"payload": {"url": "https://example.org/"}}),
+        openapi_extra=request_body("InvalidateCacheRequest", {"payload": {"url": "https://example.org/"}}),
     )
-    async def forget(name: WorkloadName, request: Request) -> Response:
-        """Results of this workload that are known do not answer items any more: that of one `payload`, or, with `{}`,
-        all. Outcomes of batches stay."""
-        asked = cast("ForgetRequest", await body.read(request, ForgetRequest))
+    async def invalidate_cache(name: WorkloadName, request: Request) -> Response:
+        """Remove cached results of the workload: that of one `payload`, or with `{}` all. Outcomes of batches stay."""
+        asked = cast("InvalidateCacheRequest", await body.read(request, InvalidateCacheRequest))
         await _known(door, name)
         accepted = await door.invalidation.invalidate(CacheInvalidate(workload=name, payload=asked.payload))
         return Response(accepted.encode(), 202, media_type=body.JSON)

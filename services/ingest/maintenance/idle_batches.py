@@ -51,7 +51,7 @@ class Expiry:
             batch_id=header.batch_id,
             owner=header.owner,
             round=1,
-            cause="never_sealed",
+            reason="never_sealed",
             detail=f"No item was added for {self._idle}, and the batch was not sealed. It has {header.items} items.",
             at=self._clock(),
         )

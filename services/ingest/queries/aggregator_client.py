@@ -5,7 +5,7 @@ from uuid import UUID
 
 from batchyard_contracts.message import Message
 from batchyard_contracts.topology import OPERATORS, QUERIES
-from batchyard_contracts.v1.commands import PaceControl
+from batchyard_contracts.v1.commands import RatesControl
 from batchyard_contracts.v1.queries import (
     BatchesQuery,
     BatchesReply,
@@ -14,8 +14,8 @@ from batchyard_contracts.v1.queries import (
     FailuresReply,
     ItemsQuery,
     ItemsReply,
-    PaceQuery,
-    PaceReply,
+    RatesQuery,
+    RatesReply,
     ResultsQuery,
     ResultsReply,
     SelectionQuery,
@@ -77,13 +77,13 @@ class Ledger:
         """The workers that live."""
         return await self._ask(WorkersQuery(), WorkersReply)
 
-    async def pace(self, query: PaceQuery) -> PaceReply:
+    async def rates(self, query: RatesQuery) -> RatesReply:
         """How fast items go to their destinations."""
-        return await self._ask(query, PaceReply)
+        return await self._ask(query, RatesReply)
 
-    async def set_pace(self, command: PaceControl) -> PaceReply:
+    async def control_rates(self, command: RatesControl) -> RatesReply:
         """Have it changed; what holds then."""
-        return await self._ask(command, PaceReply, OPERATORS)
+        return await self._ask(command, RatesReply, OPERATORS)
 
     async def recommendations(self, query: RecommendationsQuery) -> RecommendationsReply:
         """What a worker says, which keeps the deadline of the query itself."""
@@ -95,8 +95,8 @@ class Ledger:
         try:
             return await self._questions.ask(question, answer, timeout_s=timeout_s, exchange=exchange)
         except QueryTimeout as error:
-            raise Refused(Fault("no_answer", str(error), 504)) from error
+            raise Refused(Fault("service_timeout", str(error), 504)) from error
         except QueryRefused as error:
-            raise Refused(Fault("bad_answer", str(error), 502)) from error
+            raise Refused(Fault("service_error", str(error), 502)) from error
         except PublishFailed as error:
-            raise Refused(Fault("broker_away", f"{error} Try again in a moment.", 503)) from error
+            raise Refused(Fault("broker_unavailable", f"{error} Try again in a moment.", 503)) from error

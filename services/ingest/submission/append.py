@@ -108,7 +108,9 @@ class Growth:
         if isinstance(entries, Fault):
             raise Refused(entries)
         known = await self._dedup.lookup(header.batch_id, marks_of(entries))
-        return write_pages(header.batch_id, header.workload, entries, header.pages, known, keyed=header.reuse.claims)
+        return write_pages(
+            header.batch_id, header.workload, entries, header.pages, known, keyed=header.reuse.has_claims
+        )
 
 
 def _check_upload(header: Header) -> None:

@@ -105,7 +105,9 @@ class Sources:
         rules = (await self._registry.get(header.workload)).rules
         entries, unfit = _judged(rules, message.items, header.items)
         known = await self._dedup.lookup(header.batch_id, marks_of(entries))
-        written = write_pages(header.batch_id, header.workload, entries, header.pages, known, keyed=header.reuse.claims)
+        written = write_pages(
+            header.batch_id, header.workload, entries, header.pages, known, keyed=header.reuse.has_claims
+        )
         items, pages = header.items + len(entries) + len(unfit), header.pages + written.pages
         grown = replace(header, items=items, pages=pages)
         await locked.took(grown, message.sequence, digest_of(message, exclude={"batch_id"}))

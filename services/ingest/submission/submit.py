@@ -26,7 +26,7 @@ from services.ingest.submission.dedup_index import Dedup
 from shared.observability.telemetry import traceparent
 
 log = structlog.get_logger()
-BUSY = Fault("busy", "The message broker is away and much waits for it. Try again in a moment.", 503)
+BUSY = Fault("backlog_full", "The message broker is away and much waits for it. Try again in a moment.", 503)
 IN_PROGRESS = Fault(
     "idempotency_in_progress", "An upload under this key is being received. Ask again when it is done.", 409
 )
@@ -66,7 +66,7 @@ class Submissions:
             if same := await self._same(header, command):  # what has passed since then is no reason to refuse it
                 return replay(header, same)
             raise
-        written = write_pages(header.batch_id, announced.manifest.name, entries, keyed=command.claims)
+        written = write_pages(header.batch_id, announced.manifest.name, entries, keyed=command.has_claims)
         header = replace(header, pages=written.pages)
         header_note = accepted_note(header, announced.rules)
         # A sealed batch may run once it is announced, so its pages go first; an open one is announced at the start.
@@ -109,7 +109,9 @@ class Submissions:
 def replay(header: Header, same: Sequence[Header]) -> CommandAccepted:
     """Answer a submission whose identity is taken: by itself, or by another."""
     if not same:  # it was there a moment ago
-        raise Refused(Fault("try_again", "An earlier attempt has just been taken back. Send the command again.", 503))
+        raise Refused(
+            Fault("submission_withdrawn", "An earlier attempt has just been taken back. Send the command again.", 503)
+        )
     first = same[0]
     if first.sent is not None and first.owner == header.owner:
         raise Refused(IN_PROGRESS)
@@ -126,7 +128,7 @@ def replay(header: Header, same: Sequence[Header]) -> CommandAccepted:
 
 def check_dedup(command: BatchSubmit, announced: Announced) -> None:
     """Raises `Refused` when items are to be told apart that the workload does not tell apart."""
-    if command.claims and announced.manifest.dedup is None:
+    if command.has_claims and announced.manifest.dedup is None:
         raise Refused(
             Fault(
                 "no_dedup_key",
@@ -149,9 +151,9 @@ def accepted_note(header: Header, rules: Rules) -> Note:
         notify=header.notify,
         terms=header.terms,
         reuse=header.reuse,
-        summarize=rules.summarized or None,
+        has_summary=rules.summarized or None,
         unit=rules.unit,
-        sourced=True if header.sourced else None,
+        has_source=True if header.sourced else None,
         accepted_at=header.accepted_at,
     )
     return Note(message.type, message.encode())

@@ -36,7 +36,9 @@ WINDOW_S = 0.5
 _SEND_S = 20.0
 _SETTLE_S = 2.0
 CONFLICT = "idempotency_conflict"
-AWAY = Fault("broker_away", "The message broker or the database takes nothing at the moment. Try again soon.", 503)
+AWAY = Fault(
+    "broker_unavailable", "The message broker or the database takes nothing at the moment. Try again soon.", 503
+)
 SUPERSEDED = Fault(
     "upload_superseded", "The batch was cancelled, sealed or continued by another upload meanwhile.", 409
 )
@@ -178,7 +180,7 @@ class Upload:
                 await self._dedup.remember(self.header.batch_id, self._first)
             known = await self._dedup.remember(self.header.batch_id, marks)
         header, done = self.header, sort_out(page, known)
-        notes = notes_of(header.batch_id, header.workload, number, done, keyed=header.reuse.claims)
+        notes = notes_of(header.batch_id, header.workload, number, done, keyed=header.reuse.has_claims)
         self._window += notes
         self._size += sum(len(note.body) for note in notes)
 

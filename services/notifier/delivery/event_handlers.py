@@ -25,10 +25,10 @@ class EventHandlers:
         store: DeliveryStore,
         schedule: BackoffSchedule,
         wake: Callable[[], None],
-        operator_mails: Sequence[str] = (),
+        operator_emails: Sequence[str] = (),
     ) -> None:
         self._store = store
-        self._operator_targets = targets_of((), operator_mails)
+        self._operator_targets = targets_of((), operator_emails)
         self._schedule = schedule
         self._wake = wake
 

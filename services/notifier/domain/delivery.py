@@ -66,7 +66,7 @@ def deliveries_for(batch_id: UUID, round_: int, targets: Sequence[Target]) -> It
 def alert_id(event: CircuitChanged) -> UUID:
     """Return the id that takes the place of a batch's id for a circuit; it stays the same until the circuit closes."""
     since = event.since.isoformat() if event.since else event.at.isoformat()
-    return uuid5(_NAMESPACE, f"circuit/{event.workload}/{event.limit}/{event.value}/{since}")
+    return uuid5(_NAMESPACE, f"circuit/{event.workload}/{event.limit}/{event.partition}/{since}")
 
 
 def webhook_id(batch_id: UUID, round_: int) -> str:

@@ -156,8 +156,8 @@ def policy_of(manifest: Manifest, chunk: ChunkHead) -> Policy | None:
     return None
 
 
-_ANSWERS: dict[type, str] = {Known: "known", Elsewhere: "in_flight", type(None): "unknown"}
-_lookups = metrics.counter("batchyard.cache.lookups", "Items looked up in the result cache, by what was found.")
+_LOOKUP_RESULTS: dict[type, str] = {Known: "hit", Elsewhere: "in_flight", type(None): "miss"}
+_lookups = metrics.counter("batchyard.cache.lookups", "Lookups of items in the result cache, by result.")
 
 
 class ResultCache:
@@ -181,11 +181,11 @@ class ResultCache:
         arguments: list[str | int] = [int(policy.look), policy.flight_ms, *(who for _, who in items)]
         answer = await self._memory.attempt(self._claim(keys=keys, args=arguments), None)
         if answer is None:
-            _lookups.add(len(items), {"workload": policy.workload, "answer": "away"})
+            _lookups.add(len(items), {"workload": policy.workload, "result": "unavailable"})
             return 0, [None] * len(items)
         found = [_read(one) for one in answer[1:]]
         for what, number in Counter(map(type, found)).items():
-            _lookups.add(number, {"workload": policy.workload, "answer": _ANSWERS[what]})
+            _lookups.add(number, {"workload": policy.workload, "result": _LOOKUP_RESULTS[what]})
         return int(answer[0]), found
 
     async def renew(self, policy: Policy, items: Sequence[tuple[Any, str]]) -> None:

@@ -44,7 +44,7 @@ async def _all(workloads: list[AnyWorkload], item: dict[str, Any] | None, *, as_
     good = True
     for workload in workloads:
         try:
-            place = workload.handling.place
+            place = workload.handler_definition.place
         except TypeError as error:
             raise ConfigurationError(str(error)) from error
         async with workload.lifespan() as resources:
@@ -60,7 +60,7 @@ async def _all(workloads: list[AnyWorkload], item: dict[str, Any] | None, *, as_
 
 
 def _show(workload: AnyWorkload, place: str, verdicts: list[Verdict]) -> None:
-    unit = "chunk" if workload.handling.whole_chunk else "item"
+    unit = "chunk" if workload.handler_definition.whole_chunk else "item"
     where = {"loop": "on the event loop", "thread": "in a thread", "process": "in a process of its own"}[place]
     _write(f"{workload.name} {workload.manifest.version}: one {unit} at a time, {where}")
     for verdict in verdicts:

@@ -20,7 +20,7 @@ _LAG_S = 0.25
 """How long a handler on the event loop may keep it to itself."""
 _ODD_S = 10.0
 """What an odd item does after that is not waited for."""
-_UNFORESEEN = {"internal_error", "process_died", "result_invalid", "wrong_answers"}
+_UNFORESEEN = {"internal_error", "process_died", "invalid_result", "wrong_answers"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +94,8 @@ async def result(trial: Trial) -> Finding:
 
 async def loop(trial: Trial) -> Finding:
     """Others can run beside it."""
-    if trial.bench.workload.handling.place != "loop":
-        return "passed", f"runs in a {trial.bench.workload.handling.place} of its own"
+    if trial.bench.workload.handler_definition.place != "loop":
+        return "passed", f"runs in a {trial.bench.workload.handler_definition.place} of its own"
     if trial.lag_s > _LAG_S:
         advice = "Write it as a plain `def`, or with cpu_bound=True."
         return "failed", f"The handler kept the event loop for {trial.lag_s:.2f} s without an await. {advice}"
@@ -151,7 +151,7 @@ async def neighbours(trial: Trial) -> Finding:
 async def summary(trial: Trial) -> Finding:
     """A summary can be made of its results, and made again."""
     workload = trial.bench.workload
-    if workload.summarizing is None:
+    if workload.summary_definition is None:
         return "skipped", "the workload has no summary"
     if trial.first is None or trial.first.status != "succeeded":
         return "skipped", "the item did not come to a result"
@@ -186,9 +186,9 @@ async def _interrupted(trial: Trial, *, cancel: bool) -> Finding:
     if not ended:
         what = "it was cancelled" if cancel else "its time was up"
         advice = {
-            "thread": "In a thread, look at context.stopping between two steps.",
+            "thread": "In a thread, look at context.is_stopping between two steps.",
             "loop": "Let asyncio.CancelledError pass.",
-        }.get(trial.bench.workload.handling.place, "")
+        }.get(trial.bench.workload.handler_definition.place, "")
         return "failed", f"The handler went on for more than {GRACE_S:g} s after {what}. {advice}".rstrip()
     if outcome.status in {"succeeded", "continued"}:
         return "passed", "it came to its end before the interruption took hold"

@@ -48,11 +48,11 @@ class Intake:
         publisher: Publisher,
         pulse: Pulse,
         returns: Returns,
-        report_every_s: float,
+        report_interval_s: float,
     ) -> None:
         self.runner = runner
         self._connection, self._publisher, self._pulse = connection, publisher, pulse
-        self._returns, self._report_every_s = returns, report_every_s
+        self._returns, self._report_every_s = returns, report_interval_s
         self._waiting: list[_Waiting] = []
         self._order = itertools.count(1)
         self._taken = 0
@@ -79,7 +79,7 @@ class Intake:
     def slots(self) -> SlotCount:
         """The slots that there are, and how many of them are taken."""
         slots = self.runner.slots
-        return SlotCount(busy=slots.busy, open=slots.open, most=slots.most)
+        return SlotCount(busy=slots.busy, open=slots.open, max=slots.most)
 
     @property
     def name(self) -> str:
@@ -180,7 +180,7 @@ class Intake:
             except Rejected as error:
                 self._aside(self._bury(queue, message, str(error)))
                 return
-            if chunk.abandoned:
+            if chunk.external_cancel:
                 self._aside(let_go(self.runner, chunk, message))
                 return
             if self._claims.knows(key_of(chunk)):

@@ -15,13 +15,13 @@ _EACH_S = 30.0
 
 
 async def let_go(runner: Runner, chunk: ChunkReady, message: AbstractIncomingMessage) -> None:
-    """All items of an abandoned chunk, side by side."""
+    """All items of a chunk for external cancel, side by side."""
     await asyncio.gather(*(_one(runner, chunk, item) for item in chunk.items))
     await acknowledge(message)
 
 
 async def _one(runner: Runner, chunk: ChunkReady, item: ChunkItem) -> None:
-    act = runner.workload.let_go
+    act = runner.workload.external_cancel_handler
     if act is None:
         return
     try:
@@ -29,4 +29,10 @@ async def _one(runner: Runner, chunk: ChunkReady, item: ChunkItem) -> None:
             await act(runner.workload.item.model_validate(item.payload), context_of(chunk, item, runner.resources))
     except Exception as error:  # noqa: BLE001  user code: what it does not manage is left as it is
         why = f"{type(error).__name__}: {error}"
-        log.warning("not let go", workload=chunk.workload, batch_id=str(chunk.batch_id), ordinal=item.ordinal, why=why)
+        log.warning(
+            "external cancel failed",
+            workload=chunk.workload,
+            batch_id=str(chunk.batch_id),
+            ordinal=item.ordinal,
+            why=why,
+        )

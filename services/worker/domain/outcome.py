@@ -9,7 +9,7 @@ from pydantic_core import to_json
 from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.values import ItemError
 from batchyard_contracts.v1.work import ChunkItem
-from batchyard_contracts.workload import Ambiguous, Continue, Permanent, RateLimited, WorkloadError
+from batchyard_contracts.workload import Ambiguous, Continuation, Permanent, RateLimited, WorkloadError
 from services.worker.domain.success import Outcome, Success
 
 _MOST = 2000
@@ -19,13 +19,13 @@ PAUSE_MAX_S = 31_536_000.0
 """The longest pause that a message may carry, a year: who asks for more gets this."""
 HELD_BACK = "held_back"
 NOT_REPEATED = "The call may have had its effect, and is not repeated by itself."
-_WHAT = {False: "The result cannot be written as JSON", True: "Continue has a state or a delay that cannot be kept"}
+_WHAT = {False: "The result cannot be written as JSON", True: "Continuation has a state or a delay that cannot be kept"}
 
 
-def returned(item: ChunkItem, value: BaseModel | Continue, elapsed_ms: int) -> Outcome:
+def returned(item: ChunkItem, value: BaseModel | Continuation, elapsed_ms: int) -> Outcome:
     """The outcome of a handler that returned. What cannot become JSON is no result: the item fails."""
     try:
-        if isinstance(value, Continue):
+        if isinstance(value, Continuation):
             outcome = ItemOutcome(
                 ordinal=item.ordinal,
                 custom_id=item.custom_id,
@@ -39,10 +39,10 @@ def returned(item: ChunkItem, value: BaseModel | Continue, elapsed_ms: int) -> O
             return outcome
         return Success(item.ordinal, item.custom_id, value.__pydantic_serializer__.to_json(value), elapsed_ms)
     except Exception as error:  # noqa: BLE001  the value's own code runs here: fields, serializers, `__str__`
-        if not isinstance(value, BaseModel | Continue):
+        if not isinstance(value, BaseModel | Continuation):
             what = type(value).__name__
-            return _failed(item, "result_invalid", f"The handler returned {what}, not its result model.", elapsed_ms)
-        return _failed(item, "result_invalid", f"{_WHAT[isinstance(value, Continue)]}: {_text(error)}", elapsed_ms)
+            return _failed(item, "invalid_result", f"The handler returned {what}, not its result model.", elapsed_ms)
+        return _failed(item, "invalid_result", f"{_WHAT[isinstance(value, Continuation)]}: {_text(error)}", elapsed_ms)
 
 
 def raised(item: ChunkItem, error: BaseException, elapsed_ms: int) -> ItemOutcome:

@@ -21,10 +21,10 @@ _YIELD_S = 0.01
 class ChunkRun:
     """Runs the items of a chunk side by side, as far as slots are free, and reports outcomes while others still run."""
 
-    def __init__(self, runner: Runner, chunk: ChunkReady, trace: str | None, report_every_s: float) -> None:
+    def __init__(self, runner: Runner, chunk: ChunkReady, trace: str | None, report_interval_s: float) -> None:
         self.chunk = chunk
         self._runner = runner
-        self._report_every_s = report_every_s
+        self._report_every_s = report_interval_s
         self._tally = Tally(runner, chunk, trace, runner.slots, counted=True)
         self._over = asyncio.Event()
         self._lanes: dict[asyncio.Task[None], _Lane] = {}
@@ -70,7 +70,7 @@ class ChunkRun:
 
     async def _work(self) -> None:
         items = await self._tally.to_run()
-        if self._runner.workload.sourcing is not None:
+        if self._runner.workload.source_definition is not None:
             items = self._start_sources(items)
         if self._runner.by_item_here:
             self._to_do = iter(items)

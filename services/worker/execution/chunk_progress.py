@@ -5,9 +5,9 @@ import time
 from collections.abc import Sequence
 
 from batchyard_contracts.partition import has_circuit
-from batchyard_contracts.v1.flow import Felt
+from batchyard_contracts.v1.flow import DestinationFeedback
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
-from batchyard_contracts.workload.rate_limit_headers import Remaining
+from batchyard_contracts.workload.rate_limit_headers import RemainingCalls
 from services.worker.caching.cached_chunk import Reuse
 from services.worker.domain import outcome as domain
 from services.worker.domain.success import Outcome
@@ -36,7 +36,7 @@ class Tally:
         self._runner, self._chunk, self._trace, self._slots, self._counted = runner, chunk, trace, slots, counted
         self.once: set[int] = set()
         """Items that have begun and must not run twice."""
-        self._left: Remaining | None = None
+        self._left: RemainingCalls | None = None
         """What the destination said last of its limits."""
         self._used_up = False
         self._leave = ChunkLeave(runner.leave, chunk) if runner.leave else None
@@ -105,7 +105,7 @@ class Tally:
             self.ended(domain.held_back(item, wait_s))
         return True
 
-    def hear(self, left: Remaining) -> None:
+    def hear(self, left: RemainingCalls) -> None:
         """The destination said with an answer, whatever that was, how many calls more it takes. May come from a
         thread."""
         self._left, self._used_up = left, left.calls == 0
@@ -184,7 +184,7 @@ class Tally:
         felt = self.passage.felt() if self.passage else None
         if self._left is not None and (final or outcomes):
             told = {"remaining": self._left.calls, "reset_s": self._left.reset_s}
-            felt, self._left = (felt or Felt()).model_copy(update=told), None
+            felt, self._left = (felt or DestinationFeedback()).model_copy(update=told), None
         if final:
             await self._send(outcomes, busy_s, felt, final=True)
         elif outcomes:
@@ -197,7 +197,9 @@ class Tally:
             for sending in done:
                 sending.result()
 
-    async def _send(self, outcomes: Sequence[Outcome], busy_s: float, felt: Felt | None, *, final: bool) -> None:
+    async def _send(
+        self, outcomes: Sequence[Outcome], busy_s: float, felt: DestinationFeedback | None, *, final: bool
+    ) -> None:
         await self._runner.report(self._chunk, outcomes, busy_s, self._trace, felt=felt, final=final)
         if self._reuse is not None:
             await self._reuse.keep(outcomes)

@@ -7,11 +7,11 @@ from pydantic import BaseModel, ValidationError
 
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Context
-from batchyard_contracts.workload.rate_limit_headers import Remaining
+from batchyard_contracts.workload.rate_limit_headers import RemainingCalls
 from services.worker.domain import outcome
 from services.worker.domain.success import Outcome
 
-Hear = Callable[[Remaining], None]
+Hear = Callable[[RemainingCalls], None]
 
 
 class Call:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from batchyard_contracts import topology
 from batchyard_contracts.partition import has_circuit
-from batchyard_contracts.v1.flow import ChunkProcessed, Felt
+from batchyard_contracts.v1.flow import ChunkProcessed, DestinationFeedback
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Permanent, Workload
 from services.worker.caching.result_cache import ResultCache
@@ -53,7 +53,7 @@ class Runner:
         leave: Leave | None = None,
     ) -> None:
         self.workload = workload
-        self.manifest = workload.announced()
+        self.manifest = workload.announcement()
         self.cache = cache
         self.slots = Slots(slots or self.manifest.concurrency)
         """One for each call that runs."""
@@ -68,11 +68,11 @@ class Runner:
         """Items of the chunks in hand that have no outcome yet."""
         self.room = asyncio.Event()
         """Set whenever that number goes down."""
-        self.by_chunk = workload.handling.whole_chunk
+        self.by_chunk = workload.handler_definition.whole_chunk
         """Whether one call, and one slot, takes a whole chunk."""
-        self.by_item_here = not self.by_chunk and workload.handling.place != "process"
+        self.by_item_here = not self.by_chunk and workload.handler_definition.place != "process"
         self.threads = Threads(f"{workload.name} handler")
-        self._processes = Processes(workload) if workload.handling.place == "process" else None
+        self._processes = Processes(workload) if workload.handler_definition.place == "process" else None
         self._validate = workload.item.__pydantic_validator__.validate_python
         self._call = self._caller()
         self._deadlines = Deadlines(item_timeout_s or self.manifest.item_timeout_s, grace_s, self._overdue)
@@ -113,7 +113,7 @@ class Runner:
         except Exception:  # noqa: BLE001  it will not run, by the same error
             return True
         try:
-            return self.workload.may_repeat(payload, context_of(chunk, item, self.resources))
+            return self.workload.is_repeatable(payload, context_of(chunk, item, self.resources))
         except Exception:
             log.exception("repeatable: no answer, taken for no", workload=chunk.workload, ordinal=item.ordinal)
             return False
@@ -172,7 +172,7 @@ class Runner:
     async def run_source(self, chunk: ChunkReady, item: ChunkItem, hear: Hear | None = None) -> Outcome:
         """Ask a source for its items. They go out with the report."""
         started = time.monotonic()
-        asked = self.workload.sourcing
+        asked = self.workload.source_definition
         if asked is None:
             what = "This worker's version of the workload finds no items by itself."
             return domain.ended(item, Permanent("no_source", what), 0)
@@ -218,14 +218,14 @@ class Runner:
 
     def _caller(self) -> Callable[..., Coroutine[Any, Any, Any]]:
         """What runs the handler: itself, or a thread."""
-        function = self.workload.handling.function
-        if self.workload.handling.place != "thread":
+        function = self.workload.handler_definition.function
+        if self.workload.handler_definition.place != "thread":
             return function
 
         async def in_thread(given: Any, contexts: Any) -> Any:
             stop = Event()
             for context in contexts if self.by_chunk else [contexts]:
-                context.stop = stop
+                context.stop_event = stop
             return await self.threads.run(lambda: function(given, contexts), stop)
 
         return in_thread
@@ -237,11 +237,11 @@ class Runner:
         busy_s: float,
         trace: str | None,
         *,
-        felt: Felt | None = None,
+        felt: DestinationFeedback | None = None,
         final: bool,
     ) -> None:
         """Tell the ledger and the dispatcher; in several messages when the results are large."""
-        if self.workload.sourcing is not None:
+        if self.workload.source_definition is not None:
             expanded, outcomes = source_expansion.apart(chunk, outcomes)
             first = [outgoing(topology.FLOW, message) for message in expanded]
             await retry_transient(lambda: self._publisher.publish(first), "source")
@@ -259,7 +259,7 @@ class Runner:
             worker_id=self._worker_id,
             final=final,
             busy_ms=busy_s * 1000,
-            felt=felt,
+            feedback=felt,
             outcomes=[],
         )
         type_, key = ChunkProcessed.type, str(chunk.batch_id)

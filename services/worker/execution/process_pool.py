@@ -39,7 +39,7 @@ class Processes:
     """The processes of one workload, one for each call that runs; what bounds them is who calls."""
 
     def __init__(self, workload: Workload[Any, Any]) -> None:
-        handling = workload.handling
+        handling = workload.handler_definition
         self._name = workload.name
         self._order = {
             "path": sys.path,

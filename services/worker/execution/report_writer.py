@@ -19,7 +19,7 @@ def bodies(head: ChunkProcessed, outcomes: Sequence[Outcome]) -> Iterator[bytes]
         told = {
             "final": final,
             "busy_ms": round(each_ms * len(part), 3),
-            "felt": head.felt if part and part[0] is outcomes[0] else None,
+            "feedback": head.feedback if part and part[0] is outcomes[0] else None,
             "ended": len(part) if all(map(ends, part)) else None,
         }
         body = head.model_copy(update=told).encode()[:-_NONE] + b",".join(lines) + b"]}"

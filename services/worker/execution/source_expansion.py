@@ -9,7 +9,7 @@ from pydantic_core import to_json
 from batchyard_contracts.v1.flow import ItemOutcome, SourceExpanded
 from batchyard_contracts.v1.values import NewItem
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
-from batchyard_contracts.workload import Expanded, Permanent
+from batchyard_contracts.workload import Expansion, Permanent
 from services.worker.domain import outcome as domain
 from services.worker.domain.success import Outcome
 
@@ -42,7 +42,7 @@ def state_of(item: ChunkItem) -> Any:
 def found(item: ChunkItem, value: Any, elapsed_ms: int) -> Outcome:
     """The outcome of a source that returned."""
     first = sequence_of(item)
-    if not isinstance(value, Expanded):
+    if not isinstance(value, Expansion):
         outcome = domain.returned(item, value, elapsed_ms)
         if outcome.status != "continued":
             return outcome
@@ -73,7 +73,7 @@ def found(item: ChunkItem, value: Any, elapsed_ms: int) -> Outcome:
         to_json(outcome)
     except Exception as error:  # noqa: BLE001  the items' own code runs here: fields and serializers
         what = f"What the source found cannot be written as JSON: {type(error).__name__}."
-        return domain.ended(item, Permanent("result_invalid", what), elapsed_ms)
+        return domain.ended(item, Permanent("invalid_result", what), elapsed_ms)
     return outcome
 
 

@@ -7,7 +7,7 @@ was taken for lost, and is not, learns it here, before it does anything twice.
 import asyncio
 from collections.abc import Sequence
 
-from batchyard_contracts.v1.queries import BeginQuery, BeginReply
+from batchyard_contracts.v1.queries import StartPermitQuery, StartPermitReply
 from batchyard_contracts.v1.work import ChunkHead
 from shared.messaging.rpc_client import RpcClient
 from shared.runtime.errors import QueryRefused, QueryTimeout
@@ -24,13 +24,13 @@ class Leave:
 
     async def of(self, chunk: ChunkHead, ordinals: Sequence[int]) -> bool:
         """Whether they may begin; waits as long as nobody answers. False: the chunk is another worker's by now."""
-        question = BeginQuery(
+        question = StartPermitQuery(
             chunk_id=chunk.chunk_id, fence=chunk.fence, worker_id=self._worker_id, ordinals=list(ordinals)
         )
 
         async def attempt() -> bool:
             try:
-                return (await self._questions.ask(question, BeginReply, timeout_s=_TIMEOUT_S)).granted
+                return (await self._questions.ask(question, StartPermitReply, timeout_s=_TIMEOUT_S)).granted
             except (QueryTimeout, QueryRefused) as error:
                 raise TimeoutError(str(error)) from error  # it passes: a dispatcher that answers takes over
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from batchyard_contracts.v1.flow import Felt
+from batchyard_contracts.v1.flow import DestinationFeedback
 from batchyard_contracts.v1.work import ChunkReady
 from services.worker.domain.outcome import HELD_BACK
 from services.worker.domain.success import Outcome
@@ -35,9 +35,9 @@ class Passage:
     @classmethod
     def of(cls, chunk: ChunkReady, gates: Gates | None, slots: Slots) -> "Passage | None":
         """None for a chunk whose items may start whenever there is a slot."""
-        if chunk.pace is None or gates is None:
+        if chunk.rates is None or gates is None:
             return None
-        return cls(gates.at(chunk.partition, chunk.pace), slots)
+        return cls(gates.at(chunk.partition, chunk.rates), slots)
 
     def at_once(self) -> bool:
         """Take a slot if there is one and an item may start at this moment, as is known here: most pass so where the
@@ -120,16 +120,16 @@ class Passage:
         """A call got no answer, or was given up before."""
         self._broken += 1
 
-    def felt(self) -> Felt:
+    def felt(self) -> DestinationFeedback:
         """What was felt since this was last asked."""
         times = sorted(self._times)
-        felt = Felt(
-            waited_ms=round(self._waited_s * 1000 / max(1, self._passed), 1),
+        felt = DestinationFeedback(
+            mean_wait_ms=round(self._waited_s * 1000 / max(1, self._passed), 1),
             median_ms=round(times[len(times) // 2] * 1000, 1) if times else None,
-            slow_ms=round(times[len(times) * 19 // 20] * 1000, 1) if times else None,
+            p95_ms=round(times[len(times) * 19 // 20] * 1000, 1) if times else None,
             answered=self._answered,
-            refused=self._refused,
-            broken=self._broken,
+            rate_limited=self._refused,
+            unanswered=self._broken,
         )
         self._times, self._waited_s, self._passed = [], 0.0, 0
         self._answered = self._refused = self._broken = 0

@@ -8,7 +8,7 @@ import asyncio
 from collections import deque
 from typing import NamedTuple
 
-from batchyard_contracts.v1.work import Pace
+from batchyard_contracts.v1.work import ChunkRates
 from services.worker.limits.loop_lag import Lateness
 from shared.redis.rate_reservations import AHEAD_S, GRAIN_S, PATIENCE_S, Rate, RateReservations, ReservedStarts, key_of
 
@@ -39,7 +39,7 @@ class Gate:
         self._workload, self._reservations = workload, reservations
         self.lateness = lateness or Lateness()
         """Of this process."""
-        self._pace = Pace()
+        self._chunk_rates = ChunkRates()
         self._rates: list[Rate] = []
         self._held: deque[tuple[Moment, int]] = deque()
         """Moments to come, each with the number of items that may start then."""
@@ -51,10 +51,10 @@ class Gate:
         self._closed: tuple[float, float] = (0.0, 0.0)
         """Until when that is believed, and when something may start again."""
 
-    def learn(self, pace: Pace) -> None:
+    def learn(self, rates: ChunkRates) -> None:
         """A chunk says what holds; it may be older than what is known, which the versions tell."""
-        self._pace = pace
-        self._rates = [Rate(key_of(self._workload, k.key), 1 / k.per_second, k.burst, k.version) for k in pace.keys]
+        self._chunk_rates = rates
+        self._rates = [Rate(key_of(self._workload, k.key), 1 / k.per_second, k.burst, k.version) for k in rates.keys]
 
     def due(self, now: float) -> bool:
         """Whether an item may start at once, without waiting for an answer from Redis."""
@@ -95,7 +95,7 @@ class Gate:
     async def park(self, seconds: float) -> None:
         """The destination asked for a pause: no worker starts anything before its end."""
         self._held.clear()
-        for key in self._pace.keys[:1]:
+        for key in self._chunk_rates.keys[:1]:
             await self._reservations.park(key_of(self._workload, key.key), seconds)
 
     async def _reserve(self, wanted: int) -> None:
@@ -125,7 +125,7 @@ class Gate:
             if start - now > PATIENCE_S:
                 return [ReservedStarts(now - start, 0)]
             for rate in self._rates:
-                self._full_at[rate.key] = start + rate.interval_s / self._pace.share
+                self._full_at[rate.key] = start + rate.interval_s / self._chunk_rates.share
             starts.append(ReservedStarts(start - now, 1))
         return starts
 
@@ -138,11 +138,11 @@ class Gates:
         self._gates: dict[str, Gate] = {}
         self._lateness = Lateness()
 
-    def at(self, partition: str, pace: Pace) -> Gate:
+    def at(self, partition: str, rates: ChunkRates) -> Gate:
         """The gate of a partition, told what holds now."""
         gate = self._gates.pop(partition, None) or Gate(self._workload, self._reservations, self._lateness)
         self._gates[partition] = gate
-        gate.learn(pace)
+        gate.learn(rates)
         if len(self._gates) > self._kept and not (oldest := next(iter(self._gates.values()))).waiting:
             del self._gates[next(name for name, g in self._gates.items() if g is oldest)]
         return gate

@@ -63,7 +63,7 @@ def _add(found: dict[str, AnyWorkload], workload: object, where: str) -> None:
     if workload.name in found:
         raise ConfigurationError(f"Two workloads are named {workload.name!r}; the second is in {where}.")
     try:
-        workload.handling  # noqa: B018  said here rather than at its first item
+        workload.handler_definition  # noqa: B018  said here rather than at its first item
     except TypeError as error:
         raise ConfigurationError(f"{where}: {error}") from error
     found[workload.name] = workload

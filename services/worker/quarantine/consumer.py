@@ -45,7 +45,7 @@ class Quarantine:
         settings: WorkerSettings,
     ) -> None:
         self._runner, self._connection, self._publisher, self._pulse = runner, connection, publisher, pulse
-        self._returns, self._report_every_s = returns, settings.report_every_s
+        self._returns, self._report_every_s = returns, settings.report_interval_s
         self._queue = quarantine_queue(runner.workload.name)
         self._cell = Cell(runner.workload.name, settings.quarantine_memory_mb)
         self._claims = Claims(runner.manifest.item_timeout_s)

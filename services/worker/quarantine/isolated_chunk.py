@@ -31,9 +31,11 @@ _FALSE_STARTS = 3
 class Inquest:
     """Runs items in a process, and in another one when that dies, until each has ended or is found to be the cause."""
 
-    def __init__(self, runner: Runner, chunk: ChunkReady, trace: str | None, cell: Cell, report_every_s: float) -> None:
+    def __init__(
+        self, runner: Runner, chunk: ChunkReady, trace: str | None, cell: Cell, report_interval_s: float
+    ) -> None:
         self.chunk = chunk
-        self._runner, self._cell, self._report_every_s = runner, cell, report_every_s
+        self._runner, self._cell, self._report_every_s = runner, cell, report_interval_s
         self._slots = Slots(runner.slots.most)  # of its own, as its process is: it waits for nobody else's calls
         self._tally = Tally(runner, chunk, trace, self._slots, counted=False)
         self._at_gate: set[asyncio.Task[None]] = set()

@@ -25,13 +25,13 @@ class Reduction:
     """Holds a reducer, whose every error becomes `NoSummary`. To be used by one thread at a time."""
 
     def __init__(self, workload: Workload[Any, Any]) -> None:
-        if workload.summarizing is None:
+        if workload.summary_definition is None:
             raise NoSummary(f"The workload {workload.name} has no summary on this worker: its version is another one.")
         self._workload = workload
-        self._model = workload.summarizing.model
+        self._model = workload.summary_definition.model
         self._validate = workload.result.__pydantic_validator__.validate_json
         try:
-            self._reducer = workload.summarizing.begin()
+            self._reducer = workload.summary_definition.create_reducer()
         except (Exception, SystemExit) as error:
             raise self._failed("at its beginning", error) from error
 
@@ -57,7 +57,7 @@ class Reduction:
     def done(self) -> JsonValue:
         """The summary, as JSON that is small enough to be kept."""
         try:
-            made = self._reducer.done()
+            made = self._reducer.finish()
             body: bytes = made.__pydantic_serializer__.to_json(made)
             value: JsonValue = from_json(body) if len(body) <= SUMMARY_MAX_BYTES else None
         except (Exception, SystemExit) as error:

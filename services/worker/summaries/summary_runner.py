@@ -1,4 +1,4 @@
-"""Answers `summary.wanted.v1`: reads the results of a batch page by page, reports what its workload makes of them."""
+"""Answers `summary.requested.v1`: reads the results of a batch page by page, and reports their summary."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -11,9 +11,9 @@ from pydantic import JsonValue
 
 from batchyard_contracts import topology
 from batchyard_contracts.message import Envelope
-from batchyard_contracts.v1.flow import SummaryMade
+from batchyard_contracts.v1.flow import SummaryCompleted
 from batchyard_contracts.v1.queries import MAX_PAGE, ResultsQuery
-from batchyard_contracts.v1.work import SummaryWanted
+from batchyard_contracts.v1.work import SummaryRequested
 from services.worker.execution.item_runner import Runner
 from services.worker.summaries.reduction import NoSummary, Reduction
 from services.worker.summaries.results import Page
@@ -37,22 +37,22 @@ class Summarist:
         self._publisher = publisher
         self._worker_id = worker_id
 
-    async def wanted(self, wanted: SummaryWanted, _: Envelope) -> None:
+    async def wanted(self, wanted: SummaryRequested, _: Envelope) -> None:
         """Make it, report it; the request is acknowledged when the report is confirmed."""
         summary: JsonValue = None
         error: str | None = None
         try:
-            async with asyncio.timeout(wanted.limit_s):
+            async with asyncio.timeout(wanted.timeout_s):
                 summary = await self._make(self._runners[wanted.workload], wanted)
         except NoSummary as reason:
             error = str(reason)
         except TimeoutError:
             error = (
-                f"The summary of {wanted.workload} was not ready within {wanted.limit_s:g} s. Let its `add` do less, "
-                "or raise BATCHYARD_LEDGER_SUMMARY_S of the aggregator."
+                f"The summary of {wanted.workload} was not ready within {wanted.timeout_s:g} s. Let its `add` do less, "
+                "or raise BATCHYARD_AGGREGATOR_SUMMARY_TIMEOUT_S of the aggregator."
             )
         log.info("summary made", batch_id=str(wanted.batch_id), round=wanted.round, error=error)
-        made = SummaryMade(
+        made = SummaryCompleted(
             batch_id=wanted.batch_id,
             workload=wanted.workload,
             round=wanted.round,
@@ -62,8 +62,8 @@ class Summarist:
         )
         await self._publisher.publish([outgoing(topology.FLOW, made, correlation_id=str(wanted.batch_id))])
 
-    async def _make(self, runner: Runner, wanted: SummaryWanted) -> JsonValue:
-        page = await self._page(wanted, 0 if wanted.sourced else -1)
+    async def _make(self, runner: Runner, wanted: SummaryRequested) -> JsonValue:
+        page = await self._page(wanted, 0 if wanted.has_source else -1)
         reduction = await _in_thread(runner, lambda _: Reduction(runner.workload))
         while True:
             rows, after = page.items, page.next_after
@@ -77,7 +77,7 @@ class Summarist:
                 if coming is not None:
                     coming.cancel()
 
-    async def _page(self, wanted: SummaryWanted, after: int) -> Page:
+    async def _page(self, wanted: SummaryRequested, after: int) -> Page:
         question = ResultsQuery(
             owner=wanted.owner, batch_id=wanted.batch_id, after=after, limit=MAX_PAGE, status="succeeded"
         )

@@ -49,5 +49,5 @@ async def run(item: Item, context: Context) -> Squared:
     if item.fail is not None:
         raise Permanent(item.fail, "asked for")
     if context.attempt <= item.fail_attempts:
-        raise Transient("asked_for", f"attempt {context.attempt} of {item.fail_attempts} that fail")
+        raise Transient("requested_failure", f"attempt {context.attempt} of {item.fail_attempts} that fail")
     return Squared(n=item.n * item.n)

@@ -9,7 +9,7 @@ from typing import Literal, cast
 
 from pydantic import BaseModel
 
-from batchyard_contracts.workload import Context, Continue, Permanent, Workload
+from batchyard_contracts.workload import Context, Continuation, Permanent, Workload
 
 RUNS = "POISON_RUNS"
 """The variable that names the file."""
@@ -44,7 +44,7 @@ paid = Workload(
 
 @paid.handler
 @workload.handler
-async def run(item: Item, context: Context) -> Done | Continue:
+async def run(item: Item, context: Context) -> Done | Continuation:
     """Leave a line, work, and end. With polls, the work goes on elsewhere, and is asked for no sooner than it said."""
     asked, due = cast("tuple[int, float]", context.state or [0, 0.0])
     note(f"{context.batch_id} {context.ordinal} {os.getpid()} {os.getppid()} {asked}")
@@ -52,7 +52,7 @@ async def run(item: Item, context: Context) -> Done | Continue:
         raise Permanent("too_early")
     await asyncio.sleep(item.nap_s)
     if asked < item.polls:
-        return Continue([asked + 1, time.time() + POLL_S], POLL_S)
+        return Continuation([asked + 1, time.time() + POLL_S], POLL_S)
     if item.ends == "exit":
         os._exit(3)
     elif item.ends == "segfault":

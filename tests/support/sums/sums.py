@@ -56,6 +56,6 @@ class Adding:
         self._in_order = self._in_order and item.ordinal > self._last
         self._sum, self._numbers, self._last = self._sum + result.n, self._numbers + 1, item.ordinal
 
-    def done(self) -> Sum:
+    def finish(self) -> Sum:
         """The sum."""
         return Sum(sum=self._sum, numbers=self._numbers, in_order=self._in_order)

@@ -108,7 +108,7 @@ def test_a_threshold_stops_a_batch_once_and_it_ends_as_cancelled() -> None:
     )
     assert stopped.active_threshold is None
     ended = stopped.add_outcomes(OutcomeCounters(succeeded=2, cancelled=3), at(3)).finish_if_complete(at(3))
-    assert (ended.result, finished_event(ended).stopped) == ("cancelled", "failure_threshold")
+    assert (ended.result, finished_event(ended).stop_reason) == ("cancelled", "failure_threshold")
 
 
 def test_a_threshold_that_the_last_item_meets_counts_as_well() -> None:
@@ -150,7 +150,7 @@ def test_a_stop_of_another_round_or_of_a_finished_one_is_late() -> None:
     expired = running.stop("deadline", 1, at(1))
     assert expired.stop("never_sealed", 1, at(2)) == expired
     ended = expired.add_outcomes(OutcomeCounters(succeeded=1, expired=1), at(2)).finish_if_complete(at(2))
-    assert (ended.result, finished_event(ended).stopped) == ("partial", "deadline")
+    assert (ended.result, finished_event(ended).stop_reason) == ("partial", "deadline")
     assert ended.stop("never_sealed", 1, at(3)) == ended
 
 

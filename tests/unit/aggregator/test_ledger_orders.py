@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from batchyard_contracts.message import Envelope, Message
 from batchyard_contracts.v1.events import BatchFinished
-from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, BatchSealed, ItemsReopened, SummaryMade
+from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, BatchSealed, ItemsReopened, SummaryCompleted
 from services.aggregator.domain.summary import Summary
 from services.aggregator.handlers.batches import BatchHandler
 from services.aggregator.handlers.outcomes import OutcomeHandler
@@ -24,7 +24,7 @@ from tests.support.ledger_messages import BATCH, START, accepted, controlled, ma
 from tests.unit.aggregator.memory_store import Crash, MemoryStore
 
 STATUSES = ("succeeded", "failed", "cancelled", "expired", "duplicate")
-ALONE = BatchAccepted | BatchSealed | BatchControlled | SummaryMade
+ALONE = BatchAccepted | BatchSealed | BatchControlled | SummaryCompleted
 """What comes by a queue that is not handled in batches."""
 BY_WORKER = {"succeeded", "failed", "cancelled"}
 Fate = tuple[str, bool]
@@ -63,7 +63,7 @@ class Ledger:
                 await self._batches.on_batch_sealed(message, envelope)
             case BatchControlled() as message:
                 await self._batches.on_batch_controlled(message, envelope)
-            case SummaryMade() as message:
+            case SummaryCompleted() as message:
                 await self._summaries.on_summary_completed(message, envelope)
             case _:
                 await self._outcomes.on_outcomes([received(one, redelivered=redelivered) for one in messages])
@@ -191,7 +191,7 @@ def test_a_summary_ends_its_round_once(data: st.DataObject, fates: list[Fate], s
 
     async def scenario() -> None:
         ledger = Ledger()
-        header = accepted(len(fates)).model_copy(update={"summarize": True})
+        header = accepted(len(fates)).model_copy(update={"has_summary": True})
         answers = [made({"n": 1}), made(None, "broken"), made({"n": 2}, round_=2)]
         await deliver_all(data.draw, ledger, [header, *outcomes(fates, size), *answers])
         if any(status == "succeeded" for status, _ in fates):

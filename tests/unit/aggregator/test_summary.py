@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from batchyard_contracts.v1.values import Counts, FailureThreshold, Terms
-from batchyard_contracts.v1.work import SummaryWanted
+from batchyard_contracts.v1.work import SummaryRequested
 from services.aggregator.domain.batch import Batch, BatchHeader
 from services.aggregator.domain.counters import OutcomeCounters
 from services.aggregator.domain.summary import Summary, SummaryRetryPolicy, summary_request
@@ -97,8 +97,8 @@ def test_when_nobody_answers_the_summary_says_what_to_look_at() -> None:
 def test_the_request_for_a_summary_names_the_round_its_counts_and_the_limit(sourced: bool, told: bool | None) -> None:
     found = replace(summarized(sourced=sourced), round=2)
     counts = Counts(total=3, succeeded=3)
-    assert summary_request(found, counts, 61.5) == SummaryWanted(
-        batch_id=BATCH, owner="ann", workload="noop", round=2, counts=counts, sourced=told, limit_s=61.5
+    assert summary_request(found, counts, 61.5) == SummaryRequested(
+        batch_id=BATCH, owner="ann", workload="noop", round=2, counts=counts, has_source=told, timeout_s=61.5
     )
 
 

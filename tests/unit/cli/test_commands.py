@@ -173,7 +173,7 @@ async def test_watch_draws_what_the_websocket_sends(run: Run, yard: FakeYard) ->
 
 async def test_watch_says_why_a_batch_was_stopped(run: Run, yard: FakeYard) -> None:
     yard.answer(f"GET /batches/{BATCH}", state())
-    yard.answer(f"GET /batches/{BATCH}/progress", _frames(FINISHED | {"stopped": "deadline"}))
+    yard.answer(f"GET /batches/{BATCH}/progress", _frames(FINISHED | {"stop_reason": "deadline"}))
     assert "It was stopped: its deadline passed" in (await run("watch", BATCH)).err
 
 
@@ -204,18 +204,18 @@ async def test_show_failures_workers_workloads(run: Run, yard: FakeYard) -> None
     shown = (await run("show", BATCH)).out
     assert "1 succeeded, 3 remaining of 4" in shown
     assert "after 60.0 s" in shown
-    stopped = {"stopped": "failure_threshold", "terms": {"weight": 3, "failure_threshold": {"share": 0.1}}}
+    stopped = {"stop_reason": "failure_threshold", "terms": {"weight": 3, "failure_threshold": {"share": 0.1}}}
     yard.answer(f"GET /batches/{BATCH}", state(status="finished", result="cancelled", **stopped))
     lines = [line.split(None, 1) for line in (await run("show", BATCH)).out.splitlines()]
     shown_as = {words[0]: words[1].strip() for words in lines}
-    assert shown_as["stopped"] == "more items failed than --fail-after allows: the rest was cancelled"
-    assert (shown_as["weight"], shown_as["fail"]) == ("3", "after  10%")
+    assert shown_as["stopped"] == "more items failed than --failure-threshold allows: the rest was cancelled"
+    assert (shown_as["weight"], shown_as["failure"]) == ("3", "threshold  10%")
     groups = [{"code": "not_found", "count": 7, "message": "HTTP 404", "ordinals": [3, 9, 27, 81]}]
     yard.answer(f"GET /batches/{BATCH}/failures", {"found": True, "groups": groups})
     assert "item 3, 9, 27 …" in (await run("failures", BATCH)).out
     worker = {
         "worker_id": "host-1", "workloads": ["tracklists"], "chunks": [], "running": 3, "stopping": True,
-        "seen_at": "2026-11-21T20:00:00Z", "slots": {"tracklists": {"busy": 3, "open": 5, "most": 16}},
+        "seen_at": "2026-11-21T20:00:00Z", "slots": {"tracklists": {"busy": 3, "open": 5, "max": 16}},
     }  # fmt: skip
     yard.answer("GET /workers", {"workers": [worker]})
     shown = (await run("workers")).out
@@ -253,7 +253,7 @@ async def test_a_batch_is_steered(argv: tuple[str, ...], request_: str, body: An
 async def test_a_retry_waits_until_its_round_is_open(run: Run, yard: FakeYard) -> None:
     ended = state(status="finished", result="partial", counts={"total": 4, "succeeded": 1, "failed": 2, "cancelled": 1})
     yard.answer(f"GET /batches/{BATCH}", ended, ended, state(round=2))
-    yard.answer(f"POST /batches/{BATCH}/retry", ACCEPTED | {"again": 3}, status=202)
+    yard.answer(f"POST /batches/{BATCH}/retry", ACCEPTED | {"retried": 3}, status=202)
     assert (await run("retry", BATCH)).out == f"{BATCH}: running 3 items again\n"
     assert [name.split()[0] for name, _ in yard.requests] == ["GET", "POST", "GET", "GET"]
 
@@ -262,9 +262,9 @@ async def test_a_retry_says_what_is_wanted_and_shows_what_would_run(run: Run, ya
     preview = {
         "round": 1,
         "items": 2,
-        "unfit": 1,
+        "invalid": 1,
         "samples": [{"ordinal": 4, "custom_id": "a", "partition": "", "before": {"n": 1}, "after": {"n": 2}}],
-        "unfit_items": [{"ordinal": 9, "code": "patch_unfit", "reason": "no such path"}],
+        "invalid_items": [{"ordinal": 9, "code": "patch_not_applicable", "reason": "no such path"}],
     }
     yard.answer(f"POST /batches/{BATCH}/retry", preview)
     patch = tmp_path / "patch.json"
@@ -279,15 +279,15 @@ async def test_a_retry_says_what_is_wanted_and_shows_what_would_run(run: Run, ya
         "--status",
         "expired",
     )
-    options += ("--item", "4", "--item", "a", "--item", "custom:7", "--patch", str(patch), "--skip-unfit")
+    options += ("--item", "4", "--item", "a", "--item", "custom:7", "--patch", str(patch), "--skip-invalid")
     shown = await run("retry", BATCH, *options, "--dry-run")
     assert shown.out.splitlines() == [
         "2 items would run again, nothing was changed",
         "  item 4 (a)",
         '  - {"n":1}',
         '  + {"n":2}',
-        "1 item would not run (leave them out with --skip-unfit):",
-        "  item 9: patch_unfit: no such path",
+        "1 item would not run (leave them out with --skip-invalid):",
+        "  item 9: patch_not_applicable: no such path",
     ]
     select = {"causes": ["1-0123456789abcdef"], "codes": ["bad"], "partitions": ["p"], "statuses": ["expired"]} | {
         "ordinals": [4],
@@ -296,7 +296,7 @@ async def test_a_retry_says_what_is_wanted_and_shows_what_would_run(run: Run, ya
     operations = [{"op": "add", "path": "/n", "value": None}]
     assert yard.requests[-1] == (
         f"POST /batches/{BATCH}/retry",
-        {"select": select, "patch": operations, "skip_unfit": True, "dry_run": True},
+        {"select": select, "patch": operations, "skip_invalid": True, "dry_run": True},
     )
     await run("retry", BATCH, "--patch", '{"op": "remove", "path": "/n"}', "--dry-run", "--json")
     assert yard.requests[-1][1] == {"patch": [{"op": "remove", "path": "/n"}], "dry_run": True}

@@ -29,7 +29,7 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
         (Said(deadline="1.5h"), {"deadline": "2026-11-22T13:30:00+00:00"}),
         (Said(deadline="2026-12-24T18:00:00+00:00"), {"deadline": "2026-12-24T18:00:00+00:00"}),
         (
-            Said(fail_after=["100", "12.5%", "captcha=5"]),
+            Said(failure_threshold=["100", "12.5%", "captcha=5"]),
             {"failure_threshold": {"count": 100, "share": 0.125, "codes": {"captcha": 5}}},
         ),
     ],
@@ -47,11 +47,11 @@ def test_read(said: Said, fields: dict[str, Any]) -> None:
         Said(rate="20/day"),
         Said(deadline="soon"),
         Said(deadline="-1h"),
-        Said(fail_after=["1.5"]),
-        Said(fail_after=["captcha=10%"]),
-        Said(fail_after=["Captcha=1"]),
-        Said(fail_after=[""]),
-        Said(fail_after=["100%"]),
+        Said(failure_threshold=["1.5"]),
+        Said(failure_threshold=["captcha=10%"]),
+        Said(failure_threshold=["Captcha=1"]),
+        Said(failure_threshold=[""]),
+        Said(failure_threshold=["100%"]),
         Said(retry=["http_503"]),
         Said(retry=["http_503=0"]),
         Said(retry=["http_503=101"]),
@@ -68,14 +68,14 @@ def test_refused(said: Said) -> None:
 
 def test_shown_as_they_are_written() -> None:
     said = Said(
-        weight=3, rate="30/min", concurrency=5, fail_after=["100", "12.5%", "captcha=5"],
+        weight=3, rate="30/min", concurrency=5, failure_threshold=["100", "12.5%", "captcha=5"],
         retry=["captcha=1", "http_503=6,2s,5min"],
     )  # fmt: skip
     assert term_rows(Terms.model_validate(said.fields(NOW))) == [
         ("weight", "3"),
         ("rate limit", "0.5/s, 1 at once"),
         ("concurrency", "5"),
-        ("fail after", "100, 12.5%, captcha=5"),
+        ("failure threshold", "100, 12.5%, captcha=5"),
         ("retry", "captcha never, http_503 up to 6 attempts (2 s, at most 300 s apart)"),
     ]
     assert [name for name, _ in term_rows(Terms(deadline=NOW))] == ["deadline"]

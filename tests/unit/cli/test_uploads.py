@@ -77,11 +77,11 @@ async def test_it_ends_when_it_gets_no_further(run: Run, yard: FakeYard, file: P
 
 
 async def test_a_wrong_line_is_not_sent_again(run: Run, yard: FakeYard, file: Path) -> None:
-    yard.answer("POST /batches", problem(422, "item_invalid", line=2, batch_id=BATCH, items=1))
+    yard.answer("POST /batches", problem(422, "invalid_item", line=2, batch_id=BATCH, items=1))
     ended = await run("submit", "squares", str(file), "--idempotency-key", "mine")
     assert ended.code == Exit.REFUSED
     assert len(yard.requests) == 1
-    assert "Line 2: detail of item_invalid" in ended.err
+    assert "Line 2: detail of invalid_item" in ended.err
     assert "--idempotency-key mine: what was taken is skipped" in ended.err
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from batchyard_contracts.v1.manifest import Manifest
-from batchyard_contracts.v1.values import RetryRule, StopCause, Terms
+from batchyard_contracts.v1.values import RetryRule, StopReason, Terms
 from services.dispatcher.domain.scheduling.scheduler import PageSlice, RetryRange
 from services.dispatcher.state.state import Batch, DispatcherState
 
@@ -34,7 +34,7 @@ def manifest(**rules: RetryRule) -> Manifest:
         (True, "deadline", "cancelled"),
     ],
 )
-def test_how_the_items_of_a_stopped_batch_end(cancelled: bool, cause: StopCause | None, stopped: str | None) -> None:
+def test_how_the_items_of_a_stopped_batch_end(cancelled: bool, cause: StopReason | None, stopped: str | None) -> None:
     assert batch(cancelled=cancelled, cause=cause).stop_status == stopped
 
 

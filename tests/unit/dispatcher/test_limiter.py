@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchyard_contracts.partition import join
-from batchyard_contracts.v1.flow import Felt
+from batchyard_contracts.v1.flow import DestinationFeedback
 from batchyard_contracts.v1.manifest import Adaptive, CircuitRule, Manifest
 from batchyard_contracts.v1.values import ItemError, Rate
 from services.dispatcher.domain.rate_limiting.gcra import AHEAD_S, TOLERANCE_S
@@ -134,17 +134,17 @@ def test_an_adaptive_rate_goes_on_from_what_was_learned_when_its_bounds_change()
 
 def test_feedback_changes_an_adaptive_rate_and_says_why() -> None:
     made = limiter(LimitTerms(adaptive=ADAPTIVE))
-    change = made.record_feedback(Felt(answered=9, refused=3), 0.0, 77, 1.0)
+    change = made.record_feedback(DestinationFeedback(answered=9, rate_limited=3), 0.0, 77, 1.0)
     assert change is not None
     assert (change.before, change.after) == (10, 6)
     assert (made.rate, made.version, made.reason) == (Rate(per_second=6), 77, "3 calls refused")
-    assert made.record_feedback(Felt(answered=1), 0.0, 78, 1.01) is None
+    assert made.record_feedback(DestinationFeedback(answered=1), 0.0, 78, 1.01) is None
     assert made.version == 77
 
 
 def test_feedback_changes_no_fixed_rate() -> None:
     made = limiter(LimitTerms(rate=TEN))
-    assert made.record_feedback(Felt(refused=50), 0.0, 2, 1.0) is None
+    assert made.record_feedback(DestinationFeedback(rate_limited=50), 0.0, 2, 1.0) is None
     assert (made.rate, made.version) == (TEN, 1)
 
 
@@ -154,7 +154,7 @@ def test_feedback_changes_no_fixed_rate() -> None:
 def test_a_destination_gets_no_more_calls_than_it_said_it_takes(remaining: int, in_flight: int, paused: bool) -> None:
     made = limiter()
     made.record_dispatched(in_flight, 0.0)
-    made.record_feedback(Felt(remaining=remaining, reset_s=30.0), 0.0, 1, 10.0)
+    made.record_feedback(DestinationFeedback(remaining=remaining, reset_s=30.0), 0.0, 1, 10.0)
     assert made.backoff_until == (40.0 if paused else 0.0)
 
 

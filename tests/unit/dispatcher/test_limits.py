@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchyard_contracts.partition import join, split
-from batchyard_contracts.v1.flow import Felt
+from batchyard_contracts.v1.flow import DestinationFeedback
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import Rate
 from services.dispatcher.domain.rate_limiting.gcra import AHEAD_S, TOLERANCE_S, Gcra
@@ -157,10 +157,10 @@ def test_idle_throttles_are_forgotten_when_there_are_many() -> None:
 def test_what_a_destination_says_is_left_holds_for_its_own_limit_alone() -> None:
     window = InFlightWindow(BY_HOST_AND_ACCOUNT, workers=1)
     first = join(["a.example", "ann"])
-    window.record_feedback(first, Felt(remaining=1, reset_s=60.0), 0.0, 10.0)
+    window.record_feedback(first, DestinationFeedback(remaining=1, reset_s=60.0), 0.0, 10.0)
     assert all(not limiter.backoff_until for limiter in window.limits.limiters_of(first)), (
         "none is out: one call may follow"
     )
-    window.record_feedback(first, Felt(remaining=0, reset_s=60.0), 0.0, 10.0)
+    window.record_feedback(first, DestinationFeedback(remaining=0, reset_s=60.0), 0.0, 10.0)
     parked = {limiter.limit: limiter.backoff_until for limiter in window.limits.limiters_of(first)}
     assert parked == {"partition": 70.0, "account": 0.0, "all": 0.0}

@@ -18,9 +18,9 @@ def test_a_chunk_of_which_nothing_is_left_is_nobodys_fault() -> None:
     assert action_after_loss(9, 0, 3) == "again"
 
 
-@given(losses=st.integers(1, 9), left=st.integers(2, 10_000), losses_max=st.integers(1, 9))
-def test_nobody_fails_for_a_neighbour(losses: int, left: int, losses_max: int) -> None:
-    assert action_after_loss(losses, left, losses_max) != "fail"
+@given(losses=st.integers(1, 9), left=st.integers(2, 10_000), max_chunk_losses=st.integers(1, 9))
+def test_nobody_fails_for_a_neighbour(losses: int, left: int, max_chunk_losses: int) -> None:
+    assert action_after_loss(losses, left, max_chunk_losses) != "fail"
 
 
 @given(st.integers(2, 300).flatmap(lambda n: st.tuples(st.just(n), st.sets(st.integers(0, n - 1), max_size=n - 2))))
@@ -41,8 +41,10 @@ def test_halves_hold_each_item_once_and_are_alike(case: tuple[int, set[int]]) ->
     )
 
 
-@given(size=st.integers(1, 1000), losses_max=st.integers(1, 6), data=st.data())
-def test_one_that_kills_whoever_runs_it_is_found_in_few_losses(size: int, losses_max: int, data: st.DataObject) -> None:
+@given(size=st.integers(1, 1000), max_chunk_losses=st.integers(1, 6), data=st.data())
+def test_one_that_kills_whoever_runs_it_is_found_in_few_losses(
+    size: int, max_chunk_losses: int, data: st.DataObject
+) -> None:
     guilty = data.draw(st.integers(0, size - 1))
     chunks, lost, blamed = deque([(tuple(range(size)), 0)]), 0, []
     while chunks:
@@ -50,7 +52,7 @@ def test_one_that_kills_whoever_runs_it_is_found_in_few_losses(size: int, losses
         if guilty not in items:
             continue
         lost += 1
-        fate = action_after_loss(losses + 1, len(items), losses_max)
+        fate = action_after_loss(losses + 1, len(items), max_chunk_losses)
         if fate == "again":
             chunks.append((items, losses + 1))
         elif fate == "fail":
@@ -58,6 +60,6 @@ def test_one_that_kills_whoever_runs_it_is_found_in_few_losses(size: int, losses
         else:
             for half in halves(RetryRange(1, items), items, ()):
                 assert isinstance(half, RetryRange)
-                chunks.append((half.ordinals, losses_of_half(half.count, losses_max)))
+                chunks.append((half.ordinals, losses_of_half(half.count, max_chunk_losses)))
     assert blamed == [(guilty,)]
-    assert lost <= losses_max + 10 + 1
+    assert lost <= max_chunk_losses + 10 + 1

@@ -122,7 +122,7 @@ async def test_a_quarantined_chunk_is_left_in_its_queue_only_while_some_worker_t
 ) -> None:
     scene = Scene(quarantined=True)
     scene.depths[topology.quarantine_queue("w").name] = 1
-    scene.beat(isolates=isolates)
+    scene.beat(handles_quarantine=isolates)
     assert await scene.sweep() == ([(CHUNK, 1)] if lost else [])
 
 

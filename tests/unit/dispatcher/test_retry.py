@@ -35,7 +35,7 @@ def test_waiting_ends_some_time() -> None:
     limited = ItemOutcome(ordinal=1, status="retry", error=ItemError(code="rate_limited"), delay_s=0)
     last = decide_retry(limited, 1, MAX_WAITS, RULE, 0.5)
     assert isinstance(last, GiveUp)
-    assert last.error.code == "waited_too_often"
+    assert last.error.code == "too_many_waits"
 
 
 @given(

@@ -3,11 +3,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard_contracts.v1.flow import Felt
+from batchyard_contracts.v1.flow import DestinationFeedback
 from services.dispatcher.domain.rate_limiting.sample_window import SampleWindow
 
 FEEDBACK = st.builds(
-    Felt,
+    DestinationFeedback,
     answered=st.integers(0, 50),
     refused=st.integers(0, 9),
     broken=st.integers(0, 9),
@@ -17,9 +17,9 @@ FEEDBACK = st.builds(
 
 def test_calls_are_counted_by_their_end_and_timed_only_where_an_answer_came() -> None:
     window = SampleWindow(0.0)
-    window.add(Felt(answered=3, refused=1, broken=2, median_ms=10.0))
-    window.add(Felt(answered=4))
-    window.add(Felt(refused=5, median_ms=900.0))
+    window.add(DestinationFeedback(answered=3, rate_limited=1, unanswered=2, median_ms=10.0))
+    window.add(DestinationFeedback(answered=4))
+    window.add(DestinationFeedback(rate_limited=5, median_ms=900.0))
     assert (window.answered, window.rate_limited, window.unanswered, window.timed) == (7, 6, 2, 3)
     assert window.median_ms == 10.0
 
@@ -27,16 +27,16 @@ def test_calls_are_counted_by_their_end_and_timed_only_where_an_answer_came() ->
 def test_a_small_group_that_was_held_up_does_not_move_the_median() -> None:
     window = SampleWindow(0.0)
     for answered, median_ms in ((2, 5000.0), (10, 20.0), (9, 30.0)):
-        window.add(Felt(answered=answered, median_ms=median_ms))
+        window.add(DestinationFeedback(answered=answered, median_ms=median_ms))
     assert window.median_ms == 30.0
-    window.add(Felt(answered=2, median_ms=1.0))
+    window.add(DestinationFeedback(answered=2, median_ms=1.0))
     assert window.median_ms == 20.0
 
 
 def test_of_two_halves_of_equal_weight_the_quicker_one_is_the_median() -> None:
     window = SampleWindow(0.0)
-    window.add(Felt(answered=5, median_ms=30.0))
-    window.add(Felt(answered=5, median_ms=20.0))
+    window.add(DestinationFeedback(answered=5, median_ms=30.0))
+    window.add(DestinationFeedback(answered=5, median_ms=20.0))
     assert window.median_ms == 20.0
 
 
@@ -45,7 +45,9 @@ def test_without_a_timed_answer_the_median_is_zero() -> None:
 
 
 @given(st.lists(FEEDBACK, max_size=8).flatmap(lambda told: st.tuples(st.just(told), st.permutations(told))))
-def test_the_order_of_reports_changes_nothing(told: tuple[list[Felt], list[Felt]]) -> None:
+def test_the_order_of_reports_changes_nothing(
+    told: tuple[list[DestinationFeedback], list[DestinationFeedback]],
+) -> None:
     windows = (SampleWindow(0.0), SampleWindow(0.0))
     for window, reports in zip(windows, told, strict=True):
         for feedback in reports:

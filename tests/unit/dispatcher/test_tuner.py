@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from batchyard_contracts.v1.flow import Felt
+from batchyard_contracts.v1.flow import DestinationFeedback
 from batchyard_contracts.v1.manifest import Adaptive
 from services.dispatcher.domain.rate_limiting.adaptive_rate import AdaptiveRate, RateChange
 
@@ -39,7 +39,7 @@ def run(destination: Destination, seed: int) -> tuple[float, float]:
             running = [call for call in running if call[0] > now]
             times = sorted(took for took in done if took is not None)
             median_ms = times[len(times) // 2] * 1000 if times else None
-            felt = Felt(median_ms=median_ms, answered=len(times), refused=len(done) - len(times))
+            felt = DestinationFeedback(median_ms=median_ms, answered=len(times), rate_limited=len(done) - len(times))
             if done and (change := tuner.record_feedback(felt, now)):
                 rates.append((now + 1.5 * destination.report_s, change.after))
             continue
@@ -92,7 +92,7 @@ def felt(tuner: AdaptiveRate, seconds: float, now: float, **each: float) -> tupl
     for _ in range(round(seconds * 4)):
         now += 0.25
         told = {"answered": round(tuner.rate / 4) + 1, "median_ms": 20.0} | each
-        if change := tuner.record_feedback(Felt.model_validate(told), now):
+        if change := tuner.record_feedback(DestinationFeedback.model_validate(told), now):
             changes.append(change)
     return changes, now
 
@@ -108,11 +108,11 @@ def test_a_refusal_cuts_at_once_and_once() -> None:
     tuner = AdaptiveRate(BOUNDS, 0.0, learned=100.0)
     _, now = felt(tuner, 1.0, 0.0)
     before = tuner.rate
-    change = tuner.record_feedback(Felt(answered=3, refused=2), now + 0.05)
+    change = tuner.record_feedback(DestinationFeedback(answered=3, rate_limited=2), now + 0.05)
     assert change is not None
     assert change.after <= 0.9 * before
     assert "2 calls refused" in change.reason
-    assert tuner.record_feedback(Felt(refused=5), now + 0.1) is None  # those started before
+    assert tuner.record_feedback(DestinationFeedback(rate_limited=5), now + 0.1) is None  # those started before
 
 
 def test_rising_times_cut_and_say_so() -> None:
@@ -138,8 +138,8 @@ def test_what_was_not_used_does_not_grow() -> None:
 
 def test_it_goes_back_to_what_failed_quickly_and_beyond_it_gently() -> None:
     tuner = AdaptiveRate(BOUNDS, 0.0, learned=100.0)
-    tuner.record_feedback(Felt(answered=25, median_ms=20.0), 0.3)
-    tuner.record_feedback(Felt(answered=40, refused=1), 0.7)
+    tuner.record_feedback(DestinationFeedback(answered=25, median_ms=20.0), 0.3)
+    tuner.record_feedback(DestinationFeedback(answered=40, rate_limited=1), 0.7)
     failed = tuner.capacity
     assert failed is not None
     changes, _ = felt(tuner, 12.0, 0.7)
@@ -150,19 +150,23 @@ def test_it_goes_back_to_what_failed_quickly_and_beyond_it_gently() -> None:
 
 def test_calls_without_an_answer_cut_like_refusals_and_are_named() -> None:
     tuner = AdaptiveRate(BOUNDS, 0.0, learned=100.0)
-    change = tuner.record_feedback(Felt(answered=80, broken=4), 1.0)
+    change = tuner.record_feedback(DestinationFeedback(answered=80, unanswered=4), 1.0)
     assert change == RateChange(100.0, 60.0, "4 calls without an answer")
 
 
 def test_refusals_are_named_before_calls_without_an_answer() -> None:
-    change = AdaptiveRate(BOUNDS, 0.0, learned=100.0).record_feedback(Felt(answered=80, broken=4, refused=1), 1.0)
+    change = AdaptiveRate(BOUNDS, 0.0, learned=100.0).record_feedback(
+        DestinationFeedback(answered=80, unanswered=4, rate_limited=1), 1.0
+    )
     assert change == RateChange(100.0, 60.0, "1 calls refused")
 
 
 def test_a_rate_never_leaves_its_bounds() -> None:
     tuner = AdaptiveRate(Adaptive(floor=90, ceiling=110), 0.0, learned=100.0)
-    assert tuner.record_feedback(Felt(answered=10, refused=9), 1.0) == RateChange(100.0, 90.0, "9 calls refused")
-    assert tuner.record_feedback(Felt(answered=10, refused=9), 3.0) is None, "it is at its floor"
+    assert tuner.record_feedback(DestinationFeedback(answered=10, rate_limited=9), 1.0) == RateChange(
+        100.0, 90.0, "9 calls refused"
+    )
+    assert tuner.record_feedback(DestinationFeedback(answered=10, rate_limited=9), 3.0) is None, "it is at its floor"
     changes, _ = felt(tuner, 60.0, 3.0)
     assert changes[-1].after == 110.0
 
@@ -170,6 +174,6 @@ def test_a_rate_never_leaves_its_bounds() -> None:
 @pytest.mark.parametrize("answered", [0, 3])
 def test_too_few_timed_answers_change_no_rate_however_long_they_take_to_come(answered: int) -> None:
     tuner = AdaptiveRate(BOUNDS, 0.0, learned=100.0)
-    assert tuner.record_feedback(Felt(answered=answered, median_ms=5000.0), 9.0) is None
-    assert tuner.record_feedback(Felt(answered=50), 20.0) is None, "none of them was timed"
+    assert tuner.record_feedback(DestinationFeedback(answered=answered, median_ms=5000.0), 9.0) is None
+    assert tuner.record_feedback(DestinationFeedback(answered=50), 20.0) is None, "none of them was timed"
     assert tuner.rate == 100.0

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard_contracts.v1.flow import Felt
+from batchyard_contracts.v1.flow import DestinationFeedback
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import PRIORITIES, ItemError, Priority
 from services.dispatcher.domain.scheduling.chunk_sizer import INITIAL_SIZE, ChunkOutcomes, ChunkSizer
@@ -273,9 +273,9 @@ def test_a_rate_that_changes_lets_waiting_partitions_be_asked_again() -> None:
     assert adapts.is_adaptive("x")
     adapts.wall_clock_offset_s = 1000.0
     adapts.backoffs = {"x": 99.0, "y": 99.0}
-    assert adapts.record_feedback("x", Felt(answered=1), 0.0, 0.01) == []
+    assert adapts.record_feedback("x", DestinationFeedback(answered=1), 0.0, 0.01) == []
     assert adapts.backoffs == {"x": 99.0, "y": 99.0}
-    ((limiter, change),) = adapts.record_feedback("x", Felt(answered=9, refused=1), 0.0, 1.0)
+    ((limiter, change),) = adapts.record_feedback("x", DestinationFeedback(answered=9, rate_limited=1), 0.0, 1.0)
     assert limiter is adapts.limits.limiter("partition", "x")
     assert (change.before, change.after, limiter.version) == (10, 6, 1_001_000)
     assert adapts.backoffs == {}

@@ -15,7 +15,7 @@ def test_what_is_out_follows_what_workers_say_that_they_can_run(most: list[int],
     state = DispatcherState()
     state.set_manifest(Manifest(name="w", version="1", item_schema={}, result_schema={}, concurrency=10, chunk_max=1))
     for number, slots in enumerate(most or [None]):
-        counts = {"w": SlotCount(most=slots)} if slots else {}
+        counts = {"w": SlotCount(max=slots)} if slots else {}
         beat = WorkerHeartbeat(worker_id=f"{number}", workloads=["w"], chunks=[], slots=counts, at=datetime.now(UTC))
         state.record_heartbeat(beat, 0.0)
     assert state.workload_queue("w").window.max_in_flight(1) == pytest.approx(window, abs=1)

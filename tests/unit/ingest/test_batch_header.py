@@ -8,7 +8,7 @@ import pytest
 
 from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
 from batchyard_contracts.v1.queries import BatchState
-from batchyard_contracts.v1.values import Counts, Dedup, Notify, Reuse, Terms
+from batchyard_contracts.v1.values import Counts, Dedup, Notifications, Reuse, Terms
 from services.ingest.domain.batch import Header
 from services.ingest.domain.upload_digest import Mark
 
@@ -33,7 +33,7 @@ def test_a_command_becomes_a_header_without_items() -> None:
         idempotency_key="k",
     )
     assert (found.batch_id, found.owner, found.workload, found.priority) == (BATCH, "ann", "w", "low")
-    assert (found.name, found.labels, found.notify) == ("first", {"a": "b"}, Notify(emails=["ann@a.example"]))
+    assert (found.name, found.labels, found.notify) == ("first", {"a": "b"}, Notifications(emails=["ann@a.example"]))
     assert (found.terms, found.reuse) == (
         Terms(weight=3, concurrency=9),
         Reuse(cache="off", dedup=Dedup(mode="reject")),

@@ -122,7 +122,7 @@ def faults(found: list[Row | Fault]) -> list[tuple[str, int | None]]:
         (b"s,\n", [("malformed_csv", 1)]),
         (b"s, s \n", [("malformed_csv", 1)]),
         (b",".join(b"c%d" % n for n in range(201)) + b"\n", [("malformed_csv", 1)]),
-        (b"s,custom_id\nok,a\nbad," + b"x" * 129 + b"\n", [("item_invalid", 3)]),
+        (b"s,custom_id\nok,a\nbad," + b"x" * 129 + b"\n", [("invalid_item", 3)]),
     ],
     ids=[
         "a quote that is never closed",
@@ -173,7 +173,7 @@ def test_a_line_of_ndjson_of_the_largest_size_is_taken_and_a_larger_one_refused(
 @pytest.mark.parametrize("custom_id", ["", "x" * 129, 7, None])
 def test_a_custom_id_in_ndjson_that_is_none_is_refused_with_its_line(custom_id: object) -> None:
     body = b"{}\n" + json.dumps({"payload": {}, "custom_id": custom_id}).encode()
-    assert faults(read(NdjsonReader(), body)) == [("item_invalid", 2)]
+    assert faults(read(NdjsonReader(), body)) == [("invalid_item", 2)]
 
 
 def test_ndjson_may_begin_with_a_byte_order_mark_and_nowhere_else_have_one() -> None:

@@ -24,7 +24,7 @@ def refusal(body: Any) -> Fault:
     [
         (b'{"workload":', "malformed_json", 400, None),
         ({"workload": "w", "items": [{"payload": {}}] * (MAX_ITEMS_PER_COMMAND + 1)}, "too_many_items", 422, None),
-        ({"workload": "w", "items": [{"payload": {}}, {"payload": {}}, {}]}, "item_invalid", 422, 3),
+        ({"workload": "w", "items": [{"payload": {}}, {"payload": {}}, {}]}, "invalid_item", 422, 3),
         ({"workload": "w", "items": "many"}, "invalid_command", 422, None),
         ({"workload": "No"}, "invalid_command", 422, None),
         ({"workload": "w", "items": [{"payload": {}}], "source": {}}, "invalid_command", 422, None),
@@ -41,6 +41,6 @@ def test_the_code_names_the_cause_and_the_line_the_first_item_at_fault(
 
 def test_a_refusal_for_want_of_room_passes_and_any_other_does_not() -> None:
     assert Refused(Fault("too_many_waiting", "Later.", 429, retry_after_s=3.0)).passing
-    refused = Refused(Fault("item_invalid", "No.", line=4))
+    refused = Refused(Fault("invalid_item", "No.", line=4))
     assert not refused.passing
-    assert str(refused) == "item_invalid (line 4): No."
+    assert str(refused) == "invalid_item (line 4): No."

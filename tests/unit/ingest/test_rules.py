@@ -116,7 +116,7 @@ def test_the_first_bad_item_is_counted_from_one() -> None:
     strict = rules(item_schema={"required": ["n"]})
     found = entries_of(strict, [NewItem(payload={"n": 1}), NewItem(payload={}), NewItem(payload={})], 0)
     assert isinstance(found, Fault)
-    assert (found.code, found.line) == ("item_invalid", 2)
+    assert (found.code, found.line) == ("invalid_item", 2)
     assert "line 2" in str(found)
 
 
@@ -145,7 +145,7 @@ def test_nul_is_refused_and_its_written_form_is_not() -> None:
 )
 def test_a_payload_that_is_no_object_is_refused_whatever_the_schema_says(payload: Any, raw: bytes) -> None:
     found = rules(item_schema={}).judge(payload, raw)
-    assert found == Fault("item_invalid", "An item's payload is a JSON object.")
+    assert found == Fault("invalid_item", "An item's payload is a JSON object.")
 
 
 def test_an_item_that_is_nested_too_deep_is_refused() -> None:
@@ -175,7 +175,7 @@ def test_a_source_is_item_zero_and_is_judged_by_its_own_schema() -> None:
     assert source_of(judge, {"area": "x"}) == Entry(0, b'{"area":"x"}', None, "", None, source=True)
     found = source_of(judge, {"id": 1})
     assert isinstance(found, Fault)
-    assert found.code == "item_invalid"
+    assert found.code == "invalid_item"
     assert not rules().take_sources
 
 

@@ -60,7 +60,7 @@ def test_control_characters_never_stay_and_make_a_target_invalid(text: str) -> N
 
 
 def circuit(state: str = "open", **fields: object) -> CircuitChanged:
-    said = {"workload": "w", "owner": "all", "limit": "partition", "value": "a.example", "state": state, "at": AT}
+    said = {"workload": "w", "owner": "all", "limit": "partition", "partition": "a.example", "state": state, "at": AT}
     return CircuitChanged.model_validate(said | fields)
 
 
@@ -77,7 +77,7 @@ def test_alerts_of_other_circuits_and_of_later_times_have_other_ids() -> None:
         circuit(since=AT + timedelta(seconds=1)),
         circuit(since=AT, workload="v"),
         circuit(since=AT, limit="account"),
-        circuit(since=AT, value="b.example"),
+        circuit(since=AT, partition="b.example"),
     ]
     assert len({alert_id(event) for event in others}) == 5
 

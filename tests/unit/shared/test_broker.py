@@ -8,7 +8,7 @@ import pytest
 
 from batchyard_contracts import topology
 from batchyard_contracts.message import Envelope, Message
-from batchyard_contracts.v1.commands import PaceControl
+from batchyard_contracts.v1.commands import RatesControl
 from batchyard_contracts.v1.queries import QueryFailed, WorkersQuery, WorkersReply
 from shared.messaging import consumer
 from shared.messaging.consumer import Consumer, Invalid, Route
@@ -123,7 +123,7 @@ async def test_who_asked_a_handler_with_a_defect_is_told(monkeypatch: pytest.Mon
 
 async def test_who_sent_a_command_that_cannot_be_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     outbox = Outbox()
-    await deliver(monkeypatch, outbox, answer, kind=PaceControl)
+    await deliver(monkeypatch, outbox, answer, kind=RatesControl)
     assert [a.type for a in outbox.answers] == [QueryFailed.type]
     assert "workload: Field required" in QueryFailed.decode(outbox.answers[0].body).detail
 

@@ -6,4 +6,4 @@ from shared.runtime.process import GRACE_S
 
 
 def test_a_worker_drains_within_its_grace_and_that_is_what_its_supervisor_gives() -> None:
-    assert WorkerSettings().drain_s + 10 < GRACE_S <= GRACE
+    assert WorkerSettings().drain_timeout_s + 10 < GRACE_S <= GRACE

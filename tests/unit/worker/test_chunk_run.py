@@ -357,9 +357,9 @@ async def test_the_pace_hears_of_a_call_that_is_given_up() -> None:
     runner.unfinished += 1
     await ChunkRun(runner, paced(chunk(1)), None, 0.01).run()
     gate.set()
-    felt = [report.felt for report in recorder.reports if report.felt]
+    felt = [report.feedback for report in recorder.reports if report.feedback]
     assert recorder.outcomes[0].status == "retry"
-    assert (sum(f.broken for f in felt), sum(f.answered for f in felt)) == (1, 0)
+    assert (sum(f.unanswered for f in felt), sum(f.answered for f in felt)) == (1, 0)
 
 
 class Slow(Recorder):

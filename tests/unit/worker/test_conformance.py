@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, Field
 
-from batchyard_contracts.workload import Context, Continue, ItemInfo, Permanent, Workload
+from batchyard_contracts.workload import Context, Continuation, ItemInfo, Permanent, Workload
 from services.worker.conformance import bench
 from services.worker.conformance.bench import Bench
 from services.worker.conformance.checks import CHECKS, Verdict, check
@@ -57,7 +57,7 @@ class Highest:
     def add(self, result: Answer, _: ItemInfo) -> None:
         self.n = max(self.n, result.n)
 
-    def done(self) -> Answer:
+    def finish(self) -> Answer:
         return Answer(n=self.n)
 
 
@@ -178,7 +178,7 @@ async def test_a_chunk_handler_that_answers_for_each_passes() -> None:
     work = workload()
 
     @work.chunk_handler
-    def run(items: list[Any], _: list[Context]) -> list[Answer | Continue | Exception]:
+    def run(items: list[Any], _: list[Context]) -> list[Answer | Continuation | Exception]:
         return [Answer(n=item.n) if item.n else Permanent("zero") for item in items]
 
     assert failed(await verdicts(work)) == []
@@ -186,11 +186,11 @@ async def test_a_chunk_handler_that_answers_for_each_passes() -> None:
 
 async def test_a_summary_that_breaks_or_changes() -> None:
     class Breaking(Highest):
-        def done(self) -> Answer:
+        def finish(self) -> Answer:
             raise KeyError("n")
 
     class Changing(Highest):
-        def done(self) -> Answer:
+        def finish(self) -> Answer:
             return Answer(n=time.monotonic_ns())
 
     for reducer, says in ((Breaking, "failed at its end: KeyError"), (Changing, "Made twice of the same results")):
@@ -228,7 +228,7 @@ async def test_a_handler_that_ignores_its_end(monkeypatch: pytest.MonkeyPatch, *
     work.handler(handler)
     found = await verdicts(work)
     assert failed(found) == ["cancel", "timeout"]
-    assert ("context.stopping" in found["cancel"].detail) is plain
+    assert ("context.is_stopping" in found["cancel"].detail) is plain
 
 
 async def test_checks_leave_nothing_behind_that_runs() -> None:

@@ -10,7 +10,7 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from batchyard_contracts.message import Message
 from batchyard_contracts.v1.flow import BatchControlled, BatchStopped
-from batchyard_contracts.v1.values import StopCause
+from batchyard_contracts.v1.values import StopReason
 from services.worker.app import Crew
 from services.worker.consuming.chunk_consumer import Intake
 from services.worker.settings import WorkerSettings
@@ -55,9 +55,9 @@ def arriving(told: Message) -> AbstractIncomingMessage:
 
 
 @pytest.mark.parametrize(("cause", "ends"), [("deadline", True), ("failure_threshold", True), ("never_sealed", False)])
-async def test_a_stopped_batch_ends_here_too_unless_nobody_is_in_a_hurry(cause: StopCause, ends: bool) -> None:
+async def test_a_stopped_batch_ends_here_too_unless_nobody_is_in_a_hurry(cause: StopReason, ends: bool) -> None:
     intake = Remembering()
-    stopped = BatchStopped(batch_id=BATCH, owner="a", round=2, cause=cause, detail="", at=datetime.now(UTC))
+    stopped = BatchStopped(batch_id=BATCH, owner="a", round=2, reason=cause, detail="", at=datetime.now(UTC))
     await crew_of(intake).controlled(arriving(stopped))
     assert (intake.cancelled, intake.round) == (({BATCH}, 2) if ends else (set(), None))
 

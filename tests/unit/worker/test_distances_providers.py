@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from batchyard_contracts.workload import Context, Permanent, RateLimited, Transient, WorkloadError
-from batchyard_contracts.workload.handlers import Answer
+from batchyard_contracts.workload.handlers import HandlerResult
 from services.worker.workloads.distances.handler import run
 from services.worker.workloads.distances.model import DistanceItem, DistanceResult
 from services.worker.workloads.distances.opening import missing_setting, open_resources
@@ -45,13 +45,13 @@ def grid(rows: int, columns: int) -> list[DistanceItem]:
     return [item((r / 100, 50.0), (c / 100, 51.0)) for r in range(rows) for c in range(columns)]
 
 
-async def answers(items: list[DistanceItem]) -> list[Answer[DistanceResult]]:
+async def answers(items: list[DistanceItem]) -> list[HandlerResult[DistanceResult]]:
     async with open_resources() as resources:
         context = Context(batch_id=UUID(int=1), ordinal=0, round=1, attempt=1, partition="", resources=resources)
         return list(await run(items, [context] * len(items)))
 
 
-def metres(result: Answer[DistanceResult]) -> int | None:
+def metres(result: HandlerResult[DistanceResult]) -> int | None:
     assert isinstance(result, DistanceResult), result
     return result.metres
 
@@ -98,7 +98,7 @@ async def test_a_cell_that_google_refuses_fails_alone(settings: pytest.MonkeyPat
         good, bad = await answers([item((1, 50), (1, 51)), item((1, 50), (175, 51))])
     assert metres(good)
     assert isinstance(bad, Permanent)
-    assert bad.code == "no_answer"
+    assert bad.code == "not_computed"
 
 
 async def test_a_pair_too_far_for_valhalla_fails_alone(settings: pytest.MonkeyPatch) -> None:
@@ -187,7 +187,7 @@ async def test_a_provider_that_is_away_is_tried_again_later(settings: pytest.Mon
         pass
     (error,) = await answers([item((1, 50), (1, 51))])
     assert isinstance(error, Transient)
-    assert (error.code, error.scope) == ("provider_away", "provider")
+    assert (error.code, error.scope) == ("provider_unavailable", "provider")
 
 
 def test_what_a_provider_lacks_is_named(settings: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import cast
 
-from batchyard_contracts.v1.work import Pace, PaceKey
+from batchyard_contracts.v1.work import ChunkRates, SharedRate
 from batchyard_contracts.workload import Context
 from services.worker.execution.chunk_execution import ChunkRun
 from services.worker.limits.paced_start import Passage
@@ -29,7 +29,7 @@ class Granted:
 
 def gate(granted: Granted) -> Gate:
     made = Gate("squares", cast("RateReservations", granted))
-    made.learn(Pace(keys=[PaceKey(key="k", per_second=1000)]))
+    made.learn(ChunkRates(keys=[SharedRate(key="k", per_second=1000)]))
     return made
 
 
@@ -49,7 +49,7 @@ async def test_a_limit_that_does_not_bind_is_asked_for_a_chunk_and_not_for_each_
     assert len(granted.wanted) <= 5
     assert granted.wanted[-1] == 200
     assert len(tasks) == 3
-    assert sum(report.felt.answered for report in recorder.reports if report.felt) == 600
+    assert sum(report.feedback.answered for report in recorder.reports if report.feedback) == 600
     first.stop(cancelled=False)
 
 

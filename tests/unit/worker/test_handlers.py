@@ -60,9 +60,9 @@ async def test_a_thread_whose_time_is_up_hears_of_it() -> None:
 
     @work.handler
     def run(_: Number, context: Context) -> Number:
-        assert context.stop is not None
-        assert context.stop.wait(10)
-        assert context.stopping
+        assert context.stop_event is not None
+        assert context.stop_event.wait(10)
+        assert context.is_stopping
         raise ValueError("given up")
 
     chunk_run, recorder, _ = run_of(work, [1])
@@ -320,7 +320,7 @@ async def _processes(work: Workload[Deed, Done]) -> AsyncIterator[_Run]:
 
 def _with(work: Workload[Deed, Done], **settings: Any) -> Workload[Deed, Done]:
     made = Workload(work.name, version="1", item=work.item, result=work.result, **settings)
-    made.handler(cpu_bound=True)(work.handling.function)
+    made.handler(cpu_bound=True)(work.handler_definition.function)
     return made
 
 

@@ -131,7 +131,7 @@ async def test_a_rule_for_a_failure_and_a_rule_that_cannot_be_told(target: HttpT
     assert gone.status == 404
     rule = {"pointer": "/0"}
     error = await refused(caller, f"{target.origins[0]}/body?kind=bigjson", success=rule)
-    assert error.code == "answer_too_large"
+    assert error.code == "response_too_large"
     error = await refused(caller, f"{target.origins[0]}/body?kind=nonsense", success=rule)
     assert error.code == "unexpected_answer"
 
@@ -151,8 +151,8 @@ async def test_a_pattern_that_would_make_others_backtrack_for_ever(target: HttpT
         ("GET", "/status/401", Permanent, "http_401"),
         ("GET", "/status/404", Permanent, "http_404"),
         ("GET", "/status/302?Location=/echo", Permanent, "http_302"),
-        ("GET", "/drop", Transient, "broken_answer"),
-        ("GET", "/cut", Transient, "broken_answer"),
+        ("GET", "/drop", Transient, "incomplete_response"),
+        ("GET", "/cut", Transient, "incomplete_response"),
         ("GET", "/hang", Transient, "timeout"),
         ("PUT", "/status/502", Transient, "http_502"),
         ("POST", "/status/502", Ambiguous, "needs_review"),

@@ -46,7 +46,7 @@ def test_what_is_no_answer_is_known_as_such(body: bytes) -> None:
         (422, True, Permanent, "bad_request", "item"),
         (401, False, Permanent, "http_401", "provider"),
         (403, False, Permanent, "http_403", "provider"),
-        (402, True, Permanent, "out_of_credit", "provider"),
+        (402, True, Permanent, "insufficient_credit", "provider"),
         (404, False, Permanent, "http_404", "item"),
         (429, True, RateLimited, "rate_limited", "provider"),
         (503, False, Transient, "http_503", "item"),

@@ -6,8 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from batchyard_contracts.v1.queries import BeginQuery, BeginReply
-from batchyard_contracts.workload import Context, Continue, RateLimited, Transient, Workload
+from batchyard_contracts.v1.queries import StartPermitQuery, StartPermitReply
+from batchyard_contracts.workload import Context, Continuation, RateLimited, Transient, Workload
 from services.worker.caching.result_cache import ResultCache
 from services.worker.execution.chunk_execution import ChunkRun
 from services.worker.execution.item_runner import Runner
@@ -21,17 +21,17 @@ class Dispatcher:
     """Answers whether items may begin."""
 
     def __init__(self, *answers: bool | Exception) -> None:
-        self.asked: list[BeginQuery] = []
+        self.asked: list[StartPermitQuery] = []
         self._answers = list(answers)
 
-    async def ask(self, question: BeginQuery, _: type[BeginReply], *, timeout_s: float) -> BeginReply:
+    async def ask(self, question: StartPermitQuery, _: type[StartPermitReply], *, timeout_s: float) -> StartPermitReply:
         assert timeout_s < 30  # the time to live of questions
         self.asked.append(question)
         await asyncio.sleep(0)
         answer = self._answers.pop(0) if self._answers else True
         if isinstance(answer, Exception):
             raise answer
-        return BeginReply(granted=answer)
+        return StartPermitReply(granted=answer)
 
     @property
     def ordinals(self) -> list[int]:
@@ -57,7 +57,7 @@ def codes(recorder: Recorder) -> list[tuple[str, str | None]]:
 
 ENDS: dict[int, Callable[[], Any]] = {
     0: lambda: Number(n=0),
-    1: lambda: Continue(1, 5.0),
+    1: lambda: Continuation(1, 5.0),
     2: lambda: Transient("busy"),
     3: lambda: RateLimited(1.0),
     4: lambda: KeyError("id"),

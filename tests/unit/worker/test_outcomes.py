@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.values import ItemError
 from batchyard_contracts.v1.work import ChunkItem
-from batchyard_contracts.workload import Ambiguous, Continue, Permanent, RateLimited, Transient
+from batchyard_contracts.workload import Ambiguous, Continuation, Permanent, RateLimited, Transient
 from services.worker.domain.outcome import (
     RATE_LIMIT_PAUSE_S,
     defective,
@@ -41,7 +41,7 @@ def test_a_result_is_kept_whole() -> None:
 
 
 def test_a_continuation_is_not_the_end() -> None:
-    outcome = returned(ITEM, Continue({"job": 1}, 5.0), 1)
+    outcome = returned(ITEM, Continuation({"job": 1}, 5.0), 1)
     assert (outcome.status, outcome.state, outcome.delay_s) == ("continued", {"job": 1}, 5.0)
 
 
@@ -127,7 +127,7 @@ def test_half_a_character_in_an_error_is_replaced(error: Exception) -> None:
 def test_a_result_that_cannot_be_written_fails(value: Any) -> None:
     outcome = returned(ITEM, Anything(value=value), 7)
     assert outcome.error is not None
-    assert (outcome.status, outcome.error.code, outcome.elapsed_ms) == ("failed", "result_invalid", 7)
+    assert (outcome.status, outcome.error.code, outcome.elapsed_ms) == ("failed", "invalid_result", 7)
     assert outcome.model_dump_json()
 
 
@@ -135,16 +135,22 @@ def test_a_result_that_cannot_be_written_fails(value: Any) -> None:
 def test_what_is_no_model_is_no_result(value: Any) -> None:
     outcome = returned(ITEM, value, 0)
     assert outcome.error is not None
-    assert outcome.error.code == "result_invalid"
+    assert outcome.error.code == "invalid_result"
 
 
 @pytest.mark.parametrize(
-    "value", [Continue(cast("Any", object()), 1.0), Continue("\ud83d", 1.0), Continue({}, 4e7), Continue({}, -1.0)]
+    "value",
+    [
+        Continuation(cast("Any", object()), 1.0),
+        Continuation("\ud83d", 1.0),
+        Continuation({}, 4e7),
+        Continuation({}, -1.0),
+    ],
 )
-def test_a_continuation_that_cannot_be_kept_fails(value: Continue) -> None:
+def test_a_continuation_that_cannot_be_kept_fails(value: Continuation) -> None:
     outcome = returned(ITEM, value, 0)
     assert outcome.error is not None
-    assert (outcome.status, outcome.error.code) == ("failed", "result_invalid")
+    assert (outcome.status, outcome.error.code) == ("failed", "invalid_result")
     assert outcome.model_dump_json()
 
 

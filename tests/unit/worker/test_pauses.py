@@ -64,8 +64,12 @@ def held(outcome: ItemOutcome) -> float:
 @pytest.mark.parametrize(
     ("say", "pause_s", "status"),
     [
-        (lambda context: context.remaining(0, 60.0), 60.0, "succeeded"),
-        (lambda context: context.heed({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "60"}), 60.0, "succeeded"),
+        (lambda context: context.report_remaining(0, 60.0), 60.0, "succeeded"),
+        (
+            lambda context: context.report_headers({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "60"}),
+            60.0,
+            "succeeded",
+        ),
         (refuse(60.0), 60.0, "retry"),
         (refuse(None), RATE_LIMIT_PAUSE_S, "retry"),
     ],
@@ -90,17 +94,21 @@ async def test_nothing_more_starts_where_no_rate_holds_items(
 
 
 async def test_calls_that_are_left_are_made_and_the_dispatcher_hears_how_many() -> None:
-    work, ran = says_at_two(lambda context: context.remaining(7, 60.0))
+    work, ran = says_at_two(lambda context: context.report_remaining(7, 60.0))
     run, recorder, _ = run_of(work, [0, 1, 2, 3])
     await run.run()
     assert ran == [0, 1, 2, 3]
-    told = [(r.felt.remaining, r.felt.reset_s) for r in recorder.reports if r.felt and r.felt.remaining is not None]
+    told = [
+        (r.feedback.remaining, r.feedback.reset_s)
+        for r in recorder.reports
+        if r.feedback and r.feedback.remaining is not None
+    ]
     assert told == [(7, 60.0)]
 
 
 async def test_a_gate_is_parked_by_an_answer_that_refused_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate_gate, "_CLOSED_S", 60.0)
-    work, ran = says_at_two(lambda context: context.remaining(0, 60.0))
+    work, ran = says_at_two(lambda context: context.report_remaining(0, 60.0))
     line, recorder = Line(), Recorder()
     gates = Gates(work.name, cast("RateReservations", line))
     publisher, cache = cast("Publisher", recorder), cast("ResultCache", Known())
@@ -109,7 +117,7 @@ async def test_a_gate_is_parked_by_an_answer_that_refused_nothing(monkeypatch: p
     await ChunkRun(runner, paced(chunk(0, 1, 2, 3, 4)), None, 0.01).run()
     assert (ran, line.parked) == ([0, 1, 2], [60.0])
     assert [held(recorder.outcomes[n]) > 50 for n in (3, 4)] == [True, True]
-    felt = [r.felt for r in recorder.reports if r.felt]
+    felt = [r.feedback for r in recorder.reports if r.feedback]
     assert sum(f.answered for f in felt) == 3
     assert {f.remaining for f in felt if f.remaining is not None} == {0}
 
@@ -119,12 +127,12 @@ async def test_a_chunk_handler_and_a_thread_are_heard_too() -> None:
 
     @whole.chunk_handler
     async def at_once(items: list[Number], contexts: list[Context]) -> list[Number]:
-        contexts[-1].remaining(0, 60.0)
+        contexts[-1].report_remaining(0, 60.0)
         return items
 
     @thread.handler
     def aside(item: Number, context: Context) -> Number:
-        context.remaining(0, 60.0)
+        context.report_remaining(0, 60.0)
         return item
 
     for work in (whole, thread):

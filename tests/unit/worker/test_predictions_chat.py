@@ -102,8 +102,8 @@ async def test_one_unusable_answer_is_asked_for_again(name: str, endpoint: ChatE
         ("cheap", Permanent, "invalid_response", "item", 2),
         ("crossed", Permanent, "invalid_response", "item", 2),
         ("long", Permanent, "answer_too_long", "item", 2),
-        ("refusal", Permanent, "refused", "item", 1),
-        ("filter", Permanent, "refused", "item", 1),
+        ("refusal", Permanent, "model_refused", "item", 1),
+        ("filter", Permanent, "model_refused", "item", 1),
         ("broke", Permanent, "insufficient_quota", "provider", 1),
         ("gone", Permanent, "model_not_found", "provider", 1),
         ("forbidden", Permanent, "http_403", "provider", 1),
@@ -148,23 +148,25 @@ async def test_a_wrong_key_and_a_server_that_is_away(endpoint: ChatEndpoint, mon
 
 
 def test_what_is_missing_is_said_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert workload.announced().unavailable is None
+    assert workload.announcement().unavailable is None
     monkeypatch.setenv(f"{PREFIX}PROVIDER", "chat")
-    assert "BATCHYARD_PREDICTIONS_URL and BATCHYARD_PREDICTIONS_MODEL are" in (workload.announced().unavailable or "")
+    assert "BATCHYARD_PREDICTIONS_URL and BATCHYARD_PREDICTIONS_MODEL are" in (
+        workload.announcement().unavailable or ""
+    )
     monkeypatch.setenv(f"{PREFIX}URL", "https://api.example.com/v1/")
     monkeypatch.setenv(f"{PREFIX}MODEL", "m")
-    assert "BATCHYARD_PREDICTIONS_KEY is not set" in (workload.announced().unavailable or "")
+    assert "BATCHYARD_PREDICTIONS_KEY is not set" in (workload.announcement().unavailable or "")
     monkeypatch.setenv(f"{PREFIX}URL", "http://ollama:11434/v1")
-    assert workload.announced().unavailable is None
+    assert workload.announcement().unavailable is None
     monkeypatch.setenv(f"{PREFIX}URL", "api.example.com")
     with pytest.raises(ValidationError):
         PredictionsSettings()
 
 
 def test_what_another_model_said_is_none_of_this_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    versions = [workload.announced().version]
+    versions = [workload.announcement().version]
     for name, value in (("PROVIDER", "chat"), ("URL", "https://a.example/v1"), ("MODEL", "m"), ("MODEL", "n")):
         monkeypatch.setenv(f"{PREFIX}{name}", value)
-        versions.append(workload.announced().version)
+        versions.append(workload.announcement().version)
     assert versions[0] == "1"
     assert len(set(versions)) == len(versions)

@@ -199,7 +199,7 @@ async def test_each_item_starts_at_the_moment_that_its_gate_gives(desk: Desk) ->
     began = time.monotonic()
     assert await desk.inquest(*[WELL] * 5, per_second=10).run(nothing)
     assert time.monotonic() - began >= 0.39
-    felt = [report.felt for report in desk.reports if report.felt]
+    felt = [report.feedback for report in desk.reports if report.feedback]
     assert sum(f.answered for f in felt) == 5
     assert {outcome.status for outcome in desk.outcomes.values()} == {"succeeded"}
 

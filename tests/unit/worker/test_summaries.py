@@ -46,7 +46,7 @@ class Total:
         if item.custom_id:
             self.named.append(f"{item.ordinal}:{item.custom_id}")
 
-    def done(self) -> Sum:
+    def finish(self) -> Sum:
         return Sum(sum=self.sum, named=self.named)
 
 
@@ -69,9 +69,9 @@ def test_every_result_is_added_in_order_with_its_item() -> None:
 
 def test_the_manifest_says_what_the_summary_looks_like() -> None:
     squares = workload()
-    assert squares.announced().summary_schema is None
+    assert squares.announcement().summary_schema is None
     assert squares.summary(Total) is Total
-    assert squares.announced().summary_schema == Sum.model_json_schema(mode="serialization")
+    assert squares.announcement().summary_schema == Sum.model_json_schema(mode="serialization")
 
 
 def test_what_is_no_summary_is_refused_where_it_is_written() -> None:
@@ -79,10 +79,10 @@ def test_what_is_no_summary_is_refused_where_it_is_written() -> None:
         def add(self, result: Number, item: ItemInfo) -> None: ...
 
     class Silent(Endless):
-        def done(self): ...  # type: ignore[no-untyped-def]
+        def finish(self): ...  # type: ignore[no-untyped-def]
 
     squares = workload()
-    with pytest.raises(TypeError, match="no method 'done'"):
+    with pytest.raises(TypeError, match="no method 'finish'"):
         squares.summary(Endless)  # type: ignore[type-var]
     with pytest.raises(TypeError, match="return annotation"):
         squares.summary(Silent)
@@ -97,7 +97,7 @@ def test_a_reducer_that_fails_says_where() -> None:
             raise SystemExit("no more")
 
     class Wrong(Total):
-        def done(self) -> Sum:
+        def finish(self) -> Sum:
             raise KeyError("x")
 
     class Unborn(Total):
@@ -120,15 +120,15 @@ def test_a_result_of_another_version_is_named() -> None:
 
 def test_a_summary_has_a_limit_and_its_model() -> None:
     class Long(Total):
-        def done(self) -> Sum:
+        def finish(self) -> Sum:
             return Sum(sum=0, named=["x" * SUMMARY_MAX_BYTES])
 
     class Other(Total):
-        def done(self) -> Sum:
+        def finish(self) -> Sum:
             return Number(n=1)  # type: ignore[return-value]
 
     class Deep(Total):
-        def done(self) -> Nested:  # type: ignore[override]
+        def finish(self) -> Nested:  # type: ignore[override]
             nested: Any = []
             for _ in range(1000):
                 nested = [nested]

@@ -12,7 +12,15 @@ from uuid import UUID
 
 import pytest
 
-from batchyard_contracts.workload import Ambiguous, Context, Continue, Permanent, RateLimited, Transient, WorkloadError
+from batchyard_contracts.workload import (
+    Ambiguous,
+    Context,
+    Continuation,
+    Permanent,
+    RateLimited,
+    Transient,
+    WorkloadError,
+)
 from services.worker.workloads.videos.artefacts.folder import Folder
 from services.worker.workloads.videos.course import Course
 from services.worker.workloads.videos.model import Clip, Video
@@ -61,7 +69,7 @@ class Rig:
     places: _Places
     folder: Path
     now: list[float]
-    seen: list[Continue] = field(default_factory=list)
+    seen: list[Continuation] = field(default_factory=list)
 
     def context(self, state: Any = None, ordinal: int = 0, *, rerun: bool = False) -> Context:
         return Context(BATCH, ordinal, 1, 1, "", state=state, rerun=rerun)
@@ -69,7 +77,7 @@ class Rig:
     async def step(self, prompt: str, state: Any = None, ordinal: int = 0, *, rerun: bool = False, **more: Any) -> Any:
         """One run: the state it leaves, or the clip."""
         answer = await self.course.run(Video(prompt=prompt, **more), self.context(state, ordinal, rerun=rerun))
-        if isinstance(answer, Continue):
+        if isinstance(answer, Continuation):
             self.seen.append(answer)
             return answer.state
         return answer
@@ -244,14 +252,14 @@ async def test_an_interrupted_creation_without_an_answer_is_unsure(
     [
         ("refused", Permanent, "moderated", "item"),
         ("wrong", Permanent, "invalid_request", "item"),
-        ("broke", Permanent, "no_credit", "provider"),
+        ("broke", Permanent, "insufficient_credit", "provider"),
         ("gone", Permanent, "not_found", "provider"),
         ("moderated", Permanent, "moderated", "item"),
         ("failing", Permanent, "job_failed", "item"),
-        ("forgotten", Permanent, "lost", "item"),
+        ("forgotten", Permanent, "job_lost", "item"),
         ("expired", Permanent, "artefact_expired", "item"),
         ("page", Permanent, "invalid_artefact", "item"),
-        ("endless", Permanent, "timed_out", "item"),
+        ("endless", Permanent, "job_timeout", "item"),
     ],
 )
 async def test_what_a_provider_says(dialect: Rig, prompt: str, kind: type, code: str, scope: str) -> None:
@@ -266,7 +274,12 @@ async def test_what_a_provider_says(dialect: Rig, prompt: str, kind: type, code:
 
 @pytest.mark.parametrize(
     ("prompt", "code"),
-    [("wrong", "invalid_request"), ("broke", "no_credit"), ("moderated", "moderated"), ("expired", "artefact_expired")],
+    [
+        ("wrong", "invalid_request"),
+        ("broke", "insufficient_credit"),
+        ("moderated", "moderated"),
+        ("expired", "artefact_expired"),
+    ],
 )
 async def test_what_replicate_says(tmp_path: Path, prompt: str, code: str) -> None:
     async with rig_of("replicate", tmp_path) as rig:

@@ -28,7 +28,7 @@ async def parts(file: bytes, size: int = 1024 * 1024) -> AsyncIterator[bytes]:
 async def breaking(file: bytes) -> AsyncIterator[bytes]:
     async for part in parts(file):
         yield part
-    raise Transient("broken_download")
+    raise Transient("download_interrupted")
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ async def test_a_bucket(s3: S3Server, file: bytes) -> None:
 
 
 async def test_a_broken_download_leaves_no_object(s3: S3Server) -> None:
-    with pytest.raises(Transient, match="broken_download"):
+    with pytest.raises(Transient, match="download_interrupted"):
         await keep(breaking(LARGE), bucket(s3), "batch/0-1", 2**30)
     assert not s3.objects
 

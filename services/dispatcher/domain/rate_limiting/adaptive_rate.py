@@ -10,7 +10,7 @@ stops: near the rate that failed last steps are small, away from it larger (CUBI
 from collections import deque
 from dataclasses import dataclass
 
-from batchyard_contracts.v1.flow import Felt
+from batchyard_contracts.v1.flow import DestinationFeedback
 from batchyard_contracts.v1.manifest import Adaptive
 from services.dispatcher.domain.rate_limiting.latency_baseline import LatencyBaseline
 from services.dispatcher.domain.rate_limiting.sample_window import SampleWindow
@@ -84,7 +84,7 @@ class AdaptiveRate:
         self._cut_at = self._settling_until = now
         self._recovery_s = 0.0
 
-    def record_feedback(self, feedback: Felt, now: float) -> RateChange | None:
+    def record_feedback(self, feedback: DestinationFeedback, now: float) -> RateChange | None:
         """Take in what some items felt; another rate if that is due."""
         window = self._window
         window.add(feedback)

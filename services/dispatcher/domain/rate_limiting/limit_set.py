@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from batchyard_contracts.partition import split
 from batchyard_contracts.v1.manifest import CircuitRule, Limit, Manifest
-from batchyard_contracts.v1.work import PaceKey
+from batchyard_contracts.v1.work import SharedRate
 from services.dispatcher.domain.rate_limiting.gcra import paced_rate
 from services.dispatcher.domain.rate_limiting.limiter import LearnedRate, Limiter, LimitTerms
 
@@ -57,7 +57,7 @@ class LimitSet:
     def rule_of(self, partition: str) -> CircuitRule | None:
         """When the circuit of a partition's provider is tried again, if it has one."""
         rule = self.rule
-        return rule if rule is not None and rule.holds_for(self.limiters_of(partition)[0].value) else None
+        return rule if rule is not None and rule.has_circuit(self.limiters_of(partition)[0].value) else None
 
     def __iter__(self) -> Iterator[Limiter]:
         return iter(self._limiters.values())
@@ -76,10 +76,10 @@ class LimitSet:
                 return 0, at
         return wanted, now
 
-    def rate_keys(self, partition: str) -> list[PaceKey]:
+    def rate_keys(self, partition: str) -> list[SharedRate]:
         """The rates that workers keep together for items of a partition."""
         return [
-            PaceKey(key=t.key, per_second=paced_rate(t.rate), burst=t.rate.burst, version=t.version)
+            SharedRate(key=t.key, per_second=paced_rate(t.rate), burst=t.rate.burst, version=t.version)
             for t in self.limiters_of(partition)
             if t.rate is not None
         ]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from batchyard_contracts.v1.flow import Felt
+from batchyard_contracts.v1.flow import DestinationFeedback
 from batchyard_contracts.v1.manifest import Adaptive
 from batchyard_contracts.v1.values import Rate
 from services.dispatcher.domain.rate_limiting.adaptive_rate import AdaptiveRate, RateChange
@@ -106,9 +106,11 @@ class Limiter:
         self.reason = "set by an operator" if terms.by_operator else "the manifest" if terms.rate else "no limit"
         self._set_rate(terms.rate, version, now)
 
-    def record_feedback(self, feedback: Felt, sent_at: float, version: int, now: float) -> RateChange | None:
+    def record_feedback(
+        self, feedback: DestinationFeedback, sent_at: float, version: int, now: float
+    ) -> RateChange | None:
         """How the destination bore items that were given out then; if the rate changes, how."""
-        self.gcra.record_wait(feedback.waited_ms / 1000, sent_at, now)
+        self.gcra.record_wait(feedback.mean_wait_ms / 1000, sent_at, now)
         if feedback.remaining is not None and feedback.reset_s:
             self._apply_remaining(feedback.remaining, feedback.reset_s, now)
         change = self.adaptive_rate.record_feedback(feedback, now) if self.adaptive_rate else None

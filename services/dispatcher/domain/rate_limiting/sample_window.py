@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from batchyard_contracts.v1.flow import Felt
+from batchyard_contracts.v1.flow import DestinationFeedback
 
 
 @dataclass(slots=True)
@@ -17,11 +17,11 @@ class SampleWindow:
     """Answers whose time is known."""
     _medians: list[tuple[float, int]] = field(default_factory=list)
 
-    def add(self, feedback: Felt) -> None:
+    def add(self, feedback: DestinationFeedback) -> None:
         """Take in what some items felt."""
         self.answered += feedback.answered
-        self.rate_limited += feedback.refused
-        self.unanswered += feedback.broken
+        self.rate_limited += feedback.rate_limited
+        self.unanswered += feedback.unanswered
         if feedback.median_ms is not None and feedback.answered:
             self.timed += feedback.answered
             self._medians.append((feedback.median_ms, feedback.answered))

@@ -11,10 +11,10 @@ from math import ceil
 from typing import Protocol
 from uuid import UUID
 
-from batchyard_contracts.v1.flow import Felt
+from batchyard_contracts.v1.flow import DestinationFeedback
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import PRIORITIES, ItemError, Priority
-from batchyard_contracts.v1.work import Pace
+from batchyard_contracts.v1.work import ChunkRates
 from services.dispatcher.domain.rate_limiting.adaptive_rate import RateChange
 from services.dispatcher.domain.rate_limiting.limit_set import LimitSet
 from services.dispatcher.domain.rate_limiting.limiter import NEVER, Limiter
@@ -106,10 +106,10 @@ class InFlightWindow:
             self.backoffs[partition] = retry_at
         return room
 
-    def chunk_rates(self, partition: str) -> Pace | None:
+    def chunk_rates(self, partition: str) -> ChunkRates | None:
         """What a worker has to know to start items of a partition at the right moment, if there is anything."""
         keys = self.limits.rate_keys(partition)
-        return Pace(keys=keys, share=1 / max(1, self.workers)) if keys else None
+        return ChunkRates(keys=keys, share=1 / max(1, self.workers)) if keys else None
 
     def record_dispatched(self, chunk: PartitionChunk) -> None:
         """Items went out."""
@@ -172,7 +172,7 @@ class InFlightWindow:
         return ChunkSizer(max(size, min(self.manifest.chunk_min, self.manifest.chunk_max)))
 
     def record_feedback(
-        self, partition: str, feedback: Felt, sent_at: float, now: float
+        self, partition: str, feedback: DestinationFeedback, sent_at: float, now: float
     ) -> list[tuple[Limiter, RateChange]]:
         """How a destination bore items that were given out then; the rates that change."""
         version = self.version_at(now)

@@ -86,7 +86,7 @@ class CsvReader:
             try:
                 _CUSTOM_ID.validate_python(custom_id)
             except ValidationError as error:
-                return Fault("item_invalid", f"custom_id: {error.errors(include_url=False)[0]['msg']}", line=number)
+                return Fault("invalid_item", f"custom_id: {error.errors(include_url=False)[0]['msg']}", line=number)
         return Row(number, payload, orjson.dumps(payload), custom_id)
 
     def _header(self, names: list[str], number: int) -> Fault | None:

@@ -54,5 +54,5 @@ def _row(number: int, value: Any, text: bytes) -> Row | Fault:
     try:
         custom_id = _CUSTOM_ID.validate_python(value["custom_id"], strict=True)
     except ValidationError as error:
-        return Fault("item_invalid", f"custom_id: {error.errors(include_url=False)[0]['msg']}", line=number)
+        return Fault("invalid_item", f"custom_id: {error.errors(include_url=False)[0]['msg']}", line=number)
     return Row(number, value["payload"], orjson.dumps(value["payload"]), custom_id)

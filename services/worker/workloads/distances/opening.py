@@ -48,7 +48,7 @@ async def open_resources() -> AsyncIterator[Resources]:
             return
         session = await stack.enter_async_context(
             aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=settings.calls_at_once),
+                connector=aiohttp.TCPConnector(limit=settings.concurrency),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "Batchyard/0.1 (distances workload)", "Accept": "application/json"},
                 timeout=aiohttp.ClientTimeout(total=settings.timeout_s),
@@ -57,7 +57,7 @@ async def open_resources() -> AsyncIterator[Resources]:
         memory = RedisClient(Settings().redis_url)
         stack.push_async_callback(memory.close)
         known = KnownWays(memory, settings.provider, settings.base_url, settings.decimals, settings.ttl_s)
-        router = Router(provider_of(settings, session), known, settings.calls_at_once)
+        router = Router(provider_of(settings, session), known, settings.concurrency)
         yield Resources(settings, Estimates(settings), router)
 
 

@@ -91,7 +91,7 @@ class Router:
 _TOO_LARGE = Permanent(
     "block_refused", "The provider refuses a single pair as too large. Check its limits.", scope="provider"
 )
-_NO_CELL = Permanent("no_answer", "The provider computed other pairs, and said that it could not compute this one.")
+_NO_CELL = Permanent("not_computed", "The provider computed other pairs, and said that it could not compute this one.")
 
 
 def _fail(pairs: Iterable[Pair], mode: TravelMode, asked: dict[Leg, Found], error: WorkloadError) -> None:

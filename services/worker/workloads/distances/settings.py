@@ -26,7 +26,9 @@ class DistancesSettings(BaseSettings):
     )
     key: SecretStr = Field(SecretStr(""), description="the provider's API key (google, openrouteservice)")
     timeout_s: float = Field(10.0, gt=0, le=100, description="seconds for one call, from connecting to its last byte")
-    calls_at_once: int = Field(4, ge=1, le=100, description="calls to the provider that one worker has open")
+    concurrency: int = Field(
+        4, ge=1, le=100, description="largest number of concurrent calls of one worker to the provider"
+    )
     max_cells: int | None = Field(
         None, ge=1, le=1_000_000, description="origins times destinations of one call; empty: the provider's default"
     )

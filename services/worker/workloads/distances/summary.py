@@ -76,7 +76,7 @@ class Ranking:
             insort(nearest, (seconds, metres or 0, result.contractor))
             del nearest[_NEAREST:]
 
-    def done(self) -> DistancesSummary:
+    def finish(self) -> DistancesSummary:
         """The totals and the ranking."""
         return DistancesSummary(
             pairs=self._pairs,

@@ -80,7 +80,7 @@ class Caller:
                 limit = MAX_READ_BYTES if call.success.reads_body else max(call.keep_bytes, 1024)
                 body, whole = await read_at_most(response, limit)
                 if not whole and len(body) < limit:
-                    raise _lost(call, on_way.sent, "broken_answer", "The answer broke off.")
+                    raise _lost(call, on_way.sent, "incomplete_response", "The answer broke off.")
                 content = response.headers.get("Content-Type", "")
                 media_type = response.content_type if content else ""
                 charset = (response.charset or "").lower()
@@ -95,7 +95,7 @@ class Caller:
                 raise Permanent("address_refused", _REFUSED) from error
             raise Transient("unreachable", f"No connection: {type(error).__name__}.") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise _lost(call, on_way.sent, "broken_answer", f"No answer: {type(error).__name__}.") from error
+            raise _lost(call, on_way.sent, "incomplete_response", f"No answer: {type(error).__name__}.") from error
         except ValueError as error:  # last: errors of certificates are ValueErrors too
             raise Permanent("url_refused", "The address is not a URL.") from error
 

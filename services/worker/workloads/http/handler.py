@@ -37,7 +37,7 @@ async def run(item: Call, context: Context) -> Answer:
         raise Permanent("invalid_rule", f"`success.matches` {fault}.")
     kept = caller.secret_headers(item)
     reply = await caller.call(item, kept, context.idempotency_key)
-    context.heed(reply.headers)
+    context.report_headers(reply.headers)
     answer = judge(item, reply, secrets_of(item.headers, kept), datetime.now(UTC))
     if isinstance(answer, WorkloadError):
         raise answer

@@ -66,7 +66,7 @@ def pattern_fault(pattern: str) -> str | None:
 
 def _broken_rule(rule: Success, reply: Reply) -> tuple[str, str] | None:
     if not reply.whole:
-        return "answer_too_large", f"The rule needs the whole answer, which has more than {len(reply.body)} bytes."
+        return "response_too_large", f"The rule needs the whole answer, which has more than {len(reply.body)} bytes."
     found: Any = _text(reply)
     if rule.pointer is not None:
         document = _parsed(reply.body)

@@ -50,7 +50,7 @@ def refusal_of(status: int, headers: Mapping[str, str], body: bytes, now: dateti
     """The error of an answer that is no success."""
     said = f"PropertyRadar answered {status}{_said(body)}."
     if status == 402:
-        return Permanent("out_of_credit", said, scope="provider")
+        return Permanent("insufficient_credit", said, scope="provider")
     if status in (400, 422):
         return Permanent("bad_request", f"{said} Correct the criteria, the fields or the sorting.")
     error = error_of(status, headers, said, now, repeatable=not buying)

@@ -6,7 +6,7 @@ from typing import Any
 
 from batchyard_contracts.v1.manifest import CircuitRule, RecordsExport, Unit
 from batchyard_contracts.v1.values import Rate, RetryRule
-from batchyard_contracts.workload import Context, Continue, Expanded, ItemInfo, Permanent, Workload
+from batchyard_contracts.workload import Context, Continuation, Expansion, ItemInfo, Permanent, Workload
 from services.worker.workloads.leads.answer import Answer
 from services.worker.workloads.leads.model import LeadPage, Leads, LeadSource, LeadsTotal
 from services.worker.workloads.leads.plan import pages_of, preview_of
@@ -44,18 +44,18 @@ workload = Workload(
 
 
 @workload.source(LeadSource, example={"criteria": _CRITERIA})
-async def expand(source: LeadSource, context: Context) -> Expanded:
+async def expand(source: LeadSource, context: Context) -> Expansion:
     """Count what fits; with a purchase that is allowed and within its bounds, the pages to buy."""
     radar: Radar = context.resources
     settings = radar.settings
     counted = await radar.preview(source, 0, settings.page)
     preview = preview_of(source, counted, settings.page, settings.price, _RATE.per_second)
     pages = pages_of(source, preview, settings.page, allowed=settings.allow_charges)
-    return Expanded(pages, result=preview, units=preview.records)
+    return Expansion(pages, result=preview, units=preview.records)
 
 
 @workload.handler
-async def run(page: LeadPage, context: Context) -> Leads | Continue:
+async def run(page: LeadPage, context: Context) -> Leads | Continuation:
     """First see what the page costs now; then, with that on record, buy it, in a run that is not repeated."""
     radar: Radar = context.resources
     if not radar.settings.allow_charges:
@@ -71,7 +71,7 @@ async def run(page: LeadPage, context: Context) -> Leads | Continue:
             f"These {page.limit} records would cost {seen.cost or 'an unknown sum'} now, their part of the budget is "
             f"{page.cost_limit}. Nothing of them was bought.",
         )
-    return Continue({"cost": str(seen.cost), "free_remaining": seen.free_remaining}, 0.0)
+    return Continuation({"cost": str(seen.cost), "free_remaining": seen.free_remaining}, 0.0)
 
 
 @workload.summary
@@ -91,7 +91,7 @@ class Totals:
             free_remaining=min((one for one in left if one is not None), default=None),
         )
 
-    def done(self) -> LeadsTotal:
+    def finish(self) -> LeadsTotal:
         """All of them."""
         return self._total
 

@@ -76,7 +76,7 @@ class Preview(BaseModel):
     free_remaining: int
     calls: int
     seconds: float
-    """How long that takes at the pace of the provider."""
+    """How long that takes at the provider's rate limit."""
     purchase: bool
     """Whether they are bought now."""
 

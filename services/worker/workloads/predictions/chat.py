@@ -93,7 +93,7 @@ class Chat:
                 if response.status != 200:
                     raise judge_status(response.status, response.headers, body, dt.datetime.now(dt.UTC))
                 if not whole:
-                    raise Transient("broken_answer", "The answer of the chat endpoint broke off, or has no end.")
+                    raise Transient("incomplete_response", "The answer of the chat endpoint broke off, or has no end.")
                 return body
         except TimeoutError as error:
             raise Transient("timeout", f"No answer within {self.settings.timeout_s:g} s.") from error

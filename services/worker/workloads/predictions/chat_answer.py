@@ -67,7 +67,7 @@ def judge_body(body: bytes, project: Project, status_date: dt.date) -> Said | Un
     except (ValueError, LookupError, TypeError, AttributeError):
         return Unusable("The answer is no chat completion.")
     if finish == "content_filter" or refusal:
-        return Permanent("refused", "The model refused to answer, or a filter stopped it.")
+        return Permanent("model_refused", "The model refused to answer, or a filter stopped it.")
     if finish == "length":
         return Unusable("The answer was cut off.", longer=True)
     try:

@@ -45,4 +45,4 @@ async def run(item: Project, context: Context) -> Prediction:
     """Compute, and ask the model if there is one."""
     computed = estimate(item)
     chat: Chat | None = context.resources
-    return computed if chat is None else await chat.predict(item, computed, context.heed)
+    return computed if chat is None else await chat.predict(item, computed, context.report_headers)

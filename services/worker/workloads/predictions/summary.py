@@ -81,7 +81,7 @@ class Totals:
         if result.usage.cost is not None:
             self._spent = (self._spent or 0.0) + result.usage.cost
 
-    def done(self) -> Portfolio:
+    def finish(self) -> Portfolio:
         """The portfolio."""
         cost = PortfolioCost(
             projects=self._costs,

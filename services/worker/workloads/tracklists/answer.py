@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from selectolax.lexbor import LexborHTMLParser
 
 from batchyard_contracts.workload import Permanent, RateLimited, Transient, WorkloadError
-from batchyard_contracts.workload.rate_limit_headers import Remaining
+from batchyard_contracts.workload.rate_limit_headers import RemainingCalls
 from services.worker.workloads.tracklists.gates import BLOCKED, CAPTCHA, NOT_FOUND, Refusal, find_gate
 from services.worker.workloads.tracklists.model import Tracklist
 from services.worker.workloads.tracklists.nesting import too_deep
@@ -27,7 +27,7 @@ class Answer:
     url: str = ""
     retry_after_s: float | None = None
     mitigated: bool = False
-    remaining: Remaining | None = None
+    remaining: RemainingCalls | None = None
 
 
 def judge(answer: Answer) -> Tracklist | WorkloadError:

@@ -9,7 +9,7 @@ import aiohttp
 from yarl import URL
 
 from batchyard_contracts.workload import Permanent, Transient
-from batchyard_contracts.workload.rate_limit_headers import pause_s, remaining
+from batchyard_contracts.workload.rate_limit_headers import pause_s, remaining_calls
 from services.worker.workloads.tracklists.answer import Answer, as_error
 from services.worker.workloads.tracklists.policy import FetchPolicy, TracklistsSettings
 
@@ -58,7 +58,7 @@ class Fetcher:
             if response.status in _REDIRECTS and "Location" in headers:
                 return Answer("", response.status, str(url)), url.join(_parsed(headers["Location"]))
             now = datetime.now(UTC)
-            asked_s, left = pause_s(headers, now), remaining(headers, now)
+            asked_s, left = pause_s(headers, now), remaining_calls(headers, now)
             html = await _body(response)
             return Answer(html, response.status, str(url), asked_s, "cf-mitigated" in headers, left), None
 

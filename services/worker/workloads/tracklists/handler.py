@@ -55,7 +55,7 @@ async def run(item: TracklistItem, context: Context) -> TracklistResult:
     fetcher: Fetcher = context.resources
     answer = await fetcher.fetch(item.url)
     if answer.remaining:
-        context.remaining(answer.remaining.calls, answer.remaining.reset_s)
+        context.report_remaining(answer.remaining.calls, answer.remaining.reset_s)
     return await asyncio.to_thread(lambda: _result(judge(answer)))
 
 

@@ -16,7 +16,8 @@ Identification = Literal["identified", "partial", "unknown"]
 class TracklistItem(BaseModel):
     """A page to read: its address, or its HTML as somebody saved it.
 
-    A saved page needs no address, since it names its own; an address given with it puts the item at that host's pace.
+    A saved page needs no address, since it names its own. An address given with it puts the item under that host's
+    rate.
     """
 
     model_config = ConfigDict(

@@ -62,7 +62,7 @@ class FetchPolicy:
             )
         return Refusal(
             "host_refused",
-            f"Pages are fetched from {LIVE_ORIGIN} (written so, for one pace) and from the origins in "
+            f"Pages are fetched from {LIVE_ORIGIN} (in this form, for one rate limit) and from the origins in "
             "BATCHYARD_TRACKLISTS_ORIGINS, not from elsewhere.",
         )
 

@@ -55,7 +55,7 @@ class Census:
             insort(self._poorest, (result.quality_score, result.slug))
             del self._poorest[_POOREST:]
 
-    def done(self) -> TracklistsSummary:
+    def finish(self) -> TracklistsSummary:
         """The counts."""
         return TracklistsSummary(
             tracklists=self._tracklists,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from batchyard_contracts.workload import Ambiguous, Context, Continue, Permanent, Transient, WorkloadError
+from batchyard_contracts.workload import Ambiguous, Context, Continuation, Permanent, Transient, WorkloadError
 from services.worker.workloads.videos.artefacts.store import Store
 from services.worker.workloads.videos.download import download
 from services.worker.workloads.videos.model import Clip, Video
@@ -42,7 +42,7 @@ class Course:
     places: Places
     clock: Callable[[], float]
 
-    async def run(self, video: Video, context: Context) -> Clip | Continue:
+    async def run(self, video: Video, context: Context) -> Clip | Continuation:
         """The next step of an item. Raises what it comes to when it fails."""
         work = Work.read(context.state) or Work(step="waiting", provider=self.provider.name, since=self.clock())
         if work.provider != self.provider.name:
@@ -71,7 +71,7 @@ class Course:
             log.info("job cancelled", batch_id=str(context.batch_id), ordinal=context.ordinal, job_id=work.job_id)
         await self.places.free(context.idempotency_key)
 
-    async def _step(self, work: Work, video: Video, context: Context) -> Clip | Continue:
+    async def _step(self, work: Work, video: Video, context: Context) -> Clip | Continuation:
         name = context.idempotency_key
         wanted = Wanted(video, video.model or self.settings.model, work.reference(name))
         match work.step:
@@ -90,7 +90,7 @@ class Course:
                 await self.places.keep(name)
                 return await self._look(work, video, context)
 
-    async def _create(self, work: Work, wanted: Wanted, name: str) -> Continue:
+    async def _create(self, work: Work, wanted: Wanted, name: str) -> Continuation:
         """Even when interrupted it says whether there is a job, or that nobody knows."""
         unsure = self._next(work, "unsure")
         calling = asyncio.ensure_future(self.provider.create(wanted))
@@ -113,7 +113,7 @@ class Course:
         await self.places.claim(job.id, name)
         return self._later(self._next(work, "made", job_id=job.id), job.progress)
 
-    async def _find(self, work: Work, wanted: Wanted, name: str) -> Continue:
+    async def _find(self, work: Work, wanted: Wanted, name: str) -> Continuation:
         """Look for the job that may have been made, until it would have come to light."""
         looked_s = self.clock() - work.since
         try:
@@ -136,17 +136,17 @@ class Course:
             return self._continue(self._next(work, "intended", tries=work.tries + 1), 0.0)
         raise Ambiguous(f"{_PERHAPS} It lists none that could be it. Look there, then retry the item or leave it.")
 
-    async def _look(self, work: Work, video: Video, context: Context) -> Clip | Continue:
+    async def _look(self, work: Work, video: Video, context: Context) -> Clip | Continuation:
         job_id = work.job_id or ""
         if self.clock() - work.since > self.settings.deadline_s:
             with suppress(NoSuchJob, WorkloadError):
                 await self.provider.cancel(job_id)
-            raise Permanent("timed_out", f"Job {job_id} had no end after {self.settings.deadline_s:g} s.")
+            raise Permanent("job_timeout", f"Job {job_id} had no end after {self.settings.deadline_s:g} s.")
         try:
             job = await self.provider.look(job_id)
         except NoSuchJob:
             if work.missing:
-                raise Permanent("lost", f"The provider does not know job {job_id} any more.") from None
+                raise Permanent("job_lost", f"The provider does not know job {job_id} any more.") from None
             return self._later(work.again().model_copy(update={"missing": True}))
         except Transient:  # that says nothing of the job, which goes on
             return self._later(work.again())
@@ -164,7 +164,7 @@ class Course:
                 return self._continue(self._next(work, "intended", tries=work.tries + 1), self.settings.poll_s)
         return await self._fetch(work, job, video, context)
 
-    async def _fetch(self, work: Work, job: Job, video: Video, context: Context) -> Clip | Continue:
+    async def _fetch(self, work: Work, job: Job, video: Video, context: Context) -> Clip | Continuation:
         """A download that breaks off does not fail a job that was paid for: it is begun anew, until the deadline."""
         name = f"{context.batch_id}/{context.ordinal}-{context.round}"
         settings = self.settings
@@ -196,11 +196,11 @@ class Course:
         told = {"step": step, "provider": work.provider, "since": now, "intended_at": intended_at}
         return Work.model_validate({"tries": work.tries, **told, **changes})
 
-    def _later(self, work: Work, progress: float | None = None) -> Continue:
+    def _later(self, work: Work, progress: float | None = None) -> Continuation:
         return self._continue(work, pause_s(work.runs, self.settings.poll_s, random.random()), progress)
 
-    def _continue(self, work: Work, delay_s: float, progress: float | None = None) -> Continue:
-        return Continue(work.kept(), delay_s, progress)
+    def _continue(self, work: Work, delay_s: float, progress: float | None = None) -> Continuation:
+        return Continuation(work.kept(), delay_s, progress)
 
 
 _PERHAPS = "The provider may have been asked for this clip already, so it is not asked again."

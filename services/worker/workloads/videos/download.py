@@ -58,7 +58,7 @@ async def _parts(response: ClientResponse) -> AsyncIterator[bytes]:
         async for part in response.content.iter_chunked(_PART):
             yield part
     except (ClientError, OSError) as error:
-        raise Transient("broken_download", f"The download broke off: {type(error).__name__}.") from error
+        raise Transient("download_interrupted", f"The download broke off: {type(error).__name__}.") from error
 
 
 async def _chained(start: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

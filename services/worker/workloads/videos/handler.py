@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from batchyard_contracts.v1.manifest import CircuitRule
 from batchyard_contracts.v1.values import RetryRule
-from batchyard_contracts.workload import Context, Continue, Transient, Workload
+from batchyard_contracts.workload import Context, Continuation, Transient, Workload
 from services.worker.workloads.videos import local
 from services.worker.workloads.videos.download import keep
 from services.worker.workloads.videos.model import Clip, Video
@@ -38,7 +38,7 @@ workload.summary(Reel)
 
 
 @workload.handler
-async def run(item: Video, context: Context) -> Clip | Continue:
+async def run(item: Video, context: Context) -> Clip | Continuation:
     """One step of a provider's job, or the whole picture."""
     resources: Resources = context.resources
     if resources.course is not None:
@@ -46,7 +46,7 @@ async def run(item: Video, context: Context) -> Clip | Continue:
     return await _draw(item, context, resources)
 
 
-@workload.letting_go
+@workload.external_cancel
 async def cancel(_: Video, context: Context) -> None:
     """Stop the job that an item has."""
     resources: Resources = context.resources

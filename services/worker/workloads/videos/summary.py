@@ -38,7 +38,7 @@ class Reel:
             self._priced += 1
             self._cost += result.cost
 
-    def done(self) -> VideosSummary:
+    def finish(self) -> VideosSummary:
         """The sums."""
         return VideosSummary(
             clips=self._clips,

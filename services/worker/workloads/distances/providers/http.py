@@ -37,7 +37,7 @@ class Line:
     async def ask(
         self, method: str, path: str, document: object = None, headers: Mapping[str, str] | None = None
     ) -> Reply:
-        """Raises `Transient` (`timeout`, `provider_away`) when no whole answer came."""
+        """Raises `Transient` (`timeout`, `provider_unavailable`) when no whole answer came."""
         try:
             async with self.session.request(
                 method, self.base_url + path, json=document, headers=headers, allow_redirects=False
@@ -49,7 +49,9 @@ class Line:
             raise Transient("timeout", f"{self.name} did not answer in time.") from error
         except aiohttp.ClientError as error:
             what = type(error).__name__  # its text may hold the address, and with it a key
-            raise Transient("provider_away", f"{self.name} could not be asked: {what}.", scope="provider") from error
+            raise Transient(
+                "provider_unavailable", f"{self.name} could not be asked: {what}.", scope="provider"
+            ) from error
 
 
 def failure(name: str, reply: Reply, said: str) -> WorkloadError:
@@ -77,7 +79,7 @@ async def _body(response: aiohttp.ClientResponse, name: str) -> bytes:
     async for piece in response.content.iter_any():
         body += piece
         if len(body) > MAX_ANSWER_BYTES:
-            raise Permanent("answer_too_large", f"{name} sent more than {MAX_ANSWER_BYTES // 1024**2} MiB.")
+            raise Permanent("response_too_large", f"{name} sent more than {MAX_ANSWER_BYTES // 1024**2} MiB.")
     return bytes(body)
 
 

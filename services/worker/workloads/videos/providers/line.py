@@ -91,7 +91,7 @@ class Line:
             async with session.request(method, self._full(address), allow_redirects=False, **more) as response:
                 body, whole = await read_at_most(response, MAX_BYTES)
                 if not whole:
-                    raise Transient("broken_answer", "The provider's answer broke off, or has no end.")
+                    raise Transient("incomplete_response", "The provider's answer broke off, or has no end.")
                 return Answer(response.status, response.headers, _json(body))
         except (aiohttp.ClientError, OSError) as error:
             raise _no_answer(error) from error

@@ -1,0 +1,63 @@
+"""Starts a destination as a process of its own, and asks it what calls came."""
+
+import asyncio
+import json
+import signal
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from devstack import StackError
+
+_PROJECT = Path(__file__).parents[2]
+_STARTS_WITHIN_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a lane of a destination remembers."""
+
+    began: float
+    """When its first call came, by `time.monotonic`."""
+    calls: list[tuple[float, float | None]]
+    """When each came, in seconds since then, and how long its answer took; None if it was refused."""
+    late_s: float
+    """How late the destination read its clock at worst."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A destination that runs."""
+
+    url: str
+    http: aiohttp.ClientSession
+
+    async def told(self, lane: str = "") -> Told:
+        """All calls of a lane so far."""
+        async with self.http.get(f"{self.url}/calls/{lane}".rstrip("/")) as answer:
+            answer.raise_for_status()
+            told = await answer.json()
+        return Told(told["began"] or 0.0, [(at, took) for at, took in told["calls"]], told["late_s"])
+
+
+@asynccontextmanager
+async def running_destination(*schedule: str) -> AsyncIterator[Destination]:
+    """Start one; `schedule` as `benchmarks.rates.destination` takes it. Raises `StackError`."""
+    argv = [sys.executable, "-m", "benchmarks.rates.destination", *schedule]
+    process = await asyncio.create_subprocess_exec(*argv, cwd=_PROJECT, stdout=PIPE, start_new_session=True)
+    try:
+        async with asyncio.timeout(_STARTS_WITHIN_S):
+            line = await process.stdout.readline() if process.stdout else b""
+        if not line:
+            raise StackError("The simulated destination did not start. What it wrote stands above.")
+        async with aiohttp.ClientSession() as http:
+            yield Destination(json.loads(line)["url"], http)
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        await process.wait()
