@@ -6,47 +6,47 @@ from uuid import UUID
 
 import orjson
 
+from benchmarks.cluster import Cluster
 from benchmarks.processes import Usage, forget_peaks, peak_mb
 from benchmarks.work import NAP_S, Run, Work, WrongResults
-from benchmarks.yard import Yard
 
 _PIECE = 4000
 _END_S = 900.0
 
 
-async def run(yard: Yard, work: Work) -> Run:
+async def run(cluster: Cluster, work: Work) -> Run:
     """One batch. The clock runs from the first byte of the upload to the finished event; then everything is read."""
-    forget_peaks(yard.services)
-    usage = Usage(yard.everything)
+    forget_peaks(cluster.services)
+    usage = Usage(cluster.everything)
     began = time.perf_counter()
-    batch_id = await submit(yard, work)
+    batch_id = await submit(cluster, work)
     submitted = time.perf_counter()
-    finish = await yard.finishes.of(batch_id, _END_S)
+    finish = await cluster.finishes.of(batch_id, _END_S)
     cpu_s, others = usage.cpu_s(), usage.others_share()
-    count, total = await _read(yard, batch_id, work.items)
-    return Run(finish.heard_at - began, count, total, submitted - began, cpu_s, peak_mb(yard.services), others)
+    count, total = await _read(cluster, batch_id, work.items)
+    return Run(finish.heard_at - began, count, total, submitted - began, cpu_s, peak_mb(cluster.services), others)
 
 
-async def run_unread(yard: Yard, work: Work) -> None:
+async def run_unread(cluster: Cluster, work: Work) -> None:
     """One batch whose results nobody asks for."""
-    finish = await yard.finishes.of(await submit(yard, work), _END_S)
+    finish = await cluster.finishes.of(await submit(cluster, work), _END_S)
     if finish.event.counts.succeeded != work.items:
         raise WrongResults(f"{work.items} items have to succeed, {finish.event.counts.succeeded} did.")
 
 
-async def submit(yard: Yard, work: Work) -> UUID:
+async def submit(cluster: Cluster, work: Work) -> UUID:
     """Upload a batch."""
     headers = {"Content-Type": "application/x-ndjson"}
-    async with yard.http.post("batches?workload=noop", data=_ndjson(work), headers=headers) as answer:
+    async with cluster.http.post("batches?workload=noop", data=_ndjson(work), headers=headers) as answer:
         answer.raise_for_status()
         return UUID((await answer.json())["batch_id"])
 
 
-async def run_one(yard: Yard, n: int) -> float:
+async def run_one(cluster: Cluster, n: int) -> float:
     """A batch of one item, sent by AMQP as a program would. Seconds to its finished event."""
     began = time.perf_counter()
-    accepted = await yard.client.submit("noop", [{"n": n}])
-    finish = await yard.finishes.of(accepted.batch_id, _END_S)
+    accepted = await cluster.client.submit("noop", [{"n": n}])
+    finish = await cluster.finishes.of(accepted.batch_id, _END_S)
     if finish.event.result != "completed":
         raise ValueError(f"An item that has to succeed ended as {finish.event.result}.")
     return finish.heard_at - began
@@ -59,10 +59,10 @@ async def _ndjson(work: Work) -> AsyncIterator[bytes]:
         yield b"".join(orjson.dumps({"n": n, **nap}, option=orjson.OPT_APPEND_NEWLINE) for n in range(start, stop))
 
 
-async def _read(yard: Yard, batch_id: UUID, items: int) -> tuple[int, int]:
+async def _read(cluster: Cluster, batch_id: UUID, items: int) -> tuple[int, int]:
     """How many successes there are, each counted once, and what they add up to. Nothing is kept: a million are many."""
     seen, total = bytearray(items), 0
-    async with yard.http.get(f"batches/{batch_id}/results?format=ndjson&status=succeeded") as answer:
+    async with cluster.http.get(f"batches/{batch_id}/results?format=ndjson&status=succeeded") as answer:
         answer.raise_for_status()
         async for line in lines(answer.content.iter_any()):
             outcome = orjson.loads(line)

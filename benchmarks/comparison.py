@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks import batchyard, machine
+from benchmarks.cluster import running_cluster
 from benchmarks.costs import costs
 from benchmarks.peers.contestants import CONTESTANTS, Contestant
 from benchmarks.peers.session import Session, running_peer
@@ -14,7 +15,6 @@ from benchmarks.report import keep, kept, number
 from benchmarks.stand import Stand
 from benchmarks.summary import Summary
 from benchmarks.work import HUNDRED, NAPS, SINGLE, TEN, WARM_UP, Run, Work, WrongResults, check
-from benchmarks.yard import running_yard
 from devstack import StackError
 
 BATCHYARD = "batchyard"
@@ -67,13 +67,13 @@ def of_runs(work: Work, runs: Sequence[Run]) -> Document:
 
 async def _batchyard(stand: Stand, console: Console, runs: int) -> Document:
     works: Document = {}
-    async with running_yard(stand, {}) as yard:
-        check(WARM_UP, await batchyard.run(yard, WARM_UP))
+    async with running_cluster(stand, {}) as cluster:
+        check(WARM_UP, await batchyard.run(cluster, WARM_UP))
         for work in (TEN, HUNDRED, NAPS):
-            done = [check(work, await batchyard.run(yard, work)) for _ in range(runs)]
+            done = [check(work, await batchyard.run(cluster, work)) for _ in range(runs)]
             works[work.name] = _told(console, "Batchyard", work, done)
-        await batchyard.run_one(yard, 0)
-        singles = [await batchyard.run_one(yard, n) * 1000 for n in range(SINGLES)]
+        await batchyard.run_one(cluster, 0)
+        singles = [await batchyard.run_one(cluster, n) * 1000 for n in range(SINGLES)]
     return _entry("Batchyard", "per item", works, singles)
 
 

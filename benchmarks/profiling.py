@@ -15,12 +15,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import batchyard, machine
+from benchmarks.cluster import Cluster, running_cluster
 from benchmarks.costs import costs
 from benchmarks.report import keep, number
 from benchmarks.stacks import charge
 from benchmarks.stand import Stand
 from benchmarks.work import Work, check
-from benchmarks.yard import Yard, running_yard
 from devstack import StackError
 
 _WORK = Work("square", 100_000)
@@ -36,12 +36,12 @@ async def profile(stand: Stand, console: Console, runs: int) -> dict[str, Any]:
     if spy is None:
         raise StackError("py-spy was not found. Install it with pip into any environment, and put that on the PATH.")
     on = await machine.described(stand.servers)
-    async with running_yard(stand, {}) as yard:
-        check(_WORK, await batchyard.run(yard, _WORK))
+    async with running_cluster(stand, {}) as cluster:
+        check(_WORK, await batchyard.run(cluster, _WORK))
         console.print(f"Running {_WORK.items:,} items without the profiler ...")
-        done = [check(_WORK, await batchyard.run(yard, _WORK)) for _ in range(runs)]
+        done = [check(_WORK, await batchyard.run(cluster, _WORK)) for _ in range(runs)]
         console.print("The same under the profiler ...")
-        lines = await _sampled(yard, spy, runs)
+        lines = await _sampled(cluster, spy, runs)
     spent = costs(_WORK, done)
     document = {
         "machine": on,
@@ -61,14 +61,14 @@ async def profile(stand: Stand, console: Console, runs: int) -> dict[str, Any]:
     return document
 
 
-async def _sampled(yard: Yard, spy: str, runs: int) -> dict[str, dict[str, float]]:
+async def _sampled(cluster: Cluster, spy: str, runs: int) -> dict[str, dict[str, float]]:
     """For each service the lines that cost most, with their shares of its time."""
     with tempfile.TemporaryDirectory(prefix="profile-") as name:
-        files = {service: Path(name) / f"{service}.txt" for service in yard.services}
-        spies = [await _spy(spy, yard.services[service][0].pid, file) for service, file in files.items()]
+        files = {service: Path(name) / f"{service}.txt" for service in cluster.services}
+        spies = [await _spy(spy, cluster.services[service][0].pid, file) for service, file in files.items()]
         try:
             for _ in range(runs):
-                await batchyard.run_unread(yard, _WORK)
+                await batchyard.run_unread(cluster, _WORK)
         finally:
             await asyncio.gather(*map(_end, spies))
         return {service: _shares(file) for service, file in files.items()}

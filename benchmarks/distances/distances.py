@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks import machine
+from benchmarks.cluster import PLUGINS, running_cluster
 from benchmarks.distances.million import million
 from benchmarks.distances.recommending import asking
 from benchmarks.distances.router import running_router
@@ -14,7 +15,6 @@ from benchmarks.distances.sizes import by_size, upload
 from benchmarks.processes import Usage
 from benchmarks.report import keep, kept, number
 from benchmarks.stand import Stand
-from benchmarks.yard import PLUGINS, running_yard
 
 ROUTER_S = 0.05
 """What a call of the router takes, beside the work of answering it."""
@@ -38,8 +38,8 @@ async def distances(stand: Stand, console: Console, runs: int, only: str | None 
         document |= await _sizes(stand, console, runs)
         keep("distances", document)
     if only in {None, "million"}:
-        async with running_yard(stand, {}) as yard:
-            document["million"] = await million(yard, console)
+        async with running_cluster(stand, {}) as cluster:
+            document["million"] = await million(cluster, console)
     console.print(f"Kept in {keep('distances', document)}")
     return document
 
@@ -47,24 +47,24 @@ async def distances(stand: Stand, console: Console, runs: int, only: str | None 
 async def _sizes(stand: Stand, console: Console, runs: int) -> dict[str, Any]:
     document: dict[str, Any] = {"router_ms": ROUTER_S * 1000}
     asked: dict[str, Any] = {}
-    async with running_yard(stand, _SIZED) as yard:
-        usage = Usage(yard.everything)
+    async with running_cluster(stand, _SIZED) as cluster:
+        usage = Usage(cluster.everything)
         console.print("Estimates ...")
-        asked["embedded"] = await asking(yard, SAMPLES)
-        document["embedded"] = await by_size(yard, console, runs, small_runs=40)
-        batch_id = await upload(yard, "distances", _BESIDE)
-        asked["embedded, beside a large batch"] = await asking(yard, SAMPLES // 4)
-        await yard.finishes.of(batch_id, 600)
+        asked["embedded"] = await asking(cluster, SAMPLES)
+        document["embedded"] = await by_size(cluster, console, runs, small_runs=40)
+        batch_id = await upload(cluster, "distances", _BESIDE)
+        asked["embedded, beside a large batch"] = await asking(cluster, SAMPLES // 4)
+        await cluster.finishes.of(batch_id, 600)
         document["embedded"]["others_share"] = {"max": usage.others_share()}
     async with running_router(ROUTER_S) as router:
         settings = {"PROVIDER": "osrm", "URL": router.url, "CACHE_TTL_S": "0"}
         environment = {f"BATCHYARD_DISTANCES_{name}": value for name, value in settings.items()}
-        async with running_yard(stand, _SIZED | environment) as yard:
+        async with running_cluster(stand, _SIZED | environment) as cluster:
             console.print(f"A router that takes {ROUTER_S * 1000:g} ms for a call ...")
-            asked["router"] = await asking(yard, SAMPLES // 2)
-            document["router"] = await by_size(yard, console, runs, small_runs=20, calls=router.calls)
+            asked["router"] = await asking(cluster, SAMPLES // 2)
+            document["router"] = await by_size(cluster, console, runs, small_runs=20, calls=router.calls)
             await router.pause(SLOW_S)
-            asked["slow router"] = await asking(yard, 20, deadline_s=DEADLINE_S)
+            asked["slow router"] = await asking(cluster, 20, deadline_s=DEADLINE_S)
     document["recommendations_ms"] = asked
     for name, found in asked.items():
         console.print(f"Recommendations, {name}: p95 {number(found['p95'])} ms")

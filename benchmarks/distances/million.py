@@ -9,38 +9,38 @@ import orjson
 from rich.console import Console
 
 from benchmarks.batchyard import lines
+from benchmarks.cluster import Cluster
 from benchmarks.costs import costs
 from benchmarks.distances.sizes import PLACES, pair
 from benchmarks.processes import Usage, forget_peaks, peak_mb
 from benchmarks.report import number
 from benchmarks.work import MILLION, Run, WrongResults
-from benchmarks.yard import Yard
 
 PAIRS = MILLION.items
 _PIECE = 4000
 _END_S = 1800.0
 
 
-async def million(yard: Yard, console: Console) -> dict[str, Any]:
+async def million(cluster: Cluster, console: Console) -> dict[str, Any]:
     """Upload, wait for the end, read every result."""
-    forget_peaks(yard.services)
-    usage = Usage(yard.everything)
+    forget_peaks(cluster.services)
+    usage = Usage(cluster.everything)
     began = time.perf_counter()
     headers = {"Content-Type": "text/csv"}
-    async with yard.http.post("batches?workload=distances", data=_csv(), headers=headers) as answer:
+    async with cluster.http.post("batches?workload=distances", data=_csv(), headers=headers) as answer:
         answer.raise_for_status()
         batch_id = UUID((await answer.json())["batch_id"])
     accepted_s = time.perf_counter() - began
-    finish = await yard.finishes.of(batch_id, _END_S)
+    finish = await cluster.finishes.of(batch_id, _END_S)
     ended_s = finish.heard_at - began
     cpu_s, others = usage.cpu_s(), usage.others_share()
-    memory_mb = peak_mb(yard.services)
+    memory_mb = peak_mb(cluster.services)
     summary = finish.event.summary
     added_up = isinstance(summary, dict) and summary.get("pairs") == PAIRS
     if finish.event.counts.succeeded != PAIRS or not added_up:
         raise WrongResults(f"{PAIRS} pairs have to be answered and added up: {finish.event.counts}, {summary}")
     reading = time.perf_counter()
-    await _check(yard, batch_id)
+    await _check(cluster, batch_id)
     read_s = time.perf_counter() - reading
     run = Run(ended_s, PAIRS, 0, accepted_s, cpu_s, memory_mb, others)
     console.print(f"A million pairs: {number(PAIRS / ended_s)} pairs/s, {number(sum(memory_mb.values()))} MB")
@@ -55,10 +55,10 @@ async def million(yard: Yard, console: Console) -> dict[str, Any]:
     }
 
 
-async def _check(yard: Yard, batch_id: UUID) -> None:
+async def _check(cluster: Cluster, batch_id: UUID) -> None:
     """Each pair has its own result, once."""
     seen = bytearray(PAIRS)
-    async with yard.http.get(f"batches/{batch_id}/results?format=ndjson") as answer:
+    async with cluster.http.get(f"batches/{batch_id}/results?format=ndjson") as answer:
         answer.raise_for_status()
         async for line in lines(answer.content.iter_any()):
             outcome = orjson.loads(line)

@@ -3,22 +3,22 @@
 import time
 from typing import Any
 
+from benchmarks.cluster import Cluster
 from benchmarks.summary import Summary, percentile
 from benchmarks.work import WrongResults
-from benchmarks.yard import Yard
 
 CANDIDATES = 100
 _WARM_UP = 20
 
 
-async def asking(yard: Yard, samples: int, **more: Any) -> dict[str, Any]:
+async def asking(cluster: Cluster, samples: int, **more: Any) -> dict[str, Any]:
     """Ask one question after the other, each with another job; `more` goes with the question. `in_time`: the share of
     answers that the provider had told by the deadline."""
     took_ms, in_time = [], 0
     for number in range(-_WARM_UP, samples):
         question = {"jobs": [_job(number)], "contractors": [_contractor(n) for n in range(CANDIDATES)], **more}
         began = time.perf_counter()
-        async with yard.http.post("recommendations", json=question) as answer:
+        async with cluster.http.post("recommendations", json=question) as answer:
             answer.raise_for_status()
             found = await answer.json()
         if number < 0:

@@ -10,10 +10,10 @@ import orjson
 from rich.console import Console
 
 from batchyard_contracts.v1.values import NewItem
+from benchmarks.cluster import Cluster
 from benchmarks.report import number
 from benchmarks.summary import Summary, percentile
 from benchmarks.work import WrongResults
-from benchmarks.yard import Yard
 
 SMALL = 100
 """Pairs of a small batch: 25 contractors and 4 jobs."""
@@ -42,22 +42,22 @@ Calls = Callable[[], Awaitable[int]]
 
 
 async def by_size(
-    yard: Yard, console: Console, runs: int, small_runs: int, calls: Calls | None = None
+    cluster: Cluster, console: Console, runs: int, small_runs: int, calls: Calls | None = None
 ) -> dict[str, Any]:
     """Run small batches one after the other, then large ones, by each size. `calls`: those that a provider has had."""
     found: dict[str, Any] = {}
     for size in SIZES:
         pairs = size.pairs if calls is None else size.pairs // 2
-        await _end(yard, await _small(yard, size, 0), SMALL)
+        await _end(cluster, await _small(cluster, size, 0), SMALL)
         small_ms = []
         for seed in range(1, small_runs + 1):
             began = time.perf_counter()
-            await _end(yard, await _small(yard, size, seed), SMALL)
+            await _end(cluster, await _small(cluster, size, seed), SMALL)
             small_ms.append((time.perf_counter() - began) * 1000)
         before, rates = await calls() if calls else 0, []
         for seed in range(runs):
             began = time.perf_counter()
-            await _end(yard, await upload(yard, size.workload, pairs, seed=seed), pairs)
+            await _end(cluster, await upload(cluster, size.workload, pairs, seed=seed), pairs)
             rates.append(pairs / (time.perf_counter() - began))
         found[size.name] = {
             "pairs": pairs,
@@ -71,21 +71,21 @@ async def by_size(
     return found
 
 
-async def upload(yard: Yard, workload: str, pairs: int, seed: int = 0) -> UUID:
+async def upload(cluster: Cluster, workload: str, pairs: int, seed: int = 0) -> UUID:
     """A large batch, as NDJSON."""
     headers = {"Content-Type": "application/x-ndjson"}
-    async with yard.http.post(f"batches?workload={workload}", data=_ndjson(pairs, seed), headers=headers) as answer:
+    async with cluster.http.post(f"batches?workload={workload}", data=_ndjson(pairs, seed), headers=headers) as answer:
         answer.raise_for_status()
         return UUID((await answer.json())["batch_id"])
 
 
-async def _small(yard: Yard, size: Size, seed: int) -> UUID:
+async def _small(cluster: Cluster, size: Size, seed: int) -> UUID:
     pairs = [NewItem(payload=pair(25 * seed + n % 25, n // 25)) for n in range(SMALL)]
-    return (await yard.client.submit(size.workload, pairs)).batch_id
+    return (await cluster.client.submit(size.workload, pairs)).batch_id
 
 
-async def _end(yard: Yard, batch_id: UUID, pairs: int) -> None:
-    finish = await yard.finishes.of(batch_id, _END_S)
+async def _end(cluster: Cluster, batch_id: UUID, pairs: int) -> None:
+    finish = await cluster.finishes.of(batch_id, _END_S)
     if finish.event.counts.succeeded != pairs:
         raise WrongResults(f"{pairs} pairs have to be answered, {finish.event.counts.succeeded} were.")
 

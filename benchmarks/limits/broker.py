@@ -9,22 +9,22 @@ import aio_pika
 
 from batchyard_contracts.topology import WORK, work_queue
 from benchmarks import batchyard
+from benchmarks.cluster import Cluster
 from benchmarks.work import Work, check
-from benchmarks.yard import Yard
 from devstack import StackError
 
 _PROJECT = Path(__file__).parents[2]
 _READY_WITHIN_S, _DONE_WITHIN_S = 20.0, 300.0
 
 
-async def chunks_of(yard: Yard, work: Work) -> list[bytes]:
+async def chunks_of(cluster: Cluster, work: Work) -> list[bytes]:
     """Run a batch, and give the chunks that its worker was sent."""
     bodies: list[bytes] = []
-    async with await aio_pika.connect(yard.servers.amqp_url) as connection:
+    async with await aio_pika.connect(cluster.servers.amqp_url) as connection:
         channel = await connection.channel()
         copies = await channel.declare_queue(exclusive=True)
         await copies.bind(WORK, work_queue("noop", "normal").name)
-        check(work, await batchyard.run(yard, work))
+        check(work, await batchyard.run(cluster, work))
         while (message := await copies.get(no_ack=True, fail=False)) is not None:
             bodies.append(message.body)
     return bodies

@@ -7,23 +7,23 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks import batchyard, machine
+from benchmarks.cluster import running_cluster
 from benchmarks.limits.broker import chunks_of, passed
 from benchmarks.limits.rows import CONNECTIONS, ROWS, inserted, rows_of
 from benchmarks.report import keep, number
 from benchmarks.stand import Stand
 from benchmarks.summary import Summary
 from benchmarks.work import HUNDRED, check
-from benchmarks.yard import running_yard
 
 
 async def limits(stand: Stand, console: Console, runs: int) -> dict[str, Any]:
     """Measure and write."""
     on = await machine.described(stand.servers)
-    async with running_yard(stand, {}) as yard:
-        check(HUNDRED, await batchyard.run(yard, HUNDRED))  # chunks have found their size after it
-        chunks = await chunks_of(yard, HUNDRED)
-        rows = await rows_of(yard.servers.database_url, HUNDRED.items)
-    servers = yard.servers  # they outlive the services, which would disturb
+    async with running_cluster(stand, {}) as cluster:
+        check(HUNDRED, await batchyard.run(cluster, HUNDRED))  # chunks have found their size after it
+        chunks = await chunks_of(cluster, HUNDRED)
+        rows = await rows_of(cluster.servers.database_url, HUNDRED.items)
+    servers = cluster.servers  # they outlive the services, which would disturb
     with tempfile.TemporaryDirectory(prefix="limits-") as folder:
         taken = [await passed(servers.amqp_url, f"limit.{n}", chunks, Path(folder)) for n in range(runs)]
     copied = [await inserted(servers.database_url, rows) for _ in range(runs)]

@@ -1,9 +1,9 @@
 """How much memory the five services take together while they read 1,000 pages."""
 
+from benchmarks.cluster import Cluster
 from benchmarks.figure import Figure, Target
 from benchmarks.processes import watching_memory
 from benchmarks.summary import Summary
-from benchmarks.yard import Yard
 from tests.support.tracklist_kinds import urls
 
 ITEMS = 1000
@@ -11,12 +11,12 @@ _TARGET = Target("high", 500)
 _END_S = 600.0
 
 
-async def remembering(yard: Yard, origins: list[str]) -> list[Figure]:
+async def remembering(cluster: Cluster, origins: list[str]) -> list[Figure]:
     """Run a batch that mixes good pages, failures and retries, and look at the services meanwhile."""
     items = [{"url": url} for url in urls(origins, ITEMS, seed=2)]
-    async with watching_memory(yard.services) as watched:
-        accepted = await yard.client.submit("tracklists", items)
-        finish = await yard.finishes.of(accepted.batch_id, _END_S)
+    async with watching_memory(cluster.services) as watched:
+        accepted = await cluster.client.submit("tracklists", items)
+        finish = await cluster.finishes.of(accepted.batch_id, _END_S)
     if finish.event.counts.ended != ITEMS:
         raise ValueError(f"{ITEMS} items were to end, {finish.event.counts.ended} did.")
     together = Summary.of(watched.together_mb)

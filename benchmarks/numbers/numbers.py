@@ -1,8 +1,9 @@
-"""Takes all of these measurements, one after the other, in one yard."""
+"""Takes all of these measurements, one after the other, in one cluster."""
 
 from rich.console import Console
 
 from benchmarks import machine
+from benchmarks.cluster import running_cluster
 from benchmarks.figure import Figure
 from benchmarks.numbers.memory import remembering
 from benchmarks.numbers.progressing import ITEMS, progressing
@@ -13,7 +14,6 @@ from benchmarks.processes import Usage
 from benchmarks.report import figures_document, keep, show_figures
 from benchmarks.site import running_site
 from benchmarks.stand import Stand
-from benchmarks.yard import running_yard
 
 SAMPLES = 200
 
@@ -24,21 +24,21 @@ async def numbers(stand: Stand, console: Console, runs: int) -> list[Figure]:
     figures: list[Figure] = []
     async with (
         running_site() as origins,
-        running_yard(stand, {"BATCHYARD_TRACKLISTS_ORIGINS": ",".join(origins)}) as yard,
+        running_cluster(stand, {"BATCHYARD_TRACKLISTS_ORIGINS": ",".join(origins)}) as cluster,
     ):
-        usage = Usage(yard.everything)
+        usage = Usage(cluster.everything)
         for what, measuring in (
-            ("single items", single(yard, SAMPLES)),
-            ("progress", progressing(yard, SAMPLES // ITEMS)),
-            ("submits", submitting(yard, origins, SAMPLES)),
-            ("results", serving(yard, origins, SAMPLES)),
+            ("single items", single(cluster, SAMPLES)),
+            ("progress", progressing(cluster, SAMPLES // ITEMS)),
+            ("submits", submitting(cluster, origins, SAMPLES)),
+            ("results", serving(cluster, origins, SAMPLES)),
         ):
             console.print(f"Measuring {what} ...")
             figures.append(await measuring)
         console.print("Measuring memory ...")
-        figures += await remembering(yard, origins)
+        figures += await remembering(cluster, origins)
         console.print("Measuring 10,000 items ...")
-        figures += await many(yard, runs)
+        figures += await many(cluster, runs)
         on["share_of_processors_used_by_others"] = usage.others_share()  # the stand-in site is among them
     show_figures(console, figures, "Batchyard against its targets")
     console.print(f"Kept in {keep('numbers', figures_document(on, figures))}")

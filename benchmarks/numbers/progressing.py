@@ -9,9 +9,9 @@ from typing import Any
 import aiohttp
 
 from batchyard_contracts.ids import new_batch_id
+from benchmarks.cluster import Cluster
 from benchmarks.figure import Figure, Target
 from benchmarks.summary import Summary
-from benchmarks.yard import Yard
 
 ITEMS = 20
 _OVER_S = 3.0
@@ -23,13 +23,13 @@ Seen = tuple[float, int]
 """When a frame came, and how many ended items it counts."""
 
 
-async def progressing(yard: Yard, batches: int) -> Figure:
-    """Watch one batch at a time in a yard that does nothing else."""
+async def progressing(cluster: Cluster, batches: int) -> Figure:
+    """Watch one batch at a time in a cluster that does nothing else."""
     rng = random.Random(1)
     taken: list[float] = []
     for _ in range(batches):
         naps = [_SETTLE_S + rng.random() * _OVER_S for _ in range(ITEMS)]
-        taken += [delay * 1000 for delay in await _watched(yard, naps)]
+        taken += [delay * 1000 for delay in await _watched(cluster, naps)]
     title = "an item's end to the WebSocket frame that counts it"
     return Figure("progress_to_websocket", title, "ms", Summary.of(taken), _TARGET)
 
@@ -50,17 +50,17 @@ def delays(ends: Sequence[float], seen: Sequence[Seen]) -> list[float]:
     return found
 
 
-async def _watched(yard: Yard, naps: Sequence[float]) -> list[float]:
+async def _watched(cluster: Cluster, naps: Sequence[float]) -> list[float]:
     batch_id = new_batch_id()
-    await yard.client.submit("stamped", [{"sleep_s": nap} for nap in naps], batch_id=batch_id)
+    await cluster.client.submit("stamped", [{"sleep_s": nap} for nap in naps], batch_id=batch_id)
     seen: list[Seen] = []
-    async with asyncio.timeout(60), yard.http.ws_connect(f"batches/{batch_id}/progress") as socket:
+    async with asyncio.timeout(60), cluster.http.ws_connect(f"batches/{batch_id}/progress") as socket:
         async for frame in socket:
             if frame.type is not aiohttp.WSMsgType.TEXT:
                 break
             at = time.time()
             seen.append((at, _counted(frame.json())))
-    ends = [result.result["ended_at"] async for result in yard.client.results(batch_id)]
+    ends = [result.result["ended_at"] async for result in cluster.client.results(batch_id)]
     return delays(ends, seen)
 
 

@@ -2,9 +2,9 @@
 
 import time
 
+from benchmarks.cluster import Cluster
 from benchmarks.figure import Figure, Target
 from benchmarks.summary import Summary
-from benchmarks.yard import Yard
 from tests.support.tracklist_kinds import page_url
 
 ITEMS = 100
@@ -12,15 +12,15 @@ _TARGET = Target("p99", 200)
 _END_S = 120.0
 
 
-async def serving(yard: Yard, origins: list[str], samples: int) -> Figure:
+async def serving(cluster: Cluster, origins: list[str], samples: int) -> Figure:
     """Read the same 100 tracklists, tracks and CUE sheets included, again and again."""
     urls = [page_url(origins[i % len(origins)], "ok", 900_000 + i) for i in range(ITEMS)]
-    accepted = await yard.client.submit("tracklists", [{"url": url} for url in urls])
-    await yard.finishes.of(accepted.batch_id, _END_S)
+    accepted = await cluster.client.submit("tracklists", [{"url": url} for url in urls])
+    await cluster.finishes.of(accepted.batch_id, _END_S)
     taken = []
     for _ in range(samples + 5):
         began = time.perf_counter()
-        async with yard.http.get(f"batches/{accepted.batch_id}/results") as answer:
+        async with cluster.http.get(f"batches/{accepted.batch_id}/results") as answer:
             answer.raise_for_status()
             results = await answer.json()
         taken.append((time.perf_counter() - began) * 1000)

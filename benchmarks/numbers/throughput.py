@@ -1,20 +1,20 @@
 """How long 10,000 trivial items take from end to end, and a single one."""
 
 from benchmarks import batchyard
+from benchmarks.cluster import Cluster
 from benchmarks.figure import Figure, Target
 from benchmarks.summary import Summary
 from benchmarks.work import Work, check
-from benchmarks.yard import Yard
 
 ITEMS = 10_000
 _TARGET = Target("median", 3)
 
 
-async def many(yard: Yard, runs: int) -> list[Figure]:
+async def many(cluster: Cluster, runs: int) -> list[Figure]:
     """One batch at a time; a first one, which is not counted, warms the services up."""
     work = Work("square", ITEMS)
-    check(work, await batchyard.run(yard, work))
-    done = [check(work, await batchyard.run(yard, work)) for _ in range(runs)]
+    check(work, await batchyard.run(cluster, work))
+    done = [check(work, await batchyard.run(cluster, work)) for _ in range(runs)]
     title = f"{ITEMS:,} trivial items, submitted to finished"
     rates = [ITEMS / run.seconds for run in done]
     return [
@@ -24,7 +24,7 @@ async def many(yard: Yard, runs: int) -> list[Figure]:
     ]
 
 
-async def single(yard: Yard, samples: int) -> Figure:
-    """One item at a time in an idle yard."""
-    taken = [await batchyard.run_one(yard, n) * 1000 for n in range(samples + 10)]
+async def single(cluster: Cluster, samples: int) -> Figure:
+    """One item at a time in an idle cluster."""
+    taken = [await batchyard.run_one(cluster, n) * 1000 for n in range(samples + 10)]
     return Figure("single_item", "one item, submitted to finished", "ms", Summary.of(taken[10:]))

@@ -9,11 +9,11 @@ from uuid import UUID
 
 import orjson
 
+from benchmarks.cluster import Cluster, running_cluster
 from benchmarks.rates.running import Destination, Told, running_destination
 from benchmarks.rates.shares import Schedule
 from benchmarks.stand import Stand
 from benchmarks.work import WrongResults
-from benchmarks.yard import Yard, running_yard
 
 ADAPTIVE, _WARM = "adaptive", "warm"
 BOUNDS = {"floor": 5, "ceiling": 1000, "start": 10}
@@ -45,14 +45,14 @@ async def follow(stand: Stand, schedule: Schedule, fixed: Sequence[float]) -> Ru
     stated = [f"{seconds:g}:{capacity:g}" for seconds, capacity in schedule]
     async with (
         running_destination(*stated) as destination,
-        running_yard(stand, {"CALLING": json.dumps(calling)}) as yard,
+        running_cluster(stand, {"CALLING": json.dumps(calling)}) as cluster,
     ):
-        await yard.finishes.of(await _submit(yard, destination, _WARM, _WARM_ITEMS), _END_S)
+        await cluster.finishes.of(await _submit(cluster, destination, _WARM, _WARM_ITEMS), _END_S)
         lanes = [ADAPTIVE, *map(_lane, fixed)]
-        batches = await asyncio.gather(*(_submit(yard, destination, lane, items) for lane in lanes))
-        samples = await _watch(yard, sum(seconds for seconds, _ in schedule))
+        batches = await asyncio.gather(*(_submit(cluster, destination, lane, items) for lane in lanes))
+        samples = await _watch(cluster, sum(seconds for seconds, _ in schedule))
         told = {lane: await destination.told(lane) for lane in lanes}
-        await _cancel(yard, batches)
+        await _cancel(cluster, batches)
     adaptive = told[ADAPTIVE]
     return Run(
         adaptive,
@@ -65,7 +65,7 @@ def _lane(rate: float) -> str:
     return f"fixed-{rate:g}"
 
 
-async def _submit(yard: Yard, destination: Destination, lane: str, items: int) -> UUID:
+async def _submit(cluster: Cluster, destination: Destination, lane: str, items: int) -> UUID:
     line = orjson.dumps({"url": f"{destination.url}/call/{lane}", "lane": lane}, option=orjson.OPT_APPEND_NEWLINE)
 
     async def lines() -> AsyncIterator[bytes]:
@@ -73,17 +73,17 @@ async def _submit(yard: Yard, destination: Destination, lane: str, items: int) -
             yield line * min(_PIECE, items - start)
 
     headers = {"Content-Type": "application/x-ndjson"}
-    async with yard.http.post("batches?workload=calling", data=lines(), headers=headers) as answer:
+    async with cluster.http.post("batches?workload=calling", data=lines(), headers=headers) as answer:
         answer.raise_for_status()
         return UUID((await answer.json())["batch_id"])
 
 
-async def _watch(yard: Yard, seconds: float) -> list[tuple[float, float]]:
+async def _watch(cluster: Cluster, seconds: float) -> list[tuple[float, float]]:
     """The adaptive rate, again and again, until every lane's schedule has ended."""
     samples: list[tuple[float, float]] = []
     end = time.monotonic() + seconds + 1
     while time.monotonic() < end:
-        async with yard.http.get("rates/calling", params={"partition": ADAPTIVE}) as answer:
+        async with cluster.http.get("rates/calling", params={"partition": ADAPTIVE}) as answer:
             answer.raise_for_status()
             states = (await answer.json())["rates"]
         samples += [(time.monotonic(), state["per_second"]) for state in states]  # none before its first item goes out
@@ -91,11 +91,11 @@ async def _watch(yard: Yard, seconds: float) -> list[tuple[float, float]]:
     return samples
 
 
-async def _cancel(yard: Yard, batches: Sequence[UUID]) -> None:
+async def _cancel(cluster: Cluster, batches: Sequence[UUID]) -> None:
     for batch in batches:
-        async with yard.http.post(f"batches/{batch}/cancel") as answer:
+        async with cluster.http.post(f"batches/{batch}/cancel") as answer:
             answer.raise_for_status()
     for batch in batches:
-        finish = await yard.finishes.of(batch, _END_S)
+        finish = await cluster.finishes.of(batch, _END_S)
         if finish.event.counts.failed:
             raise WrongResults(f"{finish.event.counts.failed} items failed; a refusal may only make one wait.")

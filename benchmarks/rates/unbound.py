@@ -3,10 +3,10 @@
 from rich.console import Console
 
 from benchmarks import batchyard
+from benchmarks.cluster import Cluster, running_cluster
 from benchmarks.stand import Stand
 from benchmarks.summary import Summary
 from benchmarks.work import HUNDRED, check
-from benchmarks.yard import Yard, running_yard
 
 LIMIT_PER_S = 1_000_000
 
@@ -16,24 +16,24 @@ async def cost_of_limits(stand: Stand, console: Console, runs: int) -> tuple[flo
     without a limit, and with one that never binds."""
     free: list[float] = []
     limited: list[float] = []
-    async with running_yard(stand, {}) as yard:
-        check(HUNDRED, await batchyard.run(yard, HUNDRED))  # chunks find their size
+    async with running_cluster(stand, {}) as cluster:
+        check(HUNDRED, await batchyard.run(cluster, HUNDRED))  # chunks find their size
         for number in range(runs):
             for rates in (free, limited) if number % 2 == 0 else (limited, free):
-                await _limit(yard, wanted=rates is limited)
-                run = check(HUNDRED, await batchyard.run(yard, HUNDRED))
+                await _limit(cluster, wanted=rates is limited)
+                run = check(HUNDRED, await batchyard.run(cluster, HUNDRED))
                 rates.append(HUNDRED.items / run.seconds)
                 console.print(f"100k items {'with' if rates is limited else 'without'} a limit: {rates[-1]:,.0f}/s")
     lost = Summary.of([1 - slowed / plain for plain, slowed in zip(free, limited, strict=True)]).median
     return lost, Summary.of(free), Summary.of(limited)
 
 
-async def _limit(yard: Yard, *, wanted: bool) -> None:
+async def _limit(cluster: Cluster, *, wanted: bool) -> None:
     if wanted:
         put = {"value": "", "rate": {"per_second": LIMIT_PER_S}}
-        request = yard.http.put("rates/noop", json=put)
+        request = cluster.http.put("rates/noop", json=put)
     else:
-        request = yard.http.delete("rates/noop", params={"partition": ""})
+        request = cluster.http.delete("rates/noop", params={"partition": ""})
     async with request as answer:
         answer.raise_for_status()
         states = (await answer.json())["rates"]

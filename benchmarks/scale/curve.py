@@ -5,22 +5,22 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks import batchyard
+from benchmarks.cluster import Cluster
 from benchmarks.comparison import of_runs
 from benchmarks.report import number
 from benchmarks.scale.depth import watching_depth
 from benchmarks.work import HUNDRED, MILLION, TEN, WARM_UP, check
-from benchmarks.yard import Yard
 
 _SIZES = (TEN, HUNDRED, MILLION)
 
 
-async def curve(yard: Yard, console: Console, runs: int) -> dict[str, Any]:
-    """Run each size so many times in one yard, small ones first, and read every result of each."""
-    check(WARM_UP, await batchyard.run(yard, WARM_UP))
+async def curve(cluster: Cluster, console: Console, runs: int) -> dict[str, Any]:
+    """Run each size so many times in one cluster, small ones first, and read every result of each."""
+    check(WARM_UP, await batchyard.run(cluster, WARM_UP))
     found = {}
     for work in _SIZES:
-        async with watching_depth(yard.servers.amqp_url, "noop") as depths:
-            done = [check(work, await batchyard.run(yard, work)) for _ in range(runs)]
+        async with watching_depth(cluster.servers.amqp_url, "noop") as depths:
+            done = [check(work, await batchyard.run(cluster, work)) for _ in range(runs)]
         found[work.name] = {
             **of_runs(work, done),
             "messages_waiting": {

@@ -10,8 +10,8 @@ from uuid import UUID
 import orjson
 
 from benchmarks.batchyard import lines
+from benchmarks.cluster import Cluster
 from benchmarks.work import WrongResults
-from benchmarks.yard import Yard
 
 BIG, SMALL = "big", "small"
 BACKLOG = {BIG: 100_000, SMALL: 1_000}
@@ -35,17 +35,17 @@ class Shared:
     """From its acceptance to the end of its last item."""
 
 
-async def share_of_the_small(yard: Yard) -> Shared:
+async def share_of_the_small(cluster: Cluster) -> Shared:
     """One trial: the big owner's batch runs when the small one's arrives, and is cancelled when that has ended."""
-    big = await _submit(yard, BIG)
-    await _until_some_ended(yard, big)
-    small = await _submit(yard, SMALL)
+    big = await _submit(cluster, BIG)
+    await _until_some_ended(cluster, big)
+    small = await _submit(cluster, SMALL)
     accepted_at = time.time()
-    await yard.finishes.of(small, _END_S)
-    async with yard.http.post(f"batches/{big}/cancel", headers=headers(BIG)) as answer:
+    await cluster.finishes.of(small, _END_S)
+    async with cluster.http.post(f"batches/{big}/cancel", headers=headers(BIG)) as answer:
         answer.raise_for_status()
-    finish = await yard.finishes.of(big, _END_S)
-    ends = {owner: await _ends(yard, owner, batch) for owner, batch in ((SMALL, small), (BIG, big))}
+    finish = await cluster.finishes.of(big, _END_S)
+    ends = {owner: await _ends(cluster, owner, batch) for owner, batch in ((SMALL, small), (BIG, big))}
     if (len(ends[SMALL]), len(ends[BIG])) != (BACKLOG[SMALL], finish.event.counts.succeeded):
         raise WrongResults(
             f"Of {BACKLOG[SMALL]} items and {finish.event.counts.succeeded} there are "
@@ -66,8 +66,8 @@ def headers(owner: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {TOKENS[owner]}"}
 
 
-async def _submit(yard: Yard, owner: str) -> UUID:
-    async with yard.http.post(
+async def _submit(cluster: Cluster, owner: str) -> UUID:
+    async with cluster.http.post(
         "batches?workload=stamped", data=_items(BACKLOG[owner]), headers=headers(owner) | _NDJSON
     ) as answer:
         answer.raise_for_status()
@@ -79,17 +79,17 @@ async def _items(count: int) -> AsyncIterator[bytes]:
         yield b'{"sleep_s":%g}\n' % NAP_S * min(_PIECE, count - start)
 
 
-async def _until_some_ended(yard: Yard, batch: UUID) -> None:
+async def _until_some_ended(cluster: Cluster, batch: UUID) -> None:
     while True:
-        async with yard.http.get(f"batches/{batch}", headers=headers(BIG)) as answer:
+        async with cluster.http.get(f"batches/{batch}", headers=headers(BIG)) as answer:
             answer.raise_for_status()
             if (await answer.json())["counts"].get("succeeded", 0):
                 return
         await asyncio.sleep(0.02)  # HTTP has no way to be told
 
 
-async def _ends(yard: Yard, owner: str, batch: UUID) -> list[float]:
+async def _ends(cluster: Cluster, owner: str, batch: UUID) -> list[float]:
     url = f"batches/{batch}/results?format=ndjson&status=succeeded"
-    async with yard.http.get(url, headers=headers(owner)) as answer:
+    async with cluster.http.get(url, headers=headers(owner)) as answer:
         answer.raise_for_status()
         return [orjson.loads(line)["result"]["ended_at"] async for line in lines(answer.content.iter_any())]

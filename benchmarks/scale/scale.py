@@ -6,13 +6,13 @@ import orjson
 from rich.console import Console
 
 from benchmarks import machine
+from benchmarks.cluster import running_cluster
 from benchmarks.report import keep, kept, number
 from benchmarks.scale import fairness
 from benchmarks.scale.curve import curve
 from benchmarks.scale.urgent import urgent
 from benchmarks.stand import Stand
 from benchmarks.summary import Summary
-from benchmarks.yard import running_yard
 
 PARTS = ("curve", "urgent", "fairness")
 
@@ -22,12 +22,12 @@ async def scale(stand: Stand, console: Console, runs: int, only: str | None = No
     document = (kept("scale") if only else None) or {}
     document["machine"] = await machine.described(stand.servers)
     if only in (None, "curve", "urgent"):
-        async with running_yard(stand, {}) as yard:
+        async with running_cluster(stand, {}) as cluster:
             if only != "urgent":
-                document["curve"] = await curve(yard, console, runs)
+                document["curve"] = await curve(cluster, console, runs)
                 keep("scale", document)
             if only != "curve":
-                taken = [ms for _ in range(runs) for ms in await urgent(yard)]
+                taken = [ms for _ in range(runs) for ms in await urgent(cluster)]
                 document["urgent_ms"] = Summary.of(taken).document()
                 keep("scale", document)
                 console.print(f"Ten immediate items behind a million: p99 {number(document['urgent_ms']['p99'])} ms")
@@ -39,8 +39,8 @@ async def scale(stand: Stand, console: Console, runs: int, only: str | None = No
 
 async def _fairness(stand: Stand, console: Console, runs: int) -> dict[str, Any]:
     tokens = {"BATCHYARD_API_TOKENS": orjson.dumps(fairness.TOKENS).decode()}
-    async with running_yard(stand, tokens, fairness.headers(fairness.BIG)) as yard:
-        trials = [await fairness.share_of_the_small(yard) for _ in range(runs)]
+    async with running_cluster(stand, tokens, fairness.headers(fairness.BIG)) as cluster:
+        trials = [await fairness.share_of_the_small(cluster) for _ in range(runs)]
     found: dict[str, Any] = {
         "backlog": fairness.BACKLOG,
         "share": Summary.of([trial.share for trial in trials]).document(),

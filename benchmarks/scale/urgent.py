@@ -5,24 +5,24 @@ import time
 from uuid import UUID
 
 from benchmarks import batchyard
+from benchmarks.cluster import Cluster
 from benchmarks.work import MILLION, WrongResults
-from benchmarks.yard import Yard
 
 ITEMS = 10
 _PAUSE_S = 0.2
 _END_S = 900.0
 
 
-async def urgent(yard: Yard) -> list[float]:
+async def urgent(cluster: Cluster) -> list[float]:
     """Milliseconds from submitting each to its finished event; as many as the million leaves time for."""
-    million = await batchyard.submit(yard, MILLION)
-    running = asyncio.create_task(yard.finishes.of(million, _END_S))
+    million = await batchyard.submit(cluster, MILLION)
+    running = asyncio.create_task(cluster.finishes.of(million, _END_S))
     taken: list[float] = []
     try:
-        await _until_it_runs(yard, million)
+        await _until_it_runs(cluster, million)
         while not running.done():
-            seconds = await _one(yard)
-            if not running.done():  # else it had the yard for itself for a while
+            seconds = await _one(cluster)
+            if not running.done():  # else it had the cluster for itself for a while
                 taken.append(seconds * 1000)
             await asyncio.wait((running,), timeout=_PAUSE_S)
         finish = await running
@@ -33,18 +33,18 @@ async def urgent(yard: Yard) -> list[float]:
     return taken
 
 
-async def _one(yard: Yard) -> float:
+async def _one(cluster: Cluster) -> float:
     began = time.perf_counter()
-    accepted = await yard.client.submit("noop", [{"n": n} for n in range(ITEMS)], priority="immediate")
-    finish = await yard.finishes.of(accepted.batch_id, _END_S)
+    accepted = await cluster.client.submit("noop", [{"n": n} for n in range(ITEMS)], priority="immediate")
+    finish = await cluster.finishes.of(accepted.batch_id, _END_S)
     if finish.event.counts.succeeded != ITEMS:
         raise WrongResults(f"{ITEMS} immediate items have to succeed, {finish.event.counts.succeeded} did.")
     return finish.heard_at - began
 
 
-async def _until_it_runs(yard: Yard, batch_id: UUID) -> None:
+async def _until_it_runs(cluster: Cluster, batch_id: UUID) -> None:
     while True:
-        async with yard.http.get(f"batches/{batch_id}") as answer:
+        async with cluster.http.get(f"batches/{batch_id}") as answer:
             answer.raise_for_status()
             if (await answer.json())["counts"].get("succeeded", 0):
                 return

@@ -1,6 +1,6 @@
-"""One running yard for all end-to-end tests, gone before other tests use the same servers.
+"""One running cluster for all end-to-end tests, gone before other tests use the same servers.
 
-A test that needs a yard of its own stands under `integration`: two yards on the same servers would share their work.
+A test that needs a cluster of its own is under `integration`: two clusters on the same servers would share their work.
 """
 
 from collections.abc import AsyncIterator
@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 
 from devstack import Servers
+from tests.support.cluster import Cluster, running_cluster
 from tests.support.servers import empty
-from tests.support.yard import Yard, running_yard
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
-async def yard(servers: Servers) -> AsyncIterator[Yard]:
+async def cluster(servers: Servers) -> AsyncIterator[Cluster]:
     """The five services as processes, on empty servers."""
     await empty(servers)
-    async with running_yard(servers) as running:
+    async with running_cluster(servers) as running:
         yield running

@@ -1,4 +1,4 @@
-"""The command line against a running yard, and the yard that it starts itself."""
+"""The command line against a running cluster, and the cluster that it starts itself."""
 
 import asyncio
 import csv
@@ -15,25 +15,27 @@ import pytest
 
 from devstack import Servers
 from services.cli.exit_codes import Exit
+from tests.support.cluster import Cluster
 from tests.support.command import Command
 from tests.support.tracklist_site import good_page
-from tests.support.yard import Yard
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest.fixture
-def cli(yard: Yard, tmp_path: Path) -> Command:
-    url = str(yard.http._base_url).removesuffix("/api/v1/")
+def cli(cluster: Cluster, tmp_path: Path) -> Command:
+    url = str(cluster.http._base_url).removesuffix("/api/v1/")
     return Command({"BATCHYARD_URL": url, "BATCHYARD_HOME": str(tmp_path / "home")})
 
 
-async def test_a_file_is_submitted_watched_and_its_results_fetched(cli: Command, yard: Yard, tmp_path: Path) -> None:
+async def test_a_file_is_submitted_watched_and_its_results_fetched(
+    cli: Command, cluster: Cluster, tmp_path: Path
+) -> None:
     file = tmp_path / "items.ndjson"
     file.write_text("".join(f'{{"payload": {{"n": {n}}}, "custom_id": "c{n}"}}\n' for n in range(300)))
     ended = await cli(
         "submit", "noop", str(file), "--name", "Squares", "--label", "team=a", "--priority", "immediate",
-        "--notify-webhook", yard.webhooks.url, "--watch",
+        "--notify-webhook", cluster.webhooks.url, "--watch",
     )  # fmt: skip
     assert ended.code == Exit.OK, ended.err
     assert "100% 300/300  300 succeeded  completed" in ended.err
@@ -50,8 +52,8 @@ async def test_a_file_is_submitted_watched_and_its_results_fetched(cli: Command,
     lines = (await cli("results", batch)).out.splitlines()
     assert [json.loads(line)["ordinal"] for line in lines] == list(range(300))
     async with asyncio.timeout(20):
-        while not any(call.payload["data"]["batch_id"] == batch for call in yard.webhooks.calls):
-            await yard.webhooks.wait_for(len(yard.webhooks.calls) + 1)
+        while not any(call.payload["data"]["batch_id"] == batch for call in cluster.webhooks.calls):
+            await cluster.webhooks.wait_for(len(cluster.webhooks.calls) + 1)
 
 
 async def test_failures_end_with_their_own_code_and_can_be_retried(cli: Command) -> None:
@@ -140,7 +142,7 @@ async def test_what_there_is(cli: Command) -> None:
     assert """batchyard submit noop --item '{"n":7}'""" in shown.out
 
 
-async def test_up_and_down(servers: Servers, yard: Yard, tmp_path: Path) -> None:
+async def test_up_and_down(servers: Servers, cluster: Cluster, tmp_path: Path) -> None:
     home = tmp_path / "home"
     cli = Command({**servers.environment(), "BATCHYARD_HOME": str(home)})
     try:
@@ -160,7 +162,7 @@ async def test_up_and_down(servers: Servers, yard: Yard, tmp_path: Path) -> None
     assert (await Command({"BATCHYARD_HOME": str(home), "BATCHYARD_URL": url})("list")).code == Exit.UNREACHABLE
 
 
-async def test_ctrl_c_ends_a_yard_in_good_order(servers: Servers, yard: Yard, tmp_path: Path) -> None:
+async def test_ctrl_c_ends_a_cluster_in_good_order(servers: Servers, cluster: Cluster, tmp_path: Path) -> None:
     home = tmp_path / "home"
     cli = Command({**servers.environment(), "BATCHYARD_HOME": str(home)})
     running = asyncio.create_task(cli("up"))

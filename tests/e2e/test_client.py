@@ -21,7 +21,7 @@ from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed, BatchStarted
 from batchyard_contracts.v1.values import Selection
 from devstack import free_ports
-from tests.support.yard import Yard
+from tests.support.cluster import Cluster
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -29,20 +29,20 @@ Payload = dict[str, JsonValue]
 ITEMS: list[Payload] = [{"n": n, "sleep_s": 0.3} for n in range(500)]
 
 
-async def test_a_few_lines_submit_wait_and_read(yard: Yard) -> None:
-    receipt = await yard.client.submit("noop", [{"n": n} for n in range(25)])
-    finished = await yard.client.wait(receipt.batch_id, 30)
+async def test_a_few_lines_submit_wait_and_read(cluster: Cluster) -> None:
+    receipt = await cluster.client.submit("noop", [{"n": n} for n in range(25)])
+    finished = await cluster.client.wait(receipt.batch_id, 30)
     assert (finished.result, finished.counts.succeeded) == ("completed", 25)
 
-    results = [item async for item in yard.client.results(receipt.batch_id, page=7)]
+    results = [item async for item in cluster.client.results(receipt.batch_id, page=7)]
     assert [(item.ordinal, item.result) for item in results] == [(n, {"n": n * n}) for n in range(25)]
-    assert await yard.client.failures(receipt.batch_id) == []
+    assert await cluster.client.failures(receipt.batch_id) == []
 
 
-async def test_who_subscribes_before_submitting_misses_nothing(yard: Yard) -> None:
+async def test_who_subscribes_before_submitting_misses_nothing(cluster: Cluster) -> None:
     batch_id = new_batch_id()
-    async with asyncio.timeout(30), yard.client.events(batch_id) as events:
-        receipt = await yard.client.submit("noop", ITEMS, batch_id=batch_id)
+    async with asyncio.timeout(30), cluster.client.events(batch_id) as events:
+        receipt = await cluster.client.submit("noop", ITEMS, batch_id=batch_id)
         seen = [event async for event in events]
     assert receipt.batch_id == batch_id
     assert {event.batch_id for event in seen} == {batch_id}
@@ -51,69 +51,69 @@ async def test_who_subscribes_before_submitting_misses_nothing(yard: Yard) -> No
     assert {type(event) for event in seen} == {BatchStarted, BatchProgressed, BatchFinished}
 
 
-async def test_an_end_that_has_passed_is_asked_for(yard: Yard) -> None:
-    receipt = await yard.client.submit("noop", [NewItem(payload={"n": 3}, custom_id="three")], labels={"a": "b"})
-    by_event = await yard.client.wait(receipt.batch_id, 30)
-    by_question = await yard.client.wait(receipt.batch_id, 30)
+async def test_an_end_that_has_passed_is_asked_for(cluster: Cluster) -> None:
+    receipt = await cluster.client.submit("noop", [NewItem(payload={"n": 3}, custom_id="three")], labels={"a": "b"})
+    by_event = await cluster.client.wait(receipt.batch_id, 30)
+    by_question = await cluster.client.wait(receipt.batch_id, 30)
     assert by_question == by_event
     assert by_question.labels == {"a": "b"}
-    assert [type(event) async for event in yard.client.events(receipt.batch_id)] == [BatchFinished]
+    assert [type(event) async for event in cluster.client.events(receipt.batch_id)] == [BatchFinished]
 
 
-async def test_items_that_do_not_fit_one_command_follow_in_further_ones(yard: Yard) -> None:
+async def test_items_that_do_not_fit_one_command_follow_in_further_ones(cluster: Cluster) -> None:
     async def source() -> AsyncIterator[Payload]:
         for n in range(20_500):
             yield {"n": n}
 
-    receipt = await yard.client.submit("noop", source(), name="many")
+    receipt = await cluster.client.submit("noop", source(), name="many")
     assert receipt.items == 20_500
-    finished = await yard.client.wait(receipt.batch_id, 120)
+    finished = await cluster.client.wait(receipt.batch_id, 120)
     assert (finished.result, finished.counts.succeeded, finished.name) == ("completed", 20_500, "many")
-    first = [item async for item in yard.client.results(receipt.batch_id, page=1000)]
+    first = [item async for item in cluster.client.results(receipt.batch_id, page=1000)]
     assert [item.ordinal for item in first] == list(range(20_500))
 
 
-async def test_items_of_many_bytes_are_split_too(yard: Yard) -> None:
-    receipt = await yard.client.submit("noop", [{"n": n, "note": "x" * 200_000} for n in range(12)])
+async def test_items_of_many_bytes_are_split_too(cluster: Cluster) -> None:
+    receipt = await cluster.client.submit("noop", [{"n": n, "note": "x" * 200_000} for n in range(12)])
     assert receipt.items == 12
-    assert (await yard.client.wait(receipt.batch_id, 30)).counts.succeeded == 12
+    assert (await cluster.client.wait(receipt.batch_id, 30)).counts.succeeded == 12
 
 
-async def test_the_same_key_is_the_same_batch(yard: Yard) -> None:
+async def test_the_same_key_is_the_same_batch(cluster: Cluster) -> None:
     key = f"key-{new_batch_id()}"
-    first = await yard.client.submit("noop", [{"n": 1}], idempotency_key=key)
-    again = await yard.client.submit("noop", [{"n": 1}], idempotency_key=key)
+    first = await cluster.client.submit("noop", [{"n": 1}], idempotency_key=key)
+    again = await cluster.client.submit("noop", [{"n": 1}], idempotency_key=key)
     assert (again.batch_id, again.replayed, first.replayed) == (first.batch_id, True, False)
     with pytest.raises(BatchRefused) as caught:
-        await yard.client.submit("noop", [{"n": 2}], idempotency_key=key)
+        await cluster.client.submit("noop", [{"n": 2}], idempotency_key=key)
     assert (caught.value.code, caught.value.status) == ("idempotency_conflict", 409)
 
 
-async def test_the_same_key_is_the_same_batch_also_when_it_takes_several_commands(yard: Yard) -> None:
+async def test_the_same_key_is_the_same_batch_also_when_it_takes_several_commands(cluster: Cluster) -> None:
     key = f"key-{new_batch_id()}"
     items = [{"n": n} for n in range(10_001)]
-    first = await yard.client.submit("noop", items, idempotency_key=key)
-    again = await yard.client.submit("noop", items, idempotency_key=key)
+    first = await cluster.client.submit("noop", items, idempotency_key=key)
+    again = await cluster.client.submit("noop", items, idempotency_key=key)
     assert (again.batch_id, again.items, again.replayed) == (first.batch_id, 10_001, True)
-    assert (await yard.client.wait(first.batch_id, 60)).counts.total == 10_001
+    assert (await cluster.client.wait(first.batch_id, 60)).counts.total == 10_001
 
 
-async def test_a_refusal_names_the_code_and_the_line(yard: Yard) -> None:
+async def test_a_refusal_names_the_code_and_the_line(cluster: Cluster) -> None:
     with pytest.raises(BatchRefused) as caught:
-        await yard.client.submit("noop", [{"n": 1}, {"n": 2}, {"n": "three"}])
+        await cluster.client.submit("noop", [{"n": 1}, {"n": 2}, {"n": "three"}])
     assert caught.value.line == 3
     with pytest.raises(BatchRefused) as caught:
-        await yard.client.submit("no-such-workload", [{"n": 1}])
+        await cluster.client.submit("no-such-workload", [{"n": 1}])
     assert caught.value.code == "unknown_workload"
     with pytest.raises(BatchRefused, match="priority"):
-        await yard.client.submit("noop", [{"n": 1}], priority="urgent")  # type: ignore[arg-type]
+        await cluster.client.submit("noop", [{"n": 1}], priority="urgent")  # type: ignore[arg-type]
     with pytest.raises(BatchRefused):
-        await yard.client.submit("noop", [])
+        await cluster.client.submit("noop", [])
     with pytest.raises(InvalidItem, match="Item 2"):
-        await yard.client.submit("noop", [{"n": 1}, "two"])  # type: ignore[list-item]
+        await cluster.client.submit("noop", [{"n": 1}, "two"])  # type: ignore[list-item]
 
 
-async def test_a_batch_that_can_never_be_whole_is_cancelled(yard: Yard) -> None:
+async def test_a_batch_that_can_never_be_whole_is_cancelled(cluster: Cluster) -> None:
     batch_id = new_batch_id()
 
     async def failing() -> AsyncIterator[Payload]:
@@ -122,89 +122,89 @@ async def test_a_batch_that_can_never_be_whole_is_cancelled(yard: Yard) -> None:
         raise LookupError("the source broke")
 
     with pytest.raises(LookupError, match="the source broke"):
-        await yard.client.submit("noop", failing(), batch_id=batch_id)
-    finished = await yard.client.wait(batch_id, 60)
+        await cluster.client.submit("noop", failing(), batch_id=batch_id)
+    finished = await cluster.client.wait(batch_id, 60)
     assert (finished.counts.total, finished.counts.remaining) == (20_000, 0)
 
 
-async def test_a_refusal_in_a_later_command_counts_from_the_first_item(yard: Yard) -> None:
+async def test_a_refusal_in_a_later_command_counts_from_the_first_item(cluster: Cluster) -> None:
     batch_id = new_batch_id()
     items: list[Payload] = [{"n": n} for n in range(10_010)]
     items[10_004] = {"n": "many"}
     with pytest.raises(BatchRefused) as caught:
-        await yard.client.submit("noop", items, batch_id=batch_id)
+        await cluster.client.submit("noop", items, batch_id=batch_id)
     assert caught.value.line == 10_005
-    assert (await yard.client.wait(batch_id, 60)).counts.total == 10_000
+    assert (await cluster.client.wait(batch_id, 60)).counts.total == 10_000
 
 
-async def test_a_batch_is_steered(yard: Yard) -> None:
-    receipt = await yard.client.submit("noop", [{"n": n, "sleep_s": 0.2} for n in range(2000)])
-    await yard.client.control(receipt.batch_id, "pause")
+async def test_a_batch_is_steered(cluster: Cluster) -> None:
+    receipt = await cluster.client.submit("noop", [{"n": n, "sleep_s": 0.2} for n in range(2000)])
+    await cluster.client.control(receipt.batch_id, "pause")
     with pytest.raises(NotFinished):
-        await yard.client.wait(receipt.batch_id, 0.3)
-    await yard.client.control(receipt.batch_id, "change", priority="immediate")
-    await yard.client.control(receipt.batch_id, "cancel")
-    finished = await yard.client.wait(receipt.batch_id, 30)
+        await cluster.client.wait(receipt.batch_id, 0.3)
+    await cluster.client.control(receipt.batch_id, "change", priority="immediate")
+    await cluster.client.control(receipt.batch_id, "cancel")
+    finished = await cluster.client.wait(receipt.batch_id, 30)
     assert finished.result == "cancelled"
     assert finished.counts.cancelled > 0
 
 
-async def test_the_end_of_a_second_round_is_not_taken_for_the_first(yard: Yard) -> None:
-    receipt = await yard.client.submit("noop", [{"n": 1}, {"n": 2, "fail": "not_found"}])
-    assert (await yard.client.wait(receipt.batch_id, 30)).round == 1
-    await yard.client.control(receipt.batch_id, "retry")
-    second = await yard.client.wait(receipt.batch_id, 30, since_round=2)
+async def test_the_end_of_a_second_round_is_not_taken_for_the_first(cluster: Cluster) -> None:
+    receipt = await cluster.client.submit("noop", [{"n": 1}, {"n": 2, "fail": "not_found"}])
+    assert (await cluster.client.wait(receipt.batch_id, 30)).round == 1
+    await cluster.client.control(receipt.batch_id, "retry")
+    second = await cluster.client.wait(receipt.batch_id, 30, since_round=2)
     assert (second.round, second.counts.failed, second.counts.succeeded) == (2, 1, 1)
     with pytest.raises(BatchRefused):
-        await yard.client.control(new_batch_id(), "retry")
+        await cluster.client.control(new_batch_id(), "retry")
 
 
-async def test_what_is_selected_runs_again_on_a_patched_payload(yard: Yard) -> None:
+async def test_what_is_selected_runs_again_on_a_patched_payload(cluster: Cluster) -> None:
     items: list[Payload] = [{"n": 1}, {"n": 2, "fail": "not_found"}, {"n": 3, "fail": "odd"}]
-    receipt = await yard.client.submit("noop", items)
-    await yard.client.wait(receipt.batch_id, 30)
+    receipt = await cluster.client.submit("noop", items)
+    await cluster.client.wait(receipt.batch_id, 30)
     with pytest.raises(BatchRefused) as caught:
-        await yard.client.control(receipt.batch_id, "retry", patch=[{"op": "frob", "path": "/n"}])
+        await cluster.client.control(receipt.batch_id, "retry", patch=[{"op": "frob", "path": "/n"}])
     assert caught.value.code == "invalid_patch"
     chosen, patch = Selection(codes=["not_found"]), [{"op": "remove", "path": "/fail"}]
-    again = await yard.client.control(receipt.batch_id, "retry", select=chosen, patch=patch)
+    again = await cluster.client.control(receipt.batch_id, "retry", select=chosen, patch=patch)
     assert again.retried == 1
-    second = await yard.client.wait(receipt.batch_id, 30, since_round=2)
+    second = await cluster.client.wait(receipt.batch_id, 30, since_round=2)
     assert (second.counts.succeeded, second.counts.failed) == (2, 1)
 
 
-async def test_what_does_not_exist_is_said_to(yard: Yard) -> None:
+async def test_what_does_not_exist_is_said_to(cluster: Cluster) -> None:
     nowhere = new_batch_id()
     with pytest.raises(UnknownBatch):
-        await yard.client.batch(nowhere)
+        await cluster.client.batch(nowhere)
     with pytest.raises(UnknownBatch):
-        await anext(yard.client.results(nowhere))
+        await anext(cluster.client.results(nowhere))
     with pytest.raises(UnknownBatch):
-        await yard.client.failures(nowhere)
+        await cluster.client.failures(nowhere)
     with pytest.raises(BatchRefused):
-        await yard.client.control(nowhere, "pause")
+        await cluster.client.control(nowhere, "pause")
     with pytest.raises(NotFinished, match="waiting again is safe"):
-        await yard.client.wait(nowhere, 0.2)
+        await cluster.client.wait(nowhere, 0.2)
 
 
-async def test_one_client_serves_many_tasks(yard: Yard) -> None:
-    receipts = await asyncio.gather(*(yard.client.submit("noop", [{"n": n}]) for n in range(50)))
+async def test_one_client_serves_many_tasks(cluster: Cluster) -> None:
+    receipts = await asyncio.gather(*(cluster.client.submit("noop", [{"n": n}]) for n in range(50)))
     assert len({receipt.batch_id for receipt in receipts}) == 50
-    ends = await asyncio.gather(*(yard.client.wait(receipt.batch_id, 60) for receipt in receipts))
+    ends = await asyncio.gather(*(cluster.client.wait(receipt.batch_id, 60) for receipt in receipts))
     assert {end.batch_id for end in ends} == {receipt.batch_id for receipt in receipts}
 
 
-async def test_a_broker_that_says_no_is_told_from_one_that_is_not_there(yard: Yard) -> None:
+async def test_a_broker_that_says_no_is_told_from_one_that_is_not_there(cluster: Cluster) -> None:
     with pytest.raises(BrokerRefused):
-        async with Client.connect(str(URL(yard.servers.amqp_url).with_password("wrong"))):
+        async with Client.connect(str(URL(cluster.servers.amqp_url).with_password("wrong"))):
             pass
     (port,) = free_ports(1)
     with pytest.raises(NotConnected):
-        async with Client.connect(str(URL(yard.servers.amqp_url).with_port(port))):
+        async with Client.connect(str(URL(cluster.servers.amqp_url).with_port(port))):
             pass
-    async with Client.connect(yard.servers.amqp_url, owner="somebody") as client:
+    async with Client.connect(cluster.servers.amqp_url, owner="somebody") as client:
         with pytest.raises(BrokerRefused, match="user_id"):
             await client.submit("noop", [{"n": 1}])
     with pytest.raises(ValueError, match="pattern"):
-        async with Client.connect(yard.servers.amqp_url, owner="no.dots"):
+        async with Client.connect(cluster.servers.amqp_url, owner="no.dots"):
             pass

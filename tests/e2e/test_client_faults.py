@@ -9,14 +9,14 @@ import pytest
 from batchyard_contracts.client import Client, NoReply
 from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
+from tests.support.cluster import Cluster
 from tests.support.tcp_proxy import TcpProxy
-from tests.support.yard import Yard
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_a_lost_connection_is_mended_while_waiting(yard: Yard) -> None:
-    async with TcpProxy(yard.servers.amqp_url) as proxy, Client.connect(proxy.url) as client:
+async def test_a_lost_connection_is_mended_while_waiting(cluster: Cluster) -> None:
+    async with TcpProxy(cluster.servers.amqp_url) as proxy, Client.connect(proxy.url) as client:
         receipt = await client.submit("noop", [{"n": n, "sleep_s": 0.2} for n in range(1500)])
         before = after = 0
         async with asyncio.timeout(60), client.events(receipt.batch_id) as events:
@@ -30,44 +30,44 @@ async def test_a_lost_connection_is_mended_while_waiting(yard: Yard) -> None:
         assert after > 0, "it went on listening on a new connection"
 
 
-async def test_an_end_that_passes_while_the_connection_is_away_is_not_missed(yard: Yard) -> None:
-    async with TcpProxy(yard.servers.amqp_url) as proxy, Client.connect(proxy.url) as client:
+async def test_an_end_that_passes_while_the_connection_is_away_is_not_missed(cluster: Cluster) -> None:
+    async with TcpProxy(cluster.servers.amqp_url) as proxy, Client.connect(proxy.url) as client:
         receipt = await client.submit("noop", [{"n": n, "sleep_s": 0.5} for n in range(20)])
         waiting = asyncio.create_task(client.wait(receipt.batch_id, 60))
         async with asyncio.timeout(30), client.events(receipt.batch_id):  # the second subscription: the first is there
             proxy.refuse()
-        elsewhere = await yard.client.wait(receipt.batch_id, 30)
+        elsewhere = await cluster.client.wait(receipt.batch_id, 30)
         assert not waiting.done()
         proxy.mend()
         assert await waiting == elsewhere
 
 
-async def test_a_command_whose_answer_was_lost_acts_once(yard: Yard) -> None:
+async def test_a_command_whose_answer_was_lost_acts_once(cluster: Cluster) -> None:
     batch_id = new_batch_id()
-    async with TcpProxy(yard.servers.amqp_url) as proxy, Client.connect(proxy.url) as client:
+    async with TcpProxy(cluster.servers.amqp_url) as proxy, Client.connect(proxy.url) as client:
         await client.submit("noop", [{"n": 0}])  # the channel is open
         proxy.hold_answers()
         submitting = asyncio.create_task(client.submit("noop", [{"n": 1}, {"n": 2}], batch_id=batch_id))
-        await yard.client.wait(batch_id, 30)
+        await cluster.client.wait(batch_id, 30)
         assert not submitting.done()
         proxy.cut()
         proxy.mend()
         receipt = await submitting
     assert (receipt.batch_id, receipt.items, receipt.replayed) == (batch_id, 2, True)
-    await yard.check_ledger(batch_id, 2)
+    await cluster.check_ledger(batch_id, 2)
 
 
-async def test_no_answer_in_time_says_so_and_the_same_again_is_safe(yard: Yard) -> None:
+async def test_no_answer_in_time_says_so_and_the_same_again_is_safe(cluster: Cluster) -> None:
     batch_id = new_batch_id()
-    pid = yard.supervisor.pid("ingest")
+    pid = cluster.supervisor.pid("ingest")
     assert pid is not None
-    async with Client.connect(yard.servers.amqp_url, command_timeout_s=1.0) as client:
+    async with Client.connect(cluster.servers.amqp_url, command_timeout_s=1.0) as client:
         os.kill(pid, signal.SIGSTOP)
         try:
             with pytest.raises(NoReply, match=r"batch\.submit\.v1 within 1 s"):
                 await client.submit("noop", [{"n": 1}], batch_id=batch_id)
         finally:
             os.kill(pid, signal.SIGCONT)
-    receipt = await yard.client.submit("noop", [{"n": 1}], batch_id=batch_id)
+    receipt = await cluster.client.submit("noop", [{"n": 1}], batch_id=batch_id)
     assert receipt.batch_id == batch_id
-    assert (await yard.client.wait(batch_id, 30)).counts.total == 1
+    assert (await cluster.client.wait(batch_id, 30)).counts.total == 1

@@ -11,7 +11,7 @@ import pytest
 
 from batchyard_contracts.v1.recommendations import RecommendationsReply
 from batchyard_contracts.v1.values import NewItem
-from tests.support.yard import Yard
+from tests.support.cluster import Cluster
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -29,13 +29,13 @@ def contractor(number: int) -> dict[str, Any]:
     }
 
 
-async def recommend(yard: Yard, document: dict[str, Any], status: int = 200) -> Any:
-    async with yard.http.post("recommendations", json=document) as response:
+async def recommend(cluster: Cluster, document: dict[str, Any], status: int = 200) -> Any:
+    async with cluster.http.post("recommendations", json=document) as response:
         assert response.status == status, await response.text()
         return await response.json()
 
 
-async def test_a_batch_of_pairs(yard: Yard) -> None:
+async def test_a_batch_of_pairs(cluster: Cluster) -> None:
     items = [
         NewItem(
             payload={
@@ -48,23 +48,23 @@ async def test_a_batch_of_pairs(yard: Yard) -> None:
         )
         for n in range(500)
     ]
-    receipt = await yard.client.submit("distances", items)
-    assert (await yard.client.wait(receipt.batch_id, 60)).result == "completed"
-    results = [item.result async for item in yard.client.results(receipt.batch_id)]
+    receipt = await cluster.client.submit("distances", items)
+    assert (await cluster.client.wait(receipt.batch_id, 60)).result == "completed"
+    results = [item.result async for item in cluster.client.results(receipt.batch_id)]
     assert [one["contractor"] for one in results] == [f"c{n}" for n in range(500)]
     first = results[0]
     assert (first["status"], first["provider"], first["method"]) == ("ok", "geodesic", "geodesic estimate")
     assert 85_000 * 1.3 < first["metres"] < 86_500 * 1.3
-    await yard.check_ledger(receipt.batch_id, 500)
+    await cluster.check_ledger(receipt.batch_id, 500)
 
 
-async def test_a_hundred_candidates_are_ranked_at_once(yard: Yard) -> None:
+async def test_a_hundred_candidates_are_ranked_at_once(cluster: Cluster) -> None:
     question = {
         "jobs": [{"id": "j", "lat": 39.7392, "lon": -104.9903, "skills": ["gas"]}],
         "contractors": [contractor(n) for n in range(100)],
         "limit": 10,
     }
-    answer = RecommendationsReply.model_validate(await recommend(yard, question))
+    answer = RecommendationsReply.model_validate(await recommend(cluster, question))
     (job,) = answer.jobs
     assert (answer.provider, answer.in_time) == ("geodesic", True)
     assert len(job.recommended) == 10
@@ -73,13 +73,13 @@ async def test_a_hundred_candidates_are_ranked_at_once(yard: Yard) -> None:
     assert len(job.recommended) + len(job.excluded) + job.others == 100
 
 
-async def test_a_wrong_question_is_refused_with_what_is_wrong(yard: Yard) -> None:
-    problem = await recommend(yard, {"jobs": [{"id": "j", "lat": 100, "lon": 0}], "contractors": []}, 422)
+async def test_a_wrong_question_is_refused_with_what_is_wrong(cluster: Cluster) -> None:
+    problem = await recommend(cluster, {"jobs": [{"id": "j", "lat": 100, "lon": 0}], "contractors": []}, 422)
     assert "lat" in problem["detail"]
 
 
-async def test_the_command_line(yard: Yard) -> None:
-    url = str(yard.http._base_url).removesuffix("/api/v1/")
+async def test_the_command_line(cluster: Cluster) -> None:
+    url = str(cluster.http._base_url).removesuffix("/api/v1/")
     argv = [sys.executable, "-m", "services.cli", "recommend", str(EXAMPLES / "recommend.json")]
     for more in ([], ["--json"]):
         process = await asyncio.create_subprocess_exec(

@@ -17,25 +17,25 @@ from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.topology import COMMANDS
 from batchyard_contracts.v1.commands import BatchSubmit
 from batchyard_contracts.v1.values import NewItem
-from tests.support.yard import Yard
+from tests.support.cluster import Cluster
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-async def test_the_client_in_twenty_lines(yard: Yard) -> None:
-    said = await _run(yard, sys.executable, "-W", "error", str(EXAMPLES / "submit_and_wait.py"))
+async def test_the_client_in_twenty_lines(cluster: Cluster) -> None:
+    said = await _run(cluster, sys.executable, "-W", "error", str(EXAMPLES / "submit_and_wait.py"))
     lines = said.splitlines()
     assert lines[-1] == "9 succeeded {'n': 81}"
     assert "10 of 10" in lines
 
 
-async def test_plain_aio_pika(yard: Yard) -> None:
+async def test_plain_aio_pika(cluster: Cluster) -> None:
     source = (EXAMPLES / "plain_aio_pika.py").read_text("utf-8")
     assert "import batchyard" not in source
     assert "from batchyard" not in source
-    said = await _run(yard, sys.executable, "-W", "error", str(EXAMPLES / "plain_aio_pika.py"))
+    said = await _run(cluster, sys.executable, "-W", "error", str(EXAMPLES / "plain_aio_pika.py"))
     assert "finished: completed" in said
 
 
@@ -47,65 +47,65 @@ async def test_plain_aio_pika(yard: Yard) -> None:
         ("predictions-portfolio.ndjson", "predictions"),
     ],
 )
-async def test_inputs_of_workloads(yard: Yard, file: str, workload: str) -> None:
+async def test_inputs_of_workloads(cluster: Cluster, file: str, workload: str) -> None:
     kind = {"csv": "text/csv", "ndjson": "application/x-ndjson"}[file.rpartition(".")[2]]
     body = (EXAMPLES / file).read_bytes()
-    async with yard.http.post(f"batches?workload={workload}", data=body, headers={"Content-Type": kind}) as answer:
+    async with cluster.http.post(f"batches?workload={workload}", data=body, headers={"Content-Type": kind}) as answer:
         assert answer.status == 202, await answer.text()
         batch_id = UUID((await answer.json())["batch_id"])
-    assert (await yard.client.wait(batch_id, 60)).result == "completed"
+    assert (await cluster.client.wait(batch_id, 60)).result == "completed"
 
 
-async def test_node(yard: Yard, tmp_path: Path) -> None:
+async def test_node(cluster: Cluster, tmp_path: Path) -> None:
     folder = tmp_path / "node"
     shutil.copytree(EXAMPLES / "node", folder, ignore=shutil.ignore_patterns("node_modules"))
     node = _program("node")
-    await _run(yard, _program("npm"), "ci", "--no-audit", "--no-fund", cwd=folder)
-    said = await _run(yard, node, "submit.mjs", cwd=folder)
+    await _run(cluster, _program("npm"), "ci", "--no-audit", "--no-fund", cwd=folder)
+    said = await _run(cluster, node, "submit.mjs", cwd=folder)
     assert "finished: completed" in said
     assert len((EXAMPLES / "node" / "submit.mjs").read_text("utf-8").splitlines()) < 80
 
 
-async def test_a_worker_in_another_language_that_is_killed_and_started_again(yard: Yard, tmp_path: Path) -> None:
+async def test_a_worker_in_another_language_that_is_killed_and_started_again(cluster: Cluster, tmp_path: Path) -> None:
     assert len((EXAMPLES / "node-worker" / "worker.mjs").read_text("utf-8").splitlines()) < 80
     folder = tmp_path / "node-worker"
     shutil.copytree(EXAMPLES / "node-worker", folder, ignore=shutil.ignore_patterns("node_modules"))
     node, npm = _program("node"), _program("npm")
-    await _run(yard, npm, "ci", "--no-audit", "--no-fund", cwd=folder)
-    async with _running(yard, node, "worker.mjs", cwd=folder) as first:
+    await _run(cluster, npm, "ci", "--no-audit", "--no-fund", cwd=folder)
+    async with _running(cluster, node, "worker.mjs", cwd=folder) as first:
         async with asyncio.timeout(30):
-            while (await yard.http.get("workloads/node-words")).status != 200:  # noqa: ASYNC110  as HTTP has it
+            while (await cluster.http.get("workloads/node-words")).status != 200:  # noqa: ASYNC110  as HTTP has it
                 await asyncio.sleep(0.05)
         items = [NewItem(payload={"text": "word " * (n % 7)} if n % 7 else {"text": " "}) for n in range(28_000)]
-        receipt = await yard.client.submit("node-words", items)
-        while not (await yard.client.batch(receipt.batch_id)).counts.ended:  # noqa: ASYNC110  until it is at work
+        receipt = await cluster.client.submit("node-words", items)
+        while not (await cluster.client.batch(receipt.batch_id)).counts.ended:  # noqa: ASYNC110  until it is at work
             await asyncio.sleep(0.01)
         first.kill()
         await first.wait()
-    assert (await yard.client.batch(receipt.batch_id)).counts.remaining
-    async with _running(yard, node, "worker.mjs", cwd=folder) as second:
-        finished = await yard.client.wait(receipt.batch_id, 90)
+    assert (await cluster.client.batch(receipt.batch_id)).counts.remaining
+    async with _running(cluster, node, "worker.mjs", cwd=folder) as second:
+        finished = await cluster.client.wait(receipt.batch_id, 90)
         assert (finished.counts.succeeded, finished.counts.failed) == (24_000, 4000)
-        await yard.check_ledger(receipt.batch_id, 28_000)
-        assert [group.code for group in await yard.client.failures(receipt.batch_id)] == ["no_words"]
+        await cluster.check_ledger(receipt.batch_id, 28_000)
+        assert [group.code for group in await cluster.client.failures(receipt.batch_id)] == ["no_words"]
         second.terminate()
         assert await asyncio.wait_for(second.wait(), 15) == 0
 
 
-async def test_shell(yard: Yard) -> None:
+async def test_shell(cluster: Cluster) -> None:
     _program("amqp-publish")
-    said = await _run(yard, str(EXAMPLES / "shell" / "submit.sh"))
+    said = await _run(cluster, str(EXAMPLES / "shell" / "submit.sh"))
     assert '"result":"completed"' in said
 
 
-async def test_a_sender_that_cannot_set_the_type_is_understood_by_its_routing_key(yard: Yard) -> None:
+async def test_a_sender_that_cannot_set_the_type_is_understood_by_its_routing_key(cluster: Cluster) -> None:
     batch_id = new_batch_id()
     body = BatchSubmit(workload="noop", items=[NewItem(payload={"n": 5})], batch_id=batch_id).encode()
-    connection = await aio_pika.connect(yard.servers.amqp_url)
+    connection = await aio_pika.connect(cluster.servers.amqp_url)
     async with connection, connection.channel(on_return_raises=True) as channel:
         commands = await channel.get_exchange(COMMANDS, ensure=False)
         await commands.publish(aio_pika.Message(body), "batch.submit.v1", mandatory=True)
-    assert (await yard.client.wait(batch_id, 30)).result == "completed"
+    assert (await cluster.client.wait(batch_id, 30)).result == "completed"
 
 
 def _program(name: str) -> str:
@@ -116,8 +116,8 @@ def _program(name: str) -> str:
 
 
 @asynccontextmanager
-async def _running(yard: Yard, *argv: str, cwd: Path) -> AsyncIterator[Process]:
-    environment = {**os.environ, "BATCHYARD_AMQP_URL": yard.servers.amqp_url}
+async def _running(cluster: Cluster, *argv: str, cwd: Path) -> AsyncIterator[Process]:
+    environment = {**os.environ, "BATCHYARD_AMQP_URL": cluster.servers.amqp_url}
     process = await asyncio.create_subprocess_exec(*argv, cwd=cwd, env=environment)
     try:
         yield process
@@ -127,11 +127,11 @@ async def _running(yard: Yard, *argv: str, cwd: Path) -> AsyncIterator[Process]:
             await process.wait()
 
 
-async def _run(yard: Yard, *argv: str, cwd: Path = EXAMPLES) -> str:
+async def _run(cluster: Cluster, *argv: str, cwd: Path = EXAMPLES) -> str:
     process = await asyncio.create_subprocess_exec(
         *argv,
         cwd=cwd,
-        env={**os.environ, "BATCHYARD_AMQP_URL": yard.servers.amqp_url},
+        env={**os.environ, "BATCHYARD_AMQP_URL": cluster.servers.amqp_url},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

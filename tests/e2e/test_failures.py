@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from batchyard_contracts.v1.values import Counts, NewItem
-from tests.support.yard import Yard
+from tests.support.cluster import Cluster
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -23,13 +23,13 @@ def items() -> list[NewItem]:
     return [NewItem(payload={"n": n} | fails.get(n % 6, {}), custom_id=f"row-{n}") for n in range(TOTAL)]
 
 
-async def retry(yard: Yard, batch_id: object, document: Any = None) -> tuple[int, Any]:
+async def retry(cluster: Cluster, batch_id: object, document: Any = None) -> tuple[int, Any]:
     """POST, again while a service that was killed is away: nothing is done twice under one key."""
     headers = {"Idempotency-Key": str(document)[:200].encode().hex()[:255]}
     async with asyncio.timeout(60):
         while True:
             try:
-                async with yard.http.post(f"batches/{batch_id}/retry", json=document, headers=headers) as answer:
+                async with cluster.http.post(f"batches/{batch_id}/retry", json=document, headers=headers) as answer:
                     if answer.status < 502:
                         return answer.status, await answer.json(content_type=None)
             except aiohttp.ClientError:
@@ -37,9 +37,9 @@ async def retry(yard: Yard, batch_id: object, document: Any = None) -> tuple[int
             await asyncio.sleep(0.1)
 
 
-async def rows(yard: Yard, batch_id: object) -> dict[int, tuple[str, int, int, str | None, object]]:
+async def rows(cluster: Cluster, batch_id: object) -> dict[int, tuple[str, int, int, str | None, object]]:
     """The ledger's rows: status, round, attempts, error code and when it was recorded, by ordinal."""
-    connection = await asyncpg.connect(yard.servers.database_url)
+    connection = await asyncpg.connect(cluster.servers.database_url)
     try:
         found = await connection.fetch(
             "SELECT ordinal, outcomes.status, outcomes.round, attempts, error_code, recorded_at "
@@ -51,13 +51,13 @@ async def rows(yard: Yard, batch_id: object) -> dict[int, tuple[str, int, int, s
     return {row["ordinal"]: tuple(row)[1:] for row in found}
 
 
-async def test_one_of_three_causes_is_mended_across_kills(yard: Yard) -> None:
-    receipt = await yard.client.submit("noop", items())
+async def test_one_of_three_causes_is_mended_across_kills(cluster: Cluster) -> None:
+    receipt = await cluster.client.submit("noop", items())
     batch_id = receipt.batch_id
-    first = await yard.client.wait(batch_id, 60)
+    first = await cluster.client.wait(batch_id, 60)
     assert (first.round, first.result, first.counts.succeeded, first.counts.failed) == (1, "partial", 150, 150)
-    before = await rows(yard, batch_id)
-    groups = {group.code: group for group in await yard.client.failures(batch_id)}
+    before = await rows(cluster, batch_id)
+    groups = {group.code: group for group in await cluster.client.failures(batch_id)}
     assert {code: (group.count, group.retryable) for code, group in groups.items()} == {
         "not_found": (50, False),
         "blocked": (50, False),
@@ -65,7 +65,7 @@ async def test_one_of_three_causes_is_mended_across_kills(yard: Yard) -> None:
     }
     select = {"causes": [groups["not_found"].cause]}
 
-    status, preview = await retry(yard, batch_id, {"select": select, "patch": NO_FAIL, "dry_run": True})
+    status, preview = await retry(cluster, batch_id, {"select": select, "patch": NO_FAIL, "dry_run": True})
     assert (status, preview["items"], preview["invalid"], len(preview["samples"])) == (200, 50, 0, 3)
     assert preview["samples"][0] == {
         "ordinal": 1,
@@ -75,45 +75,45 @@ async def test_one_of_three_causes_is_mended_across_kills(yard: Yard) -> None:
         "after": {"n": 1, "sleep_s": 0.2},
     }
     both = {"causes": [*select["causes"], groups["requested_failure"].cause]}
-    status, preview = await retry(yard, batch_id, {"select": both, "patch": NO_FAIL, "dry_run": True})
+    status, preview = await retry(cluster, batch_id, {"select": both, "patch": NO_FAIL, "dry_run": True})
     assert (status, preview["items"], preview["invalid"]) == (200, 50, 50)
     assert (preview["invalid_items"][0]["ordinal"], preview["invalid_items"][0]["code"]) == (5, "patch_not_applicable")
     wrong = [{"op": "replace", "path": "/n", "value": "seven"}]
-    status, preview = await retry(yard, batch_id, {"patch": wrong, "dry_run": True})
+    status, preview = await retry(cluster, batch_id, {"patch": wrong, "dry_run": True})
     assert (preview["items"], preview["invalid"], preview["invalid_items"][0]["code"]) == (0, 150, "invalid_item")
-    status, refused = await retry(yard, batch_id, {"select": both, "patch": NO_FAIL})
+    status, refused = await retry(cluster, batch_id, {"select": both, "patch": NO_FAIL})
     assert (status, refused["code"]) == (422, "patch_not_applicable")
-    assert (await yard.client.batch(batch_id)).round == 1, "nothing was changed"
+    assert (await cluster.client.batch(batch_id)).round == 1, "nothing was changed"
 
-    yard.supervisor.kill("dispatcher", signal.SIGKILL)
-    yard.supervisor.kill("aggregator", signal.SIGKILL)
-    status, accepted = await retry(yard, batch_id, {"select": both, "patch": NO_FAIL, "skip_invalid": True})
+    cluster.supervisor.kill("dispatcher", signal.SIGKILL)
+    cluster.supervisor.kill("aggregator", signal.SIGKILL)
+    status, accepted = await retry(cluster, batch_id, {"select": both, "patch": NO_FAIL, "skip_invalid": True})
     assert (status, accepted["retried"]) == (202, 50)
-    yard.supervisor.kill("dispatcher", signal.SIGKILL)
-    await yard.supervisor.ready("dispatcher")
-    yard.supervisor.kill("dispatcher", signal.SIGKILL)
-    yard.supervisor.kill("aggregator", signal.SIGKILL)
-    second = await _round(yard, batch_id, 2)
+    cluster.supervisor.kill("dispatcher", signal.SIGKILL)
+    await cluster.supervisor.ready("dispatcher")
+    cluster.supervisor.kill("dispatcher", signal.SIGKILL)
+    cluster.supervisor.kill("aggregator", signal.SIGKILL)
+    second = await _round(cluster, batch_id, 2)
     assert (second.succeeded, second.failed) == (200, 100)
-    await yard.check_ledger(batch_id, TOTAL)
-    after = await rows(yard, batch_id)
+    await cluster.check_ledger(batch_id, TOTAL)
+    after = await rows(cluster, batch_id)
     mended = {ordinal for ordinal, row in after.items() if row != before[ordinal]}
     assert mended == {n for n in range(TOTAL) if n % 6 == 1}, "nothing else was touched"
     assert {after[ordinal][:2] for ordinal in mended} == {("succeeded", 2)}
 
-    status, accepted = await retry(yard, batch_id, {"select": {"ordinals": [3, 0], "custom_ids": ["row-5"]}})
+    status, accepted = await retry(cluster, batch_id, {"select": {"ordinals": [3, 0], "custom_ids": ["row-5"]}})
     assert (status, accepted["retried"]) == (202, 2)
-    third = await _round(yard, batch_id, 3)
+    third = await _round(cluster, batch_id, 3)
     assert (third.succeeded, third.failed) == (200, 100)
-    status, refused = await retry(yard, batch_id, {"select": {"statuses": ["expired"]}})
+    status, refused = await retry(cluster, batch_id, {"select": {"statuses": ["expired"]}})
     assert (status, refused["code"]) == (409, "nothing_to_retry")
 
 
-async def _round(yard: Yard, batch_id: Any, round_: int) -> Counts:
+async def _round(cluster: Cluster, batch_id: Any, round_: int) -> Counts:
     """The counts at the end of a round."""
     async with asyncio.timeout(60):
         while True:
-            state = await yard.client.batch(batch_id)
+            state = await cluster.client.batch(batch_id)
             if (state.round, state.status) == (round_, "finished"):
                 return state.counts
             await asyncio.sleep(0.1)  # the aggregator is killed meanwhile: it is asked until it answers

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
+from tests.support.cluster import Cluster
 from tests.support.http_target import http_target
-from tests.support.yard import Yard
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_calls_to_two_hosts_end_as_their_answers_say(yard: Yard) -> None:
+async def test_calls_to_two_hosts_end_as_their_answers_say(cluster: Cluster) -> None:
     async with http_target() as target:
         here, there = target.origins
         secret = {"Authorization": "Bearer never-to-be-seen"}
@@ -23,21 +23,21 @@ async def test_calls_to_two_hosts_end_as_their_answers_say(yard: Yard) -> None:
             {"url": "http://169.254.169.254/latest/meta-data/"},
             {"url": f"{here}/drop", "method": "POST"},
         ]
-        accepted = await yard.client.submit("http", [*good, *passing, *bad])
-        finished = await yard.client.wait(accepted.batch_id, 60)
+        accepted = await cluster.client.submit("http", [*good, *passing, *bad])
+        finished = await cluster.client.wait(accepted.batch_id, 60)
         assert finished.result == "partial"
-        await yard.check_ledger(accepted.batch_id, 45)
-        results = {item.ordinal: item async for item in yard.client.results(accepted.batch_id)}
+        await cluster.check_ledger(accepted.batch_id, 45)
+        results = {item.ordinal: item async for item in cluster.client.results(accepted.batch_id)}
         assert [results[n].result["json"]["calls"] for n in (40, 41)] == [2, 2]
         codes = [error.code for n in (42, 43, 44) if (error := results[n].error)]
         assert codes == ["http_404", "address_refused", "needs_review"]
         assert target.calls["/drop"] == 1
         assert "never-to-be-seen" not in "".join(item.model_dump_json() for item in results.values())
-    for log in yard.folder.rglob("*.log"):
+    for log in cluster.folder.rglob("*.log"):
         assert "never-to-be-seen" not in log.read_text("utf-8"), log
 
 
-async def test_what_is_no_call_is_refused_at_the_door(yard: Yard) -> None:
+async def test_what_is_no_call_is_refused_at_the_door(cluster: Cluster) -> None:
     for payload in ({"url": "file:///etc/passwd"}, {"url": "http://a.test/", "body": "a", "json": 1}):
-        async with yard.http.post("batches", json={"workload": "http", "items": [{"payload": payload}]}) as response:
+        async with cluster.http.post("batches", json={"workload": "http", "items": [{"payload": payload}]}) as response:
             assert response.status == 422, await response.text()

@@ -18,8 +18,8 @@ import pytest_asyncio
 from batchyard_contracts.v1.commands import BatchSubmit
 from batchyard_contracts.v1.values import Units
 from services.worker.workloads.leads.model import Leads, Preview
+from tests.support.cluster import Cluster
 from tests.support.property_radar import TOKEN, PropertyRadar, property_radar
-from tests.support.yard import Yard
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -29,15 +29,15 @@ CRITERIA = [{"name": "ZipFive", "value": [97202]}]
 class Crew:
     """One worker that runs leads, and others after it was killed."""
 
-    def __init__(self, yard: Yard, radar: PropertyRadar) -> None:
-        self._yard, self.radar = yard, radar
-        self.log = yard.folder / "leads-worker.log"
+    def __init__(self, cluster: Cluster, radar: PropertyRadar) -> None:
+        self._cluster, self.radar = cluster, radar
+        self.log = cluster.folder / "leads-worker.log"
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
         environment = {
             **os.environ,
-            **self._yard.servers.environment(),
+            **self._cluster.servers.environment(),
             "BATCHYARD_HEALTH_PORT": "0",
             "BATCHYARD_HEARTBEAT_S": "1",
             "BATCHYARD_WORKER_WORKLOADS": '["leads"]',
@@ -66,22 +66,22 @@ class Crew:
             await asyncio.wait_for(self._process.wait(), 60)
 
     async def _workers(self) -> bytes:
-        async with self._yard.http.get("workers") as response:
+        async with self._cluster.http.get("workers") as response:
             return await response.read()
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="module")
-async def crew(yard: Yard) -> AsyncIterator[Crew]:
+async def crew(cluster: Cluster) -> AsyncIterator[Crew]:
     async with property_radar() as radar:
-        crew = Crew(yard, radar)
+        crew = Crew(cluster, radar)
         await crew.start()
-        async with yard.http.put("rates/leads", json={"rate": {"per_second": 10_000, "burst": 1000}}) as response:
+        async with cluster.http.put("rates/leads", json={"rate": {"per_second": 10_000, "burst": 1000}}) as response:
             assert response.status == 200, await response.text()
         try:
             yield crew
         finally:
             await crew.stop()
-            async with yard.http.delete("rates/leads"):
+            async with cluster.http.delete("rates/leads"):
                 pass
 
 
@@ -98,33 +98,33 @@ def vars_of(radar: PropertyRadar) -> dict[str, Any]:
     return {name: getattr(radar, name) for name in PropertyRadar.__slots__}
 
 
-async def _submit(yard: Yard, *, estimate: bool = False, **source: Any) -> UUID:
+async def _submit(cluster: Cluster, *, estimate: bool = False, **source: Any) -> UUID:
     command = BatchSubmit(workload="leads", source={"criteria": CRITERIA, **source}, estimate=estimate)
     headers = {"Content-Type": "application/json"}
-    async with yard.http.post("batches", data=command.encode(), headers=headers) as response:
+    async with cluster.http.post("batches", data=command.encode(), headers=headers) as response:
         assert response.status == 202, await response.text()
         return UUID((await response.json())["batch_id"])
 
 
-async def _ended(yard: Yard, batch_id: UUID) -> tuple[Preview, list[Leads]]:
-    finished = await yard.client.wait(batch_id, 90)
-    results = [item.result async for item in yard.client.results(batch_id)]
-    assert finished.result == "completed", (finished, await yard.client.failures(batch_id))
+async def _ended(cluster: Cluster, batch_id: UUID) -> tuple[Preview, list[Leads]]:
+    finished = await cluster.client.wait(batch_id, 90)
+    results = [item.result async for item in cluster.client.results(batch_id)]
+    assert finished.result == "completed", (finished, await cluster.client.failures(batch_id))
     return Preview.model_validate(results[0]), [Leads.model_validate(one) for one in results[1:]]
 
 
-async def test_without_a_purchase_records_are_counted_and_nothing_is_sold(yard: Yard, crew: Crew) -> None:
+async def test_without_a_purchase_records_are_counted_and_nothing_is_sold(cluster: Cluster, crew: Crew) -> None:
     async with _selling(crew, matching=1342, free=1000) as radar:
-        preview, pages = await _ended(yard, await _submit(yard))
+        preview, pages = await _ended(cluster, await _submit(cluster))
     assert (preview.found, preview.records, preview.pages, preview.free_remaining) == (1342, 1342, 4, 1000)
     assert (preview.calls, preview.seconds, preview.purchase, preview.cost) == (9, 4.5, False, None)
     assert (pages, radar.previews, radar.sold) == ([], 1, {})
 
 
-async def test_ten_thousand_records_are_bought_once_each_and_added_up(yard: Yard, crew: Crew) -> None:
+async def test_ten_thousand_records_are_bought_once_each_and_added_up(cluster: Cluster, crew: Crew) -> None:
     async with _selling(crew, matching=25_000) as radar:
-        batch_id = await _submit(yard, purchase=True, max_results=10_000, budget=0)
-        preview, pages = await _ended(yard, batch_id)
+        batch_id = await _submit(cluster, purchase=True, max_results=10_000, budget=0)
+        preview, pages = await _ended(cluster, batch_id)
     assert (preview.records, preview.pages, preview.cost) == (10_000, 25, Decimal(0))
     assert [page.start for page in pages] == list(range(0, 10_000, 400))
     records = [record for page in pages for record in page.records]
@@ -133,42 +133,42 @@ async def test_ten_thousand_records_are_bought_once_each_and_added_up(yard: Yard
     assert records[1]["inForeclosure"] is True
     assert set(radar.purchases.values()) == {1}
     assert radar.previews == 26
-    state = await yard.client.batch(batch_id)
+    state = await cluster.client.batch(batch_id)
     assert state.counts.units == Units(name="records", done=10_000, total=10_000)
     assert state.summary == {"pages": 25, "records": 10_000, "cost": "0", "free_remaining": 990_000}
-    await yard.check_ledger(batch_id, 26)
+    await cluster.check_ledger(batch_id, 26)
 
 
-async def test_an_estimate_of_a_purchase_says_what_it_costs_and_buys_nothing(yard: Yard, crew: Crew) -> None:
+async def test_an_estimate_of_a_purchase_says_what_it_costs_and_buys_nothing(cluster: Cluster, crew: Crew) -> None:
     async with _selling(crew, matching=900, free=0) as radar:
         preview, pages = await _ended(
-            yard, await _submit(yard, estimate=True, purchase=True, max_results=800, budget=100)
+            cluster, await _submit(cluster, estimate=True, purchase=True, max_results=800, budget=100)
         )
     assert (preview.records, preview.cost, pages) == (800, Decimal(40), [])
     assert radar.sold == {}
 
 
-async def test_what_may_not_be_bought_ends_its_batch_with_the_reason(yard: Yard, crew: Crew) -> None:
+async def test_what_may_not_be_bought_ends_its_batch_with_the_reason(cluster: Cluster, crew: Crew) -> None:
     for how, source, code in (
         ({"matching": 900, "free": 0}, {"budget": 39, "max_results": 800}, "over_budget"),
         ({"matching": 900, "free": 500}, {"budget": 39, "max_results": 800}, "cost_unknown"),
         ({}, {"budget": 0, "max_results": 1, "fields": ["Shoe"]}, "bad_request"),
     ):
         async with _selling(crew, **how) as radar:
-            batch_id = await _submit(yard, purchase=True, **source)
-            finished = await yard.client.wait(batch_id, 60)
-            (group,) = await yard.client.failures(batch_id)
+            batch_id = await _submit(cluster, purchase=True, **source)
+            finished = await cluster.client.wait(batch_id, 60)
+            (group,) = await cluster.client.failures(batch_id)
             assert (finished.result, finished.counts.total, group.code) == ("failed", 1, code)
             assert radar.sold == {}
 
 
-async def test_what_passes_is_tried_again_and_what_may_have_been_bought_is_not(yard: Yard, crew: Crew) -> None:
+async def test_what_passes_is_tried_again_and_what_may_have_been_bought_is_not(cluster: Cluster, crew: Crew) -> None:
     troubles = ["429+", "503", "buy 429+", "buy 503", "buy drop", "buy late", "buy garbled"]
     async with _selling(crew, matching=4000, fail=troubles) as radar:
-        batch_id = await _submit(yard, purchase=True, max_results=4000, budget=0)
-        finished = await yard.client.wait(batch_id, 90)
+        batch_id = await _submit(cluster, purchase=True, max_results=4000, budget=0)
+        finished = await cluster.client.wait(batch_id, 90)
         codes: Counter[str] = Counter()
-        for group in await yard.client.failures(batch_id):
+        for group in await cluster.client.failures(batch_id):
             codes[group.code] += group.count
     assert codes == {"needs_review": 3, "invalid_response": 1}
     assert (finished.counts.succeeded, finished.counts.failed) == (7, 4)
@@ -176,9 +176,9 @@ async def test_what_passes_is_tried_again_and_what_may_have_been_bought_is_not(y
     assert len(radar.purchases) == 9
 
 
-async def test_a_worker_that_dies_while_pages_are_bought_buys_none_of_them_twice(yard: Yard, crew: Crew) -> None:
+async def test_a_worker_that_dies_while_pages_are_bought_buys_none_of_them_twice(cluster: Cluster, crew: Crew) -> None:
     async with _selling(crew, matching=2800, hold=asyncio.Event()) as radar:
-        batch_id = await _submit(yard, purchase=True, max_results=2800, budget=0)
+        batch_id = await _submit(cluster, purchase=True, max_results=2800, budget=0)
         async with asyncio.timeout(30):
             while True:
                 if len(radar.purchases) == 4:  # as many as a worker buys at once
@@ -189,8 +189,8 @@ async def test_a_worker_that_dies_while_pages_are_bought_buys_none_of_them_twice
         radar.hold.set()
         at_once = set(radar.purchases)
         await crew.start()
-        finished = await yard.client.wait(batch_id, 90)
-        failures = [item async for item in yard.client.results(batch_id, status="failed")]
+        finished = await cluster.client.wait(batch_id, 90)
+        failures = [item async for item in cluster.client.results(batch_id, status="failed")]
     assert {item.error.code for item in failures if item.error} == {"needs_review"}
     assert {(item.ordinal - 1) * 400 for item in failures} == at_once
     assert finished.counts.succeeded == 8 - len(failures)
@@ -198,15 +198,15 @@ async def test_a_worker_that_dies_while_pages_are_bought_buys_none_of_them_twice
     assert set(radar.purchases.values()) == {1}
 
 
-async def test_records_of_pages_that_overlap_are_exported_once(yard: Yard, crew: Crew) -> None:
+async def test_records_of_pages_that_overlap_are_exported_once(cluster: Cluster, crew: Crew) -> None:
     async with _selling(crew, matching=1000, repeat=20):
-        batch_id = await _submit(yard, purchase=True, max_results=1000, budget=0)
-        _, pages = await _ended(yard, batch_id)
+        batch_id = await _submit(cluster, purchase=True, max_results=1000, budget=0)
+        _, pages = await _ended(cluster, batch_id)
     assert sum(page.count for page in pages) == 1000
-    async with yard.http.get(f"batches/{batch_id}/results?format=records") as response:
+    async with cluster.http.get(f"batches/{batch_id}/results?format=records") as response:
         ids = [json.loads(line)["RadarID"] for line in (await response.read()).splitlines()]
     assert len(set(ids)) == len(ids) == 980
-    async with yard.http.get(f"batches/{batch_id}/results?format=records-csv") as response:
+    async with cluster.http.get(f"batches/{batch_id}/results?format=records-csv") as response:
         header, *rows = (await response.text()).splitlines()
     assert header.startswith("RadarID,Address,City")
     assert len(rows) == 980

@@ -8,35 +8,35 @@ import pytest
 
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed, BatchStarted
 from batchyard_contracts.v1.values import Notifications, Payload
-from tests.support.yard import Yard
+from tests.support.cluster import Cluster
 
 SERVICES = ("ingest", "dispatcher", "worker", "aggregator", "notifier")
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_a_batch_runs_to_its_end_and_everybody_is_told(yard: Yard) -> None:
+async def test_a_batch_runs_to_its_end_and_everybody_is_told(cluster: Cluster) -> None:
     items: list[Payload] = [{"n": n} for n in range(300)]
     items += [{"n": 1, "fail": "not_found"}] * 3
-    notify = Notifications(webhooks=[yard.webhooks.url], emails=["ann@example.test"])
-    receipt = await yard.client.submit("noop", items, name="squares", notify=notify)
-    finished = await yard.client.wait(receipt.batch_id, 30)
+    notify = Notifications(webhooks=[cluster.webhooks.url], emails=["ann@example.test"])
+    receipt = await cluster.client.submit("noop", items, name="squares", notify=notify)
+    finished = await cluster.client.wait(receipt.batch_id, 30)
     assert (finished.result, finished.counts.succeeded, finished.counts.failed) == ("partial", 300, 3)
-    await yard.check_ledger(receipt.batch_id, 303)
-    results = [r async for r in yard.client.results(receipt.batch_id)]
+    await cluster.check_ledger(receipt.batch_id, 303)
+    results = [r async for r in cluster.client.results(receipt.batch_id)]
     assert [r.result["n"] for r in results[:300]] == [n * n for n in range(300)]
-    groups = await yard.client.failures(receipt.batch_id)
+    groups = await cluster.client.failures(receipt.batch_id)
     assert [(g.code, g.count) for g in groups] == [("not_found", 3)]
     async with asyncio.timeout(20):
-        while not yard.finished_calls(receipt.batch_id):
-            await yard.webhooks.wait_for(len(yard.webhooks.calls) + 1)
-    assert yard.finished_calls(receipt.batch_id)[0].counts.failed == 3
-    letters = await yard.mailbox.wait_for(1)
+        while not cluster.finished_calls(receipt.batch_id):
+            await cluster.webhooks.wait_for(len(cluster.webhooks.calls) + 1)
+    assert cluster.finished_calls(receipt.batch_id)[0].counts.failed == 3
+    letters = await cluster.mailbox.wait_for(1)
     assert "squares" in letters[-1].message["Subject"]
 
 
-async def test_events_tell_how_it_goes(yard: Yard) -> None:
-    receipt = await yard.client.submit("noop", [{"n": n, "sleep_s": 0.02} for n in range(1000)])
-    async with asyncio.timeout(30), yard.client.events(receipt.batch_id) as events:
+async def test_events_tell_how_it_goes(cluster: Cluster) -> None:
+    receipt = await cluster.client.submit("noop", [{"n": n, "sleep_s": 0.02} for n in range(1000)])
+    async with asyncio.timeout(30), cluster.client.events(receipt.batch_id) as events:
         kinds = [event async for event in events]
     assert isinstance(kinds[-1], BatchFinished)
     progress = [e for e in kinds if isinstance(e, BatchProgressed)]
@@ -45,40 +45,40 @@ async def test_events_tell_how_it_goes(yard: Yard) -> None:
     assert sum(isinstance(e, BatchStarted) for e in kinds) <= 1
 
 
-async def test_what_fails_for_a_while_is_tried_again(yard: Yard) -> None:
-    receipt = await yard.client.submit("noop", [{"n": n, "fail_attempts": n % 5} for n in range(50)])
-    finished = await yard.client.wait(receipt.batch_id, 30)
+async def test_what_fails_for_a_while_is_tried_again(cluster: Cluster) -> None:
+    receipt = await cluster.client.submit("noop", [{"n": n, "fail_attempts": n % 5} for n in range(50)])
+    finished = await cluster.client.wait(receipt.batch_id, 30)
     assert (finished.counts.succeeded, finished.counts.failed) == (40, 10)
-    results = {r.ordinal: r async for r in yard.client.results(receipt.batch_id)}
+    results = {r.ordinal: r async for r in cluster.client.results(receipt.batch_id)}
     assert {results[i].attempts for i in range(3, 50, 5)} == {4}
     assert results[4].error is not None
     assert (results[4].error.code, results[4].attempts) == ("requested_failure", 4)
 
 
-async def test_one_trace_leads_from_the_command_to_the_webhook(yard: Yard) -> None:
-    notify = Notifications(webhooks=[yard.webhooks.url])
+async def test_one_trace_leads_from_the_command_to_the_webhook(cluster: Cluster) -> None:
+    notify = Notifications(webhooks=[cluster.webhooks.url])
     trace = secrets.token_hex(16)
     headers = {"traceparent": f"00-{trace}-{secrets.token_hex(8)}-01"}
     body = {"workload": "noop", "items": [{"payload": {"n": 2}}], "notify": notify.model_dump()}
-    async with yard.http.post("batches", json=body, headers=headers) as response:
+    async with cluster.http.post("batches", json=body, headers=headers) as response:
         assert response.status == 202, await response.text()
         batch_id = (await response.json())["batch_id"]
-    await yard.client.wait(batch_id, 30)
+    await cluster.client.wait(batch_id, 30)
     async with asyncio.timeout(20):
-        while not (calls := [c for c in yard.webhooks.calls if c.payload["data"]["batch_id"] == batch_id]):
-            await yard.webhooks.wait_for(len(yard.webhooks.calls) + 1)
+        while not (calls := [c for c in cluster.webhooks.calls if c.payload["data"]["batch_id"] == batch_id]):
+            await cluster.webhooks.wait_for(len(cluster.webhooks.calls) + 1)
     assert calls[0].headers["traceparent"].split("-")[1] == trace
     missing = set(SERVICES)
     for _ in range(200):  # the last span is written a moment after the webhook has been received
-        missing = set(SERVICES) - _services(yard, trace)
+        missing = set(SERVICES) - _services(cluster, trace)
         if not missing:
             break
         await asyncio.sleep(0.05)
     assert missing == set()
 
 
-def _services(yard: Yard, trace: str) -> set[str]:
-    spans = [json.loads(line) for line in (yard.folder / "spans.jsonl").read_text("utf-8").splitlines()]
+def _services(cluster: Cluster, trace: str) -> set[str]:
+    spans = [json.loads(line) for line in (cluster.folder / "spans.jsonl").read_text("utf-8").splitlines()]
     return {
         s["resource"]["attributes"]["service.name"].removeprefix("batchyard-")
         for s in spans

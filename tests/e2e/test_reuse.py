@@ -5,50 +5,50 @@ import redis.asyncio
 
 from batchyard_contracts.v1.commands import BatchSeal, BatchSubmit
 from batchyard_contracts.v1.values import Dedup, NewItem, Reuse
-from tests.support.yard import Yard
+from tests.support.cluster import Cluster
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 ATTACH = Reuse(dedup=Dedup(mode="attach", ttl_s=60))
 PAGE = {"url": "https://www.1001tracklists.com/tracklist/9reuse1/x.html", "html": "<html><body>nothing</body></html>"}
 
 
-async def test_batches_attach_to_what_runs_and_take_its_results(yard: Yard) -> None:
+async def test_batches_attach_to_what_runs_and_take_its_results(cluster: Cluster) -> None:
     items = [{"n": n, "sleep_s": 0.3} for n in range(1000, 1020)]
-    receipts = [await yard.client.submit("noop", items, reuse=ATTACH) for _ in range(3)]
-    ends = [await yard.client.wait(receipt.batch_id, 60) for receipt in receipts]
+    receipts = [await cluster.client.submit("noop", items, reuse=ATTACH) for _ in range(3)]
+    ends = [await cluster.client.wait(receipt.batch_id, 60) for receipt in receipts]
     assert [end.counts.succeeded for end in ends] == [20] * 3
     assert sum(end.counts.cached for end in ends) == 40, "each item ran once"
     for receipt in receipts:
-        await yard.check_ledger(receipt.batch_id, 20)
-        async for item in yard.client.results(receipt.batch_id):
+        await cluster.check_ledger(receipt.batch_id, 20)
+        async for item in cluster.client.results(receipt.batch_id):
             assert item.result == {"n": items[item.ordinal]["n"] ** 2}
 
 
-async def test_a_flushed_redis_costs_a_second_run_and_nothing_else(yard: Yard) -> None:
+async def test_a_flushed_redis_costs_a_second_run_and_nothing_else(cluster: Cluster) -> None:
     items = [{"n": n, "sleep_s": 0.5} for n in range(2000, 2010)]
-    receipts = [await yard.client.submit("noop", items, reuse=ATTACH) for _ in range(2)]
-    memory = redis.asyncio.Redis.from_url(yard.servers.redis_url)
+    receipts = [await cluster.client.submit("noop", items, reuse=ATTACH) for _ in range(2)]
+    memory = redis.asyncio.Redis.from_url(cluster.servers.redis_url)
     await memory.flushdb()
     await memory.aclose()
     for receipt in receipts:
-        end = await yard.client.wait(receipt.batch_id, 60)
+        end = await cluster.client.wait(receipt.batch_id, 60)
         assert (end.result, end.counts.succeeded) == ("completed", 10)
-        await yard.check_ledger(receipt.batch_id, 10)
+        await cluster.check_ledger(receipt.batch_id, 10)
 
 
-async def test_what_a_running_batch_has_is_rejected_by_a_later_one(yard: Yard) -> None:
+async def test_what_a_running_batch_has_is_rejected_by_a_later_one(cluster: Cluster) -> None:
     reuse = Reuse(dedup=Dedup(mode="reject"))
-    first = await yard.client.send(
+    first = await cluster.client.send(
         BatchSubmit(workload="tracklists", items=[NewItem(payload=PAGE)], sealed=False, dedup=reuse.dedup)
     )
-    second = await yard.client.submit(
+    second = await cluster.client.submit(
         "tracklists", [PAGE, PAGE | {"url": PAGE["url"].replace("reuse1", "reuse2")}], reuse=reuse
     )
-    end = await yard.client.wait(second.batch_id, 60)
+    end = await cluster.client.wait(second.batch_id, 60)
     assert (end.counts.total, end.counts.duplicate) == (2, 1)
-    (duplicate,) = [item async for item in yard.client.results(second.batch_id, status="duplicate")]
+    (duplicate,) = [item async for item in cluster.client.results(second.batch_id, status="duplicate")]
     assert (duplicate.duplicate_of_batch, duplicate.duplicate_of) == (first.batch_id, 0)
-    await yard.client.send(BatchSeal(batch_id=first.batch_id))
-    await yard.client.wait(first.batch_id, 60)
-    third = await yard.client.submit("tracklists", [PAGE], reuse=reuse)
-    assert (await yard.client.wait(third.batch_id, 60)).counts.duplicate == 0
+    await cluster.client.send(BatchSeal(batch_id=first.batch_id))
+    await cluster.client.wait(first.batch_id, 60)
+    third = await cluster.client.submit("tracklists", [PAGE], reuse=reuse)
+    assert (await cluster.client.wait(third.batch_id, 60)).counts.duplicate == 0

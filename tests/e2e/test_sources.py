@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from batchyard_contracts.client import BatchRefused
 from batchyard_contracts.v1.commands import BatchAppend, BatchSeal, BatchSubmit
 from batchyard_contracts.v1.values import NewItem
-from tests.support.yard import Yard
+from tests.support.cluster import Cluster
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -62,17 +62,17 @@ async def find(source, context):
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="module")
-async def squares(yard: Yard) -> AsyncIterator[None]:
-    file = yard.folder / "found_squares.py"
+async def squares(cluster: Cluster) -> AsyncIterator[None]:
+    file = cluster.folder / "found_squares.py"
     file.write_text(SQUARES, "utf-8")
     argv = (sys.executable, "-m", "services.cli", "workload", "run", str(file))
-    environment = {**os.environ, **yard.servers.environment(), "BATCHYARD_HEALTH_PORT": "0"}
+    environment = {**os.environ, **cluster.servers.environment(), "BATCHYARD_HEALTH_PORT": "0"}
     environment |= {"BATCHYARD_HEARTBEAT_S": "1"}
     processes = [await asyncio.create_subprocess_exec(*argv, env=environment) for _ in range(2)]
     try:
         async with asyncio.timeout(60):
             while True:
-                async with yard.http.get("workloads/found-squares") as response:
+                async with cluster.http.get("workloads/found-squares") as response:
                     if response.status == 200:
                         break
                 await asyncio.sleep(0.05)  # HTTP has no way to be told
@@ -84,9 +84,9 @@ async def squares(yard: Yard) -> AsyncIterator[None]:
         await asyncio.wait_for(asyncio.gather(*(process.wait() for process in processes)), 60)
 
 
-async def _submit(yard: Yard, source: dict[str, JsonValue], *, estimate: bool = False) -> UUID:
+async def _submit(cluster: Cluster, source: dict[str, JsonValue], *, estimate: bool = False) -> UUID:
     command = BatchSubmit(workload="found-squares", source=source, estimate=estimate)
-    async with yard.http.post(
+    async with cluster.http.post(
         "batches", data=command.encode(), headers={"Content-Type": "application/json"}
     ) as response:
         assert response.status == 202, await response.text()
@@ -94,77 +94,77 @@ async def _submit(yard: Yard, source: dict[str, JsonValue], *, estimate: bool = 
 
 
 @pytest.mark.usefixtures("squares")
-async def test_what_a_source_finds_runs_and_the_source_is_its_first_item(yard: Yard) -> None:
-    batch_id = await _submit(yard, {"up_to": 2500})
-    finished = await yard.client.wait(batch_id, 60)
+async def test_what_a_source_finds_runs_and_the_source_is_its_first_item(cluster: Cluster) -> None:
+    batch_id = await _submit(cluster, {"up_to": 2500})
+    finished = await cluster.client.wait(batch_id, 60)
     assert (finished.result, finished.counts.succeeded) == ("completed", 2501)
-    results = [item.result async for item in yard.client.results(batch_id)]
+    results = [item.result async for item in cluster.client.results(batch_id)]
     assert results[0] == {"found": 2500}
     assert [result["square"] for result in results[1:]] == [n * n for n in range(2500)]
-    await yard.check_ledger(batch_id, 2501)
+    await cluster.check_ledger(batch_id, 2501)
 
 
 @pytest.mark.usefixtures("squares")
-async def test_a_source_may_find_nothing(yard: Yard) -> None:
-    batch_id = await _submit(yard, {"up_to": 0})
-    finished = await yard.client.wait(batch_id, 60)
+async def test_a_source_may_find_nothing(cluster: Cluster) -> None:
+    batch_id = await _submit(cluster, {"up_to": 0})
+    finished = await cluster.client.wait(batch_id, 60)
     assert (finished.result, finished.counts.total) == ("completed", 1)
 
 
 @pytest.mark.usefixtures("squares")
-async def test_an_estimate_asks_the_source_and_runs_none_of_its_items(yard: Yard) -> None:
-    batch_id = await _submit(yard, {"up_to": 2500, "at_once": 1000}, estimate=True)
-    finished = await yard.client.wait(batch_id, 60)
+async def test_an_estimate_asks_the_source_and_runs_none_of_its_items(cluster: Cluster) -> None:
+    batch_id = await _submit(cluster, {"up_to": 2500, "at_once": 1000}, estimate=True)
+    finished = await cluster.client.wait(batch_id, 60)
     assert (finished.result, finished.counts.total) == ("completed", 1)
-    assert [item.result async for item in yard.client.results(batch_id)] == [{"found": 2500}]
+    assert [item.result async for item in cluster.client.results(batch_id)] == [{"found": 2500}]
 
 
 @pytest.mark.usefixtures("squares")
-async def test_a_source_that_is_refused_ends_its_batch_with_the_reason(yard: Yard) -> None:
-    batch_id = await _submit(yard, {"up_to": 5, "refuse": True})
-    finished = await yard.client.wait(batch_id, 60)
+async def test_a_source_that_is_refused_ends_its_batch_with_the_reason(cluster: Cluster) -> None:
+    batch_id = await _submit(cluster, {"up_to": 5, "refuse": True})
+    finished = await cluster.client.wait(batch_id, 60)
     assert (finished.result, finished.counts.total) == ("failed", 1)
-    (group,) = await yard.client.failures(batch_id)
+    (group,) = await cluster.client.failures(batch_id)
     assert (group.code, group.message) == ("bad_criteria", "There are no such numbers.")
-    async with yard.http.post(f"batches/{batch_id}/retry") as response:
+    async with cluster.http.post(f"batches/{batch_id}/retry") as response:
         assert (response.status, (await response.json())["code"]) == (409, "source_not_retried")
 
 
 @pytest.mark.usefixtures("squares")
-async def test_a_source_that_no_worker_would_take_is_refused_at_the_door(yard: Yard) -> None:
+async def test_a_source_that_no_worker_would_take_is_refused_at_the_door(cluster: Cluster) -> None:
     for body, code in (
         ({"workload": "found-squares", "source": {"up_to": -1}}, "source_invalid"),
         ({"workload": "noop", "source": {"n": 1}}, "no_source"),
         ({"workload": "found-squares", "source": {"up_to": 1}, "items": [{"payload": {"n": 1}}]}, "invalid_command"),
         ({"workload": "found-squares", "items": [{"payload": {"n": 1}}], "estimate": True}, "invalid_command"),
     ):
-        async with yard.http.post("batches", json=body) as response:
+        async with cluster.http.post("batches", json=body) as response:
             assert (response.status, (await response.json())["code"]) == (422, code), body
 
 
 @pytest.mark.usefixtures("squares")
-async def test_nobody_else_adds_to_a_batch_with_a_source_and_a_cancel_ends_it(yard: Yard, tmp_path: Path) -> None:
-    batch_id = await _submit(yard, {"up_to": 5, "wait_for": str(tmp_path / "never")})
+async def test_nobody_else_adds_to_a_batch_with_a_source_and_a_cancel_ends_it(cluster: Cluster, tmp_path: Path) -> None:
+    batch_id = await _submit(cluster, {"up_to": 5, "wait_for": str(tmp_path / "never")})
     for command in (
         BatchAppend(batch_id=batch_id, sequence=0, items=[NewItem(payload={"n": 1})]),
         BatchSeal(batch_id=batch_id),
     ):
         with pytest.raises(BatchRefused) as refused:
-            await yard.client.send(command)
+            await cluster.client.send(command)
         assert refused.value.code == "source_batch"
-    await yard.client.control(batch_id, "cancel")
-    finished = await yard.client.wait(batch_id, 30)
+    await cluster.client.control(batch_id, "cancel")
+    finished = await cluster.client.wait(batch_id, 30)
     assert (finished.result, finished.counts.cancelled, finished.counts.total) == ("cancelled", 1, 1)
 
 
 @pytest.mark.usefixtures("squares")
 async def test_a_worker_that_dies_between_two_parts_loses_nothing_and_doubles_nothing(
-    yard: Yard, tmp_path: Path
+    cluster: Cluster, tmp_path: Path
 ) -> None:
-    batch_id = await _submit(yard, {"up_to": 3000, "at_once": 1000, "die_once": str(tmp_path / "died")})
-    finished = await yard.client.wait(batch_id, 90)
+    batch_id = await _submit(cluster, {"up_to": 3000, "at_once": 1000, "die_once": str(tmp_path / "died")})
+    finished = await cluster.client.wait(batch_id, 90)
     assert (tmp_path / "died").exists()
     assert (finished.result, finished.counts.succeeded) == ("completed", 3001)
-    squares = [item.result["square"] async for item in yard.client.results(batch_id) if "square" in item.result]
+    squares = [item.result["square"] async for item in cluster.client.results(batch_id) if "square" in item.result]
     assert squares == [n * n for n in range(3000)]
-    await yard.check_ledger(batch_id, 3001)
+    await cluster.check_ledger(batch_id, 3001)

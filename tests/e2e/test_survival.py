@@ -9,7 +9,7 @@ import pytest
 from batchyard_contracts.v1.events import BatchProgressed
 from batchyard_contracts.v1.values import Notifications
 from devstack import Name, Stack, default_home
-from tests.support.yard import Yard
+from tests.support.cluster import Cluster
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -17,60 +17,60 @@ TOTAL = 600
 ITEMS = [{"n": n, "sleep_s": 0.3} for n in range(TOTAL)]
 
 
-async def _in_the_middle(yard: Yard) -> object:
+async def _in_the_middle(cluster: Cluster) -> object:
     """Submit a batch and return its id when some of it has ended."""
-    receipt = await yard.client.submit("noop", ITEMS, notify=Notifications(webhooks=[yard.webhooks.url]))
-    async with asyncio.timeout(30), yard.client.events(receipt.batch_id) as events:
+    receipt = await cluster.client.submit("noop", ITEMS, notify=Notifications(webhooks=[cluster.webhooks.url]))
+    async with asyncio.timeout(30), cluster.client.events(receipt.batch_id) as events:
         async for event in events:
             if isinstance(event, BatchProgressed) and 0 < event.counts.ended < TOTAL / 2:
                 return receipt.batch_id
     raise AssertionError("It ended before it could be disturbed.")
 
 
-async def _ends_once(yard: Yard, batch_id: object) -> None:
-    finished = await yard.client.wait(batch_id, 60)  # type: ignore[arg-type]
+async def _ends_once(cluster: Cluster, batch_id: object) -> None:
+    finished = await cluster.client.wait(batch_id, 60)  # type: ignore[arg-type]
     assert (finished.result, finished.counts.succeeded) == ("completed", TOTAL)
-    await yard.check_ledger(finished.batch_id, TOTAL)
+    await cluster.check_ledger(finished.batch_id, TOTAL)
     async with asyncio.timeout(30):
-        while not yard.finished_calls(finished.batch_id):
-            await yard.webhooks.wait_for(len(yard.webhooks.calls) + 1, 30)
-    assert len(yard.finished_calls(finished.batch_id)) == 1
+        while not cluster.finished_calls(finished.batch_id):
+            await cluster.webhooks.wait_for(len(cluster.webhooks.calls) + 1, 30)
+    assert len(cluster.finished_calls(finished.batch_id)) == 1
 
 
 @pytest.mark.parametrize("service", ["ingest", "dispatcher", "worker-1", "aggregator", "notifier"])
-async def test_a_killed_service(yard: Yard, service: str) -> None:
-    batch_id = await _in_the_middle(yard)
-    before = yard.supervisor.pid(service)
-    yard.supervisor.kill(service, signal.SIGKILL)
-    await _ends_once(yard, batch_id)
-    await yard.supervisor.ready(service)
-    assert yard.supervisor.pid(service) != before
+async def test_a_killed_service(cluster: Cluster, service: str) -> None:
+    batch_id = await _in_the_middle(cluster)
+    before = cluster.supervisor.pid(service)
+    cluster.supervisor.kill(service, signal.SIGKILL)
+    await _ends_once(cluster, batch_id)
+    await cluster.supervisor.ready(service)
+    assert cluster.supervisor.pid(service) != before
 
 
-async def test_all_services_killed_at_once(yard: Yard) -> None:
-    batch_id = await _in_the_middle(yard)
+async def test_all_services_killed_at_once(cluster: Cluster) -> None:
+    batch_id = await _in_the_middle(cluster)
     for service in ("ingest", "dispatcher", "worker-1", "worker-2", "aggregator", "notifier"):
-        yard.supervisor.kill(service, signal.SIGKILL)
-    await _ends_once(yard, batch_id)
+        cluster.supervisor.kill(service, signal.SIGKILL)
+    await _ends_once(cluster, batch_id)
 
 
-async def test_a_worker_told_to_stop_hands_its_items_on(yard: Yard) -> None:
-    batch_id = await _in_the_middle(yard)
-    yard.supervisor.kill("worker-2", signal.SIGTERM)
-    await _ends_once(yard, batch_id)
-    await yard.supervisor.ready("worker-2")
+async def test_a_worker_told_to_stop_hands_its_items_on(cluster: Cluster) -> None:
+    batch_id = await _in_the_middle(cluster)
+    cluster.supervisor.kill("worker-2", signal.SIGTERM)
+    await _ends_once(cluster, batch_id)
+    await cluster.supervisor.ready("worker-2")
 
 
 @pytest.mark.parametrize("server", ["rabbitmq", "postgres", "redis"])
-async def test_a_killed_server_comes_back(yard: Yard, server: Name) -> None:
+async def test_a_killed_server_comes_back(cluster: Cluster, server: Name) -> None:
     if os.environ.get(f"BATCHYARD_{ {'rabbitmq': 'AMQP', 'postgres': 'DATABASE', 'redis': 'REDIS'}[server] }_URL"):
         pytest.skip("The servers were given by their addresses: they are not ours to kill.")
     stack = Stack(default_home(), print)
     await stack.start()
     services = ("ingest", "dispatcher", "worker-1", "worker-2", "aggregator", "notifier")
-    before = {name: yard.supervisor.pid(name) for name in services}
-    batch_id = await _in_the_middle(yard)
+    before = {name: cluster.supervisor.pid(name) for name in services}
+    batch_id = await _in_the_middle(cluster)
     await stack.kill(server)
     await stack.restart(server)
-    await _ends_once(yard, batch_id)
-    assert {name: yard.supervisor.pid(name) for name in services} == before, "no service had to be restarted"
+    await _ends_once(cluster, batch_id)
+    assert {name: cluster.supervisor.pid(name) for name in services} == before, "no service had to be restarted"

@@ -10,33 +10,33 @@ import pytest
 
 from batchyard_contracts.v1.events import BatchProgressed
 from batchyard_contracts.v1.values import FailureThreshold, Terms
-from tests.support.yard import Yard
+from tests.support.cluster import Cluster
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 TOTAL = 3000
 
 
-async def _running(yard: Yard, **options: Any) -> UUID:
-    receipt = await yard.client.submit("noop", [{"n": n, "sleep_s": 0.5} for n in range(TOTAL)], **options)
-    async with asyncio.timeout(20), yard.client.events(receipt.batch_id) as events:
+async def _running(cluster: Cluster, **options: Any) -> UUID:
+    receipt = await cluster.client.submit("noop", [{"n": n, "sleep_s": 0.5} for n in range(TOTAL)], **options)
+    async with asyncio.timeout(20), cluster.client.events(receipt.batch_id) as events:
         async for event in events:
             if isinstance(event, BatchProgressed) and event.counts.ended:
                 return receipt.batch_id
     raise AssertionError
 
 
-async def _by_amqp(yard: Yard, batch_id: UUID) -> None:
-    await yard.client.control(batch_id, "change", terms=Terms(deadline=datetime.now(UTC) + timedelta(seconds=0.2)))
+async def _by_amqp(cluster: Cluster, batch_id: UUID) -> None:
+    await cluster.client.control(batch_id, "change", terms=Terms(deadline=datetime.now(UTC) + timedelta(seconds=0.2)))
 
 
-async def _by_http(yard: Yard, batch_id: UUID) -> None:
+async def _by_http(cluster: Cluster, batch_id: UUID) -> None:
     deadline = (datetime.now(UTC) + timedelta(seconds=0.2)).isoformat()
-    async with yard.http.patch(f"batches/{batch_id}", json={"deadline": deadline}) as response:
+    async with cluster.http.patch(f"batches/{batch_id}", json={"deadline": deadline}) as response:
         assert response.status == 202
 
 
-async def _by_cli(yard: Yard, batch_id: UUID) -> None:
-    url = str(yard.http._base_url).removesuffix("/api/v1/")
+async def _by_cli(cluster: Cluster, batch_id: UUID) -> None:
+    url = str(cluster.http._base_url).removesuffix("/api/v1/")
     command = ("-m", "services.cli", "--url", url, "change", str(batch_id), "--deadline", "4s", "--json")
     process = await asyncio.create_subprocess_exec(sys.executable, *command, stdout=asyncio.subprocess.PIPE)
     await process.communicate()
@@ -44,38 +44,38 @@ async def _by_cli(yard: Yard, batch_id: UUID) -> None:
 
 
 @pytest.mark.parametrize("change", [_by_amqp, _by_http, _by_cli])
-async def test_a_deadline_set_while_it_runs_expires_what_is_left(yard: Yard, change: Any) -> None:
-    batch_id = await _running(yard)
-    await change(yard, batch_id)
+async def test_a_deadline_set_while_it_runs_expires_what_is_left(cluster: Cluster, change: Any) -> None:
+    batch_id = await _running(cluster)
+    await change(cluster, batch_id)
     deadline = None
     async with asyncio.timeout(20):
         while deadline is None:  # until the ledger has it as well
-            deadline = (await yard.client.batch(batch_id)).terms.deadline
-    finished = await yard.client.wait(batch_id, 20)
+            deadline = (await cluster.client.batch(batch_id)).terms.deadline
+    finished = await cluster.client.wait(batch_id, 20)
     assert (finished.result, finished.stop_reason) == ("partial", "deadline")
     assert finished.counts.succeeded + finished.counts.expired == TOTAL
     assert timedelta() <= finished.finished_at - deadline < timedelta(seconds=5)
-    await yard.check_ledger(batch_id, TOTAL)
+    await cluster.check_ledger(batch_id, TOTAL)
 
 
-async def test_a_failure_threshold_stops_the_batch_and_keeps_the_results(yard: Yard) -> None:
+async def test_a_failure_threshold_stops_the_batch_and_keeps_the_results(cluster: Cluster) -> None:
     items = [{"n": n, "sleep_s": 0.05, "fail_attempts": 50 if n % 2 else 0} for n in range(TOTAL)]
     threshold = Terms(failure_threshold=FailureThreshold(count=20), retry={"default": {"attempts": 1}})
-    receipt = await yard.client.submit("noop", items, terms=threshold)
-    finished = await yard.client.wait(receipt.batch_id, 30)
+    receipt = await cluster.client.submit("noop", items, terms=threshold)
+    finished = await cluster.client.wait(receipt.batch_id, 30)
     assert (finished.result, finished.stop_reason) == ("cancelled", "failure_threshold")
     assert finished.counts.failed > 20
     assert finished.counts.succeeded > 0
     assert finished.counts.cancelled > TOTAL / 2
-    await yard.check_ledger(receipt.batch_id, TOTAL)
-    assert (await yard.client.batch(receipt.batch_id)).terms == threshold
+    await cluster.check_ledger(receipt.batch_id, TOTAL)
+    assert (await cluster.client.batch(receipt.batch_id)).terms == threshold
 
 
-async def test_an_urgent_batch_of_ten_passes_a_long_one(yard: Yard) -> None:
-    long = await _running(yard)
-    urgent = await yard.client.submit("noop", [{"n": n} for n in range(10)], priority="immediate")
-    finished = await yard.client.wait(urgent.batch_id, 20)
+async def test_an_urgent_batch_of_ten_passes_a_long_one(cluster: Cluster) -> None:
+    long = await _running(cluster)
+    urgent = await cluster.client.submit("noop", [{"n": n} for n in range(10)], priority="immediate")
+    finished = await cluster.client.wait(urgent.batch_id, 20)
     assert finished.counts.succeeded == 10
-    assert (await yard.client.batch(long)).counts.remaining > TOTAL / 2
-    await yard.client.control(long, "cancel")
-    await yard.client.wait(long, 20)
+    assert (await cluster.client.batch(long)).counts.remaining > TOTAL / 2
+    await cluster.client.control(long, "cancel")
+    await cluster.client.wait(long, 20)

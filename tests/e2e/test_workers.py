@@ -15,12 +15,12 @@ from batchyard_contracts.topology import FLOW
 from batchyard_contracts.v1.flow import ChunkProcessed
 from batchyard_contracts.v1.queries import WorkersReply
 from batchyard_contracts.v1.values import NewItem
-from tests.support.yard import Yard
+from tests.support.cluster import Cluster
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_two_workers_share_a_batch_and_their_slots_grow_with_it(yard: Yard) -> None:
+async def test_two_workers_share_a_batch_and_their_slots_grow_with_it(cluster: Cluster) -> None:
     by_worker: Counter[str] = Counter()
     opened = 0
 
@@ -28,16 +28,16 @@ async def test_two_workers_share_a_batch_and_their_slots_grow_with_it(yard: Yard
         report = ChunkProcessed.decode(message.body)
         by_worker[report.worker_id] += len(report.outcomes)
 
-    connection = await aio_pika.connect(yard.servers.amqp_url)
+    connection = await aio_pika.connect(cluster.servers.amqp_url)
     async with connection, connection.channel() as channel:
         queue = await channel.declare_queue(exclusive=True)
         await queue.bind(FLOW, "chunk.processed.v1")
         await queue.consume(reported, no_ack=True)
         items = [NewItem(payload={"n": n, "sleep_s": 0.2}) for n in range(6000)]
-        batch_id = (await yard.client.submit("noop", items)).batch_id
-        ended = asyncio.create_task(yard.client.wait(batch_id, 60))
+        batch_id = (await cluster.client.submit("noop", items)).batch_id
+        ended = asyncio.create_task(cluster.client.wait(batch_id, 60))
         while not ended.done():
-            async with yard.http.get("workers") as response:
+            async with cluster.http.get("workers") as response:
                 workers = WorkersReply.decode(await response.read()).workers
             opened = max(opened, min(worker.slots["noop"].open for worker in workers))
             await asyncio.wait({ended}, timeout=0.2)
@@ -78,33 +78,35 @@ def in_process(item, context):
 """
 
 
-async def test_a_file_of_ones_own_runs_beside_a_yard_with_every_kind_of_handler(yard: Yard, tmp_path: Path) -> None:
+async def test_a_file_of_ones_own_runs_beside_a_cluster_with_every_kind_of_handler(
+    cluster: Cluster, tmp_path: Path
+) -> None:
     file = tmp_path / "own_kinds.py"
     file.write_text(KINDS, "utf-8")
     argv = (sys.executable, "-m", "services.cli", "workload", "run", str(file))
-    environment = {**os.environ, **yard.servers.environment(), "BATCHYARD_HEALTH_PORT": "0"}
+    environment = {**os.environ, **cluster.servers.environment(), "BATCHYARD_HEALTH_PORT": "0"}
     process = await asyncio.create_subprocess_exec(*argv, env=environment)
     try:
         for kind in ("plain", "whole", "apart"):
-            await _until_announced(yard, f"own-{kind}")
-            receipt = await yard.client.submit(f"own-{kind}", [NewItem(payload={"n": n}) for n in range(6)])
-            assert (await yard.client.wait(receipt.batch_id, 60)).result == "completed"
-            results = [item.result async for item in yard.client.results(receipt.batch_id)]
+            await _until_announced(cluster, f"own-{kind}")
+            receipt = await cluster.client.submit(f"own-{kind}", [NewItem(payload={"n": n}) for n in range(6)])
+            assert (await cluster.client.wait(receipt.batch_id, 60)).result == "completed"
+            results = [item.result async for item in cluster.client.results(receipt.batch_id)]
             assert [result["n"] for result in results] == [n * n for n in range(6)]
-        receipt = await yard.client.submit("own-apart", [NewItem(payload={"n": n}) for n in (6, 7, 8)])
-        finished = await yard.client.wait(receipt.batch_id, 60)
+        receipt = await cluster.client.submit("own-apart", [NewItem(payload={"n": n}) for n in (6, 7, 8)])
+        finished = await cluster.client.wait(receipt.batch_id, 60)
         assert (finished.counts.succeeded, finished.counts.failed) == (2, 1)
-        failures = await yard.client.failures(receipt.batch_id)
+        failures = await cluster.client.failures(receipt.batch_id)
         assert [group.code for group in failures] == ["process_died"]
     finally:
         process.send_signal(signal.SIGINT)
         await asyncio.wait_for(process.wait(), 40)
 
 
-async def _until_announced(yard: Yard, workload: str) -> None:
+async def _until_announced(cluster: Cluster, workload: str) -> None:
     async with asyncio.timeout(30):
         while True:
-            async with yard.http.get(f"workloads/{workload}") as response:
+            async with cluster.http.get(f"workloads/{workload}") as response:
                 if response.status == 200:
                     return
             await asyncio.sleep(0.05)  # HTTP has no way to be told

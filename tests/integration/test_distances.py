@@ -8,8 +8,8 @@ import pytest
 from batchyard_contracts.client import BatchRefused
 from batchyard_contracts.v1.values import NewItem
 from devstack import Servers
+from tests.support.cluster import Cluster, running_cluster
 from tests.support.osrm_server import OsrmServer, osrm_server
-from tests.support.yard import Yard, running_yard
 
 
 def pair(origin: int, destination: int, lat: float = 51.0) -> NewItem:
@@ -23,24 +23,24 @@ def pair(origin: int, destination: int, lat: float = 51.0) -> NewItem:
     )
 
 
-async def statuses(yard: Yard, items: list[NewItem]) -> list[str]:
-    receipt = await yard.client.submit("distances", items)
-    await yard.client.wait(receipt.batch_id, 60)
-    await yard.check_ledger(receipt.batch_id, len(items))
+async def statuses(cluster: Cluster, items: list[NewItem]) -> list[str]:
+    receipt = await cluster.client.submit("distances", items)
+    await cluster.client.wait(receipt.batch_id, 60)
+    await cluster.check_ledger(receipt.batch_id, len(items))
     return [
         item.result["status"] if item.result else item.error.code if item.error else item.status
-        async for item in yard.client.results(receipt.batch_id)
+        async for item in cluster.client.results(receipt.batch_id)
     ]
 
 
-async def recommended(yard: Yard, server: OsrmServer) -> None:
+async def recommended(cluster: Cluster, server: OsrmServer) -> None:
     """The provider's times where it answers, estimates where it does not."""
     question = {
         "jobs": [{"id": "j", "lat": 50.0, "lon": 0.0}],
         "contractors": [{"id": f"c{n}", "lat": 50.0, "lon": n / 10} for n in range(1, 40)],
         "exact": 10,
     }
-    async with yard.http.post("recommendations", json=question) as response:
+    async with cluster.http.post("recommendations", json=question) as response:
         answer = await response.json()
     (job,) = answer["jobs"]
     assert (answer["provider"], answer["in_time"]) == ("osrm", True)
@@ -50,7 +50,7 @@ async def recommended(yard: Yard, server: OsrmServer) -> None:
     server.pause_s = 5.0
     began = time.monotonic()
     question |= {"deadline_s": 0.5, "jobs": [{"id": "late", "lat": 50.3, "lon": 0.0}]}
-    async with yard.http.post("recommendations", json=question) as response:
+    async with cluster.http.post("recommendations", json=question) as response:
         answer = await response.json()
     assert time.monotonic() - began < 5.0, "it does not wait for the provider"
     assert answer["in_time"] is False
@@ -58,7 +58,7 @@ async def recommended(yard: Yard, server: OsrmServer) -> None:
     server.pause_s = 0.0
     server.fail.append(500)
     question["jobs"] = [{"id": "k", "lat": 50.5, "lon": 0.0}]
-    async with yard.http.post("recommendations", json=question) as response:
+    async with cluster.http.post("recommendations", json=question) as response:
         answer = await response.json()
     assert answer["jobs"][0]["recommended"][0]["travel"]["method"] == "geodesic estimate"
 
@@ -69,30 +69,30 @@ async def test_by_osrm(clean: Servers) -> None:
     items += [pair(1, 1, lat=85.0), pair(2, 2, lat=-85.0)]
     async with osrm_server() as server:
         settings = {"BATCHYARD_DISTANCES_PROVIDER": "osrm", "BATCHYARD_DISTANCES_URL": server.url}
-        async with running_yard(clean, settings, workers=1, known=["distances"]) as yard:
-            found = await statuses(yard, items)
+        async with running_cluster(clean, settings, workers=1, known=["distances"]) as cluster:
+            found = await statuses(cluster, items)
             assert found == ["ok"] * 400 + ["unreachable", "place_not_routable"]
             assert server.calls <= 3, "20 x 20 places are one call, and those that have no way or no road not many more"
             before = server.calls
-            assert await statuses(yard, items[:400]) == ["ok"] * 400
+            assert await statuses(cluster, items[:400]) == ["ok"] * 400
             assert server.calls == before, "all of it was known"
-            await recommended(yard, server)
+            await recommended(cluster, server)
             server.fail.append(502)
             before = server.calls
             waited = [pair(a, b, lat=52.0) for a in range(20) for b in range(20)]
-            assert await statuses(yard, waited) == ["ok"] * 400, "none fails by the provider's fault"
+            assert await statuses(cluster, waited) == ["ok"] * 400, "none fails by the provider's fault"
             assert server.calls <= before + 3, "refused, tried by one, answered for the rest"
 
 
 async def test_a_missing_key_is_said_at_submission(clean: Servers) -> None:
     settings = {"BATCHYARD_DISTANCES_PROVIDER": "google"}
-    async with running_yard(clean, settings, workers=1, known=["distances"]) as yard:
+    async with running_cluster(clean, settings, workers=1, known=["distances"]) as cluster:
         with pytest.raises(BatchRefused, match="BATCHYARD_DISTANCES_KEY"):
-            await yard.client.submit("distances", [pair(1, 1)])
-        async with yard.http.post("recommendations", json={
+            await cluster.client.submit("distances", [pair(1, 1)])
+        async with cluster.http.post("recommendations", json={
             "jobs": [{"id": "j", "lat": 0, "lon": 0}], "contractors": [{"id": "c", "lat": 0, "lon": 0}]
         }) as response:  # fmt: skip
             assert response.status == 409
             assert (await response.json())["code"] == "workload_unavailable"
-        receipt = await yard.client.submit("noop", [NewItem(payload={"n": 3})])
-        assert (await yard.client.wait(receipt.batch_id, 30)).result == "completed"
+        receipt = await cluster.client.submit("noop", [NewItem(payload={"n": 3})])
+        assert (await cluster.client.wait(receipt.batch_id, 30)).result == "completed"

@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.rates.running import running_destination
 from devstack import Servers
-from tests.support.paced import most_within, paced_yard
+from tests.support.paced import most_within, paced_cluster
 from tests.support.servers import empty
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -19,12 +19,12 @@ async def test_four_workers_together_keep_every_limit_in_every_second(servers: S
     async with (
         running_destination("0:100000") as fast,
         running_destination("0:100000") as shared,
-        paced_yard(servers, workers=4, rates=rates, limits=[account], concurrency=20) as yard,
+        paced_cluster(servers, workers=4, rates=rates, limits=[account], concurrency=20) as cluster,
     ):
         items = [{"url": f"{fast.url}/call", "lane": "fast", "account": str(n)} for n in range(300)]
         items += [{"url": f"{shared.url}/call", "lane": "shared", "account": "one"} for _ in range(100)]
-        accepted = await yard.client.submit("calling", items)
-        event = await yard.client.wait(accepted.batch_id, timeout_s=60)
+        accepted = await cluster.client.submit("calling", items)
+        event = await cluster.client.wait(accepted.batch_id, timeout_s=60)
         assert event.counts.succeeded == 400
         told = await fast.told()
         assert len(told.calls) == 300

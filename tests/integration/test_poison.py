@@ -16,8 +16,8 @@ import pytest_asyncio
 
 from batchyard_contracts.v1.events import BatchFinished
 from devstack import Servers
+from tests.support.cluster import Cluster, running_cluster
 from tests.support.servers import empty
-from tests.support.yard import Yard, running_yard
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 PLUGIN = Path(__file__).parents[1] / "support" / "poison"
@@ -49,8 +49,8 @@ class Runs:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def yard(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Yard, Runs]]:
-    """A yard whose workers have the workload `poison`."""
+async def cluster(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Cluster, Runs]]:
+    """A cluster whose workers have the workload `poison`."""
     await empty(servers)
     runs = tmp_path_factory.mktemp("poison") / "runs"
     environment = {
@@ -59,27 +59,27 @@ async def yard(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> As
         "BATCHYARD_QUARANTINE_MEMORY_MB": "300",
         "BATCHYARD_WORKER_WORKLOADS": '["noop", "poison", "paid"]',
     }
-    async with running_yard(servers, environment) as running:
+    async with running_cluster(servers, environment) as running:
         yield running, Runs(runs)
 
 
-async def submitted(yard: Yard, items: list[dict[str, Any]]) -> UUID:
-    return (await yard.client.submit("poison", items)).batch_id
+async def submitted(cluster: Cluster, items: list[dict[str, Any]]) -> UUID:
+    return (await cluster.client.submit("poison", items)).batch_id
 
 
-async def ended(yard: Yard, batch_id: UUID, total: int, guilty: set[int]) -> dict[int, Any]:
+async def ended(cluster: Cluster, batch_id: UUID, total: int, guilty: set[int]) -> dict[int, Any]:
     """Wait for the end: only the guilty have failed. Their errors."""
-    finished: BatchFinished = await yard.client.wait(batch_id, 120)
-    await yard.check_ledger(batch_id, total)
+    finished: BatchFinished = await cluster.client.wait(batch_id, 120)
+    await cluster.check_ledger(batch_id, total)
     assert (finished.counts.succeeded, finished.counts.failed) == (total - len(guilty), len(guilty))
-    failed = {item.ordinal: item.error async for item in yard.client.results(batch_id, status="failed")}
+    failed = {item.ordinal: item.error async for item in cluster.client.results(batch_id, status="failed")}
     assert set(failed) == guilty
     return failed
 
 
-def deaths(yard: Yard, batch_id: UUID) -> int:
+def deaths(cluster: Cluster, batch_id: UUID) -> int:
     """How many processes of the quarantine died over a batch."""
-    logs = [line for file in yard.folder.rglob("worker*.log") for line in file.read_text("utf-8").splitlines()]
+    logs = [line for file in cluster.folder.rglob("worker*.log") for line in file.read_text("utf-8").splitlines()]
     return sum("quarantined process died" in line and str(batch_id) in line for line in logs)
 
 
@@ -93,9 +93,9 @@ def deaths(yard: Yard, batch_id: UUID) -> int:
     ],
 )
 async def test_one_in_a_thousand_is_found_in_few_steps(
-    yard: tuple[Yard, Runs], ends: str, how: str, repeated: float
+    cluster: tuple[Cluster, Runs], ends: str, how: str, repeated: float
 ) -> None:
-    running, runs = yard
+    running, runs = cluster
     items = [WELL] * TOTAL
     items[400] = {"ends": ends}
     again: list[int] = []
@@ -110,8 +110,8 @@ async def test_one_in_a_thousand_is_found_in_few_steps(
     assert min(again) <= TOTAL * repeated, again
 
 
-async def test_each_of_several_is_found(yard: tuple[Yard, Runs]) -> None:
-    running, _ = yard
+async def test_each_of_several_is_found(cluster: tuple[Cluster, Runs]) -> None:
+    running, _ = cluster
     guilty = {3, 120, 121, 270, 399}
     batch_id = await submitted(running, [{"ends": "exit"} if n in guilty else WELL for n in range(400)])
     failed = await ended(running, batch_id, 400, guilty)
@@ -119,9 +119,9 @@ async def test_each_of_several_is_found(yard: tuple[Yard, Runs]) -> None:
 
 
 async def test_a_worker_that_is_killed_while_it_runs_a_quarantined_chunk_condemns_nobody(
-    yard: tuple[Yard, Runs],
+    cluster: tuple[Cluster, Runs],
 ) -> None:
-    running, runs = yard
+    running, runs = cluster
     items: list[dict[str, Any]] = [{"nap_s": 1.5}] * 30
     items[5] = {"nap_s": 0.5, "ends": "exit"}
     batch_id = await submitted(running, items)
@@ -138,9 +138,9 @@ async def test_a_worker_that_is_killed_while_it_runs_a_quarantined_chunk_condemn
 
 
 async def test_no_paid_call_is_made_again_and_no_answer_asked_for_too_early_when_worker_and_dispatcher_are_killed(
-    yard: tuple[Yard, Runs],
+    cluster: tuple[Cluster, Runs],
 ) -> None:
-    running, runs = yard
+    running, runs = cluster
     total, polls = 40, 3
     receipt = await running.client.submit("paid", [{"nap_s": 0.25, "polls": polls}] * total)
     batch_id = receipt.batch_id
@@ -171,7 +171,7 @@ async def test_no_paid_call_is_made_again_and_no_answer_asked_for_too_early_when
     assert sum(steps[step] - 1 for step in asked) <= 2 * CONCURRENCY
 
 
-def _cells(yard: Yard, runs: list[tuple[int, int, int]]) -> dict[int, int]:
+def _cells(cluster: Cluster, runs: list[tuple[int, int, int]]) -> dict[int, int]:
     """Processes of the quarantine that live, each with its worker."""
-    workers = {yard.supervisor.pid(name) for name in ("worker-1", "worker-2")}
+    workers = {cluster.supervisor.pid(name) for name in ("worker-1", "worker-2")}
     return {pid: parent for _, pid, parent in runs if parent in workers and psutil.pid_exists(pid)}

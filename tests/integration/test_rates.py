@@ -11,17 +11,17 @@ from batchyard_contracts import topology
 from batchyard_contracts.v1.events import CircuitChanged, RateChanged
 from benchmarks.rates.running import running_destination
 from devstack import Servers
+from tests.support.cluster import Cluster
 from tests.support.heard import hearing
-from tests.support.paced import paced_yard
+from tests.support.paced import paced_cluster
 from tests.support.servers import empty
-from tests.support.yard import Yard
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 OPERATOR = "operator@b.example"
 
 
-async def _rate(yard: Yard, partition: str, history: int = 0) -> dict[str, object]:
-    async with yard.http.get("rates/calling", params={"partition": partition, "history": history}) as answer:
+async def _rate(cluster: Cluster, partition: str, history: int = 0) -> dict[str, object]:
+    async with cluster.http.get("rates/calling", params={"partition": partition, "history": history}) as answer:
         assert answer.status == 200, await answer.text()
         (found,) = (await answer.json())["rates"]
         return dict(found)
@@ -33,16 +33,16 @@ async def test_the_rate_of_a_destination_from_the_first_item_to_the_last(servers
     adaptive = {"floor": 5, "ceiling": 500, "start": 20}
     async with (
         running_destination("0:60") as destination,
-        paced_yard(servers, operator=OPERATOR, adaptive=adaptive, circuit=circuit, concurrency=50) as yard,
+        paced_cluster(servers, operator=OPERATOR, adaptive=adaptive, circuit=circuit, concurrency=50) as cluster,
         hearing(servers.amqp_url, topology.EVENTS, RateChanged, CircuitChanged) as heard,
     ):
         url = f"{destination.url}/call"
         # It follows the destination.
         items = [{"url": url, "lane": "one"} for _ in range(600)]
-        batch = (await yard.client.submit("calling", items)).batch_id
-        event = await yard.client.wait(batch, timeout_s=120)
+        batch = (await cluster.client.submit("calling", items)).batch_id
+        event = await cluster.client.wait(batch, timeout_s=120)
         assert event.counts.succeeded == 600
-        learned = await _rate(yard, "one", history=50)
+        learned = await _rate(cluster, "one", history=50)
         assert learned["adaptive"]
         assert isinstance(learned["per_second"], float)
         assert 20 < learned["per_second"] < 200
@@ -50,62 +50,62 @@ async def test_the_rate_of_a_destination_from_the_first_item_to_the_last(servers
         await heard.until(RateChanged, lambda e: e.partition == "one" and e.owner == "all")
         # An operator holds another one back, at once.
         items = [{"url": url, "lane": "two"} for _ in range(2000)]
-        batch = (await yard.client.submit("calling", items)).batch_id
+        batch = (await cluster.client.submit("calling", items)).batch_id
         put = {"partition": "two", "rate": {"per_second": 2.0}, "concurrency": 2}
-        async with yard.http.put("rates/calling", json=put) as answer:
+        async with cluster.http.put("rates/calling", json=put) as answer:
             assert answer.status == 200, await answer.text()
             (state,) = (await answer.json())["rates"]
         assert (state["per_second"], state["concurrency"], state["set_by_operator"]) == (2.0, 2, True)
         told = time.monotonic()
         await asyncio.sleep(1.0)
-        before = (await yard.client.batch(batch)).counts.succeeded
+        before = (await cluster.client.batch(batch)).counts.succeeded
         await asyncio.sleep(3.0)
-        assert (await yard.client.batch(batch)).counts.succeeded - before <= 2 * (time.monotonic() - told) + 2
-        async with yard.http.delete("rates/calling", params={"partition": "two"}) as answer:
+        assert (await cluster.client.batch(batch)).counts.succeeded - before <= 2 * (time.monotonic() - told) + 2
+        async with cluster.http.delete("rates/calling", params={"partition": "two"}) as answer:
             assert answer.status == 200
-        assert (await _rate(yard, "two"))["set_by_operator"] is False
-        await yard.client.control(batch, "cancel")
+        assert (await _rate(cluster, "two"))["set_by_operator"] is False
+        await cluster.client.control(batch, "cancel")
         # A provider that refuses everything costs a handful of calls, and no item an attempt.
         await _refuse(destination.url, refuse=True)
         before_calls = len((await destination.told()).calls)
         items = [{"url": url, "lane": "three"} for _ in range(300)]
-        batch = (await yard.client.submit("calling", items)).batch_id
+        batch = (await cluster.client.submit("calling", items)).batch_id
         await heard.until(CircuitChanged, lambda e: e.partition == "three" and e.state == "open")
         await asyncio.sleep(2.0)
-        assert (await _rate(yard, "three"))["circuit"] != "closed"
+        assert (await _rate(cluster, "three"))["circuit"] != "closed"
         calls = len((await destination.told()).calls) - before_calls
         assert calls <= 2 * 50, "those that ran when it refused first, and single tries"
-        assert (await yard.client.batch(batch)).counts.failed == 0
-        await _know_again_after_a_kill(yard)
+        assert (await cluster.client.batch(batch)).counts.failed == 0
+        await _know_again_after_a_kill(cluster)
         await _refuse(destination.url, refuse=False)
         await heard.until(CircuitChanged, lambda e: e.partition == "three" and e.state == "closed")
-        event = await yard.client.wait(batch, timeout_s=120)
+        event = await cluster.client.wait(batch, timeout_s=120)
         assert event.counts.succeeded == 300
-        results = [item async for item in yard.client.results(batch)]
+        results = [item async for item in cluster.client.results(batch)]
         assert {item.attempts for item in results} == {1}
 
 
-async def _know_again_after_a_kill(yard: Yard) -> None:
+async def _know_again_after_a_kill(cluster: Cluster) -> None:
     """A dispatcher that comes after one that was killed knows what an operator set, and who refuses; operators were
     told of that once."""
-    async with yard.http.put("rates/calling", json={"partition": "kept", "rate": {"per_second": 3.0}}) as answer:
+    async with cluster.http.put("rates/calling", json={"partition": "kept", "rate": {"per_second": 3.0}}) as answer:
         assert answer.status == 200, await answer.text()
-    yard.supervisor.kill("dispatcher", signal.SIGKILL)
-    await _until_active(yard)
-    kept, refusing = await _rate(yard, "kept"), await _rate(yard, "three")
+    cluster.supervisor.kill("dispatcher", signal.SIGKILL)
+    await _until_active(cluster)
+    kept, refusing = await _rate(cluster, "kept"), await _rate(cluster, "three")
     assert (kept["per_second"], kept["set_by_operator"]) == (3.0, True)
     assert refusing["circuit"] != "closed"
     assert refusing["error"]
-    (letter,) = await yard.mailbox.wait_for(1)
+    (letter,) = await cluster.mailbox.wait_for(1)
     assert letter.recipients == (OPERATOR,)
     assert "three" in letter.message["Subject"]
 
 
-async def _until_active(yard: Yard) -> None:
+async def _until_active(cluster: Cluster) -> None:
     """Until a dispatcher answers."""
     async with asyncio.timeout(30):
         while True:
-            async with yard.http.get("rates/calling", params={"partition": "kept"}) as answer:
+            async with cluster.http.get("rates/calling", params={"partition": "kept"}) as answer:
                 if answer.status == 200 and (await answer.json())["rates"]:
                     return
             await asyncio.sleep(0.1)  # HTTP has no way to be told

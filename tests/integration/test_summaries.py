@@ -13,8 +13,8 @@ import pytest_asyncio
 
 from batchyard_contracts.v1.values import Notifications
 from devstack import Servers
+from tests.support.cluster import Cluster, running_cluster
 from tests.support.servers import empty
-from tests.support.yard import Yard, running_yard
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 PLUGIN = Path(__file__).parents[1] / "support" / "sums"
@@ -23,14 +23,14 @@ TOTAL = 2500
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def yard(servers: Servers) -> AsyncIterator[Yard]:
-    """A yard whose workers have the workload `sums`."""
+async def cluster(servers: Servers) -> AsyncIterator[Cluster]:
+    """A cluster whose workers have the workload `sums`."""
     await empty(servers)
     environment = {
         "PYTHONPATH": os.pathsep.join(filter(None, [str(PLUGIN), os.environ.get("PYTHONPATH")])),
         "BATCHYARD_WORKER_WORKLOADS": '["noop", "sums"]',
     }
-    async with running_yard(servers, environment, known=["sums"]) as running:
+    async with running_cluster(servers, environment, known=["sums"]) as running:
         yield running
 
 
@@ -46,50 +46,50 @@ def made(total: int, without: int | None = None) -> dict[str, Any]:
     return {"sum": sum(chosen), "numbers": len(chosen), "in_order": True}
 
 
-async def test_everybody_is_told_the_summary(yard: Yard) -> None:
-    notify = Notifications(webhooks=[yard.webhooks.url], emails=["ann@example.test"])
-    receipt = await yard.client.submit("sums", numbers(TOTAL), notify=notify)
-    finished = await yard.client.wait(receipt.batch_id, 60)
+async def test_everybody_is_told_the_summary(cluster: Cluster) -> None:
+    notify = Notifications(webhooks=[cluster.webhooks.url], emails=["ann@example.test"])
+    receipt = await cluster.client.submit("sums", numbers(TOTAL), notify=notify)
+    finished = await cluster.client.wait(receipt.batch_id, 60)
     assert (finished.result, finished.summary, finished.summary_error) == ("completed", made(TOTAL), None)
-    assert (await yard.client.batch(receipt.batch_id)).summary == made(TOTAL)
-    async with yard.http.get(f"batches/{receipt.batch_id}") as response:
+    assert (await cluster.client.batch(receipt.batch_id)).summary == made(TOTAL)
+    async with cluster.http.get(f"batches/{receipt.batch_id}") as response:
         assert (await response.json())["summary"] == made(TOTAL)
-    async with yard.http.get("batches") as response:
+    async with cluster.http.get("batches") as response:
         assert (await response.json())["batches"][0]["summary"] is None, "a list leaves it out"
-    async with yard.http.get("workloads/sums") as response:
+    async with cluster.http.get("workloads/sums") as response:
         assert (await response.json())["summary_schema"]["title"] == "Sum"
     async with asyncio.timeout(30):
-        while not yard.finished_calls(receipt.batch_id):
-            await yard.webhooks.wait_for(len(yard.webhooks.calls) + 1, 30)
-    assert [call.summary for call in yard.finished_calls(receipt.batch_id)] == [made(TOTAL)]
+        while not cluster.finished_calls(receipt.batch_id):
+            await cluster.webhooks.wait_for(len(cluster.webhooks.calls) + 1, 30)
+    assert [call.summary for call in cluster.finished_calls(receipt.batch_id)] == [made(TOTAL)]
 
 
-async def test_a_round_has_a_summary_of_its_own(yard: Yard) -> None:
-    receipt = await yard.client.submit("sums", numbers(fails_at_first=True))
-    first = await yard.client.wait(receipt.batch_id, 60)
+async def test_a_round_has_a_summary_of_its_own(cluster: Cluster) -> None:
+    receipt = await cluster.client.submit("sums", numbers(fails_at_first=True))
+    first = await cluster.client.wait(receipt.batch_id, 60)
     assert (first.result, first.summary) == ("partial", made(100, without=50))
-    await yard.client.control(receipt.batch_id, "retry")
-    second = await yard.client.wait(receipt.batch_id, 60, since_round=2)
+    await cluster.client.control(receipt.batch_id, "retry")
+    second = await cluster.client.wait(receipt.batch_id, 60, since_round=2)
     assert (second.result, second.round, second.summary) == ("completed", 2, made(100))
 
 
-async def test_a_summary_that_fails_does_not_hold_the_end(yard: Yard) -> None:
-    receipt = await yard.client.submit("sums", numbers(spoils=True))
-    finished = await yard.client.wait(receipt.batch_id, 60)
+async def test_a_summary_that_fails_does_not_hold_the_end(cluster: Cluster) -> None:
+    receipt = await cluster.client.submit("sums", numbers(spoils=True))
+    finished = await cluster.client.wait(receipt.batch_id, 60)
     assert (finished.result, finished.summary) == ("completed", None)
     assert finished.summary_error == "The summary of sums failed at item 50: ValueError: spoilt"
-    assert (await yard.client.batch(receipt.batch_id)).summary_error == finished.summary_error
+    assert (await cluster.client.batch(receipt.batch_id)).summary_error == finished.summary_error
 
 
-async def test_a_batch_in_which_nothing_succeeded_has_none(yard: Yard) -> None:
-    receipt = await yard.client.submit("sums", [{"n": 1, "fails_at_first": True}])
-    finished = await yard.client.wait(receipt.batch_id, 60)
+async def test_a_batch_in_which_nothing_succeeded_has_none(cluster: Cluster) -> None:
+    receipt = await cluster.client.submit("sums", [{"n": 1, "fails_at_first": True}])
+    finished = await cluster.client.wait(receipt.batch_id, 60)
     assert (finished.result, finished.summary, finished.summary_error) == ("failed", None, None)
 
 
-async def held_up(yard: Yard, gate: Path) -> tuple[UUID, int]:
+async def held_up(cluster: Cluster, gate: Path) -> tuple[UUID, int]:
     """A batch that lacks nothing but its summary, and the process that makes it."""
-    receipt = await yard.client.submit("sums", numbers(gate=str(gate)))
+    receipt = await cluster.client.submit("sums", numbers(gate=str(gate)))
     return receipt.batch_id, await maker(gate, set())
 
 
@@ -103,23 +103,23 @@ async def maker(gate: Path, others: set[int]) -> int:
             await asyncio.sleep(0.02)  # a file has no event
 
 
-async def test_another_worker_makes_what_a_killed_one_left(yard: Yard, tmp_path: Path) -> None:
+async def test_another_worker_makes_what_a_killed_one_left(cluster: Cluster, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
-    batch_id, pid = await held_up(yard, gate)
-    assert (await yard.client.batch(batch_id)).counts.remaining == 0
+    batch_id, pid = await held_up(cluster, gate)
+    assert (await cluster.client.batch(batch_id)).counts.remaining == 0
     os.kill(pid, signal.SIGKILL)
     await maker(gate, {pid})
     gate.touch()
-    finished = await yard.client.wait(batch_id, 60)
+    finished = await cluster.client.wait(batch_id, 60)
     assert (finished.result, finished.summary) == ("completed", made(100))
-    await yard.check_ledger(batch_id, 100)
+    await cluster.check_ledger(batch_id, 100)
 
 
-async def test_a_killed_aggregator_gets_the_summary_when_it_is_back(yard: Yard, tmp_path: Path) -> None:
+async def test_a_killed_aggregator_gets_the_summary_when_it_is_back(cluster: Cluster, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
-    batch_id, _ = await held_up(yard, gate)
-    yard.supervisor.kill("aggregator", signal.SIGKILL)
+    batch_id, _ = await held_up(cluster, gate)
+    cluster.supervisor.kill("aggregator", signal.SIGKILL)
     gate.touch()
-    finished = await yard.client.wait(batch_id, 60)
+    finished = await cluster.client.wait(batch_id, 60)
     assert (finished.result, finished.summary) == ("completed", made(100))
-    await yard.supervisor.ready("aggregator")
+    await cluster.supervisor.ready("aggregator")

@@ -19,10 +19,10 @@ from batchyard_contracts.v1.values import Terms
 from devstack import Servers
 from services.worker.workloads.videos.model import Clip
 from tests.support import video_dialect
+from tests.support.cluster import Cluster, running_cluster
 from tests.support.servers import empty
 from tests.support.video_dialect import VideoDialect
 from tests.support.video_jobs import FILE
-from tests.support.yard import Yard, running_yard
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ROUNDS = int(os.environ.get("VIDEO_KILL_ROUNDS", "2"))
@@ -31,8 +31,8 @@ ITEMS = 6
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def yard(servers: Servers) -> AsyncIterator[tuple[Yard, VideoDialect]]:
-    """A yard whose workers make clips by a server of the dialect."""
+async def cluster(servers: Servers) -> AsyncIterator[tuple[Cluster, VideoDialect]]:
+    """A cluster whose workers make clips by a server of the dialect."""
     await empty(servers)
     async with video_dialect.video_dialect() as server:
         environment = {
@@ -44,23 +44,23 @@ async def yard(servers: Servers) -> AsyncIterator[tuple[Yard, VideoDialect]]:
             "BATCHYARD_VIDEOS_SETTLE_S": "2",
             "BATCHYARD_VIDEOS_JOBS": "100",
         }
-        async with running_yard(servers, environment, known=("videos",)) as running:
+        async with running_cluster(servers, environment, known=("videos",)) as running:
             yield running, server
 
 
-async def clips(yard: Yard, batch_id: UUID) -> list[Clip]:
-    results = [item async for item in yard.client.results(batch_id, status="succeeded")]
+async def clips(cluster: Cluster, batch_id: UUID) -> list[Clip]:
+    results = [item async for item in cluster.client.results(batch_id, status="succeeded")]
     return [Clip.model_validate(item.result) for item in results]
 
 
-async def errors(yard: Yard, batch_id: UUID) -> dict[int, str]:
+async def errors(cluster: Cluster, batch_id: UUID) -> dict[int, str]:
     """Error codes by ordinal."""
-    failed = [item async for item in yard.client.results(batch_id, status="failed")]
+    failed = [item async for item in cluster.client.results(batch_id, status="failed")]
     return {item.ordinal: item.error.code for item in failed if item.error}
 
 
-async def test_a_batch_of_clips(yard: tuple[Yard, VideoDialect]) -> None:
-    running, server = yard
+async def test_a_batch_of_clips(cluster: tuple[Cluster, VideoDialect]) -> None:
+    running, server = cluster
     prompts = ["good crane", "mute crane", "moderated crane", "failing-once crane"]
     accepted = await running.client.submit("videos", [{"prompt": p, "seconds": 4} for p in prompts])
     finished = await running.client.wait(accepted.batch_id, 60)
@@ -74,8 +74,8 @@ async def test_a_batch_of_clips(yard: tuple[Yard, VideoDialect]) -> None:
     assert [server.jobs.created[p] for p in prompts] == [1, 1, 1, 2]
 
 
-async def test_jobs_are_cancelled_with_their_batch(yard: tuple[Yard, VideoDialect]) -> None:
-    running, server = yard
+async def test_jobs_are_cancelled_with_their_batch(cluster: tuple[Cluster, VideoDialect]) -> None:
+    running, server = cluster
     prompts = [f"endless cancelled {n}" for n in range(4)]
     accepted = await running.client.submit("videos", [{"prompt": p} for p in prompts])
     await _created(server, prompts)
@@ -85,8 +85,8 @@ async def test_jobs_are_cancelled_with_their_batch(yard: tuple[Yard, VideoDialec
     await _cancelled(server, prompts)
 
 
-async def test_jobs_are_cancelled_at_the_deadline_of_their_batch(yard: tuple[Yard, VideoDialect]) -> None:
-    running, server = yard
+async def test_jobs_are_cancelled_at_the_deadline_of_their_batch(cluster: tuple[Cluster, VideoDialect]) -> None:
+    running, server = cluster
     prompts = [f"endless expired {n}" for n in range(4)]
     terms = Terms(deadline=datetime.now(UTC) + timedelta(seconds=4))
     accepted = await running.client.submit("videos", [{"prompt": p} for p in prompts], terms=terms)
@@ -97,14 +97,14 @@ async def test_jobs_are_cancelled_at_the_deadline_of_their_batch(yard: tuple[Yar
     await _cancelled(server, made)
 
 
-async def test_a_batch_of_more_clips_than_may_be_is_refused(yard: tuple[Yard, VideoDialect]) -> None:
-    running, _ = yard
+async def test_a_batch_of_more_clips_than_may_be_is_refused(cluster: tuple[Cluster, VideoDialect]) -> None:
+    running, _ = cluster
     with pytest.raises(BatchRefused, match="takes 10 items"):
         await running.client.submit("videos", [{"prompt": f"good {n}"} for n in range(11)])
 
 
-async def test_watchers_hear_how_far_clips_are(yard: tuple[Yard, VideoDialect]) -> None:
-    running, _ = yard
+async def test_watchers_hear_how_far_clips_are(cluster: tuple[Cluster, VideoDialect]) -> None:
+    running, _ = cluster
     accepted = await running.client.submit("videos", [{"prompt": "endless progress"}])
     async with asyncio.timeout(30), running.client.events(accepted.batch_id) as events:
         async for event in events:
@@ -127,10 +127,10 @@ async def _cancelled(server: VideoDialect, prompts: list[str]) -> None:
     assert all(server.jobs.created[p] == 1 for p in prompts)
 
 
-async def test_no_kill_at_any_moment_makes_a_second_job(yard: tuple[Yard, VideoDialect]) -> None:
+async def test_no_kill_at_any_moment_makes_a_second_job(cluster: tuple[Cluster, VideoDialect]) -> None:
     """In each round both workers twice and, in its turn, the dispatcher, while several items are in every
     step of their way."""
-    running, server = yard
+    running, server = cluster
     chance, kills = random.Random(50), 0
     batches: dict[UUID, list[str]] = {}
     for round_ in range(ROUNDS):

@@ -86,7 +86,7 @@ def test_the_steps_of_each_set_up_are_seen(file: str) -> None:
         "uv run pytest",
         "uvx ruff",
         "npm install --no-package-lock",
-        'await _run(yard, _program("npm"), "install", "--no-audit", cwd=folder)',
+        'await _run(cluster, _program("npm"), "install", "--no-audit", cwd=folder)',
         "npx vite",
     ],
 )

@@ -5,17 +5,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from benchmarks.yard import CALLING
+from benchmarks.cluster import CALLING
 from devstack import Servers
-from tests.support.yard import Yard, running_yard
+from tests.support.cluster import Cluster, running_cluster
 
 
 @asynccontextmanager
-async def paced_yard(servers: Servers, workers: int = 2, operator: str = "", **limits: Any) -> AsyncIterator[Yard]:
+async def paced_cluster(
+    servers: Servers, workers: int = 2, operator: str = "", **limits: Any
+) -> AsyncIterator[Cluster]:
     """The five services with so many workers, and `calling` under these limits; `operator` has mails."""
     environment = {"PYTHONPATH": str(CALLING), "CALLING": json.dumps(limits), "BATCHYARD_OPERATOR_EMAILS": operator}
-    async with running_yard(servers, environment, workers=workers, known=("noop", "calling")) as yard:
-        yield yard
+    async with running_cluster(servers, environment, workers=workers, known=("noop", "calling")) as cluster:
+        yield cluster
 
 
 def most_within(times: list[float], seconds: float) -> int:

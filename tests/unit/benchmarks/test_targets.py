@@ -53,7 +53,7 @@ def test_what_was_not_measured_is_not_judged() -> None:
     assert "10k_peers" not in _values(_found(batchyard=_contestant(1), chunk_limit_100=_contestant(1, "limit")))
 
 
-def test_a_million_is_held_against_smaller_batches_of_the_same_yard() -> None:
+def test_a_million_is_held_against_smaller_batches_of_the_same_cluster() -> None:
     def size(rate: float, mb: float) -> dict[str, Any]:
         return {
             "items_per_s": _summary(rate),

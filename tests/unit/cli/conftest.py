@@ -1,4 +1,4 @@
-"""A yard that answers by HTTP as ingest does, with answers that a test sets, and a way to run the command."""
+"""A cluster that answers by HTTP as ingest does, with answers that a test sets, and a way to run the command."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -34,7 +34,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass
-class FakeYard:
+class FakeCluster:
     """Remembers requests and gives the answers set for `METHOD path`, the last one again and again."""
 
     answers: dict[str, list[web.Response | Handler]] = field(default_factory=dict)
@@ -78,8 +78,8 @@ Run = Callable[..., Any]
 
 
 @pytest.fixture
-async def yard() -> AsyncIterator[FakeYard]:
-    fake = FakeYard()
+async def cluster() -> AsyncIterator[FakeCluster]:
+    fake = FakeCluster()
     app = web.Application(client_max_size=8 * 1024 * 1024)
     app.router.add_route("*", "/{path:.*}", fake.handle)
     async with TestServer(app) as server:
@@ -88,9 +88,9 @@ async def yard() -> AsyncIterator[FakeYard]:
 
 
 @pytest.fixture
-def run(yard: FakeYard, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run `batchyard …` against the fake yard, in a thread of its own since it brings its own event loop."""
-    monkeypatch.setenv("BATCHYARD_URL", yard.url)
+def run(cluster: FakeCluster, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run `batchyard …` against the fake cluster, in a thread of its own since it brings its own event loop."""
+    monkeypatch.setenv("BATCHYARD_URL", cluster.url)
     monkeypatch.delenv("BATCHYARD_TOKEN", raising=False)
     monkeypatch.setenv("COLUMNS", "200")
 

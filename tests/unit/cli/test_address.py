@@ -1,4 +1,4 @@
-"""Where the command looks for a yard, and in which order."""
+"""Where the command looks for a cluster, and in which order."""
 
 from pathlib import Path
 
@@ -12,8 +12,8 @@ def test_the_order_is_option_variable_file_default(tmp_path: Path) -> None:
     assert find_address({}, tmp_path) == Address(DEFAULT_URL)
     (tmp_path / ADDRESS_FILE).write_text("http://127.0.0.1:4711\n")
     assert find_address({}, tmp_path).url == "http://127.0.0.1:4711"
-    environment = {"BATCHYARD_URL": "https://yard.example/base/", "BATCHYARD_TOKEN": "t0ken"}
-    assert find_address(environment, tmp_path) == Address("https://yard.example/base", "t0ken")
+    environment = {"BATCHYARD_URL": "https://cluster.example/base/", "BATCHYARD_TOKEN": "t0ken"}
+    assert find_address(environment, tmp_path) == Address("https://cluster.example/base", "t0ken")
     assert find_address(environment, tmp_path, "http://other:1").url == "http://other:1"
 
 

@@ -1,4 +1,4 @@
-"""Each command against a yard: what it asks, what it prints, with which exit code it ends."""
+"""Each command against a cluster: what it asks, what it prints, with which exit code it ends."""
 
 import io
 import json
@@ -16,7 +16,7 @@ from aiohttp import web
 from batchyard_contracts.v1.values import BatchStatus, Priority, TerminalStatus
 from services.cli.exit_codes import Exit
 from services.cli.parsing.options import BatchStatusName, PriorityName, StatusName
-from tests.unit.cli.conftest import BATCH, FakeYard, Run, state
+from tests.unit.cli.conftest import BATCH, FakeCluster, Run, state
 
 ACCEPTED = {
     "batch_id": BATCH,
@@ -62,13 +62,13 @@ OPTIONS = (
 )  # fmt: skip
 
 
-async def test_a_list_is_sent_as_one_command(run: Run, yard: FakeYard, tmp_path: Path) -> None:
-    yard.answer("POST /batches", ACCEPTED, status=202)
+async def test_a_list_is_sent_as_one_command(run: Run, cluster: FakeCluster, tmp_path: Path) -> None:
+    cluster.answer("POST /batches", ACCEPTED, status=202)
     file = tmp_path / "items.json"
     file.write_text('[{"url": "a"}, {"payload": {"url": "b"}, "custom_id": "2"}]')
     ended = await run("submit", "tracklists", str(file), *OPTIONS)
     assert (ended.code, ended.out) == (Exit.OK, f"{BATCH}\n")
-    assert yard.requests == [
+    assert cluster.requests == [
         (
             "POST /batches",
             {
@@ -81,7 +81,7 @@ async def test_a_list_is_sent_as_one_command(run: Run, yard: FakeYard, tmp_path:
             },
         )
     ]
-    assert yard.headers[0]["Idempotency-Key"] == "k-1"
+    assert cluster.headers[0]["Idempotency-Key"] == "k-1"
 
 
 @pytest.mark.parametrize(
@@ -89,71 +89,71 @@ async def test_a_list_is_sent_as_one_command(run: Run, yard: FakeYard, tmp_path:
     [("a.ndjson", '{"n": 1}\n\n', "application/x-ndjson"), ("a.csv", "n,custom_id\n1,é\n", "text/csv")],
 )
 async def test_a_file_is_uploaded_as_it_is(
-    name: str, text: str, media_type: str, run: Run, yard: FakeYard, tmp_path: Path
+    name: str, text: str, media_type: str, run: Run, cluster: FakeCluster, tmp_path: Path
 ) -> None:
-    yard.answer("POST /batches", ACCEPTED, status=202)
+    cluster.answer("POST /batches", ACCEPTED, status=202)
     (tmp_path / name).write_text(text)
     assert (await run("submit", "tracklists", str(tmp_path / name), *OPTIONS)).code == Exit.OK
-    assert yard.requests == [("POST /batches", text)]
-    *said, (name, batch_id) = yard.queries[0]
+    assert cluster.requests == [("POST /batches", text)]
+    *said, (name, batch_id) = cluster.queries[0]
     assert (name, UUID(batch_id).version) == ("batch_id", 7)
     assert said == [
         ("workload", "tracklists"), ("priority", "low"), ("name", "Night"), ("label", "team=a"),
         ("notify_webhook", "https://x.example/h"), ("notify_email", "a@x.example"),
     ]  # fmt: skip
-    assert (yard.headers[0]["Content-Type"], yard.headers[0]["Idempotency-Key"]) == (media_type, "k-1")
+    assert (cluster.headers[0]["Content-Type"], cluster.headers[0]["Idempotency-Key"]) == (media_type, "k-1")
 
 
-async def test_a_list_that_no_command_can_hold_is_uploaded(run: Run, yard: FakeYard, tmp_path: Path) -> None:
-    yard.answer("POST /batches", ACCEPTED, status=202)
+async def test_a_list_that_no_command_can_hold_is_uploaded(run: Run, cluster: FakeCluster, tmp_path: Path) -> None:
+    cluster.answer("POST /batches", ACCEPTED, status=202)
     file = tmp_path / "items.json"
     items = [{"n": n} for n in range(10_000)] + [{"payload": {"n": 10_000}, "custom_id": "last"}]
     file.write_text(json.dumps(items))
     await run("submit", "squares", str(file))
-    ((_, sent),) = yard.requests
+    ((_, sent),) = cluster.requests
     assert [json.loads(line) for line in sent.splitlines()] == items
-    assert yard.queries[0][:-1] == [("workload", "squares"), ("priority", "normal")]
+    assert cluster.queries[0][:-1] == [("workload", "squares"), ("priority", "normal")]
 
 
-async def test_items_may_stand_on_the_command_line(run: Run, yard: FakeYard) -> None:
-    yard.answer("POST /batches", ACCEPTED, status=202)
+async def test_items_may_stand_on_the_command_line(run: Run, cluster: FakeCluster) -> None:
+    cluster.answer("POST /batches", ACCEPTED, status=202)
     ended = await run("submit", "tracklists", "--item", '{"url":\n"a"}', "--item", '{"url": "b"}', "--json")
     assert json.loads(ended.out) == {"type": "command.accepted.v1", **ACCEPTED}
-    assert [item["payload"]["url"] for item in yard.requests[0][1]["items"]] == ["a", "b"]
+    assert [item["payload"]["url"] for item in cluster.requests[0][1]["items"]] == ["a", "b"]
 
 
-async def test_a_refused_item_is_named(run: Run, yard: FakeYard, tmp_path: Path) -> None:
-    yard.answer("POST /batches", {"title": "x", "status": 422, "detail": "n: not a number", "line": 3}, status=422)
+async def test_a_refused_item_is_named(run: Run, cluster: FakeCluster, tmp_path: Path) -> None:
+    cluster.answer("POST /batches", {"title": "x", "status": 422, "detail": "n: not a number", "line": 3}, status=422)
     (tmp_path / "a.csv").write_text("n\n1\nx\n")
     ended = await run("submit", "squares", str(tmp_path / "a.csv"))
     assert (ended.code, ended.out) == (Exit.REFUSED, "")
     assert "Line 3: n: not a number" in ended.err
 
 
-async def test_what_was_cut_off_can_be_sent_again_under_its_key(run: Run, yard: FakeYard) -> None:
+async def test_what_was_cut_off_can_be_sent_again_under_its_key(run: Run, cluster: FakeCluster) -> None:
     async def hang_up(request: web.Request) -> web.Response:
         assert request.transport is not None
         request.transport.abort()
         return web.Response()
 
-    yard.answer("POST /batches", hang_up)
+    cluster.answer("POST /batches", hang_up)
     ended = await run("submit", "squares", "--item", "{}")
     assert ended.code == Exit.UNREACHABLE
-    assert f"--idempotency-key {yard.headers[0]['Idempotency-Key']}" in ended.err
+    assert f"--idempotency-key {cluster.headers[0]['Idempotency-Key']}" in ended.err
 
 
-async def test_submit_and_watch_ends_by_how_the_batch_ended(run: Run, yard: FakeYard) -> None:
-    yard.answer("POST /batches", ACCEPTED, status=202)
-    yard.answer(f"GET /batches/{BATCH}", state(), state(status="finished", result="completed"))
-    yard.answer(f"GET /batches/{BATCH}/progress", _closing())
+async def test_submit_and_watch_ends_by_how_the_batch_ended(run: Run, cluster: FakeCluster) -> None:
+    cluster.answer("POST /batches", ACCEPTED, status=202)
+    cluster.answer(f"GET /batches/{BATCH}", state(), state(status="finished", result="completed"))
+    cluster.answer(f"GET /batches/{BATCH}/progress", _closing())
     ended = await run("submit", "tracklists", "--item", "{}", "--watch")
     assert ended.code == Exit.OK
     assert "completed" in ended.err
     assert ended.out == f"{BATCH}\n"
 
 
-async def test_watch_draws_what_the_websocket_sends(run: Run, yard: FakeYard) -> None:
-    yard.answer(f"GET /batches/{BATCH}", state())
+async def test_watch_draws_what_the_websocket_sends(run: Run, cluster: FakeCluster) -> None:
+    cluster.answer(f"GET /batches/{BATCH}", state())
     progressed = {
         **{key: value for key, value in FINISHED.items() if key in {"batch_id", "workload", "owner", "round"}},
         "type": "batch.progressed.v1",
@@ -163,7 +163,7 @@ async def test_watch_draws_what_the_websocket_sends(run: Run, yard: FakeYard) ->
         "eta_s": 61,
         "at": "2026-11-21T20:00:05Z",
     }
-    yard.answer(f"GET /batches/{BATCH}/progress", _frames(progressed, FINISHED))
+    cluster.answer(f"GET /batches/{BATCH}/progress", _frames(progressed, FINISHED))
     ended = await run("watch", BATCH)
     assert ended.code == Exit.BATCH_FAILED
     assert "50% 2/4  2 succeeded  12.5/s  1:01 left" in ended.err
@@ -171,33 +171,33 @@ async def test_watch_draws_what_the_websocket_sends(run: Run, yard: FakeYard) ->
     assert f"batchyard failures {BATCH}" in ended.err
 
 
-async def test_watch_says_why_a_batch_was_stopped(run: Run, yard: FakeYard) -> None:
-    yard.answer(f"GET /batches/{BATCH}", state())
-    yard.answer(f"GET /batches/{BATCH}/progress", _frames(FINISHED | {"stop_reason": "deadline"}))
+async def test_watch_says_why_a_batch_was_stopped(run: Run, cluster: FakeCluster) -> None:
+    cluster.answer(f"GET /batches/{BATCH}", state())
+    cluster.answer(f"GET /batches/{BATCH}/progress", _frames(FINISHED | {"stop_reason": "deadline"}))
     assert "It was stopped: its deadline passed" in (await run("watch", BATCH)).err
 
 
-async def test_watch_in_json_is_a_document_a_line(run: Run, yard: FakeYard) -> None:
-    yard.answer("GET /batches", {"batches": [state()]})
-    yard.answer(f"GET /batches/{BATCH}", state())
-    yard.answer(f"GET /batches/{BATCH}/progress", _frames(FINISHED))
+async def test_watch_in_json_is_a_document_a_line(run: Run, cluster: FakeCluster) -> None:
+    cluster.answer("GET /batches", {"batches": [state()]})
+    cluster.answer(f"GET /batches/{BATCH}", state())
+    cluster.answer(f"GET /batches/{BATCH}/progress", _frames(FINISHED))
     ended = await run("watch", "last", "--json")
     assert [json.loads(line) for line in ended.out.splitlines()] == [state(), FINISHED]
     assert ended.code == Exit.BATCH_FAILED
 
 
-async def test_list_asks_and_prints(run: Run, yard: FakeYard) -> None:
-    yard.answer("GET /batches", {"batches": [state(name="[bold]Night")]})
+async def test_list_asks_and_prints(run: Run, cluster: FakeCluster) -> None:
+    cluster.answer("GET /batches", {"batches": [state(name="[bold]Night")]})
     ended = await run("list", "--status", "running", "--limit", "5")
-    assert yard.queries == [[("status", "running"), ("limit", "5")]]
+    assert cluster.queries == [[("status", "running"), ("limit", "5")]]
     assert BATCH in ended.out
     assert "1/4" in ended.out
     assert "[bold]Night" in ended.out
     assert json.loads((await run("list", "--json")).out) == {"batches": [state(name="[bold]Night")]}
 
 
-async def test_show_failures_workers_workloads(run: Run, yard: FakeYard) -> None:
-    yard.answer(
+async def test_show_failures_workers_workloads(run: Run, cluster: FakeCluster) -> None:
+    cluster.answer(
         f"GET /batches/{BATCH}",
         state(status="finished", result="partial", finished_at="2026-11-21T20:01:00Z", labels={"a": "b"}),
     )
@@ -205,19 +205,19 @@ async def test_show_failures_workers_workloads(run: Run, yard: FakeYard) -> None
     assert "1 succeeded, 3 remaining of 4" in shown
     assert "after 60.0 s" in shown
     stopped = {"stop_reason": "failure_threshold", "terms": {"weight": 3, "failure_threshold": {"share": 0.1}}}
-    yard.answer(f"GET /batches/{BATCH}", state(status="finished", result="cancelled", **stopped))
+    cluster.answer(f"GET /batches/{BATCH}", state(status="finished", result="cancelled", **stopped))
     lines = [line.split(None, 1) for line in (await run("show", BATCH)).out.splitlines()]
     shown_as = {words[0]: words[1].strip() for words in lines}
     assert shown_as["stopped"] == "more items failed than --failure-threshold allows: the rest was cancelled"
     assert (shown_as["weight"], shown_as["failure"]) == ("3", "threshold  10%")
     groups = [{"code": "not_found", "count": 7, "message": "HTTP 404", "ordinals": [3, 9, 27, 81]}]
-    yard.answer(f"GET /batches/{BATCH}/failures", {"found": True, "groups": groups})
+    cluster.answer(f"GET /batches/{BATCH}/failures", {"found": True, "groups": groups})
     assert "item 3, 9, 27 …" in (await run("failures", BATCH)).out
     worker = {
         "worker_id": "host-1", "workloads": ["tracklists"], "chunks": [], "running": 3, "stopping": True,
         "seen_at": "2026-11-21T20:00:00Z", "slots": {"tracklists": {"busy": 3, "open": 5, "max": 16}},
     }  # fmt: skip
-    yard.answer("GET /workers", {"workers": [worker]})
+    cluster.answer("GET /workers", {"workers": [worker]})
     shown = (await run("workers")).out
     assert "host-1 (stopping)" in shown
     assert "3/5/16" in shown
@@ -226,8 +226,8 @@ async def test_show_failures_workers_workloads(run: Run, yard: FakeYard) -> None
             "properties": {"n": {"type": "integer", "description": "a number"}}, "required": ["n"]},
         "result_schema": {}, "example": {"n": 7}, "exports": {},
     }  # fmt: skip
-    yard.answer("GET /workloads", {"workloads": [manifest]})
-    yard.answer("GET /workloads/squares", manifest)
+    cluster.answer("GET /workloads", {"workloads": [manifest]})
+    cluster.answer("GET /workloads/squares", manifest)
     assert "Squares" in (await run("workloads")).out
     one = (await run("workloads", "squares")).out
     assert "a number" in one
@@ -243,22 +243,26 @@ async def test_show_failures_workers_workloads(run: Run, yard: FakeYard) -> None
         (("priority", BATCH, "immediate"), f"PATCH /batches/{BATCH}", {"priority": "immediate"}),
     ],
 )
-async def test_a_batch_is_steered(argv: tuple[str, ...], request_: str, body: Any, run: Run, yard: FakeYard) -> None:
-    yard.answer(request_, ACCEPTED, status=202)
+async def test_a_batch_is_steered(
+    argv: tuple[str, ...], request_: str, body: Any, run: Run, cluster: FakeCluster
+) -> None:
+    cluster.answer(request_, ACCEPTED, status=202)
     assert json.loads((await run(*argv, "--json")).out) == ACCEPTED
     assert (await run(*argv)).out.startswith(f"{BATCH}: ")
-    assert yard.requests[0] == (request_, body)
+    assert cluster.requests[0] == (request_, body)
 
 
-async def test_a_retry_waits_until_its_round_is_open(run: Run, yard: FakeYard) -> None:
+async def test_a_retry_waits_until_its_round_is_open(run: Run, cluster: FakeCluster) -> None:
     ended = state(status="finished", result="partial", counts={"total": 4, "succeeded": 1, "failed": 2, "cancelled": 1})
-    yard.answer(f"GET /batches/{BATCH}", ended, ended, state(round=2))
-    yard.answer(f"POST /batches/{BATCH}/retry", ACCEPTED | {"retried": 3}, status=202)
+    cluster.answer(f"GET /batches/{BATCH}", ended, ended, state(round=2))
+    cluster.answer(f"POST /batches/{BATCH}/retry", ACCEPTED | {"retried": 3}, status=202)
     assert (await run("retry", BATCH)).out == f"{BATCH}: running 3 items again\n"
-    assert [name.split()[0] for name, _ in yard.requests] == ["GET", "POST", "GET", "GET"]
+    assert [name.split()[0] for name, _ in cluster.requests] == ["GET", "POST", "GET", "GET"]
 
 
-async def test_a_retry_says_what_is_wanted_and_shows_what_would_run(run: Run, yard: FakeYard, tmp_path: Path) -> None:
+async def test_a_retry_says_what_is_wanted_and_shows_what_would_run(
+    run: Run, cluster: FakeCluster, tmp_path: Path
+) -> None:
     preview = {
         "round": 1,
         "items": 2,
@@ -266,7 +270,7 @@ async def test_a_retry_says_what_is_wanted_and_shows_what_would_run(run: Run, ya
         "samples": [{"ordinal": 4, "custom_id": "a", "partition": "", "before": {"n": 1}, "after": {"n": 2}}],
         "invalid_items": [{"ordinal": 9, "code": "patch_not_applicable", "reason": "no such path"}],
     }
-    yard.answer(f"POST /batches/{BATCH}/retry", preview)
+    cluster.answer(f"POST /batches/{BATCH}/retry", preview)
     patch = tmp_path / "patch.json"
     patch.write_text('[{"op": "add", "path": "/n", "value": null}]')
     options: tuple[str, ...] = (
@@ -294,45 +298,45 @@ async def test_a_retry_says_what_is_wanted_and_shows_what_would_run(run: Run, ya
         "custom_ids": ["a", "7"],
     }
     operations = [{"op": "add", "path": "/n", "value": None}]
-    assert yard.requests[-1] == (
+    assert cluster.requests[-1] == (
         f"POST /batches/{BATCH}/retry",
         {"select": select, "patch": operations, "skip_invalid": True, "dry_run": True},
     )
     await run("retry", BATCH, "--patch", '{"op": "remove", "path": "/n"}', "--dry-run", "--json")
-    assert yard.requests[-1][1] == {"patch": [{"op": "remove", "path": "/n"}], "dry_run": True}
+    assert cluster.requests[-1][1] == {"patch": [{"op": "remove", "path": "/n"}], "dry_run": True}
 
 
 @pytest.mark.parametrize("patch", ["[1]", "[", "{", "no-such-file.json"])
-async def test_a_patch_that_is_none_is_not_sent(patch: str, run: Run, yard: FakeYard) -> None:
+async def test_a_patch_that_is_none_is_not_sent(patch: str, run: Run, cluster: FakeCluster) -> None:
     ended = await run("retry", BATCH, "--patch", patch)
     assert ended.code == Exit.USAGE
     assert "--patch" in ended.err
-    assert not yard.requests
+    assert not cluster.requests
 
 
-async def test_a_retry_of_what_succeeded_changes_nothing(run: Run, yard: FakeYard) -> None:
-    yard.answer(
+async def test_a_retry_of_what_succeeded_changes_nothing(run: Run, cluster: FakeCluster) -> None:
+    cluster.answer(
         f"GET /batches/{BATCH}", state(status="finished", result="completed", counts={"total": 1, "succeeded": 1})
     )
-    yard.answer(f"POST /batches/{BATCH}/retry", ACCEPTED, status=202)
+    cluster.answer(f"POST /batches/{BATCH}/retry", ACCEPTED, status=202)
     assert (await run("retry", BATCH)).out == f"{BATCH}: nothing to run again\n"
 
 
-async def test_results_go_to_standard_output_or_a_file(run: Run, yard: FakeYard, tmp_path: Path) -> None:
+async def test_results_go_to_standard_output_or_a_file(run: Run, cluster: FakeCluster, tmp_path: Path) -> None:
     async def lines(request: web.Request) -> web.Response:
         return web.Response(text='{"ordinal":0}\n', content_type="application/x-ndjson")
 
-    yard.answer(f"GET /batches/{BATCH}/results", lines)
+    cluster.answer(f"GET /batches/{BATCH}/results", lines)
     ended = await run("results", BATCH, "--status", "failed", "--error-code", "not_found")
     assert ended.out == '{"ordinal":0}\n'
-    assert yard.queries[0] == [("format", "ndjson"), ("status", "failed"), ("error_code", "not_found")]
+    assert cluster.queries[0] == [("format", "ndjson"), ("status", "failed"), ("error_code", "not_found")]
     file = tmp_path / "r.ndjson"
     ended = await run("results", BATCH, "-o", str(file))
     assert (ended.out, file.read_text()) == ("", '{"ordinal":0}\n')
     assert os.listdir(tmp_path) == ["r.ndjson"]  # noqa: PTH208  # the temporary file is gone
 
 
-async def test_an_export_is_unpacked(run: Run, yard: FakeYard, tmp_path: Path) -> None:
+async def test_an_export_is_unpacked(run: Run, cluster: FakeCluster, tmp_path: Path) -> None:
     box = io.BytesIO()
     with zipfile.ZipFile(box, "w") as target:
         target.writestr("a.cue", "TITLE")
@@ -340,7 +344,7 @@ async def test_an_export_is_unpacked(run: Run, yard: FakeYard, tmp_path: Path) -
     async def zipped(request: web.Request) -> web.Response:
         return web.Response(body=box.getvalue(), content_type="application/zip")
 
-    yard.answer(f"GET /batches/{BATCH}/results", zipped)
+    cluster.answer(f"GET /batches/{BATCH}/results", zipped)
     ended = await run("results", BATCH, "--format", "cue", "-o", str(tmp_path / "sheets"))
     assert (tmp_path / "sheets" / "a.cue").read_text() == "TITLE"
     assert ended.out == f"{tmp_path / 'sheets'}\n"
@@ -358,15 +362,15 @@ async def test_an_export_is_unpacked(run: Run, yard: FakeYard, tmp_path: Path) -
     ],
 )
 async def test_a_problem_becomes_words_and_a_code(
-    status: int, code: Exit, words: str, run: Run, yard: FakeYard
+    status: int, code: Exit, words: str, run: Run, cluster: FakeCluster
 ) -> None:
-    yard.answer(f"GET /batches/{BATCH}", {"detail": "no such batch", "status": status}, status=status)
+    cluster.answer(f"GET /batches/{BATCH}", {"detail": "no such batch", "status": status}, status=status)
     ended = await run("show", BATCH, "--json")
     assert (ended.code, ended.out) == (code, "")
     assert words in ended.err
 
 
-async def test_a_yard_that_is_not_there_is_said_so(run: Run, unused_tcp_port: int) -> None:
+async def test_a_cluster_that_is_not_there_is_said_so(run: Run, unused_tcp_port: int) -> None:
     ended = await run("--url", f"http://127.0.0.1:{unused_tcp_port}", "list")
     assert ended.code == Exit.UNREACHABLE
     assert "batchyard up" in ended.err
@@ -389,23 +393,23 @@ async def test_a_yard_that_is_not_there_is_said_so(run: Run, unused_tcp_port: in
         ("absent",),
     ],
 )
-async def test_a_wrong_command_line_sends_nothing(argv: tuple[str, ...], run: Run, yard: FakeYard) -> None:
+async def test_a_wrong_command_line_sends_nothing(argv: tuple[str, ...], run: Run, cluster: FakeCluster) -> None:
     ended = await run(*argv)
     assert (ended.code, ended.out) == (Exit.USAGE, "")
     assert ended.err
-    assert yard.requests == []
+    assert cluster.requests == []
 
 
-async def test_a_token_is_sent_as_bearer(run: Run, yard: FakeYard, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_token_is_sent_as_bearer(run: Run, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATCHYARD_TOKEN", "t0ken")
-    yard.answer("GET /batches", {"batches": []})
+    cluster.answer("GET /batches", {"batches": []})
     ended = await run("list")
     assert "No batch fits" in ended.out
-    assert yard.headers[0]["Authorization"] == "Bearer t0ken"
+    assert cluster.headers[0]["Authorization"] == "Bearer t0ken"
 
 
-async def test_a_defect_has_a_code_of_its_own(run: Run, yard: FakeYard) -> None:
-    yard.answer("GET /batches", {"batches": "nonsense"})
+async def test_a_defect_has_a_code_of_its_own(run: Run, cluster: FakeCluster) -> None:
+    cluster.answer("GET /batches", {"batches": "nonsense"})
     ended = await run("list")
     assert ended.code == Exit.DEFECT
     assert "Traceback" in ended.err

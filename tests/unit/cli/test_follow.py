@@ -11,22 +11,22 @@ from services.cli.client.address import Address
 from services.cli.client.follow import follow
 from services.cli.client.http_client import open_door
 from services.cli.errors import NotFound, NotReachable
-from tests.unit.cli.conftest import BATCH, FakeYard, state
+from tests.unit.cli.conftest import BATCH, FakeCluster, state
 
 END = state(status="finished", result="completed", counts={"total": 4, "succeeded": 4})
 
 
-async def results(yard: FakeYard) -> list[str | None]:
-    async with asyncio.timeout(5), open_door(Address(yard.url)) as door:
+async def results(cluster: FakeCluster) -> list[str | None]:
+    async with asyncio.timeout(5), open_door(Address(cluster.url)) as door:
         return [snapshot.result async for snapshot in follow(door, BATCH, poll_s=0.01)]
 
 
-async def test_without_a_websocket_it_is_asked_again_and_again(yard: FakeYard) -> None:
-    yard.answer(f"GET /batches/{BATCH}", state(), state(), END)
-    assert await results(yard) == [None, None, "completed"]
+async def test_without_a_websocket_it_is_asked_again_and_again(cluster: FakeCluster) -> None:
+    cluster.answer(f"GET /batches/{BATCH}", state(), state(), END)
+    assert await results(cluster) == [None, None, "completed"]
 
 
-async def test_a_websocket_that_breaks_is_opened_again(yard: FakeYard) -> None:
+async def test_a_websocket_that_breaks_is_opened_again(cluster: FakeCluster) -> None:
     async def one_frame(request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
@@ -35,29 +35,29 @@ async def test_a_websocket_that_breaks_is_opened_again(yard: FakeYard) -> None:
         request.transport.abort()
         return socket
 
-    yard.answer(f"GET /batches/{BATCH}", state(), state(), END)
-    yard.answer(f"GET /batches/{BATCH}/progress", one_frame)
-    assert await results(yard) == [None, None, None, None, "completed"]
+    cluster.answer(f"GET /batches/{BATCH}", state(), state(), END)
+    cluster.answer(f"GET /batches/{BATCH}/progress", one_frame)
+    assert await results(cluster) == [None, None, None, None, "completed"]
 
 
-async def test_a_yard_that_is_away_for_a_moment_is_waited_for(yard: FakeYard) -> None:
+async def test_a_cluster_that_is_away_for_a_moment_is_waited_for(cluster: FakeCluster) -> None:
     async def restarting(_: web.Request) -> web.Response:
         return web.Response(status=503)
 
-    yard.answer(f"GET /batches/{BATCH}", state(), restarting, END)
-    assert await results(yard) == [None, "completed"]
+    cluster.answer(f"GET /batches/{BATCH}", state(), restarting, END)
+    assert await results(cluster) == [None, "completed"]
 
 
-async def test_a_yard_that_stays_away_is_given_up(yard: FakeYard, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cluster_that_stays_away_is_given_up(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "PATIENCE_S", 0.05)
-    yard.answer(f"GET /batches/{BATCH}", state(), {"detail": "away"}, status=503)
+    cluster.answer(f"GET /batches/{BATCH}", state(), {"detail": "away"}, status=503)
     with pytest.raises(NotReachable):
-        await results(yard)
+        await results(cluster)
 
 
-async def test_a_batch_that_is_not_there_is_said_so(yard: FakeYard) -> None:
+async def test_a_batch_that_is_not_there_is_said_so(cluster: FakeCluster) -> None:
     with pytest.raises(NotFound):
-        await results(yard)
+        await results(cluster)
 
 
 def _progressed() -> dict[str, Any]:

@@ -65,7 +65,7 @@ async def test_wrong_names_and_items_are_refused(cli: Command, tmp_path: Path) -
     assert (await cli("workload", "test", str(file), "--item", "{")).code == Exit.USAGE
 
 
-async def test_without_a_yard_a_worker_is_not_started(cli: Command, tmp_path: Path) -> None:
+async def test_without_a_cluster_a_worker_is_not_started(cli: Command, tmp_path: Path) -> None:
     file = tmp_path / "y_words.py"
     file.write_text("", "utf-8")
     ended = await cli("workload", "run", str(file))

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from services.cli.client import upload
 from services.cli.exit_codes import Exit
-from tests.unit.cli.conftest import BATCH, FakeYard, Run, state
+from tests.unit.cli.conftest import BATCH, FakeCluster, Run, state
 
 ACCEPTED = {
     "batch_id": BATCH, "workload": "squares", "items": 2, "replayed": False, "accepted_at": "2026-11-21T20:00:00Z",
@@ -49,50 +49,50 @@ async def accept(_: web.Request) -> web.Response:
     return web.json_response(ACCEPTED, status=202)
 
 
-async def test_it_is_sent_again_from_its_beginning_under_one_key(run: Run, yard: FakeYard, file: Path) -> None:
-    yard.answer("POST /batches", hang_up, problem(429, "too_many_waiting"), problem(503, "unavailable"), accept)
+async def test_it_is_sent_again_from_its_beginning_under_one_key(run: Run, cluster: FakeCluster, file: Path) -> None:
+    cluster.answer("POST /batches", hang_up, problem(429, "too_many_waiting"), problem(503, "unavailable"), accept)
     ended = await run("submit", "squares", str(file))
     assert (ended.code, ended.out.strip()) == (Exit.OK, BATCH)
-    assert yard.requests == [("POST /batches", TEXT)] * 4
-    assert len({headers["Idempotency-Key"] for headers in yard.headers}) == 1
-    assert len({str(query) for query in yard.queries}) == 1
+    assert cluster.requests == [("POST /batches", TEXT)] * 4
+    assert len({headers["Idempotency-Key"] for headers in cluster.headers}) == 1
+    assert len({str(query) for query in cluster.queries}) == 1
     assert ended.err.count("what was taken is skipped") == 3
     assert "detail of too_many_waiting" in ended.err
 
 
 async def test_the_server_may_still_hold_the_broken_connection_for_the_upload(
-    run: Run, yard: FakeYard, file: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, cluster: FakeCluster, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upload.Submission, "_pause", lambda *_: 0.0)
-    yard.answer("POST /batches", hang_up, problem(409, "idempotency_in_progress"), accept)
+    cluster.answer("POST /batches", hang_up, problem(409, "idempotency_in_progress"), accept)
     assert (await run("submit", "squares", str(file))).code == Exit.OK
 
 
-async def test_it_ends_when_it_gets_no_further(run: Run, yard: FakeYard, file: Path) -> None:
+async def test_it_ends_when_it_gets_no_further(run: Run, cluster: FakeCluster, file: Path) -> None:
     stuck = [problem(429, "too_many_waiting", batch_id=BATCH, items=items) for items in (10_000, 20_000)]
-    yard.answer("POST /batches", *stuck)
+    cluster.answer("POST /batches", *stuck)
     ended = await run("submit", "squares", str(file))
     assert ended.code == Exit.REFUSED
-    assert len(yard.requests) == upload.TRIES + 1  # the first of them got somewhere
+    assert len(cluster.requests) == upload.TRIES + 1  # the first of them got somewhere
 
 
-async def test_a_wrong_line_is_not_sent_again(run: Run, yard: FakeYard, file: Path) -> None:
-    yard.answer("POST /batches", problem(422, "invalid_item", line=2, batch_id=BATCH, items=1))
+async def test_a_wrong_line_is_not_sent_again(run: Run, cluster: FakeCluster, file: Path) -> None:
+    cluster.answer("POST /batches", problem(422, "invalid_item", line=2, batch_id=BATCH, items=1))
     ended = await run("submit", "squares", str(file), "--idempotency-key", "mine")
     assert ended.code == Exit.REFUSED
-    assert len(yard.requests) == 1
+    assert len(cluster.requests) == 1
     assert "Line 2: detail of invalid_item" in ended.err
     assert "--idempotency-key mine: what was taken is skipped" in ended.err
 
 
-async def test_a_yard_that_is_not_there_is_not_waited_for(run: Run, file: Path) -> None:
+async def test_a_cluster_that_is_not_there_is_not_waited_for(run: Run, file: Path) -> None:
     ended = await run("--url", "http://127.0.0.1:9", "submit", "squares", str(file))
     assert ended.code == Exit.UNREACHABLE
     assert "sent again" not in ended.err
 
 
 async def test_the_batch_is_named_while_the_upload_goes_on(
-    run: Run, yard: FakeYard, file: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, cluster: FakeCluster, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upload, "LOOK_S", 0.01)
     shown = asyncio.Event()
@@ -102,14 +102,14 @@ async def test_the_batch_is_named_while_the_upload_goes_on(
         return web.json_response(state(batch_id=batch_id()))
 
     async def slow(request: web.Request) -> web.Response:
-        yard.answer(f"GET /batches/{batch_id()}", show)
+        cluster.answer(f"GET /batches/{batch_id()}", show)
         await shown.wait()
         return await accept(request)
 
     def batch_id() -> str:
-        return next(dict(query)["batch_id"] for query in yard.queries if query)
+        return next(dict(query)["batch_id"] for query in cluster.queries if query)
 
-    yard.answer("POST /batches", slow)
+    cluster.answer("POST /batches", slow)
     ended = await run("submit", "squares", str(file))
     assert ended.code == Exit.OK
     assert f"batchyard watch {batch_id()}" in ended.err

@@ -14,11 +14,11 @@ from devstack.state import State
 CONFIG: dict[str, Any] = {
     "services": {
         "rabbitmq": {
-            "environment": {"RABBITMQ_DEFAULT_USER": "yard", "RABBITMQ_DEFAULT_PASS": "p/w"},
+            "environment": {"RABBITMQ_DEFAULT_USER": "cluster", "RABBITMQ_DEFAULT_PASS": "p/w"},
             "ports": [{"target": 15672, "published": "1"}, {"target": 5672, "published": "5673"}],
         },
         "postgres": {
-            "environment": {"POSTGRES_USER": "yard", "POSTGRES_PASSWORD": "p@w", "POSTGRES_DB": "main"},
+            "environment": {"POSTGRES_USER": "cluster", "POSTGRES_PASSWORD": "p@w", "POSTGRES_DB": "main"},
             "ports": [{"target": 5432, "published": "5433"}],
         },
         "redis": {"environment": {"REDISCLI_AUTH": "s"}, "ports": [{"target": 6379, "published": "6380"}]},
@@ -49,9 +49,9 @@ async def test_a_machine_without_the_client_has_no_engine(tmp_path: Path) -> Non
 
 
 def test_addresses_follow_the_compose_file() -> None:
-    assert address("rabbitmq", CONFIG) == "amqp://yard:p%2Fw@127.0.0.1:5673/"
-    assert address("rabbitmq", CONFIG, path="test") == "amqp://yard:p%2Fw@127.0.0.1:5673/test"
-    assert address("postgres", CONFIG) == "postgresql://yard:p%40w@127.0.0.1:5433/main"
+    assert address("rabbitmq", CONFIG) == "amqp://cluster:p%2Fw@127.0.0.1:5673/"
+    assert address("rabbitmq", CONFIG, path="test") == "amqp://cluster:p%2Fw@127.0.0.1:5673/test"
+    assert address("postgres", CONFIG) == "postgresql://cluster:p%40w@127.0.0.1:5433/main"
     assert address("redis", CONFIG) == "redis://:s@127.0.0.1:6380/0"
 
 
@@ -73,7 +73,7 @@ async def test_the_virtual_host_is_made_with_the_container_s_own_tool(
     fake_docker(tmp_path, f'echo "$@" >> {tmp_path}/calls; case "$*" in *config*) cat {tmp_path}/config.json;; esac')
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     server = ComposeServer("rabbitmq", tmp_path / "docker-compose.yml", State(tmp_path))
-    assert await server.fresh_vhost("corner") == "amqp://yard:p%2Fw@127.0.0.1:5673/corner"
+    assert await server.fresh_vhost("corner") == "amqp://cluster:p%2Fw@127.0.0.1:5673/corner"
     calls = (tmp_path / "calls").read_text("utf-8")
     assert "exec -T rabbitmq rabbitmqctl add_vhost corner" in calls
-    assert "set_permissions --vhost corner yard .* .* .*" in calls
+    assert "set_permissions --vhost corner cluster .* .* .*" in calls

@@ -23,7 +23,7 @@ SECRET = "whsec_" + b64encode(b"a secret of the tests, 32 bytes.").decode()
 
 
 @dataclass(frozen=True, slots=True)
-class Yard:
+class Cluster:
     """What a test may use and break."""
 
     servers: Servers
@@ -62,12 +62,12 @@ class Yard:
 
 
 @asynccontextmanager
-async def running_yard(
+async def running_cluster(
     servers: Servers, environment: dict[str, str] | None = None, *, workers: int = 2, known: Sequence[str] = ("noop",)
-) -> AsyncIterator[Yard]:
+) -> AsyncIterator[Cluster]:
     """Start the services and wait until a batch can be submitted; stop them at the end."""
     (port,) = free_ports(1)
-    with tempfile.TemporaryDirectory(prefix="yard-") as name:
+    with tempfile.TemporaryDirectory(prefix="cluster-") as name:
         folder = Path(name)
         supervisor = Supervisor(folder, print)
         async with (
@@ -93,7 +93,7 @@ async def running_yard(
                 await supervisor.start(*programs(plan, servers, port))
                 for workload in known:
                     await _until_announced(http, workload)
-                yield Yard(servers, supervisor, client, http, webhooks, mailbox, folder)
+                yield Cluster(servers, supervisor, client, http, webhooks, mailbox, folder)
             finally:
                 await supervisor.stop()
 

@@ -1,4 +1,4 @@
-"""What a local yard starts, with which variables; and what is said where the demo cannot run."""
+"""What a local cluster starts, with which variables; and what is said where the demo cannot run."""
 
 import stat
 from pathlib import Path

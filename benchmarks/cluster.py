@@ -28,7 +28,7 @@ _TIMEOUT = aiohttp.ClientTimeout(total=900)
 
 
 @dataclass(frozen=True, slots=True)
-class Yard:
+class Cluster:
     """What a measurement may use."""
 
     servers: Servers
@@ -42,9 +42,9 @@ class Yard:
 
 
 @asynccontextmanager
-async def running_yard(
+async def running_cluster(
     stand: Stand, environment: Mapping[str, str], headers: Mapping[str, str] | None = None
-) -> AsyncIterator[Yard]:
+) -> AsyncIterator[Cluster]:
     """Start the services with their defaults on emptied servers; stop them at the end. Raises `StackError`.
 
     `headers` go with every request over HTTP.
@@ -65,7 +65,7 @@ async def running_yard(
         finishes = await stack.enter_async_context(hearing_finishes(servers.amqp_url))
         services = {name: [_process(supervisor, name)] for name in SERVICES}
         everything = {**services, **servers_of(servers), CLIENT: [psutil.Process()]}
-        yield Yard(servers, client, http, finishes, services, everything)
+        yield Cluster(servers, client, http, finishes, services, everything)
 
 
 def _process(supervisor: Supervisor, name: str) -> psutil.Process:
