@@ -23,17 +23,17 @@ from batchyard_contracts.v1.flow import (
 )
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.recommendations import RecommendationsQuery
-from services.worker.caching.invalidation import Forgetful
+from services.worker.caching.invalidation import CacheInvalidation
 from services.worker.caching.result_cache import ResultCache
-from services.worker.consuming.chunk_consumer import Intake
-from services.worker.consuming.chunk_returner import Returns
-from services.worker.execution.item_runner import Runner
-from services.worker.execution.start_permit import Leave
-from services.worker.limits.rate_gate import Gates
+from services.worker.consuming.chunk_consumer import ChunkConsumer
+from services.worker.consuming.chunk_returner import ChunkReturner
+from services.worker.execution.item_runner import ItemRunner
+from services.worker.execution.start_permit import StartPermitClient
+from services.worker.limits.rate_gate import RateGates
 from services.worker.loading import registry
-from services.worker.quarantine.consumer import Quarantine
+from services.worker.quarantine.consumer import QuarantineConsumer
 from services.worker.settings import WorkerSettings
-from services.worker.summaries.consumer import summarizing
+from services.worker.summaries.consumer import run_summaries
 from services.worker.workloads.distances.opening import Resources
 from services.worker.workloads.distances.recommending import Recommender
 from shared.messaging.batch_consumer import BatchConsumer
@@ -52,7 +52,7 @@ log = structlog.get_logger()
 _INTERRUPTING = {"deadline", "failure_threshold"}
 """Causes that end what runs. Of a batch that was never sealed it may run to its end: nobody is in a hurry."""
 
-_PAUSING = {"pause": True, "resume": False, "cancel": False, "retry": False}
+_PAUSED_AFTER = {"pause": True, "resume": False, "cancel": False, "retry": False}
 
 
 @asynccontextmanager
@@ -68,42 +68,58 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
         await declare(publisher.connection, [*topology.QUEUES, *_queues(workloads.values())])
         connection = await connect(settings.amqp_url, "worker-consume")
         stack.push_async_callback(connection.close)
-        memory = RedisClient(settings.redis_url)
-        stack.push_async_callback(memory.close)
+        redis = RedisClient(settings.redis_url)
+        stack.push_async_callback(redis.close)
         runtime.health.ready_when("RabbitMQ", connection.connected.is_set)
-        cache, reservations = ResultCache(memory), RateReservations(memory)
-        returns, leave = Returns(publisher, worker_id), Leave(RpcClient(publisher.connection), worker_id)
-        intakes: list[Intake] = []
-        quarantines: list[Quarantine] = []
+        cache, reservations = ResultCache(redis), RateReservations(redis)
+        returner, permits = (
+            ChunkReturner(publisher, worker_id),
+            StartPermitClient(RpcClient(publisher.connection), worker_id),
+        )
+        consumers: list[ChunkConsumer] = []
+        quarantine_consumers: list[QuarantineConsumer] = []
         manifests = [workload.announcement() for workload in workloads.values()]
         opened: dict[str, object] = {}
         for workload in _available(workloads, manifests):
             opened[workload.name] = resources = await stack.enter_async_context(workload.lifespan())
             slots, grace_s = settings.worker_slots.get(workload.name), settings.worker_grace_s
-            gates = Gates(workload.name, reservations)
-            runner = Runner(workload, resources, publisher, cache, worker_id, slots, grace_s, gates, leave=leave)
+            gates = RateGates(workload.name, reservations)
+            runner = ItemRunner(
+                workload, resources, publisher, cache, worker_id, slots, grace_s, gates, permits=permits
+            )
             await runner.start()
             stack.push_async_callback(runner.stop)
             pulses = [runtime.health.pulse(f"{what} consumer {workload.name}") for what in ("chunk", "quarantine")]
-            intakes.append(Intake(runner, connection, publisher, pulses[0], returns, settings.report_interval_s))
-            quarantines.append(Quarantine(runner, connection, publisher, returns, pulses[1], settings))
-        names = [intake.name for intake in intakes]
-        crew = Crew(settings, worker_id, publisher, names, intakes, runtime.health.pulse("heartbeat"), quarantines)
-        runtime.health.count("handlers given up", lambda: crew.abandoned)
-        runtime.health.alive_while("handlers", lambda: crew.abandoned <= settings.worker_max_stuck_handlers)
+            consumers.append(
+                ChunkConsumer(runner, connection, publisher, pulses[0], returner, settings.report_interval_s)
+            )
+            quarantine_consumers.append(
+                QuarantineConsumer(runner, connection, publisher, returner, pulses[1], settings)
+            )
+        names = [consumer.name for consumer in consumers]
+        crew = Crew(
+            settings, worker_id, publisher, names, consumers, runtime.health.pulse("heartbeat"), quarantine_consumers
+        )
+        runtime.health.count("handlers given up", lambda: crew.stuck_handlers)
+        runtime.health.alive_while("handlers", lambda: crew.stuck_handlers <= settings.worker_max_stuck_handlers)
         await _listen(connection, crew)
         await _announce(publisher, worker_id, manifests)
         tasks = [runtime.spawn(each.run(), f"intake {i}") for i, each in enumerate(crew.holders)]
         beating = runtime.spawn(crew.beat(), "heartbeat")
-        pulse, forget = runtime.health.pulse("cache invalidation"), Forgetful(cache).invalidated
-        forgetting = BatchConsumer(connection, publisher, topology.WORKER_CACHE, [CacheInvalidated], forget, pulse)
-        runtime.spawn(forgetting.run(), "cache")
-        await stack.enter_async_context(summarizing(settings.amqp_url, crew.runners, publisher, worker_id))
+        pulse, on_invalidated = (
+            runtime.health.pulse("cache invalidation"),
+            CacheInvalidation(cache).on_cache_invalidated,
+        )
+        invalidation = BatchConsumer(
+            connection, publisher, topology.WORKER_CACHE, [CacheInvalidated], on_invalidated, pulse
+        )
+        runtime.spawn(invalidation.run(), "cache")
+        await stack.enter_async_context(run_summaries(settings.amqp_url, crew.runners, publisher, worker_id))
         await stack.enter_async_context(_answering(settings, publisher, opened.get("distances")))
         try:
             yield
         finally:
-            forgetting.stop()
+            invalidation.stop()
             await crew.drain(tasks)
             beating.cancel()
             await crew.say(stopping=True)
@@ -155,26 +171,26 @@ class Crew:
         worker_id: str,
         publisher: Publisher,
         workloads: list[str],
-        intakes: Sequence[Intake],
+        consumers: Sequence[ChunkConsumer],
         pulse: Pulse,
-        quarantines: Sequence[Quarantine] = (),
+        quarantine_consumers: Sequence[QuarantineConsumer] = (),
     ) -> None:
         self._settings, self._worker_id, self._publisher = settings, worker_id, publisher
-        self._workloads, self._intakes = workloads, intakes
-        self.holders: Sequence[Intake | Quarantine] = [*intakes, *quarantines]
+        self._workloads, self._consumers = workloads, consumers
+        self.holders: Sequence[ChunkConsumer | QuarantineConsumer] = [*consumers, *quarantine_consumers]
         """All that take chunks."""
         self._pulse = pulse
         self._draining = False
 
     @property
-    def runners(self) -> list[Runner]:
+    def runners(self) -> list[ItemRunner]:
         """What runs the workloads."""
-        return [intake.runner for intake in self._intakes]
+        return [consumer.runner for consumer in self._consumers]
 
     @property
-    def abandoned(self) -> int:
+    def stuck_handlers(self) -> int:
         """Handlers that still run, although they were given up."""
-        return sum(intake.abandoned for intake in self._intakes)
+        return sum(consumer.stuck_handlers for consumer in self._consumers)
 
     async def beat(self) -> None:
         """Say regularly that the worker lives, and which chunks it holds."""
@@ -183,21 +199,21 @@ class Crew:
             self._pulse.beat()
             if time.monotonic() - trimmed >= self._settings.worker_idle_s:
                 trimmed = time.monotonic()
-                for intake in self._intakes:
-                    intake.trim()
+                for consumer in self._consumers:
+                    consumer.trim()
             await self.say()
             await asyncio.sleep(self._settings.heartbeat_s)
 
     async def say(self, *, stopping: bool = False) -> None:
         """One heartbeat."""
-        chunks = [chunk for holder in self.holders for chunk in holder.chunks]
+        chunks = [chunk for holder in self.holders for chunk in holder.chunk_ids]
         heartbeat = WorkerHeartbeat(
             worker_id=self._worker_id,
             workloads=self._workloads,
             chunks=chunks,
             running=sum(holder.unfinished for holder in self.holders),
             stopping=stopping or self._draining,
-            slots={intake.name: intake.slots for intake in self._intakes},
+            slots={consumer.name: consumer.slots for consumer in self._consumers},
             handles_quarantine=True,
             at=datetime.now(UTC),
         )
@@ -209,26 +225,26 @@ class Crew:
         """Stop what runs of a cancelled batch, until a retry gives it another round; begin nothing of a paused one."""
         kind = BatchStopped if message.routing_key == BatchStopped.type else BatchControlled
         try:
-            told = kind.decode(message.body)
+            message_ = kind.decode(message.body)
         except ValidationError as error:
             log.warning("unreadable control message", error=str(error))
             return
         for holder in self.holders:
-            if isinstance(told, BatchStopped):
-                if told.reason in _INTERRUPTING:
-                    holder.cancel(told.batch_id, told.round)
-            elif told.action == "cancel":
-                holder.cancel(told.batch_id)
-            elif told.action == "retry":
-                holder.forget(told.batch_id)
-        if isinstance(told, BatchControlled) and told.action in _PAUSING:
-            for intake in self._intakes:
-                intake.hold(told.batch_id, told.at, paused=_PAUSING[told.action])
+            if isinstance(message_, BatchStopped):
+                if message_.reason in _INTERRUPTING:
+                    holder.cancel(message_.batch_id, message_.round)
+            elif message_.action == "cancel":
+                holder.cancel(message_.batch_id)
+            elif message_.action == "retry":
+                holder.clear_cancellation(message_.batch_id)
+        if isinstance(message_, BatchControlled) and message_.action in _PAUSED_AFTER:
+            for consumer in self._consumers:
+                consumer.set_paused(message_.batch_id, message_.at, paused=_PAUSED_AFTER[message_.action])
 
     def reconnected(self, *_: object) -> None:
         """Commands may have been missed: rather run what was cancelled than cancel what is to run again."""
         for holder in self.holders:
-            holder.forget()
+            holder.clear_cancellation()
 
     async def drain(self, tasks: list[asyncio.Task[None]]) -> None:
         """Take nothing more, wait for what runs; what takes too long runs elsewhere."""

@@ -16,18 +16,18 @@ from batchyard_contracts.v1.values import Dedup, Reuse
 from batchyard_contracts.v1.work import ChunkHead
 from batchyard_contracts.workload import Context
 from devstack import Servers
-from services.worker.caching import result_cache as cache_module
+from services.worker.caching import result_cache
 from services.worker.caching.result_cache import (
-    RESULT_BYTES_MAX,
-    Elsewhere,
-    Known,
-    Landing,
-    Policy,
+    MAX_RESULT_BYTES,
+    CachedResult,
+    CachePolicy,
+    ClaimRelease,
+    InFlightItem,
     ResultCache,
-    policy_of,
+    cache_policy,
 )
-from services.worker.execution.chunk_execution import ChunkRun
-from services.worker.execution.item_runner import Runner
+from services.worker.execution.chunk_execution import ChunkExecution
+from services.worker.execution.item_runner import ItemRunner
 from shared.messaging.publisher import Publisher
 from shared.redis.client import RedisClient
 from tests.support.chunk_runs import Number, Recorder, chunk, workload
@@ -40,8 +40,8 @@ def head(reuse: Reuse | None = None, owner: str = "a") -> ChunkHead:
     return ChunkHead(chunk_id=UUID(int=1), fence=1, batch_id=UUID(int=2), round=1, attempt=1, reuse=reuse, **names)
 
 
-def policy(manifest: Manifest = MANIFEST, reuse: Reuse | None = None, owner: str = "a") -> Policy:
-    found = policy_of(manifest, head(reuse, owner))
+def policy(manifest: Manifest = MANIFEST, reuse: Reuse | None = None, owner: str = "a") -> CachePolicy:
+    found = cache_policy(manifest, head(reuse, owner))
     assert found is not None
     return found
 
@@ -62,22 +62,24 @@ def cache(memory: RedisClient) -> ResultCache:
     return ResultCache(memory)
 
 
-async def run(cache: ResultCache, payload: Any, result: Any, rules: Policy | None = None, who: str = "1:0") -> None:
+async def run(
+    cache: ResultCache, payload: Any, result: Any, rules: CachePolicy | None = None, who: str = "1:0"
+) -> None:
     began, found = await cache.claim(rules or policy(), [(payload, who)])
     assert found == [None]
-    await cache.land(rules or policy(), began, [Landing(payload, who, to_json(result))])
+    await cache.release(rules or policy(), began, [ClaimRelease(payload, who, to_json(result))])
 
 
 @pytest.mark.parametrize("value", [1, 10**30, -(2**63) - 1, 2**64, 0.5, "ä:1", "\ud800", None, {"b": [1], "a": {}}])
 async def test_what_was_made_is_known_from_then_on(cache: ResultCache, value: Any) -> None:
     await run(cache, {"n": value}, {"result": 10**30})
     _, found = await cache.claim(policy(), [({"n": value}, "2:0"), ({"n": "other"}, "2:1")])
-    assert found == [Known({"result": 10**30}), None]
+    assert found == [CachedResult({"result": 10**30}), None]
 
 
 async def test_the_order_of_keys_does_not_matter(cache: ResultCache) -> None:
     await run(cache, {"a": 1, "b": 2}, "known")
-    assert (await cache.claim(policy(), [({"b": 2, "a": 1}, "2:0")]))[1] == [Known("known")]
+    assert (await cache.claim(policy(), [({"b": 2, "a": 1}, "2:0")]))[1] == [CachedResult("known")]
 
 
 async def test_items_with_the_same_deduplication_key_are_the_same(memory: RedisClient) -> None:
@@ -85,16 +87,16 @@ async def test_items_with_the_same_deduplication_key_are_the_same(memory: RedisC
     cache = ResultCache(memory)
     await run(cache, {"url": "x", "note": 1}, "known", policy(manifest))
     items = [({"url": "x", "note": 2}, "2:0"), ({"url": "y"}, "2:1"), ({"note": 3}, "2:2")]
-    assert (await cache.claim(policy(manifest), items))[1] == [Known("known"), None, None]
+    assert (await cache.claim(policy(manifest), items))[1] == [CachedResult("known"), None, None]
 
 
 async def test_only_one_makes_a_result_at_a_time(cache: ResultCache) -> None:
     claims = await asyncio.gather(*(cache.claim(policy(), [({"n": 7}, f"{n}:0")]) for n in range(20)))
     ours = [n for n, (_, found) in enumerate(claims) if found == [None]]
     assert len(ours) == 1
-    assert all(isinstance(found[0], Elsewhere) for n, (_, found) in enumerate(claims) if n not in ours)
-    await cache.land(policy(), claims[ours[0]][0], [Landing({"n": 7}, f"{ours[0]}:0", b"49")])
-    assert (await cache.claim(policy(), [({"n": 7}, "99:0")]))[1] == [Known(49)]
+    assert all(isinstance(found[0], InFlightItem) for n, (_, found) in enumerate(claims) if n not in ours)
+    await cache.release(policy(), claims[ours[0]][0], [ClaimRelease({"n": 7}, f"{ours[0]}:0", b"49")])
+    assert (await cache.claim(policy(), [({"n": 7}, "99:0")]))[1] == [CachedResult(49)]
 
 
 async def test_a_run_that_is_delivered_again_goes_on_with_its_own(cache: ResultCache) -> None:
@@ -104,14 +106,14 @@ async def test_a_run_that_is_delivered_again_goes_on_with_its_own(cache: ResultC
 
 async def test_after_a_failure_the_next_one_may_try(cache: ResultCache) -> None:
     began, _ = await cache.claim(policy(), [({"n": 7}, "1:0")])
-    await cache.land(policy(), began, [Landing({"n": 7}, "1:0")])
+    await cache.release(policy(), began, [ClaimRelease({"n": 7}, "1:0")])
     assert (await cache.claim(policy(), [({"n": 7}, "2:0")]))[1] == [None]
 
 
 async def test_what_goes_on_elsewhere_remains_with_who_began_it(cache: ResultCache) -> None:
     began, _ = await cache.claim(policy(), [({"n": 7}, "1:0")])
-    await cache.land(policy(), began, [Landing({"n": 7}, "1:0", hold_s=30.0)])
-    assert isinstance((await cache.claim(policy(), [({"n": 7}, "2:0")]))[1][0], Elsewhere)
+    await cache.release(policy(), began, [ClaimRelease({"n": 7}, "1:0", hold_s=30.0)])
+    assert isinstance((await cache.claim(policy(), [({"n": 7}, "2:0")]))[1][0], InFlightItem)
     assert (await cache.claim(policy(), [({"n": 7}, "1:0")]))[1] == [None]
 
 
@@ -119,39 +121,39 @@ async def test_who_has_lost_a_flight_does_not_end_that_of_another(cache: ResultC
     began, _ = await cache.claim(policy(), [({"n": 7}, "1:0")])
     await memory.client.flushdb()
     assert (await cache.claim(policy(), [({"n": 7}, "2:0")]))[1] == [None]
-    await cache.land(policy(), began, [Landing({"n": 7}, "1:0")])
-    assert isinstance((await cache.claim(policy(), [({"n": 7}, "3:0")]))[1][0], Elsewhere)
+    await cache.release(policy(), began, [ClaimRelease({"n": 7}, "1:0")])
+    assert isinstance((await cache.claim(policy(), [({"n": 7}, "3:0")]))[1][0], InFlightItem)
 
 
 @pytest.mark.parametrize("payload", [{"n": 7}, None], ids=["one payload", "all of the workload"])
 async def test_a_forgotten_result_is_made_anew(cache: ResultCache, payload: Any) -> None:
     await run(cache, {"n": 7}, 49)
     await run(cache, {"n": 8}, 64)
-    assert await cache.forget(order(payload))
+    assert await cache.invalidate(order(payload))
     _, found = await cache.claim(policy(), [({"n": 7}, "2:0"), ({"n": 8}, "2:1")])
-    assert found == [None, Known(64) if payload else None]
+    assert found == [None, CachedResult(64) if payload else None]
 
 
 @pytest.mark.parametrize("payload", [{"n": 7}, None], ids=["one payload", "all of the workload"])
 async def test_what_was_begun_before_it_was_forgotten_does_not_come_back(cache: ResultCache, payload: Any) -> None:
     began, _ = await cache.claim(policy(), [({"n": 7}, "1:0")])
     await asyncio.sleep(0.002)  # the clock has milliseconds
-    assert await cache.forget(order(payload))
-    await cache.land(policy(), began, [Landing({"n": 7}, "1:0", b"49")])
+    assert await cache.invalidate(order(payload))
+    await cache.release(policy(), began, [ClaimRelease({"n": 7}, "1:0", b"49")])
     began, found = await cache.claim(policy(), [({"n": 7}, "2:0")])
     assert found == [None]
-    await cache.land(policy(), began, [Landing({"n": 7}, "2:0", b"50")])
-    assert (await cache.claim(policy(), [({"n": 7}, "3:0")]))[1] == [Known(50)]
+    await cache.release(policy(), began, [ClaimRelease({"n": 7}, "2:0", b"50")])
+    assert (await cache.claim(policy(), [({"n": 7}, "3:0")]))[1] == [CachedResult(50)]
 
 
 async def test_a_refresh_makes_everything_anew_and_keeps_it(cache: ResultCache) -> None:
     await run(cache, {"n": 7}, 49)
     await run(cache, {"n": 7}, 50, policy(reuse=Reuse(cache="refresh")), who="2:0")
-    assert (await cache.claim(policy(), [({"n": 7}, "3:0")]))[1] == [Known(50)]
+    assert (await cache.claim(policy(), [({"n": 7}, "3:0")]))[1] == [CachedResult(50)]
 
 
 async def test_a_result_that_is_too_large_is_not_remembered(cache: ResultCache) -> None:
-    await run(cache, {"n": 7}, "x" * RESULT_BYTES_MAX)
+    await run(cache, {"n": 7}, "x" * MAX_RESULT_BYTES)
     assert (await cache.claim(policy(), [({"n": 7}, "2:0")]))[1] == [None]
 
 
@@ -168,43 +170,45 @@ async def test_without_redis_everything_runs() -> None:
     cache = ResultCache(memory)
     began, found = await cache.claim(policy(), [({"n": 7}, "1:0"), ({"n": 7}, "1:1")])
     assert found == [None, None]
-    await cache.land(policy(), began, [Landing({"n": 7}, "1:0", b"49")])
-    assert not await cache.forget(order(None))
+    await cache.release(policy(), began, [ClaimRelease({"n": 7}, "1:0", b"49")])
+    assert not await cache.invalidate(order(None))
     await memory.close()
 
 
 def test_nothing_is_looked_up_unless_it_was_asked_for() -> None:
     plain = MANIFEST.model_copy(update={"cache_ttl_s": 0})
-    assert policy_of(plain, head()) is None
-    assert policy_of(plain, head(Reuse(cache="refresh"))) is None
-    assert policy_of(plain, head(Reuse(dedup=Dedup(mode="reject")))) is None
-    assert policy_of(MANIFEST, head(Reuse(cache="off"))) is None
+    assert cache_policy(plain, head()) is None
+    assert cache_policy(plain, head(Reuse(cache="refresh"))) is None
+    assert cache_policy(plain, head(Reuse(dedup=Dedup(mode="reject")))) is None
+    assert cache_policy(MANIFEST, head(Reuse(cache="off"))) is None
 
 
 def test_batches_attach_to_each_other_within_an_owner_and_its_time() -> None:
     plain, attach = MANIFEST.model_copy(update={"cache_ttl_s": 0}), Reuse(dedup=Dedup(ttl_s=5))
     a, b = policy(plain, attach, "a"), policy(plain, attach, "b")
-    assert a.space != b.space
-    assert (a.ttl_s, a.look) == (5, True)
-    assert policy(reuse=Reuse(cache="off", dedup=Dedup())).space == a.space, "what is not cached may be attached to"
+    assert a.key_prefix != b.key_prefix
+    assert (a.ttl_s, a.read_results) == (5, True)
+    assert policy(reuse=Reuse(cache="off", dedup=Dedup())).key_prefix == a.key_prefix, (
+        "what is not cached may be attached to"
+    )
 
 
 async def test_who_is_at_work_for_longer_than_an_item_may_take_goes_on_being_so(cache: ResultCache) -> None:
-    short = dataclasses.replace(policy(), flight_ms=400)
+    short = dataclasses.replace(policy(), claim_ttl_ms=400)
     ours, theirs = ({"n": 1}, "1:0"), ({"n": 2}, "1:1")
     await cache.claim(short, [ours, theirs])
     for _ in range(4):
         await asyncio.sleep(0.2)  # the clock is that of Redis
         await cache.renew(short, [ours, ({"n": 2}, "3:3")])
     _, found = await cache.claim(short, [({"n": 1}, "2:0"), ({"n": 2}, "2:1")])
-    assert isinstance(found[0], Elsewhere)
+    assert isinstance(found[0], InFlightItem)
     assert found[1] is None, "only who made it its own may keep it"
 
 
 async def test_a_chunk_that_takes_its_time_keeps_its_last_items(
     cache: ResultCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache_module, "_MARGIN_S", 0.2)
+    monkeypatch.setattr(result_cache, "_MARGIN_S", 0.2)
     work = workload(concurrency=1, cache_ttl_s=60, item_timeout_s=0.3)
 
     @work.handler
@@ -213,7 +217,7 @@ async def test_a_chunk_that_takes_its_time_keeps_its_last_items(
         return item
 
     async def asks_last() -> None:
-        rules = policy_of(work.manifest, chunk(0))
+        rules = cache_policy(work.manifest, chunk(0))
         assert rules is not None
         while recorder.outcomes.keys() != set(range(5)):
             _, found = await cache.claim(rules, [({"n": 5}, "another")])
@@ -221,9 +225,9 @@ async def test_a_chunk_that_takes_its_time_keeps_its_last_items(
             await asyncio.sleep(0.05)
 
     recorder = Recorder()
-    runner = Runner(work, None, cast("Publisher", recorder), cache, "w1")
+    runner = ItemRunner(work, None, cast("Publisher", recorder), cache, "w1")
     runner.unfinished += 6
-    running = asyncio.create_task(ChunkRun(runner, chunk(*range(6)), None, 0.01).run())
+    running = asyncio.create_task(ChunkExecution(runner, chunk(*range(6)), None, 0.01).run())
     async with asyncio.timeout(10):
         while not recorder.outcomes:  # noqa: ASYNC110
             await asyncio.sleep(0.01)

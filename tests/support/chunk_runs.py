@@ -12,9 +12,9 @@ from batchyard_contracts.v1.flow import ChunkProcessed, ItemOutcome
 from batchyard_contracts.v1.work import ChunkItem, ChunkRates, ChunkReady, SharedRate
 from batchyard_contracts.workload import Workload
 from services.worker.caching import result_cache
-from services.worker.caching.result_cache import Landing, Policy, ResultCache
-from services.worker.execution.chunk_execution import ChunkRun
-from services.worker.execution.item_runner import Runner
+from services.worker.caching.result_cache import CachePolicy, ClaimRelease, ResultCache
+from services.worker.execution.chunk_execution import ChunkExecution
+from services.worker.execution.item_runner import ItemRunner
 from shared.messaging.publisher import Outgoing, Publisher
 from shared.redis.rate_reservations import Rate
 
@@ -39,20 +39,20 @@ class Recorder:
         return {o.ordinal: o for report in self.reports for o in report.outcomes}
 
 
-class Known:
+class FakeCache:
     """A cache that knows the results of some payloads."""
 
     def __init__(self, results: dict[int, Any] | None = None) -> None:
         self.results = results or {}
 
     async def claim(
-        self, _: Policy, items: Sequence[tuple[Any, str]]
-    ) -> tuple[int, list[result_cache.Known | result_cache.Elsewhere | None]]:
+        self, _: CachePolicy, items: Sequence[tuple[Any, str]]
+    ) -> tuple[int, list[result_cache.CachedResult | result_cache.InFlightItem | None]]:
         found = [self.results.get(payload["n"]) for payload, _ in items]
-        return 1, [result_cache.Known(result) if result is not None else None for result in found]
+        return 1, [result_cache.CachedResult(result) if result is not None else None for result in found]
 
-    async def land(self, _: Policy, __: int, landings: Sequence[Landing]) -> None:
-        self.results |= {one.payload["n"]: from_json(one.result) for one in landings if one.result}
+    async def release(self, _: CachePolicy, __: int, releases: Sequence[ClaimRelease]) -> None:
+        self.results |= {one.payload["n"]: from_json(one.result) for one in releases if one.result}
 
 
 class Away:
@@ -91,9 +91,9 @@ def chunk(*numbers: int) -> ChunkReady:
 
 
 def run_of(
-    work: Workload[Number, Number], numbers: Sequence[int], known: Known | None = None
-) -> tuple[ChunkRun, Recorder, Runner]:
+    work: Workload[Number, Number], numbers: Sequence[int], known: FakeCache | None = None
+) -> tuple[ChunkExecution, Recorder, ItemRunner]:
     recorder = Recorder()
-    runner = Runner(work, "resources", cast("Publisher", recorder), cast("ResultCache", known or Known()), "w1")
+    runner = ItemRunner(work, "resources", cast("Publisher", recorder), cast("ResultCache", known or FakeCache()), "w1")
     runner.unfinished += len(numbers)
-    return ChunkRun(runner, chunk(*numbers), None, 0.01), recorder, runner
+    return ChunkExecution(runner, chunk(*numbers), None, 0.01), recorder, runner

@@ -22,9 +22,9 @@ from batchyard_contracts.v1.work import ChunkHead
 from shared.observability import metrics
 from shared.redis.client import RedisClient
 
-RESULT_BYTES_MAX = 512 * 1024
+MAX_RESULT_BYTES = 512 * 1024
 """A larger result is not remembered."""
-_MARGIN_S = 30.0
+_CLAIM_MARGIN_S = 30.0
 """How much longer than an item may take its flight is believed in."""
 
 _CLAIM = """
@@ -65,7 +65,7 @@ for i, key in ipairs(KEYS) do
 end
 """
 
-_LAND = """
+_RELEASE = """
 local began = tonumber(ARGV[1])
 for i = 1, #KEYS, 2 do
   local at = 3 * (i + 1) / 2
@@ -88,7 +88,7 @@ for i = 1, #KEYS, 2 do
 end
 """
 
-_FORGET = """
+_INVALIDATE = """
 local time = redis.call('TIME')
 redis.call('SET', KEYS[1], time[1] * 1000 + math.floor(time[2] / 1000) .. ARGV[1], 'EX', ARGV[2])
 return 1
@@ -96,127 +96,133 @@ return 1
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class CachePolicy:
     """How the results of one chunk are looked up and kept."""
 
     workload: str
-    space: str
+    key_prefix: str
     """The beginning of its keys: who shares it, the workload and its version."""
     dedup: str | None
     ttl_s: int
-    flight_ms: int
+    claim_ttl_ms: int
     """For so long who is at work on an item is believed to be."""
-    look: bool = True
+    read_results: bool = True
     """Whether a known result answers; else all is made anew."""
 
     def keys(self, payload: Any) -> tuple[str, str]:
         """Where the result of a payload is, and its flight."""
-        key = f"{self.space}:{fingerprint(self.dedup, payload)}"
+        key = f"{self.key_prefix}:{fingerprint(self.dedup, payload)}"
         return key, f"{key}:flight"
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class CachedResult:
     """An item's result is there."""
 
     result: Any
 
 
 @dataclass(frozen=True, slots=True)
-class Elsewhere:
+class InFlightItem:
     """Somebody else has been at work on it for so long, in seconds."""
 
     age_s: float
 
 
 @dataclass(frozen=True, slots=True)
-class Landing:
+class ClaimRelease:
     """What came of an item that was ours to run."""
 
     payload: Any
-    who: str
+    claimant: str
     result: bytes = b""
     """As JSON; empty: none that is worth keeping."""
-    hold_s: float = 0.0
+    keep_claim_s: float = 0.0
     """For so long it goes on elsewhere, and remains ours."""
 
 
-def policy_of(manifest: Manifest, chunk: ChunkHead) -> Policy | None:
+def cache_policy(manifest: Manifest, chunk: ChunkHead) -> CachePolicy | None:
     """What holds for a chunk; None: nothing is looked up or kept.
 
     The workload's own cache serves all owners; batches that attach to each other do so within one owner.
     """
     reuse, name = chunk.reuse or Reuse(), manifest.name
-    flight_ms = int((manifest.item_timeout_s + _MARGIN_S) * 1000)
-    space = _space(name, manifest.version)
+    claim_ttl_ms = int((manifest.item_timeout_s + _CLAIM_MARGIN_S) * 1000)
+    key_prefix = _key_prefix(name, manifest.version)
     if manifest.cache_ttl_s and reuse.cache != "off":
-        return Policy(name, space, manifest.dedup, manifest.cache_ttl_s, flight_ms, reuse.cache != "refresh")
+        return CachePolicy(
+            name, key_prefix, manifest.dedup, manifest.cache_ttl_s, claim_ttl_ms, reuse.cache != "refresh"
+        )
     if reuse.dedup and reuse.dedup.mode == "attach":
-        return Policy(name, f"attach:{chunk.owner}:{space}", manifest.dedup, reuse.dedup.ttl_s, flight_ms)
+        return CachePolicy(name, f"attach:{chunk.owner}:{key_prefix}", manifest.dedup, reuse.dedup.ttl_s, claim_ttl_ms)
     return None
 
 
-_LOOKUP_RESULTS: dict[type, str] = {Known: "hit", Elsewhere: "in_flight", type(None): "miss"}
+_LOOKUP_RESULTS: dict[type, str] = {CachedResult: "hit", InFlightItem: "in_flight", type(None): "miss"}
 _lookups = metrics.counter("batchyard.cache.lookups", "Lookups of items in the result cache, by result.")
 
 
 class ResultCache:
     """Results and flights in Redis."""
 
-    def __init__(self, memory: RedisClient) -> None:
-        self._memory = memory
-        self._claim = memory.client.register_script(_CLAIM)
-        self._renew = memory.client.register_script(_RENEW)
-        self._land = memory.client.register_script(_LAND)
-        self._forget = memory.client.register_script(_FORGET)
+    def __init__(self, redis: RedisClient) -> None:
+        self._redis = redis
+        self._claim = redis.client.register_script(_CLAIM)
+        self._renew = redis.client.register_script(_RENEW)
+        self._release = redis.client.register_script(_RELEASE)
+        self._invalidate = redis.client.register_script(_INVALIDATE)
 
     async def claim(
-        self, policy: Policy, items: Sequence[tuple[Any, str]]
-    ) -> tuple[int, list[Known | Elsewhere | None]]:
+        self, policy: CachePolicy, items: Sequence[tuple[Any, str]]
+    ) -> tuple[int, list[CachedResult | InFlightItem | None]]:
         """For (payload, who) pairs, who being the same in every run of an item: what is known, what is elsewhere, and
         (None) what is ours to run; before them the time at which that began, for `land`."""
-        keys = [_forgotten(policy.workload)]
+        keys = [_invalidated_key(policy.workload)]
         for payload, _ in items:
             keys += policy.keys(payload)
-        arguments: list[str | int] = [int(policy.look), policy.flight_ms, *(who for _, who in items)]
-        answer = await self._memory.attempt(self._claim(keys=keys, args=arguments), None)
+        arguments: list[str | int] = [
+            int(policy.read_results),
+            policy.claim_ttl_ms,
+            *(claimant for _, claimant in items),
+        ]
+        answer = await self._redis.attempt(self._claim(keys=keys, args=arguments), None)
         if answer is None:
             _lookups.add(len(items), {"workload": policy.workload, "result": "unavailable"})
             return 0, [None] * len(items)
-        found = [_read(one) for one in answer[1:]]
+        found = [_parse_entry(one) for one in answer[1:]]
         for what, number in Counter(map(type, found)).items():
             _lookups.add(number, {"workload": policy.workload, "result": _LOOKUP_RESULTS[what]})
         return int(answer[0]), found
 
-    async def renew(self, policy: Policy, items: Sequence[tuple[Any, str]]) -> None:
+    async def renew(self, policy: CachePolicy, items: Sequence[tuple[Any, str]]) -> None:
         """Go on being at work on these, beyond the time for which that is believed."""
         keys = [policy.keys(payload)[1] for payload, _ in items]
-        arguments: list[str | int] = [policy.flight_ms, *(who for _, who in items)]
-        await self._memory.attempt(self._renew(keys=keys, args=arguments), None)
+        arguments: list[str | int] = [policy.claim_ttl_ms, *(claimant for _, claimant in items)]
+        await self._redis.attempt(self._renew(keys=keys, args=arguments), None)
 
-    async def land(self, policy: Policy, began: int, landings: Sequence[Landing]) -> None:
+    async def release(self, policy: CachePolicy, claimed_at: int, releases: Sequence[ClaimRelease]) -> None:
         """Keep results, and end flights. Of work that began while Redis was away nothing is kept."""
-        if not began or not landings:
+        if not claimed_at or not releases:
             return
         keys: list[str] = []
-        arguments: list[str | int | bytes] = [began, policy.ttl_s]
-        for one in landings:
+        arguments: list[str | int | bytes] = [claimed_at, policy.ttl_s]
+        for one in releases:
             keys += policy.keys(one.payload)
-            hold_ms = int((one.hold_s + _MARGIN_S) * 1000) if one.hold_s else 0
-            arguments += [one.who, hold_ms, one.result if len(one.result) <= RESULT_BYTES_MAX else b""]
-        await self._memory.attempt(self._land(keys=keys, args=arguments), None)
+            keep_claim_ms = int((one.keep_claim_s + _CLAIM_MARGIN_S) * 1000) if one.keep_claim_s else 0
+            arguments += [one.claimant, keep_claim_ms, one.result if len(one.result) <= MAX_RESULT_BYTES else b""]
+        await self._redis.attempt(self._release(keys=keys, args=arguments), None)
 
-    async def forget(self, order: CacheInvalidated) -> bool:
+    async def invalidate(self, command: CacheInvalidated) -> bool:
         """Let no result answer any more whose work began before now; False without Redis.
 
         Results that batches of one owner share among themselves are theirs, and stay.
         """
-        key, rest = _forgotten(order.workload), ""
-        if order.payload is not None:
-            key = f"{_space(order.workload, order.version)}:{fingerprint(order.dedup, order.payload)}"
+        key, rest = _invalidated_key(command.workload), ""
+        if command.payload is not None:
+            key = f"{_key_prefix(command.workload, command.version)}:{fingerprint(command.dedup, command.payload)}"
             rest = ":"
-        call = self._forget(keys=[key], args=[rest, max(1, order.cache_ttl_s)])
-        return await self._memory.attempt(call, None) is not None
+        call = self._invalidate(keys=[key], args=[rest, max(1, command.cache_ttl_s)])
+        return await self._redis.attempt(call, None) is not None
 
 
 def fingerprint(dedup: str | None, payload: Any) -> str:
@@ -228,15 +234,15 @@ def fingerprint(dedup: str | None, payload: Any) -> str:
     return hashlib.blake2b(canonical.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def _space(workload: str, version: str) -> str:
+def _key_prefix(workload: str, version: str) -> str:
     return f"cache:{workload}:{version}"
 
 
-def _forgotten(workload: str) -> str:
+def _invalidated_key(workload: str) -> str:
     return f"cache:{workload}:forgotten"
 
 
-def _read(found: bytes | int) -> Known | Elsewhere | None:
+def _parse_entry(found: bytes | int) -> CachedResult | InFlightItem | None:
     if isinstance(found, bytes):
-        return Known(from_json(found[found.index(b":") + 1 :]))
-    return Elsewhere(found / 1000) if found else None
+        return CachedResult(from_json(found[found.index(b":") + 1 :]))
+    return InFlightItem(found / 1000) if found else None

@@ -15,7 +15,7 @@ import structlog
 import uvloop
 
 from services.worker.conformance.bench import Bench
-from services.worker.conformance.checks import Verdict, check
+from services.worker.conformance.checks import CheckResult, check
 from services.worker.loading.registry import AnyWorkload
 from services.worker.loading.workload_file import load
 from shared.runtime.errors import ConfigurationError
@@ -48,24 +48,24 @@ async def _all(workloads: list[AnyWorkload], item: dict[str, Any] | None, *, as_
         except TypeError as error:
             raise ConfigurationError(str(error)) from error
         async with workload.lifespan() as resources:
-            verdicts = await check(Bench(workload, resources), item)
-        good &= all(verdict.mark != "failed" for verdict in verdicts)
+            results = await check(Bench(workload, resources), item)
+        good &= all(result.mark != "failed" for result in results)
         if as_json:
-            for verdict in verdicts:
-                _write(orjson.dumps({"workload": workload.name, **asdict(verdict)}).decode())
+            for result in results:
+                _write(orjson.dumps({"workload": workload.name, **asdict(result)}).decode())
         else:
-            _show(workload, place, verdicts)
+            _show(workload, place, results)
         await asyncio.sleep(0)  # what was closed is let go of
     return good
 
 
-def _show(workload: AnyWorkload, place: str, verdicts: list[Verdict]) -> None:
+def _show(workload: AnyWorkload, place: str, results: list[CheckResult]) -> None:
     unit = "chunk" if workload.handler_definition.whole_chunk else "item"
     where = {"loop": "on the event loop", "thread": "in a thread", "process": "in a process of its own"}[place]
     _write(f"{workload.name} {workload.manifest.version}: one {unit} at a time, {where}")
-    for verdict in verdicts:
-        _write(f"  {_WORDS[verdict.mark]} {verdict.check:<11} {verdict.detail}")
-    marks = [verdict.mark for verdict in verdicts]
+    for result in results:
+        _write(f"  {_WORDS[result.mark]} {result.check:<11} {result.detail}")
+    marks = [result.mark for result in results]
     tail = f", {marks.count('skipped')} not tried" if "skipped" in marks else ""
     _write(f"{len(marks)} checks: {marks.count('passed')} passed, {marks.count('failed')} failed{tail}")
 

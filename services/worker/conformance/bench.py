@@ -11,8 +11,8 @@ from batchyard_contracts.v1.values import Reuse
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Workload
 from services.worker.caching.result_cache import ResultCache
-from services.worker.execution.chunk_execution import ChunkRun
-from services.worker.execution.item_runner import Runner
+from services.worker.execution.chunk_execution import ChunkExecution
+from services.worker.execution.item_runner import ItemRunner
 from shared.messaging.publisher import Outgoing, Publisher
 
 GRACE_S = 2.0
@@ -64,12 +64,14 @@ class Bench:
                 asyncio.get_running_loop().call_later(after_s, lambda: run.stop(cancelled=True))
             await run.run()
             (outcome,) = _outcomes(reports)
-            return outcome, runner.abandoned == 0
+            return outcome, runner.stuck_handlers == 0
 
     @asynccontextmanager
-    async def _runner(self, item_timeout_s: float | None = None) -> AsyncIterator[tuple[Runner, list[ChunkProcessed]]]:
+    async def _runner(
+        self, item_timeout_s: float | None = None
+    ) -> AsyncIterator[tuple[ItemRunner, list[ChunkProcessed]]]:
         reports = _Reports()
-        runner = Runner(
+        runner = ItemRunner(
             self.workload,
             self._resources,
             cast("Publisher", reports),
@@ -84,7 +86,7 @@ class Bench:
         finally:
             await runner.stop()
 
-    def _chunk(self, runner: Runner, payloads: Sequence[Any]) -> ChunkRun:
+    def _chunk(self, runner: ItemRunner, payloads: Sequence[Any]) -> ChunkExecution:
         runner.unfinished += len(payloads)
         chunk = ChunkReady(
             chunk_id=_BATCH,
@@ -99,7 +101,7 @@ class Bench:
             reuse=Reuse(cache="off"),
             items=[ChunkItem(ordinal=i, payload=payload) for i, payload in enumerate(payloads)],
         )
-        return ChunkRun(runner, chunk, None, 1.0)
+        return ChunkExecution(runner, chunk, None, 1.0)
 
 
 class _Reports:

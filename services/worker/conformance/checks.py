@@ -11,9 +11,9 @@ from batchyard_contracts.pointer import MISSING, CompiledPointer
 from batchyard_contracts.v1.flow import ItemOutcome
 from services.worker.conformance.bench import GRACE_S, Bench
 from services.worker.conformance.variants import not_items, variants
-from services.worker.summaries.reduction import NoSummary, summary_of
+from services.worker.summaries.reduction import SummaryFailed, summary_of
 
-Mark = Literal["passed", "failed", "skipped"]
+CheckStatus = Literal["passed", "failed", "skipped"]
 _QUICK_S = 0.02
 """What ends sooner cannot be interrupted on the way."""
 _LAG_S = 0.25
@@ -24,16 +24,16 @@ _UNFORESEEN = {"internal_error", "process_died", "invalid_result", "wrong_answer
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class CheckResult:
     """What a check found, in words."""
 
     check: str
-    mark: Mark
+    mark: CheckStatus
     detail: str
 
 
 @dataclass(slots=True)
-class Trial:
+class CheckContext:
     """What is tried, and what is known of it so far."""
 
     bench: Bench
@@ -50,13 +50,13 @@ class Trial:
         return self.first is not None and self.first.status in {"succeeded", "continued"}
 
 
-Finding = tuple[Mark, str]
-Check = Callable[[Trial], Awaitable[Finding]]
+Finding = tuple[CheckStatus, str]
+Check = Callable[[CheckContext], Awaitable[Finding]]
 
 
-async def manifest(trial: Trial) -> Finding:
+async def manifest(context: CheckContext) -> Finding:
     """It says what it is, and its example is one."""
-    said = trial.bench.workload.manifest
+    said = context.bench.workload.manifest
     missing = [name for name in ("description", "example") if not getattr(said, name)]
     if missing:
         return "failed", f"The workload has no {' and no '.join(missing)}: users see both before they submit."
@@ -74,69 +74,69 @@ async def manifest(trial: Trial) -> Finding:
     return "passed", "complete, and the example is valid"
 
 
-async def example(trial: Trial) -> Finding:
+async def example(context: CheckContext) -> Finding:
     """It runs."""
-    trial.first, trial.took_s, trial.lag_s = await trial.bench.run_watched(trial.item)
-    if not trial.ran:
-        return "failed", f"The item ended as {_said(trial.first)}. Give one that works with --item."
-    return "passed", f"{trial.first.status} in {trial.took_s:.3f} s"
+    context.first, context.took_s, context.lag_s = await context.bench.run_watched(context.item)
+    if not context.ran:
+        return "failed", f"The item ended as {_said(context.first)}. Give one that works with --item."
+    return "passed", f"{context.first.status} in {context.took_s:.3f} s"
 
 
-async def result(trial: Trial) -> Finding:
+async def result(context: CheckContext) -> Finding:
     """What comes out is what was promised."""
-    if trial.first is None or trial.first.status != "succeeded":
+    if context.first is None or context.first.status != "succeeded":
         return "skipped", "the item did not come to a result"
-    schema = trial.bench.workload.manifest.result_schema
-    if wrong := next(jsonschema_rs.validator_for(schema).iter_errors(trial.first.result), None):
+    schema = context.bench.workload.manifest.result_schema
+    if wrong := next(jsonschema_rs.validator_for(schema).iter_errors(context.first.result), None):
         return "failed", f"The result does not fit its schema at {wrong.instance_path or '/'}: {wrong.message}"
     return "passed", "JSON that fits its schema"
 
 
-async def loop(trial: Trial) -> Finding:
+async def loop(context: CheckContext) -> Finding:
     """Others can run beside it."""
-    if trial.bench.workload.handler_definition.place != "loop":
-        return "passed", f"runs in a {trial.bench.workload.handler_definition.place} of its own"
-    if trial.lag_s > _LAG_S:
+    if context.bench.workload.handler_definition.place != "loop":
+        return "passed", f"runs in a {context.bench.workload.handler_definition.place} of its own"
+    if context.lag_s > _LAG_S:
         advice = "Write it as a plain `def`, or with cpu_bound=True."
-        return "failed", f"The handler kept the event loop for {trial.lag_s:.2f} s without an await. {advice}"
+        return "failed", f"The handler kept the event loop for {context.lag_s:.2f} s without an await. {advice}"
     return "passed", "leaves the event loop to others"
 
 
-async def redelivered(trial: Trial) -> Finding:
+async def redelivered(context: CheckContext) -> Finding:
     """A worker may die after the work and before its report: then the item is run again."""
-    if trial.first is None or not trial.ran:
+    if context.first is None or not context.ran:
         return "skipped", "the item did not come to a result"
-    if not trial.bench.workload.manifest.repeatable:
+    if not context.bench.workload.manifest.repeatable:
         return "skipped", "it has runs that are never repeated by themselves"
-    (again,) = await trial.bench.run([trial.item])
-    before = (trial.first.status, trial.first.result, trial.first.state)
+    (again,) = await context.bench.run([context.item])
+    before = (context.first.status, context.first.result, context.first.state)
     if (again.status, again.result, again.state) != before:
-        was, now = _shown(trial.first), _shown(again)
+        was, now = _shown(context.first), _shown(again)
         advice = "Derive what is random or new from context.idempotency_key."
         return "failed", f"Run twice under the same idempotency key it gave {was}, then {now}. {advice}"
     return "passed", "the same outcome when run twice under one idempotency key"
 
 
-async def bad_items(trial: Trial) -> Finding:
+async def bad_items(context: CheckContext) -> Finding:
     """It foresees what can be wrong with an item."""
-    payloads = [*not_items(trial.item), *variants(trial.item)]
+    payloads = [*not_items(context.item), *variants(context.item)]
     for payload in payloads:
-        (outcome,) = await trial.bench.run([payload], min(_ODD_S, trial.bench.workload.manifest.item_timeout_s))
+        (outcome,) = await context.bench.run([payload], min(_ODD_S, context.bench.workload.manifest.item_timeout_s))
         if outcome.status == "succeeded":
-            trial.sound.append((payload, outcome.result))
+            context.sound.append((payload, outcome.result))
         elif outcome.error and outcome.error.code in _UNFORESEEN:
             advice = "Let the item's model refuse it, or raise Permanent with a code of your own."
             return "failed", f"The item {_short(payload)} ended as {_said(outcome)}. {advice}"
     return "passed", f"{len(payloads)} odd items ended cleanly"
 
 
-async def neighbours(trial: Trial) -> Finding:
+async def neighbours(context: CheckContext) -> Finding:
     """Each item of a chunk has its own answer, in its place."""
-    if trial.first is None or trial.first.status != "succeeded":
+    if context.first is None or context.first.status != "succeeded":
         return "skipped", "the item did not come to a result"
-    known = [(trial.item, trial.first.result), *trial.sound]
+    known = [(context.item, context.first.result), *context.sound]
     sent = [(None, None), *reversed(known[:5]), (None, None), known[0]]
-    outcomes = await trial.bench.run([payload for payload, _ in sent])
+    outcomes = await context.bench.run([payload for payload, _ in sent])
     for outcome, (payload, expected) in zip(outcomes, sent, strict=True):
         if payload is None:
             if outcome.status != "failed":
@@ -148,17 +148,17 @@ async def neighbours(trial: Trial) -> Finding:
     return "passed", f"each of {len(sent)} items in a chunk had its own answer"
 
 
-async def summary(trial: Trial) -> Finding:
+async def summary(context: CheckContext) -> Finding:
     """A summary can be made of its results, and made again."""
-    workload = trial.bench.workload
+    workload = context.bench.workload
     if workload.summary_definition is None:
         return "skipped", "the workload has no summary"
-    if trial.first is None or trial.first.status != "succeeded":
+    if context.first is None or context.first.status != "succeeded":
         return "skipped", "the item did not come to a result"
-    results = [trial.first.result, *(result for _, result in trial.sound)]
+    results = [context.first.result, *(result for _, result in context.sound)]
     try:
         made, again = await asyncio.to_thread(lambda: [summary_of(workload, results) for _ in range(2)])
-    except NoSummary as reason:
+    except SummaryFailed as reason:
         return "failed", str(reason)
     if made != again:
         return "failed", f"Made twice of the same results it was {_short(made)}, then {_short(again)}."
@@ -167,28 +167,28 @@ async def summary(trial: Trial) -> Finding:
     return "passed", f"the same when made twice of {len(results)} results"
 
 
-async def cancels(trial: Trial) -> Finding:
+async def cancels(context: CheckContext) -> Finding:
     """It ends when its batch is cancelled."""
-    return await _interrupted(trial, cancel=True)
+    return await _interrupted(context, cancel=True)
 
 
-async def times_out(trial: Trial) -> Finding:
+async def times_out(context: CheckContext) -> Finding:
     """It ends when its time is up."""
-    return await _interrupted(trial, cancel=False)
+    return await _interrupted(context, cancel=False)
 
 
-async def _interrupted(trial: Trial, *, cancel: bool) -> Finding:
-    if not trial.ran:
+async def _interrupted(context: CheckContext, *, cancel: bool) -> Finding:
+    if not context.ran:
         return "skipped", "the item did not run"
-    if trial.took_s < _QUICK_S:
+    if context.took_s < _QUICK_S:
         return "skipped", f"the item ends within {_QUICK_S:g} s: give one that takes longer with --item"
-    outcome, ended = await trial.bench.interrupt(trial.item, trial.took_s / 2, cancel=cancel)
+    outcome, ended = await context.bench.interrupt(context.item, context.took_s / 2, cancel=cancel)
     if not ended:
         what = "it was cancelled" if cancel else "its time was up"
         advice = {
             "thread": "In a thread, look at context.is_stopping between two steps.",
             "loop": "Let asyncio.CancelledError pass.",
-        }.get(trial.bench.workload.handler_definition.place, "")
+        }.get(context.bench.workload.handler_definition.place, "")
         return "failed", f"The handler went on for more than {GRACE_S:g} s after {what}. {advice}".rstrip()
     if outcome.status in {"succeeded", "continued"}:
         return "passed", "it came to its end before the interruption took hold"
@@ -209,10 +209,10 @@ CHECKS: tuple[tuple[str, Check], ...] = (
 )
 
 
-async def check(bench: Bench, item: dict[str, Any] | None) -> list[Verdict]:
+async def check(bench: Bench, item: dict[str, Any] | None) -> list[CheckResult]:
     """Every verdict on a workload, tried on this item or on its example."""
-    trial = Trial(bench, bench.workload.manifest.example if item is None else item)
-    return [Verdict(name, *await one(trial)) for name, one in CHECKS]
+    context = CheckContext(bench, bench.workload.manifest.example if item is None else item)
+    return [CheckResult(name, *await one(context)) for name, one in CHECKS]
 
 
 def _said(outcome: ItemOutcome) -> str:

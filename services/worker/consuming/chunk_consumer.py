@@ -14,13 +14,13 @@ from aio_pika.abc import AbstractIncomingMessage, AbstractRobustConnection
 from batchyard_contracts.topology import Queue, work_queues
 from batchyard_contracts.v1.values import SlotCount
 from batchyard_contracts.v1.work import ChunkReady
-from services.worker.consuming.chunk_decoder import Chunk
-from services.worker.consuming.chunk_returner import Returns
-from services.worker.consuming.delivery_tracker import Claims, Key, key_of
-from services.worker.consuming.external_cancel import let_go
-from services.worker.consuming.pause_list import Pauses
-from services.worker.execution.chunk_execution import ChunkRun
-from services.worker.execution.item_runner import Runner
+from services.worker.consuming.chunk_decoder import ChunkDecoder
+from services.worker.consuming.chunk_returner import ChunkReturner
+from services.worker.consuming.delivery_tracker import ChunkKey, DeliveryTracker, chunk_key
+from services.worker.consuming.external_cancel import run_external_cancel
+from services.worker.consuming.pause_list import PauseList
+from services.worker.execution.chunk_execution import ChunkExecution
+from services.worker.execution.item_runner import ItemRunner
 from shared.messaging.connection import open_channel
 from shared.messaging.dead_letters import dead_letter
 from shared.messaging.delivery import acknowledge, decode, is_stale, received
@@ -31,44 +31,44 @@ from shared.runtime.health import Pulse
 from shared.runtime.transient import retry_transient
 
 log = structlog.get_logger()
-_LOW_SHARE = 20
+_LOWEST_EVERY = 20
 _PREFETCH_MAX = 100
 _IDLE_S = 5.0
-_KINDS = {Chunk.type: Chunk}
-_Waiting = tuple[int, int, ChunkReady, AbstractIncomingMessage]
+_MESSAGE_TYPES = {ChunkDecoder.type: ChunkDecoder}
+_PendingChunk = tuple[int, int, ChunkReady, AbstractIncomingMessage]
 
 
-class Intake:
+class ChunkConsumer:
     """Runs chunks until stopped. A delivery is acknowledged when its report is confirmed, see `Claims`."""
 
     def __init__(
         self,
-        runner: Runner,
+        runner: ItemRunner,
         connection: AbstractRobustConnection,
         publisher: Publisher,
         pulse: Pulse,
-        returns: Returns,
+        returner: ChunkReturner,
         report_interval_s: float,
     ) -> None:
         self.runner = runner
         self._connection, self._publisher, self._pulse = connection, publisher, pulse
-        self._returns, self._report_every_s = returns, report_interval_s
-        self._waiting: list[_Waiting] = []
-        self._order = itertools.count(1)
-        self._taken = 0
-        self._running: dict[Key, ChunkRun] = {}
-        self._claims = Claims(runner.manifest.item_timeout_s)
+        self._returner, self._report_interval_s = returner, report_interval_s
+        self._pending: list[_PendingChunk] = []
+        self._sequence = itertools.count(1)
+        self._started = 0
+        self._running: dict[ChunkKey, ChunkExecution] = {}
+        self._deliveries = DeliveryTracker(runner.manifest.item_timeout_s)
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
         self._cancelled: dict[UUID, tuple[float, int | None]] = {}
         """When a batch was cancelled, and its round, if only that one was meant."""
-        self._pauses = Pauses(_PREFETCH_MAX + 4 * runner.slots.most)
+        self._pause_list = PauseList(_PREFETCH_MAX + 4 * runner.slots.max_slots)
         self._stopping = False
 
     @property
-    def chunks(self) -> list[UUID]:
+    def chunk_ids(self) -> list[UUID]:
         """The chunks that run here or wait here."""
-        return [*(chunk_id for chunk_id, _ in self._running), *(chunk.chunk_id for _, _, chunk, _ in self._waiting)]
+        return [*(chunk_id for chunk_id, _ in self._running), *(chunk.chunk_id for _, _, chunk, _ in self._pending)]
 
     @property
     def unfinished(self) -> int:
@@ -79,7 +79,7 @@ class Intake:
     def slots(self) -> SlotCount:
         """The slots that there are, and how many of them are taken."""
         slots = self.runner.slots
-        return SlotCount(busy=slots.busy, open=slots.open, max=slots.most)
+        return SlotCount(busy=slots.busy, open=slots.open, max=slots.max_slots)
 
     @property
     def name(self) -> str:
@@ -87,9 +87,9 @@ class Intake:
         return self.runner.workload.name
 
     @property
-    def abandoned(self) -> int:
+    def stuck_handlers(self) -> int:
         """Handlers that still run, although they were given up."""
-        return self.runner.abandoned
+        return self.runner.stuck_handlers
 
     def trim(self) -> None:
         """Give back slots that were not needed since the last time."""
@@ -98,18 +98,18 @@ class Intake:
     async def run(self) -> None:
         """Consume until `drain`."""
         channel = await open_channel(self._connection)
-        await channel.set_qos(prefetch_count=min(_PREFETCH_MAX, self.runner.slots.most + 2))
+        await channel.set_qos(prefetch_count=min(_PREFETCH_MAX, self.runner.slots.max_slots + 2))
         tags = []
         for rank, queue in enumerate(work_queues(self.runner.workload.name)):
             declared = await channel.declare_queue(queue.name, passive=True)
-            tags.append((declared, await declared.consume(self._arrival(rank, queue))))
+            tags.append((declared, await declared.consume(self._message_handler(rank, queue))))
         try:
             while not self._stopping:
                 self._pulse.beat()
-                self.runner.room.clear()
-                while self._waiting and self._has_room:
-                    self._begin(*self._next())
-                await self._sleep()
+                self.runner.capacity_freed.clear()
+                while self._pending and self._has_capacity:
+                    self._start(*self._pop_next())
+                await self._wait_for_capacity()
                 if self._failure:
                     raise self._failure
         finally:
@@ -117,10 +117,10 @@ class Intake:
             if not channel.is_closed:
                 for declared, tag in tags:
                     await declared.cancel(tag)
-            while self._waiting:
-                _, _, chunk, message = self._waiting.pop()
-                self._aside(self._returns.give_back(chunk, message, "stopping"))
-            await self._finish()
+            while self._pending:
+                _, _, chunk, message = self._pending.pop()
+                self._run_in_background(self._returner.return_chunk(chunk, message, "stopping"))
+            await self._wait_for_tasks()
             if not channel.is_closed:
                 await channel.close()
 
@@ -132,29 +132,29 @@ class Intake:
             if run.chunk.batch_id == batch_id and self._is_cancelled(run.chunk):
                 run.stop(cancelled=True)
 
-    def forget(self, batch_id: UUID | None = None) -> None:
+    def clear_cancellation(self, batch_id: UUID | None = None) -> None:
         """Let a batch that was cancelled, or all of them, run again from now on."""
         if batch_id is None:
             self._cancelled.clear()
-            self._pauses.forget()
+            self._pause_list.clear()
         else:
             self._cancelled.pop(batch_id, None)
 
-    def hold(self, batch_id: UUID, at: datetime, *, paused: bool) -> None:
+    def set_paused(self, batch_id: UUID, at: datetime, *, paused: bool) -> None:
         """Give back what of a paused batch has not begun, now and as it arrives; `paused` false: no longer."""
-        if self._pauses.steer(batch_id, at, paused=paused) and paused:
-            waiting, self._waiting = self._waiting, []
-            for one in waiting:
-                if one[2].batch_id == batch_id and self._pauses.take(batch_id):
-                    self._begin(*one, held=True)
+        if self._pause_list.update(batch_id, at, paused=paused) and paused:
+            pending, self._pending = self._pending, []
+            for entry in pending:
+                if entry[2].batch_id == batch_id and self._pause_list.hold_chunk(batch_id):
+                    self._start(*entry, paused=True)
                 else:
-                    self._waiting.append(one)
-            heapq.heapify(self._waiting)
+                    self._pending.append(entry)
+            heapq.heapify(self._pending)
 
     def drain(self) -> None:
         """Take nothing more; `run` returns when what is in hand has ended."""
         self._stopping = True
-        self.runner.room.set()
+        self.runner.capacity_freed.set()
 
     def interrupt(self) -> None:
         """Let what is in hand run elsewhere."""
@@ -162,102 +162,104 @@ class Intake:
             run.stop(cancelled=False)
 
     @property
-    def _has_room(self) -> bool:
-        in_hand = len(self._running) if self.runner.by_chunk else self.runner.unfinished
-        return in_hand < self.runner.slots.most
+    def _has_capacity(self) -> bool:
+        in_hand = len(self._running) if self.runner.whole_chunks else self.runner.unfinished
+        return in_hand < self.runner.slots.max_slots
 
-    async def _sleep(self) -> None:
+    async def _wait_for_capacity(self) -> None:
         try:
             async with asyncio.timeout(_IDLE_S):
-                await self.runner.room.wait()
+                await self.runner.capacity_freed.wait()
         except TimeoutError:
             return
 
-    def _arrival(self, rank: int, queue: Queue) -> Callable[[AbstractIncomingMessage], Awaitable[None]]:
-        async def arrived(message: AbstractIncomingMessage) -> None:
+    def _message_handler(self, rank: int, queue: Queue) -> Callable[[AbstractIncomingMessage], Awaitable[None]]:
+        async def on_message(message: AbstractIncomingMessage) -> None:
             try:
-                chunk = decode(received(message), _KINDS)
+                chunk = decode(received(message), _MESSAGE_TYPES)
             except Rejected as error:
-                self._aside(self._bury(queue, message, str(error)))
+                self._run_in_background(self._dead_letter(queue, message, str(error)))
                 return
             if chunk.external_cancel:
-                self._aside(let_go(self.runner, chunk, message))
+                self._run_in_background(run_external_cancel(self.runner, chunk, message))
                 return
-            if self._claims.knows(key_of(chunk)):
-                self._aside(self._claims.hold(key_of(chunk), message))
+            if self._deliveries.is_known(chunk_key(chunk)):
+                self._run_in_background(self._deliveries.add_delivery(chunk_key(chunk), message))
                 return
-            if message.redelivered and chunk.chunk_id not in self.chunks:  # its worker was lost, perhaps by its doing
-                self._aside(self._returns.give_back(chunk, message, "redelivered"))
+            if (
+                message.redelivered and chunk.chunk_id not in self.chunk_ids
+            ):  # its worker was lost, perhaps by its doing
+                self._run_in_background(self._returner.return_chunk(chunk, message, "redelivered"))
                 return
-            one = (rank, next(self._order), chunk, message)
-            if self._pauses.take(chunk.batch_id):
-                self._begin(*one, held=True)
+            entry = (rank, next(self._sequence), chunk, message)
+            if self._pause_list.hold_chunk(chunk.batch_id):
+                self._start(*entry, paused=True)
                 return
-            heapq.heappush(self._waiting, one)
-            self.runner.room.set()
+            heapq.heappush(self._pending, entry)
+            self.runner.capacity_freed.set()
 
-        return arrived
+        return on_message
 
-    def _next(self) -> _Waiting:
+    def _pop_next(self) -> _PendingChunk:
         """The highest priority, but every so often the lowest that waits, so that it never starves."""
-        self._taken += 1
-        if self._taken % _LOW_SHARE == 0:
-            lowest = max(self._waiting, key=lambda w: (w[0], -w[1]))
-            self._waiting.remove(lowest)
-            heapq.heapify(self._waiting)
+        self._started += 1
+        if self._started % _LOWEST_EVERY == 0:
+            lowest = max(self._pending, key=lambda w: (w[0], -w[1]))
+            self._pending.remove(lowest)
+            heapq.heapify(self._pending)
             return lowest
-        return heapq.heappop(self._waiting)
+        return heapq.heappop(self._pending)
 
-    def _begin(
-        self, _: int, __: int, chunk: ChunkReady, message: AbstractIncomingMessage, *, held: bool = False
+    def _start(
+        self, _: int, __: int, chunk: ChunkReady, message: AbstractIncomingMessage, *, paused: bool = False
     ) -> None:
         if is_stale(message):
             return
-        key = key_of(chunk)
-        if self._claims.knows(key):  # it arrived twice before it began
-            self._aside(self._claims.hold(key, message))
+        key = chunk_key(chunk)
+        if self._deliveries.is_known(key):  # it arrived twice before it began
+            self._run_in_background(self._deliveries.add_delivery(key, message))
             return
-        self._claims.begin(key)
-        run = ChunkRun(self.runner, chunk, received(message).envelope.traceparent, self._report_every_s)
-        if held:
-            run.hold()
+        self._deliveries.track(key)
+        run = ChunkExecution(self.runner, chunk, received(message).envelope.traceparent, self._report_interval_s)
+        if paused:
+            run.pause()
         if self._is_cancelled(chunk):
             run.stop(cancelled=True)
         self.runner.unfinished += len(chunk.items)
         self._running[key] = run
-        self._aside(self._run(run, message))
+        self._run_in_background(self._run(run, message))
 
     def _is_cancelled(self, chunk: ChunkReady) -> bool:
         found = self._cancelled.get(chunk.batch_id)
         return found is not None and (found[1] is None or chunk.round <= found[1])
 
-    def _aside(self, work: Coroutine[object, object, None]) -> None:
+    def _run_in_background(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._done)
+        task.add_done_callback(self._on_task_done)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             log.error("chunk failed", workload=self.runner.workload.name, exc_info=error)
             self._failure = error
-            self.runner.room.set()
+            self.runner.capacity_freed.set()
 
-    async def _run(self, run: ChunkRun, message: AbstractIncomingMessage) -> None:
-        chunk, trace, key = run.chunk, received(message).envelope.traceparent, key_of(run.chunk)
-        await self._claims.hold(key, message)
+    async def _run(self, run: ChunkExecution, message: AbstractIncomingMessage) -> None:
+        chunk, trace, key = run.chunk, received(message).envelope.traceparent, chunk_key(run.chunk)
+        await self._deliveries.add_delivery(key, message)
         try:
             with span(f"run {chunk.workload}", trace, batch_id=str(chunk.batch_id), items=len(chunk.items)):
                 await run.run()
         finally:
             del self._running[key]
-        await self._claims.reported(key)
+        await self._deliveries.mark_reported(key)
 
-    async def _bury(self, queue: Queue, message: AbstractIncomingMessage, reason: str) -> None:
+    async def _dead_letter(self, queue: Queue, message: AbstractIncomingMessage, reason: str) -> None:
         delivery = received(message)
         await retry_transient(lambda: dead_letter(self._publisher, queue, delivery, reason), "dead letters")
         await acknowledge(message)
 
-    async def _finish(self) -> None:
+    async def _wait_for_tasks(self) -> None:
         while self._tasks:
             await asyncio.wait(self._tasks)

@@ -10,7 +10,7 @@ _ITEMS = b',"items":'
 """Quotes in a text are escaped, so this is never part of one."""
 
 
-class Item(msgspec.Struct):
+class DecodedItem(msgspec.Struct):
     """A `ChunkItem`, made eight times as fast."""
 
     ordinal: Annotated[int, msgspec.Meta(ge=0, lt=100_000_000)]
@@ -21,10 +21,10 @@ class Item(msgspec.Struct):
     rerun: bool = False
 
 
-_decoder = msgspec.json.Decoder(Annotated[list[Item], msgspec.Meta(min_length=1)])
+_decoder = msgspec.json.Decoder(Annotated[list[DecodedItem], msgspec.Meta(min_length=1)])
 
 
-class Chunk:
+class ChunkDecoder:
     """How `chunk.ready.v1` is read here."""
 
     type: ClassVar[str] = ChunkReady.type

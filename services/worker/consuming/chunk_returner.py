@@ -14,19 +14,19 @@ from shared.runtime.transient import retry_transient
 Reason = Literal["redelivered", "stopping"]
 
 
-class Returns:
+class ChunkReturner:
     """Tells the dispatcher."""
 
     def __init__(self, publisher: Publisher, worker_id: str) -> None:
         self._publisher, self._worker_id = publisher, worker_id
 
-    async def give_back(self, chunk: ChunkReady, message: AbstractIncomingMessage, reason: Reason) -> None:
+    async def return_chunk(self, chunk: ChunkReady, message: AbstractIncomingMessage, reason: Reason) -> None:
         """Tell first, acknowledge afterwards. What the broker has back already it delivers again by itself."""
         if not is_stale(message):
-            await self.tell(chunk, reason)
+            await self.publish_return(chunk, reason)
             await acknowledge(message)
 
-    async def tell(self, chunk: ChunkReady, reason: Reason) -> None:
+    async def publish_return(self, chunk: ChunkReady, reason: Reason) -> None:
         """What is not reported of it is to go out again."""
         returned = ChunkReturned(
             chunk_id=chunk.chunk_id,

@@ -6,27 +6,29 @@ import structlog
 from aio_pika.abc import AbstractIncomingMessage
 
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
-from services.worker.execution.handler_call import context_of
-from services.worker.execution.item_runner import Runner
+from services.worker.execution.handler_call import handler_context
+from services.worker.execution.item_runner import ItemRunner
 from shared.messaging.delivery import acknowledge
 
 log = structlog.get_logger()
-_EACH_S = 30.0
+_ITEM_TIMEOUT_S = 30.0
 
 
-async def let_go(runner: Runner, chunk: ChunkReady, message: AbstractIncomingMessage) -> None:
+async def run_external_cancel(runner: ItemRunner, chunk: ChunkReady, message: AbstractIncomingMessage) -> None:
     """All items of a chunk for external cancel, side by side."""
-    await asyncio.gather(*(_one(runner, chunk, item) for item in chunk.items))
+    await asyncio.gather(*(_cancel_item(runner, chunk, item) for item in chunk.items))
     await acknowledge(message)
 
 
-async def _one(runner: Runner, chunk: ChunkReady, item: ChunkItem) -> None:
-    act = runner.workload.external_cancel_handler
-    if act is None:
+async def _cancel_item(runner: ItemRunner, chunk: ChunkReady, item: ChunkItem) -> None:
+    handler = runner.workload.external_cancel_handler
+    if handler is None:
         return
     try:
-        async with asyncio.timeout(_EACH_S):
-            await act(runner.workload.item.model_validate(item.payload), context_of(chunk, item, runner.resources))
+        async with asyncio.timeout(_ITEM_TIMEOUT_S):
+            await handler(
+                runner.workload.item.model_validate(item.payload), handler_context(chunk, item, runner.resources)
+            )
     except Exception as error:  # noqa: BLE001  user code: what it does not manage is left as it is
         why = f"{type(error).__name__}: {error}"
         log.warning(

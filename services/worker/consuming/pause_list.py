@@ -6,43 +6,43 @@ Without it a pause would let begin what waits behind the items that run, and tak
 from datetime import datetime
 from uuid import UUID
 
-_KEPT = 1000
+_MAX_BATCHES = 1000
 """Batches of which the last pause or resume is remembered."""
 
 
-class Pauses:
+class PauseList:
     """The paused batches, as far as a worker has heard."""
 
-    def __init__(self, chunks: int) -> None:
+    def __init__(self, max_holds: int) -> None:
         """`chunks`: no more are held back for one pause. There never are so many; but should the pause be over and
         nobody have said so here, items do not go to and fro for ever."""
-        self._chunks = chunks
-        self._told: dict[UUID, datetime] = {}
-        self._left: dict[UUID, int] = {}
+        self._max_holds = max_holds
+        self._changed_at: dict[UUID, datetime] = {}
+        self._holds_left: dict[UUID, int] = {}
 
-    def steer(self, batch_id: UUID, at: datetime, *, paused: bool) -> bool:
+    def update(self, batch_id: UUID, at: datetime, *, paused: bool) -> bool:
         """Hear of a pause, or of what ends one; False when it is older than what was heard before."""
-        last = self._told.pop(batch_id, at)
-        self._told[batch_id] = max(at, last)
-        if at < last:
+        known_at = self._changed_at.pop(batch_id, at)
+        self._changed_at[batch_id] = max(at, known_at)
+        if at < known_at:
             return False
-        self._left.pop(batch_id, None)
+        self._holds_left.pop(batch_id, None)
         if paused:
-            self._left[batch_id] = self._chunks
-        if len(self._told) > _KEPT:
-            oldest = next(iter(self._told))
-            del self._told[oldest]
-            self._left.pop(oldest, None)
+            self._holds_left[batch_id] = self._max_holds
+        if len(self._changed_at) > _MAX_BATCHES:
+            oldest = next(iter(self._changed_at))
+            del self._changed_at[oldest]
+            self._holds_left.pop(oldest, None)
         return True
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Something may have been missed: hold nothing."""
-        self._told.clear()
-        self._left.clear()
+        self._changed_at.clear()
+        self._holds_left.clear()
 
-    def take(self, batch_id: UUID) -> bool:
+    def hold_chunk(self, batch_id: UUID) -> bool:
         """Whether a chunk of this batch is not to begin."""
-        left = self._left.get(batch_id, 0)
-        if left:
-            self._left[batch_id] = left - 1
-        return left > 0
+        holds_left = self._holds_left.get(batch_id, 0)
+        if holds_left:
+            self._holds_left[batch_id] = holds_left - 1
+        return holds_left > 0

@@ -12,17 +12,20 @@ from batchyard_contracts.v1.work import ChunkItem
 from batchyard_contracts.workload import Ambiguous, Continuation, Permanent, RateLimited, WorkloadError
 from services.worker.domain.success import Outcome, Success
 
-_MOST = 2000
+_MAX_MESSAGE_CHARS = 2000
 RATE_LIMIT_PAUSE_S = 30.0
 """The pause when a destination refuses for its rate and does not say for how long."""
 PAUSE_MAX_S = 31_536_000.0
 """The longest pause that a message may carry, a year: who asks for more gets this."""
 HELD_BACK = "held_back"
 NOT_REPEATED = "The call may have had its effect, and is not repeated by itself."
-_WHAT = {False: "The result cannot be written as JSON", True: "Continuation has a state or a delay that cannot be kept"}
+_INVALID_RESULT = {
+    False: "The result cannot be written as JSON",
+    True: "Continuation has a state or a delay that cannot be kept",
+}
 
 
-def returned(item: ChunkItem, value: BaseModel | Continuation, elapsed_ms: int) -> Outcome:
+def from_result(item: ChunkItem, value: BaseModel | Continuation, elapsed_ms: int) -> Outcome:
     """The outcome of a handler that returned. What cannot become JSON is no result: the item fails."""
     try:
         if isinstance(value, Continuation):
@@ -42,10 +45,15 @@ def returned(item: ChunkItem, value: BaseModel | Continuation, elapsed_ms: int) 
         if not isinstance(value, BaseModel | Continuation):
             what = type(value).__name__
             return _failed(item, "invalid_result", f"The handler returned {what}, not its result model.", elapsed_ms)
-        return _failed(item, "invalid_result", f"{_WHAT[isinstance(value, Continuation)]}: {_text(error)}", elapsed_ms)
+        return _failed(
+            item,
+            "invalid_result",
+            f"{_INVALID_RESULT[isinstance(value, Continuation)]}: {_describe(error)}",
+            elapsed_ms,
+        )
 
 
-def raised(item: ChunkItem, error: BaseException, elapsed_ms: int) -> ItemOutcome:
+def from_error(item: ChunkItem, error: BaseException, elapsed_ms: int) -> ItemOutcome:
     """The outcome of a handler that raised. What it did not foresee may pass: it is tried again."""
     delay_s, guessed = None, None
     final = isinstance(error, Permanent | Ambiguous)
@@ -54,7 +62,7 @@ def raised(item: ChunkItem, error: BaseException, elapsed_ms: int) -> ItemOutcom
     elif isinstance(error, TimeoutError):
         cause = ItemError(code="timeout", message=writable(str(error)))
     else:
-        cause = ItemError(code="internal_error", message=_text(error))
+        cause = ItemError(code="internal_error", message=_describe(error))
     if isinstance(error, RateLimited):
         delay_s = RATE_LIMIT_PAUSE_S if error.delay_s is None else min(max(0.0, error.delay_s), PAUSE_MAX_S)
         guessed = True if error.delay_s is None else None
@@ -69,25 +77,27 @@ def raised(item: ChunkItem, error: BaseException, elapsed_ms: int) -> ItemOutcom
     )
 
 
-def cut_off(item: ChunkItem, how: str, elapsed_ms: int = 0) -> ItemOutcome:
+def needs_review(item: ChunkItem, how: str, elapsed_ms: int = 0) -> ItemOutcome:
     """The outcome of an item that must not run twice, had begun, and whose end nobody knows."""
-    return raised(item, Ambiguous(f"{how} {NOT_REPEATED}"), elapsed_ms)
+    return from_error(item, Ambiguous(f"{how} {NOT_REPEATED}"), elapsed_ms)
 
 
-def ended(item: ChunkItem, answer: Any, elapsed_ms: int, *, once: bool = False) -> Outcome:
+def from_handler(item: ChunkItem, answer: Any, elapsed_ms: int, *, at_most_once: bool = False) -> Outcome:
     """The outcome of an answer, whether a value or an error. If it must not run twice (`once`), then an error that its
     handler did not foresee does not pass."""
     if not isinstance(answer, BaseException):
-        return returned(item, answer, elapsed_ms)
+        return from_result(item, answer, elapsed_ms)
     try:
-        if once and not isinstance(answer, WorkloadError):
-            return cut_off(item, f"The handler did not end well ({_text(answer)}).", elapsed_ms)
-        return raised(item, answer, elapsed_ms)
+        if at_most_once and not isinstance(answer, WorkloadError):
+            return needs_review(item, f"The handler did not end well ({_describe(answer)}).", elapsed_ms)
+        return from_error(item, answer, elapsed_ms)
     except Exception as error:  # noqa: BLE001  an error without a text
-        return defective(item, error, elapsed_ms)
+        return internal_error(item, error, elapsed_ms)
 
 
-def answered(items: Sequence[ChunkItem], answers: Any, elapsed_ms: int, *, once: bool = False) -> list[Outcome]:
+def from_chunk_handler(
+    items: Sequence[ChunkItem], answers: Any, elapsed_ms: int, *, at_most_once: bool = False
+) -> list[Outcome]:
     """The outcomes of a chunk handler's answers. When it did not answer for each item, nobody knows for which it did:
     all fail, and are not repeated by themselves."""
     if not isinstance(answers, list | tuple):
@@ -95,16 +105,19 @@ def answered(items: Sequence[ChunkItem], answers: Any, elapsed_ms: int, *, once:
     elif len(answers) != len(items):
         message = f"The chunk handler returned {len(answers)} answers for {len(items)} items."
     else:
-        return [ended(item, answer, elapsed_ms, once=once) for item, answer in zip(items, answers, strict=True)]
+        return [
+            from_handler(item, answer, elapsed_ms, at_most_once=at_most_once)
+            for item, answer in zip(items, answers, strict=True)
+        ]
     return [_failed(item, "wrong_answers", message, elapsed_ms) for item in items]
 
 
-def defective(item: ChunkItem, error: BaseException, elapsed_ms: int) -> ItemOutcome:
+def internal_error(item: ChunkItem, error: BaseException, elapsed_ms: int) -> ItemOutcome:
     """The outcome of an item of which no other could be made: an error without a text, a validator that broke."""
     return _failed(item, "internal_error", f"No outcome could be made: {type(error).__name__}.", elapsed_ms)
 
 
-def invalid(item: ChunkItem, error: ValidationError) -> ItemOutcome:
+def invalid_item(item: ChunkItem, error: ValidationError) -> ItemOutcome:
     """The outcome of an item that its workload's model does not take."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ".".join(map(str, first["loc"])) or "item"
@@ -138,14 +151,14 @@ def worker_lost(item: ChunkItem, how: str) -> ItemOutcome:
     return _failed(item, "worker_lost", message, 0)
 
 
-def waiting_for_provider(outcome: ItemOutcome) -> ItemOutcome:
+def retry_provider_refusal(outcome: ItemOutcome) -> ItemOutcome:
     """The outcome of an item that its provider refused for good, where items wait until it is itself again."""
     if outcome.status != "failed" or outcome.error is None or outcome.error.scope != "provider":
         return outcome
     return outcome.model_copy(update={"status": "retry"})
 
 
-def not_tried(item: ChunkItem, error: ItemError) -> ItemOutcome:
+def skipped(item: ChunkItem, error: ItemError) -> ItemOutcome:
     """The outcome of an item whose provider has just refused another one for a cause that holds for all."""
     return ItemOutcome(ordinal=item.ordinal, custom_id=item.custom_id, status="retry", error=error)
 
@@ -169,10 +182,10 @@ def _failed(item: ChunkItem, code: str, message: str, elapsed_ms: int) -> ItemOu
     )
 
 
-def _text(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
     return writable(f"{type(error).__name__}: {error}")
 
 
 def writable(text: str) -> str:
     """Text of user code, cut to what is kept. It may hold half of a character pair, which no message can carry."""
-    return text[:_MOST].encode("utf-8", "replace").decode("utf-8")
+    return text[:_MAX_MESSAGE_CHARS].encode("utf-8", "replace").decode("utf-8")

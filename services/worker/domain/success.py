@@ -30,10 +30,10 @@ class Success:
 
 Outcome = ItemOutcome | Success
 OUTCOMES = (Success, ItemOutcome)
-_AGAIN = {"retry", "continued"}
+_NOT_FINAL = {"retry", "continued"}
 
 
-def written(outcome: Outcome) -> bytes:
+def encode_outcome(outcome: Outcome) -> bytes:
     """The outcome as it stands in a report, without what is at its default."""
     if isinstance(outcome, Success):
         more = b"" if outcome.custom_id is None else b',"custom_id":' + to_json(outcome.custom_id)
@@ -43,6 +43,6 @@ def written(outcome: Outcome) -> bytes:
     return outcome.__pydantic_serializer__.to_json(outcome, exclude_none=True, exclude_defaults=True)
 
 
-def ends(outcome: Outcome) -> bool:
+def is_final(outcome: Outcome) -> bool:
     """Whether its item does not run again."""
-    return outcome.status not in _AGAIN
+    return outcome.status not in _NOT_FINAL

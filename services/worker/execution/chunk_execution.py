@@ -12,163 +12,167 @@ from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from services.worker.domain import outcome as domain
 from services.worker.domain.success import OUTCOMES
 from services.worker.execution.chunk_progress import Tally
-from services.worker.execution.item_runner import Runner
+from services.worker.execution.item_runner import ItemRunner
 
 _YIELD_S = 0.01
 """How long items that never wait may keep the event loop."""
 
 
-class ChunkRun:
+class ChunkExecution:
     """Runs the items of a chunk side by side, as far as slots are free, and reports outcomes while others still run."""
 
-    def __init__(self, runner: Runner, chunk: ChunkReady, trace: str | None, report_interval_s: float) -> None:
+    def __init__(self, runner: ItemRunner, chunk: ChunkReady, trace: str | None, report_interval_s: float) -> None:
         self.chunk = chunk
         self._runner = runner
-        self._report_every_s = report_interval_s
+        self._report_interval_s = report_interval_s
         self._tally = Tally(runner, chunk, trace, runner.slots, counted=True)
-        self._over = asyncio.Event()
-        self._lanes: dict[asyncio.Task[None], _Lane] = {}
-        self._to_do: Iterator[ChunkItem] = iter(())
-        self._failure: BaseException | None = None
+        self._finished = asyncio.Event()
+        self._tasks: dict[asyncio.Task[None], _CallTask] = {}
+        self._remaining_items: Iterator[ChunkItem] = iter(())
+        self._error: BaseException | None = None
         self._yielding = False
         """Whether a lane that never waits lets others have the event loop: a second such lane would but hold it."""
         self._stopped = False
         self._cancelled = False
-        self._held = False
+        self._paused = False
 
-    def hold(self) -> None:
+    def pause(self) -> None:
         """Give all items back before they begin: their batch is paused."""
-        self._stopped = self._held = True
+        self._stopped = self._paused = True
 
     def stop(self, *, cancelled: bool) -> None:
         """Interrupt what runs. Unless the batch is `cancelled`, it is to run elsewhere."""
         self._stopped, self._cancelled = True, self._cancelled or cancelled
-        for task in self._lanes:
+        for task in self._tasks:
             task.cancel()
-        if self._lanes:
-            asyncio.get_running_loop().call_later(self._runner.grace_s, self._give_up_all)
+        if self._tasks:
+            asyncio.get_running_loop().call_later(self._runner.grace_s, self._abandon_all)
 
     async def run(self) -> None:
         """Return when everything is reported. Its items count as unfinished from before on."""
         try:
             if not self._stopped:
-                await self._work()
+                await self._run_items()
             if self._tally.disowned:
                 await self._tally.report(final=False)
                 await self._tally.confirmed()
                 return
             for item in list(self._tally.open.values()):
-                back = self._held and not self._cancelled
+                give_back = self._paused and not self._cancelled
                 self._tally.ended(
-                    domain.paused(item) if back else self._tally.interrupted(item, cancelled=self._cancelled)
+                    domain.paused(item) if give_back else self._tally.interrupted(item, cancelled=self._cancelled)
                 )
             await self._tally.report(final=True)
         finally:
             self._tally.close()
             self._runner.unfinished -= len(self._tally.open)
-            self._runner.room.set()
+            self._runner.capacity_freed.set()
 
-    async def _work(self) -> None:
+    async def _run_items(self) -> None:
         items = await self._tally.to_run()
         if self._runner.workload.source_definition is not None:
             items = self._start_sources(items)
-        if self._runner.by_item_here:
-            self._to_do = iter(items)
-            self._start_another()
+        if self._runner.items_in_worker:
+            self._remaining_items = iter(items)
+            self._start_sequence()
         elif items:
-            for call in [items] if self._runner.by_chunk else [[item] for item in items]:
-                self._start(partial(self._call, call))
+            for call in [items] if self._runner.whole_chunks else [[item] for item in items]:
+                self._start_task(partial(self._run_call, call))
         if self._stopped:  # while the cache was asked
             self.stop(cancelled=self._cancelled)
-        while self._lanes:
+        while self._tasks:
             await self._tally.some.wait()
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._report_every_s):
-                    await self._over.wait()
-            if self._lanes:
+                async with asyncio.timeout(self._report_interval_s):
+                    await self._finished.wait()
+            if self._tasks:
                 await self._tally.report(final=False)
-        if self._failure:
-            raise self._failure
+        if self._error:
+            raise self._error
 
     def _start_sources(self, items: Sequence[ChunkItem]) -> list[ChunkItem]:
         """Start what is not an item of the workload, but finds some; the rest."""
         for item in items:
             if item.source:
-                self._start(partial(self._call, [item]))
+                self._start_task(partial(self._run_call, [item]))
         return [item for item in items if not item.source]
 
-    def _start_another(self) -> None:
+    def _start_sequence(self) -> None:
         """Start a lane, since those that there are wait for something: items that never wait need but one."""
-        if len(self._lanes) < self._runner.slots.most and length_hint(self._to_do) and not self._stopped:
-            self._start(self._one_by_one)
+        if len(self._tasks) < self._runner.slots.max_slots and length_hint(self._remaining_items) and not self._stopped:
+            self._start_task(self._run_items_in_sequence)
 
-    def _start(self, work: Callable[["_Lane"], Coroutine[Any, Any, None]]) -> None:
-        lane = _Lane()
-        task = asyncio.create_task(work(lane))
-        self._lanes[task] = lane
-        self._runner.owners[task] = self._give_up
-        task.add_done_callback(self._lane_ended)
+    def _start_task(self, work: Callable[["_CallTask"], Coroutine[Any, Any, None]]) -> None:
+        call_task = _CallTask()
+        task = asyncio.create_task(work(call_task))
+        self._tasks[task] = call_task
+        self._runner.stuck_callbacks[task] = self._abandon
+        task.add_done_callback(self._on_task_done)
 
-    def _lane_ended(self, task: asyncio.Task[None]) -> None:
-        self._runner.owners.pop(task, None)
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        self._runner.stuck_callbacks.pop(task, None)
         error = None if task.cancelled() else task.exception()
-        if self._lanes.pop(task, None):  # else it was given up before
-            self._failure = self._failure or error
-            self._look_for_the_end()
+        if self._tasks.pop(task, None):  # else it was given up before
+            self._error = self._error or error
+            self._check_finished()
 
-    def _look_for_the_end(self) -> None:
-        if not self._lanes:
-            self._over.set()
+    def _check_finished(self) -> None:
+        if not self._tasks:
+            self._finished.set()
             self._tally.some.set()
 
-    def _give_up(self, task: asyncio.Task[None]) -> None:
+    def _abandon(self, task: asyncio.Task[None]) -> None:
         """Go on without a task whose call does not end. Another takes its place."""
-        lane = self._lanes.get(task)
-        if lane is None or not lane.items:
+        call_task = self._tasks.get(task)
+        if call_task is None or not call_task.items:
             return
-        del self._lanes[task]
-        lane.abandoned = True
-        self._runner.abandon(task, self.chunk, lane.items)
-        for item in lane.items:
+        del self._tasks[task]
+        call_task.abandoned = True
+        self._runner.abandon_task(task, self.chunk, call_task.items)
+        for item in call_task.items:
             if self._stopped:
                 self._tally.ended(self._tally.interrupted(item, cancelled=self._cancelled))
             else:
-                self._tally.ended(self._runner.timed_out(item, once=item.ordinal in self._tally.once))
+                self._tally.ended(
+                    self._runner.timeout_outcome(item, at_most_once=item.ordinal in self._tally.at_most_once)
+                )
                 self._tally.unanswered()
-        self._runner.slots.give()
-        if self._runner.by_item_here and not self._stopped:
-            self._start(self._one_by_one)
-        self._look_for_the_end()
+        self._runner.slots.release()
+        if self._runner.items_in_worker and not self._stopped:
+            self._start_task(self._run_items_in_sequence)
+        self._check_finished()
 
-    def _give_up_all(self) -> None:
-        for task in list(self._lanes):
-            self._give_up(task)
+    def _abandon_all(self) -> None:
+        for task in list(self._tasks):
+            self._abandon(task)
 
-    async def _one_by_one(self, lane: "_Lane") -> None:
+    async def _run_items_in_sequence(self, call_task: "_CallTask") -> None:
         tally, began = self._tally, time.perf_counter()
         repeatable = self._runner.manifest.repeatable
-        for item in self._to_do:
-            if tally.spared(item) or not (tally.at_once() or await self._place([item])):
+        for item in self._remaining_items:
+            if tally.spared(item) or not (tally.try_acquire() or await self._acquire_slot([item])):
                 continue
-            if not repeatable and not await self._may_begin([item]):
+            if not repeatable and not await self._request_permit([item]):
                 return
-            lane.items = (item,)
+            call_task.items = (item,)
             try:
                 started = time.perf_counter()
-                outcome = self._runner.begin(self.chunk, item, tally.hear, once=item.ordinal in tally.once)
+                outcome = self._runner.start_item(
+                    self.chunk, item, tally.on_remaining, at_most_once=item.ordinal in tally.at_most_once
+                )
                 if not isinstance(outcome, OUTCOMES):
-                    self._start_another()
+                    self._start_sequence()
                     outcome = await outcome
                     began = time.perf_counter()
                 now = time.perf_counter()
-                if not lane.abandoned:
+                if not call_task.abandoned:
                     tally.busy_s += now - started
                     tally.ended(outcome)
             finally:
-                self._leave(lane)
-            if not lane.abandoned and not tally.succeeded(outcome, now - started):
+                self._end_call(call_task)
+            if not call_task.abandoned and not tally.succeeded(outcome, now - started):
                 await tally.answered([outcome], now - started)
-            if self._stopped or lane.abandoned:  # the handler went on after its interruption
+            if self._stopped or call_task.abandoned:  # the handler went on after its interruption
                 return
             if self._yielding:
                 return
@@ -178,51 +182,53 @@ class ChunkRun:
                 self._yielding = False
                 began = time.perf_counter()
 
-    def _leave(self, lane: "_Lane") -> None:
+    def _end_call(self, call_task: "_CallTask") -> None:
         """A call has ended: its slot is free, unless that was given to another when the call was given up."""
-        if not lane.abandoned:
-            lane.items = ()
-            self._runner.slots.give()
+        if not call_task.abandoned:
+            call_task.items = ()
+            self._runner.slots.release()
 
-    async def _place(self, items: Sequence[ChunkItem]) -> bool:
+    async def _acquire_slot(self, items: Sequence[ChunkItem]) -> bool:
         """Wait for a slot; False if the items ended instead. Of a limited chunk one lane is enough to do so: it has the
         next moment, and starts another one when its call waits."""
-        if self._tally.passage is None:
-            self._start_another()
-        return await self._tally.place(items, len(items) + length_hint(self._to_do))
+        if self._tally.paced is None:
+            self._start_sequence()
+        return await self._tally.place(items, len(items) + length_hint(self._remaining_items))
 
-    async def _may_begin(self, items: Sequence[ChunkItem]) -> bool:
+    async def _request_permit(self, items: Sequence[ChunkItem]) -> bool:
         """Whether a call may be made, for which there is a slot. If not, that is free again."""
-        self._start_another()
+        self._start_sequence()
         granted = False
         try:
             granted = await self._tally.may_begin(items)
         finally:
             if not granted:
-                self._runner.slots.give()
+                self._runner.slots.release()
         return granted
 
-    async def _call(self, items: Sequence[ChunkItem], lane: "_Lane") -> None:
+    async def _run_call(self, items: Sequence[ChunkItem], call_task: "_CallTask") -> None:
         """Run items by one call, in one slot."""
-        if not await self._place(items) or not await self._may_begin(items):
+        if not await self._acquire_slot(items) or not await self._request_permit(items):
             return
-        lane.items = items
+        call_task.items = items
         try:
             started = time.perf_counter()
-            once = items[0].ordinal in self._tally.once
-            outcomes = await self._runner.run_chunk(self.chunk, items, self._tally.hear, once=once)
+            at_most_once = items[0].ordinal in self._tally.at_most_once
+            outcomes = await self._runner.run_chunk(
+                self.chunk, items, self._tally.on_remaining, at_most_once=at_most_once
+            )
             took_s = time.perf_counter() - started
-            if not lane.abandoned:
+            if not call_task.abandoned:
                 self._tally.busy_s += took_s
                 for outcome in outcomes:
                     self._tally.ended(outcome)
         finally:
-            self._leave(lane)
-        if not lane.abandoned:
+            self._end_call(call_task)
+        if not call_task.abandoned:
             await self._tally.answered(outcomes, took_s)
 
 
-class _Lane:
+class _CallTask:
     """A task that runs one call after the other."""
 
     __slots__ = ("abandoned", "items")

@@ -8,13 +8,13 @@ from batchyard_contracts.partition import has_circuit
 from batchyard_contracts.v1.flow import DestinationFeedback
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload.rate_limit_headers import RemainingCalls
-from services.worker.caching.cached_chunk import Reuse
+from services.worker.caching.cached_chunk import CachedChunk
 from services.worker.domain import outcome as domain
 from services.worker.domain.success import Outcome
-from services.worker.execution.item_runner import Runner
-from services.worker.execution.start_permit import ChunkLeave
-from services.worker.limits.paced_start import Passage
-from services.worker.limits.rate_gate import TooFar
+from services.worker.execution.item_runner import ItemRunner
+from services.worker.execution.start_permit import ChunkPermits
+from services.worker.limits.paced_start import PacedStart
+from services.worker.limits.rate_gate import WaitTooLong
 from services.worker.limits.slots import Slots
 
 _UNCONFIRMED = 4
@@ -24,7 +24,9 @@ _UNCONFIRMED = 4
 class Tally:
     """Of one chunk."""
 
-    def __init__(self, runner: Runner, chunk: ChunkReady, trace: str | None, slots: Slots, *, counted: bool) -> None:
+    def __init__(
+        self, runner: ItemRunner, chunk: ChunkReady, trace: str | None, slots: Slots, *, counted: bool
+    ) -> None:
         """`counted`: the items are among those that the runner has in hand."""
         self.open = {item.ordinal: item for item in chunk.items}
         """Items without an outcome."""
@@ -32,15 +34,15 @@ class Tally:
         """Whether there are outcomes that are not reported."""
         self.busy_s = 0.0
         """How long calls took, since the last report."""
-        self.passage = Passage.of(chunk, runner.gates, slots)
+        self.paced = PacedStart.for_chunk(chunk, runner.rate_gates, slots)
         self._runner, self._chunk, self._trace, self._slots, self._counted = runner, chunk, trace, slots, counted
-        self.once: set[int] = set()
+        self.at_most_once: set[int] = set()
         """Items that have begun and must not run twice."""
-        self._left: RemainingCalls | None = None
+        self._remaining_calls: RemainingCalls | None = None
         """What the destination said last of its limits."""
         self._used_up = False
-        self._leave = ChunkLeave(runner.leave, chunk) if runner.leave else None
-        self._reuse = Reuse.of(runner.cache, runner.manifest, chunk)
+        self._permits = ChunkPermits(runner.permits, chunk) if runner.permits else None
+        self._cached_chunk = CachedChunk.for_chunk(runner.cache, runner.manifest, chunk)
         self._renewing: asyncio.Task[None] | None = None
         self._outcomes: list[Outcome] = []
         self._sending: set[asyncio.Task[None]] = set()
@@ -48,18 +50,18 @@ class Tally:
 
     async def to_run(self) -> list[ChunkItem]:
         """The items that are to run here. Of the others the result is known, or somebody else is at work on them."""
-        if self._reuse is None:
+        if self._cached_chunk is None:
             return self._chunk.items
-        for outcome in await self._reuse.answered():
+        for outcome in await self._cached_chunk.claim():
             self.ended(outcome)
         if self.open:
-            self._renewing = asyncio.create_task(self._renew(self._reuse))
+            self._renewing = asyncio.create_task(self._renew(self._cached_chunk))
         return list(self.open.values())
 
-    async def _renew(self, reuse: Reuse) -> None:
+    async def _renew(self, cached_chunk: CachedChunk) -> None:
         while True:
-            await asyncio.sleep(reuse.renew_every_s)
-            await reuse.renew()
+            await asyncio.sleep(cached_chunk.renew_interval_s)
+            await cached_chunk.renew()
 
     def close(self) -> None:
         """Nothing of the chunk runs here any more."""
@@ -70,27 +72,27 @@ class Tally:
         """Whether it ended without a call, as its provider has just refused another for a cause that holds for all."""
         if self._paused([item]):
             return True
-        refusal = self._runner.holds.refusal(self._chunk.partition, self._began)
+        refusal = self._runner.backoff.refusal_since(self._chunk.partition, self._began)
         if refusal is not None:
-            self.ended(domain.not_tried(item, refusal))
+            self.ended(domain.skipped(item, refusal))
         return refusal is not None
 
-    def at_once(self) -> bool:
+    def try_acquire(self) -> bool:
         """Take a slot without waiting, if the next item may start now."""
-        return self._slots.take() if self.passage is None else self.passage.at_once()
+        return self._slots.try_acquire() if self.paced is None else self.paced.try_acquire()
 
     async def place(self, items: Sequence[ChunkItem], soon: int = 0) -> bool:
         """Wait for a slot at a moment at which a call with these items may start; `soon` of the chunk may follow, these
         included. False if they ended instead, since that is far away."""
-        if self.passage is None:
-            await self._slots.taken()
+        if self.paced is None:
+            await self._slots.acquire()
             if self._paused(items):
-                self._slots.give()
+                self._slots.release()
                 return False
             return True
         try:
-            await self.passage.enter(len(items), soon)
-        except TooFar as error:
+            await self.paced.acquire(len(items), soon)
+        except WaitTooLong as error:
             for item in items:
                 self.ended(domain.held_back(item, error.delay_s))
             return False
@@ -98,81 +100,81 @@ class Tally:
 
     def _paused(self, items: Sequence[ChunkItem]) -> bool:
         """Whether items that no gate holds ended, since their destination takes nothing for now."""
-        wait_s = 0.0 if self.passage else self._runner.holds.paused_s(self._chunk.partition)
+        wait_s = 0.0 if self.paced else self._runner.backoff.remaining_s(self._chunk.partition)
         if wait_s <= 0:
             return False
         for item in items:
             self.ended(domain.held_back(item, wait_s))
         return True
 
-    def hear(self, left: RemainingCalls) -> None:
+    def on_remaining(self, left: RemainingCalls) -> None:
         """The destination said with an answer, whatever that was, how many calls more it takes. May come from a
         thread."""
-        self._left, self._used_up = left, left.calls == 0
+        self._remaining_calls, self._used_up = left, left.calls == 0
 
     async def may_begin(self, items: Sequence[ChunkItem]) -> bool:
         """Whether a call with these items may be made. If it must not be repeated, the dispatcher is told before."""
-        if self._runner.repeats(self._chunk, items):
+        if self._runner.is_repeatable(self._chunk, items):
             return True
         ordinals = [item.ordinal for item in items]
-        if self._leave is not None and not await self._leave.to_begin(ordinals):
+        if self._permits is not None and not await self._permits.request(ordinals):
             return False
-        self.once.update(ordinals)
+        self.at_most_once.update(ordinals)
         return True
 
     @property
     def disowned(self) -> bool:
         """Whether the chunk is another worker's by now: what did not run here is none of ours, and the end neither."""
-        return self._leave is not None and self._leave.refused
+        return self._permits is not None and self._permits.denied
 
     def interrupted(self, item: ChunkItem, *, cancelled: bool) -> Outcome:
         """The outcome of an item that was stopped."""
-        if item.ordinal in self.once and not cancelled:
-            return domain.cut_off(item, "Its worker stopped before it had ended.")
+        if item.ordinal in self.at_most_once and not cancelled:
+            return domain.needs_review(item, "Its worker stopped before it had ended.")
         return domain.interrupted(item, cancelled=cancelled)
 
     def ended(self, outcome: Outcome) -> None:
         """An item has its outcome."""
         del self.open[outcome.ordinal]
         if outcome.error is not None and has_circuit(self._runner.manifest, self._chunk.partition):
-            outcome = domain.waiting_for_provider(outcome)
+            outcome = domain.retry_provider_refusal(outcome)
         if not self._outcomes:
             self.some.set()
         self._outcomes.append(outcome)
         if self._counted:
             self._runner.unfinished -= 1
-            self._runner.room.set()
+            self._runner.capacity_freed.set()
 
     def succeeded(self, outcome: Outcome, took_s: float) -> bool:
         """Whether a call did, so that nobody has to wait for `answered`."""
         if outcome.error is not None or self._used_up:
             return False
-        if self.passage is not None:
-            self.passage.answered(took_s)
+        if self.paced is not None:
+            self.paced.record_success(took_s)
         return True
 
     async def answered(self, outcomes: Sequence[Outcome], took_s: float) -> None:
         """A call answered with these: tell it to whoever steers the next ones."""
         for outcome in outcomes:
-            self._runner.note_refusal(self._chunk.partition, outcome)
-        if self.passage is not None:
+            self._runner.record_refusal(self._chunk.partition, outcome)
+        if self.paced is not None:
             for outcome in outcomes:
-                await self.passage.note(outcome, took_s)
+                await self.paced.record_outcome(outcome, took_s)
         else:
             asked = [o.delay_s for o in outcomes if o.delay_s and o.error is not None and o.error.scope == "provider"]
             if asked:
-                self._runner.holds.pause(self._chunk.partition, max(asked))
-        if self._used_up and self._left:
+                self._runner.backoff.back_off(self._chunk.partition, max(asked))
+        if self._used_up and self._remaining_calls:
             self._used_up = False
-            if self.passage is not None:
-                await self.passage.park(self._left.reset_s)
+            if self.paced is not None:
+                await self.paced.back_off(self._remaining_calls.reset_s)
             else:
-                self._runner.holds.pause(self._chunk.partition, self._left.reset_s)
+                self._runner.backoff.back_off(self._chunk.partition, self._remaining_calls.reset_s)
 
     def unanswered(self) -> None:
         """A call was given up."""
-        if self.passage is not None:
-            self.passage.note_broken()
+        if self.paced is not None:
+            self.paced.record_unanswered()
 
     async def report(self, *, final: bool) -> None:
         """Tell what has ended. Only the final report waits until the broker has all of them; others overtake their
@@ -181,10 +183,10 @@ class Tally:
         outcomes, busy_s = self._outcomes, self.busy_s
         self._outcomes, self.busy_s = [], 0.0
         self.some.clear()
-        felt = self.passage.felt() if self.passage else None
-        if self._left is not None and (final or outcomes):
-            told = {"remaining": self._left.calls, "reset_s": self._left.reset_s}
-            felt, self._left = (felt or DestinationFeedback()).model_copy(update=told), None
+        felt = self.paced.take_feedback() if self.paced else None
+        if self._remaining_calls is not None and (final or outcomes):
+            told = {"remaining": self._remaining_calls.calls, "reset_s": self._remaining_calls.reset_s}
+            felt, self._remaining_calls = (felt or DestinationFeedback()).model_copy(update=told), None
         if final:
             await self._send(outcomes, busy_s, felt, final=True)
         elif outcomes:
@@ -200,6 +202,6 @@ class Tally:
     async def _send(
         self, outcomes: Sequence[Outcome], busy_s: float, felt: DestinationFeedback | None, *, final: bool
     ) -> None:
-        await self._runner.report(self._chunk, outcomes, busy_s, self._trace, felt=felt, final=final)
-        if self._reuse is not None:
-            await self._reuse.keep(outcomes)
+        await self._runner.publish_report(self._chunk, outcomes, busy_s, self._trace, felt=felt, final=final)
+        if self._cached_chunk is not None:
+            await self._cached_chunk.store(outcomes)

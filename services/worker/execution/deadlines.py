@@ -17,30 +17,30 @@ T = TypeVar("T")
 class Deadlines:
     """The running items of one workload, oldest first."""
 
-    def __init__(self, limit_s: float, grace_s: float, abandon: Callable[["asyncio.Task[Any]"], None]) -> None:
+    def __init__(self, limit_s: float, grace_s: float, on_stuck: Callable[["asyncio.Task[Any]"], None]) -> None:
         """`abandon` is called with the task of work that has not ended `grace_s` after its interruption."""
         self.limit_s = limit_s
-        self._grace_s, self._abandon = grace_s, abandon
-        self._running: dict[_Running, None] = {}
-        self._interrupted: dict[_Running, asyncio.TimerHandle] = {}
+        self._grace_s, self._on_stuck = grace_s, on_stuck
+        self._running: dict[_RunningWork, None] = {}
+        self._interrupted: dict[_RunningWork, asyncio.TimerHandle] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    async def within(self, work: Coroutine[Any, Any, T]) -> T:
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Await the work; raises `TimeoutError` when the time is up before."""
         try:
             waits_for = work.send(None)
         except StopIteration as done:
             return cast("T", done.value)
-        return await self.rest(work, waits_for)
+        return await self.resume(work, waits_for)
 
-    async def rest(self, work: Coroutine[Any, Any, T], waits_for: Any) -> T:
+    async def resume(self, work: Coroutine[Any, Any, T], waits_for: Any) -> T:
         """Await work that was begun already, in this task, and waits for something now."""
-        running = _Running(asyncio.get_running_loop().time() + self.limit_s)
+        running = _RunningWork(asyncio.get_running_loop().time() + self.limit_s)
         self._running[running] = None
         if self._timer is None:
-            self._arm()
+            self._schedule()
         try:
-            return await _go_on(work, waits_for)
+            return await _resume(work, waits_for)
         except asyncio.CancelledError:
             if running.interrupted and running.task.uncancel() == 0:
                 running.interrupted = False
@@ -55,28 +55,28 @@ class Deadlines:
                     await asyncio.sleep(0)
                 running.task.uncancel()
 
-    def _arm(self) -> None:
+    def _schedule(self) -> None:
         first = next(iter(self._running), None)
-        self._timer = asyncio.get_running_loop().call_at(first.until, self._expire) if first else None
+        self._timer = asyncio.get_running_loop().call_at(first.deadline, self._expire) if first else None
 
     def _expire(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
-        for running in list(itertools.takewhile(lambda r: r.until <= now, self._running)):
+        for running in list(itertools.takewhile(lambda r: r.deadline <= now, self._running)):
             del self._running[running]
-            self._interrupted[running] = loop.call_later(self._grace_s, self._abandon, running.task)
+            self._interrupted[running] = loop.call_later(self._grace_s, self._on_stuck, running.task)
             running.interrupt()
-        self._arm()
+        self._schedule()
 
 
-class _Running:
+class _RunningWork:
     """One item, in the task that runs it."""
 
-    __slots__ = ("interrupted", "task", "until")
+    __slots__ = ("deadline", "interrupted", "task")
 
-    def __init__(self, until: float) -> None:
+    def __init__(self, deadline: float) -> None:
         self.task = cast("asyncio.Task[Any]", asyncio.current_task())
-        self.until = until
+        self.deadline = deadline
         self.interrupted = False
 
     def interrupt(self) -> None:
@@ -86,15 +86,15 @@ class _Running:
 
 
 @coroutine
-def _go_on(work: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, Any, T]:
+def _resume(work: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, Any, T]:
     """Await work that was begun already, in the same task, and waits for something now."""
     try:
         while True:
             try:
-                given = yield waits_for
+                value = yield waits_for
             except BaseException as error:  # noqa: BLE001  whatever is thrown in is for the work to judge
                 waits_for = work.throw(error)
             else:
-                waits_for = work.send(given)
+                waits_for = work.send(value)
     except StopIteration as done:
         return cast("T", done.value)

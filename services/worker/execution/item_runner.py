@@ -19,14 +19,14 @@ from services.worker.domain import outcome as domain
 from services.worker.domain.success import Outcome
 from services.worker.execution import source_expansion
 from services.worker.execution.deadlines import Deadlines
-from services.worker.execution.handler_call import Call, Hear, context_of
-from services.worker.execution.process_pool import Processes
-from services.worker.execution.report_writer import bodies
-from services.worker.execution.start_permit import Leave
-from services.worker.execution.thread_pool import Threads
-from services.worker.execution.unit_counter import counting
-from services.worker.limits.destination_backoff import Holds
-from services.worker.limits.rate_gate import Gates
+from services.worker.execution.handler_call import HandlerCall, OnRemaining, handler_context
+from services.worker.execution.process_pool import ProcessPool
+from services.worker.execution.report_writer import report_bodies
+from services.worker.execution.start_permit import StartPermitClient
+from services.worker.execution.thread_pool import ThreadPool
+from services.worker.execution.unit_counter import unit_counter
+from services.worker.limits.destination_backoff import DestinationBackoff
+from services.worker.limits.rate_gate import RateGates
 from services.worker.limits.slots import Slots
 from shared.messaging.publisher import Outgoing, Publisher, outgoing
 from shared.runtime.transient import retry_transient
@@ -36,7 +36,7 @@ GRACE_S = 5.0
 """How long a handler may take to end after its interruption."""
 
 
-class Runner:
+class ItemRunner:
     """One workload on this worker. Its slots are shared by all chunks in hand."""
 
     def __init__(
@@ -48,9 +48,9 @@ class Runner:
         worker_id: str,
         slots: int | None = None,
         grace_s: float = GRACE_S,
-        gates: Gates | None = None,
+        rate_gates: RateGates | None = None,
         item_timeout_s: float | None = None,
-        leave: Leave | None = None,
+        permits: StartPermitClient | None = None,
     ) -> None:
         self.workload = workload
         self.manifest = workload.announcement()
@@ -58,39 +58,39 @@ class Runner:
         self.slots = Slots(slots or self.manifest.concurrency)
         """One for each call that runs."""
         self.grace_s = grace_s
-        self.owners: dict[asyncio.Task[Any], Callable[[asyncio.Task[Any]], None]] = {}
+        self.stuck_callbacks: dict[asyncio.Task[Any], Callable[[asyncio.Task[Any]], None]] = {}
         """For each task that runs calls, what is told when one of them goes on after its time and its interruption."""
-        self._abandoned: set[asyncio.Task[Any]] = set()
-        self.gates = gates
-        self.leave = leave
-        self.holds = Holds()
+        self._stuck_tasks: set[asyncio.Task[Any]] = set()
+        self.rate_gates = rate_gates
+        self.permits = permits
+        self.backoff = DestinationBackoff()
         self.unfinished = 0
         """Items of the chunks in hand that have no outcome yet."""
-        self.room = asyncio.Event()
+        self.capacity_freed = asyncio.Event()
         """Set whenever that number goes down."""
-        self.by_chunk = workload.handler_definition.whole_chunk
+        self.whole_chunks = workload.handler_definition.whole_chunk
         """Whether one call, and one slot, takes a whole chunk."""
-        self.by_item_here = not self.by_chunk and workload.handler_definition.place != "process"
-        self.threads = Threads(f"{workload.name} handler")
-        self._processes = Processes(workload) if workload.handler_definition.place == "process" else None
+        self.items_in_worker = not self.whole_chunks and workload.handler_definition.place != "process"
+        self.threads = ThreadPool(f"{workload.name} handler")
+        self._process_pool = ProcessPool(workload) if workload.handler_definition.place == "process" else None
         self._validate = workload.item.__pydantic_validator__.validate_python
-        self._call = self._caller()
-        self._deadlines = Deadlines(item_timeout_s or self.manifest.item_timeout_s, grace_s, self._overdue)
+        self._call = self._handler_caller()
+        self._deadlines = Deadlines(item_timeout_s or self.manifest.item_timeout_s, grace_s, self._on_stuck)
         self.resources = resources
-        self._counting = counting(self.manifest)
+        self._count_units = unit_counter(self.manifest)
         self._publisher = publisher
         self._worker_id = worker_id
 
     @property
-    def abandoned(self) -> int:
+    def stuck_handlers(self) -> int:
         """Calls that still run, although they were given up."""
-        return len(self._abandoned) + self.threads.abandoned
+        return len(self._stuck_tasks) + self.threads.stuck_threads
 
-    def abandon(self, task: "asyncio.Task[Any]", chunk: ChunkReady, items: Sequence[ChunkItem]) -> None:
+    def abandon_task(self, task: "asyncio.Task[Any]", chunk: ChunkReady, items: Sequence[ChunkItem]) -> None:
         """Give up a task whose handler ignores that it was interrupted: its items end without it, and its slot is free
         again. It is interrupted once more; a thread stops being waited for then."""
-        self._abandoned.add(task)
-        task.add_done_callback(self._abandoned.discard)
+        self._stuck_tasks.add(task)
+        task.add_done_callback(self._stuck_tasks.discard)
         task.cancel()
         ordinals = [item.ordinal for item in items[:10]]
         log.warning("handler given up", workload=chunk.workload, batch_id=str(chunk.batch_id), ordinals=ordinals)
@@ -100,54 +100,54 @@ class Runner:
         self.slots.trim()
         idle = self.slots.open - self.slots.busy
         self.threads.trim(idle)
-        if self._processes:
-            self._processes.trim(idle)
+        if self._process_pool:
+            self._process_pool.trim(idle)
 
-    def repeats(self, chunk: ChunkReady, items: Sequence[ChunkItem]) -> bool:
+    def is_repeatable(self, chunk: ChunkReady, items: Sequence[ChunkItem]) -> bool:
         """Whether a call with these items may be made again when nobody knows how it ended."""
-        return self.manifest.repeatable or all(item.source or self._repeats(chunk, item) for item in items)
+        return self.manifest.repeatable or all(item.source or self._is_item_repeatable(chunk, item) for item in items)
 
-    def _repeats(self, chunk: ChunkReady, item: ChunkItem) -> bool:
+    def _is_item_repeatable(self, chunk: ChunkReady, item: ChunkItem) -> bool:
         try:
             payload = self._validate(item.payload)
         except Exception:  # noqa: BLE001  it will not run, by the same error
             return True
         try:
-            return self.workload.is_repeatable(payload, context_of(chunk, item, self.resources))
+            return self.workload.is_repeatable(payload, handler_context(chunk, item, self.resources))
         except Exception:
             log.exception("repeatable: no answer, taken for no", workload=chunk.workload, ordinal=item.ordinal)
             return False
 
-    def timed_out(self, item: ChunkItem, *, once: bool) -> Outcome:
+    def timeout_outcome(self, item: ChunkItem, *, at_most_once: bool) -> Outcome:
         """The outcome of an item whose call was given up."""
         limit_s = self._deadlines.limit_s
         error = TimeoutError(f"No end after {limit_s:g} s, nor {self.grace_s:g} s after its interruption: given up.")
-        return domain.ended(item, error, round((limit_s + self.grace_s) * 1000), once=once)
+        return domain.from_handler(item, error, round((limit_s + self.grace_s) * 1000), at_most_once=at_most_once)
 
-    def _overdue(self, task: "asyncio.Task[Any]") -> None:
-        if owner := self.owners.get(task):
-            owner(task)
+    def _on_stuck(self, task: "asyncio.Task[Any]") -> None:
+        if callback := self.stuck_callbacks.get(task):
+            callback(task)
 
     async def start(self) -> None:
         """Make ready what handlers run in; raises `ConfigurationError` when they cannot run there."""
-        if self._processes:
-            await self._processes.start()
+        if self._process_pool:
+            await self._process_pool.start()
 
     async def stop(self) -> None:
         """Give back what handlers ran in."""
-        if self._processes:
-            await self._processes.stop()
+        if self._process_pool:
+            await self._process_pool.stop()
 
-    def note_refusal(self, partition: str, outcome: Outcome) -> None:
+    def record_refusal(self, partition: str, outcome: Outcome) -> None:
         """Spare other items the call if the provider refused this one for a cause that holds for all."""
         error = outcome.error
         if error is None or error.scope != "provider" or outcome.delay_s is not None:
             return
         if has_circuit(self.manifest, partition):
-            self.holds.refused(partition, error)
+            self.backoff.record_refusal(partition, error)
 
-    def begin(
-        self, chunk: ChunkReady, item: ChunkItem, hear: Hear | None = None, *, once: bool = False
+    def start_item(
+        self, chunk: ChunkReady, item: ChunkItem, on_remaining: OnRemaining | None = None, *, at_most_once: bool = False
     ) -> Outcome | Coroutine[Any, Any, Outcome]:
         """Run the handler on one item until it waits for something: its outcome, if it never does, else the rest, which
         the same task is to await. Whatever its code does is an outcome; only an interruption from outside, when the
@@ -156,67 +156,72 @@ class Runner:
         try:
             payload = self._validate(item.payload)
         except ValidationError as error:
-            return domain.invalid(item, error)
+            return domain.invalid_item(item, error)
         except (Exception, SystemExit) as error:
             log.exception("no outcome", workload=chunk.workload, batch_id=str(chunk.batch_id), ordinal=item.ordinal)
-            return domain.defective(item, error, _since(started))
-        work = self._call(payload, context_of(chunk, item, self.resources, hear))
+            return domain.internal_error(item, error, _elapsed_ms(started))
+        work = self._call(payload, handler_context(chunk, item, self.resources, on_remaining))
         try:
             waits_for = work.send(None)
         except StopIteration as done:
-            return domain.returned(item, done.value, _since(started))
+            return domain.from_result(item, done.value, _elapsed_ms(started))
         except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001  user code never ends the worker
-            return _failed(item, error, started, once=once)
-        return self._rest(item, started, work, waits_for, once=once)
+            return _error_outcome(item, error, started, at_most_once=at_most_once)
+        return self._resume_item(item, started, work, waits_for, at_most_once=at_most_once)
 
-    async def run_source(self, chunk: ChunkReady, item: ChunkItem, hear: Hear | None = None) -> Outcome:
+    async def run_source(self, chunk: ChunkReady, item: ChunkItem, on_remaining: OnRemaining | None = None) -> Outcome:
         """Ask a source for its items. They go out with the report."""
         started = time.monotonic()
         asked = self.workload.source_definition
         if asked is None:
             what = "This worker's version of the workload finds no items by itself."
-            return domain.ended(item, Permanent("no_source", what), 0)
+            return domain.from_handler(item, Permanent("no_source", what), 0)
         try:
             source = asked.model.model_validate(item.payload)
-            context = context_of(chunk, item, self.resources, hear)
-            context.state = source_expansion.state_of(item)
-            value = await self._deadlines.within(asked.function(source, context))
+            context = handler_context(chunk, item, self.resources, on_remaining)
+            context.state = source_expansion.source_state(item)
+            value = await self._deadlines.run(asked.function(source, context))
         except ValidationError as error:
-            return domain.invalid(item, error)
+            return domain.invalid_item(item, error)
         except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001  user code never ends the worker
-            return _failed(item, error, started, once=False)
-        return source_expansion.found(item, value, _since(started))
+            return _error_outcome(item, error, started, at_most_once=False)
+        return source_expansion.outcome_of(item, value, _elapsed_ms(started))
 
     async def run_chunk(
-        self, chunk: ChunkReady, items: Sequence[ChunkItem], hear: Hear | None = None, *, once: bool = False
+        self,
+        chunk: ChunkReady,
+        items: Sequence[ChunkItem],
+        on_remaining: OnRemaining | None = None,
+        *,
+        at_most_once: bool = False,
     ) -> list[Outcome]:
         """The same for items of a chunk, in one call of a chunk handler or in a process."""
         if items[0].source:
-            return [await self.run_source(chunk, items[0], hear)]
+            return [await self.run_source(chunk, items[0], on_remaining)]
         started = time.monotonic()
-        call = Call(self.workload.item, chunk, items, self.resources, hear, once=once)
+        call = HandlerCall(self.workload.item, chunk, items, self.resources, on_remaining, at_most_once=at_most_once)
         try:
-            if self._processes:
-                return await self._processes.run(chunk, items, self._deadlines.within, once=once)
-            answers = await self._deadlines.within(self._call(call.payloads, call.contexts)) if call.items else []
-            return call.answered(answers, time.monotonic() - started)
+            if self._process_pool:
+                return await self._process_pool.run(chunk, items, self._deadlines.run, at_most_once=at_most_once)
+            answers = await self._deadlines.run(self._call(call.payloads, call.contexts)) if call.items else []
+            return call.outcomes(answers, time.monotonic() - started)
         except asyncio.CancelledError as error:
-            if _interrupted():
+            if _is_interrupted():
                 raise
-            return call.raised(error, time.monotonic() - started)
+            return call.error_outcomes(error, time.monotonic() - started)
         except (Exception, SystemExit) as error:  # noqa: BLE001  user code never ends the worker
-            return call.raised(error, time.monotonic() - started)
+            return call.error_outcomes(error, time.monotonic() - started)
 
-    async def _rest(
-        self, item: ChunkItem, started: float, work: Coroutine[Any, Any, Any], waits_for: Any, *, once: bool
+    async def _resume_item(
+        self, item: ChunkItem, started: float, work: Coroutine[Any, Any, Any], waits_for: Any, *, at_most_once: bool
     ) -> Outcome:
         try:
-            value = await self._deadlines.rest(work, waits_for)
+            value = await self._deadlines.resume(work, waits_for)
         except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001  user code never ends the worker
-            return _failed(item, error, started, once=once)
-        return domain.returned(item, value, _since(started))
+            return _error_outcome(item, error, started, at_most_once=at_most_once)
+        return domain.from_result(item, value, _elapsed_ms(started))
 
-    def _caller(self) -> Callable[..., Coroutine[Any, Any, Any]]:
+    def _handler_caller(self) -> Callable[..., Coroutine[Any, Any, Any]]:
         """What runs the handler: itself, or a thread."""
         function = self.workload.handler_definition.function
         if self.workload.handler_definition.place != "thread":
@@ -224,13 +229,13 @@ class Runner:
 
         async def in_thread(given: Any, contexts: Any) -> Any:
             stop = Event()
-            for context in contexts if self.by_chunk else [contexts]:
+            for context in contexts if self.whole_chunks else [contexts]:
                 context.stop_event = stop
             return await self.threads.run(lambda: function(given, contexts), stop)
 
         return in_thread
 
-    async def report(
+    async def publish_report(
         self,
         chunk: ChunkReady,
         outcomes: Sequence[Outcome],
@@ -242,11 +247,11 @@ class Runner:
     ) -> None:
         """Tell the ledger and the dispatcher; in several messages when the results are large."""
         if self.workload.source_definition is not None:
-            expanded, outcomes = source_expansion.apart(chunk, outcomes)
+            expanded, outcomes = source_expansion.split_sources(chunk, outcomes)
             first = [outgoing(topology.FLOW, message) for message in expanded]
             await retry_transient(lambda: self._publisher.publish(first), "source")
-        if self._counting is not None:
-            outcomes = self._counting(outcomes)
+        if self._count_units is not None:
+            outcomes = self._count_units(outcomes)
         head = ChunkProcessed(
             chunk_id=chunk.chunk_id,
             fence=chunk.fence,
@@ -265,23 +270,23 @@ class Runner:
         type_, key = ChunkProcessed.type, str(chunk.batch_id)
         sent = [
             Outgoing(topology.FLOW, type_, type_, body, correlation_id=key, traceparent=trace)
-            for body in bodies(head, outcomes)
+            for body in report_bodies(head, outcomes)
         ]
         await retry_transient(lambda: self._publisher.publish(sent), "report")
 
 
-def _failed(item: ChunkItem, error: BaseException, started: float, *, once: bool) -> Outcome:
+def _error_outcome(item: ChunkItem, error: BaseException, started: float, *, at_most_once: bool) -> Outcome:
     """The outcome of a handler that raised; raises what interrupts it from outside. Another `CancelledError` is the
     handler's own: something that it awaited was cancelled."""
-    if isinstance(error, asyncio.CancelledError) and _interrupted():
+    if isinstance(error, asyncio.CancelledError) and _is_interrupted():
         raise error
-    return domain.ended(item, error, _since(started), once=once)
+    return domain.from_handler(item, error, _elapsed_ms(started), at_most_once=at_most_once)
 
 
-def _since(started: float) -> int:
+def _elapsed_ms(started: float) -> int:
     return round((time.monotonic() - started) * 1000)
 
 
-def _interrupted() -> bool:
+def _is_interrupted() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

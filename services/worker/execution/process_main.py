@@ -19,11 +19,11 @@ from pydantic import BaseModel
 from pydantic_core import from_json
 
 from batchyard_contracts.v1.work import ChunkReady
-from services.worker.domain.success import Outcome, written
-from services.worker.execution.handler_call import Call
+from services.worker.domain.success import Outcome, encode_outcome
+from services.worker.execution.handler_call import HandlerCall
 
-HEADER = 8
-ONCE = b"1"
+HEADER_BYTES = 8
+AT_MOST_ONCE = b"1"
 
 
 def main() -> None:
@@ -31,22 +31,24 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # they are for the worker, which then ends this process
     with socket.socket(fileno=int(sys.argv[1])) as line, line.makefile("rwb") as stream:
-        asked: SimpleQueue[bytes] = SimpleQueue()
-        Thread(target=_read, args=(stream, asked), daemon=True).start()
+        requests: SimpleQueue[bytes] = SimpleQueue()
+        Thread(target=_read, args=(stream, requests), daemon=True).start()
         try:
-            function, model, whole_chunk = _load(from_json(asked.get()))
+            function, model, whole_chunk = _load(from_json(requests.get()))
         except Exception as error:  # noqa: BLE001  imports run user code
             _write(stream, f"{type(error).__name__}: {error}".encode())
             os._exit(1)  # the thread that reads would be in the way of another end
         _write(stream, b"")
         while True:
-            request = asked.get()
-            chunk, once = ChunkReady.decode(request[1:]), request[:1] == ONCE
-            outcomes = _run(function, Call(model, chunk, chunk.items, once=once), whole_chunk=whole_chunk)
-            _write(stream, b"[" + b",".join(map(written, outcomes)) + b"]")
+            request = requests.get()
+            chunk, at_most_once = ChunkReady.decode(request[1:]), request[:1] == AT_MOST_ONCE
+            outcomes = _run(
+                function, HandlerCall(model, chunk, chunk.items, at_most_once=at_most_once), whole_chunk=whole_chunk
+            )
+            _write(stream, b"[" + b",".join(map(encode_outcome, outcomes)) + b"]")
 
 
-def _run(function: Callable[..., Any], call: Call, *, whole_chunk: bool) -> list[Outcome]:
+def _run(function: Callable[..., Any], call: HandlerCall, *, whole_chunk: bool) -> list[Outcome]:
     started = time.monotonic()
     answers: Any = []
     try:
@@ -55,28 +57,28 @@ def _run(function: Callable[..., Any], call: Call, *, whole_chunk: bool) -> list
         elif call.items:
             answers = [function(call.payloads[0], call.contexts[0])]
     except (Exception, SystemExit) as error:  # noqa: BLE001  user code never ends the process by raising
-        return call.raised(error, time.monotonic() - started)
-    return call.answered(answers, time.monotonic() - started)
+        return call.error_outcomes(error, time.monotonic() - started)
+    return call.outcomes(answers, time.monotonic() - started)
 
 
-def _load(order: dict[str, Any]) -> tuple[Callable[..., Any], type[BaseModel], bool]:
-    sys.path[:] = order["path"]
-    return _named(order["function"]), _named(order["item"]), order["whole_chunk"]
+def _load(request: dict[str, Any]) -> tuple[Callable[..., Any], type[BaseModel], bool]:
+    sys.path[:] = request["path"]
+    return _import(request["function"]), _import(request["item"]), request["whole_chunk"]
 
 
-def _named(name: str) -> Any:
+def _import(name: str) -> Any:
     module, _, path = name.partition(":")
     return attrgetter(path)(import_module(module))
 
 
-def _read(stream: Any, asked: "SimpleQueue[bytes]") -> None:
-    while len(header := stream.read(HEADER)) == HEADER:
-        asked.put(stream.read(int.from_bytes(header, "big")))
+def _read(stream: Any, requests: "SimpleQueue[bytes]") -> None:
+    while len(header := stream.read(HEADER_BYTES)) == HEADER_BYTES:
+        requests.put(stream.read(int.from_bytes(header, "big")))
     os._exit(0)
 
 
 def _write(stream: Any, body: bytes) -> None:
-    stream.write(len(body).to_bytes(HEADER, "big") + body)
+    stream.write(len(body).to_bytes(HEADER_BYTES, "big") + body)
     stream.flush()
 
 

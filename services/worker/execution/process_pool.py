@@ -15,19 +15,19 @@ from pydantic import TypeAdapter
 from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Transient, Workload
-from services.worker.domain import outcome
+from services.worker.domain import outcome as domain
 from services.worker.domain.success import Outcome
 from shared.runtime.errors import ConfigurationError
 
 log = structlog.get_logger()
-HEADER = 8
+HEADER_BYTES = 8
 """Bytes that hold the length of what follows, big-endian."""
-ONCE = {False: b"0", True: b"1"}
+AT_MOST_ONCE = {False: b"0", True: b"1"}
 """What a request begins with: whether its items must not run twice."""
 _OUTCOMES = TypeAdapter(list[ItemOutcome])
 _START_S = 60.0
 """How long a process may take to import its workload."""
-Within = Callable[[Coroutine[Any, Any, bytes]], Coroutine[Any, Any, bytes]]
+RunWithin = Callable[[Coroutine[Any, Any, bytes]], Coroutine[Any, Any, bytes]]
 """Awaits a call within the time that it has; raises `TimeoutError` when it is up."""
 
 
@@ -35,13 +35,13 @@ class ProcessDied(Exception):
     """A process ended before it had answered."""
 
 
-class Processes:
+class ProcessPool:
     """The processes of one workload, one for each call that runs; what bounds them is who calls."""
 
     def __init__(self, workload: Workload[Any, Any]) -> None:
         handling = workload.handler_definition
         self._name = workload.name
-        self._order = {
+        self._load_request = {
             "path": sys.path,
             "function": f"{handling.function.__module__}:{handling.function.__qualname__}",
             "item": f"{workload.item.__module__}:{workload.item.__qualname__}",
@@ -53,14 +53,14 @@ class Processes:
     async def start(self) -> None:
         """Have one process ready; raises `ConfigurationError` when it cannot import the handler."""
         try:
-            self._idle.append(await _Process.start(self._order))
+            self._idle.append(await _Process.start(self._load_request))
         except ProcessDied as error:
             raise ConfigurationError(
                 f"The handler of workload {self._name!r} cannot run in a process: {error}"
             ) from error
 
     async def run(
-        self, chunk: ChunkReady, items: Sequence[ChunkItem], within: Within, *, once: bool = False
+        self, chunk: ChunkReady, items: Sequence[ChunkItem], run_within: RunWithin, *, at_most_once: bool = False
     ) -> list[Outcome]:
         """One outcome for each item. When the process dies, the items are run again in halves, until the one that kills
         it is alone; `once`: they must not be. An interruption kills the process, and so does the end of the time. That
@@ -68,19 +68,19 @@ class Processes:
         started = time.monotonic()
         try:
             same = [ChunkItem.model_validate(item, from_attributes=True) for item in items]
-            request = ONCE[once] + chunk.model_copy(update={"items": same}).encode()
-            return await self._exchange(request, within)
+            body = AT_MOST_ONCE[at_most_once] + chunk.model_copy(update={"items": same}).encode()
+            return await self._exchange(body, run_within)
         except TimeoutError as error:
             each_ms = round((time.monotonic() - started) * 1000 / len(items))
-            return [outcome.ended(item, error, each_ms, once=once) for item in items]
+            return [domain.from_handler(item, error, each_ms, at_most_once=at_most_once) for item in items]
         except ProcessDied as error:
             log.warning("handler's process died", workload=self._name, batch_id=str(chunk.batch_id), reason=str(error))
-            if once:
-                return [outcome.cut_off(item, str(error)) for item in items]
+            if at_most_once:
+                return [domain.needs_review(item, str(error)) for item in items]
             if len(items) == 1:
-                return [outcome.raised(items[0], Transient("process_died", str(error)), 0)]
+                return [domain.from_error(items[0], Transient("process_died", str(error)), 0)]
         middle = len(items) // 2
-        return [*await self.run(chunk, items[:middle], within), *await self.run(chunk, items[middle:], within)]
+        return [*await self.run(chunk, items[:middle], run_within), *await self.run(chunk, items[middle:], run_within)]
 
     def trim(self, keep: int) -> None:
         """End idle processes beyond so many."""
@@ -93,10 +93,10 @@ class Processes:
         if self._ending:
             await asyncio.wait(self._ending)
 
-    async def _exchange(self, request: bytes, within: Within) -> list[Outcome]:
-        process = self._idle.pop() if self._idle else await _Process.start(self._order)
+    async def _exchange(self, body: bytes, run_within: RunWithin) -> list[Outcome]:
+        process = self._idle.pop() if self._idle else await _Process.start(self._load_request)
         try:
-            answer = await within(process.ask(request))
+            answer = await run_within(process.request(body))
         except BaseException:
             self._end(process)
             raise
@@ -118,7 +118,7 @@ class _Process:
         self._process, self._reader, self._writer = process, reader, writer
 
     @classmethod
-    async def start(cls, order: dict[str, Any]) -> "_Process":
+    async def start(cls, load_request: dict[str, Any]) -> "_Process":
         """A process that has imported the handler; raises `ProcessDied` with what it said when it could not."""
         ours, its = socket.socketpair()
         try:
@@ -133,7 +133,7 @@ class _Process:
         started = cls(process, *await asyncio.open_connection(sock=ours))
         try:
             async with asyncio.timeout(_START_S):
-                failure = await started.ask(orjson.dumps(order))
+                failure = await started.request(orjson.dumps(load_request))
         except TimeoutError:
             failure = f"No end of its imports after {_START_S:g} s.".encode()
         except BaseException:
@@ -144,14 +144,14 @@ class _Process:
             raise ProcessDied(failure.decode())
         return started
 
-    async def ask(self, request: bytes) -> bytes:
+    async def request(self, body: bytes) -> bytes:
         """What it answers."""
         try:
-            self._writer.write(len(request).to_bytes(HEADER, "big") + request)
+            self._writer.write(len(body).to_bytes(HEADER_BYTES, "big") + body)
             await self._writer.drain()
-            return await self._reader.readexactly(int.from_bytes(await self._reader.readexactly(HEADER), "big"))
+            return await self._reader.readexactly(int.from_bytes(await self._reader.readexactly(HEADER_BYTES), "big"))
         except (OSError, asyncio.IncompleteReadError):
-            raise ProcessDied(_how(await self._process.wait())) from None
+            raise ProcessDied(_describe_exit(await self._process.wait())) from None
 
     async def kill(self) -> None:
         """End it at once."""
@@ -161,7 +161,7 @@ class _Process:
         await self._process.wait()
 
 
-def _how(code: int) -> str:
+def _describe_exit(code: int) -> str:
     if code >= 0:
         return f"The handler's process exited with code {code}."
     name = signal.Signals(-code).name

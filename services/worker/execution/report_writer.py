@@ -3,34 +3,34 @@
 from collections.abc import Iterator, Sequence
 
 from batchyard_contracts.v1.flow import ChunkProcessed
-from services.worker.domain import outcome
-from services.worker.domain.success import Outcome, ends, written
+from services.worker.domain import outcome as domain
+from services.worker.domain.success import Outcome, encode_outcome, is_final
 
 REPORT_BYTES_MAX = 1_500_000
 """A report above this is split; a single result above it cannot be kept."""
-_NONE = len(b"]}")
+_CLOSING_BYTES = len(b"]}")
 
 
-def bodies(head: ChunkProcessed, outcomes: Sequence[Outcome]) -> Iterator[bytes]:
+def report_bodies(head: ChunkProcessed, outcomes: Sequence[Outcome]) -> Iterator[bytes]:
     """The messages, each with its share of the time; `head` is the report without outcomes."""
-    each_ms = head.busy_ms / max(1, len(outcomes))
+    item_ms = head.busy_ms / max(1, len(outcomes))
 
     def parts(lines: Sequence[bytes], part: Sequence[Outcome], *, final: bool) -> Iterator[bytes]:
-        told = {
+        changes = {
             "final": final,
-            "busy_ms": round(each_ms * len(part), 3),
+            "busy_ms": round(item_ms * len(part), 3),
             "feedback": head.feedback if part and part[0] is outcomes[0] else None,
-            "ended": len(part) if all(map(ends, part)) else None,
+            "ended": len(part) if all(map(is_final, part)) else None,
         }
-        body = head.model_copy(update=told).encode()[:-_NONE] + b",".join(lines) + b"]}"
+        body = head.model_copy(update=changes).encode()[:-_CLOSING_BYTES] + b",".join(lines) + b"]}"
         if len(body) <= REPORT_BYTES_MAX:
             yield body
         elif len(part) == 1:
-            failed = [outcome.too_large(part[0], len(body), REPORT_BYTES_MAX)]
-            yield from parts([*map(written, failed)], failed, final=final)
+            failed = [domain.too_large(part[0], len(body), REPORT_BYTES_MAX)]
+            yield from parts([*map(encode_outcome, failed)], failed, final=final)
         else:
             middle = len(part) // 2
             yield from parts(lines[:middle], part[:middle], final=False)
             yield from parts(lines[middle:], part[middle:], final=final)
 
-    yield from parts([*map(written, outcomes)], outcomes, final=head.final)
+    yield from parts([*map(encode_outcome, outcomes)], outcomes, final=head.final)

@@ -19,69 +19,69 @@ _PART_ITEMS = 1000
 _PART_BYTES = 1024 * 1024
 
 
-class Sourced(ItemOutcome):
+class SourceOutcome(ItemOutcome):
     """The outcome of a source that found items. It never travels as it is: see `apart`."""
 
-    first: Annotated[int, Field(ge=0)]
+    first_part: Annotated[int, Field(ge=0)]
     """The number of the first part."""
     parts: list[list[NewItem]]
-    of_units: int | None = None
+    source_units: int | None = None
 
 
-def sequence_of(item: ChunkItem) -> int:
+def parts_sent(item: ChunkItem) -> int:
     """How many parts a source's earlier runs have sent."""
     state: Any = item.state
     return state["sequence"] if isinstance(state, dict) else 0
 
 
-def state_of(item: ChunkItem) -> Any:
+def source_state(item: ChunkItem) -> Any:
     """What its last run left for this one."""
     return item.state.get("state") if isinstance(item.state, dict) else None
 
 
-def found(item: ChunkItem, value: Any, elapsed_ms: int) -> Outcome:
+def outcome_of(item: ChunkItem, value: Any, elapsed_ms: int) -> Outcome:
     """The outcome of a source that returned."""
-    first = sequence_of(item)
+    first_part = parts_sent(item)
     if not isinstance(value, Expansion):
-        outcome = domain.returned(item, value, elapsed_ms)
+        outcome = domain.from_result(item, value, elapsed_ms)
         if outcome.status != "continued":
             return outcome
-        return outcome.model_copy(update={"state": {"sequence": first, "state": outcome.state}})
+        return outcome.model_copy(update={"state": {"sequence": first_part, "state": outcome.state}})
     if len(value.items) > MAX_ITEMS:
-        what = (
+        message = (
             f"The source found {len(value.items)} items at once; at most {MAX_ITEMS} are taken. Give them with a state."
         )
-        return domain.ended(item, Permanent("source_too_large", what), elapsed_ms)
+        return domain.from_handler(item, Permanent("source_too_large", message), elapsed_ms)
     try:
         parts = list(_parts(NewItem(payload=one.model_dump(mode="json")) for one in value.items))
         more = value.state is not None
         parts = parts if parts or more else [[]]
-        told = {"state": {"sequence": first + len(parts), "state": value.state}, "delay_s": 0.0}
+        continuation = {"state": {"sequence": first_part + len(parts), "state": value.state}, "delay_s": 0.0}
         result = value.result
         if isinstance(result, BaseModel):
             result = result.model_dump(mode="json")
-        outcome = Sourced(
+        outcome = SourceOutcome(
             ordinal=item.ordinal,
             custom_id=item.custom_id,
             status="continued" if more else "succeeded",
             elapsed_ms=elapsed_ms,
-            first=first,
+            first_part=first_part,
             parts=parts,
-            of_units=value.units,
-            **(told if more else {"result": result}),
+            source_units=value.units,
+            **(continuation if more else {"result": result}),
         )
         to_json(outcome)
     except Exception as error:  # noqa: BLE001  the items' own code runs here: fields and serializers
-        what = f"What the source found cannot be written as JSON: {type(error).__name__}."
-        return domain.ended(item, Permanent("invalid_result", what), elapsed_ms)
+        message = f"What the source found cannot be written as JSON: {type(error).__name__}."
+        return domain.from_handler(item, Permanent("invalid_result", message), elapsed_ms)
     return outcome
 
 
-def apart(chunk: ChunkReady, outcomes: Sequence[Outcome]) -> tuple[list[SourceExpanded], list[Outcome]]:
+def split_sources(chunk: ChunkReady, outcomes: Sequence[Outcome]) -> tuple[list[SourceExpanded], list[Outcome]]:
     """The items that sources found, to be sent first, and the outcomes without them."""
     sent, plain = list[SourceExpanded](), list[Outcome]()
     for outcome in outcomes:
-        if isinstance(outcome, Sourced):
+        if isinstance(outcome, SourceOutcome):
             sent += _messages(chunk, outcome)
             fields = {name: getattr(outcome, name) for name in ItemOutcome.model_fields}
             outcome = ItemOutcome.model_construct(**fields)  # noqa: PLW2901
@@ -89,16 +89,16 @@ def apart(chunk: ChunkReady, outcomes: Sequence[Outcome]) -> tuple[list[SourceEx
     return sent, plain
 
 
-def _messages(chunk: ChunkReady, outcome: Sourced) -> Iterator[SourceExpanded]:
+def _messages(chunk: ChunkReady, outcome: SourceOutcome) -> Iterator[SourceExpanded]:
     for number, part in enumerate(outcome.parts, 1):
         last = outcome.status == "succeeded" and number == len(outcome.parts)
         yield SourceExpanded(
             batch_id=chunk.batch_id,
             owner=chunk.owner,
-            sequence=outcome.first + number - 1,
+            sequence=outcome.first_part + number - 1,
             items=part,
             last=last,
-            units=outcome.of_units if last else None,
+            units=outcome.source_units if last else None,
         )
 
 

@@ -16,47 +16,47 @@ from shared.runtime.transient import retry_transient
 _TIMEOUT_S = 5.0
 
 
-class Leave:
+class StartPermitClient:
     """Leave to begin items, got from the dispatcher."""
 
-    def __init__(self, questions: RpcClient, worker_id: str) -> None:
-        self._questions, self._worker_id = questions, worker_id
+    def __init__(self, rpc_client: RpcClient, worker_id: str) -> None:
+        self._rpc_client, self._worker_id = rpc_client, worker_id
 
-    async def of(self, chunk: ChunkHead, ordinals: Sequence[int]) -> bool:
+    async def request(self, chunk: ChunkHead, ordinals: Sequence[int]) -> bool:
         """Whether they may begin; waits as long as nobody answers. False: the chunk is another worker's by now."""
-        question = StartPermitQuery(
+        query = StartPermitQuery(
             chunk_id=chunk.chunk_id, fence=chunk.fence, worker_id=self._worker_id, ordinals=list(ordinals)
         )
 
         async def attempt() -> bool:
             try:
-                return (await self._questions.ask(question, StartPermitReply, timeout_s=_TIMEOUT_S)).granted
+                return (await self._rpc_client.ask(query, StartPermitReply, timeout_s=_TIMEOUT_S)).granted
             except (QueryTimeout, QueryRefused) as error:
                 raise TimeoutError(str(error)) from error  # it passes: a dispatcher that answers takes over
 
         return await retry_transient(attempt, "leave to begin")
 
 
-class ChunkLeave:
+class ChunkPermits:
     """The same for one chunk: who asks while a question is under way shares the next one."""
 
-    def __init__(self, leave: Leave, chunk: ChunkHead) -> None:
-        self._leave, self._chunk = leave, chunk
-        self._wanted: set[int] = set()
-        self._asking = asyncio.Lock()
-        self.refused = False
+    def __init__(self, client: StartPermitClient, chunk: ChunkHead) -> None:
+        self._client, self._chunk = client, chunk
+        self._requested: set[int] = set()
+        self._request_lock = asyncio.Lock()
+        self.denied = False
         """The chunk is another worker's: nothing of it is to begin any more."""
 
-    async def to_begin(self, ordinals: Sequence[int]) -> bool:
+    async def request(self, ordinals: Sequence[int]) -> bool:
         """Whether they may begin."""
-        self._wanted.update(ordinals)
-        async with self._asking:
+        self._requested.update(ordinals)
+        async with self._request_lock:
             await asyncio.sleep(0)  # those that come now are asked for, too
-            wanted, self._wanted = self._wanted, set()
-            if wanted and not self.refused:
+            requested, self._requested = self._requested, set()
+            if requested and not self.denied:
                 try:
-                    self.refused = not await self._leave.of(self._chunk, sorted(wanted))
+                    self.denied = not await self._client.request(self._chunk, sorted(requested))
                 except BaseException:
-                    self._wanted |= wanted
+                    self._requested |= requested
                     raise
-        return not self.refused
+        return not self.denied

@@ -9,25 +9,27 @@ from threading import Event, Thread
 from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
-_Done = tuple[Any, BaseException | None]
+_CallResult = tuple[Any, BaseException | None]
 
 
-class Threads:
+class ThreadPool:
     """As many threads as run at once; what bounds them is who calls. One that is idle is used again."""
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._idle: list[_Thread] = []
-        self.abandoned = 0
+        self._idle: list[_PoolThread] = []
+        self.stuck_threads = 0
         """Threads that still run, although nobody waits for them any more."""
 
     async def run(self, work: Callable[[], T], stop: Event) -> T:
         """What `work` returns or raises. The first interruption sets `stop` and goes on waiting, since a thread can end
         only by itself; the second gives the thread up."""
         loop = asyncio.get_running_loop()
-        ended: asyncio.Future[_Done] = loop.create_future()
-        thread = self._idle.pop() if self._idle else _Thread(self._name)
-        thread.work.put(_Task(work, contextvars.copy_context(), loop, lambda done: self._back(thread, ended, done)))
+        ended: asyncio.Future[_CallResult] = loop.create_future()
+        thread = self._idle.pop() if self._idle else _PoolThread(self._name)
+        thread.work.put(
+            _ThreadCall(work, contextvars.copy_context(), loop, lambda done: self._return_thread(thread, ended, done))
+        )
         interruption: asyncio.CancelledError | None = None
         while not ended.done():
             try:
@@ -35,7 +37,7 @@ class Threads:
             except asyncio.CancelledError as error:
                 if interruption is not None and not ended.done():
                     ended.cancel()
-                    self.abandoned += 1
+                    self.stuck_threads += 1
                     raise
                 interruption = error
                 stop.set()
@@ -51,15 +53,15 @@ class Threads:
         while len(self._idle) > keep:
             self._idle.pop().work.put(None)
 
-    def _back(self, thread: "_Thread", ended: "asyncio.Future[_Done]", done: _Done) -> None:
+    def _return_thread(self, thread: "_PoolThread", ended: "asyncio.Future[_CallResult]", done: _CallResult) -> None:
         if ended.cancelled():
-            self.abandoned -= 1
+            self.stuck_threads -= 1
         else:
             ended.set_result(done)
         self._idle.append(thread)
 
 
-class _Task:
+class _ThreadCall:
     """One call in a thread."""
 
     def __init__(
@@ -67,13 +69,13 @@ class _Task:
         work: Callable[[], Any],
         context: contextvars.Context,
         loop: asyncio.AbstractEventLoop,
-        then: Callable[[_Done], None],
+        then: Callable[[_CallResult], None],
     ) -> None:
         self._work, self._context, self._loop, self._then = work, context, loop, then
 
     def run(self) -> None:
         """Run it, and tell the event loop."""
-        done: _Done
+        done: _CallResult
         try:
             done = self._context.run(self._work), None
         except BaseException as error:  # noqa: BLE001  whatever user code raises belongs to its item
@@ -82,11 +84,11 @@ class _Task:
             self._loop.call_soon_threadsafe(self._then, done)
 
 
-class _Thread:
+class _PoolThread:
     """A thread that takes one call after the other."""
 
     def __init__(self, name: str) -> None:
-        self.work: SimpleQueue[_Task | None] = SimpleQueue()
+        self.work: SimpleQueue[_ThreadCall | None] = SimpleQueue()
         Thread(target=self._run, name=name, daemon=True).start()
 
     def _run(self) -> None:

@@ -7,18 +7,18 @@ from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.manifest import Manifest
 from services.worker.domain.success import Outcome
 
-Counting = Callable[[Sequence[Outcome]], Sequence[Outcome]]
+UnitCounter = Callable[[Sequence[Outcome]], Sequence[Outcome]]
 
 
-def counting(manifest: Manifest) -> Counting | None:
+def unit_counter(manifest: Manifest) -> UnitCounter | None:
     """What adds the numbers; None: nothing is counted, and nothing is looked at."""
     if manifest.unit is None:
         return None
     pointer = CompiledPointer(manifest.unit.count)
-    return lambda outcomes: [_counted(outcome, pointer) for outcome in outcomes]
+    return lambda outcomes: [_with_units(outcome, pointer) for outcome in outcomes]
 
 
-def _counted(outcome: Outcome, pointer: CompiledPointer) -> Outcome:
+def _with_units(outcome: Outcome, pointer: CompiledPointer) -> Outcome:
     if outcome.status != "succeeded":
         return outcome
     result = outcome.result

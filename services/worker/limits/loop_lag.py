@@ -3,49 +3,49 @@
 import asyncio
 from collections import deque
 
-_EVERY_S = 0.01
-_LEAST_S = 0.002
+_SAMPLE_INTERVAL_S = 0.01
+_MIN_DELAY_S = 0.002
 """Less is nothing to speak of."""
-_WATCHED_S = 1.0
-_KEPT = 200
+_WATCH_S = 1.0
+_MAX_DELAYS = 200
 
 
-class Lateness:
+class LoopLag:
     """Of the event loop, watched as long as somebody cares."""
 
     def __init__(self) -> None:
-        self._late: deque[tuple[float, float]] = deque(maxlen=_KEPT)
+        self._delays: deque[tuple[float, float]] = deque(maxlen=_MAX_DELAYS)
         """From when until when nothing could run."""
-        self._due = 0.0
-        self._until = 0.0
+        self._due_at = 0.0
+        self._watch_until = 0.0
         self._watching = False
 
     def watch(self) -> None:
         """Go on watching for a while."""
         loop = asyncio.get_running_loop()
-        self._until = loop.time() + _WATCHED_S
+        self._watch_until = loop.time() + _WATCH_S
         if not self._watching:
             self._watching = True
-            self._arm(loop)
+            self._schedule(loop)
 
-    def within(self, seconds: float) -> float:
+    def lag_within(self, seconds: float) -> float:
         """How many of the last seconds it was late."""
         now = asyncio.get_running_loop().time()
-        since, late = now - seconds, 0.0
-        for began, ended in reversed(self._late):
+        since, lag_s = now - seconds, 0.0
+        for began, ended in reversed(self._delays):
             if ended <= since:
                 break
-            late += ended - max(began, since)
-        return late
+            lag_s += ended - max(began, since)
+        return lag_s
 
-    def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._due = loop.time() + _EVERY_S
-        loop.call_at(self._due, self._look, loop)
+    def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._due_at = loop.time() + _SAMPLE_INTERVAL_S
+        loop.call_at(self._due_at, self._sample, loop)
 
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _sample(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
-        if now - self._due >= _LEAST_S:
-            self._late.append((self._due, now))
-        self._watching = now < self._until
+        if now - self._due_at >= _MIN_DELAY_S:
+            self._delays.append((self._due_at, now))
+        self._watching = now < self._watch_until
         if self._watching:
-            self._arm(loop)
+            self._schedule(loop)

@@ -6,131 +6,131 @@ from batchyard_contracts.v1.flow import DestinationFeedback
 from batchyard_contracts.v1.work import ChunkReady
 from services.worker.domain.outcome import HELD_BACK
 from services.worker.domain.success import Outcome
-from services.worker.limits.rate_gate import Gate, Gates, Moment
+from services.worker.limits.rate_gate import RateGate, RateGates, StartWindow
 from services.worker.limits.slots import Slots
 from shared.redis.rate_reservations import GRAIN_S
 
-_TRIES = 4
+_MAX_MISSED_WINDOWS = 4
 """Missed moments in a row after which an item starts all the same: this machine cannot keep time."""
-REFUSED = frozenset({"rate_limited", "too_many_requests", "overloaded", "unavailable", "http_429", "http_503"})
+RATE_LIMITED = frozenset({"rate_limited", "too_many_requests", "overloaded", "unavailable", "http_429", "http_503"})
 """Error codes by which a destination says that there are too many calls."""
-BROKEN = frozenset({"timeout", "unreachable", "connection_failed", "connection_lost", "http_502", "http_504"})
+UNANSWERED = frozenset({"timeout", "unreachable", "connection_failed", "connection_lost", "http_502", "http_504"})
 """Error codes of calls that got no answer, or none in time."""
 
 
-class Passage:
+class PacedStart:
     """Of one chunk."""
 
-    def __init__(self, gate: Gate, slots: Slots) -> None:
+    def __init__(self, gate: RateGate, slots: Slots) -> None:
         self._gate, self._slots = gate, slots
         self._clock = asyncio.get_running_loop().time
-        self._held_s = 0.0
+        self._gate_wait_s = 0.0
         """For how long items were held up by the gate, since the chunk began. All that follow wait as long."""
-        self._at_gate, self._held_since = 0, 0.0
-        self._waited_s = 0.0
-        self._passed = 0
-        self._times: list[float] = []
-        self._answered = self._refused = self._broken = 0
+        self._waiting_calls, self._waiting_since = 0, 0.0
+        self._wait_s_total = 0.0
+        self._started_items = 0
+        self._durations_s: list[float] = []
+        self._answered = self._rate_limited = self._unanswered = 0
 
     @classmethod
-    def of(cls, chunk: ChunkReady, gates: Gates | None, slots: Slots) -> "Passage | None":
+    def for_chunk(cls, chunk: ChunkReady, gates: RateGates | None, slots: Slots) -> "PacedStart | None":
         """None for a chunk whose items may start whenever there is a slot."""
         if chunk.rates is None or gates is None:
             return None
-        return cls(gates.at(chunk.partition, chunk.rates), slots)
+        return cls(gates.gate(chunk.partition, chunk.rates), slots)
 
-    def at_once(self) -> bool:
+    def try_acquire(self) -> bool:
         """Take a slot if there is one and an item may start at this moment, as is known here: most pass so where the
         limits do not bind."""
-        if not self._gate.due(self._clock()) or not self._slots.take():
+        if not self._gate.is_due(self._clock()) or not self._slots.try_acquire():
             return False
-        self._gate.take()
-        self._passed += 1
-        self._waited_s += self._held_s
+        self._gate.take_reserved()
+        self._started_items += 1
+        self._wait_s_total += self._gate_wait_s
         return True
 
-    async def enter(self, items: int, soon: int) -> None:
+    async def acquire(self, items: int, upcoming: int) -> None:
         """Take a slot at a moment at which a call with so many items may start; `soon` of the chunk may follow, these
         included. Raises `TooFar` instead of waiting for long."""
         clock, slots = self._clock, self._slots
-        await slots.taken()  # no moment is kept for an item that has no slot yet
-        slots.give()
-        for tried in range(_TRIES):
-            if not self._gate.quick:
-                soon = min(soon, slots.most - slots.busy)
-            moment = await self._moment(items, soon)
-            await slots.taken()
-            if clock() <= moment.last or tried == _TRIES - 1:
+        await slots.acquire()  # no moment is kept for an item that has no slot yet
+        slots.release()
+        for attempt in range(_MAX_MISSED_WINDOWS):
+            if not self._gate.items_are_quick:
+                upcoming = min(upcoming, slots.max_slots - slots.busy)
+            window = await self._wait_for_window(items, upcoming)
+            await slots.acquire()
+            if clock() <= window.latest or attempt == _MAX_MISSED_WINDOWS - 1:
                 break
-            slots.give()
-        self._passed += items
-        self._waited_s += self._held_s * items
+            slots.release()
+        self._started_items += items
+        self._wait_s_total += self._gate_wait_s * items
 
-    async def _moment(self, items: int, soon: int) -> Moment:
+    async def _wait_for_window(self, items: int, upcoming: int) -> StartWindow:
         """Wait for the moment of a call with so many items."""
         clock = self._clock
-        if not self._at_gate:
-            self._held_since = clock()
-        self._at_gate += 1
+        if not self._waiting_calls:
+            self._waiting_since = clock()
+        self._waiting_calls += 1
         try:
             for taken in range(items):
-                moment = await self._gate.moment(max(soon, items) - taken)
-            if (wait := moment.first - clock()) > 0:
+                window = await self._gate.reserve(max(upcoming, items) - taken)
+            if (wait := window.earliest - clock()) > 0:
                 await asyncio.sleep(wait)
         finally:
-            self._at_gate -= 1
+            self._waiting_calls -= 1
             now = clock()
-            self._held_s += now - self._held_since
-            self._held_since = now
-        return moment
+            self._gate_wait_s += now - self._waiting_since
+            self._waiting_since = now
+        return window
 
-    def answered(self, took_s: float) -> None:
+    def record_success(self, duration_s: float) -> None:
         """An item succeeded."""
         self._answered += 1
-        self._gate.quick = took_s < GRAIN_S
-        if not self._gate.quick:
-            self._gate.lateness.watch()
-            late_s = self._gate.lateness.within(took_s)  # it was this process that kept the answer waiting
-            if late_s > took_s / 2:
+        self._gate.items_are_quick = duration_s < GRAIN_S
+        if not self._gate.items_are_quick:
+            self._gate.loop_lag.watch()
+            lag_s = self._gate.loop_lag.lag_within(duration_s)  # it was this process that kept the answer waiting
+            if lag_s > duration_s / 2:
                 return
-            took_s -= late_s
-        self._times.append(took_s)
+            duration_s -= lag_s
+        self._durations_s.append(duration_s)
 
-    async def note(self, outcome: Outcome, took_s: float) -> None:
+    async def record_outcome(self, outcome: Outcome, duration_s: float) -> None:
         """An item ended. If the destination asked for a pause, no worker starts anything before its end."""
         error = outcome.error
         if error is None:
-            self.answered(took_s)
+            self.record_success(duration_s)
         elif error.code == HELD_BACK:
             return
-        elif error.code in REFUSED or (outcome.delay_s is not None and error.scope == "provider"):
-            self._refused += 1
+        elif error.code in RATE_LIMITED or (outcome.delay_s is not None and error.scope == "provider"):
+            self._rate_limited += 1
             if outcome.delay_s and not outcome.guessed:
-                await self._gate.park(outcome.delay_s)
-        elif error.code in BROKEN:
-            self.note_broken()
+                await self._gate.back_off(outcome.delay_s)
+        elif error.code in UNANSWERED:
+            self.record_unanswered()
         elif error.scope == "item":
             self._answered += 1  # its time says little: what is refused is refused quickly
 
-    async def park(self, seconds: float) -> None:
+    async def back_off(self, seconds: float) -> None:
         """The destination takes nothing more for so long, though it has refused nothing: no worker starts anything."""
-        await self._gate.park(seconds)
+        await self._gate.back_off(seconds)
 
-    def note_broken(self) -> None:
+    def record_unanswered(self) -> None:
         """A call got no answer, or was given up before."""
-        self._broken += 1
+        self._unanswered += 1
 
-    def felt(self) -> DestinationFeedback:
+    def take_feedback(self) -> DestinationFeedback:
         """What was felt since this was last asked."""
-        times = sorted(self._times)
-        felt = DestinationFeedback(
-            mean_wait_ms=round(self._waited_s * 1000 / max(1, self._passed), 1),
+        times = sorted(self._durations_s)
+        feedback = DestinationFeedback(
+            mean_wait_ms=round(self._wait_s_total * 1000 / max(1, self._started_items), 1),
             median_ms=round(times[len(times) // 2] * 1000, 1) if times else None,
             p95_ms=round(times[len(times) * 19 // 20] * 1000, 1) if times else None,
             answered=self._answered,
-            rate_limited=self._refused,
-            unanswered=self._broken,
+            rate_limited=self._rate_limited,
+            unanswered=self._unanswered,
         )
-        self._times, self._waited_s, self._passed = [], 0.0, 0
-        self._answered = self._refused = self._broken = 0
-        return felt
+        self._durations_s, self._wait_s_total, self._started_items = [], 0.0, 0
+        self._answered = self._rate_limited = self._unanswered = 0
+        return feedback

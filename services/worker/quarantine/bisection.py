@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ItemGroup:
     """Items, by ordinal, that run together."""
 
     items: tuple[int, ...]
@@ -18,30 +18,30 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Bisection:
     """Who is guilty, if that is clear, and the groups that are to run instead of the one that ended its process."""
 
-    groups: tuple[Group, ...]
-    guilty: int | None = None
+    groups: tuple[ItemGroup, ...]
+    culprit: int | None = None
 
 
-def after_death(
-    group: Group, left: Sequence[int], begun: Sequence[int], executing: int | None, *, fresh: bool
-) -> Verdict:
+def bisect(
+    group: ItemGroup, left: Sequence[int], started: Sequence[int], executing: int | None, *, is_fresh: bool
+) -> Bisection:
     """What follows a death: `left` have not ended, those of them in `begun` had begun.
 
     `executing`: whose code ran, if known. `fresh`: nothing but this group has run in that process.
     """
-    suspects = tuple(item for item in left if item in begun)
-    others = tuple(item for item in left if item not in begun)
-    rest = (Group(others, group.suspect),) if others else ()
+    suspects = tuple(item for item in left if item in started)
+    others = tuple(item for item in left if item not in started)
+    rest = (ItemGroup(others, group.suspect),) if others else ()
     if not suspects:
-        return Verdict(rest)
+        return Bisection(rest)
     if len(suspects) == 1:
-        if fresh and group.suspect and group.items == suspects:
-            return Verdict(rest, guilty=suspects[0])
-        return Verdict((Group(suspects, suspect=True), *rest))
+        if is_fresh and group.suspect and group.items == suspects:
+            return Bisection(rest, culprit=suspects[0])
+        return Bisection((ItemGroup(suspects, suspect=True), *rest))
     middle = len(suspects) // 2
     first = (executing,) if executing in suspects else suspects[:middle]
     second = tuple(item for item in suspects if item not in first)
-    return Verdict((Group(first, suspect=True), Group(second, suspect=True), *rest))
+    return Bisection((ItemGroup(first, suspect=True), ItemGroup(second, suspect=True), *rest))

@@ -13,34 +13,34 @@ from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Transient
 from services.worker.domain import outcome as domain
 from services.worker.execution.chunk_progress import Tally
-from services.worker.execution.item_runner import Runner
+from services.worker.execution.item_runner import ItemRunner
 from services.worker.limits.slots import Slots
-from services.worker.quarantine.bisection import Group, after_death
-from services.worker.quarantine.sandbox import Died, Process
-from services.worker.quarantine.sandbox_pool import Cell
+from services.worker.quarantine.bisection import ItemGroup, bisect
+from services.worker.quarantine.sandbox import Sandbox, SandboxDied
+from services.worker.quarantine.sandbox_pool import SandboxPool
 
 log = structlog.get_logger()
 _GRACE_S = 10.0
 """How much longer than its time an item may take until its process is killed: it is interrupted in there first."""
-_PATIENCE_S = 0.02
+_QUICK_CALL_S = 0.02
 """So long an item may take before another runs beside it: no item costs more than that."""
-_FALSE_STARTS = 3
+_MAX_FAILED_STARTS = 3
 """Processes in a row that end before they begin an item."""
 
 
-class Inquest:
+class IsolatedChunk:
     """Runs items in a process, and in another one when that dies, until each has ended or is found to be the cause."""
 
     def __init__(
-        self, runner: Runner, chunk: ChunkReady, trace: str | None, cell: Cell, report_interval_s: float
+        self, runner: ItemRunner, chunk: ChunkReady, trace: str | None, pool: SandboxPool, report_interval_s: float
     ) -> None:
         self.chunk = chunk
-        self._runner, self._cell, self._report_every_s = runner, cell, report_interval_s
-        self._slots = Slots(runner.slots.most)  # of its own, as its process is: it waits for nobody else's calls
+        self._runner, self._pool, self._report_interval_s = runner, pool, report_interval_s
+        self._slots = Slots(runner.slots.max_slots)  # of its own, as its process is: it waits for nobody else's calls
         self._tally = Tally(runner, chunk, trace, self._slots, counted=False)
-        self._at_gate: set[asyncio.Task[None]] = set()
-        self._process: Process | None = None
-        self._false_starts = 0
+        self._waiting_tasks: set[asyncio.Task[None]] = set()
+        self._sandbox: Sandbox | None = None
+        self._failed_starts = 0
         self._deaths = 0
         self._stopped = False
         self._cancelled = False
@@ -53,26 +53,26 @@ class Inquest:
     def stop(self, *, cancelled: bool) -> None:
         """Interrupt what runs. Unless the batch is `cancelled`, the rest is to run elsewhere."""
         self._stopped, self._cancelled = True, self._cancelled or cancelled
-        if self._process is not None:
-            self._process.interrupt()
+        if self._sandbox is not None:
+            self._sandbox.interrupt()
 
-    async def run(self, alive: Callable[[], None]) -> bool:
+    async def run(self, on_progress: Callable[[], None]) -> bool:
         """True when everything is reported, False when it was stopped before. `alive` is called now and then."""
         try:
-            return await self._run(alive)
+            return await self._run(on_progress)
         finally:
             self._tally.close()
 
-    async def _run(self, alive: Callable[[], None]) -> bool:
-        work = asyncio.create_task(self._work())
+    async def _run(self, on_progress: Callable[[], None]) -> bool:
+        work = asyncio.create_task(self._run_groups())
         while not work.done():
-            alive()
+            on_progress()
             some = asyncio.create_task(self._tally.some.wait())
             waiting: set[asyncio.Future[Any]] = {work, some}
             await asyncio.wait(waiting, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
             some.cancel()
             if not work.done() and self._tally.some.is_set():
-                await asyncio.wait({work}, timeout=self._report_every_s)
+                await asyncio.wait({work}, timeout=self._report_interval_s)
                 await self._tally.report(final=False)
         work.result()
         if self._tally.disowned:
@@ -88,130 +88,134 @@ class Inquest:
         await self._tally.report(final=True)
         return True
 
-    async def _work(self) -> None:
+    async def _run_groups(self) -> None:
         items = await self._tally.to_run()
-        groups = deque([Group(tuple(item.ordinal for item in items))] if items else [])
+        groups = deque([ItemGroup(tuple(item.ordinal for item in items))] if items else [])
         while groups and not self._stopped and not self._tally.disowned:
             groups.extendleft(reversed(await self._run_group(groups.popleft())))
 
-    async def _run_group(self, group: Group) -> Sequence[Group]:
+    async def _run_group(self, group: ItemGroup) -> Sequence[ItemGroup]:
         """Run a group; what is to run in its place if its process died."""
-        process = self._process = await self._cell.process()
-        fresh = not process.used
-        begun: list[int] = []
+        sandbox = self._sandbox = await self._pool.sandbox()
+        is_fresh = not sandbox.is_used
+        started_items: list[int] = []
         calls = iter(self._calls(group))
         if self._stopped:  # while it started
-            process.interrupt()
-        await self._run_calls(process, calls, begun, min(len(group.items), self._runner.slots.most))
-        self._end_cut_off(begun, process)
+            sandbox.interrupt()
+        await self._run_calls(sandbox, calls, started_items, min(len(group.items), self._runner.slots.max_slots))
+        self._end_at_most_once(started_items, sandbox)
         left = [ordinal for ordinal in group.items if ordinal in self._tally.open]
         if not left or self._stopped or self._tally.disowned:
             return []
         self._deaths += 1
-        verdict = after_death(group, left, begun, process.executing, fresh=fresh)
+        bisection = bisect(group, left, started_items, sandbox.executing, is_fresh=is_fresh)
         log.warning(
             "quarantined process died",
             workload=self.chunk.workload,
             batch_id=str(self.chunk.batch_id),
-            how=process.how,
-            suspects=sum(ordinal in begun for ordinal in left),
+            how=sandbox.exit_reason,
+            suspects=sum(ordinal in started_items for ordinal in left),
             deaths=self._deaths,
         )
-        if verdict.guilty is not None:
-            self._tally.ended(self._condemned(self._tally.open[verdict.guilty], process))
-        if begun:
-            self._false_starts = 0
-        elif (never := self._false_start(process)) is not None:
+        if bisection.culprit is not None:
+            self._tally.ended(self._fail_culprit(self._tally.open[bisection.culprit], sandbox))
+        if started_items:
+            self._failed_starts = 0
+        elif (error := self._count_failed_start(sandbox)) is not None:
             for ordinal in left:
-                self._tally.ended(domain.raised(self._tally.open[ordinal], never, 0))
+                self._tally.ended(domain.from_error(self._tally.open[ordinal], error, 0))
             return []
-        return verdict.groups
+        return bisection.groups
 
-    def _end_cut_off(self, begun: Sequence[int], process: Process) -> None:
+    def _end_at_most_once(self, started_items: Sequence[int], sandbox: Sandbox) -> None:
         """What had begun and must not run twice ends with its process, whoever was at fault."""
-        for ordinal in begun:
-            if ordinal in self._tally.once and ordinal in self._tally.open and not self._cancelled:
-                how = f"The process that it ran in ended: {process.how or 'it was stopped'}."
-                self._tally.ended(domain.cut_off(self._tally.open[ordinal], how))
+        for ordinal in started_items:
+            if ordinal in self._tally.at_most_once and ordinal in self._tally.open and not self._cancelled:
+                exit_reason = f"The process that it ran in ended: {sandbox.exit_reason or 'it was stopped'}."
+                self._tally.ended(domain.needs_review(self._tally.open[ordinal], exit_reason))
 
-    async def _run_calls(self, process: Process, calls: Iterator[list[ChunkItem]], begun: list[int], most: int) -> None:
+    async def _run_calls(
+        self, sandbox: Sandbox, calls: Iterator[list[ChunkItem]], started_items: list[int], max_tasks: int
+    ) -> None:
         """Run them one by one as long as that is quick, since whoever runs beside a guilty one has to run again; while
         none ends for a while, ever more at once."""
-        lanes: set[asyncio.Task[None]] = set()
+        tasks: set[asyncio.Task[None]] = set()
         left = -1
-        while lanes or left < 0:
-            if len(lanes) < most and left in (-1, len(self._tally.open)) and not self._at_gate:
-                lanes.add(asyncio.create_task(self._lane(process, calls, begun)))
+        while tasks or left < 0:
+            if len(tasks) < max_tasks and left in (-1, len(self._tally.open)) and not self._waiting_tasks:
+                tasks.add(asyncio.create_task(self._run_calls_in_sequence(sandbox, calls, started_items)))
             left = len(self._tally.open)
-            done, lanes = await asyncio.wait(lanes, timeout=_PATIENCE_S)
-            for lane in done:
-                if not lane.cancelled():
-                    lane.result()
-            if process.dead or self._stopped:
-                for lane in self._at_gate:
-                    lane.cancel()
+            done, tasks = await asyncio.wait(tasks, timeout=_QUICK_CALL_S)
+            for task in done:
+                if not task.cancelled():
+                    task.result()
+            if sandbox.has_ended or self._stopped:
+                for task in self._waiting_tasks:
+                    task.cancel()
 
-    async def _lane(self, process: Process, calls: Iterator[list[ChunkItem]], begun: list[int]) -> None:
+    async def _run_calls_in_sequence(
+        self, sandbox: Sandbox, calls: Iterator[list[ChunkItem]], started_items: list[int]
+    ) -> None:
         within_s = self._runner.manifest.item_timeout_s + _GRACE_S
         for items in calls:
-            if not await self._may_start(items):
+            if not await self._wait_to_start(items):
                 continue
             try:
-                if process.dead or self._stopped:
+                if sandbox.has_ended or self._stopped:
                     return
-                begun.extend(item.ordinal for item in items)
-                started = time.perf_counter()
-                outcomes = await process.run(self.chunk.model_copy(update={"items": items}), within_s)
-            except Died:
+                started_items.extend(item.ordinal for item in items)
+                started_at = time.perf_counter()
+                outcomes = await sandbox.run(self.chunk.model_copy(update={"items": items}), within_s)
+            except SandboxDied:
                 return
             finally:
-                self._slots.give()
-            took_s = time.perf_counter() - started
+                self._slots.release()
+            took_s = time.perf_counter() - started_at
             self._tally.busy_s += took_s
             for outcome in outcomes:
                 self._tally.ended(outcome)
             await self._tally.answered(outcomes, took_s)
 
-    async def _may_start(self, items: list[ChunkItem]) -> bool:
+    async def _wait_to_start(self, items: list[ChunkItem]) -> bool:
         """Wait for the moment of a call; False if its items ended instead. Interrupted when there is no process."""
-        if not self._runner.by_chunk and self._tally.spared(items[0]):
+        if not self._runner.whole_chunks and self._tally.spared(items[0]):
             return False
-        lane = cast("asyncio.Task[None]", asyncio.current_task())
-        self._at_gate.add(lane)
-        placed = granted = False
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        self._waiting_tasks.add(task)
+        acquired = granted = False
         try:
-            placed = await self._tally.place(items)
-            granted = placed and await self._tally.may_begin(items)
+            acquired = await self._tally.place(items)
+            granted = acquired and await self._tally.may_begin(items)
         finally:
-            self._at_gate.discard(lane)
-            if placed and not granted:
-                self._slots.give()
+            self._waiting_tasks.discard(task)
+            if acquired and not granted:
+                self._slots.release()
         return granted
 
-    def _calls(self, group: Group) -> list[list[ChunkItem]]:
+    def _calls(self, group: ItemGroup) -> list[list[ChunkItem]]:
         items = [self._tally.open[ordinal] for ordinal in group.items]
-        together = [item for item in items if self._runner.by_chunk and not item.source]
+        together = [item for item in items if self._runner.whole_chunks and not item.source]
         alone = [[item] for item in items if item not in together]
         return [*alone, together] if together else alone
 
-    def _condemned(self, item: ChunkItem, process: Process) -> ItemOutcome:
+    def _fail_culprit(self, item: ChunkItem, sandbox: Sandbox) -> ItemOutcome:
         log.error(
             "item found that ends its process",
             workload=self.chunk.workload,
             batch_id=str(self.chunk.batch_id),
             ordinal=item.ordinal,
-            how=process.how,
+            how=sandbox.exit_reason,
         )
-        if process.hung:
+        if sandbox.is_hung:
             self._tally.unanswered()
-            return domain.raised(item, TimeoutError(f"It could not be interrupted: {process.how}."), 0)
-        return domain.worker_lost(item, process.how)
+            return domain.from_error(item, TimeoutError(f"It could not be interrupted: {sandbox.exit_reason}."), 0)
+        return domain.worker_lost(item, sandbox.exit_reason)
 
-    def _false_start(self, process: Process) -> Transient | None:
-        self._false_starts += 1
-        if self._false_starts < _FALSE_STARTS:
+    def _count_failed_start(self, sandbox: Sandbox) -> Transient | None:
+        self._failed_starts += 1
+        if self._failed_starts < _MAX_FAILED_STARTS:
             return None
         return Transient(
             "quarantine_failed",
-            f"Its worker was lost, and the process to run it alone does not start: {process.how}. See its log.",
+            f"Its worker was lost, and the process to run it alone does not start: {sandbox.exit_reason}. See its log.",
         )

@@ -9,10 +9,10 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 _ORDINAL = struct.Struct("q")
-_NOBODY = -1
+_NO_ITEM = -1
 
 
-def new_memory() -> int:
+def create_marker_memory() -> int:
     """A descriptor of such memory, to be handed to another process."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("mark")
@@ -23,12 +23,12 @@ def new_memory() -> int:
     return descriptor
 
 
-class Mark:
+class RunningItemMarker:
     """The memory behind a descriptor."""
 
     def __init__(self, descriptor: int) -> None:
         self._memory = mmap.mmap(descriptor, _ORDINAL.size)
-        self.set(_NOBODY)
+        self.set(_NO_ITEM)
 
     def set(self, ordinal: int) -> None:
         """Its code runs from now on."""
@@ -36,33 +36,33 @@ class Mark:
 
     def clear(self) -> None:
         """No item's code runs."""
-        self.set(_NOBODY)
+        self.set(_NO_ITEM)
 
     def get(self) -> int | None:
         """Whose code runs, or ran when its process died; None also for code in threads and in tasks of its own."""
         (ordinal,) = _ORDINAL.unpack_from(self._memory, 0)
-        return None if ordinal == _NOBODY else int(ordinal)
+        return None if ordinal == _NO_ITEM else int(ordinal)
 
 
-class Marked(Generic[T]):
+class MarkedSteps(Generic[T]):
     """Awaits `work` and marks each of its steps, from one time that it waits to the next."""
 
-    def __init__(self, work: Coroutine[Any, Any, T], mark: Mark, ordinal: int) -> None:
-        self._work, self._mark, self._ordinal = work, mark, ordinal
+    def __init__(self, work: Coroutine[Any, Any, T], marker: RunningItemMarker, ordinal: int) -> None:
+        self._work, self._marker, self._ordinal = work, marker, ordinal
 
     def __await__(self) -> Generator[Any, Any, T]:
         error: BaseException | None = None
         while True:
-            self._mark.set(self._ordinal)
+            self._marker.set(self._ordinal)
             try:
-                waited_for = self._work.send(None) if error is None else self._work.throw(error)
+                awaited = self._work.send(None) if error is None else self._work.throw(error)
             except StopIteration as end:
                 result: T = end.value
                 return result
             finally:
-                self._mark.clear()
+                self._marker.clear()
             error = None
             try:
-                yield waited_for
+                yield awaited
             except BaseException as raised:  # noqa: BLE001  an interruption is for the work
                 error = raised

@@ -11,48 +11,48 @@ from pydantic import TypeAdapter
 
 from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.work import ChunkReady
-from services.worker.execution.source_expansion import Sourced
+from services.worker.execution.source_expansion import SourceOutcome
 from services.worker.quarantine import memory
-from services.worker.quarantine.frames import READY, frame, read
-from services.worker.quarantine.running_item_marker import Mark, new_memory
+from services.worker.quarantine.frames import READY, encode_frame, read_frame
+from services.worker.quarantine.running_item_marker import RunningItemMarker, create_marker_memory
 
-_WATCH_S = 0.02
+_MEMORY_CHECK_S = 0.02
 """So often its memory is looked at: what takes a gigabyte in a second is found 20 MB late."""
 _START_S = 60.0
 """How long a workload may take to open what it needs."""
 _STOP_S = 7.0
 """How long it may take to stop when asked to."""
 _MB = 2**20
-_OUTCOMES = TypeAdapter(list[Sourced | ItemOutcome])
+_OUTCOMES = TypeAdapter(list[SourceOutcome | ItemOutcome])
 
 
-class Died(Exception):
+class SandboxDied(Exception):
     """The process has ended."""
 
 
-class Process:
+class Sandbox:
     """One such process. Whoever waits for an answer of it gets `Died` when it ends."""
 
-    def __init__(self, process: asyncio.subprocess.Process, limit_mb: int | None, mark: Mark) -> None:
-        self._process, self._limit_mb, self._mark = process, limit_mb, mark
-        self._waiting: dict[int, asyncio.Future[list[ItemOutcome]]] = {}
+    def __init__(self, process: asyncio.subprocess.Process, limit_mb: int | None, marker: RunningItemMarker) -> None:
+        self._process, self._limit_mb, self._marker = process, limit_mb, marker
+        self._pending: dict[int, asyncio.Future[list[ItemOutcome]]] = {}
         self._ready, self._ended = asyncio.Event(), asyncio.Event()
         self._reason = ""
         self._stopping = False
-        self.hung = False
+        self.is_hung = False
         """Whether it was killed because an item took too long and could not be interrupted."""
         self.executing: int | None = None
         """Once it has ended: whose code it was running, if that is known."""
-        self.used = False
+        self.is_used = False
         """Whether anything was run in it."""
 
     @classmethod
-    async def start(cls, workload: str, limit_mb: int | None) -> "Process":
+    async def start(cls, workload: str, limit_mb: int | None) -> "Sandbox":
         """One that may take so much memory and has opened what its workload needs, or one that has died of it."""
         ours, theirs = socket.socketpair()
-        answers, answering = os.pipe()
-        marked = new_memory()
-        handed_over = (theirs.fileno(), answering, marked)
+        replies, reply_writer = os.pipe()
+        marker = create_marker_memory()
+        handed_over = (theirs.fileno(), reply_writer, marker)
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -61,24 +61,24 @@ class Process:
                 pass_fds=handed_over,
                 start_new_session=True,  # so that what it starts can be ended with it
             )
-            started = cls(process, limit_mb, Mark(marked))
+            started = cls(process, limit_mb, RunningItemMarker(marker))
         except BaseException:
             ours.close()
-            os.close(answers)
+            os.close(replies)
             raise
         finally:
             theirs.close()
-            os.close(answering)
-            os.close(marked)
-        await started._open(ours, answers)
+            os.close(reply_writer)
+            os.close(marker)
+        await started._connect(ours, replies)
         return started
 
-    async def _open(self, requests: socket.socket, answers: int) -> None:
+    async def _connect(self, requests: socket.socket, replies: int) -> None:
         reader = asyncio.StreamReader()
         protocol = asyncio.StreamReaderProtocol(reader)
-        await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, os.fdopen(answers, "rb", 0))
+        await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, os.fdopen(replies, "rb", 0))
         _, self._writer = await asyncio.open_connection(sock=requests)
-        self._tasks = [asyncio.create_task(self._listen(reader)), asyncio.create_task(self._watch())]
+        self._tasks = [asyncio.create_task(self._read_replies(reader)), asyncio.create_task(self._watch_memory())]
         waits = [asyncio.create_task(event.wait()) for event in (self._ready, self._ended)]
         await asyncio.wait(waits, timeout=_START_S, return_when=asyncio.FIRST_COMPLETED)
         for task in waits:
@@ -88,51 +88,51 @@ class Process:
             await self._ended.wait()
 
     @property
-    def dead(self) -> bool:
+    def has_ended(self) -> bool:
         """Whether it has ended."""
         return self._ended.is_set()
 
     @property
-    def usable(self) -> bool:
+    def is_usable(self) -> bool:
         """Whether it can be given more to run."""
-        return not self.dead and not self._stopping
+        return not self.has_ended and not self._stopping
 
     @property
-    def how(self) -> str:
+    def exit_reason(self) -> str:
         """How it ended, in words that may follow a colon."""
         code = self._process.returncode
         if self._reason or code is None:
             return self._reason
-        return f"exit code {code}" if code >= 0 else f"killed by {_name(-code)}"
+        return f"exit code {code}" if code >= 0 else f"killed by {_signal_name(-code)}"
 
     async def run(self, chunk: ChunkReady, within_s: float) -> list[ItemOutcome]:
         """The outcomes of a chunk's items; raises `Died`. If they take longer, the process is killed."""
-        if self.dead:
-            raise Died
-        self.used = True
+        if self.has_ended:
+            raise SandboxDied
+        self.is_used = True
         key = chunk.items[0].ordinal
-        answer = self._waiting[key] = asyncio.get_running_loop().create_future()
+        reply = self._pending[key] = asyncio.get_running_loop().create_future()
         try:
-            self._writer.write(frame(chunk.encode()))
-            await asyncio.wait({answer}, timeout=within_s)
-            if not answer.done():
-                self.hung = True
+            self._writer.write(encode_frame(chunk.encode()))
+            await asyncio.wait({reply}, timeout=within_s)
+            if not reply.done():
+                self.is_hung = True
                 self.kill(f"no end after {within_s:g} s")
-            outcomes: list[ItemOutcome] = await answer
+            outcomes: list[ItemOutcome] = await reply
             return outcomes
         finally:
-            self._waiting.pop(key, None)
+            self._pending.pop(key, None)
 
     def kill(self, reason: str) -> None:
         """End it at once, with all that it started."""
         if self._process.returncode is None and not self._reason:
             self._reason = reason
-            self.executing = self._mark.get()
-            self._end_all()
+            self.executing = self._marker.get()
+            self._kill_group()
 
     def interrupt(self) -> None:
         """Ask it to interrupt what it runs and to end; it is killed if it does not."""
-        if self.usable:
+        if self.is_usable:
             self._stopping = True
             self._writer.close()
             asyncio.get_running_loop().call_later(_STOP_S, self.kill, f"no end after {_STOP_S:g} s")
@@ -142,42 +142,42 @@ class Process:
         self.interrupt()
         await self._ended.wait()
 
-    def _end_all(self) -> None:
+    def _kill_group(self) -> None:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
-    async def _listen(self, reader: asyncio.StreamReader) -> None:
+    async def _read_replies(self, reader: asyncio.StreamReader) -> None:
         try:
-            while (answer := await read(reader)) is not None:
-                if answer == READY:
+            while (reply := await read_frame(reader)) is not None:
+                if reply == READY:
                     self._ready.set()
                     continue
-                outcomes = _OUTCOMES.validate_json(answer)
-                waiting = self._waiting.get(outcomes[0].ordinal)
-                if waiting is not None and not waiting.done():
-                    waiting.set_result(outcomes)
+                outcomes = _OUTCOMES.validate_json(reply)
+                pending = self._pending.get(outcomes[0].ordinal)
+                if pending is not None and not pending.done():
+                    pending.set_result(outcomes)
             await self._process.wait()
         finally:
             if self.executing is None:
-                self.executing = self._mark.get()
-            self._end_all()
+                self.executing = self._marker.get()
+            self._kill_group()
             self._writer.close()
             self._ended.set()
-            for waiting in self._waiting.values():
-                if not waiting.done():
-                    waiting.set_exception(Died())
+            for pending in self._pending.values():
+                if not pending.done():
+                    pending.set_exception(SandboxDied())
 
-    async def _watch(self) -> None:
+    async def _watch_memory(self) -> None:
         """A child of it that has a copy of its pipe would keep that open: what counts is its own end."""
         ended = asyncio.create_task(self._process.wait())
         while not ended.done():
-            await asyncio.wait({ended}, timeout=_WATCH_S)
-            if self._limit_mb is not None and (memory.taken(self._process.pid) or 0) > self._limit_mb * _MB:
+            await asyncio.wait({ended}, timeout=_MEMORY_CHECK_S)
+            if self._limit_mb is not None and (memory.resident_bytes(self._process.pid) or 0) > self._limit_mb * _MB:
                 self.kill(f"it took more than {self._limit_mb} MB of memory, the limit in quarantine")
-        self._end_all()
+        self._kill_group()
 
 
-def _name(number: int) -> str:
+def _signal_name(number: int) -> str:
     try:
         return signal.Signals(number).name
     except ValueError:

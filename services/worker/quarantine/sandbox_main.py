@@ -14,11 +14,11 @@ import uvloop
 
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from services.worker.caching.result_cache import ResultCache
-from services.worker.domain.success import OUTCOMES, Outcome, written
-from services.worker.execution.item_runner import Runner
+from services.worker.domain.success import OUTCOMES, Outcome, encode_outcome
+from services.worker.execution.item_runner import ItemRunner
 from services.worker.loading import registry
-from services.worker.quarantine.frames import READY, frame, read, write_now
-from services.worker.quarantine.running_item_marker import Mark, Marked
+from services.worker.quarantine.frames import READY, encode_frame, read_frame, write_all
+from services.worker.quarantine.running_item_marker import MarkedSteps, RunningItemMarker
 from services.worker.settings import WorkerSettings
 from shared.messaging.publisher import Publisher
 from shared.observability import log
@@ -26,25 +26,25 @@ from shared.observability import log
 _PR_SET_PDEATHSIG = 1
 _GRACE_S = 5.0
 """How long items may take to end after their interruption."""
-_FIRST_TO_GO = "1000"
+_OOM_SCORE = "1000"
 """Where memory is short, the kernel is to end this process rather than the worker."""
 
 
 def main() -> None:
     """Arguments: the workload, the descriptors of requests, answers and mark, and the worker's process id."""
-    workload, requests, answers, mark, worker = sys.argv[1], *map(int, sys.argv[2:6])
-    _die_with(worker)
+    workload, requests, replies, marker, worker = sys.argv[1], *map(int, sys.argv[2:6])
+    _die_with_worker(worker)
     with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO, "ascii")
+        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE, "ascii")
     for number in (signal.SIGINT, signal.SIGTERM):  # they are for the worker, which then ends this process
         signal.signal(number, signal.SIG_IGN)
     settings = WorkerSettings()
     log.configure(settings, "worker")
     found = registry.find([workload], settings.worker_files)[workload]
-    uvloop.run(_Inside(found, answers, Mark(mark)).serve(socket.socket(fileno=requests)))
+    uvloop.run(SandboxServer(found, replies, RunningItemMarker(marker)).serve(socket.socket(fileno=requests)))
 
 
-def _die_with(worker: int) -> None:
+def _die_with_worker(worker: int) -> None:
     """Leave nothing behind when the worker is killed, whatever runs here."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -52,10 +52,10 @@ def _die_with(worker: int) -> None:
         os._exit(1)
 
 
-class _Inside:
-    def __init__(self, workload: registry.AnyWorkload, answers: int, mark: Mark) -> None:
+class SandboxServer:
+    def __init__(self, workload: registry.AnyWorkload, replies: int, marker: RunningItemMarker) -> None:
         self._workload = workload
-        self._answers, self._mark = answers, mark
+        self._replies, self._marker = replies, marker
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self, requests: socket.socket) -> None:
@@ -63,11 +63,11 @@ class _Inside:
         reader, _ = await asyncio.open_connection(sock=requests)
         async with self._workload.lifespan() as resources:
             no_publisher, no_cache = cast("Publisher", None), cast("ResultCache", None)  # reports are the worker's
-            runner = Runner(self._workload, resources, no_publisher, no_cache, "")
+            runner = ItemRunner(self._workload, resources, no_publisher, no_cache, "")
             await runner.start()
             try:
-                write_now(self._answers, frame(READY))
-                while (request := await read(reader)) is not None:
+                write_all(self._replies, encode_frame(READY))
+                while (request := await read_frame(reader)) is not None:
                     task = asyncio.create_task(self._run(runner, ChunkReady.decode(request)))
                     self._tasks.add(task)
                     task.add_done_callback(self._tasks.discard)
@@ -81,16 +81,18 @@ class _Inside:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_GRACE_S)
 
-    async def _run(self, runner: Runner, chunk: ChunkReady) -> None:
-        if runner.by_item_here:
+    async def _run(self, runner: ItemRunner, chunk: ChunkReady) -> None:
+        if runner.items_in_worker:
             (item,) = chunk.items
-            run = runner.run_source(chunk, item) if item.source else _one(runner, chunk, item)
-            outcomes = [await Marked(run, self._mark, item.ordinal)]
+            run = runner.run_source(chunk, item) if item.source else _run_item(runner, chunk, item)
+            outcomes = [await MarkedSteps(run, self._marker, item.ordinal)]
         else:
-            outcomes = await runner.run_chunk(chunk, chunk.items, once=not runner.repeats(chunk, chunk.items))
-        write_now(self._answers, frame(b"[" + b",".join(map(written, outcomes)) + b"]"))
+            outcomes = await runner.run_chunk(
+                chunk, chunk.items, at_most_once=not runner.is_repeatable(chunk, chunk.items)
+            )
+        write_all(self._replies, encode_frame(b"[" + b",".join(map(encode_outcome, outcomes)) + b"]"))
 
 
-async def _one(runner: Runner, chunk: ChunkReady, item: ChunkItem) -> Outcome:
-    outcome = runner.begin(chunk, item, once=not runner.repeats(chunk, [item]))
+async def _run_item(runner: ItemRunner, chunk: ChunkReady, item: ChunkItem) -> Outcome:
+    outcome = runner.start_item(chunk, item, at_most_once=not runner.is_repeatable(chunk, [item]))
     return outcome if isinstance(outcome, OUTCOMES) else await outcome

@@ -5,31 +5,35 @@ from contextlib import asynccontextmanager
 
 from batchyard_contracts import topology
 from batchyard_contracts.v1.work import SummaryRequested
-from services.worker.execution.item_runner import Runner
-from services.worker.summaries.summary_runner import Summarist
+from services.worker.execution.item_runner import ItemRunner
+from services.worker.summaries.summary_runner import SummaryRunner
 from shared.messaging.consumer import Consumer, Route
 from shared.messaging.publisher import Publisher
 from shared.messaging.rpc_client import RpcClient
 
 
 @asynccontextmanager
-async def summarizing(url: str, runners: Sequence[Runner], publisher: Publisher, worker_id: str) -> AsyncIterator[None]:
+async def run_summaries(
+    url: str, runners: Sequence[ItemRunner], publisher: Publisher, worker_id: str
+) -> AsyncIterator[None]:
     """Make summaries while the block runs, if any of these workloads has one. What is in hand at its end is broken off:
     another worker makes it anew."""
-    able = {runner.workload.name: runner for runner in runners if runner.workload.summary_definition}
-    if not able:
+    by_name = {runner.workload.name: runner for runner in runners if runner.workload.summary_definition}
+    if not by_name:
         yield
         return
-    questions = await RpcClient.open(url, "worker")
+    rpc_client = await RpcClient.open(url, "worker")
     try:
-        summarist = Summarist(able, questions, publisher, worker_id)
-        plane = Consumer(url, publisher, "worker-summaries")
-        for name in able:
-            plane.subscribe(topology.summary_queue(name), [Route(SummaryRequested, summarist.wanted)], at_once=1)
-        await plane.start()
+        summary_runner = SummaryRunner(by_name, rpc_client, publisher, worker_id)
+        consumer = Consumer(url, publisher, "worker-summaries")
+        for name in by_name:
+            consumer.subscribe(
+                topology.summary_queue(name), [Route(SummaryRequested, summary_runner.on_summary_requested)], at_once=1
+            )
+        await consumer.start()
         try:
             yield
         finally:
-            await plane.abandon()
+            await consumer.abandon()
     finally:
-        await questions.close()
+        await rpc_client.close()

@@ -11,10 +11,10 @@ from pydantic_core import from_json, to_json
 from batchyard_contracts.v1.values import SUMMARY_MAX_BYTES
 from batchyard_contracts.workload import ItemInfo, Workload
 from services.worker.domain.outcome import writable
-from services.worker.summaries.results import Row
+from services.worker.summaries.results import ResultRow
 
 
-class NoSummary(Exception):
+class SummaryFailed(Exception):
     """There is no summary, for a reason that the batch's owner is told."""
 
     def __init__(self, reason: str) -> None:
@@ -26,16 +26,18 @@ class Reduction:
 
     def __init__(self, workload: Workload[Any, Any]) -> None:
         if workload.summary_definition is None:
-            raise NoSummary(f"The workload {workload.name} has no summary on this worker: its version is another one.")
+            raise SummaryFailed(
+                f"The workload {workload.name} has no summary on this worker: its version is another one."
+            )
         self._workload = workload
         self._model = workload.summary_definition.model
         self._validate = workload.result.__pydantic_validator__.validate_json
         try:
             self._reducer = workload.summary_definition.create_reducer()
         except (Exception, SystemExit) as error:
-            raise self._failed("at its beginning", error) from error
+            raise self._failure("at its beginning", error) from error
 
-    def take(self, rows: Iterable[Row], stop: Event) -> None:
+    def add_rows(self, rows: Iterable[ResultRow], stop: Event) -> None:
         """Show it these results, until `stop` is set."""
         for row in rows:
             if stop.is_set():
@@ -45,38 +47,38 @@ class Reduction:
             except ValidationError as error:
                 first = error.errors(include_url=False, include_input=False, include_context=False)[0]
                 where = ".".join(map(str, first["loc"])) or "result"
-                raise NoSummary(
+                raise SummaryFailed(
                     f"The result of item {row.ordinal} does not fit the model of {self._workload.name}: "
                     f"{where}: {first['msg']}. Run its items again by this version of the workload."
                 ) from error
             try:
                 self._reducer.add(result, ItemInfo(row.ordinal, row.custom_id, row.cached))
             except (Exception, SystemExit) as error:
-                raise self._failed(f"at item {row.ordinal}", error) from error
+                raise self._failure(f"at item {row.ordinal}", error) from error
 
-    def done(self) -> JsonValue:
+    def finish(self) -> JsonValue:
         """The summary, as JSON that is small enough to be kept."""
         try:
-            made = self._reducer.finish()
-            body: bytes = made.__pydantic_serializer__.to_json(made)
+            summary = self._reducer.finish()
+            body: bytes = summary.__pydantic_serializer__.to_json(summary)
             value: JsonValue = from_json(body) if len(body) <= SUMMARY_MAX_BYTES else None
         except (Exception, SystemExit) as error:
-            raise self._failed("at its end", error) from error
-        if not isinstance(made, self._model):
-            raise NoSummary(f"The summary of {self._workload.name} is a {type(made).__name__}, not its model.")
+            raise self._failure("at its end", error) from error
+        if not isinstance(summary, self._model):
+            raise SummaryFailed(f"The summary of {self._workload.name} is a {type(summary).__name__}, not its model.")
         if len(body) > SUMMARY_MAX_BYTES:
-            raise NoSummary(
+            raise SummaryFailed(
                 f"The summary of {self._workload.name} has {len(body)} bytes of JSON; at most {SUMMARY_MAX_BYTES} are "
                 "kept. Let it hold less: totals, the best few."
             )
         return value
 
-    def _failed(self, where: str, error: BaseException) -> NoSummary:
-        return NoSummary(f"The summary of {self._workload.name} failed {where}: {type(error).__name__}: {error}")
+    def _failure(self, where: str, error: BaseException) -> SummaryFailed:
+        return SummaryFailed(f"The summary of {self._workload.name} failed {where}: {type(error).__name__}: {error}")
 
 
 def summary_of(workload: Workload[Any, Any], results: Sequence[Any]) -> JsonValue:
     """The summary of results in JSON terms, as if they were those of a batch; raises `NoSummary`."""
     reduction = Reduction(workload)
-    reduction.take((Row(i, msgspec.Raw(to_json(result))) for i, result in enumerate(results)), Event())
-    return reduction.done()
+    reduction.add_rows((ResultRow(i, msgspec.Raw(to_json(result))) for i, result in enumerate(results)), Event())
+    return reduction.finish()

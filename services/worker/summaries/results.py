@@ -7,7 +7,7 @@ import msgspec
 from batchyard_contracts.v1.queries import ResultsReply
 
 
-class Row(msgspec.Struct, gc=False):
+class ResultRow(msgspec.Struct, gc=False):
     """An `ItemResult` that succeeded, as far as a summary needs it."""
 
     ordinal: int
@@ -16,18 +16,18 @@ class Row(msgspec.Struct, gc=False):
     cached: bool = False
 
 
-class Page(msgspec.Struct):
+class ResultPage(msgspec.Struct):
     """How `results.reply.v1` is read here."""
 
     type: ClassVar[str] = ResultsReply.type
-    items: list[Row] = []
+    items: list[ResultRow] = []
     found: bool = True
     next_after: int | None = None
 
     @classmethod
-    def decode(cls, body: bytes) -> "Page":
+    def decode(cls, body: bytes) -> "ResultPage":
         """Read a body; raises `msgspec.MsgspecError` when it is no page."""
         return _decoder.decode(body)
 
 
-_decoder = msgspec.json.Decoder(Page)
+_decoder = msgspec.json.Decoder(ResultPage)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from batchyard_contracts.workload import Context, Continuation, ItemInfo, Permanent, Workload
 from services.worker.conformance import bench
 from services.worker.conformance.bench import Bench
-from services.worker.conformance.checks import CHECKS, Verdict, check
+from services.worker.conformance.checks import CHECKS, CheckResult, check
 
 _SLOW_S = 0.1
 
@@ -35,14 +35,14 @@ def workload(item: type[BaseModel] = Number, **settings: Any) -> Workload[Any, A
     return Workload("squares", version="1", item=item, result=Answer, **about)
 
 
-async def verdicts(work: Workload[Any, Any], item: dict[str, Any] | None = None) -> dict[str, Verdict]:
-    found = {verdict.check: verdict for verdict in await check(Bench(work, None), item)}
+async def results(work: Workload[Any, Any], item: dict[str, Any] | None = None) -> dict[str, CheckResult]:
+    found = {result.check: result for result in await check(Bench(work, None), item)}
     assert list(found) == [name for name, _ in CHECKS]
     return found
 
 
-def failed(found: dict[str, Verdict]) -> list[str]:
-    return [name for name, verdict in found.items() if verdict.mark == "failed"]
+def failed(found: dict[str, CheckResult]) -> list[str]:
+    return [name for name, result in found.items() if result.mark == "failed"]
 
 
 async def square(item: Any, _: Context) -> Answer:
@@ -65,8 +65,8 @@ async def test_a_sound_workload_passes_every_check() -> None:
     work = workload()
     work.handler(square)
     work.summary(Highest)
-    found = await verdicts(work)
-    assert {verdict.mark for verdict in found.values()} == {"passed"}
+    found = await results(work)
+    assert {result.mark for result in found.values()} == {"passed"}
 
 
 async def test_a_quick_one_cannot_be_interrupted_and_that_is_no_failure() -> None:
@@ -76,9 +76,9 @@ async def test_a_quick_one_cannot_be_interrupted_and_that_is_no_failure() -> Non
     async def run(item: Any, _: Context) -> Answer:
         return Answer(n=item.n)
 
-    found = await verdicts(work)
+    found = await results(work)
     assert failed(found) == []
-    assert [name for name, verdict in found.items() if verdict.mark == "skipped"] == ["summary", "cancel", "timeout"]
+    assert [name for name, result in found.items() if result.mark == "skipped"] == ["summary", "cancel", "timeout"]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ async def test_a_quick_one_cannot_be_interrupted_and_that_is_no_failure() -> Non
 async def test_a_manifest_that_helps_nobody(settings: dict[str, Any], says: str) -> None:
     work = workload(**settings)
     work.handler(square)
-    found = await verdicts(work, {"n": 3})
+    found = await results(work, {"n": 3})
     assert failed(found) == ["manifest"]
     assert says in found["manifest"].detail
 
@@ -105,7 +105,7 @@ async def test_an_example_that_does_not_run() -> None:
     async def run(item: Any, _: Context) -> Answer:
         raise Permanent("not_today")
 
-    found = await verdicts(work)
+    found = await results(work)
     assert failed(found) == ["example"]
     assert "not_today" in found["example"].detail
     assert found["redelivery"].mark == "skipped"
@@ -118,7 +118,7 @@ async def test_a_result_that_is_not_what_was_promised() -> None:
     async def run(item: Any, _: Context) -> Any:
         return Text(text="nine")
 
-    assert "result" in failed(await verdicts(work))
+    assert "result" in failed(await results(work))
 
 
 async def test_a_handler_that_keeps_the_event_loop() -> None:
@@ -129,7 +129,7 @@ async def test_a_handler_that_keeps_the_event_loop() -> None:
         time.sleep(0.3)  # noqa: ASYNC251  that is its fault
         return Answer(n=item.n)
 
-    found = await verdicts(work)
+    found = await results(work)
     assert failed(found) == ["event loop"]
     assert "plain `def`" in found["event loop"].detail
 
@@ -141,7 +141,7 @@ async def test_a_result_that_changes_when_its_item_is_delivered_again() -> None:
     async def run(item: Any, _: Context) -> Answer:
         return Answer(n=next(times))
 
-    found = await verdicts(work)
+    found = await results(work)
     assert "redelivery" in failed(found)
     assert "idempotency_key" in found["redelivery"].detail
 
@@ -156,7 +156,7 @@ async def test_an_odd_item_that_the_handler_did_not_foresee() -> None:
     async def run(item: Any, _: Context) -> Answer:
         return Answer(n=1000 // item.n)
 
-    found = await verdicts(work)
+    found = await results(work)
     assert failed(found) == ["bad items"]
     assert "raise Permanent" in found["bad items"].detail
 
@@ -170,7 +170,7 @@ async def test_a_chunk_handler_that_does_not_answer_for_each_item(answers: str) 
         found = [Answer(n=item.n) for item in items]
         return found[:2] if answers == "too few" else sorted(found, key=lambda one: -one.n)
 
-    found = await verdicts(work)
+    found = await results(work)
     assert failed(found) == ["chunk"]
 
 
@@ -181,7 +181,7 @@ async def test_a_chunk_handler_that_answers_for_each_passes() -> None:
     def run(items: list[Any], _: list[Context]) -> list[Answer | Continuation | Exception]:
         return [Answer(n=item.n) if item.n else Permanent("zero") for item in items]
 
-    assert failed(await verdicts(work)) == []
+    assert failed(await results(work)) == []
 
 
 async def test_a_summary_that_breaks_or_changes() -> None:
@@ -201,7 +201,7 @@ async def test_a_summary_that_breaks_or_changes() -> None:
             return Answer(n=item.n)
 
         work.summary(reducer)
-        found = await verdicts(work)
+        found = await results(work)
         assert failed(found) == ["summary"]
         assert says in found["summary"].detail
 
@@ -226,7 +226,7 @@ async def test_a_handler_that_ignores_its_end(monkeypatch: pytest.MonkeyPatch, *
 
     handler: Callable[..., Any] = in_thread if plain else stubborn
     work.handler(handler)
-    found = await verdicts(work)
+    found = await results(work)
     assert failed(found) == ["cancel", "timeout"]
     assert ("context.is_stopping" in found["cancel"].detail) is plain
 
@@ -234,6 +234,6 @@ async def test_a_handler_that_ignores_its_end(monkeypatch: pytest.MonkeyPatch, *
 async def test_checks_leave_nothing_behind_that_runs() -> None:
     work, before = workload(), os.getpid()
     work.handler(square)
-    await verdicts(work)
+    await results(work)
     assert os.getpid() == before
     assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -14,7 +14,7 @@ def deadlines_of(limit_s: float) -> Deadlines:
 
 
 async def test_work_that_ends_in_time_gives_its_value() -> None:
-    assert await deadlines_of(10).within(asyncio.sleep(0, "done")) == "done"
+    assert await deadlines_of(10).run(asyncio.sleep(0, "done")) == "done"
 
 
 async def test_each_item_is_interrupted_when_its_own_time_is_up() -> None:
@@ -26,7 +26,7 @@ async def test_each_item_is_interrupted_when_its_own_time_is_up() -> None:
         await asyncio.sleep(after)
         start = time.monotonic()
         with pytest.raises(TimeoutError, match=r"No end after 0\.1 s"):
-            await deadlines.within(asyncio.Event().wait())
+            await deadlines.run(asyncio.Event().wait())
         ended.append((number, time.monotonic() - start))
 
     await asyncio.gather(item(1, 0), item(2, 0.05), item(3, 0.2))
@@ -38,15 +38,15 @@ async def test_each_item_is_interrupted_when_its_own_time_is_up() -> None:
 async def test_a_task_goes_on_after_an_interruption() -> None:
     deadlines = deadlines_of(0.02)
     with pytest.raises(TimeoutError):
-        await deadlines.within(asyncio.Event().wait())
+        await deadlines.run(asyncio.Event().wait())
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
-    assert await deadlines.within(asyncio.sleep(0, "next")) == "next"
+    assert await deadlines.run(asyncio.sleep(0, "next")) == "next"
 
 
 async def test_a_cancel_from_outside_is_no_timeout() -> None:
-    task = asyncio.create_task(deadlines_of(10).within(asyncio.Event().wait()))
+    task = asyncio.create_task(deadlines_of(10).run(asyncio.Event().wait()))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -66,7 +66,7 @@ async def test_work_that_ends_at_the_very_moment_leaves_no_interruption_behind()
             return "shrugged"  # user code that swallows its cancellation
         raise AssertionError
 
-    assert await deadlines.within(ends_late()) == "shrugged"
+    assert await deadlines.run(ends_late()) == "shrugged"
     assert await asyncio.sleep(0.01, "alive") == "alive"
 
 
@@ -75,7 +75,7 @@ async def test_an_error_of_the_work_passes_through() -> None:
         raise ValueError("mine")
 
     with pytest.raises(ValueError, match="mine"):
-        await deadlines_of(10).within(fails())
+        await deadlines_of(10).run(fails())
 
 
 async def test_work_that_never_waits_gives_its_value_or_its_error_at_once() -> None:
@@ -83,9 +83,9 @@ async def test_work_that_never_waits_gives_its_value_or_its_error_at_once() -> N
         return 10 // value
 
     deadlines = deadlines_of(0.0)
-    assert await deadlines.within(never_waits(2)) == 5
+    assert await deadlines.run(never_waits(2)) == 5
     with pytest.raises(ZeroDivisionError):
-        await deadlines.within(never_waits(0))
+        await deadlines.run(never_waits(0))
 
 
 async def test_work_runs_in_the_task_that_awaits_it_and_may_catch_what_is_thrown_in() -> None:
@@ -101,7 +101,7 @@ async def test_work_runs_in_the_task_that_awaits_it_and_may_catch_what_is_thrown
         return asyncio.current_task() is task, caught
 
     task = asyncio.current_task()
-    assert await deadlines_of(10).within(work()) == (True, "its own")
+    assert await deadlines_of(10).run(work()) == (True, "its own")
 
 
 async def test_work_that_ignores_its_interruption_is_given_up_after_a_grace() -> None:
@@ -114,7 +114,7 @@ async def test_work_that_ignores_its_interruption_is_given_up_after_a_grace() ->
                 await gate.wait()
         return "late"
 
-    task = asyncio.create_task(deadlines.within(stubborn()))
+    task = asyncio.create_task(deadlines.run(stubborn()))
     assert await given_up is task
     gate.set()
     assert await task == "late"
@@ -131,6 +131,6 @@ async def test_work_that_ends_within_its_grace_is_not_given_up() -> None:
             await asyncio.sleep(0.01)
 
     with pytest.raises(TimeoutError):
-        await deadlines.within(tidies_up())
+        await deadlines.run(tidies_up())
     await asyncio.sleep(0.1)  # nothing but time tells that nothing happens
     assert given_up == []

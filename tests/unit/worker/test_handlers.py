@@ -15,10 +15,10 @@ import pytest
 from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.work import ChunkItem
 from batchyard_contracts.workload import Context, Permanent, Workload
-from services.worker.execution.chunk_execution import ChunkRun
-from services.worker.execution.item_runner import Runner
+from services.worker.execution.chunk_execution import ChunkExecution
+from services.worker.execution.item_runner import ItemRunner
 from shared.runtime.errors import ConfigurationError
-from tests.support.chunk_runs import Known, Number, Recorder, chunk, run_of, workload
+from tests.support.chunk_runs import FakeCache, Number, Recorder, chunk, run_of, workload
 from tests.support.own_processes import Deed, Done, by_chunk, one_by_one
 
 
@@ -36,7 +36,7 @@ async def test_a_plain_function_runs_in_a_thread_and_leaves_the_event_loop_alone
     chunk_run, recorder, runner = run_of(work, range(8))
     await chunk_run.run()
     assert [recorder.outcomes[i].result for i in range(8)] == [{"n": i * i} for i in range(8)]
-    assert runner.threads.abandoned == 0
+    assert runner.threads.stuck_threads == 0
 
 
 @pytest.mark.parametrize("error", [Permanent("no"), StopIteration(), KeyboardInterrupt(), SystemExit(2)])
@@ -83,14 +83,14 @@ async def test_a_thread_that_does_not_end_is_given_up_and_another_takes_its_plac
         return item
 
     recorder = Recorder()
-    runner = Runner(work, None, cast("Any", recorder), cast("Any", Known()), "w", grace_s=0.05)
+    runner = ItemRunner(work, None, cast("Any", recorder), cast("Any", FakeCache()), "w", grace_s=0.05)
     runner.unfinished += 3
-    await ChunkRun(runner, chunk(0, 1, 2), None, 0.01).run()
+    await ChunkExecution(runner, chunk(0, 1, 2), None, 0.01).run()
     assert _codes(recorder) == ["timeout", None, None]
-    assert (runner.threads.abandoned, runner.slots.busy, runner.unfinished) == (1, 0, 0)
+    assert (runner.threads.stuck_threads, runner.slots.busy, runner.unfinished) == (1, 0, 0)
     gate.set()
     async with asyncio.timeout(5):
-        while runner.abandoned:  # noqa: ASYNC110  the thread ends by itself
+        while runner.stuck_handlers:  # noqa: ASYNC110  the thread ends by itself
             await asyncio.sleep(0.01)
     assert sum(len(report.outcomes) for report in recorder.reports) == 3
 
@@ -107,14 +107,14 @@ async def test_one_handler_that_does_not_end_does_not_end_its_chunk() -> None:
         return item
 
     recorder = Recorder()
-    runner = Runner(work, None, cast("Any", recorder), cast("Any", Known()), "w", grace_s=0.02)
+    runner = ItemRunner(work, None, cast("Any", recorder), cast("Any", FakeCache()), "w", grace_s=0.02)
     runner.unfinished += 9
-    await ChunkRun(runner, chunk(*range(9)), None, 0.01).run()
+    await ChunkExecution(runner, chunk(*range(9)), None, 0.01).run()
     assert _codes(recorder) == [None if n % 3 else "timeout" for n in range(9)]
-    assert (runner.abandoned, runner.slots.busy, runner.unfinished) == (3, 0, 0)
+    assert (runner.stuck_handlers, runner.slots.busy, runner.unfinished) == (3, 0, 0)
     gate.set()
     async with asyncio.timeout(5):
-        while runner.abandoned:  # noqa: ASYNC110  they end by themselves
+        while runner.stuck_handlers:  # noqa: ASYNC110  they end by themselves
             await asyncio.sleep(0)
     assert sum(len(report.outcomes) for report in recorder.reports) == 9
 
@@ -153,7 +153,9 @@ async def test_an_item_that_its_model_refuses_is_not_shown_to_a_chunk_handler() 
     mixed = chunk(1, 2, 3)
     _, recorder, runner = run_of(work, [1, 2, 3])
     bad = ChunkItem(ordinal=1, payload={"n": "two"})
-    await ChunkRun(runner, mixed.model_copy(update={"items": [mixed.items[0], bad, mixed.items[2]]}), None, 0.01).run()
+    await ChunkExecution(
+        runner, mixed.model_copy(update={"items": [mixed.items[0], bad, mixed.items[2]]}), None, 0.01
+    ).run()
     assert _codes(recorder) == [None, "invalid_item", None]
     assert recorder.outcomes[2].result == {"n": 4}
 
@@ -210,7 +212,7 @@ async def test_a_chunk_handler_has_one_time_for_the_call_and_is_cancelled_as_one
 
 
 async def test_a_process_answers_as_a_handler_does(tmp_path: Path) -> None:
-    async with _processes(one_by_one) as run:
+    async with _process_pool(one_by_one) as run:
         outcomes = await run([Deed(), Deed(what="refuse"), Deed(what="later"), Deed(what="sys.exit")])
     done = Done.model_validate(outcomes[0].result)
     assert done.pid != os.getpid()
@@ -224,7 +226,7 @@ async def test_a_process_answers_as_a_handler_does(tmp_path: Path) -> None:
     ("deed", "says"), [("exit", "exited with code 3"), ("kill", "SIGKILL"), ("segfault", "SIGSEGV")]
 )
 async def test_a_process_that_dies_takes_only_its_item_along(deed: str, says: str) -> None:
-    async with _processes(one_by_one) as run:
+    async with _process_pool(one_by_one) as run:
         outcomes = await run([Deed(), Deed(what=deed), Deed(), Deed()])
     assert [o.status for o in outcomes] == ["succeeded", "retry", "succeeded", "succeeded"]
     error = outcomes[1].error
@@ -234,7 +236,7 @@ async def test_a_process_that_dies_takes_only_its_item_along(deed: str, says: st
 
 
 async def test_in_a_chunk_the_item_that_kills_its_process_is_found_by_halving() -> None:
-    async with _processes(by_chunk) as run:
+    async with _process_pool(by_chunk) as run:
         outcomes = await run([Deed(what="exit" if i == 5 else "answer") for i in range(9)])
     assert [i for i, o in enumerate(outcomes) if o.status != "succeeded"] == [5]
     assert _code(outcomes[5]) == "process_died"
@@ -247,7 +249,7 @@ async def test_a_process_is_killed_when_time_is_up_and_when_its_batch_is_cancell
     file = tmp_path / "pid"
     deeds = [Deed(what="sleep", file=str(file))]
     work = one_by_one if cancelled else _with(one_by_one, item_timeout_s=0.3)
-    async with _processes(work) as run:
+    async with _process_pool(work) as run:
         running = asyncio.create_task(run(deeds))
         while not file.exists() or not file.read_text("utf-8"):  # noqa: ASYNC110  it begins
             await asyncio.sleep(0.01)
@@ -260,16 +262,16 @@ async def test_a_process_is_killed_when_time_is_up_and_when_its_batch_is_cancell
 
 
 async def test_the_start_of_another_process_is_not_taken_from_the_time_of_the_next_item() -> None:
-    async with _processes(_with(one_by_one, item_timeout_s=0.3, concurrency=1)) as run:  # a start takes longer
+    async with _process_pool(_with(one_by_one, item_timeout_s=0.3, concurrency=1)) as run:  # a start takes longer
         outcomes = await run([Deed(what="sleep"), Deed(), Deed()])
     assert [_code(outcome) for outcome in outcomes] == ["timeout", None, None]
 
 
 async def test_a_handler_that_no_process_can_import_is_told_at_the_start() -> None:
     work = _with(one_by_one)
-    runner = Runner(work, None, cast("Any", Recorder()), cast("Any", Known()), "w")
-    assert runner._processes is not None
-    runner._processes._order["function"] = "tests.support.own_processes:gone"
+    runner = ItemRunner(work, None, cast("Any", Recorder()), cast("Any", FakeCache()), "w")
+    assert runner._process_pool is not None
+    runner._process_pool._load_request["function"] = "tests.support.own_processes:gone"
     with pytest.raises(ConfigurationError, match=r"'deeds'.*gone"):
         await runner.start()
     await runner.stop()
@@ -295,22 +297,22 @@ def test_what_cannot_be_a_handler_is_refused_where_it_is_written() -> None:
 class _Run:
     """Runs deeds as a chunk."""
 
-    def __init__(self, runner: Runner, recorder: Recorder) -> None:
+    def __init__(self, runner: ItemRunner, recorder: Recorder) -> None:
         self._runner, self._recorder = runner, recorder
-        self.chunk_run: ChunkRun
+        self.chunk_run: ChunkExecution
 
     async def __call__(self, deeds: Sequence[Deed]) -> list[ItemOutcome]:
         items = [ChunkItem(ordinal=i, payload=deed.model_dump()) for i, deed in enumerate(deeds)]
         self._runner.unfinished += len(items)
-        self.chunk_run = ChunkRun(self._runner, chunk(1).model_copy(update={"items": items}), None, 0.01)
+        self.chunk_run = ChunkExecution(self._runner, chunk(1).model_copy(update={"items": items}), None, 0.01)
         await self.chunk_run.run()
         return [self._recorder.outcomes[i] for i in range(len(items))]
 
 
 @asynccontextmanager
-async def _processes(work: Workload[Deed, Done]) -> AsyncIterator[_Run]:
+async def _process_pool(work: Workload[Deed, Done]) -> AsyncIterator[_Run]:
     recorder = Recorder()
-    runner = Runner(work, None, cast("Any", recorder), cast("Any", Known()), "w")
+    runner = ItemRunner(work, None, cast("Any", recorder), cast("Any", FakeCache()), "w")
     await runner.start()
     try:
         yield _Run(runner, recorder)

@@ -11,13 +11,13 @@ from batchyard_contracts.v1.work import ChunkItem
 from batchyard_contracts.workload import Ambiguous, Continuation, Permanent, RateLimited, Transient
 from services.worker.domain.outcome import (
     RATE_LIMIT_PAUSE_S,
-    defective,
+    from_error,
+    from_result,
+    internal_error,
     interrupted,
-    invalid,
-    not_tried,
-    raised,
-    returned,
-    waiting_for_provider,
+    invalid_item,
+    retry_provider_refusal,
+    skipped,
 )
 
 ITEM = ChunkItem(ordinal=5, payload={}, custom_id="five")
@@ -31,7 +31,7 @@ class Result(BaseModel):
 
 
 def test_a_result_is_kept_whole() -> None:
-    outcome = returned(ITEM, Result(title="x"), 12)
+    outcome = from_result(ITEM, Result(title="x"), 12)
     assert (outcome.status, outcome.result, outcome.custom_id, outcome.elapsed_ms) == (
         "succeeded",
         {"title": "x", "label": None},
@@ -41,7 +41,7 @@ def test_a_result_is_kept_whole() -> None:
 
 
 def test_a_continuation_is_not_the_end() -> None:
-    outcome = returned(ITEM, Continuation({"job": 1}, 5.0), 1)
+    outcome = from_result(ITEM, Continuation({"job": 1}, 5.0), 1)
     assert (outcome.status, outcome.state, outcome.delay_s) == ("continued", {"job": 1}, 5.0)
 
 
@@ -61,14 +61,14 @@ def test_a_continuation_is_not_the_end() -> None:
 def test_an_error_says_what_follows(
     error: Exception, status: str, code: str, scope: str, delay_s: float | None
 ) -> None:
-    outcome = raised(ITEM, error, 3)
+    outcome = from_error(ITEM, error, 3)
     assert outcome.error is not None
     assert (outcome.status, outcome.error.code, outcome.error.scope, outcome.delay_s) == (status, code, scope, delay_s)
     assert bool(outcome.guessed) == (delay_s == RATE_LIMIT_PAUSE_S), "only a pause that nobody named is a guess"
 
 
 def test_an_endless_message_is_cut() -> None:
-    outcome = raised(ITEM, ValueError("x" * 10_000), 0)
+    outcome = from_error(ITEM, ValueError("x" * 10_000), 0)
     assert outcome.error is not None
     assert len(outcome.error.message) == 2000
 
@@ -76,7 +76,7 @@ def test_an_endless_message_is_cut() -> None:
 def test_an_item_that_does_not_fit_fails_and_says_where() -> None:
     with pytest.raises(ValidationError) as caught:
         Result.model_validate({"title": 3})
-    outcome = invalid(ITEM, caught.value)
+    outcome = invalid_item(ITEM, caught.value)
     assert outcome.status == "failed"
     assert outcome.error is not None
     assert outcome.error.message.startswith("title: ")
@@ -103,7 +103,7 @@ class Unwritable(Exception):
 
 @pytest.mark.parametrize("code", ["HTTP-404", "", "x" * 65, "a b", 404])
 def test_a_code_of_another_form_is_replaced_and_kept_in_the_message(code: Any) -> None:
-    outcome = raised(ITEM, Permanent(code, "gone"), 0)
+    outcome = from_error(ITEM, Permanent(code, "gone"), 0)
     assert outcome.error is not None
     assert (outcome.status, outcome.error.code) == ("failed", "invalid_error_code")
     assert repr(code)[:60] in outcome.error.message
@@ -112,12 +112,12 @@ def test_a_code_of_another_form_is_replaced_and_kept_in_the_message(code: Any) -
 
 @pytest.mark.parametrize(("asked", "given"), [(4e7, 31_536_000.0), (-1.0, 0.0), (float("inf"), 31_536_000.0)])
 def test_a_pause_is_kept_within_what_a_message_may_carry(asked: float, given: float) -> None:
-    assert raised(ITEM, RateLimited(asked), 0).delay_s == given
+    assert from_error(ITEM, RateLimited(asked), 0).delay_s == given
 
 
 @pytest.mark.parametrize("error", [Transient("x", "half \ud83d"), ValueError("half \ud83d"), TimeoutError("\ud83d")])
 def test_half_a_character_in_an_error_is_replaced(error: Exception) -> None:
-    outcome = raised(ITEM, error, 0)
+    outcome = from_error(ITEM, error, 0)
     assert outcome.error is not None
     assert "?" in outcome.error.message
     assert outcome.model_dump_json()
@@ -125,7 +125,7 @@ def test_half_a_character_in_an_error_is_replaced(error: Exception) -> None:
 
 @pytest.mark.parametrize("value", ["half \ud83d", object(), {1: object()}])
 def test_a_result_that_cannot_be_written_fails(value: Any) -> None:
-    outcome = returned(ITEM, Anything(value=value), 7)
+    outcome = from_result(ITEM, Anything(value=value), 7)
     assert outcome.error is not None
     assert (outcome.status, outcome.error.code, outcome.elapsed_ms) == ("failed", "invalid_result", 7)
     assert outcome.model_dump_json()
@@ -133,7 +133,7 @@ def test_a_result_that_cannot_be_written_fails(value: Any) -> None:
 
 @pytest.mark.parametrize("value", [None, {"n": 1}])
 def test_what_is_no_model_is_no_result(value: Any) -> None:
-    outcome = returned(ITEM, value, 0)
+    outcome = from_result(ITEM, value, 0)
     assert outcome.error is not None
     assert outcome.error.code == "invalid_result"
 
@@ -148,7 +148,7 @@ def test_what_is_no_model_is_no_result(value: Any) -> None:
     ],
 )
 def test_a_continuation_that_cannot_be_kept_fails(value: Continuation) -> None:
-    outcome = returned(ITEM, value, 0)
+    outcome = from_result(ITEM, value, 0)
     assert outcome.error is not None
     assert (outcome.status, outcome.error.code) == ("failed", "invalid_result")
     assert outcome.model_dump_json()
@@ -156,8 +156,8 @@ def test_a_continuation_that_cannot_be_kept_fails(value: Continuation) -> None:
 
 def test_of_an_error_that_breaks_there_still_is_an_outcome() -> None:
     with pytest.raises(RuntimeError):
-        raised(ITEM, Unwritable(), 0)
-    outcome = defective(ITEM, Unwritable(), 1)
+        from_error(ITEM, Unwritable(), 0)
+    outcome = internal_error(ITEM, Unwritable(), 1)
     assert outcome.error is not None
     assert (outcome.status, outcome.error.code) == ("failed", "internal_error")
 
@@ -166,19 +166,19 @@ CAPTCHA = ItemError(code="captcha", message="Solve this.", scope="provider")
 
 
 def test_an_item_that_its_provider_refused_for_good_waits_until_the_provider_is_itself_again() -> None:
-    refused = raised(ITEM, Permanent("captcha", "Solve this.", scope="provider"), 7)
-    waiting = waiting_for_provider(refused)
+    refused = from_error(ITEM, Permanent("captcha", "Solve this.", scope="provider"), 7)
+    waiting = retry_provider_refusal(refused)
     assert (refused.status, waiting.status) == ("failed", "retry")
     assert waiting == refused.model_copy(update={"status": "retry"})
-    assert waiting_for_provider(waiting) == waiting
+    assert retry_provider_refusal(waiting) == waiting
 
 
 @pytest.mark.parametrize(
     "outcome",
     [
-        raised(ITEM, Permanent("not_found", "gone"), 1),
-        raised(ITEM, RateLimited(delay_s=5.0), 1),
-        raised(ITEM, Transient("captcha", "again", scope="provider"), 1),
+        from_error(ITEM, Permanent("not_found", "gone"), 1),
+        from_error(ITEM, RateLimited(delay_s=5.0), 1),
+        from_error(ITEM, Transient("captcha", "again", scope="provider"), 1),
         ItemOutcome(ordinal=5, status="failed"),
         ItemOutcome(ordinal=5, status="succeeded"),
         ItemOutcome(ordinal=5, status="cancelled", error=CAPTCHA),
@@ -186,11 +186,11 @@ def test_an_item_that_its_provider_refused_for_good_waits_until_the_provider_is_
     ids=["its own fault", "a rate", "runs again anyway", "without an error", "a success", "cancelled"],
 )
 def test_every_other_outcome_stays_as_it_is_where_items_wait_for_their_provider(outcome: ItemOutcome) -> None:
-    assert waiting_for_provider(outcome) is outcome
+    assert retry_provider_refusal(outcome) is outcome
 
 
 def test_an_item_that_was_spared_its_call_runs_again_with_the_refusal_of_the_other_and_took_no_time() -> None:
     """By an elapsed time of zero the dispatcher knows that the provider did not refuse this very item."""
-    assert not_tried(ITEM, CAPTCHA) == ItemOutcome(
+    assert skipped(ITEM, CAPTCHA) == ItemOutcome(
         ordinal=5, custom_id="five", status="retry", error=CAPTCHA, delay_s=None, elapsed_ms=0
     )

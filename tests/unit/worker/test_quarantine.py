@@ -18,12 +18,12 @@ import pytest
 from batchyard_contracts.v1.flow import ChunkProcessed, ItemOutcome
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from services.worker.caching import result_cache
-from services.worker.caching.result_cache import Landing, Policy, ResultCache
-from services.worker.execution.item_runner import Runner
-from services.worker.limits.rate_gate import Gates
-from services.worker.quarantine import isolated_chunk as inquest_module
-from services.worker.quarantine.isolated_chunk import Inquest
-from services.worker.quarantine.sandbox_pool import Cell
+from services.worker.caching.result_cache import CachePolicy, ClaimRelease, ResultCache
+from services.worker.execution.item_runner import ItemRunner
+from services.worker.limits.rate_gate import RateGates
+from services.worker.quarantine import isolated_chunk as isolated_chunk
+from services.worker.quarantine.isolated_chunk import IsolatedChunk
+from services.worker.quarantine.sandbox_pool import SandboxPool
 from shared.messaging.publisher import Outgoing, Publisher
 from shared.redis.rate_reservations import RateReservations
 from tests.support.chunk_runs import Away, paced
@@ -36,9 +36,9 @@ class Desk:
 
     def __init__(self, folder: Path, workload: Any) -> None:
         self.reports: list[ChunkProcessed] = []
-        self.cell = Cell("poison", 300)
+        self.pool = SandboxPool("poison", 300)
         self.runs = folder / "runs"
-        self.runner = Runner(workload, None, cast("Publisher", self), cast("ResultCache", None), "w")
+        self.runner = ItemRunner(workload, None, cast("Publisher", self), cast("ResultCache", None), "w")
 
     async def publish(self, messages: Sequence[Outgoing]) -> None:
         self.reports += [ChunkProcessed.decode(message.body) for message in messages]
@@ -47,7 +47,7 @@ class Desk:
     def outcomes(self) -> dict[int, ItemOutcome]:
         return {o.ordinal: o for report in self.reports for o in report.outcomes}
 
-    def inquest(self, *payloads: dict[str, Any], per_second: float | None = None) -> Inquest:
+    def isolated(self, *payloads: dict[str, Any], per_second: float | None = None) -> IsolatedChunk:
         chunk = ChunkReady(
             chunk_id=UUID(int=1),
             fence=2,
@@ -61,7 +61,7 @@ class Desk:
             quarantined=True,
             items=[ChunkItem(ordinal=n, payload=payload) for n, payload in enumerate(payloads)],
         )
-        return Inquest(self.runner, paced(chunk, per_second) if per_second else chunk, None, self.cell, 0.01)
+        return IsolatedChunk(self.runner, paced(chunk, per_second) if per_second else chunk, None, self.pool, 0.01)
 
     async def begun(self, count: int) -> list[int]:
         """Wait until so many items have begun: their processes."""
@@ -85,7 +85,7 @@ async def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     try:
         yield made
     finally:
-        await made.cell.close()
+        await made.pool.close()
 
 
 def nothing() -> None:
@@ -97,8 +97,8 @@ SLOW = {"nap_s": 20.0}
 
 
 async def test_the_item_that_ends_its_process_fails_and_the_others_succeed(desk: Desk) -> None:
-    inquest = desk.inquest(*[WELL] * 5, {"nap_s": 0.2, "ends": "exit"}, *[{"nap_s": 0.3}] * 5)
-    assert await inquest.run(nothing)
+    isolated = desk.isolated(*[WELL] * 5, {"nap_s": 0.2, "ends": "exit"}, *[{"nap_s": 0.3}] * 5)
+    assert await isolated.run(nothing)
     assert [o.status for _, o in sorted(desk.outcomes.items())] == ["succeeded"] * 5 + ["failed"] + ["succeeded"] * 5
     error = desk.outcomes[5].error
     assert error is not None
@@ -108,9 +108,9 @@ async def test_the_item_that_ends_its_process_fails_and_the_others_succeed(desk:
 
 
 async def test_what_cannot_be_interrupted_times_out(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inquest_module, "_GRACE_S", 0.5)
+    monkeypatch.setattr(isolated_chunk, "_GRACE_S", 0.5)
     desk.runner.manifest = desk.runner.manifest.model_copy(update={"item_timeout_s": 0.5})
-    assert await desk.inquest(WELL, {"nap_s": 0.0, "ends": "hang"}, WELL).run(nothing)
+    assert await desk.isolated(WELL, {"nap_s": 0.0, "ends": "hang"}, WELL).run(nothing)
     error = desk.outcomes[1].error
     assert error is not None
     assert (desk.outcomes[1].status, error.code) == ("retry", "timeout")
@@ -118,27 +118,27 @@ async def test_what_cannot_be_interrupted_times_out(desk: Desk, monkeypatch: pyt
 
 
 async def test_a_cancel_ends_what_runs(desk: Desk) -> None:
-    inquest = desk.inquest(WELL, SLOW, SLOW)
-    running = asyncio.create_task(inquest.run(nothing))
+    isolated = desk.isolated(WELL, SLOW, SLOW)
+    running = asyncio.create_task(isolated.run(nothing))
     await desk.begun(3)
-    inquest.stop(cancelled=True)
+    isolated.stop(cancelled=True)
     assert await asyncio.wait_for(running, 15)
     assert [desk.outcomes[n].status for n in range(3)] == ["succeeded", "cancelled", "cancelled"]
     assert desk.reports[-1].final
 
 
 async def test_a_worker_that_stops_reports_what_has_ended_and_leaves_the_rest(desk: Desk) -> None:
-    inquest = desk.inquest(WELL, SLOW)
-    running = asyncio.create_task(inquest.run(nothing))
+    isolated = desk.isolated(WELL, SLOW)
+    running = asyncio.create_task(isolated.run(nothing))
     await desk.begun(2)
-    inquest.stop(cancelled=False)
+    isolated.stop(cancelled=False)
     assert not await asyncio.wait_for(running, 15)
     assert list(desk.outcomes) == [0]
     assert not any(report.final for report in desk.reports)
 
 
 async def test_one_who_is_ended_from_outside_is_not_blamed(desk: Desk) -> None:
-    running = asyncio.create_task(desk.inquest({"nap_s": 1.0}).run(nothing))
+    running = asyncio.create_task(desk.isolated({"nap_s": 1.0}).run(nothing))
     (pid,) = await desk.begun(1)
     os.kill(pid, signal.SIGKILL)
     assert await running
@@ -147,7 +147,7 @@ async def test_one_who_is_ended_from_outside_is_not_blamed(desk: Desk) -> None:
 
 async def test_a_process_that_does_not_start_blames_nobody(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "")
-    assert await desk.inquest(WELL, WELL).run(nothing)
+    assert await desk.isolated(WELL, WELL).run(nothing)
     assert {(o.status, o.error.code) for o in desk.outcomes.values() if o.error} == {("retry", "quarantine_failed")}
     assert len(desk.outcomes) == 2
 
@@ -155,16 +155,16 @@ async def test_a_process_that_does_not_start_blames_nobody(desk: Desk, monkeypat
 async def test_a_workload_of_a_file_is_found_there_too(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "")
     monkeypatch.setenv("BATCHYARD_WORKER_FILES", json.dumps([str(PLUGIN / "poison.py")]))
-    assert await desk.inquest(WELL).run(nothing)
+    assert await desk.isolated(WELL).run(nothing)
     assert desk.outcomes[0].status == "succeeded"
 
 
 async def test_one_process_serves_chunk_after_chunk_and_ends_when_closed(desk: Desk) -> None:
-    assert await desk.inquest(WELL).run(nothing)
-    assert await desk.inquest(WELL).run(nothing)
+    assert await desk.isolated(WELL).run(nothing)
+    assert await desk.isolated(WELL).run(nothing)
     pids = set(await desk.begun(2))
     assert len(pids) == 1
-    await desk.cell.close()
+    await desk.pool.close()
     assert not psutil.pid_exists(pids.pop())
 
 
@@ -174,18 +174,20 @@ class Napped:
     def __init__(self, *known: float) -> None:
         self.known = set(known)
 
-    async def claim(self, _: Policy, items: Sequence[tuple[Any, str]]) -> tuple[int, list[result_cache.Known | None]]:
-        return 1, [result_cache.Known({}) if payload["nap_s"] in self.known else None for payload, _ in items]
+    async def claim(
+        self, _: CachePolicy, items: Sequence[tuple[Any, str]]
+    ) -> tuple[int, list[result_cache.CachedResult | None]]:
+        return 1, [result_cache.CachedResult({}) if payload["nap_s"] in self.known else None for payload, _ in items]
 
-    async def land(self, _: Policy, __: int, landings: Sequence[Landing]) -> None:
-        self.known |= {one.payload["nap_s"] for one in landings if one.result}
+    async def release(self, _: CachePolicy, __: int, releases: Sequence[ClaimRelease]) -> None:
+        self.known |= {one.payload["nap_s"] for one in releases if one.result}
 
 
 async def test_known_results_answer_here_too_and_what_is_made_is_kept(desk: Desk) -> None:
     known = Napped(SLOW["nap_s"])
     desk.runner.cache = cast("ResultCache", known)
     desk.runner.manifest = desk.runner.manifest.model_copy(update={"cache_ttl_s": 60})
-    assert await desk.inquest(SLOW, WELL, {"nap_s": 0.1, "ends": "exit"}).run(nothing)
+    assert await desk.isolated(SLOW, WELL, {"nap_s": 0.1, "ends": "exit"}).run(nothing)
     assert [(desk.outcomes[n].status, desk.outcomes[n].cached) for n in range(3)] == [
         ("succeeded", True),
         ("succeeded", False),
@@ -195,9 +197,9 @@ async def test_known_results_answer_here_too_and_what_is_made_is_kept(desk: Desk
 
 
 async def test_each_item_starts_at_the_moment_that_its_gate_gives(desk: Desk) -> None:
-    desk.runner.gates = Gates("poison", cast("RateReservations", Away()))
+    desk.runner.rate_gates = RateGates("poison", cast("RateReservations", Away()))
     began = time.monotonic()
-    assert await desk.inquest(*[WELL] * 5, per_second=10).run(nothing)
+    assert await desk.isolated(*[WELL] * 5, per_second=10).run(nothing)
     assert time.monotonic() - began >= 0.39
     felt = [report.feedback for report in desk.reports if report.feedback]
     assert sum(f.answered for f in felt) == 5
@@ -205,19 +207,19 @@ async def test_each_item_starts_at_the_moment_that_its_gate_gives(desk: Desk) ->
 
 
 async def test_what_waits_at_its_gate_is_stopped_at_once_and_was_never_begun(desk: Desk) -> None:
-    desk.runner.gates = Gates("poison", cast("RateReservations", Away()))
-    inquest = desk.inquest(WELL, WELL, per_second=0.3)
-    running = asyncio.create_task(inquest.run(nothing))
+    desk.runner.rate_gates = RateGates("poison", cast("RateReservations", Away()))
+    isolated = desk.isolated(WELL, WELL, per_second=0.3)
+    running = asyncio.create_task(isolated.run(nothing))
     await desk.begun(1)
-    inquest.stop(cancelled=True)
+    isolated.stop(cancelled=True)
     assert await running
     assert [desk.outcomes[n].status for n in range(2)][1] == "cancelled"
     assert len(await desk.begun(1)) == 1
 
 
 async def test_an_item_that_may_not_start_for_long_waits_elsewhere(desk: Desk) -> None:
-    desk.runner.gates = Gates("poison", cast("RateReservations", Away()))
-    assert await desk.inquest(WELL, WELL, per_second=0.01).run(nothing)
+    desk.runner.rate_gates = RateGates("poison", cast("RateReservations", Away()))
+    assert await desk.isolated(WELL, WELL, per_second=0.01).run(nothing)
     error = desk.outcomes[1].error
     assert error is not None
     assert (desk.outcomes[0].status, desk.outcomes[1].status, error.code) == ("succeeded", "retry", "held_back")
@@ -226,9 +228,9 @@ async def test_an_item_that_may_not_start_for_long_waits_elsewhere(desk: Desk) -
 
 async def test_what_must_not_run_twice_is_not_tried_again_when_its_process_has_ended(desk: Desk) -> None:
     paid = sys.modules["poison"].paid
-    desk.cell = Cell("paid", 300)
-    desk.runner = Runner(paid, None, cast("Publisher", desk), cast("ResultCache", None), "w")
-    assert await desk.inquest(WELL, {"nap_s": 0.0, "ends": "exit"}, WELL).run(nothing)
+    desk.pool = SandboxPool("paid", 300)
+    desk.runner = ItemRunner(paid, None, cast("Publisher", desk), cast("ResultCache", None), "w")
+    assert await desk.isolated(WELL, {"nap_s": 0.0, "ends": "exit"}, WELL).run(nothing)
     ends = [(o.status, o.error.code if o.error else None) for _, o in sorted(desk.outcomes.items())]
     assert ends == [("succeeded", None), ("failed", "needs_review"), ("succeeded", None)]
     begun = [int(line.split()[1]) for line in desk.runs.read_text("ascii").splitlines()]

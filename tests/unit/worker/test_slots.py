@@ -14,23 +14,23 @@ def counts(slots: Slots) -> tuple[int, int]:
 def test_places_are_added_while_all_are_busy_up_to_the_most() -> None:
     slots = Slots(3)
     assert counts(slots) == (0, 1)
-    assert [slots.take() for _ in range(4)] == [True, True, True, False]
+    assert [slots.try_acquire() for _ in range(4)] == [True, True, True, False]
     assert counts(slots) == (3, 3)
 
 
 def test_places_that_nobody_needed_since_the_last_time_are_closed() -> None:
     slots = Slots(10)
     for _ in range(6):
-        slots.take()
+        slots.try_acquire()
     for _ in range(4):
-        slots.give()
+        slots.release()
     slots.trim()
     assert counts(slots) == (2, 6)  # all six were needed until now
-    slots.take()
+    slots.try_acquire()
     slots.trim()
     assert counts(slots) == (3, 3)
     for _ in range(3):
-        slots.give()
+        slots.release()
     slots.trim()
     slots.trim()
     assert counts(slots) == (0, 1)
@@ -38,38 +38,38 @@ def test_places_that_nobody_needed_since_the_last_time_are_closed() -> None:
 
 async def test_whoever_waits_longest_has_the_next_place() -> None:
     slots, order = Slots(1), []
-    slots.take()
+    slots.try_acquire()
 
     async def wait(name: str) -> None:
-        await slots.taken()
+        await slots.acquire()
         order.append(name)
 
     first, second = asyncio.create_task(wait("first")), asyncio.create_task(wait("second"))
     await asyncio.sleep(0)
-    slots.give()
+    slots.release()
     await first
     assert order == ["first"]
     assert slots.busy == 1
-    slots.give()
+    slots.release()
     await second
-    slots.give()
+    slots.release()
     assert slots.busy == 0
 
 
 @pytest.mark.parametrize("given", [False, True])
 async def test_who_goes_away_while_waiting_leaves_its_place_to_the_next(given: bool) -> None:
     slots = Slots(1)
-    slots.take()
-    first, second = asyncio.create_task(slots.taken()), asyncio.create_task(slots.taken())
+    slots.try_acquire()
+    first, second = asyncio.create_task(slots.acquire()), asyncio.create_task(slots.acquire())
     await asyncio.sleep(0)
     if given:
-        slots.give()
+        slots.release()
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
     if not given:
-        slots.give()
+        slots.release()
     await second
     assert slots.busy == 1
-    slots.give()
+    slots.release()
     assert slots.busy == 0

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from batchyard_contracts.v1.queries import ResultsReply
 from batchyard_contracts.v1.values import SUMMARY_MAX_BYTES, ItemResult
 from batchyard_contracts.workload import Context, ItemInfo, Workload
-from services.worker.summaries.reduction import NoSummary, Reduction
-from services.worker.summaries.results import Page
+from services.worker.summaries.reduction import Reduction, SummaryFailed
+from services.worker.summaries.results import ResultPage
 
 
 class Number(BaseModel):
@@ -57,10 +57,10 @@ def reduced(reducer: type[Any], *numbers: Any) -> Any:
     rows = [
         ItemResult(ordinal=i, custom_id=f"c{i}", status="succeeded", result={"n": n}) for i, n in enumerate(numbers)
     ]
-    page = Page.decode(ResultsReply(items=rows).encode())
+    page = ResultPage.decode(ResultsReply(items=rows).encode())
     reduction = Reduction(squares)
-    reduction.take(page.items, Event())
-    return reduction.done()
+    reduction.add_rows(page.items, Event())
+    return reduction.finish()
 
 
 def test_every_result_is_added_in_order_with_its_item() -> None:
@@ -104,17 +104,17 @@ def test_a_reducer_that_fails_says_where() -> None:
         def __init__(self) -> None:
             raise ValueError("half of a pair: \ud800")
 
-    with pytest.raises(NoSummary, match="failed at item 0: SystemExit: no more"):
+    with pytest.raises(SummaryFailed, match="failed at item 0: SystemExit: no more"):
         reduced(Late, 1)
-    with pytest.raises(NoSummary, match="failed at its end: KeyError: 'x'"):
+    with pytest.raises(SummaryFailed, match="failed at its end: KeyError: 'x'"):
         reduced(Wrong, 1)
-    with pytest.raises(NoSummary, match="failed at its beginning") as found:
+    with pytest.raises(SummaryFailed, match="failed at its beginning") as found:
         reduced(Unborn, 1)
     assert str(found.value).encode()
 
 
 def test_a_result_of_another_version_is_named() -> None:
-    with pytest.raises(NoSummary, match="result of item 1 does not fit the model of squares: n: Input should be"):
+    with pytest.raises(SummaryFailed, match="result of item 1 does not fit the model of squares: n: Input should be"):
         reduced(Total, 1, "many")
 
 
@@ -134,16 +134,16 @@ def test_a_summary_has_a_limit_and_its_model() -> None:
                 nested = [nested]
             return Nested.model_construct(parts=nested)
 
-    with pytest.raises(NoSummary, match="failed at its end"):
+    with pytest.raises(SummaryFailed, match="failed at its end"):
         reduced(Deep)
-    with pytest.raises(NoSummary, match=f"at most {SUMMARY_MAX_BYTES} are kept. Let it hold less"):
+    with pytest.raises(SummaryFailed, match=f"at most {SUMMARY_MAX_BYTES} are kept. Let it hold less"):
         reduced(Long)
-    with pytest.raises(NoSummary, match="is a Number, not its model"):
+    with pytest.raises(SummaryFailed, match="is a Number, not its model"):
         reduced(Other)
 
 
 def test_a_worker_of_an_older_version_has_no_summary() -> None:
-    with pytest.raises(NoSummary, match="its version is another one"):
+    with pytest.raises(SummaryFailed, match="its version is another one"):
         Reduction(workload())
 
 
@@ -152,10 +152,12 @@ def test_a_stopped_summary_takes_nothing_more() -> None:
     squares.summary(Total)
     stop.set()
     reduction = Reduction(squares)
-    reduction.take(Page.decode(b'{"items":[{"ordinal":0,"status":"succeeded","result":{"n":1}}]}').items, stop)
-    assert reduction.done() == {"sum": 0, "named": []}
+    reduction.add_rows(
+        ResultPage.decode(b'{"items":[{"ordinal":0,"status":"succeeded","result":{"n":1}}]}').items, stop
+    )
+    assert reduction.finish() == {"sum": 0, "named": []}
 
 
 def test_what_is_no_page_is_refused() -> None:
     with pytest.raises(msgspec.MsgspecError):
-        Page.decode(b'{"items": 1}')
+        ResultPage.decode(b'{"items": 1}')

@@ -13,14 +13,14 @@ from pydantic import BaseModel, field_validator
 from batchyard_contracts.v1.manifest import CircuitRule
 from batchyard_contracts.workload import Context, Permanent, RateLimited, Workload
 from services.worker.caching.result_cache import ResultCache
-from services.worker.execution import chunk_execution as chunk_run_module
-from services.worker.execution.chunk_execution import ChunkRun
-from services.worker.execution.item_runner import Runner
+from services.worker.execution import chunk_execution
+from services.worker.execution.chunk_execution import ChunkExecution
+from services.worker.execution.item_runner import ItemRunner
 from services.worker.execution.report_writer import REPORT_BYTES_MAX
-from services.worker.limits.rate_gate import Gates
+from services.worker.limits.rate_gate import RateGates
 from shared.messaging.publisher import Outgoing, Publisher
 from shared.redis.rate_reservations import RateReservations
-from tests.support.chunk_runs import Away, Known, Number, Recorder, chunk, paced, run_of, workload
+from tests.support.chunk_runs import Away, FakeCache, Number, Recorder, chunk, paced, run_of, workload
 
 
 async def test_every_item_has_one_outcome_and_the_last_report_is_final() -> None:
@@ -79,7 +79,7 @@ async def test_no_more_items_run_at_once_than_the_manifest_says() -> None:
         return item
 
     first, _, runner = run_of(work, range(20))
-    second = ChunkRun(runner, chunk(*range(20)), None, 0.01)
+    second = ChunkExecution(runner, chunk(*range(20)), None, 0.01)
     await asyncio.gather(first.run(), second.run())
     assert most == 3
 
@@ -164,7 +164,7 @@ async def test_a_known_result_is_not_computed_again_and_a_new_one_is_remembered(
         computed.append(item.n)
         return item
 
-    known = Known({5: {"n": 25}})
+    known = FakeCache({5: {"n": 25}})
     chunk_run, recorder, _ = run_of(work, [5, 6], known)
     await chunk_run.run()
     assert (recorder.outcomes[0].result, recorder.outcomes[0].cached) == ({"n": 25}, True)
@@ -183,9 +183,9 @@ async def test_large_results_are_reported_in_parts_and_one_that_is_too_large_fai
         return Text(text="x" * item.n)
 
     recorder = Recorder()
-    runner = Runner(work, None, cast("Publisher", recorder), cast("ResultCache", Known()), "w1")
+    runner = ItemRunner(work, None, cast("Publisher", recorder), cast("ResultCache", FakeCache()), "w1")
     runner.unfinished += 4
-    await ChunkRun(runner, chunk(900_000, 900_000, REPORT_BYTES_MAX + 1, 10), None, 0.01).run()
+    await ChunkExecution(runner, chunk(900_000, 900_000, REPORT_BYTES_MAX + 1, 10), None, 0.01).run()
     assert len(recorder.reports) > 1
     assert [r.final for r in recorder.reports] == [False] * (len(recorder.reports) - 1) + [True]
     assert [o.ordinal for r in recorder.reports for o in r.outcomes] == [0, 1, 2, 3]
@@ -278,9 +278,9 @@ async def test_a_model_that_breaks_on_its_input_fails_the_item() -> None:
         raise AssertionError
 
     recorder = Recorder()
-    runner = Runner(work, None, cast("Publisher", recorder), cast("ResultCache", Known()), "w1")
+    runner = ItemRunner(work, None, cast("Publisher", recorder), cast("ResultCache", FakeCache()), "w1")
     runner.unfinished += 1
-    await ChunkRun(runner, chunk(1), None, 0.01).run()
+    await ChunkExecution(runner, chunk(1), None, 0.01).run()
     assert recorder.outcomes[0].status == "failed"
 
 
@@ -311,7 +311,7 @@ async def test_a_handler_that_ignores_its_end_takes_no_further_item() -> None:
 async def test_items_that_never_wait_take_turns_with_others_however_many_may_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(chunk_run_module, "_YIELD_S", 0.0)
+    monkeypatch.setattr(chunk_execution, "_YIELD_S", 0.0)
     work = workload(concurrency=10)
     ran, turns = 0, [0]
     together = asyncio.Event()
@@ -352,10 +352,12 @@ async def test_the_pace_hears_of_a_call_that_is_given_up() -> None:
 
     gate = asyncio.Event()
     recorder = Recorder()
-    gates = Gates("squares", cast("RateReservations", Away()))
-    runner = Runner(work, None, cast("Publisher", recorder), cast("ResultCache", Known()), "w1", None, 0.02, gates)
+    gates = RateGates("squares", cast("RateReservations", Away()))
+    runner = ItemRunner(
+        work, None, cast("Publisher", recorder), cast("ResultCache", FakeCache()), "w1", None, 0.02, gates
+    )
     runner.unfinished += 1
-    await ChunkRun(runner, paced(chunk(1)), None, 0.01).run()
+    await ChunkExecution(runner, paced(chunk(1)), None, 0.01).run()
     gate.set()
     felt = [report.feedback for report in recorder.reports if report.feedback]
     assert recorder.outcomes[0].status == "retry"
@@ -388,9 +390,9 @@ async def test_reports_do_not_wait_for_the_confirms_of_those_before_except_the_l
             sent.set()
         return item
 
-    runner = Runner(work, None, cast("Publisher", recorder), cast("ResultCache", Known()), "w1")
+    runner = ItemRunner(work, None, cast("Publisher", recorder), cast("ResultCache", FakeCache()), "w1")
     runner.unfinished += 7
-    running = asyncio.create_task(ChunkRun(runner, chunk(*range(7)), None, 0.001).run())
+    running = asyncio.create_task(ChunkExecution(runner, chunk(*range(7)), None, 0.001).run())
     await sent.wait()
     await asyncio.wait({running}, timeout=0.05)
     assert not any(report.final for report in recorder.reports)

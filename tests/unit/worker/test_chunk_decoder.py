@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from batchyard_contracts.v1.work import ChunkHead, ChunkItem, ChunkReady
-from services.worker.consuming.chunk_decoder import Chunk, Item
+from services.worker.consuming.chunk_decoder import ChunkDecoder, DecodedItem
 
 HEAD: dict[str, Any] = {
     "chunk_id": "0197a5b0-0000-7000-8000-0000000000c0",
@@ -29,7 +29,7 @@ def body(items: object, separators: tuple[str, str] = (",", ":"), **head: Any) -
 
 
 def test_an_item_has_all_that_the_contract_gives_it() -> None:
-    assert set(Item.__struct_fields__) == set(ChunkItem.model_fields)
+    assert set(DecodedItem.__struct_fields__) == set(ChunkItem.model_fields)
 
 
 @pytest.mark.parametrize(
@@ -63,9 +63,9 @@ def test_both_readings_agree(chunk: bytes) -> None:
         contract = ChunkReady.decode(chunk)
     except ValidationError:
         with pytest.raises(ValidationError):
-            Chunk.decode(chunk)
+            ChunkDecoder.decode(chunk)
         return
-    read = Chunk.decode(chunk)
+    read = ChunkDecoder.decode(chunk)
     assert read.model_dump(exclude={"items"}) == contract.model_dump(exclude={"items"})
     for item, meant in zip(read.items, contract.items, strict=True):
         as_read = {name: getattr(item, name) for name in ChunkItem.model_fields}
@@ -73,5 +73,5 @@ def test_both_readings_agree(chunk: bytes) -> None:
 
 
 def test_what_the_dispatcher_writes_needs_no_models() -> None:
-    (item,) = Chunk.decode(ChunkHead.model_validate(HEAD).with_items([b'{"ordinal":3,"payload":{"n":9}}'])).items
+    (item,) = ChunkDecoder.decode(ChunkHead.model_validate(HEAD).with_items([b'{"ordinal":3,"payload":{"n":9}}'])).items
     assert isinstance(item, msgspec.Struct)

@@ -9,13 +9,13 @@ from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.workload import Context, RateLimited
 from services.worker.caching.result_cache import ResultCache
 from services.worker.domain.outcome import RATE_LIMIT_PAUSE_S
-from services.worker.execution.chunk_execution import ChunkRun
-from services.worker.execution.item_runner import Runner
+from services.worker.execution.chunk_execution import ChunkExecution
+from services.worker.execution.item_runner import ItemRunner
 from services.worker.limits import rate_gate
-from services.worker.limits.rate_gate import Gates
+from services.worker.limits.rate_gate import RateGates
 from shared.messaging.publisher import Publisher
 from shared.redis.rate_reservations import Rate, RateReservations, ReservedStarts
-from tests.support.chunk_runs import Known, Number, Recorder, chunk, paced, run_of, workload
+from tests.support.chunk_runs import FakeCache, Number, Recorder, chunk, paced, run_of, workload
 
 
 class Line:
@@ -88,7 +88,7 @@ async def test_nothing_more_starts_where_no_rate_holds_items(
         assert pause_s - 5 < held(recorder.outcomes[ordinal]) <= pause_s
     elsewhere = chunk(2).model_copy(update={"partition": "another"})
     runner.unfinished += 1
-    await ChunkRun(runner, elsewhere, None, 0.01).run()
+    await ChunkExecution(runner, elsewhere, None, 0.01).run()
     assert ran == [0, 1, 2, 2]
     assert runner.slots.busy == 0
 
@@ -110,11 +110,11 @@ async def test_a_gate_is_parked_by_an_answer_that_refused_nothing(monkeypatch: p
     monkeypatch.setattr(rate_gate, "_CLOSED_S", 60.0)
     work, ran = says_at_two(lambda context: context.report_remaining(0, 60.0))
     line, recorder = Line(), Recorder()
-    gates = Gates(work.name, cast("RateReservations", line))
-    publisher, cache = cast("Publisher", recorder), cast("ResultCache", Known())
-    runner = Runner(work, None, publisher, cache, "w1", None, 0.02, gates)
+    gates = RateGates(work.name, cast("RateReservations", line))
+    publisher, cache = cast("Publisher", recorder), cast("ResultCache", FakeCache())
+    runner = ItemRunner(work, None, publisher, cache, "w1", None, 0.02, gates)
     runner.unfinished += 5
-    await ChunkRun(runner, paced(chunk(0, 1, 2, 3, 4)), None, 0.01).run()
+    await ChunkExecution(runner, paced(chunk(0, 1, 2, 3, 4)), None, 0.01).run()
     assert (ran, line.parked) == ([0, 1, 2], [60.0])
     assert [held(recorder.outcomes[n]) > 50 for n in (3, 4)] == [True, True]
     felt = [r.feedback for r in recorder.reports if r.feedback]
@@ -139,4 +139,4 @@ async def test_a_chunk_handler_and_a_thread_are_heard_too() -> None:
         run, recorder, runner = run_of(work, [1, 2])
         await run.run()
         assert recorder.outcomes[0].status == "succeeded"
-        assert runner.holds.paused_s("") > 50
+        assert runner.backoff.remaining_s("") > 50

@@ -6,9 +6,9 @@ from typing import cast
 
 from batchyard_contracts.v1.work import ChunkRates, SharedRate
 from batchyard_contracts.workload import Context
-from services.worker.execution.chunk_execution import ChunkRun
-from services.worker.limits.paced_start import Passage
-from services.worker.limits.rate_gate import Gate, Gates
+from services.worker.execution.chunk_execution import ChunkExecution
+from services.worker.limits.paced_start import PacedStart
+from services.worker.limits.rate_gate import RateGate, RateGates
 from services.worker.limits.slots import Slots
 from shared.redis.rate_reservations import LATENESS_S, PATIENCE_S, Rate, RateReservations, ReservedStarts
 from tests.support.chunk_runs import Number, chunk, paced, run_of, workload
@@ -27,9 +27,9 @@ class Granted:
         return [ReservedStarts(self.in_s, 0 if self.in_s < 0 else min(wanted, self.at_a_time))]
 
 
-def gate(granted: Granted) -> Gate:
-    made = Gate("squares", cast("RateReservations", granted))
-    made.learn(ChunkRates(keys=[SharedRate(key="k", per_second=1000)]))
+def gate(granted: Granted) -> RateGate:
+    made = RateGate("squares", cast("RateReservations", granted))
+    made.update_rates(ChunkRates(keys=[SharedRate(key="k", per_second=1000)]))
     return made
 
 
@@ -42,9 +42,9 @@ async def test_a_limit_that_does_not_bind_is_asked_for_a_chunk_and_not_for_each_
         return item
 
     first, recorder, runner = run_of(work, [1])
-    runner.gates = Gates("squares", cast("RateReservations", granted))
+    runner.rate_gates = RateGates("squares", cast("RateReservations", granted))
     for _ in range(3):
-        await ChunkRun(runner, paced(chunk(*range(200))), None, 0.01).run()
+        await ChunkExecution(runner, paced(chunk(*range(200))), None, 0.01).run()
     assert sum(len(report.outcomes) for report in recorder.reports) == 600
     assert len(granted.wanted) <= 5
     assert granted.wanted[-1] == 200
@@ -62,8 +62,8 @@ async def test_items_that_wait_hold_no_more_moments_than_there_are_slots() -> No
         return item
 
     first, _, runner = run_of(work, [1])
-    runner.gates = Gates("squares", cast("RateReservations", granted))
-    await ChunkRun(runner, paced(chunk(*range(40))), None, 0.01).run()
+    runner.rate_gates = RateGates("squares", cast("RateReservations", granted))
+    await ChunkExecution(runner, paced(chunk(*range(40))), None, 0.01).run()
     assert max(granted.wanted) <= 4
     first.stop(cancelled=False)
 
@@ -71,12 +71,12 @@ async def test_items_that_wait_hold_no_more_moments_than_there_are_slots() -> No
 async def test_a_moment_that_was_missed_is_given_up_for_another() -> None:
     granted = Granted()
     held = gate(granted)
-    passage = Passage(held, Slots(10))
-    await passage.enter(1, 5)
-    assert passage.at_once()
+    paced_start = PacedStart(held, Slots(10))
+    await paced_start.acquire(1, 5)
+    assert paced_start.try_acquire()
     await asyncio.sleep(1.5 * LATENESS_S)
-    assert not passage.at_once()
-    await passage.enter(1, 3)
+    assert not paced_start.try_acquire()
+    await paced_start.acquire(1, 3)
     assert granted.wanted == [5, 3]
 
 
@@ -88,8 +88,8 @@ async def test_where_nothing_may_start_for_long_items_go_back_without_asking_for
         raise AssertionError(item)
 
     first, recorder, runner = run_of(work, [1])
-    runner.gates = Gates("squares", cast("RateReservations", granted))
-    await ChunkRun(runner, paced(chunk(*range(100))), None, 0.01).run()
+    runner.rate_gates = RateGates("squares", cast("RateReservations", granted))
+    await ChunkExecution(runner, paced(chunk(*range(100))), None, 0.01).run()
     delays = [outcome.delay_s or 0.0 for outcome in recorder.outcomes.values()]
     assert len(delays) == 100
     assert all(PATIENCE_S < delay <= 2 * PATIENCE_S for delay in delays)

@@ -9,7 +9,7 @@ import pytest
 from batchyard_contracts.v1.flow import ChunkProcessed, ItemOutcome
 from batchyard_contracts.v1.values import ItemError
 from services.worker.domain.success import Outcome, Success
-from services.worker.execution.report_writer import bodies
+from services.worker.execution.report_writer import report_bodies
 
 HEAD = ChunkProcessed(
     chunk_id=UUID(int=1),
@@ -34,7 +34,7 @@ AGAIN = ItemOutcome(ordinal=4, status="retry", delay_s=0.0, error=ItemError(code
 
 
 def only(outcomes: list[Outcome]) -> ChunkProcessed:
-    (body,) = bodies(HEAD, outcomes)
+    (body,) = report_bodies(HEAD, outcomes)
     assert body.index(b'"outcomes"') > body.find(b'"ended"')
     return ChunkProcessed.decode(body)
 
@@ -48,7 +48,7 @@ def test_each_outcome_is_told_in_full(outcome: Outcome) -> None:
 
 
 def test_a_plain_success_takes_few_bytes() -> None:
-    (body,) = bodies(HEAD, OUTCOMES[:1])
+    (body,) = report_bodies(HEAD, OUTCOMES[:1])
     assert json.loads(body)["outcomes"] == [{"ordinal": 0, "status": "succeeded", "result": {"n": 1}}]
 
 
@@ -60,7 +60,7 @@ def test_whether_all_have_ended_is_said_first() -> None:
 
 def test_large_results_travel_in_parts_that_each_say_what_they_hold() -> None:
     large: list[Outcome] = [Success(n, None, b'"%s"' % (b"x" * 600_000), 0) for n in range(4)]
-    parts = [ChunkProcessed.decode(body) for body in bodies(HEAD, [*large, AGAIN])]
+    parts = [ChunkProcessed.decode(body) for body in report_bodies(HEAD, [*large, AGAIN])]
     assert [o.ordinal for part in parts for o in part.outcomes] == [0, 1, 2, 3, 4]
     assert [part.final for part in parts] == [False] * (len(parts) - 1) + [True]
     assert [part.ended for part in parts][-1] is None

@@ -4,15 +4,15 @@ import pytest
 
 from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.manifest import Manifest, Unit
-from services.worker.domain.success import Success, written
-from services.worker.execution.unit_counter import counting
+from services.worker.domain.success import Success, encode_outcome
+from services.worker.execution.unit_counter import unit_counter
 
 NONE = Manifest(name="w", version="1", item_schema={}, result_schema={})
 COUNTED = NONE.model_copy(update={"unit": Unit(name="records", count="/count")})
 
 
 def test_nothing_is_looked_at_where_nothing_is_counted() -> None:
-    assert counting(NONE) is None
+    assert unit_counter(NONE) is None
 
 
 @pytest.mark.parametrize(
@@ -25,12 +25,12 @@ def test_nothing_is_looked_at_where_nothing_is_counted() -> None:
     ],
 )
 def test_the_number_is_taken_from_the_result(json: bytes, told: int | None) -> None:
-    count = counting(COUNTED)
+    count = unit_counter(COUNTED)
     assert count is not None
     failed = ItemOutcome(ordinal=1, status="failed")
     outcome, other = count([Success(0, "c", json, 12), failed])
     assert getattr(outcome, "units", None) == told
     assert other is failed
-    again = ItemOutcome.model_validate_json(written(outcome))
+    again = ItemOutcome.model_validate_json(encode_outcome(outcome))
     assert (again.ordinal, again.custom_id, again.elapsed_ms, again.status) == (0, "c", 12, "succeeded")
     assert again.result == outcome.result

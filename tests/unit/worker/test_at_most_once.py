@@ -9,12 +9,12 @@ import pytest
 from batchyard_contracts.v1.queries import StartPermitQuery, StartPermitReply
 from batchyard_contracts.workload import Context, Continuation, RateLimited, Transient, Workload
 from services.worker.caching.result_cache import ResultCache
-from services.worker.execution.chunk_execution import ChunkRun
-from services.worker.execution.item_runner import Runner
-from services.worker.execution.start_permit import Leave
+from services.worker.execution.chunk_execution import ChunkExecution
+from services.worker.execution.item_runner import ItemRunner
+from services.worker.execution.start_permit import StartPermitClient
 from shared.messaging.publisher import Publisher
 from shared.runtime.errors import QueryTimeout
-from tests.support.chunk_runs import Known, Number, Recorder, chunk, workload
+from tests.support.chunk_runs import FakeCache, Number, Recorder, chunk, workload
 
 
 class Dispatcher:
@@ -41,12 +41,12 @@ class Dispatcher:
 
 def run_of(
     work: Workload[Number, Number], numbers: Sequence[int], dispatcher: Dispatcher
-) -> tuple[ChunkRun, Recorder, Runner]:
-    recorder, leave = Recorder(), Leave(cast("Any", dispatcher), "w1")
-    publisher, cache = cast("Publisher", recorder), cast("ResultCache", Known())
-    runner = Runner(work, None, publisher, cache, "w1", grace_s=0.05, leave=leave)
+) -> tuple[ChunkExecution, Recorder, ItemRunner]:
+    recorder, permits = Recorder(), StartPermitClient(cast("Any", dispatcher), "w1")
+    publisher, cache = cast("Publisher", recorder), cast("ResultCache", FakeCache())
+    runner = ItemRunner(work, None, publisher, cache, "w1", grace_s=0.05, permits=permits)
     runner.unfinished += len(numbers)
-    return ChunkRun(runner, chunk(*numbers), None, 0.01), recorder, runner
+    return ChunkExecution(runner, chunk(*numbers), None, 0.01), recorder, runner
 
 
 def codes(recorder: Recorder) -> list[tuple[str, str | None]]:

@@ -16,9 +16,9 @@ from batchyard_contracts.v1.flow import ChunkProcessed, ChunkReturned
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Context, Workload
 from services.worker.caching.result_cache import ResultCache
-from services.worker.consuming.chunk_consumer import Intake
-from services.worker.consuming.chunk_returner import Returns
-from services.worker.execution.item_runner import Runner
+from services.worker.consuming.chunk_consumer import ChunkConsumer
+from services.worker.consuming.chunk_returner import ChunkReturner
+from services.worker.execution.item_runner import ItemRunner
 from shared.messaging.publisher import Outgoing, Publisher
 from shared.runtime.health import Health
 
@@ -114,9 +114,11 @@ class Desk:
             return item
 
         publisher = cast("Publisher", self)
-        self.runner = Runner(work, None, publisher, cast("ResultCache", None), "w", grace_s=0.05)
+        self.runner = ItemRunner(work, None, publisher, cast("ResultCache", None), "w", grace_s=0.05)
         connection = cast("AbstractRobustConnection", self.broker)
-        self.intake = Intake(self.runner, connection, publisher, self.pulse, Returns(publisher, "w"), 0.01)
+        self.consumer = ChunkConsumer(
+            self.runner, connection, publisher, self.pulse, ChunkReturner(publisher, "w"), 0.01
+        )
 
     async def publish(self, messages: Sequence[Outgoing]) -> None:
         for message in messages:
@@ -134,13 +136,13 @@ class Desk:
 @asynccontextmanager
 async def desk(**settings: Any) -> AsyncIterator[Desk]:
     made = Desk(**settings)
-    running = asyncio.create_task(made.intake.run())
+    running = asyncio.create_task(made.consumer.run())
     await made.broker.until(lambda: len(made.broker.consumers) == 3)
     try:
         yield made
     finally:
         made.gate.set()
-        made.intake.drain()
+        made.consumer.drain()
         await asyncio.wait_for(running, 5)
 
 
@@ -169,7 +171,7 @@ async def test_a_copy_after_a_cut_is_not_run_beside_the_first() -> None:
         await d.broker.until(lambda: d.begun == [1, 2])
         d.gate.set()
         await d.broker.until(lambda: set(d.broker.acknowledged) == {"copy", "other"})
-        assert d.intake.chunks == []
+        assert d.consumer.chunk_ids == []
         assert d.runner.unfinished == 0
     assert d.begun == [1, 2]
 
@@ -212,7 +214,7 @@ async def test_who_stops_gives_back_what_it_did_not_begin() -> None:
         await d.broker.deliver(chunk(1), "first")
         await d.broker.until(lambda: d.begun == [1])
         await d.broker.deliver(chunk(2), "second")
-        d.intake.drain()
+        d.consumer.drain()
         await d.broker.until(lambda: d.broker.acknowledged == ["second"])
         assert [(r.chunk_id, r.reason) for r in d.returned] == [(UUID(int=2), "stopping")]
     assert d.begun == [1]
@@ -224,13 +226,13 @@ async def test_of_a_paused_batch_nothing_begins_until_it_goes_on() -> None:
         await d.broker.deliver(chunk(1), "runs")
         await d.broker.until(lambda: d.begun == [1])
         await d.broker.deliver(chunk(2), "waits")
-        d.intake.hold(BATCH, now, paused=True)
-        d.intake.hold(BATCH, now - timedelta(seconds=1), paused=False)  # said before, heard after
+        d.consumer.set_paused(BATCH, now, paused=True)
+        d.consumer.set_paused(BATCH, now - timedelta(seconds=1), paused=False)  # said before, heard after
         await d.broker.deliver(chunk(3), "comes")
         await d.broker.until(lambda: sorted(d.broker.acknowledged) == ["comes", "waits"])
         assert (d.begun, d.statuses) == ([1], ["retry", "retry"])
         assert {o.error.code for report in d.reports for o in report.outcomes if o.error} == {"batch_paused"}
-        d.intake.hold(BATCH, now, paused=False)
+        d.consumer.set_paused(BATCH, now, paused=False)
         d.gate.set()
         await d.broker.deliver(chunk(4), "goes on")
         await d.broker.until(lambda: d.begun == [1, 4])
@@ -254,7 +256,7 @@ async def test_what_may_take_long_is_acknowledged_when_it_begins(
         await d.broker.deliver(chunk(1), "long")
         await d.broker.until(lambda: d.begun == [1])
         assert d.broker.acknowledged == acknowledged
-        assert d.intake.chunks == [UUID(int=1)]
+        assert d.consumer.chunk_ids == [UUID(int=1)]
         d.gate.set()
         await d.broker.until(lambda: any(report.final for report in d.reports))
     assert d.broker.acknowledged == ["long"]
@@ -263,10 +265,10 @@ async def test_what_may_take_long_is_acknowledged_when_it_begins(
 async def test_a_cancelled_batch_stays_cancelled_until_it_is_retried() -> None:
     async with desk() as d:
         d.gate.set()
-        d.intake.cancel(BATCH)
+        d.consumer.cancel(BATCH)
         await d.broker.deliver(chunk(1), "late")
         await d.broker.until(lambda: d.statuses == ["cancelled"])
-        d.intake.forget(BATCH)
+        d.consumer.clear_cancellation(BATCH)
         await d.broker.deliver(chunk(2, round_=2), "again")
         await d.broker.until(lambda: d.statuses == ["cancelled", "succeeded"])
 
@@ -275,7 +277,7 @@ async def test_a_handler_that_never_ends_is_given_up_and_its_slot_goes_to_the_ne
     async with desk(item_timeout_s=0.02, concurrency=1, stubborn=True) as d:
         await d.broker.deliver(chunk(1), "stubborn")
         await d.broker.until(lambda: d.broker.acknowledged == ["stubborn"])
-        assert (d.runner.abandoned, d.runner.slots.busy) == (1, 0)
+        assert (d.runner.stuck_handlers, d.runner.slots.busy) == (1, 0)
         error = d.reports[-1].outcomes[0].error
         assert error is not None
         assert (error.code, d.reports[-1].final) == ("timeout", True)
@@ -284,7 +286,7 @@ async def test_a_handler_that_never_ends_is_given_up_and_its_slot_goes_to_the_ne
         d.gate.set()
         await d.broker.until(lambda: d.broker.acknowledged == ["stubborn", "next"])
         async with asyncio.timeout(5):
-            while d.runner.abandoned:  # noqa: ASYNC110  the handlers end by themselves
+            while d.runner.stuck_handlers:  # noqa: ASYNC110  the handlers end by themselves
                 await asyncio.sleep(0.01)
     assert d.statuses == ["retry", "succeeded"]
 
@@ -293,7 +295,7 @@ async def test_a_cancelled_batch_does_not_wait_for_a_handler_that_ignores_it() -
     async with desk(stubborn=True) as d:
         await d.broker.deliver(chunk(1), "stubborn")
         await d.broker.until(lambda: d.begun == [1])
-        d.intake.cancel(BATCH)
+        d.consumer.cancel(BATCH)
         await d.broker.until(lambda: d.broker.acknowledged == ["stubborn"])
         assert d.statuses == ["cancelled"]
-        assert (d.runner.abandoned, d.runner.slots.busy) == (1, 0)
+        assert (d.runner.stuck_handlers, d.runner.slots.busy) == (1, 0)

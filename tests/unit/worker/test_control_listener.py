@@ -12,7 +12,7 @@ from batchyard_contracts.message import Message
 from batchyard_contracts.v1.flow import BatchControlled, BatchStopped
 from batchyard_contracts.v1.values import StopReason
 from services.worker.app import Crew
-from services.worker.consuming.chunk_consumer import Intake
+from services.worker.consuming.chunk_consumer import ChunkConsumer
 from services.worker.settings import WorkerSettings
 from shared.messaging.publisher import Publisher
 from shared.runtime.health import Pulse
@@ -32,16 +32,16 @@ class Remembering:
         self.cancelled.add(batch_id)
         self.round = round_
 
-    def hold(self, batch_id: UUID, at: datetime, *, paused: bool) -> None:
+    def set_paused(self, batch_id: UUID, at: datetime, *, paused: bool) -> None:
         self.paused = paused
 
-    def forget(self, batch_id: UUID | None = None) -> None:
+    def clear_cancellation(self, batch_id: UUID | None = None) -> None:
         self.cancelled = set() if batch_id is None else self.cancelled - {batch_id}
 
 
 def crew_of(intake: Remembering) -> Crew:
     publisher, pulse = cast("Publisher", None), Pulse("heartbeat", 1)
-    return Crew(WorkerSettings(), "w", publisher, [], [cast("Intake", intake)], pulse)
+    return Crew(WorkerSettings(), "w", publisher, [], [cast("ChunkConsumer", intake)], pulse)
 
 
 def told(action: Literal["cancel", "retry", "pause"]) -> AbstractIncomingMessage:
