@@ -1,1 +1,1 @@
-"""The door: checks commands, gives batches their identity, numbers their items, passes pages on, and serves HTTP."""
+"""The ingest service: validates commands, numbers items, forwards pages to the dispatcher, and serves the HTTP API."""

@@ -1,4 +1,4 @@
-"""`python -m services.ingest`."""
+"""Entry point of `python -m services.ingest`."""
 
 from services.ingest.app import app
 from services.ingest.settings import IngestSettings

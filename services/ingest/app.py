@@ -1,4 +1,4 @@
-"""The composition root: connects ingest's parts to each other and to the three servers."""
+"""The composition root: wires the components of ingest to each other and to RabbitMQ, PostgreSQL and Redis."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -9,30 +9,30 @@ from batchyard_contracts import topology
 from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.v1.commands import BatchAppend, BatchControl, BatchSeal, BatchSubmit, CacheInvalidate
 from batchyard_contracts.v1.flow import SourceEnded, SourceExpanded, WorkerAnnounced
-from services.ingest.api.amqp import Handlers
-from services.ingest.api.service import Door
-from services.ingest.control.cache_invalidation import Invalidation
-from services.ingest.control.control import Steering
-from services.ingest.control.retry_preview import Retries
-from services.ingest.http.api import build
+from services.ingest.api.amqp import CommandHandlers
+from services.ingest.api.service import IngestService
+from services.ingest.control.cache_invalidator import CacheInvalidator
+from services.ingest.control.control_handler import BatchControlHandler
+from services.ingest.control.retry_preview import RetryPreviewer
+from services.ingest.http.api import build_app
 from services.ingest.http.server import HttpServer
 from services.ingest.http.tokens import Tokens
-from services.ingest.maintenance.housekeeping import Caretaker
-from services.ingest.maintenance.idle_batches import Expiry
-from services.ingest.maintenance.progress_reconciler import Recount
+from services.ingest.maintenance.housekeeping import Housekeeping
+from services.ingest.maintenance.idle_batches import IdleBatchStopper
+from services.ingest.maintenance.progress_reconciler import ProgressReconciler
 from services.ingest.persistence.outbox import Outbox
-from services.ingest.persistence.store import Store
-from services.ingest.persistence.workload_registry import Registry
-from services.ingest.progress.event_subscriber import Feed
-from services.ingest.progress.hub import Watchers
-from services.ingest.queries.aggregator_client import Ledger
+from services.ingest.persistence.store import BatchStore
+from services.ingest.persistence.workload_registry import WorkloadRegistry
+from services.ingest.progress.event_subscriber import EventSubscriber
+from services.ingest.progress.hub import ProgressHub
+from services.ingest.queries.aggregator_client import AggregatorClient
 from services.ingest.settings import IngestSettings
-from services.ingest.submission.append import Growth
-from services.ingest.submission.backpressure import Load
-from services.ingest.submission.dedup_index import Dedup
-from services.ingest.submission.source_expansion import Sources
-from services.ingest.submission.submit import Submissions
-from services.ingest.submission.upload_service import Uploads
+from services.ingest.submission.append import BatchAppender
+from services.ingest.submission.backpressure import Backpressure
+from services.ingest.submission.dedup_index import DedupIndex
+from services.ingest.submission.source_expansion import SourceExpansion
+from services.ingest.submission.submit import BatchSubmitter
+from services.ingest.submission.upload_service import UploadService
 from shared.messaging.consumer import Consumer, Route
 from shared.messaging.publisher import Publisher
 from shared.messaging.rpc_client import RpcClient
@@ -42,83 +42,101 @@ from shared.redis.client import RedisClient
 from shared.runtime.process import Runtime
 from shared.runtime.transient import retry_transient
 
-COMMANDS_AT_ONCE = 32
-SOURCES_AT_ONCE = 4
+MAX_CONCURRENT_COMMANDS = 32
+MAX_CONCURRENT_SOURCES = 4
 
 
 @asynccontextmanager
 async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]:
-    """Run ingest. What was opened last is closed first: the doors shut before what they lead to."""
+    """Run ingest. Components are closed in reverse order: consumers and the HTTP server stop before what they depend
+    on."""
     async with AsyncExitStack() as stack:
         pool = await open_pool(settings, "ingest", "services.ingest.persistence")
         stack.push_async_callback(pool.close)
         publisher = await Publisher.open(settings.amqp_url, "ingest")
         stack.push_async_callback(publisher.close)
         await declare(publisher.connection)
-        questions = await RpcClient.open(settings.amqp_url, "ingest")
-        stack.push_async_callback(questions.close)
-        memory = RedisClient(settings.redis_url)
-        stack.push_async_callback(memory.close)
+        rpc_client = await RpcClient.open(settings.amqp_url, "ingest")
+        stack.push_async_callback(rpc_client.close)
+        redis = RedisClient(settings.redis_url)
+        stack.push_async_callback(redis.close)
 
-        store, registry, dedup = Store(pool), Registry(pool), Dedup(memory)
+        store, registry, dedup_index = BatchStore(pool), WorkloadRegistry(pool), DedupIndex(redis)
         await retry_transient(registry.reload, "PostgreSQL")
         outbox = Outbox(pool, publisher, runtime.health.pulse("outbox"), max_backlog=settings.max_backlog)
-        ledger, watchers = Ledger(questions), Watchers(memory)
-        load = Load(
+        aggregator, progress_hub = AggregatorClient(rpc_client), ProgressHub(redis)
+        backpressure = Backpressure(
             pool,
             runtime.health.pulse("backpressure"),
             per_owner=settings.max_waiting_per_owner,
-            in_all=settings.max_waiting,
+            total=settings.max_waiting,
         )
-        await retry_transient(load.refresh, "PostgreSQL")
-        submissions = Submissions(store, outbox, registry, dedup, load, new_batch_id, _now)
-        uploads = Uploads(store, outbox, registry, dedup, load, new_batch_id, _now)
-        growth = Growth(store, outbox, registry, dedup, load)
-        steering = Steering(store, outbox, ledger, Retries(ledger, registry), dedup, load, _now)
-        invalidation = Invalidation(registry, publisher, _now)
-        door = Door(submissions, uploads, growth, steering, invalidation, registry, ledger, watchers, store)
+        await retry_transient(backpressure.refresh, "PostgreSQL")
+        submitter = BatchSubmitter(store, outbox, registry, dedup_index, backpressure, new_batch_id, _now)
+        uploads = UploadService(store, outbox, registry, dedup_index, backpressure, new_batch_id, _now)
+        appender = BatchAppender(store, outbox, registry, dedup_index, backpressure)
+        control_handler = BatchControlHandler(
+            store, outbox, aggregator, RetryPreviewer(aggregator, registry), dedup_index, backpressure, _now
+        )
+        cache_invalidator = CacheInvalidator(registry, publisher, _now)
+        service = IngestService(
+            submitter, uploads, appender, control_handler, cache_invalidator, registry, aggregator, progress_hub, store
+        )
 
         runtime.spawn(outbox.run(), "outbox")
         stack.push_async_callback(outbox.stop)
-        expiry = Expiry(store, outbox, dedup, _now, timedelta(seconds=settings.unsealed_idle_s))
-        caretaker = Caretaker(uploads, expiry, registry, store, runtime.health.pulse("housekeeping"))
-        runtime.spawn(caretaker.run(), "caretaker")
-        stack.callback(caretaker.stop)
-        recount = Recount(pool, ledger, load, runtime.health.pulse("progress reconciler"))
-        for name, loop in (("load", load), ("recount", recount)):
+        idle_batch_stopper = IdleBatchStopper(
+            store, outbox, dedup_index, _now, timedelta(seconds=settings.unsealed_idle_s)
+        )
+        housekeeping = Housekeeping(uploads, idle_batch_stopper, registry, store, runtime.health.pulse("housekeeping"))
+        runtime.spawn(housekeeping.run(), "housekeeping")
+        stack.callback(housekeeping.stop)
+        progress_reconciler = ProgressReconciler(
+            pool, aggregator, backpressure, runtime.health.pulse("progress reconciler")
+        )
+        for name, loop in (("backpressure", backpressure), ("progress reconciler", progress_reconciler)):
             runtime.spawn(loop.run(), name)
             stack.callback(loop.stop)
-        feed = Feed(settings.amqp_url, watchers, load, door.catch_up_all, runtime.health.pulse("event subscriber"))
-        feeding = runtime.spawn(feed.run(), "feed")
-        stack.push_async_callback(_ended, feed.stop, feeding)
+        event_subscriber = EventSubscriber(
+            settings.amqp_url,
+            progress_hub,
+            backpressure,
+            service.catch_up_all,
+            runtime.health.pulse("event subscriber"),
+        )
+        subscribing = runtime.spawn(event_subscriber.run(), "event subscriber")
+        stack.push_async_callback(_stop_and_wait, event_subscriber.stop, subscribing)
 
-        handlers = Handlers(submissions, growth, steering, invalidation, registry, publisher, _now)
-        control = Consumer(settings.amqp_url, publisher, "ingest")
-        control.subscribe(
+        handlers = CommandHandlers(submitter, appender, control_handler, cache_invalidator, registry, publisher, _now)
+        consumer = Consumer(settings.amqp_url, publisher, "ingest")
+        consumer.subscribe(
             topology.INGEST_COMMANDS,
             [
-                Route(BatchSubmit, handlers.submit),
-                Route(BatchAppend, handlers.append),
-                Route(BatchSeal, handlers.seal),
-                Route(BatchControl, handlers.control),
-                Route(CacheInvalidate, handlers.invalidate),
+                Route(BatchSubmit, handlers.on_batch_submit),
+                Route(BatchAppend, handlers.on_batch_append),
+                Route(BatchSeal, handlers.on_batch_seal),
+                Route(BatchControl, handlers.on_batch_control),
+                Route(CacheInvalidate, handlers.on_cache_invalidate),
             ],
-            at_once=COMMANDS_AT_ONCE,
-            invalid=handlers.refused,
+            at_once=MAX_CONCURRENT_COMMANDS,
+            invalid=handlers.reject,
         )
-        sources = Sources(store, outbox, registry, dedup, load)
-        control.subscribe(
+        source_expansion = SourceExpansion(store, outbox, registry, dedup_index, backpressure)
+        consumer.subscribe(
             topology.INGEST_SOURCES,
-            [Route(SourceExpanded, sources.expanded), Route(SourceEnded, sources.ended)],
-            at_once=SOURCES_AT_ONCE,
+            [
+                Route(SourceExpanded, source_expansion.on_source_expanded),
+                Route(SourceEnded, source_expansion.on_source_ended),
+            ],
+            at_once=MAX_CONCURRENT_SOURCES,
         )
-        control.subscribe(topology.INGEST_WORKERS, [Route(WorkerAnnounced, handlers.announced)], at_once=1)
-        await control.start()
-        stack.push_async_callback(control.stop)
+        consumer.subscribe(topology.INGEST_WORKERS, [Route(WorkerAnnounced, handlers.on_worker_announced)], at_once=1)
+        await consumer.start()
+        stack.push_async_callback(consumer.stop)
 
         server = HttpServer(
-            build(
-                door,
+            build_app(
+                service,
                 Tokens(settings.api_tokens),
                 max_websockets=settings.max_websockets,
                 amqp_url=settings.amqp_url,
@@ -128,16 +146,16 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             settings.http_port,
         )
         serving = runtime.spawn(server.run(), "http")
-        stack.push_async_callback(_ended, server.stop, serving)
+        stack.push_async_callback(_stop_and_wait, server.stop, serving)
 
         runtime.health.ready_when("http", lambda: server.started)
         runtime.health.ready_when("broker", publisher.connection.connected.is_set)
-        runtime.health.ready_when("progress", lambda: feed.connected)
+        runtime.health.ready_when("progress", lambda: event_subscriber.connected)
         yield
 
 
-async def _ended(stop: Callable[[], None], task: "asyncio.Task[None]") -> None:
-    """Ask a task to end, and wait until it has; its failure, if any, is the runtime's to tell."""
+async def _stop_and_wait(stop: Callable[[], None], task: "asyncio.Task[None]") -> None:
+    """Ask a task to end, and wait until it has. The runtime reports its failure, if any."""
     stop()
     await asyncio.wait([task])
 

@@ -31,12 +31,12 @@ class IngestSettings(Settings):
     max_waiting_per_owner: int = Field(
         2_000_000,
         ge=MAX_ITEMS_PER_COMMAND,
-        description="largest number of waiting items of one owner; beyond it submissions are rejected with 429",
+        description="largest number of waiting items of one owner; beyond it submitter are rejected with 429",
     )
     max_waiting: int = Field(
         10_000_000,
         ge=MAX_ITEMS_PER_COMMAND,
-        description="largest number of waiting items of all owners; beyond it submissions are rejected with 429",
+        description="largest number of waiting items of all owners; beyond it submitter are rejected with 429",
     )
     unsealed_idle_s: float = Field(
         86_400, ge=1, description="seconds without a new item after which an unsealed batch is stopped"

@@ -9,7 +9,7 @@ from batchyard_contracts import topology
 from devstack import Servers
 from shared.messaging.dead_queue import dead_queues
 from shared.messaging.topology import declare
-from tests.support.running_ingest import Around, around, at_work, ingest
+from tests.support.running_ingest import IngestHarness, connect_harness, running_ingest, start_ingest
 
 BAD = topology.AGGREGATOR_CONTROL
 
@@ -41,20 +41,20 @@ async def count(servers: Servers, queue: str) -> int:
         return declared.declaration_result.message_count or 0
 
 
-async def first(found: Around) -> Any:
+async def first(harness: IngestHarness) -> Any:
     """The list of dead letters as soon as there is one."""
     async with asyncio.timeout(20):
-        while not (listed := (await found.get("/dead-letters"))[1])["dead_letters"]:  # noqa: ASYNC110
+        while not (listed := (await harness.get("/dead-letters"))[1])["dead_letters"]:  # noqa: ASYNC110
             await asyncio.sleep(0.05)  # a queue does not tell
     return listed
 
 
 async def test_letters_are_shown_sent_back_and_dropped(clean: Servers) -> None:
-    async with at_work(clean) as found:
-        assert await found.get("/dead-letters") == (200, {"queues": [], "dead_letters": []})
+    async with running_ingest(clean) as harness:
+        assert await harness.get("/dead-letters") == (200, {"queues": [], "dead_letters": []})
         await kill(clean, [b"{%d}" % n for n in range(30)], traceparent="t")
         for _ in range(25):  # RabbitMQ 4 drops what came back twenty times
-            status, listed = await found.get("/dead-letters", params={"queue": BAD.name, "limit": 3})
+            status, listed = await harness.get("/dead-letters", params={"queue": BAD.name, "limit": 3})
             assert (status, listed["queues"]) == (200, [{"queue": BAD.name, "count": 30}])
             assert len(listed["dead_letters"]) == 3
         letter = listed["dead_letters"][0]
@@ -63,32 +63,35 @@ async def test_letters_are_shown_sent_back_and_dropped(clean: Servers) -> None:
         assert letter["at"]
 
         path = f"/dead-letters/{BAD.name}"
-        assert (await found.get(f"{path}/m7"))[1]["body"] == "{7}"
-        assert (await found.get(f"{path}/nobody"))[1]["code"] == "dead_letter_not_found"
-        assert (await found.post(f"{path}/replay", json={"ids": ["m7", "m9"]})) == (200, {"queue": BAD.name, "done": 2})
+        assert (await harness.get(f"{path}/m7"))[1]["body"] == "{7}"
+        assert (await harness.get(f"{path}/nobody"))[1]["code"] == "dead_letter_not_found"
+        assert (await harness.post(f"{path}/replay", json={"ids": ["m7", "m9"]})) == (
+            200,
+            {"queue": BAD.name, "done": 2},
+        )
         assert await count(clean, BAD.name) == 2
-        assert (await found.post(f"{path}/replay", json={"ids": ["m7"]}))[0] == 404
-        assert (await found.post(f"{path}/drop", json={"all": True, "limit": 5}))[1]["count"] == 5
+        assert (await harness.post(f"{path}/replay", json={"ids": ["m7"]}))[0] == 404
+        assert (await harness.post(f"{path}/drop", json={"all": True, "limit": 5}))[1]["count"] == 5
         assert await count(clean, BAD.dead_name) == 23
-        assert (await found.post(f"{path}/replay", json={"all": True}))[1]["count"] == 23
+        assert (await harness.post(f"{path}/replay", json={"all": True}))[1]["count"] == 23
         assert (await count(clean, BAD.name), await count(clean, BAD.dead_name)) == (25, 0)
         for document in ({}, {"all": True, "ids": ["m1"]}, {"al": True}):
-            assert (await found.post(f"{path}/drop", json=document))[0] == 422
-        assert (await found.get("/dead-letters", params={"queue": "nonsense"}))[0] == 404
+            assert (await harness.post(f"{path}/drop", json=document))[0] == 422
+        assert (await harness.get("/dead-letters", params={"queue": "nonsense"}))[0] == 404
 
 
 async def test_what_a_service_buried_goes_back_as_it_was(clean: Servers) -> None:
-    async with at_work(clean) as found:
-        await found.begin_command("batch.submit.v1", b"{", message_id="mine")
-        listed = await first(found)
+    async with running_ingest(clean) as harness:
+        await harness.begin_command("batch.submit.v1", b"{", message_id="mine")
+        listed = await first(harness)
         (letter,) = listed["dead_letters"]
         assert letter["queue"] == topology.INGEST_COMMANDS.name
         assert "Not a valid batch.submit.v1" in letter["reason"]
         path = f"/dead-letters/{letter['queue']}"
-        assert (await found.post(f"{path}/replay", json={"ids": [letter["id"]]}))[1]["count"] == 1
-        again = await first(found)  # ingest cannot handle it this time either
+        assert (await harness.post(f"{path}/replay", json={"ids": [letter["id"]]}))[1]["count"] == 1
+        again = await first(harness)  # ingest cannot handle it this time either
         assert again["dead_letters"][0]["id"] != letter["id"]
-        message = await found.dead_letter()
+        message = await harness.dead_letter()
         assert message.headers["x-batchyard-message-id"] == "mine"
 
 
@@ -97,8 +100,8 @@ async def test_a_letter_of_another_user_is_not_sent_in_his_name(clean: Servers) 
     async with connection:
         await declare(connection)
     await kill(clean, [b"1"], **{"x-batchyard-user": "ann"})
-    async with at_work(clean) as found:
-        answer = await found.post(f"/dead-letters/{BAD.name}/replay", json={"all": True})
+    async with running_ingest(clean) as harness:
+        answer = await harness.post(f"/dead-letters/{BAD.name}/replay", json={"all": True})
         assert (answer[0], answer[1]["code"]) == (409, "not_replayable")
         assert "'ann'" in answer[1]["detail"]
     assert await count(clean, BAD.dead_name) == 1
@@ -106,11 +109,14 @@ async def test_a_letter_of_another_user_is_not_sent_in_his_name(clean: Servers) 
 
 async def test_only_operators(clean: Servers) -> None:
     tokens = {"ann": "a" * 20, "eve": "e" * 20}
-    async with ingest(clean, api_tokens=tokens, operators=["ann"]) as port, around(clean, port) as found:
+    async with (
+        start_ingest(clean, api_tokens=tokens, operators=["ann"]) as port,
+        connect_harness(clean, port) as harness,
+    ):
         for name, status in (("ann", 200), ("eve", 403)):
             headers = {"Authorization": f"Bearer {tokens[name]}"}
-            assert (await found.get("/dead-letters", headers=headers))[0] == status
-        assert (await found.post(f"/dead-letters/{BAD.name}/drop", json={"all": True}))[0] == 401
+            assert (await harness.get("/dead-letters", headers=headers))[0] == status
+        assert (await harness.post(f"/dead-letters/{BAD.name}/drop", json={"all": True}))[0] == 401
 
 
 async def test_a_queue_that_does_not_exist_has_no_letters(clean: Servers) -> None:

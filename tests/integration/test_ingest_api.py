@@ -1,4 +1,4 @@
-"""The API describes itself, shows its page without the internet, and says on every answer what a browser may do."""
+"""HTTP API: its OpenAPI description, Swagger UI, security headers, tokens and workloads."""
 
 import json
 import re
@@ -6,18 +6,18 @@ import re
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from devstack import Servers
-from tests.support.running_ingest import SQUARES, Around, at_work
+from tests.support.running_ingest import SQUARES, IngestHarness, running_ingest
 
 TOKENS = {"ann": "a-token-for-the-tests", "bob": "b-token-for-the-tests"}
 
 
-def root(found: Around) -> str:
-    return found.url.removesuffix("/api/v1")
+def root(harness: IngestHarness) -> str:
+    return harness.url.removesuffix("/api/v1")
 
 
-async def test_openapi(clean: Servers) -> None:
-    async with at_work(clean) as found:
-        async with found.http.get(f"{root(found)}/openapi.json") as response:
+async def test_the_openapi_description_is_complete(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        async with harness.http.get(f"{root(harness)}/openapi.json") as response:
             document = json.loads(await response.read())
         OpenAPIV31SpecValidator(document).validate()
         paths = {path: set(item) for path, item in document["paths"].items()}
@@ -29,9 +29,9 @@ async def test_openapi(clean: Servers) -> None:
             "/api/v1/batches/{batch_id}/{action}": {"post"},
             "/api/v1/batches/{batch_id}/retry": {"post"},
             "/api/v1/dead-letters": {"get"},
-            "/api/v1/dead-letters/{queue}/{letter_id}": {"get"},
+            "/api/v1/dead-letters/{queue}/{dead_letter_id}": {"get"},
             "/api/v1/dead-letters/{queue}/{action}": {"post"},
-            "/api/v1/workloads/{name}/forget": {"post"},
+            "/api/v1/workloads/{name}/invalidate-cache": {"post"},
             "/api/v1/batches/{batch_id}/results": {"get"},
             "/api/v1/batches/{batch_id}/failures": {"get"},
             "/api/v1/workloads": {"get"},
@@ -61,9 +61,9 @@ async def test_openapi(clean: Servers) -> None:
         assert "security" not in document
 
 
-async def test_the_page_needs_nothing_from_elsewhere(clean: Servers) -> None:
-    async with at_work(clean) as found:
-        async with found.http.get(f"{root(found)}/") as response:
+async def test_swagger_ui_works_without_internet_access(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        async with harness.http.get(f"{root(harness)}/") as response:
             page = await response.text()
             assert response.url.path == "/docs"
             policy = response.headers["Content-Security-Policy"]
@@ -74,15 +74,15 @@ async def test_the_page_needs_nothing_from_elsewhere(clean: Servers) -> None:
         assert all(link.startswith("/docs/") for link in links)
         assert not re.search(r"<script[^>]*>[^<]", page)
         for link in links:
-            async with found.http.get(root(found) + link) as response:
+            async with harness.http.get(root(harness) + link) as response:
                 assert response.status == 200, link
                 assert await response.read(), link
 
 
-async def test_every_answer_has_its_headers(clean: Servers) -> None:
-    async with at_work(clean) as found:
+async def test_every_response_has_security_headers(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
         for path, status in (("/workloads", 200), ("/nothing", 404), ("/batches/x", 422)):
-            async with found.http.get(found.url + path) as response:
+            async with harness.http.get(harness.url + path) as response:
                 assert response.status == status
                 assert response.headers["X-Content-Type-Options"] == "nosniff"
                 assert response.headers["X-Frame-Options"] == "DENY"
@@ -92,8 +92,8 @@ async def test_every_answer_has_its_headers(clean: Servers) -> None:
                 assert "Access-Control-Allow-Origin" not in response.headers
 
 
-async def test_tokens(clean: Servers) -> None:
-    async with at_work(clean, api_tokens=TOKENS) as found:
+async def test_tokens_are_required_and_separate_owners(clean: Servers) -> None:
+    async with running_ingest(clean, api_tokens=TOKENS) as harness:
         for headers in (
             {},
             {"Authorization": "Bearer wrong"},
@@ -101,41 +101,41 @@ async def test_tokens(clean: Servers) -> None:
             {"Authorization": TOKENS["ann"]},
             {"Authorization": "Bearer "},
         ):
-            async with found.http.get(f"{found.url}/workloads", headers=headers) as response:
+            async with harness.http.get(f"{harness.url}/workloads", headers=headers) as response:
                 assert response.status == 401, headers
                 assert response.headers["WWW-Authenticate"].startswith("Bearer")
                 assert (await response.json(content_type=None))["code"] == "unauthorized"
         for token in TOKENS.values():
-            status, _ = await found.get("/workloads", headers={"Authorization": f"bearer {token}"})
+            status, _ = await harness.get("/workloads", headers={"Authorization": f"bearer {token}"})
             assert status == 200
-        async with found.http.get(f"{root(found)}/openapi.json") as response:
+        async with harness.http.get(f"{root(harness)}/openapi.json") as response:
             document = json.loads(await response.read())
         assert document["security"] == [{"bearer": []}]
 
 
-async def test_workloads(clean: Servers) -> None:
-    async with at_work(clean) as found:
-        status, listed = await found.get("/workloads")
+async def test_workloads_are_listed_and_shown(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        status, listed = await harness.get("/workloads")
         assert (status, [each["name"] for each in listed["workloads"]]) == (200, ["squares"])
         newer = SQUARES.model_copy(update={"version": "2", "item_schema": {"type": "object", "required": ["m"]}})
-        await found.announce(newer)
-        shown = (await found.get("/workloads/squares"))[1]
+        await harness.announce(newer)
+        shown = (await harness.get("/workloads/squares"))[1]
         assert (shown["version"], shown["item_schema"]["required"]) == ("2", ["m"])
         assert shown["example"] == {"n": 3}
         assert shown["exports"]["cue"]["suffix"] == ".cue"
         body = {"workload": "squares", "items": [{"payload": {"n": 1}}]}
-        assert (await found.post("/batches", json=body))[0] == 422
+        assert (await harness.post("/batches", json=body))[0] == 422
 
 
-async def test_a_workload_that_cannot_be_read_stops_nothing(clean: Servers) -> None:
-    """Another version of the service may have written it."""
-    async with at_work(clean) as found:
-        await found.rows(
+async def test_an_unreadable_workload_does_not_affect_others(clean: Servers) -> None:
+    """The row may have been written by another version of the service."""
+    async with running_ingest(clean) as harness:
+        await harness.rows(
             "INSERT INTO workloads (name, version, manifest, worker_id, announced_at) "
             "VALUES ('odd', '1', '{\"name\": \"odd\"}', 'w', now())"
         )
-        async with at_work(clean) as other:
-            for each in (found, other):
+        async with running_ingest(clean) as other:
+            for each in (harness, other):
                 listed = (await each.get("/workloads"))[1]["workloads"]
                 assert [workload["name"] for workload in listed] == ["squares"]
                 status, problem = await each.post("/batches", json={"workload": "odd", "items": [{"payload": {}}]})

@@ -1,4 +1,4 @@
-"""What waits has a bound: past it submitters are told when to come again, and uploads are held up, then break off."""
+"""Waiting items are limited: beyond the limit submissions get 429 with Retry-After, and uploads wait, then stop."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ from devstack import Servers
 from services.ingest.maintenance import progress_reconciler
 from services.ingest.submission import backpressure, upload
 from tests.support.broker_alarm import memory_alarm
-from tests.support.running_ingest import Around, at_work
+from tests.support.running_ingest import IngestHarness, running_ingest
 from tests.support.uploading import lines, ordinals, post
 
 BOUND = 10_000
@@ -45,70 +45,70 @@ def finished(batch_id: UUID, total: int) -> BatchFinished:
     )  # fmt: skip
 
 
-async def until_accepted(found: Around, command: BatchSubmit) -> CommandAccepted:
-    """Send a command until there is room for it."""
+async def until_accepted(harness: IngestHarness, command: BatchSubmit) -> CommandAccepted:
+    """Send a command again until it is accepted."""
     async with asyncio.timeout(30):
-        while not isinstance(answer := await found.command(command), CommandAccepted):  # noqa: ASYNC110
+        while not isinstance(answer := await harness.command(command), CommandAccepted):  # noqa: ASYNC110
             await asyncio.sleep(0.1)  # the door says only when one may come again
     return answer
 
 
 @pytest.mark.parametrize("setting", ["max_waiting_per_owner", "max_waiting"])
-async def test_past_the_bound(clean: Servers, setting: str) -> None:
-    async with at_work(clean, **{setting: BOUND}) as found:
-        first = await found.command(submit(BOUND - 10), message_id="first")
+async def test_submissions_beyond_the_limit_are_rejected_until_items_end(clean: Servers, setting: str) -> None:
+    async with running_ingest(clean, **{setting: BOUND}) as harness:
+        first = await harness.command(submit(BOUND - 10), message_id="first")
         assert isinstance(first, CommandAccepted)
-        refused = await found.command(submit(11))
+        refused = await harness.command(submit(11))
         assert isinstance(refused, CommandRejected)
         assert (refused.code, refused.status) == ("too_many_waiting", 429)
         assert refused.retry_after_s is not None
         assert "9990 items" in refused.detail
         body = {"workload": "squares", "items": [{"payload": {"n": n}} for n in range(11)]}
-        async with found.http.post(f"{found.url}/batches", json=body) as response:
+        async with harness.http.post(f"{harness.url}/batches", json=body) as response:
             assert response.status == 429
             assert int(response.headers["Retry-After"]) == refused.retry_after_s
             assert (await response.json(content_type=None))["code"] == "too_many_waiting"
-        assert await found.command(submit(BOUND - 10), message_id="first") == first.model_copy(
+        assert await harness.command(submit(BOUND - 10), message_id="first") == first.model_copy(
             update={"replayed": True}
         )
-        opened = await found.command(submit(10, sealed=False))
+        opened = await harness.command(submit(10, sealed=False))
         assert isinstance(opened, CommandAccepted)
         append = BatchAppend(batch_id=opened.batch_id, sequence=0, items=[NewItem(payload={"n": 1})])
-        answer = await found.command(append)
+        answer = await harness.command(append)
         assert isinstance(answer, CommandRejected)
         assert answer.code == "too_many_waiting"
-        assert await found.rows("SELECT count(*) FROM batches") == [{"count": 2}]
-        await found.publish(EVENTS, progressed(first.batch_id, 500, BOUND - 10))
-        await until_accepted(found, submit(500))
-        await found.publish(EVENTS, finished(first.batch_id, BOUND - 10))
-        await until_accepted(found, submit(9_000))
+        assert await harness.rows("SELECT count(*) FROM batches") == [{"count": 2}]
+        await harness.publish(EVENTS, progressed(first.batch_id, 500, BOUND - 10))
+        await until_accepted(harness, submit(500))
+        await harness.publish(EVENTS, finished(first.batch_id, BOUND - 10))
+        await until_accepted(harness, submit(9_000))
 
 
-async def test_one_owner_at_the_bound_is_not_in_another_ones_way(clean: Servers) -> None:
+async def test_the_limit_of_one_owner_does_not_affect_another(clean: Servers) -> None:
     tokens = {"alice": "alices-token-0123", "bob": "bobs-token-012345"}
-    async with at_work(clean, max_waiting_per_owner=BOUND, api_tokens=tokens) as found:
+    async with running_ingest(clean, max_waiting_per_owner=BOUND, api_tokens=tokens) as harness:
         bearer = {owner: {"Authorization": f"Bearer {token}"} for owner, token in tokens.items()}
-        await found.announce(headers=bearer["alice"])
+        await harness.announce(headers=bearer["alice"])
         body = {"workload": "squares", "items": [{"payload": {"n": n}} for n in range(6_000)]}
         statuses = [
-            (await found.post("/batches", json=body, headers=bearer[owner]))[0] for owner in ("alice", "alice", "bob")
+            (await harness.post("/batches", json=body, headers=bearer[owner]))[0] for owner in ("alice", "alice", "bob")
         ]
         assert statuses == [202, 429, 202]
 
 
-async def test_the_numbers_are_shared_and_survive_a_restart(clean: Servers) -> None:
-    async with at_work(clean, max_waiting=BOUND) as found, at_work(clean, max_waiting=BOUND) as other:
-        status, accepted = await post(found, lines(BOUND))
+async def test_the_counts_are_shared_and_survive_a_restart(clean: Servers) -> None:
+    async with running_ingest(clean, max_waiting=BOUND) as harness, running_ingest(clean, max_waiting=BOUND) as other:
+        status, accepted = await post(harness, lines(BOUND))
         assert (status, accepted["items"]) == (202, BOUND)
         async with asyncio.timeout(30):
             while (await post(other, lines(1)))[0] != 429:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)  # what the other process took is read within a second
-    async with at_work(clean, max_waiting=BOUND) as found:
-        assert (await post(found, lines(1)))[0] == 429
+    async with running_ingest(clean, max_waiting=BOUND) as harness:
+        assert (await post(harness, lines(1)))[0] == 429
 
 
-async def test_an_end_that_was_missed_is_asked_for(clean: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress_reconciler, "QUIET", timedelta(seconds=1))
+async def test_a_missed_final_event_is_reconciled(clean: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress_reconciler, "STALE_AFTER", timedelta(seconds=1))
 
     def answer(query: BatchesQuery) -> BatchesReply:
         states = [
@@ -120,26 +120,26 @@ async def test_an_end_that_was_missed_is_asked_for(clean: Servers, monkeypatch: 
         ]  # fmt: skip
         return BatchesReply(batches=states)
 
-    async with at_work(clean, max_waiting=BOUND) as found:
-        await found.command(submit(BOUND))
-        assert isinstance(await found.command(submit(1)), CommandRejected)
-        found.answers[BatchesQuery] = answer
-        await until_accepted(found, submit(1))
+    async with running_ingest(clean, max_waiting=BOUND) as harness:
+        await harness.command(submit(BOUND))
+        assert isinstance(await harness.command(submit(1)), CommandRejected)
+        harness.answers[BatchesQuery] = answer
+        await until_accepted(harness, submit(1))
 
 
-async def test_an_upload_waits_for_room_then_breaks_off_and_goes_on(
+async def test_an_upload_waits_for_room_then_is_interrupted_and_continued(
     clean: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backpressure, "HOLD_S", 2.5)
+    monkeypatch.setattr(backpressure, "MAX_WAIT_S", 2.5)
 
     async def slow() -> AsyncIterator[bytes]:
         """The whole of it would fit into the buffers on its way: the door must see that there is no room."""
         async for piece in lines(60_000):
             yield piece
 
-    async with at_work(clean, max_waiting=30_000) as found:
-        async with found.http.post(
-            f"{found.url}/batches?workload=squares",
+    async with running_ingest(clean, max_waiting=30_000) as harness:
+        async with harness.http.post(
+            f"{harness.url}/batches?workload=squares",
             data=slow(),
             headers={"Content-Type": "application/x-ndjson"} | KEY,
         ) as response:
@@ -148,18 +148,18 @@ async def test_an_upload_waits_for_room_then_breaks_off_and_goes_on(
             assert int(response.headers["Retry-After"]) > 0
         assert 10_000 <= problem["items"] <= 60_000
         batch_id = UUID(problem["batch_id"])
-        again = asyncio.create_task(post(found, lines(60_000), headers=KEY))
+        again = asyncio.create_task(post(harness, lines(60_000), headers=KEY))
         for ended in range(5_000, 40_001, 5_000):
-            await found.publish(EVENTS, progressed(batch_id, ended, 60_000))
+            await harness.publish(EVENTS, progressed(batch_id, ended, 60_000))
             await asyncio.sleep(0.5)  # items end while it is held up
         status, accepted = await again
         assert (status, accepted.get("items")) == (202, 60_000), accepted
-        assert (await found.heard(BatchSealed))[0].total == 60_000
+        assert (await harness.wait_for(BatchSealed))[0].total == 60_000
 
 
-async def test_a_broker_that_takes_nothing_slows_the_reading(clean: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The upload is read a few pages ahead and no further; it breaks off when the alarm lasts, and goes on after it."""
-    monkeypatch.setattr(upload, "_SEND_S", 4.0)
+async def test_a_blocked_broker_slows_the_reading_of_an_upload(clean: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The upload is read only a few pages ahead; a lasting alarm interrupts it, and it is continued afterwards."""
+    monkeypatch.setattr(upload, "_SEND_TIMEOUT_S", 4.0)
     sent = 0
 
     async def counted() -> AsyncIterator[bytes]:
@@ -168,16 +168,16 @@ async def test_a_broker_that_takes_nothing_slows_the_reading(clean: Servers, mon
             sent += len(piece)
             yield piece
 
-    async with at_work(clean) as found:
+    async with running_ingest(clean) as harness:
         async with memory_alarm():
-            status, problem = await post(found, counted(), headers=KEY)
+            status, problem = await post(harness, counted(), headers=KEY)
             assert (status, problem["code"]) == (503, "broker_unavailable"), problem
             assert sent < 25_000_000  # of 42 MB; most of it lies in the sockets between
-            opened = await found.get("/workloads/squares")
+            opened = await harness.get("/workloads/squares")
             assert opened[0] == 200
-        status, accepted = await post(found, lines(40_000, 1000), headers=KEY)
+        status, accepted = await post(harness, lines(40_000, 1000), headers=KEY)
         assert (status, accepted["batch_id"], accepted["items"]) == (202, problem["batch_id"], 40_000)
-        assert (await found.heard(BatchSealed))[0].total == 40_000
-        ((pages,),) = [row.values() for row in await found.rows("SELECT pages FROM batches")]
-        await found.until(lambda: len({page.page for page in found.all(ItemsPage)}) == pages)
-        assert set(ordinals(found)) == set(range(40_000))
+        assert (await harness.wait_for(BatchSealed))[0].total == 40_000
+        ((pages,),) = [row.values() for row in await harness.rows("SELECT pages FROM batches")]
+        await harness.wait_until(lambda: len({page.page for page in harness.all(ItemsPage)}) == pages)
+        assert set(ordinals(harness)) == set(range(40_000))

@@ -1,4 +1,4 @@
-"""Every way to be wrong, by both doors: refused whole, with a reason that names the first item at fault."""
+"""Invalid input over AMQP and HTTP is rejected as a whole, with a reason that names the first invalid item."""
 
 import io
 import json
@@ -17,7 +17,7 @@ from services.ingest.api import amqp
 from services.ingest.domain.limits import MAX_ITEM_BYTES
 from shared.messaging import delivery, publisher
 from shared.messaging.dead_letters import REASON
-from tests.support.running_ingest import SQUARES, Around, at_work
+from tests.support.running_ingest import SQUARES, IngestHarness, running_ingest
 
 
 def items(*payloads: Any) -> dict[str, Any]:
@@ -76,74 +76,74 @@ BAD: dict[str, tuple[bytes, str, int, int | None]] = {
 }
 
 
-async def nothing_remains(around: Around) -> None:
-    assert around.flow == []
+async def nothing_remains(harness: IngestHarness) -> None:
+    assert harness.flow == []
     for table in ("batches", "outbox", "appends"):
-        assert await around.rows(f"SELECT FROM {table}") == []
+        assert await harness.rows(f"SELECT FROM {table}") == []
 
 
-async def test_by_amqp(clean: Servers) -> None:
-    async with at_work(clean) as around:
+async def test_invalid_commands_over_amqp_are_rejected(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
         readable = {name: bad for name, bad in BAD.items() if len(bad[0]) <= MAX_MESSAGE_BYTES}
         for number, (name, (body, code, status, line)) in enumerate(readable.items(), 1):
-            reply = await around.raw_command("batch.submit.v1", body, message_id=f"m{number}")
+            reply = await harness.raw_command("batch.submit.v1", body, message_id=f"m{number}")
             assert isinstance(reply, CommandRejected), name
             assert (reply.code, reply.status, reply.line) == (code, status, line), (name, reply)
-            event = (await around.heard(BatchRejected, number))[-1]
+            event = (await harness.wait_for(BatchRejected, number))[-1]
             assert (event.code, event.line, event.message_id, event.owner) == (code, line, f"m{number}", "default")
             assert event.detail == reply.detail
-            dead = await around.dead_letter()
+            dead = await harness.dead_letter()
             assert dead.body == body, name
             reason = str(dead.headers[REASON])
             assert reason
             assert code not in {"invalid_item", "unknown_workload"} or reply.detail[:100] in reason
-        await nothing_remains(around)
-        assert around.events[0] == BatchRejected.model_validate(
+        await nothing_remains(harness)
+        assert harness.events[0] == BatchRejected.model_validate(
             {
                 "workload": "cubes",
                 "owner": "default",
                 "code": "unknown_workload",
                 "detail": "No worker has announced 'cubes'. Known: squares.",
                 "message_id": "m1",
-                "at": around.all(BatchRejected)[0].at,
+                "at": harness.all(BatchRejected)[0].at,
             }
         )
 
 
-async def test_too_large_a_message_by_amqp(clean: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a lower limit than in life: the broker itself may refuse what is over the real one."""
+async def test_a_too_large_message_over_amqp_is_rejected(clean: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit is lowered: the broker itself may reject messages beyond the real one."""
     for module in (delivery, amqp, publisher):
         monkeypatch.setattr(module, "MAX_MESSAGE_BYTES", 1000)
-    async with at_work(clean) as around:
+    async with running_ingest(clean) as harness:
         body = orjson.dumps(items({"n": 1, "note": "x" * 1000}))
-        reply = await around.raw_command("batch.submit.v1", body)
+        reply = await harness.raw_command("batch.submit.v1", body)
         assert isinstance(reply, CommandRejected)
         assert (reply.code, reply.status) == ("message_too_large", 413)
-        (event,) = await around.heard(BatchRejected)
+        (event,) = await harness.wait_for(BatchRejected)
         assert (event.code, event.workload) == ("message_too_large", "unknown")
-        dead = await around.dead_letter()
+        dead = await harness.dead_letter()
         assert dead.body == body
         assert "at most 1000" in str(dead.headers[REASON])
-        await nothing_remains(around)
+        await nothing_remains(harness)
 
 
-async def test_wrong_version_by_amqp(clean: Servers) -> None:
-    async with at_work(clean) as around:
-        waiting = await around.begin_command("batch.submit.v2", orjson.dumps(items(GOOD)), message_id="m")
+async def test_an_unknown_version_over_amqp_is_rejected(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        waiting = await harness.begin_command("batch.submit.v2", orjson.dumps(items(GOOD)), message_id="m")
         reply = CommandRejected.decode((await waiting).body)
         assert (reply.code, reply.status) == ("unknown_type", 400)
         assert "batch.submit.v2" in reply.detail
-        (event,) = await around.heard(BatchRejected)
+        (event,) = await harness.wait_for(BatchRejected)
         assert event.workload == "squares"
-        assert (await around.dead_letter()).headers[REASON]
-        await nothing_remains(around)
+        assert (await harness.dead_letter()).headers[REASON]
+        await nothing_remains(harness)
 
 
-async def test_by_http(clean: Servers) -> None:
-    async with at_work(clean) as around:
+async def test_invalid_commands_over_http_are_rejected(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
         for name, (body, code, status, line) in BAD.items():
-            async with around.http.post(
-                f"{around.url}/batches", data=io.BytesIO(body), headers={"Content-Type": "application/json"}
+            async with harness.http.post(
+                f"{harness.url}/batches", data=io.BytesIO(body), headers={"Content-Type": "application/json"}
             ) as response:
                 assert response.status == status, (name, await response.text())
                 assert response.content_type == "application/problem+json"
@@ -153,8 +153,8 @@ async def test_by_http(clean: Servers) -> None:
             assert problem["title"]
             assert problem["detail"]
             assert problem["instance"] == "/api/v1/batches"
-        assert around.events == []
-        await nothing_remains(around)
+        assert harness.events == []
+        await nothing_remains(harness)
 
 
 LINES: dict[str, tuple[bytes, str, int, int | None]] = {
@@ -178,14 +178,14 @@ LINES: dict[str, tuple[bytes, str, int, int | None]] = {
 }
 
 
-async def test_ndjson(clean: Servers) -> None:
-    async with at_work(clean) as around:
+async def test_invalid_ndjson_is_rejected_with_its_line(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
         for name, (body, code, status, line) in LINES.items():
-            found, problem = await around.post(
+            actual, problem = await harness.post(
                 "/batches?workload=squares", data=io.BytesIO(body), headers={"Content-Type": "application/x-ndjson"}
             )
-            assert (found, problem["code"], problem.get("line")) == (status, code, line), (name, problem)
-        await nothing_remains(around)
+            assert (actual, problem["code"], problem.get("line")) == (status, code, line), (name, problem)
+        await nothing_remains(harness)
 
 
 CSV: dict[str, tuple[bytes, str, int, int | None]] = {
@@ -199,18 +199,18 @@ CSV: dict[str, tuple[bytes, str, int, int | None]] = {
 }
 
 
-async def test_csv(clean: Servers) -> None:
-    async with at_work(clean) as around:
+async def test_invalid_csv_is_rejected_with_its_line(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
         for name, (body, code, status, line) in CSV.items():
-            found, problem = await around.post(
+            actual, problem = await harness.post(
                 "/batches?workload=squares", data=body, headers={"Content-Type": "text/csv"}
             )
-            assert (found, problem["code"], problem.get("line")) == (status, code, line), (name, problem)
-        await nothing_remains(around)
+            assert (actual, problem["code"], problem.get("line")) == (status, code, line), (name, problem)
+        await nothing_remains(harness)
 
 
-async def test_bad_requests(clean: Servers) -> None:
-    async with at_work(clean) as around:
+async def test_invalid_requests_get_problem_documents(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
         good = orjson.dumps(items(GOOD))
         cases: list[tuple[str, str, dict[str, Any], int, str]] = [
             (
@@ -250,15 +250,15 @@ async def test_bad_requests(clean: Servers) -> None:
             ("DELETE", "/batches", {}, 405, "method_not_allowed"),
         ]
         for method, path, options, status, code in cases:
-            async with around.http.request(method, around.url + path, **options) as response:
+            async with harness.http.request(method, harness.url + path, **options) as response:
                 problem = json.loads(await response.read())
                 assert (response.status, problem["code"]) == (status, code), (path, problem)
                 assert response.content_type == "application/problem+json"
-        await nothing_remains(around)
+        await nothing_remains(harness)
 
 
-async def test_a_declared_length_is_refused_before_the_body_is_sent(clean: Servers) -> None:
-    async with at_work(clean) as around:
+async def test_a_too_large_declared_length_is_rejected_before_the_body_is_sent(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
 
         async def endless() -> Any:
             yield b"["
@@ -269,18 +269,18 @@ async def test_a_declared_length_is_refused_before_the_body_is_sent(clean: Serve
             "Content-Length": str(MAX_MESSAGE_BYTES + 1),
             "Expect": "100-continue",
         }
-        async with around.http.post(f"{around.url}/batches", data=endless(), headers=headers) as response:
+        async with harness.http.post(f"{harness.url}/batches", data=endless(), headers=headers) as response:
             assert response.status == 413
 
 
-async def test_a_workload_whose_schema_is_none(clean: Servers) -> None:
-    async with at_work(clean) as around:
+async def test_a_workload_with_an_invalid_schema_is_dead_lettered(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
         for schema in ({"type": "sqare"}, {"$ref": "http://127.0.0.1:1/schema.json"}):
             broken = SQUARES.model_copy(update={"name": "broken", "item_schema": schema})
             message = WorkerAnnounced.model_validate(
                 {"worker_id": "w2", "manifests": [broken], "started_at": "2026-01-01T00:00:00Z"}
             )
-            await around.publish(topology.FLOW, message)
-            dead = await around.dead_letter(topology.INGEST_WORKERS)
+            await harness.publish(topology.FLOW, message)
+            dead = await harness.dead_letter(topology.INGEST_WORKERS)
             assert "not usable" in str(dead.headers[REASON])
-        assert [w["name"] for w in (await around.get("/workloads"))[1]["workloads"]] == ["squares"]
+        assert [w["name"] for w in (await harness.get("/workloads"))[1]["workloads"]] == ["squares"]

@@ -1,4 +1,4 @@
-"""Ingest killed in the midst of commands: every command is answered in the end, and is one batch."""
+"""Ingest is killed while it handles commands: every command is answered in the end, and makes one batch."""
 
 import asyncio
 import signal
@@ -12,7 +12,7 @@ from batchyard_contracts.v1.flow import BatchAccepted, BatchSealed, ItemsPage
 from batchyard_contracts.v1.values import NewItem
 from devstack import Servers
 from tests.support.ingest_process import ingest_process
-from tests.support.running_ingest import around, at_work
+from tests.support.running_ingest import connect_harness, running_ingest
 
 COMMANDS = 150
 
@@ -22,32 +22,32 @@ def items(*numbers: int) -> list[NewItem]:
 
 
 @pytest.mark.parametrize("after", [1, 40])
-async def test_submissions(clean: Servers, tmp_path: Path, after: int) -> None:
-    async with ingest_process(clean, tmp_path / "log") as process, around(clean, process.port) as found:
-        await found.announce()
+async def test_submissions_survive_a_kill(clean: Servers, tmp_path: Path, after: int) -> None:
+    async with ingest_process(clean, tmp_path / "log") as process, connect_harness(clean, process.port) as harness:
+        await harness.announce()
         waiting = []
         for n in range(COMMANDS):
             command = BatchSubmit(workload="squares", items=items(n), name=str(n))
-            waiting.append(await found.begin_command(command.type, command.encode()))
-        await found.heard(BatchAccepted, after)
+            waiting.append(await harness.begin_command(command.type, command.encode()))
+        await harness.wait_for(BatchAccepted, after)
         await process.end(signal.SIGKILL)
-        async with at_work(clean):
+        async with running_ingest(clean):
             async with asyncio.timeout(60):
-                while len({told.name for told in found.all(BatchAccepted)}) < COMMANDS:
-                    await found.heard(BatchAccepted, len(found.all(BatchAccepted)) + 1)
-            rows = await found.rows("SELECT name FROM batches")
+                while len({told.name for told in harness.all(BatchAccepted)}) < COMMANDS:
+                    await harness.wait_for(BatchAccepted, len(harness.all(BatchAccepted)) + 1)
+            rows = await harness.rows("SELECT name FROM batches")
             assert sorted(int(row["name"]) for row in rows) == list(range(COMMANDS))
-            told = found.all(BatchAccepted)
+            told = harness.all(BatchAccepted)
             assert len({each.batch_id for each in told}) == COMMANDS
             answered = [CommandAccepted.decode(reply.result().body) for reply in waiting if reply.done()]
             assert {each.batch_id for each in answered} <= {each.batch_id for each in told}
-            pages = {page.batch_id for page in found.all(ItemsPage)}
+            pages = {page.batch_id for page in harness.all(ItemsPage)}
             assert pages == {each.batch_id for each in told}
 
 
-async def test_a_batch_that_grows(clean: Servers, tmp_path: Path) -> None:
-    async with ingest_process(clean, tmp_path / "log") as process, around(clean, process.port) as found:
-        await found.announce()
+async def test_appends_survive_a_kill(clean: Servers, tmp_path: Path) -> None:
+    async with ingest_process(clean, tmp_path / "log") as process, connect_harness(clean, process.port) as harness:
+        await harness.announce()
         batch_id = new_batch_id()
         commands = [
             BatchSubmit(workload="squares", batch_id=batch_id, sealed=False),
@@ -55,16 +55,16 @@ async def test_a_batch_that_grows(clean: Servers, tmp_path: Path) -> None:
             BatchSeal(batch_id=batch_id),
         ]
         for command in commands:
-            await found.begin_command(command.type, command.encode())
-        await found.heard(ItemsPage, 10)
+            await harness.begin_command(command.type, command.encode())
+        await harness.wait_for(ItemsPage, 10)
         await process.end(signal.SIGKILL)
-        async with at_work(clean):
-            told = await found.heard(BatchSealed)
-            await found.until(lambda: len({page.page for page in found.all(ItemsPage)}) == 60)
+        async with running_ingest(clean):
+            told = await harness.wait_for(BatchSealed)
+            await harness.wait_until(lambda: len({page.page for page in harness.all(ItemsPage)}) == 60)
         assert {each.total for each in told} == {60}
         numbers = {
             item.ordinal: item.payload["n"]
-            for page in found.all(ItemsPage)
+            for page in harness.all(ItemsPage)
             for segment in page.segments
             for item in segment.items
         }

@@ -1,4 +1,4 @@
-"""Progress by WebSocket: where a batch stands, each step, its end; for its owner alone; also after a fault."""
+"""Progress over WebSocket: current state, each step, and the end; only for the owner; also after a fault."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
 from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply, BatchState
 from batchyard_contracts.v1.values import Counts
 from devstack import Servers
-from tests.support.running_ingest import Around, at_work
+from tests.support.running_ingest import IngestHarness, running_ingest
 from tests.support.tcp_proxy import TcpProxy
 
 TOTAL = 10
@@ -49,37 +49,39 @@ def finished(batch_id: UUID) -> BatchFinished:
     )
 
 
-def ledger_says(found: Around, state: BatchProgressed | BatchFinished | None) -> None:
+def aggregator_replies(harness: IngestHarness, state: BatchProgressed | BatchFinished | None) -> None:
     def answer(query: BatchesQuery) -> BatchesReply:
         if state is None or state.batch_id not in (query.batch_ids or []):
             return BatchesReply(batches=[])
         values = {"status": "finished", "accepted_at": AT, "priority": "normal"} | state.model_dump()
         return BatchesReply(batches=[BatchState.model_validate(values)])
 
-    found.answers[BatchesQuery] = answer
+    harness.answers[BatchesQuery] = answer
 
 
-async def batch(found: Around, headers: dict[str, str] | None = None) -> UUID:
+async def batch(harness: IngestHarness, headers: dict[str, str] | None = None) -> UUID:
     items = [{"payload": {"n": n}} for n in range(TOTAL)]
-    _, accepted = await found.post("/batches", json={"workload": "squares", "items": items}, headers=headers)
+    _, accepted = await harness.post("/batches", json={"workload": "squares", "items": items}, headers=headers)
     return UUID(accepted["batch_id"])
 
 
 @asynccontextmanager
-async def socket(found: Around, batch_id: UUID, **options: Any) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-    async with found.http.ws_connect(f"{found.url}/batches/{batch_id}/progress", **options) as opened:
+async def socket(
+    harness: IngestHarness, batch_id: UUID, **options: Any
+) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    async with harness.http.ws_connect(f"{harness.url}/batches/{batch_id}/progress", **options) as opened:
         yield opened
 
 
 async def save(servers: Servers, event: BatchProgressed | BatchFinished) -> None:
-    """Leave a snapshot in Redis."""
+    """Save a snapshot in Redis."""
     client = redis.asyncio.from_url(servers.redis_url)
     body = json.dumps(json.loads(event.encode()) | {"type": event.type})
     await client.set(f"ingest:progress:{event.batch_id}", body)
     await client.aclose()
 
 
-async def next_frame(opened: aiohttp.ClientWebSocketResponse) -> Any:
+async def next_snapshot(opened: aiohttp.ClientWebSocketResponse) -> Any:
     return json.loads(await opened.receive_str(timeout=30))
 
 
@@ -90,134 +92,134 @@ async def until_closed(opened: aiohttp.ClientWebSocketResponse) -> int | None:
     return opened.close_code
 
 
-async def test_from_the_first_frame_to_the_end(clean: Servers) -> None:
-    async with at_work(clean) as found:
-        ledger_says(found, None)
-        batch_id = await batch(found)
-        async with socket(found, batch_id) as opened:
-            first = await next_frame(opened)
+async def test_a_watcher_gets_each_step_until_the_end(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        aggregator_replies(harness, None)
+        batch_id = await batch(harness)
+        async with socket(harness, batch_id) as opened:
+            first = await next_snapshot(opened)
             assert (first["type"], first["batch_id"]) == ("batch.progressed.v1", str(batch_id))
             assert (first["counts"]["total"], first["counts"]["remaining"]) == (TOTAL, TOTAL)
             for succeeded in (1, 4):
                 event = progressed(batch_id, succeeded)
-                await found.publish(EVENTS, event)
-                assert await next_frame(opened) == json.loads(event.encode()) | {"type": event.type}
+                await harness.publish(EVENTS, event)
+                assert await next_snapshot(opened) == json.loads(event.encode()) | {"type": event.type}
             end = finished(batch_id)
-            await found.publish(EVENTS, end)
-            assert await next_frame(opened) == json.loads(end.encode()) | {"type": end.type}
+            await harness.publish(EVENTS, end)
+            assert await next_snapshot(opened) == json.loads(end.encode()) | {"type": end.type}
             assert await until_closed(opened) == 1000
 
 
-async def test_a_late_watcher_is_told_from_redis(clean: Servers) -> None:
-    async with at_work(clean) as found:
-        ledger_says(found, None)
-        batch_id = await batch(found)
+async def test_a_late_watcher_gets_the_saved_snapshot(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        aggregator_replies(harness, None)
+        batch_id = await batch(harness)
         client = redis.asyncio.from_url(clean.redis_url)
         for event in (progressed(batch_id, 3), finished(batch_id)):
-            await found.publish(EVENTS, event)
+            await harness.publish(EVENTS, event)
             async with asyncio.timeout(30):
                 key = f"ingest:progress:{batch_id}"
                 while event.type.encode() not in (await client.get(key) or b""):  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
-            async with socket(found, batch_id) as opened:
-                assert (await next_frame(opened))["counts"]["succeeded"] == event.counts.succeeded
+            async with socket(harness, batch_id) as opened:
+                assert (await next_snapshot(opened))["counts"]["succeeded"] == event.counts.succeeded
         assert 0 < await client.ttl(f"ingest:progress:{batch_id}") <= 24 * 3600
         await client.aclose()
 
 
-async def test_without_a_snapshot_the_ledger_is_asked(clean: Servers) -> None:
-    async with at_work(clean) as found:
-        batch_id = await batch(found)
-        ledger_says(found, finished(batch_id))
-        async with socket(found, batch_id) as opened:
-            assert (await next_frame(opened))["result"] == "completed"
+async def test_without_a_snapshot_the_aggregator_is_queried(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        batch_id = await batch(harness)
+        aggregator_replies(harness, finished(batch_id))
+        async with socket(harness, batch_id) as opened:
+            assert (await next_snapshot(opened))["result"] == "completed"
             assert await until_closed(opened) == 1000
 
 
-async def test_an_old_snapshot_is_checked(clean: Servers) -> None:
-    """The end came while nobody here was listening: Redis still tells of the middle."""
-    async with at_work(clean) as found:
-        batch_id = await batch(found)
+async def test_an_old_snapshot_is_compared_with_the_aggregator(clean: Servers) -> None:
+    """The end came while this process did not consume events: Redis still has an earlier snapshot."""
+    async with running_ingest(clean) as harness:
+        batch_id = await batch(harness)
         await save(clean, progressed(batch_id, 3))
-        ledger_says(found, finished(batch_id))
-        async with socket(found, batch_id) as opened:
-            frames = [await next_frame(opened)]
+        aggregator_replies(harness, finished(batch_id))
+        async with socket(harness, batch_id) as opened:
+            frames = [await next_snapshot(opened)]
             while frames[-1]["type"] != "batch.finished.v1":
-                frames.append(await next_frame(opened))
+                frames.append(await next_snapshot(opened))
         assert frames[-1]["counts"]["succeeded"] == TOTAL
 
 
-async def test_the_end_of_an_old_round_is_not_the_end(clean: Servers) -> None:
-    async with at_work(clean) as found:
-        batch_id = await batch(found)
+async def test_the_end_of_an_earlier_round_is_not_final(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        batch_id = await batch(harness)
         end = finished(batch_id)
         await save(clean, end)
-        ledger_says(found, progressed(batch_id, 9, round_=2))
-        async with socket(found, batch_id) as opened:
-            assert (await next_frame(opened))["round"] == 2
-            await found.publish(EVENTS, end.model_copy(update={"round": 2}))
-            assert (await next_frame(opened))["type"] == "batch.finished.v1"
+        aggregator_replies(harness, progressed(batch_id, 9, round_=2))
+        async with socket(harness, batch_id) as opened:
+            assert (await next_snapshot(opened))["round"] == 2
+            await harness.publish(EVENTS, end.model_copy(update={"round": 2}))
+            assert (await next_snapshot(opened))["type"] == "batch.finished.v1"
             assert await until_closed(opened) == 1000
 
 
-async def test_what_was_missed_while_the_broker_was_away(clean: Servers) -> None:
-    async with TcpProxy(clean.amqp_url) as proxy, at_work(clean, amqp_url=proxy.url) as found:
-        ledger_says(found, None)
-        batch_id = await batch(found)
-        async with socket(found, batch_id) as opened:
-            await next_frame(opened)
+async def test_events_missed_while_the_broker_was_unavailable_are_caught_up(clean: Servers) -> None:
+    async with TcpProxy(clean.amqp_url) as proxy, running_ingest(clean, amqp_url=proxy.url) as harness:
+        aggregator_replies(harness, None)
+        batch_id = await batch(harness)
+        async with socket(harness, batch_id) as opened:
+            await next_snapshot(opened)
             proxy.refuse()
-            await found.publish(EVENTS, finished(batch_id))
-            ledger_says(found, finished(batch_id))
+            await harness.publish(EVENTS, finished(batch_id))
+            aggregator_replies(harness, finished(batch_id))
             proxy.mend()
-            frame = await next_frame(opened)
+            frame = await next_snapshot(opened)
             while frame["type"] != "batch.finished.v1":
-                frame = await next_frame(opened)
+                frame = await next_snapshot(opened)
             assert await until_closed(opened) == 1000
-        async with socket(found, await batch(found)) as opened:
-            watched = UUID((await next_frame(opened))["batch_id"])
-            await found.publish(EVENTS, progressed(watched, 2))
-            assert (await next_frame(opened))["counts"]["succeeded"] == 2
+        async with socket(harness, await batch(harness)) as opened:
+            watched = UUID((await next_snapshot(opened))["batch_id"])
+            await harness.publish(EVENTS, progressed(watched, 2))
+            assert (await next_snapshot(opened))["counts"]["succeeded"] == 2
 
 
-async def test_who_may_watch(clean: Servers) -> None:
+async def test_only_the_owner_may_watch(clean: Servers) -> None:
     tokens = {"ann": "a-token-for-the-tests", "bob": "b-token-for-the-tests"}
-    async with at_work(clean, api_tokens=tokens) as found:
-        ledger_says(found, None)
+    async with running_ingest(clean, api_tokens=tokens) as harness:
+        aggregator_replies(harness, None)
         ann, bob = ({"Authorization": f"Bearer {token}"} for token in tokens.values())
-        await found.announce(headers=ann)
-        batch_id = await batch(found, ann)
-        own_page = {"Origin": found.url.removesuffix("/api/v1")}
+        await harness.announce(headers=ann)
+        batch_id = await batch(harness, ann)
+        own_page = {"Origin": harness.url.removesuffix("/api/v1")}
         foreign = {"Origin": "https://evil.example"}
         for headers, status in ((bob, 404), ({}, 401), ({"Authorization": "Bearer x"}, 401), (ann | foreign, 403)):
             with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-                async with socket(found, batch_id, headers=headers):
+                async with socket(harness, batch_id, headers=headers):
                     pass
             assert refused.value.status == status
-        async with socket(found, batch_id, headers=ann | own_page) as opened:
-            await next_frame(opened)
-        async with socket(found, batch_id, protocols=("batchyard", f"bearer.{tokens['ann']}")) as opened:
+        async with socket(harness, batch_id, headers=ann | own_page) as opened:
+            await next_snapshot(opened)
+        async with socket(harness, batch_id, protocols=("batchyard", f"bearer.{tokens['ann']}")) as opened:
             assert opened.protocol == "batchyard"
-            await next_frame(opened)
-        async with found.http.get(f"{found.url}/batches/{batch_id}/progress", headers=ann) as response:
+            await next_snapshot(opened)
+        async with harness.http.get(f"{harness.url}/batches/{batch_id}/progress", headers=ann) as response:
             assert response.status == 405  # without an upgrade there is no such thing
 
 
-async def test_places_are_counted(clean: Servers) -> None:
-    async with at_work(clean, max_websockets=1) as found:
-        ledger_says(found, None)
-        batch_id = await batch(found)
-        async with socket(found, batch_id) as opened:
-            await next_frame(opened)
+async def test_the_number_of_websockets_is_limited(clean: Servers) -> None:
+    async with running_ingest(clean, max_websockets=1) as harness:
+        aggregator_replies(harness, None)
+        batch_id = await batch(harness)
+        async with socket(harness, batch_id) as opened:
+            await next_snapshot(opened)
             with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-                async with socket(found, batch_id):
+                async with socket(harness, batch_id):
                     pass
             assert refused.value.status == 503
         async with asyncio.timeout(30):
             while True:
                 try:
-                    async with socket(found, batch_id) as again:
-                        await next_frame(again)
+                    async with socket(harness, batch_id) as again:
+                        await next_snapshot(again)
                     break
                 except aiohttp.WSServerHandshakeError:
                     await asyncio.sleep(0.02)  # the server learns of the close a moment later

@@ -1,4 +1,4 @@
-"""What came of a batch, in every form, page by page from the ledger; and the other questions."""
+"""Results in all export formats, page by page from the aggregator; batches, failures and workers."""
 
 import csv
 import io
@@ -26,7 +26,7 @@ from batchyard_contracts.v1.queries import (
 )
 from batchyard_contracts.v1.values import Counts, ItemError, ItemResult
 from devstack import Servers
-from tests.support.running_ingest import Around, at_work
+from tests.support.running_ingest import IngestHarness, running_ingest
 
 ITEMS = [
     ItemResult(
@@ -44,17 +44,17 @@ ITEMS = [
 ]
 
 
-class Ledger:
-    """Answers as the aggregator does, from `ITEMS`."""
+class FakeAggregator:
+    """Replies to queries like the aggregator, from `ITEMS`."""
 
     def __init__(self) -> None:
-        self.asked: list[ResultsQuery] = []
+        self.queries: list[ResultsQuery] = []
         self.fail_after: int | None = None
 
     def results(self, query: ResultsQuery) -> Message:
-        self.asked.append(query)
+        self.queries.append(query)
         if self.fail_after is not None and query.after >= self.fail_after:
-            return QueryFailed(code="defect", detail="the ledger burns")
+            return QueryFailed(code="defect", detail="the aggregator has failed")
         fitting = [
             item
             for item in ITEMS
@@ -66,56 +66,56 @@ class Ledger:
         return ResultsReply(items=page, next_after=page[-1].ordinal if len(fitting) > len(page) else None)
 
 
-async def batch(found: Around, ledger: Ledger) -> str:
-    found.answers[ResultsQuery] = ledger.results
-    _, accepted = await found.post("/batches", json={"workload": "squares", "items": [{"payload": {"n": 1}}]})
+async def batch(harness: IngestHarness, aggregator: FakeAggregator) -> str:
+    harness.answers[ResultsQuery] = aggregator.results
+    _, accepted = await harness.post("/batches", json={"workload": "squares", "items": [{"payload": {"n": 1}}]})
     return f"/batches/{accepted['batch_id']}"
 
 
-async def read(found: Around, path: str) -> tuple[bytes, Any]:
-    async with found.http.get(found.url + path) as response:
+async def read(harness: IngestHarness, path: str) -> tuple[bytes, Any]:
+    async with harness.http.get(harness.url + path) as response:
         assert response.status == 200, await response.text()
         return await response.read(), response.headers
 
 
-async def test_json_and_ndjson(clean: Servers) -> None:
-    async with at_work(clean) as found:
-        path = await batch(found, ledger := Ledger())
-        body, headers = await read(found, f"{path}/results")
+async def test_results_as_json_and_ndjson_are_complete(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        path = await batch(harness, aggregator := FakeAggregator())
+        body, headers = await read(harness, f"{path}/results")
         assert headers["Content-Type"] == "application/json"
         assert [ItemResult.model_validate(item) for item in json.loads(body)] == ITEMS
-        assert [query.after for query in ledger.asked] == [-1, 499, 999]
-        lines, headers = await read(found, f"{path}/results?format=ndjson")
+        assert [query.after for query in aggregator.queries] == [-1, 499, 999]
+        lines, headers = await read(harness, f"{path}/results?format=ndjson")
         assert headers["Content-Type"] == "application/x-ndjson"
         assert headers["Content-Disposition"].endswith('.ndjson"')
         assert [ItemResult.model_validate_json(line) for line in lines.splitlines()] == ITEMS
 
 
-async def test_selections_and_pages(clean: Servers) -> None:
-    async with at_work(clean) as found:
-        path = await batch(found, ledger := Ledger())
-        failed, _ = await read(found, f"{path}/results?status=failed&error_code=gone")
+async def test_results_are_filtered_and_paged(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        path = await batch(harness, aggregator := FakeAggregator())
+        failed, _ = await read(harness, f"{path}/results?status=failed&error_code=gone")
         assert [item["ordinal"] for item in json.loads(failed)] == [1200]
-        assert (ledger.asked[-1].status, ledger.asked[-1].error_code) == ("failed", "gone")
-        none, headers = await read(found, f"{path}/results?status=cancelled")
+        assert (aggregator.queries[-1].status, aggregator.queries[-1].error_code) == ("failed", "gone")
+        none, headers = await read(harness, f"{path}/results?status=cancelled")
         assert none == b"[]"
         assert "Link" not in headers
         seen: list[int] = []
         following = "/results?limit=450&format=json"
         while following:
-            body, headers = await read(found, path + following)
+            body, headers = await read(harness, path + following)
             seen += [item["ordinal"] for item in json.loads(body)]
             link = headers.get("Link", "")
             following = link[1 : link.index(">")].removeprefix(f"/api/v1{path}") if link else ""
         assert seen == list(range(1202))
-        some, _ = await read(found, f"{path}/results?after=5&limit=700")
+        some, _ = await read(harness, f"{path}/results?after=5&limit=700")
         assert [item["ordinal"] for item in json.loads(some)] == list(range(6, 706))
 
 
-async def test_csv(clean: Servers) -> None:
-    async with at_work(clean) as found:
-        path = await batch(found, Ledger())
-        body, headers = await read(found, f"{path}/results?format=csv")
+async def test_results_as_csv_are_safe_in_a_spreadsheet(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        path = await batch(harness, FakeAggregator())
+        body, headers = await read(harness, f"{path}/results?format=csv")
         assert headers["Content-Type"] == "text/csv; charset=utf-8"
         rows = list(csv.DictReader(io.StringIO(body.decode(), newline="")))
         assert len(rows) == 1202
@@ -128,10 +128,10 @@ async def test_csv(clean: Servers) -> None:
         assert (rows[1201]["status"], rows[1201]["duplicate_of"], rows[1201]["n"]) == ("duplicate", "7", "")
 
 
-async def test_texts_in_a_zip(clean: Servers) -> None:
-    async with at_work(clean) as found:
-        path = await batch(found, Ledger())
-        body, headers = await read(found, f"{path}/results?format=cue")
+async def test_texts_are_exported_as_a_zip_archive(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        path = await batch(harness, FakeAggregator())
+        body, headers = await read(harness, f"{path}/results?format=cue")
         assert headers["Content-Type"] == "application/zip"
         assert headers["Content-Disposition"] == f'attachment; filename="{path.rsplit("/")[-1]}.cue.zip"'
         with zipfile.ZipFile(io.BytesIO(body)) as archive:
@@ -142,35 +142,35 @@ async def test_texts_in_a_zip(clean: Servers) -> None:
             assert [archive.read(name) for name in names if name.startswith("000003")] == [b"SHEET 3", b"B-SIDE"]
 
 
-async def test_a_format_that_the_workload_does_not_name(clean: Servers) -> None:
-    async with at_work(clean) as found:
-        path = await batch(found, Ledger())
-        status, problem = await found.get(f"{path}/results?format=xlsx")
+async def test_an_unknown_format_is_rejected(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        path = await batch(harness, FakeAggregator())
+        status, problem = await harness.get(f"{path}/results?format=xlsx")
         assert (status, problem["code"]) == (422, "unknown_format")
         assert "json, ndjson, csv, cue" in problem["detail"]
-        await found.rows("UPDATE batches SET items = 100001")
-        assert (await found.get(f"{path}/results?format=cue"))[1]["code"] == "archive_too_large"
+        await harness.rows("UPDATE batches SET items = 100001")
+        assert (await harness.get(f"{path}/results?format=cue"))[1]["code"] == "archive_too_large"
 
 
-async def test_a_ledger_that_fails(clean: Servers) -> None:
-    async with at_work(clean) as found:
-        path = await batch(found, ledger := Ledger())
-        ledger.fail_after = -1
-        status, problem = await found.get(f"{path}/results")
-        assert (status, problem["code"], problem["detail"]) == (502, "service_error", "the ledger burns")
-        ledger.fail_after = 499
-        async with found.http.get(f"{found.url}{path}/results?format=ndjson") as response:
+async def test_a_failing_aggregator_ends_the_response(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        path = await batch(harness, aggregator := FakeAggregator())
+        aggregator.fail_after = -1
+        status, problem = await harness.get(f"{path}/results")
+        assert (status, problem["code"], problem["detail"]) == (502, "service_error", "the aggregator has failed")
+        aggregator.fail_after = 499
+        async with harness.http.get(f"{harness.url}{path}/results?format=ndjson") as response:
             assert response.status == 200
             with pytest.raises(aiohttp.ClientError):  # half an answer must not look like a whole one
                 await response.read()
 
 
-async def test_batches(clean: Servers) -> None:
-    async with at_work(clean) as found:
-        path = await batch(found, Ledger())
+async def test_batches_are_listed_and_shown(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        path = await batch(harness, FakeAggregator())
         batch_id = UUID(path.rsplit("/")[-1])
-        found.answers[BatchesQuery] = lambda _: BatchesReply(batches=[])
-        status, shown = await found.get(path)
+        harness.answers[BatchesQuery] = lambda _: BatchesReply(batches=[])
+        status, shown = await harness.get(path)
         assert (status, shown["status"], shown["counts"]["total"], shown["counts"]["remaining"]) == (
             200,
             "running",
@@ -193,27 +193,27 @@ async def test_batches(clean: Servers) -> None:
             }
             return BatchesReply(batches=[BatchState.model_validate(state)])
 
-        found.answers[BatchesQuery] = answer
-        assert (await found.get(path))[1]["round"] == 2
-        status, listed = await found.get(f"/batches?status=paused&workload=squares&limit=1&before={batch_id}")
+        harness.answers[BatchesQuery] = answer
+        assert (await harness.get(path))[1]["round"] == 2
+        status, listed = await harness.get(f"/batches?status=paused&workload=squares&limit=1&before={batch_id}")
         assert (status, len(listed["batches"]), listed["next_before"]) == (200, 1, str(batch_id))
         assert asked[-1] == BatchesQuery(owner="default", status="paused", workload="squares", before=batch_id, limit=1)
-        assert (await found.get("/batches?limit=2"))[1]["next_before"] is None
+        assert (await harness.get("/batches?limit=2"))[1]["next_before"] is None
 
 
-async def test_failures_and_workers(clean: Servers) -> None:
-    async with at_work(clean) as found:
-        path = await batch(found, Ledger())
+async def test_failures_and_workers_are_shown(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        path = await batch(harness, FakeAggregator())
         group = FailureGroup(code="gone", count=3, message="no", ordinals=[1, 2, 3])
-        found.answers[FailuresQuery] = lambda _: FailuresReply(groups=[group])
-        assert (await found.get(f"{path}/failures"))[1]["groups"] == [group.model_dump(exclude_none=True)]
-        found.answers[FailuresQuery] = lambda _: FailuresReply(found=False)
-        assert (await found.get(f"{path}/failures"))[1] == {"found": True, "groups": []}
-        found.answers[WorkersQuery] = lambda _: WorkersReply(workers=[])
-        assert await found.get("/workers") == (200, {"workers": []})
+        harness.answers[FailuresQuery] = lambda _: FailuresReply(groups=[group])
+        assert (await harness.get(f"{path}/failures"))[1]["groups"] == [group.model_dump(exclude_none=True)]
+        harness.answers[FailuresQuery] = lambda _: FailuresReply(found=False)
+        assert (await harness.get(f"{path}/failures"))[1] == {"found": True, "groups": []}
+        harness.answers[WorkersQuery] = lambda _: WorkersReply(workers=[])
+        assert await harness.get("/workers") == (200, {"workers": []})
 
 
-async def test_silence_is_an_error_after_a_while(clean: Servers) -> None:
-    async with at_work(clean) as found:
-        status, problem = await found.get("/workers")
+async def test_a_query_without_a_reply_times_out(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        status, problem = await harness.get("/workers")
         assert (status, problem["code"]) == (504, "service_timeout")

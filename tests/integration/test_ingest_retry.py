@@ -1,4 +1,4 @@
-"""What ingest makes of a retry: what it asks the others, what it refuses, what it passes on."""
+"""Retries: the queries of ingest, rejections, and the message to the dispatcher."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,15 +9,17 @@ from batchyard_contracts.v1.commands import BatchControl, CommandAccepted, Comma
 from batchyard_contracts.v1.flow import BatchControlled
 from batchyard_contracts.v1.queries import ItemsQuery, ItemsReply, SelectionQuery, SelectionReply, StoredItem
 from devstack import Servers
-from tests.integration.test_ingest_steering import batch, ledger_says
-from tests.support.running_ingest import Around, at_work
+from tests.integration.test_ingest_steering import aggregator_replies, batch
+from tests.support.running_ingest import IngestHarness, running_ingest
 
 PATCH = [{"op": "replace", "path": "/n", "value": 7}]
 
 
-def others_say(found: Around, ordinals: list[int], payload: Callable[[int], dict[str, Any]], part: int = 400) -> None:
-    """The ledger has these items, in pages; the dispatcher answers for a part of those that it is asked for."""
-    ledger_says(found, "finished")
+def services_reply(
+    harness: IngestHarness, ordinals: list[int], payload: Callable[[int], dict[str, Any]], part: int = 400
+) -> None:
+    """Reply like an aggregator with these items, in pages, and like a dispatcher that replies with a part of them."""
+    aggregator_replies(harness, "finished")
 
     def selection(query: SelectionQuery) -> SelectionReply:
         above = [o for o in ordinals if o > query.after]
@@ -30,17 +32,17 @@ def others_say(found: Around, ordinals: list[int], payload: Callable[[int], dict
         here = [StoredItem(ordinal=o, payload=payload(o), custom_id=f"c{o}") for o in query.ordinals if o % 1000 != 13]
         return ItemsReply(items=here[:part], gone=[o for o in query.ordinals if o % 1000 == 13])
 
-    found.answers |= {SelectionQuery: selection, ItemsQuery: items}
+    harness.answers |= {SelectionQuery: selection, ItemsQuery: items}
 
 
-async def test_a_patch_is_tried_on_every_item(clean: Servers) -> None:
-    async with at_work(clean) as found:
-        batch_id = await batch(found)
+async def test_a_patch_is_previewed_on_every_item(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        batch_id = await batch(harness)
         ordinals = [*range(0, 24_000, 2), 24_013]
-        others_say(found, ordinals, lambda o: {"n": o, "url": "https://a.example/x"} if o % 5000 else {"m": o})
+        services_reply(harness, ordinals, lambda o: {"n": o, "url": "https://a.example/x"} if o % 5000 else {"m": o})
         path = f"/batches/{batch_id}/retry"
         patch = [*PATCH, {"op": "replace", "path": "/url", "value": "https://b.example/"}]
-        status, preview = await found.post(path, json={"patch": patch, "dry_run": True})
+        status, preview = await harness.post(path, json={"patch": patch, "dry_run": True})
         assert (status, preview["round"], preview["items"], preview["invalid"]) == (200, 3, 11_995, 6)
         assert preview["samples"][0] == {
             "ordinal": 2,
@@ -55,14 +57,14 @@ async def test_a_patch_is_tried_on_every_item(clean: Servers) -> None:
         ]
         assert "invalid_ordinals" not in preview
 
-        status, refused = await found.post(path, json={"patch": patch})
+        status, refused = await harness.post(path, json={"patch": patch})
         assert (status, refused["code"]) == (422, "patch_not_applicable")
         assert "6 of 12001 items" in refused["detail"]
-        status, accepted = await found.post(
+        status, accepted = await harness.post(
             path, json={"patch": patch, "skip_invalid": True, "select": {"codes": ["x"]}}
         )
         assert (status, accepted["retried"]) == (202, 11_995)
-        (told,) = await found.heard(BatchControlled)
+        (told,) = await harness.wait_for(BatchControlled)
         assert (told.action, told.round, told.patch) == ("retry", 3, patch)
         assert told.except_ordinals == [*range(0, 24_000, 5000), 24_013]
         assert told.select is not None
@@ -82,46 +84,46 @@ async def test_a_patch_is_tried_on_every_item(clean: Servers) -> None:
         ({"selection": {}}, 422, "invalid_command"),
     ],
 )
-async def test_what_is_refused(clean: Servers, document: dict[str, Any], status: int, code: str) -> None:
-    async with at_work(clean) as found:
-        batch_id = await batch(found)
-        others_say(found, [4], lambda _: {"n": 1})
-        answer = await found.post(f"/batches/{batch_id}/retry", json=document)
+async def test_invalid_retries_are_rejected(clean: Servers, document: dict[str, Any], status: int, code: str) -> None:
+    async with running_ingest(clean) as harness:
+        batch_id = await batch(harness)
+        services_reply(harness, [4], lambda _: {"n": 1})
+        answer = await harness.post(f"/batches/{batch_id}/retry", json=document)
         assert (answer[0], answer[1]["code"]) == (status, code)
-        assert found.all(BatchControlled) == []
+        assert harness.all(BatchControlled) == []
 
 
-async def test_a_selection_of_nothing_and_too_many_that_do_not_fit(clean: Servers) -> None:
-    async with at_work(clean) as found:
-        batch_id = await batch(found)
+async def test_an_empty_selection_and_too_many_invalid_items_are_rejected(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        batch_id = await batch(harness)
         path = f"/batches/{batch_id}/retry"
-        others_say(found, [], lambda _: {})
+        services_reply(harness, [], lambda _: {})
         for document in ({"select": {"codes": ["x"]}}, {"patch": PATCH}, {"dry_run": True}):
-            answer = await found.post(path, json=document)
+            answer = await harness.post(path, json=document)
             assert (answer[0], answer[1]["code"]) == (409, "nothing_to_retry")
-        others_say(found, list(range(10_002)), lambda _: {"m": 1}, part=1000)
-        answer = await found.post(path, json={"patch": PATCH, "skip_invalid": True})
+        services_reply(harness, list(range(10_002)), lambda _: {"m": 1}, part=1000)
+        answer = await harness.post(path, json={"patch": PATCH, "skip_invalid": True})
         assert (answer[0], answer[1]["code"]) == (422, "too_many_invalid")
         stranger = "/batches/0197a5b0-0000-7000-8000-00000000dead/retry"
-        assert (await found.post(stranger, json={"dry_run": True}))[0] == 404
+        assert (await harness.post(stranger, json={"dry_run": True}))[0] == 404
 
 
-async def test_a_retry_by_amqp(clean: Servers) -> None:
-    async with at_work(clean) as found:
-        batch_id = await batch(found)
-        others_say(found, [4, 8], lambda o: {"n": o})
+async def test_a_retry_over_amqp_is_forwarded(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        batch_id = await batch(harness)
+        services_reply(harness, [4, 8], lambda o: {"n": o})
         select = {"ordinals": [4, 8]}
         command = BatchControl.model_validate(
             {"batch_id": batch_id, "action": "retry", "select": select, "patch": PATCH}
         )
-        accepted = await found.command(command, message_id="m1")
+        accepted = await harness.command(command, message_id="m1")
         assert isinstance(accepted, CommandAccepted)
         assert accepted.retried == 2
-        ledger_says(found, "running")
-        again = await found.command(command, message_id="m1")
+        aggregator_replies(harness, "running")
+        again = await harness.command(command, message_id="m1")
         assert isinstance(again, CommandAccepted)
         assert again.replayed
         pause = BatchControl.model_validate({"batch_id": batch_id, "action": "pause", "select": select})
-        refused = await found.command(pause)
+        refused = await harness.command(pause)
         assert isinstance(refused, CommandRejected)
         assert refused.code == "invalid_command"

@@ -1,4 +1,4 @@
-"""Commands that steer a batch: passed on for its owner alone, each once, and in order."""
+"""Control commands are forwarded only for the owner of the batch, each once, and in order."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -11,16 +11,16 @@ from batchyard_contracts.v1.flow import BatchControlled, BatchSealed
 from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply, BatchState
 from batchyard_contracts.v1.values import BatchStatus, Counts, Rate, Terms
 from devstack import Servers
-from tests.support.running_ingest import Around, at_work
+from tests.support.running_ingest import IngestHarness, running_ingest
 
 
-async def batch(found: Around, *, sealed: bool = True) -> UUID:
+async def batch(harness: IngestHarness, *, sealed: bool = True) -> UUID:
     items = [{"payload": {"n": 1}}]
-    _, accepted = await found.post("/batches", json={"workload": "squares", "sealed": sealed, "items": items})
+    _, accepted = await harness.post("/batches", json={"workload": "squares", "sealed": sealed, "items": items})
     return UUID(accepted["batch_id"])
 
 
-def ledger_says(found: Around, status: BatchStatus) -> None:
+def aggregator_replies(harness: IngestHarness, status: BatchStatus) -> None:
     def answer(query: BatchesQuery) -> BatchesReply:
         states = [
             BatchState.model_validate(
@@ -39,19 +39,19 @@ def ledger_says(found: Around, status: BatchStatus) -> None:
         ]
         return BatchesReply(batches=states)
 
-    found.answers[BatchesQuery] = answer
+    harness.answers[BatchesQuery] = answer
 
 
-async def test_by_http(clean: Servers) -> None:
-    async with at_work(clean) as found:
-        batch_id = await batch(found)
+async def test_control_commands_over_http_are_forwarded_in_order(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        batch_id = await batch(harness)
         for action in ("pause", "resume", "cancel", "retry"):
-            ledger_says(found, "finished" if action == "retry" else "running")
-            status, accepted = await found.post(f"/batches/{batch_id}/{action}")
+            aggregator_replies(harness, "finished" if action == "retry" else "running")
+            status, accepted = await harness.post(f"/batches/{batch_id}/{action}")
             assert (status, accepted["batch_id"], accepted["items"]) == (202, str(batch_id), 1)
-        async with found.http.patch(f"{found.url}/batches/{batch_id}", json={"priority": "immediate"}) as response:
+        async with harness.http.patch(f"{harness.url}/batches/{batch_id}", json={"priority": "immediate"}) as response:
             assert response.status == 202
-        told = await found.heard(BatchControlled, 5)
+        told = await harness.wait_for(BatchControlled, 5)
         assert [(t.action, t.owner, t.priority) for t in told] == [
             ("pause", "default", None),
             ("resume", "default", None),
@@ -60,120 +60,122 @@ async def test_by_http(clean: Servers) -> None:
             ("change", "default", "immediate"),
         ]
         assert {t.batch_id for t in told} == {batch_id}
-        assert [row["priority"] for row in await found.rows("SELECT priority FROM batches")] == ["immediate"]
-        status, problem = await found.post(f"/batches/{batch_id}/explode")
+        assert [row["priority"] for row in await harness.rows("SELECT priority FROM batches")] == ["immediate"]
+        status, problem = await harness.post(f"/batches/{batch_id}/explode")
         assert (status, problem["code"]) == (422, "invalid_request")
 
 
-async def test_by_amqp_a_command_that_comes_twice_acts_once(clean: Servers) -> None:
-    async with at_work(clean) as found:
-        batch_id = await batch(found)
+async def test_a_repeated_command_over_amqp_acts_once(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        batch_id = await batch(harness)
         command = BatchControl(batch_id=batch_id, action="pause")
-        replies = [await found.command(command, message_id="m1") for _ in range(2)]
+        replies = [await harness.command(command, message_id="m1") for _ in range(2)]
         assert [r.replayed for r in replies if isinstance(r, CommandAccepted)] == [False, True]
-        other = await found.command(BatchControl(batch_id=batch_id, action="resume"), message_id="m1")
+        other = await harness.command(BatchControl(batch_id=batch_id, action="resume"), message_id="m1")
         assert isinstance(other, CommandRejected)
         assert other.code == "idempotency_conflict"
-        resumed = await found.command(BatchControl(batch_id=batch_id, action="resume"), message_id="m2")
+        resumed = await harness.command(BatchControl(batch_id=batch_id, action="resume"), message_id="m2")
         assert isinstance(resumed, CommandAccepted)
-        await found.heard(BatchControlled, 2)
-        assert [told.action for told in found.all(BatchControlled)] == ["pause", "resume"]
+        await harness.wait_for(BatchControlled, 2)
+        assert [told.action for told in harness.all(BatchControlled)] == ["pause", "resume"]
 
 
-async def test_only_a_finished_batch_is_retried(clean: Servers) -> None:
-    async with at_work(clean) as found:
-        batch_id = await batch(found)
+async def test_only_a_finished_batch_can_be_retried(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        batch_id = await batch(harness)
         for status in ("running", "paused"):
-            ledger_says(found, status)
-            answer = await found.post(f"/batches/{batch_id}/retry")
+            aggregator_replies(harness, status)
+            answer = await harness.post(f"/batches/{batch_id}/retry")
             assert (answer[0], answer[1]["code"]) == (409, "not_finished")
-        found.answers[BatchesQuery] = lambda _: BatchesReply(batches=[])
-        assert (await found.post(f"/batches/{batch_id}/retry"))[0] == 409
-        ledger_says(found, "finished")
+        harness.answers[BatchesQuery] = lambda _: BatchesReply(batches=[])
+        assert (await harness.post(f"/batches/{batch_id}/retry"))[0] == 409
+        aggregator_replies(harness, "finished")
         key = {"Idempotency-Key": "again"}
-        assert (await found.post(f"/batches/{batch_id}/retry", headers=key))[1]["replayed"] is False
-        ledger_says(found, "running")
-        assert (await found.post(f"/batches/{batch_id}/retry", headers=key))[1]["replayed"] is True
-        (told,) = await found.heard(BatchControlled)
+        assert (await harness.post(f"/batches/{batch_id}/retry", headers=key))[1]["replayed"] is False
+        aggregator_replies(harness, "running")
+        assert (await harness.post(f"/batches/{batch_id}/retry", headers=key))[1]["replayed"] is True
+        (told,) = await harness.wait_for(BatchControlled)
         assert told.action == "retry"
 
 
-async def test_who_steers_a_finished_batch_is_told(clean: Servers) -> None:
-    async with at_work(clean) as found:
-        ledger_says(found, "finished")
-        batch_id = await batch(found)
+async def test_control_of_a_finished_batch_is_rejected(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        aggregator_replies(harness, "finished")
+        batch_id = await batch(harness)
         now = datetime.now(UTC)
         ended = BatchFinished(
             workload="squares", owner="default", batch_id=batch_id, round=1, result="failed",
             counts=Counts(total=1, failed=1), accepted_at=now, finished_at=now,
         )  # fmt: skip
-        await found.publish(EVENTS, ended)
+        await harness.publish(EVENTS, ended)
         async with asyncio.timeout(10):
-            while not await found.rows("SELECT FROM batches WHERE done"):  # noqa: ASYNC110  a table tells nobody
+            while not await harness.rows("SELECT FROM batches WHERE done"):  # noqa: ASYNC110  a table tells nobody
                 await asyncio.sleep(0.05)
         for action in ("pause", "resume", "cancel"):
-            status, problem = await found.post(f"/batches/{batch_id}/{action}")
+            status, problem = await harness.post(f"/batches/{batch_id}/{action}")
             assert (status, problem["code"]) == (409, "batch_finished")
-        async with found.http.patch(f"{found.url}/batches/{batch_id}", json={"weight": 3}) as response:
+        async with harness.http.patch(f"{harness.url}/batches/{batch_id}", json={"weight": 3}) as response:
             assert (response.status, (await response.json())["finished"]) == (202, True)
-        await found.post(f"/batches/{batch_id}/retry")
-        assert (await found.post(f"/batches/{batch_id}/cancel"))[0] == 202  # though no event has told of the new round
-        told = await found.heard(BatchControlled, 3)
+        await harness.post(f"/batches/{batch_id}/retry")
+        assert (await harness.post(f"/batches/{batch_id}/cancel"))[
+            0
+        ] == 202  # though no event has told of the new round
+        told = await harness.wait_for(BatchControlled, 3)
         assert [t.action for t in told] == ["change", "retry", "cancel"]
 
 
 async def test_the_cancel_of_an_open_batch_seals_it(clean: Servers) -> None:
-    async with at_work(clean) as found:
-        batch_id = await batch(found, sealed=False)
-        await found.post(f"/batches/{batch_id}/cancel")
-        await found.heard(BatchControlled)
-        assert found.flow[-2] == BatchSealed(batch_id=batch_id, total=1)
+    async with running_ingest(clean) as harness:
+        batch_id = await batch(harness, sealed=False)
+        await harness.post(f"/batches/{batch_id}/cancel")
+        await harness.wait_for(BatchControlled)
+        assert harness.flow[-2] == BatchSealed(batch_id=batch_id, total=1)
         late = {"sequence": 0, "items": [{"payload": {"n": 2}}]}
-        assert (await found.post(f"/batches/{batch_id}/items", json=late))[0] == 409
+        assert (await harness.post(f"/batches/{batch_id}/items", json=late))[0] == 409
 
 
-async def test_nobody_elses_batch_is_steered(clean: Servers) -> None:
+async def test_control_of_the_batch_of_another_owner_is_rejected(clean: Servers) -> None:
     tokens = {"ann": "a-token-for-the-tests", "bob": "b-token-for-the-tests"}
-    async with at_work(clean, api_tokens=tokens) as found:
+    async with running_ingest(clean, api_tokens=tokens) as harness:
         ann, bob = ({"Authorization": f"Bearer {token}"} for token in tokens.values())
-        await found.announce(headers=ann)
+        await harness.announce(headers=ann)
         body = {"workload": "squares", "items": [{"payload": {"n": 1}}]}
-        _, accepted = await found.post("/batches", json=body, headers=ann)
+        _, accepted = await harness.post("/batches", json=body, headers=ann)
         path = f"/batches/{accepted['batch_id']}"
         for action in ("pause", "resume", "cancel", "retry"):
-            assert (await found.post(f"{path}/{action}", headers=bob))[0] == 404
-        async with found.http.patch(found.url + path, json={"priority": "low"}, headers=bob) as response:
+            assert (await harness.post(f"{path}/{action}", headers=bob))[0] == 404
+        async with harness.http.patch(harness.url + path, json={"priority": "low"}, headers=bob) as response:
             assert response.status == 404
         for part in ("", "/results", "/failures"):
-            assert (await found.get(path + part, headers=bob))[0] == 404
+            assert (await harness.get(path + part, headers=bob))[0] == 404
         command = BatchControl(batch_id=UUID(accepted["batch_id"]), action="cancel")
-        refused = await found.command(command)
+        refused = await harness.command(command)
         assert isinstance(refused, CommandRejected)
         assert refused.status == 404
-        unknown = await found.command(BatchControl(batch_id=uuid4(), action="cancel"))
+        unknown = await harness.command(BatchControl(batch_id=uuid4(), action="cancel"))
         assert isinstance(unknown, CommandRejected)
         assert unknown.code == "batch_not_found"
-        assert found.all(BatchControlled) == []
+        assert harness.all(BatchControlled) == []
 
 
-async def test_terms_are_changed_and_taken_back(clean: Servers) -> None:
-    async with at_work(clean) as found:
-        batch_id = await batch(found)
+async def test_terms_are_changed_and_cleared(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        batch_id = await batch(harness)
         body = {"rate": {"per_second": 20, "burst": 2}, "weight": 3, "clear": ["deadline"]}
-        async with found.http.patch(f"{found.url}/batches/{batch_id}", json=body) as response:
+        async with harness.http.patch(f"{harness.url}/batches/{batch_id}", json=body) as response:
             assert response.status == 202
         refused = {"deadline": "2020-01-01T00:00:00Z"}
-        async with found.http.patch(f"{found.url}/batches/{batch_id}", json=refused) as response:
+        async with harness.http.patch(f"{harness.url}/batches/{batch_id}", json=refused) as response:
             assert (response.status, (await response.json())["code"]) == (422, "deadline_passed")
-        changed = await found.command(BatchControl(batch_id=batch_id, action="change", concurrency=5))
+        changed = await harness.command(BatchControl(batch_id=batch_id, action="change", concurrency=5))
         assert isinstance(changed, CommandAccepted)
-        told = await found.heard(BatchControlled, 2)
+        told = await harness.wait_for(BatchControlled, 2)
         assert (told[0].terms, told[0].clear) == (Terms(rate=Rate(per_second=20, burst=2), weight=3), ["deadline"])
         assert told[1].terms == Terms(concurrency=5)
 
 
 async def test_a_change_needs_something_to_change(clean: Servers) -> None:
-    async with at_work(clean) as found:
-        refused = await found.command(BatchControl(batch_id=await batch(found), action="change"))
+    async with running_ingest(clean) as harness:
+        refused = await harness.command(BatchControl(batch_id=await batch(harness), action="change"))
         assert isinstance(refused, CommandRejected)
         assert (refused.code, refused.status) == ("nothing_to_change", 422)

@@ -1,4 +1,4 @@
-"""Uploads that run while they come in, break off, and are continued: every item is given out exactly once."""
+"""Uploads that run while they arrive, are interrupted and continued: every item is sent exactly once."""
 
 import asyncio
 import signal
@@ -17,137 +17,137 @@ from services.ingest.domain.limits import PAGE_ITEMS
 from services.ingest.maintenance import housekeeping
 from services.ingest.submission import upload
 from tests.support.ingest_process import ingest_process
-from tests.support.running_ingest import Around, around, at_work
+from tests.support.running_ingest import IngestHarness, connect_harness, running_ingest
 from tests.support.uploading import NDJSON, lines, ordinals, post
 
 KEY = {"Idempotency-Key": "file"}
 
 
-def given(found: Around) -> dict[int, int]:
-    """Each ordinal with the number in its payload; pages that came twice have to be the same."""
+def sent_numbers(harness: IngestHarness) -> dict[int, int]:
+    """Return each ordinal with the number in its payload; pages that were sent twice have to be equal."""
     numbers: dict[int, int] = {}
-    for page in found.all(ItemsPage):
+    for page in harness.all(ItemsPage):
         for item in (item for segment in page.segments for item in segment.items):
             assert numbers.setdefault(item.ordinal, item.payload["n"]) == item.payload["n"]
     return numbers
 
 
-async def until_let_go(found: Around) -> None:
-    """Wait until nobody receives the upload any more."""
+async def wait_until_released(harness: IngestHarness) -> None:
+    """Wait until the upload has no receiver any more."""
     async with asyncio.timeout(30):
-        while await found.rows("SELECT FROM batches WHERE receiver IS NOT NULL"):  # noqa: ASYNC110
+        while await harness.rows("SELECT FROM batches WHERE receiver IS NOT NULL"):  # noqa: ASYNC110
             await asyncio.sleep(0.02)  # a table does not tell
 
 
-async def test_pages_leave_before_the_upload_ends(clean: Servers) -> None:
+async def test_pages_are_sent_before_the_upload_ends(clean: Servers) -> None:
     batch_id = "019a0000-0000-7000-8000-000000000001"
 
     async def slow() -> AsyncIterator[bytes]:
         async for piece in lines(12_000):
             yield piece
-        (told,) = await found.heard(BatchAccepted)
+        (told,) = await harness.wait_for(BatchAccepted)
         assert (told.total, str(told.batch_id)) == (None, batch_id)
-        await found.heard(ItemsPage, 10_000 // PAGE_ITEMS)
-        assert (await found.get(f"/batches/{batch_id}"))[1]["status"] == "open"
-        assert found.all(BatchSealed) == []
+        await harness.wait_for(ItemsPage, 10_000 // PAGE_ITEMS)
+        assert (await harness.get(f"/batches/{batch_id}"))[1]["status"] == "open"
+        assert harness.all(BatchSealed) == []
         yield b'{"n": 12000}\n'
 
-    async with at_work(clean) as found:
-        found.answers[BatchesQuery] = lambda _: BatchesReply(batches=[])
-        status, accepted = await post(found, slow(), f"&batch_id={batch_id}")
+    async with running_ingest(clean) as harness:
+        harness.answers[BatchesQuery] = lambda _: BatchesReply(batches=[])
+        status, accepted = await post(harness, slow(), f"&batch_id={batch_id}")
         assert (status, accepted["items"], accepted["batch_id"]) == (202, 12_001, batch_id)
-        (sealed,) = await found.heard(BatchSealed)
+        (sealed,) = await harness.wait_for(BatchSealed)
         assert sealed.total == 12_001
-        assert given(found) == {n: n for n in range(12_001)}
+        assert sent_numbers(harness) == {n: n for n in range(12_001)}
 
 
-async def test_a_bad_line_late_keeps_what_came_before_it(clean: Servers) -> None:
-    async with at_work(clean) as found:
-        status, problem = await post(found, lines(30_000, bad=25_998), headers=KEY)
+async def test_a_late_invalid_line_keeps_the_items_before_it(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        status, problem = await post(harness, lines(30_000, bad=25_998), headers=KEY)
         assert (status, problem["code"], problem["line"], problem["items"]) == (422, "invalid_item", 25_999, 25_000)
         assert problem["batch_id"] in problem["detail"]
-        await found.until(lambda: len(ordinals(found)) == 25_000)
-        (told,) = found.all(BatchAccepted)
+        await harness.wait_until(lambda: len(ordinals(harness)) == 25_000)
+        (told,) = harness.all(BatchAccepted)
         assert (str(told.batch_id), told.total) == (problem["batch_id"], None)
-        other = await post(found, lines(30_000, size=101), headers=KEY)
+        other = await post(harness, lines(30_000, size=101), headers=KEY)
         assert (other[0], other[1]["code"]) == (409, "idempotency_conflict")
-        shorter = await post(found, lines(20_000), headers=KEY)
+        shorter = await post(harness, lines(20_000), headers=KEY)
         assert (shorter[0], shorter[1]["code"]) == (409, "idempotency_conflict")
         assert "25000 items" in shorter[1]["detail"]
-        status, accepted = await post(found, lines(30_000), headers=KEY)
+        status, accepted = await post(harness, lines(30_000), headers=KEY)
         assert (status, accepted["items"], accepted["batch_id"]) == (202, 30_000, problem["batch_id"])
-        (sealed,) = await found.heard(BatchSealed)
+        (sealed,) = await harness.wait_for(BatchSealed)
         assert (str(sealed.batch_id), sealed.total) == (problem["batch_id"], 30_000)
-        assert ordinals(found) == list(range(30_000))
-        again = await post(found, lines(30_000), headers=KEY)
+        assert ordinals(harness) == list(range(30_000))
+        again = await post(harness, lines(30_000), headers=KEY)
         assert again == (202, accepted | {"replayed": True})
 
 
-async def test_a_connection_that_breaks_and_the_rest_by_appending(clean: Servers) -> None:
+async def test_an_interrupted_upload_is_completed_by_appends(clean: Servers) -> None:
     async def broken() -> AsyncIterator[bytes]:
         async for piece in lines(15_200):
             yield piece
-        await found.heard(ItemsPage, 10)
+        await harness.wait_for(ItemsPage, 10)
         raise ConnectionError("the client stumbles")
 
-    async with at_work(clean) as found:
+    async with running_ingest(clean) as harness:
         with pytest.raises(aiohttp.ClientError):
-            await post(found, broken(), headers=KEY)
-        await found.until(lambda: len(ordinals(found)) == 15_000)
-        (told,) = found.all(BatchAccepted)
-        await until_let_go(found)
+            await post(harness, broken(), headers=KEY)
+        await harness.wait_until(lambda: len(ordinals(harness)) == 15_000)
+        (told,) = harness.all(BatchAccepted)
+        await wait_until_released(harness)
         rest = {"sequence": 0, "items": [{"payload": {"n": n}} for n in range(15_000, 15_100)]}
-        status, grown = await found.post(f"/batches/{told.batch_id}/items", json=rest)
+        status, grown = await harness.post(f"/batches/{told.batch_id}/items", json=rest)
         assert (status, grown["items"]) == (202, 15_100)
-        assert (await found.post(f"/batches/{told.batch_id}/seal"))[0] == 202
-        assert (await found.heard(BatchSealed))[0].total == 15_100
-        assert given(found) == {n: n for n in range(15_100)}
-        status, problem = await post(found, lines(15_200), headers=KEY)
+        assert (await harness.post(f"/batches/{told.batch_id}/seal"))[0] == 202
+        assert (await harness.wait_for(BatchSealed))[0].total == 15_100
+        assert sent_numbers(harness) == {n: n for n in range(15_100)}
+        status, problem = await post(harness, lines(15_200), headers=KEY)
         assert (status, problem["code"]) == (409, "idempotency_conflict")
 
 
-async def test_a_killed_receiver(clean: Servers, tmp_path: Path) -> None:
-    """Another process goes on with the same key, and what may have been given out is given out as the same pages."""
+async def test_another_process_continues_the_upload_of_a_killed_one(clean: Servers, tmp_path: Path) -> None:
+    """Pages that the killed process may have sent are sent again as the same pages."""
 
     async def endless() -> AsyncIterator[bytes]:
         async for piece in lines(40_000):
             yield piece
         await asyncio.Event().wait()
 
-    async with at_work(clean) as found:
-        async with ingest_process(clean, tmp_path / "log") as process, around(clean, process.port) as other:
+    async with running_ingest(clean) as harness:
+        async with ingest_process(clean, tmp_path / "log") as process, connect_harness(clean, process.port) as other:
             doomed = asyncio.create_task(post(other, endless(), headers=KEY))
-            await found.heard(ItemsPage, 15)
+            await harness.wait_for(ItemsPage, 15)
             await process.end(signal.SIGKILL)
             with pytest.raises(aiohttp.ClientError):
                 await doomed
-        assert (await post(found, lines(45_000), headers=KEY))[1]["code"] == "idempotency_in_progress"
-        await found.rows("UPDATE batches SET lease_until = now() - interval '1 s'")
-        status, accepted = await post(found, lines(45_000), headers=KEY)
+        assert (await post(harness, lines(45_000), headers=KEY))[1]["code"] == "idempotency_in_progress"
+        await harness.rows("UPDATE batches SET lease_until = now() - interval '1 s'")
+        status, accepted = await post(harness, lines(45_000), headers=KEY)
         assert (status, accepted["items"]) == (202, 45_000)
-        (sealed,) = await found.heard(BatchSealed)
+        (sealed,) = await harness.wait_for(BatchSealed)
         assert sealed.total == 45_000
-        assert given(found) == {n: n for n in range(45_000)}
-        assert {each.batch_id for each in found.all(BatchAccepted)} == {UUID(accepted["batch_id"])}
+        assert sent_numbers(harness) == {n: n for n in range(45_000)}
+        assert {each.batch_id for each in harness.all(BatchAccepted)} == {UUID(accepted["batch_id"])}
 
 
-async def test_what_a_dead_receiver_may_have_given_out_is_never_replaced(clean: Servers) -> None:
-    """Its last window was recorded and perhaps not published: other items may not take these places."""
-    async with at_work(clean) as found:
-        problem = (await post(found, lines(30_000, bad=25_998), headers=KEY))[1]
-        await found.until(lambda: len(ordinals(found)) == 25_000)
-        await found.rows(
+async def test_pages_that_a_dead_receiver_claimed_are_never_replaced(clean: Servers) -> None:
+    """The last window was claimed and perhaps not published: other items must not get its ordinals."""
+    async with running_ingest(clean) as harness:
+        problem = (await post(harness, lines(30_000, bad=25_998), headers=KEY))[1]
+        await harness.wait_until(lambda: len(ordinals(harness)) == 25_000)
+        await harness.rows(
             "UPDATE batches SET sent_items = 20000, sent_pages = 20, sent_digest = digest, next_sequence = 0"
         )  # as if the last five pages had been lost on their way; the digest of the 20th is not known here …
         batch_id = UUID(problem["batch_id"])
-        refused = await found.post(f"/batches/{batch_id}/seal")
+        refused = await harness.post(f"/batches/{batch_id}/seal")
         assert (refused[0], refused[1]["code"]) == (409, "upload_unfinished")
-        status, conflict = await post(found, lines(30_000), headers=KEY)
+        status, conflict = await post(harness, lines(30_000), headers=KEY)
         assert (status, conflict["code"]) == (409, "idempotency_conflict")  # … so nothing fits it
-        answer = await found.command(BatchControl(batch_id=batch_id, action="cancel"))
+        answer = await harness.command(BatchControl(batch_id=batch_id, action="cancel"))
         assert isinstance(answer, CommandAccepted)
-        assert (await found.heard(BatchSealed))[0].total == 25_000
-        settled = [item.ordinal for each in found.all(ItemsSettled) for item in each.items]
+        assert (await harness.wait_for(BatchSealed))[0].total == 25_000
+        settled = [item.ordinal for each in harness.all(ItemsSettled) for item in each.items]
         assert settled == list(range(20_000, 25_000))
 
 
@@ -155,24 +155,24 @@ async def test_a_cancel_ends_the_upload(clean: Servers) -> None:
     async def slow() -> AsyncIterator[bytes]:
         async for piece in lines(12_000):
             yield piece
-        (told,) = await found.heard(BatchAccepted)
-        refused = await found.command(BatchSeal(batch_id=told.batch_id))
+        (told,) = await harness.wait_for(BatchAccepted)
+        refused = await harness.command(BatchSeal(batch_id=told.batch_id))
         assert isinstance(refused, CommandRejected)
         assert refused.code == "upload_in_progress"
-        await found.command(BatchControl(batch_id=told.batch_id, action="cancel"))
+        await harness.command(BatchControl(batch_id=told.batch_id, action="cancel"))
         async for piece in lines(30_000):
             yield piece
 
-    async with at_work(clean) as found:
-        status, problem = await post(found, slow(), headers=KEY)
+    async with running_ingest(clean) as harness:
+        status, problem = await post(harness, slow(), headers=KEY)
         assert (status, problem["code"]) == (409, "upload_superseded")
-        (sealed,) = await found.heard(BatchSealed)
-        assert set(given(found)) <= set(range(sealed.total))
+        (sealed,) = await harness.wait_for(BatchSealed)
+        assert set(sent_numbers(harness)) <= set(range(sealed.total))
 
 
-async def test_a_receiver_that_stood_still_gives_way(clean: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upload, "WINDOW_S", 0.0)
-    monkeypatch.setattr(housekeeping, "TICK_S", 3600.0)  # nobody renews its lease
+async def test_a_stalled_receiver_loses_its_upload(clean: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload, "WINDOW_INTERVAL_S", 0.0)
+    monkeypatch.setattr(housekeeping, "INTERVAL_S", 3600.0)  # its lease is not renewed
     go_on = asyncio.Event()
 
     async def stalled() -> AsyncIterator[bytes]:
@@ -182,42 +182,42 @@ async def test_a_receiver_that_stood_still_gives_way(clean: Servers, monkeypatch
         async for piece in lines(12_000):
             yield piece
 
-    async with at_work(clean) as found:
-        first = asyncio.create_task(post(found, stalled(), headers=KEY))
-        await found.heard(ItemsPage, 10_000 // PAGE_ITEMS)
-        await found.rows("UPDATE batches SET lease_until = now() - interval '1 s'")
-        second = await post(found, lines(20_000), headers=KEY)
+    async with running_ingest(clean) as harness:
+        first = asyncio.create_task(post(harness, stalled(), headers=KEY))
+        await harness.wait_for(ItemsPage, 10_000 // PAGE_ITEMS)
+        await harness.rows("UPDATE batches SET lease_until = now() - interval '1 s'")
+        second = await post(harness, lines(20_000), headers=KEY)
         assert (second[0], second[1]["items"]) == (202, 20_000)
         go_on.set()
         status, problem = await first
         assert (status, problem["code"]) == (409, "upload_superseded")
-        (sealed,) = await found.heard(BatchSealed)
+        (sealed,) = await harness.wait_for(BatchSealed)
         assert sealed.total == 20_000
-        assert given(found) == {n: n for n in range(20_000)}
+        assert sent_numbers(harness) == {n: n for n in range(20_000)}
 
 
 async def test_a_batch_that_is_never_sealed_is_stopped_once(clean: Servers) -> None:
-    async with at_work(clean, unsealed_idle_s=3600) as found, at_work(clean, unsealed_idle_s=3600):
-        _, problem = await post(found, lines(12_000, bad=11_000), headers=KEY)
+    async with running_ingest(clean, unsealed_idle_s=3600) as harness, running_ingest(clean, unsealed_idle_s=3600):
+        _, problem = await post(harness, lines(12_000, bad=11_000), headers=KEY)
         body = {"workload": "squares", "items": [{"payload": {"n": 1}}], "sealed": False}
-        _, fresh = await found.post("/batches", json=body)
-        await found.rows(
+        _, fresh = await harness.post("/batches", json=body)
+        await harness.rows(
             "UPDATE batches SET grown_at = now() - interval '3601 s' WHERE batch_id = $1", UUID(problem["batch_id"])
         )
-        (stopped,) = await found.heard(BatchStopped)
-        (sealed,) = await found.heard(BatchSealed)
+        (stopped,) = await harness.wait_for(BatchStopped)
+        (sealed,) = await harness.wait_for(BatchSealed)
         assert (stopped.reason, str(stopped.batch_id), stopped.round) == ("never_sealed", problem["batch_id"], 1)
         assert (sealed.batch_id, sealed.total) == (stopped.batch_id, 10_000)
-        rows = await found.rows("SELECT batch_id, state FROM batches ORDER BY state")
+        rows = await harness.rows("SELECT batch_id, state FROM batches ORDER BY state")
         assert {str(row["batch_id"]): row["state"] for row in rows} == {
             fresh["batch_id"]: "open",
             problem["batch_id"]: "sealed",
         }
-        assert (await post(found, lines(12_000), headers=KEY))[1]["code"] == "idempotency_conflict"
-        assert len(found.all(BatchStopped)) == 1
+        assert (await post(harness, lines(12_000), headers=KEY))[1]["code"] == "idempotency_conflict"
+        assert len(harness.all(BatchStopped)) == 1
 
 
-async def test_a_second_attempt_while_the_first_is_under_way(clean: Servers) -> None:
+async def test_a_second_attempt_is_rejected_while_the_first_is_in_progress(clean: Servers) -> None:
     started, go_on = asyncio.Event(), asyncio.Event()
 
     async def slow() -> AsyncIterator[bytes]:
@@ -226,12 +226,12 @@ async def test_a_second_attempt_while_the_first_is_under_way(clean: Servers) -> 
         started.set()
         await go_on.wait()
 
-    async with at_work(clean) as found:
-        first = asyncio.create_task(post(found, slow(), headers=KEY))
+    async with running_ingest(clean) as harness:
+        first = asyncio.create_task(post(harness, slow(), headers=KEY))
         await started.wait()
-        await found.heard(ItemsPage)
-        async with found.http.post(
-            f"{found.url}/batches?workload=squares", data=lines(20_000), headers=NDJSON | KEY
+        await harness.wait_for(ItemsPage)
+        async with harness.http.post(
+            f"{harness.url}/batches?workload=squares", data=lines(20_000), headers=NDJSON | KEY
         ) as response:
             problem = await response.json(content_type=None)
             assert (response.status, problem["code"]) == (409, "idempotency_in_progress")

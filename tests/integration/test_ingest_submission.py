@@ -1,4 +1,4 @@
-"""A batch through both doors: what the other services are told, and that a repetition is no second batch."""
+"""Submissions over AMQP and HTTP: the messages to the other services, and idempotency."""
 
 import asyncio
 from typing import Any
@@ -11,7 +11,7 @@ from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted, Comman
 from batchyard_contracts.v1.flow import BatchAccepted, ItemsPage, ItemsSettled
 from batchyard_contracts.v1.values import NewItem, Notifications
 from devstack import Servers
-from tests.support.running_ingest import SQUARES, Around, at_work
+from tests.support.running_ingest import SQUARES, IngestHarness, running_ingest
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -25,17 +25,17 @@ def ordinals(pages: list[ItemsPage]) -> list[int]:
     return sorted(item.ordinal for page in pages for segment in page.segments for item in segment.items)
 
 
-async def test_by_amqp(clean: Servers) -> None:
-    async with at_work(clean) as around:
+async def test_a_batch_over_amqp_is_announced_with_its_pages(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
         command = submit(
             1, 2, 3, name="mine", labels={"a": "b"}, priority="low", notify=Notifications(emails=["ann@example.org"])
         )
-        reply = await around.command(command, headers={"traceparent": TRACE})
+        reply = await harness.command(command, headers={"traceparent": TRACE})
         assert isinstance(reply, CommandAccepted)
         assert (reply.workload, reply.items, reply.replayed) == ("squares", 3, False)
         assert reply.batch_id.version == 7
-        await around.heard(BatchAccepted)
-        page, accepted = around.flow
+        await harness.wait_for(BatchAccepted)
+        page, accepted = harness.flow
         assert isinstance(page, ItemsPage)
         assert (page.batch_id, page.page, page.workload) == (reply.batch_id, 0, "squares")
         assert {s.partition: [(i.ordinal, i.payload["n"]) for i in s.items] for s in page.segments} == {
@@ -54,96 +54,96 @@ async def test_by_amqp(clean: Servers) -> None:
             "notify": {"emails": ["ann@example.org"]},
             "accepted_at": reply.accepted_at,
         }
-        assert {trace and trace.split("-")[1] for trace in around.traces} == {TRACE.split("-")[1]}
+        assert {trace and trace.split("-")[1] for trace in harness.traces} == {TRACE.split("-")[1]}
 
 
-async def test_by_http(clean: Servers) -> None:
-    async with at_work(clean) as around:
+async def test_a_batch_over_http_is_announced_with_its_pages(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
         body = submit(5, 6).encode()
-        async with around.http.post(
-            f"{around.url}/batches", data=body, headers={"Content-Type": "application/json; charset=utf-8"}
+        async with harness.http.post(
+            f"{harness.url}/batches", data=body, headers={"Content-Type": "application/json; charset=utf-8"}
         ) as response:
             assert response.status == 202
             accepted = CommandAccepted.decode(await response.read())
             assert response.headers["Location"] == f"/api/v1/batches/{accepted.batch_id}"
-        (told,) = await around.heard(BatchAccepted)
+        (told,) = await harness.wait_for(BatchAccepted)
         assert (told.batch_id, told.total, told.owner) == (accepted.batch_id, 2, "default")
-        assert ordinals(around.all(ItemsPage)) == [0, 1]
+        assert ordinals(harness.all(ItemsPage)) == [0, 1]
 
 
-async def test_the_same_again_is_the_same_batch(clean: Servers) -> None:
-    async with at_work(clean) as around:
+async def test_a_repeated_submission_is_the_same_batch(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
         key = {"Idempotency-Key": '"k-1"'}
-        first = await post(around, submit(1), key)
-        again = await post(around, submit(1), {"Idempotency-Key": "k-1"})
-        by_amqp = await around.command(submit(1, idempotency_key="k-1"))
+        first = await post(harness, submit(1), key)
+        again = await post(harness, submit(1), {"Idempotency-Key": "k-1"})
+        by_amqp = await harness.command(submit(1, idempotency_key="k-1"))
         assert isinstance(by_amqp, CommandAccepted)
         assert [first["replayed"], again["replayed"], by_amqp.replayed] == [False, True, True]
         assert first["batch_id"] == again["batch_id"] == str(by_amqp.batch_id)
         assert first["accepted_at"] == again["accepted_at"]
 
         chosen = new_batch_id()
-        replies = [await around.command(submit(7, batch_id=chosen)) for _ in range(2)]
+        replies = [await harness.command(submit(7, batch_id=chosen)) for _ in range(2)]
         assert [(r.batch_id, r.replayed) for r in replies if isinstance(r, CommandAccepted)] == [
             (chosen, False),
             (chosen, True),
         ]
         message_id = uuid4().hex
-        twice = [await around.command(submit(8), message_id=message_id) for _ in range(2)]
+        twice = [await harness.command(submit(8), message_id=message_id) for _ in range(2)]
         assert [r.replayed for r in twice if isinstance(r, CommandAccepted)] == [False, True]
         assert len({r.batch_id for r in twice if isinstance(r, CommandAccepted)}) == 1
-        await around.heard(BatchAccepted, 3)
-        assert len(around.all(BatchAccepted)) == len(around.all(ItemsPage)) == 3
+        await harness.wait_for(BatchAccepted, 3)
+        assert len(harness.all(BatchAccepted)) == len(harness.all(ItemsPage)) == 3
 
 
-async def test_many_at_once_with_one_key_are_one_batch(clean: Servers) -> None:
-    async with at_work(clean) as around:
+async def test_concurrent_submissions_with_one_key_are_one_batch(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
         key = {"Idempotency-Key": "k"}
-        found = await asyncio.gather(*(post(around, submit(1, 2), key) for _ in range(10)))
+        found = await asyncio.gather(*(post(harness, submit(1, 2), key) for _ in range(10)))
         assert len({each["batch_id"] for each in found}) == 1
         assert [each["replayed"] for each in found].count(True) == 9
 
 
-async def test_the_same_identity_with_another_body_is_an_error(clean: Servers) -> None:
-    async with at_work(clean) as around:
+async def test_a_reused_identity_with_another_body_is_rejected(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
         key = {"Idempotency-Key": "k-1"}
-        await post(around, submit(1), key)
-        status, problem = await around.post("/batches", data=submit(2).encode(), headers=json_headers(key))
+        await post(harness, submit(1), key)
+        status, problem = await harness.post("/batches", data=submit(2).encode(), headers=json_headers(key))
         assert (status, problem["code"]) == (409, "idempotency_conflict")
-        by_amqp = await around.command(submit(3, idempotency_key="k-1"))
+        by_amqp = await harness.command(submit(3, idempotency_key="k-1"))
         assert isinstance(by_amqp, CommandRejected)
         assert (by_amqp.code, by_amqp.status) == ("idempotency_conflict", 409)
 
         chosen, message_id = new_batch_id(), uuid4().hex
-        await around.command(submit(4, batch_id=chosen), message_id=message_id)
+        await harness.command(submit(4, batch_id=chosen), message_id=message_id)
         for command, options in ((submit(5, batch_id=chosen), {}), (submit(6), {"message_id": message_id})):
-            refused = await around.command(command, **options)
+            refused = await harness.command(command, **options)
             assert isinstance(refused, CommandRejected)
             assert refused.code == "idempotency_conflict"
-        assert len(await around.rows("SELECT FROM batches")) == len(around.all(BatchAccepted)) == 2
+        assert len(await harness.rows("SELECT FROM batches")) == len(harness.all(BatchAccepted)) == 2
 
 
-async def test_an_owner_is_the_broker_user(clean: Servers) -> None:
-    async with at_work(clean) as around:
+async def test_the_owner_is_the_broker_user(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
         user = URL(clean.amqp_url).user
-        reply = await around.command(submit(1, idempotency_key="k"), user_id=user)
-        other = await around.command(submit(2, idempotency_key="k"))
+        reply = await harness.command(submit(1, idempotency_key="k"), user_id=user)
+        other = await harness.command(submit(2, idempotency_key="k"))
         assert isinstance(reply, CommandAccepted)
         assert isinstance(other, CommandAccepted)
-        told = await around.heard(BatchAccepted, 2)
+        told = await harness.wait_for(BatchAccepted, 2)
         assert {each.owner for each in told} == {user, "default"}
-        assert (await around.get(f"/batches/{reply.batch_id}"))[0] == 404
+        assert (await harness.get(f"/batches/{reply.batch_id}"))[0] == 404
 
 
 async def test_duplicates_are_settled_and_not_sent(clean: Servers) -> None:
-    async with at_work(clean) as around:
+    async with running_ingest(clean) as harness:
         items = [{"payload": {"n": n}, "custom_id": f"c{i}"} for i, n in enumerate([1, 2, 1, 3, 1, 2])]
-        status, accepted = await around.post("/batches", json={"workload": "squares", "items": items})
+        status, accepted = await harness.post("/batches", json={"workload": "squares", "items": items})
         assert (status, accepted["items"]) == (202, 6)
-        (settled,) = await around.heard(ItemsSettled)
-        (told,) = await around.heard(BatchAccepted)
+        (settled,) = await harness.wait_for(ItemsSettled)
+        (told,) = await harness.wait_for(BatchAccepted)
         assert told.total == 6
-        assert ordinals(around.all(ItemsPage)) == [0, 1, 3]
+        assert ordinals(harness.all(ItemsPage)) == [0, 1, 3]
         assert (settled.status, settled.round, settled.batch_id) == ("duplicate", 1, UUID(accepted["batch_id"]))
         assert [(i.ordinal, i.custom_id, i.duplicate_of) for i in settled.items] == [
             (2, "c2", 0),
@@ -152,70 +152,70 @@ async def test_duplicates_are_settled_and_not_sent(clean: Servers) -> None:
         ]
 
 
-async def test_the_largest_command(clean: Servers) -> None:
-    async with at_work(clean) as around:
-        reply = await around.command(submit(*range(10_000)))
+async def test_the_largest_command_is_accepted(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        reply = await harness.command(submit(*range(10_000)))
         assert isinstance(reply, CommandAccepted)
-        (told,) = await around.heard(BatchAccepted)
-        pages = around.all(ItemsPage)
-        assert isinstance(around.flow[-1], BatchAccepted)
+        (told,) = await harness.wait_for(BatchAccepted)
+        pages = harness.all(ItemsPage)
+        assert isinstance(harness.flow[-1], BatchAccepted)
         assert told.total == 10_000
         assert [page.page for page in pages] == list(range(10))
         assert ordinals(pages) == list(range(10_000))
 
 
 async def test_nothing_is_left_in_the_outbox(clean: Servers) -> None:
-    async with at_work(clean) as around:
-        await asyncio.gather(*(around.command(submit(n)) for n in range(20)))
-    assert await around.rows("SELECT FROM outbox") == []
+    async with running_ingest(clean) as harness:
+        await asyncio.gather(*(harness.command(submit(n)) for n in range(20)))
+    assert await harness.rows("SELECT FROM outbox") == []
 
 
 def json_headers(more: dict[str, str]) -> dict[str, str]:
     return {"Content-Type": "application/json"} | more
 
 
-async def post(around: Around, command: BatchSubmit, headers: dict[str, str]) -> dict[str, object]:
-    status, accepted = await around.post("/batches", data=command.encode(), headers=json_headers(headers))
+async def post(harness: IngestHarness, command: BatchSubmit, headers: dict[str, str]) -> dict[str, object]:
+    status, accepted = await harness.post("/batches", data=command.encode(), headers=json_headers(headers))
     assert status == 202, accepted
     return dict(accepted)
 
 
-async def test_a_workload_that_lacks_a_setting_is_refused_until_a_worker_has_it(clean: Servers) -> None:
+async def test_a_workload_without_a_required_setting_is_rejected_until_a_worker_has_it(clean: Servers) -> None:
     lacking = SQUARES.model_copy(update={"version": "2", "unavailable": "Set BATCHYARD_SQUARES_KEY of the workers."})
-    async with at_work(clean) as around:
-        await around.announce(lacking)
-        refused = await around.command(submit(1))
+    async with running_ingest(clean) as harness:
+        await harness.announce(lacking)
+        refused = await harness.command(submit(1))
         assert isinstance(refused, CommandRejected)
         assert refused.code == "workload_unavailable"
         assert "BATCHYARD_SQUARES_KEY" in refused.detail
         lines = b'{"payload": {"n": 1}}\n'
         for kind, body in (("application/json", submit(1).encode()), ("application/x-ndjson", lines)):
-            async with around.http.post(
-                f"{around.url}/batches?workload=squares", data=body, headers={"Content-Type": kind}
+            async with harness.http.post(
+                f"{harness.url}/batches?workload=squares", data=body, headers={"Content-Type": kind}
             ) as response:
                 assert response.status == 409
                 assert (await response.json())["code"] == "workload_unavailable"
-        assert not around.flow
-        await around.announce(SQUARES.model_copy(update={"version": "3"}))
-        assert isinstance(await around.command(submit(1)), CommandAccepted)
+        assert not harness.flow
+        await harness.announce(SQUARES.model_copy(update={"version": "3"}))
+        assert isinstance(await harness.command(submit(1)), CommandAccepted)
 
 
-async def test_what_was_taken_is_answered_the_same_whatever_the_workload_lacks_or_takes_now(clean: Servers) -> None:
+async def test_a_repeated_submission_gets_the_same_reply_even_if_it_would_be_rejected_now(clean: Servers) -> None:
     other = {"type": "object", "properties": {"m": {"type": "integer"}}, "required": ["m"]}
     later: list[dict[str, Any]] = [{"unavailable": "Set BATCHYARD_SQUARES_KEY of the workers."}, {"item_schema": other}]
     lines, kind = b'{"n": 1}\n', {"Content-Type": "application/x-ndjson", "Idempotency-Key": "k2"}
-    async with at_work(clean) as around:
+    async with running_ingest(clean) as harness:
         command = submit(1, idempotency_key="k")
-        first = await around.command(command)
-        uploaded = await around.post("/batches?workload=squares", data=lines, headers=kind)
+        first = await harness.command(command)
+        uploaded = await harness.post("/batches?workload=squares", data=lines, headers=kind)
         assert isinstance(first, CommandAccepted)
         assert uploaded[0] == 202
         for number, change in enumerate(later):
-            await around.announce(SQUARES.model_copy(update={"version": str(number + 2)} | change))
-            assert await around.command(command) == first.model_copy(update={"replayed": True})
-            again = await around.post("/batches?workload=squares", data=lines, headers=kind)
+            await harness.announce(SQUARES.model_copy(update={"version": str(number + 2)} | change))
+            assert await harness.command(command) == first.model_copy(update={"replayed": True})
+            again = await harness.post("/batches?workload=squares", data=lines, headers=kind)
             assert again == (202, uploaded[1] | {"replayed": True})
-            conflict = await around.command(submit(2, idempotency_key="k"))
+            conflict = await harness.command(submit(2, idempotency_key="k"))
             assert isinstance(conflict, CommandRejected)
             assert conflict.code == "idempotency_conflict"
-        assert len(around.all(BatchAccepted)) == 2
+        assert len(harness.all(BatchAccepted)) == 2

@@ -1,4 +1,4 @@
-"""On what terms a batch is to run reaches the other services, through whichever door it came."""
+"""Terms of a batch reach the other services, whether it was submitted over AMQP or HTTP."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
 from batchyard_contracts.v1.flow import BatchAccepted, ItemsPage
 from batchyard_contracts.v1.values import Dedup, FailureThreshold, Rate, RetryRule, Reuse, Terms
 from devstack import Servers
-from tests.support.running_ingest import SQUARES, Around, at_work
+from tests.support.running_ingest import SQUARES, IngestHarness, running_ingest
 
 TERMS: dict[str, Any] = {
     "weight": 3,
@@ -22,8 +22,8 @@ TERMS: dict[str, Any] = {
 REUSE: dict[str, Any] = {"cache": "refresh", "dedup": {"mode": "attach", "ttl_s": 60}}
 
 
-async def check(found: Around) -> None:
-    (accepted,) = await found.heard(BatchAccepted)
+async def check(harness: IngestHarness) -> None:
+    (accepted,) = await harness.wait_for(BatchAccepted)
     assert accepted.terms == Terms.model_validate(TERMS)
     assert accepted.terms.rate == Rate(per_second=20, burst=5)
     assert accepted.terms.failure_threshold == FailureThreshold(count=100, codes={"captcha": 0})
@@ -31,22 +31,22 @@ async def check(found: Around) -> None:
     assert accepted.reuse == Reuse(cache="refresh", dedup=Dedup(ttl_s=60))
 
 
-async def test_by_amqp(clean: Servers) -> None:
-    async with at_work(clean) as found:
+async def test_terms_over_amqp_are_announced(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
         command = {"workload": "squares", "items": [{"payload": {"n": 1}}], **TERMS, **REUSE}
-        assert isinstance(await found.command(BatchSubmit.model_validate(command)), CommandAccepted)
-        await check(found)
+        assert isinstance(await harness.command(BatchSubmit.model_validate(command)), CommandAccepted)
+        await check(harness)
 
 
-async def test_by_http(clean: Servers) -> None:
-    async with at_work(clean) as found:
+async def test_terms_over_http_are_announced(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
         command = {"workload": "squares", "items": [{"payload": {"n": 1}}], **TERMS, **REUSE}
-        assert (await found.post("/batches", json=command))[0] == 202
-        await check(found)
+        assert (await harness.post("/batches", json=command))[0] == 202
+        await check(harness)
 
 
-async def upload(found: Around, options: str) -> tuple[int, Any]:
-    return await found.post(
+async def upload(harness: IngestHarness, options: str) -> tuple[int, Any]:
+    return await harness.post(
         "/batches",
         params={"workload": "squares", "options": options},
         data=b'{"n": 1}\n{"n": 2}\n',
@@ -54,12 +54,12 @@ async def upload(found: Around, options: str) -> tuple[int, Any]:
     )
 
 
-async def test_of_an_uploaded_file(clean: Servers) -> None:
-    async with at_work(clean) as found:
-        assert (await upload(found, json.dumps(TERMS | REUSE)))[0] == 202
-        await check(found)
-        assert (await upload(found, json.dumps(TERMS | REUSE)))[1]["replayed"]
-        status, problem = await upload(found, json.dumps(TERMS))
+async def test_terms_of_an_upload_are_announced(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        assert (await upload(harness, json.dumps(TERMS | REUSE)))[0] == 202
+        await check(harness)
+        assert (await upload(harness, json.dumps(TERMS | REUSE)))[1]["replayed"]
+        status, problem = await upload(harness, json.dumps(TERMS))
         assert (status, problem["code"]) == (409, "idempotency_conflict"), "other terms are another submission"
 
 
@@ -74,26 +74,26 @@ async def test_of_an_uploaded_file(clean: Servers) -> None:
         ('{"deadline": "tomorrow"}', "deadline"),
     ],
 )
-async def test_options_that_are_none_are_refused_and_named(clean: Servers, options: str, named: str) -> None:
-    async with at_work(clean) as found:
-        status, problem = await upload(found, options)
+async def test_invalid_options_are_rejected_and_named(clean: Servers, options: str, named: str) -> None:
+    async with running_ingest(clean) as harness:
+        status, problem = await upload(harness, options)
         assert (400 <= status < 500, named in problem["detail"]) == (True, True), problem
 
 
 @pytest.mark.parametrize("mode", ["reject", "replace", "attach"])
-async def test_items_carry_their_keys_where_they_are_to_claim_them(clean: Servers, mode: str) -> None:
-    async with at_work(clean) as found:
+async def test_items_carry_their_keys_when_they_have_to_claim_them(clean: Servers, mode: str) -> None:
+    async with running_ingest(clean) as harness:
         items = [{"payload": {"n": n}} for n in (1, 2, 1)]
         command = {"workload": "squares", "items": items, "dedup": {"mode": mode}}
-        assert (await found.post("/batches", json=command))[0] == 202
-        (page,) = await found.heard(ItemsPage)
+        assert (await harness.post("/batches", json=command))[0] == 202
+        (page,) = await harness.wait_for(ItemsPage)
         keys = [item.key for segment in page.segments for item in segment.items]
         assert (len(keys), len(set(keys) - {None})) == (2, 0 if mode == "attach" else 2)
 
 
-async def test_a_workload_that_tells_no_items_apart_cannot_reject_any(clean: Servers) -> None:
-    async with at_work(clean) as found:
-        await found.announce(SQUARES.model_copy(update={"name": "plain", "dedup": None}))
+async def test_a_workload_without_a_deduplication_key_cannot_reject_duplicates(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        await harness.announce(SQUARES.model_copy(update={"name": "plain", "dedup": None}))
         command = {"workload": "plain", "items": [{"payload": {"n": 1}}], "dedup": {"mode": "reject"}}
-        status, problem = await found.post("/batches", json=command)
+        status, problem = await harness.post("/batches", json=command)
         assert (status, problem["code"]) == (422, "no_dedup_key")

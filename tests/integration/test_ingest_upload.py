@@ -1,4 +1,4 @@
-"""Files of any length: checked while they arrive, in constant memory, sent on before they end."""
+"""Uploads of any length: validated while they arrive, in constant memory, and sent before they end."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,84 +10,84 @@ from batchyard_contracts.v1.flow import BatchAccepted, BatchSealed, ItemsPage, I
 from devstack import Servers
 from services.ingest.domain import item_validator
 from tests.support.ingest_process import ingest_process
-from tests.support.running_ingest import around, at_work
+from tests.support.running_ingest import connect_harness, running_ingest
 from tests.support.uploading import lines, ordinals, post
 
 
-async def test_a_file_in_constant_memory(clean: Servers, tmp_path: Path) -> None:
-    """50,000 lines of 1 KB are 52 MB; they leave no trace of that size in the process that took them."""
-    async with ingest_process(clean, tmp_path / "log") as process, around(clean, process.port) as found:
-        await found.announce()
-        await post(found, lines(2_000, 1000))
-        await found.heard(BatchAccepted)
-        found.flow.clear()
+async def test_an_upload_takes_constant_memory(clean: Servers, tmp_path: Path) -> None:
+    """The memory of the process does not grow by the 52 MB of 50,000 lines of 1 KB."""
+    async with ingest_process(clean, tmp_path / "log") as process, connect_harness(clean, process.port) as harness:
+        await harness.announce()
+        await post(harness, lines(2_000, 1000))
+        await harness.wait_for(BatchAccepted)
+        harness.flow.clear()
         before = process.resident_bytes
-        status, accepted = await post(found, lines(50_000, 1000))
+        status, accepted = await post(harness, lines(50_000, 1000))
         assert (status, accepted["items"]) == (202, 50_000)
         assert process.peak_bytes - before < 25_000_000
-        (told,) = await found.heard(BatchAccepted)
+        (told,) = await harness.wait_for(BatchAccepted)
         assert (told.total, told.batch_id) == (None, UUID(accepted["batch_id"]))
-        (sealed,) = await found.heard(BatchSealed)
+        (sealed,) = await harness.wait_for(BatchSealed)
         assert (sealed.total, sealed.batch_id) == (50_000, told.batch_id)
-        assert isinstance(found.flow[0], BatchAccepted)
-        assert ordinals(found) == list(range(50_000))
-        assert [page.page for page in found.all(ItemsPage)] == list(range(len(found.all(ItemsPage))))
+        assert isinstance(harness.flow[0], BatchAccepted)
+        assert ordinals(harness) == list(range(50_000))
+        assert [page.page for page in harness.all(ItemsPage)] == list(range(len(harness.all(ItemsPage))))
 
 
 @pytest.mark.parametrize("bad", [50, 10_000])
-async def test_a_bad_line_near_the_beginning_takes_everything_back(clean: Servers, bad: int) -> None:
-    async with at_work(clean) as found:
+async def test_an_early_invalid_line_rejects_the_whole_upload(clean: Servers, bad: int) -> None:
+    async with running_ingest(clean) as harness:
         key = {"Idempotency-Key": "file"}
-        status, problem = await post(found, lines(10_500, bad=bad), headers=key)
+        status, problem = await post(harness, lines(10_500, bad=bad), headers=key)
         assert (status, problem["code"], problem["line"]) == (422, "invalid_item", bad + 1)
         assert "batch_id" not in problem
-        assert found.flow == []
-        status, accepted = await post(found, lines(300), headers=key)
+        assert harness.flow == []
+        status, accepted = await post(harness, lines(300), headers=key)
         assert (status, accepted["replayed"], accepted["items"]) == (202, False, 300)
 
 
-async def test_the_same_file_again(clean: Servers) -> None:
-    async with at_work(clean) as found:
+async def test_a_repeated_upload_is_the_same_batch(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
         for number in (300, 20_000):
             key = {"Idempotency-Key": f"file-{number}"}
-            first = await post(found, lines(number), headers=key)
-            again = await post(found, lines(number), headers=key)
+            first = await post(harness, lines(number), headers=key)
+            again = await post(harness, lines(number), headers=key)
             assert (first[0], again[0]) == (202, 202)
             assert again[1] == first[1] | {"replayed": True}
             for other in (
-                await post(found, lines(number + 1), headers=key),
-                await post(found, lines(number), "&priority=low", headers=key),
+                await post(harness, lines(number + 1), headers=key),
+                await post(harness, lines(number), "&priority=low", headers=key),
             ):
                 assert (other[0], other[1]["code"]) == (409, "idempotency_conflict")
-        await found.heard(BatchAccepted, 2)
-        assert len(found.all(BatchAccepted)) == 2
+        await harness.wait_for(BatchAccepted, 2)
+        assert len(harness.all(BatchAccepted)) == 2
 
 
-async def test_duplicates_far_apart(clean: Servers) -> None:
+async def test_duplicates_on_different_pages_are_found(clean: Servers) -> None:
     async def twice() -> AsyncIterator[bytes]:
         for _ in range(2):
             async for piece in lines(3_000):
                 yield piece
 
-    async with at_work(clean) as found:
-        status, accepted = await post(found, twice())
+    async with running_ingest(clean) as harness:
+        status, accepted = await post(harness, twice())
         assert (status, accepted["items"]) == (202, 6_000)
-        await found.heard(BatchAccepted)
-        assert ordinals(found) == list(range(3_000))
-        pairs = [(i.ordinal, i.duplicate_of) for settled in found.all(ItemsSettled) for i in settled.items]
+        await harness.wait_for(BatchAccepted)
+        assert ordinals(harness) == list(range(3_000))
+        pairs = [(i.ordinal, i.duplicate_of) for settled in harness.all(ItemsSettled) for i in settled.items]
         assert pairs == [(n + 3_000, n) for n in range(3_000)]
 
 
-async def test_wrapped_items_and_spaces(clean: Servers) -> None:
-    async with at_work(clean) as found:
+async def test_wrapped_items_and_spaces_are_accepted(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
         body = (
             b'\xef\xbb\xbf{"payload": {"n": 1}, "custom_id": "a b"}\r\n\r\n  {"n": 2}\r\n{"n": 12345678901234567890123}'
         )
-        status, accepted = await post(found, body, "&priority=immediate&name=my%20file")
+        status, accepted = await post(harness, body, "&priority=immediate&name=my%20file")
         assert (status, accepted["items"]) == (202, 3)
-        (told,) = await found.heard(BatchAccepted)
+        (told,) = await harness.wait_for(BatchAccepted)
         assert (told.priority, told.name) == ("immediate", "my file")
-        (page,) = found.all(ItemsPage)
+        (page,) = harness.all(ItemsPage)
         assert [(i.custom_id, i.payload["n"]) for i in page.segments[0].items] == [
             ("a b", 1),
             (None, 2),
@@ -95,23 +95,23 @@ async def test_wrapped_items_and_spaces(clean: Servers) -> None:
         ]
 
 
-async def test_csv(clean: Servers) -> None:
-    async with at_work(clean) as found:
+async def test_a_csv_file_is_accepted(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
         body = 'n,custom_id,url,note\r\n1,first,http://ä.example/,"two\nlines, ""quoted"""\r\n2,,,\r\n'
-        status, accepted = await found.post(
+        status, accepted = await harness.post(
             "/batches?workload=squares", data=body.encode("utf-8-sig"), headers={"Content-Type": "text/csv"}
         )
         assert (status, accepted["items"]) == (202, 2), accepted
-        (page,) = await found.heard(ItemsPage)
+        (page,) = await harness.wait_for(ItemsPage)
         assert {s.partition: [(i.ordinal, i.custom_id, i.payload) for i in s.items] for s in page.segments} == {
             "ä.example": [(0, "first", {"n": 1, "url": "http://ä.example/", "note": 'two\nlines, "quoted"'})],
             "": [(1, None, {"n": 2})],
         }
 
 
-async def test_too_many_lines(clean: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_upload_with_too_many_items_is_rejected(clean: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(item_validator, "MAX_ITEMS_PER_BATCH", 15_000)
-    async with at_work(clean) as found:
-        status, problem = await post(found, lines(20_000))
+    async with running_ingest(clean) as harness:
+        status, problem = await post(harness, lines(20_000))
         assert (status, problem["code"], problem["line"]) == (422, "too_many_items", 15_001)
         assert problem["items"] == 14_000

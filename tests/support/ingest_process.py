@@ -1,4 +1,4 @@
-"""Ingest as a process of its own, to be measured and to be killed."""
+"""Runs ingest as a separate process that can be measured and killed."""
 
 import asyncio
 import os
@@ -22,17 +22,17 @@ class IngestProcess:
 
     @property
     def peak_bytes(self) -> int:
-        """The most memory that it has held so far."""
+        """Peak resident memory so far, in bytes."""
         status = Path(f"/proc/{self._process.pid}/status").read_text("ascii")
         return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
     @property
     def resident_bytes(self) -> int:
-        """The memory that it holds now."""
+        """Current resident memory in bytes."""
         return int(psutil.Process(self._process.pid).memory_info().rss)
 
     async def end(self, number: signal.Signals) -> int:
-        """Send a signal and wait for the end; the exit code."""
+        """Send a signal and wait for the end; returns the exit code."""
         if self._process.returncode is None:
             self._process.send_signal(number)
         async with asyncio.timeout(45):
@@ -41,7 +41,7 @@ class IngestProcess:
 
 @asynccontextmanager
 async def ingest_process(servers: Servers, log_file: Path) -> AsyncIterator[IngestProcess]:
-    """Start it, wait until it answers, and see to its end."""
+    """Start ingest, wait until its port is open, and kill it in the end."""
     port = free_ports(1)[0]
     environment = os.environ | servers.environment() | {"BATCHYARD_HTTP_PORT": str(port)}
     with log_file.open("ab") as log:
@@ -51,15 +51,15 @@ async def ingest_process(servers: Servers, log_file: Path) -> AsyncIterator[Inge
     running = IngestProcess(process, port)
     try:
         async with asyncio.timeout(45):
-            while not await _answers(port):
+            while not await _is_listening(port):
                 assert process.returncode is None, f"ingest ended early: see {log_file}"
-                await asyncio.sleep(0.05)  # a port does not tell when it opens
+                await asyncio.sleep(0.05)  # a port has no signal for its opening
         yield running
     finally:
         await running.end(signal.SIGKILL)
 
 
-async def _answers(port: int) -> bool:
+async def _is_listening(port: int) -> bool:
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:

@@ -1,4 +1,4 @@
-"""Ingest at work on real servers, with a test in the place of its neighbours and clients."""
+"""Runs ingest on real servers; the test takes the part of the other services and of clients."""
 
 import asyncio
 import uuid
@@ -27,7 +27,7 @@ from shared.runtime.transient import retry_transient
 
 MessageT = TypeVar("MessageT", bound=Message)
 Answer = Callable[[Any], Message]
-PATIENCE_S = 30.0
+TIMEOUT_S = 30.0
 SQUARES = Manifest(
     name="squares",
     version="1",
@@ -53,17 +53,17 @@ SQUARES = Manifest(
 )
 
 
-class Around:
-    """Everything that is not ingest."""
+class IngestHarness:
+    """Client and stand-in for the services around one ingest: sends commands, replies to queries, collects messages."""
 
     def __init__(self, servers: Servers, channel: AbstractChannel, http: aiohttp.ClientSession, url: str) -> None:
         self.servers = servers
         self.http = http
         self.url = url
         self.answers: dict[type[Message], Answer] = {}
-        """What the aggregator and the dispatcher say to a question; without an answer they stay silent."""
+        """Replies of the aggregator and the dispatcher by type of query. Queries without one get no reply."""
         self.flow: list[Message] = []
-        """What ingest told the other services, in order."""
+        """Messages that ingest sent to the other services, in order."""
         self.traces: list[str | None] = []
         self.events: list[Message] = []
         self._channel = channel
@@ -72,37 +72,37 @@ class Around:
         self._reply_to = ""
 
     async def listen(self) -> None:
-        """Begin to hear, and to answer."""
+        """Start to collect messages and to reply to queries."""
         await self._channel.set_qos(prefetch_count=1000)
         for exchange, key, take in (
-            (topology.FLOW, "#", self._hear_flow),
-            (topology.EVENTS, "#", self._hear_event),
+            (topology.FLOW, "#", self._on_flow_message),
+            (topology.EVENTS, "#", self._on_event),
         ):
             queue = await self._channel.declare_queue(exclusive=True)
             await queue.bind(exchange, key)
             await queue.consume(take, no_ack=True)
         replies = await self._channel.declare_queue(exclusive=True)
         self._reply_to = replies.name
-        await replies.consume(self._take_reply, no_ack=True)
+        await replies.consume(self._on_reply, no_ack=True)
         for asked in (topology.AGGREGATOR_QUERIES, topology.DISPATCHER_QUERIES):
             queue = await self._channel.get_queue(asked.name)
-            await queue.consume(self._answer, no_ack=True)
+            await queue.consume(self._on_query, no_ack=True)
 
     async def announce(
         self, *manifests: Manifest, at: datetime | None = None, headers: dict[str, str] | None = None
     ) -> None:
-        """Let a worker start that runs these workloads, or `squares`; returns when ingest knows them."""
+        """Announce workloads (`squares` by default) as a worker does; returns when ingest has registered them."""
         manifests = manifests or (SQUARES,)
         message = WorkerAnnounced(worker_id="w1", manifests=list(manifests), started_at=at or datetime.now(UTC))
         await self.publish(topology.FLOW, message)
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             for manifest in manifests:
                 path = f"/workloads/{manifest.name}"
                 while (await self.get(path, headers=headers))[1].get("version") != manifest.version:  # noqa: ASYNC110
-                    await asyncio.sleep(0.02)  # HTTP does not tell
+                    await asyncio.sleep(0.02)  # HTTP has no signal for it
 
     async def publish(self, exchange: str, message: Message) -> None:
-        """Send a message as a service would, again when the broker refuses it: a queue may just have vanished."""
+        """Publish a message as a service does, again when the broker rejects it (a queue may have been deleted)."""
 
         async def send() -> None:
             key, body = message.routing_key(), message.encode()
@@ -115,16 +115,16 @@ class Around:
         return await self.raw_command(message.type, message.encode(), **properties)
 
     async def raw_command(self, kind: str, body: bytes, **properties: Any) -> CommandAccepted | CommandRejected:
-        """Send anything as a command and wait for the reply."""
+        """Send any body as a command and wait for the reply."""
         waiting = await self.begin_command(kind, body, **properties)
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             reply = await waiting
         return cast("CommandAccepted | CommandRejected", MESSAGES[reply.type or ""].decode(reply.body))
 
     async def begin_command(
         self, kind: str, body: bytes, **properties: Any
     ) -> "asyncio.Future[AbstractIncomingMessage]":
-        """Send anything as a command; the reply comes later."""
+        """Send any body as a command; returns the future reply."""
         correlation = uuid.uuid4().hex
         waiting: asyncio.Future[AbstractIncomingMessage] = asyncio.get_running_loop().create_future()
         self._replies[correlation] = waiting
@@ -135,29 +135,29 @@ class Around:
         return waiting
 
     async def dead_letter(self, queue: topology.Queue = topology.INGEST_COMMANDS) -> AbstractIncomingMessage:
-        """The next dead letter of a queue."""
+        """Return the next dead letter of a queue."""
         dead = await self._channel.get_queue(queue.dead_name)
-        async with asyncio.timeout(PATIENCE_S):
-            while (found := await dead.get(no_ack=True, fail=False)) is None:  # noqa: ASYNC110  a queue does not tell
+        async with asyncio.timeout(TIMEOUT_S):
+            while (found := await dead.get(no_ack=True, fail=False)) is None:  # noqa: ASYNC110  queues have no signal
                 await asyncio.sleep(0.02)
         return found
 
     def all(self, kind: type[MessageT]) -> list[MessageT]:
-        """Every message of a kind that ingest has sent so far."""
+        """Return every message of a kind that ingest has sent so far."""
         return [message for message in (*self.flow, *self.events) if isinstance(message, kind)]
 
-    async def until(self, condition: Callable[[], object]) -> None:
-        """Wait for a condition that can only become true with the next message heard."""
-        async with asyncio.timeout(PATIENCE_S), self._arrived:
+    async def wait_until(self, condition: Callable[[], object]) -> None:
+        """Wait for a condition that can only become true when a message arrives."""
+        async with asyncio.timeout(TIMEOUT_S), self._arrived:
             await self._arrived.wait_for(lambda: bool(condition()))
 
-    async def heard(self, kind: type[MessageT], number: int = 1) -> list[MessageT]:
-        """Wait for so many messages of a kind."""
-        await self.until(lambda: len(self.all(kind)) >= number)
+    async def wait_for(self, kind: type[MessageT], number: int = 1) -> list[MessageT]:
+        """Wait for `number` messages of a kind."""
+        await self.wait_until(lambda: len(self.all(kind)) >= number)
         return self.all(kind)
 
     async def rows(self, query: str, *arguments: object) -> list[dict[str, Any]]:
-        """Look into ingest's tables, or change them."""
+        """Run a statement on the tables of ingest."""
         connection = await asyncpg.connect(self.servers.database_url, server_settings={"search_path": "ingest"})
         try:
             return [dict(row) for row in await connection.fetch(query, *arguments)]
@@ -165,12 +165,12 @@ class Around:
             await connection.close()
 
     async def get(self, path: str, **options: Any) -> tuple[int, Any]:
-        """GET as JSON."""
+        """GET a path; returns the status and the JSON body."""
         async with self.http.get(self.url + path, **options) as response:
             return response.status, await response.json(content_type=None)
 
     async def post(self, path: str, **options: Any) -> tuple[int, Any]:
-        """POST; the answer as JSON."""
+        """POST to a path; returns the status and the JSON body."""
         async with self.http.post(self.url + path, **options) as response:
             return response.status, await response.json(content_type=None)
 
@@ -178,23 +178,23 @@ class Around:
         to = await self._channel.get_exchange(exchange, ensure=False)
         await to.publish(aio_pika.Message(body, type=kind, content_type="application/json", **properties), key)
 
-    async def _hear_flow(self, message: AbstractIncomingMessage) -> None:
+    async def _on_flow_message(self, message: AbstractIncomingMessage) -> None:
         if message.app_id == "ingest":
             async with self._arrived:
                 self.flow.append(MESSAGES[message.type or ""].decode(message.body))
                 self.traces.append(cast("str | None", message.headers.get("traceparent")))
                 self._arrived.notify_all()
 
-    async def _hear_event(self, message: AbstractIncomingMessage) -> None:
+    async def _on_event(self, message: AbstractIncomingMessage) -> None:
         if message.app_id == "ingest":
             async with self._arrived:
                 self.events.append(MESSAGES[message.type or ""].decode(message.body))
                 self._arrived.notify_all()
 
-    async def _take_reply(self, message: AbstractIncomingMessage) -> None:
+    async def _on_reply(self, message: AbstractIncomingMessage) -> None:
         self._replies[message.correlation_id or ""].set_result(message)
 
-    async def _answer(self, message: AbstractIncomingMessage) -> None:
+    async def _on_query(self, message: AbstractIncomingMessage) -> None:
         question = MESSAGES[message.type or ""].decode(message.body)
         if (answer := self.answers.get(type(question))) is not None:
             reply = answer(question)
@@ -205,8 +205,8 @@ class Around:
 
 
 @asynccontextmanager
-async def ingest(servers: Servers, **settings: Any) -> AsyncIterator[int]:
-    """Run the service in this process; gives its HTTP port."""
+async def start_ingest(servers: Servers, **settings: Any) -> AsyncIterator[int]:
+    """Run the service in this process; yields its HTTP port."""
     runtime = Runtime()
     addresses = {"amqp_url": servers.amqp_url, "database_url": servers.database_url, "redis_url": servers.redis_url}
     port = free_ports(1)[0]
@@ -216,22 +216,22 @@ async def ingest(servers: Servers, **settings: Any) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def around(servers: Servers, port: int) -> AsyncIterator[Around]:
-    """Stand around an ingest that runs already."""
+async def connect_harness(servers: Servers, port: int) -> AsyncIterator[IngestHarness]:
+    """Connect a harness to an ingest that is running."""
     async with AsyncExitStack() as stack:
         connection = await aio_pika.connect_robust(servers.amqp_url)
         stack.push_async_callback(connection.close)
         await declare(connection)
         http = await stack.enter_async_context(aiohttp.ClientSession())
-        found = Around(servers, await connection.channel(), http, f"http://127.0.0.1:{port}/api/v1")
-        await found.listen()
-        yield found
+        harness = IngestHarness(servers, await connection.channel(), http, f"http://127.0.0.1:{port}/api/v1")
+        await harness.listen()
+        yield harness
 
 
 @asynccontextmanager
-async def at_work(servers: Servers, **settings: Any) -> AsyncIterator[Around]:
-    """One ingest that knows the workload `squares`, and its neighbours."""
-    async with ingest(servers, **settings) as port, around(servers, port) as found:
+async def running_ingest(servers: Servers, **settings: Any) -> AsyncIterator[IngestHarness]:
+    """Run one ingest with the workload `squares`, and a harness for it."""
+    async with start_ingest(servers, **settings) as port, connect_harness(servers, port) as harness:
         if not settings.get("api_tokens"):
-            await found.announce()
-        yield found
+            await harness.announce()
+        yield harness

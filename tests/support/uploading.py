@@ -1,16 +1,16 @@
-"""Files of items, as a client streams them to the HTTP door."""
+"""Files of items, streamed to the HTTP API as a client does."""
 
 from collections.abc import AsyncIterator
 from typing import Any
 
 from batchyard_contracts.v1.flow import ItemsPage
-from tests.support.running_ingest import Around
+from tests.support.running_ingest import IngestHarness
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
 async def lines(number: int, size: int = 100, *, bad: int | None = None) -> AsyncIterator[bytes]:
-    """So many items of about `size` bytes, in pieces that end in the middle of a line."""
+    """Yield `number` items of about `size` bytes, in chunks that end in the middle of a line."""
     note = b"x" * size
     rest = b""
     for start in range(0, number, 100):
@@ -24,10 +24,12 @@ async def lines(number: int, size: int = 100, *, bad: int | None = None) -> Asyn
     yield rest
 
 
-async def post(found: Around, body: Any, query: str = "", headers: dict[str, str] | None = None) -> tuple[int, Any]:
-    return await found.post(f"/batches?workload=squares{query}", data=body, headers=NDJSON | (headers or {}))
+async def post(
+    harness: IngestHarness, body: Any, query: str = "", headers: dict[str, str] | None = None
+) -> tuple[int, Any]:
+    return await harness.post(f"/batches?workload=squares{query}", data=body, headers=NDJSON | (headers or {}))
 
 
-def ordinals(found: Around) -> list[int]:
-    pages = found.all(ItemsPage)
+def ordinals(harness: IngestHarness) -> list[int]:
+    pages = harness.all(ItemsPage)
     return sorted(item.ordinal for page in pages for segment in page.segments for item in segment.items)

@@ -1,1 +1,1 @@
-"""The commands and questions that ingest answers, over AMQP and behind the HTTP API."""
+"""Commands and queries that ingest answers, over AMQP and behind the HTTP API."""

@@ -1,4 +1,4 @@
-"""The AMQP door: who sent a command, its turn, and what is said when it is refused."""
+"""Handlers of the commands that arrive over AMQP."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -24,15 +24,15 @@ from batchyard_contracts.v1.commands import (
 from batchyard_contracts.v1.events import BatchRejected
 from batchyard_contracts.v1.flow import WorkerAnnounced
 from batchyard_contracts.v1.values import Owner, WorkloadName
-from services.ingest.api.invalid_command import fault_of
-from services.ingest.api.keyed_lock import Turns
-from services.ingest.control.cache_invalidation import Invalidation
-from services.ingest.control.control import Steering
-from services.ingest.domain.fault import Fault
-from services.ingest.domain.refused import Refused
-from services.ingest.persistence.workload_registry import Registry
-from services.ingest.submission.append import Growth
-from services.ingest.submission.submit import Submissions
+from services.ingest.api.invalid_command import rejection_of
+from services.ingest.api.keyed_lock import KeyedLock
+from services.ingest.control.cache_invalidator import CacheInvalidator
+from services.ingest.control.control_handler import BatchControlHandler
+from services.ingest.domain.ingest_error import IngestError
+from services.ingest.domain.rejection import Rejection
+from services.ingest.persistence.workload_registry import WorkloadRegistry
+from services.ingest.submission.append import BatchAppender
+from services.ingest.submission.submit import BatchSubmitter
 from shared.messaging.delivery import Delivery
 from shared.messaging.publisher import Publisher, outgoing
 from shared.runtime.errors import HandlerFailed, Rejected
@@ -43,140 +43,143 @@ UNKNOWN = "unknown"
 _OWNER: TypeAdapter[str] = TypeAdapter(Owner)
 _WORKLOAD: TypeAdapter[str] = TypeAdapter(WorkloadName)
 _BATCH_ID: TypeAdapter[UUID] = TypeAdapter(UUID)
-_EARLY = {"batch_not_found", "sequence_gap"}
-_PAUSES_S = (0.05, 0.1, 0.2, 0.4)
-"""Another process may be busy with the command that this one builds upon."""
+_OUT_OF_ORDER_CODES = {"batch_not_found", "sequence_gap"}
+_RETRY_DELAYS_S = (0.05, 0.1, 0.2, 0.4)
+"""Pauses in seconds before an out-of-order command is tried again: its predecessor may be in progress elsewhere."""
 
 
-class Handlers:
-    """One method for each command."""
+class CommandHandlers:
+    """Message handlers of ingest, one for each command."""
 
     def __init__(
         self,
-        submissions: Submissions,
-        growth: Growth,
-        steering: Steering,
-        invalidation: Invalidation,
-        registry: Registry,
+        submitter: BatchSubmitter,
+        appender: BatchAppender,
+        control_handler: BatchControlHandler,
+        cache_invalidator: CacheInvalidator,
+        registry: WorkloadRegistry,
         publisher: Publisher,
         clock: Callable[[], datetime],
     ) -> None:
-        self._submissions = submissions
-        self._growth = growth
-        self._steering = steering
-        self._invalidation = invalidation
+        self._submitter = submitter
+        self._appender = appender
+        self._control_handler = control_handler
+        self._cache_invalidator = cache_invalidator
         self._registry = registry
         self._publisher = publisher
         self._clock = clock
-        self._turns = Turns()
+        self._batch_locks = KeyedLock()
 
-    async def submit(self, command: BatchSubmit, envelope: Envelope) -> CommandAccepted:
+    async def on_batch_submit(self, command: BatchSubmit, envelope: Envelope) -> CommandAccepted:
         """Start a batch."""
-        async with self._turns.take(command.batch_id):
+        async with self._batch_locks.acquire(command.batch_id):
             owner = owner_of(envelope)
-            return await self._submissions.submit(owner, command, envelope.message_id or None)
+            return await self._submitter.submit(owner, command, envelope.message_id or None)
 
-    async def append(self, command: BatchAppend, envelope: Envelope) -> CommandAccepted:
+    async def on_batch_append(self, command: BatchAppend, envelope: Envelope) -> CommandAccepted:
         """Add items to an open batch."""
-        async with self._turns.take(command.batch_id):
-            return await _patiently(lambda: self._growth.append(owner_of(envelope), command))
+        async with self._batch_locks.acquire(command.batch_id):
+            return await _retry_out_of_order(lambda: self._appender.append(owner_of(envelope), command))
 
-    async def seal(self, command: BatchSeal, envelope: Envelope) -> CommandAccepted:
+    async def on_batch_seal(self, command: BatchSeal, envelope: Envelope) -> CommandAccepted:
         """Close a batch to further items."""
-        async with self._turns.take(command.batch_id):
-            return await _patiently(lambda: self._growth.seal(owner_of(envelope), command))
+        async with self._batch_locks.acquire(command.batch_id):
+            return await _retry_out_of_order(lambda: self._appender.seal(owner_of(envelope), command))
 
-    async def control(self, command: BatchControl, envelope: Envelope) -> CommandAccepted:
-        """Steer a batch."""
-        async with self._turns.take(command.batch_id):
+    async def on_batch_control(self, command: BatchControl, envelope: Envelope) -> CommandAccepted:
+        """Pause, resume, cancel, retry or change a batch."""
+        async with self._batch_locks.acquire(command.batch_id):
             message_id = envelope.message_id or None
-            return await _patiently(lambda: self._steering.control(owner_of(envelope), command, message_id))
+            return await _retry_out_of_order(
+                lambda: self._control_handler.control(owner_of(envelope), command, message_id)
+            )
 
-    async def invalidate(self, command: CacheInvalidate, _: Envelope) -> ControlAccepted:
-        """Forget known results."""
-        return await self._invalidation.invalidate(command)
+    async def on_cache_invalidate(self, command: CacheInvalidate, _: Envelope) -> ControlAccepted:
+        """Invalidate cached results."""
+        return await self._cache_invalidator.invalidate(command)
 
-    async def announced(self, message: WorkerAnnounced, _: Envelope) -> None:
-        """Learn what a worker can do."""
-        await self._registry.announce(message)
+    async def on_worker_announced(self, message: WorkerAnnounced, _: Envelope) -> None:
+        """Register the workloads of a worker."""
+        await self._registry.register(message)
 
-    async def refused(self, delivery: Delivery, error: Rejected) -> CommandRejected:
-        """Tell the world, and the sender, why a command was refused."""
-        fault = _fault(delivery, error)
-        workload, batch_id = _glimpse(delivery.body)
+    async def reject(self, delivery: Delivery, error: Rejected) -> CommandRejected:
+        """Publish why a command was rejected, and return the reply to its sender."""
+        rejection = _rejection_of(delivery, error)
+        workload, batch_id = _read_workload_and_batch(delivery.body)
         event = BatchRejected(
             workload=workload,
-            owner=_known_owner(delivery.envelope),
+            owner=_owner_or_unknown(delivery.envelope),
             batch_id=batch_id,
-            code=fault.code,
-            detail=fault.detail,
-            line=fault.line,
+            code=rejection.code,
+            detail=rejection.detail,
+            line=rejection.line,
             message_id=delivery.envelope.message_id or None,
             at=self._clock(),
         )
         await self._publisher.publish([outgoing(EVENTS, event)])
         return CommandRejected(
-            code=fault.code,
-            detail=fault.detail,
-            status=fault.status,
-            line=fault.line,
-            retry_after_s=fault.retry_after_s,
+            code=rejection.code,
+            detail=rejection.detail,
+            status=rejection.status,
+            line=rejection.line,
+            retry_after_s=rejection.retry_after_s,
         )
 
 
 def owner_of(envelope: Envelope) -> str:
-    """Whose command it is: the broker has checked the property `user_id`. Raises `Refused` on an unusable name."""
+    """Return the owner of a command: the property `user_id`, which the broker has verified. Raises `IngestError`
+    when it is no valid owner name."""
     if envelope.user_id is None:
         return DEFAULT_OWNER
     try:
         return _OWNER.validate_python(envelope.user_id)
     except ValidationError as error:
-        raise Refused(
-            Fault("invalid_owner", "The AMQP user's name cannot be an owner: use letters, digits, _ and -.")
+        raise IngestError(
+            Rejection("invalid_owner", "The AMQP user name is not a valid owner. Use letters, digits, _ and -.")
         ) from error
 
 
-async def _patiently(operation: Callable[[], Awaitable[CommandAccepted]]) -> CommandAccepted:
-    for pause in _PAUSES_S:
+async def _retry_out_of_order(operation: Callable[[], Awaitable[CommandAccepted]]) -> CommandAccepted:
+    for delay_s in _RETRY_DELAYS_S:
         try:
             return await operation()
-        except Refused as error:
-            if error.fault.code not in _EARLY:
+        except IngestError as error:
+            if error.rejection.code not in _OUT_OF_ORDER_CODES:
                 raise
-        await asyncio.sleep(pause)  # nothing tells when another process will have committed
+        await asyncio.sleep(delay_s)  # no signal tells when another process commits
     return await operation()
 
 
-def _fault(delivery: Delivery, error: Rejected) -> Fault:
-    if isinstance(error, Refused):
-        return error.fault
+def _rejection_of(delivery: Delivery, error: Rejected) -> Rejection:
+    if isinstance(error, IngestError):
+        return error.rejection
     if isinstance(error, HandlerFailed):
-        return Fault("internal_error", str(error), 500)
+        return Rejection("internal_error", str(error), 500)
     if isinstance(error.__cause__, ValidationError):
-        return fault_of(error.__cause__)
+        return rejection_of(error.__cause__)
     if len(delivery.body) > MAX_MESSAGE_BYTES:
-        return Fault("message_too_large", str(error), 413)
-    return Fault("unknown_type", str(error), 400)
+        return Rejection("message_too_large", str(error), 413)
+    return Rejection("unknown_type", str(error), 400)
 
 
-def _known_owner(envelope: Envelope) -> str:
+def _owner_or_unknown(envelope: Envelope) -> str:
     try:
         return owner_of(envelope)
-    except Refused:
+    except IngestError:
         return UNKNOWN
 
 
-def _glimpse(body: bytes) -> tuple[str, UUID | None]:
-    """What can be read of a command that is none: its workload and batch."""
+def _read_workload_and_batch(body: bytes) -> tuple[str, UUID | None]:
+    """Return as much of an invalid command as is readable: its workload and its batch id."""
     try:
         value = orjson.loads(body) if len(body) <= MAX_MESSAGE_BYTES else {}
     except orjson.JSONDecodeError:
         value = {}
     found = value if isinstance(value, dict) else {}
-    return _read(_WORKLOAD, found.get("workload")) or UNKNOWN, _read(_BATCH_ID, found.get("batch_id"))
+    return _parse_or_none(_WORKLOAD, found.get("workload")) or UNKNOWN, _parse_or_none(_BATCH_ID, found.get("batch_id"))
 
 
-def _read(kind: "TypeAdapter[T]", value: object) -> "T | None":
+def _parse_or_none(kind: "TypeAdapter[T]", value: object) -> "T | None":
     try:
         return kind.validate_python(value)
     except ValidationError:

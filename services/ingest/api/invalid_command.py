@@ -1,19 +1,19 @@
-"""Says what is wrong with a body that is no command."""
+"""Explains why a message body is not a valid command."""
 
 from pydantic import ValidationError
 
-from services.ingest.domain.fault import Fault
+from services.ingest.domain.rejection import Rejection
 from shared.messaging.delivery import explain
 
 
-def fault_of(error: ValidationError) -> Fault:
-    """Say what is wrong with a body, with the first item at fault when it is an item."""
+def rejection_of(error: ValidationError) -> Rejection:
+    """Return the rejection of an invalid body, with the position of the first invalid item if an item is to blame."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     place = first["loc"]
     if first["type"] == "json_invalid":
-        return Fault("malformed_json", f"{first['msg']}. Send one JSON object in UTF-8.", 400)
+        return Rejection("malformed_json", f"{first['msg']}. Send one JSON object in UTF-8.", 400)
     if place == ("items",) and first["type"] == "too_long":
-        return Fault("too_many_items", f"{first['msg']}. Send the rest with append, or as NDJSON by HTTP.")
+        return Rejection("too_many_items", f"{first['msg']}. Append the rest, or upload the items as NDJSON over HTTP.")
     if len(place) > 1 and place[0] == "items" and isinstance(place[1], int):
-        return Fault("invalid_item", explain(error), line=place[1] + 1)
-    return Fault("invalid_command", explain(error))
+        return Rejection("invalid_item", explain(error), line=place[1] + 1)
+    return Rejection("invalid_command", explain(error))

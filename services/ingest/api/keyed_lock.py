@@ -1,4 +1,4 @@
-"""Lets the commands of one batch go one after the other, in the order in which they came to this process."""
+"""Serializes the commands of one batch in the order in which they reached this process."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,26 +6,26 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 
-class Turns:
-    """A fair lock for each batch that somebody is busy with."""
+class KeyedLock:
+    """A fair lock per key. Only keys that are in use take memory."""
 
     def __init__(self) -> None:
         self._locks: dict[UUID, tuple[asyncio.Lock, int]] = {}
 
     @asynccontextmanager
-    async def take(self, batch_id: UUID | None) -> AsyncIterator[None]:
-        """Wait for the turn; a command without a batch has nobody to wait for."""
-        if batch_id is None:
+    async def acquire(self, key: UUID | None) -> AsyncIterator[None]:
+        """Hold the lock of a key; without a key there is nothing to wait for."""
+        if key is None:
             yield
             return
-        lock, users = self._locks.get(batch_id, (asyncio.Lock(), 0))
-        self._locks[batch_id] = (lock, users + 1)
+        lock, users = self._locks.get(key, (asyncio.Lock(), 0))
+        self._locks[key] = (lock, users + 1)
         try:
             async with lock:
                 yield
         finally:
-            lock, users = self._locks[batch_id]
+            lock, users = self._locks[key]
             if users == 1:
-                del self._locks[batch_id]
+                del self._locks[key]
             else:
-                self._locks[batch_id] = (lock, users - 1)
+                self._locks[key] = (lock, users - 1)

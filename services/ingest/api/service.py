@@ -1,4 +1,4 @@
-"""All that ingest can do for a caller, whichever door the caller came through."""
+"""The application layer of ingest, which the HTTP routes call."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -7,74 +7,78 @@ from uuid import UUID
 import structlog
 
 from batchyard_contracts.v1.queries import MAX_PAGE, BatchesQuery, BatchState
-from services.ingest.control.cache_invalidation import Invalidation
-from services.ingest.control.control import Steering
-from services.ingest.domain.batch import Header
-from services.ingest.domain.progress_snapshot import Frame
-from services.ingest.domain.refused import NOT_FOUND, Refused
-from services.ingest.persistence.store import Store
-from services.ingest.persistence.workload_registry import Registry
-from services.ingest.progress.hub import Watchers
-from services.ingest.queries.aggregator_client import Ledger
-from services.ingest.submission.append import Growth
-from services.ingest.submission.submit import Submissions
-from services.ingest.submission.upload_service import Uploads
+from services.ingest.control.cache_invalidator import CacheInvalidator
+from services.ingest.control.control_handler import BatchControlHandler
+from services.ingest.domain.batch import BatchHeader
+from services.ingest.domain.ingest_error import NOT_FOUND, IngestError
+from services.ingest.domain.progress_snapshot import ProgressSnapshot
+from services.ingest.persistence.store import BatchStore
+from services.ingest.persistence.workload_registry import WorkloadRegistry
+from services.ingest.progress.hub import ProgressHub
+from services.ingest.queries.aggregator_client import AggregatorClient
+from services.ingest.submission.append import BatchAppender
+from services.ingest.submission.submit import BatchSubmitter
+from services.ingest.submission.upload_service import UploadService
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
-    """The application's parts, put together once."""
+class IngestService:
+    """Components of the application behind one object, and the queries that combine several of them."""
 
-    submissions: Submissions
-    uploads: Uploads
-    growth: Growth
-    steering: Steering
-    invalidation: Invalidation
-    registry: Registry
-    ledger: Ledger
-    watchers: Watchers
-    store: Store
+    submitter: BatchSubmitter
+    uploads: UploadService
+    appender: BatchAppender
+    control_handler: BatchControlHandler
+    cache_invalidator: CacheInvalidator
+    registry: WorkloadRegistry
+    aggregator: AggregatorClient
+    progress_hub: ProgressHub
+    store: BatchStore
 
-    async def header(self, owner: str, batch_id: UUID) -> Header:
-        """An owner's batch; raises `Refused` (404) when there is none."""
+    async def header(self, owner: str, batch_id: UUID) -> BatchHeader:
+        """Return the header of an owner's batch; raises `IngestError` (404) when there is none."""
         header = await self.store.get(batch_id, owner)
         if header is None:
-            raise Refused(NOT_FOUND)
+            raise IngestError(NOT_FOUND)
         return header
 
     async def state(self, owner: str, batch_id: UUID) -> BatchState:
-        """How a batch is doing: as the ledger knows it, or as it was accepted when that was a moment ago."""
+        """Return the state of a batch as the aggregator has it, or from its header when the aggregator does not have
+        it yet."""
         header = await self.header(owner, batch_id)
-        return await self.ledger.state(owner, batch_id) or header.as_state()
+        return await self.aggregator.state(owner, batch_id) or header.to_state()
 
-    async def first_frame(self, owner: str, batch_id: UUID) -> Frame:
-        """Where a batch stands, for one who begins to watch."""
-        saved = await self.watchers.snapshot(batch_id)
+    async def initial_snapshot(self, owner: str, batch_id: UUID) -> ProgressSnapshot:
+        """Return the progress of a batch for a client that starts to watch it."""
+        saved = await self.progress_hub.saved_snapshot(batch_id)
         if saved is None:
-            return Frame.of_state(await self.state(owner, batch_id))
-        if saved.final:  # unless a new round has begun since
-            with suppress(Refused):
-                known = Frame.of_state(await self.state(owner, batch_id))
-                return max(saved, known, key=lambda frame: frame.rank)
+            return ProgressSnapshot.from_state(await self.state(owner, batch_id))
+        if saved.final:  # a new round may have started since
+            with suppress(IngestError):
+                known = ProgressSnapshot.from_state(await self.state(owner, batch_id))
+                return max(saved, known, key=lambda snapshot: snapshot.rank)
         return saved
 
     async def catch_up(self, owner: str, batch_id: UUID) -> None:
-        """Show the watchers of a batch what the ledger knows."""
-        state = await self.ledger.state(owner, batch_id)
+        """Publish the state that the aggregator has of a batch to its watchers."""
+        state = await self.aggregator.state(owner, batch_id)
         if state is not None:
-            self.watchers.show(batch_id, Frame.of_state(state))
+            self.progress_hub.publish(batch_id, ProgressSnapshot.from_state(state))
 
     async def catch_up_all(self) -> bool:
-        """Show all watchers what they may have missed while events did not arrive; False when nobody can tell now."""
+        """Publish to all watchers the states that they may have missed without events; False when the aggregator did
+        not answer."""
         try:
-            for owner, batch_ids in self.watchers.watched().items():
+            for owner, batch_ids in self.progress_hub.watched_batches().items():
                 for start in range(0, len(batch_ids), MAX_PAGE):
-                    some = batch_ids[start : start + MAX_PAGE]
-                    for state in await self.ledger.batches(BatchesQuery(owner=owner, batch_ids=some, limit=MAX_PAGE)):
-                        self.watchers.show(state.batch_id, Frame.of_state(state))
-        except Refused as error:
+                    part = batch_ids[start : start + MAX_PAGE]
+                    for state in await self.aggregator.batches(
+                        BatchesQuery(owner=owner, batch_ids=part, limit=MAX_PAGE)
+                    ):
+                        self.progress_hub.publish(state.batch_id, ProgressSnapshot.from_state(state))
+        except IngestError as error:
             log.warning("progress may have been missed", error=str(error))
             return False
         return True

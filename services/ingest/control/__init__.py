@@ -1,1 +1,1 @@
-"""Controls batches that were accepted: pause, cancel, change, retry; invalidates cached results."""
+"""Control of accepted batches: pause, cancel, change and retry; invalidation of cached results."""

@@ -1,1 +1,1 @@
-"""Decisions about batches and items on their way in: pure, without I/O, clock or randomness."""
+"""Decisions about incoming batches and items: pure, without I/O, clock or randomness."""

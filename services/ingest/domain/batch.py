@@ -1,4 +1,4 @@
-"""A batch as the door remembers it."""
+"""Header of a batch: what ingest stores about it."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,20 +11,20 @@ from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
 from batchyard_contracts.v1.queries import BatchState
 from batchyard_contracts.v1.values import Counts, Notifications, Priority, Reuse, Terms
 from services.ingest.domain.command_validation import terms_of
-from services.ingest.domain.upload_digest import Mark
+from services.ingest.domain.upload_digest import UploadPosition
 
 State = Literal["open", "sealed", "withdrawn"]
-Sourced = Literal["expand", "estimate"]
-"""What a batch has a source for: the items that it finds are to run, or not."""
+SourceMode = Literal["expand", "estimate"]
+"""Use of the items that a source finds: they run (`expand`), or are only counted (`estimate`)."""
 
 
-class _Row(Protocol):
+class _DatabaseRow(Protocol):
     def __getitem__(self, column: str, /) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
-    """Who asked for what, and how far its submission is."""
+class BatchHeader:
+    """Identity, terms and submission progress of a batch."""
 
     batch_id: UUID
     owner: str
@@ -44,22 +44,22 @@ class Header:
     message_id: str | None = None
     digest: bytes | None = None
     traceparent: str | None = None
-    sent: Mark | None = None
-    """Of an upload that is under way or may be continued: what the broker is known to have. What lies between it and
-    `items` was given out by a process that died; the broker may have it or not."""
+    confirmed: UploadPosition | None = None
+    """Position up to which the broker has an upload that is in progress or may be continued; otherwise None. Pages
+    between it and `claimed` belong to a process that died, and may or may not have been published."""
     leased: bool = False
-    """Whether somebody receives that upload at this moment."""
-    sourced: Sourced | None = None
+    """True while a receiver holds the lease of the upload."""
+    source_mode: SourceMode | None = None
     round: int = 1
-    """The latest that was asked for or heard of."""
+    """Latest round that was requested or reported."""
     finished: bool = False
-    """Whether that round has ended, as far as was heard."""
+    """True when an event has reported the end of that round."""
 
     @classmethod
-    def asked(
+    def from_command(
         cls, batch_id: UUID, owner: str, command: BatchSubmit, state: State, at: datetime, trace: str | None
     ) -> Self:
-        """A batch as a command asks for it, without items so far."""
+        """Return the header of a submission, without items so far."""
         return cls(
             batch_id,
             owner,
@@ -74,12 +74,12 @@ class Header:
             at,
             idempotency_key=command.idempotency_key,
             traceparent=trace,
-            sourced=None if command.source is None else "estimate" if command.estimate else "expand",
+            source_mode=None if command.source is None else "estimate" if command.estimate else "expand",
         )
 
     @classmethod
-    def of(cls, row: _Row) -> Self:
-        """Read a row."""
+    def from_row(cls, row: _DatabaseRow) -> Self:
+        """Return the header in a row of the table `batches`."""
         return cls(
             row["batch_id"],
             row["owner"],
@@ -99,20 +99,22 @@ class Header:
             row["message_id"],
             row["digest"],
             row["traceparent"],
-            Mark(row["sent_items"], row["sent_pages"], row["sent_digest"]) if row["sent_digest"] is not None else None,
+            UploadPosition(row["sent_items"], row["sent_pages"], row["sent_digest"])
+            if row["sent_digest"] is not None
+            else None,
             bool(row["leased"]),
-            cast("Sourced | None", row["sourced"]),
+            cast("SourceMode | None", row["sourced"]),
             row["round"],
             row["done"],
         )
 
     @property
-    def given(self) -> Mark:
-        """What has been given out of an upload."""
-        return Mark(self.items, self.pages, self.digest or b"")
+    def claimed(self) -> UploadPosition:
+        """Position up to which pages of an upload have been claimed for publishing."""
+        return UploadPosition(self.items, self.pages, self.digest or b"")
 
-    def accepted(self, *, replayed: bool = False) -> CommandAccepted:
-        """The reply to a command that this batch took."""
+    def to_reply(self, *, replayed: bool = False) -> CommandAccepted:
+        """Return the reply to a command that this batch accepted."""
         return CommandAccepted(
             batch_id=self.batch_id,
             workload=self.workload,
@@ -121,8 +123,8 @@ class Header:
             accepted_at=self.accepted_at,
         )
 
-    def as_state(self) -> BatchState:
-        """What is known of the batch before the ledger has heard of it."""
+    def to_state(self) -> BatchState:
+        """Return the state of a batch that the aggregator does not have yet."""
         total = self.items if self.state == "sealed" else None
         return BatchState(
             batch_id=self.batch_id,

@@ -1,4 +1,4 @@
-"""An item that passed every check, ready to travel; and how it is made from each of the forms items come in."""
+"""Validates items of commands, uploads and sources."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -6,15 +6,15 @@ from typing import Any, NamedTuple
 from pydantic_core import to_json
 
 from batchyard_contracts.v1.values import NewItem
-from services.ingest.domain.fault import Fault
-from services.ingest.domain.item_validator import Rules
-from services.ingest.domain.json_shape import has_non_number
+from services.ingest.domain.item_validator import ItemValidator
+from services.ingest.domain.json_shape import has_non_finite_number
+from services.ingest.domain.rejection import Rejection
 
-_NOT_JSON = Fault("invalid_item", "NaN and infinite numbers are not JSON. Send null or text.")
+_NOT_JSON = Rejection("invalid_item", "NaN and infinite numbers are not JSON. Send null or text.")
 
 
-class Entry(NamedTuple):
-    """An accepted item. `raw` is its payload as JSON, which is passed on as it is."""
+class ValidatedItem(NamedTuple):
+    """An accepted item. `raw` is its payload as JSON, which is forwarded unchanged."""
 
     ordinal: int
     raw: bytes
@@ -22,34 +22,36 @@ class Entry(NamedTuple):
     partition: str
     fingerprint: bytes | None
     source: bool = False
-    """Whether it is what the items of its batch are to be found by."""
+    """True for a source, which expands to the other items of its batch."""
 
 
-def entry_of(rules: Rules, ordinal: int, payload: Any, raw: bytes, custom_id: str | None) -> Entry | Fault:
-    """Judge one item."""
-    fault = rules.judge(payload, raw)
-    if fault is not None:
-        return fault
-    return Entry(ordinal, raw, custom_id, rules.partition(payload), rules.fingerprint(payload))
+def validate_item(
+    validator: ItemValidator, ordinal: int, payload: Any, raw: bytes, custom_id: str | None
+) -> ValidatedItem | Rejection:
+    """Validate one item; returns the rejection of an invalid one."""
+    rejection = validator.check(payload, raw)
+    if rejection is not None:
+        return rejection
+    return ValidatedItem(ordinal, raw, custom_id, validator.partition(payload), validator.fingerprint(payload))
 
 
-def source_of(rules: Rules, source: Any) -> Entry | Fault:
-    """The entry of a batch's source."""
+def validate_source(validator: ItemValidator, source: Any) -> ValidatedItem | Rejection:
+    """Validate the source of a batch."""
     raw = to_json(source, inf_nan_mode="constants")
-    if (b"NaN" in raw or b"Infinity" in raw) and has_non_number(source):
+    if (b"NaN" in raw or b"Infinity" in raw) and has_non_finite_number(source):
         return _NOT_JSON
-    return rules.judge_source(source, raw) or Entry(0, raw, None, "", None, source=True)
+    return validator.check_source(source, raw) or ValidatedItem(0, raw, None, "", None, source=True)
 
 
-def entries_of(rules: Rules, items: Sequence[NewItem], first: int) -> list[Entry] | Fault:
-    """Judge the items of a command; the fault names the first one that is wrong, counted from 1."""
-    entries: list[Entry] = []
+def validate_items(validator: ItemValidator, items: Sequence[NewItem], first: int) -> list[ValidatedItem] | Rejection:
+    """Validate the items of a command; the rejection names the first invalid one, counted from 1."""
+    validated: list[ValidatedItem] = []
     for index, item in enumerate(items):
         raw = to_json(item.payload, inf_nan_mode="constants")
-        if (b"NaN" in raw or b"Infinity" in raw) and has_non_number(item.payload):
+        if (b"NaN" in raw or b"Infinity" in raw) and has_non_finite_number(item.payload):
             return _NOT_JSON.at(index + 1)
-        made = entry_of(rules, first + index, item.payload, raw, item.custom_id)
-        if isinstance(made, Fault):
-            return made.at(index + 1)
-        entries.append(made)
-    return entries
+        result = validate_item(validator, first + index, item.payload, raw, item.custom_id)
+        if isinstance(result, Rejection):
+            return result.at(index + 1)
+        validated.append(result)
+    return validated

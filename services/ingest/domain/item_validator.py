@@ -1,4 +1,4 @@
-"""How the items of one workload are judged, sorted and compared: compiled once from what the workload announced."""
+"""Validator of the items of one workload, compiled once from its manifest."""
 
 import json
 from hashlib import blake2b
@@ -11,74 +11,80 @@ from batchyard_contracts.partition import Partitioner
 from batchyard_contracts.pointer import MISSING, CompiledPointer
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import MAX_ITEMS_PER_BATCH
-from services.ingest.domain.fault import Fault
 from services.ingest.domain.json_shape import depth_exceeds, has_nul
 from services.ingest.domain.limits import MAX_DEPTH, MAX_ITEM_BYTES
+from services.ingest.domain.rejection import Rejection
 
-_MOST = 300
-"""Characters of an explanation that are passed on: a schema error may quote the whole item."""
+_MAX_EXPLANATION_LENGTH = 300
+"""Largest number of characters of an explanation: a schema error may quote the whole item."""
 
 
-class Rules:
-    """The rules of one version of a workload. Raises `ValueError` when the announced schema is none."""
+class ItemValidator:
+    """Schemas, limits, partitions and deduplication key of one version of a workload. Raises `ValueError` on an
+    invalid schema."""
 
     def __init__(self, manifest: Manifest) -> None:
-        self._schema = _validator(manifest, "item", manifest.item_schema)
+        self._schema = _compile(manifest, "item", manifest.item_schema)
         source = manifest.source_schema
-        self._source_schema = None if source is None else _validator(manifest, "source", source)
+        self._source_schema = None if source is None else _compile(manifest, "source", source)
         self.unit = manifest.unit.name if manifest.unit else None
         self._partitions = Partitioner(manifest)
-        self._dedup = CompiledPointer(manifest.dedup) if manifest.dedup is not None else None
-        self.summarized = manifest.summary_schema is not None
-        """Whether a summary is made of its results."""
-        self._most_items = min(MAX_ITEMS_PER_BATCH, manifest.max_items or MAX_ITEMS_PER_BATCH)
+        self._dedup_pointer = CompiledPointer(manifest.dedup) if manifest.dedup is not None else None
+        self.has_summary = manifest.summary_schema is not None
+        """True when the workload summarizes its results."""
+        self._max_items = min(MAX_ITEMS_PER_BATCH, manifest.max_items or MAX_ITEMS_PER_BATCH)
 
     @property
-    def take_sources(self) -> bool:
-        """Whether the workload can find items by itself."""
+    def has_source_schema(self) -> bool:
+        """True when the workload can expand sources."""
         return self._source_schema is not None
 
-    def crowd(self, items: int) -> Fault | None:
-        """What is wrong with a batch of so many items; None: nothing."""
-        if items <= self._most_items:
+    def check_count(self, items: int) -> Rejection | None:
+        """Return why a batch cannot have so many items; None when it can."""
+        if items <= self._max_items:
             return None
-        most = self._most_items
-        return Fault("too_many_items", f"A batch of this workload takes {most} items. Send the rest as another batch.")
+        limit = self._max_items
+        return Rejection(
+            "too_many_items", f"A batch of this workload has at most {limit} items. Submit the rest as another batch."
+        )
 
-    def judge(self, payload: Any, raw: bytes) -> Fault | None:
-        """What is wrong with a payload, given also as the JSON it came as; None: nothing."""
-        return self._judge(self._schema, payload, raw)
+    def check(self, payload: Any, raw: bytes) -> Rejection | None:
+        """Return why a payload is invalid; None when it is valid. `raw` is the same payload as JSON."""
+        return self._check(self._schema, payload, raw)
 
-    def judge_source(self, source: Any, raw: bytes) -> Fault | None:
-        """The same of a source, of a workload that takes them."""
-        return self._judge(self._source_schema, source, raw)
+    def check_source(self, source: Any, raw: bytes) -> Rejection | None:
+        """Return why a source is invalid; None when it is valid. Only for a workload that can expand sources."""
+        return self._check(self._source_schema, source, raw)
 
-    def _judge(self, schema: Any, payload: Any, raw: bytes) -> Fault | None:
+    def _check(self, schema: Any, payload: Any, raw: bytes) -> Rejection | None:
         if len(raw) > MAX_ITEM_BYTES:
-            return Fault(
+            return Rejection(
                 "item_too_large",
-                f"The item has {len(raw)} bytes; at most {MAX_ITEM_BYTES} are taken. Pass an address of the data.",
+                f"The item has {len(raw)} bytes; at most {MAX_ITEM_BYTES} are allowed. Pass a reference to the data.",
                 413,
             )
         if not isinstance(payload, dict):
-            return Fault("invalid_item", "An item's payload is a JSON object.")
+            return Rejection("invalid_item", "The payload of an item has to be a JSON object.")
         if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and depth_exceeds(payload, MAX_DEPTH):
-            return Fault("item_too_deep", f"The item is nested deeper than {MAX_DEPTH} levels. Make it flatter.")
+            return Rejection("item_too_deep", f"The item is nested deeper than {MAX_DEPTH} levels. Flatten it.")
         if b"\\u0000" in raw and has_nul(payload):
-            return Fault("invalid_item", "The item holds the character U+0000, which cannot be stored. Remove it.")
+            return Rejection(
+                "invalid_item", "The item contains the character U+0000, which cannot be stored. Remove it."
+            )
         if not schema.is_valid(payload):
-            return Fault("invalid_item", _explain(schema, payload))
+            return Rejection("invalid_item", _explain(schema, payload))
         return None
 
     def partition(self, payload: dict[str, Any]) -> str:
-        """The destination that the item goes to; empty when the workload or the item names none."""
+        """Return the destination of an item; empty when the workload or the item names none."""
         return self._partitions.partition_of(payload)
 
     def fingerprint(self, payload: dict[str, Any]) -> bytes | None:
-        """The same for two items that are one and the same to the workload; None: never the same as another."""
-        if self._dedup is None:
+        """Return a digest that is equal for items that are duplicates of each other; None for an item that never is
+        one."""
+        if self._dedup_pointer is None:
             return None
-        value = self._dedup.find(payload)
+        value = self._dedup_pointer.find(payload)
         if value is MISSING:
             return None
         try:
@@ -88,25 +94,25 @@ class Rules:
         return blake2b(canonical, digest_size=16).digest()
 
 
-def _validator(manifest: Manifest, what: str, schema: dict[str, Any]) -> Any:
+def _compile(manifest: Manifest, what: str, schema: dict[str, Any]) -> Any:
     try:
         return jsonschema_rs.validator_for(schema, retriever=_no_retrieval)
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
         raise ValueError(
-            f"The {what} schema of {manifest.name} {manifest.version} is not usable: {_brief(error)}"
+            f"The {what} schema of {manifest.name} {manifest.version} is not usable: {_truncate(error)}"
         ) from error
 
 
 def _explain(schema: Any, payload: dict[str, Any]) -> str:
     error = next(iter(schema.iter_errors(payload)))
     where = "/".join(str(part) for part in error.instance_path)
-    return f"{'/' + where if where else 'The payload'}: {_brief(error)}"
+    return f"{'/' + where if where else 'The payload'}: {_truncate(error)}"
 
 
-def _brief(error: Exception) -> str:
+def _truncate(error: Exception) -> str:
     text = str(getattr(error, "message", error)).partition("\n")[0]
-    return text if len(text) <= _MOST else text[:_MOST] + "…"
+    return text if len(text) <= _MAX_EXPLANATION_LENGTH else text[:_MAX_EXPLANATION_LENGTH] + "…"
 
 
 def _no_retrieval(uri: str) -> Any:
-    raise ValueError(f"the schema refers to {uri[:200]}; a schema has to stand for itself")
+    raise ValueError(f"the schema refers to {uri[:200]}; external references are not allowed")

@@ -1,11 +1,11 @@
-"""What JSON may hold and a database or a strict parser may not: looked for only where the bytes make it possible."""
+"""Checks JSON values for what a database or a strict parser cannot take."""
 
 import math
 from typing import Any
 
 
 def depth_exceeds(value: Any, limit: int) -> bool:
-    """Whether arrays and objects are nested deeper than `limit`. Does not recurse."""
+    """Tell whether arrays and objects are nested deeper than `limit`. Does not recurse."""
     level = [value]
     for _ in range(limit):
         level = [child for node in level for child in _children(node)]
@@ -15,12 +15,12 @@ def depth_exceeds(value: Any, limit: int) -> bool:
 
 
 def has_nul(value: Any) -> bool:
-    """Whether a string or a key holds the character U+0000, which PostgreSQL cannot store."""
+    """Tell whether a string or a key contains the character U+0000, which PostgreSQL cannot store."""
     return any("\x00" in text for text in _scalars(value) if isinstance(text, str))
 
 
-def has_non_number(value: Any) -> bool:
-    """Whether a number is NaN or infinite, which JSON does not know."""
+def has_non_finite_number(value: Any) -> bool:
+    """Tell whether a number is NaN or infinite, which JSON does not have."""
     return any(isinstance(number, float) and not math.isfinite(number) for number in _scalars(value))
 
 
@@ -32,14 +32,14 @@ def _children(node: Any) -> list[Any]:
 
 def _scalars(value: Any) -> list[Any]:
     found: list[Any] = []
-    waiting = [value]
-    while waiting:
-        node = waiting.pop()
+    stack = [value]
+    while stack:
+        node = stack.pop()
         if isinstance(node, dict):
             found.extend(node)
-            waiting.extend(node.values())
+            stack.extend(node.values())
         elif isinstance(node, list):
-            waiting.extend(node)
+            stack.extend(node)
         else:
             found.append(node)
     return found

@@ -1,7 +1,7 @@
-"""Cuts items into pages, sets duplicates aside, and writes the messages that carry both.
+"""Splits items into pages, separates duplicates, and encodes the messages for both.
 
-Where a page ends depends on the items alone, never on which of them are duplicates: a repeated attempt cuts the same
-pages even if it remembers fewer duplicates, so a page that comes twice never hides an item.
+Page boundaries depend on the items alone, never on which of them are duplicates: a repeated attempt makes the same
+pages even if it knows fewer duplicates, so a page that arrives twice never hides an item.
 """
 
 from collections import ChainMap
@@ -12,146 +12,148 @@ from uuid import UUID
 import orjson
 
 from batchyard_contracts.v1.flow import ItemsPage, ItemsSettled
-from services.ingest.domain.item import Entry
+from services.ingest.domain.item import ValidatedItem
 from services.ingest.domain.limits import PAGE_BYTES, PAGE_ITEMS
 
 
-class Note(NamedTuple):
-    """A message to the other services, already written."""
+class EncodedMessage(NamedTuple):
+    """A message to the other services, encoded as JSON."""
 
     type: str
     body: bytes
 
 
 class Pager:
-    """Gathers entries until a page is full."""
+    """Collects items until a page is full."""
 
     def __init__(self) -> None:
-        self._page: list[Entry] = []
+        self._page: list[ValidatedItem] = []
         self._bytes = 0
 
-    def add(self, entry: Entry) -> list[Entry] | None:
-        """Take an entry; gives the page that it completed, if it did. The entry itself may open the next one."""
-        size = len(entry.raw)
+    def add(self, item: ValidatedItem) -> list[ValidatedItem] | None:
+        """Add an item; returns the page that it completed, if any. The item itself may start the next page."""
+        size = len(item.raw)
         full = self._page and (len(self._page) >= PAGE_ITEMS or self._bytes + size > PAGE_BYTES)
-        done = self.rest() if full else None
-        self._page.append(entry)
+        completed = self.drain() if full else None
+        self._page.append(item)
         self._bytes += size
-        return done
+        return completed
 
-    def rest(self) -> list[Entry]:
-        """What is left; the pager is empty afterwards."""
+    def drain(self) -> list[ValidatedItem]:
+        """Return the remaining items; the pager is empty afterwards."""
         page, self._page, self._bytes = self._page, [], 0
         return page
 
 
-def pages_of(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
-    """Cut entries into pages."""
+def split_into_pages(items: Iterable[ValidatedItem]) -> Iterator[list[ValidatedItem]]:
+    """Split items into pages."""
     pager = Pager()
-    for entry in entries:
-        if page := pager.add(entry):
+    for item in items:
+        if page := pager.add(item):
             yield page
-    if page := pager.rest():
+    if page := pager.drain():
         yield page
 
 
-def marks_of(entries: Iterable[Entry]) -> dict[bytes, int]:
-    """The fingerprints of entries, each with the first ordinal that bears it."""
-    marks: dict[bytes, int] = {}
-    for entry in entries:
-        if entry.fingerprint is not None:
-            marks.setdefault(entry.fingerprint, entry.ordinal)
-    return marks
+def fingerprints_of(items: Iterable[ValidatedItem]) -> dict[bytes, int]:
+    """Return the fingerprints of items, each with the first ordinal that has it."""
+    fingerprints: dict[bytes, int] = {}
+    for item in items:
+        if item.fingerprint is not None:
+            fingerprints.setdefault(item.fingerprint, item.ordinal)
+    return fingerprints
 
 
-class Sorted(NamedTuple):
-    """A page's entries: those to run, and those that repeat an earlier one, with its ordinal."""
+class DeduplicatedPage(NamedTuple):
+    """Items of a page: those to run, and duplicates with the ordinal of the item that they repeat."""
 
-    fresh: list[Entry]
-    duplicates: list[tuple[Entry, int]]
-    seen: dict[bytes, int]
-    """Fingerprints met here for the first time, with their ordinals."""
+    unique: list[ValidatedItem]
+    duplicates: list[tuple[ValidatedItem, int]]
+    new_fingerprints: dict[bytes, int]
+    """Fingerprints that were not known before, with their ordinals."""
 
 
-def sort_out(page: Iterable[Entry], known: Mapping[bytes, int]) -> Sorted:
-    """Set aside what repeats an earlier item of the page, or one that is `known`."""
-    result = Sorted([], [], {})
-    for entry in page:
-        mark = entry.fingerprint
-        if mark is None:
-            result.fresh.append(entry)
+def deduplicate(page: Iterable[ValidatedItem], known: Mapping[bytes, int]) -> DeduplicatedPage:
+    """Separate the items that repeat an earlier one of the page, or one that is `known`."""
+    result = DeduplicatedPage([], [], {})
+    for item in page:
+        fingerprint = item.fingerprint
+        if fingerprint is None:
+            result.unique.append(item)
             continue
-        first = known.get(mark)
+        first = known.get(fingerprint)
         if first is None:
-            first = result.seen.setdefault(mark, entry.ordinal)
-        if first == entry.ordinal:
-            result.fresh.append(entry)
+            first = result.new_fingerprints.setdefault(fingerprint, item.ordinal)
+        if first == item.ordinal:
+            result.unique.append(item)
         else:
-            result.duplicates.append((entry, first))
+            result.duplicates.append((item, first))
     return result
 
 
-def notes_of(batch_id: UUID, workload: str, number: int, page: Sorted, *, keyed: bool = False) -> list[Note]:
-    """The messages of one page: its duplicates as settled, and its items by partition. Either may be absent.
+def encode_page(
+    batch_id: UUID, workload: str, number: int, page: DeduplicatedPage, *, with_keys: bool = False
+) -> list[EncodedMessage]:
+    """Return the messages of one page: its duplicates as settled, and its items by partition. Either may be absent.
 
-    Duplicates go first: should the page come again and fewer of them be remembered, none is hidden by the page before.
-    `keyed`: items are sent with their fingerprints, which they are to claim before they run.
+    Duplicates go first: when the page is sent again and fewer of them are known, none is hidden by the page before.
+    `with_keys`: items carry their fingerprints, which they have to claim before they run.
     """
-    notes = []
+    messages = []
     if page.duplicates:
         settled = [
-            {"ordinal": entry.ordinal, "duplicate_of": first}
-            | ({"custom_id": entry.custom_id} if entry.custom_id is not None else {})
-            for entry, first in page.duplicates
+            {"ordinal": item.ordinal, "duplicate_of": first}
+            | ({"custom_id": item.custom_id} if item.custom_id is not None else {})
+            for item, first in page.duplicates
         ]
         body = {"batch_id": str(batch_id), "round": 1, "status": "duplicate", "items": settled}
-        notes.append(Note(ItemsSettled.type, orjson.dumps(body)))
-    if page.fresh:
+        messages.append(EncodedMessage(ItemsSettled.type, orjson.dumps(body)))
+    if page.unique:
         segments: dict[str, list[dict[str, Any]]] = {}
-        for entry in page.fresh:
-            item: dict[str, Any] = {"ordinal": entry.ordinal, "payload": orjson.Fragment(entry.raw)}
-            if entry.custom_id is not None:
-                item["custom_id"] = entry.custom_id
-            if entry.source:
-                item["source"] = True
-            if keyed and entry.fingerprint is not None:
-                item["key"] = entry.fingerprint.hex()
-            segments.setdefault(entry.partition, []).append(item)
+        for item in page.unique:
+            fields: dict[str, Any] = {"ordinal": item.ordinal, "payload": orjson.Fragment(item.raw)}
+            if item.custom_id is not None:
+                fields["custom_id"] = item.custom_id
+            if item.source:
+                fields["source"] = True
+            if with_keys and item.fingerprint is not None:
+                fields["key"] = item.fingerprint.hex()
+            segments.setdefault(item.partition, []).append(fields)
         body = {
             "batch_id": str(batch_id),
             "workload": workload,
             "page": number,
             "segments": [{"partition": name, "items": items} for name, items in segments.items()],
         }
-        notes.append(Note(ItemsPage.type, orjson.dumps(body)))
-    return notes
+        messages.append(EncodedMessage(ItemsPage.type, orjson.dumps(body)))
+    return messages
 
 
-class Written(NamedTuple):
-    """The messages of several pages, how many pages they are, and the fingerprints met for the first time."""
+class EncodedPages(NamedTuple):
+    """Messages of several pages, the number of pages, and the fingerprints that were not known before."""
 
-    notes: list[Note]
+    messages: list[EncodedMessage]
     pages: int
-    seen: dict[bytes, int]
+    new_fingerprints: dict[bytes, int]
 
 
-def write_pages(
+def encode_pages(
     batch_id: UUID,
     workload: str,
-    entries: Iterable[Entry],
+    items: Iterable[ValidatedItem],
     first_page: int = 0,
     known: Mapping[bytes, int] | None = None,
     *,
-    keyed: bool = False,
-) -> Written:
-    """The messages that carry entries, in pages numbered from `first_page`."""
-    notes: list[Note] = []
-    seen: dict[bytes, int] = {}
-    before = ChainMap(seen, dict(known or {}))
+    with_keys: bool = False,
+) -> EncodedPages:
+    """Encode items as pages that are numbered from `first_page`."""
+    messages: list[EncodedMessage] = []
+    new_fingerprints: dict[bytes, int] = {}
+    known_fingerprints = ChainMap(new_fingerprints, dict(known or {}))
     number = first_page
-    for page in pages_of(entries):
-        done = sort_out(page, before)
-        seen.update(done.seen)
-        notes += notes_of(batch_id, workload, number, done, keyed=keyed)
+    for page in split_into_pages(items):
+        deduplicated = deduplicate(page, known_fingerprints)
+        new_fingerprints.update(deduplicated.new_fingerprints)
+        messages += encode_page(batch_id, workload, number, deduplicated, with_keys=with_keys)
         number += 1
-    return Written(notes, number - first_page, seen)
+    return EncodedPages(messages, number - first_page, new_fingerprints)

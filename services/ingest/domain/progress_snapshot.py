@@ -1,4 +1,4 @@
-"""A step of a batch's progress, as it goes to a WebSocket: an event's body with its type in front."""
+"""Snapshot of a batch's progress as it is sent to a WebSocket: the body of an event with its type in front."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -10,8 +10,8 @@ from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
 from batchyard_contracts.v1.queries import BatchState
 
 
-class Frame:
-    """What watchers are shown."""
+class ProgressSnapshot:
+    """Progress of a batch at one moment, encoded as JSON."""
 
     __slots__ = ("body", "final", "owner", "rank")
 
@@ -20,17 +20,18 @@ class Frame:
         self.owner = owner
         self.final = final
         self.rank = rank
-        """Round, whether it ended, items that ended: a frame never follows one of a higher rank."""
+        """Order of snapshots of one batch: round, whether it ended, ended items. A snapshot never follows one of a
+        higher rank."""
 
     @classmethod
-    def of_event(cls, kind: str, body: bytes) -> tuple[UUID, "Frame"]:
-        """Read an event; raises `ValueError` or `KeyError` when it is none."""
+    def from_event(cls, kind: str, body: bytes) -> tuple[UUID, "ProgressSnapshot"]:
+        """Decode an event; raises `ValueError`, `KeyError` or `TypeError` on an invalid body."""
         value = orjson.loads(body)
-        return UUID(value["batch_id"]), cls.of_value({"type": kind, **value})
+        return UUID(value["batch_id"]), cls.from_fields({"type": kind, **value})
 
     @classmethod
-    def of_value(cls, value: Mapping[str, object]) -> "Frame":
-        """A frame from its content."""
+    def from_fields(cls, value: Mapping[str, object]) -> "ProgressSnapshot":
+        """Return the snapshot with these fields."""
         final = value["type"] == BatchFinished.type
         counts = value["counts"]
         if not isinstance(counts, Mapping):
@@ -40,8 +41,8 @@ class Frame:
         return cls(orjson.dumps(value), owner=owner, final=final, rank=(int(str(value["round"])), final, ended))
 
     @classmethod
-    def of_state(cls, state: BatchState) -> "Frame":
-        """A frame from what the ledger answers."""
+    def from_state(cls, state: BatchState) -> "ProgressSnapshot":
+        """Return the snapshot of a state that the aggregator replied with."""
         message: BatchFinished | BatchProgressed
         if state.status == "finished" and state.result is not None:
             shared = state.model_dump(include=set(BatchFinished.model_fields))
@@ -59,4 +60,4 @@ class Frame:
                 eta_s=state.eta_s,
                 at=datetime.now(UTC),
             )
-        return cls.of_value({"type": message.type, **message.model_dump(mode="json", exclude_none=True)})
+        return cls.from_fields({"type": message.type, **message.model_dump(mode="json", exclude_none=True)})

@@ -1,4 +1,4 @@
-"""How fast items end, and so when there is room again: for telling those who have to wait for how long."""
+"""Throughput of ended items, which tells rejected clients when to try again."""
 
 import math
 
@@ -8,20 +8,20 @@ _LONGEST_S = 300.0
 _UNKNOWN_S = 30.0
 
 
-class Pace:
-    """A moving average of items a second; what was longer ago than about 20 s counts little."""
+class Throughput:
+    """Moving average of ended items per second, with a time constant of 20 s."""
 
     def __init__(self) -> None:
         self.per_s = 0.0
 
-    def note(self, ended: int, during_s: float) -> None:
-        """So many items ended during the last seconds."""
-        if during_s > 0:
-            share = 1 - math.exp(-during_s / _SMOOTHING_S)
-            self.per_s += share * (ended / during_s - self.per_s)
+    def record(self, ended: int, elapsed_s: float) -> None:
+        """Record the items that ended during the last `elapsed_s` seconds."""
+        if elapsed_s > 0:
+            weight = 1 - math.exp(-elapsed_s / _SMOOTHING_S)
+            self.per_s += weight * (ended / elapsed_s - self.per_s)
 
     def wait_s(self, items: int) -> float:
-        """How long it takes until so many have ended: from 1 s to 5 minutes, in full seconds."""
+        """Return the seconds until so many items have ended: whole seconds from 1 to 300."""
         if self.per_s < 1 / _LONGEST_S:
             return _UNKNOWN_S
         return float(math.ceil(min(max(items / self.per_s, _SHORTEST_S), _LONGEST_S)))

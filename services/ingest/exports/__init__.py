@@ -1,1 +1,1 @@
-"""The forms in which outcomes leave: each takes pages and gives bytes, holding one page at a time."""
+"""Export formats of outcomes: each encodes pages to bytes, and holds one page at a time."""

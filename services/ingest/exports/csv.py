@@ -1,4 +1,4 @@
-"""Outcomes as CSV: what became of each item, then the plain values of its result."""
+"""Outcomes as CSV: the status columns of each item, then the scalar values of its result."""
 
 import csv
 import io
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
 from batchyard_contracts.v1.values import ItemResult
-from services.ingest.queries.result_reader import Page
+from services.ingest.queries.result_reader import ResultPage
 
 STATUS_COLUMNS = (
     "ordinal",
@@ -20,20 +20,20 @@ STATUS_COLUMNS = (
     "elapsed_ms",
     "cached",
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")
 
 
-async def table(pages: AsyncIterator[Page], result_schema: Mapping[str, Any]) -> AsyncIterator[bytes]:
-    """A header and one row for each outcome.
+async def csv_table(pages: AsyncIterator[ResultPage], result_schema: Mapping[str, Any]) -> AsyncIterator[bytes]:
+    """Yield a header, and one row for each outcome.
 
-    The columns come from the result's schema, or from the first page where the schema names no fields. Values that
-    are lists or objects are left out: NDJSON has them.
+    The columns come from the result schema, or from the first page when the schema names no fields. Lists and objects
+    are left out: NDJSON has them.
     """
     fields: list[str] | None = None
     async for page in pages:
         rows: list[Iterable[Any]] = []
         if fields is None:
-            fields = _fields(result_schema) or _seen(page.items)
+            fields = _fields(result_schema) or _fields_in(page.items)
             rows.append((*STATUS_COLUMNS, *(f"result_{f}" if f in STATUS_COLUMNS else f for f in fields)))
         rows += [_row(item, fields) for item in page.items]
         text = io.StringIO()
@@ -42,9 +42,9 @@ async def table(pages: AsyncIterator[Page], result_schema: Mapping[str, Any]) ->
 
 
 def safe_cell(value: Any) -> Any:
-    """The value as a spreadsheet may have it: text that would be run as a formula is marked as text."""
+    """Return a value that is safe in a spreadsheet: text that would run as a formula is quoted."""
     if isinstance(value, str):
-        return "'" + value if value.startswith(_FORMULA) else value
+        return "'" + value if value.startswith(_FORMULA_PREFIXES) else value
     if isinstance(value, bool):
         return "true" if value else "false"
     return "" if value is None or isinstance(value, dict | list) else value
@@ -72,19 +72,19 @@ def _fields(schema: Mapping[str, Any]) -> list[str]:
     properties = schema.get("properties")
     if not isinstance(properties, dict):
         return []
-    return [name for name, value in properties.items() if not _compound(value)]
+    return [name for name, value in properties.items() if not _is_compound(value)]
 
 
-def _compound(schema: Any) -> bool:
+def _is_compound(schema: Any) -> bool:
     if not isinstance(schema, dict):
         return False
     if "$ref" in schema or schema.get("type") in ("array", "object"):
         return True
     choices = [choice for choice in schema.get("anyOf", []) if choice != {"type": "null"}]
-    return bool(choices) and all(map(_compound, choices))
+    return bool(choices) and all(map(_is_compound, choices))
 
 
-def _seen(items: Iterable[ItemResult]) -> list[str]:
+def _fields_in(items: Iterable[ItemResult]) -> list[str]:
     found: dict[str, None] = {}
     for item in items:
         if isinstance(item.result, dict):

@@ -2,18 +2,18 @@
 
 from collections.abc import AsyncIterator
 
-from services.ingest.queries.result_reader import Page
+from services.ingest.queries.result_reader import ResultPage
 
 
-async def ndjson(pages: AsyncIterator[Page]) -> AsyncIterator[bytes]:
-    """One outcome a line."""
+async def ndjson_lines(pages: AsyncIterator[ResultPage]) -> AsyncIterator[bytes]:
+    """Yield one outcome per line."""
     async for page in pages:
         if page.items:
             yield b"\n".join(_lines(page)) + b"\n"
 
 
-async def json_array(pages: AsyncIterator[Page]) -> AsyncIterator[bytes]:
-    """All outcomes in one array."""
+async def json_array(pages: AsyncIterator[ResultPage]) -> AsyncIterator[bytes]:
+    """Yield all outcomes as one array."""
     before = b"["
     async for page in pages:
         if page.items:
@@ -22,5 +22,5 @@ async def json_array(pages: AsyncIterator[Page]) -> AsyncIterator[bytes]:
     yield b"[]" if before == b"[" else b"]"
 
 
-def _lines(page: Page) -> list[bytes]:
+def _lines(page: ResultPage) -> list[bytes]:
     return [item.model_dump_json(exclude_none=True).encode() for item in page.items]

@@ -1,7 +1,7 @@
-"""Records out of results, each once: as NDJSON or as CSV, however many there are.
+"""Records of results as NDJSON or CSV, each once, in constant memory.
 
-Which records were written is kept in a temporary database of this answer alone, in memory as long as it is small and in
-a file that nobody else can open when it is not, so that a million records need no more room than ten thousand.
+The ids of written records are kept in a temporary SQLite database of this response: in memory while it is small,
+otherwise in an unlinked file. A million records need no more memory than ten thousand.
 """
 
 import asyncio
@@ -18,48 +18,50 @@ import orjson
 from batchyard_contracts.pointer import MISSING, CompiledPointer
 from batchyard_contracts.v1.manifest import RecordsExport
 from services.ingest.exports.csv import safe_cell
-from services.ingest.queries.result_reader import Page
+from services.ingest.queries.result_reader import ResultPage
 
 _CACHE_KB = 4096
-Write = Callable[[list[dict[str, Any]]], bytes]
+Encoder = Callable[[list[dict[str, Any]]], bytes]
 
 
-async def records_lines(pages: AsyncIterator[Page], export: RecordsExport) -> AsyncIterator[bytes]:
-    """One record a line."""
-    async for piece in _written(pages, export, lambda found: b"".join(orjson.dumps(one) + b"\n" for one in found)):
-        yield piece
+async def records_ndjson(pages: AsyncIterator[ResultPage], export: RecordsExport) -> AsyncIterator[bytes]:
+    """Yield one record per line."""
+    async for chunk in _encode(
+        pages, export, lambda records: b"".join(orjson.dumps(record) + b"\n" for record in records)
+    ):
+        yield chunk
 
 
-async def records_table(pages: AsyncIterator[Page], export: RecordsExport) -> AsyncIterator[bytes]:
-    """A header and one row for each record. The columns are the fields of the first records; values that are lists or
+async def records_csv(pages: AsyncIterator[ResultPage], export: RecordsExport) -> AsyncIterator[bytes]:
+    """Yield a header, and one row for each record. The columns are the fields of the first records. Lists and
     objects are left out: NDJSON has them."""
     fields: list[str] = []
 
-    def write(found: list[dict[str, Any]]) -> bytes:
+    def encode(records: list[dict[str, Any]]) -> bytes:
         rows: list[list[Any]] = []
-        if not fields and found:
-            fields.extend(dict.fromkeys(name for one in found for name in one))
+        if not fields and records:
+            fields.extend(dict.fromkeys(name for record in records for name in record))
             rows.append(list(fields))
-        rows += [[safe_cell(one.get(name)) for name in fields] for one in found]
+        rows += [[safe_cell(record.get(name)) for name in fields] for record in records]
         text = io.StringIO()
         csv.writer(text, lineterminator="\r\n").writerows(rows)
         return text.getvalue().encode()
 
-    async for piece in _written(pages, export, write):
-        yield piece
+    async for chunk in _encode(pages, export, encode):
+        yield chunk
 
 
-async def _written(pages: AsyncIterator[Page], export: RecordsExport, write: Write) -> AsyncIterator[bytes]:
-    chosen = _Chosen(export)
-    with closing(chosen):
+async def _encode(pages: AsyncIterator[ResultPage], export: RecordsExport, encode: Encoder) -> AsyncIterator[bytes]:
+    unique = _UniqueRecords(export)
+    with closing(unique):
         async for page in pages:
-            piece = await asyncio.to_thread(lambda page=page: write(list(chosen.fresh(page))))  # type: ignore[misc]
-            if piece:
-                yield piece
+            chunk = await asyncio.to_thread(lambda page=page: encode(list(unique.new_records(page))))  # type: ignore[misc]
+            if chunk:
+                yield chunk
 
 
-class _Chosen:
-    """The records of pages that were not there before. To be used by one thread at a time."""
+class _UniqueRecords:
+    """Filters records that were written before. For use by one thread at a time."""
 
     def __init__(self, export: RecordsExport) -> None:
         self._records, self._id = CompiledPointer(export.records), CompiledPointer(export.id)
@@ -68,8 +70,8 @@ class _Chosen:
             self._seen.execute(f"PRAGMA {setting}")
         self._seen.execute("CREATE TABLE seen (id BLOB PRIMARY KEY) WITHOUT ROWID")
 
-    def fresh(self, page: Page) -> Iterator[dict[str, Any]]:
-        """What of a page is new. A record without an id is always."""
+    def new_records(self, page: ResultPage) -> Iterator[dict[str, Any]]:
+        """Yield the records of a page that were not written before. A record without an id is always new."""
         for item in page.items:
             records = self._records.find(item.result)
             for record in records if isinstance(records, list) else ():
@@ -77,7 +79,7 @@ class _Chosen:
                     yield record
 
     def close(self) -> None:
-        """Forget what was seen."""
+        """Delete the temporary database."""
         self._seen.close()
 
     def _is_new(self, record: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Texts out of results, such as a cue sheet for each tracklist, as files in one ZIP that is written as it is read."""
+"""Texts of results, such as a cue sheet for each tracklist, as files in a ZIP archive that is streamed."""
 
 import re
 import unicodedata
@@ -10,19 +10,19 @@ from typing import Any
 from batchyard_contracts.pointer import MISSING, CompiledPointer
 from batchyard_contracts.v1.manifest import TextExport
 from batchyard_contracts.v1.values import ItemResult
-from services.ingest.queries.result_reader import Page
+from services.ingest.queries.result_reader import ResultPage
 
-MAX_FILES_FROM = 100_000
-"""Items whose texts one archive may hold: its directory is kept in memory until the end."""
+MAX_ARCHIVE_ITEMS = 100_000
+"""Largest number of items in one archive, whose directory is kept in memory until the end."""
 _UNSAFE = re.compile(r"[^\w .,()'&+-]+")
-_NAME = 100
+_MAX_NAME_LENGTH = 100
 
 
-async def texts_zip(pages: AsyncIterator[Page], export: TextExport, at: datetime) -> AsyncIterator[bytes]:
-    """A ZIP of all texts. The name of each begins with the ordinal of its item, so no two are the same."""
+async def texts_zip(pages: AsyncIterator[ResultPage], export: TextExport, at: datetime) -> AsyncIterator[bytes]:
+    """Yield a ZIP archive of all texts. File names start with the ordinal of the item, so that no two are equal."""
     content, filename = CompiledPointer(export.content), CompiledPointer(export.filename)
-    sink = _Sink()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+    buffer = _WriteBuffer()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         async for page in pages:
             for item in page.items:
                 for name, text in _texts(item, content, filename, export.suffix):
@@ -30,21 +30,21 @@ async def texts_zip(pages: AsyncIterator[Page], export: TextExport, at: datetime
                     info.compress_type = zipfile.ZIP_DEFLATED
                     info.external_attr = 0o644 << 16
                     archive.writestr(info, text.encode("utf-8", "replace"))
-            if piece := sink.drain():
+            if piece := buffer.drain():
                 yield piece
-    yield sink.drain()
+    yield buffer.drain()
 
 
 def safe_name(name: str) -> str:
-    """A text as part of a file's name on any system."""
+    """Return a text as part of a file name that is safe on any system."""
     plain = _UNSAFE.sub("-", unicodedata.normalize("NFKC", name)).strip(" .-")
-    return plain[:_NAME].rstrip(" .-")
+    return plain[:_MAX_NAME_LENGTH].rstrip(" .-")
 
 
 def _texts(
     item: ItemResult, content: CompiledPointer, filename: CompiledPointer, suffix: str
 ) -> Iterator[tuple[str, str]]:
-    texts, names = _list(content.find(item.result)), _list(filename.find(item.result))
+    texts, names = _as_list(content.find(item.result)), _as_list(filename.find(item.result))
     several = len(texts) > 1
     for index, text in enumerate(texts):
         if not isinstance(text, str):
@@ -55,14 +55,14 @@ def _texts(
         yield f"{number} {label}".rstrip() + suffix, text
 
 
-def _list(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     if value is MISSING or value is None:
         return []
     return value if isinstance(value, list) else [value]
 
 
-class _Sink:
-    """A file that only takes: what was written is handed on and forgotten."""
+class _WriteBuffer:
+    """A write-only file whose content is drained into the response."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
@@ -72,10 +72,10 @@ class _Sink:
         return len(piece)
 
     def flush(self) -> None:
-        """There is nothing between here and the caller."""
+        """Do nothing: there is no further buffer."""
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: there is no open file."""
 
     def drain(self) -> bytes:
         pieces, self._pieces = self._pieces, []

@@ -1,1 +1,1 @@
-"""The HTTP door: an API with problem documents, its page, and WebSockets. FastAPI is known here and nowhere else."""
+"""The HTTP API: routes, problem documents, Swagger UI, and WebSockets. Only this package uses FastAPI."""

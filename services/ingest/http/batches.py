@@ -1,4 +1,4 @@
-"""Batches after their submission: list, show, append, seal, steer."""
+"""Routes of submitted batches: list, show, append, seal, control."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal, cast
@@ -11,19 +11,19 @@ from batchyard_contracts.message import Value
 from batchyard_contracts.v1.commands import BatchAppend, BatchControl, BatchSeal, CommandAccepted
 from batchyard_contracts.v1.queries import MAX_PAGE, BatchesQuery, BatchState, FailuresQuery, FailuresReply
 from batchyard_contracts.v1.values import BatchStatus, WorkloadName
-from services.ingest.api.service import Door
+from services.ingest.api.service import IngestService
 from services.ingest.http import body
 from services.ingest.http.models import AppendRequest, BatchList, ChangeRequest
-from services.ingest.http.openapi import idempotent, problem_responses, request_body
+from services.ingest.http.openapi import idempotency_key_header, problem_responses, request_body
 
-_ASKED = (401, 404, 422, 502, 503, 504)
-_STEERED = (400, 401, 404, 409, 413, 415, 422, 503)
-_GROWN = (408, 429)
+_QUERY_STATUSES = (401, 404, 422, 502, 503, 504)
+_COMMAND_STATUSES = (400, 401, 404, 409, 413, 415, 422, 503)
+_APPEND_STATUSES = (408, 429)
 _ITEMS = {"sequence": 0, "items": [{"payload": {"url": "https://www.1001tracklists.com/tracklist/9demo123/demo.html"}}]}
 
 
-def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
-    """The routes, for owners as `owner_of` tells them."""
+def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
+    """Return the routes; `owner_of` authenticates a request."""
     router = APIRouter(tags=["batches"])
 
     @router.get(
@@ -32,37 +32,40 @@ def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
         response_model=BatchList,
         responses=problem_responses(401, 422, 502, 503, 504),
     )
-    async def listed(
+    async def list_all(
         owner: Annotated[str, Depends(owner_of)],
         status: BatchStatus | None = None,
         workload: WorkloadName | None = None,
-        before: Annotated[UUID | None, Query(description="the `next_before` of the answer before")] = None,
+        before: Annotated[UUID | None, Query(description="`next_before` of the previous page")] = None,
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
     ) -> Response:
         """Your batches, newest first."""
-        found = await door.ledger.batches(
+        found = await service.aggregator.batches(
             BatchesQuery(owner=owner, status=status, workload=workload, before=before, limit=limit)
         )
-        more = found[-1].batch_id if len(found) == limit else None
-        return Response(BatchList(batches=found, next_before=more).model_dump_json(), media_type=body.JSON)
+        next_before = found[-1].batch_id if len(found) == limit else None
+        return Response(BatchList(batches=found, next_before=next_before).model_dump_json(), media_type=body.JSON)
 
     @router.get(
-        "/batches/{batch_id}", summary="Show a batch", response_model=BatchState, responses=problem_responses(*_ASKED)
+        "/batches/{batch_id}",
+        summary="Show a batch",
+        response_model=BatchState,
+        responses=problem_responses(*_QUERY_STATUSES),
     )
     async def show(batch_id: UUID, owner: Annotated[str, Depends(owner_of)]) -> Response:
-        """How far a batch is."""
-        return _json(await door.state(owner, batch_id))
+        """State and progress of a batch."""
+        return _json(await service.state(owner, batch_id))
 
     @router.get(
         "/batches/{batch_id}/failures",
         summary="Failures by cause",
         response_model=FailuresReply,
-        responses=problem_responses(*_ASKED),
+        responses=problem_responses(*_QUERY_STATUSES),
     )
     async def failures(batch_id: UUID, owner: Annotated[str, Depends(owner_of)]) -> Response:
-        """What failed in a batch, grouped by error code, the largest group first."""
-        await door.header(owner, batch_id)
-        reply = await door.ledger.failures(FailuresQuery(owner=owner, batch_id=batch_id))
+        """Failures of a batch, grouped by error code, the largest group first."""
+        await service.header(owner, batch_id)
+        reply = await service.aggregator.failures(FailuresQuery(owner=owner, batch_id=batch_id))
         return _json(reply if reply.found else FailuresReply())
 
     @router.post(
@@ -70,14 +73,14 @@ def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
         status_code=202,
         summary="Append items to an open batch",
         response_model=CommandAccepted,
-        responses=problem_responses(*_STEERED, *_GROWN),
+        responses=problem_responses(*_COMMAND_STATUSES, *_APPEND_STATUSES),
         openapi_extra=request_body("AppendRequest", _ITEMS),
     )
     async def append(batch_id: UUID, request: Request, owner: Annotated[str, Depends(owner_of)]) -> Response:
-        """Add items to a batch that was submitted with `sealed` false. A sequence number counts once."""
-        asked = cast("AppendRequest", await body.read(request, AppendRequest))
-        command = BatchAppend(batch_id=batch_id, sequence=asked.sequence, items=asked.items)
-        return _json(await door.growth.append(owner, command), 202)
+        """Add items to a batch that was submitted with `sealed` false. Each sequence number acts once."""
+        data = cast("AppendRequest", await body.read_message(request, AppendRequest))
+        command = BatchAppend(batch_id=batch_id, sequence=data.sequence, items=data.items)
+        return _json(await service.appender.append(owner, command), 202)
 
     @router.post(
         "/batches/{batch_id}/seal",
@@ -87,29 +90,29 @@ def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
         responses=problem_responses(401, 404, 409, 422, 503),
     )
     async def seal(batch_id: UUID, owner: Annotated[str, Depends(owner_of)]) -> Response:
-        """Say that no more items follow."""
-        return _json(await door.growth.seal(owner, BatchSeal(batch_id=batch_id)), 202)
+        """Close the batch to further items."""
+        return _json(await service.appender.seal(owner, BatchSeal(batch_id=batch_id)), 202)
 
     @router.patch(
         "/batches/{batch_id}",
         status_code=202,
         summary="Change a batch",
         response_model=CommandAccepted,
-        responses=problem_responses(*_STEERED, 408),
+        responses=problem_responses(*_COMMAND_STATUSES, 408),
         openapi_extra={
             **request_body("ChangeRequest", {"priority": "immediate", "rate": {"per_second": 20, "burst": 2}}),
-            "parameters": [idempotent()],
+            "parameters": [idempotency_key_header()],
         },
     )
     async def change(batch_id: UUID, request: Request, owner: Annotated[str, Depends(owner_of)]) -> Response:
-        """Give a batch another priority or other terms; what has not started follows them at once.
+        """Change the priority or the terms of a batch. Items that have not started follow them at once.
 
-        Of a batch that has finished they hold from its next round on: `finished` in the answer says so.
+        For a finished batch the change applies from its next round on, and the response has `finished` set.
         """
-        asked = cast("ChangeRequest", await body.read(request, ChangeRequest))
-        told = {name: getattr(asked, name) for name in ChangeRequest.model_fields}
-        command = BatchControl(batch_id=batch_id, action="change", **told)
-        return _json(await door.steering.control(owner, command, body.idempotency_key(request)), 202)
+        data = cast("ChangeRequest", await body.read_message(request, ChangeRequest))
+        changes = {name: getattr(data, name) for name in ChangeRequest.model_fields}
+        command = BatchControl(batch_id=batch_id, action="change", **changes)
+        return _json(await service.control_handler.control(owner, command, body.idempotency_key(request)), 202)
 
     @router.post(
         "/batches/{batch_id}/{action}",
@@ -117,17 +120,18 @@ def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
         summary="Pause, resume or cancel a batch",
         response_model=CommandAccepted,
         responses=problem_responses(401, 404, 409, 422, 502, 503, 504),
-        openapi_extra={"parameters": [idempotent()]},
+        openapi_extra={"parameters": [idempotency_key_header()]},
     )
-    async def steer(
+    async def control(
         batch_id: UUID,
         action: Literal["pause", "resume", "cancel"],
         request: Request,
         owner: Annotated[str, Depends(owner_of)],
     ) -> Response:
-        """`cancel` keeps every result made before. Of a batch that has finished nothing can be stopped: that is 409."""
+        """Pause, resume or cancel a batch. `cancel` keeps all results so far. A finished batch cannot be stopped:
+        409."""
         command = BatchControl(batch_id=batch_id, action=action)
-        return _json(await door.steering.control(owner, command, body.idempotency_key(request)), 202)
+        return _json(await service.control_handler.control(owner, command, body.idempotency_key(request)), 202)
 
     return router
 

@@ -1,4 +1,4 @@
-"""Reads request bodies within limits, and the headers that say what they are."""
+"""Reads request bodies within limits, and the headers that describe them."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,71 +8,71 @@ from pydantic import TypeAdapter, ValidationError
 
 from batchyard_contracts.message import MAX_MESSAGE_BYTES, Message
 from batchyard_contracts.v1.values import IdempotencyKey
-from services.ingest.api.invalid_command import fault_of
-from services.ingest.domain.fault import Fault
-from services.ingest.domain.refused import Refused
+from services.ingest.api.invalid_command import rejection_of
+from services.ingest.domain.ingest_error import IngestError
+from services.ingest.domain.rejection import Rejection
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
 CSV = "text/csv"
 _IDLE_S = 30.0
 _KEY: TypeAdapter[str] = TypeAdapter(IdempotencyKey)
-_TOO_LARGE = Fault(
+_TOO_LARGE = Rejection(
     "message_too_large",
-    f"A JSON body has at most {MAX_MESSAGE_BYTES} bytes. Send the items as {NDJSON}, or append them in pieces.",
+    f"A JSON body has at most {MAX_MESSAGE_BYTES} bytes. Upload the items as {NDJSON}, or append them in parts.",
     413,
 )
-_SLOW = Fault("request_timeout", f"Nothing came for {_IDLE_S:g} s. Send it again.", 408)
+_TIMEOUT = Rejection("request_timeout", f"No data arrived for {_IDLE_S:g} s. Send the request again.", 408)
 
 
 def media_type(request: Request, *allowed: str) -> str:
-    """What the body is; raises `Refused` (415) unless it is one of those allowed, plain and in UTF-8."""
+    """Return the media type of the body; raises `IngestError` (415) unless it is allowed, unencoded and in UTF-8."""
     kind, _, parameters = request.headers.get("content-type", "").lower().partition(";")
     charset = parameters.partition("charset=")[2].strip(' "') or "utf-8"
     encoding = request.headers.get("content-encoding", "identity").lower()
     if kind.strip() not in allowed or charset not in {"utf-8", "utf8", "us-ascii"} or encoding != "identity":
-        raise Refused(
-            Fault("unsupported_media_type", f"Send {' or '.join(allowed)} in UTF-8, without content encoding.", 415)
+        raise IngestError(
+            Rejection("unsupported_media_type", f"Send {' or '.join(allowed)} in UTF-8, without content encoding.", 415)
         )
     return kind.strip()
 
 
-async def read(request: Request, kind: type[Message]) -> Message:
-    """A body as a message; raises `Refused`."""
+async def read_message(request: Request, kind: type[Message]) -> Message:
+    """Read the body as a message; raises `IngestError`."""
     media_type(request, JSON)
     return decode(await read_bytes(request), kind)
 
 
 async def read_bytes(request: Request) -> bytes:
-    """A body that is held in memory; raises `Refused` when it is too large, before it is read whole."""
+    """Read the body into memory; raises `IngestError` as soon as it exceeds the limit."""
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared[:20]) > MAX_MESSAGE_BYTES:
-        raise Refused(_TOO_LARGE)
+        raise IngestError(_TOO_LARGE)
     body = bytearray()
     async for chunk in chunks(request):
         body += chunk
         if len(body) > MAX_MESSAGE_BYTES:
-            raise Refused(_TOO_LARGE)
+            raise IngestError(_TOO_LARGE)
     return bytes(body)
 
 
 def decode(body: bytes, kind: type[Message]) -> Message:
-    """Read a body; raises `Refused`."""
+    """Decode a body; raises `IngestError`."""
     try:
         return kind.decode(body)
     except ValidationError as error:
-        raise Refused(fault_of(error)) from error
+        raise IngestError(rejection_of(error)) from error
 
 
 async def chunks(request: Request) -> AsyncIterator[bytes]:
-    """The body in pieces; raises `Refused` (408) when the sender falls silent."""
+    """Yield the body in chunks; raises `IngestError` (408) when the client stops sending."""
     stream = request.stream()
     while True:
         try:
             async with asyncio.timeout(_IDLE_S):
                 chunk = await anext(stream, None)
         except TimeoutError as error:
-            raise Refused(_SLOW) from error
+            raise IngestError(_TIMEOUT) from error
         if chunk is None:
             return
         if chunk:
@@ -80,7 +80,7 @@ async def chunks(request: Request) -> AsyncIterator[bytes]:
 
 
 def idempotency_key(request: Request) -> str | None:
-    """The header `Idempotency-Key`, which may be quoted as the draft standard has it."""
+    """Return the header `Idempotency-Key`, which may be quoted as in the draft standard."""
     value = request.headers.get("idempotency-key")
     if value is None:
         return None
@@ -90,4 +90,4 @@ def idempotency_key(request: Request) -> str | None:
         return _KEY.validate_python(value)
     except ValidationError as error:
         detail = "The header Idempotency-Key takes 1 to 255 visible ASCII characters."
-        raise Refused(Fault("invalid_idempotency_key", detail, 400)) from error
+        raise IngestError(Rejection("invalid_idempotency_key", detail, 400)) from error

@@ -11,15 +11,15 @@ from pydantic import BaseModel, Field
 
 from batchyard_contracts import topology
 from batchyard_contracts.message import Command
-from services.ingest.api.service import Door
-from services.ingest.domain.fault import Fault
-from services.ingest.domain.refused import Refused
+from services.ingest.api.service import IngestService
+from services.ingest.domain.ingest_error import IngestError
+from services.ingest.domain.rejection import Rejection
 from services.ingest.http import body
 from services.ingest.http.openapi import problem_responses
 from shared.messaging.dead_queue import MAX_LOOKED_AT, DeadLetter, DeadQueue, NotReplayable, dead_queues
 
-_FIRST_BYTES = 300
-NO_OPERATOR = Fault("forbidden", "Only operators may do this: owners that BATCHYARD_OPERATORS names.", 403)
+_PREVIEW_CHARS = 300
+NOT_AN_OPERATOR = Rejection("forbidden", "Only operators may do this: the owners in BATCHYARD_OPERATORS.", 403)
 _STATUSES = (401, 403, 404, 422, 503)
 
 
@@ -32,18 +32,18 @@ class DeadLetterView(BaseModel):
     reason: str
     at: datetime | None = Field(None, description="time at which it was dead-lettered")
     bytes: int
-    body: str = Field(description=f"whole body; in a list its first {_FIRST_BYTES} characters")
+    body: str = Field(description=f"whole body; in a list its first {_PREVIEW_CHARS} characters")
 
 
 class DeadQueueView(BaseModel):
-    """A queue, and how many of its messages could not be handled."""
+    """A queue, and the number of its dead letters."""
 
     queue: str
     count: int
 
 
 class DeadLetterList(BaseModel):
-    """Queues that have dead letters, and the oldest of these."""
+    """Queues with dead letters, and the oldest dead letters."""
 
     queues: list[DeadQueueView]
     dead_letters: list[DeadLetterView]
@@ -65,86 +65,95 @@ class DeadLetterActionResult(BaseModel):
     count: int
 
 
-class _Desk:
-    """Works the dead letters of all queues, one request at a time: what one looks at, another would not see."""
+class _DeadLetterOperations:
+    """Reads and changes dead letters, one request at a time: letters that one request inspects are invisible to
+    another."""
 
-    def __init__(self, door: Door, url: str) -> None:
-        self._door, self._url, self._turn = door, url, asyncio.Lock()
+    def __init__(self, service: IngestService, url: str) -> None:
+        self._service, self._url, self._lock = service, url, asyncio.Lock()
 
     @asynccontextmanager
-    async def opened(self, queue: str | None) -> AsyncIterator[list[tuple[str, DeadQueue]]]:
-        """One queue, or all."""
-        work = [queue for known in self._door.registry.all() for queue in topology.work_queues(known.manifest.name)]
-        known = [queue.name for queue in (*topology.QUEUES, *work) if queue.dead_queue() is not None]
+    async def open_queues(self, queue: str | None) -> AsyncIterator[list[tuple[str, DeadQueue]]]:
+        """Open the dead letters of one queue, or of all."""
+        work_queues = [
+            queue for workload in self._service.registry.all() for queue in topology.work_queues(workload.manifest.name)
+        ]
+        known = [queue.name for queue in (*topology.QUEUES, *work_queues) if queue.dead_queue() is not None]
         if queue is not None and queue not in known:
-            raise Refused(Fault("unknown_queue", f"There is no queue {queue!r}. Known: {', '.join(known)}.", 404))
+            raise IngestError(
+                Rejection("unknown_queue", f"There is no queue {queue!r}. Known: {', '.join(known)}.", 404)
+            )
         wanted = known if queue is None else [queue]
-        async with self._turn, dead_queues(self._url, wanted) as found:
+        async with self._lock, dead_queues(self._url, wanted) as found:
             yield list(zip(wanted, found, strict=True))
 
-    async def listed(self, queue: str | None, limit: int) -> DeadLetterList:
-        """Queues with their counts, and the first letters."""
+    async def overview(self, queue: str | None, limit: int) -> DeadLetterList:
+        """Return the queues with their counts, and the first dead letters."""
         queues: list[DeadQueueView] = []
         dead_letters: list[DeadLetterView] = []
-        async with self.opened(queue) as found:
+        async with self.open_queues(queue) as found:
             for name, dead in found:
                 if count := await dead.count():
                     queues.append(DeadQueueView(queue=name, count=count))
                     dead_letters += [
-                        _view(x, _FIRST_BYTES) for x in await dead.look(lambda _: True, limit - len(dead_letters))
+                        _to_view(dead_letter, _PREVIEW_CHARS)
+                        for dead_letter in await dead.look(lambda _: True, limit - len(dead_letters))
                     ]
         return DeadLetterList(queues=queues, dead_letters=dead_letters)
 
-    async def one(self, queue: str, letter_id: str) -> DeadLetterView:
-        """A letter with its whole body."""
-        async with self.opened(queue) as ((_, dead),):
-            found = await dead.look(lambda x: x.id == letter_id, 1)
+    async def get(self, queue: str, dead_letter_id: str) -> DeadLetterView:
+        """Return a dead letter with its whole body."""
+        async with self.open_queues(queue) as ((_, dead),):
+            found = await dead.look(lambda dead_letter: dead_letter.id == dead_letter_id, 1)
         if not found:
-            detail = f"{queue} has no dead letter {letter_id!r} among its first {MAX_LOOKED_AT}."
-            raise Refused(Fault("dead_letter_not_found", detail, 404))
-        return _view(found[0], None)
+            detail = f"{queue} has no dead letter {dead_letter_id!r} among its first {MAX_LOOKED_AT}."
+            raise IngestError(Rejection("dead_letter_not_found", detail, 404))
+        return _to_view(found[0], None)
 
-    async def work(
-        self, queue: str, action: Literal["replay", "drop"], asked: DeadLetterRequest
+    async def process(
+        self, queue: str, action: Literal["replay", "drop"], request: DeadLetterRequest
     ) -> DeadLetterActionResult:
-        """Send letters back, or drop them."""
-        if asked.all == bool(asked.ids):
-            raise Refused(Fault("invalid_request", "Name dead letters in `ids`, or say `all`."))
-        ids = set(asked.ids)
-        async with self.opened(queue) as ((_, dead),):
-            act = dead.replay if action == "replay" else dead.drop
+        """Replay or drop dead letters."""
+        if request.all == bool(request.ids):
+            raise IngestError(Rejection("invalid_request", "Name dead letters in `ids`, or say `all`."))
+        ids = set(request.ids)
+        async with self.open_queues(queue) as ((_, dead),):
+            apply = dead.replay if action == "replay" else dead.drop
             try:
-                done = await act(lambda x: asked.all or x.id in ids, min(asked.limit, len(ids) or asked.limit))
+                done = await apply(
+                    lambda dead_letter: request.all or dead_letter.id in ids,
+                    min(request.limit, len(ids) or request.limit),
+                )
             except NotReplayable as error:
-                raise Refused(Fault("not_replayable", str(error), 409)) from error
+                raise IngestError(Rejection("not_replayable", str(error), 409)) from error
         if ids and not done:
-            raise Refused(Fault("dead_letter_not_found", f"{queue} has none of these dead letters.", 404))
+            raise IngestError(Rejection("dead_letter_not_found", f"{queue} has none of these dead letters.", 404))
         return DeadLetterActionResult(queue=queue, count=len(done))
 
 
 def routes(
-    door: Door, owner_of: Callable[..., Awaitable[str]], url: str, operators: Collection[str] | None
+    service: IngestService, owner_of: Callable[..., Awaitable[str]], url: str, operators: Collection[str] | None
 ) -> APIRouter:
-    """The routes; `operators` None: everybody is one."""
-    desk = _Desk(door, url)
+    """Return the routes; with `operators` None every owner is one."""
+    operations = _DeadLetterOperations(service, url)
 
     async def operator(owner: Annotated[str, Depends(owner_of)]) -> None:
         if operators is not None and owner not in operators:
-            raise Refused(NO_OPERATOR)
+            raise IngestError(NOT_AN_OPERATOR)
 
     router = APIRouter(tags=["operators"], dependencies=[Depends(operator)])
 
     @router.get("/dead-letters", summary="List dead letters", responses=problem_responses(*_STATUSES))
-    async def listed(queue: str | None = None, limit: Annotated[int, Query(ge=0, le=100)] = 20) -> DeadLetterList:
-        """Messages that no service could handle, with the reason. They stay where they are."""
-        return await desk.listed(queue, limit)
+    async def list_all(queue: str | None = None, limit: Annotated[int, Query(ge=0, le=100)] = 20) -> DeadLetterList:
+        """Messages that no service could handle, with the reasons. They stay in their queues."""
+        return await operations.overview(queue, limit)
 
     @router.get(
-        "/dead-letters/{queue}/{letter_id}", summary="Show a dead letter", responses=problem_responses(*_STATUSES)
+        "/dead-letters/{queue}/{dead_letter_id}", summary="Show a dead letter", responses=problem_responses(*_STATUSES)
     )
-    async def show(queue: str, letter_id: str) -> DeadLetterView:
-        """One letter with its whole body."""
-        return await desk.one(queue, letter_id)
+    async def show(queue: str, dead_letter_id: str) -> DeadLetterView:
+        """A dead letter with its whole body."""
+        return await operations.get(queue, dead_letter_id)
 
     @router.post(
         "/dead-letters/{queue}/{action}",
@@ -152,20 +161,22 @@ def routes(
         responses=problem_responses(400, *_STATUSES, 409, 413, 415),
         openapi_extra={"requestBody": {"required": True, "content": {body.JSON: {"example": {"ids": ["4f1c…"]}}}}},
     )
-    async def work(queue: str, action: Literal["replay", "drop"], request: Request) -> DeadLetterActionResult:
-        """`replay` sends them back to the queue that they came from; `drop` deletes them for ever."""
-        return await desk.work(queue, action, cast("DeadLetterRequest", await body.read(request, DeadLetterRequest)))
+    async def apply_action(queue: str, action: Literal["replay", "drop"], request: Request) -> DeadLetterActionResult:
+        """Act on dead letters: `replay` returns them to their original queue; `drop` deletes them for good."""
+        return await operations.process(
+            queue, action, cast("DeadLetterRequest", await body.read_message(request, DeadLetterRequest))
+        )
 
     return router
 
 
-def _view(letter: DeadLetter, most: int | None) -> DeadLetterView:
+def _to_view(dead_letter: DeadLetter, limit: int | None) -> DeadLetterView:
     return DeadLetterView(
-        id=letter.id,
-        queue=letter.queue,
-        type=letter.type,
-        reason=letter.reason,
-        at=letter.at,
-        bytes=len(letter.body),
-        body=letter.body[: None if most is None else 4 * most].decode(errors="replace")[:most],
+        id=dead_letter.id,
+        queue=dead_letter.queue,
+        type=dead_letter.type,
+        reason=dead_letter.reason,
+        at=dead_letter.at,
+        bytes=len(dead_letter.body),
+        body=dead_letter.body[: None if limit is None else 4 * limit].decode(errors="replace")[:limit],
     )

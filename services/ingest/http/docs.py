@@ -1,4 +1,4 @@
-"""The API's page: Swagger UI from files that were installed with the service, so that it works without the internet."""
+"""Swagger UI, served from installed files, so that it works without internet access."""
 
 from importlib.resources import files
 
@@ -37,11 +37,11 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; frame-ancestors 'none'"
 )
-_KEPT = {"Cache-Control": "public, max-age=86400"}
+_CACHE_HEADERS = {"Cache-Control": "public, max-age=86400"}
 
 
 def routes() -> APIRouter:
-    """The page and its files."""
+    """Return the page and its files."""
     router = APIRouter(include_in_schema=False)
     found = {name: (files("fastapi_offline") / "static" / name).read_bytes() for name in _FILES}
 
@@ -60,7 +60,7 @@ def routes() -> APIRouter:
     def serve(name: str) -> None:
         @router.get(f"/docs/{name}")
         async def file() -> Response:
-            return Response(found[name], headers=_KEPT, media_type=_FILES[name])
+            return Response(found[name], headers=_CACHE_HEADERS, media_type=_FILES[name])
 
     for name in _FILES:
         serve(name)

@@ -25,7 +25,7 @@ from batchyard_contracts.v1.values import (
 
 
 class AppendRequest(Command):
-    """Items for an open batch. `sequence` counts 0, 1, 2 …: the same number again is the same append."""
+    """Items for an open batch. `sequence` counts 0, 1, 2 …: a repeated number is the same append."""
 
     type: ClassVar[str] = BatchAppend.type
     sequence: Annotated[int, Field(ge=0)]
@@ -59,7 +59,7 @@ class InvalidateCacheRequest(Command):
 
 
 class RecommendationsRequest(RecommendationsQuery, Command):
-    """Jobs, and the contractors who may have them."""
+    """Jobs, and the contractors that may be assigned to them."""
 
 
 class RetryRequest(Command):
@@ -75,14 +75,14 @@ class RetryRequest(Command):
 
 
 class BatchList(BaseModel):
-    """Batches, newest first. `next_before` goes on from there; it is absent at the end."""
+    """Batches, newest first. `next_before` is the cursor of the next page; absent at the end."""
 
     batches: list[BatchState]
     next_before: UUID | None = None
 
 
 class WorkloadView(BaseModel):
-    """A workload that can be asked for: what its items look like and what forms its results can leave in."""
+    """A workload: the schemas of its items and results, and its export formats."""
 
     name: str
     version: str
@@ -93,15 +93,15 @@ class WorkloadView(BaseModel):
     summary_schema: dict[str, Any] | None = None
     example: dict[str, Any]
     source_schema: dict[str, Any] | None = Field(
-        default=None, description="what a batch may have as its `source`, in place of items"
+        default=None, description="schema of the `source` that a batch may have in place of items"
     )
     source_example: dict[str, Any] = Field(default={})
     exports: dict[str, TextExport]
     announced_at: datetime
 
     @classmethod
-    def of(cls, manifest: Manifest, announced_at: datetime) -> "WorkloadView":
-        """What an announcement says to clients."""
+    def from_manifest(cls, manifest: Manifest, announced_at: datetime) -> "WorkloadView":
+        """Return the public part of a manifest."""
         return cls(
             name=manifest.name,
             version=manifest.version,
@@ -119,6 +119,6 @@ class WorkloadView(BaseModel):
 
 
 class WorkloadList(BaseModel):
-    """Every workload that a worker has announced."""
+    """Workloads that workers have announced."""
 
     workloads: list[WorkloadView]

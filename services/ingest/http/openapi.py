@@ -1,4 +1,4 @@
-"""The description of the API: request bodies that are read by hand, problem answers, and how to authenticate."""
+"""OpenAPI description: request bodies that are parsed by hand, problem responses, and authentication."""
 
 from typing import Any
 
@@ -32,65 +32,67 @@ _MODELS = (
     BatchFinished,
 )
 _TITLES = {
-    400: "The body cannot be read",
-    401: "No token, or one that is not known",
-    403: "The owner is no operator",
-    404: "The owner has no such thing",
-    408: "The body stopped coming",
-    409: "It contradicts what is there",
+    400: "Malformed body",
+    401: "Missing or unknown token",
+    403: "Not an operator",
+    404: "Not found",
+    408: "Timeout while the body was read",
+    409: "Conflict with the current state",
     413: "Too large",
-    415: "Not a media type that is read here",
-    422: "It can be read, and is wrong",
-    429: "Too much waits already: try again after Retry-After",
-    502: "A service answered that it cannot",
-    503: "A server is away: try again in a moment",
-    504: "A service did not answer in time",
+    415: "Unsupported media type",
+    422: "Invalid request",
+    429: "Too many waiting items: try again after Retry-After",
+    502: "A service replied with an error",
+    503: "A server is unavailable: try again in a moment",
+    504: "A service did not reply in time",
 }
-_PASSING = {429, 503, 504}
-_RETRY_AFTER = {"Retry-After": {"description": "seconds to wait before it may succeed", "schema": {"type": "integer"}}}
+_TRANSIENT_STATUSES = {429, 503, 504}
+_RETRY_AFTER = {
+    "Retry-After": {"description": "seconds after which a retry may succeed", "schema": {"type": "integer"}}
+}
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The problem documents that a route may answer with."""
+    """Return the descriptions of the problem documents that a route may respond with."""
     schema = {"$ref": _REF.format(model="Problem")}
     return {
         s: {
             "description": _TITLES[s],
             "content": {MEDIA_TYPE: {"schema": schema}},
-            **({"headers": _RETRY_AFTER} if s in _PASSING else {}),
+            **({"headers": _RETRY_AFTER} if s in _TRANSIENT_STATUSES else {}),
         }
         for s in statuses
     }
 
 
-def idempotent() -> dict[str, Any]:
-    """The description of the header under which a request counts once."""
+def idempotency_key_header() -> dict[str, Any]:
+    """Return the description of the header `Idempotency-Key`."""
     return {
         "name": "Idempotency-Key",
         "in": "header",
         "required": False,
         "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-        "description": "The same key with the same request acts once; with another request it is an error.",
+        "description": "A repeated request with the same key acts once; another request with that key is an error.",
     }
 
 
 def json_body(model: str, example: dict[str, Any]) -> dict[str, Any]:
-    """A JSON body that is one of the models named here."""
+    """Return the description of a JSON body with the given model."""
     return {"schema": {"$ref": _REF.format(model=model)}, "example": example}
 
 
 def request_body(model: str, example: dict[str, Any]) -> dict[str, Any]:
-    """The description of a route that takes only such a body."""
+    """Return the description of a route whose only body is JSON."""
     return {"requestBody": {"required": True, "content": {"application/json": json_body(model, example)}}}
 
 
 def file_body(description: str, example: str) -> dict[str, Any]:
-    """A body of lines."""
+    """Return the description of a body of lines."""
     return {"schema": {"type": "string", "description": description}, "example": example}
 
 
 def install(app: FastAPI, *, tokens: bool) -> None:
-    """Make the application describe itself."""
+    """Make the application serve this description."""
 
     def describe() -> dict[str, Any]:
         if app.openapi_schema is None:

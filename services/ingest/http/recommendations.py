@@ -1,4 +1,4 @@
-"""Which contractors fit a job best: passed on to a worker, whose answer comes back at once."""
+"""Recommendations of contractors, which a worker answers at once."""
 
 from collections.abc import Awaitable, Callable
 from typing import cast
@@ -7,13 +7,13 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from batchyard_contracts.v1.recommendations import RecommendationsQuery, RecommendationsReply
-from services.ingest.api.service import Door
+from services.ingest.api.service import IngestService
 from services.ingest.http import body
 from services.ingest.http.models import RecommendationsRequest
 from services.ingest.http.openapi import problem_responses, request_body
 
 WORKLOAD = "distances"
-"""Who runs it answers."""
+"""Workload whose workers answer the query."""
 _EXAMPLE = {
     "jobs": [{"id": "boiler-1", "lat": 39.7392, "lon": -104.9903, "skills": ["gas"]}],
     "contractors": [
@@ -23,8 +23,8 @@ _EXAMPLE = {
 }
 
 
-def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
-    """The route, for owners as `owner_of` tells them."""
+def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
+    """Return the route; `owner_of` authenticates a request."""
     router = APIRouter(tags=["recommendations"], dependencies=[Depends(owner_of)])
 
     @router.post(
@@ -35,12 +35,12 @@ def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
         openapi_extra=request_body("RecommendationsRequest", _EXAMPLE),
     )
     async def recommend(request: Request) -> Response:
-        """For each job the contractors that fit it best, with what their scores are made of, and why the others are
-        left out. Nothing is stored. When the provider of distances does not answer by `deadline_s`, estimates take
-        its place, and `in_time` is false."""
-        asked = cast("RecommendationsRequest", await body.read(request, RecommendationsRequest))
-        await door.registry.ready(WORKLOAD)
-        reply = await door.ledger.recommendations(RecommendationsQuery.model_construct(**dict(asked)))
+        """Rank the contractors for each job, with the parts of their scores, and the reasons why others are left
+        out. Nothing is stored. When the distance provider does not answer by `deadline_s`, estimates are used, and
+        `in_time` is false."""
+        data = cast("RecommendationsRequest", await body.read_message(request, RecommendationsRequest))
+        await service.registry.get_ready(WORKLOAD)
+        reply = await service.aggregator.recommendations(RecommendationsQuery.model_construct(**dict(data)))
         return Response(reply.encode(), media_type=body.JSON)
 
     return router

@@ -1,4 +1,4 @@
-"""GET /batches/{id}/results: outcomes in every form, streamed."""
+"""GET /batches/{id}/results: outcomes in all export formats, streamed."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated
@@ -9,29 +9,29 @@ from fastapi.responses import Response, StreamingResponse
 
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import MAX_ITEMS_PER_BATCH, ErrorCode, TerminalStatus
-from services.ingest.api.service import Door
-from services.ingest.domain.batch import Header
-from services.ingest.domain.fault import Fault
-from services.ingest.domain.refused import Refused
-from services.ingest.exports.csv import table
-from services.ingest.exports.ndjson import json_array, ndjson
-from services.ingest.exports.records import records_lines, records_table
-from services.ingest.exports.zip import MAX_FILES_FROM, texts_zip
+from services.ingest.api.service import IngestService
+from services.ingest.domain.batch import BatchHeader
+from services.ingest.domain.ingest_error import IngestError
+from services.ingest.domain.rejection import Rejection
+from services.ingest.exports.csv import csv_table
+from services.ingest.exports.ndjson import json_array, ndjson_lines
+from services.ingest.exports.records import records_csv, records_ndjson
+from services.ingest.exports.zip import MAX_ARCHIVE_ITEMS, texts_zip
 from services.ingest.http import body
 from services.ingest.http.openapi import problem_responses
-from services.ingest.queries.result_reader import Page, Selection, read
+from services.ingest.queries.result_reader import ResultPage, ResultSelection, read_results
 
 _FILES = {"json": body.JSON, "ndjson": body.NDJSON, "csv": f"{body.CSV}; charset=utf-8"}
-_RECORDS = {"records": (records_lines, body.NDJSON, "ndjson"), "records-csv": (records_table, _FILES["csv"], "csv")}
+_RECORDS = {"records": (records_ndjson, body.NDJSON, "ndjson"), "records-csv": (records_csv, _FILES["csv"], "csv")}
 _DESCRIPTION = (
-    "`json`, `ndjson`, `csv`; where results list records also `records` and `records-csv`: these, each once, as NDJSON "
-    "and CSV; or an export that the workload names (`GET /workloads/{name}`), such as `cue`: a ZIP with a file for "
-    "each text"
+    "`json`, `ndjson`, `csv`; for results with records also `records` and `records-csv`: each record once, as NDJSON "
+    "or CSV; or an export of the workload (`GET /workloads/{name}`), such as `cue`: a ZIP archive with one file per "
+    "text"
 )
 
 
-def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
-    """The route, for owners as `owner_of` tells them."""
+def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
+    """Return the route; `owner_of` authenticates a request."""
     router = APIRouter(tags=["results"])
 
     @router.get(
@@ -40,11 +40,11 @@ def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
         response_class=Response,
         responses={
             200: {
-                "description": "The outcomes known now, in the order of the items",
+                "description": "Outcomes known so far, in the order of the items",
                 "headers": {
                     "Link": {
                         "schema": {"type": "string"},
-                        "description": 'with `limit`, when there are more: where the next ones are (`rel="next"`)',
+                        "description": 'with `limit`: the address of the next page (`rel="next"`), if there is one',
                     }
                 },
                 "content": {
@@ -61,54 +61,64 @@ def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
         batch_id: UUID,
         request: Request,
         owner: Annotated[str, Depends(owner_of)],
-        form: Annotated[str, Query(alias="format", description=_DESCRIPTION, max_length=64)] = "json",
+        export_format: Annotated[str, Query(alias="format", description=_DESCRIPTION, max_length=64)] = "json",
         status: TerminalStatus | None = None,
         error_code: ErrorCode | None = None,
-        after: Annotated[int, Query(ge=-1, description="an ordinal: begin with the next one")] = -1,
-        limit: Annotated[int | None, Query(ge=1, le=MAX_ITEMS_PER_BATCH, description="absent: all")] = None,
+        after: Annotated[int, Query(ge=-1, description="ordinal after which the page starts")] = -1,
+        limit: Annotated[
+            int | None, Query(ge=1, le=MAX_ITEMS_PER_BATCH, description="largest number of outcomes; absent: all")
+        ] = None,
     ) -> Response:
-        """Outcomes, also of a batch that still runs: then those known so far."""
-        header = await door.header(owner, batch_id)
-        manifest = (await door.registry.get(header.workload)).manifest
-        _check_form(form, manifest, header, limit)
-        pages = read(door.ledger, Selection(owner, batch_id, status, error_code, after, limit))
+        """Outcomes of a batch. While it runs, those known so far."""
+        header = await service.header(owner, batch_id)
+        manifest = (await service.registry.get(header.workload)).manifest
+        _check_format(export_format, manifest, header, limit)
+        pages = read_results(service.aggregator, ResultSelection(owner, batch_id, status, error_code, after, limit))
         first = await anext(pages)
-        pieces, media_type, suffix = _encode(form, manifest, header, _joined(first, pages))
+        chunks, media_type, suffix = _encode(export_format, manifest, header, _chain(first, pages))
         headers = {"Content-Disposition": f'attachment; filename="{batch_id}.{suffix}"'}
         if limit is not None and len(first.items) == limit and first.next_after is not None:
-            following = request.url.include_query_params(after=first.next_after)
-            headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
-        return StreamingResponse(pieces, headers=headers, media_type=media_type)
+            next_url = request.url.include_query_params(after=first.next_after)
+            headers["Link"] = f'<{next_url.path}?{next_url.query}>; rel="next"'
+        return StreamingResponse(chunks, headers=headers, media_type=media_type)
 
     return router
 
 
-def _check_form(form: str, manifest: Manifest, header: Header, limit: int | None) -> None:
-    if form in _FILES or (form in _RECORDS and manifest.records):
+def _check_format(export_format: str, manifest: Manifest, header: BatchHeader, limit: int | None) -> None:
+    if export_format in _FILES or (export_format in _RECORDS and manifest.records):
         return
-    if form not in manifest.exports:
+    if export_format not in manifest.exports:
         known = ", ".join((*_FILES, *(_RECORDS if manifest.records else ()), *manifest.exports))
-        raise Refused(Fault("unknown_format", f"There is no format {form!r} of {manifest.name}. Known: {known}."))
-    if min(header.items, limit or header.items) > MAX_FILES_FROM:
-        detail = f"One archive takes {MAX_FILES_FROM} items. Ask for parts of the batch with `after` and `limit`."
-        raise Refused(Fault("archive_too_large", detail))
+        raise IngestError(
+            Rejection("unknown_format", f"{manifest.name} has no format {export_format!r}. Known: {known}.")
+        )
+    if min(header.items, limit or header.items) > MAX_ARCHIVE_ITEMS:
+        detail = (
+            f"An archive has at most {MAX_ARCHIVE_ITEMS} items. Request parts of the batch with `after` and `limit`."
+        )
+        raise IngestError(Rejection("archive_too_large", detail))
 
 
 def _encode(
-    form: str, manifest: Manifest, header: Header, pages: AsyncIterator[Page]
+    export_format: str, manifest: Manifest, header: BatchHeader, pages: AsyncIterator[ResultPage]
 ) -> tuple[AsyncIterator[bytes], str, str]:
-    """The pieces of the answer, its media type, and the suffix of a file that holds it."""
-    if form == "csv":
-        return table(pages, manifest.result_schema), _FILES[form], form
-    if form in _RECORDS and manifest.records:
-        write, media_type, suffix = _RECORDS[form]
-        return write(pages, manifest.records), media_type, suffix
-    if form in _FILES:
-        return (json_array if form == "json" else ndjson)(pages), _FILES[form], form
-    return texts_zip(pages, manifest.exports[form], header.accepted_at), "application/zip", f"{form}.zip"
+    """Return the chunks of the response, its media type, and its file suffix."""
+    if export_format == "csv":
+        return csv_table(pages, manifest.result_schema), _FILES[export_format], export_format
+    if export_format in _RECORDS and manifest.records:
+        encode, media_type, suffix = _RECORDS[export_format]
+        return encode(pages, manifest.records), media_type, suffix
+    if export_format in _FILES:
+        return (json_array if export_format == "json" else ndjson_lines)(pages), _FILES[export_format], export_format
+    return (
+        texts_zip(pages, manifest.exports[export_format], header.accepted_at),
+        "application/zip",
+        f"{export_format}.zip",
+    )
 
 
-async def _joined(first: Page, rest: AsyncIterator[Page]) -> AsyncIterator[Page]:
+async def _chain(first: ResultPage, rest: AsyncIterator[ResultPage]) -> AsyncIterator[ResultPage]:
     yield first
     async for page in rest:
         yield page

@@ -1,4 +1,4 @@
-"""POST /batches/{id}/retry: what is to run again, with which change, and what that would do."""
+"""POST /batches/{id}/retry: runs items of a finished batch again, or previews it."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, cast
@@ -8,11 +8,11 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from batchyard_contracts.v1.commands import BatchControl, CommandAccepted
-from services.ingest.api.service import Door
+from services.ingest.api.service import IngestService
 from services.ingest.control.retry_preview import RetryPreview
 from services.ingest.http import body
 from services.ingest.http.models import RetryRequest
-from services.ingest.http.openapi import idempotent, json_body, problem_responses
+from services.ingest.http.openapi import idempotency_key_header, json_body, problem_responses
 
 _EXAMPLE = {
     "select": {"codes": ["not_found"], "partitions": ["www.1001tracklists.com"]},
@@ -21,8 +21,8 @@ _EXAMPLE = {
 }
 
 
-def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
-    """The route, for owners as `owner_of` tells them."""
+def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
+    """Return the route; `owner_of` authenticates a request."""
     router = APIRouter(tags=["batches"])
 
     @router.post(
@@ -31,36 +31,36 @@ def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
         summary="Retry a batch",
         response_model=CommandAccepted,
         responses={
-            200: {"description": "With `dry_run`: what would run", "model": RetryPreview},
+            200: {"description": "With `dry_run`: preview of the retry", "model": RetryPreview},
             **problem_responses(400, 401, 404, 408, 409, 413, 415, 422, 502, 503, 504),
         },
         openapi_extra={
             "requestBody": {"required": False, "content": {body.JSON: json_body("RetryRequest", _EXAMPLE)}},
-            "parameters": [idempotent()],
+            "parameters": [idempotency_key_header()],
         },
     )
     async def retry(batch_id: UUID, request: Request, owner: Annotated[str, Depends(owner_of)]) -> Response:
-        """Run items of a finished batch once more, in a new round, which ends with its own event.
+        """Run items of a finished batch again, in a new round with its own final event.
 
-        What succeeded stays as it is. A patch changes the payloads first; they are checked like those of new items,
-        and none runs if one is wrong, unless `skip_invalid` says to leave it out.
+        Items that succeeded are not touched. A patch changes the payloads first. They are validated like new items, and
+        none runs if one is invalid, unless `skip_invalid` leaves it out.
         """
         raw = await body.read_bytes(request)
-        asked = RetryRequest()
+        data = RetryRequest()
         if raw:
             body.media_type(request, body.JSON)
-            asked = cast("RetryRequest", body.decode(raw, RetryRequest))
+            data = cast("RetryRequest", body.decode(raw, RetryRequest))
         command = BatchControl(
             batch_id=batch_id,
             action="retry",
-            select=asked.select,
-            patch=asked.patch,
-            skip_invalid=asked.skip_invalid,
+            select=data.select,
+            patch=data.patch,
+            skip_invalid=data.skip_invalid,
         )
-        if asked.dry_run:
-            preview = await door.steering.preview(owner, command)
+        if data.dry_run:
+            preview = await service.control_handler.preview_retry(owner, command)
             return Response(preview.model_dump_json(), media_type=body.JSON)
-        accepted = await door.steering.control(owner, command, body.idempotency_key(request))
+        accepted = await service.control_handler.control(owner, command, body.idempotency_key(request))
         return Response(accepted.model_dump_json(exclude_none=True), 202, media_type=body.JSON)
 
     return router

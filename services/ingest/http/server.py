@@ -1,4 +1,4 @@
-"""Serves the application inside the service's process: its signals, its loop, its end."""
+"""HTTP server inside the service's process and event loop."""
 
 import contextlib
 import logging
@@ -12,24 +12,24 @@ from starlette.types import ASGIApp
 from shared.runtime.errors import ConfigurationError
 
 log = structlog.get_logger()
-_GRACE_S = 10
+_SHUTDOWN_TIMEOUT_S = 10
 _KEEP_ALIVE_S = 15
-_LARGEST_FRAME = 4096
+_MAX_FRAME_BYTES = 4096
 _BACKLOG = 512
 
 
-class _Chatter(logging.Filter):
-    """uvicorn reports each WebSocket that is refused with a problem document as an error of the application."""
+class _HandshakeNoiseFilter(logging.Filter):
+    """Drops the error that uvicorn logs for each WebSocket that is rejected with a problem document."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return record.levelno >= logging.WARNING and "without completing handshake" not in record.getMessage()
 
 
-_CHATTER = _Chatter()
+_HANDSHAKE_NOISE = _HandshakeNoiseFilter()
 
 
 class HttpServer:
-    """An HTTP server that listens from the start, so that a port that is taken is known at once."""
+    """An HTTP server that binds its port when it is created, so that a port in use is reported at once."""
 
     def __init__(self, app: ASGIApp, host: str, port: int) -> None:
         self._socket = _listen(host, port)
@@ -43,22 +43,22 @@ class HttpServer:
                 proxy_headers=False,
                 lifespan="off",
                 ws="websockets-sansio",
-                ws_max_size=_LARGEST_FRAME,
+                ws_max_size=_MAX_FRAME_BYTES,
                 ws_per_message_deflate=False,
                 timeout_keep_alive=_KEEP_ALIVE_S,
-                timeout_graceful_shutdown=_GRACE_S,
+                timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_S,
             )
         )
-        logging.getLogger("uvicorn.error").addFilter(_CHATTER)
+        logging.getLogger("uvicorn.error").addFilter(_HANDSHAKE_NOISE)
         log.info("listening", host=host, port=self.port)
 
     @property
     def started(self) -> bool:
-        """Whether requests are answered."""
+        """True while requests are served."""
         return self._server.started and not self._server.should_exit
 
     async def run(self) -> None:
-        """Serve until `stop`, then let running requests end."""
+        """Serve until `stop`; running requests may finish."""
         await self._server.serve(sockets=[self._socket])
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""Bearer tokens: who a caller is."""
+"""Authentication by bearer tokens."""
 
 import hmac
 from collections.abc import Mapping
@@ -6,43 +6,43 @@ from collections.abc import Mapping
 from pydantic import SecretStr
 from starlette.requests import HTTPConnection
 
-from services.ingest.domain.fault import Fault
-from services.ingest.domain.refused import Refused
+from services.ingest.domain.ingest_error import IngestError
+from services.ingest.domain.rejection import Rejection
 
 DEFAULT_OWNER = "default"
 PROTOCOL = "batchyard"
-_IN_PROTOCOL = "bearer."
-_WRONG = Fault("unauthorized", "Send `Authorization: Bearer <token>` with a token that this service knows.", 401)
+_BEARER_PREFIX = "bearer."
+_UNAUTHORIZED = Rejection("unauthorized", "Send `Authorization: Bearer <token>` with a valid token.", 401)
 
 
 class Tokens:
-    """The owner of each token. Without any token the door is open, and everybody is "default"."""
+    """Owners of bearer tokens. Without any token the API is open, and every client is the owner "default"."""
 
     def __init__(self, tokens: Mapping[str, SecretStr]) -> None:
         self._tokens = [(owner, token.get_secret_value().encode()) for owner, token in tokens.items()]
 
     @property
     def required(self) -> bool:
-        """Whether callers need a token."""
+        """True when clients need a token."""
         return bool(self._tokens)
 
     def owner(self, connection: HTTPConnection) -> str:
-        """Whose request it is; raises `Refused` (401).
+        """Return the owner of a request; raises `IngestError` (401).
 
-        A browser cannot set headers of a WebSocket: there the token may come as the subprotocol `bearer.<token>`,
-        beside `batchyard`.
+        A browser cannot set headers of a WebSocket: its token may be the subprotocol `bearer.<token>`, beside
+        `batchyard`.
         """
         if not self._tokens:
             return DEFAULT_OWNER
-        scheme, _, given = connection.headers.get("authorization", "").partition(" ")
-        if not given and connection.scope["type"] == "websocket":
+        scheme, _, presented = connection.headers.get("authorization", "").partition(" ")
+        if not presented and connection.scope["type"] == "websocket":
             offered: list[str] = connection.scope.get("subprotocols", [])
-            given = next((p.removeprefix(_IN_PROTOCOL) for p in offered if p.startswith(_IN_PROTOCOL)), "")
+            presented = next((p.removeprefix(_BEARER_PREFIX) for p in offered if p.startswith(_BEARER_PREFIX)), "")
             scheme = "bearer"
         found = None
-        for owner, token in self._tokens:  # all of them, always: the time taken tells nothing
-            if hmac.compare_digest(token, given.strip().encode()):
+        for owner, token in self._tokens:  # compares with all of them, so that the duration reveals nothing
+            if hmac.compare_digest(token, presented.strip().encode()):
                 found = owner
         if found is None or scheme.lower() != "bearer":
-            raise Refused(_WRONG)
+            raise IngestError(_UNAUTHORIZED)
         return found

@@ -1,4 +1,4 @@
-"""What can be run, and who runs it."""
+"""Routes of workloads and workers."""
 
 from collections.abc import Awaitable, Callable
 from typing import cast
@@ -9,25 +9,27 @@ from fastapi.responses import Response
 from batchyard_contracts.v1.commands import CacheInvalidate, ControlAccepted
 from batchyard_contracts.v1.queries import WorkersReply
 from batchyard_contracts.v1.values import WorkloadName
-from services.ingest.api.service import Door
-from services.ingest.domain.fault import Fault
-from services.ingest.domain.refused import Refused
+from services.ingest.api.service import IngestService
+from services.ingest.domain.ingest_error import IngestError
+from services.ingest.domain.rejection import Rejection
 from services.ingest.http import body
 from services.ingest.http.models import InvalidateCacheRequest, WorkloadList, WorkloadView
 from services.ingest.http.openapi import problem_responses, request_body
-from services.ingest.persistence.workload_registry import Announced
+from services.ingest.persistence.workload_registry import RegisteredWorkload
 
 
-def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
-    """The routes, for owners as `owner_of` tells them."""
+def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
+    """Return the routes; `owner_of` authenticates a request."""
     router = APIRouter(tags=["workloads"], dependencies=[Depends(owner_of)])
 
     @router.get(
         "/workloads", summary="List workloads", response_model=WorkloadList, responses=problem_responses(401, 503)
     )
-    async def listed() -> Response:
-        """Every workload that a worker has announced, with the schema of its items and an example."""
-        views = [WorkloadView.of(known.manifest, known.at) for known in door.registry.all()]
+    async def list_all() -> Response:
+        """Workloads that workers have announced, with the schema of their items and an example."""
+        views = [
+            WorkloadView.from_manifest(workload.manifest, workload.announced_at) for workload in service.registry.all()
+        ]
         return Response(WorkloadList(workloads=views).model_dump_json(), media_type=body.JSON)
 
     @router.get(
@@ -37,9 +39,11 @@ def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
         responses=problem_responses(401, 404, 422, 503),
     )
     async def show(name: WorkloadName) -> Response:
-        """One workload."""
-        known = await _known(door, name)
-        return Response(WorkloadView.of(known.manifest, known.at).model_dump_json(), media_type=body.JSON)
+        """A workload."""
+        workload = await _get_workload(service, name)
+        return Response(
+            WorkloadView.from_manifest(workload.manifest, workload.announced_at).model_dump_json(), media_type=body.JSON
+        )
 
     @router.post(
         "/workloads/{name}/invalidate-cache",
@@ -51,9 +55,9 @@ def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
     )
     async def invalidate_cache(name: WorkloadName, request: Request) -> Response:
         """Remove cached results of the workload: that of one `payload`, or with `{}` all. Outcomes of batches stay."""
-        asked = cast("InvalidateCacheRequest", await body.read(request, InvalidateCacheRequest))
-        await _known(door, name)
-        accepted = await door.invalidation.invalidate(CacheInvalidate(workload=name, payload=asked.payload))
+        data = cast("InvalidateCacheRequest", await body.read_message(request, InvalidateCacheRequest))
+        await _get_workload(service, name)
+        accepted = await service.cache_invalidator.invalidate(CacheInvalidate(workload=name, payload=data.payload))
         return Response(accepted.encode(), 202, media_type=body.JSON)
 
     @router.get(
@@ -63,15 +67,15 @@ def routes(door: Door, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
         responses=problem_responses(401, 502, 503, 504),
     )
     async def workers() -> Response:
-        """The workers that live, with what each of them is doing."""
-        return Response((await door.ledger.workers()).encode(), media_type=body.JSON)
+        """Live workers, and what each of them is doing."""
+        return Response((await service.aggregator.workers()).encode(), media_type=body.JSON)
 
     return router
 
 
-async def _known(door: Door, name: str) -> Announced:
-    """A workload that an address names: one that is not there is not found."""
+async def _get_workload(service: IngestService, name: str) -> RegisteredWorkload:
+    """Return the workload in a path; raises `IngestError` (404) when it is unknown."""
     try:
-        return await door.registry.get(name)
-    except Refused as error:
-        raise Refused(Fault(error.fault.code, error.fault.detail, 404)) from error
+        return await service.registry.get(name)
+    except IngestError as error:
+        raise IngestError(Rejection(error.rejection.code, error.rejection.detail, 404)) from error

@@ -1,1 +1,1 @@
-"""Periodic work: expired uploads, idle batches, counts that have drifted."""
+"""Periodic maintenance: leases of uploads, idle batches, reconciliation of progress."""

@@ -1,1 +1,1 @@
-"""Ingest's tables, statements, outbox and migrations."""
+"""Tables, statements, outbox and migrations of ingest."""

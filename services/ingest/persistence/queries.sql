@@ -30,7 +30,7 @@ WHERE batch_id = $1 AND state = 'open' AND sent_digest IS NOT NULL
   AND (lease_until IS NULL OR lease_until < now())
 RETURNING *, true AS leased
 
--- name: renew_uploads
+-- name: renew_leases
 UPDATE batches SET lease_until = now() + $2::interval WHERE receiver = ANY ($1::uuid[])
 
 -- name: claim_pages
@@ -39,7 +39,7 @@ UPDATE batches SET sent_items = $3, sent_pages = $4, sent_digest = $5, items = $
 WHERE batch_id = $1 AND receiver = $2 AND state = 'open'
 RETURNING batch_id
 
--- name: hold_upload
+-- name: suspend_upload
 WITH header AS (
     UPDATE batches SET sent_items = $3, sent_pages = $4, sent_digest = $5, items = $6, pages = $7, digest = $8,
                        grown_at = CASE WHEN items < $6 THEN now() ELSE grown_at END,
@@ -62,12 +62,12 @@ INSERT INTO outbox (batch_id, types, bodies, traceparent)
 SELECT batch_id, $6::text[], $7::bytea[], traceparent FROM header
 RETURNING id
 
--- name: lock_idle
+-- name: lock_idle_batch
 SELECT *, false AS leased FROM batches
 WHERE state = 'open' AND grown_at < now() - $1::interval AND (lease_until IS NULL OR lease_until < now())
 ORDER BY grown_at LIMIT 1 FOR UPDATE SKIP LOCKED
 
--- name: same_batches
+-- name: find_by_identity
 SELECT *, coalesce(lease_until > now(), false) AS leased FROM batches
 WHERE batch_id = $1
    OR (owner = $2 AND idempotency_key = $3 AND state <> 'withdrawn')
@@ -99,7 +99,7 @@ WHERE batch_id = $1
 -- name: change_priority
 UPDATE batches SET priority = $2 WHERE batch_id = $1
 
--- name: open_round
+-- name: start_round
 UPDATE batches SET round = $2, done = false, ended = greatest(0, ended - $3), heard_at = now()
 WHERE batch_id = $1 AND round < $2
 
@@ -111,32 +111,32 @@ RETURNING command_id
 -- name: get_control
 SELECT digest FROM controls WHERE owner = $1 AND command_id = $2
 
--- name: prune_controls
+-- name: delete_old_controls
 DELETE FROM controls WHERE at < now() - interval '7 days'
 
--- name: insert_notes
+-- name: insert_messages
 INSERT INTO outbox (batch_id, types, bodies, traceparent) VALUES ($1, $2, $3, $4) RETURNING id
 
--- name: late_notes
+-- name: late_messages
 SELECT id, types, bodies, traceparent FROM outbox
 WHERE at < now() - $1::interval OR id = ANY ($2::bigint[]) ORDER BY id LIMIT $3
 
--- name: notes_left
+-- name: remaining_messages
 SELECT id FROM outbox WHERE id = ANY ($1::bigint[])
 
--- name: count_notes
+-- name: count_messages
 SELECT count(*) FROM (SELECT FROM outbox LIMIT $1) AS counted
 
--- name: forget_notes
+-- name: delete_messages
 DELETE FROM outbox WHERE id = ANY ($1::bigint[])
 
--- name: relay_turn
+-- name: lock_relay
 SELECT pg_try_advisory_lock(hashtext('batchyard.ingest.relay'))
 
--- name: end_relay_turn
+-- name: unlock_relay
 SELECT pg_advisory_unlock(hashtext('batchyard.ingest.relay'))
 
--- name: announce
+-- name: register_workload
 INSERT INTO workloads (name, version, manifest, worker_id, announced_at) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (name) DO UPDATE
 SET version = excluded.version, manifest = excluded.manifest, worker_id = excluded.worker_id,
@@ -150,12 +150,12 @@ SELECT name, version, manifest, announced_at FROM workloads
 SELECT owner, sum(items - ended)::bigint AS waiting FROM batches
 WHERE NOT done AND state IN ('open', 'sealed') GROUP BY owner
 
--- name: hear
+-- name: record_progress
 UPDATE batches SET round = new.round, done = new.done, ended = new.ended, heard_at = now()
 FROM unnest($1::uuid[], $2::int[], $3::boolean[], $4::bigint[]) AS new (batch_id, round, done, ended)
 WHERE batches.batch_id = new.batch_id AND (batches.round, batches.done, batches.ended) < (new.round, new.done, new.ended)
 
--- name: quiet_batches
+-- name: claim_stale_batches
 UPDATE batches SET heard_at = now()
 WHERE batch_id IN (
     SELECT batch_id FROM batches

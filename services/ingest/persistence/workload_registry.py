@@ -1,4 +1,4 @@
-"""The workloads that workers announced: kept in PostgreSQL for all ingest processes, in memory for the fast path."""
+"""Registry of the workloads that workers announced: in PostgreSQL for all ingest processes, in memory for lookups."""
 
 import asyncio
 import time
@@ -9,88 +9,91 @@ import structlog
 
 from batchyard_contracts.v1.flow import WorkerAnnounced
 from batchyard_contracts.v1.manifest import Manifest
-from services.ingest.domain.fault import Fault
-from services.ingest.domain.item_validator import Rules
-from services.ingest.domain.refused import Refused
+from services.ingest.domain.ingest_error import IngestError
+from services.ingest.domain.item_validator import ItemValidator
+from services.ingest.domain.rejection import Rejection
 from shared.postgres.pool import Pool
 from shared.postgres.queries import load_queries
 from shared.runtime.errors import Rejected
 
 log = structlog.get_logger()
 _SQL = load_queries("services.ingest.persistence")
-_RELOAD_S = 0.5
-"""How often, at the most, a name that nobody knows makes the table be read."""
+_MIN_RELOAD_INTERVAL_S = 0.5
+"""Shortest interval in seconds at which unknown names make the registry read its table."""
 
 
 @dataclass(frozen=True, slots=True)
-class Announced:
-    """A workload as it was announced last, with its compiled rules."""
+class RegisteredWorkload:
+    """Latest announcement of a workload, with its compiled validator."""
 
     manifest: Manifest
-    rules: Rules
-    at: datetime
-    text: str
+    validator: ItemValidator
+    announced_at: datetime
+    manifest_json: str
 
 
-def check_ready(announced: Announced) -> None:
-    """Raises `Refused` when the workers of a workload lack a setting that it needs."""
-    if reason := announced.manifest.unavailable:
-        name = announced.manifest.name
-        raise Refused(Fault("workload_unavailable", f"{name!r} cannot run at present. {reason}", 409))
+def check_ready(workload: RegisteredWorkload) -> None:
+    """Raise `IngestError` when the workers of a workload lack a required setting."""
+    if reason := workload.manifest.unavailable:
+        name = workload.manifest.name
+        raise IngestError(Rejection("workload_unavailable", f"{name!r} is not available. {reason}", 409))
 
 
-class Registry:
-    """Finds workloads by name."""
+class WorkloadRegistry:
+    """Workloads by name."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._known: dict[str, Announced] = {}
+        self._workloads: dict[str, RegisteredWorkload] = {}
         self._unreadable: set[str] = set()
-        self._read_at = 0.0
-        self._reading = asyncio.Lock()
+        self._reloaded_at = 0.0
+        self._reload_lock = asyncio.Lock()
 
-    async def get(self, name: str) -> Announced:
-        """The workload of this name; raises `Refused` when no worker has announced it."""
-        found = self._known.get(name)
-        if found is None and time.monotonic() - self._read_at > _RELOAD_S:
+    async def get(self, name: str) -> RegisteredWorkload:
+        """Return a workload; raises `IngestError` when no worker has announced it."""
+        workload = self._workloads.get(name)
+        if workload is None and time.monotonic() - self._reloaded_at > _MIN_RELOAD_INTERVAL_S:
             await self.reload()
-            found = self._known.get(name)
-        if found is None:
-            known = ", ".join(sorted(self._known)) or "none yet: start a worker"
-            raise Refused(Fault("unknown_workload", f"No worker has announced {name!r}. Known: {known}."))
-        return found
+            workload = self._workloads.get(name)
+        if workload is None:
+            known = ", ".join(sorted(self._workloads)) or "none; start a worker"
+            raise IngestError(Rejection("unknown_workload", f"No worker has announced {name!r}. Known: {known}."))
+        return workload
 
-    async def ready(self, name: str) -> Announced:
-        """The same; raises `Refused` too when its workers lack a setting that it needs."""
-        found = await self.get(name)
-        check_ready(found)
-        return found
+    async def get_ready(self, name: str) -> RegisteredWorkload:
+        """Return a workload; raises `IngestError` when no worker has announced it, or its workers lack a required
+        setting."""
+        workload = await self.get(name)
+        check_ready(workload)
+        return workload
 
-    def all(self) -> list[Announced]:
-        """Every workload, by name."""
-        return [self._known[name] for name in sorted(self._known)]
+    def all(self) -> list[RegisteredWorkload]:
+        """Return every workload, by name."""
+        return [self._workloads[name] for name in sorted(self._workloads)]
 
     async def reload(self) -> None:
-        """Read what other processes were told."""
-        async with self._reading:
+        """Read the workloads that other processes registered."""
+        async with self._reload_lock:
             rows = await self._pool.fetch(_SQL["get_workloads"])
-            self._read_at = time.monotonic()
+            self._reloaded_at = time.monotonic()
             for row in rows:
-                known = self._known.get(row["name"])
-                if known is None or (known.text != row["manifest"] and known.at <= row["announced_at"]):
-                    self._learn(row["name"], row["manifest"], row["announced_at"])
+                current = self._workloads.get(row["name"])
+                if current is None or (
+                    current.manifest_json != row["manifest"] and current.announced_at <= row["announced_at"]
+                ):
+                    self._load(row["name"], row["manifest"], row["announced_at"])
 
-    async def announce(self, message: WorkerAnnounced) -> None:
-        """Record what a worker can do; the newest announcement counts. Raises `Rejected` on a bad schema."""
+    async def register(self, message: WorkerAnnounced) -> None:
+        """Record the workloads of a worker; the latest announcement counts. Raises `Rejected` on an invalid schema."""
         for manifest in message.manifests:
             try:
-                Rules(manifest)
+                ItemValidator(manifest)
             except ValueError as error:
                 raise Rejected(str(error)) from error
         async with self._pool.acquire() as connection, connection.transaction():
             for manifest in sorted(message.manifests, key=lambda each: each.name):
                 await connection.execute(
-                    _SQL["announce"],
+                    _SQL["register_workload"],
                     manifest.name,
                     manifest.version,
                     manifest.model_dump_json(exclude_none=True),
@@ -99,14 +102,14 @@ class Registry:
                 )
         await self.reload()
 
-    def _learn(self, name: str, text: str, at: datetime) -> None:
+    def _load(self, name: str, manifest_json: str, announced_at: datetime) -> None:
         try:
-            manifest = Manifest.model_validate_json(text)
-            self._known[name] = Announced(manifest, Rules(manifest), at, text)
+            manifest = Manifest.model_validate_json(manifest_json)
+            self._workloads[name] = RegisteredWorkload(manifest, ItemValidator(manifest), announced_at, manifest_json)
         except ValueError as error:  # written by another version of this service
             if name not in self._unreadable:
                 log.error("workload unreadable", workload=name, error=str(error)[:500])
             self._unreadable.add(name)
             return
         self._unreadable.discard(name)
-        log.info("workload known", workload=name, version=manifest.version)
+        log.info("workload registered", workload=name, version=manifest.version)

@@ -1,1 +1,1 @@
-"""Passes on the progress of batches to those who watch them."""
+"""Live progress of batches for watching clients."""

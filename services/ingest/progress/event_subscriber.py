@@ -1,6 +1,7 @@
-"""Brings progress events to this process through a queue of its own, which is made anew after each disconnect.
+"""Subscribes to progress events through an exclusive queue, which is declared anew after each disconnect.
 
-What was missed meanwhile is asked of the ledger, so that nobody waits for an end that has already come.
+After a disconnect the aggregator is asked for what was missed, so that no client waits for an end that has already
+come.
 """
 
 import asyncio
@@ -14,36 +15,41 @@ from yarl import URL
 
 from batchyard_contracts.topology import EVENTS
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
-from services.ingest.domain.progress_snapshot import Frame
-from services.ingest.progress.hub import Watchers
-from services.ingest.submission.backpressure import Load
+from services.ingest.domain.progress_snapshot import ProgressSnapshot
+from services.ingest.progress.hub import ProgressHub
+from services.ingest.submission.backpressure import Backpressure
 from shared.messaging.connection import HEARTBEAT_S
 from shared.runtime.health import Pulse
 from shared.runtime.transient import is_transient
 
 log = structlog.get_logger()
 _BINDINGS = (f"{BatchProgressed.type}.#", f"{BatchFinished.type}.#")
-_MOST = 10_000
-_SAVE_S = 0.1
-_PAUSE_S = 0.5
+_MAX_QUEUE_LENGTH = 10_000
+_SAVE_INTERVAL_S = 0.1
+_RECONNECT_DELAY_S = 0.5
 
 
-class Feed:
-    """The subscription of this process to progress."""
+class EventSubscriber:
+    """Subscription of this process to progress events."""
 
     def __init__(
-        self, url: str, watchers: Watchers, load: Load, missed: Callable[[], Awaitable[bool]], pulse: Pulse
+        self,
+        url: str,
+        progress_hub: ProgressHub,
+        backpressure: Backpressure,
+        catch_up: Callable[[], Awaitable[bool]],
+        pulse: Pulse,
     ) -> None:
         self._url = URL(url).update_query(heartbeat=HEARTBEAT_S, name="ingest-progress")
-        self._watchers = watchers
-        self._load = load
-        self._missed = missed
+        self._progress_hub = progress_hub
+        self._backpressure = backpressure
+        self._catch_up = catch_up
         self._pulse = pulse
         self._stopping = asyncio.Event()
         self.connected = False
 
     async def run(self) -> None:
-        """Take events until `stop`."""
+        """Consume events until `stop`."""
         while not self._stopping.is_set():
             self._pulse.beat()
             try:
@@ -51,10 +57,10 @@ class Feed:
             except Exception as error:
                 if not is_transient(error):
                     raise
-                log.warning("progress waits for RabbitMQ", error=f"{type(error).__name__}: {error}")
+                log.warning("progress events are delayed", error=f"{type(error).__name__}: {error}")
             finally:
                 self.connected = False
-            await self._wait(_PAUSE_S)
+            await self._wait(_RECONNECT_DELAY_S)
 
     def stop(self) -> None:
         """Ask `run` to return."""
@@ -65,28 +71,30 @@ class Feed:
         async with connection:
             channel = await connection.channel()
             queue = await channel.declare_queue(
-                exclusive=True, auto_delete=True, arguments={"x-max-length": _MOST, "x-queue-type": "classic"}
+                exclusive=True,
+                auto_delete=True,
+                arguments={"x-max-length": _MAX_QUEUE_LENGTH, "x-queue-type": "classic"},
             )
             for key in _BINDINGS:
                 await queue.bind(EVENTS, key)
-            await queue.consume(self._take, no_ack=True)
+            await queue.consume(self._on_event, no_ack=True)
             self.connected = True
             caught_up = False
             while not (self._stopping.is_set() or connection.is_closed or channel.is_closed):
                 self._pulse.beat()
-                caught_up = caught_up or await self._missed()
-                await self._watchers.save()
-                await self._wait(_SAVE_S)
-            await self._watchers.save()
+                caught_up = caught_up or await self._catch_up()
+                await self._progress_hub.save_snapshots()
+                await self._wait(_SAVE_INTERVAL_S)
+            await self._progress_hub.save_snapshots()
 
-    async def _take(self, message: AbstractIncomingMessage) -> None:
+    async def _on_event(self, message: AbstractIncomingMessage) -> None:
         try:
-            batch_id, frame = Frame.of_event(message.type or "", message.body)
+            batch_id, snapshot = ProgressSnapshot.from_event(message.type or "", message.body)
         except (ValueError, KeyError, TypeError) as error:
-            log.warning("unreadable event", type=message.type, error=f"{type(error).__name__}: {error}")
+            log.warning("invalid progress event", type=message.type, error=f"{type(error).__name__}: {error}")
             return
-        self._watchers.show(batch_id, frame)
-        self._load.hear(batch_id, frame)
+        self._progress_hub.publish(batch_id, snapshot)
+        self._backpressure.record_progress(batch_id, snapshot)
 
     async def _wait(self, timeout_s: float) -> None:
         with suppress(TimeoutError):

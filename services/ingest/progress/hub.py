@@ -1,6 +1,6 @@
-"""Who watches which batch, and the snapshots for those who come later.
+"""Distributes progress snapshots to the watchers of a batch, and saves them for clients that connect later.
 
-Each watcher has room for one frame, the newest: a slow one misses steps, never the end, and holds nobody up.
+Each watcher holds only the latest snapshot: a slow client misses steps, never the end, and does not delay others.
 """
 
 import asyncio
@@ -11,88 +11,88 @@ from uuid import UUID
 
 import orjson
 
-from services.ingest.domain.progress_snapshot import Frame
+from services.ingest.domain.progress_snapshot import ProgressSnapshot
 from shared.redis.client import RedisClient
 
 SNAPSHOT_TTL_S = 24 * 3600
 
 
 class Watcher:
-    """A place for the newest frame of one batch."""
+    """Mailbox of one client with the latest snapshot of one batch."""
 
     def __init__(self) -> None:
-        self._frame: Frame | None = None
+        self._snapshot: ProgressSnapshot | None = None
         self._rank = (0, 0, -1)
-        self._fresh = asyncio.Event()
+        self._offered = asyncio.Event()
 
-    def offer(self, frame: Frame) -> None:
-        """Put a frame in place of an older one that was not taken yet; one that is behind is dropped."""
-        if frame.rank >= self._rank:
-            self._frame, self._rank = frame, frame.rank
-            self._fresh.set()
+    def offer(self, snapshot: ProgressSnapshot) -> None:
+        """Replace a snapshot that was not taken yet. One with a lower rank is dropped."""
+        if snapshot.rank >= self._rank:
+            self._snapshot, self._rank = snapshot, snapshot.rank
+            self._offered.set()
 
-    async def next(self) -> Frame:
-        """Wait for a frame and take it."""
-        while self._frame is None:
-            self._fresh.clear()
-            await self._fresh.wait()
-        frame, self._frame = self._frame, None
-        return frame
+    async def next(self) -> ProgressSnapshot:
+        """Wait for a snapshot, and take it."""
+        while self._snapshot is None:
+            self._offered.clear()
+            await self._offered.wait()
+        snapshot, self._snapshot = self._snapshot, None
+        return snapshot
 
 
-class Watchers:
-    """Who watches which batch in this process, and the snapshots for those who come later."""
+class ProgressHub:
+    """Watchers of this process by batch, and snapshots that are to be saved."""
 
-    def __init__(self, memory: RedisClient) -> None:
-        self._memory = memory
+    def __init__(self, redis: RedisClient) -> None:
+        self._redis = redis
         self._watchers: dict[UUID, set[Watcher]] = defaultdict(set)
         self._owners: dict[UUID, str] = {}
-        self._unsaved: dict[UUID, Frame] = {}
-        self.count = 0
+        self._unsaved: dict[UUID, ProgressSnapshot] = {}
+        self.watcher_count = 0
 
     @asynccontextmanager
     async def watch(self, owner: str, batch_id: UUID) -> AsyncIterator[Watcher]:
-        """Watch one batch, which is the owner's."""
+        """Watch an owner's batch."""
         watcher = Watcher()
         self._watchers[batch_id].add(watcher)
         self._owners[batch_id] = owner
-        self.count += 1
+        self.watcher_count += 1
         try:
             yield watcher
         finally:
-            self.count -= 1
+            self.watcher_count -= 1
             self._watchers[batch_id].discard(watcher)
             if not self._watchers[batch_id]:
                 del self._watchers[batch_id], self._owners[batch_id]
 
-    def watched(self) -> dict[str, list[UUID]]:
-        """The batches that somebody watches, by owner."""
+    def watched_batches(self) -> dict[str, list[UUID]]:
+        """Return the ids of watched batches, by owner."""
         found: dict[str, list[UUID]] = defaultdict(list)
         for batch_id, owner in self._owners.items():
             found[owner].append(batch_id)
         return found
 
-    def show(self, batch_id: UUID, frame: Frame) -> None:
-        """Give a frame to all who watch the batch, and keep it to be saved."""
+    def publish(self, batch_id: UUID, snapshot: ProgressSnapshot) -> None:
+        """Offer a snapshot to all watchers of a batch, and keep it for `save_snapshots`."""
         for watcher in self._watchers.get(batch_id, ()):
-            watcher.offer(frame)
-        before = self._unsaved.get(batch_id)
-        if before is None or frame.rank >= before.rank:
-            self._unsaved[batch_id] = frame
+            watcher.offer(snapshot)
+        earlier = self._unsaved.get(batch_id)
+        if earlier is None or snapshot.rank >= earlier.rank:
+            self._unsaved[batch_id] = snapshot
 
-    async def save(self) -> None:
-        """Write the newest frames to Redis."""
-        frames, self._unsaved = self._unsaved, {}
-        if frames:
-            pipeline = self._memory.client.pipeline(transaction=False)
-            for batch_id, frame in frames.items():
-                pipeline.set(_key(batch_id), frame.body, ex=SNAPSHOT_TTL_S)
-            await self._memory.attempt(pipeline.execute(), None)
+    async def save_snapshots(self) -> None:
+        """Write the latest snapshots to Redis."""
+        snapshots, self._unsaved = self._unsaved, {}
+        if snapshots:
+            pipeline = self._redis.client.pipeline(transaction=False)
+            for batch_id, snapshot in snapshots.items():
+                pipeline.set(_key(batch_id), snapshot.body, ex=SNAPSHOT_TTL_S)
+            await self._redis.attempt(pipeline.execute(), None)
 
-    async def snapshot(self, batch_id: UUID) -> Frame | None:
-        """The last frame that was saved, if Redis has it."""
-        body = await self._memory.attempt(self._memory.client.get(_key(batch_id)), None)
-        return Frame.of_value(orjson.loads(body)) if isinstance(body, bytes) else None
+    async def saved_snapshot(self, batch_id: UUID) -> ProgressSnapshot | None:
+        """Return the latest snapshot that was saved; None when Redis does not have it."""
+        body = await self._redis.attempt(self._redis.client.get(_key(batch_id)), None)
+        return ProgressSnapshot.from_fields(orjson.loads(body)) if isinstance(body, bytes) else None
 
 
 def _key(batch_id: UUID) -> str:

@@ -1,1 +1,1 @@
-"""Asks the aggregator about batches and reads results."""
+"""Queries to other services, and paged reading of results."""

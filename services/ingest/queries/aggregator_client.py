@@ -1,4 +1,5 @@
-"""Asks the services that know: the aggregator for outcomes, the dispatcher for workers, a worker for contractors."""
+"""Client for queries: outcomes from the aggregator, payloads, workers and rates from the dispatcher, recommendations
+from a worker."""
 
 from typing import Protocol, TypeVar
 from uuid import UUID
@@ -24,79 +25,79 @@ from batchyard_contracts.v1.queries import (
     WorkersReply,
 )
 from batchyard_contracts.v1.recommendations import RecommendationsQuery, RecommendationsReply
-from services.ingest.domain.fault import Fault
-from services.ingest.domain.refused import Refused
+from services.ingest.domain.ingest_error import IngestError
+from services.ingest.domain.rejection import Rejection
 from shared.messaging.delivery import Kind
 from shared.runtime.errors import PublishFailed, QueryRefused, QueryTimeout
 
 _TIMEOUT_S = 5.0
-_MARGIN_S = 1.0
+_TIMEOUT_MARGIN_S = 1.0
 ReplyT = TypeVar("ReplyT")
 
 
-class Asks(Protocol):
-    """What is needed of `shared.messaging.rpc_client.RpcClient`."""
+class QueryClient(Protocol):
+    """Interface of `shared.messaging.rpc_client.RpcClient` that is used here."""
 
     async def ask(
         self, question: Message, answer: Kind[ReplyT], *, timeout_s: float, exchange: str = QUERIES
     ) -> ReplyT: ...
 
 
-class Ledger:
-    """Questions with typed answers. Raises `Refused` (502, 503, 504) when there is none."""
+class AggregatorClient:
+    """Queries with typed replies. Raises `IngestError` (502, 503, 504) when a query fails."""
 
-    def __init__(self, questions: Asks) -> None:
-        self._questions = questions
+    def __init__(self, client: QueryClient) -> None:
+        self._client = client
 
     async def state(self, owner: str, batch_id: UUID) -> BatchState | None:
-        """One batch; None when the ledger has not heard of it."""
+        """Return the state of a batch; None when the aggregator does not have it yet."""
         found = await self.batches(BatchesQuery(owner=owner, batch_ids=[batch_id], limit=1))
         return found[0] if found else None
 
     async def batches(self, query: BatchesQuery) -> list[BatchState]:
-        """Batches of an owner."""
-        return (await self._ask(query, BatchesReply)).batches
+        """Return the batches that match a query."""
+        return (await self._query(query, BatchesReply)).batches
 
     async def results(self, query: ResultsQuery) -> ResultsReply:
-        """A page of outcomes."""
-        return await self._ask(query, ResultsReply)
+        """Return a page of outcomes."""
+        return await self._query(query, ResultsReply)
 
     async def failures(self, query: FailuresQuery) -> FailuresReply:
-        """What failed, by cause."""
-        return await self._ask(query, FailuresReply)
+        """Return the failures of a batch, grouped by cause."""
+        return await self._query(query, FailuresReply)
 
     async def selection(self, query: SelectionQuery) -> SelectionReply:
-        """A page of the items of a selection."""
-        return await self._ask(query, SelectionReply)
+        """Return a page of the ordinals that a selection matches."""
+        return await self._query(query, SelectionReply)
 
     async def items(self, query: ItemsQuery) -> ItemsReply:
-        """Payloads, as the dispatcher keeps them."""
-        return await self._ask(query, ItemsReply)
+        """Return payloads that the dispatcher stores."""
+        return await self._query(query, ItemsReply)
 
     async def workers(self) -> WorkersReply:
-        """The workers that live."""
-        return await self._ask(WorkersQuery(), WorkersReply)
+        """Return the live workers."""
+        return await self._query(WorkersQuery(), WorkersReply)
 
     async def rates(self, query: RatesQuery) -> RatesReply:
-        """How fast items go to their destinations."""
-        return await self._ask(query, RatesReply)
+        """Return the rates of destinations."""
+        return await self._query(query, RatesReply)
 
     async def control_rates(self, command: RatesControl) -> RatesReply:
-        """Have it changed; what holds then."""
-        return await self._ask(command, RatesReply, OPERATORS)
+        """Change a rate; returns the rates that apply from now on."""
+        return await self._query(command, RatesReply, OPERATORS)
 
     async def recommendations(self, query: RecommendationsQuery) -> RecommendationsReply:
-        """What a worker says, which keeps the deadline of the query itself."""
-        return await self._ask(query, RecommendationsReply, timeout_s=query.deadline_s + _MARGIN_S)
+        """Return the recommendations of a worker, which observes the deadline of the query itself."""
+        return await self._query(query, RecommendationsReply, timeout_s=query.deadline_s + _TIMEOUT_MARGIN_S)
 
-    async def _ask(
+    async def _query(
         self, question: Message, answer: Kind[ReplyT], exchange: str = QUERIES, timeout_s: float = _TIMEOUT_S
     ) -> ReplyT:
         try:
-            return await self._questions.ask(question, answer, timeout_s=timeout_s, exchange=exchange)
+            return await self._client.ask(question, answer, timeout_s=timeout_s, exchange=exchange)
         except QueryTimeout as error:
-            raise Refused(Fault("service_timeout", str(error), 504)) from error
+            raise IngestError(Rejection("service_timeout", str(error), 504)) from error
         except QueryRefused as error:
-            raise Refused(Fault("service_error", str(error), 502)) from error
+            raise IngestError(Rejection("service_error", str(error), 502)) from error
         except PublishFailed as error:
-            raise Refused(Fault("broker_unavailable", f"{error} Try again in a moment.", 503)) from error
+            raise IngestError(Rejection("broker_unavailable", f"{error} Try again in a moment.", 503)) from error

@@ -1,4 +1,4 @@
-"""Reads the outcomes of a batch page by page, for as long as somebody takes them."""
+"""Reads the outcomes of a batch page by page, as fast as they are consumed."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -6,17 +6,17 @@ from uuid import UUID
 
 from batchyard_contracts.v1.queries import ResultsQuery, ResultsReply
 from batchyard_contracts.v1.values import ErrorCode, ItemResult, TerminalStatus
-from services.ingest.domain.refused import Refused
-from services.ingest.queries.aggregator_client import Ledger
+from services.ingest.domain.ingest_error import IngestError
+from services.ingest.queries.aggregator_client import AggregatorClient
 
-_PAGE = 500
-_TRIES = 3
-_PASSING = {503, 504}
+_PAGE_SIZE = 500
+_MAX_ATTEMPTS = 3
+_TRANSIENT_STATUSES = {503, 504}
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
-    """Which outcomes: at most `limit`, after the ordinal `after`."""
+class ResultSelection:
+    """Filter on outcomes: at most `limit` (None: all), with ordinals greater than `after`."""
 
     owner: str
     batch_id: UUID
@@ -27,28 +27,29 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """Some outcomes, and where the next ones begin; None: there are no more now."""
+class ResultPage:
+    """A page of outcomes. `next_after` is the cursor of the next page; None at the end."""
 
     items: list[ItemResult]
     next_after: int | None
 
 
-async def read(ledger: Ledger, selection: Selection) -> AsyncIterator[Page]:
-    """Pages in the order of the ordinals; at least one. Raises `Refused` when the ledger stays silent."""
-    after, left = selection.after, selection.limit
+async def read_results(aggregator: AggregatorClient, selection: ResultSelection) -> AsyncIterator[ResultPage]:
+    """Yield pages in the order of the ordinals, at least one. Raises `IngestError` when the aggregator does not
+    answer."""
+    after, remaining = selection.after, selection.limit
     while True:
-        most = _PAGE if left is None else min(_PAGE, left)
-        reply = await _ask(ledger, selection, after, most)
-        yield Page(reply.items, reply.next_after)
-        if left is not None:
-            left -= len(reply.items)
-        if reply.next_after is None or left == 0:
+        page_limit = _PAGE_SIZE if remaining is None else min(_PAGE_SIZE, remaining)
+        reply = await _query(aggregator, selection, after, page_limit)
+        yield ResultPage(reply.items, reply.next_after)
+        if remaining is not None:
+            remaining -= len(reply.items)
+        if reply.next_after is None or remaining == 0:
             return
         after = reply.next_after
 
 
-async def _ask(ledger: Ledger, selection: Selection, after: int, limit: int) -> ResultsReply:
+async def _query(aggregator: AggregatorClient, selection: ResultSelection, after: int, limit: int) -> ResultsReply:
     query = ResultsQuery(
         owner=selection.owner,
         batch_id=selection.batch_id,
@@ -57,10 +58,10 @@ async def _ask(ledger: Ledger, selection: Selection, after: int, limit: int) -> 
         status=selection.status,
         error_code=selection.error_code,
     )
-    for _ in range(_TRIES - 1):
+    for _ in range(_MAX_ATTEMPTS - 1):
         try:
-            return await ledger.results(query)
-        except Refused as error:
-            if error.fault.status not in _PASSING:
+            return await aggregator.results(query)
+        except IngestError as error:
+            if error.rejection.status not in _TRANSIENT_STATUSES:
                 raise
-    return await ledger.results(query)
+    return await aggregator.results(query)

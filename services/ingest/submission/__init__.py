@@ -1,1 +1,1 @@
-"""Accepts batches and their items: submit, append, seal, upload, expand a source."""
+"""Submission of batches and items: submit, append, seal, upload, expand a source."""

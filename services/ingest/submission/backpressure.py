@@ -1,7 +1,7 @@
-"""Knows how many items wait, of each owner and in all, and says when no more can be taken.
+"""Counts the waiting items of each owner and of all, and rejects submissions beyond the limits.
 
-The numbers stand in PostgreSQL: what a batch has, and how much of it events say has ended. Every process adds what it
-accepted itself since it read them last, so a bound may be passed by what other processes accepted within that second.
+PostgreSQL has the numbers: the items of each batch, and how many have ended according to events. Each process adds what
+it accepted since its last refresh, so a limit may be exceeded by what other processes accept within one second.
 """
 
 import asyncio
@@ -12,10 +12,10 @@ from uuid import UUID
 
 import structlog
 
-from services.ingest.domain.fault import Fault
-from services.ingest.domain.progress_snapshot import Frame
-from services.ingest.domain.refused import Refused
-from services.ingest.domain.throughput import Pace
+from services.ingest.domain.ingest_error import IngestError
+from services.ingest.domain.progress_snapshot import ProgressSnapshot
+from services.ingest.domain.rejection import Rejection
+from services.ingest.domain.throughput import Throughput
 from shared.postgres.pool import Pool
 from shared.postgres.queries import load_queries
 from shared.runtime.health import Pulse
@@ -23,84 +23,84 @@ from shared.runtime.transient import is_transient
 
 log = structlog.get_logger()
 _SQL = load_queries("services.ingest.persistence")
-EVERY_S = 1.0
-HOLD_S = 20.0
-"""How long an upload that finds no room is left unread before it breaks off."""
+REFRESH_INTERVAL_S = 1.0
+MAX_WAIT_S = 20.0
+"""Longest time in seconds that an upload waits for room before it is interrupted."""
 
 
-class Load:
-    """The items that wait."""
+class Backpressure:
+    """Numbers of waiting items, and the limits on them."""
 
-    def __init__(self, pool: Pool, pulse: Pulse, *, per_owner: int, in_all: int) -> None:
+    def __init__(self, pool: Pool, pulse: Pulse, *, per_owner: int, total: int) -> None:
         self._pool = pool
         self._pulse = pulse
-        self._per_owner = per_owner
-        self._in_all = in_all
+        self._max_per_owner = per_owner
+        self._max_total = total
         self._waiting: Counter[str] = Counter()
         self._total = 0
-        self._taken: Counter[str] = Counter()
-        self._heard: dict[UUID, Frame] = {}
-        self._running: dict[UUID, tuple[int, int]] = {}
-        self._ended: Counter[str] = Counter()
-        self._paces: defaultdict[str, Pace] = defaultdict(Pace)
-        self._pace = Pace()
-        self._at = time.monotonic()
+        self._accepted: Counter[str] = Counter()
+        self._unsaved: dict[UUID, ProgressSnapshot] = {}
+        self._ended_by_batch: dict[UUID, tuple[int, int]] = {}
+        self._ended_by_owner: Counter[str] = Counter()
+        self._throughputs: defaultdict[str, Throughput] = defaultdict(Throughput)
+        self._total_throughput = Throughput()
+        self._measured_at = time.monotonic()
         self._stopping = asyncio.Event()
-        self._read = asyncio.Condition()
+        self._refreshed = asyncio.Condition()
 
     def check(self, owner: str, items: int) -> None:
-        """Raises `Refused` (429) when so many more items would pass a bound."""
-        fault = self._full(owner, items)
-        if fault is not None:
-            raise Refused(fault)
+        """Raise `IngestError` (429) when `items` more would exceed a limit."""
+        rejection = self._check_bounds(owner, items)
+        if rejection is not None:
+            raise IngestError(rejection)
 
-    async def room(self, owner: str, items: int) -> None:
-        """Wait a while for room for so many items; raises `Refused` (429) when there is none even then."""
-        if self._full(owner, items) is None:
+    async def wait_for_room(self, owner: str, items: int) -> None:
+        """Wait up to `MAX_WAIT_S` until `items` more fit; raises `IngestError` (429) when they do not even then."""
+        if self._check_bounds(owner, items) is None:
             return
         with suppress(TimeoutError):
-            async with asyncio.timeout(HOLD_S), self._read:
-                await self._read.wait_for(lambda: self._full(owner, items) is None)
+            async with asyncio.timeout(MAX_WAIT_S), self._refreshed:
+                await self._refreshed.wait_for(lambda: self._check_bounds(owner, items) is None)
         self.check(owner, items)
 
-    def took(self, owner: str, items: int) -> None:
-        """So many items were accepted here just now."""
-        self._taken[owner] += items
+    def record_accepted(self, owner: str, items: int) -> None:
+        """Count items that this process has just accepted."""
+        self._accepted[owner] += items
         self._waiting[owner] += items
         self._total += items
 
-    def hear(self, batch_id: UUID, frame: Frame) -> None:
-        """An event told how far a batch is."""
-        before = self._heard.get(batch_id)
-        if before is None or frame.rank > before.rank:
-            self._heard[batch_id] = frame
-        round_, final, ended = frame.rank
-        last = self._running.pop(batch_id, None)
+    def record_progress(self, batch_id: UUID, snapshot: ProgressSnapshot) -> None:
+        """Apply the progress of a batch, as an event or the aggregator reports it."""
+        earlier = self._unsaved.get(batch_id)
+        if earlier is None or snapshot.rank > earlier.rank:
+            self._unsaved[batch_id] = snapshot
+        round_, final, ended = snapshot.rank
+        last = self._ended_by_batch.pop(batch_id, None)
         if last is not None and last[0] == round_:
-            self._ended[frame.owner] += max(0, ended - last[1])
+            self._ended_by_owner[snapshot.owner] += max(0, ended - last[1])
         elif final:
-            self._ended[frame.owner] += ended
+            self._ended_by_owner[snapshot.owner] += ended
         if not final:
-            self._running[batch_id] = (round_, ended)
+            self._ended_by_batch[batch_id] = (round_, ended)
 
-    def says_finished(self, batch_id: UUID, round_: int) -> bool:
-        """Whether an event that is not saved yet told of the end of this round, or of a later one."""
-        frame = self._heard.get(batch_id)
-        return frame is not None and frame.final and frame.rank[0] >= round_
+    def has_finished(self, batch_id: UUID, round_: int) -> bool:
+        """Tell whether an event that is not saved yet reported the end of this round, or of a later one."""
+        snapshot = self._unsaved.get(batch_id)
+        return snapshot is not None and snapshot.final and snapshot.rank[0] >= round_
 
     async def run(self) -> None:
-        """Save what was heard and read the numbers anew, again and again until `stop`."""
+        """Save progress and refresh the numbers every second until `stop`."""
         while not self._stopping.is_set():
             self._pulse.beat()
             try:
-                await self._save()
+                await self._save_progress()
                 await self.refresh()
             except Exception as error:
                 if not is_transient(error):
                     raise
-                log.warning("numbers of waiting items are old", error=f"{type(error).__name__}: {error}")
+                log.warning("numbers of waiting items are out of date", error=f"{type(error).__name__}: {error}")
             with suppress(TimeoutError):
-                async with asyncio.timeout(EVERY_S):
+                async with asyncio.timeout(REFRESH_INTERVAL_S):
                     await self._stopping.wait()
 
     def stop(self) -> None:
@@ -108,56 +108,65 @@ class Load:
         self._stopping.set()
 
     async def refresh(self) -> None:
-        """Read the numbers, and let those look again who wait for room."""
-        taken = self._taken.copy()
+        """Read the numbers from PostgreSQL, and wake the uploads that wait for room."""
+        accepted = self._accepted.copy()
         rows = await self._pool.fetch(_SQL["waiting_items"])
-        self._taken.subtract(taken)
-        self._taken = +self._taken
-        self._waiting = Counter({row["owner"]: row["waiting"] for row in rows}) + self._taken
+        self._accepted.subtract(accepted)
+        self._accepted = +self._accepted
+        self._waiting = Counter({row["owner"]: row["waiting"] for row in rows}) + self._accepted
         self._total = self._waiting.total()
-        self._measure()
-        async with self._read:
-            self._read.notify_all()
+        self._measure_throughput()
+        async with self._refreshed:
+            self._refreshed.notify_all()
 
-    async def _save(self) -> None:
-        heard, self._heard = self._heard, {}
-        if not heard:
+    async def _save_progress(self) -> None:
+        unsaved, self._unsaved = self._unsaved, {}
+        if not unsaved:
             return
-        ranks = [frame.rank for frame in heard.values()]
+        ranks = [snapshot.rank for snapshot in unsaved.values()]
         try:
             await self._pool.execute(
-                _SQL["hear"],
-                list(heard),
+                _SQL["record_progress"],
+                list(unsaved),
                 [round_ for round_, _, _ in ranks],
                 [bool(final) for _, final, _ in ranks],
                 [ended for _, _, ended in ranks],
             )
         except Exception:
-            self._heard = heard | self._heard
+            self._unsaved = unsaved | self._unsaved
             raise
 
-    def _measure(self) -> None:
+    def _measure_throughput(self) -> None:
         now = time.monotonic()
-        during, self._at = now - self._at, now
-        ended, self._ended = self._ended, Counter()
-        self._pace.note(ended.total(), during)
-        for owner in {*self._paces, *ended}:
-            self._paces[owner].note(ended[owner], during)
+        elapsed_s, self._measured_at = now - self._measured_at, now
+        ended, self._ended_by_owner = self._ended_by_owner, Counter()
+        self._total_throughput.record(ended.total(), elapsed_s)
+        for owner in {*self._throughputs, *ended}:
+            self._throughputs[owner].record(ended[owner], elapsed_s)
             if owner not in self._waiting:
-                del self._paces[owner]
+                del self._throughputs[owner]
 
-    def _full(self, owner: str, items: int) -> Fault | None:
+    def _check_bounds(self, owner: str, items: int) -> Rejection | None:
         waiting = self._waiting[owner]
-        if waiting + items > self._per_owner:
-            pace, bound, whose = self._paces.get(owner, Pace()), self._per_owner, f"of {owner!r} wait"
-        elif self._total + items > self._in_all:
-            pace, bound, whose, waiting = self._pace, self._in_all, "of all owners wait", self._total
+        if waiting + items > self._max_per_owner:
+            throughput, limit, whose = (
+                self._throughputs.get(owner, Throughput()),
+                self._max_per_owner,
+                f"of {owner!r} are waiting",
+            )
+        elif self._total + items > self._max_total:
+            throughput, limit, whose, waiting = (
+                self._total_throughput,
+                self._max_total,
+                "of all owners are waiting",
+                self._total,
+            )
         else:
             return None
-        return Fault(
+        return Rejection(
             "too_many_waiting",
-            f"{waiting} items {whose} to be run, and at most {bound} may. About {pace.per_s:.0f} end a second. Send it "
+            f"{waiting} items {whose}; the limit is {limit}. About {throughput.per_s:.0f} items end per second. Try "
             "again later, or cancel a batch that is not needed.",
             429,
-            retry_after_s=pace.wait_s(waiting + items - bound),
+            retry_after_s=throughput.wait_s(waiting + items - limit),
         )

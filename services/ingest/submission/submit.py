@@ -1,4 +1,4 @@
-"""Takes whole batches and the first items of open ones: one road for the AMQP and for the HTTP door."""
+"""Accepts complete batches and the first items of open ones, for AMQP and HTTP alike."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,135 +11,144 @@ import structlog
 from batchyard_contracts.message import Message
 from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
 from batchyard_contracts.v1.flow import BatchAccepted
-from services.ingest.domain.batch import Header, State
-from services.ingest.domain.command_validation import fault_in_terms
-from services.ingest.domain.fault import Fault
-from services.ingest.domain.item import Entry, entries_of, source_of
-from services.ingest.domain.item_validator import Rules
-from services.ingest.domain.pager import Note, write_pages
-from services.ingest.domain.refused import Refused
+from services.ingest.domain.batch import BatchHeader, State
+from services.ingest.domain.command_validation import validate_terms
+from services.ingest.domain.ingest_error import IngestError
+from services.ingest.domain.item import ValidatedItem, validate_items, validate_source
+from services.ingest.domain.item_validator import ItemValidator
+from services.ingest.domain.pager import EncodedMessage, encode_pages
+from services.ingest.domain.rejection import Rejection
 from services.ingest.persistence.outbox import Outbox
-from services.ingest.persistence.store import Store
-from services.ingest.persistence.workload_registry import Announced, Registry, check_ready
-from services.ingest.submission.backpressure import Load
-from services.ingest.submission.dedup_index import Dedup
+from services.ingest.persistence.store import BatchStore
+from services.ingest.persistence.workload_registry import RegisteredWorkload, WorkloadRegistry, check_ready
+from services.ingest.submission.backpressure import Backpressure
+from services.ingest.submission.dedup_index import DedupIndex
 from shared.observability.telemetry import traceparent
 
 log = structlog.get_logger()
-BUSY = Fault("backlog_full", "The message broker is away and much waits for it. Try again in a moment.", 503)
-IN_PROGRESS = Fault(
-    "idempotency_in_progress", "An upload under this key is being received. Ask again when it is done.", 409
+BACKLOG_FULL = Rejection(
+    "backlog_full",
+    "The message broker is unavailable, and too many messages are waiting for it. Try again in a moment.",
+    503,
 )
-NO_ITEMS = Fault("no_items", "A batch has at least one item. Add items, or submit it unsealed and append them.")
+SUBMISSION_IN_PROGRESS = Rejection(
+    "idempotency_in_progress", "An upload under this key is in progress. Try again when it has ended.", 409
+)
+NO_ITEMS = Rejection("no_items", "A batch needs at least one item. Add items, or submit it unsealed and append them.")
 
 
-class Submissions:
-    """Checks a submission, commits it with all its messages, sends them, and replies."""
+class BatchSubmitter:
+    """Validates a submission, commits it with all its messages, publishes them, and replies."""
 
     def __init__(
         self,
-        store: Store,
+        store: BatchStore,
         outbox: Outbox,
-        registry: Registry,
-        dedup: Dedup,
-        load: Load,
+        registry: WorkloadRegistry,
+        dedup_index: DedupIndex,
+        backpressure: Backpressure,
         new_id: Callable[[], UUID],
         clock: Callable[[], datetime],
     ) -> None:
         self._store = store
         self._outbox = outbox
         self._registry = registry
-        self._dedup = dedup
-        self._load = load
+        self._dedup_index = dedup_index
+        self._backpressure = backpressure
         self._new_id = new_id
         self._clock = clock
 
     async def submit(self, owner: str, command: BatchSubmit, message_id: str | None = None) -> CommandAccepted:
-        """Take a batch; raises `Refused`. The same key, message or batch id with the same body is the same batch."""
-        if self._outbox.full:
-            raise Refused(BUSY)
-        announced = await self._registry.get(command.workload)
-        header = self._header(command.batch_id or self._new_id(), owner, command, message_id)
+        """Accept a batch; raises `IngestError`. A repetition under the same key, message id or batch id with the
+        same body is the same batch."""
+        if self._outbox.is_full:
+            raise IngestError(BACKLOG_FULL)
+        workload = await self._registry.get(command.workload)
+        header = self._header_of(command.batch_id or self._new_id(), owner, command, message_id)
         try:
-            entries = self._checked(header, command, announced)
-        except Refused:
-            if same := await self._same(header, command):  # what has passed since then is no reason to refuse it
+            items = self._validate(header, command, workload)
+        except IngestError:
+            if same := await self._find_same(
+                header, command
+            ):  # a repetition is accepted even if it would be invalid now
                 return replay(header, same)
             raise
-        written = write_pages(header.batch_id, announced.manifest.name, entries, keyed=command.has_claims)
-        header = replace(header, pages=written.pages)
-        header_note = accepted_note(header, announced.rules)
-        # A sealed batch may run once it is announced, so its pages go first; an open one is announced at the start.
-        notes = [*written.notes, header_note] if header.state == "sealed" else [header_note, *written.notes]
-        row_id = await self._store.insert(header, notes)
+        encoded = encode_pages(header.batch_id, workload.manifest.name, items, with_keys=command.has_claims)
+        header = replace(header, pages=encoded.pages)
+        announcement = accepted_message(header, workload.validator)
+        # A sealed batch may run once it is announced, so its pages go first; an open one is announced first.
+        messages = [*encoded.messages, announcement] if header.state == "sealed" else [announcement, *encoded.messages]
+        row_id = await self._store.insert(header, messages)
         if row_id is None:
-            return replay(header, await self._same(header, command))
-        self._load.took(owner, header.items)
+            return replay(header, await self._find_same(header, command))
+        self._backpressure.record_accepted(owner, header.items)
         log.info("batch accepted", batch_id=str(header.batch_id), items=header.items, workload=header.workload)
-        await self._outbox.deliver(row_id, notes, header.traceparent)
+        await self._outbox.deliver(row_id, messages, header.traceparent)
         if header.state == "open":
-            await self._dedup.remember(header.batch_id, written.seen)
-        return header.accepted()
+            await self._dedup_index.add(header.batch_id, encoded.new_fingerprints)
+        return header.to_reply()
 
-    def _checked(self, header: Header, command: BatchSubmit, announced: Announced) -> list[Entry]:
-        """The items; raises `Refused` when they cannot be taken, or not now."""
-        check_ready(announced)
-        entries = _entries(command, announced)
-        check_dedup(command, announced)
-        self._load.check(header.owner, header.items)
-        if fault := fault_in_terms(header.terms, header.accepted_at):
-            raise Refused(fault)
-        return entries
+    def _validate(self, header: BatchHeader, command: BatchSubmit, workload: RegisteredWorkload) -> list[ValidatedItem]:
+        """Validate a submission, and return its items; raises `IngestError` when it cannot be accepted."""
+        check_ready(workload)
+        items = _validated_items(command, workload)
+        check_dedup(command, workload)
+        self._backpressure.check(header.owner, header.items)
+        if rejection := validate_terms(header.terms, header.accepted_at):
+            raise IngestError(rejection)
+        return items
 
-    async def _same(self, header: Header, command: BatchSubmit) -> list[Header]:
-        """The batches that bear one of the command's identities."""
-        return await self._store.same(header.owner, command.batch_id, header.idempotency_key, header.message_id)
+    async def _find_same(self, header: BatchHeader, command: BatchSubmit) -> list[BatchHeader]:
+        """Return the batches with one of the command's identities."""
+        return await self._store.find_by_identity(
+            header.owner, command.batch_id, header.idempotency_key, header.message_id
+        )
 
-    def _header(self, batch_id: UUID, owner: str, command: BatchSubmit, message_id: str | None) -> Header:
+    def _header_of(self, batch_id: UUID, owner: str, command: BatchSubmit, message_id: str | None) -> BatchHeader:
         state: State = "sealed" if command.sealed and command.source is None else "open"
         unused = {name for name in ("source", "estimate") if not getattr(command, name)}
         return replace(
-            Header.asked(batch_id, owner, command, state, self._clock(), traceparent()),
+            BatchHeader.from_command(batch_id, owner, command, state, self._clock(), traceparent()),
             items=len(command.items) if command.source is None else 1,
             message_id=message_id,
             digest=digest_of(command, exclude={"batch_id", "idempotency_key", *unused}),
         )
 
 
-def replay(header: Header, same: Sequence[Header]) -> CommandAccepted:
-    """Answer a submission whose identity is taken: by itself, or by another."""
-    if not same:  # it was there a moment ago
-        raise Refused(
-            Fault("submission_withdrawn", "An earlier attempt has just been taken back. Send the command again.", 503)
+def replay(header: BatchHeader, same: Sequence[BatchHeader]) -> CommandAccepted:
+    """Answer a submission whose identity is taken: with the earlier reply, or with a conflict. Raises `IngestError`."""
+    if not same:  # deleted since the insert found it
+        raise IngestError(
+            Rejection("submission_withdrawn", "An earlier attempt was withdrawn just now. Send the command again.", 503)
         )
     first = same[0]
-    if first.sent is not None and first.owner == header.owner:
-        raise Refused(IN_PROGRESS)
+    if first.confirmed is not None and first.owner == header.owner:
+        raise IngestError(SUBMISSION_IN_PROGRESS)
     if len(same) == 1 and first.owner == header.owner and first.digest == header.digest:
-        return first.accepted(replayed=True)
+        return first.to_reply(replayed=True)
     if header.idempotency_key is not None and first.idempotency_key == header.idempotency_key:
         what = "The idempotency key"
     elif header.message_id is not None and first.message_id == header.message_id:
         what = "The message id"
     else:
         what = "The batch id"
-    raise Refused(Fault("idempotency_conflict", f"{what} was used for another submission. Choose a new one.", 409))
+    raise IngestError(Rejection("idempotency_conflict", f"{what} was used for another submission. Use a new one.", 409))
 
 
-def check_dedup(command: BatchSubmit, announced: Announced) -> None:
-    """Raises `Refused` when items are to be told apart that the workload does not tell apart."""
-    if command.has_claims and announced.manifest.dedup is None:
-        raise Refused(
-            Fault(
+def check_dedup(command: BatchSubmit, workload: RegisteredWorkload) -> None:
+    """Raise `IngestError` when duplicates are to be rejected or replaced and the workload has no deduplication key."""
+    if command.has_claims and workload.manifest.dedup is None:
+        raise IngestError(
+            Rejection(
                 "no_dedup_key",
-                f"The workload {command.workload!r} does not say what makes two items the same, so that none can be "
-                "rejected or replaced. Leave `dedup` out, or use its mode `attach`.",
+                f"The workload {command.workload!r} has no deduplication key, so that no duplicates can be rejected "
+                "or replaced. Leave `dedup` out, or use its mode `attach`.",
             )
         )
 
 
-def accepted_note(header: Header, rules: Rules) -> Note:
-    """The message by which the other services learn of a batch."""
+def accepted_message(header: BatchHeader, validator: ItemValidator) -> EncodedMessage:
+    """Return the message that announces a batch to the other services."""
     message = BatchAccepted(
         batch_id=header.batch_id,
         owner=header.owner,
@@ -151,34 +160,36 @@ def accepted_note(header: Header, rules: Rules) -> Note:
         notify=header.notify,
         terms=header.terms,
         reuse=header.reuse,
-        has_summary=rules.summarized or None,
-        unit=rules.unit,
-        has_source=True if header.sourced else None,
+        has_summary=validator.has_summary or None,
+        unit=validator.unit,
+        has_source=True if header.source_mode else None,
         accepted_at=header.accepted_at,
     )
-    return Note(message.type, message.encode())
+    return EncodedMessage(message.type, message.encode())
 
 
 def digest_of(command: Message, exclude: set[str]) -> bytes:
-    """The same for two commands that ask for the same."""
+    """Return a digest that is equal for equal commands, apart from the excluded fields."""
     return blake2b(command.model_dump_json(exclude=exclude).encode(), digest_size=16).digest()
 
 
-def _entries(command: BatchSubmit, announced: Announced) -> list[Entry]:
+def _validated_items(command: BatchSubmit, workload: RegisteredWorkload) -> list[ValidatedItem]:
     if command.source is not None:
-        return [_source(command, announced)]
+        return [_validated_source(command, workload)]
     if command.sealed and not command.items:
-        raise Refused(NO_ITEMS)
-    entries = announced.rules.crowd(len(command.items)) or entries_of(announced.rules, command.items, first=0)
-    if isinstance(entries, Fault):
-        raise Refused(entries)
-    return entries
+        raise IngestError(NO_ITEMS)
+    items = workload.validator.check_count(len(command.items)) or validate_items(
+        workload.validator, command.items, first=0
+    )
+    if isinstance(items, Rejection):
+        raise IngestError(items)
+    return items
 
 
-def _source(command: BatchSubmit, announced: Announced) -> Entry:
-    if not announced.rules.take_sources:
-        raise Refused(Fault("no_source", f"{command.workload!r} finds no items by itself. Send items."))
-    entry = source_of(announced.rules, command.source)
-    if isinstance(entry, Fault):
-        raise Refused(replace(entry, code="source_invalid"))
-    return entry
+def _validated_source(command: BatchSubmit, workload: RegisteredWorkload) -> ValidatedItem:
+    if not workload.validator.has_source_schema:
+        raise IngestError(Rejection("no_source", f"{command.workload!r} cannot expand a source. Send items."))
+    item = validate_source(workload.validator, command.source)
+    if isinstance(item, Rejection):
+        raise IngestError(replace(item, code="source_invalid"))
+    return item

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from batchyard_contracts.v1.flow import ItemsPage
 from services.dispatcher.codecs.item import ordinal_of
 from services.dispatcher.codecs.page import Page
-from services.ingest.domain.item import Entry
-from services.ingest.domain.pager import Sorted, notes_of
+from services.ingest.domain.item import ValidatedItem
+from services.ingest.domain.pager import DeduplicatedPage, encode_page
 
 BATCH = UUID("0197a5b0-0000-7000-8000-000000000001")
 HEAD: dict[str, Any] = {"batch_id": str(BATCH), "workload": "noop", "page": 3}
@@ -51,12 +51,12 @@ def test_pages_of_ingest_are_kept_as_they_are(items: list[tuple[int, str, str | 
             raw = json.dumps({"t": text}, ensure_ascii=False).encode()
         except UnicodeEncodeError:
             continue
-        entries.append(Entry(ordinal, raw, custom_id, "p", None))
-    for note in notes_of(BATCH, "noop", 3, Sorted(entries, [], {})):
-        page = agree(note.body)
+        entries.append(ValidatedItem(ordinal, raw, custom_id, "p", None))
+    for message in encode_page(BATCH, "noop", 3, DeduplicatedPage(entries, [], {})):
+        page = agree(message.body)
         assert page is not None
         for entry, line in zip(entries, page.segments[0].lines, strict=True):
-            assert line in note.body
+            assert line in message.body
             assert entry.raw in line
 
 

@@ -1,4 +1,4 @@
-"""A batch as ingest remembers it: what its command asked for, and what can be told before the aggregator knows it."""
+"""BatchHeader: creation from a command, the reply, and the state before the aggregator has the batch."""
 
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -9,15 +9,15 @@ import pytest
 from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
 from batchyard_contracts.v1.queries import BatchState
 from batchyard_contracts.v1.values import Counts, Dedup, Notifications, Reuse, Terms
-from services.ingest.domain.batch import Header
-from services.ingest.domain.upload_digest import Mark
+from services.ingest.domain.batch import BatchHeader
+from services.ingest.domain.upload_digest import UploadPosition
 
 BATCH, AT = UUID(int=7), datetime(2026, 11, 22, tzinfo=UTC)
 
 
-def header(state: Literal["open", "sealed"] = "sealed", **fields: Any) -> Header:
+def header(state: Literal["open", "sealed"] = "sealed", **fields: Any) -> BatchHeader:
     command = BatchSubmit.model_validate({"workload": "w", **fields})
-    return Header.asked(BATCH, "ann", command, state, AT, "trace")
+    return BatchHeader.from_command(BATCH, "ann", command, state, AT, "trace")
 
 
 def test_a_command_becomes_a_header_without_items() -> None:
@@ -39,35 +39,35 @@ def test_a_command_becomes_a_header_without_items() -> None:
         Reuse(cache="off", dedup=Dedup(mode="reject")),
     )
     assert (found.idempotency_key, found.traceparent, found.accepted_at) == ("k", "trace", AT)
-    assert (found.items, found.pages, found.given, found.sent) == (0, 0, Mark(0, 0, b""), None)
+    assert (found.items, found.pages, found.claimed, found.confirmed) == (0, 0, UploadPosition(0, 0, b""), None)
     assert (found.round, found.finished, found.leased) == (1, False, False)
 
 
 @pytest.mark.parametrize(
-    ("fields", "sourced"),
+    ("fields", "source_mode"),
     [
         ({"items": [{"payload": {}}]}, None),
         ({"source": {"area": 1}}, "expand"),
         ({"source": {"area": 1}, "estimate": True}, "estimate"),
     ],
 )
-def test_a_source_is_expanded_unless_an_estimate_is_asked_for(fields: dict[str, Any], sourced: str | None) -> None:
-    assert header(**fields).sourced == sourced
+def test_a_source_is_expanded_unless_an_estimate_is_requested(fields: dict[str, Any], source_mode: str | None) -> None:
+    assert header(**fields).source_mode == source_mode
 
 
 @pytest.mark.parametrize("replayed", [True, False])
-def test_the_reply_says_how_many_items_were_taken_and_whether_it_comes_again(replayed: bool) -> None:
+def test_the_reply_has_the_number_of_items_and_says_whether_it_is_a_replay(replayed: bool) -> None:
     found = header()
-    assert found.accepted(replayed=replayed) == CommandAccepted(
+    assert found.to_reply(replayed=replayed) == CommandAccepted(
         batch_id=BATCH, workload="w", items=0, replayed=replayed, accepted_at=AT
     )
 
 
 @pytest.mark.parametrize(("state", "status", "total"), [("open", "open", None), ("sealed", "running", 0)])
-def test_before_the_aggregator_knows_a_batch_all_its_items_remain(
+def test_all_items_remain_until_the_aggregator_has_the_batch(
     state: Literal["open", "sealed"], status: Any, total: int | None
 ) -> None:
-    assert header(state, name="first", weight=3).as_state() == BatchState(
+    assert header(state, name="first", weight=3).to_state() == BatchState(
         batch_id=BATCH,
         owner="ann",
         workload="w",

@@ -1,4 +1,4 @@
-"""Results as files: complete, safe to open, safe to unpack."""
+"""Export formats: complete, safe in a spreadsheet, safe to unpack."""
 
 import csv
 import io
@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from batchyard_contracts.v1.manifest import TextExport
 from batchyard_contracts.v1.values import ItemResult
-from services.ingest.exports.csv import safe_cell, table
+from services.ingest.exports.csv import csv_table, safe_cell
 from services.ingest.exports.ndjson import json_array
 from services.ingest.exports.zip import safe_name, texts_zip
-from services.ingest.queries.result_reader import Page
+from services.ingest.queries.result_reader import ResultPage
 
 AT = datetime(2026, 1, 2, 3, 4, 6, tzinfo=UTC)
 CUE = TextExport(content="/texts", filename="/name", suffix=".cue")
@@ -26,9 +26,9 @@ def item(ordinal: int, result: Any) -> ItemResult:
     return ItemResult(ordinal=ordinal, status="succeeded", result=result)
 
 
-async def pages(*parts: list[ItemResult]) -> AsyncIterator[Page]:
+async def pages(*parts: list[ItemResult]) -> AsyncIterator[ResultPage]:
     for part in parts:
-        yield Page(part, None)
+        yield ResultPage(part, None)
 
 
 async def joined(pieces: AsyncIterator[bytes]) -> bytes:
@@ -36,25 +36,27 @@ async def joined(pieces: AsyncIterator[bytes]) -> bytes:
 
 
 @given(st.text())
-def test_no_cell_is_a_formula(text: str) -> None:
+def test_no_text_cell_runs_as_a_formula(text: str) -> None:
     cell = safe_cell(text)
     assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
     assert cell.removeprefix("'") == text or cell == text
 
 
-def test_numbers_stay_numbers() -> None:
+def test_numbers_are_not_quoted() -> None:
     assert (safe_cell(-3), safe_cell(None), safe_cell(True), safe_cell([1])) == (-3, "", "true", "")
 
 
 async def test_columns_without_a_schema_come_from_the_first_page() -> None:
-    found = await joined(table(pages([item(0, {"a": 1, "l": []}), item(1, {"status": "x"})], [item(2, {"z": 1})]), {}))
+    found = await joined(
+        csv_table(pages([item(0, {"a": 1, "l": []}), item(1, {"status": "x"})], [item(2, {"z": 1})]), {})
+    )
     rows = list(csv.reader(io.StringIO(found.decode())))
     assert rows[0][-2:] == ["a", "result_status"]
     assert [row[-2:] for row in rows[1:]] == [["1", ""], ["", "x"], ["", ""]]
 
 
-async def test_a_result_that_is_no_object() -> None:
-    found = await joined(table(pages([item(0, 7)]), {"type": "integer"}))
+async def test_a_result_that_is_no_object_has_one_column() -> None:
+    found = await joined(csv_table(pages([item(0, 7)]), {"type": "integer"}))
     assert [row[-1] for row in csv.reader(io.StringIO(found.decode()))] == ["result", "7"]
 
 
@@ -66,17 +68,17 @@ async def test_nested_fields_have_no_column() -> None:
             "o": {"anyOf": [{"$ref": "#/$defs/o"}, {"type": "null"}]},
         }
     }
-    found = await joined(table(pages([]), schema))
+    found = await joined(csv_table(pages([]), schema))
     assert found.decode().strip().split(",")[-1] == "n"
     assert "cached,n" in found.decode()
 
 
-async def test_an_empty_array_is_one() -> None:
+async def test_no_outcomes_are_an_empty_array() -> None:
     assert await joined(json_array(pages([], []))) == b"[]"
 
 
 @given(st.text(max_size=200))
-def test_names_are_safe(name: str) -> None:
+def test_file_names_are_safe_on_any_system(name: str) -> None:
     found = safe_name(name)
     assert len(found) <= 100
     assert not set(found) & set('/\\:*?"<>|\x00\n')
@@ -84,7 +86,7 @@ def test_names_are_safe(name: str) -> None:
     assert ".." not in found or "/" not in found
 
 
-async def test_an_archive() -> None:
+async def test_an_archive_has_one_file_per_text() -> None:
     results = [
         item(0, {"name": "../../etc/passwd", "texts": "one"}),
         item(1, {"name": "same", "texts": "two"}),
@@ -109,24 +111,24 @@ async def test_an_archive() -> None:
         assert archive.infolist()[0].date_time == (2026, 1, 2, 3, 4, 6)
 
 
-async def test_an_archive_leaves_as_it_is_made() -> None:
-    """Each page goes out before the next one is asked for."""
-    asked: list[int] = []
+async def test_an_archive_is_streamed_page_by_page() -> None:
+    """Each page is sent before the next one is requested."""
+    requested: list[int] = []
 
-    async def slowly() -> AsyncIterator[Page]:
+    async def slowly() -> AsyncIterator[ResultPage]:
         for n in range(3):
-            asked.append(n)
-            yield Page([item(n, {"name": "x", "texts": "y" * 1000})], n)
+            requested.append(n)
+            yield ResultPage([item(n, {"name": "x", "texts": "y" * 1000})], n)
 
     pieces = texts_zip(slowly(), CUE, AT)
     await anext(pieces)
-    assert asked == [0]
+    assert requested == [0]
     await anext(pieces)
-    assert asked == [0, 1]
+    assert requested == [0, 1]
 
 
 @pytest.mark.parametrize("text", ["\ud800", "ok"])
-async def test_a_text_that_is_no_text(text: str) -> None:
+async def test_a_text_with_lone_surrogates_is_still_archived(text: str) -> None:
     found = await joined(texts_zip(pages([item(0, {"name": "x", "texts": text})]), CUE, AT))
     with zipfile.ZipFile(io.BytesIO(found)) as archive:
         assert len(archive.namelist()) == 1

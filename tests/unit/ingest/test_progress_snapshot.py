@@ -1,4 +1,4 @@
-"""A snapshot of a batch's progress is the same whether an event or the aggregator's answer told it."""
+"""A progress snapshot is the same from an event and from a reply of the aggregator."""
 
 from datetime import UTC, datetime
 from itertools import pairwise, permutations
@@ -11,7 +11,7 @@ import pytest
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
 from batchyard_contracts.v1.queries import BatchState
 from batchyard_contracts.v1.values import Counts
-from services.ingest.domain.progress_snapshot import Frame
+from services.ingest.domain.progress_snapshot import ProgressSnapshot
 
 BATCH, AT = UUID(int=7), datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -24,26 +24,26 @@ def state(status: str = "running", **fields: Any) -> BatchState:
 
 def test_an_event_keeps_its_fields_and_gets_its_type_in_front() -> None:
     body = orjson.dumps({"batch_id": str(BATCH), "owner": "ann", "round": 1, "counts": {"succeeded": 2}, "later": [1]})
-    batch_id, snapshot = Frame.of_event(BatchProgressed.type, body)
+    batch_id, snapshot = ProgressSnapshot.from_event(BatchProgressed.type, body)
     assert (batch_id, snapshot.owner, snapshot.final, snapshot.rank) == (BATCH, "ann", False, (1, 0, 2))
     assert snapshot.body.startswith(b'{"type":"batch.progressed.v1","batch_id":')
     assert orjson.loads(snapshot.body)["later"] == [1]
 
 
-def test_all_ends_of_items_count_and_what_remains_does_not() -> None:
-    assert Frame.of_state(state()).rank == (2, 0, 8)
+def test_the_rank_counts_all_ended_items_and_not_the_remaining_ones() -> None:
+    assert ProgressSnapshot.from_state(state()).rank == (2, 0, 8)
 
 
-def test_the_state_of_a_running_batch_reads_as_progress() -> None:
-    snapshot = Frame.of_state(state(items_per_s=4.0, eta_s=0.5))
+def test_the_state_of_a_running_batch_becomes_a_progress_event() -> None:
+    snapshot = ProgressSnapshot.from_state(state(items_per_s=4.0, eta_s=0.5))
     event = BatchProgressed.model_validate(orjson.loads(snapshot.body))
     assert (event.status, event.items_per_s, event.eta_s, event.counts) == ("running", 4.0, 0.5, state().counts)
     assert not snapshot.final
 
 
 @pytest.mark.parametrize("finished_at", [AT, None])
-def test_the_state_of_a_finished_batch_reads_as_its_end(finished_at: datetime | None) -> None:
-    snapshot = Frame.of_state(state("finished", result="partial", finished_at=finished_at, name="first"))
+def test_the_state_of_a_finished_batch_becomes_its_final_event(finished_at: datetime | None) -> None:
+    snapshot = ProgressSnapshot.from_state(state("finished", result="partial", finished_at=finished_at, name="first"))
     event = BatchFinished.model_validate(orjson.loads(snapshot.body))
     assert (event.type, event.result, event.name, event.counts) == (
         "batch.finished.v1",
@@ -55,9 +55,11 @@ def test_the_state_of_a_finished_batch_reads_as_its_end(finished_at: datetime | 
     assert (snapshot.final, snapshot.rank) == (True, (2, 1, 8))
 
 
-def test_a_later_round_ranks_before_an_end_and_an_end_before_any_count() -> None:
-    def snapshot(kind: str, round_: int, ended: int) -> Frame:
-        return Frame.of_value({"type": kind, "owner": "ann", "round": round_, "counts": {"succeeded": ended}})
+def test_a_later_round_ranks_higher_than_an_end_and_an_end_higher_than_any_count() -> None:
+    def snapshot(kind: str, round_: int, ended: int) -> ProgressSnapshot:
+        return ProgressSnapshot.from_fields(
+            {"type": kind, "owner": "ann", "round": round_, "counts": {"succeeded": ended}}
+        )
 
     ordered = [
         snapshot(BatchProgressed.type, 1, 0),
@@ -71,11 +73,11 @@ def test_a_later_round_ranks_before_an_end_and_an_end_before_any_count() -> None
 
 
 @pytest.mark.parametrize("body", [b"[]", b"{}", b'{"batch_id":"x"}', b"{"])
-def test_a_body_that_is_no_event_raises(body: bytes) -> None:
+def test_an_invalid_event_raises(body: bytes) -> None:
     with pytest.raises((ValueError, KeyError, TypeError)):
-        Frame.of_event(BatchProgressed.type, body)
+        ProgressSnapshot.from_event(BatchProgressed.type, body)
 
 
 def test_counts_that_are_no_object_raise() -> None:
     with pytest.raises(TypeError, match="counts"):
-        Frame.of_value({"type": BatchProgressed.type, "owner": "ann", "round": 1, "counts": 5})
+        ProgressSnapshot.from_fields({"type": BatchProgressed.type, "owner": "ann", "round": 1, "counts": 5})

@@ -1,10 +1,10 @@
-"""Tokens and other settings from the environment, and no secret in what is printed."""
+"""Settings from the environment, authentication by tokens, and no secrets in printed settings."""
 
 import pytest
 from pydantic import ValidationError
 from starlette.requests import HTTPConnection
 
-from services.ingest.domain.refused import Refused
+from services.ingest.domain.ingest_error import IngestError
 from services.ingest.http.tokens import Tokens
 from services.ingest.settings import IngestSettings
 
@@ -25,19 +25,19 @@ def test_tokens_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("value", ['{"ann": "short"}', '{"a.b": "a-token-for-the-tests"}', '["x"]'])
-def test_tokens_that_cannot_be(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_invalid_tokens_are_rejected(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("BATCHYARD_API_TOKENS", value)
     with pytest.raises(ValidationError):
         IngestSettings()
 
 
-def test_without_tokens_everybody_is_default() -> None:
+def test_without_tokens_every_client_is_the_default_owner() -> None:
     tokens = Tokens({})
     assert not tokens.required
     assert tokens.owner(connection(header="Bearer anything")) == "default"
 
 
-def test_the_owner_of_a_token() -> None:
+def test_a_token_authenticates_its_owner() -> None:
     tokens = Tokens(IngestSettings(api_tokens={"ann": TOKEN, "bob": TOKEN[::-1]}).api_tokens)
     assert tokens.owner(connection(header=f"Bearer {TOKEN}")) == "ann"
     assert tokens.owner(connection("websocket", protocols=("batchyard", f"bearer.{TOKEN[::-1]}"))) == "bob"
@@ -49,6 +49,6 @@ def test_the_owner_of_a_token() -> None:
         connection("http", protocols=(f"bearer.{TOKEN}",)),
         connection("websocket", protocols=("bearer.",)),
     ):
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(IngestError) as error:
             tokens.owner(wrong)
-        assert refused.value.fault.status == 401
+        assert error.value.rejection.status == 401

@@ -1,29 +1,29 @@
-"""A throughput estimate tells those who are turned away for how long to wait."""
+"""The throughput estimate tells rejected clients how long to wait."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.domain.throughput import Pace
+from services.ingest.domain.throughput import Throughput
 
 
-def steady(per_s: float, seconds: int) -> Pace:
-    made = Pace()
+def steady(per_s: float, seconds: int) -> Throughput:
+    made = Throughput()
     for _ in range(seconds):
-        made.note(round(per_s), 1.0)
+        made.record(round(per_s), 1.0)
     return made
 
 
-def test_without_a_known_throughput_half_a_minute_is_told() -> None:
-    assert Pace().wait_s(1) == 30.0
-    assert Pace().wait_s(1_000_000) == 30.0
+def test_without_a_known_throughput_the_wait_is_half_a_minute() -> None:
+    assert Throughput().wait_s(1) == 30.0
+    assert Throughput().wait_s(1_000_000) == 30.0
 
 
 @pytest.mark.parametrize(
     ("items", "wait_s"), [(1, 1.0), (100, 1.0), (101, 2.0), (950, 10.0), (30_000, 300.0), (10**9, 300.0)]
 )
 def test_the_wait_is_in_whole_seconds_from_one_to_three_hundred(items: int, wait_s: float) -> None:
-    made = Pace()
+    made = Throughput()
     made.per_s = 100.0
     assert made.wait_s(items) == wait_s
 
@@ -34,24 +34,24 @@ def test_a_steady_throughput_is_learned_within_a_minute() -> None:
 
 
 def test_after_twenty_seconds_without_an_end_about_a_third_is_left() -> None:
-    made = Pace()
+    made = Throughput()
     made.per_s = 100.0
-    made.note(0, 20.0)
+    made.record(0, 20.0)
     assert made.per_s == pytest.approx(36.8, abs=0.1)
 
 
 def test_a_measurement_over_no_time_changes_nothing() -> None:
-    made = Pace()
-    made.note(5, 0.0)
-    made.note(5, -1.0)
+    made = Throughput()
+    made.record(5, 0.0)
+    made.record(5, -1.0)
     assert made.per_s == 0.0
 
 
 @given(st.integers(1, 100_000), st.lists(st.integers(1, 20), min_size=1, max_size=30))
 def test_how_often_a_steady_throughput_is_measured_makes_no_difference(per_s: int, pieces: list[int]) -> None:
-    many, one = Pace(), Pace()
+    many, one = Throughput(), Throughput()
     for seconds in pieces:
-        many.note(per_s * seconds, float(seconds))
-    one.note(per_s * sum(pieces), float(sum(pieces)))
+        many.record(per_s * seconds, float(seconds))
+    one.record(per_s * sum(pieces), float(sum(pieces)))
     assert many.per_s == pytest.approx(one.per_s)
     assert 0 < many.per_s <= per_s * (1 + 1e-9)

@@ -1,22 +1,22 @@
-"""The digest of an upload tells, page by page, whether one that comes again begins with what is held already."""
+"""The digest of an upload tells, page by page, whether a repeated one starts with the same items."""
 
 from functools import reduce
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.domain.item import Entry
-from services.ingest.domain.upload_digest import begin, link
+from services.ingest.domain.item import ValidatedItem
+from services.ingest.domain.upload_digest import extend_digest, initial_digest
 
 
-def entry(number: int, payload: str = "{}", custom_id: str | None = None) -> Entry:
-    return Entry(number, payload.encode(), custom_id, "", None)
+def item(number: int, payload: str = "{}", custom_id: str | None = None) -> ValidatedItem:
+    return ValidatedItem(number, payload.encode(), custom_id, "", None)
 
 
 PAGES = st.lists(
     st.lists(
         st.builds(
-            entry, st.just(0), st.sampled_from(["{}", '{"a":1}', '{"a":"x y"}']), st.sampled_from([None, "a", "b"])
+            item, st.just(0), st.sampled_from(["{}", '{"a":1}', '{"a":"x y"}']), st.sampled_from([None, "a", "b"])
         ),
         min_size=1,
         max_size=4,
@@ -25,19 +25,19 @@ PAGES = st.lists(
 )
 
 
-def digest(pages: list[list[Entry]], said: str = "upload") -> bytes:
-    return reduce(link, pages, begin(said))
+def digest(pages: list[list[ValidatedItem]], parameters: str = "upload") -> bytes:
+    return reduce(extend_digest, pages, initial_digest(parameters))
 
 
 @given(PAGES, PAGES)
 def test_two_uploads_have_the_same_digest_only_if_they_have_the_same_pages(
-    one: list[list[Entry]], other: list[list[Entry]]
+    one: list[list[ValidatedItem]], other: list[list[ValidatedItem]]
 ) -> None:
     assert (digest(one) == digest(other)) == (one == other)
 
 
-def test_where_items_stand_and_what_they_are_called_counts() -> None:
-    first, second = entry(0, '{"a":1}', "x"), entry(1, '{"a":2}', "y")
+def test_the_order_and_the_custom_ids_of_items_count() -> None:
+    first, second = item(0, '{"a":1}', "x"), item(1, '{"a":2}', "y")
     pages = [
         [[first, second]],
         [[second, first]],
@@ -51,18 +51,18 @@ def test_where_items_stand_and_what_they_are_called_counts() -> None:
 
 
 def test_ordinals_and_destinations_do_not_count_since_they_follow_from_the_items() -> None:
-    plain = entry(0, '{"a":1}')
+    plain = item(0, '{"a":1}')
     assert digest([[plain]]) == digest([[plain._replace(ordinal=7, partition="p", fingerprint=b"f")]])
 
 
-def test_what_is_said_beside_the_items_counts() -> None:
-    assert begin("owner ann") != begin("owner bob")
-    assert digest([[entry(0)]], "one") != digest([[entry(0)]], "two")
-    assert begin("x") == begin("x")
-    assert len(begin("x")) == len(digest([[entry(0)]])) == 16
+def test_the_parameters_of_the_upload_count() -> None:
+    assert initial_digest("owner ann") != initial_digest("owner bob")
+    assert digest([[item(0)]], "one") != digest([[item(0)]], "two")
+    assert initial_digest("x") == initial_digest("x")
+    assert len(initial_digest("x")) == len(digest([[item(0)]])) == 16
 
 
 def test_the_digest_stays_the_same_from_release_to_release() -> None:
-    """An upload that broke off before an update is continued after it."""
-    assert begin("upload").hex() == "9d9d1ace6e8db0fb2afee48d31eeb42f"
-    assert digest([[entry(0, '{"a":1}', "x"), entry(1)]]).hex() == "4658012c319fa926c44dfb0485c8e4ff"
+    """An upload that was interrupted before an update is continued after it."""
+    assert initial_digest("upload").hex() == "9d9d1ace6e8db0fb2afee48d31eeb42f"
+    assert digest([[item(0, '{"a":1}', "x"), item(1)]]).hex() == "4658012c319fa926c44dfb0485c8e4ff"

@@ -1,1 +1,1 @@
-"""Reads uploaded files row by row: NDJSON and CSV."""
+"""Readers of uploaded files: NDJSON and CSV."""

@@ -1,18 +1,20 @@
-"""Items as the lines of a file: what every format gives."""
+"""Rows of uploaded files, common to all formats."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
-from services.ingest.domain.fault import Fault
 from services.ingest.domain.limits import MAX_ITEM_BYTES
+from services.ingest.domain.rejection import Rejection
 
 MAX_LINE_BYTES = MAX_ITEM_BYTES + 1024
-"""A line may hold a custom id and some spaces beside the largest payload."""
-LONG_LINE = Fault("item_too_large", f"A line has more than {MAX_LINE_BYTES} bytes. Pass an address of the data.", 413)
+"""Longest line: the largest payload with a custom id and some spaces."""
+LINE_TOO_LONG = Rejection(
+    "item_too_large", f"A line has more than {MAX_LINE_BYTES} bytes. Pass a reference to the data.", 413
+)
 
 
 class Row(NamedTuple):
-    """An item before any check of its content. `raw` is the payload as JSON."""
+    """An item that was parsed and not validated yet. `raw` is its payload as JSON."""
 
     line: int
     payload: Any
@@ -21,40 +23,41 @@ class Row(NamedTuple):
 
 
 class Reader(Protocol):
-    """Turns the pieces of a body into rows; holds one unfinished line and no more. After a fault nothing follows."""
+    """Parses the chunks of a body into rows. Holds no more than one unfinished line; yields nothing after a
+    rejection."""
 
-    def feed(self, chunk: bytes) -> Iterator[Row | Fault]:
-        """The rows that this piece completes."""
+    def feed(self, chunk: bytes) -> Iterator[Row | Rejection]:
+        """Yield the rows that a chunk completes."""
         ...
 
-    def end(self) -> Iterator[Row | Fault]:
-        """The rows that the end of the body completes."""
+    def finish(self) -> Iterator[Row | Rejection]:
+        """Yield the rows that the end of the body completes."""
         ...
 
 
-class Lines:
-    """Cuts pieces of a body into lines."""
+class LineSplitter:
+    """Splits chunks of a body into lines."""
 
     def __init__(self) -> None:
         self._rest = b""
-        self.number = 0
-        """Of the line given last, counted from 1."""
+        self.line_number = 0
+        """Number of the latest line, counted from 1."""
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """The lines that this piece completes, without their ends."""
+        """Yield the lines that a chunk completes, without their line ends."""
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         for line in lines:
-            self.number += 1
+            self.line_number += 1
             yield line
 
-    def end(self) -> Iterator[bytes]:
-        """The last line, when it has no end."""
+    def finish(self) -> Iterator[bytes]:
+        """Yield the last line if it has no line end."""
         if self._rest:
-            self.number += 1
+            self.line_number += 1
             yield self._rest
             self._rest = b""
 
     @property
-    def too_long(self) -> Fault | None:
-        """A fault when the unfinished line is over the limit already."""
-        return LONG_LINE.at(self.number + 1) if len(self._rest) > MAX_LINE_BYTES else None
+    def overlong_line(self) -> Rejection | None:
+        """Rejection of an unfinished line that exceeds the limit already; otherwise None."""
+        return LINE_TOO_LONG.at(self.line_number + 1) if len(self._rest) > MAX_LINE_BYTES else None

@@ -1,4 +1,4 @@
-"""NDJSON and CSV: the pieces in which a body arrives make no difference."""
+"""NDJSON and CSV readers: the chunks in which a body arrives make no difference."""
 
 import csv
 import io
@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.domain.fault import Fault
 from services.ingest.domain.readers.csv_rows import CsvReader
 from services.ingest.domain.readers.ndjson import NdjsonReader
 from services.ingest.domain.readers.rows import MAX_LINE_BYTES, Reader, Row
+from services.ingest.domain.rejection import Rejection
 
 SCHEMA = {
     "properties": {
@@ -26,11 +26,11 @@ SCHEMA = {
 }
 
 
-def read(reader: Reader, body: bytes, cuts: list[int] | None = None) -> list[Row | Fault]:
+def read(reader: Reader, body: bytes, cuts: list[int] | None = None) -> list[Row | Rejection]:
     places = sorted(cut % (len(body) + 1) for cut in cuts or [])
     pieces = [body[a:b] for a, b in zip([0, *places], [*places, len(body)], strict=True)]
     found = [row for piece in pieces for row in reader.feed(piece)]
-    return [*found, *reader.end()]
+    return [*found, *reader.finish()]
 
 
 @pytest.mark.parametrize(
@@ -42,10 +42,10 @@ def read(reader: Reader, body: bytes, cuts: list[int] | None = None) -> list[Row
     ],
 )
 @given(cuts=st.lists(st.integers(0, 1000), max_size=20))
-def test_pieces_make_no_difference(make: Callable[[], Reader], body: bytes, cuts: list[int]) -> None:
+def test_chunk_boundaries_make_no_difference(make: Callable[[], Reader], body: bytes, cuts: list[int]) -> None:
     whole = read(make(), body)
     pieces = read(make(), body, cuts)
-    stop = next((n for n, row in enumerate(whole) if isinstance(row, Fault)), len(whole))
+    stop = next((n for n, row in enumerate(whole) if isinstance(row, Rejection)), len(whole))
     assert pieces[: stop + 1] == whole[: stop + 1]
 
 
@@ -54,7 +54,7 @@ NUMBERS = st.integers(-(2**63), 2**64 - 1)
 
 
 @given(st.lists(st.dictionaries(st.text(max_size=5), NUMBERS | st.text(max_size=20), max_size=4), max_size=10))
-def test_ndjson_gives_what_was_written(values: list[dict[str, Any]]) -> None:
+def test_ndjson_round_trips(values: list[dict[str, Any]]) -> None:
     body = "\n".join(json.dumps(value, ensure_ascii=False) for value in values).encode("utf-8", "surrogatepass")
     rows = read(NdjsonReader(), body)
     for row in rows:
@@ -71,7 +71,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00
 
 
 @given(st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=10))
-def test_csv_gives_what_was_written(rows: list[tuple[str, str]]) -> None:
+def test_csv_round_trips(rows: list[tuple[str, str]]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, quoting=csv.QUOTE_ALL)
     writer.writerows([("s", "t"), *rows])
@@ -80,7 +80,7 @@ def test_csv_gives_what_was_written(rows: list[tuple[str, str]]) -> None:
     assert payloads == [{k: v for k, v in (("s", a), ("t", b)) if v} for a, b in rows]
 
 
-def test_cells_become_what_the_schema_asks_for() -> None:
+def test_cells_are_converted_to_the_type_in_the_schema() -> None:
     body = b"n,x,b,s,l,other\n12,1.5e3,TRUE,12,[1],7\n1.5,nan,maybe,,[,\n"
     first, second = read(CsvReader(SCHEMA), body)
     assert isinstance(first, Row)
@@ -89,7 +89,7 @@ def test_cells_become_what_the_schema_asks_for() -> None:
     assert second.payload == {"n": "1.5", "x": "nan", "b": "maybe", "l": "["}
 
 
-def test_a_column_custom_id_names_the_item_unless_it_is_a_field() -> None:
+def test_the_column_custom_id_is_the_custom_id_unless_it_is_a_field() -> None:
     (row,) = read(CsvReader(SCHEMA), b"custom_id,n\nc,1\n")
     assert isinstance(row, Row)
     assert (row.custom_id, row.payload) == ("c", {"n": 1})
@@ -99,16 +99,16 @@ def test_a_column_custom_id_names_the_item_unless_it_is_a_field() -> None:
 
 
 @pytest.mark.parametrize("make", [NdjsonReader, lambda: CsvReader({})])
-def test_an_endless_line_is_cut_short(make: Callable[[], Reader]) -> None:
+def test_an_endless_line_is_rejected_early(make: Callable[[], Reader]) -> None:
     reader = make()
-    faults: list[Row | Fault] = []
+    rejections: list[Row | Rejection] = []
     for _ in range(MAX_LINE_BYTES // 50_000 + 1):
-        faults += reader.feed(b'"' + b"x" * 49_999)
-    assert [fault.code for fault in faults if isinstance(fault, Fault)] == ["item_too_large"]
+        rejections += reader.feed(b'"' + b"x" * 49_999)
+    assert [rejection.code for rejection in rejections if isinstance(rejection, Rejection)] == ["item_too_large"]
 
 
-def faults(found: list[Row | Fault]) -> list[tuple[str, int | None]]:
-    return [(each.code, each.line) for each in found if isinstance(each, Fault)]
+def rejections(found: list[Row | Rejection]) -> list[tuple[str, int | None]]:
+    return [(each.code, each.line) for each in found if isinstance(each, Rejection)]
 
 
 @pytest.mark.parametrize(
@@ -136,14 +136,14 @@ def faults(found: list[Row | Fault]) -> list[tuple[str, int | None]]:
         "a custom id that is too long",
     ],
 )
-def test_a_fault_in_csv_names_the_line_where_its_row_begins(body: bytes, expected: list[tuple[str, int]]) -> None:
-    assert faults(read(CsvReader({}), body)) == expected
+def test_a_rejection_in_csv_has_the_line_where_its_row_starts(body: bytes, expected: list[tuple[str, int]]) -> None:
+    assert rejections(read(CsvReader({}), body)) == expected
 
 
-def test_a_row_over_several_lines_that_grows_too_long_is_refused_before_it_ends() -> None:
+def test_a_row_over_several_lines_that_grows_too_long_is_rejected_before_it_ends() -> None:
     lines = b's\n"' + (b"x" * 999 + b"\n") * (MAX_LINE_BYTES // 999 + 2)
     found = list(CsvReader({}).feed(lines))
-    assert [each.code for each in found if isinstance(each, Fault)] == ["item_too_large"]
+    assert [each.code for each in found if isinstance(each, Rejection)] == ["item_too_large"]
     assert not any(isinstance(each, Row) for each in found)
 
 
@@ -152,7 +152,7 @@ def test_a_csv_file_may_begin_with_a_byte_order_mark_and_hold_two_hundred_column
     assert isinstance(row, Row)
     assert row.payload == {"s": "1"}
     names = b",".join(b"c%d" % n for n in range(200))
-    assert faults(read(CsvReader({}), names + b"\n" + names + b"\n")) == []
+    assert rejections(read(CsvReader({}), names + b"\n" + names + b"\n")) == []
 
 
 def test_a_schema_without_named_fields_leaves_every_cell_as_text() -> None:
@@ -162,21 +162,21 @@ def test_a_schema_without_named_fields_leaves_every_cell_as_text() -> None:
         assert row.payload == {"n": "12"}
 
 
-def test_a_line_of_ndjson_of_the_largest_size_is_taken_and_a_larger_one_refused() -> None:
+def test_a_line_of_ndjson_of_the_largest_size_is_accepted_and_a_larger_one_rejected() -> None:
     largest = b'{"a":"' + b"x" * (MAX_LINE_BYTES - 8) + b'"}'
     assert len(largest) == MAX_LINE_BYTES
-    assert faults(read(NdjsonReader(), b"{}\n" + largest + b"\n")) == []
-    assert faults(read(NdjsonReader(), b"{}\n" + largest + b" \n")) == [], "spaces at its end are no part of it"
-    assert faults(read(NdjsonReader(), b"{}\n" + largest[:-2] + b'x"}\n{}\n')) == [("item_too_large", 2)]
+    assert rejections(read(NdjsonReader(), b"{}\n" + largest + b"\n")) == []
+    assert rejections(read(NdjsonReader(), b"{}\n" + largest + b" \n")) == [], "trailing spaces do not count"
+    assert rejections(read(NdjsonReader(), b"{}\n" + largest[:-2] + b'x"}\n{}\n')) == [("item_too_large", 2)]
 
 
 @pytest.mark.parametrize("custom_id", ["", "x" * 129, 7, None])
-def test_a_custom_id_in_ndjson_that_is_none_is_refused_with_its_line(custom_id: object) -> None:
+def test_an_invalid_custom_id_in_ndjson_is_rejected_with_its_line(custom_id: object) -> None:
     body = b"{}\n" + json.dumps({"payload": {}, "custom_id": custom_id}).encode()
-    assert faults(read(NdjsonReader(), body)) == [("invalid_item", 2)]
+    assert rejections(read(NdjsonReader(), body)) == [("invalid_item", 2)]
 
 
-def test_ndjson_may_begin_with_a_byte_order_mark_and_nowhere_else_have_one() -> None:
+def test_ndjson_may_have_a_byte_order_mark_only_at_its_start() -> None:
     mark = b"\xef\xbb\xbf"
-    assert faults(read(NdjsonReader(), mark + b"{}\n")) == []
-    assert faults(read(NdjsonReader(), b"{}\n" + mark + b"{}\n")) == [("malformed_json", 2)]
+    assert rejections(read(NdjsonReader(), mark + b"{}\n")) == []
+    assert rejections(read(NdjsonReader(), b"{}\n" + mark + b"{}\n")) == [("malformed_json", 2)]

@@ -1,4 +1,4 @@
-"""A body that is no command is refused with a code, a word on what to do, and the item at fault."""
+"""Rejections of invalid bodies: their code, advice, and the position of the invalid item."""
 
 from typing import Any
 
@@ -7,16 +7,16 @@ from pydantic import ValidationError
 
 from batchyard_contracts.v1.commands import BatchSubmit
 from batchyard_contracts.v1.values import MAX_ITEMS_PER_COMMAND
-from services.ingest.api.invalid_command import fault_of
-from services.ingest.domain.fault import Fault
-from services.ingest.domain.refused import Refused
+from services.ingest.api.invalid_command import rejection_of
+from services.ingest.domain.ingest_error import IngestError
+from services.ingest.domain.rejection import Rejection
 
 
-def refusal(body: Any) -> Fault:
+def rejection_for(body: Any) -> Rejection:
     read = BatchSubmit.model_validate_json if isinstance(body, bytes) else BatchSubmit.model_validate
     with pytest.raises(ValidationError) as caught:
         read(body)
-    return fault_of(caught.value)
+    return rejection_of(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -31,16 +31,16 @@ def refusal(body: Any) -> Fault:
     ],
     ids=["no JSON", "too many items", "the third item", "no list", "another field", "a source and items"],
 )
-def test_the_code_names_the_cause_and_the_line_the_first_item_at_fault(
+def test_a_rejection_has_the_code_of_its_cause_and_the_line_of_the_first_invalid_item(
     body: Any, code: str, status: int, line: int | None
 ) -> None:
-    found = refusal(body)
+    found = rejection_for(body)
     assert (found.code, found.status, found.line) == (code, status, line)
     assert found.detail
 
 
-def test_a_refusal_for_want_of_room_passes_and_any_other_does_not() -> None:
-    assert Refused(Fault("too_many_waiting", "Later.", 429, retry_after_s=3.0)).passing
-    refused = Refused(Fault("invalid_item", "No.", line=4))
-    assert not refused.passing
-    assert str(refused) == "invalid_item (line 4): No."
+def test_only_a_rejection_for_too_many_waiting_items_is_transient() -> None:
+    assert IngestError(Rejection("too_many_waiting", "Later.", 429, retry_after_s=3.0)).passing
+    error = IngestError(Rejection("invalid_item", "No.", line=4))
+    assert not error.passing
+    assert str(error) == "invalid_item (line 4): No."

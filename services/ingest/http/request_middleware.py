@@ -1,4 +1,4 @@
-"""What every request goes through: a span, security headers, and an answer even to a defect."""
+"""Middleware of every request: a span, security headers, and a problem document for unexpected errors."""
 
 import re
 
@@ -24,8 +24,8 @@ _API_POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors
 _NO_STORE = (b"cache-control", b"no-store")
 
 
-class Edge:
-    """The outermost layer of the application."""
+class RequestMiddleware:
+    """Outermost layer of the application."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -37,31 +37,31 @@ class Edge:
             return
         started = False
 
-        async def guarded(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                message["headers"] = [*message.get("headers", []), *_extra(message.get("headers", []))]
+                message["headers"] = [*message.get("headers", []), *_missing_headers(message.get("headers", []))]
             await send(message)
 
         traceparent = next((v.decode("latin-1") for k, v in scope["headers"] if k == b"traceparent"), None)
         with span(f"{scope['method']} {_ID.sub('{id}', scope['path'])}", traceparent, SpanKind.SERVER):
             try:
-                await self._app(scope, receive, guarded)
+                await self._app(scope, receive, send_with_headers)
             except ClientDisconnect:
-                log.info("client went away", path=scope["path"])
+                log.info("client disconnected", path=scope["path"])
             except Exception as error:
-                passing = is_transient(error) or isinstance(error, PublishFailed)
-                if passing:
+                retryable = is_transient(error) or isinstance(error, PublishFailed)
+                if retryable:
                     log.warning("request failed", path=scope["path"], error=f"{type(error).__name__}: {error}")
                 else:
                     log.exception("request failed", path=scope["path"])
                 if started:
-                    raise  # the connection breaks off, so that nobody takes half an answer for a whole one
-                fault = problems.UNAVAILABLE if passing else problems.DEFECT
-                await problems.response(fault, scope["path"])(scope, receive, guarded)
+                    raise  # closes the connection, so that the client notices the incomplete response
+                rejection = problems.UNAVAILABLE if retryable else problems.DEFECT
+                await problems.problem_response(rejection, scope["path"])(scope, receive, send_with_headers)
 
 
-def _extra(present: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def _missing_headers(present: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     names = {name.lower() for name, _ in present}
     return [pair for pair in (*_HEADERS, _API_POLICY, _NO_STORE) if pair[0] not in names]

@@ -1,19 +1,19 @@
-"""Commands of one batch go one after the other; those of different batches do not wait for each other."""
+"""Commands of one batch run one after the other; those of different batches do not wait for each other."""
 
 import asyncio
 from uuid import UUID
 
-from services.ingest.api.keyed_lock import Turns
+from services.ingest.api.keyed_lock import KeyedLock
 
 ONE, TWO = UUID(int=1), UUID(int=2)
 
 
-async def test_order_within_a_batch() -> None:
-    turns, order = Turns(), []
+async def test_one_key_is_held_in_the_order_of_arrival() -> None:
+    lock, order = KeyedLock(), []
     gate = asyncio.Event()
 
     async def command(batch_id: UUID | None, name: str) -> None:
-        async with turns.take(batch_id):
+        async with lock.acquire(batch_id):
             if name == "first":
                 await gate.wait()
             order.append(name)
@@ -27,20 +27,20 @@ async def test_order_within_a_batch() -> None:
     gate.set()
     await asyncio.gather(*tasks)
     assert order == ["other", "none", "first", "second", "third"]
-    assert turns._locks == {}
+    assert lock._locks == {}
 
 
-async def test_a_turn_ends_with_an_error_or_a_cancellation() -> None:
-    turns = Turns()
+async def test_an_error_or_a_cancellation_releases_the_lock() -> None:
+    lock = KeyedLock()
 
     async def fail() -> None:
-        async with turns.take(ONE):
+        async with lock.acquire(ONE):
             raise ValueError
 
-    async with turns.take(ONE):
+    async with lock.acquire(ONE):
         waiting = [asyncio.create_task(fail()), asyncio.create_task(fail())]
         await asyncio.sleep(0)
         waiting[0].cancel()
     results = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(result) for result in results] == [asyncio.CancelledError, ValueError]
-    assert turns._locks == {}
+    assert lock._locks == {}

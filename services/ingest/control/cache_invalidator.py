@@ -1,4 +1,4 @@
-"""Passes on that known results are to be forgotten, with what a worker has to know of the workload for it."""
+"""Forwards requests to invalidate cached results, with the cache settings of the workload that a worker needs."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -8,25 +8,27 @@ import structlog
 from batchyard_contracts.topology import FLOW
 from batchyard_contracts.v1.commands import CacheInvalidate, ControlAccepted
 from batchyard_contracts.v1.flow import CacheInvalidated
-from services.ingest.domain.refused import Refused
-from services.ingest.persistence.workload_registry import Registry
-from services.ingest.submission.submit import BUSY
+from services.ingest.domain.ingest_error import IngestError
+from services.ingest.persistence.workload_registry import WorkloadRegistry
+from services.ingest.submission.submit import BACKLOG_FULL
 from shared.messaging.publisher import Publisher, outgoing
 from shared.runtime.errors import PublishFailed
 
 log = structlog.get_logger()
 
 
-class Invalidation:
-    """The reply comes when the broker has the order: a worker will follow it, also one that starts later."""
+class CacheInvalidator:
+    """Publishes cache invalidations. The reply is sent once the broker has the message, so that a worker that starts
+    later acts on it too."""
 
-    def __init__(self, registry: Registry, publisher: Publisher, clock: Callable[[], datetime]) -> None:
+    def __init__(self, registry: WorkloadRegistry, publisher: Publisher, clock: Callable[[], datetime]) -> None:
         self._registry, self._publisher, self._clock = registry, publisher, clock
 
     async def invalidate(self, command: CacheInvalidate) -> ControlAccepted:
-        """Forget one result or all of a workload; raises `Refused`. What runs now is not kept when it is done."""
+        """Invalidate one cached result, or all of a workload; raises `IngestError`. Results of running items are not
+        cached either."""
         manifest = (await self._registry.get(command.workload)).manifest
-        order = CacheInvalidated(
+        message = CacheInvalidated(
             workload=manifest.name,
             version=manifest.version,
             dedup=manifest.dedup,
@@ -35,8 +37,8 @@ class Invalidation:
             at=self._clock(),
         )
         try:
-            await self._publisher.publish([outgoing(FLOW, order)])
+            await self._publisher.publish([outgoing(FLOW, message)])
         except PublishFailed as error:
-            raise Refused(BUSY) from error
+            raise IngestError(BACKLOG_FULL) from error
         log.info("cache invalidated", workload=manifest.name, all=command.payload is None)
-        return ControlAccepted(at=order.at)
+        return ControlAccepted(at=message.at)

@@ -1,0 +1,167 @@
+"""Validates commands that control a batch, and forwards them to the dispatcher."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+
+from batchyard_contracts.v1.commands import BatchControl, CommandAccepted
+from batchyard_contracts.v1.flow import BatchControlled
+from batchyard_contracts.v1.queries import BatchState
+from services.ingest.control.retry_preview import RetryPreview, RetryPreviewer, nothing_to_retry
+from services.ingest.domain.batch import BatchHeader
+from services.ingest.domain.command_validation import terms_of, validate_control
+from services.ingest.domain.ingest_error import NOT_FOUND, IngestError
+from services.ingest.domain.pager import EncodedMessage
+from services.ingest.domain.rejection import Rejection
+from services.ingest.persistence.outbox import Outbox
+from services.ingest.persistence.store import BatchStore, LockedBatch
+from services.ingest.queries.aggregator_client import AggregatorClient
+from services.ingest.submission.backpressure import Backpressure
+from services.ingest.submission.dedup_index import DedupIndex
+from services.ingest.submission.seal import closing_messages
+from services.ingest.submission.submit import digest_of
+
+log = structlog.get_logger()
+NOT_FINISHED = Rejection(
+    "not_finished", "Only a finished batch can be retried. Wait until it finishes, or cancel it.", 409
+)
+RETRY_FIELDS_ONLY = Rejection("invalid_command", "`select`, `patch` and `skip_invalid` belong to the action `retry`.")
+SOURCE_ONLY = Rejection(
+    "source_not_retried",
+    "The source of this batch found no items, and a source is not retried. Submit the batch again.",
+    409,
+)
+FINISHED = "The batch has finished: there is nothing to {}. Use the action `retry` to run failed items again."
+ID_TAKEN = Rejection("idempotency_conflict", "The id was used for another command. Use a new one.", 409)
+
+
+class BatchControlHandler:
+    """Handler of pause, resume, cancel, retry and change."""
+
+    def __init__(
+        self,
+        store: BatchStore,
+        outbox: Outbox,
+        aggregator: AggregatorClient,
+        retry_previewer: RetryPreviewer,
+        dedup_index: DedupIndex,
+        backpressure: Backpressure,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._retry_previewer = retry_previewer
+        self._store = store
+        self._outbox = outbox
+        self._aggregator = aggregator
+        self._dedup_index = dedup_index
+        self._backpressure = backpressure
+        self._clock = clock
+
+    async def control(self, owner: str, command: BatchControl, command_id: str | None = None) -> CommandAccepted:
+        """Forward a control command; raises `IngestError`. A command that is repeated under its id acts once."""
+        digest = digest_of(command, exclude=set())
+        rejection = validate_control(command, self._clock())
+        if command.action != "retry" and (command.select or command.patch or command.skip_invalid):
+            rejection = RETRY_FIELDS_ONLY
+        if rejection is not None and not await self._store.has_control(owner, command_id, digest):
+            raise IngestError(rejection)  # a repeated command is accepted even if its deadline has passed since
+        preview = None
+        if command.action == "retry" and not await self._store.has_control(owner, command_id, digest):
+            preview = await self._check_retry(owner, command)
+        async with self._store.lock(command.batch_id, owner) as locked:
+            header = locked.header
+            if header is None:
+                raise IngestError(NOT_FOUND)
+            earlier_digest = (
+                await locked.record_control(owner, command_id, header.batch_id, digest) if command_id else None
+            )
+            if earlier_digest is not None:
+                if earlier_digest != digest:
+                    raise IngestError(ID_TAKEN)
+                return header.to_reply(replayed=True)
+            finished = header.finished or self._backpressure.has_finished(header.batch_id, header.round)
+            if finished and command.action in {"pause", "resume", "cancel"}:
+                raise IngestError(Rejection("batch_finished", FINISHED.format(command.action), 409))
+            messages = [
+                *await _record_effects(locked, header, command, preview),
+                self._control_message(header, command, preview),
+            ]
+            row_id = await locked.add_messages(header, messages)
+        log.info("batch control forwarded", batch_id=str(header.batch_id), action=command.action)
+        await self._outbox.deliver(row_id, messages, header.traceparent)
+        if len(messages) > 1:
+            await self._dedup_index.delete(header.batch_id)
+        has_finished = True if finished and command.action == "change" else None
+        retried = preview.items if preview else None
+        return header.to_reply().model_copy(update={"retried": retried, "finished": has_finished})
+
+    async def preview_retry(self, owner: str, command: BatchControl) -> RetryPreview:
+        """Return the effect of a retry without starting it; raises `IngestError`."""
+        header, _ = await self._finished_batch(owner, command)
+        if command.patch:
+            return await self._retry_previewer.preview_patch(header, command.select, command.patch)
+        return await self._retry_previewer.preview(header, command.select)
+
+    async def _check_retry(self, owner: str, command: BatchControl) -> RetryPreview:
+        """Return the preview of a permitted retry. Without selection and patch a retry is permitted even if no item
+        failed."""
+        if command.select is None and not command.patch:
+            _, state = await self._finished_batch(owner, command)
+            counts = state.counts
+            return RetryPreview(round=state.round, items=counts.failed + counts.expired + counts.cancelled)
+        preview = await self.preview_retry(owner, command)
+        if preview.invalid and not command.skip_invalid:
+            first, total = preview.invalid_items[0], preview.invalid + preview.items
+            detail = (
+                f"The patch is not applicable to {preview.invalid} of {total} items; nothing was changed. "
+                f"Item {first.ordinal}: {first.reason} Preview it with dry_run; skip_invalid leaves these items out."
+            )
+            raise IngestError(Rejection("patch_not_applicable", detail))
+        if not preview.items:
+            raise IngestError(nothing_to_retry(command.select))
+        return preview
+
+    async def _finished_batch(self, owner: str, command: BatchControl) -> tuple[BatchHeader, BatchState]:
+        header = await self._store.get(command.batch_id, owner)
+        if header is None:
+            raise IngestError(NOT_FOUND)
+        state = await self._aggregator.state(owner, command.batch_id)
+        if state is None or state.status != "finished":
+            raise IngestError(NOT_FINISHED)
+        if header.source_mode and header.items == 1:
+            raise IngestError(SOURCE_ONLY)
+        return header, state
+
+    def _control_message(
+        self, header: BatchHeader, command: BatchControl, preview: RetryPreview | None
+    ) -> EncodedMessage:
+        invalid = preview.invalid_ordinals if preview else []
+        message = BatchControlled(
+            batch_id=command.batch_id,
+            owner=header.owner,
+            action=command.action,
+            priority=command.priority if command.action == "change" else None,
+            round=preview.round if preview else None,
+            terms=terms_of(command),
+            clear=command.clear,
+            select=command.select,
+            except_ordinals=[0, *invalid] if preview and header.source_mode else invalid,
+            patch=command.patch,
+            at=self._clock(),
+        )
+        return EncodedMessage(message.type, message.encode())
+
+
+async def _record_effects(
+    locked: LockedBatch, header: BatchHeader, command: BatchControl, preview: RetryPreview | None
+) -> list[EncodedMessage]:
+    """Record the effects of a command on the tables of ingest; returns the messages to send before the command
+    itself."""
+    if command.action == "change" and command.priority is not None:
+        await locked.change_priority(header.batch_id, command.priority)
+    if preview and preview.items:
+        await locked.start_round(header.batch_id, preview.round + 1, preview.items)
+    if command.action == "cancel" and header.state == "open":
+        await locked.seal(header.batch_id)
+        return closing_messages(header, "cancelled")
+    return []
