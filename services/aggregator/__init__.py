@@ -1,1 +1,1 @@
-"""The ledger: one outcome for each item, the counters and the end of a batch, progress, results."""
+"""The aggregator keeps the ledger: one outcome per item, counters and the end of each batch, progress and results."""

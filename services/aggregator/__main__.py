@@ -1,4 +1,4 @@
-"""Runs the aggregator: `python -m services.aggregator`."""
+"""Entry point of the aggregator: `python -m services.aggregator`."""
 
 from services.aggregator.app import NAME, app
 from services.aggregator.settings import AggregatorSettings

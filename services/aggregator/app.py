@@ -1,4 +1,4 @@
-"""Puts the aggregator together."""
+"""The aggregator's composition: consumers, handlers and background tasks."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -42,13 +42,13 @@ from shared.runtime.process import Runtime
 NAME = "aggregator"
 _CONTROL_CONCURRENCY = 2
 _ASIDE_MESSAGES_PER_TRANSACTION = 4
-"""Messages of many settled items in one transaction, which holds the lock of their batch only briefly."""
+"""Messages of many settled items per transaction; few, because each transaction holds the lock of its batch."""
 _QUERY_CONCURRENCY = 5
 
 
 @asynccontextmanager
 async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[None]:
-    """Run until the block is left; then finish what is in hand, publish what was decided, and disconnect."""
+    """Run the aggregator until the block is left; then finish and publish what is in progress, and disconnect."""
     health = runtime.health
     async with AsyncExitStack() as stack:
         pool = await open_pool(settings, NAME, "services.aggregator.persistence")
@@ -135,9 +135,12 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
             "outcomes": outcomes_consumer,
             "aside": aside_consumer,
         }
-        for name, part in background_tasks.items():  # stopped in reverse order: what is recorded last still goes out
-            task = runtime.spawn(part.run(), name)
-            stack.push_async_callback(_stop, part, task)
+        for (
+            name,
+            background_task,
+        ) in background_tasks.items():  # stopped in reverse order, so that the last outcomes are published
+            task = runtime.spawn(background_task.run(), name)
+            stack.push_async_callback(_stop, background_task, task)
         await consumer.start()
         stack.push_async_callback(consumer.stop)
         yield
@@ -148,8 +151,8 @@ class _BackgroundTask(Protocol):
     def stop(self) -> None: ...
 
 
-async def _stop(part: _BackgroundTask, task: "asyncio.Task[None]") -> None:
-    part.stop()
+async def _stop(background_task: _BackgroundTask, task: "asyncio.Task[None]") -> None:
+    background_task.stop()
     await asyncio.wait([task])
 
 

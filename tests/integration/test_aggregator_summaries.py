@@ -93,7 +93,7 @@ async def test_what_nobody_answers_is_asked_again_and_given_up(clean: Servers, m
         assert await next_of(wanted) == await next_of(wanted)
         (end,) = await around.finished()
         assert (end.result, end.summary, wanted.empty()) == ("partial", None, True)
-        assert "No worker made the summary of noop, though it was asked for 2 times" in (end.summary_error or "")
+        assert "No worker made the summary of noop, although it was requested 2 times" in (end.summary_error or "")
         await around.send(made({"n": 1}))
         await around.recorded()
         assert len(around.all(BatchFinished)) == 1, "too late"

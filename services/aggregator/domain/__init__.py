@@ -1,1 +1,1 @@
-"""What the ledger decides: pure functions on frozen values, without I/O and clock."""
+"""The ledger's decisions: pure functions on frozen values, without I/O and without a clock."""

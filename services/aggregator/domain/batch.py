@@ -1,7 +1,7 @@
-"""A batch as the ledger sees it, and every decision about it: what counts, when a round ends, what a command does.
+"""The ledger's state of a batch, and every decision about it: what counts, when a round ends, what a command does.
 
-Messages arrive late, twice and in any order: each method below is harmless when its message was handled before, and
-none relies on another message having come first.
+Messages arrive late, twice and in any order. Each method is therefore idempotent, and none relies on another message
+having arrived first.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ Action = Literal["pause", "resume", "cancel", "retry"]
 
 @dataclass(frozen=True, slots=True)
 class BatchHeader:
-    """What ingest says of a batch, once and for all."""
+    """The immutable description of a batch, received from ingest."""
 
     owner: str
     workload: str
@@ -31,9 +31,9 @@ class BatchHeader:
     summarize: bool = False
     """Whether a summary of the results is made before a round ends."""
     unit: str | None = None
-    """What its items are made of, if their results say how many."""
+    """Name of the unit that results are counted in, such as records; None if they are not counted."""
     sourced: bool = False
-    """Whether its item 0 is a source, which finds the others."""
+    """Whether item 0 is a source that produces the other items."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +43,18 @@ class Batch:
     key: int
     batch_id: UUID
     header: BatchHeader | None = None
-    """Unknown until batch.accepted.v1 is there; outcomes may come before it."""
+    """None until `batch.accepted.v1` arrives; outcomes may arrive before it."""
     priority: Priority = "normal"
     round: int = 1
     total: int | None = None
-    """Unknown until the batch is sealed."""
+    """Number of items; None until the batch is sealed."""
     units_total: int | None = None
     counters: OutcomeCounters = field(default_factory=OutcomeCounters)
     paused: bool = False
     result: Result | None = None
     finished_at: datetime | None = None
     changed_at: datetime | None = None
-    """When the newest outcome was recorded, or the state changed otherwise."""
+    """Time of the newest recorded outcome or other change of state."""
     paused_or_resumed_at: datetime | None = None
     priority_changed_at: datetime | None = None
     cancel_asked_at: datetime | None = None
@@ -65,25 +65,25 @@ class Batch:
     stopped: StopReason | None = None
     """Why a service stopped the round."""
     breach: str | None = None
-    """Which bound its failures passed, for who just judged them; not kept."""
+    """Sentence about the threshold that the failures have just exceeded; not stored."""
     failed_before: int = 0
     ended_before: int = 0
-    """What had failed, and ended, when the round was opened: a threshold judges the round alone."""
+    """Items that had failed, and ended, before the round was opened: a threshold applies to one round."""
     summary_due_at: datetime | None = None
-    """Set while a round lacks nothing but its summary: when that is to be asked for, the first time or again."""
+    """Time of the next summary request, while the round lacks only its summary."""
     summary_requests: int = 0
-    """How often it was."""
+    """Number of summary requests sent for the round."""
     version: int = 0
-    """How often it was saved."""
+    """Number of times the batch was saved."""
 
     @property
     def terms(self) -> Terms:
-        """On what terms it runs."""
+        """Current terms of the batch."""
         return self.terms_history.terms if self.terms_history else Terms()
 
     @property
     def active_threshold(self) -> FailureThreshold | None:
-        """What has to be judged when items have failed."""
+        """Threshold to check when items have failed; None if there is none, or if it can no longer apply."""
         if (
             self.terms_history is None
             or self.header is None
@@ -98,28 +98,28 @@ class Batch:
 
     @property
     def source_may_have_failed(self) -> bool:
-        """Whether somebody waits for items of a source that are perhaps never to come."""
+        """Tell whether the items of a source are awaited although the source may have failed."""
         awaits_items = self.header is not None and self.header.sourced and self.total is None
         return awaits_items and self.counters.unsuccessful > 0
 
     @property
     def can_use_fast_path(self) -> bool:
-        """Whether outcomes that succeeded change nothing but its counters."""
+        """Tell whether successes change only the counters."""
         return self.header is not None and self.header.unit is None and not self.source_may_have_failed
 
     @property
     def is_finished(self) -> bool:
-        """Whether the current round has ended."""
+        """Tell whether the current round has ended."""
         return self.finished_at is not None
 
     @property
     def is_awaiting_summary(self) -> bool:
-        """Whether the summary is awaits_items."""
+        """Tell whether the round lacks only its summary."""
         return self.summary_due_at is not None
 
     @property
     def status(self) -> BatchStatus:
-        """The state that outsiders see."""
+        """Public status of the batch."""
         if self.is_finished:
             return "finished"
         if self.paused:
@@ -128,15 +128,15 @@ class Batch:
 
     @property
     def remaining(self) -> int:
-        """Items without an outcome; 0 while their number is unknown."""
+        """Items without an outcome; 0 while the number of items is unknown."""
         return 0 if self.total is None else max(0, self.total - self.counters.ended)
 
     def is_open_for(self, round_: int) -> bool:
-        """Whether outcomes of this round still count: a report on an earlier round is late."""
+        """Tell whether outcomes of this round still count; reports on an earlier round are late."""
         return round_ == self.round and not self.is_finished
 
     def accept(self, header: BatchHeader, priority: Priority, total: int | None, terms: Terms | None = None) -> "Batch":
-        """Learn the header; a newer priority, newer terms and a total that came before it stay."""
+        """Set the header, and the priority, terms and total unless newer ones arrived before it."""
         return replace(
             self._merge_terms(terms or Terms(), (), header.accepted_at),
             header=self.header or header,
@@ -145,20 +145,20 @@ class Batch:
         )
 
     def seal(self, total: int, units: int | None = None) -> "Batch":
-        """Learn the number of items, and of units."""
+        """Set the number of items, and of units."""
         return replace(self, total=total, units_total=units) if self.total is None else self
 
     def add_outcomes(self, new: OutcomeCounters, at: datetime) -> "Batch":
-        """Count outcomes that were not there before."""
+        """Add outcomes that were not recorded before."""
         return replace(self, counters=self.counters + new, changed_at=at) if new.ended else self
 
     def reconcile(self, counted: OutcomeCounters) -> "Batch":
-        """Take over what was counted row by row."""
-        counted = replace(counted, units=self.counters.units)  # these are in no row
+        """Replace the counters of an unfinished round by those counted row by row."""
+        counted = replace(counted, units=self.counters.units)  # rows do not contain units
         return self if self.is_finished or counted == self.counters else replace(self, counters=counted)
 
     def finish_if_complete(self, at: datetime) -> "Batch":
-        """End the round if everything is known and nothing remains; or await the summary of what succeeded."""
+        """Finish the round if nothing remains; first await its summary if it needs one."""
         if self.is_finished or self.header is None or self.total is None or self.remaining:
             return self
         if self.header.summarize and self.counters.succeeded and not (self.header.sourced and self.total == 1):
@@ -166,11 +166,11 @@ class Batch:
         return self._finish(at)
 
     def record_summary_request(self, retry_at: datetime) -> "Batch":
-        """Remember that it was asked for, and when to do so again."""
+        """Count a summary request and set the time of the next one."""
         return replace(self, summary_due_at=retry_at, summary_requests=self.summary_requests + 1)
 
     def finish_summarized(self, round_: int, at: datetime) -> "Batch":
-        """End the round, since its summary is there, or will never be."""
+        """Finish the round with its summary, or without one if there will be none."""
         return self._finish(at) if self.is_awaiting_summary and round_ == self.round and not self.remaining else self
 
     def _finish(self, at: datetime) -> "Batch":
@@ -184,7 +184,7 @@ class Batch:
         return replace(self, stopped=cause, changed_at=at)
 
     def check_threshold(self, codes: Mapping[str, int]) -> "Batch":
-        """Stop the round if its failures have passed a bound. `codes`: failed items of the round by error code."""
+        """Stop the round if its failures exceed the threshold. `codes`: failed items of the round by error code."""
         threshold = self.active_threshold
         if threshold is None:
             return self
@@ -194,7 +194,7 @@ class Batch:
         return replace(self, stopped="failure_threshold", breach=breach) if breach else self
 
     def change(self, at: datetime, priority: Priority | None, terms: Terms, clear: Sequence[str]) -> "Batch":
-        """Take what is told of priority and terms, unless something newer was told of it."""
+        """Apply a change of priority and terms, except where a newer one was applied before."""
         changed = self._merge_terms(terms, clear, at)
         if priority is None or _older(at, self.priority_changed_at):
             return changed
@@ -206,7 +206,7 @@ class Batch:
         return replace(self, terms_history=(self.terms_history or TermsHistory()).merge(terms, clear, at))
 
     def apply_command(self, action: Action, at: datetime) -> "Batch":
-        """Obey a command, unless a newer one of its kind was obeyed before. For `retry` see `can_reopen`.
+        """Apply a command, unless a newer one of its kind was applied before. For `retry` see `can_reopen`.
 
         A pause or a cancel of a finished batch may be meant for the round that a retry is about to open.
         """
@@ -222,12 +222,14 @@ class Batch:
         return replace(self, paused=action == "pause", paused_or_resumed_at=at, changed_at=changed_at)
 
     def can_reopen(self, at: datetime) -> bool:
-        """Whether a retry asked for at this time opens a new round: only on a finished batch with something to
-        retry, and not when the same command was seen before."""
+        """Tell whether a retry requested at this time opens a new round.
+
+        The batch must be finished and have unsuccessful items, and the command must not have been applied before.
+        """
         return self.is_finished and self.counters.unsuccessful > 0 and not _older(at, self.retry_asked_at)
 
     def reopen(self, removed: OutcomeCounters, asked_at: datetime, at: datetime) -> "Batch":
-        """Begin the next round with items whose outcomes were removed. What was told after the retry holds for it."""
+        """Open the next round with the items whose outcomes were removed. Commands newer than the retry apply to it."""
         counters = self.counters - removed
         return replace(
             self,

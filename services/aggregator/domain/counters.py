@@ -1,4 +1,4 @@
-"""How many items of a batch ended in which state."""
+"""Counters of a batch's items by terminal status."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class OutcomeCounters:
-    """Items by terminal status."""
+    """Numbers of items by terminal status."""
 
     succeeded: int = 0
     failed: int = 0
@@ -15,13 +15,13 @@ class OutcomeCounters:
     expired: int = 0
     duplicate: int = 0
     cached: int = 0
-    """Of the succeeded: those that took a known result."""
+    """Succeeded items that reused a cached result."""
     units: int = 0
-    """What the succeeded are made of, where that is counted."""
+    """Units in the results of succeeded items, if they are counted."""
 
     @classmethod
     def of(cls, statuses: Mapping[str, int] | Iterable[tuple[str, int]]) -> Self:
-        """From numbers by status, and under `cached`; raises `TypeError` for a status that is not terminal."""
+        """Build counters from numbers by status (and `cached`); raise `TypeError` for a status that is not terminal."""
         return cls(**dict(statuses))
 
     def __add__(self, other: "OutcomeCounters") -> "OutcomeCounters":

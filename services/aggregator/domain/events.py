@@ -1,4 +1,4 @@
-"""What the ledger tells others of a batch."""
+"""Builds the events and states that the aggregator publishes about a batch."""
 
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
 from batchyard_contracts.v1.queries import BatchState
@@ -7,11 +7,11 @@ from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.summary import NO_SUMMARY, Summary
 
 MAX_REOPENED_ORDINALS = 10_000
-"""Ordinals in one `items.reopened.v1`, so that its size is bounded."""
+"""Ordinals per `items.reopened.v1`, which bounds the size of the message."""
 
 
 def counts(batch: Batch) -> Counts:
-    """The counters: `total` is the sum of all others."""
+    """Return the public counters; `total` is the sum of all others."""
     counters = batch.counters
     return Counts(
         total=batch.total,
@@ -27,7 +27,7 @@ def counts(batch: Batch) -> Counts:
 
 
 def progress_event(batch: Batch, items_per_s: float | None, share: float | None = None) -> BatchProgressed | None:
-    """How far it is; None while its header is unknown, since nobody could be told."""
+    """Return the progress of a batch; None while its header, and thus its owner, is unknown."""
     if batch.header is None:
         return None
     return BatchProgressed(
@@ -45,7 +45,7 @@ def progress_event(batch: Batch, items_per_s: float | None, share: float | None 
 
 
 def finished_event(batch: Batch, summary: Summary = NO_SUMMARY) -> BatchFinished:
-    """The end of a round; only for a batch that has finished."""
+    """Return the end of a round; raise `ValueError` if the batch has not finished."""
     if batch.header is None or batch.result is None or batch.finished_at is None:
         raise ValueError(f"batch {batch.batch_id} has not finished")
     return BatchFinished(
@@ -67,7 +67,7 @@ def finished_event(batch: Batch, summary: Summary = NO_SUMMARY) -> BatchFinished
 
 
 def batch_state(batch: Batch, items_per_s: float | None, summary: Summary = NO_SUMMARY) -> BatchState:
-    """The batch as its owner sees it; only with a known header."""
+    """Return the batch as its owner sees it; raise `ValueError` while its header is unknown."""
     if batch.header is None:
         raise ValueError(f"the header of batch {batch.batch_id} is not known")
     return BatchState(
@@ -93,7 +93,7 @@ def batch_state(batch: Batch, items_per_s: float | None, summary: Summary = NO_S
 
 
 def eta_s(batch: Batch, items_per_s: float | None) -> float | None:
-    """Seconds to the end at this pace."""
+    """Return the seconds until the end at this throughput; None if unknown."""
     if not items_per_s or batch.total is None or batch.status != "running":
         return None
     return round(batch.remaining / items_per_s, 1)

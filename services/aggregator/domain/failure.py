@@ -1,4 +1,4 @@
-"""What is recorded of an item that failed or expired, beside its outcome: its cause. Items that succeed have none."""
+"""Failures to be recorded with their causes: items that failed or expired."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,24 +21,24 @@ _ERROR = COLUMNS.index("error_code")
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A row of the ledger that says failed or expired, with its cause."""
+    """Outcome row of a failed or expired item, with its cause."""
 
     row: Row
     cause: Cause
 
     @property
     def batch(self) -> int:
-        """The ledger's number of the batch."""
+        """The ledger's key of the batch."""
         return self.row[0]
 
     @property
     def ordinal(self) -> int:
-        """Which item."""
+        """The item's ordinal."""
         return self.row[1]
 
 
 def find_failures(message: Report | ItemsSettled, rows: Sequence[Row]) -> Iterator[Failure]:
-    """The failures among the rows that were made of a message."""
+    """Yield the failures among the rows that were made from a message."""
     settled = isinstance(message, ItemsSettled)
     partitions = {item.ordinal: item.partition for item in message.items} if isinstance(message, ItemsSettled) else {}
     for row in rows:

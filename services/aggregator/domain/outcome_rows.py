@@ -1,4 +1,4 @@
-"""Turns reports into rows of the ledger: only terminal outcomes of the current round, each within its limits."""
+"""Converts reports to outcome rows: only terminal outcomes of the current round, bounded in size."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ COLUMNS = (
     "result",
     "duplicate_of_batch",
 )
-"""The columns of the table `outcomes` in the order of a row's values."""
+"""Columns of the table `outcomes`, in the order of a row's values."""
 
 Row = tuple[
     int,
@@ -50,7 +50,7 @@ status_of = itemgetter(COLUMNS.index("status"))
 _cached_of = itemgetter(COLUMNS.index("cached"))
 
 MAX_RESULT_BYTES = 3 * 1024 * 1024
-"""A larger result could not be handed out in one message again: its item fails."""
+"""Largest result that still fits into one reply; the item of a larger one fails."""
 _MAX_INT = 2**31 - 1
 _MAX_CUSTOM_ID_LENGTH = 128
 _NO_ERROR = (None, None, None)
@@ -59,7 +59,7 @@ _CONTROL_CHARACTERS = {code: " " for code in (*range(32), 127) if chr(code) not 
 
 
 def outcome_rows(message: Report | ItemsSettled, batch: Batch) -> list[Row]:
-    """The outcomes of a message that count for this batch now."""
+    """Return the outcomes of a message that count for this batch now."""
     if not batch.is_open_for(message.round):
         return []
     if isinstance(message, ItemsSettled):
@@ -68,7 +68,7 @@ def outcome_rows(message: Report | ItemsSettled, batch: Batch) -> list[Row]:
 
 
 def count_rows(rows: Sequence[Row]) -> OutcomeCounters:
-    """How many of these outcomes are what."""
+    """Return the counters of these outcomes."""
     return OutcomeCounters.of({**Counter(map(status_of, rows)), "cached": sum(map(_cached_of, rows))})
 
 
@@ -129,7 +129,7 @@ def _settled_rows(message: ItemsSettled, batch: Batch) -> Iterator[Row]:
 
 
 def _end_ordinal(batch: Batch) -> int:
-    """Ordinals from here on do not exist; counting one would end the batch too early."""
+    """Return the first ordinal that does not exist; counting it would end the batch too early."""
     return _MAX_INT if batch.total is None else batch.total
 
 
@@ -138,7 +138,7 @@ def _clamp(number: int) -> int:
 
 
 def strip_control_characters(text: str) -> str:
-    """A text without the control characters that a table or a terminal would not take."""
+    """Replace control characters, which the tables or a terminal would not accept, by spaces."""
     return text if text.isprintable() else text.translate(_CONTROL_CHARACTERS)
 
 
@@ -146,5 +146,5 @@ def _too_large(size: int) -> ItemError:
     return ItemError(
         code="result_too_large",
         message=f"The result has {size} bytes of JSON; at most {MAX_RESULT_BYTES} are kept. "
-        "Store it elsewhere and return where.",
+        "Store it elsewhere and return its address.",
     )

@@ -1,4 +1,4 @@
-"""How far the items of a batch are that have not ended, as far as they tell."""
+"""The progress that unfinished items report about themselves."""
 
 from dataclasses import dataclass, field
 
@@ -7,19 +7,19 @@ from services.aggregator.domain.report import Report
 
 _NOT_TERMINAL = frozenset({"continued", "retry"})
 _MAX_ITEMS = 10_000
-"""Items of a batch that are kept in mind: where there are more, each says little."""
+"""Items tracked per batch; beyond that, the share of a single item hardly matters."""
 
 
 @dataclass(slots=True)
 class PartialProgress:
-    """Of one round. What is lost of it is told again with the next run of each item."""
+    """Progress that the unfinished items of one round report; kept in memory, since each run reports it again."""
 
     round: int
     shares: dict[int, float] = field(default_factory=dict)
-    """By ordinal: the share of the item's work that is shares."""
+    """Completed share of the item's work, by ordinal."""
 
     def update(self, report: Report | ItemsSettled) -> None:
-        """What runs came to, and what ended without one."""
+        """Take over the progress in a report, and drop items that have ended."""
         if isinstance(report, ItemsSettled):
             for item in report.items:
                 self.shares.pop(item.ordinal, None)
@@ -31,7 +31,7 @@ class PartialProgress:
                 self.shares[outcome.ordinal] = outcome.progress
 
     def overall_share(self, ended: int, total: int | None) -> float | None:
-        """How much of a batch is done; None where nothing tells more than its counts do."""
+        """Return the completed share of the batch; None if no item reports its own progress."""
         if not self.shares or not total:
             return None
         return round(min(1.0, (ended + sum(self.shares.values())) / total), 3)

@@ -1,7 +1,7 @@
-"""A worker's report as the ledger needs it: results stay the JSON that they came as, unread.
+"""A worker's report as the ledger needs it: results remain unparsed JSON.
 
-Reads the same JSON as the contract's `ChunkProcessed`, seven times as fast. What is unusual in it (a number that is
-given as text, or is beyond every range) is left to that model.
+The msgspec structs read the same JSON as the contract's `ChunkProcessed`, seven times as fast. Unusual input (a number
+given as text, or out of every range) is left to that model.
 """
 
 import re
@@ -16,7 +16,7 @@ from batchyard_contracts.v1.values import ItemError
 
 _LONG = 300
 _HUGE = re.compile(rb"[0-9][eE]\+?[0-9]{3}|[0-9]{%d}" % _LONG)
-"""Such a number may be infinite to who reads it, which JSON cannot say."""
+"""Pattern of numbers that some readers turn into infinity, which JSON cannot express."""
 _Owner = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_-]{1,64}\Z")]
 _Workload = Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z0-9-]{0,47}\Z")]
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -24,7 +24,7 @@ _Seconds = Annotated[float, msgspec.Meta(ge=0, le=31_536_000)]
 
 
 class Outcome(msgspec.Struct, gc=False, frozen=True):
-    """What came of one run of one item; `result` and `error` are JSON, empty when they are absent."""
+    """Outcome of one run of one item; `result` and `error` are JSON, empty if absent."""
 
     ordinal: Annotated[int, msgspec.Meta(ge=0, lt=100_000_000)]
     status: Literal["succeeded", "failed", "retry", "continued", "cancelled"]
@@ -39,7 +39,7 @@ class Outcome(msgspec.Struct, gc=False, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """A report with its outcomes."""
+    """Report of a worker with its outcomes."""
 
     type: ClassVar[str] = ChunkProcessed.type
     chunk_id: UUID
@@ -58,7 +58,7 @@ class Report(msgspec.Struct, frozen=True):
 
     @classmethod
     def decode(cls, body: bytes) -> "Report":
-        """Read a body; raises `pydantic.ValidationError` when it is no report."""
+        """Decode a message body; raise `pydantic.ValidationError` if it is not a valid report."""
         try:
             if not body.isascii():
                 body.decode()
@@ -69,13 +69,17 @@ class Report(msgspec.Struct, frozen=True):
                 result = bytes(outcome.result)
                 if (b"e" in result or b"E" in result or len(result) > _LONG) and _HUGE.search(result):
                     return cls.of(ChunkProcessed.decode(body))
-        except (msgspec.MsgspecError, ValueError, RecursionError):  # the contract reads more, or says what is wrong
+        except (
+            msgspec.MsgspecError,
+            ValueError,
+            RecursionError,
+        ):  # the contract's model accepts more, or explains the error
             return cls.of(ChunkProcessed.decode(body))
         return report
 
     @classmethod
     def of(cls, message: ChunkProcessed) -> "Report":
-        """A report that was read as the contract has it."""
+        """Convert a report that was decoded by the contract's model."""
         outcomes = [
             Outcome(
                 o.ordinal,
@@ -99,7 +103,7 @@ _decoder = msgspec.json.Decoder(Report)
 
 
 def error_of(outcome: Outcome) -> ItemError | None:
-    """Why it did not succeed."""
+    """Return the error of an outcome, if it has one."""
     error = bytes(outcome.error)
     return ItemError.model_validate_json(error) if error and error != b"null" else None
 
@@ -112,7 +116,7 @@ def _json(value: Any) -> bytes:
 
 
 def _with_large_integers(value: Any) -> Any:
-    """Large integers as the raw JSON that they are: other languages may read them, orjson does not write them."""
+    """Return the value with large integers as raw JSON, because orjson does not write them."""
     if isinstance(value, dict):
         return {key: _with_large_integers(part) for key, part in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The summary of a round: what is kept of it, and for how long one is waited for."""
+"""The summary of a round: its limits, and the timeouts and retries of its requests."""
 
 from dataclasses import dataclass
 
@@ -11,22 +11,22 @@ from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.outcome_rows import strip_control_characters
 
 _ITEMS_PER_S = 1000
-"""So many results a worker reads in a second, even a busy one."""
+"""Results that even a busy worker reads per second."""
 _MAX_TIMEOUT_S = 1500.0
-"""Below the half hour after which a broker takes an unacknowledged message back."""
+"""Longest timeout; below the half hour after which the broker takes an unacknowledged message back."""
 _MARGIN_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the workload made of the results; or, without it, why there is none."""
+    """Summary that the workload made of a round's results, or the reason why there is none."""
 
     value: JsonValue = None
     error: str | None = None
 
     @classmethod
     def received(cls, value: JsonValue, error: str | None) -> "Summary":
-        """What a worker said, within its limits."""
+        """Build a summary from a worker's message, within its limits."""
         if error is not None:
             return cls(error=strip_control_characters(error))
         size = len(to_json(value))
@@ -36,34 +36,34 @@ class Summary:
 
 
 NO_SUMMARY = Summary()
-"""Of a batch that has none, or none yet."""
+"""Summary of a batch that has none, or none yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class SummaryRetryPolicy:
-    """How often a summary is asked for, and how long a worker has: `base_timeout_s`, and more for many items."""
+    """Number of summary requests, and the worker's time for each: `base_timeout_s` plus 1 s per 1,000 results."""
 
     max_attempts: int
     base_timeout_s: float
 
     def timeout_s(self, batch: Batch) -> float:
-        """For one try."""
+        """Return the worker's time for one request."""
         return min(_MAX_TIMEOUT_S, self.base_timeout_s + batch.counters.succeeded / _ITEMS_PER_S)
 
     def retry_after_s(self, batch: Batch) -> float:
-        """After which nothing is to be expected of a try any more."""
+        """Return the time after which a request is considered lost."""
         return self.timeout_s(batch) + _MARGIN_S
 
     def is_exhausted(self, batch: Batch) -> bool:
-        """Whether it was asked for often enough."""
+        """Tell whether all requests have been sent."""
         return batch.summary_requests >= self.max_attempts
 
     def missing_summary(self, batch: Batch) -> Summary:
-        """What is kept then."""
+        """Return the error that is recorded when no request was answered."""
         workload = batch.header.workload if batch.header else ""
         return Summary(
-            error=f"No worker made the summary of {workload}, though it was asked for {self.max_attempts} times, "
-            f"{self.retry_after_s(batch):.0f} s each. See that workers for {workload} run, and what is in the dead "
+            error=f"No worker made the summary of {workload}, although it was requested {self.max_attempts} times, "
+            f"{self.retry_after_s(batch):.0f} s each. Check that workers for {workload} run, and the dead "
             f"letters of work.{workload}.summary."
         )
 

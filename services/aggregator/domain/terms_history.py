@@ -1,4 +1,4 @@
-"""The terms of a batch as they were told: each with its time, so that the last word on each holds in any order."""
+"""The terms of a batch with the time of each, so that the newest value applies in any order of messages."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,12 +10,12 @@ from batchyard_contracts.v1.values import Terms
 
 @dataclass(frozen=True, slots=True)
 class TermsHistory:
-    """By the name of a term: its value, None once it was taken back, and when that was entries."""
+    """Value and time of each term, by name; the value is None after the term was cleared."""
 
     entries: Mapping[str, tuple[Any, datetime]] = field(default_factory=dict)
 
     def merge(self, terms: Terms, clear: Sequence[str], at: datetime) -> "TermsHistory":
-        """Take what is set or taken back, unless something newer was entries of it."""
+        """Apply set and cleared terms, except those that have a newer entry."""
         values: dict[str, Any] = dict.fromkeys(clear)
         values |= {name: value for name, value in _set_terms(terms).items() if value != {}}
         newer = {name: (v, at) for name, v in values.items() if name not in self.entries or self.entries[name][1] <= at}
@@ -23,7 +23,7 @@ class TermsHistory:
 
     @property
     def terms(self) -> Terms:
-        """What holds now."""
+        """Current terms."""
         return Terms.model_validate({name: value for name, (value, _) in self.entries.items() if value is not None})
 
 

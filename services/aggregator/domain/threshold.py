@@ -1,17 +1,17 @@
-"""Judges whether so much of a batch has failed that the rest should not be tried."""
+"""Decides whether so many items of a batch have failed that the rest should not be tried."""
 
 from collections.abc import Mapping
 
 from batchyard_contracts.v1.values import FailureThreshold
 
 MIN_ITEMS_FOR_SHARE = 100
-"""A share says little of fewer items, unless these are all."""
+"""Ended items from which on a share is meaningful, unless all items have ended."""
 
 
 def find_breach(
     threshold: FailureThreshold, failed: int, ended: int, codes: Mapping[str, int], *, all_ended: bool
 ) -> str | None:
-    """Which bound was passed, in a sentence; None if none was. `codes`: failed items by error code."""
+    """Return a sentence about the bound that was exceeded, or None. `codes`: failed items by error code."""
     if threshold.count is not None and failed > threshold.count:
         return f"{failed} items have failed; the batch stops at more than {threshold.count}."
     if (

@@ -1,19 +1,19 @@
-"""How fast a batch moves: items per second over the recent past, as an exponentially weighted average."""
+"""The throughput of a batch: recent items per second, as an exponentially weighted average."""
 
 import math
 from dataclasses import dataclass
 
 WINDOW_S = 5.0
-"""An item weighs 1/e of a new one after this time."""
+"""Age at which an item weighs 1/e of a new one."""
 _MIN_ITEMS_PER_S = 0.05
-"""Below this many items per second nothing moves."""
+"""Throughput below which the batch counts as idle."""
 _MIN_OBSERVED_S = 0.25
-"""Two looks in quick succession say nothing of the pace."""
+"""Shortest observed time that gives a meaningful rate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """What was seen so far. Times are seconds of a monotonic clock; `ended` is the count at the last look."""
+    """Average over the observations so far. Times are monotonic seconds; `ended` is the latest observed count."""
 
     started_at: float
     at: float
@@ -22,11 +22,11 @@ class Throughput:
 
     @classmethod
     def start(cls, at: float, ended: int) -> "Throughput":
-        """The first look only says where counting begins."""
+        """Start with a first observation, which only sets where counting begins."""
         return cls(at, at, ended)
 
     def observe(self, at: float, ended: int) -> "Throughput":
-        """Look again. Fewer ended items than before mean a new round, which starts afresh."""
+        """Add an observation. Fewer ended items than before mean a new round, which starts anew."""
         if ended < self.ended:
             return Throughput.start(at, ended)
         elapsed = at - self.at
@@ -37,10 +37,9 @@ class Throughput:
         return Throughput(self.started_at, at, ended, self.average * old_weight + rate * (1 - old_weight))
 
     def items_per_s(self, at: float) -> float | None:
-        """Items per second at this time; None when nothing is known or nothing moves any more.
+        """Return the items per second at this time; None if unknown or idle.
 
-        The average starts at 0: it is divided by the weight that it has total_weight so far. With every second without
-        news it fades.
+        The average starts at 0 and is divided by the weight gathered so far. It decays while there are no observations.
         """
         if self.at - self.started_at < _MIN_OBSERVED_S:
             return None

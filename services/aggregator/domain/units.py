@@ -1,4 +1,4 @@
-"""Of how many units, such as records, the items of reports are, for batches whose workload counts that."""
+"""The units, such as records, in the results of items, for batches that count them."""
 
 from collections.abc import Iterable, Mapping
 from uuid import UUID
@@ -13,7 +13,7 @@ _NOT_TERMINAL = {"retry", "continued"}
 def units_by_item(
     reports: Iterable[Report | ItemsSettled], batches: Mapping[UUID, Batch]
 ) -> dict[UUID, dict[int, int]]:
-    """By batch and ordinal, as the first outcome of each item says, which is the one that counts."""
+    """Return units by batch and ordinal; the first outcome of each item counts."""
     found: dict[UUID, dict[int, int]] = {}
     for report in reports:
         batch = batches[report.batch_id]

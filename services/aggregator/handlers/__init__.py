@@ -1,1 +1,1 @@
-"""What the aggregator does with each message: load, decide, save, publish."""
+"""The aggregator's message handlers: each loads, decides, saves and publishes."""

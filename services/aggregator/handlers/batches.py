@@ -1,4 +1,4 @@
-"""Handles what ingest says of a batch: that it was accepted, that it is complete, that it is to be steered."""
+"""Handles ingest's messages about a batch: its acceptance, its sealing, its withdrawal and commands."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 
 class BatchHandler:
-    """Steers the ledger's batches. Every message may come before the outcomes, after them, or twice."""
+    """Handler of messages about whole batches. Each may arrive before the outcomes, after them, or twice."""
 
     def __init__(self, store: LedgerStore, batch_changes: BatchChangePublisher, clock: Callable[[], datetime]) -> None:
         self._store = store
@@ -34,12 +34,12 @@ class BatchHandler:
         self._clock = clock
 
     async def on_batch_accepted(self, message: BatchAccepted, _: Envelope) -> None:
-        """Learn the header, and finish the batch if its outcomes were faster."""
+        """Save the header, and finish the batch if all its outcomes arrived before it."""
         header = BatchHeader(
             message.owner,
             message.workload,
             message.accepted_at,
-            message.name and message.name.replace("\x00", ""),  # which PostgreSQL does not take
+            message.name and message.name.replace("\x00", ""),  # PostgreSQL refuses U+0000
             message.labels,
             traceparent(),
             message.has_summary or False,
@@ -62,7 +62,7 @@ class BatchHandler:
             self._publish(before, after, messages)
 
     async def on_batch_sealed(self, message: BatchSealed, _: Envelope) -> None:
-        """Learn how many items there are, and finish the batch if all have ended."""
+        """Save the number of items, and finish the batch if all have ended."""
         async with self._store.lock([message.batch_id]) as transaction:
             before = transaction.batches[message.batch_id]
             after = (await check_threshold(transaction, before.seal(message.total, message.units))).finish_if_complete(
@@ -72,7 +72,7 @@ class BatchHandler:
         self._publish(before, after, messages)
 
     async def on_batch_withdrawn(self, message: BatchWithdrawn, _: Envelope) -> None:
-        """Forget a submission that failed; a batch whose header is known is beyond that."""
+        """Delete what is known of a submission that failed; a batch with a header stays."""
         await self._store.delete_stub(message.batch_id)
 
     async def on_batch_controlled(self, message: BatchControlled, _: Envelope) -> None:
@@ -80,7 +80,7 @@ class BatchHandler:
         async with self._store.lock([message.batch_id]) as transaction:
             before = transaction.batches[message.batch_id]
             if before.header is not None and before.header.owner != message.owner:
-                log.warning("command of another owner ignored", batch_id=str(message.batch_id), action=message.action)
+                log.warning("ignored a command of another owner", batch_id=str(message.batch_id), action=message.action)
                 return
             if message.action == "retry" and before.can_reopen(message.at) and message.round in {None, before.round}:
                 after, messages = await _reopen(transaction, before, message, self._clock())
@@ -94,7 +94,7 @@ class BatchHandler:
         self._publish(before, after, messages)
 
     async def on_batch_stopped(self, message: BatchStopped, _: Envelope) -> None:
-        """Remember why a service stopped a round."""
+        """Record why a service stopped a round."""
         async with self._store.lock([message.batch_id]) as transaction:
             before = transaction.batches[message.batch_id]
             after = before.stop(message.reason, message.round, self._clock())
@@ -119,7 +119,7 @@ class BatchHandler:
 async def _reopen(
     transaction: LedgerTransaction, before: Batch, message: BatchControlled, at: datetime
 ) -> tuple[Batch, list[OutboxMessage]]:
-    """Open a round with the items that were selected, or none when there are none."""
+    """Open a round with the selected items; without any, the batch stays finished."""
     removed, messages, trace = OutcomeCounters(), list[OutboxMessage](), traceparent()
     async for ordinals, counters in transaction.remove_outcomes(before, message.select, message.except_ordinals):
         removed += counters

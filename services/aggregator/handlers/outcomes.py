@@ -1,4 +1,4 @@
-"""Records outcomes, the hot path: many messages, one transaction, and whatever ends with it."""
+"""Records outcomes, the hot path: many messages per transaction, including the ends of batches."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -26,11 +26,11 @@ log = structlog.get_logger()
 _ended_items = metrics.counter("batchyard.items.ended", "Items with a recorded terminal outcome, by status.")
 _Reports = Sequence[Report | ItemsSettled]
 _MAX_FEW_ROWS = 100
-"""More rows than that are written faster by COPY."""
+"""Largest number of rows for the fast path; COPY writes more rows faster."""
 
 
 class OutcomeHandler:
-    """Counts each item once, however often and in whatever order its outcomes are units_by_batch."""
+    """Handler of outcomes; counts each item once, however often and in whatever order its outcomes arrive."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class OutcomeHandler:
         self._clock = clock
 
     async def on_outcomes(self, received: Sequence[Received]) -> None:
-        """Record the outcomes of these messages, and the end of the batches that end with them."""
+        """Record the outcomes of these messages and the end of each batch that they complete."""
         reports = [one.message for one in received if isinstance(one.message, Report | ItemsSettled)]
         may_be_recorded = any(one.envelope.redelivered for one in received)
         with span("record outcomes", received[0].envelope.traceparent, messages=len(received)):
@@ -60,7 +60,7 @@ class OutcomeHandler:
             await self._record(reports, may_be_recorded=True)
 
     async def _record_few(self, reports: _Reports) -> bool:
-        """The short way for a few good outcomes of one batch that is known here; False if the long one is needed."""
+        """Record a few successes of one cached batch in one statement; return False if the general path is needed."""
         at, (first, *others) = self._clock(), reports
         before = self._store.cached_batch(first.batch_id)
         if before is None or any(report.batch_id != first.batch_id for report in others):
@@ -111,7 +111,7 @@ class OutcomeHandler:
             self._failure_events.add(batch, [one for one in failed if one.batch == batch.key], at)
 
     def _update_partial_progress(self, batches: Iterable[Batch], reports: _Reports) -> None:
-        """How far items are that go on: they have no row. Of two states of a batch the later one counts."""
+        """Publish the progress of unfinished items, which have no row. Of two states of a batch the later counts."""
         for batch in {batch.batch_id: batch for batch in batches}.values():
             if relevant := [
                 r for r in reports if r.batch_id == batch.batch_id and self._batch_changes.has_partial_progress(r)
@@ -121,7 +121,7 @@ class OutcomeHandler:
     async def _insert(
         self, transaction: LedgerTransaction, reports: _Reports, *, may_be_recorded: bool
     ) -> tuple[dict[int, OutcomeCounters], list[Failure]]:
-        """What was recorded, and those failures among it that are new."""
+        """Insert the outcomes; return their counters by batch key, and the failures that are new."""
         found: list[Row] = []
         failed: list[Failure] = []
         counters_by_batch: dict[int, OutcomeCounters] = {}
@@ -143,7 +143,7 @@ class OutcomeHandler:
 
 
 async def _new_units(transaction: LedgerTransaction, reports: _Reports, *, may_be_recorded: bool) -> dict[UUID, int]:
-    """Units of what is about to be recorded, by batch."""
+    """Return the units of the outcomes that are about to be recorded, by batch."""
     units_by_batch = units_by_item(reports, transaction.batches)
     if may_be_recorded:
         for batch_id, units in units_by_batch.items():
@@ -153,7 +153,7 @@ async def _new_units(transaction: LedgerTransaction, reports: _Reports, *, may_b
 
 
 def _apply_stop_reason(batch: Batch, reports: _Reports, at: datetime) -> Batch:
-    """The batch, with the cause that some of its items ended for."""
+    """Return the batch, stopped for the reason that its settled items give."""
     for report in reports:
         if isinstance(report, ItemsSettled) and report.reason and report.batch_id == batch.batch_id:
             batch = batch.stop(report.reason, report.round, at)

@@ -1,4 +1,4 @@
-"""Answers questions about batches, results and failures, each only to its owner."""
+"""Answers queries about batches, results and failures, each only for their owner."""
 
 from typing import Any, ClassVar
 
@@ -24,30 +24,30 @@ from services.aggregator.persistence.store import LedgerStore
 from services.aggregator.publishing.progress_events import ProgressEvents
 
 MAX_REPLY_BYTES = 1_500_000
-"""About where a page is cut: even if escapes double the text in it, a reply stays under the limit of a message."""
+"""Size at which a page is cut: even if escapes double the text, a reply stays below the limit of a message."""
 _MAX_GROUPS = 500
 
 
 class SplicedReply(Message):
-    """A reply whose JSON was put together from stored JSON, without reading the results in between."""
+    """Reply whose JSON is assembled from stored JSON, without parsing the results."""
 
     type: ClassVar[str] = ResultsReply.type
     body: bytes
 
     def encode(self) -> bytes:
-        """The body as it is."""
+        """Return the assembled JSON."""
         return self.body
 
 
 class QueryHandler:
-    """Reads the ledger for whoever asks."""
+    """Handler of queries to the ledger."""
 
     def __init__(self, store: LedgerStore, progress: ProgressEvents) -> None:
         self._store = store
         self._progress = progress
 
     async def on_batches_query(self, query: BatchesQuery, _: Envelope) -> Message:
-        """Batches of an owner, newest first. A long list may be cut short: go on with `before` until it is empty."""
+        """Return an owner's batches, newest first. A page may be short: continue with `before` until one is empty."""
         found = await self._store.batches(
             query.owner, query.batch_ids, query.status, query.workload, query.before, query.limit
         )
@@ -64,7 +64,7 @@ class QueryHandler:
         return BatchesReply(batches=states)
 
     async def on_results_query(self, query: ResultsQuery, _: Envelope) -> Message:
-        """A page of outcomes, cut to what fits into a message."""
+        """Return a page of outcomes that fits into a message."""
         key = await self._store.batch_key(query.batch_id, query.owner)
         if key is None:
             return ResultsReply(found=False)
@@ -78,7 +78,7 @@ class QueryHandler:
         return SplicedReply(body=orjson.dumps(reply))
 
     async def on_failures_query(self, query: FailuresQuery, _: Envelope) -> Message:
-        """What failed, by cause, the most frequent first."""
+        """Return the failures by cause, the most frequent first."""
         key = await self._store.batch_key(query.batch_id, query.owner)
         if key is None:
             return FailuresReply(found=False)
@@ -99,7 +99,7 @@ class QueryHandler:
         )
 
     async def on_selection_query(self, query: SelectionQuery, _: Envelope) -> Message:
-        """The items that a retry would run again."""
+        """Return the items that a retry would run again."""
         key = await self._store.batch_key(query.batch_id, query.owner)
         batches = await self._store.batches(query.owner, [query.batch_id], None, None, None, 1)
         if key is None or not batches:
@@ -117,7 +117,7 @@ class QueryHandler:
 
 
 def _item(row: Any) -> dict[str, Any]:
-    """An `ItemResult`, leaving out what is unset."""
+    """Return an `ItemResult` without its unset fields."""
     item: dict[str, Any] = {
         "ordinal": row["ordinal"],
         "status": row["status"],
@@ -129,7 +129,7 @@ def _item(row: Any) -> dict[str, Any]:
         if (value := row[name]) is not None:
             item[name] = value
     if row["duplicate_of_batch"] is not None:
-        item["duplicate_of_batch"] = str(row["duplicate_of_batch"])  # of a type of the driver's own
+        item["duplicate_of_batch"] = str(row["duplicate_of_batch"])  # a type of the driver's own
     if row["error_code"] is not None:
         item["error"] = {"code": row["error_code"], "message": row["error_message"], "scope": row["error_scope"]}
     if row["result"] is not None:

@@ -1,4 +1,4 @@
-"""Takes the summary of a batch, or the news that there is none, and ends the round with it."""
+"""Handles the summary of a batch, or the error instead of it, which finishes the round."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -15,7 +15,7 @@ log = structlog.get_logger()
 
 
 class SummaryHandler:
-    """The first summary of a round counts; what comes after its end, or of another round, changes nothing."""
+    """Handler of summaries. Only the first one of the current round counts."""
 
     def __init__(self, store: LedgerStore, batch_changes: BatchChangePublisher, clock: Callable[[], datetime]) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""Judges failures in the transaction that counts: what is decided there leaves with it."""
+"""Checks failures in the transaction that counts them, so that the decision commits with the counters."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -10,7 +10,7 @@ from services.aggregator.persistence.store import LedgerTransaction
 
 
 async def check_threshold(transaction: LedgerTransaction, batch: Batch, *, failed: bool = True) -> Batch:
-    """The batch, stopped if its failures have passed a bound. `failed`: whether the last ones are new."""
+    """Return the batch, stopped if its failures exceed the threshold. `failed`: whether there are new failures."""
     threshold = batch.active_threshold
     if threshold is None:
         return batch
@@ -19,7 +19,7 @@ async def check_threshold(transaction: LedgerTransaction, batch: Batch, *, faile
 
 
 def stopped_messages(changes: Iterable[tuple[Batch, Batch]], at: datetime) -> list[OutboxMessage]:
-    """The messages that stop what is left of batches whose threshold was met just now."""
+    """Return the messages that stop the rest of the batches whose threshold was exceeded just now."""
     messages = []
     for before, after in changes:
         if after.breach and not before.stopped and not after.is_finished and after.header:
@@ -36,8 +36,10 @@ def stopped_messages(changes: Iterable[tuple[Batch, Batch]], at: datetime) -> li
 
 
 async def source_ended_messages(transaction: LedgerTransaction, batches: Iterable[Batch]) -> list[OutboxMessage]:
-    """The messages by which ingest stops waiting for what sources find. They need not be among what was changed just
-    now: one that was told is not told again."""
+    """Return the messages by which ingest stops waiting for the items of failed sources.
+
+    A batch may be included again later; the outbox keeps only its first message.
+    """
     messages = []
     for batch in batches:
         if batch.source_may_have_failed and batch.header and await transaction.source_failed(batch):

@@ -1,1 +1,1 @@
-"""Periodic transaction: counters that have drifted, rounds that should have ended, summaries that are due."""
+"""Periodic tasks: repair of counters, rounds that should have ended, summary requests that are due."""

@@ -1,6 +1,6 @@
-"""The second line: derives the counters of quiet batches from their rows, mends what disagrees, ends what should end.
+"""Recounts idle batches from their rows, repairs counters that differ, and finishes rounds that should have ended.
 
-Nothing of this should ever be needed; every line it logs as a warning is a defect found elsewhere.
+None of this should ever be needed: each warning that it logs points to a defect elsewhere.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _MAX_WAIT_S = 5.0
 
 
 class Reconciler:
-    """Looks at every unfinished batch once after it has become quiet, and then once an hour."""
+    """Periodic check of every unfinished batch, once after it has become idle and then once an hour."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Reconciler:
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
-        """Reconcile now and then, until `stop`."""
+        """Reconcile periodically until `stop`."""
         clock = asyncio.get_running_loop().time
         due = clock() + self._interval_s
         while not self._stopping.is_set():
@@ -59,7 +59,7 @@ class Reconciler:
         self._stopping.set()
 
     async def reconcile(self) -> int:
-        """Check the batches that are due; returns how many had to be repaired."""
+        """Check the batches that are due; return how many were repaired."""
         repaired = 0
         for _ in range(_MAX_BATCHES_PER_RUN):
             outcome = await self._reconcile_next()
@@ -79,7 +79,7 @@ class Reconciler:
             log.warning("reconciliation postponed", error=f"{type(error).__name__}: {error}")
 
     async def _reconcile_next(self) -> bool | None:
-        """Check one batch: whether it was wrong; None if none is due."""
+        """Check one batch. Return whether it was repaired; None if none is due."""
         async with self._store.lock_idle_batch(self._idle_s) as transaction:
             before = next(iter(transaction.batches.values()), None)
             if before is None:

@@ -1,7 +1,7 @@
-"""Asks workers for summaries: at once when a batch lacks nothing else, and again when no answer comes.
+"""Requests summaries from workers: at once when a batch lacks nothing else, and again when no answer arrives.
 
-What is asked for is in the batch's row: when it is due. Whoever finds a row due publishes the request before the
-transaction that moves the time; a crash in between asks twice, which is harmless, since the first answer counts.
+A request is due at the time in the batch's row. It is published before the transaction that moves this time commits; a
+crash in between repeats the request, which is harmless because the first answer counts.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ _POLL_S = 2.0
 
 
 class SummaryRequester:
-    """The batches of which only the summary is awaited."""
+    """Background task that requests the summaries that are due."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class SummaryRequester:
         clock: Callable[[], datetime],
         retry_policy: SummaryRetryPolicy,
     ) -> None:
-        """`wake` is set by whoever knows that one is."""
+        """Create the task; `wake` is set when a summary has become due."""
         self._store = store
         self._publisher = publisher
         self._batch_changes = batch_changes
@@ -52,7 +52,7 @@ class SummaryRequester:
         self._stopping = False
 
     async def run(self) -> None:
-        """Ask until `stop`."""
+        """Request summaries until `stop`."""
         while not self._stopping:
             self._pulse.beat()
             self._wake.clear()
@@ -68,7 +68,7 @@ class SummaryRequester:
         self._wake.set()
 
     async def _request_next(self) -> bool:
-        """Ask for one that is due; False when there is none, or a server is away."""
+        """Request one summary that is due; return False if there is none, or if a server is unavailable."""
         try:
             async with self._store.lock_due_summary(self._clock()) as transaction:
                 before = next(iter(transaction.batches.values()), None)
@@ -96,7 +96,7 @@ class SummaryRequester:
         message = outgoing(topology.WORK, request, traceparent=after.header.traceparent if after.header else None)
         try:
             await self._publisher.publish([message])
-        except PublishFailed:  # its queue is gone; a worker that runs the workload will find it again
+        except PublishFailed:  # the queue was deleted; declare it again
             await declare(self._publisher.connection, [topology.summary_queue(request.workload)])
             await self._publisher.publish([message])
         await transaction.save([after])

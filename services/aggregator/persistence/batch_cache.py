@@ -1,4 +1,4 @@
-"""Remembers batches as this process committed them last, so that a change to one need not read it first."""
+"""Caches batches as this process committed them last, so that a change need not read the batch first."""
 
 from collections import OrderedDict
 from uuid import UUID
@@ -9,22 +9,22 @@ _MAX_BATCHES = 1000
 
 
 class BatchCache:
-    """The batches that were changed last. Another process may have changed one since: its version tells."""
+    """Bounded cache of the batches committed last. Another process may have changed one since: its version tells."""
 
     def __init__(self) -> None:
         self._batches: OrderedDict[UUID, Batch] = OrderedDict()
 
     def get(self, batch_id: UUID) -> Batch | None:
-        """The batch as it was known last."""
+        """Return the cached batch."""
         return self._batches.get(batch_id)
 
     def put(self, batch: Batch) -> None:
-        """It was read or written so, and that is committed."""
+        """Cache a batch whose state is committed."""
         self._batches[batch.batch_id] = batch
         self._batches.move_to_end(batch.batch_id)
         if len(self._batches) > _MAX_BATCHES:
             self._batches.popitem(last=False)
 
     def discard(self, batch_id: UUID) -> None:
-        """It is not known any more how it is."""
+        """Remove a batch whose state is no longer certain."""
         self._batches.pop(batch_id, None)

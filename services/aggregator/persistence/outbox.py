@@ -1,4 +1,4 @@
-"""Publishes what was decided: at once what this process decided, after a while what a crashed one left behind."""
+"""Publishes the messages of the outbox: at once those of this process, after a delay those of a crashed one."""
 
 import asyncio
 from collections import deque
@@ -19,29 +19,27 @@ _MAX_PENDING = 10_000
 
 
 class Outbox:
-    """Takes messages that are committed, publishes them confirmed, then marks them. A crash in between repeats one."""
+    """Publisher of committed messages: publishes, waits for confirmation, marks them sent. A crash repeats one."""
 
     def __init__(self, store: LedgerStore, publisher: Publisher, pulse: Pulse, interval_s: float) -> None:
         self._store = store
         self._publisher = publisher
         self._pulse = pulse
         self._sweep_s = interval_s
-        self._pending: deque[OutboxMessage] = deque(
-            maxlen=_MAX_PENDING
-        )  # what falls out at the other end is in the table
+        self._pending: deque[OutboxMessage] = deque(maxlen=_MAX_PENDING)  # dropped messages remain in the table
         self._wake = asyncio.Event()
         self._stopping = False
         self.is_working = False
         """Whether the last sweep reached both servers."""
 
     def enqueue(self, messages: Sequence[OutboxMessage]) -> None:
-        """Publish these at once; if that fails, a sweep finds them in the table."""
+        """Publish committed messages soon; if that fails, a sweep finds them in the table."""
         if messages:
             self._pending.extend(messages)
             self._wake.set()
 
     async def run(self) -> None:
-        """Publish until `stop`, then what is left in hand."""
+        """Publish until `stop`, then publish what is still pending."""
         clock = asyncio.get_running_loop().time
         next_sweep = clock()
         while not self._stopping:
@@ -84,10 +82,10 @@ class Outbox:
                     await self._publisher.publish([message.to_outgoing() for message in messages])
                     found = len(messages)
                 if found:
-                    log.info("published from the outbox", messages=found)
+                    log.info("published overdue messages", messages=found)
             self.is_working = True
         except Exception as error:
             if not is_transient(error):
                 raise
             self.is_working = False
-            log.warning("the outbox waits for a server", error=f"{type(error).__name__}: {error}")
+            log.warning("outbox sweep postponed", error=f"{type(error).__name__}: {error}")

@@ -10,7 +10,7 @@ from shared.messaging.publisher import Outgoing
 
 @dataclass(frozen=True, slots=True)
 class OutboxMessage:
-    """What goes out. The key says which fact this is: no fact is told under two keys, and none twice under one."""
+    """Message to be published. The key identifies the fact, so that each fact is published under one key only."""
 
     key: str
     exchange: str
@@ -20,12 +20,12 @@ class OutboxMessage:
     traceparent: str | None
 
     def to_outgoing(self) -> Outgoing:
-        """As the publisher takes it."""
+        """Return the message as the publisher takes it."""
         return Outgoing(self.exchange, self.routing_key, self.type, self.body, traceparent=self.traceparent)
 
 
 def finished_message(event: BatchFinished, traceparent: str | None) -> OutboxMessage:
-    """The one end of a round."""
+    """Return the message about the end of a round."""
     return OutboxMessage(
         f"{event.type}:{event.batch_id}:{event.round}",
         topology.EVENTS,
@@ -37,7 +37,7 @@ def finished_message(event: BatchFinished, traceparent: str | None) -> OutboxMes
 
 
 def reopened_message(message: ItemsReopened, part: int, traceparent: str | None) -> OutboxMessage:
-    """One part of what a new round runs again."""
+    """Return the message about one part of the items that a new round runs again."""
     return OutboxMessage(
         f"{message.type}:{message.batch_id}:{message.round}:{part}",
         topology.FLOW,
@@ -49,7 +49,7 @@ def reopened_message(message: ItemsReopened, part: int, traceparent: str | None)
 
 
 def stopped_message(message: BatchStopped, traceparent: str | None) -> OutboxMessage:
-    """The one stop of a round."""
+    """Return the message that stops a round."""
     return OutboxMessage(
         f"{message.type}:{message.batch_id}:{message.round}",
         topology.FLOW,
@@ -61,7 +61,7 @@ def stopped_message(message: BatchStopped, traceparent: str | None) -> OutboxMes
 
 
 def source_ended_message(message: SourceEnded, traceparent: str | None) -> OutboxMessage:
-    """The one failure of a source."""
+    """Return the message about the failure of a source."""
     return OutboxMessage(
         f"{message.type}:{message.batch_id}",
         topology.FLOW,

@@ -4,7 +4,7 @@ SELECT unnest($1::uuid[])
 ON CONFLICT (batch_id) DO NOTHING;
 
 -- name: lock_batches
--- In the order of their keys, so that two processes that need the same batches never wait for each other.
+-- Locks in the order of keys, so that two processes never deadlock on the same batches.
 SELECT * FROM batches WHERE batch_id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE;
 
 -- name: save_batch
@@ -18,7 +18,7 @@ SET priority = $2, status = $3, round = $4, total = $5,
 WHERE id = $1;
 
 -- name: create_batch
--- The header of a batch of which nothing is known; nothing if something is.
+-- Inserts a batch with its header, unless the batch exists.
 INSERT INTO batches (
     batch_id, owner, workload, name, labels, accepted_at, traceparent, summarize, sourced, unit, priority,
     status, total, terms
@@ -28,8 +28,7 @@ ON CONFLICT (batch_id) DO NOTHING
 RETURNING id, changed_at;
 
 -- name: record_few
--- Some outcomes none of which was recorded before, what they make of their batch, and what is to be told of it; nothing
--- if the batch has changed since its version $2.
+-- Inserts a few new outcomes and outbox messages and updates their batch, unless it has changed since version $2.
 WITH changed AS (
     UPDATE batches
     SET status = $3, succeeded = $4, failed = $5, cancelled = $6, expired = $7, duplicate = $8, cached = $9,
@@ -61,7 +60,7 @@ SET owner = $2, workload = $3, name = $4, labels = $5, accepted_at = $6, tracepa
 WHERE id = $1;
 
 -- name: delete_stub
--- Of a submission that was withdrawn before it had a header.
+-- Deletes a batch whose submission was withdrawn before its header arrived.
 WITH gone AS (DELETE FROM batches WHERE batch_id = $1 AND owner IS NULL RETURNING id),
 no_causes AS (DELETE FROM causes WHERE batch IN (SELECT id FROM gone)),
 no_failures AS (DELETE FROM failures WHERE batch IN (SELECT id FROM gone))
@@ -86,7 +85,7 @@ UNION ALL
 SELECT batch, 'cached', count(*) FROM inserted WHERE cached GROUP BY batch;
 
 -- name: remove_selected
--- What a new round replaces, but not the ordinals $8; its causes have it no more.
+-- Deletes the selected outcomes that a new round replaces, except the ordinals $8, and their failures.
 WITH gone AS (
     DELETE FROM outcomes
     WHERE batch = $1 AND status <> 'succeeded' AND ordinal <> ALL ($8::int[])
@@ -125,7 +124,7 @@ SELECT ordinal FROM outcomes WHERE batch = $1 AND ordinal = ANY ($2::int[]);
 SELECT code, sum(number)::int AS number FROM causes WHERE batch = $1 AND code = ANY ($2::text[]) GROUP BY code;
 
 -- name: failed_codes_of_round
--- In a later round: without what failed in an earlier one and is not run again.
+-- For later rounds: leaves out items that failed in an earlier round and are not run again.
 SELECT error_code AS code, count(*)::int AS number FROM outcomes
 WHERE batch = $1 AND status <> 'succeeded' AND status = 'failed' AND error_code = ANY ($2::text[]) AND round = $3
 GROUP BY error_code;
@@ -153,7 +152,7 @@ UPDATE outbox SET sent_at = now() WHERE key = ANY ($1::text[]);
 DELETE FROM outbox WHERE sent_at < now() - interval '7 days';
 
 -- name: lock_idle_batch
--- Not finished, no change for a while, and not checked since its last change, or not for an hour.
+-- An unfinished batch without a change for $1 seconds that was not checked since its last change, or for an hour.
 SELECT * FROM batches
 WHERE finished_at IS NULL
     AND changed_at < now() - $1::float8 * interval '1 second'
@@ -169,7 +168,7 @@ SELECT * FROM batches WHERE summary_due_at <= $1 ORDER BY summary_due_at LIMIT 1
 INSERT INTO summaries (batch, round, summary, error) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING;
 
 -- name: summaries
--- Of the current rounds of these batches.
+-- The summaries of the batches' current rounds.
 SELECT id, summary, error FROM summaries JOIN batches ON batches.id = batch AND batches.round = summaries.round
 WHERE batch = ANY ($1::bigint[]);
 
@@ -190,7 +189,7 @@ LIMIT $6;
 SELECT id FROM batches WHERE batch_id = $1 AND owner = $2;
 
 -- name: results
--- A page in the order of ordinals, cut before it has more than $6 bytes, but never empty; `found` counts it uncut.
+-- A page in the order of ordinals of at most $6 bytes, but at least one row; `found` counts the rows without that limit.
 WITH page AS (
     SELECT * FROM outcomes
     WHERE batch = $1 AND ordinal > $2
@@ -214,7 +213,7 @@ FROM sized WHERE bytes <= $6 OR place = 1
 ORDER BY ordinal;
 
 -- name: unsuccessful_results
--- The same, where the index of what did not succeed helps: it finds three failures in a million at once.
+-- Like `results`, by the partial index of unsuccessful items, which finds three failures in a million at once.
 WITH page AS (
     SELECT * FROM outcomes
     WHERE batch = $1 AND ordinal > $2 AND status <> 'succeeded'
@@ -238,7 +237,7 @@ FROM sized WHERE bytes <= $6 OR place = 1
 ORDER BY ordinal;
 
 -- name: insert_failures
--- Those of these items whose recorded outcome is this failure, each once; the causes of the new ones are counted.
+-- Inserts each failure once if it is the item's recorded outcome, and counts the causes of the new ones.
 WITH new AS (
     INSERT INTO failures (batch, ordinal, cause)
     SELECT told.batch, told.ordinal, told.cause

@@ -1,4 +1,4 @@
-"""Reads and writes a batch as a row of the table `batches`."""
+"""Maps batches to rows of the table `batches` and back."""
 
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,7 @@ _COUNTS = ("succeeded", "failed", "cancelled", "expired", "duplicate", "cached",
 
 
 def batch_from_row(row: asyncpg.Record) -> Batch:
-    """The batch in a row."""
+    """Return the batch in a row."""
     return Batch(
         key=row["id"],
         batch_id=row["batch_id"],
@@ -45,7 +45,7 @@ def batch_from_row(row: asyncpg.Record) -> Batch:
 
 
 def save_batch_arguments(batch: Batch) -> tuple[Any, ...]:
-    """The arguments of `save_batch`."""
+    """Return the arguments of `save_batch`."""
     counters = batch.counters
     return (
         batch.key,
@@ -80,7 +80,7 @@ def save_batch_arguments(batch: Batch) -> tuple[Any, ...]:
 
 
 def header_arguments(key: int | UUID, header: BatchHeader) -> tuple[Any, ...]:
-    """The arguments of `save_header`, and the first ones of `create_batch`."""
+    """Return the arguments of `save_header`, which are also the first ones of `create_batch`."""
     return (
         key,
         header.owner,
@@ -96,13 +96,13 @@ def header_arguments(key: int | UUID, header: BatchHeader) -> tuple[Any, ...]:
 
 
 def create_batch_arguments(batch: Batch, header: BatchHeader) -> tuple[Any, ...]:
-    """The arguments of `create_batch`."""
+    """Return the arguments of `create_batch`."""
     terms = _dump_terms(batch.terms_history) if batch.terms_history else None
     return (*header_arguments(batch.batch_id, header), batch.priority, batch.status, batch.total, terms)
 
 
 def record_few_arguments(batch: Batch) -> tuple[Any, ...]:
-    """The first arguments of `record_few`: what outcomes change in a batch."""
+    """Return the first arguments of `record_few`: what outcomes change in a batch."""
     counters = batch.counters
     return (
         batch.key,

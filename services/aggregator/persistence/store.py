@@ -1,4 +1,4 @@
-"""The ledger's tables: transactions that hold the locks of the batches they change, and the questions asked of them."""
+"""The ledger's tables: transactions that lock the batches they change, and the queries."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Sequence
@@ -33,35 +33,39 @@ from shared.postgres.queries import load_queries
 
 _SQL = load_queries("services.aggregator.persistence")
 UNSUCCESSFUL = ("failed", "cancelled", "expired")
-"""The statuses that a new round may replace."""
+"""Statuses that a new round may replace."""
 GRACE_S = 5.0
-"""For so long an outbox message belongs to the process that wrote it."""
+"""Time during which an outbox message is published only by the process that wrote it."""
 
 
 class AlreadyRecorded(Exception):
-    """One of the outcomes was there before: nothing was written, `insert_new_outcomes` sorts it out."""
+    """An outcome was recorded before; nothing was written. Use `insert_new_outcomes` instead."""
 
 
 class LedgerTransaction:
-    """A transaction that holds the locks of `batches`. It commits when its block is left without an error."""
+    """Transaction that holds the locks of `batches` and commits when its block is left without an error."""
 
     def __init__(self, connection: "PoolConnectionProxy[asyncpg.Record]", batches: Sequence[Batch]) -> None:
         self._connection = connection
         self.batches = {batch.batch_id: batch for batch in batches}
         self.saved: dict[UUID, Batch] = {}
-        """As they will be once this is committed."""
+        """Saved batches as they will be after the commit."""
 
     async def insert_outcomes(self, rows: Sequence[Row]) -> None:
-        """Write outcomes none of which was recorded before, by COPY; else raises `AlreadyRecorded`, and the whole
-        unit of work has failed."""
+        """Insert outcomes that were not recorded before, by COPY; raise `AlreadyRecorded` if one was.
+
+        After the error the transaction has failed.
+        """
         try:
             await self._connection.copy_records_to_table("outcomes", columns=COLUMNS, records=rows)
         except asyncpg.UniqueViolationError as error:
             raise AlreadyRecorded from error
 
     async def insert_new_outcomes(self, rows: Sequence[Row]) -> dict[int, OutcomeCounters]:
-        """Write those outcomes that were not recorded before; the first of each item wins. Returns what was written,
-        by batch key. Half as fast as `insert_outcomes`."""
+        """Insert the outcomes that were not recorded before, and return their counters by batch key.
+
+        The first outcome of each item wins. This is half as fast as `insert_outcomes`.
+        """
         inserted = await self._connection.fetch(
             _SQL["insert_new_outcomes"], *([row[place] for row in rows] for place in range(len(COLUMNS)))
         )
@@ -71,23 +75,23 @@ class LedgerTransaction:
         return {key: OutcomeCounters.of(numbers) for key, numbers in written.items()}
 
     async def save(self, batches: Sequence[Batch]) -> None:
-        """Write state and counters."""
+        """Save state and counters."""
         if batches:
             await self._connection.executemany(_SQL["save_batch"], [save_batch_arguments(batch) for batch in batches])
         self.saved |= {batch.batch_id: replace(batch, version=batch.version + 1) for batch in batches}
 
     async def save_header(self, batch: Batch) -> None:
-        """Write what ingest said of the batch."""
+        """Save the header of the batch."""
         if batch.header is not None:
             await self._connection.execute(_SQL["save_header"], *header_arguments(batch.key, batch.header))
 
     async def save_summary(self, batch: Batch, summary: Summary) -> None:
-        """Write the summary of the round, or why there is none."""
+        """Save the summary of the round, or the reason why there is none."""
         body = None if summary.value is None else to_json(summary.value)
         await self._connection.execute(_SQL["save_summary"], batch.key, batch.round, body, summary.error)
 
     async def insert_failures(self, failures: Sequence[Failure]) -> list[Failure]:
-        """Write the causes of failures whose outcomes are recorded; returns those that were not there before."""
+        """Insert the causes of recorded failures; return the failures that are new."""
         causes_by_item = [[one.batch, one.ordinal, one.cause.id] for one in failures]
         causes = {(one.batch, one.cause.id): one.cause for one in reversed(failures)}
         known = [(batch, c.id, c.code, c.partition, c.message, c.retryable) for (batch, _), c in causes.items()]
@@ -100,7 +104,7 @@ class LedgerTransaction:
     async def remove_outcomes(
         self, batch: Batch, select: Selection | None, except_ordinals: Sequence[int] = ()
     ) -> AsyncIterator[tuple[list[int], OutcomeCounters]]:
-        """Delete outcomes that a new round replaces; gives their ordinals in order, in lots, each with its counters."""
+        """Delete outcomes that a new round replaces; yield their ordinals in order, in parts, with their counters."""
         cursor = await self._connection.cursor(
             _SQL["remove_selected"], batch.key, *_selection_arguments(select), except_ordinals
         )
@@ -114,15 +118,15 @@ class LedgerTransaction:
         return OutcomeCounters.of([(row["status"], row["number"]) for row in rows])
 
     async def recorded_ordinals(self, batch: Batch, ordinals: Sequence[int]) -> set[int]:
-        """Those of these items that have an outcome already."""
+        """Return those of the ordinals that have an outcome."""
         return {row["ordinal"] for row in await self._connection.fetch(_SQL["recorded_ordinals"], batch.key, ordinals)}
 
     async def source_failed(self, batch: Batch) -> bool:
-        """Whether item 0 has ended without success."""
+        """Tell whether item 0 has ended without success."""
         return await self._connection.fetchval(_SQL["source_failed"], batch.key) is not None
 
     async def failed_codes(self, batch: Batch, codes: Sequence[str]) -> dict[str, int]:
-        """Failed items of the current round by error code."""
+        """Return the failed items of the current round by error code."""
         if batch.ended_before:
             rows = await self._connection.fetch(_SQL["failed_codes_of_round"], batch.key, codes, batch.round)
         else:
@@ -130,11 +134,11 @@ class LedgerTransaction:
         return {row["code"]: row["number"] for row in rows}
 
     async def mark_checked(self, batch: Batch) -> None:
-        """Remember that counters and rows were compared."""
+        """Record that counters and rows were compared."""
         await self._connection.execute(_SQL["mark_checked"], batch.key)
 
     async def add_to_outbox(self, messages: Sequence[OutboxMessage]) -> list[OutboxMessage]:
-        """Put messages into the outbox; returns those that were not there before."""
+        """Insert messages into the outbox; return those that are new."""
         if not messages:
             return []
         rows = await self._connection.fetch(_SQL["add_to_outbox"], *_outbox_columns(messages), GRACE_S)
@@ -143,18 +147,18 @@ class LedgerTransaction:
 
 
 class LedgerStore:
-    """The entrance to the tables."""
+    """Access to the schema `aggregator`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._cache = BatchCache()
 
     def cached_batch(self, batch_id: UUID) -> Batch | None:
-        """A batch as this process knew it last."""
+        """Return a batch as this process committed it last, if it is cached."""
         return self._cache.get(batch_id)
 
     async def create_batch(self, batch: Batch) -> bool:
-        """Write a batch with its header, in one statement; False if something was known of it before."""
+        """Insert a batch with its header in one statement; return False if the batch exists."""
         if batch.header is None:
             return False
         row = await self._pool.fetchrow(_SQL["create_batch"], *create_batch_arguments(batch, batch.header))
@@ -181,7 +185,7 @@ class LedgerStore:
 
     @asynccontextmanager
     async def lock(self, batch_ids: Collection[UUID]) -> AsyncIterator[LedgerTransaction]:
-        """Lock these batches; one that was unknown comes into being."""
+        """Open a transaction that locks these batches; unknown ones are created."""
         ids = list(batch_ids)
         async with self._pool.acquire() as connection:
             while True:
@@ -198,22 +202,24 @@ class LedgerStore:
 
     @asynccontextmanager
     async def lock_idle_batch(self, idle_s: float) -> AsyncIterator[LedgerTransaction]:
-        """Lock one unfinished batch that had no change for a while and was not checked since, if there is one."""
+        """Open a transaction that locks one unfinished batch that is idle and not checked since, if there is one."""
         async with self._pool.acquire() as connection, connection.transaction():
             rows = await connection.fetch(_SQL["lock_idle_batch"], idle_s)
             yield LedgerTransaction(connection, [batch_from_row(row) for row in rows])
 
     @asynccontextmanager
     async def lock_due_summary(self, at: datetime) -> AsyncIterator[LedgerTransaction]:
-        """Lock one batch whose summary is to be asked for, if there is one."""
+        """Open a transaction that locks one batch whose summary request is due, if there is one."""
         async with self._pool.acquire() as connection, connection.transaction():
             rows = await connection.fetch(_SQL["lock_due_summary"], at)
             yield LedgerTransaction(connection, [batch_from_row(row) for row in rows])
 
     @asynccontextmanager
     async def lock_overdue_messages(self, limit: int) -> AsyncIterator[list[OutboxMessage]]:
-        """Outbox messages that whoever wrote them did not publish; left without an error they count as sent. Two
-        processes never get the same message."""
+        """Lock outbox messages that were not published in time; mark them sent when the block is left without an error.
+
+        Two processes never get the same message.
+        """
         async with self._pool.acquire() as connection, connection.transaction():
             rows = await connection.fetch(_SQL["lock_overdue_messages"], limit)
             messages = [OutboxMessage(**row) for row in rows]
@@ -222,16 +228,16 @@ class LedgerStore:
                 await connection.execute(_SQL["mark_sent"], [message.key for message in messages])
 
     async def delete_stub(self, batch_id: UUID) -> None:
-        """Delete what is known of a batch that has no header."""
+        """Delete a batch that has no header."""
         self._cache.discard(batch_id)
         await self._pool.execute(_SQL["delete_stub"], batch_id)
 
     async def mark_sent(self, keys: Sequence[str]) -> None:
-        """Remember that the broker has these messages."""
+        """Mark messages as received by the broker."""
         await self._pool.execute(_SQL["mark_sent"], keys)
 
     async def delete_sent(self) -> None:
-        """Delete what was published a week ago."""
+        """Delete messages that were sent more than a week ago."""
         await self._pool.execute(_SQL["delete_sent"])
 
     async def batches(
@@ -243,39 +249,42 @@ class LedgerStore:
         before: UUID | None,
         limit: int,
     ) -> list[Batch]:
-        """An owner's batches, newest first."""
+        """Return an owner's batches, newest first."""
         rows = await self._pool.fetch(_SQL["batches"], owner, batch_ids, status, workload, before, limit)
         return [batch_from_row(row) for row in rows]
 
     async def summaries(self, batches: Sequence[Batch]) -> dict[int, Summary]:
-        """The summaries of the current rounds of batches, by their keys."""
+        """Return the summaries of the current rounds of batches, by their keys."""
         rows = await self._pool.fetch(_SQL["summaries"], [batch.key for batch in batches])
         return {row["id"]: Summary(from_json(row["summary"] or b"null"), row["error"]) for row in rows}
 
     async def batch_key(self, batch_id: UUID, owner: str) -> int | None:
-        """The key of a batch, if it is this owner's."""
+        """Return the key of a batch if it belongs to this owner."""
         key: int | None = await self._pool.fetchval(_SQL["batch_key"], batch_id, owner)
         return key
 
     async def results(
         self, key: int, after: int, limit: int, status: str | None, error_code: str | None, max_bytes: int
     ) -> list[asyncpg.Record]:
-        """Outcomes with an ordinal above `after`, cut after `max_bytes`; `found` in each says how many there were."""
+        """Return outcomes with an ordinal above `after`, up to `max_bytes`.
+
+        `found` in each row is the number of outcomes without the limit on bytes.
+        """
         is_unsuccessful = error_code is not None or status not in {None, "succeeded"}
         query = _SQL["unsuccessful_results" if is_unsuccessful else "results"]
         return await self._pool.fetch(query, key, after, limit, status, error_code, max_bytes)
 
     async def selected_ordinals(self, key: int, select: Selection | None, after: int, limit: int) -> list[int]:
-        """The ordinals of a selection above `after`."""
+        """Return the ordinals of a selection above `after`."""
         rows = await self._pool.fetch(_SQL["selected_ordinals"], key, *_selection_arguments(select), after, limit)
         return [row["ordinal"] for row in rows]
 
     async def count_selected(self, key: int, select: Selection | None) -> int:
-        """How many items a selection has."""
+        """Return the number of items of a selection."""
         return int(await self._pool.fetchval(_SQL["count_selected"], key, *_selection_arguments(select)))
 
     async def failures(self, key: int, limit: int) -> list[asyncpg.Record]:
-        """Failed and expired items by cause."""
+        """Return failed and expired items by cause."""
         return await self._pool.fetch(_SQL["failures"], key, limit)
 
 
@@ -284,7 +293,7 @@ def _outbox_columns(messages: Sequence[OutboxMessage]) -> list[list[Any]]:
 
 
 def _selection_arguments(select: Selection | None) -> tuple[list[str] | list[int] | None, ...]:
-    """A selection as the arguments of the SQL function `chosen`: none of a kind is any."""
+    """Return a selection as the arguments of the SQL function `chosen`; an empty filter selects everything."""
     selection = select or Selection()
     return (
         list(selection.statuses or UNSUCCESSFUL),

@@ -1,1 +1,1 @@
-"""Publishes what changed: the end of a batch, its progress, its failures."""
+"""Publishes changes of batches: their ends, their progress and their failures."""

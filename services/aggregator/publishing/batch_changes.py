@@ -1,4 +1,4 @@
-"""Tells of batches that changed: their end through the outbox, everything else as progress."""
+"""Publishes changes of batches after the commit: ends through the outbox, everything else as progress."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from uuid import UUID
@@ -15,7 +15,7 @@ from shared.observability.telemetry import span, traceparent
 
 
 def finished_messages(changed: Iterable[Batch], summaries: Mapping[UUID, Summary] | None = None) -> list[OutboxMessage]:
-    """The events of those that have finished, to be saved in the transaction that found it."""
+    """Return the events of finished batches, to be saved in the transaction that finished them."""
     messages = []
     for batch in changed:
         if batch.is_finished:
@@ -26,7 +26,7 @@ def finished_messages(changed: Iterable[Batch], summaries: Mapping[UUID, Summary
 
 
 class BatchChangePublisher:
-    """What is done after the commit. `request_summary` is called when a batch lacks nothing but its summary."""
+    """Publisher of committed changes. `request_summary` is called when a batch lacks only its summary."""
 
     def __init__(self, outbox: Outbox, progress: ProgressEvents, request_summary: Callable[[], None]) -> None:
         self._outbox = outbox
@@ -34,18 +34,18 @@ class BatchChangePublisher:
         self._request_summary = request_summary
 
     def has_partial_progress(self, report: Report | ItemsSettled) -> bool:
-        """Whether a report may say how far items are, or end some that said so."""
+        """Tell whether a report may carry progress of unfinished items, or end items that had reported some."""
         return (isinstance(report, Report) and report.ended is None) or self._progress.has_partial_progress(
             report.batch_id
         )
 
     def update_partial_progress(self, batch: Batch, reports: Sequence[Report | ItemsSettled]) -> None:
-        """Tell how far the items of a batch are, where they say so."""
+        """Publish the progress that unfinished items report."""
         if not batch.is_finished:
             self._progress.update_partial_progress(batch, reports)
 
     def publish(self, changed: Iterable[Batch], messages: Sequence[OutboxMessage]) -> None:
-        """Publish what was saved, and tell how far the others are."""
+        """Publish the saved messages, and the progress of unfinished batches."""
         self._outbox.enqueue(messages)
         for batch in changed:
             if batch.is_finished:

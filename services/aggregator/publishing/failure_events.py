@@ -33,17 +33,17 @@ Publish = Callable[[Sequence[Outgoing]], Awaitable[None]]
 
 @dataclass(slots=True)
 class _Window:
-    """A second of a batch's failures."""
+    """Failures of a batch within one second."""
 
     started_at: float
     published: int = 0
     skipped: int = 0
     latest: tuple[Batch, Failure, datetime] | None = None
-    """The newest of those that were not told. Not an event yet: of a million failures hardly any becomes one."""
+    """Newest failure that was not published; converted to an event only when the window closes."""
 
 
 class FailureEvents:
-    """The batches that fail now."""
+    """Publisher of `item.failed` events with a rate limit per batch."""
 
     def __init__(self, publish: Publish, pulse: Pulse, clock: Callable[[], float] = time.monotonic) -> None:
         self._publish, self._pulse, self._clock = publish, pulse, clock
@@ -53,8 +53,8 @@ class FailureEvents:
         self._stopping = False
 
     def add(self, batch: Batch, failures: Iterable[Failure], at: datetime) -> None:
-        """Items of a batch failed, and that is recorded; returns at once."""
-        if batch.header is None:  # nobody could be told
+        """Queue recorded failures of a batch for publishing; return at once."""
+        if batch.header is None:  # the owner is unknown
             return
         window = self._windows.setdefault(batch.batch_id, _Window(self._clock()))
         for failure in failures:
@@ -69,7 +69,7 @@ class FailureEvents:
         self._wake.set()
 
     async def run(self) -> None:
-        """Publish until `stop`; then what is left."""
+        """Publish until `stop`, then publish what is left."""
         while not self._stopping:
             self._pulse.beat()
             with suppress(TimeoutError):

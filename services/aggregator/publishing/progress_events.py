@@ -1,8 +1,8 @@
-"""Tells how far each batch is: the first change at once, then at most 20 times a second, and always the last one.
+"""Publishes the progress of batches: the first change at once, then at most 20 a second, and always the last one.
 
-The end of a round is told by its own event; nothing about the batch follows that. Frames are not persistent, and are
-dropped while the broker is away: the next one says everything. All of it concerns the changes that this process
-made; where several aggregators share the work, each tells of its own, and `at` puts them in order.
+The end of a round has its own event, and no progress of the batch follows it. Progress events are transient and are
+dropped while the broker is unavailable: the next one is complete again. Each aggregator publishes the changes that it
+made itself; `at` orders them.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from shared.runtime.health import Pulse
 log = structlog.get_logger()
 INTERVAL_S = 0.05
 MAX_PROGRESS_EVENTS_PER_S = 400
-"""Over all batches: when more than 20 move at once, each is told of less often."""
+"""Limit over all batches: when more than 20 are active, the events of each become less frequent."""
 _MAX_BATCHES = 10_000
 _IDLE_S = 1.0
 
@@ -47,7 +47,7 @@ class _ActiveBatch:
 
 
 class ProgressEvents:
-    """The batches that move now."""
+    """Publisher of `batch.progressed` events with a rate limit."""
 
     def __init__(self, publish: Publish, pulse: Pulse, clock: Callable[[], float] = time.monotonic) -> None:
         self._publish = publish
@@ -59,7 +59,7 @@ class ProgressEvents:
         self._stopping = False
 
     def update(self, batch: Batch) -> None:
-        """A batch has changed; returns at once."""
+        """Schedule an event for a changed batch; return at once."""
         now = self._clock()
         active = self._active.get(batch.batch_id)
         if active is None:
@@ -78,12 +78,12 @@ class ProgressEvents:
             self._wake.set()
 
     def has_partial_progress(self, batch_id: UUID) -> bool:
-        """Whether items of a batch have said how far they are."""
+        """Tell whether items of a batch have reported their own progress."""
         active = self._active.get(batch_id)
         return active is not None and active.partial_progress is not None
 
     def update_partial_progress(self, batch: Batch, reports: Sequence[Report | ItemsSettled]) -> None:
-        """Items say how far they are, or end that did so before."""
+        """Take over the progress that items report, and drop items that have ended."""
         active = self._active.get(batch.batch_id)
         partial_progress = (
             active.partial_progress
@@ -98,16 +98,16 @@ class ProgressEvents:
             self._active[batch.batch_id].partial_progress = partial_progress
 
     def discard(self, batch_id: UUID) -> None:
-        """A batch has finished: what was still to be told of it is in the event of its end."""
+        """Stop publishing progress of a batch that has finished."""
         self._active.pop(batch_id, None)
 
     def items_per_s(self, batch_id: UUID) -> float | None:
-        """The throughput of a batch that moves in this process."""
+        """Return the throughput of a batch that is active in this process."""
         active = self._active.get(batch_id)
         return None if active is None else active.throughput.items_per_s(self._clock())
 
     async def run(self) -> None:
-        """Publish what is due, until `stop`; then what still waits."""
+        """Publish events when they are due until `stop`, then publish what is left."""
         while not self._stopping:
             self._pulse.beat()
             timeout_s = min(_IDLE_S, self._schedule[0][0] - self._clock()) if self._schedule else _IDLE_S

@@ -13,7 +13,7 @@ SELECT name, webhooks, emails, traceparent FROM batches WHERE batch_id = $1
 DELETE FROM rounds WHERE batch_id = $1 AND NOT told
 
 -- name: save_finished_round
--- After whoever holds the batch: what they keep of it is seen by who asks next, and this by who holds it next.
+-- Waits for the batch's lock, so that of two concurrent transactions the later one sees the other's row.
 WITH held AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtextextended('notifier/' || $1::uuid::text, 0)))
 INSERT INTO rounds (batch_id, round, event, traceparent, type)
 SELECT $1, $2, $3, $4, $5 FROM held
@@ -31,7 +31,7 @@ ON CONFLICT DO NOTHING
 UPDATE rounds SET told = true WHERE batch_id = $1 AND round = $2
 
 -- name: claim
--- $1 kind, $2 how many, $3 lease in seconds, $4 most of one destination, $5 and $6 what is held here already
+-- $1 kind, $2 limit, $3 lease in seconds, $4 limit per destination, $5 and $6 attempts in progress by destination
 WITH held AS (
     SELECT * FROM unnest($5::text[], $6::int[]) AS h (destination, number)
 ), due AS (
@@ -58,13 +58,13 @@ RETURNING d.id, d.batch_id, d.round, d.kind, d.address, d.destination, d.tracepa
     (SELECT b.name FROM batches b WHERE b.batch_id = d.batch_id) AS name
 
 -- name: next_due
--- $1 kind, $2 destinations that have no room here
+-- $1 kind, $2 destinations that are at their limit in this process
 SELECT extract(epoch FROM min(GREATEST(due_at, claimed_until)) - now())::float8
 FROM deliveries
 WHERE kind = $1 AND state = 'pending' AND destination <> ALL ($2::text[])
 
 -- name: mark_delivered
--- Whatever else was recorded: the other side has it.
+-- Applies regardless of later attempts: the receiver has the event.
 UPDATE deliveries
 SET state = 'delivered', ended_at = now(), claimed_until = NULL, status = $2, reason = NULL, reply = $3
 WHERE id = $1 AND state <> 'delivered'
@@ -80,5 +80,5 @@ SET state = 'failed', ended_at = now(), claimed_until = NULL, status = $3, reaso
 WHERE id = $1 AND attempts = $2 AND state = 'pending'
 
 -- name: delete_unclaimed_rounds
--- Ends of batches of which nobody wanted to hear.
+-- Deletes finished rounds without a subscription.
 DELETE FROM rounds WHERE NOT told AND created_at < now() - $1::float8 * interval '1 second'

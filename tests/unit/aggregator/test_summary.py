@@ -86,7 +86,7 @@ def test_when_nobody_answers_the_summary_says_what_to_look_at() -> None:
     found = SummaryRetryPolicy(max_attempts=3, base_timeout_s=60).missing_summary(summarized())
     assert found.value is None
     assert found.error is not None
-    assert "the summary of noop, though it was asked for 3 times, 75 s each" in found.error
+    assert "the summary of noop, although it was requested 3 times, 75 s each" in found.error
     assert "work.noop.summary" in found.error
     assert SummaryRetryPolicy(max_attempts=3, base_timeout_s=60).missing_summary(Batch(1, BATCH)).error, (
         "its header may be unknown"
