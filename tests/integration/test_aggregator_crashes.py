@@ -1,4 +1,4 @@
-"""What is decided is told, wherever the process dies; and what should never disagree is mended."""
+"""Tests that crashes of the aggregator lose no message, and that wrong counters are repaired."""
 
 import asyncio
 import os
@@ -39,7 +39,9 @@ async def process(servers: Servers) -> AsyncIterator[asyncio.subprocess.Process]
         await started.wait()
 
 
-async def test_a_crash_between_commit_and_publish(clean: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_crash_between_commit_and_publish_loses_no_message(
+    clean: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(store, "GRACE_S", 0.0)
     async with neighbours(clean) as around:
         with monkeypatch.context() as crash:
@@ -58,11 +60,11 @@ async def test_a_crash_between_commit_and_publish(clean: Servers, monkeypatch: p
 
 
 async def never(_: Outbox) -> None:
-    """The process is dead: it does not sweep either."""
+    """Stands in for the sweep of a dead process."""
 
 
-async def test_killed_in_the_middle(clean: Servers) -> None:
-    """Killed three times while 30 batches are recorded: every item once, every end told."""
+async def test_repeated_kills_lose_no_outcome_and_repeat_no_end(clean: Servers) -> None:
+    """The process is killed three times while 30 batches are recorded."""
     ids = [uuid4() for _ in range(30)]
     async with at_work(clean):  # so that tables and queues are there
         pass

@@ -1,4 +1,4 @@
-"""Outcomes become rows, counters, progress and one end, on real servers."""
+"""Tests on real servers that outcomes become rows, counters, progress and one end."""
 
 import asyncio
 from uuid import uuid4
@@ -13,7 +13,7 @@ from tests.support.ledger_messages import BATCH, START, accepted, processed, sea
 from tests.support.running_aggregator import aggregator, at_work, neighbours
 
 
-async def test_a_batch_from_its_header_to_its_end(clean: Servers) -> None:
+async def test_outcomes_become_rows_progress_and_one_end(clean: Servers) -> None:
     async with at_work(clean) as around:
         await around.send(accepted(5, name="Friday", labels={"team": "a\x00b"}))
         await around.until_row("SELECT 1 FROM batches WHERE owner = 'ann'")
@@ -46,7 +46,7 @@ async def test_a_batch_from_its_header_to_its_end(clean: Servers) -> None:
         assert (rows[1]["error_code"], rows[1]["error_message"]) == ("not_found", "no such")
 
 
-async def test_outcomes_before_the_header(clean: Servers) -> None:
+async def test_outcomes_that_arrive_before_the_header_count(clean: Servers) -> None:
     async with at_work(clean) as around:
         await around.send(processed({0: "succeeded", 1: "succeeded"}))
         await around.recorded()
@@ -59,7 +59,7 @@ async def test_outcomes_before_the_header(clean: Servers) -> None:
         assert end.result == "completed"
 
 
-async def test_everything_twice_in_disorder(clean: Servers) -> None:
+async def test_repeated_messages_in_any_order_count_once(clean: Servers) -> None:
     async with at_work(clean) as around:
         parts = [processed(dict.fromkeys(range(start, start + 10), "succeeded")) for start in range(0, 100, 10)]
         late = processed(dict.fromkeys(range(100), "failed"), round_=2)
@@ -80,7 +80,7 @@ async def test_the_first_outcome_of_an_item_wins(clean: Servers) -> None:
         assert (end.counts.succeeded, end.counts.cancelled, end.result) == (1, 1, "cancelled")
 
 
-async def test_units_count_once_however_often_and_early_they_are_told(clean: Servers) -> None:
+async def test_units_count_once_however_often_they_are_reported(clean: Servers) -> None:
     async with at_work(clean) as around:
         parts = [processed({n: ItemOutcome(ordinal=n, status="succeeded", units=400)}) for n in range(3)]
         await around.send(parts[0], parts[0], accepted(None, unit="records"), parts[1], *parts)
@@ -90,7 +90,7 @@ async def test_units_count_once_however_often_and_early_they_are_told(clean: Ser
 
 
 async def test_two_aggregators_share_many_batches(clean: Servers) -> None:
-    """They lock the same batches in messages that come in different orders."""
+    """Both aggregators lock the same batches, in messages that arrive in different orders."""
     ids = [uuid4() for _ in range(20)]
     async with aggregator(clean), at_work(clean) as around:
         await around.send(*(accepted(60, batch_id=batch_id) for batch_id in ids))
@@ -119,7 +119,7 @@ async def test_many_changes_make_few_frames(clean: Servers) -> None:
         assert [frame.at for frame in frames] == sorted(frame.at for frame in frames)
 
 
-async def test_a_message_that_is_none_becomes_a_dead_letter(clean: Servers) -> None:
+async def test_an_invalid_report_becomes_a_dead_letter(clean: Servers) -> None:
     async with at_work(clean) as around:
         publisher = await Publisher.open(clean.amqp_url, "stranger")
         await publisher.publish(

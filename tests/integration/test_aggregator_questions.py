@@ -1,4 +1,4 @@
-"""What the ledger answers, and to whom."""
+"""Tests of the ledger's replies to queries."""
 
 import time
 from uuid import UUID, uuid4
@@ -33,7 +33,7 @@ async def pages(around: Neighbours, query: ResultsQuery) -> list[ResultsReply]:
     return found
 
 
-async def test_results_page_by_page(clean: Servers) -> None:
+async def test_results_are_paged_and_filtered(clean: Servers) -> None:
     async with at_work(clean) as around:
         outcomes = {
             n: ItemOutcome(
@@ -79,7 +79,7 @@ async def test_results_page_by_page(clean: Servers) -> None:
         assert (after.found, after.items, after.next_after) == (True, [], None)
 
 
-async def test_large_results_make_short_pages(clean: Servers) -> None:
+async def test_pages_of_large_results_are_short(clean: Servers) -> None:
     async with at_work(clean) as around:
         big = "x" * 700_000
         for n in range(6):
@@ -93,7 +93,7 @@ async def test_large_results_make_short_pages(clean: Servers) -> None:
         assert found[3].items[0].result == huge.result
 
 
-async def test_a_hundred_results_in_no_time(clean: Servers) -> None:
+async def test_a_page_of_100_results_takes_less_than_200_ms(clean: Servers) -> None:
     async with at_work(clean) as around:
         outcomes = {n: ItemOutcome(ordinal=n, status="succeeded", result={"text": "x" * 2000}) for n in range(100)}
         await around.send(accepted(100), processed(outcomes))
@@ -108,7 +108,7 @@ async def test_a_hundred_results_in_no_time(clean: Servers) -> None:
         assert sorted(times)[10] < 0.2
 
 
-async def test_failures_by_cause(clean: Servers) -> None:
+async def test_failures_are_grouped_by_cause(clean: Servers) -> None:
     async with at_work(clean) as around:
         outcomes = {n: failure(n, "not_found", f"no page {n}") for n in range(20)}
         outcomes |= {n: failure(n, "blocked", "please\x00wait") for n in range(20, 23)}
@@ -130,7 +130,7 @@ async def test_failures_by_cause(clean: Servers) -> None:
         assert len({group.cause for group in reply.groups}) == 3
 
 
-async def test_failures_told_twice_are_counted_once(clean: Servers) -> None:
+async def test_repeated_failures_count_once(clean: Servers) -> None:
     async with at_work(clean) as around:
         report = processed({n: failure(n, "not_found", f"no page {n}") for n in range(20)})
         other = processed({n: failure(n, "blocked", "wait") for n in range(15, 25)})
@@ -142,7 +142,7 @@ async def test_failures_told_twice_are_counted_once(clean: Servers) -> None:
         assert [(group.code, group.count) for group in reply.groups] == [("not_found", 20), ("blocked", 5)]
 
 
-async def test_a_selection(clean: Servers) -> None:
+async def test_a_selection_filters_by_each_field(clean: Servers) -> None:
     async with at_work(clean) as around:
         outcomes = {n: failure(n, "not_found", f"no page {n}") for n in range(4)}
         await around.send(accepted(12), processed(outcomes, partition="a"))
@@ -173,7 +173,7 @@ async def test_a_selection(clean: Servers) -> None:
         assert not (await around.ask(SelectionQuery(owner="eve", batch_id=BATCH), SelectionReply)).found
 
 
-async def test_nobody_sees_another_owners_batch(clean: Servers) -> None:
+async def test_queries_do_not_show_batches_of_other_owners(clean: Servers) -> None:
     async with at_work(clean) as around:
         await around.send(accepted(1), processed({0: failure(0, "bad")}))
         await around.finished()
@@ -189,11 +189,11 @@ async def test_nobody_sees_another_owners_batch(clean: Servers) -> None:
 
 @pytest.fixture
 def ids() -> list[UUID]:
-    """Time-ordered, oldest first."""
+    """Batch ids in the order of time."""
     return [UUID(f"0197a5b0-0000-7000-8000-{number:012x}") for number in range(6)]
 
 
-async def test_lists_of_batches(clean: Servers, ids: list[UUID]) -> None:
+async def test_batches_are_listed_newest_first_and_filtered(clean: Servers, ids: list[UUID]) -> None:
     async with at_work(clean) as around:
         for number, batch_id in enumerate(ids):
             workload = "noop" if number < 4 else "tracklists"
@@ -226,7 +226,7 @@ async def test_lists_of_batches(clean: Servers, ids: list[UUID]) -> None:
         assert (ended.result, ended.finished_at is not None) == ("failed", True)
 
 
-async def test_long_labels_make_a_short_list(clean: Servers) -> None:
+async def test_pages_of_batches_with_long_labels_are_short(clean: Servers) -> None:
     async with at_work(clean) as around:
         labels = {f"{n:063}": "ü" * 255 for n in range(20)}
         known = [UUID(int=number) for number in range(1, 201)]

@@ -1,4 +1,4 @@
-"""Commands that steer a batch, and the rounds that a retry opens, on real servers."""
+"""Tests on real servers of commands to a batch, and of the rounds that a retry opens."""
 
 import pytest
 
@@ -12,11 +12,11 @@ from tests.support.running_aggregator import at_work
 
 
 def failure(ordinal: int, code: str, message: str) -> ItemOutcome:
-    """An item that can never succeed."""
+    """Outcome of an item that failed for good."""
     return ItemOutcome(ordinal=ordinal, status="failed", error=ItemError(code=code, message=message))
 
 
-async def test_a_retry_runs_what_failed_once_more(clean: Servers) -> None:
+async def test_a_retry_reopens_the_failed_items_once(clean: Servers) -> None:
     failed = range(500, 12_500)
     async with at_work(clean) as around:
         await around.send(accepted(12_500), processed(dict.fromkeys(range(500), "succeeded")))
@@ -52,7 +52,7 @@ async def test_a_retry_runs_what_failed_once_more(clean: Servers) -> None:
         assert around.all(ItemsReopened)[-1].ordinals == [500]
 
 
-async def test_a_retry_without_effect(clean: Servers) -> None:
+async def test_a_retry_of_a_running_batch_or_of_another_owner_has_no_effect(clean: Servers) -> None:
     async with at_work(clean) as around:
         await around.send(accepted(2), processed({0: "failed"}), controlled("retry", 1))
         await around.until_row("SELECT 1 FROM batches WHERE retry_asked_at = $1", at(1))
@@ -67,7 +67,7 @@ async def test_a_retry_without_effect(clean: Servers) -> None:
 
 
 @pytest.mark.parametrize("header_first", [True, False])
-async def test_pause_resume_change_and_cancel(clean: Servers, header_first: bool) -> None:
+async def test_commands_apply_before_and_after_the_header(clean: Servers, header_first: bool) -> None:
     async with at_work(clean) as around:
         if header_first:
             await around.send(accepted(2))
@@ -87,7 +87,7 @@ async def test_pause_resume_change_and_cancel(clean: Servers, header_first: bool
         assert (end.result, end.priority) == ("cancelled", "immediate")
 
 
-async def test_a_withdrawn_submission_leaves_nothing_and_an_accepted_one_stays(clean: Servers) -> None:
+async def test_a_withdrawn_submission_is_deleted_unless_it_was_accepted(clean: Servers) -> None:
     async with at_work(clean) as around:
         await around.send(settled("duplicate", [1]))
         await around.until_row("SELECT 1 FROM outcomes")
@@ -102,7 +102,7 @@ async def test_a_withdrawn_submission_leaves_nothing_and_an_accepted_one_stays(c
         assert end.result == "completed"
 
 
-async def test_a_retry_of_a_selection_leaves_the_rest_alone(clean: Servers) -> None:
+async def test_a_retry_of_a_selection_keeps_the_other_failures(clean: Servers) -> None:
     async with at_work(clean) as around:
         outcomes: dict[int, object] = {0: "succeeded"}
         outcomes |= {n: failure(n, "not_found" if n < 5 else "blocked", f"no page {n}") for n in range(1, 9)}

@@ -1,4 +1,4 @@
-"""Failure thresholds, judged where outcomes are counted, and stops by other services, on real servers."""
+"""Tests on real servers of failure thresholds and of stops by other services."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ def terms(**threshold: Any) -> dict[str, Any]:
         ({"codes": {"captcha": 5}}, "6 items have failed with captcha; the batch stops at more than 5."),
     ],
 )
-async def test_a_threshold_stops_what_is_left_and_keeps_the_results(
+async def test_a_threshold_stops_the_rest_and_keeps_the_results(
     clean: Servers, threshold: dict[str, Any], detail: str
 ) -> None:
     async with at_work(clean) as around:
@@ -57,7 +57,7 @@ async def test_a_threshold_stops_what_is_left_and_keeps_the_results(
         )
 
 
-async def test_a_threshold_that_is_set_too_late_still_holds(clean: Servers) -> None:
+async def test_a_threshold_set_after_the_failures_applies(clean: Servers) -> None:
     async with at_work(clean) as around:
         await around.send(accepted(20), failing(range(6), "captcha"))
         await around.recorded()
@@ -66,7 +66,7 @@ async def test_a_threshold_that_is_set_too_late_still_holds(clean: Servers) -> N
         await around.until(lambda: bool(around.all(BatchStopped)))
 
 
-async def test_outcomes_that_are_told_twice_are_judged_once(clean: Servers) -> None:
+async def test_repeated_outcomes_count_once_for_the_threshold(clean: Servers) -> None:
     async with at_work(clean) as around:
         await around.send(accepted(20, **terms(count=5)))
         for _ in range(3):
@@ -80,7 +80,7 @@ async def test_outcomes_that_are_told_twice_are_judged_once(clean: Servers) -> N
         assert len(around.all(BatchStopped)) == 1
 
 
-async def test_codes_count_in_their_round_alone(clean: Servers) -> None:
+async def test_codes_count_per_round(clean: Servers) -> None:
     async with at_work(clean) as around:
         await around.send(accepted(10, **terms(codes={"captcha": 5})), failing(range(5), "captcha"))
         await around.send(processed(dict.fromkeys(range(5, 10), "succeeded")))
@@ -110,7 +110,7 @@ async def test_what_another_service_stopped_says_so(clean: Servers, cause: StopR
         assert (second.result, second.stop_reason) == ("completed", None)
 
 
-async def test_a_stop_is_shown_before_the_end(clean: Servers) -> None:
+async def test_a_stop_reason_is_visible_before_the_end(clean: Servers) -> None:
     async with at_work(clean) as around:
         await around.send(accepted(4, terms=Terms(weight=3)))
         await around.send(BatchStopped(batch_id=BATCH, owner="ann", round=1, reason="deadline", detail="", at=at(1)))

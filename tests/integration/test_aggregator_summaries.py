@@ -1,4 +1,4 @@
-"""The ledger waits for a summary, asks for it again, and ends the round with the first answer, or without one."""
+"""Tests that the ledger waits for a summary, repeats its request, and ends the round with or without it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -52,7 +52,7 @@ async def about_to_end(around: Neighbours) -> None:
     await around.send(accepted(3, has_summary=True), processed({0: "succeeded", 1: "failed", 2: "succeeded"}))
 
 
-async def test_the_end_waits_for_the_summary_and_has_it(clean: Servers) -> None:
+async def test_the_end_waits_for_the_summary_and_contains_it(clean: Servers) -> None:
     async with at_work(clean) as around, asked(clean) as wanted:
         await about_to_end(around)
         request = await next_of(wanted)
@@ -83,7 +83,9 @@ async def test_the_end_waits_for_the_summary_and_has_it(clean: Servers) -> None:
         assert kept == [{"round": 1, "summary": b'{"n":1}'}, {"round": 2, "summary": b'{"n":3}'}]
 
 
-async def test_what_nobody_answers_is_asked_again_and_given_up(clean: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unanswered_summary_request_is_repeated_then_given_up(
+    clean: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(summary, "_MARGIN_S", 0.1)
     async with (
         at_work(clean, aggregator_summary_timeout_s=0.1, aggregator_summary_attempts=2) as around,
@@ -99,7 +101,7 @@ async def test_what_nobody_answers_is_asked_again_and_given_up(clean: Servers, m
         assert len(around.all(BatchFinished)) == 1, "too late"
 
 
-async def test_a_process_that_dies_before_it_asks_leaves_it_to_the_next(clean: Servers) -> None:
+async def test_a_due_summary_of_a_dead_process_is_requested_by_the_next(clean: Servers) -> None:
     async with neighbours(clean) as around:
         await around.send(accepted(1, has_summary=True))
         async with aggregator(clean), asked(clean) as wanted:
@@ -116,7 +118,7 @@ async def test_a_process_that_dies_before_it_asks_leaves_it_to_the_next(clean: S
             assert (end.result, end.summary) == ("completed", {"n": 1})
 
 
-async def test_a_queue_that_is_gone_is_made_again(clean: Servers) -> None:
+async def test_a_deleted_summary_queue_is_declared_again(clean: Servers) -> None:
     async with at_work(clean) as around:
         connection = await connect(clean.amqp_url, "operator")
         channel = await connection.channel()
@@ -130,7 +132,7 @@ async def test_a_queue_that_is_gone_is_made_again(clean: Servers) -> None:
         await connection.close()
 
 
-async def test_what_a_worker_says_has_limits(clean: Servers) -> None:
+async def test_oversized_summaries_and_control_characters_are_refused(clean: Servers) -> None:
     async with at_work(clean) as around, asked(clean) as wanted:
         await about_to_end(around)
         await next_of(wanted)

@@ -57,24 +57,24 @@ async def receiver() -> AsyncIterator[WebhookReceiver]:
 
 @dataclass
 class Desk:
-    """Handlers and what wakes with them."""
+    """The notifier's handlers and the delivery workers that they wake."""
 
     pool: Pool
     handlers: EventHandlers
     delivery_workers: list[DeliveryWorker]
 
     async def batch(self, *, webhooks: Any = (), emails: Any = (), **event: Any) -> None:
-        """A batch that is accepted and finishes."""
+        """Accept and finish a batch."""
         batch_id = uuid4()
         await self.handlers.on_batch_accepted(accepted(batch_id, webhooks=webhooks, emails=emails), ENVELOPE)
         await self.handlers.on_batch_finished(finished(batch_id, **event), ENVELOPE)
 
     async def rows(self) -> list[asyncpg.Record]:
-        """All deliveries."""
+        """Return all deliveries."""
         return await self.pool.fetch("SELECT * FROM deliveries ORDER BY kind, address, round")
 
     async def settled(self, number: int = 1) -> list[asyncpg.Record]:
-        """All deliveries, as soon as so many have ended."""
+        """Wait until this many deliveries have ended; return all."""
         async with asyncio.timeout(20):
             while True:
                 rows = await self.rows()
@@ -108,7 +108,7 @@ async def delivery_worker(
     concurrency_per_destination: int = 4,
     lease_s: float = 30.0,
 ) -> AsyncIterator[DeliveryWorker]:
-    """One courier at work."""
+    """Run one delivery worker."""
     limits = DeliveryLimits(concurrency, concurrency_per_destination, lease_s)
     async with open_session(LOOPBACK, 5.0) as session:
         webhooks = WebhookSender(session, WebhookSigner(SECRET), lambda: datetime.now(UTC))
@@ -126,7 +126,7 @@ async def delivery_worker(
 
 
 @pytest.mark.parametrize("order", ["accepted first", "finished first"])
-async def test_one_delivery_for_each_target_and_round_in_either_order_and_again(desk: Desk, order: str) -> None:
+async def test_each_target_and_round_has_one_delivery_in_any_order_of_messages(desk: Desk, order: str) -> None:
     batch_id = uuid4()
     start = accepted(batch_id, webhooks=[HOOK, HOOK, "https://b.example/"], emails=["ann@a.example"])
     end = finished(batch_id)
@@ -153,7 +153,7 @@ async def test_one_delivery_for_each_target_and_round_in_either_order_and_again(
     assert [row["round"] for row in await desk.rows()] == [1, 2] * 3
 
 
-async def test_the_two_messages_at_the_same_moment_never_miss_each_other(desk: Desk) -> None:
+async def test_concurrent_accepted_and_finished_create_every_delivery(desk: Desk) -> None:
     ids = [uuid4() for _ in range(60)]
     messages = [desk.handlers.on_batch_accepted(accepted(batch_id, webhooks=[HOOK]), ENVELOPE) for batch_id in ids]
     messages += [desk.handlers.on_batch_finished(finished(batch_id), ENVELOPE) for batch_id in ids]
@@ -162,7 +162,7 @@ async def test_the_two_messages_at_the_same_moment_never_miss_each_other(desk: D
     assert {row["batch_id"] for row in await desk.rows()} == set(ids)
 
 
-async def test_nothing_stays_when_there_is_nobody_to_tell(desk: Desk) -> None:
+async def test_nothing_is_stored_without_targets(desk: Desk) -> None:
     one, other = uuid4(), uuid4()
     await desk.handlers.on_batch_accepted(accepted(one), ENVELOPE)
     await desk.handlers.on_batch_finished(finished(one), ENVELOPE)
@@ -177,7 +177,7 @@ async def test_nothing_stays_when_there_is_nobody_to_tell(desk: Desk) -> None:
     assert await desk.pool.fetchval("SELECT count(*) FROM rounds") == 0
 
 
-async def test_names_and_addresses_that_a_database_refuses_do_not_stop_the_inbox(desk: Desk) -> None:
+async def test_names_and_addresses_with_nul_do_not_block_the_queue(desk: Desk) -> None:
     batch_id = uuid4()
     start = accepted(batch_id, webhooks=["https://a.example/"], name="a\x00b")
     unchecked = NotificationTargets.model_construct(
@@ -190,7 +190,7 @@ async def test_names_and_addresses_that_a_database_refuses_do_not_stop_the_inbox
     assert (row["state"], row["reason"]) == ("failed", "not a valid address")
 
 
-async def test_both_kinds_are_delivered_at_once(desk: Desk, receiver: WebhookReceiver) -> None:
+async def test_webhooks_and_emails_are_delivered_without_delay(desk: Desk, receiver: WebhookReceiver) -> None:
     async with Mailbox() as mailbox, delivery_worker(desk), delivery_worker(desk, "email", mailbox=mailbox):
         await asyncio.sleep(0.3)  # both rest, for up to POLL_S
         begun = time.monotonic()
@@ -208,9 +208,7 @@ async def test_both_kinds_are_delivered_at_once(desk: Desk, receiver: WebhookRec
     assert all(row["claimed_until"] is None and row["ended_at"] is not None for row in rows)
 
 
-async def test_a_failure_is_tried_again_under_the_same_id_until_it_succeeds(
-    desk: Desk, receiver: WebhookReceiver
-) -> None:
+async def test_a_failed_delivery_is_retried_with_the_same_id(desk: Desk, receiver: WebhookReceiver) -> None:
     receiver.answer(Answer(500, body=b"first"), Answer(302), Answer(200, body=b"thanks"))
     async with delivery_worker(desk):
         await desk.batch(webhooks=[receiver.url])
@@ -220,7 +218,7 @@ async def test_a_failure_is_tried_again_under_the_same_id_until_it_succeeds(
     assert all(call.verified for call in receiver.calls)
 
 
-async def test_the_last_attempt_ends_it(desk: Desk, receiver: WebhookReceiver) -> None:
+async def test_the_last_failed_attempt_fails_the_delivery(desk: Desk, receiver: WebhookReceiver) -> None:
     receiver.answer(otherwise=Answer(503, body=b"full"))
     async with delivery_worker(desk):
         await desk.batch(webhooks=[receiver.url])
@@ -231,7 +229,7 @@ async def test_the_last_attempt_ends_it(desk: Desk, receiver: WebhookReceiver) -
     assert len(receiver.calls) == 3
 
 
-async def test_gone_ends_it_at_once(desk: Desk, receiver: WebhookReceiver) -> None:
+async def test_status_410_fails_the_delivery_at_once(desk: Desk, receiver: WebhookReceiver) -> None:
     receiver.answer(Answer(410))
     async with delivery_worker(desk):
         await desk.batch(webhooks=[receiver.url])
@@ -247,7 +245,7 @@ async def test_retry_after_is_obeyed(desk: Desk, receiver: WebhookReceiver) -> N
         assert 1.0 <= second.at - first.at < 3.0
 
 
-async def test_mail_that_is_refused_for_now_comes_again_and_else_not(desk: Desk) -> None:
+async def test_mail_is_retried_after_4xx_but_not_after_5xx(desk: Desk) -> None:
     async with Mailbox() as mailbox, delivery_worker(desk, "email", mailbox=mailbox):
         mailbox.answer_recipient("451 greylisted")
         await desk.batch(emails=["ann@a.example"])
@@ -260,7 +258,7 @@ async def test_mail_that_is_refused_for_now_comes_again_and_else_not(desk: Desk)
     assert mailbox.recipients_asked == ["ann@a.example"] * 2 + ["bob@a.example"]
 
 
-async def test_a_slow_endpoint_holds_up_neither_others_nor_mail(desk: Desk, receiver: WebhookReceiver) -> None:
+async def test_a_slow_endpoint_delays_neither_others_nor_mail(desk: Desk, receiver: WebhookReceiver) -> None:
     hold = asyncio.Event()
     async with WebhookReceiver(SECRET) as slow, Mailbox() as mailbox:
         slow.answer(otherwise=Answer(hold=hold))
@@ -283,7 +281,7 @@ async def test_a_slow_endpoint_holds_up_neither_others_nor_mail(desk: Desk, rece
     assert {(row["state"], row["attempts"]) for row in rows} == {("delivered", 1)}
 
 
-async def test_no_more_at_once_than_allowed(desk: Desk, receiver: WebhookReceiver) -> None:
+async def test_concurrency_limits_hold(desk: Desk, receiver: WebhookReceiver) -> None:
     hold = asyncio.Event()
     receiver.answer(otherwise=Answer(hold=hold))
     for host in ("127.0.0.1", "localhost"):
@@ -309,7 +307,7 @@ async def test_two_notifiers_share_the_work_and_send_nothing_twice(desk: Desk, r
     assert len(receiver.calls) == len({call.id for call in receiver.calls}) == 40
 
 
-async def test_what_a_dead_process_held_is_free_when_its_lease_ends(desk: Desk, receiver: WebhookReceiver) -> None:
+async def test_a_claim_of_a_dead_process_is_free_when_its_lease_ends(desk: Desk, receiver: WebhookReceiver) -> None:
     await desk.batch(webhooks=[receiver.url])
     (lost,) = await DeliveryStore(desk.pool).claim("webhook", 10, 1.0, 10, {})
     begun = time.monotonic()
@@ -319,7 +317,7 @@ async def test_what_a_dead_process_held_is_free_when_its_lease_ends(desk: Desk, 
     assert (row["state"], row["attempts"], lost.attempt_number) == ("delivered", 2, 1)
 
 
-async def test_a_result_that_comes_late_counts_only_when_it_is_a_success(desk: Desk) -> None:
+async def test_a_late_outcome_counts_only_if_it_is_a_success(desk: Desk) -> None:
     store = DeliveryStore(desk.pool)
     await desk.batch(webhooks=[HOOK])
     (first,) = await store.claim("webhook", 10, 0.0, 10, {})
@@ -335,7 +333,7 @@ async def test_a_result_that_comes_late_counts_only_when_it_is_a_success(desk: D
     assert (row["state"], row["status"]) == ("delivered", 200)
 
 
-async def test_a_delivery_that_ended_its_process_each_time_is_given_up(desk: Desk, receiver: WebhookReceiver) -> None:
+async def test_a_delivery_that_ended_its_process_each_time_fails(desk: Desk, receiver: WebhookReceiver) -> None:
     await desk.batch(webhooks=[receiver.url])
     await desk.pool.execute("UPDATE deliveries SET attempts = 6")
     async with delivery_worker(desk):
@@ -346,7 +344,7 @@ async def test_a_delivery_that_ended_its_process_each_time_is_given_up(desk: Des
 
 
 @pytest.mark.parametrize("why", ["its host is full", "another notifier is claiming it"])
-async def test_what_is_due_but_cannot_be_sent_now_keeps_nobody_busy(
+async def test_due_deliveries_that_cannot_be_sent_cause_no_busy_loop(
     desk: Desk, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
     hold = asyncio.Event()
@@ -374,7 +372,7 @@ async def test_what_is_due_but_cannot_be_sent_now_keeps_nobody_busy(
         await receiver.wait_for(2)
 
 
-async def test_a_sender_that_breaks_costs_an_attempt_and_no_more(desk: Desk, pool: Pool) -> None:
+async def test_an_exception_in_a_sender_costs_one_attempt(desk: Desk, pool: Pool) -> None:
     broken: list[UUID] = []
 
     async def send(claimed: ClaimedDelivery) -> Attempt:
@@ -396,7 +394,7 @@ async def test_a_sender_that_breaks_costs_an_attempt_and_no_more(desk: Desk, poo
     assert {(row["state"], row["attempts"]) for row in rows} == {("delivered", 2)}
 
 
-async def test_the_event_is_kept_as_it_came(desk: Desk) -> None:
+async def test_the_event_is_stored_unchanged(desk: Desk) -> None:
     event = finished()
     await desk.handlers.on_batch_finished(event, ENVELOPE)
     kept = json.loads(await desk.pool.fetchval("SELECT event FROM rounds"))

@@ -1,4 +1,4 @@
-"""The notifier as it runs: from messages on RabbitMQ to a webhook and a letter, also when it is killed in between."""
+"""Tests of the notifier process, from messages on RabbitMQ to webhook and e-mail, also when it is killed in between."""
 
 import asyncio
 import json
@@ -74,7 +74,7 @@ async def deliveries(servers: Servers, *, ended: int) -> list[asyncpg.Record]:
         await connection.close()
 
 
-async def test_one_trace_from_the_batch_to_the_webhook_and_nothing_in_the_log_that_is_not_its_business(
+async def test_one_trace_leads_to_the_webhook_and_the_log_contains_no_secrets(
     clean: Servers, publisher: Publisher, receiver: WebhookReceiver, environment: dict[str, str], tmp_path: Path
 ) -> None:
     batch_id = uuid4()
@@ -111,7 +111,7 @@ async def test_one_trace_from_the_batch_to_the_webhook_and_nothing_in_the_log_th
         assert word not in notifier.output()
 
 
-async def test_killed_between_the_post_and_its_record_it_posts_again_under_the_same_id(
+async def test_a_kill_between_post_and_record_repeats_the_webhook_with_the_same_id(
     clean: Servers, publisher: Publisher, receiver: WebhookReceiver, environment: dict[str, str], tmp_path: Path
 ) -> None:
     batch_id = uuid4()
@@ -130,7 +130,7 @@ async def test_killed_between_the_post_and_its_record_it_posts_again_under_the_s
     assert (row["state"], row["attempts"]) == ("delivered", 2)
 
 
-async def test_killed_before_the_end_came_it_tells_all_the_same(
+async def test_a_kill_before_the_batches_finish_loses_no_delivery(
     clean: Servers, publisher: Publisher, receiver: WebhookReceiver, environment: dict[str, str], tmp_path: Path
 ) -> None:
     batches = [uuid4() for _ in range(5)]
@@ -148,7 +148,7 @@ async def test_killed_before_the_end_came_it_tells_all_the_same(
     assert len(receiver.calls) == len({call.id for call in receiver.calls}) == 5
 
 
-async def test_told_to_stop_it_ends_the_attempt_in_hand(
+async def test_sigterm_waits_for_the_attempt_in_progress(
     clean: Servers, publisher: Publisher, receiver: WebhookReceiver, environment: dict[str, str], tmp_path: Path
 ) -> None:
     hold = asyncio.Event()
@@ -169,7 +169,7 @@ async def test_told_to_stop_it_ends_the_attempt_in_hand(
     assert len(receiver.calls) == 1
 
 
-async def test_without_a_secret_or_a_mail_server_it_says_so_and_records_failures(
+async def test_missing_secret_and_relay_are_logged_and_recorded_as_failures(
     clean: Servers, publisher: Publisher, receiver: WebhookReceiver, environment: dict[str, str], tmp_path: Path
 ) -> None:
     batch_id = uuid4()
@@ -184,7 +184,7 @@ async def test_without_a_secret_or_a_mail_server_it_says_so_and_records_failures
     assert receiver.calls == []
 
 
-async def test_a_malformed_secret_is_an_error_at_the_start(environment: dict[str, str], tmp_path: Path) -> None:
+async def test_a_malformed_secret_fails_the_start(environment: dict[str, str], tmp_path: Path) -> None:
     notifier = NotifierProcess(tmp_path / "log", **environment | {"BATCHYARD_WEBHOOK_SECRET": "whsec_secretish"})
     await notifier.launch()
     assert await notifier.ended() == 1
@@ -193,7 +193,7 @@ async def test_a_malformed_secret_is_an_error_at_the_start(environment: dict[str
     assert "secretish" not in notifier.output()
 
 
-async def test_a_message_that_cannot_be_read_becomes_a_dead_letter_and_the_next_is_handled(
+async def test_an_invalid_message_is_dead_lettered_and_the_next_is_handled(
     clean: Servers, publisher: Publisher, receiver: WebhookReceiver, environment: dict[str, str], tmp_path: Path
 ) -> None:
     batch_id = uuid4()
@@ -211,7 +211,7 @@ async def test_a_message_that_cannot_be_read_becomes_a_dead_letter_and_the_next_
     assert "batch_id" in str(dead.headers[REASON])
 
 
-async def test_from_the_end_of_a_batch_to_its_webhook_takes_a_moment(
+async def test_a_webhook_arrives_within_a_second_of_the_end(
     publisher: Publisher, receiver: WebhookReceiver, environment: dict[str, str], tmp_path: Path
 ) -> None:
     waits = []

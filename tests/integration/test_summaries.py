@@ -1,4 +1,4 @@
-"""The summary of a batch: made once at its end, told to everybody, and not lost with whoever makes or keeps it."""
+"""Tests of the summary of a batch through all services, also when a worker or the aggregator is killed."""
 
 import asyncio
 import os
@@ -35,7 +35,7 @@ async def cluster(servers: Servers) -> AsyncIterator[Cluster]:
 
 
 def numbers(total: int = 100, **odd: Any) -> list[dict[str, Any]]:
-    """So many numbers, one of them with something special."""
+    """Return this many numbers, one of them with special fields."""
     items: list[dict[str, Any]] = [{"n": n} for n in range(total)]
     items[total // 2] |= odd
     return items
@@ -94,7 +94,7 @@ async def held_up(cluster: Cluster, gate: Path) -> tuple[UUID, int]:
 
 
 async def maker(gate: Path, others: set[int]) -> int:
-    """A process that makes the summary, and is none of these."""
+    """Return the process that makes the summary and is none of these."""
     async with asyncio.timeout(30):
         while True:
             for file in gate.parent.glob(f"{gate.name}.*"):

@@ -1,4 +1,4 @@
-"""Messages about a batch that has ended, as other services send them, and deliveries made of them."""
+"""Messages about a finished batch, as other services send them, and deliveries made from them."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +15,7 @@ SECRET = "whsec_" + "c2l4dHkgZm91ciBieXRlcyBvciBsZXNzLCBubyBzZWNyZXQ="
 
 
 def accepted(batch_id: UUID | None = None, *, webhooks: Any = (), emails: Any = (), **fields: Any) -> BatchAccepted:
-    """A sealed batch of three items, with those to tell."""
+    """Return a sealed batch of three items with its notification targets."""
     given: dict[str, Any] = {
         "batch_id": batch_id or uuid4(),
         "owner": "default",
@@ -29,7 +29,7 @@ def accepted(batch_id: UUID | None = None, *, webhooks: Any = (), emails: Any = 
 
 
 def finished(batch_id: UUID | None = None, **fields: Any) -> BatchFinished:
-    """Its end: 118 of 124 items succeeded."""
+    """Return the end of a batch in which 118 of 124 items succeeded."""
     given: dict[str, Any] = {
         "batch_id": batch_id or uuid4(),
         "owner": "default",
@@ -45,7 +45,7 @@ def finished(batch_id: UUID | None = None, **fields: Any) -> BatchFinished:
 
 
 def claimed(kind: Kind, address: str, *, number: int = 1, event: BatchFinished | None = None) -> ClaimedDelivery:
-    """One attempt at one delivery of such an end."""
+    """Return a claimed delivery of such an end."""
     event = event or finished()
     (delivery,) = deliveries_for(event.batch_id, event.round, [Target(kind, address)])
     return ClaimedDelivery(delivery, number, event.encode().decode(), None, None)

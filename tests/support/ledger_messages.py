@@ -1,4 +1,4 @@
-"""Messages that the aggregator gets, as the other services send them."""
+"""Messages that the aggregator receives, as the other services send them."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,29 +25,29 @@ START = datetime(2026, 11, 20, 18, 30, tzinfo=UTC)
 
 
 def at(seconds: float) -> datetime:
-    """So long after the start."""
+    """Return the time this long after the start."""
     return START + timedelta(seconds=seconds)
 
 
 def accepted(total: int | None, **fields: Any) -> BatchAccepted:
-    """The header of the batch."""
+    """Return the header of the batch."""
     given = {"batch_id": BATCH, "owner": "ann", "workload": "noop", "priority": "normal", "total": total}
     return BatchAccepted.model_validate(given | {"accepted_at": START} | fields)
 
 
 def sealed(total: int, batch_id: UUID = BATCH) -> BatchSealed:
-    """No more items follow."""
+    """Return the message that seals the batch."""
     return BatchSealed(batch_id=batch_id, total=total)
 
 
 def controlled(action: Any, seconds: float, **fields: Any) -> BatchControlled:
-    """A command given at this time."""
+    """Return a command given at this time."""
     given = {"batch_id": BATCH, "owner": "ann", "action": action, "at": at(seconds)}
     return BatchControlled.model_validate(given | fields)
 
 
 def processed(statuses: dict[int, Any], *, round_: int = 1, batch_id: UUID = BATCH, **fields: Any) -> ChunkProcessed:
-    """A worker's report: statuses, or whole outcomes, by ordinal."""
+    """Return a worker's report: statuses, or whole outcomes, by ordinal."""
     outcomes = [
         value if isinstance(value, ItemOutcome) else ItemOutcome(ordinal=ordinal, status=value)
         for ordinal, value in statuses.items()
@@ -63,18 +63,18 @@ def made(summary: Any, error: str | None = None, *, round_: int = 1) -> SummaryC
 
 
 def settled(status: Any, ordinals: list[int], *, round_: int = 1, batch_id: UUID = BATCH) -> ItemsSettled:
-    """The dispatcher's or ingest's decision on some items."""
+    """Return a decision of the dispatcher or of ingest on some items."""
     items = [SettledItem(ordinal=ordinal) for ordinal in ordinals]
     return ItemsSettled(batch_id=batch_id, round=round_, status=status, items=items)
 
 
 def received(message: Message, *, redelivered: bool = False) -> Received:
-    """As the stream hands it over."""
+    """Return a message as the batch consumer passes it on."""
     read = Report.decode(message.encode()) if isinstance(message, ChunkProcessed) else message
     return Received(read, Envelope(message.type, "id", redelivered=redelivered))
 
 
 def batch(**fields: Any) -> Batch:
-    """A batch whose header is known."""
+    """Return a batch whose header is known."""
     known: dict[str, Any] = {"key": 1, "batch_id": BATCH, "header": BatchHeader("ann", "noop", START)}
     return Batch(**(known | fields))

@@ -1,10 +1,10 @@
-"""A real SMTP server on loopback that catches mail instead of sending it, and can be told to refuse.
+"""A real SMTP server on loopback that stores mail instead of sending it, and can be configured to refuse.
 
     async with Mailbox() as mailbox:
         ...                                  # BATCHYARD_SMTP_URL=mailbox.url
         letter = (await mailbox.wait_for(1))[0]
 
-`python -m tests.support.mailbox --port 2525 --folder mails` keeps each message as an .eml file until it is stopped.
+`python -m tests.support.mailbox --port 2525 --folder mails` writes each message to an .eml file until it is stopped.
 """
 
 import argparse
@@ -27,7 +27,7 @@ WAIT_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One message as it came: the envelope, the bytes, and what they parse to."""
+    """One received message: the envelope, the bytes, and the parsed message."""
 
     sender: str
     recipients: tuple[str, ...]
@@ -38,7 +38,7 @@ class Letter:
 
 
 class Mailbox:
-    """Listens from `async with` to its end; `letters` are those that it took."""
+    """SMTP server that listens from `async with` to its end; `letters` are the accepted messages."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Mailbox:
     ) -> None:
         self.letters: list[Letter] = []
         self.recipients_asked: list[str] = []
-        """Every RCPT, refused or not."""
+        """Every recipient named by RCPT, also the refused ones."""
         self._host, self._port, self._folder = host, port, folder
         self._tls, self._login, self._smtputf8, self._goodbye = tls, login, smtputf8, goodbye
         self._replies: deque[str] = deque()
@@ -63,7 +63,7 @@ class Mailbox:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """Port on which the server listens."""
         if self._server is None:
             raise RuntimeError("The mailbox is closed: use it as `async with Mailbox() as mailbox`.")
         port: int = self._server.sockets[0].getsockname()[1]
@@ -71,24 +71,24 @@ class Mailbox:
 
     @property
     def url(self) -> str:
-        """For BATCHYARD_SMTP_URL."""
+        """Value for BATCHYARD_SMTP_URL."""
         user = f"{self._login[0]}:{self._login[1]}@" if self._login else ""
         return f"smtp://{user}{self._host}:{self.port}"
 
     def answer(self, *replies: str) -> None:
-        """Answer the next messages so, for instance `451 try later`; then take all again."""
+        """Set the replies to the next messages, for instance `451 try later`; later messages are accepted."""
         self._replies.extend(replies)
 
     def answer_recipient(self, *replies: str) -> None:
-        """Answer the next recipients so, for instance `550 no such user`."""
+        """Set the replies to the next recipients, for instance `550 no such user`."""
         self._recipient_replies.extend(replies)
 
     async def wait_for(self, number: int) -> list[Letter]:
-        """The letters, as soon as there are so many."""
+        """Wait for this number of messages and return all."""
         return await self._until(lambda: len(self.letters) >= number)
 
     async def wait_for_recipients(self, number: int) -> list[Letter]:
-        """The letters, as soon as so many recipients were named, refused ones included."""
+        """Wait until this many recipients were named, refused ones included; return the messages."""
         return await self._until(lambda: len(self.recipients_asked) >= number)
 
     async def __aenter__(self) -> Self:
@@ -108,7 +108,7 @@ class Mailbox:
     async def handle_RCPT(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        """Note the recipient; refuse it when told to."""
+        """Record the recipient; refuse it if configured to."""
         async with self._changed:
             self.recipients_asked.append(address)
             self._changed.notify_all()
@@ -118,7 +118,7 @@ class Mailbox:
         return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
-        """Keep the message; refuse it when told to."""
+        """Store the message; refuse it if configured to."""
         if self._replies:
             return self._replies.popleft()
         raw = envelope.original_content or b""
@@ -135,7 +135,7 @@ class Mailbox:
         return "250 taken"
 
     async def handle_QUIT(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
-        """Take leave, when the time has come for it."""
+        """Answer QUIT, after `goodbye` is set."""
         if self._goodbye is not None:
             await self._goodbye.wait()
         return "221 bye"
@@ -171,7 +171,7 @@ async def _serve(port: int, folder: Path) -> None:
 
 
 def main() -> None:
-    """Catch mail until stopped."""
+    """Store mail until stopped."""
     parser = argparse.ArgumentParser(description="Catches mail on loopback and keeps it as files.")
     parser.add_argument("--port", type=int, default=0, help="0: any free port")
     parser.add_argument("--folder", type=Path, required=True, help="where the .eml files go")

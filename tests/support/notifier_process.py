@@ -1,4 +1,4 @@
-"""The notifier as a process of its own, with its log at hand."""
+"""Runs the notifier as a process of its own and reads its log."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ WAIT_S = 30.0
 
 
 class NotifierProcess:
-    """Runs from `async with`, where it has started, to its end; `log_file` keeps what it wrote."""
+    """A notifier process that has started when the `async with` block begins; `log_file` holds its output."""
 
     def __init__(self, log_file: Path, **environment: str) -> None:
         self._log_file = log_file
@@ -31,27 +31,27 @@ class NotifierProcess:
         await self.end(signal.SIGKILL)
 
     async def launch(self) -> None:
-        """Start it without waiting for more."""
+        """Start the process without waiting for it to be ready."""
         with self._log_file.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "services.notifier", env=self._environment, stdout=log, stderr=log
             )
 
     async def end(self, number: signal.Signals) -> int:
-        """Send a signal, if it still runs, and wait for the end; the exit code."""
+        """Send a signal if the process still runs, wait for its end and return the exit code."""
         assert self._process is not None
         if self._process.returncode is None:
             self._process.send_signal(number)
         return await self.ended()
 
     async def ended(self) -> int:
-        """Wait for the end; the exit code."""
+        """Wait for the end of the process and return the exit code."""
         assert self._process is not None
         async with asyncio.timeout(WAIT_S):
             return await self._process.wait()
 
     async def until_logged(self, event: str) -> dict[str, Any]:
-        """The first line with this event, as soon as it is there."""
+        """Wait for the first log line with this event and return it."""
         async with asyncio.timeout(WAIT_S):
             while True:
                 for line in self.lines():
@@ -62,10 +62,10 @@ class NotifierProcess:
                 await asyncio.sleep(0.02)
 
     def lines(self) -> list[dict[str, Any]]:
-        """The log, a dictionary a line."""
+        """Return the log as one dictionary per line."""
         complete = self.output().splitlines(keepends=True)
         return [json.loads(line) for line in complete if line.startswith("{") and line.endswith("\n")]
 
     def output(self) -> str:
-        """All that it wrote."""
+        """Return the whole output."""
         return self._log_file.read_text("utf-8")

@@ -1,4 +1,4 @@
-"""The aggregator at work on real servers: messages of its neighbours go in, events, answers and rows come out."""
+"""Runs the aggregator on real servers, and stands in for the services around it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -31,7 +31,7 @@ PATIENCE_S = 30
 
 
 class Neighbours:
-    """Ingest, dispatcher, worker and subscriber in one."""
+    """Stand-in for ingest, dispatcher, worker and subscriber."""
 
     def __init__(self, publisher: Publisher, questions: RpcClient, database: "asyncpg.Connection[Any]") -> None:
         self._publisher = publisher
@@ -39,7 +39,7 @@ class Neighbours:
         self._database = database
         self._arrived = asyncio.Condition()
         self.heard: list[Message] = []
-        """What the aggregator told, in order."""
+        """Messages that the aggregator published, in order."""
 
     async def send(self, *messages: Message) -> None:
         """Publish messages on the flow exchange."""
@@ -52,28 +52,28 @@ class Neighbours:
         )
 
     async def ask(self, question: Message, answer: Kind[AnswerT]) -> AnswerT:
-        """Ask the aggregator."""
+        """Send a query to the aggregator and return its reply."""
         return await self._questions.ask(question, answer)
 
     async def rows(self, query: str, *arguments: object) -> list[dict[str, Any]]:
-        """Look into its tables."""
+        """Query the aggregator's tables."""
         return [dict(row) for row in await self._database.fetch(query, *arguments)]
 
     async def execute(self, statement: str, *arguments: object) -> None:
-        """Change its tables behind its back."""
+        """Change the aggregator's tables directly."""
         await self._database.execute(statement, *arguments)
 
     def all(self, kind: type[MessageT]) -> list[MessageT]:
-        """Every message of a kind heard so far."""
+        """Return every message of a type received so far."""
         return [message for message in self.heard if isinstance(message, kind)]
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Wait for a condition that can only become true with the next message heard."""
+        """Wait for a condition that can only become true when a message arrives."""
         async with asyncio.timeout(PATIENCE_S), self._arrived:
             await self._arrived.wait_for(lambda: bool(condition()))
 
     async def finished(self, number: int = 1) -> Sequence[BatchFinished]:
-        """Wait for so many ends."""
+        """Wait for this number of ends."""
         await self.until(lambda: len(self.all(BatchFinished)) >= number)
         return self.all(BatchFinished)
 
@@ -85,7 +85,7 @@ class Neighbours:
         return found[0]
 
     async def recorded(self) -> None:
-        """Wait until every outcome sent so far was handled: a small batch queues behind them, and ends."""
+        """Wait until every outcome sent so far was handled: a small batch queues behind them and finishes."""
         last = uuid4()
         header = {"batch_id": last, "owner": "last", "workload": "noop", "priority": "normal"}
         await self.send(BatchAccepted.model_validate(header | {"total": 1, "accepted_at": datetime.now(UTC)}))
@@ -94,7 +94,7 @@ class Neighbours:
         self.heard = [message for message in self.heard if getattr(message, "owner", None) != "last"]
 
     async def listen(self, connection: AbstractRobustConnection) -> None:
-        """Begin to hear what the aggregator tells."""
+        """Start to receive the aggregator's messages."""
         channel = await connection.channel()
         queue = await channel.declare_queue(exclusive=True)
         await queue.bind(topology.EVENTS, "batch.#")
@@ -110,7 +110,7 @@ class Neighbours:
 
 @asynccontextmanager
 async def neighbours(servers: Servers) -> AsyncIterator[Neighbours]:
-    """Stand around an aggregator, whether it runs already or not."""
+    """Connect the stand-ins, whether or not an aggregator runs."""
     async with AsyncExitStack() as stack:
         publisher = await Publisher.open(servers.amqp_url, "neighbours")
         stack.push_async_callback(publisher.close)
@@ -138,6 +138,6 @@ async def aggregator(servers: Servers, **settings: Any) -> AsyncIterator[Runtime
 
 @asynccontextmanager
 async def at_work(servers: Servers, **settings: Any) -> AsyncIterator[Neighbours]:
-    """One aggregator and its neighbours."""
+    """Run one aggregator with its stand-ins."""
     async with aggregator(servers, **settings), neighbours(servers) as around:
         yield around

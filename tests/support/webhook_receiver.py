@@ -1,12 +1,12 @@
-"""A real HTTP receiver of webhooks: verifies their signatures, records them, and answers as told.
+"""A real HTTP receiver of webhooks: verifies signatures, records calls, and answers as configured.
 
     async with WebhookReceiver(secret) as receiver:
         receiver.answer(Answer(503, headers={"Retry-After": "2"}), Answer(200))
         ...                                  # notify: [receiver.url]
         call = (await receiver.wait_for(2))[-1]
 
-`BATCHYARD_WEBHOOK_SECRET=whsec_… python -m tests.support.webhook_receiver --port 8099 --folder calls` keeps each
-verified call as a JSON file until it is stopped, and answers 400 to one that does not verify.
+`BATCHYARD_WEBHOOK_SECRET=whsec_… python -m tests.support.webhook_receiver --port 8099 --folder calls` writes each
+verified call to a JSON file until it is stopped, and answers 400 to a call that does not verify.
 """
 
 import argparse
@@ -31,7 +31,7 @@ WAIT_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One POST as it came. `verified` says whether the signature was right."""
+    """One received POST. `verified` says whether its signature was right."""
 
     path: str
     headers: dict[str, str]
@@ -53,7 +53,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What to answer: after `hold` is set and `delay_s` has passed; the body whole, or in parts with pauses."""
+    """Response to send after `hold` is set and `delay_s` has passed: the body whole, or in parts."""
 
     status: int = 204
     headers: dict[str, str] = field(default_factory=dict)
@@ -61,13 +61,13 @@ class Answer:
     delay_s: float = 0.0
     hold: asyncio.Event | None = None
     parts: AsyncIterator[bytes] | None = None
-    """Sent in place of `body`, for as long as the other side reads."""
+    """Sent in place of `body`, as long as the client reads."""
     hang_up: bool = False
     """Close the connection in place of an answer."""
 
 
 class WebhookReceiver:
-    """Listens from `async with` to its end."""
+    """HTTP server that listens from `async with` to its end."""
 
     def __init__(
         self, secret: str, port: int = 0, folder: Path | None = None, *, tls: ssl.SSLContext | None = None
@@ -84,22 +84,22 @@ class WebhookReceiver:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """Port on which the receiver listens."""
         port: int = self._runner.addresses[0][1]
         return port
 
     @property
     def url(self) -> str:
-        """To be named in `notify`."""
+        """URL to be named in `notify`."""
         return f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}/hook"
 
     def answer(self, *answers: Answer, otherwise: Answer | None = None) -> None:
-        """Answer the next calls so, and all others with `otherwise` (204 unless changed)."""
+        """Set the responses to the next calls; all others get `otherwise` (204 unless changed)."""
         self._answers.extend(answers)
         self._otherwise = otherwise or self._otherwise
 
     async def wait_for(self, number: int, within_s: float = WAIT_S) -> list[Call]:
-        """The calls, as soon as there are so many."""
+        """Wait for this number of calls and return all."""
         async with asyncio.timeout(within_s), self._changed:
             await self._changed.wait_for(lambda: len(self.calls) >= number)
         return self.calls

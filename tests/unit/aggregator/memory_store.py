@@ -1,4 +1,4 @@
-"""The ledger's tables as dictionaries, with transactions, and crashes before and after the commit."""
+"""A ledger store in memory, with transactions, and with crashes before and after the commit."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Sequence
@@ -18,11 +18,11 @@ from services.aggregator.persistence.store import AlreadyRecorded
 
 
 class Crash(Exception):
-    """The process dies here."""
+    """Simulated death of the process."""
 
 
 class MemoryTransaction:
-    """Changes that are visible to others after the commit."""
+    """Transaction whose changes become visible after the commit."""
 
     def __init__(self, store: "MemoryStore", batches: dict[UUID, Batch]) -> None:
         self._store = store
@@ -83,7 +83,7 @@ class MemoryTransaction:
 
 
 class MemoryStore:
-    """What was committed. `crash` strikes once: the next transaction fails before or after its commit."""
+    """Committed state. `crash` applies once: the next transaction fails before or after its commit."""
 
     def __init__(self) -> None:
         self.batches: dict[UUID, Batch] = {}
@@ -92,8 +92,8 @@ class MemoryStore:
         self.summaries: dict[tuple[int, int], Summary] = {}
         self.crash: Literal["before", "after"] | None = None
         self._cache: dict[UUID, Batch] = {}
-        self.short_ways = 0
-        """How often the short way was gone to its end."""
+        self.fast_path_uses = 0
+        """Number of times the fast path was completed."""
 
     def cached_batch(self, batch_id: UUID) -> Batch | None:
         return self._cache.get(batch_id)
@@ -118,7 +118,7 @@ class MemoryStore:
         self._commit(transaction)
         self._crash_after(crash)
         self._cache |= transaction.saved
-        self.short_ways += 1
+        self.fast_path_uses += 1
         return True
 
     @asynccontextmanager
@@ -149,6 +149,6 @@ class MemoryStore:
         self.rows, self.outbox, self.summaries = transaction.rows, transaction.outbox, transaction.summaries
 
     def counted(self, batch_id: UUID) -> OutcomeCounters:
-        """What the rows say, whatever the counters say."""
+        """Counters as derived from the rows."""
         key = self.batches[batch_id].key
         return OutcomeCounters.of(Counter(status_of(row) for row in self.rows.values() if row[0] == key))

@@ -1,4 +1,4 @@
-"""Decisions about one batch."""
+"""Tests of the decisions about one batch."""
 
 from dataclasses import replace
 
@@ -25,23 +25,23 @@ from tests.support.ledger_messages import BATCH, START, at, batch
         (OutcomeCounters(cancelled=3), "cancelled"),
     ],
 )
-def test_how_a_batch_ends(counters: OutcomeCounters, result: str) -> None:
+def test_result_of_a_finished_batch_follows_from_its_counters(counters: OutcomeCounters, result: str) -> None:
     ended = batch(total=3).add_outcomes(counters, at(1)).finish_if_complete(at(1))
     assert (ended.status, ended.result, ended.finished_at) == ("finished", result, at(1))
 
 
-def test_nothing_ends_before_everything_is_known() -> None:
+def test_no_round_finishes_before_header_total_and_all_outcomes_are_known() -> None:
     all_ended = OutcomeCounters(succeeded=3)
     assert not batch(total=None, counters=all_ended).finish_if_complete(at(1)).is_finished
     assert not Batch(1, BATCH, total=3, counters=all_ended).finish_if_complete(at(1)).is_finished
     assert not batch(total=4, counters=all_ended).finish_if_complete(at(1)).is_finished
 
 
-def test_an_empty_batch_ends_when_it_is_sealed() -> None:
+def test_an_empty_batch_finishes_when_it_is_sealed() -> None:
     assert batch().seal(0).finish_if_complete(at(1)).result == "completed"
 
 
-def test_status() -> None:
+def test_status_is_open_running_or_paused_while_unfinished() -> None:
     assert batch().status == "open"
     assert batch().seal(3).status == "running"
     assert batch().apply_command("pause", at(1)).status == "paused"
@@ -54,24 +54,24 @@ def test_an_older_command_does_not_undo_a_newer_one() -> None:
     assert changed.priority == "low"
 
 
-def test_a_command_before_the_header() -> None:
+def test_commands_that_arrive_before_the_header_apply() -> None:
     early = Batch(1, BATCH).change(at(1), "low", Terms(), ()).apply_command("pause", at(1))
     known = early.accept(BatchHeader("ann", "noop", START), "normal", 3)
     assert (known.priority, known.status, known.total) == ("low", "paused", 3)
 
 
-def test_a_header_told_again_changes_nothing() -> None:
+def test_a_repeated_header_changes_nothing() -> None:
     known = batch(total=5, priority="low")
     assert known.accept(BatchHeader("eve", "other", at(9)), "immediate", None) == known
 
 
-def test_commands_to_a_finished_batch() -> None:
+def test_a_finished_batch_stays_finished_and_takes_a_new_priority() -> None:
     ended = batch(total=1, counters=OutcomeCounters(failed=1)).finish_if_complete(at(1))
     assert ended.apply_command("pause", at(2)).apply_command("cancel", at(2)).status == "finished"
     assert ended.change(at(2), "immediate", Terms(), ()).priority == "immediate"
 
 
-def test_a_new_round_obeys_what_was_told_after_the_retry_that_opened_it() -> None:
+def test_only_commands_newer_than_the_retry_apply_to_the_new_round() -> None:
     ended = batch(total=1, counters=OutcomeCounters(failed=1)).finish_if_complete(at(1))
     retry_at = at(3)
     early = (
@@ -88,7 +88,7 @@ def test_a_new_round_obeys_what_was_told_after_the_retry_that_opened_it() -> Non
     assert (late.status, late.cancel_asked_at) == ("paused", at(4))
 
 
-def test_each_term_has_its_time() -> None:
+def test_the_newest_value_of_each_term_applies() -> None:
     told = batch().change(at(2), None, Terms(weight=2, concurrency=5), ())
     told = told.change(at(3), None, Terms(), ["concurrency"]).change(at(1), None, Terms(weight=9, concurrency=9), ())
     assert told.terms == Terms(weight=2)
@@ -98,7 +98,7 @@ def test_each_term_has_its_time() -> None:
 LIMITED = Terms(failure_threshold=FailureThreshold(count=3))
 
 
-def test_a_threshold_stops_a_batch_once_and_it_ends_as_cancelled() -> None:
+def test_a_threshold_stops_a_batch_once_and_the_result_is_cancelled() -> None:
     limited = batch(total=9).change(at(1), None, LIMITED, ())
     assert limited.add_outcomes(OutcomeCounters(failed=3), at(2)).check_threshold({}).stopped is None
     stopped = limited.add_outcomes(OutcomeCounters(failed=4), at(2)).check_threshold({})
@@ -111,12 +111,12 @@ def test_a_threshold_stops_a_batch_once_and_it_ends_as_cancelled() -> None:
     assert (ended.result, finished_event(ended).stop_reason) == ("cancelled", "failure_threshold")
 
 
-def test_a_threshold_that_the_last_item_meets_counts_as_well() -> None:
+def test_a_threshold_that_the_last_item_exceeds_applies() -> None:
     last = batch(total=5).change(at(1), None, LIMITED, ()).add_outcomes(OutcomeCounters(failed=4, succeeded=1), at(2))
     assert last.check_threshold({}).finish_if_complete(at(2)).result == "cancelled"
 
 
-def test_a_threshold_judges_its_round_alone() -> None:
+def test_a_threshold_applies_to_each_round_separately() -> None:
     first = (
         batch(total=9)
         .change(at(1), None, LIMITED, ())
@@ -168,13 +168,13 @@ def test_a_stop_of_another_round_or_of_a_finished_one_is_late() -> None:
         (FailureThreshold(), 10, 10, {}, True, False),
     ],
 )
-def test_bounds(
+def test_find_breach_compares_count_share_and_codes(
     bound: FailureThreshold, failed: int, ended: int, codes: dict[str, int], all_ended: bool, stops: bool
 ) -> None:
     assert (find_breach(bound, failed, ended, codes, all_ended=all_ended) is not None) is stops
 
 
-def test_a_cancel_is_remembered_for_its_round() -> None:
+def test_a_cancel_applies_to_its_round_only() -> None:
     asked = batch(total=1).apply_command("cancel", at(1))
     assert asked.cancel_asked_at == at(1)
     reopened = asked.add_outcomes(OutcomeCounters(cancelled=1), at(2)).finish_if_complete(at(2))
@@ -183,7 +183,7 @@ def test_a_cancel_is_remembered_for_its_round() -> None:
     assert reopened.apply_command("cancel", at(1)).cancel_asked_at is None
 
 
-def test_what_a_retry_opens() -> None:
+def test_a_retry_reopens_a_finished_batch_once() -> None:
     running = batch(total=2, counters=OutcomeCounters(failed=1))
     assert not running.can_reopen(at(9))
     ended = running.add_outcomes(OutcomeCounters(succeeded=1), at(1)).finish_if_complete(at(1))
@@ -200,11 +200,11 @@ def test_what_a_retry_opens() -> None:
     assert third.can_reopen(at(5))
 
 
-def test_nothing_to_retry() -> None:
+def test_a_completed_batch_cannot_be_reopened() -> None:
     assert not batch(total=1, counters=OutcomeCounters(succeeded=1)).finish_if_complete(at(1)).can_reopen(at(2))
 
 
-def test_a_retry_that_came_too_early_stays_without_effect() -> None:
+def test_a_retry_of_a_running_batch_has_no_effect_later() -> None:
     running = batch(total=1).apply_command("retry", at(1))
     ended = running.add_outcomes(OutcomeCounters(failed=1), at(2)).finish_if_complete(at(2))
     assert not ended.can_reopen(at(1))

@@ -1,4 +1,4 @@
-"""What counts as the same cause of failure, and that ids never change unseen."""
+"""Tests of which failures have the same cause, and that stored ids do not change."""
 
 import pytest
 from hypothesis import given
@@ -33,27 +33,27 @@ DIFFERENT = [
 
 
 @pytest.mark.parametrize(("one", "other"), SAME)
-def test_what_differs_from_item_to_item_is_left_out(one: str, other: str) -> None:
+def test_messages_that_differ_in_variable_parts_have_one_cause(one: str, other: str) -> None:
     assert cause_id("c", one, "p") == cause_id("c", other, "p")
 
 
 @pytest.mark.parametrize(("one", "other"), DIFFERENT)
-def test_other_words_are_another_cause(one: str, other: str) -> None:
+def test_messages_with_other_words_have_other_causes(one: str, other: str) -> None:
     assert cause_id("c", one, "p") != cause_id("c", other, "p")
 
 
-def test_code_and_partition_belong_to_the_cause() -> None:
+def test_code_and_partition_are_part_of_the_cause() -> None:
     assert len({cause_id(code, "no page", place) for code in ("a", "b") for place in ("p", "q")}) == 4
 
 
-def test_ids_stay_what_they_are() -> None:
-    """They are stored: if this fails, raise `VERSION` and write the new ones down here."""
+def test_stored_cause_ids_do_not_change() -> None:
+    """Stored ids stay valid: if this fails, raise `VERSION` and update the ids here."""
     assert cause_id("http_503", "Service Unavailable", "a.example") == "1-4d85c26b6f7ac615"
     assert cause_id("not_found", "GET https://a.example/7 answered 404", "") == "1-af63f7c371e25911"
 
 
 @given(st.lists(st.sampled_from(["the", "page", "is", "not", "there", "isn't"])), st.data())
-def test_variables_anywhere_make_no_difference(words: list[str], data: st.DataObject) -> None:
+def test_variable_parts_anywhere_do_not_change_the_template(words: list[str], data: st.DataObject) -> None:
     def filled() -> str:
         number = st.integers(0, 10**18).map(str)
         quoted = st.text("ab c", max_size=5).map("'{}'".format)
@@ -75,7 +75,7 @@ def test_no_message_takes_long(text: str) -> None:
         message_template(f"{number} {text}")
 
 
-def test_failures_of_a_report_have_the_partition_of_the_chunk() -> None:
+def test_failures_in_a_report_have_the_partition_of_the_chunk() -> None:
     error = ItemError(code="not_found", message="no page 3", scope="item")
     message = processed(
         {0: "succeeded", 3: ItemOutcome(ordinal=3, status="failed", error=error)}, partition="a.example"
@@ -88,7 +88,7 @@ def test_failures_of_a_report_have_the_partition_of_the_chunk() -> None:
     assert not one.cause.retryable, "the handler said that this input can never succeed"
 
 
-def test_failures_by_decision() -> None:
+def test_settled_failures_have_the_partition_of_the_item() -> None:
     items = [
         SettledItem(ordinal=1, partition="a.example", error=ItemError(code="http_503")),
         SettledItem(ordinal=2, error=ItemError(code="worker_lost")),

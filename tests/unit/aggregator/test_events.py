@@ -1,4 +1,4 @@
-"""What is told of a batch."""
+"""Tests of the events and states that are published about a batch."""
 
 import pytest
 
@@ -19,14 +19,14 @@ def test_an_open_batch_has_no_total() -> None:
     assert (found.total, found.succeeded, found.remaining) == (None, 4, 0)
 
 
-def test_nobody_is_told_of_a_batch_without_owner() -> None:
+def test_a_batch_without_a_header_has_no_events() -> None:
     unknown = Batch(1, BATCH, counters=OutcomeCounters(succeeded=1))
     assert progress_event(unknown, 1.0) is None
     with pytest.raises(ValueError, match="not known"):
         batch_state(unknown, None)
 
 
-def test_the_end_is_told_only_at_the_end() -> None:
+def test_finished_event_requires_a_finished_batch() -> None:
     running = batch(total=1)
     with pytest.raises(ValueError, match="not finished"):
         finished_event(running)
@@ -34,7 +34,7 @@ def test_the_end_is_told_only_at_the_end() -> None:
     assert (event.result, event.finished_at, event.routing_key()) == ("completed", at(2), "batch.finished.v1.noop.ann")
 
 
-def test_the_state_of_a_batch_names_all_that_its_owner_may_ask_for() -> None:
+def test_batch_state_contains_header_counters_and_throughput() -> None:
     labels = {"team": "music"}
     header = BatchHeader("ann", "noop", START, name="first", labels=labels)
     running = batch(header=header, total=10, priority="low", round=2, counters=OutcomeCounters(succeeded=4, failed=1))
@@ -45,7 +45,7 @@ def test_the_state_of_a_batch_names_all_that_its_owner_may_ask_for() -> None:
     assert (found.accepted_at, found.finished_at, found.summary, found.summary_error) == (START, None, None, None)
 
 
-def test_the_state_of_a_finished_batch_has_its_result_and_its_summary_and_no_time_to_its_end() -> None:
+def test_batch_state_of_a_finished_batch_has_result_and_summary_but_no_eta() -> None:
     ended = batch(total=2).add_outcomes(OutcomeCounters(succeeded=1, failed=1), at(1)).finish_if_complete(at(2))
     found = batch_state(ended, 3.0, Summary(value={"mean": 1.5}))
     assert (found.status, found.result, found.finished_at, found.eta_s) == ("finished", "partial", at(2), None)
@@ -54,13 +54,13 @@ def test_the_state_of_a_finished_batch_has_its_result_and_its_summary_and_no_tim
 
 
 @pytest.mark.parametrize("items_per_s", [None, 0.0])
-def test_without_a_known_throughput_no_time_to_the_end_is_told(items_per_s: float | None) -> None:
+def test_progress_without_throughput_has_no_eta(items_per_s: float | None) -> None:
     event = progress_event(batch(total=3, changed_at=at(9)), items_per_s, 0.25)
     assert event is not None
     assert (event.items_per_s, event.eta_s, event.progress, event.at) == (items_per_s, None, 0.25, at(9))
 
 
-def test_progress_of_a_batch_that_nothing_has_happened_to_has_the_time_at_which_it_was_accepted() -> None:
+def test_progress_without_changes_has_the_time_of_acceptance() -> None:
     event = progress_event(batch(total=3), 1.5)
     assert event is not None
     assert (event.at, event.eta_s, event.items_per_s) == (START, 2.0, 1.5)

@@ -1,4 +1,4 @@
-"""Failures are told at once, but not more than a hundred a second of a batch, and all of them are counted."""
+"""Tests of failure events: at most a hundred a second of a batch, and none goes uncounted."""
 
 from collections.abc import Sequence
 
@@ -15,14 +15,14 @@ from tests.support.ledger_messages import at, batch, processed
 
 
 def failed(ordinals: range) -> list[Failure]:
-    """Items that failed."""
+    """Failures of these items."""
     error = ItemError(code="bad", message="no")
     outcomes = {o: ItemOutcome(ordinal=o, status="failed", error=error, custom_id=f"c{o}") for o in ordinals}
     report = Report.of(processed(outcomes))
     return list(find_failures(report, outcome_rows(report, batch())))
 
 
-async def test_the_last_of_a_second_counts_the_rest() -> None:
+async def test_the_last_failure_event_of_a_second_counts_the_skipped_ones() -> None:
     told: list[ItemFailed] = []
 
     async def publish(messages: Sequence[Outgoing]) -> None:

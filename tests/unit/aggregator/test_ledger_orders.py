@@ -1,4 +1,4 @@
-"""In every order, delivered often, and wherever the process dies: one end for each round, and counts that add up."""
+"""Property tests of the handlers: any order, redelivery and crash give one end per round and correct counters."""
 
 import asyncio
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ ends = st.lists(st.tuples(st.sampled_from(STATUSES), st.booleans()), min_size=1,
 
 
 class Ledger:
-    """The real handlers over tables in memory; every delivery that fails is delivered again, flagged so."""
+    """The real handlers over a store in memory; a delivery that fails is redelivered and flagged so."""
 
     def __init__(self) -> None:
         self.store = MemoryStore()
@@ -69,18 +69,18 @@ class Ledger:
                 await self._outcomes.on_outcomes([received(one, redelivered=redelivered) for one in messages])
 
     def finished(self) -> list[BatchFinished]:
-        """Every end that was decided."""
+        """Return every end that was decided."""
         entries = self.store.outbox.values()
         return [BatchFinished.decode(entry.body) for entry in entries if entry.type == BatchFinished.type]
 
     def reopened(self) -> list[ItemsReopened]:
-        """Every item that is to run again."""
+        """Return every message that reopens items."""
         entries = self.store.outbox.values()
         return [ItemsReopened.decode(entry.body) for entry in entries if entry.type == ItemsReopened.type]
 
 
 def outcomes(fates: Sequence[Fate], size: int, round_: int = 1, only: Sequence[int] | None = None) -> list[Message]:
-    """Reports on items: terminal ones by whoever sends them, in messages of a few items, with some runs before."""
+    """Build reports on items: terminal ones by their sender, a few items each, some preceded by other runs."""
     chosen = range(len(fates)) if only is None else only
     by_status: dict[str, list[int]] = {}
     messages: list[Message] = []
@@ -108,7 +108,7 @@ def expected_result(statuses: Sequence[str]) -> str:
 
 
 async def deliver_all(draw: Any, ledger: Ledger, messages: Sequence[Message]) -> None:
-    """Each at least once, some twice, in any order, outcomes in small batches, with crashes."""
+    """Deliver each message at least once, some twice, in any order, outcomes in small batches, with crashes."""
     again = draw(st.lists(st.sampled_from(messages), max_size=4))
     order = draw(st.permutations([*messages, *again]))
     while order:
@@ -123,7 +123,9 @@ async def deliver_all(draw: Any, ledger: Ledger, messages: Sequence[Message]) ->
 
 @settings(max_examples=250, deadline=None)
 @given(st.data(), ends, st.integers(1, 4), st.booleans())
-def test_one_end_in_every_order(data: st.DataObject, fates: list[Fate], size: int, sealed_at_once: bool) -> None:
+def test_a_round_ends_once_in_every_order_of_messages(
+    data: st.DataObject, fates: list[Fate], size: int, sealed_at_once: bool
+) -> None:
     async def scenario() -> None:
         ledger = Ledger()
         total = len(fates)
@@ -143,7 +145,7 @@ def test_one_end_in_every_order(data: st.DataObject, fates: list[Fate], size: in
 @settings(max_examples=150, deadline=None)
 @given(st.data(), ends, st.integers(1, 4))
 def test_conflicting_reports_count_once(data: st.DataObject, fates: list[Fate], size: int) -> None:
-    """Two reports disagree on every item: whichever was first is true, and nothing is counted twice."""
+    """Two reports disagree on every item: the first one counts, and nothing is counted twice."""
 
     async def scenario() -> None:
         ledger = Ledger()
@@ -159,8 +161,8 @@ def test_conflicting_reports_count_once(data: st.DataObject, fates: list[Fate], 
 
 @settings(max_examples=150, deadline=None)
 @given(st.data(), ends, st.integers(1, 4))
-def test_rounds(data: st.DataObject, fates: list[Fate], size: int) -> None:
-    """A retry, told often, opens one round; late reports of the first round change nothing in the second."""
+def test_a_repeated_retry_opens_one_round(data: st.DataObject, fates: list[Fate], size: int) -> None:
+    """Late reports of the first round change nothing in the second."""
 
     async def scenario() -> None:
         ledger = Ledger()
@@ -185,9 +187,8 @@ def test_rounds(data: st.DataObject, fates: list[Fate], size: int) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(st.data(), ends, st.integers(1, 4))
-def test_a_summary_ends_its_round_once(data: st.DataObject, fates: list[Fate], size: int) -> None:
-    """Answers of two workers, one of them with an error, of another round too, early and late: one end, and what it
-    says is what is kept."""
+def test_only_the_first_summary_ends_its_round(data: st.DataObject, fates: list[Fate], size: int) -> None:
+    """Answers arrive early, late, with an error or for another round; the stored summary is the published one."""
 
     async def scenario() -> None:
         ledger = Ledger()
@@ -206,18 +207,18 @@ def test_a_summary_ends_its_round_once(data: st.DataObject, fates: list[Fate], s
     asyncio.run(scenario())
 
 
-def test_a_few_outcomes_go_the_short_way_unless_another_process_changed_the_batch() -> None:
+def test_the_fast_path_is_left_when_another_process_changed_the_batch() -> None:
     async def scenario() -> None:
         ledger = Ledger()
         await ledger.deliver([accepted(4)])
         await ledger.deliver([processed({0: "succeeded"})])
-        assert ledger.store.short_ways == 1
+        assert ledger.store.fast_path_uses == 1
         known = ledger.store.batches[BATCH]
         ledger.store.batches[BATCH] = replace(known, paused=True, version=known.version + 1)
         await ledger.deliver([processed({1: "succeeded"})])
-        assert (ledger.store.short_ways, ledger.store.batches[BATCH].paused) == (1, True)
+        assert (ledger.store.fast_path_uses, ledger.store.batches[BATCH].paused) == (1, True)
         await ledger.deliver([processed({2: "failed"})])
-        assert ledger.store.short_ways == 1
+        assert ledger.store.fast_path_uses == 1
         await ledger.deliver([processed({1: "succeeded", 3: "succeeded"})])
         assert ledger.store.batches[BATCH].counters == ledger.store.counted(BATCH)
         await ledger.deliver([processed({3: "cancelled"})])

@@ -1,4 +1,4 @@
-"""What the outbox does while a server is away."""
+"""Tests of the outbox while a server is unavailable."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -19,12 +19,12 @@ ENTRY = OutboxMessage(
 
 
 class Table:
-    """Entries that were committed and not marked."""
+    """Committed messages that are not marked sent."""
 
     def __init__(self, *entries: OutboxMessage) -> None:
         self.unsent = {entry.key: entry for entry in entries}
         self.fresh = False
-        """Whether the time is not over in which their writer publishes them."""
+        """Whether the grace period of the process that wrote the messages is still running."""
         self.emptied = asyncio.Event()
 
     @asynccontextmanager
@@ -41,7 +41,7 @@ class Table:
 
 
 class Broker:
-    """Refuses so often, then takes everything."""
+    """Broker that refuses the first messages and then accepts all."""
 
     def __init__(self, refusals: int = 0, error: Exception | None = None) -> None:
         self.refusals = refusals
@@ -75,7 +75,7 @@ async def running(table: Table, broker: Broker, sweep_s: float) -> AsyncIterator
         await task
 
 
-async def test_what_is_offered_leaves_at_once_and_is_marked() -> None:
+async def test_an_enqueued_message_is_published_at_once_and_marked_sent() -> None:
     table, broker = Table(ENTRY), Broker()
     table.fresh = True
     async with running(table, broker, 60) as outbox:
@@ -84,7 +84,7 @@ async def test_what_is_offered_leaves_at_once_and_is_marked() -> None:
     assert (broker.attempts, table.unsent) == (1, {})
 
 
-async def test_a_sweep_publishes_what_the_broker_refused() -> None:
+async def test_a_sweep_publishes_messages_that_the_broker_refused() -> None:
     table, broker = Table(ENTRY), Broker(refusals=3)
     async with running(table, broker, 0.01) as outbox:
         outbox.enqueue([ENTRY])
@@ -94,7 +94,7 @@ async def test_a_sweep_publishes_what_the_broker_refused() -> None:
     assert outbox.is_working
 
 
-async def test_more_than_one_sweep_takes_at_once_is_published_at_the_start() -> None:
+async def test_a_backlog_larger_than_one_sweep_is_published_at_the_start() -> None:
     entries = [
         OutboxMessage(f"{n}", ENTRY.exchange, ENTRY.routing_key, ENTRY.type, b"%d" % n, None) for n in range(250)
     ]
@@ -106,7 +106,7 @@ async def test_more_than_one_sweep_takes_at_once_is_published_at_the_start() -> 
     assert broker.attempts == 3
 
 
-async def test_it_is_not_working_while_a_server_is_away() -> None:
+async def test_the_outbox_is_not_working_while_a_server_is_unavailable() -> None:
     table, broker = Table(ENTRY), Broker(refusals=1)
     outbox = Outbox(cast("Any", table), cast("Any", broker), Pulse("outbox", 60), 60)
     await outbox._sweep()
@@ -116,7 +116,7 @@ async def test_it_is_not_working_while_a_server_is_away() -> None:
     assert outbox.is_working
 
 
-async def test_what_is_in_hand_leaves_before_it_stops() -> None:
+async def test_pending_messages_are_published_before_the_outbox_stops() -> None:
     table, broker = Table(ENTRY), Broker()
     outbox = Outbox(cast("Any", table), cast("Any", broker), Pulse("outbox", 60), 60)
     outbox.enqueue([ENTRY])
@@ -125,7 +125,7 @@ async def test_what_is_in_hand_leaves_before_it_stops() -> None:
     assert (len(broker.taken), table.unsent) == (1, {})
 
 
-async def test_a_defect_is_not_hidden() -> None:
+async def test_an_unexpected_error_ends_the_outbox() -> None:
     table, broker = Table(ENTRY), Broker(refusals=1, error=KeyError("defect"))
     outbox = Outbox(cast("Any", table), cast("Any", broker), Pulse("outbox", 60), 60)
     with pytest.raises(KeyError, match="defect"):

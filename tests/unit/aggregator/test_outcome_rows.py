@@ -1,4 +1,4 @@
-"""Which reports become rows, and that no value is refused by the tables."""
+"""Tests of which outcomes become rows, and that the tables accept every value."""
 
 import json
 from typing import Any
@@ -16,7 +16,7 @@ from tests.support.ledger_messages import BATCH, at, batch, settled
 
 
 def processed(*arguments: Any, **fields: Any) -> Report:
-    """A worker's report as it is read."""
+    """Return a worker's report as the consumer decodes it."""
     return Report.decode(ledger_messages.processed(*arguments, **fields).encode())
 
 
@@ -25,7 +25,7 @@ def only_row(message: Any, **fields: Any) -> dict[str, Any]:
     return dict(zip(COLUMNS, row, strict=True))
 
 
-def test_a_success() -> None:
+def test_a_success_becomes_a_row() -> None:
     outcome = ItemOutcome(ordinal=7, status="succeeded", custom_id="c7", result={"n": 1}, elapsed_ms=12, cached=True)
     assert only_row(processed({7: outcome}, attempt=3)) == {
         "batch": 1,
@@ -45,12 +45,12 @@ def test_a_success() -> None:
     }
 
 
-def test_what_took_a_known_result_is_counted() -> None:
+def test_cached_results_are_counted() -> None:
     outcomes = {n: ItemOutcome(ordinal=n, status="succeeded", result=n, cached=n < 2) for n in range(5)}
     assert count_rows(outcome_rows(processed(outcomes), batch())) == OutcomeCounters(succeeded=5, cached=2)
 
 
-def test_a_decision_of_the_dispatcher() -> None:
+def test_a_settled_failure_becomes_a_row() -> None:
     error = ItemError(code="timeout", message="took too long", scope="provider")
     item = SettledItem(ordinal=2, attempts=4, error=error)
     row = only_row(ItemsSettled(batch_id=BATCH, round=1, status="failed", items=[item]))
@@ -64,25 +64,25 @@ def test_a_duplicate_names_its_original() -> None:
     assert (row["status"], row["duplicate_of"]) == ("duplicate", 0)
 
 
-def test_a_duplicate_of_another_batch_names_that_too() -> None:
+def test_a_duplicate_of_another_batch_names_the_batch() -> None:
     item = SettledItem(ordinal=2, duplicate_of=0, duplicate_of_batch=UUID(int=7))
     row = only_row(ItemsSettled(batch_id=BATCH, round=1, status="duplicate", items=[item]))
     assert (row["duplicate_of"], row["duplicate_of_batch"]) == (0, UUID(int=7))
 
 
-def test_runs_that_are_not_the_end_are_no_rows() -> None:
+def test_retries_and_continuations_become_no_rows() -> None:
     found = outcome_rows(processed({0: "retry", 1: "continued", 2: "cancelled", 3: "succeeded"}), batch())
     assert [row[1] for row in found] == [2, 3]
 
 
-def test_late_and_finished_rounds() -> None:
+def test_outcomes_of_other_or_finished_rounds_become_no_rows() -> None:
     assert outcome_rows(processed({0: "succeeded"}, round_=1), batch(round=2)) == []
     assert outcome_rows(settled("expired", [0], round_=3), batch(round=2)) == []
     ended = batch(total=1, counters=OutcomeCounters(failed=1)).finish_if_complete(at(1))
     assert outcome_rows(processed({0: "succeeded"}), ended) == []
 
 
-def test_ordinals_that_do_not_exist() -> None:
+def test_ordinals_above_the_total_become_no_rows() -> None:
     assert outcome_rows(processed({2: "succeeded"}), batch(total=2)) == []
     assert outcome_rows(settled("expired", [2]), batch(total=2)) == []
     assert len(outcome_rows(processed({2: "succeeded"}), batch(total=None))) == 1
@@ -96,21 +96,21 @@ def test_every_json_value_is_kept(value: Any) -> None:
     assert json.loads(row["result"]) == {"v": value}
 
 
-def test_text_that_a_table_would_refuse() -> None:
+def test_control_characters_are_replaced_and_long_ids_cut() -> None:
     error = ItemError(code="odd", message="a\x00b\x07c\nd")
     row = only_row(processed({0: ItemOutcome(ordinal=0, status="failed", custom_id="c\x00" + "x" * 200, error=error)}))
     assert row["error_message"] == "a b c\nd"
     assert row["custom_id"] == ("c " + "x" * 200)[:128]
 
 
-def test_numbers_that_a_table_would_refuse() -> None:
+def test_numbers_out_of_range_are_clamped() -> None:
     row = only_row(processed({0: ItemOutcome(ordinal=0, status="succeeded", elapsed_ms=2**40)}, attempt=2**40))
     assert (row["attempts"], row["elapsed_ms"]) == (2**31 - 1, 2**31 - 1)
     row = only_row(processed({0: ItemOutcome(ordinal=0, status="succeeded", elapsed_ms=-5)}))
     assert row["elapsed_ms"] == 0
 
 
-def test_a_result_too_large_to_be_handed_out_again_fails_its_item() -> None:
+def test_a_result_too_large_for_a_reply_fails_its_item() -> None:
     outcome = ItemOutcome(ordinal=0, status="succeeded", result="x" * MAX_RESULT_BYTES)
     row = only_row(processed({0: outcome}))
     assert (row["status"], row["error_code"], row["result"]) == ("failed", "result_too_large", None)

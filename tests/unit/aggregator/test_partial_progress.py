@@ -1,4 +1,4 @@
-"""How far a batch is when its running items say how far they are."""
+"""Tests of the progress that unfinished items report."""
 
 from uuid import uuid4
 
@@ -19,7 +19,7 @@ def going_on(ordinal: int, progress: float | None) -> ItemOutcome:
     return ItemOutcome(ordinal=ordinal, status="continued", state=1, delay_s=1, progress=progress)
 
 
-def test_shares_add_up_and_go_with_their_items() -> None:
+def test_shares_add_up_and_are_dropped_with_their_items() -> None:
     partial_progress = PartialProgress(1)
     partial_progress.update(report(going_on(0, None)))
     assert partial_progress.overall_share(0, 4) is None

@@ -1,4 +1,4 @@
-"""When progress is told."""
+"""Tests of when progress events are published."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -18,7 +18,7 @@ from tests.support.ledger_messages import BATCH, batch
 
 
 class Frames:
-    """What was published, and when."""
+    """Published progress events with their times."""
 
     def __init__(self) -> None:
         self.events: list[tuple[float, BatchProgressed]] = []
@@ -35,7 +35,7 @@ class Frames:
             raise PublishFailed
 
     async def ended(self, number: int) -> None:
-        """Wait for a frame that tells of so many items."""
+        """Wait for an event that counts this many ended items."""
         async with asyncio.timeout(5), self._arrived:
             await self._arrived.wait_for(lambda: bool(self.events) and self.events[-1][1].counts.ended == number)
 
@@ -58,7 +58,7 @@ def ended(number: int) -> Batch:
     return batch(total=1000, counters=OutcomeCounters(succeeded=number))
 
 
-async def test_the_first_change_at_once_then_20_a_second_and_always_the_last(
+async def test_the_first_change_is_published_at_once_then_20_a_second_and_always_the_last(
     progress: ProgressEvents, frames: Frames
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -82,7 +82,7 @@ async def test_batches_do_not_wait_for_each_other(progress: ProgressEvents, fram
     assert len({event.batch_id for _, event in frames.events}) == 10
 
 
-async def test_nothing_follows_the_end(progress: ProgressEvents, frames: Frames) -> None:
+async def test_no_progress_follows_the_end_of_a_batch(progress: ProgressEvents, frames: Frames) -> None:
     other = replace(ended(7), batch_id=uuid4())
     progress.update(ended(1))
     await frames.ended(1)
@@ -96,14 +96,14 @@ async def test_nothing_follows_the_end(progress: ProgressEvents, frames: Frames)
     assert progress.items_per_s(BATCH) is None
 
 
-async def test_a_header_that_is_not_known_yet(progress: ProgressEvents, frames: Frames) -> None:
+async def test_a_batch_without_a_header_publishes_no_progress(progress: ProgressEvents, frames: Frames) -> None:
     progress.update(replace(ended(1), header=None))
     progress.update(replace(ended(2), batch_id=uuid4()))
     await frames.ended(2)
     assert len(frames.events) == 1
 
 
-async def test_a_lost_frame_is_not_missed(progress: ProgressEvents, frames: Frames) -> None:
+async def test_progress_continues_after_a_failed_publish(progress: ProgressEvents, frames: Frames) -> None:
     frames.refuse = True
     progress.update(ended(1))
     await frames.ended(1)
@@ -112,7 +112,7 @@ async def test_a_lost_frame_is_not_missed(progress: ProgressEvents, frames: Fram
     await frames.ended(2)
 
 
-async def test_what_still_waits_goes_out_at_the_end(frames: Frames) -> None:
+async def test_scheduled_progress_is_published_before_the_end(frames: Frames) -> None:
     progress = ProgressEvents(frames.publish, Pulse("progress", 60))
     task = asyncio.create_task(progress.run())
     progress.update(ended(1))

@@ -1,4 +1,4 @@
-"""The ledger's reading of a report agrees with the contract's."""
+"""Tests that the ledger reads reports as the contract's model does."""
 
 import json
 from typing import Any
@@ -20,7 +20,7 @@ def _nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 def as_read(report: Report) -> list[object]:
-    """What becomes of a report, its results as values."""
+    """Return the rows of a report, with parsed results."""
     place = batch(round=report.round, total=None)
     found: list[dict[str, Any]] = [dict(zip(COLUMNS, row, strict=True)) for row in outcome_rows(report, place)]
     return [tuple((row | {"result": row["result"] and json.loads(row["result"])}).values()) for row in found]
@@ -40,16 +40,16 @@ def agree(body: bytes) -> None:
 
 
 @given(bodies)
-def test_any_report(body: bytes) -> None:
+def test_any_report_is_read_as_the_contract_reads_it(body: bytes) -> None:
     agree(body)
 
 
 @pytest.mark.parametrize("body", [*REFUSED.values(), *ODD.values()], ids=[*REFUSED, *ODD])
-def test_unusual_ones(body: bytes) -> None:
+def test_unusual_reports_are_read_as_the_contract_reads_them(body: bytes) -> None:
     agree(body)
 
 
-def test_results_stay_as_they_came() -> None:
+def test_results_keep_their_bytes() -> None:
     body = json.dumps(HEAD | {"outcomes": [{"ordinal": 1, "status": "succeeded", "result": {"b": 1, "a": "é"}}]})
     (row,) = outcome_rows(Report.decode(body.encode()), batch(total=None))
     assert row[COLUMNS.index("result")] == b'{"b": 1, "a": "\\u00e9"}'

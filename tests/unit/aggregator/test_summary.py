@@ -1,4 +1,4 @@
-"""A batch between its last outcome and its summary: nothing but the summary, or its absence, ends it."""
+"""Tests of a batch that awaits its summary, and of the summary's limits and retries."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ def waiting(counters: OutcomeCounters) -> Batch:
     return summarized().add_outcomes(counters, at(1)).finish_if_complete(at(1))
 
 
-def test_it_waits_for_the_summary_of_what_succeeded() -> None:
+def test_a_round_with_successes_waits_for_its_summary() -> None:
     found = waiting(OutcomeCounters(succeeded=2, failed=1))
     assert (found.is_awaiting_summary, found.is_finished, found.summary_due_at) == (True, False, at(1))
     assert found.finish_if_complete(at(2)) == found
@@ -28,19 +28,19 @@ def test_it_waits_for_the_summary_of_what_succeeded() -> None:
     assert (ended.is_awaiting_summary, ended.result, ended.finished_at) == (False, "partial", at(3))
 
 
-def test_nothing_succeeded_and_nothing_is_waited_for() -> None:
+def test_a_round_without_successes_ends_without_a_summary() -> None:
     assert waiting(OutcomeCounters(failed=2, cancelled=1)).result == "cancelled"
     alone = summarized(1, sourced=True).add_outcomes(OutcomeCounters(succeeded=1), at(1)).finish_if_complete(at(1))
     assert alone.result == "completed", "what a source comes to is no result of the workload"
 
 
-def test_what_a_cancelled_batch_has_made_is_summed_up() -> None:
+def test_a_cancelled_batch_with_successes_waits_for_its_summary() -> None:
     found = waiting(OutcomeCounters(succeeded=1, cancelled=2))
     assert found.is_awaiting_summary
     assert found.finish_summarized(1, at(2)).result == "cancelled"
 
 
-def test_nothing_stops_what_lacks_only_its_summary() -> None:
+def test_no_stop_or_retry_applies_while_the_summary_is_awaited() -> None:
     found = waiting(OutcomeCounters(succeeded=2, failed=1))
     assert found.stop("deadline", 1, at(2)) == found
     strict = found.change(at(2), None, Terms(failure_threshold=FailureThreshold(count=0)), ())
@@ -48,7 +48,7 @@ def test_nothing_stops_what_lacks_only_its_summary() -> None:
     assert not found.can_reopen(at(2)), "a retry is for what has ended"
 
 
-def test_a_summary_of_another_round_or_of_what_still_runs_ends_nothing() -> None:
+def test_a_summary_of_another_or_running_round_ends_nothing() -> None:
     found = waiting(OutcomeCounters(succeeded=3))
     assert found.finish_summarized(2, at(2)) == found
     mended = found.reconcile(OutcomeCounters(succeeded=2))
@@ -56,7 +56,7 @@ def test_a_summary_of_another_round_or_of_what_still_runs_ends_nothing() -> None
     assert summarized().finish_summarized(1, at(2)) == summarized()
 
 
-def test_a_worker_has_more_time_for_more_results_within_a_bound() -> None:
+def test_the_timeout_grows_with_the_results_up_to_a_bound() -> None:
     retry_policy = SummaryRetryPolicy(max_attempts=2, base_timeout_s=60)
     few, many = (replace(batch(), counters=OutcomeCounters(succeeded=number)) for number in (100, 100_000_000))
     assert (retry_policy.timeout_s(few), retry_policy.timeout_s(many)) == (60.1, 1500)
@@ -67,13 +67,13 @@ def test_a_worker_has_more_time_for_more_results_within_a_bound() -> None:
     )
 
 
-def test_what_a_worker_says_is_bounded() -> None:
+def test_a_summary_larger_than_the_limit_becomes_an_error() -> None:
     assert Summary.received({"n": 1}, None) == Summary({"n": 1})
     assert Summary.received({"n": 1}, "broken") == Summary(error="broken")
     assert "65536 are kept" in (Summary.received("x" * 65_535, None).error or "")
 
 
-def test_a_try_is_over_a_quarter_of_a_minute_after_the_workers_limit() -> None:
+def test_a_request_is_repeated_15_s_after_the_workers_timeout() -> None:
     assert (
         SummaryRetryPolicy(max_attempts=2, base_timeout_s=60).retry_after_s(
             replace(batch(), counters=OutcomeCounters(succeeded=5000))
@@ -82,7 +82,7 @@ def test_a_try_is_over_a_quarter_of_a_minute_after_the_workers_limit() -> None:
     )
 
 
-def test_when_nobody_answers_the_summary_says_what_to_look_at() -> None:
+def test_a_missing_summary_names_what_to_check() -> None:
     found = SummaryRetryPolicy(max_attempts=3, base_timeout_s=60).missing_summary(summarized())
     assert found.value is None
     assert found.error is not None
@@ -102,6 +102,6 @@ def test_the_request_for_a_summary_names_the_round_its_counts_and_the_limit(sour
     )
 
 
-def test_no_summary_is_asked_for_of_a_batch_without_a_header() -> None:
+def test_a_summary_request_requires_a_header() -> None:
     with pytest.raises(ValueError, match="not known"):
         summary_request(Batch(1, BATCH), Counts(), 60.0)

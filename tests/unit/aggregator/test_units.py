@@ -1,4 +1,4 @@
-"""Units are counted by the outcome that counts, and only where a batch counts them."""
+"""Tests of the units in results: each item counts once, in batches that count units."""
 
 from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.values import Units
@@ -19,21 +19,21 @@ def _told(*messages: object) -> dict[int, int]:
     return units_by_item([received(message).message for message in messages], {BATCH: COUNTING})[BATCH]  # type: ignore[arg-type,misc]
 
 
-def test_each_item_counts_as_its_first_outcome_says() -> None:
+def test_the_first_outcome_of_each_item_gives_its_units() -> None:
     again = ItemOutcome(ordinal=3, status="retry", units=5)
     first = processed({0: _success(0, 400), 1: _success(1, None), 3: again})
     assert _told(first, processed({0: _success(0, 7), 3: _success(3, 9)})) == {0: 400, 1: 0, 3: 9}
     assert _told(settled("cancelled", [0]), first, processed({2: _success(2, 1)})) == {0: 0, 1: 0, 2: 1}
 
 
-def test_late_rounds_and_batches_that_count_none_are_not_looked_at() -> None:
+def test_units_of_late_rounds_and_of_batches_without_a_unit_are_ignored() -> None:
     report = received(processed({0: _success(0, 400)}, round_=2)).message
     assert units_by_item([report], {BATCH: COUNTING}) == {}  # type: ignore[list-item]
     report = received(processed({0: _success(0, 400)})).message
     assert units_by_item([report], {BATCH: batch()}) == {}  # type: ignore[list-item]
 
 
-def test_progress_tells_units_where_they_are_counted() -> None:
+def test_counts_contain_units_only_if_the_batch_counts_them() -> None:
     known = COUNTING.seal(2, 800).add_outcomes(OutcomeCounters(succeeded=1, units=400), at(1))
     assert events.counts(known).units == Units(name="records", done=400, total=800)
     assert events.counts(batch().seal(2).add_outcomes(OutcomeCounters(succeeded=1), at(1))).units is None

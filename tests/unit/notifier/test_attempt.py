@@ -1,4 +1,4 @@
-"""What an answer means."""
+"""Tests of what the response to an attempt means."""
 
 import pytest
 
@@ -15,7 +15,7 @@ from services.notifier.domain.attempt import AttemptOutcome, http_attempt, smtp_
         (410, "give_up"),
     ],
 )
-def test_http(status: int, outcome: AttemptOutcome) -> None:
+def test_http_status_decides_the_outcome(status: int, outcome: AttemptOutcome) -> None:
     attempt = http_attempt(status, "text", 7.0)
     assert (attempt.outcome, attempt.status, attempt.reply) == (outcome, status, "text")
     assert attempt.retry_after_s == (7.0 if status in (429, 503) else None)
@@ -32,6 +32,6 @@ def test_http(status: int, outcome: AttemptOutcome) -> None:
         (554, "give_up"),
     ],
 )
-def test_smtp(code: int, outcome: AttemptOutcome) -> None:
+def test_smtp_code_decides_the_outcome(code: int, outcome: AttemptOutcome) -> None:
     attempt = smtp_attempt(code, "text")
     assert (attempt.outcome, attempt.status, attempt.reason) == (outcome, code, f"smtp {code}")

@@ -1,4 +1,4 @@
-"""When a delivery is tried again."""
+"""Tests of when a delivery is retried."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -27,13 +27,13 @@ def test_an_endpoint_that_never_recovers_is_tried_eight_times_over_28_hours() ->
 
 
 @given(number=st.integers(1, 7), jitter=st.floats(0, 1, exclude_max=True))
-def test_jitter_only_stretches(number: int, jitter: float) -> None:
+def test_jitter_only_extends_the_delay(number: int, jitter: float) -> None:
     wait = decide(number, REFUSED, BackoffSchedule(), jitter).delay_s
     assert DEFAULT_DELAYS_S[number] <= wait <= DEFAULT_DELAYS_S[number] * (1 + JITTER)
 
 
 @given(number=st.integers(1, 7), asked=st.floats(0, 1e9), jitter=st.floats(0, 1, exclude_max=True))
-def test_never_sooner_than_asked_or_scheduled_and_never_for_ever(number: int, asked: float, jitter: float) -> None:
+def test_delay_is_at_least_retry_after_and_schedule_and_at_most_a_day(number: int, asked: float, jitter: float) -> None:
     decision = decide(number, Attempt("retry", "http 429", 429, retry_after_s=asked), BackoffSchedule(), jitter)
     assert decision.state == "pending"
     assert decision.delay_s >= DEFAULT_DELAYS_S[number]
@@ -41,13 +41,13 @@ def test_never_sooner_than_asked_or_scheduled_and_never_for_ever(number: int, as
     assert decision.delay_s <= max(MAX_RETRY_AFTER_S, DEFAULT_DELAYS_S[number]) * (1 + JITTER)
 
 
-def test_success_and_surrender_end_a_delivery_at_any_attempt() -> None:
+def test_success_and_final_failure_end_a_delivery_at_any_attempt() -> None:
     for number in (1, 4, 8, 20):
         assert decide(number, Attempt("delivered", "", 200), BackoffSchedule(), 0.5).state == "delivered"
         assert decide(number, Attempt("give_up", "gone"), BackoffSchedule(), 0.5).state == "failed"
 
 
-def test_a_delivery_that_kills_the_process_is_not_begun_for_ever() -> None:
+def test_a_delivery_that_kills_the_process_is_attempted_three_more_times() -> None:
     assert [has_exhausted_attempts(number, BackoffSchedule((0.0, 1.0))) for number in range(1, 8)] == [False] * 5 + [
         True
     ] * 2

@@ -1,4 +1,4 @@
-"""Whom to tell, and under which ids."""
+"""Tests of the targets of a batch and the ids of their deliveries."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -16,7 +16,7 @@ AT = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 TARGETS = targets_of(["https://a.example/x", "https://b.example/"], ["ann@a.example"])
 
 
-def test_each_target_once() -> None:
+def test_targets_are_distinct() -> None:
     assert targets_of(["http://a/", "http://b/", "http://a/"], ["x@y", "x@y"]) == (
         Target("webhook", "http://a/"),
         Target("webhook", "http://b/"),
@@ -24,7 +24,7 @@ def test_each_target_once() -> None:
     )
 
 
-def test_the_ids_of_a_round_are_the_same_again_and_differ_from_all_others() -> None:
+def test_delivery_ids_are_stable_and_unique_per_round_and_target() -> None:
     first = [delivery.id for delivery in deliveries_for(BATCH, 1, TARGETS)]
     again = [delivery.id for delivery in deliveries_for(BATCH, 1, TARGETS)]
     second = [delivery.id for delivery in deliveries_for(BATCH, 2, TARGETS)]
@@ -46,12 +46,12 @@ def test_the_webhook_id_names_the_event() -> None:
         (Target("email", "ann@a.example"), "mail"),
     ],
 )
-def test_what_limits_count(target: Target, destination: str) -> None:
+def test_destination_is_the_host_or_mail(target: Target, destination: str) -> None:
     assert target.destination == destination
 
 
 @given(st.text(min_size=1))
-def test_control_characters_never_stay_and_make_a_target_invalid(text: str) -> None:
+def test_control_characters_are_replaced_and_make_a_target_invalid(text: str) -> None:
     for target in targets_of([text], [text]):
         assert target.is_valid == (target.address == text and "\ufffd" not in text)
         assert "\x00" not in target.address
@@ -82,6 +82,6 @@ def test_alerts_of_other_circuits_and_of_later_times_have_other_ids() -> None:
     assert len({alert_id(event) for event in others}) == 5
 
 
-def test_an_event_without_a_beginning_counts_from_its_own_time() -> None:
+def test_an_alert_without_a_start_time_uses_the_time_of_the_event() -> None:
     assert alert_id(circuit()) == alert_id(circuit(since=AT, at=AT + timedelta(days=1)))
     assert alert_id(circuit()) != alert_id(circuit(at=AT + timedelta(seconds=1)))

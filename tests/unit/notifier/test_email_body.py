@@ -1,4 +1,4 @@
-"""The e-mail about the end of a batch."""
+"""Tests of the e-mail about the end of a batch."""
 
 from email.message import EmailMessage
 from email.parser import BytesParser
@@ -43,7 +43,7 @@ def text_of(message: EmailMessage, kind: str) -> str:
     return content
 
 
-def test_it_says_how_the_batch_ended() -> None:
+def test_the_email_states_the_result_and_the_counts() -> None:
     message = parsed(compose_finished(finished(labels={"team": "music"}), None, "ann@a.example", SENDER, ID))
     assert message["Subject"] == "Batch 'Friday sets' finished: partial (118 of 124)"
     assert message["To"] == "ann@a.example"
@@ -59,7 +59,7 @@ def test_it_says_how_the_batch_ended() -> None:
     assert "Cancelled" not in text
 
 
-def test_it_tells_the_summary_or_why_there_is_none() -> None:
+def test_the_email_contains_the_summary_or_its_error() -> None:
     summary = {"projects": 3, "cost": {"expected": 120500.0}, "note": "one\r\nBcc: evil@x.example"}
     message = parsed(compose_finished(finished(summary=summary), None, "ann@a.example", SENDER, ID))
     for kind in ("plain", "html"):
@@ -73,7 +73,7 @@ def test_it_tells_the_summary_or_why_there_is_none() -> None:
     assert "No summary: No worker made it." in text_of(lacking, "plain")
 
 
-def test_the_same_delivery_is_the_same_letter() -> None:
+def test_repeated_attempts_compose_the_same_email() -> None:
     def read() -> tuple[list[tuple[str, str]], str]:
         message = parsed(compose_finished(event, None, "ann@a.example", SENDER, ID))
         headers = [(name, value) for name, value in message.items() if name != "Content-Type"]
@@ -83,7 +83,7 @@ def test_the_same_delivery_is_the_same_letter() -> None:
     assert read() == read()
 
 
-def test_the_name_comes_from_the_event_else_from_the_batch_else_its_id_stands_in() -> None:
+def test_the_name_is_that_of_the_event_or_of_the_batch_or_its_id() -> None:
     nameless = finished(name=None, counts=Counts(succeeded=1, remaining=0), result="completed")
     assert finished_subject(nameless, "kept") == "Batch 'kept' finished: completed (1 of 1)"
     assert finished_subject(nameless, None) == f"Batch {nameless.batch_id} finished: completed (1 of 1)"
@@ -91,7 +91,7 @@ def test_the_name_comes_from_the_event_else_from_the_batch_else_its_id_stands_in
     assert message["Subject"].startswith("Batch 'kept'")
 
 
-def test_letters_beyond_ascii_arrive() -> None:
+def test_names_beyond_ascii_are_encoded_correctly() -> None:
     message = parsed(compose_finished(finished(name="Ünïcode 音楽 🎧"), None, "ann@a.example", SENDER, ID))
     assert message["Subject"].startswith("Batch 'Ünïcode 音楽 🎧'")
     assert "Ünïcode 音楽 🎧" in text_of(message, "html")
@@ -145,7 +145,7 @@ def test_unusual_addresses_are_written_as_they_are(address: str) -> None:
 
 
 @given(st.text(max_size=254))
-def test_any_address_is_used_alone_or_refused(address: str) -> None:
+def test_any_address_is_the_only_recipient_or_refused(address: str) -> None:
     try:
         raw = compose_finished(finished(), None, address, SENDER, ID)
     except ValueError:
@@ -156,13 +156,13 @@ def test_any_address_is_used_alone_or_refused(address: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "nobody", "a@b@c", "a@bücher.example", "x =?utf-8?q?=0A?= <a@b.example>"])
-def test_a_wrong_sender_is_refused(text: str) -> None:
+def test_an_invalid_sender_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="address"):
         sender_address(text)
 
 
 @given(st.text())
-def test_one_line_is_one_line(text: str) -> None:
+def test_one_line_returns_one_printable_line(text: str) -> None:
     line = one_line(text)
     assert len(line.splitlines()) <= 1
     assert len(line) <= 200

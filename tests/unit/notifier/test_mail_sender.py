@@ -1,4 +1,4 @@
-"""E-mail against a real SMTP server on loopback."""
+"""Tests of e-mail against a real SMTP server on loopback."""
 
 import asyncio
 import time
@@ -32,7 +32,7 @@ async def send(url: str | None, to: str = TO, *, timeout_s: float = 5.0) -> Atte
     )
 
 
-async def test_it_arrives_for_one_recipient(mailbox: Mailbox) -> None:
+async def test_an_email_arrives_at_one_recipient(mailbox: Mailbox) -> None:
     attempt = await send(mailbox.url)
     assert (attempt.outcome, attempt.status) == ("delivered", 250)
     (letter,) = await mailbox.wait_for(1)
@@ -58,7 +58,7 @@ async def test_a_second_attempt_has_the_same_message_id(mailbox: Mailbox) -> Non
         ("554 no", "give_up"),
     ],
 )
-async def test_the_code_decides(mailbox: Mailbox, reply: str, outcome: AttemptOutcome) -> None:
+async def test_the_smtp_code_decides_the_outcome(mailbox: Mailbox, reply: str, outcome: AttemptOutcome) -> None:
     for refuse in (mailbox.answer, mailbox.answer_recipient):
         refuse(reply)
         attempt = await send(mailbox.url)
@@ -69,7 +69,7 @@ async def test_the_code_decides(mailbox: Mailbox, reply: str, outcome: AttemptOu
     assert len(mailbox.letters) == 1
 
 
-async def test_the_server_is_away(mailbox: Mailbox) -> None:
+async def test_an_unreachable_server_is_retried(mailbox: Mailbox) -> None:
     async with Mailbox() as other:
         url = other.url
     attempt = await send(url)
@@ -77,7 +77,7 @@ async def test_the_server_is_away(mailbox: Mailbox) -> None:
     assert attempt.reason.startswith("not connected")
 
 
-async def test_the_server_never_speaks() -> None:
+async def test_a_silent_server_times_out() -> None:
     connected = asyncio.Event()
 
     async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
@@ -93,7 +93,7 @@ async def test_the_server_never_speaks() -> None:
 
 
 @pytest.mark.parametrize(("greeting", "outcome"), [(b"421 busy\r\n", "retry"), (b"554 go away\r\n", "give_up")])
-async def test_the_server_turns_everybody_away(greeting: bytes, outcome: AttemptOutcome) -> None:
+async def test_the_code_of_the_greeting_decides_the_outcome(greeting: bytes, outcome: AttemptOutcome) -> None:
     async def rude(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(greeting)
         await writer.drain()
@@ -103,7 +103,7 @@ async def test_the_server_turns_everybody_away(greeting: bytes, outcome: Attempt
     assert (attempt.outcome, attempt.status) == (outcome, int(greeting[:3]))
 
 
-async def test_log_in() -> None:
+async def test_a_wrong_password_is_retried() -> None:
     async with Mailbox(login=("ann", "right")) as guarded:
         assert (await send(guarded.url)).outcome == "delivered"
         assert guarded.letters[0].user == "ann"
@@ -120,24 +120,24 @@ async def test_starttls_is_used_when_offered_and_the_certificate_is_checked(tmp_
 
 
 @pytest.mark.parametrize("to", ["ann", "a@b, c@d", "a\ufffd@b.example", "a@b\r\nRCPT TO:<x@y>"])
-async def test_what_is_no_address_is_not_tried(mailbox: Mailbox, to: str) -> None:
+async def test_an_invalid_address_is_not_attempted(mailbox: Mailbox, to: str) -> None:
     assert await send(mailbox.url, to) == Attempt("give_up", "not a valid address")
     assert mailbox.recipients_asked == []
 
 
-async def test_an_address_beyond_ascii(mailbox: Mailbox) -> None:
+async def test_an_address_beyond_ascii_is_delivered_by_smtputf8(mailbox: Mailbox) -> None:
     assert (await send(mailbox.url, "jörg@b.example")).outcome == "delivered"
     assert mailbox.letters[0].recipients == ("jörg@b.example",)
 
 
-async def test_an_address_beyond_ascii_at_a_server_that_knows_none() -> None:
+async def test_an_address_beyond_ascii_fails_without_smtputf8() -> None:
     async with Mailbox(smtputf8=False) as old:
         attempt = await send(old.url, "jörg@b.example")
         assert attempt == Attempt("give_up", "the mail server does not support a required extension")
         assert (await send(old.url)).outcome == "delivered"
 
 
-async def test_a_server_that_took_the_mail_and_then_falls_silent_is_not_given_it_again() -> None:
+async def test_a_server_that_is_silent_after_accepting_counts_as_delivered() -> None:
     goodbye = asyncio.Event()
     async with Mailbox(goodbye=goodbye) as slow:
         attempt = await send(slow.url, timeout_s=0.5)
@@ -145,5 +145,5 @@ async def test_a_server_that_took_the_mail_and_then_falls_silent_is_not_given_it
     assert attempt.outcome == "delivered"
 
 
-async def test_without_a_server_nothing_is_sent() -> None:
+async def test_without_a_relay_every_attempt_fails() -> None:
     assert await send(None) == Attempt("give_up", NO_RELAY)

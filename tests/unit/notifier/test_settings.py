@@ -1,4 +1,4 @@
-"""What the environment may say."""
+"""Tests of the notifier's settings from the environment."""
 
 from ipaddress import ip_network
 
@@ -16,7 +16,7 @@ def load(monkeypatch: pytest.MonkeyPatch, **variables: str) -> NotifierSettings:
     return NotifierSettings()
 
 
-def test_lists_are_read_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lists_are_comma_separated(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(
         monkeypatch,
         WEBHOOK_ALLOWED_NETWORKS="127.0.0.0/8, ::1/128,",
@@ -27,7 +27,7 @@ def test_lists_are_read_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.delivery_schedule == (0, 0.5, 3)
 
 
-def test_the_standard_schedule_unless_told_otherwise() -> None:
+def test_the_default_schedule_has_eight_attempts() -> None:
     assert NotifierSettings().delivery_schedule == (0, 5, 300, 1800, 7200, 18000, 36000, 36000)
 
 
@@ -48,7 +48,7 @@ def test_the_standard_schedule_unless_told_otherwise() -> None:
         ("DELIVERY_LEASE_S", "10", "must be at least 21"),
     ],
 )
-def test_what_cannot_be_is_refused_at_the_start(
+def test_invalid_settings_are_refused_without_showing_secrets(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, complaint: str
 ) -> None:
     with pytest.raises(ValidationError) as caught:
@@ -68,6 +68,6 @@ def test_what_cannot_be_is_refused_at_the_start(
         ("smtp://a%40b:p%3Aw%2F@[::1]:587", SmtpRelay("::1", 587, tls=False, username="a@b", password="p:w/")),
     ],
 )
-def test_relays(url: str, relay: SmtpRelay) -> None:
+def test_relay_urls_are_parsed_and_passwords_hidden(url: str, relay: SmtpRelay) -> None:
     assert parse_relay(url) == relay
     assert "p:w/" not in repr(relay)

@@ -1,4 +1,4 @@
-"""Webhooks against a real receiver, friendly and hostile."""
+"""Tests of webhooks against real receivers, well-behaved and hostile."""
 
 import asyncio
 import gzip
@@ -45,7 +45,7 @@ async def send(url: str, *, timeout_s: float = 5.0, allowed: tuple[Network, ...]
         return await opened.send(claimed("webhook", url))
 
 
-async def test_it_is_signed_and_carries_the_event_and_the_trace(receiver: WebhookReceiver) -> None:
+async def test_a_webhook_is_signed_and_contains_event_and_trace(receiver: WebhookReceiver) -> None:
     event = finished()
     async with sender() as opened:
         with telemetry.span("test", TRACE):
@@ -63,7 +63,7 @@ async def test_it_is_signed_and_carries_the_event_and_the_trace(receiver: Webhoo
     assert call.payload["data"]["counts"]["succeeded"] == 118
 
 
-async def test_every_attempt_has_the_same_id_and_body_and_a_timestamp_of_its_own(receiver: WebhookReceiver) -> None:
+async def test_attempts_share_id_and_body_but_not_the_timestamp(receiver: WebhookReceiver) -> None:
     one = claimed("webhook", receiver.url)
     begun = datetime.now(UTC)
     async with open_session(LOOPBACK, 5.0) as session:
@@ -83,7 +83,7 @@ async def test_another_secret_does_not_verify(receiver: WebhookReceiver) -> None
     assert not receiver.calls[0].verified
 
 
-async def test_without_a_secret_nothing_is_sent(receiver: WebhookReceiver) -> None:
+async def test_without_a_secret_every_attempt_fails(receiver: WebhookReceiver) -> None:
     async with sender(secret=None) as opened:
         assert await opened.send(claimed("webhook", receiver.url)) == Attempt("give_up", NO_SECRET)
     assert receiver.calls == []
@@ -100,7 +100,9 @@ async def test_without_a_secret_nothing_is_sent(receiver: WebhookReceiver) -> No
         (502, "retry"),
     ],
 )
-async def test_the_status_decides(receiver: WebhookReceiver, status: int, outcome: AttemptOutcome) -> None:
+async def test_the_http_status_decides_the_outcome(
+    receiver: WebhookReceiver, status: int, outcome: AttemptOutcome
+) -> None:
     receiver.answer(Answer(status, body=b"because\0"))
     attempt = await send(receiver.url)
     assert (attempt.outcome, attempt.status, attempt.reply) == (outcome, status, "because\ufffd")
@@ -124,14 +126,14 @@ async def test_retry_after_is_read_as_seconds_and_as_a_date(receiver: WebhookRec
     assert (await send(receiver.url)).retry_after_s is None
 
 
-async def test_no_answer_in_time(receiver: WebhookReceiver) -> None:
+async def test_a_request_without_a_response_times_out(receiver: WebhookReceiver) -> None:
     receiver.answer(Answer(hold=asyncio.Event()))
     begun = time.monotonic()
     assert await send(receiver.url, timeout_s=0.3) == Attempt("retry", "timeout")
     assert time.monotonic() - begun < 3
 
 
-async def test_a_body_that_drips_does_not_hold_up_what_the_status_said(receiver: WebhookReceiver) -> None:
+async def test_a_slow_body_does_not_change_the_outcome_of_the_status(receiver: WebhookReceiver) -> None:
     async def drip() -> AsyncIterator[bytes]:
         while True:
             yield b"."
@@ -146,7 +148,7 @@ async def test_a_body_that_drips_does_not_hold_up_what_the_status_said(receiver:
         assert time.monotonic() - begun < 3
 
 
-async def test_an_endless_body_is_read_to_64_kib_and_kept_to_1(receiver: WebhookReceiver) -> None:
+async def test_64_kib_of_an_endless_body_are_read_and_1_kib_is_stored(receiver: WebhookReceiver) -> None:
     sent = 0
 
     async def flood() -> AsyncIterator[bytes]:
@@ -162,7 +164,7 @@ async def test_an_endless_body_is_read_to_64_kib_and_kept_to_1(receiver: Webhook
     assert sent < 50_000_000
 
 
-async def test_a_gzip_bomb_stays_packed(receiver: WebhookReceiver) -> None:
+async def test_a_gzip_body_is_not_decompressed(receiver: WebhookReceiver) -> None:
     receiver.answer(Answer(200, {"Content-Encoding": "gzip"}, gzip.compress(bytes(50_000_000))))
     attempt = await send(receiver.url)
     assert attempt.outcome == "delivered"
@@ -170,7 +172,7 @@ async def test_a_gzip_bomb_stays_packed(receiver: WebhookReceiver) -> None:
     assert len(attempt.reply) <= MAX_REPLY_BYTES
 
 
-async def test_a_connection_that_is_cut(receiver: WebhookReceiver) -> None:
+async def test_an_aborted_connection_is_retried(receiver: WebhookReceiver) -> None:
     receiver.answer(Answer(hang_up=True))
     attempt = await send(receiver.url)
     assert (attempt.outcome, attempt.status) == ("retry", None)
@@ -196,23 +198,23 @@ def replying(reply: bytes) -> Behaviour:
     ],
     ids=["nothing", "ssh", "many headers", "long header"],
 )
-async def test_what_is_not_http(reply: bytes) -> None:
+async def test_a_response_that_is_not_http_is_retried(reply: bytes) -> None:
     async with raw_server(replying(reply)) as port:
         attempt = await send(f"http://127.0.0.1:{port}/")
     assert (attempt.outcome, attempt.status) == ("retry", None)
 
 
-async def test_nobody_listens() -> None:
+async def test_a_refused_connection_is_retried() -> None:
     async with raw_server(replying(b"")) as port:
         pass
     assert await send(f"http://127.0.0.1:{port}/") == Attempt("retry", "not connected: ConnectionRefusedError")
 
 
-async def test_a_name_that_nobody_has() -> None:
+async def test_an_unknown_host_name_is_retried() -> None:
     assert await send("http://nobody.invalid/") == Attempt("retry", "host name not resolved")
 
 
-async def test_tls_with_a_certificate_that_nobody_trusts(tmp_path: Path) -> None:
+async def test_an_untrusted_certificate_is_retried_without_sending(tmp_path: Path) -> None:
     async with WebhookReceiver(SECRET, tls=untrusted_server(tmp_path)) as secure:
         attempt = await send(secure.url)
         assert attempt.outcome == "retry"
@@ -220,7 +222,7 @@ async def test_tls_with_a_certificate_that_nobody_trusts(tmp_path: Path) -> None
         assert secure.calls == []
 
 
-async def test_tls_to_a_port_that_speaks_none(receiver: WebhookReceiver) -> None:
+async def test_tls_to_a_plain_port_is_retried(receiver: WebhookReceiver) -> None:
     attempt = await send(receiver.url.replace("http://", "https://"))
     assert (attempt.outcome, attempt.status) == ("retry", None)
     assert receiver.calls == []
@@ -229,12 +231,12 @@ async def test_tls_to_a_port_that_speaks_none(receiver: WebhookReceiver) -> None
 @pytest.mark.parametrize(
     "url", ["http://", "http://[::1", "http://a:99999/", "http://\ufffd/", "https:///x", "http://.../"]
 )
-async def test_what_is_no_url(url: str) -> None:
+async def test_an_invalid_url_fails_for_good(url: str) -> None:
     attempt = await send(url)
     assert attempt == Attempt("give_up", "not a valid address")
 
 
-async def test_private_addresses_are_refused_for_good_unless_allowed(receiver: WebhookReceiver) -> None:
+async def test_private_addresses_fail_for_good_unless_allowed(receiver: WebhookReceiver) -> None:
     for url in (
         receiver.url,
         receiver.url.replace("127.0.0.1", "localhost"),
@@ -246,7 +248,7 @@ async def test_private_addresses_are_refused_for_good_unless_allowed(receiver: W
     assert receiver.calls == []
 
 
-async def test_a_cookie_is_not_kept(receiver: WebhookReceiver) -> None:
+async def test_cookies_are_not_stored(receiver: WebhookReceiver) -> None:
     receiver.answer(Answer(200, {"Set-Cookie": "a=b"}))
     async with sender() as opened:
         for _ in range(2):

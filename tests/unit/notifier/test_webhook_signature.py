@@ -1,4 +1,4 @@
-"""Signatures as receivers check them."""
+"""Tests of signatures as receivers verify them."""
 
 import base64
 import hashlib
@@ -14,7 +14,7 @@ from tests.support.finished_batches import SECRET
 BODY = '{"name":"Größe 音"}'.encode()
 
 
-def test_the_library_verifies_it() -> None:
+def test_the_signature_verifies_with_the_reference_library() -> None:
     headers = dict(WebhookSigner(SECRET).headers("msg_1", datetime.now(UTC), BODY))
     assert Webhook(SECRET).verify(BODY, headers) == {"name": "Größe 音"}
     with pytest.raises(WebhookVerificationError):
@@ -23,7 +23,7 @@ def test_the_library_verifies_it() -> None:
         Webhook(SECRET).verify(BODY, headers | {"webhook-id": "msg_2"})
 
 
-def test_it_is_what_the_specification_says() -> None:
+def test_the_headers_follow_the_specification() -> None:
     at = datetime(2026, 11, 22, 0, 0, 0, 900_000, tzinfo=UTC)
     headers = WebhookSigner(SECRET).headers("msg_1", at, BODY)
     key = base64.b64decode(SECRET.removeprefix("whsec_"))
