@@ -61,9 +61,9 @@ class Batch:
     retry_asked_at: datetime | None = None
     reopened_at: datetime | None = None
     terms_history: TermsHistory | None = None
-    """Its terms; None while it has none."""
+    """Terms of the batch with their times; None while there are none."""
     stopped: StopReason | None = None
-    """Why a service stopped the round."""
+    """Reason for which a service stopped the round."""
     breach: str | None = None
     """Sentence about the threshold that the failures have just exceeded; not stored."""
     failed_before: int = 0
@@ -178,7 +178,7 @@ class Batch:
         return replace(self, finished_at=at, result=result, changed_at=at, summary_due_at=None)
 
     def stop(self, cause: StopReason, round_: int, at: datetime) -> "Batch":
-        """Learn that a service stopped a round; the first cause holds."""
+        """Record why a service stopped the round; the first reason stays."""
         if round_ != self.round or self.is_finished or self.stopped or self.is_awaiting_summary:
             return self
         return replace(self, stopped=cause, changed_at=at)

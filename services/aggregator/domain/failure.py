@@ -14,8 +14,7 @@ _MAX_PARTITION_LENGTH = 255
 _NOT_RETRYABLE = frozenset(
     {"item_deleted", "item_too_large", "needs_review", "not_kept", "patch_not_applicable", "worker_lost"}
 )
-"""Codes of items that the dispatcher gave up though they had attempts left, since another run ends alike or must be
-decided by a person."""
+"""Codes of items that another run would not help, or that a person must decide about."""
 _ERROR = COLUMNS.index("error_code")
 
 

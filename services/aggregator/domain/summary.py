@@ -69,7 +69,7 @@ class SummaryRetryPolicy:
 
 
 def summary_request(batch: Batch, counts: Counts, limit_s: float) -> SummaryRequested:
-    """The request for a summary; only with a known header."""
+    """Return the request for a summary; raise `ValueError` while the batch's header is unknown."""
     if batch.header is None:
         raise ValueError(f"the header of batch {batch.batch_id} is not known")
     return SummaryRequested(

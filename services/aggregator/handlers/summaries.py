@@ -23,7 +23,7 @@ class SummaryHandler:
         self._clock = clock
 
     async def on_summary_completed(self, message: SummaryCompleted, _: Envelope) -> None:
-        """Keep it and announce the end, in one transaction."""
+        """Save the summary and finish the round in one transaction."""
         summary = Summary.received(message.summary, message.error)
         async with self._store.lock([message.batch_id]) as transaction:
             before = transaction.batches[message.batch_id]
