@@ -28,11 +28,11 @@ class BatchHeader:
     name: str | None = None
     labels: dict[str, str] = field(default_factory=dict)
     traceparent: str | None = None
-    summarize: bool = False
+    has_summary: bool = False
     """Whether a summary of the results is made before a round ends."""
     unit: str | None = None
     """Name of the unit that results are counted in, such as records; None if they are not counted."""
-    sourced: bool = False
+    has_source: bool = False
     """Whether item 0 is a source that produces the other items."""
 
 
@@ -62,7 +62,7 @@ class Batch:
     reopened_at: datetime | None = None
     terms_history: TermsHistory | None = None
     """Terms of the batch with their times; None while there are none."""
-    stopped: StopReason | None = None
+    stop_reason: StopReason | None = None
     """Reason for which a service stopped the round."""
     breach: str | None = None
     """Sentence about the threshold that the failures have just exceeded; not stored."""
@@ -87,7 +87,7 @@ class Batch:
         if (
             self.terms_history is None
             or self.header is None
-            or self.stopped
+            or self.stop_reason
             or self.is_finished
             or self.is_awaiting_summary
         ):
@@ -99,7 +99,7 @@ class Batch:
     @property
     def source_may_have_failed(self) -> bool:
         """Tell whether the items of a source are awaited although the source may have failed."""
-        awaits_items = self.header is not None and self.header.sourced and self.total is None
+        awaits_items = self.header is not None and self.header.has_source and self.total is None
         return awaits_items and self.counters.unsuccessful > 0
 
     @property
@@ -161,7 +161,7 @@ class Batch:
         """Finish the round if nothing remains; first await its summary if it needs one."""
         if self.is_finished or self.header is None or self.total is None or self.remaining:
             return self
-        if self.header.summarize and self.counters.succeeded and not (self.header.sourced and self.total == 1):
+        if self.header.has_summary and self.counters.succeeded and not (self.header.has_source and self.total == 1):
             return self if self.is_awaiting_summary else replace(self, summary_due_at=at, summary_requests=0)
         return self._finish(at)
 
@@ -174,14 +174,14 @@ class Batch:
         return self._finish(at) if self.is_awaiting_summary and round_ == self.round and not self.remaining else self
 
     def _finish(self, at: datetime) -> "Batch":
-        result = "cancelled" if self.stopped == "failure_threshold" else _result(self.counters)
+        result = "cancelled" if self.stop_reason == "failure_threshold" else _result(self.counters)
         return replace(self, finished_at=at, result=result, changed_at=at, summary_due_at=None)
 
-    def stop(self, cause: StopReason, round_: int, at: datetime) -> "Batch":
+    def stop(self, reason: StopReason, round_: int, at: datetime) -> "Batch":
         """Record why a service stopped the round; the first reason stays."""
-        if round_ != self.round or self.is_finished or self.stopped or self.is_awaiting_summary:
+        if round_ != self.round or self.is_finished or self.stop_reason or self.is_awaiting_summary:
             return self
-        return replace(self, stopped=cause, changed_at=at)
+        return replace(self, stop_reason=reason, changed_at=at)
 
     def check_threshold(self, codes: Mapping[str, int]) -> "Batch":
         """Stop the round if its failures exceed the threshold. `codes`: failed items of the round by error code."""
@@ -191,7 +191,7 @@ class Batch:
         failed, ended = self.counters.failed - self.failed_before, self.counters.ended - self.ended_before
         all_ended = self.total is not None and not self.remaining
         breach = find_breach(threshold, failed, ended, codes, all_ended=all_ended)
-        return replace(self, stopped="failure_threshold", breach=breach) if breach else self
+        return replace(self, stop_reason="failure_threshold", breach=breach) if breach else self
 
     def change(self, at: datetime, priority: Priority | None, terms: Terms, clear: Sequence[str]) -> "Batch":
         """Apply a change of priority and terms, except where a newer one was applied before."""
@@ -237,7 +237,7 @@ class Batch:
             counters=counters,
             failed_before=counters.failed,
             ended_before=counters.ended,
-            stopped=None,
+            stop_reason=None,
             paused=self.paused and not _older(self.paused_or_resumed_at or asked_at, asked_at),
             result=None,
             finished_at=None,

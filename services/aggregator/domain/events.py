@@ -60,7 +60,7 @@ def finished_event(batch: Batch, summary: Summary = NO_SUMMARY) -> BatchFinished
         priority=batch.priority,
         accepted_at=batch.header.accepted_at,
         finished_at=batch.finished_at,
-        stop_reason=batch.stopped,
+        stop_reason=batch.stop_reason,
         summary=summary.value,
         summary_error=summary.error,
     )
@@ -86,7 +86,7 @@ def batch_state(batch: Batch, items_per_s: float | None, summary: Summary = NO_S
         accepted_at=batch.header.accepted_at,
         finished_at=batch.finished_at,
         terms=batch.terms,
-        stop_reason=batch.stopped,
+        stop_reason=batch.stop_reason,
         summary=summary.value,
         summary_error=summary.error,
     )

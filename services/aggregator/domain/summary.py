@@ -68,7 +68,7 @@ class SummaryRetryPolicy:
         )
 
 
-def summary_request(batch: Batch, counts: Counts, limit_s: float) -> SummaryRequested:
+def summary_request(batch: Batch, counts: Counts, timeout_s: float) -> SummaryRequested:
     """Return the request for a summary; raise `ValueError` while the batch's header is unknown."""
     if batch.header is None:
         raise ValueError(f"the header of batch {batch.batch_id} is not known")
@@ -78,6 +78,6 @@ def summary_request(batch: Batch, counts: Counts, limit_s: float) -> SummaryRequ
         workload=batch.header.workload,
         round=batch.round,
         counts=counts,
-        has_source=batch.header.sourced or None,
-        timeout_s=limit_s,
+        has_source=batch.header.has_source or None,
+        timeout_s=timeout_s,
     )

@@ -22,7 +22,7 @@ def stopped_messages(changes: Iterable[tuple[Batch, Batch]], at: datetime) -> li
     """Return the messages that stop the rest of the batches whose threshold was exceeded just now."""
     messages = []
     for before, after in changes:
-        if after.breach and not before.stopped and not after.is_finished and after.header:
+        if after.breach and not before.stop_reason and not after.is_finished and after.header:
             message = BatchStopped(
                 batch_id=after.batch_id,
                 owner=after.header.owner,

@@ -35,7 +35,7 @@ def batch_from_row(row: asyncpg.Record) -> Batch:
         retry_asked_at=row["retry_asked_at"],
         reopened_at=row["reopened_at"],
         terms_history=_load_terms(row["terms"]) if row["terms"] else None,
-        stopped=row["stopped"],
+        stop_reason=row["stopped"],
         failed_before=row["failed_before"],
         ended_before=row["ended_before"],
         summary_due_at=row["summary_due_at"],
@@ -68,7 +68,7 @@ def save_batch_arguments(batch: Batch) -> tuple[Any, ...]:
         batch.retry_asked_at,
         batch.reopened_at,
         _dump_terms(batch.terms_history) if batch.terms_history else None,
-        batch.stopped,
+        batch.stop_reason,
         batch.failed_before,
         batch.ended_before,
         counters.cached,
@@ -89,8 +89,8 @@ def header_arguments(key: int | UUID, header: BatchHeader) -> tuple[Any, ...]:
         orjson.dumps(header.labels).decode(),
         header.accepted_at,
         header.traceparent,
-        header.summarize,
-        header.sourced,
+        header.has_summary,
+        header.has_source,
         header.unit,
     )
 
@@ -117,7 +117,7 @@ def record_few_arguments(batch: Batch) -> tuple[Any, ...]:
         batch.result,
         batch.finished_at,
         batch.changed_at,
-        batch.stopped,
+        batch.stop_reason,
         batch.summary_due_at,
         batch.summary_requests,
     )
@@ -141,7 +141,7 @@ def _header(row: asyncpg.Record) -> BatchHeader | None:
         name=row["name"],
         labels=orjson.loads(row["labels"]),
         traceparent=row["traceparent"],
-        summarize=row["summarize"],
-        sourced=row["sourced"],
+        has_summary=row["summarize"],
+        has_source=row["sourced"],
         unit=row["unit"],
     )

@@ -100,9 +100,9 @@ LIMITED = Terms(failure_threshold=FailureThreshold(count=3))
 
 def test_a_threshold_stops_a_batch_once_and_the_result_is_cancelled() -> None:
     limited = batch(total=9).change(at(1), None, LIMITED, ())
-    assert limited.add_outcomes(OutcomeCounters(failed=3), at(2)).check_threshold({}).stopped is None
+    assert limited.add_outcomes(OutcomeCounters(failed=3), at(2)).check_threshold({}).stop_reason is None
     stopped = limited.add_outcomes(OutcomeCounters(failed=4), at(2)).check_threshold({})
-    assert (stopped.stopped, stopped.breach) == (
+    assert (stopped.stop_reason, stopped.breach) == (
         "failure_threshold",
         "4 items have failed; the batch stops at more than 3.",
     )
@@ -125,11 +125,14 @@ def test_a_threshold_applies_to_each_round_separately() -> None:
         .finish_if_complete(at(2))
     )
     second = first.reopen(OutcomeCounters(failed=4), at(3), at(3))
-    assert (second.stopped, second.add_outcomes(OutcomeCounters(failed=3), at(4)).check_threshold({}).stopped) == (
+    assert (
+        second.stop_reason,
+        second.add_outcomes(OutcomeCounters(failed=3), at(4)).check_threshold({}).stop_reason,
+    ) == (
         None,
         None,
     )
-    assert second.add_outcomes(OutcomeCounters(failed=4), at(4)).check_threshold({}).stopped == "failure_threshold"
+    assert second.add_outcomes(OutcomeCounters(failed=4), at(4)).check_threshold({}).stop_reason == "failure_threshold"
 
 
 def test_a_threshold_is_looked_at_only_once_something_of_the_round_has_failed() -> None:
@@ -223,7 +226,7 @@ def test_statuses_that_are_not_terminal_are_never_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sourced", "total", "counters", "expected"),
+    ("has_source", "total", "counters", "expected"),
     [
         (True, None, OutcomeCounters(failed=1), True),
         (True, None, OutcomeCounters(cancelled=1), True),
@@ -235,9 +238,9 @@ def test_statuses_that_are_not_terminal_are_never_counted() -> None:
     ],
 )
 def test_a_source_may_have_failed_while_its_items_are_still_awaited(
-    sourced: bool, total: int | None, counters: OutcomeCounters, expected: bool
+    has_source: bool, total: int | None, counters: OutcomeCounters, expected: bool
 ) -> None:
-    found = batch(header=BatchHeader("ann", "noop", START, sourced=sourced), total=total, counters=counters)
+    found = batch(header=BatchHeader("ann", "noop", START, has_source=has_source), total=total, counters=counters)
     assert found.source_may_have_failed is expected
     assert found.can_use_fast_path is not expected
     assert not Batch(1, BATCH, counters=counters).source_may_have_failed

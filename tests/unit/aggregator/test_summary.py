@@ -12,8 +12,10 @@ from services.aggregator.domain.summary import Summary, SummaryRetryPolicy, summ
 from tests.support.ledger_messages import BATCH, START, at, batch
 
 
-def summarized(total: int = 3, *, sourced: bool = False) -> Batch:
-    return replace(batch(total=total), header=BatchHeader("ann", "noop", START, summarize=True, sourced=sourced))
+def summarized(total: int = 3, *, has_source: bool = False) -> Batch:
+    return replace(
+        batch(total=total), header=BatchHeader("ann", "noop", START, has_summary=True, has_source=has_source)
+    )
 
 
 def waiting(counters: OutcomeCounters) -> Batch:
@@ -30,7 +32,7 @@ def test_a_round_with_successes_waits_for_its_summary() -> None:
 
 def test_a_round_without_successes_ends_without_a_summary() -> None:
     assert waiting(OutcomeCounters(failed=2, cancelled=1)).result == "cancelled"
-    alone = summarized(1, sourced=True).add_outcomes(OutcomeCounters(succeeded=1), at(1)).finish_if_complete(at(1))
+    alone = summarized(1, has_source=True).add_outcomes(OutcomeCounters(succeeded=1), at(1)).finish_if_complete(at(1))
     assert alone.result == "completed", "what a source comes to is no result of the workload"
 
 
@@ -44,7 +46,7 @@ def test_no_stop_or_retry_applies_while_the_summary_is_awaited() -> None:
     found = waiting(OutcomeCounters(succeeded=2, failed=1))
     assert found.stop("deadline", 1, at(2)) == found
     strict = found.change(at(2), None, Terms(failure_threshold=FailureThreshold(count=0)), ())
-    assert strict.check_threshold({}).stopped is None
+    assert strict.check_threshold({}).stop_reason is None
     assert not found.can_reopen(at(2)), "a retry is for what has ended"
 
 
@@ -93,9 +95,11 @@ def test_a_missing_summary_names_what_to_check() -> None:
     )
 
 
-@pytest.mark.parametrize(("sourced", "told"), [(True, True), (False, None)])
-def test_the_request_for_a_summary_names_the_round_its_counts_and_the_limit(sourced: bool, told: bool | None) -> None:
-    found = replace(summarized(sourced=sourced), round=2)
+@pytest.mark.parametrize(("has_source", "told"), [(True, True), (False, None)])
+def test_the_request_for_a_summary_names_the_round_its_counts_and_the_limit(
+    has_source: bool, told: bool | None
+) -> None:
+    found = replace(summarized(has_source=has_source), round=2)
     counts = Counts(total=3, succeeded=3)
     assert summary_request(found, counts, 61.5) == SummaryRequested(
         batch_id=BATCH, owner="ann", workload="noop", round=2, counts=counts, has_source=told, timeout_s=61.5
