@@ -150,10 +150,10 @@ def _report(console: Console) -> None:
     keep("targets", {verdict.target.name: verdict.document() for verdict in verdicts(findings)})
     document.write(findings)
     for title, text in (
-        ("The same work for everybody", tables.comparison(findings)),
+        ("Comparison with other systems", tables.comparison(findings)),
         ("Batchyard by the number of items", tables.scale(findings)),
-        ("Whoever comes later", tables.later(findings)),
-        ("A destination whose capacity changes", tables.rates(findings)),
+        ("Batches that are submitted while others run", tables.later(findings)),
+        ("A destination whose capacity changes", tables.pace(findings)),
         ("Distances by the size of chunks", tables.distances(findings)),
         ("A million pairs from a file", tables.million_pairs(findings)),
         ("Recommendations over HTTP", tables.recommendations(findings)),

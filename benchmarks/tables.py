@@ -23,8 +23,8 @@ class Text:
 def comparison(findings: Findings) -> Text:
     """One row for each contestant and each limit: all that was measured of it."""
     headers = (
-        *("who", "10k, items/s", "100k, items/s", "1M, items/s", "naps, items/s", "one item, ms: p50 / p99"),
-        *("MB at 10k / 100k / 1M", "us of CPU an item"),
+        *("system", "10k, items/s", "100k, items/s", "1M, items/s", "sleeping items/s", "one item, ms: p50 / p99"),
+        *("MB at 10k / 100k / 1M", "us of CPU per item"),
     )
     rows = [_contestant(findings, name, each) for name, each in findings.contestants.items()]
     limits = [limit for name in ("publish_consume", "insert") if (limit := findings.at("limits", name))]
@@ -38,7 +38,7 @@ def targets(findings: Findings) -> Text:
         (v.target.title, f"{number(v.value)} {v.target.unit}".rstrip(), v.target.text(), "yes" if v.met else "no")
         for v in verdicts(findings)
     ]
-    return Text(("target", "now", "has to be", "met"), rows)
+    return Text(("target", "measured", "required", "met"), rows)
 
 
 def scale(findings: Findings) -> Text:
@@ -58,7 +58,7 @@ def scale(findings: Findings) -> Text:
                 )
             )
     return Text(
-        ("items", "items/s", "accepted after, s", "MB, five services", "highest of each", "messages waiting"), rows
+        ("items", "items/s", "accepted after, s", "MB, five services", "MB, highest of each", "messages waiting"), rows
     )
 
 
@@ -68,12 +68,16 @@ def later(findings: Findings) -> Text:
     rows = []
     if urgent:
         rows.append(
-            ("10 immediate items behind a running million, to their end, ms", _spread(urgent), number(urgent["p99"]))
+            (
+                "10 immediate items behind a running million: submitted to finished, ms",
+                _spread(urgent),
+                number(urgent["p99"]),
+            )
         )
     for name, title in _FAIR.items():
         if summary := findings.at("scale", "fairness", name):
             rows.append((f"owner with 1,000 items beside one with 100,000: {title}", _spread(summary), ""))
-    return Text(("what", "median (min - max)", "p99"), rows)
+    return Text(("measurement", "median (min - max)", "p99"), rows)
 
 
 def felt(findings: Findings) -> Text:
@@ -85,7 +89,7 @@ def felt(findings: Findings) -> Text:
         met = "" if target is None else "yes" if target["met"] else "no"
         p99 = number(figure["p99"]) if figure["samples"] >= 100 else ""
         rows.append((figure["title"], f"{_spread(figure)} {figure['unit']}", p99, bound, met))
-    return Text(("what", "median (min - max)", "p99", "target", "met"), rows)
+    return Text(("measurement", "median (min - max)", "p99", "target", "met"), rows)
 
 
 def rates(findings: Findings) -> Text:
@@ -98,7 +102,7 @@ def rates(findings: Findings) -> Text:
     for each in found["fixed"]:
         name = f"{number(each['per_second'])}/s" + (", the best fixed one" if each["per_second"] == chosen else "")
         rows.append((name, f"{each['ideal_share']:.1%}", f"{each['refused_share']:.2%}"))
-    return Text(("limit", "answers, of what was possible", "calls refused"), rows)
+    return Text(("limit", "answers, share of the capacity", "calls refused"), rows)
 
 
 def unbound(findings: Findings) -> Text:
@@ -121,7 +125,7 @@ def distances(findings: Findings) -> Text:
                 rows.append(
                     (title, size, _spread(found["pairs_per_s"]), times, _NONE if calls is None else number(calls))
                 )
-    return Text(("by", "chunks of", "pairs/s", "100 pairs, ms: p50 / p95", "pairs a call"), rows)
+    return Text(("computed by", "chunk size", "pairs/s", "100 pairs, ms: p50 / p95", "pairs per call"), rows)
 
 
 def million_pairs(findings: Findings) -> Text:
@@ -129,7 +133,7 @@ def million_pairs(findings: Findings) -> Text:
     found = findings.at("distances", "million")
     if not found:
         return Text((), ())
-    headers = ("accepted, s", "ended, s", "pairs/s", "all results read, s", "MB, five services", "us of CPU a pair")
+    headers = ("accepted, s", "ended, s", "pairs/s", "all results read, s", "MB, five services", "us of CPU per pair")
     row = (
         number(found["accepted_s"]),
         number(found["ended_s"]),
@@ -147,7 +151,7 @@ def recommendations(findings: Findings) -> Text:
         (name, number(found["median"]), number(found["p95"]), number(found["max"]), f"{found['in_time']:.0%}")
         for name, found in (findings.at("distances", "recommendations_ms") or {}).items()
     ]
-    return Text(("by", "p50, ms", "p95, ms", "max, ms", "by the provider in time"), rows)
+    return Text(("computed by", "p50, ms", "p95, ms", "max, ms", "answered in time"), rows)
 
 
 def left_out(findings: Findings) -> list[str]:
@@ -160,12 +164,12 @@ def measured(findings: Findings, document: str) -> str:
     on = findings.at(document, "machine") or {}
     servers = ", ".join(f"{title} {on[name]}" for name, title in _SERVERS.items() if name in on)
     shares = [share for share in _others(findings.documents.get(document, {})) if share is not None]
-    taken = f"; others took up to {max(shares):.0%} of the processors during a run" if shares else ""
+    taken = f"; other programs took up to {max(shares):.0%} of the processors during a run" if shares else ""
     return f"{on.get('measured_at', '')[:10]}: {on.get('cores')} cores, {servers}, Python {on.get('python')}{taken}."
 
 
 _FAIR = {
-    "share": "share of what ended from its first item to its last",
+    "share": "its share of the items that ended between its first and its last",
     "first_s": "accepted to first end, s",
     "last_s": "accepted to last end, s",
 }
