@@ -32,7 +32,7 @@ def drawn(capacity: Line, answered: Line, rate: Line, best_fixed: float) -> str:
         (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
             'font-family="sans-serif" font-size="12">',
-            "<title>The adaptive rate follows the capacity of a destination that nobody told it</title>",
+            "<title>The adaptive rate follows the unannounced capacity of a destination</title>",
             f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#fff"/>',
             f'<polygon points="{area}" fill="#dfe7ee"/>',
             *_grid(seconds, highest, place),

@@ -1,5 +1,4 @@
-"""Measures how a rate follows a destination, and what limits cost that do not bind: `rates.json` and
-`docs/rates.svg`."""
+"""Measures how a rate follows a destination, and what limits cost that do not bind: `pace.json` and `docs/rates.svg`."""
 
 from typing import Any
 
