@@ -153,7 +153,7 @@ def _report(console: Console) -> None:
         ("Comparison with other systems", tables.comparison(findings)),
         ("Batchyard by the number of items", tables.scale(findings)),
         ("Batches that are submitted while others run", tables.later(findings)),
-        ("A destination whose capacity changes", tables.pace(findings)),
+        ("A destination whose capacity changes", tables.rates(findings)),
         ("Distances by the size of chunks", tables.distances(findings)),
         ("A million pairs from a file", tables.million_pairs(findings)),
         ("Recommendations over HTTP", tables.recommendations(findings)),

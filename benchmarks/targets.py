@@ -152,13 +152,13 @@ TARGETS = (
         _scale("fairness", "share", "median"),
     ),
     Target(
-        "pace_ideal",
+        "rates_ideal",
         "changing capacity: answers of the adaptive rate, share of the capacity",
         ">=",
         0.9,
         _kept("rates", "ideal_share"),
     ),
-    Target("pace_refused", "changing capacity: share of calls refused", "<=", 0.01, _kept("pace", "refused_share")),
+    Target("rates_refused", "changing capacity: share of calls refused", "<=", 0.01, _kept("rates", "refused_share")),
     Target(
         "recommend_p95",
         "recommendations among 100 contractors, by estimates, over HTTP: p95",
@@ -172,7 +172,7 @@ TARGETS = (
         "100k with a limit that does not bind: share of the rate lost",
         "<=",
         0.1,
-        _kept("pace", "limits_cost"),
+        _kept("rates", "limits_cost"),
     ),
 )
 """In the order of the table."""
