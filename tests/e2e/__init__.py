@@ -1,1 +1,1 @@
-"""End-to-end tests: a package, so that the cluster they share ends with the last of them."""
+"""End-to-end tests; a package, so that the running services that they share stop after the last of them."""

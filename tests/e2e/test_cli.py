@@ -1,4 +1,4 @@
-"""The command line against a running cluster, and the cluster that it starts itself."""
+"""Tests of the command line against running services, and of the local cluster that it starts itself."""
 
 import asyncio
 import csv
@@ -180,7 +180,7 @@ async def test_ctrl_c_ends_a_cluster_in_good_order(servers: Servers, cluster: Cl
 
 
 async def _until(cli: Command, batch: str, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """The batch, as soon as the condition holds."""
+    """Wait until the condition holds for the batch, and return it."""
     async with asyncio.timeout(60):
         while True:
             state: dict[str, Any] = (await cli("show", batch, "--json")).json

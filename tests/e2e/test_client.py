@@ -1,4 +1,4 @@
-"""What a client of the contracts can do, and what it is told when something is wrong."""
+"""Tests of the contracts' client and of its errors."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""A client whose connection is lost, or whose answers do not come, ends up knowing what is true."""
+"""Tests of a client whose connection is lost or whose replies do not arrive."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""The demo as a user starts it: every check of its own has to pass, and nothing stays behind."""
+"""Tests of the demo as a user starts it: each of its own checks passes, and no process stays behind."""
 
 import asyncio
 import csv

@@ -1,4 +1,4 @@
-"""Distances and recommendations through the real services, with the embedded estimate."""
+"""Tests of distances and recommendations through the real services, with the embedded estimate."""
 
 import asyncio
 import json

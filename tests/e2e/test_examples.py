@@ -1,4 +1,4 @@
-"""The examples do what they say, each as a program of its own against the running services."""
+"""Tests that each example works as a program of its own against the running services."""
 
 import asyncio
 import os

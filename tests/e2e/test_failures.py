@@ -1,4 +1,4 @@
-"""Failures by cause, tried and run again by selection and with changed payloads, across kills of the services."""
+"""Tests of failures by cause, run again by selection and with changed payloads, across kills of the services."""
 
 import asyncio
 import signal
@@ -18,13 +18,13 @@ NO_FAIL = [{"op": "remove", "path": "/fail"}, {"op": "add", "path": "/sleep_s", 
 
 
 def items() -> list[NewItem]:
-    """Half of them succeed; the others fail for one of three causes."""
+    """Return items of which half succeed and the others fail for one of three causes."""
     fails: dict[int, dict[str, Any]] = {1: {"fail": "not_found"}, 3: {"fail": "blocked"}, 5: {"fail_attempts": 9}}
     return [NewItem(payload={"n": n} | fails.get(n % 6, {}), custom_id=f"row-{n}") for n in range(TOTAL)]
 
 
 async def retry(cluster: Cluster, batch_id: object, document: Any = None) -> tuple[int, Any]:
-    """POST, again while a service that was killed is away: nothing is done twice under one key."""
+    """POST a retry, repeatedly while a killed service is unavailable; the idempotency key makes that safe."""
     headers = {"Idempotency-Key": str(document)[:200].encode().hex()[:255]}
     async with asyncio.timeout(60):
         while True:
@@ -38,7 +38,7 @@ async def retry(cluster: Cluster, batch_id: object, document: Any = None) -> tup
 
 
 async def rows(cluster: Cluster, batch_id: object) -> dict[int, tuple[str, int, int, str | None, object]]:
-    """The ledger's rows: status, round, attempts, error code and when it was recorded, by ordinal."""
+    """Return the ledger's rows by ordinal: status, round, attempts, error code and time of record."""
     connection = await asyncpg.connect(cluster.servers.database_url)
     try:
         found = await connection.fetch(
@@ -110,7 +110,7 @@ async def test_one_of_three_causes_is_mended_across_kills(cluster: Cluster) -> N
 
 
 async def _round(cluster: Cluster, batch_id: Any, round_: int) -> Counts:
-    """The counts at the end of a round."""
+    """Wait for the end of a round and return its counts."""
     async with asyncio.timeout(60):
         while True:
             state = await cluster.client.batch(batch_id)

@@ -1,4 +1,4 @@
-"""HTTP calls through the real services: hosts, pauses, refusals, and what is never shown."""
+"""Tests of HTTP calls through the real services: hosts, pauses, refusals, and secrets that are never shown."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Leads through the real services, from a stand-in that counts what it sells: found, estimated, bought once."""
+"""Tests of leads through the real services against a stand-in that counts its sales."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ CRITERIA = [{"name": "ZipFive", "value": [97202]}]
 
 
 class Crew:
-    """One worker that runs leads, and others after it was killed."""
+    """One worker that runs leads, and its successors after a kill."""
 
     def __init__(self, cluster: Cluster, radar: PropertyRadar) -> None:
         self._cluster, self.radar = cluster, radar
@@ -87,7 +87,7 @@ async def crew(cluster: Cluster) -> AsyncIterator[Crew]:
 
 @asynccontextmanager
 async def _selling(crew: Crew, **how: Any) -> AsyncIterator[PropertyRadar]:
-    """The stand-in as new, with these."""
+    """Restart the stand-in with these settings."""
     fresh = PropertyRadar(url=crew.radar.url)
     for name, value in (vars_of(fresh) | how).items():
         setattr(crew.radar, name, value)

@@ -1,4 +1,4 @@
-"""The main job from command to webhook."""
+"""Tests of the main job from the command to the webhook."""
 
 import asyncio
 import json

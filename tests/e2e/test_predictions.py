@@ -1,4 +1,4 @@
-"""A portfolio through the real services: predicted, known again, and made anew where a project's data have changed."""
+"""Tests of a portfolio through the real services: predicted, cached, and predicted anew after changes."""
 
 import json
 from pathlib import Path

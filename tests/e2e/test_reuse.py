@@ -1,4 +1,4 @@
-"""What another batch makes or has made is not made twice, and nothing is lost when Redis forgets."""
+"""Tests that batches reuse each other's results, and that nothing is lost when Redis is flushed."""
 
 import pytest
 import redis.asyncio

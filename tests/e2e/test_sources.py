@@ -1,4 +1,4 @@
-"""A batch may have a source in place of items: a worker finds them, once, whatever becomes of it on the way."""
+"""Tests of batches with a source in place of items: a worker expands it exactly once, also across kills."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Pause, resume, cancel, retry, change and append, seen from the client."""
+"""Tests of pause, resume, cancel, retry, change and append by the client."""
 
 import asyncio
 from uuid import UUID
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def _progress(cluster: Cluster, batch_id: UUID) -> Counts:
-    """The counts at the next sign of progress."""
+    """Return the counts of the next progress event."""
     async with asyncio.timeout(20), cluster.client.events(batch_id) as events:
         async for event in events:
             if isinstance(event, BatchProgressed) and event.counts.ended:
@@ -24,7 +24,7 @@ async def _progress(cluster: Cluster, batch_id: UUID) -> Counts:
 
 
 async def _settles(cluster: Cluster, batch_id: UUID) -> Counts:
-    """The counts once they stand still for half a second: what was out has come back."""
+    """Wait until the counts have not changed for half a second, which means that no item runs; return them."""
     counts = (await cluster.client.batch(batch_id)).counts
     async with asyncio.timeout(20):
         while True:

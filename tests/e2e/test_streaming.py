@@ -1,4 +1,4 @@
-"""Items run while their upload goes on, and an upload that breaks off is continued: every item once, in its place."""
+"""Tests that items run during their upload and that an interrupted upload resumes, with each item once and in place."""
 
 import asyncio
 import signal
@@ -28,7 +28,7 @@ def _lines(first: int, end: int) -> bytes:
 
 
 async def _progress(cluster: Cluster, batch_id: UUID, ended: int = 1) -> Counts:
-    """The counts once so many items have ended."""
+    """Wait until this many items have ended and return the counts."""
     async with asyncio.timeout(60), cluster.client.events(batch_id) as events:
         with suppress(UnknownBatch):
             counts = (await cluster.client.batch(batch_id)).counts  # what was told before anybody listened

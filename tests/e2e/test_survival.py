@@ -1,4 +1,4 @@
-"""Kill -9 of each service and server in the middle of a batch: every item ends once, the batch finishes once."""
+"""Tests of kill -9 during a batch: every item ends once, and the batch finishes once."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ ITEMS = [{"n": n, "sleep_s": 0.3} for n in range(TOTAL)]
 
 
 async def _in_the_middle(cluster: Cluster) -> object:
-    """Submit a batch and return its id when some of it has ended."""
+    """Submit a batch and return its id after some of its items have ended."""
     receipt = await cluster.client.submit("noop", ITEMS, notify=Notifications(webhooks=[cluster.webhooks.url]))
     async with asyncio.timeout(30), cluster.client.events(receipt.batch_id) as events:
         async for event in events:

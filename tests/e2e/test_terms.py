@@ -1,4 +1,4 @@
-"""Terms that change while a batch runs, through each door, and what ends it when they are met."""
+"""Tests of terms that change while a batch runs, by each interface, and of how a batch ends by them."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""Workers share what there is to do, and say how they are kept busy."""
+"""Tests that workers share the load and report their slots."""
 
 import asyncio
 import os

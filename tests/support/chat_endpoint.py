@@ -1,6 +1,6 @@
-"""An OpenAI-compatible chat endpoint that misbehaves as a project's name says: a real server on loopback.
+"""An OpenAI-compatible chat endpoint on loopback that misbehaves as a project's name says.
 
-A name such as `refusal`, or `bad-twice`, chooses the behaviour in `_BEHAVIOURS`; any other is answered well.
+A name such as `refusal` or `bad-twice` chooses the behaviour in `_BEHAVIOURS`; any other gets a good answer.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ MODEL = "some-model-2026-01-01"
 
 @dataclass(slots=True)
 class ChatEndpoint:
-    """The endpoint; `calls` counts by project, `requests` are the bodies as they came."""
+    """HTTP server of the endpoint; `calls` counts by project, `requests` are the received bodies."""
 
     key: str = "demo"
     url: str = ""
@@ -26,7 +26,7 @@ class ChatEndpoint:
     requests: list[dict[str, Any]] = field(default_factory=list)
 
     async def completions(self, request: web.Request) -> web.Response:
-        """One completion."""
+        """Answer one completion request."""
         if request.headers.get("Authorization") != f"Bearer {self.key}":
             return _error(401, "invalid_api_key", "invalid_request_error")
         asked = await request.json()

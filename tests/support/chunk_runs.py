@@ -1,4 +1,4 @@
-"""Chunks of numbers that run without a broker: what is reported of them is kept."""
+"""Runs chunks of numbers without a broker and records what is reported of them."""
 
 import asyncio
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ class Number(BaseModel):
 
 
 class Recorder:
-    """Takes what is published."""
+    """Publisher that records the messages."""
 
     def __init__(self) -> None:
         self.reports: list[ChunkProcessed] = []
@@ -40,7 +40,7 @@ class Recorder:
 
 
 class FakeCache:
-    """A cache that knows the results of some payloads."""
+    """Cache that has the results of some payloads."""
 
     def __init__(self, results: dict[int, Any] | None = None) -> None:
         self.results = results or {}
@@ -56,7 +56,7 @@ class FakeCache:
 
 
 class Away:
-    """Reservations whose Redis does not answer, which counts how often it was asked."""
+    """Reservations whose Redis is unavailable; counts the calls."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -66,7 +66,7 @@ class Away:
 
 
 def paced(chunk: ChunkReady, per_second: float = 1000.0) -> ChunkReady:
-    """The chunk under a rate."""
+    """Return the chunk with a rate."""
     return chunk.model_copy(update={"rates": ChunkRates(keys=[SharedRate(key="k", per_second=per_second)])})
 
 

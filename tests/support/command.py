@@ -16,7 +16,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a run of the command ended."""
+    """Result of one run of the command."""
 
     code: int
     out: str
@@ -30,13 +30,13 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """The command with the variables that it is to see beside those of this process."""
+    """The command with the environment variables that it gets beside those of this process."""
 
     environment: Mapping[str, str]
     folder: Path = PROJECT
 
     async def __call__(self, *argv: str, stdin: bytes = b"") -> Ended:
-        """Run it to its end."""
+        """Run the command to its end."""
         argv = (sys.executable, "-m", "services.cli", *argv)
         environment = {**os.environ, "COLUMNS": "200", **self.environment}
         process = await asyncio.create_subprocess_exec(

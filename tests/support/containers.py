@@ -17,7 +17,7 @@ _READY_WITHIN = 120.0
 
 @dataclass(frozen=True)
 class Recipe:
-    """The port inside the container, its variables, and the address with a hole for the published port."""
+    """Port inside the container, its variables, and the address with a placeholder for the published port."""
 
     port: int
     env: Mapping[str, str]
@@ -38,7 +38,7 @@ RECIPES: Mapping[Name, Recipe] = MappingProxyType(
 
 
 def start_containers(names: Iterable[Name], stack: contextlib.ExitStack) -> dict[Name, str]:
-    """Start the images that the compose file names, and give their addresses once they answer."""
+    """Start the images that the compose file names; return their addresses once they answer."""
     urls = {name: stack.enter_context(_container(name)) for name in names}
     asyncio.run(_until_ready(urls))
     return urls

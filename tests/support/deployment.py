@@ -1,4 +1,4 @@
-"""The deployment files as their own tools read them, without an engine or a cluster."""
+"""Reads the deployment files with their own tools, without an engine or a cluster."""
 
 import re
 import shutil
@@ -22,7 +22,7 @@ VARIABLE = re.compile(r"\$\{(?P<name>\w+):-(?P<default>[^}]*)\}")
 
 @cache
 def compose_file() -> Json:
-    """The compose file as it is when nothing is set in the environment: every variable has its default."""
+    """Return the compose file as it is with an empty environment: every variable has its default."""
     text = (ROOT / "docker-compose.yml").read_text("utf-8")
     content: Json = yaml.safe_load(VARIABLE.sub(lambda variable: variable["default"], text))
     return content
@@ -30,13 +30,13 @@ def compose_file() -> Json:
 
 @cache
 def rendered(overlay: str) -> list[Json]:
-    """What kustomize makes of an overlay."""
+    """Return the objects that kustomize builds from an overlay."""
     text = run_tool("kubectl", "kustomize", f"k8s/overlays/{overlay}")
     return [document for document in yaml.safe_load_all(text) if document]
 
 
 def run_tool(name: str, *argv: str) -> str:
-    """Run a tool of the development extra in the project's folder; its complaint is the failure."""
+    """Run a tool of the development extra in the project's folder; fail with its error output."""
     program = shutil.which(name, path=sysconfig.get_path("scripts"))
     assert program, f"{name} is not installed: it comes with the development extra, in requirements.lock"
     done = subprocess.run([program, *argv], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
@@ -45,17 +45,17 @@ def run_tool(name: str, *argv: str) -> str:
 
 
 def of_kind(objects: list[Json], *kinds: str) -> dict[str, Json]:
-    """The objects of some kinds, by name."""
+    """Return the objects of some kinds, by name."""
     return {found["metadata"]["name"]: found for found in objects if found["kind"] in kinds}
 
 
 def pods(objects: list[Json]) -> dict[str, Json]:
-    """The pod template of each workload, by the workload's name."""
+    """Return the pod template of each workload, by the workload's name."""
     return {name: found["spec"]["template"] for name, found in of_kind(objects, "Deployment", "StatefulSet").items()}
 
 
 def containers(objects: list[Json]) -> Iterator[tuple[str, Json]]:
-    """Each container with its workload's name, init containers too."""
+    """Yield each container, init containers too, with its workload's name."""
     for name, pod in pods(objects).items():
         for container in pod["spec"].get("initContainers", []) + pod["spec"]["containers"]:
             yield name, container

@@ -1,4 +1,4 @@
-"""A worker that a test moves by hand: it announces itself and beats, takes chunks, and reports when told to."""
+"""A worker that a test controls step by step: it announces itself, sends heartbeats, takes chunks and reports."""
 
 import asyncio
 import time
@@ -33,15 +33,15 @@ WAIT_S = 15.0
 
 
 class HandWorker:
-    """Stands on both sides of the dispatcher: it hands batches in, and does the work."""
+    """Worker and submitter in one: it submits batches to the dispatcher and does the work."""
 
     def __init__(self, manifest: Manifest, publisher: Publisher) -> None:
         self.manifest = manifest
         self.worker_id = f"hand-{uuid.uuid4().hex[:6]}"
         self.holding: set[uuid.UUID] = set()
-        """What heartbeats name."""
+        """Chunks that heartbeats name."""
         self.forgetful = False
-        """Set: it loses each chunk that it takes."""
+        """Whether the worker loses each chunk that it takes."""
         self.taken: list[tuple[float, ChunkReady]] = []
         self.settled: list[ItemsSettled] = []
         self._publisher = publisher
@@ -49,11 +49,11 @@ class HandWorker:
         self._changed = asyncio.Condition()
 
     async def tell(self, *messages: Message) -> None:
-        """Publish to the flow."""
+        """Publish to the flow exchange."""
         await self._publisher.publish([outgoing(topology.FLOW, message) for message in messages])
 
     async def beat(self) -> None:
-        """One heartbeat."""
+        """Send one heartbeat."""
         await self.tell(
             WorkerHeartbeat(
                 worker_id=self.worker_id,
@@ -64,13 +64,13 @@ class HandWorker:
         )
 
     async def beat_on(self) -> None:
-        """Heartbeats until cancelled."""
+        """Send heartbeats until cancelled."""
         while True:
             await self.beat()
             await asyncio.sleep(0.3)
 
     async def pages(self, sizes: dict[str, int], *, page: int = 0, batch_id: uuid.UUID | None = None) -> uuid.UUID:
-        """Send a page with so many items for each partition."""
+        """Send a page with this many items for each partition."""
         batch_id = batch_id or uuid.uuid4()
         segments, ordinal = [], 0
         for partition, size in sizes.items():
@@ -81,17 +81,17 @@ class HandWorker:
         return batch_id
 
     async def accept(self, batch_id: uuid.UUID, total: int, owner: str = "default", **fields: Any) -> None:
-        """Send the header."""
+        """Send the header of a batch."""
         header = {"priority": "normal", "total": total, "accepted_at": datetime.now(UTC)} | fields
         await self.tell(BatchAccepted(batch_id=batch_id, owner=owner, workload=self.manifest.name, **header))
 
     async def take(self, within_s: float = WAIT_S) -> ChunkReady:
-        """The next chunk."""
+        """Wait for the next chunk and return it."""
         async with asyncio.timeout(within_s):
             return await self._chunks.get()
 
     async def take_items(self, count: int) -> list[ChunkReady]:
-        """Chunks until they hold so many items."""
+        """Take chunks until they contain this many items."""
         chunks: list[ChunkReady] = []
         while sum(len(chunk.items) for chunk in chunks) < count:
             chunks.append(await self.take())
@@ -99,11 +99,11 @@ class HandWorker:
 
     @property
     def idle(self) -> bool:
-        """Whether no chunk waits to be taken."""
+        """Tell whether no chunk waits to be taken."""
         return self._chunks.empty()
 
     async def report(self, chunk: ChunkReady, outcomes: Sequence[ItemOutcome] | None = None, **fields: Any) -> None:
-        """Report a chunk: all succeeded, unless outcomes are given."""
+        """Report a chunk: all items succeeded, unless outcomes are given."""
         if outcomes is None:
             outcomes = [ItemOutcome(ordinal=item.ordinal, status="succeeded", result={}) for item in chunk.items]
         if fields.get("final", True):
@@ -112,13 +112,13 @@ class HandWorker:
         await self.tell(ChunkProcessed(**same | {"worker_id": self.worker_id, "outcomes": list(outcomes)} | fields))
 
     async def wait_settled(self, count: int) -> list[ItemsSettled]:
-        """What the dispatcher told the ledger, once it covers so many items."""
+        """Wait until the dispatcher has settled this many items; return the messages."""
         async with asyncio.timeout(WAIT_S), self._changed:
             await self._changed.wait_for(lambda: sum(len(s.items) for s in self.settled) >= count)
         return self.settled
 
     async def chunk_arrived(self, message: AbstractIncomingMessage) -> None:
-        """Called by the broker; the delivery is acknowledged at once, so that only the lease is left."""
+        """Receive a chunk; it is acknowledged at once, so that only the lease protects it."""
         chunk = ChunkReady.decode(message.body)
         await message.ack()
         if not self.forgetful:
@@ -127,7 +127,7 @@ class HandWorker:
         self._chunks.put_nowait(chunk)
 
     async def settled_arrived(self, message: AbstractIncomingMessage) -> None:
-        """Called by the broker."""
+        """Receive settled items."""
         async with self._changed:
             self.settled.append(ItemsSettled.decode(message.body))
             self._changed.notify_all()
@@ -135,7 +135,7 @@ class HandWorker:
 
 @asynccontextmanager
 async def hand_worker(amqp_url: str, **manifest: Any) -> AsyncIterator[HandWorker]:
-    """Announce a workload of its own and listen to what becomes of its batches."""
+    """Announce a workload of the worker's own and receive the messages about its batches."""
     name = f"hand-{uuid.uuid4().hex[:8]}"
     described = Manifest.model_validate(
         {"name": name, "version": "1", "item_schema": {}, "result_schema": {}} | manifest

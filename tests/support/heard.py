@@ -1,4 +1,4 @@
-"""Messages of an exchange as they come by, for tests that wait for one of them."""
+"""Records messages of an exchange, for tests that wait for one of them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -14,7 +14,7 @@ M = TypeVar("M", bound=Message)
 
 
 class Heard:
-    """What came by so far."""
+    """Messages received so far."""
 
     def __init__(self, kinds: tuple[type[Message], ...]) -> None:
         self.messages: list[Message] = []
@@ -22,13 +22,13 @@ class Heard:
         self._changed = asyncio.Condition()
 
     async def arrived(self, message: AbstractIncomingMessage) -> None:
-        """Called by the broker."""
+        """Receive a message from the broker."""
         async with self._changed:
             self.messages.append(self._kinds[str(message.type)].decode(message.body))
             self._changed.notify_all()
 
     async def until(self, kind: type[M], fits: Callable[[M], bool], within_s: float = 20.0) -> M:
-        """The first of this kind that fits, among those that came and those to come."""
+        """Wait for the first message of this type that fits, received before or after the call; return it."""
 
         def first() -> M | None:
             return next((m for m in self.messages if isinstance(m, kind) and fits(m)), None)
@@ -41,7 +41,7 @@ class Heard:
 
 @asynccontextmanager
 async def hearing(amqp_url: str, exchange: str, *kinds: type[Message]) -> AsyncIterator[Heard]:
-    """Listen to messages of these kinds."""
+    """Subscribe to messages of these types."""
     heard = Heard(kinds)
     connection = await aio_pika.connect(amqp_url)
     async with connection:

@@ -1,4 +1,4 @@
-"""A destination of HTTP calls that behaves as its path says, and counts what came: a real server on loopback."""
+"""A destination of HTTP calls on loopback that behaves as the path says, and counts its calls."""
 
 import asyncio
 import json
@@ -14,15 +14,15 @@ ServerHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(slots=True)
 class HttpTarget:
-    """The server. `origins` are two, the same server under two addresses."""
+    """HTTP server; `origins` are its two addresses."""
 
     origins: list[str] = field(default_factory=list)
     calls: Counter[str] = field(default_factory=Counter)
     keys: list[str] = field(default_factory=list)
-    """The idempotency keys that came."""
+    """Received idempotency keys."""
 
     def app(self) -> web.Application:
-        """The application that serves it."""
+        """Return the application that serves the target."""
         app = web.Application(middlewares=[self._counting], client_max_size=2**20)
         app.router.add_route("*", "/echo", self._echo)
         app.router.add_route("*", "/status/{status}", self._status)
@@ -56,7 +56,7 @@ class HttpTarget:
         return web.Response(status=int(request.match_info["status"]), headers=headers, text=request.query.get("body"))
 
     async def _first(self, request: web.Request) -> web.Response:
-        """This status the first time, then 200."""
+        """Answer with this status the first time, then with 200."""
         status = int(request.match_info["status"]) if self.calls[request.path] == 1 else 200
         headers = {"Retry-After": "0.2"} if status == 429 else {}
         return web.json_response({"calls": self.calls[request.path]}, status=status, headers=headers)

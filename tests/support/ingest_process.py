@@ -1,4 +1,4 @@
-"""Runs ingest as a separate process that can be measured and killed."""
+"""Runs ingest as a process of its own, so that it can be measured and killed."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ from devstack import Servers, free_ports
 
 
 class IngestProcess:
-    """A running process and its port."""
+    """Running process and its port."""
 
     def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
         self._process = process
@@ -22,17 +22,17 @@ class IngestProcess:
 
     @property
     def peak_bytes(self) -> int:
-        """Peak resident memory so far, in bytes."""
+        """Peak memory of the process so far, in bytes."""
         status = Path(f"/proc/{self._process.pid}/status").read_text("ascii")
         return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
     @property
     def resident_bytes(self) -> int:
-        """Current resident memory in bytes."""
+        """Current memory of the process, in bytes."""
         return int(psutil.Process(self._process.pid).memory_info().rss)
 
     async def end(self, number: signal.Signals) -> int:
-        """Send a signal and wait for the end; returns the exit code."""
+        """Send a signal, wait for the end and return the exit code."""
         if self._process.returncode is None:
             self._process.send_signal(number)
         async with asyncio.timeout(45):
@@ -41,7 +41,7 @@ class IngestProcess:
 
 @asynccontextmanager
 async def ingest_process(servers: Servers, log_file: Path) -> AsyncIterator[IngestProcess]:
-    """Start ingest, wait until its port is open, and kill it in the end."""
+    """Start the process, wait until it answers, and end it afterwards."""
     port = free_ports(1)[0]
     environment = os.environ | servers.environment() | {"BATCHYARD_HTTP_PORT": str(port)}
     with log_file.open("ab") as log:

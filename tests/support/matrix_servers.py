@@ -1,7 +1,7 @@
-"""Stand-ins for Google's Routes API, Valhalla and openrouteservice: real HTTP, each with its own form and failures.
+"""Stand-ins for Google's Routes API, Valhalla and openrouteservice: real HTTP, each with its own format and failures.
 
-Ways are those of the OSRM stand-in. South of 80° S there is no road, north of 80° N no way; east of 170° E Google has a
-status of its own for a cell.
+Distances are those of the OSRM stand-in. South of 80° S there is no road, north of 80° N no way; east of 170° E Google
+has a status of its own for a cell.
 """
 
 import random
@@ -21,7 +21,7 @@ _VALHALLA_MAX_KM = 400
 
 @dataclass(slots=True)
 class MatrixServer:
-    """A server, and what it was asked. Each of `fail` answers one call in place of the matrix."""
+    """HTTP server and its recorded requests. Each element of `fail` answers one call in place of the matrix."""
 
     url: str = ""
     calls: int = 0
@@ -78,7 +78,7 @@ async def _google(server: MatrixServer, request: web.Request) -> web.Response:
 
 
 def google_error(code: int, status: str, message: str) -> web.Response:
-    """An error as the API words it."""
+    """Return an error in the format of the API."""
     return web.json_response({"error": {"code": code, "status": status, "message": message}}, status=code)
 
 
@@ -103,7 +103,7 @@ async def _valhalla(server: MatrixServer, request: web.Request) -> web.Response:
 
 
 def valhalla_error(code: int, text: str, status: int = 400) -> web.Response:
-    """An error as the server words it."""
+    """Return an error in the format of the server."""
     return web.json_response(
         {"error_code": code, "error": text, "status_code": status, "status": "Bad Request"}, status=status
     )
@@ -129,7 +129,7 @@ async def _openrouteservice(server: MatrixServer, request: web.Request) -> web.R
 
 
 def ors_error(code: int, message: str, status: int = 400) -> web.Response:
-    """An error as the service words it."""
+    """Return an error in the format of the service."""
     return web.json_response({"error": {"code": code, "message": message}, "info": {"timestamp": 0}}, status=status)
 
 

@@ -1,7 +1,7 @@
-"""A stand-in for OSRM's table service: real HTTP, the true rules of its answers and errors, ways made up from the line.
+"""A stand-in for OSRM's table service: real HTTP, OSRM's rules of answers and errors, distances from straight lines.
 
-Places are told apart by where they are: south of 80° S there is no road (`NoSegment`, naming the coordinate), and
-whoever is north of 80° N is on an island, which no way leads to or from.
+The latitude of a place chooses the behaviour: south of 80° S there is no road (`NoSegment`, naming the coordinate);
+north of 80° N is an island that no way leads to or from.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ Point = tuple[float, float]
 
 @dataclass(slots=True)
 class OsrmServer:
-    """The server, and what it was asked. `fail` answers the next calls with these statuses instead."""
+    """HTTP server and its recorded requests. `fail` answers the next calls with these statuses instead."""
 
     url: str = ""
     max_table_size: int = 100
@@ -27,10 +27,10 @@ class OsrmServer:
     longest_url: int = 0
     fail: list[int] = field(default_factory=list)
     pause_s: float = 0.0
-    """What each call takes."""
+    """Duration of each call."""
 
     async def table(self, request: web.Request) -> web.StreamResponse:
-        """`GET /table/v1/{profile}/{points}`."""
+        """Answer `GET /table/v1/{profile}/{points}`."""
         self.calls += 1
         self.longest_url = max(self.longest_url, len(request.raw_path))
         await asyncio.sleep(self.pause_s)
@@ -60,11 +60,11 @@ class OsrmServer:
         return web.json_response(answer)
 
     async def told(self, _: web.Request) -> web.StreamResponse:
-        """`GET /told`, for whoever runs it in a process of its own."""
+        """Answer `GET /told` with the recorded requests, for tests that run the server as a process of its own."""
         return web.json_response({"calls": self.calls, "cells": self.cells})
 
     async def pause(self, request: web.Request) -> web.StreamResponse:
-        """`POST /pause` with seconds."""
+        """Set the duration of calls: `POST /pause` with seconds."""
         self.pause_s = float(await request.json())
         return web.Response()
 
@@ -84,7 +84,7 @@ async def osrm_server(max_table_size: int = 100, pause_s: float = 0.0) -> AsyncI
 
 @asynccontextmanager
 async def serving(app: web.Application) -> AsyncIterator[str]:
-    """Where an application answers."""
+    """Serve an application and return its address."""
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
@@ -97,7 +97,7 @@ async def serving(app: web.Application) -> AsyncIterator[str]:
 
 
 def expected_metres(origin: Point, destination: Point) -> float | None:
-    """What the server says of a way, in metres."""
+    """Return the distance that the server gives between two points, in metres."""
     return _metres(origin, destination)
 
 

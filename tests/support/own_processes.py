@@ -13,14 +13,14 @@ from batchyard_contracts.workload import Context, Continuation, Permanent, Workl
 
 
 class Deed(BaseModel):
-    """What the handler is to do to its process."""
+    """Action that the handler takes in its process."""
 
     what: str = "answer"
     file: str = ""
 
 
 class Done(BaseModel):
-    """Which process did it, and what it was told."""
+    """Process that took the action, and the value that it was given."""
 
     pid: int
     key: str
@@ -33,7 +33,7 @@ by_chunk = Workload("deeds-by-chunk", version="1", item=Deed, result=Done, item_
 
 @one_by_one.handler(cpu_bound=True)
 def do(deed: Deed, context: Context) -> Done | Continuation:
-    """Do as told."""
+    """Take one action."""
     if deed.file:
         Path(deed.file).write_text(str(os.getpid()), "utf-8")
     match deed.what:
@@ -56,5 +56,5 @@ def do(deed: Deed, context: Context) -> Done | Continuation:
 
 @by_chunk.chunk_handler(cpu_bound=True)
 def do_all(deeds: list[Deed], contexts: list[Context]) -> list[Done | Continuation | Exception]:
-    """Each in turn."""
+    """Take each action in turn."""
     return [do(deed, context) for deed, context in zip(deeds, contexts, strict=True)]

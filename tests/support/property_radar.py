@@ -1,6 +1,6 @@
-"""A stand-in for PropertyRadar's search: real HTTP, its rules for requests and money, the failures it is told to have.
+"""A stand-in for PropertyRadar's search: real HTTP, its rules for requests and purchases, and configured failures.
 
-The properties are made up, and all criteria fit `matching` of them. Each record that is bought is counted, by its id.
+The properties are made up, and all criteria match `matching` of them. Each purchased record is counted by its id.
 """
 
 import asyncio
@@ -24,28 +24,28 @@ CRITERIA = {"ZipFive", "APN", "Pool", "AvailableEquity", "PropertyType", "LimitN
 
 @dataclass(slots=True)
 class PropertyRadar:
-    """The server, what it was asked, and what it sold."""
+    """HTTP server with its recorded requests and sales."""
 
     url: str = ""
     matching: int = 1000
     free: int = 1_000_000
     price: Decimal = Decimal("0.05")
     shrink_to: int | None = None
-    """How many still match once something was bought."""
+    """Number of matches after the first purchase."""
     repeat: int = 0
-    """So many records of a page come again at the start of the next one."""
+    """Number of records of a page that are repeated at the start of the next one."""
     fail: list[str] = field(default_factory=list)
-    """What befalls the next requests, such as `503`, `buy 503`, `buy drop`, `buy late`: only purchases, or any."""
+    """Failures of the next requests, such as `503`, `buy 503`, `buy drop`; those with `buy` affect purchases only."""
     previews: int = 0
     purchases: Counter[int] = field(default_factory=Counter)
-    """By where the page starts."""
+    """Purchases by the start of the page."""
     sold: Counter[str] = field(default_factory=Counter)
     spent: Decimal = Decimal(0)
     hold: asyncio.Event | None = None
-    """Set: a purchase is made, and its answer waits for this."""
+    """Event for which the answers to purchases wait, if set."""
 
     async def search(self, request: web.Request) -> web.StreamResponse:
-        """`POST /v1/properties`."""
+        """Answer `POST /v1/properties`."""
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
             return _error(401, "Unauthorized")
         asked = request.query
@@ -120,7 +120,7 @@ async def property_radar(port: int = 0) -> AsyncIterator[PropertyRadar]:
 
 
 def _wrong(asked: Mapping[str, str], body: dict[str, Any]) -> str | None:
-    """What the server finds wrong with a request."""
+    """Return the error in a request, or None."""
     if set(body) != {"Criteria"}:
         return "Unexpected payload field"
     if "Purchase" not in asked:

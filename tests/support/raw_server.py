@@ -1,4 +1,4 @@
-"""A TCP server on loopback whose behaviour is one function, and that is really over when its context ends."""
+"""A TCP server on loopback whose behaviour is one function; it has fully stopped when its context ends."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[Non
 
 @contextlib.asynccontextmanager
 async def raw_server(behaviour: Behaviour) -> AsyncIterator[int]:
-    """Give the port; each connection is closed when the function returns, or when the context ends."""
+    """Serve and return the port; a connection is closed when the function returns or the context ends."""
     tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""Bodies of `chunk.processed.v1`: what its readers must agree on, and what all of them must refuse."""
+"""Bodies of `chunk.processed.v1` that all readers must read alike or must all refuse."""
 
 import json
 from typing import Any
@@ -51,13 +51,13 @@ bodies = st.builds(
     st.booleans(),
     st.just(HEAD) | st.just(HEAD | {"later": {"outcomes": [1]}}) | st.just(HEAD | {"partition": ',"outcomes":['}),
 )
-"""As any sender might write them; some hold what no reader takes, such as half a character."""
+"""Bodies as any sender might write them, some of which every reader refuses, such as half a character."""
 
 _GOOD = {"ordinal": 1, "status": "succeeded"}
 
 
 def body(*outcomes: object, **head: Any) -> bytes:
-    """A report with these outcomes."""
+    """Return a report with these outcomes."""
     return json.dumps(HEAD | head | {"outcomes": list(outcomes)}).encode()
 
 
@@ -92,4 +92,4 @@ ODD = {
     "spaces": json.dumps(json.loads(body(_GOOD)), indent=2).encode(),
     "uuid without lines": body(_GOOD, chunk_id="0197a5b000007000800000000000000c"),
 }
-"""Unusual, and taken."""
+"""Unusual bodies that are accepted."""

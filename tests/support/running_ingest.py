@@ -1,4 +1,4 @@
-"""Runs ingest on real servers; the test takes the part of the other services and of clients."""
+"""Runs ingest on real servers, and stands in for the services and clients around it."""
 
 import asyncio
 import uuid
@@ -54,16 +54,16 @@ SQUARES = Manifest(
 
 
 class IngestHarness:
-    """Client and stand-in for the services around one ingest: sends commands, replies to queries, collects messages."""
+    """Stand-in for all services and clients of ingest."""
 
     def __init__(self, servers: Servers, channel: AbstractChannel, http: aiohttp.ClientSession, url: str) -> None:
         self.servers = servers
         self.http = http
         self.url = url
         self.answers: dict[type[Message], Answer] = {}
-        """Replies of the aggregator and the dispatcher by type of query. Queries without one get no reply."""
+        """Replies of the aggregator and the dispatcher to queries; a query without one gets no reply."""
         self.flow: list[Message] = []
-        """Messages that ingest sent to the other services, in order."""
+        """Messages that ingest sent to other services, in order."""
         self.traces: list[str | None] = []
         self.events: list[Message] = []
         self._channel = channel
@@ -72,7 +72,7 @@ class IngestHarness:
         self._reply_to = ""
 
     async def listen(self) -> None:
-        """Start to collect messages and to reply to queries."""
+        """Start to receive messages and to reply."""
         await self._channel.set_qos(prefetch_count=1000)
         for exchange, key, take in (
             (topology.FLOW, "#", self._on_flow_message),
@@ -91,7 +91,7 @@ class IngestHarness:
     async def announce(
         self, *manifests: Manifest, at: datetime | None = None, headers: dict[str, str] | None = None
     ) -> None:
-        """Announce workloads (`squares` by default) as a worker does; returns when ingest has registered them."""
+        """Announce a worker that runs these workloads, or `squares`; return when ingest knows them."""
         manifests = manifests or (SQUARES,)
         message = WorkerAnnounced(worker_id="w1", manifests=list(manifests), started_at=at or datetime.now(UTC))
         await self.publish(topology.FLOW, message)
@@ -102,7 +102,7 @@ class IngestHarness:
                     await asyncio.sleep(0.02)  # HTTP has no signal for it
 
     async def publish(self, exchange: str, message: Message) -> None:
-        """Publish a message as a service does, again when the broker rejects it (a queue may have been deleted)."""
+        """Send a message as a service would; repeat it if the broker refuses it, because a queue may just be gone."""
 
         async def send() -> None:
             key, body = message.routing_key(), message.encode()
@@ -115,7 +115,7 @@ class IngestHarness:
         return await self.raw_command(message.type, message.encode(), **properties)
 
     async def raw_command(self, kind: str, body: bytes, **properties: Any) -> CommandAccepted | CommandRejected:
-        """Send any body as a command and wait for the reply."""
+        """Send arbitrary bytes as a command and wait for the reply."""
         waiting = await self.begin_command(kind, body, **properties)
         async with asyncio.timeout(TIMEOUT_S):
             reply = await waiting
@@ -124,7 +124,7 @@ class IngestHarness:
     async def begin_command(
         self, kind: str, body: bytes, **properties: Any
     ) -> "asyncio.Future[AbstractIncomingMessage]":
-        """Send any body as a command; returns the future reply."""
+        """Send arbitrary bytes as a command; the reply arrives later."""
         correlation = uuid.uuid4().hex
         waiting: asyncio.Future[AbstractIncomingMessage] = asyncio.get_running_loop().create_future()
         self._replies[correlation] = waiting
@@ -143,7 +143,7 @@ class IngestHarness:
         return found
 
     def all(self, kind: type[MessageT]) -> list[MessageT]:
-        """Return every message of a kind that ingest has sent so far."""
+        """Return every message of a type that ingest has sent so far."""
         return [message for message in (*self.flow, *self.events) if isinstance(message, kind)]
 
     async def wait_until(self, condition: Callable[[], object]) -> None:
@@ -152,12 +152,12 @@ class IngestHarness:
             await self._arrived.wait_for(lambda: bool(condition()))
 
     async def wait_for(self, kind: type[MessageT], number: int = 1) -> list[MessageT]:
-        """Wait for `number` messages of a kind."""
+        """Wait for this number of messages of a type."""
         await self.wait_until(lambda: len(self.all(kind)) >= number)
         return self.all(kind)
 
     async def rows(self, query: str, *arguments: object) -> list[dict[str, Any]]:
-        """Run a statement on the tables of ingest."""
+        """Query or change ingest's tables."""
         connection = await asyncpg.connect(self.servers.database_url, server_settings={"search_path": "ingest"})
         try:
             return [dict(row) for row in await connection.fetch(query, *arguments)]
@@ -165,12 +165,12 @@ class IngestHarness:
             await connection.close()
 
     async def get(self, path: str, **options: Any) -> tuple[int, Any]:
-        """GET a path; returns the status and the JSON body."""
+        """GET and return the status and the JSON."""
         async with self.http.get(self.url + path, **options) as response:
             return response.status, await response.json(content_type=None)
 
     async def post(self, path: str, **options: Any) -> tuple[int, Any]:
-        """POST to a path; returns the status and the JSON body."""
+        """POST and return the status and the JSON."""
         async with self.http.post(self.url + path, **options) as response:
             return response.status, await response.json(content_type=None)
 
@@ -206,7 +206,7 @@ class IngestHarness:
 
 @asynccontextmanager
 async def start_ingest(servers: Servers, **settings: Any) -> AsyncIterator[int]:
-    """Run the service in this process; yields its HTTP port."""
+    """Run the service in this process; return its HTTP port."""
     runtime = Runtime()
     addresses = {"amqp_url": servers.amqp_url, "database_url": servers.database_url, "redis_url": servers.redis_url}
     port = free_ports(1)[0]
@@ -217,7 +217,7 @@ async def start_ingest(servers: Servers, **settings: Any) -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def connect_harness(servers: Servers, port: int) -> AsyncIterator[IngestHarness]:
-    """Connect a harness to an ingest that is running."""
+    """Connect the stand-ins to an ingest that runs already."""
     async with AsyncExitStack() as stack:
         connection = await aio_pika.connect_robust(servers.amqp_url)
         stack.push_async_callback(connection.close)
@@ -230,7 +230,7 @@ async def connect_harness(servers: Servers, port: int) -> AsyncIterator[IngestHa
 
 @asynccontextmanager
 async def running_ingest(servers: Servers, **settings: Any) -> AsyncIterator[IngestHarness]:
-    """Run one ingest with the workload `squares`, and a harness for it."""
+    """Run one ingest that knows the workload `squares`, with its stand-ins."""
     async with start_ingest(servers, **settings) as port, connect_harness(servers, port) as harness:
         if not settings.get("api_tokens"):
             await harness.announce()

@@ -1,4 +1,4 @@
-"""An S3-compatible store as far as uploads need it: single puts, uploads in parts, and signatures that are checked.
+"""An S3-compatible store as far as uploads need it: single puts, multipart uploads, and verified signatures.
 
 The signature is computed anew by AWS Signature Version 4:
 https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
@@ -22,14 +22,14 @@ _AUTHORIZATION = re.compile(
 
 @dataclass(slots=True)
 class S3Server:
-    """What is in the bucket, by key; `begun` are uploads in parts that have no end."""
+    """Content of the bucket, by key; `begun` are unfinished multipart uploads."""
 
     url: str = ""
     objects: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     begun: dict[str, tuple[str, str, dict[int, bytes]]] = field(default_factory=dict)
 
     async def put(self, request: web.Request) -> web.Response:
-        """An object, or a part of one."""
+        """Store an object, or a part of one."""
         body = await request.read()
         if fault := self._fault(request, body):
             return fault
@@ -41,7 +41,7 @@ class S3Server:
         return web.Response(headers={"ETag": f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'})
 
     async def post(self, request: web.Request) -> web.Response:
-        """The begin, or the end, of an upload in parts."""
+        """Start or complete a multipart upload."""
         body = await request.read()
         if fault := self._fault(request, body):
             return fault
@@ -57,7 +57,7 @@ class S3Server:
         return _xml(f"<CompleteMultipartUploadResult>{inner}</CompleteMultipartUploadResult>")
 
     async def delete(self, request: web.Request) -> web.Response:
-        """Give an upload in parts up."""
+        """Abort a multipart upload."""
         self.begun.pop(request.query.get("uploadId", ""), None)
         return web.Response(status=204)
 

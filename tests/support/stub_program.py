@@ -1,7 +1,7 @@
-"""A program to be supervised: says that it is ready on a port, and ends in the way its arguments ask for.
+"""A program to be supervised: reports that it is ready on a port, and ends as its arguments say.
 
-Arguments: the port, then any of `--deaf` (SIGTERM changes nothing), `--crash` (ends with code 3 before
-it is ready), `--child` (starts a process that it never stops).
+Arguments: the port, then any of `--deaf` (ignores SIGTERM), `--crash` (exits with code 3 before it is ready), `--child`
+(starts a process that it never stops).
 """
 
 import signal
@@ -12,16 +12,16 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 
 class Ready(BaseHTTPRequestHandler):
-    """Answers every request with 200."""
+    """Handler that answers every request with 200."""
 
     def do_GET(self) -> None:
-        """Be ready."""
+        """Answer a readiness check."""
         self.send_response(200)
         self.end_headers()
 
 
 def main() -> None:
-    """Serve until a signal says otherwise."""
+    """Serve until a signal arrives."""
     print("started with", *sys.argv[1:], flush=True)  # noqa: T201
     if "--crash" in sys.argv:
         sys.exit(3)

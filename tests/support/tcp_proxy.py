@@ -1,4 +1,4 @@
-"""A connection between a client and a server that can be cut, refused, or held in one direction."""
+"""A TCP proxy whose connections can be cut, refused, or held in one direction."""
 
 import asyncio
 from asyncio import StreamReader, StreamWriter
@@ -9,7 +9,7 @@ from yarl import URL
 
 
 class TcpProxy:
-    """Listens on a port of its own and passes everything on to a server, until it is told otherwise."""
+    """Proxy that listens on a port of its own and forwards everything to a server, until it is told otherwise."""
 
     def __init__(self, target: str) -> None:
         self._target = URL(target)
@@ -19,7 +19,7 @@ class TcpProxy:
         self._answers = asyncio.Event()
         self._answers.set()
         self.connections = 0
-        """How many were accepted so far."""
+        """Number of connections accepted so far."""
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -36,27 +36,27 @@ class TcpProxy:
 
     @property
     def url(self) -> str:
-        """The server's address, by way of this proxy."""
+        """URL of the server by way of this proxy."""
         assert self._server is not None
         return str(self._target.with_host("127.0.0.1").with_port(self._server.sockets[0].getsockname()[1]))
 
     def cut(self) -> None:
-        """Reset every connection that is open."""
+        """Reset every open connection."""
         for writer in self._open:
             writer.transport.abort()
         self._open.clear()
 
     def refuse(self) -> None:
-        """Cut, and let nobody in until `mend`."""
+        """Cut, and refuse connections until `mend`."""
         self._refusing = True
         self.cut()
 
     def hold_answers(self) -> None:
-        """Pass on what clients say, and keep back what the server says until `mend`."""
+        """Forward what clients send, and hold back what the server sends until `mend`."""
         self._answers.clear()
 
     def mend(self) -> None:
-        """Pass everything on again."""
+        """Forward everything again."""
         self._refusing = False
         self._answers.set()
 
@@ -74,7 +74,7 @@ class TcpProxy:
 
 
 async def _pass_on(reader: StreamReader, writer: StreamWriter, passing: asyncio.Event) -> None:
-    """One direction, until either side ends it."""
+    """Forward one direction until either side ends it."""
     try:
         while data := await reader.read(64 * 1024):
             await passing.wait()

@@ -1,4 +1,4 @@
-"""Files of items, streamed to the HTTP API as a client does."""
+"""Files of items, as a client streams them to the HTTP API."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,7 +10,7 @@ NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
 async def lines(number: int, size: int = 100, *, bad: int | None = None) -> AsyncIterator[bytes]:
-    """Yield `number` items of about `size` bytes, in chunks that end in the middle of a line."""
+    """Yield this many items of about `size` bytes, in pieces that end in the middle of a line."""
     note = b"x" * size
     rest = b""
     for start in range(0, number, 100):

@@ -1,4 +1,4 @@
-"""A server of the `/videos` dialect, as vLLM-Omni speaks it: forms alone, short answers, numbers as error codes."""
+"""A server of the `/videos` dialect, as vLLM-Omni speaks it: forms only, short answers, numeric error codes."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,14 +12,14 @@ KEY = "demo"
 
 
 class VideoDialect:
-    """The server; what it was asked is in `jobs`."""
+    """HTTP server; its recorded requests are in `jobs`."""
 
     def __init__(self, jobs: VideoJobs) -> None:
         self.jobs = jobs
         self.url = ""
 
     async def create(self, request: web.Request) -> web.StreamResponse:
-        """Takes a form, answers with the little that a server must say."""
+        """Accept a form and answer with the required fields only."""
         if not request.content_type.startswith("multipart/"):
             return _error(415, "unsupported_media_type")
         fields = {name: str(value) for name, value in (await request.post()).items()}

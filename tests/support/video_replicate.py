@@ -1,4 +1,4 @@
-"""Replicate's HTTP API as far as clips need it: predictions, their list, cancelling, files at a place of their own."""
+"""Replicate's HTTP API as far as clips need it: predictions, their list, cancelling, and files on another host."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +15,7 @@ _STATUSES = {"queued": "starting", "running": "processing", "done": "succeeded",
 
 
 class VideoReplicate:
-    """The server; what it was asked is in `jobs`."""
+    """HTTP server; its recorded requests are in `jobs`."""
 
     def __init__(self, jobs: VideoJobs) -> None:
         self.jobs = jobs
@@ -48,7 +48,7 @@ class VideoReplicate:
         return web.json_response(self._shown(*found))
 
     async def listed(self, request: web.Request) -> web.Response:
-        """Its list does not say what a prediction was given."""
+        """Answer the list, which does not contain the inputs of predictions."""
         jobs, start = self.jobs.listed(), int(request.query.get("cursor", "0"))
         more = start + _PAGE < len(jobs)
         shown = [self._shown(job, "queued") for job in jobs[start : start + _PAGE]]
@@ -65,7 +65,7 @@ class VideoReplicate:
         return web.json_response(self._shown(job, "cancelled"))
 
     async def file(self, request: web.Request) -> web.Response:
-        """Public, at a host of its own: a key must not be sent there."""
+        """Serve a public file on a host of its own, which must not receive a key."""
         if "Authorization" in request.headers:
             return web.Response(status=400, text="A key was sent where none is needed.")
         if self.jobs.made[request.match_info["id"]].behaviour == "expired":
