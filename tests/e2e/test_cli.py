@@ -74,7 +74,7 @@ async def test_failures_end_with_their_own_code_and_can_be_retried(cli: Command)
     assert (state["round"], state["counts"]["succeeded"], state["counts"]["failed"]) == (2, 1, 2)
 
 
-async def test_a_wrong_line_is_named_and_nothing_is_kept(cli: Command, tmp_path: Path) -> None:
+async def test_an_invalid_line_is_named_and_nothing_is_submitted(cli: Command, tmp_path: Path) -> None:
     newest = (await cli("list", "--limit", "1", "--json")).json["batches"]
     good = '{"n": 1, "fail": "' + "x" * 60 + '"}\n'
     file = tmp_path / "long.ndjson"
@@ -123,7 +123,7 @@ async def test_an_export_becomes_a_folder(cli: Command, tmp_path: Path) -> None:
     assert all(sheet.endswith(".cue") for sheet in sheets)
 
 
-async def test_what_is_not_there(cli: Command) -> None:
+async def test_unknown_batches_exit_with_not_found(cli: Command) -> None:
     absent = "019a2b3c-0000-7000-8000-000000000001"
     for ended in await asyncio.gather(*(cli(each, absent) for each in ("show", "failures", "cancel", "watch"))):
         assert (ended.code, ended.out) == (Exit.NOT_FOUND, ""), ended
@@ -132,7 +132,7 @@ async def test_what_is_not_there(cli: Command) -> None:
     assert "absent" in ended.err
 
 
-async def test_what_there_is(cli: Command) -> None:
+async def test_workloads_and_workers_are_listed(cli: Command) -> None:
     workers = (await cli("workers", "--json")).json["workers"]
     assert len(workers) >= 2
     assert all({"noop", "tracklists"} <= set(worker["workloads"]) for worker in workers)
@@ -142,7 +142,7 @@ async def test_what_there_is(cli: Command) -> None:
     assert """batchyard submit noop --item '{"n":7}'""" in shown.out
 
 
-async def test_up_and_down(servers: Servers, cluster: Cluster, tmp_path: Path) -> None:
+async def test_up_starts_every_service_and_down_stops_them(servers: Servers, cluster: Cluster, tmp_path: Path) -> None:
     home = tmp_path / "home"
     cli = Command({**servers.environment(), "BATCHYARD_HOME": str(home)})
     try:
@@ -162,7 +162,7 @@ async def test_up_and_down(servers: Servers, cluster: Cluster, tmp_path: Path) -
     assert (await Command({"BATCHYARD_HOME": str(home), "BATCHYARD_URL": url})("list")).code == Exit.UNREACHABLE
 
 
-async def test_ctrl_c_ends_a_cluster_in_good_order(servers: Servers, cluster: Cluster, tmp_path: Path) -> None:
+async def test_ctrl_c_stops_all_services_cleanly(servers: Servers, cluster: Cluster, tmp_path: Path) -> None:
     home = tmp_path / "home"
     cli = Command({**servers.environment(), "BATCHYARD_HOME": str(home)})
     running = asyncio.create_task(cli("up"))

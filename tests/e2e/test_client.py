@@ -29,7 +29,7 @@ Payload = dict[str, JsonValue]
 ITEMS: list[Payload] = [{"n": n, "sleep_s": 0.3} for n in range(500)]
 
 
-async def test_a_few_lines_submit_wait_and_read(cluster: Cluster) -> None:
+async def test_the_client_submits_waits_and_reads_results(cluster: Cluster) -> None:
     receipt = await cluster.client.submit("noop", [{"n": n} for n in range(25)])
     finished = await cluster.client.wait(receipt.batch_id, 30)
     assert (finished.result, finished.counts.succeeded) == ("completed", 25)
@@ -39,7 +39,7 @@ async def test_a_few_lines_submit_wait_and_read(cluster: Cluster) -> None:
     assert await cluster.client.failures(receipt.batch_id) == []
 
 
-async def test_who_subscribes_before_submitting_misses_nothing(cluster: Cluster) -> None:
+async def test_a_subscription_before_submitting_receives_every_event(cluster: Cluster) -> None:
     batch_id = new_batch_id()
     async with asyncio.timeout(30), cluster.client.events(batch_id) as events:
         receipt = await cluster.client.submit("noop", ITEMS, batch_id=batch_id)
@@ -51,7 +51,7 @@ async def test_who_subscribes_before_submitting_misses_nothing(cluster: Cluster)
     assert {type(event) for event in seen} == {BatchStarted, BatchProgressed, BatchFinished}
 
 
-async def test_an_end_that_has_passed_is_asked_for(cluster: Cluster) -> None:
+async def test_waiting_for_a_finished_batch_returns_at_once(cluster: Cluster) -> None:
     receipt = await cluster.client.submit("noop", [NewItem(payload={"n": 3}, custom_id="three")], labels={"a": "b"})
     by_event = await cluster.client.wait(receipt.batch_id, 30)
     by_question = await cluster.client.wait(receipt.batch_id, 30)
@@ -60,7 +60,7 @@ async def test_an_end_that_has_passed_is_asked_for(cluster: Cluster) -> None:
     assert [type(event) async for event in cluster.client.events(receipt.batch_id)] == [BatchFinished]
 
 
-async def test_items_that_do_not_fit_one_command_follow_in_further_ones(cluster: Cluster) -> None:
+async def test_many_items_are_split_over_several_commands(cluster: Cluster) -> None:
     async def source() -> AsyncIterator[Payload]:
         for n in range(20_500):
             yield {"n": n}
@@ -98,7 +98,7 @@ async def test_the_same_key_is_the_same_batch_also_when_it_takes_several_command
     assert (await cluster.client.wait(first.batch_id, 60)).counts.total == 10_001
 
 
-async def test_a_refusal_names_the_code_and_the_line(cluster: Cluster) -> None:
+async def test_a_refusal_contains_code_and_line(cluster: Cluster) -> None:
     with pytest.raises(BatchRefused) as caught:
         await cluster.client.submit("noop", [{"n": 1}, {"n": 2}, {"n": "three"}])
     assert caught.value.line == 3
@@ -113,7 +113,7 @@ async def test_a_refusal_names_the_code_and_the_line(cluster: Cluster) -> None:
         await cluster.client.submit("noop", [{"n": 1}, "two"])  # type: ignore[list-item]
 
 
-async def test_a_batch_that_can_never_be_whole_is_cancelled(cluster: Cluster) -> None:
+async def test_an_incomplete_submission_is_cancelled(cluster: Cluster) -> None:
     batch_id = new_batch_id()
 
     async def failing() -> AsyncIterator[Payload]:
@@ -137,7 +137,7 @@ async def test_a_refusal_in_a_later_command_counts_from_the_first_item(cluster: 
     assert (await cluster.client.wait(batch_id, 60)).counts.total == 10_000
 
 
-async def test_a_batch_is_steered(cluster: Cluster) -> None:
+async def test_the_client_pauses_changes_resumes_and_cancels(cluster: Cluster) -> None:
     receipt = await cluster.client.submit("noop", [{"n": n, "sleep_s": 0.2} for n in range(2000)])
     await cluster.client.control(receipt.batch_id, "pause")
     with pytest.raises(NotFinished):
@@ -149,7 +149,7 @@ async def test_a_batch_is_steered(cluster: Cluster) -> None:
     assert finished.counts.cancelled > 0
 
 
-async def test_the_end_of_a_second_round_is_not_taken_for_the_first(cluster: Cluster) -> None:
+async def test_waiting_distinguishes_rounds(cluster: Cluster) -> None:
     receipt = await cluster.client.submit("noop", [{"n": 1}, {"n": 2, "fail": "not_found"}])
     assert (await cluster.client.wait(receipt.batch_id, 30)).round == 1
     await cluster.client.control(receipt.batch_id, "retry")
@@ -159,7 +159,7 @@ async def test_the_end_of_a_second_round_is_not_taken_for_the_first(cluster: Clu
         await cluster.client.control(new_batch_id(), "retry")
 
 
-async def test_what_is_selected_runs_again_on_a_patched_payload(cluster: Cluster) -> None:
+async def test_selected_items_run_again_with_a_patched_payload(cluster: Cluster) -> None:
     items: list[Payload] = [{"n": 1}, {"n": 2, "fail": "not_found"}, {"n": 3, "fail": "odd"}]
     receipt = await cluster.client.submit("noop", items)
     await cluster.client.wait(receipt.batch_id, 30)
@@ -173,7 +173,7 @@ async def test_what_is_selected_runs_again_on_a_patched_payload(cluster: Cluster
     assert (second.counts.succeeded, second.counts.failed) == (2, 1)
 
 
-async def test_what_does_not_exist_is_said_to(cluster: Cluster) -> None:
+async def test_unknown_batches_raise_not_found(cluster: Cluster) -> None:
     nowhere = new_batch_id()
     with pytest.raises(UnknownBatch):
         await cluster.client.batch(nowhere)
@@ -194,7 +194,7 @@ async def test_one_client_serves_many_tasks(cluster: Cluster) -> None:
     assert {end.batch_id for end in ends} == {receipt.batch_id for receipt in receipts}
 
 
-async def test_a_broker_that_says_no_is_told_from_one_that_is_not_there(cluster: Cluster) -> None:
+async def test_refused_and_unreachable_brokers_raise_different_errors(cluster: Cluster) -> None:
     with pytest.raises(BrokerRefused):
         async with Client.connect(str(URL(cluster.servers.amqp_url).with_password("wrong"))):
             pass

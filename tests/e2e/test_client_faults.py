@@ -15,7 +15,7 @@ from tests.support.tcp_proxy import TcpProxy
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_a_lost_connection_is_mended_while_waiting(cluster: Cluster) -> None:
+async def test_a_lost_connection_is_restored_while_waiting(cluster: Cluster) -> None:
     async with TcpProxy(cluster.servers.amqp_url) as proxy, Client.connect(proxy.url) as client:
         receipt = await client.submit("noop", [{"n": n, "sleep_s": 0.2} for n in range(1500)])
         before = after = 0
@@ -30,7 +30,7 @@ async def test_a_lost_connection_is_mended_while_waiting(cluster: Cluster) -> No
         assert after > 0, "it went on listening on a new connection"
 
 
-async def test_an_end_that_passes_while_the_connection_is_away_is_not_missed(cluster: Cluster) -> None:
+async def test_an_end_during_a_lost_connection_is_found(cluster: Cluster) -> None:
     async with TcpProxy(cluster.servers.amqp_url) as proxy, Client.connect(proxy.url) as client:
         receipt = await client.submit("noop", [{"n": n, "sleep_s": 0.5} for n in range(20)])
         waiting = asyncio.create_task(client.wait(receipt.batch_id, 60))
@@ -42,7 +42,7 @@ async def test_an_end_that_passes_while_the_connection_is_away_is_not_missed(clu
         assert await waiting == elsewhere
 
 
-async def test_a_command_whose_answer_was_lost_acts_once(cluster: Cluster) -> None:
+async def test_a_command_whose_reply_was_lost_applies_once(cluster: Cluster) -> None:
     batch_id = new_batch_id()
     async with TcpProxy(cluster.servers.amqp_url) as proxy, Client.connect(proxy.url) as client:
         await client.submit("noop", [{"n": 0}])  # the channel is open
@@ -57,7 +57,7 @@ async def test_a_command_whose_answer_was_lost_acts_once(cluster: Cluster) -> No
     await cluster.check_ledger(batch_id, 2)
 
 
-async def test_no_answer_in_time_says_so_and_the_same_again_is_safe(cluster: Cluster) -> None:
+async def test_a_missing_reply_raises_and_a_repetition_is_safe(cluster: Cluster) -> None:
     batch_id = new_batch_id()
     pid = cluster.supervisor.pid("ingest")
     assert pid is not None

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 WITHIN_S = 240.0
 
 
-async def test_the_demo_ends_well_and_leaves_its_results(servers: Servers, tmp_path: Path) -> None:
+async def test_the_demo_completes_and_writes_its_results(servers: Servers, tmp_path: Path) -> None:
     # On servers of its own: workers of another cluster would take its chunks, and may not fetch from its site.
     named = {component.variable for component in COMPONENTS.values()}
     environment = {name: value for name, value in os.environ.items() if name not in named}

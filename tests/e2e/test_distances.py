@@ -35,7 +35,7 @@ async def recommend(cluster: Cluster, document: dict[str, Any], status: int = 20
         return await response.json()
 
 
-async def test_a_batch_of_pairs(cluster: Cluster) -> None:
+async def test_a_batch_of_pairs_gets_distances(cluster: Cluster) -> None:
     items = [
         NewItem(
             payload={
@@ -73,12 +73,12 @@ async def test_a_hundred_candidates_are_ranked_at_once(cluster: Cluster) -> None
     assert len(job.recommended) + len(job.excluded) + job.others == 100
 
 
-async def test_a_wrong_question_is_refused_with_what_is_wrong(cluster: Cluster) -> None:
+async def test_an_invalid_query_is_refused_with_its_error(cluster: Cluster) -> None:
     problem = await recommend(cluster, {"jobs": [{"id": "j", "lat": 100, "lon": 0}], "contractors": []}, 422)
     assert "lat" in problem["detail"]
 
 
-async def test_the_command_line(cluster: Cluster) -> None:
+async def test_the_cli_prints_recommendations(cluster: Cluster) -> None:
     url = str(cluster.http._base_url).removesuffix("/api/v1/")
     argv = [sys.executable, "-m", "services.cli", "recommend", str(EXAMPLES / "recommend.json")]
     for more in ([], ["--json"]):

@@ -24,14 +24,14 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-async def test_the_client_in_twenty_lines(cluster: Cluster) -> None:
+async def test_the_python_client_example_runs(cluster: Cluster) -> None:
     said = await _run(cluster, sys.executable, "-W", "error", str(EXAMPLES / "submit_and_wait.py"))
     lines = said.splitlines()
     assert lines[-1] == "9 succeeded {'n': 81}"
     assert "10 of 10" in lines
 
 
-async def test_plain_aio_pika(cluster: Cluster) -> None:
+async def test_the_aio_pika_example_runs(cluster: Cluster) -> None:
     source = (EXAMPLES / "plain_aio_pika.py").read_text("utf-8")
     assert "import batchyard" not in source
     assert "from batchyard" not in source
@@ -47,7 +47,7 @@ async def test_plain_aio_pika(cluster: Cluster) -> None:
         ("predictions-portfolio.ndjson", "predictions"),
     ],
 )
-async def test_inputs_of_workloads(cluster: Cluster, file: str, workload: str) -> None:
+async def test_example_inputs_of_workloads_are_accepted(cluster: Cluster, file: str, workload: str) -> None:
     kind = {"csv": "text/csv", "ndjson": "application/x-ndjson"}[file.rpartition(".")[2]]
     body = (EXAMPLES / file).read_bytes()
     async with cluster.http.post(f"batches?workload={workload}", data=body, headers={"Content-Type": kind}) as answer:
@@ -56,7 +56,7 @@ async def test_inputs_of_workloads(cluster: Cluster, file: str, workload: str) -
     assert (await cluster.client.wait(batch_id, 60)).result == "completed"
 
 
-async def test_node(cluster: Cluster, tmp_path: Path) -> None:
+async def test_the_node_example_runs(cluster: Cluster, tmp_path: Path) -> None:
     folder = tmp_path / "node"
     shutil.copytree(EXAMPLES / "node", folder, ignore=shutil.ignore_patterns("node_modules"))
     node = _program("node")
@@ -66,7 +66,7 @@ async def test_node(cluster: Cluster, tmp_path: Path) -> None:
     assert len((EXAMPLES / "node" / "submit.mjs").read_text("utf-8").splitlines()) < 80
 
 
-async def test_a_worker_in_another_language_that_is_killed_and_started_again(cluster: Cluster, tmp_path: Path) -> None:
+async def test_a_restarted_worker_in_another_language_completes_its_batch(cluster: Cluster, tmp_path: Path) -> None:
     assert len((EXAMPLES / "node-worker" / "worker.mjs").read_text("utf-8").splitlines()) < 80
     folder = tmp_path / "node-worker"
     shutil.copytree(EXAMPLES / "node-worker", folder, ignore=shutil.ignore_patterns("node_modules"))
@@ -92,13 +92,13 @@ async def test_a_worker_in_another_language_that_is_killed_and_started_again(clu
         assert await asyncio.wait_for(second.wait(), 15) == 0
 
 
-async def test_shell(cluster: Cluster) -> None:
+async def test_the_shell_example_runs(cluster: Cluster) -> None:
     _program("amqp-publish")
     said = await _run(cluster, str(EXAMPLES / "shell" / "submit.sh"))
     assert '"result":"completed"' in said
 
 
-async def test_a_sender_that_cannot_set_the_type_is_understood_by_its_routing_key(cluster: Cluster) -> None:
+async def test_a_message_without_a_type_is_read_by_its_routing_key(cluster: Cluster) -> None:
     batch_id = new_batch_id()
     body = BatchSubmit(workload="noop", items=[NewItem(payload={"n": 5})], batch_id=batch_id).encode()
     connection = await aio_pika.connect(cluster.servers.amqp_url)

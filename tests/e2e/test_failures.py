@@ -51,7 +51,7 @@ async def rows(cluster: Cluster, batch_id: object) -> dict[int, tuple[str, int, 
     return {row["ordinal"]: tuple(row)[1:] for row in found}
 
 
-async def test_one_of_three_causes_is_mended_across_kills(cluster: Cluster) -> None:
+async def test_a_retry_of_one_cause_completes_across_kills(cluster: Cluster) -> None:
     receipt = await cluster.client.submit("noop", items())
     batch_id = receipt.batch_id
     first = await cluster.client.wait(batch_id, 60)

@@ -10,7 +10,7 @@ from tests.support.http_target import http_target
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_calls_to_two_hosts_end_as_their_answers_say(cluster: Cluster) -> None:
+async def test_calls_end_as_their_responses_say(cluster: Cluster) -> None:
     async with http_target() as target:
         here, there = target.origins
         secret = {"Authorization": "Bearer never-to-be-seen"}
@@ -37,7 +37,7 @@ async def test_calls_to_two_hosts_end_as_their_answers_say(cluster: Cluster) -> 
         assert "never-to-be-seen" not in log.read_text("utf-8"), log
 
 
-async def test_what_is_no_call_is_refused_at_the_door(cluster: Cluster) -> None:
+async def test_an_invalid_call_is_refused_at_submission(cluster: Cluster) -> None:
     for payload in ({"url": "file:///etc/passwd"}, {"url": "http://a.test/", "body": "a", "json": 1}):
         async with cluster.http.post("batches", json={"workload": "http", "items": [{"payload": payload}]}) as response:
             assert response.status == 422, await response.text()

@@ -139,7 +139,7 @@ async def test_ten_thousand_records_are_bought_once_each_and_added_up(cluster: C
     await cluster.check_ledger(batch_id, 26)
 
 
-async def test_an_estimate_of_a_purchase_says_what_it_costs_and_buys_nothing(cluster: Cluster, crew: Crew) -> None:
+async def test_an_estimate_of_a_purchase_states_its_cost_and_buys_nothing(cluster: Cluster, crew: Crew) -> None:
     async with _selling(crew, matching=900, free=0) as radar:
         preview, pages = await _ended(
             cluster, await _submit(cluster, estimate=True, purchase=True, max_results=800, budget=100)
@@ -148,7 +148,7 @@ async def test_an_estimate_of_a_purchase_says_what_it_costs_and_buys_nothing(clu
     assert radar.sold == {}
 
 
-async def test_what_may_not_be_bought_ends_its_batch_with_the_reason(cluster: Cluster, crew: Crew) -> None:
+async def test_a_refused_purchase_fails_with_its_reason(cluster: Cluster, crew: Crew) -> None:
     for how, source, code in (
         ({"matching": 900, "free": 0}, {"budget": 39, "max_results": 800}, "over_budget"),
         ({"matching": 900, "free": 500}, {"budget": 39, "max_results": 800}, "cost_unknown"),
@@ -162,7 +162,7 @@ async def test_what_may_not_be_bought_ends_its_batch_with_the_reason(cluster: Cl
             assert radar.sold == {}
 
 
-async def test_what_passes_is_tried_again_and_what_may_have_been_bought_is_not(cluster: Cluster, crew: Crew) -> None:
+async def test_transient_errors_are_retried_but_not_uncertain_purchases(cluster: Cluster, crew: Crew) -> None:
     troubles = ["429+", "503", "buy 429+", "buy 503", "buy drop", "buy late", "buy garbled"]
     async with _selling(crew, matching=4000, fail=troubles) as radar:
         batch_id = await _submit(cluster, purchase=True, max_results=4000, budget=0)
@@ -176,7 +176,7 @@ async def test_what_passes_is_tried_again_and_what_may_have_been_bought_is_not(c
     assert len(radar.purchases) == 9
 
 
-async def test_a_worker_that_dies_while_pages_are_bought_buys_none_of_them_twice(cluster: Cluster, crew: Crew) -> None:
+async def test_a_worker_killed_while_buying_buys_no_page_twice(cluster: Cluster, crew: Crew) -> None:
     async with _selling(crew, matching=2800, hold=asyncio.Event()) as radar:
         batch_id = await _submit(cluster, purchase=True, max_results=2800, budget=0)
         async with asyncio.timeout(30):
@@ -212,7 +212,7 @@ async def test_records_of_pages_that_overlap_are_exported_once(cluster: Cluster,
     assert len(rows) == 980
 
 
-async def test_nothing_personal_and_no_key_is_in_the_worker_s_log(crew: Crew) -> None:
+async def test_the_worker_log_contains_no_personal_data_and_no_key(crew: Crew) -> None:
     logged = crew.log.read_bytes()
     assert b'"started"' in logged
     for secret in (b"EXAMPLE OWNER", b"Demo St", TOKEN.encode()):

@@ -14,7 +14,7 @@ SERVICES = ("ingest", "dispatcher", "worker", "aggregator", "notifier")
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_a_batch_runs_to_its_end_and_everybody_is_told(cluster: Cluster) -> None:
+async def test_a_batch_completes_and_all_targets_are_notified(cluster: Cluster) -> None:
     items: list[Payload] = [{"n": n} for n in range(300)]
     items += [{"n": 1, "fail": "not_found"}] * 3
     notify = Notifications(webhooks=[cluster.webhooks.url], emails=["ann@example.test"])
@@ -34,7 +34,7 @@ async def test_a_batch_runs_to_its_end_and_everybody_is_told(cluster: Cluster) -
     assert "squares" in letters[-1].message["Subject"]
 
 
-async def test_events_tell_how_it_goes(cluster: Cluster) -> None:
+async def test_events_report_progress_and_the_end(cluster: Cluster) -> None:
     receipt = await cluster.client.submit("noop", [{"n": n, "sleep_s": 0.02} for n in range(1000)])
     async with asyncio.timeout(30), cluster.client.events(receipt.batch_id) as events:
         kinds = [event async for event in events]
@@ -45,7 +45,7 @@ async def test_events_tell_how_it_goes(cluster: Cluster) -> None:
     assert sum(isinstance(e, BatchStarted) for e in kinds) <= 1
 
 
-async def test_what_fails_for_a_while_is_tried_again(cluster: Cluster) -> None:
+async def test_transient_failures_are_retried(cluster: Cluster) -> None:
     receipt = await cluster.client.submit("noop", [{"n": n, "fail_attempts": n % 5} for n in range(50)])
     finished = await cluster.client.wait(receipt.batch_id, 30)
     assert (finished.counts.succeeded, finished.counts.failed) == (40, 10)

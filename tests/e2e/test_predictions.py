@@ -14,7 +14,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 PORTFOLIO = Path(__file__).parents[2] / "examples" / "predictions-portfolio.ndjson"
 
 
-async def test_a_portfolio(cluster: Cluster) -> None:
+async def test_a_portfolio_gets_predictions_and_unchanged_projects_are_cached(cluster: Cluster) -> None:
     items: list[dict[str, Any]] = [json.loads(line) for line in PORTFOLIO.read_text("utf-8").splitlines()]
     first = await _predicted(cluster, items)
     assert [made.project for made, _ in first] == [item["project"] for item in items]

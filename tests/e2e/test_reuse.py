@@ -12,7 +12,7 @@ ATTACH = Reuse(dedup=Dedup(mode="attach", ttl_s=60))
 PAGE = {"url": "https://www.1001tracklists.com/tracklist/9reuse1/x.html", "html": "<html><body>nothing</body></html>"}
 
 
-async def test_batches_attach_to_what_runs_and_take_its_results(cluster: Cluster) -> None:
+async def test_batches_attach_to_running_items_and_take_their_results(cluster: Cluster) -> None:
     items = [{"n": n, "sleep_s": 0.3} for n in range(1000, 1020)]
     receipts = [await cluster.client.submit("noop", items, reuse=ATTACH) for _ in range(3)]
     ends = [await cluster.client.wait(receipt.batch_id, 60) for receipt in receipts]
@@ -24,7 +24,7 @@ async def test_batches_attach_to_what_runs_and_take_its_results(cluster: Cluster
             assert item.result == {"n": items[item.ordinal]["n"] ** 2}
 
 
-async def test_a_flushed_redis_costs_a_second_run_and_nothing_else(cluster: Cluster) -> None:
+async def test_a_flushed_redis_only_costs_another_run(cluster: Cluster) -> None:
     items = [{"n": n, "sleep_s": 0.5} for n in range(2000, 2010)]
     receipts = [await cluster.client.submit("noop", items, reuse=ATTACH) for _ in range(2)]
     memory = redis.asyncio.Redis.from_url(cluster.servers.redis_url)
@@ -36,7 +36,7 @@ async def test_a_flushed_redis_costs_a_second_run_and_nothing_else(cluster: Clus
         await cluster.check_ledger(receipt.batch_id, 10)
 
 
-async def test_what_a_running_batch_has_is_rejected_by_a_later_one(cluster: Cluster) -> None:
+async def test_items_of_a_running_batch_are_rejected_in_a_later_one(cluster: Cluster) -> None:
     reuse = Reuse(dedup=Dedup(mode="reject"))
     first = await cluster.client.send(
         BatchSubmit(workload="tracklists", items=[NewItem(payload=PAGE)], sealed=False, dedup=reuse.dedup)

@@ -94,7 +94,7 @@ async def _submit(cluster: Cluster, source: dict[str, JsonValue], *, estimate: b
 
 
 @pytest.mark.usefixtures("squares")
-async def test_what_a_source_finds_runs_and_the_source_is_its_first_item(cluster: Cluster) -> None:
+async def test_items_of_a_source_run_and_the_source_is_item_0(cluster: Cluster) -> None:
     batch_id = await _submit(cluster, {"up_to": 2500})
     finished = await cluster.client.wait(batch_id, 60)
     assert (finished.result, finished.counts.succeeded) == ("completed", 2501)
@@ -105,14 +105,14 @@ async def test_what_a_source_finds_runs_and_the_source_is_its_first_item(cluster
 
 
 @pytest.mark.usefixtures("squares")
-async def test_a_source_may_find_nothing(cluster: Cluster) -> None:
+async def test_an_empty_source_completes_its_batch(cluster: Cluster) -> None:
     batch_id = await _submit(cluster, {"up_to": 0})
     finished = await cluster.client.wait(batch_id, 60)
     assert (finished.result, finished.counts.total) == ("completed", 1)
 
 
 @pytest.mark.usefixtures("squares")
-async def test_an_estimate_asks_the_source_and_runs_none_of_its_items(cluster: Cluster) -> None:
+async def test_an_estimate_expands_the_source_without_running_items(cluster: Cluster) -> None:
     batch_id = await _submit(cluster, {"up_to": 2500, "at_once": 1000}, estimate=True)
     finished = await cluster.client.wait(batch_id, 60)
     assert (finished.result, finished.counts.total) == ("completed", 1)
@@ -131,7 +131,7 @@ async def test_a_source_that_is_refused_ends_its_batch_with_the_reason(cluster: 
 
 
 @pytest.mark.usefixtures("squares")
-async def test_a_source_that_no_worker_would_take_is_refused_at_the_door(cluster: Cluster) -> None:
+async def test_an_invalid_source_is_refused_at_submission(cluster: Cluster) -> None:
     for body, code in (
         ({"workload": "found-squares", "source": {"up_to": -1}}, "source_invalid"),
         ({"workload": "noop", "source": {"n": 1}}, "no_source"),
@@ -143,7 +143,7 @@ async def test_a_source_that_no_worker_would_take_is_refused_at_the_door(cluster
 
 
 @pytest.mark.usefixtures("squares")
-async def test_nobody_else_adds_to_a_batch_with_a_source_and_a_cancel_ends_it(cluster: Cluster, tmp_path: Path) -> None:
+async def test_a_batch_with_a_source_refuses_items_and_can_be_cancelled(cluster: Cluster, tmp_path: Path) -> None:
     batch_id = await _submit(cluster, {"up_to": 5, "wait_for": str(tmp_path / "never")})
     for command in (
         BatchAppend(batch_id=batch_id, sequence=0, items=[NewItem(payload={"n": 1})]),
@@ -158,9 +158,7 @@ async def test_nobody_else_adds_to_a_batch_with_a_source_and_a_cancel_ends_it(cl
 
 
 @pytest.mark.usefixtures("squares")
-async def test_a_worker_that_dies_between_two_parts_loses_nothing_and_doubles_nothing(
-    cluster: Cluster, tmp_path: Path
-) -> None:
+async def test_a_worker_killed_during_expansion_loses_and_repeats_no_item(cluster: Cluster, tmp_path: Path) -> None:
     batch_id = await _submit(cluster, {"up_to": 3000, "at_once": 1000, "die_once": str(tmp_path / "died")})
     finished = await cluster.client.wait(batch_id, 90)
     assert (tmp_path / "died").exists()

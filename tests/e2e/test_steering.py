@@ -35,7 +35,7 @@ async def _settles(cluster: Cluster, batch_id: UUID) -> Counts:
             counts = later
 
 
-async def test_a_paused_batch_stands_still_and_goes_on_when_resumed(cluster: Cluster) -> None:
+async def test_a_paused_batch_stops_until_it_is_resumed(cluster: Cluster) -> None:
     receipt = await cluster.client.submit("noop", [{"n": n, "sleep_s": 0.1} for n in range(3000)])
     await _progress(cluster, receipt.batch_id)
     await cluster.client.control(receipt.batch_id, "pause")
@@ -47,7 +47,7 @@ async def test_a_paused_batch_stands_still_and_goes_on_when_resumed(cluster: Clu
     assert finished.counts.succeeded == 3000
 
 
-async def test_a_cancelled_batch_ends_at_once_and_keeps_what_was_done(cluster: Cluster) -> None:
+async def test_a_cancelled_batch_ends_at_once_and_keeps_its_results(cluster: Cluster) -> None:
     receipt = await cluster.client.submit("noop", [{"n": n, "sleep_s": 1.0} for n in range(3000)])
     await _progress(cluster, receipt.batch_id)
     await cluster.client.control(receipt.batch_id, "cancel")
@@ -60,7 +60,7 @@ async def test_a_cancelled_batch_ends_at_once_and_keeps_what_was_done(cluster: C
     await cluster.check_ledger(receipt.batch_id, 3000)
 
 
-async def test_retry_runs_what_failed_once_more_in_a_new_round(cluster: Cluster) -> None:
+async def test_retry_runs_failed_items_in_a_new_round(cluster: Cluster) -> None:
     items = [{"n": n} for n in range(20)] + [{"n": n, "fail_attempts": 5} for n in range(5)]
     receipt = await cluster.client.submit("noop", items)
     first = await cluster.client.wait(receipt.batch_id, 30)
@@ -111,7 +111,7 @@ async def test_more_items_than_one_command_holds_become_one_batch(cluster: Clust
     await cluster.check_ledger(receipt.batch_id, total)
 
 
-async def test_the_workers_say_what_they_run(cluster: Cluster) -> None:
+async def test_workers_report_their_workloads(cluster: Cluster) -> None:
     async with cluster.http.get("workers") as response:
         workers = (await response.json())["workers"]
     assert sum("noop" in worker["workloads"] for worker in workers) >= 2, "others may have run a file of their own"

@@ -49,7 +49,7 @@ async def _check_results(cluster: Cluster, batch_id: UUID, total: int) -> None:
     assert ordinal == total
 
 
-async def test_the_first_items_have_ended_before_the_upload_has(cluster: Cluster) -> None:
+async def test_items_end_while_the_upload_continues(cluster: Cluster) -> None:
     batch_id = new_batch_id()
 
     async def slow() -> AsyncIterator[bytes]:
@@ -66,7 +66,7 @@ async def test_the_first_items_have_ended_before_the_upload_has(cluster: Cluster
     await _check_results(cluster, batch_id, 12_500)
 
 
-async def test_an_upload_cut_off_by_a_kill_goes_on(cluster: Cluster, tmp_path: Path) -> None:
+async def test_an_upload_interrupted_by_a_kill_resumes(cluster: Cluster, tmp_path: Path) -> None:
     batch_id, total = new_batch_id(), 40_000
 
     async def doomed() -> AsyncIterator[bytes]:

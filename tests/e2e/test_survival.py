@@ -38,7 +38,7 @@ async def _ends_once(cluster: Cluster, batch_id: object) -> None:
 
 
 @pytest.mark.parametrize("service", ["ingest", "dispatcher", "worker-1", "aggregator", "notifier"])
-async def test_a_killed_service(cluster: Cluster, service: str) -> None:
+async def test_a_killed_service_loses_no_item(cluster: Cluster, service: str) -> None:
     batch_id = await _in_the_middle(cluster)
     before = cluster.supervisor.pid(service)
     cluster.supervisor.kill(service, signal.SIGKILL)
@@ -47,14 +47,14 @@ async def test_a_killed_service(cluster: Cluster, service: str) -> None:
     assert cluster.supervisor.pid(service) != before
 
 
-async def test_all_services_killed_at_once(cluster: Cluster) -> None:
+async def test_a_kill_of_all_services_loses_no_item(cluster: Cluster) -> None:
     batch_id = await _in_the_middle(cluster)
     for service in ("ingest", "dispatcher", "worker-1", "worker-2", "aggregator", "notifier"):
         cluster.supervisor.kill(service, signal.SIGKILL)
     await _ends_once(cluster, batch_id)
 
 
-async def test_a_worker_told_to_stop_hands_its_items_on(cluster: Cluster) -> None:
+async def test_a_stopping_worker_returns_its_items(cluster: Cluster) -> None:
     batch_id = await _in_the_middle(cluster)
     cluster.supervisor.kill("worker-2", signal.SIGTERM)
     await _ends_once(cluster, batch_id)

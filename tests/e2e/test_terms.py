@@ -44,7 +44,7 @@ async def _by_cli(cluster: Cluster, batch_id: UUID) -> None:
 
 
 @pytest.mark.parametrize("change", [_by_amqp, _by_http, _by_cli])
-async def test_a_deadline_set_while_it_runs_expires_what_is_left(cluster: Cluster, change: Any) -> None:
+async def test_a_deadline_set_while_running_expires_the_remaining_items(cluster: Cluster, change: Any) -> None:
     batch_id = await _running(cluster)
     await change(cluster, batch_id)
     deadline = None

@@ -78,9 +78,7 @@ def in_process(item, context):
 """
 
 
-async def test_a_file_of_ones_own_runs_beside_a_cluster_with_every_kind_of_handler(
-    cluster: Cluster, tmp_path: Path
-) -> None:
+async def test_a_workload_file_with_every_kind_of_handler_runs(cluster: Cluster, tmp_path: Path) -> None:
     file = tmp_path / "own_kinds.py"
     file.write_text(KINDS, "utf-8")
     argv = (sys.executable, "-m", "services.cli", "workload", "run", str(file))
