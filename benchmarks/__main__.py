@@ -28,7 +28,7 @@ from benchmarks.smoke import smoke as measure_smoke
 from benchmarks.stand import Stand, standing
 from benchmarks.targets import verdicts
 from benchmarks.work import WrongResults
-from devstack import StackError, interruptible
+from devstack import StackError, run_interruptible
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 _WIDTH = 200
@@ -132,7 +132,7 @@ def _run(work: Callable[[Stand, Console], Awaitable[object]], *, report_after: b
         return True
 
     try:
-        done = asyncio.run(interruptible(on_servers()))
+        done = asyncio.run(run_interruptible(on_servers()))
     except StackError as error:
         sys.stderr.write(f"{error}\n")
         raise typer.Exit(4) from error

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from devstack import Servers
-from devstack.processes import tree
+from devstack.processes import process_tree
 
 _MB = 1024 * 1024
 _PAUSE_S = 0.05
@@ -134,7 +134,7 @@ def _busy_s() -> float:
 
 
 def _members(role: str, processes: Sequence[psutil.Process]) -> Sequence[psutil.Process]:
-    return processes if role in ALONE else tree(processes)
+    return processes if role in ALONE else process_tree(processes)
 
 
 def _cpu_s(process: psutil.Process, *, alone: bool) -> float:

@@ -2,10 +2,10 @@
 
 from devstack.component import Name
 from devstack.errors import AlreadyRunning, ProgramFailed, ServerUnavailable, StackError
-from devstack.interrupt import interruptible
+from devstack.interrupt import run_interruptible
 from devstack.ports import free_ports
 from devstack.program import Backoff, Program
-from devstack.servers import Servers, shown
+from devstack.servers import Servers, without_credentials
 from devstack.shutdown import erase, shut_down
 from devstack.stack import Stack, default_home
 from devstack.supervisor import Supervisor
@@ -24,7 +24,7 @@ __all__ = [
     "default_home",
     "erase",
     "free_ports",
-    "interruptible",
-    "shown",
+    "run_interruptible",
     "shut_down",
+    "without_credentials",
 ]

@@ -1,4 +1,4 @@
-"""Decides where each of the three servers comes from: the first of four ways that is open."""
+"""Chooses the source of each server: its variable, a program, Docker or a Debian package, the first available."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Way = Literal["given", "program", "docker", "package"]
 
 @dataclass(frozen=True)
 class Choice:
-    """One server and the way it is had: the address that was given, the program that was found."""
+    """Source of one server, with the given address or the program found."""
 
     component: Component
     way: Way
@@ -22,7 +22,7 @@ class Choice:
 
 
 class Probes(Protocol):
-    """What the decision asks of the machine; each question is asked only when the ways before it are closed."""
+    """Questions about the machine; each is asked only if no source before it is available."""
 
     def program(self, name: Name) -> Path | None:
         """Find the server program of a component."""
@@ -38,7 +38,7 @@ class Probes(Protocol):
 
 
 async def choose(names: Iterable[Name], environment: Mapping[str, str], probes: Probes) -> dict[Name, Choice]:
-    """Choose for each component on its own. Raises ServerUnavailable that names all that is missing at once."""
+    """Choose the source of each component. Raises ServerUnavailable, which names all missing ones."""
     choices: dict[Name, Choice] = {}
     engine: bool | None = None
     missing: list[Component] = []
@@ -70,6 +70,6 @@ def _advice(missing: list[Component]) -> str:
         f"Not found: {titles}. There is no server program, no Docker engine answers, and packages can be installed "
         f"only by root on Debian or Ubuntu. Do one of these, then try again:\n"
         f"  sudo apt-get install --no-install-recommends {packages}\n"
-        f"  start a Docker engine that you may use\n"
-        f"  name running servers in {variables}"
+        f"  start a Docker engine that your account may use\n"
+        f"  set {variables} to the addresses of running servers"
     )

@@ -1,4 +1,4 @@
-"""The three servers that Batchyard stands on: their names, variables, programs and packages."""
+"""The three servers that Batchyard needs: their names, environment variables and packages."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ Name = Literal["rabbitmq", "postgres", "redis"]
 
 @dataclass(frozen=True)
 class Component:
-    """One server: how a person names it, where its address may be given, what Debian calls it."""
+    """Server with its title, the variable for its address, and its Debian package."""
 
     name: Name
     title: str
     variable: str
     """The environment variable that may hold its address."""
     package: str
-    """The Debian package, which is also what a person is told to install."""
+    """Debian package, also named in advice to the user."""
     unit: str
-    """The system service that the package brings and that must stay off."""
+    """System service of the package, which must stay disabled."""
 
 
 COMPONENTS: Mapping[Name, Component] = MappingProxyType(

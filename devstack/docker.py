@@ -1,4 +1,4 @@
-"""Servers from a Docker engine: the services of the project's compose file."""
+"""Servers from Docker: the services of the project's compose file."""
 
 import json
 import os
@@ -7,11 +7,11 @@ from signal import Signals
 from typing import Any
 from urllib.parse import quote
 
-from devstack.answers import until_answers
 from devstack.component import COMPONENTS, Name
 from devstack.errors import ServerUnavailable, StackError
 from devstack.launch import Launch, run
-from devstack.state import ServerRecord, State
+from devstack.server_check import wait_for_server
+from devstack.state import ServerRecord, StackState
 
 _PROBE_WITHIN = 4.0
 _PULL_WITHIN = 600.0
@@ -29,9 +29,9 @@ async def engine_answers(program: str = "docker") -> bool:
 
 
 class ComposeServer:
-    """One service of the compose file, under the name of its component."""
+    """Service of the compose file, named like its component."""
 
-    def __init__(self, name: Name, compose_file: Path, state: State) -> None:
+    def __init__(self, name: Name, compose_file: Path, state: StackState) -> None:
         self._name = name
         self._file = compose_file
         self._state = state
@@ -45,7 +45,7 @@ class ComposeServer:
             document.servers[self._name] = ServerRecord(how="docker")
         url = address(self._name, json.loads(await self._compose("config", "--format", "json")))
         try:
-            await until_answers(self._name, url, _READY_WITHIN, lambda: True)
+            await wait_for_server(self._name, url, _READY_WITHIN, lambda: True)
         except ServerUnavailable as error:
             advice = f"See: docker compose logs {self._name}"
             raise ServerUnavailable(f"{COMPONENTS[self._name].title} in Docker: {error}. {advice}") from error
@@ -61,11 +61,11 @@ class ComposeServer:
             document.servers.pop(self._name, None)
 
     async def kill(self, number: Signals) -> None:
-        """Signal the container's first process."""
+        """Send a signal to the container's first process."""
         await self._compose("kill", "--signal", number.name, self._name)
 
-    async def fresh_vhost(self, name: str) -> str | None:
-        """Create a virtual host with the container's own tool; None where the server is not RabbitMQ."""
+    async def create_vhost(self, name: str) -> str | None:
+        """Create a virtual host with the container's own tool; None if the server is not RabbitMQ."""
         if self._name != "rabbitmq":
             return None
         config = json.loads(await self._compose("config", "--format", "json"))

@@ -1,4 +1,4 @@
-"""Lets SIGINT and SIGTERM end a piece of work in good order: it is cancelled once, and its cleanup runs to the end."""
+"""Runs a coroutine that SIGINT and SIGTERM cancel once, so that its cleanup runs to the end."""
 
 import asyncio
 import signal
@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 Result = TypeVar("Result")
 
 
-async def interruptible(work: Coroutine[Any, Any, Result]) -> Result | None:
-    """Run work to its end and give its result; None if a signal ended it.
+async def run_interruptible(work: Coroutine[Any, Any, Result]) -> Result | None:
+    """Run a coroutine and return its result; None if a signal ended it.
 
-    The first signal cancels the work; more of them, while its cleanup runs, change nothing. Cleanup must be bounded.
+    The first signal cancels the coroutine; further ones, during its cleanup, are ignored. Cleanup must be bounded.
     """
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work)

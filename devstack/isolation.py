@@ -1,4 +1,4 @@
-"""Empty corners of servers that are shared: a database of its own, a numbered Redis database of its own."""
+"""Isolated parts of shared servers: a database of their own, a numbered Redis database of their own."""
 
 import re
 
@@ -7,19 +7,19 @@ import redis.asyncio
 
 from devstack.errors import StackError
 from devstack.redis import DATABASES
-from devstack.state import State
+from devstack.state import StackState
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 
-def check_name(name: str) -> None:
-    """Raise StackError unless the name can stand in addresses and statements as it is."""
+def check_isolated_name(name: str) -> None:
+    """Raise StackError unless the name needs no quoting in addresses and SQL statements."""
     if not _NAME.fullmatch(name):
-        raise StackError(f"{name!r} cannot name an isolated corner. Use up to 31 of a-z, 0-9 and _, a letter first.")
+        raise StackError(f"{name!r} is no name for isolated databases. Use up to 31 of a-z, 0-9 and _, a letter first.")
 
 
-async def fresh_database(url: str, name: str) -> str | None:
-    """Create an empty database beside the given one, in place of an older one; None if the account may not."""
+async def create_database(url: str, name: str) -> str | None:
+    """Create an empty database, replacing an older one, and return its address; None without the privilege."""
     base, _, given = url.partition("?")[0].rpartition("/")
     database = f"{given}_{name}"
     connection = await asyncpg.connect(url)
@@ -33,8 +33,8 @@ async def fresh_database(url: str, name: str) -> str | None:
     return f"{base}/{database}"
 
 
-async def fresh_redis(url: str, name: str, state: State) -> str:
-    """Give an empty numbered database to this name, always the same one."""
+async def create_redis_database(url: str, name: str, state: StackState) -> str:
+    """Return the address of an empty numbered database; a name always gets the same number."""
     with state.change() as document:
         taken = document.redis_numbers
         free = (number for number in range(1, DATABASES) if number not in taken.values())

@@ -1,4 +1,4 @@
-"""Starts a program that goes on when the one that started it has ended."""
+"""Starts programs that outlive this process, and runs tools."""
 
 import asyncio
 import pwd
@@ -12,40 +12,40 @@ import psutil
 from devstack.errors import StackError
 
 _DETACH = '"$@" </dev/null >&2 & echo $!'
-"""The shell ends at once and leaves the program to the system, so nobody has to collect it."""
+"""Shell command that starts the program in the background and ends, so that init becomes its parent."""
 
 
 @dataclass(frozen=True)
 class Launch:
-    """A program, its whole environment and its folder."""
+    """Program to start, with its complete environment, working directory and log."""
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
     folder: Path
     log: Path
     user: str | None = None
-    """The user to run as; None is the present one."""
+    """User to run as; None: the current user."""
 
 
-async def detached(launch: Launch) -> psutil.Process | None:
-    """Start the program in a session of its own, out of reach of Ctrl-C; None if it ended at once."""
+async def start_detached(launch: Launch) -> psutil.Process | None:
+    """Start the program in its own session, which Ctrl-C does not reach; None if it ended at once."""
     launch.log.parent.mkdir(parents=True, exist_ok=True)
     with launch.log.open("ab") as log:
         argv = ("/bin/sh", "-c", _DETACH, "sh", *launch.argv)
         shell = await _spawn(launch, argv, stderr=log.fileno(), start_new_session=True)
-        said, _ = await shell.communicate()
+        output, _ = await shell.communicate()
     try:
-        return psutil.Process(int(said))
+        return psutil.Process(int(output))
     except psutil.NoSuchProcess:
         return None
 
 
 async def run(launch: Launch, within: float) -> str:
-    """Run a tool to its end and give what it printed. Raises StackError with its complaint."""
+    """Run a tool and return its output. Raises StackError with its error output, or after `within` seconds."""
     process = await _spawn(launch, launch.argv, stderr=PIPE, start_new_session=False)
     try:
         async with asyncio.timeout(within):
-            out, complaint = await process.communicate()
+            out, error_output = await process.communicate()
     except TimeoutError as error:
         raise StackError(f"{launch.argv[0]} did not end within {within:.0f} s.") from error
     finally:
@@ -53,13 +53,13 @@ async def run(launch: Launch, within: float) -> str:
             process.kill()
             await process.wait()
     if process.returncode:
-        text = (complaint or out).decode(errors="replace").strip()
+        text = (error_output or out).decode(errors="replace").strip()
         raise StackError(f"{' '.join(launch.argv[:2])} ended with code {process.returncode}: {text[-2000:]}")
     return out.decode(errors="replace")
 
 
 def tail(log: Path, lines: int = 15) -> str:
-    """Give the last lines of a log, to be shown beside an error."""
+    """Return the last lines of a log, to be shown with an error."""
     if not log.exists():
         return f"({log} does not exist)"
     with log.open("rb") as file:

@@ -1,4 +1,4 @@
-"""This machine, as far as the choice of servers asks about it."""
+"""Answers the questions of the choice of servers about this machine."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,7 @@ from devstack.programs import ProgramFinder
 
 @dataclass(frozen=True)
 class Machine:
-    """Answers the questions of `choice.Probes`; tests put other finders in."""
+    """The local machine as `choice.Probes`; tests pass other finders."""
 
     finder: ProgramFinder = field(default_factory=ProgramFinder)
     packages: Packages = field(default_factory=Packages)

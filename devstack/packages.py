@@ -25,22 +25,22 @@ async def _run(argv: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class Packages:
-    """apt-get, and the policy file that the package scripts ask before they start a service."""
+    """apt-get, and the policy file that package scripts check before they start a service."""
 
     policy: Path = Path("/usr/sbin/policy-rc.d")
     run: Run = _run
     is_root: bool = os.geteuid() == 0
 
     def can_install(self) -> bool:
-        """Tell whether this is root on Debian, Ubuntu or one of their kin."""
+        """Tell whether this process is root on Debian, Ubuntu or a derivative."""
         return self.is_root and shutil.which("apt-get") is not None and Path("/etc/debian_version").exists()
 
     async def install(self, components: Sequence[Component]) -> None:
-        """Install the packages of these components. Raises StackError with apt-get's complaint."""
+        """Install the packages of these components. Raises StackError with apt-get's error output."""
         names = [component.package for component in components]
         apt = ("apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120")
         try:
-            with self._services_stay_off():
+            with self._services_disabled():
                 await self.run((*apt, "update"))
                 await self.run((*apt, "install", "-y", "--no-install-recommends", *names))
         except StackError as error:
@@ -50,21 +50,21 @@ class Packages:
             await self._disable(component.unit)
 
     async def _disable(self, unit: str) -> None:
-        # Without this the next start of the machine would start it on its default port.
+        # Otherwise the next boot would start it on its default port.
         tool = ("systemctl", "disable", unit) if shutil.which("systemctl") else ("update-rc.d", unit, "disable")
         await self.run(tool)
 
     @contextlib.contextmanager
-    def _services_stay_off(self) -> Iterator[None]:
-        """Forbid, while packages are installed, that their scripts start anything; then put back what was there."""
-        kept = self.policy.with_name(f"{self.policy.name}.batchyard-kept")
+    def _services_disabled(self) -> Iterator[None]:
+        """Prevent package scripts from starting services during the installation; restore the policy afterwards."""
+        backup = self.policy.with_name(f"{self.policy.name}.batchyard-kept")
         if self.policy.exists():
-            self.policy.replace(kept)
+            self.policy.replace(backup)
         try:
             self.policy.write_text(_POLICY, encoding="ascii")
             self.policy.chmod(0o755)
             yield
         finally:
             self.policy.unlink(missing_ok=True)
-            if kept.exists():
-                kept.replace(self.policy)
+            if backup.exists():
+                backup.replace(self.policy)

@@ -1,4 +1,4 @@
-"""Free TCP ports on loopback for servers that must be found again under the same number."""
+"""Finds free TCP ports on loopback for servers that keep their port across restarts."""
 
 import contextlib
 import random
@@ -13,17 +13,17 @@ _ATTEMPTS = 200
 
 
 def free_ports(count: int) -> list[int]:
-    """Give so many different ports that nothing listens on.
+    """Return `count` different free ports.
 
-    They lie below the range from which the system takes the local ends of outgoing connections: a client that keeps
-    trying a stopped server in that range can be given the server's own port, and then speaks to itself.
+    They lie below the range of ephemeral ports: a client that keeps connecting to a stopped server in that range can
+    be assigned the server's own port as its source port, and then connects to itself.
     """
     with contextlib.ExitStack() as held:
         return [_claim(held) for _ in range(count)]
 
 
 def is_free(port: int) -> bool:
-    """Tell whether a server could listen on this port now."""
+    """Tell whether a server can listen on this port now."""
     with contextlib.ExitStack() as held:
         return _bind(held, port)
 

@@ -1,4 +1,4 @@
-"""PostgreSQL as a private server: own data folder, loopback only, as durable as a real one."""
+"""PostgreSQL as a private server: its own data folder, loopback only, with full durability."""
 
 import hashlib
 import os
@@ -15,14 +15,14 @@ import psutil
 from devstack.component import Name
 from devstack.errors import StackError
 from devstack.launch import Launch, run
-from devstack.processes import living
+from devstack.processes import is_running
 from devstack.recipe import Ports, bare_environment
 
 _ACCOUNT = "batchyard"
 
 
 class PostgreSQL:
-    """Refuses to run as root, so root starts it as the user `postgres`, or `nobody` where that is missing."""
+    """PostgreSQL server. It refuses to run as root, so root starts it as user `postgres`, or else `nobody`."""
 
     name: Name = "postgres"
     port_names = ("postgres",)
@@ -39,17 +39,17 @@ class PostgreSQL:
         self.log = home / "log" / "postgres.log"
 
     async def prepare(self, ports: Ports) -> Launch:
-        """Make the data folder of this major version, once."""
-        self._user = _other_user() if os.geteuid() == 0 else None
+        """Create the data folder of this major version, if it is missing."""
+        self._user = _unprivileged_user() if os.geteuid() == 0 else None
         env = bare_environment(self._mark, Path("/"))
-        said = await run(Launch((str(self._program), "--version"), env, Path("/"), self.log), within=20)
-        folder = await self._base(env) / f"postgres-{said.split()[2].split('.')[0]}"
+        output = await run(Launch((str(self._program), "--version"), env, Path("/"), self.log), within=20)
+        folder = await self._base(env) / f"postgres-{output.split()[2].split('.')[0]}"
         if not folder.exists():
             await self._initialise(folder, env)
-        _forget_dead_postmaster(folder / "postmaster.pid")
+        _remove_stale_lock(folder / "postmaster.pid")
         settings = {
             "listen_addresses": "127.0.0.1",
-            "unix_socket_directories": "",  # a path of a socket may have 107 characters, a folder of a project more
+            "unix_socket_directories": "",  # a project folder may exceed the 107 characters of a socket path
             "max_connections": "200",
             "shared_buffers": "256MB",
         }
@@ -58,18 +58,18 @@ class PostgreSQL:
         return Launch(argv, env, folder, self.log, self._user)
 
     def main(self, launched: psutil.Process) -> psutil.Process:
-        """Give the postmaster, which is what was started."""
+        """Return the postmaster, which is what was started."""
         return launched
 
     def first_url(self, ports: Ports) -> str:
-        """Give the address of the database that every installation has."""
+        """Return the address of the database that every installation has."""
         return self.url(ports, "postgres")
 
     def url(self, ports: Ports, database: str = _ACCOUNT) -> str:
-        """Give the address of a database."""
+        """Return the address of a database."""
         return f"postgresql://{_ACCOUNT}@127.0.0.1:{ports['postgres']}/{database}"
 
-    async def settle(self, ports: Ports) -> None:
+    async def initialize(self, ports: Ports) -> None:
         """Create the database that services use, if it is missing."""
         connection = await asyncpg.connect(self.first_url(ports))
         try:
@@ -80,18 +80,20 @@ class PostgreSQL:
             await connection.close()
 
     async def _initialise(self, folder: Path, env: dict[str, str]) -> None:
-        fresh = folder.with_name(f"{folder.name}.new")  # renamed when it is whole: an interrupted one never counts
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(mode=0o700)
+        new_folder = folder.with_name(
+            f"{folder.name}.new"
+        )  # renamed when complete, so that an interrupted one is not used
+        shutil.rmtree(new_folder, ignore_errors=True)
+        new_folder.mkdir(mode=0o700)
         if self._user is not None:
-            shutil.chown(fresh, self._user)
+            shutil.chown(new_folder, self._user)
         tool = str(self._program.with_name("initdb"))
         options = ("-A", "trust", "-U", _ACCOUNT, "-E", "UTF8", "--locale=C", "--no-sync")
-        await run(Launch((tool, "-D", str(fresh), *options), env, Path("/"), self.log, self._user), within=120)
-        fresh.rename(folder)
+        await run(Launch((tool, "-D", str(new_folder), *options), env, Path("/"), self.log, self._user), within=120)
+        new_folder.rename(folder)
 
     async def _base(self, env: dict[str, str]) -> Path:
-        """Give a folder that the server's user can enter: the home, or else one in the temporary folder."""
+        """Return a folder that the server's user can enter: the home, or else one in the temporary folder."""
         if self._user is None:
             return self._home
         check = Launch(("/bin/sh", "-c", 'test -x "$0"', str(self._home)), env, Path("/"), self.log, self._user)
@@ -106,12 +108,12 @@ class PostgreSQL:
 
 
 def temporary_base(home: Path) -> Path:
-    """Give the folder that holds the data when the server's user cannot enter the home."""
+    """Return the folder that holds the data when the server's user cannot enter the home."""
     digest = hashlib.sha256(str(home).encode()).hexdigest()[:12]
     return Path(tempfile.gettempdir()).resolve() / f"batchyard-{digest}"
 
 
-def _other_user() -> str:
+def _unprivileged_user() -> str:
     for user in ("postgres", "nobody"):
         try:
             return pwd.getpwnam(user).pw_name
@@ -120,14 +122,14 @@ def _other_user() -> str:
     raise StackError("PostgreSQL does not run as root, and there is neither a user postgres nor nobody. Add one.")
 
 
-def _forget_dead_postmaster(lock: Path) -> None:
-    """Remove the lock of a killed postmaster that nobody has collected yet: PostgreSQL would take it for alive."""
+def _remove_stale_lock(lock: Path) -> None:
+    """Remove the lock file of a killed postmaster that is a zombie: PostgreSQL would consider it running."""
     if not lock.exists():
         return
     try:
-        alive = living(psutil.Process(int(lock.read_text(encoding="utf-8").split()[0])))
+        alive = is_running(psutil.Process(int(lock.read_text(encoding="utf-8").split()[0])))
     except (psutil.NoSuchProcess, ValueError, IndexError):
-        return  # PostgreSQL sees that for itself
+        return  # PostgreSQL detects this case itself
     if not alive:
         lock.unlink(missing_ok=True)
 

@@ -15,21 +15,21 @@ _REDIS_FOLDERS = (Path("/usr/bin"), Path("/usr/local/bin"))
 
 @dataclass(frozen=True)
 class ProgramFinder:
-    """Where to look; the defaults are this machine."""
+    """Finds server programs in the given folders; the defaults suit Debian."""
 
     path: str | None = None
-    """A PATH to search; None takes the one of the environment."""
+    """PATH to search; None: the PATH of the environment."""
     rabbitmq_folders: Sequence[Path] = _RABBITMQ_FOLDERS
     postgres_roots: Sequence[Path] = _POSTGRES_ROOTS
     redis_folders: Sequence[Path] = _REDIS_FOLDERS
 
     def find(self, name: Name) -> Path | None:
-        """Give the server program of a component, with its sibling tools beside it, or None."""
+        """Return the server program of a component whose tools are in the same folder, or None."""
         finders = {"rabbitmq": self._rabbitmq, "postgres": self._postgres, "redis": self._redis}
         return finders[name]()
 
     def _rabbitmq(self) -> Path | None:
-        # Debian's program on the PATH is a wrapper that insists on its own user: the real ones lie beside its target.
+        # Debian's program on the PATH is a wrapper that requires its own user; the real programs lie beside its target.
         folders = [*self.rabbitmq_folders, *self._path_folders("rabbitmq-server")]
         return _first(folders, ("rabbitmq-server", "rabbitmqctl"))
 

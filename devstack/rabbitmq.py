@@ -19,14 +19,14 @@ max_message_size = 4194304
 raft.wal_max_size_bytes = 33554432
 log.console = false
 """
-"""Limits are absolute, because relative ones depend on the machine; a small write-ahead log makes a start after a
-crash quick."""
+"""Server configuration. Limits are absolute because relative ones depend on the machine; a small write-ahead log speeds
+up the start after a crash."""
 
 _LOOPBACK = "-kernel inet_dist_use_interface {127,0,0,1}"
 
 
 class RabbitMQ:
-    """Starts the node directly, not by Debian's wrapper, which insists on root and on the system's folders."""
+    """RabbitMQ node, started without Debian's wrapper, which requires root and the system's folders."""
 
     name: Name = "rabbitmq"
     port_names = ("amqp", "epmd", "distribution", "tools")
@@ -54,22 +54,22 @@ class RabbitMQ:
         return Launch((str(self._program),), self._environment(ports), self._folder, self.log)
 
     def main(self, launched: psutil.Process) -> psutil.Process:
-        """Give the Erlang machine; what was started is a shell script that waits for it."""
+        """Return the Erlang VM; the started process is a shell script that waits for it."""
         return next((child for child in launched.children(recursive=True) if child.name() == "beam.smp"), launched)
 
     def first_url(self, ports: Ports) -> str:
-        """Give the address of the default virtual host."""
+        """Return the address of the default virtual host."""
         return self.url(ports)
 
     def url(self, ports: Ports, vhost: str = "") -> str:
-        """Give the address of a virtual host; the account is the one that RabbitMQ admits from loopback only."""
+        """Return the address of a virtual host, with the account that RabbitMQ accepts from loopback only."""
         return f"amqp://guest:guest@127.0.0.1:{ports['amqp']}/{vhost}"
 
-    async def settle(self, ports: Ports) -> None:
-        """Nothing is missing after the first start."""
+    async def initialize(self, ports: Ports) -> None:
+        """Do nothing: clients need no further objects."""
 
-    async def fresh_vhost(self, ports: Ports, vhost: str) -> str:
-        """Create an empty virtual host, in place of an older one of this name, and give its address."""
+    async def create_vhost(self, ports: Ports, vhost: str) -> str:
+        """Create an empty virtual host, replacing an older one of this name, and return its address."""
         if vhost in (await self._control(ports, "list_vhosts", "--silent")).split():
             await self._control(ports, "delete_vhost", vhost)
         await self._control(ports, "add_vhost", vhost)

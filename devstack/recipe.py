@@ -1,4 +1,4 @@
-"""What is particular to each kind of private server; what they have in common is in `private.py`."""
+"""Interface of the specifics of each kind of private server; `private.py` has the common part."""
 
 import os
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ Ports = Mapping[str, int]
 
 
 class Recipe(Protocol):
-    """How one kind of server is prepared, started, recognised and stopped."""
+    """Specifics of one kind of server: preparation, start, processes and stop."""
 
     @property
     def name(self) -> Name:
@@ -25,50 +25,50 @@ class Recipe(Protocol):
 
     @property
     def port_names(self) -> tuple[str, ...]:
-        """The ports that it needs; clients use the first."""
+        """Names of its ports; clients use the first."""
         ...
 
     @property
     def process_names(self) -> frozenset[str]:
-        """How the system names its processes."""
+        """Names of its processes in the process table."""
         ...
 
     @property
     def roots(self) -> tuple[Path, ...]:
-        """The folders right below which it may keep its data."""
+        """Folders right below which its data may be."""
         ...
 
     @property
     def stop_signal(self) -> Signals:
-        """The signal that makes it end in good order, dropping its clients."""
+        """Signal for a clean shutdown that disconnects clients."""
         ...
 
     @property
     def log(self) -> Path:
-        """Where it writes what it does."""
+        """Log file."""
         ...
 
     async def prepare(self, ports: Ports) -> Launch:
-        """Write its configuration and data folder, as far as they are missing."""
+        """Create its configuration and data folder if they are missing."""
         ...
 
     def main(self, launched: psutil.Process) -> psutil.Process:
-        """Give the process that is the server, from the one that was started."""
+        """Return the server's main process, given the started one."""
         ...
 
     def first_url(self, ports: Ports) -> str:
-        """Give the address at which it is known to answer from the very first start."""
+        """Return an address that answers even on the first start."""
         ...
 
     def url(self, ports: Ports) -> str:
-        """Give the address for clients."""
+        """Return the address for clients."""
         ...
 
-    async def settle(self, ports: Ports) -> None:
-        """Finish once it answers: create what clients expect to find."""
+    async def initialize(self, ports: Ports) -> None:
+        """Create the objects that clients expect, once the server answers."""
         ...
 
 
 def bare_environment(mark: str, home: Path) -> dict[str, str]:
-    """Give an environment in which no setting of the machine or of the caller reaches a private server."""
+    """Return an environment without the settings of the machine and the caller."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "HOME": str(home), MARK: mark}

@@ -1,4 +1,4 @@
-"""Redis as a private server: in memory alone, since losing it costs Batchyard speed and never results."""
+"""Redis as a private server: in memory only, because losing its data costs Batchyard speed, never results."""
 
 from pathlib import Path
 from signal import SIGTERM, Signals
@@ -22,7 +22,7 @@ appendonly no
 
 
 class Redis:
-    """Reads its settings from a file in its own folder."""
+    """Redis or Valkey server, configured by a file in its own folder."""
 
     name: Name = "redis"
     port_names = ("redis",)
@@ -45,16 +45,16 @@ class Redis:
         return Launch((str(self._program), str(configuration)), env, self._folder, self.log)
 
     def main(self, launched: psutil.Process) -> psutil.Process:
-        """Give the server, which is what was started."""
+        """Return the started process, which is the server."""
         return launched
 
     def first_url(self, ports: Ports) -> str:
-        """Give the address of database 0."""
+        """Return the address of database 0."""
         return self.url(ports)
 
     def url(self, ports: Ports, number: int = 0) -> str:
-        """Give the address of a numbered database."""
+        """Return the address of a numbered database."""
         return f"redis://127.0.0.1:{ports['redis']}/{number}"
 
-    async def settle(self, ports: Ports) -> None:
-        """Nothing is missing after the first start."""
+    async def initialize(self, ports: Ports) -> None:
+        """Do nothing: clients need no further objects."""

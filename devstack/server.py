@@ -1,36 +1,36 @@
-"""What a stack asks of each of its servers, whichever way it is had."""
+"""Interface of a stack to each of its servers, and servers that run elsewhere."""
 
 from signal import Signals
 from typing import Protocol
 
-from devstack.answers import answers
 from devstack.component import Component
 from devstack.errors import ServerUnavailable, StackError
-from devstack.servers import shown
+from devstack.server_check import check_server
+from devstack.servers import without_credentials
 
 
 class Server(Protocol):
     """One of RabbitMQ, PostgreSQL and Redis."""
 
     async def start(self) -> str:
-        """Make sure that it answers, and give its address."""
+        """Ensure that it answers, and return its address."""
         ...
 
     async def stop(self) -> None:
-        """End it, if it is ours."""
+        """Stop it, if the stack started it."""
         ...
 
     async def kill(self, number: Signals) -> None:
-        """Signal it, if it is ours; return when a signal that ends it has done so."""
+        """Send it a signal; if that ends it, return after its end. Raises StackError for an external server."""
         ...
 
-    async def fresh_vhost(self, name: str) -> str | None:
-        """Create an empty virtual host and give its address; None where that is not possible."""
+    async def create_vhost(self, name: str) -> str | None:
+        """Create an empty virtual host and return its address; None if that is not possible."""
         ...
 
 
-class GivenServer:
-    """A server that somebody else runs, named by an environment variable: used as it is, never stopped."""
+class ExternalServer:
+    """External server, named by an environment variable: used as it is, never stopped."""
 
     def __init__(self, component: Component, url: str) -> None:
         self._component = component
@@ -39,11 +39,11 @@ class GivenServer:
     async def start(self) -> str:
         """Check that it answers."""
         try:
-            await answers(self._component.name, self._url)
+            await check_server(self._component.name, self._url)
         except ServerUnavailable as error:
             raise ServerUnavailable(
-                f"{self._component.variable} names {shown(self._url)}, which does not answer: {error}. Start that "
-                f"server, correct the variable, or unset it so that Batchyard finds a server itself."
+                f"{self._component.variable} names {without_credentials(self._url)}, which does not answer: {error}. "
+                f"Start that server, correct the variable, or unset it so that Batchyard finds a server itself."
             ) from error
         return self._url
 
@@ -51,9 +51,9 @@ class GivenServer:
         """Leave it running."""
 
     async def kill(self, number: Signals) -> None:
-        """Refuse: it is not ours."""
-        raise StackError(f"{self._component.variable} names a server of somebody else, which gets no {number.name}.")
+        """Raise StackError: an external server gets no signals."""
+        raise StackError(f"{self._component.variable} names an external server, which gets no {number.name}.")
 
-    async def fresh_vhost(self, name: str) -> str | None:
-        """Virtual hosts are created by the tools of the server's own machine, which are out of reach."""
+    async def create_vhost(self, name: str) -> str | None:
+        """Return None: virtual hosts are created by tools on the server's own machine."""
         return None

@@ -9,7 +9,7 @@ from devstack.component import COMPONENTS, Name
 
 @dataclass(frozen=True)
 class Servers:
-    """Where RabbitMQ, PostgreSQL and Redis answer."""
+    """Addresses of RabbitMQ, PostgreSQL and Redis."""
 
     amqp_url: str
     database_url: str
@@ -17,20 +17,20 @@ class Servers:
 
     @classmethod
     def of(cls, urls: Mapping[Name, str]) -> "Servers":
-        """Take the three addresses by the name of their component."""
+        """Create it from the addresses by component name."""
         return cls(urls["rabbitmq"], urls["postgres"], urls["redis"])
 
     def environment(self) -> dict[str, str]:
-        """Give the variables that make a service use these servers."""
+        """Return the environment variables that make a service use these servers."""
         return {COMPONENTS[name].variable: self.url(name) for name in COMPONENTS}
 
     def url(self, name: Name) -> str:
-        """Give the address of one component."""
+        """Return the address of one component."""
         return {"rabbitmq": self.amqp_url, "postgres": self.database_url, "redis": self.redis_url}[name]
 
 
-def shown(url: str) -> str:
-    """Give an address that may be printed: host, port and path, without user and password."""
+def without_credentials(url: str) -> str:
+    """Return an address without user and password, for output: scheme, host, port and path."""
     parts = urlsplit(url)
     port = f":{parts.port}" if parts.port else ""
     return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"

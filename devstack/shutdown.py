@@ -1,4 +1,4 @@
-"""Stops, from any shell, all that runs for a home: the supervisor, its programs, the servers."""
+"""Stops, from any process, everything that runs for a home: the supervisor, its programs and the servers."""
 
 import asyncio
 import shutil
@@ -7,18 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from devstack.postgres import temporary_base
-from devstack.private import mark_of
-from devstack.processes import end, marked, tree
+from devstack.private import process_mark
+from devstack.processes import find_marked, process_tree, terminate
 from devstack.stack import Stack
-from devstack.state import State
+from devstack.state import StackState
 from devstack.supervisor import GRACE
 
 _SUPERVISOR_GRACE = 3 * GRACE
-"""It stops its programs within their grace, then perhaps the servers."""
+"""Longest shutdown of the supervisor, in seconds: it stops its programs, then possibly the servers."""
 
 
 async def shut_down(home: Path, echo: Callable[[str], None]) -> None:
-    """Stop everything and return when no process is left. Homes right below this one are stopped too."""
+    """Stop everything and return when no process is left; includes homes right below this one."""
     homes = _homes(home)
     for each in homes:
         await _stop_programs(each, echo)
@@ -26,7 +26,7 @@ async def shut_down(home: Path, echo: Callable[[str], None]) -> None:
 
 
 async def erase(home: Path, echo: Callable[[str], None]) -> None:
-    """Stop everything and delete the home with all data of the servers."""
+    """Stop everything and delete the home with all data of its servers."""
     await shut_down(home, echo)
     await asyncio.to_thread(_delete, home)
 
@@ -43,13 +43,13 @@ def _homes(home: Path) -> list[Path]:
 
 
 async def _stop_programs(home: Path, echo: Callable[[str], None]) -> None:
-    state = State(home)
+    state = StackState(home)
     document = state.read()
     if document.supervisor and (supervisor := document.supervisor.find()):
         echo(f"Stopping process {supervisor.pid} and its programs")
-        await end([supervisor], signal.SIGTERM, _SUPERVISOR_GRACE)
+        await terminate([supervisor], signal.SIGTERM, _SUPERVISOR_GRACE)
     known = [identity.find() for identity in document.programs.values()]
-    strays = [process for name in document.programs for process in marked(mark_of(name, home))]
-    await end(tree([*filter(None, known), *strays]), signal.SIGTERM, GRACE)
+    strays = [process for name in document.programs for process in find_marked(process_mark(name, home))]
+    await terminate(process_tree([*filter(None, known), *strays]), signal.SIGTERM, GRACE)
     with state.change() as fresh:
         fresh.supervisor, fresh.programs = None, {}

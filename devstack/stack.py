@@ -1,4 +1,4 @@
-"""The local stack: RabbitMQ, PostgreSQL and Redis for one project, however this machine can provide them."""
+"""The local stack: RabbitMQ, PostgreSQL and Redis for one project, by whichever means this machine has."""
 
 import asyncio
 import os
@@ -12,27 +12,27 @@ from devstack.choice import Choice, choose
 from devstack.component import COMPONENTS, Name
 from devstack.docker import ComposeServer
 from devstack.errors import ServerUnavailable, StackError
-from devstack.isolation import check_name, fresh_database, fresh_redis
+from devstack.isolation import check_isolated_name, create_database, create_redis_database
 from devstack.machine import Machine
 from devstack.postgres import PostgreSQL
-from devstack.private import PrivateServer, mark_of
-from devstack.processes import Identity
+from devstack.private import PrivateServer, process_mark
+from devstack.processes import ProcessIdentity
 from devstack.rabbitmq import RabbitMQ
 from devstack.redis import Redis
-from devstack.server import GivenServer, Server
-from devstack.servers import Servers, shown
-from devstack.state import State
+from devstack.server import ExternalServer, Server
+from devstack.servers import Servers, without_credentials
+from devstack.state import StackState
 
 PROJECT = Path(__file__).resolve().parents[1]
 
 
 def default_home(environment: Mapping[str, str] = os.environ) -> Path:
-    """Give the folder of this checkout's stack: BATCHYARD_HOME, or `.batchyard` in the project."""
+    """Return the data folder of this checkout's stack: BATCHYARD_HOME, else `.batchyard` in the project."""
     return Path(environment.get("BATCHYARD_HOME") or PROJECT / ".batchyard").resolve()
 
 
 class Stack:
-    """The three servers of one home. Several processes may use one home: the last to release it stops it."""
+    """The three servers of one home. Several processes may use one home: the last one to release it stops them."""
 
     def __init__(
         self,
@@ -46,15 +46,15 @@ class Stack:
         self._echo = echo
         self._environment = environment
         self._machine = machine or Machine()
-        self._state = State(self._home)
+        self._state = StackState(self._home)
         self._servers: dict[Name, Server] = {}
         self._choices: dict[Name, Choice] = {}
         self._urls: dict[Name, str] = {}
 
     async def start(self) -> Servers:
-        """Find or start the three servers, all at once, and say in a line each where it came from.
+        """Find or start the three servers concurrently, and report the source of each in one line.
 
-        Raises ServerUnavailable, and stops what it had started, if one cannot be had.
+        Raises ServerUnavailable, and stops the servers that it started, if one is not available.
         """
         async with self._state.exclusive():
             self._choices = await self._choose()
@@ -70,11 +70,11 @@ class Stack:
                 if isinstance(error, BaseExceptionGroup):
                     raise _first_of(error) from error
                 raise
-            self._join()
+            self._add_user()
         return Servers.of(self._urls)
 
     async def release(self) -> None:
-        """Stop the servers, unless another living process uses them too."""
+        """Stop the servers, unless another running process uses them."""
         async with self._state.exclusive():
             others = self._others()
             with self._state.change() as document:
@@ -83,35 +83,35 @@ class Stack:
                 await self._stop_all()
 
     async def stop(self) -> None:
-        """Stop every server of this home, whoever uses it; no process is left behind."""
+        """Stop all servers of this home, even if other processes use them; leave no process behind."""
         async with self._state.exclusive():
             await self._stop_all()
             with self._state.change() as document:
                 document.users = []
 
     async def kill(self, name: Name, number: signal.Signals = signal.SIGKILL) -> None:
-        """Signal one server that is ours, as a fault would; return when a signal that ends it has done so."""
+        """Send a signal to one server, to simulate a fault; if it ends the server, return after the end."""
         await self._started(name).kill(number)
 
     async def restart(self, name: Name) -> None:
-        """Start one server again, at the same address, on the same data; stop it first if it runs."""
+        """Restart one server with the same address and data."""
         server = self._started(name)
         await server.stop()
         self._urls[name] = await server.start()
 
     async def isolated(self, name: str) -> Servers:
-        """Give an empty virtual host, database and Redis database of this name, on the servers that are started.
+        """Return addresses of an empty virtual host, database and Redis database of this name, on the started servers.
 
-        On a server that was given by its address, what cannot be isolated is used as it is.
+        An external server on which they cannot be created is used without isolation.
         """
-        check_name(name)
+        check_isolated_name(name)
         vhost, database, numbered = await asyncio.gather(
-            self._started("rabbitmq").fresh_vhost(name),
-            fresh_database(self._urls["postgres"], name),
+            self._started("rabbitmq").create_vhost(name),
+            create_database(self._urls["postgres"], name),
             self._isolated_redis(name),
         )
-        corner: dict[Name, str | None] = {"rabbitmq": vhost, "postgres": database, "redis": numbered}
-        return Servers.of({part: url or self._urls[part] for part, url in corner.items()})
+        isolated: dict[Name, str | None] = {"rabbitmq": vhost, "postgres": database, "redis": numbered}
+        return Servers.of({part: url or self._urls[part] for part, url in isolated.items()})
 
     async def _start(self, name: Name) -> None:
         server, choice = self._servers[name], self._choices[name]
@@ -124,16 +124,16 @@ class Stack:
         }[choice.way]
         if isinstance(server, PrivateServer) and server.reused:
             source = "private, already running"
-        self._echo(f"{choice.component.title}: {source}, at {shown(url)}")
+        self._echo(f"{choice.component.title}: {source}, at {without_credentials(url)}")
 
     async def _choose(self) -> dict[Name, Choice]:
         choices = await choose(COMPONENTS, self._environment, self._machine)
-        absent = [choice.component for choice in choices.values() if choice.way == "package"]
-        if not absent:
+        missing = [choice.component for choice in choices.values() if choice.way == "package"]
+        if not missing:
             return choices
-        self._echo(f"Installing Debian packages: {', '.join(component.package for component in absent)}")
-        await self._machine.packages.install(absent)
-        for component in absent:
+        self._echo(f"Installing Debian packages: {', '.join(component.package for component in missing)}")
+        await self._machine.packages.install(missing)
+        for component in missing:
             program = self._machine.program(component.name)
             if program is None:
                 raise ServerUnavailable(f"{component.package} is installed, but its program was not found.")
@@ -143,13 +143,13 @@ class Stack:
     def _server(self, choice: Choice) -> Server:
         name = choice.component.name
         if choice.url is not None:
-            return GivenServer(choice.component, choice.url)
+            return ExternalServer(choice.component, choice.url)
         if choice.program is None:
             return ComposeServer(name, PROJECT / "docker-compose.yml", self._state)
         return self._private(name, choice.program)
 
     def _private(self, name: Name, program: Path) -> PrivateServer:
-        mark = mark_of(name, self._home)
+        mark = process_mark(name, self._home)
         if name == "rabbitmq":
             return PrivateServer(RabbitMQ(self._home, program, mark), self._state)
         if name == "postgres":
@@ -162,24 +162,24 @@ class Stack:
         return self._servers[name]
 
     async def _isolated_redis(self, name: str) -> str | None:
-        if isinstance(self._started("redis"), GivenServer):
+        if isinstance(self._started("redis"), ExternalServer):
             return None
-        return await fresh_redis(self._urls["redis"], name, self._state)
+        return await create_redis_database(self._urls["redis"], name, self._state)
 
     async def _stop_all(self) -> None:
-        """Stop what this home runs, be it from this process or an earlier one."""
+        """Stop the servers of this home, started by this process or an earlier one."""
         servers: list[Server] = [self._private(name, Path("/nonexistent")) for name in COMPONENTS]
         servers += [ComposeServer(name, PROJECT / "docker-compose.yml", self._state) for name in COMPONENTS]
         async with asyncio.TaskGroup() as group:
             for server in servers:
                 group.create_task(server.stop())
 
-    def _others(self) -> list[Identity]:
+    def _others(self) -> list[ProcessIdentity]:
         return [user for user in self._state.read().users if user.pid != os.getpid() and user.find()]
 
-    def _join(self) -> None:
+    def _add_user(self) -> None:
         with self._state.change() as document:
-            document.users = [*self._others(), Identity.of(psutil.Process())]
+            document.users = [*self._others(), ProcessIdentity.of(psutil.Process())]
 
 
 def _first_of(error: BaseException) -> BaseException:

@@ -21,7 +21,7 @@ from benchmarks.processes import Usage, forget_peaks, peak_mb, servers_of
 from benchmarks.stand import Stand
 from benchmarks.work import Run, Work, check
 from devstack import Servers, StackError
-from devstack.processes import end, tree
+from devstack.processes import process_tree, terminate
 
 _READY_WITHIN_S = 60.0
 _DONE_WITHIN_S = 300.0
@@ -142,7 +142,7 @@ async def _stop(processes: Sequence[Process]) -> None:
     found = []
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
-            found += tree([psutil.Process(process.pid)])
-    await end(found, signal.SIGTERM, _GRACE_S)
+            found += process_tree([psutil.Process(process.pid)])
+    await terminate(found, signal.SIGTERM, _GRACE_S)
     for process in processes:
         await process.wait()

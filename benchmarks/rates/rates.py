@@ -1,4 +1,4 @@
-"""Measures how a rate follows a destination, and the cost of limits that do not bind: `rates.json`, `docs/rates.svg`."""
+"""Measures how a rate follows a destination, and the cost of unreached limits: `rates.json`, `docs/rates.svg`."""
 
 from typing import Any
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from batchyard_contracts.client import ClientError
-from devstack import StackError, default_home, interruptible
+from devstack import StackError, default_home, run_interruptible
 from examples.demo.demo import demo
 from services.cli.errors import CliError
 from services.cli.exit_codes import Exit
@@ -17,7 +17,7 @@ def main() -> int:
     """Run it; Ctrl-C stops everything in good order."""
     folder = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else None
     try:
-        passed = asyncio.run(interruptible(demo(Console(highlight=False), folder)))
+        passed = asyncio.run(run_interruptible(demo(Console(highlight=False), folder)))
     except StackError as error:
         return _failed(str(error), Exit.UNREACHABLE)
     except CliError as error:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from batchyard_contracts.client import Notifications
 from devstack import AlreadyRunning, default_home, erase
-from devstack.state import State
+from devstack.state import StackState
 from examples.demo.batch import run_batch
 from examples.demo.checks import check_all
 from examples.demo.files import write_files
@@ -46,7 +46,7 @@ async def demo(console: Console, folder: Path | None = None) -> bool:
 async def _clean_home() -> Path:
     """A home of its own, beside the one of `batchyard up`, with nothing of an earlier demo in it."""
     home = default_home() / "demo"
-    if (supervisor := State(home).read().supervisor) and supervisor.find():
+    if (supervisor := StackState(home).read().supervisor) and supervisor.find():
         raise AlreadyRunning(
             f"Process {supervisor.pid} is running the demo. Wait for its end, or run `batchyard down`."
         )

@@ -18,7 +18,7 @@ from services.cli.client.http_client import Door, open_door
 from services.cli.client.upload import Submission
 from services.cli.local_cluster import LocalCluster
 from services.cli.parsing.items import format_of
-from shared.json.summary import outline
+from shared.json.summary import summary_lines
 from tests.support.tracklist_kinds import page_url
 
 EXAMPLES = Path(__file__).resolve().parents[1]
@@ -58,7 +58,7 @@ class Sampled:
         if summary is None:
             return ended
         tell = self.sample.tell
-        facts = tell(summary) if tell else "; ".join(f"{name} {text}".strip() for name, text in outline(summary))
+        facts = tell(summary) if tell else "; ".join(f"{name} {text}".strip() for name, text in summary_lines(summary))
         return f"{ended}. {facts}"
 
 

@@ -88,7 +88,7 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
             (Report, ItemsSettled),
             outcome_handler.on_outcomes,
             health.pulse("outcomes"),
-            most=settings.aggregator_messages_per_transaction,
+            max_messages=settings.aggregator_messages_per_transaction,
             linger_s=settings.aggregator_linger_ms / 1000,
         )
         aside_consumer = BatchConsumer(
@@ -98,7 +98,7 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
             (ItemsSettled,),
             outcome_handler.on_outcomes,
             health.pulse("aside"),
-            most=_ASIDE_MESSAGES_PER_TRANSACTION,
+            max_messages=_ASIDE_MESSAGES_PER_TRANSACTION,
         )
         consumer = Consumer(settings.amqp_url, publisher, NAME)
         consumer.subscribe(
@@ -111,7 +111,7 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
                 Route(BatchStopped, batch_handler.on_batch_stopped),
                 Route(SummaryCompleted, summary_handler.on_summary_completed),
             ),
-            at_once=_CONTROL_CONCURRENCY,
+            concurrency=_CONTROL_CONCURRENCY,
         )
         consumer.subscribe(
             topology.AGGREGATOR_QUERIES,
@@ -121,10 +121,10 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
                 Route(FailuresQuery, query_handler.on_failures_query),
                 Route(SelectionQuery, query_handler.on_selection_query),
             ),
-            at_once=_QUERY_CONCURRENCY,
+            concurrency=_QUERY_CONCURRENCY,
         )
-        health.ready_when("rabbitmq", consuming.connected.is_set)
-        health.ready_when("outbox", lambda: outbox.is_working)
+        health.add_readiness_check("rabbitmq", consuming.connected.is_set)
+        health.add_readiness_check("outbox", lambda: outbox.is_working)
 
         background_tasks: dict[str, _BackgroundTask] = {
             "outbox": outbox,

@@ -36,8 +36,8 @@ async def app(settings: DispatcherSettings, runtime: Runtime) -> AsyncIterator[N
     connection = await connect(settings.amqp_url, "dispatcher-consume")
     memory = RedisClient(settings.redis_url)
     dispatcher = Dispatcher(Resources(settings, runtime.health, publisher, connection, memory))
-    runtime.health.ready_when("RabbitMQ", connection.connected.is_set)
-    runtime.health.ready_when("PostgreSQL", lambda: dispatcher.database_answers)
+    runtime.health.add_readiness_check("RabbitMQ", connection.connected.is_set)
+    runtime.health.add_readiness_check("PostgreSQL", lambda: dispatcher.database_answers)
     active = runtime.spawn(dispatcher.run(), "dispatcher")
     try:
         yield

@@ -118,8 +118,8 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
                 Route(BatchControl, handlers.on_batch_control),
                 Route(CacheInvalidate, handlers.on_cache_invalidate),
             ],
-            at_once=MAX_CONCURRENT_COMMANDS,
-            invalid=handlers.reject,
+            concurrency=MAX_CONCURRENT_COMMANDS,
+            on_invalid=handlers.reject,
         )
         source_expansion = SourceExpansion(store, outbox, registry, dedup_index, backpressure)
         consumer.subscribe(
@@ -128,9 +128,11 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
                 Route(SourceExpanded, source_expansion.on_source_expanded),
                 Route(SourceEnded, source_expansion.on_source_ended),
             ],
-            at_once=MAX_CONCURRENT_SOURCES,
+            concurrency=MAX_CONCURRENT_SOURCES,
         )
-        consumer.subscribe(topology.INGEST_WORKERS, [Route(WorkerAnnounced, handlers.on_worker_announced)], at_once=1)
+        consumer.subscribe(
+            topology.INGEST_WORKERS, [Route(WorkerAnnounced, handlers.on_worker_announced)], concurrency=1
+        )
         await consumer.start()
         stack.push_async_callback(consumer.stop)
 
@@ -148,9 +150,9 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         serving = runtime.spawn(server.run(), "http")
         stack.push_async_callback(_stop_and_wait, server.stop, serving)
 
-        runtime.health.ready_when("http", lambda: server.started)
-        runtime.health.ready_when("broker", publisher.connection.connected.is_set)
-        runtime.health.ready_when("progress", lambda: event_subscriber.connected)
+        runtime.health.add_readiness_check("http", lambda: server.started)
+        runtime.health.add_readiness_check("broker", publisher.connection.connected.is_set)
+        runtime.health.add_readiness_check("progress", lambda: event_subscriber.connected)
         yield
 
 

@@ -40,7 +40,7 @@ async def app(settings: NotifierSettings, runtime: Runtime) -> AsyncIterator[Non
         stack.push_async_callback(pool.close)
         publisher = await Publisher.open(settings.amqp_url, "notifier")
         stack.push_async_callback(publisher.close)
-        runtime.health.ready_when("RabbitMQ", publisher.connection.connected.is_set)
+        runtime.health.add_readiness_check("RabbitMQ", publisher.connection.connected.is_set)
         await declare(publisher.connection)
 
         store = DeliveryStore(pool)
@@ -91,7 +91,7 @@ async def app(settings: NotifierSettings, runtime: Runtime) -> AsyncIterator[Non
                 Route(BatchFinished, handlers.on_batch_finished),
                 Route(CircuitChanged, handlers.on_circuit_changed),
             ],
-            at_once=_INBOX_CONCURRENCY,
+            concurrency=_INBOX_CONCURRENCY,
         )
         stack.push_async_callback(control.stop)
         await control.start()

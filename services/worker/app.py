@@ -70,7 +70,7 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
         stack.push_async_callback(connection.close)
         redis = RedisClient(settings.redis_url)
         stack.push_async_callback(redis.close)
-        runtime.health.ready_when("RabbitMQ", connection.connected.is_set)
+        runtime.health.add_readiness_check("RabbitMQ", connection.connected.is_set)
         cache, reservations = ResultCache(redis), RateReservations(redis)
         returner, permits = (
             ChunkReturner(publisher, worker_id),
@@ -100,8 +100,8 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
         crew = Crew(
             settings, worker_id, publisher, names, consumers, runtime.health.pulse("heartbeat"), quarantine_consumers
         )
-        runtime.health.count("handlers given up", lambda: crew.stuck_handlers)
-        runtime.health.alive_while("handlers", lambda: crew.stuck_handlers <= settings.worker_max_stuck_handlers)
+        runtime.health.add_count("handlers given up", lambda: crew.stuck_handlers)
+        runtime.health.add_liveness_check("handlers", lambda: crew.stuck_handlers <= settings.worker_max_stuck_handlers)
         await _listen(connection, crew)
         await _announce(publisher, worker_id, manifests)
         tasks = [runtime.spawn(each.run(), f"intake {i}") for i, each in enumerate(crew.holders)]
@@ -141,7 +141,7 @@ async def _answering(settings: WorkerSettings, publisher: Publisher, distances: 
         return
     control = Consumer(settings.amqp_url, publisher, "worker")
     route = Route(RecommendationsQuery, Recommender(distances).answer)
-    control.subscribe(topology.WORKER_RECOMMENDATIONS, [route], at_once=4)
+    control.subscribe(topology.WORKER_RECOMMENDATIONS, [route], concurrency=4)
     await control.start()
     try:
         yield
@@ -218,7 +218,7 @@ class Crew:
             at=datetime.now(UTC),
         )
         await retry_transient(
-            lambda: self._publisher.publish([outgoing(topology.FLOW, heartbeat)]), "heartbeat", waiting=self._pulse.beat
+            lambda: self._publisher.publish([outgoing(topology.FLOW, heartbeat)]), "heartbeat", on_wait=self._pulse.beat
         )
 
     async def controlled(self, message: AbstractIncomingMessage) -> None:

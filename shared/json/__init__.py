@@ -1,1 +1,1 @@
-"""JSON documents: patches that come from outside, and summaries for people."""
+"""JSON documents: patches from clients, and summaries for people."""

@@ -1,4 +1,4 @@
-"""Changes JSON documents by a JSON Patch (RFC 6902) that comes from outside: checked once, bounded in what it makes."""
+"""Applies a JSON Patch (RFC 6902) from a client to JSON documents: checked once, with a bound on the result's size."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,26 +8,29 @@ from jsonpointer import JsonPointerException
 from pydantic_core import to_json
 
 MAX_PATCH_BYTES = 64 * 1024
-"""A patch as JSON."""
+"""Largest patch, in bytes of its JSON text."""
 
 
 class PatchError(ValueError):
-    """The patch is none, or does not fit a document; the message says why."""
+    """The patch is invalid or does not apply to a document; the message gives the reason."""
 
 
 class Patch:
-    """A patch that can be applied to many documents. Raises `PatchError` when it is none."""
+    """A patch that can be applied to many documents. Raises `PatchError` for an invalid patch.
 
-    def __init__(self, operations: Sequence[Mapping[str, Any]], most_bytes: int) -> None:
+    `max_bytes`: the largest document, as JSON text, that a `copy` operation may produce.
+    """
+
+    def __init__(self, operations: Sequence[Mapping[str, Any]], max_bytes: int) -> None:
         if len(to_json(operations)) > MAX_PATCH_BYTES:
             raise PatchError(f"a patch has at most {MAX_PATCH_BYTES} bytes")
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
         self._steps: list[tuple[JsonPatch, bool]] = []
         plain: list[Mapping[str, Any]] = []
         try:
             for operation in operations:
                 plain.append(operation)
-                if operation.get("op") == "copy":  # each may double the document: it is measured after each
+                if operation.get("op") == "copy":  # each may double the document, so its size is checked after each
                     self._steps.append((JsonPatch(plain), True))
                     plain = []
             if plain:
@@ -36,12 +39,12 @@ class Patch:
             raise PatchError(_brief(error)) from error
 
     def apply(self, document: Any) -> Any:
-        """The changed document; the given one stays as it is. Raises `PatchError` when the patch does not fit."""
+        """Return the changed document, a new one. Raises `PatchError` if the patch does not apply."""
         try:
             for step, grows in self._steps:
                 document = step.apply(document)
-                if grows and len(to_json(document)) > self._most_bytes:
-                    raise PatchError(f"the document grows over {self._most_bytes} bytes")
+                if grows and len(to_json(document)) > self._max_bytes:
+                    raise PatchError(f"the document grows over {self._max_bytes} bytes")
         except (JsonPatchException, JsonPointerException, TypeError, RecursionError) as error:
             raise PatchError(_brief(error)) from error
         return document

@@ -1,21 +1,21 @@
-"""A JSON value as a few lines for a person: what it holds by name, long texts and long lists cut."""
+"""Formats a JSON value as a few lines for a person: a name and a text each, long texts and lists truncated."""
 
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-_LINES = 30
-_WIDTH = 160
-_NAMES = 80
+_MAX_LINES = 30
+_MAX_TEXT = 160
+_MAX_NAME = 80
 _ENTRIES = 5
-"""Of a list."""
+"""Number of a list's elements that are shown."""
 
 
-def outline(value: Any) -> list[tuple[str, str]]:
-    """Names and texts, a line each, at most 30 of them; a text has at most 160 characters, a name 80."""
-    lines = list(islice(_lines("", value), _LINES + 1))
-    cut = [(_cut(name, _NAMES), _cut(text, _WIDTH)) for name, text in lines[:_LINES]]
-    return [*cut, ("…", "")] if len(lines) > _LINES else cut
+def summary_lines(value: Any) -> list[tuple[str, str]]:
+    """Return at most 30 lines as (name, text); a name has at most 80 characters, a text 160."""
+    lines = list(islice(_lines("", value), _MAX_LINES + 1))
+    cut = [(_truncate(name, _MAX_NAME), _truncate(text, _MAX_TEXT)) for name, text in lines[:_MAX_LINES]]
+    return [*cut, ("…", "")] if len(lines) > _MAX_LINES else cut
 
 
 def _lines(name: str, value: Any) -> Iterator[tuple[str, str]]:
@@ -42,7 +42,7 @@ def _text(value: Any) -> str:
         case int():
             return f"{value:,}" if abs(value) >= 10_000 else str(value)  # shorter ones may be years
         case dict():
-            return ", ".join(f"{_words(key)} {_text(part)}" for key, part in islice(value.items(), _LINES))
+            return ", ".join(f"{_words(key)} {_text(part)}" for key, part in islice(value.items(), _MAX_LINES))
         case list():
             more = [f"and {len(value) - _ENTRIES} more"] if len(value) > _ENTRIES else []
             return ", ".join([*map(_text, value[:_ENTRIES]), *more])
@@ -54,6 +54,6 @@ def _words(key: str) -> str:
     return key.replace("_", " ")
 
 
-def _cut(text: str, most: int) -> str:
+def _truncate(text: str, max_chars: int) -> str:
     flat = " ".join(text.split())
-    return flat if len(flat) <= most else f"{flat[: most - 1]}…"
+    return flat if len(flat) <= max_chars else f"{flat[: max_chars - 1]}…"

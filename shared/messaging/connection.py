@@ -1,4 +1,4 @@
-"""A connection to RabbitMQ that waits for the broker at start and repairs itself later."""
+"""Connects to RabbitMQ: waits for the broker at start and reconnects after a loss."""
 
 import aio_pika
 from aio_pika.abc import AbstractRobustChannel, AbstractRobustConnection
@@ -12,7 +12,7 @@ RECONNECT_S = 0.5
 
 
 async def connect(url: str, name: str) -> AbstractRobustConnection:
-    """Open a connection; `name` is what the broker's operators see."""
+    """Open a connection that reconnects by itself; the broker's management shows its `name`."""
     address = URL(url).update_query(heartbeat=HEARTBEAT_S, name=name)
 
     async def attempt() -> AbstractRobustConnection:
@@ -24,13 +24,13 @@ async def connect(url: str, name: str) -> AbstractRobustConnection:
 
 
 async def open_channel(connection: AbstractRobustConnection) -> AbstractRobustChannel:
-    """A channel, as soon as the connection is there (again)."""
+    """Open a channel as soon as the connection is established."""
 
     async def attempt() -> AbstractRobustChannel:
         await connection.connected.wait()
         try:
             return await connection.channel()
-        except RuntimeError as error:  # lost since: the library has no better word for it
+        except RuntimeError as error:  # the connection was lost meanwhile; aio_pika raises no error of its own
             raise AMQPConnectionError(str(error)) from error
 
     return await retry_transient(attempt, "RabbitMQ")

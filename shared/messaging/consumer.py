@@ -1,9 +1,9 @@
-"""The control plane: FastStream subscribers, a few messages of a queue at a time, with one way to treat every error.
+"""Consumes queues with FastStream, a few messages at a time, and handles all errors the same way.
 
-A message that cannot be read, or that its handler refuses with `Rejected`, becomes a dead letter with the reason.
-While a server is away the handler is run again, holding the message. Any other error is tried a few times, then the
-message is a dead letter too. The answer of a handler goes to whoever asked for a reply, once: a client that is gone,
-or that names a queue which takes nothing, holds up nobody.
+A message that cannot be decoded, or that its handler refuses with `MessageRejected`, becomes a dead letter with the
+reason. While a server is unavailable, the handler is repeated and keeps the message. Any other error is tried
+`MAX_ATTEMPTS` times, then the message becomes a dead letter. A handler's reply is published once, without a retry: a
+client that has gone, or one whose reply queue is full, delays nobody.
 """
 
 import asyncio
@@ -21,37 +21,37 @@ from batchyard_contracts.topology import Queue
 from batchyard_contracts.v1.queries import QueryFailed
 from shared.messaging.connection import HEARTBEAT_S
 from shared.messaging.dead_letters import dead_letter
-from shared.messaging.delivery import Delivery, decode, received
-from shared.messaging.publisher import Outgoing, Publisher
+from shared.messaging.delivery import Delivery, decode, to_delivery
+from shared.messaging.publisher import OutgoingMessage, Publisher
 from shared.observability.telemetry import span
-from shared.runtime.errors import HandlerFailed, PublishFailed, Rejected
+from shared.runtime.errors import HandlerFailed, MessageRejected, PublishFailed
 from shared.runtime.transient import is_transient, retry_transient
 
 log = structlog.get_logger()
-TRIES = 3
+MAX_ATTEMPTS = 3
 REPLY_TIMEOUT_S = 5.0
 _REPLY_TO = re.compile(r"(amq\.rabbitmq\.reply-to\.|amq\.gen-|amq_|batchyard\.reply\.).+")
-"""Queues made for replies: direct reply-to, those that the broker named, and named ones under our prefix. A client
-must not have us write into any other queue."""
+"""Names of reply queues: direct reply-to, broker-named, and those with Batchyard's prefix. Replies go to no other
+queue, so that a client cannot make a service write into one."""
 
 Handler = Callable[[Any, Envelope], Awaitable[Message | None]]
-Invalid = Callable[[Delivery, Rejected], Awaitable[Message | None]]
+InvalidMessageHandler = Callable[[Delivery, MessageRejected], Awaitable[Message | None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Which handler gets which message of a queue."""
+    """Message type and the handler for its messages."""
 
     kind: type[Message]
     handler: Handler
 
 
 class Consumer:
-    """Subscribes handlers to queues."""
+    """FastStream broker that runs handlers for the messages of queues."""
 
     def __init__(self, url: str, publisher: Publisher, name: str) -> None:
         self._publisher = publisher
-        self._in_hand: set[asyncio.Task[object]] = set()
+        self._in_progress: set[asyncio.Task[object]] = set()
         self._abandoned = False
         self._broker = RabbitBroker(
             f"{url}{'&' if '?' in url else '?'}heartbeat={HEARTBEAT_S}&name={name}-control",
@@ -61,43 +61,51 @@ class Consumer:
         )
 
     def subscribe(
-        self, queue: Queue, routes: Sequence[Route], *, at_once: int = 10, invalid: Invalid | None = None
+        self,
+        queue: Queue,
+        routes: Sequence[Route],
+        *,
+        concurrency: int = 10,
+        on_invalid: InvalidMessageHandler | None = None,
     ) -> None:
-        """Run the handler that fits the type of each message, `at_once` of them at a time at most.
+        """Run the handler of each message's type, for at most `concurrency` messages at a time.
 
-        `invalid` is told of a message that nobody can handle, before it becomes a dead letter; what it returns is
-        the reply.
+        `on_invalid` is called with a rejected message before it becomes a dead letter; its result is the reply.
         """
         handlers = {route.kind.type: route.handler for route in routes}
-        kinds = {route.kind.type: route.kind for route in routes}
+        decoders = {route.kind.type: route.kind for route in routes}
 
         async def handle(delivery: Delivery) -> None:
             task = asyncio.current_task()
             if self._abandoned or task is None:
                 raise asyncio.CancelledError
-            self._in_hand.add(task)
-            task.add_done_callback(self._in_hand.discard)
+            self._in_progress.add(task)
+            task.add_done_callback(self._in_progress.discard)
             envelope = delivery.envelope
             structlog.contextvars.bind_contextvars(message_id=envelope.message_id)
             with span(f"process {envelope.type}", envelope.traceparent):
                 try:
-                    message = decode(delivery, kinds)
-                    reply = await _persist(lambda: handlers[envelope.type](message, envelope), queue)
-                except Rejected as error:
-                    reply = await _refuse(invalid, delivery, error, queue)
-                    if not (error.passing and reply is not None and envelope.reply_to):
-                        await self._bury(queue, delivery, str(error))
-                except Exception as error:  # a defect: keep the message, say why, go on with the next
+                    message = decode(delivery, decoders)
+                    reply = await _run_handler(lambda: handlers[envelope.type](message, envelope), queue)
+                except MessageRejected as error:
+                    reply = await _reply_to_rejected(on_invalid, delivery, error, queue)
+                    if not (error.is_retryable and reply is not None and envelope.reply_to):
+                        await self._dead_letter(queue, delivery, str(error))
+                except Exception as error:  # a defect: keep the message with the reason, continue with the next
                     log.exception("handler failed", queue=queue.name, type=envelope.type)
-                    asked = bool(envelope.reply_to)
-                    reply = await _refuse(invalid, delivery, HandlerFailed(), queue) if asked else None
-                    await self._bury(queue, delivery, f"{type(error).__name__}: {error}")
+                    expects_reply = bool(envelope.reply_to)
+                    reply = (
+                        await _reply_to_rejected(on_invalid, delivery, HandlerFailed(), queue)
+                        if expects_reply
+                        else None
+                    )
+                    await self._dead_letter(queue, delivery, f"{type(error).__name__}: {error}")
                 if reply is not None and envelope.reply_to:
-                    await self._answer(envelope.reply_to, envelope, reply)
+                    await self._reply(envelope.reply_to, envelope, reply)
 
         self._broker.subscriber(
             RabbitQueue(queue.name, declare=False),
-            channel=Channel(prefetch_count=at_once),
+            channel=Channel(prefetch_count=concurrency),
             ack_policy=AckPolicy.NACK_ON_ERROR,
             decoder=_delivery,
             no_reply=True,
@@ -108,24 +116,24 @@ class Consumer:
         await retry_transient(self._broker.start, "RabbitMQ")
 
     async def stop(self) -> None:
-        """Stop taking messages, finish those in hand, disconnect."""
+        """Stop consuming, finish the messages in progress, disconnect."""
         await self._broker.stop()
 
     async def abandon(self) -> None:
-        """Stop at once: what is in hand is broken off, and its message goes back to the queue."""
+        """Stop at once: cancel the handlers in progress, whose messages go back to the queue."""
         self._abandoned = True
-        for task in list(self._in_hand):
+        for task in list(self._in_progress):
             task.cancel()
         await self.stop()
 
-    async def _bury(self, queue: Queue, delivery: Delivery, reason: str) -> None:
+    async def _dead_letter(self, queue: Queue, delivery: Delivery, reason: str) -> None:
         await retry_transient(lambda: dead_letter(self._publisher, queue, delivery, reason), "dead letters")
 
-    async def _answer(self, reply_to: str, envelope: Envelope, reply: Message) -> None:
+    async def _reply(self, reply_to: str, envelope: Envelope, reply: Message) -> None:
         if not _REPLY_TO.fullmatch(reply_to):
-            log.info("no answer: not a queue for replies", reply_to=reply_to[:100], type=reply.type)
+            log.info("no reply sent: not a reply queue", reply_to=reply_to[:100], type=reply.type)
             return
-        answer = Outgoing(
+        message = OutgoingMessage(
             "",
             reply_to,
             reply.type,
@@ -135,35 +143,39 @@ class Consumer:
         )
         try:
             async with asyncio.timeout(REPLY_TIMEOUT_S):
-                await self._publisher.publish([answer])
-        except (PublishFailed, TimeoutError, Rejected) as error:
-            log.info("answer lost", type=reply.type, error=f"{type(error).__name__}: {error}"[:300])
+                await self._publisher.publish([message])
+        except (PublishFailed, TimeoutError, MessageRejected) as error:
+            log.info("reply lost", type=reply.type, error=f"{type(error).__name__}: {error}"[:300])
 
 
-async def _refuse(invalid: Invalid | None, delivery: Delivery, refusal: Rejected, queue: Queue) -> Message | None:
-    """What to answer for a message that nobody can handle. Who waits is always answered."""
+async def _reply_to_rejected(
+    on_invalid: InvalidMessageHandler | None, delivery: Delivery, refusal: MessageRejected, queue: Queue
+) -> Message | None:
+    """Return the reply to a rejected message; a sender that waits for a reply always gets one."""
     try:
-        if invalid:
-            return await retry_transient(lambda: invalid(delivery, refusal), queue.name)
-    except Exception:  # a defect there must not bring the message back for ever
-        log.exception("refusal failed", queue=queue.name, type=delivery.envelope.type)
+        if on_invalid:
+            return await retry_transient(lambda: on_invalid(delivery, refusal), queue.name)
+    except Exception:  # a defect in it must not redeliver the message for ever
+        log.exception("on_invalid failed", queue=queue.name, type=delivery.envelope.type)
     if delivery.envelope.reply_to:
         return QueryFailed(code="query_refused", detail=str(refusal))
     return None
 
 
 async def _delivery(message: RabbitMessage) -> Delivery:
-    return received(message.raw_message)
+    return to_delivery(message.raw_message)
 
 
-async def _persist(operation: Callable[[], Awaitable[Message | None]], queue: Queue) -> Message | None:
-    for attempt in range(1, TRIES + 1):
+async def _run_handler(operation: Callable[[], Awaitable[Message | None]], queue: Queue) -> Message | None:
+    for attempt in range(1, MAX_ATTEMPTS + 1):
         try:
             return await retry_transient(operation, queue.name)
-        except Rejected:
+        except MessageRejected:
             raise
         except Exception as error:
-            if attempt == TRIES or is_transient(error):
+            if attempt == MAX_ATTEMPTS or is_transient(error):
                 raise
-            log.warning("trying again", queue=queue.name, attempt=attempt, error=f"{type(error).__name__}: {error}")
+            log.warning(
+                "retrying the handler", queue=queue.name, attempt=attempt, error=f"{type(error).__name__}: {error}"
+            )
     raise AssertionError

@@ -1,10 +1,10 @@
-"""Sets a message aside with the reason why it could not be handled."""
+"""Publishes a message that could not be handled to its dead-letter queue, with the reason."""
 
 import structlog
 
 from batchyard_contracts import topology
 from shared.messaging.delivery import Delivery
-from shared.messaging.publisher import Outgoing, Publisher
+from shared.messaging.publisher import OutgoingMessage, Publisher
 
 REASON = "x-batchyard-reason"
 QUEUE = "x-batchyard-queue"
@@ -12,23 +12,26 @@ ORIGINAL_ID = "x-batchyard-message-id"
 USER = "x-batchyard-user"
 APP = "x-batchyard-app"
 SENT_AT = "x-batchyard-sent-at"
-_MOST = 1000
+_MAX_REASON = 1000
 log = structlog.get_logger()
 
 
 async def dead_letter(publisher: Publisher, queue: topology.Queue, delivery: Delivery, reason: str) -> None:
-    """Publish the message to `<queue>.dead`; the caller acknowledges the original afterwards."""
+    """Publish the message to `<queue>.dead`; the caller acknowledges the original afterwards.
+
+    Only logs the message if the queue has no dead-letter queue.
+    """
     envelope = delivery.envelope
     log.error("dead letter", queue=queue.name, type=envelope.type, message_id=envelope.message_id, reason=reason)
     if queue.dead_queue() is None:
         return
-    headers = {REASON: reason[:_MOST], QUEUE: queue.name, ORIGINAL_ID: envelope.message_id}
+    headers = {REASON: reason[:_MAX_REASON], QUEUE: queue.name, ORIGINAL_ID: envelope.message_id}
     sent_at = envelope.timestamp.isoformat() if envelope.timestamp else None
     known = ((USER, envelope.user_id), (APP, envelope.app_id), (SENT_AT, sent_at))
     headers |= {name: value for name, value in known if value}
     await publisher.publish(
         [
-            Outgoing(
+            OutgoingMessage(
                 topology.DEAD,
                 queue.name,
                 envelope.type,

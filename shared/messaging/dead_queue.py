@@ -1,8 +1,8 @@
-"""Works a queue of dead letters: looks at them, sends them back to where they came from, or drops them.
+"""Lists, replays and drops the messages of a dead-letter queue.
 
-A letter leaves its queue by an acknowledgement that follows the broker's confirm of its copy; a crash in between
-leaves both, and handlers bear that. Those that are only looked at go back into the queue. RabbitMQ counts such returns
-and from 4.0 drops what came back too often, so that a letter is renewed (copied, then acknowledged) before that.
+A replayed dead letter is acknowledged after the broker has confirmed its copy; a crash in between leaves both, and
+handlers are idempotent. Dead letters that are only listed go back into the queue. RabbitMQ counts these returns and
+from 4.0 drops a message that was returned too often, so a dead letter is replaced by a copy before that.
 """
 
 import hashlib
@@ -21,9 +21,9 @@ from batchyard_contracts import topology
 from shared.messaging.dead_letters import APP, ORIGINAL_ID, QUEUE, REASON, SENT_AT, USER
 from shared.runtime.errors import BatchyardError
 
-MAX_LOOKED_AT = 1000
+MAX_LISTED = 1000
 _MAX_HELD_BYTES = 64 * 1024 * 1024
-"""Letters that are looked at are held until the end."""
+"""Largest total size of listed dead letters, in bytes: they are held in memory until the listing ends."""
 _RETURNS = 10
 _OURS = (REASON, QUEUE, ORIGINAL_ID, USER, APP, SENT_AT)
 _BROKERS = ("x-death", "x-first-death", "x-last-death", "x-delivery", "x-acquired")
@@ -31,87 +31,90 @@ _TIMEOUT_S = 10.0
 
 
 class NotReplayable(BatchyardError):
-    """This letter cannot be sent in its sender's name. Let the sender send it again."""
+    """This dead letter cannot be replayed in its sender's name. Ask the sender to send the message again."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that could not be handled."""
+    """Message that could not be handled."""
 
     id: str
     queue: str
     type: str
     reason: str
     at: datetime | None
-    """When it was set aside."""
+    """Time at which it became a dead letter."""
     body: bytes
     exchange: str | None = None
     routing_key: str | None = None
 
 
-Wanted = Callable[[DeadLetter], bool]
+DeadLetterFilter = Callable[[DeadLetter], bool]
 
 
 class DeadQueue:
-    """The dead letters of one queue, over a connection of its own that lasts as long as a `with`."""
+    """Dead-letter queue of one queue, over the connection of `dead_queues`."""
 
     def __init__(self, channel: AbstractChannel, name: str, user: str) -> None:
         self._channel, self._name, self._user = channel, name, user
 
     async def count(self) -> int:
-        """How many letters there are; 0 if the queue does not exist."""
+        """Return the number of dead letters; 0 if the queue does not exist."""
         queue = await self._open()
         return 0 if queue is None else (queue.declaration_result.message_count or 0)
 
-    async def look(self, wanted: Wanted, most: int) -> list[DeadLetter]:
-        """The first letters that are wanted, among those that can be looked at. They stay."""
-        async with aclosing(self._walk(wanted, most)) as letters:
+    async def find(self, accepts: DeadLetterFilter, limit: int) -> list[DeadLetter]:
+        """Return the first `limit` dead letters that `accepts` is true for, among the first `MAX_LISTED`. They stay."""
+        async with aclosing(self._walk(accepts, limit)) as letters:
             return [letter async for letter, _ in letters]
 
-    async def drop(self, wanted: Wanted, most: int) -> list[DeadLetter]:
-        """Drop letters for ever; returns those that are gone."""
+    async def drop(self, accepts: DeadLetterFilter, limit: int) -> list[DeadLetter]:
+        """Delete at most `limit` dead letters that `accepts` is true for; return them."""
         gone = []
-        async with aclosing(self._walk(wanted, most)) as letters:
+        async with aclosing(self._walk(accepts, limit)) as letters:
             async for letter, message in letters:
                 await message.ack()
                 gone.append(letter)
         return gone
 
-    async def replay(self, wanted: Wanted, most: int) -> list[DeadLetter]:
-        """Send letters back to the queue that they came from; returns those that are there again."""
+    async def replay(self, accepts: DeadLetterFilter, limit: int) -> list[DeadLetter]:
+        """Move at most `limit` dead letters that `accepts` is true for back to their queue; return them.
+
+        Raises `NotReplayable` for a message of another user of the broker.
+        """
         gone = []
-        async with aclosing(self._walk(wanted, most)) as letters:
+        async with aclosing(self._walk(accepts, limit)) as letters:
             async for letter, message in letters:
                 user = _text(message.headers.get(USER)) or message.user_id
                 if user is not None and user != self._user:
                     raise NotReplayable(
-                        f"{letter.type} {letter.id} is from the broker's user {user!r}, who alone may send it again."
+                        f"{letter.type} {letter.id} is from the broker's user {user!r}, who alone may replay it."
                     )
-                await self._publish(self._name, _revived(message, user))
+                await self._publish(self._name, _original(message, user))
                 await message.ack()
                 gone.append(letter)
         return gone
 
     async def _walk(
-        self, wanted: Wanted, most: int
+        self, accepts: DeadLetterFilter, limit: int
     ) -> AsyncGenerator[tuple[DeadLetter, AbstractIncomingMessage], None]:
-        """Letters, each once, with their messages; what was not acknowledged at the end goes back."""
+        """Yield accepted dead letters with their messages; those not acknowledged at the end return to the queue."""
         queue = await self._open()
         if queue is None:
             return
-        left = queue.declaration_result.message_count or 0  # not those that come back meanwhile
+        left = queue.declaration_result.message_count or 0  # not those that are returned meanwhile
         held: list[AbstractIncomingMessage] = []
-        size = given = 0
+        size = found = 0
         try:
-            while left > 0 and given < most and len(held) < MAX_LOOKED_AT and size < _MAX_HELD_BYTES:
+            while left > 0 and found < limit and len(held) < MAX_LISTED and size < _MAX_HELD_BYTES:
                 message = await queue.get(fail=False, timeout=_TIMEOUT_S)
                 if message is None:
                     break
                 left -= 1
                 held.append(message)
                 letter = _letter(self._name, message)
-                if wanted(letter):
-                    given += 1
+                if accepts(letter):
+                    found += 1
                     yield letter, message
                 if message.processed:
                     held.pop()
@@ -138,7 +141,7 @@ class DeadQueue:
 
 @asynccontextmanager
 async def dead_queues(url: str, names: Sequence[str]) -> AsyncIterator[list[DeadQueue]]:
-    """The queues of dead letters of these queues."""
+    """Open a connection and yield the dead-letter queues of the named queues."""
     connection = await aio_pika.connect(url, timeout=_TIMEOUT_S, client_properties={"connection_name": "dead-letters"})
     try:
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
@@ -150,7 +153,7 @@ async def dead_queues(url: str, names: Sequence[str]) -> AsyncIterator[list[Dead
 
 def _letter(queue: str, message: AbstractIncomingMessage) -> DeadLetter:
     death = _death(message)
-    reason = _text(message.headers.get(REASON)) or f"RabbitMQ gave it up: {death.get('reason', 'unknown')}"
+    reason = _text(message.headers.get(REASON)) or f"RabbitMQ dead-lettered it: {death.get('reason', 'unknown')}"
     keys = death.get("routing-keys") or []
     return DeadLetter(
         id=message.message_id or hashlib.blake2b(message.body, digest_size=16).hexdigest(),
@@ -169,10 +172,10 @@ def _death(message: AbstractIncomingMessage) -> dict[str, Any]:
     return cast("dict[str, Any]", deaths[0]) if isinstance(deaths, list) and deaths else {}
 
 
-def _revived(message: AbstractIncomingMessage, user: str | None) -> aio_pika.Message:
-    """The message as it was before it died. Nobody waits for its answer any more."""
+def _original(message: AbstractIncomingMessage, user: str | None) -> aio_pika.Message:
+    """Return the message as it was before it became a dead letter, without reply_to: its sender no longer waits."""
     sent_at = _text(message.headers.get(SENT_AT))
-    buried = REASON in message.headers
+    was_rejected = REASON in message.headers
     headers = {k: v for k, v in message.headers.items() if k not in _OURS and not k.startswith(_BROKERS)}
     return aio_pika.Message(
         message.body,
@@ -180,16 +183,16 @@ def _revived(message: AbstractIncomingMessage, user: str | None) -> aio_pika.Mes
         delivery_mode=DeliveryMode.PERSISTENT,
         message_id=_text(message.headers.get(ORIGINAL_ID)) or message.message_id,
         type=message.type,
-        app_id=_text(message.headers.get(APP)) or (None if buried else message.app_id),
+        app_id=_text(message.headers.get(APP)) or (None if was_rejected else message.app_id),
         user_id=user,
         correlation_id=message.correlation_id,
-        timestamp=datetime.fromisoformat(sent_at) if sent_at else (None if buried else message.timestamp),
+        timestamp=datetime.fromisoformat(sent_at) if sent_at else (None if was_rejected else message.timestamp),
         headers=headers,
     )
 
 
 def _copy(message: AbstractIncomingMessage) -> aio_pika.Message:
-    """The same letter anew."""
+    """Return a copy of the dead letter, without the broker's count of returns."""
     return aio_pika.Message(
         message.body,
         content_type=message.content_type,

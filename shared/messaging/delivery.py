@@ -1,4 +1,4 @@
-"""A message as it was received."""
+"""Received messages: their envelope, decoding and acknowledgement."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,37 +10,37 @@ from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 from pydantic import ValidationError
 
 from batchyard_contracts.message import MAX_MESSAGE_BYTES, Envelope
-from shared.runtime.errors import Rejected
+from shared.runtime.errors import MessageRejected
 
-LOST = (AMQPError, ChannelInvalidStateError)
-"""What the AMQP library raises for a channel that is gone."""
+CHANNEL_LOST = (AMQPError, ChannelInvalidStateError)
+"""Errors that the AMQP library raises for a closed channel."""
 log = structlog.get_logger()
 T_co = TypeVar("T_co", covariant=True)
 
 
-class Kind(Protocol[T_co]):
-    """How messages of one type are read: by their model, or by a class that takes from them only what it needs."""
+class MessageDecoder(Protocol[T_co]):
+    """Decoder of one message type: its model, or a class that decodes only the fields that are needed."""
 
     @property
     def type(self) -> str:
-        """The AMQP property that names it."""
+        """The AMQP property `type` of the messages."""
         ...
 
     def decode(self, body: bytes) -> T_co:
-        """Read a body; raises `pydantic.ValidationError`."""
+        """Decode a body; raises `pydantic.ValidationError`."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A body in its envelope."""
+    """Body and envelope of a received message."""
 
     body: bytes
     envelope: Envelope
 
 
-def received(message: AbstractIncomingMessage) -> Delivery:
-    """Take what the AMQP library delivers. Of a sender that cannot set `type`, the routing key is taken for it."""
+def to_delivery(message: AbstractIncomingMessage) -> Delivery:
+    """Convert a message of the AMQP library. The routing key stands in for a missing `type` property."""
     return Delivery(
         message.body,
         Envelope(
@@ -60,44 +60,44 @@ def received(message: AbstractIncomingMessage) -> Delivery:
 async def acknowledge(message: AbstractIncomingMessage, *, multiple: bool = False) -> None:
     """Acknowledge a message, and all before it on its channel if `multiple`.
 
-    On a channel that is gone this cannot be: the broker delivers again, and handlers are idempotent.
+    A closed channel is no error: the broker redelivers the message, and handlers are idempotent.
     """
     try:
         await message.ack(multiple=multiple)
-    except LOST as error:
+    except CHANNEL_LOST as error:
         log.info("acknowledgement lost", type=message.type, error=type(error).__name__)
 
 
 def is_stale(message: AbstractIncomingMessage) -> bool:
-    """Whether the channel that brought a message is gone, so that the broker delivers it again."""
+    """Tell whether a message's channel is closed, so that the broker redelivers the message."""
     try:
         return bool(message.channel.is_closed)
-    except LOST:
+    except CHANNEL_LOST:
         return True
 
 
-def decode(delivery: Delivery, kinds: Mapping[str, Kind[T_co]]) -> T_co:
-    """Read the body as what its type says; raises `Rejected` when that cannot be."""
-    kind = kinds.get(delivery.envelope.type)
-    if kind is None:
-        raise Rejected(
-            f"Unknown message type {delivery.envelope.type!r} here; known: {', '.join(sorted(kinds))}. "
+def decode(delivery: Delivery, decoders: Mapping[str, MessageDecoder[T_co]]) -> T_co:
+    """Decode the body by its message type. Raises `MessageRejected` for an unknown type or an invalid body."""
+    decoder = decoders.get(delivery.envelope.type)
+    if decoder is None:
+        raise MessageRejected(
+            f"Unknown message type {delivery.envelope.type!r}; this queue takes: {', '.join(sorted(decoders))}. "
             "Set the AMQP property `type` to one of them."
         )
     if len(delivery.body) > MAX_MESSAGE_BYTES:
-        raise Rejected(
-            f"The body has {len(delivery.body)} bytes; at most {MAX_MESSAGE_BYTES} are read. Send less at once."
+        raise MessageRejected(
+            f"The body has {len(delivery.body)} bytes; at most {MAX_MESSAGE_BYTES} are allowed. Split the message."
         )
     try:
-        return kind.decode(delivery.body)
+        return decoder.decode(delivery.body)
     except ValidationError as error:
-        raise Rejected(f"Not a valid {delivery.envelope.type}: {explain(error)}") from error
+        raise MessageRejected(f"Not a valid {delivery.envelope.type}: {explain(error)}") from error
 
 
-def explain(error: ValidationError, most: int = 3) -> str:
-    """Say in one line what is wrong with a body: where, and why."""
+def explain(error: ValidationError, max_errors: int = 3) -> str:
+    """Describe validation errors in one line: the first `max_errors` locations with their messages."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    parts = [f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in found[:most]]
-    if len(found) > most:
-        parts.append(f"and {len(found) - most} more")
+    parts = [f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in found[:max_errors]]
+    if len(found) > max_errors:
+        parts.append(f"and {len(found) - max_errors} more")
     return "; ".join(parts)

@@ -1,4 +1,4 @@
-"""Publishes messages so that none can be lost unseen: persistent, confirmed, mandatory where somebody must get it."""
+"""Publishes messages reliably: persistent, with publisher confirms, mandatory where a queue must be bound."""
 
 import asyncio
 import uuid
@@ -13,17 +13,19 @@ from batchyard_contracts import topology
 from batchyard_contracts.message import CONTENT_TYPE, MAX_MESSAGE_BYTES, Message
 from shared.messaging.connection import connect
 from shared.observability.telemetry import traceparent
-from shared.runtime.errors import PublishFailed, Rejected
+from shared.runtime.errors import MessageRejected, PublishFailed
 
 TIMEOUT_S = 30.0
+"""Longest wait for a publisher confirm, in seconds."""
 WINDOW = 200
+"""Number of messages published before their confirms are awaited."""
 _MAY_BE_UNROUTABLE = {topology.EVENTS, ""}
-"""Events that nobody subscribed to, and replies to a client that has gone."""
+"""Exchanges whose messages may be unroutable: events without a subscriber, and replies to a client that has gone."""
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A message on its way out. The default exchange (`""`) routes to the queue named by the key: replies."""
+class OutgoingMessage:
+    """Message to publish. The default exchange (`""`) routes to the queue that the routing key names (for replies)."""
 
     exchange: str
     routing_key: str
@@ -43,9 +45,9 @@ def outgoing(
     routing_key: str | None = None,
     correlation_id: str | None = None,
     traceparent: str | None = None,
-) -> Outgoing:
-    """Put a message of the contracts into its envelope."""
-    return Outgoing(
+) -> OutgoingMessage:
+    """Return a message of the contracts with its exchange, routing key and properties."""
+    return OutgoingMessage(
         exchange,
         routing_key or message.routing_key(),
         message.type,
@@ -56,7 +58,7 @@ def outgoing(
 
 
 class Publisher:
-    """A connection that only publishes: a broker that blocks publishers must never stop acknowledgements."""
+    """Connection for publishing only, so that a broker that blocks publishers does not block acknowledgements."""
 
     def __init__(self, app_id: str, connection: AbstractRobustConnection, channel: AbstractRobustChannel) -> None:
         self._app_id = app_id
@@ -66,7 +68,7 @@ class Publisher:
 
     @classmethod
     async def open(cls, url: str, app_id: str) -> "Publisher":
-        """Connect and declare the topology."""
+        """Connect and look up the exchanges."""
         connection = await connect(url, f"{app_id}-publish")
         try:
             channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
@@ -81,19 +83,19 @@ class Publisher:
 
     @property
     def connection(self) -> AbstractRobustConnection:
-        """For declaring topology."""
+        """The connection, for declaring queues and for readiness checks."""
         return self._connection
 
-    async def publish(self, messages: Sequence[Outgoing]) -> None:
-        """Return when the broker has taken all of them; they leave in the given order.
+    async def publish(self, messages: Sequence[OutgoingMessage]) -> None:
+        """Publish messages in order; return when the broker has confirmed all of them.
 
-        Raises `PublishFailed` when it did not take one (some of the others may have been taken), and `Rejected` when
-        a body is larger than any consumer would accept (a dead letter may be: its size may be what is wrong with it).
+        Raises `PublishFailed` if one was not confirmed (others may have been published), `MessageRejected` if a body is
+        larger than consumers accept. Dead letters have no limit: their size may be the reason.
         """
         for message in messages:
             if len(message.body) > MAX_MESSAGE_BYTES and message.exchange != topology.DEAD:
-                raise Rejected(
-                    f"A {message.type} of {len(message.body)} bytes is over {MAX_MESSAGE_BYTES}: send less at once."
+                raise MessageRejected(
+                    f"A {message.type} of {len(message.body)} bytes is over the limit of {MAX_MESSAGE_BYTES}: split it."
                 )
         for start in range(0, len(messages), WINDOW):
             window = messages[start : start + WINDOW]
@@ -103,7 +105,7 @@ class Publisher:
                     raise PublishFailed(f"The connection was lost while publishing {message.type}.") from result
                 if isinstance(result, Exception):
                     raise PublishFailed(
-                        f"RabbitMQ did not take {message.type} for {message.exchange}/{message.routing_key}: "
+                        f"RabbitMQ did not accept {message.type} for {message.exchange}/{message.routing_key}: "
                         f"{type(result).__name__} {result}"
                     ) from result
                 if isinstance(result, BaseException):
@@ -113,7 +115,7 @@ class Publisher:
         """Close the connection."""
         await self._connection.close()
 
-    async def _publish(self, message: Outgoing) -> None:
+    async def _publish(self, message: OutgoingMessage) -> None:
         headers = dict(message.headers)
         if trace := message.traceparent or traceparent():
             headers["traceparent"] = trace

@@ -1,4 +1,4 @@
-"""Asks another service a question over AMQP: many at once, on one channel, answered by direct reply-to."""
+"""Sends queries to other services over AMQP and awaits the replies: concurrent, on one channel, by direct reply-to."""
 
 import asyncio
 import uuid
@@ -11,7 +11,7 @@ from batchyard_contracts.message import CONTENT_TYPE, Message
 from batchyard_contracts.topology import QUERIES
 from batchyard_contracts.v1.queries import QueryFailed
 from shared.messaging.connection import connect
-from shared.messaging.delivery import Kind
+from shared.messaging.delivery import MessageDecoder
 from shared.observability.telemetry import traceparent
 from shared.runtime.errors import PublishFailed, QueryRefused, QueryTimeout
 
@@ -21,7 +21,7 @@ ReplyT = TypeVar("ReplyT")
 
 
 class RpcClient:
-    """Sends questions and matches the answers by correlation id."""
+    """RPC client that matches replies to queries by correlation id."""
 
     def __init__(self, connection: AbstractRobustConnection) -> None:
         self._connection = connection
@@ -31,41 +31,45 @@ class RpcClient:
 
     @classmethod
     async def open(cls, url: str, app_id: str) -> "RpcClient":
-        """Connect; questions have a connection of their own."""
+        """Connect; queries have a connection of their own."""
         return cls(await connect(url, f"{app_id}-questions"))
 
-    async def ask(
-        self, question: Message, answer: Kind[ReplyT], *, timeout_s: float = _TIMEOUT_S, exchange: str = QUERIES
+    async def query(
+        self, message: Message, reply: MessageDecoder[ReplyT], *, timeout_s: float = _TIMEOUT_S, exchange: str = QUERIES
     ) -> ReplyT:
-        """The answer; raises `QueryTimeout`, `QueryRefused`, or `PublishFailed` when the broker is away."""
+        """Send a query and return the decoded reply.
+
+        Raises `QueryTimeout` after `timeout_s` seconds, `QueryRefused` if the service replied with an error, and
+        `PublishFailed` if the broker is unavailable.
+        """
         correlation_id = uuid.uuid4().hex
         future: asyncio.Future[AbstractIncomingMessage] = asyncio.get_running_loop().create_future()
         self._waiting[correlation_id] = future
         try:
             async with asyncio.timeout(timeout_s):
-                await self._send(question, correlation_id, timeout_s, exchange)
-                reply = await future
+                await self._send(message, correlation_id, timeout_s, exchange)
+                received = await future
         except TimeoutError as error:
-            raise QueryTimeout(f"No service answered {question.type} within {timeout_s:g} s. Is it running?") from error
+            raise QueryTimeout(f"No service answered {message.type} within {timeout_s:g} s. Is it running?") from error
         finally:
             del self._waiting[correlation_id]
-        if reply.type == QueryFailed.type:
-            raise QueryRefused(QueryFailed.decode(reply.body).detail)
-        if reply.type != answer.type:
-            raise QueryRefused(f"Expected {answer.type} as the answer to {question.type}, got {reply.type}.")
-        return answer.decode(reply.body)
+        if received.type == QueryFailed.type:
+            raise QueryRefused(QueryFailed.decode(received.body).detail)
+        if received.type != reply.type:
+            raise QueryRefused(f"Expected {reply.type} as the reply to {message.type}, got {received.type}.")
+        return reply.decode(received.body)
 
     async def close(self) -> None:
         """Close the connection."""
         await self._connection.close()
 
-    async def _send(self, question: Message, correlation_id: str, timeout_s: float, to: str) -> None:
+    async def _send(self, query: Message, correlation_id: str, timeout_s: float, to: str) -> None:
         message = aio_pika.Message(
-            question.encode(),
+            query.encode(),
             content_type=CONTENT_TYPE,
             message_id=correlation_id,
             correlation_id=correlation_id,
-            type=question.type,
+            type=query.type,
             reply_to=_REPLY_TO,
             expiration=timeout_s,
             headers={"traceparent": trace} if (trace := traceparent()) else None,
@@ -73,23 +77,23 @@ class RpcClient:
         channel = await self._open_channel()
         try:
             exchange = await channel.get_exchange(to, ensure=False)
-            await exchange.publish(message, question.routing_key())
+            await exchange.publish(message, query.routing_key())
         except (aio_pika.exceptions.AMQPError, OSError) as error:
-            raise PublishFailed(f"RabbitMQ did not take {question.type}: {error}") from error
+            raise PublishFailed(f"RabbitMQ did not accept {query.type}: {error}") from error
 
     async def _open_channel(self) -> AbstractChannel:
-        """Reply consumers die with their channel, so a new channel means a new consumer: never a robust one."""
+        """Return the channel, opened anew if it was closed: a direct reply-to consumer ends with its channel."""
         async with self._opening:
             if self._channel is None or self._channel.is_closed:
                 await self._connection.connected.wait()
                 channel = aio_pika.Channel(self._connection, publisher_confirms=False)
                 await channel.initialize()
                 queue = await channel.get_queue(_REPLY_TO, ensure=False)
-                await queue.consume(self._answered, no_ack=True)
+                await queue.consume(self._on_reply, no_ack=True)
                 self._channel = channel
             return self._channel
 
-    async def _answered(self, message: AbstractIncomingMessage) -> None:
+    async def _on_reply(self, message: AbstractIncomingMessage) -> None:
         future = self._waiting.get(message.correlation_id or "")
         if future is not None and not future.done():
             future.set_result(message)

@@ -8,7 +8,7 @@ from batchyard_contracts import topology
 
 
 async def declare(connection: AbstractRobustConnection, queues: Iterable[topology.Queue] = topology.QUEUES) -> None:
-    """Declare all exchanges and the given queues, each with its dead-letter queue. Safe to repeat."""
+    """Declare all exchanges and the given queues with their dead-letter queues and bindings. Safe to repeat."""
     async with connection.channel() as channel:
         for name, kind in topology.EXCHANGES.items():
             await channel.declare_exchange(name, ExchangeType(kind), durable=True)

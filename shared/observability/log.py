@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on standard error, with the batch and the trace that a line belongs to."""
+"""Structured logs: one JSON object per line on standard error, with the trace and, where known, the batch."""
 
 import logging
 import re
@@ -19,15 +19,15 @@ _SECRETS = re.compile(
     r"|(?i:basic)\s+(?=\S*[A-Z0-9=])[A-Za-z0-9+/=_-]{4,}"
 )
 _SERVER = re.compile(r"\b((?:amqps?|rediss?|postgres|postgresql)://)[^@\s:]*:[^\s\"']*(?=@)")
-"""Addresses of servers may have a `/` or an `@` in the password; in other addresses it may stand in the path."""
-_DEEPEST = 6
-_CUT = re.compile(
+"""Matches the credentials in server addresses, whose passwords may contain `/` or `@`."""
+_MAX_DEPTH = 6
+_CONNECTION_LOST = re.compile(
     r"Callback .*_on_close.* error|error when creating transport|Reconnect attempt failed|Unexpected connection close"
 )
 
 
 def configure(settings: Settings, service: str) -> None:
-    """Set up logging of this process; standard library loggers go the same way."""
+    """Configure the logging of this process, for structlog and the standard library."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -46,7 +46,7 @@ def configure(settings: Settings, service: str) -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.addFilter(_soften)
+    handler.addFilter(_lower_reconnect_level)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -68,10 +68,10 @@ def _add_trace(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMa
     return event
 
 
-def _soften(record: logging.LogRecord) -> bool:
-    """A connection to the broker that is cut and repairs itself is no error; the libraries call it one."""
+def _lower_reconnect_level(record: logging.LogRecord) -> bool:
+    """Log a lost broker connection as a warning: the libraries reconnect by themselves but log an error."""
     if record.levelno > logging.WARNING and record.name.startswith(("aio_pika", "aiormq")):
-        if _CUT.match(record.getMessage()):
+        if _CONNECTION_LOST.match(record.getMessage()):
             record.levelno, record.levelname = logging.WARNING, "WARNING"
         return record.levelno >= logging.getLogger().level
     return True
@@ -79,20 +79,20 @@ def _soften(record: logging.LogRecord) -> bool:
 
 def _redact(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for key, value in event.items():
-        if not key.startswith("_"):  # what the formatter keeps for itself
+        if not key.startswith("_"):  # internal keys of the formatter
             event[key] = _clean(key, value)
     return event
 
 
 def _clean(key: object, value: Any, depth: int = 0) -> Any:
-    """The value without secrets, at any depth; what is no plain value becomes the text that would be written."""
+    """Return the value without secrets, at any depth; other objects become their text."""
     if isinstance(key, str) and _SECRET_KEYS.search(key):
         return "[redacted]"
     if value is None or isinstance(value, bool | int | float):
         return value
-    if depth < _DEEPEST and isinstance(value, Mapping):
+    if depth < _MAX_DEPTH and isinstance(value, Mapping):
         return {str(k): _clean(k, v, depth + 1) for k, v in value.items()}
-    if depth < _DEEPEST and isinstance(value, list | tuple | set | frozenset):
+    if depth < _MAX_DEPTH and isinstance(value, list | tuple | set | frozenset):
         return [_clean(None, v, depth + 1) for v in value]
     text = value if isinstance(value, str) else repr(value)
     return _SECRETS.sub("[redacted]", _SERVER.sub(r"\1[redacted]", text))

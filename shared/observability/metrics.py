@@ -1,6 +1,6 @@
-"""Numbers for operators: instruments of OpenTelemetry, served as text at `/metrics` and sent by OTLP where that is set.
+"""Metrics: OpenTelemetry instruments, served as text at `/metrics` and exported by OTLP where that is configured.
 
-Attributes are few and of few values: workloads and states, never ids or owners.
+Attributes have few values: workloads and states, never ids or owners.
 """
 
 import os
@@ -19,7 +19,7 @@ _meter = metrics.get_meter("batchyard")
 
 
 def configure(service: str) -> None:
-    """Gather what is counted from now on; `telemetry` has checked that the OTLP exporter is installed."""
+    """Start collecting metrics; `telemetry` has checked that the OTLP exporter is installed."""
     readers: list[MetricReader] = [PrometheusMetricReader(disable_target_info=True)]
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         otlp = import_module("opentelemetry.exporter.otlp.proto.http.metric_exporter")
@@ -29,10 +29,10 @@ def configure(service: str) -> None:
 
 
 def counter(name: str, description: str, unit: str = "1") -> Counter:
-    """Something that only grows; `name` is dotted. Counts nothing before `configure`."""
+    """Create a monotonic counter; `name` is dotted. Counts nothing before `configure`."""
     return _meter.create_counter(name, unit, description)
 
 
 def text() -> bytes:
-    """All numbers of this process, in the format that Prometheus reads."""
+    """Return all metrics of this process in the Prometheus text format."""
     return generate_latest()

@@ -1,4 +1,4 @@
-"""One trace from command to webhook: spans whose context travels in the AMQP header `traceparent`."""
+"""Tracing from command to webhook: the trace context travels in the AMQP header `traceparent`."""
 
 import os
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ _tracer = trace.get_tracer("batchyard")
 
 
 def configure(settings: Settings, service: str) -> None:
-    """Export spans to a file, or by OTLP where `OTEL_EXPORTER_OTLP_ENDPOINT` is set, or nowhere."""
+    """Export spans to `trace_file` and, where `OTEL_EXPORTER_OTLP_ENDPOINT` is set, by OTLP."""
     endpoint = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
     if not endpoint and not settings.trace_file:
         return
@@ -44,14 +44,14 @@ def configure(settings: Settings, service: str) -> None:
 def span(
     name: str, traceparent: str | None, kind: SpanKind = SpanKind.CONSUMER, **attributes: str | int
 ) -> Iterator[Span]:
-    """A span that continues the trace of a received `traceparent`, or the current one when there is none."""
+    """Open a span that continues the trace of a received `traceparent`, or the current trace if it is None."""
     context = _propagator.extract({"traceparent": traceparent}) if traceparent else None
     with _tracer.start_as_current_span(name, context=context, kind=kind, attributes=attributes) as current:
         yield current
 
 
 def traceparent() -> str | None:
-    """The current trace context, to be sent along or stored; None outside a trace."""
+    """Return the current trace context, to be sent or stored; None outside a trace."""
     carrier: dict[str, str] = {}
     _propagator.inject(carrier)
     return carrier.get("traceparent")

@@ -1,4 +1,4 @@
-"""Forward-only migrations of one service's schema: numbered .sql files, applied once each under a lock."""
+"""Forward-only migrations of a service's schema: numbered .sql files, each applied once, under a lock."""
 
 import re
 from importlib.resources import files
@@ -24,7 +24,7 @@ async def migrate(settings: Settings, schema: str, package: str) -> None:
 
 
 async def apply_migrations(url: str, schema: str, folder: Traversable) -> None:
-    """Apply the steps of a folder that the schema has not seen yet. Raises ConfigurationError at a newer schema."""
+    """Apply the missing migrations of a folder. Raises ConfigurationError if the schema is newer than this version."""
     steps = sorted((int(m[1]), f) for f in folder.iterdir() if (m := _MIGRATION.match(f.name)))
     connection = await asyncpg.connect(url, timeout=10)
     try:
@@ -38,8 +38,8 @@ async def apply_migrations(url: str, schema: str, folder: Traversable) -> None:
             done = {row["step"] for row in await connection.fetch("SELECT step FROM migrations")}
             if done and max(done) > steps[-1][0]:
                 raise ConfigurationError(
-                    f"The schema {schema!r} is at step {max(done)}, this version knows {steps[-1][0]}: "
-                    "start the version that made it, or a newer one."
+                    f"The schema {schema!r} is at migration {max(done)}, this version knows {steps[-1][0]}: "
+                    "start the version that created it, or a newer one."
                 )
             for step, file in steps:
                 if step not in done:

@@ -17,7 +17,10 @@ else:
 
 
 async def open_pool(settings: Settings, schema: str, package: str, session: Mapping[str, str] | None = None) -> Pool:
-    """Connect, bring the schema up to date, and make it the search path. `session`: further settings of PostgreSQL."""
+    """Migrate the schema and open a pool with it as the search path; waits until PostgreSQL is available.
+
+    `session`: further PostgreSQL settings of each connection.
+    """
 
     async def attempt() -> Pool:
         await apply_migrations(settings.database_url, schema, files(package) / "migrations")
@@ -26,12 +29,12 @@ async def open_pool(settings: Settings, schema: str, package: str, session: Mapp
             min_size=1,
             max_size=settings.database_pool,
             command_timeout=60,
-            reset=_keep,
+            reset=_skip_reset,
             server_settings={"search_path": schema, "application_name": f"batchyard-{schema}", **(session or {})},
         )
 
     return await retry_transient(attempt, "PostgreSQL")
 
 
-async def _keep(_: object) -> None:
-    """Nothing that services do changes the state of a session, so that it needs no reset: a round trip each time."""
+async def _skip_reset(_: object) -> None:
+    """Skip the reset of a released connection, which is a round trip: services do not change session state."""

@@ -8,6 +8,6 @@ _NAME = re.compile(r"^--\s*name:\s*(\w+)\s*$", re.MULTILINE)
 
 
 def load_queries(package: str, file: str = "queries.sql") -> Mapping[str, str]:
-    """The statements of a .sql file by the name in the `-- name: …` line above each."""
+    """Return the statements of a .sql file by the name in the `-- name: …` line above each."""
     parts = _NAME.split((files(package) / file).read_text("utf-8"))
     return {name: text.strip().rstrip(";") for name, text in zip(parts[1::2], parts[2::2], strict=True)}

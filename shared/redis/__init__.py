@@ -1,1 +1,1 @@
-"""Redis: a client with deadlines, and rate reservations that all processes share."""
+"""Redis: a client with a circuit breaker, and rate reservations that all processes share."""

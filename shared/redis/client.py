@@ -1,4 +1,4 @@
-"""Redis as a memory that may vanish: every use has a deadline and a way to go on without."""
+"""Redis client whose every operation has a deadline and a fallback: Redis may be unavailable or lose its data."""
 
 import time
 from collections.abc import Awaitable
@@ -13,33 +13,34 @@ from redis.exceptions import RedisError
 T = TypeVar("T")
 log = structlog.get_logger()
 DEADLINE_S = 0.2
+"""Deadline of each operation, in seconds."""
 _PAUSE_S = 2.0
 
 
 class RedisClient:
-    """A Redis client behind a breaker: after a failure it is left alone for a moment, and callers get the fallback."""
+    """Redis client behind a circuit breaker: for 2 seconds after a failure, callers get their fallback at once."""
 
     def __init__(self, url: str) -> None:
         self.client: Redis = Redis.from_url(
             url, socket_timeout=DEADLINE_S, socket_connect_timeout=DEADLINE_S, retry=Retry(NoBackoff(), 0)
         )
-        self._away_until = 0.0
+        self._unavailable_until = 0.0
 
     @property
-    def away(self) -> bool:
-        """Whether Redis failed a moment ago and is not asked now."""
-        return time.monotonic() < self._away_until
+    def is_unavailable(self) -> bool:
+        """True while the circuit is open: Redis failed less than 2 seconds ago."""
+        return time.monotonic() < self._unavailable_until
 
     async def attempt(self, operation: Awaitable[T], fallback: T) -> T:
-        """The operation's value, or the fallback when Redis does not answer in time."""
-        if self.away:
+        """Return the operation's value, or `fallback` if Redis fails, misses the deadline or is unavailable."""
+        if self.is_unavailable:
             _discard(operation)
             return fallback
         try:
             return await operation
         except (RedisError, OSError, TimeoutError) as error:
-            log.warning("going on without Redis", error=f"{type(error).__name__}: {error}", pause_s=_PAUSE_S)
-            self._away_until = time.monotonic() + _PAUSE_S
+            log.warning("continuing without Redis", error=f"{type(error).__name__}: {error}", pause_s=_PAUSE_S)
+            self._unavailable_until = time.monotonic() + _PAUSE_S
             return fallback
 
     async def close(self) -> None:

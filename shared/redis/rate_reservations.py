@@ -1,7 +1,7 @@
-"""Start times under rates that many processes keep together, agreed through Redis by the generic cell rate algorithm.
+"""Reserves start times under rates that many processes share, in Redis, by the generic cell rate algorithm (GCRA).
 
-One hash a rate: `t`, the time at which its bucket is full; `i` and `b`, interval and burst in force; `v`, their
-version; `p`, until when it is parked. All of it may vanish.
+Each rate is one hash: `t`, the time at which its bucket is full; `i` and `b`, interval (s) and burst in force; `v`,
+their version; `p`, the end of a backoff. Losing the data resets the rates.
 """
 
 from collections.abc import Awaitable, Sequence
@@ -9,18 +9,18 @@ from typing import NamedTuple, cast
 
 from shared.redis.client import RedisClient
 
-AHEAD_S = 0.1
-"""Nobody holds start times further ahead than this, so that a changed rate holds at once."""
-PATIENCE_S = 5.0
-"""A start further away than this is not given: the caller should ask again later."""
-LATENESS_S, STOCK_S = 0.02, 0.1
-"""How long after its time a call may still start; and one of a stock, for which it has to take the room of `_DEAR`
-others: so what is left of a stock adds next to nothing to the calls of any second, and only a rate that is far above
-what is used can be had so."""
-GRAIN_S = 0.001
-"""Starts so close to each other are told as one, at the time of the last of them."""
-_KEPT_S = 3600
-_DEAR = 20
+RESERVE_AHEAD_S = 0.1
+"""Start times are reserved at most this many seconds ahead, so that a changed rate takes effect at once."""
+MAX_WAIT_S = 5.0
+"""A start time further away than this many seconds is not reserved: the caller should ask again later."""
+LATENESS_S, PREFETCH_LATENESS_S = 0.02, 0.1
+"""Latest start after the reserved time, in seconds. A prefetched start may be later and costs `_PREFETCH_COST` starts
+of the rate, so that unused
+ones add next to nothing to any second and only a rate far above its use can be prefetched."""
+RESOLUTION_S = 0.001
+"""Start times closer than this many seconds are returned as one, at the time of the last."""
+_TTL_S = 3600
+_PREFETCH_COST = 20
 _RESERVE = """
 local now = redis.call('TIME')
 now = tonumber(now[1]) + tonumber(now[2]) / 1e6
@@ -65,7 +65,7 @@ for _, rate in ipairs(rates) do
 end
 return starts
 """
-_PARK = """
+_BACK_OFF = """
 local now = redis.call('TIME')
 local till = tonumber(now[1]) + tonumber(now[2]) / 1e6 + tonumber(ARGV[1])
 if ARGV[2] == '1' or till > tonumber(redis.call('HGET', KEYS[1], 'p') or 0) then
@@ -76,7 +76,7 @@ end
 
 
 class Rate(NamedTuple):
-    """A rate under its key. Of two versions the higher one counts, whoever brings it."""
+    """Rate of one key. Of two versions the higher one is in force, whichever process sends it."""
 
     key: str
     interval_s: float
@@ -85,7 +85,7 @@ class Rate(NamedTuple):
 
 
 class ReservedStarts(NamedTuple):
-    """So many calls may start in so many seconds, and no later than `late_s` after that."""
+    """`calls` calls may start in `in_s` seconds from now, at most `late_s` seconds later."""
 
     in_s: float
     calls: int
@@ -93,40 +93,51 @@ class ReservedStarts(NamedTuple):
 
 
 class RateReservations:
-    """Hands out start times."""
+    """Reserves start times in Redis."""
 
-    def __init__(self, memory: RedisClient) -> None:
-        self._memory = memory
-        self._reserve = memory.client.register_script(_RESERVE)
-        self._park = memory.client.register_script(_PARK)
+    def __init__(self, redis: RedisClient) -> None:
+        self._redis = redis
+        self._reserve = redis.client.register_script(_RESERVE)
+        self._back_off = redis.client.register_script(_BACK_OFF)
 
-    async def starts(self, rates: Sequence[Rate], wanted: int, *, stock: bool = False) -> list[ReservedStarts] | None:
-        """When up to `wanted` calls may start, at least one unless none is wanted; the earliest first. As a `stock`, if
-        it can be had.
+    async def reserve(
+        self, rates: Sequence[Rate], wanted: int, *, prefetch: bool = False
+    ) -> list[ReservedStarts] | None:
+        """Reserve up to `wanted` starts, at least one unless `wanted` is 0; return them, the earliest first.
 
-        One whose time is below zero: none for so many seconds. None: Redis does not answer.
+        `prefetch`: reserve starts that may be used later, if the rate allows.
+
+        Returns a single entry with a negative `in_s` if no start is available for `-in_s` seconds, and None if Redis is
+        unavailable.
         """
-        args: list[float] = [wanted, AHEAD_S, PATIENCE_S, _KEPT_S, round(GRAIN_S * 1e6), _DEAR if stock else 1]
+        args: list[float] = [
+            wanted,
+            RESERVE_AHEAD_S,
+            MAX_WAIT_S,
+            _TTL_S,
+            round(RESOLUTION_S * 1e6),
+            _PREFETCH_COST if prefetch else 1,
+        ]
         for rate in rates:
             args += (rate.interval_s, rate.burst, rate.version)
         call = cast("Awaitable[list[int] | None]", self._reserve(keys=[rate.key for rate in rates], args=args))
-        answer = await self._memory.attempt(call, None)
+        answer = await self._redis.attempt(call, None)
         if answer is None:
             return None
         if answer and answer[0] < 0:
             return [ReservedStarts(answer[0] / 1e6, 0)]
-        late_s = STOCK_S if answer[0] else LATENESS_S
+        late_s = PREFETCH_LATENESS_S if answer[0] else LATENESS_S
         return [
             ReservedStarts(micros / 1e6, calls, late_s)
             for micros, calls in zip(answer[1::2], answer[2::2], strict=True)
         ]
 
-    async def park(self, key: str, seconds: float, *, at_most: bool = False) -> None:
-        """Let nothing start under a key for so long; `at_most`: even if it was to wait for longer."""
-        call = cast("Awaitable[None]", self._park(keys=[key], args=[seconds, "1" if at_most else "0", _KEPT_S]))
-        await self._memory.attempt(call, None)
+    async def back_off(self, key: str, seconds: float, *, at_most: bool = False) -> None:
+        """Reserve no start under a key for so many seconds; `at_most`: shorten a longer backoff as well."""
+        call = cast("Awaitable[None]", self._back_off(keys=[key], args=[seconds, "1" if at_most else "0", _TTL_S]))
+        await self._redis.attempt(call, None)
 
 
-def key_of(workload: str, key: str) -> str:
-    """The name of a rate in Redis. Those of one workload share a slot of a cluster."""
+def rate_key(workload: str, key: str) -> str:
+    """Return the key of a rate in Redis. The rates of one workload share a slot of a Redis cluster."""
     return f"pace:{{{workload}}}:{key}"

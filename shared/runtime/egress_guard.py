@@ -1,7 +1,7 @@
-"""The way out to addresses that users name: connections go to public addresses alone, checked when they are made.
+"""Guards connections to addresses that users name: they may reach public addresses only.
 
-The check sits where the socket is created, on the very address that is about to be used. A name that resolved to a
-public address a moment ago, a literal in an odd spelling and a redirect all end up here.
+The check is made when the socket is created, on the address that is about to be used, so that a changed DNS answer, an
+unusual spelling of an address and a redirect cannot bypass it.
 """
 
 import ipaddress
@@ -33,7 +33,7 @@ _NOT_PUBLIC = tuple(
         "fec0::/10",  # site-local
     )
 )
-"""Networks that `ipaddress` of some Python versions calls global, and that lead inside or nowhere."""
+"""Networks that some Python versions of `ipaddress` call global although they are internal or unused."""
 
 
 class AddressRefused(OSError):
@@ -45,21 +45,21 @@ class AddressRefused(OSError):
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:
-    """Read networks in CIDR notation with commas between; raises `ValueError` that names the wrong one."""
+    """Parse comma-separated networks in CIDR notation. Raises `ValueError`, which names the invalid one."""
     return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
 def is_public(address: Address) -> bool:
-    """Whether the address belongs to somebody on the Internet."""
-    address = _inner(address)
+    """Tell whether the address is a public unicast address."""
+    address = _unmapped(address)
     return address.is_global and not address.is_multicast and not _within(address, _NOT_PUBLIC)
 
 
 def may_connect(
     address: Address, port: int, allowed: Sequence[Network] = (), ports: Collection[int] = WEB_PORTS
 ) -> bool:
-    """Public addresses on the given ports, and any port in networks that were allowed."""
-    return _within(_inner(address), allowed) or (port in ports and is_public(address))
+    """Tell whether a connection is permitted: to a public address on one of `ports`, or to any port in `allowed`."""
+    return _within(_unmapped(address), allowed) or (port in ports and is_public(address))
 
 
 def guarded_connector(
@@ -71,9 +71,9 @@ def guarded_connector(
     limit_per_host: int = 0,
     resolver: AbstractResolver | None = None,
 ) -> TCPConnector:
-    """A connector that raises `AddressRefused` (as the `os_error` of aiohttp's error) for what must not be reached.
+    """Return a connector that raises `AddressRefused` (as the `os_error` of aiohttp's error) for other addresses.
 
-    It only guards sessions that use no proxy: pass `trust_env=False` to them. A limit of 0 is none.
+    Guards sessions without a proxy only: pass `trust_env=False` to them. A limit of 0 means no limit.
     """
 
     def create(info: Any) -> socket.socket:
@@ -92,10 +92,10 @@ def guarded_connector(
 
 
 async def read_at_most(response: ClientResponse, limit: int) -> tuple[bytes, bool]:
-    """The first `limit` bytes of a reply's body, and whether that is all of it.
+    """Return the first `limit` bytes of a response's body, and True if that is the whole body.
 
-    A peer that breaks off or dawdles past the session's time-out gives what came until then; the connection is
-    closed unless the body was read to its end.
+    After a lost connection or a time-out of the session, returns the bytes received so far and False. The connection
+    is closed unless the body was read to its end.
     """
     body = bytearray()
     try:
@@ -113,7 +113,7 @@ async def read_at_most(response: ClientResponse, limit: int) -> tuple[bytes, boo
     return bytes(body), False
 
 
-def _inner(address: Address) -> Address:
+def _unmapped(address: Address) -> Address:
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
 

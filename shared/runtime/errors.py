@@ -1,17 +1,17 @@
-"""The tree of errors that Batchyard itself raises. The class's docstring is its message.
+"""The tree of errors that Batchyard itself raises. The class's docstring is its default message.
 
 BatchyardError
- +- ConfigurationError       the environment asks for something that cannot be
- +- Rejected                 a message can never be handled: it becomes a dead letter with this reason
- |   +- HandlerFailed        because its handler has a defect, not the message
- +- PublishFailed            the broker did not take a message
- +- QueryTimeout             no service answered a question in time
- +- QueryRefused             a service answered that it cannot
+ +- ConfigurationError       the settings are wrong
+ +- MessageRejected          a message can never be handled: it becomes a dead letter with this reason
+ |   +- HandlerFailed        its handler has a defect; the message may be valid
+ +- PublishFailed            the broker did not accept a message
+ +- QueryTimeout             no service replied to a query in time
+ +- QueryRefused             a service replied with an error
 """
 
 
 class BatchyardError(Exception):
-    """Something that Batchyard itself found wrong."""
+    """Batchyard reported an error."""
 
     def __init__(self, detail: str = "") -> None:
         super().__init__(detail or (type(self).__doc__ or "").strip())
@@ -21,24 +21,25 @@ class ConfigurationError(BatchyardError):
     """The settings are wrong. Look at the variables that start with BATCHYARD_."""
 
 
-class Rejected(BatchyardError):
+class MessageRejected(BatchyardError):
     """This message can never be handled."""
 
-    passing = False
-    """Set: it may be taken later, so a sender that is told so keeps it, and it needs not be kept here."""
+    is_retryable = False
+    """True: the same message may be accepted later. A sender that gets this reply keeps the message, so it
+    becomes no dead letter."""
 
 
-class HandlerFailed(Rejected):
-    """The service failed at this message by a defect; its log says more. Report it, with the message's id."""
+class HandlerFailed(MessageRejected):
+    """The service failed on this message because of a defect. Its log has the details: report them."""
 
 
 class PublishFailed(BatchyardError):
-    """The broker did not take a message. It is safe to try again."""
+    """The broker did not accept a message. It is safe to try again."""
 
 
 class QueryTimeout(BatchyardError):
-    """No service answered in time. Check that all five services are up, then ask again."""
+    """No service replied in time. Check that all five services are up, then try again."""
 
 
 class QueryRefused(BatchyardError):
-    """The service that was asked could not answer."""
+    """The service could not answer the query."""

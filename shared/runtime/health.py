@@ -1,7 +1,7 @@
 """Liveness by progress and readiness by connections, served over HTTP for probes.
 
-A process that is up but does nothing is not alive: each loop that has a pulse beats it in every turn, and between two
-tries while a server is away. A pulse that stops makes `/livez` answer 503.
+A running process whose loops make no progress is not alive: each loop beats its pulse in every iteration, and between
+two attempts while a server is unavailable. `/livez` answers 503 if a pulse has not beaten in time.
 """
 
 import time
@@ -12,11 +12,11 @@ from aiohttp import web
 from shared.observability import metrics
 
 LIMIT_S = 90.0
-"""Longer than anything a loop awaits at once: a statement may take 60 seconds until it is given up."""
+"""Longest time between two beats, in seconds: more than any single await of a loop (a statement times out after 60)."""
 
 
 class Pulse:
-    """The sign of life of one loop."""
+    """Heartbeat of one background loop within the process."""
 
     def __init__(self, name: str, limit_s: float) -> None:
         self.name = name
@@ -24,21 +24,21 @@ class Pulse:
         self._last: float | None = None
 
     def beat(self) -> None:
-        """Say that the loop goes on."""
+        """Record that the loop makes progress."""
         self._last = time.monotonic()
 
-    def rest(self) -> None:
-        """Say that the loop has ended as it should."""
+    def stop(self) -> None:
+        """Record that the loop has ended on purpose: it counts as alive from now on."""
         self._last = None
 
     @property
-    def alive(self) -> bool:
-        """Whether the last beat is recent enough, or the loop rests."""
+    def is_alive(self) -> bool:
+        """True if the last beat is recent enough, or if the loop has not started or was stopped."""
         return self._last is None or time.monotonic() - self._last < self._limit_s
 
 
 class Health:
-    """All that has to be well in one process."""
+    """Liveness and readiness of one process: pulses, checks and counts."""
 
     def __init__(self) -> None:
         self._pulses: dict[str, Pulse] = {}
@@ -47,37 +47,37 @@ class Health:
         self._counts: dict[str, Callable[[], int]] = {}
 
     def pulse(self, name: str, limit_s: float = LIMIT_S) -> Pulse:
-        """The pulse of this name, which has to beat at least every `limit_s` seconds once it has begun."""
+        """Return the pulse of this name. After its first beat it must beat at least every `limit_s` seconds."""
         return self._pulses.setdefault(name, Pulse(name, limit_s))
 
-    def ready_when(self, name: str, check: Callable[[], bool]) -> None:
-        """Make readiness depend on one more thing."""
+    def add_readiness_check(self, name: str, check: Callable[[], bool]) -> None:
+        """Make `/readyz` depend on one more check."""
         self._ready[name] = check
 
-    def alive_while(self, name: str, check: Callable[[], bool]) -> None:
-        """Make liveness depend on one more thing, which only another process mends."""
+    def add_liveness_check(self, name: str, check: Callable[[], bool]) -> None:
+        """Make `/livez` depend on one more check, for a fault that only a restart of the process repairs."""
         self._alive[name] = check
 
-    def count(self, name: str, count: Callable[[], int]) -> None:
-        """Show a number that tells how the process fares."""
+    def add_count(self, name: str, count: Callable[[], int]) -> None:
+        """Show a number at `/livez`; it changes no status."""
         self._counts[name] = count
 
     def counts(self) -> dict[str, int]:
-        """The numbers to show."""
+        """Return the numbers that `/livez` shows, by name."""
         return {name: count() for name, count in self._counts.items()}
 
     def stuck(self) -> list[str]:
-        """The loops that have stopped, and what else is not alive."""
-        stopped = [name for name, pulse in self._pulses.items() if not pulse.alive]
+        """Return the names of the loops without progress and of the failed liveness checks."""
+        stopped = [name for name, pulse in self._pulses.items() if not pulse.is_alive]
         return stopped + [name for name, check in self._alive.items() if not check()]
 
     def missing(self) -> list[str]:
-        """What is not ready."""
+        """Return the names of the failed readiness checks."""
         return [name for name, check in self._ready.items() if not check()]
 
 
 class HealthServer:
-    """Serves `GET /livez` and `GET /readyz`, and the numbers of the process at `GET /metrics`."""
+    """HTTP server of `GET /livez`, `GET /readyz` and `GET /metrics` (Prometheus)."""
 
     def __init__(self, health: Health, host: str, port: int) -> None:
         app = web.Application()
@@ -89,7 +89,7 @@ class HealthServer:
         self._host, self._port = host, port
 
     async def start(self) -> None:
-        """Listen, unless the port is 0."""
+        """Start listening, unless the port is 0."""
         if self._port:
             await self._runner.setup()
             await web.TCPSite(self._runner, self._host, self._port).start()
@@ -99,16 +99,16 @@ class HealthServer:
         await self._runner.cleanup()
 
     async def _livez(self, _: web.Request) -> web.Response:
-        return _answer(self._health.stuck(), self._health.counts())
+        return _response(self._health.stuck(), self._health.counts())
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        return _answer(self._health.missing())
+        return _response(self._health.missing())
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=metrics.text(), headers={"Content-Type": metrics.CONTENT_TYPE})
 
 
-def _answer(wrong: list[str], counts: dict[str, int] | None = None) -> web.Response:
+def _response(wrong: list[str], counts: dict[str, int] | None = None) -> web.Response:
     shown = {"counts": counts} if counts else {}
     if wrong:
         return web.json_response({"status": "fail", "wrong": wrong} | shown, status=503)

@@ -1,4 +1,4 @@
-"""Runs a service as a process: logs, traces, signals, health, background tasks, and an end that always comes."""
+"""Runs a service as a process: logs, traces, signals, health, background tasks and a bounded shutdown."""
 
 import asyncio
 import gc
@@ -19,13 +19,13 @@ from shared.runtime.health import Health, HealthServer
 from shared.runtime.settings import Settings
 
 GRACE_S = 30.0
-"""How long a service may take to stop before it is ended from within."""
+"""Longest shutdown, in seconds; after that the process exits with code 1."""
 START_GRACE_S = 5.0
-"""The same while it still starts: nothing is in hand then."""
+"""Longest shutdown while the service is still starting, in seconds: no message is in progress then."""
 
 
 class Runtime:
-    """What a running service shares: its health, and tasks whose failure ends the process."""
+    """Shared state of a running service: its health, and background tasks whose failure stops the process."""
 
     def __init__(self) -> None:
         self.health = Health()
@@ -33,14 +33,14 @@ class Runtime:
         self.failure: BaseException | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Run a task until it ends. If it fails, the service stops: a supervisor starts it afresh."""
-        task = asyncio.create_task(work, name=name)
+    def spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run a coroutine as a task. If it fails, the service stops, and its supervisor starts it again."""
+        task = asyncio.create_task(coroutine, name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._on_task_done)
         return task
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             structlog.get_logger().error("task failed", task=task.get_name(), exc_info=error)
@@ -51,7 +51,7 @@ class Runtime:
 def run(
     service: str, settings: type[Settings], app: Callable[[Any, Runtime], AbstractAsyncContextManager[None]]
 ) -> None:
-    """Run `app` until SIGTERM or SIGINT, or until one of its tasks fails; never returns."""
+    """Run `app` until SIGTERM or SIGINT, or until one of its tasks fails, then exit the process; never returns."""
     try:
         loaded = settings()
     except ValidationError as error:
@@ -77,35 +77,35 @@ async def _main(
     main = asyncio.current_task()
     started = False
 
-    giving_up: asyncio.TimerHandle | None = None
+    exit_timer: asyncio.TimerHandle | None = None
 
-    def give_up_later() -> None:
-        nonlocal giving_up
-        if giving_up is None:
+    def schedule_exit() -> None:
+        nonlocal exit_timer
+        if exit_timer is None:
             grace_s = GRACE_S if started else START_GRACE_S
-            giving_up = loop.call_later(grace_s, _give_up, grace_s)
+            exit_timer = loop.call_later(grace_s, _exit_now, grace_s)
 
     def stop() -> None:
         runtime.stopping.set()
-        give_up_later()  # also when a library swallows the cancellation, or the way out hangs
+        schedule_exit()  # also if a library swallows the cancellation or the shutdown hangs
         if not started and main is not None:
-            main.cancel()  # it may be waiting for a server that never comes
+            main.cancel()  # it may be waiting for a server that never starts
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     server = HealthServer(runtime.health, settings.health_host, settings.health_port)
-    runtime.health.ready_when("started", lambda: started)
+    runtime.health.add_readiness_check("started", lambda: started)
     try:
         async with AsyncExitStack() as stack:
             await server.start()
             stack.push_async_callback(server.stop)
             await stack.enter_async_context(app(settings, runtime))
             started = True
-            _settle_memory()
+            _tune_garbage_collection()
             logger.info("started")
             await runtime.stopping.wait()
             logger.info("stopping")
-            give_up_later()  # a task that failed stops the service too
+            schedule_exit()  # a task that failed stops the service too
     except asyncio.CancelledError:
         if not runtime.stopping.is_set():
             raise
@@ -113,14 +113,14 @@ async def _main(
     return runtime.failure is not None
 
 
-def _settle_memory() -> None:
-    """Collect garbage less often: decoding a page makes thousands of objects at once, none of them in a cycle, and
-    each collection would walk over everything that was imported."""
+def _tune_garbage_collection() -> None:
+    """Collect garbage less often: decoding a page creates thousands of objects without cycles, and each collection
+    would walk over every imported module."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
 
 
-def _give_up(grace_s: float) -> None:
+def _exit_now(grace_s: float) -> None:
     structlog.get_logger().error("did not stop in time", grace_s=grace_s)
     os._exit(1)

@@ -1,4 +1,4 @@
-"""Which errors pass by themselves (a server is away, a lock was lost), and how to hold on until they have."""
+"""Tells transient errors (a server is unavailable, a lock was lost) from permanent ones, and retries transient ones."""
 
 import asyncio
 import random
@@ -15,7 +15,7 @@ from shared.runtime.errors import PublishFailed
 T = TypeVar("T")
 log = structlog.get_logger()
 
-_PASSING = (
+_TRANSIENT = (
     OSError,  # refused, reset, time-out
     TimeoutError,
     PublishFailed,
@@ -29,32 +29,33 @@ _PASSING = (
     asyncpg.OperatorInterventionError,  # shut down, starting up
     asyncpg.TransactionRollbackError,  # serialization failure, deadlock
     asyncpg.LockNotAvailableError,
-    asyncpg.ReadOnlySQLTransactionError,  # during a failover the old server takes no writes any more
+    asyncpg.ReadOnlySQLTransactionError,  # during a failover the old server accepts no writes
     asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.InvalidAuthorizationSpecificationError,  # a password or role that is being changed, a wrong one among them
+    asyncpg.InvalidAuthorizationSpecificationError,  # a password or role that is being changed; also a wrong one
     asyncpg.InvalidCatalogNameError,  # a database that is being restored
 )
 _CLOSED = re.compile(r"clos(ed|ing)|in progress|cancelling")
-"""What asyncpg says of a pool or connection that is gone or was interrupted. Its other `InterfaceError`s are defects
+"""Matches asyncpg's messages about a closed or interrupted pool or connection. Its other `InterfaceError`s are defects
 of the caller, such as a wrong number of arguments."""
 _CAP_S = 5.0
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether trying again later can help. A value that PostgreSQL cannot take (`DataError`) never passes."""
+    """Tell whether a later attempt can succeed. A value that PostgreSQL cannot store (`DataError`) is permanent."""
     if isinstance(error, asyncpg.DataError | ValueError):
         return False
     if isinstance(error, asyncpg.InterfaceError):
         return bool(_CLOSED.search(str(error)))
-    return isinstance(error, _PASSING)
+    return isinstance(error, _TRANSIENT)
 
 
 async def retry_transient(
-    operation: Callable[[], Awaitable[T]], what: str, waiting: Callable[[], None] = lambda: None
+    operation: Callable[[], Awaitable[T]], resource: str, on_wait: Callable[[], None] = lambda: None
 ) -> T:
-    """Run an idempotent operation again, with growing pauses, for as long as its errors are passing ones.
+    """Run an idempotent operation until it succeeds, with growing pauses, as long as its errors are transient.
 
-    `waiting` is called before each pause: a service that waits for a server is alive.
+    `resource` names in the log what the operation waits for. `on_wait` is called before each pause of at most 5
+    seconds, so that a service that waits for a server can beat its pulse. Raises every other error at once.
     """
     attempt = 0
     while True:
@@ -66,9 +67,9 @@ async def retry_transient(
             attempt += 1
             pause = min(_CAP_S, 0.05 * 2 ** min(attempt, 10)) * random.uniform(0.5, 1.0)
             log.warning(
-                "waiting for a server", what=what, attempt=attempt, pause_s=round(pause, 2), error=_brief(error)
+                "waiting for a server", resource=resource, attempt=attempt, pause_s=round(pause, 2), error=_brief(error)
             )
-            waiting()
+            on_wait()
             await asyncio.sleep(pause)
 
 

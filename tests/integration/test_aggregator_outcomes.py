@@ -8,7 +8,7 @@ from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
 from batchyard_contracts.v1.flow import BatchSealed, ItemOutcome
 from batchyard_contracts.v1.values import ItemError, Units
 from devstack import Servers
-from shared.messaging.publisher import Outgoing, Publisher
+from shared.messaging.publisher import OutgoingMessage, Publisher
 from tests.support.ledger_messages import BATCH, START, accepted, processed, sealed, settled
 from tests.support.running_aggregator import aggregator, at_work, neighbours
 
@@ -124,7 +124,7 @@ async def test_an_invalid_report_becomes_a_dead_letter(clean: Servers) -> None:
         publisher = await Publisher.open(clean.amqp_url, "stranger")
         await publisher.publish(
             [
-                Outgoing(topology.FLOW, "chunk.processed.v1", "chunk.processed.v1", body)
+                OutgoingMessage(topology.FLOW, "chunk.processed.v1", "chunk.processed.v1", body)
                 for body in (b"{", b'{"fence":1}')
             ]
         )

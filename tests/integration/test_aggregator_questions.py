@@ -27,9 +27,9 @@ def failure(ordinal: int, code: str, message: str = "") -> ItemOutcome:
 
 
 async def pages(around: Neighbours, query: ResultsQuery) -> list[ResultsReply]:
-    found = [await around.ask(query, ResultsReply)]
+    found = [await around.query(query, ResultsReply)]
     while (after := found[-1].next_after) is not None:
-        found.append(await around.ask(query.model_copy(update={"after": after}), ResultsReply))
+        found.append(await around.query(query.model_copy(update={"after": after}), ResultsReply))
     return found
 
 
@@ -75,7 +75,7 @@ async def test_results_are_paged_and_filtered(clean: Servers) -> None:
             "duplicate": [260],
             "expired": [],
         }
-        after = await around.ask(ResultsQuery(owner="ann", batch_id=BATCH, after=260), ResultsReply)
+        after = await around.query(ResultsQuery(owner="ann", batch_id=BATCH, after=260), ResultsReply)
         assert (after.found, after.items, after.next_after) == (True, [], None)
 
 
@@ -99,11 +99,11 @@ async def test_a_page_of_100_results_takes_less_than_200_ms(clean: Servers) -> N
         await around.send(accepted(100), processed(outcomes))
         await around.finished()
         query = ResultsQuery(owner="ann", batch_id=BATCH)
-        await around.ask(query, ResultsReply)
+        await around.query(query, ResultsReply)
         times = []
         for _ in range(20):
             start = time.perf_counter()
-            await around.ask(query, ResultsReply)
+            await around.query(query, ResultsReply)
             times.append(time.perf_counter() - start)
         assert sorted(times)[10] < 0.2
 
@@ -116,7 +116,7 @@ async def test_failures_are_grouped_by_cause(clean: Servers) -> None:
         await around.send(accepted(30), processed(outcomes), settled("expired", [24, 25]), settled("cancelled", [26]))
         await around.send(settled("duplicate", [27, 28, 29]))
         await around.finished()
-        reply = await around.ask(FailuresQuery(owner="ann", batch_id=BATCH), FailuresReply)
+        reply = await around.query(FailuresQuery(owner="ann", batch_id=BATCH), FailuresReply)
         assert [(group.code, group.count, group.message, group.ordinals) for group in reply.groups] == [
             ("not_found", 20, "no page 0", list(range(10))),
             ("blocked", 3, "please wait", [20, 21, 22]),
@@ -138,7 +138,7 @@ async def test_repeated_failures_count_once(clean: Servers) -> None:
         await around.send(other, report, other)
         await around.finished()
         await around.recorded()
-        reply = await around.ask(FailuresQuery(owner="ann", batch_id=BATCH), FailuresReply)
+        reply = await around.query(FailuresQuery(owner="ann", batch_id=BATCH), FailuresReply)
         assert [(group.code, group.count) for group in reply.groups] == [("not_found", 20), ("blocked", 5)]
 
 
@@ -151,11 +151,11 @@ async def test_a_selection_filters_by_each_field(clean: Servers) -> None:
         await around.send(settled("expired", [7]), settled("cancelled", [8, 9]), settled("duplicate", [10]))
         await around.send(processed({11: "succeeded"}))
         await around.finished()
-        groups = (await around.ask(FailuresQuery(owner="ann", batch_id=BATCH), FailuresReply)).groups
+        groups = (await around.query(FailuresQuery(owner="ann", batch_id=BATCH), FailuresReply)).groups
 
         async def chosen(**select: object) -> list[int]:
             query = {"owner": "ann", "batch_id": BATCH, "select": select or None, "count": True}
-            reply = await around.ask(SelectionQuery.model_validate(query), SelectionReply)
+            reply = await around.query(SelectionQuery.model_validate(query), SelectionReply)
             assert (reply.found, reply.count, reply.next_after) == (True, len(reply.ordinals), None)
             return reply.ordinals
 
@@ -168,22 +168,22 @@ async def test_a_selection_filters_by_each_field(clean: Servers) -> None:
         assert await chosen(ordinals=[3, 9, 11], custom_ids=["six"]) == [3, 6, 9]
         assert await chosen(ordinals=[3, 9], statuses=["failed"]) == [3]
         assert await chosen(codes=["unheard_of"]) == []
-        page = await around.ask(SelectionQuery(owner="ann", batch_id=BATCH, after=3, limit=2), SelectionReply)
+        page = await around.query(SelectionQuery(owner="ann", batch_id=BATCH, after=3, limit=2), SelectionReply)
         assert (page.ordinals, page.next_after, page.count) == ([4, 5], 5, None)
-        assert not (await around.ask(SelectionQuery(owner="eve", batch_id=BATCH), SelectionReply)).found
+        assert not (await around.query(SelectionQuery(owner="eve", batch_id=BATCH), SelectionReply)).found
 
 
 async def test_queries_do_not_show_batches_of_other_owners(clean: Servers) -> None:
     async with at_work(clean) as around:
         await around.send(accepted(1), processed({0: failure(0, "bad")}))
         await around.finished()
-        results = await around.ask(ResultsQuery(owner="eve", batch_id=BATCH), ResultsReply)
+        results = await around.query(ResultsQuery(owner="eve", batch_id=BATCH), ResultsReply)
         assert (results.found, results.items) == (False, [])
-        failures = await around.ask(FailuresQuery(owner="eve", batch_id=BATCH), FailuresReply)
+        failures = await around.query(FailuresQuery(owner="eve", batch_id=BATCH), FailuresReply)
         assert (failures.found, failures.groups) == (False, [])
-        assert (await around.ask(BatchesQuery(owner="eve"), BatchesReply)).batches == []
-        assert (await around.ask(BatchesQuery(owner="eve", batch_ids=[BATCH]), BatchesReply)).batches == []
-        unknown = await around.ask(ResultsQuery(owner="ann", batch_id=uuid4()), ResultsReply)
+        assert (await around.query(BatchesQuery(owner="eve"), BatchesReply)).batches == []
+        assert (await around.query(BatchesQuery(owner="eve", batch_ids=[BATCH]), BatchesReply)).batches == []
+        unknown = await around.query(ResultsQuery(owner="ann", batch_id=uuid4()), ResultsReply)
         assert not unknown.found
 
 
@@ -207,7 +207,7 @@ async def test_batches_are_listed_newest_first_and_filtered(clean: Servers, ids:
 
         async def listed(**fields: object) -> list[int]:
             query = BatchesQuery.model_validate({"owner": "ann"} | fields)
-            return [ids.index(batch.batch_id) for batch in (await around.ask(query, BatchesReply)).batches]
+            return [ids.index(batch.batch_id) for batch in (await around.query(query, BatchesReply)).batches]
 
         assert await listed() == [5, 4, 3, 2, 1, 0]
         assert await listed(limit=2) == [5, 4]
@@ -219,10 +219,10 @@ async def test_batches_are_listed_newest_first_and_filtered(clean: Servers, ids:
         assert await listed(batch_ids=[ids[1], ids[4], uuid4()]) == [4, 1]
 
         await around.send(sealed(1, ids[3]))
-        (moving,) = (await around.ask(BatchesQuery(owner="ann", batch_ids=[ids[5]]), BatchesReply)).batches
+        (moving,) = (await around.query(BatchesQuery(owner="ann", batch_ids=[ids[5]]), BatchesReply)).batches
         assert (moving.status, moving.counts.succeeded, moving.counts.remaining) == ("running", 1, 1)
         assert (moving.labels, moving.priority, moving.result) == ({"n": "5"}, "normal", None)
-        (ended,) = (await around.ask(BatchesQuery(owner="ann", status="finished"), BatchesReply)).batches
+        (ended,) = (await around.query(BatchesQuery(owner="ann", status="finished"), BatchesReply)).batches
         assert (ended.result, ended.finished_at is not None) == ("failed", True)
 
 
@@ -234,7 +234,7 @@ async def test_pages_of_batches_with_long_labels_are_short(clean: Servers) -> No
         await around.until_row("SELECT 1 FROM batches HAVING count(owner) = 200")
         found: list[UUID] = []
         before = None
-        while page := (await around.ask(BatchesQuery(owner="ann", before=before, limit=1000), BatchesReply)).batches:
+        while page := (await around.query(BatchesQuery(owner="ann", before=before, limit=1000), BatchesReply)).batches:
             assert len(page) < 200
             found += [batch.batch_id for batch in page]
             before = found[-1]

@@ -115,7 +115,7 @@ async def test_a_retry_of_a_selection_keeps_the_other_failures(clean: Servers) -
         await around.until(lambda: bool(around.all(ItemsReopened)))
         (reopened,) = around.all(ItemsReopened)
         assert (reopened.round, reopened.ordinals, reopened.patch) == (2, [1, 3, 4], patch)
-        groups = (await around.ask(FailuresQuery(owner="ann", batch_id=BATCH), FailuresReply)).groups
+        groups = (await around.query(FailuresQuery(owner="ann", batch_id=BATCH), FailuresReply)).groups
         assert [(group.code, group.ordinals) for group in groups] == [("blocked", [5, 6, 7, 8]), ("not_found", [2])]
 
         await around.send(
@@ -123,7 +123,7 @@ async def test_a_retry_of_a_selection_keeps_the_other_failures(clean: Servers) -
         )
         second = (await around.finished(2))[1]
         assert (second.result, second.counts.succeeded, second.counts.failed) == ("partial", 3, 6)
-        groups = (await around.ask(FailuresQuery(owner="ann", batch_id=BATCH), FailuresReply)).groups
+        groups = (await around.query(FailuresQuery(owner="ann", batch_id=BATCH), FailuresReply)).groups
         assert [(group.code, group.count) for group in groups] == [("blocked", 4), ("blocked", 1), ("not_found", 1)]
 
         await around.send(

@@ -13,7 +13,7 @@ from tests.support.running_aggregator import Neighbours, at_work
 
 
 async def shown(around: Neighbours) -> BatchState:
-    reply = await around.ask(BatchesQuery(owner="ann", batch_ids=[BATCH]), BatchesReply)
+    reply = await around.query(BatchesQuery(owner="ann", batch_ids=[BATCH]), BatchesReply)
     return reply.batches[0]
 
 

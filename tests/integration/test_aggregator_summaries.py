@@ -60,7 +60,7 @@ async def test_the_end_waits_for_the_summary_and_contains_it(clean: Servers) -> 
         await around.recorded()
         assert around.all(BatchFinished) == []
         query = BatchesQuery(owner="ann", batch_ids=[BATCH])
-        (state,) = (await around.ask(query, BatchesReply)).batches
+        (state,) = (await around.query(query, BatchesReply)).batches
         assert (state.status, state.counts.remaining) == ("running", 0)
 
         await around.send(made({"n": 0}, round_=2), made({"n": 1}))
@@ -68,12 +68,12 @@ async def test_the_end_waits_for_the_summary_and_contains_it(clean: Servers) -> 
         assert (end.result, end.summary, end.summary_error) == ("partial", {"n": 1}, None)
         await around.send(made({"n": 2}))
         await around.recorded()
-        (state,) = (await around.ask(query, BatchesReply)).batches
+        (state,) = (await around.query(query, BatchesReply)).batches
         assert (state.status, state.summary) == ("finished", {"n": 1})
 
         await around.send(controlled("retry", 10))
         await around.until_row("SELECT 1 FROM batches WHERE round = 2")
-        (state,) = (await around.ask(query, BatchesReply)).batches
+        (state,) = (await around.query(query, BatchesReply)).batches
         assert state.summary is None, "that of the first round is not the second's"
         await around.send(processed({1: "succeeded"}, round_=2))
         assert (await next_of(wanted)).round == 2

@@ -17,7 +17,7 @@ from devstack import Servers
 from services.dispatcher.dispatching import undeliverable
 from services.dispatcher.settlement.external_cancel import ExternalCancel
 from services.dispatcher.settlement.settler import ItemSettler
-from shared.messaging.publisher import Outgoing, Publisher
+from shared.messaging.publisher import OutgoingMessage, Publisher
 from shared.runtime.errors import PublishFailed
 from shared.runtime.transient import retry_transient
 from tests.support.dispatcher_parts import ENVELOPE, Parts, again, dispatcher_parts, once
@@ -257,7 +257,7 @@ async def test_a_queue_that_takes_nothing_holds_up_its_own_workload_alone(
     monkeypatch.setattr(undeliverable, "_PAUSE_S", 0.3)
     full = True
 
-    def refuse(messages: Sequence[Outgoing]) -> None:
+    def refuse(messages: Sequence[OutgoingMessage]) -> None:
         if full and any(m.routing_key.startswith("work.full.") for m in messages):
             raise PublishFailed("full") from DeliveryError(None, Basic.Nack())
 

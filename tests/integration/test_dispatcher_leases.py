@@ -27,8 +27,8 @@ from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.recovery.orphaned_chunks import OrphanedChunkDetector
 from services.dispatcher.recovery.worker_registry import WorkerRegistry
 from services.dispatcher.settings import DispatcherSettings
-from shared.messaging.batch_consumer import Received
-from shared.messaging.publisher import Outgoing
+from shared.messaging.batch_consumer import DecodedMessage
+from shared.messaging.publisher import OutgoingMessage
 from shared.runtime.errors import PublishFailed
 from shared.runtime.transient import retry_transient
 from tests.support.dispatcher_parts import ENVELOPE, Parts, again, dispatcher_parts, once, received
@@ -91,7 +91,9 @@ class ManualDispatcher:
         """As a worker returns a chunk."""
         same = chunk.model_dump(include={"chunk_id", "fence", "batch_id", "workload"})
         message = ChunkReturned.model_validate(same | {"worker_id": "other", "reason": reason})
-        await retry_transient(lambda: self.parts.recovery.on_chunks_returned([Received(message, ENVELOPE)]), "returned")
+        await retry_transient(
+            lambda: self.parts.recovery.on_chunks_returned([DecodedMessage(message, ENVELOPE)]), "returned"
+        )
 
     async def lose(self, waiting: int = 0) -> None:
         """No worker names any chunk for a long time; so many messages wait in each queue."""
@@ -384,7 +386,7 @@ async def test_who_waits_for_the_broker_says_so(dispatcher: ManualDispatcher) ->
         nonlocal beats
         beats += 1
 
-    def refuse(_: Sequence[Outgoing]) -> None:
+    def refuse(_: Sequence[OutgoingMessage]) -> None:
         nonlocal refusals
         if refusals:
             refusals -= 1

@@ -18,7 +18,7 @@ from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.flow import BatchAccepted
 from devstack import Servers
 from shared.messaging.dead_letters import REASON
-from shared.messaging.publisher import Outgoing, Publisher, outgoing
+from shared.messaging.publisher import OutgoingMessage, Publisher, outgoing
 from shared.messaging.topology import declare
 from tests.support.finished_batches import SECRET, accepted, finished
 from tests.support.mailbox import Mailbox
@@ -198,7 +198,7 @@ async def test_an_invalid_message_is_dead_lettered_and_the_next_is_handled(
 ) -> None:
     batch_id = uuid4()
     async with NotifierProcess(tmp_path / "log", **environment):
-        await publisher.publish([Outgoing(FLOW, BatchAccepted.type, BatchAccepted.type, b'{"batch_id": 7}')])
+        await publisher.publish([OutgoingMessage(FLOW, BatchAccepted.type, BatchAccepted.type, b'{"batch_id": 7}')])
         await send(publisher, accepted(batch_id, webhooks=[receiver.url]))
         await send(publisher, finished(batch_id))
         await receiver.wait_for(1)

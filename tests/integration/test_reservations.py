@@ -9,7 +9,7 @@ import pytest
 
 from devstack import Servers
 from shared.redis.client import RedisClient
-from shared.redis.rate_reservations import AHEAD_S, LATENESS_S, STOCK_S, Rate, RateReservations
+from shared.redis.rate_reservations import LATENESS_S, PREFETCH_LATENESS_S, RESERVE_AHEAD_S, Rate, RateReservations
 
 
 @pytest.fixture
@@ -26,26 +26,26 @@ def rate(per_second: float, burst: int = 1) -> Rate:
 async def test_starts_are_as_far_apart_as_the_rate_says(reservations: RateReservations) -> None:
     limit = rate(100, burst=3)
     asked = time.monotonic()
-    starts = await reservations.starts([limit], 50)
+    starts = await reservations.reserve([limit], 50)
     assert starts is not None
-    assert sum(s.calls for s in starts) <= 3 + 1 + round(AHEAD_S * 100)
+    assert sum(s.calls for s in starts) <= 3 + 1 + round(RESERVE_AHEAD_S * 100)
     assert starts[0].calls == 3
     assert all(s.late_s == LATENESS_S for s in starts)
     times = [s.in_s for s in starts[1:]]
     assert all(after - before >= 0.0099 for before, after in itertools.pairwise(times))
-    more = await reservations.starts([limit], 1)
+    more = await reservations.reserve([limit], 1)
     assert more is not None
     assert more[0].in_s >= times[-1] - (time.monotonic() - asked), "each counts from when it was asked"
 
 
 async def test_a_stock_is_had_only_where_the_rate_is_far_above_what_is_used(reservations: RateReservations) -> None:
-    starts = await reservations.starts([rate(1_000_000)], 500, stock=True)
+    starts = await reservations.reserve([rate(1_000_000)], 500, prefetch=True)
     assert starts is not None
     assert sum(s.calls for s in starts) == 500
     assert len(starts) == 1
-    assert {s.late_s for s in starts} == {STOCK_S}
+    assert {s.late_s for s in starts} == {PREFETCH_LATENESS_S}
     limit = rate(1000)
-    starts = await reservations.starts([limit], 100, stock=True)
+    starts = await reservations.reserve([limit], 100, prefetch=True)
     assert starts is not None
     assert {s.late_s for s in starts} == {LATENESS_S}
 
@@ -53,15 +53,15 @@ async def test_a_stock_is_had_only_where_the_rate_is_far_above_what_is_used(rese
 async def test_stocks_take_the_room_of_many_more_calls(reservations: RateReservations) -> None:
     limit, stocked = rate(10_000), 0
     for _ in range(100):
-        starts = await reservations.starts([limit], 20, stock=True)
+        starts = await reservations.reserve([limit], 20, prefetch=True)
         assert starts is not None
-        stocked += sum(s.calls for s in starts if s.late_s == STOCK_S)
-    assert stocked <= 10_000 * (AHEAD_S + 5) / 20, "within five seconds at most"
+        stocked += sum(s.calls for s in starts if s.late_s == PREFETCH_LATENESS_S)
+    assert stocked <= 10_000 * (RESERVE_AHEAD_S + 5) / 20, "within five seconds at most"
     assert stocked < 100 * 20
 
 
 async def test_every_rate_of_several_is_kept(reservations: RateReservations) -> None:
-    starts = await reservations.starts([rate(1000), rate(20)], 10)
+    starts = await reservations.reserve([rate(1000), rate(20)], 10)
     assert starts is not None
     assert [s.calls for s in starts] == [1, 1, 1]
     assert starts[1].in_s == pytest.approx(0.05, abs=0.005)
@@ -69,7 +69,7 @@ async def test_every_rate_of_several_is_kept(reservations: RateReservations) -> 
 
 async def test_a_parked_key_gives_nothing_for_long(reservations: RateReservations) -> None:
     limit = rate(1000)
-    await reservations.park(limit.key, 60)
-    starts = await reservations.starts([limit], 5, stock=True)
+    await reservations.back_off(limit.key, 60)
+    starts = await reservations.reserve([limit], 5, prefetch=True)
     assert starts is not None
     assert starts[0].in_s == pytest.approx(-60, abs=1)

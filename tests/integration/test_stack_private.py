@@ -25,7 +25,7 @@ from devstack.component import COMPONENTS
 from devstack.machine import Machine
 from devstack.ports import is_free
 from devstack.programs import ProgramFinder
-from devstack.state import State
+from devstack.state import StackState
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,7 +62,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
     started.servers = asyncio.run(started.stack.start())
     yield started
     assert len(processes_of(started.home)) >= 4
-    ports = [port for server in State(started.home).read().servers.values() for port in server.ports.values()]
+    ports = [port for server in StackState(started.home).read().servers.values() for port in server.ports.values()]
     asyncio.run(erase(started.home, started.said.append))
     assert processes_of(started.home) == []
     assert _listening(ports) == []
@@ -78,7 +78,7 @@ async def test_all_three_answer_and_each_choice_is_one_line(started: Started) ->
 async def test_everything_listens_on_loopback_alone_and_on_no_default_port(started: Started) -> None:
     theirs = [
         (connection.laddr[0], connection.laddr[1])
-        for server in State(started.home).read().servers.values()
+        for server in StackState(started.home).read().servers.values()
         for identity in server.processes
         if (process := identity.find())
         for connection in process.net_connections("inet")
@@ -90,13 +90,13 @@ async def test_everything_listens_on_loopback_alone_and_on_no_default_port(start
 
 
 async def test_a_second_start_takes_what_runs(started: Started) -> None:
-    before = State(started.home).read().servers
+    before = StackState(started.home).read().servers
     lines: list[str] = []
     again = await Stack(started.home, lines.append, environment={}).start()
     assert again == started.servers
     assert len(lines) == 3
     assert all("already running" in line for line in lines)
-    assert State(started.home).read().servers == before
+    assert StackState(started.home).read().servers == before
 
 
 async def test_a_corner_is_empty_each_time_it_is_asked_for(started: Started) -> None:
@@ -145,7 +145,7 @@ async def test_a_killed_database_keeps_what_it_acknowledged(started: Started) ->
 
 async def test_a_frozen_server_is_replaced_at_the_next_start(started: Started) -> None:
     await started.stack.kill("redis", signal.SIGSTOP)
-    frozen = State(started.home).read().servers["redis"].processes[0]
+    frozen = StackState(started.home).read().servers["redis"].processes[0]
     lines: list[str] = []
     await Stack(started.home, lines.append, environment={}).start()
     assert frozen.find() is None

@@ -15,7 +15,7 @@ from services.worker.caching import result_cache
 from services.worker.caching.result_cache import CachePolicy, ClaimRelease, ResultCache
 from services.worker.execution.chunk_execution import ChunkExecution
 from services.worker.execution.item_runner import ItemRunner
-from shared.messaging.publisher import Outgoing, Publisher
+from shared.messaging.publisher import OutgoingMessage, Publisher
 from shared.redis.rate_reservations import Rate
 
 
@@ -30,7 +30,7 @@ class Recorder:
         self.reports: list[ChunkProcessed] = []
         self.published = asyncio.Event()
 
-    async def publish(self, messages: Sequence[Outgoing]) -> None:
+    async def publish(self, messages: Sequence[OutgoingMessage]) -> None:
         self.reports.extend(ChunkProcessed.decode(message.body) for message in messages)
         self.published.set()
 
@@ -61,7 +61,7 @@ class Away:
     def __init__(self) -> None:
         self.asked = 0
 
-    async def starts(self, _: Sequence[Rate], __: int, *, stock: bool = False) -> None:
+    async def reserve(self, _: Sequence[Rate], __: int, *, prefetch: bool = False) -> None:
         self.asked += 1
 
 

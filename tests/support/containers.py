@@ -9,7 +9,7 @@ from types import MappingProxyType
 from testcontainers.core.container import DockerContainer
 
 from devstack import Name
-from devstack.answers import until_answers
+from devstack.server_check import wait_for_server
 from tests.support.deployment import compose_file
 
 _READY_WITHIN = 120.0
@@ -56,4 +56,4 @@ def _container(name: Name) -> Iterator[str]:
 async def _until_ready(urls: Mapping[Name, str]) -> None:
     async with asyncio.TaskGroup() as group:
         for name, url in urls.items():
-            group.create_task(until_answers(name, url, _READY_WITHIN, lambda: True))
+            group.create_task(wait_for_server(name, url, _READY_WITHIN, lambda: True))

@@ -42,8 +42,8 @@ from services.dispatcher.settlement.batch_stopper import BatchStopper
 from services.dispatcher.settlement.external_cancel import ExternalCancel
 from services.dispatcher.settlement.settler import ItemSettler
 from services.dispatcher.state.state import DispatcherState
-from shared.messaging.batch_consumer import Received
-from shared.messaging.publisher import Outgoing, Publisher
+from shared.messaging.batch_consumer import DecodedMessage
+from shared.messaging.publisher import OutgoingMessage, Publisher
 from shared.postgres.pool import Pool, open_pool
 from shared.redis.client import RedisClient
 from shared.redis.rate_reservations import RateReservations
@@ -57,10 +57,10 @@ class Outbox:
     """Keeps what is published, unless `refuse` raises."""
 
     def __init__(self) -> None:
-        self.sent: list[Outgoing] = []
-        self.refuse: Callable[[Sequence[Outgoing]], None] = lambda _: None
+        self.sent: list[OutgoingMessage] = []
+        self.refuse: Callable[[Sequence[OutgoingMessage]], None] = lambda _: None
 
-    async def publish(self, messages: Sequence[Outgoing]) -> None:
+    async def publish(self, messages: Sequence[OutgoingMessage]) -> None:
         """As a `Publisher` does."""
         self.refuse(messages)
         self.sent += messages
@@ -174,10 +174,10 @@ class Parts:
         return int(await self.pool.fetchval(f"SELECT count(*) FROM {table}"))
 
 
-def received(message: ItemsPage | ChunkProcessed) -> Received:
+def received(message: ItemsPage | ChunkProcessed) -> DecodedMessage:
     """As the stream hands it over."""
     body = message.encode()
-    return Received(Page.decode(body) if isinstance(message, ItemsPage) else Report.decode(body), ENVELOPE)
+    return DecodedMessage(Page.decode(body) if isinstance(message, ItemsPage) else Report.decode(body), ENVELOPE)
 
 
 def page_of(batch_id: uuid.UUID, sizes: dict[str, int], *, page: int = 0, workload: str = "w") -> ItemsPage:

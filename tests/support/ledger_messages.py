@@ -17,7 +17,7 @@ from batchyard_contracts.v1.flow import (
 )
 from services.aggregator.domain.batch import Batch, BatchHeader
 from services.aggregator.domain.report import Report
-from shared.messaging.batch_consumer import Received
+from shared.messaging.batch_consumer import DecodedMessage
 
 BATCH = UUID("0197a5b0-0000-7000-8000-000000000001")
 CHUNK = UUID("0197a5b0-0000-7000-8000-0000000000c0")
@@ -68,10 +68,10 @@ def settled(status: Any, ordinals: list[int], *, round_: int = 1, batch_id: UUID
     return ItemsSettled(batch_id=batch_id, round=round_, status=status, items=items)
 
 
-def received(message: Message, *, redelivered: bool = False) -> Received:
+def received(message: Message, *, redelivered: bool = False) -> DecodedMessage:
     """Return a message as the batch consumer passes it on."""
     read = Report.decode(message.encode()) if isinstance(message, ChunkProcessed) else message
-    return Received(read, Envelope(message.type, "id", redelivered=redelivered))
+    return DecodedMessage(read, Envelope(message.type, "id", redelivered=redelivered))
 
 
 def batch(**fields: Any) -> Batch:

@@ -19,7 +19,7 @@ from devstack import Servers
 from services.aggregator.app import app
 from services.aggregator.settings import AggregatorSettings
 from shared.messaging.connection import connect
-from shared.messaging.delivery import Kind
+from shared.messaging.delivery import MessageDecoder
 from shared.messaging.publisher import Publisher, outgoing
 from shared.messaging.rpc_client import RpcClient
 from shared.messaging.topology import declare
@@ -51,9 +51,9 @@ class Neighbours:
             [outgoing(topology.FLOW, one, routing_key=topology.ASIDE + one.routing_key()) for one in messages]
         )
 
-    async def ask(self, question: Message, answer: Kind[AnswerT]) -> AnswerT:
+    async def query(self, question: Message, answer: MessageDecoder[AnswerT]) -> AnswerT:
         """Send a query to the aggregator and return its reply."""
-        return await self._questions.ask(question, answer)
+        return await self._questions.query(question, answer)
 
     async def rows(self, query: str, *arguments: object) -> list[dict[str, Any]]:
         """Query the aggregator's tables."""

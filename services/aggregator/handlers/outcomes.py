@@ -18,7 +18,7 @@ from services.aggregator.handlers.thresholds import check_threshold, source_ende
 from services.aggregator.persistence.store import AlreadyRecorded, LedgerStore, LedgerTransaction
 from services.aggregator.publishing.batch_changes import BatchChangePublisher, finished_messages
 from services.aggregator.publishing.failure_events import FailureEvents
-from shared.messaging.batch_consumer import Received
+from shared.messaging.batch_consumer import DecodedMessage
 from shared.observability import metrics
 from shared.observability.telemetry import span
 
@@ -44,7 +44,7 @@ class OutcomeHandler:
         self._batch_changes = batch_changes
         self._clock = clock
 
-    async def on_outcomes(self, received: Sequence[Received]) -> None:
+    async def on_outcomes(self, received: Sequence[DecodedMessage]) -> None:
         """Record the outcomes of these messages and the end of each batch that they complete."""
         reports = [one.message for one in received if isinstance(one.message, Report | ItemsSettled)]
         may_be_recorded = any(one.envelope.redelivered for one in received)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from batchyard_contracts import topology
 from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.flow import BatchStopped, ItemsReopened, SourceEnded
-from shared.messaging.publisher import Outgoing
+from shared.messaging.publisher import OutgoingMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +19,9 @@ class OutboxMessage:
     body: bytes
     traceparent: str | None
 
-    def to_outgoing(self) -> Outgoing:
+    def to_outgoing(self) -> OutgoingMessage:
         """Return the message as the publisher takes it."""
-        return Outgoing(self.exchange, self.routing_key, self.type, self.body, traceparent=self.traceparent)
+        return OutgoingMessage(self.exchange, self.routing_key, self.type, self.body, traceparent=self.traceparent)
 
 
 def finished_message(event: BatchFinished, traceparent: str | None) -> OutboxMessage:

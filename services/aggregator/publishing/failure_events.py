@@ -20,7 +20,7 @@ from batchyard_contracts.v1.values import ItemError
 from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.failure import Failure
 from services.aggregator.domain.outcome_rows import COLUMNS
-from shared.messaging.publisher import Outgoing
+from shared.messaging.publisher import OutgoingMessage
 from shared.runtime.errors import PublishFailed
 from shared.runtime.health import Pulse
 
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 MAX_FAILURE_EVENTS_PER_S = 100
 _WINDOW_S = 1.0
 _MAX_BATCHES = 10_000
-Publish = Callable[[Sequence[Outgoing]], Awaitable[None]]
+Publish = Callable[[Sequence[OutgoingMessage]], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -95,7 +95,10 @@ class FailureEvents:
             return
         try:
             await self._publish(
-                [Outgoing(topology.EVENTS, x.routing_key(), x.type, x.encode(), persistent=False) for x in events]
+                [
+                    OutgoingMessage(topology.EVENTS, x.routing_key(), x.type, x.encode(), persistent=False)
+                    for x in events
+                ]
             )
         except PublishFailed as error:
             log.info("failure events dropped", events=len(events), error=str(error))

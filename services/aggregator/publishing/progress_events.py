@@ -23,7 +23,7 @@ from services.aggregator.domain.events import progress_event
 from services.aggregator.domain.partial_progress import PartialProgress
 from services.aggregator.domain.report import Report
 from services.aggregator.domain.throughput import Throughput
-from shared.messaging.publisher import Outgoing
+from shared.messaging.publisher import OutgoingMessage
 from shared.runtime.errors import PublishFailed
 from shared.runtime.health import Pulse
 
@@ -34,7 +34,7 @@ MAX_PROGRESS_EVENTS_PER_S = 400
 _MAX_BATCHES = 10_000
 _IDLE_S = 1.0
 
-Publish = Callable[[Sequence[Outgoing]], Awaitable[None]]
+Publish = Callable[[Sequence[OutgoingMessage]], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -125,7 +125,7 @@ class ProgressEvents:
         self._wake.set()
 
     async def _publish_due(self, until: float) -> None:
-        messages: list[Outgoing] = []
+        messages: list[OutgoingMessage] = []
         while self._schedule and self._schedule[0][0] <= until:
             _, batch_id = heapq.heappop(self._schedule)
             active = self._active.get(batch_id)
@@ -143,7 +143,7 @@ class ProgressEvents:
             log.info("progress events dropped", messages=len(messages), error=str(error))
 
 
-def _messages(active: _ActiveBatch, now: float) -> list[Outgoing]:
+def _messages(active: _ActiveBatch, now: float) -> list[OutgoingMessage]:
     batch, partial_progress = active.latest, active.partial_progress
     share = (
         partial_progress.overall_share(batch.counters.ended, batch.total)
@@ -155,7 +155,7 @@ def _messages(active: _ActiveBatch, now: float) -> list[Outgoing]:
         return []
     header = active.latest.header
     return [
-        Outgoing(
+        OutgoingMessage(
             topology.EVENTS,
             event.routing_key(),
             event.type,

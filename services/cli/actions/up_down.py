@@ -5,10 +5,10 @@ import os
 import sys
 from pathlib import Path
 
-from devstack import AlreadyRunning, StackError, default_home, interruptible, shut_down
-from devstack.launch import Launch, detached, tail
-from devstack.processes import living
-from devstack.state import State
+from devstack import AlreadyRunning, StackError, default_home, run_interruptible, shut_down
+from devstack.launch import Launch, start_detached, tail
+from devstack.processes import is_running
+from devstack.state import StackState
 from services.cli.client.address import ADDRESS_FILE
 from services.cli.client.session import err, out, write_json
 from services.cli.errors import NotStarted
@@ -23,7 +23,7 @@ def up(*, workers: int, port: int | None, detach: bool, quiet: bool, json: bool)
             asyncio.run(_behind(home, workers, port, json=json))
         else:
             plan = Plan(home, workers=workers, http_port=port)
-            asyncio.run(interruptible(_in_front(plan, quiet=quiet, json=json)))
+            asyncio.run(run_interruptible(_in_front(plan, quiet=quiet, json=json)))
     except AlreadyRunning as error:
         raise NotStarted(f"Batchyard is already up at {_address(home)}.", "Stop it with `batchyard down`.") from error
     except StackError as error:
@@ -64,9 +64,9 @@ async def _launch(home: Path, workers: int, port: int | None) -> None:
     log.unlink(missing_ok=True)
     argv = [sys.executable, "-m", "services.cli", "up", "--quiet", "--workers", str(workers)]
     argv += ["--port", str(port)] if port else []
-    process = await detached(Launch(tuple(argv), dict(os.environ), Path.cwd(), log))
+    process = await start_detached(Launch(tuple(argv), dict(os.environ), Path.cwd(), log))
     said = 0
-    while process is not None and living(process):
+    while process is not None and is_running(process):
         said += _pass_on(log, said)
         if (home / ADDRESS_FILE).is_file():
             return
@@ -84,7 +84,7 @@ def _pass_on(log: Path, said: int) -> int:
 
 
 def _supervisor(home: Path) -> object:
-    known = State(home).read().supervisor
+    known = StackState(home).read().supervisor
     return known and known.find()
 
 

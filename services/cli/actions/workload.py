@@ -12,8 +12,8 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from batchyard_contracts.v1.values import WorkloadName
-from devstack import Stack, StackError, default_home, interruptible
-from devstack.state import State
+from devstack import Stack, StackError, default_home, run_interruptible
+from devstack.state import StackState
 from services.cli.client.session import err, out
 from services.cli.errors import BadInput, NotStarted
 
@@ -43,7 +43,7 @@ def run_worker(file: Path) -> None:
         raise BadInput(f"There is no file {file}.")
     more = {"BATCHYARD_WORKER_FILES": orjson.dumps([str(file.resolve())]).decode(), "BATCHYARD_LOG_FORMAT": "console"}
     try:
-        code = asyncio.run(interruptible(_in_local_cluster(os.environ | more)))
+        code = asyncio.run(run_interruptible(_in_local_cluster(os.environ | more)))
     except StackError as error:
         raise NotStarted(str(error)) from error
     raise typer.Exit(code or 0)
@@ -64,7 +64,7 @@ async def _in_local_cluster(environment: dict[str, str]) -> int:
     if environment.get("BATCHYARD_AMQP_URL"):
         return await _worker(environment)
     home = default_home()
-    supervisor = State(home).read().supervisor
+    supervisor = StackState(home).read().supervisor
     if supervisor is None or not supervisor.find():
         raise NotStarted(
             "No local cluster is running.", "Start one with `batchyard up --detach`, or set BATCHYARD_AMQP_URL."

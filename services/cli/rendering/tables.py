@@ -11,7 +11,7 @@ from rich.text import Text
 from batchyard_contracts.v1.queries import BatchState, FailureGroup, WorkerState
 from batchyard_contracts.v1.values import TERMINAL_STATUSES, Counts, StopReason
 from services.cli.parsing.terms import term_rows
-from shared.json.summary import outline
+from shared.json.summary import summary_lines
 
 _STYLES = {
     "completed": "green",
@@ -87,7 +87,7 @@ def summary_rows(summary: Any, error: str | None) -> list[tuple[str, str]]:
     """What the workload made of all results, a fact a line; nothing where there is no summary."""
     if error:
         return [("no summary", error)]
-    return [(name or "summary", words) for name, words in outline(summary)] if summary is not None else []
+    return [(name or "summary", words) for name, words in summary_lines(summary)] if summary is not None else []
 
 
 def counts_text(counts: Counts) -> str:

@@ -18,7 +18,7 @@ from services.dispatcher.domain.scheduling.scheduler import PageRange, Pick, Ret
 from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.store import Store
 from services.dispatcher.state.state import Batch, DispatcherState, Lease
-from shared.messaging.publisher import Outgoing, Publisher, outgoing
+from shared.messaging.publisher import OutgoingMessage, Publisher, outgoing
 from shared.runtime.errors import BatchyardError, PublishFailed
 from shared.runtime.transient import retry_transient
 
@@ -58,22 +58,22 @@ class ChunkPublisher:
         for lease in leases:  # before the message is out, since the report may be back before we are
             self._state.leases[lease.chunk_id] = lease
         started_ids = [b.batch_id for b in starting]
-        await retry_transient(lambda: self._store.save_leases(leases, started_ids), "PostgreSQL", waiting=self._on_wait)
+        await retry_transient(lambda: self._store.save_leases(leases, started_ids), "PostgreSQL", on_wait=self._on_wait)
         try:
             await self.publish(leases, [_batch_started(b) for b in starting])
         finally:
             for batch in starting:
                 batch.started_round = batch.round
 
-    async def publish(self, leases: Sequence[Lease], events: Sequence[Outgoing] = ()) -> None:
+    async def publish(self, leases: Sequence[Lease], events: Sequence[OutgoingMessage] = ()) -> None:
         """Publish chunks that are on record, without what a part of a report has covered. Empty ones end instead.
         Events leave right behind the first chunks.
 
         One workload's queue cannot hold up those of others: raises `ChunksRefused` at the end.
         """
-        items = await retry_transient(lambda: self._pages.items(leases), "PostgreSQL", waiting=self._on_wait)
+        items = await retry_transient(lambda: self._pages.items(leases), "PostgreSQL", on_wait=self._on_wait)
         await self._skip_dropped(items, leases)
-        chunks: dict[str, list[Outgoing]] = {}
+        chunks: dict[str, list[OutgoingMessage]] = {}
         empty: list[Lease] = []
         oversized: list[Lease] = []
         for lease in leases:
@@ -96,7 +96,7 @@ class ChunkPublisher:
             await retry_transient(
                 lambda: self._store.save_report([], [x.chunk_id for x in empty], []),
                 "PostgreSQL",
-                waiting=self._on_wait,
+                on_wait=self._on_wait,
             )
         for lease in empty:
             self._state.release_lease(lease)
@@ -114,12 +114,12 @@ class ChunkPublisher:
         if found:
             pairs = [(chunk_id, ordinal) for chunk_id, gone in found.items() for ordinal in gone]
             await retry_transient(
-                lambda: self._store.save_report([], [], [], pairs), "PostgreSQL", waiting=self._on_wait
+                lambda: self._store.save_report([], [], [], pairs), "PostgreSQL", on_wait=self._on_wait
             )
             for lease in leases:
                 lease.reported |= found.get(lease.chunk_id, set())
 
-    async def _send(self, messages: Sequence[Outgoing]) -> bool:
+    async def _send(self, messages: Sequence[OutgoingMessage]) -> bool:
         """Hold on while the broker is away; False if it is there and does not take a message."""
 
         async def attempt() -> bool:
@@ -132,7 +132,7 @@ class ChunkPublisher:
                 return False
             return True
 
-        return await retry_transient(attempt, "chunks", waiting=self._on_wait)
+        return await retry_transient(attempt, "chunks", on_wait=self._on_wait)
 
     def _create_lease(self, window: InFlightWindow, pick: Pick) -> Lease | None:
         batch = self._state.batches.get(pick.batch_id)
@@ -160,7 +160,7 @@ class ChunkPublisher:
     def _is_quarantined(self, workload: str, source: PageRange | RetryRange) -> bool:
         return isinstance(source, RetryRange) and source.quarantined and self._state.handles_quarantine(workload)
 
-    def _chunk(self, lease: Lease, items: Sequence[bytes]) -> Outgoing:
+    def _chunk(self, lease: Lease, items: Sequence[bytes]) -> OutgoingMessage:
         batch = self._state.batches.get(lease.batch_id)
         head = ChunkHead(
             chunk_id=lease.chunk_id,
@@ -177,10 +177,10 @@ class ChunkPublisher:
             rates=self._state.workload_queue(lease.workload).window.chunk_rates(lease.partition),
         )
         trace = batch.traceparent if batch else None
-        return Outgoing(topology.WORK, head.routing_key(), head.type, head.with_items(items), traceparent=trace)
+        return OutgoingMessage(topology.WORK, head.routing_key(), head.type, head.with_items(items), traceparent=trace)
 
 
-def _batch_started(batch: Batch) -> Outgoing:
+def _batch_started(batch: Batch) -> OutgoingMessage:
     event = BatchStarted(
         workload=batch.workload,
         owner=batch.owner,

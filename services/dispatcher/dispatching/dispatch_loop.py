@@ -64,11 +64,11 @@ class DispatchLoop:
                 if picks := self._choose():
                     await self._dispatch(picks)
                 if time.monotonic() >= self._next_retry_at:
-                    await retry_transient(self._load_retries, "PostgreSQL", waiting=self._pulse.beat)
+                    await retry_transient(self._load_retries, "PostgreSQL", on_wait=self._pulse.beat)
                 elif not picks:
                     await self._sleep()
         finally:
-            self._pulse.rest()
+            self._pulse.stop()
 
     async def _dispatch(self, picks: Sequence[tuple[InFlightWindow, Pick]]) -> None:
         try:

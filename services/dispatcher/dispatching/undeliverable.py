@@ -44,7 +44,7 @@ class UndeliverableChunks:
             self._until[lease.workload] = retry_at
             self._leases.setdefault(lease.workload, []).append(lease)
         for lease in error.oversized:
-            await retry_transient(lambda lease=lease: self._fail(lease), "chunks", waiting=on_wait)  # type: ignore[misc]
+            await retry_transient(lambda lease=lease: self._fail(lease), "chunks", on_wait=on_wait)  # type: ignore[misc]
 
     async def retry_due(self, on_wait: Callable[[], None]) -> None:
         """Publish what waited long enough."""

@@ -26,7 +26,7 @@ from services.dispatcher.persistence.store import Store
 from services.dispatcher.settlement.batch_stopper import BatchStopper
 from services.dispatcher.settlement.settler import ItemSettler
 from services.dispatcher.state.state import Batch, DispatcherState
-from shared.messaging.batch_consumer import Received
+from shared.messaging.batch_consumer import DecodedMessage
 
 log = structlog.get_logger()
 
@@ -62,7 +62,7 @@ class BatchIntake:
         for batch in await self._store.live_batches():
             await self._join(batch)
 
-    async def on_items_pages(self, received: Sequence[Received]) -> None:
+    async def on_items_pages(self, received: Sequence[DecodedMessage]) -> None:
         """Keep pages; those of a batch whose header is known may go out at once, each once."""
         pages = [r.message for r in received if isinstance(r.message, Page)]
         saved = await self._store.save_pages(pages)

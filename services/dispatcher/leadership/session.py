@@ -45,10 +45,10 @@ from services.dispatcher.settlement.batch_stopper import BatchStopper
 from services.dispatcher.settlement.external_cancel import ExternalCancel
 from services.dispatcher.settlement.settler import ItemSettler
 from services.dispatcher.state.state import DispatcherState
-from shared.messaging.batch_consumer import BatchConsumer, BatchHandler, Received
+from shared.messaging.batch_consumer import BatchConsumer, BatchHandler, DecodedMessage
 from shared.messaging.connection import open_channel
 from shared.messaging.consumer import Consumer, Route
-from shared.messaging.delivery import Kind
+from shared.messaging.delivery import MessageDecoder
 from shared.messaging.publisher import Publisher
 from shared.postgres.pool import Pool
 from shared.redis.client import RedisClient
@@ -129,12 +129,14 @@ class Session:
         self._report_handler = ReportHandler(
             self._state, self._store, settler, pages, self._dispatch_loop, self._batch_stopper, self._rate_events
         )
-        hot: tuple[tuple[topology.Queue, list[Kind[object]], BatchHandler], ...] = (
+        hot: tuple[tuple[topology.Queue, list[MessageDecoder[object]], BatchHandler], ...] = (
             (topology.DISPATCHER_PAGES, [Page], self._intake.on_items_pages),
             (topology.DISPATCHER_OUTCOMES, [Report, ChunkReturned], self._on_reports),
         )
         self._consumers = [
-            BatchConsumer(resources.connection, publisher, queue, kinds, handler, health.pulse(queue.name), most=64)
+            BatchConsumer(
+                resources.connection, publisher, queue, kinds, handler, health.pulse(queue.name), max_messages=64
+            )
             for queue, kinds, handler in hot
         ]
         self._control = Consumer(resources.settings.amqp_url, publisher, "dispatcher")
@@ -160,10 +162,10 @@ class Session:
     async def _start(self) -> list[asyncio.Task[None]]:
         """Rebuild the state, take messages, start the loops."""
         beat = self._beat
-        await retry_transient(self._intake.load, "PostgreSQL", waiting=beat)
-        await retry_transient(self._rate_events.load, "PostgreSQL", waiting=beat)
+        await retry_transient(self._intake.load, "PostgreSQL", on_wait=beat)
+        await retry_transient(self._rate_events.load, "PostgreSQL", on_wait=beat)
         now = time.monotonic()
-        leases = await retry_transient(lambda: self._store.leases(now), "PostgreSQL", waiting=beat)
+        leases = await retry_transient(lambda: self._store.leases(now), "PostgreSQL", on_wait=beat)
         for lease in leases:
             self._state.add_lease(lease)
         self._orphans.watch(leases, now)
@@ -182,7 +184,7 @@ class Session:
                 Route(WorkerAnnounced, workers.on_worker_announced),
                 Route(RatesControl, view.on_rates_control),
             ],
-            at_once=1,  # in the order of their coming
+            concurrency=1,  # in the order of their coming
         )
         self._control.subscribe(topology.DISPATCHER_HEARTBEATS, [Route(WorkerHeartbeat, workers.on_worker_heartbeat)])
         self._control.subscribe(
@@ -193,7 +195,7 @@ class Session:
                 Route(RatesQuery, view.on_rates_query),
                 Route(StartPermitQuery, self._start_permits.on_permit_query),
             ],
-            at_once=5,
+            concurrency=5,
         )
         await self._control.start()
         loops = [s.run() for s in self._consumers]
@@ -213,7 +215,7 @@ class Session:
             stream.stop()
         await asyncio.wait(tasks[: len(self._consumers)], timeout=10)
 
-    async def _on_reports(self, received: Sequence[Received]) -> None:
+    async def _on_reports(self, received: Sequence[DecodedMessage]) -> None:
         """What was reported of a chunk counts before it goes out again."""
         await self._report_handler.on_chunks_processed(received)
         await self._recovery.on_chunks_returned(received)
@@ -225,10 +227,10 @@ class Session:
                 pulse.beat()
                 await asyncio.sleep(_ORPHAN_SWEEP_INTERVAL_S if self._orphans.is_pending else _SWEEP_INTERVAL_S)
                 await retry_transient(
-                    lambda: self._worker_registry.sweep(self._queue_depth), "sweep", waiting=pulse.beat
+                    lambda: self._worker_registry.sweep(self._queue_depth), "sweep", on_wait=pulse.beat
                 )
         finally:
-            pulse.rest()
+            pulse.stop()
 
     async def _clean_up(self) -> None:
         days = self._resources.settings.retention_days

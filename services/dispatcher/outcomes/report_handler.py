@@ -21,7 +21,7 @@ from services.dispatcher.rate_limits.rate_events import RateEvents
 from services.dispatcher.settlement.batch_stopper import BatchStopper
 from services.dispatcher.settlement.settler import ItemSettler, SettledStatus
 from services.dispatcher.state.state import Batch, DispatcherState, Lease
-from shared.messaging.batch_consumer import Received
+from shared.messaging.batch_consumer import DecodedMessage
 
 _ADAPTIVE_DELAY_S = 1.0
 """After so long an item is tried again that was refused where the rate adapts."""
@@ -73,7 +73,7 @@ class ReportHandler:
         )
         self._batch_stopper, self._rate_events = batch_stopper, rate_events
 
-    async def on_chunks_processed(self, received: Sequence[Received]) -> None:
+    async def on_chunks_processed(self, received: Sequence[DecodedMessage]) -> None:
         """Decide for all of them, tell the ledger what failed for good, save, and free the window."""
         decisions = _Decisions()
         ending: set[UUID] = set()

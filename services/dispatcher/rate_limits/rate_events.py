@@ -22,7 +22,7 @@ from services.dispatcher.settlement.settler import ItemSettler
 from services.dispatcher.state.state import DispatcherState
 from shared.messaging.publisher import Publisher, outgoing
 from shared.redis.rate_reservations import Rate as Agreed
-from shared.redis.rate_reservations import RateReservations, key_of
+from shared.redis.rate_reservations import RateReservations, rate_key
 from shared.runtime.health import Pulse
 from shared.runtime.transient import retry_transient
 
@@ -150,18 +150,18 @@ class RateEvents:
                 now = time.monotonic()
                 if now - flushed >= _FLUSH_INTERVAL_S:
                     flushed = now
-                    await retry_transient(self._flush, "rates", waiting=self._pulse.beat)
+                    await retry_transient(self._flush, "rates", on_wait=self._pulse.beat)
                     await retry_transient(
-                        lambda: self._fail_hopeless(time.monotonic()), "rates", waiting=self._pulse.beat
+                        lambda: self._fail_hopeless(time.monotonic()), "rates", on_wait=self._pulse.beat
                     )
                 if now - forgot >= _CLEANUP_INTERVAL_S:
                     forgot = now
                     await retry_transient(
-                        lambda: self._store.delete_unused(_RETENTION_DAYS), "rates", waiting=self._pulse.beat
+                        lambda: self._store.delete_unused(_RETENTION_DAYS), "rates", on_wait=self._pulse.beat
                     )
                 await self._sleep()
         finally:
-            self._pulse.rest()
+            self._pulse.stop()
 
     async def _sleep(self) -> None:
         waits = self._pending or self._history or self._events or self._dirty
@@ -177,9 +177,9 @@ class RateEvents:
         rates, self._changed_limiters = self._changed_limiters, {}
         for (workload, _, _), limiter in rates.items():
             if limiter.rate is not None:
-                name = key_of(workload, limiter.key)
+                name = rate_key(workload, limiter.key)
                 interval = 1 / paced_rate(limiter.rate)
-                await self._reservations.starts([Agreed(name, interval, limiter.rate.burst, limiter.version)], 0)
+                await self._reservations.reserve([Agreed(name, interval, limiter.rate.burst, limiter.version)], 0)
 
     def _announce(self, key: RateKey) -> None:
         """Make a line and an event of what has changed since the last one."""

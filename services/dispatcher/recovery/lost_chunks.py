@@ -17,7 +17,7 @@ from services.dispatcher.persistence.store import Store
 from services.dispatcher.recovery.start_permits import StartPermits
 from services.dispatcher.settlement.settler import ItemSettler, SettledStatus
 from services.dispatcher.state.state import DispatcherState, Lease
-from shared.messaging.batch_consumer import Received
+from shared.messaging.batch_consumer import DecodedMessage
 
 log = structlog.get_logger()
 
@@ -42,7 +42,7 @@ class LostChunkRecovery:
         self._start_permits, self._lock = start_permits, start_permits.lock
         """Workers return chunks while others are found to be lost, and ask for leave to begin items of them."""
 
-    async def on_chunks_returned(self, received: Sequence[Received]) -> None:
+    async def on_chunks_returned(self, received: Sequence[DecodedMessage]) -> None:
         """Handle `chunk.returned.v1`. One under an old fencing number, or of no lease, is late and ignored.
 
         A chunk comes twice when its worker was lost, but also when merely the connection was: so nothing is blamed

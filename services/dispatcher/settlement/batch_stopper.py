@@ -69,7 +69,7 @@ class BatchStopper:
                     raise error
                 await self._sleep()
         finally:
-            self._pulse.rest()
+            self._pulse.stop()
             for task in self._running.values():
                 task.cancel()
             await asyncio.gather(*self._running.values(), return_exceptions=True)
@@ -78,7 +78,7 @@ class BatchStopper:
         """Stop the batches whose deadline has passed."""
         now = self._clock()
         for batch_id in [b for b, deadline in self._state.deadlines.items() if deadline <= now]:
-            await retry_transient(lambda b=batch_id: self._expire(b), "PostgreSQL", waiting=self._pulse.beat)  # type: ignore[misc]
+            await retry_transient(lambda b=batch_id: self._expire(b), "PostgreSQL", on_wait=self._pulse.beat)  # type: ignore[misc]
 
     async def drain(self) -> None:
         """Settle what was asked for, here and now."""

@@ -11,7 +11,7 @@ import structlog
 from batchyard_contracts import topology
 from batchyard_contracts.v1.work import ChunkHead
 from services.dispatcher.state.state import Batch, DispatcherState
-from shared.messaging.publisher import Outgoing, Publisher
+from shared.messaging.publisher import OutgoingMessage, Publisher
 from shared.runtime.errors import PublishFailed
 
 log = structlog.get_logger()
@@ -43,7 +43,7 @@ class ExternalCancel:
         except PublishFailed as error:
             log.warning("external cancel not sent", batch_id=str(batch.batch_id), error=str(error))
 
-    def _chunk(self, batch: Batch, partition: str, lines: list[bytes]) -> Outgoing:
+    def _chunk(self, batch: Batch, partition: str, lines: list[bytes]) -> OutgoingMessage:
         head = ChunkHead(
             chunk_id=uuid.uuid4(),
             fence=1,
@@ -57,4 +57,4 @@ class ExternalCancel:
             external_cancel=True,
         )
         body = head.with_items(lines)
-        return Outgoing(topology.WORK, head.routing_key(), head.type, body, traceparent=batch.traceparent)
+        return OutgoingMessage(topology.WORK, head.routing_key(), head.type, body, traceparent=batch.traceparent)

@@ -35,7 +35,7 @@ from services.ingest.submission.append import BatchAppender
 from services.ingest.submission.submit import BatchSubmitter
 from shared.messaging.delivery import Delivery
 from shared.messaging.publisher import Publisher, outgoing
-from shared.runtime.errors import HandlerFailed, Rejected
+from shared.runtime.errors import HandlerFailed, MessageRejected
 
 T = TypeVar("T")
 DEFAULT_OWNER = "default"
@@ -102,7 +102,7 @@ class CommandHandlers:
         """Register the workloads of a worker."""
         await self._registry.register(message)
 
-    async def reject(self, delivery: Delivery, error: Rejected) -> CommandRejected:
+    async def reject(self, delivery: Delivery, error: MessageRejected) -> CommandRejected:
         """Publish why a command was rejected, and return the reply to its sender."""
         rejection = _rejection_of(delivery, error)
         workload, batch_id = _read_workload_and_batch(delivery.body)
@@ -150,7 +150,7 @@ async def _retry_out_of_order(operation: Callable[[], Awaitable[CommandAccepted]
     return await operation()
 
 
-def _rejection_of(delivery: Delivery, error: Rejected) -> Rejection:
+def _rejection_of(delivery: Delivery, error: MessageRejected) -> Rejection:
     if isinstance(error, IngestError):
         return error.rejection
     if isinstance(error, HandlerFailed):

@@ -16,7 +16,7 @@ from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.rejection import Rejection
 from services.ingest.http import body
 from services.ingest.http.openapi import problem_responses
-from shared.messaging.dead_queue import MAX_LOOKED_AT, DeadLetter, DeadQueue, NotReplayable, dead_queues
+from shared.messaging.dead_queue import MAX_LISTED, DeadLetter, DeadQueue, NotReplayable, dead_queues
 
 _PREVIEW_CHARS = 300
 NOT_AN_OPERATOR = Rejection("forbidden", "Only operators may do this: the owners in BATCHYARD_OPERATORS.", 403)
@@ -53,7 +53,7 @@ class DeadLetterRequest(Command):
     """Dead letters of a queue to act on: those named in `ids`, or all."""
 
     type: ClassVar[str] = "dead_letters.work.v1"
-    ids: Annotated[list[str], Field(max_length=MAX_LOOKED_AT)] = Field(default=[])
+    ids: Annotated[list[str], Field(max_length=MAX_LISTED)] = Field(default=[])
     all: bool = False
     limit: Annotated[int, Field(ge=1, le=10_000)] = 10_000
 
@@ -97,16 +97,16 @@ class _DeadLetterOperations:
                     queues.append(DeadQueueView(queue=name, count=count))
                     dead_letters += [
                         _to_view(dead_letter, _PREVIEW_CHARS)
-                        for dead_letter in await dead.look(lambda _: True, limit - len(dead_letters))
+                        for dead_letter in await dead.find(lambda _: True, limit - len(dead_letters))
                     ]
         return DeadLetterList(queues=queues, dead_letters=dead_letters)
 
     async def get(self, queue: str, dead_letter_id: str) -> DeadLetterView:
         """Return a dead letter with its whole body."""
         async with self.open_queues(queue) as ((_, dead),):
-            found = await dead.look(lambda dead_letter: dead_letter.id == dead_letter_id, 1)
+            found = await dead.find(lambda dead_letter: dead_letter.id == dead_letter_id, 1)
         if not found:
-            detail = f"{queue} has no dead letter {dead_letter_id!r} among its first {MAX_LOOKED_AT}."
+            detail = f"{queue} has no dead letter {dead_letter_id!r} among its first {MAX_LISTED}."
             raise IngestError(Rejection("dead_letter_not_found", detail, 404))
         return _to_view(found[0], None)
 

@@ -14,7 +14,7 @@ import structlog
 
 from batchyard_contracts.topology import FLOW
 from services.ingest.domain.pager import EncodedMessage
-from shared.messaging.publisher import Outgoing, Publisher
+from shared.messaging.publisher import OutgoingMessage, Publisher
 from shared.postgres.pool import Pool
 from shared.postgres.queries import load_queries
 from shared.runtime.errors import PublishFailed
@@ -71,7 +71,10 @@ class Outbox:
     async def send(self, messages: Sequence[EncodedMessage], traceparent: str | None) -> None:
         """Publish messages to the other services; returns once the broker has confirmed all of them."""
         await self._publisher.publish(
-            [Outgoing(FLOW, message.type, message.type, message.body, traceparent=traceparent) for message in messages]
+            [
+                OutgoingMessage(FLOW, message.type, message.type, message.body, traceparent=traceparent)
+                for message in messages
+            ]
         )
 
     async def run(self) -> None:

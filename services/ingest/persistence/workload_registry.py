@@ -14,7 +14,7 @@ from services.ingest.domain.item_validator import ItemValidator
 from services.ingest.domain.rejection import Rejection
 from shared.postgres.pool import Pool
 from shared.postgres.queries import load_queries
-from shared.runtime.errors import Rejected
+from shared.runtime.errors import MessageRejected
 
 log = structlog.get_logger()
 _SQL = load_queries("services.ingest.persistence")
@@ -84,12 +84,15 @@ class WorkloadRegistry:
                     self._load(row["name"], row["manifest"], row["announced_at"])
 
     async def register(self, message: WorkerAnnounced) -> None:
-        """Record the workloads of a worker; the latest announcement counts. Raises `Rejected` on an invalid schema."""
+        """Record the workloads of a worker; the latest announcement counts.
+
+        Raises `MessageRejected` on an invalid schema.
+        """
         for manifest in message.manifests:
             try:
                 ItemValidator(manifest)
             except ValueError as error:
-                raise Rejected(str(error)) from error
+                raise MessageRejected(str(error)) from error
         async with self._pool.acquire() as connection, connection.transaction():
             for manifest in sorted(message.manifests, key=lambda each: each.name):
                 await connection.execute(

@@ -27,7 +27,7 @@ from batchyard_contracts.v1.queries import (
 from batchyard_contracts.v1.recommendations import RecommendationsQuery, RecommendationsReply
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.rejection import Rejection
-from shared.messaging.delivery import Kind
+from shared.messaging.delivery import MessageDecoder
 from shared.runtime.errors import PublishFailed, QueryRefused, QueryTimeout
 
 _TIMEOUT_S = 5.0
@@ -38,8 +38,8 @@ ReplyT = TypeVar("ReplyT")
 class QueryClient(Protocol):
     """Interface of `shared.messaging.rpc_client.RpcClient` that is used here."""
 
-    async def ask(
-        self, question: Message, answer: Kind[ReplyT], *, timeout_s: float, exchange: str = QUERIES
+    async def query(
+        self, question: Message, answer: MessageDecoder[ReplyT], *, timeout_s: float, exchange: str = QUERIES
     ) -> ReplyT: ...
 
 
@@ -91,10 +91,10 @@ class AggregatorClient:
         return await self._query(query, RecommendationsReply, timeout_s=query.deadline_s + _TIMEOUT_MARGIN_S)
 
     async def _query(
-        self, question: Message, answer: Kind[ReplyT], exchange: str = QUERIES, timeout_s: float = _TIMEOUT_S
+        self, question: Message, answer: MessageDecoder[ReplyT], exchange: str = QUERIES, timeout_s: float = _TIMEOUT_S
     ) -> ReplyT:
         try:
-            return await self._client.ask(question, answer, timeout_s=timeout_s, exchange=exchange)
+            return await self._client.query(question, answer, timeout_s=timeout_s, exchange=exchange)
         except QueryTimeout as error:
             raise IngestError(Rejection("service_timeout", str(error), 504)) from error
         except QueryRefused as error:

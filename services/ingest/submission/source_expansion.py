@@ -27,7 +27,7 @@ from services.ingest.submission.backpressure import Backpressure
 from services.ingest.submission.dedup_index import DedupIndex
 from services.ingest.submission.seal import sealed_message
 from services.ingest.submission.submit import digest_of
-from shared.runtime.errors import Rejected
+from shared.runtime.errors import MessageRejected
 
 log = structlog.get_logger()
 _MAX_ATTEMPTS = 100
@@ -57,12 +57,12 @@ class SourceExpansion:
         self._backpressure = backpressure
 
     async def on_source_expanded(self, message: SourceExpanded, _: Envelope) -> None:
-        """Append the items of a part; raises `Rejected` when its predecessors never arrive."""
+        """Append the items of a part; raises `MessageRejected` when its predecessors never arrive."""
         for _attempt in range(_MAX_ATTEMPTS):
             with suppress(_OutOfOrder):
                 return await self._expand(message)
             await asyncio.sleep(_RETRY_DELAY_S)  # no signal tells when another process commits
-        raise Rejected(f"Part {message.sequence} of a source arrived without its predecessor.")
+        raise MessageRejected(f"Part {message.sequence} of a source arrived without its predecessor.")
 
     async def on_source_ended(self, message: SourceEnded, _: Envelope) -> None:
         """Seal the batch of a source that ended without success."""

@@ -91,7 +91,7 @@ class DeliveryWorker:
         claimed = await retry_transient(
             lambda: self._store.claim(self._kind, free, limits.lease_s, limits.concurrency_per_destination, self._held),
             "PostgreSQL",
-            waiting=self._pulse.beat,
+            on_wait=self._pulse.beat,
         )
         for one in claimed:
             destination = one.delivery.target.destination
@@ -105,7 +105,7 @@ class DeliveryWorker:
         if len(self._tasks) < self._limits.concurrency:
             full = [name for name, number in self._held.items() if number >= self._limits.concurrency_per_destination]
             due = await retry_transient(
-                lambda: self._store.next_due_s(self._kind, full), "PostgreSQL", waiting=self._pulse.beat
+                lambda: self._store.next_due_s(self._kind, full), "PostgreSQL", on_wait=self._pulse.beat
             )
             if due is not None:
                 pause = min(max(due, _MIN_WAIT_S), POLL_S)

@@ -15,7 +15,7 @@ from uuid import UUID
 from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.values import TERMINAL_STATUSES
 from services.notifier.domain.one_line import header_safe, one_line
-from shared.json.summary import outline
+from shared.json.summary import summary_lines
 
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 _LONG = 2000
@@ -94,7 +94,9 @@ def _table_rows(event: BatchFinished, name: str | None) -> list[tuple[str, str]]
         return [*rows, ("No summary", one_line(event.summary_error, _LONG))]
     if event.summary is None:
         return rows
-    return rows + [(one_line(name).capitalize() or "Summary", one_line(text)) for name, text in outline(event.summary)]
+    return rows + [
+        (one_line(name).capitalize() or "Summary", one_line(text)) for name, text in summary_lines(event.summary)
+    ]
 
 
 def _time(at: datetime) -> str:

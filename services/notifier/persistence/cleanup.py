@@ -31,7 +31,7 @@ class Cleanup:
         while not self._stopping.is_set():
             self._pulse.beat()
             await retry_transient(
-                lambda: self._store.delete_unclaimed_rounds(self.AGE_S), "PostgreSQL", waiting=self._pulse.beat
+                lambda: self._store.delete_unclaimed_rounds(self.AGE_S), "PostgreSQL", on_wait=self._pulse.beat
             )
             try:
                 async with asyncio.timeout(self.EVERY_S):

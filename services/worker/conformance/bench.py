@@ -13,7 +13,7 @@ from batchyard_contracts.workload import Workload
 from services.worker.caching.result_cache import ResultCache
 from services.worker.execution.chunk_execution import ChunkExecution
 from services.worker.execution.item_runner import ItemRunner
-from shared.messaging.publisher import Outgoing, Publisher
+from shared.messaging.publisher import OutgoingMessage, Publisher
 
 GRACE_S = 2.0
 _BATCH = UUID(int=0)
@@ -110,7 +110,7 @@ class _Reports:
     def __init__(self) -> None:
         self.seen: list[ChunkProcessed] = []
 
-    async def publish(self, messages: Sequence[Outgoing]) -> None:
+    async def publish(self, messages: Sequence[OutgoingMessage]) -> None:
         self.seen.extend(ChunkProcessed.decode(message.body) for message in messages)
 
 

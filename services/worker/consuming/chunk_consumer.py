@@ -23,10 +23,10 @@ from services.worker.execution.chunk_execution import ChunkExecution
 from services.worker.execution.item_runner import ItemRunner
 from shared.messaging.connection import open_channel
 from shared.messaging.dead_letters import dead_letter
-from shared.messaging.delivery import acknowledge, decode, is_stale, received
+from shared.messaging.delivery import acknowledge, decode, is_stale, to_delivery
 from shared.messaging.publisher import Publisher
 from shared.observability.telemetry import span
-from shared.runtime.errors import Rejected
+from shared.runtime.errors import MessageRejected
 from shared.runtime.health import Pulse
 from shared.runtime.transient import retry_transient
 
@@ -113,7 +113,7 @@ class ChunkConsumer:
                 if self._failure:
                     raise self._failure
         finally:
-            self._pulse.rest()
+            self._pulse.stop()
             if not channel.is_closed:
                 for declared, tag in tags:
                     await declared.cancel(tag)
@@ -176,8 +176,8 @@ class ChunkConsumer:
     def _message_handler(self, rank: int, queue: Queue) -> Callable[[AbstractIncomingMessage], Awaitable[None]]:
         async def on_message(message: AbstractIncomingMessage) -> None:
             try:
-                chunk = decode(received(message), _MESSAGE_TYPES)
-            except Rejected as error:
+                chunk = decode(to_delivery(message), _MESSAGE_TYPES)
+            except MessageRejected as error:
                 self._run_in_background(self._dead_letter(queue, message, str(error)))
                 return
             if chunk.external_cancel:
@@ -220,7 +220,7 @@ class ChunkConsumer:
             self._run_in_background(self._deliveries.add_delivery(key, message))
             return
         self._deliveries.track(key)
-        run = ChunkExecution(self.runner, chunk, received(message).envelope.traceparent, self._report_interval_s)
+        run = ChunkExecution(self.runner, chunk, to_delivery(message).envelope.traceparent, self._report_interval_s)
         if paused:
             run.pause()
         if self._is_cancelled(chunk):
@@ -246,7 +246,7 @@ class ChunkConsumer:
             self.runner.capacity_freed.set()
 
     async def _run(self, run: ChunkExecution, message: AbstractIncomingMessage) -> None:
-        chunk, trace, key = run.chunk, received(message).envelope.traceparent, chunk_key(run.chunk)
+        chunk, trace, key = run.chunk, to_delivery(message).envelope.traceparent, chunk_key(run.chunk)
         await self._deliveries.add_delivery(key, message)
         try:
             with span(f"run {chunk.workload}", trace, batch_id=str(chunk.batch_id), items=len(chunk.items)):
@@ -256,7 +256,7 @@ class ChunkConsumer:
         await self._deliveries.mark_reported(key)
 
     async def _dead_letter(self, queue: Queue, message: AbstractIncomingMessage, reason: str) -> None:
-        delivery = received(message)
+        delivery = to_delivery(message)
         await retry_transient(lambda: dead_letter(self._publisher, queue, delivery, reason), "dead letters")
         await acknowledge(message)
 

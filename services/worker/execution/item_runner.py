@@ -28,7 +28,7 @@ from services.worker.execution.unit_counter import unit_counter
 from services.worker.limits.destination_backoff import DestinationBackoff
 from services.worker.limits.rate_gate import RateGates
 from services.worker.limits.slots import Slots
-from shared.messaging.publisher import Outgoing, Publisher, outgoing
+from shared.messaging.publisher import OutgoingMessage, Publisher, outgoing
 from shared.runtime.transient import retry_transient
 
 log = structlog.get_logger()
@@ -269,7 +269,7 @@ class ItemRunner:
         )
         type_, key = ChunkProcessed.type, str(chunk.batch_id)
         sent = [
-            Outgoing(topology.FLOW, type_, type_, body, correlation_id=key, traceparent=trace)
+            OutgoingMessage(topology.FLOW, type_, type_, body, correlation_id=key, traceparent=trace)
             for body in report_bodies(head, outcomes)
         ]
         await retry_transient(lambda: self._publisher.publish(sent), "report")

@@ -30,7 +30,7 @@ class StartPermitClient:
 
         async def attempt() -> bool:
             try:
-                return (await self._rpc_client.ask(query, StartPermitReply, timeout_s=_TIMEOUT_S)).granted
+                return (await self._rpc_client.query(query, StartPermitReply, timeout_s=_TIMEOUT_S)).granted
             except (QueryTimeout, QueryRefused) as error:
                 raise TimeoutError(str(error)) from error  # it passes: a dispatcher that answers takes over
 

@@ -8,7 +8,7 @@ from services.worker.domain.outcome import HELD_BACK
 from services.worker.domain.success import Outcome
 from services.worker.limits.rate_gate import RateGate, RateGates, StartWindow
 from services.worker.limits.slots import Slots
-from shared.redis.rate_reservations import GRAIN_S
+from shared.redis.rate_reservations import RESOLUTION_S
 
 _MAX_MISSED_WINDOWS = 4
 """Missed moments in a row after which an item starts all the same: this machine cannot keep time."""
@@ -87,7 +87,7 @@ class PacedStart:
     def record_success(self, duration_s: float) -> None:
         """An item succeeded."""
         self._answered += 1
-        self._gate.items_are_quick = duration_s < GRAIN_S
+        self._gate.items_are_quick = duration_s < RESOLUTION_S
         if not self._gate.items_are_quick:
             self._gate.loop_lag.watch()
             lag_s = self._gate.loop_lag.lag_within(duration_s)  # it was this process that kept the answer waiting

@@ -10,7 +10,15 @@ from typing import NamedTuple
 
 from batchyard_contracts.v1.work import ChunkRates
 from services.worker.limits.loop_lag import LoopLag
-from shared.redis.rate_reservations import AHEAD_S, GRAIN_S, PATIENCE_S, Rate, RateReservations, ReservedStarts, key_of
+from shared.redis.rate_reservations import (
+    MAX_WAIT_S,
+    RESERVE_AHEAD_S,
+    RESOLUTION_S,
+    Rate,
+    RateReservations,
+    ReservedStarts,
+    rate_key,
+)
 
 _MAX_RESERVED_STARTS = 1000
 _CLOSED_S = 0.1
@@ -54,7 +62,7 @@ class RateGate:
     def update_rates(self, rates: ChunkRates) -> None:
         """A chunk says what holds; it may be older than what is known, which the versions tell."""
         self._chunk_rates = rates
-        self._rates = [Rate(key_of(self._workload, k.key), 1 / k.per_second, k.burst, k.version) for k in rates.keys]
+        self._rates = [Rate(rate_key(self._workload, k.key), 1 / k.per_second, k.burst, k.version) for k in rates.keys]
 
     def is_due(self, now: float) -> bool:
         """Whether an item may start at once, without waiting for an answer from Redis."""
@@ -96,7 +104,7 @@ class RateGate:
         """The destination asked for a pause: no worker starts anything before its end."""
         self._reserved.clear()
         for key in self._chunk_rates.keys[:1]:
-            await self._reservations.park(key_of(self._workload, key.key), seconds)
+            await self._reservations.back_off(rate_key(self._workload, key.key), seconds)
 
     async def _reserve(self, wanted: int) -> None:
         clock = asyncio.get_running_loop().time
@@ -104,7 +112,7 @@ class RateGate:
         believed_until, open_at = self._closed
         if asked_at < believed_until:
             raise WaitTooLong(open_at - asked_at)
-        starts = await self._reservations.starts(self._rates, wanted, stock=self.items_are_quick)
+        starts = await self._reservations.reserve(self._rates, wanted, prefetch=self.items_are_quick)
         answered_at = clock()
         if starts is None:
             starts = self._reserve_locally(wanted, answered_at)
@@ -115,16 +123,16 @@ class RateGate:
         # Redis counted from some time between the two: never start early, and count as late from the earlier one.
         for in_s, calls, late_s in starts:
             self._reserved.append(
-                (StartWindow(answered_at + in_s, max(answered_at, asked_at + in_s) + late_s - GRAIN_S), calls)
+                (StartWindow(answered_at + in_s, max(answered_at, asked_at + in_s) + late_s - RESOLUTION_S), calls)
             )
 
     def _reserve_locally(self, wanted: int, now: float) -> list[ReservedStarts]:
         starts: list[ReservedStarts] = []
         for _ in range(wanted):
             start = max([now, *(self._local_next_at.get(rate.key, now) for rate in self._rates)])
-            if starts and start - now > AHEAD_S:
+            if starts and start - now > RESERVE_AHEAD_S:
                 break
-            if start - now > PATIENCE_S:
+            if start - now > MAX_WAIT_S:
                 return [ReservedStarts(now - start, 0)]
             for rate in self._rates:
                 self._local_next_at[rate.key] = start + rate.interval_s / self._chunk_rates.share

@@ -18,9 +18,9 @@ from services.worker.quarantine.sandbox_pool import SandboxPool
 from services.worker.settings import WorkerSettings
 from shared.messaging.connection import open_channel
 from shared.messaging.dead_letters import dead_letter
-from shared.messaging.delivery import acknowledge, decode, is_stale, received
+from shared.messaging.delivery import acknowledge, decode, is_stale, to_delivery
 from shared.messaging.publisher import Publisher
-from shared.runtime.errors import Rejected
+from shared.runtime.errors import MessageRejected
 from shared.runtime.health import Pulse
 from shared.runtime.transient import retry_transient
 
@@ -76,7 +76,7 @@ class QuarantineConsumer:
                 self._pulse.beat()
                 await self._run_next()
         finally:
-            self._pulse.rest()
+            self._pulse.stop()
             await self._pool.close()
             if not channel.is_closed:
                 await declared.cancel(tag)
@@ -114,9 +114,9 @@ class QuarantineConsumer:
 
     async def _on_message(self, message: AbstractIncomingMessage) -> None:
         try:
-            chunk = cast("ChunkReady", decode(received(message), _MESSAGE_TYPES))
-        except Rejected as error:
-            delivery, reason = received(message), str(error)
+            chunk = cast("ChunkReady", decode(to_delivery(message), _MESSAGE_TYPES))
+        except MessageRejected as error:
+            delivery, reason = to_delivery(message), str(error)
             await retry_transient(lambda: dead_letter(self._publisher, self._queue, delivery, reason), "dead letters")
             await acknowledge(message)
             return
@@ -145,7 +145,7 @@ class QuarantineConsumer:
             self._pending_ids.pop(chunk.chunk_id, None)
 
     async def _run(self, chunk: ChunkReady, message: AbstractIncomingMessage) -> None:
-        key, trace = chunk_key(chunk), received(message).envelope.traceparent
+        key, trace = chunk_key(chunk), to_delivery(message).envelope.traceparent
         self._deliveries.track(key)
         await self._deliveries.add_delivery(key, message)
         self._running = IsolatedChunk(self._runner, chunk, trace, self._pool, self._report_interval_s)

@@ -28,7 +28,9 @@ async def run_summaries(
         consumer = Consumer(url, publisher, "worker-summaries")
         for name in by_name:
             consumer.subscribe(
-                topology.summary_queue(name), [Route(SummaryRequested, summary_runner.on_summary_requested)], at_once=1
+                topology.summary_queue(name),
+                [Route(SummaryRequested, summary_runner.on_summary_requested)],
+                concurrency=1,
             )
         await consumer.start()
         try:

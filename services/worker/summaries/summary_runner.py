@@ -83,7 +83,7 @@ class SummaryRunner:
         )
         while True:
             try:
-                page = await self._rpc_client.ask(query, ResultPage)
+                page = await self._rpc_client.query(query, ResultPage)
             except (QueryTimeout, QueryRefused, PublishFailed) as error:
                 log.warning("asking for results again", batch_id=str(request.batch_id), error=str(error))
                 await asyncio.sleep(_RETRY_DELAY_S)

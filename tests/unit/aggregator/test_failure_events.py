@@ -9,7 +9,7 @@ from services.aggregator.domain.failure import Failure, find_failures
 from services.aggregator.domain.outcome_rows import outcome_rows
 from services.aggregator.domain.report import Report
 from services.aggregator.publishing.failure_events import FailureEvents
-from shared.messaging.publisher import Outgoing
+from shared.messaging.publisher import OutgoingMessage
 from shared.runtime.health import Pulse
 from tests.support.ledger_messages import at, batch, processed
 
@@ -25,7 +25,7 @@ def failed(ordinals: range) -> list[Failure]:
 async def test_the_last_failure_event_of_a_second_counts_the_skipped_ones() -> None:
     told: list[ItemFailed] = []
 
-    async def publish(messages: Sequence[Outgoing]) -> None:
+    async def publish(messages: Sequence[OutgoingMessage]) -> None:
         assert not any(message.persistent for message in messages)
         assert {message.routing_key for message in messages} == {"item.failed.v1.noop.ann"}
         told.extend(ItemFailed.decode(message.body) for message in messages)

@@ -9,7 +9,7 @@ import pytest
 
 from services.aggregator.persistence.outbox import Outbox
 from services.aggregator.persistence.outbox_message import OutboxMessage
-from shared.messaging.publisher import Outgoing
+from shared.messaging.publisher import OutgoingMessage
 from shared.runtime.errors import PublishFailed
 from shared.runtime.health import Pulse
 
@@ -47,10 +47,10 @@ class Broker:
         self.refusals = refusals
         self.error = error or PublishFailed()
         self.attempts = 0
-        self.taken: list[Outgoing] = []
+        self.taken: list[OutgoingMessage] = []
         self._took = asyncio.Event()
 
-    async def publish(self, messages: Sequence[Outgoing]) -> None:
+    async def publish(self, messages: Sequence[OutgoingMessage]) -> None:
         if not messages:
             return
         self.attempts += 1

@@ -11,7 +11,7 @@ from batchyard_contracts.v1.events import BatchProgressed
 from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.counters import OutcomeCounters
 from services.aggregator.publishing.progress_events import INTERVAL_S, ProgressEvents
-from shared.messaging.publisher import Outgoing
+from shared.messaging.publisher import OutgoingMessage
 from shared.runtime.errors import PublishFailed
 from shared.runtime.health import Pulse
 from tests.support.ledger_messages import BATCH, batch
@@ -25,7 +25,7 @@ class Frames:
         self.refuse = False
         self._arrived = asyncio.Condition()
 
-    async def publish(self, messages: Sequence[Outgoing]) -> None:
+    async def publish(self, messages: Sequence[OutgoingMessage]) -> None:
         async with self._arrived:
             assert not any(message.persistent for message in messages)
             now = asyncio.get_running_loop().time()

@@ -76,7 +76,7 @@ async def test_an_empty_variable_names_no_server() -> None:
     assert choices["redis"].way == "program"
 
 
-async def test_what_is_missing_is_said_at_once_with_what_to_install() -> None:
+async def test_all_missing_servers_are_reported_with_their_packages() -> None:
     machine = FakeMachine({"postgres": POSTGRES})
     with pytest.raises(ServerUnavailable) as caught:
         await choose(COMPONENTS, {}, machine)

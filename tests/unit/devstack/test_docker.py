@@ -9,7 +9,7 @@ import pytest
 from devstack import docker
 from devstack.docker import ComposeServer, address, engine_answers
 from devstack.errors import ServerUnavailable, StackError
-from devstack.state import State
+from devstack.state import StackState
 
 CONFIG: dict[str, Any] = {
     "services": {
@@ -62,7 +62,7 @@ def test_a_service_that_publishes_nothing_is_an_error() -> None:
 
 async def test_a_missing_compose_file_is_said_to_be_so(tmp_path: Path) -> None:
     with pytest.raises(ServerUnavailable, match=r"does not exist\. Run from a checkout"):
-        await ComposeServer("redis", tmp_path / "docker-compose.yml", State(tmp_path)).start()
+        await ComposeServer("redis", tmp_path / "docker-compose.yml", StackState(tmp_path)).start()
 
 
 async def test_the_virtual_host_is_made_with_the_container_s_own_tool(
@@ -72,8 +72,8 @@ async def test_the_virtual_host_is_made_with_the_container_s_own_tool(
     (tmp_path / "config.json").write_text(json.dumps(CONFIG), "utf-8")
     fake_docker(tmp_path, f'echo "$@" >> {tmp_path}/calls; case "$*" in *config*) cat {tmp_path}/config.json;; esac')
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    server = ComposeServer("rabbitmq", tmp_path / "docker-compose.yml", State(tmp_path))
-    assert await server.fresh_vhost("corner") == "amqp://cluster:p%2Fw@127.0.0.1:5673/corner"
+    server = ComposeServer("rabbitmq", tmp_path / "docker-compose.yml", StackState(tmp_path))
+    assert await server.create_vhost("corner") == "amqp://cluster:p%2Fw@127.0.0.1:5673/corner"
     calls = (tmp_path / "calls").read_text("utf-8")
     assert "exec -T rabbitmq rabbitmqctl add_vhost corner" in calls
     assert "set_permissions --vhost corner cluster .* .* .*" in calls

@@ -13,7 +13,7 @@ import pytest
 
 from devstack import AlreadyRunning, Backoff, Program, ProgramFailed, Stack, Supervisor, free_ports, shut_down
 from devstack.processes import MARK
-from devstack.state import State
+from devstack.state import StackState
 
 ROOT = Path(__file__).parents[3]
 STUB = str(ROOT / "tests" / "support" / "stub_program.py")
@@ -52,7 +52,7 @@ async def supervisor(tmp_path: Path, said: list[str]) -> AsyncIterator[Superviso
     yield supervisor
     await supervisor.stop()
     assert processes_of(tmp_path) == []
-    assert State(tmp_path).read().programs == {}
+    assert StackState(tmp_path).read().programs == {}
 
 
 async def test_programs_start_together_log_to_files_and_stop_in_good_order(
@@ -60,7 +60,7 @@ async def test_programs_start_together_log_to_files_and_stop_in_good_order(
 ) -> None:
     await supervisor.start(stub("one"), stub("two", "--child"))
     assert supervisor.pid("one") in processes_of(tmp_path)
-    assert set(State(tmp_path).read().programs) == {"one", "two"}
+    assert set(StackState(tmp_path).read().programs) == {"one", "two"}
     await supervisor.stop()
     assert supervisor.log("one").read_text("utf-8").splitlines()[-1] == "stopped in good order"
     assert processes_of(tmp_path) == []
@@ -104,7 +104,7 @@ async def test_a_program_that_does_not_exist_is_an_error(supervisor: Supervisor)
         await supervisor.start(Program("ghost", ("/no/such/program",)))
 
 
-async def test_a_deaf_program_is_killed_after_the_grace(tmp_path: Path, said: list[str]) -> None:
+async def test_a_program_that_ignores_sigterm_is_killed_after_the_grace(tmp_path: Path, said: list[str]) -> None:
     supervisor = Supervisor(tmp_path, said.append, grace=0.2)
     await supervisor.start(stub("one", "--deaf", "--child"))
     await supervisor.stop()
@@ -127,7 +127,7 @@ async def test_a_second_supervisor_is_refused(tmp_path: Path, supervisor: Superv
 
 SUPERVISE = """
 import asyncio, pathlib, sys
-from devstack import Program, Supervisor, interruptible
+from devstack import Program, Supervisor, run_interruptible
 
 async def main():
     supervisor = Supervisor(pathlib.Path(sys.argv[1]), print)
@@ -139,7 +139,7 @@ async def main():
     finally:
         await supervisor.stop()
 
-asyncio.run(interruptible(main()))
+asyncio.run(run_interruptible(main()))
 """
 
 
@@ -172,7 +172,7 @@ async def test_an_interrupt_stops_everything_with_exit_code_0_and_no_traceback(
     assert processes_of(tmp_path) == []
 
 
-async def test_what_a_killed_supervisor_left_is_stopped_from_another_shell(tmp_path: Path, said: list[str]) -> None:
+async def test_programs_of_a_killed_supervisor_are_stopped_from_another_shell(tmp_path: Path, said: list[str]) -> None:
     process = await _supervising(tmp_path)
     process.kill()
     await process.communicate()

@@ -40,7 +40,7 @@ def test_a_rejection_has_the_code_of_its_cause_and_the_line_of_the_first_invalid
 
 
 def test_only_a_rejection_for_too_many_waiting_items_is_transient() -> None:
-    assert IngestError(Rejection("too_many_waiting", "Later.", 429, retry_after_s=3.0)).passing
+    assert IngestError(Rejection("too_many_waiting", "Later.", 429, retry_after_s=3.0)).is_retryable
     error = IngestError(Rejection("invalid_item", "No.", line=4))
-    assert not error.passing
+    assert not error.is_retryable
     assert str(error) == "invalid_item (line 4): No."

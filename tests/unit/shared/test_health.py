@@ -1,4 +1,4 @@
-"""What probes are told."""
+"""Responses to health probes."""
 
 import aiohttp
 
@@ -7,21 +7,21 @@ from shared.observability import metrics
 from shared.runtime.health import Health, HealthServer, Pulse
 
 
-def test_a_loop_that_stops_is_told_and_one_that_rests_is_not() -> None:
+def test_a_stuck_loop_is_reported_and_a_stopped_one_is_not() -> None:
     health = Health()
-    stopped, resting = health.pulse("stopped", limit_s=0), health.pulse("resting", limit_s=0)
+    stuck, stopped = health.pulse("stuck", limit_s=0), health.pulse("stopped", limit_s=0)
+    stuck.beat()
     stopped.beat()
-    resting.beat()
-    resting.rest()
-    assert health.stuck() == ["stopped"]
-    assert health.pulse("stopped") is stopped
-    assert Pulse("never begun", 0).alive
+    stopped.stop()
+    assert health.stuck() == ["stuck"]
+    assert health.pulse("stuck") is stuck
+    assert Pulse("never begun", 0).is_alive
 
 
 def test_liveness_may_depend_on_more_than_loops_and_numbers_are_shown() -> None:
     health, given_up = Health(), [1]
-    health.alive_while("handlers", lambda: len(given_up) < 3)
-    health.count("handlers given up", lambda: len(given_up))
+    health.add_liveness_check("handlers", lambda: len(given_up) < 3)
+    health.add_count("handlers given up", lambda: len(given_up))
     assert (health.stuck(), health.counts()) == ([], {"handlers given up": 1})
     given_up += [2, 3]
     assert (health.stuck(), health.counts()) == (["handlers"], {"handlers given up": 3})

@@ -1,4 +1,4 @@
-"""JSON Patches from outside: what is one, what fits, and how large a document may grow."""
+"""JSON Patches: valid ones, those that apply, and the largest result."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def test_a_patch_changes_a_copy() -> None:
         [{"op": "add", "path": "/a", "value": "x" * MAX_PATCH_BYTES}],
     ],
 )
-def test_what_is_no_patch(operations: list[dict[str, Any]]) -> None:
+def test_an_invalid_patch_is_an_error(operations: list[dict[str, Any]]) -> None:
     with pytest.raises(PatchError):
         Patch(operations, 1000).apply(DOCUMENT)
 
@@ -56,7 +56,7 @@ def test_what_is_no_patch(operations: list[dict[str, Any]]) -> None:
         {"op": "copy", "from": "/nowhere", "path": "/x"},
     ],
 )
-def test_what_does_not_fit(operation: dict[str, Any]) -> None:
+def test_a_patch_that_does_not_apply_is_an_error(operation: dict[str, Any]) -> None:
     patch = Patch([operation], 1000)
     with pytest.raises(PatchError):
         patch.apply(DOCUMENT)

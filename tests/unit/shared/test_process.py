@@ -1,4 +1,4 @@
-"""A process ends when it is told to, whatever its libraries do with the news."""
+"""A process ends on a signal, whatever its libraries do with it."""
 
 import asyncio
 import os

@@ -24,9 +24,9 @@ class Dispatcher:
         self.asked: list[StartPermitQuery] = []
         self._answers = list(answers)
 
-    async def ask(self, question: StartPermitQuery, _: type[StartPermitReply], *, timeout_s: float) -> StartPermitReply:
+    async def query(self, query: StartPermitQuery, _: type[StartPermitReply], *, timeout_s: float) -> StartPermitReply:
         assert timeout_s < 30  # the time to live of questions
-        self.asked.append(question)
+        self.asked.append(query)
         await asyncio.sleep(0)
         answer = self._answers.pop(0) if self._answers else True
         if isinstance(answer, Exception):

@@ -19,7 +19,7 @@ from services.worker.caching.result_cache import ResultCache
 from services.worker.consuming.chunk_consumer import ChunkConsumer
 from services.worker.consuming.chunk_returner import ChunkReturner
 from services.worker.execution.item_runner import ItemRunner
-from shared.messaging.publisher import Outgoing, Publisher
+from shared.messaging.publisher import OutgoingMessage, Publisher
 from shared.runtime.health import Health
 
 BATCH = UUID(int=2)
@@ -120,7 +120,7 @@ class Desk:
             self.runner, connection, publisher, self.pulse, ChunkReturner(publisher, "w"), 0.01
         )
 
-    async def publish(self, messages: Sequence[Outgoing]) -> None:
+    async def publish(self, messages: Sequence[OutgoingMessage]) -> None:
         for message in messages:
             if message.type == ChunkReturned.type:
                 self.returned.append(ChunkReturned.decode(message.body))

@@ -18,7 +18,7 @@ from services.worker.execution.chunk_execution import ChunkExecution
 from services.worker.execution.item_runner import ItemRunner
 from services.worker.execution.report_writer import REPORT_BYTES_MAX
 from services.worker.limits.rate_gate import RateGates
-from shared.messaging.publisher import Outgoing, Publisher
+from shared.messaging.publisher import OutgoingMessage, Publisher
 from shared.redis.rate_reservations import RateReservations
 from tests.support.chunk_runs import Away, FakeCache, Number, Recorder, chunk, paced, run_of, workload
 
@@ -371,7 +371,7 @@ class Slow(Recorder):
         super().__init__()
         self.confirm = asyncio.Event()
 
-    async def publish(self, messages: Sequence[Outgoing]) -> None:
+    async def publish(self, messages: Sequence[OutgoingMessage]) -> None:
         await super().publish(messages)
         await self.confirm.wait()
 

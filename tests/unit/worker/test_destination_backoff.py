@@ -24,10 +24,10 @@ class Line:
     def __init__(self) -> None:
         self.parked: list[float] = []
 
-    async def starts(self, _: Sequence[Rate], __: int, *, stock: bool = False) -> list[ReservedStarts]:
+    async def reserve(self, _: Sequence[Rate], __: int, *, prefetch: bool = False) -> list[ReservedStarts]:
         return [ReservedStarts(-max(self.parked), 0)] if self.parked else [ReservedStarts(0.0, 1)]
 
-    async def park(self, _: str, seconds: float) -> None:
+    async def back_off(self, _: str, seconds: float) -> None:
         self.parked.append(seconds)
 
 

@@ -24,7 +24,7 @@ from services.worker.limits.rate_gate import RateGates
 from services.worker.quarantine import isolated_chunk as isolated_chunk
 from services.worker.quarantine.isolated_chunk import IsolatedChunk
 from services.worker.quarantine.sandbox_pool import SandboxPool
-from shared.messaging.publisher import Outgoing, Publisher
+from shared.messaging.publisher import OutgoingMessage, Publisher
 from shared.redis.rate_reservations import RateReservations
 from tests.support.chunk_runs import Away, paced
 
@@ -40,7 +40,7 @@ class Desk:
         self.runs = folder / "runs"
         self.runner = ItemRunner(workload, None, cast("Publisher", self), cast("ResultCache", None), "w")
 
-    async def publish(self, messages: Sequence[Outgoing]) -> None:
+    async def publish(self, messages: Sequence[OutgoingMessage]) -> None:
         self.reports += [ChunkProcessed.decode(message.body) for message in messages]
 
     @property

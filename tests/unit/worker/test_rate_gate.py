@@ -10,7 +10,7 @@ from services.worker.execution.chunk_execution import ChunkExecution
 from services.worker.limits.paced_start import PacedStart
 from services.worker.limits.rate_gate import RateGate, RateGates
 from services.worker.limits.slots import Slots
-from shared.redis.rate_reservations import LATENESS_S, PATIENCE_S, Rate, RateReservations, ReservedStarts
+from shared.redis.rate_reservations import LATENESS_S, MAX_WAIT_S, Rate, RateReservations, ReservedStarts
 from tests.support.chunk_runs import Number, chunk, paced, run_of, workload
 
 
@@ -21,7 +21,7 @@ class Granted:
         self.in_s, self.at_a_time = in_s, at_a_time
         self.wanted: list[int] = []
 
-    async def starts(self, _: Sequence[Rate], wanted: int, *, stock: bool = False) -> list[ReservedStarts]:
+    async def reserve(self, _: Sequence[Rate], wanted: int, *, prefetch: bool = False) -> list[ReservedStarts]:
         self.wanted.append(wanted)
         await asyncio.sleep(0)
         return [ReservedStarts(self.in_s, 0 if self.in_s < 0 else min(wanted, self.at_a_time))]
@@ -81,7 +81,7 @@ async def test_a_moment_that_was_missed_is_given_up_for_another() -> None:
 
 
 async def test_where_nothing_may_start_for_long_items_go_back_without_asking_for_each() -> None:
-    work, granted = workload(concurrency=10), Granted(in_s=-2 * PATIENCE_S)
+    work, granted = workload(concurrency=10), Granted(in_s=-2 * MAX_WAIT_S)
 
     @work.handler
     async def run(item: Number, _: Context) -> Number:
@@ -92,6 +92,6 @@ async def test_where_nothing_may_start_for_long_items_go_back_without_asking_for
     await ChunkExecution(runner, paced(chunk(*range(100))), None, 0.01).run()
     delays = [outcome.delay_s or 0.0 for outcome in recorder.outcomes.values()]
     assert len(delays) == 100
-    assert all(PATIENCE_S < delay <= 2 * PATIENCE_S for delay in delays)
+    assert all(MAX_WAIT_S < delay <= 2 * MAX_WAIT_S for delay in delays)
     assert len(granted.wanted) <= 2
     first.stop(cancelled=False)

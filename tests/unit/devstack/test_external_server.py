@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from devstack import Servers, Stack, StackError, default_home, shown
+from devstack import Servers, Stack, StackError, default_home, without_credentials
 from devstack.component import COMPONENTS
 from devstack.errors import ServerUnavailable
-from devstack.isolation import check_name
+from devstack.isolation import check_isolated_name
 from devstack.ports import free_ports
-from devstack.server import GivenServer
+from devstack.server import ExternalServer
 
 
 async def test_a_server_that_does_not_answer_is_an_error_that_says_what_to_do() -> None:
     port = free_ports(1)[0]
-    server = GivenServer(COMPONENTS["rabbitmq"], f"amqp://guest:hush@127.0.0.1:{port}/v")
+    server = ExternalServer(COMPONENTS["rabbitmq"], f"amqp://guest:hush@127.0.0.1:{port}/v")
     with pytest.raises(ServerUnavailable) as caught:
         await server.start()
     assert f"BATCHYARD_AMQP_URL names amqp://127.0.0.1:{port}/v, which does not answer" in str(caught.value)
@@ -23,9 +23,9 @@ async def test_a_server_that_does_not_answer_is_an_error_that_says_what_to_do() 
     assert "hush" not in str(caught.value)
 
 
-async def test_a_server_of_somebody_else_is_never_signalled() -> None:
-    server = GivenServer(COMPONENTS["redis"], "redis://127.0.0.1:1/0")
-    with pytest.raises(StackError, match="somebody else"):
+async def test_an_external_server_gets_no_signals() -> None:
+    server = ExternalServer(COMPONENTS["redis"], "redis://127.0.0.1:1/0")
+    with pytest.raises(StackError, match="external server"):
         await server.kill(signal.SIGKILL)
     await server.stop()
 
@@ -44,13 +44,16 @@ async def test_control_before_the_start_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "Demo", "1st", "a" * 32, 'a"b', "a/b", "a;b"])
-def test_a_corner_s_name_is_plain(name: str) -> None:
-    with pytest.raises(StackError, match="cannot name"):
-        check_name(name)
+def test_an_isolated_name_needs_no_quoting(name: str) -> None:
+    with pytest.raises(StackError, match="is no name"):
+        check_isolated_name(name)
 
 
 def test_addresses_are_shown_without_secrets() -> None:
-    assert shown("postgresql://me:secret@db.example:5433/main?sslmode=require") == "postgresql://db.example:5433/main"
+    assert (
+        without_credentials("postgresql://me:secret@db.example:5433/main?sslmode=require")
+        == "postgresql://db.example:5433/main"
+    )
 
 
 def test_the_home_is_in_the_project_unless_it_is_named(tmp_path: Path) -> None:

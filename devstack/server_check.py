@@ -1,4 +1,4 @@
-"""Asks a server whether it answers: a login and one question, not just an open port."""
+"""Checks that a server answers: a login and one query, not only an open port."""
 
 import asyncio
 from collections.abc import Callable
@@ -19,12 +19,12 @@ _PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 _METHOD_FRAME = b"\x01"
 
 
-async def answers(name: Name, url: str) -> None:
-    """Return when the server at this address takes a login. Raises ServerUnavailable with the reason."""
-    questions = {"rabbitmq": _rabbitmq, "postgres": _postgres, "redis": _redis}
+async def check_server(name: Name, url: str) -> None:
+    """Return when the server has accepted a login. Raises ServerUnavailable with the reason."""
+    checks = {"rabbitmq": _rabbitmq, "postgres": _postgres, "redis": _redis}
     try:
         async with asyncio.timeout(_TIMEOUT):
-            await questions[name](url)
+            await checks[name](url)
     except TimeoutError as error:
         raise ServerUnavailable(f"no answer within {_TIMEOUT:.0f} s") from error
     except (OSError, EOFError, ValueError, RedisError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
@@ -33,12 +33,12 @@ async def answers(name: Name, url: str) -> None:
         raise ServerUnavailable(str(error) or type(error).__name__) from error
 
 
-async def until_answers(name: Name, url: str, within: float, alive: Callable[[], bool]) -> None:
-    """Wait until a server that is starting answers. Raises ServerUnavailable when it died or takes too long."""
+async def wait_for_server(name: Name, url: str, within: float, alive: Callable[[], bool]) -> None:
+    """Wait until a starting server answers. Raises ServerUnavailable if it ends or needs over `within` seconds."""
     deadline = asyncio.get_running_loop().time() + within
     while True:
         try:
-            await answers(name, url)
+            await check_server(name, url)
         except ServerUnavailable as error:
             if not alive():
                 raise ServerUnavailable("it ended while starting") from error
@@ -50,14 +50,14 @@ async def until_answers(name: Name, url: str, within: float, alive: Callable[[],
 
 
 async def _rabbitmq(url: str) -> None:
-    # The handshake first: a refused login of the client library costs a hundred times as much.
+    # The handshake first: a refused connection of the client library takes a hundred times as long.
     parts = urlsplit(url)
     if parts.scheme == "amqp":
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 5672)
         try:
             writer.write(_PROTOCOL_HEADER)
             if await reader.readexactly(1) != _METHOD_FRAME:
-                raise ServerUnavailable("something that does not speak AMQP 0-9-1 listens there")
+                raise ServerUnavailable("the server at this address does not speak AMQP 0-9-1")
         finally:
             writer.close()
     connection = await aiormq.connect(url)

@@ -1,10 +1,10 @@
-"""Which errors pass by themselves."""
+"""Transient errors and defects."""
 
 import aio_pika.exceptions
 import asyncpg
 import pytest
 
-from shared.runtime.errors import PublishFailed, Rejected
+from shared.runtime.errors import MessageRejected, PublishFailed
 from shared.runtime.transient import is_transient, retry_transient
 
 
@@ -29,7 +29,7 @@ from shared.runtime.transient import is_transient, retry_transient
         aio_pika.exceptions.ChannelInvalidStateError("closed"),
     ],
 )
-def test_what_a_failover_or_a_restart_brings_passes(error: Exception) -> None:
+def test_errors_of_a_failover_or_restart_are_transient(error: Exception) -> None:
     assert is_transient(error)
 
 
@@ -40,15 +40,15 @@ def test_what_a_failover_or_a_restart_brings_passes(error: Exception) -> None:
         asyncpg.DataError("invalid input for query argument $1"),
         asyncpg.UndefinedColumnError("column does not exist"),
         asyncpg.UniqueViolationError("duplicate key"),
-        Rejected(),
+        MessageRejected(),
         KeyError("x"),
     ],
 )
-def test_a_defect_never_passes(error: Exception) -> None:
+def test_a_defect_is_not_transient(error: Exception) -> None:
     assert not is_transient(error)
 
 
-async def test_a_defect_is_not_tried_for_ever() -> None:
+async def test_a_defect_is_not_retried() -> None:
     tries = 0
 
     async def wrong() -> None:

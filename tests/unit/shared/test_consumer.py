@@ -1,4 +1,4 @@
-"""Who is answered by the control plane, and what becomes of answers that nobody takes."""
+"""Replies of the consumer, and undeliverable replies."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,10 +11,10 @@ from batchyard_contracts.message import Envelope, Message
 from batchyard_contracts.v1.commands import RatesControl
 from batchyard_contracts.v1.queries import QueryFailed, WorkersQuery, WorkersReply
 from shared.messaging import consumer
-from shared.messaging.consumer import Consumer, Invalid, Route
+from shared.messaging.consumer import Consumer, InvalidMessageHandler, Route
 from shared.messaging.delivery import Delivery
-from shared.messaging.publisher import Outgoing, Publisher
-from shared.runtime.errors import HandlerFailed, PublishFailed, Rejected
+from shared.messaging.publisher import OutgoingMessage, Publisher
+from shared.runtime.errors import HandlerFailed, MessageRejected, PublishFailed
 
 DIRECT = "amq.rabbitmq.reply-to.g1h2"
 
@@ -33,12 +33,12 @@ class Outbox:
     """Keeps what is published; `failing` is what happens to an answer."""
 
     def __init__(self, failing: Callable[[], Awaitable[None]] | None = None) -> None:
-        self.answers: list[Outgoing] = []
-        self.dead: list[Outgoing] = []
+        self.answers: list[OutgoingMessage] = []
+        self.dead: list[OutgoingMessage] = []
         self.tries = 0
         self._failing = failing
 
-    async def publish(self, messages: Sequence[Outgoing]) -> None:
+    async def publish(self, messages: Sequence[OutgoingMessage]) -> None:
         for message in messages:
             if message.exchange == topology.DEAD:
                 self.dead.append(message)
@@ -62,7 +62,7 @@ async def deliver(
     outbox: Outbox,
     handler: Callable[[Any, Envelope], Awaitable[Message]],
     reply_to: str | None = DIRECT,
-    invalid: Invalid | None = None,
+    invalid: InvalidMessageHandler | None = None,
     kind: type[Message] = WorkersQuery,
 ) -> None:
     made: list[Listening] = []
@@ -73,7 +73,7 @@ async def deliver(
 
     monkeypatch.setattr(consumer, "RabbitBroker", make)
     plane = Consumer("amqp://h", cast("Publisher", outbox), "x")
-    plane.subscribe(topology.DISPATCHER_QUERIES, [Route(kind, handler)], invalid=invalid)
+    plane.subscribe(topology.DISPATCHER_QUERIES, [Route(kind, handler)], on_invalid=invalid)
     envelope = Envelope(type=kind.type, message_id="m", reply_to=reply_to)
     await made[0].handle(Delivery(b"{}", envelope))
 
@@ -100,20 +100,20 @@ async def hang() -> None:
     await asyncio.Event().wait()
 
 
-async def test_an_answer_that_is_not_taken_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_undeliverable_reply_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     outbox = Outbox(refused)
     await asyncio.wait_for(deliver(monkeypatch, outbox, answer), 5)
     assert (outbox.tries, outbox.dead) == (1, [])
 
 
-async def test_an_answer_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_reply_that_hangs_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(consumer, "REPLY_TIMEOUT_S", 0.01)
     outbox = Outbox(hang)
     await asyncio.wait_for(deliver(monkeypatch, outbox, answer), 5)
     assert (outbox.tries, outbox.dead) == (1, [])
 
 
-async def test_who_asked_a_handler_with_a_defect_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_handler_with_a_defect_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     outbox = Outbox()
     await deliver(monkeypatch, outbox, defect)
     assert [a.type for a in outbox.answers] == [QueryFailed.type]
@@ -121,17 +121,17 @@ async def test_who_asked_a_handler_with_a_defect_is_told(monkeypatch: pytest.Mon
     assert "KeyError" in outbox.dead[0].headers["x-batchyard-reason"]
 
 
-async def test_who_sent_a_command_that_cannot_be_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_invalid_command_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     outbox = Outbox()
     await deliver(monkeypatch, outbox, answer, kind=RatesControl)
     assert [a.type for a in outbox.answers] == [QueryFailed.type]
     assert "workload: Field required" in QueryFailed.decode(outbox.answers[0].body).detail
 
 
-async def test_the_subscribers_own_refusal_is_preferred(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[Rejected] = []
+async def test_the_reply_of_on_invalid_is_preferred(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[MessageRejected] = []
 
-    async def invalid(_: Delivery, error: Rejected) -> Message:
+    async def invalid(_: Delivery, error: MessageRejected) -> Message:
         seen.append(error)
         return QueryFailed(code="mine", detail="mine")
 
@@ -141,8 +141,8 @@ async def test_the_subscribers_own_refusal_is_preferred(monkeypatch: pytest.Monk
     assert QueryFailed.decode(outbox.answers[0].body).code == "mine"
 
 
-async def test_a_refusal_that_fails_loses_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def invalid(_: Delivery, __: Rejected) -> Message:
+async def test_a_failing_on_invalid_loses_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def invalid(_: Delivery, __: MessageRejected) -> Message:
         raise KeyError("again")
 
     outbox = Outbox()
@@ -150,7 +150,7 @@ async def test_a_refusal_that_fails_loses_no_message(monkeypatch: pytest.MonkeyP
     assert len(outbox.dead) == 1
 
 
-async def test_a_defect_that_nobody_waits_for_is_a_dead_letter_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_defect_without_reply_to_is_only_a_dead_letter(monkeypatch: pytest.MonkeyPatch) -> None:
     outbox = Outbox()
     await deliver(monkeypatch, outbox, defect, reply_to=None)
     assert (outbox.answers, len(outbox.dead)) == ([], 1)

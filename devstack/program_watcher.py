@@ -1,4 +1,4 @@
-"""Keeps one program running: starts it, waits for its end, starts it again."""
+"""Keeps one program running: starts it, waits for its end, restarts it."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ import psutil
 
 from devstack.errors import ProgramFailed
 from devstack.launch import tail
-from devstack.processes import MARK, Identity
+from devstack.processes import MARK, ProcessIdentity
 from devstack.program import Program
 
 Echo = Callable[[str], None]
@@ -23,8 +23,8 @@ _LOG_LIMIT = 10_000_000
 _PROBE = aiohttp.ClientTimeout(total=2)
 
 
-class Watch:
-    """One program and the task that looks after it."""
+class ProgramWatcher:
+    """Watcher task of one program."""
 
     def __init__(self, program: Program, log: Path, mark: str, echo: Echo, on_spawn: Callable[[], None]) -> None:
         self._program = program
@@ -35,26 +35,26 @@ class Watch:
         self._process: Process | None = None
         self._task: asyncio.Task[None] | None = None
         self._spawned = asyncio.Event()
-        self._hurry = asyncio.Event()
-        self._expected = False
-        """The next end is wanted: no message, no pause."""
+        self._skip_pause = asyncio.Event()
+        self._end_expected = False
+        """True: the next end is intended, so it is not reported and the restart is immediate."""
         self._ending = False
 
     @property
     def pid(self) -> int | None:
-        """The process id, while it runs."""
+        """Process id; None while it does not run."""
         process = self._process
         return process.pid if process is not None and process.returncode is None else None
 
-    def identity(self) -> Identity | None:
-        """Give what recognises the process later, while it runs."""
+    def identity(self) -> ProcessIdentity | None:
+        """Return the identity of the process; None while it does not run."""
         try:
-            return Identity.of(psutil.Process(self.pid)) if self.pid else None
+            return ProcessIdentity.of(psutil.Process(self.pid)) if self.pid else None
         except psutil.NoSuchProcess:
             return None
 
     async def start(self) -> None:
-        """Start it and wait until it is ready. Raises ProgramFailed with the end of its log."""
+        """Start the program and wait until it is ready. Raises ProgramFailed with the end of its log."""
         self._log.parent.mkdir(parents=True, exist_ok=True)
         if self._log.exists() and self._log.stat().st_size > _LOG_LIMIT:
             self._log.replace(self._log.with_suffix(".old.log"))
@@ -62,7 +62,7 @@ class Watch:
         await self.ready()
 
     async def ready(self) -> None:
-        """Wait until the program that runs now, or the next one, is ready."""
+        """Wait until the current process, or the next one, is ready."""
         if self._task is None:
             raise self._failed("was not started")
         answered = asyncio.create_task(self._until_ready())
@@ -79,20 +79,20 @@ class Watch:
             answered.cancel()
             await asyncio.wait({answered})
 
-    async def again(self, grace: float) -> None:
-        """End it, if it runs, start it at once, and wait until it is ready."""
+    async def restart(self, grace: float) -> None:
+        """Stop the program if it runs, start it without a pause, and wait until it is ready."""
         if self._task is None or self._task.done():
             await self.start()
             return
-        self._hurry.set()
+        self._skip_pause.set()
         if self.pid is not None:
-            self._expected = True
+            self._end_expected = True
             self._spawned.clear()
             await self._end(grace)
         await self.ready()
 
     def signal(self, number: signal.Signals) -> None:
-        """Signal the process alone, as a fault would. Raises ProgramFailed if it does not run."""
+        """Send a signal to the process only, to simulate a fault. Raises ProgramFailed if it does not run."""
         if self._process is None or self.pid is None:
             raise self._failed("does not run")
         if number in {signal.SIGKILL, signal.SIGTERM}:
@@ -100,9 +100,9 @@ class Watch:
         self._process.send_signal(number)
 
     async def stop(self, grace: float) -> None:
-        """End it for good: ask, wait, kill."""
+        """Stop the program permanently: SIGTERM, then SIGKILL after `grace` seconds."""
         self._ending = True
-        self._hurry.set()
+        self._skip_pause.set()
         await self._end(grace)
         if self._task is not None:
             await asyncio.wait({self._task})
@@ -112,7 +112,7 @@ class Watch:
         clock = asyncio.get_running_loop().time
         while not self._ending:
             began = clock()
-            self._hurry.clear()
+            self._skip_pause.clear()
             self._process = await self._spawn()
             if self._ending:
                 await self._end(grace=1)
@@ -124,8 +124,8 @@ class Watch:
             _sweep(self._process.pid)
             if self._ending:
                 return
-            if self._expected:
-                self._expected = False
+            if self._end_expected:
+                self._end_expected = False
                 continue
             backoff = self._program.backoff
             if backoff is None:
@@ -136,7 +136,7 @@ class Watch:
             self._echo(f"{self._program.name} ended ({_cause(code)}); starting again in {pause:g} s; log: {self._log}")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
-                    await self._hurry.wait()
+                    await self._skip_pause.wait()
 
     async def _spawn(self) -> Process:
         program = self._program
@@ -147,7 +147,7 @@ class Watch:
                 stdin=DEVNULL,
                 stdout=log,
                 stderr=STDOUT,
-                start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops programs in good order
+                start_new_session=True,  # Ctrl-C reaches only the supervisor, which stops the programs
             )
 
     async def _end(self, grace: float) -> None:
@@ -172,7 +172,7 @@ class Watch:
             while True:
                 if await _is_ready(session, self._program.ready_url):
                     return
-                await asyncio.sleep(0.05)  # an HTTP probe has nothing to wait on
+                await asyncio.sleep(0.05)  # HTTP readiness can only be polled
 
     def _failed(self, what: str) -> ProgramFailed:
         return ProgramFailed(f"{self._program.name} {what}. {self._log} ends with\n{tail(self._log)}")
@@ -187,7 +187,7 @@ async def _is_ready(session: aiohttp.ClientSession, url: str) -> bool:
 
 
 def _sweep(leader: int) -> None:
-    """Kill what is left of the session that the program led."""
+    """Kill the remaining processes of the program's session."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGKILL)
 

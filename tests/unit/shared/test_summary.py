@@ -1,4 +1,4 @@
-"""How a JSON value looks to a person."""
+"""Lines of a summary."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.json.summary import outline
+from shared.json.summary import summary_lines
 
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -27,12 +27,12 @@ JSON: st.SearchStrategy[Any] = st.recursive(
         ({"year": 2026, "share": 0.5}, [("year", "2026"), ("share", "0.5")]),
     ],
 )
-def test_it_names_what_there_is(value: Any, lines: list[tuple[str, str]]) -> None:
-    assert outline(value) == lines
+def test_lines_have_names_and_texts(value: Any, lines: list[tuple[str, str]]) -> None:
+    assert summary_lines(value) == lines
 
 
 @given(JSON)
-def test_it_is_bounded_whatever_the_value(value: Any) -> None:
-    lines = outline(value)
+def test_lines_are_bounded_for_every_value(value: Any) -> None:
+    lines = summary_lines(value)
     assert len(lines) <= 31
     assert all(len(name) <= 80 and len(text) <= 160 and "\n" not in name + text for name, text in lines)
