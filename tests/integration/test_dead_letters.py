@@ -1,4 +1,4 @@
-"""Dead letters on a real broker: looked at, sent back, dropped, by operators alone."""
+"""Dead letters on a real broker: listed, replayed and dropped, only by operators."""
 
 import asyncio
 from typing import Any
@@ -14,8 +14,8 @@ from tests.support.running_ingest import IngestHarness, connect_harness, running
 BAD = topology.AGGREGATOR_CONTROL
 
 
-async def kill(servers: Servers, bodies: list[bytes], **headers: Any) -> None:
-    """Let the broker reject messages, as when a handler has failed too often."""
+async def reject(servers: Servers, bodies: list[bytes], **headers: Any) -> None:
+    """Publish and reject messages, as when a handler has failed too often."""
     connection = await aio_pika.connect(servers.amqp_url)
     async with connection:
         channel = await connection.channel()
@@ -28,12 +28,12 @@ async def kill(servers: Servers, bodies: list[bytes], **headers: Any) -> None:
             await got.reject(requeue=False)
         dead = await channel.get_queue(BAD.dead_name)
         async with asyncio.timeout(10):
-            while (await dead.declare()).message_count != len(bodies):  # noqa: ASYNC110  a queue does not tell
+            while (await dead.declare()).message_count != len(bodies):  # noqa: ASYNC110  queues have no signal
                 await asyncio.sleep(0.05)
 
 
 async def count(servers: Servers, queue: str) -> int:
-    """Messages in a queue."""
+    """Return the number of messages in a queue."""
     connection = await aio_pika.connect(servers.amqp_url)
     async with connection:
         channel = await connection.channel()
@@ -42,32 +42,32 @@ async def count(servers: Servers, queue: str) -> int:
 
 
 async def first(harness: IngestHarness) -> Any:
-    """The list of dead letters as soon as there is one."""
+    """Return the list of dead letters as soon as there is one."""
     async with asyncio.timeout(20):
         while not (listed := (await harness.get("/dead-letters"))[1])["dead_letters"]:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)  # a queue does not tell
+            await asyncio.sleep(0.05)  # queues have no signal
     return listed
 
 
-async def test_letters_are_shown_sent_back_and_dropped(clean: Servers) -> None:
+async def test_dead_letters_are_listed_replayed_and_dropped(clean: Servers) -> None:
     async with running_ingest(clean) as harness:
         assert await harness.get("/dead-letters") == (200, {"queues": [], "dead_letters": []})
-        await kill(clean, [b"{%d}" % n for n in range(30)], traceparent="t")
-        for _ in range(25):  # RabbitMQ 4 drops what came back twenty times
+        await reject(clean, [b"{%d}" % n for n in range(30)], traceparent="t")
+        for _ in range(25):  # RabbitMQ 4 drops a message after twenty returns
             status, listed = await harness.get("/dead-letters", params={"queue": BAD.name, "limit": 3})
             assert (status, listed["queues"]) == (200, [{"queue": BAD.name, "count": 30}])
             assert len(listed["dead_letters"]) == 3
-        letter = listed["dead_letters"][0]
-        assert (letter["type"], letter["bytes"] > 2) == ("batch.sealed.v1", True)
-        assert "rejected" in letter["reason"]
-        assert letter["at"]
+        dead_letter = listed["dead_letters"][0]
+        assert (dead_letter["type"], dead_letter["bytes"] > 2) == ("batch.sealed.v1", True)
+        assert "rejected" in dead_letter["reason"]
+        assert dead_letter["at"]
 
         path = f"/dead-letters/{BAD.name}"
         assert (await harness.get(f"{path}/m7"))[1]["body"] == "{7}"
-        assert (await harness.get(f"{path}/nobody"))[1]["code"] == "dead_letter_not_found"
+        assert (await harness.get(f"{path}/missing"))[1]["code"] == "dead_letter_not_found"
         assert (await harness.post(f"{path}/replay", json={"ids": ["m7", "m9"]})) == (
             200,
-            {"queue": BAD.name, "done": 2},
+            {"queue": BAD.name, "count": 2},
         )
         assert await count(clean, BAD.name) == 2
         assert (await harness.post(f"{path}/replay", json={"ids": ["m7"]}))[0] == 404
@@ -80,26 +80,26 @@ async def test_letters_are_shown_sent_back_and_dropped(clean: Servers) -> None:
         assert (await harness.get("/dead-letters", params={"queue": "nonsense"}))[0] == 404
 
 
-async def test_what_a_service_buried_goes_back_as_it_was(clean: Servers) -> None:
+async def test_a_dead_letter_of_a_service_is_replayed_unchanged(clean: Servers) -> None:
     async with running_ingest(clean) as harness:
         await harness.begin_command("batch.submit.v1", b"{", message_id="mine")
         listed = await first(harness)
-        (letter,) = listed["dead_letters"]
-        assert letter["queue"] == topology.INGEST_COMMANDS.name
-        assert "Not a valid batch.submit.v1" in letter["reason"]
-        path = f"/dead-letters/{letter['queue']}"
-        assert (await harness.post(f"{path}/replay", json={"ids": [letter["id"]]}))[1]["count"] == 1
+        (dead_letter,) = listed["dead_letters"]
+        assert dead_letter["queue"] == topology.INGEST_COMMANDS.name
+        assert "Not a valid batch.submit.v1" in dead_letter["reason"]
+        path = f"/dead-letters/{dead_letter['queue']}"
+        assert (await harness.post(f"{path}/replay", json={"ids": [dead_letter["id"]]}))[1]["count"] == 1
         again = await first(harness)  # ingest cannot handle it this time either
-        assert again["dead_letters"][0]["id"] != letter["id"]
+        assert again["dead_letters"][0]["id"] != dead_letter["id"]
         message = await harness.dead_letter()
         assert message.headers["x-batchyard-message-id"] == "mine"
 
 
-async def test_a_letter_of_another_user_is_not_sent_in_his_name(clean: Servers) -> None:
+async def test_a_dead_letter_of_another_user_is_not_replayed(clean: Servers) -> None:
     connection = await aio_pika.connect_robust(clean.amqp_url)
     async with connection:
         await declare(connection)
-    await kill(clean, [b"1"], **{"x-batchyard-user": "ann"})
+    await reject(clean, [b"1"], **{"x-batchyard-user": "ann"})
     async with running_ingest(clean) as harness:
         answer = await harness.post(f"/dead-letters/{BAD.name}/replay", json={"all": True})
         assert (answer[0], answer[1]["code"]) == (409, "not_replayable")
@@ -107,7 +107,7 @@ async def test_a_letter_of_another_user_is_not_sent_in_his_name(clean: Servers) 
     assert await count(clean, BAD.dead_name) == 1
 
 
-async def test_only_operators(clean: Servers) -> None:
+async def test_only_operators_may_list_and_drop_dead_letters(clean: Servers) -> None:
     tokens = {"ann": "a" * 20, "eve": "e" * 20}
     async with (
         start_ingest(clean, api_tokens=tokens, operators=["ann"]) as port,
@@ -119,7 +119,7 @@ async def test_only_operators(clean: Servers) -> None:
         assert (await harness.post(f"/dead-letters/{BAD.name}/drop", json={"all": True}))[0] == 401
 
 
-async def test_a_queue_that_does_not_exist_has_no_letters(clean: Servers) -> None:
+async def test_a_missing_queue_has_no_dead_letters(clean: Servers) -> None:
     async with dead_queues(clean.amqp_url, ["work.none.low", BAD.name]) as (missing, _):
         assert await missing.count() == 0
         assert await missing.drop(lambda _: True, 10) == []
