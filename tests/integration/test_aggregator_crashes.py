@@ -21,7 +21,7 @@ from tests.support.running_aggregator import Neighbours, aggregator, at_work, ne
 
 @asynccontextmanager
 async def process(servers: Servers) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The service as a process of its own, which is gone in the end."""
+    """Run the service as a process of its own; kill it at the end."""
     environment = os.environ | servers.environment() | {"BATCHYARD_AGGREGATOR_OUTBOX_INTERVAL_S": "0.5"}
     started = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -96,7 +96,7 @@ async def recorded_at_least(around: Neighbours, number: int) -> None:
     await around.until_row("SELECT 1 FROM outcomes HAVING count(*) >= $1", number)
 
 
-async def test_what_disagrees_is_mended(clean: Servers) -> None:
+async def test_counters_that_differ_from_the_rows_are_repaired(clean: Servers) -> None:
     async with at_work(clean, aggregator_reconcile_interval_s=0.2, aggregator_reconcile_idle_s=0) as around:
         await around.send(accepted(3), processed({0: "succeeded", 1: "failed", 2: "retry"}))
         await around.until_row("SELECT 1 FROM batches WHERE succeeded = 1 AND checked_at > changed_at")

@@ -106,7 +106,7 @@ async def test_two_aggregators_share_many_batches(clean: Servers) -> None:
         assert len(around.all(BatchFinished)) == 20
 
 
-async def test_many_changes_make_few_frames(clean: Servers) -> None:
+async def test_progress_events_are_limited_to_20_a_second(clean: Servers) -> None:
     async with at_work(clean, aggregator_messages_per_transaction=1) as around:
         await around.send(accepted(None))
         loop = asyncio.get_running_loop()
@@ -137,7 +137,7 @@ async def test_an_invalid_report_becomes_a_dead_letter(clean: Servers) -> None:
         assert all("Not a valid chunk.processed.v1" in str(letter.headers["x-batchyard-reason"]) for letter in letters)
 
 
-async def test_readiness(clean: Servers) -> None:
+async def test_the_aggregator_becomes_ready_after_its_first_sweep(clean: Servers) -> None:
     async with aggregator(clean, aggregator_outbox_interval_s=0.1) as runtime, neighbours(clean):
         async with asyncio.timeout(10):
             while missing := runtime.health.missing():

@@ -94,7 +94,7 @@ async def test_codes_count_per_round(clean: Servers) -> None:
 
 
 @pytest.mark.parametrize(("cause", "result"), [("deadline", "partial"), ("never_sealed", "partial")])
-async def test_what_another_service_stopped_says_so(clean: Servers, cause: StopReason, result: str) -> None:
+async def test_a_stop_by_another_service_gives_its_reason(clean: Servers, cause: StopReason, result: str) -> None:
     async with at_work(clean) as around:
         await around.send(accepted(4), processed({0: "succeeded"}))
         expired = settled("expired", [1, 2, 3]).model_copy(update={"reason": cause})

@@ -25,7 +25,7 @@ QUEUE = topology.summary_queue("noop")
 
 @asynccontextmanager
 async def asked(servers: Servers) -> AsyncIterator["asyncio.Queue[SummaryRequested]"]:
-    """What a worker is asked for."""
+    """Consume the summary requests as a worker would."""
     connection = await connect(servers.amqp_url, "summarist")
     found: asyncio.Queue[SummaryRequested] = asyncio.Queue()
 
@@ -48,7 +48,7 @@ async def next_of(wanted: "asyncio.Queue[SummaryRequested]") -> SummaryRequested
 
 
 async def about_to_end(around: Neighbours) -> None:
-    """A batch that lacks nothing but its summary."""
+    """Send a batch that lacks only its summary."""
     await around.send(accepted(3, has_summary=True), processed({0: "succeeded", 1: "failed", 2: "succeeded"}))
 
 

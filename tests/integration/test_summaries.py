@@ -24,7 +24,7 @@ TOTAL = 2500
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def cluster(servers: Servers) -> AsyncIterator[Cluster]:
-    """A cluster whose workers have the workload `sums`."""
+    """Run all services with workers that have the workload `sums`."""
     await empty(servers)
     environment = {
         "PYTHONPATH": os.pathsep.join(filter(None, [str(PLUGIN), os.environ.get("PYTHONPATH")])),
@@ -46,7 +46,7 @@ def made(total: int, without: int | None = None) -> dict[str, Any]:
     return {"sum": sum(chosen), "numbers": len(chosen), "in_order": True}
 
 
-async def test_everybody_is_told_the_summary(cluster: Cluster) -> None:
+async def test_client_http_webhook_and_query_return_the_summary(cluster: Cluster) -> None:
     notify = Notifications(webhooks=[cluster.webhooks.url], emails=["ann@example.test"])
     receipt = await cluster.client.submit("sums", numbers(TOTAL), notify=notify)
     finished = await cluster.client.wait(receipt.batch_id, 60)
@@ -64,7 +64,7 @@ async def test_everybody_is_told_the_summary(cluster: Cluster) -> None:
     assert [call.summary for call in cluster.finished_calls(receipt.batch_id)] == [made(TOTAL)]
 
 
-async def test_a_round_has_a_summary_of_its_own(cluster: Cluster) -> None:
+async def test_each_round_has_its_own_summary(cluster: Cluster) -> None:
     receipt = await cluster.client.submit("sums", numbers(fails_at_first=True))
     first = await cluster.client.wait(receipt.batch_id, 60)
     assert (first.result, first.summary) == ("partial", made(100, without=50))
@@ -73,7 +73,7 @@ async def test_a_round_has_a_summary_of_its_own(cluster: Cluster) -> None:
     assert (second.result, second.round, second.summary) == ("completed", 2, made(100))
 
 
-async def test_a_summary_that_fails_does_not_hold_the_end(cluster: Cluster) -> None:
+async def test_a_failed_summary_does_not_delay_the_end(cluster: Cluster) -> None:
     receipt = await cluster.client.submit("sums", numbers(spoils=True))
     finished = await cluster.client.wait(receipt.batch_id, 60)
     assert (finished.result, finished.summary) == ("completed", None)
@@ -81,14 +81,14 @@ async def test_a_summary_that_fails_does_not_hold_the_end(cluster: Cluster) -> N
     assert (await cluster.client.batch(receipt.batch_id)).summary_error == finished.summary_error
 
 
-async def test_a_batch_in_which_nothing_succeeded_has_none(cluster: Cluster) -> None:
+async def test_a_batch_without_successes_has_no_summary(cluster: Cluster) -> None:
     receipt = await cluster.client.submit("sums", [{"n": 1, "fails_at_first": True}])
     finished = await cluster.client.wait(receipt.batch_id, 60)
     assert (finished.result, finished.summary, finished.summary_error) == ("failed", None, None)
 
 
 async def held_up(cluster: Cluster, gate: Path) -> tuple[UUID, int]:
-    """A batch that lacks nothing but its summary, and the process that makes it."""
+    """Submit a batch that lacks only its summary; return its id and the process that makes the summary."""
     receipt = await cluster.client.submit("sums", numbers(gate=str(gate)))
     return receipt.batch_id, await maker(gate, set())
 
@@ -103,7 +103,7 @@ async def maker(gate: Path, others: set[int]) -> int:
             await asyncio.sleep(0.02)  # a file has no event
 
 
-async def test_another_worker_makes_what_a_killed_one_left(cluster: Cluster, tmp_path: Path) -> None:
+async def test_another_worker_completes_the_summary_of_a_killed_one(cluster: Cluster, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     batch_id, pid = await held_up(cluster, gate)
     assert (await cluster.client.batch(batch_id)).counts.remaining == 0
@@ -115,7 +115,7 @@ async def test_another_worker_makes_what_a_killed_one_left(cluster: Cluster, tmp
     await cluster.check_ledger(batch_id, 100)
 
 
-async def test_a_killed_aggregator_gets_the_summary_when_it_is_back(cluster: Cluster, tmp_path: Path) -> None:
+async def test_a_killed_aggregator_receives_the_summary_after_its_restart(cluster: Cluster, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     batch_id, _ = await held_up(cluster, gate)
     cluster.supervisor.kill("aggregator", signal.SIGKILL)

@@ -58,7 +58,7 @@ def processed(statuses: dict[int, Any], *, round_: int = 1, batch_id: UUID = BAT
 
 
 def made(summary: Any, error: str | None = None, *, round_: int = 1) -> SummaryCompleted:
-    """A worker's answer to who wants a summary."""
+    """Return a worker's reply to a summary request."""
     return SummaryCompleted(batch_id=BATCH, workload="noop", round=round_, worker_id="w1", summary=summary, error=error)
 
 

@@ -147,7 +147,7 @@ def test_a_threshold_is_looked_at_only_once_something_of_the_round_has_failed() 
     assert batch(total=9, counters=OutcomeCounters(failed=1)).active_threshold is None, "it has no terms"
 
 
-def test_a_stop_of_another_round_or_of_a_finished_one_is_late() -> None:
+def test_a_stop_of_another_or_finished_round_changes_nothing() -> None:
     running = batch(total=2)
     assert running.stop("deadline", 2, at(1)) == running
     expired = running.stop("deadline", 1, at(1))

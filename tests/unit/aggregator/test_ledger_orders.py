@@ -25,7 +25,7 @@ from tests.unit.aggregator.memory_store import Crash, MemoryStore
 
 STATUSES = ("succeeded", "failed", "cancelled", "expired", "duplicate")
 ALONE = BatchAccepted | BatchSealed | BatchControlled | SummaryCompleted
-"""What comes by a queue that is not handled in batches."""
+"""Messages of queues that are not consumed in batches."""
 BY_WORKER = {"succeeded", "failed", "cancelled"}
 Fate = tuple[str, bool]
 CRASHES = st.sampled_from([None, None, None, "before", "after"])
