@@ -1,7 +1,8 @@
 """Decides what follows when a chunk was lost with its worker.
 
-It is run in a process of its own from then on, so that it takes no other along, and who runs it finds the item at
-fault. Should that worker be lost as well, again and again, the chunk is halved: only an item that was alone is blamed.
+From then on the chunk runs in quarantine, in a process of its own, so that it crashes no other chunk, and its worker
+finds the item at fault. If that worker is lost as well, again and again, the chunk is halved: an item fails only if it
+was alone.
 """
 
 from collections.abc import Collection, Sequence
@@ -11,29 +12,29 @@ from typing import Literal
 from services.dispatcher.domain.scheduling.scheduler import PageRange, RetryRange
 
 _LOSSES_OF_HALF = 1
-"""Further losses of a half until it is halved in turn: another cause would be a strange chance by then."""
+"""Further losses after which a half is halved in turn; another reason for the loss is unlikely by then."""
 _LOSSES_ALONE = 2
-"""The same for an item alone, until it fails: the first may still be its neighbours' fault."""
+"""Further losses after which a single item fails; the first one may still be due to its neighbours."""
 
 LossAction = Literal["again", "halve", "fail"]
 
 
 def action_after_loss(losses: int, remaining: int, max_chunk_losses: int) -> LossAction:
-    """What follows the loss that brought a chunk, of which so many items are not reported, to `losses`."""
+    """Return what follows when a chunk with `remaining` unreported items was lost for the `losses`-th time."""
     if remaining == 0 or losses < max_chunk_losses:
         return "again"
     return "fail" if remaining == 1 else "halve"
 
 
 def losses_of_half(remaining: int, max_chunk_losses: int) -> int:
-    """What a half has on its account."""
+    """Return the number of losses with which a half starts."""
     return max(0, max_chunk_losses - (_LOSSES_ALONE if remaining == 1 else _LOSSES_OF_HALF))
 
 
 def halves(
     source: PageRange | RetryRange, ordinals: Sequence[int], reported: Collection[int]
 ) -> tuple[PageRange | RetryRange, PageRange | RetryRange]:
-    """Two parts with as many items that are not reported; there are at least two of these."""
+    """Split a chunk into two parts with equally many unreported items; at least two items must be unreported."""
     places = [place for place, ordinal in enumerate(ordinals) if ordinal not in reported]
     middle = places[len(places) // 2]
     if isinstance(source, RetryRange):

@@ -1,4 +1,4 @@
-"""Decides what follows a run that was not the end of its item: another run and when, or failure.
+"""Decides what follows a run that did not finish its item: another run and its delay, or failure.
 
 Exponential backoff with full jitter: a random share of min(cap, base * 2^(attempt-1)) seconds
 (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
@@ -12,12 +12,12 @@ from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.values import ItemError, RetryRule
 
 MAX_WAITS = 1000
-"""Waits that use up no attempt (rate limits, continuations) end at some time, so that every batch does."""
+"""Waits that use no attempt (rate limits, continuations) are limited, so that every batch ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryDecision:
-    """Run the item again in `delay_s` seconds."""
+    """The item runs again in `delay_s` seconds."""
 
     delay_s: float
     attempt: int
@@ -27,7 +27,7 @@ class RetryDecision:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """The item has failed for good."""
+    """The item fails for good."""
 
     error: ItemError
 
@@ -35,7 +35,7 @@ class GiveUp:
 def decide_retry(
     outcome: ItemOutcome, attempt: int, waits: int, rule: RetryRule, jitter: float
 ) -> RetryDecision | GiveUp:
-    """What follows `retry` or `continued`; `jitter` is a random number in [0, 1)."""
+    """Return what follows the outcome `retry` or `continued`; `jitter` is a random number in [0, 1)."""
     error = outcome.error or ItemError(code="internal_error")
     if outcome.status == "continued" or outcome.delay_s is not None:
         if waits >= MAX_WAITS:

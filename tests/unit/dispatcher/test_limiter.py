@@ -97,7 +97,7 @@ def test_a_rate_names_the_moment_of_the_next_items() -> None:
         (LimitTerms(rate=TEN), "the manifest", TEN),
         (LimitTerms(rate=TEN, by_operator=True), "set by an operator", TEN),
         (LimitTerms(concurrency=4, by_operator=True), "set by an operator", None),
-        (LimitTerms(adaptive=ADAPTIVE), "the beginning", TEN),
+        (LimitTerms(adaptive=ADAPTIVE), "initial rate", TEN),
     ],
 )
 def test_the_cause_says_where_a_rate_comes_from(terms: LimitTerms, cause: str, rate: Rate | None) -> None:
@@ -191,7 +191,7 @@ def test_the_manifest_gives_each_value_its_limits() -> None:
     assert limits.names == ["partition", "account"]
     assert in_force(limits, "partition", "a.example") == (10, 4, "the manifest")
     assert in_force(limits, "partition", "slow.example") == (1, 4, "the manifest")
-    assert in_force(limits, "account", "ann") == (2, None, "the beginning")
+    assert in_force(limits, "account", "ann") == (2, None, "initial rate")
     assert limits.limiter("unheard-of", "ann") is None
 
 
@@ -216,7 +216,7 @@ def test_an_operators_terms_for_all_values_hold_where_none_are_set_for_one() -> 
     assert in_force(limits, "partition", "a.example") == (20, 4, "set by an operator")
     assert in_force(limits, "partition", "b.example") == (3, 1, "set by an operator")
     assert in_force(limits, "partition", "slow.example")[0] == 20, "made later, and set before the manifest's own rate"
-    assert in_force(limits, "account", "ann") == (2, None, "the beginning"), "another limit"
+    assert in_force(limits, "account", "ann") == (2, None, "initial rate"), "another limit"
 
 
 def test_an_operators_concurrency_alone_leaves_the_rate() -> None:
@@ -224,7 +224,7 @@ def test_an_operators_concurrency_alone_leaves_the_rate() -> None:
     limits.override("partition", "a.example", LimitTerms(concurrency=2, by_operator=True), 5, 1.0)
     assert in_force(limits, "partition", "a.example") == (10, 2, "set by an operator")
     limits.override("account", None, LimitTerms(concurrency=1, by_operator=True), 5, 1.0)
-    assert in_force(limits, "account", "ann") == (2, 1, "the beginning"), "it still follows its destination"
+    assert in_force(limits, "account", "ann") == (2, 1, "initial rate"), "it still follows its destination"
     limits.override("account", None, LimitTerms(rate=TEN, by_operator=True), 5, 1.0)
     assert in_force(limits, "account", "ann") == (10, None, "set by an operator")
 
@@ -243,7 +243,7 @@ def test_what_was_learned_earlier_is_taken_up_once_by_its_value() -> None:
     limits = limit_set(**LIMITS)
     limits.learned["account", "ann"] = LearnedRate(7.0)
     assert in_force(limits, "account", "ann") == (7, None, "learned earlier")
-    assert in_force(limits, "account", "bob") == (2, None, "the beginning")
+    assert in_force(limits, "account", "bob") == (2, None, "initial rate")
     assert limits.learned == {}
 
 

@@ -1,1 +1,1 @@
-"""Decides how fast items may start: rates, learned rates, limits, circuit breakers."""
+"""Decisions on how fast items may start: rates, adaptive rates, limits, circuit breakers."""

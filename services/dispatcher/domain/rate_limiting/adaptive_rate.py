@@ -1,10 +1,11 @@
-"""Learns the rate that a destination bears, from what its items felt: up while it is at ease, down at once when not.
+"""Learns the rate that a destination sustains from the feedback of its items: up without queueing, down at once with
+it.
 
-A destination that lets calls wait says by that how much it bears: as long as some wait, the answers that come are its
-capacity. So the rate goes there, a little below it until none waits, a little above it until some do; and once it is
-above and none waits, the capacity is another one, and the rate climbs in ever larger steps (as TCP Vegas and BBR do;
-Brakmo and Peterson 1995, Cardwell et al. 2017). One that refuses without having let anybody wait says only where it
-stops: near the rate that failed last steps are small, away from it larger (CUBIC, RFC 9438, 4.2).
+While calls queue at the destination, its answers per second are its capacity. The rate goes there: a little below it
+until no call waits, then a little above it until some do. If the rate is above the capacity and no call waits, the
+capacity has changed, and the rate climbs in growing steps (as TCP Vegas and BBR do; Brakmo and Peterson 1995, Cardwell
+et al. 2017). A destination that refuses calls without queueing shows only its limit: steps are small near the rate that
+failed last and larger away from it (CUBIC, RFC 9438, 4.2).
 """
 
 from collections import deque
@@ -16,40 +17,41 @@ from services.dispatcher.domain.rate_limiting.latency_baseline import LatencyBas
 from services.dispatcher.domain.rate_limiting.sample_window import SampleWindow
 
 WINDOW_S = 0.25
-"""How often the rate is thought over, if enough was felt; less often where answers take longer."""
+"""Seconds between two decisions, if there is enough feedback; longer where answers take longer."""
 _MIN_ANSWERS = 4
-"""Answers that a judgement on times needs."""
+"""Answers that a decision on response times needs."""
 _MAX_WINDOW_S = 10.0
 _FEEDBACK_DELAY_S = 0.1
-"""What is heard of a call is so old, beside the time that it took."""
+"""Age in seconds of the feedback of a call, in addition to its response time."""
 _STEP, _STEP_MAX = 0.02, 0.25
-"""The first step up, as a share of the rate, and the largest: each is twice the one before once the rate is beyond what
-was borne last."""
+"""First step up as a share of the rate, and the largest one. Steps double once the rate exceeds the last capacity."""
 _ABOVE, _BELOW = 1.02, 0.98
-"""Shares of what is borne: there the steps begin to grow, and there the rate returns to at once when nobody waits."""
+"""Shares of the capacity: above the first one steps grow; below the second one the rate returns to it at once when no
+call waits."""
 _DRAIN_WINDOWS, _MAX_DRAIN = 4.0, 0.3
-"""What waits is worked off within so many ticks, by lowering the rate by so much at most."""
+"""Number of windows in which queued calls are worked off, and the largest reduction of the rate for it."""
 _WEIGHT = 0.7
-"""By which what is borne follows the answers that come while some wait."""
+"""Weight of the newest measurement in the capacity."""
 _CUT_QUEUEING, _CUT, _CUT_LAST_CAPACITY, _MIN_SHARE = 0.6, 0.9, 0.96, 0.35
-"""Shares that are left of a rate after a refusal: where calls wait before, where none does, of what is borne then, and
-at least."""
+"""Shares of the rate that remain after a refusal: if calls queue first, if they do not, of the last capacity, and at
+least."""
 _GROWTH, _FAR = 0.001, 1.25
-"""CUBIC's constant, for a level of one; and how far beyond the rate that failed it is another destination."""
+"""CUBIC's constant for a level of 1, and the ratio to the failed rate beyond which the destination counts as changed.
+"""
 _CERTAIN_WAIT_MS = 20.0
-"""While nothing is known but a rise, calls must wait so much longer to end it: soon they would anyway."""
+"""Additional wait in ms that ends the first climb, while the capacity is unknown."""
 _SETTLING_WINDOWS = 1.5
-"""For so long after a cut, what is heard comes from before."""
+"""Number of windows after a cut in which feedback still belongs to the rate before."""
 _INEFFECTIVE_SHARE, _STEADY_DRIFT, _SAME_SHARE = 0.75, 0.05, 0.07
-"""With so much of the rate left, calls that wait as long as before (within a share of the time that passed) and are
-all answered (within a share of them) do not wait for others: the destination has become slower."""
+"""Conditions for a slower destination: the rate has fallen to this share, waits change by no more than this share of
+the elapsed time, and the answers differ from the calls by no more than this share."""
 _MIN_USE = 0.7
-"""The share of the rate that must have been used before it may grow."""
+"""Share of the rate that must have been used before it may grow."""
 
 
 @dataclass(frozen=True, slots=True)
 class RateChange:
-    """Another rate, and why, in words."""
+    """A change of a rate in items per second, with its reason in words."""
 
     before: float
     after: float
@@ -57,35 +59,35 @@ class RateChange:
 
 
 class AdaptiveRate:
-    """The rate of one destination, in items a second. Times are seconds of the caller's clock."""
+    """The rate of one destination in items per second. Times are seconds of the caller's clock."""
 
     def __init__(self, bounds: Adaptive, now: float, learned: float | None = None, failed_at: float | None = None):
         start = learned if learned is not None else bounds.start if bounds.start is not None else bounds.floor
         self.bounds = bounds
         self.rate = self._within(start)
         self.capacity = failed_at
-        """What was borne last, when more was tried."""
+        """Answers per second when a higher rate was tried last; None if unknown."""
         self._baseline = LatencyBaseline()
         self._rates = deque([(now, self.rate)], maxlen=64)
-        """Those of late, with the times from which they held."""
+        """Recent rates, each with the time from which it held."""
         self._window = SampleWindow(now)
         self._previous = (0, 0.0)
-        """Answers of the tick before, and how long that was."""
+        """Answers of the previous window, and its duration in seconds."""
         self._last_wait = (now, 0.0)
         self._step = _STEP
         self._waiting_since: float | None = None
-        """The rate when calls began to wait."""
+        """The rate when calls began to wait; None if none waits."""
         self._queues = True
-        """Whether it lets calls wait before it refuses any."""
+        """True if calls queue at the destination before it refuses any."""
         self._is_queueing_uncertain = False
-        """Whether that was not so when it last refused, as far as is known."""
+        """True if it refused last without a known queue, so that `_queues` has to be confirmed."""
         self._capacity_is_stale = True
-        """Whether what was borne before says nothing now."""
+        """True if the known capacity no longer applies."""
         self._cut_at = self._settling_until = now
         self._recovery_s = 0.0
 
     def record_feedback(self, feedback: DestinationFeedback, now: float) -> RateChange | None:
-        """Take in what some items felt; another rate if that is due."""
+        """Add feedback; returns the new rate if one is due."""
         window = self._window
         window.add(feedback)
         passed = now - window.started_at
@@ -102,7 +104,7 @@ class AdaptiveRate:
         return WINDOW_S + (self._baseline.base_ms or 0.0) / 1000
 
     def _decide(self, window: SampleWindow, answered_per_second: float, now: float) -> RateChange | None:
-        """`lately`: answers a second, of this tick and the one before."""
+        """Decide on the rate; `answered_per_second` covers this window and the previous one."""
         waited_before = self._last_wait[1] > self._baseline.tolerance_ms
         wait, drift = self._wait(window, now) if window.timed >= _MIN_ANSWERS else (None, 0.0)
         if now < self._settling_until:
@@ -124,12 +126,12 @@ class AdaptiveRate:
             return self._drain(wait, drift, capacity, used_rate, now)
         self._waiting_since = None
         if window.answered / passed < _MIN_USE * used_rate:
-            self._cut_at += passed  # nothing was tried, so nothing was learned
+            self._cut_at += passed
             return None
         return self._grow(wait, now)
 
     def _wait(self, window: SampleWindow, now: float) -> tuple[float, float]:
-        """How long calls waited, in ms, and how many seconds longer than a second ago."""
+        """Return how many ms calls waited, and by how many seconds the wait grows per second."""
         wait = self._baseline.wait_ms(window.median_ms)
         at, previous = self._last_wait
         self._last_wait = (now, wait)
@@ -138,7 +140,7 @@ class AdaptiveRate:
         return wait, (wait - previous) / 1000 / max(WINDOW_S / 4, now - at)
 
     def _drain(self, wait: float, drift: float, capacity: float, used_rate: float, now: float) -> RateChange | None:
-        """Down to what is borne, and below it until nobody waits."""
+        """Lower the rate to the capacity, and below it until no call waits."""
         initial_rate = self._waiting_since = used_rate if self._waiting_since is None else self._waiting_since
         is_settled = now > self._cut_at + 3 * self._window_s
         if (
@@ -163,20 +165,20 @@ class AdaptiveRate:
     def _grow(self, wait: float, now: float) -> RateChange | None:
         before, capacity = self.rate, self.capacity
         if capacity is None:
-            return self._set_rate(before * (1 + _STEP_MAX), "at ease", now)
+            return self._set_rate(before * (1 + _STEP_MAX), "no queueing", now)
         if not self._queues and before < _FAR * capacity:
             elapsed = (now - self._cut_at) * WINDOW_S / self._window_s - self._recovery_s
             wanted = capacity * (1 + _GROWTH * elapsed**3)
-            return self._set_rate(max(before, min(wanted, before * (1 + _STEP_MAX))), "at ease", now)
+            return self._set_rate(max(before, min(wanted, before * (1 + _STEP_MAX))), "no queueing", now)
         if before < _BELOW * capacity:
             return self._set_rate(
-                max(_BELOW * capacity, before * (1 + _STEP)), "at ease, back to what was borne last", now
+                max(_BELOW * capacity, before * (1 + _STEP)), "no queueing, back to the last capacity", now
             )
         if wait > self._baseline.tolerance_ms / 2:
             return None
         if before > _ABOVE * capacity:
             self._step = min(_STEP_MAX, 2 * self._step)
-        return self._set_rate(before * (1 + self._step), "at ease", now)
+        return self._set_rate(before * (1 + self._step), "no queueing", now)
 
     def _cut(self, window: SampleWindow, answered_per_second: float, reason: str, now: float) -> RateChange | None:
         before, passed = self.rate, now - window.started_at

@@ -1,7 +1,7 @@
-"""Holds a batch to its own rate and concurrency, beside what its partitions may.
+"""Limits a batch to its own rate and concurrency, in addition to the limits of its partitions.
 
-The rate is a token bucket in the memory of the active dispatcher, since nobody else gives items out: the generic cell
-rate algorithm (ATM Forum TM 4.0, 4.4.2), one number, the time at which the bucket will be full.
+The rate is a token bucket in the memory of the active dispatcher, which alone dispatches items: the generic cell rate
+algorithm (ATM Forum TM 4.0, 4.4.2), one number, the time at which the bucket will be full.
 """
 
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from batchyard_contracts.v1.values import Rate, Terms
 
 _STEP_S = 0.02
-"""High rates are granted in steps of this, more than `burst` allows at once if need be: one item at a time would not
-reach them."""
+"""Interval in which high rates are granted, with more items at once than `burst` if need be: item by item they would
+not be reached."""
 
 
 @dataclass(slots=True)
 class BatchLimits:
-    """The limits of one batch. Times are the caller's clock in seconds."""
+    """The limits of one batch. Times are seconds of the caller's clock."""
 
     concurrency: int | None
     rate: Rate | None
@@ -23,9 +23,11 @@ class BatchLimits:
 
     @classmethod
     def of(cls, terms: Terms, now: float, previous: "BatchLimits | None", *, has_started: bool) -> "BatchLimits | None":
-        """None without limits. What went out under the terms before counts under these, so that terms that change, or
-        come again, let nothing out beyond the rate. A batch that has begun and whose bucket is not known starts with
-        one item."""
+        """Return the limits of the terms; None if there are none.
+
+        Items dispatched under the previous terms count under these, so that changed or repeated terms release nothing
+        beyond the rate. A batch that has started and whose bucket is unknown starts with one item.
+        """
         if terms.rate is None and terms.concurrency is None:
             return None
         limits = cls(terms.concurrency, terms.rate, now)
@@ -37,7 +39,7 @@ class BatchLimits:
         return limits
 
     def available(self, in_flight: int, now: float) -> int | None:
-        """Items that may go now when so many are out; None: any number."""
+        """Return how many items may be dispatched with `in_flight` items in flight; None: any number."""
         limits = []
         if self.concurrency is not None:
             limits.append(max(0, self.concurrency - in_flight))
@@ -46,12 +48,12 @@ class BatchLimits:
         return min(limits, default=None)
 
     def take(self, items: int, now: float) -> None:
-        """Items went out."""
+        """Charge dispatched items to the rate."""
         if self.rate is not None:
             self.full_at = max(self.full_at, now) + items / self.rate.per_second
 
     def next_at(self) -> float:
-        """When the rate lets the next item go."""
+        """Return when the rate allows the next item."""
         return self.full_at - self._fill_s if self.rate is not None else 0.0
 
     @property
@@ -60,5 +62,5 @@ class BatchLimits:
 
     @property
     def _fill_s(self) -> float:
-        """From the first item to a full bucket."""
+        """Seconds from the first item to a full bucket."""
         return (self._burst - 1) / self.rate.per_second if self.rate is not None else 0.0

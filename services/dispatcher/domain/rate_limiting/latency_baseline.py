@@ -1,16 +1,17 @@
-"""Learns how long a destination takes when it is at ease, and so how much of an answer's time was spent waiting."""
+"""Learns the response time of a destination without queueing, and so how long answers waited."""
 
 _WAIT_SHARE, _MIN_WAIT_MS = 0.3, 6.0
-"""What answers may take longer before that counts as waiting: a share of their time at ease, or so much."""
+"""Increase of a response time that is not yet waiting: a share of the baseline, or at least this many ms."""
 _NOISE = 5.0
-"""Nor does what times vary by: so many times what they fall short of the time at ease, in the mean."""
+"""Multiple of the mean shortfall below the baseline that also counts as noise."""
 _DOWN, _UP = 0.1, 0.05
-"""Weights by which the time at ease follows shorter times, and longer ones."""
+"""Weights by which the baseline follows shorter and longer response times."""
 _WEIGHT = 0.1
 
 
 class LatencyBaseline:
-    """Of one destination. Only shorter times tell its noise, since longer ones may have waited."""
+    """The baseline of one destination in ms. Its noise is learned from shorter times only, since longer ones may have
+    waited."""
 
     def __init__(self) -> None:
         self.base_ms: float | None = None
@@ -18,11 +19,11 @@ class LatencyBaseline:
 
     @property
     def tolerance_ms(self) -> float:
-        """Who waits no longer does not wait, as far as can be told."""
+        """Wait in ms up to which an answer counts as one that did not wait."""
         return max(_MIN_WAIT_MS, _WAIT_SHARE * (self.base_ms or 0.0), _NOISE * self._noise_ms)
 
     def wait_ms(self, median_ms: float) -> float:
-        """How long answers waited that took so long; learns from them."""
+        """Return how many ms answers with this median waited, and learn from them."""
         if self.base_ms is None:
             self.base_ms = median_ms
         deviation = median_ms - self.base_ms
@@ -32,5 +33,5 @@ class LatencyBaseline:
         return max(0.0, median_ms - self.base_ms)
 
     def shift(self, wait_ms: float) -> None:
-        """It was no waiting: the destination takes longer now."""
+        """Raise the baseline: the destination has become slower, and its answers did not wait."""
         self.base_ms = (self.base_ms or 0.0) + wait_ms

@@ -1,4 +1,4 @@
-"""The limits of one workload: how many items may go out to a partition now, all of its limits taken together."""
+"""All limits of one workload: how many items a partition may get now."""
 
 from collections.abc import Iterator
 
@@ -9,30 +9,30 @@ from services.dispatcher.domain.rate_limiting.gcra import paced_rate
 from services.dispatcher.domain.rate_limiting.limiter import LearnedRate, Limiter, LimitTerms
 
 _MIN_CLEANUP_SIZE = 1000
-"""Limiters that are kept before the idle ones are looked for."""
+"""Limiters up to which idle ones are not removed."""
 
 
 class LimitSet:
-    """Limiters, made when an item for them comes by, dropped when they have nothing to say."""
+    """The limiters of one workload, created when first used and removed when idle."""
 
     def __init__(self, manifest: Manifest) -> None:
         self._limits: list[tuple[Limit, int | None]] = []
-        """Each with its part of a partition's name, if it goes by one."""
+        """Each limit with the index of its part in a partition's name; None for a limit of the whole workload."""
         self._parts = 1
         self._version = 0
         self.rule = manifest.circuit
-        """When circuits are tried again, if there are any."""
+        """The manifest's rule for circuits; None if it has none."""
         self.overrides: dict[tuple[str, str | None], LimitTerms] = {}
-        """What operators set, by limit and value; None: for all of its values."""
+        """Terms set by operators, by limit and value; the value None stands for all values."""
         self.learned: dict[tuple[str, str], LearnedRate] = {}
-        """What is known from before of destinations that no item went to yet."""
+        """Stored rates of destinations that have had no item yet."""
         self._limiters: dict[tuple[str, str], Limiter] = {}
         self._by_partition: dict[str, tuple[Limiter, ...]] = {}
         self._cleanup_size = _MIN_CLEANUP_SIZE
         self.set_manifest(manifest, 0, 0.0)
 
     def set_manifest(self, manifest: Manifest, version: int, now: float) -> None:
-        """Take a manifest, new or changed. Rates that change, and those to come, get this version."""
+        """Apply a new or changed manifest. Changed and new rates get this version."""
         self._version, self.rule = version, manifest.circuit
         first, *further = manifest.all_limits()
         self._limits = [(first, 0)]
@@ -45,7 +45,7 @@ class LimitSet:
             self._apply_terms(limiter, now)
 
     def limiters_of(self, partition: str) -> tuple[Limiter, ...]:
-        """The limiters of a partition, in the order of the limits."""
+        """Return the limiters of a partition in the order of the limits."""
         found = self._by_partition.get(partition)
         if found is None:
             values = split(partition, self._parts)
@@ -55,7 +55,7 @@ class LimitSet:
         return found
 
     def rule_of(self, partition: str) -> CircuitRule | None:
-        """When the circuit of a partition's provider is tried again, if it has one."""
+        """Return the circuit rule of a partition's provider; None if it has no circuit."""
         rule = self.rule
         return rule if rule is not None and rule.has_circuit(self.limiters_of(partition)[0].value) else None
 
@@ -63,13 +63,13 @@ class LimitSet:
         return iter(self._limiters.values())
 
     def is_full(self, now: float) -> bool:
-        """Whether a limit of the whole workload lets nothing out, so that asking for each partition is vain."""
+        """Tell whether a limit of the whole workload is exhausted, which saves asking for each partition."""
         return any(
             limit.partition is None and self._get_or_create(limit, "").room(1, now)[0] <= 0 for limit, _ in self._limits
         )
 
     def room(self, partition: str, wanted: int, now: float) -> tuple[int, float]:
-        """How many of the wanted items may go out now; if none, when to ask again."""
+        """Return how many of `wanted` items may be dispatched now; if 0, also the time at which to ask again."""
         for limiter in self.limiters_of(partition):
             wanted, at = limiter.room(wanted, now)
             if wanted <= 0:
@@ -77,7 +77,7 @@ class LimitSet:
         return wanted, now
 
     def rate_keys(self, partition: str) -> list[SharedRate]:
-        """The rates that workers keep together for items of a partition."""
+        """Return the rates that workers share for items of a partition."""
         return [
             SharedRate(key=t.key, per_second=paced_rate(t.rate), burst=t.rate.burst, version=t.version)
             for t in self.limiters_of(partition)
@@ -85,7 +85,7 @@ class LimitSet:
         ]
 
     def override(self, limit: str, value: str | None, terms: LimitTerms | None, version: int, now: float) -> None:
-        """An operator sets terms for a value of a limit, or for all (None), or takes them back."""
+        """Set an operator's terms for one value of a limit, or for all (None); terms of None remove the override."""
         if terms is None:
             self.overrides.pop((limit, value), None)
         else:
@@ -98,31 +98,31 @@ class LimitSet:
                 self._apply_terms(limiter, now)
 
     def limiter(self, limit: str, value: str) -> Limiter | None:
-        """The limiter of a value, made if need be; None if there is no such limit."""
+        """Return the limiter of a value, created if it is missing; None if there is no such limit."""
         definition = next((x for x, _ in self._limits if x.name == limit), None)
         return self._get_or_create(definition, value) if definition else None
 
     @property
     def names(self) -> list[str]:
-        """The limits by name, the one by the workload's partition first."""
+        """Names of the limits; the one by the workload's partition comes first."""
         return [limit.name for limit, _ in self._limits]
 
     def partitions_of(self, limiter: Limiter) -> set[str]:
-        """The partitions that go through a limiter, of those that came by lately."""
+        """Return the recently used partitions that go through a limiter."""
         return {name for name, limiters in self._by_partition.items() if any(t is limiter for t in limiters)}
 
     def record_dispatched(self, partition: str, count: int, now: float) -> None:
-        """Items went out."""
+        """Count dispatched items in all limiters of a partition."""
         for limiter in self.limiters_of(partition):
             limiter.record_dispatched(count, now)
 
     def record_returned(self, partition: str, count: int) -> None:
-        """Items are back."""
+        """Count items of a partition as no longer in flight."""
         for limiter in self.limiters_of(partition):
             limiter.record_returned(count)
 
     def drop_idle(self, now: float) -> None:
-        """Forget what says nothing, when there is much of it."""
+        """Remove idle limiters when there are many."""
         if len(self._by_partition) <= self._cleanup_size:
             return
         for partition in [p for p, limiters in self._by_partition.items() if all(t.is_idle(now) for t in limiters)]:

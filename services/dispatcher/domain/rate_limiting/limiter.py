@@ -1,4 +1,4 @@
-"""One limit at one of its values, a host or an account: what it lets out now, and why it lets no more."""
+"""One limit at one of its values, such as a host or an account: how much it allows now, and why no more."""
 
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ NEVER = float("inf")
 
 @dataclass(frozen=True, slots=True)
 class LimitTerms:
-    """What a limiter is to keep. `adaptive` stands in the place of a rate."""
+    """The terms of a limiter; `adaptive` replaces a fixed rate."""
 
     rate: Rate | None = None
     concurrency: int | None = None
@@ -24,7 +24,7 @@ class LimitTerms:
 
 @dataclass(frozen=True, slots=True)
 class LearnedRate:
-    """What is known of a destination from before."""
+    """The stored rate and capacity of a destination in items per second."""
 
     per_second: float
     capacity: float | None = None
@@ -32,19 +32,19 @@ class LearnedRate:
 
 @dataclass(slots=True)
 class Limiter:
-    """Times are seconds of the caller's clock."""
+    """The state of one limit at one value. Times are seconds of the caller's clock."""
 
     limit: str
     value: str
     terms: LimitTerms = LimitTerms()
     rate: Rate | None = None
-    """In force now."""
+    """The rate in force; None without a rate limit."""
     reason: str = "no limit"
-    """Why it is so."""
+    """Reason of the rate in words."""
     version: int = 0
-    """Grows with each change of the rate."""
+    """Version of the rate; grows with each change."""
     in_flight: int = 0
-    """Items that are out at workers."""
+    """Items in flight."""
     gcra: Gcra = field(default_factory=Gcra)
     circuit: CircuitBreaker = field(default_factory=CircuitBreaker)
     adaptive_rate: AdaptiveRate | None = None
@@ -53,12 +53,12 @@ class Limiter:
 
     @property
     def key(self) -> str:
-        """Its name within its workload."""
+        """Name of the limiter within its workload."""
         return f"{self.limit}:{self.value}"
 
     def room(self, wanted: int, now: float) -> tuple[int, float]:
-        """How many of the wanted items may go out now; if none, when to ask again: `NEVER` when items must come back
-        first."""
+        """Return how many of `wanted` items may be dispatched now; if 0, also the time at which to ask again: `NEVER`
+        if items must come back first."""
         if self.backoff_until > now:
             return 0, self.backoff_until
         if self.circuit.state != "closed":
@@ -75,20 +75,20 @@ class Limiter:
         return self.gcra.room(self.rate, wanted, now)
 
     def record_dispatched(self, count: int, now: float) -> None:
-        """Items went out."""
+        """Count dispatched items."""
         self.in_flight += count
         self.circuit.record_dispatched()
         if self.rate is not None:
             self.gcra.take(self.rate, count, now)
 
     def record_returned(self, count: int) -> None:
-        """Items are back."""
+        """Count items as no longer in flight."""
         self.in_flight -= count
         if self.in_flight <= 0:
             self.circuit.record_no_answer()
 
     def set_terms(self, terms: LimitTerms, version: int, now: float, learned: LearnedRate | None = None) -> None:
-        """Keep these terms from now on."""
+        """Apply terms from now on."""
         if terms.adaptive is None:
             self.adaptive_rate = None
         elif self.adaptive_rate is None or self.adaptive_rate.bounds != terms.adaptive:
@@ -98,7 +98,7 @@ class Limiter:
             self.adaptive_rate = AdaptiveRate(
                 terms.adaptive, now, *((known.per_second, known.capacity) if known else ())
             )
-            self.reason = "learned earlier" if known else "the beginning"
+            self.reason = "learned earlier" if known else "initial rate"
         self.terms = terms
         if self.adaptive_rate is not None:
             self._set_rate(Rate(per_second=self.adaptive_rate.rate), version, now)
@@ -109,7 +109,7 @@ class Limiter:
     def record_feedback(
         self, feedback: DestinationFeedback, sent_at: float, version: int, now: float
     ) -> RateChange | None:
-        """How the destination bore items that were given out then; if the rate changes, how."""
+        """Update the rate from the feedback of items dispatched at `sent_at`; returns its change, None if it stays."""
         self.gcra.record_wait(feedback.mean_wait_ms / 1000, sent_at, now)
         if feedback.remaining is not None and feedback.reset_s:
             self._apply_remaining(feedback.remaining, feedback.reset_s, now)
@@ -120,12 +120,12 @@ class Limiter:
         return change
 
     def back_off(self, until: float, reason: str) -> None:
-        """Let nothing out before then."""
+        """Dispatch nothing before `until`."""
         if until > self.backoff_until:
             self.backoff_until, self.backoff_reason = until, reason
 
     def is_idle(self, now: float) -> bool:
-        """Whether it says nothing that a new one would not say as well."""
+        """Tell whether a new limiter would behave in the same way, so that this one may be removed."""
         return (
             self.in_flight <= 0
             and self.gcra.full_at <= now
@@ -136,7 +136,7 @@ class Limiter:
         )
 
     def _apply_remaining(self, remaining: int, reset_s: float, now: float) -> None:
-        """The destination takes so many more calls until then, those that are out among them."""
+        """Back off until the reset if the destination accepts only `remaining` more calls, those in flight included."""
         if remaining <= self.in_flight:
             self.back_off(now + reset_s, f"{remaining} calls left for {reset_s:.0f} s, the destination said")
 

@@ -1,4 +1,4 @@
-"""What was felt at a destination within a moment: how many calls were answered, how quickly, and how many were not."""
+"""The feedback of a destination within a short time: answered calls, their response times, and unanswered calls."""
 
 from dataclasses import dataclass, field
 
@@ -7,18 +7,18 @@ from batchyard_contracts.v1.flow import DestinationFeedback
 
 @dataclass(slots=True)
 class SampleWindow:
-    """Times are seconds of the caller's clock."""
+    """The sums of one window. Times are seconds of the caller's clock."""
 
     started_at: float
     answered: int = 0
     rate_limited: int = 0
     unanswered: int = 0
     timed: int = 0
-    """Answers whose time is known."""
+    """Number of answers whose response time is known."""
     _medians: list[tuple[float, int]] = field(default_factory=list)
 
     def add(self, feedback: DestinationFeedback) -> None:
-        """Take in what some items felt."""
+        """Add the feedback of some items."""
         self.answered += feedback.answered
         self.rate_limited += feedback.rate_limited
         self.unanswered += feedback.unanswered
@@ -28,7 +28,8 @@ class SampleWindow:
 
     @property
     def median_ms(self) -> float:
-        """The median of those that were told, by their weight: a group that was held up says nothing of the others."""
+        """Median of the reported medians, weighted by their answers, so that one delayed group does not count for the
+        others."""
         passed = 0
         for median, count in sorted(self._medians):
             passed += count

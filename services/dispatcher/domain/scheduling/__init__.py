@@ -1,1 +1,1 @@
-"""Decides which items run next: priority, fairness, windows, chunk sizes."""
+"""Decisions on which items run next: priority, fairness, in-flight window, chunk size."""

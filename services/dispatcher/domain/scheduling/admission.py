@@ -1,4 +1,4 @@
-"""Brings a workload's window and the limits of its batches together, for one moment of choosing."""
+"""The dispatch budget of one moment: a workload's in-flight window and the limits of its batches, taken together."""
 
 from collections.abc import Mapping
 from uuid import UUID
@@ -9,19 +9,19 @@ from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindo
 
 
 class Admission:
-    """Answers the scheduler, see `Sizes`."""
+    """The scheduler's `DispatchBudget` at the time `now` (seconds of the caller's clock)."""
 
     def __init__(self, window: InFlightWindow, batch_limits: Mapping[UUID, BatchLimits], now: float) -> None:
         self._window, self._batch_limits, self._now = window, batch_limits, now
         self.next_at: float | None = None
-        """When a batch that was held back by its rate may go on."""
+        """Earliest time at which a batch that its own rate holds back may send again; None if no batch is held back."""
 
     def is_full(self, priority: Priority) -> bool:
-        """Whether nothing of this class may go out."""
+        """Tell whether no item of this priority may be dispatched."""
         return self._window.is_full(priority)
 
     def batch_limit(self, batch_id: UUID) -> int:
-        """The most for any partition of a batch."""
+        """Return the largest chunk that the batch's own limits and the manifest allow; 0: none now."""
         chunk_max = self._window.manifest.chunk_max
         limits = self._batch_limits.get(batch_id)
         if limits is None:
@@ -32,11 +32,11 @@ class Admission:
         return chunk_max if free is None else min(chunk_max, free)
 
     def partition_limit(self, batch_id: UUID, partition: str) -> int:
-        """Items of a batch for a partition that may go out as one chunk."""
+        """Return how many items of a batch and partition may be dispatched as one chunk; 0: none now."""
         return self._window.partition_limit(batch_id, partition)
 
     def record_pick(self, chunk: PartitionChunk) -> None:
-        """It goes out."""
+        """Count a picked chunk in the window and against the batch's rate."""
         self._window.record_dispatched(chunk)
         if limits := self._batch_limits.get(chunk.batch_id):
             limits.take(chunk.source.count, self._now)

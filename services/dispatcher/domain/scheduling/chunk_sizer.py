@@ -1,23 +1,23 @@
-"""Learns how many items of a partition travel together: from the time that one takes, and from those that fail."""
+"""Learns the chunk size of a partition from the duration of its items and from their failures."""
 
 from dataclasses import dataclass, replace
 
 INITIAL_SIZE = 8
-"""Items in the first chunk, while nothing has been measured."""
+"""Items in the first chunk, before anything has been measured."""
 _MAX_GROWTH = 8
 _WEIGHT = 0.3
 _MIN_FAILURES = 2
-"""Fewer failures say nothing of the chunk that they came in."""
+"""Failures in a chunk below which its size is not reduced."""
 _FAILURE_SHARE = 8
-"""One in so many is notable."""
+"""The size is reduced if at least one item in this many failed."""
 _RECOVERY_SHARE = 4
-"""A chunk in which nothing failed makes the next one larger by a part of so many."""
+"""After a chunk without failures the limit grows by one part in this many."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkOutcomes:
-    """How the items of a chunk have fared so far: how many `failed` in a way that may pass, of how many. Times are
-    seconds of the caller's clock."""
+    """The results of one chunk so far: `failed` of `count` items failed with a retryable error. Times are seconds of
+    the caller's clock."""
 
     failed: int
     count: int
@@ -27,7 +27,7 @@ class ChunkOutcomes:
 
 @dataclass(frozen=True, slots=True)
 class SizeLimit:
-    """No chunk has more than `most` items, since so many failed; `grown`: some more than right after that."""
+    """An upper bound of the chunk size, set after the failures in `outcomes`; `has_grown` once it was raised again."""
 
     max_items: int
     outcomes: ChunkOutcomes
@@ -36,14 +36,18 @@ class SizeLimit:
 
 @dataclass(frozen=True, slots=True)
 class ChunkSizer:
-    """The present size, the mean time of an item in seconds that it follows from, and what holds it down."""
+    """The current chunk size, the mean duration of an item in seconds, and the limit that failures have set."""
 
     size: int = INITIAL_SIZE
     seconds_per_item: float | None = None
     limit: SizeLimit | None = None
 
     def with_measurement(self, items: int, busy_s: float, target_s: float, cap: int, minimum: int = 1) -> "ChunkSizer":
-        """After a report: aim at `target_s` for a chunk, from `least` to `cap`, growing at most eightfold at a time."""
+        """Return the sizer after a report of `items` items that took `busy_s` seconds.
+
+        The new size aims at `target_s` seconds for a chunk, between `minimum` and `cap`, and grows at most eightfold at
+        once.
+        """
         if items == 0:
             return self
         seconds = busy_s / items
@@ -57,8 +61,11 @@ class ChunkSizer:
         return ChunkSizer(max(1, min(max(wanted, minimum), maximum, self.size * _MAX_GROWTH)), mean, self.limit)
 
     def with_outcomes(self, outcomes: ChunkOutcomes) -> "ChunkSizer":
-        """Halve when a notable share failed, and grow again by chunks in which nothing did. Chunks that went out before
-        the last halving say nothing new: one trouble halves once."""
+        """Return the sizer with the limit halved if a notable share of a chunk failed, or raised after a chunk without
+        failures.
+
+        Chunks that were sent before the last halving are ignored, so that one disturbance halves the size only once.
+        """
         limit = self.limit
         if limit is not None and outcomes.sent_at < limit.outcomes.now:
             return self
@@ -67,7 +74,7 @@ class ChunkSizer:
             return replace(self, size=half, limit=SizeLimit(half, outcomes))
         if limit is None or outcomes.failed:
             return self
-        if self.size < limit.max_items:  # it is the time of an item that holds it down
+        if self.size < limit.max_items:  # the duration of an item limits the size more
             return replace(self, limit=None)
         return replace(
             self,
@@ -77,7 +84,7 @@ class ChunkSizer:
         )
 
     def reason(self, size: int, target_s: float, cap: int, minimum: int = 1) -> str:
-        """Why chunks have `size` items, in a few words."""
+        """Return in a few words why chunks have `size` items."""
         if cap == 1:
             return "the manifest's cap"
         if self.limit is not None:

@@ -1,8 +1,9 @@
-"""Serves those who wait in proportion to their weights: who had least for its weight goes first.
+"""A weighted fair queue: the entry that was served least in proportion to its weight comes first.
 
-Start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996): being served costs virtual time, cost by weight, and the
-clock shows the virtual time of who was served last. Who comes later, or could not be served for a while, starts at
-the clock: it is owed nothing for the time before. Who leaves and comes back soon keeps what it has had.
+Start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996): service costs virtual time, cost divided by weight, and
+the clock shows the virtual time of the entry that was served last. An entry that joins late, or could not be served for
+a while, starts at the clock and gets no compensation for the time before. An entry that leaves and soon returns keeps
+its virtual time.
 """
 
 from bisect import bisect_left, insort
@@ -14,7 +15,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 _MIN_DEPARTED = 64
 _Position = tuple[float, int]
-"""Virtual time, and the turn among equals: no two are the same."""
+"""Virtual time and a sequence number, which makes each position unique."""
 
 
 @dataclass(slots=True)
@@ -25,7 +26,7 @@ class _Entry(Generic[V]):
 
 
 class FairQueue(Generic[K, V]):
-    """Those who wait, in the order in which they are to be served."""
+    """Waiting entries in the order in which they are served."""
 
     def __init__(self) -> None:
         self._entries: dict[K, _Entry[V]] = {}
@@ -34,7 +35,7 @@ class FairQueue(Generic[K, V]):
         self._clock = 0.0
         self._sequence = 0
         self._departed: dict[K, float] = {}
-        """Who left ahead of the clock, and how far."""
+        """Virtual times of entries that left while they were ahead of the clock."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -45,12 +46,12 @@ class FairQueue(Generic[K, V]):
             yield key, self._entries[key].value
 
     def get(self, key: K) -> V | None:
-        """The one under this key, if it waits."""
+        """Return the waiting entry with this key; None if there is none."""
         entry = self._entries.get(key)
         return entry.value if entry else None
 
     def add(self, key: K, value: V, weight: float = 1.0) -> V:
-        """Join; whoever has joined already stays as it is."""
+        """Add an entry and return it; an entry that already waits stays unchanged and is returned."""
         if (existing := self._entries.get(key)) is not None:
             return existing.value
         start = max(self._clock, self._departed.pop(key, self._clock))
@@ -59,7 +60,7 @@ class FairQueue(Generic[K, V]):
         return value
 
     def remove(self, key: K) -> V | None:
-        """Leave."""
+        """Remove an entry; returns it, None if it does not wait."""
         entry = self._entries.pop(key, None)
         if entry is None:
             return None
@@ -70,12 +71,12 @@ class FairQueue(Generic[K, V]):
         return entry.value
 
     def set_weight(self, key: K, weight: float) -> None:
-        """Give another weight from now on."""
+        """Change the weight of an entry from now on."""
         if entry := self._entries.get(key):
             entry.weight = weight
 
     def charge(self, key: K, cost: float) -> None:
-        """Move back by what it has been given."""
+        """Charge an entry for what it was given, which moves it back."""
         entry = self._entries[key]
         self._clock = max(self._clock, entry.position[0])
         self._remove_position(entry)

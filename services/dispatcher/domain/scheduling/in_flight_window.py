@@ -1,8 +1,8 @@
-"""Keeps the number of items that are out at workers near what they can run, over all and by partition.
+"""Keeps the number of items in flight near what the workers can run, in total and by partition.
 
-What an item takes of the window follows from the size of its batch's chunks: so a batch of long items cannot be shut
-out by one of short items, which may have many more of them out. What is out of a lower class takes nothing from a
-higher one, since workers take that first: each class finds room at once, and all together stay bounded.
+The share of the window that an item takes depends on the chunk size of its batch. So a batch of short items, which may
+have many more of them in flight, does not block a batch of long ones. Items of a lower priority take nothing from a
+higher one, since workers run the higher one first: each priority finds room at once, and the total stays bounded.
 """
 
 from collections import Counter
@@ -22,9 +22,9 @@ from services.dispatcher.domain.scheduling.chunk_sizer import INITIAL_SIZE, Chun
 from services.dispatcher.domain.scheduling.scheduler import PageRange, RetryRange
 
 _ITEMS_AHEAD = 2
-"""Items out for each that a worker can run at once: one runs, one is at hand."""
+"""Items in flight for each item that a worker can run at once: one runs and one is ready."""
 _CHUNKS_AHEAD = 3
-"""Chunks out for each worker at least, so that small items keep it busy."""
+"""Minimum number of chunks in flight for each worker, so that small items keep it busy."""
 
 
 _FULL_SHARE = 1 - 1e-9
@@ -32,7 +32,7 @@ _Stream = tuple[UUID, str, Priority]
 
 
 class PartitionChunk(Protocol):
-    """What goes out, or is out."""
+    """A chunk that is about to be dispatched or in flight."""
 
     @property
     def batch_id(self) -> UUID: ...
@@ -46,58 +46,58 @@ class PartitionChunk(Protocol):
 
 @dataclass(slots=True)
 class InFlightWindow:
-    """What is out, and what may follow, for one workload."""
+    """The items in flight of one workload, and how many may follow."""
 
     manifest: Manifest
     workers: float = 0
-    """One that may run half or twice as much as the manifest says counts for half or for two."""
+    """Number of workers; one with half or twice the manifest's concurrency counts as half or as two."""
     in_flight: int = 0
     in_flight_by_batch: Counter[UUID] = field(default_factory=Counter)
     sizes: dict[UUID, dict[str, ChunkSizer]] = field(default_factory=dict)
-    """By batch and partition: what is learned of one batch says little of another."""
+    """Chunk sizers by batch and partition; the size learned for one batch does not apply to another."""
     last_size: int | None = None
-    """The size that was learned last, of whatever batch."""
+    """The size that was learned last, for any batch."""
     backoffs: dict[str, float] = field(default_factory=dict)
-    """Partitions that are not to be asked again before then (the caller's clock, seconds)."""
+    """Partitions that get nothing before the given time (seconds of the caller's clock)."""
     now: float = 0.0
-    """When `unpark` was last called."""
+    """The time of the last call of `end_backoffs`."""
     wall_clock_offset_s: float = 0.0
-    """What to add to that clock for the time since 1970: versions of rates are told to others."""
+    """Difference between the caller's clock and the Unix time; rate versions are shared with other processes."""
     limits: LimitSet = field(init=False)
     _streams: dict[_Stream, tuple[int, float]] = field(default_factory=dict)
-    """Items that are out, and how many workers they keep supplied."""
+    """Items in flight and the number of workers that they supply."""
     _supplied: dict[Priority, float] = field(default_factory=lambda: dict.fromkeys(PRIORITIES, 0.0))
-    """How many workers are kept supplied, by class."""
+    """Number of workers supplied, by priority."""
 
     def __post_init__(self) -> None:
         self.limits = LimitSet(self.manifest)
 
     def set_manifest(self, manifest: Manifest) -> None:
-        """Take a manifest, new or changed."""
+        """Apply a new or changed manifest."""
         self.manifest = manifest
         self.limits.set_manifest(manifest, self.version_at(self.now), self.now)
         self.backoffs.clear()
 
     def version_at(self, now: float) -> int:
-        """Later rates have higher versions, also those of another dispatcher."""
+        """Return the version of a rate set now. Later rates have higher versions, also across dispatchers."""
         return round((self.wall_clock_offset_s + now) * 1000)
 
     def chunk_size(self, batch_id: UUID, partition: str) -> int:
-        """How many items make a chunk now."""
+        """Return the current number of items in a chunk."""
         sizer = self.sizes.get(batch_id, {}).get(partition) or self._initial_sizer()
         return min(sizer.size, self.manifest.chunk_max)
 
     def max_in_flight(self, size: int) -> int:
-        """How many items may be out when all chunks have this size."""
+        """Return how many items may be in flight when all chunks have this size."""
         return ceil(self.workers * self._supply(size))
 
     def is_full(self, priority: Priority) -> bool:
-        """Whether nothing of this class may go out."""
+        """Tell whether no item of this priority may be dispatched."""
         above = PRIORITIES[: PRIORITIES.index(priority) + 1]
         return sum(self._supplied[p] for p in above) >= self.workers * _FULL_SHARE or self.limits.is_full(self.now)
 
     def partition_limit(self, batch_id: UUID, partition: str) -> int:
-        """Items of a batch for a partition that may go out as one chunk, if the window is not full."""
+        """Return how many items of a batch and partition may be dispatched as one chunk, if the window is not full."""
         if partition in self.backoffs:
             return 0
         size = self.chunk_size(batch_id, partition)
@@ -107,17 +107,17 @@ class InFlightWindow:
         return room
 
     def chunk_rates(self, partition: str) -> ChunkRates | None:
-        """What a worker has to know to start items of a partition at the right moment, if there is anything."""
+        """Return the rates by which a worker times the items of a partition; None if there are none."""
         keys = self.limits.rate_keys(partition)
         return ChunkRates(keys=keys, share=1 / max(1, self.workers)) if keys else None
 
     def record_dispatched(self, chunk: PartitionChunk) -> None:
-        """Items went out."""
+        """Count a chunk as in flight."""
         self._add(chunk, chunk.source.count)
         self.limits.record_dispatched(chunk.partition, chunk.source.count, self.now)
 
     def record_returned(self, chunk: PartitionChunk) -> None:
-        """Items are back, whatever came of them."""
+        """Count a chunk as no longer in flight, with whatever result."""
         self._add(chunk, -chunk.source.count)
         self.limits.record_returned(chunk.partition, chunk.source.count)
 
@@ -129,7 +129,7 @@ class InFlightWindow:
         self._update_supply((chunk.batch_id, chunk.partition, chunk.priority), count)
 
     def _update_supply(self, stream: _Stream, count: int = 0) -> None:
-        """Count anew how many workers a lane's items supply, after their number or the size of chunks changed."""
+        """Update the number of workers that a stream supplies after its item count or the chunk size changed."""
         items, previous = self._streams.pop(stream, (0, 0.0))
         batch_id, partition, priority = stream
         if items + count:
@@ -139,17 +139,17 @@ class InFlightWindow:
             supplied = 0.0
         self._supplied[priority] += supplied - previous
         if not self._streams:
-            self._supplied[priority] = 0.0  # rounding leaves nothing behind
+            self._supplied[priority] = 0.0  # removes the rounding error
 
     def _supply(self, size: int) -> int:
-        """Items in chunks of this size that keep one worker supplied."""
+        """Return how many items in chunks of this size keep one worker supplied."""
         concurrent = self.manifest.concurrency * (size if self.manifest.whole_chunks else 1)
         return max(_ITEMS_AHEAD * concurrent, _CHUNKS_AHEAD * size)
 
     def record_measurement(
         self, batch_id: UUID, partition: str, items: int, busy_s: float, outcomes: ChunkOutcomes | None = None
     ) -> None:
-        """Learn from a report; `fate` is that of its chunk, where it says something."""
+        """Update the chunk size after a report; `outcomes` is None if its failures do not count."""
         sizes = self.sizes.setdefault(batch_id, {})
         target, cap, minimum = self.manifest.chunk_target_s, self.manifest.chunk_max, self.manifest.chunk_min
         previous = sizes.get(partition) or self._initial_sizer()
@@ -162,8 +162,11 @@ class InFlightWindow:
                     self._update_supply((batch_id, partition, priority))
 
     def _initial_sizer(self) -> ChunkSizer:
-        """A batch begins where others of its workload are, but with hardly more items in a chunk than a worker runs at
-        once: should they take longer this time, none of them waits long for another."""
+        """Return the sizer of a new batch: the size that was learned last, but hardly more items than a worker runs at
+        once.
+
+        If the items of this batch take longer, none of them then waits long for another.
+        """
         size = (
             INITIAL_SIZE
             if self.last_size is None
@@ -174,12 +177,13 @@ class InFlightWindow:
     def record_feedback(
         self, partition: str, feedback: DestinationFeedback, sent_at: float, now: float
     ) -> list[tuple[Limiter, RateChange]]:
-        """How a destination bore items that were given out then; the rates that change."""
+        """Feed measurements of a destination to its limiters; returns those whose rate changed. `sent_at` is the time
+        at which the chunk was dispatched."""
         version = self.version_at(now)
         limiters = self.limits.limiters_of(partition)
         others = (
             feedback if feedback.remaining is None else feedback.model_copy(update={"remaining": None})
-        )  # it spoke for itself
+        )  # the destination itself named the pause
         feedbacks = [feedback, *[others] * (len(limiters) - 1)]
         changes = [
             (limiter, change)
@@ -191,12 +195,13 @@ class InFlightWindow:
         return changes
 
     def record_refusal(self, partition: str, error: ItemError, now: float) -> Limiter | None:
-        """A provider refused for a cause of its own: its limiter, if that opened its circuit."""
+        """Record that a provider refused a call for a reason of its own; returns its limiter if that opened the
+        circuit."""
         limiter, rule = self.limits.limiters_of(partition)[0], self.limits.rule_of(partition)
         return limiter if rule is not None and limiter.circuit.record_refusal(error, rule, now) else None
 
     def record_success(self, partition: str) -> Limiter | None:
-        """A provider answered: its limiter, if that closed its circuit."""
+        """Record that a provider answered; returns its limiter if that closed the circuit."""
         limiter = self.limits.limiters_of(partition)[0]
         if not limiter.circuit.record_success():
             return None
@@ -204,20 +209,20 @@ class InFlightWindow:
         return limiter
 
     def forget_batch(self, batch_id: UUID) -> None:
-        """A batch has ended."""
+        """Forget the chunk sizes of a batch that has ended."""
         self.sizes.pop(batch_id, None)
 
     def is_adaptive(self, partition: str) -> bool:
-        """Whether the rate of a partition adapts to its destination."""
+        """Tell whether the rate of a partition is adaptive."""
         return self.limits.limiters_of(partition)[0].adaptive_rate is not None
 
     def back_off(self, partition: str, until: float, reason: str = "") -> None:
-        """Let nothing out before `until` that goes where the items of this partition go."""
+        """Dispatch nothing to the destination of this partition before `until`."""
         self.limits.limiters_of(partition)[0].back_off(until, reason)
         self.backoffs[partition] = max(until, self.backoffs.get(partition, until))
 
     def end_backoffs(self, now: float) -> float | None:
-        """Let those go whose time has come; the next time that one's will, if any."""
+        """End the backoffs that are over; returns the time at which the next one ends, None if there is none."""
         self.now = now
         self.limits.drop_idle(now)
         for partition in [p for p, until in self.backoffs.items() if until <= now]:

@@ -1,8 +1,9 @@
-"""Chooses which items of one workload go out next.
+"""Chooses which items of one workload are dispatched next.
 
-Priority class first (with a small share kept for `low`), then owners by their weights, then their batches by theirs,
-then the batch's partitions in turn: so the hosts of a batch interleave, a large batch cannot shut out a small one, and
-an owner with many batches gets no more than one with few. Shares are counted in items, since chunks differ in size.
+The priority decides first (with a small share reserved for `low`), then the owners' weights, then the weights of the
+owner's batches; the partitions of a batch take turns. So the hosts of a batch interleave, a large batch does not block
+a small one, and an owner with many batches gets no more than one with few. Shares are counted in items, since chunks
+differ in size.
 """
 
 from collections import OrderedDict
@@ -15,12 +16,12 @@ from batchyard_contracts.v1.values import PRIORITIES, Priority
 from services.dispatcher.domain.scheduling.fair_queue import FairQueue
 
 LOW_SHARE = 20
-"""One item of so many is a `low` one, if any waits."""
+"""One item in this many is a `low` one, if any waits."""
 
 
 @dataclass(slots=True)
 class PageSlice:
-    """Items of one page segment that were not given out: those from `taken` to `size`."""
+    """The items of one page segment that are not dispatched yet: positions `taken` to `size`."""
 
     page: int
     segment: int
@@ -30,7 +31,7 @@ class PageSlice:
 
 @dataclass(frozen=True, slots=True)
 class PageRange:
-    """Items taken from a slice."""
+    """Items that were taken from a page slice."""
 
     page: int
     segment: int
@@ -40,22 +41,22 @@ class PageRange:
 
 @dataclass(frozen=True, slots=True)
 class RetryRange:
-    """Items that are to run again, all in the same attempt."""
+    """Items that are retried together, all in the same attempt."""
 
     attempt: int
     ordinals: tuple[int, ...]
     quarantined: bool = False
-    """They ran in quarantine before."""
+    """True if the items ran in quarantine before."""
 
     @property
     def count(self) -> int:
-        """How many items."""
+        """Number of items."""
         return len(self.ordinals)
 
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """What goes out next as one chunk."""
+    """The choice of the scheduler: items of one batch and partition that form the next chunk."""
 
     batch_id: UUID
     partition: str
@@ -65,7 +66,7 @@ class Pick:
 
 @dataclass(slots=True)
 class PartitionQueue:
-    """The waiting items of one batch for one partition. Lists, since most lanes are short and there may be many."""
+    """The waiting items of one batch for one partition. Plain lists, since most queues are short and many."""
 
     slices: list[PageSlice] = field(default_factory=list)
     retries: list[RetryRange] = field(default_factory=list)
@@ -74,7 +75,7 @@ class PartitionQueue:
         return bool(self.slices or self.retries)
 
     def take(self, limit: int) -> PageRange | RetryRange:
-        """Take up to `most` items; what is to run again goes first."""
+        """Take up to `limit` items; retries go first."""
         if self.retries:
             first = self.retries[0]
             if first.count > limit:
@@ -91,7 +92,7 @@ class PartitionQueue:
 
 
 class BatchQueue:
-    """A batch's lanes, which take turns."""
+    """The waiting items of one batch; its partition queues take turns."""
 
     def __init__(self, batch_id: UUID, owner: str, priority: Priority, weight: int = 1) -> None:
         self.batch_id = batch_id
@@ -100,12 +101,12 @@ class BatchQueue:
         self.weight = weight
         self.partition_queues: OrderedDict[str, PartitionQueue] = OrderedDict()
         self.wake: Callable[[BatchQueue], object] = lambda _: None
-        """Called when there may be something to pick."""
+        """Callback that runs when the queue may have become ready."""
         self._paused = False
 
     @property
     def paused(self) -> bool:
-        """Whether nothing of it may go out."""
+        """True if no item of the batch may be dispatched."""
         return self._paused
 
     @paused.setter
@@ -115,11 +116,11 @@ class BatchQueue:
 
     @property
     def is_ready(self) -> bool:
-        """Whether it has anything that may go out."""
+        """True if the batch has items that may be dispatched."""
         return bool(self.partition_queues) and not self._paused
 
     def partition_queue(self, partition: str) -> PartitionQueue:
-        """The lane of a partition, made when needed, to be filled."""
+        """Return the queue of a partition, created if it is missing. The caller adds items to it at once."""
         queue = self.partition_queues.get(partition)
         if queue is None:
             queue = self.partition_queues[partition] = PartitionQueue()
@@ -127,7 +128,7 @@ class BatchQueue:
         return queue
 
     def pick(self, budget: "DispatchBudget") -> Pick | None:
-        """Take a chunk from the first lane that may go now."""
+        """Take a chunk from the first partition queue that the budget allows; None if there is none."""
         if (batch_limit := budget.batch_limit(self.batch_id)) <= 0:
             return None
         for partition, queue in self.partition_queues.items():
@@ -144,47 +145,48 @@ class BatchQueue:
 
 
 class DispatchBudget(Protocol):
-    """How many items of a batch and partition may go out at once now. The scheduler only asks."""
+    """The number of items that may be dispatched now. The scheduler only reads it."""
 
     def is_full(self, priority: Priority) -> bool:
-        """Whether nothing of a class may go out, so that asking for each of its partitions is vain."""
+        """Tell whether no item of a priority may be dispatched, which saves asking for each partition."""
 
     def batch_limit(self, batch_id: UUID) -> int:
-        """The most for any partition of a batch; 0: none now."""
+        """Return the largest chunk of a batch for any of its partitions; 0: none now."""
 
     def partition_limit(self, batch_id: UUID, partition: str) -> int:
-        """0: none now."""
+        """Return the largest chunk of a batch for one partition; 0: none now."""
 
 
 OwnerQueue = FairQueue[UUID, BatchQueue]
 
 
 class Scheduler:
-    """The waiting batches of one workload. Only those with something to pick stand in line."""
+    """The waiting batches of one workload. Only batches with items to pick are in the fair queues."""
 
     def __init__(self, owner_weights: Mapping[str, float] | None = None) -> None:
         self._owner_weights = owner_weights or {}
         self._batches: dict[UUID, BatchQueue] = {}
         self._owners: dict[Priority, FairQueue[str, OwnerQueue]] = {p: FairQueue() for p in PRIORITIES}
         self._low_credit = 0.0
-        """Items that went out since `low` had its share, at most as many as give it the next turn."""
+        """Items of other priorities dispatched since `low` had its share, capped at the number that gives `low` the
+        next turn."""
         self._low_was_first = False
 
     def __len__(self) -> int:
         return len(self._batches)
 
     def batch_queue(self, batch_id: UUID) -> BatchQueue | None:
-        """The queue of a batch that has joined."""
+        """Return the queue of a batch; None if the batch was not added."""
         return self._batches.get(batch_id)
 
     def add_batch(self, queue: BatchQueue) -> None:
-        """Add a batch; its items may follow."""
+        """Add a batch. Its items may follow later."""
         self._batches[queue.batch_id] = queue
         queue.wake = self._enqueue
         self._enqueue(queue)
 
     def remove_batch(self, batch_id: UUID) -> BatchQueue | None:
-        """Remove a batch with all that waits."""
+        """Remove a batch with all its waiting items; returns its queue."""
         queue = self._batches.pop(batch_id, None)
         if queue is not None:
             queue.wake = lambda _: None
@@ -192,20 +194,20 @@ class Scheduler:
         return queue
 
     def reprioritize(self, batch_id: UUID, priority: Priority) -> None:
-        """Move a batch to another class."""
+        """Move a batch to another priority."""
         if queue := self.remove_batch(batch_id):
             queue.priority = priority
             self.add_batch(queue)
 
     def set_weight(self, batch_id: UUID, weight: int) -> None:
-        """Give a batch another share among those of its owner."""
+        """Change the weight of a batch among the batches of its owner."""
         if queue := self._batches.get(batch_id):
             queue.weight = weight
             if batches := self._owners[queue.priority].get(queue.owner):
                 batches.set_weight(batch_id, weight)
 
     def pick(self, budget: DispatchBudget) -> Pick | None:
-        """Take the next chunk, or None when nothing may go now."""
+        """Take the next chunk; None if the budget allows none now."""
         low_first = self._low_credit >= LOW_SHARE - 1
         for priority in ("low", *PRIORITIES) if low_first else PRIORITIES:
             if not budget.is_full(priority) and (pick := self._pick_class(priority, budget)):
