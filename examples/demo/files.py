@@ -11,7 +11,7 @@ from batchyard_contracts.v1.values import ItemResult
 from examples.demo.checks import Check
 from services.cli.actions.unzip import unpack
 from services.cli.client.address import Address
-from services.cli.client.http_client import Door, open_door
+from services.cli.client.http_client import HttpClient, open_door
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,6 @@ def _write(
     return written, Check("results as files", right, found)
 
 
-async def _fetch(door: Door, batch_id: object, kind: str) -> bytes:
+async def _fetch(door: HttpClient, batch_id: object, kind: str) -> bytes:
     async with door.download(f"/batches/{batch_id}/results", {"format": kind}) as response:
         return await response.read()

@@ -14,7 +14,7 @@ from batchyard_contracts.client import Client
 from batchyard_contracts.v1.events import BatchFinished
 from examples.demo.checks import Check
 from services.cli.client.address import Address
-from services.cli.client.http_client import Door, open_door
+from services.cli.client.http_client import HttpClient, open_door
 from services.cli.client.upload import Submission
 from services.cli.local_cluster import LocalCluster
 from services.cli.parsing.items import format_of
@@ -120,14 +120,14 @@ def _clips(summary: Any) -> str:
     return f"{summary['seconds']:g} s to play, {summary['bytes'] / 1e6:.1f} MB"
 
 
-async def _run(door: Door, client: Client, sample: Sample) -> Sampled:
+async def _run(door: HttpClient, client: Client, sample: Sample) -> Sampled:
     began = time.monotonic()
     batch_id = await _submitted(door, sample)
     finished = await client.wait(batch_id)
     return Sampled(sample, finished, time.monotonic() - began)
 
 
-async def _submitted(door: Door, sample: Sample) -> UUID:
+async def _submitted(door: HttpClient, sample: Sample) -> UUID:
     submission = Submission(door, {"workload": sample.workload, "name": "Demo"}, None, lambda _: None)
     if sample.file:
         with (EXAMPLES / sample.file).open("rb") as file:

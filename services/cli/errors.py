@@ -2,9 +2,9 @@
 
 CliError
  +- BadInput        the command line or a file is wrong
- +- Refused         the server said no
+ +- Refused         the server refused the request
  +- NotFound        the server knows no such batch or workload
- +- NotReachable    nothing answers at the address, or a service behind it is away
+ +- NotReachable    nothing answers at the address, or a service behind it is unavailable
  +- NotStarted      the local servers or services could not be started
 """
 
@@ -14,7 +14,7 @@ from services.cli.exit_codes import Exit
 
 
 class CliError(Exception):
-    """What is told to the user in place of a traceback."""
+    """Error that is printed for the user instead of a traceback."""
 
     exit: ClassVar[Exit] = Exit.DEFECT
 
@@ -33,7 +33,7 @@ class BadInput(CliError):
 
 
 class Refused(CliError):
-    """The server said no. `line` is the first item at fault, counted from 1 within the request.
+    """The server refused the request. `line` is the first item at fault, counted from 1 within the request.
 
     `batch_id` and `items` tell of an upload that stopped midway: the batch that stays open, and how much it has.
     """
@@ -54,7 +54,7 @@ class NotFound(CliError):
 
 
 class NotReachable(CliError):
-    """Nothing answers at the address, or a service behind it is away."""
+    """Nothing answers at the address, or a service behind it is unavailable."""
 
     exit = Exit.UNREACHABLE
 

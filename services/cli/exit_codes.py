@@ -1,10 +1,10 @@
-"""What the exit code of `batchyard` says to a script."""
+"""Exit codes of `batchyard`."""
 
 from enum import IntEnum
 
 
 class Exit(IntEnum):
-    """One number for each kind of end; the help shows them."""
+    """Exit code for each outcome of a command; `--help` lists them."""
 
     OK = 0
     BATCH_FAILED = 1

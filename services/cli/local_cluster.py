@@ -105,9 +105,9 @@ async def _until_workloads_are_known(url: str) -> None:
     """A worker announces itself by a message, which reaches ingest a moment after both are ready."""
     address = Address(url, os.environ.get("BATCHYARD_TOKEN"))
     try:
-        async with asyncio.timeout(_READY_WITHIN), open_door(address) as door:
+        async with asyncio.timeout(_READY_WITHIN), open_door(address) as client:
             while True:
-                if orjson.loads(await door.get("/workloads"))["workloads"]:
+                if orjson.loads(await client.get("/workloads"))["workloads"]:
                     return
                 await asyncio.sleep(0.05)  # HTTP has no way to be told
     except TimeoutError as error:

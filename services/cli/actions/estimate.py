@@ -5,17 +5,17 @@ import typer
 
 from batchyard_contracts.v1.values import ItemResult
 from services.cli.client.follow import follow
-from services.cli.client.http_client import Door
+from services.cli.client.http_client import HttpClient
 from services.cli.client.session import err, out, write_json
 from services.cli.exit_codes import Exit
 
 
-async def show_estimate(door: Door, batch_id: str, title: str, *, json: bool) -> None:
+async def show_estimate(client: HttpClient, batch_id: str, title: str, *, json: bool) -> None:
     """Print the result of the source. Raises `typer.Exit` with 1 when there is none."""
-    async for snapshot in follow(door, batch_id):
+    async for snapshot in follow(client, batch_id):
         if snapshot.result is not None:
             break
-    (first,) = orjson.loads(await door.get(f"/batches/{batch_id}/results", {"limit": 1}))
+    (first,) = orjson.loads(await client.get(f"/batches/{batch_id}/results", {"limit": 1}))
     answer = ItemResult.model_validate(first)
     if answer.status != "succeeded":
         why = answer.error.message or answer.error.code if answer.error else answer.status

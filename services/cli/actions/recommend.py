@@ -24,7 +24,7 @@ def recommend_contractors(ctx: typer.Context, source: str, limit: int | None, *,
     document = _read(source)
     if limit is not None:
         document["limit"] = limit
-    body = use_api(ctx, lambda door: door.send("POST", "/recommendations", document))
+    body = use_api(ctx, lambda client: client.send("POST", "/recommendations", document))
     if json:
         write_json(body)
     else:

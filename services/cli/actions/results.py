@@ -8,7 +8,7 @@ import aiohttp
 import typer
 
 from services.cli.actions.unzip import unpack
-from services.cli.client.http_client import Door
+from services.cli.client.http_client import HttpClient
 from services.cli.client.session import err, out, resolve, use_api, write_bytes
 from services.cli.errors import BadInput
 
@@ -18,23 +18,23 @@ _IN_MEMORY = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which results, and how they are to be written."""
+class ResultSelection:
+    """Selection and format of the results to write."""
 
     format: str
     status: str | None
     error_code: str | None
 
 
-def fetch(ctx: typer.Context, batch: str, wanted: Wanted, output: Path | None) -> None:
+def fetch(ctx: typer.Context, batch: str, selection: ResultSelection, output: Path | None) -> None:
     """Write the results to where they belong. The path of a folder of exports is the one thing printed."""
 
-    async def use(door: Door) -> None:
-        batch_id = await resolve(door, batch)
-        query = {"format": wanted.format, "status": wanted.status, "error_code": wanted.error_code}
-        async with door.download(f"/batches/{batch_id}/results", query) as response:
+    async def use(client: HttpClient) -> None:
+        batch_id = await resolve(client, batch)
+        query = {"format": selection.format, "status": selection.status, "error_code": selection.error_code}
+        async with client.download(f"/batches/{batch_id}/results", query) as response:
             if response.content_type == _ZIP:
-                await _to_folder(response, output or Path(f"batch-{batch_id}-{wanted.format}"))
+                await _to_folder(response, output or Path(f"batch-{batch_id}-{selection.format}"))
             elif output is None or str(output) == "-":
                 async for piece in response.content.iter_chunked(_PIECE):
                     write_bytes(piece)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from batchyard_contracts.v1.queries import BatchState
-from services.cli.client.http_client import Door
+from services.cli.client.http_client import HttpClient
 from services.cli.client.session import out, resolve, use_api, write_json
 from services.cli.errors import BadInput
 
@@ -28,8 +28,8 @@ _SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the command line says. An item that is a number is an ordinal, any other a custom id."""
+class RetrySelection:
+    """Items to retry, as the options select them. A number is an ordinal, any other text a custom id."""
 
     causes: list[str] = field(default_factory=list)
     codes: list[str] = field(default_factory=list)
@@ -53,26 +53,26 @@ class Wanted:
             "ordinals": [int(item) for item in self.items if _is_ordinal(item)],
             "custom_ids": [item.removeprefix(_CUSTOM) for item in self.items if not _is_ordinal(item)],
         }
-        said: dict[str, Any] = {"select": {name: values for name, values in select.items() if values} or None}
-        said |= {"patch": _patch(self.patch) or None, "skip_invalid": self.skip_invalid, "dry_run": self.dry_run}
-        return {name: value for name, value in said.items() if value} or None
+        document: dict[str, Any] = {"select": {name: values for name, values in select.items() if values} or None}
+        document |= {"patch": _patch(self.patch) or None, "skip_invalid": self.skip_invalid, "dry_run": self.dry_run}
+        return {name: value for name, value in document.items() if value} or None
 
 
-def retry_batch(ctx: typer.Context, batch: str, wanted: Wanted, *, json: bool) -> None:
-    """Run again what is wanted of what did not succeed, or say what would run."""
-    document = wanted.document()
+def retry_batch(ctx: typer.Context, batch: str, selection: RetrySelection, *, json: bool) -> None:
+    """Retry the selected items, or print the items that would run (`--dry-run`)."""
+    document = selection.document()
 
-    async def use(door: Door) -> None:
-        batch_id = await resolve(door, batch)
-        if wanted.dry_run:
-            body = await door.send_slowly("POST", f"/batches/{batch_id}/retry", document)
+    async def use(client: HttpClient) -> None:
+        batch_id = await resolve(client, batch)
+        if selection.dry_run:
+            body = await client.send_long_running("POST", f"/batches/{batch_id}/retry", document)
             write_json(body) if json else _show(out(), orjson.loads(body))
             return
-        before = await _state(door, batch_id)
-        body = await door.send_slowly("POST", f"/batches/{batch_id}/retry", document)
+        before = await _state(client, batch_id)
+        body = await client.send_long_running("POST", f"/batches/{batch_id}/retry", document)
         again = orjson.loads(body).get("retried")
         if again:
-            await _until_open(door, batch_id, before.round)
+            await _until_open(client, batch_id, before.round)
         if json:
             write_json(body)
         else:
@@ -133,17 +133,17 @@ def _patch(given: str | None) -> list[dict[str, Any]]:
 _EXAMPLE = 'Write it like this: [{"op": "replace", "path": "/url", "value": "https://…"}]'
 
 
-async def _until_open(door: Door, batch_id: str, round_: int) -> None:
+async def _until_open(client: HttpClient, batch_id: str, round_: int) -> None:
     """The command is durable already; that the round is not open in time is no error."""
     try:
         async with asyncio.timeout(OPEN_WITHIN_S):
             while True:
-                if (await _state(door, batch_id)).round > round_:
+                if (await _state(client, batch_id)).round > round_:
                     return
                 await asyncio.sleep(_POLL_S)  # HTTP has no way to be told
     except TimeoutError:
         return
 
 
-async def _state(door: Door, batch_id: str) -> BatchState:
-    return BatchState.model_validate_json(await door.get(f"/batches/{batch_id}"))
+async def _state(client: HttpClient, batch_id: str) -> BatchState:
+    return BatchState.model_validate_json(await client.get(f"/batches/{batch_id}"))

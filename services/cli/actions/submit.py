@@ -14,19 +14,19 @@ import typer
 from batchyard_contracts.v1.commands import CommandAccepted
 from services.cli.actions.estimate import show_estimate
 from services.cli.actions.watch import watch_batch
-from services.cli.client.http_client import Door
+from services.cli.client.http_client import HttpClient
 from services.cli.client.session import err, out, use_api, write_json
 from services.cli.client.upload import Submission
 from services.cli.errors import BadInput
 from services.cli.parsing.items import Format, format_of, read_list, read_object, read_options
-from services.cli.parsing.terms import Said
+from services.cli.parsing.terms import TermOptions
 
 _SNIFF = 4096
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line says."""
+    """Batch to submit, as given on the command line."""
 
     workload: str
     file: Path | None
@@ -40,7 +40,7 @@ class Request:
     idempotency_key: str | None
     webhooks: list[str]
     emails: list[str]
-    terms: Said
+    terms: TermOptions
 
     def options(self) -> dict[str, Any]:
         """The fields of `batch.submit.v1` beside the items; what is not set is left out."""
@@ -56,7 +56,7 @@ class Request:
         return {key: value for key, value in fields.items() if value}
 
 
-def hand_in(ctx: typer.Context, request: Request, *, watch: bool, json: bool) -> None:
+def submit_batch(ctx: typer.Context, request: Request, *, watch: bool, json: bool) -> None:
     """Submit, print what was accepted, and stay if asked."""
     if sum((request.file is not None, bool(request.items), request.source is not None)) != 1:
         raise BadInput("Name one file, or give --item, or --source: one of them.", "See `batchyard submit --help`.")
@@ -64,12 +64,12 @@ def hand_in(ctx: typer.Context, request: Request, *, watch: bool, json: bool) ->
         raise BadInput("--estimate is for a batch with a source.", "Name what its items are found by with --source.")
     options = request.options()
 
-    async def use(door: Door) -> None:
-        submission = Submission(door, options, request.idempotency_key, _say)
+    async def use(client: HttpClient) -> None:
+        submission = Submission(client, options, request.idempotency_key, _say)
         accepted = await _send(submission, request)
         batch_id = str(accepted.batch_id)
         if request.estimate:
-            await show_estimate(door, batch_id, accepted.workload, json=json)
+            await show_estimate(client, batch_id, accepted.workload, json=json)
             return
         if json:
             write_json({"type": accepted.type, **orjson.loads(accepted.encode())})
@@ -84,7 +84,7 @@ def hand_in(ctx: typer.Context, request: Request, *, watch: bool, json: bool) ->
             err().print(f"{accepted.workload}: {news}")
             out().print(batch_id)
         if watch:
-            await watch_batch(door, batch_id, accepted.workload, json=json)
+            await watch_batch(client, batch_id, accepted.workload, json=json)
 
     use_api(ctx, use)
 

@@ -4,18 +4,18 @@ import typer
 from rich.text import Text
 
 from services.cli.client.follow import Snapshot, follow
-from services.cli.client.http_client import Door
+from services.cli.client.http_client import HttpClient
 from services.cli.client.session import err, write_json
 from services.cli.exit_codes import Exit
 from services.cli.rendering.progress_bar import Progress
 from services.cli.rendering.tables import STOPPED, summary_rows
 
 
-async def watch_batch(door: Door, batch_id: str, title: str, *, json: bool) -> None:
+async def watch_batch(client: HttpClient, batch_id: str, title: str, *, json: bool) -> None:
     """Stay until the batch has ended. Raises `typer.Exit` with 1 unless every item succeeded."""
     end: Snapshot | None = None
     with Progress(err(), title).shown() as progress:
-        async for snapshot in follow(door, batch_id):
+        async for snapshot in follow(client, batch_id):
             if json:
                 write_json(snapshot.document)
             else:

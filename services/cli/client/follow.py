@@ -1,4 +1,4 @@
-"""Follows a batch to its end: over the WebSocket, and by asking again and again while that is not to be had."""
+"""Follows a batch to its end: over the WebSocket, and by polling while that is unavailable."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,17 +11,17 @@ import orjson
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
 from batchyard_contracts.v1.queries import BatchState
 from batchyard_contracts.v1.values import Counts, StopReason
-from services.cli.client.http_client import Door
+from services.cli.client.http_client import HttpClient
 from services.cli.errors import NotReachable
 
 POLL_S = 1.0
-PATIENCE_S = 30.0
+MAX_UNAVAILABLE_S = 30.0
 """Seconds for which Batchyard may be unavailable, such as during a restart, before following ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """How far a batch is; `result` is set when it has ended."""
+    """State of a batch at one moment; `result` is set once it has finished."""
 
     status: str
     counts: Counts
@@ -29,40 +29,40 @@ class Snapshot:
     items_per_s: float | None
     eta_s: float | None
     document: dict[str, Any]
-    """What the server sent, for `--json`."""
+    """Document from the server, for `--json`."""
     stopped: StopReason | None = None
     share: float | None = None
-    """How much of the work is done, where running items tell how far they are."""
+    """Completed share of the work, from 0 to 1; None unless running items report their progress."""
     summary: Any = None
     summary_error: str | None = None
 
 
-async def follow(door: Door, batch_id: str, *, poll_s: float = POLL_S) -> AsyncIterator[Snapshot]:
-    """Give snapshots until one with a result. Raises NotReachable when Batchyard is unavailable for too long."""
-    away_since: float | None = None
+async def follow(client: HttpClient, batch_id: str, *, poll_s: float = POLL_S) -> AsyncIterator[Snapshot]:
+    """Yield snapshots until one with a result. Raises NotReachable when Batchyard is unavailable for too long."""
+    unavailable_since: float | None = None
     clock = asyncio.get_running_loop().time
     while True:
         try:
-            snapshot = _of_state(await door.get(f"/batches/{batch_id}"))
-            away_since = None
+            snapshot = _of_state(await client.get(f"/batches/{batch_id}"))
+            unavailable_since = None
             yield snapshot
             if snapshot.result is not None:
                 return
-            async for snapshot in _frames(door, batch_id):
+            async for snapshot in _frames(client, batch_id):
                 yield snapshot
                 if snapshot.result is not None:
                     return
         except NotReachable:
-            away_since = away_since or clock()
-            if clock() - away_since > PATIENCE_S:
+            unavailable_since = unavailable_since or clock()
+            if clock() - unavailable_since > MAX_UNAVAILABLE_S:
                 raise
         await asyncio.sleep(poll_s)
 
 
-async def _frames(door: Door, batch_id: str) -> AsyncIterator[Snapshot]:
-    """What the WebSocket sends; ends when it closes or cannot be opened."""
+async def _frames(client: HttpClient, batch_id: str) -> AsyncIterator[Snapshot]:
+    """Yield the snapshots from the WebSocket; ends when it closes or cannot be opened."""
     try:
-        async with door.websocket(f"/batches/{batch_id}/progress") as socket:
+        async with client.websocket(f"/batches/{batch_id}/progress") as socket:
             async for frame in socket:
                 if frame.type is aiohttp.WSMsgType.TEXT:
                     yield _of_frame(orjson.loads(frame.data))

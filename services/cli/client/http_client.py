@@ -14,22 +14,22 @@ API = "/api/v1"
 _TIMEOUT = aiohttp.ClientTimeout(total=120, sock_connect=5, sock_read=60)
 _UPLOAD = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=300)
 _DOWNLOAD = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=120)
-_AWAY = frozenset({502, 503, 504})
-"""A service behind the door did not answer."""
-_LATER = frozenset({408, 429})
+_UNAVAILABLE_STATUSES = frozenset({502, 503, 504})
+"""A service behind the API did not answer."""
+_RETRY_LATER_STATUSES = frozenset({408, 429})
 _IN_PROGRESS = "idempotency_in_progress"
-_WHAT_THERE_IS = {
-    "batch_not_found": "See what there is: `batchyard list`.",
-    "unknown_workload": "See what there is: `batchyard workloads`.",
-    "dead_letter_not_found": "See what there is: `batchyard dead-letters list`.",
+_NEXT_STEPS = {
+    "batch_not_found": "List them with `batchyard list`.",
+    "unknown_workload": "List them with `batchyard workloads`.",
+    "dead_letter_not_found": "List them with `batchyard dead-letters list`.",
 }
-"""What to do next when something does not exist, by the code of the problem."""
+"""Advice when something does not exist, by error code."""
 _MAX_PROBLEM_BYTES = 64 * 1024
 
 Query = Mapping[str, str | int | None]
 
 
-class Door:
+class HttpClient:
     """Client of the HTTP API of one running Batchyard."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
@@ -37,17 +37,17 @@ class Door:
         self.url = url
 
     async def get(self, path: str, query: Query | None = None) -> bytes:
-        """Read a document."""
+        """Fetch a document."""
         return await self._exchange("GET", path, query=_present(query or {}))
 
     async def send(self, method: str, path: str, document: Any = None, query: Query | None = None) -> bytes:
-        """Send a JSON document, or nothing, and read the answer."""
+        """Send a JSON document, or nothing, and read the response."""
         if document is None:
             return await self._exchange(method, path, query=_present(query or {}))
         return await self._exchange(method, path, orjson.dumps(document), {"Content-Type": "application/json"})
 
-    async def send_slowly(self, method: str, path: str, document: Any = None) -> bytes:
-        """The same, where the answer may take minutes."""
+    async def send_long_running(self, method: str, path: str, document: Any = None) -> bytes:
+        """Send a JSON document, or nothing, and read a response that may take minutes."""
         body = None if document is None else orjson.dumps(document)
         headers = None if document is None else {"Content-Type": "application/json"}
         return await self._exchange(method, path, body, headers, timeout=_UPLOAD)
@@ -59,7 +59,7 @@ class Door:
         headers: Mapping[str, str],
         query: Sequence[tuple[str, str]],
     ) -> bytes:
-        """Send a body that may be long, and read the answer."""
+        """Send a body that may be long, and read the response."""
         return await self._exchange("POST", path, body, headers, query, _UPLOAD)
 
     @asynccontextmanager
@@ -116,11 +116,11 @@ class Door:
 
 
 @asynccontextmanager
-async def open_door(address: Address) -> AsyncIterator[Door]:
+async def open_door(address: Address) -> AsyncIterator[HttpClient]:
     """Connection to the Batchyard at this address, which lasts as long as the context."""
     headers = {"Authorization": f"Bearer {address.token}"} if address.token else {}
     async with aiohttp.ClientSession(headers=headers, timeout=_TIMEOUT, raise_for_status=False) as session:
-        yield Door(session, address.url)
+        yield HttpClient(session, address.url)
 
 
 async def _refuse_problem(response: aiohttp.ClientResponse) -> None:
@@ -133,22 +133,22 @@ async def _refuse_problem(response: aiohttp.ClientResponse) -> None:
 def _error(response: aiohttp.ClientResponse, problem: dict[str, Any]) -> CliError:
     what = str(problem.get("detail") or problem.get("title") or f"HTTP {response.status} {response.reason}")
     if response.status == 404:
-        return NotFound(what, _WHAT_THERE_IS.get(str(problem.get("code")), ""))
+        return NotFound(what, _NEXT_STEPS.get(str(problem.get("code")), ""))
     if response.status == 403:
         return Refused(what)
     if response.status == 401:
         return Refused(what, "Put your token into BATCHYARD_TOKEN.")
     error: CliError
-    if response.status in _AWAY:
+    if response.status in _UNAVAILABLE_STATUSES:
         error = NotReachable(
-            what, "A service behind the door does not answer. Try again; if it stays so, look into its log."
+            what, "A service behind the client does not answer. Try again; if it stays so, look into its log."
         )
     else:
         line, items = problem.get("line"), problem.get("items")
         error = refused = Refused(what, line=line if isinstance(line, int) else None)
         refused.batch_id = problem.get("batch_id")
         refused.items = items if isinstance(items, int) else 0
-    if response.status in _AWAY | _LATER or problem.get("code") == _IN_PROGRESS:
+    if response.status in _UNAVAILABLE_STATUSES | _RETRY_LATER_STATUSES or problem.get("code") == _IN_PROGRESS:
         told = response.headers.get("Retry-After", "")
         error.retry_after_s = float(told) if told.isdecimal() else 1.0
     return error

@@ -13,27 +13,27 @@ from rich.console import Console
 
 from batchyard_contracts.v1.queries import BatchesReply
 from services.cli.client.address import find_address, home
-from services.cli.client.http_client import Door, open_door
+from services.cli.client.http_client import HttpClient, open_door
 from services.cli.errors import BadInput, NotFound
 
 T = TypeVar("T")
 
 
-def use_api(ctx: typer.Context, use: Callable[[Door], Awaitable[T]]) -> T:
+def use_api(ctx: typer.Context, use: Callable[[HttpClient], Awaitable[T]]) -> T:
     """Connect to the Batchyard that the command line or the environment names, and run `use`."""
     address = find_address(os.environ, home(os.environ), ctx.obj)
 
     async def run() -> T:
-        async with open_door(address) as door:
-            return await use(door)
+        async with open_door(address) as client:
+            return await use(client)
 
     return asyncio.run(run())
 
 
-async def resolve(door: Door, batch: str) -> str:
+async def resolve(client: HttpClient, batch: str) -> str:
     """Check the id of a batch, or find the newest one for `last`."""
     if batch == "last":
-        found = BatchesReply.decode(await door.get("/batches", {"limit": 1})).batches
+        found = BatchesReply.decode(await client.get("/batches", {"limit": 1})).batches
         if not found:
             raise NotFound("There is no batch yet.", "Submit one: `batchyard submit --help`.")
         return str(found[0].batch_id)

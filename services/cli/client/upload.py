@@ -16,7 +16,7 @@ from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.message import MAX_MESSAGE_BYTES
 from batchyard_contracts.v1.commands import CommandAccepted
 from batchyard_contracts.v1.values import MAX_ITEMS_PER_COMMAND
-from services.cli.client.http_client import Door
+from services.cli.client.http_client import HttpClient
 from services.cli.errors import BadInput, CliError, NotReachable, Refused
 from services.cli.parsing.items import MEDIA_TYPES, Format
 
@@ -26,21 +26,21 @@ _TERMS = ("weight", "rate", "concurrency", "deadline", "failure_threshold", "ret
 
 
 TRIES = 10
-"""How often an upload that gets no further is sent."""
+"""Number of attempts of an upload without progress."""
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 """Pauses double between these two, unless the server names a longer one."""
 LOOK_S = 1.0
-"""How often is looked whether the batch has begun while its upload goes on."""
+"""Seconds between two checks whether the batch has started during its upload."""
 
 
 class Submission:
     """One batch to be handed in, under the fields of `batch.submit.v1` beside its items. `say` tells people of news."""
 
     def __init__(
-        self, door: Door, options: Mapping[str, Any], idempotency_key: str | None, say: Callable[[str], None]
+        self, client: HttpClient, options: Mapping[str, Any], idempotency_key: str | None, say: Callable[[str], None]
     ) -> None:
-        self._door = door
+        self._door = client
         self._options = options
         self._key = idempotency_key or str(uuid4())
         self._say = say
@@ -98,7 +98,7 @@ class Submission:
             looking.cancel()
 
     def _pause(self, error: CliError, tries: int) -> float | None:
-        """How long to wait before the same is sent again; None: it is of no use."""
+        """Return the pause before the same request is sent again, in seconds; None if it cannot succeed."""
         away = isinstance(error, NotReachable) and tries > 1  # Batchyard was available and is being restarted
         if tries >= TRIES or (error.retry_after_s is None and not away):
             return None
@@ -133,7 +133,7 @@ class Submission:
             raise
 
     def _query(self) -> list[tuple[str, str]]:
-        """The same fields for an upload, whose body is nothing but items."""
+        """Return the batch fields as parameters of an upload, whose body contains only items."""
         named = [(name, str(self._options[name])) for name in ("workload", "priority", "name") if name in self._options]
         labels = [("label", f"{key}={value}") for key, value in self._options.get("labels", {}).items()]
         notify = self._options.get("notify", {})

@@ -23,7 +23,7 @@ def list_(
     from services.cli.rendering.tables import batches_table
 
     query = {"status": status and status.value, "workload": workload, "before": before, "limit": limit}
-    body = use_api(ctx, lambda door: door.get("/batches", query))
+    body = use_api(ctx, lambda client: client.get("/batches", query))
     if json:
         write_json(body)
         return
@@ -38,12 +38,12 @@ def list_(
 def show(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None:
     """Show one batch: its state, counts, terms and duration, and the reason why it was stopped."""
     from batchyard_contracts.v1.queries import BatchState
-    from services.cli.client.http_client import Door
+    from services.cli.client.http_client import HttpClient
     from services.cli.client.session import out, resolve, use_api, write_json
     from services.cli.rendering.tables import batch_block
 
-    async def use(door: Door) -> bytes:
-        return await door.get(f"/batches/{await resolve(door, batch)}")
+    async def use(client: HttpClient) -> bytes:
+        return await client.get(f"/batches/{await resolve(client, batch)}")
 
     body = use_api(ctx, use)
     if json:
@@ -55,12 +55,12 @@ def show(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None:
 def watch(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None:
     """Watch a batch until it has finished: exit code 0 if it completed, else 1."""
     from services.cli.actions.watch import watch_batch
-    from services.cli.client.http_client import Door
+    from services.cli.client.http_client import HttpClient
     from services.cli.client.session import resolve, use_api
 
-    async def use(door: Door) -> None:
-        batch_id = await resolve(door, batch)
-        await watch_batch(door, batch_id, batch_id, json=json)
+    async def use(client: HttpClient) -> None:
+        batch_id = await resolve(client, batch)
+        await watch_batch(client, batch_id, batch_id, json=json)
 
     use_api(ctx, use)
 
@@ -72,13 +72,13 @@ def failures(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None
     addresses, and the partition: the destination of the items.
     """
     from batchyard_contracts.v1.queries import FailuresReply
-    from services.cli.client.http_client import Door
+    from services.cli.client.http_client import HttpClient
     from services.cli.client.session import out, resolve, use_api, write_json
     from services.cli.rendering.tables import failures_table
 
-    async def use(door: Door) -> tuple[str, bytes]:
-        batch_id = await resolve(door, batch)
-        return batch_id, await door.get(f"/batches/{batch_id}/failures")
+    async def use(client: HttpClient) -> tuple[str, bytes]:
+        batch_id = await resolve(client, batch)
+        return batch_id, await client.get(f"/batches/{batch_id}/failures")
 
     batch_id, body = use_api(ctx, use)
     if json:

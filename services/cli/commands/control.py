@@ -5,15 +5,15 @@ from typing import Annotated, Any
 import typer
 
 from services.cli.parsing.options import (
-    AtOnce,
     BatchId,
+    Concurrency,
     Deadline,
-    EndedBadly,
     FailureThreshold,
     JsonFlag,
     PriorityName,
     RateLimit,
-    RetryBy,
+    RetryableStatus,
+    RetryRules,
     TermName,
     Weight,
 )
@@ -40,7 +40,7 @@ def retry(
     cause: Annotated[list[str] | None, typer.Option(help="Only this cause, as `failures` names it.")] = None,
     code: Annotated[list[str] | None, typer.Option(help="Only this error code.")] = None,
     partition: Annotated[list[str] | None, typer.Option(help="Only this partition.")] = None,
-    status: Annotated[list[EndedBadly] | None, typer.Option(help="Only items with this status.")] = None,
+    status: Annotated[list[RetryableStatus] | None, typer.Option(help="Only items with this status.")] = None,
     item: Annotated[
         list[str] | None, typer.Option(metavar="ORDINAL|CUSTOM_ID", help="Only this item; `custom:7` is no ordinal.")
     ] = None,
@@ -66,9 +66,9 @@ def retry(
       batchyard retry last --code not_found --dry-run
       batchyard retry last --item 7 --patch '{"op": "replace", "path": "/url", "value": "https://…"}'
     """
-    from services.cli.actions.retry import Wanted, retry_batch
+    from services.cli.actions.retry import RetrySelection, retry_batch
 
-    wanted = Wanted(
+    selection = RetrySelection(
         causes=cause or [],
         codes=code or [],
         partitions=partition or [],
@@ -78,7 +78,7 @@ def retry(
         skip_invalid=skip_invalid,
         dry_run=dry_run,
     )
-    retry_batch(ctx, batch, wanted, json=json)
+    retry_batch(ctx, batch, selection, json=json)
 
 
 def priority(
@@ -97,10 +97,10 @@ def change(
     priority: Annotated[PriorityName | None, typer.Option(help="Priority of the batch.")] = None,
     weight: Weight = None,
     rate: RateLimit = None,
-    concurrency: AtOnce = None,
+    concurrency: Concurrency = None,
     deadline: Deadline = None,
     failure_threshold: FailureThreshold = None,
-    retry: RetryBy = None,
+    retry: RetryRules = None,
     clear: Annotated[list[TermName] | None, typer.Option(help="Remove a term; may be repeated.")] = None,
     json: JsonFlag = False,
 ) -> None:
@@ -119,10 +119,10 @@ def change(
     from datetime import UTC, datetime
 
     from services.cli.errors import BadInput
-    from services.cli.parsing.terms import Said
+    from services.cli.parsing.terms import TermOptions
 
-    said = Said(weight, rate, concurrency, deadline, failure_threshold or (), retry=retry or ())
-    document = said.fields(datetime.now(UTC))
+    options = TermOptions(weight, rate, concurrency, deadline, failure_threshold or (), retry=retry or ())
+    document = options.fields(datetime.now(UTC))
     if priority:
         document["priority"] = priority.value
     if clear:
@@ -137,12 +137,12 @@ def _control(
 ) -> None:
     import orjson
 
-    from services.cli.client.http_client import Door
+    from services.cli.client.http_client import HttpClient
     from services.cli.client.session import out, resolve, use_api, write_json
 
-    async def use(door: Door) -> None:
-        batch_id = await resolve(door, batch)
-        body = await door.send(method, f"/batches/{batch_id}{path}", document)
+    async def use(client: HttpClient) -> None:
+        batch_id = await resolve(client, batch)
+        body = await client.send(method, f"/batches/{batch_id}{path}", document)
         if json:
             write_json(body)
         elif orjson.loads(body).get("finished"):

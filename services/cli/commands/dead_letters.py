@@ -32,7 +32,7 @@ def list_(
 
     from services.cli.client.session import out, use_api, write_json
 
-    body = use_api(ctx, lambda door: door.get("/dead-letters", {"queue": queue, "limit": limit}))
+    body = use_api(ctx, lambda client: client.get("/dead-letters", {"queue": queue, "limit": limit}))
     if json:
         write_json(body)
         return
@@ -59,7 +59,7 @@ def show(
     """Show a dead letter with its whole body, as JSON."""
     from services.cli.client.session import use_api, write_json
 
-    write_json(use_api(ctx, lambda door: door.get(f"/dead-letters/{queue}/{letter}")))
+    write_json(use_api(ctx, lambda client: client.get(f"/dead-letters/{queue}/{letter}")))
 
 
 @app.command()
@@ -102,7 +102,7 @@ def _work(ctx: typer.Context, queue: str, action: str, words: str, document: dic
 
     if document["all"] == bool(document["ids"]):
         raise BadInput("No dead letters are named.", "Name them with --id, or use --all.")
-    body = use_api(ctx, lambda door: door.send_slowly("POST", f"/dead-letters/{queue}/{action}", document))
+    body = use_api(ctx, lambda client: client.send_long_running("POST", f"/dead-letters/{queue}/{action}", document))
     if json:
         write_json(body)
     else:

@@ -13,7 +13,7 @@ def workers(ctx: typer.Context, json: JsonFlag = False) -> None:
     from services.cli.client.session import out, use_api, write_json
     from services.cli.rendering.tables import workers_table
 
-    body = use_api(ctx, lambda door: door.get("/workers"))
+    body = use_api(ctx, lambda client: client.get("/workers"))
     if json:
         write_json(body)
     else:
@@ -31,7 +31,7 @@ def workloads(
     from services.cli.client.session import out, use_api, write_json
     from services.cli.rendering.tables import workload_block, workloads_table
 
-    body = use_api(ctx, lambda door: door.get(f"/workloads/{name}" if name else "/workloads"))
+    body = use_api(ctx, lambda client: client.get(f"/workloads/{name}" if name else "/workloads"))
     if json:
         write_json(body)
         return
@@ -68,7 +68,7 @@ def invalidate_cache(
     except orjson.JSONDecodeError as error:
         raise BadInput(f"--item is not JSON: {error}", "Write it like '{\"n\": 7}'.") from error
     document = {} if item is None else {"payload": payload}
-    body = use_api(ctx, lambda door: door.send("POST", f"/workloads/{workload}/invalidate-cache", document))
+    body = use_api(ctx, lambda client: client.send("POST", f"/workloads/{workload}/invalidate-cache", document))
     if json:
         write_json(body)
     else:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from services.cli.parsing.options import AtOnce, JsonFlag, RateLimit
+from services.cli.parsing.options import Concurrency, JsonFlag, RateLimit
 
 _HISTORY = 20
 
@@ -28,7 +28,7 @@ def rates(
         str | None, typer.Option(help="Another limit of the workload than the one by its partition.")
     ] = None,
     rate: RateLimit = None,
-    concurrency: AtOnce = None,
+    concurrency: Concurrency = None,
     adaptive: Annotated[
         str | None, typer.Option(metavar="FLOOR..CEILING", help="Bounds within which the rate adapts: 1..200.")
     ] = None,
@@ -59,13 +59,13 @@ def rates(
     query: dict[str, str | int | None] = {"partition": partition, "limit": limit} if given else {}
     if action is None:
         query["history"] = _HISTORY if history else None
-        body = use_api(ctx, lambda door: door.get(path, query))
+        body = use_api(ctx, lambda client: client.get(path, query))
     elif action is Action.SET:
         document = _document(partition, limit, rate, concurrency, adaptive)
-        body = use_api(ctx, lambda door: door.send("PUT", path, document))
+        body = use_api(ctx, lambda client: client.send("PUT", path, document))
     else:
         method, suffix = ("DELETE", "") if action is Action.CLEAR else ("POST", "/close")
-        body = use_api(ctx, lambda door: door.send(method, path + suffix, query=query))
+        body = use_api(ctx, lambda client: client.send(method, path + suffix, query=query))
     _show(body, json=json)
 
 

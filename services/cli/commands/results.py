@@ -35,7 +35,7 @@ def results(
       batchyard results last --status failed | jq -r .error.code | sort | uniq -c
       batchyard results last --format cue --output sheets/
     """
-    from services.cli.actions.results import Wanted, fetch
+    from services.cli.actions.results import ResultSelection, fetch
 
     chosen = "json" if json else format_
-    fetch(ctx, batch, Wanted(chosen, status.value if status else None, error_code), output)
+    fetch(ctx, batch, ResultSelection(chosen, status.value if status else None, error_code), output)

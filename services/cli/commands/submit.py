@@ -7,15 +7,15 @@ import typer
 
 from services.cli.parsing.items import Format
 from services.cli.parsing.options import (
-    AtOnce,
     CachePolicy,
+    Concurrency,
     Deadline,
     DedupMode,
     FailureThreshold,
     JsonFlag,
     PriorityName,
     RateLimit,
-    RetryBy,
+    RetryRules,
     Weight,
 )
 
@@ -59,10 +59,10 @@ def submit(
     ] = None,
     weight: Weight = None,
     rate: RateLimit = None,
-    concurrency: AtOnce = None,
+    concurrency: Concurrency = None,
     deadline: Deadline = None,
     failure_threshold: FailureThreshold = None,
-    retry: RetryBy = None,
+    retry: RetryRules = None,
     cache: Annotated[
         CachePolicy | None,
         typer.Option(help="Cached results: use them, refresh them, or turn the cache off."),
@@ -95,8 +95,8 @@ def submit(
       zcat items.ndjson.gz | batchyard submit tracklists - --idempotency-key nightly-1
       id=$(batchyard submit tracklists urls.csv --json | jq -r .batch_id)
     """
-    from services.cli.actions.submit import Request, hand_in
-    from services.cli.parsing.terms import Said
+    from services.cli.actions.submit import Request, submit_batch
+    from services.cli.parsing.terms import TermOptions
 
     request = Request(
         workload=workload,
@@ -111,6 +111,8 @@ def submit(
         idempotency_key=idempotency_key,
         webhooks=notify_webhook or [],
         emails=notify_email or [],
-        terms=Said(weight, rate, concurrency, deadline, failure_threshold or (), cache, dedup, dedup_ttl, retry or ()),
+        terms=TermOptions(
+            weight, rate, concurrency, deadline, failure_threshold or (), cache, dedup, dedup_ttl, retry or ()
+        ),
     )
-    hand_in(ctx, request, watch=watch, json=json)
+    submit_batch(ctx, request, watch=watch, json=json)

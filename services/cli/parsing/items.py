@@ -17,7 +17,7 @@ MAX_SOURCE_BYTES = 1536 * 1024
 
 
 class Format(StrEnum):
-    """How items are written in a file."""
+    """File formats of items."""
 
     JSON = "json"
     NDJSON = "ndjson"

@@ -40,7 +40,7 @@ class StatusName(StrEnum):
     DUPLICATE = "duplicate"
 
 
-class EndedBadly(StrEnum):
+class RetryableStatus(StrEnum):
     """Terminal states that a retry may run again."""
 
     FAILED = "failed"
@@ -62,18 +62,23 @@ BatchId = Annotated[str, typer.Argument(metavar="BATCH", help="Id of a batch, or
 
 Weight = Annotated[int | None, typer.Option(min=1, max=100, help="Share of the batch among your batches; default 1.")]
 RateLimit = Annotated[str | None, typer.Option("--rate", metavar="N/s", help="Largest rate of items: 20/s, 600/min.")]
-AtOnce = Annotated[int | None, typer.Option("--concurrency", min=1, help="Largest number of items that run at once.")]
+Concurrency = Annotated[
+    int | None,
+    typer.Option("--concurrency", min=1, help="Largest number of items that run at once."),
+]
 Deadline = Annotated[
-    str | None, typer.Option(metavar="TIME", help="Time at which remaining items expire: 2h, or 2026-12-24T18:00.")
+    str | None,
+    typer.Option(metavar="TIME", help="Time at which remaining items expire: 2h, or 2026-12-24T18:00."),
 ]
 FailureThreshold = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="BOUND", help="Stop the batch when more items fail than 100, 10% or captcha=5; may be repeated."
+        metavar="BOUND",
+        help="Stop the batch when more items fail than 100, 10% or captcha=5; may be repeated.",
     ),
 ]
 
-RetryBy = Annotated[
+RetryRules = Annotated[
     list[str] | None,
     typer.Option(
         "--retry",

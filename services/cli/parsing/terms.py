@@ -20,8 +20,8 @@ _BOUND = re.compile(r"(?:([a-z][a-z0-9_.]{0,63})=)?(\d+(?:\.\d+)?)(%?)")
 
 
 @dataclass(frozen=True)
-class Said:
-    """What the options say; None and empty: nothing."""
+class TermOptions:
+    """Terms of a batch as given in options; None or empty: not given."""
 
     weight: int | None = None
     rate: str | None = None

@@ -19,7 +19,7 @@ _PARTS = (
     ("expired", "expired", "yellow"),
 )
 _STEPS = 10
-"""How many plain lines a batch gets where there is no terminal."""
+"""Number of progress lines of a batch when the output is no terminal."""
 
 
 class Progress:

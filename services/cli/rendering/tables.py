@@ -1,4 +1,4 @@
-"""How answers of the server look to a person: tables and short blocks of text."""
+"""Formats responses of the server as tables and short blocks of text."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -84,7 +84,7 @@ def batch_block(batch: BatchState) -> Table:
 
 
 def summary_rows(summary: Any, error: str | None) -> list[tuple[str, str]]:
-    """What the workload made of all results, a fact a line; nothing where there is no summary."""
+    """Return the workload's summary of all results as lines; empty without a summary."""
     if error:
         return [("no summary", error)]
     return [(name or "summary", words) for name, words in summary_lines(summary)] if summary is not None else []
@@ -108,7 +108,7 @@ def state_text(batch: BatchState) -> Text:
 
 
 def failures_table(batch_id: str, groups: Iterable[FailureGroup]) -> RenderableType:
-    """What failed, by cause, and how to run the first few causes again."""
+    """Return the failures by cause, with the commands that retry the first few."""
     rows = list(groups)
     if not rows:
         return Text("Nothing failed.")

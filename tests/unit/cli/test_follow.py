@@ -17,8 +17,8 @@ END = state(status="finished", result="completed", counts={"total": 4, "succeede
 
 
 async def results(cluster: FakeCluster) -> list[str | None]:
-    async with asyncio.timeout(5), open_door(Address(cluster.url)) as door:
-        return [snapshot.result async for snapshot in follow(door, BATCH, poll_s=0.01)]
+    async with asyncio.timeout(5), open_door(Address(cluster.url)) as client:
+        return [snapshot.result async for snapshot in follow(client, BATCH, poll_s=0.01)]
 
 
 async def test_without_a_websocket_it_is_asked_again_and_again(cluster: FakeCluster) -> None:
@@ -49,7 +49,7 @@ async def test_a_cluster_that_is_away_for_a_moment_is_waited_for(cluster: FakeCl
 
 
 async def test_a_cluster_that_stays_away_is_given_up(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(following, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(following, "MAX_UNAVAILABLE_S", 0.05)
     cluster.answer(f"GET /batches/{BATCH}", state(), {"detail": "away"}, status=503)
     with pytest.raises(NotReachable):
         await results(cluster)

@@ -7,7 +7,7 @@ import pytest
 
 from batchyard_contracts.v1.values import Terms
 from services.cli.errors import BadInput
-from services.cli.parsing.terms import Said, term_rows
+from services.cli.parsing.terms import TermOptions, term_rows
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -15,26 +15,26 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("said", "fields"),
     [
-        (Said(), {}),
-        (Said(weight=3, concurrency=5), {"weight": 3, "concurrency": 5}),
-        (Said(rate="20/s"), {"rate": {"per_second": 20.0, "burst": 2}}),
-        (Said(rate="30/min"), {"rate": {"per_second": 0.5, "burst": 1}}),
-        (Said(cache="refresh", dedup="attach"), {"cache": "refresh", "dedup": {"mode": "attach"}}),
-        (Said(dedup="reject", dedup_ttl="1h"), {"dedup": {"mode": "reject", "ttl_s": 3600}}),
-        (Said(retry=["captcha=1"]), {"retry": {"captcha": {"attempts": 1}}}),
+        (TermOptions(), {}),
+        (TermOptions(weight=3, concurrency=5), {"weight": 3, "concurrency": 5}),
+        (TermOptions(rate="20/s"), {"rate": {"per_second": 20.0, "burst": 2}}),
+        (TermOptions(rate="30/min"), {"rate": {"per_second": 0.5, "burst": 1}}),
+        (TermOptions(cache="refresh", dedup="attach"), {"cache": "refresh", "dedup": {"mode": "attach"}}),
+        (TermOptions(dedup="reject", dedup_ttl="1h"), {"dedup": {"mode": "reject", "ttl_s": 3600}}),
+        (TermOptions(retry=["captcha=1"]), {"retry": {"captcha": {"attempts": 1}}}),
         (
-            Said(retry=["default=8", "http_503=6,2s,5min"]),
+            TermOptions(retry=["default=8", "http_503=6,2s,5min"]),
             {"retry": {"default": {"attempts": 8}, "http_503": {"attempts": 6, "base_s": 2, "cap_s": 300}}},
         ),
-        (Said(deadline="1.5h"), {"deadline": "2026-11-22T13:30:00+00:00"}),
-        (Said(deadline="2026-12-24T18:00:00+00:00"), {"deadline": "2026-12-24T18:00:00+00:00"}),
+        (TermOptions(deadline="1.5h"), {"deadline": "2026-11-22T13:30:00+00:00"}),
+        (TermOptions(deadline="2026-12-24T18:00:00+00:00"), {"deadline": "2026-12-24T18:00:00+00:00"}),
         (
-            Said(failure_threshold=["100", "12.5%", "captcha=5"]),
+            TermOptions(failure_threshold=["100", "12.5%", "captcha=5"]),
             {"failure_threshold": {"count": 100, "share": 0.125, "codes": {"captcha": 5}}},
         ),
     ],
 )
-def test_read(said: Said, fields: dict[str, Any]) -> None:
+def test_read(said: TermOptions, fields: dict[str, Any]) -> None:
     found = said.fields(NOW)
     assert Terms.model_validate(found) == Terms.model_validate(fields)
 
@@ -42,32 +42,32 @@ def test_read(said: Said, fields: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "said",
     [
-        Said(rate="20"),
-        Said(rate="0/s"),
-        Said(rate="20/day"),
-        Said(deadline="soon"),
-        Said(deadline="-1h"),
-        Said(failure_threshold=["1.5"]),
-        Said(failure_threshold=["captcha=10%"]),
-        Said(failure_threshold=["Captcha=1"]),
-        Said(failure_threshold=[""]),
-        Said(failure_threshold=["100%"]),
-        Said(retry=["http_503"]),
-        Said(retry=["http_503=0"]),
-        Said(retry=["http_503=101"]),
-        Said(retry=["http_503=3,2"]),
-        Said(retry=["http_503=3,2s,5min,9h"]),
-        Said(retry=["HTTP=3"]),
-        Said(dedup="reject", dedup_ttl="31d"),
+        TermOptions(rate="20"),
+        TermOptions(rate="0/s"),
+        TermOptions(rate="20/day"),
+        TermOptions(deadline="soon"),
+        TermOptions(deadline="-1h"),
+        TermOptions(failure_threshold=["1.5"]),
+        TermOptions(failure_threshold=["captcha=10%"]),
+        TermOptions(failure_threshold=["Captcha=1"]),
+        TermOptions(failure_threshold=[""]),
+        TermOptions(failure_threshold=["100%"]),
+        TermOptions(retry=["http_503"]),
+        TermOptions(retry=["http_503=0"]),
+        TermOptions(retry=["http_503=101"]),
+        TermOptions(retry=["http_503=3,2"]),
+        TermOptions(retry=["http_503=3,2s,5min,9h"]),
+        TermOptions(retry=["HTTP=3"]),
+        TermOptions(dedup="reject", dedup_ttl="31d"),
     ],
 )
-def test_refused(said: Said) -> None:
+def test_refused(said: TermOptions) -> None:
     with pytest.raises(BadInput):
         said.fields(NOW)
 
 
 def test_shown_as_they_are_written() -> None:
-    said = Said(
+    said = TermOptions(
         weight=3, rate="30/min", concurrency=5, failure_threshold=["100", "12.5%", "captcha=5"],
         retry=["captcha=1", "http_503=6,2s,5min"],
     )  # fmt: skip
