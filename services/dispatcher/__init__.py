@@ -1,1 +1,1 @@
-"""Decides what runs next: priority, fairness, pace, chunk size, retry time; keeps RabbitMQ short."""
+"""Decides what runs next: priority, fairness, rates, chunk size, retry times; keeps the queues of RabbitMQ short."""

@@ -1,4 +1,4 @@
-"""`python -m services.dispatcher`"""
+"""Entry point: `python -m services.dispatcher`."""
 
 from services.dispatcher.app import app
 from services.dispatcher.settings import DispatcherSettings

@@ -1,4 +1,4 @@
-"""The dispatcher's composition: one is active behind an advisory lock, others stand by."""
+"""The dispatcher's composition root: one process is active, by an advisory lock, and the others stand by."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ _RETRY_INTERVAL_S = 1.0
 
 @asynccontextmanager
 async def app(settings: DispatcherSettings, runtime: Runtime) -> AsyncIterator[None]:
-    """Open what lives as long as the process; be active whenever the lock can be had."""
+    """Open the connections of the process, and dispatch whenever the lock is held."""
     await migrate(settings, "dispatcher", "services.dispatcher.persistence")
     publisher = await retry_transient(lambda: Publisher.open(settings.amqp_url, "dispatcher"), "RabbitMQ")
     await retry_transient(lambda: _declare(publisher.connection), "RabbitMQ")
@@ -54,12 +54,12 @@ async def _declare(connection: AbstractRobustConnection) -> None:
     await connection.connected.wait()
     try:
         await declare(connection)
-    except RuntimeError as error:  # lost since: the library has no better word for it
+    except RuntimeError as error:  # connection lost meanwhile; the library raises nothing more specific
         raise AMQPConnectionError(str(error)) from error
 
 
 class Dispatcher:
-    """Holds the lock and dispatches; when the lock is lost, starts over from the tables."""
+    """Holds the advisory lock and dispatches; starts over from the tables after the lock is lost."""
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
@@ -72,7 +72,7 @@ class Dispatcher:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Wait for the lock, be active while it is held, again and again. An error that does not pass is raised."""
+        """Wait for the lock and dispatch while it is held, in a loop. An error that is not transient is raised."""
         while not self._stopping.is_set():
             self._pulse.beat()
             lock: Connection | None = None
@@ -93,7 +93,9 @@ class Dispatcher:
                     raise
                 if lock is None:
                     self.database_answers = False
-                log.warning("starting over", error=f"{type(error).__name__}: {error}", pause_s=_RETRY_INTERVAL_S)
+                log.warning(
+                    "restarting the session", error=f"{type(error).__name__}: {error}", pause_s=_RETRY_INTERVAL_S
+                )
                 await self._wait(_RETRY_INTERVAL_S)
             finally:
                 if lock is not None:
@@ -102,7 +104,7 @@ class Dispatcher:
     async def _be_active(self, lock: Connection) -> None:
         number = await epoch.begin(lock)
         async with epoch.open_epoch_pool(self._resources.settings, number) as pool:
-            log.info("active", tenure=number)
+            log.info("dispatcher is active", epoch=number)
             await self._run_session(lock, Session(self._resources, pool))
 
     async def _run_session(self, lock: Connection, active: Session) -> None:

@@ -1,6 +1,6 @@
-"""How items are kept and passed on: each as a line of JSON that begins with its ordinal.
+"""The format in which items are stored and sent: a line of JSON that begins with the ordinal.
 
-Whole numbers may have any length, so what writes and reads lines must not stop at 64 bits.
+Integers may have any length, so lines are read and written without a limit of 64 bits.
 """
 
 from pydantic import JsonValue
@@ -12,7 +12,7 @@ _START = len(b'{"ordinal":')
 
 
 def line_of(item: PageItem) -> bytes:
-    """The line of an item that has not run."""
+    """Return the line of an item that has not run."""
     fields: dict[str, object] = {"ordinal": item.ordinal, "payload": item.payload}
     if item.custom_id is not None:
         fields["custom_id"] = item.custom_id
@@ -24,17 +24,17 @@ def line_of(item: PageItem) -> bytes:
 
 
 def ordinal_of(line: bytes) -> int:
-    """The ordinal, without a look at the rest."""
+    """Return the ordinal without parsing the rest."""
     return int(line[_START : line.index(b",", _START)])
 
 
 def with_state(line: bytes, state: JsonValue) -> bytes:
-    """The line with what the next run is given. The run that returned it was not broken off."""
+    """Return the line with the state for the next run, and without the mark of an interrupted run."""
     fields = from_json(line) | {"state": state}
     fields.pop("rerun", None)
     return to_json(fields, inf_nan_mode="null")
 
 
 def with_rerun(line: bytes) -> bytes:
-    """The line of an item whose run was broken off, so that the next one knows it."""
+    """Return the line with the mark that its last run was interrupted."""
     return to_json(from_json(line) | {"rerun": True}, inf_nan_mode="null")

@@ -1,7 +1,7 @@
-"""A page of items as the dispatcher needs it: each item stays the line of JSON that it came as.
+"""A page of items as the dispatcher needs it: each item stays the line of JSON in which it arrived.
 
-Reads the same JSON as the contract's `ItemsPage`. Ingest writes items as lines that can be kept; what another hand
-wrote in its own way is read by that model, and written anew.
+Reads the same JSON as the contract's `ItemsPage`. Ingest writes items as lines that can be stored; pages written in
+another way are read by that model and rewritten.
 """
 
 import re
@@ -35,7 +35,7 @@ _decoder = msgspec.json.Decoder(_Page)
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """The items of a page that go to one partition, each as a line."""
+    """The items of a page for one partition, each as a line."""
 
     partition: str
     lines: list[bytes]
@@ -43,7 +43,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some items of a batch."""
+    """A page of items of one batch."""
 
     type: ClassVar[str] = ItemsPage.type
     batch_id: UUID
@@ -52,12 +52,12 @@ class Page:
 
     @classmethod
     def decode(cls, body: bytes) -> "Page":
-        """Read a body; raises `pydantic.ValidationError` when it is no page."""
+        """Read a body; raises `pydantic.ValidationError` if it is no page."""
         try:
             if not body.isascii():
                 body.decode()
             page = _decoder.decode(body)
-        except (msgspec.MsgspecError, ValueError, RecursionError):  # the contract reads more, or says what is wrong
+        except (msgspec.MsgspecError, ValueError, RecursionError):  # the contract accepts more, or reports the error
             return cls.of(ItemsPage.decode(body))
         segments = [Segment(s.partition, list(map(bytes, s.items))) for s in page.segments]
         if b"\n" in body or not all(_is_line(line) for s in segments for line in s.lines):
@@ -66,6 +66,6 @@ class Page:
 
     @classmethod
     def of(cls, message: ItemsPage) -> "Page":
-        """A page that was read as the contract has it."""
+        """Return the page of a contract message."""
         segments = [Segment(s.partition, list(map(line_of, s.items))) for s in message.segments]
         return cls(message.batch_id, message.page, segments)

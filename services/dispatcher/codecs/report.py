@@ -1,4 +1,4 @@
-"""A worker's report as the dispatcher needs it: which items ended, and what is said of those that run again.
+"""A worker's report as the dispatcher needs it: the items that ended, and the outcomes of those that run again.
 
 Reads the same JSON as the contract's `ChunkProcessed`, without the results, which may be large and many.
 """
@@ -15,11 +15,11 @@ from batchyard_contracts.v1.flow import ChunkProcessed, DestinationFeedback, Ite
 from batchyard_contracts.v1.values import ItemError
 
 Outcomes = dict[int, ItemOutcome | None]
-"""What came of items, by ordinal: None of one that ended, else what it says of its next run."""
+"""Outcomes by ordinal; None for an item that has ended."""
 
 _UNFINISHED = {"retry", "continued"}
 _OUTCOMES = b',"outcomes":['
-"""Quotes in a text are escaped, so this is never part of one."""
+"""Start of the outcomes. Quotes in a string are escaped, so it is never part of one."""
 _Text = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_-]{1,64}\Z")]
 _Workload = Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z0-9-]{0,47}\Z")]
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -62,7 +62,8 @@ _whole = msgspec.json.Decoder(_Whole)
 
 @dataclass(slots=True)
 class Report:
-    """`count` outcomes of a chunk. `read` is None until somebody wants to know which: all of them have ended then."""
+    """A report of `count` outcomes of a chunk. `parsed` is None until `outcomes` is called; all its items have ended
+    then."""
 
     type: ClassVar[str] = ChunkProcessed.type
     chunk_id: UUID
@@ -76,7 +77,7 @@ class Report:
 
     @classmethod
     def decode(cls, body: bytes) -> "Report":
-        """Read a body; raises `pydantic.ValidationError` when it is no report."""
+        """Read a body; raises `pydantic.ValidationError` if it is no report."""
         at = body.find(_OUTCOMES)
         try:
             head = _head.decode(body[:at] + b"}")
@@ -88,7 +89,7 @@ class Report:
         return cls(head.chunk_id, head.fence, head.final, head.busy_ms / 1000, head.ended, body, feedback=feedback)
 
     def outcomes(self) -> Outcomes:
-        """The outcomes; of an ordinal that is there twice, the first."""
+        """Return the outcomes; the first one of an ordinal that occurs twice."""
         if self.parsed is None:
             self.parsed = self._in_full(self.body).parsed or {}
         return self.parsed
@@ -100,7 +101,7 @@ class Report:
                 body.decode()
             report = _whole.decode(body)
             outcomes = [(o.ordinal, _next(o)) for o in report.outcomes]
-        except (msgspec.MsgspecError, ValueError, RecursionError):  # the contract reads more, or says what is wrong
+        except (msgspec.MsgspecError, ValueError, RecursionError):  # the contract accepts more, or reports the error
             return cls._of(ChunkProcessed.decode(body), body)
         return cls(
             report.chunk_id,

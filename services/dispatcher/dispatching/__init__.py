@@ -1,1 +1,1 @@
-"""Sends chunks to the workers: the dispatch loop, the chunk publisher, chunks that the broker refuses."""
+"""Sends chunks to the workers: the dispatch loop, the chunk publisher, and chunks that the broker refuses."""

@@ -1,4 +1,4 @@
-"""Gives chunks out: fetches their items, records the leases, publishes."""
+"""Publishes chunks: reads their items, records the leases, and sends the messages."""
 
 import time
 import uuid
@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 
 class ChunksRefused(BatchyardError):
-    """Chunks that are on record did not go out."""
+    """Recorded chunks were not accepted by the broker: a queue refused them, or they are too large."""
 
     def __init__(self, refused: Sequence[Lease], oversized: Sequence[Lease]) -> None:
         super().__init__(f"{len(refused)} chunks were not taken, {len(oversized)} are too large to be sent.")
@@ -46,16 +46,16 @@ class ChunkPublisher:
     ) -> None:
         self._state, self._store, self._publisher, self._pages = state, store, publisher, pages
         self._on_wait = on_wait
-        """Called while a server is away: who waits for one is alive."""
+        """Callback that runs while PostgreSQL or RabbitMQ is unreachable; it shows that the loop is alive."""
 
     async def dispatch(self, picks: Sequence[tuple[InFlightWindow, Pick]]) -> None:
-        """Record and publish; on return the broker has the chunks."""
+        """Record and publish chunks. When it returns, the broker has confirmed them."""
         leases = [lease for window, pick in picks if (lease := self._create_lease(window, pick))]
         if not leases:
             return
         batches = {x.batch_id: self._state.batches[x.batch_id] for x in leases}
         starting = [b for b in batches.values() if b.started_round < b.round]
-        for lease in leases:  # before the message is out, since the report may be back before we are
+        for lease in leases:  # before the publish, since a report may arrive before it returns
             self._state.leases[lease.chunk_id] = lease
         started_ids = [b.batch_id for b in starting]
         await retry_transient(lambda: self._store.save_leases(leases, started_ids), "PostgreSQL", on_wait=self._on_wait)
@@ -66,10 +66,11 @@ class ChunkPublisher:
                 batch.started_round = batch.round
 
     async def publish(self, leases: Sequence[Lease], events: Sequence[OutgoingMessage] = ()) -> None:
-        """Publish chunks that are on record, without what a part of a report has covered. Empty ones end instead.
-        Events leave right behind the first chunks.
+        """Publish recorded chunks without the items that were reported already. A chunk without items left ends
+        instead.
 
-        One workload's queue cannot hold up those of others: raises `ChunksRefused` at the end.
+        The events are sent right behind the first chunks. A workload whose queue refuses its chunks does not hold up
+        the others: `ChunksRefused` is raised at the end.
         """
         items = await retry_transient(lambda: self._pages.items(leases), "PostgreSQL", on_wait=self._on_wait)
         await self._skip_dropped(items, leases)
@@ -104,7 +105,7 @@ class ChunkPublisher:
             raise ChunksRefused([x for x in leases if x.workload in refused and x not in oversized], oversized)
 
     async def _skip_dropped(self, items: Mapping[UUID, Mapping[int, bytes]], leases: Sequence[Lease]) -> None:
-        """Items that another batch has are taken as reported: the ledger knows their end."""
+        """Mark items that the batch dropped as duplicates as reported: their outcome is in the ledger."""
         found = {
             lease.chunk_id: ordinals
             for lease in leases
@@ -120,7 +121,7 @@ class ChunkPublisher:
                 lease.reported |= found.get(lease.chunk_id, set())
 
     async def _send(self, messages: Sequence[OutgoingMessage]) -> bool:
-        """Hold on while the broker is away; False if it is there and does not take a message."""
+        """Publish, and wait while the broker is unreachable; returns False if the broker refuses a message."""
 
         async def attempt() -> bool:
             try:
@@ -128,7 +129,7 @@ class ChunkPublisher:
             except PublishFailed as error:
                 if not isinstance(error.__cause__, DeliveryError):
                     raise
-                log.warning("a queue takes no chunks", error=str(error))
+                log.warning("queue refused chunks", error=str(error))
                 return False
             return True
 
@@ -138,7 +139,7 @@ class ChunkPublisher:
         batch = self._state.batches.get(pick.batch_id)
         if not isinstance(pick.source, PageRange):
             self._state.unload_retries(pick.batch_id, pick.partition, pick.source.ordinals)
-        if batch is None or batch.stop_status:  # it ended between the choice and now
+        if batch is None or batch.stop_status:  # the batch ended after the pick
             window.record_returned(pick)
             return None
         attempt = 1 if isinstance(pick.source, PageRange) else pick.source.attempt

@@ -1,4 +1,5 @@
-"""Keeps the workers supplied: chooses chunks while the windows are open, and sleeps until something changes."""
+"""Keeps the workers supplied: dispatches chunks while the in-flight windows have room, and sleeps until something
+changes."""
 
 import asyncio
 import math
@@ -18,21 +19,21 @@ from shared.runtime.health import Pulse
 from shared.runtime.transient import retry_transient
 
 _MAX_CHUNKS = 64
-"""Chunks in one transaction."""
+"""Maximum number of chunks in one transaction."""
 _IDLE_S = 5.0
 _RELOAD_S = 0.1
 _LOAD_LIMIT = 1000
 _GROUP_BYTES = 256 * 1024
 _MAX_LOADED = 10_000
-"""Items to run again that are held in memory, about."""
+"""Approximate number of retries that are held in memory."""
 _MAX_LOADED_PER_PARTITION = 500
 _MIN_LOADED_PER_PARTITION = 16
 _RetryGroup = tuple[UUID, str, int, bool]
-"""So many of each batch and partition are held, however many of these there are."""
+"""Batch, partition, attempt and quarantine of items that may travel in one chunk."""
 
 
 class DispatchLoop:
-    """The loop of the dispatcher."""
+    """The loop that loads due retries, picks chunks and has them published."""
 
     def __init__(
         self,
@@ -45,17 +46,17 @@ class DispatchLoop:
         self._state, self._store, self._publisher, self._pulse = state, store, publisher, pulse
         self._undeliverable = undeliverable
         self._next_retry_at = 0.0
-        """When to look for due retries again (monotonic seconds)."""
+        """Time at which due retries are loaded again (monotonic seconds)."""
         self._next_batch_rate_at = math.inf
-        """When a batch's own rate lets its next item go (monotonic seconds)."""
+        """Earliest time at which the own rate of a held-back batch allows its next item (monotonic seconds)."""
 
     def retry_in(self, seconds: float) -> None:
-        """An item is due then: look for it in time."""
+        """Load due retries in `seconds` seconds at the latest, since an item is due then."""
         self._next_retry_at = min(self._next_retry_at, time.monotonic() + seconds)
         self._state.changed.set()
 
     async def run(self) -> None:
-        """Give chunks out until cancelled."""
+        """Dispatch chunks until cancelled."""
         try:
             while True:
                 self._pulse.beat()
@@ -105,8 +106,11 @@ class DispatchLoop:
             return
 
     async def _load_retries(self) -> None:
-        """Bring due items into their lanes: a bounded number for each partition of each batch, so that none of them
-        can keep others out, and of no batch that may not run now."""
+        """Add due retries to their partition queues.
+
+        The number for each partition of a batch is bounded, so that no partition keeps others out. Batches that may not
+        run now are left out.
+        """
         state = self._state
         self._next_retry_at = time.monotonic() + _IDLE_S
         runnable = [b.batch_id for b in state.batches.values() if self._may_run(b)]
@@ -137,8 +141,8 @@ class DispatchLoop:
 
 
 def _group_retries(due: Sequence[DueRetry]) -> Iterator[tuple[_RetryGroup, list[int]]]:
-    """Items that may travel together: of one batch, partition and attempt, in quarantine or not, and not too large in
-    all."""
+    """Yield items that may travel in one chunk: of one batch, partition and attempt, all or none in quarantine, with a
+    bounded total size."""
     groups: dict[_RetryGroup, list[int]] = {}
     sizes: Counter[_RetryGroup] = Counter()
     for batch_id, ordinal, partition, attempt, quarantined, size in due:

@@ -1,4 +1,4 @@
-"""Chunks that a queue did not take go out later, while other workloads go on; those that are too large fail."""
+"""Holds chunks that a queue refused and sends them later, while other workloads go on; fails chunks too large."""
 
 import time
 from collections.abc import Callable
@@ -19,7 +19,7 @@ _TOO_LARGE = ItemError(code="item_too_large", message="The item and its state ar
 
 
 class UndeliverableChunks:
-    """Workloads that have to wait, each with its chunks."""
+    """Refused chunks by workload. A workload in here gets no new chunks."""
 
     def __init__(
         self, state: DispatcherState, store: Store, publisher: ChunkPublisher, settler: ItemSettler, pages: PageCache
@@ -29,25 +29,25 @@ class UndeliverableChunks:
         self._leases: dict[str, list[Lease]] = {}
 
     def is_waiting(self, workload: str) -> bool:
-        """Whether nothing of a workload may go out now."""
+        """Tell whether no chunk of a workload may be sent now."""
         return workload in self._until
 
     def next_retry_at(self) -> float | None:
-        """When the next workload's wait is over (monotonic seconds)."""
+        """Return when the next workload is tried again (monotonic seconds); None if none waits."""
         return min(self._until.values(), default=None)
 
     async def record(self, error: ChunksRefused, on_wait: Callable[[], None]) -> None:
-        """Let the workloads wait, and end what can never go out."""
+        """Keep the refused chunks for later, and fail the items of those that are too large."""
         retry_at = time.monotonic() + _PAUSE_S
         for lease in error.refused:
-            lease.seen_at = retry_at  # it is not lost
+            lease.seen_at = retry_at  # keeps the lease from expiring meanwhile
             self._until[lease.workload] = retry_at
             self._leases.setdefault(lease.workload, []).append(lease)
         for lease in error.oversized:
             await retry_transient(lambda lease=lease: self._fail(lease), "chunks", on_wait=on_wait)  # type: ignore[misc]
 
     async def retry_due(self, on_wait: Callable[[], None]) -> None:
-        """Publish what waited long enough."""
+        """Publish the chunks of the workloads whose pause is over."""
         now = time.monotonic()
         for workload in [w for w, until in self._until.items() if until <= now]:
             del self._until[workload]

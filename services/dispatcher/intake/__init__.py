@@ -1,1 +1,1 @@
-"""Takes in batches, pages of items and controls, and answers questions about payloads."""
+"""Accepts batches, pages of items and controls, and answers queries for payloads."""

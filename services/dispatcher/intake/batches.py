@@ -1,4 +1,4 @@
-"""Takes in batches, their pages, and the commands that steer them."""
+"""Handles messages on batches: headers, pages, controls, stops and reopened items."""
 
 from collections.abc import Sequence
 from operator import itemgetter
@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 
 class BatchIntake:
-    """One method for each message. Tables first, memory afterwards."""
+    """Message handlers of the intake. Each changes the tables first and the memory afterwards."""
 
     def __init__(
         self,
@@ -56,33 +56,33 @@ class BatchIntake:
         self._page_tracker = PageTracker()
 
     async def load(self) -> None:
-        """Rebuild what waits from the tables."""
+        """Load manifests and unfinished batches from the tables."""
         for manifest in await self._store.manifests():
             self._state.set_manifest(manifest)
         for batch in await self._store.live_batches():
             await self._join(batch)
 
     async def on_items_pages(self, received: Sequence[DecodedMessage]) -> None:
-        """Keep pages; those of a batch whose header is known may go out at once, each once."""
+        """Save pages; items of a batch whose header is known are queued, each once."""
         pages = [r.message for r in received if isinstance(r.message, Page)]
         saved = await self._store.save_pages(pages)
         batch_ids, claimed = {batch_id for batch_id, *_ in saved}, set[UUID]()
         while known := [b for x in batch_ids - claimed if (b := self._state.batches.get(x))]:
-            for batch in known:  # another one may join meanwhile
+            for batch in known:  # another batch may be added meanwhile
                 claimed.add(batch.batch_id)
                 await self._claims.claim(batch)
         for batch_id, partition, slice_, lines in saved:
             self._pages.add((batch_id, slice_.page, slice_.segment), lines)
-            if (here := self._state.batches.get(batch_id)) is None:
+            if (queued_batch := self._state.batches.get(batch_id)) is None:
                 self._page_tracker.add_early(batch_id, partition, slice_)
-            elif here.stop_status:
-                self._batch_stopper.schedule(here)
-            elif (queue := self._state.batch_queue(here)) and self._page_tracker.add_segment(batch_id, slice_):
+            elif queued_batch.stop_status:
+                self._batch_stopper.schedule(queued_batch)
+            elif (queue := self._state.batch_queue(queued_batch)) and self._page_tracker.add_segment(batch_id, slice_):
                 queue.partition_queue(partition).slices.append(slice_)
         self._state.changed.set()
 
     async def on_batch_accepted(self, message: BatchAccepted, envelope: Envelope) -> None:
-        """A batch may run."""
+        """Save the header of a batch and add the batch."""
         async with self._state.control_lock:
             batch = await self._store.save_batch(message, envelope.traceparent)
             if batch is not None and batch.batch_id not in self._state.batches:
@@ -90,16 +90,17 @@ class BatchIntake:
         self._state.changed.set()
 
     async def on_batch_sealed(self, message: BatchSealed, _: Envelope) -> None:
-        """Nothing to do: the ledger decides when a batch has ended."""
+        """Ignore the message: the aggregator decides when a batch has ended."""
 
     async def on_batch_withdrawn(self, message: BatchWithdrawn, _: Envelope) -> None:
-        """Forget pages that must not run."""
+        """Delete a batch that was withdrawn, with its pages."""
         async with self._state.control_lock:
             await self._store.withdraw(message.batch_id)
-            self._remove(message.batch_id)  # afterwards: a page that was being saved is known by now
+            self._remove(message.batch_id)  # last, so that a page that was being saved is known
 
     async def on_batch_controlled(self, message: BatchControlled, _: Envelope) -> None:
-        """Pause, resume, cancel, or change a batch. What a batch is told before its header comes waits for it."""
+        """Pause, resume, cancel or change a batch. A control that arrives before the header of its batch is kept for
+        it."""
         if message.action == "retry":
             return
         async with self._state.control_lock:
@@ -110,19 +111,19 @@ class BatchIntake:
             await self._apply_control(message.batch_id)
 
     async def on_batch_stopped(self, message: BatchStopped, _: Envelope) -> None:
-        """A service has stopped a round: what is left of it ends."""
+        """Stop a round that another service or the deadline has ended."""
         async with self._state.control_lock:
             await self._store.save_stop(message.batch_id, message.round, message.reason)
             await self._apply_control(message.batch_id)
 
     async def _apply_control(self, batch_id: UUID) -> None:
-        """What is kept takes effect on a batch that is here."""
+        """Apply the saved controls to a batch in memory, if it is there."""
         batch = self._state.batches.get(batch_id)
-        told = await self._store.live_batch(batch_id) if batch is not None else None
-        if batch is None or told is None or told.round != batch.round:
+        saved = await self._store.live_batch(batch_id) if batch is not None else None
+        if batch is None or saved is None or saved.round != batch.round:
             return
-        batch.priority, batch.paused, batch.terms = told.priority, told.paused, told.terms
-        batch.cancelled, batch.cause = told.cancelled, told.cause
+        batch.priority, batch.paused, batch.terms = saved.priority, saved.paused, saved.terms
+        batch.cancelled, batch.cause = saved.cancelled, saved.cause
         self._state.apply_control(batch)
         if batch.stop_status:
             self._batch_stopper.schedule(batch)
@@ -130,18 +131,18 @@ class BatchIntake:
         self._dispatch_loop.retry_in(0.0)
 
     async def on_batch_finished(self, message: BatchFinished, _: Envelope) -> None:
-        """The ledger says that a round is over."""
+        """Forget a round that the aggregator has ended."""
         await self._store.finish(message.batch_id, message.round)
         batch = self._state.batches.get(message.batch_id)
         if batch is not None and batch.round <= message.round:
             self._remove(message.batch_id)
 
     async def on_items_reopened(self, message: ItemsReopened, envelope: Envelope) -> None:
-        """Run items again, in a new round, from their first attempt. Those that are no longer kept fail."""
+        """Run items again in a new round, from their first attempt. Items that are no longer stored fail."""
         batch = await self._store.reopen(message.batch_id, message.round, message.requested_at)
         if batch is None:
             if not await self._store.is_known(message.batch_id):
-                log.warning("reopened batch is not kept any more", batch_id=str(message.batch_id), round=message.round)
+                log.warning("reopened batch is no longer stored", batch_id=str(message.batch_id), round=message.round)
                 await self._reopening.fail(message, message.ordinals, ITEM_DELETED)
             return
         await self._reopening.reopen(batch, message)
@@ -153,10 +154,12 @@ class BatchIntake:
         self._dispatch_loop.retry_in(0.0)
 
     async def _join(self, batch: Batch, total: int | None = None) -> None:
-        """Read first, join afterwards: what fails in between may be done again. A batch of `total` items that have all
-        just come has nothing to be read."""
-        plain = not batch.stop_status and not self._claims.is_wanted_by(batch)
-        waiting = self._page_tracker.complete_slices(batch.batch_id, total) if plain else None
+        """Read the waiting items first and add the batch afterwards, so that a failure in between may be repeated.
+
+        A batch whose `total` items have all arrived is added without a read.
+        """
+        can_skip_read = not batch.stop_status and not self._claims.is_wanted_by(batch)
+        waiting = self._page_tracker.complete_slices(batch.batch_id, total) if can_skip_read else None
         if waiting is None:
             waiting = await self._waiting(batch)
         queue = self._state.add_batch(batch)
@@ -168,7 +171,8 @@ class BatchIntake:
         self._batch_stopper.wake()
 
     async def _waiting(self, batch: Batch) -> WaitingSlices:
-        """What the table has of a batch, and what comes into it meanwhile; keys are claimed for all of it."""
+        """Return the waiting items of a batch from the table and those that arrive meanwhile, after their keys are
+        claimed."""
         while True:
             self._page_tracker.expect(batch.batch_id)
             await self._claims.load(batch)

@@ -1,7 +1,8 @@
-"""Keeps items from running that another batch of their owner has, too, as far as a batch asks for that.
+"""Dedup claims: keep an item from running if another batch of the same owner has it too and the batch asks for this.
 
-`reject`: the earlier item keeps its key, and the later one is dropped. `replace`: the later one takes the key over, and
-the earlier one is dropped unless it is out at a worker. A claim holds while its batch runs, for its time at most.
+Mode `reject`: the earlier item keeps its key and the later one is dropped. Mode `replace`: the later item takes over
+the key, and the earlier one is dropped unless it is in flight. A claim holds while its batch runs, and at most for its
+time to live.
 """
 
 from collections.abc import Sequence
@@ -27,23 +28,24 @@ _decoder = msgspec.json.Decoder(_KeyedItem)
 
 
 class DedupClaims:
-    """What is dropped is on record before the ledger hears of it, and told again after a crash."""
+    """Claims keys for the items of batches. Dropped items are saved before the ledger is told, and published again
+    after a crash."""
 
     def __init__(self, state: DispatcherState, store: Store, settler: ItemSettler, pages: PageCache) -> None:
         self._state, self._store, self._settler, self._pages = state, store, settler, pages
 
     def is_wanted_by(self, batch: Batch) -> bool:
-        """Whether the items of a batch are to claim their keys before they run."""
+        """Tell whether the items of a batch have to claim their keys before they run."""
         return _mode(batch) is not None
 
     async def load(self, batch: Batch) -> None:
-        """Learn what is dropped of a batch that is about to join, and claim for what is kept of it."""
+        """Load the dropped items of a batch that is about to be added, and claim the keys of the others."""
         if _mode(batch):
             await self._drop(batch, await self._store.dropped_items(batch.batch_id))
             await self.claim(batch)
 
     async def claim(self, batch: Batch) -> None:
-        """Claim for pages of a batch for which it was not done yet."""
+        """Claim the keys of the pages of a batch that have not been claimed yet."""
         dedup = _mode(batch)
         while dedup and (pages := await self._store.unclaimed_segments(batch.batch_id)):
             found = {line.key: line for _, _, lines in pages for line in map(_decoder.decode, lines) if line.key}
@@ -57,7 +59,7 @@ class DedupClaims:
                     await self._drop(loser, items)
 
     async def _drop(self, batch: Batch, items: Sequence[DroppedItem]) -> None:
-        """What is out already runs to its end."""
+        """Settle dropped items as duplicates; those in flight are restored and run to their end."""
         in_flight: set[int] = set()
         if any(item.ordinal not in batch.dropped for item in items):
             for lease in [x for x in self._state.leases.values() if x.batch_id == batch.batch_id]:

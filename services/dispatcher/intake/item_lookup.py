@@ -1,7 +1,7 @@
-"""Finds the items of a batch by their ordinals, as they would run now: patched ones first, the others in their pages.
+"""Finds stored items of a batch by their ordinals, as they would run now: patched items first, then those in the pages.
 
-Pages are kept without an index of ordinals, which every item would have to pay for. They hold ordinals in the order
-of their numbers, so that a page is found by halving.
+Pages have no index of ordinals, since every item would have to pay for it. Ordinals ascend with the page numbers, so a
+page is found by binary search.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -13,12 +13,12 @@ from services.dispatcher.persistence.store import Store
 
 _MAX_ORDINALS = 1000
 _PAGES_PER_READ = 4
-"""Pages that are read at once."""
+"""Number of pages in one read."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredItem:
-    """An item; `round` is that for which its payload was patched last, 0 if never."""
+    """A stored item; `round` is the round in which its payload was patched last, 0 if never."""
 
     ordinal: int
     partition: str
@@ -27,16 +27,16 @@ class StoredItem:
 
 
 async def find_items(store: Store, batch_id: UUID, ordinals: Sequence[int]) -> AsyncIterator[list[StoredItem]]:
-    """Those of the items that are kept, in lots of bounded size."""
+    """Yield the requested items that are stored, in groups of bounded size."""
     wanted = sorted(set(ordinals))
     for start in range(0, len(wanted), _MAX_ORDINALS):
-        lot = wanted[start : start + _MAX_ORDINALS]
-        patched = [StoredItem(*row) for row in await store.patched_items(batch_id, lot)]
+        group = wanted[start : start + _MAX_ORDINALS]
+        patched = [StoredItem(*row) for row in await store.patched_items(batch_id, group)]
         if patched:
             yield patched
             known = {item.ordinal for item in patched}
-            lot = [ordinal for ordinal in lot if ordinal not in known]
-        async for found in _find_in_pages(store, batch_id, lot):
+            group = [ordinal for ordinal in group if ordinal not in known]
+        async for found in _find_in_pages(store, batch_id, group):
             yield found
 
 
@@ -47,13 +47,13 @@ async def _find_in_pages(store: Store, batch_id: UUID, wanted: list[int]) -> Asy
         rows = await store.pages_from(batch_id, at, _PAGES_PER_READ)
         if not rows:
             return
-        sought = set(wanted)
+        wanted_set = set(wanted)
         found, highest = [], -1
         for _, partition, lines in rows:
             for line in lines:
                 ordinal = ordinal_of(line)
                 highest = max(highest, ordinal)
-                if ordinal in sought:
+                if ordinal in wanted_set:
                     found.append(StoredItem(ordinal, partition, line))
         if found:
             yield found
@@ -62,9 +62,9 @@ async def _find_in_pages(store: Store, batch_id: UUID, wanted: list[int]) -> Asy
 
 
 async def _page_before(store: Store, batch_id: UUID, ordinal: int, first: int, last: int) -> int:
-    """A page not far before the one that may hold the ordinal, between two pages."""
+    """Return a page at or shortly before the one that may contain the ordinal, between `first` and `last`."""
     low, step = first, _PAGES_PER_READ
-    while low + step <= last:  # most often it is near
+    while low + step <= last:  # doubles the step first, since the page is near most often
         sample = await store.first_ordinal_from(batch_id, low + step)
         if sample is None or sample[1] > ordinal:
             last = low + step

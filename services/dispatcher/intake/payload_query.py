@@ -1,4 +1,4 @@
-"""Answers questions about the payloads of items, as they would run now."""
+"""Answers queries for the payloads of items as they would run now."""
 
 from pydantic_core import from_json
 
@@ -8,39 +8,39 @@ from services.dispatcher.intake.item_lookup import find_items
 from services.dispatcher.persistence.store import Store
 
 REPLY_BYTES = 2_000_000
-"""About where an answer is cut: it stays under the limit of a message."""
+"""Approximate size in bytes at which a reply is cut, below the limit of a message."""
 _MAX_READS = 50
-"""Items that are far apart are found one by one: an answer must not take too long."""
+"""Maximum number of reads for one reply. Items far apart need a read each, and a reply must not take too long."""
 
 
 class PayloadQuery:
-    """Reads the kept items for whoever owns them."""
+    """Reads the stored items for the owner of their batch."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     async def on_items_query(self, query: ItemsQuery, _: Envelope) -> ItemsReply:
-        """As many of the items as fit into an answer."""
+        """Return as many of the requested items as fit into a reply."""
         if await self._store.owner_of(query.batch_id) != query.owner:
             return ItemsReply(gone=query.ordinals)
         items: list[StoredItem] = []
-        size = lots = 0
+        size = reads = 0
         async for found in find_items(self._store, query.batch_id, query.ordinals):
-            lots += 1
-            for kept in found:
-                size += len(kept.line) + 100
+            reads += 1
+            for stored in found:
+                size += len(stored.line) + 100
                 if items and size > REPLY_BYTES:
                     return _reply(items)
-                fields = from_json(kept.line)
+                fields = from_json(stored.line)
                 items.append(
                     StoredItem(
-                        ordinal=kept.ordinal,
+                        ordinal=stored.ordinal,
                         payload=fields["payload"],
                         custom_id=fields.get("custom_id"),
-                        partition=kept.partition,
+                        partition=stored.partition,
                     )
                 )
-            if lots == _MAX_READS:
+            if reads == _MAX_READS:
                 return _reply(items)
         known = {item.ordinal for item in items}
         return _reply(items, gone=[ordinal for ordinal in query.ordinals if ordinal not in known])

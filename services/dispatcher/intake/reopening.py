@@ -1,7 +1,7 @@
-"""Lets items run again in a new round, with their payloads patched if that was asked for.
+"""Runs items again in a new round, with patched payloads if requested.
 
-A patched payload is kept in place of the old one, in the transaction that makes its item run: what runs is what was
-saved, also in later attempts, after a crash, and in the rounds that follow.
+A patched payload replaces the old one in the transaction that makes its item run. So later attempts, a run after a
+crash and later rounds all use the saved payload.
 """
 
 import asyncio
@@ -23,17 +23,18 @@ from shared.json.patch import Patch, PatchError
 log = structlog.get_logger()
 ITEM_DELETED = ItemError(code="item_deleted", message="The item is no longer kept; submit it again in a new batch.")
 _PATCHES_PER_TURN = 100
-"""Items that are patched before others get their turn."""
+"""Items that are patched before other tasks get a turn."""
 
 
 class ItemReopener:
-    """Every step may be repeated: a message that comes again finds the payloads that were patched for its round."""
+    """Reopens items. Each step may be repeated: a redelivered message finds the payloads patched for its round."""
 
     def __init__(self, state: DispatcherState, store: Store, settler: ItemSettler) -> None:
         self._state, self._store, self._settler = state, store, settler
 
     async def reopen(self, batch: Batch, message: ItemsReopened) -> None:
-        """Let items run from their first attempt. Those that are no longer kept, or not as they should be, fail."""
+        """Save the items as retries in their first attempt. Items that are no longer stored, or that the patch does not
+        fit, fail."""
         missing = set(message.ordinals)
         patch = Patch(message.patch, MAX_MESSAGE_BYTES) if message.patch else None
         partitions = Partitioner(self._state.workload_queue(batch.workload).window.manifest)
@@ -56,14 +57,15 @@ class ItemReopener:
             await self.fail(message, sorted(missing), ITEM_DELETED)
 
     async def fail(self, message: ItemsReopened, ordinals: Sequence[int], error: ItemError) -> None:
-        """End items that cannot run again."""
+        """Publish the failure of items that cannot run again."""
         items = [SettledItem(ordinal=ordinal, error=error) for ordinal in ordinals]
         await self._settler.publish(message.batch_id, message.round, "failed", items)
 
     async def _apply_patch(
         self, message: ItemsReopened, items: Sequence[StoredItem], patch: Patch, partitions: Partitioner
     ) -> list[StoredItem]:
-        """The items with their new payloads. One that the patch does not fit, though ingest has tried it, fails."""
+        """Return the items with patched payloads. An item that the patch does not fit fails, although ingest has tried
+        the patch."""
         patched: list[StoredItem] = []
         for item in items:
             if item.round == message.round:
@@ -73,7 +75,7 @@ class ItemReopener:
             try:
                 fields["payload"] = patch.apply(fields["payload"])
             except PatchError as error:
-                log.warning("patch does not fit", batch_id=str(message.batch_id), ordinal=item.ordinal)
+                log.warning("patch not applicable", batch_id=str(message.batch_id), ordinal=item.ordinal)
                 not_applicable = ItemError(
                     code="patch_not_applicable", message=f"The patch does not apply to this item: {error}"
                 )

@@ -1,1 +1,1 @@
-"""Publishes and answers which rates hold, and takes changes of them."""
+"""Publishes rates and their changes, answers queries for them, and applies operators' changes."""

@@ -1,4 +1,4 @@
-"""Answers how fast items go to their destinations, and why; and takes what operators want of it."""
+"""Answers queries for the rates of destinations, and applies the changes of operators."""
 
 import heapq
 import time
@@ -18,26 +18,26 @@ from services.dispatcher.state.state import DispatcherState
 
 
 class RateApi:
-    """One method for each message."""
+    """Message handlers for rates."""
 
     def __init__(self, state: DispatcherState, store: RateStore, rate_events: RateEvents) -> None:
         self._state, self._store, self._rate_events = state, store, rate_events
 
     async def on_rates_query(self, query: RatesQuery, _: Envelope) -> Message:
-        """The limiters asked for."""
+        """Return the limiters that the query selects."""
         found: list[RateState] = []
-        for workload, line in self._state.workload_queues.items():
-            if line.is_announced and query.workload in {None, workload}:
-                found += self._states(workload, line.window, query)
+        for workload, queue in self._state.workload_queues.items():
+            if queue.is_announced and query.workload in {None, workload}:
+                found += self._states(workload, queue.window, query)
         shown = heapq.nlargest(MAX_PAGE, found, key=lambda s: (s.in_flight + s.waiting, s.circuit != "closed"))
         if query.history and shown:
             keys = [(s.workload, s.limit, s.partition) for s in shown]
-            lines = await self._store.history(keys, query.history)
-            shown = [s.model_copy(update={"history": lines.get(k, [])}) for s, k in zip(shown, keys, strict=True)]
+            history = await self._store.history(keys, query.history)
+            shown = [s.model_copy(update={"history": history.get(k, [])}) for s, k in zip(shown, keys, strict=True)]
         return RatesReply(rates=shown, truncated=len(found) > len(shown))
 
     async def on_rates_control(self, command: RatesControl, _: Envelope) -> Message:
-        """Do what an operator wants, and show what holds then."""
+        """Apply an operator's change and return the rates in force."""
         try:
             await self._rate_events.apply_control(command)
         except KeyError:
@@ -70,7 +70,7 @@ def _state(
     at: datetime,
 ) -> RateState:
     circuit = limiter.circuit
-    parked = limiter.backoff_until > now
+    is_backing_off = limiter.backoff_until > now
     next_probe_at = at + timedelta(seconds=max(0.0, circuit.next_probe_at - now)) if circuit.state != "closed" else None
     return RateState(
         workload=workload,
@@ -84,8 +84,8 @@ def _state(
         set_by_operator=limiter.terms.by_operator,
         in_flight=limiter.in_flight,
         waiting=waiting,
-        backoff_until=at + timedelta(seconds=limiter.backoff_until - now) if parked else None,
-        backoff_reason=limiter.backoff_reason if parked else "",
+        backoff_until=at + timedelta(seconds=limiter.backoff_until - now) if is_backing_off else None,
+        backoff_reason=limiter.backoff_reason if is_backing_off else "",
         circuit=circuit.state,
         error=circuit.error,
         next_probe_at=next_probe_at,
@@ -95,20 +95,20 @@ def _state(
 
 
 def _waiting(window: InFlightWindow, queues: list[BatchQueue]) -> Counter[str]:
-    """How many items wait in memory, by limiter."""
-    counted: Counter[str] = Counter()
+    """Return the number of items that wait in memory, by limiter."""
+    counts: Counter[str] = Counter()
     for queue in queues:
         for partition, partition_queue in queue.partition_queues.items():
             items = sum(s.size - s.taken for s in partition_queue.slices) + sum(
                 a.count for a in partition_queue.retries
             )
             for limiter in window.limits.limiters_of(partition):
-                counted[limiter.key] += items
-    return counted
+                counts[limiter.key] += items
+    return counts
 
 
 def _chunk_sizes(window: InFlightWindow, queues: list[BatchQueue]) -> dict[str, tuple[int, str]]:
-    """The size of chunks of the batch that came last, and why it is so, by limiter."""
+    """Return the chunk size and its reason for the batch that was added last, by limiter."""
     found: dict[str, tuple[int, str]] = {}
     manifest = window.manifest
     for queue in queues:

@@ -1,5 +1,7 @@
-"""Tells of the pace of destinations: to workers at once, to the tables and to whoever listens soon after; and ends the
-items of a provider that has refused for too long."""
+"""Shares rate and circuit changes: with workers at once, with the tables and event subscribers soon after.
+
+Fails the waiting items of a provider that has refused for too long.
+"""
 
 import asyncio
 import time
@@ -21,24 +23,23 @@ from services.dispatcher.persistence.rate_store import HistoryRow, RateKey, Rate
 from services.dispatcher.settlement.settler import ItemSettler
 from services.dispatcher.state.state import DispatcherState
 from shared.messaging.publisher import Publisher, outgoing
-from shared.redis.rate_reservations import Rate as Agreed
-from shared.redis.rate_reservations import RateReservations, rate_key
+from shared.redis.rate_reservations import Rate, RateReservations, rate_key
 from shared.runtime.health import Pulse
 from shared.runtime.transient import retry_transient
 
 log = structlog.get_logger()
 ALL_OWNERS = "all"
-"""The owner of events that concern everybody."""
+"""Owner of events that concern everybody."""
 _FLUSH_INTERVAL_S = 0.5
 _MIN_CHANGE = 0.05
-"""Smaller steps up are told together."""
+"""Smaller increases, as a share of the rate, are published together."""
 _IDLE_S = 1.0
 _RETENTION_DAYS = 30.0
 _CLEANUP_INTERVAL_S = 3600.0
 
 
 class RateEvents:
-    """Gathers what changes, and a loop that tells of it."""
+    """Collects changes of rates and circuits, and publishes them in a loop."""
 
     def __init__(
         self,
@@ -53,31 +54,31 @@ class RateEvents:
         self._reservations, self._pulse = reservations, pulse
         self._wake = asyncio.Event()
         self._changed_limiters: dict[RateKey, Limiter] = {}
-        """Those whose rate workers are to hear of."""
+        """Limiters whose rate has to be shared with workers."""
         self._announced: dict[RateKey, float | None] = {}
-        """The rates that were told last."""
+        """The rates that were published last."""
         self._pending: dict[RateKey, tuple[float | None, str, Limiter]] = {}
         self._history: list[HistoryRow] = []
         self._dirty: dict[RateKey, Limiter] = {}
         self._events: list[Message] = []
         self._hopeless: list[tuple[UUID, str, ItemError]] = []
-        """Partitions of batches whose items are to fail."""
+        """Batches and partitions whose items are to fail, with the error."""
 
     async def load(self) -> None:
-        """Take up what is known from before; the manifests are known already."""
+        """Load learned rates, overrides and open circuits; the manifests must be loaded before."""
         now = time.monotonic()
-        kept = await self._store.load(now)
-        for (workload, limit, value), learned in kept.learned.items():
+        saved = await self._store.load(now)
+        for (workload, limit, value), learned in saved.learned.items():
             self._state.workload_queue(workload).window.limits.learned[limit, value] = learned
-        for (workload, limit, every), terms in kept.overrides.items():
+        for (workload, limit, value_or_all), terms in saved.overrides.items():
             window = self._state.workload_queue(workload).window
-            window.limits.override(limit, every, terms, window.version_at(now), now)
-        for (workload, limit, value), circuit in kept.circuits.items():
+            window.limits.override(limit, value_or_all, terms, window.version_at(now), now)
+        for (workload, limit, value), circuit in saved.circuits.items():
             if limiter := self._state.workload_queue(workload).window.limits.limiter(limit, value):
                 limiter.circuit = circuit
 
     def record_rate_change(self, workload: str, limiter: Limiter, change: RateChange) -> None:
-        """A rate follows its destination."""
+        """Record that a rate has followed its destination."""
         key = (workload, limiter.limit, limiter.value)
         self._changed_limiters[key] = limiter
         before, _, _ = self._pending.pop(key, (self._announced.get(key, change.before), "", limiter))
@@ -87,7 +88,7 @@ class RateEvents:
         self._wake.set()
 
     def record_circuit_change(self, workload: str, limiter: Limiter, state: Literal["open", "closed"]) -> None:
-        """A circuit opened, or closed."""
+        """Record that a circuit has opened or closed."""
         breaker, at = limiter.circuit, datetime.now(UTC)
         next_probe_at = (
             at + timedelta(seconds=max(0.0, breaker.next_probe_at - time.monotonic())) if state == "open" else None
@@ -95,7 +96,9 @@ class RateEvents:
         if state == "open":
             breaker.opened_on = breaker.opened_on or at
         code = breaker.error.code if breaker.error else None
-        log.warning("circuit", state=state, workload=workload, limit=limiter.limit, value=limiter.value, code=code)
+        log.warning(
+            "circuit changed", state=state, workload=workload, limit=limiter.limit, value=limiter.value, code=code
+        )
         event = CircuitChanged(
             workload=workload,
             owner=ALL_OWNERS,
@@ -112,7 +115,7 @@ class RateEvents:
         self._wake.set()
 
     async def apply_control(self, command: RatesControl) -> None:
-        """What an operator wants: durable first, then in force. Raises `KeyError` for a limit that there is not."""
+        """Save and apply an operator's change. Raises `KeyError` if the limit does not exist."""
         queue = self._state.workload_queues.get(command.workload)
         if queue is None or not queue.is_announced or command.limit not in queue.window.limits.names:
             raise KeyError(command.limit)
@@ -130,32 +133,32 @@ class RateEvents:
             before = {id(t): (t, _per_second(t)) for t in window.limits}
             window.limits.override(command.limit, command.partition, terms, window.version_at(now), now)
             for limiter in window.limits:
-                was = before.get(id(limiter), (limiter, None))[1]
-                if _per_second(limiter) != was:
+                previous_rate = before.get(id(limiter), (limiter, None))[1]
+                if _per_second(limiter) != previous_rate:
                     key = (command.workload, limiter.limit, limiter.value)
                     self._changed_limiters[key] = limiter
-                    self._pending[key] = (was, limiter.reason, limiter)
+                    self._pending[key] = (previous_rate, limiter.reason, limiter)
                     self._announce(key)
         window.backoffs.clear()
         self._wake.set()
         self._state.changed.set()
 
     async def run(self) -> None:
-        """Tell until cancelled."""
-        flushed = forgot = time.monotonic()
+        """Publish changes until cancelled."""
+        flushed_at = cleaned_up_at = time.monotonic()
         try:
             while True:
                 self._pulse.beat()
                 await self._share_rates()
                 now = time.monotonic()
-                if now - flushed >= _FLUSH_INTERVAL_S:
-                    flushed = now
+                if now - flushed_at >= _FLUSH_INTERVAL_S:
+                    flushed_at = now
                     await retry_transient(self._flush, "rates", on_wait=self._pulse.beat)
                     await retry_transient(
                         lambda: self._fail_hopeless(time.monotonic()), "rates", on_wait=self._pulse.beat
                     )
-                if now - forgot >= _CLEANUP_INTERVAL_S:
-                    forgot = now
+                if now - cleaned_up_at >= _CLEANUP_INTERVAL_S:
+                    cleaned_up_at = now
                     await retry_transient(
                         lambda: self._store.delete_unused(_RETENTION_DAYS), "rates", on_wait=self._pulse.beat
                     )
@@ -173,22 +176,22 @@ class RateEvents:
         self._wake.clear()
 
     async def _share_rates(self) -> None:
-        """Workers ask Redis for each start, so that is where a new rate has to be first."""
+        """Write changed rates to Redis, where workers reserve each start."""
         rates, self._changed_limiters = self._changed_limiters, {}
         for (workload, _, _), limiter in rates.items():
             if limiter.rate is not None:
                 name = rate_key(workload, limiter.key)
                 interval = 1 / paced_rate(limiter.rate)
-                await self._reservations.reserve([Agreed(name, interval, limiter.rate.burst, limiter.version)], 0)
+                await self._reservations.reserve([Rate(name, interval, limiter.rate.burst, limiter.version)], 0)
 
     def _announce(self, key: RateKey) -> None:
-        """Make a line and an event of what has changed since the last one."""
-        before, cause, limiter = self._pending.pop(key)
+        """Add the change since the last published rate to the history and the events."""
+        before, change_reason, limiter = self._pending.pop(key)
         after = _per_second(limiter)
         if before == after:
             return
         at = datetime.now(UTC)
-        reason = f"{after / before - 1:+.0%}: {cause}" if before and after else cause
+        reason = f"{after / before - 1:+.0%}: {change_reason}" if before and after else change_reason
         workload, limit, value = key
         self._history.append(HistoryRow(key, at, before, after, reason))
         self._events.append(
@@ -221,7 +224,7 @@ class RateEvents:
         self._events = self._events[len(events) :]
 
     async def _fail_hopeless(self, now: float) -> None:
-        """Fail what waits for a provider that has refused for too long."""
+        """Fail the items that wait for a provider that has refused for too long."""
         for workload, queue in self._state.workload_queues.items():
             limits = queue.window.limits
             if limits.rule is None:
@@ -232,9 +235,9 @@ class RateEvents:
                     continue
                 self._dirty[workload, limiter.limit, limiter.value] = limiter
                 names = limits.partitions_of(limiter)
-                mine = [b.batch_id for b in self._state.batches.values() if b.workload == workload]
-                self._hopeless += [(batch_id, partition, error) for batch_id in mine for partition in names]
-        while self._hopeless:  # one that fails is tried again
+                batch_ids = [b.batch_id for b in self._state.batches.values() if b.workload == workload]
+                self._hopeless += [(batch_id, partition, error) for batch_id in batch_ids for partition in names]
+        while self._hopeless:  # removed only when done, so that a failure is repeated
             batch_id, partition, error = self._hopeless[0]
             if batch := self._state.batches.get(batch_id):
                 self._state.drop_partition(batch, partition)

@@ -1,1 +1,1 @@
-"""Ends items without a run: cancelled, expired, given up."""
+"""Ends items without a run: cancelled, expired or failed."""

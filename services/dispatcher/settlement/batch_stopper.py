@@ -1,7 +1,7 @@
-"""Ends batches that were stopped: told to cancel, past their deadline, or stopped by another service.
+"""Ends stopped batches: cancelled, past their deadline, or stopped by another service.
 
-That a batch is stopped is on record before anything follows, so whoever is active next goes on with it. What is left is
-settled aside, since there may be a million items of it and other batches are steered meanwhile.
+The stop is saved before anything follows, so the next active dispatcher continues it. The remaining items are settled
+in the background, since there may be a million of them and other batches are controlled meanwhile.
 """
 
 import asyncio
@@ -24,13 +24,13 @@ from shared.runtime.transient import retry_transient
 
 log = structlog.get_logger()
 _MAX_CONCURRENT_BATCHES = 4
-"""Batches that are settled at once."""
+"""Number of batches that are settled at the same time."""
 _LEASES_PER_PUBLISH = 20
 _IDLE_S = 5.0
 
 
 class BatchStopper:
-    """Keeps the deadlines, and settles what stopped batches leave behind."""
+    """Watches the deadlines and settles the remaining items of stopped batches."""
 
     def __init__(
         self,
@@ -49,16 +49,16 @@ class BatchStopper:
         self._running: dict[UUID, asyncio.Task[None]] = {}
 
     def schedule(self, batch: Batch) -> None:
-        """A stopped batch may have something left: end it soon."""
+        """Settle the remaining items of a stopped batch soon."""
         self._scheduled[batch.batch_id] = batch
         self._wake.set()
 
     def wake(self) -> None:
-        """A deadline may have changed."""
+        """Check the deadlines again, since one may have changed."""
         self._wake.set()
 
     async def run(self) -> None:
-        """Settle, and watch the deadlines, until cancelled."""
+        """Settle stopped batches and watch the deadlines until cancelled."""
         try:
             while True:
                 self._pulse.beat()
@@ -81,7 +81,7 @@ class BatchStopper:
             await retry_transient(lambda b=batch_id: self._expire(b), "PostgreSQL", on_wait=self._pulse.beat)  # type: ignore[misc]
 
     async def drain(self) -> None:
-        """Settle what was asked for, here and now."""
+        """Settle all scheduled batches before returning."""
         while self._scheduled:
             await self._settle(self._scheduled.popitem()[1])
 
@@ -106,7 +106,8 @@ class BatchStopper:
                 task.add_done_callback(lambda _: self._wake.set())
 
     async def _settle(self, batch: Batch) -> None:
-        """What waits; with a deadline first what is out, before the workers hear of it: the first outcome counts."""
+        """Settle the remaining items of a batch. After a deadline, items in flight expire first, before the workers are
+        told to stop, since the first outcome counts."""
         status = batch.stop_status
         if status is None:
             return
@@ -120,14 +121,16 @@ class BatchStopper:
         await self._settler.settle_waiting(batch, status)
 
     async def _settle_leases(self, batch: Batch, status: SettledStatus, leases: Sequence[Lease]) -> None:
-        found = await self._pages.items(leases)
-        left = [(x, o, line) for x in leases for o, line in found[x.chunk_id].items() if o not in x.reported]
+        items_by_chunk = await self._pages.items(leases)
+        remaining = [
+            (x, o, line) for x in leases for o, line in items_by_chunk[x.chunk_id].items() if o not in x.reported
+        ]
         items = [
             SettledItem(ordinal=ordinal, custom_id=orjson.loads(line).get("custom_id"), attempts=lease.attempt)
-            for lease, ordinal, line in left
+            for lease, ordinal, line in remaining
         ]
         await self._settler.settle(batch, status, items)
-        await self._settler.cancel_externally(batch, [(lease.partition, line) for lease, _, line in left])
+        await self._settler.cancel_externally(batch, [(lease.partition, line) for lease, _, line in remaining])
 
     def _stopped_message(self, batch: Batch) -> BatchStopped:
         return BatchStopped(

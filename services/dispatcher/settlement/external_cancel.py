@@ -1,6 +1,6 @@
-"""Tells workers of items that went on elsewhere and that nobody wants any more, so that the work there is stopped.
+"""Tells workers which items still run elsewhere and are no longer wanted, so that the work there is stopped.
 
-Best effort: such a chunk has no lease, and nobody reports on it. It may go out twice.
+This is best effort: such a chunk has no lease and no report, and it may be sent twice.
 """
 
 import uuid
@@ -20,13 +20,14 @@ _STATE = b'"state":'
 
 
 class ExternalCancel:
-    """Knows which workloads want to be told."""
+    """Publishes external cancels for workloads that support them."""
 
     def __init__(self, state: DispatcherState, publisher: Publisher) -> None:
         self._state, self._publisher = state, publisher
 
     async def publish(self, batch: Batch, items: Iterable[tuple[str, bytes]]) -> None:
-        """Items of a batch, each with its partition and its line; those without a state have nothing elsewhere."""
+        """Publish items of a batch, each with its partition and line. Items without a state run nowhere else and are
+        left out."""
         if not self._state.workload_queue(batch.workload).window.manifest.external_cancel:
             return
         by_partition: dict[str, list[bytes]] = {}

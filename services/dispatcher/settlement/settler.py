@@ -1,4 +1,4 @@
-"""Ends items that will not run (again), by telling the ledger."""
+"""Ends items that will not run (again) by publishing their outcome for the ledger."""
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Literal
@@ -16,16 +16,17 @@ from services.dispatcher.state.state import Batch
 from shared.messaging.publisher import Publisher, outgoing
 
 _ITEMS_PER_MESSAGE = 1000
-_PAGES_AT_ONCE = 5
+_PAGES_PER_GROUP = 5
 SettledStatus = Literal["failed", "cancelled", "expired", "duplicate"]
 
 
 async def _no_wait() -> None:
-    """There is always room."""
+    """Return at once: there is always room."""
 
 
 class ItemSettler:
-    """Publishes first and forgets afterwards: the ledger takes an item's first outcome, so twice does no harm."""
+    """Publishes outcomes of items first and forgets the items afterwards. Repeating is harmless: the first outcome
+    counts."""
 
     def __init__(
         self,
@@ -34,7 +35,7 @@ class ItemSettler:
         external_cancel: ExternalCancel,
         wait_for_room: Callable[[], Awaitable[None]] = _no_wait,
     ) -> None:
-        """`room` waits until the ledger is through with most of what was set aside for it."""
+        """`wait_for_room` waits until the aggregator has handled most of the outcomes on the slow path."""
         self._store, self._publisher, self._external_cancel, self._wait_for_room = (
             store,
             publisher,
@@ -43,7 +44,7 @@ class ItemSettler:
         )
 
     async def settle(self, batch: Batch, status: SettledStatus, items: Sequence[SettledItem]) -> None:
-        """Tell the ledger."""
+        """Publish the outcomes of items of a batch."""
         await self.publish(batch.batch_id, batch.round, status, items, batch.traceparent, batch.cause)
 
     async def publish(
@@ -57,7 +58,8 @@ class ItemSettler:
         *,
         aside: bool = False,
     ) -> None:
-        """Tell the ledger of items of a batch that need not be known here; `aside`: with less haste than of others."""
+        """Publish the outcomes of items of a batch that need not be in memory; `aside` uses the slow path, behind other
+        outcomes."""
         reason = reason if status in {"cancelled", "expired"} else None
         messages = [
             ItemsSettled(
@@ -78,16 +80,16 @@ class ItemSettler:
         )
 
     async def cancel_externally(self, batch: Batch, items: Iterable[tuple[str, bytes]]) -> None:
-        """Tell the workers of items, each with its partition and line, that may go on elsewhere and are not wanted."""
+        """Tell workers to cancel work on these items, each with its partition and line, that may go on elsewhere."""
         await self._external_cancel.publish(batch, items)
 
     async def settle_waiting(self, batch: Batch, status: SettledStatus) -> None:
-        """End everything of the batch that is not in flight. Bounded in memory, and in the broker; may be called again,
-        also meanwhile."""
+        """Settle all items of the batch that are not in flight. Memory and messages are bounded; may be repeated and
+        run twice at a time."""
         await self._settle_waiting(batch, status, None, None, self._wait_for_room)
 
     async def fail_partition(self, batch: Batch, partition: str, error: ItemError) -> None:
-        """Fail what waits of a batch for a partition. As before."""
+        """Fail the waiting items of a batch for one partition. Bounded and repeatable like `settle_waiting`."""
         await self._settle_waiting(batch, "failed", partition, error, _no_wait)
 
     async def _settle_waiting(
@@ -98,17 +100,19 @@ class ItemSettler:
         error: ItemError | None,
         wait_for_room: Callable[[], Awaitable[None]],
     ) -> None:
-        """Of one partition, or of all."""
+        """Settle the waiting items of one partition, or of all (None)."""
         waiting = await self._store.waiting_slices(batch.batch_id)
         if partition is not None:
             waiting = [(p, s) for p, s in waiting if p == partition]
-        for piece in _pieces(waiting):
-            some = {(batch.batch_id, s.page, s.segment): (p, s) for p, s in piece}
-            lines = await self._store.page_items(list(some))
-            items = [_settled(line, p, error) for key, (p, s) in some.items() for line in lines.get(key, ())[s.taken :]]
+        for group in _group_by_page(waiting):
+            slices = {(batch.batch_id, s.page, s.segment): (p, s) for p, s in group}
+            lines = await self._store.page_items(list(slices))
+            items = [
+                _settled(line, p, error) for key, (p, s) in slices.items() for line in lines.get(key, ())[s.taken :]
+            ]
             await wait_for_room()
             await self._publish_aside(batch, status, items)
-            await self._store.mark_taken([(*key, s.size) for key, (_, s) in some.items()])
+            await self._store.mark_taken([(*key, s.size) for key, (_, s) in slices.items()])
         last = -1
         while retries := await self._store.waiting_retries(batch.batch_id, last):
             last = retries[-1][0]
@@ -122,18 +126,18 @@ class ItemSettler:
         await self.publish(batch.batch_id, batch.round, status, items, batch.traceparent, batch.cause, aside=True)
 
 
-def _pieces(waiting: Iterable[tuple[str, PageSlice]]) -> Iterator[list[tuple[str, PageSlice]]]:
-    """Slices in the order of their pages, all those of a few pages at a time: a page may have a thousand."""
-    piece: list[tuple[str, PageSlice]] = []
+def _group_by_page(waiting: Iterable[tuple[str, PageSlice]]) -> Iterator[list[tuple[str, PageSlice]]]:
+    """Group slices by their pages, a few pages at a time, since a page may have a thousand items."""
+    group: list[tuple[str, PageSlice]] = []
     pages: set[int] = set()
     for partition, slice_ in waiting:
-        if slice_.page not in pages and len(pages) == _PAGES_AT_ONCE:
-            yield piece
-            piece, pages = [], set()
+        if slice_.page not in pages and len(pages) == _PAGES_PER_GROUP:
+            yield group
+            group, pages = [], set()
         pages.add(slice_.page)
-        piece.append((partition, slice_))
-    if piece:
-        yield piece
+        group.append((partition, slice_))
+    if group:
+        yield group
 
 
 def _settled(line: bytes, partition: str, error: ItemError | None) -> SettledItem:
