@@ -9,14 +9,13 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
 ARGS ?=
-COVERAGE_FLOOR := 85
 # Extras stay in the lock, because old versions of pip do not find a package under its bare name (pip issue 11924).
 COMPILE = $(BIN)/uv pip compile --quiet $(or $(ARGS),--upgrade) --no-strip-extras --no-emit-index-url --no-header \
   --no-emit-package batchyard-contracts
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo up down test check lint types architecture contracts shell yaml security manifests bench bench-smoke bench-rates lock clean
+.PHONY: help demo up down test test-faults check lint types architecture contracts shell yaml security manifests bench bench-smoke bench-rates lock clean
 
 help: ## Say what each command does.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,12 +33,11 @@ up: $(READY) ## Start servers and services, print the address, and keep all runn
 down: $(READY) ## Stop all that runs for this checkout, from any shell.
 	@$(BIN)/batchyard down $(ARGS)
 
-test: $(READY) ## Run all tests against real servers and print the coverage; red under 85 %. ARGS="-k words" narrows it.
-	@$(BIN)/coverage erase
-	@failed=0; $(BIN)/coverage run -m pytest $(ARGS) || failed=$$?; \
-	  $(BIN)/coverage combine --quiet; \
-	  $(BIN)/coverage report --fail-under=$(if $(ARGS),0,$(COVERAGE_FLOOR)); \
-	  exit $$failed
+test: $(READY) ## Run all tests that share servers, several at a time, and print the coverage; red under 85 % in all or in a domain. ARGS="-k words" narrows it.
+	@.ci/test $(ARGS)
+
+test-faults: $(READY) ## Run the tests that kill, block or stop whole servers, one after the other, on servers of their own.
+	@$(BIN)/python -m pytest -m faults $(ARGS)
 
 check: lint types architecture contracts shell yaml security manifests ## Run every check that needs no server: all that follow up to `make manifests`.
 
@@ -60,7 +58,7 @@ contracts: $(READY) ## Check that schemas are generated anew and that no publish
 	$(BIN)/python -m batchyard_contracts.schema.compat
 
 shell: $(READY) ## Check shell scripts (shellcheck).
-	$(BIN)/shellcheck .ci/run .ci/setup $$(git ls-files '*.sh')
+	$(BIN)/shellcheck $$(git ls-files .ci) $$(git ls-files '*.sh')
 
 yaml: $(READY) ## Check YAML files (yamllint).
 	$(BIN)/yamllint --strict $$(git ls-files '*.yml' '*.yaml')

@@ -33,6 +33,18 @@ async def create_database(url: str, name: str) -> str | None:
     return f"{base}/{database}"
 
 
+async def drop_database(url: str, name: str) -> None:
+    """Delete the database that `create_database` created beside the given one, if it is there."""
+    database = f"{url.partition('?')[0].rpartition('/')[2]}_{name}"
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(f'drop database if exists "{database}" with (force)')
+    except asyncpg.InsufficientPrivilegeError:
+        return
+    finally:
+        await connection.close()
+
+
 async def create_redis_database(url: str, name: str, state: StackState) -> str:
     """Return the address of an empty numbered database; a name always gets the same number."""
     with state.change() as document:
@@ -44,6 +56,20 @@ async def create_redis_database(url: str, name: str, state: StackState) -> str:
                 f"All {DATABASES - 1} isolated Redis databases are taken. Delete {state.home} while stopped."
             )
         taken[name] = number
+    return await _flushed(url, number)
+
+
+async def give_back_redis(url: str, name: str, state: StackState) -> None:
+    """Empty the numbered database of this name, and let another name have it."""
+    number = state.read().redis_numbers.get(name)
+    if number is None:
+        return
+    await _flushed(url, number)
+    with state.change() as document:
+        document.redis_numbers.pop(name, None)
+
+
+async def _flushed(url: str, number: int) -> str:
     fresh = f"{url.rpartition('/')[0]}/{number}"
     client = redis.asyncio.from_url(fresh)
     try:

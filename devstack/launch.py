@@ -40,12 +40,13 @@ async def start_detached(launch: Launch) -> psutil.Process | None:
         return None
 
 
-async def run(launch: Launch, within: float) -> str:
-    """Run a tool and return its output. Raises StackError with its error output, or after `within` seconds."""
-    process = await _spawn(launch, launch.argv, stderr=PIPE, start_new_session=False)
+async def run(launch: Launch, within: float, told: str | None = None) -> str:
+    """Run a tool and return its output; `told` is its input. Raises StackError on failure or after `within` s."""
+    stdin = DEVNULL if told is None else PIPE
+    process = await _spawn(launch, launch.argv, stdin=stdin, stderr=PIPE, start_new_session=False)
     try:
         async with asyncio.timeout(within):
-            out, error_output = await process.communicate()
+            out, error_output = await process.communicate(None if told is None else told.encode())
     except TimeoutError as error:
         raise StackError(f"{launch.argv[0]} did not end within {within:.0f} s.") from error
     finally:
@@ -67,13 +68,15 @@ def tail(log: Path, lines: int = 15) -> str:
         return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
 
 
-async def _spawn(launch: Launch, argv: tuple[str, ...], *, stderr: int, start_new_session: bool) -> Process:
+async def _spawn(
+    launch: Launch, argv: tuple[str, ...], *, stderr: int, start_new_session: bool, stdin: int = DEVNULL
+) -> Process:
     account = pwd.getpwnam(launch.user) if launch.user else None
     return await asyncio.create_subprocess_exec(
         *argv,
         env=launch.env,
         cwd=launch.folder,
-        stdin=DEVNULL,
+        stdin=stdin,
         stdout=PIPE,
         stderr=stderr,
         start_new_session=start_new_session,

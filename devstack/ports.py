@@ -1,7 +1,7 @@
 """Finds free TCP ports on loopback for servers that keep their port across restarts."""
 
 import contextlib
-import random
+import secrets
 import socket
 from pathlib import Path
 
@@ -31,7 +31,8 @@ def is_free(port: int) -> bool:
 def _claim(held: contextlib.ExitStack) -> int:
     highest = max(_ephemeral_start(), _LOWEST + 1_000)
     for _ in range(_ATTEMPTS):
-        port = random.randrange(_LOWEST, highest)
+        # Not from `random`: who seeds it alike in several processes would have them all try the same ports.
+        port = _LOWEST + secrets.randbelow(highest - _LOWEST)
         if _bind(held, port):
             return port
     raise StackError(f"No free port between {_LOWEST} and {highest} was found. Stop some of the servers that run here.")

@@ -50,7 +50,7 @@ class PostgreSQL:
         settings = {
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",  # a project folder may exceed the 107 characters of a socket path
-            "max_connections": "200",
+            "max_connections": "400",
             "shared_buffers": "256MB",
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]

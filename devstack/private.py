@@ -105,6 +105,18 @@ class PrivateServer:
             return None
         return await self._recipe.create_vhost(self._record().ports, name)
 
+    async def purge_vhost(self, name: str) -> bool:
+        """Delete the messages of a virtual host; tell whether that was possible."""
+        if not isinstance(self._recipe, RabbitMQ):
+            return False
+        await self._recipe.purge_vhost(self._record().ports, name)
+        return True
+
+    async def drop_vhost(self, name: str) -> None:
+        """Delete a virtual host; nothing where the server is not RabbitMQ."""
+        if isinstance(self._recipe, RabbitMQ):
+            await self._recipe.drop_vhost(self._record().ports, name)
+
     async def _is_answering(self, url: str) -> bool:
         try:
             await check_server(self._recipe.name, url)

@@ -9,7 +9,7 @@ from devstack.component import Name
 from devstack.launch import Launch
 from devstack.recipe import Ports, bare_environment
 
-DATABASES = 64
+DATABASES = 128
 
 _CONFIGURATION = """\
 bind 127.0.0.1

@@ -28,6 +28,14 @@ class Server(Protocol):
         """Create an empty virtual host and return its address; None if that is not possible."""
         ...
 
+    async def purge_vhost(self, name: str) -> bool:
+        """Delete the messages of a virtual host that `create_vhost` created; tell whether that was possible."""
+        ...
+
+    async def drop_vhost(self, name: str) -> None:
+        """Delete what `create_vhost` created."""
+        ...
+
 
 class ExternalServer:
     """External server, named by an environment variable: used as it is, never stopped."""
@@ -57,3 +65,10 @@ class ExternalServer:
     async def create_vhost(self, name: str) -> str | None:
         """Return None: virtual hosts are created by tools on the server's own machine."""
         return None
+
+    async def purge_vhost(self, name: str) -> bool:
+        """None was created."""
+        return False
+
+    async def drop_vhost(self, name: str) -> None:
+        """None was created."""

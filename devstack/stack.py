@@ -12,7 +12,13 @@ from devstack.choice import Choice, choose
 from devstack.component import COMPONENTS, Name
 from devstack.docker import ComposeServer
 from devstack.errors import ServerUnavailable, StackError
-from devstack.isolation import check_isolated_name, create_database, create_redis_database
+from devstack.isolation import (
+    check_isolated_name,
+    create_database,
+    create_redis_database,
+    drop_database,
+    give_back_redis,
+)
 from devstack.machine import Machine
 from devstack.postgres import PostgreSQL
 from devstack.private import PrivateServer, process_mark
@@ -112,6 +118,24 @@ class Stack:
         )
         isolated: dict[Name, str | None] = {"rabbitmq": vhost, "postgres": database, "redis": numbered}
         return Servers.of({part: url or self._urls[part] for part, url in isolated.items()})
+
+    async def purge(self, name: str) -> bool:
+        """Delete the messages in the virtual host of an isolated corner; False where only AMQP can do that."""
+        check_isolated_name(name)
+        return await self._started("rabbitmq").purge_vhost(name)
+
+    async def dissolve(self, name: str) -> None:
+        """Delete what `isolated` gave under this name, with all that it holds."""
+        check_isolated_name(name)
+        await asyncio.gather(
+            self._started("rabbitmq").drop_vhost(name),
+            drop_database(self._urls["postgres"], name),
+            give_back_redis(self._urls["redis"], name, self._state),
+        )
+
+    def corners(self) -> list[str]:
+        """Give the names that `isolated` was asked for and that were not dissolved, as far as Redis is ours."""
+        return list(self._state.read().redis_numbers)
 
     async def _start(self, name: Name) -> None:
         server, choice = self._servers[name], self._choices[name]

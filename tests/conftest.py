@@ -1,22 +1,52 @@
-"""Fixtures that every folder of tests may use."""
+"""Fixtures that every folder of tests may use, and the order in which files run."""
 
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
-from devstack import Servers
-from tests.support.servers import empty, running_servers
+from devstack import Servers, default_home
+from tests.support.servers import Corners, empty, running_servers, whole_cluster_home
+
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
+"""How long an example takes says how busy the machine is. What must not grow with its input is tested as a ratio."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take long, lest one of them runs alone at the end; in other respects keep the order."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    for item in items:
+        if any(mark.name == "faults" for mark in item.own_markers):
+            raise pytest.UsageError(f"{item.nodeid}: `faults` marks whole files, whose servers it chooses.")
 
 
 @pytest.fixture(scope="session")
-def servers() -> Iterator[Servers]:
+def shared_servers() -> Iterator[Corners]:
     """RabbitMQ, PostgreSQL and Redis: skipped where they cannot be had, but a failure when CI is set."""
-    with running_servers() as found:
+    with running_servers(default_home()) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def whole_cluster() -> Iterator[Corners]:
+    """The same, for tests that kill servers or block them: no other process is on these."""
+    with running_servers(whole_cluster_home(), alone=True) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def servers(request: pytest.FixtureRequest) -> Iterator[Servers]:
+    """A virtual host, a database and a Redis database for one file, on servers that it may share or has for itself."""
+    faults = request.node.get_closest_marker("faults") is not None
+    corners: Corners = request.getfixturevalue("whole_cluster" if faults else "shared_servers")
+    with corners.corner() as corner:
+        yield corner
 
 
 @pytest.fixture
 async def clean(servers: Servers) -> Servers:
-    """The same servers, with no message, no row and no key left from other tests."""
+    """The same corner, with no message, no row and no key left from other tests of the file."""
     await empty(servers)
     return servers

@@ -20,9 +20,9 @@ _PAUSE_S = 2.0
 class RedisClient:
     """Redis client behind a circuit breaker: for 2 seconds after a failure, callers get their fallback at once."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, deadline_s: float = DEADLINE_S) -> None:
         self.client: Redis = Redis.from_url(
-            url, socket_timeout=DEADLINE_S, socket_connect_timeout=DEADLINE_S, retry=Retry(NoBackoff(), 0)
+            url, socket_timeout=deadline_s, socket_connect_timeout=deadline_s, retry=Retry(NoBackoff(), 0)
         )
         self._unavailable_until = 0.0
 

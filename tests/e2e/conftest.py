@@ -1,7 +1,4 @@
-"""One running cluster for all end-to-end tests, gone before other tests use the same servers.
-
-A test that needs a cluster of its own is under `integration`: two clusters on the same servers would share their work.
-"""
+"""The running cluster of each file of end-to-end tests, gone before the next file begins."""
 
 from collections.abc import AsyncIterator
 
@@ -9,12 +6,10 @@ import pytest_asyncio
 
 from devstack import Servers
 from tests.support.cluster import Cluster, running_cluster
-from tests.support.servers import empty
 
 
-@pytest_asyncio.fixture(scope="package", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def cluster(servers: Servers) -> AsyncIterator[Cluster]:
-    """The five services as processes, on empty servers."""
-    await empty(servers)
+    """The five services as processes, on the servers of the file."""
     async with running_cluster(servers) as running:
         yield running

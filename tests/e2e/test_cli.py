@@ -17,9 +17,10 @@ from devstack import Servers
 from services.cli.exit_codes import Exit
 from tests.support.cluster import Cluster
 from tests.support.command import Command
+from tests.support.patience import PATIENCE_S
 from tests.support.tracklist_site import good_page
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ async def test_a_file_is_submitted_watched_and_its_results_fetched(
     assert [(row["custom_id"], row["n"]) for row in rows] == [(f"c{n}", str(n * n)) for n in range(300)]
     lines = (await cli("results", batch)).out.splitlines()
     assert [json.loads(line)["ordinal"] for line in lines] == list(range(300))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not any(call.payload["data"]["batch_id"] == batch for call in cluster.webhooks.calls):
             await cluster.webhooks.wait_for(len(cluster.webhooks.calls) + 1)
 

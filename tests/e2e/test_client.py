@@ -22,8 +22,9 @@ from batchyard_contracts.v1.events import BatchFinished, BatchProgressed, BatchS
 from batchyard_contracts.v1.values import Selection
 from devstack import free_ports
 from tests.support.cluster import Cluster
+from tests.support.patience import PATIENCE_S
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 Payload = dict[str, JsonValue]
 ITEMS: list[Payload] = [{"n": n, "sleep_s": 0.3} for n in range(500)]
@@ -31,7 +32,7 @@ ITEMS: list[Payload] = [{"n": n, "sleep_s": 0.3} for n in range(500)]
 
 async def test_the_client_submits_waits_and_reads_results(cluster: Cluster) -> None:
     receipt = await cluster.client.submit("noop", [{"n": n} for n in range(25)])
-    finished = await cluster.client.wait(receipt.batch_id, 30)
+    finished = await cluster.client.wait(receipt.batch_id, PATIENCE_S)
     assert (finished.result, finished.counts.succeeded) == ("completed", 25)
 
     results = [item async for item in cluster.client.results(receipt.batch_id, page=7)]
@@ -41,7 +42,7 @@ async def test_the_client_submits_waits_and_reads_results(cluster: Cluster) -> N
 
 async def test_a_subscription_before_submitting_receives_every_event(cluster: Cluster) -> None:
     batch_id = new_batch_id()
-    async with asyncio.timeout(30), cluster.client.events(batch_id) as events:
+    async with asyncio.timeout(PATIENCE_S), cluster.client.events(batch_id) as events:
         receipt = await cluster.client.submit("noop", ITEMS, batch_id=batch_id)
         seen = [event async for event in events]
     assert receipt.batch_id == batch_id
@@ -53,8 +54,8 @@ async def test_a_subscription_before_submitting_receives_every_event(cluster: Cl
 
 async def test_waiting_for_a_finished_batch_returns_at_once(cluster: Cluster) -> None:
     receipt = await cluster.client.submit("noop", [NewItem(payload={"n": 3}, custom_id="three")], labels={"a": "b"})
-    by_event = await cluster.client.wait(receipt.batch_id, 30)
-    by_question = await cluster.client.wait(receipt.batch_id, 30)
+    by_event = await cluster.client.wait(receipt.batch_id, PATIENCE_S)
+    by_question = await cluster.client.wait(receipt.batch_id, PATIENCE_S)
     assert by_question == by_event
     assert by_question.labels == {"a": "b"}
     assert [type(event) async for event in cluster.client.events(receipt.batch_id)] == [BatchFinished]
@@ -76,7 +77,7 @@ async def test_many_items_are_split_over_several_commands(cluster: Cluster) -> N
 async def test_items_of_many_bytes_are_split_too(cluster: Cluster) -> None:
     receipt = await cluster.client.submit("noop", [{"n": n, "note": "x" * 200_000} for n in range(12)])
     assert receipt.items == 12
-    assert (await cluster.client.wait(receipt.batch_id, 30)).counts.succeeded == 12
+    assert (await cluster.client.wait(receipt.batch_id, PATIENCE_S)).counts.succeeded == 12
 
 
 async def test_the_same_key_is_the_same_batch(cluster: Cluster) -> None:
@@ -95,7 +96,7 @@ async def test_the_same_key_is_the_same_batch_also_when_it_takes_several_command
     first = await cluster.client.submit("noop", items, idempotency_key=key)
     again = await cluster.client.submit("noop", items, idempotency_key=key)
     assert (again.batch_id, again.items, again.replayed) == (first.batch_id, 10_001, True)
-    assert (await cluster.client.wait(first.batch_id, 60)).counts.total == 10_001
+    assert (await cluster.client.wait(first.batch_id, PATIENCE_S)).counts.total == 10_001
 
 
 async def test_a_refusal_contains_code_and_line(cluster: Cluster) -> None:
@@ -123,7 +124,7 @@ async def test_an_incomplete_submission_is_cancelled(cluster: Cluster) -> None:
 
     with pytest.raises(LookupError, match="the source broke"):
         await cluster.client.submit("noop", failing(), batch_id=batch_id)
-    finished = await cluster.client.wait(batch_id, 60)
+    finished = await cluster.client.wait(batch_id, PATIENCE_S)
     assert (finished.counts.total, finished.counts.remaining) == (20_000, 0)
 
 
@@ -134,7 +135,7 @@ async def test_a_refusal_in_a_later_command_counts_from_the_first_item(cluster: 
     with pytest.raises(BatchRefused) as caught:
         await cluster.client.submit("noop", items, batch_id=batch_id)
     assert caught.value.line == 10_005
-    assert (await cluster.client.wait(batch_id, 60)).counts.total == 10_000
+    assert (await cluster.client.wait(batch_id, PATIENCE_S)).counts.total == 10_000
 
 
 async def test_the_client_pauses_changes_resumes_and_cancels(cluster: Cluster) -> None:
@@ -144,16 +145,16 @@ async def test_the_client_pauses_changes_resumes_and_cancels(cluster: Cluster) -
         await cluster.client.wait(receipt.batch_id, 0.3)
     await cluster.client.control(receipt.batch_id, "change", priority="immediate")
     await cluster.client.control(receipt.batch_id, "cancel")
-    finished = await cluster.client.wait(receipt.batch_id, 30)
+    finished = await cluster.client.wait(receipt.batch_id, PATIENCE_S)
     assert finished.result == "cancelled"
     assert finished.counts.cancelled > 0
 
 
 async def test_waiting_distinguishes_rounds(cluster: Cluster) -> None:
     receipt = await cluster.client.submit("noop", [{"n": 1}, {"n": 2, "fail": "not_found"}])
-    assert (await cluster.client.wait(receipt.batch_id, 30)).round == 1
+    assert (await cluster.client.wait(receipt.batch_id, PATIENCE_S)).round == 1
     await cluster.client.control(receipt.batch_id, "retry")
-    second = await cluster.client.wait(receipt.batch_id, 30, since_round=2)
+    second = await cluster.client.wait(receipt.batch_id, PATIENCE_S, since_round=2)
     assert (second.round, second.counts.failed, second.counts.succeeded) == (2, 1, 1)
     with pytest.raises(BatchRefused):
         await cluster.client.control(new_batch_id(), "retry")
@@ -162,14 +163,14 @@ async def test_waiting_distinguishes_rounds(cluster: Cluster) -> None:
 async def test_selected_items_run_again_with_a_patched_payload(cluster: Cluster) -> None:
     items: list[Payload] = [{"n": 1}, {"n": 2, "fail": "not_found"}, {"n": 3, "fail": "odd"}]
     receipt = await cluster.client.submit("noop", items)
-    await cluster.client.wait(receipt.batch_id, 30)
+    await cluster.client.wait(receipt.batch_id, PATIENCE_S)
     with pytest.raises(BatchRefused) as caught:
         await cluster.client.control(receipt.batch_id, "retry", patch=[{"op": "frob", "path": "/n"}])
     assert caught.value.code == "invalid_patch"
     chosen, patch = Selection(codes=["not_found"]), [{"op": "remove", "path": "/fail"}]
     again = await cluster.client.control(receipt.batch_id, "retry", select=chosen, patch=patch)
     assert again.retried == 1
-    second = await cluster.client.wait(receipt.batch_id, 30, since_round=2)
+    second = await cluster.client.wait(receipt.batch_id, PATIENCE_S, since_round=2)
     assert (second.counts.succeeded, second.counts.failed) == (2, 1)
 
 
@@ -190,7 +191,7 @@ async def test_unknown_batches_raise_not_found(cluster: Cluster) -> None:
 async def test_one_client_serves_many_tasks(cluster: Cluster) -> None:
     receipts = await asyncio.gather(*(cluster.client.submit("noop", [{"n": n}]) for n in range(50)))
     assert len({receipt.batch_id for receipt in receipts}) == 50
-    ends = await asyncio.gather(*(cluster.client.wait(receipt.batch_id, 60) for receipt in receipts))
+    ends = await asyncio.gather(*(cluster.client.wait(receipt.batch_id, PATIENCE_S) for receipt in receipts))
     assert {end.batch_id for end in ends} == {receipt.batch_id for receipt in receipts}
 
 

@@ -10,9 +10,10 @@ from batchyard_contracts.client import Client, NoReply
 from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
 from tests.support.cluster import Cluster
+from tests.support.patience import PATIENCE_S
 from tests.support.tcp_proxy import TcpProxy
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_a_lost_connection_is_restored_while_waiting(cluster: Cluster) -> None:
@@ -33,10 +34,11 @@ async def test_a_lost_connection_is_restored_while_waiting(cluster: Cluster) -> 
 async def test_an_end_during_a_lost_connection_is_found(cluster: Cluster) -> None:
     async with TcpProxy(cluster.servers.amqp_url) as proxy, Client.connect(proxy.url) as client:
         receipt = await client.submit("noop", [{"n": n, "sleep_s": 0.5} for n in range(20)])
-        waiting = asyncio.create_task(client.wait(receipt.batch_id, 60))
-        async with asyncio.timeout(30), client.events(receipt.batch_id):  # the second subscription: the first is there
+        waiting = asyncio.create_task(client.wait(receipt.batch_id, PATIENCE_S))
+        # It is the second subscription: the first is there.
+        async with asyncio.timeout(PATIENCE_S), client.events(receipt.batch_id):
             proxy.refuse()
-        elsewhere = await cluster.client.wait(receipt.batch_id, 30)
+        elsewhere = await cluster.client.wait(receipt.batch_id, PATIENCE_S)
         assert not waiting.done()
         proxy.mend()
         assert await waiting == elsewhere
@@ -48,7 +50,7 @@ async def test_a_command_whose_reply_was_lost_applies_once(cluster: Cluster) -> 
         await client.submit("noop", [{"n": 0}])  # the channel is open
         proxy.hold_answers()
         submitting = asyncio.create_task(client.submit("noop", [{"n": 1}, {"n": 2}], batch_id=batch_id))
-        await cluster.client.wait(batch_id, 30)
+        await cluster.client.wait(batch_id, PATIENCE_S)
         assert not submitting.done()
         proxy.cut()
         proxy.mend()
@@ -70,4 +72,4 @@ async def test_a_missing_reply_raises_and_a_repetition_is_safe(cluster: Cluster)
             os.kill(pid, signal.SIGCONT)
     receipt = await cluster.client.submit("noop", [{"n": 1}], batch_id=batch_id)
     assert receipt.batch_id == batch_id
-    assert (await cluster.client.wait(batch_id, 30)).counts.total == 1
+    assert (await cluster.client.wait(batch_id, PATIENCE_S)).counts.total == 1

@@ -12,8 +12,9 @@ import pytest
 from batchyard_contracts.v1.recommendations import RecommendationsReply
 from batchyard_contracts.v1.values import NewItem
 from tests.support.cluster import Cluster
+from tests.support.patience import PATIENCE_S
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -49,7 +50,7 @@ async def test_a_batch_of_pairs_gets_distances(cluster: Cluster) -> None:
         for n in range(500)
     ]
     receipt = await cluster.client.submit("distances", items)
-    assert (await cluster.client.wait(receipt.batch_id, 60)).result == "completed"
+    assert (await cluster.client.wait(receipt.batch_id, PATIENCE_S)).result == "completed"
     results = [item.result async for item in cluster.client.results(receipt.batch_id)]
     assert [one["contractor"] for one in results] == [f"c{n}" for n in range(500)]
     first = results[0]

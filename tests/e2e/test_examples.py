@@ -18,8 +18,9 @@ from batchyard_contracts.topology import COMMANDS
 from batchyard_contracts.v1.commands import BatchSubmit
 from batchyard_contracts.v1.values import NewItem
 from tests.support.cluster import Cluster
+from tests.support.patience import PATIENCE_S
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -53,7 +54,7 @@ async def test_example_inputs_of_workloads_are_accepted(cluster: Cluster, file: 
     async with cluster.http.post(f"batches?workload={workload}", data=body, headers={"Content-Type": kind}) as answer:
         assert answer.status == 202, await answer.text()
         batch_id = UUID((await answer.json())["batch_id"])
-    assert (await cluster.client.wait(batch_id, 60)).result == "completed"
+    assert (await cluster.client.wait(batch_id, PATIENCE_S)).result == "completed"
 
 
 async def test_the_node_example_runs(cluster: Cluster, tmp_path: Path) -> None:
@@ -73,7 +74,7 @@ async def test_a_restarted_worker_in_another_language_completes_its_batch(cluste
     node, npm = _program("node"), _program("npm")
     await _run(cluster, npm, "ci", "--no-audit", "--no-fund", cwd=folder)
     async with _running(cluster, node, "worker.mjs", cwd=folder) as first:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while (await cluster.http.get("workloads/node-words")).status != 200:  # noqa: ASYNC110  as HTTP has it
                 await asyncio.sleep(0.05)
         items = [NewItem(payload={"text": "word " * (n % 7)} if n % 7 else {"text": " "}) for n in range(28_000)]
@@ -89,7 +90,7 @@ async def test_a_restarted_worker_in_another_language_completes_its_batch(cluste
         await cluster.check_ledger(receipt.batch_id, 28_000)
         assert [group.code for group in await cluster.client.failures(receipt.batch_id)] == ["no_words"]
         second.terminate()
-        assert await asyncio.wait_for(second.wait(), 15) == 0
+        assert await asyncio.wait_for(second.wait(), PATIENCE_S) == 0
 
 
 async def test_the_shell_example_runs(cluster: Cluster) -> None:
@@ -105,7 +106,7 @@ async def test_a_message_without_a_type_is_read_by_its_routing_key(cluster: Clus
     async with connection, connection.channel(on_return_raises=True) as channel:
         commands = await channel.get_exchange(COMMANDS, ensure=False)
         await commands.publish(aio_pika.Message(body), "batch.submit.v1", mandatory=True)
-    assert (await cluster.client.wait(batch_id, 30)).result == "completed"
+    assert (await cluster.client.wait(batch_id, PATIENCE_S)).result == "completed"
 
 
 def _program(name: str) -> str:

@@ -2,16 +2,19 @@
 
 import asyncio
 import signal
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
 import asyncpg
 import pytest
 
+from batchyard_contracts.client import NoReply
 from batchyard_contracts.v1.values import Counts, NewItem
 from tests.support.cluster import Cluster
+from tests.support.patience import PATIENCE_S
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TOTAL = 300
 NO_FAIL = [{"op": "remove", "path": "/fail"}, {"op": "add", "path": "/sleep_s", "value": 0.2}]
@@ -54,7 +57,7 @@ async def rows(cluster: Cluster, batch_id: object) -> dict[int, tuple[str, int, 
 async def test_a_retry_of_one_cause_completes_across_kills(cluster: Cluster) -> None:
     receipt = await cluster.client.submit("noop", items())
     batch_id = receipt.batch_id
-    first = await cluster.client.wait(batch_id, 60)
+    first = await cluster.client.wait(batch_id, PATIENCE_S)
     assert (first.round, first.result, first.counts.succeeded, first.counts.failed) == (1, "partial", 150, 150)
     before = await rows(cluster, batch_id)
     groups = {group.code: group for group in await cluster.client.failures(batch_id)}
@@ -113,7 +116,8 @@ async def _round(cluster: Cluster, batch_id: Any, round_: int) -> Counts:
     """Wait for the end of a round and return its counts."""
     async with asyncio.timeout(60):
         while True:
-            state = await cluster.client.batch(batch_id)
-            if (state.round, state.status) == (round_, "finished"):
-                return state.counts
+            with suppress(NoReply):
+                state = await cluster.client.batch(batch_id)
+                if (state.round, state.status) == (round_, "finished"):
+                    return state.counts
             await asyncio.sleep(0.1)  # the aggregator is killed meanwhile: it is asked until it answers

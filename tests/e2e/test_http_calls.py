@@ -6,8 +6,9 @@ import pytest
 
 from tests.support.cluster import Cluster
 from tests.support.http_target import http_target
+from tests.support.patience import PATIENCE_S
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_calls_end_as_their_responses_say(cluster: Cluster) -> None:
@@ -24,7 +25,7 @@ async def test_calls_end_as_their_responses_say(cluster: Cluster) -> None:
             {"url": f"{here}/drop", "method": "POST"},
         ]
         accepted = await cluster.client.submit("http", [*good, *passing, *bad])
-        finished = await cluster.client.wait(accepted.batch_id, 60)
+        finished = await cluster.client.wait(accepted.batch_id, PATIENCE_S)
         assert finished.result == "partial"
         await cluster.check_ledger(accepted.batch_id, 45)
         results = {item.ordinal: item async for item in cluster.client.results(accepted.batch_id)}

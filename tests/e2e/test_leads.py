@@ -19,9 +19,10 @@ from batchyard_contracts.v1.commands import BatchSubmit
 from batchyard_contracts.v1.values import Units
 from services.worker.workloads.leads.model import Leads, Preview
 from tests.support.cluster import Cluster
+from tests.support.patience import PATIENCE_S
 from tests.support.property_radar import TOKEN, PropertyRadar, property_radar
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CRITERIA = [{"name": "ZipFive", "value": [97202]}]
 
@@ -70,7 +71,7 @@ class Crew:
             return await response.read()
 
 
-@pytest_asyncio.fixture(loop_scope="session", scope="module")
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def crew(cluster: Cluster) -> AsyncIterator[Crew]:
     async with property_radar() as radar:
         crew = Crew(cluster, radar)
@@ -156,7 +157,7 @@ async def test_a_refused_purchase_fails_with_its_reason(cluster: Cluster, crew: 
     ):
         async with _selling(crew, **how) as radar:
             batch_id = await _submit(cluster, purchase=True, **source)
-            finished = await cluster.client.wait(batch_id, 60)
+            finished = await cluster.client.wait(batch_id, PATIENCE_S)
             (group,) = await cluster.client.failures(batch_id)
             assert (finished.result, finished.counts.total, group.code) == ("failed", 1, code)
             assert radar.sold == {}
@@ -179,7 +180,7 @@ async def test_transient_errors_are_retried_but_not_uncertain_purchases(cluster:
 async def test_a_worker_killed_while_buying_buys_no_page_twice(cluster: Cluster, crew: Crew) -> None:
     async with _selling(crew, matching=2800, hold=asyncio.Event()) as radar:
         batch_id = await _submit(cluster, purchase=True, max_results=2800, budget=0)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 if len(radar.purchases) == 4:  # as many as a worker buys at once
                     break

@@ -9,9 +9,10 @@ import pytest
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed, BatchStarted
 from batchyard_contracts.v1.values import Notifications, Payload
 from tests.support.cluster import Cluster
+from tests.support.patience import PATIENCE_S
 
 SERVICES = ("ingest", "dispatcher", "worker", "aggregator", "notifier")
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_a_batch_completes_and_all_targets_are_notified(cluster: Cluster) -> None:
@@ -19,14 +20,14 @@ async def test_a_batch_completes_and_all_targets_are_notified(cluster: Cluster) 
     items += [{"n": 1, "fail": "not_found"}] * 3
     notify = Notifications(webhooks=[cluster.webhooks.url], emails=["ann@example.test"])
     receipt = await cluster.client.submit("noop", items, name="squares", notify=notify)
-    finished = await cluster.client.wait(receipt.batch_id, 30)
+    finished = await cluster.client.wait(receipt.batch_id, PATIENCE_S)
     assert (finished.result, finished.counts.succeeded, finished.counts.failed) == ("partial", 300, 3)
     await cluster.check_ledger(receipt.batch_id, 303)
     results = [r async for r in cluster.client.results(receipt.batch_id)]
     assert [r.result["n"] for r in results[:300]] == [n * n for n in range(300)]
     groups = await cluster.client.failures(receipt.batch_id)
     assert [(g.code, g.count) for g in groups] == [("not_found", 3)]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not cluster.finished_calls(receipt.batch_id):
             await cluster.webhooks.wait_for(len(cluster.webhooks.calls) + 1)
     assert cluster.finished_calls(receipt.batch_id)[0].counts.failed == 3
@@ -36,7 +37,7 @@ async def test_a_batch_completes_and_all_targets_are_notified(cluster: Cluster) 
 
 async def test_events_report_progress_and_the_end(cluster: Cluster) -> None:
     receipt = await cluster.client.submit("noop", [{"n": n, "sleep_s": 0.02} for n in range(1000)])
-    async with asyncio.timeout(30), cluster.client.events(receipt.batch_id) as events:
+    async with asyncio.timeout(PATIENCE_S), cluster.client.events(receipt.batch_id) as events:
         kinds = [event async for event in events]
     assert isinstance(kinds[-1], BatchFinished)
     progress = [e for e in kinds if isinstance(e, BatchProgressed)]
@@ -47,7 +48,7 @@ async def test_events_report_progress_and_the_end(cluster: Cluster) -> None:
 
 async def test_transient_failures_are_retried(cluster: Cluster) -> None:
     receipt = await cluster.client.submit("noop", [{"n": n, "fail_attempts": n % 5} for n in range(50)])
-    finished = await cluster.client.wait(receipt.batch_id, 30)
+    finished = await cluster.client.wait(receipt.batch_id, PATIENCE_S)
     assert (finished.counts.succeeded, finished.counts.failed) == (40, 10)
     results = {r.ordinal: r async for r in cluster.client.results(receipt.batch_id)}
     assert {results[i].attempts for i in range(3, 50, 5)} == {4}
@@ -63,8 +64,8 @@ async def test_one_trace_leads_from_the_command_to_the_webhook(cluster: Cluster)
     async with cluster.http.post("batches", json=body, headers=headers) as response:
         assert response.status == 202, await response.text()
         batch_id = (await response.json())["batch_id"]
-    await cluster.client.wait(batch_id, 30)
-    async with asyncio.timeout(20):
+    await cluster.client.wait(batch_id, PATIENCE_S)
+    async with asyncio.timeout(PATIENCE_S):
         while not (calls := [c for c in cluster.webhooks.calls if c.payload["data"]["batch_id"] == batch_id]):
             await cluster.webhooks.wait_for(len(cluster.webhooks.calls) + 1)
     assert calls[0].headers["traceparent"].split("-")[1] == trace

@@ -8,8 +8,9 @@ import pytest
 
 from services.worker.workloads.predictions.model import Prediction
 from tests.support.cluster import Cluster
+from tests.support.patience import PATIENCE_S
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PORTFOLIO = Path(__file__).parents[2] / "examples" / "predictions-portfolio.ndjson"
 
@@ -29,7 +30,7 @@ async def test_a_portfolio_gets_predictions_and_unchanged_projects_are_cached(cl
 
 async def _predicted(cluster: Cluster, items: list[dict[str, Any]]) -> list[tuple[Prediction, bool]]:
     accepted = await cluster.client.submit("predictions", items)
-    finished = await cluster.client.wait(accepted.batch_id, 60)
+    finished = await cluster.client.wait(accepted.batch_id, PATIENCE_S)
     assert finished.result == "completed"
     results = [item async for item in cluster.client.results(accepted.batch_id)]
     return [(Prediction.model_validate(item.result), item.cached) for item in results]

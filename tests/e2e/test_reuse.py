@@ -6,8 +6,9 @@ import redis.asyncio
 from batchyard_contracts.v1.commands import BatchSeal, BatchSubmit
 from batchyard_contracts.v1.values import Dedup, NewItem, Reuse
 from tests.support.cluster import Cluster
+from tests.support.patience import PATIENCE_S
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
 ATTACH = Reuse(dedup=Dedup(mode="attach", ttl_s=60))
 PAGE = {"url": "https://www.1001tracklists.com/tracklist/9reuse1/x.html", "html": "<html><body>nothing</body></html>"}
 
@@ -15,7 +16,7 @@ PAGE = {"url": "https://www.1001tracklists.com/tracklist/9reuse1/x.html", "html"
 async def test_batches_attach_to_running_items_and_take_their_results(cluster: Cluster) -> None:
     items = [{"n": n, "sleep_s": 0.3} for n in range(1000, 1020)]
     receipts = [await cluster.client.submit("noop", items, reuse=ATTACH) for _ in range(3)]
-    ends = [await cluster.client.wait(receipt.batch_id, 60) for receipt in receipts]
+    ends = [await cluster.client.wait(receipt.batch_id, PATIENCE_S) for receipt in receipts]
     assert [end.counts.succeeded for end in ends] == [20] * 3
     assert sum(end.counts.cached for end in ends) == 40, "each item ran once"
     for receipt in receipts:
@@ -31,7 +32,7 @@ async def test_a_flushed_redis_only_costs_another_run(cluster: Cluster) -> None:
     await memory.flushdb()
     await memory.aclose()
     for receipt in receipts:
-        end = await cluster.client.wait(receipt.batch_id, 60)
+        end = await cluster.client.wait(receipt.batch_id, PATIENCE_S)
         assert (end.result, end.counts.succeeded) == ("completed", 10)
         await cluster.check_ledger(receipt.batch_id, 10)
 
@@ -44,11 +45,11 @@ async def test_items_of_a_running_batch_are_rejected_in_a_later_one(cluster: Clu
     second = await cluster.client.submit(
         "tracklists", [PAGE, PAGE | {"url": PAGE["url"].replace("reuse1", "reuse2")}], reuse=reuse
     )
-    end = await cluster.client.wait(second.batch_id, 60)
+    end = await cluster.client.wait(second.batch_id, PATIENCE_S)
     assert (end.counts.total, end.counts.duplicate) == (2, 1)
     (duplicate,) = [item async for item in cluster.client.results(second.batch_id, status="duplicate")]
     assert (duplicate.duplicate_of_batch, duplicate.duplicate_of) == (first.batch_id, 0)
     await cluster.client.send(BatchSeal(batch_id=first.batch_id))
-    await cluster.client.wait(first.batch_id, 60)
+    await cluster.client.wait(first.batch_id, PATIENCE_S)
     third = await cluster.client.submit("tracklists", [PAGE], reuse=reuse)
-    assert (await cluster.client.wait(third.batch_id, 60)).counts.duplicate == 0
+    assert (await cluster.client.wait(third.batch_id, PATIENCE_S)).counts.duplicate == 0

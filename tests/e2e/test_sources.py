@@ -16,8 +16,9 @@ from batchyard_contracts.client import BatchRefused
 from batchyard_contracts.v1.commands import BatchAppend, BatchSeal, BatchSubmit
 from batchyard_contracts.v1.values import NewItem
 from tests.support.cluster import Cluster
+from tests.support.patience import PATIENCE_S
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SQUARES = """
 import os
@@ -61,7 +62,7 @@ async def find(source, context):
 """
 
 
-@pytest_asyncio.fixture(loop_scope="session", scope="module")
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def squares(cluster: Cluster) -> AsyncIterator[None]:
     file = cluster.folder / "found_squares.py"
     file.write_text(SQUARES, "utf-8")
@@ -96,7 +97,7 @@ async def _submit(cluster: Cluster, source: dict[str, JsonValue], *, estimate: b
 @pytest.mark.usefixtures("squares")
 async def test_items_of_a_source_run_and_the_source_is_item_0(cluster: Cluster) -> None:
     batch_id = await _submit(cluster, {"up_to": 2500})
-    finished = await cluster.client.wait(batch_id, 60)
+    finished = await cluster.client.wait(batch_id, PATIENCE_S)
     assert (finished.result, finished.counts.succeeded) == ("completed", 2501)
     results = [item.result async for item in cluster.client.results(batch_id)]
     assert results[0] == {"found": 2500}
@@ -107,14 +108,14 @@ async def test_items_of_a_source_run_and_the_source_is_item_0(cluster: Cluster) 
 @pytest.mark.usefixtures("squares")
 async def test_an_empty_source_completes_its_batch(cluster: Cluster) -> None:
     batch_id = await _submit(cluster, {"up_to": 0})
-    finished = await cluster.client.wait(batch_id, 60)
+    finished = await cluster.client.wait(batch_id, PATIENCE_S)
     assert (finished.result, finished.counts.total) == ("completed", 1)
 
 
 @pytest.mark.usefixtures("squares")
 async def test_an_estimate_expands_the_source_without_running_items(cluster: Cluster) -> None:
     batch_id = await _submit(cluster, {"up_to": 2500, "at_once": 1000}, estimate=True)
-    finished = await cluster.client.wait(batch_id, 60)
+    finished = await cluster.client.wait(batch_id, PATIENCE_S)
     assert (finished.result, finished.counts.total) == ("completed", 1)
     assert [item.result async for item in cluster.client.results(batch_id)] == [{"found": 2500}]
 
@@ -122,7 +123,7 @@ async def test_an_estimate_expands_the_source_without_running_items(cluster: Clu
 @pytest.mark.usefixtures("squares")
 async def test_a_source_that_is_refused_ends_its_batch_with_the_reason(cluster: Cluster) -> None:
     batch_id = await _submit(cluster, {"up_to": 5, "refuse": True})
-    finished = await cluster.client.wait(batch_id, 60)
+    finished = await cluster.client.wait(batch_id, PATIENCE_S)
     assert (finished.result, finished.counts.total) == ("failed", 1)
     (group,) = await cluster.client.failures(batch_id)
     assert (group.code, group.message) == ("bad_criteria", "There are no such numbers.")
@@ -153,7 +154,7 @@ async def test_a_batch_with_a_source_refuses_items_and_can_be_cancelled(cluster:
             await cluster.client.send(command)
         assert refused.value.code == "source_batch"
     await cluster.client.control(batch_id, "cancel")
-    finished = await cluster.client.wait(batch_id, 30)
+    finished = await cluster.client.wait(batch_id, PATIENCE_S)
     assert (finished.result, finished.counts.cancelled, finished.counts.total) == ("cancelled", 1, 1)
 
 

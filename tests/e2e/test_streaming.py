@@ -17,8 +17,9 @@ from batchyard_contracts.v1.values import Counts
 from services.cli.exit_codes import Exit
 from tests.support.cluster import Cluster
 from tests.support.command import Command
+from tests.support.patience import PATIENCE_S
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
@@ -61,7 +62,7 @@ async def test_items_end_while_the_upload_continues(cluster: Cluster) -> None:
     url = f"batches?workload=noop&batch_id={batch_id}"
     async with cluster.http.post(url, data=slow(), headers=NDJSON) as answer:
         assert (answer.status, (await answer.json())["items"]) == (202, 12_500)
-    finished = await cluster.client.wait(batch_id, 60)
+    finished = await cluster.client.wait(batch_id, PATIENCE_S)
     assert (finished.result, finished.counts.succeeded) == ("completed", 12_500)
     await _check_results(cluster, batch_id, 12_500)
 
@@ -102,6 +103,6 @@ async def test_an_open_batch_runs_while_it_grows(cluster: Cluster) -> None:
     assert (await _progress(cluster, batch_id, 6)).total is None
     async with cluster.http.post(f"batches/{batch_id}/seal") as answer:
         assert answer.status == 202
-    finished = await cluster.client.wait(batch_id, 30)
+    finished = await cluster.client.wait(batch_id, PATIENCE_S)
     assert finished.counts.total == 6
     await _check_results(cluster, batch_id, 6)

@@ -16,8 +16,9 @@ from batchyard_contracts.v1.flow import ChunkProcessed
 from batchyard_contracts.v1.queries import WorkersReply
 from batchyard_contracts.v1.values import NewItem
 from tests.support.cluster import Cluster
+from tests.support.patience import PATIENCE_S
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
 
 
 async def test_two_workers_share_a_batch_and_their_slots_grow_with_it(cluster: Cluster) -> None:
@@ -35,7 +36,7 @@ async def test_two_workers_share_a_batch_and_their_slots_grow_with_it(cluster: C
         await queue.consume(reported, no_ack=True)
         items = [NewItem(payload={"n": n, "sleep_s": 0.2}) for n in range(6000)]
         batch_id = (await cluster.client.submit("noop", items)).batch_id
-        ended = asyncio.create_task(cluster.client.wait(batch_id, 60))
+        ended = asyncio.create_task(cluster.client.wait(batch_id, PATIENCE_S))
         while not ended.done():
             async with cluster.http.get("workers") as response:
                 workers = WorkersReply.decode(await response.read()).workers
@@ -88,21 +89,21 @@ async def test_a_workload_file_with_every_kind_of_handler_runs(cluster: Cluster,
         for kind in ("plain", "whole", "apart"):
             await _until_announced(cluster, f"own-{kind}")
             receipt = await cluster.client.submit(f"own-{kind}", [NewItem(payload={"n": n}) for n in range(6)])
-            assert (await cluster.client.wait(receipt.batch_id, 60)).result == "completed"
+            assert (await cluster.client.wait(receipt.batch_id, PATIENCE_S)).result == "completed"
             results = [item.result async for item in cluster.client.results(receipt.batch_id)]
             assert [result["n"] for result in results] == [n * n for n in range(6)]
         receipt = await cluster.client.submit("own-apart", [NewItem(payload={"n": n}) for n in (6, 7, 8)])
-        finished = await cluster.client.wait(receipt.batch_id, 60)
+        finished = await cluster.client.wait(receipt.batch_id, PATIENCE_S)
         assert (finished.counts.succeeded, finished.counts.failed) == (2, 1)
         failures = await cluster.client.failures(receipt.batch_id)
         assert [group.code for group in failures] == ["process_died"]
     finally:
         process.send_signal(signal.SIGINT)
-        await asyncio.wait_for(process.wait(), 40)
+        await asyncio.wait_for(process.wait(), PATIENCE_S)
 
 
 async def _until_announced(cluster: Cluster, workload: str) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             async with cluster.http.get(f"workloads/{workload}") as response:
                 if response.status == 200:

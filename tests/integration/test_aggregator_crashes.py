@@ -16,6 +16,7 @@ from devstack import Servers
 from services.aggregator.persistence import store
 from services.aggregator.persistence.outbox import Outbox
 from tests.support.ledger_messages import BATCH, accepted, controlled, processed
+from tests.support.patience import PATIENCE_S
 from tests.support.running_aggregator import Neighbours, aggregator, at_work, neighbours
 
 
@@ -82,7 +83,7 @@ async def test_repeated_kills_lose_no_outcome_and_repeat_no_end(clean: Servers) 
             await around.until(lambda: {end.batch_id for end in around.all(BatchFinished)} == set(ids))
             await around.recorded()
             service.terminate()
-            assert await asyncio.wait_for(service.wait(), 20) == 0
+            assert await asyncio.wait_for(service.wait(), PATIENCE_S) == 0
         rows = await around.rows(
             "SELECT succeeded, status, result, (SELECT count(*) FROM outcomes WHERE batch = id) AS counted"
             " FROM batches WHERE owner = 'ann'"

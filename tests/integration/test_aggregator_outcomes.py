@@ -10,6 +10,7 @@ from batchyard_contracts.v1.values import ItemError, Units
 from devstack import Servers
 from shared.messaging.publisher import OutgoingMessage, Publisher
 from tests.support.ledger_messages import BATCH, START, accepted, processed, sealed, settled
+from tests.support.patience import PATIENCE_S
 from tests.support.running_aggregator import aggregator, at_work, neighbours
 
 
@@ -139,7 +140,7 @@ async def test_an_invalid_report_becomes_a_dead_letter(clean: Servers) -> None:
 
 async def test_the_aggregator_becomes_ready_after_its_first_sweep(clean: Servers) -> None:
     async with aggregator(clean, aggregator_outbox_interval_s=0.1) as runtime, neighbours(clean):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while missing := runtime.health.missing():
                 assert missing == ["outbox"]
                 await asyncio.sleep(0.02)

@@ -18,6 +18,7 @@ from services.aggregator.domain import summary
 from shared.messaging.connection import connect
 from shared.messaging.topology import declare
 from tests.support.ledger_messages import BATCH, accepted, controlled, made, processed
+from tests.support.patience import PATIENCE_S
 from tests.support.running_aggregator import Neighbours, aggregator, at_work, neighbours
 
 QUEUE = topology.summary_queue("noop")
@@ -43,7 +44,7 @@ async def asked(servers: Servers) -> AsyncIterator["asyncio.Queue[SummaryRequest
 
 
 async def next_of(wanted: "asyncio.Queue[SummaryRequested]") -> SummaryRequested:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         return await wanted.get()
 
 

@@ -21,6 +21,7 @@ from services.dispatcher.state.state import Lease
 from shared.postgres.migrations import migrate
 from tests.support.dispatcher_parts import header, page_of
 from tests.support.hand_worker import HandWorker, hand_worker
+from tests.support.patience import PATIENCE_S
 
 _LEASE_S = 600.0
 """No test waits for that."""
@@ -91,7 +92,7 @@ async def test_what_was_recorded_and_not_sent_goes_out_once_every_worker_has_bee
 async def _until_none_is_out(servers: Servers) -> None:
     connection = await asyncpg.connect(servers.database_url)
     try:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE_S):
             while await connection.fetch("SELECT 1 FROM dispatcher.leases"):  # noqa: ASYNC110  a table has no event
                 await asyncio.sleep(0.05)
     finally:

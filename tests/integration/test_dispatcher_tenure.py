@@ -11,6 +11,7 @@ from services.dispatcher.leadership import epoch
 from services.dispatcher.persistence.store import Retry, Store
 from services.dispatcher.settings import DispatcherSettings
 from shared.postgres.migrations import migrate
+from tests.support.patience import PATIENCE_S
 
 BATCH = uuid.UUID(int=7)
 
@@ -54,7 +55,7 @@ async def _until_blocked(servers: Servers) -> None:
     """Until somebody waits for the fence."""
     watching = await asyncpg.connect(servers.database_url)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = $1 AND NOT granted"
             while not await watching.fetchval(waiting, epoch.FENCE_LOCK):  # noqa: ASYNC110  the server cannot tell
                 await asyncio.sleep(0.01)

@@ -10,6 +10,10 @@ from batchyard_contracts.v1.values import NewItem
 from devstack import Servers
 from tests.support.cluster import Cluster, running_cluster
 from tests.support.osrm_server import OsrmServer, osrm_server
+from tests.support.patience import PATIENCE_S
+
+LONG_S = 30.0
+"""So long the provider takes, and nobody waits for it."""
 
 
 def pair(origin: int, destination: int, lat: float = 51.0) -> NewItem:
@@ -25,7 +29,7 @@ def pair(origin: int, destination: int, lat: float = 51.0) -> NewItem:
 
 async def statuses(cluster: Cluster, items: list[NewItem]) -> list[str]:
     receipt = await cluster.client.submit("distances", items)
-    await cluster.client.wait(receipt.batch_id, 60)
+    await cluster.client.wait(receipt.batch_id, PATIENCE_S)
     await cluster.check_ledger(receipt.batch_id, len(items))
     return [
         item.result["status"] if item.result else item.error.code if item.error else item.status
@@ -47,12 +51,12 @@ async def recommended(cluster: Cluster, server: OsrmServer) -> None:
     assert [one["contractor_id"] for one in job["recommended"]] == ["c1", "c2", "c3", "c4", "c5"]
     assert job["recommended"][0]["travel"]["method"] == "road network"
     assert sum(one["reason"] == "less_likely" for one in job["excluded"]) > 10
-    server.pause_s = 5.0
+    server.pause_s = LONG_S
     began = time.monotonic()
     question |= {"deadline_s": 0.5, "jobs": [{"id": "late", "lat": 50.3, "lon": 0.0}]}
     async with cluster.http.post("recommendations", json=question) as response:
         answer = await response.json()
-    assert time.monotonic() - began < 5.0, "it does not wait for the provider"
+    assert time.monotonic() - began < LONG_S, "it does not wait for the provider"
     assert answer["in_time"] is False
     assert answer["jobs"][0]["recommended"][0]["travel"]["method"] == "geodesic estimate"
     server.pause_s = 0.0
@@ -95,4 +99,4 @@ async def test_a_missing_key_is_said_at_submission(clean: Servers) -> None:
             assert response.status == 409
             assert (await response.json())["code"] == "workload_unavailable"
         receipt = await cluster.client.submit("noop", [NewItem(payload={"n": 3})])
-        assert (await cluster.client.wait(receipt.batch_id, 30)).result == "completed"
+        assert (await cluster.client.wait(receipt.batch_id, PATIENCE_S)).result == "completed"

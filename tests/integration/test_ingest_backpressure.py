@@ -11,16 +11,17 @@ import pytest
 from batchyard_contracts.topology import EVENTS
 from batchyard_contracts.v1.commands import BatchAppend, BatchSubmit, CommandAccepted, CommandRejected
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
-from batchyard_contracts.v1.flow import BatchSealed, ItemsPage
+from batchyard_contracts.v1.flow import BatchSealed
 from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply, BatchState
 from batchyard_contracts.v1.values import Counts, NewItem
 from devstack import Servers
 from services.ingest.maintenance import progress_reconciler
-from services.ingest.submission import backpressure, upload
-from tests.support.broker_alarm import memory_alarm
+from services.ingest.submission import backpressure
+from tests.support.patience import PATIENCE_S
 from tests.support.running_ingest import IngestHarness, running_ingest
-from tests.support.uploading import lines, ordinals, post
+from tests.support.uploading import lines, post
 
+pytestmark = pytest.mark.long
 BOUND = 10_000
 KEY = {"Idempotency-Key": "file"}
 
@@ -47,7 +48,7 @@ def finished(batch_id: UUID, total: int) -> BatchFinished:
 
 async def until_accepted(harness: IngestHarness, command: BatchSubmit) -> CommandAccepted:
     """Send a command again until it is accepted."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while not isinstance(answer := await harness.command(command), CommandAccepted):  # noqa: ASYNC110
             await asyncio.sleep(0.1)  # the door says only when one may come again
     return answer
@@ -100,7 +101,7 @@ async def test_the_counts_are_shared_and_survive_a_restart(clean: Servers) -> No
     async with running_ingest(clean, max_waiting=BOUND) as harness, running_ingest(clean, max_waiting=BOUND) as other:
         status, accepted = await post(harness, lines(BOUND))
         assert (status, accepted["items"]) == (202, BOUND)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while (await post(other, lines(1)))[0] != 429:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)  # what the other process took is read within a second
     async with running_ingest(clean, max_waiting=BOUND) as harness:
@@ -155,29 +156,3 @@ async def test_an_upload_waits_for_room_then_is_interrupted_and_continued(
         status, accepted = await again
         assert (status, accepted.get("items")) == (202, 60_000), accepted
         assert (await harness.wait_for(BatchSealed))[0].total == 60_000
-
-
-async def test_a_blocked_broker_slows_the_reading_of_an_upload(clean: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The upload is read only a few pages ahead; a lasting alarm interrupts it, and it is continued afterwards."""
-    monkeypatch.setattr(upload, "_SEND_TIMEOUT_S", 4.0)
-    sent = 0
-
-    async def counted() -> AsyncIterator[bytes]:
-        nonlocal sent
-        async for piece in lines(40_000, 1000):
-            sent += len(piece)
-            yield piece
-
-    async with running_ingest(clean) as harness:
-        async with memory_alarm():
-            status, problem = await post(harness, counted(), headers=KEY)
-            assert (status, problem["code"]) == (503, "broker_unavailable"), problem
-            assert sent < 25_000_000  # of 42 MB; most of it lies in the sockets between
-            opened = await harness.get("/workloads/squares")
-            assert opened[0] == 200
-        status, accepted = await post(harness, lines(40_000, 1000), headers=KEY)
-        assert (status, accepted["batch_id"], accepted["items"]) == (202, problem["batch_id"], 40_000)
-        assert (await harness.wait_for(BatchSealed))[0].total == 40_000
-        ((pages,),) = [row.values() for row in await harness.rows("SELECT pages FROM batches")]
-        await harness.wait_until(lambda: len({page.page for page in harness.all(ItemsPage)}) == pages)
-        assert set(ordinals(harness)) == set(range(40_000))

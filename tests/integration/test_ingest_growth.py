@@ -10,6 +10,7 @@ from batchyard_contracts.v1.commands import BatchAppend, BatchSeal, BatchSubmit,
 from batchyard_contracts.v1.flow import BatchAccepted, BatchSealed, ItemsPage, ItemsSettled
 from batchyard_contracts.v1.values import NewItem
 from devstack import Servers, free_ports
+from tests.support.patience import PATIENCE_S
 from tests.support.running_ingest import IngestHarness, connect_harness, running_ingest, start_ingest
 
 
@@ -59,7 +60,7 @@ async def test_commands_sent_without_waiting_keep_their_order(clean: Servers) ->
             BatchSeal(batch_id=batch_id),
         ]
         waiting = [await harness.begin_command(command.type, command.encode()) for command in commands]
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             replies = await asyncio.gather(*waiting)
         assert {reply.type for reply in replies} == {CommandAccepted.type}
         (told,) = await harness.wait_for(BatchSealed)

@@ -11,6 +11,7 @@ from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, ItemsPag
 from devstack import Servers
 from services.ingest.persistence import outbox
 from tests.support.ingest_process import ingest_process
+from tests.support.patience import PATIENCE_S
 from tests.support.running_ingest import IngestHarness, connect_harness, running_ingest
 from tests.support.tcp_proxy import TcpProxy
 
@@ -18,7 +19,7 @@ BODY = {"workload": "squares", "items": [{"payload": {"n": 1}}]}
 
 
 async def empty(harness: IngestHarness) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while await harness.rows("SELECT FROM outbox"):  # noqa: ASYNC110  a table does not tell
             await asyncio.sleep(0.02)
 
@@ -55,7 +56,7 @@ async def test_commands_are_rejected_when_the_outbox_is_full(clean: Servers, mon
         proxy.mend()
         await harness.wait_for(BatchAccepted, 3)
         await empty(harness)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while (await harness.post("/batches", json=BODY))[0] != 202:  # noqa: ASYNC110  HTTP does not tell
                 await asyncio.sleep(0.1)
 

@@ -17,6 +17,7 @@ from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
 from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply, BatchState
 from batchyard_contracts.v1.values import Counts
 from devstack import Servers
+from tests.support.patience import PATIENCE_S
 from tests.support.running_ingest import IngestHarness, running_ingest
 from tests.support.tcp_proxy import TcpProxy
 
@@ -86,7 +87,7 @@ async def next_snapshot(opened: aiohttp.ClientWebSocketResponse) -> Any:
 
 
 async def until_closed(opened: aiohttp.ClientWebSocketResponse) -> int | None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         message = await opened.receive()
     assert message.type is aiohttp.WSMsgType.CLOSE
     return opened.close_code
@@ -117,7 +118,7 @@ async def test_a_late_watcher_gets_the_saved_snapshot(clean: Servers) -> None:
         client = redis.asyncio.from_url(clean.redis_url)
         for event in (progressed(batch_id, 3), finished(batch_id)):
             await harness.publish(EVENTS, event)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE_S):
                 key = f"ingest:progress:{batch_id}"
                 while event.type.encode() not in (await client.get(key) or b""):  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
@@ -215,7 +216,7 @@ async def test_the_number_of_websockets_is_limited(clean: Servers) -> None:
                 async with socket(harness, batch_id):
                     pass
             assert refused.value.status == 503
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 try:
                     async with socket(harness, batch_id) as again:

@@ -11,6 +11,7 @@ from batchyard_contracts.v1.flow import BatchControlled, BatchSealed
 from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply, BatchState
 from batchyard_contracts.v1.values import BatchStatus, Counts, Rate, Terms
 from devstack import Servers
+from tests.support.patience import PATIENCE_S
 from tests.support.running_ingest import IngestHarness, running_ingest
 
 
@@ -108,7 +109,7 @@ async def test_control_of_a_finished_batch_is_rejected(clean: Servers) -> None:
             counts=Counts(total=1, failed=1), accepted_at=now, finished_at=now,
         )  # fmt: skip
         await harness.publish(EVENTS, ended)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while not await harness.rows("SELECT FROM batches WHERE done"):  # noqa: ASYNC110  a table tells nobody
                 await asyncio.sleep(0.05)
         for action in ("pause", "resume", "cancel"):

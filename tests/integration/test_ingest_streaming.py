@@ -17,6 +17,7 @@ from services.ingest.domain.limits import PAGE_ITEMS
 from services.ingest.maintenance import housekeeping
 from services.ingest.submission import upload
 from tests.support.ingest_process import ingest_process
+from tests.support.patience import PATIENCE_S
 from tests.support.running_ingest import IngestHarness, connect_harness, running_ingest
 from tests.support.uploading import NDJSON, lines, ordinals, post
 
@@ -34,7 +35,7 @@ def sent_numbers(harness: IngestHarness) -> dict[int, int]:
 
 async def wait_until_released(harness: IngestHarness) -> None:
     """Wait until the upload has no receiver any more."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while await harness.rows("SELECT FROM batches WHERE receiver IS NOT NULL"):  # noqa: ASYNC110
             await asyncio.sleep(0.02)  # a table does not tell
 

@@ -5,7 +5,6 @@ import pytest
 from benchmarks.rates.running import running_destination
 from devstack import Servers
 from tests.support.paced import most_within, paced_cluster
-from tests.support.servers import empty
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 BURST = 5
@@ -13,7 +12,6 @@ RATE = 50
 
 
 async def test_four_workers_together_keep_every_limit_in_every_second(servers: Servers) -> None:
-    await empty(servers)
     account = {"name": "account", "partition": {"pointer": "/account"}, "rate": {"per_second": 20}}
     rates = {"fast": {"per_second": RATE, "burst": BURST}, "shared": {"per_second": 1000}}
     async with (

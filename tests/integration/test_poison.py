@@ -17,9 +17,9 @@ import pytest_asyncio
 from batchyard_contracts.v1.events import BatchFinished
 from devstack import Servers
 from tests.support.cluster import Cluster, running_cluster
-from tests.support.servers import empty
+from tests.support.patience import PATIENCE_S
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
 PLUGIN = Path(__file__).parents[1] / "support" / "poison"
 TOTAL = 1000
 CONCURRENCY = 4
@@ -51,7 +51,6 @@ class Runs:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def cluster(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Cluster, Runs]]:
     """A cluster whose workers have the workload `poison`."""
-    await empty(servers)
     runs = tmp_path_factory.mktemp("poison") / "runs"
     environment = {
         "PYTHONPATH": os.pathsep.join(filter(None, [str(PLUGIN), os.environ.get("PYTHONPATH")])),
@@ -130,7 +129,7 @@ async def test_a_worker_that_is_killed_while_it_runs_a_quarantined_chunk_condemn
             await asyncio.sleep(0.02)  # a file tells nobody
     cell, worker = cells.popitem()
     os.kill(worker, signal.SIGKILL)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while psutil.pid_exists(cell) and psutil.Process(cell).status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110
             await asyncio.sleep(0.02)  # nor does a process that is not ours
     failed = await ended(running, batch_id, 30, {5})

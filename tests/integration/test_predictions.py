@@ -8,6 +8,7 @@ from batchyard_contracts.v1.values import ItemResult
 from devstack import Servers
 from tests.support.chat_endpoint import ChatEndpoint, chat_endpoint
 from tests.support.cluster import Cluster, running_cluster
+from tests.support.patience import PATIENCE_S
 
 PORTFOLIO = Path(__file__).parents[2] / "examples" / "predictions-portfolio.ndjson"
 PROJECT: dict[str, Any] = json.loads(PORTFOLIO.read_text("utf-8").splitlines()[0])
@@ -21,7 +22,7 @@ def settings(endpoint: ChatEndpoint) -> dict[str, str]:
 async def ends(cluster: Cluster, *names: str) -> list[str]:
     """How projects of these names end: `ok`, `cached`, `duplicate` or the code of the error."""
     receipt = await cluster.client.submit("predictions", [PROJECT | {"project": name} for name in names])
-    await cluster.client.wait(receipt.batch_id, 60)
+    await cluster.client.wait(receipt.batch_id, PATIENCE_S)
     await cluster.check_ledger(receipt.batch_id, len(names))
     return [_end(item) async for item in cluster.client.results(receipt.batch_id)]
 

@@ -10,11 +10,12 @@ import pytest
 from devstack import Servers
 from shared.redis.client import RedisClient
 from shared.redis.rate_reservations import LATENESS_S, PREFETCH_LATENESS_S, RESERVE_AHEAD_S, Rate, RateReservations
+from tests.support.patience import PATIENCE_S
 
 
 @pytest.fixture
 async def reservations(servers: Servers) -> AsyncIterator[RateReservations]:
-    memory = RedisClient(servers.redis_url)
+    memory = RedisClient(servers.redis_url, PATIENCE_S)
     yield RateReservations(memory)
     await memory.close()
 

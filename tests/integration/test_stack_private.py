@@ -26,7 +26,9 @@ from devstack.machine import Machine
 from devstack.ports import is_free
 from devstack.programs import ProgramFinder
 from devstack.state import StackState
+from tests.support.patience import PATIENCE_S
 
+pytestmark = pytest.mark.faults
 ROOT = Path(__file__).parents[2]
 
 
@@ -107,6 +109,23 @@ async def test_a_corner_is_empty_each_time_it_is_asked_for(started: Started) -> 
     await _use(corner, leave=True)
 
 
+async def test_a_corner_is_emptied_and_then_dissolved(started: Started) -> None:
+    corner = await started.stack.isolated("passing")
+    await _use(corner, leave=True)
+    assert await started.stack.purge("passing")
+    async with await aio_pika.connect(corner.amqp_url) as broker:
+        channel = await broker.channel()
+        assert (await channel.declare_queue("used", passive=True)).declaration_result.message_count == 0
+    for _ in range(2):  # what is not there any more is no error
+        await started.stack.dissolve("passing")
+    assert "passing" not in started.stack.corners()
+    with pytest.raises(aiormq.exceptions.AMQPError):
+        await aiormq.connect(corner.amqp_url)
+    with pytest.raises(asyncpg.InvalidCatalogNameError):
+        await asyncpg.connect(corner.database_url)
+    await _use(started.servers)
+
+
 async def test_a_killed_broker_comes_back_with_its_messages_at_its_address(started: Started) -> None:
     async with await aio_pika.connect(started.servers.amqp_url) as connection:
         channel = await connection.channel()
@@ -167,7 +186,7 @@ async def test_the_last_process_that_releases_it_stops_it(started: Started) -> N
 async def test_a_start_that_is_interrupted_leaves_nothing(started: Started, tmp_path: Path) -> None:
     given = started.servers.environment() | {"BATCHYARD_AMQP_URL": ""}
     start = asyncio.create_task(Stack(tmp_path / "home", lambda _: None, environment=given).start())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             if any("beam" in process for process in processes_of(tmp_path)):
                 break

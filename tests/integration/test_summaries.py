@@ -14,7 +14,7 @@ import pytest_asyncio
 from batchyard_contracts.v1.values import Notifications
 from devstack import Servers
 from tests.support.cluster import Cluster, running_cluster
-from tests.support.servers import empty
+from tests.support.patience import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 PLUGIN = Path(__file__).parents[1] / "support" / "sums"
@@ -25,7 +25,6 @@ TOTAL = 2500
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def cluster(servers: Servers) -> AsyncIterator[Cluster]:
     """Run all services with workers that have the workload `sums`."""
-    await empty(servers)
     environment = {
         "PYTHONPATH": os.pathsep.join(filter(None, [str(PLUGIN), os.environ.get("PYTHONPATH")])),
         "BATCHYARD_WORKER_WORKLOADS": '["noop", "sums"]',
@@ -49,7 +48,7 @@ def made(total: int, without: int | None = None) -> dict[str, Any]:
 async def test_client_http_webhook_and_query_return_the_summary(cluster: Cluster) -> None:
     notify = Notifications(webhooks=[cluster.webhooks.url], emails=["ann@example.test"])
     receipt = await cluster.client.submit("sums", numbers(TOTAL), notify=notify)
-    finished = await cluster.client.wait(receipt.batch_id, 60)
+    finished = await cluster.client.wait(receipt.batch_id, PATIENCE_S)
     assert (finished.result, finished.summary, finished.summary_error) == ("completed", made(TOTAL), None)
     assert (await cluster.client.batch(receipt.batch_id)).summary == made(TOTAL)
     async with cluster.http.get(f"batches/{receipt.batch_id}") as response:
@@ -58,24 +57,24 @@ async def test_client_http_webhook_and_query_return_the_summary(cluster: Cluster
         assert (await response.json())["batches"][0]["summary"] is None, "a list leaves it out"
     async with cluster.http.get("workloads/sums") as response:
         assert (await response.json())["summary_schema"]["title"] == "Sum"
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while not cluster.finished_calls(receipt.batch_id):
-            await cluster.webhooks.wait_for(len(cluster.webhooks.calls) + 1, 30)
+            await cluster.webhooks.wait_for(len(cluster.webhooks.calls) + 1)
     assert [call.summary for call in cluster.finished_calls(receipt.batch_id)] == [made(TOTAL)]
 
 
 async def test_each_round_has_its_own_summary(cluster: Cluster) -> None:
     receipt = await cluster.client.submit("sums", numbers(fails_at_first=True))
-    first = await cluster.client.wait(receipt.batch_id, 60)
+    first = await cluster.client.wait(receipt.batch_id, PATIENCE_S)
     assert (first.result, first.summary) == ("partial", made(100, without=50))
     await cluster.client.control(receipt.batch_id, "retry")
-    second = await cluster.client.wait(receipt.batch_id, 60, since_round=2)
+    second = await cluster.client.wait(receipt.batch_id, PATIENCE_S, since_round=2)
     assert (second.result, second.round, second.summary) == ("completed", 2, made(100))
 
 
 async def test_a_failed_summary_does_not_delay_the_end(cluster: Cluster) -> None:
     receipt = await cluster.client.submit("sums", numbers(spoils=True))
-    finished = await cluster.client.wait(receipt.batch_id, 60)
+    finished = await cluster.client.wait(receipt.batch_id, PATIENCE_S)
     assert (finished.result, finished.summary) == ("completed", None)
     assert finished.summary_error == "The summary of sums failed at item 50: ValueError: spoilt"
     assert (await cluster.client.batch(receipt.batch_id)).summary_error == finished.summary_error
@@ -83,7 +82,7 @@ async def test_a_failed_summary_does_not_delay_the_end(cluster: Cluster) -> None
 
 async def test_a_batch_without_successes_has_no_summary(cluster: Cluster) -> None:
     receipt = await cluster.client.submit("sums", [{"n": 1, "fails_at_first": True}])
-    finished = await cluster.client.wait(receipt.batch_id, 60)
+    finished = await cluster.client.wait(receipt.batch_id, PATIENCE_S)
     assert (finished.result, finished.summary, finished.summary_error) == ("failed", None, None)
 
 
@@ -95,7 +94,7 @@ async def held_up(cluster: Cluster, gate: Path) -> tuple[UUID, int]:
 
 async def maker(gate: Path, others: set[int]) -> int:
     """Return the process that makes the summary and is none of these."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             for file in gate.parent.glob(f"{gate.name}.*"):
                 if (pid := int(file.suffix[1:])) not in others:
@@ -110,7 +109,7 @@ async def test_another_worker_completes_the_summary_of_a_killed_one(cluster: Clu
     os.kill(pid, signal.SIGKILL)
     await maker(gate, {pid})
     gate.touch()
-    finished = await cluster.client.wait(batch_id, 60)
+    finished = await cluster.client.wait(batch_id, PATIENCE_S)
     assert (finished.result, finished.summary) == ("completed", made(100))
     await cluster.check_ledger(batch_id, 100)
 
@@ -120,6 +119,6 @@ async def test_a_killed_aggregator_receives_the_summary_after_its_restart(cluste
     batch_id, _ = await held_up(cluster, gate)
     cluster.supervisor.kill("aggregator", signal.SIGKILL)
     gate.touch()
-    finished = await cluster.client.wait(batch_id, 60)
+    finished = await cluster.client.wait(batch_id, PATIENCE_S)
     assert (finished.result, finished.summary) == ("completed", made(100))
     await cluster.supervisor.ready("aggregator")

@@ -5,10 +5,11 @@ import asyncio
 from devstack import Servers
 from services.worker.workloads.videos.places import Places
 from shared.redis.client import RedisClient
+from tests.support.patience import PATIENCE_S
 
 
 async def test_places_are_bounded_and_given_back(clean: Servers) -> None:
-    memory = RedisClient(clean.redis_url)
+    memory = RedisClient(clean.redis_url, PATIENCE_S)
     try:
         places = Places(memory, 2, 60)
         assert [await places.take(item) for item in ("a", "b", "c", "a")] == [True, True, False, True]
@@ -27,7 +28,7 @@ async def test_places_are_bounded_and_given_back(clean: Servers) -> None:
 
 
 async def test_a_job_is_one_item_s(clean: Servers) -> None:
-    memory = RedisClient(clean.redis_url)
+    memory = RedisClient(clean.redis_url, PATIENCE_S)
     try:
         places = Places(memory, 2, 60)
         assert await places.claim("job", "a")

@@ -31,6 +31,7 @@ from services.worker.execution.item_runner import ItemRunner
 from shared.messaging.publisher import Publisher
 from shared.redis.client import RedisClient
 from tests.support.chunk_runs import Number, Recorder, chunk, workload
+from tests.support.patience import PATIENCE_S
 
 MANIFEST = Manifest(name="w", version="1", item_schema={}, result_schema={}, cache_ttl_s=60)
 
@@ -52,7 +53,7 @@ def order(payload: Any) -> CacheInvalidated:
 
 @pytest.fixture
 async def memory(clean: Servers) -> AsyncIterator[RedisClient]:
-    memory = RedisClient(clean.redis_url)
+    memory = RedisClient(clean.redis_url, PATIENCE_S)
     yield memory
     await memory.close()
 
@@ -112,7 +113,7 @@ async def test_after_a_failure_the_next_one_may_try(cache: ResultCache) -> None:
 
 async def test_what_goes_on_elsewhere_remains_with_who_began_it(cache: ResultCache) -> None:
     began, _ = await cache.claim(policy(), [({"n": 7}, "1:0")])
-    await cache.release(policy(), began, [ClaimRelease({"n": 7}, "1:0", hold_s=30.0)])
+    await cache.release(policy(), began, [ClaimRelease({"n": 7}, "1:0", keep_claim_s=30.0)])
     assert isinstance((await cache.claim(policy(), [({"n": 7}, "2:0")]))[1][0], InFlightItem)
     assert (await cache.claim(policy(), [({"n": 7}, "1:0")]))[1] == [None]
 
@@ -228,7 +229,7 @@ async def test_a_chunk_that_takes_its_time_keeps_its_last_items(
     runner = ItemRunner(work, None, cast("Publisher", recorder), cache, "w1")
     runner.unfinished += 6
     running = asyncio.create_task(ChunkExecution(runner, chunk(*range(6)), None, 0.01).run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not recorder.outcomes:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         await asks_last()

@@ -3,11 +3,13 @@
 import json
 import subprocess
 
+import pytest
 from detect_secrets.core.secrets_collection import SecretsCollection
 from detect_secrets.settings import transient_settings
 
 from tests.support.deployment import ROOT
 
+pytestmark = pytest.mark.long
 BASELINE = json.loads((ROOT / ".secrets.baseline").read_text("utf-8"))
 TRACKED = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
 ADVICE = "If it is harmless: detect-secrets scan --baseline .secrets.baseline && detect-secrets audit .secrets.baseline"

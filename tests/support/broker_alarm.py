@@ -5,15 +5,16 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from devstack import Stack, default_home
+from devstack import Stack
 from devstack.private import PrivateServer
 from devstack.rabbitmq import RabbitMQ
+from tests.support.servers import whole_cluster_home
 
 
 @asynccontextmanager
 async def memory_alarm() -> AsyncIterator[None]:
-    """Raise the alarm of this checkout's own broker, and clear it at the end."""
-    stack = Stack(default_home(), print)
+    """Raise the alarm of the broker that tests of faults have for themselves, and clear it at the end."""
+    stack = Stack(whole_cluster_home(), print)
     await stack.start()
     server = stack._started("rabbitmq")
     if not isinstance(server, PrivateServer) or not isinstance(server._recipe, RabbitMQ):

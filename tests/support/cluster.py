@@ -17,6 +17,7 @@ from batchyard_contracts.v1.events import BatchFinished
 from devstack import Servers, Supervisor, free_ports
 from services.cli.local_cluster import Plan, programs
 from tests.support.mailbox import Mailbox
+from tests.support.patience import PATIENCE_S
 from tests.support.webhook_receiver import WebhookReceiver
 
 SECRET = "whsec_" + b64encode(b"a secret of the tests, 32 bytes.").decode()
@@ -100,7 +101,7 @@ async def running_cluster(
 
 async def _until_announced(http: aiohttp.ClientSession, workload: str) -> None:
     """A worker announces itself by a message, which reaches ingest a moment after both are ready."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             async with http.get(f"workloads/{workload}") as response:
                 if response.status == 200:

@@ -48,6 +48,7 @@ from shared.postgres.pool import Pool, open_pool
 from shared.redis.client import RedisClient
 from shared.redis.rate_reservations import RateReservations
 from shared.runtime.health import Pulse
+from tests.support.patience import PATIENCE_S
 
 ENVELOPE = Envelope(type="", message_id="")
 CUT = asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
@@ -161,7 +162,7 @@ class Parts:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
 
-    async def until(self, condition: Callable[[], bool], within_s: float = 5.0) -> None:
+    async def until(self, condition: Callable[[], bool], within_s: float = PATIENCE_S) -> None:
         """Wait for what a publication led to."""
         async with asyncio.timeout(within_s):
             while not condition():
@@ -223,10 +224,8 @@ def once(operation: Callable[..., Awaitable[Any]], *, first: bool) -> Callable[.
 async def dispatcher_parts(servers: Servers) -> AsyncIterator[Callable[[], Parts]]:
     """Makes dispatchers, one after the other, on the same tables."""
     settings = DispatcherSettings(database_url=servers.database_url, redis_url=servers.redis_url)
-    pool, memory = (
-        await open_pool(settings, "dispatcher", "services.dispatcher.persistence"),
-        RedisClient(settings.redis_url),
-    )
+    pool = await open_pool(settings, "dispatcher", "services.dispatcher.persistence")
+    memory = RedisClient(settings.redis_url, PATIENCE_S)
     try:
         yield lambda: Parts(pool, memory, settings)
     finally:

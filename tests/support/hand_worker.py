@@ -28,8 +28,9 @@ from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.work import ChunkReady
 from shared.messaging.publisher import Publisher, outgoing
 from shared.messaging.topology import declare
+from tests.support.patience import PATIENCE_S
 
-WAIT_S = 15.0
+WAIT_S = PATIENCE_S
 
 
 class HandWorker:

@@ -9,6 +9,7 @@ import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 
 from batchyard_contracts.message import Message
+from tests.support.patience import PATIENCE_S
 
 M = TypeVar("M", bound=Message)
 
@@ -27,7 +28,7 @@ class Heard:
             self.messages.append(self._kinds[str(message.type)].decode(message.body))
             self._changed.notify_all()
 
-    async def until(self, kind: type[M], fits: Callable[[M], bool], within_s: float = 20.0) -> M:
+    async def until(self, kind: type[M], fits: Callable[[M], bool], within_s: float = PATIENCE_S) -> M:
         """Wait for the first message of this type that fits, received before or after the call; return it."""
 
         def first() -> M | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from devstack import Servers, free_ports
+from tests.support.patience import PATIENCE_S
 
 
 class IngestProcess:
@@ -35,7 +36,7 @@ class IngestProcess:
         """Send a signal, wait for the end and return the exit code."""
         if self._process.returncode is None:
             self._process.send_signal(number)
-        async with asyncio.timeout(45):
+        async with asyncio.timeout(PATIENCE_S):
             return await self._process.wait()
 
 
@@ -50,7 +51,7 @@ async def ingest_process(servers: Servers, log_file: Path) -> AsyncIterator[Inge
         )
     running = IngestProcess(process, port)
     try:
-        async with asyncio.timeout(45):
+        async with asyncio.timeout(PATIENCE_S):
             while not await _is_listening(port):
                 assert process.returncode is None, f"ingest ended early: see {log_file}"
                 await asyncio.sleep(0.05)  # a port has no signal for its opening

@@ -22,7 +22,9 @@ from typing import Self
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-WAIT_S = 20.0
+from tests.support.patience import PATIENCE_S
+
+WAIT_S = PATIENCE_S
 
 
 @dataclass(frozen=True, slots=True)

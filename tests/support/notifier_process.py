@@ -9,7 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-WAIT_S = 30.0
+from tests.support.patience import PATIENCE_S
+
+WAIT_S = PATIENCE_S
 
 
 class NotifierProcess:

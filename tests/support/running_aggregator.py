@@ -24,10 +24,10 @@ from shared.messaging.publisher import Publisher, outgoing
 from shared.messaging.rpc_client import RpcClient
 from shared.messaging.topology import declare
 from shared.runtime.process import Runtime
+from tests.support.patience import PATIENCE_S
 
 MessageT = TypeVar("MessageT", bound=Message)
 AnswerT = TypeVar("AnswerT")
-PATIENCE_S = 30
 
 
 class Neighbours:

@@ -24,10 +24,10 @@ from services.ingest.settings import IngestSettings
 from shared.messaging.topology import declare
 from shared.runtime.process import Runtime
 from shared.runtime.transient import retry_transient
+from tests.support.patience import PATIENCE_S
 
 MessageT = TypeVar("MessageT", bound=Message)
 Answer = Callable[[Any], Message]
-TIMEOUT_S = 30.0
 SQUARES = Manifest(
     name="squares",
     version="1",
@@ -95,7 +95,7 @@ class IngestHarness:
         manifests = manifests or (SQUARES,)
         message = WorkerAnnounced(worker_id="w1", manifests=list(manifests), started_at=at or datetime.now(UTC))
         await self.publish(topology.FLOW, message)
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(PATIENCE_S):
             for manifest in manifests:
                 path = f"/workloads/{manifest.name}"
                 while (await self.get(path, headers=headers))[1].get("version") != manifest.version:  # noqa: ASYNC110
@@ -117,7 +117,7 @@ class IngestHarness:
     async def raw_command(self, kind: str, body: bytes, **properties: Any) -> CommandAccepted | CommandRejected:
         """Send arbitrary bytes as a command and wait for the reply."""
         waiting = await self.begin_command(kind, body, **properties)
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(PATIENCE_S):
             reply = await waiting
         return cast("CommandAccepted | CommandRejected", MESSAGES[reply.type or ""].decode(reply.body))
 
@@ -137,7 +137,7 @@ class IngestHarness:
     async def dead_letter(self, queue: topology.Queue = topology.INGEST_COMMANDS) -> AbstractIncomingMessage:
         """Return the next dead letter of a queue."""
         dead = await self._channel.get_queue(queue.dead_name)
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(PATIENCE_S):
             while (found := await dead.get(no_ack=True, fail=False)) is None:  # noqa: ASYNC110  queues have no signal
                 await asyncio.sleep(0.02)
         return found
@@ -148,7 +148,7 @@ class IngestHarness:
 
     async def wait_until(self, condition: Callable[[], object]) -> None:
         """Wait for a condition that can only become true when a message arrives."""
-        async with asyncio.timeout(TIMEOUT_S), self._arrived:
+        async with asyncio.timeout(PATIENCE_S), self._arrived:
             await self._arrived.wait_for(lambda: bool(condition()))
 
     async def wait_for(self, kind: type[MessageT], number: int = 1) -> list[MessageT]:

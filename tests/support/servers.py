@@ -1,11 +1,12 @@
-"""Real servers for tests, each run in a corner of its own, emptied between tests."""
+"""Real servers for tests: a corner of its own for each file, emptied between tests."""
 
 import asyncio
 import contextlib
 import fcntl
 import os
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,29 +23,69 @@ from devstack.machine import Machine
 from tests.support.containers import start_containers
 
 WORKLOADS = Path(__file__).parents[2] / "services" / "worker" / "workloads"
-_CORNERS = 8
+_PLACES = 32
+_purges: dict[str, Callable[[], Awaitable[bool]]] = {}
+"""How the messages of a virtual host are deleted at once, by its address; by AMQP it takes a request for each queue."""
+
+
+def whole_cluster_home() -> Path:
+    """Give the home of the servers that tests may kill: other runs of the tests are never on them."""
+    return default_home() / "faults"
+
+
+class Corners:
+    """Started servers, on which each file of tests gets a virtual host, a database and a Redis database of its own."""
+
+    def __init__(self, stack: Stack, place: str, given: Path | None) -> None:
+        self._stack, self._place, self._given = stack, place, given
+        self._made = 0
+
+    @contextlib.contextmanager
+    def corner(self) -> Iterator[Servers]:
+        """Give an empty corner, and delete it at the end.
+
+        What cannot be isolated because somebody else gave the server by its address is emptied, and no other process
+        of the tests uses it at the same time.
+        """
+        self._made += 1
+        name = f"{self._place}_{self._made}"
+        with _locked(self._given) if self._given else contextlib.nullcontext():
+            servers = asyncio.run(self._stack.isolated(name))
+            _purges[servers.amqp_url] = partial(self._stack.purge, name)
+            try:
+                if self._given:
+                    asyncio.run(empty(servers))
+                yield servers
+            finally:
+                del _purges[servers.amqp_url]
+                asyncio.run(self._stack.dissolve(name))
 
 
 @contextlib.contextmanager
-def running_servers() -> Iterator[Servers]:
-    """Give an empty virtual host, database and Redis database on servers that are started, or found running.
+def running_servers(home: Path, *, alone: bool = False) -> Iterator[Corners]:
+    """Start servers, or find them running, and release them at the end; `alone` keeps other processes off.
 
     Containers where a Docker engine is the way, else what `devstack` chooses. Servers that were given by their
     addresses are used as they are: name none whose content matters.
     """
-    home = default_home()
-    with contextlib.ExitStack() as containers, _corner(home) as corner:
+    home.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as held:
+        if alone:
+            held.enter_context(_locked(home / "alone.lock"))
+        place = held.enter_context(_place(home))
         environment = dict(os.environ)
         try:
             choices = asyncio.run(choose(COMPONENTS, environment, Machine()))
-            urls = start_containers([name for name, choice in choices.items() if choice.way == "docker"], containers)
+            given = any(choice.way == "given" for choice in choices.values())
+            urls = start_containers([name for name, choice in choices.items() if choice.way == "docker"], held)
             environment |= {COMPONENTS[name].variable: url for name, url in urls.items()}
             stack = Stack(home, print, environment=environment)
-            servers = asyncio.run(_start(stack, corner))
+            asyncio.run(stack.start())
         except StackError as error:
             do_without(str(error))
         try:
-            yield servers
+            asyncio.run(_tidy(stack, place))
+            yield Corners(stack, place, home / "given.lock" if given else None)
         finally:
             asyncio.run(stack.release())
 
@@ -61,16 +102,17 @@ def do_without(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-async def _start(stack: Stack, corner: str) -> Servers:
-    await stack.start()
-    return await stack.isolated(corner)
+async def _tidy(stack: Stack, place: str) -> None:
+    """Delete the corners that a run which was killed left at this place."""
+    for name in stack.corners():
+        if name.startswith(f"{place}_"):
+            await stack.dissolve(name)
 
 
 @contextlib.contextmanager
-def _corner(home: Path) -> Iterator[str]:
-    """Give a name that no other run of the tests holds at this moment."""
-    home.mkdir(parents=True, exist_ok=True)
-    for number in range(1, _CORNERS + 1):
+def _place(home: Path) -> Iterator[str]:
+    """Give a name that no other process of the tests holds at this moment."""
+    for number in range(1, _PLACES + 1):
         with (home / f"test{number}.lock").open("a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -78,21 +120,32 @@ def _corner(home: Path) -> Iterator[str]:
                 continue
             yield f"test{number}"
             return
-    pytest.fail(f"{_CORNERS} other runs of the tests use {home} at this moment. Wait for one to end.", pytrace=False)
+    pytest.fail(f"{_PLACES} other processes use {home} at this moment. Wait for one to end.", pytrace=False)
+
+
+@contextlib.contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    """Wait until no other process holds this file, and hold it."""
+    with file.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 async def _purge(url: str) -> None:
+    if url in _purges and await _purges[url]():
+        return
     workloads = [found.name for found in pkgutil.iter_modules([str(WORKLOADS)])]
     known = [*QUEUES, *(queue for name in workloads for queue in (*work_queues(name), quarantine_queue(name)))]
     dead = [queue for queue in (each.dead_queue() for each in known) if queue is not None]
     connection = await aiormq.connect(url)
     try:
+        channel = await connection.channel()
         for queue in (*known, *dead):
-            channel = await connection.channel()
-            # A queue that no service has declared yet is as empty as can be; the broker closes the channel over it.
-            with contextlib.suppress(aiormq.exceptions.ChannelNotFoundEntity):
+            try:
                 await channel.queue_purge(queue.name)
-                await channel.close()
+            except aiormq.exceptions.ChannelNotFoundEntity:
+                # No service has declared it yet, so it is as empty as can be; the broker closes the channel over it.
+                channel = await connection.channel()
     finally:
         await connection.close()
 

@@ -26,7 +26,9 @@ from typing import Any, Self
 from aiohttp import web
 from standardwebhooks import Webhook, WebhookVerificationError
 
-WAIT_S = 20.0
+from tests.support.patience import PATIENCE_S
+
+WAIT_S = PATIENCE_S
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,11 @@ _VARIABLE = re.compile(
 )
 _RUN = re.compile(r"\#(?:[\s,;:./+-]*\#)+")
 _SPACE = re.compile(r"\s+")
+_OPENING, _CLOSING = "\u201c\xab\u2018", "\u201d\xbb\u2019"
+_STAND_INS = "\ufdd0\ufdd1\ufdd2"
+"""Noncharacters, which no text may hold, in the place of quotation marks that are opened and never closed."""
+_SET_ASIDE = str.maketrans(_OPENING, _STAND_INS)
+_AS_IT_WAS = str.maketrans(_STAND_INS, _OPENING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,5 +53,16 @@ def cause_id(code: str, message: str, partition: str) -> str:
 
 def message_template(message: str) -> str:
     """Return the message with each run of addresses, quoted values, numbers and ids replaced by #."""
-    text = _VARIABLE.sub("#", message[:_MAX_LENGTH])
+    text = _VARIABLE.sub("#", _without_unclosed(message[:_MAX_LENGTH])).translate(_AS_IT_WAS)
     return _SPACE.sub(" ", _RUN.sub("#", text)).strip().lower()
+
+
+def _without_unclosed(text: str) -> str:
+    """Set aside the quotation marks after the last closing one of a line: each would be looked for an end in vain."""
+    if not any(mark in text for mark in _OPENING):
+        return text
+    lines = []
+    for line in text.split("\n"):
+        closed = 1 + max(line.rfind(mark) for mark in _CLOSING)
+        lines.append(line[:closed] + line[closed:].translate(_SET_ASIDE))
+    return "\n".join(lines)

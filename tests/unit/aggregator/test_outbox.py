@@ -12,6 +12,7 @@ from services.aggregator.persistence.outbox_message import OutboxMessage
 from shared.messaging.publisher import OutgoingMessage
 from shared.runtime.errors import PublishFailed
 from shared.runtime.health import Pulse
+from tests.support.patience import PATIENCE_S
 
 ENTRY = OutboxMessage(
     "batch.finished.v1:b:1", "batchyard.events", "batch.finished.v1.noop.ann", "batch.finished.v1", b"{}", None
@@ -60,7 +61,7 @@ class Broker:
         self._took.set()
 
     async def took(self) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             await self._took.wait()
 
 
@@ -89,7 +90,7 @@ async def test_a_sweep_publishes_messages_that_the_broker_refused() -> None:
     async with running(table, broker, 0.01) as outbox:
         outbox.enqueue([ENTRY])
         await broker.took()
-        await asyncio.wait_for(table.emptied.wait(), 5)
+        await asyncio.wait_for(table.emptied.wait(), PATIENCE_S)
     assert (broker.attempts, [message.body for message in broker.taken], table.unsent) == (4, [b"{}"], {})
     assert outbox.is_working
 
@@ -100,7 +101,7 @@ async def test_a_backlog_larger_than_one_sweep_is_published_at_the_start() -> No
     ]
     table, broker = Table(*entries), Broker()
     async with running(table, broker, 60):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             await table.emptied.wait()
     assert [int(message.body) for message in broker.taken] == list(range(250))
     assert broker.attempts == 3

@@ -15,6 +15,7 @@ from shared.messaging.publisher import OutgoingMessage
 from shared.runtime.errors import PublishFailed
 from shared.runtime.health import Pulse
 from tests.support.ledger_messages import BATCH, batch
+from tests.support.patience import PATIENCE_S
 
 
 class Frames:
@@ -36,7 +37,7 @@ class Frames:
 
     async def ended(self, number: int) -> None:
         """Wait for an event that counts this many ended items."""
-        async with asyncio.timeout(5), self._arrived:
+        async with asyncio.timeout(PATIENCE_S), self._arrived:
             await self._arrived.wait_for(lambda: bool(self.events) and self.events[-1][1].counts.ended == number)
 
 

@@ -77,3 +77,6 @@ async def test_the_virtual_host_is_made_with_the_container_s_own_tool(
     calls = (tmp_path / "calls").read_text("utf-8")
     assert "exec -T rabbitmq rabbitmqctl add_vhost corner" in calls
     assert "set_permissions --vhost corner cluster .* .* .*" in calls
+    assert not await server.purge_vhost("corner"), "by AMQP it is quicker"
+    await server.drop_vhost("absent")
+    assert "delete_vhost" not in (tmp_path / "calls").read_text("utf-8")

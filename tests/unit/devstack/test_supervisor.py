@@ -1,6 +1,7 @@
 """Programs are started, restarted and stopped: real processes, none of them left."""
 
 import asyncio
+import dataclasses
 import os
 import signal
 import subprocess
@@ -13,14 +14,14 @@ import pytest
 
 from devstack import AlreadyRunning, Backoff, Program, ProgramFailed, Stack, Supervisor, free_ports, shut_down
 from devstack.processes import MARK
-from devstack.state import StackState
+from devstack.state import StackState, StateDocument
 
 ROOT = Path(__file__).parents[3]
 STUB = str(ROOT / "tests" / "support" / "stub_program.py")
 QUICK = Backoff(first=0.05, cap=0.2)
 
 
-def stub(name: str, *options: str, backoff: Backoff | None = QUICK, ready_within: float = 15) -> Program:
+def stub(name: str, *options: str, backoff: Backoff | None = QUICK, ready_within: float = 60) -> Program:
     """A program that serves on a free port."""
     port = free_ports(1)[0]
     url = f"http://127.0.0.1:{port}/readyz"
@@ -95,8 +96,9 @@ async def test_a_restart_is_quiet_and_gives_a_new_process(supervisor: Supervisor
 
 
 async def test_a_program_that_cannot_become_ready_is_an_error_with_its_log(supervisor: Supervisor) -> None:
-    with pytest.raises(ProgramFailed, match=r"one is not ready after 0.*\n.*--crash"):
-        await supervisor.start(stub("one", "--crash", ready_within=0.4))
+    crash = ("/bin/sh", "-c", "echo cannot start; exit 3")  # a shell says so long before the time is up
+    with pytest.raises(ProgramFailed, match=r"one is not ready after 2 s.*\n.*cannot start"):
+        await supervisor.start(dataclasses.replace(stub("one", ready_within=2), argv=crash))
 
 
 async def test_a_program_that_does_not_exist_is_an_error(supervisor: Supervisor) -> None:
@@ -198,9 +200,13 @@ def test_pauses_double_up_to_a_cap() -> None:
     assert [backoff.pause(failures) for failures in (1, 2, 3, 6, 7, 10_000)] == [0.5, 1, 2, 15, 15, 15]
 
 
-async def test_stopping_what_never_ran_is_no_error(tmp_path: Path) -> None:
-    await Stack(tmp_path, lambda _: None).stop()
-    await shut_down(tmp_path, lambda _: None)
+async def test_stopping_what_never_ran_does_and_says_nothing(tmp_path: Path, said: list[str]) -> None:
+    home = tmp_path / "home"
+    await Stack(home, said.append).stop()
+    await shut_down(home, said.append)
+    assert said == []
+    assert StackState(home).read() == StateDocument()
+    assert processes_of(home) == []
 
 
 async def test_the_module_stops_and_erases_the_home_that_is_named(

@@ -13,6 +13,7 @@ from services.dispatcher.leadership import epoch
 from services.dispatcher.leadership.session import Resources
 from services.dispatcher.settings import DispatcherSettings
 from shared.runtime.health import Health
+from tests.support.patience import PATIENCE_S
 
 
 class _Lock:
@@ -74,7 +75,7 @@ async def test_a_lost_lock_breaks_the_session_off_at_once(monkeypatch: pytest.Mo
             raise
 
     dispatcher = _dispatcher(monkeypatch, run)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE_S):
         await dispatcher.run()
     assert ends == ["broken off"] * 2
 
@@ -86,7 +87,7 @@ async def test_an_error_that_passes_starts_over_and_another_is_raised(monkeypatc
         raise errors.pop()
 
     dispatcher = _dispatcher(monkeypatch, run)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE_S):
         with pytest.raises(asyncpg.UndefinedColumnError):
             await dispatcher.run()
     assert errors == []

@@ -15,6 +15,7 @@ from shared.messaging.consumer import Consumer, InvalidMessageHandler, Route
 from shared.messaging.delivery import Delivery
 from shared.messaging.publisher import OutgoingMessage, Publisher
 from shared.runtime.errors import HandlerFailed, MessageRejected, PublishFailed
+from tests.support.patience import PATIENCE_S
 
 DIRECT = "amq.rabbitmq.reply-to.g1h2"
 
@@ -102,14 +103,14 @@ async def hang() -> None:
 
 async def test_an_undeliverable_reply_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     outbox = Outbox(refused)
-    await asyncio.wait_for(deliver(monkeypatch, outbox, answer), 5)
+    await asyncio.wait_for(deliver(monkeypatch, outbox, answer), PATIENCE_S)
     assert (outbox.tries, outbox.dead) == (1, [])
 
 
 async def test_a_reply_that_hangs_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(consumer, "REPLY_TIMEOUT_S", 0.01)
     outbox = Outbox(hang)
-    await asyncio.wait_for(deliver(monkeypatch, outbox, answer), 5)
+    await asyncio.wait_for(deliver(monkeypatch, outbox, answer), PATIENCE_S)
     assert (outbox.tries, outbox.dead) == (1, [])
 
 

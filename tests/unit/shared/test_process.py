@@ -8,6 +8,8 @@ from asyncio.subprocess import PIPE, Process
 
 import pytest
 
+from tests.support.patience import PATIENCE_S
+
 PROGRAM = """
 import asyncio, sys
 from contextlib import asynccontextmanager
@@ -48,7 +50,7 @@ async def started(*how: str) -> Process:
         env={**os.environ, "BATCHYARD_LOG_FORMAT": "json"},
     )
     assert process.stdout is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         assert await process.stdout.readline() == b"waiting\n"
     return process
 
@@ -66,7 +68,7 @@ async def test_sigterm_ends_it(how: list[str], code: int, said: bytes) -> None:
     process = await started(*how)
     process.send_signal(signal.SIGTERM)
     try:
-        _, errors = await asyncio.wait_for(process.communicate(), 10)
+        _, errors = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     finally:
         if process.returncode is None:
             process.kill()

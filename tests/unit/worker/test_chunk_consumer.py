@@ -21,6 +21,7 @@ from services.worker.consuming.chunk_returner import ChunkReturner
 from services.worker.execution.item_runner import ItemRunner
 from shared.messaging.publisher import OutgoingMessage, Publisher
 from shared.runtime.health import Health
+from tests.support.patience import PATIENCE_S
 
 BATCH = UUID(int=2)
 
@@ -84,7 +85,7 @@ class Broker:
         await self.consumers[1](cast("AbstractIncomingMessage", message))
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while not condition():
                 self.changed.clear()
                 await self.changed.wait()
@@ -143,7 +144,7 @@ async def desk(**settings: Any) -> AsyncIterator[Desk]:
     finally:
         made.gate.set()
         made.consumer.drain()
-        await asyncio.wait_for(running, 5)
+        await asyncio.wait_for(running, PATIENCE_S)
 
 
 def chunk(number: int, *, fence: int = 1, round_: int = 1) -> ChunkReady:
@@ -285,7 +286,7 @@ async def test_a_handler_that_never_ends_is_given_up_and_its_slot_goes_to_the_ne
         await d.broker.until(lambda: d.begun == [1, 2])
         d.gate.set()
         await d.broker.until(lambda: d.broker.acknowledged == ["stubborn", "next"])
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while d.runner.stuck_handlers:  # noqa: ASYNC110  the handlers end by themselves
                 await asyncio.sleep(0.01)
     assert d.statuses == ["retry", "succeeded"]

@@ -21,6 +21,7 @@ from services.worker.limits.rate_gate import RateGates
 from shared.messaging.publisher import OutgoingMessage, Publisher
 from shared.redis.rate_reservations import RateReservations
 from tests.support.chunk_runs import Away, FakeCache, Number, Recorder, chunk, paced, run_of, workload
+from tests.support.patience import PATIENCE_S
 
 
 async def test_every_item_has_one_outcome_and_the_last_report_is_final() -> None:
@@ -303,7 +304,7 @@ async def test_a_handler_that_ignores_its_end_takes_no_further_item() -> None:
     running = asyncio.create_task(chunk_run.run())
     await first.wait()
     chunk_run.stop(cancelled=True)
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, PATIENCE_S)
     assert begun == [0]
     assert [recorder.outcomes[i].status for i in range(3)] == ["succeeded", "cancelled", "cancelled"]
 

@@ -20,6 +20,7 @@ from services.worker.execution.item_runner import ItemRunner
 from shared.runtime.errors import ConfigurationError
 from tests.support.chunk_runs import FakeCache, Number, Recorder, chunk, run_of, workload
 from tests.support.own_processes import Deed, Done, by_chunk, one_by_one
+from tests.support.patience import PATIENCE_S
 
 
 async def test_a_plain_function_runs_in_a_thread_and_leaves_the_event_loop_alone() -> None:
@@ -89,7 +90,7 @@ async def test_a_thread_that_does_not_end_is_given_up_and_another_takes_its_plac
     assert _codes(recorder) == ["timeout", None, None]
     assert (runner.threads.stuck_threads, runner.slots.busy, runner.unfinished) == (1, 0, 0)
     gate.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while runner.stuck_handlers:  # noqa: ASYNC110  the thread ends by itself
             await asyncio.sleep(0.01)
     assert sum(len(report.outcomes) for report in recorder.reports) == 3
@@ -113,7 +114,7 @@ async def test_one_handler_that_does_not_end_does_not_end_its_chunk() -> None:
     assert _codes(recorder) == [None if n % 3 else "timeout" for n in range(9)]
     assert (runner.stuck_handlers, runner.slots.busy, runner.unfinished) == (3, 0, 0)
     gate.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while runner.stuck_handlers:  # noqa: ASYNC110  they end by themselves
             await asyncio.sleep(0)
     assert sum(len(report.outcomes) for report in recorder.reports) == 9

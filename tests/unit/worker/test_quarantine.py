@@ -27,6 +27,7 @@ from services.worker.quarantine.sandbox_pool import SandboxPool
 from shared.messaging.publisher import OutgoingMessage, Publisher
 from shared.redis.rate_reservations import RateReservations
 from tests.support.chunk_runs import Away, paced
+from tests.support.patience import PATIENCE_S
 
 PLUGIN = Path(__file__).parents[2] / "support" / "poison"
 
@@ -65,7 +66,7 @@ class Desk:
 
     async def begun(self, count: int) -> list[int]:
         """Wait until so many items have begun: their processes."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while not self.runs.exists() or len(lines := self.runs.read_text("ascii").splitlines()) < count:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)  # a file tells nobody
         return [int(line.split()[2]) for line in lines]
@@ -122,7 +123,7 @@ async def test_a_cancel_ends_what_runs(desk: Desk) -> None:
     running = asyncio.create_task(isolated.run(nothing))
     await desk.begun(3)
     isolated.stop(cancelled=True)
-    assert await asyncio.wait_for(running, 15)
+    assert await asyncio.wait_for(running, PATIENCE_S)
     assert [desk.outcomes[n].status for n in range(3)] == ["succeeded", "cancelled", "cancelled"]
     assert desk.reports[-1].final
 
@@ -132,7 +133,7 @@ async def test_a_worker_that_stops_reports_what_has_ended_and_leaves_the_rest(de
     running = asyncio.create_task(isolated.run(nothing))
     await desk.begun(2)
     isolated.stop(cancelled=False)
-    assert not await asyncio.wait_for(running, 15)
+    assert not await asyncio.wait_for(running, PATIENCE_S)
     assert list(desk.outcomes) == [0]
     assert not any(report.final for report in desk.reports)
 

@@ -46,9 +46,9 @@ async def test_a_limit_that_does_not_bind_is_asked_for_a_chunk_and_not_for_each_
     for _ in range(3):
         await ChunkExecution(runner, paced(chunk(*range(200))), None, 0.01).run()
     assert sum(len(report.outcomes) for report in recorder.reports) == 600
-    assert len(granted.wanted) <= 5
-    assert granted.wanted[-1] == 200
-    assert len(tasks) == 3
+    assert len(granted.wanted) < 600 / 10, "a grant that was not used in time is asked for again, not item by item"
+    assert max(granted.wanted) == 200
+    assert len(tasks) < 600 / 10
     assert sum(report.feedback.answered for report in recorder.reports if report.feedback) == 600
     first.stop(cancelled=False)
 

@@ -21,6 +21,7 @@ from services.worker.workloads.tracklists import workload
 from services.worker.workloads.tracklists.fetch import Fetcher, open_fetcher
 from services.worker.workloads.tracklists.model import MAX_HTML_CHARS, TracklistItem, TracklistResult
 from services.worker.workloads.tracklists.policy import FetchPolicy, TracklistsSettings
+from tests.support.patience import PATIENCE_S
 from tests.support.tracklist_kinds import KINDS, Kind
 from tests.support.tracklist_site import (
     TracklistSite,
@@ -328,7 +329,7 @@ async def test_the_site_runs_from_the_command_line_and_stops_on_sigterm() -> Non
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             assert process.stdout is not None
             origins = json.loads(await process.stdout.readline())["origins"]
             async with aiohttp.ClientSession() as session, session.get(page_url(origins[1], "ok")) as answer:

@@ -1,0 +1,27 @@
+"""Kill -9 of each server in the middle of a batch: every item ends once, the batch finishes once."""
+
+import os
+
+import pytest
+
+from devstack import Name, Stack
+from tests.support.cluster import Cluster
+from tests.support.disturbed import ends_once, in_the_middle
+from tests.support.servers import whole_cluster_home
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.faults]
+
+
+@pytest.mark.parametrize("server", ["rabbitmq", "postgres", "redis"])
+async def test_a_killed_server_comes_back(cluster: Cluster, server: Name) -> None:
+    if os.environ.get(f"BATCHYARD_{ {'rabbitmq': 'AMQP', 'postgres': 'DATABASE', 'redis': 'REDIS'}[server] }_URL"):
+        pytest.skip("The servers were given by their addresses: they are not ours to kill.")
+    stack = Stack(whole_cluster_home(), print)
+    await stack.start()
+    services = ("ingest", "dispatcher", "worker-1", "worker-2", "aggregator", "notifier")
+    before = {name: cluster.supervisor.pid(name) for name in services}
+    batch_id = await in_the_middle(cluster)
+    await stack.kill(server)
+    await stack.restart(server)
+    await ends_once(cluster, batch_id)
+    assert {name: cluster.supervisor.pid(name) for name in services} == before, "no service had to be restarted"
