@@ -50,7 +50,7 @@ async def until_accepted(harness: IngestHarness, command: BatchSubmit) -> Comman
     """Send a command again until it is accepted."""
     async with asyncio.timeout(PATIENCE_S):
         while not isinstance(answer := await harness.command(command), CommandAccepted):  # noqa: ASYNC110
-            await asyncio.sleep(0.1)  # the door says only when one may come again
+            await asyncio.sleep(0.1)  # ingest only tells when to try again
     return answer
 
 
@@ -59,15 +59,15 @@ async def test_submissions_beyond_the_limit_are_rejected_until_items_end(clean: 
     async with running_ingest(clean, **{setting: BOUND}) as harness:
         first = await harness.command(submit(BOUND - 10), message_id="first")
         assert isinstance(first, CommandAccepted)
-        refused = await harness.command(submit(11))
-        assert isinstance(refused, CommandRejected)
-        assert (refused.code, refused.status) == ("too_many_waiting", 429)
-        assert refused.retry_after_s is not None
-        assert "9990 items" in refused.detail
+        rejected = await harness.command(submit(11))
+        assert isinstance(rejected, CommandRejected)
+        assert (rejected.code, rejected.status) == ("too_many_waiting", 429)
+        assert rejected.retry_after_s is not None
+        assert "9990 items" in rejected.detail
         body = {"workload": "squares", "items": [{"payload": {"n": n}} for n in range(11)]}
         async with harness.http.post(f"{harness.url}/batches", json=body) as response:
             assert response.status == 429
-            assert int(response.headers["Retry-After"]) == refused.retry_after_s
+            assert int(response.headers["Retry-After"]) == rejected.retry_after_s
             assert (await response.json(content_type=None))["code"] == "too_many_waiting"
         assert await harness.command(submit(BOUND - 10), message_id="first") == first.model_copy(
             update={"replayed": True}
@@ -134,7 +134,7 @@ async def test_an_upload_waits_for_room_then_is_interrupted_and_continued(
     monkeypatch.setattr(backpressure, "MAX_WAIT_S", 2.5)
 
     async def slow() -> AsyncIterator[bytes]:
-        """The whole of it would fit into the buffers on its way: the door must see that there is no room."""
+        """Yield the body in chunks: as a whole it would fit into buffers, and never wait for room."""
         async for piece in lines(60_000):
             yield piece
 

@@ -44,7 +44,7 @@ async def test_without_the_database_commands_wait(clean: Servers) -> None:
         proxy.refuse()
         command = BatchSubmit(workload="squares", items=[NewItem(payload={"n": 1})])
         waiting = await harness.begin_command(command.type, command.encode())
-        await asyncio.sleep(0.5)  # time in which a wrong refusal would come
+        await asyncio.sleep(0.5)  # time in which a wrong rejection would arrive
         assert not waiting.done()
         proxy.mend()
         async with asyncio.timeout(PATIENCE_S):

@@ -152,9 +152,9 @@ async def test_appends_to_the_batch_of_another_owner_are_rejected(clean: Servers
         for action, options in ((f"{path}/items", {"json": one}), (f"{path}/seal", {})):
             status, problem = await harness.post(action, headers=bob, **options)
             assert (status, problem["code"]) == (404, "batch_not_found")
-        refused = await harness.command(append(UUID(batch["batch_id"]), 0, 1))
-        assert isinstance(refused, CommandRejected)
-        assert (refused.code, refused.status) == ("batch_not_found", 404)
+        rejected = await harness.command(append(UUID(batch["batch_id"]), 0, 1))
+        assert isinstance(rejected, CommandRejected)
+        assert (rejected.code, rejected.status) == ("batch_not_found", 404)
         assert sent(harness) == []
 
 

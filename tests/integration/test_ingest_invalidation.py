@@ -29,9 +29,9 @@ async def test_an_unknown_workload_is_rejected(clean: Servers) -> None:
     async with running_ingest(clean) as harness:
         status, problem = await harness.post("/workloads/cubes/invalidate-cache", json={})
         assert (status, problem["code"]) == (404, "unknown_workload")
-        refused = await harness.command(CacheInvalidate(workload="cubes"))
-        assert isinstance(refused, CommandRejected)
-        assert refused.code == "unknown_workload"
+        rejected = await harness.command(CacheInvalidate(workload="cubes"))
+        assert isinstance(rejected, CommandRejected)
+        assert rejected.code == "unknown_workload"
 
 
 async def test_an_invalid_body_is_rejected(clean: Servers) -> None:

@@ -193,10 +193,10 @@ async def test_only_the_owner_may_watch(clean: Servers) -> None:
         own_page = {"Origin": harness.url.removesuffix("/api/v1")}
         foreign = {"Origin": "https://evil.example"}
         for headers, status in ((bob, 404), ({}, 401), ({"Authorization": "Bearer x"}, 401), (ann | foreign, 403)):
-            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            with pytest.raises(aiohttp.WSServerHandshakeError) as rejected:
                 async with socket(harness, batch_id, headers=headers):
                     pass
-            assert refused.value.status == status
+            assert rejected.value.status == status
         async with socket(harness, batch_id, headers=ann | own_page) as opened:
             await next_snapshot(opened)
         async with socket(harness, batch_id, protocols=("batchyard", f"bearer.{tokens['ann']}")) as opened:
@@ -212,10 +212,10 @@ async def test_the_number_of_websockets_is_limited(clean: Servers) -> None:
         batch_id = await batch(harness)
         async with socket(harness, batch_id) as opened:
             await next_snapshot(opened)
-            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            with pytest.raises(aiohttp.WSServerHandshakeError) as rejected:
                 async with socket(harness, batch_id):
                     pass
-            assert refused.value.status == 503
+            assert rejected.value.status == 503
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 try:

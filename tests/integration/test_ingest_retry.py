@@ -57,9 +57,9 @@ async def test_a_patch_is_previewed_on_every_item(clean: Servers) -> None:
         ]
         assert "invalid_ordinals" not in preview
 
-        status, refused = await harness.post(path, json={"patch": patch})
-        assert (status, refused["code"]) == (422, "patch_not_applicable")
-        assert "6 of 12001 items" in refused["detail"]
+        status, rejected = await harness.post(path, json={"patch": patch})
+        assert (status, rejected["code"]) == (422, "patch_not_applicable")
+        assert "6 of 12001 items" in rejected["detail"]
         status, accepted = await harness.post(
             path, json={"patch": patch, "skip_invalid": True, "select": {"codes": ["x"]}}
         )
@@ -124,6 +124,6 @@ async def test_a_retry_over_amqp_is_forwarded(clean: Servers) -> None:
         assert isinstance(again, CommandAccepted)
         assert again.replayed
         pause = BatchControl.model_validate({"batch_id": batch_id, "action": "pause", "select": select})
-        refused = await harness.command(pause)
-        assert isinstance(refused, CommandRejected)
-        assert refused.code == "invalid_command"
+        rejected = await harness.command(pause)
+        assert isinstance(rejected, CommandRejected)
+        assert rejected.code == "invalid_command"

@@ -110,7 +110,7 @@ async def test_control_of_a_finished_batch_is_rejected(clean: Servers) -> None:
         )  # fmt: skip
         await harness.publish(EVENTS, ended)
         async with asyncio.timeout(PATIENCE_S):
-            while not await harness.rows("SELECT FROM batches WHERE done"):  # noqa: ASYNC110  a table tells nobody
+            while not await harness.rows("SELECT FROM batches WHERE done"):  # noqa: ASYNC110  tables have no signal
                 await asyncio.sleep(0.05)
         for action in ("pause", "resume", "cancel"):
             status, problem = await harness.post(f"/batches/{batch_id}/{action}")
@@ -150,9 +150,9 @@ async def test_control_of_the_batch_of_another_owner_is_rejected(clean: Servers)
         for part in ("", "/results", "/failures"):
             assert (await harness.get(path + part, headers=bob))[0] == 404
         command = BatchControl(batch_id=UUID(accepted["batch_id"]), action="cancel")
-        refused = await harness.command(command)
-        assert isinstance(refused, CommandRejected)
-        assert refused.status == 404
+        rejected = await harness.command(command)
+        assert isinstance(rejected, CommandRejected)
+        assert rejected.status == 404
         unknown = await harness.command(BatchControl(batch_id=uuid4(), action="cancel"))
         assert isinstance(unknown, CommandRejected)
         assert unknown.code == "batch_not_found"
@@ -165,8 +165,8 @@ async def test_terms_are_changed_and_cleared(clean: Servers) -> None:
         body = {"rate": {"per_second": 20, "burst": 2}, "weight": 3, "clear": ["deadline"]}
         async with harness.http.patch(f"{harness.url}/batches/{batch_id}", json=body) as response:
             assert response.status == 202
-        refused = {"deadline": "2020-01-01T00:00:00Z"}
-        async with harness.http.patch(f"{harness.url}/batches/{batch_id}", json=refused) as response:
+        rejected = {"deadline": "2020-01-01T00:00:00Z"}
+        async with harness.http.patch(f"{harness.url}/batches/{batch_id}", json=rejected) as response:
             assert (response.status, (await response.json())["code"]) == (422, "deadline_passed")
         changed = await harness.command(BatchControl(batch_id=batch_id, action="change", concurrency=5))
         assert isinstance(changed, CommandAccepted)
@@ -177,6 +177,6 @@ async def test_terms_are_changed_and_cleared(clean: Servers) -> None:
 
 async def test_a_change_needs_something_to_change(clean: Servers) -> None:
     async with running_ingest(clean) as harness:
-        refused = await harness.command(BatchControl(batch_id=await batch(harness), action="change"))
-        assert isinstance(refused, CommandRejected)
-        assert (refused.code, refused.status) == ("nothing_to_change", 422)
+        rejected = await harness.command(BatchControl(batch_id=await batch(harness), action="change"))
+        assert isinstance(rejected, CommandRejected)
+        assert (rejected.code, rejected.status) == ("nothing_to_change", 422)

@@ -141,8 +141,8 @@ async def test_pages_that_a_dead_receiver_claimed_are_never_replaced(clean: Serv
             "UPDATE batches SET sent_items = 20000, sent_pages = 20, sent_digest = digest, next_sequence = 0"
         )  # as if the last five pages had been lost on their way; the digest of the 20th is not known here …
         batch_id = UUID(problem["batch_id"])
-        refused = await harness.post(f"/batches/{batch_id}/seal")
-        assert (refused[0], refused[1]["code"]) == (409, "upload_unfinished")
+        rejected = await harness.post(f"/batches/{batch_id}/seal")
+        assert (rejected[0], rejected[1]["code"]) == (409, "upload_unfinished")
         status, conflict = await post(harness, lines(30_000), headers=KEY)
         assert (status, conflict["code"]) == (409, "idempotency_conflict")  # … so nothing fits it
         answer = await harness.command(BatchControl(batch_id=batch_id, action="cancel"))
@@ -157,9 +157,9 @@ async def test_a_cancel_ends_the_upload(clean: Servers) -> None:
         async for piece in lines(12_000):
             yield piece
         (told,) = await harness.wait_for(BatchAccepted)
-        refused = await harness.command(BatchSeal(batch_id=told.batch_id))
-        assert isinstance(refused, CommandRejected)
-        assert refused.code == "upload_in_progress"
+        rejected = await harness.command(BatchSeal(batch_id=told.batch_id))
+        assert isinstance(rejected, CommandRejected)
+        assert rejected.code == "upload_in_progress"
         await harness.command(BatchControl(batch_id=told.batch_id, action="cancel"))
         async for piece in lines(30_000):
             yield piece

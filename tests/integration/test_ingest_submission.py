@@ -117,9 +117,9 @@ async def test_a_reused_identity_with_another_body_is_rejected(clean: Servers) -
         chosen, message_id = new_batch_id(), uuid4().hex
         await harness.command(submit(4, batch_id=chosen), message_id=message_id)
         for command, options in ((submit(5, batch_id=chosen), {}), (submit(6), {"message_id": message_id})):
-            refused = await harness.command(command, **options)
-            assert isinstance(refused, CommandRejected)
-            assert refused.code == "idempotency_conflict"
+            rejected = await harness.command(command, **options)
+            assert isinstance(rejected, CommandRejected)
+            assert rejected.code == "idempotency_conflict"
         assert len(await harness.rows("SELECT FROM batches")) == len(harness.all(BatchAccepted)) == 2
 
 
@@ -184,10 +184,10 @@ async def test_a_workload_without_a_required_setting_is_rejected_until_a_worker_
     lacking = SQUARES.model_copy(update={"version": "2", "unavailable": "Set BATCHYARD_SQUARES_KEY of the workers."})
     async with running_ingest(clean) as harness:
         await harness.announce(lacking)
-        refused = await harness.command(submit(1))
-        assert isinstance(refused, CommandRejected)
-        assert refused.code == "workload_unavailable"
-        assert "BATCHYARD_SQUARES_KEY" in refused.detail
+        rejected = await harness.command(submit(1))
+        assert isinstance(rejected, CommandRejected)
+        assert rejected.code == "workload_unavailable"
+        assert "BATCHYARD_SQUARES_KEY" in rejected.detail
         lines = b'{"payload": {"n": 1}}\n'
         for kind, body in (("application/json", submit(1).encode()), ("application/x-ndjson", lines)):
             async with harness.http.post(
