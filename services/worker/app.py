@@ -3,23 +3,17 @@
 import asyncio
 import os
 import socket
-import time
 import uuid
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
 import structlog
-from aio_pika.abc import AbstractIncomingMessage, AbstractRobustConnection
-from pydantic import ValidationError
 
 from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import (
-    BatchControlled,
-    BatchStopped,
     CacheInvalidated,
     WorkerAnnounced,
-    WorkerHeartbeat,
 )
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.recommendations import RecommendationsQuery
@@ -27,6 +21,8 @@ from services.worker.caching.invalidation import CacheInvalidation
 from services.worker.caching.result_cache import ResultCache
 from services.worker.consuming.chunk_consumer import ChunkConsumer
 from services.worker.consuming.chunk_returner import ChunkReturner
+from services.worker.control.control_listener import ControlListener
+from services.worker.control.heartbeat import Heartbeat
 from services.worker.execution.item_runner import ItemRunner
 from services.worker.execution.start_permit import StartPermitClient
 from services.worker.limits.rate_gate import RateGates
@@ -37,22 +33,17 @@ from services.worker.summaries.consumer import run_summaries
 from services.worker.workloads.distances.opening import Resources
 from services.worker.workloads.distances.recommending import Recommender
 from shared.messaging.batch_consumer import BatchConsumer
-from shared.messaging.connection import connect, open_channel
+from shared.messaging.connection import connect
 from shared.messaging.consumer import Consumer, Route
 from shared.messaging.publisher import Publisher, outgoing
 from shared.messaging.rpc_client import RpcClient
 from shared.messaging.topology import declare
 from shared.redis.client import RedisClient
 from shared.redis.rate_reservations import RateReservations
-from shared.runtime.health import Pulse
 from shared.runtime.process import Runtime
 from shared.runtime.transient import retry_transient
 
 log = structlog.get_logger()
-_INTERRUPTING = {"deadline", "failure_threshold"}
-"""Causes that end what runs. Of a batch that was never sealed it may run to its end: nobody is in a hurry."""
-
-_PAUSED_AFTER = {"pause": True, "resume": False, "cancel": False, "retry": False}
 
 
 @asynccontextmanager
@@ -72,10 +63,8 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
         stack.push_async_callback(redis.close)
         runtime.health.add_readiness_check("RabbitMQ", connection.connected.is_set)
         cache, reservations = ResultCache(redis), RateReservations(redis)
-        returner, permits = (
-            ChunkReturner(publisher, worker_id),
-            StartPermitClient(RpcClient(publisher.connection), worker_id),
-        )
+        returner, rpc_client = ChunkReturner(publisher, worker_id), RpcClient(publisher.connection)
+        permits = StartPermitClient(rpc_client, worker_id)
         consumers: list[ChunkConsumer] = []
         quarantine_consumers: list[QuarantineConsumer] = []
         manifests = [workload.announcement() for workload in workloads.values()]
@@ -96,33 +85,36 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
             quarantine_consumers.append(
                 QuarantineConsumer(runner, connection, publisher, returner, pulses[1], settings)
             )
-        names = [consumer.name for consumer in consumers]
-        crew = Crew(
-            settings, worker_id, publisher, names, consumers, runtime.health.pulse("heartbeat"), quarantine_consumers
+        heartbeat = Heartbeat(
+            settings, worker_id, publisher, runtime.health.pulse("heartbeat"), consumers, quarantine_consumers
         )
-        runtime.health.add_count("handlers given up", lambda: crew.stuck_handlers)
-        runtime.health.add_liveness_check("handlers", lambda: crew.stuck_handlers <= settings.worker_max_stuck_handlers)
-        await _listen(connection, crew)
+        runtime.health.add_count("handlers given up", lambda: _stuck_handlers(consumers))
+        runtime.health.add_liveness_check("handlers", lambda: _stuck_handlers(consumers) <= settings.worker_max_stuck_handlers)
+        await ControlListener(consumers, quarantine_consumers).start(connection)
         await _announce(publisher, worker_id, manifests)
-        tasks = [runtime.spawn(each.run(), f"intake {i}") for i, each in enumerate(crew.holders)]
-        beating = runtime.spawn(crew.beat(), "heartbeat")
-        pulse, on_invalidated = (
-            runtime.health.pulse("cache invalidation"),
-            CacheInvalidation(cache).on_cache_invalidated,
-        )
+        holders: list[ChunkConsumer | QuarantineConsumer] = [*consumers, *quarantine_consumers]
+        tasks = [runtime.spawn(each.run(), f"chunk consumer {i}") for i, each in enumerate(holders)]
+        heartbeats = runtime.spawn(heartbeat.run(), "heartbeat")
         invalidation = BatchConsumer(
-            connection, publisher, topology.WORKER_CACHE, [CacheInvalidated], on_invalidated, pulse
+            connection,
+            publisher,
+            topology.WORKER_CACHE,
+            [CacheInvalidated],
+            CacheInvalidation(cache).on_cache_invalidated,
+            runtime.health.pulse("cache invalidation"),
         )
         runtime.spawn(invalidation.run(), "cache")
-        await stack.enter_async_context(run_summaries(settings.amqp_url, crew.runners, publisher, worker_id))
+        await stack.enter_async_context(
+            run_summaries(settings.amqp_url, [consumer.runner for consumer in consumers], publisher, worker_id)
+        )
         await stack.enter_async_context(_answering(settings, publisher, opened.get("distances")))
         try:
             yield
         finally:
             invalidation.stop()
-            await crew.drain(tasks)
-            beating.cancel()
-            await crew.say(stopping=True)
+            await _drain(heartbeat, holders, tasks, settings.drain_timeout_s)
+            heartbeats.cancel()
+            await heartbeat.publish()
 
 
 def _queues(workloads: Iterable[registry.AnyWorkload]) -> Iterator[topology.Queue]:
@@ -162,108 +154,23 @@ def _available(workloads: dict[str, registry.AnyWorkload], manifests: list[Manif
     return [workloads[manifest.name] for manifest in manifests if not manifest.unavailable]
 
 
-class Crew:
-    """All intakes of this process."""
-
-    def __init__(
-        self,
-        settings: WorkerSettings,
-        worker_id: str,
-        publisher: Publisher,
-        workloads: list[str],
-        consumers: Sequence[ChunkConsumer],
-        pulse: Pulse,
-        quarantine_consumers: Sequence[QuarantineConsumer] = (),
-    ) -> None:
-        self._settings, self._worker_id, self._publisher = settings, worker_id, publisher
-        self._workloads, self._consumers = workloads, consumers
-        self.holders: Sequence[ChunkConsumer | QuarantineConsumer] = [*consumers, *quarantine_consumers]
-        """All that take chunks."""
-        self._pulse = pulse
-        self._draining = False
-
-    @property
-    def runners(self) -> list[ItemRunner]:
-        """What runs the workloads."""
-        return [consumer.runner for consumer in self._consumers]
-
-    @property
-    def stuck_handlers(self) -> int:
-        """Handlers that still run, although they were given up."""
-        return sum(consumer.stuck_handlers for consumer in self._consumers)
-
-    async def beat(self) -> None:
-        """Say regularly that the worker lives, and which chunks it holds."""
-        trimmed = time.monotonic()
-        while True:
-            self._pulse.beat()
-            if time.monotonic() - trimmed >= self._settings.worker_idle_s:
-                trimmed = time.monotonic()
-                for consumer in self._consumers:
-                    consumer.trim()
-            await self.say()
-            await asyncio.sleep(self._settings.heartbeat_s)
-
-    async def say(self, *, stopping: bool = False) -> None:
-        """One heartbeat."""
-        chunks = [chunk for holder in self.holders for chunk in holder.chunk_ids]
-        heartbeat = WorkerHeartbeat(
-            worker_id=self._worker_id,
-            workloads=self._workloads,
-            chunks=chunks,
-            running=sum(holder.unfinished for holder in self.holders),
-            stopping=stopping or self._draining,
-            slots={consumer.name: consumer.slots for consumer in self._consumers},
-            handles_quarantine=True,
-            at=datetime.now(UTC),
-        )
-        await retry_transient(
-            lambda: self._publisher.publish([outgoing(topology.FLOW, heartbeat)]), "heartbeat", on_wait=self._pulse.beat
-        )
-
-    async def controlled(self, message: AbstractIncomingMessage) -> None:
-        """Stop what runs of a cancelled batch, until a retry gives it another round; begin nothing of a paused one."""
-        kind = BatchStopped if message.routing_key == BatchStopped.type else BatchControlled
-        try:
-            message_ = kind.decode(message.body)
-        except ValidationError as error:
-            log.warning("unreadable control message", error=str(error))
-            return
-        for holder in self.holders:
-            if isinstance(message_, BatchStopped):
-                if message_.reason in _INTERRUPTING:
-                    holder.cancel(message_.batch_id, message_.round)
-            elif message_.action == "cancel":
-                holder.cancel(message_.batch_id)
-            elif message_.action == "retry":
-                holder.clear_cancellation(message_.batch_id)
-        if isinstance(message_, BatchControlled) and message_.action in _PAUSED_AFTER:
-            for consumer in self._consumers:
-                consumer.set_paused(message_.batch_id, message_.at, paused=_PAUSED_AFTER[message_.action])
-
-    def reconnected(self, *_: object) -> None:
-        """Commands may have been missed: rather run what was cancelled than cancel what is to run again."""
-        for holder in self.holders:
-            holder.clear_cancellation()
-
-    async def drain(self, tasks: list[asyncio.Task[None]]) -> None:
-        """Take nothing more, wait for what runs; what takes too long runs elsewhere."""
-        self._draining = True
-        await self.say()
-        for holder in self.holders:
-            holder.drain()
-        _, pending = await asyncio.wait(tasks, timeout=self._settings.drain_timeout_s)
-        if pending:
-            for holder in self.holders:
-                holder.interrupt()
-            await asyncio.wait(pending)
+def _stuck_handlers(consumers: Sequence[ChunkConsumer]) -> int:
+    """Return how many handlers still run although their items have ended."""
+    return sum(consumer.stuck_handlers for consumer in consumers)
 
 
-async def _listen(connection: AbstractRobustConnection, crew: Crew) -> None:
-    """Hear of cancelled batches on a queue that lives as long as this worker."""
-    channel = await open_channel(connection)
-    queue = await channel.declare_queue(f"worker.control.{uuid.uuid4().hex}", exclusive=True, auto_delete=True)
-    for kind in (BatchControlled, BatchStopped):
-        await queue.bind(topology.FLOW, kind.type)
-    await queue.consume(crew.controlled, no_ack=True)
-    connection.reconnect_callbacks.add(crew.reconnected)
+async def _drain(
+    heartbeat: Heartbeat,
+    holders: Sequence[ChunkConsumer | QuarantineConsumer],
+    tasks: Sequence[asyncio.Task[None]],
+    timeout_s: float,
+) -> None:
+    """Take no more chunks and wait for the running ones; after the timeout, let them run on other workers."""
+    await heartbeat.publish_stopping()
+    for holder in holders:
+        holder.drain()
+    _, pending = await asyncio.wait(tasks, timeout=timeout_s)
+    if pending:
+        for holder in holders:
+            holder.interrupt()
+        await asyncio.wait(pending)

@@ -14,6 +14,7 @@ from aio_pika.abc import AbstractIncomingMessage, AbstractRobustConnection
 from batchyard_contracts.topology import Queue, work_queues
 from batchyard_contracts.v1.values import SlotCount
 from batchyard_contracts.v1.work import ChunkReady
+from services.worker.consuming.cancellations import CancellationList
 from services.worker.consuming.chunk_decoder import ChunkDecoder
 from services.worker.consuming.chunk_returner import ChunkReturner
 from services.worker.consuming.delivery_tracker import ChunkKey, DeliveryTracker, chunk_key
@@ -60,8 +61,7 @@ class ChunkConsumer:
         self._deliveries = DeliveryTracker(runner.manifest.item_timeout_s)
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
-        self._cancelled: dict[UUID, tuple[float, int | None]] = {}
-        """When a batch was cancelled, and its round, if only that one was meant."""
+        self._cancellations = CancellationList()
         self._pause_list = PauseList(_PREFETCH_MAX + 4 * runner.slots.max_slots)
         self._stopping = False
 
@@ -126,19 +126,18 @@ class ChunkConsumer:
 
     def cancel(self, batch_id: UUID, round_: int | None = None) -> None:
         """Stop what runs of a batch, and what of it arrives from now on; if a round is named, none of later ones."""
-        now = time.monotonic()
-        self._cancelled = {b: c for b, c in self._cancelled.items() if c[0] > now - 3600} | {batch_id: (now, round_)}
+        self._cancellations.add(batch_id, round_, time.monotonic())
         for run in self._running.values():
-            if run.chunk.batch_id == batch_id and self._is_cancelled(run.chunk):
+            if run.chunk.batch_id == batch_id and self._cancellations.includes(run.chunk):
                 run.stop(cancelled=True)
 
     def clear_cancellation(self, batch_id: UUID | None = None) -> None:
         """Let a batch that was cancelled, or all of them, run again from now on."""
         if batch_id is None:
-            self._cancelled.clear()
+            self._cancellations.clear()
             self._pause_list.clear()
         else:
-            self._cancelled.pop(batch_id, None)
+            self._cancellations.discard(batch_id)
 
     def set_paused(self, batch_id: UUID, at: datetime, *, paused: bool) -> None:
         """Give back what of a paused batch has not begun, now and as it arrives; `paused` false: no longer."""
@@ -223,15 +222,11 @@ class ChunkConsumer:
         run = ChunkExecution(self.runner, chunk, to_delivery(message).envelope.traceparent, self._report_interval_s)
         if paused:
             run.pause()
-        if self._is_cancelled(chunk):
+        if self._cancellations.includes(chunk):
             run.stop(cancelled=True)
         self.runner.unfinished += len(chunk.items)
         self._running[key] = run
         self._run_in_background(self._run(run, message))
-
-    def _is_cancelled(self, chunk: ChunkReady) -> bool:
-        found = self._cancelled.get(chunk.batch_id)
-        return found is not None and (found[1] is None or chunk.round <= found[1])
 
     def _run_in_background(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)

@@ -11,8 +11,9 @@ from typing import Any
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from services.worker.domain import outcome as domain
 from services.worker.domain.success import OUTCOMES
-from services.worker.execution.chunk_progress import Tally
 from services.worker.execution.item_runner import ItemRunner
+from services.worker.execution.outcome_buffer import OutcomeBuffer
+from services.worker.execution.start_gate import StartGate
 
 _YIELD_S = 0.01
 """How long items that never wait may keep the event loop."""
@@ -25,7 +26,8 @@ class ChunkExecution:
         self.chunk = chunk
         self._runner = runner
         self._report_interval_s = report_interval_s
-        self._tally = Tally(runner, chunk, trace, runner.slots, counted=True)
+        self._buffer = OutcomeBuffer(runner, chunk, trace, counted=True)
+        self._gate = StartGate(runner, chunk, runner.slots, self._buffer)
         self._finished = asyncio.Event()
         self._tasks: dict[asyncio.Task[None], _CallTask] = {}
         self._remaining_items: Iterator[ChunkItem] = iter(())
@@ -53,23 +55,25 @@ class ChunkExecution:
         try:
             if not self._stopped:
                 await self._run_items()
-            if self._tally.disowned:
-                await self._tally.report(final=False)
-                await self._tally.confirmed()
+            if self._gate.is_lease_lost:
+                await self._buffer.report(self._gate.take_feedback, final=False)
+                await self._buffer.wait_for_confirms()
                 return
-            for item in list(self._tally.open.values()):
+            for item in list(self._buffer.open_items.values()):
                 give_back = self._paused and not self._cancelled
-                self._tally.ended(
-                    domain.paused(item) if give_back else self._tally.interrupted(item, cancelled=self._cancelled)
+                self._buffer.add(
+                    domain.paused(item)
+                    if give_back
+                    else self._gate.interrupted_outcome(item, cancelled=self._cancelled)
                 )
-            await self._tally.report(final=True)
+            await self._buffer.report(self._gate.take_feedback, final=True)
         finally:
-            self._tally.close()
-            self._runner.unfinished -= len(self._tally.open)
+            self._buffer.close()
+            self._runner.unfinished -= len(self._buffer.open_items)
             self._runner.capacity_freed.set()
 
     async def _run_items(self) -> None:
-        items = await self._tally.to_run()
+        items = await self._buffer.claim_items()
         if self._runner.workload.source_definition is not None:
             items = self._start_sources(items)
         if self._runner.items_in_worker:
@@ -81,12 +85,12 @@ class ChunkExecution:
         if self._stopped:  # while the cache was asked
             self.stop(cancelled=self._cancelled)
         while self._tasks:
-            await self._tally.some.wait()
+            await self._buffer.has_unreported.wait()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._report_interval_s):
                     await self._finished.wait()
             if self._tasks:
-                await self._tally.report(final=False)
+                await self._buffer.report(self._gate.take_feedback, final=False)
         if self._error:
             raise self._error
 
@@ -119,7 +123,7 @@ class ChunkExecution:
     def _check_finished(self) -> None:
         if not self._tasks:
             self._finished.set()
-            self._tally.some.set()
+            self._buffer.has_unreported.set()
 
     def _abandon(self, task: asyncio.Task[None]) -> None:
         """Go on without a task whose call does not end. Another takes its place."""
@@ -131,12 +135,12 @@ class ChunkExecution:
         self._runner.abandon_task(task, self.chunk, call_task.items)
         for item in call_task.items:
             if self._stopped:
-                self._tally.ended(self._tally.interrupted(item, cancelled=self._cancelled))
+                self._buffer.add(self._gate.interrupted_outcome(item, cancelled=self._cancelled))
             else:
-                self._tally.ended(
-                    self._runner.timeout_outcome(item, at_most_once=item.ordinal in self._tally.at_most_once)
+                self._buffer.add(
+                    self._runner.timeout_outcome(item, at_most_once=item.ordinal in self._gate.at_most_once)
                 )
-                self._tally.unanswered()
+                self._gate.record_unanswered()
         self._runner.slots.release()
         if self._runner.items_in_worker and not self._stopped:
             self._start_task(self._run_items_in_sequence)
@@ -147,10 +151,10 @@ class ChunkExecution:
             self._abandon(task)
 
     async def _run_items_in_sequence(self, call_task: "_CallTask") -> None:
-        tally, began = self._tally, time.perf_counter()
+        buffer, gate, began = self._buffer, self._gate, time.perf_counter()
         repeatable = self._runner.manifest.repeatable
         for item in self._remaining_items:
-            if tally.spared(item) or not (tally.try_acquire() or await self._acquire_slot([item])):
+            if gate.skip(item) or not (gate.try_acquire() or await self._acquire_slot([item])):
                 continue
             if not repeatable and not await self._request_permit([item]):
                 return
@@ -158,7 +162,7 @@ class ChunkExecution:
             try:
                 started = time.perf_counter()
                 outcome = self._runner.start_item(
-                    self.chunk, item, tally.on_remaining, at_most_once=item.ordinal in tally.at_most_once
+                    self.chunk, item, gate.record_remaining, at_most_once=item.ordinal in gate.at_most_once
                 )
                 if not isinstance(outcome, OUTCOMES):
                     self._start_sequence()
@@ -166,12 +170,12 @@ class ChunkExecution:
                     began = time.perf_counter()
                 now = time.perf_counter()
                 if not call_task.abandoned:
-                    tally.busy_s += now - started
-                    tally.ended(outcome)
+                    buffer.busy_s += now - started
+                    buffer.add(outcome)
             finally:
                 self._end_call(call_task)
-            if not call_task.abandoned and not tally.succeeded(outcome, now - started):
-                await tally.answered([outcome], now - started)
+            if not call_task.abandoned and not gate.record_success(outcome, now - started):
+                await gate.record_outcomes([outcome], now - started)
             if self._stopped or call_task.abandoned:  # the handler went on after its interruption
                 return
             if self._yielding:
@@ -191,16 +195,16 @@ class ChunkExecution:
     async def _acquire_slot(self, items: Sequence[ChunkItem]) -> bool:
         """Wait for a slot; False if the items ended instead. Of a limited chunk one lane is enough to do so: it has the
         next moment, and starts another one when its call waits."""
-        if self._tally.paced is None:
+        if self._gate.paced is None:
             self._start_sequence()
-        return await self._tally.place(items, len(items) + length_hint(self._remaining_items))
+        return await self._gate.acquire(items, len(items) + length_hint(self._remaining_items))
 
     async def _request_permit(self, items: Sequence[ChunkItem]) -> bool:
         """Whether a call may be made, for which there is a slot. If not, that is free again."""
         self._start_sequence()
         granted = False
         try:
-            granted = await self._tally.may_begin(items)
+            granted = await self._gate.request_permit(items)
         finally:
             if not granted:
                 self._runner.slots.release()
@@ -213,19 +217,19 @@ class ChunkExecution:
         call_task.items = items
         try:
             started = time.perf_counter()
-            at_most_once = items[0].ordinal in self._tally.at_most_once
+            at_most_once = items[0].ordinal in self._gate.at_most_once
             outcomes = await self._runner.run_chunk(
-                self.chunk, items, self._tally.on_remaining, at_most_once=at_most_once
+                self.chunk, items, self._gate.record_remaining, at_most_once=at_most_once
             )
             took_s = time.perf_counter() - started
             if not call_task.abandoned:
-                self._tally.busy_s += took_s
+                self._buffer.busy_s += took_s
                 for outcome in outcomes:
-                    self._tally.ended(outcome)
+                    self._buffer.add(outcome)
         finally:
             self._end_call(call_task)
         if not call_task.abandoned:
-            await self._tally.answered(outcomes, took_s)
+            await self._gate.record_outcomes(outcomes, took_s)
 
 
 class _CallTask:

@@ -242,7 +242,7 @@ class ItemRunner:
         busy_s: float,
         trace: str | None,
         *,
-        felt: DestinationFeedback | None = None,
+        feedback: DestinationFeedback | None = None,
         final: bool,
     ) -> None:
         """Tell the ledger and the dispatcher; in several messages when the results are large."""
@@ -264,7 +264,7 @@ class ItemRunner:
             worker_id=self._worker_id,
             final=final,
             busy_ms=busy_s * 1000,
-            feedback=felt,
+            feedback=feedback,
             outcomes=[],
         )
         type_, key = ChunkProcessed.type, str(chunk.batch_id)

@@ -10,6 +10,7 @@ from aio_pika.abc import AbstractIncomingMessage, AbstractRobustConnection
 from batchyard_contracts.message import Message
 from batchyard_contracts.topology import quarantine_queue
 from batchyard_contracts.v1.work import ChunkReady
+from services.worker.consuming.cancellations import CancellationList
 from services.worker.consuming.chunk_returner import ChunkReturner
 from services.worker.consuming.delivery_tracker import DeliveryTracker, chunk_key
 from services.worker.execution.item_runner import ItemRunner
@@ -26,8 +27,6 @@ from shared.runtime.transient import retry_transient
 
 _IDLE_S = 5.0
 """After so long without a chunk the process ends."""
-_CANCELLED_S = 3600.0
-"""So long a cancel is remembered: what was given out before it has come by then."""
 _MESSAGE_TYPES: dict[str, type[Message]] = {ChunkReady.type: ChunkReady}
 _PendingChunk = tuple[ChunkReady, AbstractIncomingMessage]
 
@@ -52,7 +51,7 @@ class QuarantineConsumer:
         self._pending: asyncio.Queue[_PendingChunk | None] = asyncio.Queue()
         self._pending_ids: dict[UUID, None] = {}
         self._running: IsolatedChunk | None = None
-        self._cancelled: dict[UUID, tuple[float, int | None]] = {}
+        self._cancellations = CancellationList()
         self._stopping = False
 
     @property
@@ -88,15 +87,16 @@ class QuarantineConsumer:
 
     def cancel(self, batch_id: UUID, round_: int | None = None) -> None:
         """Stop what runs of a batch, and what of it arrives from now on; if a round is named, none of later ones."""
-        now = time.monotonic()
-        fresh = {b: c for b, c in self._cancelled.items() if c[0] > now - _CANCELLED_S}
-        self._cancelled = fresh | {batch_id: (now, round_)}
-        if self._running is not None and self._is_cancelled(self._running.chunk):
+        self._cancellations.add(batch_id, round_, time.monotonic())
+        if self._running is not None and self._cancellations.includes(self._running.chunk):
             self._running.stop(cancelled=True)
 
     def clear_cancellation(self, batch_id: UUID | None = None) -> None:
         """Let a batch that was cancelled, or all of them, run again from now on."""
-        self._cancelled = {b: c for b, c in self._cancelled.items() if batch_id not in (None, b)}
+        if batch_id is None:
+            self._cancellations.clear()
+        else:
+            self._cancellations.discard(batch_id)
 
     def drain(self) -> None:
         """Take nothing more; `run` returns when what is in hand has ended."""
@@ -107,10 +107,6 @@ class QuarantineConsumer:
         """Let what is in hand run elsewhere."""
         if self._running is not None:
             self._running.stop(cancelled=False)
-
-    def _is_cancelled(self, chunk: ChunkReady) -> bool:
-        _, round_ = self._cancelled.get(chunk.batch_id, (0.0, 0))
-        return round_ is None or chunk.round <= round_
 
     async def _on_message(self, message: AbstractIncomingMessage) -> None:
         try:
@@ -150,7 +146,7 @@ class QuarantineConsumer:
         await self._deliveries.add_delivery(key, message)
         self._running = IsolatedChunk(self._runner, chunk, trace, self._pool, self._report_interval_s)
         try:
-            if self._is_cancelled(chunk):
+            if self._cancellations.includes(chunk):
                 self._running.stop(cancelled=True)
             if not await self._running.run(self._pulse.beat):
                 await self._returner.publish_return(chunk, "stopping")

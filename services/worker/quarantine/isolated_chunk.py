@@ -12,8 +12,9 @@ from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Transient
 from services.worker.domain import outcome as domain
-from services.worker.execution.chunk_progress import Tally
 from services.worker.execution.item_runner import ItemRunner
+from services.worker.execution.outcome_buffer import OutcomeBuffer
+from services.worker.execution.start_gate import StartGate
 from services.worker.limits.slots import Slots
 from services.worker.quarantine.bisection import ItemGroup, bisect
 from services.worker.quarantine.sandbox import Sandbox, SandboxDied
@@ -37,7 +38,8 @@ class IsolatedChunk:
         self.chunk = chunk
         self._runner, self._pool, self._report_interval_s = runner, pool, report_interval_s
         self._slots = Slots(runner.slots.max_slots)  # of its own, as its process is: it waits for nobody else's calls
-        self._tally = Tally(runner, chunk, trace, self._slots, counted=False)
+        self._buffer = OutcomeBuffer(runner, chunk, trace, counted=False)
+        self._gate = StartGate(runner, chunk, self._slots, self._buffer)
         self._waiting_tasks: set[asyncio.Task[None]] = set()
         self._sandbox: Sandbox | None = None
         self._failed_starts = 0
@@ -48,7 +50,7 @@ class IsolatedChunk:
     @property
     def unfinished(self) -> int:
         """Items without an outcome."""
-        return len(self._tally.open)
+        return len(self._buffer.open_items)
 
     def stop(self, *, cancelled: bool) -> None:
         """Interrupt what runs. Unless the batch is `cancelled`, the rest is to run elsewhere."""
@@ -61,37 +63,37 @@ class IsolatedChunk:
         try:
             return await self._run(on_progress)
         finally:
-            self._tally.close()
+            self._buffer.close()
 
     async def _run(self, on_progress: Callable[[], None]) -> bool:
         work = asyncio.create_task(self._run_groups())
         while not work.done():
             on_progress()
-            some = asyncio.create_task(self._tally.some.wait())
+            some = asyncio.create_task(self._buffer.has_unreported.wait())
             waiting: set[asyncio.Future[Any]] = {work, some}
             await asyncio.wait(waiting, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
             some.cancel()
-            if not work.done() and self._tally.some.is_set():
+            if not work.done() and self._buffer.has_unreported.is_set():
                 await asyncio.wait({work}, timeout=self._report_interval_s)
-                await self._tally.report(final=False)
+                await self._buffer.report(self._gate.take_feedback, final=False)
         work.result()
-        if self._tally.disowned:
-            await self._tally.report(final=False)
-            await self._tally.confirmed()
+        if self._gate.is_lease_lost:
+            await self._buffer.report(self._gate.take_feedback, final=False)
+            await self._buffer.wait_for_confirms()
             return True
-        if self._tally.open and not self._cancelled:
-            await self._tally.report(final=False)
-            await self._tally.confirmed()
+        if self._buffer.open_items and not self._cancelled:
+            await self._buffer.report(self._gate.take_feedback, final=False)
+            await self._buffer.wait_for_confirms()
             return False
-        for item in list(self._tally.open.values()):
-            self._tally.ended(domain.interrupted(item, cancelled=True))
-        await self._tally.report(final=True)
+        for item in list(self._buffer.open_items.values()):
+            self._buffer.add(domain.interrupted(item, cancelled=True))
+        await self._buffer.report(self._gate.take_feedback, final=True)
         return True
 
     async def _run_groups(self) -> None:
-        items = await self._tally.to_run()
+        items = await self._buffer.claim_items()
         groups = deque([ItemGroup(tuple(item.ordinal for item in items))] if items else [])
-        while groups and not self._stopped and not self._tally.disowned:
+        while groups and not self._stopped and not self._gate.is_lease_lost:
             groups.extendleft(reversed(await self._run_group(groups.popleft())))
 
     async def _run_group(self, group: ItemGroup) -> Sequence[ItemGroup]:
@@ -104,8 +106,8 @@ class IsolatedChunk:
             sandbox.interrupt()
         await self._run_calls(sandbox, calls, started_items, min(len(group.items), self._runner.slots.max_slots))
         self._end_at_most_once(started_items, sandbox)
-        left = [ordinal for ordinal in group.items if ordinal in self._tally.open]
-        if not left or self._stopped or self._tally.disowned:
+        left = [ordinal for ordinal in group.items if ordinal in self._buffer.open_items]
+        if not left or self._stopped or self._gate.is_lease_lost:
             return []
         self._deaths += 1
         bisection = bisect(group, left, started_items, sandbox.executing, is_fresh=is_fresh)
@@ -118,21 +120,21 @@ class IsolatedChunk:
             deaths=self._deaths,
         )
         if bisection.culprit is not None:
-            self._tally.ended(self._fail_culprit(self._tally.open[bisection.culprit], sandbox))
+            self._buffer.add(self._fail_culprit(self._buffer.open_items[bisection.culprit], sandbox))
         if started_items:
             self._failed_starts = 0
         elif (error := self._count_failed_start(sandbox)) is not None:
             for ordinal in left:
-                self._tally.ended(domain.from_error(self._tally.open[ordinal], error, 0))
+                self._buffer.add(domain.from_error(self._buffer.open_items[ordinal], error, 0))
             return []
         return bisection.groups
 
     def _end_at_most_once(self, started_items: Sequence[int], sandbox: Sandbox) -> None:
         """What had begun and must not run twice ends with its process, whoever was at fault."""
         for ordinal in started_items:
-            if ordinal in self._tally.at_most_once and ordinal in self._tally.open and not self._cancelled:
+            if ordinal in self._gate.at_most_once and ordinal in self._buffer.open_items and not self._cancelled:
                 exit_reason = f"The process that it ran in ended: {sandbox.exit_reason or 'it was stopped'}."
-                self._tally.ended(domain.needs_review(self._tally.open[ordinal], exit_reason))
+                self._buffer.add(domain.needs_review(self._buffer.open_items[ordinal], exit_reason))
 
     async def _run_calls(
         self, sandbox: Sandbox, calls: Iterator[list[ChunkItem]], started_items: list[int], max_tasks: int
@@ -142,9 +144,9 @@ class IsolatedChunk:
         tasks: set[asyncio.Task[None]] = set()
         left = -1
         while tasks or left < 0:
-            if len(tasks) < max_tasks and left in (-1, len(self._tally.open)) and not self._waiting_tasks:
+            if len(tasks) < max_tasks and left in (-1, len(self._buffer.open_items)) and not self._waiting_tasks:
                 tasks.add(asyncio.create_task(self._run_calls_in_sequence(sandbox, calls, started_items)))
-            left = len(self._tally.open)
+            left = len(self._buffer.open_items)
             done, tasks = await asyncio.wait(tasks, timeout=_QUICK_CALL_S)
             for task in done:
                 if not task.cancelled():
@@ -171,21 +173,21 @@ class IsolatedChunk:
             finally:
                 self._slots.release()
             took_s = time.perf_counter() - started_at
-            self._tally.busy_s += took_s
+            self._buffer.busy_s += took_s
             for outcome in outcomes:
-                self._tally.ended(outcome)
-            await self._tally.answered(outcomes, took_s)
+                self._buffer.add(outcome)
+            await self._gate.record_outcomes(outcomes, took_s)
 
     async def _wait_to_start(self, items: list[ChunkItem]) -> bool:
         """Wait for the moment of a call; False if its items ended instead. Interrupted when there is no process."""
-        if not self._runner.whole_chunks and self._tally.spared(items[0]):
+        if not self._runner.whole_chunks and self._gate.skip(items[0]):
             return False
         task = cast("asyncio.Task[None]", asyncio.current_task())
         self._waiting_tasks.add(task)
         acquired = granted = False
         try:
-            acquired = await self._tally.place(items)
-            granted = acquired and await self._tally.may_begin(items)
+            acquired = await self._gate.acquire(items)
+            granted = acquired and await self._gate.request_permit(items)
         finally:
             self._waiting_tasks.discard(task)
             if acquired and not granted:
@@ -193,7 +195,7 @@ class IsolatedChunk:
         return granted
 
     def _calls(self, group: ItemGroup) -> list[list[ChunkItem]]:
-        items = [self._tally.open[ordinal] for ordinal in group.items]
+        items = [self._buffer.open_items[ordinal] for ordinal in group.items]
         together = [item for item in items if self._runner.whole_chunks and not item.source]
         alone = [[item] for item in items if item not in together]
         return [*alone, together] if together else alone
@@ -207,7 +209,7 @@ class IsolatedChunk:
             how=sandbox.exit_reason,
         )
         if sandbox.is_hung:
-            self._tally.unanswered()
+            self._gate.record_unanswered()
             return domain.from_error(item, TimeoutError(f"It could not be interrupted: {sandbox.exit_reason}."), 0)
         return domain.worker_lost(item, sandbox.exit_reason)
 

@@ -1,0 +1,1 @@
+"""Exchanges worker state with other services: heartbeats out, batch commands in."""
