@@ -48,7 +48,7 @@ log = structlog.get_logger()
 
 @asynccontextmanager
 async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]:
-    """Run the workloads; on the way out let what runs come to its end."""
+    """Run the workloads of this worker until the block ends, then drain."""
     worker_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
     structlog.contextvars.bind_contextvars(worker_id=worker_id)
     workloads = registry.find(settings.worker_workloads, settings.worker_files)
@@ -89,7 +89,9 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
             settings, worker_id, publisher, runtime.health.pulse("heartbeat"), consumers, quarantine_consumers
         )
         runtime.health.add_count("handlers given up", lambda: _stuck_handlers(consumers))
-        runtime.health.add_liveness_check("handlers", lambda: _stuck_handlers(consumers) <= settings.worker_max_stuck_handlers)
+        runtime.health.add_liveness_check(
+            "handlers", lambda: _stuck_handlers(consumers) <= settings.worker_max_stuck_handlers
+        )
         await ControlListener(consumers, quarantine_consumers).start(connection)
         await _announce(publisher, worker_id, manifests)
         holders: list[ChunkConsumer | QuarantineConsumer] = [*consumers, *quarantine_consumers]
@@ -127,7 +129,7 @@ def _queues(workloads: Iterable[registry.AnyWorkload]) -> Iterator[topology.Queu
 
 @asynccontextmanager
 async def _answering(settings: WorkerSettings, publisher: Publisher, distances: object) -> AsyncIterator[None]:
-    """Answer who recommends contractors, where ways can be had."""
+    """Answer recommendation queries, if this worker can compute distances."""
     if not isinstance(distances, Resources):
         yield
         return
@@ -147,7 +149,7 @@ async def _announce(publisher: Publisher, worker_id: str, manifests: list[Manife
 
 
 def _available(workloads: dict[str, registry.AnyWorkload], manifests: list[Manifest]) -> list[registry.AnyWorkload]:
-    """The workloads that can run here; what lacks a setting is announced so, and its items wait for another worker."""
+    """Return the workloads that can run here; one that lacks a setting is announced as unavailable."""
     for manifest in manifests:
         if manifest.unavailable:
             log.warning("workload unavailable", workload=manifest.name, reason=manifest.unavailable)

@@ -1,4 +1,4 @@
-"""Which items of a chunk need no run: their results are known, or somebody is at work on them."""
+"""Looks up the items of one chunk in the result cache, and stores their results there."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -19,7 +19,7 @@ _IN_FLIGHT = ItemError(
 
 
 class CachedChunk:
-    """The results of one chunk on their way from and to the cache."""
+    """Cache lookups and cache claims of one chunk."""
 
     def __init__(self, cache: ResultCache, chunk: ChunkReady, policy: CachePolicy) -> None:
         self._cache, self._chunk, self._policy = cache, chunk, policy
@@ -28,13 +28,16 @@ class CachedChunk:
 
     @classmethod
     def for_chunk(cls, cache: ResultCache, manifest: Manifest, chunk: ChunkReady) -> "CachedChunk | None":
-        """What holds for a chunk; None: every item runs, and nothing is kept."""
+        """Return the cache access of a chunk; None when nothing is looked up and nothing is stored."""
         policy = cache_policy(manifest, chunk)
         return cls(cache, chunk, policy) if policy else None
 
     async def claim(self) -> list[ItemOutcome]:
-        """The outcomes of the items that are not to run now. An item that somebody else works on comes again after
-        half as long as that one has been at it: soon when it is quick, seldom when it takes its time."""
+        """Claim all items and return the outcomes of those that are not to run now.
+
+        An item that another worker computes is retried after half of that worker's time on it so far, between 0.25 and
+        15 s.
+        """
         items = [item for item in self._chunk.items if not item.source]
         self._claimed_at, entries = await self._cache.claim(
             self._policy, [(i.payload, self._claimant(i)) for i in items]
@@ -54,18 +57,18 @@ class CachedChunk:
 
     @property
     def renew_interval_s(self) -> float:
-        """So often `renew` is to be called while some of its items have not ended."""
+        """Seconds between two calls of `renew` while some of the chunk's items have not ended."""
         return self._policy.claim_ttl_ms / 3000
 
     async def renew(self) -> None:
-        """A chunk may take longer than any of its items: others are to believe that its last ones are being made."""
+        """Extend the claims of items that have not ended: a chunk may take longer than any of its items."""
         if self._claimed_at and self._claimed:
             await self._cache.renew(
                 self._policy, [(item.payload, self._claimant(item)) for item in self._claimed.values()]
             )
 
     async def store(self, outcomes: Sequence[Outcome]) -> None:
-        """Keep what succeeded, and let others at what did not. What goes on elsewhere remains ours."""
+        """Store successful results and release the claims of ended items. A continued item keeps its claim."""
         released = [(item, o) for o in outcomes if (item := self._claimed.pop(o.ordinal, None))]
         releases = [
             ClaimRelease(

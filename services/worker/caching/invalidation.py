@@ -1,4 +1,4 @@
-"""Forgets known results when it is told to."""
+"""Invalidates cached results on `cache.invalidated.v1`."""
 
 from collections.abc import Sequence
 
@@ -8,13 +8,13 @@ from shared.messaging.batch_consumer import DecodedMessage
 
 
 class CacheInvalidation:
-    """Any worker may do it, and one of them does: Redis is the same for all."""
+    """Handler of cache invalidations; one worker handles each, since all share one Redis."""
 
     def __init__(self, cache: ResultCache) -> None:
         self._cache = cache
 
     async def on_cache_invalidated(self, received: Sequence[DecodedMessage]) -> None:
-        """Do it, or have it tried again: an order is not lost while Redis is away."""
+        """Invalidate the named results. Raises `ConnectionError` without Redis: the messages are delivered again."""
         for command in (r.message for r in received if isinstance(r.message, CacheInvalidated)):
             if not await self._cache.invalidate(command):
                 raise ConnectionError("Redis is away.")

@@ -1,8 +1,8 @@
-"""Remembers results in Redis, and who is at work on one, so that the same item is not worked on twice at a time.
+"""Stores results in Redis, and claims on items, so that the same item is not computed twice at a time.
 
-For each item there is a result, `<began>:<JSON>`, and while somebody makes it a flight, `<began>:<who>`; `began` is
-when work on it began, in milliseconds of Redis' clock. A result whose work began before it was invalidated is none.
-Without Redis everything runs, each item for itself.
+Each item has a result key, `<claimed at>:<JSON>`, and, while a worker computes it, a claim key, `<claimed
+at>:<claimant>`. `claimed at` is in milliseconds of Redis' clock. A result that was claimed before its invalidation is
+not used. Without Redis every item runs.
 """
 
 import hashlib
@@ -23,9 +23,9 @@ from shared.observability import metrics
 from shared.redis.client import RedisClient
 
 MAX_RESULT_BYTES = 512 * 1024
-"""A larger result is not remembered."""
+"""Size above which a result is not stored."""
 _CLAIM_MARGIN_S = 30.0
-"""How much longer than an item may take its flight is believed in."""
+"""Seconds by which a claim outlives the item timeout."""
 
 _CLAIM = """
 local time = redis.call('TIME')
@@ -97,52 +97,52 @@ return 1
 
 @dataclass(frozen=True, slots=True)
 class CachePolicy:
-    """How the results of one chunk are looked up and kept."""
+    """Rules by which the results of one chunk are looked up and stored."""
 
     workload: str
     key_prefix: str
-    """The beginning of its keys: who shares it, the workload and its version."""
+    """Prefix of all keys: the sharing scope, the workload and its version."""
     dedup: str | None
     ttl_s: int
     claim_ttl_ms: int
-    """For so long who is at work on an item is believed to be."""
+    """Lifetime of a claim in milliseconds."""
     read_results: bool = True
-    """Whether a known result answers; else all is made anew."""
+    """True when a stored result is used; False when every item is computed again."""
 
     def keys(self, payload: Any) -> tuple[str, str]:
-        """Where the result of a payload is, and its flight."""
+        """Return the result key and the claim key of a payload."""
         key = f"{self.key_prefix}:{fingerprint(self.dedup, payload)}"
         return key, f"{key}:flight"
 
 
 @dataclass(frozen=True, slots=True)
 class CachedResult:
-    """An item's result is there."""
+    """A stored result of an item."""
 
     result: Any
 
 
 @dataclass(frozen=True, slots=True)
 class InFlightItem:
-    """Somebody else has been at work on it for so long, in seconds."""
+    """An item that another worker has been computing for `age_s` seconds."""
 
     age_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimRelease:
-    """What came of an item that was ours to run."""
+    """The end of a claim, with the result to store."""
 
     payload: Any
     claimant: str
     result: bytes = b""
-    """As JSON; empty: none that is worth keeping."""
+    """Result as JSON; empty when there is nothing to store."""
     keep_claim_s: float = 0.0
-    """For so long it goes on elsewhere, and remains ours."""
+    """Seconds for which the item continues elsewhere and keeps its claim; 0 releases it."""
 
 
 def cache_policy(manifest: Manifest, chunk: ChunkHead) -> CachePolicy | None:
-    """What holds for a chunk; None: nothing is looked up or kept.
+    """Return the cache rules of a chunk; None when nothing is looked up or stored.
 
     The workload's own cache serves all owners; batches that attach to each other do so within one owner.
     """
@@ -163,7 +163,7 @@ _lookups = metrics.counter("batchyard.cache.lookups", "Lookups of items in the r
 
 
 class ResultCache:
-    """Results and flights in Redis."""
+    """Results and claims in Redis."""
 
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
@@ -175,8 +175,11 @@ class ResultCache:
     async def claim(
         self, policy: CachePolicy, items: Sequence[tuple[Any, str]]
     ) -> tuple[int, list[CachedResult | InFlightItem | None]]:
-        """For (payload, who) pairs, who being the same in every run of an item: what is known, what is elsewhere, and
-        (None) what is ours to run; before them the time at which that began, for `land`."""
+        """Claim items, given as (payload, claimant); the claimant is the same in every run of an item.
+
+        Returns the time of the claims, for `release`, and for each item its result, who computes it, or None when it is
+        claimed.
+        """
         keys = [_invalidated_key(policy.workload)]
         for payload, _ in items:
             keys += policy.keys(payload)
@@ -195,13 +198,13 @@ class ResultCache:
         return int(answer[0]), found
 
     async def renew(self, policy: CachePolicy, items: Sequence[tuple[Any, str]]) -> None:
-        """Go on being at work on these, beyond the time for which that is believed."""
+        """Extend claims to their full lifetime."""
         keys = [policy.keys(payload)[1] for payload, _ in items]
         arguments: list[str | int] = [policy.claim_ttl_ms, *(claimant for _, claimant in items)]
         await self._redis.attempt(self._renew(keys=keys, args=arguments), None)
 
     async def release(self, policy: CachePolicy, claimed_at: int, releases: Sequence[ClaimRelease]) -> None:
-        """Keep results, and end flights. Of work that began while Redis was away nothing is kept."""
+        """Store results and end claims. Nothing is stored for items that were claimed while Redis was unavailable."""
         if not claimed_at or not releases:
             return
         keys: list[str] = []
@@ -213,9 +216,9 @@ class ResultCache:
         await self._redis.attempt(self._release(keys=keys, args=arguments), None)
 
     async def invalidate(self, command: CacheInvalidated) -> bool:
-        """Let no result answer any more whose work began before now; False without Redis.
+        """Invalidate results that were claimed before now; returns False without Redis.
 
-        Results that batches of one owner share among themselves are theirs, and stay.
+        Results that batches of one owner share among themselves are kept.
         """
         key, rest = _invalidated_key(command.workload), ""
         if command.payload is not None:
@@ -226,7 +229,7 @@ class ResultCache:
 
 
 def fingerprint(dedup: str | None, payload: Any) -> str:
-    """The same for payloads that are one and the same to the workload: by its deduplication key, else in whole."""
+    """Return a hash that is equal for equal items: by the workload's deduplication key, else by the whole payload."""
     value = CompiledPointer(dedup).find(payload) if dedup else payload
     canonical = json.dumps(  # integers of any size
         payload if value is MISSING else value, sort_keys=True, separators=(",", ":"), ensure_ascii=False

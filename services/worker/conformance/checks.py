@@ -1,4 +1,4 @@
-"""The checks, in the order in which they make sense: each is told what the ones before it found out."""
+"""The conformance checks, in their order: each may use the findings of the ones before it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,17 +15,17 @@ from services.worker.summaries.reduction import SummaryFailed, summary_of
 
 CheckStatus = Literal["passed", "failed", "skipped"]
 _QUICK_S = 0.02
-"""What ends sooner cannot be interrupted on the way."""
+"""Duration below which an item cannot be interrupted while it runs."""
 _LAG_S = 0.25
-"""How long a handler on the event loop may keep it to itself."""
+"""Longest time that a handler may block the event loop."""
 _ODD_S = 10.0
-"""What an odd item does after that is not waited for."""
+"""Timeout of an odd item."""
 _UNFORESEEN = {"internal_error", "process_died", "invalid_result", "wrong_answers"}
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What a check found, in words."""
+    """The result of one check, with its explanation."""
 
     check: str
     mark: CheckStatus
@@ -34,7 +34,7 @@ class CheckResult:
 
 @dataclass(slots=True)
 class CheckContext:
-    """What is tried, and what is known of it so far."""
+    """The workload and item under test, and what earlier checks found."""
 
     bench: Bench
     item: dict[str, Any]
@@ -46,7 +46,7 @@ class CheckContext:
 
     @property
     def ran(self) -> bool:
-        """Whether the example came to a good end."""
+        """True when the example succeeded or continued."""
         return self.first is not None and self.first.status in {"succeeded", "continued"}
 
 
@@ -55,7 +55,7 @@ Check = Callable[[CheckContext], Awaitable[Finding]]
 
 
 async def manifest(context: CheckContext) -> Finding:
-    """It says what it is, and its example is one."""
+    """Check that the manifest is complete and its example valid."""
     said = context.bench.workload.manifest
     missing = [name for name in ("description", "example") if not getattr(said, name)]
     if missing:
@@ -75,7 +75,7 @@ async def manifest(context: CheckContext) -> Finding:
 
 
 async def example(context: CheckContext) -> Finding:
-    """It runs."""
+    """Check that the example runs."""
     context.first, context.took_s, context.lag_s = await context.bench.run_watched(context.item)
     if not context.ran:
         return "failed", f"The item ended as {_said(context.first)}. Give one that works with --item."
@@ -83,7 +83,7 @@ async def example(context: CheckContext) -> Finding:
 
 
 async def result(context: CheckContext) -> Finding:
-    """What comes out is what was promised."""
+    """Check that the example's result fits the result schema."""
     if context.first is None or context.first.status != "succeeded":
         return "skipped", "the item did not come to a result"
     schema = context.bench.workload.manifest.result_schema
@@ -93,7 +93,7 @@ async def result(context: CheckContext) -> Finding:
 
 
 async def loop(context: CheckContext) -> Finding:
-    """Others can run beside it."""
+    """Check that the handler does not block the event loop."""
     if context.bench.workload.handler_definition.place != "loop":
         return "passed", f"runs in a {context.bench.workload.handler_definition.place} of its own"
     if context.lag_s > _LAG_S:
@@ -103,7 +103,7 @@ async def loop(context: CheckContext) -> Finding:
 
 
 async def redelivered(context: CheckContext) -> Finding:
-    """A worker may die after the work and before its report: then the item is run again."""
+    """Check that a second run gives the same outcome: a worker may die between the work and its report."""
     if context.first is None or not context.ran:
         return "skipped", "the item did not come to a result"
     if not context.bench.workload.manifest.repeatable:
@@ -118,7 +118,7 @@ async def redelivered(context: CheckContext) -> Finding:
 
 
 async def bad_items(context: CheckContext) -> Finding:
-    """It foresees what can be wrong with an item."""
+    """Check that odd items end with an error that the workload foresaw."""
     payloads = [*not_items(context.item), *variants(context.item)]
     for payload in payloads:
         (outcome,) = await context.bench.run([payload], min(_ODD_S, context.bench.workload.manifest.item_timeout_s))
@@ -131,7 +131,7 @@ async def bad_items(context: CheckContext) -> Finding:
 
 
 async def neighbours(context: CheckContext) -> Finding:
-    """Each item of a chunk has its own answer, in its place."""
+    """Check that each item of a chunk gets its own result."""
     if context.first is None or context.first.status != "succeeded":
         return "skipped", "the item did not come to a result"
     known = [(context.item, context.first.result), *context.sound]
@@ -149,7 +149,7 @@ async def neighbours(context: CheckContext) -> Finding:
 
 
 async def summary(context: CheckContext) -> Finding:
-    """A summary can be made of its results, and made again."""
+    """Check that a summary of the results can be made, and is the same when made again."""
     workload = context.bench.workload
     if workload.summary_definition is None:
         return "skipped", "the workload has no summary"
@@ -168,12 +168,12 @@ async def summary(context: CheckContext) -> Finding:
 
 
 async def cancels(context: CheckContext) -> Finding:
-    """It ends when its batch is cancelled."""
+    """Check that the handler ends when its batch is cancelled."""
     return await _interrupted(context, cancel=True)
 
 
 async def times_out(context: CheckContext) -> Finding:
-    """It ends when its time is up."""
+    """Check that the handler ends at its timeout."""
     return await _interrupted(context, cancel=False)
 
 
@@ -210,7 +210,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
 
 
 async def check(bench: Bench, item: dict[str, Any] | None) -> list[CheckResult]:
-    """Every verdict on a workload, tried on this item or on its example."""
+    """Run all checks on a workload, with this item or with its example."""
     context = CheckContext(bench, bench.workload.manifest.example if item is None else item)
     return [CheckResult(name, *await one(context)) for name, one in CHECKS]
 

@@ -1,4 +1,4 @@
-"""Takes chunks of one workload from its three queues, the highest priority first, as long as there is room."""
+"""Consumes the chunks of one workload from its three priority queues while the runner has capacity."""
 
 import asyncio
 import heapq
@@ -40,7 +40,7 @@ _PendingChunk = tuple[int, int, ChunkReady, AbstractIncomingMessage]
 
 
 class ChunkConsumer:
-    """Runs chunks until stopped. A delivery is acknowledged when its report is confirmed, see `Claims`."""
+    """Runs chunks until stopped. A delivery is acknowledged when its report is confirmed, see `DeliveryTracker`."""
 
     def __init__(
         self,
@@ -67,36 +67,36 @@ class ChunkConsumer:
 
     @property
     def chunk_ids(self) -> list[UUID]:
-        """The chunks that run here or wait here."""
+        """Ids of the chunks that run or wait on this worker."""
         return [*(chunk_id for chunk_id, _ in self._running), *(chunk.chunk_id for _, _, chunk, _ in self._pending)]
 
     @property
     def unfinished(self) -> int:
-        """Items in hand that have no outcome yet."""
+        """Number of items on this worker without an outcome."""
         return self.runner.unfinished
 
     @property
     def slots(self) -> SlotCount:
-        """The slots that there are, and how many of them are taken."""
+        """Number of open and busy slots, and their maximum."""
         slots = self.runner.slots
         return SlotCount(busy=slots.busy, open=slots.open, max=slots.max_slots)
 
     @property
     def name(self) -> str:
-        """The workload."""
+        """Name of the workload."""
         return self.runner.workload.name
 
     @property
     def stuck_handlers(self) -> int:
-        """Handlers that still run, although they were given up."""
+        """Number of handlers that still run although their items have ended."""
         return self.runner.stuck_handlers
 
     def trim(self) -> None:
-        """Give back slots that were not needed since the last time."""
+        """Close slots that were not used since the last call."""
         self.runner.trim()
 
     async def run(self) -> None:
-        """Consume until `drain`."""
+        """Consume until `drain` is called and all chunks have ended."""
         channel = await open_channel(self._connection)
         await channel.set_qos(prefetch_count=min(_PREFETCH_MAX, self.runner.slots.max_slots + 2))
         tags = []
@@ -125,14 +125,15 @@ class ChunkConsumer:
                 await channel.close()
 
     def cancel(self, batch_id: UUID, round_: int | None = None) -> None:
-        """Stop what runs of a batch, and what of it arrives from now on; if a round is named, none of later ones."""
+        """Cancel a batch: running items are interrupted, later chunks do not start. With a round, later rounds still
+        run."""
         self._cancellations.add(batch_id, round_, time.monotonic())
         for run in self._running.values():
             if run.chunk.batch_id == batch_id and self._cancellations.includes(run.chunk):
                 run.stop(cancelled=True)
 
     def clear_cancellation(self, batch_id: UUID | None = None) -> None:
-        """Let a batch that was cancelled, or all of them, run again from now on."""
+        """Let a cancelled batch, or all of them, run again."""
         if batch_id is None:
             self._cancellations.clear()
             self._pause_list.clear()
@@ -140,7 +141,7 @@ class ChunkConsumer:
             self._cancellations.discard(batch_id)
 
     def set_paused(self, batch_id: UUID, at: datetime, *, paused: bool) -> None:
-        """Give back what of a paused batch has not begun, now and as it arrives; `paused` false: no longer."""
+        """Return the waiting chunks of a paused batch, now and as they arrive; `paused=False` ends that."""
         if self._pause_list.update(batch_id, at, paused=paused) and paused:
             pending, self._pending = self._pending, []
             for entry in pending:
@@ -151,12 +152,12 @@ class ChunkConsumer:
             heapq.heapify(self._pending)
 
     def drain(self) -> None:
-        """Take nothing more; `run` returns when what is in hand has ended."""
+        """Take no more chunks; `run` returns when those on this worker have ended."""
         self._stopping = True
         self.runner.capacity_freed.set()
 
     def interrupt(self) -> None:
-        """Let what is in hand run elsewhere."""
+        """Interrupt all running chunks; their items run on other workers."""
         for run in self._running.values():
             run.stop(cancelled=False)
 
@@ -200,7 +201,7 @@ class ChunkConsumer:
         return on_message
 
     def _pop_next(self) -> _PendingChunk:
-        """The highest priority, but every so often the lowest that waits, so that it never starves."""
+        """Return the chunk of the highest priority; every 20th time that of the lowest, so that it never starves."""
         self._started += 1
         if self._started % _LOWEST_EVERY == 0:
             lowest = max(self._pending, key=lambda w: (w[0], -w[1]))

@@ -1,4 +1,4 @@
-"""Reads a chunk without a model for each item: their payloads are judged by the workload's own model anyway."""
+"""Decodes chunks without a pydantic model for each item: the workload's own model validates payloads anyway."""
 
 from typing import Annotated, Any, ClassVar, cast
 
@@ -7,11 +7,11 @@ import msgspec
 from batchyard_contracts.v1.work import ChunkHead, ChunkItem, ChunkReady
 
 _ITEMS = b',"items":'
-"""Quotes in a text are escaped, so this is never part of one."""
+"""Start of the item list. Quotes inside strings are escaped, so this never occurs in one."""
 
 
 class DecodedItem(msgspec.Struct):
-    """A `ChunkItem`, made eight times as fast."""
+    """A `ChunkItem`, decoded eight times as fast."""
 
     ordinal: Annotated[int, msgspec.Meta(ge=0, lt=100_000_000)]
     payload: Any
@@ -25,13 +25,13 @@ _decoder = msgspec.json.Decoder(Annotated[list[DecodedItem], msgspec.Meta(min_le
 
 
 class ChunkDecoder:
-    """How `chunk.ready.v1` is read here."""
+    """Decoder of `chunk.ready.v1`."""
 
     type: ClassVar[str] = ChunkReady.type
 
     @classmethod
     def decode(cls, body: bytes) -> ChunkReady:
-        """Read a body; raises `pydantic.ValidationError` when it is no chunk."""
+        """Decode a body; raises `pydantic.ValidationError` when it is not a chunk."""
         at = body.find(_ITEMS)
         try:
             items = _decoder.decode(body[at + len(_ITEMS) : -1])

@@ -1,4 +1,4 @@
-"""Gives chunks back that are not run here, so that nobody has to find out that they are lost."""
+"""Returns chunks that do not run here to the dispatcher, so that it need not detect them as lost."""
 
 from typing import Literal
 
@@ -15,19 +15,19 @@ Reason = Literal["redelivered", "stopping"]
 
 
 class ChunkReturner:
-    """Tells the dispatcher."""
+    """Publisher of `chunk.returned.v1`."""
 
     def __init__(self, publisher: Publisher, worker_id: str) -> None:
         self._publisher, self._worker_id = publisher, worker_id
 
     async def return_chunk(self, chunk: ChunkReady, message: AbstractIncomingMessage, reason: Reason) -> None:
-        """Tell first, acknowledge afterwards. What the broker has back already it delivers again by itself."""
+        """Publish the return, then acknowledge. A stale delivery is left alone: the broker delivers it again."""
         if not is_stale(message):
             await self.publish_return(chunk, reason)
             await acknowledge(message)
 
     async def publish_return(self, chunk: ChunkReady, reason: Reason) -> None:
-        """What is not reported of it is to go out again."""
+        """Publish that all items of the chunk without a reported outcome are to be dispatched again."""
         returned = ChunkReturned(
             chunk_id=chunk.chunk_id,
             fence=chunk.fence,

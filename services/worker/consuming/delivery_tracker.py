@@ -1,7 +1,7 @@
-"""Which deliveries brought the chunks that run here, and when each is acknowledged.
+"""Tracks the deliveries of chunks on this worker, and acknowledges each when its chunk has been reported.
 
-After a cut the broker delivers again what was not acknowledged, while the first copy still runs. Such a copy is
-never run beside the first: it is acknowledged when that one has been reported.
+After a lost connection the broker redelivers unacknowledged messages while the first copy still runs. Such a copy never
+runs beside the first: it is acknowledged when that one has been reported.
 """
 
 from uuid import UUID
@@ -13,19 +13,19 @@ from shared.messaging.delivery import acknowledge, is_stale
 
 _MAX_REPORTED = 1000
 EARLY_ACK_TIMEOUT_S = 600.0
-"""Chunks whose items may take longer are acknowledged when they begin: brokers close a channel that keeps a delivery
-for too long (RabbitMQ: half an hour). Lease and heartbeats bring such a chunk back when its worker dies."""
+"""Item timeout above which chunks are acknowledged at their start: brokers close a channel that keeps a delivery for
+too long (RabbitMQ: half an hour). Lease and heartbeats recover such a chunk when its worker dies."""
 
 ChunkKey = tuple[UUID, int]
 
 
 def chunk_key(chunk: ChunkReady) -> ChunkKey:
-    """What tells one giving out of a chunk from another."""
+    """Return the chunk's id and fence, which identify one dispatch of it."""
     return chunk.chunk_id, chunk.fence
 
 
 class DeliveryTracker:
-    """The deliveries of one intake."""
+    """Deliveries of one consumer."""
 
     def __init__(self, item_timeout_s: float) -> None:
         self._acknowledge_early = item_timeout_s > EARLY_ACK_TIMEOUT_S
@@ -33,22 +33,22 @@ class DeliveryTracker:
         self._reported: dict[ChunkKey, None] = {}
 
     def is_known(self, key: ChunkKey) -> bool:
-        """Whether this very giving out runs here, or was reported a while ago."""
+        """Return True when this dispatch of a chunk runs here or was reported recently."""
         return key in self._unacknowledged or key in self._reported
 
     def track(self, key: ChunkKey) -> None:
-        """The chunk runs from now on."""
+        """Start to collect the deliveries of a chunk that starts."""
         self._unacknowledged[key] = []
 
     async def add_delivery(self, key: ChunkKey, message: AbstractIncomingMessage) -> None:
-        """Acknowledge a delivery of a known chunk in its time."""
+        """Keep a delivery until its chunk is reported; acknowledge it now if it is, or if that may take too long."""
         if key in self._unacknowledged and not self._acknowledge_early:
             self._unacknowledged[key].append(message)
         else:
             await acknowledge(message)
 
     async def mark_reported(self, key: ChunkKey) -> None:
-        """The final report is confirmed: acknowledge every delivery whose channel is still there."""
+        """Acknowledge every delivery of a chunk whose final report is confirmed and whose channel is open."""
         deliveries = self._unacknowledged.pop(key)
         self._reported[key] = None
         if len(self._reported) > _MAX_REPORTED:

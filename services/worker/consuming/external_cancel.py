@@ -1,4 +1,4 @@
-"""Runs what a workload does for items that nobody wants any more: once, within bounds, and without a report."""
+"""Runs a workload's external-cancel handler for items whose work continues elsewhere: once, without a report."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ _ITEM_TIMEOUT_S = 30.0
 
 
 async def run_external_cancel(runner: ItemRunner, chunk: ChunkReady, message: AbstractIncomingMessage) -> None:
-    """All items of a chunk for external cancel, side by side."""
+    """Run the handler for all items of a chunk concurrently, then acknowledge the chunk."""
     await asyncio.gather(*(_cancel_item(runner, chunk, item) for item in chunk.items))
     await acknowledge(message)
 

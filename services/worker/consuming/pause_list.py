@@ -1,27 +1,27 @@
-"""Remembers which batches are paused, so that what a worker has at hand of them does not begin.
+"""Remembers which batches are paused, so that their waiting chunks do not start on this worker.
 
-Without it a pause would let begin what waits behind the items that run, and take as long as two of these.
+Without it a pause would last until the chunks that wait behind the running ones have run.
 """
 
 from datetime import datetime
 from uuid import UUID
 
 _MAX_BATCHES = 1000
-"""Batches of which the last pause or resume is remembered."""
+"""Number of batches whose last pause or resume is remembered."""
 
 
 class PauseList:
-    """The paused batches, as far as a worker has heard."""
+    """Paused batches, as far as this worker knows."""
 
     def __init__(self, max_holds: int) -> None:
-        """`chunks`: no more are held back for one pause. There never are so many; but should the pause be over and
-        nobody have said so here, items do not go to and fro for ever."""
+        """`max_holds`: chunks held back for one pause. The limit ends the exchange of chunks with the dispatcher when
+        this worker missed the end of a pause."""
         self._max_holds = max_holds
         self._changed_at: dict[UUID, datetime] = {}
         self._holds_left: dict[UUID, int] = {}
 
     def update(self, batch_id: UUID, at: datetime, *, paused: bool) -> bool:
-        """Hear of a pause, or of what ends one; False when it is older than what was heard before."""
+        """Record a pause, or the end of one; returns False when it is older than the last one recorded."""
         known_at = self._changed_at.pop(batch_id, at)
         self._changed_at[batch_id] = max(at, known_at)
         if at < known_at:
@@ -36,12 +36,12 @@ class PauseList:
         return True
 
     def clear(self) -> None:
-        """Something may have been missed: hold nothing."""
+        """Forget all pauses: a resume may have been missed."""
         self._changed_at.clear()
         self._holds_left.clear()
 
     def hold_chunk(self, batch_id: UUID) -> bool:
-        """Whether a chunk of this batch is not to begin."""
+        """Return True when a chunk of this batch must not start, and count it."""
         holds_left = self._holds_left.get(batch_id, 0)
         if holds_left:
             self._holds_left[batch_id] = holds_left - 1

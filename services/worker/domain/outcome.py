@@ -14,9 +14,9 @@ from services.worker.domain.success import Outcome, Success
 
 _MAX_MESSAGE_CHARS = 2000
 RATE_LIMIT_PAUSE_S = 30.0
-"""The pause when a destination refuses for its rate and does not say for how long."""
+"""Seconds of backoff when a destination rate-limits without naming a delay."""
 PAUSE_MAX_S = 31_536_000.0
-"""The longest pause that a message may carry, a year: who asks for more gets this."""
+"""Longest backoff that a message may carry, one year; longer ones are cut to it."""
 HELD_BACK = "held_back"
 NOT_REPEATED = "The call may have had its effect, and is not repeated by itself."
 _INVALID_RESULT = {
@@ -26,7 +26,7 @@ _INVALID_RESULT = {
 
 
 def from_result(item: ChunkItem, value: BaseModel | Continuation, elapsed_ms: int) -> Outcome:
-    """The outcome of a handler that returned. What cannot become JSON is no result: the item fails."""
+    """Return the outcome of a handler that returned. A value that cannot become JSON fails the item."""
     try:
         if isinstance(value, Continuation):
             outcome = ItemOutcome(
@@ -54,7 +54,7 @@ def from_result(item: ChunkItem, value: BaseModel | Continuation, elapsed_ms: in
 
 
 def from_error(item: ChunkItem, error: BaseException, elapsed_ms: int) -> ItemOutcome:
-    """The outcome of a handler that raised. What it did not foresee may pass: it is tried again."""
+    """Return the outcome of a handler that raised. Errors that it did not foresee are retried."""
     delay_s, guessed = None, None
     final = isinstance(error, Permanent | Ambiguous)
     if isinstance(error, WorkloadError):
@@ -78,13 +78,13 @@ def from_error(item: ChunkItem, error: BaseException, elapsed_ms: int) -> ItemOu
 
 
 def needs_review(item: ChunkItem, how: str, elapsed_ms: int = 0) -> ItemOutcome:
-    """The outcome of an item that must not run twice, had begun, and whose end nobody knows."""
+    """Return the outcome of an at-most-once item that started and whose end is unknown."""
     return from_error(item, Ambiguous(f"{how} {NOT_REPEATED}"), elapsed_ms)
 
 
 def from_handler(item: ChunkItem, answer: Any, elapsed_ms: int, *, at_most_once: bool = False) -> Outcome:
-    """The outcome of an answer, whether a value or an error. If it must not run twice (`once`), then an error that its
-    handler did not foresee does not pass."""
+    """Return the outcome of a value or an error. With `at_most_once`, an unforeseen error needs review instead of a
+    retry."""
     if not isinstance(answer, BaseException):
         return from_result(item, answer, elapsed_ms)
     try:
@@ -98,8 +98,7 @@ def from_handler(item: ChunkItem, answer: Any, elapsed_ms: int, *, at_most_once:
 def from_chunk_handler(
     items: Sequence[ChunkItem], answers: Any, elapsed_ms: int, *, at_most_once: bool = False
 ) -> list[Outcome]:
-    """The outcomes of a chunk handler's answers. When it did not answer for each item, nobody knows for which it did:
-    all fail, and are not repeated by themselves."""
+    """Return the outcomes of a chunk handler's results. If their number is wrong, all items fail without a retry."""
     if not isinstance(answers, list | tuple):
         message = f"The chunk handler returned {type(answers).__name__}, not a list with an answer for each item."
     elif len(answers) != len(items):
@@ -113,12 +112,12 @@ def from_chunk_handler(
 
 
 def internal_error(item: ChunkItem, error: BaseException, elapsed_ms: int) -> ItemOutcome:
-    """The outcome of an item of which no other could be made: an error without a text, a validator that broke."""
+    """Return the outcome of an item when building any other raised: an error without a text, a broken validator."""
     return _failed(item, "internal_error", f"No outcome could be made: {type(error).__name__}.", elapsed_ms)
 
 
 def invalid_item(item: ChunkItem, error: ValidationError) -> ItemOutcome:
-    """The outcome of an item that its workload's model does not take."""
+    """Return the outcome of an item that the workload's model rejects."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ".".join(map(str, first["loc"])) or "item"
     cause = ItemError(code="invalid_item", message=writable(f"{where}: {first['msg']}"))
@@ -126,7 +125,7 @@ def invalid_item(item: ChunkItem, error: ValidationError) -> ItemOutcome:
 
 
 def interrupted(item: ChunkItem, *, cancelled: bool) -> ItemOutcome:
-    """The outcome of an item that was stopped: by a cancel, or because its worker ends; then it runs elsewhere."""
+    """Return the outcome of a stopped item: cancelled, or retried elsewhere because its worker stops."""
     if cancelled:
         return ItemOutcome(ordinal=item.ordinal, custom_id=item.custom_id, status="cancelled")
     error = ItemError(code="worker_stopping", message="Its worker stopped; it runs on another one.")
@@ -134,37 +133,37 @@ def interrupted(item: ChunkItem, *, cancelled: bool) -> ItemOutcome:
 
 
 def paused(item: ChunkItem) -> ItemOutcome:
-    """The outcome of an item that did not begin, since its batch was paused: it waits until that goes on."""
+    """Return the outcome of an item whose batch was paused before it started."""
     error = ItemError(code="batch_paused", message="Its batch was paused before it began.")
     return ItemOutcome(ordinal=item.ordinal, custom_id=item.custom_id, status="retry", error=error, delay_s=0.0)
 
 
 def held_back(item: ChunkItem, delay_s: float) -> ItemOutcome:
-    """The outcome of an item that may not start soon: its destination asked for a pause since it was given out."""
+    """Return the outcome of an item that cannot start soon, because its destination backs off."""
     error = ItemError(code=HELD_BACK, message="Its destination takes nothing for now; it waits.", scope="provider")
     return ItemOutcome(ordinal=item.ordinal, custom_id=item.custom_id, status="retry", error=error, delay_s=delay_s)
 
 
 def worker_lost(item: ChunkItem, how: str) -> ItemOutcome:
-    """The outcome of an item that ends every process it runs in."""
+    """Return the outcome of an item that ends every process in which it runs."""
     message = f"It ends the process that it runs in, also when it runs alone there: {how}."
     return _failed(item, "worker_lost", message, 0)
 
 
 def retry_provider_refusal(outcome: ItemOutcome) -> ItemOutcome:
-    """The outcome of an item that its provider refused for good, where items wait until it is itself again."""
+    """Turn a failure caused by the provider into a retry, for workloads with a circuit breaker."""
     if outcome.status != "failed" or outcome.error is None or outcome.error.scope != "provider":
         return outcome
     return outcome.model_copy(update={"status": "retry"})
 
 
 def skipped(item: ChunkItem, error: ItemError) -> ItemOutcome:
-    """The outcome of an item whose provider has just refused another one for a cause that holds for all."""
+    """Return the outcome of an item whose provider has just refused another one for a reason that holds for all."""
     return ItemOutcome(ordinal=item.ordinal, custom_id=item.custom_id, status="retry", error=error)
 
 
 def too_large(outcome: Outcome, size: int, most: int) -> ItemOutcome:
-    """What replaces an outcome whose result cannot be kept."""
+    """Return the outcome that replaces one whose result is too large to be stored."""
     message = f"The result has {size} bytes, at most {most} are kept. Store it elsewhere, and return where it is."
     return ItemOutcome(
         ordinal=outcome.ordinal,
@@ -187,5 +186,5 @@ def _describe(error: BaseException) -> str:
 
 
 def writable(text: str) -> str:
-    """Text of user code, cut to what is kept. It may hold half of a character pair, which no message can carry."""
+    """Cut text of user code to its maximum length and replace lone surrogates, which no message can carry."""
     return text[:_MAX_MESSAGE_CHARS].encode("utf-8", "replace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""What an HTTP answer means for an item when its sender's own manual says nothing more exact."""
+"""Maps HTTP statuses to workload errors, for senders whose manuals say nothing more exact."""
 
 from collections.abc import Mapping
 from datetime import datetime

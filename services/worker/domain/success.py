@@ -1,4 +1,4 @@
-"""The outcome of an item that succeeded, without a model: there is one for nearly every item."""
+"""A successful outcome without a pydantic model: there is one for nearly every item."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -10,7 +10,7 @@ from batchyard_contracts.v1.flow import ItemOutcome
 
 @dataclass(slots=True)
 class Success:
-    """An `ItemOutcome` whose result is JSON already."""
+    """An `ItemOutcome` whose result is already JSON."""
 
     status: ClassVar[Literal["succeeded"]] = "succeeded"
     error: ClassVar[None] = None
@@ -24,7 +24,7 @@ class Success:
 
     @property
     def result(self) -> Any:
-        """The value that the JSON stands for."""
+        """The result as a Python value."""
         return from_json(self.json)
 
 
@@ -34,7 +34,7 @@ _NOT_FINAL = {"retry", "continued"}
 
 
 def encode_outcome(outcome: Outcome) -> bytes:
-    """The outcome as it stands in a report, without what is at its default."""
+    """Return the outcome as JSON for a report, without fields that have their default."""
     if isinstance(outcome, Success):
         more = b"" if outcome.custom_id is None else b',"custom_id":' + to_json(outcome.custom_id)
         if outcome.elapsed_ms:
@@ -44,5 +44,5 @@ def encode_outcome(outcome: Outcome) -> bytes:
 
 
 def is_final(outcome: Outcome) -> bool:
-    """Whether its item does not run again."""
+    """Return True when the item does not run again."""
     return outcome.status not in _NOT_FINAL

@@ -1,4 +1,4 @@
-"""One chunk from its arrival to its final report."""
+"""Runs one chunk from its arrival to its final report."""
 
 import asyncio
 import time
@@ -16,11 +16,11 @@ from services.worker.execution.outcome_buffer import OutcomeBuffer
 from services.worker.execution.start_gate import StartGate
 
 _YIELD_S = 0.01
-"""How long items that never wait may keep the event loop."""
+"""Seconds for which items that never wait may keep the event loop."""
 
 
 class ChunkExecution:
-    """Runs the items of a chunk side by side, as far as slots are free, and reports outcomes while others still run."""
+    """Runs the items of a chunk concurrently, as slots are free, and reports outcomes while others still run."""
 
     def __init__(self, runner: ItemRunner, chunk: ChunkReady, trace: str | None, report_interval_s: float) -> None:
         self.chunk = chunk
@@ -33,17 +33,17 @@ class ChunkExecution:
         self._remaining_items: Iterator[ChunkItem] = iter(())
         self._error: BaseException | None = None
         self._yielding = False
-        """Whether a lane that never waits lets others have the event loop: a second such lane would but hold it."""
+        """True while a task that never waits yields the event loop; a second one would only block it."""
         self._stopped = False
         self._cancelled = False
         self._paused = False
 
     def pause(self) -> None:
-        """Give all items back before they begin: their batch is paused."""
+        """Return all items before they start: their batch is paused."""
         self._stopped = self._paused = True
 
     def stop(self, *, cancelled: bool) -> None:
-        """Interrupt what runs. Unless the batch is `cancelled`, it is to run elsewhere."""
+        """Interrupt running items. Unless the batch is `cancelled`, they run on another worker."""
         self._stopped, self._cancelled = True, self._cancelled or cancelled
         for task in self._tasks:
             task.cancel()
@@ -51,7 +51,7 @@ class ChunkExecution:
             asyncio.get_running_loop().call_later(self._runner.grace_s, self._abandon_all)
 
     async def run(self) -> None:
-        """Return when everything is reported. Its items count as unfinished from before on."""
+        """Return when everything is reported. The caller has added the items to the runner's unfinished ones."""
         try:
             if not self._stopped:
                 await self._run_items()
@@ -95,14 +95,14 @@ class ChunkExecution:
             raise self._error
 
     def _start_sources(self, items: Sequence[ChunkItem]) -> list[ChunkItem]:
-        """Start what is not an item of the workload, but finds some; the rest."""
+        """Start the sources among the items, and return the other items."""
         for item in items:
             if item.source:
                 self._start_task(partial(self._run_call, [item]))
         return [item for item in items if not item.source]
 
     def _start_sequence(self) -> None:
-        """Start a lane, since those that there are wait for something: items that never wait need but one."""
+        """Start another task, because the others wait: items that never wait need only one."""
         if len(self._tasks) < self._runner.slots.max_slots and length_hint(self._remaining_items) and not self._stopped:
             self._start_task(self._run_items_in_sequence)
 
@@ -126,7 +126,7 @@ class ChunkExecution:
             self._buffer.has_unreported.set()
 
     def _abandon(self, task: asyncio.Task[None]) -> None:
-        """Go on without a task whose call does not end. Another takes its place."""
+        """Continue without a task whose call does not end; another one takes its place."""
         call_task = self._tasks.get(task)
         if call_task is None or not call_task.items:
             return
@@ -187,20 +187,22 @@ class ChunkExecution:
                 began = time.perf_counter()
 
     def _end_call(self, call_task: "_CallTask") -> None:
-        """A call has ended: its slot is free, unless that was given to another when the call was given up."""
+        """Release the slot of a call that ended, unless it was released when the call was abandoned."""
         if not call_task.abandoned:
             call_task.items = ()
             self._runner.slots.release()
 
     async def _acquire_slot(self, items: Sequence[ChunkItem]) -> bool:
-        """Wait for a slot; False if the items ended instead. Of a limited chunk one lane is enough to do so: it has the
-        next moment, and starts another one when its call waits."""
+        """Wait for a slot; False if the items ended instead.
+
+        One task of a rate-limited chunk waits at a time; it starts another one when its call waits.
+        """
         if self._gate.paced is None:
             self._start_sequence()
         return await self._gate.acquire(items, len(items) + length_hint(self._remaining_items))
 
     async def _request_permit(self, items: Sequence[ChunkItem]) -> bool:
-        """Whether a call may be made, for which there is a slot. If not, that is free again."""
+        """Return True if the call may be made; otherwise its slot is released."""
         self._start_sequence()
         granted = False
         try:
@@ -211,7 +213,7 @@ class ChunkExecution:
         return granted
 
     async def _run_call(self, items: Sequence[ChunkItem], call_task: "_CallTask") -> None:
-        """Run items by one call, in one slot."""
+        """Run items with one call, in one slot."""
         if not await self._acquire_slot(items) or not await self._request_permit(items):
             return
         call_task.items = items
@@ -233,11 +235,11 @@ class ChunkExecution:
 
 
 class _CallTask:
-    """A task that runs one call after the other."""
+    """A task that makes one call after another."""
 
     __slots__ = ("abandoned", "items")
 
     def __init__(self) -> None:
         self.items: Sequence[ChunkItem] = ()
-        """What runs now."""
+        """Items of the running call; empty between calls."""
         self.abandoned = False

@@ -1,7 +1,7 @@
-"""Interrupts items that take too long, with one timer for all that run.
+"""Interrupts items at their timeout, with one timer for all that run.
 
-The items of a workload have the same time, so they run out of it in the order in which they began. A timer for each
-would cost more than a small item itself; and one that never waits cannot be interrupted, so it is not even noted.
+All items of a workload have the same timeout, so they reach it in the order in which they started. A timer for each
+would cost more than a small item itself; items that never wait cannot be interrupted and are not recorded.
 """
 
 import asyncio
@@ -15,10 +15,10 @@ T = TypeVar("T")
 
 
 class Deadlines:
-    """The running items of one workload, oldest first."""
+    """Running items of one workload, oldest first."""
 
     def __init__(self, limit_s: float, grace_s: float, on_stuck: Callable[["asyncio.Task[Any]"], None]) -> None:
-        """`abandon` is called with the task of work that has not ended `grace_s` after its interruption."""
+        """`on_stuck` is called with the task of work that has not ended `grace_s` seconds after its interruption."""
         self.limit_s = limit_s
         self._grace_s, self._on_stuck = grace_s, on_stuck
         self._running: dict[_RunningWork, None] = {}
@@ -26,7 +26,7 @@ class Deadlines:
         self._timer: asyncio.TimerHandle | None = None
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await the work; raises `TimeoutError` when the time is up before."""
+        """Await the work; raises `TimeoutError` at its timeout."""
         try:
             waits_for = work.send(None)
         except StopIteration as done:
@@ -34,7 +34,7 @@ class Deadlines:
         return await self.resume(work, waits_for)
 
     async def resume(self, work: Coroutine[Any, Any, T], waits_for: Any) -> T:
-        """Await work that was begun already, in this task, and waits for something now."""
+        """Await work that was started in this task and waits for `waits_for`."""
         running = _RunningWork(asyncio.get_running_loop().time() + self.limit_s)
         self._running[running] = None
         if self._timer is None:
@@ -80,14 +80,14 @@ class _RunningWork:
         self.interrupted = False
 
     def interrupt(self) -> None:
-        """Let its time be up."""
+        """Cancel the task because the timeout is reached."""
         self.interrupted = True
         self.task.cancel()
 
 
 @coroutine
 def _resume(work: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, Any, T]:
-    """Await work that was begun already, in the same task, and waits for something now."""
+    """Await work that was started in the same task and waits for `waits_for`."""
     try:
         while True:
             try:

@@ -1,4 +1,4 @@
-"""One call of a handler: what it is given for each item, and the outcomes that its answers are."""
+"""One call of a handler: its arguments for each item, and the outcomes of its results."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ OnRemaining = Callable[[RemainingCalls], None]
 
 
 class HandlerCall:
-    """Items of a chunk as a handler takes them. Those that their model refuses have their outcome already."""
+    """Arguments of a handler. Items that the model rejects have their outcome already."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class HandlerCall:
         *,
         at_most_once: bool = False,
     ) -> None:
-        """`hear` is told what a destination says is left. `once`: what nobody foresaw must not be repeated."""
+        """`on_remaining` is called with reported limits. `at_most_once`: unforeseen errors must not be retried."""
         self._at_most_once = at_most_once
         self.items: list[ChunkItem] = []
         self.payloads: list[Any] = []
@@ -46,14 +46,14 @@ class HandlerCall:
                 self.contexts.append(handler_context(chunk, item, resources, on_remaining))
 
     def outcomes(self, results: Sequence[Any], elapsed_s: float) -> list[Outcome]:
-        """The outcomes when the handler returned these."""
+        """Return the outcomes of a handler that returned these results."""
         outcomes = domain.from_chunk_handler(
             self.items, results, self._item_ms(elapsed_s), at_most_once=self._at_most_once
         )
         return [*self._invalid, *outcomes]
 
     def error_outcomes(self, error: BaseException, elapsed_s: float) -> list[Outcome]:
-        """The outcomes when it raised: the same for all."""
+        """Return the outcomes of a handler that raised: the same error for all items."""
         item_ms = self._item_ms(elapsed_s)
         return [
             *self._invalid,
@@ -67,7 +67,7 @@ class HandlerCall:
 def handler_context(
     chunk: ChunkReady, item: ChunkItem, resources: object, on_remaining: OnRemaining | None = None
 ) -> Context:
-    """What a handler may know of an item."""
+    """Return the context with which a handler is called."""
     return Context(
         chunk.batch_id,
         item.ordinal,

@@ -1,4 +1,4 @@
-"""Runs items of one workload, each within its time, and reports what came of them."""
+"""Runs items of one workload, each within its timeout, and publishes their outcomes."""
 
 import asyncio
 import time
@@ -33,11 +33,11 @@ from shared.runtime.transient import retry_transient
 
 log = structlog.get_logger()
 GRACE_S = 5.0
-"""How long a handler may take to end after its interruption."""
+"""Seconds that a handler may take to end after its interruption."""
 
 
 class ItemRunner:
-    """One workload on this worker. Its slots are shared by all chunks in hand."""
+    """One workload on this worker. All chunks on the worker share its slots."""
 
     def __init__(
         self,
@@ -56,20 +56,20 @@ class ItemRunner:
         self.manifest = workload.announcement()
         self.cache = cache
         self.slots = Slots(slots or self.manifest.concurrency)
-        """One for each call that runs."""
+        """Slots, one for each running call."""
         self.grace_s = grace_s
         self.stuck_callbacks: dict[asyncio.Task[Any], Callable[[asyncio.Task[Any]], None]] = {}
-        """For each task that runs calls, what is told when one of them goes on after its time and its interruption."""
+        """For each task that makes calls, the callback for a call that ignores its interruption."""
         self._stuck_tasks: set[asyncio.Task[Any]] = set()
         self.rate_gates = rate_gates
         self.permits = permits
         self.backoff = DestinationBackoff()
         self.unfinished = 0
-        """Items of the chunks in hand that have no outcome yet."""
+        """Number of items on this worker without an outcome."""
         self.capacity_freed = asyncio.Event()
-        """Set whenever that number goes down."""
+        """Event that is set whenever `unfinished` decreases."""
         self.whole_chunks = workload.handler_definition.whole_chunk
-        """Whether one call, and one slot, takes a whole chunk."""
+        """True when one call, in one slot, takes a whole chunk."""
         self.items_in_worker = not self.whole_chunks and workload.handler_definition.place != "process"
         self.threads = ThreadPool(f"{workload.name} handler")
         self._process_pool = ProcessPool(workload) if workload.handler_definition.place == "process" else None
@@ -83,12 +83,14 @@ class ItemRunner:
 
     @property
     def stuck_handlers(self) -> int:
-        """Calls that still run, although they were given up."""
+        """Number of calls that still run although they were abandoned."""
         return len(self._stuck_tasks) + self.threads.stuck_threads
 
     def abandon_task(self, task: "asyncio.Task[Any]", chunk: ChunkReady, items: Sequence[ChunkItem]) -> None:
-        """Give up a task whose handler ignores that it was interrupted: its items end without it, and its slot is free
-        again. It is interrupted once more; a thread stops being waited for then."""
+        """Abandon a task whose handler ignores its interruption: its items end, and its slot is released.
+
+        It is cancelled once more; this ends the wait for a thread.
+        """
         self._stuck_tasks.add(task)
         task.add_done_callback(self._stuck_tasks.discard)
         task.cancel()
@@ -96,7 +98,7 @@ class ItemRunner:
         log.warning("handler given up", workload=chunk.workload, batch_id=str(chunk.batch_id), ordinals=ordinals)
 
     def trim(self) -> None:
-        """Give back the slots that were not needed lately, and what they ran in."""
+        """Close slots that were not used lately, with their threads and processes."""
         self.slots.trim()
         idle = self.slots.open - self.slots.busy
         self.threads.trim(idle)
@@ -104,7 +106,7 @@ class ItemRunner:
             self._process_pool.trim(idle)
 
     def is_repeatable(self, chunk: ChunkReady, items: Sequence[ChunkItem]) -> bool:
-        """Whether a call with these items may be made again when nobody knows how it ended."""
+        """Return True when a call with these items may be repeated although its end is unknown."""
         return self.manifest.repeatable or all(item.source or self._is_item_repeatable(chunk, item) for item in items)
 
     def _is_item_repeatable(self, chunk: ChunkReady, item: ChunkItem) -> bool:
@@ -119,7 +121,7 @@ class ItemRunner:
             return False
 
     def timeout_outcome(self, item: ChunkItem, *, at_most_once: bool) -> Outcome:
-        """The outcome of an item whose call was given up."""
+        """Return the outcome of an item whose call was abandoned."""
         limit_s = self._deadlines.limit_s
         error = TimeoutError(f"No end after {limit_s:g} s, nor {self.grace_s:g} s after its interruption: given up.")
         return domain.from_handler(item, error, round((limit_s + self.grace_s) * 1000), at_most_once=at_most_once)
@@ -129,17 +131,17 @@ class ItemRunner:
             callback(task)
 
     async def start(self) -> None:
-        """Make ready what handlers run in; raises `ConfigurationError` when they cannot run there."""
+        """Start what handlers run in; raises `ConfigurationError` when they cannot run there."""
         if self._process_pool:
             await self._process_pool.start()
 
     async def stop(self) -> None:
-        """Give back what handlers ran in."""
+        """Stop what handlers run in."""
         if self._process_pool:
             await self._process_pool.stop()
 
     def record_refusal(self, partition: str, outcome: Outcome) -> None:
-        """Spare other items the call if the provider refused this one for a cause that holds for all."""
+        """Record that a provider refused an item for a reason that holds for all; others are not called."""
         error = outcome.error
         if error is None or error.scope != "provider" or outcome.delay_s is not None:
             return
@@ -149,9 +151,11 @@ class ItemRunner:
     def start_item(
         self, chunk: ChunkReady, item: ChunkItem, on_remaining: OnRemaining | None = None, *, at_most_once: bool = False
     ) -> Outcome | Coroutine[Any, Any, Outcome]:
-        """Run the handler on one item until it waits for something: its outcome, if it never does, else the rest, which
-        the same task is to await. Whatever its code does is an outcome; only an interruption from outside, when the
-        batch is cancelled or the worker stops, leaves by `CancelledError`. `once`: it must not be repeated."""
+        """Run the handler on one item until it waits; return its outcome if it never does, else the rest to await.
+
+        The same task must await the rest. Any error of the handler becomes an outcome; only an interruption from
+        outside, when the batch is cancelled or the worker stops, raises `CancelledError`.
+        """
         started = time.monotonic()
         try:
             payload = self._validate(item.payload)
@@ -170,7 +174,7 @@ class ItemRunner:
         return self._resume_item(item, started, work, waits_for, at_most_once=at_most_once)
 
     async def run_source(self, chunk: ChunkReady, item: ChunkItem, on_remaining: OnRemaining | None = None) -> Outcome:
-        """Ask a source for its items. They go out with the report."""
+        """Run the source of a batch. The items that it finds are published with the report."""
         started = time.monotonic()
         asked = self.workload.source_definition
         if asked is None:
@@ -195,7 +199,7 @@ class ItemRunner:
         *,
         at_most_once: bool = False,
     ) -> list[Outcome]:
-        """The same for items of a chunk, in one call of a chunk handler or in a process."""
+        """Run items in one call of a chunk handler, or in a process, and return their outcomes."""
         if items[0].source:
             return [await self.run_source(chunk, items[0], on_remaining)]
         started = time.monotonic()
@@ -222,7 +226,7 @@ class ItemRunner:
         return domain.from_result(item, value, _elapsed_ms(started))
 
     def _handler_caller(self) -> Callable[..., Coroutine[Any, Any, Any]]:
-        """What runs the handler: itself, or a thread."""
+        """Return the function that calls the handler, on the event loop or in a thread."""
         function = self.workload.handler_definition.function
         if self.workload.handler_definition.place != "thread":
             return function
@@ -245,7 +249,7 @@ class ItemRunner:
         feedback: DestinationFeedback | None = None,
         final: bool,
     ) -> None:
-        """Tell the ledger and the dispatcher; in several messages when the results are large."""
+        """Publish outcomes to aggregator and dispatcher, in several messages when the results are large."""
         if self.workload.source_definition is not None:
             expanded, outcomes = source_expansion.split_sources(chunk, outcomes)
             first = [outgoing(topology.FLOW, message) for message in expanded]
@@ -276,8 +280,10 @@ class ItemRunner:
 
 
 def _error_outcome(item: ChunkItem, error: BaseException, started: float, *, at_most_once: bool) -> Outcome:
-    """The outcome of a handler that raised; raises what interrupts it from outside. Another `CancelledError` is the
-    handler's own: something that it awaited was cancelled."""
+    """Return the outcome of a handler that raised; re-raises an interruption from outside.
+
+    Another `CancelledError` is the handler's own: something that it awaited was cancelled.
+    """
     if isinstance(error, asyncio.CancelledError) and _is_interrupted():
         raise error
     return domain.from_handler(item, error, _elapsed_ms(started), at_most_once=at_most_once)

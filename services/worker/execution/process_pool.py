@@ -1,4 +1,4 @@
-"""Runs CPU-bound handlers in processes of their own: each may die, or be killed, and takes only its own items along."""
+"""Runs CPU-bound handlers in child processes: one that dies or is killed takes only its own items along."""
 
 import asyncio
 import signal
@@ -21,22 +21,22 @@ from shared.runtime.errors import ConfigurationError
 
 log = structlog.get_logger()
 HEADER_BYTES = 8
-"""Bytes that hold the length of what follows, big-endian."""
+"""Number of bytes that hold the length of a message, big-endian."""
 AT_MOST_ONCE = {False: b"0", True: b"1"}
-"""What a request begins with: whether its items must not run twice."""
+"""First byte of a request: tells if its items must not run twice."""
 _OUTCOMES = TypeAdapter(list[ItemOutcome])
 _START_S = 60.0
-"""How long a process may take to import its workload."""
+"""Seconds that a process may take to import its workload."""
 RunWithin = Callable[[Coroutine[Any, Any, bytes]], Coroutine[Any, Any, bytes]]
-"""Awaits a call within the time that it has; raises `TimeoutError` when it is up."""
+"""Awaits a call within its timeout; raises `TimeoutError`."""
 
 
 class ProcessDied(Exception):
-    """A process ended before it had answered."""
+    """A process ended before it replied."""
 
 
 class ProcessPool:
-    """The processes of one workload, one for each call that runs; what bounds them is who calls."""
+    """Processes of one workload, one for each running call. The caller limits their number."""
 
     def __init__(self, workload: Workload[Any, Any]) -> None:
         handling = workload.handler_definition
@@ -51,7 +51,7 @@ class ProcessPool:
         self._ending: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Have one process ready; raises `ConfigurationError` when it cannot import the handler."""
+        """Start one process; raises `ConfigurationError` when it cannot import the handler."""
         try:
             self._idle.append(await _Process.start(self._load_request))
         except ProcessDied as error:
@@ -62,9 +62,11 @@ class ProcessPool:
     async def run(
         self, chunk: ChunkReady, items: Sequence[ChunkItem], run_within: RunWithin, *, at_most_once: bool = False
     ) -> list[Outcome]:
-        """One outcome for each item. When the process dies, the items are run again in halves, until the one that kills
-        it is alone; `once`: they must not be. An interruption kills the process, and so does the end of the time. That
-        begins when a process is ready: what follows an item that hung would else lose its own to another's start."""
+        """Return one outcome for each item. Interruption and timeout kill the process.
+
+        When the process dies, the items run again in halves until the one that kills it is alone; `at_most_once` items
+        do not. The timeout starts when a process is ready, so that the start of a new one is not counted.
+        """
         started = time.monotonic()
         try:
             same = [ChunkItem.model_validate(item, from_attributes=True) for item in items]
@@ -83,12 +85,12 @@ class ProcessPool:
         return [*await self.run(chunk, items[:middle], run_within), *await self.run(chunk, items[middle:], run_within)]
 
     def trim(self, keep: int) -> None:
-        """End idle processes beyond so many."""
+        """End idle processes beyond this number."""
         while len(self._idle) > keep:
             self._end(self._idle.pop())
 
     async def stop(self) -> None:
-        """End all that are idle; those that run end by the interruption of their items."""
+        """End all idle processes; busy ones end by the interruption of their items."""
         self.trim(0)
         if self._ending:
             await asyncio.wait(self._ending)
@@ -119,7 +121,7 @@ class _Process:
 
     @classmethod
     async def start(cls, load_request: dict[str, Any]) -> "_Process":
-        """A process that has imported the handler; raises `ProcessDied` with what it said when it could not."""
+        """Start a process that has imported the handler; raises `ProcessDied` with its error when it could not."""
         ours, its = socket.socketpair()
         try:
             process = await asyncio.create_subprocess_exec(
@@ -145,7 +147,7 @@ class _Process:
         return started
 
     async def request(self, body: bytes) -> bytes:
-        """What it answers."""
+        """Send a request and return its reply."""
         try:
             self._writer.write(len(body).to_bytes(HEADER_BYTES, "big") + body)
             await self._writer.drain()
@@ -154,7 +156,7 @@ class _Process:
             raise ProcessDied(_describe_exit(await self._process.wait())) from None
 
     async def kill(self) -> None:
-        """End it at once."""
+        """Kill the process and wait for its end."""
         if self._process.returncode is None:
             self._process.kill()
         self._writer.close()

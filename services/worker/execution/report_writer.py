@@ -1,4 +1,4 @@
-"""Writes the reports on a chunk: one message, or several when the results are large."""
+"""Encodes the reports of a chunk: one message, or several when the results are large."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,12 +7,12 @@ from services.worker.domain import outcome as domain
 from services.worker.domain.success import Outcome, encode_outcome, is_final
 
 REPORT_BYTES_MAX = 1_500_000
-"""A report above this is split; a single result above it cannot be kept."""
+"""Size above which a report is split, and above which a single result cannot be stored."""
 _CLOSING_BYTES = len(b"]}")
 
 
 def report_bodies(head: ChunkProcessed, outcomes: Sequence[Outcome]) -> Iterator[bytes]:
-    """The messages, each with its share of the time; `head` is the report without outcomes."""
+    """Encode the messages, each with its share of the busy time; `head` is the report without outcomes."""
     item_ms = head.busy_ms / max(1, len(outcomes))
 
     def parts(lines: Sequence[bytes], part: Sequence[Outcome], *, final: bool) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""What a source came to: its outcome, and the items that go out before it is reported."""
+"""Turns the result of a source into its outcome, and into the items that are published before it is reported."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any
@@ -14,33 +14,33 @@ from services.worker.domain import outcome as domain
 from services.worker.domain.success import Outcome
 
 MAX_ITEMS = 10_000
-"""What one run of a source may find; it has a state for the rest."""
+"""Number of items that one run of a source may find; more are returned with a state."""
 _PART_ITEMS = 1000
 _PART_BYTES = 1024 * 1024
 
 
 class SourceOutcome(ItemOutcome):
-    """The outcome of a source that found items. It never travels as it is: see `apart`."""
+    """The outcome of a source that found items. It is never published as it is, see `split_sources`."""
 
     first_part: Annotated[int, Field(ge=0)]
-    """The number of the first part."""
+    """Sequence number of the first part."""
     parts: list[list[NewItem]]
     source_units: int | None = None
 
 
 def parts_sent(item: ChunkItem) -> int:
-    """How many parts a source's earlier runs have sent."""
+    """Return how many parts earlier runs of a source have published."""
     state: Any = item.state
     return state["sequence"] if isinstance(state, dict) else 0
 
 
 def source_state(item: ChunkItem) -> Any:
-    """What its last run left for this one."""
+    """Return the state that the source's last run returned."""
     return item.state.get("state") if isinstance(item.state, dict) else None
 
 
 def outcome_of(item: ChunkItem, value: Any, elapsed_ms: int) -> Outcome:
-    """The outcome of a source that returned."""
+    """Return the outcome of a source that returned."""
     first_part = parts_sent(item)
     if not isinstance(value, Expansion):
         outcome = domain.from_result(item, value, elapsed_ms)
@@ -78,7 +78,7 @@ def outcome_of(item: ChunkItem, value: Any, elapsed_ms: int) -> Outcome:
 
 
 def split_sources(chunk: ChunkReady, outcomes: Sequence[Outcome]) -> tuple[list[SourceExpanded], list[Outcome]]:
-    """The items that sources found, to be sent first, and the outcomes without them."""
+    """Return the items that sources found, to be published first, and all outcomes without them."""
     sent, plain = list[SourceExpanded](), list[Outcome]()
     for outcome in outcomes:
         if isinstance(outcome, SourceOutcome):
@@ -103,7 +103,7 @@ def _messages(chunk: ChunkReady, outcome: SourceOutcome) -> Iterator[SourceExpan
 
 
 def _parts(items: Iterable[NewItem]) -> Iterator[list[NewItem]]:
-    """Each fits a message."""
+    """Split items into lists that each fit into a message."""
     part, size = list[NewItem](), 0
     for item in items:
         part.append(item)

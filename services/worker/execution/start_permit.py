@@ -1,7 +1,7 @@
-"""Asks the dispatcher before an item begins whose run must not be repeated.
+"""Asks the dispatcher for a permit before an item starts that must not run twice.
 
-From the answer on the item is given to nobody else: if this worker is lost, it fails as `needs_review`. A worker that
-was taken for lost, and is not, learns it here, before it does anything twice.
+From then on no other worker gets the item: if this worker is lost, it fails as `needs_review`. A worker that was
+declared lost, but still runs, is denied here before it does anything twice.
 """
 
 import asyncio
@@ -17,13 +17,13 @@ _TIMEOUT_S = 5.0
 
 
 class StartPermitClient:
-    """Leave to begin items, got from the dispatcher."""
+    """Client of the dispatcher's start permits."""
 
     def __init__(self, rpc_client: RpcClient, worker_id: str) -> None:
         self._rpc_client, self._worker_id = rpc_client, worker_id
 
     async def request(self, chunk: ChunkHead, ordinals: Sequence[int]) -> bool:
-        """Whether they may begin; waits as long as nobody answers. False: the chunk is another worker's by now."""
+        """Return True when the items may start, False when another worker holds the chunk. Waits for an answer."""
         query = StartPermitQuery(
             chunk_id=chunk.chunk_id, fence=chunk.fence, worker_id=self._worker_id, ordinals=list(ordinals)
         )
@@ -38,17 +38,17 @@ class StartPermitClient:
 
 
 class ChunkPermits:
-    """The same for one chunk: who asks while a question is under way shares the next one."""
+    """Start permits of one chunk. Items that ask while a query is under way share the next query."""
 
     def __init__(self, client: StartPermitClient, chunk: ChunkHead) -> None:
         self._client, self._chunk = client, chunk
         self._requested: set[int] = set()
         self._request_lock = asyncio.Lock()
         self.denied = False
-        """The chunk is another worker's: nothing of it is to begin any more."""
+        """True when another worker holds the chunk: none of its items may start any more."""
 
     async def request(self, ordinals: Sequence[int]) -> bool:
-        """Whether they may begin."""
+        """Return True when the items may start."""
         self._requested.update(ordinals)
         async with self._request_lock:
             await asyncio.sleep(0)  # those that come now are asked for, too

@@ -1,4 +1,4 @@
-"""Runs plain functions in threads that can be given up: none of them holds up the end of the process."""
+"""Runs plain functions in daemon threads, which do not delay the end of the process when they are stuck."""
 
 import asyncio
 import contextvars
@@ -13,17 +13,20 @@ _CallResult = tuple[Any, BaseException | None]
 
 
 class ThreadPool:
-    """As many threads as run at once; what bounds them is who calls. One that is idle is used again."""
+    """Threads for concurrent calls; the caller limits their number. Idle ones are reused."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._idle: list[_PoolThread] = []
         self.stuck_threads = 0
-        """Threads that still run, although nobody waits for them any more."""
+        """Number of threads that still run although nobody waits for them."""
 
     async def run(self, work: Callable[[], T], stop: Event) -> T:
-        """What `work` returns or raises. The first interruption sets `stop` and goes on waiting, since a thread can end
-        only by itself; the second gives the thread up."""
+        """Return or raise the result of `work`.
+
+        The first interruption sets `stop` and continues to wait, since a thread can only end by itself; the second one
+        abandons the thread.
+        """
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[_CallResult] = loop.create_future()
         thread = self._idle.pop() if self._idle else _PoolThread(self._name)
@@ -49,7 +52,7 @@ class ThreadPool:
         raise interruption or raised
 
     def trim(self, keep: int) -> None:
-        """End idle threads beyond so many."""
+        """End idle threads beyond this number."""
         while len(self._idle) > keep:
             self._idle.pop().work.put(None)
 
@@ -74,7 +77,7 @@ class _ThreadCall:
         self._work, self._context, self._loop, self._then = work, context, loop, then
 
     def run(self) -> None:
-        """Run it, and tell the event loop."""
+        """Run the call and pass its result to the event loop."""
         done: _CallResult
         try:
             done = self._context.run(self._work), None
@@ -85,7 +88,7 @@ class _ThreadCall:
 
 
 class _PoolThread:
-    """A thread that takes one call after the other."""
+    """A thread that runs one call after another."""
 
     def __init__(self, name: str) -> None:
         self.work: SimpleQueue[_ThreadCall | None] = SimpleQueue()

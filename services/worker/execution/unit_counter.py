@@ -1,4 +1,4 @@
-"""Says with each success of how many units it is, where a workload counts them."""
+"""Adds the number of units to each success, for workloads that count them."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,7 +11,7 @@ UnitCounter = Callable[[Sequence[Outcome]], Sequence[Outcome]]
 
 
 def unit_counter(manifest: Manifest) -> UnitCounter | None:
-    """What adds the numbers; None: nothing is counted, and nothing is looked at."""
+    """Return the function that adds the numbers; None when the workload counts no units."""
     if manifest.unit is None:
         return None
     pointer = CompiledPointer(manifest.unit.count)

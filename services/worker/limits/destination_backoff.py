@@ -1,4 +1,4 @@
-"""What this worker knows of destinations that are to be left alone, by partition: items in hand are spared the call."""
+"""Remembers which destinations back off or refuse, by partition, so that waiting items do not call them."""
 
 import time
 from typing import TypeVar
@@ -10,29 +10,29 @@ T = TypeVar("T")
 
 
 class DestinationBackoff:
-    """Of one workload. Times are those of the monotonic clock."""
+    """Backoff of one workload's destinations. Times are monotonic, in seconds."""
 
     def __init__(self) -> None:
         self._refusals: dict[str, tuple[float, ItemError]] = {}
         self._backoff_until: dict[str, float] = {}
 
     def record_refusal(self, partition: str, error: ItemError) -> None:
-        """A provider refused for a cause that holds for all its items."""
+        """Record that a provider refused for a reason that holds for all its items."""
         _store_newest(self._refusals, partition, (time.monotonic(), error))
 
     def refusal_since(self, partition: str, since: float) -> ItemError | None:
-        """What a provider refused with, after a chunk began that is still to call it."""
+        """Return the error of a refusal since a time; None when there was none."""
         at, error = self._refusals.get(partition, (0.0, None))
         return error if at >= since else None
 
     def back_off(self, partition: str, seconds: float) -> None:
-        """A destination takes nothing for so long."""
+        """Record that a destination takes no calls for some seconds."""
         _store_newest(
             self._backoff_until, partition, max(time.monotonic() + seconds, self._backoff_until.get(partition, 0.0))
         )
 
     def remaining_s(self, partition: str) -> float:
-        """For how long a destination still takes nothing; zero or less: it takes calls."""
+        """Return the remaining backoff of a destination in seconds; zero or less when it takes calls."""
         until = self._backoff_until.get(partition)
         return 0.0 if until is None else until - time.monotonic()
 

@@ -1,27 +1,27 @@
-"""Measures how late this process does what it should do now, so that its own delays are not taken for others'."""
+"""Measures how late the event loop runs, so that this process's own delays are not blamed on destinations."""
 
 import asyncio
 from collections import deque
 
 _SAMPLE_INTERVAL_S = 0.01
 _MIN_DELAY_S = 0.002
-"""Less is nothing to speak of."""
+"""Delay below which a sample is not recorded."""
 _WATCH_S = 1.0
 _MAX_DELAYS = 200
 
 
 class LoopLag:
-    """Of the event loop, watched as long as somebody cares."""
+    """Recent lag of the event loop, sampled for a second after each `watch`."""
 
     def __init__(self) -> None:
         self._delays: deque[tuple[float, float]] = deque(maxlen=_MAX_DELAYS)
-        """From when until when nothing could run."""
+        """Start and end of each interval in which the loop was blocked."""
         self._due_at = 0.0
         self._watch_until = 0.0
         self._watching = False
 
     def watch(self) -> None:
-        """Go on watching for a while."""
+        """Sample for another second."""
         loop = asyncio.get_running_loop()
         self._watch_until = loop.time() + _WATCH_S
         if not self._watching:
@@ -29,7 +29,7 @@ class LoopLag:
             self._schedule(loop)
 
     def lag_within(self, seconds: float) -> float:
-        """How many of the last seconds it was late."""
+        """Return for how many of the last seconds the loop was blocked."""
         now = asyncio.get_running_loop().time()
         since, lag_s = now - seconds, 0.0
         for began, ended in reversed(self._delays):

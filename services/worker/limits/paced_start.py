@@ -1,4 +1,4 @@
-"""The way of a limited chunk's items through their gate: each starts at its moment, and what it felt is told."""
+"""Starts the items of a rate-limited chunk at their reserved times, and collects feedback on the destination."""
 
 import asyncio
 
@@ -11,21 +11,21 @@ from services.worker.limits.slots import Slots
 from shared.redis.rate_reservations import RESOLUTION_S
 
 _MAX_MISSED_WINDOWS = 4
-"""Missed moments in a row after which an item starts all the same: this machine cannot keep time."""
+"""Number of missed start windows after which an item starts anyway: the machine is overloaded."""
 RATE_LIMITED = frozenset({"rate_limited", "too_many_requests", "overloaded", "unavailable", "http_429", "http_503"})
-"""Error codes by which a destination says that there are too many calls."""
+"""Error codes by which a destination says that it gets too many calls."""
 UNANSWERED = frozenset({"timeout", "unreachable", "connection_failed", "connection_lost", "http_502", "http_504"})
 """Error codes of calls that got no answer, or none in time."""
 
 
 class PacedStart:
-    """Of one chunk."""
+    """Start times and feedback of one chunk."""
 
     def __init__(self, gate: RateGate, slots: Slots) -> None:
         self._gate, self._slots = gate, slots
         self._clock = asyncio.get_running_loop().time
         self._gate_wait_s = 0.0
-        """For how long items were held up by the gate, since the chunk began. All that follow wait as long."""
+        """Seconds for which the gate delayed items since the chunk started; all later items wait as long."""
         self._waiting_calls, self._waiting_since = 0, 0.0
         self._wait_s_total = 0.0
         self._started_items = 0
@@ -34,14 +34,13 @@ class PacedStart:
 
     @classmethod
     def for_chunk(cls, chunk: ChunkReady, gates: RateGates | None, slots: Slots) -> "PacedStart | None":
-        """None for a chunk whose items may start whenever there is a slot."""
+        """Return the paced start of a chunk; None when no rate limits it."""
         if chunk.rates is None or gates is None:
             return None
         return cls(gates.gate(chunk.partition, chunk.rates), slots)
 
     def try_acquire(self) -> bool:
-        """Take a slot if there is one and an item may start at this moment, as is known here: most pass so where the
-        limits do not bind."""
+        """Take a slot if one is free and a start is reserved for now: the usual case where rates do not bind."""
         if not self._gate.is_due(self._clock()) or not self._slots.try_acquire():
             return False
         self._gate.take_reserved()
@@ -50,8 +49,11 @@ class PacedStart:
         return True
 
     async def acquire(self, items: int, upcoming: int) -> None:
-        """Take a slot at a moment at which a call with so many items may start; `soon` of the chunk may follow, these
-        included. Raises `TooFar` instead of waiting for long."""
+        """Take a slot at a time at which a call with this number of items may start.
+
+        `upcoming`: number of the chunk's items that may follow, these included. Raises `WaitTooLong` instead of a long
+        wait.
+        """
         clock, slots = self._clock, self._slots
         await slots.acquire()  # no moment is kept for an item that has no slot yet
         slots.release()
@@ -67,7 +69,7 @@ class PacedStart:
         self._wait_s_total += self._gate_wait_s * items
 
     async def _wait_for_window(self, items: int, upcoming: int) -> StartWindow:
-        """Wait for the moment of a call with so many items."""
+        """Wait for the start window of a call with this number of items."""
         clock = self._clock
         if not self._waiting_calls:
             self._waiting_since = clock()
@@ -85,7 +87,7 @@ class PacedStart:
         return window
 
     def record_success(self, duration_s: float) -> None:
-        """An item succeeded."""
+        """Record the duration of an item that succeeded."""
         self._answered += 1
         self._gate.items_are_quick = duration_s < RESOLUTION_S
         if not self._gate.items_are_quick:
@@ -97,7 +99,7 @@ class PacedStart:
         self._durations_s.append(duration_s)
 
     async def record_outcome(self, outcome: Outcome, duration_s: float) -> None:
-        """An item ended. If the destination asked for a pause, no worker starts anything before its end."""
+        """Record how an item ended. If the destination asked for backoff, no worker starts calls until its end."""
         error = outcome.error
         if error is None:
             self.record_success(duration_s)
@@ -113,15 +115,15 @@ class PacedStart:
             self._answered += 1  # its time says little: what is refused is refused quickly
 
     async def back_off(self, seconds: float) -> None:
-        """The destination takes nothing more for so long, though it has refused nothing: no worker starts anything."""
+        """Stop calls of all workers for some seconds: the destination reported that its limit is used up."""
         await self._gate.back_off(seconds)
 
     def record_unanswered(self) -> None:
-        """A call got no answer, or was given up before."""
+        """Record a call that got no answer or was abandoned."""
         self._unanswered += 1
 
     def take_feedback(self) -> DestinationFeedback:
-        """What was felt since this was last asked."""
+        """Return the feedback collected since the last call of this method."""
         times = sorted(self._durations_s)
         feedback = DestinationFeedback(
             mean_wait_ms=round(self._wait_s_total * 1000 / max(1, self._started_items), 1),

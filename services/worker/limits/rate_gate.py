@@ -1,7 +1,7 @@
-"""Lets each item of a limited partition start at its moment: all workers agree on the moments through Redis.
+"""Lets each item of a rate-limited partition start at a time that all workers agree on through Redis.
 
-A moment that was missed, because this process had no slot or no time, is given up for a new one: started late it
-would crowd those that follow. While Redis is away, each worker keeps to its own share of the rate.
+A start window that this process missed, because it had no slot or was late, is replaced by a new one: a late start
+would crowd those that follow. Without Redis each worker keeps to its own share of the rate.
 """
 
 import asyncio
@@ -22,18 +22,18 @@ from shared.redis.rate_reservations import (
 
 _MAX_RESERVED_STARTS = 1000
 _CLOSED_S = 0.1
-"""For so long nobody asks again when nothing may start for longer than items should wait."""
+"""Seconds without a further request to Redis after one that found no start soon enough."""
 
 
 class StartWindow(NamedTuple):
-    """From when until when an item may start (event loop time)."""
+    """Earliest and latest event-loop time at which an item may start."""
 
     earliest: float
     latest: float
 
 
 class WaitTooLong(Exception):
-    """Nothing may start for so long that the item should not wait here."""
+    """The next start is too far away for the item to wait here; `delay_s` is in seconds."""
 
     def __init__(self, delay_s: float) -> None:
         super().__init__(f"nothing may start for {delay_s:.1f} s")
@@ -41,31 +41,31 @@ class WaitTooLong(Exception):
 
 
 class RateGate:
-    """The moments of one partition."""
+    """Start windows of one partition."""
 
     def __init__(self, workload: str, reservations: RateReservations, loop_lag: LoopLag | None = None) -> None:
         self._workload, self._reservations = workload, reservations
         self.loop_lag = loop_lag or LoopLag()
-        """Of this process."""
+        """Event-loop lag of this process."""
         self._chunk_rates = ChunkRates()
         self._rates: list[Rate] = []
         self._reserved: deque[tuple[StartWindow, int]] = deque()
-        """Moments to come, each with the number of items that may start then."""
+        """Reserved windows, each with the number of items that may start in it."""
         self._reserve_lock = asyncio.Lock()
         self.waiting = 0
         self.items_are_quick = False
-        """Whether an item ends in no time: one slot is enough for many of them."""
+        """True when an item ends almost at once, so that one slot serves many of them."""
         self._local_next_at: dict[str, float] = {}
         self._closed: tuple[float, float] = (0.0, 0.0)
-        """Until when that is believed, and when something may start again."""
+        """Until when no request is made, and when the next start is possible."""
 
     def update_rates(self, rates: ChunkRates) -> None:
-        """A chunk says what holds; it may be older than what is known, which the versions tell."""
+        """Take over the rates of a chunk. They may be older than those in Redis, which compares versions."""
         self._chunk_rates = rates
         self._rates = [Rate(rate_key(self._workload, k.key), 1 / k.per_second, k.burst, k.version) for k in rates.keys]
 
     def is_due(self, now: float) -> bool:
-        """Whether an item may start at once, without waiting for an answer from Redis."""
+        """Return True when an item may start now, without a request to Redis. Drops missed windows."""
         held = self._reserved
         while held:
             window = held[0][0]
@@ -75,7 +75,7 @@ class RateGate:
         return False
 
     def take_reserved(self) -> StartWindow:
-        """Take the first moment that is held."""
+        """Take one start from the first reserved window."""
         window, items = self._reserved[0]
         if items == 1:
             self._reserved.popleft()
@@ -84,8 +84,10 @@ class RateGate:
         return window
 
     async def reserve(self, wanted: int) -> StartWindow:
-        """The next moment, kept for the caller alone; `wanted` is how many may follow soon, this one included. Raises
-        `TooFar`."""
+        """Reserve the next start window for the caller; raises `WaitTooLong`.
+
+        `wanted`: number of items that may follow soon, this one included.
+        """
         self.waiting += 1
         clock = asyncio.get_running_loop().time
         try:
@@ -101,7 +103,7 @@ class RateGate:
             self.waiting -= 1
 
     async def back_off(self, seconds: float) -> None:
-        """The destination asked for a pause: no worker starts anything before its end."""
+        """Stop the starts of all workers for some seconds, as the destination asked."""
         self._reserved.clear()
         for key in self._chunk_rates.keys[:1]:
             await self._reservations.back_off(rate_key(self._workload, key.key), seconds)
@@ -141,7 +143,7 @@ class RateGate:
 
 
 class RateGates:
-    """The gates of one workload on this worker."""
+    """Gates of one workload on this worker."""
 
     def __init__(self, workload: str, reservations: RateReservations, max_gates: int = 10_000) -> None:
         self._workload, self._reservations, self._max_gates = workload, reservations, max_gates
@@ -149,7 +151,7 @@ class RateGates:
         self._loop_lag = LoopLag()
 
     def gate(self, partition: str, rates: ChunkRates) -> RateGate:
-        """The gate of a partition, told what holds now."""
+        """Return the gate of a partition with these rates."""
         gate = self._gates.pop(partition, None) or RateGate(self._workload, self._reservations, self._loop_lag)
         self._gates[partition] = gate
         gate.update_rates(rates)

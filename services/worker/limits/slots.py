@@ -1,22 +1,22 @@
-"""Places for the calls of one workload: more while all are busy and calls wait, fewer when they are not needed."""
+"""Slots for concurrent calls of one workload: more open while all are busy, fewer when they are not used."""
 
 import asyncio
 from collections import deque
 
 
 class Slots:
-    """Between `least` and `most` places. They are given in the order in which they were asked for."""
+    """Between `min_slots` and `max_slots` slots, granted in the order of the requests."""
 
     def __init__(self, max_slots: int, min_slots: int = 1) -> None:
         self.max_slots = max_slots
         self.open = self._min_slots = min(min_slots, max_slots)
-        """Places there are now."""
+        """Number of slots that are open now."""
         self.busy = 0
         self._peak = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     def try_acquire(self) -> bool:
-        """Take a place if one can be had at once."""
+        """Take a slot if one is free."""
         if self.busy >= self.max_slots:
             return False
         self.busy += 1
@@ -26,7 +26,7 @@ class Slots:
         return True
 
     async def acquire(self) -> None:
-        """Wait for a place, and take it."""
+        """Wait for a slot and take it."""
         if self.try_acquire():
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -39,7 +39,7 @@ class Slots:
             raise
 
     def release(self) -> None:
-        """Give a place back: the first that waits has it."""
+        """Release a slot: the first waiting caller gets it."""
         while self._waiting:
             if not (waiter := self._waiting.popleft()).done():
                 waiter.set_result(None)
@@ -47,6 +47,6 @@ class Slots:
         self.busy -= 1
 
     def trim(self) -> None:
-        """Close the places that nobody needed since the last time."""
+        """Close the slots that were not used since the last call."""
         self.open = max(self._min_slots, self._peak)
         self._peak = self.busy

@@ -19,14 +19,14 @@ AnyWorkload = Workload[Any, Any]
 
 
 def find(names: Sequence[str] = (), only_files: Sequence[str] = ()) -> dict[str, AnyWorkload]:
-    """Workloads by name: all of them, or those named. When files are given, those in them and no others."""
+    """Return workloads by name: all of them, or those named. When files are given, only theirs."""
     found = _in_files(only_files) if only_files else _installed()
     _check("BATCHYARD_WORKER_WORKLOADS", names, found)
     return {name: w for name, w in found.items() if not names or name in names}
 
 
 def check_names(setting: str, names: Iterable[str], only_files: Sequence[str] = ()) -> None:
-    """Raise `ConfigurationError` when a setting names a workload that there is not."""
+    """Raise `ConfigurationError` when a setting names an unknown workload."""
     if names:
         _check(setting, names, find((), only_files))
 

@@ -11,9 +11,10 @@ from shared.runtime.errors import ConfigurationError
 
 
 def load(name: str) -> list[Workload[Any, Any]]:
-    """The workloads that a file defines. It is imported under its own name, from its own folder, as its processes do.
+    """Return the workloads that a file defines. It is imported under its own name and from its own folder, as child
+    processes do.
 
-    Raises `ConfigurationError` when it cannot be, or defines none.
+    Raises `ConfigurationError` when the import fails or the file defines none.
     """
     file = Path(name).resolve()
     if not file.is_file():

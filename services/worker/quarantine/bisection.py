@@ -1,7 +1,7 @@
-"""Decides what runs next when the process of quarantined items has died, until each that kills it is found.
+"""Finds the items that end the sandbox process, by bisection: decides which items run next after each death.
 
-Who had begun and not ended is suspect. If the process was just running the code of one of them, that one runs alone
-next; else the suspects run in halves. A suspect that, alone in a fresh process, ends that as well is guilty.
+Items that had started and not ended are suspects. If the process was just running the code of one of them, that one
+runs alone next; else the suspects run in halves. A suspect that ends a fresh process alone is a culprit.
 """
 
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ class ItemGroup:
 
     items: tuple[int, ...]
     suspect: bool = False
-    """One of them may have ended a process."""
+    """True when one of them may have ended a process."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bisection:
-    """Who is guilty, if that is clear, and the groups that are to run instead of the one that ended its process."""
+    """The culprit, if it is known, and the groups to run instead of the one that ended its process."""
 
     groups: tuple[ItemGroup, ...]
     culprit: int | None = None
@@ -28,9 +28,9 @@ class Bisection:
 def bisect(
     group: ItemGroup, left: Sequence[int], started: Sequence[int], executing: int | None, *, is_fresh: bool
 ) -> Bisection:
-    """What follows a death: `left` have not ended, those of them in `begun` had begun.
+    """Return the next step after a death: the items `left` have not ended, and those of them in `started` had started.
 
-    `executing`: whose code ran, if known. `fresh`: nothing but this group has run in that process.
+    `executing`: item whose code ran, if known. `is_fresh`: nothing but this group has run in that process.
     """
     suspects = tuple(item for item in left if item in started)
     others = tuple(item for item in left if item not in started)

@@ -1,4 +1,4 @@
-"""Takes the quarantined chunks of one workload, one at a time."""
+"""Consumes the quarantined chunks of one workload, one at a time."""
 
 import asyncio
 import time
@@ -26,13 +26,13 @@ from shared.runtime.health import Pulse
 from shared.runtime.transient import retry_transient
 
 _IDLE_S = 5.0
-"""After so long without a chunk the process ends."""
+"""Seconds without a chunk after which the sandbox process is stopped."""
 _MESSAGE_TYPES: dict[str, type[Message]] = {ChunkReady.type: ChunkReady}
 _PendingChunk = tuple[ChunkReady, AbstractIncomingMessage]
 
 
 class QuarantineConsumer:
-    """Runs quarantined chunks until stopped. A delivery is acknowledged when its report is confirmed, see `Claims`."""
+    """Runs quarantined chunks until stopped. A delivery is acknowledged when its report is confirmed."""
 
     def __init__(
         self,
@@ -56,16 +56,16 @@ class QuarantineConsumer:
 
     @property
     def chunk_ids(self) -> list[UUID]:
-        """The chunks that run here or wait here."""
+        """Ids of the chunks that run or wait on this worker."""
         return list(self._pending_ids)
 
     @property
     def unfinished(self) -> int:
-        """Items in hand that have no outcome yet."""
+        """Number of items of the running chunk without an outcome."""
         return self._running.unfinished if self._running else 0
 
     async def run(self) -> None:
-        """Consume until `drain`."""
+        """Consume until `drain` is called."""
         channel = await open_channel(self._connection)
         await channel.set_qos(prefetch_count=1)
         declared = await channel.declare_queue(self._queue.name, passive=True)
@@ -86,25 +86,26 @@ class QuarantineConsumer:
                 await channel.close()
 
     def cancel(self, batch_id: UUID, round_: int | None = None) -> None:
-        """Stop what runs of a batch, and what of it arrives from now on; if a round is named, none of later ones."""
+        """Cancel a batch: running items are interrupted, later chunks do not start. With a round, later rounds still
+        run."""
         self._cancellations.add(batch_id, round_, time.monotonic())
         if self._running is not None and self._cancellations.includes(self._running.chunk):
             self._running.stop(cancelled=True)
 
     def clear_cancellation(self, batch_id: UUID | None = None) -> None:
-        """Let a batch that was cancelled, or all of them, run again from now on."""
+        """Let a cancelled batch, or all of them, run again."""
         if batch_id is None:
             self._cancellations.clear()
         else:
             self._cancellations.discard(batch_id)
 
     def drain(self) -> None:
-        """Take nothing more; `run` returns when what is in hand has ended."""
+        """Take no more chunks; `run` returns when the running one has ended."""
         self._stopping = True
         self._pending.put_nowait(None)
 
     def interrupt(self) -> None:
-        """Let what is in hand run elsewhere."""
+        """Interrupt the running chunk; its items run on another worker."""
         if self._running is not None:
             self._running.stop(cancelled=False)
 

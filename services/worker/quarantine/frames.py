@@ -1,6 +1,6 @@
-"""How a worker and the process of quarantined items talk: four bytes of length, and a body of JSON.
+"""Framing between a worker and its sandbox process: four bytes of length, then a JSON body.
 
-To the process: a `ChunkReady`, to be run now. From it: `READY` once, then a list of `ItemOutcome` for each.
+The process receives `ChunkReady`, to be run at once. It sends `READY` once, then a list of `ItemOutcome` for each.
 """
 
 import asyncio
@@ -12,12 +12,12 @@ _LENGTH = struct.Struct(">I")
 
 
 def encode_frame(body: bytes) -> bytes:
-    """What goes over the wire."""
+    """Return the body with its length in front."""
     return _LENGTH.pack(len(body)) + body
 
 
 async def read_frame(reader: asyncio.StreamReader) -> bytes | None:
-    """The next body; None when the other side is gone."""
+    """Read the next body; None when the other side is gone."""
     try:
         (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
         return await reader.readexactly(length)
@@ -26,7 +26,7 @@ async def read_frame(reader: asyncio.StreamReader) -> bytes | None:
 
 
 def write_all(descriptor: int, content: bytes) -> None:
-    """Return when all of it is with the kernel, where it outlives this process."""
+    """Write all bytes to the kernel, where they outlive this process."""
     remaining = memoryview(content)
     while remaining:
         remaining = remaining[os.write(descriptor, remaining) :]

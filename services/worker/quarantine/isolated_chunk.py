@@ -1,4 +1,4 @@
-"""One quarantined chunk, from its first item to its last report."""
+"""Runs one quarantined chunk, from its first item to its last report."""
 
 import asyncio
 import time
@@ -22,15 +22,15 @@ from services.worker.quarantine.sandbox_pool import SandboxPool
 
 log = structlog.get_logger()
 _GRACE_S = 10.0
-"""How much longer than its time an item may take until its process is killed: it is interrupted in there first."""
+"""Seconds after the item timeout at which the process is killed: the item is interrupted inside it before."""
 _QUICK_CALL_S = 0.02
-"""So long an item may take before another runs beside it: no item costs more than that."""
+"""Seconds without an ended item after which another call runs beside the running ones."""
 _MAX_FAILED_STARTS = 3
-"""Processes in a row that end before they begin an item."""
+"""Processes in a row that may end before they start an item."""
 
 
 class IsolatedChunk:
-    """Runs items in a process, and in another one when that dies, until each has ended or is found to be the cause."""
+    """Runs items in sandbox processes until each has ended or is found to end its process."""
 
     def __init__(
         self, runner: ItemRunner, chunk: ChunkReady, trace: str | None, pool: SandboxPool, report_interval_s: float
@@ -49,17 +49,17 @@ class IsolatedChunk:
 
     @property
     def unfinished(self) -> int:
-        """Items without an outcome."""
+        """Number of items without an outcome."""
         return len(self._buffer.open_items)
 
     def stop(self, *, cancelled: bool) -> None:
-        """Interrupt what runs. Unless the batch is `cancelled`, the rest is to run elsewhere."""
+        """Interrupt running items. Unless the batch is `cancelled`, the rest runs on another worker."""
         self._stopped, self._cancelled = True, self._cancelled or cancelled
         if self._sandbox is not None:
             self._sandbox.interrupt()
 
     async def run(self, on_progress: Callable[[], None]) -> bool:
-        """True when everything is reported, False when it was stopped before. `alive` is called now and then."""
+        """Return True when everything is reported, False when stopped before. `on_progress` is called regularly."""
         try:
             return await self._run(on_progress)
         finally:
@@ -97,7 +97,7 @@ class IsolatedChunk:
             groups.extendleft(reversed(await self._run_group(groups.popleft())))
 
     async def _run_group(self, group: ItemGroup) -> Sequence[ItemGroup]:
-        """Run a group; what is to run in its place if its process died."""
+        """Run a group; return the groups to run in its place when its process died."""
         sandbox = self._sandbox = await self._pool.sandbox()
         is_fresh = not sandbox.is_used
         started_items: list[int] = []
@@ -130,7 +130,7 @@ class IsolatedChunk:
         return bisection.groups
 
     def _end_at_most_once(self, started_items: Sequence[int], sandbox: Sandbox) -> None:
-        """What had begun and must not run twice ends with its process, whoever was at fault."""
+        """End at-most-once items that had started with their process, regardless of the culprit."""
         for ordinal in started_items:
             if ordinal in self._gate.at_most_once and ordinal in self._buffer.open_items and not self._cancelled:
                 exit_reason = f"The process that it ran in ended: {sandbox.exit_reason or 'it was stopped'}."
@@ -139,8 +139,10 @@ class IsolatedChunk:
     async def _run_calls(
         self, sandbox: Sandbox, calls: Iterator[list[ChunkItem]], started_items: list[int], max_tasks: int
     ) -> None:
-        """Run them one by one as long as that is quick, since whoever runs beside a guilty one has to run again; while
-        none ends for a while, ever more at once."""
+        """Run calls one by one while each is quick, and more at once while none ends.
+
+        Every item that runs beside a culprit has to run again.
+        """
         tasks: set[asyncio.Task[None]] = set()
         left = -1
         while tasks or left < 0:
@@ -179,7 +181,7 @@ class IsolatedChunk:
             await self._gate.record_outcomes(outcomes, took_s)
 
     async def _wait_to_start(self, items: list[ChunkItem]) -> bool:
-        """Wait for the moment of a call; False if its items ended instead. Interrupted when there is no process."""
+        """Wait until a call may start; False if its items ended instead. Interrupted when the process ends."""
         if not self._runner.whole_chunks and self._gate.skip(items[0]):
             return False
         task = cast("asyncio.Task[None]", asyncio.current_task())

@@ -1,4 +1,4 @@
-"""How much memory processes take, and how much is free, read from Linux; elsewhere nothing is known."""
+"""Reads the memory use of processes and the available memory from Linux; unknown on other systems."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ _GROUP = Path("/sys/fs/cgroup")
 
 
 def resident_bytes(pid: int) -> int | None:
-    """Bytes that a process holds in memory; None: it is gone, or this is not Linux."""
+    """Return the resident memory of a process in bytes; None when it is gone or this is not Linux."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]) * _PAGE
     except (OSError, IndexError):
@@ -16,7 +16,7 @@ def resident_bytes(pid: int) -> int | None:
 
 
 def available_bytes() -> int | None:
-    """Bytes that can be had, by the machine and by the container that this is in; None: this is not Linux."""
+    """Return the memory available to the machine and to this container in bytes; None when this is not Linux."""
     available = [bytes_ for bytes_ in (_machine_available(), _container_available()) if bytes_ is not None]
     return min(available, default=None)
 

@@ -1,4 +1,4 @@
-"""Names the item whose code runs at this moment, in memory that outlives the process it runs in."""
+"""Marks the item whose code runs at the moment, in shared memory that outlives the process."""
 
 import mmap
 import os
@@ -13,7 +13,7 @@ _NO_ITEM = -1
 
 
 def create_marker_memory() -> int:
-    """A descriptor of such memory, to be handed to another process."""
+    """Return a descriptor of such memory, to be passed to another process."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("mark")
     else:
@@ -24,28 +24,28 @@ def create_marker_memory() -> int:
 
 
 class RunningItemMarker:
-    """The memory behind a descriptor."""
+    """The shared memory behind a descriptor."""
 
     def __init__(self, descriptor: int) -> None:
         self._memory = mmap.mmap(descriptor, _ORDINAL.size)
         self.set(_NO_ITEM)
 
     def set(self, ordinal: int) -> None:
-        """Its code runs from now on."""
+        """Mark an item as running."""
         _ORDINAL.pack_into(self._memory, 0, ordinal)
 
     def clear(self) -> None:
-        """No item's code runs."""
+        """Mark that no item's code runs."""
         self.set(_NO_ITEM)
 
     def get(self) -> int | None:
-        """Whose code runs, or ran when its process died; None also for code in threads and in tasks of its own."""
+        """Return the marked item; None also for code in threads and in tasks that a handler started."""
         (ordinal,) = _ORDINAL.unpack_from(self._memory, 0)
         return None if ordinal == _NO_ITEM else int(ordinal)
 
 
 class MarkedSteps(Generic[T]):
-    """Awaits `work` and marks each of its steps, from one time that it waits to the next."""
+    """Awaits `work` and marks each of its steps, from one wait to the next."""
 
     def __init__(self, work: Coroutine[Any, Any, T], marker: RunningItemMarker, ordinal: int) -> None:
         self._work, self._marker, self._ordinal = work, marker, ordinal

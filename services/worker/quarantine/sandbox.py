@@ -1,4 +1,4 @@
-"""A worker's side of the process that quarantined items run in: requests, answers, limits, and how it ended."""
+"""Worker's side of the sandbox process: requests, replies, limits, and the reason of its end."""
 
 import asyncio
 import os
@@ -17,21 +17,21 @@ from services.worker.quarantine.frames import READY, encode_frame, read_frame
 from services.worker.quarantine.running_item_marker import RunningItemMarker, create_marker_memory
 
 _MEMORY_CHECK_S = 0.02
-"""So often its memory is looked at: what takes a gigabyte in a second is found 20 MB late."""
+"""Seconds between two checks of its memory: a process that takes 1 GB/s is found 20 MB late."""
 _START_S = 60.0
-"""How long a workload may take to open what it needs."""
+"""Seconds that a workload may take to open its resources."""
 _STOP_S = 7.0
-"""How long it may take to stop when asked to."""
+"""Seconds that the process may take to stop after a request to."""
 _MB = 2**20
 _OUTCOMES = TypeAdapter(list[SourceOutcome | ItemOutcome])
 
 
 class SandboxDied(Exception):
-    """The process has ended."""
+    """The sandbox process has ended."""
 
 
 class Sandbox:
-    """One such process. Whoever waits for an answer of it gets `Died` when it ends."""
+    """One sandbox process. Callers that wait for its reply get `SandboxDied` when it ends."""
 
     def __init__(self, process: asyncio.subprocess.Process, limit_mb: int | None, marker: RunningItemMarker) -> None:
         self._process, self._limit_mb, self._marker = process, limit_mb, marker
@@ -40,15 +40,15 @@ class Sandbox:
         self._reason = ""
         self._stopping = False
         self.is_hung = False
-        """Whether it was killed because an item took too long and could not be interrupted."""
+        """True when it was killed because an item took too long and could not be interrupted."""
         self.executing: int | None = None
-        """Once it has ended: whose code it was running, if that is known."""
+        """Ordinal of the item whose code ran when the process ended; None when unknown."""
         self.is_used = False
-        """Whether anything was run in it."""
+        """True when anything has run in it."""
 
     @classmethod
     async def start(cls, workload: str, limit_mb: int | None) -> "Sandbox":
-        """One that may take so much memory and has opened what its workload needs, or one that has died of it."""
+        """Start a process with a memory limit and wait until it is ready or has ended."""
         ours, theirs = socket.socketpair()
         replies, reply_writer = os.pipe()
         marker = create_marker_memory()
@@ -89,24 +89,24 @@ class Sandbox:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it has ended."""
+        """True when the process has ended."""
         return self._ended.is_set()
 
     @property
     def is_usable(self) -> bool:
-        """Whether it can be given more to run."""
+        """True when the process accepts chunks."""
         return not self.has_ended and not self._stopping
 
     @property
     def exit_reason(self) -> str:
-        """How it ended, in words that may follow a colon."""
+        """Reason of its end, worded to follow a colon."""
         code = self._process.returncode
         if self._reason or code is None:
             return self._reason
         return f"exit code {code}" if code >= 0 else f"killed by {_signal_name(-code)}"
 
     async def run(self, chunk: ChunkReady, within_s: float) -> list[ItemOutcome]:
-        """The outcomes of a chunk's items; raises `Died`. If they take longer, the process is killed."""
+        """Return the outcomes of a chunk; raises `SandboxDied`. The process is killed after `within_s` seconds."""
         if self.has_ended:
             raise SandboxDied
         self.is_used = True
@@ -124,21 +124,21 @@ class Sandbox:
             self._pending.pop(key, None)
 
     def kill(self, reason: str) -> None:
-        """End it at once, with all that it started."""
+        """Kill the process and all that it started."""
         if self._process.returncode is None and not self._reason:
             self._reason = reason
             self.executing = self._marker.get()
             self._kill_group()
 
     def interrupt(self) -> None:
-        """Ask it to interrupt what it runs and to end; it is killed if it does not."""
+        """Ask the process to interrupt its items and to end; it is killed if it does not."""
         if self.is_usable:
             self._stopping = True
             self._writer.close()
             asyncio.get_running_loop().call_later(_STOP_S, self.kill, f"no end after {_STOP_S:g} s")
 
     async def stop(self) -> None:
-        """The same, and wait for its end."""
+        """Interrupt the process and wait for its end."""
         self.interrupt()
         await self._ended.wait()
 
@@ -168,7 +168,7 @@ class Sandbox:
                     pending.set_exception(SandboxDied())
 
     async def _watch_memory(self) -> None:
-        """A child of it that has a copy of its pipe would keep that open: what counts is its own end."""
+        """Check the memory limit until the process ends. Its children may keep the pipe open, so its own end counts."""
         ended = asyncio.create_task(self._process.wait())
         while not ended.done():
             await asyncio.wait({ended}, timeout=_MEMORY_CHECK_S)

@@ -1,4 +1,4 @@
-"""What runs in the process of quarantined items: chunks as they come, side by side, each told at its end."""
+"""Main program of the sandbox process: runs chunks concurrently as they arrive, and replies to each."""
 
 import asyncio
 import ctypes
@@ -25,13 +25,13 @@ from shared.observability import log
 
 _PR_SET_PDEATHSIG = 1
 _GRACE_S = 5.0
-"""How long items may take to end after their interruption."""
+"""Seconds that items may take to end after their interruption."""
 _OOM_SCORE = "1000"
-"""Where memory is short, the kernel is to end this process rather than the worker."""
+"""OOM score by which the kernel ends this process rather than the worker when memory is short."""
 
 
 def main() -> None:
-    """Arguments: the workload, the descriptors of requests, answers and mark, and the worker's process id."""
+    """Run the sandbox. Arguments: workload, descriptors of requests, replies and marker, process id of the worker."""
     workload, requests, replies, marker, worker = sys.argv[1], *map(int, sys.argv[2:6])
     _die_with_worker(worker)
     with suppress(OSError):
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def _die_with_worker(worker: int) -> None:
-    """Leave nothing behind when the worker is killed, whatever runs here."""
+    """End this process when the worker is killed, whatever runs here."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != worker:  # it was killed before that
@@ -59,7 +59,7 @@ class SandboxServer:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self, requests: socket.socket) -> None:
-        """Run what comes until the worker closes its end or is gone."""
+        """Run chunks until the worker closes its end or is gone."""
         reader, _ = await asyncio.open_connection(sock=requests)
         async with self._workload.lifespan() as resources:
             no_publisher, no_cache = cast("Publisher", None), cast("ResultCache", None)  # reports are the worker's

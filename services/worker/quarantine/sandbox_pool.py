@@ -1,22 +1,22 @@
-"""Keeps the process that quarantined items run in from one chunk to the next: starting one takes a while."""
+"""Keeps the sandbox process from one chunk to the next, because a start takes seconds."""
 
 from services.worker.quarantine import memory
 from services.worker.quarantine.sandbox import Sandbox
 
 _SHARE = 0.5
-"""Of the memory that is free, unless a limit is set."""
+"""Share of the available memory that is the limit when none is set."""
 _MB = 2**20
 
 
 class SandboxPool:
-    """A place for one process of a workload."""
+    """At most one sandbox of a workload."""
 
     def __init__(self, workload: str, memory_mb: int | None) -> None:
         self._workload, self._memory_mb = workload, memory_mb
         self._sandbox: Sandbox | None = None
 
     async def sandbox(self) -> Sandbox:
-        """The one that lives, or a new one, which may have died of its start."""
+        """Return the running sandbox, or a new one, which may have ended during its start."""
         if self._sandbox is not None and not self._sandbox.is_usable:
             await self.close()
         if self._sandbox is None:
@@ -24,7 +24,7 @@ class SandboxPool:
         return self._sandbox
 
     async def close(self) -> None:
-        """End it."""
+        """Stop the sandbox."""
         if self._sandbox is not None:
             await self._sandbox.stop()
             self._sandbox = None

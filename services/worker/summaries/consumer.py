@@ -1,4 +1,4 @@
-"""Takes wanted summaries from the queues of the workloads that make them, one of each workload at a time."""
+"""Consumes summary requests of the workloads with a reducer, one of each workload at a time."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,8 +16,10 @@ from shared.messaging.rpc_client import RpcClient
 async def run_summaries(
     url: str, runners: Sequence[ItemRunner], publisher: Publisher, worker_id: str
 ) -> AsyncIterator[None]:
-    """Make summaries while the block runs, if any of these workloads has one. What is in hand at its end is broken off:
-    another worker makes it anew."""
+    """Make summaries while the block runs, if any of these workloads has a reducer.
+
+    Summaries that run at its end are aborted: another worker makes them.
+    """
     by_name = {runner.workload.name: runner for runner in runners if runner.workload.summary_definition}
     if not by_name:
         yield

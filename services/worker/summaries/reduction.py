@@ -1,4 +1,4 @@
-"""One run of a workload's reducer: results in, the JSON of a summary out, and in words what went wrong with it."""
+"""One run of a workload's reducer over the results of a batch."""
 
 from collections.abc import Iterable, Sequence
 from threading import Event
@@ -15,14 +15,14 @@ from services.worker.summaries.results import ResultRow
 
 
 class SummaryFailed(Exception):
-    """There is no summary, for a reason that the batch's owner is told."""
+    """The summary failed; the message tells the batch's owner why."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(writable(reason))
 
 
 class Reduction:
-    """Holds a reducer, whose every error becomes `NoSummary`. To be used by one thread at a time."""
+    """Runs a reducer; each of its errors becomes `SummaryFailed`. Not thread-safe."""
 
     def __init__(self, workload: Workload[Any, Any]) -> None:
         if workload.summary_definition is None:
@@ -38,7 +38,7 @@ class Reduction:
             raise self._failure("at its beginning", error) from error
 
     def add_rows(self, rows: Iterable[ResultRow], stop: Event) -> None:
-        """Show it these results, until `stop` is set."""
+        """Pass results to the reducer, until `stop` is set."""
         for row in rows:
             if stop.is_set():
                 return
@@ -57,7 +57,7 @@ class Reduction:
                 raise self._failure(f"at item {row.ordinal}", error) from error
 
     def finish(self) -> JsonValue:
-        """The summary, as JSON that is small enough to be kept."""
+        """Return the summary as JSON of limited size."""
         try:
             summary = self._reducer.finish()
             body: bytes = summary.__pydantic_serializer__.to_json(summary)
@@ -78,7 +78,7 @@ class Reduction:
 
 
 def summary_of(workload: Workload[Any, Any], results: Sequence[Any]) -> JsonValue:
-    """The summary of results in JSON terms, as if they were those of a batch; raises `NoSummary`."""
+    """Return the summary of results in JSON terms, as if they were those of a batch; raises `SummaryFailed`."""
     reduction = Reduction(workload)
     reduction.add_rows((ResultRow(i, msgspec.Raw(to_json(result))) for i, result in enumerate(results)), Event())
     return reduction.finish()

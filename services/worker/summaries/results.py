@@ -1,4 +1,4 @@
-"""Reads a page of results without a model for each of them: a result stays the JSON that it is until it is taken."""
+"""Decodes pages of results without a model for each: a result stays JSON until it is needed."""
 
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ from batchyard_contracts.v1.queries import ResultsReply
 
 
 class ResultRow(msgspec.Struct, gc=False):
-    """An `ItemResult` that succeeded, as far as a summary needs it."""
+    """The fields of a successful `ItemResult` that a summary needs."""
 
     ordinal: int
     result: msgspec.Raw = msgspec.Raw(b"null")
@@ -17,7 +17,7 @@ class ResultRow(msgspec.Struct, gc=False):
 
 
 class ResultPage(msgspec.Struct):
-    """How `results.reply.v1` is read here."""
+    """Decoder of `results.reply.v1`."""
 
     type: ClassVar[str] = ResultsReply.type
     items: list[ResultRow] = []
@@ -26,7 +26,7 @@ class ResultPage(msgspec.Struct):
 
     @classmethod
     def decode(cls, body: bytes) -> "ResultPage":
-        """Read a body; raises `msgspec.MsgspecError` when it is no page."""
+        """Decode a body; raises `msgspec.MsgspecError` when it is not a page."""
         return _decoder.decode(body)
 
 

@@ -27,7 +27,7 @@ _RETRY_DELAY_S = 1.0
 
 
 class SummaryRunner:
-    """Keeps one page in hand and one on its way, however many there are."""
+    """Makes summaries; holds one page of results and prefetches the next one."""
 
     def __init__(
         self, runners: Mapping[str, ItemRunner], rpc_client: RpcClient, publisher: Publisher, worker_id: str
@@ -38,7 +38,7 @@ class SummaryRunner:
         self._worker_id = worker_id
 
     async def on_summary_requested(self, request: SummaryRequested, _: Envelope) -> None:
-        """Make it, report it; the request is acknowledged when the report is confirmed."""
+        """Make the summary and publish it; the request is acknowledged when that is confirmed."""
         summary: JsonValue = None
         error: str | None = None
         try:
@@ -94,7 +94,8 @@ class SummaryRunner:
 
 
 async def _in_thread(runner: ItemRunner, work: Callable[[Event], T]) -> T:
-    """What `work` returns; a thread that ignores its interruption is given up after the grace of handlers."""
+    """Return the result of `work`; a thread that ignores its interruption is abandoned after the grace time of
+    handlers."""
     stop = Event()
     task = asyncio.create_task(runner.threads.run(lambda: work(stop), stop))
     try:

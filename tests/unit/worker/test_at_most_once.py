@@ -1,4 +1,4 @@
-"""Runs that must not be repeated: who may begin them, and how each ends of which nobody knows how it ended."""
+"""Items that must not run twice need a start permit, and an unknown end needs review."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from tests.support.chunk_runs import FakeCache, Number, Recorder, chunk, workloa
 
 
 class Dispatcher:
-    """Answers whether items may begin."""
+    """A fake dispatcher that answers start-permit queries."""
 
     def __init__(self, *answers: bool | Exception) -> None:
         self.asked: list[StartPermitQuery] = []
@@ -35,7 +35,7 @@ class Dispatcher:
 
     @property
     def ordinals(self) -> list[int]:
-        """Those that were asked for, each once."""
+        """Ordinals for which a permit was requested, each once."""
         return sorted({ordinal for question in self.asked for ordinal in question.ordinals})
 
 
@@ -50,7 +50,7 @@ def run_of(
 
 
 def codes(recorder: Recorder) -> list[tuple[str, str | None]]:
-    """Status and error code of each item."""
+    """Return status and error code of each item."""
     found = [recorder.outcomes[i] for i in sorted(recorder.outcomes)]
     return [(o.status, o.error.code if o.error else None) for o in found]
 

@@ -1,4 +1,4 @@
-"""Who ends processes is found, whatever the chance of it, and nobody else."""
+"""Bisection finds the items that end their process, and only those."""
 
 from collections import Counter, deque
 

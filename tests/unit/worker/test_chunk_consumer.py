@@ -1,4 +1,4 @@
-"""What an intake does with deliveries: copies after a cut, long items, cancelled batches, handlers that never end."""
+"""The chunk consumer handles redelivered copies, long items, cancelled batches and handlers that never end."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -31,7 +31,7 @@ class Number(BaseModel):
 
 
 class Broker:
-    """Connection, channel and queues in one; delivers what it is told to, on the channel that is up."""
+    """Fake connection, channel and queues; delivers messages on the channel that is open."""
 
     def __init__(self) -> None:
         self.connected = asyncio.Event()
@@ -92,7 +92,7 @@ class Broker:
 
 
 class Desk:
-    """An intake with a broker, and a handler that waits at a gate."""
+    """A chunk consumer with a fake broker, and a handler that waits for an event."""
 
     def __init__(self, *, stubborn: bool = False, **settings: Any) -> None:
         self.broker, self.gate, self.health = Broker(), asyncio.Event(), Health()

@@ -1,4 +1,4 @@
-"""A chunk from its arrival to its final report."""
+"""A chunk runs from its arrival to its final report."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What a worker does when it hears how batches are steered."""
+"""The control listener applies commands on batches to the chunks of this worker."""
 
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -18,7 +18,7 @@ BATCH = UUID(int=1)
 
 
 class FakeConsumer:
-    """An consumer that knows which batches are cancelled."""
+    """A consumer that records which batches are cancelled."""
 
     def __init__(self) -> None:
         self.cancelled: set[UUID] = set()

@@ -1,4 +1,4 @@
-"""What a process adds to the time of calls by being late itself."""
+"""The loop-lag meter counts the time for which the event loop was blocked."""
 
 import asyncio
 import time

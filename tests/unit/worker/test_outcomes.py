@@ -1,4 +1,4 @@
-"""What becomes of an item: by what its handler returned or raised."""
+"""Outcomes of items by what their handler returned or raised."""
 
 from typing import Any, cast
 

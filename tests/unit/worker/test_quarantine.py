@@ -1,4 +1,4 @@
-"""A quarantined chunk in real processes: what dies, hangs, is cancelled or stopped, and what outlives what."""
+"""A quarantined chunk runs in real processes: items that kill, hang, are cancelled or stopped."""
 
 import asyncio
 import importlib.util

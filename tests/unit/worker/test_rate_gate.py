@@ -1,4 +1,4 @@
-"""The gate of a limited partition: who passes at once, who waits, and how often Redis is asked."""
+"""The rate gate starts items at reserved times with few requests to Redis."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from tests.support.chunk_runs import Number, chunk, paced, run_of, workload
 
 
 class Granted:
-    """Reservations that give so many items a start at the same moment, and count how often they were asked."""
+    """Fake reservations that grant a number of starts at the same time and count the requests."""
 
     def __init__(self, in_s: float = 0.0, at_a_time: int = 1000) -> None:
         self.in_s, self.at_a_time = in_s, at_a_time

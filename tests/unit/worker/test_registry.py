@@ -1,4 +1,4 @@
-"""Which workloads a worker finds."""
+"""The worker finds built-in workloads by their names."""
 
 import pytest
 

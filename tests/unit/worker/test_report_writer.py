@@ -1,4 +1,4 @@
-"""A report says of each item what came of it, in as few bytes as the contract allows."""
+"""A report carries each outcome in full, in as few bytes as the contract allows."""
 
 import json
 from typing import Any

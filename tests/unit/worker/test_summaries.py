@@ -1,4 +1,4 @@
-"""How a workload says what its summary is, and what a worker makes of it, whatever a reducer does."""
+"""Workloads define summaries, and the worker makes them, whatever a reducer does."""
 
 from threading import Event
 from typing import Any
@@ -51,7 +51,7 @@ class Total:
 
 
 def reduced(reducer: type[Any], *numbers: Any) -> Any:
-    """What comes of these results, as a worker reads them from a reply."""
+    """Return the summary of these results, as a worker reads them from a reply."""
     squares = workload()
     squares.summary(reducer)
     rows = [

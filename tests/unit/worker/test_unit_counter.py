@@ -1,4 +1,4 @@
-"""What a success says of its units."""
+"""A success carries the number of its units."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the summaries of built-in workloads say, by results in JSON as the ledger hands them out."""
+"""Summaries of the built-in workloads, made of results in JSON as the aggregator returns them."""
 
 import datetime as dt
 from pathlib import Path
