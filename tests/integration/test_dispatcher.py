@@ -20,7 +20,7 @@ from batchyard_contracts.v1.flow import BatchControlled, BatchWithdrawn, ItemOut
 from batchyard_contracts.v1.values import Counts, ItemError
 from batchyard_contracts.v1.work import ChunkReady
 from devstack import Program, Servers, Supervisor, free_ports
-from services.dispatcher.domain.rate_limiting.gcra import AHEAD_S
+from services.dispatcher.domain.rate_limiting.dispatch_rate import AHEAD_S
 from shared.messaging.publisher import Publisher, outgoing
 from tests.support.hand_worker import hand_worker
 
@@ -283,9 +283,9 @@ async def test_a_standby_takes_over_within_five_seconds(
 
 
 def _active(dispatchers: Supervisor) -> str:
-    """Which of them became active last, by the number of its tenure."""
+    """Which of them became active last, by the number of its epoch."""
     found: dict[int, str] = {}
     for name in ("dispatcher-0", "dispatcher-1"):
         log = dispatchers.log(name).read_text("utf-8")
-        found |= {int(number): name for number in re.findall(r'"tenure": ?(\d+)', log)}
+        found |= {int(number): name for number in re.findall(r'"epoch": ?(\d+)', log)}
     return found[max(found)]

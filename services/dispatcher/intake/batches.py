@@ -123,7 +123,7 @@ class BatchIntake:
         if batch is None or saved is None or saved.round != batch.round:
             return
         batch.priority, batch.paused, batch.terms = saved.priority, saved.paused, saved.terms
-        batch.cancelled, batch.cause = saved.cancelled, saved.cause
+        batch.cancelled, batch.stop_reason = saved.cancelled, saved.stop_reason
         self._state.apply_control(batch)
         if batch.stop_status:
             self._batch_stopper.schedule(batch)

@@ -132,26 +132,26 @@ class ReportHandler:
         self._state.record_taken(lease)
         if report.final:
             decisions.ended.append(lease)
-        known = decisions.reported.setdefault(lease.chunk_id, set())
-        before = lease.reported | known
-        if report.final and report.parsed is None and report.count == lease.source.count - len(before):
+        reported = decisions.reported.setdefault(lease.chunk_id, set())
+        covered = lease.reported | reported
+        if report.final and report.parsed is None and report.count == lease.source.count - len(covered):
             if isinstance(lease.source, RetryRange):
-                decisions.finished.extend((lease.batch_id, o) for o in lease.source.ordinals if o not in before)
+                decisions.finished.extend((lease.batch_id, o) for o in lease.source.ordinals if o not in covered)
             self._record_success(lease)
             return  # all that was left has ended: no need to know which
-        told = await self._new_outcomes(lease, report, before)
-        known.update(told)
+        outcomes = await self._new_outcomes(lease, report, covered)
+        reported.update(outcomes)
         batch = self._state.batches.get(lease.batch_id)
-        unfinished = [outcome for outcome in told.values() if outcome is not None]
-        if passing := sum(_is_transient_failure(outcome) for outcome in unfinished):
-            decisions.failures[lease.chunk_id] += passing
-        if any(outcome is None or _is_answer(outcome) for outcome in told.values()):
+        unfinished = [outcome for outcome in outcomes.values() if outcome is not None]
+        if failures := sum(_is_transient_failure(outcome) for outcome in unfinished):
+            decisions.failures[lease.chunk_id] += failures
+        if any(outcome is None or _is_answer(outcome) for outcome in outcomes.values()):
             self._record_success(lease)
-        again: set[int] = set()
+        retried: set[int] = set()
         if unfinished and batch is not None:
-            again = await self._decide_retries(lease, batch, unfinished, decisions)
+            retried = await self._decide_retries(lease, batch, unfinished, decisions)
         if isinstance(lease.source, RetryRange):
-            decisions.finished.extend((lease.batch_id, ordinal) for ordinal in told if ordinal not in again)
+            decisions.finished.extend((lease.batch_id, ordinal) for ordinal in outcomes if ordinal not in retried)
 
     def _record_success(self, lease: Lease) -> None:
         if limiter := self._state.workload_queue(lease.workload).window.record_success(lease.partition):
@@ -175,17 +175,17 @@ class ReportHandler:
     async def _new_outcomes(self, lease: Lease, report: Report, before: set[int]) -> Outcomes:
         """What was not told before, of items of this chunk; with the last report, of all that were left."""
         open_ = set(await self._pages.ordinals(lease)) - before
-        told = {ordinal: outcome for ordinal, outcome in report.outcomes().items() if ordinal in open_}
+        outcomes = {ordinal: outcome for ordinal, outcome in report.outcomes().items() if ordinal in open_}
         if report.final:
-            left = sorted(open_ - told.keys())
-            told |= {o: ItemOutcome(ordinal=o, status="retry", error=_NOT_REPORTED) for o in left}
-        return told
+            left = sorted(open_ - outcomes.keys())
+            outcomes |= {o: ItemOutcome(ordinal=o, status="retry", error=_NOT_REPORTED) for o in left}
+        return outcomes
 
     async def _decide_retries(
         self, lease: Lease, batch: Batch, outcomes: Sequence[ItemOutcome], decisions: _Decisions
     ) -> set[int]:
         window = self._state.workload_queue(lease.workload).window
-        again: set[int] = set()
+        retried: set[int] = set()
         rows: dict[int, tuple[int, bytes]]
         if isinstance(lease.source, RetryRange):
             waiting = await self._store.retry_items([(lease.batch_id, o.ordinal) for o in outcomes])
@@ -196,15 +196,15 @@ class ReportHandler:
         for outcome in outcomes:
             if outcome.ordinal not in rows:
                 continue  # it is no longer kept: it ended in another way
-            waited, line = rows[outcome.ordinal]
+            waits, line = rows[outcome.ordinal]
             error = outcome.error or ItemError(code="internal_error")
             rule = batch.retry_rule(window.manifest, error.code)
-            follows = bool(outcome.guessed) and window.is_adaptive(lease.partition)
-            if follows:  # the rate has gone down already: no need to stand still for as long as was guessed
+            is_adaptive = bool(outcome.guessed) and window.is_adaptive(lease.partition)
+            if is_adaptive:  # the rate has gone down already: no need to stand still for as long as was guessed
                 outcome = outcome.model_copy(update={"delay_s": _ADAPTIVE_DELAY_S})  # noqa: PLW2901
-            next_ = decide_retry(outcome, lease.attempt, waited, rule, random.random())
+            next_ = decide_retry(outcome, lease.attempt, waits, rule, random.random())
             if _is_refusal(outcome) and window.limits.rule_of(lease.partition):
-                next_ = self._record_refusal(lease, outcome, error, waited)
+                next_ = self._record_refusal(lease, outcome, error, waits)
             if batch.stop_status:
                 await self._cancel_externally(batch, lease, line, outcome)
                 _add_settled(
@@ -213,7 +213,7 @@ class ReportHandler:
                 decisions.finished.append((batch.batch_id, outcome.ordinal))  # an earlier try may have saved it
             elif isinstance(next_, RetryDecision):
                 item = _next_line(line, outcome)
-                again.add(outcome.ordinal)
+                retried.add(outcome.ordinal)
                 decisions.retries.append(
                     Retry(
                         batch.batch_id,
@@ -226,11 +226,11 @@ class ReportHandler:
                         lease.quarantined and outcome.status == "retry",
                     )
                 )
-                if outcome.delay_s and error.scope == "provider" and not follows:
+                if outcome.delay_s and error.scope == "provider" and not is_adaptive:
                     window.back_off(lease.partition, time.monotonic() + outcome.delay_s, error.message or error.code)
             else:
                 _add_settled(decisions.failed, lease, outcome, next_.error)
-        return again
+        return retried
 
     async def _cancel_externally(self, batch: Batch, lease: Lease, line: bytes, outcome: ItemOutcome) -> None:
         """An item went on elsewhere while its batch was stopped."""

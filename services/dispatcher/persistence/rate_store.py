@@ -30,7 +30,7 @@ class HistoryRow(NamedTuple):
     at: datetime
     before: float | None
     after: float | None
-    cause: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +72,17 @@ class RateStore:
         told = {"rate": terms.rate, "adaptive": terms.adaptive, "concurrency": terms.concurrency}
         await self._pool.execute(SQL["save_override"], *place, orjson.dumps(told, default=_plain).decode())
 
-    async def save(self, limiters: Sequence[tuple[str, Limiter]], lines: Sequence[HistoryRow], now: float) -> None:
+    async def save(self, limiters: Sequence[tuple[str, Limiter]], history: Sequence[HistoryRow], now: float) -> None:
         """Keep what is known of these, each with its workload, and what changed."""
         since = time.time() - now
         rows = [(w, t.limit, t.value, *_learned(t), _circuit_text(t.circuit, since)) for w, t in limiters]
         async with self._pool.acquire() as connection, connection.transaction():
             if rows:
                 await connection.execute(SQL["save_paces"], *_columns(rows, 6))
-            if lines:
-                told = [(*line.key, line.at, line.before, line.after, line.cause) for line in lines]
+            if history:
+                told = [(*line.key, line.at, line.before, line.after, line.reason) for line in history]
                 await connection.execute(SQL["add_history"], *_columns(told, 7))
-                keys = list({line.key for line in lines})
+                keys = list({line.key for line in history})
                 await connection.execute(SQL["cut_history"], *_columns(keys, 3), MAX_HISTORY)
 
     async def history(self, keys: Sequence[RateKey], limit: int) -> dict[RateKey, list[RateHistoryEntry]]:

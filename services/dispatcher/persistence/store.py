@@ -348,7 +348,7 @@ def _batch(row: asyncpg.Record) -> Batch:
     cause, terms, reuse = (values.pop(name) for name in ("stop_cause", "terms", "reuse"))
     return Batch(
         **values,
-        cause=cause,
+        stop_reason=cause,
         terms=Terms.model_validate_json(terms) if terms else Terms(),
         reuse=Reuse.model_validate_json(reuse) if reuse else None,
     )

@@ -17,7 +17,7 @@ from batchyard_contracts.v1.commands import RatesControl
 from batchyard_contracts.v1.events import CircuitChanged, RateChanged
 from batchyard_contracts.v1.values import ItemError
 from services.dispatcher.domain.rate_limiting.adaptive_rate import RateChange
-from services.dispatcher.domain.rate_limiting.gcra import paced_rate
+from services.dispatcher.domain.rate_limiting.dispatch_rate import paced_rate
 from services.dispatcher.domain.rate_limiting.limiter import Limiter, LimitTerms
 from services.dispatcher.persistence.rate_store import HistoryRow, RateKey, RateStore
 from services.dispatcher.settlement.settler import ItemSettler

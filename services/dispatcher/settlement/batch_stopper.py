@@ -91,7 +91,7 @@ class BatchStopper:
             if batch is None or batch.stop_status:
                 return
             await self._store.save_stop(batch_id, batch.round, "deadline")
-            batch.cause = "deadline"
+            batch.stop_reason = "deadline"
             self._state.apply_control(batch)
         log.info("deadline passed", batch_id=str(batch_id), round=batch.round)
         self.schedule(batch)
@@ -111,7 +111,7 @@ class BatchStopper:
         status = batch.stop_status
         if status is None:
             return
-        if batch.cause == "deadline" and not batch.stop_published:
+        if batch.stop_reason == "deadline" and not batch.stop_published:
             leases = [x for x in self._state.leases.values() if x.batch_id == batch.batch_id]
             for start in range(0, len(leases), _LEASES_PER_PUBLISH):
                 await self._settle_leases(batch, status, leases[start : start + _LEASES_PER_PUBLISH])

@@ -45,7 +45,7 @@ class ItemSettler:
 
     async def settle(self, batch: Batch, status: SettledStatus, items: Sequence[SettledItem]) -> None:
         """Publish the outcomes of items of a batch."""
-        await self.publish(batch.batch_id, batch.round, status, items, batch.traceparent, batch.cause)
+        await self.publish(batch.batch_id, batch.round, status, items, batch.traceparent, batch.stop_reason)
 
     async def publish(
         self,
@@ -53,28 +53,28 @@ class ItemSettler:
         round_: int,
         status: SettledStatus,
         items: Sequence[SettledItem],
-        trace: str | None = None,
-        reason: StopReason | None = None,
+        traceparent: str | None = None,
+        stop_reason: StopReason | None = None,
         *,
         aside: bool = False,
     ) -> None:
         """Publish the outcomes of items of a batch that need not be in memory; `aside` uses the slow path, behind other
         outcomes."""
-        reason = reason if status in {"cancelled", "expired"} else None
+        stop_reason = stop_reason if status in {"cancelled", "expired"} else None
         messages = [
             ItemsSettled(
                 batch_id=batch_id,
                 round=round_,
                 status=status,
                 items=list(items[i : i + _ITEMS_PER_MESSAGE]),
-                reason=reason,
+                reason=stop_reason,
             )
             for i in range(0, len(items), _ITEMS_PER_MESSAGE)
         ]
         key = (topology.ASIDE if aside else "") + ItemsSettled.type
         await self._publisher.publish(
             [
-                outgoing(topology.FLOW, m, routing_key=key, correlation_id=str(batch_id), traceparent=trace)
+                outgoing(topology.FLOW, m, routing_key=key, correlation_id=str(batch_id), traceparent=traceparent)
                 for m in messages
             ]
         )
@@ -123,7 +123,7 @@ class ItemSettler:
             await self._store.drop_waiting_retries(batch.batch_id, [ordinal for ordinal, _, _ in due])
 
     async def _publish_aside(self, batch: Batch, status: SettledStatus, items: Sequence[SettledItem]) -> None:
-        await self.publish(batch.batch_id, batch.round, status, items, batch.traceparent, batch.cause, aside=True)
+        await self.publish(batch.batch_id, batch.round, status, items, batch.traceparent, batch.stop_reason, aside=True)
 
 
 def _group_by_page(waiting: Iterable[tuple[str, PageSlice]]) -> Iterator[list[tuple[str, PageSlice]]]:

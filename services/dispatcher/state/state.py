@@ -14,7 +14,7 @@ from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import WorkerHeartbeat
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import Priority, RetryRule, Reuse, SlotCount, StopReason, Terms
-from services.dispatcher.domain.rate_limiting.batch_rate import BatchLimits
+from services.dispatcher.domain.rate_limiting.batch_limits import BatchLimits
 from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
 from services.dispatcher.domain.scheduling.scheduler import BatchQueue, PageRange, RetryRange, Scheduler
 
@@ -37,7 +37,7 @@ class Batch:
     reuse: Reuse | None = None
     dropped: set[int] = field(default_factory=set)
     """Items that are not to run, since another batch has them."""
-    cause: StopReason | None = None
+    stop_reason: StopReason | None = None
     """Why a service stopped it."""
     terms: Terms = field(default_factory=Terms)
     stop_published: bool = False
@@ -46,9 +46,9 @@ class Batch:
     @property
     def stop_status(self) -> Literal["cancelled", "expired"] | None:
         """How that ends which has not ended; None while the batch may run."""
-        if self.cancelled or self.cause == "failure_threshold":
+        if self.cancelled or self.stop_reason == "failure_threshold":
             return "cancelled"
-        return "expired" if self.cause else None
+        return "expired" if self.stop_reason else None
 
     @property
     def deadline(self) -> datetime | None:
@@ -184,7 +184,10 @@ class DispatcherState:
         """What a batch was told takes effect."""
         batch_id, scheduler = batch.batch_id, self.workload_queue(batch.workload).scheduler
         if queue := scheduler.batch_queue(batch_id):
-            queue.paused = batch.paused or batch.stop_status is not None
+            if batch.paused or batch.stop_status:
+                queue.pause()
+            else:
+                queue.resume()
             if queue.priority != batch.priority:
                 scheduler.reprioritize(batch_id, batch.priority)
             scheduler.set_weight(batch_id, batch.terms.weight or 1)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import PRIORITIES, Rate, Terms
-from services.dispatcher.domain.rate_limiting.batch_rate import BatchLimits
+from services.dispatcher.domain.rate_limiting.batch_limits import BatchLimits
 from services.dispatcher.domain.scheduling.admission import Admission
 from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
 from services.dispatcher.domain.scheduling.scheduler import BatchQueue, PageRange, PageSlice, Pick, Scheduler
@@ -75,10 +75,10 @@ def test_a_chunk_counts_for_the_window_and_for_the_rate_of_its_batch_alone() -> 
     assert (admission.batch_limit(FIRST), admission.partition_limit(FIRST, "x")) == (5, 6)
     admission.record_pick(Pick(FIRST, "x", "normal", PageRange(0, 0, 0, 4)))
     assert (mine.in_flight, dict(mine.in_flight_by_batch)) == (4, {FIRST: 4})
-    assert own.full_at == 0.4
+    assert own.gcra.full_at == 0.4
     assert (admission.batch_limit(FIRST), admission.partition_limit(FIRST, "x")) == (1, 2)
     admission.record_pick(Pick(SECOND, "x", "normal", PageRange(0, 0, 0, 2)))
-    assert own.full_at == 0.4
+    assert own.gcra.full_at == 0.4
     assert (admission.partition_limit(FIRST, "x"), admission.partition_limit(FIRST, "y")) == (0, 6)
 
 

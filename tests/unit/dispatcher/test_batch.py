@@ -35,7 +35,7 @@ def manifest(**rules: RetryRule) -> Manifest:
     ],
 )
 def test_how_the_items_of_a_stopped_batch_end(cancelled: bool, cause: StopReason | None, stopped: str | None) -> None:
-    assert batch(cancelled=cancelled, cause=cause).stop_status == stopped
+    assert batch(cancelled=cancelled, stop_reason=cause).stop_status == stopped
 
 
 @pytest.mark.parametrize(("opened_at", "holds"), [(None, True), (AT - SECOND, True), (AT, False), (AT + SECOND, False)])
@@ -88,7 +88,7 @@ def test_a_pause_keeps_what_waits_and_a_stop_drops_it() -> None:
     mine.paused = True
     state.apply_control(mine)
     assert (queue.paused, list(queue.partition_queues), state.deadlines) == (True, ["x"], {BATCH: AT})
-    mine.paused, mine.cause = False, "deadline"
+    mine.paused, mine.stop_reason = False, "deadline"
     state.apply_control(mine)
     assert (queue.paused, list(queue.partition_queues), state.deadlines, state.loaded_retries) == (True, [], {}, set())
 

@@ -10,7 +10,7 @@ from batchyard_contracts.partition import join
 from batchyard_contracts.v1.flow import DestinationFeedback
 from batchyard_contracts.v1.manifest import Adaptive, CircuitRule, Manifest
 from batchyard_contracts.v1.values import ItemError, Rate
-from services.dispatcher.domain.rate_limiting.gcra import AHEAD_S, TOLERANCE_S
+from services.dispatcher.domain.rate_limiting.dispatch_rate import AHEAD_S, TOLERANCE_S
 from services.dispatcher.domain.rate_limiting.limit_set import LimitSet
 from services.dispatcher.domain.rate_limiting.limiter import NEVER, LearnedRate, Limiter, LimitTerms
 
@@ -66,7 +66,7 @@ def test_an_open_circuit_holds_items_until_its_next_try_and_then_lets_out_a_sing
 def test_the_test_item_of_a_circuit_keeps_the_other_limits_too() -> None:
     refused = limiter(LimitTerms(rate=TEN))
     refused.circuit.record_refusal(CAPTCHA, RULE, 0.0)
-    refused.gcra.full_at = 20.0
+    refused.bucket.gcra.full_at = 20.0
     count, again_at = refused.room(9, 6.0)
     assert count == 0
     assert 6.0 < again_at < 20.0
@@ -162,7 +162,7 @@ def test_a_destination_gets_no_more_calls_than_it_said_it_takes(remaining: int, 
     "spoil",
     [
         lambda t: t.record_dispatched(1, 0.0),
-        lambda t: t.gcra.take(TEN, 100, 0.0),
+        lambda t: t.bucket.take(TEN, 100, 0.0),
         lambda t: t.back_off(99.0, ""),
         lambda t: t.circuit.record_refusal(CAPTCHA, RULE, 0.0),
         lambda t: t.set_terms(LimitTerms(adaptive=ADAPTIVE), 1, 0.0),

@@ -119,7 +119,7 @@ def test_nobody_is_asked_while_the_window_is_full() -> None:
 def test_a_blocked_partition_and_a_paused_batch_wait_and_others_go_on() -> None:
     scheduler = Scheduler()
     batch(scheduler, 1, x=2, y=2)
-    batch(scheduler, 2, y=2).paused = True
+    batch(scheduler, 2, y=2).pause()
     assert {p.partition for p in drain(scheduler, Fixed(5, frozenset({"x"})))} == {"y"}
     assert drain(scheduler, Fixed(5, frozenset({"x"}))) == []
     assert [p.source for p in drain(scheduler, Fixed(5))] == [PageRange(0, 0, 0, 2)]
@@ -213,10 +213,10 @@ def test_nobody_is_owed_for_the_time_before_it_came_or_while_it_had_to_wait() ->
         scheduler.pick(Fixed(1))
     held = scheduler.batch_queue(UUID(int=2))
     assert held
-    held.paused = True
+    held.pause()
     for _ in range(1000):
         scheduler.pick(Fixed(1))
-    held.paused = False
+    held.resume()
     batch(scheduler, 3, "3", x=10_000)
     served = Counter(p.batch_id.int for _ in range(300) if (p := scheduler.pick(Fixed(1))))
     assert set(served.values()) == {100}
@@ -255,9 +255,9 @@ def test_a_batch_without_anything_to_pick_is_not_asked_again() -> None:
     drain(scheduler, Fixed(1))
     last = batch(scheduler, 1000, x=2)
     assert [len(owners) for owners in scheduler._owners.values()] == [0, 1, 0]
-    last.paused = True
+    last.pause()
     assert scheduler.pick(Fixed(1)) is None
-    last.paused = False
+    last.resume()
     assert len(drain(scheduler, Fixed(1))) == 2
 
 
@@ -318,8 +318,8 @@ def test_commands_for_a_batch_that_has_left_change_nothing() -> None:
     assert scheduler.remove_batch(gone.batch_id) is None
     scheduler.set_weight(gone.batch_id, 9)
     scheduler.reprioritize(gone.batch_id, "immediate")
-    gone.paused = True
-    gone.paused = False
+    gone.pause()
+    gone.resume()
     gone.partition_queue("y").slices.append(PageSlice(1, 0, 5))
     assert (gone.weight, gone.priority, gone.paused, scheduler.batch_queue(gone.batch_id)) == (1, "normal", False, None)
     assert [p.batch_id.int for p in drain(scheduler, Fixed(1))] == [2]

@@ -1,67 +1,24 @@
-"""Counts the items that a rate has released. Chunks are sent a little early, so that workers start each item on time.
-
-The generic cell rate algorithm (ATM Forum TM 4.0, 4.4.2): one number, the time at which the bucket is full again.
-"""
+"""The generic cell rate algorithm, a token bucket in one number (ATM Forum TM 4.0, 4.4.2)."""
 
 from dataclasses import dataclass
 
-from batchyard_contracts.v1.values import Rate
-
-AHEAD_S = 0.5
-"""Seconds by which items are dispatched before their start time, since a chunk takes a moment to reach a worker."""
-TOLERANCE_S = 0.025
-"""Seconds after its start time within which a worker may still start an item, and that it may hold in stock."""
-
-
-def paced_rate(rate: Rate) -> float:
-    """Return the rate used for pacing: so low that late calls never exceed `rate` within a second."""
-    return rate.per_second / (1.0 + TOLERANCE_S)
+_ROUNDING = 1e-6
 
 
 @dataclass(slots=True)
 class Gcra:
-    """The bucket of one rate. Times are seconds of the caller's clock."""
+    """A token bucket that is known by the time at which it will be full again, in seconds of the caller's clock."""
 
     full_at: float = 0.0
-    corrected_at: float = 0.0
-    debt_until: float = 0.0
-    """Time until which items of a faster, earlier rate may be in flight."""
 
-    def room(self, rate: Rate, wanted: int, now: float) -> tuple[int, float]:
-        """Return how many of `wanted` items may be dispatched now; if 0, also the time at which to ask again."""
-        per_second = paced_rate(rate)
-        latest = now + AHEAD_S + rate.burst / per_second
-        room = int((latest - max(self.full_at, now)) * per_second + 1e-6)
-        minimum = max(1, min(wanted, int(per_second * AHEAD_S / 2)))
-        if room >= minimum:
-            return min(room, wanted), now
-        return 0, now + (minimum - room) / per_second
+    def available(self, per_second: float, capacity: float, now: float) -> int:
+        """Return how many tokens a bucket of this capacity holds; may be negative after its capacity fell."""
+        return int(capacity - max(0.0, self.full_at - now) * per_second + _ROUNDING)
 
-    def take(self, rate: Rate, count: int, now: float) -> None:
-        """Charge dispatched items to the rate."""
-        self.full_at = max(self.full_at, now) + count / paced_rate(rate)
+    def take(self, per_second: float, count: int, now: float) -> None:
+        """Take tokens out, also more than the bucket holds."""
+        self.full_at = max(self.full_at, now) + count / per_second
 
-    def change_rate(self, previous: Rate | None, rate: Rate, now: float) -> None:
-        """Apply another rate. Items that were dispatched early keep their number at the new rate."""
-        per_second = 0.0 if previous is None else paced_rate(previous)
-        self.full_at = now + max(0.0, self.full_at - now) * per_second / paced_rate(rate)
-        if paced_rate(rate) < per_second:
-            self.debt_until = self.full_at
-
-    def limit_lead(self, rate: Rate, in_flight: int, now: float) -> None:
-        """Limit the early items to those in flight after the rate fell; the others came back without being started.
-
-        Before that, returned items may have been started at once, by a worker that does not pace.
-        """
-        if now < self.debt_until:
-            self.full_at = min(self.full_at, now + (in_flight + rate.burst) / paced_rate(rate))
-
-    def record_wait(self, seconds: float, sent_at: float, now: float) -> None:
-        """Delay the next items if an item dispatched at `sent_at` waited too long (`seconds`) at its worker for its
-        start time.
-
-        The correction applies once for all items that were dispatched before it.
-        """
-        excess = seconds - 1.5 * AHEAD_S
-        if excess > 0 and sent_at >= self.corrected_at:
-            self.full_at, self.corrected_at = max(self.full_at, now) + excess, now
+    def change_rate(self, previous: float, per_second: float, now: float) -> None:
+        """Keep the number of missing tokens under another rate; `previous` is 0 if there was no rate before."""
+        self.full_at = now + max(0.0, self.full_at - now) * previous / per_second

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from batchyard_contracts.partition import split
 from batchyard_contracts.v1.manifest import CircuitRule, Limit, Manifest
 from batchyard_contracts.v1.work import SharedRate
-from services.dispatcher.domain.rate_limiting.gcra import paced_rate
+from services.dispatcher.domain.rate_limiting.dispatch_rate import paced_rate
 from services.dispatcher.domain.rate_limiting.limiter import LearnedRate, Limiter, LimitTerms
 
 _MIN_CLEANUP_SIZE = 1000

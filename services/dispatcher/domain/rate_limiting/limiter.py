@@ -7,7 +7,7 @@ from batchyard_contracts.v1.manifest import Adaptive
 from batchyard_contracts.v1.values import Rate
 from services.dispatcher.domain.rate_limiting.adaptive_rate import AdaptiveRate, RateChange
 from services.dispatcher.domain.rate_limiting.circuit_breaker import CircuitBreaker
-from services.dispatcher.domain.rate_limiting.gcra import Gcra
+from services.dispatcher.domain.rate_limiting.dispatch_rate import DispatchRate
 
 NEVER = float("inf")
 
@@ -45,7 +45,7 @@ class Limiter:
     """Version of the rate; grows with each change."""
     in_flight: int = 0
     """Items in flight."""
-    gcra: Gcra = field(default_factory=Gcra)
+    bucket: DispatchRate = field(default_factory=DispatchRate)
     circuit: CircuitBreaker = field(default_factory=CircuitBreaker)
     adaptive_rate: AdaptiveRate | None = None
     backoff_until: float = 0.0
@@ -71,15 +71,15 @@ class Limiter:
                 return 0, NEVER
         if self.rate is None:
             return wanted, now
-        self.gcra.limit_lead(self.rate, self.in_flight, now)
-        return self.gcra.room(self.rate, wanted, now)
+        self.bucket.limit_lead(self.rate, self.in_flight, now)
+        return self.bucket.room(self.rate, wanted, now)
 
     def record_dispatched(self, count: int, now: float) -> None:
         """Count dispatched items."""
         self.in_flight += count
         self.circuit.record_dispatched()
         if self.rate is not None:
-            self.gcra.take(self.rate, count, now)
+            self.bucket.take(self.rate, count, now)
 
     def record_returned(self, count: int) -> None:
         """Count items as no longer in flight."""
@@ -109,8 +109,8 @@ class Limiter:
     def record_feedback(
         self, feedback: DestinationFeedback, sent_at: float, version: int, now: float
     ) -> RateChange | None:
-        """Update the rate from the feedback of items dispatched at `sent_at`; returns its change, None if it stays."""
-        self.gcra.record_wait(feedback.mean_wait_ms / 1000, sent_at, now)
+        """How the destination bore items that were given out then; if the rate changes, how."""
+        self.bucket.record_wait(feedback.mean_wait_ms / 1000, sent_at, now)
         if feedback.remaining is not None and feedback.reset_s:
             self._apply_remaining(feedback.remaining, feedback.reset_s, now)
         change = self.adaptive_rate.record_feedback(feedback, now) if self.adaptive_rate else None
@@ -128,7 +128,7 @@ class Limiter:
         """Tell whether a new limiter would behave in the same way, so that this one may be removed."""
         return (
             self.in_flight <= 0
-            and self.gcra.full_at <= now
+            and self.bucket.gcra.full_at <= now
             and self.backoff_until <= now
             and self.adaptive_rate is None
             and self.circuit.state == "closed"
@@ -143,5 +143,5 @@ class Limiter:
     def _set_rate(self, rate: Rate | None, version: int, now: float) -> None:
         if rate != self.rate:
             if rate is not None:
-                self.gcra.change_rate(self.rate, rate, now)
+                self.bucket.change_rate(self.rate, rate, now)
             self.rate, self.version = rate, version

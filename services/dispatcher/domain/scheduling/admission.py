@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from batchyard_contracts.v1.values import Priority
-from services.dispatcher.domain.rate_limiting.batch_rate import BatchLimits
+from services.dispatcher.domain.rate_limiting.batch_limits import BatchLimits
 from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow, PartitionChunk
 
 

@@ -109,9 +109,14 @@ class BatchQueue:
         """True if no item of the batch may be dispatched."""
         return self._paused
 
-    @paused.setter
-    def paused(self, paused: bool) -> None:
-        self._paused = paused
+    def pause(self) -> None:
+        """Hold its items back."""
+        self._paused = True
+        self.wake(self)
+
+    def resume(self) -> None:
+        """Let its items go out again."""
+        self._paused = False
         self.wake(self)
 
     @property

@@ -1,12 +1,12 @@
 """Limits a batch to its own rate and concurrency, in addition to the limits of its partitions.
 
-The rate is a token bucket in the memory of the active dispatcher, which alone dispatches items: the generic cell rate
-algorithm (ATM Forum TM 4.0, 4.4.2), one number, the time at which the bucket will be full.
+The rate is a token bucket in the memory of the active dispatcher, which alone dispatches items.
 """
 
 from dataclasses import dataclass
 
 from batchyard_contracts.v1.values import Rate, Terms
+from services.dispatcher.domain.rate_limiting.gcra import Gcra
 
 _STEP_S = 0.02
 """Interval in which high rates are granted, with more items at once than `burst` if need be: item by item they would
@@ -19,7 +19,7 @@ class BatchLimits:
 
     concurrency: int | None
     rate: Rate | None
-    full_at: float
+    gcra: Gcra
 
     @classmethod
     def of(cls, terms: Terms, now: float, previous: "BatchLimits | None", *, has_started: bool) -> "BatchLimits | None":
@@ -30,12 +30,12 @@ class BatchLimits:
         """
         if terms.rate is None and terms.concurrency is None:
             return None
-        limits = cls(terms.concurrency, terms.rate, now)
+        limits = cls(terms.concurrency, terms.rate, Gcra(now))
         if limits.rate is not None and previous is not None and previous.rate is not None:
-            debt = max(0.0, previous.full_at - now) * previous.rate.per_second
-            limits.full_at = now + min(debt, limits._burst) / limits.rate.per_second
+            backlog = max(0.0, previous.gcra.full_at - now) * previous.rate.per_second
+            limits.gcra.full_at = now + min(backlog, limits._burst) / limits.rate.per_second
         elif has_started:
-            limits.full_at = now + limits._fill_s
+            limits.gcra.full_at = now + limits._fill_s
         return limits
 
     def available(self, in_flight: int, now: float) -> int | None:
@@ -44,17 +44,17 @@ class BatchLimits:
         if self.concurrency is not None:
             limits.append(max(0, self.concurrency - in_flight))
         if self.rate is not None:
-            limits.append(max(0, int(self._burst - max(0.0, self.full_at - now) * self.rate.per_second + 1e-9)))
+            limits.append(max(0, self.gcra.available(self.rate.per_second, self._burst, now)))
         return min(limits, default=None)
 
     def take(self, items: int, now: float) -> None:
         """Charge dispatched items to the rate."""
         if self.rate is not None:
-            self.full_at = max(self.full_at, now) + items / self.rate.per_second
+            self.gcra.take(self.rate.per_second, items, now)
 
     def next_at(self) -> float:
         """Return when the rate allows the next item."""
-        return self.full_at - self._fill_s if self.rate is not None else 0.0
+        return self.gcra.full_at - self._fill_s if self.rate is not None else 0.0
 
     @property
     def _burst(self) -> float:

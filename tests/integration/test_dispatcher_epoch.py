@@ -20,7 +20,7 @@ def _retry(ordinal: int) -> Retry:
     return Retry(BATCH, ordinal, "", 1, 0, 0.0, b'{"ordinal":%d,"payload":{}}' % ordinal)
 
 
-async def test_writes_of_an_earlier_tenure_are_refused_and_those_under_way_are_waited_for(clean: Servers) -> None:
+async def test_writes_of_an_earlier_epoch_are_refused_and_those_under_way_are_waited_for(clean: Servers) -> None:
     settings = DispatcherSettings(database_url=clean.database_url)
     await migrate(settings, "dispatcher", "services.dispatcher.persistence")
     lock = await asyncpg.connect(clean.database_url)

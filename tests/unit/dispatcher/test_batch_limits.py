@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchyard_contracts.v1.values import Rate, Terms
-from services.dispatcher.domain.rate_limiting.batch_rate import BatchLimits
+from services.dispatcher.domain.rate_limiting.batch_limits import BatchLimits
 
 RATE = Rate(per_second=10, burst=6)
 

@@ -10,7 +10,7 @@ from batchyard_contracts.partition import join, split
 from batchyard_contracts.v1.flow import DestinationFeedback
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import Rate
-from services.dispatcher.domain.rate_limiting.gcra import AHEAD_S, TOLERANCE_S, Gcra
+from services.dispatcher.domain.rate_limiting.dispatch_rate import AHEAD_S, TOLERANCE_S, DispatchRate
 from services.dispatcher.domain.rate_limiting.limit_set import LimitSet
 from services.dispatcher.domain.rate_limiting.limiter import NEVER
 from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
@@ -47,7 +47,7 @@ def test_a_name_of_another_time_has_empty_parts() -> None:
 def test_a_bucket_is_ahead_of_its_rate_by_a_bounded_number_of_items(
     per_second: float, burst: int, asked: list[tuple[float, int]]
 ) -> None:
-    bucket, rate, now, given_out = Gcra(), Rate(per_second=per_second, burst=burst), 100.0, 0
+    bucket, rate, now, given_out = DispatchRate(), Rate(per_second=per_second, burst=burst), 100.0, 0
     for pause, wanted in asked:
         now += pause
         count, again_at = bucket.room(rate, wanted, now)
@@ -61,7 +61,7 @@ def test_a_bucket_is_ahead_of_its_rate_by_a_bounded_number_of_items(
 
 
 def test_a_slow_past_does_not_bind_a_fast_future() -> None:
-    bucket, slow, fast = Gcra(), Rate(per_second=0.01), Rate(per_second=100)
+    bucket, slow, fast = DispatchRate(), Rate(per_second=0.01), Rate(per_second=100)
     bucket.take(slow, 1, 0.0)
     assert bucket.room(slow, 1, 1.0)[0] == 0
     bucket.change_rate(slow, fast, 1.0)
@@ -70,31 +70,31 @@ def test_a_slow_past_does_not_bind_a_fast_future() -> None:
 
 
 def test_what_went_out_at_a_fast_rate_takes_its_time_at_a_slow_one() -> None:
-    bucket, fast, slow = Gcra(), Rate(per_second=100), Rate(per_second=10)
+    bucket, fast, slow = DispatchRate(), Rate(per_second=100), Rate(per_second=10)
     count, _ = bucket.room(fast, 1000, 0.0)
     bucket.take(fast, count, 0.0)
     bucket.change_rate(fast, slow, 0.0)
-    assert bucket.full_at == pytest.approx(count / 10 * (1 + TOLERANCE_S))
+    assert bucket.gcra.full_at == pytest.approx(count / 10 * (1 + TOLERANCE_S))
     bucket.limit_lead(slow, 3, 0.0)  # the others came back
-    assert bucket.full_at == pytest.approx(4 / 10 * (1 + TOLERANCE_S))
+    assert bucket.gcra.full_at == pytest.approx(4 / 10 * (1 + TOLERANCE_S))
 
 
 def test_what_comes_back_at_once_pays_nothing_back() -> None:
-    bucket, rate = Gcra(), Rate(per_second=10)
+    bucket, rate = DispatchRate(), Rate(per_second=10)
     bucket.take(rate, 5, 0.0)
     bucket.limit_lead(rate, 0, 0.0)
-    assert bucket.full_at == pytest.approx(5 / 10 * (1 + TOLERANCE_S))
+    assert bucket.gcra.full_at == pytest.approx(5 / 10 * (1 + TOLERANCE_S))
 
 
 def test_items_that_waited_too_long_at_a_worker_delay_the_next_ones_once() -> None:
-    bucket, rate = Gcra(), Rate(per_second=10)
+    bucket, rate = DispatchRate(), Rate(per_second=10)
     bucket.record_wait(AHEAD_S, 0.0, 1.0)
     assert bucket.room(rate, 1, 1.0)[0] == 1
     bucket.record_wait(3.0, 0.5, 1.0)
-    late = bucket.full_at
+    late = bucket.gcra.full_at
     assert late == pytest.approx(1.0 + 3.0 - 1.5 * AHEAD_S)
     bucket.record_wait(3.0, 0.9, 1.1)  # went out before the correction
-    assert bucket.full_at == late
+    assert bucket.gcra.full_at == late
 
 
 def test_every_limit_has_its_say() -> None:
