@@ -7,8 +7,9 @@ import asyncpg
 import pytest
 
 from devstack import Servers
+from services.dispatcher.domain.retry_policy import Retry
 from services.dispatcher.leadership import epoch
-from services.dispatcher.persistence.store import Retry, Store
+from services.dispatcher.persistence.store import Store
 from services.dispatcher.settings import DispatcherSettings
 from shared.postgres.migrations import migrate
 from tests.support.patience import PATIENCE_S

@@ -29,11 +29,12 @@ from services.dispatcher.codecs.report import Report
 from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher
 from services.dispatcher.dispatching.dispatch_loop import DispatchLoop
 from services.dispatcher.dispatching.undeliverable import UndeliverableChunks
+from services.dispatcher.domain.retry_policy import Retry
 from services.dispatcher.intake.batches import BatchIntake
 from services.dispatcher.outcomes.report_handler import ReportHandler
 from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.rate_store import RateStore
-from services.dispatcher.persistence.store import Retry, Store
+from services.dispatcher.persistence.store import Store
 from services.dispatcher.rate_limits.rate_events import RateEvents
 from services.dispatcher.recovery.lost_chunks import LostChunkRecovery
 from services.dispatcher.recovery.start_permits import StartPermits

@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from batchyard_contracts.v1.flow import ItemsPage
-from services.dispatcher.codecs.item import line_of
+from services.dispatcher.domain.item_line import line_of
 
 _is_line = re.compile(rb'\{"ordinal":(?:0|[1-9][0-9]{0,7}),"payload":').match
 _Workload = Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z0-9-]{0,47}\Z")]

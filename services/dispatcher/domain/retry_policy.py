@@ -5,8 +5,7 @@ Exponential backoff with full jitter: a random share of min(cap, base * 2^(attem
 """
 
 from dataclasses import dataclass
-
-from pydantic import JsonValue
+from uuid import UUID
 
 from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.values import ItemError, RetryRule
@@ -16,13 +15,26 @@ MAX_WAITS = 1000
 
 
 @dataclass(frozen=True, slots=True)
+class Retry:
+    """An item that is to run again in `delay_s` seconds; `item` is its line."""
+
+    batch_id: UUID
+    ordinal: int
+    partition: str
+    attempt: int
+    waits: int
+    delay_s: float
+    item: bytes
+    quarantined: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RetryDecision:
     """The item runs again in `delay_s` seconds."""
 
     delay_s: float
     attempt: int
     waits: int
-    state: JsonValue = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +52,8 @@ def decide_retry(
     if outcome.status == "continued" or outcome.delay_s is not None:
         if waits >= MAX_WAITS:
             return GiveUp(ItemError(code="too_many_waits", message=f"{MAX_WAITS} waits; the last: {error.message}"))
-        return RetryDecision(outcome.delay_s or 0.0, attempt, waits + 1, outcome.state)
+        return RetryDecision(outcome.delay_s or 0.0, attempt, waits + 1)
     if attempt >= rule.attempts:
         return GiveUp(error)
     bound = min(rule.cap_s, rule.base_s * 2.0 ** min(attempt - 1, 30))
-    return RetryDecision(bound * jitter, attempt + 1, waits, outcome.state)
+    return RetryDecision(bound * jitter, attempt + 1, waits)

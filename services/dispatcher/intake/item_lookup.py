@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from services.dispatcher.codecs.item import ordinal_of
+from services.dispatcher.domain.item_line import ordinal_of
 from services.dispatcher.persistence.store import Store
 
 _MAX_ORDINALS = 1000

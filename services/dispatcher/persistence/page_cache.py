@@ -8,7 +8,7 @@ import orjson
 
 from batchyard_contracts.v1.flow import SettledItem
 from batchyard_contracts.v1.values import ItemError
-from services.dispatcher.codecs.item import ordinal_of
+from services.dispatcher.domain.item_line import ordinal_of
 from services.dispatcher.domain.scheduling.scheduler import PageRange
 from services.dispatcher.persistence.store import PageKey, Store
 from services.dispatcher.state.state import Lease

@@ -1,7 +1,6 @@
 """The dispatcher's tables: pages of items, leases, retries."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -12,8 +11,9 @@ import orjson
 from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, WorkerAnnounced
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import Dedup, Reuse, StopReason, Terms
-from services.dispatcher.codecs.item import ordinal_of
 from services.dispatcher.codecs.page import Page
+from services.dispatcher.domain.item_line import ordinal_of
+from services.dispatcher.domain.retry_policy import Retry
 from services.dispatcher.domain.scheduling.scheduler import PageRange, PageSlice, RetryRange
 from services.dispatcher.state.state import Batch, Lease
 from shared.postgres.pool import Pool
@@ -42,20 +42,6 @@ class PatchedItem(NamedTuple):
     round: int
     partition: str
     item: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """An item that is to run again."""
-
-    batch_id: UUID
-    ordinal: int
-    partition: str
-    attempt: int
-    waits: int
-    delay_s: float
-    item: bytes
-    quarantined: bool = False
 
 
 class Claim(NamedTuple):

@@ -61,6 +61,10 @@ class CircuitBreaker:
         self.state, self.error, self.next_probe_at = "open", error, now + self.pause_s
         return True
 
+    def refused_at(self, item: Hashable) -> int | None:
+        """Return how often the circuit had been closed when an item was refused; None if it was not."""
+        return self._refused.get(item)
+
     def record_item_refusal(self, item: Hashable) -> bool:
         """Record the refusal of an item; returns True if the item itself is at fault.
 

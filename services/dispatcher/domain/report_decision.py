@@ -1,0 +1,296 @@
+"""Decides what follows a worker's report on a chunk: which items run again, which end, and what it says of a provider.
+
+The outcomes of a report that ends its chunk and covers all that was left need not be read: `is_complete` tells, and
+`decide_complete` gives the same decision as `decide` would.
+"""
+
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from typing import Literal
+from uuid import UUID
+
+from batchyard_contracts.v1.flow import ItemOutcome, SettledItem
+from batchyard_contracts.v1.manifest import CircuitRule
+from batchyard_contracts.v1.values import ItemError, RetryRule
+from services.dispatcher.domain.item_line import with_rerun, with_state
+from services.dispatcher.domain.rate_limiting.circuit_breaker import CircuitState
+from services.dispatcher.domain.retry_policy import GiveUp, Retry, RetryDecision, decide_retry
+from services.dispatcher.domain.scheduling.chunk_sizer import ChunkOutcomes
+from services.dispatcher.domain.scheduling.scheduler import PageRange, RetryRange
+
+ADAPTIVE_DELAY_S = 1.0
+"""Delay of an item that was refused at a guessed rate, where the rate adapts and has gone down already."""
+INTERRUPTED = frozenset({"worker_stopping", "timeout", "process_died", "not_reported"})
+"""Error codes of runs whose end nobody saw."""
+CIRCUIT_WAIT = 1.5
+"""Pauses of its provider's circuit that a refused item waits for: another item tries the provider first."""
+NOT_REPORTED = ItemError(code="not_reported", message="The worker finished the chunk without a word on this item.")
+_INTERNAL_ERROR = ItemError(code="internal_error")
+
+Outcomes = Mapping[int, ItemOutcome | None]
+"""Outcomes by ordinal; None of an item that has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedChunk:
+    """The chunk of a report, as its lease stands when the report is decided."""
+
+    batch_id: UUID
+    round: int
+    attempt: int
+    partition: str
+    source: PageRange | RetryRange
+    quarantined: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RoundStatus:
+    """The round of a batch that runs, and how items end that have not ended: None while they may run."""
+
+    round: int
+    stop_status: Literal["cancelled", "expired"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A partition's destination when a report is decided; `rule` is None where there is no circuit breaker."""
+
+    is_adaptive: bool = False
+    rule: CircuitRule | None = None
+    state: CircuitState = "closed"
+    pause_s: float = 0.0
+    close_count: int = 0
+    refused: Mapping[int, int] = field(default_factory=dict)
+    """Close count of the circuit when an item was refused before, by ordinal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A refusal by a provider: `ordinal` of the item that was called, `error` if the circuit is to open."""
+
+    ordinal: int | None
+    error: ItemError | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReportDecision:
+    """Everything that follows one report; nothing of it has taken effect."""
+
+    ended: bool
+    """The chunk's lease ends."""
+    covered: Set[int] = frozenset()
+    """Ordinals that need not be reported again; empty where the chunk ends without a look at its outcomes."""
+    retries: tuple[Retry, ...] = ()
+    failed: tuple[SettledItem, ...] = ()
+    cancelled: tuple[SettledItem, ...] = ()
+    expired: tuple[SettledItem, ...] = ()
+    finished: Set[int] | Sequence[int] = ()
+    """Ordinals whose retry, if there is one, is dropped."""
+    cancel_elsewhere: tuple[tuple[str, bytes], ...] = ()
+    """Items that went on elsewhere while their batch was stopped: partition and line."""
+    answered: bool = False
+    """The provider answered; takes effect before the refusals."""
+    refusals: tuple[Refusal, ...] = ()
+    pause: tuple[float, str] | None = None
+    """The time until which nothing is sent to the destination, and the reason."""
+    failures: int = 0
+    """Items that failed by themselves in a way that may pass."""
+
+
+_COMPLETE = ReportDecision(ended=True, answered=True)
+
+
+def is_complete(*, final: bool, was_parsed: bool, count: int, size: int, covered: int) -> bool:
+    """Tell whether a report says that all items left of a chunk of this size have ended."""
+    return final and not was_parsed and count == size - covered
+
+
+def decide_complete(source: PageRange | RetryRange, covered: Set[int], *, is_late: bool = False) -> ReportDecision:
+    """Return what follows when all items that were left have ended; `is_late`: another round of the batch runs."""
+    if is_late or isinstance(source, PageRange):
+        return _COMPLETE
+    return ReportDecision(ended=True, answered=True, finished=[o for o in source.ordinals if o not in covered])
+
+
+def new_outcomes(outcomes: Outcomes, ordinals: Sequence[int], covered: Set[int], *, final: bool) -> Outcomes:
+    """Return the outcomes of a chunk's items that were not covered before, and of all that are missing at the end."""
+    open_ = set(ordinals) - covered
+    new = {ordinal: outcome for ordinal, outcome in outcomes.items() if ordinal in open_}
+    if final:
+        missing = sorted(open_ - new.keys())
+        new |= {o: ItemOutcome(ordinal=o, status="retry", error=NOT_REPORTED) for o in missing}
+    return new
+
+
+def decide(
+    chunk: ReportedChunk,
+    outcomes: Outcomes,
+    rows: Mapping[int, tuple[int, bytes]],
+    batch: RoundStatus | None,
+    provider: Provider,
+    rule: Callable[[str], RetryRule],
+    now: float,
+    jitter: Callable[[], float],
+    *,
+    final: bool,
+) -> ReportDecision:
+    """Return what follows the new outcomes of a report.
+
+    `rows`: waits and line of the unfinished items that are still kept. `rule`: the retry rule of an error code.
+    `jitter`: a random number in [0, 1) for each item. `batch`: None when its round is over.
+    """
+    unfinished = [outcome for outcome in outcomes.values() if outcome is not None]
+    answered = len(unfinished) < len(outcomes) or any(o.status == "continued" for o in unfinished)
+    is_late = batch is not None and batch.round != chunk.round
+    items = _Items(chunk, provider, now, answered=answered)
+    if batch is not None and not is_late:
+        for outcome in unfinished:
+            if (row := rows.get(outcome.ordinal)) is not None:
+                items.decide(outcome, *row, batch, rule, jitter())
+    finished: Set[int] | Sequence[int] = items.stopped_ordinals
+    if is_late:
+        finished = ()
+    elif isinstance(chunk.source, RetryRange):
+        finished = outcomes.keys() - {retry.ordinal for retry in items.retries} if items.retries else outcomes.keys()
+    return ReportDecision(
+        ended=final,
+        covered=outcomes.keys(),
+        retries=tuple(items.retries),
+        failed=tuple(items.failed),
+        cancelled=tuple(items.cancelled),
+        expired=tuple(items.expired),
+        finished=finished,
+        cancel_elsewhere=tuple(items.cancel_elsewhere),
+        answered=answered,
+        refusals=tuple(items.refusals),
+        pause=items.pause,
+        failures=sum(map(_is_transient_failure, unfinished)),
+    )
+
+
+def chunk_outcomes(
+    decision: ReportDecision, source: PageRange | RetryRange, failures: int, sent_at: float, now: float
+) -> ChunkOutcomes | None:
+    """Return how a chunk's items have fared, `failures` of them failed; None where that says nothing of its size.
+
+    Items that run once more say nothing: they are the ones that failed.
+    """
+    if isinstance(source, RetryRange) or not (decision.failures or decision.ended):
+        return None
+    return ChunkOutcomes(failures, source.count, sent_at, now)
+
+
+class _Items:
+    """The decisions on the unfinished items of one report, one after the other."""
+
+    def __init__(self, chunk: ReportedChunk, provider: Provider, now: float, *, answered: bool) -> None:
+        self._chunk, self._provider, self._now = chunk, provider, now
+        closes = answered and provider.state == "half_open"
+        self._state: CircuitState = "closed" if closes else provider.state
+        self._close_count, self._pause_s = provider.close_count + closes, provider.pause_s
+        self.retries: list[Retry] = []
+        self.failed: list[SettledItem] = []
+        self.cancelled: list[SettledItem] = []
+        self.expired: list[SettledItem] = []
+        self.stopped_ordinals: list[int] = []
+        self.cancel_elsewhere: list[tuple[str, bytes]] = []
+        self.refusals: list[Refusal] = []
+        self.pause: tuple[float, str] | None = None
+
+    def decide(
+        self,
+        outcome: ItemOutcome,
+        waits: int,
+        line: bytes,
+        batch: RoundStatus,
+        rule: Callable[[str], RetryRule],
+        jitter: float,
+    ) -> None:
+        """Decide on one item."""
+        error = outcome.error or _INTERNAL_ERROR
+        follows_rate = bool(outcome.guessed) and self._provider.is_adaptive
+        if follows_rate:
+            outcome = outcome.model_copy(update={"delay_s": ADAPTIVE_DELAY_S})
+        following = decide_retry(outcome, self._chunk.attempt, waits, rule(error.code), jitter)
+        if _is_refusal(outcome) and self._provider.rule is not None:
+            following = self._refuse(outcome, error, waits, self._provider.rule)
+        if batch.stop_status:
+            self._stop(outcome, line, batch.stop_status)
+        elif isinstance(following, RetryDecision):
+            self._retry(outcome, line, following)
+            if outcome.delay_s and error.scope == "provider" and not follows_rate:
+                self._back_off(self._now + outcome.delay_s, error.message or error.code)
+        else:
+            self.failed.append(self._settled(outcome, following.error))
+
+    def _refuse(self, outcome: ItemOutcome, error: ItemError, waits: int, rule: CircuitRule) -> RetryDecision | GiveUp:
+        """By the provider's fault the item waits for it, and uses up no attempt. One that is refused again after others
+        were taken is at fault itself: else it would open the circuit for ever."""
+        called = outcome.elapsed_ms > 0  # else it was spared the call, since another one had been refused
+        if called and self._state == "closed":
+            refused_at = self._provider.refused.get(outcome.ordinal)
+            if refused_at is not None and refused_at < self._close_count:
+                self.refusals.append(Refusal(outcome.ordinal, None))
+                return GiveUp(error)
+        self.refusals.append(Refusal(outcome.ordinal if called else None, error))
+        if self._state == "closed":
+            self._pause_s = rule.base_s
+        elif self._state == "half_open":
+            self._pause_s = min(rule.cap_s, 2 * self._pause_s)
+        self._state = "open"
+        return RetryDecision(CIRCUIT_WAIT * self._pause_s, self._chunk.attempt, waits)
+
+    def _stop(self, outcome: ItemOutcome, line: bytes, status: Literal["cancelled", "expired"]) -> None:
+        stopped = self.cancelled if status == "cancelled" else self.expired
+        stopped.append(self._settled(outcome, None))
+        self.stopped_ordinals.append(outcome.ordinal)  # an earlier try may have saved its retry
+        if outcome.state is not None:
+            self.cancel_elsewhere.append((self._chunk.partition, with_state(line, outcome.state)))
+
+    def _retry(self, outcome: ItemOutcome, line: bytes, following: RetryDecision) -> None:
+        chunk = self._chunk
+        quarantined = chunk.quarantined and outcome.status == "retry"  # a continuation has survived its run
+        self.retries.append(
+            Retry(
+                chunk.batch_id,
+                outcome.ordinal,
+                chunk.partition,
+                following.attempt,
+                following.waits,
+                following.delay_s,
+                next_line(line, outcome),
+                quarantined,
+            )
+        )
+
+    def _back_off(self, until: float, reason: str) -> None:
+        if self.pause is None or until > self.pause[0]:
+            self.pause = (until, reason)
+
+    def _settled(self, outcome: ItemOutcome, error: ItemError | None) -> SettledItem:
+        return SettledItem(
+            ordinal=outcome.ordinal,
+            custom_id=outcome.custom_id,
+            attempts=self._chunk.attempt,
+            error=error,
+            partition=self._chunk.partition,
+        )
+
+
+def next_line(line: bytes, outcome: ItemOutcome) -> bytes:
+    """Return the line of an item for its next run."""
+    if outcome.error is not None and outcome.error.code in INTERRUPTED:
+        return with_rerun(line)
+    return with_state(line, outcome.state) if outcome.state is not None else line
+
+
+def _is_transient_failure(outcome: ItemOutcome) -> bool:
+    """Tell whether an item failed by itself in a way that may pass: not for a rate, its provider or its worker."""
+    error = outcome.error
+    return outcome.status == "retry" and outcome.delay_s is None and (error is None or error.scope == "item")
+
+
+def _is_refusal(outcome: ItemOutcome) -> bool:
+    """Tell whether a provider refused for a cause of its own, not for a rate."""
+    error = outcome.error
+    return error is not None and error.scope == "provider" and outcome.delay_s is None

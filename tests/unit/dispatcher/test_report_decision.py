@@ -1,0 +1,416 @@
+"""What follows a worker's report: every rule by itself, and that no item is lost whatever parts it comes in."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchyard_contracts.v1.flow import ItemOutcome
+from batchyard_contracts.v1.manifest import CircuitRule
+from batchyard_contracts.v1.values import ItemError, RetryRule
+from services.dispatcher.domain.rate_limiting.circuit_breaker import CircuitBreaker
+from services.dispatcher.domain.report_decision import (
+    Provider,
+    Refusal,
+    ReportDecision,
+    ReportedChunk,
+    RoundStatus,
+    chunk_outcomes,
+    decide,
+    decide_complete,
+    is_complete,
+    new_outcomes,
+)
+from services.dispatcher.domain.retry_policy import MAX_WAITS
+from services.dispatcher.domain.scheduling.scheduler import PageRange, RetryRange
+
+BATCH = UUID(int=1)
+RUNNING = RoundStatus(1)
+RULE = CircuitRule(base_s=10, cap_s=25, give_up_s=100)
+CIRCUIT = Provider(rule=RULE)
+CAPTCHA = ItemError(code="captcha", message="blocked", scope="provider")
+
+
+def error(code: str, scope: str = "item", message: str = "") -> ItemError:
+    return ItemError.model_validate({"code": code, "scope": scope, "message": message})
+
+
+def retry(ordinal: int = 0, **fields: Any) -> ItemOutcome:
+    return ItemOutcome.model_validate({"ordinal": ordinal, "status": "retry", "error": error("http_500")} | fields)
+
+
+def refusal(ordinal: int = 0, **fields: Any) -> ItemOutcome:
+    return retry(ordinal, **({"error": CAPTCHA, "elapsed_ms": 5} | fields))
+
+
+def line(ordinal: int) -> bytes:
+    return b'{"ordinal":%d,"payload":{"n":%d}}' % (ordinal, ordinal)
+
+
+def pages(count: int) -> PageRange:
+    return PageRange(0, 0, 0, count)
+
+
+def again(count: int) -> RetryRange:
+    return RetryRange(2, tuple(range(count)))
+
+
+def report(
+    told: Mapping[int, ItemOutcome | None] | list[ItemOutcome],
+    source: PageRange | RetryRange | None = None,
+    *,
+    final: bool = True,
+    covered: frozenset[int] = frozenset(),
+    batch: RoundStatus | None = RUNNING,
+    provider: Provider | None = None,
+    attempt: int = 1,
+    quarantined: bool = False,
+    waits: int = 0,
+    kept: set[int] | None = None,
+    rules: Mapping[str, RetryRule] | None = None,
+    jitter: float = 0.5,
+) -> ReportDecision:
+    """Decide on a report as the handler does, without its short way."""
+    outcomes = told if isinstance(told, Mapping) else {o.ordinal: o for o in told}
+    source = source or pages(len(outcomes))
+    new = new_outcomes(outcomes, range(source.count), covered, final=final)
+    rows = {o: (waits, line(o)) for o in range(source.count) if kept is None or o in kept}
+    return decide(
+        ReportedChunk(BATCH, 1, attempt, "p", source, quarantined),
+        new,
+        rows,
+        batch,
+        provider or Provider(),
+        lambda code: (rules or {}).get(code, RetryRule(attempts=3, base_s=2, cap_s=60)),
+        100.0,
+        lambda: jitter,
+        final=final,
+    )
+
+
+def settled(decision: ReportDecision) -> tuple[list[int], list[int], list[int]]:
+    failed, cancelled, expired = decision.failed, decision.cancelled, decision.expired
+    return [x.ordinal for x in failed], [x.ordinal for x in cancelled], [x.ordinal for x in expired]
+
+
+# which items a report is about
+
+
+@pytest.mark.parametrize(
+    ("final", "was_parsed", "count", "covered", "complete"),
+    [(True, False, 3, 0, True), (True, False, 1, 2, True), (False, False, 3, 0, False), (True, True, 3, 0, False),
+     (True, False, 2, 0, False), (True, False, 4, 0, False)],
+)  # fmt: skip
+def test_a_report_need_not_be_read_when_it_ends_all_that_was_left(
+    final: bool, was_parsed: bool, count: int, covered: int, complete: bool
+) -> None:
+    assert is_complete(final=final, was_parsed=was_parsed, count=count, size=3, covered=covered) is complete
+
+
+@given(size=st.integers(1, 20), covered=st.sets(st.integers(0, 19)), retried=st.booleans(), late=st.booleans())
+def test_the_unread_report_decides_as_the_one_that_is_read(
+    size: int, covered: set[int], retried: bool, late: bool
+) -> None:
+    source, known = again(size) if retried else pages(size), frozenset(o for o in covered if o < size)
+    told = {o: None for o in range(size) if o not in known}
+    batch = RoundStatus(2) if late else RUNNING
+    read = report(told, source, covered=known, batch=batch)
+    short = decide_complete(source, known, is_late=late)
+    assert (short.ended, set(short.finished)) == (read.ended, set(read.finished))
+    assert (read.retries, settled(read), read.refusals, read.failures) == ((), ([], [], []), (), 0)
+    assert short.answered
+    assert read.answered is bool(told)
+
+
+def test_a_retried_chunk_that_has_ended_leaves_no_rows() -> None:
+    assert set(report({0: None, 1: None}, again(2)).finished) == {0, 1}
+    assert set(report({0: None, 1: None}, pages(2)).finished) == set()
+
+
+def test_the_final_report_has_items_run_again_that_it_leaves_out() -> None:
+    decision = report({0: None, 7: None}, pages(3))
+    assert [r.ordinal for r in decision.retries] == [1, 2]
+    assert all(orjson.loads(r.item)["rerun"] for r in decision.retries)
+    assert set(decision.covered) == {0, 1, 2}
+    assert decision.failures == 2
+
+
+def test_a_part_leaves_the_chunk_as_it_is() -> None:
+    decision = report({0: None}, pages(3), final=False)
+    assert (decision.ended, set(decision.covered), decision.retries) == (False, {0}, ())
+
+
+def test_what_was_reported_before_is_no_news_and_not_missing() -> None:
+    decision = report([retry(0)], pages(2), final=False, covered=frozenset({0, 1}))
+    assert (set(decision.covered), decision.retries, decision.failures, decision.answered) == (set(), (), 0, False)
+    assert [r.ordinal for r in report({}, pages(3), covered=frozenset({0, 2})).retries] == [1]
+
+
+def test_a_chunk_whose_page_is_gone_ends_without_items() -> None:
+    assert new_outcomes({0: None}, (), frozenset(), final=True) == {}
+
+
+# the batch
+
+
+def test_of_a_batch_that_is_over_nothing_runs_again() -> None:
+    for source, finished in ((pages(2), set()), (again(2), {0, 1})):
+        decision = report({0: None, 1: retry(1)}, source, batch=None)
+        assert (decision.retries, settled(decision), decision.ended) == ((), ([], [], []), True)
+        assert set(decision.finished) == finished
+        assert decision.answered
+
+
+def test_a_report_of_an_earlier_round_touches_nothing_of_the_round_that_runs() -> None:
+    decision = report({0: None, 1: retry(1)}, again(2), batch=RoundStatus(2))
+    assert (decision.retries, settled(decision), set(decision.finished)) == ((), ([], [], []), set())
+    assert (decision.ended, decision.answered) == (True, True)
+    assert set(decide_complete(again(2), frozenset(), is_late=True).finished) == set()
+
+
+@pytest.mark.parametrize("source", [pages(2), again(2)])
+@pytest.mark.parametrize("status", ["cancelled", "expired"])
+def test_items_of_a_stopped_batch_end_with_it(source: PageRange | RetryRange, status: Any) -> None:
+    going_on = ItemOutcome(ordinal=1, status="continued", state={"job": 1}, custom_id="c")
+    decision = report([retry(0), going_on], source, batch=RoundStatus(1, status))
+    ended = decision.cancelled if status == "cancelled" else decision.expired
+    assert [(x.ordinal, x.custom_id, x.error, x.attempts, x.partition) for x in ended] == [
+        (0, None, None, 1, "p"),
+        (1, "c", None, 1, "p"),
+    ]
+    assert set(decision.finished) == {0, 1}
+    assert (decision.retries, decision.failed, decision.pause) == ((), (), None)
+    [(partition, elsewhere)] = decision.cancel_elsewhere
+    assert (partition, orjson.loads(elsewhere)["state"]) == ("p", {"job": 1})
+
+
+def test_a_refusal_in_a_stopped_batch_opens_the_circuit_all_the_same() -> None:
+    decision = report([refusal()], batch=RoundStatus(1, "cancelled"), provider=CIRCUIT)
+    assert decision.refusals == (Refusal(0, CAPTCHA),)
+    assert settled(decision) == ([], [0], [])
+
+
+# what follows a run
+
+
+def test_each_item_follows_the_rule_of_its_own_error() -> None:
+    rules = {"a": RetryRule(attempts=1), "b": RetryRule(attempts=2, base_s=8)}
+    decision = report([retry(0, error=error("a")), retry(1, error=error("b"))], rules=rules)
+    assert settled(decision) == ([0], [], [])
+    assert [(r.ordinal, r.attempt, r.waits, r.delay_s) for r in decision.retries] == [(1, 2, 0, 4.0)]
+
+
+def test_the_last_attempt_fails_with_its_error() -> None:
+    decision = report([retry(0, custom_id="c"), retry(1, error=None)], attempt=3)
+    assert [(x.error.code if x.error else None, x.attempts, x.custom_id) for x in decision.failed] == [
+        ("http_500", 3, "c"),
+        ("internal_error", 3, None),
+    ]
+
+
+@pytest.mark.parametrize(("source", "waits"), [(pages(1), 0), (again(1), 4)])
+def test_a_delay_that_was_asked_for_uses_up_no_attempt(source: PageRange | RetryRange, waits: int) -> None:
+    decision = report([retry(delay_s=7)], source, attempt=3, waits=waits)
+    assert [(r.attempt, r.waits, r.delay_s) for r in decision.retries] == [(3, waits + 1, 7)]
+    assert decision.failures == 0
+
+
+def test_waits_end_at_some_time() -> None:
+    [item] = report([retry(delay_s=7)], waits=MAX_WAITS).failed
+    assert item.error is not None
+    assert item.error.message.startswith(f"{MAX_WAITS} waits")
+
+
+def test_a_continuation_goes_on_with_its_state_and_leaves_quarantine() -> None:
+    going_on = ItemOutcome(ordinal=0, status="continued", state={"job": 1}, delay_s=0)
+    decision = report([going_on, retry(1)], quarantined=True)
+    assert [(r.attempt, r.quarantined) for r in decision.retries] == [(1, False), (2, True)]
+    assert orjson.loads(decision.retries[0].item)["state"] == {"job": 1}
+    assert decision.answered
+    assert decision.pause is None, "a delay of nothing stops nobody"
+    assert not report([retry()]).retries[0].quarantined
+
+
+@pytest.mark.parametrize("code", ["worker_stopping", "timeout", "process_died", "not_reported"])
+def test_an_interrupted_run_is_marked_whatever_state_it_left(code: str) -> None:
+    [item] = report([retry(error=error(code), state={"x": 1})]).retries
+    assert orjson.loads(item.item) == orjson.loads(line(0)) | {"rerun": True}
+
+
+def test_an_item_that_failed_by_itself_keeps_its_line_as_it_was() -> None:
+    assert report([retry()]).retries[0].item == line(0)
+
+
+def test_an_item_that_is_no_longer_kept_has_ended_already() -> None:
+    decision = report([retry(0), retry(1)], again(2), kept={1})
+    assert [r.ordinal for r in decision.retries] == [1]
+    assert (settled(decision), set(decision.finished), set(decision.covered)) == (([], [], []), {0}, {0, 1})
+
+
+def test_each_item_has_its_own_jitter() -> None:
+    draws = iter([0.25, 0.75])
+    new = {0: retry(0), 1: retry(1)}
+    decision = decide(
+        ReportedChunk(BATCH, 1, 2, "p", pages(2)), new, {o: (0, line(o)) for o in new}, RUNNING, Provider(),
+        lambda _: RetryRule(attempts=9, base_s=2, cap_s=3), 0.0, lambda: next(draws), final=True,
+    )  # fmt: skip
+    assert [r.delay_s for r in decision.retries] == [0.75, 2.25]
+
+
+# pauses
+
+
+def test_a_provider_that_names_a_delay_is_left_alone_for_the_longest_of_them() -> None:
+    told = [
+        retry(0, error=error("busy", "provider"), delay_s=3),
+        retry(1, error=error("busy", "provider", "come later"), delay_s=9),
+        retry(2, error=error("busy", "provider", "last"), delay_s=9),
+        retry(3, error=error("busy"), delay_s=50),
+    ]
+    assert report(told).pause == (109.0, "come later")
+    assert report(told[:1]).pause == (103.0, "busy")
+    assert report(told[:2], batch=RoundStatus(1, "expired")).pause is None
+    assert report(told[:2], waits=MAX_WAITS).pause is None
+
+
+@pytest.mark.parametrize(
+    ("guessed", "adaptive", "delay_s", "pause"),
+    [(True, True, 1.0, None), (True, False, 30, (130.0, "slow")), (False, True, 30, (130.0, "slow"))],
+)
+def test_a_guessed_delay_is_short_where_the_rate_adapts(
+    guessed: bool, adaptive: bool, delay_s: float, pause: Any
+) -> None:
+    limited = retry(error=error("rate_limited", "provider", "slow"), delay_s=30, guessed=guessed)
+    decision = report([limited], provider=Provider(is_adaptive=adaptive))
+    assert ([r.delay_s for r in decision.retries], decision.pause) == ([delay_s], pause)
+
+
+# the circuit breaker
+
+
+def test_two_refusals_open_the_circuit_once_and_wait_alike() -> None:
+    decision = report([refusal(0), refusal(1)], attempt=3, waits=7, provider=CIRCUIT)
+    assert [(r.delay_s, r.attempt, r.waits) for r in decision.retries] == [(15.0, 3, 7)] * 2
+    assert decision.refusals == (Refusal(0, CAPTCHA), Refusal(1, CAPTCHA))
+    assert decision.failures == 0
+
+
+@pytest.mark.parametrize(
+    ("state", "pause_s", "delay_s"), [("half_open", 10, 30), ("half_open", 20, 37.5), ("open", 20, 30)]
+)
+def test_an_item_waits_for_the_pause_after_its_refusal(state: Any, pause_s: float, delay_s: float) -> None:
+    decision = report([refusal()], provider=Provider(rule=RULE, state=state, pause_s=pause_s))
+    assert [r.delay_s for r in decision.retries] == [delay_s]
+
+
+def test_an_item_that_is_refused_again_after_others_were_taken_is_at_fault() -> None:
+    known = Provider(rule=RULE, close_count=2, refused={0: 1, 1: 2, 2: 1})
+    decision = report([refusal(0), refusal(2, elapsed_ms=0), refusal(1)], provider=known)
+    assert settled(decision) == ([0], [], [])
+    assert decision.failed[0].error == CAPTCHA
+    assert decision.refusals == (Refusal(0, None), Refusal(None, CAPTCHA), Refusal(1, CAPTCHA))
+
+
+def test_a_partition_without_a_circuit_follows_its_retry_rule() -> None:
+    decision = report([refusal()])
+    assert (decision.refusals, decision.retries[0].attempt, decision.retries[0].delay_s) == ((), 2, 1.0)
+
+
+def test_an_answer_closes_the_circuit_before_a_refusal_opens_it_anew() -> None:
+    probing = Provider(rule=RULE, state="half_open", pause_s=20)
+    decision = report({0: None, 1: refusal(1)}, provider=probing)
+    assert decision.answered
+    assert [r.delay_s for r in decision.retries] == [15.0]
+
+
+def test_a_call_that_broke_is_no_answer() -> None:
+    assert not report([retry(0), retry(1)]).answered
+    assert report([retry(0), ItemOutcome(ordinal=1, status="continued", state=1)]).answered
+
+
+@given(
+    told=st.dictionaries(st.integers(0, 5), st.sampled_from(["ended", "retry", "refused", "spared"]), min_size=1),
+    state=st.sampled_from(["closed", "half_open", "open"]),
+)
+def test_a_report_that_is_decided_twice_decides_the_same(told: dict[int, str], state: Any) -> None:
+    made = {
+        "ended": lambda _: None, "retry": retry, "refused": refusal, "spared": lambda o: refusal(o, elapsed_ms=0)
+    }  # fmt: skip
+    circuit = CircuitBreaker(state=state, pause_s=10.0)
+
+    def once() -> ReportDecision:
+        refused = {o: at for o in told if (at := circuit.refused_at(o)) is not None}
+        provider = Provider(False, RULE, circuit.state, circuit.pause_s, circuit.close_count, refused)
+        decision = report({o: made[x](o) for o, x in told.items()}, pages(6), final=False, provider=provider)
+        if decision.answered:
+            circuit.record_success()
+        for step in decision.refusals:
+            if step.ordinal is not None:
+                circuit.record_item_refusal(step.ordinal)
+            if step.error is not None:
+                circuit.record_refusal(step.error, RULE, 100.0)
+        return decision
+
+    assert once() == once()
+
+
+# the size of chunks
+
+
+def test_only_failures_that_may_pass_say_something_of_a_chunks_size() -> None:
+    told = {
+        0: retry(0), 1: retry(1, error=None), 2: retry(2, delay_s=0), 3: refusal(3), 4: None,
+        5: ItemOutcome(ordinal=5, status="continued", state=1),
+    }  # fmt: skip
+    decision = report(told, pages(7))
+    assert decision.failures == 3, "the two, and the one that was not reported"
+
+
+def test_a_chunk_says_something_of_its_size_with_failures_or_at_its_end_and_a_retried_one_never() -> None:
+    ended, failed, quiet = report({0: None}), report([retry()], final=False), report({0: None}, pages(2), final=False)
+    fared = chunk_outcomes(ended, pages(4), 3, 5.0, 9.0)
+    assert fared is not None
+    assert (fared.failed, fared.count, fared.sent_at, fared.now) == (3, 4, 5.0, 9.0)
+    assert chunk_outcomes(failed, pages(4), 1, 5.0, 9.0) is not None
+    assert chunk_outcomes(quiet, pages(4), 0, 5.0, 9.0) is None
+    assert chunk_outcomes(ended, again(4), 3, 5.0, 9.0) is None
+
+
+# all of it
+
+
+@given(
+    said=st.lists(st.sampled_from(["ended", "retry", "failed", "silent"]), min_size=1, max_size=12),
+    parts=st.lists(st.sets(st.integers(0, 14)), max_size=6),
+    retried=st.booleans(),
+)
+def test_each_item_ends_or_runs_again_once_whatever_parts_report_it(
+    said: list[str], parts: list[set[int]], retried: bool
+) -> None:
+    outcomes: dict[int, ItemOutcome | None] = {}
+    for ordinal, what in enumerate(said):
+        if what == "ended":
+            outcomes[ordinal] = None
+        elif what != "silent":
+            outcomes[ordinal] = retry(ordinal, error=error("fatal" if what == "failed" else "http_500"))
+    rules = {"fatal": RetryRule(attempts=1)}
+    source = again(len(said)) if retried else pages(len(said))
+    whole = report(outcomes, source, rules=rules)
+    covered: set[int] = set()
+    retries, failed = list[int](), list[int]()
+    for number, part in enumerate([*parts, set[int]()]):
+        told = {o: outcomes[o] for o in part if o in outcomes} | ({99: None} if part else {})
+        final = number == len(parts)
+        told = outcomes if final else told
+        decision = report(told, source, covered=frozenset(covered), final=final, rules=rules)
+        covered |= decision.covered
+        retries += [r.ordinal for r in decision.retries]
+        failed += [x.ordinal for x in decision.failed]
+    assert covered == set(range(len(said)))
+    assert sorted(retries) == sorted(r.ordinal for r in whole.retries)
+    assert sorted(failed) == sorted(x.ordinal for x in whole.failed)
+    assert len({*retries, *failed}) == len(retries) + len(failed)
