@@ -17,7 +17,7 @@ from services.dispatcher.domain.scheduling.scheduler import PageRange
 from services.dispatcher.leadership import epoch
 from services.dispatcher.persistence.store import Store
 from services.dispatcher.settings import DispatcherSettings
-from services.dispatcher.state.state import Lease
+from services.dispatcher.state.lease import Lease
 from shared.postgres.migrations import migrate
 from tests.support.dispatcher_parts import header, page_of
 from tests.support.hand_worker import HandWorker, hand_worker

@@ -17,7 +17,9 @@ from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindo
 from services.dispatcher.domain.scheduling.scheduler import PageRange, Pick, RetryRange
 from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.store import Store
-from services.dispatcher.state.state import Batch, DispatcherState, Lease
+from services.dispatcher.state.batch import Batch
+from services.dispatcher.state.lease import Lease
+from services.dispatcher.state.state import DispatcherState
 from shared.messaging.publisher import OutgoingMessage, Publisher, outgoing
 from shared.runtime.errors import BatchyardError, PublishFailed
 from shared.runtime.transient import retry_transient
@@ -56,7 +58,7 @@ class ChunkPublisher:
         batches = {x.batch_id: self._state.batches[x.batch_id] for x in leases}
         starting = [b for b in batches.values() if b.started_round < b.round]
         for lease in leases:  # before the publish, since a report may arrive before it returns
-            self._state.leases[lease.chunk_id] = lease
+            self._state.leases.add(lease)
         started_ids = [b.batch_id for b in starting]
         await retry_transient(lambda: self._store.save_leases(leases, started_ids), "PostgreSQL", on_wait=self._on_wait)
         try:
@@ -90,9 +92,7 @@ class ChunkPublisher:
             if not await self._send([*messages, *events]):
                 refused.add(workload)
             events = ()
-        now = time.monotonic()
-        for lease in leases:
-            lease.sent_at, lease.seen_at = now, max(now, lease.seen_at)
+        self._state.leases.record_sent(leases, time.monotonic())
         if empty:
             await retry_transient(
                 lambda: self._store.save_report([], [x.chunk_id for x in empty], []),
@@ -118,7 +118,7 @@ class ChunkPublisher:
                 lambda: self._store.save_report([], [], [], pairs), "PostgreSQL", on_wait=self._on_wait
             )
             for lease in leases:
-                lease.reported |= found.get(lease.chunk_id, set())
+                self._state.leases.record_reported(lease, found.get(lease.chunk_id, ()))
 
     async def _send(self, messages: Sequence[OutgoingMessage]) -> bool:
         """Publish, and wait while the broker is unreachable; returns False if the broker refuses a message."""

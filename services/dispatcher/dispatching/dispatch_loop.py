@@ -14,7 +14,8 @@ from services.dispatcher.domain.scheduling.admission import Admission
 from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
 from services.dispatcher.domain.scheduling.scheduler import Pick, RetryRange
 from services.dispatcher.persistence.store import DueRetry, Store
-from services.dispatcher.state.state import Batch, DispatcherState
+from services.dispatcher.state.batch import Batch
+from services.dispatcher.state.state import DispatcherState
 from shared.runtime.health import Pulse
 from shared.runtime.transient import retry_transient
 

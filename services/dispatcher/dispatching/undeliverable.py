@@ -11,7 +11,8 @@ from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher, Chun
 from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.store import Store
 from services.dispatcher.settlement.settler import ItemSettler
-from services.dispatcher.state.state import DispatcherState, Lease
+from services.dispatcher.state.lease import Lease
+from services.dispatcher.state.state import DispatcherState
 from shared.runtime.transient import retry_transient
 
 _PAUSE_S = 5.0
@@ -40,7 +41,7 @@ class UndeliverableChunks:
         """Keep the refused chunks for later, and fail the items of those that are too large."""
         retry_at = time.monotonic() + _PAUSE_S
         for lease in error.refused:
-            lease.seen_at = retry_at  # keeps the lease from expiring meanwhile
+            self._state.leases.mark_seen(lease, retry_at)  # keeps the lease from expiring meanwhile
             self._until[lease.workload] = retry_at
             self._leases.setdefault(lease.workload, []).append(lease)
         for lease in error.oversized:

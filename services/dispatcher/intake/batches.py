@@ -25,7 +25,8 @@ from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.store import Store
 from services.dispatcher.settlement.batch_stopper import BatchStopper
 from services.dispatcher.settlement.settler import ItemSettler
-from services.dispatcher.state.state import Batch, DispatcherState
+from services.dispatcher.state.batch import Batch
+from services.dispatcher.state.state import DispatcherState
 from shared.messaging.batch_consumer import DecodedMessage
 
 log = structlog.get_logger()

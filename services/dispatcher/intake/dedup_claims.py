@@ -15,7 +15,8 @@ from batchyard_contracts.v1.values import Dedup
 from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.store import Claim, DroppedItem, Store
 from services.dispatcher.settlement.settler import ItemSettler
-from services.dispatcher.state.state import Batch, DispatcherState
+from services.dispatcher.state.batch import Batch
+from services.dispatcher.state.state import DispatcherState
 
 
 class _KeyedItem(msgspec.Struct):

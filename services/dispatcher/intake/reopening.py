@@ -18,7 +18,8 @@ from services.dispatcher.domain.retry_policy import Retry
 from services.dispatcher.intake.item_lookup import StoredItem, find_items
 from services.dispatcher.persistence.store import PatchedItem, Store
 from services.dispatcher.settlement.settler import ItemSettler
-from services.dispatcher.state.state import Batch, DispatcherState
+from services.dispatcher.state.batch import Batch
+from services.dispatcher.state.state import DispatcherState
 from shared.json.patch import Patch, PatchError
 
 log = structlog.get_logger()

@@ -10,7 +10,8 @@ from services.dispatcher.domain.retry_policy import Retry
 from services.dispatcher.persistence.store import Store
 from services.dispatcher.rate_limits.rate_events import RateEvents
 from services.dispatcher.settlement.settler import ItemSettler, SettledStatus
-from services.dispatcher.state.state import DispatcherState, Lease
+from services.dispatcher.state.lease import Lease
+from services.dispatcher.state.state import DispatcherState
 
 _NOTHING = frozenset[int]()
 
@@ -79,7 +80,7 @@ class ReportEffects:
     def apply(self, state: DispatcherState, rate_events: RateEvents) -> None:
         """Change the memory after the save."""
         for lease, report, decision in self._decided:
-            lease.failures += decision.failures
+            state.leases.record_failures(lease, decision.failures)
             window = state.workload_queue(lease.workload).window
             if report.feedback is not None:
                 now = time.monotonic()
@@ -90,6 +91,6 @@ class ReportEffects:
                 window.record_measurement(lease.batch_id, lease.partition, report.count, report.busy_s, fared)
         for chunk_id, ordinals in self._covered.items():
             if known := state.leases.get(chunk_id):
-                known.reported |= ordinals
+                state.leases.record_reported(known, ordinals)
         for lease in self._ended.values():
             state.release_lease(lease)

@@ -24,7 +24,8 @@ from services.dispatcher.persistence.store import Store
 from services.dispatcher.rate_limits.rate_events import RateEvents
 from services.dispatcher.settlement.batch_stopper import BatchStopper
 from services.dispatcher.settlement.settler import ItemSettler
-from services.dispatcher.state.state import DispatcherState, Lease
+from services.dispatcher.state.lease import Lease
+from services.dispatcher.state.state import DispatcherState
 from shared.messaging.batch_consumer import DecodedMessage
 
 
@@ -53,7 +54,7 @@ class ReportHandler:
         for report in (r.message for r in received if isinstance(r.message, Report)):
             lease = self._state.leases.get(report.chunk_id)
             if lease is not None and lease.fence == report.fence and not effects.has_ended(lease):
-                lease.seen_at = time.monotonic()
+                self._state.leases.mark_seen(lease, time.monotonic())
                 self._state.record_taken(lease)
                 decision = await self._decide(lease, report, effects.covered(lease))
                 if decision is not None:
@@ -84,7 +85,7 @@ class ReportHandler:
             ordinals = await self._pages.ordinals(lease)
             outcomes = new_outcomes(report.outcomes(), ordinals, covered, final=report.final)
             rows = await self._rows(lease, outcomes)
-            if self._state.leases.get(lease.chunk_id) is not lease or lease.fence != report.fence:
+            if not self._state.leases.is_current(lease, report.fence):
                 return None
             window, batch = self._state.workload_queue(lease.workload).window, self._state.batches.get(lease.batch_id)
             decision = decide(

@@ -11,7 +11,7 @@ from batchyard_contracts.v1.values import ItemError
 from services.dispatcher.domain.item_line import ordinal_of
 from services.dispatcher.domain.scheduling.scheduler import PageRange
 from services.dispatcher.persistence.store import PageKey, Store
-from services.dispatcher.state.state import Lease
+from services.dispatcher.state.lease import Lease
 
 _CACHED_PAGES = 64
 
@@ -55,7 +55,7 @@ class PageCache:
                 first = lease.source.first
                 lines = here.get(_key(lease, lease.source), [])[first : first + lease.source.count]
                 found[lease.chunk_id] = {ordinal_of(line): line for line in lines}
-                lease.ordinals = tuple(found[lease.chunk_id])
+                lease.keep_ordinals(found[lease.chunk_id])
             else:
                 keys = [(lease.batch_id, ordinal) for ordinal in lease.source.ordinals]
                 found[lease.chunk_id] = {key[1]: rows[key][1] for key in keys if key in rows}

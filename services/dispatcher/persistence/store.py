@@ -15,7 +15,8 @@ from services.dispatcher.codecs.page import Page
 from services.dispatcher.domain.item_line import ordinal_of
 from services.dispatcher.domain.retry_policy import Retry
 from services.dispatcher.domain.scheduling.scheduler import PageRange, PageSlice, RetryRange
-from services.dispatcher.state.state import Batch, Lease
+from services.dispatcher.state.batch import Batch
+from services.dispatcher.state.lease import Lease
 from shared.postgres.pool import Pool
 from shared.postgres.queries import load_queries
 

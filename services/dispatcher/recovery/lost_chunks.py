@@ -3,7 +3,6 @@
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
 import structlog
 
@@ -16,7 +15,8 @@ from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.store import Store
 from services.dispatcher.recovery.start_permits import StartPermits
 from services.dispatcher.settlement.settler import ItemSettler, SettledStatus
-from services.dispatcher.state.state import DispatcherState, Lease
+from services.dispatcher.state.lease import Lease
+from services.dispatcher.state.state import DispatcherState
 from shared.messaging.batch_consumer import DecodedMessage
 
 log = structlog.get_logger()
@@ -99,8 +99,7 @@ class LostChunkRecovery:
             if orphans := await self._recoverable(never_sent):
                 await self._store.save_resent(orphans)
                 log.warning("chunks had not gone out, given out now", chunks=len(orphans))
-                for lease in orphans:
-                    lease.resent = True
+                self._state.leases.mark_resent(orphans)
                 await self._publish(orphans)
         await self.recover(sent_before)
 
@@ -117,7 +116,7 @@ class LostChunkRecovery:
             elif batch.stop_status:
                 await self._end(lease, batch.stop_status)
             elif batch.paused:
-                lease.seen_at = -1.0  # nobody holds it: it goes out when the batch goes on
+                self._state.leases.mark_overdue(lease)  # nobody holds it: it goes out when the batch goes on
             else:
                 found.append(lease)
         return found
@@ -133,11 +132,8 @@ class LostChunkRecovery:
         if not leases:
             return
         changed = [
-            replace(
-                x,
-                fence=x.fence + 1,
-                losses=x.losses + losses,
-                quarantined=self._is_quarantined(x, quarantine) if losses else x.quarantined,
+            self._state.leases.bumped(
+                x, losses=losses, quarantined=self._is_quarantined(x, quarantine) if losses else x.quarantined
             )
             for x in leases
         ]
@@ -146,8 +142,7 @@ class LostChunkRecovery:
             log.warning("chunks lost, given out again", chunks=len(leases), batches=len({x.batch_id for x in leases}))
         now = time.monotonic()
         for lease, new in zip(leases, changed, strict=True):
-            lease.fence, lease.losses, lease.quarantined, lease.seen_at = new.fence, new.losses, new.quarantined, now
-            lease.holder = None
+            self._state.leases.bump_fence(lease, new, now)
         await self._publish(leases)
 
     def _is_quarantined(self, lease: Lease, quarantine: bool | None) -> bool:
@@ -161,24 +156,15 @@ class LostChunkRecovery:
 
     async def _halve(self, lease: Lease) -> list[Lease]:
         """Record two chunks in place of one. Their ids follow from its own, so that this may be done twice."""
-        parts = []
         ordinals = await self._pages.ordinals(lease)
-        for number, source in enumerate(halves(lease.source, ordinals, lease.reported)):
-            part = replace(
-                lease,
-                chunk_id=uuid.uuid5(lease.chunk_id, f"half {number}"),
-                fence=1,
-                source=source,
-                ordinals=None,
-                resent=False,
-                holder=None,
-                started=set(),
-                quarantined=self._state.handles_quarantine(lease.workload),
-            )
-            own = await self._pages.ordinals(part)
-            part.reported = lease.reported.intersection(own)
-            part.losses = losses_of_half(len(own) - len(part.reported), self._losses_max)
-            parts.append(part)
+        parts = self._state.leases.split(
+            lease,
+            [uuid.uuid5(lease.chunk_id, f"half {number}") for number in range(2)],
+            halves(lease.source, ordinals, lease.reported),
+            ordinals,
+            quarantined=self._state.handles_quarantine(lease.workload),
+            losses_of=lambda remaining: losses_of_half(remaining, self._losses_max),
+        )
         log.warning("chunk lost too often, halved", chunk_id=str(lease.chunk_id), batch_id=str(lease.batch_id))
         await self._store.replace_lease(lease.chunk_id, parts)
         self._state.release_lease(lease)

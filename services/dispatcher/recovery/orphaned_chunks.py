@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from uuid import UUID
 
 from batchyard_contracts import topology
-from services.dispatcher.state.state import DispatcherState, Lease
+from services.dispatcher.state.lease import Lease
+from services.dispatcher.state.state import DispatcherState
 
 QueueDepth = Callable[[str], Awaitable[int | None]]
 """How many messages of a queue wait for a consumer; None: there is no such queue."""

@@ -12,7 +12,8 @@ from batchyard_contracts.v1.values import ItemError
 from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.store import Store
 from services.dispatcher.settlement.settler import ItemSettler
-from services.dispatcher.state.state import DispatcherState, Lease
+from services.dispatcher.state.lease import Lease
+from services.dispatcher.state.state import DispatcherState
 
 log = structlog.get_logger()
 _NEEDS_REVIEW = ItemError(
@@ -38,9 +39,8 @@ class StartPermits:
                 return StartPermitReply(granted=False)
             if new := set(query.ordinals) - lease.started:
                 await self._store.save_started(lease, query.worker_id, sorted(new))
-                lease.holder = query.worker_id
-                lease.started |= new
-            lease.seen_at = time.monotonic()
+                self._state.leases.mark_started(lease, query.worker_id, new)
+            self._state.leases.mark_seen(lease, time.monotonic())
             self._state.record_taken(lease)
             return StartPermitReply(granted=True)
 
@@ -60,4 +60,4 @@ class StartPermits:
                 chunk_id=str(lease.chunk_id),
                 ordinals=[item.ordinal for item in items][:10],
             )
-            lease.reported |= lease.started
+            self._state.leases.record_reported(lease, lease.started)

@@ -10,7 +10,8 @@ from services.dispatcher.persistence.store import Store
 from services.dispatcher.recovery.lost_chunks import LostChunkRecovery
 from services.dispatcher.recovery.orphaned_chunks import OrphanedChunkDetector, QueueDepth
 from services.dispatcher.settings import DispatcherSettings
-from services.dispatcher.state.state import DispatcherState, Lease
+from services.dispatcher.state.lease import Lease
+from services.dispatcher.state.state import DispatcherState
 
 
 class WorkerRegistry:

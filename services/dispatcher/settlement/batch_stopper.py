@@ -17,7 +17,9 @@ from batchyard_contracts.v1.flow import BatchStopped, SettledItem
 from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.store import Store
 from services.dispatcher.settlement.settler import ItemSettler, SettledStatus
-from services.dispatcher.state.state import Batch, DispatcherState, Lease
+from services.dispatcher.state.batch import Batch
+from services.dispatcher.state.lease import Lease
+from services.dispatcher.state.state import DispatcherState
 from shared.messaging.publisher import Publisher, outgoing
 from shared.runtime.health import Pulse
 from shared.runtime.transient import retry_transient

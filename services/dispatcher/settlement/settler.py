@@ -12,7 +12,7 @@ from batchyard_contracts.v1.values import ItemError, StopReason
 from services.dispatcher.domain.scheduling.scheduler import PageSlice
 from services.dispatcher.persistence.store import Store
 from services.dispatcher.settlement.external_cancel import ExternalCancel
-from services.dispatcher.state.state import Batch
+from services.dispatcher.state.batch import Batch
 from shared.messaging.publisher import Publisher, outgoing
 
 _ITEMS_PER_MESSAGE = 1000

@@ -7,107 +7,16 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
 from uuid import UUID
 
-from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import WorkerHeartbeat
 from batchyard_contracts.v1.manifest import Manifest
-from batchyard_contracts.v1.values import Priority, RetryRule, Reuse, SlotCount, StopReason, Terms
+from batchyard_contracts.v1.values import SlotCount
 from services.dispatcher.domain.rate_limiting.batch_limits import BatchLimits
 from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
-from services.dispatcher.domain.scheduling.scheduler import BatchQueue, PageRange, RetryRange, Scheduler
-
-
-@dataclass(slots=True)
-class Batch:
-    """The header of a batch that is not finished."""
-
-    batch_id: UUID
-    owner: str
-    workload: str
-    priority: Priority
-    traceparent: str | None = None
-    round: int = 1
-    started_round: int = 0
-    opened_at: datetime | None = None
-    """When the retry that opened the round was asked for."""
-    paused: bool = False
-    cancelled: bool = False
-    reuse: Reuse | None = None
-    dropped: set[int] = field(default_factory=set)
-    """Items that are not to run, since another batch has them."""
-    stop_reason: StopReason | None = None
-    """Why a service stopped it."""
-    terms: Terms = field(default_factory=Terms)
-    stop_published: bool = False
-    """Its deadline has passed, what was out is settled, and the workers have heard of it."""
-
-    @property
-    def stop_status(self) -> Literal["cancelled", "expired"] | None:
-        """How that ends which has not ended; None while the batch may run."""
-        if self.cancelled or self.stop_reason == "failure_threshold":
-            return "cancelled"
-        return "expired" if self.stop_reason else None
-
-    @property
-    def deadline(self) -> datetime | None:
-        """When the round expires: a deadline that had passed when it was opened says nothing about it."""
-        deadline = self.terms.deadline
-        return None if deadline and self.opened_at and deadline <= self.opened_at else deadline
-
-    def retry_rule(self, manifest: Manifest, code: str) -> RetryRule:
-        """The rule for an error code: the batch's own rules take the place of the workload's."""
-        if not self.terms.retry:
-            return manifest.retry_rule(code)
-        rules: dict[str, RetryRule] = {**manifest.retry, **self.terms.retry}
-        return rules.get(code) or rules.get("default") or RetryRule()
-
-
-@dataclass(slots=True)
-class Lease:
-    """A chunk in flight."""
-
-    chunk_id: UUID
-    fence: int
-    batch_id: UUID
-    workload: str
-    priority: Priority
-    partition: str
-    round: int
-    attempt: int
-    source: PageRange | RetryRange
-    seen_at: float
-    """When a worker last named it, or when it was given out (monotonic seconds)."""
-    sent_at: float
-    """When it last went into its queue (monotonic seconds)."""
-    losses: int = 0
-    quarantined: bool = False
-    """It was lost, and is run in a process of its own."""
-    resent: bool = False
-    """It went out as it was after another dispatcher had died, since nobody had it."""
-    reported: set[int] = field(default_factory=set)
-    """Ordinals that a part of a report has covered."""
-    holder: str | None = None
-    """The worker that asked before it began items which must not run twice. No other may, under this fencing number."""
-    started: set[int] = field(default_factory=set)
-    """Those items."""
-    failures: int = 0
-    """Of the reported, how many failed in a way that may pass."""
-    ordinals: tuple[int, ...] | None = None
-    """Those of a range, once its page was read."""
-
-    @property
-    def unreported_started(self) -> set[int]:
-        """Items that must not run twice, began, and are not reported."""
-        return self.started - self.reported
-
-    @property
-    def queue(self) -> str:
-        """Where it waits for a worker."""
-        if self.quarantined:
-            return topology.quarantine_queue(self.workload).name
-        return topology.work_queue(self.workload, self.priority).name
+from services.dispatcher.domain.scheduling.scheduler import BatchQueue, Scheduler
+from services.dispatcher.state.batch import Batch
+from services.dispatcher.state.lease import Lease, LeaseTable
 
 
 @dataclass(slots=True)
@@ -137,7 +46,7 @@ class DispatcherState:
         self._owner_weights = owner_weights
         self.batches: dict[UUID, Batch] = {}
         self.workload_queues: dict[str, WorkloadQueue] = {}
-        self.leases: dict[UUID, Lease] = {}
+        self.leases = LeaseTable()
         self.workers: dict[str, Worker] = {}
         self.consumed_up_to: dict[str, float] = {}
         """By queue: when the youngest chunk that is known to have left it went in. All before it have left it too."""
@@ -251,12 +160,12 @@ class DispatcherState:
 
     def add_lease(self, lease: Lease) -> None:
         """A chunk is on record as out."""
-        self.leases[lease.chunk_id] = lease
+        self.leases.add(lease)
         self.workload_queue(lease.workload).window.record_dispatched(lease)
 
     def release_lease(self, lease: Lease) -> None:
         """A chunk is done with."""
-        if self.leases.pop(lease.chunk_id, None):
+        if self.leases.remove(lease):
             self.workload_queue(lease.workload).window.record_returned(lease)
             self.changed.set()
 
@@ -266,7 +175,7 @@ class DispatcherState:
         self.workers[heartbeat.worker_id] = Worker(heartbeat, now, previous.seen_at if previous else -math.inf)
         for chunk_id in heartbeat.chunks:
             if lease := self.leases.get(chunk_id):
-                lease.seen_at = now
+                self.leases.mark_seen(lease, now)
                 if lease.fence == 1:  # of one that went out again it may be the earlier message
                     self.record_taken(lease)
         self._count_workers()

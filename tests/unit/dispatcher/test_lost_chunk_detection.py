@@ -17,7 +17,9 @@ from services.dispatcher.recovery.lost_chunks import LostChunkRecovery
 from services.dispatcher.recovery.orphaned_chunks import OrphanedChunkDetector
 from services.dispatcher.recovery.worker_registry import WorkerRegistry
 from services.dispatcher.settings import DispatcherSettings
-from services.dispatcher.state.state import Batch, DispatcherState, Lease
+from services.dispatcher.state.batch import Batch
+from services.dispatcher.state.lease import Lease
+from services.dispatcher.state.state import DispatcherState
 
 BATCH, CHUNK = UUID(int=1), UUID(int=2)
 LEASE_S = 30.0

@@ -1,0 +1,162 @@
+"""Chunks in flight. `LeaseTable` is the only code that changes a lease."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from uuid import UUID
+
+from batchyard_contracts import topology
+from batchyard_contracts.v1.values import Priority
+from services.dispatcher.domain.scheduling.scheduler import PageRange, RetryRange
+
+
+@dataclass(slots=True)
+class Lease:
+    """A chunk in flight."""
+
+    chunk_id: UUID
+    fence: int
+    batch_id: UUID
+    workload: str
+    priority: Priority
+    partition: str
+    round: int
+    attempt: int
+    source: PageRange | RetryRange
+    seen_at: float
+    """When a worker last named it, or when it was given out (monotonic seconds)."""
+    sent_at: float
+    """When it last went into its queue (monotonic seconds)."""
+    losses: int = 0
+    quarantined: bool = False
+    """It was lost, and is run in a process of its own."""
+    resent: bool = False
+    """It went out as it was after another dispatcher had died, since nobody had it."""
+    reported: set[int] = field(default_factory=set)
+    """Ordinals that a part of a report has covered."""
+    holder: str | None = None
+    """The worker that asked before it began items which must not run twice. No other may, under this fencing number."""
+    started: set[int] = field(default_factory=set)
+    """Those items."""
+    failures: int = 0
+    """Of the reported, how many failed in a way that may pass."""
+    ordinals: tuple[int, ...] | None = None
+    """Those of a range, once its page was read."""
+
+    def keep_ordinals(self, ordinals: Iterable[int]) -> None:
+        """Keep the ordinals of a range once its page is read."""
+        self.ordinals = tuple(ordinals)
+
+    @property
+    def unreported_started(self) -> set[int]:
+        """Items that must not run twice, began, and are not reported."""
+        return self.started - self.reported
+
+    @property
+    def queue(self) -> str:
+        """Where it waits for a worker."""
+        if self.quarantined:
+            return topology.quarantine_queue(self.workload).name
+        return topology.work_queue(self.workload, self.priority).name
+
+
+class LeaseTable(Mapping[UUID, Lease]):
+    """The leases in memory by chunk. Every change follows the save of what it changes."""
+
+    def __init__(self) -> None:
+        self._leases: dict[UUID, Lease] = {}
+        self.get = self._leases.get  # type: ignore[method-assign]  # asked for each report
+
+    def __getitem__(self, chunk_id: UUID) -> Lease:
+        return self._leases[chunk_id]
+
+    def __iter__(self) -> Iterator[UUID]:
+        return iter(self._leases)
+
+    def __len__(self) -> int:
+        return len(self._leases)
+
+    def is_current(self, lease: Lease, fence: int) -> bool:
+        """Tell whether a lease is still in the table, under this fencing number."""
+        return self._leases.get(lease.chunk_id) is lease and lease.fence == fence
+
+    def add(self, lease: Lease) -> None:
+        """Add a chunk that is, or is about to be, on record as out."""
+        self._leases[lease.chunk_id] = lease
+
+    def remove(self, lease: Lease) -> bool:
+        """Remove a chunk that has ended; False if it is gone already."""
+        return self._leases.pop(lease.chunk_id, None) is not None
+
+    def record_sent(self, leases: Iterable[Lease], now: float) -> None:
+        """Record that chunks went into their queues."""
+        for lease in leases:
+            lease.sent_at, lease.seen_at = now, max(now, lease.seen_at)
+
+    def mark_seen(self, lease: Lease, at: float) -> None:
+        """Record when a worker named or reported a chunk, or until when it is not to be taken for lost."""
+        lease.seen_at = at
+
+    def mark_overdue(self, lease: Lease) -> None:
+        """Let a chunk be found lost at once when its batch goes on."""
+        lease.seen_at = -1.0
+
+    def mark_started(self, lease: Lease, worker_id: str, ordinals: Iterable[int]) -> None:
+        """Record that a worker starts at-most-once items; no other worker may under this fencing number."""
+        lease.holder = worker_id
+        lease.started.update(ordinals)
+
+    def record_reported(self, lease: Lease, ordinals: Collection[int]) -> None:
+        """Record items that need not be reported again."""
+        lease.reported.update(ordinals)
+
+    def record_failures(self, lease: Lease, count: int) -> None:
+        """Count items that failed in a way that may pass."""
+        lease.failures += count
+
+    def mark_resent(self, leases: Iterable[Lease]) -> None:
+        """Record that chunks go out once more under the same fencing number, since nobody had them."""
+        for lease in leases:
+            lease.resent = True
+
+    def bump_fence(self, lease: Lease, saved: Lease, now: float) -> None:
+        """Take over fencing number, losses and quarantine of the copy that was saved: the chunk goes out again."""
+        lease.fence, lease.losses, lease.quarantined, lease.seen_at = saved.fence, saved.losses, saved.quarantined, now
+        lease.holder = None
+
+    @staticmethod
+    def bumped(lease: Lease, *, losses: int, quarantined: bool) -> Lease:
+        """Return a copy with the next fencing number, to be saved before `bump_fence`."""
+        return replace(lease, fence=lease.fence + 1, losses=lease.losses + losses, quarantined=quarantined)
+
+    @staticmethod
+    def split(
+        lease: Lease,
+        chunk_ids: Sequence[UUID],
+        sources: Sequence[PageRange | RetryRange],
+        ordinals: Sequence[int],
+        *,
+        quarantined: bool,
+        losses_of: Callable[[int], int],
+    ) -> list[Lease]:
+        """Return the parts of a lease, to be saved in its place; `losses_of` so many items that are not reported."""
+        parts, first = [], 0
+        for chunk_id, source in zip(chunk_ids, sources, strict=True):
+            own = tuple(ordinals[first : first + source.count])
+            reported = lease.reported.intersection(own)
+            first += source.count
+            parts.append(
+                replace(
+                    lease,
+                    chunk_id=chunk_id,
+                    fence=1,
+                    source=source,
+                    ordinals=own,
+                    resent=False,
+                    holder=None,
+                    started=set(),
+                    reported=reported,
+                    losses=losses_of(len(own) - len(reported)),
+                    quarantined=quarantined,
+                )
+            )
+        return parts

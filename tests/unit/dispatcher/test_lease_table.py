@@ -1,0 +1,78 @@
+"""Chunks in flight change in one place, and what was saved is what memory takes over."""
+
+import ast
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from services import dispatcher
+from services.dispatcher.domain.scheduling.scheduler import PageRange, RetryRange
+from services.dispatcher.state.lease import Lease, LeaseTable
+
+CHUNK = UUID(int=2)
+FIELDS = {"fence", "seen_at", "sent_at", "holder", "reported", "started", "failures", "losses", "resent", "quarantined"}
+
+
+def lease(**fields: Any) -> Lease:
+    known: dict[str, Any] = {"source": PageRange(0, 0, 0, 4), "seen_at": 1.0, "sent_at": 1.0, "fence": 3, "attempt": 1}
+    return Lease(
+        CHUNK, batch_id=UUID(int=1), workload="w", priority="normal", partition="", round=1, **(known | fields)
+    )
+
+
+def test_nothing_but_the_table_changes_a_lease() -> None:
+    found = [
+        f"{file.name}:{node.lineno} {node.attr}"
+        for file in Path(dispatcher.__path__[0]).rglob("*.py")
+        if file.name != "lease.py"
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr in FIELDS
+        if isinstance(node.value, ast.Name) and node.value.id != "self"
+    ]
+    assert found == []
+
+
+def test_a_chunk_that_goes_out_again_takes_over_what_was_saved() -> None:
+    table, mine = LeaseTable(), lease(holder="one", losses=1)
+    table.add(mine)
+    saved = table.bumped(mine, losses=1, quarantined=True)
+    assert (mine.fence, mine.losses, mine.quarantined) == (3, 1, False), "the save may fail"
+    assert saved == table.bumped(mine, losses=1, quarantined=True), "and is then repeated with the same values"
+    table.bump_fence(mine, saved, 9.0)
+    assert (mine.fence, mine.losses, mine.quarantined, mine.holder, mine.seen_at) == (4, 2, True, None, 9.0)
+    assert (table.is_current(mine, 4), table.is_current(mine, 3)) == (True, False)
+
+
+def test_parts_share_what_was_reported_and_begin_anew() -> None:
+    mine = lease(reported={11, 12}, losses=3, resent=True, holder="one", started={11})
+    ids = [UUID(int=5), UUID(int=6)]
+    sources = [PageRange(0, 0, 0, 3), PageRange(0, 0, 3, 1)]
+    for _ in range(2):
+        one, two = LeaseTable.split(
+            mine, ids, sources, (10, 11, 12, 13), quarantined=True, losses_of=lambda remaining: 10 * remaining
+        )
+        assert [(x.chunk_id, x.fence, x.reported, x.losses, x.ordinals) for x in (one, two)] == [
+            (ids[0], 1, {11, 12}, 10, (10, 11, 12)),
+            (ids[1], 1, set(), 10, (13,)),
+        ]
+        assert (one.started, one.holder, one.resent, one.quarantined) == (set(), None, False, True)
+    assert mine.losses == 3
+
+
+def test_a_chunk_ends_once() -> None:
+    table, mine = LeaseTable(), lease(source=RetryRange(2, (1, 2)))
+    table.add(mine)
+    assert (table.get(CHUNK), len(table), list(table.values())) == (mine, 1, [mine])
+    assert [table.remove(mine), table.remove(mine)] == [True, False]
+    assert (table, table.get(CHUNK), table.is_current(mine, 3)) == ({}, None, False)
+
+
+def test_when_a_chunk_was_seen() -> None:
+    table, mine = LeaseTable(), lease(seen_at=50.0)
+    table.record_sent([mine], 20.0)
+    assert (mine.sent_at, mine.seen_at) == (20.0, 50.0), "one whose queue takes nothing is not lost before its time"
+    table.mark_overdue(mine)
+    assert mine.seen_at < 0
+    table.mark_started(mine, "one", [1])
+    table.record_reported(mine, [1, 2])
+    assert (mine.holder, mine.unreported_started, mine.reported) == ("one", set(), {1, 2})
