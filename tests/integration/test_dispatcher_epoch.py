@@ -9,7 +9,8 @@ import pytest
 from devstack import Servers
 from services.dispatcher.domain.retry_policy import Retry
 from services.dispatcher.leadership import epoch
-from services.dispatcher.persistence.store import Store
+from services.dispatcher.persistence.lease_store import LeaseStore
+from services.dispatcher.persistence.retry_store import RetryStore
 from services.dispatcher.settings import DispatcherSettings
 from shared.postgres.migrations import migrate
 from tests.support.patience import PATIENCE_S
@@ -29,7 +30,7 @@ async def test_writes_of_an_earlier_epoch_are_refused_and_those_under_way_are_wa
         await lock.execute("DELETE FROM dispatcher.retries")
         first = await epoch.begin(lock)
         async with epoch.open_epoch_pool(settings, first) as old:
-            await Store(old).save_report([_retry(0)], [], [])
+            await RetryStore(old).save([_retry(0)])
             async with old.acquire() as connection:
                 under_way = connection.transaction()
                 await under_way.start()
@@ -41,11 +42,11 @@ async def test_writes_of_an_earlier_epoch_are_refused_and_those_under_way_are_wa
                 second = await beginning
             assert second == first + 1
             with pytest.raises(asyncpg.LockNotAvailableError, match="another dispatcher is active"):
-                await Store(old).save_report([_retry(1)], [], [])
+                await RetryStore(old).save([_retry(1)])
             with pytest.raises(asyncpg.LockNotAvailableError):
-                await Store(old).save_report([], [uuid.uuid4()], [])
+                await LeaseStore(old).end([uuid.uuid4()])
             async with epoch.open_epoch_pool(settings, second) as new:
-                await Store(new).save_report([_retry(2)], [], [])
+                await RetryStore(new).save([_retry(2)])
         rows = await lock.fetch("SELECT ordinal, waits FROM dispatcher.retries ORDER BY ordinal")
         assert [tuple(row) for row in rows] == [(0, 1), (2, 0)]
     finally:

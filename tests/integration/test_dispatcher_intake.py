@@ -56,7 +56,7 @@ async def test_a_header_whose_pages_could_not_be_read_is_taken_again(
 ) -> None:
     batch = uuid.uuid4()
     await parts.pages(batch, {"": 3})
-    monkeypatch.setattr(parts.store, "waiting_slices", once(parts.store.waiting_slices, first=False))
+    monkeypatch.setattr(parts.stores.pages, "waiting_slices", once(parts.stores.pages.waiting_slices, first=False))
     await retry_transient(lambda: parts.accept(batch), "header")
     async with parts.pumping():
         await parts.until(lambda: _ordinals(parts) == [0, 1, 2])
@@ -67,7 +67,7 @@ async def test_a_page_that_was_saved_unheard_goes_out_and_goes_out_once(
 ) -> None:
     batch = uuid.uuid4()
     await parts.accept(batch)
-    monkeypatch.setattr(parts.store, "save_pages", once(parts.store.save_pages, first=True))
+    monkeypatch.setattr(parts.stores.pages, "save_pages", once(parts.stores.pages.save_pages, first=True))
     await retry_transient(lambda: parts.pages(batch, {"": 3}), "page")
     await parts.pages(batch, {"": 3})
     async with parts.pumping():
@@ -103,7 +103,7 @@ async def test_commands_do_not_undo_each_other(parts: Parts) -> None:
     await parts.steer(batch, "cancel", now - timedelta(seconds=3))
     assert known.stop_status == "cancelled"
     assert len(parts.outbox.settled) == 3
-    kept = await parts.store.live_batch(batch)
+    kept = await parts.stores.batches.live_batch(batch)
     assert kept
     assert (kept.stop_status, kept.priority) == ("cancelled", "low")
 
@@ -133,7 +133,7 @@ async def test_what_a_cancel_leaves_is_told_aside_and_no_faster_than_it_is_taken
     await parts.accept(batch)
     header = parts.state.batches[batch]
     publisher = cast("Publisher", parts.outbox)
-    settlement = ItemSettler(parts.store, publisher, ExternalCancel(parts.state, publisher), room)
+    settlement = ItemSettler(parts.stores, publisher, ExternalCancel(parts.state, publisher), room)
     await settlement.settle_waiting(header, "cancelled")
     assert sent == [0, 3000]
     told = [m for m in parts.outbox.sent if m.type == ItemsSettled.type]
@@ -146,7 +146,7 @@ async def test_retries_of_large_items_are_read_a_few_at_a_time(parts: Parts) -> 
     batch = await parts.begin({"": 1})
     await parts.wait_again(batch, range(10))
     await parts.pool.execute("UPDATE retries SET item = item || repeat(' ', 1500000)::bytea")
-    assert len(await parts.store.waiting_retries(batch, -1)) == 3
+    assert len(await parts.stores.retries.waiting_retries(batch, -1)) == 3
     await parts.settler.settle_waiting(parts.state.batches[batch], "cancelled")
     assert await parts.count("retries") == 0
 
@@ -188,7 +188,7 @@ async def test_a_second_copy_of_a_round_that_has_ended_begins_nothing(parts: Par
     await parts.intake.on_batch_finished(_finished(batch, 2), ENVELOPE)
     await parts.intake.on_items_reopened(reopened, ENVELOPE)
     assert not parts.state.batches
-    assert await parts.store.live_batches() == []
+    assert await parts.stores.batches.live_batches() == []
     assert parts.outbox.settled == []
 
 
@@ -234,7 +234,7 @@ async def test_what_is_left_of_old_batches_is_forgotten_a_thousand_at_a_time(par
         await parts.pool.execute(
             f"WITH old AS (SELECT batch_id FROM batches WHERE finished_at IS NOT NULL) {statement}"
         )
-    assert [await parts.store.delete_old_batches(7.0) for _ in range(3)] == [1000, 500, 0]
+    assert [await parts.stores.batches.delete_old_batches(7.0) for _ in range(3)] == [1000, 500, 0]
     tables = ("batches", "pages", "retries", "leases", "steering", "terms")
     assert [await parts.count(table) for table in tables] == [1, 1, 0, 0, 0, 0]
     assert list(parts.state.batches) == [young]

@@ -48,7 +48,7 @@ class ManualDispatcher:
         self.parts.employ("w", chunk_max=100)
         parts = self.parts
         self.inherited = OrphanedChunkDetector(parts.state, DispatcherSettings().lease_s)
-        self.workers = WorkerRegistry(parts.state, parts.store, parts.recovery, self.inherited, DispatcherSettings())
+        self.workers = WorkerRegistry(parts.state, parts.stores, parts.recovery, self.inherited, DispatcherSettings())
         self._taken = 0
         self.beat()
 
@@ -56,7 +56,7 @@ class ManualDispatcher:
         """Read what the tables hold."""
         await self.parts.intake.load()
         now = time.monotonic()
-        leases = await self.parts.store.leases(now)
+        leases = await self.parts.stores.leases.leases(now)
         for lease in leases:
             self.parts.state.add_lease(lease)
         self.inherited.watch(leases, now)
@@ -176,7 +176,9 @@ async def test_a_report_whose_save_was_cut_off_is_taken_again_in_whole(
 ) -> None:
     await dispatcher.parts.begin({"": 2})
     chunk = await dispatcher.take()
-    monkeypatch.setattr(dispatcher.parts.store, "save_report", once(dispatcher.parts.store.save_report, first=saved))
+    monkeypatch.setattr(
+        dispatcher.parts.stores.leases, "save_report", once(dispatcher.parts.stores.leases.save_report, first=saved)
+    )
     await dispatcher.report(chunk, [again(0)], final=False, busy_ms=500)
     await dispatcher.report(chunk, done(1), busy_ms=500)
     assert [o for o, _ in await dispatcher.retries()] == [0]
@@ -199,14 +201,14 @@ async def test_a_cancel_while_a_retry_is_saved_settles_it(
 ) -> None:
     batch = await dispatcher.parts.begin({"": 1})
     chunk = await dispatcher.take()
-    report, entered, cancelled = dispatcher.parts.store.save_report, asyncio.Event(), asyncio.Event()
+    report, entered, cancelled = dispatcher.parts.stores.leases.save_report, asyncio.Event(), asyncio.Event()
 
     async def slow(*arguments: Any) -> None:
         entered.set()
         await cancelled.wait()
         await report(*arguments)
 
-    monkeypatch.setattr(dispatcher.parts.store, "save_report", slow)
+    monkeypatch.setattr(dispatcher.parts.stores.leases, "save_report", slow)
     reporting = asyncio.create_task(dispatcher.report(chunk, [again(0)]))
     await entered.wait()
     await dispatcher.parts.steer(batch, "cancel")
@@ -341,7 +343,9 @@ async def test_a_loss_whose_save_was_cut_off_counts_once(
     await dispatcher.parts.begin({"": 2})
     chunk = await dispatcher.take()
     monkeypatch.setattr(
-        dispatcher.parts.store, "save_redispatch", once(dispatcher.parts.store.save_redispatch, first=saved)
+        dispatcher.parts.stores.leases,
+        "save_redispatch",
+        once(dispatcher.parts.stores.leases.save_redispatch, first=saved),
     )
     await dispatcher.give_back(chunk)
     again = await dispatcher.take()
@@ -395,7 +399,7 @@ async def test_who_waits_for_the_broker_says_so(dispatcher: ManualDispatcher) ->
     await dispatcher.parts.begin({"": 1})
     await dispatcher.take()
     parts = dispatcher.parts
-    giver = ChunkPublisher(parts.state, parts.store, parts.outbox, PageCache(parts.store), on_wait=beat)  # type: ignore[arg-type]
+    giver = ChunkPublisher(parts.state, parts.stores, parts.outbox, PageCache(parts.stores), on_wait=beat)  # type: ignore[arg-type]
     parts.outbox.refuse = refuse
     await giver.publish(list(parts.state.leases.values()))
     assert beats == 2
@@ -477,14 +481,14 @@ async def test_nothing_begins_of_a_chunk_while_it_is_given_out_again(
 ) -> None:
     await dispatcher.parts.begin({"": 1})
     chunk = await dispatcher.take()
-    regive, entered, go = dispatcher.parts.store.save_redispatch, asyncio.Event(), asyncio.Event()
+    regive, entered, go = dispatcher.parts.stores.leases.save_redispatch, asyncio.Event(), asyncio.Event()
 
     async def slow(*arguments: Any) -> None:
         entered.set()
         await go.wait()
         await regive(*arguments)
 
-    monkeypatch.setattr(dispatcher.parts.store, "save_redispatch", slow)
+    monkeypatch.setattr(dispatcher.parts.stores.leases, "save_redispatch", slow)
     losing = asyncio.create_task(dispatcher.lose())
     await entered.wait()
     asking = asyncio.create_task(begin(dispatcher, chunk, 0))

@@ -78,7 +78,7 @@ async def test_a_patched_payload_runs_once_patched_and_stays_so(
         {"op": "replace", "path": "/url", "value": "https://c.example/fixed"},
     ]
     reopened = ItemsReopened(batch_id=batch, round=2, ordinals=[1, 7], patch=patch)
-    monkeypatch.setattr(parts.store, "save_reopened", once(parts.store.save_reopened, first=True))
+    monkeypatch.setattr(parts.stores.retries, "save_reopened", once(parts.stores.retries.save_reopened, first=True))
     with pytest.raises(Exception, match="connection was closed"):
         await parts.intake.on_items_reopened(reopened, ENVELOPE)
 
@@ -98,7 +98,7 @@ async def test_a_patched_payload_runs_once_patched_and_stays_so(
     again = ItemsReopened(batch_id=batch, round=4, ordinals=[7, 99], patch=appended[2:])
     await parts.intake.on_items_reopened(again, ENVELOPE)
     assert await run_out(parts, batch, 1) == {7: fixed | {"tags": [None, 1]}}
-    reply = await PayloadQuery(parts.store).on_items_query(
+    reply = await PayloadQuery(parts.stores).on_items_query(
         ItemsQuery(owner="o", batch_id=batch, ordinals=[7, 3, 99]), Envelope("", "")
     )
     assert [(x.ordinal, x.partition, x.custom_id) for x in reply.items] == [
@@ -106,7 +106,7 @@ async def test_a_patched_payload_runs_once_patched_and_stays_so(
     ]  # fmt: skip
     assert reply.items[1].payload == {"url": "https://c.example/fixed", "tags": [None, 1]}
     assert reply.gone == [99]
-    stranger = await PayloadQuery(parts.store).on_items_query(
+    stranger = await PayloadQuery(parts.stores).on_items_query(
         ItemsQuery(owner="eve", batch_id=batch, ordinals=[7]), ENVELOPE
     )
     assert (stranger.items, stranger.gone) == ([], [7])
@@ -133,7 +133,7 @@ async def test_any_item_is_found_in_its_page(make: Callable[[], Parts], pages: i
     batch = await begun(parts, {2 * n: range(bounds[n], bounds[n + 1]) for n in range(pages)})
 
     async def found(ordinals: list[int]) -> dict[int, StoredItem]:
-        return {x.ordinal: x async for lot in find_items(parts.store, batch, ordinals) for x in lot}
+        return {x.ordinal: x async for lot in find_items(parts.stores, batch, ordinals) for x in lot}
 
     every = list(range(bounds[-1] + 5))
     assert sorted(await found(every)) == every[: bounds[-1]]
@@ -144,4 +144,4 @@ async def test_any_item_is_found_in_its_page(make: Callable[[], Parts], pages: i
     assert {ordinal: one.partition for ordinal, one in ends.items()} == {
         o: "b.example" if o % 2 else "a.example" for o in (0, bounds[-1] - 1)
     }
-    assert not [x async for x in find_items(parts.store, uuid.uuid4(), [0, 1])]
+    assert not [x async for x in find_items(parts.stores, uuid.uuid4(), [0, 1])]

@@ -15,7 +15,7 @@ from devstack import Program, Servers, Supervisor, free_ports
 from services.dispatcher.codecs.page import Page
 from services.dispatcher.domain.scheduling.scheduler import PageRange
 from services.dispatcher.leadership import epoch
-from services.dispatcher.persistence.store import Store
+from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.state.lease import Lease
 from shared.postgres.migrations import migrate
@@ -37,15 +37,15 @@ async def _die(servers: Servers, worker: HandWorker) -> dict[int, Lease]:
     lock = await asyncpg.connect(servers.database_url)
     try:
         async with epoch.open_epoch_pool(settings, await epoch.begin(lock)) as pool:
-            store = Store(pool)
-            await store.save_batch(header(batch_id, workload), None)
-            await store.save_pages([Page.of(page_of(batch_id, {"": 8}, workload=workload))])
+            stores = Stores.on(pool)
+            await stores.batches.save_batch(header(batch_id, workload), None)
+            await stores.pages.save_pages([Page.of(page_of(batch_id, {"": 8}, workload=workload))])
             leases = {
                 n: Lease(uuid.uuid4(), 1, batch_id, workload, "normal", "", 1, 1, PageRange(0, 0, n, 1), 0.0, 0.0)
                 for n in range(5)
             }
-            await store.save_leases(list(leases.values()), [batch_id])
-            await store.save_resent([leases[_RESENT]])
+            await stores.leases.save_leases(list(leases.values()), [batch_id])
+            await stores.leases.save_resent([leases[_RESENT]])
     finally:
         await lock.close()
     return leases

@@ -161,7 +161,7 @@ async def test_a_deadline_that_passed_while_nobody_was_active_is_kept(make: Call
         await first.until(lambda: out(first, batch) == 10)
     successor = make()
     await successor.intake.load()
-    for lease in await successor.store.leases(0.0):
+    for lease in await successor.stores.leases.leases(0.0):
         successor.state.add_lease(lease)
     stopping = asyncio.create_task(successor.batch_stopper.run())
     await successor.until(lambda: bool(told_workers(successor)))
@@ -174,10 +174,10 @@ async def test_a_stop_that_was_broken_off_is_finished_by_the_next_dispatcher(mak
     batch = await first.begin({"": 10})
     async with first.pumping():
         await first.until(lambda: out(first, batch) == 10)
-    await first.store.save_stop(batch, 1, "deadline")  # and dies
+    await first.stores.batches.save_stop(batch, 1, "deadline")  # and dies
     successor = make()
     await successor.intake.load()
-    for lease in await successor.store.leases(0.0):
+    for lease in await successor.stores.leases.leases(0.0):
         successor.state.add_lease(lease)
     await successor.batch_stopper.drain()
     assert sorted(o for _, o, _ in successor.outbox.settled) == list(range(10))
@@ -197,8 +197,8 @@ async def test_a_deadline_that_had_passed_does_not_end_the_round_that_a_retry_op
     batch = await parts.begin({"": 1}, terms=Terms(deadline=later(-60)))
     await parts.batch_stopper.expire_overdue()
     assert parts.state.batches[batch].stop_status == "expired"
-    await parts.store.finish(batch, 1)
-    again = await parts.store.reopen(batch, 2, datetime.now(UTC))
+    await parts.stores.batches.finish(batch, 1)
+    again = await parts.stores.batches.reopen(batch, 2, datetime.now(UTC))
     assert again
     assert (again.stop_status, again.deadline) == (None, None)
 
@@ -222,12 +222,12 @@ async def test_a_stop_of_another_round_changes_nothing_before_its_time(parts: Pa
     batch = await parts.begin({"": 1})
     await parts.intake.on_batch_stopped(stopped(batch, "failure_threshold", 2), ENVELOPE)
     assert parts.state.batches[batch].stop_status is None
-    await parts.store.finish(batch, 1)
-    second = await parts.store.reopen(batch, 2, datetime.now(UTC))
+    await parts.stores.batches.finish(batch, 1)
+    second = await parts.stores.batches.reopen(batch, 2, datetime.now(UTC))
     assert second
     assert second.stop_status == "cancelled"
-    await parts.store.finish(batch, 2)
-    third = await parts.store.reopen(batch, 3, datetime.now(UTC))
+    await parts.stores.batches.finish(batch, 2)
+    third = await parts.stores.batches.reopen(batch, 3, datetime.now(UTC))
     await parts.intake.on_batch_stopped(stopped(batch, "failure_threshold", 2), ENVELOPE)
     assert third
     assert third.stop_status is None

@@ -34,7 +34,7 @@ from services.dispatcher.intake.batches import BatchIntake
 from services.dispatcher.outcomes.report_handler import ReportHandler
 from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.rate_store import RateStore
-from services.dispatcher.persistence.store import Store
+from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.rate_limits.rate_events import RateEvents
 from services.dispatcher.recovery.lost_chunks import LostChunkRecovery
 from services.dispatcher.recovery.start_permits import StartPermits
@@ -83,20 +83,20 @@ class Parts:
     """One dispatcher from its start."""
 
     def __init__(self, pool: Pool, memory: RedisClient, settings: DispatcherSettings) -> None:
-        self.pool, self.outbox, self.state, self.store = pool, Outbox(), DispatcherState(), Store(pool)
-        publisher, pages = cast("Publisher", self.outbox), PageCache(self.store)
-        self.settler = ItemSettler(self.store, publisher, ExternalCancel(self.state, publisher))
-        self.chunk_publisher = ChunkPublisher(self.state, self.store, publisher, pages)
+        self.pool, self.outbox, self.state, self.stores = pool, Outbox(), DispatcherState(), Stores.on(pool)
+        publisher, pages = cast("Publisher", self.outbox), PageCache(self.stores)
+        self.settler = ItemSettler(self.stores, publisher, ExternalCancel(self.state, publisher))
+        self.chunk_publisher = ChunkPublisher(self.state, self.stores, publisher, pages)
         self._running: asyncio.Task[None] | None = None
         self.pulse = Pulse("pump", 60)
-        refusals = UndeliverableChunks(self.state, self.store, self.chunk_publisher, self.settler, pages)
-        self.dispatch_loop = DispatchLoop(self.state, self.store, self.chunk_publisher, refusals, self.pulse)
-        self.batch_stopper = BatchStopper(self.state, self.store, self.settler, pages, publisher, Pulse("stops", 60))
-        self.intake = BatchIntake(self.state, self.store, self.settler, pages, self.dispatch_loop, self.batch_stopper)
-        self.start_permits = StartPermits(self.state, self.store, self.settler, pages)
+        refusals = UndeliverableChunks(self.state, self.stores, self.chunk_publisher, self.settler, pages)
+        self.dispatch_loop = DispatchLoop(self.state, self.stores, self.chunk_publisher, refusals, self.pulse)
+        self.batch_stopper = BatchStopper(self.state, self.stores, self.settler, pages, publisher, Pulse("stops", 60))
+        self.intake = BatchIntake(self.state, self.stores, self.settler, pages, self.dispatch_loop, self.batch_stopper)
+        self.start_permits = StartPermits(self.state, self.stores, self.settler, pages)
         self.recovery = LostChunkRecovery(
             self.state,
-            self.store,
+            self.stores,
             self.chunk_publisher,
             self.settler,
             pages,
@@ -108,7 +108,7 @@ class Parts:
             self.state, RateStore(pool), self.settler, publisher, RateReservations(memory), Pulse("pacing", 60)
         )
         self.report_handler = ReportHandler(
-            self.state, self.store, self.settler, pages, self.dispatch_loop, self.batch_stopper, self.rate_events
+            self.state, self.stores, self.settler, pages, self.dispatch_loop, self.batch_stopper, self.rate_events
         )
 
     def employ(self, workload: str, **manifest: Any) -> None:
@@ -150,7 +150,7 @@ class Parts:
     async def wait_again(self, batch_id: uuid.UUID, ordinals: Sequence[int], partition: str = "") -> None:
         """Items that are due to run again."""
         retries = [Retry(batch_id, o, partition, 2, 0, -1.0, b'{"ordinal":%d,"payload":{}}' % o) for o in ordinals]
-        await self.store.save_report(retries, [], [])
+        await self.stores.retries.save(retries)
         self.dispatch_loop.retry_in(0.0)
 
     @asynccontextmanager

@@ -16,7 +16,7 @@ from batchyard_contracts.v1.work import ChunkHead
 from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
 from services.dispatcher.domain.scheduling.scheduler import PageRange, Pick, RetryRange
 from services.dispatcher.persistence.page_cache import PageCache
-from services.dispatcher.persistence.store import Store
+from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.state.batch import Batch
 from services.dispatcher.state.lease import Lease
 from services.dispatcher.state.state import DispatcherState
@@ -41,12 +41,12 @@ class ChunkPublisher:
     def __init__(
         self,
         state: DispatcherState,
-        store: Store,
+        stores: Stores,
         publisher: Publisher,
         pages: PageCache,
         on_wait: Callable[[], None] = lambda: None,
     ) -> None:
-        self._state, self._store, self._publisher, self._pages = state, store, publisher, pages
+        self._state, self._stores, self._publisher, self._pages = state, stores, publisher, pages
         self._on_wait = on_wait
         """Callback that runs while PostgreSQL or RabbitMQ is unreachable; it shows that the loop is alive."""
 
@@ -60,7 +60,9 @@ class ChunkPublisher:
         for lease in leases:  # before the publish, since a report may arrive before it returns
             self._state.leases.add(lease)
         started_ids = [b.batch_id for b in starting]
-        await retry_transient(lambda: self._store.save_leases(leases, started_ids), "PostgreSQL", on_wait=self._on_wait)
+        await retry_transient(
+            lambda: self._stores.leases.save_leases(leases, started_ids), "PostgreSQL", on_wait=self._on_wait
+        )
         try:
             await self.publish(leases, [_batch_started(b) for b in starting])
         finally:
@@ -95,7 +97,7 @@ class ChunkPublisher:
         self._state.leases.record_sent(leases, time.monotonic())
         if empty:
             await retry_transient(
-                lambda: self._store.save_report([], [x.chunk_id for x in empty], []),
+                lambda: self._stores.leases.end([x.chunk_id for x in empty]),
                 "PostgreSQL",
                 on_wait=self._on_wait,
             )
@@ -114,9 +116,7 @@ class ChunkPublisher:
         }
         if found:
             pairs = [(chunk_id, ordinal) for chunk_id, gone in found.items() for ordinal in gone]
-            await retry_transient(
-                lambda: self._store.save_report([], [], [], pairs), "PostgreSQL", on_wait=self._on_wait
-            )
+            await retry_transient(lambda: self._stores.leases.save_reported(pairs), "PostgreSQL", on_wait=self._on_wait)
             for lease in leases:
                 self._state.leases.record_reported(lease, found.get(lease.chunk_id, ()))
 

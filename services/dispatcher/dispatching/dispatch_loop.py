@@ -13,7 +13,8 @@ from services.dispatcher.dispatching.undeliverable import UndeliverableChunks
 from services.dispatcher.domain.scheduling.admission import Admission
 from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
 from services.dispatcher.domain.scheduling.scheduler import Pick, RetryRange
-from services.dispatcher.persistence.store import DueRetry, Store
+from services.dispatcher.persistence.retry_store import DueRetry
+from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.state.batch import Batch
 from services.dispatcher.state.state import DispatcherState
 from shared.runtime.health import Pulse
@@ -39,12 +40,12 @@ class DispatchLoop:
     def __init__(
         self,
         state: DispatcherState,
-        store: Store,
+        stores: Stores,
         publisher: ChunkPublisher,
         undeliverable: UndeliverableChunks,
         pulse: Pulse,
     ) -> None:
-        self._state, self._store, self._publisher, self._pulse = state, store, publisher, pulse
+        self._state, self._stores, self._publisher, self._pulse = state, stores, publisher, pulse
         self._undeliverable = undeliverable
         self._next_retry_at = 0.0
         """Time at which due retries are loaded again (monotonic seconds)."""
@@ -122,7 +123,7 @@ class DispatchLoop:
             )
             full = [key for key, count in state.loaded_by_partition.items() if count >= quota]
             limit = len(state.loaded_retries) - sum(state.loaded_by_partition[key] for key in full) + _LOAD_LIMIT
-            due = await self._store.due_retries(runnable, full, limit)
+            due = await self._stores.retries.due_retries(runnable, full, limit)
             for (batch_id, partition, attempt, quarantined), ordinals in _group_retries(due):
                 batch = state.batches.get(batch_id)
                 queue = state.batch_queue(batch) if batch is not None and self._may_run(batch) else None
@@ -132,7 +133,7 @@ class DispatchLoop:
                     queue.partition_queue(partition).retries.append(RetryRange(attempt, new, quarantined))
             if len(due) == limit:
                 self._next_retry_at = time.monotonic() + _RELOAD_S
-        if (seconds := await self._store.next_retry()) is not None:
+        if (seconds := await self._stores.retries.next_retry()) is not None:
             self._next_retry_at = min(self._next_retry_at, time.monotonic() + seconds)
 
     def _may_run(self, batch: Batch) -> bool:

@@ -9,7 +9,7 @@ from batchyard_contracts.v1.flow import SettledItem
 from batchyard_contracts.v1.values import ItemError
 from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher, ChunksRefused
 from services.dispatcher.persistence.page_cache import PageCache
-from services.dispatcher.persistence.store import Store
+from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.settlement.settler import ItemSettler
 from services.dispatcher.state.lease import Lease
 from services.dispatcher.state.state import DispatcherState
@@ -23,9 +23,15 @@ class UndeliverableChunks:
     """Refused chunks by workload. A workload in here gets no new chunks."""
 
     def __init__(
-        self, state: DispatcherState, store: Store, publisher: ChunkPublisher, settler: ItemSettler, pages: PageCache
+        self, state: DispatcherState, stores: Stores, publisher: ChunkPublisher, settler: ItemSettler, pages: PageCache
     ) -> None:
-        self._state, self._store, self._publisher, self._settler, self._pages = state, store, publisher, settler, pages
+        self._state, self._stores, self._publisher, self._settler, self._pages = (
+            state,
+            stores,
+            publisher,
+            settler,
+            pages,
+        )
         self._until: dict[str, float] = {}
         self._leases: dict[str, list[Lease]] = {}
 
@@ -73,5 +79,5 @@ class UndeliverableChunks:
         ]
         if batch := self._state.batches.get(lease.batch_id):
             await self._settler.settle(batch, "failed", items)
-        await self._store.save_report([], [lease.chunk_id], [(lease.batch_id, item.ordinal) for item in items])
+        await self._stores.leases.end_items(lease, [item.ordinal for item in items])
         self._state.release_lease(lease)

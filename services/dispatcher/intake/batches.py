@@ -22,7 +22,7 @@ from services.dispatcher.intake.dedup_claims import DedupClaims
 from services.dispatcher.intake.page_tracker import PageTracker, WaitingSlices
 from services.dispatcher.intake.reopening import ITEM_DELETED, ItemReopener
 from services.dispatcher.persistence.page_cache import PageCache
-from services.dispatcher.persistence.store import Store
+from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.settlement.batch_stopper import BatchStopper
 from services.dispatcher.settlement.settler import ItemSettler
 from services.dispatcher.state.batch import Batch
@@ -38,35 +38,35 @@ class BatchIntake:
     def __init__(
         self,
         state: DispatcherState,
-        store: Store,
+        stores: Stores,
         settler: ItemSettler,
         pages: PageCache,
         dispatch_loop: DispatchLoop,
         batch_stopper: BatchStopper,
     ) -> None:
-        self._state, self._store, self._settler, self._pages, self._dispatch_loop = (
+        self._state, self._stores, self._settler, self._pages, self._dispatch_loop = (
             state,
-            store,
+            stores,
             settler,
             pages,
             dispatch_loop,
         )
         self._batch_stopper = batch_stopper
-        self._claims = DedupClaims(state, store, settler, pages)
-        self._reopening = ItemReopener(state, store, settler)
+        self._claims = DedupClaims(state, stores, settler, pages)
+        self._reopening = ItemReopener(state, stores, settler)
         self._page_tracker = PageTracker()
 
     async def load(self) -> None:
         """Load manifests and unfinished batches from the tables."""
-        for manifest in await self._store.manifests():
+        for manifest in await self._stores.batches.manifests():
             self._state.set_manifest(manifest)
-        for batch in await self._store.live_batches():
+        for batch in await self._stores.batches.live_batches():
             await self._join(batch)
 
     async def on_items_pages(self, received: Sequence[DecodedMessage]) -> None:
         """Save pages; items of a batch whose header is known are queued, each once."""
         pages = [r.message for r in received if isinstance(r.message, Page)]
-        saved = await self._store.save_pages(pages)
+        saved = await self._stores.pages.save_pages(pages)
         batch_ids, claimed = {batch_id for batch_id, *_ in saved}, set[UUID]()
         while known := [b for x in batch_ids - claimed if (b := self._state.batches.get(x))]:
             for batch in known:  # another batch may be added meanwhile
@@ -85,7 +85,7 @@ class BatchIntake:
     async def on_batch_accepted(self, message: BatchAccepted, envelope: Envelope) -> None:
         """Save the header of a batch and add the batch."""
         async with self._state.control_lock:
-            batch = await self._store.save_batch(message, envelope.traceparent)
+            batch = await self._stores.batches.save_batch(message, envelope.traceparent)
             if batch is not None and batch.batch_id not in self._state.batches:
                 await self._join(batch, message.total)
         self._state.changed.set()
@@ -96,7 +96,7 @@ class BatchIntake:
     async def on_batch_withdrawn(self, message: BatchWithdrawn, _: Envelope) -> None:
         """Delete a batch that was withdrawn, with its pages."""
         async with self._state.control_lock:
-            await self._store.withdraw(message.batch_id)
+            await self._stores.batches.withdraw(message.batch_id)
             self._remove(message.batch_id)  # last, so that a page that was being saved is known
 
     async def on_batch_controlled(self, message: BatchControlled, _: Envelope) -> None:
@@ -108,19 +108,19 @@ class BatchIntake:
             batch = self._state.batches.get(message.batch_id)
             if batch is not None and message.round is not None and message.round < batch.round:
                 return
-            await self._store.save_control(message)
+            await self._stores.batches.save_control(message)
             await self._apply_control(message.batch_id)
 
     async def on_batch_stopped(self, message: BatchStopped, _: Envelope) -> None:
         """Stop a round that another service or the deadline has ended."""
         async with self._state.control_lock:
-            await self._store.save_stop(message.batch_id, message.round, message.reason)
+            await self._stores.batches.save_stop(message.batch_id, message.round, message.reason)
             await self._apply_control(message.batch_id)
 
     async def _apply_control(self, batch_id: UUID) -> None:
         """Apply the saved controls to a batch in memory, if it is there."""
         batch = self._state.batches.get(batch_id)
-        saved = await self._store.live_batch(batch_id) if batch is not None else None
+        saved = await self._stores.batches.live_batch(batch_id) if batch is not None else None
         if batch is None or saved is None or saved.round != batch.round:
             return
         batch.priority, batch.paused, batch.terms = saved.priority, saved.paused, saved.terms
@@ -133,16 +133,16 @@ class BatchIntake:
 
     async def on_batch_finished(self, message: BatchFinished, _: Envelope) -> None:
         """Forget a round that the aggregator has ended."""
-        await self._store.finish(message.batch_id, message.round)
+        await self._stores.batches.finish(message.batch_id, message.round)
         batch = self._state.batches.get(message.batch_id)
         if batch is not None and batch.round <= message.round:
             self._remove(message.batch_id)
 
     async def on_items_reopened(self, message: ItemsReopened, envelope: Envelope) -> None:
         """Run items again in a new round, from their first attempt. Items that are no longer stored fail."""
-        batch = await self._store.reopen(message.batch_id, message.round, message.requested_at)
+        batch = await self._stores.batches.reopen(message.batch_id, message.round, message.requested_at)
         if batch is None:
-            if not await self._store.is_known(message.batch_id):
+            if not await self._stores.batches.is_known(message.batch_id):
                 log.warning("reopened batch is no longer stored", batch_id=str(message.batch_id), round=message.round)
                 await self._reopening.fail(message, message.ordinals, ITEM_DELETED)
             return
@@ -179,7 +179,7 @@ class BatchIntake:
             await self._claims.load(batch)
             if batch.stop_status:
                 return {}
-            rows = await self._store.waiting_slices(batch.batch_id)
+            rows = await self._stores.pages.waiting_slices(batch.batch_id)
             found = {(slice_.page, slice_.segment): (partition, slice_) for partition, slice_ in rows}
             early = self._page_tracker.early_slices(batch.batch_id)
             if early is not None and (early.keys() <= found.keys() or not self._claims.is_wanted_by(batch)):

@@ -13,7 +13,8 @@ import msgspec
 from batchyard_contracts.v1.flow import SettledItem
 from batchyard_contracts.v1.values import Dedup
 from services.dispatcher.persistence.page_cache import PageCache
-from services.dispatcher.persistence.store import Claim, DroppedItem, Store
+from services.dispatcher.persistence.page_store import Claim, DroppedItem
+from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.settlement.settler import ItemSettler
 from services.dispatcher.state.batch import Batch
 from services.dispatcher.state.state import DispatcherState
@@ -32,8 +33,8 @@ class DedupClaims:
     """Claims keys for the items of batches. Dropped items are saved before the ledger is told, and published again
     after a crash."""
 
-    def __init__(self, state: DispatcherState, store: Store, settler: ItemSettler, pages: PageCache) -> None:
-        self._state, self._store, self._settler, self._pages = state, store, settler, pages
+    def __init__(self, state: DispatcherState, stores: Stores, settler: ItemSettler, pages: PageCache) -> None:
+        self._state, self._stores, self._settler, self._pages = state, stores, settler, pages
 
     def is_wanted_by(self, batch: Batch) -> bool:
         """Tell whether the items of a batch have to claim their keys before they run."""
@@ -42,18 +43,18 @@ class DedupClaims:
     async def load(self, batch: Batch) -> None:
         """Load the dropped items of a batch that is about to be added, and claim the keys of the others."""
         if _mode(batch):
-            await self._drop(batch, await self._store.dropped_items(batch.batch_id))
+            await self._drop(batch, await self._stores.pages.dropped_items(batch.batch_id))
             await self.claim(batch)
 
     async def claim(self, batch: Batch) -> None:
         """Claim the keys of the pages of a batch that have not been claimed yet."""
         dedup = _mode(batch)
-        while dedup and (pages := await self._store.unclaimed_segments(batch.batch_id)):
+        while dedup and (pages := await self._stores.pages.unclaimed_segments(batch.batch_id)):
             found = {line.key: line for _, _, lines in pages for line in map(_decoder.decode, lines) if line.key}
             claims = [Claim(bytes.fromhex(key), line.ordinal, line.custom_id) for key, line in found.items()]
             segments = [(page, segment) for page, segment, _ in pages]
             by_batch: dict[UUID, list[DroppedItem]] = {}
-            for dropped in await self._store.claim(batch, dedup, claims, segments):
+            for dropped in await self._stores.pages.claim(batch, dedup, claims, segments):
                 by_batch.setdefault(dropped.batch_id, []).append(dropped)
             for batch_id, items in by_batch.items():
                 if loser := batch if batch_id == batch.batch_id else self._state.batches.get(batch_id):
@@ -67,7 +68,7 @@ class DedupClaims:
                 in_flight.update(set(await self._pages.ordinals(lease)) - lease.reported)
         running = [item.ordinal for item in items if item.ordinal in in_flight]
         if running:
-            await self._store.restore_dropped(batch.batch_id, running)
+            await self._stores.pages.restore_dropped(batch.batch_id, running)
         dropped = [item for item in items if item.ordinal not in in_flight]
         batch.dropped.update(item.ordinal for item in dropped)
         settled = [
@@ -77,7 +78,7 @@ class DedupClaims:
             for i in dropped
         ]
         await self._settler.settle(batch, "duplicate", settled)
-        await self._store.drop_waiting_retries(batch.batch_id, [item.ordinal for item in dropped])
+        await self._stores.retries.drop_waiting_retries(batch.batch_id, [item.ordinal for item in dropped])
 
 
 def _mode(batch: Batch) -> Dedup | None:

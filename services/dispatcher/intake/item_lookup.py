@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from services.dispatcher.domain.item_line import ordinal_of
-from services.dispatcher.persistence.store import Store
+from services.dispatcher.persistence.stores import Stores
 
 _MAX_ORDINALS = 1000
 _PAGES_PER_READ = 4
@@ -26,25 +26,25 @@ class StoredItem:
     round: int = 0
 
 
-async def find_items(store: Store, batch_id: UUID, ordinals: Sequence[int]) -> AsyncIterator[list[StoredItem]]:
+async def find_items(stores: Stores, batch_id: UUID, ordinals: Sequence[int]) -> AsyncIterator[list[StoredItem]]:
     """Yield the requested items that are stored, in groups of bounded size."""
     wanted = sorted(set(ordinals))
     for start in range(0, len(wanted), _MAX_ORDINALS):
         group = wanted[start : start + _MAX_ORDINALS]
-        patched = [StoredItem(*row) for row in await store.patched_items(batch_id, group)]
+        patched = [StoredItem(*row) for row in await stores.pages.patched_items(batch_id, group)]
         if patched:
             yield patched
             known = {item.ordinal for item in patched}
             group = [ordinal for ordinal in group if ordinal not in known]
-        async for found in _find_in_pages(store, batch_id, group):
+        async for found in _find_in_pages(stores, batch_id, group):
             yield found
 
 
-async def _find_in_pages(store: Store, batch_id: UUID, wanted: list[int]) -> AsyncIterator[list[StoredItem]]:
-    at, last = 0, await store.last_page(batch_id)
+async def _find_in_pages(stores: Stores, batch_id: UUID, wanted: list[int]) -> AsyncIterator[list[StoredItem]]:
+    at, last = 0, await stores.pages.last_page(batch_id)
     while wanted and at <= last:
-        at = await _page_before(store, batch_id, wanted[0], at, last)
-        rows = await store.pages_from(batch_id, at, _PAGES_PER_READ)
+        at = await _page_before(stores, batch_id, wanted[0], at, last)
+        rows = await stores.pages.pages_from(batch_id, at, _PAGES_PER_READ)
         if not rows:
             return
         wanted_set = set(wanted)
@@ -61,18 +61,18 @@ async def _find_in_pages(store: Store, batch_id: UUID, wanted: list[int]) -> Asy
         wanted = [ordinal for ordinal in wanted if ordinal > highest]
 
 
-async def _page_before(store: Store, batch_id: UUID, ordinal: int, first: int, last: int) -> int:
+async def _page_before(stores: Stores, batch_id: UUID, ordinal: int, first: int, last: int) -> int:
     """Return a page at or shortly before the one that may contain the ordinal, between `first` and `last`."""
     low, step = first, _PAGES_PER_READ
     while low + step <= last:  # doubles the step first, since the page is near most often
-        sample = await store.first_ordinal_from(batch_id, low + step)
+        sample = await stores.pages.first_ordinal_from(batch_id, low + step)
         if sample is None or sample[1] > ordinal:
             last = low + step
             break
         low, step = sample[0], 2 * step
     while last - low > _PAGES_PER_READ:
         middle = (low + last) // 2
-        sample = await store.first_ordinal_from(batch_id, middle)
+        sample = await stores.pages.first_ordinal_from(batch_id, middle)
         if sample is None or sample[1] > ordinal:
             last = middle
         else:

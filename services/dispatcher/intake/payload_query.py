@@ -5,7 +5,7 @@ from pydantic_core import from_json
 from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.queries import ItemsQuery, ItemsReply, StoredItem
 from services.dispatcher.intake.item_lookup import find_items
-from services.dispatcher.persistence.store import Store
+from services.dispatcher.persistence.stores import Stores
 
 REPLY_BYTES = 2_000_000
 """Approximate size in bytes at which a reply is cut, below the limit of a message."""
@@ -16,16 +16,16 @@ _MAX_READS = 50
 class PayloadQuery:
     """Reads the stored items for the owner of their batch."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
 
     async def on_items_query(self, query: ItemsQuery, _: Envelope) -> ItemsReply:
         """Return as many of the requested items as fit into a reply."""
-        if await self._store.owner_of(query.batch_id) != query.owner:
+        if await self._stores.batches.owner_of(query.batch_id) != query.owner:
             return ItemsReply(gone=query.ordinals)
         items: list[StoredItem] = []
         size = reads = 0
-        async for found in find_items(self._store, query.batch_id, query.ordinals):
+        async for found in find_items(self._stores, query.batch_id, query.ordinals):
             reads += 1
             for stored in found:
                 size += len(stored.line) + 100

@@ -16,7 +16,8 @@ from batchyard_contracts.v1.flow import ItemsReopened, SettledItem
 from batchyard_contracts.v1.values import ItemError
 from services.dispatcher.domain.retry_policy import Retry
 from services.dispatcher.intake.item_lookup import StoredItem, find_items
-from services.dispatcher.persistence.store import PatchedItem, Store
+from services.dispatcher.persistence.retry_store import PatchedItem
+from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.settlement.settler import ItemSettler
 from services.dispatcher.state.batch import Batch
 from services.dispatcher.state.state import DispatcherState
@@ -31,8 +32,8 @@ _PATCHES_PER_TURN = 100
 class ItemReopener:
     """Reopens items. Each step may be repeated: a redelivered message finds the payloads patched for its round."""
 
-    def __init__(self, state: DispatcherState, store: Store, settler: ItemSettler) -> None:
-        self._state, self._store, self._settler = state, store, settler
+    def __init__(self, state: DispatcherState, stores: Stores, settler: ItemSettler) -> None:
+        self._state, self._stores, self._settler = state, stores, settler
 
     async def reopen(self, batch: Batch, message: ItemsReopened) -> None:
         """Save the items as retries in their first attempt. Items that are no longer stored, or that the patch does not
@@ -40,7 +41,7 @@ class ItemReopener:
         missing = set(message.ordinals)
         patch = Patch(message.patch, MAX_MESSAGE_BYTES) if message.patch else None
         partitions = Partitioner(self._state.workload_queue(batch.workload).window.manifest)
-        async for found in find_items(self._store, batch.batch_id, message.ordinals):
+        async for found in find_items(self._stores, batch.batch_id, message.ordinals):
             for start in range(0, len(found), _PATCHES_PER_TURN):
                 items = found[start : start + _PATCHES_PER_TURN]
                 if patch is not None:
@@ -51,7 +52,7 @@ class ItemReopener:
                     for x in items
                     if patch is not None and x.round == message.round
                 ]
-                await self._store.save_reopened(
+                await self._stores.retries.save_reopened(
                     [Retry(batch.batch_id, x.ordinal, x.partition, 1, 0, 0.0, x.line) for x in items], changed
                 )
             missing.difference_update(item.ordinal for item in found)

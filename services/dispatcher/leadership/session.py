@@ -33,7 +33,7 @@ from services.dispatcher.intake.payload_query import PayloadQuery
 from services.dispatcher.outcomes.report_handler import ReportHandler
 from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.rate_store import RateStore
-from services.dispatcher.persistence.store import Store
+from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.rate_limits.rate_api import RateApi
 from services.dispatcher.rate_limits.rate_events import RateEvents
 from services.dispatcher.recovery.lost_chunks import LostChunkRecovery
@@ -87,20 +87,20 @@ class Session:
         self._resources = resources
         self._beat = resources.health.pulse("leadership").beat
         publisher, health = resources.publisher, resources.health
-        self._state, self._store = DispatcherState(resources.settings.owner_weights), Store(pool)
+        self._state, self._stores = DispatcherState(resources.settings.owner_weights), Stores.on(pool)
         external_cancel = ExternalCancel(self._state, publisher)
         pages, settler = (
-            PageCache(self._store),
-            ItemSettler(self._store, publisher, external_cancel, self._wait_for_aggregator),
+            PageCache(self._stores),
+            ItemSettler(self._stores, publisher, external_cancel, self._wait_for_aggregator),
         )
         pulse = health.pulse("dispatch loop")
-        chunk_publisher = ChunkPublisher(self._state, self._store, publisher, pages, on_wait=pulse.beat)
-        self._undeliverable = UndeliverableChunks(self._state, self._store, chunk_publisher, settler, pages)
-        self._dispatch_loop = DispatchLoop(self._state, self._store, chunk_publisher, self._undeliverable, pulse)
-        self._start_permits = StartPermits(self._state, self._store, settler, pages)
+        chunk_publisher = ChunkPublisher(self._state, self._stores, publisher, pages, on_wait=pulse.beat)
+        self._undeliverable = UndeliverableChunks(self._state, self._stores, chunk_publisher, settler, pages)
+        self._dispatch_loop = DispatchLoop(self._state, self._stores, chunk_publisher, self._undeliverable, pulse)
+        self._start_permits = StartPermits(self._state, self._stores, settler, pages)
         self._recovery = LostChunkRecovery(
             self._state,
-            self._store,
+            self._stores,
             chunk_publisher,
             settler,
             pages,
@@ -111,10 +111,10 @@ class Session:
         )
         self._orphans = OrphanedChunkDetector(self._state, resources.settings.lease_s)
         self._worker_registry = WorkerRegistry(
-            self._state, self._store, self._recovery, self._orphans, resources.settings
+            self._state, self._stores, self._recovery, self._orphans, resources.settings
         )
         self._batch_stopper = BatchStopper(
-            self._state, self._store, settler, pages, publisher, health.pulse("batch stopper")
+            self._state, self._stores, settler, pages, publisher, health.pulse("batch stopper")
         )
         self._rate_store = RateStore(pool)
         self._rate_events = RateEvents(
@@ -125,9 +125,9 @@ class Session:
             RateReservations(resources.memory),
             health.pulse("rates"),
         )
-        self._intake = BatchIntake(self._state, self._store, settler, pages, self._dispatch_loop, self._batch_stopper)
+        self._intake = BatchIntake(self._state, self._stores, settler, pages, self._dispatch_loop, self._batch_stopper)
         self._report_handler = ReportHandler(
-            self._state, self._store, settler, pages, self._dispatch_loop, self._batch_stopper, self._rate_events
+            self._state, self._stores, settler, pages, self._dispatch_loop, self._batch_stopper, self._rate_events
         )
         hot: tuple[tuple[topology.Queue, list[MessageDecoder[object]], BatchHandler], ...] = (
             (topology.DISPATCHER_PAGES, [Page], self._intake.on_items_pages),
@@ -165,7 +165,7 @@ class Session:
         await retry_transient(self._intake.load, "PostgreSQL", on_wait=beat)
         await retry_transient(self._rate_events.load, "PostgreSQL", on_wait=beat)
         now = time.monotonic()
-        leases = await retry_transient(lambda: self._store.leases(now), "PostgreSQL", on_wait=beat)
+        leases = await retry_transient(lambda: self._stores.leases.leases(now), "PostgreSQL", on_wait=beat)
         for lease in leases:
             self._state.add_lease(lease)
         self._orphans.watch(leases, now)
@@ -191,7 +191,7 @@ class Session:
             topology.DISPATCHER_QUERIES,
             [
                 Route(WorkersQuery, workers.on_workers_query),
-                Route(ItemsQuery, PayloadQuery(self._store).on_items_query),
+                Route(ItemsQuery, PayloadQuery(self._stores).on_items_query),
                 Route(RatesQuery, view.on_rates_query),
                 Route(StartPermitQuery, self._start_permits.on_permit_query),
             ],
@@ -236,8 +236,8 @@ class Session:
         days = self._resources.settings.retention_days
         await asyncio.sleep(_FIRST_CLEANUP_S)
         while True:
-            batches = await retry_transient(lambda: self._store.delete_old_batches(days), "PostgreSQL")
-            orphans = await retry_transient(lambda: self._store.delete_orphans(days), "PostgreSQL")
+            batches = await retry_transient(lambda: self._stores.batches.delete_old_batches(days), "PostgreSQL")
+            orphans = await retry_transient(lambda: self._stores.batches.delete_orphans(days), "PostgreSQL")
             await asyncio.sleep(_CLEANUP_PAUSE_S if batches or orphans else _CLEANUP_INTERVAL_S)
 
     async def _wait_for_aggregator(self) -> None:

@@ -7,7 +7,7 @@ from batchyard_contracts.v1.flow import SettledItem
 from services.dispatcher.codecs.report import Report
 from services.dispatcher.domain.report_decision import ReportDecision, chunk_outcomes
 from services.dispatcher.domain.retry_policy import Retry
-from services.dispatcher.persistence.store import Store
+from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.rate_limits.rate_events import RateEvents
 from services.dispatcher.settlement.settler import ItemSettler, SettledStatus
 from services.dispatcher.state.lease import Lease
@@ -71,11 +71,11 @@ class ReportEffects:
             if batch := state.batches.get(batch_id):
                 await settler.cancel_externally(batch, lines)
 
-    async def save(self, store: Store) -> None:
+    async def save(self, stores: Stores) -> None:
         """Save everything in one transaction; may be repeated."""
         reported = [(c, o) for c, ordinals in self._covered.items() if c not in self._ended for o in ordinals]
         if self.retries or self._ended or self._finished or reported:
-            await store.save_report(self.retries, list(self._ended), self._finished, reported)
+            await stores.leases.save_report(self.retries, list(self._ended), self._finished, reported)
 
     def apply(self, state: DispatcherState, rate_events: RateEvents) -> None:
         """Change the memory after the save."""

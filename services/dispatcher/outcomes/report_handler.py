@@ -20,7 +20,7 @@ from services.dispatcher.domain.report_decision import (
 from services.dispatcher.domain.scheduling.scheduler import RetryRange
 from services.dispatcher.outcomes.report_effects import ReportEffects
 from services.dispatcher.persistence.page_cache import PageCache
-from services.dispatcher.persistence.store import Store
+from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.rate_limits.rate_events import RateEvents
 from services.dispatcher.settlement.batch_stopper import BatchStopper
 from services.dispatcher.settlement.settler import ItemSettler
@@ -35,14 +35,14 @@ class ReportHandler:
     def __init__(
         self,
         state: DispatcherState,
-        store: Store,
+        stores: Stores,
         settler: ItemSettler,
         pages: PageCache,
         dispatch_loop: DispatchLoop,
         batch_stopper: BatchStopper,
         rate_events: RateEvents,
     ) -> None:
-        self._state, self._store, self._settler, self._pages = state, store, settler, pages
+        self._state, self._stores, self._settler, self._pages = state, stores, settler, pages
         self._dispatch_loop, self._batch_stopper, self._rate_events = dispatch_loop, batch_stopper, rate_events
 
     async def on_chunks_processed(self, received: Sequence[DecodedMessage]) -> None:
@@ -60,7 +60,7 @@ class ReportHandler:
                 if decision is not None:
                     effects.add(lease, report, decision)
         await effects.publish(self._state, self._settler)
-        await effects.save(self._store)
+        await effects.save(self._stores)
         for batch_id in {r.batch_id for r in effects.retries}:
             batch = self._state.batches.get(batch_id)
             if batch is not None and batch.stop_status:  # while its items were saved as ones to run again
@@ -110,7 +110,7 @@ class ReportHandler:
         if not unfinished or lease.batch_id not in self._state.batches:
             return {}
         if isinstance(lease.source, RetryRange):
-            waiting = await self._store.retry_items([(lease.batch_id, ordinal) for ordinal in unfinished])
+            waiting = await self._stores.retries.retry_items([(lease.batch_id, ordinal) for ordinal in unfinished])
             return {ordinal: row for (_, ordinal), row in waiting.items()}
         lines = (await self._pages.items([lease]))[lease.chunk_id]
         return {ordinal: (0, lines[ordinal]) for ordinal in unfinished if ordinal in lines}

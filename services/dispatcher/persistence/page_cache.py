@@ -10,7 +10,8 @@ from batchyard_contracts.v1.flow import SettledItem
 from batchyard_contracts.v1.values import ItemError
 from services.dispatcher.domain.item_line import ordinal_of
 from services.dispatcher.domain.scheduling.scheduler import PageRange
-from services.dispatcher.persistence.store import PageKey, Store
+from services.dispatcher.persistence.statements import PageKey
+from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.state.lease import Lease
 
 _CACHED_PAGES = 64
@@ -19,8 +20,8 @@ _CACHED_PAGES = 64
 class PageCache:
     """The items of the pages that are in use, read once."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
         self._cache: OrderedDict[PageKey, list[bytes]] = OrderedDict()
 
     def add(self, key: PageKey, items: list[bytes]) -> None:
@@ -44,11 +45,11 @@ class PageCache:
         wanted = {_key(x, x.source): None for x in leases if isinstance(x.source, PageRange)}
         here = {key: self._cache[key] for key in wanted if key in self._cache}
         if missing := [key for key in wanted if key not in here]:
-            here |= await self._store.page_items(missing)
+            here |= await self._stores.pages.page_items(missing)
         for key, lines in here.items():
             self.add(key, lines)
         again = [(x.batch_id, o) for x in leases if not isinstance(x.source, PageRange) for o in x.source.ordinals]
-        rows = await self._store.retry_items(again) if again else {}
+        rows = await self._stores.retries.retry_items(again) if again else {}
         found: dict[UUID, dict[int, bytes]] = {}
         for lease in leases:
             if isinstance(lease.source, PageRange):

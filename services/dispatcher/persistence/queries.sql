@@ -1,9 +1,9 @@
--- name: save_workload
+-- name: save_manifest
 INSERT INTO workloads (name, manifest, announced_at) VALUES ($1, $2, $3)
 ON CONFLICT (name) DO UPDATE SET manifest = excluded.manifest, announced_at = excluded.announced_at
 WHERE workloads.announced_at <= excluded.announced_at
 
--- name: workloads
+-- name: manifests
 SELECT name, manifest FROM workloads
 
 -- name: save_batch
@@ -33,7 +33,7 @@ WHERE finished_at IS NULL AND ($1::uuid IS NULL OR batch_id = $1)
 -- name: is_known
 SELECT EXISTS (SELECT 1 FROM batches WHERE batch_id = $1)
 
--- name: steer
+-- name: save_control
 INSERT INTO steering (batch_id, paused, paused_at, priority, priority_at, cancelled_at)
 VALUES ($1, $2::boolean, CASE WHEN $2 IS NOT NULL THEN $5::timestamptz END,
     $3::text, CASE WHEN $3 IS NOT NULL THEN $5 END, CASE WHEN $4 THEN $5 END)
@@ -51,7 +51,7 @@ INSERT INTO terms (batch_id, name, value, at)
 SELECT $1, name, value::json, $4 FROM unnest($2::text[], $3::text[]) AS new (name, value)
 ON CONFLICT (batch_id, name) DO UPDATE SET value = excluded.value, at = excluded.at WHERE terms.at <= excluded.at
 
--- name: stop
+-- name: save_stop
 INSERT INTO steering (batch_id, stopped_round, stop_cause) VALUES ($1, $2, $3)
 ON CONFLICT (batch_id) DO UPDATE SET stopped_round = excluded.stopped_round, stop_cause = excluded.stop_cause
 WHERE coalesce(steering.stopped_round, 0) < excluded.stopped_round
@@ -106,7 +106,7 @@ SELECT owner FROM batches WHERE batch_id = $1
 -- name: last_page
 SELECT coalesce(max(page), -1) FROM pages WHERE batch_id = $1
 
--- name: sample
+-- name: first_page_from
 SELECT page, substring(items FROM 1 FOR 40) AS start FROM pages
 WHERE batch_id = $1 AND page >= $2 ORDER BY page, segment LIMIT 1
 
@@ -116,7 +116,7 @@ FROM pages JOIN (SELECT min(page) AS page FROM pages WHERE batch_id = $1 AND pag
     ON pages.page BETWEEN first.page AND first.page + $3 - 1
 WHERE batch_id = $1 ORDER BY pages.page, segment
 
--- name: patched
+-- name: patched_items
 SELECT ordinal, partition, item, round FROM patched WHERE batch_id = $1 AND ordinal = ANY($2::int[])
 
 -- name: save_patched
@@ -125,12 +125,12 @@ SELECT * FROM unnest($1::uuid[], $2::int[], $3::int[], $4::text[], $5::bytea[])
 ON CONFLICT (batch_id, ordinal) DO UPDATE
 SET round = excluded.round, partition = excluded.partition, item = excluded.item
 
--- name: take
+-- name: mark_taken
 UPDATE pages SET taken = greatest(taken, new.upto)
 FROM unnest($1::uuid[], $2::int[], $3::int[], $4::int[]) AS new (batch_id, page, segment, upto)
 WHERE pages.batch_id = new.batch_id AND pages.page = new.page AND pages.segment = new.segment
 
--- name: give
+-- name: save_leases
 WITH moved AS (
     UPDATE pages SET taken = greatest(taken, new.upto)
     FROM unnest($13::uuid[], $14::int[], $15::int[], $16::int[]) AS new (batch_id, page, segment, upto)
@@ -153,18 +153,18 @@ SELECT chunk_id, fence, batch_id, workload, priority, partition, round, attempt,
     quarantined, resent, reported, holder, begun, extract(epoch FROM now() - given_at)::float8 AS age_s
 FROM leases ORDER BY given_at
 
--- name: regive
+-- name: save_redispatch
 UPDATE leases SET fence = new.fence, losses = new.losses, quarantined = new.quarantined, given_at = now(), holder = NULL
 FROM unnest($1::uuid[], $2::int[], $3::int[], $4::boolean[]) AS new (chunk_id, fence, losses, quarantined)
 WHERE leases.chunk_id = new.chunk_id
 
--- name: begin
+-- name: save_started
 UPDATE leases SET holder = $2, begun = begun || $3::int[] WHERE chunk_id = $1
 
--- name: resend
+-- name: save_resent
 UPDATE leases SET resent = true, given_at = now() WHERE chunk_id = ANY($1)
 
--- name: note_reported
+-- name: save_reported
 UPDATE leases SET reported = reported || new.ordinals
 FROM (
     SELECT chunk_id, array_agg(ordinal) AS ordinals FROM unnest($1::uuid[], $2::int[]) AS one (chunk_id, ordinal)
@@ -218,7 +218,7 @@ SELECT ordinal, partition, item FROM (
 -- name: drop_waiting_retries
 DELETE FROM retries WHERE batch_id = $1 AND ordinal = ANY($2::int[]) AND chunk_id IS NULL
 
--- name: unclaimed
+-- name: unclaimed_segments
 SELECT page, segment, items FROM pages WHERE batch_id = $1 AND NOT claimed ORDER BY page, segment LIMIT 20
 
 -- name: mark_claimed
@@ -267,13 +267,13 @@ SELECT batch_id, ordinal, custom_id, $3, by_ordinal FROM held
 ON CONFLICT DO NOTHING
 RETURNING batch_id, ordinal, custom_id, by_batch, by_ordinal
 
--- name: dropped
+-- name: dropped_items
 SELECT batch_id, ordinal, custom_id, by_batch, by_ordinal FROM dropped WHERE batch_id = $1
 
--- name: undrop
+-- name: restore_dropped
 DELETE FROM dropped WHERE batch_id = $1 AND ordinal = ANY($2::int[])
 
--- name: forget_batches
+-- name: delete_old_batches
 -- A thousand batches at a time, with all that is left of them.
 WITH old AS (
     DELETE FROM batches WHERE batch_id IN (
@@ -288,7 +288,7 @@ no_dropped AS (DELETE FROM dropped USING old WHERE dropped.batch_id = old.batch_
 no_terms AS (DELETE FROM terms USING old WHERE terms.batch_id = old.batch_id)
 SELECT count(*) FROM old
 
--- name: forget_orphans
+-- name: delete_orphans
 -- Pages and commands whose batch never came.
 WITH orphans AS (
     SELECT DISTINCT batch_id FROM pages WHERE stored_at < now() - interval '1 day'

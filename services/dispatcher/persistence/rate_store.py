@@ -13,6 +13,7 @@ from batchyard_contracts.v1.queries import RateHistoryEntry
 from batchyard_contracts.v1.values import ItemError, Rate
 from services.dispatcher.domain.rate_limiting.circuit_breaker import CircuitBreaker
 from services.dispatcher.domain.rate_limiting.limiter import LearnedRate, Limiter, LimitTerms
+from services.dispatcher.persistence.statements import columns
 from shared.postgres.pool import Pool
 from shared.postgres.queries import load_queries
 
@@ -78,17 +79,17 @@ class RateStore:
         rows = [(w, t.limit, t.value, *_learned(t), _circuit_text(t.circuit, since)) for w, t in limiters]
         async with self._pool.acquire() as connection, connection.transaction():
             if rows:
-                await connection.execute(SQL["save_paces"], *_columns(rows, 6))
+                await connection.execute(SQL["save_paces"], *columns(rows, 6))
             if history:
                 told = [(*line.key, line.at, line.before, line.after, line.reason) for line in history]
-                await connection.execute(SQL["add_history"], *_columns(told, 7))
+                await connection.execute(SQL["add_history"], *columns(told, 7))
                 keys = list({line.key for line in history})
-                await connection.execute(SQL["cut_history"], *_columns(keys, 3), MAX_HISTORY)
+                await connection.execute(SQL["cut_history"], *columns(keys, 3), MAX_HISTORY)
 
     async def history(self, keys: Sequence[RateKey], limit: int) -> dict[RateKey, list[RateHistoryEntry]]:
         """The newest lines of each, the newest first."""
         found: dict[RateKey, list[RateHistoryEntry]] = {}
-        for row in await self._pool.fetch(SQL["history"], *_columns(keys, 3), limit):
+        for row in await self._pool.fetch(SQL["history"], *columns(keys, 3), limit):
             change = RateHistoryEntry(at=row["at"], before=row["before"], after=row["after"], reason=row["cause"])
             found.setdefault((row["workload"], row["limit_name"], row["value"]), []).append(change)
         return found
@@ -126,7 +127,3 @@ def _terms(text: str) -> LimitTerms:
 
 def _plain(value: Rate | Adaptive) -> object:
     return value.model_dump()
-
-
-def _columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
-    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]

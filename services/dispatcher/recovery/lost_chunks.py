@@ -12,7 +12,7 @@ from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher, Chun
 from services.dispatcher.dispatching.undeliverable import UndeliverableChunks
 from services.dispatcher.domain.lost_chunk_policy import LossAction, action_after_loss, halves, losses_of_half
 from services.dispatcher.persistence.page_cache import PageCache
-from services.dispatcher.persistence.store import Store
+from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.recovery.start_permits import StartPermits
 from services.dispatcher.settlement.settler import ItemSettler, SettledStatus
 from services.dispatcher.state.lease import Lease
@@ -28,7 +28,7 @@ class LostChunkRecovery:
     def __init__(
         self,
         state: DispatcherState,
-        store: Store,
+        stores: Stores,
         publisher: ChunkPublisher,
         settler: ItemSettler,
         pages: PageCache,
@@ -37,7 +37,13 @@ class LostChunkRecovery:
         max_chunk_losses: int,
         on_wait: Callable[[], None] = lambda: None,
     ) -> None:
-        self._state, self._store, self._publisher, self._settler, self._pages = state, store, publisher, settler, pages
+        self._state, self._stores, self._publisher, self._settler, self._pages = (
+            state,
+            stores,
+            publisher,
+            settler,
+            pages,
+        )
         self._undeliverable, self._losses_max, self._on_wait = undeliverable, max_chunk_losses, on_wait
         self._start_permits, self._lock = start_permits, start_permits.lock
         """Workers return chunks while others are found to be lost, and ask for leave to begin items of them."""
@@ -97,7 +103,7 @@ class LostChunkRecovery:
         never_sent = [(lease, fence) for lease, fence in leases if not (lease.resent or lease.holder)]
         async with self._lock:
             if orphans := await self._recoverable(never_sent):
-                await self._store.save_resent(orphans)
+                await self._stores.leases.save_resent(orphans)
                 log.warning("chunks had not gone out, given out now", chunks=len(orphans))
                 self._state.leases.mark_resent(orphans)
                 await self._publish(orphans)
@@ -111,7 +117,7 @@ class LostChunkRecovery:
             if self._state.leases.get(lease.chunk_id) is not lease or lease.fence != fence:
                 continue
             if batch is None:  # another run has ended it
-                await self._store.save_report([], [lease.chunk_id], [])
+                await self._stores.leases.end([lease.chunk_id])
                 self._state.release_lease(lease)
             elif batch.stop_status:
                 await self._end(lease, batch.stop_status)
@@ -137,7 +143,7 @@ class LostChunkRecovery:
             )
             for x in leases
         ]
-        await self._store.save_redispatch(changed)
+        await self._stores.leases.save_redispatch(changed)
         if losses:
             log.warning("chunks lost, given out again", chunks=len(leases), batches=len({x.batch_id for x in leases}))
         now = time.monotonic()
@@ -166,7 +172,7 @@ class LostChunkRecovery:
             losses_of=lambda remaining: losses_of_half(remaining, self._losses_max),
         )
         log.warning("chunk lost too often, halved", chunk_id=str(lease.chunk_id), batch_id=str(lease.batch_id))
-        await self._store.replace_lease(lease.chunk_id, parts)
+        await self._stores.leases.replace_lease(lease.chunk_id, parts)
         self._state.release_lease(lease)
         for part in parts:
             self._state.add_lease(part)
@@ -177,5 +183,5 @@ class LostChunkRecovery:
         items = await self._pages.settled_items(lease, await self._unreported(lease), error)
         if batch := self._state.batches.get(lease.batch_id):
             await self._settler.settle(batch, status, items)
-        await self._store.save_report([], [lease.chunk_id], [(lease.batch_id, i.ordinal) for i in items])
+        await self._stores.leases.end_items(lease, [item.ordinal for item in items])
         self._state.release_lease(lease)

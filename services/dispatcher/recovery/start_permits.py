@@ -10,7 +10,7 @@ from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.queries import StartPermitQuery, StartPermitReply
 from batchyard_contracts.v1.values import ItemError
 from services.dispatcher.persistence.page_cache import PageCache
-from services.dispatcher.persistence.store import Store
+from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.settlement.settler import ItemSettler
 from services.dispatcher.state.lease import Lease
 from services.dispatcher.state.state import DispatcherState
@@ -25,8 +25,8 @@ _NEEDS_REVIEW = ItemError(
 class StartPermits:
     """What began is on record before it begins: from then on it goes to nobody else."""
 
-    def __init__(self, state: DispatcherState, store: Store, settler: ItemSettler, pages: PageCache) -> None:
-        self._state, self._store, self._settler, self._pages = state, store, settler, pages
+    def __init__(self, state: DispatcherState, stores: Stores, settler: ItemSettler, pages: PageCache) -> None:
+        self._state, self._stores, self._settler, self._pages = state, stores, settler, pages
         self.lock = asyncio.Lock()
         """Nothing begins of a chunk while it is decided that it goes out again."""
 
@@ -38,7 +38,7 @@ class StartPermits:
                 log.warning("a worker has a chunk that is another's", worker_id=query.worker_id)
                 return StartPermitReply(granted=False)
             if new := set(query.ordinals) - lease.started:
-                await self._store.save_started(lease, query.worker_id, sorted(new))
+                await self._stores.leases.save_started(lease, query.worker_id, sorted(new))
                 self._state.leases.mark_started(lease, query.worker_id, new)
             self._state.leases.mark_seen(lease, time.monotonic())
             self._state.record_taken(lease)
@@ -52,8 +52,7 @@ class StartPermits:
                 continue
             items = await self._pages.settled_items(lease, lease.unreported_started, _NEEDS_REVIEW)
             await self._settler.settle(batch, "failed", items)
-            reported = [(lease.chunk_id, item.ordinal) for item in items]
-            await self._store.save_report([], [], [(lease.batch_id, item.ordinal) for item in items], reported)
+            await self._stores.leases.fail_items(lease, [item.ordinal for item in items])
             log.error(
                 "items need review",
                 batch_id=str(lease.batch_id),

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.flow import WorkerAnnounced, WorkerHeartbeat
 from batchyard_contracts.v1.queries import WorkersQuery, WorkersReply, WorkerState
-from services.dispatcher.persistence.store import Store
+from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.recovery.lost_chunks import LostChunkRecovery
 from services.dispatcher.recovery.orphaned_chunks import OrphanedChunkDetector, QueueDepth
 from services.dispatcher.settings import DispatcherSettings
@@ -20,17 +20,17 @@ class WorkerRegistry:
     def __init__(
         self,
         state: DispatcherState,
-        store: Store,
+        stores: Stores,
         recovery: LostChunkRecovery,
         orphans: OrphanedChunkDetector,
         settings: DispatcherSettings,
     ) -> None:
-        self._state, self._store, self._recovery, self._settings = state, store, recovery, settings
+        self._state, self._stores, self._recovery, self._settings = state, stores, recovery, settings
         self._orphans = orphans
 
     async def on_worker_announced(self, message: WorkerAnnounced, _: Envelope) -> None:
         """A worker has started: keep what its workloads say of themselves."""
-        await self._store.save_manifests(message)
+        await self._stores.batches.save_manifests(message)
         for manifest in message.manifests:
             self._state.set_manifest(manifest)
 

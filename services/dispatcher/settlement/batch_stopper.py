@@ -15,7 +15,7 @@ import structlog
 from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import BatchStopped, SettledItem
 from services.dispatcher.persistence.page_cache import PageCache
-from services.dispatcher.persistence.store import Store
+from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.settlement.settler import ItemSettler, SettledStatus
 from services.dispatcher.state.batch import Batch
 from services.dispatcher.state.lease import Lease
@@ -37,14 +37,14 @@ class BatchStopper:
     def __init__(
         self,
         state: DispatcherState,
-        store: Store,
+        stores: Stores,
         settler: ItemSettler,
         pages: PageCache,
         publisher: Publisher,
         pulse: Pulse,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._state, self._store, self._settler, self._pages = state, store, settler, pages
+        self._state, self._stores, self._settler, self._pages = state, stores, settler, pages
         self._publisher, self._pulse, self._clock = publisher, pulse, clock
         self._wake = asyncio.Event()
         self._scheduled: dict[UUID, Batch] = {}
@@ -92,7 +92,7 @@ class BatchStopper:
             batch = self._state.batches.get(batch_id)
             if batch is None or batch.stop_status:
                 return
-            await self._store.save_stop(batch_id, batch.round, "deadline")
+            await self._stores.batches.save_stop(batch_id, batch.round, "deadline")
             batch.stop_reason = "deadline"
             self._state.apply_control(batch)
         log.info("deadline passed", batch_id=str(batch_id), round=batch.round)

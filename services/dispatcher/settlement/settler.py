@@ -10,7 +10,7 @@ from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import ItemsSettled, SettledItem
 from batchyard_contracts.v1.values import ItemError, StopReason
 from services.dispatcher.domain.scheduling.scheduler import PageSlice
-from services.dispatcher.persistence.store import Store
+from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.settlement.external_cancel import ExternalCancel
 from services.dispatcher.state.batch import Batch
 from shared.messaging.publisher import Publisher, outgoing
@@ -30,14 +30,14 @@ class ItemSettler:
 
     def __init__(
         self,
-        store: Store,
+        stores: Stores,
         publisher: Publisher,
         external_cancel: ExternalCancel,
         wait_for_room: Callable[[], Awaitable[None]] = _no_wait,
     ) -> None:
         """`wait_for_room` waits until the aggregator has handled most of the outcomes on the slow path."""
-        self._store, self._publisher, self._external_cancel, self._wait_for_room = (
-            store,
+        self._stores, self._publisher, self._external_cancel, self._wait_for_room = (
+            stores,
             publisher,
             external_cancel,
             wait_for_room,
@@ -101,26 +101,26 @@ class ItemSettler:
         wait_for_room: Callable[[], Awaitable[None]],
     ) -> None:
         """Settle the waiting items of one partition, or of all (None)."""
-        waiting = await self._store.waiting_slices(batch.batch_id)
+        waiting = await self._stores.pages.waiting_slices(batch.batch_id)
         if partition is not None:
             waiting = [(p, s) for p, s in waiting if p == partition]
         for group in _group_by_page(waiting):
             slices = {(batch.batch_id, s.page, s.segment): (p, s) for p, s in group}
-            lines = await self._store.page_items(list(slices))
+            lines = await self._stores.pages.page_items(list(slices))
             items = [
                 _settled(line, p, error) for key, (p, s) in slices.items() for line in lines.get(key, ())[s.taken :]
             ]
             await wait_for_room()
             await self._publish_aside(batch, status, items)
-            await self._store.mark_taken([(*key, s.size) for key, (_, s) in slices.items()])
+            await self._stores.pages.mark_taken([(*key, s.size) for key, (_, s) in slices.items()])
         last = -1
-        while retries := await self._store.waiting_retries(batch.batch_id, last):
+        while retries := await self._stores.retries.waiting_retries(batch.batch_id, last):
             last = retries[-1][0]
             due = [(ordinal, p, item) for ordinal, p, item in retries if partition in {None, p}]
             await wait_for_room()
             await self._publish_aside(batch, status, [_settled(item, p, error) for _, p, item in due])
             await self.cancel_externally(batch, [(p, item) for _, p, item in due])
-            await self._store.drop_waiting_retries(batch.batch_id, [ordinal for ordinal, _, _ in due])
+            await self._stores.retries.drop_waiting_retries(batch.batch_id, [ordinal for ordinal, _, _ in due])
 
     async def _publish_aside(self, batch: Batch, status: SettledStatus, items: Sequence[SettledItem]) -> None:
         await self.publish(batch.batch_id, batch.round, status, items, batch.traceparent, batch.stop_reason, aside=True)

@@ -6,7 +6,7 @@ from typing import Literal
 from uuid import UUID
 
 from batchyard_contracts.v1.manifest import Manifest
-from batchyard_contracts.v1.values import Priority, RetryRule, Reuse, StopCause, Terms
+from batchyard_contracts.v1.values import Priority, RetryRule, Reuse, StopReason, Terms
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ class Batch:
     reuse: Reuse | None = None
     dropped: set[int] = field(default_factory=set)
     """Items that are not to run, since another batch has them."""
-    stop_reason: StopCause | None = None
+    stop_reason: StopReason | None = None
     """Why a service stopped it."""
     terms: Terms = field(default_factory=Terms)
     stop_published: bool = False

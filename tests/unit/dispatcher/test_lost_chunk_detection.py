@@ -12,7 +12,7 @@ from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import WorkerHeartbeat
 from batchyard_contracts.v1.manifest import Manifest
 from services.dispatcher.domain.scheduling.scheduler import PageRange
-from services.dispatcher.persistence.store import Store
+from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.recovery.lost_chunks import LostChunkRecovery
 from services.dispatcher.recovery.orphaned_chunks import OrphanedChunkDetector
 from services.dispatcher.recovery.worker_registry import WorkerRegistry
@@ -57,7 +57,7 @@ class Scene:
         self.orphans = OrphanedChunkDetector(self.state, LEASE_S)
         settings = DispatcherSettings(database_url="postgresql://none", lease_s=LEASE_S, worker_timeout_s=LEASE_S)
         self.workers = WorkerRegistry(
-            self.state, cast("Store", None), cast("LostChunkRecovery", self.found), self.orphans, settings
+            self.state, cast("Stores", None), cast("LostChunkRecovery", self.found), self.orphans, settings
         )
         self.beat()
 

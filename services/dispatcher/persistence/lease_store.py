@@ -1,0 +1,137 @@
+"""The table of leases: chunks in flight."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from services.dispatcher.domain.retry_policy import Retry
+from services.dispatcher.domain.scheduling.scheduler import PageRange, RetryRange
+from services.dispatcher.persistence.statements import SQL, PageKey, columns, retry_row
+from services.dispatcher.state.lease import Lease
+from shared.postgres.pool import Pool
+
+
+class LeaseStore:
+    """Reads and writes leases. Every write may be repeated."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def leases(self, now: float) -> list[Lease]:
+        """All chunks in flight."""
+        found = []
+        for row in await self._pool.fetch(SQL["leases"]):
+            values = dict(row)
+            page, segment, first, size = (values.pop(k) for k in ("page", "segment", "first", "size"))
+            reported, begun = set(values.pop("reported")), set(values.pop("begun"))
+            given_at = now - values.pop("age_s")
+            source: PageRange | RetryRange
+            if page is None:
+                rows = await self._pool.fetch(SQL["chunk_retries"], row["chunk_id"])
+                source = RetryRange(row["attempt"], tuple(r["ordinal"] for r in rows), row["quarantined"])
+            else:
+                source = PageRange(page, segment, first, size)
+            found.append(
+                Lease(**values, source=source, seen_at=now, sent_at=given_at, reported=reported, started=begun)
+            )
+        return found
+
+    async def save_leases(self, leases: Sequence[Lease], started: Sequence[UUID]) -> None:
+        """In one statement: move the cursors, and record the chunks that go out."""
+        await self._pool.execute(SQL["save_leases"], *_lease_columns(leases, started))
+
+    async def replace_lease(self, ended: UUID, parts: Sequence[Lease]) -> None:
+        """In one transaction: chunks in place of another."""
+        reported = [(part.chunk_id, ordinal) for part in parts for ordinal in part.reported]
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(SQL["end_leases"], [ended])
+            await connection.execute(SQL["save_leases"], *_lease_columns(parts, []))
+            await connection.execute(SQL["save_redispatch"], *columns([_lease_state(part) for part in parts], 4))
+            await connection.execute(SQL["save_reported"], *columns(reported, 2))
+
+    async def save_redispatch(self, leases: Sequence[Lease]) -> None:
+        """Chunks go out again: keep their fencing numbers, losses, and whether they are quarantined."""
+        await self._pool.execute(SQL["save_redispatch"], *columns([_lease_state(lease) for lease in leases], 4))
+
+    async def save_resent(self, leases: Sequence[Lease]) -> None:
+        """Chunks go out again as they are."""
+        await self._pool.execute(SQL["save_resent"], [lease.chunk_id for lease in leases])
+
+    async def save_started(self, lease: Lease, worker_id: str, ordinals: Sequence[int]) -> None:
+        """Items of a chunk begin that must not run twice; only this worker begins such ones of it."""
+        await self._pool.execute(SQL["save_started"], lease.chunk_id, worker_id, ordinals)
+
+    async def save_report(
+        self,
+        retries: Sequence[Retry],
+        ended: Sequence[UUID],
+        settled: Sequence[tuple[UUID, int]],
+        reported: Sequence[tuple[UUID, int]] = (),
+    ) -> None:
+        """In one transaction: what is to run again, chunks that are done, items that need no row any more.
+
+        `reported`: ordinals that a part of a report covered, each with its chunk.
+        """
+        if not retries and not settled and not reported:
+            await self._pool.execute(SQL["end_leases"], ended)
+            return
+        async with self._pool.acquire() as connection, connection.transaction():
+            if settled:
+                await connection.execute(SQL["drop_retries"], *columns(settled, 2))
+            if retries:
+                rows = [retry_row(r) for r in retries]
+                await connection.execute(SQL["save_retries"], *columns(rows, 8))
+            if reported:
+                await connection.execute(SQL["save_reported"], *columns(reported, 2))
+            if ended:
+                await connection.execute(SQL["end_leases"], ended)
+
+    async def end(self, chunk_ids: Sequence[UUID]) -> None:
+        """End leases of which nothing is left."""
+        await self._pool.execute(SQL["end_leases"], chunk_ids)
+
+    async def end_items(self, lease: Lease, ordinals: Sequence[int]) -> None:
+        """End a lease whose items have ended: in one transaction, with their retries."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(SQL["drop_retries"], *columns([(lease.batch_id, o) for o in ordinals], 2))
+            await connection.execute(SQL["end_leases"], [lease.chunk_id])
+
+    async def fail_items(self, lease: Lease, ordinals: Sequence[int]) -> None:
+        """Record items of a lease that go on without them, in one transaction: they have failed."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(SQL["drop_retries"], *columns([(lease.batch_id, o) for o in ordinals], 2))
+            await connection.execute(SQL["save_reported"], *columns([(lease.chunk_id, o) for o in ordinals], 2))
+
+    async def save_reported(self, reported: Sequence[tuple[UUID, int]]) -> None:
+        """Record items that need not be reported again: (chunk, ordinal)."""
+        await self._pool.execute(SQL["save_reported"], *columns(reported, 2))
+
+
+def _lease_columns(leases: Sequence[Lease], started: Sequence[UUID]) -> list[object]:
+    furthest: dict[PageKey, int] = {}
+    again: list[tuple[UUID, int, UUID]] = []
+    for lease in leases:
+        source = lease.source
+        if isinstance(source, PageRange):
+            key = (lease.batch_id, source.page, source.segment)
+            furthest[key] = max(source.first + source.count, furthest.get(key, 0))
+        else:
+            again.extend((lease.batch_id, ordinal, lease.chunk_id) for ordinal in source.ordinals)
+    return [
+        *columns([_lease_row(x) for x in leases], 12),
+        *columns([(*key, upto) for key, upto in furthest.items()], 4),
+        *columns(again, 3),
+        started,
+        [lease.quarantined for lease in leases],
+    ]
+
+
+def _lease_row(lease: Lease) -> tuple[object, ...]:
+    place: tuple[int | None, int | None, int | None] = (None, None, None)
+    if isinstance(lease.source, PageRange):
+        place = (lease.source.page, lease.source.segment, lease.source.first)
+    names = (lease.batch_id, lease.workload, lease.priority, lease.partition, lease.round, lease.attempt)
+    return (lease.chunk_id, lease.fence, *names, *place, lease.source.count)
+
+
+def _lease_state(lease: Lease) -> tuple[object, ...]:
+    return (lease.chunk_id, lease.fence, lease.losses, lease.quarantined)

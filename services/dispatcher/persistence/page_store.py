@@ -1,0 +1,118 @@
+"""The tables of pages: items by page segment, patched items, and keys that items claim."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from batchyard_contracts.v1.values import Dedup
+from services.dispatcher.codecs.page import Page
+from services.dispatcher.domain.item_line import ordinal_of
+from services.dispatcher.domain.scheduling.scheduler import PageSlice
+from services.dispatcher.persistence.statements import SQL, PageKey, columns
+from services.dispatcher.state.batch import Batch
+from shared.postgres.pool import Pool
+
+
+class Claim(NamedTuple):
+    """A deduplication key, and the item that bears it."""
+
+    key: bytes
+    ordinal: int
+    custom_id: str | None
+
+
+class DroppedItem(NamedTuple):
+    """An item that is not to run, and the one of another batch that takes its place."""
+
+    batch_id: UUID
+    ordinal: int
+    custom_id: str | None
+    by_batch: UUID
+    by_ordinal: int
+
+
+class PageStore:
+    """Reads and writes pages. Every write may be repeated."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def save_pages(self, pages: Iterable[Page]) -> list[tuple[UUID, str, PageSlice, list[bytes]]]:
+        """Keep the segments of pages: (batch, partition, slice, items) of those that were not given out in whole.
+
+        Those of them that were kept before are among them, since an earlier try may have been saved unseen.
+        """
+        segments = {
+            (page.batch_id, page.page, number): (segment.partition, segment.lines)
+            for page in pages
+            for number, segment in enumerate(page.segments)
+        }
+        rows = [(*key, partition, len(lines), b"\n".join(lines)) for key, (partition, lines) in segments.items()]
+        found = await self._pool.fetch(SQL["save_pages"], *columns(rows, 6))
+        if len(found) < len(rows):
+            new = {(r["batch_id"], r["page"], r["segment"]) for r in found}
+            found += await self._pool.fetch(SQL["pages_taken"], *columns([k for k in segments if k not in new], 3))
+        taken = {(r["batch_id"], r["page"], r["segment"]): r["taken"] for r in found}
+        return [
+            (key[0], partition, PageSlice(key[1], key[2], len(lines), taken[key]), lines)
+            for key, (partition, lines) in segments.items()
+            if key in taken
+        ]
+
+    async def waiting_slices(self, batch_id: UUID) -> list[tuple[str, PageSlice]]:
+        """The slices of a batch that were not given out in whole."""
+        rows = await self._pool.fetch(SQL["waiting_pages"], batch_id)
+        return [(r["partition"], PageSlice(r["page"], r["segment"], r["size"], r["taken"])) for r in rows]
+
+    async def page_items(self, keys: Sequence[PageKey]) -> dict[PageKey, list[bytes]]:
+        """The items of page segments, each as a line of JSON."""
+        rows = await self._pool.fetch(SQL["page_items"], *columns(keys, 3))
+        return {(r["batch_id"], r["page"], r["segment"]): r["items"].split(b"\n") for r in rows}
+
+    async def mark_taken(self, keys: Sequence[tuple[UUID, int, int, int]]) -> None:
+        """Move cursors to the end: (batch, page, segment, size)."""
+        await self._pool.execute(SQL["mark_taken"], *columns(keys, 4))
+
+    async def unclaimed_segments(self, batch_id: UUID) -> list[tuple[int, int, list[bytes]]]:
+        """Some page segments of a batch whose items have not claimed their keys: (page, segment, items)."""
+        rows = await self._pool.fetch(SQL["unclaimed_segments"], batch_id)
+        return [(r["page"], r["segment"], r["items"].split(b"\n")) for r in rows]
+
+    async def claim(
+        self, batch: Batch, dedup: Dedup, items: Sequence[Claim], places: Sequence[tuple[int, int]]
+    ) -> list[DroppedItem]:
+        """In one transaction: claim keys, each once, for the items of these page segments, and record what is dropped
+        for it, of this batch or of others."""
+        query = SQL["claim_first" if dedup.mode == "reject" else "claim_last"]
+        names = (batch.owner, batch.workload, batch.batch_id, float(dedup.ttl_s))
+        async with self._pool.acquire() as connection, connection.transaction():
+            rows = await connection.fetch(query, *names, *columns(items, 3))
+            await connection.execute(SQL["mark_claimed"], batch.batch_id, *columns(places, 2))
+        return [DroppedItem(*row) for row in rows]
+
+    async def dropped_items(self, batch_id: UUID) -> list[DroppedItem]:
+        """The items of a batch that are not to run."""
+        return [DroppedItem(*row) for row in await self._pool.fetch(SQL["dropped_items"], batch_id)]
+
+    async def restore_dropped(self, batch_id: UUID, ordinals: Sequence[int]) -> None:
+        """Items that are to run after all."""
+        await self._pool.execute(SQL["restore_dropped"], batch_id, ordinals)
+
+    async def patched_items(self, batch_id: UUID, ordinals: Sequence[int]) -> list[tuple[int, str, bytes, int]]:
+        """Those of the items whose payload was patched: (ordinal, partition, item, round)."""
+        rows = await self._pool.fetch(SQL["patched_items"], batch_id, ordinals)
+        return [(r["ordinal"], r["partition"], r["item"], r["round"]) for r in rows]
+
+    async def last_page(self, batch_id: UUID) -> int:
+        """The highest number of a page; -1 if none is kept."""
+        return int(await self._pool.fetchval(SQL["last_page"], batch_id))
+
+    async def first_ordinal_from(self, batch_id: UUID, page: int) -> tuple[int, int] | None:
+        """The first page that is kept from a number on, with one of its ordinals."""
+        row = await self._pool.fetchrow(SQL["first_page_from"], batch_id, page)
+        return None if row is None else (row["page"], ordinal_of(row["start"]))
+
+    async def pages_from(self, batch_id: UUID, page: int, most: int) -> list[tuple[int, str, list[bytes]]]:
+        """Whole pages from a number on, by segments: (page, partition, items)."""
+        rows = await self._pool.fetch(SQL["pages_from"], batch_id, page, most)
+        return [(r["page"], r["partition"], r["items"].split(b"\n")) for r in rows]
