@@ -1,4 +1,4 @@
-"""Counts the items that a rate has released. Chunks are sent a little early, so that workers start each item on time."""
+"""Counts the items that a rate has released. Chunks are sent early, so that workers start each item on time."""
 
 from dataclasses import dataclass, field
 
