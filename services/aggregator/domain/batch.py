@@ -29,11 +29,11 @@ class BatchHeader:
     labels: dict[str, str] = field(default_factory=dict)
     traceparent: str | None = None
     has_summary: bool = False
-    """Whether a summary of the results is made before a round ends."""
+    """True if a summary of the results is made before a round ends."""
     unit: str | None = None
     """Name of the unit that results are counted in, such as records; None if they are not counted."""
     has_source: bool = False
-    """Whether item 0 is a source that produces the other items."""
+    """True if item 0 is a source that produces the other items."""
 
 
 @dataclass(frozen=True, slots=True)

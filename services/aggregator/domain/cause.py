@@ -41,7 +41,7 @@ class Cause:
     partition: str
     message: str
     retryable: bool
-    """Whether running the same input again may help."""
+    """True if running the same input again may help."""
 
 
 @lru_cache(maxsize=4096)

@@ -30,7 +30,7 @@ class Outbox:
         self._wake = asyncio.Event()
         self._stopping = False
         self.is_working = False
-        """Whether the last sweep reached both servers."""
+        """True if the last sweep reached both servers."""
 
     def enqueue(self, messages: Sequence[OutboxMessage]) -> None:
         """Publish committed messages soon; if that fails, a sweep finds them in the table."""
