@@ -10,7 +10,7 @@ Pair = tuple[Place, Place]
 
 @dataclass(frozen=True, slots=True)
 class MatrixLimits:
-    """What one call may hold. Cells: origins times destinations; places: origins plus destinations."""
+    """Limits of one call. Cells: origins times destinations; places: origins plus destinations."""
 
     cells: int
     places: int
@@ -27,7 +27,7 @@ class Block:
     wanted: frozenset[Pair]
 
     def halves(self) -> "list[Block]":
-        """The same in two calls, cut across the longer side; a call of one cell has no halves."""
+        """Split the block into two calls across its longer side; a block of one cell has no halves."""
         if len(self.origins) >= len(self.destinations):
             middle = len(self.origins) // 2
             cuts = [(self.origins[:middle], self.destinations), (self.origins[middle:], self.destinations)]
@@ -37,7 +37,7 @@ class Block:
         return [block for cut in cuts if (block := _block(*cut, self.wanted)).wanted] if middle else []
 
     def without(self, place: Place) -> "Block | None":
-        """The same but for one place; None when nothing that is wanted remains."""
+        """Leave one place out of the block; None when no wanted pair remains."""
         origins = tuple(one for one in self.origins if one != place)
         destinations = tuple(one for one in self.destinations if one != place)
         block = _block(origins, destinations, self.wanted)

@@ -17,11 +17,11 @@ from services.worker.workloads.distances import scoring
 
 @dataclass(frozen=True, slots=True)
 class Shortlist:
-    """What is known of a job before the provider is asked."""
+    """Candidates of a job before the provider is asked."""
 
     job: Job
     likely: Sequence[Contractor]
-    """Those that it is asked about, the likeliest first."""
+    """Contractors that the provider is asked about, the likeliest first."""
     excluded: Sequence[Exclusion]
 
 

@@ -1,4 +1,4 @@
-"""What the workload takes and gives: a pair of places, and the way between them."""
+"""Items and results of the distances workload: a pair of places, and the way between them."""
 
 from typing import Annotated, Literal
 

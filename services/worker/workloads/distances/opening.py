@@ -34,7 +34,7 @@ class Resources:
 
 
 def missing_setting() -> str | None:
-    """What the environment lacks for the provider that it names."""
+    """Name the setting that the chosen provider needs and the environment lacks; None when nothing is missing."""
     return DistancesSettings().missing()
 
 

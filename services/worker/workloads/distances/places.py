@@ -29,14 +29,14 @@ class Leg(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How far and how long. None in both: there is no way, which is an answer."""
+    """Length and duration of a way. None in both means that there is no way, which is an answer."""
 
     metres: int | None = None
     seconds: int | None = None
 
     @property
     def exists(self) -> bool:
-        """Whether one can get there."""
+        """Tell whether the destination can be reached."""
         return self.metres is not None
 
 

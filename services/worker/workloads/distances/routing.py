@@ -12,7 +12,7 @@ from services.worker.workloads.distances.providers.provider import PairRefused, 
 
 Found = Way | WorkloadError
 LATE = Transient("timeout", "The provider had not answered for it when the time was up.")
-"""What the legs end with for which no answer came in time."""
+"""Error of each leg for which no answer came in time."""
 
 
 class Router:

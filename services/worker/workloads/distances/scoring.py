@@ -1,4 +1,4 @@
-"""How well contractors fit a job: hard filters first, then a weighted score whose parts are shown. Pure.
+"""Scores how well contractors fit a job: hard filters first, then a weighted score whose parts are shown. Pure.
 
 The score is the sum of weight times value over the criteria that are known of a contractor, by the sum of their
 weights: what is unknown counts neither for nor against. Values run from 0 to 1:
@@ -64,7 +64,7 @@ def exclusion(job: Job, contractor: Contractor, least_travel_s: float, max_trave
 
 
 def too_far(contractor: Contractor, travel_s: float, max_travel_s: float) -> Exclusion | None:
-    """The same for the way alone."""
+    """Exclude a contractor whose way is longer than both sides allow; None when it is not."""
     if travel_s <= (longest := longest_s(contractor, max_travel_s)):
         return None
     detail = f"{travel_s / 60:.0f} min to travel, at most {longest / 60:.0f} min"
@@ -113,7 +113,7 @@ def _not_available(job: Job, contractor: Contractor) -> str | None:
 
 
 def _merged(windows: Sequence[Window]) -> list[Window]:
-    """The same times as windows that do not touch each other."""
+    """Merge windows that touch or overlap."""
     merged: list[Window] = []
     for window in sorted(windows, key=lambda one: one.start):
         if merged and window.start <= merged[-1].end:

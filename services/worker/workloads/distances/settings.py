@@ -1,4 +1,4 @@
-"""What an operator sets for this workload: who computes distances, with which key, and how estimates are made."""
+"""Settings of the distances workload: who computes distances, with which key, and how estimates are made."""
 
 from typing import Literal
 
@@ -54,12 +54,12 @@ class DistancesSettings(BaseSettings):
 
     @property
     def base_url(self) -> str:
-        """Where the provider is, without a slash at the end."""
+        """Base address of the provider, without a slash at the end."""
         return (self.url or _DEFAULT_URLS.get(self.provider, "")).rstrip("/")
 
     @property
     def ttl_s(self) -> int:
-        """How long an answer is kept; 0: not at all."""
+        """Seconds that an answer is kept; 0 keeps none."""
         if self.cache_ttl_s is not None:
             return self.cache_ttl_s
         return 0 if self.provider in ("geodesic", "google") else _WEEK_S
@@ -69,7 +69,7 @@ class DistancesSettings(BaseSettings):
         return {"driving": self.driving_kmh, "cycling": self.cycling_kmh, "walking": self.walking_kmh}[mode]
 
     def missing(self) -> str | None:
-        """What the provider needs and was not given; None: nothing."""
+        """Say which setting the provider needs and was not given; None when nothing is missing."""
         if not self.base_url and self.provider != "geodesic":
             return f"The provider {self.provider} has no address: set {PREFIX}URL of the workers, and restart them."
         public = self.base_url == _DEFAULT_URLS.get(self.provider)

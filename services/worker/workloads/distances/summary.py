@@ -1,4 +1,4 @@
-"""What a batch of ways comes to: totals, and who is nearest to the first jobs."""
+"""Summary of a batch of ways: totals, and who is nearest to the first jobs."""
 
 from bisect import insort
 
@@ -33,13 +33,13 @@ class DistancesSummary(BaseModel):
     pairs: int
     unreachable: int
     estimates: int
-    """How many of them no router computed."""
+    """Pairs that no router computed."""
     mean_metres: int | None
     mean_seconds: int | None
     longest_seconds: int | None
     jobs: list[JobRanking]
     more_jobs: bool
-    """Whether there are jobs that are not ranked here."""
+    """True when the batch has jobs that are not ranked here."""
 
 
 class Ranking:

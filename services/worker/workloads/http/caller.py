@@ -37,7 +37,7 @@ class Caller:
     credentials: Mapping[str, Credential]
 
     def secret_headers(self, call: Call) -> dict[str, str]:
-        """What the operator keeps for this call; raises `Permanent` when there is none for its destination."""
+        """Return the headers that the operator keeps for a call. Raises `Permanent` when its destination has none."""
         if call.credential is None:
             return {}
         known = self.credentials.get(call.credential)
@@ -159,7 +159,7 @@ def _body(call: Call) -> bytes | None:
 
 
 def _target(response: aiohttp.ClientResponse, url: URL) -> URL | None:
-    """Where a redirect leads, if it is one that can be followed."""
+    """Return the target of a redirect that can be followed, else None."""
     if response.status not in _REDIRECTS or "Location" not in response.headers:
         return None
     target = url.join(_parsed(response.headers["Location"]))

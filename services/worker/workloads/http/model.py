@@ -1,4 +1,4 @@
-"""What the http workload takes, one call, and what it gives, its answer."""
+"""Items and results of the http workload: a call, and its answer."""
 
 import re
 from typing import Annotated, Any, Literal, Self
@@ -10,7 +10,7 @@ from batchyard_contracts.v1.manifest import Pointer
 MAX_BODY_CHARS = 256 * 1024
 MAX_KEPT_BYTES = 256 * 1024
 MAX_READ_BYTES = 1024 * 1024
-"""Of an answer whose body a rule is about, so much is read."""
+"""Largest part of an answer that is read when a rule concerns its body."""
 MAX_TIMEOUT_S = 120.0
 MAX_REDIRECTS = 5
 
@@ -51,16 +51,16 @@ class Success(BaseModel):
 
     @property
     def wants_value(self) -> bool:
-        """Whether `equals` was given: null is a value."""
+        """Tell whether `equals` was given: null is a value."""
         return "equals" in self.model_fields_set
 
     @property
     def reads_body(self) -> bool:
-        """Whether the body matters."""
+        """Tell whether the rule looks at the body."""
         return self.pointer is not None or self.matches is not None
 
     def takes(self, status: int) -> bool:
-        """Whether a status is one of success."""
+        """Tell whether a status is one of success."""
         return status in self.statuses or f"{status // 100}xx" in self.statuses
 
     @model_validator(mode="after")
@@ -108,12 +108,12 @@ class Call(BaseModel):
 
     @property
     def has_json(self) -> bool:
-        """Whether JSON is to be sent: null is JSON."""
+        """Tell whether JSON is to be sent: null is JSON."""
         return "json_body" in self.model_fields_set
 
     @property
     def may_repeat(self) -> bool:
-        """Whether the call may be made again when nobody knows whether it had its effect."""
+        """Tell whether the call may be made again when nobody knows whether it had its effect."""
         if self.repeatable is not None:
             return self.repeatable
         return self.method in REPEATABLE or any(name.lower() == "idempotency-key" for name in self.headers)
@@ -132,19 +132,19 @@ class Call(BaseModel):
 
 
 class Answer(BaseModel):
-    """What came back. The body is in `json` where it is JSON and whole, else in `body`."""
+    """Answer to a call. The body is in `json` where it is JSON and whole, else in `body`."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True, serialize_by_alias=True)
 
     status: int
     url: str
-    """Where the answer came from, after redirects."""
+    """Address that answered, after redirects."""
     headers: dict[str, str]
-    """Those that say what the body is and how it may be used; never cookies."""
+    """Headers that say what the body is and how it may be used; never cookies."""
     json_body: Annotated[Any, Field(alias="json")] = None
     body: str | None = None
     encoding: Literal["json", "text", "base64", "none"] = "none"
-    """How the body is kept."""
+    """Form in which the body is kept."""
     bytes_kept: int = 0
     truncated: bool = False
     """The answer had more than was kept."""

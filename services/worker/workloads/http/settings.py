@@ -1,4 +1,4 @@
-"""What an operator allows the http workload: private networks, and headers that no batch may see."""
+"""Settings of the http workload: the private networks that it may call, and headers that no batch may see."""
 
 from typing import Annotated
 

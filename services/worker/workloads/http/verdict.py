@@ -29,7 +29,7 @@ _CHARSETS = frozenset(("utf-8", "utf8", "us-ascii", "iso-8859-1", "windows-1252"
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came over the wire: the body as far as it was read, and whether that is all."""
+    """Response as received: the body as far as it was read, and whether that is all."""
 
     status: int
     url: str
@@ -42,7 +42,7 @@ class Reply:
 
 
 def judge(call: Call, reply: Reply, secrets: tuple[str, ...], now: datetime) -> Answer | WorkloadError:
-    """What the item comes to."""
+    """Judge a response: the answer to keep, or the error of the item."""
     if not call.success.takes(reply.status):
         said = f"The answer has status {reply.status}.{_excerpt(reply, secrets)}"
         if 300 <= reply.status < 400:

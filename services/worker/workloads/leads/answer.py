@@ -25,7 +25,7 @@ class Answer:
     found: int
     """Records that fit, on all pages."""
     cost: Decimal | None
-    """Of this request; None: it did not say."""
+    """Cost of this request; None when the answer did not say."""
     free_remaining: int | None
 
 

@@ -92,7 +92,7 @@ class Totals:
         )
 
     def finish(self) -> LeadsTotal:
-        """All of them."""
+        """Return the total of the batch."""
         return self._total
 
 

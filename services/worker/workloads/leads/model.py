@@ -1,4 +1,4 @@
-"""What is asked for, a page of it, and what came of either."""
+"""Items and results of the leads workload: a query, a page of its records, and what came of either."""
 
 from decimal import Decimal
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ FIELDS = (
     *("DistressScore", "inForeclosure", "isListedForSale", "inTaxDelinquency", "PhoneAvailability"),
     *("EmailAvailability", "Latitude", "Longitude"),
 )
-"""What a record has unless a batch asks for something else."""
+"""Default fields of a record, unless a batch asks for others."""
 Money = Annotated[Decimal, Field(ge=0, le=1_000_000, max_digits=12, decimal_places=4)]
 FieldName = Annotated[str, StringConstraints(pattern=r"^-?[A-Za-z][A-Za-z0-9_]{0,63}$")]
 
@@ -29,7 +29,7 @@ class Criterion(BaseModel):
 
 
 class Query(BaseModel):
-    """Which properties, and what of them."""
+    """Properties to find, and the fields to buy of each."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -64,21 +64,21 @@ class LeadPage(Query):
 
 
 class Preview(BaseModel):
-    """What a query comes to: the result of the source."""
+    """Expected size and cost of a query: the result of the source."""
 
     found: int
     """Records that fit."""
     records: int
-    """How many of them are bought, or would be: at most `max_results`."""
+    """Records that are bought, or would be: at most `max_results`."""
     pages: int
     cost: Decimal | None
-    """What they cost beyond the free quota; None: nobody knows."""
+    """Cost beyond the free quota; None when it is not known."""
     free_remaining: int
     calls: int
     seconds: float
-    """How long that takes at the provider's rate limit."""
+    """Duration of the purchase at the provider's rate limit."""
     purchase: bool
-    """Whether they are bought now."""
+    """True when the records are bought now."""
 
 
 class Leads(BaseModel):
@@ -94,7 +94,7 @@ class Leads(BaseModel):
 
 
 class LeadsTotal(BaseModel):
-    """What a batch bought: its summary."""
+    """Summary of a batch: the records that it bought."""
 
     pages: int
     records: int

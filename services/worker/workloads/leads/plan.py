@@ -13,7 +13,7 @@ CALLS_A_PAGE = 2
 
 
 def preview_of(source: LeadSource, counted: Answer, page: int, price: Decimal | None, calls_per_s: float) -> Preview:
-    """What a query comes to, by the answer that counted it. `price`: of a record beyond the free quota, if known."""
+    """Preview a query by the answer that counted it. `price`: of a record beyond the free quota, if known."""
     records = min(counted.found, source.max_results or counted.found)
     pages = math.ceil(records / page)
     calls = 1 + pages * CALLS_A_PAGE
@@ -65,7 +65,7 @@ def pages_of(source: LeadSource, preview: Preview, page: int, *, allowed: bool) 
 
 
 def _cost(records: int, first: int, free: int, first_cost: Decimal | None, price: Decimal | None) -> Decimal | None:
-    """What `records` cost, when the first page of `first` records would cost `first_cost`."""
+    """Estimate the cost of `records`, when the first page of `first` records would cost `first_cost`."""
     if free >= records:
         return first_cost or Decimal(0)
     if first_cost:

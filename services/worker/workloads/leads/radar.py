@@ -29,7 +29,7 @@ class Radar:
     settings: LeadsSettings
 
     async def preview(self, query: Query, start: int, limit: int) -> Answer:
-        """What a page would cost, without its records. Raises what the item comes to otherwise."""
+        """Ask what a page would cost, without its records. Raises the error of the item otherwise."""
         try:
             return await self._post(query, start, limit, buying=False)
         except TimeoutError as error:

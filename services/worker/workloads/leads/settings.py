@@ -1,4 +1,4 @@
-"""What an operator sets for this workload: the key, and whether it may spend anything."""
+"""Settings of the leads workload: the key, and whether it may spend anything."""
 
 from decimal import Decimal
 
@@ -31,7 +31,7 @@ class LeadsSettings(BaseSettings):
         return text.rstrip("/")
 
     def missing(self) -> str | None:
-        """Which setting is needed and is not there."""
+        """Say which setting is needed and missing; None when there is none."""
         if self.key.get_secret_value():
             return None
         return f"Its workers ask PropertyRadar, and {PREFIX}KEY is not set there."

@@ -17,7 +17,7 @@ _EXHAUSTED = frozenset(("insufficient_quota", "credit_balance_exhausted", "billi
 
 
 class Said(BaseModel):
-    """What the model is asked to write. Every field is required, as strict schemas want it."""
+    """Answer that the model is asked to write. Every field is required, as strict schemas want it."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -59,7 +59,7 @@ class Unusable:
 
 
 def judge_body(body: bytes, project: Project, status_date: dt.date) -> Said | Unusable | WorkloadError:
-    """What an answer with status 200 comes to."""
+    """Judge an answer with status 200."""
     try:
         choice = orjson.loads(body)["choices"][0]
         message, finish = choice["message"], choice.get("finish_reason")
@@ -115,7 +115,7 @@ def _bare(content: str) -> str:
 
 
 def _senseless(said: Said, project: Project, status_date: dt.date) -> str | None:
-    """What no answer may claim: an end in the past, less than what was spent, a value outside its own range."""
+    """Name a false claim: an end in the past, less than what was spent, a value outside its own range."""
     dates = (said.completion_earliest, said.completion_date, said.completion_latest)
     costs = (said.final_cost_lowest, said.final_cost, said.final_cost_highest)
     for name, values in (("completion_date", dates), ("final_cost", costs)):

@@ -1,4 +1,4 @@
-"""What the predictions workload takes, a project's plan and progress, and what it gives."""
+"""Items and results of the predictions workload: a project's plan and progress, and its prediction."""
 
 import datetime as dt
 from itertools import pairwise
@@ -52,11 +52,11 @@ class Project(BaseModel):
 
     @property
     def complete(self) -> bool:
-        """Whether all was earned."""
+        """Tell whether the whole budget is earned."""
         return self.completes(self.earned_value[-1])
 
     def completes(self, earned: float) -> bool:
-        """Whether so much is all that there is to earn."""
+        """Tell whether an earned value reaches the budget."""
         return earned >= self.budget * (1 - 1e-9)
 
     @model_validator(mode="after")
@@ -95,7 +95,7 @@ class DatePrediction(BaseModel):
 
 
 class CostPrediction(BaseModel):
-    """What it will have cost; its fields are those of `DatePrediction`."""
+    """Cost of the project at its end; the fields are those of `DatePrediction`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -110,7 +110,7 @@ class CostPrediction(BaseModel):
 
 
 class RiskPrediction(BaseModel):
-    """How likely plan and budget are missed; `unknown` where nothing can be said yet."""
+    """Risk that plan and budget are missed; `unknown` where nothing can be said yet."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -139,7 +139,7 @@ class Indices(BaseModel):
 
 
 class Usage(BaseModel):
-    """What a provider counted, over all calls for this item."""
+    """Tokens and calls that a provider counted, over all calls for this item."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -151,7 +151,7 @@ class Usage(BaseModel):
 
 
 class Prediction(BaseModel):
-    """What was asked, and the indices that it rests on."""
+    """Prediction of what was asked, and the indices that it rests on."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -1,4 +1,4 @@
-"""How likely a project misses plan or budget, by thresholds that are named in the reasons.
+"""Judges how likely a project misses plan or budget, by thresholds that are named in the reasons.
 
 Above 1.10 the performance that the rest needs is seldom reached: W. Lipke, "Examination of the threshold for the
 to-complete indexes", PM World Journal (2016).

@@ -1,4 +1,4 @@
-"""What an operator sets for this workload: who predicts, and with which key."""
+"""Settings of the predictions workload: who predicts, and with which key."""
 
 import hashlib
 from typing import Literal
@@ -39,14 +39,14 @@ class PredictionsSettings(BaseSettings):
         return text.rstrip("/")
 
     def variant(self) -> str:
-        """Whose predictions they are, as far as settings decide it; empty: the formulas'."""
+        """Identify the predictor, as far as settings decide it; empty for the formulas."""
         if self.provider == "embedded":
             return ""
         asked = "\n".join((self.url, self.model, self.mode, str(self.max_tokens)))
         return hashlib.sha256(asked.encode()).hexdigest()[:12]
 
     def missing(self) -> str | None:
-        """Which setting is needed and is not there."""
+        """Say which setting is needed and missing; None when there is none."""
         if self.provider == "embedded":
             return None
         needed = {"URL": self.url, "MODEL": self.model}

@@ -1,4 +1,4 @@
-"""How far an index of the rest may be off, judged by its values in single periods.
+"""Estimates how far an index of the rest may be off, by its values in single periods.
 
 As in W. Lipke, O. Zwikael, K. Henderson, F. Anbari, "Prediction of project outcome", International Journal of Project
 Management 27 (2009), the logarithms of periodic CPI and SPI(t) are taken as normal and independent. Here the limits are

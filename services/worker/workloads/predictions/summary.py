@@ -1,4 +1,4 @@
-"""What a portfolio comes to: its cost and its end, with ranges, and where the risk is."""
+"""Summary of a portfolio: its cost and its end, with ranges, and where the risk is."""
 
 import datetime as dt
 from math import hypot

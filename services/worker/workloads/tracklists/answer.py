@@ -12,7 +12,7 @@ from services.worker.workloads.tracklists.nesting import too_deep
 from services.worker.workloads.tracklists.page import parse
 
 GATE_STATUSES = {401: CAPTCHA, 403: BLOCKED}
-"""What these mean when the page says nothing clearer."""
+"""Meaning of these statuses when the page says nothing clearer."""
 
 _MAY_BE_GATE = frozenset((401, 403, 429, 503))
 _TRANSIENT = frozenset((408, 425, 500, 502, 503, 504))
@@ -31,7 +31,7 @@ class Answer:
 
 
 def judge(answer: Answer) -> Tracklist | WorkloadError:
-    """What the item comes to: a tracklist, or the error to raise for it."""
+    """Judge an answer: a tracklist, or the error to raise for it."""
     if answer.mitigated:
         return as_error(BLOCKED)
     if 200 <= answer.status < 300:
@@ -41,7 +41,7 @@ def judge(answer: Answer) -> Tracklist | WorkloadError:
 
 
 def judge_saved(html: str, url: str = "") -> Tracklist | WorkloadError:
-    """The same for a page that somebody saved: a gate in it is the item's own, and a second look changes nothing."""
+    """Judge a page that somebody saved: a gate in it is the item's own, and a second look changes nothing."""
     read = parse(html, url)
     return Permanent(read.code, read.message) if isinstance(read, Refusal) else read
 

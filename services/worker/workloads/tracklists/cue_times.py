@@ -1,4 +1,4 @@
-"""Where in the set each row starts: the page says it in up to three places that do not always agree."""
+"""Finds where in the set each row starts: the page says it in up to three places that do not always agree."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ _ISO_DURATION = re.compile(r"PT(?:(\d{1,3})H)?(?:(\d{1,4})M)?(?:(\d{1,5})(?:\.\d
 
 @dataclass(frozen=True, slots=True)
 class CueSources:
-    """What one row says of its start, best source first: the script's map, the text that is shown, the hidden field."""
+    """Start times that a row states, best source first: the script's map, the text that is shown, the hidden field."""
 
     mapped: float | None = None
     shown: float | None = None
@@ -28,7 +28,7 @@ class CueSources:
         return next((value for value in (self.mapped, self.shown, self.hidden) if value), None)
 
     def says_zero(self) -> bool:
-        """Whether the row may start the set."""
+        """Tell whether the row may start the set."""
         return 0 in (self.mapped, self.shown, self.hidden)
 
 

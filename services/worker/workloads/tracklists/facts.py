@@ -41,7 +41,7 @@ def recording_date(published: str, title: str) -> date | None:
 
 
 def side_facts(document: LexborHTMLParser) -> tuple[int | Literal["all"] | None, int | None]:
-    """How many tracks the site calls identified, and the set's duration in seconds; None where it does not say."""
+    """Read how many tracks the site calls identified, and the set's duration in seconds; None where it does not say."""
     label = document.css_first('div[title="tracklist recording date"]')
     block = label
     while block is not None and "sTab" not in (block.attributes.get("class") or "").split():

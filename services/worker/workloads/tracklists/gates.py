@@ -53,7 +53,7 @@ _SPACE = re.compile(r"\s+")
 
 
 def classify(document: LexborHTMLParser, html: str) -> Refusal:
-    """What a page without track rows is. Look for rows first: a good page may carry the marks of a gate as well."""
+    """Classify a page without track rows. Look for rows first: a good page may carry the marks of a gate as well."""
     if gate := find_gate(document, html):
         return gate
     if document.css_first("#tlTab") is not None:
@@ -84,7 +84,7 @@ def find_gate(document: LexborHTMLParser, html: str) -> Refusal | None:
 
 
 def is_decoy(named_rows: int, mismatched_rows: int) -> bool:
-    """Whether too many rows tell two different tracks; on genuine pages at most one does, by a slip."""
+    """Tell whether too many rows name two different tracks; on genuine pages at most one does, by a slip."""
     return named_rows >= DECOY_MINIMUM and 2 * mismatched_rows >= named_rows
 
 

@@ -13,7 +13,7 @@ from services.worker.workloads.tracklists.result import make_result
 from services.worker.workloads.tracklists.summary import Census
 
 CRAWL_DELAY_SECONDS = 8
-"""What the site's robots.txt asks of every crawler; kept by the whole deployment together."""
+"""Delay that the site's robots.txt asks of every crawler; kept by the whole deployment together."""
 
 workload = Workload(
     "tracklists",

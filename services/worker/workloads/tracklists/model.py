@@ -1,4 +1,4 @@
-"""What the tracklists workload takes, what it reads from a page, and what it gives."""
+"""Items and results of the tracklists workload, and the contents of a page."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -93,7 +93,7 @@ class Tracklist:
     duration_seconds: int | None = None
     media: tuple[Media, ...] = ()
     stated_identified: int | None = None
-    """How many tracks the site itself calls identified."""
+    """Number of tracks that the site itself calls identified."""
     named_rows: int = 0
     """Rows that carry their name twice, for the machine and for the eye …"""
     mismatched_rows: int = 0
@@ -101,7 +101,7 @@ class Tracklist:
 
 
 class Quality(BaseModel):
-    """How good a tracklist is: 0 to 100, the shares it was made from (0 to 1 each), and why it is not 100."""
+    """Quality of a tracklist: 0 to 100, the shares it was made from (0 to 1 each), and why it is not 100."""
 
     model_config = ConfigDict(frozen=True)
 

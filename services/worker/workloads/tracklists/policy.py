@@ -1,4 +1,4 @@
-"""Which addresses the workload may fetch: nothing unless the operator allows it, and then by exact match."""
+"""Decides which addresses the workload may fetch: nothing unless the operator allows it, and then by exact match."""
 
 import re
 from dataclasses import dataclass

@@ -7,7 +7,7 @@ from services.worker.workloads.tracklists.model import Quality, Track, Tracklist
 
 VERSION = "quality_v1"
 WEIGHTS = {"identified": 0.45, "cued": 0.25, "monotonic": 0.15, "labelled": 0.10, "linked": 0.05}
-"""What the score is made of. `coverage` and `consistent` are reported; they weigh nothing."""
+"""Weights of the score. `coverage` and `consistent` are reported; they weigh nothing."""
 
 PARTIAL_WORTH = 0.5
 MIN_CONSISTENT = 0.5
@@ -50,7 +50,7 @@ def score(tracklist: Tracklist) -> Quality:
 
 @dataclass(frozen=True, slots=True)
 class _Gaps:
-    """What the distances between consecutive cues say. `coverage`: 0 to 1, None where the set's length is unknown."""
+    """Measures of the gaps between consecutive cues. `coverage`: 0 to 1, None where the set's length is unknown."""
 
     backwards: int
     longest: float

@@ -48,7 +48,7 @@ class Row:
         return bool(self.machine_name and self.shown_name) and _essence(self.machine_name) != _essence(self.shown_name)
 
     def identification(self, *, trust_flags: bool) -> Identification:
-        """How far the track is known. Text decides only where the page sets no flags: it may look complete."""
+        """Judge how far the track is known. Text decides only where the page sets no flags: it may look complete."""
         known = (not _is_id(self.artist), not _is_id(self.title))
         complete = self.flagged if trust_flags else all(known) and not _ID_REMIX.search(self.title)
         if complete:

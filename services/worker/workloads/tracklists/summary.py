@@ -1,4 +1,4 @@
-"""What a batch of tracklists comes to: how much was read, how well, and which are the poorest."""
+"""Summary of a batch of tracklists: how much was read, how well, and which are the poorest."""
 
 from bisect import insort
 

@@ -27,14 +27,14 @@ log = structlog.get_logger()
 MAX_TRIES = 2
 """Jobs for one item in one round: one that failed for no cause of the item's is made once more."""
 _LAST_WORD_S = 3.0
-"""How long an interrupted run waits for the answer of a call that creates."""
+"""Seconds that an interrupted run waits for the answer of a call that creates."""
 _UNASKED_S = 900.0
 """So long a list that cannot be had is asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """What all items of one worker share. `clock` gives seconds since 1970."""
+    """Steps that lead an item to its clip, shared by all items of one worker. `clock` gives seconds since 1970."""
 
     provider: Provider
     settings: VideosSettings

@@ -52,7 +52,7 @@ def render(prompt: str, seed: int, size: tuple[int, int], seconds: int, ffmpeg: 
 
 
 def find_ffmpeg() -> str | None:
-    """Where it is installed."""
+    """Find the path of an installed ffmpeg."""
     return shutil.which("ffmpeg")
 
 

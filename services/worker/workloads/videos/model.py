@@ -1,4 +1,4 @@
-"""What the workload takes, a description of a clip, and what it gives, a file and where it is."""
+"""Items and results of the videos workload: a description of a clip, and the file and where it is."""
 
 from typing import Annotated, Literal
 
@@ -40,13 +40,13 @@ class Clip(BaseModel):
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
     uri: str
-    """Where it is: file:// or s3://."""
+    """Address of the file: file:// or s3://."""
     bytes: int
     sha256: str
     content_type: str
     """By what the file is, not by what was said of it."""
     seconds: float | None = None
-    """How long it plays, as the provider says or, where it does not, as was asked."""
+    """Duration as the provider says or, where it does not, as was asked."""
     size: str | None = None
     provider: ProviderName
     """`local`: a test picture, drawn here without any model."""

@@ -30,7 +30,7 @@ class Resources:
 
 
 def lacking() -> str | None:
-    """What the environment lacks."""
+    """Name what the environment lacks; None when nothing is missing."""
     settings = VideosSettings()
     return settings.missing() or fault_of(settings)
 

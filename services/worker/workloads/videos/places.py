@@ -1,4 +1,4 @@
-"""What the items of all workers know of each other, in Redis: how many have a job, and whose a job is.
+"""Coordination of the items of all workers, in Redis: how many have a job, and whose a job is.
 
 A place that nobody renews is free after a while. While Redis is away there is no bound, and of two items that ask for
 the same thing one may take the other's job for its own.
@@ -34,7 +34,7 @@ _NO_BOUND = 1_000_000_000
 
 
 class Places:
-    """Of one deployment."""
+    """Places and job owners of one deployment."""
 
     def __init__(self, memory: RedisClient, most: int, lasts_s: float) -> None:
         self._memory, self._most, self._lasts_s = memory, most, max(1, round(lasts_s))
@@ -59,7 +59,7 @@ class Places:
         return bool(await self._memory.attempt(claiming, 1))
 
     async def unclaimed(self, job_ids: Sequence[str], item: str) -> list[str]:
-        """Those that are not known to be another item's."""
+        """Return the jobs that are not known to be another item's."""
         if not job_ids:
             return []
         asking = cast("Any", self._memory.client.mget([_JOB + job_id for job_id in job_ids]))

@@ -1,4 +1,4 @@
-"""What an operator sets for this workload: who makes clips, with which key, and where they are kept."""
+"""Settings of the videos workload: who makes clips, with which key, and where they are kept."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -86,7 +86,7 @@ class VideosSettings(BaseSettings):
 
     @property
     def base_url(self) -> str:
-        """Where the provider is."""
+        """Base address of the provider."""
         return self.url or (REPLICATE_URL if self.provider == "replicate" else "")
 
     @property
@@ -101,7 +101,7 @@ class VideosSettings(BaseSettings):
         return Path(self.store).expanduser().absolute()
 
     def missing(self) -> str | None:
-        """Which setting is needed and is not there."""
+        """Say which setting is needed and missing; None when there is none."""
         if self.provider == "local":
             return None
         needed = {"URL": self.base_url}

@@ -1,4 +1,4 @@
-"""What a batch of clips comes to: how long they play, how large they are, what they cost."""
+"""Summary of a batch of clips: how long they play, how large they are, what they cost."""
 
 from pydantic import BaseModel
 
@@ -12,10 +12,10 @@ class VideosSummary(BaseModel):
     clips: int
     by_provider: dict[ProviderName, int]
     seconds: float
-    """How long they play, one after the other."""
+    """Duration of all clips together."""
     bytes: int
     cost: float | None
-    """Of those whose price is known; null where none is."""
+    """Cost of the clips whose price is known; null where none is."""
     without_cost: int
     """Clips of a provider whose price is not known."""
 

@@ -1,4 +1,4 @@
-"""What is remembered of a clip's way from one run to the next, and how long to wait in between. Pure."""
+"""State of a clip's item from one run to the next, and how long to wait in between. Pure."""
 
 from typing import Literal, Self
 
@@ -39,7 +39,7 @@ class Work(BaseModel):
 
     @classmethod
     def read(cls, state: JsonValue) -> Self | None:
-        """What the last run returned."""
+        """Read the state that the last run returned; None when there is none."""
         return None if state is None else cls.model_validate(state)
 
     def kept(self) -> JsonValue:
@@ -47,7 +47,7 @@ class Work(BaseModel):
         return self.model_dump(mode="json", exclude_defaults=True)
 
     def again(self) -> Self:
-        """The same step, once more."""
+        """Return the state for one more run of the same step."""
         return self.model_copy(update={"runs": self.runs + 1})
 
     def reference(self, item: str) -> str:

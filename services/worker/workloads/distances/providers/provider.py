@@ -1,4 +1,4 @@
-"""What every matrix service comes down to: a block of places in, a way for each pair out, or one of few failures."""
+"""Interface of every matrix service: a block of places in, a way for each pair out, or one of few failures."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -34,7 +34,7 @@ class Provider(Protocol):
 
     @property
     def limits(self) -> MatrixLimits:
-        """What one call may hold."""
+        """Limits of one call."""
         ...
 
     async def matrix(self, origins: Sequence[Place], destinations: Sequence[Place], mode: TravelMode) -> Matrix:

@@ -1,1 +1,1 @@
-"""Where clips are kept: a folder, or an S3-compatible store."""
+"""Stores that keep clips: a folder, or an S3-compatible store."""

@@ -27,7 +27,7 @@ class Measured:
 
     @property
     def sha256(self) -> str:
-        """Of what has passed."""
+        """SHA-256 of the bytes read so far."""
         return self._digest.hexdigest()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:

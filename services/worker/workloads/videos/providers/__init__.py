@@ -1,1 +1,1 @@
-"""Who makes clips: each behind one interface."""
+"""Providers that make clips, each behind one interface."""

@@ -21,7 +21,7 @@ _AGENT = "Batchyard-Videos/1"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back; `body` is None unless it is JSON."""
+    """Answer of a provider; `body` is None unless it is JSON."""
 
     status: int
     headers: Mapping[str, str]
@@ -29,7 +29,7 @@ class Answer:
 
     @property
     def ok(self) -> bool:
-        """Whether the call was taken."""
+        """Tell whether the call succeeded."""
         return 200 <= self.status < 300
 
 

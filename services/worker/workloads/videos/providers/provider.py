@@ -1,4 +1,4 @@
-"""What the workload needs of whoever makes clips: create a job, look after it, find it again, fetch, cancel."""
+"""Interface of a provider of clips: create a job, look after it, find it again, fetch, cancel."""
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class Job:
     size: str | None = None
     model: str | None = None
     address: str | None = None
-    """Where the file is, if that is said with the job."""
+    """Address of the file, if that is said with the job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Provider(Protocol):
         """Create a job, by one call and no more. Raises `MayExist` when nobody knows whether it is there."""
 
     async def look(self, job_id: str) -> Job:
-        """How far it is. Raises `NoSuchJob`."""
+        """Ask for the state of a job. Raises `NoSuchJob`."""
 
     async def alike(self, wanted: Wanted, age_s: float) -> list[str]:
         """The jobs that are no older and look like this one. Raises `NoList`."""

@@ -130,7 +130,7 @@ class Replicate:
         return {**named, **video.options}
 
     def _looks_like(self, job: Any, wanted: Wanted) -> bool:
-        """The same input, by value; a job of another model has another one, or makes as good a clip by chance."""
+        """Compare inputs by value; a job of another model has another input, or makes as good a clip by chance."""
         return isinstance(job, dict) and job.get("input") == self._input(wanted) and _of_model(job, wanted.model)
 
 

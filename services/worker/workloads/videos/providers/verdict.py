@@ -1,4 +1,4 @@
-"""What a provider's refusal means for the item: its own fault, the provider's, or nothing that lasts."""
+"""Judges what a provider's refusal means for the item: its own fault, the provider's, or nothing that lasts."""
 
 import re
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ def failure(body: Any) -> Failure:
 def of_creation(
     status: int, headers: Mapping[str, str], body: Any, now: datetime, *, named: bool
 ) -> WorkloadError | MayExist:
-    """Of a call that creates a job. `named`: the item names a model, so that an unknown one is its own fault."""
+    """Return the error of a call that creates a job. `named`: the item names its model: an unknown one is its fault."""
     code, message = said(body)
     if status in {404, 405}:
         what = "knows neither this model nor this address" if named else "has no such address or no such model"
@@ -57,7 +57,7 @@ def of_creation(
 
 
 def of_call(status: int, headers: Mapping[str, str], body: Any, now: datetime) -> WorkloadError:
-    """Of any call."""
+    """Return the error of any call."""
     code, message = said(body)
     if code in _NO_CREDIT or status == 402:
         return Permanent("insufficient_credit", _text(status, message), scope="provider")
@@ -68,7 +68,7 @@ def of_call(status: int, headers: Mapping[str, str], body: Any, now: datetime) -
 
 
 def of_failure(found: Failure, tries_left: bool) -> WorkloadError:
-    """Of a job that ended without a clip. `Transient` while another job may be made for it."""
+    """Return the error of a job that ended without a clip: `Transient` while another job may be made for it."""
     why = found.message or "The provider does not say why."
     if found.moderated:
         return Permanent("moderated", f"Refused for its content: {why}")
