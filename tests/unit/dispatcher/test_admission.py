@@ -1,4 +1,4 @@
-"""Admission brings the in-flight window of a workload and the limits of each batch together."""
+"""Admission combines the in-flight window of a workload with the limits of each batch."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -32,13 +32,13 @@ def chunk(batch_id: UUID, count: int) -> Pick:
     return Pick(batch_id, "", "normal", PageRange(0, 0, 0, count))
 
 
-def test_a_batch_without_limits_of_its_own_may_have_the_largest_chunk_of_its_workload() -> None:
+def test_batch_without_limits_gets_the_largest_chunk() -> None:
     admission = Admission(window(chunk_max=70), {}, 0.0)
     assert admission.batch_limit(FREE) == 70
     assert admission.next_at is None
 
 
-def test_a_batch_has_no_more_items_in_flight_than_its_concurrency() -> None:
+def test_batch_has_no_more_items_in_flight_than_its_concurrency() -> None:
     admission = Admission(window(chunk_max=70, concurrency=100), {FIRST: limits(concurrency=5)}, 0.0)
     assert admission.batch_limit(FIRST) == 5
     admission.record_pick(chunk(FREE, 9))
@@ -50,12 +50,12 @@ def test_a_batch_has_no_more_items_in_flight_than_its_concurrency() -> None:
     assert admission.next_at is None, "an item has to come back first: no moment can be named"
 
 
-def test_the_chunk_maximum_bounds_a_batch_whose_own_limit_is_higher() -> None:
+def test_chunk_maximum_bounds_a_batch_with_a_higher_limit() -> None:
     admission = Admission(window(chunk_max=7), {FIRST: limits(concurrency=500)}, 0.0)
     assert admission.batch_limit(FIRST) == 7
 
 
-def test_the_earliest_moment_is_named_at_which_a_rate_admits_an_item_again() -> None:
+def test_next_at_is_the_earliest_time_of_the_held_back_batches() -> None:
     slow, fast = limits(10.0, rate={"per_second": 0.5}), limits(10.0, rate={"per_second": 4})
     for order in ([FIRST, SECOND], [SECOND, FIRST]):
         batches: Mapping[UUID, BatchLimits] = {FIRST: slow, SECOND: fast}
@@ -68,7 +68,7 @@ def test_the_earliest_moment_is_named_at_which_a_rate_admits_an_item_again() -> 
     assert Admission(window(), {FIRST: slow}, 12.0).batch_limit(FIRST) == 1
 
 
-def test_a_chunk_counts_for_the_window_and_for_the_rate_of_its_batch_alone() -> None:
+def test_picked_chunk_counts_for_the_window_and_its_own_batch_only() -> None:
     mine = window(concurrency=2, chunk_max=10, partition_concurrency=6)
     own = limits(rate={"per_second": 10, "burst": 5})
     admission = Admission(mine, {FIRST: own}, 0.0)
@@ -82,7 +82,7 @@ def test_a_chunk_counts_for_the_window_and_for_the_rate_of_its_batch_alone() -> 
     assert (admission.partition_limit(FIRST, "x"), admission.partition_limit(FIRST, "y")) == (0, 6)
 
 
-def test_no_class_is_admitted_beyond_the_window() -> None:
+def test_no_priority_is_admitted_beyond_the_window() -> None:
     mine = window(concurrency=5, chunk_max=1)
     admission = Admission(mine, {}, 0.0)
     admission.record_pick(Pick(FREE, "", "normal", PageRange(0, 0, 0, 10)))
@@ -95,10 +95,10 @@ def test_no_class_is_admitted_beyond_the_window() -> None:
     burst=st.integers(1, 30),
     steps=st.lists(st.tuples(st.floats(0, 3), st.integers(0, 3)), max_size=40),
 )
-def test_a_scheduler_never_passes_the_rate_or_the_concurrency_of_a_batch(
+def test_scheduler_never_exceeds_the_rate_or_concurrency_of_a_batch(
     concurrency: int, per_second: float, burst: int, steps: list[tuple[float, int]]
 ) -> None:
-    """Whatever comes back in between, both limits hold, and a batch without any fills the window."""
+    """Both limits hold whatever returns in between, and a batch without limits fills the window."""
     mine = window(workers=3, concurrency=40, chunk_max=50)
     own = limits(concurrency=concurrency, rate=Rate(per_second=per_second, burst=burst))
     scheduler, away, sent, now = Scheduler(), list[Pick](), Counter[UUID](), 0.0

@@ -1,4 +1,4 @@
-"""Losing the lock breaks a session off; what passes is waited out, what does not ends the process."""
+"""A lost lock cancels the session; transient errors are waited out, others end the process."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -32,7 +32,7 @@ class _Lock:
             raise asyncpg.InterfaceError("connection is closed")
 
     def terminate(self) -> None:
-        """Nothing is open."""
+        """Do nothing."""
 
 
 def _dispatcher(monkeypatch: pytest.MonkeyPatch, run: Any) -> app.Dispatcher:
@@ -42,7 +42,7 @@ def _dispatcher(monkeypatch: pytest.MonkeyPatch, run: Any) -> app.Dispatcher:
 
     class Session:
         def __init__(self, _: Resources, __: object) -> None:
-            """Needs nothing."""
+            """Accept the arguments of a session."""
 
         async def run(self, stopping: asyncio.Event) -> None:
             await run(stopping)
@@ -62,7 +62,7 @@ def _dispatcher(monkeypatch: pytest.MonkeyPatch, run: Any) -> app.Dispatcher:
     return app.Dispatcher(Resources(DispatcherSettings(), Health(), *[cast("Any", None)] * 3))
 
 
-async def test_a_lost_lock_breaks_the_session_off_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_lost_lock_cancels_the_session_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     ends: list[str] = []
 
     async def run(_: asyncio.Event) -> None:
@@ -80,7 +80,7 @@ async def test_a_lost_lock_breaks_the_session_off_at_once(monkeypatch: pytest.Mo
     assert ends == ["broken off"] * 2
 
 
-async def test_an_error_that_passes_starts_over_and_another_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_transient_error_restarts_the_session_and_another_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     errors: list[Exception] = [asyncpg.UndefinedColumnError("x"), ConnectionResetError("x")]
 
     async def run(_: asyncio.Event) -> None:
@@ -94,7 +94,7 @@ async def test_an_error_that_passes_starts_over_and_another_is_raised(monkeypatc
 
 
 @pytest.mark.parametrize("setting", ["LEASE_S", "WORKER_TIMEOUT_S"])
-def test_a_lease_outlasts_several_heartbeats(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_require_a_lease_of_several_heartbeats(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(f"BATCHYARD_{setting}", "5")
     with pytest.raises(ValueError, match=f"BATCHYARD_{setting} is 5 and must be at least 6, 3 times"):
         DispatcherSettings()

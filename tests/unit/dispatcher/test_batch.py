@@ -1,4 +1,4 @@
-"""A batch's header decides whether it is stopped, how its items end, when it expires, and when items run again."""
+"""The header of a batch determines its stop status, deadline, retry rules and limits."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -35,14 +35,12 @@ def manifest(**rules: RetryRule) -> Manifest:
         (True, "deadline", "cancelled"),
     ],
 )
-def test_how_the_items_of_a_stopped_batch_end(cancelled: bool, cause: StopReason | None, stopped: str | None) -> None:
+def test_stop_status_follows_the_stop_reason(cancelled: bool, cause: StopReason | None, stopped: str | None) -> None:
     assert batch(cancelled=cancelled, stop_reason=cause).stop_status == stopped
 
 
 @pytest.mark.parametrize(("opened_at", "holds"), [(None, True), (AT - SECOND, True), (AT, False), (AT + SECOND, False)])
-def test_a_deadline_that_had_passed_when_a_round_was_opened_does_not_expire_it(
-    opened_at: datetime | None, holds: bool
-) -> None:
+def test_deadline_before_the_round_does_not_expire_it(opened_at: datetime | None, holds: bool) -> None:
     assert batch(terms=Terms(deadline=AT), opened_at=opened_at).deadline == (AT if holds else None)
 
 
@@ -60,14 +58,14 @@ MINE, THEIRS, THEIR_DEFAULT = RetryRule(attempts=1), RetryRule(attempts=2), Retr
         ({"default": MINE}, "busy", THEIRS),
     ],
 )
-def test_a_batchs_own_retry_rules_take_the_place_of_the_workloads_code_by_code(
+def test_retry_rules_of_a_batch_replace_those_of_the_workload_by_code(
     own: dict[str, RetryRule], code: str, expected: RetryRule
 ) -> None:
     found = batch(terms=Terms(retry=own)).retry_rule(manifest(busy=THEIRS, default=THEIR_DEFAULT), code)
     assert found == expected
 
 
-def test_without_any_rule_the_contracts_default_holds() -> None:
+def test_default_retry_rule_applies_without_any_rule() -> None:
     assert batch(terms=Terms(retry={"busy": MINE})).retry_rule(manifest(), "other") == RetryRule()
 
 
@@ -82,7 +80,7 @@ def joined(**fields: Any) -> tuple[DispatcherState, Batch]:
     return state, mine
 
 
-def test_a_pause_keeps_what_waits_and_a_stop_drops_it() -> None:
+def test_pause_keeps_waiting_items_and_a_stop_drops_them() -> None:
     state, mine = joined(terms=Terms(deadline=AT))
     queue = state.batch_queue(mine)
     assert queue is not None
@@ -94,7 +92,7 @@ def test_a_pause_keeps_what_waits_and_a_stop_drops_it() -> None:
     assert (queue.paused, list(queue.partition_queues), state.deadlines, state.loaded_retries) == (True, [], {}, set())
 
 
-def test_new_terms_take_effect_and_are_taken_back() -> None:
+def test_new_terms_take_effect_and_can_be_removed() -> None:
     state, mine = joined()
     queue = state.batch_queue(mine)
     assert queue is not None
@@ -106,7 +104,7 @@ def test_new_terms_take_effect_and_are_taken_back() -> None:
     assert (queue.weight, state.batch_limits, state.deadlines) == (1, {}, {})
 
 
-def test_a_round_that_has_begun_before_a_takeover_gets_no_second_burst() -> None:
+def test_started_round_gets_no_second_burst_after_a_takeover() -> None:
     terms = Terms.model_validate({"rate": {"per_second": 0.001, "burst": 5}})
     free = []
     for started_round in (0, 1):
@@ -115,7 +113,7 @@ def test_a_round_that_has_begun_before_a_takeover_gets_no_second_burst() -> None
     assert free == [5, 1]
 
 
-def test_an_item_is_loaded_once_however_often_its_retry_is_read() -> None:
+def test_retry_is_loaded_once_however_often_it_is_read() -> None:
     state, _ = joined()
     assert not state.load_retry(BATCH, "x", 7)
     state.unload_retries(BATCH, "x", (7,))
@@ -123,9 +121,9 @@ def test_an_item_is_loaded_once_however_often_its_retry_is_read() -> None:
     assert state.load_retry(BATCH, "x", 7)
 
 
-def test_a_batch_that_leaves_takes_everything_of_it_along() -> None:
+def test_removed_batch_leaves_no_state_behind() -> None:
     state, _ = joined(terms=Terms(deadline=AT, concurrency=2))
-    for _ in range(2):  # a finished batch may be told of twice
+    for _ in range(2):  # the message may be delivered twice
         state.remove_batch(BATCH)
         assert (state.batches, state.batch_limits, state.deadlines, state.loaded_retries) == ({}, {}, {}, set())
         assert state.workload_queue("w").scheduler.batch_queue(BATCH) is None

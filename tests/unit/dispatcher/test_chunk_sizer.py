@@ -1,4 +1,4 @@
-"""The sizer of chunks says why they have the size that they have, and what a report teaches it."""
+"""The chunk sizer learns from reports and names the reason of its size."""
 
 import pytest
 from hypothesis import given
@@ -18,13 +18,13 @@ from services.dispatcher.domain.scheduling.chunk_sizer import INITIAL_SIZE, Chun
         (ChunkSizer(1, 3.0), 1, 100, 1, "3e+03 ms an item, aims at 1 s"),
     ],
 )
-def test_the_reason_names_what_holds_the_size(
+def test_reason_names_the_limit_of_the_chunk_size(
     learned: ChunkSizer, size: int, cap: int, least: int, reason: str
 ) -> None:
     assert learned.reason(size, 1.0, cap, least) == reason
 
 
-def test_an_item_time_is_a_moving_mean_that_one_slow_report_moves_by_a_third_at_most() -> None:
+def test_item_duration_is_a_moving_mean() -> None:
     learned = ChunkSizer().with_measurement(10, 1.0, 1.0, 1000)
     assert learned == ChunkSizer(10, 0.1)
     slow = learned.with_measurement(10, 11.0, 1.0, 1000)
@@ -34,8 +34,8 @@ def test_an_item_time_is_a_moving_mean_that_one_slow_report_moves_by_a_third_at_
 
 
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=8).flatmap(st.permutations))
-def test_one_trouble_halves_once_in_whatever_order_its_reports_come(failed: list[int]) -> None:
-    """Chunks that were in flight together all went out before the first halving."""
+def test_one_disturbance_halves_once_in_any_order_of_reports(failed: list[int]) -> None:
+    """Chunks in flight together were all dispatched before the first halving."""
     learned = ChunkSizer(64)
     for place, count in enumerate(failed):
         learned = learned.with_outcomes(ChunkOutcomes(count, 20, sent_at=1.0, now=2.0 + place))

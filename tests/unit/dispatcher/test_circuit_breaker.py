@@ -1,4 +1,4 @@
-"""A provider that refuses everything gets one item now and then, until it takes one."""
+"""A circuit breaker probes a refusing provider with single items until one is accepted."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +19,7 @@ def test_items_flow_until_the_provider_refuses() -> None:
     assert circuit.allowed(100, 0, 5.9) == 0
 
 
-def test_one_item_tries_it_when_all_others_are_back() -> None:
+def test_open_circuit_is_probed_when_all_other_items_are_back() -> None:
     circuit = CircuitBreaker()
     circuit.record_refusal(CAPTCHA, RULE, 0.0)
     assert circuit.allowed(100, 3, 6.0) == 0
@@ -30,7 +30,7 @@ def test_one_item_tries_it_when_all_others_are_back() -> None:
     assert circuit.allowed(100, 0, 7.0) == 100
 
 
-def test_each_try_that_fails_doubles_the_pause_up_to_its_cap() -> None:
+def test_failed_probe_doubles_the_pause_up_to_its_cap() -> None:
     circuit, now, pauses = CircuitBreaker(), 0.0, []
     for _ in range(4):
         assert circuit.record_refusal(CAPTCHA, RULE, now)
@@ -40,14 +40,14 @@ def test_each_try_that_fails_doubles_the_pause_up_to_its_cap() -> None:
     assert pauses == [5, 10, 15, 15]
 
 
-def test_an_item_that_was_out_before_does_not_close_it() -> None:
+def test_item_in_flight_before_the_opening_does_not_close_the_circuit() -> None:
     circuit = CircuitBreaker()
     circuit.record_refusal(CAPTCHA, RULE, 0.0)
     assert not circuit.record_success()
     assert circuit.state == "open"
 
 
-def test_a_try_of_which_nothing_is_heard_is_repeated() -> None:
+def test_probe_without_an_answer_is_repeated() -> None:
     circuit = CircuitBreaker()
     circuit.record_refusal(CAPTCHA, RULE, 0.0)
     circuit.record_dispatched()
@@ -55,7 +55,7 @@ def test_a_try_of_which_nothing_is_heard_is_repeated() -> None:
     assert circuit.allowed(100, 0, 6.0) == 1
 
 
-def test_it_is_given_up_after_its_time_and_not_again_before_as_long() -> None:
+def test_provider_is_given_up_once_in_each_give_up_time() -> None:
     circuit = CircuitBreaker()
     circuit.record_refusal(CAPTCHA, RULE, 0.0)
     assert not circuit.take_give_up(RULE, 99.0)
@@ -66,7 +66,7 @@ def test_it_is_given_up_after_its_time_and_not_again_before_as_long() -> None:
     assert not circuit.take_give_up(RULE, 500.0)
 
 
-def test_an_item_that_is_refused_again_after_others_were_taken_is_at_fault_itself() -> None:
+def test_item_refused_again_after_the_circuit_closed_is_at_fault() -> None:
     circuit = CircuitBreaker()
     assert not circuit.record_item_refusal("one")
     circuit.record_refusal(CAPTCHA, RULE, 0.0)
@@ -78,7 +78,7 @@ def test_an_item_that_is_refused_again_after_others_were_taken_is_at_fault_itsel
     assert circuit.record_item_refusal("one"), "its report may be read twice"
 
 
-def test_while_the_circuit_is_open_no_item_is_at_fault() -> None:
+def test_no_item_is_at_fault_while_the_circuit_is_open() -> None:
     circuit = CircuitBreaker()
     circuit.record_item_refusal("one")
     circuit.record_refusal(CAPTCHA, RULE, 0.0)
@@ -88,7 +88,7 @@ def test_while_the_circuit_is_open_no_item_is_at_fault() -> None:
     assert not circuit.record_item_refusal("one")
 
 
-def test_of_ten_thousand_refused_items_the_one_refused_longest_ago_is_forgotten() -> None:
+def test_oldest_refused_item_is_forgotten_above_ten_thousand() -> None:
     circuit = CircuitBreaker()
     for item in range(10_001):
         assert not circuit.record_item_refusal(item)
@@ -99,7 +99,7 @@ def test_of_ten_thousand_refused_items_the_one_refused_longest_ago_is_forgotten(
 
 @given(st.lists(st.sampled_from(["refused", "answered", "sent", "returned", "later"]), max_size=40))
 def test_at_most_one_item_is_in_flight_while_the_circuit_is_not_closed(steps: list[str]) -> None:
-    """Whatever order refusals, answers and returns come in, a second test item never goes out beside the first."""
+    """In any order of refusals, answers and returns, there is never a second probe in flight."""
     circuit, now, out = CircuitBreaker(), 0.0, 0
     circuit.record_refusal(CAPTCHA, RULE, now)
     for step in steps:

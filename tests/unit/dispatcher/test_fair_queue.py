@@ -1,4 +1,4 @@
-"""A fair queue serves those who wait in proportion to their weights."""
+"""A fair queue serves its entries in proportion to their weights."""
 
 from collections import Counter
 
@@ -16,7 +16,7 @@ def queue(**weights: float) -> FairQueue[str, str]:
 
 
 def serve(some: FairQueue[str, str], times: int) -> str:
-    """The keys that are served one after the other, at a cost of one each."""
+    """Return the keys served one after the other, at a cost of one each."""
     served = ""
     for _ in range(times):
         key, _ = next(iter(some))
@@ -25,29 +25,29 @@ def serve(some: FairQueue[str, str], times: int) -> str:
     return served
 
 
-def test_equals_take_turns_in_the_order_of_their_coming() -> None:
+def test_entries_of_equal_weight_take_turns_in_order_of_arrival() -> None:
     assert serve(queue(b=1, a=1, c=1), 6) == "bacbac"
 
 
-def test_a_weight_is_a_share() -> None:
+def test_service_is_proportional_to_weight() -> None:
     assert Counter(serve(queue(a=3, b=1), 400)) == {"a": 300, "b": 100}
 
 
-def test_a_new_weight_holds_for_what_is_served_from_then_on() -> None:
+def test_new_weight_applies_to_later_service() -> None:
     some = queue(a=1, b=1)
     assert Counter(serve(some, 100)) == {"a": 50, "b": 50}
     some.set_weight("a", 4)
     assert Counter(serve(some, 100)) == {"a": 80, "b": 20}
 
 
-def test_one_that_does_not_wait_cannot_be_weighed_or_removed() -> None:
+def test_weight_and_removal_of_an_unknown_entry_change_nothing() -> None:
     some = queue(a=1, b=1)
     some.set_weight("nobody", 50)
     assert some.remove("nobody") is None
     assert (len(some), some.get("nobody"), serve(some, 4)) == (2, None, "abab")
 
 
-def test_one_that_waits_already_keeps_its_value_weight_and_place() -> None:
+def test_added_entry_that_already_waits_stays_unchanged() -> None:
     some = queue(a=1, b=1)
     assert serve(some, 1) == "a"
     assert some.add("a", "another", 99) == "A"
@@ -55,7 +55,7 @@ def test_one_that_waits_already_keeps_its_value_weight_and_place() -> None:
     assert Counter(serve(some, 100)) == {"a": 50, "b": 50}
 
 
-def test_leaving_and_coming_back_gains_nothing() -> None:
+def test_leaving_and_returning_gains_no_service() -> None:
     some = queue(a=1, b=1)
     assert serve(some, 2) == "ab"
     some.charge("a", 10.0)
@@ -65,7 +65,7 @@ def test_leaving_and_coming_back_gains_nothing() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 200), st.sampled_from(["come", "go", "serve"])), max_size=400))
-def test_nobody_who_waits_is_lost_whoever_comes_and_goes(steps: list[tuple[int, str]]) -> None:
+def test_no_waiting_entry_is_lost_as_others_come_and_go(steps: list[tuple[int, str]]) -> None:
     some, waiting = FairQueue[int, int](), set[int]()
     for key, step in steps:
         if step == "come":

@@ -1,4 +1,4 @@
-"""How much may be out, and how large a chunk is."""
+"""The in-flight window bounds the items in flight and sizes chunks."""
 
 from uuid import UUID
 
@@ -27,11 +27,11 @@ def out(count: int, partition: str = "x", batch: UUID = BATCH, priority: Priorit
     return Pick(batch, partition, priority, PageRange(0, 0, 0, count))
 
 
-def test_nothing_goes_out_without_a_worker() -> None:
+def test_nothing_is_dispatched_without_a_worker() -> None:
     assert window().is_full("immediate")
 
 
-def test_the_window_follows_the_workers() -> None:
+def test_window_follows_the_number_of_workers() -> None:
     one = window(concurrency=50)
     one.workers = 1
     one.record_dispatched(out(99))
@@ -45,7 +45,7 @@ def test_the_window_follows_the_workers() -> None:
     assert (one.in_flight, one.limits.limiters_of("x")[0].in_flight, dict(one.in_flight_by_batch)) == (0, 0, {})
 
 
-def test_a_higher_class_finds_room_at_once_and_a_lower_one_only_what_is_left() -> None:
+def test_higher_priority_finds_room_at_once_and_a_lower_one_the_rest() -> None:
     one = window(concurrency=50)
     one.workers = 1
     one.record_dispatched(out(100, priority="normal"))
@@ -57,7 +57,7 @@ def test_a_higher_class_finds_room_at_once_and_a_lower_one_only_what_is_left() -
     assert [one.is_full(p) for p in PRIORITIES] == [False, False, False]
 
 
-def test_a_batch_of_long_items_is_not_shut_out_by_short_ones_that_may_go_far_ahead() -> None:
+def test_batch_of_long_items_is_not_blocked_by_short_ones() -> None:
     mixed = window(concurrency=1, chunk_max=100)
     mixed.workers = 1
     for _ in range(5):
@@ -65,12 +65,12 @@ def test_a_batch_of_long_items_is_not_shut_out_by_short_ones_that_may_go_far_ahe
     mixed.record_dispatched(out(200))
     assert not mixed.is_full("normal")
     mixed.record_dispatched(out(INITIAL_SIZE, batch=OTHER))
-    assert mixed.is_full("normal")  # two chunks of the one and one of the other: three
+    assert mixed.is_full("normal")  # two chunks of one batch and one of the other
     mixed.record_returned(out(100))
     assert not mixed.is_full("normal")
 
 
-def test_small_items_get_a_few_chunks_ahead_of_their_present_size() -> None:
+def test_small_items_get_a_few_chunks_in_advance() -> None:
     small = window(concurrency=1, chunk_max=100)
     small.workers = 1
     assert small.max_in_flight(small.chunk_size(BATCH, "")) == 3 * INITIAL_SIZE
@@ -78,17 +78,17 @@ def test_small_items_get_a_few_chunks_ahead_of_their_present_size() -> None:
     assert small.is_full("normal")
     small.record_measurement(BATCH, "", 8, 0.0)
     assert small.max_in_flight(small.chunk_size(BATCH, "")) == 3 * 8 * INITIAL_SIZE
-    assert not small.is_full("normal")  # what is out is little now
+    assert not small.is_full("normal")  # the items in flight are few now
     assert window(chunk_max=1).chunk_size(BATCH, "") == 1
 
 
-def test_what_is_run_by_whole_chunks_gets_as_many_chunks_as_can_run_at_once() -> None:
+def test_whole_chunk_workload_gets_as_many_chunks_as_run_at_once() -> None:
     whole = window(concurrency=5, whole_chunks=True)
     whole.workers = 1
     assert whole.max_in_flight(20) == 2 * 5 * 20
 
 
-def test_what_is_learned_of_one_batch_is_believed_of_the_next_as_far_as_no_item_waits_for_another() -> None:
+def test_new_batch_starts_with_the_learned_size_up_to_the_concurrency() -> None:
     learned = window(concurrency=20)
     assert learned.chunk_size(OTHER, "") == INITIAL_SIZE
     learned.record_measurement(BATCH, "", 8, 0.0)
@@ -100,7 +100,7 @@ def test_what_is_learned_of_one_batch_is_believed_of_the_next_as_far_as_no_item_
     assert learned.chunk_size(OTHER, "") == 1
 
 
-def test_only_the_partitions_that_a_circuit_names_have_one() -> None:
+def test_only_named_partitions_have_a_circuit() -> None:
     error = ItemError(code="captcha", scope="provider")
     named = window(circuit={"partitions": ["live"]}, limits=[{"name": "account", "partition": {"pointer": "/account"}}])
     assert named.record_refusal("test|a", error, 1.0) is None
@@ -109,7 +109,7 @@ def test_only_the_partitions_that_a_circuit_names_have_one() -> None:
     assert window().record_refusal("test", error, 1.0) is None
 
 
-def test_calls_that_hardly_take_longer_for_more_begin_large_and_stay_so_but_not_when_items_fail() -> None:
+def test_chunk_minimum_holds_until_items_fail() -> None:
     matrix = window(chunk_min=625, chunk_max=1000, whole_chunks=True)
     assert matrix.chunk_size(BATCH, "") == 625
     for _ in range(5):
@@ -127,7 +127,7 @@ def test_calls_that_hardly_take_longer_for_more_begin_large_and_stay_so_but_not_
         max_size=30,
     )
 )
-def test_whatever_was_learned_meanwhile_a_window_is_empty_when_all_is_back(
+def test_window_is_empty_when_all_items_returned_despite_new_sizes(
     steps: list[tuple[int, Priority, int, float, bool]],
 ) -> None:
     some = window(concurrency=3, chunk_max=100)
@@ -148,7 +148,7 @@ def test_whatever_was_learned_meanwhile_a_window_is_empty_when_all_is_back(
     assert not any(some.is_full(p) for p in PRIORITIES)
 
 
-def test_a_partition_takes_no_more_than_its_concurrency() -> None:
+def test_partition_takes_no_more_than_its_concurrency() -> None:
     limited = window(partition_concurrency=3)
     limited.workers = 1
     assert limited.partition_limit(BATCH, "x") == 3
@@ -159,11 +159,11 @@ def test_a_partition_takes_no_more_than_its_concurrency() -> None:
     assert limited.partition_limit(BATCH, "y") == 3
 
 
-def test_a_parked_partition_waits_for_its_time() -> None:
+def test_partition_waits_for_the_end_of_its_backoff() -> None:
     parked = window()
     parked.workers = 1
     parked.back_off("x", 10.0)
-    parked.back_off("x", 5.0)  # an earlier time does not shorten the wait
+    parked.back_off("x", 5.0)  # an earlier end does not shorten the backoff
     assert parked.partition_limit(BATCH, "x") == 0
     assert parked.end_backoffs(9.9) == 10.0
     assert parked.end_backoffs(10.0) is None
@@ -171,27 +171,27 @@ def test_a_parked_partition_waits_for_its_time() -> None:
 
 
 @pytest.mark.parametrize(("item_s", "size"), [(0.05, 20), (2.0, 1), (0.00001, 100)])
-def test_chunks_grow_towards_their_target_within_the_cap(item_s: float, size: int) -> None:
+def test_chunks_grow_towards_their_target_up_to_the_cap(item_s: float, size: int) -> None:
     learned = ChunkSizer()
     for _ in range(10):
         learned = learned.with_measurement(learned.size, learned.size * item_s, target_s=1.0, cap=100)
     assert learned.size == size
 
 
-def test_the_first_chunk_is_small_and_growth_is_bounded() -> None:
+def test_first_chunk_is_small_and_growth_is_bounded() -> None:
     assert ChunkSizer().size == INITIAL_SIZE
     assert ChunkSizer().with_measurement(8, 0.0001, 1.0, 10_000).size == INITIAL_SIZE * 8
 
 
 @given(st.lists(st.tuples(st.integers(0, 1000), st.floats(0, 1e5)), max_size=30), st.integers(1, 10_000))
-def test_a_size_is_never_below_one_nor_above_the_cap(reports: list[tuple[int, float]], cap: int) -> None:
+def test_size_stays_between_one_and_the_cap(reports: list[tuple[int, float]], cap: int) -> None:
     learned = ChunkSizer(1)
     for items, busy_s in reports:
         learned = learned.with_measurement(items, busy_s, 1.0, cap)
         assert 1 <= learned.size <= cap
 
 
-def test_a_notable_share_of_failures_halves_the_chunks_once_and_says_so() -> None:
+def test_notable_share_of_failures_halves_chunks_once_with_a_reason() -> None:
     learned = ChunkSizer(32).with_outcomes(ChunkOutcomes(failed=5, count=32, sent_at=1.0, now=2.0))
     assert learned.size == 16
     assert learned.reason(16, 1.0, 100) == "halved after 5 of 32 failed"
@@ -203,11 +203,11 @@ def test_a_notable_share_of_failures_halves_the_chunks_once_and_says_so() -> Non
 
 
 @pytest.mark.parametrize(("failed", "of"), [(1, 8), (1, 1), (3, 32), (0, 32)])
-def test_a_few_failures_change_no_size(failed: int, of: int) -> None:
+def test_few_failures_do_not_change_the_size(failed: int, of: int) -> None:
     assert ChunkSizer(32).with_outcomes(ChunkOutcomes(failed, of, 1.0, 2.0)) == ChunkSizer(32)
 
 
-def test_chunks_grow_again_when_nothing_fails_until_their_time_holds_them() -> None:
+def test_chunks_grow_again_without_failures_until_duration_limits_them() -> None:
     learned, sizes = ChunkSizer(64, 0.01).with_outcomes(ChunkOutcomes(64, 64, 1.0, 2.0)), []
     assert learned.with_outcomes(ChunkOutcomes(0, 64, sent_at=1.0, now=3.0)) == learned, (
         "it went out before the halving"
@@ -225,7 +225,7 @@ def test_chunks_grow_again_when_nothing_fails_until_their_time_holds_them() -> N
     assert learned.reason(80, 1.0, 80) == "10 ms an item; the manifest's cap"
 
 
-def test_a_window_halves_one_partition_of_one_batch() -> None:
+def test_window_halves_chunks_of_one_partition_of_one_batch() -> None:
     one = window(chunk_max=100)
     for batch, partition in ((BATCH, "x"), (BATCH, "y"), (OTHER, "x")):
         for _ in range(3):
@@ -234,7 +234,7 @@ def test_a_window_halves_one_partition_of_one_batch() -> None:
     assert [one.chunk_size(BATCH, "x"), one.chunk_size(BATCH, "y"), one.chunk_size(OTHER, "x")] == [50, 100, 100]
 
 
-def test_a_partition_whose_rate_is_used_up_is_not_asked_again_before_its_next_item() -> None:
+def test_partition_without_rate_is_not_asked_before_its_next_item() -> None:
     paced = window(partition={"pointer": "/host"}, rate={"per_second": 10}, chunk_max=5)
     paced.workers = 1
     paced.end_backoffs(100.0)
@@ -249,7 +249,7 @@ def test_a_partition_whose_rate_is_used_up_is_not_asked_again_before_its_next_it
     assert paced.partition_limit(BATCH, "x") > 0
 
 
-def test_a_partition_that_waits_for_its_own_items_is_asked_again_when_one_is_back() -> None:
+def test_partition_at_its_concurrency_is_asked_when_an_item_returns() -> None:
     full = window(partition_concurrency=2)
     full.workers = 1
     full.record_dispatched(out(2))
@@ -259,7 +259,7 @@ def test_a_partition_that_waits_for_its_own_items_is_asked_again_when_one_is_bac
 
 
 @pytest.mark.parametrize(("workers", "share"), [(0, 1.0), (0.5, 1.0), (1, 1.0), (4, 0.25)])
-def test_a_chunk_says_which_rates_it_keeps_and_which_share_of_them_a_worker_has(workers: float, share: float) -> None:
+def test_chunk_rates_name_the_rates_and_the_share_of_a_worker(workers: float, share: float) -> None:
     paced = window(partition={"pointer": "/host"}, rates={"a": {"per_second": 10, "burst": 3}})
     paced.workers = workers
     terms = paced.chunk_rates("a")
@@ -268,7 +268,7 @@ def test_a_chunk_says_which_rates_it_keeps_and_which_share_of_them_a_worker_has(
     assert paced.chunk_rates("b") is None
 
 
-def test_a_rate_that_changes_lets_waiting_partitions_be_asked_again() -> None:
+def test_rate_change_lets_waiting_partitions_be_asked_again() -> None:
     adapts = window(partition={"pointer": "/host"}, adaptive={"floor": 5, "ceiling": 50, "start": 10})
     assert adapts.is_adaptive("x")
     adapts.wall_clock_offset_s = 1000.0
@@ -282,7 +282,7 @@ def test_a_rate_that_changes_lets_waiting_partitions_be_asked_again() -> None:
     assert not window(rate={"per_second": 10}).is_adaptive("x")
 
 
-def test_only_the_answer_of_the_test_item_closes_a_circuit_and_lets_waiting_partitions_go() -> None:
+def test_only_the_answer_to_the_probe_closes_a_circuit() -> None:
     one = window(circuit={"base_s": 5}, limits=[{"name": "account", "partition": {"pointer": "/account"}}])
     one.workers = 1
     assert one.record_success("live|a") is None, "it is closed"
@@ -301,7 +301,7 @@ def test_only_the_answer_of_the_test_item_closes_a_circuit_and_lets_waiting_part
     assert one.partition_limit(BATCH, "live|a") == INITIAL_SIZE
 
 
-def test_a_paused_destination_pauses_all_partitions_that_go_there() -> None:
+def test_backoff_of_a_destination_holds_all_its_partitions() -> None:
     one = window(limits=[{"name": "account", "partition": {"pointer": "/account"}}])
     one.workers = 1
     one.back_off("live|a", 10.0, "asked to")
@@ -313,7 +313,7 @@ def test_a_paused_destination_pauses_all_partitions_that_go_there() -> None:
     assert one.backoffs == {"live|a": 10.0, "live|b": 10.0}
 
 
-def test_a_new_manifest_takes_effect_on_what_waits() -> None:
+def test_new_manifest_applies_to_waiting_items() -> None:
     one = window(partition={"pointer": "/host"}, rate={"per_second": 1}, chunk_max=50)
     one.workers = 1
     one.record_dispatched(out(1))

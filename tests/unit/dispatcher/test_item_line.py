@@ -1,4 +1,4 @@
-"""An item's line tells its next run whether an earlier one was broken off, and no longer than that is so."""
+"""An item's line is marked for its next run if the previous run was interrupted."""
 
 import orjson
 import pytest
@@ -11,17 +11,17 @@ from services.dispatcher.domain.report_decision import next_line
 LINE = line_of(PageItem(ordinal=3, payload={"n": 1}, custom_id="a"))
 
 
-def test_what_a_run_returned_was_not_broken_off() -> None:
+def test_returned_state_clears_the_rerun_mark() -> None:
     assert orjson.loads(with_state(with_rerun(LINE), {"step": 2})) == orjson.loads(LINE) | {"state": {"step": 2}}
 
 
 @pytest.mark.parametrize("code", ["worker_stopping", "timeout", "process_died", "not_reported"])
-def test_a_run_whose_end_nobody_saw(code: str) -> None:
+def test_interrupted_run_marks_the_line_as_rerun(code: str) -> None:
     outcome = ItemOutcome(ordinal=3, status="retry", error=ItemError(code=code))
     line = with_state(LINE, "before")
     assert orjson.loads(next_line(line, outcome)) == orjson.loads(line) | {"rerun": True}
 
 
-def test_a_run_that_failed_by_itself() -> None:
+def test_failed_run_leaves_the_line_unchanged() -> None:
     outcome = ItemOutcome(ordinal=3, status="retry", error=ItemError(code="http_500"))
     assert next_line(LINE, outcome) == LINE

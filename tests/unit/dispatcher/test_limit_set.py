@@ -1,4 +1,4 @@
-"""What limits let out, and when to ask them again."""
+"""Limit sets and buckets: the room of a partition, and the time at which to ask again."""
 
 from typing import Any
 
@@ -31,11 +31,11 @@ BY_HOST_AND_ACCOUNT = manifest(
 
 
 @given(st.lists(st.text(), min_size=1, max_size=5))
-def test_parts_of_a_partition_come_apart_as_they_were_joined(parts: list[str]) -> None:
+def test_joined_partition_splits_into_the_same_parts(parts: list[str]) -> None:
     assert split(join(parts), len(parts)) == tuple(parts)
 
 
-def test_a_name_of_another_time_has_empty_parts() -> None:
+def test_partition_with_fewer_parts_gets_empty_ones() -> None:
     assert split("a.example", 3) == ("a.example", "", "")
 
 
@@ -44,7 +44,7 @@ def test_a_name_of_another_time_has_empty_parts() -> None:
     st.integers(1, 50),
     st.lists(st.tuples(st.floats(0, 2), st.integers(1, 200)), max_size=60),
 )
-def test_a_bucket_is_ahead_of_its_rate_by_a_bounded_number_of_items(
+def test_bucket_leads_its_rate_by_a_bounded_number_of_items(
     per_second: float, burst: int, asked: list[tuple[float, int]]
 ) -> None:
     bucket, rate, now, given_out = DispatchRate(), Rate(per_second=per_second, burst=burst), 100.0, 0
@@ -60,7 +60,7 @@ def test_a_bucket_is_ahead_of_its_rate_by_a_bounded_number_of_items(
     assert given_out <= most + 1e-3
 
 
-def test_a_slow_past_does_not_bind_a_fast_future() -> None:
+def test_slow_earlier_rate_does_not_delay_a_faster_one() -> None:
     bucket, slow, fast = DispatchRate(), Rate(per_second=0.01), Rate(per_second=100)
     bucket.take(slow, 1, 0.0)
     assert bucket.room(slow, 1, 1.0)[0] == 0
@@ -69,35 +69,35 @@ def test_a_slow_past_does_not_bind_a_fast_future() -> None:
     assert again_at < 1.1
 
 
-def test_what_went_out_at_a_fast_rate_takes_its_time_at_a_slow_one() -> None:
+def test_items_of_a_faster_rate_count_at_the_slower_one() -> None:
     bucket, fast, slow = DispatchRate(), Rate(per_second=100), Rate(per_second=10)
     count, _ = bucket.room(fast, 1000, 0.0)
     bucket.take(fast, count, 0.0)
     bucket.change_rate(fast, slow, 0.0)
     assert bucket.gcra.full_at == pytest.approx(count / 10 * (1 + TOLERANCE_S))
-    bucket.limit_lead(slow, 3, 0.0)  # the others came back
+    bucket.limit_lead(slow, 3, 0.0)  # the others returned
     assert bucket.gcra.full_at == pytest.approx(4 / 10 * (1 + TOLERANCE_S))
 
 
-def test_what_comes_back_at_once_pays_nothing_back() -> None:
+def test_returned_items_do_not_refill_the_bucket() -> None:
     bucket, rate = DispatchRate(), Rate(per_second=10)
     bucket.take(rate, 5, 0.0)
     bucket.limit_lead(rate, 0, 0.0)
     assert bucket.gcra.full_at == pytest.approx(5 / 10 * (1 + TOLERANCE_S))
 
 
-def test_items_that_waited_too_long_at_a_worker_delay_the_next_ones_once() -> None:
+def test_items_with_long_waits_delay_the_next_ones_once() -> None:
     bucket, rate = DispatchRate(), Rate(per_second=10)
     bucket.record_wait(AHEAD_S, 0.0, 1.0)
     assert bucket.room(rate, 1, 1.0)[0] == 1
     bucket.record_wait(3.0, 0.5, 1.0)
     late = bucket.gcra.full_at
     assert late == pytest.approx(1.0 + 3.0 - 1.5 * AHEAD_S)
-    bucket.record_wait(3.0, 0.9, 1.1)  # went out before the correction
+    bucket.record_wait(3.0, 0.9, 1.1)  # dispatched before the correction
     assert bucket.gcra.full_at == late
 
 
-def test_every_limit_has_its_say() -> None:
+def test_room_is_the_minimum_of_all_limits() -> None:
     limits = LimitSet(BY_HOST_AND_ACCOUNT)
     one, two, other = (
         join(
@@ -112,9 +112,9 @@ def test_every_limit_has_its_say() -> None:
     assert limits.room(one, 10, 0.0) == (3, 0.0)
     limits.record_dispatched(one, 3, 0.0)
     assert limits.room(one, 10, 0.0) == (0, NEVER)
-    assert limits.room(two, 10, 0.0) == (2, 0.0)  # two of five are left at the host
+    assert limits.room(two, 10, 0.0) == (2, 0.0)  # two of five left for the host
     limits.record_dispatched(two, 2, 0.0)
-    assert limits.room(other, 10, 0.0) == (1, 0.0)  # one of three of the account, one of six in all
+    assert limits.room(other, 10, 0.0) == (1, 0.0)  # one of three left for the account, one of six in total
     limits.record_dispatched(other, 1, 0.0)
     assert limits.is_full(0.0)
     limits.record_returned(one, 3)
@@ -122,7 +122,7 @@ def test_every_limit_has_its_say() -> None:
     assert limits.room(one, 10, 0.0) == (3, 0.0)
 
 
-def test_a_chunk_names_the_rates_that_its_items_keep_together() -> None:
+def test_rate_keys_name_all_rates_of_a_partition() -> None:
     rates = {"a": {"per_second": 5, "burst": 2}}
     account = {"name": "account", "partition": {"pointer": "/account"}, "rate": {"per_second": 1}}
     limits = LimitSet(manifest(partition={"pointer": "/host"}, rates=rates, limits=[account]))
@@ -134,7 +134,7 @@ def test_a_chunk_names_the_rates_that_its_items_keep_together() -> None:
     assert not LimitSet(manifest()).rate_keys("")
 
 
-def test_a_new_manifest_changes_what_is_limited_and_counts_on() -> None:
+def test_new_manifest_changes_limits_and_keeps_counts() -> None:
     limits = LimitSet(manifest(partition_concurrency=5))
     limits.record_dispatched("", 4, 0.0)
     limits.set_manifest(manifest(partition_concurrency=6), 7, 1.0)
@@ -143,7 +143,7 @@ def test_a_new_manifest_changes_what_is_limited_and_counts_on() -> None:
     assert limits.rate_keys("")[0].version == 8
 
 
-def test_idle_throttles_are_forgotten_when_there_are_many() -> None:
+def test_idle_limiters_are_removed_when_there_are_many() -> None:
     limits = LimitSet(manifest(partition={"pointer": "/host"}, rate={"per_second": 100}))
     for n in range(3000):
         limits.record_dispatched(str(n), 1, 0.0)
@@ -154,7 +154,7 @@ def test_idle_throttles_are_forgotten_when_there_are_many() -> None:
     assert [limiter.value for limiter in limits] == ["0"]
 
 
-def test_what_a_destination_says_is_left_holds_for_its_own_limit_alone() -> None:
+def test_remaining_calls_apply_only_to_the_limit_of_the_destination() -> None:
     window = InFlightWindow(BY_HOST_AND_ACCOUNT, workers=1)
     first = join(["a.example", "ann"])
     window.record_feedback(first, DestinationFeedback(remaining=1, reset_s=60.0), 0.0, 10.0)

@@ -1,4 +1,4 @@
-"""A limiter says what one limit lets out at one of its values, and a limit set what all limits of a workload do."""
+"""A limiter applies one limit at one of its values, and a limit set all limits of a workload."""
 
 from typing import Any
 
@@ -37,11 +37,11 @@ def in_force(limits: LimitSet, limit: str, value: str) -> tuple[float | None, in
     return (found.rate.per_second if found.rate else None, found.terms.concurrency, found.reason)
 
 
-def test_without_a_limit_everything_may_go_out_now() -> None:
+def test_limiter_without_limits_allows_everything() -> None:
     assert limiter().room(500, 3.0) == (500, 3.0)
 
 
-def test_a_pause_holds_everything_until_its_end_and_a_shorter_one_does_not_end_it() -> None:
+def test_backoff_holds_until_its_end_and_a_shorter_one_is_ignored() -> None:
     paused = limiter()
     paused.back_off(9.0, "first")
     paused.back_off(4.0, "shorter")
@@ -49,7 +49,7 @@ def test_a_pause_holds_everything_until_its_end_and_a_shorter_one_does_not_end_i
     assert paused.room(5, 9.0) == (5, 9.0)
 
 
-def test_an_open_circuit_holds_items_until_its_next_try_and_then_lets_out_a_single_one() -> None:
+def test_open_circuit_allows_a_single_item_at_its_next_probe() -> None:
     refused = limiter()
     refused.record_dispatched(3, 0.0)
     refused.circuit.record_refusal(CAPTCHA, RULE, 0.0)
@@ -63,7 +63,7 @@ def test_an_open_circuit_holds_items_until_its_next_try_and_then_lets_out_a_sing
     assert refused.room(9, 60.0) == (1, 60.0), "nothing was heard of it: another one tries"
 
 
-def test_the_test_item_of_a_circuit_keeps_the_other_limits_too() -> None:
+def test_probe_of_a_circuit_respects_the_other_limits() -> None:
     refused = limiter(LimitTerms(rate=TEN))
     refused.circuit.record_refusal(CAPTCHA, RULE, 0.0)
     refused.bucket.gcra.full_at = 20.0
@@ -72,7 +72,7 @@ def test_the_test_item_of_a_circuit_keeps_the_other_limits_too() -> None:
     assert 6.0 < again_at < 20.0
 
 
-def test_concurrency_is_what_is_in_flight_at_most() -> None:
+def test_concurrency_bounds_the_items_in_flight() -> None:
     bounded = limiter(LimitTerms(concurrency=3))
     bounded.record_dispatched(2, 0.0)
     assert bounded.room(9, 0.0) == (1, 0.0)
@@ -80,7 +80,7 @@ def test_concurrency_is_what_is_in_flight_at_most() -> None:
     assert bounded.room(9, 0.0) == (0, NEVER)
 
 
-def test_a_rate_names_the_moment_of_the_next_items() -> None:
+def test_rate_returns_the_time_of_the_next_items() -> None:
     paced = limiter(LimitTerms(rate=TEN))
     count, again_at = paced.room(100, 0.0)
     assert (count, again_at) == (5, 0.0), "half a second ahead of its time, and one at once"
@@ -100,12 +100,12 @@ def test_a_rate_names_the_moment_of_the_next_items() -> None:
         (LimitTerms(adaptive=ADAPTIVE), "initial rate", TEN),
     ],
 )
-def test_the_cause_says_where_a_rate_comes_from(terms: LimitTerms, cause: str, rate: Rate | None) -> None:
+def test_reason_names_the_origin_of_a_rate(terms: LimitTerms, cause: str, rate: Rate | None) -> None:
     made = limiter(terms)
     assert (made.reason, made.rate) == (cause, rate)
 
 
-def test_only_a_rate_that_differs_gets_a_new_version() -> None:
+def test_only_a_changed_rate_gets_a_new_version() -> None:
     made = limiter(LimitTerms(rate=TEN))
     made.set_terms(LimitTerms(rate=TEN, concurrency=3), 2, 1.0)
     assert (made.version, made.rate, made.terms.concurrency) == (1, TEN, 3)
@@ -115,7 +115,7 @@ def test_only_a_rate_that_differs_gets_a_new_version() -> None:
     assert (made.version, made.rate, made.reason) == (4, None, "no limit")
 
 
-def test_an_adaptive_rate_goes_on_from_what_was_learned_when_its_bounds_change() -> None:
+def test_adaptive_rate_continues_from_the_learned_rate_after_new_bounds() -> None:
     made = Limiter("partition", "a.example")
     made.set_terms(LimitTerms(adaptive=ADAPTIVE), 1, 0.0, LearnedRate(33.0, capacity=40.0))
     assert (made.rate, made.reason) == (Rate(per_second=33), "learned earlier")
@@ -132,7 +132,7 @@ def test_an_adaptive_rate_goes_on_from_what_was_learned_when_its_bounds_change()
     assert made.rate == TEN
 
 
-def test_feedback_changes_an_adaptive_rate_and_says_why() -> None:
+def test_feedback_changes_an_adaptive_rate_with_a_reason() -> None:
     made = limiter(LimitTerms(adaptive=ADAPTIVE))
     change = made.record_feedback(DestinationFeedback(answered=9, rate_limited=3), 0.0, 77, 1.0)
     assert change is not None
@@ -142,7 +142,7 @@ def test_feedback_changes_an_adaptive_rate_and_says_why() -> None:
     assert made.version == 77
 
 
-def test_feedback_changes_no_fixed_rate() -> None:
+def test_feedback_does_not_change_a_fixed_rate() -> None:
     made = limiter(LimitTerms(rate=TEN))
     assert made.record_feedback(DestinationFeedback(rate_limited=50), 0.0, 2, 1.0) is None
     assert (made.rate, made.version) == (TEN, 1)
@@ -151,7 +151,7 @@ def test_feedback_changes_no_fixed_rate() -> None:
 @pytest.mark.parametrize(
     ("remaining", "in_flight", "paused"), [(0, 0, True), (3, 3, True), (2, 3, True), (4, 3, False), (1, 0, False)]
 )
-def test_a_destination_gets_no_more_calls_than_it_said_it_takes(remaining: int, in_flight: int, paused: bool) -> None:
+def test_destination_gets_no_more_than_its_remaining_calls(remaining: int, in_flight: int, paused: bool) -> None:
     made = limiter()
     made.record_dispatched(in_flight, 0.0)
     made.record_feedback(DestinationFeedback(remaining=remaining, reset_s=30.0), 0.0, 1, 10.0)
@@ -170,7 +170,7 @@ def test_a_destination_gets_no_more_calls_than_it_said_it_takes(remaining: int, 
     ],
     ids=["in flight", "ahead of its rate", "paused", "circuit open", "has learned", "set by an operator"],
 )
-def test_a_limiter_that_has_something_to_say_is_kept(spoil: Any) -> None:
+def test_limiter_with_state_is_not_idle(spoil: Any) -> None:
     made = limiter()
     assert made.is_idle(1.0)
     spoil(made)
@@ -186,7 +186,7 @@ LIMITS: dict[str, Any] = {
 }
 
 
-def test_the_manifest_gives_each_value_its_limits() -> None:
+def test_manifest_sets_the_limits_of_each_value() -> None:
     limits = limit_set(**LIMITS)
     assert limits.names == ["partition", "account"]
     assert in_force(limits, "partition", "a.example") == (10, 4, "the manifest")
@@ -195,7 +195,7 @@ def test_the_manifest_gives_each_value_its_limits() -> None:
     assert limits.limiter("unheard-of", "ann") is None
 
 
-def test_an_operator_sets_one_value_and_takes_it_back() -> None:
+def test_operator_overrides_one_value_and_removes_the_override() -> None:
     limits = limit_set(**LIMITS)
     limits.override("partition", "a.example", LimitTerms(rate=TWENTY, by_operator=True), 5, 1.0)
     assert in_force(limits, "partition", "a.example") == (20, 4, "set by an operator")
@@ -206,7 +206,7 @@ def test_an_operator_sets_one_value_and_takes_it_back() -> None:
     assert in_force(limits, "partition", "a.example") == (10, 4, "the manifest"), "taken back twice is taken back"
 
 
-def test_an_operators_terms_for_all_values_hold_where_none_are_set_for_one() -> None:
+def test_override_for_one_value_precedes_the_one_for_all_values() -> None:
     limits = limit_set(**LIMITS)
     assert in_force(limits, "partition", "a.example") == (10, 4, "the manifest")
     limits.override("partition", None, LimitTerms(rate=TWENTY, by_operator=True), 5, 1.0)
@@ -219,7 +219,7 @@ def test_an_operators_terms_for_all_values_hold_where_none_are_set_for_one() -> 
     assert in_force(limits, "account", "ann") == (2, None, "initial rate"), "another limit"
 
 
-def test_an_operators_concurrency_alone_leaves_the_rate() -> None:
+def test_override_of_the_concurrency_keeps_the_rate() -> None:
     limits = limit_set(**LIMITS)
     limits.override("partition", "a.example", LimitTerms(concurrency=2, by_operator=True), 5, 1.0)
     assert in_force(limits, "partition", "a.example") == (10, 2, "set by an operator")
@@ -229,7 +229,7 @@ def test_an_operators_concurrency_alone_leaves_the_rate() -> None:
     assert in_force(limits, "account", "ann") == (10, None, "set by an operator")
 
 
-def test_a_limit_that_a_new_manifest_leaves_out_binds_nothing_any_more() -> None:
+def test_limit_missing_in_a_new_manifest_no_longer_applies() -> None:
     limits = limit_set(**LIMITS)
     account = limits.limiter("account", "ann")
     assert account is not None
@@ -239,7 +239,7 @@ def test_a_limit_that_a_new_manifest_leaves_out_binds_nothing_any_more() -> None
     assert limits.room(join(["a.example", "ann"]), 1000, 1.0) == (1000, 1.0)
 
 
-def test_what_was_learned_earlier_is_taken_up_once_by_its_value() -> None:
+def test_learned_rate_is_used_once_by_its_value() -> None:
     limits = limit_set(**LIMITS)
     limits.learned["account", "ann"] = LearnedRate(7.0)
     assert in_force(limits, "account", "ann") == (7, None, "learned earlier")
@@ -247,7 +247,7 @@ def test_what_was_learned_earlier_is_taken_up_once_by_its_value() -> None:
     assert limits.learned == {}
 
 
-def test_a_limiter_knows_the_partitions_that_go_through_it() -> None:
+def test_partitions_of_a_limiter_are_listed() -> None:
     limits = limit_set(**LIMITS)
     one, two, other = (join(parts) for parts in (["a", "ann"], ["b", "ann"], ["a", "bob"]))
     for partition in (one, two, other):
@@ -260,7 +260,7 @@ def test_a_limiter_knows_the_partitions_that_go_through_it() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "b"]), st.sampled_from(["ann", "bob"]), st.integers(1, 9))))
-def test_all_is_free_again_when_all_is_back_whatever_order_it_comes_back_in(chunks: list[tuple[str, str, int]]) -> None:
+def test_nothing_is_in_flight_after_all_items_returned_in_any_order(chunks: list[tuple[str, str, int]]) -> None:
     limits = limit_set(**LIMITS)
     partitions = [(join([host, account]), count) for host, account, count in chunks]
     for partition, count in partitions:

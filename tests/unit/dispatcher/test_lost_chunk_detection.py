@@ -1,4 +1,4 @@
-"""Which chunks are lost: those that no worker names, that have left their queue, and whose batch is not paused."""
+"""Lost chunks are those that no worker names, that left their queue, and whose batch is not paused."""
 
 import time
 from collections.abc import Callable
@@ -26,7 +26,7 @@ LEASE_S = 30.0
 
 
 class Lost:
-    """Notes what is found."""
+    """Records the chunks that are recovered and resent."""
 
     def __init__(self) -> None:
         self.lost_chunks: list[tuple[UUID, int]] = []
@@ -73,7 +73,7 @@ class Scene:
         return self.depths.get(queue, 0)
 
 
-async def test_a_chunk_that_nobody_names_and_that_left_its_queue_is_lost_under_its_fencing_number() -> None:
+async def test_unnamed_chunk_that_left_its_queue_is_lost_under_its_fence() -> None:
     assert await Scene(fence=4).sweep() == [(CHUNK, 4)]
 
 
@@ -102,16 +102,14 @@ def nobody_runs_it(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("why", [paused, named, queued, queue_gone, young, nobody_runs_it])
-async def test_a_chunk_is_not_lost_while_there_is_reason_to_wait(why: Callable[[Scene], None]) -> None:
+async def test_chunk_is_not_lost_while_there_is_reason_to_wait(why: Callable[[Scene], None]) -> None:
     scene = Scene()
     why(scene)
     assert await scene.sweep() == []
 
 
 @pytest.mark.parametrize(("younger_s", "lost"), [(LEASE_S - 5, False), (LEASE_S + 5, True)])
-async def test_a_queue_that_is_never_empty_has_lost_what_went_in_long_before_what_came_out(
-    younger_s: float, lost: bool
-) -> None:
+async def test_chunk_is_lost_if_much_later_chunks_left_the_queue(younger_s: float, lost: bool) -> None:
     scene = Scene()
     scene.depths[scene.lease.queue] = 100
     scene.state.consumed_up_to[scene.lease.queue] = scene.lease.sent_at + younger_s
@@ -119,17 +117,15 @@ async def test_a_queue_that_is_never_empty_has_lost_what_went_in_long_before_wha
 
 
 @pytest.mark.parametrize(("isolates", "lost"), [(False, True), (True, False)])
-async def test_a_quarantined_chunk_is_left_in_its_queue_only_while_some_worker_takes_it(
-    isolates: bool, lost: bool
-) -> None:
+async def test_quarantined_chunk_waits_in_its_queue_only_while_a_worker_takes_it(isolates: bool, lost: bool) -> None:
     scene = Scene(quarantined=True)
     scene.depths[topology.quarantine_queue("w").name] = 1
     scene.beat(handles_quarantine=isolates)
     assert await scene.sweep() == ([(CHUNK, 1)] if lost else [])
 
 
-async def test_a_heartbeat_names_the_first_message_of_a_chunk_and_not_one_that_went_out_again() -> None:
-    """Under a later fencing number the worker may hold the earlier message while the queue has the other."""
+async def test_heartbeat_confirms_only_the_first_message_of_a_chunk() -> None:
+    """With a later fence the worker may hold the earlier message while the queue has the later one."""
     for fence, reached in ((1, True), (2, False)):
         scene = Scene(fence=fence)
         scene.beat(CHUNK)
@@ -137,7 +133,7 @@ async def test_a_heartbeat_names_the_first_message_of_a_chunk_and_not_one_that_w
         assert (scene.lease.queue in scene.state.consumed_up_to) is reached
 
 
-async def test_a_chunk_of_an_earlier_dispatcher_is_sent_when_two_looks_and_a_later_heartbeat_name_it_nowhere() -> None:
+async def test_orphaned_chunk_is_sent_after_two_sweeps_and_a_later_heartbeat() -> None:
     scene = Scene(seen_at=0.0)
     scene.orphans.watch([scene.lease], time.monotonic())
     assert scene.orphans.is_pending
@@ -154,7 +150,7 @@ async def test_a_chunk_of_an_earlier_dispatcher_is_sent_when_two_looks_and_a_lat
     assert scene.found.unsent_chunks == [(CHUNK, 1)]
 
 
-async def test_a_chunk_of_an_earlier_dispatcher_that_a_worker_names_is_one_like_others() -> None:
+async def test_chunk_named_by_a_worker_is_not_orphaned() -> None:
     scene = Scene(seen_at=0.0)
     scene.orphans.watch([scene.lease], time.monotonic())
     await scene.sweep()
@@ -166,7 +162,7 @@ async def test_a_chunk_of_an_earlier_dispatcher_that_a_worker_names_is_one_like_
     assert not scene.orphans.is_watched(scene.lease)
 
 
-async def test_unread_reports_hold_up_what_an_earlier_dispatcher_may_not_have_sent() -> None:
+async def test_unread_reports_delay_orphan_detection() -> None:
     scene = Scene(seen_at=0.0)
     scene.orphans.watch([scene.lease], time.monotonic())
     scene.depths[topology.DISPATCHER_OUTCOMES.name] = 5

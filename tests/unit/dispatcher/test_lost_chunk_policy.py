@@ -1,4 +1,4 @@
-"""What follows a loss: another try, halves, and blame only for an item that was alone."""
+"""A lost chunk is retried, then halved; an item fails only if it was alone."""
 
 from collections import deque
 
@@ -9,42 +9,40 @@ from services.dispatcher.domain.lost_chunk_policy import action_after_loss, halv
 from services.dispatcher.domain.scheduling.scheduler import PageRange, RetryRange
 
 
-def test_a_chunk_is_halved_at_the_bound_and_an_item_alone_fails() -> None:
+def test_chunk_is_halved_at_the_maximum_and_a_single_item_fails() -> None:
     assert [action_after_loss(n, 5, 3) for n in (1, 2, 3)] == ["again", "again", "halve"]
     assert [action_after_loss(n, 1, 3) for n in (1, 2, 3)] == ["again", "again", "fail"]
 
 
-def test_a_chunk_of_which_nothing_is_left_is_nobodys_fault() -> None:
+def test_lost_chunk_without_unreported_items_fails_nothing() -> None:
     assert action_after_loss(9, 0, 3) == "again"
 
 
 @given(losses=st.integers(1, 9), left=st.integers(2, 10_000), max_chunk_losses=st.integers(1, 9))
-def test_nobody_fails_for_a_neighbour(losses: int, left: int, max_chunk_losses: int) -> None:
+def test_item_does_not_fail_because_of_its_neighbours(losses: int, left: int, max_chunk_losses: int) -> None:
     assert action_after_loss(losses, left, max_chunk_losses) != "fail"
 
 
 @given(st.integers(2, 300).flatmap(lambda n: st.tuples(st.just(n), st.sets(st.integers(0, n - 1), max_size=n - 2))))
-def test_halves_hold_each_item_once_and_are_alike(case: tuple[int, set[int]]) -> None:
+def test_halves_contain_each_item_once_in_equal_parts(case: tuple[int, set[int]]) -> None:
     size, reported = case
     ordinals = tuple(range(100, 100 + size))
-    told = {100 + n for n in reported}
-    first, second = halves(RetryRange(2, ordinals), ordinals, told)
+    reported_ordinals = {100 + n for n in reported}
+    first, second = halves(RetryRange(2, ordinals), ordinals, reported_ordinals)
     assert isinstance(first, RetryRange)
     assert isinstance(second, RetryRange)
     assert first.ordinals + second.ordinals == ordinals
-    left = [len(set(half.ordinals) - told) for half in (first, second)]
+    left = [len(set(half.ordinals) - reported_ordinals) for half in (first, second)]
     assert max(left) - min(left) <= 1
     assert min(left) > 0
-    assert halves(PageRange(3, 1, 7, size), ordinals, told) == (
+    assert halves(PageRange(3, 1, 7, size), ordinals, reported_ordinals) == (
         PageRange(3, 1, 7, first.count),
         PageRange(3, 1, 7 + first.count, second.count),
     )
 
 
 @given(size=st.integers(1, 1000), max_chunk_losses=st.integers(1, 6), data=st.data())
-def test_one_that_kills_whoever_runs_it_is_found_in_few_losses(
-    size: int, max_chunk_losses: int, data: st.DataObject
-) -> None:
+def test_crashing_item_is_found_in_few_losses(size: int, max_chunk_losses: int, data: st.DataObject) -> None:
     guilty = data.draw(st.integers(0, size - 1))
     chunks, lost, blamed = deque([(tuple(range(size)), 0)]), 0, []
     while chunks:

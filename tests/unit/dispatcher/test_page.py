@@ -1,4 +1,4 @@
-"""The dispatcher's reading of a page agrees with the contract's, and keeps ingest's lines as they are."""
+"""The dispatcher reads pages as the contract does, and keeps ingest's lines unchanged."""
 
 import json
 from typing import Any
@@ -44,7 +44,7 @@ def body(*items: object, **head: Any) -> bytes:
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**8 - 1), st.text(), st.none() | st.text(min_size=1)), max_size=5))
-def test_pages_of_ingest_are_kept_as_they_are(items: list[tuple[int, str, str | None]]) -> None:
+def test_pages_of_ingest_keep_their_lines_unchanged(items: list[tuple[int, str, str | None]]) -> None:
     entries = []
     for ordinal, text, custom_id in items:
         try:
@@ -78,5 +78,5 @@ def test_pages_of_ingest_are_kept_as_they_are(items: list[tuple[int, str, str | 
         body(),
     ],
 )
-def test_pages_of_another_hand(body: bytes) -> None:
+def test_pages_in_another_format_are_rewritten_as_the_contract_reads_them(body: bytes) -> None:
     agree(body)

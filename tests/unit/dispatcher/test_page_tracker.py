@@ -1,4 +1,4 @@
-"""The page tracker lets each page segment into its queue once, in whatever order headers and pages come."""
+"""The page tracker queues each page segment once, in any order of headers and pages."""
 
 from uuid import UUID
 
@@ -13,7 +13,7 @@ BATCH, OTHER = UUID(int=1), UUID(int=2)
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), max_size=12), st.integers(0, 12))
-def test_each_segment_is_let_in_once_wherever_the_header_comes_and_whatever_is_redelivered(
+def test_each_segment_is_queued_once_in_any_order_and_after_redelivery(
     places: list[tuple[int, int]], header_at: int
 ) -> None:
     tracker, queued = PageTracker(), list[tuple[int, int]]()
@@ -41,7 +41,7 @@ def test_each_segment_is_let_in_once_wherever_the_header_comes_and_whatever_is_r
     ],
     ids=["all of it", "a part", "not sealed", "some went out", "nothing"],
 )
-def test_only_a_batch_that_is_here_in_whole_needs_no_look_at_the_table(
+def test_only_a_complete_batch_needs_no_read_of_the_table(
     slices: list[PageSlice], total: int | None, whole: bool
 ) -> None:
     tracker = PageTracker()
@@ -52,7 +52,7 @@ def test_only_a_batch_that_is_here_in_whole_needs_no_look_at_the_table(
     assert not whole or found == {(s.page, s.segment): ("x", s) for s in slices}
 
 
-def test_of_a_thousand_batches_without_a_header_the_one_heard_of_longest_ago_is_forgotten() -> None:
+def test_least_recent_early_batch_is_forgotten_above_one_thousand() -> None:
     tracker = PageTracker()
     for number in range(1000):
         tracker.add_early(UUID(int=number), "x", PageSlice(0, 0, 1))
@@ -62,7 +62,7 @@ def test_of_a_thousand_batches_without_a_header_the_one_heard_of_longest_ago_is_
     assert tracker.early_slices(UUID(int=1)) is None
 
 
-def test_a_batch_that_is_expected_has_nothing_early_and_one_that_left_is_not_remembered() -> None:
+def test_expected_batch_has_no_early_slices_and_removed_batch_is_forgotten() -> None:
     tracker = PageTracker()
     tracker.expect(BATCH)
     assert tracker.early_slices(BATCH) == {}

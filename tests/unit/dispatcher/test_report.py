@@ -1,4 +1,4 @@
-"""The dispatcher's reading of a report agrees with the contract's."""
+"""The dispatcher reads reports as the contract does."""
 
 import json
 
@@ -19,38 +19,38 @@ def agree(body: bytes) -> None:
             Report.decode(body)
         return
     report = Report.decode(body)
-    told = report.outcomes()
+    outcomes = report.outcomes()
     assert (report.chunk_id, report.fence, report.final) == (contract.chunk_id, contract.fence, contract.final)
     assert (report.count, report.busy_s) == (len(contract.outcomes), contract.busy_ms / 1000)
     first = {o.ordinal: o for o in reversed(contract.outcomes)}
-    assert told.keys() == first.keys()
+    assert outcomes.keys() == first.keys()
     for ordinal, outcome in first.items():
         if outcome.status in {"retry", "continued"}:
-            found = told[ordinal]
+            found = outcomes[ordinal]
             assert found is not None
             kept = {"ordinal", "status", "custom_id", "error", "delay_s", "state"}
             assert found.model_dump(include=kept) == outcome.model_dump(include=kept)
         else:
-            assert told[ordinal] is None
+            assert outcomes[ordinal] is None
 
 
 @given(bodies)
-def test_any_report(body: bytes) -> None:
+def test_report_is_read_as_the_contract_reads_it(body: bytes) -> None:
     agree(body)
 
 
 @pytest.mark.parametrize("body", [*REFUSED.values(), *ODD.values()], ids=[*REFUSED, *ODD])
-def test_unusual_ones(body: bytes) -> None:
+def test_unusual_report_is_read_as_the_contract_reads_it(body: bytes) -> None:
     agree(body)
 
 
-def test_what_has_ended_is_not_read_before_somebody_asks() -> None:
+def test_ended_outcomes_are_parsed_only_on_request() -> None:
     outcomes = [{"ordinal": n, "status": "succeeded"} for n in range(3)]
     report = Report.decode(json.dumps(HEAD | {"ended": 3, "outcomes": outcomes}, separators=(",", ":")).encode())
     assert (report.parsed, report.count) == (None, 3)
     assert report.outcomes() == {0: None, 1: None, 2: None}
 
 
-def test_the_number_is_believed_only_where_it_comes_first() -> None:
+def test_ended_count_is_used_only_before_the_outcomes() -> None:
     report = Report.decode(body({"ordinal": 0, "status": "retry"})[:-1] + b',"ended":1}')
     assert report.outcomes()[0] is not None

@@ -1,4 +1,4 @@
-"""What follows a run that was not the end of its item."""
+"""Decisions after a run that did not finish its item."""
 
 import pytest
 from hypothesis import given
@@ -13,15 +13,15 @@ BROKEN = ItemOutcome(ordinal=1, status="retry", error=ItemError(code="http_500",
 
 
 @pytest.mark.parametrize(("attempt", "bound"), [(1, 2.0), (2, 4.0)])
-def test_backoff_doubles_and_jitter_takes_a_share_of_it(attempt: int, bound: float) -> None:
+def test_backoff_doubles_and_is_multiplied_by_jitter(attempt: int, bound: float) -> None:
     assert decide_retry(BROKEN, attempt, 0, RULE, 0.5) == RetryDecision(bound * 0.5, attempt + 1, 0)
 
 
-def test_the_last_attempt_fails_with_the_error_of_the_run() -> None:
+def test_last_attempt_fails_with_the_error_of_the_run() -> None:
     assert decide_retry(BROKEN, 3, 0, RULE, 0.5) == GiveUp(ItemError(code="http_500", message="down"))
 
 
-def test_a_wait_that_the_destination_asked_for_uses_up_no_attempt() -> None:
+def test_delay_requested_by_the_destination_uses_no_attempt() -> None:
     limited = ItemOutcome(ordinal=1, status="retry", error=ItemError(code="rate_limited"), delay_s=7)
     assert decide_retry(limited, 3, 4, RULE, 0.5) == RetryDecision(7, 3, 5)
 
@@ -31,7 +31,7 @@ def test_a_continuation_keeps_its_attempt() -> None:
     assert decide_retry(running, 2, 0, RULE, 0.9) == RetryDecision(5, 2, 1)
 
 
-def test_waiting_ends_some_time() -> None:
+def test_waits_are_limited() -> None:
     limited = ItemOutcome(ordinal=1, status="retry", error=ItemError(code="rate_limited"), delay_s=0)
     last = decide_retry(limited, 1, MAX_WAITS, RULE, 0.5)
     assert isinstance(last, GiveUp)
@@ -45,7 +45,7 @@ def test_waiting_ends_some_time() -> None:
     cap=st.floats(0, 1e4),
     jitter=st.floats(0, 1, exclude_max=True),
 )
-def test_every_item_ends_and_no_pause_exceeds_the_cap(
+def test_every_item_ends_and_no_delay_exceeds_the_cap(
     attempt: int, attempts: int, base: float, cap: float, jitter: float
 ) -> None:
     decision = decide_retry(BROKEN, attempt, 0, RetryRule(attempts=attempts, base_s=base, cap_s=cap), jitter)

@@ -1,4 +1,4 @@
-"""A sample window adds up what a destination's calls told within a moment."""
+"""A sample window sums up the feedback of a destination."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +15,7 @@ FEEDBACK = st.builds(
 )
 
 
-def test_calls_are_counted_by_their_end_and_timed_only_where_an_answer_came() -> None:
+def test_calls_are_counted_by_result_and_timed_only_if_answered() -> None:
     window = SampleWindow(0.0)
     window.add(DestinationFeedback(answered=3, rate_limited=1, unanswered=2, median_ms=10.0))
     window.add(DestinationFeedback(answered=4))
@@ -24,7 +24,7 @@ def test_calls_are_counted_by_their_end_and_timed_only_where_an_answer_came() ->
     assert window.median_ms == 10.0
 
 
-def test_a_small_group_that_was_held_up_does_not_move_the_median() -> None:
+def test_small_delayed_group_does_not_move_the_median() -> None:
     window = SampleWindow(0.0)
     for answered, median_ms in ((2, 5000.0), (10, 20.0), (9, 30.0)):
         window.add(DestinationFeedback(answered=answered, median_ms=median_ms))
@@ -33,26 +33,26 @@ def test_a_small_group_that_was_held_up_does_not_move_the_median() -> None:
     assert window.median_ms == 20.0
 
 
-def test_of_two_halves_of_equal_weight_the_quicker_one_is_the_median() -> None:
+def test_median_of_two_equal_halves_is_the_lower_one() -> None:
     window = SampleWindow(0.0)
     window.add(DestinationFeedback(answered=5, median_ms=30.0))
     window.add(DestinationFeedback(answered=5, median_ms=20.0))
     assert window.median_ms == 20.0
 
 
-def test_without_a_timed_answer_the_median_is_zero() -> None:
+def test_median_without_timed_answers_is_zero() -> None:
     assert SampleWindow(0.0).median_ms == 0.0
 
 
-@given(st.lists(FEEDBACK, max_size=8).flatmap(lambda told: st.tuples(st.just(told), st.permutations(told))))
-def test_the_order_of_reports_changes_nothing(
-    told: tuple[list[DestinationFeedback], list[DestinationFeedback]],
+@given(st.lists(FEEDBACK, max_size=8).flatmap(lambda orders: st.tuples(st.just(orders), st.permutations(orders))))
+def test_order_of_reports_does_not_change_the_window(
+    orders: tuple[list[DestinationFeedback], list[DestinationFeedback]],
 ) -> None:
     windows = (SampleWindow(0.0), SampleWindow(0.0))
-    for window, reports in zip(windows, told, strict=True):
+    for window, reports in zip(windows, orders, strict=True):
         for feedback in reports:
             window.add(feedback)
     one, other = ((w.answered, w.rate_limited, w.unanswered, w.timed, w.median_ms) for w in windows)
     assert one == other
-    timed = [f.median_ms for f in told[0] if f.median_ms is not None and f.answered]
+    timed = [f.median_ms for f in orders[0] if f.median_ms is not None and f.answered]
     assert not timed or min(timed) <= windows[0].median_ms <= max(timed)

@@ -1,4 +1,4 @@
-"""Who goes next: priority, then owners and batches by weight, then partitions; and nothing lost or given twice."""
+"""The scheduler picks by priority, weights and partitions, and dispatches every item once."""
 
 from collections import Counter
 from uuid import UUID
@@ -20,7 +20,7 @@ from services.dispatcher.domain.scheduling.scheduler import (
 
 
 class Fixed:
-    """The same chunk size for all, none for the blocked."""
+    """A budget with one chunk size for all partitions and none for blocked ones."""
 
     def __init__(self, size: int, blocked: frozenset[str] = frozenset()) -> None:
         self.size, self.blocked = size, blocked
@@ -66,7 +66,7 @@ def test_hosts_of_a_batch_interleave() -> None:
     assert [p.partition for p in drain(scheduler, Fixed(1))] == ["x", "y", "z"] * 3
 
 
-def test_a_large_batch_cannot_shut_out_a_small_one() -> None:
+def test_large_batch_does_not_block_a_small_one() -> None:
     scheduler = Scheduler()
     batch(scheduler, 1, x=1000)
     batch(scheduler, 2, x=3)
@@ -83,7 +83,7 @@ def test_owners_share_evenly_however_many_batches_they_have() -> None:
     assert sum(first) == 50
 
 
-def test_priority_goes_first_and_low_keeps_its_share() -> None:
+def test_high_priority_goes_first_and_low_keeps_its_share() -> None:
     scheduler = Scheduler()
     batch(scheduler, 1, priority="immediate", x=1000)
     batch(scheduler, 2, priority="low", x=1000)
@@ -92,7 +92,7 @@ def test_priority_goes_first_and_low_keeps_its_share() -> None:
 
 
 @given(misses=st.lists(st.integers(0, 3), min_size=10 * LOW_SHARE, max_size=10 * LOW_SHARE))
-def test_low_keeps_its_share_whatever_picks_come_to_nothing_in_between(misses: list[int]) -> None:
+def test_low_keeps_its_share_despite_empty_picks(misses: list[int]) -> None:
     scheduler = Scheduler()
     batch(scheduler, 1, x=1000)
     batch(scheduler, 2, priority="low", x=1000)
@@ -106,7 +106,7 @@ def test_low_keeps_its_share_whatever_picks_come_to_nothing_in_between(misses: l
     assert served["low"] == 10
 
 
-def test_nobody_is_asked_while_the_window_is_full() -> None:
+def test_no_batch_is_asked_while_the_window_is_full() -> None:
     scheduler = Scheduler()
     many_hosts(scheduler, 100)
     sizes = Fixed(1)
@@ -116,7 +116,7 @@ def test_nobody_is_asked_while_the_window_is_full() -> None:
     assert len(drain(scheduler, sizes)) == 100
 
 
-def test_a_blocked_partition_and_a_paused_batch_wait_and_others_go_on() -> None:
+def test_blocked_partition_and_paused_batch_wait_while_others_run() -> None:
     scheduler = Scheduler()
     batch(scheduler, 1, x=2, y=2)
     batch(scheduler, 2, y=2).pause()
@@ -125,7 +125,7 @@ def test_a_blocked_partition_and_a_paused_batch_wait_and_others_go_on() -> None:
     assert [p.source for p in drain(scheduler, Fixed(5))] == [PageRange(0, 0, 0, 2)]
 
 
-def test_what_runs_again_goes_before_what_did_not_run_and_keeps_its_attempt() -> None:
+def test_retries_go_first_and_keep_their_attempt() -> None:
     scheduler = Scheduler()
     queue = batch(scheduler, 1, x=2)
     queue.partition_queue("x").retries.append(RetryRange(3, (7, 8, 9)))
@@ -136,7 +136,7 @@ def test_what_runs_again_goes_before_what_did_not_run_and_keeps_its_attempt() ->
     ]
 
 
-def test_a_batch_that_leaves_takes_its_items_along() -> None:
+def test_removed_batch_takes_its_items_along() -> None:
     scheduler = Scheduler()
     batch(scheduler, 1, x=5)
     batch(scheduler, 2, x=1)
@@ -145,7 +145,7 @@ def test_a_batch_that_leaves_takes_its_items_along() -> None:
     assert len(scheduler) == 1
 
 
-def test_a_new_priority_moves_the_batch() -> None:
+def test_new_priority_moves_the_batch() -> None:
     scheduler = Scheduler()
     batch(scheduler, 1, x=1)
     batch(scheduler, 2, x=1)
@@ -154,7 +154,7 @@ def test_a_new_priority_moves_the_batch() -> None:
 
 
 class Sized(Fixed):
-    """A chunk size for each batch."""
+    """A budget with a chunk size for each batch."""
 
     def __init__(self, sizes: list[int]) -> None:
         super().__init__(1)
@@ -169,10 +169,10 @@ class Sized(Fixed):
     sizes=st.lists(st.integers(1, 50), min_size=5, max_size=5),
     data=st.data(),
 )
-def test_whoever_waits_gets_its_weight_in_items_whatever_the_size_of_chunks(
+def test_waiting_batches_share_items_by_weight_for_any_chunk_sizes(
     weights: list[int], sizes: list[int], data: st.DataObject
 ) -> None:
-    """Two that both wait all the time are never further apart than their largest chunks (Goyal 1996, theorem 1)."""
+    """Two batches that always wait never differ by more than their largest chunks (Goyal 1996, theorem 1)."""
     of_owners = data.draw(st.booleans())
     scheduler = Scheduler({str(n): w for n, w in enumerate(weights)} if of_owners else None)
     for number, weight in enumerate(weights):
@@ -190,11 +190,11 @@ def test_whoever_waits_gets_its_weight_in_items_whatever_the_size_of_chunks(
                 assert apart <= sizes[a] / weight_a + sizes[b] / weight_b + 1e-6
 
 
-def test_a_small_owner_gets_its_half_until_it_is_done() -> None:
+def test_owner_with_few_items_gets_its_half_until_done() -> None:
     scheduler = Scheduler()
     batch(scheduler, 0, "large", x=100_000)
     sizes = Sized([100, 1])
-    for _ in range(100):  # it has run for a while, with large chunks
+    for _ in range(100):  # some time with large chunks
         scheduler.pick(sizes)
     batch(scheduler, 1, "small", x=1000)
     served = [0, 0]
@@ -205,7 +205,7 @@ def test_a_small_owner_gets_its_half_until_it_is_done() -> None:
         assert abs(served[0] - served[1]) <= 100
 
 
-def test_nobody_is_owed_for_the_time_before_it_came_or_while_it_had_to_wait() -> None:
+def test_late_or_blocked_batch_gets_no_compensation() -> None:
     scheduler = Scheduler()
     for number in (1, 2):
         batch(scheduler, number, str(number), x=10_000)
@@ -222,7 +222,7 @@ def test_nobody_is_owed_for_the_time_before_it_came_or_while_it_had_to_wait() ->
     assert set(served.values()) == {100}
 
 
-def test_whoever_leaves_and_comes_back_has_had_what_it_had() -> None:
+def test_returning_batch_keeps_its_virtual_time() -> None:
     scheduler = Scheduler()
     batch(scheduler, 1, "steady", x=10_000)
     trickle = batch(scheduler, 2, "trickle")
@@ -236,7 +236,7 @@ def test_whoever_leaves_and_comes_back_has_had_what_it_had() -> None:
     assert abs(served[1] - served[2]) <= 20
 
 
-def test_low_keeps_its_share_in_items_though_its_chunks_are_large() -> None:
+def test_low_keeps_its_share_in_items_with_large_chunks() -> None:
     scheduler = Scheduler()
     batch(scheduler, 0, x=100_000)
     batch(scheduler, 1, priority="low", x=100_000)
@@ -248,7 +248,7 @@ def test_low_keeps_its_share_in_items_though_its_chunks_are_large() -> None:
     assert abs(served[1] - 40_000 / LOW_SHARE) <= 100
 
 
-def test_a_batch_without_anything_to_pick_is_not_asked_again() -> None:
+def test_batch_without_items_is_not_asked_again() -> None:
     scheduler = Scheduler()
     for number in range(1000):
         batch(scheduler, number, x=1)
@@ -272,7 +272,7 @@ def test_a_batch_without_anything_to_pick_is_not_asked_again() -> None:
     ),
     size=st.integers(1, 12),
 )
-def test_every_item_goes_out_once(batches: list[tuple[str, Priority, dict[str, int]]], size: int) -> None:
+def test_every_item_is_dispatched_once(batches: list[tuple[str, Priority, dict[str, int]]], size: int) -> None:
     scheduler = Scheduler()
     for number, (owner, priority, hosts) in enumerate(batches):
         batch(scheduler, number, owner, priority, **hosts)
@@ -292,7 +292,7 @@ def test_every_item_goes_out_once(batches: list[tuple[str, Priority, dict[str, i
 
 
 class Bounded(Fixed):
-    """Admits nothing of some batches."""
+    """A budget that admits nothing of some batches."""
 
     def __init__(self, *closed: int) -> None:
         super().__init__(5)
@@ -302,7 +302,7 @@ class Bounded(Fixed):
         return 0 if batch_id in self.closed_batches else 3
 
 
-def test_a_batch_that_is_held_back_keeps_its_items_and_others_go_on() -> None:
+def test_held_back_batch_keeps_its_items_while_others_run() -> None:
     scheduler = Scheduler()
     batch(scheduler, 1, x=4)
     batch(scheduler, 2, x=4)
@@ -310,7 +310,7 @@ def test_a_batch_that_is_held_back_keeps_its_items_and_others_go_on() -> None:
     assert [(p.batch_id.int, p.source.count) for p in drain(scheduler, Bounded())] == [(1, 3), (1, 1)]
 
 
-def test_commands_for_a_batch_that_has_left_change_nothing() -> None:
+def test_commands_for_a_removed_batch_change_nothing() -> None:
     scheduler = Scheduler()
     gone = batch(scheduler, 1, x=1)
     batch(scheduler, 2, x=1)
@@ -325,7 +325,7 @@ def test_commands_for_a_batch_that_has_left_change_nothing() -> None:
     assert [p.batch_id.int for p in drain(scheduler, Fixed(1))] == [2]
 
 
-def test_a_weight_that_is_given_while_nothing_waits_holds_for_what_comes_later() -> None:
+def test_weight_set_on_an_empty_batch_applies_to_later_items() -> None:
     scheduler = Scheduler()
     idle = batch(scheduler, 1)
     scheduler.set_weight(idle.batch_id, 4)
@@ -335,7 +335,7 @@ def test_a_weight_that_is_given_while_nothing_waits_holds_for_what_comes_later()
     assert served == {1: 400, 2: 100}
 
 
-def test_low_is_owed_nothing_for_the_time_in_which_it_had_nothing() -> None:
+def test_low_gets_no_compensation_for_time_without_items() -> None:
     scheduler = Scheduler()
     batch(scheduler, 1, x=1000)
     for _ in range(10 * LOW_SHARE):

@@ -1,4 +1,4 @@
-"""What the dispatcher makes of heartbeats."""
+"""Heartbeats change the dispatcher state."""
 
 from datetime import UTC, datetime
 
@@ -11,7 +11,7 @@ from services.dispatcher.state.state import DispatcherState
 
 
 @pytest.mark.parametrize(("most", "window"), [([], 20), ([10], 20), ([20], 40), ([5, 10], 30), ([1], 3)])
-def test_what_is_out_follows_what_workers_say_that_they_can_run(most: list[int], window: int) -> None:
+def test_window_follows_the_announced_slots_of_workers(most: list[int], window: int) -> None:
     state = DispatcherState()
     state.set_manifest(Manifest(name="w", version="1", item_schema={}, result_schema={}, concurrency=10, chunk_max=1))
     for number, slots in enumerate(most or [None]):
@@ -21,7 +21,7 @@ def test_what_is_out_follows_what_workers_say_that_they_can_run(most: list[int],
     assert state.workload_queue("w").window.max_in_flight(1) == pytest.approx(window, abs=1)
 
 
-def test_a_workload_that_nobody_announced_wakes_nobody_with_each_heartbeat() -> None:
+def test_heartbeat_for_an_unannounced_workload_wakes_no_loop() -> None:
     state = DispatcherState()
     state.workload_queue("w")
     state.changed.clear()
