@@ -224,9 +224,12 @@ class _Items:
             self.failed.append(self._settled(outcome, following.error))
 
     def _refuse(self, outcome: ItemOutcome, error: ItemError, waits: int, rule: CircuitRule) -> RetryDecision | GiveUp:
-        """By the provider's fault the item waits for it, and uses up no attempt. One that is refused again after others
-        were taken is at fault itself: else it would open the circuit for ever."""
-        called = outcome.elapsed_ms > 0  # else it was spared the call, since another one had been refused
+        """Record the refusal of a provider. The item waits for the provider without using an attempt.
+
+        An item that is refused again after others were accepted is at fault itself; else it would open the circuit for
+        ever.
+        """
+        called = outcome.elapsed_ms > 0  # else the call was skipped, since another one had been refused
         if called and self._state == "closed":
             refused_at = self._provider.refused.get(outcome.ordinal)
             if refused_at is not None and refused_at < self._close_count:

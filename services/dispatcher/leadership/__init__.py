@@ -1,1 +1,1 @@
-"""One dispatcher is active at a time: its session, and the epoch that fences the one before it."""
+"""Makes one dispatcher active at a time: its session, and the epoch that fences off the previous one."""

@@ -1,4 +1,4 @@
-"""The time of one active dispatcher: its number, and connections that can write nothing once there is a later one."""
+"""The epoch of an active dispatcher: its number, and connections that cannot write once there is a later epoch."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,16 +12,17 @@ from shared.postgres.pool import Pool, open_pool
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
 else:
-    Connection = asyncpg.Connection  # generic for type checkers alone
+    Connection = asyncpg.Connection  # generic only for type checkers
 
 FENCE_LOCK = 1717923171
-"""An advisory lock, which writes of a tenure share and its successor's beginning has alone; see 0009_tenure.sql."""
+"""Advisory lock that the writes of an epoch share and that the beginning of the next one takes exclusively; see
+0009_tenure.sql."""
 KEEPALIVE = {"tcp_keepalives_idle": "2", "tcp_keepalives_interval": "1", "tcp_keepalives_count": "3"}
-"""How soon PostgreSQL drops a connection, and its locks, whose other end has vanished without a word."""
+"""Settings by which PostgreSQL soon drops a connection, and its locks, whose client has vanished."""
 
 
 async def begin(lock: Connection) -> int:
-    """Begin a tenure, when no write of an earlier one is under way any more."""
+    """Begin an epoch as soon as no write of an earlier one is in progress; returns its number."""
     async with lock.transaction():
         await lock.execute("SELECT pg_advisory_xact_lock($1)", FENCE_LOCK)
         number: int = await lock.fetchval(
@@ -33,7 +34,7 @@ async def begin(lock: Connection) -> int:
 
 @asynccontextmanager
 async def open_epoch_pool(settings: DispatcherSettings, number: int) -> AsyncIterator[Pool]:
-    """Connections of a tenure, cut at its end."""
+    """Open the connections of an epoch, and close them at its end."""
     session = {"batchyard.tenure": str(number), "idle_in_transaction_session_timeout": "10s", **KEEPALIVE}
     pool = await open_pool(settings, "dispatcher", "services.dispatcher.persistence", session)
     try:

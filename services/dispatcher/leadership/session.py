@@ -1,4 +1,4 @@
-"""One time of being active: everything that consumes, decides and gives out, from the lock's gain to its loss."""
+"""The work of one active period: consumers, loops and decisions from the acquisition of the lock to its loss."""
 
 import asyncio
 import time
@@ -57,21 +57,21 @@ from shared.runtime.health import Health
 from shared.runtime.transient import retry_transient
 
 _SWEEP_INTERVAL_S = 2.0
-"""Between two looks for lost chunks."""
+"""Seconds between two checks for lost chunks."""
 _ORPHAN_SWEEP_INTERVAL_S = 0.25
-"""The same, as long as there may be chunks that a dispatcher before this one had no time to send."""
+"""Seconds between two checks while there may be orphaned chunks."""
 _FIRST_CLEANUP_S = 60.0
 _CLEANUP_INTERVAL_S = 3600.0
 _CLEANUP_PAUSE_S = 0.1
-"""Between two lots: others want the database, too."""
+"""Pause in seconds between two deletions, so that others can use the database."""
 _MAX_ASIDE_MESSAGES = 20
-"""Messages that may wait for the ledger, each of a thousand items at most, before more follow."""
+"""Messages of up to a thousand items that may wait on the slow path before more are sent."""
 _ASIDE_POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What lives as long as the process."""
+    """Resources that live as long as the process."""
 
     settings: DispatcherSettings
     health: Health
@@ -81,7 +81,7 @@ class Resources:
 
 
 class Session:
-    """Starts from the tables, so that nothing of an earlier time is left in memory."""
+    """One active period. It starts from the tables, so that nothing of an earlier period is left in memory."""
 
     def __init__(self, resources: Resources, pool: Pool) -> None:
         self._resources = resources
@@ -142,8 +142,8 @@ class Session:
         self._control = Consumer(resources.settings.amqp_url, publisher, "dispatcher")
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Be active until told to stop, and then finish what is in hand. When cancelled, break it off: another
-        dispatcher may be active already."""
+        """Run until `stopping` is set, and then finish the messages in hand. When cancelled, stop at once, since
+        another dispatcher may be active already."""
         tasks: list[asyncio.Task[None]] = []
         stop_wait = asyncio.create_task(stopping.wait())
         try:
@@ -160,7 +160,7 @@ class Session:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _start(self) -> list[asyncio.Task[None]]:
-        """Rebuild the state, take messages, start the loops."""
+        """Load the state, start the consumers and the loops."""
         beat = self._beat
         await retry_transient(self._intake.load, "PostgreSQL", on_wait=beat)
         await retry_transient(self._rate_events.load, "PostgreSQL", on_wait=beat)
@@ -184,7 +184,7 @@ class Session:
                 Route(WorkerAnnounced, workers.on_worker_announced),
                 Route(RatesControl, view.on_rates_control),
             ],
-            concurrency=1,  # in the order of their coming
+            concurrency=1,  # in order of arrival
         )
         self._control.subscribe(topology.DISPATCHER_HEARTBEATS, [Route(WorkerHeartbeat, workers.on_worker_heartbeat)])
         self._control.subscribe(
@@ -209,14 +209,14 @@ class Session:
         return [asyncio.create_task(loop) for loop in loops]
 
     async def _finish(self, tasks: list[asyncio.Task[None]]) -> None:
-        """Take no more messages, and be through with those in hand."""
+        """Stop consuming and finish the messages in hand."""
         await self._control.stop()
         for stream in self._consumers:
             stream.stop()
         await asyncio.wait(tasks[: len(self._consumers)], timeout=10)
 
     async def _on_reports(self, received: Sequence[DecodedMessage]) -> None:
-        """What was reported of a chunk counts before it goes out again."""
+        """Handle reports before the same chunks may be dispatched again."""
         await self._report_handler.on_chunks_processed(received)
         await self._recovery.on_chunks_returned(received)
 
@@ -241,16 +241,17 @@ class Session:
             await asyncio.sleep(_CLEANUP_PAUSE_S if batches or orphans else _CLEANUP_INTERVAL_S)
 
     async def _wait_for_aggregator(self) -> None:
-        """Wait until little is left of what the ledger is to take aside: items wait in tables, not in the broker."""
+        """Wait until the aggregator has handled most messages on the slow path, so that items wait in tables, not in
+        the broker."""
         while (await self._queue_depth(topology.AGGREGATOR_ASIDE.name) or 0) > _MAX_ASIDE_MESSAGES:  # noqa: ASYNC110  a queue has no event
             await asyncio.sleep(_ASIDE_POLL_S)
 
     async def _queue_depth(self, queue: str) -> int | None:
         if not self._resources.connection.connected.is_set():
-            raise ConnectionError("RabbitMQ is away.")  # to be tried again by who can say that it is alive
+            raise ConnectionError("RabbitMQ is away.")  # to be retried by the caller, which shows that it is alive
         async with await open_channel(self._resources.connection) as channel:
             try:
                 declared = await channel.declare_queue(queue, passive=True)
-            except ChannelNotFoundEntity:  # deleted under us; its workers declare it again
+            except ChannelNotFoundEntity:  # deleted meanwhile; its workers declare it again
                 return None
             return declared.declaration_result.message_count or 0

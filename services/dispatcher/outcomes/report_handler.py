@@ -30,7 +30,7 @@ from shared.messaging.batch_consumer import DecodedMessage
 
 
 class ReportHandler:
-    """Handles `chunk.processed.v1`. A report under an old fencing number, or of no lease, is late and ignored."""
+    """Handles `chunk.processed.v1`. A report with an old fence, or without a lease, is late and ignored."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class ReportHandler:
         await effects.save(self._stores)
         for batch_id in {r.batch_id for r in effects.retries}:
             batch = self._state.batches.get(batch_id)
-            if batch is not None and batch.stop_status:  # while its items were saved as ones to run again
+            if batch is not None and batch.stop_status:  # stopped while its items were saved as retries
                 self._batch_stopper.schedule(batch)
         effects.apply(self._state, self._rate_events)
         if effects.retries:

@@ -22,31 +22,31 @@ class BatchStore:
         self._pool = pool
 
     async def manifests(self) -> list[Manifest]:
-        """The manifests that workers have announced."""
+        """Return the manifests that workers have announced."""
         return [Manifest.model_validate_json(row["manifest"]) for row in await self._pool.fetch(SQL["manifests"])]
 
     async def save_manifests(self, announced: WorkerAnnounced) -> None:
-        """Keep what a worker announced, unless a later announcement is known."""
+        """Save announced manifests, unless a later announcement is saved."""
         rows = [(m.name, m.model_dump_json().encode(), announced.started_at) for m in announced.manifests]
         await self._pool.executemany(SQL["save_manifest"], rows)
 
     async def save_batch(self, accepted: BatchAccepted, traceparent: str | None) -> Batch | None:
-        """Keep a header; None if the batch is finished already."""
+        """Save a batch header; None if the batch is finished already."""
         says = (accepted.batch_id, accepted.owner, accepted.workload, accepted.priority, traceparent, _reuse(accepted))
         await self._save_terms(accepted.batch_id, accepted.terms, [], accepted.accepted_at)
         row = await self._pool.fetchrow(SQL["save_batch"], *says)
         return _batch(row) if row else None
 
     async def live_batches(self) -> list[Batch]:
-        """Batches that are not finished, and what they were told."""
+        """Return the unfinished batches with their controls."""
         return [_batch(row) for row in await self._pool.fetch(SQL["live_batches"], None)]
 
     async def live_batch(self, batch_id: UUID) -> Batch | None:
-        """One of them."""
+        """Return an unfinished batch with its controls; None if there is none."""
         return next((_batch(row) for row in await self._pool.fetch(SQL["live_batches"], batch_id)), None)
 
     async def save_control(self, command: BatchControlled) -> None:
-        """Keep a command, also of a batch that is not known yet. Of each thing that can be told the last one holds."""
+        """Save a control, also of a batch that is not known yet. The last one of each kind holds."""
         paused = {"pause": True, "resume": False}.get(command.action)
         priority = command.priority if command.action == "change" else None
         cancelled = command.action == "cancel"
@@ -54,38 +54,38 @@ class BatchStore:
         await self._save_terms(command.batch_id, command.terms, command.clear, command.at)
 
     async def save_stop(self, batch_id: UUID, round_: int, reason: StopReason) -> None:
-        """Keep that a service stopped a round; the first cause holds."""
+        """Save that a service stopped a round; the first reason holds."""
         await self._pool.execute(SQL["save_stop"], batch_id, round_, reason)
 
     async def finish(self, batch_id: UUID, round_: int) -> None:
-        """Note the end of a round."""
+        """Save the end of a round."""
         await self._pool.execute(SQL["finish_batch"], batch_id, round_)
 
     async def reopen(self, batch_id: UUID, round_: int, requested_at: datetime | None) -> Batch | None:
-        """Begin another round; None if the batch is unknown, further on, or through with it."""
+        """Begin another round; None if the batch is unknown or has begun or ended this round."""
         if await self._pool.fetchval(SQL["reopen_batch"], batch_id, round_, requested_at) is None:
             return None
         return await self.live_batch(batch_id)
 
     async def is_known(self, batch_id: UUID) -> bool:
-        """Whether a batch, finished or not, is kept."""
+        """Tell whether a batch, finished or not, is stored."""
         return bool(await self._pool.fetchval(SQL["is_known"], batch_id))
 
     async def withdraw(self, batch_id: UUID) -> None:
-        """Forget the pages of a submission that failed, and those still to come."""
+        """Delete the pages of a failed submission, and refuse those still to come."""
         await self._pool.execute(SQL["withdraw"], batch_id)
 
     async def owner_of(self, batch_id: UUID) -> str | None:
-        """Whose batch it is, if it is kept."""
+        """Return the owner of a batch; None if the batch is not stored."""
         owner: str | None = await self._pool.fetchval(SQL["owner_of"], batch_id)
         return owner
 
     async def delete_old_batches(self, days: float) -> int:
-        """Delete all that is kept of some batches that ended long ago: how many."""
+        """Delete all rows of some batches that ended long ago; returns their number."""
         return int(await self._pool.fetchval(SQL["delete_old_batches"], days))
 
     async def delete_orphans(self, days: float) -> int:
-        """Delete some pages, and commands, of batches that never came: of how many."""
+        """Delete pages and controls of some batches whose header never came; returns their number."""
         return int(await self._pool.fetchval(SQL["delete_orphans"], days))
 
     async def _save_terms(self, batch_id: UUID, terms: Terms, clear: Sequence[str], at: datetime) -> None:

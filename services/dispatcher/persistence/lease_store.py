@@ -17,7 +17,7 @@ class LeaseStore:
         self._pool = pool
 
     async def leases(self, now: float) -> list[Lease]:
-        """All chunks in flight."""
+        """Return all chunks in flight."""
         found = []
         for row in await self._pool.fetch(SQL["leases"]):
             values = dict(row)
@@ -36,11 +36,11 @@ class LeaseStore:
         return found
 
     async def save_leases(self, leases: Sequence[Lease], started: Sequence[UUID]) -> None:
-        """In one statement: move the cursors, and record the chunks that go out."""
+        """Save dispatched chunks and move the cursors of their slices in one statement."""
         await self._pool.execute(SQL["save_leases"], *_lease_columns(leases, started))
 
     async def replace_lease(self, ended: UUID, parts: Sequence[Lease]) -> None:
-        """In one transaction: chunks in place of another."""
+        """Replace a chunk by others in one transaction."""
         reported = [(part.chunk_id, ordinal) for part in parts for ordinal in part.reported]
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(SQL["end_leases"], [ended])
@@ -49,15 +49,15 @@ class LeaseStore:
             await connection.execute(SQL["save_reported"], *columns(reported, 2))
 
     async def save_redispatch(self, leases: Sequence[Lease]) -> None:
-        """Chunks go out again: keep their fencing numbers, losses, and whether they are quarantined."""
+        """Save fences, losses and quarantine of chunks that are dispatched again."""
         await self._pool.execute(SQL["save_redispatch"], *columns([_lease_state(lease) for lease in leases], 4))
 
     async def save_resent(self, leases: Sequence[Lease]) -> None:
-        """Chunks go out again as they are."""
+        """Save that chunks are sent again unchanged."""
         await self._pool.execute(SQL["save_resent"], [lease.chunk_id for lease in leases])
 
     async def save_started(self, lease: Lease, worker_id: str, ordinals: Sequence[int]) -> None:
-        """Items of a chunk begin that must not run twice; only this worker begins such ones of it."""
+        """Save that at-most-once items of a chunk start; only this worker may start such items of it."""
         await self._pool.execute(SQL["save_started"], lease.chunk_id, worker_id, ordinals)
 
     async def save_report(
@@ -67,9 +67,9 @@ class LeaseStore:
         settled: Sequence[tuple[UUID, int]],
         reported: Sequence[tuple[UUID, int]] = (),
     ) -> None:
-        """In one transaction: what is to run again, chunks that are done, items that need no row any more.
+        """Save the effects of a report in one transaction: retries, ended chunks, items whose retry row is deleted.
 
-        `reported`: ordinals that a part of a report covered, each with its chunk.
+        `reported`: ordinals that a partial report covered, each with its chunk.
         """
         if not retries and not settled and not reported:
             await self._pool.execute(SQL["end_leases"], ended)

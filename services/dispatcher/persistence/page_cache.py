@@ -1,4 +1,4 @@
-"""The pages of items that are in use, read from PostgreSQL once and kept in memory."""
+"""An in-memory cache of the page segments in use, read from PostgreSQL once."""
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Sequence
@@ -18,21 +18,21 @@ _CACHED_PAGES = 64
 
 
 class PageCache:
-    """The items of the pages that are in use, read once."""
+    """The items of recently used page segments."""
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
         self._cache: OrderedDict[PageKey, list[bytes]] = OrderedDict()
 
     def add(self, key: PageKey, items: list[bytes]) -> None:
-        """Hold a page that was just stored or read; the one that was not used for longest goes."""
+        """Add a segment that was just saved or read; the least recently used one is removed."""
         self._cache[key] = items
         self._cache.move_to_end(key)
         if len(self._cache) > _CACHED_PAGES:
             self._cache.popitem(last=False)
 
     async def ordinals(self, lease: Lease) -> Sequence[int]:
-        """Which items a lease has, also those that are no longer kept."""
+        """Return the ordinals of a lease, also those of items that are no longer stored."""
         if not isinstance(lease.source, PageRange):
             return lease.source.ordinals
         if lease.ordinals is None:
@@ -40,7 +40,7 @@ class PageCache:
         return lease.ordinals or ()
 
     async def items(self, leases: Iterable[Lease]) -> dict[UUID, dict[int, bytes]]:
-        """The lines of each lease's items by ordinal, in order; those that are no longer kept are left out."""
+        """Return the lines of each lease's items by ordinal, in order; items no longer stored are left out."""
         leases = list(leases)
         wanted = {_key(x, x.source): None for x in leases if isinstance(x.source, PageRange)}
         here = {key: self._cache[key] for key in wanted if key in self._cache}
@@ -65,7 +65,7 @@ class PageCache:
     async def settled_items(
         self, lease: Lease, ordinals: Collection[int], error: ItemError | None
     ) -> list[SettledItem]:
-        """Those of a lease's items that are still kept, as ones that end without a further run."""
+        """Return the stored items of a lease among `ordinals` as items that end without a further run."""
         lines = (await self.items([lease]))[lease.chunk_id]
         return [
             SettledItem(

@@ -14,7 +14,7 @@ from shared.postgres.pool import Pool
 
 
 class Claim(NamedTuple):
-    """A deduplication key, and the item that bears it."""
+    """A dedup key and the item that has it."""
 
     key: bytes
     ordinal: int
@@ -22,7 +22,7 @@ class Claim(NamedTuple):
 
 
 class DroppedItem(NamedTuple):
-    """An item that is not to run, and the one of another batch that takes its place."""
+    """An item that does not run, and the item of another batch in its place."""
 
     batch_id: UUID
     ordinal: int
@@ -38,9 +38,9 @@ class PageStore:
         self._pool = pool
 
     async def save_pages(self, pages: Iterable[Page]) -> list[tuple[UUID, str, PageSlice, list[bytes]]]:
-        """Keep the segments of pages: (batch, partition, slice, items) of those that were not given out in whole.
+        """Save the segments of pages and return those not wholly dispatched: (batch, partition, slice, items).
 
-        Those of them that were kept before are among them, since an earlier try may have been saved unseen.
+        Segments that were saved before are returned as well, since an earlier try may have been committed unnoticed.
         """
         segments = {
             (page.batch_id, page.page, number): (segment.partition, segment.lines)
@@ -60,12 +60,12 @@ class PageStore:
         ]
 
     async def waiting_slices(self, batch_id: UUID) -> list[tuple[str, PageSlice]]:
-        """The slices of a batch that were not given out in whole."""
+        """Return the slices of a batch that are not wholly dispatched."""
         rows = await self._pool.fetch(SQL["waiting_pages"], batch_id)
         return [(r["partition"], PageSlice(r["page"], r["segment"], r["size"], r["taken"])) for r in rows]
 
     async def page_items(self, keys: Sequence[PageKey]) -> dict[PageKey, list[bytes]]:
-        """The items of page segments, each as a line of JSON."""
+        """Return the items of page segments, each as a line of JSON."""
         rows = await self._pool.fetch(SQL["page_items"], *columns(keys, 3))
         return {(r["batch_id"], r["page"], r["segment"]): r["items"].split(b"\n") for r in rows}
 
@@ -74,15 +74,15 @@ class PageStore:
         await self._pool.execute(SQL["mark_taken"], *columns(keys, 4))
 
     async def unclaimed_segments(self, batch_id: UUID) -> list[tuple[int, int, list[bytes]]]:
-        """Some page segments of a batch whose items have not claimed their keys: (page, segment, items)."""
+        """Return some segments of a batch whose items have not claimed their keys: (page, segment, items)."""
         rows = await self._pool.fetch(SQL["unclaimed_segments"], batch_id)
         return [(r["page"], r["segment"], r["items"].split(b"\n")) for r in rows]
 
     async def claim(
         self, batch: Batch, dedup: Dedup, items: Sequence[Claim], places: Sequence[tuple[int, int]]
     ) -> list[DroppedItem]:
-        """In one transaction: claim keys, each once, for the items of these page segments, and record what is dropped
-        for it, of this batch or of others."""
+        """Claim each key once for the items of these segments, and save the items dropped for it, of this batch or of
+        others. One transaction."""
         query = SQL["claim_first" if dedup.mode == "reject" else "claim_last"]
         names = (batch.owner, batch.workload, batch.batch_id, float(dedup.ttl_s))
         async with self._pool.acquire() as connection, connection.transaction():
@@ -91,28 +91,28 @@ class PageStore:
         return [DroppedItem(*row) for row in rows]
 
     async def dropped_items(self, batch_id: UUID) -> list[DroppedItem]:
-        """The items of a batch that are not to run."""
+        """Return the items of a batch that do not run."""
         return [DroppedItem(*row) for row in await self._pool.fetch(SQL["dropped_items"], batch_id)]
 
     async def restore_dropped(self, batch_id: UUID, ordinals: Sequence[int]) -> None:
-        """Items that are to run after all."""
+        """Let dropped items run after all."""
         await self._pool.execute(SQL["restore_dropped"], batch_id, ordinals)
 
     async def patched_items(self, batch_id: UUID, ordinals: Sequence[int]) -> list[tuple[int, str, bytes, int]]:
-        """Those of the items whose payload was patched: (ordinal, partition, item, round)."""
+        """Return those of the items whose payload was patched: (ordinal, partition, item, round)."""
         rows = await self._pool.fetch(SQL["patched_items"], batch_id, ordinals)
         return [(r["ordinal"], r["partition"], r["item"], r["round"]) for r in rows]
 
     async def last_page(self, batch_id: UUID) -> int:
-        """The highest number of a page; -1 if none is kept."""
+        """Return the highest page number; -1 if no page is stored."""
         return int(await self._pool.fetchval(SQL["last_page"], batch_id))
 
     async def first_ordinal_from(self, batch_id: UUID, page: int) -> tuple[int, int] | None:
-        """The first page that is kept from a number on, with one of its ordinals."""
+        """Return the first stored page from a number on, with one of its ordinals."""
         row = await self._pool.fetchrow(SQL["first_page_from"], batch_id, page)
         return None if row is None else (row["page"], ordinal_of(row["start"]))
 
     async def pages_from(self, batch_id: UUID, page: int, most: int) -> list[tuple[int, str, list[bytes]]]:
-        """Whole pages from a number on, by segments: (page, partition, items)."""
+        """Return whole pages from a number on, by segments: (page, partition, items)."""
         rows = await self._pool.fetch(SQL["pages_from"], batch_id, page, most)
         return [(r["page"], r["partition"], r["items"].split(b"\n")) for r in rows]

@@ -1,4 +1,4 @@
-"""The tables of paces: what was learned, what operators set, circuits, and the history of rates."""
+"""The tables of rates: learned rates, operators' overrides, circuits, and the history of rates."""
 
 import time
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from shared.postgres.queries import load_queries
 
 SQL = load_queries("services.dispatcher.persistence", "rates.sql")
 MAX_HISTORY = 200
-"""Lines that are kept of each."""
+"""Maximum number of history rows for each limiter."""
 RateKey = tuple[str, str, str]
 """Workload, limit, value."""
 
@@ -36,7 +36,7 @@ class HistoryRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SavedRates:
-    """What is known from before."""
+    """The saved rates, overrides and circuits."""
 
     learned: dict[RateKey, LearnedRate]
     circuits: dict[RateKey, CircuitBreaker]
@@ -44,13 +44,13 @@ class SavedRates:
 
 
 class RateStore:
-    """All reads and writes. Every write may be repeated."""
+    """Reads and writes of the dispatcher's tables. Every write may be repeated."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def load(self, now: float) -> SavedRates:
-        """Everything; `now` is the monotonic clock that circuits are to go by."""
+        """Load everything; `now` is the monotonic clock of the circuits."""
         kept = SavedRates({}, {}, {})
         since = now - time.time()
         for row in await self._pool.fetch(SQL["paces"]):
@@ -65,7 +65,7 @@ class RateStore:
         return kept
 
     async def save_override(self, workload: str, limit: str, value: str | None, terms: LimitTerms | None) -> None:
-        """Keep what an operator set, or forget it."""
+        """Save the terms that an operator set; None deletes them."""
         place = (workload, limit, value or "", value is None)
         if terms is None:
             await self._pool.execute(SQL["drop_override"], *place)
@@ -74,7 +74,7 @@ class RateStore:
         await self._pool.execute(SQL["save_override"], *place, orjson.dumps(told, default=_plain).decode())
 
     async def save(self, limiters: Sequence[tuple[str, Limiter]], history: Sequence[HistoryRow], now: float) -> None:
-        """Keep what is known of these, each with its workload, and what changed."""
+        """Save learned rates and circuits of limiters, each with its workload, and the changes of rates."""
         since = time.time() - now
         rows = [(w, t.limit, t.value, *_learned(t), _circuit_text(t.circuit, since)) for w, t in limiters]
         async with self._pool.acquire() as connection, connection.transaction():
@@ -87,7 +87,7 @@ class RateStore:
                 await connection.execute(SQL["cut_history"], *columns(keys, 3), MAX_HISTORY)
 
     async def history(self, keys: Sequence[RateKey], limit: int) -> dict[RateKey, list[RateHistoryEntry]]:
-        """The newest lines of each, the newest first."""
+        """Return the newest `limit` changes of each limiter, the newest first."""
         found: dict[RateKey, list[RateHistoryEntry]] = {}
         for row in await self._pool.fetch(SQL["history"], *columns(keys, 3), limit):
             change = RateHistoryEntry(at=row["at"], before=row["before"], after=row["after"], reason=row["cause"])
@@ -95,7 +95,7 @@ class RateStore:
         return found
 
     async def delete_unused(self, days: float) -> None:
-        """Drop what nothing was learned of for so long."""
+        """Delete what was not updated for so many days."""
         await self._pool.execute(SQL["forget_paces"], days)
 
 

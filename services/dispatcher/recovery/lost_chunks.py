@@ -1,4 +1,4 @@
-"""Gives lost chunks out again, so that one which kills its workers kills no more of them, and comes to an end."""
+"""Dispatches lost chunks again, so that a chunk which crashes its workers stops doing so and ends."""
 
 import time
 import uuid
@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 
 class LostChunkRecovery:
-    """What becomes of chunks whose worker is gone."""
+    """Handles chunks whose worker is lost."""
 
     def __init__(
         self,
@@ -46,13 +46,13 @@ class LostChunkRecovery:
         )
         self._undeliverable, self._losses_max, self._on_wait = undeliverable, max_chunk_losses, on_wait
         self._start_permits, self._lock = start_permits, start_permits.lock
-        """Workers return chunks while others are found to be lost, and ask for leave to begin items of them."""
+        """Shared with `StartPermits`: workers return chunks while others are found lost or ask for permits."""
 
     async def on_chunks_returned(self, received: Sequence[DecodedMessage]) -> None:
-        """Handle `chunk.returned.v1`. One under an old fencing number, or of no lease, is late and ignored.
+        """Handle `chunk.returned.v1`. A message with an old fence, or without a lease, is late and ignored.
 
-        A chunk comes twice when its worker was lost, but also when merely the connection was: so nothing is blamed
-        for it. If blame would be next, the lease has to run out first, which it does not while a worker names it.
+        A chunk is redelivered when its worker was lost, but also when only the connection was, so no loss is counted
+        here. If a loss would count, the lease has to expire first, which it does not while a worker names it.
         """
         lost, returned = [], []
         for message in (r.message for r in received if isinstance(r.message, ChunkReturned)):
@@ -65,7 +65,7 @@ class LostChunkRecovery:
             elif message.reason == "stopping":
                 returned.append(lease)
             elif lease.unreported_started:
-                continue  # who began them may still be at it, and then reports them
+                continue  # the worker that started them may still run them, and then reports them
             elif await self._action(lease) == "again":
                 lost.append((lease, lease.fence))
         async with self._lock:
@@ -74,9 +74,9 @@ class LostChunkRecovery:
         await self.recover(lost, quarantine=True)
 
     async def recover(self, leases: Iterable[tuple[Lease, int]], *, quarantine: bool | None = None) -> None:
-        """Give these chunks out again that were lost under these fencing numbers, or end them.
+        """Dispatch the chunks that were lost under these fences again, or end them.
 
-        `isolate`: whether some worker takes quarantined chunks; None: those tell that are heard of.
+        `quarantine`: True if a worker takes quarantined chunks; None: decided by the known workers.
         """
         async with self._lock:
             actions: dict[LossAction, list[Lease]] = {"again": [], "halve": [], "fail": []}
@@ -93,11 +93,11 @@ class LostChunkRecovery:
             await self._publish(parts)
 
     async def resend(self, leases: Sequence[tuple[Lease, int]]) -> None:
-        """Let these chunks go out that nobody has, though they were on record when this dispatcher began.
+        """Send chunks that no worker has, although they were recorded when this dispatcher became active.
 
-        They keep their fencing number. Should a worker have one after all, then what it reports counts, the later
-        report is ignored as one of a chunk that has ended, and the same worker never runs both. Under a new number
-        the first report would be ignored, and each item run twice. Nothing is blamed, but only once.
+        They keep their fence. If a worker has one after all, its report counts, the later report is ignored, and the
+        same worker never runs both. Under a new fence the first report would be ignored and each item would run twice.
+        No loss is counted, and a chunk is resent only once.
         """
         sent_before = [(lease, fence) for lease, fence in leases if lease.resent or lease.holder]
         never_sent = [(lease, fence) for lease, fence in leases if not (lease.resent or lease.holder)]
@@ -110,7 +110,7 @@ class LostChunkRecovery:
         await self.recover(sent_before)
 
     async def _recoverable(self, leases: Iterable[tuple[Lease, int]]) -> list[Lease]:
-        """Those that still are as they were found, and whose batch runs. Others end, or wait for their batch."""
+        """Return the chunks that are unchanged and whose batch runs. The others end, or wait for their batch."""
         found = []
         for lease, fence in leases:
             batch = self._state.batches.get(lease.batch_id)
@@ -122,7 +122,7 @@ class LostChunkRecovery:
             elif batch.stop_status:
                 await self._end(lease, batch.stop_status)
             elif batch.paused:
-                self._state.leases.mark_overdue(lease)  # nobody holds it: it goes out when the batch goes on
+                self._state.leases.mark_overdue(lease)  # no worker holds it, so it is dispatched when the batch resumes
             else:
                 found.append(lease)
         return found
@@ -134,7 +134,7 @@ class LostChunkRecovery:
         return [ordinal for ordinal in await self._pages.ordinals(lease) if ordinal not in lease.reported]
 
     async def _redispatch(self, leases: Sequence[Lease], *, losses: int = 0, quarantine: bool | None = None) -> None:
-        """Under a new fencing number. Those with a loss go to where each runs by itself, if there is such a place."""
+        """Dispatch chunks with a new fence. Chunks with a loss go to quarantine if a worker takes it."""
         if not leases:
             return
         changed = [
@@ -161,7 +161,7 @@ class LostChunkRecovery:
             await self._undeliverable.record(error, self._on_wait)
 
     async def _halve(self, lease: Lease) -> list[Lease]:
-        """Record two chunks in place of one. Their ids follow from its own, so that this may be done twice."""
+        """Save two chunks in place of one. Their ids are derived from its id, so that this may be repeated."""
         ordinals = await self._pages.ordinals(lease)
         parts = self._state.leases.split(
             lease,

@@ -1,8 +1,8 @@
-"""Finds chunks that are on record as out and never went out: the dispatcher before this one died in between.
+"""Finds recorded chunks that were never sent, since the previous dispatcher died in between.
 
-What has left its queue is at a worker, which names it in each heartbeat, and reports it before it lets go. Nobody has a
-chunk that is in its queue no more, if each worker has made a heartbeat since, the reports that were sent until then are
-read, and none of them speaks of it.
+A chunk that has left its queue is at a worker, which names it in each heartbeat and reports it before it forgets it. So
+no worker has a chunk that is not in its queue if each worker has sent a heartbeat since, the reports sent until then
+are read, and none of them names it.
 """
 
 import math
@@ -15,41 +15,41 @@ from services.dispatcher.state.lease import Lease
 from services.dispatcher.state.state import DispatcherState
 
 QueueDepth = Callable[[str], Awaitable[int | None]]
-"""How many messages of a queue wait for a consumer; None: there is no such queue."""
+"""Returns the number of messages in a queue; None if the queue does not exist."""
 
 
 class OrphanedChunkDetector:
-    """The chunks that were out when this dispatcher became active, until somebody names them."""
+    """The chunks that were in flight when this dispatcher became active, until a worker names them."""
 
     def __init__(self, state: DispatcherState, lease_s: float) -> None:
         self._state, self._lease_s = state, lease_s
         self._leases: dict[UUID, tuple[Lease, int]] = {}
-        """With their fencing numbers."""
+        """Leases with their fences, by chunk."""
         self._started_at = -math.inf
         self._emptied_at: dict[str, float] = {}
-        """By queue: when it was known that it has none of them any more."""
+        """Times at which a queue was known to contain none of the chunks."""
         self._orphans: set[UUID] = set()
-        """No worker has them; a report that is in hand may still speak of them."""
+        """Chunks that no worker has; a report being handled may still name them."""
 
     def watch(self, leases: Iterable[Lease], now: float) -> None:
-        """Begin with these, as they were read at that time."""
+        """Start watching these leases, as they were read at `now`."""
         self._leases = {lease.chunk_id: (lease, lease.fence) for lease in leases}
         self._started_at = now
 
     def is_watched(self, lease: Lease) -> bool:
-        """Whether it is found here that nobody has a chunk. Quarantine that nobody takes is not waited for."""
+        """Tell whether a chunk is still watched. A quarantined chunk that no worker takes is not watched."""
         return lease.chunk_id in self._leases and (
             not lease.quarantined or self._state.handles_quarantine(lease.workload)
         )
 
     @property
     def is_pending(self) -> bool:
-        """Whether something may be found soon."""
+        """True if orphans may be found soon."""
         soon = time.monotonic() < self._started_at + self._lease_s
         return soon and any(self._may_be_sent(lease) for lease, _ in self._leases.values())
 
     async def find_orphans(self, queue_depth: QueueDepth) -> list[tuple[Lease, int]]:
-        """Those that nobody has, each with its fencing number. To be asked again and again."""
+        """Return the chunks that no worker has, each with its fence. Has to be called repeatedly."""
         self._drop_seen()
         unheld_before = set(self._orphans)
         waiting = [lease for lease, _ in self._leases.values() if self._may_be_sent(lease)]
@@ -63,7 +63,7 @@ class OrphanedChunkDetector:
         return [self._leases[x.chunk_id] for x in waiting if x.chunk_id in unheld_before & self._leases.keys()]
 
     def _drop_seen(self) -> None:
-        """What a worker has named or reported, or what went out anew, is a chunk like others."""
+        """Stop watching chunks that a worker named or reported, or that were dispatched again."""
         self._leases = {
             chunk_id: (lease, fence)
             for chunk_id, (lease, fence) in self._leases.items()
@@ -71,13 +71,13 @@ class OrphanedChunkDetector:
         }
 
     def _may_be_sent(self, lease: Lease) -> bool:
-        """Whether there are workers for it, and its batch is not paused."""
+        """Tell whether there are workers for the chunk and its batch is not paused."""
         batch = self._state.batches.get(lease.batch_id)
         workers = self._state.workload_queue(lease.workload).window.workers
         return workers > 0 and not (batch and batch.paused) and self.is_watched(lease)
 
     def _is_unheld(self, lease: Lease) -> bool:
-        """Whether each worker has made a heartbeat since the chunk left its queue: of two that came, the second."""
+        """Tell whether each worker has sent a heartbeat since the chunk left its queue; the second of two counts."""
         emptied_at = self._emptied_at.get(lease.queue)
         if emptied_at is None:
             return False
@@ -87,5 +87,5 @@ class OrphanedChunkDetector:
         )
 
     def _is_overdue(self, lease: Lease) -> bool:
-        """Whether to wait no longer for workers that beat too seldom, or for reports without end."""
+        """Tell whether to wait no longer for slow heartbeats or for unread reports."""
         return self._emptied_at.get(lease.queue, math.inf) + self._lease_s < time.monotonic()

@@ -1,4 +1,4 @@
-"""Lets items begin whose run must not be repeated, and ends those that were lost in the middle of it."""
+"""Grants the start of items that must not run twice, and ends those that were lost while they ran."""
 
 import asyncio
 import time
@@ -23,15 +23,15 @@ _NEEDS_REVIEW = ItemError(
 
 
 class StartPermits:
-    """What began is on record before it begins: from then on it goes to nobody else."""
+    """Saves each permit before the items start; from then on no other worker may start them."""
 
     def __init__(self, state: DispatcherState, stores: Stores, settler: ItemSettler, pages: PageCache) -> None:
         self._state, self._stores, self._settler, self._pages = state, stores, settler, pages
         self.lock = asyncio.Lock()
-        """Nothing begins of a chunk while it is decided that it goes out again."""
+        """Held while permits are granted, and while chunks are dispatched again."""
 
     async def on_permit_query(self, query: StartPermitQuery, _: Envelope) -> StartPermitReply:
-        """Whether a worker may begin items of a chunk. May be asked twice."""
+        """Decide whether a worker may start items of a chunk. The query may be repeated."""
         async with self.lock:
             lease = self._state.leases.get(query.chunk_id)
             if lease is None or lease.fence != query.fence or lease.holder not in {None, query.worker_id}:
@@ -45,7 +45,7 @@ class StartPermits:
             return StartPermitReply(granted=True)
 
     async def fail_started(self, leases: Sequence[Lease]) -> None:
-        """End what began and was not reported, of chunks that their worker lost or gives back."""
+        """Fail started and unreported items of chunks that were lost or returned."""
         for lease in leases:
             batch = self._state.batches.get(lease.batch_id)
             if not lease.unreported_started or batch is None:

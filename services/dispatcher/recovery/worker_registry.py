@@ -1,4 +1,4 @@
-"""Knows the workers: what they announced, whether they live, and which chunks nobody holds any more."""
+"""The known workers: their announcements, whether they live, and the chunks that none of them holds."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ from services.dispatcher.state.state import DispatcherState
 
 
 class WorkerRegistry:
-    """Announcements and heartbeats in, lost chunks out."""
+    """Handles announcements and heartbeats, and finds lost chunks."""
 
     def __init__(
         self,
@@ -29,17 +29,17 @@ class WorkerRegistry:
         self._orphans = orphans
 
     async def on_worker_announced(self, message: WorkerAnnounced, _: Envelope) -> None:
-        """A worker has started: keep what its workloads say of themselves."""
+        """Save the manifests of a worker that has started."""
         await self._stores.batches.save_manifests(message)
         for manifest in message.manifests:
             self._state.set_manifest(manifest)
 
     async def on_worker_heartbeat(self, message: WorkerHeartbeat, _: Envelope) -> None:
-        """A worker lives, and holds what it names. One that is stopping takes nothing more and is not counted."""
+        """Record a live worker and the chunks that it names. A stopping worker takes no chunks and is not counted."""
         self._state.record_heartbeat(message, time.monotonic())
 
     async def on_workers_query(self, _: WorkersQuery, __: Envelope) -> WorkersReply:
-        """The workers that live."""
+        """Return the live workers."""
         now, clock = datetime.now(UTC), time.monotonic()
         return WorkersReply(
             workers=[
@@ -57,14 +57,14 @@ class WorkerRegistry:
         )
 
     async def sweep(self, queue_depth: QueueDepth) -> None:
-        """Find what no worker holds and no queue has."""
+        """Find and recover chunks that no worker holds and no queue contains."""
         now = time.monotonic()
         self._state.drop_silent_workers(now - self._settings.worker_timeout_s)
         await self._recovery.resend(await self._orphans.find_orphans(queue_depth))
         await self._recovery.recover(await self._find_lost(queue_depth, now))
 
     async def _find_lost(self, queue_depth: QueueDepth, now: float) -> list[tuple[Lease, int]]:
-        """Chunks, each with the fencing number under which it was lost."""
+        """Return the lost chunks, each with the fence under which it was lost."""
         before = now - self._settings.lease_s
         expired = [
             (x, x.fence)
@@ -78,13 +78,13 @@ class WorkerRegistry:
         return [(x, fence) for x, fence in expired if x.seen_at < before and self._has_left(x, waiting.get(x.queue))]
 
     def _is_paused(self, lease: Lease) -> bool:
-        """Whether its batch is paused: what was lost of it goes out when it goes on."""
+        """Tell whether the batch is paused; its lost chunks are dispatched when it resumes."""
         batch = self._state.batches.get(lease.batch_id)
         return batch is not None and batch.paused
 
     def _has_left(self, lease: Lease, waiting: int | None) -> bool:
-        """Whether a chunk is in its queue no more: that is empty, or a worker has what came in long after it, or
-        nobody takes anything from it."""
+        """Tell whether a chunk has left its queue: the queue is empty, a worker has a much later chunk, or no worker
+        consumes it."""
         if lease.quarantined and not self._state.handles_quarantine(lease.workload):
             return True
         if not waiting:

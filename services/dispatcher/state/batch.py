@@ -11,7 +11,7 @@ from batchyard_contracts.v1.values import Priority, RetryRule, Reuse, StopReason
 
 @dataclass(slots=True)
 class Batch:
-    """The header of a batch that is not finished."""
+    """The header of an unfinished batch."""
 
     batch_id: UUID
     owner: str
@@ -21,33 +21,33 @@ class Batch:
     round: int = 1
     started_round: int = 0
     opened_at: datetime | None = None
-    """When the retry that opened the round was asked for."""
+    """Time of the retry request that opened the round; None in round 1."""
     paused: bool = False
     cancelled: bool = False
     reuse: Reuse | None = None
     dropped: set[int] = field(default_factory=set)
-    """Items that are not to run, since another batch has them."""
+    """Ordinals of items that do not run, since another batch has them."""
     stop_reason: StopReason | None = None
-    """Why a service stopped it."""
+    """Reason for which a service stopped the batch; None while none has."""
     terms: Terms = field(default_factory=Terms)
     stop_published: bool = False
-    """Its deadline has passed, what was out is settled, and the workers have heard of it."""
+    """True once the deadline has passed, the items in flight are settled, and the workers were told to stop."""
 
     @property
     def stop_status(self) -> Literal["cancelled", "expired"] | None:
-        """How that ends which has not ended; None while the batch may run."""
+        """Status with which the remaining items end; None while the batch may run."""
         if self.cancelled or self.stop_reason == "failure_threshold":
             return "cancelled"
         return "expired" if self.stop_reason else None
 
     @property
     def deadline(self) -> datetime | None:
-        """When the round expires: a deadline that had passed when it was opened says nothing about it."""
+        """Deadline of the round; None without one, also if it had passed before the round was opened."""
         deadline = self.terms.deadline
         return None if deadline and self.opened_at and deadline <= self.opened_at else deadline
 
     def retry_rule(self, manifest: Manifest, code: str) -> RetryRule:
-        """The rule for an error code: the batch's own rules take the place of the workload's."""
+        """Return the retry rule for an error code; the batch's own rules replace those of the workload."""
         if not self.terms.retry:
             return manifest.retry_rule(code)
         rules: dict[str, RetryRule] = {**manifest.retry, **self.terms.retry}

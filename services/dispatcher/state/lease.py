@@ -23,24 +23,24 @@ class Lease:
     attempt: int
     source: PageRange | RetryRange
     seen_at: float
-    """When a worker last named it, or when it was given out (monotonic seconds)."""
+    """Time at which a worker last named the chunk, or at which it was dispatched (monotonic seconds)."""
     sent_at: float
-    """When it last went into its queue (monotonic seconds)."""
+    """Time at which the chunk was last published (monotonic seconds)."""
     losses: int = 0
     quarantined: bool = False
-    """It was lost, and is run in a process of its own."""
+    """True if the chunk was lost before and runs in a process of its own."""
     resent: bool = False
-    """It went out as it was after another dispatcher had died, since nobody had it."""
+    """True if the chunk was sent again unchanged after another dispatcher had died, since no worker had it."""
     reported: set[int] = field(default_factory=set)
-    """Ordinals that a part of a report has covered."""
+    """Ordinals that partial reports have covered."""
     holder: str | None = None
-    """The worker that asked before it began items which must not run twice. No other may, under this fencing number."""
+    """The worker that was permitted to start items that must not run twice. No other worker may under this fence."""
     started: set[int] = field(default_factory=set)
-    """Those items."""
+    """Ordinals of at-most-once items that have started."""
     failures: int = 0
-    """Of the reported, how many failed in a way that may pass."""
+    """Number of reported items that failed with a retryable error."""
     ordinals: tuple[int, ...] | None = None
-    """Those of a range, once its page was read."""
+    """Ordinals of a page range; None until its page is read."""
 
     def keep_ordinals(self, ordinals: Iterable[int]) -> None:
         """Keep the ordinals of a range once its page is read."""
@@ -48,12 +48,12 @@ class Lease:
 
     @property
     def unreported_started(self) -> set[int]:
-        """Items that must not run twice, began, and are not reported."""
+        """Ordinals of at-most-once items that have started and are not reported."""
         return self.started - self.reported
 
     @property
     def queue(self) -> str:
-        """Where it waits for a worker."""
+        """Queue in which the chunk waits for a worker."""
         if self.quarantined:
             return topology.quarantine_queue(self.workload).name
         return topology.work_queue(self.workload, self.priority).name

@@ -1,4 +1,4 @@
-"""What the active dispatcher knows, in memory: rebuilt from PostgreSQL whenever one becomes active."""
+"""In-memory state of the active dispatcher, rebuilt from PostgreSQL whenever a process becomes active."""
 
 import asyncio
 import math
@@ -21,26 +21,26 @@ from services.dispatcher.state.lease import Lease, LeaseTable
 
 @dataclass(slots=True)
 class Worker:
-    """A worker and when it was last heard of."""
+    """A worker and the time at which it was last heard of."""
 
     heartbeat: WorkerHeartbeat
     seen_at: float
     previous_seen_at: float = -math.inf
-    """When the heartbeat before the last one came. The last one was made later than that."""
+    """Time of the heartbeat before the last one. The last one was created later than this."""
 
 
 @dataclass(slots=True)
 class WorkloadQueue:
-    """One workload: what waits, and what may go out."""
+    """One workload: its waiting batches and its in-flight window."""
 
     window: InFlightWindow
     scheduler: Scheduler = field(default_factory=Scheduler)
     is_announced: bool = False
-    """Whether a worker has announced its manifest."""
+    """True once a worker has announced the manifest."""
 
 
 class DispatcherState:
-    """All of it. `changed` wakes the pump."""
+    """In-memory state of the active dispatcher. `changed` wakes the dispatch loop."""
 
     def __init__(self, owner_weights: Mapping[str, float] | None = None) -> None:
         self._owner_weights = owner_weights
@@ -49,21 +49,21 @@ class DispatcherState:
         self.leases = LeaseTable()
         self.workers: dict[str, Worker] = {}
         self.consumed_up_to: dict[str, float] = {}
-        """By queue: when the youngest chunk that is known to have left it went in. All before it have left it too."""
+        """By queue: publish time of the youngest chunk known to have left it. All older chunks have left it too."""
         self.batch_limits: dict[UUID, BatchLimits] = {}
-        """Of batches that have a rate or a concurrency of their own."""
+        """Limits of the batches that have a rate or a concurrency of their own."""
         self.deadlines: dict[UUID, datetime] = {}
-        """Of batches that run."""
+        """Deadlines of running batches."""
         self.loaded_retries: set[tuple[UUID, int]] = set()
-        """Items that wait in a lane for another run, of which the table holds many more."""
+        """Retries that wait in a partition queue; the table holds many more."""
         self.loaded_by_partition: Counter[tuple[UUID, str]] = Counter()
-        """How many of them, by batch and partition."""
+        """Number of loaded retries by batch and partition."""
         self.control_lock = asyncio.Lock()
-        """Held while a header, or what a batch is told, moves from its message to the table and on into memory."""
+        """Held while a header or a control moves from its message to the table and on into memory."""
         self.changed = asyncio.Event()
 
     def workload_queue(self, workload: str) -> WorkloadQueue:
-        """The line of a workload; without a manifest it has no workers, so that nothing goes out."""
+        """Return the queue of a workload; without a manifest it has no workers, so nothing is dispatched."""
         queue = self.workload_queues.get(workload)
         if queue is None:
             manifest = Manifest(name=workload, version="", item_schema={}, result_schema={})
@@ -74,7 +74,7 @@ class DispatcherState:
         return queue
 
     def set_manifest(self, manifest: Manifest) -> None:
-        """Take a manifest, new or changed."""
+        """Apply a new or changed manifest."""
         queue = self.workload_queue(manifest.name)
         queue.window.end_backoffs(time.monotonic())
         queue.window.set_manifest(manifest)
@@ -82,7 +82,7 @@ class DispatcherState:
         self.changed.set()
 
     def add_batch(self, batch: Batch) -> BatchQueue:
-        """Take a batch into its workload's line."""
+        """Add a batch to the queue of its workload."""
         self.batches[batch.batch_id] = batch
         queue = BatchQueue(batch.batch_id, batch.owner, batch.priority)
         self.workload_queue(batch.workload).scheduler.add_batch(queue)
@@ -90,7 +90,7 @@ class DispatcherState:
         return queue
 
     def apply_control(self, batch: Batch) -> None:
-        """What a batch was told takes effect."""
+        """Apply the controls of a batch to its queue, limits and deadline."""
         batch_id, scheduler = batch.batch_id, self.workload_queue(batch.workload).scheduler
         if queue := scheduler.batch_queue(batch_id):
             if batch.paused or batch.stop_status:
@@ -112,7 +112,7 @@ class DispatcherState:
         self.changed.set()
 
     def batch_queue(self, batch: Batch) -> BatchQueue | None:
-        """The waiting items of a batch."""
+        """Return the waiting items of a batch; None if it was not added."""
         return self.workload_queue(batch.workload).scheduler.batch_queue(batch.batch_id)
 
     def remove_batch(self, batch_id: UUID) -> None:
@@ -126,7 +126,7 @@ class DispatcherState:
             queue.window.forget_batch(batch_id)
 
     def drop_waiting(self, batch: Batch) -> None:
-        """Forget what waits of a batch."""
+        """Forget the waiting items of a batch."""
         queue = self.batch_queue(batch)
         if queue is None:
             return
@@ -136,14 +136,14 @@ class DispatcherState:
         queue.partition_queues.clear()
 
     def drop_partition(self, batch: Batch, partition: str) -> None:
-        """Forget what waits of a batch for a partition."""
+        """Forget the waiting items of a batch for one partition."""
         queue = self.batch_queue(batch)
         if queue is not None and (partition_queue := queue.partition_queues.pop(partition, None)):
             for retries in partition_queue.retries:
                 self.unload_retries(batch.batch_id, partition, retries.ordinals)
 
     def load_retry(self, batch_id: UUID, partition: str, ordinal: int) -> bool:
-        """Note that an item waits in a lane for another run; False if it does already."""
+        """Record that a retry waits in a partition queue; returns False if it does already."""
         key = (batch_id, ordinal)
         if key in self.loaded_retries:
             return False
@@ -152,45 +152,45 @@ class DispatcherState:
         return True
 
     def unload_retries(self, batch_id: UUID, partition: str, ordinals: tuple[int, ...]) -> None:
-        """Note that items left their lane."""
+        """Record that retries left their partition queue."""
         self.loaded_retries.difference_update((batch_id, ordinal) for ordinal in ordinals)
         self.loaded_by_partition[batch_id, partition] -= len(ordinals)
         if self.loaded_by_partition[batch_id, partition] <= 0:
             del self.loaded_by_partition[batch_id, partition]
 
     def add_lease(self, lease: Lease) -> None:
-        """A chunk is on record as out."""
+        """Add a recorded chunk to those in flight."""
         self.leases.add(lease)
         self.workload_queue(lease.workload).window.record_dispatched(lease)
 
     def release_lease(self, lease: Lease) -> None:
-        """A chunk is done with."""
+        """Remove a chunk that has ended."""
         if self.leases.remove(lease):
             self.workload_queue(lease.workload).window.record_returned(lease)
             self.changed.set()
 
     def record_heartbeat(self, heartbeat: WorkerHeartbeat, now: float) -> None:
-        """A worker lives and holds these chunks."""
+        """Record that a worker lives and holds the named chunks."""
         previous = self.workers.get(heartbeat.worker_id)
         self.workers[heartbeat.worker_id] = Worker(heartbeat, now, previous.seen_at if previous else -math.inf)
         for chunk_id in heartbeat.chunks:
             if lease := self.leases.get(chunk_id):
                 self.leases.mark_seen(lease, now)
-                if lease.fence == 1:  # of one that went out again it may be the earlier message
+                if lease.fence == 1:  # a chunk that was dispatched again may be named for its earlier message
                     self.record_taken(lease)
         self._count_workers()
 
     def record_taken(self, lease: Lease) -> None:
-        """A worker has taken a chunk from its queue."""
+        """Record that a worker has taken a chunk from its queue."""
         queue = lease.queue
         self.consumed_up_to[queue] = max(lease.sent_at, self.consumed_up_to.get(queue, lease.sent_at))
 
     def handles_quarantine(self, workload: str) -> bool:
-        """Whether a worker takes this workload's quarantined chunks."""
+        """Tell whether a worker takes quarantined chunks of this workload."""
         return any(w.heartbeat.handles_quarantine and workload in w.heartbeat.workloads for w in self.workers.values())
 
     def drop_silent_workers(self, before: float) -> None:
-        """Drop workers that were last heard of before that."""
+        """Drop workers that were last heard of before the given time."""
         for worker_id in [w for w, worker in self.workers.items() if worker.seen_at < before]:
             del self.workers[worker_id]
         self._count_workers()
@@ -208,6 +208,6 @@ class DispatcherState:
                 self.changed.set()
 
     def _relative_capacity(self, name: str, slots: SlotCount | None) -> float:
-        """How many usual workers it is worth."""
+        """Return the capacity of the worker relative to one with the manifest's concurrency."""
         queue = self.workload_queues.get(name)
         return slots.max / queue.window.manifest.concurrency if slots and queue else 1.0

@@ -109,7 +109,7 @@ class Limiter:
     def record_feedback(
         self, feedback: DestinationFeedback, sent_at: float, version: int, now: float
     ) -> RateChange | None:
-        """How the destination bore items that were given out then; if the rate changes, how."""
+        """Update the rate from the feedback of items dispatched at `sent_at`; returns its change, None if it stays."""
         self.bucket.record_wait(feedback.mean_wait_ms / 1000, sent_at, now)
         if feedback.remaining is not None and feedback.reset_s:
             self._apply_remaining(feedback.remaining, feedback.reset_s, now)
