@@ -1,4 +1,4 @@
-"""Decides what follows a worker's report on a chunk: which items run again, which end, and what it says of a provider.
+"""Decides what follows a worker's report on a chunk: retries, ended items, and the state of the provider.
 
 The outcomes of a report that ends its chunk and covers all that was left need not be read: `is_complete` tells, and
 `decide_complete` gives the same decision as `decide` would.
@@ -19,11 +19,11 @@ from services.dispatcher.domain.scheduling.chunk_sizer import ChunkOutcomes
 from services.dispatcher.domain.scheduling.scheduler import PageRange, RetryRange
 
 ADAPTIVE_DELAY_S = 1.0
-"""Delay of an item that was refused at a guessed rate, where the rate adapts and has gone down already."""
+"""Delay in seconds of a refused item without a delay from its provider, where an adaptive rate has fallen already."""
 INTERRUPTED = frozenset({"worker_stopping", "timeout", "process_died", "not_reported"})
-"""Error codes of runs whose end nobody saw."""
+"""Error codes of interrupted runs: the worker stopped or killed them, or did not report on them."""
 CIRCUIT_WAIT = 1.5
-"""Pauses of its provider's circuit that a refused item waits for: another item tries the provider first."""
+"""Delay of a refused item in pauses of its provider's circuit, so that a probe goes first."""
 NOT_REPORTED = ItemError(code="not_reported", message="The worker finished the chunk without a word on this item.")
 _INTERNAL_ERROR = ItemError(code="internal_error")
 
@@ -45,7 +45,7 @@ class ReportedChunk:
 
 @dataclass(frozen=True, slots=True)
 class RoundStatus:
-    """The round of a batch that runs, and how items end that have not ended: None while they may run."""
+    """The running round of a batch, and the status with which its remaining items end; None while they may run."""
 
     round: int
     stop_status: Literal["cancelled", "expired"] | None = None
@@ -53,7 +53,7 @@ class RoundStatus:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """A partition's destination when a report is decided; `rule` is None where there is no circuit breaker."""
+    """The destination of a partition when a report is decided; `rule` is None without a circuit breaker."""
 
     is_adaptive: bool = False
     rule: CircuitRule | None = None
@@ -61,7 +61,7 @@ class Provider:
     pause_s: float = 0.0
     close_count: int = 0
     refused: Mapping[int, int] = field(default_factory=dict)
-    """Close count of the circuit when an item was refused before, by ordinal."""
+    """Close count of the circuit at the previous refusal of an item, by ordinal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,46 +74,46 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class ReportDecision:
-    """Everything that follows one report; nothing of it has taken effect."""
+    """All effects of one report, none of which has been applied."""
 
     ended: bool
-    """The chunk's lease ends."""
+    """True if the lease of the chunk ends."""
     covered: Set[int] = frozenset()
-    """Ordinals that need not be reported again; empty where the chunk ends without a look at its outcomes."""
+    """Ordinals that need not be reported again; empty if the chunk ends without its outcomes being read."""
     retries: tuple[Retry, ...] = ()
     failed: tuple[SettledItem, ...] = ()
     cancelled: tuple[SettledItem, ...] = ()
     expired: tuple[SettledItem, ...] = ()
     finished: Set[int] | Sequence[int] = ()
-    """Ordinals whose retry, if there is one, is dropped."""
+    """Ordinals whose retry row, if any, is deleted."""
     cancel_elsewhere: tuple[tuple[str, bytes], ...] = ()
-    """Items that went on elsewhere while their batch was stopped: partition and line."""
+    """Partition and line of items that went on elsewhere while their batch was stopped."""
     answered: bool = False
-    """The provider answered; takes effect before the refusals."""
+    """True if the provider answered; applied before the refusals."""
     refusals: tuple[Refusal, ...] = ()
     pause: tuple[float, str] | None = None
     """The time until which nothing is sent to the destination, and the reason."""
     failures: int = 0
-    """Items that failed by themselves in a way that may pass."""
+    """Number of items that failed by themselves with a retryable error."""
 
 
 _COMPLETE = ReportDecision(ended=True, answered=True)
 
 
 def is_complete(*, final: bool, was_parsed: bool, count: int, size: int, covered: int) -> bool:
-    """Tell whether a report says that all items left of a chunk of this size have ended."""
+    """Tell whether a report ends all remaining items of a chunk with `size` items."""
     return final and not was_parsed and count == size - covered
 
 
 def decide_complete(source: PageRange | RetryRange, covered: Set[int], *, is_late: bool = False) -> ReportDecision:
-    """Return what follows when all items that were left have ended; `is_late`: another round of the batch runs."""
+    """Return the decision when all remaining items have ended; `is_late`: another round of the batch runs."""
     if is_late or isinstance(source, PageRange):
         return _COMPLETE
     return ReportDecision(ended=True, answered=True, finished=[o for o in source.ordinals if o not in covered])
 
 
 def new_outcomes(outcomes: Outcomes, ordinals: Sequence[int], covered: Set[int], *, final: bool) -> Outcomes:
-    """Return the outcomes of a chunk's items that were not covered before, and of all that are missing at the end."""
+    """Return the outcomes that were not covered before; in a final report also those of the missing items."""
     open_ = set(ordinals) - covered
     new = {ordinal: outcome for ordinal, outcome in outcomes.items() if ordinal in open_}
     if final:
@@ -134,9 +134,9 @@ def decide(
     *,
     final: bool,
 ) -> ReportDecision:
-    """Return what follows the new outcomes of a report.
+    """Return the decision on the new outcomes of a report.
 
-    `rows`: waits and line of the unfinished items that are still kept. `rule`: the retry rule of an error code.
+    `rows`: waits and line of the unfinished items that are still stored. `rule`: the retry rule of an error code.
     `jitter`: a random number in [0, 1) for each item. `batch`: None when its round is over.
     """
     unfinished = [outcome for outcome in outcomes.values() if outcome is not None]
@@ -181,7 +181,7 @@ def chunk_outcomes(
 
 
 class _Items:
-    """The decisions on the unfinished items of one report, one after the other."""
+    """The decisions on the unfinished items of one report, taken one after the other."""
 
     def __init__(self, chunk: ReportedChunk, provider: Provider, now: float, *, answered: bool) -> None:
         self._chunk, self._provider, self._now = chunk, provider, now
@@ -288,12 +288,12 @@ def next_line(line: bytes, outcome: ItemOutcome) -> bytes:
 
 
 def _is_transient_failure(outcome: ItemOutcome) -> bool:
-    """Tell whether an item failed by itself in a way that may pass: not for a rate, its provider or its worker."""
+    """Tell whether an item failed by itself with a retryable error, not by a rate, its provider or its worker."""
     error = outcome.error
     return outcome.status == "retry" and outcome.delay_s is None and (error is None or error.scope == "item")
 
 
 def _is_refusal(outcome: ItemOutcome) -> bool:
-    """Tell whether a provider refused for a cause of its own, not for a rate."""
+    """Tell whether a provider refused for a reason of its own, not for a rate."""
     error = outcome.error
     return error is not None and error.scope == "provider" and outcome.delay_s is None

@@ -248,7 +248,9 @@ class Session:
 
     async def _queue_depth(self, queue: str) -> int | None:
         if not self._resources.connection.connected.is_set():
-            raise ConnectionError("RabbitMQ is away.")  # to be retried by the caller, which shows that it is alive
+            raise ConnectionError(
+                "RabbitMQ is unreachable."
+            )  # to be retried by the caller, which shows that it is alive
         async with await open_channel(self._resources.connection) as channel:
             try:
                 declared = await channel.declare_queue(queue, passive=True)

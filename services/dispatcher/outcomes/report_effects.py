@@ -1,4 +1,4 @@
-"""Carries out what was decided on a group of reports: publish first, then save, then change the memory."""
+"""Carries out the decisions on a group of reports: publish first, then save, then change the memory."""
 
 import time
 from uuid import UUID
@@ -17,14 +17,14 @@ _NOTHING = frozenset[int]()
 
 
 class ReportEffects:
-    """The decisions on a group of reports; a group whose save fails is decided anew, from what the leases know."""
+    """The decisions on a group of reports. If the save fails, the group is decided again from the unchanged leases."""
 
     def __init__(self) -> None:
         self.retries: list[Retry] = []
         self._decided: list[tuple[Lease, Report, ReportDecision]] = []
         self._ended: dict[UUID, Lease] = {}
         self._covered: dict[UUID, set[int]] = {}
-        """Ordinals by chunk, as the group has covered them so far."""
+        """Ordinals by chunk that the group has covered so far."""
         self._finished: list[tuple[UUID, int]] = []
         self._settled: dict[SettledStatus, dict[UUID, list[SettledItem]]] = {
             "failed": {},
@@ -42,7 +42,7 @@ class ReportEffects:
         return self._covered.get(lease.chunk_id, _NOTHING)
 
     def add(self, lease: Lease, report: Report, decision: ReportDecision) -> None:
-        """Add what was decided on a report."""
+        """Add the decision on a report."""
         self._decided.append((lease, report, decision))
         if decision.ended:
             self._ended[lease.chunk_id] = lease
@@ -62,7 +62,7 @@ class ReportEffects:
             self._settled[status].setdefault(lease.batch_id, []).extend(items)
 
     async def publish(self, state: DispatcherState, settler: ItemSettler) -> None:
-        """Publish the items that have ended, then what is to be cancelled elsewhere."""
+        """Publish the items that have ended, then the external cancels."""
         for status, by_batch in self._settled.items():
             for batch_id, items in by_batch.items():
                 if batch := state.batches.get(batch_id):

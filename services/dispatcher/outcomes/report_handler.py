@@ -1,4 +1,4 @@
-"""Handles workers' reports on their chunks."""
+"""Handles the reports of workers on their chunks."""
 
 import random
 import time
@@ -46,7 +46,7 @@ class ReportHandler:
         self._dispatch_loop, self._batch_stopper, self._rate_events = dispatch_loop, batch_stopper, rate_events
 
     async def on_chunks_processed(self, received: Sequence[DecodedMessage]) -> None:
-        """Decide on a group of reports, publish what has ended, save, and change the memory.
+        """Decide on a group of reports, publish the items that have ended, save, and change the memory.
 
         Circuit breakers and pauses take effect before the next report is decided, everything else when all is saved.
         """
@@ -70,7 +70,7 @@ class ReportHandler:
             self._dispatch_loop.retry_in(min(r.delay_s for r in effects.retries))
 
     async def _decide(self, lease: Lease, report: Report, covered_in_group: Set[int]) -> ReportDecision | None:
-        """Load, decide, and let the circuit breaker know; None if the lease has changed meanwhile."""
+        """Load, decide and update the circuit breaker; None if the lease has changed meanwhile."""
         covered = lease.reported | covered_in_group if covered_in_group else lease.reported
         if is_complete(
             final=report.final,
@@ -105,7 +105,7 @@ class ReportHandler:
         return decision
 
     async def _rows(self, lease: Lease, outcomes: Outcomes) -> Mapping[int, tuple[int, bytes]]:
-        """Return waits and line of the items that have not ended and are still kept."""
+        """Return the number of waits and the line of the unfinished items that are still stored."""
         unfinished = [ordinal for ordinal, outcome in outcomes.items() if outcome is not None]
         if not unfinished or lease.batch_id not in self._state.batches:
             return {}
@@ -137,7 +137,7 @@ class ReportHandler:
         )
 
     def _apply_at_once(self, lease: Lease, decision: ReportDecision) -> None:
-        """Let the circuit breaker and the destination's pause take effect: idempotent, and no reason to wait."""
+        """Update the circuit breaker and the backoff of the destination. Idempotent, so it need not wait for the save."""
         window, now = self._state.workload_queue(lease.workload).window, time.monotonic()
         if decision.answered and (limiter := window.record_success(lease.partition)):
             self._rate_events.record_circuit_change(lease.workload, limiter, "closed")

@@ -1,4 +1,4 @@
-"""The tables of batches: headers, commands, terms, and the manifests of workloads."""
+"""The tables of batches: headers, controls, terms, and the manifests of workloads."""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -86,7 +86,7 @@ class LeaseStore:
                 await connection.execute(SQL["end_leases"], ended)
 
     async def end(self, chunk_ids: Sequence[UUID]) -> None:
-        """End leases of which nothing is left."""
+        """Delete leases without remaining items."""
         await self._pool.execute(SQL["end_leases"], chunk_ids)
 
     async def end_items(self, lease: Lease, ordinals: Sequence[int]) -> None:
@@ -96,13 +96,13 @@ class LeaseStore:
             await connection.execute(SQL["end_leases"], [lease.chunk_id])
 
     async def fail_items(self, lease: Lease, ordinals: Sequence[int]) -> None:
-        """Record items of a lease that go on without them, in one transaction: they have failed."""
+        """Save failed items of a lease that continues without them, in one transaction."""
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(SQL["drop_retries"], *columns([(lease.batch_id, o) for o in ordinals], 2))
             await connection.execute(SQL["save_reported"], *columns([(lease.chunk_id, o) for o in ordinals], 2))
 
     async def save_reported(self, reported: Sequence[tuple[UUID, int]]) -> None:
-        """Record items that need not be reported again: (chunk, ordinal)."""
+        """Save items that need not be reported again: (chunk, ordinal)."""
         await self._pool.execute(SQL["save_reported"], *columns(reported, 2))
 
 

@@ -44,7 +44,7 @@ class SavedRates:
 
 
 class RateStore:
-    """Reads and writes of the dispatcher's tables. Every write may be repeated."""
+    """Reads and writes the rate tables. Every write may be repeated."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -70,8 +70,8 @@ class RateStore:
         if terms is None:
             await self._pool.execute(SQL["drop_override"], *place)
             return
-        told = {"rate": terms.rate, "adaptive": terms.adaptive, "concurrency": terms.concurrency}
-        await self._pool.execute(SQL["save_override"], *place, orjson.dumps(told, default=_plain).decode())
+        fields = {"rate": terms.rate, "adaptive": terms.adaptive, "concurrency": terms.concurrency}
+        await self._pool.execute(SQL["save_override"], *place, orjson.dumps(fields, default=_plain).decode())
 
     async def save(self, limiters: Sequence[tuple[str, Limiter]], history: Sequence[HistoryRow], now: float) -> None:
         """Save learned rates and circuits of limiters, each with its workload, and the changes of rates."""
@@ -81,8 +81,8 @@ class RateStore:
             if rows:
                 await connection.execute(SQL["save_paces"], *columns(rows, 6))
             if history:
-                told = [(*line.key, line.at, line.before, line.after, line.reason) for line in history]
-                await connection.execute(SQL["add_history"], *columns(told, 7))
+                rows = [(*line.key, line.at, line.before, line.after, line.reason) for line in history]
+                await connection.execute(SQL["add_history"], *columns(rows, 7))
                 keys = list({line.key for line in history})
                 await connection.execute(SQL["cut_history"], *columns(keys, 3), MAX_HISTORY)
 
@@ -112,17 +112,19 @@ def _circuit_text(circuit: CircuitBreaker, since: float) -> str | None:
 
 
 def _circuit(text: str, since: float) -> CircuitBreaker:
-    told = orjson.loads(text)
-    error = ItemError.model_validate(told["error"]) if told["error"] else None
-    opened = datetime.fromisoformat(told["since"]) if told.get("since") else None
-    return CircuitBreaker("open", error, told["opened_at"] + since, told["pause_s"], told["until"] + since, opened)
+    fields = orjson.loads(text)
+    error = ItemError.model_validate(fields["error"]) if fields["error"] else None
+    opened = datetime.fromisoformat(fields["since"]) if fields.get("since") else None
+    return CircuitBreaker(
+        "open", error, fields["opened_at"] + since, fields["pause_s"], fields["until"] + since, opened
+    )
 
 
 def _terms(text: str) -> LimitTerms:
-    told = orjson.loads(text)
-    rate = Rate.model_validate(told["rate"]) if told["rate"] else None
-    adaptive = Adaptive.model_validate(told["adaptive"]) if told["adaptive"] else None
-    return LimitTerms(rate, told["concurrency"], adaptive, by_operator=True)
+    fields = orjson.loads(text)
+    rate = Rate.model_validate(fields["rate"]) if fields["rate"] else None
+    adaptive = Adaptive.model_validate(fields["adaptive"]) if fields["adaptive"] else None
+    return LimitTerms(rate, fields["concurrency"], adaptive, by_operator=True)
 
 
 def _plain(value: Rate | Adaptive) -> object:

@@ -1,4 +1,4 @@
-"""The table of retries: items that are to run again."""
+"""The table of retries: items that run again."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -70,5 +70,5 @@ class RetryStore:
         await self._pool.execute(SQL["drop_waiting_retries"], batch_id, ordinals)
 
     async def save(self, retries: Sequence[Retry]) -> None:
-        """Save items that are to run again."""
+        """Save items that run again."""
         await self._pool.execute(SQL["save_retries"], *columns([retry_row(r) for r in retries], 8))

@@ -85,7 +85,9 @@ class LostChunkRecovery:
             for lease in lost:
                 actions[await self._action(lease)].append(lease)
             for lease in actions["fail"]:
-                log.error("item lost too often", chunk_id=str(lease.chunk_id), batch_id=str(lease.batch_id))
+                log.error(
+                    "item failed after repeated losses", chunk_id=str(lease.chunk_id), batch_id=str(lease.batch_id)
+                )
                 message = f"Its worker was lost {lease.losses + 1} times while it ran, at last alone."
                 await self._end(lease, "failed", ItemError(code="worker_lost", message=message))
             parts = [part for lease in actions["halve"] for part in await self._halve(lease)]
@@ -104,7 +106,7 @@ class LostChunkRecovery:
         async with self._lock:
             if orphans := await self._recoverable(never_sent):
                 await self._stores.leases.save_resent(orphans)
-                log.warning("chunks had not gone out, given out now", chunks=len(orphans))
+                log.warning("orphaned chunks dispatched", chunks=len(orphans))
                 self._state.leases.mark_resent(orphans)
                 await self._publish(orphans)
         await self.recover(sent_before)
@@ -145,7 +147,7 @@ class LostChunkRecovery:
         ]
         await self._stores.leases.save_redispatch(changed)
         if losses:
-            log.warning("chunks lost, given out again", chunks=len(leases), batches=len({x.batch_id for x in leases}))
+            log.warning("lost chunks dispatched again", chunks=len(leases), batches=len({x.batch_id for x in leases}))
         now = time.monotonic()
         for lease, new in zip(leases, changed, strict=True):
             self._state.leases.bump_fence(lease, new, now)
@@ -171,7 +173,7 @@ class LostChunkRecovery:
             quarantined=self._state.handles_quarantine(lease.workload),
             losses_of=lambda remaining: losses_of_half(remaining, self._losses_max),
         )
-        log.warning("chunk lost too often, halved", chunk_id=str(lease.chunk_id), batch_id=str(lease.batch_id))
+        log.warning("chunk halved after repeated losses", chunk_id=str(lease.chunk_id), batch_id=str(lease.batch_id))
         await self._stores.leases.replace_lease(lease.chunk_id, parts)
         self._state.release_lease(lease)
         for part in parts:

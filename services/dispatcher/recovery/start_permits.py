@@ -35,7 +35,7 @@ class StartPermits:
         async with self.lock:
             lease = self._state.leases.get(query.chunk_id)
             if lease is None or lease.fence != query.fence or lease.holder not in {None, query.worker_id}:
-                log.warning("a worker has a chunk that is another's", worker_id=query.worker_id)
+                log.warning("start permit refused", worker_id=query.worker_id)
                 return StartPermitReply(granted=False)
             if new := set(query.ordinals) - lease.started:
                 await self._stores.leases.save_started(lease, query.worker_id, sorted(new))

@@ -1,4 +1,4 @@
-"""The header of a batch that runs: its terms, what it was told, and how its items end when it is stopped."""
+"""The header of a running batch: its terms, its controls, and the status of its items after a stop."""
 
 from dataclasses import dataclass, field
 from datetime import datetime

@@ -76,11 +76,11 @@ class LeaseTable(Mapping[UUID, Lease]):
         return len(self._leases)
 
     def is_current(self, lease: Lease, fence: int) -> bool:
-        """Tell whether a lease is still in the table, under this fencing number."""
+        """Tell whether a lease is still in the table, under this fence."""
         return self._leases.get(lease.chunk_id) is lease and lease.fence == fence
 
     def add(self, lease: Lease) -> None:
-        """Add a chunk that is, or is about to be, on record as out."""
+        """Add a chunk that is saved, or about to be saved, as in flight."""
         self._leases[lease.chunk_id] = lease
 
     def remove(self, lease: Lease) -> bool:
@@ -88,20 +88,20 @@ class LeaseTable(Mapping[UUID, Lease]):
         return self._leases.pop(lease.chunk_id, None) is not None
 
     def record_sent(self, leases: Iterable[Lease], now: float) -> None:
-        """Record that chunks went into their queues."""
+        """Record that chunks were published."""
         for lease in leases:
             lease.sent_at, lease.seen_at = now, max(now, lease.seen_at)
 
     def mark_seen(self, lease: Lease, at: float) -> None:
-        """Record when a worker named or reported a chunk, or until when it is not to be taken for lost."""
+        """Set the time at which a worker named or reported a chunk, or before which it does not count as lost."""
         lease.seen_at = at
 
     def mark_overdue(self, lease: Lease) -> None:
-        """Let a chunk be found lost at once when its batch goes on."""
+        """Make a chunk count as lost as soon as its batch resumes."""
         lease.seen_at = -1.0
 
     def mark_started(self, lease: Lease, worker_id: str, ordinals: Iterable[int]) -> None:
-        """Record that a worker starts at-most-once items; no other worker may under this fencing number."""
+        """Record that a worker starts at-most-once items; no other worker may under this fence."""
         lease.holder = worker_id
         lease.started.update(ordinals)
 
@@ -110,22 +110,22 @@ class LeaseTable(Mapping[UUID, Lease]):
         lease.reported.update(ordinals)
 
     def record_failures(self, lease: Lease, count: int) -> None:
-        """Count items that failed in a way that may pass."""
+        """Count items that failed with a retryable error."""
         lease.failures += count
 
     def mark_resent(self, leases: Iterable[Lease]) -> None:
-        """Record that chunks go out once more under the same fencing number, since nobody had them."""
+        """Record that chunks are sent again with the same fence, since no worker had them."""
         for lease in leases:
             lease.resent = True
 
     def bump_fence(self, lease: Lease, saved: Lease, now: float) -> None:
-        """Take over fencing number, losses and quarantine of the copy that was saved: the chunk goes out again."""
+        """Take over fence, losses and quarantine of the saved copy, since the chunk is dispatched again."""
         lease.fence, lease.losses, lease.quarantined, lease.seen_at = saved.fence, saved.losses, saved.quarantined, now
         lease.holder = None
 
     @staticmethod
     def bumped(lease: Lease, *, losses: int, quarantined: bool) -> Lease:
-        """Return a copy with the next fencing number, to be saved before `bump_fence`."""
+        """Return a copy with the next fence, to be saved before `bump_fence`."""
         return replace(lease, fence=lease.fence + 1, losses=lease.losses + losses, quarantined=quarantined)
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Chunks in flight change in one place, and what was saved is what memory takes over."""
+"""Leases change in the lease table only, and memory takes over the saved values."""
 
 import ast
 from pathlib import Path
@@ -20,7 +20,7 @@ def lease(**fields: Any) -> Lease:
     )
 
 
-def test_nothing_but_the_table_changes_a_lease() -> None:
+def test_only_the_lease_table_changes_a_lease() -> None:
     found = [
         f"{file.name}:{node.lineno} {node.attr}"
         for file in Path(dispatcher.__path__[0]).rglob("*.py")
@@ -32,7 +32,7 @@ def test_nothing_but_the_table_changes_a_lease() -> None:
     assert found == []
 
 
-def test_a_chunk_that_goes_out_again_takes_over_what_was_saved() -> None:
+def test_redispatched_chunk_takes_over_the_saved_values() -> None:
     table, mine = LeaseTable(), lease(holder="one", losses=1)
     table.add(mine)
     saved = table.bumped(mine, losses=1, quarantined=True)
@@ -43,7 +43,7 @@ def test_a_chunk_that_goes_out_again_takes_over_what_was_saved() -> None:
     assert (table.is_current(mine, 4), table.is_current(mine, 3)) == (True, False)
 
 
-def test_parts_share_what_was_reported_and_begin_anew() -> None:
+def test_parts_share_the_reported_items_and_start_anew() -> None:
     mine = lease(reported={11, 12}, losses=3, resent=True, holder="one", started={11})
     ids = [UUID(int=5), UUID(int=6)]
     sources = [PageRange(0, 0, 0, 3), PageRange(0, 0, 3, 1)]
@@ -59,7 +59,7 @@ def test_parts_share_what_was_reported_and_begin_anew() -> None:
     assert mine.losses == 3
 
 
-def test_a_chunk_ends_once() -> None:
+def test_chunk_ends_only_once() -> None:
     table, mine = LeaseTable(), lease(source=RetryRange(2, (1, 2)))
     table.add(mine)
     assert (table.get(CHUNK), len(table), list(table.values())) == (mine, 1, [mine])

@@ -1,4 +1,4 @@
-"""What follows a worker's report: every rule by itself, and that no item is lost whatever parts it comes in."""
+"""Decisions on a report: each rule, and that partial reports lose no item."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -74,7 +74,7 @@ def report(
     rules: Mapping[str, RetryRule] | None = None,
     jitter: float = 0.5,
 ) -> ReportDecision:
-    """Decide on a report as the handler does, without its short way."""
+    """Decide on a report as the handler does, without its shortcut."""
     outcomes = told if isinstance(told, Mapping) else {o.ordinal: o for o in told}
     source = source or pages(len(outcomes))
     new = new_outcomes(outcomes, range(source.count), covered, final=final)
@@ -105,14 +105,14 @@ def settled(decision: ReportDecision) -> tuple[list[int], list[int], list[int]]:
     [(True, False, 3, 0, True), (True, False, 1, 2, True), (False, False, 3, 0, False), (True, True, 3, 0, False),
      (True, False, 2, 0, False), (True, False, 4, 0, False)],
 )  # fmt: skip
-def test_a_report_need_not_be_read_when_it_ends_all_that_was_left(
+def test_report_that_ends_all_remaining_items_need_not_be_parsed(
     final: bool, was_parsed: bool, count: int, covered: int, complete: bool
 ) -> None:
     assert is_complete(final=final, was_parsed=was_parsed, count=count, size=3, covered=covered) is complete
 
 
 @given(size=st.integers(1, 20), covered=st.sets(st.integers(0, 19)), retried=st.booleans(), late=st.booleans())
-def test_the_unread_report_decides_as_the_one_that_is_read(
+def test_unparsed_report_gives_the_same_decision_as_a_parsed_one(
     size: int, covered: set[int], retried: bool, late: bool
 ) -> None:
     source, known = again(size) if retried else pages(size), frozenset(o for o in covered if o < size)
@@ -126,12 +126,12 @@ def test_the_unread_report_decides_as_the_one_that_is_read(
     assert read.answered is bool(told)
 
 
-def test_a_retried_chunk_that_has_ended_leaves_no_rows() -> None:
+def test_ended_retry_chunk_leaves_no_rows() -> None:
     assert set(report({0: None, 1: None}, again(2)).finished) == {0, 1}
     assert set(report({0: None, 1: None}, pages(2)).finished) == set()
 
 
-def test_the_final_report_has_items_run_again_that_it_leaves_out() -> None:
+def test_items_missing_in_the_final_report_run_again() -> None:
     decision = report({0: None, 7: None}, pages(3))
     assert [r.ordinal for r in decision.retries] == [1, 2]
     assert all(orjson.loads(r.item)["rerun"] for r in decision.retries)
@@ -139,25 +139,25 @@ def test_the_final_report_has_items_run_again_that_it_leaves_out() -> None:
     assert decision.failures == 2
 
 
-def test_a_part_leaves_the_chunk_as_it_is() -> None:
+def test_partial_report_does_not_end_the_chunk() -> None:
     decision = report({0: None}, pages(3), final=False)
     assert (decision.ended, set(decision.covered), decision.retries) == (False, {0}, ())
 
 
-def test_what_was_reported_before_is_no_news_and_not_missing() -> None:
+def test_items_reported_before_are_neither_new_nor_missing() -> None:
     decision = report([retry(0)], pages(2), final=False, covered=frozenset({0, 1}))
     assert (set(decision.covered), decision.retries, decision.failures, decision.answered) == (set(), (), 0, False)
     assert [r.ordinal for r in report({}, pages(3), covered=frozenset({0, 2})).retries] == [1]
 
 
-def test_a_chunk_whose_page_is_gone_ends_without_items() -> None:
+def test_chunk_without_stored_page_ends_without_items() -> None:
     assert new_outcomes({0: None}, (), frozenset(), final=True) == {}
 
 
 # the batch
 
 
-def test_of_a_batch_that_is_over_nothing_runs_again() -> None:
+def test_no_item_of_a_finished_batch_runs_again() -> None:
     for source, finished in ((pages(2), set()), (again(2), {0, 1})):
         decision = report({0: None, 1: retry(1)}, source, batch=None)
         assert (decision.retries, settled(decision), decision.ended) == ((), ([], [], []), True)
@@ -165,7 +165,7 @@ def test_of_a_batch_that_is_over_nothing_runs_again() -> None:
         assert decision.answered
 
 
-def test_a_report_of_an_earlier_round_touches_nothing_of_the_round_that_runs() -> None:
+def test_report_of_an_earlier_round_does_not_affect_the_current_one() -> None:
     decision = report({0: None, 1: retry(1)}, again(2), batch=RoundStatus(2))
     assert (decision.retries, settled(decision), set(decision.finished)) == ((), ([], [], []), set())
     assert (decision.ended, decision.answered) == (True, True)
@@ -188,7 +188,7 @@ def test_items_of_a_stopped_batch_end_with_it(source: PageRange | RetryRange, st
     assert (partition, orjson.loads(elsewhere)["state"]) == ("p", {"job": 1})
 
 
-def test_a_refusal_in_a_stopped_batch_opens_the_circuit_all_the_same() -> None:
+def test_refusal_in_a_stopped_batch_opens_the_circuit() -> None:
     decision = report([refusal()], batch=RoundStatus(1, "cancelled"), provider=CIRCUIT)
     assert decision.refusals == (Refusal(0, CAPTCHA),)
     assert settled(decision) == ([], [0], [])
@@ -204,7 +204,7 @@ def test_each_item_follows_the_rule_of_its_own_error() -> None:
     assert [(r.ordinal, r.attempt, r.waits, r.delay_s) for r in decision.retries] == [(1, 2, 0, 4.0)]
 
 
-def test_the_last_attempt_fails_with_its_error() -> None:
+def test_last_attempt_fails_with_its_error() -> None:
     decision = report([retry(0, custom_id="c"), retry(1, error=None)], attempt=3)
     assert [(x.error.code if x.error else None, x.attempts, x.custom_id) for x in decision.failed] == [
         ("http_500", 3, "c"),
@@ -213,19 +213,19 @@ def test_the_last_attempt_fails_with_its_error() -> None:
 
 
 @pytest.mark.parametrize(("source", "waits"), [(pages(1), 0), (again(1), 4)])
-def test_a_delay_that_was_asked_for_uses_up_no_attempt(source: PageRange | RetryRange, waits: int) -> None:
+def test_requested_delay_uses_no_attempt(source: PageRange | RetryRange, waits: int) -> None:
     decision = report([retry(delay_s=7)], source, attempt=3, waits=waits)
     assert [(r.attempt, r.waits, r.delay_s) for r in decision.retries] == [(3, waits + 1, 7)]
     assert decision.failures == 0
 
 
-def test_waits_end_at_some_time() -> None:
+def test_number_of_waits_is_limited() -> None:
     [item] = report([retry(delay_s=7)], waits=MAX_WAITS).failed
     assert item.error is not None
     assert item.error.message.startswith(f"{MAX_WAITS} waits")
 
 
-def test_a_continuation_goes_on_with_its_state_and_leaves_quarantine() -> None:
+def test_continuation_keeps_its_state_and_leaves_quarantine() -> None:
     going_on = ItemOutcome(ordinal=0, status="continued", state={"job": 1}, delay_s=0)
     decision = report([going_on, retry(1)], quarantined=True)
     assert [(r.attempt, r.quarantined) for r in decision.retries] == [(1, False), (2, True)]
@@ -236,16 +236,16 @@ def test_a_continuation_goes_on_with_its_state_and_leaves_quarantine() -> None:
 
 
 @pytest.mark.parametrize("code", ["worker_stopping", "timeout", "process_died", "not_reported"])
-def test_an_interrupted_run_is_marked_whatever_state_it_left(code: str) -> None:
+def test_interrupted_run_is_marked_despite_a_state(code: str) -> None:
     [item] = report([retry(error=error(code), state={"x": 1})]).retries
     assert orjson.loads(item.item) == orjson.loads(line(0)) | {"rerun": True}
 
 
-def test_an_item_that_failed_by_itself_keeps_its_line_as_it_was() -> None:
+def test_item_that_failed_by_itself_keeps_its_line() -> None:
     assert report([retry()]).retries[0].item == line(0)
 
 
-def test_an_item_that_is_no_longer_kept_has_ended_already() -> None:
+def test_item_no_longer_stored_has_ended() -> None:
     decision = report([retry(0), retry(1)], again(2), kept={1})
     assert [r.ordinal for r in decision.retries] == [1]
     assert (settled(decision), set(decision.finished), set(decision.covered)) == (([], [], []), {0}, {0, 1})
@@ -264,7 +264,7 @@ def test_each_item_has_its_own_jitter() -> None:
 # pauses
 
 
-def test_a_provider_that_names_a_delay_is_left_alone_for_the_longest_of_them() -> None:
+def test_provider_is_paused_for_the_longest_requested_delay() -> None:
     told = [
         retry(0, error=error("busy", "provider"), delay_s=3),
         retry(1, error=error("busy", "provider", "come later"), delay_s=9),
@@ -281,7 +281,7 @@ def test_a_provider_that_names_a_delay_is_left_alone_for_the_longest_of_them() -
     ("guessed", "adaptive", "delay_s", "pause"),
     [(True, True, 1.0, None), (True, False, 30, (130.0, "slow")), (False, True, 30, (130.0, "slow"))],
 )
-def test_a_guessed_delay_is_short_where_the_rate_adapts(
+def test_guessed_delay_is_short_with_an_adaptive_rate(
     guessed: bool, adaptive: bool, delay_s: float, pause: Any
 ) -> None:
     limited = retry(error=error("rate_limited", "provider", "slow"), delay_s=30, guessed=guessed)
@@ -292,7 +292,7 @@ def test_a_guessed_delay_is_short_where_the_rate_adapts(
 # the circuit breaker
 
 
-def test_two_refusals_open_the_circuit_once_and_wait_alike() -> None:
+def test_two_refusals_open_the_circuit_once_and_wait_equally() -> None:
     decision = report([refusal(0), refusal(1)], attempt=3, waits=7, provider=CIRCUIT)
     assert [(r.delay_s, r.attempt, r.waits) for r in decision.retries] == [(15.0, 3, 7)] * 2
     assert decision.refusals == (Refusal(0, CAPTCHA), Refusal(1, CAPTCHA))
@@ -302,12 +302,12 @@ def test_two_refusals_open_the_circuit_once_and_wait_alike() -> None:
 @pytest.mark.parametrize(
     ("state", "pause_s", "delay_s"), [("half_open", 10, 30), ("half_open", 20, 37.5), ("open", 20, 30)]
 )
-def test_an_item_waits_for_the_pause_after_its_refusal(state: Any, pause_s: float, delay_s: float) -> None:
+def test_refused_item_waits_for_the_pause_of_the_circuit(state: Any, pause_s: float, delay_s: float) -> None:
     decision = report([refusal()], provider=Provider(rule=RULE, state=state, pause_s=pause_s))
     assert [r.delay_s for r in decision.retries] == [delay_s]
 
 
-def test_an_item_that_is_refused_again_after_others_were_taken_is_at_fault() -> None:
+def test_item_refused_again_after_others_were_accepted_is_at_fault() -> None:
     known = Provider(rule=RULE, close_count=2, refused={0: 1, 1: 2, 2: 1})
     decision = report([refusal(0), refusal(2, elapsed_ms=0), refusal(1)], provider=known)
     assert settled(decision) == ([0], [], [])
@@ -315,19 +315,19 @@ def test_an_item_that_is_refused_again_after_others_were_taken_is_at_fault() -> 
     assert decision.refusals == (Refusal(0, None), Refusal(None, CAPTCHA), Refusal(1, CAPTCHA))
 
 
-def test_a_partition_without_a_circuit_follows_its_retry_rule() -> None:
+def test_partition_without_a_circuit_follows_its_retry_rule() -> None:
     decision = report([refusal()])
     assert (decision.refusals, decision.retries[0].attempt, decision.retries[0].delay_s) == ((), 2, 1.0)
 
 
-def test_an_answer_closes_the_circuit_before_a_refusal_opens_it_anew() -> None:
+def test_answer_closes_the_circuit_before_a_refusal_reopens_it() -> None:
     probing = Provider(rule=RULE, state="half_open", pause_s=20)
     decision = report({0: None, 1: refusal(1)}, provider=probing)
     assert decision.answered
     assert [r.delay_s for r in decision.retries] == [15.0]
 
 
-def test_a_call_that_broke_is_no_answer() -> None:
+def test_broken_call_does_not_count_as_an_answer() -> None:
     assert not report([retry(0), retry(1)]).answered
     assert report([retry(0), ItemOutcome(ordinal=1, status="continued", state=1)]).answered
 
@@ -336,7 +336,7 @@ def test_a_call_that_broke_is_no_answer() -> None:
     told=st.dictionaries(st.integers(0, 5), st.sampled_from(["ended", "retry", "refused", "spared"]), min_size=1),
     state=st.sampled_from(["closed", "half_open", "open"]),
 )
-def test_a_report_that_is_decided_twice_decides_the_same(told: dict[int, str], state: Any) -> None:
+def test_repeated_decision_on_a_report_is_the_same(told: dict[int, str], state: Any) -> None:
     made = {
         "ended": lambda _: None, "retry": retry, "refused": refusal, "spared": lambda o: refusal(o, elapsed_ms=0)
     }  # fmt: skip
@@ -361,7 +361,7 @@ def test_a_report_that_is_decided_twice_decides_the_same(told: dict[int, str], s
 # the size of chunks
 
 
-def test_only_failures_that_may_pass_say_something_of_a_chunks_size() -> None:
+def test_only_transient_failures_count_for_the_chunk_size() -> None:
     told = {
         0: retry(0), 1: retry(1, error=None), 2: retry(2, delay_s=0), 3: refusal(3), 4: None,
         5: ItemOutcome(ordinal=5, status="continued", state=1),
@@ -370,7 +370,7 @@ def test_only_failures_that_may_pass_say_something_of_a_chunks_size() -> None:
     assert decision.failures == 3, "the two, and the one that was not reported"
 
 
-def test_a_chunk_says_something_of_its_size_with_failures_or_at_its_end_and_a_retried_one_never() -> None:
+def test_chunk_outcomes_need_failures_or_the_end_and_no_retry() -> None:
     ended, failed, quiet = report({0: None}), report([retry()], final=False), report({0: None}, pages(2), final=False)
     fared = chunk_outcomes(ended, pages(4), 3, 5.0, 9.0)
     assert fared is not None
@@ -388,7 +388,7 @@ def test_a_chunk_says_something_of_its_size_with_failures_or_at_its_end_and_a_re
     parts=st.lists(st.sets(st.integers(0, 14)), max_size=6),
     retried=st.booleans(),
 )
-def test_each_item_ends_or_runs_again_once_whatever_parts_report_it(
+def test_each_item_ends_or_runs_again_once_for_any_partial_reports(
     said: list[str], parts: list[set[int]], retried: bool
 ) -> None:
     outcomes: dict[int, ItemOutcome | None] = {}

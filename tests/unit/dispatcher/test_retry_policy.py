@@ -26,7 +26,7 @@ def test_delay_requested_by_the_destination_uses_no_attempt() -> None:
     assert decide_retry(limited, 3, 4, RULE, 0.5) == RetryDecision(7, 3, 5)
 
 
-def test_a_continuation_keeps_its_attempt() -> None:
+def test_continuation_keeps_its_attempt() -> None:
     running = ItemOutcome(ordinal=1, status="continued", state={"job": "j1"}, delay_s=5)
     assert decide_retry(running, 2, 0, RULE, 0.9) == RetryDecision(5, 2, 1)
 
