@@ -137,7 +137,7 @@ class ReportHandler:
         )
 
     def _apply_at_once(self, lease: Lease, decision: ReportDecision) -> None:
-        """Update the circuit breaker and the backoff of the destination. Idempotent, so it need not wait for the save."""
+        """Update the circuit breaker and the backoff of the destination. Idempotent, so it may precede the save."""
         window, now = self._state.workload_queue(lease.workload).window, time.monotonic()
         if decision.answered and (limiter := window.record_success(lease.partition)):
             self._rate_events.record_circuit_change(lease.workload, limiter, "closed")
