@@ -24,7 +24,7 @@ from services.dispatcher.state.state import DispatcherState
 from shared.json.patch import Patch, PatchError
 
 log = structlog.get_logger()
-ITEM_DELETED = ItemError(code="item_deleted", message="The item is no longer kept; submit it again in a new batch.")
+ITEM_DELETED = ItemError(code="item_deleted", message="The item is no longer stored; submit it again in a new batch.")
 _PATCHES_PER_TURN = 100
 """Items that are patched before other tasks get a turn."""
 

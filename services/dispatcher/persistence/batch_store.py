@@ -90,8 +90,8 @@ class BatchStore:
 
     async def _save_terms(self, batch_id: UUID, terms: Terms, clear: Sequence[str], at: datetime) -> None:
         values: dict[str, str | None] = dict.fromkeys(clear)
-        told = terms.model_dump(mode="json", exclude_none=True)
-        values |= {name: orjson.dumps(value).decode() for name, value in told.items() if value != {}}
+        changed_terms = terms.model_dump(mode="json", exclude_none=True)
+        values |= {name: orjson.dumps(value).decode() for name, value in changed_terms.items() if value != {}}
         if values:
             await self._pool.execute(SQL["save_terms"], batch_id, list(values), list(values.values()), at)
 

@@ -51,18 +51,18 @@ class RateStore:
 
     async def load(self, now: float) -> SavedRates:
         """Load everything; `now` is the monotonic clock of the circuits."""
-        kept = SavedRates({}, {}, {})
+        saved = SavedRates({}, {}, {})
         since = now - time.time()
         for row in await self._pool.fetch(SQL["paces"]):
             key = (row["workload"], row["limit_name"], row["value"])
             if row["per_second"] is not None:
-                kept.learned[key] = LearnedRate(row["per_second"], row["failed_at"])
+                saved.learned[key] = LearnedRate(row["per_second"], row["failed_at"])
             if row["circuit"] is not None:
-                kept.circuits[key] = _circuit(row["circuit"], since)
+                saved.circuits[key] = _circuit(row["circuit"], since)
         for row in await self._pool.fetch(SQL["overrides"]):
             value = None if row["every"] else row["value"]
-            kept.overrides[row["workload"], row["limit_name"], value] = _terms(row["terms"])
-        return kept
+            saved.overrides[row["workload"], row["limit_name"], value] = _terms(row["terms"])
+        return saved
 
     async def save_override(self, workload: str, limit: str, value: str | None, terms: LimitTerms | None) -> None:
         """Save the terms that an operator set; None deletes them."""
@@ -81,8 +81,8 @@ class RateStore:
             if rows:
                 await connection.execute(SQL["save_paces"], *columns(rows, 6))
             if history:
-                rows = [(*line.key, line.at, line.before, line.after, line.reason) for line in history]
-                await connection.execute(SQL["add_history"], *columns(rows, 7))
+                history_rows = [(*line.key, line.at, line.before, line.after, line.reason) for line in history]
+                await connection.execute(SQL["add_history"], *columns(history_rows, 7))
                 keys = list({line.key for line in history})
                 await connection.execute(SQL["cut_history"], *columns(keys, 3), MAX_HISTORY)
 

@@ -187,8 +187,8 @@ class InFlightWindow:
         feedbacks = [feedback, *[others] * (len(limiters) - 1)]
         changes = [
             (limiter, change)
-            for limiter, felt in zip(limiters, feedbacks, strict=True)
-            if (change := limiter.record_feedback(felt, sent_at, version, now)) is not None
+            for limiter, sample in zip(limiters, feedbacks, strict=True)
+            if (change := limiter.record_feedback(sample, sent_at, version, now)) is not None
         ]
         if changes:
             self.backoffs.clear()
