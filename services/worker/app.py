@@ -30,7 +30,7 @@ from services.worker.loading import registry
 from services.worker.quarantine.consumer import QuarantineConsumer
 from services.worker.settings import WorkerSettings
 from services.worker.summaries.consumer import run_summaries
-from services.worker.workloads.distances.opening import Resources
+from services.worker.workloads.distances.opening import DistanceResources
 from services.worker.workloads.distances.recommending import Recommender
 from shared.messaging.batch_consumer import BatchConsumer
 from shared.messaging.connection import connect
@@ -130,7 +130,7 @@ def _queues(workloads: Iterable[registry.AnyWorkload]) -> Iterator[topology.Queu
 @asynccontextmanager
 async def _answering(settings: WorkerSettings, publisher: Publisher, distances: object) -> AsyncIterator[None]:
     """Answer recommendation queries, if this worker can compute distances."""
-    if not isinstance(distances, Resources):
+    if not isinstance(distances, DistanceResources):
         yield
         return
     control = Consumer(settings.amqp_url, publisher, "worker")

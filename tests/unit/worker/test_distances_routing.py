@@ -10,7 +10,7 @@ from batchyard_contracts.workload import Permanent, RateLimited
 from services.worker.workloads.distances.blocks import MatrixLimits
 from services.worker.workloads.distances.estimate import Estimates
 from services.worker.workloads.distances.known_ways import KnownWays
-from services.worker.workloads.distances.opening import Resources
+from services.worker.workloads.distances.opening import DistanceResources
 from services.worker.workloads.distances.places import Leg, Place, Way
 from services.worker.workloads.distances.providers.provider import Matrix
 from services.worker.workloads.distances.recommending import Recommender
@@ -67,7 +67,7 @@ async def test_a_pair_that_fails_by_itself_keeps_no_other_from_being_asked() -> 
 
 async def test_recommendations_take_what_came_in_time_and_say_that_the_rest_is_an_estimate() -> None:
     settings = DistancesSettings()
-    recommender = Recommender(Resources(settings, Estimates(settings), router(OnePairACall())))
+    recommender = Recommender(DistanceResources(settings, Estimates(settings), router(OnePairACall())))
     contractors = [Contractor(id=f"c{lon}", lat=50.0, lon=lon) for lon in (1, 20)]
     query = RecommendationsQuery(
         jobs=[Job(id="j", lat=51.0, lon=11.0)], contractors=contractors, deadline_s=0.2, max_travel_s=172_800

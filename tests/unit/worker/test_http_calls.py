@@ -14,7 +14,7 @@ from batchyard_contracts.workload import Ambiguous, Context, Permanent, RateLimi
 from devstack import free_ports
 from services.worker.workloads.http import workload
 from services.worker.workloads.http.caller import Caller, open_caller
-from services.worker.workloads.http.model import Answer, Call
+from services.worker.workloads.http.model import Call, CallAnswer
 from tests.support.http_target import HttpTarget, http_target
 
 KEY = "0123456789-of-the-operator"
@@ -35,13 +35,13 @@ async def caller(target: HttpTarget) -> AsyncIterator[Caller]:
         yield opened
 
 
-async def call(caller: Caller, url: str, **fields: Any) -> Answer:
+async def call(caller: Caller, url: str, **fields: Any) -> CallAnswer:
     payload = {"url": url, **fields}
     validator = jsonschema_rs.validator_for(workload.manifest.item_schema)
     assert validator.is_valid(payload), payload
     context = Context(batch_id=UUID(int=1), ordinal=3, round=1, attempt=1, partition="", resources=caller)
     answer = await workload.run(Call.model_validate(payload), context)
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, CallAnswer)
     written = json.loads(answer.model_dump_json())
     assert jsonschema_rs.validator_for(workload.manifest.result_schema).is_valid(written)
     return answer

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from batchyard_contracts.workload import Permanent
-from services.worker.workloads.leads.answer import Answer
+from services.worker.workloads.leads.answer import LeadAnswer
 from services.worker.workloads.leads.model import LeadSource, Preview
 from services.worker.workloads.leads.plan import pages_of, preview_of
 
@@ -18,7 +18,7 @@ def _source(**more: object) -> LeadSource:
 
 
 def _preview(source: LeadSource, found: int, free: int, cost: str | None, price: str | None = None) -> Preview:
-    answer = Answer([], found, None if cost is None else Decimal(cost), free)
+    answer = LeadAnswer([], found, None if cost is None else Decimal(cost), free)
     return preview_of(source, answer, 400, None if price is None else Decimal(price), 2.0)
 
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from batchyard_contracts.workload import Context, Permanent, RateLimited, Transient, WorkloadError
 from services.worker.workloads.predictions import workload
 from services.worker.workloads.predictions.chat import Chat, open_chat
-from services.worker.workloads.predictions.chat_answer import SCHEMA, Said
+from services.worker.workloads.predictions.chat_answer import SCHEMA, ChatPrediction
 from services.worker.workloads.predictions.model import Prediction, Project
 from services.worker.workloads.predictions.settings import PREFIX, PredictionsSettings
 from tests.support.chat_endpoint import MODEL, ChatEndpoint, chat_endpoint
@@ -67,7 +67,7 @@ async def test_a_good_answer_beside_what_was_computed(endpoint: ChatEndpoint) ->
 
 
 def test_the_schema_keeps_to_what_strict_modes_know() -> None:
-    assert set(SCHEMA["required"]) == set(SCHEMA["properties"]) == set(Said.model_fields)
+    assert set(SCHEMA["required"]) == set(SCHEMA["properties"]) == set(ChatPrediction.model_fields)
     assert SCHEMA["additionalProperties"] is False
     jsonschema_rs.validator_for(SCHEMA)
 

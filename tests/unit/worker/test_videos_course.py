@@ -25,7 +25,7 @@ from services.worker.workloads.videos.artefacts.folder import Folder
 from services.worker.workloads.videos.course import Course
 from services.worker.workloads.videos.model import Clip, Video
 from services.worker.workloads.videos.opening import provider_of
-from services.worker.workloads.videos.providers.line import open_line
+from services.worker.workloads.videos.providers.client import open_client
 from services.worker.workloads.videos.settings import VideosSettings
 from tests.support import video_dialect, video_replicate
 from tests.support.video_jobs import FILE, VideoJobs
@@ -127,9 +127,9 @@ async def rig_of(name: str, folder: Path, jobs: VideoJobs | None = None, **more:
                 **more,
             }
         )
-        async with open_line(settings) as line:
+        async with open_client(settings) as client:
             places, now = _Places(), [time.time()]
-            provider = provider_of(settings, line)
+            provider = provider_of(settings, client)
             course = Course(provider, settings, Folder(folder), places, lambda: now[0])  # type: ignore[arg-type]
             yield Rig(server.jobs, course, places, folder, now)
 

@@ -13,7 +13,7 @@ from services.worker.workloads.videos.artefacts.folder import Folder
 from services.worker.workloads.videos.artefacts.kinds import kind_of
 from services.worker.workloads.videos.handler import workload
 from services.worker.workloads.videos.model import Clip, Video
-from services.worker.workloads.videos.opening import Resources
+from services.worker.workloads.videos.opening import VideoResources
 from services.worker.workloads.videos.settings import VideosSettings
 from services.worker.workloads.videos.work import pause_s
 
@@ -94,7 +94,7 @@ def test_kinds(start: bytes, what: str | None) -> None:
 
 async def test_the_workload_draws(tmp_path: Path) -> None:
     settings = VideosSettings.model_validate({"store": str(tmp_path)})
-    context = Context(UUID(int=1), 3, 2, 1, "", resources=Resources(settings, Folder(tmp_path)))
+    context = Context(UUID(int=1), 3, 2, 1, "", resources=VideoResources(settings, Folder(tmp_path)))
     clip = await workload.run(Video(prompt="a crane", seconds=1, size="32x18"), context)
     assert isinstance(clip, Clip)
     assert clip.uri == (tmp_path / str(UUID(int=1)) / f"3-2{Path(clip.uri).suffix}").as_uri()

@@ -7,7 +7,7 @@ from batchyard_contracts.v1.values import RetryRule
 from batchyard_contracts.workload import Context, Workload, WorkloadError
 from services.worker.workloads.distances import estimate
 from services.worker.workloads.distances.model import DistanceItem, DistanceResult
-from services.worker.workloads.distances.opening import Resources, missing_setting, open_resources
+from services.worker.workloads.distances.opening import DistanceResources, missing_setting, open_resources
 from services.worker.workloads.distances.places import Leg, Place, Way
 from services.worker.workloads.distances.summary import Ranking
 
@@ -51,7 +51,7 @@ workload.summary(Ranking)
 @workload.chunk_handler
 async def run(items: list[DistanceItem], contexts: list[Context]) -> Sequence[DistanceResult | WorkloadError]:
     """All ways of the chunk. A pair without one is a result; a place that no router knows fails its pairs alone."""
-    resources: Resources = contexts[0].resources
+    resources: DistanceResources = contexts[0].resources
     if resources.router is None:
         ways = resources.estimates.ways([_exact_leg(item) for item in items])
         return [_result(item, way, estimate.NAME) for item, way in zip(items, ways, strict=True)]

@@ -10,12 +10,12 @@ from services.worker.workloads.distances.estimate import Estimates
 from services.worker.workloads.distances.known_ways import KnownWays
 from services.worker.workloads.distances.providers.google import MAX_CELLS as GOOGLE_CELLS
 from services.worker.workloads.distances.providers.google import Google
-from services.worker.workloads.distances.providers.http import Line
+from services.worker.workloads.distances.providers.http import MatrixClient
 from services.worker.workloads.distances.providers.openrouteservice import MAX_CELLS as ORS_CELLS
 from services.worker.workloads.distances.providers.openrouteservice import OpenRouteService
 from services.worker.workloads.distances.providers.osrm import MAX_CELLS as OSRM_CELLS
 from services.worker.workloads.distances.providers.osrm import Osrm
-from services.worker.workloads.distances.providers.provider import Provider
+from services.worker.workloads.distances.providers.provider import DistanceProvider
 from services.worker.workloads.distances.providers.valhalla import MAX_CELLS as VALHALLA_CELLS
 from services.worker.workloads.distances.providers.valhalla import Valhalla
 from services.worker.workloads.distances.routing import Router
@@ -25,7 +25,7 @@ from shared.runtime.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Resources:
+class DistanceResources:
     """Estimates always; a router unless estimates are all that is wanted."""
 
     settings: DistancesSettings
@@ -39,12 +39,12 @@ def missing_setting() -> str | None:
 
 
 @asynccontextmanager
-async def open_resources() -> AsyncIterator[Resources]:
+async def open_resources() -> AsyncIterator[DistanceResources]:
     """The provider as the environment describes it; closed with the worker."""
     settings = DistancesSettings()
     async with AsyncExitStack() as stack:
         if settings.provider == "geodesic":
-            yield Resources(settings, Estimates(settings))
+            yield DistanceResources(settings, Estimates(settings))
             return
         session = await stack.enter_async_context(
             aiohttp.ClientSession(
@@ -58,18 +58,18 @@ async def open_resources() -> AsyncIterator[Resources]:
         stack.push_async_callback(memory.close)
         known = KnownWays(memory, settings.provider, settings.base_url, settings.decimals, settings.ttl_s)
         router = Router(provider_of(settings, session), known, settings.concurrency)
-        yield Resources(settings, Estimates(settings), router)
+        yield DistanceResources(settings, Estimates(settings), router)
 
 
-def provider_of(settings: DistancesSettings, session: aiohttp.ClientSession) -> Provider:
+def provider_of(settings: DistancesSettings, session: aiohttp.ClientSession) -> DistanceProvider:
     """The provider that the settings name."""
-    line, cells = Line(session, settings.base_url, settings.provider), settings.max_cells
+    client, cells = MatrixClient(session, settings.base_url, settings.provider), settings.max_cells
     match settings.provider:
         case "google":
-            return Google(line, settings.key, cells or GOOGLE_CELLS)
+            return Google(client, settings.key, cells or GOOGLE_CELLS)
         case "valhalla":
-            return Valhalla(line, cells or VALHALLA_CELLS)
+            return Valhalla(client, cells or VALHALLA_CELLS)
         case "openrouteservice":
-            return OpenRouteService(line, settings.key, cells or ORS_CELLS)
+            return OpenRouteService(client, settings.key, cells or ORS_CELLS)
         case _:
-            return Osrm(line, cells or OSRM_CELLS)
+            return Osrm(client, cells or OSRM_CELLS)

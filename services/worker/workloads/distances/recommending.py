@@ -15,7 +15,7 @@ from batchyard_contracts.v1.recommendations import (
 from batchyard_contracts.workload import WorkloadError
 from services.worker.workloads.distances import estimate
 from services.worker.workloads.distances.candidates import Shortlist, ranking, shortlist
-from services.worker.workloads.distances.opening import Resources
+from services.worker.workloads.distances.opening import DistanceResources
 from services.worker.workloads.distances.places import Leg, Place, Way
 from services.worker.workloads.distances.routing import LATE, Found
 
@@ -27,7 +27,7 @@ _FOR_THE_REST = 0.8
 class Recommender:
     """Looks for the contractors that fit jobs best."""
 
-    def __init__(self, resources: Resources) -> None:
+    def __init__(self, resources: DistanceResources) -> None:
         self._resources = resources
 
     async def answer(self, query: RecommendationsQuery, _: Envelope) -> RecommendationsReply:

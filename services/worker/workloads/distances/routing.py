@@ -8,7 +8,7 @@ from batchyard_contracts.workload import Permanent, RateLimited, Transient, Work
 from services.worker.workloads.distances.blocks import Block, Pair, cover
 from services.worker.workloads.distances.known_ways import KnownWays
 from services.worker.workloads.distances.places import Leg, Way
-from services.worker.workloads.distances.providers.provider import PairRefused, PlaceRefused, Provider, TooLarge
+from services.worker.workloads.distances.providers.provider import DistanceProvider, PairRefused, PlaceRefused, TooLarge
 
 Found = Way | WorkloadError
 LATE = Transient("timeout", "The provider had not answered for it when the time was up.")
@@ -18,7 +18,7 @@ LATE = Transient("timeout", "The provider had not answered for it when the time 
 class Router:
     """One provider, and what it told before."""
 
-    def __init__(self, provider: Provider, known: KnownWays, calls_at_once: int) -> None:
+    def __init__(self, provider: DistanceProvider, known: KnownWays, calls_at_once: int) -> None:
         self._provider = provider
         self._known = known
         self._calls = asyncio.Semaphore(calls_at_once)

@@ -13,7 +13,7 @@ from yarl import URL
 from batchyard_contracts.workload import Ambiguous, Permanent, Transient, WorkloadError
 from services.worker.workloads.http.model import MAX_READ_BYTES, Call
 from services.worker.workloads.http.settings import Credential, HttpSettings
-from services.worker.workloads.http.verdict import Reply
+from services.worker.workloads.http.verdict import HttpResponse
 from shared.runtime.egress_guard import AddressRefused, guarded_connector, read_at_most
 
 CONNECT_TIMEOUT_S = 10.0
@@ -48,7 +48,7 @@ class Caller:
             )
         return {name: value.get_secret_value() for name, value in known.headers.items()}
 
-    async def call(self, call: Call, secret_headers: Mapping[str, str], idempotency_key: str) -> Reply:
+    async def call(self, call: Call, secret_headers: Mapping[str, str], idempotency_key: str) -> HttpResponse:
         """The answer, whatever its status. Raises `Permanent` for what may not be called, `Transient` when no whole
         answer came, and `Ambiguous` when that leaves open whether a call had its effect that may not be repeated."""
         url = start = _parsed(call.url)
@@ -64,7 +64,7 @@ class Caller:
 
     async def _one(
         self, call: Call, url: URL, headers: Mapping[str, str], data: bytes | None
-    ) -> tuple[Reply, URL | None]:
+    ) -> tuple[HttpResponse, URL | None]:
         on_way = SimpleNamespace(sent=False)
         session = self.kept if call.may_repeat else self.fresh
         try:
@@ -84,7 +84,7 @@ class Caller:
                 content = response.headers.get("Content-Type", "")
                 media_type = response.content_type if content else ""
                 charset = (response.charset or "").lower()
-                reply = Reply(response.status, str(url), response.headers, body, whole, media_type, charset)
+                reply = HttpResponse(response.status, str(url), response.headers, body, whole, media_type, charset)
                 return reply, _target(response, url) if call.redirects else None
         except TimeoutError as error:
             raise _lost(call, on_way.sent, "timeout", f"No answer within {call.timeout_s:g} s.") from error
@@ -125,11 +125,11 @@ def _session(settings: HttpSettings, keep_alive: bool) -> aiohttp.ClientSession:
 def _watch() -> aiohttp.TraceConfig:
     """Notes when the head of a request goes out: from then on the other side may act on it."""
 
-    async def sent(_: Any, context: SimpleNamespace, __: Any) -> None:
+    async def mark_sent(_: Any, context: SimpleNamespace, __: Any) -> None:
         context.trace_request_ctx.sent = True
 
     config = aiohttp.TraceConfig()
-    config.on_request_headers_sent.append(sent)
+    config.on_request_headers_sent.append(mark_sent)
     return config
 
 

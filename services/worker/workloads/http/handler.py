@@ -6,7 +6,7 @@ from batchyard_contracts.v1.manifest import Partition
 from batchyard_contracts.v1.values import RetryRule
 from batchyard_contracts.workload import Context, Permanent, Workload, WorkloadError
 from services.worker.workloads.http.caller import Caller, open_caller
-from services.worker.workloads.http.model import MAX_REDIRECTS, MAX_TIMEOUT_S, Answer, Call
+from services.worker.workloads.http.model import MAX_REDIRECTS, MAX_TIMEOUT_S, Call, CallAnswer
 from services.worker.workloads.http.secrets import secrets_of
 from services.worker.workloads.http.verdict import judge, pattern_fault
 
@@ -14,7 +14,7 @@ workload = Workload(
     "http",
     version="1",
     item=Call,
-    result=Answer,
+    result=CallAnswer,
     lifespan=open_caller,
     title="HTTP calls",
     description="Calls any public address: method, headers, body, a rule for success, a bounded answer.",
@@ -30,7 +30,7 @@ workload = Workload(
 
 
 @workload.handler
-async def run(item: Call, context: Context) -> Answer:
+async def run(item: Call, context: Context) -> CallAnswer:
     """Make the call, and judge what came back."""
     caller: Caller = context.resources
     if item.success.matches is not None and (fault := pattern_fault(item.success.matches)):

@@ -26,7 +26,7 @@ _OURS = re.compile(
 )
 
 
-class Success(BaseModel):
+class SuccessRule(BaseModel):
     """When an answer is one: its status is listed and, if a rule is given, its body keeps it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -94,7 +94,7 @@ class Call(BaseModel):
     ] = None
     body: Annotated[str | None, Field(max_length=MAX_BODY_CHARS, description="Text to send")] = None
     json_body: Annotated[JsonValue, Field(alias="json", description="JSON to send, in place of `body`")] = None
-    success: Success = Success()
+    success: SuccessRule = SuccessRule()
     repeatable: Annotated[
         bool | None,
         Field(
@@ -131,7 +131,7 @@ class Call(BaseModel):
         return self
 
 
-class Answer(BaseModel):
+class CallAnswer(BaseModel):
     """Answer to a call. The body is in `json` where it is JSON and whole, else in `body`."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True, serialize_by_alias=True)

@@ -14,7 +14,7 @@ import orjson
 from batchyard_contracts.pointer import MISSING, CompiledPointer
 from batchyard_contracts.workload import Permanent, WorkloadError
 from services.worker.domain.status_errors import error_of
-from services.worker.workloads.http.model import Answer, Call, Success
+from services.worker.workloads.http.model import Call, CallAnswer, SuccessRule
 from services.worker.workloads.http.secrets import without
 
 KEPT_HEADERS = (
@@ -28,7 +28,7 @@ _CHARSETS = frozenset(("utf-8", "utf8", "us-ascii", "iso-8859-1", "windows-1252"
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class HttpResponse:
     """Response as received: the body as far as it was read, and whether that is all."""
 
     status: int
@@ -41,7 +41,7 @@ class Reply:
     charset: str = ""
 
 
-def judge(call: Call, reply: Reply, secrets: tuple[str, ...], now: datetime) -> Answer | WorkloadError:
+def judge(call: Call, reply: HttpResponse, secrets: tuple[str, ...], now: datetime) -> CallAnswer | WorkloadError:
     """Judge a response: the answer to keep, or the error of the item."""
     if not call.success.takes(reply.status):
         said = f"The answer has status {reply.status}.{_excerpt(reply, secrets)}"
@@ -64,7 +64,7 @@ def pattern_fault(pattern: str) -> str | None:
     return None
 
 
-def _broken_rule(rule: Success, reply: Reply) -> tuple[str, str] | None:
+def _broken_rule(rule: SuccessRule, reply: HttpResponse) -> tuple[str, str] | None:
     if not reply.whole:
         return "response_too_large", f"The rule needs the whole answer, which has more than {len(reply.body)} bytes."
     found: Any = _text(reply)
@@ -84,7 +84,7 @@ def _broken_rule(rule: Success, reply: Reply) -> tuple[str, str] | None:
     return None
 
 
-def _kept(call: Call, reply: Reply, secrets: tuple[str, ...]) -> Answer:
+def _kept(call: Call, reply: HttpResponse, secrets: tuple[str, ...]) -> CallAnswer:
     body = reply.body[: call.keep_bytes]
     truncated = len(body) < len(reply.body) or not reply.whole
     fields: dict[str, Any] = {}
@@ -96,10 +96,12 @@ def _kept(call: Call, reply: Reply, secrets: tuple[str, ...]) -> Answer:
         fields = _as_text(body, reply, secrets)
     headers = {name: without(reply.headers[name], secrets)[:1000] for name in KEPT_HEADERS if name in reply.headers}
     url = without(reply.url, secrets)
-    return Answer(status=reply.status, url=url, headers=headers, bytes_kept=len(body), truncated=truncated, **fields)
+    return CallAnswer(
+        status=reply.status, url=url, headers=headers, bytes_kept=len(body), truncated=truncated, **fields
+    )
 
 
-def _as_text(body: bytes, reply: Reply, secrets: tuple[str, ...]) -> dict[str, Any]:
+def _as_text(body: bytes, reply: HttpResponse, secrets: tuple[str, ...]) -> dict[str, Any]:
     kind, _, subtype = reply.media_type.partition("/")
     plain = "content-encoding" not in reply.headers and b"\0" not in body
     if plain and (kind in ("", "text") or subtype.rpartition("+")[2] in _TEXT):
@@ -107,7 +109,7 @@ def _as_text(body: bytes, reply: Reply, secrets: tuple[str, ...]) -> dict[str, A
     return {"body": b64encode(body).decode(), "encoding": "base64"}
 
 
-def _excerpt(reply: Reply, secrets: tuple[str, ...]) -> str:
+def _excerpt(reply: HttpResponse, secrets: tuple[str, ...]) -> str:
     """The beginning of the answer, on one line, for people. The secrets go first: a cut would leave a part of one."""
     kind, _, subtype = reply.media_type.partition("/")
     if not reply.body or (kind != "text" and subtype.rpartition("+")[2] not in _TEXT):
@@ -116,7 +118,7 @@ def _excerpt(reply: Reply, secrets: tuple[str, ...]) -> str:
     return f" It begins: {text[:_EXCERPT]}" if text else ""
 
 
-def _text(reply: Reply) -> str:
+def _text(reply: HttpResponse) -> str:
     return _decoded(reply.body, reply.charset)
 
 

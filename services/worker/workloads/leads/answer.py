@@ -18,7 +18,7 @@ _MOST = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class LeadAnswer:
     """A page."""
 
     records: list[dict[str, Any]]
@@ -29,7 +29,7 @@ class Answer:
     free_remaining: int | None
 
 
-def answer_of(body: bytes) -> Answer | None:
+def answer_of(body: bytes) -> LeadAnswer | None:
     """Read a body; None when it is none."""
     try:
         document = orjson.loads(body)
@@ -41,7 +41,7 @@ def answer_of(body: bytes) -> Answer | None:
         money = None if cost is None else Decimal(str(cost))
         if money is not None and (not money.is_finite() or money < 0):
             return None
-        return Answer([_plain(one) for one in records], found, money, None if free is None else int(free))
+        return LeadAnswer([_plain(one) for one in records], found, money, None if free is None else int(free))
     except (ValueError, TypeError, KeyError, AttributeError, InvalidOperation):
         return None
 

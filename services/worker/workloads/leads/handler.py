@@ -7,7 +7,7 @@ from typing import Any
 from batchyard_contracts.v1.manifest import CircuitRule, RecordsExport, Unit
 from batchyard_contracts.v1.values import Rate, RetryRule
 from batchyard_contracts.workload import Context, Continuation, Expansion, ItemInfo, Permanent, Workload
-from services.worker.workloads.leads.answer import Answer
+from services.worker.workloads.leads.answer import LeadAnswer
 from services.worker.workloads.leads.model import LeadPage, Leads, LeadSource, LeadsTotal
 from services.worker.workloads.leads.plan import pages_of, preview_of
 from services.worker.workloads.leads.radar import Radar, open_radar
@@ -75,7 +75,7 @@ async def run(page: LeadPage, context: Context) -> Leads | Continuation:
 
 
 @workload.summary
-class Totals:
+class LeadTotals:
     """Adds up the pages."""
 
     def __init__(self) -> None:
@@ -96,7 +96,7 @@ class Totals:
         return self._total
 
 
-def _leads(page: LeadPage, answer: Answer) -> Leads:
+def _leads(page: LeadPage, answer: LeadAnswer) -> Leads:
     return Leads(
         start=page.start,
         count=len(answer.records),

@@ -4,7 +4,7 @@ import math
 from decimal import ROUND_UP, Decimal
 
 from batchyard_contracts.workload import Permanent
-from services.worker.workloads.leads.answer import Answer
+from services.worker.workloads.leads.answer import LeadAnswer
 from services.worker.workloads.leads.model import LeadPage, LeadSource, Preview
 
 _CENT = Decimal("0.01")
@@ -12,7 +12,9 @@ CALLS_A_PAGE = 2
 """One that costs nothing, to see what it would cost, and one that buys."""
 
 
-def preview_of(source: LeadSource, counted: Answer, page: int, price: Decimal | None, calls_per_s: float) -> Preview:
+def preview_of(
+    source: LeadSource, counted: LeadAnswer, page: int, price: Decimal | None, calls_per_s: float
+) -> Preview:
     """Preview a query by the answer that counted it. `price`: of a record beyond the free quota, if known."""
     records = min(counted.found, source.max_results or counted.found)
     pages = math.ceil(records / page)

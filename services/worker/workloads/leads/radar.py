@@ -10,7 +10,7 @@ import aiohttp
 import orjson
 
 from batchyard_contracts.workload import Ambiguous, Transient
-from services.worker.workloads.leads.answer import Answer, answer_of, refusal_of, unusable
+from services.worker.workloads.leads.answer import LeadAnswer, answer_of, refusal_of, unusable
 from services.worker.workloads.leads.model import Query
 from services.worker.workloads.leads.settings import LeadsSettings
 from shared.runtime.egress_guard import read_at_most
@@ -28,7 +28,7 @@ class Radar:
     session: aiohttp.ClientSession
     settings: LeadsSettings
 
-    async def preview(self, query: Query, start: int, limit: int) -> Answer:
+    async def preview(self, query: Query, start: int, limit: int) -> LeadAnswer:
         """Ask what a page would cost, without its records. Raises the error of the item otherwise."""
         try:
             return await self._post(query, start, limit, buying=False)
@@ -37,7 +37,7 @@ class Radar:
         except (aiohttp.ClientError, OSError) as error:
             raise Transient("unreachable", f"PropertyRadar gave no answer: {type(error).__name__}.") from error
 
-    async def purchase(self, query: Query, start: int, limit: int) -> Answer:
+    async def purchase(self, query: Query, start: int, limit: int) -> LeadAnswer:
         """Buy a page, once: whatever leaves open whether it was bought is an `Ambiguous`, an interruption too."""
         buying = asyncio.ensure_future(self._post(query, start, limit, buying=True))
         try:
@@ -53,7 +53,7 @@ class Radar:
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise Ambiguous(f"The answer did not come: {type(error).__name__}. {_AMBIGUOUS}") from error
 
-    async def _post(self, query: Query, start: int, limit: int, *, buying: bool) -> Answer:
+    async def _post(self, query: Query, start: int, limit: int, *, buying: bool) -> LeadAnswer:
         asked = {
             "Fields": ",".join(query.fields),
             "Limit": str(limit),

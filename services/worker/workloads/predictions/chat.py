@@ -10,7 +10,7 @@ import aiohttp
 import orjson
 
 from batchyard_contracts.workload import Permanent, Transient, WorkloadError
-from services.worker.workloads.predictions.chat_answer import SCHEMA, Said, Unusable, judge_body, judge_status
+from services.worker.workloads.predictions.chat_answer import SCHEMA, ChatPrediction, Unusable, judge_body, judge_status
 from services.worker.workloads.predictions.model import (
     CostPrediction,
     DatePrediction,
@@ -52,7 +52,7 @@ class Chat:
             said = judge_body(body, project, computed.status_date)
             if isinstance(said, WorkloadError):
                 raise said
-            if isinstance(said, Said):
+            if isinstance(said, ChatPrediction):
                 return _prediction(project, computed, said, model or self.settings.model, usage)
             unusable = said
             tokens *= 2 if said.longer else 1
@@ -133,7 +133,7 @@ async def open_chat() -> AsyncIterator[Chat | None]:
         yield Chat(session, settings)
 
 
-def _prediction(project: Project, computed: Prediction, said: Said, model: str, usage: Usage) -> Prediction:
+def _prediction(project: Project, computed: Prediction, said: ChatPrediction, model: str, usage: Usage) -> Prediction:
     notes = [reason[:500] for reason in said.reasons]
     method = f"chat model {model}, shown the computed figures"
     asked = set(project.predict)

@@ -16,7 +16,7 @@ from services.worker.workloads.predictions.model import HUGE, Confidence, Projec
 _EXHAUSTED = frozenset(("insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached"))
 
 
-class Said(BaseModel):
+class ChatPrediction(BaseModel):
     """Answer that the model is asked to write. Every field is required, as strict schemas want it."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -35,7 +35,7 @@ class Said(BaseModel):
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
-    "required": list(Said.model_fields),
+    "required": list(ChatPrediction.model_fields),
     "properties": {
         **{
             name: {"type": ["string", "null"]}
@@ -58,7 +58,7 @@ class Unusable:
     longer: bool = False
 
 
-def judge_body(body: bytes, project: Project, status_date: dt.date) -> Said | Unusable | WorkloadError:
+def judge_body(body: bytes, project: Project, status_date: dt.date) -> ChatPrediction | Unusable | WorkloadError:
     """Judge an answer with status 200."""
     try:
         choice = orjson.loads(body)["choices"][0]
@@ -71,7 +71,7 @@ def judge_body(body: bytes, project: Project, status_date: dt.date) -> Said | Un
     if finish == "length":
         return Unusable("The answer was cut off.", longer=True)
     try:
-        said = Said.model_validate_json(_bare(content))
+        said = ChatPrediction.model_validate_json(_bare(content))
     except (ValidationError, TypeError, AttributeError):
         return Unusable("The answer is not the JSON that was asked for.")
     fault = _senseless(said, project, status_date)
@@ -114,7 +114,7 @@ def _bare(content: str) -> str:
     return text
 
 
-def _senseless(said: Said, project: Project, status_date: dt.date) -> str | None:
+def _senseless(said: ChatPrediction, project: Project, status_date: dt.date) -> str | None:
     """Name a false claim: an end in the past, less than what was spent, a value outside its own range."""
     dates = (said.completion_earliest, said.completion_date, said.completion_latest)
     costs = (said.final_cost_lowest, said.final_cost, said.final_cost_highest)

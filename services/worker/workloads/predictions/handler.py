@@ -7,7 +7,7 @@ from services.worker.workloads.predictions.chat import Chat, open_chat
 from services.worker.workloads.predictions.estimator import estimate
 from services.worker.workloads.predictions.model import Prediction, Project
 from services.worker.workloads.predictions.settings import PredictionsSettings
-from services.worker.workloads.predictions.summary import Totals
+from services.worker.workloads.predictions.summary import PortfolioTotals
 
 workload = Workload(
     "predictions",
@@ -37,7 +37,7 @@ workload = Workload(
 )
 
 
-workload.summary(Totals)
+workload.summary(PortfolioTotals)
 
 
 @workload.handler

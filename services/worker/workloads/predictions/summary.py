@@ -53,7 +53,7 @@ class Portfolio(BaseModel):
     usage: Usage
 
 
-class Totals:
+class PortfolioTotals:
     """Adds up one project after the other."""
 
     def __init__(self) -> None:

@@ -19,7 +19,7 @@ _TRANSIENT = frozenset((408, 425, 500, 502, 503, 504))
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class PageAnswer:
     """A page and how it came. `mitigated`: a protection in front of the site says that it answered in its stead."""
 
     html: str
@@ -30,7 +30,7 @@ class Answer:
     remaining: RemainingCalls | None = None
 
 
-def judge(answer: Answer) -> Tracklist | WorkloadError:
+def judge(answer: PageAnswer) -> Tracklist | WorkloadError:
     """Judge an answer: a tracklist, or the error to raise for it."""
     if answer.mitigated:
         return as_error(BLOCKED)
@@ -52,7 +52,7 @@ def as_error(refusal: Refusal) -> WorkloadError:
     return kind(refusal.code, refusal.message, scope=refusal.scope)
 
 
-def _judge_status(answer: Answer) -> WorkloadError:
+def _judge_status(answer: PageAnswer) -> WorkloadError:
     status = answer.status
     if status in (404, 410):
         return as_error(NOT_FOUND)

@@ -10,7 +10,7 @@ from yarl import URL
 
 from batchyard_contracts.workload import Permanent, Transient
 from batchyard_contracts.workload.rate_limit_headers import pause_s, remaining_calls
-from services.worker.workloads.tracklists.answer import Answer, as_error
+from services.worker.workloads.tracklists.answer import PageAnswer, as_error
 from services.worker.workloads.tracklists.policy import FetchPolicy, TracklistsSettings
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
@@ -29,7 +29,7 @@ class Fetcher:
     session: aiohttp.ClientSession
     policy: FetchPolicy
 
-    async def fetch(self, address: str) -> Answer:
+    async def fetch(self, address: str) -> PageAnswer:
         """The site's answer, whatever its status.
 
         Raises `Permanent` for an address that may not be fetched or a page above 2 MiB, and `Transient` (`timeout`,
@@ -52,15 +52,15 @@ class Fetcher:
             url = target
         raise Permanent("too_many_redirects", f"The page redirects more than {MAX_REDIRECTS} times.")
 
-    async def _get(self, url: URL) -> tuple[Answer, URL | None]:
+    async def _get(self, url: URL) -> tuple[PageAnswer, URL | None]:
         async with self.session.get(url, allow_redirects=False) as response:
             headers = response.headers
             if response.status in _REDIRECTS and "Location" in headers:
-                return Answer("", response.status, str(url)), url.join(_parsed(headers["Location"]))
+                return PageAnswer("", response.status, str(url)), url.join(_parsed(headers["Location"]))
             now = datetime.now(UTC)
             asked_s, left = pause_s(headers, now), remaining_calls(headers, now)
             html = await _body(response)
-            return Answer(html, response.status, str(url), asked_s, "cf-mitigated" in headers, left), None
+            return PageAnswer(html, response.status, str(url), asked_s, "cf-mitigated" in headers, left), None
 
 
 @asynccontextmanager

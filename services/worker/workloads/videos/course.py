@@ -18,7 +18,7 @@ from services.worker.workloads.videos.artefacts.store import Store
 from services.worker.workloads.videos.download import download
 from services.worker.workloads.videos.model import Clip, Video
 from services.worker.workloads.videos.places import Places
-from services.worker.workloads.videos.providers.provider import Job, MayExist, NoList, NoSuchJob, Provider, Wanted
+from services.worker.workloads.videos.providers.provider import Job, MayExist, NoList, NoSuchJob, VideoProvider, Wanted
 from services.worker.workloads.videos.providers.verdict import of_failure
 from services.worker.workloads.videos.settings import VideosSettings
 from services.worker.workloads.videos.work import Work, pause_s
@@ -36,7 +36,7 @@ _UNASKED_S = 900.0
 class Course:
     """Steps that lead an item to its clip, shared by all items of one worker. `clock` gives seconds since 1970."""
 
-    provider: Provider
+    provider: VideoProvider
     settings: VideosSettings
     store: Store
     places: Places

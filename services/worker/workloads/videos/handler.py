@@ -9,7 +9,7 @@ from batchyard_contracts.workload import Context, Continuation, Transient, Workl
 from services.worker.workloads.videos import local
 from services.worker.workloads.videos.download import keep
 from services.worker.workloads.videos.model import Clip, Video
-from services.worker.workloads.videos.opening import Resources, lacking, open_resources
+from services.worker.workloads.videos.opening import VideoResources, lacking, open_resources
 from services.worker.workloads.videos.settings import VideosSettings
 from services.worker.workloads.videos.summary import Reel
 
@@ -40,7 +40,7 @@ workload.summary(Reel)
 @workload.handler
 async def run(item: Video, context: Context) -> Clip | Continuation:
     """One step of a provider's job, or the whole picture."""
-    resources: Resources = context.resources
+    resources: VideoResources = context.resources
     if resources.course is not None:
         return await resources.course.run(item, context)
     return await _draw(item, context, resources)
@@ -49,12 +49,12 @@ async def run(item: Video, context: Context) -> Clip | Continuation:
 @workload.external_cancel
 async def cancel(_: Video, context: Context) -> None:
     """Stop the job that an item has."""
-    resources: Resources = context.resources
+    resources: VideoResources = context.resources
     if resources.course is not None:
         await resources.course.cancel(context)
 
 
-async def _draw(item: Video, context: Context, resources: Resources) -> Clip:
+async def _draw(item: Video, context: Context, resources: VideoResources) -> Clip:
     size, seconds = local.size_of(item.size), item.seconds or local.SECONDS
     try:
         file = await asyncio.to_thread(

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from services.worker.workloads.videos.artefacts.store import Store, fault_of, open_store
 from services.worker.workloads.videos.course import Course
 from services.worker.workloads.videos.places import Places
-from services.worker.workloads.videos.providers.line import Line, open_line
+from services.worker.workloads.videos.providers.client import ProviderClient, open_client
 from services.worker.workloads.videos.providers.openai import OpenAiDialect
-from services.worker.workloads.videos.providers.provider import Provider
+from services.worker.workloads.videos.providers.provider import VideoProvider
 from services.worker.workloads.videos.providers.replicate import Replicate
 from services.worker.workloads.videos.settings import VideosSettings
 from services.worker.workloads.videos.work import LONGEST
@@ -21,7 +21,7 @@ _SPARE_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class Resources:
+class VideoResources:
     """A store always; a course unless clips are drawn here."""
 
     settings: VideosSettings
@@ -36,23 +36,23 @@ def lacking() -> str | None:
 
 
 @asynccontextmanager
-async def open_resources() -> AsyncIterator[Resources]:
+async def open_resources() -> AsyncIterator[VideoResources]:
     """Closed with the worker."""
     settings = VideosSettings()
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings))
         if settings.provider == "local":
-            yield Resources(settings, store)
+            yield VideoResources(settings, store)
             return
-        provider = provider_of(settings, await stack.enter_async_context(open_line(settings)))
+        provider = provider_of(settings, await stack.enter_async_context(open_client(settings)))
         memory = RedisClient(Settings().redis_url)
         stack.push_async_callback(memory.close)
         places = Places(memory, settings.jobs, 2 * LONGEST * settings.poll_s + settings.download_s + _SPARE_S)
-        yield Resources(settings, store, Course(provider, settings, store, places, time.time))
+        yield VideoResources(settings, store, Course(provider, settings, store, places, time.time))
 
 
-def provider_of(settings: VideosSettings, line: Line) -> Provider:
+def provider_of(settings: VideosSettings, client: ProviderClient) -> VideoProvider:
     """The provider that the settings name."""
     if settings.provider == "replicate":
-        return Replicate(line, settings.names)
-    return OpenAiDialect(line, settings.reference)
+        return Replicate(client, settings.names)
+    return OpenAiDialect(client, settings.reference)

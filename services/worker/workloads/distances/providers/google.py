@@ -11,7 +11,7 @@ from batchyard_contracts.workload import Permanent, RateLimited
 from services.worker.workloads.distances.blocks import MatrixLimits
 from services.worker.workloads.distances.places import UNREACHABLE, Place, Way
 from services.worker.workloads.distances.providers.grid import MOST
-from services.worker.workloads.distances.providers.http import Line, Reply, failure, invalid
+from services.worker.workloads.distances.providers.http import MatrixClient, MatrixReply, failure, invalid
 from services.worker.workloads.distances.providers.provider import Matrix, TooLarge
 
 MODES: dict[TravelMode, str] = {"driving": "DRIVE", "cycling": "BICYCLE", "walking": "WALK"}
@@ -26,7 +26,7 @@ _RESOURCE_EXHAUSTED = 8
 class Google:
     """The Routes API."""
 
-    line: Line
+    client: MatrixClient
     key: SecretStr
     max_cells: int = MAX_CELLS
     name = "google"
@@ -46,7 +46,7 @@ class Google:
         if mode == "driving":
             body["routingPreference"] = "TRAFFIC_UNAWARE"
         headers = {"X-Goog-Api-Key": self.key.get_secret_value(), "X-Goog-FieldMask": FIELDS}
-        reply = await self.line.ask("POST", "/distanceMatrix/v2:computeRouteMatrix", body, headers)
+        reply = await self.client.ask("POST", "/distanceMatrix/v2:computeRouteMatrix", body, headers)
         if reply.status != 200 or not isinstance(reply.document, list):
             raise self._refusal(reply)
         matrix: Matrix = [[None] * len(destinations) for _ in origins]
@@ -74,7 +74,7 @@ class Google:
             raise ValueError
         return Way(metres, round(seconds))
 
-    def _refusal(self, reply: Reply) -> Exception:
+    def _refusal(self, reply: MatrixReply) -> Exception:
         document = reply.document
         if isinstance(document, list) and document:  # errors of streamed answers come inside a list
             document = document[0]

@@ -17,7 +17,7 @@ _AWAY = frozenset((502, 503))
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class MatrixReply:
     """An answer: its status, its body as JSON (None when it is none), and how long it asks to be left alone."""
 
     status: int
@@ -27,8 +27,8 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """The way to one service."""
+class MatrixClient:
+    """HTTP client of one matrix service."""
 
     session: aiohttp.ClientSession
     base_url: str
@@ -36,7 +36,7 @@ class Line:
 
     async def ask(
         self, method: str, path: str, document: object = None, headers: Mapping[str, str] | None = None
-    ) -> Reply:
+    ) -> MatrixReply:
         """Raises `Transient` (`timeout`, `provider_unavailable`) when no whole answer came."""
         try:
             async with self.session.request(
@@ -44,7 +44,7 @@ class Line:
             ) as response:
                 body = await _body(response, self.name)
                 told = response.headers
-                return Reply(response.status, _parsed(body), pause_s(told, datetime.now(UTC)), told)
+                return MatrixReply(response.status, _parsed(body), pause_s(told, datetime.now(UTC)), told)
         except TimeoutError as error:
             raise Transient("timeout", f"{self.name} did not answer in time.") from error
         except aiohttp.ClientError as error:
@@ -54,7 +54,7 @@ class Line:
             ) from error
 
 
-def failure(name: str, reply: Reply, said: str) -> WorkloadError:
+def failure(name: str, reply: MatrixReply, said: str) -> WorkloadError:
     """The error that a status stands for when the service's own code says nothing better."""
     status, text = reply.status, f"{name} answered with status {reply.status}{f': {said[:300]}' if said else ''}."
     if status in ACCESS:

@@ -11,7 +11,7 @@ from batchyard_contracts.workload import Permanent, RateLimited, Transient
 from services.worker.workloads.distances.blocks import MatrixLimits
 from services.worker.workloads.distances.places import Place
 from services.worker.workloads.distances.providers import grid
-from services.worker.workloads.distances.providers.http import Line, Reply, failure
+from services.worker.workloads.distances.providers.http import MatrixClient, MatrixReply, failure
 from services.worker.workloads.distances.providers.provider import Matrix, PlaceRefused, TooLarge
 
 PROFILES: dict[TravelMode, str] = {"driving": "driving-car", "cycling": "cycling-regular", "walking": "foot-walking"}
@@ -27,7 +27,7 @@ _INDEX = re.compile(r"(?:location|coordinate)[^\d]{0,40}?(\d{1,6})\b", re.IGNORE
 class OpenRouteService:
     """The public service, or one's own server."""
 
-    line: Line
+    client: MatrixClient
     key: SecretStr
     max_cells: int = MAX_CELLS
     name = "openrouteservice"
@@ -49,14 +49,14 @@ class OpenRouteService:
         }
         key = self.key.get_secret_value()
         path = f"/v2/matrix/{PROFILES[mode]}"
-        reply = await self.line.ask("POST", path, body, {"Authorization": key} if key else None)
+        reply = await self.client.ask("POST", path, body, {"Authorization": key} if key else None)
         document = reply.document if isinstance(reply.document, dict) else {}
         if reply.status == 200:
             table = (document.get("durations"), document.get("distances"))
             return grid.ways(self.name, *table, len(origins), len(destinations))
         raise self._refusal(reply, document.get("error"), places)
 
-    def _refusal(self, reply: Reply, error: object, places: Sequence[Place]) -> Exception:
+    def _refusal(self, reply: MatrixReply, error: object, places: Sequence[Place]) -> Exception:
         code = error.get("code") if isinstance(error, dict) else None
         said = str(error.get("message") or "") if isinstance(error, dict) else str(error or "")
         if code in _TOO_LARGE:

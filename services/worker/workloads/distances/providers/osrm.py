@@ -9,7 +9,7 @@ from batchyard_contracts.workload import Permanent
 from services.worker.workloads.distances.blocks import MatrixLimits
 from services.worker.workloads.distances.places import Place
 from services.worker.workloads.distances.providers import grid
-from services.worker.workloads.distances.providers.http import Line, failure
+from services.worker.workloads.distances.providers.http import MatrixClient, failure
 from services.worker.workloads.distances.providers.provider import Matrix, PlaceRefused, TooLarge
 
 PROFILES: dict[TravelMode, str] = {"driving": "driving", "cycling": "cycling", "walking": "walking"}
@@ -24,7 +24,7 @@ _NUMBER = re.compile(r"coordinate (\d{1,6})\b")
 class Osrm:
     """A server of osrm-routed."""
 
-    line: Line
+    client: MatrixClient
     max_cells: int = MAX_CELLS
     name = "osrm"
 
@@ -40,7 +40,7 @@ class Osrm:
         sources = ";".join(map(str, range(len(origins))))
         targets = ";".join(map(str, range(len(origins), len(places))))
         query = f"sources={sources}&destinations={targets}&annotations=duration,distance&skip_waypoints=true"
-        reply = await self.line.ask("GET", f"/table/v1/{PROFILES[mode]}/{points}?{query}")
+        reply = await self.client.ask("GET", f"/table/v1/{PROFILES[mode]}/{points}?{query}")
         document = reply.document if isinstance(reply.document, dict) else {}
         code, said = document.get("code"), str(document.get("message") or "")
         if reply.status == 200 and code == "Ok":

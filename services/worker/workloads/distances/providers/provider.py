@@ -27,7 +27,7 @@ class PairRefused(Exception):
     """At least one pair of the block is farther than the service computes; it does not say which."""
 
 
-class Provider(Protocol):
+class DistanceProvider(Protocol):
     """A matrix service."""
 
     name: str

@@ -8,7 +8,7 @@ from batchyard_contracts.workload import Permanent
 from services.worker.workloads.distances.blocks import MatrixLimits
 from services.worker.workloads.distances.places import Place
 from services.worker.workloads.distances.providers import grid
-from services.worker.workloads.distances.providers.http import Line, failure
+from services.worker.workloads.distances.providers.http import MatrixClient, failure
 from services.worker.workloads.distances.providers.provider import Matrix, PairRefused, PlaceRefused, TooLarge
 
 COSTINGS: dict[TravelMode, str] = {"driving": "auto", "cycling": "bicycle", "walking": "pedestrian"}
@@ -21,7 +21,7 @@ _MILES_M = 1609.344
 class Valhalla:
     """A Valhalla server."""
 
-    line: Line
+    client: MatrixClient
     max_cells: int = MAX_CELLS
     name = "valhalla"
 
@@ -39,7 +39,7 @@ class Valhalla:
             "units": "kilometers",
             "verbose": False,
         }
-        reply = await self.line.ask("POST", "/sources_to_targets", body)
+        reply = await self.client.ask("POST", "/sources_to_targets", body)
         document = reply.document if isinstance(reply.document, dict) else {}
         table = document.get("sources_to_targets")
         if reply.status == 200 and isinstance(table, dict):

@@ -13,7 +13,7 @@ from aiohttp import ClientResponse, FormData
 
 from batchyard_contracts.workload import Permanent, Transient
 from services.worker.workloads.videos.model import ProviderName
-from services.worker.workloads.videos.providers.line import Answer, Line
+from services.worker.workloads.videos.providers.client import ProviderAnswer, ProviderClient
 from services.worker.workloads.videos.providers.provider import (
     Job,
     JobStatus,
@@ -43,9 +43,9 @@ class OpenAiDialect:
 
     name: ProviderName = "openai"
 
-    def __init__(self, line: Line, reference: str) -> None:
+    def __init__(self, client: ProviderClient, reference: str) -> None:
         """`reference`: a field that the server shows again in its list, if there is one."""
-        self._line, self._reference = line, reference
+        self._client, self._reference = client, reference
 
     async def create(self, wanted: Wanted) -> Job:
         """A form, since not all servers take JSON; numbers as texts, as the dialect has them."""
@@ -53,7 +53,7 @@ class OpenAiDialect:
         for name, value in self._fields(wanted).items():
             form.add_field(name, value)
         headers = {"Idempotency-Key": f'"{wanted.reference}"'}
-        answer = await self._line.create("/videos", headers=headers, data=form)
+        answer = await self._client.create("/videos", headers=headers, data=form)
         if not answer.ok:
             raise of_creation(
                 answer.status, answer.headers, answer.body, datetime.now(UTC), named=wanted.video.model is not None
@@ -64,7 +64,7 @@ class OpenAiDialect:
         return job
 
     async def look(self, job_id: str) -> Job:
-        answer = await self._line.ask("GET", f"/videos/{quote(job_id, safe='')}")
+        answer = await self._client.ask("GET", f"/videos/{quote(job_id, safe='')}")
         if answer.status in {404, 410}:
             raise NoSuchJob
         job = _job(answer.body) if answer.ok else None
@@ -80,7 +80,7 @@ class OpenAiDialect:
         after: dict[str, str] = {}
         for _ in range(_PAGES):
             params = {"limit": str(_PAGE), "order": "desc", **after}
-            answer = await self._line.ask("GET", "/videos", params=params)
+            answer = await self._client.ask("GET", "/videos", params=params)
             if answer.status in {404, 405, 501}:
                 raise NoList
             if not answer.ok:
@@ -96,11 +96,11 @@ class OpenAiDialect:
         return found
 
     def content(self, job: Job) -> AbstractAsyncContextManager[ClientResponse]:
-        return self._line.fetch(f"/videos/{quote(job.id, safe='')}/content", own=True)
+        return self._client.fetch(f"/videos/{quote(job.id, safe='')}/content", own=True)
 
     async def cancel(self, job_id: str) -> None:
         """There is no such call in the dialect; deleting a job is the nearest thing."""
-        answer = await self._line.ask("DELETE", f"/videos/{quote(job_id, safe='')}")
+        answer = await self._client.ask("DELETE", f"/videos/{quote(job_id, safe='')}")
         if answer.status in {404, 410}:
             raise NoSuchJob
         if not answer.ok:
@@ -145,11 +145,11 @@ def _job(body: Any) -> Job | None:
     )
 
 
-def _refusal(answer: Answer) -> Exception:
+def _refusal(answer: ProviderAnswer) -> Exception:
     return of_call(answer.status, answer.headers, answer.body, datetime.now(UTC))
 
 
-def _now(answer: Answer) -> float:
+def _now(answer: ProviderAnswer) -> float:
     try:
         return parsedate_to_datetime(answer.headers["Date"]).timestamp()
     except (KeyError, ValueError, TypeError):

@@ -58,7 +58,7 @@ class Wanted:
     """Names this attempt; the same for no other."""
 
 
-class Provider(Protocol):
+class VideoProvider(Protocol):
     """Every method raises the `WorkloadError` that its item comes to when the provider refuses or is away."""
 
     @property

@@ -9,7 +9,7 @@ from aiohttp import ClientResponse
 
 from batchyard_contracts.workload import Permanent, Transient
 from services.worker.workloads.videos.model import ProviderName
-from services.worker.workloads.videos.providers.line import Answer, Line
+from services.worker.workloads.videos.providers.client import ProviderAnswer, ProviderClient
 from services.worker.workloads.videos.providers.provider import (
     Failure,
     Job,
@@ -40,9 +40,9 @@ class Replicate:
 
     name: ProviderName = "replicate"
 
-    def __init__(self, line: Line, names: dict[str, str]) -> None:
+    def __init__(self, client: ProviderClient, names: dict[str, str]) -> None:
         """`names`: what the models call prompt, seconds, size and seed."""
-        self._line, self._names = line, names
+        self._client, self._names = client, names
 
     async def create(self, wanted: Wanted) -> Job:
         model, colon, version = wanted.model.partition(":")
@@ -51,7 +51,7 @@ class Replicate:
         if colon:
             address, body = "/predictions", {"version": version, **body}
         headers = {"Idempotency-Key": f'"{wanted.reference}"'}
-        answer = await self._line.create(address, headers=headers, json=body)
+        answer = await self._client.create(address, headers=headers, json=body)
         if not answer.ok:
             raise of_creation(
                 answer.status, answer.headers, answer.body, datetime.now(UTC), named=wanted.video.model is not None
@@ -72,7 +72,7 @@ class Replicate:
         found: list[str] = []
         address = "/predictions"
         for _ in range(_PAGES):
-            answer = await self._line.ask("GET", address)
+            answer = await self._client.ask("GET", address)
             if answer.status in {404, 405, 501}:
                 raise NoList
             if not answer.ok:
@@ -86,7 +86,7 @@ class Replicate:
                 if self._looks_like(whole, wanted):
                     found.append(str(job["id"]))
             address = body.get("next") or ""
-            if len(young) < len(jobs) or not address.startswith(self._line.url):
+            if len(young) < len(jobs) or not address.startswith(self._client.url):
                 break
         return found
 
@@ -94,17 +94,17 @@ class Replicate:
         """Files are at addresses of their own."""
         if job.address is None or not job.address.startswith(("https://", "http://")):
             raise Permanent("invalid_response", "The job succeeded, and there is no address of a file in its output.")
-        return self._line.fetch(job.address, own=False)
+        return self._client.fetch(job.address, own=False)
 
     async def cancel(self, job_id: str) -> None:
-        answer = await self._line.ask("POST", f"/predictions/{quote(job_id, safe='')}/cancel")
+        answer = await self._client.ask("POST", f"/predictions/{quote(job_id, safe='')}/cancel")
         if answer.status in {404, 410}:
             raise NoSuchJob
         if not answer.ok:
             raise _refusal(answer)
 
     async def _prediction(self, job_id: str) -> Any:
-        answer = await self._line.ask("GET", f"/predictions/{quote(job_id, safe='')}")
+        answer = await self._client.ask("GET", f"/predictions/{quote(job_id, safe='')}")
         if answer.status in {404, 410}:
             raise NoSuchJob
         if not answer.ok:
@@ -167,5 +167,5 @@ def _made_at(job: dict[str, Any], otherwise: datetime) -> datetime:
     return made if made.tzinfo else made.replace(tzinfo=UTC)
 
 
-def _refusal(answer: Answer) -> Exception:
+def _refusal(answer: ProviderAnswer) -> Exception:
     return of_call(answer.status, answer.headers, answer.body, datetime.now(UTC))

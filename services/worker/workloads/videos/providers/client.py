@@ -20,7 +20,7 @@ _AGENT = "Batchyard-Videos/1"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProviderAnswer:
     """Answer of a provider; `body` is None unless it is JSON."""
 
     status: int
@@ -33,9 +33,9 @@ class Answer:
         return 200 <= self.status < 300
 
 
-class Line:
-    """To one provider. Calls that create go over connections of their own, made for each: one that the other side has
-    just closed would leave open whether it took the call."""
+class ProviderClient:
+    """HTTP client of one provider. Calls that create go over connections of their own, made for each: one that the
+    other side has just closed would leave open whether it took the call."""
 
     def __init__(
         self,
@@ -49,11 +49,11 @@ class Line:
         self._calls, self._creating, self._outside = calls, creating, outside
         self._time = aiohttp.ClientTimeout(total=download_s, sock_connect=10, sock_read=60)
 
-    async def ask(self, method: str, address: str, *, params: Mapping[str, str] | None = None) -> Answer:
+    async def ask(self, method: str, address: str, *, params: Mapping[str, str] | None = None) -> ProviderAnswer:
         """A call that may be repeated. `address` is a path, or a whole address of the same provider."""
         return await self._send(self._calls, method, address, params=params)
 
-    async def create(self, address: str, *, headers: Mapping[str, str], **body: Any) -> Answer:
+    async def create(self, address: str, *, headers: Mapping[str, str], **body: Any) -> ProviderAnswer:
         """A call that must not be repeated. Raises `MayExist` when its answer does not come."""
         on_way = SimpleNamespace(sent=False)
         try:
@@ -86,13 +86,13 @@ class Line:
     def _full(self, address: str) -> str:
         return address if address.startswith(self.url) else f"{self.url}{address}"
 
-    async def _send(self, session: aiohttp.ClientSession, method: str, address: str, **more: Any) -> Answer:
+    async def _send(self, session: aiohttp.ClientSession, method: str, address: str, **more: Any) -> ProviderAnswer:
         try:
             async with session.request(method, self._full(address), allow_redirects=False, **more) as response:
                 body, whole = await read_at_most(response, MAX_BYTES)
                 if not whole:
                     raise Transient("incomplete_response", "The provider's answer broke off, or has no end.")
-                return Answer(response.status, response.headers, _json(body))
+                return ProviderAnswer(response.status, response.headers, _json(body))
         except (aiohttp.ClientError, OSError) as error:
             raise _no_answer(error) from error
 
@@ -113,12 +113,12 @@ def _json(body: bytes) -> Any:
 
 
 @asynccontextmanager
-async def open_line(settings: VideosSettings) -> AsyncIterator[Line]:
-    """A line as the settings describe it."""
+async def open_client(settings: VideosSettings) -> AsyncIterator[ProviderClient]:
+    """Open a client of the provider that the settings describe."""
     key = settings.key.get_secret_value()
     ours = {"Authorization": f"Bearer {key}"} if key else {}
     watch = aiohttp.TraceConfig()
-    watch.on_request_headers_sent.append(_sent)
+    watch.on_request_headers_sent.append(_mark_sent)
     time = aiohttp.ClientTimeout(total=settings.timeout_s, sock_connect=10)
 
     def session(connector: aiohttp.BaseConnector, headers: Mapping[str, str], **more: Any) -> aiohttp.ClientSession:
@@ -136,9 +136,9 @@ async def open_line(settings: VideosSettings) -> AsyncIterator[Line]:
         session(aiohttp.TCPConnector(force_close=True), ours, trace_configs=[watch]) as creating,
         session(guarded_connector(settings.allowed_networks), {}) as outside,
     ):
-        yield Line(settings.base_url, calls, creating, outside, settings.download_s)
+        yield ProviderClient(settings.base_url, calls, creating, outside, settings.download_s)
 
 
-async def _sent(_: Any, context: SimpleNamespace, __: Any) -> None:
-    """From when the head of a request is out, the other side may act on it."""
+async def _mark_sent(_: Any, context: SimpleNamespace, __: Any) -> None:
+    """Mark a request as sent: from here on the other side may act on it."""
     context.trace_request_ctx.sent = True
