@@ -15,7 +15,7 @@ COMPILE = $(BIN)/uv pip compile --quiet $(or $(ARGS),--upgrade) --no-strip-extra
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo up down test test-faults check lint types architecture contracts shell yaml security manifests bench bench-smoke bench-rates lock clean
+.PHONY: help demo up down test test-faults check lint types architecture conventions contracts shell yaml security manifests bench bench-smoke bench-rates lock clean
 
 help: ## Say what each command does.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,7 +39,7 @@ test: $(READY) ## Run all tests that share servers, several at a time, and print
 test-faults: $(READY) ## Run the tests that kill, block or stop whole servers, one after the other, on servers of their own.
 	@$(BIN)/python -m pytest -m faults $(ARGS)
 
-check: lint types architecture contracts shell yaml security manifests ## Run every check that needs no server: all that follow up to `make manifests`.
+check: lint types architecture conventions contracts shell yaml security manifests ## Run every check that needs no server: all that follow up to `make manifests`.
 
 lint: $(READY) ## Check style and formatting (ruff).
 	$(BIN)/ruff check .
@@ -52,6 +52,9 @@ types: $(READY) ## Check types (mypy, strict).
 
 architecture: $(READY) ## Check who may import whom (import-linter).
 	$(BIN)/lint-imports
+
+conventions: $(READY) ## Check names, docstrings and commit subjects.
+	$(BIN)/python -m pytest -q tests/conventions
 
 contracts: $(READY) ## Check that schemas are generated anew and that no published message has changed.
 	$(BIN)/python -m batchyard_contracts.schema.export --check

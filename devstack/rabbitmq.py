@@ -34,7 +34,7 @@ _FRESH_VHOST = f"""\
 ok = rabbit_vhost:add(<<"{{vhost}}">>, <<"batchyard">>),
 rabbit_auth_backend_internal:set_permissions(
   <<"guest">>, <<"{{vhost}}">>, <<".*">>, <<".*">>, <<".*">>, <<"batchyard">>)"""
-"""What the commands delete_vhost, add_vhost and set_permissions of `rabbitmqctl` do, in one step."""
+"""Does in one step what `rabbitmqctl` does by delete_vhost, add_vhost and set_permissions."""
 
 _PURGE_VHOST = """\
 lists:foreach(

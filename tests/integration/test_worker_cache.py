@@ -209,7 +209,7 @@ async def test_who_is_at_work_for_longer_than_an_item_may_take_goes_on_being_so(
 async def test_a_chunk_that_takes_its_time_keeps_its_last_items(
     cache: ResultCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(result_cache, "_MARGIN_S", 0.2)
+    monkeypatch.setattr(result_cache, "_CLAIM_MARGIN_S", 0.2)
     work = workload(concurrency=1, cache_ttl_s=60, item_timeout_s=0.3)
 
     @work.handler
