@@ -12,7 +12,7 @@ from services.worker.workloads.distances.places import Leg, Place, Way
 from services.worker.workloads.distances.summary import Ranking
 
 WITHIN_S = 100.0
-"""For the calls of a chunk: below its time, so that what was answered by then is reported."""
+"""Time for the calls of a chunk: below the chunk's own, so that what was answered by then is reported."""
 
 workload = Workload(
     "distances",

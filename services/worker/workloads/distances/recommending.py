@@ -31,7 +31,7 @@ class Recommender:
         self._resources = resources
 
     async def answer(self, query: RecommendationsQuery, _: Envelope) -> RecommendationsReply:
-        """For each job its best contractors."""
+        """Return the best contractors of each job."""
         began = asyncio.get_running_loop().time()
         shorts, legs = await asyncio.to_thread(self._shortlists, query)
         wanted = [leg for some in legs for leg in some]

@@ -29,7 +29,7 @@ class Router:
         return self._provider.name
 
     async def ways(self, legs: Iterable[Leg], within_s: float) -> dict[Leg, Found]:
-        """For each leg its way, or the error that it ends with: `LATE` for what was not answered within so many
+        """Find each leg's way, or the error that it ends with: `LATE` for what was not answered within so many
         seconds. What was found counts and is kept, whatever became of others: it may have been paid for."""
         wanted = list(dict.fromkeys(legs))
         found: dict[Leg, Found] = {}

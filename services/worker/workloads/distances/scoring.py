@@ -29,12 +29,12 @@ class Costs:
 
     @classmethod
     def of(cls, contractors: Iterable[Contractor]) -> "Costs | None":
-        """None when no cost is known."""
+        """Find the extremes of the known costs; None when no cost is known."""
         known = [one.cost for one in contractors if one.cost is not None]
         return cls(min(known), max(known)) if known else None
 
     def value(self, cost: float) -> float:
-        """From 1, the cheapest, to 0; all are 1 when they cost the same."""
+        """Rate a cost from 1, the cheapest, to 0; all are 1 when they cost the same."""
         span = self.most - self.least
         return 1.0 - (cost - self.least) / span if span > 0 else 1.0
 
@@ -53,7 +53,7 @@ def longest_s(contractor: Contractor, max_travel_s: float) -> float:
 
 
 def exclusion(job: Job, contractor: Contractor, least_travel_s: float, max_travel_s: float) -> Exclusion | None:
-    """Why a contractor cannot have a job, whatever else speaks for it; None: nothing is in the way."""
+    """Say why a contractor cannot have a job, whatever else speaks for it; None when nothing is in the way."""
     if contractor.id in job.excluded:
         return Exclusion(contractor_id=contractor.id, reason="excluded", detail="the job names it as excluded")
     if lacking := sorted(set(job.skills) - set(contractor.skills)):

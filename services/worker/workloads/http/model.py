@@ -27,7 +27,7 @@ _OURS = re.compile(
 
 
 class SuccessRule(BaseModel):
-    """When an answer is one: its status is listed and, if a rule is given, its body keeps it."""
+    """Rule of success: the status is listed and, if a rule is given, its body keeps it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

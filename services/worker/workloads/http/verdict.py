@@ -34,7 +34,7 @@ class HttpResponse:
     status: int
     url: str
     headers: Mapping[str, str]
-    """Ignores case."""
+    """Headers of the response; names ignore case."""
     body: bytes = b""
     whole: bool = True
     media_type: str = ""
@@ -56,7 +56,7 @@ def judge(call: Call, reply: HttpResponse, secrets: tuple[str, ...], now: dateti
 
 
 def pattern_fault(pattern: str) -> str | None:
-    """Why a pattern cannot be used; None where it can."""
+    """Say why a pattern cannot be used; None where it can."""
     try:
         _compiled(pattern)
     except (ValueError, jsonschema_rs.ValidationError):

@@ -12,7 +12,7 @@ from batchyard_contracts.workload import Permanent, RateLimited, Transient, Work
 from services.worker.domain.status_errors import error_of
 
 _PAUSE_S = 60.0
-"""After a 429 that does not say for how long."""
+"""Pause after a 429 that does not say for how long."""
 _FLAGS = ("is", "in", "has")
 _MOST = 300
 

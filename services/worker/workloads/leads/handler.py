@@ -82,7 +82,7 @@ class LeadTotals:
         self._total = LeadsTotal(pages=0, records=0, cost=_NOTHING, free_remaining=None)
 
     def add(self, result: Leads, _: ItemInfo) -> None:
-        """One more page."""
+        """Add a page."""
         total, left = self._total, [result.free_remaining, self._total.free_remaining]
         self._total = LeadsTotal(
             pages=total.pages + 1,

@@ -17,7 +17,7 @@ from shared.runtime.egress_guard import read_at_most
 
 MAX_BYTES = 16 * 1024 * 1024
 _LAST_WORD_S = 4.0
-"""For so long a purchase is waited for whose item is interrupted: its worker gives it five seconds."""
+"""Seconds to wait for a purchase whose item is interrupted: its worker gives it five seconds."""
 _AMBIGUOUS = "The records may have been bought; this is not repeated by itself. Look at the account's usage."
 
 

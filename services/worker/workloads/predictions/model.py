@@ -79,7 +79,7 @@ class Project(BaseModel):
 
 
 class DatePrediction(BaseModel):
-    """When the work will be done. `range_level` is the nominal share of cases that the range covers, if there is one;
+    """Date when the work is done. `range_level` is the nominal share of cases that the range covers, if there is one;
     without it the range is what different formulas say, no more."""
 
     model_config = ConfigDict(frozen=True)
@@ -147,7 +147,7 @@ class Usage(BaseModel):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost: float | None = None
-    """By the prices in the settings; null without them."""
+    """Cost by the prices in the settings; null without them."""
 
 
 class Prediction(BaseModel):

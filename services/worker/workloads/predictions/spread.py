@@ -20,7 +20,7 @@ _T_FURTHER = 1.753
 
 
 def factor(periodic: Sequence[float], to_come: float) -> float | None:
-    """By which the mean index of so many periods to come may be smaller or larger; None where the values of single
+    """Factor by which the mean index of the periods to come may be smaller or larger; None where the values of single
     periods allow no statement: fewer than five, or one in which nothing was done."""
     if len(periodic) < LEAST or any(value <= 0 or not math.isfinite(value) for value in periodic):
         return None

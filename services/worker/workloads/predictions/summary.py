@@ -21,14 +21,14 @@ class PortfolioCost(BaseModel):
     value: float
     lowest: float
     highest: float
-    """If all of them end at the same bound of their ranges."""
+    """Upper bound, as `lowest` is the lower, if all projects end at the same bound of their ranges."""
     independent_lowest: float
     independent_highest: float
-    """If they miss their values independently of each other: the misses add up as the legs of a right angle do."""
+    """Upper bound if projects miss their values independently: the misses add up as the legs of a right angle do."""
 
 
 class PortfolioEnd(BaseModel):
-    """When the last project is complete."""
+    """End of the portfolio: the day when its last project is complete."""
 
     projects: int
     value: dt.date

@@ -15,7 +15,7 @@ DECOY_MINIMUM = 3
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why there is no tracklist. `recheck`: worth one more look before it is believed."""
+    """Reason why there is no tracklist. `recheck`: worth one more look before it is believed."""
 
     code: str
     message: str

@@ -52,7 +52,7 @@ class Track(BaseModel):
     position: int
     """Place on the page, from 1; rows played together are counted."""
     number: str
-    """As shown: "01", or "w/" for a track played together with the previous one."""
+    """Number as shown: "01", or "w/" for a track played together with the previous one."""
     with_previous: bool = False
     artist: str
     title: str
@@ -135,7 +135,7 @@ class TracklistResult(BaseModel):
     quality_version: str
     cue_status: Literal["available", "cue_unavailable"]
     cue_reason: str | None
-    """Why there is no CUE sheet, in words."""
+    """Reason why there is no CUE sheet, in words."""
     cue_warnings: list[str]
     cue: list[str]
     """The text of each CUE sheet; more than one when the set has more than 99 tracks, none without cue times."""

@@ -50,7 +50,7 @@ class FetchPolicy:
         return cls(frozenset(_origin(URL(part)) for part in allowed))
 
     def refuse(self, url: URL) -> Refusal | None:
-        """Why a page is not fetched from there; None where it may be."""
+        """Say why a page is not fetched from an address; None where it may be."""
         if _origin(url) in self.origins and not url.user and not url.password:
             if _PATH.fullmatch(url.raw_path):
                 return None
@@ -67,7 +67,7 @@ class FetchPolicy:
         )
 
     def refuse_redirect(self, start: URL, target: URL) -> Refusal | None:
-        """Why a redirect is not followed; None where it leads to another tracklist address of the same origin."""
+        """Say why a redirect is not followed; None where it leads to another tracklist address of the same origin."""
         if _origin(start) != _origin(target):
             return Refusal("redirect_refused", "The site sent us to another origin; that is not followed.")
         if not _PATH.fullmatch(target.raw_path):

@@ -29,7 +29,7 @@ MAX_TRIES = 2
 _LAST_WORD_S = 3.0
 """Seconds that an interrupted run waits for the answer of a call that creates."""
 _UNASKED_S = 900.0
-"""So long a list that cannot be had is asked for again."""
+"""Seconds for which a list that cannot be had is asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Course:
         return answer
 
     async def cancel(self, context: Context) -> None:
-        """Nobody wants the clip any more: ask the provider to stop, and give the place back."""
+        """Ask the provider to stop when nobody wants the clip any more, and give the place back."""
         work = Work.read(context.state)
         if work and work.job_id and work.provider == self.provider.name:
             with suppress(NoSuchJob):
@@ -91,7 +91,7 @@ class Course:
                 return await self._look(work, video, context)
 
     async def _create(self, work: Work, wanted: Wanted, name: str) -> Continuation:
-        """Even when interrupted it says whether there is a job, or that nobody knows."""
+        """Create a job. Even when interrupted, say whether there is one, or that nobody knows."""
         unsure = self._next(work, "unsure")
         calling = asyncio.ensure_future(self.provider.create(wanted))
         try:
@@ -190,7 +190,7 @@ class Course:
         )
 
     def _next(self, work: Work, step: str, **changes: object) -> Work:
-        """Another step begins. It is put on record as what this run returns, before the next one can act on it."""
+        """Begin another step. It is put on record as what this run returns, before the next one can act on it."""
         now = self.clock()
         intended_at = now if step == "intended" else work.intended_at
         told = {"step": step, "provider": work.provider, "since": now, "intended_at": intended_at}

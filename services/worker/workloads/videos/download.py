@@ -26,7 +26,7 @@ class Kept:
 
 
 async def download(provider: VideoProvider, job: Job, store: Store, name: str, most: int) -> Kept:
-    """Raises `Transient` when it broke off, `Permanent` when the file is gone, too large, or no clip."""
+    """Download a clip. Raises `Transient` when it breaks off, `Permanent` when it is gone, too large, or no clip."""
     async with provider.content(job) as response:
         if response.status in {404, 410}:
             message = "The job succeeded, and its file is gone: providers keep files for a short time."

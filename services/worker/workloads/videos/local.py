@@ -57,7 +57,7 @@ def find_ffmpeg() -> str | None:
 
 
 def _apng(drawn: Iterator[Frame], size: tuple[int, int], number: int) -> bytes:
-    """By the PNG specification, third edition: https://www.w3.org/TR/png-3/."""
+    """Write an APNG by the PNG specification, third edition: https://www.w3.org/TR/png-3/."""
     parts = [
         b"\x89PNG\r\n\x1a\n",
         _chunk(b"IHDR", struct.pack(">IIBBBBB", *size, 8, 2, 0, 0, 0)),

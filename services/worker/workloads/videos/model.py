@@ -44,7 +44,7 @@ class Clip(BaseModel):
     bytes: int
     sha256: str
     content_type: str
-    """By what the file is, not by what was said of it."""
+    """Content type by the file itself, not by what was said of it."""
     seconds: float | None = None
     """Duration as the provider says or, where it does not, as was asked."""
     size: str | None = None
@@ -54,4 +54,4 @@ class Clip(BaseModel):
     job_id: str | None = None
     """The provider's name of the job."""
     cost: float | None = None
-    """By the price in the settings, where there is one."""
+    """Cost by the price in the settings, where there is one."""

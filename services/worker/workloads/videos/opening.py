@@ -37,7 +37,7 @@ def lacking() -> str | None:
 
 @asynccontextmanager
 async def open_resources() -> AsyncIterator[VideoResources]:
-    """Closed with the worker."""
+    """Open the store and the provider; both close with the worker."""
     settings = VideosSettings()
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings))

@@ -26,9 +26,9 @@ class Work(BaseModel):
     step: Literal["waiting", "intended", "unsure", "made"]
     provider: ProviderName
     since: float
-    """When the step began."""
+    """Time when the step began."""
     intended_at: float = 0.0
-    """When it was put on record that a job is to be created: it is no older."""
+    """Time when it was put on record that a job is to be created: it is no older."""
     tries: int = 1
     """Jobs that were to be created, this one included."""
     runs: int = 0
@@ -43,7 +43,7 @@ class Work(BaseModel):
         return None if state is None else cls.model_validate(state)
 
     def kept(self) -> JsonValue:
-        """As it is handed over to the next run."""
+        """Return the state as it is handed over to the next run."""
         return self.model_dump(mode="json", exclude_defaults=True)
 
     def again(self) -> Self:
@@ -56,5 +56,5 @@ class Work(BaseModel):
 
 
 def pause_s(runs: int, first_s: float, jitter: float) -> float:
-    """Grows by half from run to run, up to a bound, give or take a tenth; `jitter` is in [0, 1)."""
+    """Seconds to the next run: half more each run up to a bound, give or take a tenth; `jitter` is in [0, 1)."""
     return float(first_s * min(GROWTH ** min(runs, 20), LONGEST) * (0.9 + 0.2 * jitter))

@@ -37,7 +37,7 @@ class MatrixClient:
     async def ask(
         self, method: str, path: str, document: object = None, headers: Mapping[str, str] | None = None
     ) -> MatrixReply:
-        """Raises `Transient` (`timeout`, `provider_unavailable`) when no whole answer came."""
+        """Call the service. Raises `Transient` (`timeout`, `provider_unavailable`) when no whole answer came."""
         try:
             async with self.session.request(
                 method, self.base_url + path, json=document, headers=headers, allow_redirects=False

@@ -16,7 +16,7 @@ PROFILES: dict[TravelMode, str] = {"driving": "driving", "cycling": "cycling", "
 MAX_CELLS = 10_000
 """`--max-table-size` is 100 by default, and its square is what is compared."""
 MAX_PLACES = 300
-"""So that an address stays below 8 KB: about 22 bytes for a place, and 4 for its index."""
+"""Bound that keeps an address below 8 KB: about 22 bytes for a place, and 4 for its index."""
 _NUMBER = re.compile(r"coordinate (\d{1,6})\b")
 
 

@@ -18,7 +18,7 @@ class Folder:
         self._root = root
 
     def fault(self) -> str | None:
-        """Why nothing can be kept there."""
+        """Say why nothing can be kept in the folder; None when it is usable."""
         there = next(place for place in (self._root, *self._root.parents) if place.exists())
         if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
             return None

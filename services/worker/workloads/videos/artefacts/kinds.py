@@ -23,7 +23,7 @@ AVI = Kind("video/x-msvideo", ".avi")
 
 
 def kind_of(start: bytes) -> Kind | None:
-    """None for what is no clip: a page with an error, say."""
+    """Recognise the kind of a clip; None for what is no clip: a page with an error, say."""
     if start[4:8] == b"ftyp":
         return QUICKTIME if start[8:12] == b"qt  " else MP4
     if start.startswith(b"\x1a\x45\xdf\xa3"):

@@ -41,7 +41,7 @@ class Measured:
 
 
 def fault_of(settings: VideosSettings) -> str | None:
-    """Why nothing can be kept where the settings say."""
+    """Say why nothing can be kept where the settings say; None when it can."""
     if settings.bucket is None:
         return Folder(settings.folder).fault()
     try:

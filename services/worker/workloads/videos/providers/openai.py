@@ -99,7 +99,7 @@ class OpenAiDialect:
         return self._client.fetch(f"/videos/{quote(job.id, safe='')}/content", own=True)
 
     async def cancel(self, job_id: str) -> None:
-        """There is no such call in the dialect; deleting a job is the nearest thing."""
+        """Delete the job: the dialect has no call that cancels one."""
         answer = await self._client.ask("DELETE", f"/videos/{quote(job_id, safe='')}")
         if answer.status in {404, 410}:
             raise NoSuchJob

@@ -25,7 +25,7 @@ class NoList(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a job made no clip. `moderated`: for its content, so that it never will."""
+    """Reason why a job made no clip. `moderated`: for its content, so that it never will."""
 
     code: str
     message: str
@@ -39,7 +39,7 @@ class Job:
     id: str
     status: JobStatus
     progress: float | None = None
-    """From 0 to 1; many providers say nothing of it."""
+    """Share done, from 0 to 1; many providers say nothing of it."""
     failure: Failure | None = None
     seconds: float | None = None
     size: str | None = None
@@ -63,7 +63,7 @@ class VideoProvider(Protocol):
 
     @property
     def name(self) -> ProviderName:
-        """As results name it."""
+        """Name of the provider in results."""
 
     async def create(self, wanted: Wanted) -> Job:
         """Create a job, by one call and no more. Raises `MayExist` when nobody knows whether it is there."""

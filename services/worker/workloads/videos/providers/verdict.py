@@ -34,7 +34,7 @@ def said(body: Any) -> tuple[str, str]:
 
 
 def failure(body: Any) -> Failure:
-    """Why a job failed. A code may be a number."""
+    """Read why a job failed. A code may be a number."""
     code, message = said({"error": body} if isinstance(body, dict | str) else None)
     return Failure(code, message, moderated=_is_moderated(code, message))
 
