@@ -154,7 +154,11 @@ async def test_a_lost_chunk_of_which_nothing_is_left_ends(dispatcher: ManualDisp
     chunk = await retried_chunk(dispatcher)
     await dispatcher.report(chunk, done(0, 1, 2), final=False)
     await dispatcher.lose()
-    assert (dispatcher.idle, dispatcher.parts.state.leases, await dispatcher.parts.count("leases")) == (True, {}, 0)
+    assert (dispatcher.idle, dict(dispatcher.parts.state.leases), await dispatcher.parts.count("leases")) == (
+        True,
+        {},
+        0,
+    )
     assert dispatcher.parts.state.workload_queue("w").window.in_flight == 0
 
 
@@ -193,7 +197,7 @@ async def test_a_restart_between_two_parts_does_not_forget_the_first(dispatcher:
     dispatcher.restart()
     await dispatcher.load()
     await dispatcher.report(chunk, done(2))
-    assert (await dispatcher.retries(), dispatcher.parts.state.leases) == ([], {})
+    assert (await dispatcher.retries(), dict(dispatcher.parts.state.leases)) == ([], {})
 
 
 async def test_a_cancel_while_a_retry_is_saved_settles_it(
@@ -239,7 +243,7 @@ async def test_a_returned_chunk_is_quarantined_at_once_without_what_was_reported
     await dispatcher.give_back(chunk)
     assert dispatcher.idle, "the earlier one is late"
     await dispatcher.report(again, done(2, 3))
-    assert (dispatcher.parts.state.leases, dispatcher.parts.state.workload_queue("w").window.in_flight) == ({}, 0)
+    assert (dict(dispatcher.parts.state.leases), dispatcher.parts.state.workload_queue("w").window.in_flight) == ({}, 0)
 
 
 async def test_a_chunk_of_a_worker_that_stops_goes_out_as_it_was(dispatcher: ManualDispatcher) -> None:
@@ -265,7 +269,7 @@ async def test_nothing_is_blamed_while_a_worker_names_it(dispatcher: ManualDispa
     await dispatcher.give_back(chunk)
     assert dispatcher.idle
     await dispatcher.report(chunk, done(0))
-    assert (dispatcher.parts.outbox.settled, dispatcher.parts.state.leases) == ([], {})
+    assert (dispatcher.parts.outbox.settled, dict(dispatcher.parts.state.leases)) == ([], {})
 
 
 @pytest.mark.parametrize("isolates", [True, False])
@@ -308,7 +312,7 @@ async def test_halves_outlive_a_restart(dispatcher: ManualDispatcher) -> None:
     assert all(x.quarantined for x in dispatcher.parts.state.leases.values())
     for part in parts:
         await dispatcher.report(part, done(*ordinals(part)))
-    assert (dispatcher.parts.state.leases, dispatcher.parts.state.workload_queue("w").window.in_flight) == ({}, 0)
+    assert (dict(dispatcher.parts.state.leases), dispatcher.parts.state.workload_queue("w").window.in_flight) == ({}, 0)
 
 
 async def test_what_was_lost_waits_out_a_pause_and_ends_with_a_cancel(dispatcher: ManualDispatcher) -> None:
@@ -446,7 +450,11 @@ async def test_when_all_that_is_left_had_begun_the_chunk_ends(dispatcher: Manual
     await dispatcher.report(chunk, done(0), final=False)
     await dispatcher.lose()
     assert dispatcher.parts.outbox.settled == [REVIEW]
-    assert (dispatcher.idle, dispatcher.parts.state.leases, await dispatcher.parts.count("leases")) == (True, {}, 0)
+    assert (dispatcher.idle, dict(dispatcher.parts.state.leases), await dispatcher.parts.count("leases")) == (
+        True,
+        {},
+        0,
+    )
 
 
 async def test_a_chunk_that_comes_back_while_its_worker_may_still_be_at_a_call_stays_with_it(
@@ -459,7 +467,7 @@ async def test_a_chunk_that_comes_back_while_its_worker_may_still_be_at_a_call_s
     assert (dispatcher.idle, dispatcher.parts.outbox.settled) == (True, [])
     assert await begin(dispatcher, chunk, 2)
     await dispatcher.report(chunk, done(0, 1, 2))
-    assert (dispatcher.parts.outbox.settled, dispatcher.parts.state.leases) == ([], {})
+    assert (dispatcher.parts.outbox.settled, dict(dispatcher.parts.state.leases)) == ([], {})
 
 
 async def test_one_worker_alone_begins_what_must_not_run_twice(dispatcher: ManualDispatcher) -> None:

@@ -64,7 +64,7 @@ def test_chunk_ends_only_once() -> None:
     table.add(mine)
     assert (table.get(CHUNK), len(table), list(table.values())) == (mine, 1, [mine])
     assert [table.remove(mine), table.remove(mine)] == [True, False]
-    assert (table, table.get(CHUNK), table.is_current(mine, 3)) == ({}, None, False)
+    assert (dict(table), table.get(CHUNK), table.is_current(mine, 3)) == ({}, None, False)
 
 
 def test_when_a_chunk_was_seen() -> None:

@@ -337,7 +337,7 @@ def test_broken_call_does_not_count_as_an_answer() -> None:
     state=st.sampled_from(["closed", "half_open", "open"]),
 )
 def test_repeated_decision_on_a_report_is_the_same(told: dict[int, str], state: Any) -> None:
-    made = {
+    made: dict[str, Any] = {
         "ended": lambda _: None, "retry": retry, "refused": refusal, "spared": lambda o: refusal(o, elapsed_ms=0)
     }  # fmt: skip
     circuit = CircuitBreaker(state=state, pause_s=10.0)
