@@ -27,20 +27,20 @@ AT_MOST_ONCE = b"1"
 
 
 def main() -> None:
-    """Serve requests until the socket is closed."""
+    """Serve incoming until the socket is closed."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # they are for the worker, which then ends this process
     with socket.socket(fileno=int(sys.argv[1])) as line, line.makefile("rwb") as stream:
-        requests: SimpleQueue[bytes] = SimpleQueue()
-        Thread(target=_read, args=(stream, requests), daemon=True).start()
+        incoming: SimpleQueue[bytes] = SimpleQueue()
+        Thread(target=_read, args=(stream, incoming), daemon=True).start()
         try:
-            function, model, whole_chunk = _load(from_json(requests.get()))
+            function, model, whole_chunk = _load(from_json(incoming.get()))
         except Exception as error:  # noqa: BLE001  imports run user code
             _write(stream, f"{type(error).__name__}: {error}".encode())
             os._exit(1)  # the thread that reads would be in the way of another end
         _write(stream, b"")
         while True:
-            request = requests.get()
+            request = incoming.get()
             chunk, at_most_once = ChunkReady.decode(request[1:]), request[:1] == AT_MOST_ONCE
             outcomes = _run(
                 function, HandlerCall(model, chunk, chunk.items, at_most_once=at_most_once), whole_chunk=whole_chunk
@@ -71,9 +71,9 @@ def _import(name: str) -> Any:
     return attrgetter(path)(import_module(module))
 
 
-def _read(stream: Any, requests: "SimpleQueue[bytes]") -> None:
+def _read(stream: Any, incoming: "SimpleQueue[bytes]") -> None:
     while len(header := stream.read(HEADER_BYTES)) == HEADER_BYTES:
-        requests.put(stream.read(int.from_bytes(header, "big")))
+        incoming.put(stream.read(int.from_bytes(header, "big")))
     os._exit(0)
 
 
