@@ -27,7 +27,7 @@ AT_MOST_ONCE = b"1"
 
 
 def main() -> None:
-    """Serve incoming until the socket is closed."""
+    """Serve requests until the socket is closed."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # they are for the worker, which then ends this process
     with socket.socket(fileno=int(sys.argv[1])) as line, line.makefile("rwb") as stream:
