@@ -98,7 +98,7 @@ async def test_jobs_are_cancelled_at_the_deadline_of_their_batch(cluster: tuple[
 
 async def test_a_batch_of_more_clips_than_may_be_is_refused(cluster: tuple[Cluster, VideoDialect]) -> None:
     running, _ = cluster
-    with pytest.raises(BatchRefused, match="takes 10 items"):
+    with pytest.raises(BatchRefused, match="at most 10 items"):
         await running.client.submit("videos", [{"prompt": f"good {n}"} for n in range(11)])
 
 
