@@ -45,7 +45,7 @@ async def test_a_destination_that_takes_no_more_calls_is_left_alone_before_it_re
     for chunk in parts.outbox.chunks:
         left = {"remaining": 0, "reset_s": 60.0} if chunk.partition == "a" else {}
         success = ItemOutcome(ordinal=chunk.items[0].ordinal, status="succeeded", result={})
-        await parts.report(chunk, [success], felt=left)
+        await parts.report(chunk, [success], feedback=left)
     async with parts.pumping():
         await parts.begin({"a": 1, "b": 1})
         await parts.until(lambda: len(parts.outbox.chunks) == 3)
