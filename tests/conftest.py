@@ -10,7 +10,7 @@ from tests.support.servers import Corners, empty, running_servers, whole_cluster
 
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
-"""How long an example takes says how busy the machine is. What must not grow with its input is tested as a ratio."""
+"""Hypothesis has no deadline, because the time of an example depends on the machine. Growth is tested as a ratio."""
 
 
 @pytest.hookimpl(trylast=True)
@@ -31,7 +31,7 @@ def shared_servers() -> Iterator[Corners]:
 
 @pytest.fixture(scope="session")
 def whole_cluster() -> Iterator[Corners]:
-    """The same, for tests that kill servers or block them: no other process is on these."""
+    """Give servers to a test that kills or blocks them; no other process uses these."""
     with running_servers(whole_cluster_home(), alone=True) as found:
         yield found
 
@@ -47,6 +47,6 @@ def servers(request: pytest.FixtureRequest) -> Iterator[Servers]:
 
 @pytest.fixture
 async def clean(servers: Servers) -> Servers:
-    """The same corner, with no message, no row and no key left from other tests of the file."""
+    """Give the file's servers without a message, row or key of its other tests."""
     await empty(servers)
     return servers

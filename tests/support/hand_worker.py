@@ -42,7 +42,7 @@ class HandWorker:
         self.holding: set[uuid.UUID] = set()
         """Chunks that heartbeats name."""
         self.forgetful = False
-        """Whether the worker loses each chunk that it takes."""
+        """True if the worker loses each chunk that it takes."""
         self.taken: list[tuple[float, ChunkReady]] = []
         self.settled: list[ItemsSettled] = []
         self._publisher = publisher

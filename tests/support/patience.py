@@ -1,4 +1,4 @@
-"""How long tests wait for what has to come."""
+"""The longest time that a test waits for a condition, as a guard against hanging."""
 
 PATIENCE_S = 60.0
 """Only a hang lasts as long, on a machine as busy as it may be."""

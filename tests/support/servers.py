@@ -25,7 +25,7 @@ from tests.support.containers import start_containers
 WORKLOADS = Path(__file__).parents[2] / "services" / "worker" / "workloads"
 _PLACES = 32
 _purges: dict[str, Callable[[], Awaitable[bool]]] = {}
-"""How the messages of a virtual host are deleted at once, by its address; by AMQP it takes a request for each queue."""
+"""Functions by virtual host address that delete its messages in one call; AMQP needs a request for each queue."""
 
 
 def whole_cluster_home() -> Path:

@@ -25,7 +25,7 @@ class Table:
     def __init__(self, *entries: OutboxMessage) -> None:
         self.unsent = {entry.key: entry for entry in entries}
         self.fresh = False
-        """Whether the grace period of the process that wrote the messages is still running."""
+        """True while the grace period of the process that wrote the messages lasts."""
         self.emptied = asyncio.Event()
 
     @asynccontextmanager
