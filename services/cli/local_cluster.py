@@ -22,7 +22,8 @@ SERVICES = ("ingest", "dispatcher", "worker", "aggregator", "notifier")
 _USUAL_PORT = 8000
 _READY_WITHIN = 60.0
 _SECRET_VARIABLE = "BATCHYARD_WEBHOOK_SECRET"  # noqa: S105  # the name of a variable
-_CLIPS_VARIABLE = "BATCHYARD_VIDEOS_STORE"
+_HOME_VARIABLE = "BATCHYARD_HOME"
+"""Folder below which workloads keep their files unless a setting says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,8 @@ def programs(plan: Plan, servers: Servers, http_port: int) -> list[Program]:
     """The five services, each with its own health port; workers as many as are asked for."""
     names = [name for name in SERVICES if name != "worker"]
     names += [f"worker-{number}" if plan.workers > 1 else "worker" for number in range(1, plan.workers + 1)]
-    clips = {_CLIPS_VARIABLE: os.environ.get(_CLIPS_VARIABLE) or str(plan.home.absolute() / "videos")}
-    common = {**servers.environment(), _SECRET_VARIABLE: webhook_secret(plan.home), **clips, **plan.environment}
+    files = {_HOME_VARIABLE: str(plan.home.absolute())}
+    common = {**servers.environment(), _SECRET_VARIABLE: webhook_secret(plan.home), **files, **plan.environment}
     ports = [port for port in free_ports(len(names) + 1) if port != http_port]  # that one is taken, if not yet bound
     return [_program(name, port, common, http_port) for name, port in zip(names, ports, strict=False)]
 

@@ -1,5 +1,6 @@
 """Settings of the videos workload: who makes clips, with which key, and where they are kept."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -54,7 +55,10 @@ class VideosSettings(BaseSettings):
     price_per_second: float | None = Field(None, ge=0, description="price of a second of video, for `cost`")
     max_bytes: int = Field(512 * 2**20, ge=1000, le=50 * 2**30, description="a larger file is not kept")
     download_s: float = Field(240.0, gt=0, le=280, description="seconds for the download of a clip")
-    store: str = Field("~/.batchyard/videos", description="where clips are kept: a folder, or s3://bucket/prefix")
+    store: str = Field(
+        default_factory=lambda: f"{os.environ.get('BATCHYARD_HOME') or '~/.batchyard'}/videos",
+        description="where clips are kept: a folder, or s3://bucket/prefix; empty: the folder of the local cluster",
+    )
     s3_url: str = Field("", description="the S3-compatible service, as in https://minio:9000; empty: AWS")
     s3_key_id: str = Field("", description="its access key; empty: as the environment of AWS has it")
     s3_secret: SecretStr = Field(SecretStr(""), description="its secret key")
