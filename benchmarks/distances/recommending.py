@@ -18,7 +18,7 @@ async def asking(cluster: Cluster, samples: int, **more: Any) -> dict[str, Any]:
     for number in range(-_WARM_UP, samples):
         question = {"jobs": [_job(number)], "contractors": [_contractor(n) for n in range(CANDIDATES)], **more}
         began = time.perf_counter()
-        async with cluster.http.post("recommendations", json=question) as answer:
+        async with cluster.http.post("workloads/distances/questions/recommend", json=question) as answer:
             answer.raise_for_status()
             found = await answer.json()
         if number < 0:

@@ -121,9 +121,6 @@ DISPATCHER_QUERIES = Queue(
     tuple(Binding(QUERIES, f"{noun}.query.v1") for noun in ("workers", "items", "rates", "permit")),
     lossy_ttl_ms=QUERY_TTL_MS,
 )
-WORKER_RECOMMENDATIONS = Queue(
-    "worker.recommendations", (Binding(QUERIES, "recommendations.query.v1"),), lossy_ttl_ms=QUERY_TTL_MS
-)
 WORKER_CACHE = Queue("worker.cache", (Binding(FLOW, "cache.invalidated.*"),))
 AGGREGATOR_OUTCOMES = Queue(
     "aggregator.outcomes", (Binding(FLOW, "chunk.processed.*"), Binding(FLOW, "items.settled.*"))
@@ -159,7 +156,6 @@ QUEUES: tuple[Queue, ...] = (
     DISPATCHER_HEARTBEATS,
     DISPATCHER_QUERIES,
     WORKER_CACHE,
-    WORKER_RECOMMENDATIONS,
     AGGREGATOR_OUTCOMES,
     AGGREGATOR_ASIDE,
     AGGREGATOR_CONTROL,
@@ -189,3 +185,9 @@ def summary_queue(workload: str) -> Queue:
     """Queue of summary requests of a workload. Workers that make its summaries declare it."""
     name = f"work.{workload}.summary"
     return Queue(name, (Binding(WORK, name),), delivery_limit=SUMMARY_DELIVERY_LIMIT)
+
+
+def question_queue(workload: str, question: str) -> Queue:
+    """Queue of one question to a workload. Workers that answer it declare it."""
+    key = f"workload.query.v1.{workload}.{question}"
+    return Queue(f"work.{workload}.question.{question}", (Binding(QUERIES, key),), lossy_ttl_ms=QUERY_TTL_MS)

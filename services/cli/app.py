@@ -5,13 +5,13 @@ from typing import Annotated
 import typer
 
 from services.cli.commands import (
+    ask,
     batches,
     control,
     dead_letters,
     machine,
     platform,
     rates,
-    recommend,
     results,
     submit,
     workload,
@@ -47,7 +47,7 @@ def batchyard(
 
       batchyard up --detach                         start the local cluster
       batchyard workloads                           list the workloads
-      batchyard submit tracklists urls.csv --watch  submit a batch and watch it
+      batchyard submit http calls.ndjson --watch    submit a batch and watch it
       batchyard results last --format csv           fetch the outcome of each item
       batchyard down                                stop the local cluster
 
@@ -68,7 +68,7 @@ _PANELS = {
         control.change,
     ),
     "Platform": (
-        recommend.recommend,
+        ask.ask,
         rates.rates,
         platform.workers,
         platform.workloads,

@@ -11,12 +11,8 @@ from datetime import UTC, datetime
 import structlog
 
 from batchyard_contracts import topology
-from batchyard_contracts.v1.flow import (
-    CacheInvalidated,
-    WorkerAnnounced,
-)
+from batchyard_contracts.v1.flow import CacheInvalidated, WorkerAnnounced
 from batchyard_contracts.v1.manifest import Manifest
-from batchyard_contracts.v1.recommendations import RecommendationsQuery
 from services.worker.caching.invalidation import CacheInvalidation
 from services.worker.caching.result_cache import ResultCache
 from services.worker.consuming.chunk_consumer import ChunkConsumer
@@ -28,13 +24,11 @@ from services.worker.execution.start_permit import StartPermitClient
 from services.worker.limits.rate_gate import RateGates
 from services.worker.loading import registry
 from services.worker.quarantine.consumer import QuarantineConsumer
+from services.worker.questions.consumer import answer_questions
 from services.worker.settings import WorkerSettings
 from services.worker.summaries.consumer import run_summaries
-from services.worker.workloads.distances.opening import DistanceResources
-from services.worker.workloads.distances.recommending import Recommender
 from shared.messaging.batch_consumer import BatchConsumer
 from shared.messaging.connection import connect
-from shared.messaging.consumer import Consumer, Route
 from shared.messaging.publisher import Publisher, outgoing
 from shared.messaging.rpc_client import RpcClient
 from shared.messaging.topology import declare
@@ -68,9 +62,8 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
         consumers: list[ChunkConsumer] = []
         quarantine_consumers: list[QuarantineConsumer] = []
         manifests = [workload.announcement() for workload in workloads.values()]
-        opened: dict[str, object] = {}
         for workload in _available(workloads, manifests):
-            opened[workload.name] = resources = await stack.enter_async_context(workload.lifespan())
+            resources = await stack.enter_async_context(workload.lifespan())
             slots, grace_s = settings.worker_slots.get(workload.name), settings.worker_grace_s
             gates = RateGates(workload.name, reservations)
             runner = ItemRunner(
@@ -106,10 +99,9 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
             runtime.health.pulse("cache invalidation"),
         )
         runtime.spawn(invalidation.run(), "cache")
-        await stack.enter_async_context(
-            run_summaries(settings.amqp_url, [consumer.runner for consumer in consumers], publisher, worker_id)
-        )
-        await stack.enter_async_context(_answering(settings, publisher, opened.get("distances")))
+        runners = [consumer.runner for consumer in consumers]
+        await stack.enter_async_context(run_summaries(settings.amqp_url, runners, publisher, worker_id))
+        await stack.enter_async_context(answer_questions(settings.amqp_url, runners, publisher))
         try:
             yield
         finally:
@@ -125,22 +117,8 @@ def _queues(workloads: Iterable[registry.AnyWorkload]) -> Iterator[topology.Queu
         yield topology.quarantine_queue(workload.name)
         if workload.summary_definition:
             yield topology.summary_queue(workload.name)
-
-
-@asynccontextmanager
-async def _answering(settings: WorkerSettings, publisher: Publisher, distances: object) -> AsyncIterator[None]:
-    """Answer recommendation queries, if this worker can compute distances."""
-    if not isinstance(distances, DistanceResources):
-        yield
-        return
-    control = Consumer(settings.amqp_url, publisher, "worker")
-    route = Route(RecommendationsQuery, Recommender(distances).answer)
-    control.subscribe(topology.WORKER_RECOMMENDATIONS, [route], concurrency=4)
-    await control.start()
-    try:
-        yield
-    finally:
-        await control.stop()
+        for question in workload.question_definitions:
+            yield topology.question_queue(workload.name, question)
 
 
 async def _announce(publisher: Publisher, worker_id: str, manifests: list[Manifest]) -> None:

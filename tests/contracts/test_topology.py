@@ -7,7 +7,16 @@ import pytest
 from batchyard_contracts import topology
 from batchyard_contracts.schema.asyncapi import EXCHANGE_OF, address_of, routes_to
 from batchyard_contracts.schema.export import HOME
-from batchyard_contracts.topology import QUEUES, Binding, Queue, quarantine_queue, summary_queue, work_queues
+from batchyard_contracts.topology import (
+    QUEUES,
+    Binding,
+    Queue,
+    quarantine_queue,
+    question_queue,
+    summary_queue,
+    work_queues,
+)
+from batchyard_contracts.v1.queries import WorkloadQuery
 from batchyard_contracts.v1.work import ChunkReady, SummaryRequested
 
 PUBLIC_ONLY = {
@@ -30,13 +39,19 @@ KNOWN_ARGUMENTS = {
     "classic": {"x-queue-type", "x-message-ttl"},
 }
 """Understood by every version from 3.10 to 4.3; `x-max-priority` and `x-queue-mode`, for instance, are not."""
-ALL = [*QUEUES, *work_queues("noop"), quarantine_queue("noop"), summary_queue("noop")]
+ALL = [
+    *QUEUES,
+    *work_queues("noop"),
+    quarantine_queue("noop"),
+    summary_queue("noop"),
+    question_queue("noop", "root"),
+]
 DEAD = [dead for queue in ALL if (dead := queue.dead_queue())]
 
 
 @pytest.mark.parametrize("message_type", EXCHANGE_OF)
 def test_a_message_reaches_a_queue(message_type: str) -> None:
-    if message_type in {"chunk.ready.v1", "summary.requested.v1"}:
+    if message_type in {"chunk.ready.v1", "summary.requested.v1", "workload.query.v1"}:
         return  # their queues are made with their workload: below
     heard = [queue.name for queue in QUEUES if message_type in routes_to(queue)]
     assert bool(heard) != (message_type in PUBLIC_ONLY), heard
@@ -57,6 +72,12 @@ def test_a_quarantined_chunk_goes_to_the_quarantine_of_its_workload() -> None:
 def test_a_wanted_summary_goes_to_its_workload() -> None:
     wanted = SummaryRequested.decode((HOME / "examples/summary.requested.v1/distances.json").read_bytes())
     assert summary_queue("distances").bindings == (Binding(topology.WORK, wanted.routing_key()),)
+
+
+def test_a_question_goes_to_the_queue_of_its_workload_and_name() -> None:
+    asked = WorkloadQuery.decode((HOME / "examples/workload.query.v1/longest-word.json").read_bytes())
+    queue = question_queue("count-words", "longest-word")
+    assert queue.bindings == (Binding(topology.QUERIES, asked.routing_key()),)
 
 
 def test_events_reach_a_service_whatever_the_workload_and_owner() -> None:

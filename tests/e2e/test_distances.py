@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from batchyard_contracts.v1.recommendations import RecommendationsReply
+from batchyard_contracts.v1.queries import WorkloadQuery, WorkloadReply
 from batchyard_contracts.v1.values import NewItem
+from services.worker.workloads.distances.recommendations import Recommendations
 from tests.support.cluster import Cluster
 from tests.support.patience import PATIENCE_S
 
@@ -31,7 +32,7 @@ def contractor(number: int) -> dict[str, Any]:
 
 
 async def recommend(cluster: Cluster, document: dict[str, Any], status: int = 200) -> Any:
-    async with cluster.http.post("recommendations", json=document) as response:
+    async with cluster.http.post("workloads/distances/questions/recommend", json=document) as response:
         assert response.status == status, await response.text()
         return await response.json()
 
@@ -65,7 +66,7 @@ async def test_a_hundred_candidates_are_ranked_at_once(cluster: Cluster) -> None
         "contractors": [contractor(n) for n in range(100)],
         "limit": 10,
     }
-    answer = RecommendationsReply.model_validate(await recommend(cluster, question))
+    answer = Recommendations.model_validate(await recommend(cluster, question))
     (job,) = answer.jobs
     assert (answer.provider, answer.in_time) == ("geodesic", True)
     assert len(job.recommended) == 10
@@ -79,9 +80,22 @@ async def test_an_invalid_query_is_refused_with_its_error(cluster: Cluster) -> N
     assert "lat" in problem["detail"]
 
 
+async def test_a_client_asks_by_amqp(cluster: Cluster) -> None:
+    request = json.loads((EXAMPLES / "recommend.json").read_bytes())
+    query = WorkloadQuery(workload="distances", question="recommend", request=request)
+    reply = await cluster.client.query(query, WorkloadReply)
+    assert reply.error is None
+    assert len(Recommendations.model_validate(reply.answer).jobs) == 2
+    twice = {**request, "jobs": request["jobs"][:1] * 2}
+    refused = (await cluster.client.query(query.model_copy(update={"request": twice}), WorkloadReply)).error
+    assert refused
+    assert (refused.code, refused.scope) == ("invalid_question", "request")
+    assert "two jobs have the same id" in refused.message
+
+
 async def test_the_cli_prints_recommendations(cluster: Cluster) -> None:
     url = str(cluster.http._base_url).removesuffix("/api/v1/")
-    argv = [sys.executable, "-m", "services.cli", "recommend", str(EXAMPLES / "recommend.json")]
+    argv = [sys.executable, "-m", "services.cli", "ask", "distances", "recommend", str(EXAMPLES / "recommend.json")]
     for more in ([], ["--json"]):
         process = await asyncio.create_subprocess_exec(
             *argv, *more, env={**os.environ, "BATCHYARD_URL": url}, stdout=asyncio.subprocess.PIPE
@@ -94,4 +108,4 @@ async def test_the_cli_prints_recommendations(cluster: Cluster) -> None:
             assert jobs[1]["recommended"][0]["contractor_id"] == "cy"
         else:
             assert "boiler-1" in output.decode()
-            assert "missing skill" in output.decode()
+            assert '"missing_skill"' in output.decode()

@@ -44,7 +44,7 @@ async def recommended(cluster: Cluster, server: OsrmServer) -> None:
         "contractors": [{"id": f"c{n}", "lat": 50.0, "lon": n / 10} for n in range(1, 40)],
         "exact": 10,
     }
-    async with cluster.http.post("recommendations", json=question) as response:
+    async with cluster.http.post("workloads/distances/questions/recommend", json=question) as response:
         answer = await response.json()
     (job,) = answer["jobs"]
     assert (answer["provider"], answer["in_time"]) == ("osrm", True)
@@ -54,7 +54,7 @@ async def recommended(cluster: Cluster, server: OsrmServer) -> None:
     server.pause_s = LONG_S
     began = time.monotonic()
     question |= {"deadline_s": 0.5, "jobs": [{"id": "late", "lat": 50.3, "lon": 0.0}]}
-    async with cluster.http.post("recommendations", json=question) as response:
+    async with cluster.http.post("workloads/distances/questions/recommend", json=question) as response:
         answer = await response.json()
     assert time.monotonic() - began < LONG_S, "it does not wait for the provider"
     assert answer["in_time"] is False
@@ -62,7 +62,7 @@ async def recommended(cluster: Cluster, server: OsrmServer) -> None:
     server.pause_s = 0.0
     server.fail.append(500)
     question["jobs"] = [{"id": "k", "lat": 50.5, "lon": 0.0}]
-    async with cluster.http.post("recommendations", json=question) as response:
+    async with cluster.http.post("workloads/distances/questions/recommend", json=question) as response:
         answer = await response.json()
     assert answer["jobs"][0]["recommended"][0]["travel"]["method"] == "geodesic estimate"
 
@@ -93,7 +93,7 @@ async def test_a_missing_key_is_said_at_submission(clean: Servers) -> None:
     async with running_cluster(clean, settings, workers=1, known=["distances"]) as cluster:
         with pytest.raises(BatchRefused, match="BATCHYARD_DISTANCES_KEY"):
             await cluster.client.submit("distances", [pair(1, 1)])
-        async with cluster.http.post("recommendations", json={
+        async with cluster.http.post("workloads/distances/questions/recommend", json={
             "jobs": [{"id": "j", "lat": 0, "lon": 0}], "contractors": [{"id": "c", "lat": 0, "lon": 0}]
         }) as response:  # fmt: skip
             assert response.status == 409

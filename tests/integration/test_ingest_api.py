@@ -1,10 +1,13 @@
 """HTTP API: its OpenAPI description, Swagger UI, security headers, tokens and workloads."""
 
+import io
 import json
 import re
 
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from batchyard_contracts.v1.manifest import Question
+from batchyard_contracts.v1.queries import MAX_QUESTION_BYTES, QuestionError, WorkloadQuery, WorkloadReply
 from devstack import Servers
 from tests.support.running_ingest import SQUARES, IngestHarness, running_ingest
 
@@ -37,7 +40,7 @@ async def test_the_openapi_description_is_complete(clean: Servers) -> None:
             "/api/v1/workloads": {"get"},
             "/api/v1/workloads/{name}": {"get"},
             "/api/v1/workers": {"get"},
-            "/api/v1/recommendations": {"post"},
+            "/api/v1/workloads/{name}/questions/{question}": {"post"},
             "/api/v1/rates": {"get"},
             "/api/v1/rates/{workload}": {"get", "put", "delete"},
             "/api/v1/rates/{workload}/close": {"post"},
@@ -125,6 +128,38 @@ async def test_workloads_are_listed_and_shown(clean: Servers) -> None:
         assert shown["exports"]["cue"]["suffix"] == ".cue"
         body = {"workload": "squares", "items": [{"payload": {"n": 1}}]}
         assert (await harness.post("/batches", json=body))[0] == 422
+
+
+async def test_a_question_is_checked_asked_and_answered(clean: Servers) -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    root = Question(request_schema=schema, answer_schema={}, timeout_s=0.2)
+    path = "/workloads/squares/questions/root"
+    async with running_ingest(clean) as harness:
+        await harness.announce(SQUARES.model_copy(update={"version": "2", "questions": {"root": root}}))
+        assert (await harness.get("/workloads/squares"))[1]["questions"]["root"]["request_schema"] == schema
+        status, problem = await harness.post(path, json={"n": 9})
+        assert (status, problem["code"]) == (504, "question_timeout")
+        assert "'root' of 'squares'" in problem["detail"]
+        await harness.answer_questions("squares", "root")
+        harness.answers[WorkloadQuery] = lambda query: WorkloadReply(answer={"root": query.request["n"] ** 0.5})
+        assert await harness.post(path, json={"n": 9}) == (200, {"root": 3.0})
+        for error, wanted in (
+            (QuestionError(code="too_odd", message="It is odd.", scope="request"), 422),
+            (QuestionError(code="busy", scope="workload"), 502),
+        ):
+            harness.answers[WorkloadQuery] = lambda _, error=error: WorkloadReply(error=error)  # type: ignore[misc]
+            status, problem = await harness.post(path, json={"n": 9})
+            assert (status, problem["code"]) == (wanted, error.code)
+        for other, content, wanted, code in (
+            (path, b'{"n": "9"}', 422, "invalid_question"),
+            (path, b" " * (MAX_QUESTION_BYTES + 1), 413, "message_too_large"),
+            ("/workloads/squares/questions/rot", b'{"n": 9}', 404, "unknown_question"),
+            ("/workloads/cubes/questions/root", b'{"n": 9}', 404, "unknown_workload"),
+        ):
+            status, problem = await harness.post(
+                other, data=io.BytesIO(content), headers={"Content-Type": "application/json"}
+            )
+            assert (status, problem["code"]) == (wanted, code)
 
 
 async def test_an_unreadable_workload_does_not_affect_others(clean: Servers) -> None:

@@ -101,6 +101,14 @@ class IngestHarness:
                 while (await self.get(path, headers=headers))[1].get("version") != manifest.version:  # noqa: ASYNC110
                     await asyncio.sleep(0.02)  # HTTP has no signal for it
 
+    async def answer_questions(self, workload: str, question: str) -> None:
+        """Begin to answer a question as a worker would, with the answer to `WorkloadQuery`."""
+        asked = topology.question_queue(workload, question)
+        queue = await self._channel.declare_queue(asked.name, durable=True, arguments=dict(asked.arguments()))
+        for binding in asked.bindings:
+            await queue.bind(binding.exchange, binding.routing_key)
+        await queue.consume(self._on_query, no_ack=True)
+
     async def publish(self, exchange: str, message: Message) -> None:
         """Send a message as a service would; repeat it if the broker refuses it, because a queue may just be gone."""
 

@@ -1,7 +1,7 @@
 """Client of Batchyard, which needs the extra `[client]`: it submits, follows and controls batches, and reads results.
 
     async with Client.connect("amqp://guest:guest@localhost/") as client:
-        receipt = await client.submit("tracklists", [{"url": "https://example.com/1"}])
+        receipt = await client.submit("http", [{"url": "https://example.com/1"}])
         finished = await client.wait(receipt.batch_id)
 
 It raises these errors:

@@ -70,8 +70,8 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
     "selection.query.v1": (CLIENT, "ingest"),
     "items.query.v1": (CLIENT, "ingest"),
     "workers.query.v1": (CLIENT, "ingest"),
-    "recommendations.query.v1": (CLIENT, "ingest"),
     "rates.query.v1": (CLIENT, "ingest"),
+    "workload.query.v1": (CLIENT, "ingest"),
     "permit.query.v1": ("worker",),
 }
 
@@ -88,15 +88,16 @@ REPLIES_TO: Mapping[str, tuple[str, ...]] = {
             "selection",
             "items",
             "workers",
-            "recommendations",
             "rates",
+            "workload",
             "permit",
         )
     },
 }
 
 _PARAMETERS: Mapping[str, Json] = {
-    "workload": {"description": "The name of the workload.", "examples": ["tracklists"]},
+    "workload": {"description": "The name of the workload.", "examples": ["count-words"]},
+    "question": {"description": "The name of a question of the workload.", "examples": ["longest-word"]},
     "owner": {"description": "The owner of the batch.", "default": "default"},
     "priority": {"description": "The priority of the batch.", "enum": ["immediate", "normal", "low"]},
 }
@@ -104,7 +105,13 @@ _WORK_QUEUE = "work"
 _WORK_ADDRESS = "work.{workload}.{priority}"
 _SUMMARY_QUEUE = "summaries"
 _SUMMARY_ADDRESS = "work.{workload}.summary"
-_OWN_ADDRESSES = {"chunk.ready.v1": _WORK_ADDRESS, "summary.requested.v1": _SUMMARY_ADDRESS}
+_QUESTION_QUEUE = "questions"
+_QUESTION_ADDRESS = "workload.query.v1.{workload}.{question}"
+_OWN_ADDRESSES = {
+    "chunk.ready.v1": _WORK_ADDRESS,
+    "summary.requested.v1": _SUMMARY_ADDRESS,
+    "workload.query.v1": _QUESTION_ADDRESS,
+}
 
 
 def document() -> Json:
@@ -127,6 +134,7 @@ def document() -> Json:
             **{queue.name: _queue_channel(queue) for queue in topology.QUEUES},
             _WORK_QUEUE: _work_queue_channel(),
             _SUMMARY_QUEUE: _summary_queue_channel(),
+            _QUESTION_QUEUE: _question_queue_channel(),
             REPLY: {
                 "address": None,
                 "description": "The queue that `reply_to` of the request names: direct reply-to, one that the broker "
@@ -222,6 +230,17 @@ def _summary_queue_channel() -> Json:
     }
 
 
+def _question_queue_channel() -> Json:
+    queue = topology.question_queue("{workload}", "{question}")
+    return {
+        "address": queue.name,
+        "description": "One queue for each question to a workload, which its first worker declares.",
+        "messages": _references(["workload.query.v1"]),
+        "parameters": {name: _PARAMETERS[name] for name in ("workload", "question")},
+        "bindings": {"amqp": _queue_binding(queue)},
+    }
+
+
 def _template(queue: Queue, address: str) -> Json:
     """Binding of one of many queues that differ by name."""
 
@@ -249,6 +268,7 @@ def _operations() -> Iterable[tuple[str, Json]]:
         yield f"{service}.receive.{queue.name}", _operation("receive", queue.name, routes_to(queue))
     yield "worker.receive.work", _operation("receive", _WORK_QUEUE, ["chunk.ready.v1"])
     yield "worker.receive.summaries", _operation("receive", _SUMMARY_QUEUE, ["summary.requested.v1"])
+    yield "worker.receive.questions", _operation("receive", _QUESTION_QUEUE, ["workload.query.v1"])
     for kind in v1.EVENTS:
         yield f"{CLIENT}.receive.{kind.type}", _operation("receive", kind.type, [kind.type])
 

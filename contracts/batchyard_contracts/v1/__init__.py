@@ -1,7 +1,7 @@
 """Version 1 of every message. Only optional fields are added to it; any other change makes a version 2 beside it."""
 
 from batchyard_contracts.message import Message
-from batchyard_contracts.v1 import commands, events, flow, queries, recommendations, work
+from batchyard_contracts.v1 import commands, events, flow, queries, work
 
 COMMANDS: tuple[type[Message], ...] = (
     commands.BatchSubmit,
@@ -57,10 +57,10 @@ QUERIES: tuple[type[Message], ...] = (
     queries.ItemsReply,
     queries.WorkersQuery,
     queries.WorkersReply,
-    recommendations.RecommendationsQuery,
-    recommendations.RecommendationsReply,
     queries.RatesQuery,
     queries.RatesReply,
+    queries.WorkloadQuery,
+    queries.WorkloadReply,
     queries.StartPermitQuery,
     queries.StartPermitReply,
     queries.QueryFailed,

@@ -11,6 +11,11 @@ Pointer = Annotated[str, StringConstraints(pattern=r"^(/([^~/]|~0|~1)*)*$", max_
 """JSON Pointer (RFC 6901) into an item's payload or into a result."""
 
 
+QuestionName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,47}$")]
+
+MAX_QUESTION_S = 30
+"""Largest number of seconds that a question may take."""
+
 FIRST_LIMIT = "partition"
 """Name of the limit that a manifest states by `partition`, `rate`, `rates`, `partition_concurrency`, `adaptive`."""
 
@@ -93,6 +98,18 @@ class RecordsExport(Value):
     """Pointer to the id in a record."""
 
 
+class Question(Value):
+    """Question to a workload that a worker answers at once: the schemas of its request and of its answer."""
+
+    description: str = ""
+    request_schema: dict[str, JsonValue]
+    answer_schema: dict[str, JsonValue]
+    timeout_s: Annotated[float, Field(gt=0, le=MAX_QUESTION_S)] = 5.0
+    """Seconds within which a worker answers; after that the question fails."""
+    example: dict[str, Any] = {}
+    """Example of a valid request."""
+
+
 class Manifest(Value):
     """Description of a workload, announced by each worker that runs it."""
 
@@ -151,6 +168,8 @@ class Manifest(Value):
     source_schema: dict[str, JsonValue] | None = None
     """Schema of the source that a batch may name in place of items; None: it may not."""
     source_example: dict[str, Any] = {}
+    questions: Annotated[dict[QuestionName, Question], Field(max_length=20)] = {}
+    """Questions by name."""
     unavailable: Annotated[str, StringConstraints(min_length=1, max_length=500)] | None = None
     """Reason why the workload cannot run now, and the workers' setting that changes that; ingest rejects its batches
     with this text. None: it can run."""

@@ -1,13 +1,13 @@
 """Queries on the exchange `batchyard.queries`, and their replies. A query names a `reply_to` and a correlation id."""
 
 from datetime import datetime
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
 from pydantic import Field, JsonValue, StringConstraints
 
-from batchyard_contracts.message import Message, Value
-from batchyard_contracts.v1.manifest import Adaptive
+from batchyard_contracts.message import MAX_MESSAGE_BYTES, Message, Value
+from batchyard_contracts.v1.manifest import Adaptive, QuestionName
 from batchyard_contracts.v1.values import (
     BatchId,
     BatchStatus,
@@ -36,6 +36,10 @@ MAX_PAGE = 1000
 
 MAX_ORDINALS = 10_000
 """Largest number of ordinals in one reply to `SelectionQuery`."""
+
+
+MAX_QUESTION_BYTES = MAX_MESSAGE_BYTES - 1024
+"""Largest request of a question, and its largest answer, in bytes of JSON."""
 
 
 class BatchState(Value):
@@ -294,6 +298,36 @@ class StartPermitReply(Message):
 
     type: ClassVar[str] = "permit.reply.v1"
     granted: bool
+
+
+class WorkloadQuery(Message):
+    """Question to a workload, which a worker that runs it answers at once. `request` fits the question's schema."""
+
+    type: ClassVar[str] = "workload.query.v1"
+    workload: WorkloadName
+    question: QuestionName
+    request: dict[str, JsonValue]
+
+    def routing_key(self) -> str:
+        """Routing key that selects the queue of the question."""
+        return f"{self.type}.{self.workload}.{self.question}"
+
+
+class QuestionError(Value):
+    """Error of a question. `scope` names the party at fault: the request, or the workload."""
+
+    code: ErrorCode
+    message: Annotated[str, StringConstraints(max_length=2000)] = ""
+    scope: Literal["request", "workload"]
+
+
+class WorkloadReply(Message):
+    """Reply with the workload's answer, or with the error that kept it from answering."""
+
+    type: ClassVar[str] = "workload.reply.v1"
+    answer: JsonValue = None
+    error: QuestionError | None = None
+    """None: `answer` is the answer."""
 
 
 class QueryFailed(Message):

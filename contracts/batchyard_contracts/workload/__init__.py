@@ -8,6 +8,8 @@ from batchyard_contracts.workload.handlers import (
     Expansion,
     HandlerDefinition,
     HandlerResult,
+    QuestionContext,
+    QuestionDefinition,
     SyncChunkHandler,
     SyncHandler,
 )
@@ -15,6 +17,7 @@ from batchyard_contracts.workload.reducer import ItemInfo, Reducer
 from batchyard_contracts.workload.workload import (
     Ambiguous,
     Permanent,
+    QuestionHandler,
     RateLimited,
     Scope,
     SourceHandler,
@@ -35,6 +38,9 @@ __all__ = [
     "HandlerResult",
     "ItemInfo",
     "Permanent",
+    "QuestionContext",
+    "QuestionDefinition",
+    "QuestionHandler",
     "RateLimited",
     "Reducer",
     "Scope",

@@ -113,6 +113,24 @@ class SourceDefinition:
 
 
 @dataclass(frozen=True, slots=True)
+class QuestionContext:
+    """Context of a question: everything that its function knows beside the request."""
+
+    resources: Any = None
+    """Resources that the workload's `lifespan` opened for this worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionDefinition:
+    """Definition of a question: its function, the models of its request and its answer, and its time limit."""
+
+    function: Callable[[Any, QuestionContext], Awaitable[BaseModel]]
+    request: type[BaseModel]
+    answer: type[BaseModel]
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class HandlerDefinition:
     """Definition of a workload's handler: its function, its place of execution, and items or whole chunks."""
 

@@ -40,6 +40,10 @@ A second function finds the items of batches that are submitted with a source in
 
 It runs as item 0 of the batch, under the rules that apply to all items. It may run twice, and must find equal items
 then.
+
+A worker also answers questions at once, without a batch:
+
+    @squares.question("root", request=Root, answer=Rooted)      async def: receives a request and a `QuestionContext`
 """
 
 import inspect
@@ -58,6 +62,7 @@ from batchyard_contracts.v1.manifest import (
     Manifest,
     Partition,
     Pointer,
+    Question,
     RecordsExport,
     TextExport,
     Unit,
@@ -71,6 +76,8 @@ from batchyard_contracts.workload.handlers import (
     Expansion,
     HandlerDefinition,
     ItemT,
+    QuestionContext,
+    QuestionDefinition,
     ResultT,
     SourceDefinition,
     SyncChunkHandler,
@@ -84,6 +91,9 @@ Scope = Literal["item", "provider"]
 _ReducerT = TypeVar("_ReducerT", bound=Reducer[Any])
 SourceT = TypeVar("SourceT", bound=BaseModel)
 SourceHandler = Callable[[SourceT, Context], Coroutine[Any, Any, Expansion | Continuation]]
+RequestT = TypeVar("RequestT", bound=BaseModel)
+AnswerT = TypeVar("AnswerT", bound=BaseModel)
+QuestionHandler = Callable[[RequestT, QuestionContext], Coroutine[Any, Any, AnswerT]]
 _CODE = re.compile(r"[a-z][a-z0-9_.]{0,63}")
 
 
@@ -196,6 +206,8 @@ class Workload(Generic[ItemT, ResultT]):
         """Definition of its summary; None: it makes none."""
         self.source_definition: SourceDefinition | None = None
         """Definition of its source; None: its batches are submitted with items."""
+        self.question_definitions: dict[str, QuestionDefinition] = {}
+        """Definitions of its questions, by name."""
         self.manifest = Manifest(
             name=name,
             version=version,
@@ -318,6 +330,41 @@ class Workload(Generic[ItemT, ResultT]):
             self.source_definition = SourceDefinition(function, model)
             fields = {"source_schema": model.model_json_schema(), "source_example": example or {}}
             self.manifest = self.manifest.model_copy(update=fields)
+            return function
+
+        return decorate
+
+    def question(
+        self,
+        name: str,
+        *,
+        request: type[RequestT],
+        answer: type[AnswerT],
+        timeout_s: float = 5.0,
+        description: str = "",
+        example: dict[str, Any] | None = None,
+    ) -> Callable[[QuestionHandler[RequestT, AnswerT]], QuestionHandler[RequestT, AnswerT]]:
+        """Decorate the function that answers a question: `async def`.
+
+        It runs on the worker's event loop beside the items, for at most `timeout_s` seconds, and may raise the errors
+        that a handler may raise. It is not repeated.
+        """
+
+        def decorate(function: QuestionHandler[RequestT, AnswerT]) -> QuestionHandler[RequestT, AnswerT]:
+            if name in self.question_definitions:
+                raise TypeError(f"Workload {self.name!r} has two questions {name!r}.")
+            if not inspect.iscoroutinefunction(function):
+                raise TypeError("The function of a question is an `async def`: it runs next to many items.")
+            question = Question(
+                description=description,
+                request_schema=request.model_json_schema(),
+                answer_schema=answer.model_json_schema(mode="serialization"),
+                timeout_s=timeout_s,
+                example=example or {},
+            )
+            self.question_definitions[name] = QuestionDefinition(function, request, answer, timeout_s)
+            questions = {**self.manifest.questions, name: question}
+            self.manifest = Manifest.model_validate({**dict(self.manifest), "questions": questions})
             return function
 
         return decorate

@@ -43,8 +43,8 @@ def demo(
 ) -> None:
     """Run one real batch from end to end on this machine, and check every step. Needs a checkout.
 
-    It starts the servers and services, a test site with tracklist pages, a webhook
-    receiver and a mail server; submits 150 URLs by AMQP; waits until the batch has
+    It starts the servers and services, a test site, a webhook receiver
+    and a mail server; submits 150 URLs by AMQP; waits until the batch has
     finished; and writes the results as JSON, CSV and CUE sheets.
     """
     from services.cli.actions.demo import run_demo

@@ -22,7 +22,9 @@ def workers(ctx: typer.Context, json: JsonFlag = False) -> None:
 
 def workloads(
     ctx: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="One workload: the fields of its items and an example.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="One workload: the fields of its items, examples, questions.")
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """List the workloads that workers have announced, or show one."""
@@ -43,6 +45,9 @@ def workloads(
     if document.get("example"):
         item = orjson.dumps(document["example"]).decode()
         out().print(f"\nbatchyard submit {name} --item '{item}'", soft_wrap=True, markup=False)
+    for question, described in document["questions"].items():
+        request = orjson.dumps(described["example"]).decode()
+        out().print(f"\nbatchyard ask {name} {question} '{request}'", soft_wrap=True, markup=False)
 
 
 def invalidate_cache(

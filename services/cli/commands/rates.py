@@ -42,11 +42,11 @@ def rates(
     [bold]Examples[/bold]
 
       batchyard rates                                            every destination in use
-      batchyard rates tracklists --history                       with the changes of its rates
-      batchyard rates set tracklists --partition a.example --rate 5/s --concurrency 2
-      batchyard rates set tracklists --partition a.example --adaptive 1..50
-      batchyard rates clear tracklists --partition a.example     use the manifest again
-      batchyard rates close tracklists --partition a.example     close an open circuit
+      batchyard rates http --history                             with the changes of its rates
+      batchyard rates set http --partition a.example --rate 5/s --concurrency 2
+      batchyard rates set http --partition a.example --adaptive 1..50
+      batchyard rates clear http --partition a.example           use the manifest again
+      batchyard rates close http --partition a.example           close an open circuit
     """
     from services.cli.client.session import use_api
     from services.cli.errors import BadInput

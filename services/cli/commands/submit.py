@@ -89,11 +89,11 @@ def submit(
 
     [bold]Examples[/bold]
 
-      batchyard submit tracklists urls.csv --watch
-      batchyard submit leads --source criteria.json --estimate
-      batchyard submit tracklists --item '{"url": "https://…"}' --priority immediate
-      zcat items.ndjson.gz | batchyard submit tracklists - --idempotency-key nightly-1
-      id=$(batchyard submit tracklists urls.csv --json | jq -r .batch_id)
+      batchyard submit http calls.csv --watch
+      batchyard submit WORKLOAD --source criteria.json --estimate
+      batchyard submit http --item '{"url": "https://…"}' --priority immediate
+      zcat items.ndjson.gz | batchyard submit http - --idempotency-key nightly-1
+      id=$(batchyard submit http calls.csv --json | jq -r .batch_id)
     """
     from services.cli.actions.submit import Request, submit_batch
     from services.cli.parsing.terms import TermOptions

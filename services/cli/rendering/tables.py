@@ -168,7 +168,11 @@ def workload_block(manifest: dict[str, Any]) -> Group:
         need = "required" if name in schema.get("required", []) else ""
         fields.add_row(Text(name), _type_of(part), need, Text(str(part.get("description") or part.get("title") or "")))
     head = Text.assemble((manifest["name"], "bold"), f" {manifest['version']}  {manifest.get('title') or ''}")
-    return Group(head, Text(manifest.get("description") or ""), Text(""), fields)
+    questions = _table("question", "meaning")
+    for name, question in manifest.get("questions", {}).items():
+        questions.add_row(Text(name), Text(question.get("description") or ""))
+    more: list[RenderableType] = [Text(""), questions] if questions.rows else []
+    return Group(head, Text(manifest.get("description") or ""), Text(""), fields, *more)
 
 
 def _type_of(part: dict[str, Any]) -> str:

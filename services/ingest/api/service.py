@@ -2,9 +2,11 @@
 
 from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from uuid import UUID
 
 import structlog
+from pydantic import JsonValue
 
 from batchyard_contracts.v1.queries import MAX_PAGE, BatchesQuery, BatchState
 from services.ingest.control.cache_invalidator import CacheInvalidator
@@ -12,8 +14,9 @@ from services.ingest.control.control_handler import BatchControlHandler
 from services.ingest.domain.batch import BatchHeader
 from services.ingest.domain.ingest_error import NOT_FOUND, IngestError
 from services.ingest.domain.progress_snapshot import ProgressSnapshot
+from services.ingest.domain.rejection import Rejection
 from services.ingest.persistence.store import BatchStore
-from services.ingest.persistence.workload_registry import WorkloadRegistry
+from services.ingest.persistence.workload_registry import RegisteredWorkload, WorkloadRegistry, check_ready
 from services.ingest.progress.hub import ProgressHub
 from services.ingest.queries.aggregator_client import AggregatorClient
 from services.ingest.submission.append import BatchAppender
@@ -60,6 +63,18 @@ class IngestService:
                 known = ProgressSnapshot.from_state(await self.state(owner, batch_id))
                 return max(saved, known, key=lambda snapshot: snapshot.rank)
         return saved
+
+    async def ask(self, workload: RegisteredWorkload, question: str, body: bytes) -> JsonValue:
+        """Return the answer of a worker to a question; raises `IngestError`."""
+        check_ready(workload)
+        query = workload.questions.validate(question, body)
+        if isinstance(query, Rejection):
+            raise IngestError(query)
+        reply = await self.aggregator.ask(query, workload.manifest.questions[question].timeout_s)
+        if error := reply.error:
+            status = HTTPStatus.UNPROCESSABLE_ENTITY if error.scope == "request" else HTTPStatus.BAD_GATEWAY
+            raise IngestError(Rejection(error.code, error.message or error.code, status))
+        return reply.answer
 
     async def catch_up(self, owner: str, batch_id: UUID) -> None:
         """Publish the state that the aggregator has of a batch to its watchers."""

@@ -4,19 +4,16 @@ import json
 from hashlib import blake2b
 from typing import Any
 
-import jsonschema_rs
 import orjson
 
 from batchyard_contracts.partition import Partitioner
 from batchyard_contracts.pointer import MISSING, CompiledPointer
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import MAX_ITEMS_PER_BATCH
+from services.ingest.domain.json_schema import compile_schema, explain
 from services.ingest.domain.json_shape import depth_exceeds, has_nul
 from services.ingest.domain.limits import MAX_DEPTH, MAX_ITEM_BYTES
 from services.ingest.domain.rejection import Rejection
-
-_MAX_EXPLANATION_LENGTH = 300
-"""Largest number of characters of an explanation: a schema error may quote the whole item."""
 
 
 class ItemValidator:
@@ -24,9 +21,9 @@ class ItemValidator:
     invalid schema."""
 
     def __init__(self, manifest: Manifest) -> None:
-        self._schema = _compile(manifest, "item", manifest.item_schema)
+        self._schema = compile_schema(manifest, "item", manifest.item_schema)
         source = manifest.source_schema
-        self._source_schema = None if source is None else _compile(manifest, "source", source)
+        self._source_schema = None if source is None else compile_schema(manifest, "source", source)
         self.unit = manifest.unit.name if manifest.unit else None
         self._partitions = Partitioner(manifest)
         self._dedup_pointer = CompiledPointer(manifest.dedup) if manifest.dedup is not None else None
@@ -72,7 +69,7 @@ class ItemValidator:
                 "invalid_item", "The item contains the character U+0000, which cannot be stored. Remove it."
             )
         if not schema.is_valid(payload):
-            return Rejection("invalid_item", _explain(schema, payload))
+            return Rejection("invalid_item", explain(schema, payload))
         return None
 
     def partition(self, payload: dict[str, Any]) -> str:
@@ -92,27 +89,3 @@ class ItemValidator:
         except TypeError:  # an integer beyond 64 bits
             canonical = json.dumps(value, sort_keys=True).encode()
         return blake2b(canonical, digest_size=16).digest()
-
-
-def _compile(manifest: Manifest, what: str, schema: dict[str, Any]) -> Any:
-    try:
-        return jsonschema_rs.validator_for(schema, retriever=_no_retrieval)
-    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
-        raise ValueError(
-            f"The {what} schema of {manifest.name} {manifest.version} is not usable: {_truncate(error)}"
-        ) from error
-
-
-def _explain(schema: Any, payload: dict[str, Any]) -> str:
-    error = next(iter(schema.iter_errors(payload)))
-    where = "/".join(str(part) for part in error.instance_path)
-    return f"{'/' + where if where else 'The payload'}: {_truncate(error)}"
-
-
-def _truncate(error: Exception) -> str:
-    text = str(getattr(error, "message", error)).partition("\n")[0]
-    return text if len(text) <= _MAX_EXPLANATION_LENGTH else text[:_MAX_EXPLANATION_LENGTH] + "…"
-
-
-def _no_retrieval(uri: str) -> Any:
-    raise ValueError(f"the schema refers to {uri[:200]}; external references are not allowed")

@@ -1,4 +1,4 @@
-"""Texts of results, such as a cue sheet for each tracklist, as files in a ZIP archive that is streamed."""
+"""Texts of results, such as a page for each item, as files in a ZIP archive that is streamed."""
 
 import re
 import unicodedata

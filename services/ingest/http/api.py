@@ -13,8 +13,8 @@ from services.ingest.http import (
     openapi,
     problems,
     progress,
+    questions,
     rates,
-    recommendations,
     results,
     retry,
     submit,
@@ -35,7 +35,6 @@ _TAGS = [
     {"name": "results", "description": "Outcomes of items."},
     {"name": "rates", "description": "Rates of destinations, and the reasons for them."},
     {"name": "workloads", "description": "Workloads that can be run, and the workers that run them."},
-    {"name": "recommendations", "description": "Synchronous ranking of contractors for jobs."},
     {"name": "operators", "description": "Dead letters. Only for owners in BATCHYARD_OPERATORS."},
 ]
 
@@ -61,7 +60,7 @@ def build_app(
         redoc_url=None,
         generate_unique_id_function=lambda route: "_".join((*map(str, route.tags), route.name)),
     )
-    for module in (submit, retry, batches, results, workloads, recommendations):
+    for module in (submit, retry, batches, results, workloads, questions):
         app.include_router(module.routes(service, owner_of), prefix=PREFIX)
     allowed_operators = operators if tokens.required else None
     app.include_router(rates.routes(service, owner_of, allowed_operators), prefix=PREFIX)

@@ -19,7 +19,7 @@ from services.ingest.http.openapi import idempotency_key_header, problem_respons
 _QUERY_STATUSES = (401, 404, 422, 502, 503, 504)
 _COMMAND_STATUSES = (400, 401, 404, 409, 413, 415, 422, 503)
 _APPEND_STATUSES = (408, 429)
-_ITEMS = {"sequence": 0, "items": [{"payload": {"url": "https://www.1001tracklists.com/tracklist/9demo123/demo.html"}}]}
+_ITEMS = {"sequence": 0, "items": [{"payload": {"url": "https://example.org/"}}]}
 
 
 def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:

@@ -43,16 +43,16 @@ async def read_message(request: Request, kind: type[Message]) -> Message:
     return decode(await read_bytes(request), kind)
 
 
-async def read_bytes(request: Request) -> bytes:
+async def read_bytes(request: Request, max_bytes: int = MAX_MESSAGE_BYTES, too_large: Rejection = _TOO_LARGE) -> bytes:
     """Read the body into memory; raises `IngestError` as soon as it exceeds the limit."""
     declared = request.headers.get("content-length", "0")
-    if declared.isdecimal() and int(declared[:20]) > MAX_MESSAGE_BYTES:
-        raise IngestError(_TOO_LARGE)
+    if declared.isdecimal() and int(declared[:20]) > max_bytes:
+        raise IngestError(too_large)
     body = bytearray()
     async for chunk in chunks(request):
         body += chunk
-        if len(body) > MAX_MESSAGE_BYTES:
-            raise IngestError(_TOO_LARGE)
+        if len(body) > max_bytes:
+            raise IngestError(too_large)
     return bytes(body)
 
 

@@ -8,9 +8,8 @@ from pydantic import BaseModel, Field
 
 from batchyard_contracts.message import Command
 from batchyard_contracts.v1.commands import BatchAppend, CacheInvalidate, Term
-from batchyard_contracts.v1.manifest import FIRST_LIMIT, Adaptive, Manifest, TextExport
+from batchyard_contracts.v1.manifest import FIRST_LIMIT, Adaptive, Manifest, Question, TextExport
 from batchyard_contracts.v1.queries import BatchState
-from batchyard_contracts.v1.recommendations import RecommendationsQuery
 from batchyard_contracts.v1.values import (
     MAX_ITEMS_PER_COMMAND,
     NewItem,
@@ -58,10 +57,6 @@ class InvalidateCacheRequest(Command):
     payload: Payload | None = None
 
 
-class RecommendationsRequest(RecommendationsQuery, Command):
-    """Jobs, and the contractors that may be assigned to them."""
-
-
 class RetryRequest(Command):
     """Items of a finished batch to run again; without a body all that did not succeed."""
 
@@ -97,6 +92,7 @@ class WorkloadView(BaseModel):
     )
     source_example: dict[str, Any] = Field(default={})
     exports: dict[str, TextExport]
+    questions: dict[str, Question] = Field(default={}, description="questions that a worker answers at once, by name")
     announced_at: datetime
 
     @classmethod
@@ -114,6 +110,7 @@ class WorkloadView(BaseModel):
             source_schema=manifest.source_schema,
             source_example=manifest.source_example,
             exports=manifest.exports,
+            questions=manifest.questions,
             announced_at=announced_at,
         )
 

@@ -13,7 +13,6 @@ from services.ingest.http.models import (
     AppendRequest,
     ChangeRequest,
     InvalidateCacheRequest,
-    RecommendationsRequest,
     RetryRequest,
 )
 from services.ingest.http.problems import MEDIA_TYPE, Problem
@@ -25,7 +24,6 @@ _MODELS = (
     AppendRequest,
     ChangeRequest,
     InvalidateCacheRequest,
-    RecommendationsRequest,
     RetryRequest,
     ItemResult,
     BatchProgressed,

@@ -15,8 +15,8 @@ from services.ingest.http.models import RetryRequest
 from services.ingest.http.openapi import idempotency_key_header, json_body, problem_responses
 
 _EXAMPLE = {
-    "select": {"codes": ["not_found"], "partitions": ["www.1001tracklists.com"]},
-    "patch": [{"op": "replace", "path": "/url", "value": "https://www.1001tracklists.com/tracklist/9demo123/x.html"}],
+    "select": {"codes": ["not_found"], "partitions": ["example.org"]},
+    "patch": [{"op": "replace", "path": "/url", "value": "https://www.example.org/"}],
     "dry_run": True,
 }
 

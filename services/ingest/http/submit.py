@@ -29,9 +29,9 @@ _CONFLICTING_KEYS = Rejection(
 )
 _NO_WORKLOAD = Rejection("invalid_request", "An upload needs the query parameter `workload`.")
 _EXAMPLE: dict[str, Any] = {
-    "workload": "tracklists",
-    "name": "friday sets",
-    "items": [{"payload": {"url": "https://www.1001tracklists.com/tracklist/9demo123/x.html"}, "custom_id": "row-1"}],
+    "workload": "http",
+    "name": "friday calls",
+    "items": [{"payload": {"url": "https://example.org/"}, "custom_id": "row-1"}],
 }
 
 

@@ -40,7 +40,7 @@ def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> A
     )
     async def show(name: WorkloadName) -> Response:
         """A workload."""
-        workload = await _get_workload(service, name)
+        workload = await get_workload(service, name)
         return Response(
             WorkloadView.from_manifest(workload.manifest, workload.announced_at).model_dump_json(), media_type=body.JSON
         )
@@ -56,7 +56,7 @@ def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> A
     async def invalidate_cache(name: WorkloadName, request: Request) -> Response:
         """Remove cached results of the workload: that of one `payload`, or with `{}` all. Outcomes of batches stay."""
         data = cast("InvalidateCacheRequest", await body.read_message(request, InvalidateCacheRequest))
-        await _get_workload(service, name)
+        await get_workload(service, name)
         accepted = await service.cache_invalidator.invalidate(CacheInvalidate(workload=name, payload=data.payload))
         return Response(accepted.encode(), 202, media_type=body.JSON)
 
@@ -73,7 +73,7 @@ def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> A
     return router
 
 
-async def _get_workload(service: IngestService, name: str) -> RegisteredWorkload:
+async def get_workload(service: IngestService, name: str) -> RegisteredWorkload:
     """Return the workload in a path; raises `IngestError` (404) when it is unknown."""
     try:
         return await service.registry.get(name)

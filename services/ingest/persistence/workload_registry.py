@@ -11,6 +11,7 @@ from batchyard_contracts.v1.flow import WorkerAnnounced
 from batchyard_contracts.v1.manifest import Manifest
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.item_validator import ItemValidator
+from services.ingest.domain.question_validator import QuestionValidator
 from services.ingest.domain.rejection import Rejection
 from shared.postgres.pool import Pool
 from shared.postgres.queries import load_queries
@@ -24,10 +25,11 @@ _MIN_RELOAD_INTERVAL_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class RegisteredWorkload:
-    """Latest announcement of a workload, with its compiled validator."""
+    """Latest announcement of a workload, with its compiled validators."""
 
     manifest: Manifest
     validator: ItemValidator
+    questions: QuestionValidator
     announced_at: datetime
     manifest_json: str
 
@@ -91,6 +93,7 @@ class WorkloadRegistry:
         for manifest in message.manifests:
             try:
                 ItemValidator(manifest)
+                QuestionValidator(manifest)
             except ValueError as error:
                 raise MessageRejected(str(error)) from error
         async with self._pool.acquire() as connection, connection.transaction():
@@ -108,7 +111,9 @@ class WorkloadRegistry:
     def _load(self, name: str, manifest_json: str, announced_at: datetime) -> None:
         try:
             manifest = Manifest.model_validate_json(manifest_json)
-            self._workloads[name] = RegisteredWorkload(manifest, ItemValidator(manifest), announced_at, manifest_json)
+            self._workloads[name] = RegisteredWorkload(
+                manifest, ItemValidator(manifest), QuestionValidator(manifest), announced_at, manifest_json
+            )
         except ValueError as error:  # written by another version of this service
             if name not in self._unreadable:
                 log.error("workload unreadable", workload=name, error=str(error)[:500])

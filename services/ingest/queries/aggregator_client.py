@@ -1,6 +1,7 @@
-"""Client for queries: outcomes from the aggregator, payloads, workers and rates from the dispatcher, recommendations
-from a worker."""
+"""Client for queries: outcomes from the aggregator, payloads, workers and rates from the dispatcher, answers to
+questions from a worker."""
 
+from http import HTTPStatus
 from typing import Protocol, TypeVar
 from uuid import UUID
 
@@ -23,8 +24,9 @@ from batchyard_contracts.v1.queries import (
     SelectionReply,
     WorkersQuery,
     WorkersReply,
+    WorkloadQuery,
+    WorkloadReply,
 )
-from batchyard_contracts.v1.recommendations import RecommendationsQuery, RecommendationsReply
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.rejection import Rejection
 from shared.messaging.delivery import MessageDecoder
@@ -86,9 +88,17 @@ class AggregatorClient:
         """Change a rate; returns the rates that apply from now on."""
         return await self._query(command, RatesReply, OPERATORS)
 
-    async def recommendations(self, query: RecommendationsQuery) -> RecommendationsReply:
-        """Return the recommendations of a worker, which observes the deadline of the query itself."""
-        return await self._query(query, RecommendationsReply, timeout_s=query.deadline_s + _TIMEOUT_MARGIN_S)
+    async def ask(self, query: WorkloadQuery, timeout_s: float) -> WorkloadReply:
+        """Return the reply of a worker, which observes the question's `timeout_s` itself."""
+        try:
+            return await self._query(query, WorkloadReply, timeout_s=timeout_s + _TIMEOUT_MARGIN_S)
+        except IngestError as error:
+            if error.rejection.status != HTTPStatus.GATEWAY_TIMEOUT:
+                raise
+            detail = f"No worker answered {query.question!r} of {query.workload!r} within {timeout_s:g} s."
+            raise IngestError(
+                Rejection("question_timeout", f"{detail} Check that one runs it, then try again.", 504)
+            ) from error
 
     async def _query(
         self, question: Message, answer: MessageDecoder[ReplyT], exchange: str = QUERIES, timeout_s: float = _TIMEOUT_S

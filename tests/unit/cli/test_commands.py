@@ -429,3 +429,30 @@ def _frames(*documents: Any) -> Any:
 
 def _closing() -> Any:
     return _frames()
+
+
+async def test_ask_sends_the_request_and_prints_the_answer(cluster: FakeCluster, run: Run, tmp_path: Path) -> None:
+    path = "POST /workloads/count-words/questions/longest-word"
+    cluster.answer(path, {"word": "much"})
+    file = tmp_path / "request.json"
+    file.write_text('{"text": "so much"}', "utf-8")
+
+    shown = await run("ask", "count-words", "longest-word", str(file))
+    as_json = await run("ask", "count-words", "longest-word", '{"text": "so much"}', "--json")
+
+    assert (shown.code, shown.out) == (0, '{\n  "word": "much"\n}\n')
+    assert (as_json.code, json.loads(as_json.out)) == (0, {"word": "much"})
+    assert cluster.requests == [(path, {"text": "so much"})] * 2
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"), [("[1]", "cannot be read"), ("{", "not JSON"), ("nowhere.json", "nowhere")]
+)
+async def test_ask_refuses_a_request_that_is_no_json_object(
+    cluster: FakeCluster, run: Run, request_: str, said: str
+) -> None:
+    ended = await run("ask", "count-words", "longest-word", request_)
+
+    assert ended.code == Exit.USAGE
+    assert said in ended.err
+    assert cluster.requests == []

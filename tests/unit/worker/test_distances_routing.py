@@ -4,16 +4,16 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from batchyard_contracts.message import Envelope
-from batchyard_contracts.v1.recommendations import Contractor, Job, RecommendationsQuery, TravelMode
 from batchyard_contracts.workload import Permanent, RateLimited
 from services.worker.workloads.distances.blocks import MatrixLimits
 from services.worker.workloads.distances.estimate import Estimates
 from services.worker.workloads.distances.known_ways import KnownWays
+from services.worker.workloads.distances.model import TravelMode
 from services.worker.workloads.distances.opening import DistanceResources
 from services.worker.workloads.distances.places import Leg, Place, Way
 from services.worker.workloads.distances.providers.provider import Matrix
-from services.worker.workloads.distances.recommending import Recommender
+from services.worker.workloads.distances.recommendations import Contractor, Job, RecommendationRequest
+from services.worker.workloads.distances.recommender import Recommender
 from services.worker.workloads.distances.routing import LATE, Router
 from services.worker.workloads.distances.settings import DistancesSettings
 from shared.redis.client import RedisClient
@@ -69,10 +69,10 @@ async def test_recommendations_take_what_came_in_time_and_say_that_the_rest_is_a
     settings = DistancesSettings()
     recommender = Recommender(DistanceResources(settings, Estimates(settings), router(OnePairACall())))
     contractors = [Contractor(id=f"c{lon}", lat=50.0, lon=lon) for lon in (1, 20)]
-    query = RecommendationsQuery(
+    request = RecommendationRequest(
         jobs=[Job(id="j", lat=51.0, lon=11.0)], contractors=contractors, deadline_s=0.2, max_travel_s=172_800
     )
-    reply = await recommender.answer(query, Envelope(message_id="1", type=query.type))
+    reply = await recommender.recommend(request)
     assert not reply.in_time
     assert {one.contractor_id: one.travel.method for one in reply.jobs[0].recommended} == {
         "c1": "road network",

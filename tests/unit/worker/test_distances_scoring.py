@@ -8,9 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from batchyard_contracts.v1.recommendations import Contractor, Job, RecommendationsQuery, Travel, Weights, Window
 from services.worker.workloads.distances import scoring
 from services.worker.workloads.distances.candidates import ranking, shortlist
+from services.worker.workloads.distances.recommendations import (
+    Contractor,
+    Job,
+    RecommendationRequest,
+    Travel,
+    Weights,
+    Window,
+)
 
 DAY = datetime(2026, 5, 18, tzinfo=UTC)
 
@@ -25,7 +32,7 @@ def travel(seconds: int) -> Travel:
 
 @dataclass(frozen=True)
 class Case:
-    query: RecommendationsQuery
+    query: RecommendationRequest
     least_s: list[float]
     seconds: list[int | None]
 
@@ -60,7 +67,7 @@ def cases(draw: st.DrawFn) -> Case:
         duration_s=draw(st.none() | st.floats(0, 8 * 3600)),
         excluded=draw(st.lists(st.sampled_from([one.id for one in contractors]), max_size=2)),
     )
-    query = RecommendationsQuery(jobs=[job], contractors=contractors, limit=draw(st.integers(1, 8)), max_travel_s=5000)
+    query = RecommendationRequest(jobs=[job], contractors=contractors, limit=draw(st.integers(1, 8)), max_travel_s=5000)
     least_s = [draw(st.floats(0, 6000)) for _ in contractors]
     extra = st.none() | st.floats(1, 3)
     seconds = [None if (f := draw(extra)) is None else int(least * f) + 1 for least in least_s]
@@ -160,4 +167,4 @@ def test_a_question_has_limits() -> None:
         },
     ):
         with pytest.raises(ValidationError):
-            RecommendationsQuery.model_validate(wrong)
+            RecommendationRequest.model_validate(wrong)

@@ -3,16 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from batchyard_contracts.v1.recommendations import (
+from services.worker.workloads.distances import scoring
+from services.worker.workloads.distances.recommendations import (
     Contractor,
     Exclusion,
     Job,
     JobRecommendations,
     Recommendation,
-    RecommendationsQuery,
+    RecommendationRequest,
     Travel,
 )
-from services.worker.workloads.distances import scoring
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +25,18 @@ class Shortlist:
     excluded: Sequence[Exclusion]
 
 
-def shortlist(job: Job, query: RecommendationsQuery, least_travel_s: Sequence[float], most: int) -> Shortlist:
+def shortlist(job: Job, request: RecommendationRequest, least_travel_s: Sequence[float], most: int) -> Shortlist:
     """The likeliest `most` of the contractors that nothing excludes. The order is that of the scores which they would
     have if they came straight and at full speed: no real score is higher."""
     excluded: list[Exclusion] = []
     hopes: list[tuple[float, float, Contractor]] = []
-    costs = scoring.Costs.of(query.contractors)
-    for contractor, least_s in zip(query.contractors, least_travel_s, strict=True):
-        reason = scoring.exclusion(job, contractor, least_s, query.max_travel_s)
+    costs = scoring.Costs.of(request.contractors)
+    for contractor, least_s in zip(request.contractors, least_travel_s, strict=True):
+        reason = scoring.exclusion(job, contractor, least_s, request.max_travel_s)
         if reason is not None:
             excluded.append(reason)
             continue
-        hope = scoring.score(job, contractor, least_s, query.weights, query.max_travel_s, costs)
+        hope = scoring.score(job, contractor, least_s, request.weights, request.max_travel_s, costs)
         hopes.append((-hope.score, least_s, contractor))
     hopes.sort(key=lambda hope: (*hope[:2], hope[2].id))
     for upper, _, contractor in hopes[most:]:
@@ -45,26 +45,28 @@ def shortlist(job: Job, query: RecommendationsQuery, least_travel_s: Sequence[fl
     return Shortlist(job, [contractor for _, _, contractor in hopes[:most]], excluded)
 
 
-def ranking(short: Shortlist, query: RecommendationsQuery, travels: Mapping[str, Travel | None]) -> JobRecommendations:
+def ranking(
+    short: Shortlist, request: RecommendationRequest, travels: Mapping[str, Travel | None]
+) -> JobRecommendations:
     """The best of a shortlist by their real ways; None: there is no way. Equals are in the order of travel time, id."""
-    costs = scoring.Costs.of(query.contractors)
+    costs = scoring.Costs.of(request.contractors)
     excluded = list(short.excluded)
     ranked: list[Recommendation] = []
     for contractor in short.likely:
         travel = travels[contractor.id]
         if travel is None:
             excluded.append(Exclusion(contractor_id=contractor.id, reason="unreachable", detail="there is no way"))
-        elif reason := scoring.too_far(contractor, travel.seconds, query.max_travel_s):
+        elif reason := scoring.too_far(contractor, travel.seconds, request.max_travel_s):
             excluded.append(reason)
         else:
-            found = scoring.score(short.job, contractor, travel.seconds, query.weights, query.max_travel_s, costs)
+            found = scoring.score(short.job, contractor, travel.seconds, request.weights, request.max_travel_s, costs)
             ranked.append(
                 Recommendation(contractor_id=contractor.id, score=found.score, travel=travel, parts=found.parts)
             )
     ranked.sort(key=lambda one: (-one.score, one.travel.seconds, one.contractor_id))
     return JobRecommendations(
         job_id=short.job.id,
-        recommended=ranked[: query.limit],
+        recommended=ranked[: request.limit],
         excluded=excluded,
-        others=max(0, len(ranked) - query.limit),
+        others=max(0, len(ranked) - request.limit),
     )

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 from batchyard_contracts.v1.manifest import CircuitRule, Partition
 from batchyard_contracts.v1.values import RetryRule
-from batchyard_contracts.workload import Context, Workload, WorkloadError
+from batchyard_contracts.workload import Context, QuestionContext, Workload, WorkloadError
 from services.worker.workloads.distances import estimate
 from services.worker.workloads.distances.model import DistanceItem, DistanceResult
 from services.worker.workloads.distances.opening import DistanceResources, missing_setting, open_resources
 from services.worker.workloads.distances.places import Leg, Place, Way
+from services.worker.workloads.distances.recommendations import RecommendationRequest, Recommendations
+from services.worker.workloads.distances.recommender import Recommender
 from services.worker.workloads.distances.summary import Ranking
 
 WITHIN_S = 100.0
@@ -62,6 +64,26 @@ async def run(items: list[DistanceItem], contexts: list[Context]) -> Sequence[Di
         way if isinstance(way := found[leg], WorkloadError) else _result(item, way, name)
         for item, leg in zip(items, legs, strict=True)
     ]
+
+
+@workload.question(
+    "recommend",
+    request=RecommendationRequest,
+    answer=Recommendations,
+    timeout_s=15.0,  # above the longest `deadline_s`
+    description="Rank the contractors for each job, with the parts of their scores, and say why others are left out. "
+    "When the provider does not answer by `deadline_s`, estimates are used, and `in_time` is false.",
+    example={
+        "jobs": [{"id": "boiler-1", "lat": 39.7392, "lon": -104.9903, "skills": ["gas"]}],
+        "contractors": [
+            {"id": "ann", "lat": 39.7817, "lon": -105.0178, "skills": ["gas", "water"], "rating": 4.8, "reviews": 120},
+            {"id": "bob", "lat": 39.6133, "lon": -105.0166, "skills": ["gas"], "rating": 4.1, "reviews": 15},
+        ],
+    },
+)
+async def recommend(request: RecommendationRequest, context: QuestionContext) -> Recommendations:
+    """Return the best contractors of each job."""
+    return await Recommender(context.resources).recommend(request)
 
 
 def _exact_leg(item: DistanceItem) -> Leg:

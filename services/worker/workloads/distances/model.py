@@ -4,8 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from batchyard_contracts.v1.recommendations import Latitude, Longitude, Method, TravelMode
-
+TravelMode = Literal["driving", "cycling", "walking"]
+Method = Literal["road network", "geodesic estimate"]
+"""Method by which a distance was computed: by a router, or from the line between two points on the earth."""
+Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
+Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 

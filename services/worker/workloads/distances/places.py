@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from batchyard_contracts.v1.recommendations import TravelMode
+from services.worker.workloads.distances.model import TravelMode
 
 
 class Place(NamedTuple):

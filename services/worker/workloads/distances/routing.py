@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 
-from batchyard_contracts.v1.recommendations import TravelMode
 from batchyard_contracts.workload import Permanent, RateLimited, Transient, WorkloadError
 from services.worker.workloads.distances.blocks import Block, Pair, cover
 from services.worker.workloads.distances.known_ways import KnownWays
+from services.worker.workloads.distances.model import TravelMode
 from services.worker.workloads.distances.places import Leg, Way
 from services.worker.workloads.distances.providers.provider import DistanceProvider, PairRefused, PlaceRefused, TooLarge
 

@@ -12,7 +12,15 @@ weights: what is unknown counts neither for nor against. Values run from 0 to 1:
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from batchyard_contracts.v1.recommendations import Contractor, Criterion, Exclusion, Job, Part, Weights, Window
+from services.worker.workloads.distances.recommendations import (
+    Contractor,
+    Criterion,
+    Exclusion,
+    Job,
+    Part,
+    Weights,
+    Window,
+)
 
 PRIOR_RATING = 3.5
 PRIOR_REVIEWS = 10

@@ -6,7 +6,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from yarl import URL
 
-from batchyard_contracts.v1.recommendations import TravelMode
+from services.worker.workloads.distances.model import TravelMode
 
 ProviderName = Literal["geodesic", "osrm", "google", "valhalla", "openrouteservice"]
 _DEFAULT_URLS = {"google": "https://routes.googleapis.com", "openrouteservice": "https://api.openrouteservice.org"}

@@ -18,7 +18,14 @@ from services.worker.workloads.videos.artefacts.store import Store
 from services.worker.workloads.videos.download import download
 from services.worker.workloads.videos.model import Clip, Video
 from services.worker.workloads.videos.places import Places
-from services.worker.workloads.videos.providers.provider import Job, MayExist, NoList, NoSuchJob, VideoProvider, Wanted
+from services.worker.workloads.videos.providers.provider import (
+    MayExist,
+    NoList,
+    NoSuchJob,
+    ProviderJob,
+    VideoProvider,
+    Wanted,
+)
 from services.worker.workloads.videos.providers.verdict import of_failure
 from services.worker.workloads.videos.settings import VideosSettings
 from services.worker.workloads.videos.work import Work, pause_s
@@ -164,7 +171,7 @@ class Course:
                 return self._continue(self._next(work, "intended", tries=work.tries + 1), self.settings.poll_s)
         return await self._fetch(work, job, video, context)
 
-    async def _fetch(self, work: Work, job: Job, video: Video, context: Context) -> Clip | Continuation:
+    async def _fetch(self, work: Work, job: ProviderJob, video: Video, context: Context) -> Clip | Continuation:
         """A download that breaks off does not fail a job that was paid for: it is begun anew, until the deadline."""
         name = f"{context.batch_id}/{context.ordinal}-{context.round}"
         settings = self.settings

@@ -9,7 +9,7 @@ from aiohttp import ClientError, ClientResponse
 from batchyard_contracts.workload import Permanent, Transient
 from services.worker.workloads.videos.artefacts.kinds import NEEDED, kind_of
 from services.worker.workloads.videos.artefacts.store import Measured, Store
-from services.worker.workloads.videos.providers.provider import Job, VideoProvider
+from services.worker.workloads.videos.providers.provider import ProviderJob, VideoProvider
 from services.worker.workloads.videos.providers.verdict import of_call
 
 _PART = 1024 * 1024
@@ -25,7 +25,7 @@ class Kept:
     content_type: str
 
 
-async def download(provider: VideoProvider, job: Job, store: Store, name: str, most: int) -> Kept:
+async def download(provider: VideoProvider, job: ProviderJob, store: Store, name: str, most: int) -> Kept:
     """Download a clip. Raises `Transient` when it breaks off, `Permanent` when it is gone, too large, or no clip."""
     async with provider.content(job) as response:
         if response.status in {404, 410}:

@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from batchyard_contracts.v1.recommendations import TravelMode
 from batchyard_contracts.workload import Permanent, RateLimited
 from services.worker.workloads.distances.blocks import MatrixLimits
+from services.worker.workloads.distances.model import TravelMode
 from services.worker.workloads.distances.places import UNREACHABLE, Place, Way
 from services.worker.workloads.distances.providers.grid import MOST
 from services.worker.workloads.distances.providers.http import MatrixClient, MatrixReply, failure, invalid

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-from batchyard_contracts.v1.recommendations import TravelMode
 from batchyard_contracts.workload import Permanent, RateLimited, Transient
 from services.worker.workloads.distances.blocks import MatrixLimits
+from services.worker.workloads.distances.model import TravelMode
 from services.worker.workloads.distances.places import Place
 from services.worker.workloads.distances.providers import grid
 from services.worker.workloads.distances.providers.http import MatrixClient, MatrixReply, failure

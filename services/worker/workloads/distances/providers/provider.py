@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from batchyard_contracts.v1.recommendations import TravelMode
 from services.worker.workloads.distances.blocks import MatrixLimits
+from services.worker.workloads.distances.model import TravelMode
 from services.worker.workloads.distances.places import Place, Way
 
 Matrix = list[list["Way | None"]]

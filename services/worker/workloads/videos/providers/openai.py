@@ -15,11 +15,11 @@ from batchyard_contracts.workload import Permanent, Transient
 from services.worker.workloads.videos.model import ProviderName
 from services.worker.workloads.videos.providers.client import ProviderAnswer, ProviderClient
 from services.worker.workloads.videos.providers.provider import (
-    Job,
     JobStatus,
     MayExist,
     NoList,
     NoSuchJob,
+    ProviderJob,
     Wanted,
     text_of,
 )
@@ -47,7 +47,7 @@ class OpenAiDialect:
         """`reference`: a field that the server shows again in its list, if there is one."""
         self._client, self._reference = client, reference
 
-    async def create(self, wanted: Wanted) -> Job:
+    async def create(self, wanted: Wanted) -> ProviderJob:
         """A form, since not all servers take JSON; numbers as texts, as the dialect has them."""
         form = FormData(default_to_multipart=True)
         for name, value in self._fields(wanted).items():
@@ -63,7 +63,7 @@ class OpenAiDialect:
             raise MayExist("The provider took the job and did not name it.")
         return job
 
-    async def look(self, job_id: str) -> Job:
+    async def look(self, job_id: str) -> ProviderJob:
         answer = await self._client.ask("GET", f"/videos/{quote(job_id, safe='')}")
         if answer.status in {404, 410}:
             raise NoSuchJob
@@ -95,7 +95,7 @@ class OpenAiDialect:
             after = {"after": str(jobs[-1]["id"])}
         return found
 
-    def content(self, job: Job) -> AbstractAsyncContextManager[ClientResponse]:
+    def content(self, job: ProviderJob) -> AbstractAsyncContextManager[ClientResponse]:
         return self._client.fetch(f"/videos/{quote(job.id, safe='')}/content", own=True)
 
     async def cancel(self, job_id: str) -> None:
@@ -128,13 +128,13 @@ class OpenAiDialect:
         return all(shown is None or str(shown) == str(value) for value, shown in both)
 
 
-def _job(body: Any) -> Job | None:
+def _job(body: Any) -> ProviderJob | None:
     job_id = text_of(body.get("id")) if isinstance(body, dict) else None
     if not job_id:
         return None
     status = _STATUSES.get(str(body.get("status")), "running")
     progress = _number(body.get("progress"), -1.0)
-    return Job(
+    return ProviderJob(
         job_id,
         status,
         progress=min(progress, 100.0) / 100 if progress >= 0 else None,

@@ -33,7 +33,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class ProviderJob:
     """A job as its provider describes it."""
 
     id: str
@@ -65,16 +65,16 @@ class VideoProvider(Protocol):
     def name(self) -> ProviderName:
         """Name of the provider in results."""
 
-    async def create(self, wanted: Wanted) -> Job:
+    async def create(self, wanted: Wanted) -> ProviderJob:
         """Create a job, by one call and no more. Raises `MayExist` when nobody knows whether it is there."""
 
-    async def look(self, job_id: str) -> Job:
+    async def look(self, job_id: str) -> ProviderJob:
         """Ask for the state of a job. Raises `NoSuchJob`."""
 
     async def alike(self, wanted: Wanted, age_s: float) -> list[str]:
         """The jobs that are no older and look like this one. Raises `NoList`."""
 
-    def content(self, job: Job) -> AbstractAsyncContextManager[ClientResponse]:
+    def content(self, job: ProviderJob) -> AbstractAsyncContextManager[ClientResponse]:
         """The answer with the file of a job that succeeded, whatever its status is."""
 
     async def cancel(self, job_id: str) -> None:

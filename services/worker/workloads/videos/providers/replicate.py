@@ -12,11 +12,11 @@ from services.worker.workloads.videos.model import ProviderName
 from services.worker.workloads.videos.providers.client import ProviderAnswer, ProviderClient
 from services.worker.workloads.videos.providers.provider import (
     Failure,
-    Job,
     JobStatus,
     MayExist,
     NoList,
     NoSuchJob,
+    ProviderJob,
     Wanted,
     text_of,
 )
@@ -44,7 +44,7 @@ class Replicate:
         """`names`: what the models call prompt, seconds, size and seed."""
         self._client, self._names = client, names
 
-    async def create(self, wanted: Wanted) -> Job:
+    async def create(self, wanted: Wanted) -> ProviderJob:
         model, colon, version = wanted.model.partition(":")
         body: dict[str, Any] = {"input": self._input(wanted)}
         address = f"/models/{quote(model)}/predictions"
@@ -61,7 +61,7 @@ class Replicate:
             raise MayExist("The provider took the job and did not name it.")
         return job
 
-    async def look(self, job_id: str) -> Job:
+    async def look(self, job_id: str) -> ProviderJob:
         job = _job(await self._prediction(job_id))
         if job is None:
             raise Transient("invalid_response", "What the provider says of the job is no description of one.")
@@ -90,7 +90,7 @@ class Replicate:
                 break
         return found
 
-    def content(self, job: Job) -> AbstractAsyncContextManager[ClientResponse]:
+    def content(self, job: ProviderJob) -> AbstractAsyncContextManager[ClientResponse]:
         """Files are at addresses of their own."""
         if job.address is None or not job.address.startswith(("https://", "http://")):
             raise Permanent("invalid_response", "The job succeeded, and there is no address of a file in its output.")
@@ -140,7 +140,7 @@ def _of_model(job: dict[str, Any], model: str) -> bool:
     return shown_name in {None, name} and (not version or shown_version in {None, version})
 
 
-def _job(body: Any) -> Job | None:
+def _job(body: Any) -> ProviderJob | None:
     job_id = text_of(body.get("id")) if isinstance(body, dict) else None
     if not job_id:
         return None
@@ -149,7 +149,7 @@ def _job(body: Any) -> Job | None:
     output = body.get("output")
     first = next((part for part in output if isinstance(part, str)), None) if isinstance(output, list) else output
     progress = body.get("progress")
-    return Job(
+    return ProviderJob(
         job_id,
         status,
         progress=float(progress) if isinstance(progress, int | float) and 0 <= progress <= 1 else None,

@@ -1,28 +1,23 @@
-"""Query for the contractors that fit a job best. A worker that runs the workload `distances` answers it at once."""
+"""Question for the contractors that fit jobs best: its request and its answer."""
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, Field, StringConstraints, model_validator
+from pydantic import AwareDatetime, BaseModel, Field, StringConstraints, model_validator
 
-from batchyard_contracts.message import Message, Value
 from batchyard_contracts.v1.values import Seconds
+from services.worker.workloads.distances.model import Latitude, Longitude, Method, TravelMode
 
 MAX_JOBS = 100
 MAX_CONTRACTORS = 1000
 MAX_PAIRS = 20_000
-"""Largest number of pairs of a job and a contractor in one query; larger problems are batches."""
+"""Largest number of pairs of a job and a contractor in one request; larger problems are batches."""
 
-TravelMode = Literal["driving", "cycling", "walking"]
-Method = Literal["road network", "geodesic estimate"]
-"""Method by which a distance was computed: by a router, or from the line between two points on the earth."""
 Criterion = Literal["travel", "rating", "availability", "cost"]
-Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
-Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Skill = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
-class Window(Value, extra="forbid"):
+class Window(BaseModel, frozen=True, extra="forbid"):
     """Time window from `start` to `end`."""
 
     start: AwareDatetime
@@ -35,7 +30,7 @@ class Window(Value, extra="forbid"):
         return self
 
 
-class Job(Value, extra="forbid"):
+class Job(BaseModel, frozen=True, extra="forbid"):
     """Job with its position and its requirements."""
 
     id: Id
@@ -51,7 +46,7 @@ class Job(Value, extra="forbid"):
     """Contractors who must not have it."""
 
 
-class Contractor(Value, extra="forbid"):
+class Contractor(BaseModel, frozen=True, extra="forbid"):
     """Contractor. A property that is None is unknown, and does not influence the score."""
 
     id: Id
@@ -70,7 +65,7 @@ class Contractor(Value, extra="forbid"):
     """Longest travel time that the contractor accepts, in seconds."""
 
 
-class Weights(Value, extra="forbid"):
+class Weights(BaseModel, frozen=True, extra="forbid"):
     """Relative weights of the criteria."""
 
     travel: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 0.5
@@ -85,10 +80,9 @@ class Weights(Value, extra="forbid"):
         return self
 
 
-class RecommendationsQuery(Message):
-    """Query for the contractors that fit each job best. Each job is judged by itself: no contractor is assigned."""
+class RecommendationRequest(BaseModel, frozen=True, extra="forbid"):
+    """Jobs, and the contractors that may do them. Each job is judged by itself: no contractor is assigned."""
 
-    type: ClassVar[str] = "recommendations.query.v1"
     jobs: Annotated[list[Job], Field(min_length=1, max_length=MAX_JOBS)]
     contractors: Annotated[list[Contractor], Field(min_length=1, max_length=MAX_CONTRACTORS)]
     mode: TravelMode = "driving"
@@ -104,16 +98,16 @@ class RecommendationsQuery(Message):
     """Seconds after which estimates replace the provider's answers; each travel names its method."""
 
     @model_validator(mode="after")
-    def _is_one_question(self) -> Self:
+    def _is_small_and_unambiguous(self) -> Self:
         if (pairs := len(self.jobs) * len(self.contractors)) > MAX_PAIRS:
-            raise ValueError(f"{pairs} pairs of a job and a contractor; one query takes {MAX_PAIRS}: ask in parts")
+            raise ValueError(f"{pairs} pairs of a job and a contractor; one request takes {MAX_PAIRS}: ask in parts")
         for what, ids in (("job", [job.id for job in self.jobs]), ("contractor", [c.id for c in self.contractors])):
             if len(set(ids)) < len(ids):
                 raise ValueError(f"two {what}s have the same id")
         return self
 
 
-class Travel(Value):
+class Travel(BaseModel, frozen=True):
     """Travel from a contractor to a job."""
 
     metres: int
@@ -122,14 +116,14 @@ class Travel(Value):
     method: Method
 
 
-class Part(Value):
+class Part(BaseModel, frozen=True):
     """Part of a score: a criterion's value from 0 (worst) to 1 (best), and its share of all weights that counted."""
 
     value: float
     weight: float
 
 
-class Recommendation(Value):
+class Recommendation(BaseModel, frozen=True):
     """Recommended contractor; `score`, from 0 to 1, is the sum of value times weight over the parts."""
 
     contractor_id: Id
@@ -138,7 +132,7 @@ class Recommendation(Value):
     parts: dict[Criterion, Part]
 
 
-class Exclusion(Value):
+class Exclusion(BaseModel, frozen=True):
     """Reason why a contractor is not recommended for a job."""
 
     contractor_id: Id
@@ -146,7 +140,7 @@ class Exclusion(Value):
     detail: str
 
 
-class JobRecommendations(Value):
+class JobRecommendations(BaseModel, frozen=True):
     """Recommendations for one job, the best first, and the excluded contractors with their reasons."""
 
     job_id: Id
@@ -156,10 +150,9 @@ class JobRecommendations(Value):
     """Number of further suitable contractors, beyond the limit."""
 
 
-class RecommendationsReply(Message):
-    """Reply with the recommendations for each job of the query, in its order."""
+class Recommendations(BaseModel, frozen=True):
+    """Recommendations for each job of the request, in its order."""
 
-    type: ClassVar[str] = "recommendations.reply.v1"
     provider: str
     in_time: bool = True
     """False: estimates replace answers that the provider had not given by the deadline; each travel names its

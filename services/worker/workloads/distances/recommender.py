@@ -1,22 +1,21 @@
-"""Answers `recommendations.query.v1`: within its deadline, by the provider where it answers in time."""
+"""Recommends contractors within a deadline, by the provider where it answers in time."""
 
 import asyncio
 from collections.abc import Sequence
 
 import structlog
 
-from batchyard_contracts.message import Envelope
-from batchyard_contracts.v1.recommendations import (
-    JobRecommendations,
-    RecommendationsQuery,
-    RecommendationsReply,
-    Travel,
-)
 from batchyard_contracts.workload import WorkloadError
 from services.worker.workloads.distances import estimate
 from services.worker.workloads.distances.candidates import Shortlist, ranking, shortlist
 from services.worker.workloads.distances.opening import DistanceResources
 from services.worker.workloads.distances.places import Leg, Place, Way
+from services.worker.workloads.distances.recommendations import (
+    JobRecommendations,
+    RecommendationRequest,
+    Recommendations,
+    Travel,
+)
 from services.worker.workloads.distances.routing import LATE, Found
 
 log = structlog.get_logger()
@@ -30,38 +29,38 @@ class Recommender:
     def __init__(self, resources: DistanceResources) -> None:
         self._resources = resources
 
-    async def answer(self, query: RecommendationsQuery, _: Envelope) -> RecommendationsReply:
+    async def recommend(self, request: RecommendationRequest) -> Recommendations:
         """Return the best contractors of each job."""
         began = asyncio.get_running_loop().time()
-        shorts, legs = await asyncio.to_thread(self._shortlists, query)
+        shorts, legs = await asyncio.to_thread(self._shortlists, request)
         wanted = [leg for some in legs for leg in some]
         found: dict[Leg, Found] = {}
         router = self._resources.router
         if router is not None:
-            left_s = query.deadline_s * _FOR_THE_REST - (asyncio.get_running_loop().time() - began)
+            left_s = request.deadline_s * _FOR_THE_REST - (asyncio.get_running_loop().time() - began)
             found = await router.ways(wanted, max(0.0, left_s))
-        jobs = await asyncio.to_thread(self._ranked, query, shorts, legs, found)
+        jobs = await asyncio.to_thread(self._ranked, request, shorts, legs, found)
         if late := sum(way is LATE for way in found.values()):
             log.warning("estimates in place of the provider", provider=router.name if router else None, pairs=late)
-        return RecommendationsReply(provider=router.name if router else estimate.NAME, in_time=not late, jobs=jobs)
+        return Recommendations(provider=router.name if router else estimate.NAME, in_time=not late, jobs=jobs)
 
-    def _shortlists(self, query: RecommendationsQuery) -> tuple[list[Shortlist], list[list[Leg]]]:
+    def _shortlists(self, request: RecommendationRequest) -> tuple[list[Shortlist], list[list[Leg]]]:
         decimals = self._resources.settings.decimals
-        ends = [Place.rounded(one.lat, one.lon, decimals) for one in query.contractors]
-        place_of = {one.id: place for one, place in zip(query.contractors, ends, strict=True)}
-        most = query.exact if self._resources.router else len(ends)  # estimates cost nothing
+        ends = [Place.rounded(one.lat, one.lon, decimals) for one in request.contractors]
+        place_of = {one.id: place for one, place in zip(request.contractors, ends, strict=True)}
+        most = request.exact if self._resources.router else len(ends)  # estimates cost nothing
         shorts, legs = [], []
-        for job in query.jobs:
+        for job in request.jobs:
             there = Place.rounded(job.lat, job.lon, decimals)
-            least_s = self._resources.estimates.fastest_s([Leg(place, there, query.mode) for place in ends])
-            short = shortlist(job, query, least_s, most)
+            least_s = self._resources.estimates.fastest_s([Leg(place, there, request.mode) for place in ends])
+            short = shortlist(job, request, least_s, most)
             shorts.append(short)
-            legs.append([Leg(place_of[one.id], there, query.mode) for one in short.likely])
+            legs.append([Leg(place_of[one.id], there, request.mode) for one in short.likely])
         return shorts, legs
 
     def _ranked(
         self,
-        query: RecommendationsQuery,
+        request: RecommendationRequest,
         shorts: Sequence[Shortlist],
         legs: Sequence[Sequence[Leg]],
         found: dict[Leg, Found],
@@ -74,7 +73,7 @@ class Recommender:
                 contractor.id: self._travel(found.get(leg), estimated[leg])
                 for contractor, leg in zip(short.likely, some, strict=True)
             }
-            ranked.append(ranking(short, query, travels))
+            ranked.append(ranking(short, request, travels))
         return ranked
 
     def _travel(self, found: Found | None, estimated: Way) -> Travel | None:

@@ -1,0 +1,48 @@
+"""Validator of the questions to one workload, compiled once from its manifest."""
+
+from typing import Any
+
+import orjson
+
+from batchyard_contracts.v1.manifest import Manifest
+from batchyard_contracts.v1.queries import WorkloadQuery
+from services.ingest.domain.json_schema import compile_schema, explain
+from services.ingest.domain.json_shape import depth_exceeds
+from services.ingest.domain.limits import MAX_DEPTH
+from services.ingest.domain.rejection import Rejection
+
+
+class QuestionValidator:
+    """Schemas of the requests of a workload's questions. Raises `ValueError` on an invalid schema."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._workload = manifest.name
+        self._schemas = {
+            name: compile_schema(manifest, f"question {name}", question.request_schema)
+            for name, question in manifest.questions.items()
+        }
+
+    def validate(self, question: str, body: bytes) -> WorkloadQuery | Rejection:
+        """Return the query that asks the question, or the reason why it cannot be asked."""
+        schema = self._schemas.get(question)
+        if schema is None:
+            known = ", ".join(sorted(self._schemas)) or "none"
+            return Rejection(
+                "unknown_question", f"{self._workload!r} has no question {question!r}. It has: {known}.", 404
+            )
+        try:
+            request = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            return Rejection("malformed_json", f"The body is not JSON: {error}.", 400)
+        fault = _fault(schema, request)
+        if fault:
+            return Rejection("invalid_question", fault)
+        return WorkloadQuery.model_construct(workload=self._workload, question=question, request=request)
+
+
+def _fault(schema: Any, request: Any) -> str | None:
+    if not isinstance(request, dict):
+        return "The request of a question has to be a JSON object."
+    if depth_exceeds(request, MAX_DEPTH):
+        return f"The request is nested deeper than {MAX_DEPTH} levels. Flatten it."
+    return None if schema.is_valid(request) else explain(schema, request)

@@ -1,0 +1,1 @@
+"""Answers questions to the workloads of this worker."""

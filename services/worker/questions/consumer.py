@@ -1,0 +1,38 @@
+"""Consumes the questions to the workloads of this worker, a few of each at a time."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from batchyard_contracts import topology
+from batchyard_contracts.v1.queries import WorkloadQuery
+from services.worker.execution.item_runner import ItemRunner
+from services.worker.questions.responder import QuestionResponder
+from shared.messaging.consumer import Consumer, Route
+from shared.messaging.publisher import Publisher
+
+_CONCURRENCY = 4
+"""Number of requests of one question that run at once in this worker."""
+
+
+@asynccontextmanager
+async def answer_questions(url: str, runners: Sequence[ItemRunner], publisher: Publisher) -> AsyncIterator[None]:
+    """Answer questions while the block runs, if any of these workloads has one; answer the last ones at its end."""
+    asked = [runner for runner in runners if runner.workload.question_definitions]
+    if not asked:
+        yield
+        return
+    consumer = Consumer(url, publisher, "worker-questions")
+    for runner in asked:
+        workload = runner.workload
+        for name, definition in workload.question_definitions.items():
+            responder = QuestionResponder(workload.name, name, definition, runner.resources)
+            consumer.subscribe(
+                topology.question_queue(workload.name, name),
+                [Route(WorkloadQuery, responder.on_workload_query)],
+                concurrency=_CONCURRENCY,
+            )
+    await consumer.start()
+    try:
+        yield
+    finally:
+        await consumer.stop()

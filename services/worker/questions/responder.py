@@ -1,0 +1,67 @@
+"""Answers one question of one workload: every error of its function becomes an error of the reply."""
+
+import asyncio
+from typing import Any, Literal
+
+import structlog
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json, to_json
+
+from batchyard_contracts.message import Envelope
+from batchyard_contracts.v1.queries import MAX_QUESTION_BYTES, QuestionError, WorkloadQuery, WorkloadReply
+from batchyard_contracts.workload import Permanent, QuestionContext, QuestionDefinition, WorkloadError
+from services.worker.domain.outcome import writable
+
+log = structlog.get_logger()
+
+
+class QuestionResponder:
+    """Runs the function of one question on requests."""
+
+    def __init__(self, workload: str, name: str, definition: QuestionDefinition, resources: Any) -> None:
+        self._name = f"{name!r} of the workload {workload!r}"
+        self._definition = definition
+        self._context = QuestionContext(resources)
+
+    async def on_workload_query(self, query: WorkloadQuery, _: Envelope) -> WorkloadReply:
+        """Return the answer to a request, or the error that prevented one. The function is called once."""
+        try:
+            request = self._definition.request.model_validate_json(to_json(query.request))
+        except ValidationError as error:
+            return _error("invalid_question", _first_fault(error), "request")
+        try:
+            async with asyncio.timeout(self._definition.timeout_s) as limit:
+                answer = await self._definition.function(request, self._context)
+        except WorkloadError as error:
+            at_fault = isinstance(error, Permanent) and error.scope == "item"
+            return _error(error.code, error.message, "request" if at_fault else "workload")
+        except Exception as error:
+            if limit.expired():
+                took = f"took longer than {self._definition.timeout_s:g} s"
+                return _error("timeout", f"The question {self._name} {took}. Ask again, or ask for less.")
+            log.exception("question failed", question=self._name)
+            return _error("internal_error", f"The question {self._name} failed: {type(error).__name__}: {error}")
+        return self._reply(answer)
+
+    def _reply(self, answer: BaseModel) -> WorkloadReply:
+        if not isinstance(answer, self._definition.answer):
+            kind = type(answer).__name__
+            return _error("invalid_answer", f"The question {self._name} returned {kind}, not the model of its answer.")
+        body = answer.__pydantic_serializer__.to_json(answer)
+        if len(body) > MAX_QUESTION_BYTES:
+            return _error(
+                "answer_too_large",
+                f"The answer has {len(body)} bytes; at most {MAX_QUESTION_BYTES} are sent. Ask for less at a time.",
+                "request",
+            )
+        return WorkloadReply(answer=from_json(body))
+
+
+def _error(code: str, message: str, scope: Literal["request", "workload"] = "workload") -> WorkloadReply:
+    return WorkloadReply(error=QuestionError(code=code, message=writable(message), scope=scope))
+
+
+def _first_fault(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    where = "/".join(map(str, first["loc"]))
+    return f"/{where}: {first['msg']}" if where else first["msg"]
