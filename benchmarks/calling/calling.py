@@ -11,13 +11,14 @@ from pydantic import BaseModel
 
 from batchyard_contracts.v1.manifest import Adaptive, CircuitRule, Limit, Partition
 from batchyard_contracts.v1.values import Rate, RetryRule
-from batchyard_contracts.workload import Context, Permanent, RateLimited, Transient, Workload
+from batchyard_contracts.workload import Context, Limits, Permanent, RateLimited, Retry, Transient, Workload
 
 _GIVEN: dict[str, Any] = json.loads(os.environ.get("CALLING", "{}"))
 _MODELS: dict[str, type[BaseModel]] = {"rate": Rate, "adaptive": Adaptive, "circuit": CircuitRule}
 _SETTINGS: dict[str, Any] = {k: _MODELS[k].model_validate(v) if k in _MODELS else v for k, v in _GIVEN.items()}
 _RATES = {name: Rate.model_validate(rate) for name, rate in _SETTINGS.pop("rates", {}).items()}
 _MORE = [Limit.model_validate(limit) for limit in _SETTINGS.pop("limits", [])]
+_CIRCUIT = _SETTINGS.pop("circuit", None)
 
 
 class Item(BaseModel):
@@ -48,10 +49,8 @@ workload = Workload(
     result=Called,
     lifespan=session,
     partition=Partition(pointer="/lane"),
-    rates=_RATES,
-    limits=_MORE,
-    retry={"default": RetryRule(attempts=3, base_s=0.1, cap_s=0.5)},
-    **_SETTINGS,
+    limits=Limits(rates=_RATES, additional=_MORE, **_SETTINGS),
+    retry=Retry({"default": RetryRule(attempts=3, base_s=0.1, cap_s=0.5)}, circuit=_CIRCUIT),
 )
 
 

@@ -1,6 +1,6 @@
 """The workload `distances` by chunks that have one size, whatever is learned: what adaptive chunks are held against."""
 
-from batchyard_contracts.workload import Workload
+from batchyard_contracts.workload import Chunking, Limits, Workload
 from services.worker.workloads.distances.handler import run
 from services.worker.workloads.distances.handler import workload as adaptive
 from services.worker.workloads.distances.model import DistanceItem, DistanceResult
@@ -14,10 +14,8 @@ def _sized(items: int) -> Workload[DistanceItem, DistanceResult]:
         item=DistanceItem,
         result=DistanceResult,
         lifespan=open_resources,
-        concurrency=adaptive.manifest.concurrency,
-        chunk_min=items,
-        chunk_max=items,
-        item_timeout_s=adaptive.manifest.item_timeout_s,
+        chunking=Chunking(min=items, max=items),
+        limits=Limits(concurrency=adaptive.manifest.concurrency, item_timeout_s=adaptive.manifest.item_timeout_s),
     )
     workload.chunk_handler(run)
     return workload

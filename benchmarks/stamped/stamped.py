@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from batchyard_contracts.workload import Context, Workload
+from batchyard_contracts.workload import Context, Limits, Workload
 
 
 class Item(BaseModel):
@@ -21,7 +21,9 @@ class Stamped(BaseModel):
     ended_at: float
 
 
-workload = Workload("stamped", version="1", item=Item, result=Stamped, concurrency=100, title="Stamped naps")
+workload = Workload(
+    "stamped", version="1", item=Item, result=Stamped, title="Stamped naps", limits=Limits(concurrency=100)
+)
 
 
 @workload.handler

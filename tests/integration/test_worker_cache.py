@@ -14,7 +14,7 @@ from batchyard_contracts.v1.flow import CacheInvalidated
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import Dedup, Reuse
 from batchyard_contracts.v1.work import ChunkHead
-from batchyard_contracts.workload import Context
+from batchyard_contracts.workload import Caching, Context, Limits
 from devstack import Servers
 from services.worker.caching import result_cache
 from services.worker.caching.result_cache import (
@@ -210,7 +210,7 @@ async def test_a_chunk_that_takes_its_time_keeps_its_last_items(
     cache: ResultCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(result_cache, "_CLAIM_MARGIN_S", 0.2)
-    work = workload(concurrency=1, cache_ttl_s=60, item_timeout_s=0.3)
+    work = workload(limits=Limits(concurrency=1, item_timeout_s=0.3), caching=Caching(ttl_s=60))
 
     @work.handler
     async def run_one(item: Number, _: Context) -> Number:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from batchyard_contracts.workload import Context, Continuation, Permanent, Workload
+from batchyard_contracts.workload import Context, Continuation, Limits, Permanent, Workload
 
 
 class Deed(BaseModel):
@@ -27,8 +27,8 @@ class Done(BaseModel):
     state: str | None = None
 
 
-one_by_one = Workload("deeds", version="1", item=Deed, result=Done, concurrency=2, item_timeout_s=30)
-by_chunk = Workload("deeds-by-chunk", version="1", item=Deed, result=Done, item_timeout_s=30)
+one_by_one = Workload("deeds", version="1", item=Deed, result=Done, limits=Limits(concurrency=2, item_timeout_s=30))
+by_chunk = Workload("deeds-by-chunk", version="1", item=Deed, result=Done, limits=Limits(item_timeout_s=30))
 
 
 @one_by_one.handler(cpu_bound=True)

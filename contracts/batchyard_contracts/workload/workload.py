@@ -12,7 +12,7 @@
     async def run(item: Item, context: Context) -> Squared:
         return Squared(n=item.n * item.n)
 
-A decorator defines the handler:
+Options are in groups, such as `limits=Limits(concurrency=20)`: see `options`. A decorator defines the handler:
 
     @squares.handler                        async def: runs on the worker's event loop, beside many others
     @squares.handler                        def: runs in a thread of its own
@@ -20,15 +20,9 @@ A decorator defines the handler:
     @squares.chunk_handler                  any of these, for a whole chunk: it receives a list of items and a list of
                                             contexts, and returns a list with one result for each item, in order
 
-A handler returns a result, returns a `Continuation` if its work goes on elsewhere, or raises one of these errors. A
-chunk handler may also return an error as the result of an item; an error that it raises applies to all items.
-
-    WorkloadError
-     +- Permanent     the input can never succeed: the item fails
-     +- Transient     the item may succeed later: it is retried with exponential backoff, which uses up an attempt
-     +- RateLimited   the destination asked for a pause: the item is retried after it, which uses up no attempt
-     +- Ambiguous     a paid call may have happened: the item fails as `needs_review`, and is not repeated
-
+A handler returns a result, returns a `Continuation` if its work goes on elsewhere, or raises one of the errors in
+`errors`. A chunk handler may also return an error as the result of an item; an error that it raises applies to all
+items.
 Any other exception counts as `Transient` with the code `internal_error`; in a run that is not `repeatable` it counts as
 `Ambiguous`, as do a time-out, an interruption and the loss of the worker.
 
@@ -47,27 +41,13 @@ A worker also answers questions at once, without a batch:
 """
 
 import inspect
-import re
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, nullcontext
-from datetime import UTC, datetime
 from typing import Any, Generic, Literal, TypeVar, cast, overload
 
 from pydantic import BaseModel
 
-from batchyard_contracts.v1.manifest import (
-    Adaptive,
-    CircuitRule,
-    Limit,
-    Manifest,
-    Partition,
-    Pointer,
-    Question,
-    RecordsExport,
-    TextExport,
-    Unit,
-)
-from batchyard_contracts.v1.values import Rate, RetryRule
+from batchyard_contracts.v1.manifest import Manifest, Partition, Pointer, Question, Unit
 from batchyard_contracts.workload.handlers import (
     AsyncChunkHandler,
     AsyncHandler,
@@ -84,80 +64,35 @@ from batchyard_contracts.workload.handlers import (
     SyncHandler,
     place_of,
 )
-from batchyard_contracts.workload.rate_limit_headers import pause_s
+from batchyard_contracts.workload.options import (
+    Caching,
+    Chunking,
+    Exports,
+    Limits,
+    Retry,
+    check_groups,
+    explains_misplaced,
+)
 from batchyard_contracts.workload.reducer import Reducer, SummaryDefinition, model_of
 
-Scope = Literal["item", "provider"]
 _ReducerT = TypeVar("_ReducerT", bound=Reducer[Any])
 SourceT = TypeVar("SourceT", bound=BaseModel)
 SourceHandler = Callable[[SourceT, Context], Coroutine[Any, Any, Expansion | Continuation]]
 RequestT = TypeVar("RequestT", bound=BaseModel)
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
 QuestionHandler = Callable[[RequestT, QuestionContext], Coroutine[Any, Any, AnswerT]]
-_CODE = re.compile(r"[a-z][a-z0-9_.]{0,63}")
-
-
-class WorkloadError(Exception):
-    """Base of the errors that a handler raises.
-
-    `code` is in lower case with underscores, and does not change for one kind of error; a code of another form becomes
-    `invalid_error_code`, and is quoted in the message. `scope="provider"` states that the error affects every item of
-    the destination.
-    """
-
-    def __init__(self, code: str, message: str = "", *, scope: Scope = "item") -> None:
-        if not isinstance(code, str) or not _CODE.fullmatch(code):
-            message = f"The error code {code!r} does not match {_CODE.pattern}. {message}".rstrip()
-            code = "invalid_error_code"
-        super().__init__(message or code)
-        self.code = code
-        self.message = message
-        self.scope: Scope = scope
-
-
-class Permanent(WorkloadError):
-    """Error of an input that can never succeed."""
-
-
-class Transient(WorkloadError):
-    """Error of an item that may succeed later."""
-
-
-class RateLimited(WorkloadError):
-    """Request of the destination for a pause of `delay_s` seconds; None: it stated no duration."""
-
-    def __init__(self, delay_s: float | None = None, message: str = "", *, code: str = "rate_limited") -> None:
-        super().__init__(code, message, scope="provider")
-        self.delay_s = delay_s
-
-    @classmethod
-    def from_headers(
-        cls, headers: Mapping[str, str], message: str = "", *, code: str = "rate_limited", now: datetime | None = None
-    ) -> "RateLimited":
-        """Create the error from the headers of an HTTP response, with a pause of at most a day.
-
-        `batchyard_contracts.workload.rate_limit_headers` lists the headers, such as `Retry-After` and `RateLimit`.
-        """
-        return cls(pause_s(headers, now or datetime.now(UTC)), message, code=code)
-
-
-class Ambiguous(WorkloadError):
-    """Error after which a call that must not happen twice may have happened; a person has to check."""
-
-    def __init__(self, message: str = "") -> None:
-        super().__init__("needs_review", message)
 
 
 class Workload(Generic[ItemT, ResultT]):
-    """Workload: the models of its items and results, its settings, and its handler.
+    """Workload: the models of its items and results, its options, and its handler.
 
     `lifespan` opens the resources that all runs of a worker share. `unavailable` is called when a worker starts: it
     returns a text that names the missing setting, never its value, and then the workload does not run there; or None.
-    `variant` returns the settings on which results depend, without secrets: cached results of another variant are not
-    reused. `repeatable` may be a function of an item and its context, which returns False for a run that must not be
-    repeated when its end is unknown. The other parameters are those of `Manifest`.
+    `example` is a valid item. `partition` finds the destination of an item, `dedup` the value by which two items are
+    the same, and `unit` what progress counts beside items. Further options are in groups: see `options`.
     """
 
+    @explains_misplaced("Workload", "Workload({name}=…)")
     def __init__(
         self,
         name: str,
@@ -165,41 +100,29 @@ class Workload(Generic[ItemT, ResultT]):
         version: str,
         item: type[ItemT],
         result: type[ResultT],
-        lifespan: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext,
-        unavailable: Callable[[], str | None] = lambda: None,
-        variant: Callable[[], str] = lambda: "",
         title: str = "",
         description: str = "",
+        example: dict[str, Any] | None = None,
         partition: Partition | None = None,
         dedup: Pointer | None = None,
-        concurrency: int = 10,
-        chunk_max: int = 100,
-        chunk_min: int = 1,
-        chunk_target_s: float = 1.0,
-        item_timeout_s: float = 60.0,
-        rate: Rate | None = None,
-        rates: dict[str, Rate] | None = None,
-        partition_concurrency: int | None = None,
-        adaptive: Adaptive | None = None,
-        limits: Sequence[Limit] = (),
-        circuit: CircuitRule | None = None,
-        repeatable: bool | Callable[[ItemT, Context], bool] = True,
-        max_items: Callable[[], int | None] = lambda: None,
-        retry: dict[str, RetryRule] | None = None,
-        cache_ttl_s: int = 0,
-        exports: dict[str, TextExport] | None = None,
-        records: RecordsExport | None = None,
         unit: Unit | None = None,
-        example: dict[str, Any] | None = None,
+        lifespan: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext,
+        unavailable: Callable[[], str | None] = lambda: None,
+        chunking: Chunking = Chunking(),
+        limits: Limits = Limits(),
+        retry: Retry = Retry(),
+        caching: Caching = Caching(),
+        exports: Exports = Exports(),
     ) -> None:
+        check_groups(chunking, limits, retry, caching, exports)
         self.item = item
         self.result = result
         self.lifespan = lifespan
         self._unavailable = unavailable
-        self._repeatable = repeatable if callable(repeatable) else None
-        self._variant = variant
+        self._repeatable = retry.repeatable if callable(retry.repeatable) else None
+        self._variant = caching.variant
         self._handler_definition: HandlerDefinition | None = None
-        self._max_items = max_items
+        self._max_items = limits.max_items
         self.external_cancel_handler: Callable[[ItemT, Context], Awaitable[None]] | None = None
         """Function that cancels the external work of an item whose batch was stopped; see `external_cancel`."""
         self.summary_definition: SummaryDefinition[ResultT] | None = None
@@ -215,26 +138,26 @@ class Workload(Generic[ItemT, ResultT]):
             description=description,
             item_schema=item.model_json_schema(),
             result_schema=result.model_json_schema(mode="serialization"),
+            example=example or {},
             partition=partition,
             dedup=dedup,
-            concurrency=concurrency,
-            chunk_max=chunk_max,
-            chunk_min=chunk_min,
-            chunk_target_s=chunk_target_s,
-            item_timeout_s=item_timeout_s,
-            rate=rate,
-            rates=rates or {},
-            partition_concurrency=partition_concurrency,
-            adaptive=adaptive,
-            limits=list(limits),
-            circuit=circuit,
-            repeatable=repeatable is True,
-            retry=retry or {},
-            cache_ttl_s=cache_ttl_s,
-            exports=exports or {},
-            records=records,
             unit=unit,
-            example=example or {},
+            chunk_max=chunking.max,
+            chunk_min=chunking.min,
+            chunk_target_s=chunking.target_s,
+            concurrency=limits.concurrency,
+            item_timeout_s=limits.item_timeout_s,
+            rate=limits.rate,
+            rates=dict(limits.rates),
+            partition_concurrency=limits.partition_concurrency,
+            adaptive=limits.adaptive,
+            limits=list(limits.additional),
+            retry=dict(retry.rules),
+            circuit=retry.circuit,
+            repeatable=retry.repeatable is True,
+            cache_ttl_s=caching.ttl_s,
+            exports=dict(exports.texts),
+            records=exports.records,
         )
 
     @property

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from batchyard_contracts.v1.values import ErrorCode, RetryRule
-from batchyard_contracts.workload import Context, Permanent, Transient, Workload
+from batchyard_contracts.workload import Chunking, Context, Limits, Permanent, Retry, Transient, Workload
 
 
 class Item(BaseModel):
@@ -33,10 +33,9 @@ workload = Workload(
     result=Squared,
     title="No operation",
     description="Squares a number. For measuring and trying out.",
-    concurrency=100,
-    chunk_max=1000,
-    chunk_target_s=0.5,
-    retry={"default": RetryRule(attempts=4, base_s=0.1, cap_s=2.0)},
+    chunking=Chunking(max=1000, target_s=0.5),
+    limits=Limits(concurrency=100),
+    retry=Retry({"default": RetryRule(attempts=4, base_s=0.1, cap_s=2.0)}),
     example={"n": 7},
 )
 

@@ -9,7 +9,7 @@ from typing import Literal, cast
 
 from pydantic import BaseModel
 
-from batchyard_contracts.workload import Context, Continuation, Permanent, Workload
+from batchyard_contracts.workload import Context, Continuation, Limits, Permanent, Retry, Workload
 
 RUNS = "POISON_RUNS"
 """The variable that names the file."""
@@ -29,16 +29,15 @@ class Done(BaseModel):
     """It ended well."""
 
 
-workload = Workload("poison", version="1", item=Item, result=Done, concurrency=4, item_timeout_s=30.0)
+workload = Workload("poison", version="1", item=Item, result=Done, limits=Limits(concurrency=4, item_timeout_s=30.0))
 
 paid = Workload(
     "paid",
     version="1",
     item=Item,
     result=Done,
-    concurrency=4,
-    item_timeout_s=30.0,
-    repeatable=lambda _, context: context.state is not None,
+    limits=Limits(concurrency=4, item_timeout_s=30.0),
+    retry=Retry(repeatable=lambda _, context: context.state is not None),
 )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from batchyard_contracts.workload import Context, ItemInfo, Permanent, Workload
+from batchyard_contracts.workload import Chunking, Context, ItemInfo, Permanent, Workload
 
 
 class Item(BaseModel):
@@ -27,7 +27,7 @@ class Sum(BaseModel):
     in_order: bool
 
 
-workload = Workload("sums", version="1", item=Item, result=Item, chunk_max=500)
+workload = Workload("sums", version="1", item=Item, result=Item, chunking=Chunking(max=500))
 
 
 @workload.handler

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from batchyard_contracts.v1.queries import StartPermitQuery, StartPermitReply
-from batchyard_contracts.workload import Context, Continuation, RateLimited, Transient, Workload
+from batchyard_contracts.workload import Context, Continuation, Limits, RateLimited, Retry, Transient, Workload
 from services.worker.caching.result_cache import ResultCache
 from services.worker.execution.chunk_execution import ChunkExecution
 from services.worker.execution.item_runner import ItemRunner
@@ -76,7 +76,7 @@ def end(n: int) -> Any:
 
 @pytest.mark.parametrize("place", ["loop", "thread", "chunk"])
 async def test_only_what_the_handler_itself_calls_passing_is_repeated(place: str) -> None:
-    work = workload(repeatable=False, concurrency=20)
+    work = workload(limits=Limits(concurrency=20), retry=Retry(repeatable=False))
     if place == "loop":
 
         @work.handler
@@ -113,7 +113,7 @@ async def test_only_what_the_handler_itself_calls_passing_is_repeated(place: str
 
 
 async def test_a_time_out_and_a_handler_that_is_given_up_need_review() -> None:
-    work = workload(repeatable=False, item_timeout_s=0.02)
+    work = workload(limits=Limits(item_timeout_s=0.02), retry=Retry(repeatable=False))
     deaf = asyncio.Event()
 
     @work.handler
@@ -136,7 +136,7 @@ async def test_a_time_out_and_a_handler_that_is_given_up_need_review() -> None:
 async def test_what_has_begun_when_the_worker_stops_does_not_run_elsewhere(
     cancelled: bool, ended: tuple[str, str | None]
 ) -> None:
-    work = workload(repeatable=False, concurrency=2)
+    work = workload(limits=Limits(concurrency=2), retry=Retry(repeatable=False))
     begun = asyncio.Semaphore(0)
 
     @work.handler
@@ -156,7 +156,7 @@ async def test_what_has_begun_when_the_worker_stops_does_not_run_elsewhere(
 
 
 async def test_nothing_begins_and_nothing_is_ended_of_a_chunk_that_is_another_workers() -> None:
-    work = workload(repeatable=lambda item, _: item.n == 0, concurrency=1)
+    work = workload(limits=Limits(concurrency=1), retry=Retry(repeatable=lambda item, _: item.n == 0))
     ran = []
 
     @work.handler
@@ -174,7 +174,7 @@ async def test_nothing_begins_and_nothing_is_ended_of_a_chunk_that_is_another_wo
 
 
 async def test_an_item_waits_for_a_dispatcher_that_is_away() -> None:
-    work = workload(repeatable=False)
+    work = workload(retry=Retry(repeatable=False))
 
     @work.handler
     async def run(item: Number, _: Context) -> Number:
@@ -188,7 +188,7 @@ async def test_an_item_waits_for_a_dispatcher_that_is_away() -> None:
 
 
 async def test_what_may_be_repeated_asks_nobody() -> None:
-    work = workload(repeatable=lambda _, context: context.state is not None)
+    work = workload(retry=Retry(repeatable=lambda _, context: context.state is not None))
 
     @work.handler
     async def run(item: Number, _: Context) -> Number:
@@ -202,7 +202,7 @@ async def test_what_may_be_repeated_asks_nobody() -> None:
 
 
 async def test_a_rule_that_breaks_means_no() -> None:
-    work = workload(repeatable=lambda item, _: 1 / item.n > 0)
+    work = workload(retry=Retry(repeatable=lambda item, _: 1 / item.n > 0))
 
     @work.handler
     async def run(item: Number, _: Context) -> Number:

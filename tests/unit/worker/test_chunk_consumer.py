@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from batchyard_contracts.v1.flow import ChunkProcessed, ChunkReturned
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
-from batchyard_contracts.workload import Context, Workload
+from batchyard_contracts.workload import Context, Limits, Workload
 from services.worker.caching.result_cache import ResultCache
 from services.worker.consuming.chunk_consumer import ChunkConsumer
 from services.worker.consuming.chunk_returner import ChunkReturner
@@ -199,7 +199,7 @@ async def test_a_chunk_of_a_lost_worker_is_given_back() -> None:
 
 
 async def test_what_was_only_waiting_here_is_no_suspect_after_a_cut() -> None:
-    async with desk(concurrency=1) as d:
+    async with desk(limits=Limits(concurrency=1)) as d:
         await d.broker.deliver(chunk(1), "first")
         await d.broker.until(lambda: d.begun == [1])
         await d.broker.deliver(chunk(2), "second")
@@ -211,7 +211,7 @@ async def test_what_was_only_waiting_here_is_no_suspect_after_a_cut() -> None:
 
 
 async def test_who_stops_gives_back_what_it_did_not_begin() -> None:
-    async with desk(concurrency=1) as d:
+    async with desk(limits=Limits(concurrency=1)) as d:
         await d.broker.deliver(chunk(1), "first")
         await d.broker.until(lambda: d.begun == [1])
         await d.broker.deliver(chunk(2), "second")
@@ -223,7 +223,7 @@ async def test_who_stops_gives_back_what_it_did_not_begin() -> None:
 
 async def test_of_a_paused_batch_nothing_begins_until_it_goes_on() -> None:
     now = datetime(2026, 11, 22, tzinfo=UTC)
-    async with desk(concurrency=1) as d:
+    async with desk(limits=Limits(concurrency=1)) as d:
         await d.broker.deliver(chunk(1), "runs")
         await d.broker.until(lambda: d.begun == [1])
         await d.broker.deliver(chunk(2), "waits")
@@ -253,7 +253,7 @@ async def test_a_chunk_given_out_anew_is_run() -> None:
 async def test_what_may_take_long_is_acknowledged_when_it_begins(
     item_timeout_s: float, acknowledged: list[str]
 ) -> None:
-    async with desk(item_timeout_s=item_timeout_s) as d:
+    async with desk(limits=Limits(item_timeout_s=item_timeout_s)) as d:
         await d.broker.deliver(chunk(1), "long")
         await d.broker.until(lambda: d.begun == [1])
         assert d.broker.acknowledged == acknowledged
@@ -275,7 +275,7 @@ async def test_a_cancelled_batch_stays_cancelled_until_it_is_retried() -> None:
 
 
 async def test_a_handler_that_never_ends_is_given_up_and_its_slot_goes_to_the_next() -> None:
-    async with desk(item_timeout_s=0.02, concurrency=1, stubborn=True) as d:
+    async with desk(stubborn=True, limits=Limits(item_timeout_s=0.02, concurrency=1)) as d:
         await d.broker.deliver(chunk(1), "stubborn")
         await d.broker.until(lambda: d.broker.acknowledged == ["stubborn"])
         assert (d.runner.stuck_handlers, d.runner.slots.busy) == (1, 0)

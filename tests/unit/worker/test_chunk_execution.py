@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel, field_validator
 
 from batchyard_contracts.v1.manifest import CircuitRule
-from batchyard_contracts.workload import Context, Permanent, RateLimited, Workload
+from batchyard_contracts.workload import Caching, Context, Limits, Permanent, RateLimited, Retry, Workload
 from services.worker.caching.result_cache import ResultCache
 from services.worker.execution import chunk_execution
 from services.worker.execution.chunk_execution import ChunkExecution
@@ -47,7 +47,7 @@ async def test_every_item_has_one_outcome_and_the_last_report_is_final() -> None
 
 
 async def test_what_has_ended_is_reported_while_others_run() -> None:
-    work = workload(concurrency=5)
+    work = workload(limits=Limits(concurrency=5))
     gate = asyncio.Event()
 
     @work.handler
@@ -67,7 +67,7 @@ async def test_what_has_ended_is_reported_while_others_run() -> None:
 
 
 async def test_no_more_items_run_at_once_than_the_manifest_says() -> None:
-    work = workload(concurrency=3)
+    work = workload(limits=Limits(concurrency=3))
     running, most = 0, 0
 
     @work.handler
@@ -86,7 +86,7 @@ async def test_no_more_items_run_at_once_than_the_manifest_says() -> None:
 
 
 async def test_an_item_that_takes_too_long_is_interrupted() -> None:
-    work = workload(item_timeout_s=0.01)
+    work = workload(limits=Limits(item_timeout_s=0.01))
 
     @work.handler
     async def run(item: Number, _: Context) -> Number:
@@ -108,7 +108,7 @@ async def test_an_item_that_takes_too_long_is_interrupted() -> None:
 async def test_an_item_that_its_provider_refuses_waits_where_there_is_a_circuit(
     circuit: CircuitRule | None, status: str
 ) -> None:
-    work = workload(circuit=circuit)
+    work = workload(retry=Retry(circuit=circuit))
 
     @work.handler
     async def run(item: Number, _: Context) -> Number:
@@ -121,7 +121,7 @@ async def test_an_item_that_its_provider_refuses_waits_where_there_is_a_circuit(
 
 
 async def test_a_cancelled_batch_keeps_what_was_done_and_cancels_the_rest() -> None:
-    work = workload(concurrency=2)
+    work = workload(limits=Limits(concurrency=2))
     cleaned = []
 
     @work.handler
@@ -157,7 +157,7 @@ async def test_a_chunk_stopped_before_it_began_runs_nothing() -> None:
 
 
 async def test_a_known_result_is_not_computed_again_and_a_new_one_is_remembered() -> None:
-    work = workload(cache_ttl_s=60)
+    work = workload(caching=Caching(ttl_s=60))
     computed = []
 
     @work.handler
@@ -197,7 +197,7 @@ async def test_large_results_are_reported_in_parts_and_one_that_is_too_large_fai
 
 
 async def test_items_that_never_wait_leave_the_event_loop_to_others() -> None:
-    work = workload(concurrency=1)
+    work = workload(limits=Limits(concurrency=1))
     ticks = 0
 
     @work.handler
@@ -241,7 +241,7 @@ class Broken(Exception):
 async def test_however_one_item_ends_the_others_go_on(
     ends: Callable[[], BaseException], status: str, code: str
 ) -> None:
-    work = workload(concurrency=1)
+    work = workload(limits=Limits(concurrency=1))
 
     @work.handler
     async def run(item: Number, _: Context) -> Number:
@@ -286,7 +286,7 @@ async def test_a_model_that_breaks_on_its_input_fails_the_item() -> None:
 
 
 async def test_a_handler_that_ignores_its_end_takes_no_further_item() -> None:
-    work = workload(concurrency=1)
+    work = workload(limits=Limits(concurrency=1))
     begun = []
     first = asyncio.Event()
 
@@ -313,7 +313,7 @@ async def test_items_that_never_wait_take_turns_with_others_however_many_may_run
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(chunk_execution, "_YIELD_S", 0.0)
-    work = workload(concurrency=10)
+    work = workload(limits=Limits(concurrency=10))
     ran, turns = 0, [0]
     together = asyncio.Event()
 
@@ -342,7 +342,7 @@ async def test_items_that_never_wait_take_turns_with_others_however_many_may_run
 
 
 async def test_the_pace_hears_of_a_call_that_is_given_up() -> None:
-    work = workload(item_timeout_s=0.02)
+    work = workload(limits=Limits(item_timeout_s=0.02))
 
     @work.handler
     async def run(item: Number, _: Context) -> Number:
@@ -378,7 +378,7 @@ class Slow(Recorder):
 
 
 async def test_reports_do_not_wait_for_the_confirms_of_those_before_except_the_last() -> None:
-    work = workload(concurrency=1)
+    work = workload(limits=Limits(concurrency=1))
     sent = asyncio.Event()
     recorder = Slow()
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from batchyard_contracts.v1.flow import ItemOutcome
-from batchyard_contracts.workload import Context, RateLimited
+from batchyard_contracts.workload import Context, Limits, RateLimited
 from services.worker.caching.result_cache import ResultCache
 from services.worker.domain.outcome import RATE_LIMIT_PAUSE_S
 from services.worker.execution.chunk_execution import ChunkExecution
@@ -33,7 +33,7 @@ class Line:
 
 def says_at_two(say: Callable[[Context], None], **settings: Any) -> tuple[Any, list[int]]:
     """A workload whose third item is told something by its destination, and the items that ran."""
-    work, ran = workload(concurrency=1, **settings), list[int]()
+    work, ran = workload(limits=Limits(concurrency=1), **settings), list[int]()
 
     @work.handler
     async def run(item: Number, context: Context) -> Number:
@@ -123,7 +123,7 @@ async def test_a_gate_is_parked_by_an_answer_that_refused_nothing(monkeypatch: p
 
 
 async def test_a_chunk_handler_and_a_thread_are_heard_too() -> None:
-    whole, thread = workload(), workload(concurrency=1)
+    whole, thread = workload(), workload(limits=Limits(concurrency=1))
 
     @whole.chunk_handler
     async def at_once(items: list[Number], contexts: list[Context]) -> list[Number]:

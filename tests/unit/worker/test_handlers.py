@@ -14,7 +14,7 @@ import pytest
 
 from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.work import ChunkItem
-from batchyard_contracts.workload import Context, Permanent, Workload
+from batchyard_contracts.workload import Context, Limits, Permanent, Workload
 from services.worker.execution.chunk_execution import ChunkExecution
 from services.worker.execution.item_runner import ItemRunner
 from shared.runtime.errors import ConfigurationError
@@ -24,7 +24,7 @@ from tests.support.patience import PATIENCE_S
 
 
 async def test_a_plain_function_runs_in_a_thread_and_leaves_the_event_loop_alone() -> None:
-    work = workload(concurrency=4)
+    work = workload(limits=Limits(concurrency=4))
     together = threading.Barrier(4)
 
     @work.handler
@@ -57,7 +57,7 @@ async def test_what_a_thread_raises_is_the_outcome_of_its_item(error: BaseExcept
 
 
 async def test_a_thread_whose_time_is_up_hears_of_it() -> None:
-    work = workload(item_timeout_s=0.05)
+    work = workload(limits=Limits(item_timeout_s=0.05))
 
     @work.handler
     def run(_: Number, context: Context) -> Number:
@@ -74,7 +74,7 @@ async def test_a_thread_whose_time_is_up_hears_of_it() -> None:
 
 
 async def test_a_thread_that_does_not_end_is_given_up_and_another_takes_its_place() -> None:
-    work = workload(item_timeout_s=0.05, concurrency=1)
+    work = workload(limits=Limits(item_timeout_s=0.05, concurrency=1))
     gate = threading.Event()
 
     @work.handler
@@ -97,7 +97,7 @@ async def test_a_thread_that_does_not_end_is_given_up_and_another_takes_its_plac
 
 
 async def test_one_handler_that_does_not_end_does_not_end_its_chunk() -> None:
-    work = workload(item_timeout_s=0.05, concurrency=2)
+    work = workload(limits=Limits(item_timeout_s=0.05, concurrency=2))
     gate = asyncio.Event()
 
     @work.handler
@@ -122,7 +122,7 @@ async def test_one_handler_that_does_not_end_does_not_end_its_chunk() -> None:
 
 @pytest.mark.parametrize("plain", [False, True])
 async def test_a_chunk_handler_answers_for_each_item(plain: bool) -> None:
-    work = workload(concurrency=1)
+    work = workload(limits=Limits(concurrency=1))
 
     def answers(items: list[Number], contexts: list[Context]) -> list[Number | Exception]:
         assert [context.ordinal for context in contexts] == [0, 1, 2]
@@ -191,7 +191,7 @@ async def test_what_a_chunk_handler_raises_counts_for_all() -> None:
 
 
 async def test_a_chunk_handler_has_one_time_for_the_call_and_is_cancelled_as_one() -> None:
-    work = workload(item_timeout_s=0.05)
+    work = workload(limits=Limits(item_timeout_s=0.05))
 
     @work.chunk_handler
     async def run(items: list[Number], contexts: list[Context]) -> list[Number]:
@@ -249,7 +249,7 @@ async def test_a_process_is_killed_when_time_is_up_and_when_its_batch_is_cancell
 ) -> None:
     file = tmp_path / "pid"
     deeds = [Deed(what="sleep", file=str(file))]
-    work = one_by_one if cancelled else _with(one_by_one, item_timeout_s=0.3)
+    work = one_by_one if cancelled else _with(one_by_one, limits=Limits(item_timeout_s=0.3))
     async with _process_pool(work) as run:
         running = asyncio.create_task(run(deeds))
         while not file.exists() or not file.read_text("utf-8"):  # noqa: ASYNC110  it begins
@@ -263,7 +263,8 @@ async def test_a_process_is_killed_when_time_is_up_and_when_its_batch_is_cancell
 
 
 async def test_the_start_of_another_process_is_not_taken_from_the_time_of_the_next_item() -> None:
-    async with _process_pool(_with(one_by_one, item_timeout_s=0.3, concurrency=1)) as run:  # a start takes longer
+    quick = _with(one_by_one, limits=Limits(item_timeout_s=0.3, concurrency=1))  # a start takes longer
+    async with _process_pool(quick) as run:
         outcomes = await run([Deed(what="sleep"), Deed(), Deed()])
     assert [_code(outcome) for outcome in outcomes] == ["timeout", None, None]
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from batchyard_contracts.v1.work import ChunkRates, SharedRate
-from batchyard_contracts.workload import Context
+from batchyard_contracts.workload import Context, Limits
 from services.worker.execution.chunk_execution import ChunkExecution
 from services.worker.limits.paced_start import PacedStart
 from services.worker.limits.rate_gate import RateGate, RateGates
@@ -34,7 +34,7 @@ def gate(granted: Granted) -> RateGate:
 
 
 async def test_a_limit_that_does_not_bind_is_asked_for_a_chunk_and_not_for_each_item() -> None:
-    work, granted, tasks = workload(concurrency=10), Granted(), set[object]()
+    work, granted, tasks = workload(limits=Limits(concurrency=10)), Granted(), set[object]()
 
     @work.handler
     async def run(item: Number, _: Context) -> Number:
@@ -54,7 +54,7 @@ async def test_a_limit_that_does_not_bind_is_asked_for_a_chunk_and_not_for_each_
 
 
 async def test_items_that_wait_hold_no_more_moments_than_there_are_slots() -> None:
-    work, granted = workload(concurrency=4), Granted()
+    work, granted = workload(limits=Limits(concurrency=4)), Granted()
 
     @work.handler
     async def run(item: Number, _: Context) -> Number:
@@ -81,7 +81,7 @@ async def test_a_moment_that_was_missed_is_given_up_for_another() -> None:
 
 
 async def test_where_nothing_may_start_for_long_items_go_back_without_asking_for_each() -> None:
-    work, granted = workload(concurrency=10), Granted(in_s=-2 * MAX_WAIT_S)
+    work, granted = workload(limits=Limits(concurrency=10)), Granted(in_s=-2 * MAX_WAIT_S)
 
     @work.handler
     async def run(item: Number, _: Context) -> Number:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from batchyard_contracts.v1.manifest import CircuitRule, Partition
 from batchyard_contracts.v1.values import RetryRule
-from batchyard_contracts.workload import Context, QuestionContext, Workload, WorkloadError
+from batchyard_contracts.workload import Chunking, Context, Limits, QuestionContext, Retry, Workload, WorkloadError
 from services.worker.workloads.distances import estimate
 from services.worker.workloads.distances.model import DistanceItem, DistanceResult
 from services.worker.workloads.distances.opening import DistanceResources, missing_setting, open_resources
@@ -27,15 +27,15 @@ workload = Workload(
     description="How far it is from an origin to a destination, and how long it takes: by a router, or, unless one is "
     "set, as an estimate from the geodesic.",
     partition=Partition(pointer="/group"),
-    concurrency=4,
-    chunk_max=1000,
-    chunk_min=625,  # 25 origins and 25 destinations are one call of any provider
-    item_timeout_s=120.0,
-    circuit=CircuitRule(),
-    retry={
-        "default": RetryRule(attempts=5, base_s=1.0, cap_s=60.0),
-        "invalid_response": RetryRule(attempts=2, base_s=5.0, cap_s=60.0),
-    },
+    chunking=Chunking(max=1000, min=625),  # 25 origins and 25 destinations are one call of any provider
+    limits=Limits(concurrency=4, item_timeout_s=120.0),
+    retry=Retry(
+        {
+            "default": RetryRule(attempts=5, base_s=1.0, cap_s=60.0),
+            "invalid_response": RetryRule(attempts=2, base_s=5.0, cap_s=60.0),
+        },
+        circuit=CircuitRule(),
+    ),
     example={
         "origin_lat": 39.7817,
         "origin_lon": -105.0178,

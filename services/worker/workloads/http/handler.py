@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from batchyard_contracts.v1.manifest import Partition
 from batchyard_contracts.v1.values import RetryRule
-from batchyard_contracts.workload import Context, Permanent, Workload, WorkloadError
+from batchyard_contracts.workload import Context, Limits, Permanent, Retry, Workload, WorkloadError
 from services.worker.workloads.http.caller import Caller, open_caller
 from services.worker.workloads.http.model import MAX_REDIRECTS, MAX_TIMEOUT_S, Call, CallAnswer
 from services.worker.workloads.http.secrets import secrets_of
@@ -19,12 +19,8 @@ workload = Workload(
     title="HTTP calls",
     description="Calls any public address: method, headers, body, a rule for success, a bounded answer.",
     partition=Partition(pointer="/url", by="host"),
-    concurrency=100,
-    chunk_max=100,
-    item_timeout_s=(MAX_REDIRECTS + 1) * MAX_TIMEOUT_S + 5,
-    partition_concurrency=20,
-    repeatable=lambda call, _: call.may_repeat,
-    retry={"default": RetryRule(attempts=4, base_s=1.0, cap_s=60.0)},
+    limits=Limits(concurrency=100, item_timeout_s=(MAX_REDIRECTS + 1) * MAX_TIMEOUT_S + 5, partition_concurrency=20),
+    retry=Retry({"default": RetryRule(attempts=4, base_s=1.0, cap_s=60.0)}, repeatable=lambda call, _: call.may_repeat),
     example={"url": "https://example.com/", "success": {"statuses": [200]}, "keep_bytes": 1000},
 )
 

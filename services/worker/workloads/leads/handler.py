@@ -6,7 +6,18 @@ from typing import Any
 
 from batchyard_contracts.v1.manifest import CircuitRule, RecordsExport, Unit
 from batchyard_contracts.v1.values import Rate, RetryRule
-from batchyard_contracts.workload import Context, Continuation, Expansion, ItemInfo, Permanent, Workload
+from batchyard_contracts.workload import (
+    Chunking,
+    Context,
+    Continuation,
+    Expansion,
+    Exports,
+    ItemInfo,
+    Limits,
+    Permanent,
+    Retry,
+    Workload,
+)
 from services.worker.workloads.leads.answer import LeadAnswer
 from services.worker.workloads.leads.model import LeadPage, Leads, LeadSource, LeadsTotal
 from services.worker.workloads.leads.plan import pages_of, preview_of
@@ -27,18 +38,18 @@ workload = Workload(
     unavailable=lambda: LeadsSettings().missing(),
     title="Leads",
     description="Properties and their owners by criteria, from PropertyRadar: counted for nothing, or bought.",
-    rate=_RATE,
-    concurrency=4,
-    chunk_max=1,
-    item_timeout_s=300.0,
-    circuit=CircuitRule(base_s=30.0, cap_s=900.0, give_up_s=3600.0),
-    repeatable=lambda page, context: context.state is None,  # the run that buys is the second one
-    retry={
-        "default": RetryRule(attempts=6, base_s=1.0, cap_s=60.0),
-        "invalid_response": RetryRule(attempts=2, base_s=5.0, cap_s=5.0),
-    },
+    chunking=Chunking(max=1),
+    limits=Limits(concurrency=4, item_timeout_s=300.0, rate=_RATE),
+    retry=Retry(
+        {
+            "default": RetryRule(attempts=6, base_s=1.0, cap_s=60.0),
+            "invalid_response": RetryRule(attempts=2, base_s=5.0, cap_s=5.0),
+        },
+        circuit=CircuitRule(base_s=30.0, cap_s=900.0, give_up_s=3600.0),
+        repeatable=lambda page, context: context.state is None,  # the run that buys is the second one
+    ),
+    exports=Exports(records=RecordsExport(records="/records", id="/RadarID")),
     unit=Unit(name="records", count="/count"),
-    records=RecordsExport(records="/records", id="/RadarID"),
     example={"criteria": _CRITERIA, "start": 0, "limit": 400, "cost_limit": "0"},
 )
 

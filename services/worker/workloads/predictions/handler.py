@@ -2,7 +2,7 @@
 
 from batchyard_contracts.v1.manifest import CircuitRule
 from batchyard_contracts.v1.values import RetryRule
-from batchyard_contracts.workload import Context, Workload
+from batchyard_contracts.workload import Caching, Chunking, Context, Limits, Retry, Workload
 from services.worker.workloads.predictions.chat import Chat, open_chat
 from services.worker.workloads.predictions.estimator import estimate
 from services.worker.workloads.predictions.model import Prediction, Project
@@ -16,16 +16,13 @@ workload = Workload(
     result=Prediction,
     lifespan=open_chat,
     unavailable=lambda: PredictionsSettings().missing(),
-    variant=lambda: PredictionsSettings().variant(),
     title="Predictions",
     description="Predicts completion date, final cost and risk of projects, each with a range and a stated confidence.",
     dedup="",
-    concurrency=16,
-    chunk_max=200,
-    item_timeout_s=600.0,
-    circuit=CircuitRule(),
-    retry={"default": RetryRule(attempts=4, base_s=1.0, cap_s=60.0)},
-    cache_ttl_s=3600,
+    chunking=Chunking(max=200),
+    limits=Limits(concurrency=16, item_timeout_s=600.0),
+    retry=Retry({"default": RetryRule(attempts=4, base_s=1.0, cap_s=60.0)}, circuit=CircuitRule()),
+    caching=Caching(ttl_s=3600, variant=lambda: PredictionsSettings().variant()),
     example={
         "project": "Bridge 7",
         "start": "2026-01-01",

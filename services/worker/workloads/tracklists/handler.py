@@ -4,7 +4,7 @@ import asyncio
 
 from batchyard_contracts.v1.manifest import CircuitRule, Partition, TextExport
 from batchyard_contracts.v1.values import Rate, RetryRule
-from batchyard_contracts.workload import Context, Workload, WorkloadError
+from batchyard_contracts.workload import Caching, Chunking, Context, Exports, Limits, Retry, Workload, WorkloadError
 from services.worker.workloads.tracklists.answer import judge, judge_saved
 from services.worker.workloads.tracklists.fetch import Fetcher, open_fetcher
 from services.worker.workloads.tracklists.model import Tracklist, TracklistItem, TracklistResult
@@ -26,20 +26,25 @@ workload = Workload(
     "or addresses where fetching is allowed.",
     partition=Partition(pointer="/url", by="host"),
     dedup="",
-    concurrency=16,
-    chunk_max=20,
-    item_timeout_s=60.0,
-    rates={LIVE_HOST: Rate(per_second=1 / CRAWL_DELAY_SECONDS, burst=1)},
-    partition_concurrency=8,
-    circuit=CircuitRule(base_s=1800.0, cap_s=86_400.0, give_up_s=86_400.0, partitions=[LIVE_HOST]),  # any gate stops it
-    retry={
-        "default": RetryRule(attempts=4, base_s=1.0, cap_s=120.0),
-        # A shell or a strange page is looked at once more, after a while, before it is believed.
-        "not_found": RetryRule(attempts=2, base_s=5.0, cap_s=60.0),
-        "invalid_response": RetryRule(attempts=2, base_s=5.0, cap_s=60.0),
-    },
-    cache_ttl_s=7 * 24 * 3600,
-    exports={"cue": TextExport(content="/cue", filename="/slug", suffix=".cue", media_type="application/x-cue")},
+    chunking=Chunking(max=20),
+    limits=Limits(
+        concurrency=16,
+        rates={LIVE_HOST: Rate(per_second=1 / CRAWL_DELAY_SECONDS, burst=1)},
+        partition_concurrency=8,
+    ),
+    retry=Retry(
+        {
+            "default": RetryRule(attempts=4, base_s=1.0, cap_s=120.0),
+            # A shell or a strange page is looked at once more, after a while, before it is believed.
+            "not_found": RetryRule(attempts=2, base_s=5.0, cap_s=60.0),
+            "invalid_response": RetryRule(attempts=2, base_s=5.0, cap_s=60.0),
+        },
+        circuit=CircuitRule(base_s=1800.0, cap_s=86_400.0, give_up_s=86_400.0, partitions=[LIVE_HOST]),  # any gate
+    ),
+    caching=Caching(ttl_s=7 * 24 * 3600),
+    exports=Exports(
+        {"cue": TextExport(content="/cue", filename="/slug", suffix=".cue", media_type="application/x-cue")}
+    ),
     example={"url": f"https://{LIVE_HOST}/tracklist/9demo123/dj-example-demo-festival-2026-05-16.html"},
 )
 

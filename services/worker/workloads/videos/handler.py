@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from batchyard_contracts.v1.manifest import CircuitRule
 from batchyard_contracts.v1.values import RetryRule
-from batchyard_contracts.workload import Context, Continuation, Transient, Workload
+from batchyard_contracts.workload import Chunking, Context, Continuation, Limits, Retry, Transient, Workload
 from services.worker.workloads.videos import local
 from services.worker.workloads.videos.download import keep
 from services.worker.workloads.videos.model import Clip, Video
@@ -24,12 +24,9 @@ workload = Workload(
     description="Makes short clips from prompts, by a provider's jobs or, unless one is set, as test pictures, and "
     "keeps the files.",
     dedup="",
-    concurrency=3,
-    chunk_max=1,
-    item_timeout_s=300.0,
-    max_items=lambda: VideosSettings().max_items,
-    circuit=CircuitRule(),
-    retry={"default": RetryRule(attempts=4, base_s=2.0, cap_s=120.0)},
+    chunking=Chunking(max=1),
+    limits=Limits(concurrency=3, item_timeout_s=300.0, max_items=lambda: VideosSettings().max_items),
+    retry=Retry({"default": RetryRule(attempts=4, base_s=2.0, cap_s=120.0)}, circuit=CircuitRule()),
     example={"prompt": "A crane at dawn, seen from the river", "seconds": 4, "size": "320x180"},
 )
 
