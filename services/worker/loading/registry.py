@@ -1,16 +1,13 @@
-"""Finds workloads: those built in, one module or package each, and those of installed packages.
+"""Finds the workloads of installed packages, Batchyard's own among them.
 
-A package offers its own through the entry-point group `batchyard.workloads`, each entry naming a `Workload`.
+A package offers its workloads through the entry-point group `batchyard.workloads`, each entry naming a `Workload`.
 """
 
-import pkgutil
 from collections.abc import Iterable, Sequence
-from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
 from batchyard_contracts.workload import Workload
-from services.worker import workloads
 from services.worker.loading.workload_file import load
 from shared.runtime.errors import ConfigurationError
 
@@ -41,14 +38,13 @@ def _in_files(files: Sequence[str]) -> dict[str, AnyWorkload]:
 
 def _installed() -> dict[str, AnyWorkload]:
     found: dict[str, AnyWorkload] = {}
-    for module in pkgutil.iter_modules(workloads.__path__, workloads.__name__ + "."):
-        offered = [value for value in vars(import_module(module.name)).values() if isinstance(value, Workload)]
-        if not offered:
-            raise ConfigurationError(f"{module.name} offers no batchyard_contracts.workload.Workload.")
-        for workload in offered:
-            _add(found, workload, module.name)
     for entry in entry_points(group=GROUP):
         _add(found, entry.load(), f"entry point {entry.name}")
+    if not found:
+        raise ConfigurationError(
+            f"No installed package offers a workload in the entry-point group {GROUP}. Batchyard's own appear when it "
+            "is installed again: touch pyproject.toml && make .venv/.ready"
+        )
     return found
 
 

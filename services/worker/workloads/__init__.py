@@ -1,1 +1,1 @@
-"""The workloads built in: each module or package here holds a `Workload`."""
+"""Built-in workloads, one module or package each. `pyproject.toml` names them as entry points."""

@@ -1,7 +1,11 @@
 """The worker finds built-in workloads by their names."""
 
+import pkgutil
+
 import pytest
 
+from services.worker import workloads
+from services.worker.loading import registry
 from services.worker.loading.registry import find
 from shared.runtime.errors import ConfigurationError
 
@@ -11,6 +15,19 @@ def test_the_built_in_workloads_are_found_by_their_names() -> None:
     assert set(find(["noop"])) == {"noop"}
 
 
+def test_every_module_of_the_built_in_workloads_is_offered() -> None:
+    modules = {module.name for module in pkgutil.iter_modules(workloads.__path__)}
+
+    assert modules <= set(find())
+
+
 def test_an_unknown_name_is_an_error_that_lists_the_known() -> None:
     with pytest.raises(ConfigurationError, match=r"nope; found are .*noop"):
         find(["nope"])
+
+
+def test_an_installation_without_entry_points_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "entry_points", lambda **_: ())
+
+    with pytest.raises(ConfigurationError, match=r"batchyard\.workloads"):
+        find()
