@@ -13,11 +13,11 @@ import asyncpg
 from batchyard_contracts.v1.work import ChunkReady
 from devstack import Program, Servers, Supervisor, free_ports
 from services.dispatcher.codecs.page import Page
+from services.dispatcher.domain.lease import Lease
 from services.dispatcher.domain.scheduling.scheduler import PageRange
 from services.dispatcher.leadership import epoch
 from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.settings import DispatcherSettings
-from services.dispatcher.state.lease import Lease
 from shared.postgres.migrations import migrate
 from tests.support.dispatcher_parts import header, page_of
 from tests.support.hand_worker import HandWorker, hand_worker

@@ -13,12 +13,12 @@ from batchyard_contracts import topology
 from batchyard_contracts.message import MAX_MESSAGE_BYTES
 from batchyard_contracts.v1.events import BatchStarted
 from batchyard_contracts.v1.work import ChunkHead
+from services.dispatcher.domain.batch import Batch
+from services.dispatcher.domain.lease import Lease
 from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
 from services.dispatcher.domain.scheduling.scheduler import PageRange, Pick, RetryRange
 from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.stores import Stores
-from services.dispatcher.state.batch import Batch
-from services.dispatcher.state.lease import Lease
 from services.dispatcher.state.state import DispatcherState
 from shared.messaging.publisher import OutgoingMessage, Publisher, outgoing
 from shared.runtime.errors import BatchyardError, PublishFailed

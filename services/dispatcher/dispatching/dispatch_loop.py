@@ -10,12 +10,12 @@ from uuid import UUID
 
 from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher, ChunksRefused
 from services.dispatcher.dispatching.undeliverable import UndeliverableChunks
+from services.dispatcher.domain.batch import Batch
 from services.dispatcher.domain.scheduling.admission import Admission
 from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
 from services.dispatcher.domain.scheduling.scheduler import Pick, RetryRange
 from services.dispatcher.persistence.retry_store import DueRetry
 from services.dispatcher.persistence.stores import Stores
-from services.dispatcher.state.batch import Batch
 from services.dispatcher.state.state import DispatcherState
 from shared.runtime.health import Pulse
 from shared.runtime.transient import retry_transient

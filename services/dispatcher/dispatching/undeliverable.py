@@ -8,10 +8,10 @@ import orjson
 from batchyard_contracts.v1.flow import SettledItem
 from batchyard_contracts.v1.values import ItemError
 from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher, ChunksRefused
+from services.dispatcher.domain.lease import Lease
 from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.settlement.settler import ItemSettler
-from services.dispatcher.state.lease import Lease
 from services.dispatcher.state.state import DispatcherState
 from shared.runtime.transient import retry_transient
 

@@ -18,6 +18,7 @@ from batchyard_contracts.v1.flow import (
 )
 from services.dispatcher.codecs.page import Page
 from services.dispatcher.dispatching.dispatch_loop import DispatchLoop
+from services.dispatcher.domain.batch import Batch
 from services.dispatcher.intake.dedup_claims import DedupClaims
 from services.dispatcher.intake.page_tracker import PageTracker, WaitingSlices
 from services.dispatcher.intake.reopening import ITEM_DELETED, ItemReopener
@@ -25,7 +26,6 @@ from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.settlement.batch_stopper import BatchStopper
 from services.dispatcher.settlement.settler import ItemSettler
-from services.dispatcher.state.batch import Batch
 from services.dispatcher.state.state import DispatcherState
 from shared.messaging.batch_consumer import DecodedMessage
 

@@ -12,11 +12,11 @@ import msgspec
 
 from batchyard_contracts.v1.flow import SettledItem
 from batchyard_contracts.v1.values import Dedup
+from services.dispatcher.domain.batch import Batch
 from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.page_store import Claim, DroppedItem
 from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.settlement.settler import ItemSettler
-from services.dispatcher.state.batch import Batch
 from services.dispatcher.state.state import DispatcherState
 
 

@@ -14,12 +14,12 @@ from batchyard_contracts.message import MAX_MESSAGE_BYTES
 from batchyard_contracts.partition import Partitioner
 from batchyard_contracts.v1.flow import ItemsReopened, SettledItem
 from batchyard_contracts.v1.values import ItemError
+from services.dispatcher.domain.batch import Batch
 from services.dispatcher.domain.retry_policy import Retry
 from services.dispatcher.intake.item_lookup import StoredItem, find_items
 from services.dispatcher.persistence.retry_store import PatchedItem
 from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.settlement.settler import ItemSettler
-from services.dispatcher.state.batch import Batch
 from services.dispatcher.state.state import DispatcherState
 from shared.json.patch import Patch, PatchError
 

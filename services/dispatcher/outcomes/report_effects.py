@@ -5,12 +5,12 @@ from uuid import UUID
 
 from batchyard_contracts.v1.flow import SettledItem
 from services.dispatcher.codecs.report import Report
+from services.dispatcher.domain.lease import Lease
 from services.dispatcher.domain.report_decision import ReportDecision, chunk_outcomes
 from services.dispatcher.domain.retry_policy import Retry
 from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.rate_limits.rate_events import RateEvents
 from services.dispatcher.settlement.settler import ItemSettler, SettledStatus
-from services.dispatcher.state.lease import Lease
 from services.dispatcher.state.state import DispatcherState
 
 _NOTHING = frozenset[int]()

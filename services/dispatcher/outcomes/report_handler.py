@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence, Set
 
 from services.dispatcher.codecs.report import Report
 from services.dispatcher.dispatching.dispatch_loop import DispatchLoop
+from services.dispatcher.domain.lease import Lease
 from services.dispatcher.domain.report_decision import (
     Outcomes,
     Provider,
@@ -24,7 +25,6 @@ from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.rate_limits.rate_events import RateEvents
 from services.dispatcher.settlement.batch_stopper import BatchStopper
 from services.dispatcher.settlement.settler import ItemSettler
-from services.dispatcher.state.lease import Lease
 from services.dispatcher.state.state import DispatcherState
 from shared.messaging.batch_consumer import DecodedMessage
 

@@ -10,8 +10,8 @@ import orjson
 from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, WorkerAnnounced
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import Reuse, StopReason, Terms
+from services.dispatcher.domain.batch import Batch
 from services.dispatcher.persistence.statements import SQL
-from services.dispatcher.state.batch import Batch
 from shared.postgres.pool import Pool
 
 

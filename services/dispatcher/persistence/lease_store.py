@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+from services.dispatcher.domain.lease import Lease
 from services.dispatcher.domain.retry_policy import Retry
 from services.dispatcher.domain.scheduling.scheduler import PageRange, RetryRange
 from services.dispatcher.persistence.statements import SQL, PageKey, columns, retry_row
-from services.dispatcher.state.lease import Lease
 from shared.postgres.pool import Pool
 
 

@@ -9,10 +9,10 @@ import orjson
 from batchyard_contracts.v1.flow import SettledItem
 from batchyard_contracts.v1.values import ItemError
 from services.dispatcher.domain.item_line import ordinal_of
+from services.dispatcher.domain.lease import Lease
 from services.dispatcher.domain.scheduling.scheduler import PageRange
 from services.dispatcher.persistence.statements import PageKey
 from services.dispatcher.persistence.stores import Stores
-from services.dispatcher.state.lease import Lease
 
 _CACHED_PAGES = 64
 

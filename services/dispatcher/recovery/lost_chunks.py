@@ -10,12 +10,12 @@ from batchyard_contracts.v1.flow import ChunkReturned
 from batchyard_contracts.v1.values import ItemError
 from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher, ChunksRefused
 from services.dispatcher.dispatching.undeliverable import UndeliverableChunks
+from services.dispatcher.domain.lease import Lease
 from services.dispatcher.domain.lost_chunk_policy import LossAction, action_after_loss, halves, losses_of_half
 from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.recovery.start_permits import StartPermits
 from services.dispatcher.settlement.settler import ItemSettler, SettledStatus
-from services.dispatcher.state.lease import Lease
 from services.dispatcher.state.state import DispatcherState
 from shared.messaging.batch_consumer import DecodedMessage
 

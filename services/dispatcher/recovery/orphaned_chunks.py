@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from uuid import UUID
 
 from batchyard_contracts import topology
-from services.dispatcher.state.lease import Lease
+from services.dispatcher.domain.lease import Lease
 from services.dispatcher.state.state import DispatcherState
 
 QueueDepth = Callable[[str], Awaitable[int | None]]

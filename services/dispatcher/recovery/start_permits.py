@@ -9,10 +9,10 @@ import structlog
 from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.queries import StartPermitQuery, StartPermitReply
 from batchyard_contracts.v1.values import ItemError
+from services.dispatcher.domain.lease import Lease
 from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.settlement.settler import ItemSettler
-from services.dispatcher.state.lease import Lease
 from services.dispatcher.state.state import DispatcherState
 
 log = structlog.get_logger()

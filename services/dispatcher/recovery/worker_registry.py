@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.flow import WorkerAnnounced, WorkerHeartbeat
 from batchyard_contracts.v1.queries import WorkersQuery, WorkersReply, WorkerState
+from services.dispatcher.domain.lease import Lease
 from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.recovery.lost_chunks import LostChunkRecovery
 from services.dispatcher.recovery.orphaned_chunks import OrphanedChunkDetector, QueueDepth
 from services.dispatcher.settings import DispatcherSettings
-from services.dispatcher.state.lease import Lease
 from services.dispatcher.state.state import DispatcherState
 
 

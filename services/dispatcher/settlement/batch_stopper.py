@@ -14,11 +14,11 @@ import structlog
 
 from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import BatchStopped, SettledItem
+from services.dispatcher.domain.batch import Batch
+from services.dispatcher.domain.lease import Lease
 from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.settlement.settler import ItemSettler, SettledStatus
-from services.dispatcher.state.batch import Batch
-from services.dispatcher.state.lease import Lease
 from services.dispatcher.state.state import DispatcherState
 from shared.messaging.publisher import Publisher, outgoing
 from shared.runtime.health import Pulse

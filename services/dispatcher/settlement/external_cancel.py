@@ -10,7 +10,7 @@ import structlog
 
 from batchyard_contracts import topology
 from batchyard_contracts.v1.work import ChunkHead
-from services.dispatcher.state.batch import Batch
+from services.dispatcher.domain.batch import Batch
 from services.dispatcher.state.state import DispatcherState
 from shared.messaging.publisher import OutgoingMessage, Publisher
 from shared.runtime.errors import PublishFailed

@@ -9,10 +9,10 @@ import orjson
 from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import ItemsSettled, SettledItem
 from batchyard_contracts.v1.values import ItemError, StopReason
+from services.dispatcher.domain.batch import Batch
 from services.dispatcher.domain.scheduling.scheduler import PageSlice
 from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.settlement.external_cancel import ExternalCancel
-from services.dispatcher.state.batch import Batch
 from shared.messaging.publisher import Publisher, outgoing
 
 _ITEMS_PER_MESSAGE = 1000

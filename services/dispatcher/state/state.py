@@ -12,11 +12,12 @@ from uuid import UUID
 from batchyard_contracts.v1.flow import WorkerHeartbeat
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import SlotCount
+from services.dispatcher.domain.batch import Batch
+from services.dispatcher.domain.lease import Lease
 from services.dispatcher.domain.rate_limiting.batch_limits import BatchLimits
 from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
 from services.dispatcher.domain.scheduling.scheduler import BatchQueue, Scheduler
-from services.dispatcher.state.batch import Batch
-from services.dispatcher.state.lease import Lease, LeaseTable
+from services.dispatcher.state.lease_table import LeaseTable
 
 
 @dataclass(slots=True)

@@ -9,8 +9,8 @@ import pytest
 
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import RetryRule, StopReason, Terms
+from services.dispatcher.domain.batch import Batch
 from services.dispatcher.domain.scheduling.scheduler import PageSlice, RetryRange
-from services.dispatcher.state.batch import Batch
 from services.dispatcher.state.state import DispatcherState
 
 BATCH, AT = UUID(int=1), datetime(2026, 11, 22, tzinfo=UTC)

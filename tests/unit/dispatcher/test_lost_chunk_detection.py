@@ -11,14 +11,14 @@ import pytest
 from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import WorkerHeartbeat
 from batchyard_contracts.v1.manifest import Manifest
+from services.dispatcher.domain.batch import Batch
+from services.dispatcher.domain.lease import Lease
 from services.dispatcher.domain.scheduling.scheduler import PageRange
 from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.recovery.lost_chunks import LostChunkRecovery
 from services.dispatcher.recovery.orphaned_chunks import OrphanedChunkDetector
 from services.dispatcher.recovery.worker_registry import WorkerRegistry
 from services.dispatcher.settings import DispatcherSettings
-from services.dispatcher.state.batch import Batch
-from services.dispatcher.state.lease import Lease
 from services.dispatcher.state.state import DispatcherState
 
 BATCH, CHUNK = UUID(int=1), UUID(int=2)
