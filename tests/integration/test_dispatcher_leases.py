@@ -162,16 +162,45 @@ async def test_a_lost_chunk_of_which_nothing_is_left_ends(dispatcher: ManualDisp
     assert dispatcher.parts.state.workload_queue("w").window.in_flight == 0
 
 
-async def test_a_chunk_of_a_batch_that_has_ended_does_not_go_out_again(dispatcher: ManualDispatcher) -> None:
+@pytest.mark.parametrize("reason", ["expired", "redelivered", "stopping"])
+async def test_a_chunk_of_a_batch_that_has_ended_does_not_go_out_again(
+    dispatcher: ManualDispatcher, reason: Literal["expired", "redelivered", "stopping"]
+) -> None:
     batch_id = await dispatcher.parts.begin({"": 3})
-    await dispatcher.take()
+    chunk = await dispatcher.take()
     dispatcher.parts.state.remove_batch(batch_id)
-    await dispatcher.lose()
+    if reason == "expired":
+        await dispatcher.lose()
+    else:
+        await dispatcher.give_back(chunk, reason)
     assert dispatcher.idle
     assert (await dispatcher.parts.count("leases"), dispatcher.parts.state.workload_queue("w").window.in_flight) == (
         0,
         0,
     )
+
+
+@pytest.mark.parametrize("reason", ["redelivered", "stopping"])
+async def test_a_chunk_that_comes_back_while_it_is_found_lost_is_sent_once(
+    dispatcher: ManualDispatcher, monkeypatch: pytest.MonkeyPatch, reason: Literal["redelivered", "stopping"]
+) -> None:
+    await dispatcher.parts.begin({"": 2})
+    chunk = await dispatcher.take()
+    save, entered, go = dispatcher.parts.stores.leases.save_redispatch, asyncio.Event(), asyncio.Event()
+
+    async def slow(*arguments: Any) -> None:
+        entered.set()
+        await go.wait()
+        await save(*arguments)
+
+    monkeypatch.setattr(dispatcher.parts.stores.leases, "save_redispatch", slow)
+    losing = asyncio.create_task(dispatcher.lose())
+    await entered.wait()
+    returning = asyncio.create_task(dispatcher.give_back(chunk, reason))
+    await asyncio.sleep(0)  # it waits for its turn, with the fence of before
+    go.set()
+    await asyncio.gather(losing, returning)
+    assert ((await dispatcher.take()).fence, dispatcher.idle) == (2, True)
 
 
 @pytest.mark.parametrize("saved", [False, True])

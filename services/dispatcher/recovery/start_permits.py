@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Collection
 
 import structlog
 
@@ -44,19 +44,16 @@ class StartPermits:
             self._state.record_taken(lease)
             return StartPermitReply(granted=True)
 
-    async def fail_started(self, leases: Sequence[Lease]) -> None:
-        """Fail started and unreported items of chunks that were lost or returned."""
-        for lease in leases:
-            batch = self._state.batches.get(lease.batch_id)
-            if not lease.unreported_started or batch is None:
-                continue
-            items = await self._pages.settled_items(lease, lease.unreported_started, _NEEDS_REVIEW)
+    async def fail_started(self, lease: Lease, ordinals: Collection[int]) -> None:
+        """Fail items of a lost or returned chunk that had started, since they must not run again."""
+        items = await self._pages.settled_items(lease, ordinals, _NEEDS_REVIEW)
+        if batch := self._state.batch_of(lease):
             await self._settler.settle(batch, "failed", items)
-            await self._stores.leases.fail_items(lease, [item.ordinal for item in items])
-            log.error(
-                "items need review",
-                batch_id=str(lease.batch_id),
-                chunk_id=str(lease.chunk_id),
-                ordinals=[item.ordinal for item in items][:10],
-            )
-            self._state.leases.record_reported(lease, lease.started)
+        await self._stores.leases.fail_items(lease, [item.ordinal for item in items])
+        self._state.leases.record_reported(lease, ordinals)
+        log.error(
+            "items need review",
+            batch_id=str(lease.batch_id),
+            chunk_id=str(lease.chunk_id),
+            ordinals=[item.ordinal for item in items][:10],
+        )

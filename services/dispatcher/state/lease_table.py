@@ -1,11 +1,9 @@
 """Chunks in flight. `LeaseTable` is the only code that changes a lease."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from uuid import UUID
 
 from services.dispatcher.domain.lease import Lease
-from services.dispatcher.domain.scheduling.scheduler import PageRange, RetryRange
 
 
 class LeaseTable(Mapping[UUID, Lease]):
@@ -68,44 +66,6 @@ class LeaseTable(Mapping[UUID, Lease]):
             lease.resent = True
 
     def bump_fence(self, lease: Lease, saved: Lease, now: float) -> None:
-        """Take over fence, losses and quarantine of the saved copy, since the chunk is dispatched again."""
+        """Take over fence, losses and quarantine of the saved copy, since the chunk is sent again."""
         lease.fence, lease.losses, lease.quarantined, lease.seen_at = saved.fence, saved.losses, saved.quarantined, now
         lease.holder = None
-
-    @staticmethod
-    def bumped(lease: Lease, *, losses: int, quarantined: bool) -> Lease:
-        """Return a copy with the next fence, to be saved before `bump_fence`."""
-        return replace(lease, fence=lease.fence + 1, losses=lease.losses + losses, quarantined=quarantined)
-
-    @staticmethod
-    def split(
-        lease: Lease,
-        chunk_ids: Sequence[UUID],
-        sources: Sequence[PageRange | RetryRange],
-        ordinals: Sequence[int],
-        *,
-        quarantined: bool,
-        losses_of: Callable[[int], int],
-    ) -> list[Lease]:
-        """Return the parts of a lease, to be saved in its place; `losses_of` so many items that are not reported."""
-        parts, first = [], 0
-        for chunk_id, source in zip(chunk_ids, sources, strict=True):
-            own = tuple(ordinals[first : first + source.count])
-            reported = lease.reported.intersection(own)
-            first += source.count
-            parts.append(
-                replace(
-                    lease,
-                    chunk_id=chunk_id,
-                    fence=1,
-                    source=source,
-                    ordinals=own,
-                    resent=False,
-                    holder=None,
-                    started=set(),
-                    reported=reported,
-                    losses=losses_of(len(own) - len(reported)),
-                    quarantined=quarantined,
-                )
-            )
-        return parts

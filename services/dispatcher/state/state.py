@@ -112,6 +112,11 @@ class DispatcherState:
             self.deadlines[batch_id] = deadline
         self.changed.set()
 
+    def batch_of(self, lease: Lease) -> Batch | None:
+        """Return the batch of a chunk; None if the round of the chunk is over."""
+        batch = self.batches.get(lease.batch_id)
+        return batch if batch is not None and batch.round == lease.round else None
+
     def batch_queue(self, batch: Batch) -> BatchQueue | None:
         """Return the waiting items of a batch; None if it was not added."""
         return self.workload_queue(batch.workload).scheduler.batch_queue(batch.batch_id)

@@ -36,28 +36,9 @@ def test_only_the_lease_table_changes_a_lease() -> None:
 def test_redispatched_chunk_takes_over_the_saved_values() -> None:
     table, mine = LeaseTable(), lease(holder="one", losses=1)
     table.add(mine)
-    saved = table.bumped(mine, losses=1, quarantined=True)
-    assert (mine.fence, mine.losses, mine.quarantined) == (3, 1, False), "the save may fail"
-    assert saved == table.bumped(mine, losses=1, quarantined=True), "and is then repeated with the same values"
-    table.bump_fence(mine, saved, 9.0)
+    table.bump_fence(mine, lease(fence=4, losses=2, quarantined=True), 9.0)
     assert (mine.fence, mine.losses, mine.quarantined, mine.holder, mine.seen_at) == (4, 2, True, None, 9.0)
     assert (table.is_current(mine, 4), table.is_current(mine, 3)) == (True, False)
-
-
-def test_parts_share_the_reported_items_and_start_anew() -> None:
-    mine = lease(reported={11, 12}, losses=3, resent=True, holder="one", started={11})
-    ids = [UUID(int=5), UUID(int=6)]
-    sources = [PageRange(0, 0, 0, 3), PageRange(0, 0, 3, 1)]
-    for _ in range(2):
-        one, two = LeaseTable.split(
-            mine, ids, sources, (10, 11, 12, 13), quarantined=True, losses_of=lambda remaining: 10 * remaining
-        )
-        assert [(x.chunk_id, x.fence, x.reported, x.losses, x.ordinals) for x in (one, two)] == [
-            (ids[0], 1, {11, 12}, 10, (10, 11, 12)),
-            (ids[1], 1, set(), 10, (13,)),
-        ]
-        assert (one.started, one.holder, one.resent, one.quarantined) == (set(), None, False, True)
-    assert mine.losses == 3
 
 
 def test_chunk_ends_only_once() -> None:

@@ -13,6 +13,7 @@ from batchyard_contracts.v1.flow import WorkerHeartbeat
 from batchyard_contracts.v1.manifest import Manifest
 from services.dispatcher.domain.batch import Batch
 from services.dispatcher.domain.lease import Lease
+from services.dispatcher.domain.lost_chunk_policy import LossReason
 from services.dispatcher.domain.scheduling.scheduler import PageRange
 from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.recovery.lost_chunks import LostChunkRecovery
@@ -32,11 +33,12 @@ class Lost:
         self.lost_chunks: list[tuple[UUID, int]] = []
         self.unsent_chunks: list[tuple[UUID, int]] = []
 
-    async def recover(self, leases: list[tuple[Lease, int]]) -> None:
-        self.lost_chunks = [(lease.chunk_id, fence) for lease, fence in leases]
-
-    async def resend(self, leases: list[tuple[Lease, int]]) -> None:
-        self.unsent_chunks = [(lease.chunk_id, fence) for lease, fence in leases]
+    async def recover(self, leases: list[tuple[Lease, int]], reason: LossReason) -> None:
+        found = [(lease.chunk_id, fence) for lease, fence in leases]
+        if reason == "expired":
+            self.lost_chunks = found
+        else:
+            self.unsent_chunks = found
 
 
 class Scene:
