@@ -19,7 +19,7 @@ BATCH = uuid.UUID(int=7)
 
 
 def _retry(ordinal: int) -> Retry:
-    return Retry(BATCH, ordinal, "", 1, 0, 0.0, b'{"ordinal":%d,"payload":{}}' % ordinal)
+    return Retry(BATCH, ordinal, 1, "", 1, 0, 0.0, b'{"ordinal":%d,"payload":{}}' % ordinal)
 
 
 async def test_writes_of_an_earlier_epoch_are_refused_and_those_under_way_are_waited_for(clean: Servers) -> None:
@@ -30,7 +30,7 @@ async def test_writes_of_an_earlier_epoch_are_refused_and_those_under_way_are_wa
         await lock.execute("DELETE FROM dispatcher.retries")
         first = await epoch.begin(lock)
         async with epoch.open_epoch_pool(settings, first) as old:
-            await RetryStore(old).save([_retry(0)])
+            await RetryStore(old).save_reopened([_retry(0)], [])
             async with old.acquire() as connection:
                 under_way = connection.transaction()
                 await under_way.start()
@@ -42,11 +42,11 @@ async def test_writes_of_an_earlier_epoch_are_refused_and_those_under_way_are_wa
                 second = await beginning
             assert second == first + 1
             with pytest.raises(asyncpg.LockNotAvailableError, match="another dispatcher is active"):
-                await RetryStore(old).save([_retry(1)])
+                await RetryStore(old).save_reopened([_retry(1)], [])
             with pytest.raises(asyncpg.LockNotAvailableError):
                 await LeaseStore(old).end([uuid.uuid4()])
             async with epoch.open_epoch_pool(settings, second) as new:
-                await RetryStore(new).save([_retry(2)])
+                await RetryStore(new).save_reopened([_retry(2)], [])
         rows = await lock.fetch("SELECT ordinal, waits FROM dispatcher.retries ORDER BY ordinal")
         assert [tuple(row) for row in rows] == [(0, 1), (2, 0)]
     finally:

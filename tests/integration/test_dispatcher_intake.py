@@ -146,7 +146,7 @@ async def test_retries_of_large_items_are_read_a_few_at_a_time(parts: Parts) -> 
     batch = await parts.begin({"": 1})
     await parts.wait_again(batch, range(10))
     await parts.pool.execute("UPDATE retries SET item = item || repeat(' ', 1500000)::bytea")
-    assert len(await parts.stores.retries.waiting_retries(batch, -1)) == 3
+    assert len(await parts.stores.retries.waiting_retries(batch, 1, -1)) == 3
     await parts.settler.settle_waiting(parts.state.batches[batch], "cancelled")
     assert await parts.count("retries") == 0
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 from unittest.mock import AsyncMock
@@ -23,6 +23,7 @@ from batchyard_contracts.v1.queries import StartPermitQuery
 from batchyard_contracts.v1.work import ChunkReady
 from devstack import Servers
 from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher
+from services.dispatcher.domain.retry_policy import Retry
 from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.recovery.orphaned_chunks import OrphanedChunkDetector
 from services.dispatcher.recovery.worker_registry import WorkerRegistry
@@ -533,6 +534,75 @@ async def test_nothing_begins_of_a_chunk_while_it_is_given_out_again(
     assert not await asking
     await losing
     assert ordinals(await dispatcher.take()) == [0]
+
+
+LateStep = Callable[[ManualDispatcher, ChunkReady], Awaitable[object]]
+LATE_STEPS: dict[str, LateStep] = {
+    "all ended": lambda d, chunk: d.report(chunk, done(0, 1, 2)),
+    "one ended": lambda d, chunk: d.report(chunk, done(0), final=False),
+    "run again": lambda d, chunk: d.report(chunk, [again(0), again(1), again(2)]),
+    "gave up": lambda d, chunk: d.report(chunk, [ItemOutcome(ordinal=0, status="retry")]),
+    "stopping": lambda d, chunk: d.give_back(chunk, "stopping"),
+    "redelivered": lambda d, chunk: d.give_back(chunk),
+    "lost": lambda d, _: d.lose(),
+    "permit": lambda d, chunk: begin(d, chunk, 2),
+}
+"""Messages on a chunk whose round is over, and its loss."""
+
+
+@pytest.mark.parametrize("was_sent", [False, True])
+@pytest.mark.parametrize("late", LATE_STEPS)
+async def test_what_comes_late_of_an_earlier_round_changes_nothing_in_the_next(
+    dispatcher: ManualDispatcher, late: str, was_sent: bool
+) -> None:
+    dispatcher.parts.employ("w", chunk_max=100, retry={"default": {"attempts": 1}})
+    chunk = await retried_chunk(dispatcher)
+    assert await begin(dispatcher, chunk, 1)
+    await dispatcher.parts.finish(chunk.batch_id, 1)
+    await dispatcher.parts.reopen(chunk.batch_id, 2, [0, 1, 2])
+    new = await dispatcher.take() if was_sent else None
+    if new and late == "lost":
+        await dispatcher.report(new, done(0, 1, 2))
+    rows = "SELECT * FROM retries ORDER BY ordinal"
+    before = await dispatcher.parts.pool.fetch(rows)
+    await LATE_STEPS[late](dispatcher, chunk)
+    assert dispatcher.parts.outbox.settled == []
+    assert await dispatcher.parts.pool.fetch(rows) == before
+    new = new or await dispatcher.take()
+    assert (new.round, new.attempt, ordinals(new), dispatcher.idle) == (2, 1, [0, 1, 2], True)
+    await dispatcher.report(chunk, done(0, 1, 2))
+    await dispatcher.report(new, done(0, 1, 2))
+    assert (await dispatcher.retries(), dict(dispatcher.parts.state.leases)) == ([], {})
+
+
+async def test_no_item_starts_that_must_not_run_twice_once_the_round_is_over(dispatcher: ManualDispatcher) -> None:
+    batch = await dispatcher.parts.begin({"": 1})
+    chunk = await dispatcher.take()
+    await dispatcher.parts.finish(batch, 1)
+    assert not await begin(dispatcher, chunk, 0)
+    await dispatcher.parts.reopen(batch, 2, [0])
+    assert not await begin(dispatcher, chunk, 0)
+    assert await begin(dispatcher, await dispatcher.take(), 0)
+
+
+async def test_late_writes_of_an_earlier_round_leave_the_rows_of_the_next_alone(dispatcher: ManualDispatcher) -> None:
+    """The round may change while a dispatched chunk or a report is saved, or while a stopped batch is settled."""
+    chunk = await retried_chunk(dispatcher)
+    lease, batch = dispatcher.parts.state.leases[chunk.chunk_id], dispatcher.parts.state.batches[chunk.batch_id]
+    await dispatcher.parts.finish(chunk.batch_id, 1)
+    await dispatcher.parts.reopen(chunk.batch_id, 2, [0, 1])
+    rows = "SELECT * FROM retries WHERE round = 2 ORDER BY ordinal"
+    before = await dispatcher.parts.pool.fetch(rows)
+    stores = dispatcher.parts.stores
+    late = [Retry(batch.batch_id, o, 1, "", 2, 0, 0.0, b'{"ordinal":%d,"payload":{}}' % o) for o in (0, 2)]
+    await stores.leases.save_leases([lease], [])
+    await stores.leases.save_report(late, [], [(batch.batch_id, 1, 1)])
+    await dispatcher.parts.settler.settle_waiting(batch, "cancelled")
+    assert [o for _, o, _ in dispatcher.parts.outbox.settled] == [2], "the one of the earlier round"
+    await stores.leases.end_items(lease, [0, 1])
+    assert await dispatcher.parts.pool.fetch(rows) == before
+    await stores.leases.save_report(late, [], [])
+    assert ordinals(await dispatcher.take()) == [0, 1], "the late row does not run"
 
 
 async def test_what_asks_to_run_again_in_quarantine_stays_there_until_it_has_gone_on(

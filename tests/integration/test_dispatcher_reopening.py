@@ -7,10 +7,8 @@ from typing import Any
 import pytest
 
 from batchyard_contracts.message import Envelope
-from batchyard_contracts.v1.events import BatchFinished
-from batchyard_contracts.v1.flow import ItemOutcome, ItemsPage, ItemsReopened, PageItem, Segment
+from batchyard_contracts.v1.flow import ItemOutcome, ItemsPage, PageItem, Segment
 from batchyard_contracts.v1.queries import ItemsQuery
-from batchyard_contracts.v1.values import Counts
 from devstack import Servers
 from services.dispatcher.intake.item_lookup import StoredItem, find_items
 from services.dispatcher.intake.payload_query import PayloadQuery
@@ -58,45 +56,36 @@ async def run_out(parts: Parts, batch: uuid.UUID, count: int) -> dict[int, dict[
     return {x.ordinal: x.payload | {"at": chunk.partition} for chunk in parts.outbox.chunks for x in chunk.items}
 
 
-async def finish(parts: Parts, batch: uuid.UUID, round_: int) -> None:
-    """The ledger ends a round."""
-    known = {"workload": "w", "owner": "o", "batch_id": batch, "round": round_, "result": "failed", "counts": Counts()}
-    known |= {"accepted_at": "2026-11-20T18:00:00Z", "finished_at": "2026-11-20T18:00:00Z"}
-    await parts.intake.on_batch_finished(BatchFinished.model_validate(known), ENVELOPE)
-
-
 async def test_a_patched_payload_runs_once_patched_and_stays_so(
     make: Callable[[], Parts], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = make()
     batch = await begun(parts, {0: range(6), 1: range(6, 12)})
     await run_out(parts, batch, 12)
-    await finish(parts, batch, 1)
+    await parts.finish(batch, 1)
     patch = [
         {"op": "add", "path": "/tags", "value": []},
         {"op": "add", "path": "/tags/-", "value": None},
         {"op": "replace", "path": "/url", "value": "https://c.example/fixed"},
     ]
-    reopened = ItemsReopened(batch_id=batch, round=2, ordinals=[1, 7], patch=patch)
     monkeypatch.setattr(parts.stores.retries, "save_reopened", once(parts.stores.retries.save_reopened, first=True))
     with pytest.raises(Exception, match="connection was closed"):
-        await parts.intake.on_items_reopened(reopened, ENVELOPE)
+        await parts.reopen(batch, 2, [1, 7], patch=patch)
 
     parts = make()  # another dispatcher takes over, and the message comes again
     parts.employ("w", partition=HOST)
     await parts.intake.load()
     appended = [*patch[:2], {"op": "add", "path": "/tags/-", "value": 1}]
-    await parts.intake.on_items_reopened(reopened, ENVELOPE)
-    await parts.intake.on_items_reopened(reopened, ENVELOPE)
+    await parts.reopen(batch, 2, [1, 7], patch=patch)
+    await parts.reopen(batch, 2, [1, 7], patch=patch)
     fixed = {"url": "https://c.example/fixed", "tags": [None], "at": "c.example"}
     assert await run_out(parts, batch, 2) == {1: fixed, 7: fixed}
-    await finish(parts, batch, 2)
+    await parts.finish(batch, 2)
 
-    await parts.intake.on_items_reopened(ItemsReopened(batch_id=batch, round=3, ordinals=[1, 2]), ENVELOPE)
+    await parts.reopen(batch, 3, [1, 2])
     assert await run_out(parts, batch, 2) == {1: fixed, 2: {"url": "https://a.example/2", "at": "a.example"}}
-    await finish(parts, batch, 3)
-    again = ItemsReopened(batch_id=batch, round=4, ordinals=[7, 99], patch=appended[2:])
-    await parts.intake.on_items_reopened(again, ENVELOPE)
+    await parts.finish(batch, 3)
+    await parts.reopen(batch, 4, [7, 99], patch=appended[2:])
     assert await run_out(parts, batch, 1) == {7: fixed | {"tags": [None, 1]}}
     reply = await PayloadQuery(parts.stores).on_items_query(
         ItemsQuery(owner="o", batch_id=batch, ordinals=[7, 3, 99]), Envelope("", "")
@@ -116,11 +105,9 @@ async def test_items_that_a_patch_does_not_fit_or_that_are_gone_fail(make: Calla
     parts = make()
     batch = await begun(parts, {0: range(4)})
     await run_out(parts, batch, 4)
-    await finish(parts, batch, 1)
+    await parts.finish(batch, 1)
     patch = [{"op": "test", "path": "/url", "value": "https://a.example/2"}]
-    await parts.intake.on_items_reopened(
-        ItemsReopened(batch_id=batch, round=2, ordinals=[1, 2, 50], patch=patch), ENVELOPE
-    )
+    await parts.reopen(batch, 2, [1, 2, 50], patch=patch)
     assert parts.outbox.settled == [("failed", 1, "patch_not_applicable"), ("failed", 50, "item_deleted")]
     assert list(await run_out(parts, batch, 1)) == [2]
 

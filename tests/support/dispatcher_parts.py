@@ -10,18 +10,20 @@ from typing import Any, cast
 import asyncpg
 
 from batchyard_contracts.message import Envelope
+from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.flow import (
     BatchAccepted,
     BatchControlled,
     ChunkProcessed,
     ItemOutcome,
     ItemsPage,
+    ItemsReopened,
     ItemsSettled,
     PageItem,
     Segment,
 )
 from batchyard_contracts.v1.manifest import Manifest
-from batchyard_contracts.v1.values import ItemError
+from batchyard_contracts.v1.values import Counts, ItemError
 from batchyard_contracts.v1.work import ChunkReady
 from devstack import Servers
 from services.dispatcher.codecs.page import Page
@@ -140,6 +142,17 @@ class Parts:
         await self.accept(batch_id, workload, **fields)
         return batch_id
 
+    async def finish(self, batch_id: uuid.UUID, round_: int) -> None:
+        """Have the aggregator end a round of a batch."""
+        fields = {"batch_id": batch_id, "round": round_, "workload": "w", "owner": "o", "result": "failed"}
+        fields |= {"accepted_at": "2026-11-20T18:00:00Z", "finished_at": "2026-11-20T18:00:00Z", "counts": Counts()}
+        await self.intake.on_batch_finished(BatchFinished.model_validate(fields), ENVELOPE)
+
+    async def reopen(self, batch_id: uuid.UUID, round_: int, ordinals: Sequence[int], **fields: Any) -> None:
+        """Run items again in a new round."""
+        message = ItemsReopened(batch_id=batch_id, round=round_, ordinals=list(ordinals), **fields)
+        await self.intake.on_items_reopened(message, ENVELOPE)
+
     async def report(self, chunk: ChunkReady, outcomes: Sequence[ItemOutcome], **fields: Any) -> None:
         """A worker's report."""
         same = chunk.model_dump(exclude={"items", "priority"})
@@ -149,8 +162,9 @@ class Parts:
 
     async def wait_again(self, batch_id: uuid.UUID, ordinals: Sequence[int], partition: str = "") -> None:
         """Items that are due to run again."""
-        retries = [Retry(batch_id, o, partition, 2, 0, -1.0, b'{"ordinal":%d,"payload":{}}' % o) for o in ordinals]
-        await self.stores.retries.save(retries)
+        lines = {o: b'{"ordinal":%d,"payload":{}}' % o for o in ordinals}
+        retries = [Retry(batch_id, o, 1, partition, 2, 0, -1.0, line) for o, line in lines.items()]
+        await self.stores.retries.save_reopened(retries, [])
         self.dispatch_loop.retry_in(0.0)
 
     @asynccontextmanager

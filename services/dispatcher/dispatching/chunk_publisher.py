@@ -70,8 +70,8 @@ class ChunkPublisher:
                 batch.started_round = batch.round
 
     async def publish(self, leases: Sequence[Lease], events: Sequence[OutgoingMessage] = ()) -> None:
-        """Publish recorded chunks without the items that were reported already. A chunk without items left ends
-        instead.
+        """Publish recorded chunks without the items that were reported already. A chunk without items left, or whose
+        round is over, ends instead.
 
         The events are sent right behind the first chunks. A workload whose queue refuses its chunks does not hold up
         the others: `ChunksRefused` is raised at the end.
@@ -79,13 +79,14 @@ class ChunkPublisher:
         items = await retry_transient(lambda: self._pages.items(leases), "PostgreSQL", on_wait=self._on_wait)
         await self._skip_dropped(items, leases)
         chunks: dict[str, list[OutgoingMessage]] = {}
-        empty: list[Lease] = []
+        ended: list[Lease] = []
         oversized: list[Lease] = []
         for lease in leases:
+            batch = self._state.batch_of(lease)
             lines = [line for o, line in items[lease.chunk_id].items() if o not in lease.reported]
-            if not lines:
-                empty.append(lease)
-            elif len((chunk := self._chunk(lease, lines)).body) > MAX_MESSAGE_BYTES:
+            if batch is None or not lines:
+                ended.append(lease)
+            elif len((chunk := self._chunk(lease, batch, lines)).body) > MAX_MESSAGE_BYTES:
                 oversized.append(lease)
             else:
                 chunks.setdefault(lease.workload, []).append(chunk)
@@ -95,13 +96,13 @@ class ChunkPublisher:
                 refused.add(workload)
             events = ()
         self._state.leases.record_sent(leases, time.monotonic())
-        if empty:
+        if ended:
             await retry_transient(
-                lambda: self._stores.leases.end([x.chunk_id for x in empty]),
+                lambda: self._stores.leases.end([x.chunk_id for x in ended]),
                 "PostgreSQL",
                 on_wait=self._on_wait,
             )
-        for lease in empty:
+        for lease in ended:
             self._state.release_lease(lease)
         if refused or oversized:
             raise ChunksRefused([x for x in leases if x.workload in refused and x not in oversized], oversized)
@@ -111,7 +112,7 @@ class ChunkPublisher:
         found = {
             lease.chunk_id: ordinals
             for lease in leases
-            if (batch := self._state.batches.get(lease.batch_id)) and batch.dropped
+            if (batch := self._state.batch_of(lease)) and batch.dropped
             if (ordinals := batch.dropped.intersection(items[lease.chunk_id]) - lease.reported)
         }
         if found:
@@ -161,24 +162,23 @@ class ChunkPublisher:
     def _is_quarantined(self, workload: str, source: PageRange | RetryRange) -> bool:
         return isinstance(source, RetryRange) and source.quarantined and self._state.handles_quarantine(workload)
 
-    def _chunk(self, lease: Lease, items: Sequence[bytes]) -> OutgoingMessage:
-        batch = self._state.batches.get(lease.batch_id)
+    def _chunk(self, lease: Lease, batch: Batch, items: Sequence[bytes]) -> OutgoingMessage:
         head = ChunkHead(
             chunk_id=lease.chunk_id,
             fence=lease.fence,
             batch_id=lease.batch_id,
-            owner=batch.owner if batch else "unknown",
+            owner=batch.owner,
             workload=lease.workload,
             priority=lease.priority,
             partition=lease.partition,
             round=lease.round,
             attempt=lease.attempt,
-            reuse=batch.reuse if batch else None,
+            reuse=batch.reuse,
             quarantined=lease.quarantined,
             rates=self._state.workload_queue(lease.workload).window.chunk_rates(lease.partition),
         )
-        trace = batch.traceparent if batch else None
-        return OutgoingMessage(topology.WORK, head.routing_key(), head.type, head.with_items(items), traceparent=trace)
+        body = head.with_items(items)
+        return OutgoingMessage(topology.WORK, head.routing_key(), head.type, body, traceparent=batch.traceparent)
 
 
 def _batch_started(batch: Batch) -> OutgoingMessage:

@@ -115,17 +115,17 @@ class DispatchLoop:
         """
         state = self._state
         self._next_retry_at = time.monotonic() + _IDLE_S
-        runnable = [b.batch_id for b in state.batches.values() if self._may_run(b)]
-        if runnable:
+        rounds = {b.batch_id: b.round for b in state.batches.values() if self._may_run(b)}
+        if rounds:
             quota = min(
                 _MAX_LOADED_PER_PARTITION,
                 max(_MIN_LOADED_PER_PARTITION, _MAX_LOADED // (1 + len(state.loaded_by_partition))),
             )
             full = [key for key, count in state.loaded_by_partition.items() if count >= quota]
             limit = len(state.loaded_retries) - sum(state.loaded_by_partition[key] for key in full) + _LOAD_LIMIT
-            due = await self._stores.retries.due_retries(runnable, full, limit)
+            due = await self._stores.retries.due_retries(rounds, full, limit)
             for (batch_id, partition, attempt, quarantined), ordinals in _group_retries(due):
-                batch = state.batches.get(batch_id)
+                batch = state.running_round(batch_id, rounds[batch_id])
                 queue = state.batch_queue(batch) if batch is not None and self._may_run(batch) else None
                 room = quota - state.loaded_by_partition[batch_id, partition]
                 fresh = [o for o in ordinals if (batch_id, o) not in state.loaded_retries][: max(0, room)]

@@ -3,9 +3,6 @@
 import time
 from collections.abc import Callable
 
-import orjson
-
-from batchyard_contracts.v1.flow import SettledItem
 from batchyard_contracts.v1.values import ItemError
 from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher, ChunksRefused
 from services.dispatcher.domain.lease import Lease
@@ -65,19 +62,9 @@ class UndeliverableChunks:
                 await self.record(error, on_wait)
 
     async def _fail(self, lease: Lease) -> None:
-        lines = (await self._pages.items([lease]))[lease.chunk_id]
-        items = [
-            SettledItem(
-                ordinal=ordinal,
-                custom_id=orjson.loads(line).get("custom_id"),
-                attempts=lease.attempt,
-                error=_TOO_LARGE,
-                partition=lease.partition,
-            )
-            for ordinal, line in lines.items()
-            if ordinal not in lease.reported
-        ]
-        if batch := self._state.batches.get(lease.batch_id):
+        remaining = [o for o in await self._pages.ordinals(lease) if o not in lease.reported]
+        items = await self._pages.settled_items(lease, remaining, _TOO_LARGE)
+        if batch := self._state.batch_of(lease):
             await self._settler.settle(batch, "failed", items)
         await self._stores.leases.end_items(lease, [item.ordinal for item in items])
         self._state.release_lease(lease)

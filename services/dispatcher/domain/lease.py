@@ -6,6 +6,7 @@ from uuid import UUID
 
 from batchyard_contracts import topology
 from batchyard_contracts.v1.values import Priority
+from services.dispatcher.domain.batch import Batch
 from services.dispatcher.domain.scheduling.scheduler import PageRange, RetryRange
 
 
@@ -45,6 +46,10 @@ class Lease:
     def keep_ordinals(self, ordinals: Iterable[int]) -> None:
         """Keep the ordinals of a range once its page is read."""
         self.ordinals = tuple(ordinals)
+
+    def is_of(self, batch: Batch) -> bool:
+        """Tell whether the chunk belongs to the running round of a batch."""
+        return (self.batch_id, self.round) == (batch.batch_id, batch.round)
 
     @property
     def unreported_started(self) -> set[int]:

@@ -7,13 +7,14 @@ The outcomes of a report that ends its chunk and covers all that was left need n
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Literal
-from uuid import UUID
 
 from batchyard_contracts.v1.flow import ItemOutcome, SettledItem
-from batchyard_contracts.v1.manifest import CircuitRule
-from batchyard_contracts.v1.values import ItemError, RetryRule
+from batchyard_contracts.v1.manifest import CircuitRule, Manifest
+from batchyard_contracts.v1.values import ItemError
+from services.dispatcher.domain.batch import Batch
 from services.dispatcher.domain.item_line import with_rerun, with_state
-from services.dispatcher.domain.rate_limiting.circuit_breaker import CircuitState
+from services.dispatcher.domain.lease import Lease
+from services.dispatcher.domain.rate_limiting.circuit_breaker import AT_FAULT, CircuitState
 from services.dispatcher.domain.retry_policy import GiveUp, Retry, RetryDecision, decide_retry
 from services.dispatcher.domain.scheduling.chunk_sizer import ChunkOutcomes
 from services.dispatcher.domain.scheduling.scheduler import PageRange, RetryRange
@@ -32,26 +33,6 @@ Outcomes = Mapping[int, ItemOutcome | None]
 
 
 @dataclass(frozen=True, slots=True)
-class ReportedChunk:
-    """The chunk of a report, as its lease stands when the report is decided."""
-
-    batch_id: UUID
-    round: int
-    attempt: int
-    partition: str
-    source: PageRange | RetryRange
-    quarantined: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RoundStatus:
-    """The running round of a batch, and the status with which its remaining items end; None while they may run."""
-
-    round: int
-    stop_status: Literal["cancelled", "expired"] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Provider:
     """The destination of a partition when a report is decided; `rule` is None without a circuit breaker."""
 
@@ -61,12 +42,13 @@ class Provider:
     pause_s: float = 0.0
     close_count: int = 0
     refused: Mapping[int, int] = field(default_factory=dict)
-    """Close count of the circuit at the previous refusal of an item, by ordinal."""
+    """Close count of the circuit at the previous refusal of an item, or `AT_FAULT`, by ordinal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A refusal by a provider: `ordinal` of the item that was called, `error` if the circuit is to open."""
+    """A refusal by a provider: `ordinal` of the item that was called; `error` opens the circuit, None if the item is at
+    fault."""
 
     ordinal: int | None
     error: ItemError | None
@@ -105,9 +87,9 @@ def is_complete(*, final: bool, was_parsed: bool, count: int, size: int, covered
     return final and not was_parsed and count == size - covered
 
 
-def decide_complete(source: PageRange | RetryRange, covered: Set[int], *, is_late: bool = False) -> ReportDecision:
-    """Return the decision when all remaining items have ended; `is_late`: another round of the batch runs."""
-    if is_late or isinstance(source, PageRange):
+def decide_complete(source: PageRange | RetryRange, covered: Set[int]) -> ReportDecision:
+    """Return the decision when all remaining items have ended."""
+    if isinstance(source, PageRange):
         return _COMPLETE
     return ReportDecision(ended=True, answered=True, finished=[o for o in source.ordinals if o not in covered])
 
@@ -123,12 +105,12 @@ def new_outcomes(outcomes: Outcomes, ordinals: Sequence[int], covered: Set[int],
 
 
 def decide(
-    chunk: ReportedChunk,
+    lease: Lease,
     outcomes: Outcomes,
     rows: Mapping[int, tuple[int, bytes]],
-    batch: RoundStatus | None,
+    batch: Batch | None,
     provider: Provider,
-    rule: Callable[[str], RetryRule],
+    manifest: Manifest,
     now: float,
     jitter: Callable[[], float],
     *,
@@ -136,21 +118,18 @@ def decide(
 ) -> ReportDecision:
     """Return the decision on the new outcomes of a report.
 
-    `rows`: waits and line of the unfinished items that are still stored. `rule`: the retry rule of an error code.
-    `jitter`: a random number in [0, 1) for each item. `batch`: None when its round is over.
+    `rows`: waits and line of the unfinished items that are still stored. `batch`: None when the round of the chunk is
+    over. `jitter`: a random number in [0, 1) for each item.
     """
     unfinished = [outcome for outcome in outcomes.values() if outcome is not None]
     answered = len(unfinished) < len(outcomes) or any(o.status == "continued" for o in unfinished)
-    is_late = batch is not None and batch.round != chunk.round
-    items = _Items(chunk, provider, now, answered=answered)
-    if batch is not None and not is_late:
+    items = _Items(lease, provider, now, answered=answered)
+    if batch is not None:
         for outcome in unfinished:
             if (row := rows.get(outcome.ordinal)) is not None:
-                items.decide(outcome, *row, batch, rule, jitter())
-    finished: Set[int] | Sequence[int] = items.stopped_ordinals
-    if is_late:
-        finished = ()
-    elif isinstance(chunk.source, RetryRange):
+                items.decide(outcome, *row, batch, manifest, jitter())
+    finished: Set[int] | Sequence[int] = items.ended_ordinals  # an earlier try may have saved them as retries
+    if isinstance(lease.source, RetryRange):
         finished = outcomes.keys() - {retry.ordinal for retry in items.retries} if items.retries else outcomes.keys()
     return ReportDecision(
         ended=final,
@@ -183,8 +162,8 @@ def chunk_outcomes(
 class _Items:
     """The decisions on the unfinished items of one report, taken one after the other."""
 
-    def __init__(self, chunk: ReportedChunk, provider: Provider, now: float, *, answered: bool) -> None:
-        self._chunk, self._provider, self._now = chunk, provider, now
+    def __init__(self, lease: Lease, provider: Provider, now: float, *, answered: bool) -> None:
+        self._lease, self._provider, self._now = lease, provider, now
         closes = answered and provider.state == "half_open"
         self._state: CircuitState = "closed" if closes else provider.state
         self._close_count, self._pause_s = provider.close_count + closes, provider.pause_s
@@ -192,7 +171,7 @@ class _Items:
         self.failed: list[SettledItem] = []
         self.cancelled: list[SettledItem] = []
         self.expired: list[SettledItem] = []
-        self.stopped_ordinals: list[int] = []
+        self.ended_ordinals: list[int] = []
         self.cancel_elsewhere: list[tuple[str, bytes]] = []
         self.refusals: list[Refusal] = []
         self.pause: tuple[float, str] | None = None
@@ -202,8 +181,8 @@ class _Items:
         outcome: ItemOutcome,
         waits: int,
         line: bytes,
-        batch: RoundStatus,
-        rule: Callable[[str], RetryRule],
+        batch: Batch,
+        manifest: Manifest,
         jitter: float,
     ) -> None:
         """Decide on one item."""
@@ -211,7 +190,7 @@ class _Items:
         follows_rate = bool(outcome.guessed) and self._provider.is_adaptive
         if follows_rate:
             outcome = outcome.model_copy(update={"delay_s": ADAPTIVE_DELAY_S})
-        following = decide_retry(outcome, self._chunk.attempt, waits, rule(error.code), jitter)
+        following = decide_retry(outcome, self._lease.attempt, waits, batch.retry_rule(manifest, error.code), jitter)
         if _is_refusal(outcome) and self._provider.rule is not None:
             following = self._refuse(outcome, error, waits, self._provider.rule)
         if batch.stop_status:
@@ -221,7 +200,7 @@ class _Items:
             if outcome.delay_s and error.scope == "provider" and not follows_rate:
                 self._back_off(self._now + outcome.delay_s, error.message or error.code)
         else:
-            self.failed.append(self._settled(outcome, following.error))
+            self._end(outcome, self.failed, following.error)
 
     def _refuse(self, outcome: ItemOutcome, error: ItemError, waits: int, rule: CircuitRule) -> RetryDecision | GiveUp:
         """Record the refusal of a provider. The item waits for the provider without using an attempt.
@@ -230,34 +209,38 @@ class _Items:
         ever.
         """
         called = outcome.elapsed_ms > 0  # else the call was skipped, since another one had been refused
-        if called and self._state == "closed":
-            refused_at = self._provider.refused.get(outcome.ordinal)
-            if refused_at is not None and refused_at < self._close_count:
-                self.refusals.append(Refusal(outcome.ordinal, None))
-                return GiveUp(error)
+        if called and self._is_at_fault(outcome.ordinal):
+            self.refusals.append(Refusal(outcome.ordinal, None))
+            return GiveUp(error)
         self.refusals.append(Refusal(outcome.ordinal if called else None, error))
         if self._state == "closed":
             self._pause_s = rule.base_s
         elif self._state == "half_open":
             self._pause_s = min(rule.cap_s, 2 * self._pause_s)
         self._state = "open"
-        return RetryDecision(CIRCUIT_WAIT * self._pause_s, self._chunk.attempt, waits)
+        return RetryDecision(CIRCUIT_WAIT * self._pause_s, self._lease.attempt, waits)
+
+    def _is_at_fault(self, ordinal: int) -> bool:
+        """Tell whether an item was refused, then others were accepted, and now it is refused again."""
+        refused_at = self._provider.refused.get(ordinal)
+        if refused_at == AT_FAULT:  # the same report, decided once more
+            return True
+        return self._state == "closed" and refused_at is not None and refused_at < self._close_count
 
     def _stop(self, outcome: ItemOutcome, line: bytes, status: Literal["cancelled", "expired"]) -> None:
-        stopped = self.cancelled if status == "cancelled" else self.expired
-        stopped.append(self._settled(outcome, None))
-        self.stopped_ordinals.append(outcome.ordinal)  # an earlier try may have saved its retry
+        self._end(outcome, self.cancelled if status == "cancelled" else self.expired, None)
         if outcome.state is not None:
-            self.cancel_elsewhere.append((self._chunk.partition, with_state(line, outcome.state)))
+            self.cancel_elsewhere.append((self._lease.partition, with_state(line, outcome.state)))
 
     def _retry(self, outcome: ItemOutcome, line: bytes, following: RetryDecision) -> None:
-        chunk = self._chunk
-        quarantined = chunk.quarantined and outcome.status == "retry"  # a continuation has survived its run
+        lease = self._lease
+        quarantined = lease.quarantined and outcome.status == "retry"  # a continuation has survived its run
         self.retries.append(
             Retry(
-                chunk.batch_id,
+                lease.batch_id,
                 outcome.ordinal,
-                chunk.partition,
+                lease.round,
+                lease.partition,
                 following.attempt,
                 following.waits,
                 following.delay_s,
@@ -270,13 +253,16 @@ class _Items:
         if self.pause is None or until > self.pause[0]:
             self.pause = (until, reason)
 
-    def _settled(self, outcome: ItemOutcome, error: ItemError | None) -> SettledItem:
-        return SettledItem(
-            ordinal=outcome.ordinal,
-            custom_id=outcome.custom_id,
-            attempts=self._chunk.attempt,
-            error=error,
-            partition=self._chunk.partition,
+    def _end(self, outcome: ItemOutcome, ended: list[SettledItem], error: ItemError | None) -> None:
+        self.ended_ordinals.append(outcome.ordinal)
+        ended.append(
+            SettledItem(
+                ordinal=outcome.ordinal,
+                custom_id=outcome.custom_id,
+                attempts=self._lease.attempt,
+                error=error,
+                partition=self._lease.partition,
+            )
         )
 
 

@@ -20,6 +20,7 @@ class Retry:
 
     batch_id: UUID
     ordinal: int
+    round: int
     partition: str
     attempt: int
     waits: int

@@ -64,7 +64,7 @@ class DedupClaims:
         """Settle dropped items as duplicates; those in flight are restored and run to their end."""
         in_flight: set[int] = set()
         if any(item.ordinal not in batch.dropped for item in items):
-            for lease in [x for x in self._state.leases.values() if x.batch_id == batch.batch_id]:
+            for lease in [x for x in self._state.leases.values() if x.is_of(batch)]:
                 in_flight.update(set(await self._pages.ordinals(lease)) - lease.reported)
         running = [item.ordinal for item in items if item.ordinal in in_flight]
         if running:
@@ -78,7 +78,7 @@ class DedupClaims:
             for i in dropped
         ]
         await self._settler.settle(batch, "duplicate", settled)
-        await self._stores.retries.drop_waiting_retries(batch.batch_id, [item.ordinal for item in dropped])
+        await self._stores.retries.drop_waiting_retries(batch.batch_id, batch.round, [item.ordinal for item in dropped])
 
 
 def _mode(batch: Batch) -> Dedup | None:

@@ -53,7 +53,8 @@ class ItemReopener:
                     if patch is not None and x.round == message.round
                 ]
                 await self._stores.retries.save_reopened(
-                    [Retry(batch.batch_id, x.ordinal, x.partition, 1, 0, 0.0, x.line) for x in items], changed
+                    [Retry(batch.batch_id, x.ordinal, message.round, x.partition, 1, 0, 0.0, x.line) for x in items],
+                    changed,
                 )
             missing.difference_update(item.ordinal for item in found)
         if missing:

@@ -14,6 +14,8 @@ from services.dispatcher.settlement.settler import ItemSettler, SettledStatus
 from services.dispatcher.state.state import DispatcherState
 
 _NOTHING = frozenset[int]()
+_Round = tuple[UUID, int]
+"""Batch and round."""
 
 
 class ReportEffects:
@@ -25,13 +27,14 @@ class ReportEffects:
         self._ended: dict[UUID, Lease] = {}
         self._covered: dict[UUID, set[int]] = {}
         """Ordinals by chunk that the group has covered so far."""
-        self._finished: list[tuple[UUID, int]] = []
-        self._settled: dict[SettledStatus, dict[UUID, list[SettledItem]]] = {
+        self._finished: list[tuple[UUID, int, int]] = []
+        """Batch, ordinal and round."""
+        self._settled: dict[SettledStatus, dict[_Round, list[SettledItem]]] = {
             "failed": {},
             "cancelled": {},
             "expired": {},
         }
-        self._cancel_elsewhere: dict[UUID, list[tuple[str, bytes]]] = {}
+        self._cancel_elsewhere: dict[_Round, list[tuple[str, bytes]]] = {}
 
     def has_ended(self, lease: Lease) -> bool:
         """Tell whether an earlier report of the group ended the chunk."""
@@ -49,26 +52,26 @@ class ReportEffects:
         if decision.covered:
             self._covered.setdefault(lease.chunk_id, set()).update(decision.covered)
         if decision.finished:
-            self._finished.extend((lease.batch_id, ordinal) for ordinal in decision.finished)
+            self._finished.extend((lease.batch_id, ordinal, lease.round) for ordinal in decision.finished)
         self.retries.extend(decision.retries)
         self._add_settled(lease, "failed", decision.failed)
         self._add_settled(lease, "cancelled", decision.cancelled)
         self._add_settled(lease, "expired", decision.expired)
         if decision.cancel_elsewhere:
-            self._cancel_elsewhere.setdefault(lease.batch_id, []).extend(decision.cancel_elsewhere)
+            self._cancel_elsewhere.setdefault((lease.batch_id, lease.round), []).extend(decision.cancel_elsewhere)
 
     def _add_settled(self, lease: Lease, status: SettledStatus, items: tuple[SettledItem, ...]) -> None:
         if items:
-            self._settled[status].setdefault(lease.batch_id, []).extend(items)
+            self._settled[status].setdefault((lease.batch_id, lease.round), []).extend(items)
 
     async def publish(self, state: DispatcherState, settler: ItemSettler) -> None:
         """Publish the items that have ended, then the external cancels."""
-        for status, by_batch in self._settled.items():
-            for batch_id, items in by_batch.items():
-                if batch := state.batches.get(batch_id):
+        for status, by_round in self._settled.items():
+            for round_, items in by_round.items():
+                if batch := state.running_round(*round_):
                     await settler.settle(batch, status, items)
-        for batch_id, lines in self._cancel_elsewhere.items():
-            if batch := state.batches.get(batch_id):
+        for round_, lines in self._cancel_elsewhere.items():
+            if batch := state.running_round(*round_):
                 await settler.cancel_externally(batch, lines)
 
     async def save(self, stores: Stores) -> None:

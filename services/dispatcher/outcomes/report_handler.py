@@ -11,8 +11,6 @@ from services.dispatcher.domain.report_decision import (
     Outcomes,
     Provider,
     ReportDecision,
-    ReportedChunk,
-    RoundStatus,
     decide,
     decide_complete,
     is_complete,
@@ -79,24 +77,20 @@ class ReportHandler:
             size=lease.source.count,
             covered=len(covered),
         ):
-            batch = self._state.batches.get(lease.batch_id)
-            decision = decide_complete(lease.source, covered, is_late=batch is not None and batch.round != lease.round)
+            decision = decide_complete(lease.source, covered)
         else:
             ordinals = await self._pages.ordinals(lease)
             outcomes = new_outcomes(report.outcomes(), ordinals, covered, final=report.final)
             rows = await self._rows(lease, outcomes)
             if not self._state.leases.is_current(lease, report.fence):
                 return None
-            window, batch = self._state.workload_queue(lease.workload).window, self._state.batches.get(lease.batch_id)
             decision = decide(
-                ReportedChunk(
-                    lease.batch_id, lease.round, lease.attempt, lease.partition, lease.source, lease.quarantined
-                ),
+                lease,
                 outcomes,
                 rows,
-                self._round_status(lease),
+                self._state.batch_of(lease),
                 self._provider(lease, outcomes),
-                lambda code: batch.retry_rule(window.manifest, code) if batch else window.manifest.retry_rule(code),
+                self._state.workload_queue(lease.workload).window.manifest,
                 time.monotonic(),
                 random.random,
                 final=report.final,
@@ -107,17 +101,13 @@ class ReportHandler:
     async def _rows(self, lease: Lease, outcomes: Outcomes) -> Mapping[int, tuple[int, bytes]]:
         """Return the number of waits and the line of the unfinished items that are still stored."""
         unfinished = [ordinal for ordinal, outcome in outcomes.items() if outcome is not None]
-        if not unfinished or lease.batch_id not in self._state.batches:
+        if not unfinished or self._state.batch_of(lease) is None:
             return {}
         if isinstance(lease.source, RetryRange):
             waiting = await self._stores.retries.retry_items([(lease.batch_id, ordinal) for ordinal in unfinished])
             return {ordinal: row for (_, ordinal), row in waiting.items()}
         lines = (await self._pages.items([lease]))[lease.chunk_id]
         return {ordinal: (0, lines[ordinal]) for ordinal in unfinished if ordinal in lines}
-
-    def _round_status(self, lease: Lease) -> RoundStatus | None:
-        batch = self._state.batches.get(lease.batch_id)
-        return RoundStatus(batch.round, batch.stop_status) if batch else None
 
     def _provider(self, lease: Lease, outcomes: Outcomes) -> Provider:
         window = self._state.workload_queue(lease.workload).window
@@ -145,7 +135,7 @@ class ReportHandler:
         for refusal in decision.refusals:
             if refusal.ordinal is not None:
                 circuit = window.limits.limiters_of(lease.partition)[0].circuit
-                circuit.record_item_refusal(_refusal_key(lease, refusal.ordinal))
+                circuit.record_item_refusal(_refusal_key(lease, refusal.ordinal), at_fault=refusal.error is None)
             if refusal.error is not None and (limiter := window.record_refusal(lease.partition, refusal.error, now)):
                 self._rate_events.record_circuit_change(lease.workload, limiter, "open")
         if decision.pause is not None:

@@ -64,22 +64,23 @@ class LeaseStore:
         self,
         retries: Sequence[Retry],
         ended: Sequence[UUID],
-        settled: Sequence[tuple[UUID, int]],
+        settled: Sequence[tuple[UUID, int, int]],
         reported: Sequence[tuple[UUID, int]] = (),
     ) -> None:
         """Save the effects of a report in one transaction: retries, ended chunks, items whose retry row is deleted.
 
-        `reported`: ordinals that a partial report covered, each with its chunk.
+        `settled`: (batch, ordinal, round); the rows of later rounds stay. `reported`: ordinals that a partial report
+        covered, each with its chunk.
         """
         if not retries and not settled and not reported:
             await self._pool.execute(SQL["end_leases"], ended)
             return
         async with self._pool.acquire() as connection, connection.transaction():
             if settled:
-                await connection.execute(SQL["drop_retries"], *columns(settled, 2))
+                await connection.execute(SQL["drop_retries"], *columns(settled, 3))
             if retries:
                 rows = [retry_row(r) for r in retries]
-                await connection.execute(SQL["save_retries"], *columns(rows, 8))
+                await connection.execute(SQL["save_retries"], *columns(rows, 9))
             if reported:
                 await connection.execute(SQL["save_reported"], *columns(reported, 2))
             if ended:
@@ -92,13 +93,13 @@ class LeaseStore:
     async def end_items(self, lease: Lease, ordinals: Sequence[int]) -> None:
         """End a lease whose items have ended: in one transaction, with their retries."""
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(SQL["drop_retries"], *columns([(lease.batch_id, o) for o in ordinals], 2))
+            await connection.execute(SQL["drop_retries"], *columns(_retry_keys(lease, ordinals), 3))
             await connection.execute(SQL["end_leases"], [lease.chunk_id])
 
     async def fail_items(self, lease: Lease, ordinals: Sequence[int]) -> None:
         """Save failed items of a lease that continues without them, in one transaction."""
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(SQL["drop_retries"], *columns([(lease.batch_id, o) for o in ordinals], 2))
+            await connection.execute(SQL["drop_retries"], *columns(_retry_keys(lease, ordinals), 3))
             await connection.execute(SQL["save_reported"], *columns([(lease.chunk_id, o) for o in ordinals], 2))
 
     async def save_reported(self, reported: Sequence[tuple[UUID, int]]) -> None:
@@ -106,20 +107,24 @@ class LeaseStore:
         await self._pool.execute(SQL["save_reported"], *columns(reported, 2))
 
 
+def _retry_keys(lease: Lease, ordinals: Sequence[int]) -> list[tuple[UUID, int, int]]:
+    return [(lease.batch_id, ordinal, lease.round) for ordinal in ordinals]
+
+
 def _lease_columns(leases: Sequence[Lease], started: Sequence[UUID]) -> list[object]:
     furthest: dict[PageKey, int] = {}
-    again: list[tuple[UUID, int, UUID]] = []
+    again: list[tuple[UUID, int, int, UUID]] = []
     for lease in leases:
         source = lease.source
         if isinstance(source, PageRange):
             key = (lease.batch_id, source.page, source.segment)
             furthest[key] = max(source.first + source.count, furthest.get(key, 0))
         else:
-            again.extend((lease.batch_id, ordinal, lease.chunk_id) for ordinal in source.ordinals)
+            again.extend((*key, lease.chunk_id) for key in _retry_keys(lease, source.ordinals))
     return [
         *columns([_lease_row(x) for x in leases], 12),
         *columns([(*key, upto) for key, upto in furthest.items()], 4),
-        *columns(again, 3),
+        *columns(again, 4),
         started,
         [lease.quarantined for lease in leases],
     ]

@@ -137,15 +137,15 @@ WITH moved AS (
     WHERE pages.batch_id = new.batch_id AND pages.page = new.page AND pages.segment = new.segment
 ), run_again AS (
     UPDATE retries SET chunk_id = new.chunk_id
-    FROM unnest($17::uuid[], $18::int[], $19::uuid[]) AS new (batch_id, ordinal, chunk_id)
-    WHERE retries.batch_id = new.batch_id AND retries.ordinal = new.ordinal
+    FROM unnest($17::uuid[], $18::int[], $19::int[], $20::uuid[]) AS new (batch_id, ordinal, round, chunk_id)
+    WHERE retries.batch_id = new.batch_id AND retries.ordinal = new.ordinal AND retries.round = new.round
 ), started AS (
-    UPDATE batches SET started_round = round WHERE batch_id = ANY($20)
+    UPDATE batches SET started_round = round WHERE batch_id = ANY($21)
 )
 INSERT INTO leases (chunk_id, fence, batch_id, workload, priority, partition, round, attempt, page, segment, first, size,
     quarantined)
 SELECT * FROM unnest($1::uuid[], $2::int[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::int[], $8::int[],
-    $9::int[], $10::int[], $11::int[], $12::int[], $21::boolean[])
+    $9::int[], $10::int[], $11::int[], $12::int[], $22::boolean[])
 ON CONFLICT DO NOTHING
 
 -- name: leases
@@ -176,25 +176,31 @@ WHERE leases.chunk_id = new.chunk_id
 DELETE FROM leases WHERE chunk_id = ANY($1)
 
 -- name: save_retries
-INSERT INTO retries (batch_id, ordinal, partition, attempt, waits, due_at, item, quarantined)
-SELECT batch_id, ordinal, partition, attempt, waits, now() + delay_s * interval '1 second', item, quarantined
-FROM unnest($1::uuid[], $2::int[], $3::text[], $4::int[], $5::int[], $6::float8[], $7::bytea[], $8::boolean[])
-    AS new (batch_id, ordinal, partition, attempt, waits, delay_s, item, quarantined)
-ON CONFLICT (batch_id, ordinal) DO UPDATE SET attempt = excluded.attempt, waits = excluded.waits,
-    due_at = excluded.due_at, item = excluded.item, quarantined = excluded.quarantined, chunk_id = NULL
+-- The row of a later round stays as it is.
+INSERT INTO retries (batch_id, ordinal, round, partition, attempt, waits, due_at, item, quarantined)
+SELECT batch_id, ordinal, round, partition, attempt, waits, now() + delay_s * interval '1 second', item, quarantined
+FROM unnest($1::uuid[], $2::int[], $3::int[], $4::text[], $5::int[], $6::int[], $7::float8[], $8::bytea[], $9::boolean[])
+    AS new (batch_id, ordinal, round, partition, attempt, waits, delay_s, item, quarantined)
+ON CONFLICT (batch_id, ordinal) DO UPDATE SET round = excluded.round, partition = excluded.partition,
+    attempt = excluded.attempt, waits = excluded.waits, due_at = excluded.due_at, item = excluded.item,
+    quarantined = excluded.quarantined, chunk_id = NULL
+WHERE retries.round <= excluded.round
 
 -- name: drop_retries
-DELETE FROM retries USING unnest($1::uuid[], $2::int[]) AS old (batch_id, ordinal)
-WHERE retries.batch_id = old.batch_id AND retries.ordinal = old.ordinal
+-- The row of a later round stays as it is.
+DELETE FROM retries USING unnest($1::uuid[], $2::int[], $3::int[]) AS old (batch_id, ordinal, round)
+WHERE retries.batch_id = old.batch_id AND retries.ordinal = old.ordinal AND retries.round <= old.round
 
 -- name: due_retries
-SELECT due.* FROM unnest($1::uuid[]) AS runnable (id) CROSS JOIN LATERAL (
+SELECT due.* FROM unnest($1::uuid[], $2::int[]) AS runnable (id, round) CROSS JOIN LATERAL (
     SELECT batch_id, ordinal, partition, attempt, quarantined, length(item) FROM retries
-    WHERE retries.batch_id = runnable.id AND chunk_id IS NULL AND due_at <= now() AND NOT EXISTS (
-        SELECT 1 FROM unnest($2::uuid[], $3::text[]) AS enough (id, name)
-        WHERE enough.id = retries.batch_id AND enough.name = retries.partition
-    ) ORDER BY due_at LIMIT $4
-) AS due LIMIT $4
+    WHERE retries.batch_id = runnable.id AND retries.round = runnable.round AND chunk_id IS NULL AND due_at <= now()
+        AND NOT EXISTS (
+            SELECT 1 FROM unnest($3::uuid[], $4::text[]) AS enough (id, name)
+            WHERE enough.id = retries.batch_id AND enough.name = retries.partition
+        )
+    ORDER BY due_at LIMIT $5
+) AS due LIMIT $5
 
 -- name: next_retry
 SELECT extract(epoch FROM min(due_at) - now())::float8 FROM retries WHERE chunk_id IS NULL AND due_at > now()
@@ -210,13 +216,14 @@ SELECT ordinal FROM retries WHERE chunk_id = $1 ORDER BY ordinal
 -- Some of them, in the order of their ordinals: not too many, and not too large in all.
 SELECT ordinal, partition, item FROM (
     SELECT ordinal, partition, item, sum(length(item)) OVER (ORDER BY ordinal) - length(item) AS before FROM (
-        SELECT ordinal, partition, item FROM retries WHERE batch_id = $1 AND chunk_id IS NULL AND ordinal > $2
+        SELECT ordinal, partition, item FROM retries
+        WHERE batch_id = $1 AND round <= $2 AND chunk_id IS NULL AND ordinal > $3
         ORDER BY ordinal LIMIT 5000
     ) AS next
 ) AS counted WHERE before < 4194304 ORDER BY ordinal
 
 -- name: drop_waiting_retries
-DELETE FROM retries WHERE batch_id = $1 AND ordinal = ANY($2::int[]) AND chunk_id IS NULL
+DELETE FROM retries WHERE batch_id = $1 AND round <= $2 AND ordinal = ANY($3::int[]) AND chunk_id IS NULL
 
 -- name: unclaimed_segments
 SELECT page, segment, items FROM pages WHERE batch_id = $1 AND NOT claimed ORDER BY page, segment LIMIT 20

@@ -1,6 +1,6 @@
 """The table of retries: items that run again."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -41,14 +41,14 @@ class RetryStore:
         rows = [retry_row(r) for r in retries]
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(SQL["save_patched"], *columns(patched, 5))
-            await connection.execute(SQL["save_retries"], *columns(rows, 8))
+            await connection.execute(SQL["save_retries"], *columns(rows, 9))
 
     async def due_retries(
-        self, batches: Sequence[UUID], without: Iterable[tuple[UUID, str]], limit: int
+        self, rounds: Mapping[UUID, int], without: Iterable[tuple[UUID, str]], limit: int
     ) -> list[DueRetry]:
-        """Return due retries of the batches, without those of the given partitions."""
-        enough = columns(list(without), 2)
-        return [DueRetry(*row) for row in await self._pool.fetch(SQL["due_retries"], batches, *enough, limit)]
+        """Return due retries of the batches in these rounds, without those of the given partitions."""
+        runnable, enough = columns(list(rounds.items()), 2), columns(list(without), 2)
+        return [DueRetry(*row) for row in await self._pool.fetch(SQL["due_retries"], *runnable, *enough, limit)]
 
     async def next_retry(self) -> float | None:
         """Return the seconds until the next retry is due; None if there is none."""
@@ -60,15 +60,11 @@ class RetryStore:
         rows = await self._pool.fetch(SQL["retry_items"], *columns(keys, 2))
         return {(r["batch_id"], r["ordinal"]): (r["waits"], r["item"]) for r in rows}
 
-    async def waiting_retries(self, batch_id: UUID, after: int) -> list[tuple[int, str, bytes]]:
-        """Return some waiting retries of a batch after an ordinal: (ordinal, partition, item)."""
-        rows = await self._pool.fetch(SQL["waiting_retries"], batch_id, after)
+    async def waiting_retries(self, batch_id: UUID, round_: int, after: int) -> list[tuple[int, str, bytes]]:
+        """Return some waiting retries of a batch up to a round, after an ordinal: (ordinal, partition, item)."""
+        rows = await self._pool.fetch(SQL["waiting_retries"], batch_id, round_, after)
         return [(r["ordinal"], r["partition"], r["item"]) for r in rows]
 
-    async def drop_waiting_retries(self, batch_id: UUID, ordinals: Sequence[int]) -> None:
-        """Delete waiting retries, but none that were dispatched meanwhile."""
-        await self._pool.execute(SQL["drop_waiting_retries"], batch_id, ordinals)
-
-    async def save(self, retries: Sequence[Retry]) -> None:
-        """Save items that run again."""
-        await self._pool.execute(SQL["save_retries"], *columns([retry_row(r) for r in retries], 8))
+    async def drop_waiting_retries(self, batch_id: UUID, round_: int, ordinals: Sequence[int]) -> None:
+        """Delete waiting retries up to a round, but none that were dispatched meanwhile."""
+        await self._pool.execute(SQL["drop_waiting_retries"], batch_id, round_, ordinals)

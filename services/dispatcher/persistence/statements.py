@@ -18,5 +18,5 @@ def columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
 
 def retry_row(retry: Retry) -> tuple[object, ...]:
     """Return a retry as `save_retries` takes it."""
-    names = (retry.batch_id, retry.ordinal, retry.partition, retry.attempt, retry.waits)
+    names = (retry.batch_id, retry.ordinal, retry.round, retry.partition, retry.attempt, retry.waits)
     return (*names, retry.delay_s, retry.item, retry.quarantined)

@@ -72,7 +72,7 @@ class OrphanedChunkDetector:
 
     def _may_be_sent(self, lease: Lease) -> bool:
         """Tell whether there are workers for the chunk and its batch is not paused."""
-        batch = self._state.batches.get(lease.batch_id)
+        batch = self._state.batch_of(lease)
         workers = self._state.workload_queue(lease.workload).window.workers
         return workers > 0 and not (batch and batch.paused) and self.is_watched(lease)
 

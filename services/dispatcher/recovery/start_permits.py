@@ -34,7 +34,7 @@ class StartPermits:
         """Decide whether a worker may start items of a chunk. The query may be repeated."""
         async with self.lock:
             lease = self._state.leases.get(query.chunk_id)
-            if lease is None or lease.fence != query.fence or lease.holder not in {None, query.worker_id}:
+            if lease is None or not self._may_start(lease, query):
                 log.warning("start permit refused", worker_id=query.worker_id)
                 return StartPermitReply(granted=False)
             if new := set(query.ordinals) - lease.started:
@@ -43,6 +43,11 @@ class StartPermits:
             self._state.leases.mark_seen(lease, time.monotonic())
             self._state.record_taken(lease)
             return StartPermitReply(granted=True)
+
+    def _may_start(self, lease: Lease, query: StartPermitQuery) -> bool:
+        """Tell whether the round runs, and no other worker was permitted to start items under this fence."""
+        is_current = lease.fence == query.fence and self._state.batch_of(lease) is not None
+        return is_current and lease.holder in {None, query.worker_id}
 
     async def fail_started(self, lease: Lease, ordinals: Collection[int]) -> None:
         """Fail items of a lost or returned chunk that had started, since they must not run again."""

@@ -79,7 +79,7 @@ class WorkerRegistry:
 
     def _is_paused(self, lease: Lease) -> bool:
         """Tell whether the batch is paused; its lost chunks are dispatched when it resumes."""
-        batch = self._state.batches.get(lease.batch_id)
+        batch = self._state.batch_of(lease)
         return batch is not None and batch.paused
 
     def _has_left(self, lease: Lease, waiting: int | None) -> bool:

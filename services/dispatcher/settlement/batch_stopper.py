@@ -114,7 +114,7 @@ class BatchStopper:
         if status is None:
             return
         if batch.stop_reason == "deadline" and not batch.stop_published:
-            leases = [x for x in self._state.leases.values() if x.batch_id == batch.batch_id]
+            leases = [x for x in self._state.leases.values() if x.is_of(batch)]
             for start in range(0, len(leases), _LEASES_PER_PUBLISH):
                 await self._settle_leases(batch, status, leases[start : start + _LEASES_PER_PUBLISH])
             stopped = outgoing(topology.FLOW, self._stopped_message(batch), traceparent=batch.traceparent)

@@ -114,13 +114,15 @@ class ItemSettler:
             await self._publish_aside(batch, status, items)
             await self._stores.pages.mark_taken([(*key, s.size) for key, (_, s) in slices.items()])
         last = -1
-        while retries := await self._stores.retries.waiting_retries(batch.batch_id, last):
+        while retries := await self._stores.retries.waiting_retries(batch.batch_id, batch.round, last):
             last = retries[-1][0]
             due = [(ordinal, p, item) for ordinal, p, item in retries if partition in {None, p}]
             await wait_for_room()
             await self._publish_aside(batch, status, [_settled(item, p, error) for _, p, item in due])
             await self.cancel_externally(batch, [(p, item) for _, p, item in due])
-            await self._stores.retries.drop_waiting_retries(batch.batch_id, [ordinal for ordinal, _, _ in due])
+            await self._stores.retries.drop_waiting_retries(
+                batch.batch_id, batch.round, [ordinal for ordinal, _, _ in due]
+            )
 
     async def _publish_aside(self, batch: Batch, status: SettledStatus, items: Sequence[SettledItem]) -> None:
         await self.publish(batch.batch_id, batch.round, status, items, batch.traceparent, batch.stop_reason, aside=True)

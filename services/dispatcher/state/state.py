@@ -112,10 +112,14 @@ class DispatcherState:
             self.deadlines[batch_id] = deadline
         self.changed.set()
 
+    def running_round(self, batch_id: UUID, round_: int) -> Batch | None:
+        """Return a batch if this round of it runs; None if the round is over."""
+        batch = self.batches.get(batch_id)
+        return batch if batch is not None and batch.round == round_ else None
+
     def batch_of(self, lease: Lease) -> Batch | None:
         """Return the batch of a chunk; None if the round of the chunk is over."""
-        batch = self.batches.get(lease.batch_id)
-        return batch if batch is not None and batch.round == lease.round else None
+        return self.running_round(lease.batch_id, lease.round)
 
     def batch_queue(self, batch: Batch) -> BatchQueue | None:
         """Return the waiting items of a batch; None if it was not added."""

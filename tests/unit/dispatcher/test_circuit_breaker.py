@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from batchyard_contracts.v1.manifest import CircuitRule
 from batchyard_contracts.v1.values import ItemError
-from services.dispatcher.domain.rate_limiting.circuit_breaker import CircuitBreaker
+from services.dispatcher.domain.rate_limiting.circuit_breaker import AT_FAULT, CircuitBreaker
 
 RULE = CircuitRule(base_s=5, cap_s=15, give_up_s=100)
 CAPTCHA = ItemError(code="captcha", scope="provider")
@@ -66,35 +66,22 @@ def test_provider_is_given_up_once_in_each_give_up_time() -> None:
     assert not circuit.take_give_up(RULE, 500.0)
 
 
-def test_item_refused_again_after_the_circuit_closed_is_at_fault() -> None:
+def test_refused_item_is_remembered_with_the_number_of_times_that_the_circuit_was_closed() -> None:
     circuit = CircuitBreaker()
-    assert not circuit.record_item_refusal("one")
-    circuit.record_refusal(CAPTCHA, RULE, 0.0)
-    assert not circuit.record_item_refusal("one"), "nobody was taken since"
-    circuit.record_dispatched()
-    circuit.record_success()
-    assert not circuit.record_item_refusal("another")
-    assert circuit.record_item_refusal("one")
-    assert circuit.record_item_refusal("one"), "its report may be read twice"
-
-
-def test_no_item_is_at_fault_while_the_circuit_is_open() -> None:
-    circuit = CircuitBreaker()
-    circuit.record_item_refusal("one")
-    circuit.record_refusal(CAPTCHA, RULE, 0.0)
+    assert circuit.refused_at("one") is None
+    circuit.record_item_refusal("one", at_fault=False)
     circuit.close()
-    circuit.record_item_refusal("another")
-    circuit.record_refusal(CAPTCHA, RULE, 1.0)
-    assert not circuit.record_item_refusal("one")
+    circuit.record_item_refusal("another", at_fault=False)
+    assert (circuit.refused_at("one"), circuit.refused_at("another")) == (0, 1)
+    circuit.record_item_refusal("one", at_fault=True)
+    assert circuit.refused_at("one") == AT_FAULT
 
 
 def test_oldest_refused_item_is_forgotten_above_ten_thousand() -> None:
     circuit = CircuitBreaker()
-    for item in range(10_001):
-        assert not circuit.record_item_refusal(item)
-    circuit.close()
-    assert not circuit.record_item_refusal(0), "it is forgotten, and may open the circuit once more"
-    assert circuit.record_item_refusal(10_000)
+    for item in (*range(10_000), 0, 10_000):
+        circuit.record_item_refusal(item, at_fault=False)
+    assert [circuit.refused_at(item) for item in (0, 1, 2, 10_000)] == [0, None, 0, 0]
 
 
 @given(st.lists(st.sampled_from(["refused", "answered", "sent", "returned", "later"]), max_size=40))

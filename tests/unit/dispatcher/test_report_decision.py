@@ -1,6 +1,7 @@
 """Decisions on a report: each rule, and that partial reports lose no item."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -10,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchyard_contracts.v1.flow import ItemOutcome
-from batchyard_contracts.v1.manifest import CircuitRule
+from batchyard_contracts.v1.manifest import CircuitRule, Manifest
 from batchyard_contracts.v1.values import ItemError, RetryRule
-from services.dispatcher.domain.rate_limiting.circuit_breaker import CircuitBreaker
+from services.dispatcher.domain.batch import Batch
+from services.dispatcher.domain.lease import Lease
+from services.dispatcher.domain.rate_limiting.circuit_breaker import AT_FAULT, CircuitBreaker
 from services.dispatcher.domain.report_decision import (
     Provider,
     Refusal,
     ReportDecision,
-    ReportedChunk,
-    RoundStatus,
     chunk_outcomes,
     decide,
     decide_complete,
@@ -29,7 +30,8 @@ from services.dispatcher.domain.retry_policy import MAX_WAITS
 from services.dispatcher.domain.scheduling.scheduler import PageRange, RetryRange
 
 BATCH = UUID(int=1)
-RUNNING = RoundStatus(1)
+RUNNING = Batch(BATCH, "ann", "w", "normal")
+CANCELLED, EXPIRED = replace(RUNNING, cancelled=True), replace(RUNNING, stop_reason="deadline")
 RULE = CircuitRule(base_s=10, cap_s=25, give_up_s=100)
 CIRCUIT = Provider(rule=RULE)
 CAPTCHA = ItemError(code="captcha", message="blocked", scope="provider")
@@ -59,13 +61,23 @@ def again(count: int) -> RetryRange:
     return RetryRange(2, tuple(range(count)))
 
 
+def leased(source: PageRange | RetryRange, attempt: int, *, quarantined: bool = False) -> Lease:
+    return Lease(
+        UUID(int=2), 1, BATCH, "w", "normal", "p", 1, attempt, source, seen_at=0.0, sent_at=0.0, quarantined=quarantined
+    )
+
+
+def manifest(retry: Mapping[str, RetryRule]) -> Manifest:
+    return Manifest(name="w", version="1", item_schema={}, result_schema={}, retry=dict(retry))
+
+
 def report(
     told: Mapping[int, ItemOutcome | None] | list[ItemOutcome],
     source: PageRange | RetryRange | None = None,
     *,
     final: bool = True,
     covered: frozenset[int] = frozenset(),
-    batch: RoundStatus | None = RUNNING,
+    batch: Batch | None = RUNNING,
     provider: Provider | None = None,
     attempt: int = 1,
     quarantined: bool = False,
@@ -80,12 +92,12 @@ def report(
     new = new_outcomes(outcomes, range(source.count), covered, final=final)
     rows = {o: (waits, line(o)) for o in range(source.count) if kept is None or o in kept}
     return decide(
-        ReportedChunk(BATCH, 1, attempt, "p", source, quarantined),
+        leased(source, attempt, quarantined=quarantined),
         new,
         rows,
         batch,
         provider or Provider(),
-        lambda code: (rules or {}).get(code, RetryRule(attempts=3, base_s=2, cap_s=60)),
+        manifest({"default": RetryRule(attempts=3, base_s=2, cap_s=60), **(rules or {})}),
         100.0,
         lambda: jitter,
         final=final,
@@ -111,15 +123,12 @@ def test_report_that_ends_all_remaining_items_need_not_be_parsed(
     assert is_complete(final=final, was_parsed=was_parsed, count=count, size=3, covered=covered) is complete
 
 
-@given(size=st.integers(1, 20), covered=st.sets(st.integers(0, 19)), retried=st.booleans(), late=st.booleans())
-def test_unparsed_report_gives_the_same_decision_as_a_parsed_one(
-    size: int, covered: set[int], retried: bool, late: bool
-) -> None:
+@given(size=st.integers(1, 20), covered=st.sets(st.integers(0, 19)), retried=st.booleans())
+def test_unparsed_report_gives_the_same_decision_as_a_parsed_one(size: int, covered: set[int], retried: bool) -> None:
     source, known = again(size) if retried else pages(size), frozenset(o for o in covered if o < size)
     told = {o: None for o in range(size) if o not in known}
-    batch = RoundStatus(2) if late else RUNNING
-    read = report(told, source, covered=known, batch=batch)
-    short = decide_complete(source, known, is_late=late)
+    read = report(told, source, covered=known)
+    short = decide_complete(source, known)
     assert (short.ended, set(short.finished)) == (read.ended, set(read.finished))
     assert (read.retries, settled(read), read.refusals, read.failures) == ((), ([], [], []), (), 0)
     assert short.answered
@@ -165,19 +174,12 @@ def test_no_item_of_a_finished_batch_runs_again() -> None:
         assert decision.answered
 
 
-def test_report_of_an_earlier_round_does_not_affect_the_current_one() -> None:
-    decision = report({0: None, 1: retry(1)}, again(2), batch=RoundStatus(2))
-    assert (decision.retries, settled(decision), set(decision.finished)) == ((), ([], [], []), set())
-    assert (decision.ended, decision.answered) == (True, True)
-    assert set(decide_complete(again(2), frozenset(), is_late=True).finished) == set()
-
-
 @pytest.mark.parametrize("source", [pages(2), again(2)])
-@pytest.mark.parametrize("status", ["cancelled", "expired"])
-def test_items_of_a_stopped_batch_end_with_it(source: PageRange | RetryRange, status: Any) -> None:
+@pytest.mark.parametrize("batch", [CANCELLED, EXPIRED])
+def test_items_of_a_stopped_batch_end_with_it(source: PageRange | RetryRange, batch: Batch) -> None:
     going_on = ItemOutcome(ordinal=1, status="continued", state={"job": 1}, custom_id="c")
-    decision = report([retry(0), going_on], source, batch=RoundStatus(1, status))
-    ended = decision.cancelled if status == "cancelled" else decision.expired
+    decision = report([retry(0), going_on], source, batch=batch)
+    ended = decision.cancelled if batch is CANCELLED else decision.expired
     assert [(x.ordinal, x.custom_id, x.error, x.attempts, x.partition) for x in ended] == [
         (0, None, None, 1, "p"),
         (1, "c", None, 1, "p"),
@@ -189,7 +191,7 @@ def test_items_of_a_stopped_batch_end_with_it(source: PageRange | RetryRange, st
 
 
 def test_refusal_in_a_stopped_batch_opens_the_circuit() -> None:
-    decision = report([refusal()], batch=RoundStatus(1, "cancelled"), provider=CIRCUIT)
+    decision = report([refusal()], batch=CANCELLED, provider=CIRCUIT)
     assert decision.refusals == (Refusal(0, CAPTCHA),)
     assert settled(decision) == ([], [0], [])
 
@@ -217,6 +219,14 @@ def test_requested_delay_uses_no_attempt(source: PageRange | RetryRange, waits: 
     decision = report([retry(delay_s=7)], source, attempt=3, waits=waits)
     assert [(r.attempt, r.waits, r.delay_s) for r in decision.retries] == [(3, waits + 1, 7)]
     assert decision.failures == 0
+
+
+@pytest.mark.parametrize("source", [pages(2), again(2)])
+def test_retry_that_an_earlier_try_of_the_report_saved_is_deleted_when_its_item_fails(
+    source: PageRange | RetryRange,
+) -> None:
+    decision = report([retry(0), retry(1, delay_s=1)], source, attempt=3)
+    assert (settled(decision)[0], set(decision.finished)) == ([0], {0})
 
 
 def test_number_of_waits_is_limited() -> None:
@@ -255,8 +265,8 @@ def test_each_item_has_its_own_jitter() -> None:
     draws = iter([0.25, 0.75])
     new = {0: retry(0), 1: retry(1)}
     decision = decide(
-        ReportedChunk(BATCH, 1, 2, "p", pages(2)), new, {o: (0, line(o)) for o in new}, RUNNING, Provider(),
-        lambda _: RetryRule(attempts=9, base_s=2, cap_s=3), 0.0, lambda: next(draws), final=True,
+        leased(pages(2), 2), new, {o: (0, line(o)) for o in new}, RUNNING, Provider(),
+        manifest({"default": RetryRule(attempts=9, base_s=2, cap_s=3)}), 0.0, lambda: next(draws), final=True,
     )  # fmt: skip
     assert [r.delay_s for r in decision.retries] == [0.75, 2.25]
 
@@ -273,7 +283,7 @@ def test_provider_is_paused_for_the_longest_requested_delay() -> None:
     ]
     assert report(told).pause == (109.0, "come later")
     assert report(told[:1]).pause == (103.0, "busy")
-    assert report(told[:2], batch=RoundStatus(1, "expired")).pause is None
+    assert report(told[:2], batch=EXPIRED).pause is None
     assert report(told[:2], waits=MAX_WAITS).pause is None
 
 
@@ -315,6 +325,19 @@ def test_item_refused_again_after_others_were_accepted_is_at_fault() -> None:
     assert decision.refusals == (Refusal(0, None), Refusal(None, CAPTCHA), Refusal(1, CAPTCHA))
 
 
+def test_item_refused_while_the_circuit_is_open_is_not_at_fault() -> None:
+    for state in ("open", "half_open"):
+        known = Provider(rule=RULE, state=state, pause_s=10, close_count=2, refused={0: 1})
+        assert settled(report([refusal(0)], provider=known)) == ([], [], [])
+
+
+def test_faulty_item_stays_at_fault_when_its_report_is_decided_again() -> None:
+    known = Provider(rule=RULE, state="open", pause_s=10, close_count=2, refused={0: AT_FAULT, 1: 2})
+    decision = report([refusal(0), refusal(1)], provider=known)
+    assert settled(decision) == ([0], [], [])
+    assert decision.refusals == (Refusal(0, None), Refusal(1, CAPTCHA))
+
+
 def test_partition_without_a_circuit_follows_its_retry_rule() -> None:
     decision = report([refusal()])
     assert (decision.refusals, decision.retries[0].attempt, decision.retries[0].delay_s) == ((), 2, 1.0)
@@ -335,12 +358,17 @@ def test_broken_call_does_not_count_as_an_answer() -> None:
 @given(
     told=st.dictionaries(st.integers(0, 5), st.sampled_from(["ended", "retry", "refused", "spared"]), min_size=1),
     state=st.sampled_from(["closed", "half_open", "open"]),
+    refused_before=st.sets(st.integers(0, 5)),
 )
-def test_repeated_decision_on_a_report_is_the_same(told: dict[int, str], state: Any) -> None:
+def test_repeated_decision_on_a_report_is_the_same(told: dict[int, str], state: Any, refused_before: set[int]) -> None:
     made: dict[str, Any] = {
         "ended": lambda _: None, "retry": retry, "refused": refusal, "spared": lambda o: refusal(o, elapsed_ms=0)
     }  # fmt: skip
-    circuit = CircuitBreaker(state=state, pause_s=10.0)
+    circuit = CircuitBreaker(pause_s=10.0)
+    for ordinal in refused_before:
+        circuit.record_item_refusal(ordinal, at_fault=False)
+    circuit.close()
+    circuit.state = state
 
     def once() -> ReportDecision:
         refused = {o: at for o in told if (at := circuit.refused_at(o)) is not None}
@@ -350,7 +378,7 @@ def test_repeated_decision_on_a_report_is_the_same(told: dict[int, str], state: 
             circuit.record_success()
         for step in decision.refusals:
             if step.ordinal is not None:
-                circuit.record_item_refusal(step.ordinal)
+                circuit.record_item_refusal(step.ordinal, at_fault=step.error is None)
             if step.error is not None:
                 circuit.record_refusal(step.error, RULE, 100.0)
         return decision

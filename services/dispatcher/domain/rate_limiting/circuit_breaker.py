@@ -12,6 +12,8 @@ from typing import Literal
 from batchyard_contracts.v1.manifest import CircuitRule
 from batchyard_contracts.v1.values import ItemError
 
+AT_FAULT = -1
+"""Takes the place of the close count for an item that was refused for a reason of its own."""
 CircuitState = Literal["closed", "open", "half_open"]
 _MAX_REFUSED_ITEMS = 10_000
 """Refused items that are remembered. A forgotten one may open the circuit once more."""
@@ -32,7 +34,7 @@ class CircuitBreaker:
     close_count: int = 0
     """Number of times that the circuit was closed again."""
     _refused: dict[Hashable, int] = field(default_factory=dict)
-    """Refused items, each with the `close_count` of that moment. In memory only."""
+    """Refused items, each with the `close_count` of that moment or `AT_FAULT`. In memory only."""
 
     def allowed(self, wanted: int, in_flight: int, now: float) -> int:
         """Return how many of `wanted` items may be dispatched with `in_flight` items in flight."""
@@ -62,23 +64,16 @@ class CircuitBreaker:
         return True
 
     def refused_at(self, item: Hashable) -> int | None:
-        """Return how often the circuit had been closed when an item was refused; None if it was not."""
+        """Return how often the circuit had been closed when an item was refused last, or `AT_FAULT`; None if it never
+        was."""
         return self._refused.get(item)
 
-    def record_item_refusal(self, item: Hashable) -> bool:
-        """Record the refusal of an item; returns True if the item itself is at fault.
-
-        An item is at fault if it was refused before and the circuit was closed since. Refusals while the circuit is
-        open do not count.
-        """
-        previous = self._refused.pop(item, None)
-        if previous is not None and previous < self.close_count and self.state == "closed":
-            self._refused[item] = previous  # so that a redelivered report gives the same answer
-            return True
-        self._refused[item] = self.close_count
+    def record_item_refusal(self, item: Hashable, *, at_fault: bool) -> None:
+        """Record the refusal of an item; `at_fault`: for a reason of the item, not of the provider."""
+        self._refused.pop(item, None)
+        self._refused[item] = AT_FAULT if at_fault else self.close_count
         if len(self._refused) > _MAX_REFUSED_ITEMS:
             del self._refused[next(iter(self._refused))]
-        return False
 
     def record_success(self) -> bool:
         """Record an answer of the provider; returns True if it closed the circuit, which only an answer to the probe
