@@ -251,31 +251,56 @@ async def test_a_report_of_a_batch_that_was_cancelled_meanwhile_leaves_nothing(p
     assert [await parts.count(table) for table in ("retries", "leases")] == [0, 0]
 
 
+def refuse_chunks(parts: Parts, workload: str) -> None:
+    """Have the queue of a workload refuse its chunks."""
+
+    def refuse(messages: Sequence[OutgoingMessage]) -> None:
+        if any(m.routing_key.startswith(f"work.{workload}.") for m in messages):
+            raise PublishFailed("full") from DeliveryError(None, Basic.Nack())
+
+    parts.outbox.refuse = refuse
+
+
+def accept_chunks(parts: Parts) -> None:
+    """Have all queues accept chunks."""
+    parts.outbox.refuse = lambda _: None
+
+
 async def test_a_queue_that_takes_nothing_holds_up_its_own_workload_alone(
     parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(undeliverable, "_PAUSE_S", 0.3)
-    full = True
-
-    def refuse(messages: Sequence[OutgoingMessage]) -> None:
-        if full and any(m.routing_key.startswith("work.full.") for m in messages):
-            raise PublishFailed("full") from DeliveryError(None, Basic.Nack())
-
-    parts.outbox.refuse = refuse
+    refuse_chunks(parts, "full")
     parts.employ("full")
     stopped = await parts.begin({"": 1}, "full")
     async with parts.pumping():
         await parts.until(lambda: bool(parts.state.leases))
         free = await parts.begin({"": 1})
         await parts.until(lambda: [c.batch_id for c in parts.outbox.chunks] == [free])
-        full = False
+        accept_chunks(parts)
         await parts.until(lambda: [(c.batch_id, c.fence) for c in parts.outbox.chunks] == [(free, 1), (stopped, 1)])
+
+
+async def test_a_chunk_that_waits_for_its_queue_is_not_sent_once_its_round_is_over(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(undeliverable, "_PAUSE_S", 0.3)
+    refuse_chunks(parts, "full")
+    parts.employ("full")
+    batch = await parts.begin({"": 1}, "full")
+    async with parts.pumping():
+        await parts.until(lambda: parts.components.undeliverable.is_waiting("full"))
+        await parts.finish(batch, 1)
+        await parts.reopen(batch, 2, [0])
+        accept_chunks(parts)
+        await parts.until(lambda: [c.round for c in parts.outbox.chunks] == [2])
+    assert ([x.round for x in parts.state.leases.values()], await parts.count("leases")) == ([2], 1)
 
 
 async def test_an_item_that_is_too_large_to_be_sent_fails_alone(parts: Parts) -> None:
     batch = await parts.begin({"a": 1, "b": 1})
     await parts.pool.execute("UPDATE pages SET items = items || repeat(' ', 5000000)::bytea WHERE partition = 'a'")
-    parts.chunk_publisher._pages._cache.clear()
+    parts.components.pages._cache.clear()
     async with parts.pumping():
         await parts.until(lambda: bool(parts.outbox.settled) and len(parts.state.leases) == 1)
     assert parts.outbox.settled == [("failed", 0, "item_too_large")]

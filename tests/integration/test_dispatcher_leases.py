@@ -22,12 +22,9 @@ from batchyard_contracts.v1.flow import (
 from batchyard_contracts.v1.queries import StartPermitQuery
 from batchyard_contracts.v1.work import ChunkReady
 from devstack import Servers
-from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher
+from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher, ChunksRefused
 from services.dispatcher.domain.retry_policy import Retry
 from services.dispatcher.persistence.page_cache import PageCache
-from services.dispatcher.recovery.orphaned_chunks import OrphanedChunkDetector
-from services.dispatcher.recovery.worker_registry import WorkerRegistry
-from services.dispatcher.settings import DispatcherSettings
 from shared.messaging.batch_consumer import DecodedMessage
 from shared.messaging.publisher import OutgoingMessage
 from shared.runtime.errors import PublishFailed
@@ -47,20 +44,12 @@ class ManualDispatcher:
         """Start over from the tables."""
         self.parts = self._make()
         self.parts.employ("w", chunk_max=100)
-        parts = self.parts
-        self.inherited = OrphanedChunkDetector(parts.state, DispatcherSettings().lease_s)
-        self.workers = WorkerRegistry(parts.state, parts.stores, parts.recovery, self.inherited, DispatcherSettings())
         self._taken = 0
         self.beat()
 
     async def load(self) -> None:
         """Read what the tables hold."""
-        await self.parts.intake.load()
-        now = time.monotonic()
-        leases = await self.parts.stores.leases.leases(now)
-        for lease in leases:
-            self.parts.state.add_lease(lease)
-        self.inherited.watch(leases, now)
+        await self.parts.components.load(lambda: None)
 
     def beat(self, *chunks: ChunkReady) -> None:
         """The worker lives and holds these."""
@@ -105,7 +94,7 @@ class ManualDispatcher:
             return waiting
 
         self.beat()
-        await self.workers.sweep(depth)
+        await self.parts.components.worker_registry.sweep(depth)
 
     async def retries(self) -> list[tuple[int, int]]:
         """Which items are to run again, in which attempt."""
@@ -465,7 +454,7 @@ async def test_what_must_not_run_twice_is_not_given_out_again_when_its_worker_is
         dispatcher.restart()
         await dispatcher.load()
         dispatcher.beat(chunk)
-        assert await dispatcher.inherited.find_orphans(AsyncMock(return_value=0)) == []
+        assert await dispatcher.parts.components.orphans.find_orphans(AsyncMock(return_value=0)) == []
     await dispatcher.lose()
     assert dispatcher.parts.outbox.settled == [REVIEW]
     assert ordinals(await dispatcher.take()) == [2]
@@ -546,6 +535,9 @@ LATE_STEPS: dict[str, LateStep] = {
     "redelivered": lambda d, chunk: d.give_back(chunk),
     "lost": lambda d, _: d.lose(),
     "permit": lambda d, chunk: begin(d, chunk, 2),
+    "too large": lambda d, chunk: d.parts.components.undeliverable.record(
+        ChunksRefused([], [d.parts.state.leases[chunk.chunk_id]]), lambda: None
+    ),
 }
 """Messages on a chunk whose round is over, and its loss."""
 

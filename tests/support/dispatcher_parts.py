@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, cast
+from unittest.mock import AsyncMock
 
 import asyncpg
 
@@ -28,29 +29,14 @@ from batchyard_contracts.v1.work import ChunkReady
 from devstack import Servers
 from services.dispatcher.codecs.page import Page
 from services.dispatcher.codecs.report import Report
-from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher
-from services.dispatcher.dispatching.dispatch_loop import DispatchLoop
-from services.dispatcher.dispatching.undeliverable import UndeliverableChunks
 from services.dispatcher.domain.retry_policy import Retry
-from services.dispatcher.intake.batches import BatchIntake
-from services.dispatcher.outcomes.report_handler import ReportHandler
-from services.dispatcher.persistence.page_cache import PageCache
-from services.dispatcher.persistence.rate_store import RateStore
-from services.dispatcher.persistence.stores import Stores
-from services.dispatcher.rate_limits.rate_events import RateEvents
-from services.dispatcher.recovery.lost_chunks import LostChunkRecovery
-from services.dispatcher.recovery.start_permits import StartPermits
+from services.dispatcher.leadership.components import build
 from services.dispatcher.settings import DispatcherSettings
-from services.dispatcher.settlement.batch_stopper import BatchStopper
-from services.dispatcher.settlement.external_cancel import ExternalCancel
-from services.dispatcher.settlement.settler import ItemSettler
-from services.dispatcher.state.state import DispatcherState
 from shared.messaging.batch_consumer import DecodedMessage
 from shared.messaging.publisher import OutgoingMessage, Publisher
 from shared.postgres.pool import Pool, open_pool
 from shared.redis.client import RedisClient
-from shared.redis.rate_reservations import RateReservations
-from shared.runtime.health import Pulse
+from shared.runtime.health import Health
 from tests.support.patience import PATIENCE_S
 
 ENVELOPE = Envelope(type="", message_id="")
@@ -85,33 +71,18 @@ class Parts:
     """One dispatcher from its start."""
 
     def __init__(self, pool: Pool, memory: RedisClient, settings: DispatcherSettings) -> None:
-        self.pool, self.outbox, self.state, self.stores = pool, Outbox(), DispatcherState(), Stores.on(pool)
-        publisher, pages = cast("Publisher", self.outbox), PageCache(self.stores)
-        self.settler = ItemSettler(self.stores, publisher, ExternalCancel(self.state, publisher))
-        self.chunk_publisher = ChunkPublisher(self.state, self.stores, publisher, pages)
+        self.pool, self.outbox = pool, Outbox()
+        self.components = build(settings, Health(), pool, cast("Publisher", self.outbox), memory, AsyncMock())
+        self.state, self.stores, self.settler = (
+            self.components.state,
+            self.components.stores,
+            self.components.settler,
+        )
+        self.intake, self.dispatch_loop = self.components.intake, self.components.dispatch_loop
+        self.report_handler, self.recovery = self.components.report_handler, self.components.recovery
+        self.start_permits, self.batch_stopper = self.components.start_permits, self.components.batch_stopper
+        self.rate_events = self.components.rate_events
         self._running: asyncio.Task[None] | None = None
-        self.pulse = Pulse("pump", 60)
-        refusals = UndeliverableChunks(self.state, self.stores, self.chunk_publisher, self.settler, pages)
-        self.dispatch_loop = DispatchLoop(self.state, self.stores, self.chunk_publisher, refusals, self.pulse)
-        self.batch_stopper = BatchStopper(self.state, self.stores, self.settler, pages, publisher, Pulse("stops", 60))
-        self.intake = BatchIntake(self.state, self.stores, self.settler, pages, self.dispatch_loop, self.batch_stopper)
-        self.start_permits = StartPermits(self.state, self.stores, self.settler, pages)
-        self.recovery = LostChunkRecovery(
-            self.state,
-            self.stores,
-            self.chunk_publisher,
-            self.settler,
-            pages,
-            self.start_permits,
-            refusals,
-            settings.max_chunk_losses,
-        )
-        self.rate_events = RateEvents(
-            self.state, RateStore(pool), self.settler, publisher, RateReservations(memory), Pulse("pacing", 60)
-        )
-        self.report_handler = ReportHandler(
-            self.state, self.stores, self.settler, pages, self.dispatch_loop, self.batch_stopper, self.rate_events
-        )
 
     def employ(self, workload: str, **manifest: Any) -> None:
         """Make a workload known, with one worker."""

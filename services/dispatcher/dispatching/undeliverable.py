@@ -2,13 +2,12 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from batchyard_contracts.v1.values import ItemError
 from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher, ChunksRefused
 from services.dispatcher.domain.lease import Lease
-from services.dispatcher.persistence.page_cache import PageCache
-from services.dispatcher.persistence.stores import Stores
-from services.dispatcher.settlement.settler import ItemSettler
+from services.dispatcher.settlement.chunk_settler import ChunkSettler
 from services.dispatcher.state.state import DispatcherState
 from shared.runtime.transient import retry_transient
 
@@ -19,16 +18,8 @@ _TOO_LARGE = ItemError(code="item_too_large", message="The item and its state ar
 class UndeliverableChunks:
     """Refused chunks by workload. A workload in here gets no new chunks."""
 
-    def __init__(
-        self, state: DispatcherState, stores: Stores, publisher: ChunkPublisher, settler: ItemSettler, pages: PageCache
-    ) -> None:
-        self._state, self._stores, self._publisher, self._settler, self._pages = (
-            state,
-            stores,
-            publisher,
-            settler,
-            pages,
-        )
+    def __init__(self, state: DispatcherState, publisher: ChunkPublisher, chunk_settler: ChunkSettler) -> None:
+        self._state, self._publisher, self._chunk_settler = state, publisher, chunk_settler
         self._until: dict[str, float] = {}
         self._leases: dict[str, list[Lease]] = {}
 
@@ -48,7 +39,8 @@ class UndeliverableChunks:
             self._until[lease.workload] = retry_at
             self._leases.setdefault(lease.workload, []).append(lease)
         for lease in error.oversized:
-            await retry_transient(lambda lease=lease: self._fail(lease), "chunks", on_wait=on_wait)  # type: ignore[misc]
+            end = partial(self._chunk_settler.end, lease, "failed", _TOO_LARGE)
+            await retry_transient(end, "chunks", on_wait=on_wait)
 
     async def retry_due(self, on_wait: Callable[[], None]) -> None:
         """Publish the chunks of the workloads whose pause is over."""
@@ -60,11 +52,3 @@ class UndeliverableChunks:
                 await self._publisher.publish(leases)
             except ChunksRefused as error:
                 await self.record(error, on_wait)
-
-    async def _fail(self, lease: Lease) -> None:
-        remaining = [o for o in await self._pages.ordinals(lease) if o not in lease.reported]
-        items = await self._pages.settled_items(lease, remaining, _TOO_LARGE)
-        if batch := self._state.batch_of(lease):
-            await self._settler.settle(batch, "failed", items)
-        await self._stores.leases.end_items(lease, [item.ordinal for item in items])
-        self._state.release_lease(lease)

@@ -1,7 +1,6 @@
 """The work of one active period: consumers, loops and decisions from the acquisition of the lock to its loss."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,26 +24,8 @@ from batchyard_contracts.v1.flow import (
 from batchyard_contracts.v1.queries import ItemsQuery, RatesQuery, StartPermitQuery, WorkersQuery
 from services.dispatcher.codecs.page import Page
 from services.dispatcher.codecs.report import Report
-from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher
-from services.dispatcher.dispatching.dispatch_loop import DispatchLoop
-from services.dispatcher.dispatching.undeliverable import UndeliverableChunks
-from services.dispatcher.intake.batches import BatchIntake
-from services.dispatcher.intake.payload_query import PayloadQuery
-from services.dispatcher.outcomes.report_handler import ReportHandler
-from services.dispatcher.persistence.page_cache import PageCache
-from services.dispatcher.persistence.rate_store import RateStore
-from services.dispatcher.persistence.stores import Stores
-from services.dispatcher.rate_limits.rate_api import RateApi
-from services.dispatcher.rate_limits.rate_events import RateEvents
-from services.dispatcher.recovery.lost_chunks import LostChunkRecovery
-from services.dispatcher.recovery.orphaned_chunks import OrphanedChunkDetector
-from services.dispatcher.recovery.start_permits import StartPermits
-from services.dispatcher.recovery.worker_registry import WorkerRegistry
+from services.dispatcher.leadership.components import build
 from services.dispatcher.settings import DispatcherSettings
-from services.dispatcher.settlement.batch_stopper import BatchStopper
-from services.dispatcher.settlement.external_cancel import ExternalCancel
-from services.dispatcher.settlement.settler import ItemSettler
-from services.dispatcher.state.state import DispatcherState
 from shared.messaging.batch_consumer import BatchConsumer, BatchHandler, DecodedMessage
 from shared.messaging.connection import open_channel
 from shared.messaging.consumer import Consumer, Route
@@ -52,7 +33,6 @@ from shared.messaging.delivery import MessageDecoder
 from shared.messaging.publisher import Publisher
 from shared.postgres.pool import Pool
 from shared.redis.client import RedisClient
-from shared.redis.rate_reservations import RateReservations
 from shared.runtime.health import Health
 from shared.runtime.transient import retry_transient
 
@@ -85,52 +65,12 @@ class Session:
 
     def __init__(self, resources: Resources, pool: Pool) -> None:
         self._resources = resources
-        self._beat = resources.health.pulse("leadership").beat
         publisher, health = resources.publisher, resources.health
-        self._state, self._stores = DispatcherState(resources.settings.owner_weights), Stores.on(pool)
-        external_cancel = ExternalCancel(self._state, publisher)
-        pages, settler = (
-            PageCache(self._stores),
-            ItemSettler(self._stores, publisher, external_cancel, self._wait_for_aggregator),
-        )
-        pulse = health.pulse("dispatch loop")
-        chunk_publisher = ChunkPublisher(self._state, self._stores, publisher, pages, on_wait=pulse.beat)
-        self._undeliverable = UndeliverableChunks(self._state, self._stores, chunk_publisher, settler, pages)
-        self._dispatch_loop = DispatchLoop(self._state, self._stores, chunk_publisher, self._undeliverable, pulse)
-        self._start_permits = StartPermits(self._state, self._stores, settler, pages)
-        self._recovery = LostChunkRecovery(
-            self._state,
-            self._stores,
-            chunk_publisher,
-            settler,
-            pages,
-            self._start_permits,
-            self._undeliverable,
-            resources.settings.max_chunk_losses,
-            on_wait=health.pulse(topology.DISPATCHER_OUTCOMES.name).beat,
-        )
-        self._orphans = OrphanedChunkDetector(self._state, resources.settings.lease_s)
-        self._worker_registry = WorkerRegistry(
-            self._state, self._stores, self._recovery, self._orphans, resources.settings
-        )
-        self._batch_stopper = BatchStopper(
-            self._state, self._stores, settler, pages, publisher, health.pulse("batch stopper")
-        )
-        self._rate_store = RateStore(pool)
-        self._rate_events = RateEvents(
-            self._state,
-            self._rate_store,
-            settler,
-            publisher,
-            RateReservations(resources.memory),
-            health.pulse("rates"),
-        )
-        self._intake = BatchIntake(self._state, self._stores, settler, pages, self._dispatch_loop, self._batch_stopper)
-        self._report_handler = ReportHandler(
-            self._state, self._stores, settler, pages, self._dispatch_loop, self._batch_stopper, self._rate_events
+        self._components = build(
+            resources.settings, health, pool, publisher, resources.memory, self._wait_for_aggregator
         )
         hot: tuple[tuple[topology.Queue, list[MessageDecoder[object]], BatchHandler], ...] = (
-            (topology.DISPATCHER_PAGES, [Page], self._intake.on_items_pages),
+            (topology.DISPATCHER_PAGES, [Page], self._components.intake.on_items_pages),
             (topology.DISPATCHER_OUTCOMES, [Report, ChunkReturned], self._on_reports),
         )
         self._consumers = [
@@ -161,16 +101,9 @@ class Session:
 
     async def _start(self) -> list[asyncio.Task[None]]:
         """Load the state, start the consumers and the loops."""
-        beat = self._beat
-        await retry_transient(self._intake.load, "PostgreSQL", on_wait=beat)
-        await retry_transient(self._rate_events.load, "PostgreSQL", on_wait=beat)
-        now = time.monotonic()
-        leases = await retry_transient(lambda: self._stores.leases.leases(now), "PostgreSQL", on_wait=beat)
-        for lease in leases:
-            self._state.add_lease(lease)
-        self._orphans.watch(leases, now)
-        intake, workers = self._intake, self._worker_registry
-        view = RateApi(self._state, self._rate_store, self._rate_events)
+        components = self._components
+        await components.load(self._resources.health.pulse("leadership").beat)
+        intake, workers, rates = components.intake, components.worker_registry, components.rate_api
         self._control.subscribe(
             topology.DISPATCHER_CONTROL,
             [
@@ -182,7 +115,7 @@ class Session:
                 Route(BatchFinished, intake.on_batch_finished),
                 Route(ItemsReopened, intake.on_items_reopened),
                 Route(WorkerAnnounced, workers.on_worker_announced),
-                Route(RatesControl, view.on_rates_control),
+                Route(RatesControl, rates.on_rates_control),
             ],
             concurrency=1,  # in order of arrival
         )
@@ -191,18 +124,18 @@ class Session:
             topology.DISPATCHER_QUERIES,
             [
                 Route(WorkersQuery, workers.on_workers_query),
-                Route(ItemsQuery, PayloadQuery(self._stores).on_items_query),
-                Route(RatesQuery, view.on_rates_query),
-                Route(StartPermitQuery, self._start_permits.on_permit_query),
+                Route(ItemsQuery, components.payload_query.on_items_query),
+                Route(RatesQuery, rates.on_rates_query),
+                Route(StartPermitQuery, components.start_permits.on_permit_query),
             ],
             concurrency=5,
         )
         await self._control.start()
         loops = [s.run() for s in self._consumers]
         loops += [
-            self._dispatch_loop.run(),
-            self._batch_stopper.run(),
-            self._rate_events.run(),
+            components.dispatch_loop.run(),
+            components.batch_stopper.run(),
+            components.rate_events.run(),
             self._sweep(),
             self._clean_up(),
         ]
@@ -217,27 +150,27 @@ class Session:
 
     async def _on_reports(self, received: Sequence[DecodedMessage]) -> None:
         """Handle reports before the same chunks may be dispatched again."""
-        await self._report_handler.on_chunks_processed(received)
-        await self._recovery.on_chunks_returned(received)
+        await self._components.report_handler.on_chunks_processed(received)
+        await self._components.recovery.on_chunks_returned(received)
 
     async def _sweep(self) -> None:
-        pulse = self._resources.health.pulse("worker registry")
+        pulse, components = self._resources.health.pulse("worker registry"), self._components
         try:
             while True:
                 pulse.beat()
-                await asyncio.sleep(_ORPHAN_SWEEP_INTERVAL_S if self._orphans.is_pending else _SWEEP_INTERVAL_S)
+                await asyncio.sleep(_ORPHAN_SWEEP_INTERVAL_S if components.orphans.is_pending else _SWEEP_INTERVAL_S)
                 await retry_transient(
-                    lambda: self._worker_registry.sweep(self._queue_depth), "sweep", on_wait=pulse.beat
+                    lambda: components.worker_registry.sweep(self._queue_depth), "sweep", on_wait=pulse.beat
                 )
         finally:
             pulse.stop()
 
     async def _clean_up(self) -> None:
-        days = self._resources.settings.retention_days
+        days, batch_store = self._resources.settings.retention_days, self._components.stores.batches
         await asyncio.sleep(_FIRST_CLEANUP_S)
         while True:
-            batches = await retry_transient(lambda: self._stores.batches.delete_old_batches(days), "PostgreSQL")
-            orphans = await retry_transient(lambda: self._stores.batches.delete_orphans(days), "PostgreSQL")
+            batches = await retry_transient(lambda: batch_store.delete_old_batches(days), "PostgreSQL")
+            orphans = await retry_transient(lambda: batch_store.delete_orphans(days), "PostgreSQL")
             await asyncio.sleep(_CLEANUP_PAUSE_S if batches or orphans else _CLEANUP_INTERVAL_S)
 
     async def _wait_for_aggregator(self) -> None:

@@ -8,7 +8,6 @@ from uuid import UUID
 import structlog
 
 from batchyard_contracts.v1.flow import ChunkReturned
-from batchyard_contracts.v1.values import ItemError
 from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher, ChunksRefused
 from services.dispatcher.dispatching.undeliverable import UndeliverableChunks
 from services.dispatcher.domain.lease import Lease
@@ -28,7 +27,7 @@ from services.dispatcher.domain.lost_chunk_policy import (
 from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.recovery.start_permits import StartPermits
-from services.dispatcher.settlement.settler import ItemSettler, SettledStatus
+from services.dispatcher.settlement.chunk_settler import ChunkSettler
 from services.dispatcher.state.state import DispatcherState
 from shared.messaging.batch_consumer import DecodedMessage
 
@@ -37,27 +36,22 @@ _Action = TypeVar("_Action", bound=LossAction)
 
 
 class LostChunkRecovery:
-    """Handles chunks whose worker is lost."""
+    """Handles chunks that workers lost or returned, or that were never sent."""
 
     def __init__(
         self,
         state: DispatcherState,
         stores: Stores,
         publisher: ChunkPublisher,
-        settler: ItemSettler,
+        chunk_settler: ChunkSettler,
         pages: PageCache,
         start_permits: StartPermits,
         undeliverable: UndeliverableChunks,
         max_chunk_losses: int,
-        on_wait: Callable[[], None] = lambda: None,
+        on_wait: Callable[[], None],
     ) -> None:
-        self._state, self._stores, self._publisher, self._settler, self._pages = (
-            state,
-            stores,
-            publisher,
-            settler,
-            pages,
-        )
+        self._state, self._stores, self._publisher = state, stores, publisher
+        self._chunk_settler, self._pages = chunk_settler, pages
         self._undeliverable, self._max_losses, self._on_wait = undeliverable, max_chunk_losses, on_wait
         self._start_permits, self._lock = start_permits, start_permits.lock
         """Shared with `StartPermits`: workers return chunks while others are found lost or ask for permits."""
@@ -111,7 +105,7 @@ class LostChunkRecovery:
             await self._stores.leases.end([lease.chunk_id])
             self._state.release_lease(lease)
         for lease, settled in _those_to(Settle, decided):
-            await self._end(lease, settled.status)
+            await self._chunk_settler.end(lease, settled.status)
         for lease, _ in _those_to(Defer, decided):
             self._state.leases.mark_overdue(lease)  # no worker holds it, so it is dispatched when the batch resumes
         for lease, decision in decided:
@@ -119,7 +113,7 @@ class LostChunkRecovery:
                 await self._start_permits.fail_started(lease, decision.needs_review)
         for lease, failed in _those_to(Fail, decided):
             log.error("item failed after repeated losses", chunk_id=str(lease.chunk_id), batch_id=str(lease.batch_id))
-            await self._end(lease, "failed", failed.error)
+            await self._chunk_settler.end(lease, "failed", failed.error)
         parts = [part for lease, halved in _those_to(Halve, decided) for part in await self._replace(lease, halved)]
         redispatched = await self._save_redispatch(_those_to(Redispatch, decided))
         resent = await self._save_resend([lease for lease, _ in _those_to(Resend, decided)])
@@ -161,15 +155,6 @@ class LostChunkRecovery:
             await self._publisher.publish(leases)
         except ChunksRefused as error:
             await self._undeliverable.record(error, self._on_wait)
-
-    async def _end(self, lease: Lease, status: SettledStatus, error: ItemError | None = None) -> None:
-        """End the items of a chunk without a further run."""
-        remaining = [o for o in await self._pages.ordinals(lease) if o not in lease.reported]
-        items = await self._pages.settled_items(lease, remaining, error)
-        if batch := self._state.batch_of(lease):
-            await self._settler.settle(batch, status, items)
-        await self._stores.leases.end_items(lease, [item.ordinal for item in items])
-        self._state.release_lease(lease)
 
 
 def _those_to(action: type[_Action], decided: Sequence[tuple[Lease, LossDecision]]) -> list[tuple[Lease, _Action]]:

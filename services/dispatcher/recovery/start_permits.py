@@ -10,9 +10,8 @@ from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.queries import StartPermitQuery, StartPermitReply
 from batchyard_contracts.v1.values import ItemError
 from services.dispatcher.domain.lease import Lease
-from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.stores import Stores
-from services.dispatcher.settlement.settler import ItemSettler
+from services.dispatcher.settlement.chunk_settler import ChunkSettler
 from services.dispatcher.state.state import DispatcherState
 
 log = structlog.get_logger()
@@ -25,8 +24,8 @@ _NEEDS_REVIEW = ItemError(
 class StartPermits:
     """Saves each permit before the items start; from then on no other worker may start them."""
 
-    def __init__(self, state: DispatcherState, stores: Stores, settler: ItemSettler, pages: PageCache) -> None:
-        self._state, self._stores, self._settler, self._pages = state, stores, settler, pages
+    def __init__(self, state: DispatcherState, stores: Stores, chunk_settler: ChunkSettler) -> None:
+        self._state, self._stores, self._chunk_settler = state, stores, chunk_settler
         self.lock = asyncio.Lock()
         """Held while permits are granted, and while chunks are dispatched again."""
 
@@ -51,14 +50,5 @@ class StartPermits:
 
     async def fail_started(self, lease: Lease, ordinals: Collection[int]) -> None:
         """Fail items of a lost or returned chunk that had started, since they must not run again."""
-        items = await self._pages.settled_items(lease, ordinals, _NEEDS_REVIEW)
-        if batch := self._state.batch_of(lease):
-            await self._settler.settle(batch, "failed", items)
-        await self._stores.leases.fail_items(lease, [item.ordinal for item in items])
-        self._state.leases.record_reported(lease, ordinals)
-        log.error(
-            "items need review",
-            batch_id=str(lease.batch_id),
-            chunk_id=str(lease.chunk_id),
-            ordinals=[item.ordinal for item in items][:10],
-        )
+        failed = await self._chunk_settler.fail_items(lease, ordinals, _NEEDS_REVIEW)
+        log.error("items need review", batch_id=str(lease.batch_id), chunk_id=str(lease.chunk_id), ordinals=failed[:10])

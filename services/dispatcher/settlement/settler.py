@@ -33,7 +33,7 @@ class ItemSettler:
         stores: Stores,
         publisher: Publisher,
         external_cancel: ExternalCancel,
-        wait_for_room: Callable[[], Awaitable[None]] = _no_wait,
+        wait_for_room: Callable[[], Awaitable[None]],
     ) -> None:
         """`wait_for_room` waits until the aggregator has handled most of the outcomes on the slow path."""
         self._stores, self._publisher, self._external_cancel, self._wait_for_room = (

@@ -1,0 +1,125 @@
+"""Wires the components of an active dispatcher together."""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from batchyard_contracts import topology
+from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher
+from services.dispatcher.dispatching.dispatch_loop import DispatchLoop
+from services.dispatcher.dispatching.undeliverable import UndeliverableChunks
+from services.dispatcher.intake.batches import BatchIntake
+from services.dispatcher.intake.payload_query import PayloadQuery
+from services.dispatcher.outcomes.report_handler import ReportHandler
+from services.dispatcher.persistence.page_cache import PageCache
+from services.dispatcher.persistence.rate_store import RateStore
+from services.dispatcher.persistence.stores import Stores
+from services.dispatcher.rate_limits.rate_api import RateApi
+from services.dispatcher.rate_limits.rate_events import RateEvents
+from services.dispatcher.recovery.lost_chunks import LostChunkRecovery
+from services.dispatcher.recovery.orphaned_chunks import OrphanedChunkDetector
+from services.dispatcher.recovery.start_permits import StartPermits
+from services.dispatcher.recovery.worker_registry import WorkerRegistry
+from services.dispatcher.settings import DispatcherSettings
+from services.dispatcher.settlement.batch_stopper import BatchStopper
+from services.dispatcher.settlement.chunk_settler import ChunkSettler
+from services.dispatcher.settlement.external_cancel import ExternalCancel
+from services.dispatcher.settlement.settler import ItemSettler
+from services.dispatcher.state.state import DispatcherState
+from shared.messaging.publisher import Publisher
+from shared.postgres.pool import Pool
+from shared.redis.client import RedisClient
+from shared.redis.rate_reservations import RateReservations
+from shared.runtime.health import Health
+from shared.runtime.transient import retry_transient
+
+
+@dataclass(frozen=True, slots=True)
+class Components:
+    """The components of an active dispatcher."""
+
+    state: DispatcherState
+    stores: Stores
+    pages: PageCache
+    settler: ItemSettler
+    undeliverable: UndeliverableChunks
+    dispatch_loop: DispatchLoop
+    batch_stopper: BatchStopper
+    intake: BatchIntake
+    payload_query: PayloadQuery
+    start_permits: StartPermits
+    recovery: LostChunkRecovery
+    orphans: OrphanedChunkDetector
+    worker_registry: WorkerRegistry
+    rate_events: RateEvents
+    rate_api: RateApi
+    report_handler: ReportHandler
+
+    async def load(self, on_wait: Callable[[], None]) -> None:
+        """Load the state from the tables. `on_wait` runs while PostgreSQL is unreachable."""
+        await retry_transient(self.intake.load, "PostgreSQL", on_wait=on_wait)
+        await retry_transient(self.rate_events.load, "PostgreSQL", on_wait=on_wait)
+        now = time.monotonic()
+        leases = await retry_transient(lambda: self.stores.leases.leases(now), "PostgreSQL", on_wait=on_wait)
+        for lease in leases:
+            self.state.add_lease(lease)
+        self.orphans.watch(leases, now)
+
+
+def build(
+    settings: DispatcherSettings,
+    health: Health,
+    pool: Pool,
+    publisher: Publisher,
+    memory: RedisClient,
+    wait_for_aggregator: Callable[[], Awaitable[None]],
+) -> Components:
+    """Return the components of a dispatcher without a state.
+
+    `wait_for_aggregator` returns when the aggregator has handled most messages on the slow path.
+    """
+    state, stores = DispatcherState(settings.owner_weights), Stores.on(pool)
+    pages = PageCache(stores)
+    settler = ItemSettler(stores, publisher, ExternalCancel(state, publisher), wait_for_aggregator)
+    chunk_settler = ChunkSettler(state, stores, settler, pages)
+
+    pulse = health.pulse("dispatch loop")
+    chunk_publisher = ChunkPublisher(state, stores, publisher, pages, on_wait=pulse.beat)
+    undeliverable = UndeliverableChunks(state, chunk_publisher, chunk_settler)
+    dispatch_loop = DispatchLoop(state, stores, chunk_publisher, undeliverable, pulse)
+    batch_stopper = BatchStopper(state, stores, settler, pages, publisher, health.pulse("batch stopper"))
+    intake = BatchIntake(state, stores, settler, pages, dispatch_loop, batch_stopper)
+
+    start_permits = StartPermits(state, stores, chunk_settler)
+    recovery = LostChunkRecovery(
+        state,
+        stores,
+        chunk_publisher,
+        chunk_settler,
+        pages,
+        start_permits,
+        undeliverable,
+        settings.max_chunk_losses,
+        on_wait=health.pulse(topology.DISPATCHER_OUTCOMES.name).beat,
+    )
+    orphans = OrphanedChunkDetector(state, settings.lease_s)
+    rate_store = RateStore(pool)
+    rate_events = RateEvents(state, rate_store, settler, publisher, RateReservations(memory), health.pulse("rates"))
+    return Components(
+        state=state,
+        stores=stores,
+        pages=pages,
+        settler=settler,
+        undeliverable=undeliverable,
+        dispatch_loop=dispatch_loop,
+        batch_stopper=batch_stopper,
+        intake=intake,
+        payload_query=PayloadQuery(stores),
+        start_permits=start_permits,
+        recovery=recovery,
+        orphans=orphans,
+        worker_registry=WorkerRegistry(state, stores, recovery, orphans, settings),
+        rate_events=rate_events,
+        rate_api=RateApi(state, rate_store, rate_events),
+        report_handler=ReportHandler(state, stores, settler, pages, dispatch_loop, batch_stopper, rate_events),
+    )
