@@ -1,5 +1,6 @@
 """Who waits for a destination: for a pause that it asked for or that was guessed, for a provider that refuses."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 
@@ -79,3 +80,29 @@ async def test_one_item_that_its_provider_refuses_for_ever_fails_alone(parts: Pa
     assert states[:2] == ["open", "closed"], "another item tried the provider first"
     assert parts.outbox.settled == [("failed", 0, "captcha")]
     assert circuit.state == "closed"
+
+
+async def test_items_that_wait_for_a_provider_which_refused_for_too_long_fail(parts: Parts) -> None:
+    circuit = {"base_s": 60, "cap_s": 60, "give_up_s": 600}
+    parts.employ("w", partition={"pointer": "/url", "by": "host"}, chunk_max=1, concurrency=10, circuit=circuit)
+    batch = await parts.begin({"bad": 2, "good": 1})
+    async with parts.pumping():
+        await parts.until(lambda: len(parts.outbox.chunks) == 3)
+    captcha = ItemError(code="captcha", scope="provider")
+    for chunk in parts.outbox.chunks:
+        said = {"status": "retry", "error": captcha} if chunk.partition == "bad" else {"status": "succeeded"}
+        await parts.report(chunk, [ItemOutcome.model_validate({"ordinal": chunk.items[0].ordinal, **said})])
+    await parts.pages(batch, {"bad": 1, "good": 1}, page=1)
+    limits = parts.state.workload_queue("w").window.limits
+    limits.limiters_of("bad")[0].circuit.opened_at -= 600
+    running = asyncio.create_task(parts.rate_events.run())
+    try:
+        await parts.until(lambda: len(parts.outbox.settled) >= 3)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert sorted(parts.outbox.settled) == [("failed", ordinal, "captcha") for ordinal in (0, 1, 1000)]
+    queue = parts.state.batch_queue(parts.state.batches[batch])
+    assert queue is not None
+    assert list(queue.partition_queues) == ["good"]
+    assert await parts.count("retries") == 0

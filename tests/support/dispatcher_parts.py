@@ -147,6 +147,7 @@ class Parts:
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
+            self._running = None
 
     async def until(self, condition: Callable[[], bool], within_s: float = PATIENCE_S) -> None:
         """Wait for what a publication led to."""

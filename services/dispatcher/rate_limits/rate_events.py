@@ -226,17 +226,11 @@ class RateEvents:
     async def _fail_hopeless(self, now: float) -> None:
         """Fail the items that wait for a provider that has refused for too long."""
         for workload, queue in self._state.workload_queues.items():
-            limits = queue.window.limits
-            if limits.rule is None:
-                continue
-            for limiter in [t for t in limits if t.circuit.state != "closed"]:
-                error = limiter.circuit.error
-                if error is None or limiter.in_flight > 0 or not limiter.circuit.take_give_up(limits.rule, now):
-                    continue
+            for limiter, error in queue.window.limits.take_hopeless(now):
                 self._dirty[workload, limiter.limit, limiter.value] = limiter
-                names = limits.partitions_of(limiter)
+                partitions = queue.window.limits.partitions_of(limiter)
                 batch_ids = [b.batch_id for b in self._state.batches.values() if b.workload == workload]
-                self._hopeless += [(batch_id, partition, error) for batch_id in batch_ids for partition in names]
+                self._hopeless += [(batch_id, partition, error) for batch_id in batch_ids for partition in partitions]
         while self._hopeless:  # removed only when done, so that a failure is repeated
             batch_id, partition, error = self._hopeless[0]
             if batch := self._state.batches.get(batch_id):

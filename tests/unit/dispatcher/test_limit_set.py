@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from batchyard_contracts.partition import join, split
 from batchyard_contracts.v1.flow import DestinationFeedback
 from batchyard_contracts.v1.manifest import Manifest
-from batchyard_contracts.v1.values import Rate
+from batchyard_contracts.v1.values import ItemError, Rate
 from services.dispatcher.domain.rate_limiting.dispatch_rate import AHEAD_S, TOLERANCE_S, DispatchRate
 from services.dispatcher.domain.rate_limiting.limit_set import LimitSet
 from services.dispatcher.domain.rate_limiting.limiter import NEVER
@@ -164,3 +164,45 @@ def test_remaining_calls_apply_only_to_the_limit_of_the_destination() -> None:
     window.record_feedback(first, DestinationFeedback(remaining=0, reset_s=60.0), 0.0, 10.0)
     parked = {limiter.limit: limiter.backoff_until for limiter in window.limits.limiters_of(first)}
     assert parked == {"partition": 70.0, "account": 0.0, "all": 0.0}
+
+
+CAPTCHA = ItemError(code="captcha", scope="provider")
+CIRCUITS = manifest(partition={"pointer": "/url", "by": "host"}, circuit={"base_s": 10, "cap_s": 20, "give_up_s": 100})
+
+
+def refusing(*partitions: str) -> LimitSet:
+    """Return limits whose providers refuse since time 0."""
+    limits = LimitSet(CIRCUITS)
+    for partition in partitions:
+        (limiter,) = limits.limiters_of(partition)
+        assert limits.rule is not None
+        limiter.circuit.record_refusal(CAPTCHA, limits.rule, 0.0)
+    return limits
+
+
+def hopeless(limits: LimitSet, now: float) -> list[tuple[str, str]]:
+    return [(limiter.value, error.code) for limiter, error in limits.take_hopeless(now)]
+
+
+def test_provider_that_refuses_for_too_long_is_hopeless_once_in_a_while() -> None:
+    limits = refusing("a.example", "b.example")
+    limits.limiters_of("c.example")
+    assert hopeless(limits, 99.0) == []
+    assert hopeless(limits, 100.0) == [("a.example", "captcha"), ("b.example", "captcha")]
+    assert hopeless(limits, 199.0) == [], "the next items get as long"
+    limits.limiters_of("a.example")[0].circuit.close()
+    assert hopeless(limits, 200.0) == [("b.example", "captcha")]
+
+
+def test_provider_is_not_hopeless_while_a_probe_is_in_flight() -> None:
+    limits = refusing("a.example")
+    limits.record_dispatched("a.example", 1, 100.0)
+    assert hopeless(limits, 150.0) == []
+    limits.record_returned("a.example", 1)
+    assert hopeless(limits, 150.0) == [("a.example", "captcha")]
+
+
+def test_no_provider_is_hopeless_without_a_circuit_rule() -> None:
+    limits = refusing("a.example")
+    limits.set_manifest(manifest(), 1, 50.0)
+    assert hopeless(limits, 200.0) == []

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from batchyard_contracts.partition import split
 from batchyard_contracts.v1.manifest import CircuitRule, Limit, Manifest
+from batchyard_contracts.v1.values import ItemError
 from batchyard_contracts.v1.work import SharedRate
 from services.dispatcher.domain.rate_limiting.dispatch_rate import paced_rate
 from services.dispatcher.domain.rate_limiting.limiter import LearnedRate, Limiter, LimitTerms
@@ -110,6 +111,22 @@ class LimitSet:
     def partitions_of(self, limiter: Limiter) -> set[str]:
         """Return the recently used partitions that go through a limiter."""
         return {name for name, limiters in self._by_partition.items() if any(t is limiter for t in limiters)}
+
+    def take_hopeless(self, now: float) -> list[tuple[Limiter, ItemError]]:
+        """Return the limiters whose provider has refused for so long that their waiting items fail, with its error.
+
+        Each at most once in `give_up_s` seconds, and none while a probe is in flight.
+        """
+        rule = self.rule
+        if rule is None:
+            return []
+        return [
+            (limiter, error)
+            for limiter in self._limiters.values()
+            if (error := limiter.circuit.error) is not None
+            and limiter.in_flight == 0
+            and limiter.circuit.take_give_up(rule, now)
+        ]
 
     def record_dispatched(self, partition: str, count: int, now: float) -> None:
         """Count dispatched items in all limiters of a partition."""
