@@ -20,7 +20,7 @@ from tests.support.command import Command
 from tests.support.patience import PATIENCE_S
 from tests.support.tracklist_site import good_page
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.long]
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ async def test_workloads_and_workers_are_listed(cli: Command) -> None:
     assert """batchyard submit noop --item '{"n":7}'""" in shown.out
 
 
-async def test_up_starts_every_service_and_down_stops_them(servers: Servers, cluster: Cluster, tmp_path: Path) -> None:
+async def test_up_starts_every_service_and_down_stops_them(servers: Servers, tmp_path: Path) -> None:
     home = tmp_path / "home"
     cli = Command({**servers.environment(), "BATCHYARD_HOME": str(home)})
     try:
@@ -163,7 +163,7 @@ async def test_up_starts_every_service_and_down_stops_them(servers: Servers, clu
     assert (await Command({"BATCHYARD_HOME": str(home), "BATCHYARD_URL": url})("list")).code == Exit.UNREACHABLE
 
 
-async def test_ctrl_c_stops_all_services_cleanly(servers: Servers, cluster: Cluster, tmp_path: Path) -> None:
+async def test_ctrl_c_stops_all_services_cleanly(servers: Servers, tmp_path: Path) -> None:
     home = tmp_path / "home"
     cli = Command({**servers.environment(), "BATCHYARD_HOME": str(home)})
     running = asyncio.create_task(cli("up"))

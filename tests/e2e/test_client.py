@@ -24,7 +24,7 @@ from devstack import free_ports
 from tests.support.cluster import Cluster
 from tests.support.patience import PATIENCE_S
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 Payload = dict[str, JsonValue]
 ITEMS: list[Payload] = [{"n": n, "sleep_s": 0.3} for n in range(500)]

@@ -13,7 +13,7 @@ from tests.support.cluster import Cluster
 from tests.support.patience import PATIENCE_S
 from tests.support.tcp_proxy import TcpProxy
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_a_lost_connection_is_restored_while_waiting(cluster: Cluster) -> None:

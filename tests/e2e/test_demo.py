@@ -16,7 +16,7 @@ from devstack.component import COMPONENTS
 from examples.demo.others import samples
 from tests.support.command import PROJECT
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.long]
 WITHIN_S = 240.0
 
 

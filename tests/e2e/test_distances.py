@@ -15,7 +15,7 @@ from services.worker.workloads.distances.recommendations import Recommendations
 from tests.support.cluster import Cluster
 from tests.support.patience import PATIENCE_S
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

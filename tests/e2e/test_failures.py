@@ -14,7 +14,7 @@ from batchyard_contracts.v1.values import Counts, NewItem
 from tests.support.cluster import Cluster
 from tests.support.patience import PATIENCE_S
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 TOTAL = 300
 NO_FAIL = [{"op": "remove", "path": "/fail"}, {"op": "add", "path": "/sleep_s", "value": 0.2}]

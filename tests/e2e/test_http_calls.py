@@ -8,7 +8,7 @@ from tests.support.cluster import Cluster
 from tests.support.http_target import http_target
 from tests.support.patience import PATIENCE_S
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_calls_end_as_their_responses_say(cluster: Cluster) -> None:

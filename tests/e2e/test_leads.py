@@ -22,7 +22,7 @@ from tests.support.cluster import Cluster
 from tests.support.patience import PATIENCE_S
 from tests.support.property_radar import TOKEN, PropertyRadar, property_radar
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 CRITERIA = [{"name": "ZipFive", "value": [97202]}]
 
@@ -71,7 +71,7 @@ class Crew:
             return await response.read()
 
 
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
+@pytest_asyncio.fixture(loop_scope="session", scope="module")
 async def crew(cluster: Cluster) -> AsyncIterator[Crew]:
     async with property_radar() as radar:
         crew = Crew(cluster, radar)

@@ -10,7 +10,7 @@ from services.worker.workloads.predictions.model import Prediction
 from tests.support.cluster import Cluster
 from tests.support.patience import PATIENCE_S
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 PORTFOLIO = Path(__file__).parents[2] / "examples" / "predictions-portfolio.ndjson"
 

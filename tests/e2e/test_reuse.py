@@ -8,7 +8,7 @@ from batchyard_contracts.v1.values import Dedup, NewItem, Reuse
 from tests.support.cluster import Cluster
 from tests.support.patience import PATIENCE_S
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.long]
 ATTACH = Reuse(dedup=Dedup(mode="attach", ttl_s=60))
 PAGE = {"url": "https://www.1001tracklists.com/tracklist/9reuse1/x.html", "html": "<html><body>nothing</body></html>"}
 

@@ -1,15 +1,24 @@
 """Kill -9 of each server in the middle of a batch: every item ends once, the batch finishes once."""
 
 import os
+from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
-from devstack import Name, Stack
-from tests.support.cluster import Cluster
+from devstack import Name, Servers, Stack
+from tests.support.cluster import Cluster, running_cluster
 from tests.support.disturbed import ends_once, in_the_middle
 from tests.support.servers import whole_cluster_home
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.faults]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.faults]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def cluster(servers: Servers) -> AsyncIterator[Cluster]:
+    """The five services on servers that may be killed."""
+    async with running_cluster(servers) as running:
+        yield running
 
 
 @pytest.mark.parametrize("server", ["rabbitmq", "postgres", "redis"])

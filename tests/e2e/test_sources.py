@@ -18,7 +18,7 @@ from batchyard_contracts.v1.values import NewItem
 from tests.support.cluster import Cluster
 from tests.support.patience import PATIENCE_S
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SQUARES = """
 import os
@@ -62,7 +62,7 @@ async def find(source, context):
 """
 
 
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
+@pytest_asyncio.fixture(loop_scope="session", scope="module")
 async def squares(cluster: Cluster) -> AsyncIterator[None]:
     file = cluster.folder / "found_squares.py"
     file.write_text(SQUARES, "utf-8")

@@ -13,7 +13,7 @@ from batchyard_contracts.v1.values import MAX_ITEMS_PER_COMMAND, Counts, NewItem
 from tests.support.cluster import Cluster
 from tests.support.patience import PATIENCE_S
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def _progress(cluster: Cluster, batch_id: UUID) -> Counts:

@@ -19,7 +19,7 @@ from tests.support.cluster import Cluster
 from tests.support.command import Command
 from tests.support.patience import PATIENCE_S
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.long]
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
 

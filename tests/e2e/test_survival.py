@@ -7,7 +7,7 @@ import pytest
 from tests.support.cluster import Cluster
 from tests.support.disturbed import ends_once, in_the_middle
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.long]
 
 
 @pytest.mark.parametrize("service", ["ingest", "dispatcher", "worker-1", "aggregator", "notifier"])

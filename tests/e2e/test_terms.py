@@ -13,7 +13,7 @@ from batchyard_contracts.v1.values import FailureThreshold, Terms
 from tests.support.cluster import Cluster
 from tests.support.patience import PATIENCE_S
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 TOTAL = 10_000
 """At two seconds each and two hundred at a time they would take a hundred."""
 
