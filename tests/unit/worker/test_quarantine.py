@@ -227,7 +227,10 @@ async def test_an_item_that_may_not_start_for_long_waits_elsewhere(desk: Desk) -
     assert len(await desk.begun(1)) == 1
 
 
-async def test_what_must_not_run_twice_is_not_tried_again_when_its_process_has_ended(desk: Desk) -> None:
+async def test_what_must_not_run_twice_is_not_tried_again_when_its_process_has_ended(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(isolated_chunk, "_QUICK_CALL_S", PATIENCE_S)  # no call runs beside the one that ends it
     paid = sys.modules["poison"].paid
     desk.pool = SandboxPool("paid", 300)
     desk.runner = ItemRunner(paid, None, cast("Publisher", desk), cast("ResultCache", None), "w")
