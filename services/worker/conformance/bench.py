@@ -6,13 +6,16 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 from uuid import UUID
 
+from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.flow import ChunkProcessed, ItemOutcome
+from batchyard_contracts.v1.queries import WorkloadQuery, WorkloadReply
 from batchyard_contracts.v1.values import Reuse
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Workload
 from services.worker.caching.result_cache import ResultCache
 from services.worker.execution.chunk_execution import ChunkExecution
 from services.worker.execution.item_runner import ItemRunner
+from services.worker.questions.responder import QuestionResponder
 from shared.messaging.publisher import OutgoingMessage, Publisher
 
 GRACE_S = 2.0
@@ -54,6 +57,13 @@ class Bench:
         ended.set()
         await watching
         return outcome, took, lag
+
+    async def ask(self, question: str, request: dict[str, Any]) -> WorkloadReply:
+        """Return the workload's reply to a question."""
+        definition = self.workload.question_definitions[question]
+        responder = QuestionResponder(self.workload.name, question, definition, self._resources)
+        query = WorkloadQuery(workload=self.workload.name, question=question, request=request)
+        return await responder.on_workload_query(query, Envelope(type=query.type, message_id=question))
 
     async def interrupt(self, payload: Any, after_s: float, *, cancel: bool) -> tuple[ItemOutcome, bool]:
         """The outcome of an item that is cancelled, or whose time is up, so long after it began, and whether it ended

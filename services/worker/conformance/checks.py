@@ -167,6 +167,20 @@ async def summary(context: CheckContext) -> Finding:
     return "passed", f"the same when made twice of {len(results)} results"
 
 
+async def questions(context: CheckContext) -> Finding:
+    """Check that each question answers its example."""
+    announced = context.bench.workload.manifest.questions
+    if not announced:
+        return "skipped", "the workload has no question"
+    for name, question in announced.items():
+        if not question.description or not question.example:
+            return "failed", f"The question {name} lacks a description or an example: users see both before they ask."
+        reply = await context.bench.ask(name, question.example)
+        if reply.error:
+            return "failed", f"The example of the question {name} ended as {reply.error.code}: {reply.error.message}"
+    return "passed", f"{len(announced)} answered their examples"
+
+
 async def cancels(context: CheckContext) -> Finding:
     """Check that the handler ends when its batch is cancelled."""
     return await _interrupted(context, cancel=True)
@@ -204,6 +218,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("bad items", bad_items),
     ("chunk", neighbours),
     ("summary", summary),
+    ("questions", questions),
     ("cancel", cancels),
     ("timeout", times_out),
 )

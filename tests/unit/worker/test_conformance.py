@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, Field
 
-from batchyard_contracts.workload import Context, Continuation, ItemInfo, Permanent, Workload
+from batchyard_contracts.workload import Context, Continuation, ItemInfo, Permanent, QuestionContext, Workload
 from services.worker.conformance import bench
 from services.worker.conformance.bench import Bench
 from services.worker.conformance.checks import CHECKS, CheckResult, check
@@ -50,6 +50,12 @@ async def square(item: Any, _: Context) -> Answer:
     return Answer(n=item.n * item.n)
 
 
+async def twice(request: Number, _: QuestionContext) -> Answer:
+    if request.n == 0:
+        raise Permanent("zero")
+    return Answer(n=2 * request.n)
+
+
 class Highest:
     def __init__(self) -> None:
         self.n = 0
@@ -65,6 +71,8 @@ async def test_a_sound_workload_passes_every_check() -> None:
     work = workload()
     work.handler(square)
     work.summary(Highest)
+    asked = work.question("twice", request=Number, answer=Answer, description="Double it.", example={"n": 2})
+    asked(twice)
     found = await results(work)
     assert {result.mark for result in found.values()} == {"passed"}
 
@@ -78,7 +86,12 @@ async def test_a_quick_one_cannot_be_interrupted_and_that_is_no_failure() -> Non
 
     found = await results(work)
     assert failed(found) == []
-    assert [name for name, result in found.items() if result.mark == "skipped"] == ["summary", "cancel", "timeout"]
+    assert [name for name, result in found.items() if result.mark == "skipped"] == [
+        "summary",
+        "questions",
+        "cancel",
+        "timeout",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -204,6 +217,24 @@ async def test_a_summary_that_breaks_or_changes() -> None:
         found = await results(work)
         assert failed(found) == ["summary"]
         assert says in found["summary"].detail
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"example": {"n": 2}}, "lacks a description"),
+        ({"description": "Double it."}, "lacks a description or an example"),
+        ({"description": "Double it.", "example": {"n": "two"}}, "ended as invalid_question: /n"),
+        ({"description": "Double it.", "example": {"n": 0}}, "ended as zero"),
+    ],
+)
+async def test_a_question_that_does_not_answer_its_example_fails_the_check(settings: dict[str, Any], says: str) -> None:
+    work = workload()
+    work.handler(square)
+    work.question("twice", request=Number, answer=Answer, **settings)(twice)
+    found = await results(work)
+    assert failed(found) == ["questions"]
+    assert says in found["questions"].detail
 
 
 @pytest.mark.parametrize("plain", [False, True])
