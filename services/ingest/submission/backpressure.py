@@ -1,7 +1,8 @@
 """Counts the waiting items of each owner and of all, and rejects submissions beyond the limits.
 
 PostgreSQL has the numbers: the items of each batch, and how many have ended according to events. Each process adds what
-it accepted since its last refresh, so a limit may be exceeded by what other processes accept within one second.
+it accepted since its last refresh, so a limit may be exceeded by what other processes accept within one second, and by
+what this one accepts while the numbers are read. No item counts twice, so nothing is rejected that would fit.
 """
 
 import asyncio
@@ -38,7 +39,6 @@ class Backpressure:
         self._max_total = total
         self._waiting: Counter[str] = Counter()
         self._total = 0
-        self._accepted: Counter[str] = Counter()
         self._unsaved: dict[UUID, ProgressSnapshot] = {}
         self._ended_by_batch: dict[UUID, tuple[int, int]] = {}
         self._ended_by_owner: Counter[str] = Counter()
@@ -65,7 +65,6 @@ class Backpressure:
 
     def record_accepted(self, owner: str, items: int) -> None:
         """Count items that this process has just accepted."""
-        self._accepted[owner] += items
         self._waiting[owner] += items
         self._total += items
 
@@ -109,11 +108,8 @@ class Backpressure:
 
     async def refresh(self) -> None:
         """Read the numbers from PostgreSQL, and wake the uploads that wait for room."""
-        accepted = self._accepted.copy()
         rows = await self._pool.fetch(_SQL["waiting_items"])
-        self._accepted.subtract(accepted)
-        self._accepted = +self._accepted
-        self._waiting = Counter({row["owner"]: row["waiting"] for row in rows}) + self._accepted
+        self._waiting = Counter({row["owner"]: row["waiting"] for row in rows})
         self._total = self._waiting.total()
         self._measure_throughput()
         async with self._refreshed:
