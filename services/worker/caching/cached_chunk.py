@@ -10,7 +10,7 @@ from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import ItemError
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from services.worker.caching.result_cache import CachedResult, CachePolicy, ClaimRelease, ResultCache, cache_policy
-from services.worker.domain.success import Outcome
+from services.worker.domain.outcome import Outcome
 
 _MIN_DELAY_S, _MAX_DELAY_S = 0.25, 15.0
 _IN_FLIGHT = ItemError(

@@ -1,16 +1,16 @@
-"""Turns what a handler returned or raised into the outcome of its item."""
+"""Outcomes of items: their types, their JSON, and how they follow from what a handler returned or raised."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.values import ItemError
 from batchyard_contracts.v1.work import ChunkItem
 from batchyard_contracts.workload import Ambiguous, Continuation, Permanent, RateLimited, WorkloadError
-from services.worker.domain.success import Outcome, Success
 
 _MAX_MESSAGE_CHARS = 2000
 RATE_LIMIT_PAUSE_S = 30.0
@@ -23,6 +23,46 @@ _INVALID_RESULT = {
     False: "The result cannot be written as JSON",
     True: "Continuation has a state or a delay that cannot be kept",
 }
+
+
+@dataclass(slots=True)
+class Success:
+    """An `ItemOutcome` whose result is already JSON, without a pydantic model: there is one for nearly every item."""
+
+    status: ClassVar[Literal["succeeded"]] = "succeeded"
+    error: ClassVar[None] = None
+    delay_s: ClassVar[None] = None
+    state: ClassVar[None] = None
+    cached: ClassVar[bool] = False
+    ordinal: int
+    custom_id: str | None
+    json: bytes
+    elapsed_ms: int
+
+    @property
+    def result(self) -> Any:
+        """The result as a Python value."""
+        return from_json(self.json)
+
+
+Outcome = ItemOutcome | Success
+OUTCOMES = (Success, ItemOutcome)
+_NOT_FINAL = {"retry", "continued"}
+
+
+def encode_outcome(outcome: Outcome) -> bytes:
+    """Return the outcome as JSON for a report, without fields that have their default."""
+    if isinstance(outcome, Success):
+        more = b"" if outcome.custom_id is None else b',"custom_id":' + to_json(outcome.custom_id)
+        if outcome.elapsed_ms:
+            more += b',"elapsed_ms":%d' % outcome.elapsed_ms
+        return b'{"ordinal":%d,"status":"succeeded"%b,"result":%b}' % (outcome.ordinal, more, outcome.json)
+    return outcome.__pydantic_serializer__.to_json(outcome, exclude_none=True, exclude_defaults=True)
+
+
+def is_final(outcome: Outcome) -> bool:
+    """Return True when the item does not run again."""
+    return outcome.status not in _NOT_FINAL
 
 
 def from_result(item: ChunkItem, value: BaseModel | Continuation, elapsed_ms: int) -> Outcome:

@@ -10,7 +10,7 @@ from typing import Any
 
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from services.worker.domain import outcome as domain
-from services.worker.domain.success import OUTCOMES
+from services.worker.domain.outcome import OUTCOMES
 from services.worker.execution.item_runner import ItemRunner
 from services.worker.execution.outcome_buffer import OutcomeBuffer
 from services.worker.execution.start_gate import StartGate

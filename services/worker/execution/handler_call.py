@@ -9,7 +9,7 @@ from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Context
 from batchyard_contracts.workload.rate_limit_headers import RemainingCalls
 from services.worker.domain import outcome as domain
-from services.worker.domain.success import Outcome
+from services.worker.domain.outcome import Outcome
 
 OnRemaining = Callable[[RemainingCalls], None]
 

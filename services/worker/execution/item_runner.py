@@ -16,7 +16,7 @@ from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Permanent, Workload
 from services.worker.caching.result_cache import ResultCache
 from services.worker.domain import outcome as domain
-from services.worker.domain.success import Outcome
+from services.worker.domain.outcome import Outcome
 from services.worker.execution import source_expansion
 from services.worker.execution.deadlines import Deadlines
 from services.worker.execution.handler_call import HandlerCall, OnRemaining, handler_context

@@ -8,7 +8,7 @@ from batchyard_contracts.v1.flow import DestinationFeedback
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from services.worker.caching.cached_chunk import CachedChunk
 from services.worker.domain import outcome as domain
-from services.worker.domain.success import Outcome
+from services.worker.domain.outcome import Outcome
 from services.worker.execution.item_runner import ItemRunner
 
 _MAX_UNCONFIRMED = 4
@@ -29,7 +29,8 @@ class OutcomeBuffer:
         self.busy_s = 0.0
         """Duration of all calls since the last report, in seconds."""
         self._runner, self._chunk, self._trace, self._counted = runner, chunk, trace, counted
-        self._cached_chunk = CachedChunk.for_chunk(runner.cache, runner.manifest, chunk)
+        reused = runner.manifest.cache_ttl_s or chunk.reuse
+        self._cached_chunk = CachedChunk.for_chunk(runner.cache, runner.manifest, chunk) if reused else None
         self._renewing: asyncio.Task[None] | None = None
         self._outcomes: list[Outcome] = []
         self._sending: set[asyncio.Task[None]] = set()

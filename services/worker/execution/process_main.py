@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from pydantic_core import from_json
 
 from batchyard_contracts.v1.work import ChunkReady
-from services.worker.domain.success import Outcome, encode_outcome
+from services.worker.domain.outcome import Outcome, encode_outcome
 from services.worker.execution.handler_call import HandlerCall
 
 HEADER_BYTES = 8

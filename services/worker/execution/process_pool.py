@@ -16,7 +16,7 @@ from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Transient, Workload
 from services.worker.domain import outcome as domain
-from services.worker.domain.success import Outcome
+from services.worker.domain.outcome import Outcome
 from shared.runtime.errors import ConfigurationError
 
 log = structlog.get_logger()

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from batchyard_contracts.v1.flow import ChunkProcessed
 from services.worker.domain import outcome as domain
-from services.worker.domain.success import Outcome, encode_outcome, is_final
+from services.worker.domain.outcome import Outcome, encode_outcome, is_final
 
 REPORT_BYTES_MAX = 1_500_000
 """Size above which a report is split, and above which a single result cannot be stored."""

@@ -11,7 +11,7 @@ from batchyard_contracts.v1.values import NewItem
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Expansion, Permanent
 from services.worker.domain import outcome as domain
-from services.worker.domain.success import Outcome
+from services.worker.domain.outcome import Outcome
 
 MAX_ITEMS = 10_000
 """Number of items that one run of a source may find; more are returned with a state."""

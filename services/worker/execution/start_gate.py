@@ -7,7 +7,7 @@ from batchyard_contracts.v1.flow import DestinationFeedback
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload.rate_limit_headers import RemainingCalls
 from services.worker.domain import outcome as domain
-from services.worker.domain.success import Outcome
+from services.worker.domain.outcome import Outcome
 from services.worker.execution.item_runner import ItemRunner
 from services.worker.execution.outcome_buffer import OutcomeBuffer
 from services.worker.execution.start_permit import ChunkPermits
@@ -20,7 +20,8 @@ class StartGate:
     """Admission of one chunk's calls. Items that must not be called get their outcome here."""
 
     def __init__(self, runner: ItemRunner, chunk: ChunkReady, slots: Slots, buffer: OutcomeBuffer) -> None:
-        self.paced = PacedStart.for_chunk(chunk, runner.rate_gates, slots)
+        gates, rates = runner.rate_gates, chunk.rates
+        self.paced = PacedStart(gates.gate(chunk.partition, rates), slots) if gates and rates else None
         """Start times of a rate-limited chunk; None when only slots limit it."""
         self.at_most_once: set[int] = set()
         """Ordinals of items that have started and must not run twice."""
@@ -33,6 +34,8 @@ class StartGate:
 
     def skip(self, item: ChunkItem) -> bool:
         """End an item without a call if its destination backs off or has refused another item for all of them."""
+        if not self._runner.backoff.is_used:
+            return False
         if self._hold_back([item]):
             return True
         refusal = self._runner.backoff.refusal_since(self._chunk.partition, self._created_at)
@@ -66,8 +69,8 @@ class StartGate:
 
     def _hold_back(self, items: Sequence[ChunkItem]) -> bool:
         """End items that no rate limits while their destination backs off."""
-        wait_s = 0.0 if self.paced else self._runner.backoff.remaining_s(self._chunk.partition)
-        if wait_s <= 0:
+        backoff = self._runner.backoff
+        if self.paced or not backoff.is_used or (wait_s := backoff.remaining_s(self._chunk.partition)) <= 0:
             return False
         for item in items:
             self._buffer.add(domain.held_back(item, wait_s))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from batchyard_contracts.pointer import CompiledPointer
 from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.manifest import Manifest
-from services.worker.domain.success import Outcome
+from services.worker.domain.outcome import Outcome
 
 UnitCounter = Callable[[Sequence[Outcome]], Sequence[Outcome]]
 

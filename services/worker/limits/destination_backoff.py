@@ -13,11 +13,14 @@ class DestinationBackoff:
     """Backoff of one workload's destinations. Times are monotonic, in seconds."""
 
     def __init__(self) -> None:
+        self.is_used = False
+        """True once a destination has backed off or refused."""
         self._refusals: dict[str, tuple[float, ItemError]] = {}
         self._backoff_until: dict[str, float] = {}
 
     def record_refusal(self, partition: str, error: ItemError) -> None:
         """Record that a provider refused for a reason that holds for all its items."""
+        self.is_used = True
         _store_newest(self._refusals, partition, (time.monotonic(), error))
 
     def refusal_since(self, partition: str, since: float) -> ItemError | None:
@@ -27,6 +30,7 @@ class DestinationBackoff:
 
     def back_off(self, partition: str, seconds: float) -> None:
         """Record that a destination takes no calls for some seconds."""
+        self.is_used = True
         _store_newest(
             self._backoff_until, partition, max(time.monotonic() + seconds, self._backoff_until.get(partition, 0.0))
         )

@@ -3,10 +3,8 @@
 import asyncio
 
 from batchyard_contracts.v1.flow import DestinationFeedback
-from batchyard_contracts.v1.work import ChunkReady
-from services.worker.domain.outcome import HELD_BACK
-from services.worker.domain.success import Outcome
-from services.worker.limits.rate_gate import RateGate, RateGates, StartWindow
+from services.worker.domain.outcome import HELD_BACK, Outcome
+from services.worker.limits.rate_gate import RateGate, StartWindow
 from services.worker.limits.slots import Slots
 from shared.redis.rate_reservations import RESOLUTION_S
 
@@ -31,13 +29,6 @@ class PacedStart:
         self._started_items = 0
         self._durations_s: list[float] = []
         self._answered = self._rate_limited = self._unanswered = 0
-
-    @classmethod
-    def for_chunk(cls, chunk: ChunkReady, gates: RateGates | None, slots: Slots) -> "PacedStart | None":
-        """Return the paced start of a chunk; None when no rate limits it."""
-        if chunk.rates is None or gates is None:
-            return None
-        return cls(gates.gate(chunk.partition, chunk.rates), slots)
 
     def try_acquire(self) -> bool:
         """Take a slot if one is free and a start is reserved for now: the usual case where rates do not bind."""

@@ -14,7 +14,7 @@ import uvloop
 
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from services.worker.caching.result_cache import ResultCache
-from services.worker.domain.success import OUTCOMES, Outcome, encode_outcome
+from services.worker.domain.outcome import OUTCOMES, Outcome, encode_outcome
 from services.worker.execution.item_runner import ItemRunner
 from services.worker.loading import registry
 from services.worker.quarantine.frames import READY, encode_frame, read_frame, write_all

@@ -8,7 +8,7 @@ import pytest
 
 from batchyard_contracts.v1.flow import ChunkProcessed, ItemOutcome
 from batchyard_contracts.v1.values import ItemError
-from services.worker.domain.success import Outcome, Success
+from services.worker.domain.outcome import Outcome, Success
 from services.worker.execution.report_writer import report_bodies
 
 HEAD = ChunkProcessed(

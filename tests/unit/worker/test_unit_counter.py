@@ -4,7 +4,7 @@ import pytest
 
 from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.manifest import Manifest, Unit
-from services.worker.domain.success import Success, encode_outcome
+from services.worker.domain.outcome import Success, encode_outcome
 from services.worker.execution.unit_counter import unit_counter
 
 NONE = Manifest(name="w", version="1", item_schema={}, result_schema={})
