@@ -75,7 +75,7 @@ def end(n: int) -> Any:
 
 
 @pytest.mark.parametrize("place", ["loop", "thread", "chunk"])
-async def test_only_what_the_handler_itself_calls_passing_is_repeated(place: str) -> None:
+async def test_only_errors_that_the_handler_calls_transient_are_retried(place: str) -> None:
     work = workload(limits=Limits(concurrency=20), retry=Retry(repeatable=False))
     if place == "loop":
 
@@ -112,7 +112,7 @@ async def test_only_what_the_handler_itself_calls_passing_is_repeated(place: str
     assert (runner.slots.busy, runner.unfinished) == (0, 0)
 
 
-async def test_a_time_out_and_a_handler_that_is_given_up_need_review() -> None:
+async def test_a_timeout_and_an_abandoned_handler_need_review() -> None:
     work = workload(limits=Limits(item_timeout_s=0.02), retry=Retry(repeatable=False))
     deaf = asyncio.Event()
 
@@ -133,7 +133,7 @@ async def test_a_time_out_and_a_handler_that_is_given_up_need_review() -> None:
 
 
 @pytest.mark.parametrize(("cancelled", "ended"), [(False, ("failed", "needs_review")), (True, ("cancelled", None))])
-async def test_what_has_begun_when_the_worker_stops_does_not_run_elsewhere(
+async def test_started_items_of_a_stopping_worker_do_not_run_elsewhere(
     cancelled: bool, ended: tuple[str, str | None]
 ) -> None:
     work = workload(limits=Limits(concurrency=2), retry=Retry(repeatable=False))
@@ -155,7 +155,7 @@ async def test_what_has_begun_when_the_worker_stops_does_not_run_elsewhere(
     assert codes(recorder) == [ended, ended, third]
 
 
-async def test_nothing_begins_and_nothing_is_ended_of_a_chunk_that_is_another_workers() -> None:
+async def test_a_chunk_held_by_another_worker_starts_and_ends_nothing() -> None:
     work = workload(limits=Limits(concurrency=1), retry=Retry(repeatable=lambda item, _: item.n == 0))
     ran = []
 
@@ -187,7 +187,7 @@ async def test_an_item_waits_for_a_dispatcher_that_is_away() -> None:
     assert [question.ordinals for question in dispatcher.asked] == [[0]] * 3
 
 
-async def test_what_may_be_repeated_asks_nobody() -> None:
+async def test_repeatable_items_request_no_permit() -> None:
     work = workload(retry=Retry(repeatable=lambda _, context: context.state is not None))
 
     @work.handler
@@ -201,7 +201,7 @@ async def test_what_may_be_repeated_asks_nobody() -> None:
     assert (codes(recorder), dispatcher.asked) == ([("retry", "internal_error")], [])
 
 
-async def test_a_rule_that_breaks_means_no() -> None:
+async def test_a_repeatable_function_that_raises_counts_as_false() -> None:
     work = workload(retry=Retry(repeatable=lambda item, _: 1 / item.n > 0))
 
     @work.handler

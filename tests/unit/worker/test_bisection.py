@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from services.worker.quarantine.bisection import Bisection, ItemGroup, bisect
 
 
-def test_whose_code_ran_is_tried_alone_and_then_guilty() -> None:
+def test_the_running_item_is_tried_alone_and_is_guilty_if_it_crashes_again() -> None:
     first = bisect(ItemGroup((1, 2, 3, 4)), [2, 3, 4], [1, 2, 3], 3, is_fresh=True)
     assert first == Bisection((ItemGroup((3,), suspect=True), ItemGroup((2,), suspect=True), ItemGroup((4,))))
     assert bisect(ItemGroup((3,), suspect=True), [3], [3], 3, is_fresh=True) == Bisection((), culprit=3)
 
 
-def test_without_that_suspects_are_halved() -> None:
+def test_suspects_are_halved_when_no_item_is_known_to_have_run() -> None:
     bisection = bisect(ItemGroup((1, 2, 3, 4, 5)), [1, 2, 3, 4, 5], [1, 2, 3, 4], None, is_fresh=True)
     assert [group.items for group in bisection.groups] == [(1, 2), (3, 4), (5,)]
 
@@ -25,7 +25,7 @@ def test_an_item_alone_is_tried_once_more_unless_it_was_suspect_and_the_process_
     assert bisect(ItemGroup((1,), suspect=True), [1], [1], 1, is_fresh=False) == again
 
 
-def test_who_did_not_begin_is_no_suspect() -> None:
+def test_an_item_that_did_not_start_is_no_suspect() -> None:
     assert bisect(ItemGroup((1, 2)), [1, 2], [], None, is_fresh=True) == Bisection((ItemGroup((1, 2)),))
 
 
@@ -35,7 +35,7 @@ def test_who_did_not_begin_is_no_suspect() -> None:
     known=st.booleans(),
     data=st.data(),
 )
-def test_the_guilty_are_found_and_nobody_else(size: int, width: int, known: bool, data: st.DataObject) -> None:
+def test_exactly_the_guilty_items_are_found(size: int, width: int, known: bool, data: st.DataObject) -> None:
     culprit = data.draw(st.sets(st.integers(0, size - 1), max_size=4))
     groups = deque([ItemGroup(tuple(range(size)))])
     found: set[int] = set()

@@ -162,7 +162,7 @@ def chunk(number: int, *, fence: int = 1, round_: int = 1) -> ChunkReady:
     )
 
 
-async def test_a_copy_after_a_cut_is_not_run_beside_the_first() -> None:
+async def test_a_copy_redelivered_after_a_lost_connection_does_not_run_beside_the_first() -> None:
     async with desk() as d:
         await d.broker.deliver(chunk(1), "first")
         await d.broker.until(lambda: d.begun == [1])
@@ -177,7 +177,7 @@ async def test_a_copy_after_a_cut_is_not_run_beside_the_first() -> None:
     assert d.begun == [1, 2]
 
 
-async def test_a_copy_of_what_was_just_reported_is_only_acknowledged() -> None:
+async def test_a_copy_of_a_reported_chunk_is_only_acknowledged() -> None:
     async with desk() as d:
         await d.broker.deliver(chunk(1), "first")
         await d.broker.until(lambda: d.begun == [1])
@@ -198,7 +198,7 @@ async def test_a_chunk_of_a_lost_worker_is_given_back() -> None:
     assert d.begun == [1]
 
 
-async def test_what_was_only_waiting_here_is_no_suspect_after_a_cut() -> None:
+async def test_a_chunk_that_only_waited_here_is_no_suspect_after_a_lost_connection() -> None:
     async with desk(limits=Limits(concurrency=1)) as d:
         await d.broker.deliver(chunk(1), "first")
         await d.broker.until(lambda: d.begun == [1])
@@ -210,7 +210,7 @@ async def test_what_was_only_waiting_here_is_no_suspect_after_a_cut() -> None:
     assert (d.begun, d.returned) == ([1, 2], [])
 
 
-async def test_who_stops_gives_back_what_it_did_not_begin() -> None:
+async def test_a_stopping_consumer_returns_the_chunks_that_it_did_not_start() -> None:
     async with desk(limits=Limits(concurrency=1)) as d:
         await d.broker.deliver(chunk(1), "first")
         await d.broker.until(lambda: d.begun == [1])
@@ -221,7 +221,7 @@ async def test_who_stops_gives_back_what_it_did_not_begin() -> None:
     assert d.begun == [1]
 
 
-async def test_of_a_paused_batch_nothing_begins_until_it_goes_on() -> None:
+async def test_no_chunk_of_a_paused_batch_starts_until_it_is_resumed() -> None:
     now = datetime(2026, 11, 22, tzinfo=UTC)
     async with desk(limits=Limits(concurrency=1)) as d:
         await d.broker.deliver(chunk(1), "runs")
@@ -239,7 +239,7 @@ async def test_of_a_paused_batch_nothing_begins_until_it_goes_on() -> None:
         await d.broker.until(lambda: d.begun == [1, 4])
 
 
-async def test_a_chunk_given_out_anew_is_run() -> None:
+async def test_a_chunk_dispatched_again_is_run() -> None:
     async with desk() as d:
         d.gate.set()
         await d.broker.deliver(chunk(1), "first")
@@ -250,7 +250,7 @@ async def test_a_chunk_given_out_anew_is_run() -> None:
 
 
 @pytest.mark.parametrize(("item_timeout_s", "acknowledged"), [(600.0, []), (601.0, ["long"])])
-async def test_what_may_take_long_is_acknowledged_when_it_begins(
+async def test_a_chunk_of_long_items_is_acknowledged_when_it_starts(
     item_timeout_s: float, acknowledged: list[str]
 ) -> None:
     async with desk(limits=Limits(item_timeout_s=item_timeout_s)) as d:
@@ -274,7 +274,7 @@ async def test_a_cancelled_batch_stays_cancelled_until_it_is_retried() -> None:
         await d.broker.until(lambda: d.statuses == ["cancelled", "succeeded"])
 
 
-async def test_a_handler_that_never_ends_is_given_up_and_its_slot_goes_to_the_next() -> None:
+async def test_a_handler_that_never_ends_is_abandoned_and_its_slot_goes_to_the_next() -> None:
     async with desk(stubborn=True, limits=Limits(item_timeout_s=0.02, concurrency=1)) as d:
         await d.broker.deliver(chunk(1), "stubborn")
         await d.broker.until(lambda: d.broker.acknowledged == ["stubborn"])

@@ -28,7 +28,7 @@ def body(items: object, separators: tuple[str, str] = (",", ":"), **head: Any) -
     return json.dumps(HEAD | head | {"items": items}, separators=separators).encode()
 
 
-def test_an_item_has_all_that_the_contract_gives_it() -> None:
+def test_a_decoded_item_has_every_field_of_the_contract() -> None:
     assert set(DecodedItem.__struct_fields__) == set(ChunkItem.model_fields)
 
 
@@ -58,7 +58,7 @@ def test_an_item_has_all_that_the_contract_gives_it() -> None:
         b"{}",
     ],
 )
-def test_both_readings_agree(chunk: bytes) -> None:
+def test_both_decoders_agree(chunk: bytes) -> None:
     try:
         contract = ChunkReady.decode(chunk)
     except ValidationError:
@@ -72,6 +72,6 @@ def test_both_readings_agree(chunk: bytes) -> None:
         assert as_read == {name: getattr(meant, name) for name in ChunkItem.model_fields}
 
 
-def test_what_the_dispatcher_writes_needs_no_models() -> None:
+def test_a_chunk_as_the_dispatcher_writes_it_is_decoded_without_models() -> None:
     (item,) = ChunkDecoder.decode(ChunkHead.model_validate(HEAD).with_items([b'{"ordinal":3,"payload":{"n":9}}'])).items
     assert isinstance(item, msgspec.Struct)

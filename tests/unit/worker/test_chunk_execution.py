@@ -46,7 +46,7 @@ async def test_every_item_has_one_outcome_and_the_last_report_is_final() -> None
     assert (recorder.reports[0].fence, recorder.reports[0].attempt, runner.unfinished) == (3, 4, 0)
 
 
-async def test_what_has_ended_is_reported_while_others_run() -> None:
+async def test_ended_items_are_reported_while_others_run() -> None:
     work = workload(limits=Limits(concurrency=5))
     gate = asyncio.Event()
 
@@ -238,7 +238,7 @@ class Broken(Exception):
         (asyncio.CancelledError, "retry", "internal_error"),
     ],
 )
-async def test_however_one_item_ends_the_others_go_on(
+async def test_other_items_run_on_however_one_item_ends(
     ends: Callable[[], BaseException], status: str, code: str
 ) -> None:
     work = workload(limits=Limits(concurrency=1))
@@ -341,7 +341,7 @@ async def test_items_that_never_wait_take_turns_with_others_however_many_may_run
     assert max(since) <= 2
 
 
-async def test_the_pace_hears_of_a_call_that_is_given_up() -> None:
+async def test_an_abandoned_call_is_recorded_as_unanswered() -> None:
     work = workload(limits=Limits(item_timeout_s=0.02))
 
     @work.handler

@@ -77,7 +77,7 @@ async def test_a_sound_workload_passes_every_check() -> None:
     assert {result.mark for result in found.values()} == {"passed"}
 
 
-async def test_a_quick_one_cannot_be_interrupted_and_that_is_no_failure() -> None:
+async def test_interruption_is_skipped_for_an_item_that_ends_quickly() -> None:
     work = workload()
 
     @work.handler
@@ -103,7 +103,7 @@ async def test_a_quick_one_cannot_be_interrupted_and_that_is_no_failure() -> Non
         ({"dedup": "/m"}, "dedup points to '/m'"),
     ],
 )
-async def test_a_manifest_that_helps_nobody(settings: dict[str, Any], says: str) -> None:
+async def test_an_incomplete_manifest_fails_the_check(settings: dict[str, Any], says: str) -> None:
     work = workload(**settings)
     work.handler(square)
     found = await results(work, {"n": 3})
@@ -111,7 +111,7 @@ async def test_a_manifest_that_helps_nobody(settings: dict[str, Any], says: str)
     assert says in found["manifest"].detail
 
 
-async def test_an_example_that_does_not_run() -> None:
+async def test_an_example_that_does_not_run_fails_the_check() -> None:
     work = workload()
 
     @work.handler
@@ -124,7 +124,7 @@ async def test_an_example_that_does_not_run() -> None:
     assert found["redelivery"].mark == "skipped"
 
 
-async def test_a_result_that_is_not_what_was_promised() -> None:
+async def test_a_result_outside_its_schema_fails_the_check() -> None:
     work = workload()
 
     @work.handler
@@ -134,7 +134,7 @@ async def test_a_result_that_is_not_what_was_promised() -> None:
     assert "result" in failed(await results(work))
 
 
-async def test_a_handler_that_keeps_the_event_loop() -> None:
+async def test_a_handler_that_blocks_the_event_loop_fails_the_check() -> None:
     work = workload()
 
     @work.handler
@@ -147,7 +147,7 @@ async def test_a_handler_that_keeps_the_event_loop() -> None:
     assert "plain `def`" in found["event loop"].detail
 
 
-async def test_a_result_that_changes_when_its_item_is_delivered_again() -> None:
+async def test_a_result_that_changes_on_redelivery_fails_the_check() -> None:
     work, times = workload(), itertools.count()
 
     @work.handler
@@ -159,7 +159,7 @@ async def test_a_result_that_changes_when_its_item_is_delivered_again() -> None:
     assert "idempotency_key" in found["redelivery"].detail
 
 
-async def test_an_odd_item_that_the_handler_did_not_foresee() -> None:
+async def test_an_odd_item_that_ends_unforeseen_fails_the_check() -> None:
     class Loose(BaseModel):
         n: Any = None
 
@@ -175,7 +175,7 @@ async def test_an_odd_item_that_the_handler_did_not_foresee() -> None:
 
 
 @pytest.mark.parametrize("answers", ["too few", "in another order"])
-async def test_a_chunk_handler_that_does_not_answer_for_each_item(answers: str) -> None:
+async def test_a_chunk_handler_without_an_answer_for_each_item_fails_the_check(answers: str) -> None:
     work = workload()
 
     @work.chunk_handler
@@ -197,7 +197,7 @@ async def test_a_chunk_handler_that_answers_for_each_passes() -> None:
     assert failed(await results(work)) == []
 
 
-async def test_a_summary_that_breaks_or_changes() -> None:
+async def test_a_summary_that_raises_or_changes_fails_the_check() -> None:
     class Breaking(Highest):
         def finish(self) -> Answer:
             raise KeyError("n")
@@ -238,7 +238,9 @@ async def test_a_question_that_does_not_answer_its_example_fails_the_check(setti
 
 
 @pytest.mark.parametrize("plain", [False, True])
-async def test_a_handler_that_ignores_its_end(monkeypatch: pytest.MonkeyPatch, *, plain: bool) -> None:
+async def test_a_handler_that_ignores_its_interruption_fails_the_check(
+    monkeypatch: pytest.MonkeyPatch, *, plain: bool
+) -> None:
     monkeypatch.setattr(bench, "GRACE_S", 0.05)
     work = workload()
 

@@ -50,14 +50,14 @@ def arriving(content: Message) -> AbstractIncomingMessage:
 
 
 @pytest.mark.parametrize(("cause", "ends"), [("deadline", True), ("failure_threshold", True), ("never_sealed", False)])
-async def test_a_stopped_batch_ends_here_too_unless_nobody_is_in_a_hurry(cause: StopReason, ends: bool) -> None:
+async def test_a_stopped_batch_is_cancelled_here_unless_its_items_may_end(cause: StopReason, ends: bool) -> None:
     consumer = FakeConsumer()
     stopped = BatchStopped(batch_id=BATCH, owner="a", round=2, reason=cause, detail="", at=datetime.now(UTC))
     await listener_of(consumer).on_message(arriving(stopped))
     assert (consumer.cancelled, consumer.round) == (({BATCH}, 2) if ends else (set(), None))
 
 
-async def test_a_retry_ends_what_a_cancel_began() -> None:
+async def test_a_retry_lifts_a_cancellation() -> None:
     consumer = FakeConsumer()
     listener = listener_of(consumer)
     await listener.on_message(command("cancel"))
@@ -68,7 +68,7 @@ async def test_a_retry_ends_what_a_cancel_began() -> None:
     assert (consumer.cancelled, consumer.paused) == (set(), False)
 
 
-async def test_after_a_cut_a_retry_may_have_been_missed() -> None:
+async def test_cancellations_are_cleared_after_a_lost_connection() -> None:
     consumer = FakeConsumer()
     listener = listener_of(consumer)
     await listener.on_message(command("cancel"))

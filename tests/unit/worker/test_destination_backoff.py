@@ -74,7 +74,7 @@ def held(outcome: ItemOutcome) -> float:
         (refuse(None), RATE_LIMIT_PAUSE_S, "retry"),
     ],
 )
-async def test_nothing_more_starts_where_no_rate_holds_items(
+async def test_items_without_a_rate_do_not_start_while_their_destination_backs_off(
     say: Callable[[Context], None], pause_s: float, status: str
 ) -> None:
     work, ran = says_at_two(say)
@@ -93,7 +93,7 @@ async def test_nothing_more_starts_where_no_rate_holds_items(
     assert runner.slots.busy == 0
 
 
-async def test_calls_that_are_left_are_made_and_the_dispatcher_hears_how_many() -> None:
+async def test_remaining_calls_are_made_and_their_number_is_reported() -> None:
     work, ran = says_at_two(lambda context: context.report_remaining(7, 60.0))
     run, recorder, _ = run_of(work, [0, 1, 2, 3])
     await run.run()
@@ -106,7 +106,7 @@ async def test_calls_that_are_left_are_made_and_the_dispatcher_hears_how_many() 
     assert told == [(7, 60.0)]
 
 
-async def test_a_gate_is_parked_by_an_answer_that_refused_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_answer_without_remaining_calls_backs_off_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate_gate, "_CLOSED_S", 60.0)
     work, ran = says_at_two(lambda context: context.report_remaining(0, 60.0))
     line, recorder = Line(), Recorder()
@@ -122,7 +122,7 @@ async def test_a_gate_is_parked_by_an_answer_that_refused_nothing(monkeypatch: p
     assert {f.remaining for f in felt if f.remaining is not None} == {0}
 
 
-async def test_a_chunk_handler_and_a_thread_are_heard_too() -> None:
+async def test_reports_of_a_chunk_handler_and_of_a_thread_count_too() -> None:
     whole, thread = workload(), workload(limits=Limits(concurrency=1))
 
     @whole.chunk_handler

@@ -36,12 +36,12 @@ def test_a_row_of_a_large_matrix_is_cut_at_the_limit() -> None:
     assert len(cover(product(1000, 1), GOOGLE)) == 2
 
 
-def test_where_each_cell_is_paid_for_none_is_asked_for_in_vain() -> None:
+def test_no_unneeded_cell_is_requested_where_each_cell_is_paid_for() -> None:
     pairs = [*product(10, 10), (Place(3.0, 3.0), Place(4.0, 4.0))]
     assert cells(cover(pairs, GOOGLE)) == 101
 
 
-def test_where_calls_are_dear_strangers_share_them() -> None:
+def test_unrelated_pairs_share_a_call_where_calls_are_expensive() -> None:
     pairs = [(Place(1.0, n / 10), Place(2.0, n / 10)) for n in range(1000)]
     assert len(cover(pairs, GOOGLE)) == 1000
     assert len(cover(pairs, OSRM)) == 10
@@ -72,7 +72,7 @@ def test_every_pair_is_covered_once_within_the_limits(
 
 
 @given(st.lists(pair_of, min_size=1, max_size=40))
-def test_halves_and_what_is_left_without_a_place_lose_nothing(numbers: list[tuple[int, int]]) -> None:
+def test_halving_a_block_or_leaving_out_a_place_loses_no_other_pair(numbers: list[tuple[int, int]]) -> None:
     (block,) = cover([(Place(1.0, a), Place(2.0, b)) for a, b in numbers], MatrixLimits(10_000, 10_000, fill=0.0))
     halves = block.halves()
     if len(block.origins) * len(block.destinations) == 1:

@@ -27,13 +27,13 @@ def test_a_geodesic_is_within_a_thousandth_of_a_per_cent(lat: float, lon: float,
 
 
 @given(latitude, longitude, st.floats(0.001, 1), st.floats(-1, 1))
-def test_so_it_is_for_neighbours(lat: float, lon: float, north: float, east: float) -> None:
+def test_a_short_geodesic_is_as_exact(lat: float, lon: float, north: float, east: float) -> None:
     to_lat, to_lon = min(90.0, lat + north), lon + east
     exact = Geodesic.WGS84.Inverse(lat, lon, to_lat, to_lon)["s12"]
     assert float(geodesic.between(lat, lon, to_lat, to_lon)) == pytest.approx(exact, rel=1e-5, abs=0.01)
 
 
-def test_the_same_place_is_no_way_at_all() -> None:
+def test_the_way_from_a_place_to_itself_is_zero() -> None:
     assert (
         geodesic.distances([Leg(Place(0.0, 0.0), Place(0.0, 0.0)), Leg(Place(90.0, 0.0), Place(90.0, 77.0))]).max()
         < 1e-6
@@ -51,6 +51,6 @@ def test_an_estimate_is_geodesic_times_factor_at_mean_speed() -> None:
     assert least == pytest.approx(111_319.49 / 130 * 3.6)
 
 
-def test_places_that_round_to_the_same_are_one() -> None:
+def test_places_with_equal_rounded_coordinates_are_one() -> None:
     assert Place.rounded(1.000001, -180.0, 5) == Place.rounded(0.999999, 180.0, 5)
     assert str(Place.rounded(-0.000001, -0.0, 5).lat) == "0.0"

@@ -161,7 +161,7 @@ REFUSALS: list[tuple[str, web.Response, type[WorkloadError], str, str]] = [
 
 
 @pytest.mark.parametrize(("name", "refusal", "kind", "code", "scope"), REFUSALS)
-async def test_a_refusal_is_told_for_what_it_is(
+async def test_a_refusal_becomes_the_error_that_it_means(
     name: str, refusal: web.Response, kind: type[WorkloadError], code: str, scope: str, settings: pytest.MonkeyPatch
 ) -> None:
     async with serving(name, settings) as server:
@@ -173,7 +173,9 @@ async def test_a_refusal_is_told_for_what_it_is(
 
 
 @pytest.mark.parametrize(("status", "kind"), [(429, RateLimited), (502, Transient)])
-async def test_what_osrm_refuses_for_now(status: int, kind: type[WorkloadError], settings: pytest.MonkeyPatch) -> None:
+async def test_a_temporary_refusal_of_osrm_is_transient(
+    status: int, kind: type[WorkloadError], settings: pytest.MonkeyPatch
+) -> None:
     async with serving("osrm", settings) as server:
         server.fail.append(status)
         (error,) = await answers([item((1, 50), (1, 51))])
@@ -190,7 +192,7 @@ async def test_a_provider_that_is_away_is_tried_again_later(settings: pytest.Mon
     assert (error.code, error.scope) == ("provider_unavailable", "provider")
 
 
-def test_what_a_provider_lacks_is_named(settings: pytest.MonkeyPatch) -> None:
+def test_the_missing_setting_of_a_provider_is_named(settings: pytest.MonkeyPatch) -> None:
     settings.delenv("BATCHYARD_DISTANCES_KEY")
     assert missing_setting() is None
     for name, setting in (("google", "KEY"), ("openrouteservice", "KEY"), ("osrm", "URL"), ("valhalla", "URL")):
@@ -200,7 +202,7 @@ def test_what_a_provider_lacks_is_named(settings: pytest.MonkeyPatch) -> None:
     assert missing_setting() is None
 
 
-async def test_without_a_provider_there_are_estimates(settings: pytest.MonkeyPatch) -> None:
+async def test_estimates_are_used_without_a_provider(settings: pytest.MonkeyPatch) -> None:
     settings.delenv("BATCHYARD_DISTANCES_PROVIDER", raising=False)
     (found,) = await answers([item((0, 0), (1, 0), contractor="ann")])
     assert found == DistanceResult(

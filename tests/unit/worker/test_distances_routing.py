@@ -45,7 +45,7 @@ def legs(*longitudes: float) -> list[Leg]:
     return [Leg(Place(50.0, lon), Place(51.0, 0.0)) for lon in longitudes]
 
 
-async def test_what_was_answered_in_time_counts() -> None:
+async def test_answers_before_the_deadline_count() -> None:
     near, far = legs(1.0), legs(20.0)
     found = await router(OnePairACall()).ways([*near, *far], 0.2)
     assert found == {near[0]: Way(1000, 60), far[0]: LATE}

@@ -75,7 +75,7 @@ def cases(draw: st.DrawFn) -> Case:
 
 
 @given(cases(), st.integers(1, 8))
-def test_who_is_recommended_keeps_every_hard_filter(case: Case, most: int) -> None:
+def test_a_recommended_contractor_passes_every_hard_filter(case: Case, most: int) -> None:
     job = case.query.jobs[0]
     short = shortlist(job, case.query, case.least_s, most)
     seconds = dict(zip([one.id for one in case.query.contractors], case.seconds, strict=True))
@@ -144,7 +144,9 @@ def test_a_few_reviews_say_less_than_many() -> None:
         ({"window": hours(8, 12)}, {}, None),
     ],
 )
-def test_what_excludes(job: dict[str, object], contractor: dict[str, object], reason: str | None) -> None:
+def test_each_hard_filter_excludes_with_its_reason(
+    job: dict[str, object], contractor: dict[str, object], reason: str | None
+) -> None:
     asked = Job.model_validate({"id": "j", "lat": 0, "lon": 0} | job)
     who = Contractor.model_validate({"id": "c", "lat": 0, "lon": 0} | contractor)
     found = scoring.exclusion(asked, who, 60, 7200)

@@ -41,7 +41,7 @@ async def test_a_plain_function_runs_in_a_thread_and_leaves_the_event_loop_alone
 
 
 @pytest.mark.parametrize("error", [Permanent("no"), StopIteration(), KeyboardInterrupt(), SystemExit(2)])
-async def test_what_a_thread_raises_is_the_outcome_of_its_item(error: BaseException) -> None:
+async def test_an_exception_in_a_thread_is_the_outcome_of_its_item(error: BaseException) -> None:
     work = workload()
 
     @work.handler
@@ -56,7 +56,7 @@ async def test_what_a_thread_raises_is_the_outcome_of_its_item(error: BaseExcept
     assert recorder.outcomes[1].status == ("failed" if isinstance(error, Permanent) else "retry")
 
 
-async def test_a_thread_whose_time_is_up_hears_of_it() -> None:
+async def test_a_thread_that_reaches_its_time_limit_is_told_to_stop() -> None:
     work = workload(limits=Limits(item_timeout_s=0.05))
 
     @work.handler
@@ -73,7 +73,7 @@ async def test_a_thread_whose_time_is_up_hears_of_it() -> None:
     assert error.code == "timeout"
 
 
-async def test_a_thread_that_does_not_end_is_given_up_and_another_takes_its_place() -> None:
+async def test_a_thread_that_does_not_end_is_abandoned_and_replaced() -> None:
     work = workload(limits=Limits(item_timeout_s=0.05, concurrency=1))
     gate = threading.Event()
 
@@ -178,7 +178,7 @@ async def test_a_wrong_number_of_answers_fails_all_and_says_so(answers: Any) -> 
     assert "The chunk handler returned" in error.message
 
 
-async def test_what_a_chunk_handler_raises_counts_for_all() -> None:
+async def test_an_exception_of_a_chunk_handler_counts_for_all_items() -> None:
     work = workload()
 
     @work.chunk_handler
@@ -269,7 +269,7 @@ async def test_the_start_of_another_process_is_not_taken_from_the_time_of_the_ne
     assert [_code(outcome) for outcome in outcomes] == ["timeout", None, None]
 
 
-async def test_a_handler_that_no_process_can_import_is_told_at_the_start() -> None:
+async def test_a_handler_that_no_process_can_import_is_an_error_at_the_start() -> None:
     work = _with(one_by_one)
     runner = ItemRunner(work, None, cast("Any", Recorder()), cast("Any", FakeCache()), "w")
     assert runner._process_pool is not None
@@ -279,7 +279,7 @@ async def test_a_handler_that_no_process_can_import_is_told_at_the_start() -> No
     await runner.stop()
 
 
-def test_what_cannot_be_a_handler_is_refused_where_it_is_written() -> None:
+def test_a_function_that_cannot_be_a_handler_is_refused_by_the_decorator() -> None:
     async def later(item: Number, context: Context) -> Number:
         return item
 

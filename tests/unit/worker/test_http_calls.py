@@ -53,7 +53,7 @@ async def refused(caller: Caller, url: str, **fields: Any) -> WorkloadError:
     return caught.value
 
 
-async def test_what_is_sent(target: HttpTarget, caller: Caller) -> None:
+async def test_a_call_sends_its_method_headers_and_body(target: HttpTarget, caller: Caller) -> None:
     url = f"{target.origins[0]}/echo"
     answer = await call(caller, url, method="POST", json={"a": [1]}, headers={"X-Mine": "yes"})
     assert (answer.status, answer.encoding, answer.url) == (200, "json", url)
@@ -84,7 +84,7 @@ async def test_what_is_sent(target: HttpTarget, caller: Caller) -> None:
         ("empty", "none", None, False),
     ],
 )
-async def test_what_is_kept(
+async def test_an_answer_keeps_the_requested_part_of_its_body(
     kind: str, encoding: str, body: str | None, truncated: bool, target: HttpTarget, caller: Caller
 ) -> None:
     answer = await call(caller, f"{target.origins[0]}/body?kind={kind}")
@@ -117,7 +117,9 @@ async def test_bytes_are_kept_as_they_are(target: HttpTarget, caller: Caller) ->
         ({"matches": "(?<=a)b"}, "invalid_rule"),
     ],
 )
-async def test_rules(success: dict[str, Any], code: str | None, target: HttpTarget, caller: Caller) -> None:
+async def test_a_rule_of_success_decides_the_outcome(
+    success: dict[str, Any], code: str | None, target: HttpTarget, caller: Caller
+) -> None:
     url = f"{target.origins[0]}/echo"
     if code is None:
         assert (await call(caller, url, success=success)).status == 200
@@ -163,7 +165,7 @@ async def test_a_pattern_that_would_make_others_backtrack_for_ever(target: HttpT
         ("PATCH", "/cut", Ambiguous, "needs_review"),
     ],
 )
-async def test_failures(
+async def test_a_failure_has_the_code_of_its_cause(
     method: str, path: str, kind: type[WorkloadError], code: str, target: HttpTarget, caller: Caller
 ) -> None:
     error = await refused(caller, target.origins[0] + path, method=method, timeout_s=0.3)
@@ -180,7 +182,9 @@ async def test_an_idempotency_key_makes_a_call_repeatable(target: HttpTarget, ca
     assert target.keys[:2] == [f'"{UUID(int=1)}:3:1"', "mine"]
 
 
-async def test_a_destination_that_is_not_there_was_never_called(caller: Caller) -> None:
+async def test_an_unreachable_destination_is_transient_even_for_a_call_that_must_not_be_repeated(
+    caller: Caller,
+) -> None:
     (port,) = free_ports(1)
     error = await refused(caller, f"http://127.0.0.1:{port}/", method="POST")
     assert (type(error), error.code) == (Transient, "unreachable")
@@ -205,7 +209,7 @@ async def test_a_pause_is_obeyed(
     assert (error.delay_s, error.code) == (delay_s, code)
 
 
-async def test_redirects_one_by_one(target: HttpTarget, caller: Caller) -> None:
+async def test_each_redirect_is_followed_or_refused_by_its_own_rule(target: HttpTarget, caller: Caller) -> None:
     here, there = target.origins
     mine = {"X-Api-Key": "secret-of-the-item", "Accept": "application/json"}
     same = await call(caller, f"{here}/redirect?to=/echo", redirects=1, headers=mine)
@@ -267,7 +271,7 @@ async def test_credentials_go_to_their_origin_alone_and_never_come_back(target: 
         {"unknown": 1},
     ],
 )
-def test_what_is_no_call(fields: dict[str, Any]) -> None:
+def test_an_invalid_call_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Call.model_validate({"url": "http://example.com/", **fields})
 

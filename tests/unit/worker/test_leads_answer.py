@@ -35,7 +35,7 @@ def test_an_answer_is_read_with_its_cost_as_text_and_its_flags_as_numbers_or_tex
         b'{"results":[],"totalResultCount":1,"totalCost":"-1"}',
     ],
 )  # fmt: skip
-def test_what_is_no_answer_is_known_as_such(body: bytes) -> None:
+def test_a_body_that_is_no_answer_is_an_error(body: bytes) -> None:
     assert answer_of(body) is None
 
 

@@ -23,7 +23,7 @@ def _preview(source: LeadSource, found: int, free: int, cost: str | None, price:
 
 
 @pytest.mark.parametrize("bounds", [{}, {"max_results": 5}, {"budget": 5}])
-def test_a_purchase_without_both_bounds_is_none(bounds: dict[str, int]) -> None:
+def test_a_purchase_without_both_bounds_is_refused(bounds: dict[str, int]) -> None:
     with pytest.raises(ValidationError, match="max_results and budget"):
         _source(purchase=True, **bounds)
 
@@ -62,7 +62,7 @@ def test_pages_cover_what_was_asked_for_and_share_the_budget() -> None:
         (True, 0, "4.00", 8, "over_budget"),
     ],
 )
-def test_what_may_not_be_bought_says_why(allowed: bool, free: int, cost: str, budget: int, code: str) -> None:
+def test_a_refused_purchase_states_the_reason(allowed: bool, free: int, cost: str, budget: int, code: str) -> None:
     source = _source(purchase=True, max_results=900, budget=budget)
     with pytest.raises(Permanent) as refused:
         pages_of(source, _preview(source, 5000, free, cost), 400, allowed=allowed)

@@ -6,7 +6,7 @@ import time
 from services.worker.limits.loop_lag import LoopLag
 
 
-async def test_a_loop_that_is_held_up_is_late_for_as_long() -> None:
+async def test_the_lag_of_a_blocked_loop_is_as_long_as_the_block() -> None:
     loop_lag = LoopLag()
     began = asyncio.get_running_loop().time()
     loop_lag.watch()

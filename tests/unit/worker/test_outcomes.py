@@ -82,7 +82,7 @@ def test_an_item_that_does_not_fit_fails_and_says_where() -> None:
     assert outcome.error.message.startswith("title: ")
 
 
-def test_what_is_stopped_ends_only_when_its_batch_was_cancelled() -> None:
+def test_a_stopped_item_ends_only_when_its_batch_was_cancelled() -> None:
     assert interrupted(ITEM, cancelled=True).status == "cancelled"
     elsewhere = interrupted(ITEM, cancelled=False)
     assert (elsewhere.status, elsewhere.delay_s) == ("retry", 0.0)
@@ -132,7 +132,7 @@ def test_a_result_that_cannot_be_written_fails(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [None, {"n": 1}])
-def test_what_is_no_model_is_no_result(value: Any) -> None:
+def test_a_result_that_is_no_model_fails(value: Any) -> None:
     outcome = from_result(ITEM, value, 0)
     assert outcome.error is not None
     assert outcome.error.code == "invalid_result"
@@ -154,7 +154,7 @@ def test_a_continuation_that_cannot_be_kept_fails(value: Continuation) -> None:
     assert outcome.model_dump_json()
 
 
-def test_of_an_error_that_breaks_there_still_is_an_outcome() -> None:
+def test_an_exception_whose_text_cannot_be_made_still_has_an_outcome() -> None:
     with pytest.raises(RuntimeError):
         from_error(ITEM, Unwritable(), 0)
     outcome = internal_error(ITEM, Unwritable(), 1)

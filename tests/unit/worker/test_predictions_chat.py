@@ -115,7 +115,7 @@ async def test_one_unusable_answer_is_asked_for_again(name: str, endpoint: ChatE
         ("hang", Transient, "timeout", "item", 1),
     ],
 )
-async def test_failures(
+async def test_a_failure_has_the_code_of_its_cause(
     name: str, kind: type[WorkloadError], code: str, scope: str, calls: int, endpoint: ChatEndpoint
 ) -> None:
     async with opened() as chat:
@@ -127,7 +127,9 @@ async def test_failures(
 
 
 @pytest.mark.parametrize(("name", "delay_s"), [("limited", 1.5), ("limited-mute", None), ("slow", 3.0)])
-async def test_pauses(name: str, delay_s: float | None, endpoint: ChatEndpoint) -> None:
+async def test_a_rate_limit_has_the_pause_that_the_server_stated(
+    name: str, delay_s: float | None, endpoint: ChatEndpoint
+) -> None:
     async with opened() as chat:
         with pytest.raises(RateLimited) as caught:
             await predict(chat, name)
@@ -147,7 +149,7 @@ async def test_a_wrong_key_and_a_server_that_is_away(endpoint: ChatEndpoint, mon
     assert away.value.code == "unreachable"
 
 
-def test_what_is_missing_is_said_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert workload.announcement().unavailable is None
     monkeypatch.setenv(f"{PREFIX}PROVIDER", "chat")
     assert "BATCHYARD_PREDICTIONS_URL and BATCHYARD_PREDICTIONS_MODEL are" in (
@@ -163,7 +165,7 @@ def test_what_is_missing_is_said_by_name(monkeypatch: pytest.MonkeyPatch) -> Non
         PredictionsSettings()
 
 
-def test_what_another_model_said_is_none_of_this_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_model_makes_another_variant(monkeypatch: pytest.MonkeyPatch) -> None:
     versions = [workload.announcement().version]
     for name, value in (("PROVIDER", "chat"), ("URL", "https://a.example/v1"), ("MODEL", "m"), ("MODEL", "n")):
         monkeypatch.setenv(f"{PREFIX}{name}", value)

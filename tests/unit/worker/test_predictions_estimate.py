@@ -86,7 +86,9 @@ def test_a_plan_that_stands_still() -> None:
         ({"earned_value": [100], "actual_cost": [130], "elapsed": 9}, 130, "low"),
     ],
 )
-def test_edges(fields: dict[str, Any], cost: float | None, risk: str) -> None:
+def test_projects_at_their_start_and_end_have_predictions(
+    fields: dict[str, Any], cost: float | None, risk: str
+) -> None:
     made = estimate(project(**fields))
     assert made.final_cost is not None
     assert made.risk is not None
@@ -134,7 +136,9 @@ series = st.lists(amounts, min_size=1, max_size=30).map(sorted)
 @given(
     plan=series.filter(lambda s: s[-1] > 1e-3), earned=st.lists(st.floats(0, 1), min_size=1, max_size=30), costs=series
 )
-def test_what_holds_for_every_project(plan: list[float], earned: list[float], costs: list[float]) -> None:
+def test_the_prediction_of_any_project_is_consistent(
+    plan: list[float], earned: list[float], costs: list[float]
+) -> None:
     count = min(len(earned), len(costs))
     made = estimate(
         project(
@@ -181,7 +185,7 @@ def test_later_is_never_earlier(one: float, other: float, unit: Any) -> None:
         (START, 2_999_999, "month", LAST),
     ],
 )
-def test_dates(start: dt.date, periods: float, unit: Any, day: dt.date) -> None:
+def test_periods_become_dates_of_the_calendar(start: dt.date, periods: float, unit: Any, day: dt.date) -> None:
     assert date_after(start, periods, unit) == day
 
 
@@ -201,6 +205,6 @@ def test_dates(start: dt.date, periods: float, unit: Any, day: dt.date) -> None:
         {"actual_cost": [1e16]},
     ],
 )
-def test_what_is_no_project(fields: dict[str, Any]) -> None:
+def test_an_invalid_project_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         project(**fields)

@@ -108,7 +108,7 @@ async def test_the_item_that_ends_its_process_fails_and_the_others_succeed(desk:
     assert sum(len(report.outcomes) for report in desk.reports) == 11
 
 
-async def test_what_cannot_be_interrupted_times_out(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_item_that_cannot_be_interrupted_times_out(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolated_chunk, "_GRACE_S", 0.5)
     desk.runner.manifest = desk.runner.manifest.model_copy(update={"item_timeout_s": 0.5})
     assert await desk.isolated(WELL, {"nap_s": 0.0, "ends": "hang"}, WELL).run(nothing)
@@ -118,7 +118,7 @@ async def test_what_cannot_be_interrupted_times_out(desk: Desk, monkeypatch: pyt
     assert [desk.outcomes[n].status for n in (0, 2)] == ["succeeded", "succeeded"]
 
 
-async def test_a_cancel_ends_what_runs(desk: Desk) -> None:
+async def test_a_cancel_ends_the_running_items(desk: Desk) -> None:
     isolated = desk.isolated(WELL, SLOW, SLOW)
     running = asyncio.create_task(isolated.run(nothing))
     await desk.begun(3)
@@ -138,7 +138,7 @@ async def test_a_worker_that_stops_reports_what_has_ended_and_leaves_the_rest(de
     assert not any(report.final for report in desk.reports)
 
 
-async def test_one_who_is_ended_from_outside_is_not_blamed(desk: Desk) -> None:
+async def test_a_process_killed_from_outside_blames_no_item(desk: Desk) -> None:
     running = asyncio.create_task(desk.isolated({"nap_s": 1.0}).run(nothing))
     (pid,) = await desk.begun(1)
     os.kill(pid, signal.SIGKILL)
@@ -207,7 +207,7 @@ async def test_each_item_starts_at_the_moment_that_its_gate_gives(desk: Desk) ->
     assert {outcome.status for outcome in desk.outcomes.values()} == {"succeeded"}
 
 
-async def test_what_waits_at_its_gate_is_stopped_at_once_and_was_never_begun(desk: Desk) -> None:
+async def test_an_item_waiting_for_its_rate_is_stopped_at_once_without_a_start(desk: Desk) -> None:
     desk.runner.rate_gates = RateGates("poison", cast("RateReservations", Away()))
     isolated = desk.isolated(WELL, WELL, per_second=0.3)
     running = asyncio.create_task(isolated.run(nothing))
@@ -227,7 +227,7 @@ async def test_an_item_that_may_not_start_for_long_waits_elsewhere(desk: Desk) -
     assert len(await desk.begun(1)) == 1
 
 
-async def test_what_must_not_run_twice_is_not_tried_again_when_its_process_has_ended(
+async def test_an_item_that_must_not_run_twice_is_not_retried_after_its_process_died(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(isolated_chunk, "_QUICK_CALL_S", PATIENCE_S)  # no call runs beside the one that ends it

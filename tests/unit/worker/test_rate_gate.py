@@ -33,7 +33,7 @@ def gate(granted: Granted) -> RateGate:
     return made
 
 
-async def test_a_limit_that_does_not_bind_is_asked_for_a_chunk_and_not_for_each_item() -> None:
+async def test_a_limit_that_does_not_bind_costs_one_reservation_for_a_chunk() -> None:
     work, granted, tasks = workload(limits=Limits(concurrency=10)), Granted(), set[object]()
 
     @work.handler
@@ -80,7 +80,7 @@ async def test_a_moment_that_was_missed_is_given_up_for_another() -> None:
     assert granted.wanted == [5, 3]
 
 
-async def test_where_nothing_may_start_for_long_items_go_back_without_asking_for_each() -> None:
+async def test_items_whose_start_is_far_away_are_returned_after_one_reservation() -> None:
     work, granted = workload(limits=Limits(concurrency=10)), Granted(in_s=-2 * MAX_WAIT_S)
 
     @work.handler

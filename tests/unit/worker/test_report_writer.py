@@ -52,7 +52,7 @@ def test_a_plain_success_takes_few_bytes() -> None:
     assert json.loads(body)["outcomes"] == [{"ordinal": 0, "status": "succeeded", "result": {"n": 1}}]
 
 
-def test_whether_all_have_ended_is_said_first() -> None:
+def test_the_number_of_ended_items_precedes_the_outcomes() -> None:
     assert only(OUTCOMES).ended == 4
     assert only([*OUTCOMES, AGAIN]).ended is None
     assert only([]).ended == 0

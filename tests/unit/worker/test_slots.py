@@ -11,14 +11,14 @@ def counts(slots: Slots) -> tuple[int, int]:
     return slots.busy, slots.open
 
 
-def test_places_are_added_while_all_are_busy_up_to_the_most() -> None:
+def test_slots_open_while_all_are_busy_up_to_the_maximum() -> None:
     slots = Slots(3)
     assert counts(slots) == (0, 1)
     assert [slots.try_acquire() for _ in range(4)] == [True, True, True, False]
     assert counts(slots) == (3, 3)
 
 
-def test_places_that_nobody_needed_since_the_last_time_are_closed() -> None:
+def test_slots_unused_since_the_last_trim_are_closed() -> None:
     slots = Slots(10)
     for _ in range(6):
         slots.try_acquire()
@@ -36,7 +36,7 @@ def test_places_that_nobody_needed_since_the_last_time_are_closed() -> None:
     assert counts(slots) == (0, 1)
 
 
-async def test_whoever_waits_longest_has_the_next_place() -> None:
+async def test_the_longest_waiting_caller_gets_the_next_slot() -> None:
     slots, order = Slots(1), []
     slots.try_acquire()
 
@@ -57,7 +57,7 @@ async def test_whoever_waits_longest_has_the_next_place() -> None:
 
 
 @pytest.mark.parametrize("given", [False, True])
-async def test_who_goes_away_while_waiting_leaves_its_place_to_the_next(given: bool) -> None:
+async def test_a_cancelled_waiter_leaves_its_slot_to_the_next(given: bool) -> None:
     slots = Slots(1)
     slots.try_acquire()
     first, second = asyncio.create_task(slots.acquire()), asyncio.create_task(slots.acquire())

@@ -74,7 +74,7 @@ def test_the_manifest_says_what_the_summary_looks_like() -> None:
     assert squares.announcement().summary_schema == Sum.model_json_schema(mode="serialization")
 
 
-def test_what_is_no_summary_is_refused_where_it_is_written() -> None:
+def test_a_class_that_is_no_summary_is_refused_by_the_decorator() -> None:
     class Endless:
         def add(self, result: Number, item: ItemInfo) -> None: ...
 
@@ -158,6 +158,6 @@ def test_a_stopped_summary_takes_nothing_more() -> None:
     assert reduction.finish() == {"sum": 0, "named": []}
 
 
-def test_what_is_no_page_is_refused() -> None:
+def test_a_body_that_is_no_page_is_refused() -> None:
     with pytest.raises(msgspec.MsgspecError):
         ResultPage.decode(b'{"items": 1}')

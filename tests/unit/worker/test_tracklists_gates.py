@@ -66,7 +66,9 @@ def failure(answer: PageAnswer) -> WorkloadError:
         (PageAnswer("", 304), Permanent, "http_304", "item"),
     ],
 )
-def test_what_an_answer_comes_to(answer: PageAnswer, kind: type[WorkloadError], code: str, scope: str) -> None:
+def test_an_answer_without_a_page_becomes_the_error_that_it_means(
+    answer: PageAnswer, kind: type[WorkloadError], code: str, scope: str
+) -> None:
     error = failure(answer)
 
     assert (type(error), error.code, error.scope) == (kind, code, scope)

@@ -297,7 +297,7 @@ def test_html_that_closes_what_it_opens_may_be_long() -> None:
 
 
 @pytest.mark.parametrize("html", ["", " ", "<", "\x00", "{}", "<html><body>", "plain text " * 50])
-def test_what_is_no_page_is_refused(html: str) -> None:
+def test_a_body_that_is_no_page_is_refused(html: str) -> None:
     refusal = refused(html)
 
     assert (refusal.code, refusal.recheck) == ("invalid_response", True)

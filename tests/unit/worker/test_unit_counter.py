@@ -11,7 +11,7 @@ NONE = Manifest(name="w", version="1", item_schema={}, result_schema={})
 COUNTED = NONE.model_copy(update={"unit": Unit(name="records", count="/count")})
 
 
-def test_nothing_is_looked_at_where_nothing_is_counted() -> None:
+def test_no_result_is_decoded_for_a_workload_without_units() -> None:
     assert unit_counter(NONE) is None
 
 

@@ -134,7 +134,7 @@ async def rig_of(name: str, folder: Path, jobs: VideoJobs | None = None, **more:
             yield Rig(server.jobs, course, places, folder, now)
 
 
-async def test_a_clip(rig: Rig) -> None:
+async def test_an_item_passes_through_the_provider_to_its_clip(rig: Rig) -> None:
     clip = await rig.whole("good morning", seconds=8, seed=7)
 
     file = Path(clip.uri.removeprefix("file://"))
@@ -203,7 +203,7 @@ async def test_a_reference_that_the_server_shows_tells_twins_apart(tmp_path: Pat
 
 
 @pytest.mark.parametrize("prompt", ["mute", "unlisted", "broken"])
-async def test_a_call_without_an_answer(dialect: Rig, prompt: str) -> None:
+async def test_a_creating_call_without_an_answer_is_looked_for_and_never_repeated(dialect: Rig, prompt: str) -> None:
     if prompt == "mute":
         await dialect.whole(prompt)
     else:
@@ -262,7 +262,9 @@ async def test_an_interrupted_creation_without_an_answer_is_unsure(
         ("endless", Permanent, "job_timeout", "item"),
     ],
 )
-async def test_what_a_provider_says(dialect: Rig, prompt: str, kind: type, code: str, scope: str) -> None:
+async def test_a_refusal_of_the_provider_becomes_the_error_that_it_means(
+    dialect: Rig, prompt: str, kind: type, code: str, scope: str
+) -> None:
     error = await dialect.error(prompt)
     assert (type(error), error.code, error.scope) == (kind, code, scope)
     assert dialect.jobs.created[prompt] == {"failing": 2}.get(
@@ -281,7 +283,7 @@ async def test_what_a_provider_says(dialect: Rig, prompt: str, kind: type, code:
         ("expired", "artefact_expired"),
     ],
 )
-async def test_what_replicate_says(tmp_path: Path, prompt: str, code: str) -> None:
+async def test_a_refusal_of_replicate_becomes_the_error_that_it_means(tmp_path: Path, prompt: str, code: str) -> None:
     async with rig_of("replicate", tmp_path) as rig:
         assert (await rig.error(prompt)).code == code
 
@@ -291,7 +293,7 @@ async def test_a_model_that_the_item_names_is_its_own_fault(dialect: Rig) -> Non
 
 
 @pytest.mark.parametrize("prompt", ["failing-once", "forgotten-once", "truncated-once", "stumbling", "silent"])
-async def test_what_passes(dialect: Rig, prompt: str) -> None:
+async def test_a_passing_failure_still_ends_in_a_clip(dialect: Rig, prompt: str) -> None:
     clip = await dialect.whole(prompt)
     assert clip.sha256 == hashlib.sha256(FILE).hexdigest()
     assert dialect.jobs.created[prompt] == (2 if prompt == "failing-once" else 1)

@@ -54,7 +54,7 @@ def test_the_same_item_gives_the_same_picture() -> None:
 @pytest.mark.parametrize(
     ("asked", "drawn"), [(None, (320, 180)), ("1280x720", (640, 360)), ("9999x10", (640, 16)), ("101x99", (100, 98))]
 )
-def test_sizes(asked: str | None, drawn: tuple[int, int]) -> None:
+def test_the_drawn_size_is_even_and_bounded(asked: str | None, drawn: tuple[int, int]) -> None:
     assert local.size_of(asked) == drawn
 
 
@@ -87,12 +87,12 @@ def test_an_ffmpeg_that_does_not_work(tmp_path: Path) -> None:
         (b"", None),
     ],
 )
-def test_kinds(start: bytes, what: str | None) -> None:
+def test_the_kind_of_a_file_is_told_by_its_first_bytes(start: bytes, what: str | None) -> None:
     found = kind_of(start)
     assert (found.content_type if found else None) == what
 
 
-async def test_the_workload_draws(tmp_path: Path) -> None:
+async def test_the_workload_draws_a_picture_without_a_provider(tmp_path: Path) -> None:
     settings = VideosSettings.model_validate({"store": str(tmp_path)})
     context = Context(UUID(int=1), 3, 2, 1, "", resources=VideoResources(settings, Folder(tmp_path)))
     clip = await workload.run(Video(prompt="a crane", seconds=1, size="32x18"), context)
@@ -114,7 +114,7 @@ async def test_the_workload_draws(tmp_path: Path) -> None:
         ({"provider": "replicate", "key": "k", "model": "a/b"}, None),
     ],
 )
-def test_what_is_missing(given: dict[str, str], lacks: str | None) -> None:
+def test_a_missing_setting_is_named(given: dict[str, str], lacks: str | None) -> None:
     missing = VideosSettings.model_validate(given).missing()
     assert missing is None if lacks is None else lacks in (missing or "")
 
@@ -125,7 +125,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("store", ["s3://", "https://bucket", "gs://bucket"])
-def test_a_store_that_is_none(store: str) -> None:
+def test_an_invalid_store_is_refused(store: str) -> None:
     with pytest.raises(ValueError, match="neither a folder nor"):
         VideosSettings.model_validate({"store": store})
 

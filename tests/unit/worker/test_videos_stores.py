@@ -43,7 +43,7 @@ def bucket(server: S3Server, **more: Any) -> Bucket:
 
 
 @pytest.mark.parametrize("file", [HEAD, LARGE], ids=["one put", "in parts"])
-async def test_a_bucket(s3: S3Server, file: bytes) -> None:
+async def test_a_file_is_kept_in_a_bucket(s3: S3Server, file: bytes) -> None:
     kept = await keep(parts(file), bucket(s3), "batch/0-1", 2**30)
     assert kept.uri == f"s3://{BUCKET}/a/b/batch/0-1.mp4"
     assert s3.objects == {"a/b/batch/0-1.mp4": ("video/mp4", file)}
@@ -57,7 +57,7 @@ async def test_a_broken_download_leaves_no_object(s3: S3Server) -> None:
     assert not s3.objects
 
 
-async def test_what_a_bucket_refuses(s3: S3Server) -> None:
+async def test_a_refusal_of_a_bucket_is_the_error_of_the_item(s3: S3Server) -> None:
     for refused in (bucket(s3, s3_secret=SECRET[::-1]), bucket(s3, store="s3://nobody")):
         with pytest.raises(Permanent) as caught:
             await keep(parts(HEAD), refused, "batch/0-1", 2**30)
@@ -85,7 +85,7 @@ async def test_a_folder_keeps_the_last_whole_file(tmp_path: Path) -> None:
     assert files[0].read_bytes() == LARGE
 
 
-async def test_measuring() -> None:
+async def test_a_measured_stream_has_its_size_and_digest() -> None:
     measured = Measured(parts(b"abc", 1), 3)
     assert [part async for part in measured] == [b"a", b"b", b"c"]
     assert (measured.bytes, measured.sha256) == (3, hashlib.sha256(b"abc").hexdigest())

@@ -61,7 +61,7 @@ def test_distances_rank_the_first_jobs_and_say_that_there_are_more() -> None:
     assert made["pairs"] == 106
 
 
-def test_nothing_to_add_up() -> None:
+def test_a_summary_of_no_results_is_empty() -> None:
     made: Any = summary_of(distances.workload, [])
     assert (made["pairs"], made["mean_metres"], made["jobs"]) == (0, None, [])
     assert summary_of(tracklists.workload, []) is not None
