@@ -11,7 +11,6 @@ from unittest.mock import AsyncMock
 import pytest
 
 from batchyard_contracts.v1.flow import (
-    ChunkProcessed,
     ChunkReturned,
     ItemOutcome,
     ItemsPage,
@@ -29,7 +28,7 @@ from shared.messaging.batch_consumer import DecodedMessage
 from shared.messaging.publisher import OutgoingMessage
 from shared.runtime.errors import PublishFailed
 from shared.runtime.transient import retry_transient
-from tests.support.dispatcher_parts import ENVELOPE, Parts, again, dispatcher_parts, once, received
+from tests.support.dispatcher_parts import ENVELOPE, Parts, again, dispatcher_parts, once, received, report_on
 
 
 class ManualDispatcher:
@@ -72,8 +71,7 @@ class ManualDispatcher:
 
     async def report(self, chunk: ChunkReady, outcomes: Sequence[ItemOutcome], **fields: Any) -> None:
         """As a worker reports."""
-        same = chunk.model_dump(exclude={"items", "priority"})
-        message = ChunkProcessed.model_validate(same | {"worker_id": "hand", "outcomes": list(outcomes)} | fields)
+        message = report_on(chunk, outcomes, **fields)
         await retry_transient(lambda: self.parts.report_handler.on_chunks_processed([received(message)]), "report")
         await self.parts.batch_stopper.drain()
 

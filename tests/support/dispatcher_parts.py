@@ -126,9 +126,7 @@ class Parts:
 
     async def report(self, chunk: ChunkReady, outcomes: Sequence[ItemOutcome], **fields: Any) -> None:
         """A worker's report."""
-        same = chunk.model_dump(exclude={"items", "priority"})
-        message = ChunkProcessed.model_validate(same | {"worker_id": "hand", "outcomes": list(outcomes)} | fields)
-        await self.report_handler.on_chunks_processed([received(message)])
+        await self.report_handler.on_chunks_processed([received(report_on(chunk, outcomes, **fields))])
         await self.batch_stopper.drain()
 
     async def wait_again(self, batch_id: uuid.UUID, ordinals: Sequence[int], partition: str = "") -> None:
@@ -160,6 +158,12 @@ class Parts:
     async def count(self, table: str) -> int:
         """Rows of a table."""
         return int(await self.pool.fetchval(f"SELECT count(*) FROM {table}"))
+
+
+def report_on(chunk: ChunkReady, outcomes: Sequence[ItemOutcome], **fields: Any) -> ChunkProcessed:
+    """Return a worker's report."""
+    same = chunk.model_dump(exclude={"items", "priority"})
+    return ChunkProcessed.model_validate(same | {"worker_id": "hand", "outcomes": list(outcomes)} | fields)
 
 
 def received(message: ItemsPage | ChunkProcessed) -> DecodedMessage:

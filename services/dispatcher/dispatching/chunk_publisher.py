@@ -160,7 +160,9 @@ class ChunkPublisher:
         )
 
     def _is_quarantined(self, workload: str, source: PageRange | RetryRange) -> bool:
-        return isinstance(source, RetryRange) and source.quarantined and self._state.handles_quarantine(workload)
+        return (
+            isinstance(source, RetryRange) and source.quarantined and self._state.workers.handles_quarantine(workload)
+        )
 
     def _chunk(self, lease: Lease, batch: Batch, items: Sequence[bytes]) -> OutgoingMessage:
         head = ChunkHead(

@@ -6,7 +6,7 @@ from typing import Literal
 from uuid import UUID
 
 from batchyard_contracts.v1.manifest import Manifest
-from batchyard_contracts.v1.values import Priority, RetryRule, Reuse, StopReason, Terms
+from batchyard_contracts.v1.values import Dedup, Priority, RetryRule, Reuse, StopReason, Terms
 
 
 @dataclass(slots=True)
@@ -39,6 +39,12 @@ class Batch:
         if self.cancelled or self.stop_reason == "failure_threshold":
             return "cancelled"
         return "expired" if self.stop_reason else None
+
+    @property
+    def dedup(self) -> Dedup | None:
+        """Rule by which the items claim their keys before they run; None if they claim none."""
+        dedup = self.reuse.dedup if self.reuse else None
+        return dedup if dedup and dedup.mode in {"reject", "replace"} else None
 
     @property
     def deadline(self) -> datetime | None:

@@ -19,8 +19,8 @@ from batchyard_contracts.v1.flow import (
 from services.dispatcher.codecs.page import Page
 from services.dispatcher.dispatching.dispatch_loop import DispatchLoop
 from services.dispatcher.domain.batch import Batch
+from services.dispatcher.domain.scheduling.page_tracker import PageTracker, WaitingSlices
 from services.dispatcher.intake.dedup_claims import DedupClaims
-from services.dispatcher.intake.page_tracker import PageTracker, WaitingSlices
 from services.dispatcher.intake.reopening import ITEM_DELETED, ItemReopener
 from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.stores import Stores
@@ -68,8 +68,8 @@ class BatchIntake:
         pages = [r.message for r in received if isinstance(r.message, Page)]
         saved = await self._stores.pages.save_pages(pages)
         batch_ids, claimed = {batch_id for batch_id, *_ in saved}, set[UUID]()
-        while known := [b for x in batch_ids - claimed if (b := self._state.batches.get(x))]:
-            for batch in known:  # another batch may be added meanwhile
+        while claiming := [b for x in batch_ids - claimed if (b := self._state.batches.get(x)) and b.dedup]:
+            for batch in claiming:  # another batch may be added meanwhile
                 claimed.add(batch.batch_id)
                 await self._claims.claim(batch)
         for batch_id, partition, slice_, lines in saved:
@@ -159,7 +159,7 @@ class BatchIntake:
 
         A batch whose `total` items have all arrived is added without a read.
         """
-        can_skip_read = not batch.stop_status and not self._claims.is_wanted_by(batch)
+        can_skip_read = not batch.stop_status and not batch.dedup
         waiting = self._page_tracker.complete_slices(batch.batch_id, total) if can_skip_read else None
         if waiting is None:
             waiting = await self._waiting(batch)
@@ -182,7 +182,7 @@ class BatchIntake:
             rows = await self._stores.pages.waiting_slices(batch.batch_id)
             found = {(slice_.page, slice_.segment): (partition, slice_) for partition, slice_ in rows}
             early = self._page_tracker.early_slices(batch.batch_id)
-            if early is not None and (early.keys() <= found.keys() or not self._claims.is_wanted_by(batch)):
+            if early is not None and (early.keys() <= found.keys() or not batch.dedup):
                 return {**early, **found}
 
     def _remove(self, batch_id: UUID) -> None:

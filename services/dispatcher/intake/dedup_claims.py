@@ -11,7 +11,6 @@ from uuid import UUID
 import msgspec
 
 from batchyard_contracts.v1.flow import SettledItem
-from batchyard_contracts.v1.values import Dedup
 from services.dispatcher.domain.batch import Batch
 from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.page_store import Claim, DroppedItem
@@ -36,19 +35,15 @@ class DedupClaims:
     def __init__(self, state: DispatcherState, stores: Stores, settler: ItemSettler, pages: PageCache) -> None:
         self._state, self._stores, self._settler, self._pages = state, stores, settler, pages
 
-    def is_wanted_by(self, batch: Batch) -> bool:
-        """Tell whether the items of a batch have to claim their keys before they run."""
-        return _mode(batch) is not None
-
     async def load(self, batch: Batch) -> None:
         """Load the dropped items of a batch that is about to be added, and claim the keys of the others."""
-        if _mode(batch):
+        if batch.dedup:
             await self._drop(batch, await self._stores.pages.dropped_items(batch.batch_id))
             await self.claim(batch)
 
     async def claim(self, batch: Batch) -> None:
         """Claim the keys of the pages of a batch that have not been claimed yet."""
-        dedup = _mode(batch)
+        dedup = batch.dedup
         while dedup and (pages := await self._stores.pages.unclaimed_segments(batch.batch_id)):
             found = {line.key: line for _, _, lines in pages for line in map(_decoder.decode, lines) if line.key}
             claims = [Claim(bytes.fromhex(key), line.ordinal, line.custom_id) for key, line in found.items()]
@@ -79,8 +74,3 @@ class DedupClaims:
         ]
         await self._settler.settle(batch, "duplicate", settled)
         await self._stores.retries.drop_waiting_retries(batch.batch_id, batch.round, [item.ordinal for item in dropped])
-
-
-def _mode(batch: Batch) -> Dedup | None:
-    dedup = batch.reuse.dedup if batch.reuse else None
-    return dedup if dedup and dedup.mode in {"reject", "replace"} else None

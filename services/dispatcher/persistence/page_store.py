@@ -9,8 +9,9 @@ from services.dispatcher.codecs.page import Page
 from services.dispatcher.domain.batch import Batch
 from services.dispatcher.domain.item_line import ordinal_of
 from services.dispatcher.domain.scheduling.scheduler import PageSlice
-from services.dispatcher.persistence.statements import SQL, PageKey, columns
+from services.dispatcher.persistence.statements import SQL, PageKey
 from shared.postgres.pool import Pool
+from shared.postgres.queries import columns
 
 
 class Claim(NamedTuple):

@@ -13,9 +13,8 @@ from batchyard_contracts.v1.queries import RateHistoryEntry
 from batchyard_contracts.v1.values import ItemError, Rate
 from services.dispatcher.domain.rate_limiting.circuit_breaker import CircuitBreaker
 from services.dispatcher.domain.rate_limiting.limiter import LearnedRate, Limiter, LimitTerms
-from services.dispatcher.persistence.statements import columns
 from shared.postgres.pool import Pool
-from shared.postgres.queries import load_queries
+from shared.postgres.queries import columns, load_queries
 
 SQL = load_queries("services.dispatcher.persistence", "rates.sql")
 MAX_HISTORY = 200

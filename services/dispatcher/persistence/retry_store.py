@@ -5,8 +5,9 @@ from typing import NamedTuple
 from uuid import UUID
 
 from services.dispatcher.domain.retry_policy import Retry
-from services.dispatcher.persistence.statements import SQL, columns, retry_row
+from services.dispatcher.persistence.statements import SQL, retry_row
 from shared.postgres.pool import Pool
+from shared.postgres.queries import columns
 
 
 class DueRetry(NamedTuple):

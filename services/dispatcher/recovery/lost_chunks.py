@@ -92,7 +92,7 @@ class LostChunkRecovery:
             self._state.batch_of(lease),
             reason,
             ordinals,
-            isolates=self._state.handles_quarantine(lease.workload),
+            isolates=self._state.workers.handles_quarantine(lease.workload),
             max_losses=self._max_losses,
         )
 

@@ -39,7 +39,7 @@ class OrphanedChunkDetector:
     def is_watched(self, lease: Lease) -> bool:
         """Tell whether a chunk is still watched. A quarantined chunk that no worker takes is not watched."""
         return lease.chunk_id in self._leases and (
-            not lease.quarantined or self._state.handles_quarantine(lease.workload)
+            not lease.quarantined or self._state.workers.handles_quarantine(lease.workload)
         )
 
     @property
@@ -81,7 +81,7 @@ class OrphanedChunkDetector:
         emptied_at = self._emptied_at.get(lease.queue)
         if emptied_at is None:
             return False
-        holders = [w for w in self._state.workers.values() if lease.workload in w.heartbeat.workloads]
+        holders = [w for w in self._state.workers if lease.workload in w.heartbeat.workloads]
         return self._is_overdue(lease) or all(
             w.previous_seen_at > emptied_at or (w.heartbeat.stopping and not w.heartbeat.chunks) for w in holders
         )

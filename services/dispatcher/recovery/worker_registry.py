@@ -52,7 +52,7 @@ class WorkerRegistry:
                     slots=w.heartbeat.slots,
                     seen_at=now - timedelta(seconds=clock - w.seen_at),
                 )
-                for w in self._state.workers.values()
+                for w in self._state.workers
             ]
         )
 
@@ -85,7 +85,7 @@ class WorkerRegistry:
     def _has_left(self, lease: Lease, waiting: int | None) -> bool:
         """Tell whether a chunk has left its queue: the queue is empty, a worker has a much later chunk, or no worker
         consumes it."""
-        if lease.quarantined and not self._state.handles_quarantine(lease.workload):
+        if lease.quarantined and not self._state.workers.handles_quarantine(lease.workload):
             return True
         if not waiting:
             return waiting == 0

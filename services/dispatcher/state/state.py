@@ -1,9 +1,8 @@
 """In-memory state of the active dispatcher, rebuilt from PostgreSQL whenever a process becomes active."""
 
 import asyncio
-import math
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,23 +10,12 @@ from uuid import UUID
 
 from batchyard_contracts.v1.flow import WorkerHeartbeat
 from batchyard_contracts.v1.manifest import Manifest
-from batchyard_contracts.v1.values import SlotCount
 from services.dispatcher.domain.batch import Batch
-from services.dispatcher.domain.lease import Lease
+from services.dispatcher.domain.lease import Lease, LeaseTable
 from services.dispatcher.domain.rate_limiting.batch_limits import BatchLimits
 from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
 from services.dispatcher.domain.scheduling.scheduler import BatchQueue, Scheduler
-from services.dispatcher.state.lease_table import LeaseTable
-
-
-@dataclass(slots=True)
-class Worker:
-    """A worker and the time at which it was last heard of."""
-
-    heartbeat: WorkerHeartbeat
-    seen_at: float
-    previous_seen_at: float = -math.inf
-    """Time of the heartbeat before the last one. The last one was created later than this."""
+from services.dispatcher.state.workers import LiveWorkers
 
 
 @dataclass(slots=True)
@@ -48,7 +36,7 @@ class DispatcherState:
         self.batches: dict[UUID, Batch] = {}
         self.workload_queues: dict[str, WorkloadQueue] = {}
         self.leases = LeaseTable()
-        self.workers: dict[str, Worker] = {}
+        self.workers = LiveWorkers()
         self.consumed_up_to: dict[str, float] = {}
         """By queue: publish time of the youngest chunk known to have left it. All older chunks have left it too."""
         self.batch_limits: dict[UUID, BatchLimits] = {}
@@ -181,43 +169,27 @@ class DispatcherState:
 
     def record_heartbeat(self, heartbeat: WorkerHeartbeat, now: float) -> None:
         """Record that a worker lives and holds the named chunks."""
-        previous = self.workers.get(heartbeat.worker_id)
-        self.workers[heartbeat.worker_id] = Worker(heartbeat, now, previous.seen_at if previous else -math.inf)
+        self.workers.record_heartbeat(heartbeat, now)
         for chunk_id in heartbeat.chunks:
             if lease := self.leases.get(chunk_id):
                 self.leases.mark_seen(lease, now)
                 if lease.fence == 1:  # a chunk that was dispatched again may be named for its earlier message
                     self.record_taken(lease)
-        self._count_workers()
+        self._update_capacity()
 
     def record_taken(self, lease: Lease) -> None:
         """Record that a worker has taken a chunk from its queue."""
         queue = lease.queue
         self.consumed_up_to[queue] = max(lease.sent_at, self.consumed_up_to.get(queue, lease.sent_at))
 
-    def handles_quarantine(self, workload: str) -> bool:
-        """Tell whether a worker takes quarantined chunks of this workload."""
-        return any(w.heartbeat.handles_quarantine and workload in w.heartbeat.workloads for w in self.workers.values())
-
     def drop_silent_workers(self, before: float) -> None:
         """Drop workers that were last heard of before the given time."""
-        for worker_id in [w for w, worker in self.workers.items() if worker.seen_at < before]:
-            del self.workers[worker_id]
-        self._count_workers()
+        self.workers.drop_silent(before)
+        self._update_capacity()
 
-    def _count_workers(self) -> None:
-        counts: dict[str, float] = defaultdict(float)
-        for worker in self.workers.values():
-            if not worker.heartbeat.stopping:
-                for name in worker.heartbeat.workloads:
-                    counts[name] += self._relative_capacity(name, worker.heartbeat.slots.get(name))
+    def _update_capacity(self) -> None:
         for name, queue in self.workload_queues.items():
-            workers = counts[name] if queue.is_announced else 0
-            if queue.window.workers != workers:
-                queue.window.workers = workers
+            capacity = self.workers.capacity(name, queue.window.manifest.concurrency) if queue.is_announced else 0.0
+            if queue.window.workers != capacity:
+                queue.window.workers = capacity
                 self.changed.set()
-
-    def _relative_capacity(self, name: str, slots: SlotCount | None) -> float:
-        """Return the capacity of the worker relative to one with the manifest's concurrency."""
-        queue = self.workload_queues.get(name)
-        return slots.max / queue.window.manifest.concurrency if slots and queue else 1.0

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.dispatcher.domain.scheduling.page_tracker import PageTracker
 from services.dispatcher.domain.scheduling.scheduler import PageSlice
-from services.dispatcher.intake.page_tracker import PageTracker
 
 BATCH, OTHER = UUID(int=1), UUID(int=2)
 

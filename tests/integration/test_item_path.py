@@ -1,0 +1,42 @@
+"""An item's path can be read from top to bottom, since its messages enter few modules of each service."""
+
+import uuid
+
+from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
+from batchyard_contracts.v1.flow import BatchAccepted, ItemOutcome
+from batchyard_contracts.v1.values import NewItem
+from devstack import Servers
+from tests.support.dispatcher_parts import dispatcher_parts, page_of, received, report_on
+from tests.support.entered_modules import entered_modules
+from tests.support.running_ingest import running_ingest
+
+
+async def test_a_submission_enters_at_most_ten_modules_of_ingest(clean: Servers) -> None:
+    command = BatchSubmit(workload="squares", items=[NewItem(payload={"n": n}) for n in range(3)])
+    async with running_ingest(clean) as harness:
+        with entered_modules("ingest") as found:
+            assert isinstance(await harness.command(command), CommandAccepted)
+            await harness.wait_for(BatchAccepted)
+    assert len(found) <= 10, sorted(found)
+    assert "submission/submit.py" in found
+
+
+async def test_a_page_and_a_report_enter_at_most_nine_modules_of_the_dispatcher(clean: Servers) -> None:
+    async with dispatcher_parts(clean) as make:
+        dispatcher, batch_id = make(), uuid.uuid4()
+        dispatcher.employ("w")
+        await dispatcher.accept(batch_id)
+        page = page_of(batch_id, {"": 3})
+        with entered_modules("dispatcher") as found:
+            await dispatcher.intake.on_items_pages([received(page)])
+        async with dispatcher.pumping():
+            await dispatcher.until(lambda: bool(dispatcher.outbox.chunks))
+        (chunk,) = dispatcher.outbox.chunks
+        ended = [ItemOutcome(ordinal=item.ordinal, status="succeeded", result={}) for item in chunk.items]
+        report = report_on(chunk, ended, ended=len(ended))
+        with entered_modules("dispatcher") as by_report:
+            await dispatcher.report_handler.on_chunks_processed([received(report)])
+        assert dict(dispatcher.state.leases) == {}
+        found |= by_report
+    assert len(found) <= 9, sorted(found)
+    assert {"intake/batches.py", "outcomes/report_handler.py"} <= found

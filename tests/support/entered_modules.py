@@ -1,0 +1,36 @@
+"""Names the modules of a service that a message enters, so that a test can keep its path short."""
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+SERVICES = Path(__file__).parents[2] / "services"
+
+
+@contextmanager
+def entered_modules(service: str) -> Iterator[set[str]]:
+    """Collect the modules of a service, by path, whose functions run inside the block, in any task or new thread.
+
+    The domain is left out: its pure functions and values are read where they are used, like those of a library.
+    """
+    folder, found = f"{SERVICES / service}/", set[str]()
+
+    def record(frame: FrameType, event: str, _: Any) -> None:
+        code = frame.f_code
+        if event == "call" and code.co_filename.startswith(folder) and code.co_name != "<module>":
+            module = code.co_filename.removeprefix(folder)
+            if not module.startswith("domain/"):
+                found.add(module)
+
+    previous = sys.getprofile()
+    sys.setprofile(record)
+    threading.setprofile(record)
+    try:
+        yield found
+    finally:
+        sys.setprofile(previous)
+        threading.setprofile(None)
