@@ -1,4 +1,4 @@
-"""Squares a number, after a nap if asked: for measuring what Batchyard itself costs, and for trying it out."""
+"""Squares a number, after a delay if asked: for measuring the cost of Batchyard itself, and for trying it out."""
 
 import asyncio
 from typing import Annotated
@@ -10,18 +10,18 @@ from batchyard_contracts.workload import Chunking, Context, Limits, Permanent, R
 
 
 class Item(BaseModel):
-    """A number, and how to behave on the way."""
+    """Number to square, with the delay and the error to produce."""
 
     n: Annotated[int, Field(ge=-(10**9), le=10**9)]
     sleep_s: Annotated[float, Field(ge=0, le=600)] = 0.0
     fail: ErrorCode | None = None
-    """Fail with this code."""
+    """Error code with which the item fails for good; None: it does not."""
     fail_attempts: Annotated[int, Field(ge=0, le=100)] = 0
-    """Fail so many attempts with a passing error before succeeding."""
+    """Number of attempts that fail with a transient error before one succeeds."""
 
 
 class Squared(BaseModel):
-    """Its square."""
+    """Square of the number."""
 
     n: int
 
@@ -42,7 +42,7 @@ workload = Workload(
 
 @workload.handler
 async def run(item: Item, context: Context) -> Squared:
-    """Nap, fail or square."""
+    """Sleep, then fail or return the square, as the item asks."""
     if item.sleep_s:
         await asyncio.sleep(item.sleep_s)
     if item.fail is not None:

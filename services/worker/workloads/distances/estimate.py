@@ -1,4 +1,4 @@
-"""The embedded provider: what a way is likely to be, from the line between its ends. No road was looked at."""
+"""The embedded provider: estimates a way from the geodesic between its ends, without any road data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Estimates:
     settings: DistancesSettings
 
     def ways(self, legs: Sequence[Leg]) -> list[Way]:
-        """A way for each leg."""
+        """Return an estimate for each leg."""
         metres = geodesic.distances(legs) * self.settings.road_factor
         slowness = {mode: _KMH / self.settings.kmh(mode) for mode in {leg.mode for leg in legs}}
         return [
@@ -28,10 +28,10 @@ class Estimates:
         ]
 
     def fastest_s(self, legs: Sequence[Leg]) -> list[float]:
-        """Seconds that each leg takes at the very least: straight, and at the highest speed of its mode."""
+        """Return the shortest possible time of each leg in seconds: straight, at the highest speed of its mode."""
         metres = geodesic.distances(legs).tolist()
         return [length * _KMH / self._fastest_kmh(leg) for leg, length in zip(legs, metres, strict=True)]
 
     def _fastest_kmh(self, leg: Leg) -> float:
-        """On foot and by bicycle, twice the mean is out of reach."""
+        """Return the highest speed of a mode; on foot and by bicycle it is twice the mean."""
         return self.settings.fastest_kmh if leg.mode == "driving" else 2 * self.settings.kmh(leg.mode)

@@ -17,7 +17,7 @@ EQUATOR_M = 6_378_137.0
 FLATTENING = 1 / 298.257223563
 MEAN_RADIUS_M = 6_371_008.8
 _NEARLY_OPPOSITE = 2.83
-"""Radians: about 18,000 km."""
+"""Angle in radians, about 18,000 km, above which two places are nearly opposite."""
 
 Floats = NDArray[np.float64]
 

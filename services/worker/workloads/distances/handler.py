@@ -1,4 +1,4 @@
-"""The workload `distances`: how far and how long it is from contractors to jobs, a whole chunk of pairs at once."""
+"""The workload `distances`: distances and travel times of pairs of places, a whole chunk at once."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from services.worker.workloads.distances.recommender import Recommender
 from services.worker.workloads.distances.summary import Ranking
 
 WITHIN_S = 100.0
-"""Time for the calls of a chunk: below the chunk's own, so that what was answered by then is reported."""
+"""Seconds for the calls of a chunk, below the chunk's timeout, so that the answers until then are reported."""
 
 workload = Workload(
     "distances",
@@ -52,7 +52,7 @@ workload.summary(Ranking)
 
 @workload.chunk_handler
 async def run(items: list[DistanceItem], contexts: list[Context]) -> Sequence[DistanceResult | WorkloadError]:
-    """All ways of the chunk. A pair without one is a result; a place that no router knows fails its pairs alone."""
+    """Return the results of all pairs. No route is a result; a place without a road fails only its own pairs."""
     resources: DistanceResources = contexts[0].resources
     if resources.router is None:
         ways = resources.estimates.ways([_exact_leg(item) for item in items])

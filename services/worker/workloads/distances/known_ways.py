@@ -1,4 +1,4 @@
-"""Ways that a provider told before, in Redis: many in one round trip, by their rounded ends and their mode."""
+"""Caches a provider's ways in Redis: many in one round trip, by their rounded ends and their mode."""
 
 import hashlib
 from collections.abc import Awaitable, Sequence
@@ -11,7 +11,7 @@ _NONE = b"-"
 
 
 class KnownWays:
-    """Remembers for `ttl_s` seconds; with 0, or without Redis, nothing."""
+    """Cache of ways in Redis for `ttl_s` seconds; with 0, or while Redis is unavailable, it is empty."""
 
     def __init__(self, memory: RedisClient, provider: str, base_url: str, decimals: int, ttl_s: int) -> None:
         self._memory = memory
@@ -20,7 +20,7 @@ class KnownWays:
         self._ttl_s = ttl_s
 
     async def find(self, legs: Sequence[Leg]) -> dict[Leg, Way]:
-        """The ways that are known."""
+        """Return the cached ways."""
         if not self._ttl_s or not legs:
             return {}
         asking: Awaitable[list[Any]] = self._memory.client.mget([self._key(leg) for leg in legs])
@@ -28,7 +28,7 @@ class KnownWays:
         return {leg: way for leg, value in zip(legs, found, strict=False) if (way := _read(value))}
 
     async def keep(self, ways: dict[Leg, Way]) -> None:
-        """Remember them."""
+        """Store ways."""
         if not self._ttl_s or not ways:
             return
         pipeline = self._memory.client.pipeline(transaction=False)

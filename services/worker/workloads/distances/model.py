@@ -1,4 +1,4 @@
-"""Items and results of the distances workload: a pair of places, and the way between them."""
+"""Items and results of the distances workload: a pair of places, and the distance between them."""
 
 from typing import Annotated, Literal
 
@@ -13,7 +13,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 
 class DistanceItem(BaseModel):
-    """The way from a contractor, or any origin, to a job, or any destination, in degrees (WGS84)."""
+    """Pair of places in degrees (WGS84): an origin, such as a contractor, and a destination, such as a job."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -25,11 +25,11 @@ class DistanceItem(BaseModel):
     job: Name | None = None
     mode: TravelMode = "driving"
     group: Annotated[str, Field(max_length=64)] = ""
-    """Pairs of one group travel together, a city for instance, so that they share calls."""
+    """Group whose pairs are computed together, such as a city, so that they share calls."""
 
 
 class DistanceResult(BaseModel):
-    """The way, or that there is none. `method` says whether a router knows it, or it is an estimate."""
+    """Distance and travel time of a pair, if there is a route. `method` tells a router from an estimate."""
 
     status: Literal["ok", "unreachable"]
     metres: int | None = None

@@ -1,4 +1,4 @@
-"""Opens what all runs of the workload on one worker share, as the environment's settings say."""
+"""Opens the resources that all runs of the workload on one worker share, by the settings."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -26,7 +26,7 @@ from shared.runtime.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class DistanceResources:
-    """Estimates always; a router unless estimates are all that is wanted."""
+    """Resources that all runs share: the estimates, and a router unless only estimates are configured."""
 
     settings: DistancesSettings
     estimates: Estimates
@@ -40,7 +40,7 @@ def missing_setting() -> str | None:
 
 @asynccontextmanager
 async def open_resources() -> AsyncIterator[DistanceResources]:
-    """The provider as the environment describes it; closed with the worker."""
+    """Open the provider that the settings describe; it is closed with the worker."""
     settings = DistancesSettings()
     async with AsyncExitStack() as stack:
         if settings.provider == "geodesic":
@@ -62,7 +62,7 @@ async def open_resources() -> AsyncIterator[DistanceResources]:
 
 
 def provider_of(settings: DistancesSettings, session: aiohttp.ClientSession) -> DistanceProvider:
-    """The provider that the settings name."""
+    """Return the provider that the settings name."""
     client, cells = MatrixClient(session, settings.base_url, settings.provider), settings.max_cells
     match settings.provider:
         case "google":

@@ -20,7 +20,7 @@ class Place(NamedTuple):
 
 
 class Leg(NamedTuple):
-    """A way that is asked for."""
+    """Pair of places whose way is requested, with its mode."""
 
     origin: Place
     destination: Place

@@ -20,7 +20,7 @@ from services.worker.workloads.distances.routing import LATE, Found
 
 log = structlog.get_logger()
 _FOR_THE_REST = 0.8
-"""The part of the deadline that the provider may take."""
+"""Share of the deadline that the provider may take."""
 
 
 class Recommender:
@@ -77,7 +77,7 @@ class Recommender:
         return ranked
 
     def _travel(self, found: Found | None, estimated: Way) -> Travel | None:
-        """A way as it is told; where the provider failed, the estimate stands in for it."""
+        """Return the travel of a way; the estimate replaces a way that the provider failed to compute."""
         if found is None or isinstance(found, WorkloadError):
             return _told(estimated, estimate.NAME)
         return _told(found, self._resources.router.name if self._resources.router else estimate.NAME)

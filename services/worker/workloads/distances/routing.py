@@ -12,11 +12,11 @@ from services.worker.workloads.distances.providers.provider import DistanceProvi
 
 Found = Way | WorkloadError
 LATE = Transient("timeout", "The provider had not answered for it when the time was up.")
-"""Error of each leg for which no answer came in time."""
+"""Error of a leg that was not answered in time."""
 
 
 class Router:
-    """One provider, and what it told before."""
+    """Provider together with the cache of its earlier answers."""
 
     def __init__(self, provider: DistanceProvider, known: KnownWays, calls_at_once: int) -> None:
         self._provider = provider
@@ -25,7 +25,7 @@ class Router:
 
     @property
     def name(self) -> str:
-        """The provider's name."""
+        """Name of the provider."""
         return self._provider.name
 
     async def ways(self, legs: Iterable[Leg], within_s: float) -> dict[Leg, Found]:

@@ -25,12 +25,12 @@ from services.worker.workloads.distances.recommendations import (
 PRIOR_RATING = 3.5
 PRIOR_REVIEWS = 10
 UNSAID_REVIEWS = 10
-"""A rating that does not say on how many reviews it rests."""
+"""Number of reviews that a rating without a number of reviews is taken to have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """The cheapest and the dearest of all candidates."""
+    """Lowest and highest cost of all candidates."""
 
     least: float
     most: float
@@ -49,14 +49,14 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A score and what it is made of."""
+    """Score and its parts."""
 
     score: float
     parts: dict[Criterion, Part]
 
 
 def longest_s(contractor: Contractor, max_travel_s: float) -> float:
-    """The longest way that both sides allow."""
+    """Return the longest travel time that both sides accept, in seconds."""
     return max_travel_s if contractor.max_travel_s is None else min(max_travel_s, contractor.max_travel_s)
 
 
@@ -82,7 +82,7 @@ def too_far(contractor: Contractor, travel_s: float, max_travel_s: float) -> Exc
 def score(
     job: Job, contractor: Contractor, travel_s: float, weights: Weights, max_travel_s: float, costs: Costs | None
 ) -> Score:
-    """The score of a contractor that is not excluded."""
+    """Return the score of a contractor that is not excluded."""
     longest = longest_s(contractor, max_travel_s)
     values: dict[Criterion, tuple[float, float]] = {
         "travel": (1.0 - min(1.0, travel_s / longest) if longest > 0 else 1.0, weights.travel)

@@ -59,13 +59,13 @@ class DistancesSettings(BaseSettings):
 
     @property
     def ttl_s(self) -> int:
-        """Seconds that an answer is kept; 0 keeps none."""
+        """Seconds for which an answer is cached; 0: not at all."""
         if self.cache_ttl_s is not None:
             return self.cache_ttl_s
         return 0 if self.provider in ("geodesic", "google") else _WEEK_S
 
     def kmh(self, mode: TravelMode) -> float:
-        """The mean speed of an estimate."""
+        """Return the mean speed of an estimate in km/h."""
         return {"driving": self.driving_kmh, "cycling": self.cycling_kmh, "walking": self.walking_kmh}[mode]
 
     def missing(self) -> str | None:

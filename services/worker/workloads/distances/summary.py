@@ -13,7 +13,7 @@ _NEAREST = 3
 
 
 class Near(BaseModel):
-    """A contractor, and the way to the job."""
+    """Contractor with the travel to the job."""
 
     contractor: str
     seconds: int
@@ -21,7 +21,7 @@ class Near(BaseModel):
 
 
 class JobRanking(BaseModel):
-    """The contractors who are there first, the quickest first."""
+    """Contractors with the shortest travel time, the shortest first."""
 
     job: str
     nearest: list[Near]
@@ -33,7 +33,7 @@ class DistancesSummary(BaseModel):
     pairs: int
     unreachable: int
     estimates: int
-    """Pairs that no router computed."""
+    """Number of pairs that were estimated."""
     mean_metres: int | None
     mean_seconds: int | None
     longest_seconds: int | None
@@ -77,7 +77,7 @@ class Ranking:
             del nearest[_NEAREST:]
 
     def finish(self) -> DistancesSummary:
-        """The totals and the ranking."""
+        """Return the totals and the ranking."""
         return DistancesSummary(
             pairs=self._pairs,
             unreachable=self._pairs - self._ways,

@@ -20,7 +20,7 @@ CONNECT_TIMEOUT_S = 10.0
 MAX_CONNECTIONS_PER_HOST = 20
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _HARMLESS = frozenset(("accept", "accept-language", "user-agent"))
-"""Headers that go along when a redirect leads to another origin."""
+"""Headers that are kept when a redirect leads to another origin."""
 _REFUSED = (
     "The address is not a public one on port 80 or 443. An operator may allow its network: "
     "BATCHYARD_HTTP_CALLS_ALLOWED_NETWORKS."

@@ -27,7 +27,7 @@ workload = Workload(
 
 @workload.handler
 async def run(item: Call, context: Context) -> CallAnswer:
-    """Make the call, and judge what came back."""
+    """Make the call, and judge its answer."""
     caller: Caller = context.resources
     if item.success.matches is not None and (fault := pattern_fault(item.success.matches)):
         raise Permanent("invalid_rule", f"`success.matches` {fault}.")

@@ -71,7 +71,7 @@ class SuccessRule(BaseModel):
 
 
 class Call(BaseModel):
-    """One call."""
+    """Call of one address, with the rule that decides its success."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -147,4 +147,4 @@ class CallAnswer(BaseModel):
     """Form in which the body is kept."""
     bytes_kept: int = 0
     truncated: bool = False
-    """The answer had more than was kept."""
+    """True when only the beginning of the body is kept."""

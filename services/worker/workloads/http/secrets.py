@@ -1,4 +1,4 @@
-"""Takes out of an answer the secrets that a call was made with, where a destination echoes them."""
+"""Removes the secrets of a call from its answer, in case the destination echoes them."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ _SECRET = re.compile(
 )
 _NOT_SECRET = frozenset(("idempotency-key",))
 _SHORTEST = 6
-"""A shorter value is found in any text."""
+"""Smallest length of a secret that is removed: a shorter value occurs in any text by chance."""
 BLANK = "[redacted]"
 
 
@@ -20,7 +20,7 @@ def secrets_of(headers: Mapping[str, str], kept: Mapping[str, str]) -> tuple[str
 
 
 def without(text: str, secrets: tuple[str, ...]) -> str:
-    """The text, with every secret blanked."""
+    """Return the text with every secret replaced."""
     for secret in secrets:
         text = text.replace(secret, BLANK)
     return text

@@ -1,4 +1,4 @@
-"""Judges an answer by the rule of its call, and keeps what is to be kept of it."""
+"""Judges an answer by the rule of its call, and keeps the requested part of its body."""
 
 import json
 from base64 import b64encode
@@ -110,7 +110,7 @@ def _as_text(body: bytes, reply: HttpResponse, secrets: tuple[str, ...]) -> dict
 
 
 def _excerpt(reply: HttpResponse, secrets: tuple[str, ...]) -> str:
-    """The beginning of the answer, on one line, for people. The secrets go first: a cut would leave a part of one."""
+    """Return the beginning of the answer on one line. Secrets are removed before the cut, which could split one."""
     kind, _, subtype = reply.media_type.partition("/")
     if not reply.body or (kind != "text" and subtype.rpartition("+")[2] not in _TEXT):
         return ""
@@ -127,7 +127,7 @@ def _decoded(body: bytes, charset: str) -> str:
 
 
 def _parsed(body: bytes) -> Any:
-    """The JSON that a body is; `MISSING` where it is none, or nested deeper than a result may be."""
+    """Return the JSON value of a body; `MISSING` when it is no JSON, or nested deeper than a result may be."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -146,7 +146,7 @@ def _deeper(value: Any, levels: int) -> bool:
 
 
 def _same(found: Any, wanted: Any) -> bool:
-    """Equal as JSON values: 1 and 1.0 are the same, 1 and true are not."""
+    """Tell whether two JSON values are equal: 1 equals 1.0, and 1 does not equal true."""
     return bool(jsonschema_rs.validator_for({"const": wanted}).is_valid(found))
 
 

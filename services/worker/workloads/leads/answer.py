@@ -19,18 +19,18 @@ _MOST = 300
 
 @dataclass(frozen=True, slots=True)
 class LeadAnswer:
-    """A page."""
+    """Page of records, or their count."""
 
     records: list[dict[str, Any]]
     found: int
-    """Records that fit, on all pages."""
+    """Number of records that match, on all pages."""
     cost: Decimal | None
-    """Cost of this request; None when the answer did not say."""
+    """Cost of this request; None when the answer does not state it."""
     free_remaining: int | None
 
 
 def answer_of(body: bytes) -> LeadAnswer | None:
-    """Read a body; None when it is none."""
+    """Return the page in a body; None when the body is no page."""
     try:
         document = orjson.loads(body)
         records = document["results"]
@@ -47,7 +47,7 @@ def answer_of(body: bytes) -> LeadAnswer | None:
 
 
 def refusal_of(status: int, headers: Mapping[str, str], body: bytes, now: datetime, *, buying: bool) -> WorkloadError:
-    """The error of an answer that is no success."""
+    """Return the error for an answer with an error status."""
     said = f"PropertyRadar answered {status}{_said(body)}."
     if status == 402:
         return Permanent("insufficient_credit", said, scope="provider")
@@ -60,7 +60,7 @@ def refusal_of(status: int, headers: Mapping[str, str], body: bytes, now: dateti
 
 
 def unusable(*, buying: bool) -> WorkloadError:
-    """The error of a success that cannot be read."""
+    """Return the error for a successful answer that cannot be read."""
     if buying:
         return Permanent(
             "invalid_response", "What was bought came in an answer that cannot be read. Look at the account."
@@ -69,7 +69,7 @@ def unusable(*, buying: bool) -> WorkloadError:
 
 
 def _said(body: bytes) -> str:
-    """Its own words, and the id by which its support finds the request."""
+    """Return the provider's message with the id by which its support finds the request."""
     try:
         document = orjson.loads(body)
     except ValueError:
@@ -82,7 +82,7 @@ def _said(body: bytes) -> str:
 
 
 def _plain(record: dict[str, Any]) -> dict[str, Any]:
-    """Yes and no as booleans: they come as 1 and 0, now and then as text."""
+    """Return the record with its flags as booleans: the provider sends them as 1 and 0, sometimes as text."""
     return {name: _flag(value) if _is_flag(name) else value for name, value in record.items()}
 
 

@@ -25,7 +25,7 @@ from services.worker.workloads.leads.radar import Radar, open_radar
 from services.worker.workloads.leads.settings import LeadsSettings
 
 _RATE = Rate(per_second=2, burst=2)
-"""The provider publishes no limit; this is what has been seen to be borne."""
+"""Rate of calls by experience: the provider publishes no limit."""
 _NOTHING = Decimal(0)
 _CRITERIA: list[Any] = [{"name": "ZipFive", "value": [97202]}, {"name": "AvailableEquity", "value": [[100000, None]]}]
 
@@ -87,7 +87,7 @@ async def run(page: LeadPage, context: Context) -> Leads | Continuation:
 
 @workload.summary
 class LeadTotals:
-    """Adds up the pages."""
+    """Summary of a batch: adds up its pages."""
 
     def __init__(self) -> None:
         self._total = LeadsTotal(pages=0, records=0, cost=_NOTHING, free_remaining=None)

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints,
 
 MAX_RECORDS = 1_000_000
 MAX_PAGE = 1000
-"""Records that a request may ask for."""
+"""Largest number of records of one request."""
 FIELDS = (
     *("RadarID", "Address", "City", "State", "ZipFive", "County", "APN", "PType", "Beds", "Baths", "SqFt", "YearBuilt"),
     *("Owner", "OwnershipType", "isSameMailing", "AVM", "AvailableEquity", "EquityPercent", "isHighEquity"),
@@ -67,7 +67,7 @@ class Preview(BaseModel):
     """Expected size and cost of a query: the result of the source."""
 
     found: int
-    """Records that fit."""
+    """Number of records that match."""
     records: int
     """Records that are bought, or would be: at most `max_results`."""
     pages: int
@@ -82,12 +82,12 @@ class Preview(BaseModel):
 
 
 class Leads(BaseModel):
-    """The records of a page. What is personal in them does not show in logs."""
+    """Records of a page. They contain personal data, and are hidden in logs."""
 
     start: int
     count: int
     found: int
-    """Records that fit the query when this page was bought."""
+    """Number of records that matched the query when this page was bought."""
     cost: Decimal
     free_remaining: int | None
     records: list[dict[str, Any]] = Field(repr=False)
@@ -100,4 +100,4 @@ class LeadsTotal(BaseModel):
     records: int
     cost: Decimal
     free_remaining: int | None
-    """The least that any page was told."""
+    """Smallest remaining quota that the answers of the pages stated."""

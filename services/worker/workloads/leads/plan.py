@@ -1,4 +1,4 @@
-"""Decides what a query comes to: how many pages, for how much, and whether they may be bought."""
+"""Plans a query: its number of pages, its cost, and whether the records may be bought."""
 
 import math
 from decimal import ROUND_UP, Decimal
@@ -9,7 +9,7 @@ from services.worker.workloads.leads.model import LeadPage, LeadSource, Preview
 
 _CENT = Decimal("0.01")
 CALLS_A_PAGE = 2
-"""One that costs nothing, to see what it would cost, and one that buys."""
+"""Number of requests for each page: a free one that states the cost, and one that buys."""
 
 
 def preview_of(
@@ -33,7 +33,7 @@ def preview_of(
 
 
 def pages_of(source: LeadSource, preview: Preview, page: int, *, allowed: bool) -> list[LeadPage]:
-    """The pages to buy; none without a purchase. Raises `Permanent` when they may not be bought."""
+    """Return the pages to buy; an empty list without a purchase. Raises `Permanent` when they may not be bought."""
     if not source.purchase or not preview.records:
         return []
     if source.budget is None:

@@ -1,4 +1,4 @@
-"""Asks PropertyRadar: for what a request would cost, which is free, and for what it buys, which is not."""
+"""Client of PropertyRadar: previews the cost of a request, which is free, and buys records, which is not."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ _AMBIGUOUS = "The records may have been bought; this is not repeated by itself. 
 
 @dataclass(frozen=True, slots=True)
 class Radar:
-    """The API and the session to it."""
+    """Client of the API over one shared session."""
 
     session: aiohttp.ClientSession
     settings: LeadsSettings
@@ -76,7 +76,7 @@ class Radar:
 
 @asynccontextmanager
 async def open_radar() -> AsyncIterator[Radar]:
-    """The API that the environment's settings name."""
+    """Open the client that the settings describe; it is closed with the worker."""
     settings = LeadsSettings()
     headers = {
         "Content-Type": "application/json",

@@ -52,7 +52,7 @@ SCHEMA: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """The answer is none; one more call may bring another. `longer`: with room for more tokens."""
+    """The answer cannot be used; one more call may give another. `longer`: that call allows more tokens."""
 
     why: str
     longer: bool = False
@@ -79,7 +79,7 @@ def judge_body(body: bytes, project: Project, status_date: dt.date) -> ChatPredi
 
 
 def judge_status(status: int, headers: Mapping[str, str], body: bytes, now: dt.datetime) -> WorkloadError:
-    """The error that a status other than 200 stands for."""
+    """Return the error for a status other than 200."""
     code, kind, param = _error(body)
     said = f"The chat endpoint answered with status {status}{f' ({code or kind})' if code or kind else ''}."
     if status == 429 and _EXHAUSTED & {code, kind}:
@@ -97,7 +97,7 @@ def judge_status(status: int, headers: Mapping[str, str], body: bytes, now: dt.d
 
 
 def _error(body: bytes) -> tuple[str, str, str]:
-    """Code, type and parameter of an error; empty where it has none."""
+    """Return the code, the type and the parameter of an error; an empty text for each that is missing."""
     try:
         error = orjson.loads(body)["error"]
         code, kind, param = (str(error.get(name) or "")[:100] for name in ("code", "type", "param"))
@@ -107,7 +107,7 @@ def _error(body: bytes) -> tuple[str, str, str]:
 
 
 def _bare(content: str) -> str:
-    """The JSON alone: servers without schemas like to fence it."""
+    """Return the JSON without the Markdown fence that servers without schemas put around it."""
     text = content.strip()
     if text.startswith("```"):
         text = text.strip("`").removeprefix("json")

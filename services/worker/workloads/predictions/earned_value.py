@@ -12,7 +12,7 @@ _TINY = 1e-9
 
 
 def indices_of(project: Project) -> Indices:
-    """The indices as of the last values."""
+    """Return the indices of a project at its last reported values."""
     budget, at = project.budget, project.periods_elapsed
     ev, ac = project.earned_value[-1], project.actual_cost[-1]
     pv = planned_at(project.planned_value, at)

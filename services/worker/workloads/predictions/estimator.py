@@ -18,7 +18,7 @@ from services.worker.workloads.predictions.risk import risk_of
 
 METHOD = "earned value and earned schedule"
 _EARLY = 20.0
-"""Per cent complete below which indices still move a lot."""
+"""Share of the work, in per cent, below which the indices still vary strongly."""
 _WIDE = 0.25
 _EARLY_NOTE = "Less than 20 % is done: the indices still move a lot."
 _NO_HISTORY_NOTE = "Without five periods, each with work done, the range is what formulas say, not a probability."
@@ -30,7 +30,7 @@ _DONE = "The work is complete."
 
 
 def estimate(project: Project) -> Prediction:
-    """Everything that was asked of a project."""
+    """Return the prediction of every figure that was requested of a project."""
     indices = indices_of(project)
     asked = set(project.predict)
     return Prediction(
@@ -119,7 +119,7 @@ def _cost(project: Project, indices: Indices) -> CostPrediction:
 
 
 def _confidence(indices: Indices, factor: float | None, width: float) -> Confidence:
-    """Low while little is done or the range is wide, high only with a history behind it."""
+    """Return the confidence: low while little is done or the range is wide, high only with a long history."""
     if indices.percent_complete < _EARLY or width > 2 * _WIDE:
         return "low"
     return "high" if factor and width <= _WIDE else "medium"

@@ -1,4 +1,4 @@
-"""The workload `predictions`: formulas, or a chat model that is shown what they say."""
+"""The workload `predictions`: formulas, or a chat model whose prompt contains their results."""
 
 from batchyard_contracts.v1.manifest import CircuitRule
 from batchyard_contracts.v1.values import RetryRule
@@ -39,7 +39,7 @@ workload.summary(PortfolioTotals)
 
 @workload.handler
 async def run(item: Project, context: Context) -> Prediction:
-    """Compute, and ask the model if there is one."""
+    """Predict by the formulas, and by the chat model if one is set."""
     computed = estimate(item)
     chat: Chat | None = context.resources
     return computed if chat is None else await chat.predict(item, computed, context.report_headers)

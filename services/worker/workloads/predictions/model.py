@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 MAX_PERIODS = 600
 HUGE = 1e15
-"""Values are below this: sums and squares of them stay finite."""
+"""Upper bound of all values, so that their sums and squares stay finite."""
 
 Kind = Literal["completion_date", "final_cost", "risk"]
 Confidence = Literal["low", "medium", "high"]
@@ -159,7 +159,7 @@ class Prediction(BaseModel):
     status_date: dt.date
     provider: Literal["embedded", "chat"]
     model: str | None = None
-    """The exact model that answered."""
+    """Exact name of the model that answered."""
     completion_date: DatePrediction | None = None
     final_cost: CostPrediction | None = None
     risk: RiskPrediction | None = None

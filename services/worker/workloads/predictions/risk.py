@@ -11,7 +11,7 @@ METHOD = "to-complete indices and slip against thresholds"
 
 
 def risk_of(project: Project, indices: Indices) -> RiskPrediction:
-    """The level and every reason for it."""
+    """Return the level of the risk and all reasons for it."""
     if project.complete:
         return RiskPrediction(level="low", confidence="high", method=METHOD, reasons=["The work is complete."])
     high, medium = _needed(indices)

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 LEVEL = 0.9
-"""The nominal share of cases within the limits."""
+"""Nominal share of cases within the range."""
 LEAST = 5
-"""Periods that are needed."""
+"""Smallest number of periods from which a range can be computed."""
 _T = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812, 1.796, 1.782, 1.771, 1.761, 1.753)
 _T_FURTHER = 1.753
 """Student's t for 90 % on both sides, by degrees of freedom from 1; beyond the table it stays: a little too wide."""

@@ -10,7 +10,7 @@ from batchyard_contracts.workload import ItemInfo
 from services.worker.workloads.predictions.model import Prediction, RiskPrediction, Usage
 
 _NAMED = 10
-"""Projects that are named where only some can be."""
+"""Largest number of projects that are listed by name."""
 Level = Literal["low", "medium", "high", "unknown"]
 
 
@@ -49,12 +49,12 @@ class Portfolio(BaseModel):
     """Projects of which that cannot be said yet, or was not asked for."""
     risk: dict[Level, int]
     high_risk: list[str]
-    """The first of those projects."""
+    """Names of the first of these projects."""
     usage: Usage
 
 
 class PortfolioTotals:
-    """Adds up one project after the other."""
+    """Adds up the predictions of a portfolio."""
 
     def __init__(self) -> None:
         self._projects = self._costs = self._dates = 0

@@ -12,7 +12,7 @@ from services.worker.workloads.tracklists.nesting import too_deep
 from services.worker.workloads.tracklists.page import parse
 
 GATE_STATUSES = {401: CAPTCHA, 403: BLOCKED}
-"""Meaning of these statuses when the page says nothing clearer."""
+"""Errors for these statuses, used when the page itself states no clearer reason."""
 
 _MAY_BE_GATE = frozenset((401, 403, 429, 503))
 _TRANSIENT = frozenset((408, 425, 500, 502, 503, 504))

@@ -17,7 +17,7 @@ from services.worker.workloads.tracklists.rows import clean
 FRAMES_PER_SECOND = 75
 MAX_TRACKS = 99
 MAX_FRAMES = 1000 * 60 * FRAMES_PER_SECOND - 1
-"""Three digits of minutes: players read them, though CD burners stop at 99."""
+"""Largest time of a sheet, with three digits of minutes: players read it, although CD burners stop at 99."""
 SHORTEST_TRACK_FRAMES = 4 * FRAMES_PER_SECOND
 
 CUE_UNAVAILABLE = "cue_unavailable"

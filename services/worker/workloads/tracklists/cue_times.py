@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 MAX_SECONDS = 48 * 3600
-"""Longer than any set; a time above it is a mistake of the page."""
+"""Upper bound of the length of a set in seconds; a larger time is an error of the page."""
 
 _CLOCK = re.compile(r"(?:(\d{1,2}):)?(\d{1,3}):([0-5]\d)")
 _ENTRY = re.compile(
@@ -24,7 +24,7 @@ class CueSources:
     hidden: float | None = None
 
     def after_start(self) -> float | None:
-        """The first source that tells a time. 0 tells none: pages write it for "no cue" as well."""
+        """Return the time of the first source that states one. 0 states none: pages write it for "no cue" as well."""
         return next((value for value in (self.mapped, self.shown, self.hidden) if value), None)
 
     def says_zero(self) -> bool:

@@ -30,7 +30,7 @@ class Fetcher:
     policy: FetchPolicy
 
     async def fetch(self, address: str) -> PageAnswer:
-        """The site's answer, whatever its status.
+        """Return the site's answer of any status.
 
         Raises `Permanent` for an address that may not be fetched or a page above 2 MiB, and `Transient` (`timeout`,
         `unreachable`) when no whole answer came.
@@ -65,7 +65,7 @@ class Fetcher:
 
 @asynccontextmanager
 async def open_fetcher() -> AsyncIterator[Fetcher]:
-    """A fetcher as the environment's settings describe it; closed with the worker."""
+    """Open the fetcher that the settings describe; it is closed with the worker."""
     settings = TracklistsSettings()
     contact = f"; {settings.contact}" if settings.contact else ""
     async with aiohttp.ClientSession(

@@ -1,4 +1,4 @@
-"""Tells a page that is no tracklist for what it is: most refusals of the site are ordinary pages with status 200."""
+"""Classifies pages without a tracklist: most refusals of the site are ordinary pages with status 200."""
 
 import re
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ GENERIC_TITLE = "The World's Leading DJ Tracklist/Playlist Database"
 """The title of the home page, which gates and shells carry instead of the set's."""
 
 DECOY_MINIMUM = 3
-"""Fewer named rows than this prove nothing."""
+"""Smallest number of named rows by which a page can be recognised as a decoy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def classify(document: LexborHTMLParser, html: str) -> Refusal:
 
 
 def find_gate(document: LexborHTMLParser, html: str) -> Refusal | None:
-    """The gate that the page is, if it is one; the most specific sign first."""
+    """Return the gate that the page is, tested by the most specific sign first; None when it is no gate."""
     text = _SPACE.sub(" ", html).lower()
     if "has been limited due to overuse" in text or document.css_first('form[action*="/info/unblock_ip"]') is not None:
         return IP_LIMITED

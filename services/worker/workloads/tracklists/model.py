@@ -64,12 +64,12 @@ class Track(BaseModel):
     mashup: bool = False
     track_id: str | None = None
     media_id: str | None = None
-    """The number under which the site keeps links to players and shops."""
+    """Number by which the site finds links to players and shops."""
     url: str | None = None
 
 
 class Media(BaseModel):
-    """A recording of the whole set at another site."""
+    """Recording of the whole set at another site."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -135,7 +135,7 @@ class TracklistResult(BaseModel):
     quality_version: str
     cue_status: Literal["available", "cue_unavailable"]
     cue_reason: str | None
-    """Reason why there is no CUE sheet, in words."""
+    """Reason why there is no CUE sheet, as a sentence."""
     cue_warnings: list[str]
     cue: list[str]
     """The text of each CUE sheet; more than one when the set has more than 99 tracks, none without cue times."""

@@ -4,7 +4,7 @@ import re
 
 MAX_DEPTH = 500
 MAX_OPEN_FORMATTING = 16
-"""Formatting elements left open are rebuilt inside each block that follows, so a page grows by their product."""
+"""Elements that, left open, a parser opens again inside each following block: the tree grows by their product."""
 
 _TAG = re.compile(r"<!--(?:.*?-->|.*)|<(/?)([a-zA-Z][a-zA-Z0-9]*)", re.DOTALL)
 _VOID = frozenset(

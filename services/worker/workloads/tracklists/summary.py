@@ -29,7 +29,7 @@ class TracklistsSummary(BaseModel):
     cued: int
     mean_quality: float | None
     poorest: list[Poor]
-    """The lowest scores first."""
+    """Tracklists with the lowest scores, the lowest first."""
 
 
 class Census:
@@ -56,7 +56,7 @@ class Census:
             del self._poorest[_POOREST:]
 
     def finish(self) -> TracklistsSummary:
-        """The counts."""
+        """Return the summary."""
         return TracklistsSummary(
             tracklists=self._tracklists,
             with_cue_sheets=self._sheets,

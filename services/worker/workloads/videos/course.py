@@ -32,9 +32,9 @@ from services.worker.workloads.videos.work import Work, pause_s
 
 log = structlog.get_logger()
 MAX_TRIES = 2
-"""Jobs for one item in one round: one that failed for no cause of the item's is made once more."""
+"""Largest number of jobs for one item in one round: a job that failed through no fault of the item is created again."""
 _LAST_WORD_S = 3.0
-"""Seconds that an interrupted run waits for the answer of a call that creates."""
+"""Seconds for which an interrupted run waits for the answer of a creating call."""
 _UNASKED_S = 900.0
 """Seconds for which a list that cannot be had is asked for again."""
 
@@ -50,7 +50,7 @@ class Course:
     clock: Callable[[], float]
 
     async def run(self, video: Video, context: Context) -> Clip | Continuation:
-        """The next step of an item. Raises what it comes to when it fails."""
+        """Run the next step of an item; raises the error with which the item fails."""
         work = Work.read(context.state) or Work(step="waiting", provider=self.provider.name, since=self.clock())
         if work.provider != self.provider.name:
             raise Ambiguous(f"Its job is {work.job_id or 'perhaps'} at {work.provider}, which is no longer asked.")
@@ -70,7 +70,7 @@ class Course:
         return answer
 
     async def cancel(self, context: Context) -> None:
-        """Ask the provider to stop when nobody wants the clip any more, and give the place back."""
+        """Cancel the job of an item whose batch was stopped, and release its place."""
         work = Work.read(context.state)
         if work and work.job_id and work.provider == self.provider.name:
             with suppress(NoSuchJob):
@@ -98,7 +98,7 @@ class Course:
                 return await self._look(work, video, context)
 
     async def _create(self, work: Work, wanted: Wanted, name: str) -> Continuation:
-        """Create a job. Even when interrupted, say whether there is one, or that nobody knows."""
+        """Create a job. An interrupted run still records whether the job exists, or that this is unknown."""
         unsure = self._next(work, "unsure")
         calling = asyncio.ensure_future(self.provider.create(wanted))
         try:

@@ -17,7 +17,7 @@ _PART = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A file in the store."""
+    """File in the store."""
 
     uri: str
     bytes: int

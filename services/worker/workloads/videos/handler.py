@@ -36,7 +36,7 @@ workload.summary(Reel)
 
 @workload.handler
 async def run(item: Video, context: Context) -> Clip | Continuation:
-    """One step of a provider's job, or the whole picture."""
+    """Run one step of a provider's job, or draw the whole picture."""
     resources: VideoResources = context.resources
     if resources.course is not None:
         return await resources.course.run(item, context)
@@ -45,7 +45,7 @@ async def run(item: Video, context: Context) -> Clip | Continuation:
 
 @workload.external_cancel
 async def cancel(_: Video, context: Context) -> None:
-    """Stop the job that an item has."""
+    """Cancel the job of an item."""
     resources: VideoResources = context.resources
     if resources.course is not None:
         await resources.course.cancel(context)

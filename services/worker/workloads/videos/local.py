@@ -30,7 +30,7 @@ def size_of(text: str | None) -> tuple[int, int]:
 
 
 def frames(prompt: str, seed: int, size: tuple[int, int], seconds: int) -> Iterator[Frame]:
-    """Waves in colours of the prompt, and a line at the bottom that grows with time."""
+    """Draw waves in colours of the prompt, and a line at the bottom that grows with time."""
     digest = hashlib.sha256(f"{seed}:{prompt}".encode()).digest()
     width, height = size
     number = seconds * FRAMES_PER_S
@@ -46,7 +46,7 @@ def frames(prompt: str, seed: int, size: tuple[int, int], seconds: int) -> Itera
 
 
 def render(prompt: str, seed: int, size: tuple[int, int], seconds: int, ffmpeg: str | None = None) -> bytes:
-    """The file. Raises `OSError` when ffmpeg was given and does not work."""
+    """Return the bytes of the file. Raises `OSError` when ffmpeg is given and fails."""
     drawn = frames(prompt, seed, size, seconds)
     return _mp4(drawn, size, ffmpeg) if ffmpeg else _apng(drawn, size, seconds * FRAMES_PER_S)
 
@@ -84,7 +84,7 @@ def _chunk(name: bytes, data: bytes) -> bytes:
 
 
 def _mp4(drawn: Iterator[Frame], size: tuple[int, int], ffmpeg: str) -> bytes:
-    """Fragmented, since it goes through a pipe."""
+    """Encode a fragmented MP4, since a pipe cannot be rewritten."""
     width, height = size
     raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(FRAMES_PER_S), "-i", "-"]
     coded = ["-an", "-pix_fmt", "yuv420p", "-metadata", f"comment={_NOTE}"]

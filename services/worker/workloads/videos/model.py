@@ -1,4 +1,4 @@
-"""Items and results of the videos workload: a description of a clip, and the file and where it is."""
+"""Items and results of the videos workload: the description of a clip, and its file with its address."""
 
 from typing import Annotated, Literal
 
@@ -13,7 +13,7 @@ OptionName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")
 
 
 class Video(BaseModel):
-    """One clip to make. What is left out is as the provider has it."""
+    """Clip to make. The provider's defaults apply to fields that are left out."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
@@ -35,7 +35,7 @@ class Video(BaseModel):
 
 
 class Clip(BaseModel):
-    """A clip that was made and is kept."""
+    """Clip that was made and stored."""
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
@@ -44,14 +44,14 @@ class Clip(BaseModel):
     bytes: int
     sha256: str
     content_type: str
-    """Content type by the file itself, not by what was said of it."""
+    """Content type by the first bytes of the file, not by the provider's header."""
     seconds: float | None = None
-    """Duration as the provider says or, where it does not, as was asked."""
+    """Duration that the provider states, else the requested one."""
     size: str | None = None
     provider: ProviderName
     """`local`: a test picture, drawn here without any model."""
     model: str | None = None
     job_id: str | None = None
-    """The provider's name of the job."""
+    """Id of the job at the provider."""
     cost: float | None = None
     """Cost by the price in the settings, where there is one."""

@@ -22,7 +22,7 @@ _SPARE_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class VideoResources:
-    """A store always; a course unless clips are drawn here."""
+    """Resources that all items share: the store, and the course of a provider unless clips are drawn here."""
 
     settings: VideosSettings
     store: Store
@@ -30,7 +30,7 @@ class VideoResources:
 
 
 def lacking() -> str | None:
-    """Name what the environment lacks; None when nothing is missing."""
+    """Return the missing setting; None when nothing is missing."""
     settings = VideosSettings()
     return settings.missing() or fault_of(settings)
 
@@ -52,7 +52,7 @@ async def open_resources() -> AsyncIterator[VideoResources]:
 
 
 def provider_of(settings: VideosSettings, client: ProviderClient) -> VideoProvider:
-    """The provider that the settings name."""
+    """Open the provider that the settings name."""
     if settings.provider == "replicate":
         return Replicate(client, settings.names)
     return OpenAiDialect(client, settings.reference)

@@ -46,11 +46,11 @@ class Places:
         return await self._ask(item, self._most)
 
     async def keep(self, item: str) -> None:
-        """The item has a job: whatever the bound is, it has a place."""
+        """Record the place of an item that has a job, even beyond the bound."""
         await self._ask(item, _NO_BOUND)
 
     async def free(self, item: str) -> None:
-        """The item needs none any more."""
+        """Release the place of an item."""
         await self._memory.attempt(cast("Any", self._memory.client.zrem(_KEY, item)), 0)
 
     async def claim(self, job_id: str, item: str) -> bool:

@@ -21,7 +21,7 @@ class VideosSummary(BaseModel):
 
 
 class Reel:
-    """Adds up one clip after the other."""
+    """Adds up the clips of a batch."""
 
     def __init__(self) -> None:
         self._by_provider: dict[ProviderName, int] = {}
@@ -39,7 +39,7 @@ class Reel:
             self._cost += result.cost
 
     def finish(self) -> VideosSummary:
-        """The sums."""
+        """Return the sums."""
         return VideosSummary(
             clips=self._clips,
             by_provider=self._by_provider,

@@ -8,7 +8,7 @@ from services.worker.workloads.videos.model import ProviderName
 
 GROWTH = 1.5
 LONGEST = 6.0
-"""Times the first pause."""
+"""Longest pause, as a multiple of the first one."""
 
 
 class Work(BaseModel):
@@ -30,7 +30,7 @@ class Work(BaseModel):
     intended_at: float = 0.0
     """Time when it was put on record that a job is to be created: it is no older."""
     tries: int = 1
-    """Jobs that were to be created, this one included."""
+    """Number of jobs that were created or were about to be, this one included."""
     runs: int = 0
     """Runs since the step began."""
     job_id: str | None = None

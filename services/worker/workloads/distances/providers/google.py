@@ -17,14 +17,14 @@ from services.worker.workloads.distances.providers.provider import Matrix, TooLa
 MODES: dict[TravelMode, str] = {"driving": "DRIVE", "cycling": "BICYCLE", "walking": "WALK"}
 MAX_CELLS = 625
 FIELDS = "originIndex,destinationIndex,status,condition,distanceMeters,duration"
-"""Without `status` every cell would look well."""
+"""Fields of a cell that are requested; without `status` a failed cell would look like a result."""
 _MINUTE_S = 60.0
 _RESOURCE_EXHAUSTED = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Google:
-    """The Routes API."""
+    """Client of the Routes API."""
 
     client: MatrixClient
     key: SecretStr
@@ -33,11 +33,11 @@ class Google:
 
     @property
     def limits(self) -> MatrixLimits:
-        """Every cell costs money: only cells that are wanted are asked for."""
+        """Limits of one call. Each cell is paid for, so that only wanted cells are requested."""
         return MatrixLimits(self.max_cells, self.max_cells + 1, fill=1.0)
 
     async def matrix(self, origins: Sequence[Place], destinations: Sequence[Place], mode: TravelMode) -> Matrix:
-        """One matrix."""
+        """Request one matrix."""
         body: dict[str, Any] = {
             "origins": [_waypoint(place) for place in origins],
             "destinations": [_waypoint(place) for place in destinations],

@@ -7,7 +7,7 @@ from services.worker.workloads.distances.providers.http import invalid
 from services.worker.workloads.distances.providers.provider import Matrix
 
 MOST = 10**9
-"""Metres or seconds beyond this are none."""
+"""Upper bound of metres and seconds; a larger number is an error of the service."""
 
 
 def ways(name: str, durations: Any, metres: Any, rows: int, columns: int, *, scale: float = 1.0) -> Matrix:

@@ -17,7 +17,7 @@ from services.worker.workloads.distances.providers.provider import Matrix, Place
 PROFILES: dict[TravelMode, str] = {"driving": "driving-car", "cycling": "cycling-regular", "walking": "foot-walking"}
 MAX_CELLS = 3500
 QUOTA_PAUSE_S = 3600.0
-"""The quota is that of the last 24 hours: some of it is free again after a while."""
+"""Pause after the quota of the last 24 hours is used up; part of it is free again after an hour."""
 _TOO_LARGE = frozenset((6004, 6020))
 _NO_POINT, _UNKNOWN = 6010, 6099
 _INDEX = re.compile(r"(?:location|coordinate)[^\d]{0,40}?(\d{1,6})\b", re.IGNORECASE)
@@ -25,7 +25,7 @@ _INDEX = re.compile(r"(?:location|coordinate)[^\d]{0,40}?(\d{1,6})\b", re.IGNORE
 
 @dataclass(frozen=True, slots=True)
 class OpenRouteService:
-    """The public service, or one's own server."""
+    """Client of the public service or of an own server."""
 
     client: MatrixClient
     key: SecretStr
@@ -34,11 +34,11 @@ class OpenRouteService:
 
     @property
     def limits(self) -> MatrixLimits:
-        """Calls are counted, cells are not."""
+        """Limits of one call. The quota counts calls, not cells."""
         return MatrixLimits(self.max_cells, self.max_cells + 1, fill=0.02)
 
     async def matrix(self, origins: Sequence[Place], destinations: Sequence[Place], mode: TravelMode) -> Matrix:
-        """One matrix."""
+        """Request one matrix."""
         places = [*origins, *destinations]
         body = {
             "locations": [[place.lon, place.lat] for place in places],

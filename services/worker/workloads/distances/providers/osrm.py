@@ -22,7 +22,7 @@ _NUMBER = re.compile(r"coordinate (\d{1,6})\b")
 
 @dataclass(frozen=True, slots=True)
 class Osrm:
-    """A server of osrm-routed."""
+    """Client of an osrm-routed server."""
 
     client: MatrixClient
     max_cells: int = MAX_CELLS
@@ -30,11 +30,11 @@ class Osrm:
 
     @property
     def limits(self) -> MatrixLimits:
-        """A call's cost is about that of its places, so that blocks need not be full."""
+        """Limits of one call. Its cost follows the number of places, so that blocks need not be full."""
         return MatrixLimits(self.max_cells, MAX_PLACES, fill=0.01)
 
     async def matrix(self, origins: Sequence[Place], destinations: Sequence[Place], mode: TravelMode) -> Matrix:
-        """One table."""
+        """Request one table."""
         places = [*origins, *destinations]
         points = ";".join(f"{_plain(place.lon)},{_plain(place.lat)}" for place in places)
         sources = ";".join(map(str, range(len(origins))))

@@ -12,7 +12,7 @@ Matrix = list[list["Way | None"]]
 
 
 class TooLarge(Exception):
-    """The service takes no block of this size: ask in halves."""
+    """The service refuses a block of this size; its halves are requested instead."""
 
 
 class PlaceRefused(Exception):
@@ -28,7 +28,7 @@ class PairRefused(Exception):
 
 
 class DistanceProvider(Protocol):
-    """A matrix service."""
+    """Service that computes the ways between some places."""
 
     name: str
 

@@ -19,7 +19,7 @@ _MILES_M = 1609.344
 
 @dataclass(frozen=True, slots=True)
 class Valhalla:
-    """A Valhalla server."""
+    """Client of a Valhalla server."""
 
     client: MatrixClient
     max_cells: int = MAX_CELLS
@@ -27,11 +27,11 @@ class Valhalla:
 
     @property
     def limits(self) -> MatrixLimits:
-        """Blocks need not be full: a call's cost is about that of its places."""
+        """Limits of one call. Its cost follows the number of places, so that blocks need not be full."""
         return MatrixLimits(self.max_cells, self.max_cells + 1, fill=0.04)
 
     async def matrix(self, origins: Sequence[Place], destinations: Sequence[Place], mode: TravelMode) -> Matrix:
-        """One matrix."""
+        """Request one matrix."""
         body = {
             "sources": [place._asdict() for place in origins],
             "targets": [place._asdict() for place in destinations],

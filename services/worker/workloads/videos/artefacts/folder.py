@@ -12,7 +12,7 @@ from services.worker.workloads.videos.settings import PREFIX
 
 
 class Folder:
-    """A folder of this machine, or one that all workers share."""
+    """Store in a folder of this machine, or in one that all workers share."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

@@ -1,14 +1,14 @@
-"""Tells by its first bytes what a file is: what a server says of it may be wrong."""
+"""Recognises the kind of a file by its first bytes, since the server's content type may be wrong."""
 
 from dataclasses import dataclass
 
 NEEDED = 16
-"""Bytes that are enough."""
+"""Number of bytes that suffice to recognise a kind."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of file that may be a clip."""
+    """Kind of file that may be a clip."""
 
     content_type: str
     suffix: str

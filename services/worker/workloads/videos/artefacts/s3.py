@@ -12,7 +12,7 @@ from services.worker.workloads.videos.settings import VideosSettings
 
 
 class Bucket:
-    """One bucket; keys come from the settings or, without any, from the environment as AWS describes it."""
+    """Store in one bucket; its credentials come from the settings, else from the environment as AWS describes it."""
 
     def __init__(self, settings: VideosSettings) -> None:
         name, self._prefix = settings.bucket or ("", "")

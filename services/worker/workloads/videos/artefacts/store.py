@@ -11,7 +11,7 @@ from services.worker.workloads.videos.settings import PREFIX, VideosSettings
 
 
 class Store(Protocol):
-    """A folder, or a bucket."""
+    """Store of files: a folder or a bucket."""
 
     async def keep(self, name: str, parts: AsyncIterator[bytes], content_type: str) -> str:
         """Take the file in; its URI. What breaks off leaves nothing under the name. Raises `Transient`."""
@@ -52,7 +52,7 @@ def fault_of(settings: VideosSettings) -> str | None:
 
 
 def open_store(settings: VideosSettings) -> AbstractAsyncContextManager[Store]:
-    """The store as the settings describe it."""
+    """Open the store that the settings describe."""
     if settings.bucket is None:
         return nullcontext(Folder(settings.folder))
     from services.worker.workloads.videos.artefacts.s3 import Bucket  # noqa: PLC0415  needs an extra

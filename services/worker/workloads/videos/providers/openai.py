@@ -39,7 +39,7 @@ _SKEW_S = 5.0
 
 
 class OpenAiDialect:
-    """Jobs of one server."""
+    """Client of one server."""
 
     name: ProviderName = "openai"
 
@@ -48,7 +48,7 @@ class OpenAiDialect:
         self._client, self._reference = client, reference
 
     async def create(self, wanted: Wanted) -> ProviderJob:
-        """A form, since not all servers take JSON; numbers as texts, as the dialect has them."""
+        """Send a form, since not all servers accept JSON; numbers are texts, as the dialect requires."""
         form = FormData(default_to_multipart=True)
         for name, value in self._fields(wanted).items():
             form.add_field(name, value)
@@ -75,7 +75,7 @@ class OpenAiDialect:
         return job
 
     async def alike(self, wanted: Wanted, age_s: float) -> list[str]:
-        """From the newest to the age asked for, by the server's own clock."""
+        """List jobs from the newest to the requested age, by the server's clock."""
         found: list[str] = []
         after: dict[str, str] = {}
         for _ in range(_PAGES):
@@ -157,7 +157,7 @@ def _now(answer: ProviderAnswer) -> float:
 
 
 def _number(value: Any, otherwise: float) -> float:
-    """A number, also one that is given as a text."""
+    """Return a number, also from a text."""
     try:
         number = float(value)
     except (TypeError, ValueError):

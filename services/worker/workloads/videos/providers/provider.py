@@ -39,23 +39,23 @@ class ProviderJob:
     id: str
     status: JobStatus
     progress: float | None = None
-    """Share done, from 0 to 1; many providers say nothing of it."""
+    """Completed share, from 0 to 1; None: the provider does not state it."""
     failure: Failure | None = None
     seconds: float | None = None
     size: str | None = None
     model: str | None = None
     address: str | None = None
-    """Address of the file, if that is said with the job."""
+    """Address of the file; None: the provider does not state it with the job."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A job that is to be created, or may have been."""
+    """Job to create, or one that may have been created."""
 
     video: Video
     model: str
     reference: str
-    """Names this attempt; the same for no other."""
+    """Reference of this attempt, which no other attempt has."""
 
 
 class VideoProvider(Protocol):
@@ -78,7 +78,7 @@ class VideoProvider(Protocol):
         """The answer with the file of a job that succeeded, whatever its status is."""
 
     async def cancel(self, job_id: str) -> None:
-        """Ask it to stop. Raises `NoSuchJob`."""
+        """Cancel a job. Raises `NoSuchJob`."""
 
 
 def text_of(value: Any) -> str | None:

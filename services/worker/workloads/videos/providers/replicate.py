@@ -36,7 +36,7 @@ _SKEW_S = 5.0
 
 
 class Replicate:
-    """Jobs of one account."""
+    """Client of one Replicate account."""
 
     name: ProviderName = "replicate"
 
@@ -91,7 +91,7 @@ class Replicate:
         return found
 
     def content(self, job: ProviderJob) -> AbstractAsyncContextManager[ClientResponse]:
-        """Files are at addresses of their own."""
+        """Fetch the file from the address that the job states."""
         if job.address is None or not job.address.startswith(("https://", "http://")):
             raise Permanent("invalid_response", "The job succeeded, and there is no address of a file in its output.")
         return self._client.fetch(job.address, own=False)
