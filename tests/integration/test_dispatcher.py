@@ -57,7 +57,7 @@ def amqp(servers: Servers, dispatchers: Supervisor) -> str:
     return servers.amqp_url
 
 
-async def test_no_item_goes_out_before_the_header_is_known(amqp: str) -> None:
+async def test_no_item_is_dispatched_before_the_batch_header_arrives(amqp: str) -> None:
     async with hand_worker(amqp) as worker:
         first = await worker.pages({"": 3})
         second = await worker.pages({"": 2})
@@ -67,7 +67,7 @@ async def test_no_item_goes_out_before_the_header_is_known(amqp: str) -> None:
         assert {c.batch_id for c in await worker.take_items(3)} == {first}
 
 
-async def test_a_withdrawn_submission_never_runs_even_if_a_page_of_it_comes_late(amqp: str) -> None:
+async def test_a_late_page_of_a_withdrawn_batch_does_not_run(amqp: str) -> None:
     async with hand_worker(amqp) as worker:
         gone = await worker.pages({"": 3})
         await worker.tell(BatchWithdrawn(batch_id=gone))
@@ -81,7 +81,7 @@ async def test_a_withdrawn_submission_never_runs_even_if_a_page_of_it_comes_late
         assert (await worker.take()).batch_id == marker
 
 
-async def test_pages_and_headers_that_come_twice_run_once(amqp: str) -> None:
+async def test_redelivered_pages_and_headers_run_once(amqp: str) -> None:
     async with hand_worker(amqp) as worker:
         batch = await worker.pages({"": 4})
         await worker.pages({"": 4}, batch_id=batch)
@@ -96,7 +96,7 @@ async def test_pages_and_headers_that_come_twice_run_once(amqp: str) -> None:
         assert (await worker.take()).batch_id == marker
 
 
-async def test_what_is_out_stays_within_what_workers_can_run(amqp: str) -> None:
+async def test_items_in_flight_stay_within_the_window_of_the_workers(amqp: str) -> None:
     async with hand_worker(amqp, concurrency=2, chunk_max=1) as worker:
         batch = await worker.pages({"": 50})
         await worker.accept(batch, 50)
@@ -107,7 +107,7 @@ async def test_what_is_out_stays_within_what_workers_can_run(amqp: str) -> None:
         assert len((await worker.take()).items) == 1
 
 
-async def test_a_chunk_that_nobody_holds_is_given_out_again_and_fails_in_the_end(amqp: str) -> None:
+async def test_a_chunk_that_no_worker_names_is_dispatched_again_and_fails_in_the_end(amqp: str) -> None:
     async with hand_worker(amqp, chunk_max=5) as worker:
         worker.forgetful = True
         batch = await worker.pages({"": 1})
@@ -137,7 +137,7 @@ async def test_a_late_report_changes_nothing(amqp: str) -> None:
         assert settled.items[0].attempts == 2
 
 
-async def test_items_that_a_report_leaves_out_run_again(amqp: str) -> None:
+async def test_items_missing_in_the_final_report_run_again(amqp: str) -> None:
     async with hand_worker(amqp, chunk_max=3, retry={"default": {"attempts": 3, "base_s": 0}}) as worker:
         batch = await worker.pages({"": 3})
         await worker.accept(batch, 3)
@@ -147,7 +147,7 @@ async def test_items_that_a_report_leaves_out_run_again(amqp: str) -> None:
         assert (again.attempt, sorted(i.ordinal for i in again.items)) == (2, [0, 2])
 
 
-async def test_a_report_in_parts_ends_with_the_final_one(amqp: str) -> None:
+async def test_a_chunk_reported_in_parts_ends_with_the_final_part(amqp: str) -> None:
     async with hand_worker(amqp, chunk_max=3, retry={"default": {"attempts": 3, "base_s": 0}}) as worker:
         batch = await worker.pages({"": 3})
         await worker.accept(batch, 3)
@@ -162,7 +162,7 @@ async def test_a_report_in_parts_ends_with_the_final_one(amqp: str) -> None:
         assert (await worker.take()).batch_id == marker
 
 
-async def test_a_continuation_comes_back_with_its_state(amqp: str) -> None:
+async def test_a_continued_item_runs_again_with_its_state(amqp: str) -> None:
     async with hand_worker(amqp) as worker:
         batch = await worker.pages({"": 1})
         await worker.accept(batch, 1)
@@ -191,7 +191,7 @@ async def test_a_rate_spaces_one_partition_and_leaves_others_alone(amqp: str) ->
         assert all(c.rates is None for _, c in free)
 
 
-async def test_a_destination_that_asks_for_a_pause_gets_it(amqp: str) -> None:
+async def test_a_destination_gets_the_pause_that_it_asks_for(amqp: str) -> None:
     async with hand_worker(amqp, chunk_max=1) as worker:
         batch = await worker.pages({"busy": 2, "free": 1})
         await worker.accept(batch, 3)
@@ -207,7 +207,7 @@ async def test_a_destination_that_asks_for_a_pause_gets_it(amqp: str) -> None:
         assert time.monotonic() - asked >= 0.9
 
 
-async def test_cancel_settles_what_waits_and_what_is_out_when_it_comes_back(amqp: str) -> None:
+async def test_cancel_settles_waiting_items_at_once_and_items_in_flight_when_they_return(amqp: str) -> None:
     async with hand_worker(amqp, concurrency=1, chunk_max=1) as worker:
         batch = await worker.pages({"": 50})
         await worker.accept(batch, 50)

@@ -20,13 +20,13 @@ async def parts(clean: Servers) -> AsyncIterator[Parts]:
     async with dispatcher_parts(clean) as make:
         one = make()
         await one.pool.execute("TRUNCATE batches, steering, terms, withdrawn, pages, leases, retries, workloads")
-        one.employ("w", chunk_max=100)
+        one.add_workload("w", chunk_max=100)
         yield one
 
 
 async def _first_chunk(parts: Parts) -> ChunkReady:
-    await parts.begin({"": 8})
-    async with parts.pumping():
+    await parts.add_batch({"": 8})
+    async with parts.dispatching():
         await parts.until(lambda: bool(parts.outbox.chunks))
     (chunk,) = parts.outbox.chunks
     assert len(chunk.items) == 8
@@ -45,7 +45,7 @@ def _retried(ordinal: int, error: ItemError | None, delay_s: float | None = None
     return ItemOutcome(ordinal=ordinal, status="retry", error=error, delay_s=delay_s)
 
 
-async def test_failures_that_may_pass_halve_the_chunks_of_their_batch(parts: Parts) -> None:
+async def test_transient_failures_halve_the_chunks_of_their_batch(parts: Parts) -> None:
     chunk = await _first_chunk(parts)
     timeout = ItemError(code="timeout")
     outcomes = [_retried(i, timeout) if i < 5 else ItemOutcome(ordinal=i, status="succeeded") for i in range(8)]
@@ -64,7 +64,7 @@ async def test_failures_that_may_pass_halve_the_chunks_of_their_batch(parts: Par
     ],
     ids=["limited", "limited for a time", "in flight", "failed for good", "continued"],
 )
-async def test_other_ends_leave_the_size_alone(parts: Parts, outcome: ItemOutcome) -> None:
+async def test_other_outcomes_do_not_change_the_chunk_size(parts: Parts, outcome: ItemOutcome) -> None:
     chunk = await _first_chunk(parts)
     await parts.report(chunk, [outcome.model_copy(update={"ordinal": i}) for i in range(8)])
     assert "failed" not in await _shown(parts)

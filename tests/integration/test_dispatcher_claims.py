@@ -53,31 +53,31 @@ def runs(parts: Parts) -> dict[uuid.UUID, set[int]]:
 
 
 @pytest.mark.parametrize("header_first", [False, True])
-async def test_the_later_item_is_rejected(new_parts: Callable[[], Parts], header_first: bool) -> None:
+async def test_mode_reject_drops_the_later_item(new_parts: Callable[[], Parts], header_first: bool) -> None:
     parts = new_parts()
     first = await submit(parts, "reject", [1, 2], header_first=header_first)
     second = await submit(parts, "reject", [7, 2, 8], header_first=header_first)
     assert duplicates(parts) == [(second, 1, "c1", first, 1)]
-    parts.employ("w")
-    async with parts.pumping():
+    parts.add_workload("w")
+    async with parts.dispatching():
         await parts.until(lambda: runs(parts) == {first: {0, 1}, second: {0, 2}})
 
 
 @pytest.mark.parametrize("header_first", [False, True])
-async def test_the_earlier_item_is_replaced(new_parts: Callable[[], Parts], header_first: bool) -> None:
+async def test_mode_replace_drops_the_earlier_item(new_parts: Callable[[], Parts], header_first: bool) -> None:
     parts = new_parts()
     first = await submit(parts, "replace", [1, 2], header_first=header_first)
     second = await submit(parts, "replace", [7, 2, 8], header_first=header_first)
     assert duplicates(parts) == [(first, 1, "c1", second, 1)]
-    parts.employ("w")
-    async with parts.pumping():
+    parts.add_workload("w")
+    async with parts.dispatching():
         await parts.until(lambda: runs(parts) == {first: {0}, second: {0, 1, 2}})
 
 
-async def test_what_runs_is_not_replaced(new_parts: Callable[[], Parts]) -> None:
+async def test_an_item_in_flight_is_not_replaced(new_parts: Callable[[], Parts]) -> None:
     parts = new_parts()
-    parts.employ("w", concurrency=100)
-    async with parts.pumping():
+    parts.add_workload("w", concurrency=100)
+    async with parts.dispatching():
         first = await submit(parts, "replace", [1, 2])
         await parts.until(lambda: runs(parts) == {first: {0, 1}})
         second = await submit(parts, "replace", [2])
@@ -86,24 +86,24 @@ async def test_what_runs_is_not_replaced(new_parts: Callable[[], Parts]) -> None
     assert await parts.count("dropped") == 0
 
 
-async def test_what_waits_for_another_run_is_replaced(new_parts: Callable[[], Parts]) -> None:
+async def test_an_item_that_waits_for_a_retry_is_replaced(new_parts: Callable[[], Parts]) -> None:
     parts = new_parts()
-    parts.employ("w", concurrency=100)
-    async with parts.pumping():
+    parts.add_workload("w", concurrency=100)
+    async with parts.dispatching():
         first = await submit(parts, "replace", [1, 2])
         await parts.until(lambda: runs(parts) == {first: {0, 1}})
-        await parts.steer(first, "pause")
+        await parts.control(first, "pause")
         (chunk,) = parts.outbox.chunks
         await parts.report(chunk, [again(0), again(1)])
         second = await submit(parts, "replace", [2])
         await parts.until(lambda: runs(parts).get(second) == {0})
         parts.outbox.sent = [m for m in parts.outbox.sent if m.type == ItemsSettled.type]
-        await parts.steer(first, "resume")
+        await parts.control(first, "resume")
         await parts.until(lambda: runs(parts) == {first: {0}})
     assert duplicates(parts) == [(first, 1, "c1", second, 0)]
 
 
-async def test_other_owners_and_other_modes_are_left_alone(new_parts: Callable[[], Parts]) -> None:
+async def test_items_of_other_owners_and_modes_keep_their_keys(new_parts: Callable[[], Parts]) -> None:
     parts = new_parts()
     await submit(parts, "reject", [1])
     await submit(parts, "reject", [1], owner="another")
@@ -111,7 +111,7 @@ async def test_other_owners_and_other_modes_are_left_alone(new_parts: Callable[[
     assert duplicates(parts) == []
 
 
-async def test_a_batch_that_has_ended_holds_nothing(new_parts: Callable[[], Parts]) -> None:
+async def test_a_finished_batch_holds_no_keys(new_parts: Callable[[], Parts]) -> None:
     parts = new_parts()
     first = await submit(parts, "reject", [1])
     facts = {"owner": "o", "workload": "w", "round": 1, "result": "completed", "counts": Counts(total=1, succeeded=1)}
@@ -121,7 +121,7 @@ async def test_a_batch_that_has_ended_holds_nothing(new_parts: Callable[[], Part
     assert duplicates(parts) == []
 
 
-async def test_a_claim_ends_with_its_time(new_parts: Callable[[], Parts]) -> None:
+async def test_a_claim_expires(new_parts: Callable[[], Parts]) -> None:
     parts = new_parts()
     await submit(parts, "reject", [1], ttl_s=1)
     second = await submit(parts, "reject", [1])
@@ -132,7 +132,7 @@ async def test_a_claim_ends_with_its_time(new_parts: Callable[[], Parts]) -> Non
 
 
 @pytest.mark.parametrize("mode", ["reject", "replace"])
-async def test_a_new_dispatcher_knows_what_is_not_to_run(new_parts: Callable[[], Parts], mode: Mode) -> None:
+async def test_a_new_dispatcher_loads_the_dropped_items(new_parts: Callable[[], Parts], mode: Mode) -> None:
     parts = new_parts()
     first = await submit(parts, mode, [1, 2])
     second = await submit(parts, mode, [2, 3])
@@ -140,9 +140,9 @@ async def test_a_new_dispatcher_knows_what_is_not_to_run(new_parts: Callable[[],
     parts = new_parts()
     await parts.intake.load()
     assert duplicates(parts) == told, "the ledger may not have heard of it"
-    parts.employ("w", concurrency=100)
+    parts.add_workload("w", concurrency=100)
     expected = {first: {0, 1}, second: {1}} if mode == "reject" else {first: {0}, second: {0, 1}}
-    async with parts.pumping():
+    async with parts.dispatching():
         await parts.until(lambda: runs(parts) == expected)
         for chunk in parts.outbox.chunks:
             done = [ItemOutcome(ordinal=item.ordinal, status="succeeded") for item in chunk.items]
@@ -151,7 +151,7 @@ async def test_a_new_dispatcher_knows_what_is_not_to_run(new_parts: Callable[[],
         assert await parts.count("retries") == 0, "what was dropped does not come back"
 
 
-async def test_pages_that_come_twice_take_no_key_back(new_parts: Callable[[], Parts]) -> None:
+async def test_a_redelivered_page_does_not_claim_its_keys_again(new_parts: Callable[[], Parts]) -> None:
     parts = new_parts()
     items = [PageItem(ordinal=0, payload={}, key=f"{1:032x}")]
     first = uuid.uuid4()
@@ -161,6 +161,6 @@ async def test_pages_that_come_twice_take_no_key_back(new_parts: Callable[[], Pa
     second = await submit(parts, "replace", [1])
     await parts.intake.on_items_pages([received(page)])
     assert {batch_id for batch_id, *_ in duplicates(parts)} == {first}
-    parts.employ("w")
-    async with parts.pumping():
+    parts.add_workload("w")
+    async with parts.dispatching():
         await parts.until(lambda: runs(parts) == {second: {0}})

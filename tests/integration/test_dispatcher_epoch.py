@@ -22,7 +22,9 @@ def _retry(ordinal: int) -> Retry:
     return Retry(BATCH, ordinal, 1, "", 1, 0, 0.0, b'{"ordinal":%d,"payload":{}}' % ordinal)
 
 
-async def test_writes_of_an_earlier_epoch_are_refused_and_those_under_way_are_waited_for(clean: Servers) -> None:
+async def test_an_epoch_begins_after_the_writes_of_the_previous_one_and_refuses_later_ones(
+    clean: Servers,
+) -> None:
     settings = DispatcherSettings(database_url=clean.database_url)
     await migrate(settings, "dispatcher", "services.dispatcher.persistence")
     lock = await asyncpg.connect(clean.database_url)

@@ -29,7 +29,7 @@ async def parts(clean: Servers) -> AsyncIterator[Parts]:
     async with dispatcher_parts(clean) as make:
         await make().pool.execute("TRUNCATE batches, steering, terms, withdrawn, pages, leases, retries, workloads")
         made = make()
-        made.employ("w", chunk_max=100)
+        made.add_workload("w", chunk_max=100)
         yield made
 
 
@@ -51,18 +51,18 @@ def _finished(batch_id: uuid.UUID, round_: int) -> BatchFinished:
     )
 
 
-async def test_a_header_whose_pages_could_not_be_read_is_taken_again(
+async def test_a_header_is_handled_again_after_its_pages_could_not_be_read(
     parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch = uuid.uuid4()
     await parts.pages(batch, {"": 3})
     monkeypatch.setattr(parts.stores.pages, "waiting_slices", once(parts.stores.pages.waiting_slices, first=False))
     await retry_transient(lambda: parts.accept(batch), "header")
-    async with parts.pumping():
+    async with parts.dispatching():
         await parts.until(lambda: _ordinals(parts) == [0, 1, 2])
 
 
-async def test_a_page_that_was_saved_unheard_goes_out_and_goes_out_once(
+async def test_a_page_whose_saving_was_not_confirmed_is_dispatched_once(
     parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch = uuid.uuid4()
@@ -70,7 +70,7 @@ async def test_a_page_that_was_saved_unheard_goes_out_and_goes_out_once(
     monkeypatch.setattr(parts.stores.pages, "save_pages", once(parts.stores.pages.save_pages, first=True))
     await retry_transient(lambda: parts.pages(batch, {"": 3}), "page")
     await parts.pages(batch, {"": 3})
-    async with parts.pumping():
+    async with parts.dispatching():
         await parts.until(lambda: bool(_ordinals(parts)))
         await parts.pages(batch, {"": 3})
         await parts.pages(batch, {"": 1}, page=1)
@@ -79,13 +79,13 @@ async def test_a_page_that_was_saved_unheard_goes_out_and_goes_out_once(
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-async def test_a_cancel_that_overtakes_its_header_is_kept(parts: Parts, at_once: bool) -> None:
+async def test_a_cancel_before_its_header_is_kept(parts: Parts, at_once: bool) -> None:
     batch = uuid.uuid4()
     await parts.pages(batch, {"": 3})
     if at_once:
-        await asyncio.gather(parts.accept(batch), parts.steer(batch, "cancel"))
+        await asyncio.gather(parts.accept(batch), parts.control(batch, "cancel"))
     else:
-        await parts.steer(batch, "cancel")
+        await parts.control(batch, "cancel")
         await parts.accept(batch)
     assert parts.state.batches[batch].cancelled
     assert {settled[:2] for settled in parts.outbox.settled} == {("cancelled", o) for o in range(3)}
@@ -93,14 +93,14 @@ async def test_a_cancel_that_overtakes_its_header_is_kept(parts: Parts, at_once:
     assert ("cancelled", 1000, None) in parts.outbox.settled
 
 
-async def test_commands_do_not_undo_each_other(parts: Parts) -> None:
-    batch, now = await parts.begin({"": 3}), datetime.now(UTC)
+async def test_controls_of_different_kinds_do_not_undo_each_other(parts: Parts) -> None:
+    batch, now = await parts.add_batch({"": 3}), datetime.now(UTC)
     known = parts.state.batches[batch]
-    await asyncio.gather(parts.steer(batch, "pause", now), parts.steer(batch, "change", now, priority="low"))
+    await asyncio.gather(parts.control(batch, "pause", now), parts.control(batch, "change", now, priority="low"))
     assert (known.paused, known.priority) == (True, "low")
-    await parts.steer(batch, "resume", now - timedelta(seconds=1))
+    await parts.control(batch, "resume", now - timedelta(seconds=1))
     assert known.paused
-    await parts.steer(batch, "cancel", now - timedelta(seconds=3))
+    await parts.control(batch, "cancel", now - timedelta(seconds=3))
     assert known.stop_status == "cancelled"
     assert len(parts.outbox.settled) == 3
     kept = await parts.stores.batches.live_batch(batch)
@@ -108,21 +108,21 @@ async def test_commands_do_not_undo_each_other(parts: Parts) -> None:
     assert (kept.stop_status, kept.priority) == ("cancelled", "low")
 
 
-async def test_a_cancel_settles_many_retries_in_parts_and_may_come_twice_at_once(parts: Parts) -> None:
-    batch = await parts.begin({"": 1})
+async def test_a_cancel_settles_many_retries_in_groups_and_may_run_twice_at_once(parts: Parts) -> None:
+    batch = await parts.add_batch({"": 1})
     count = 12_001
     for start in range(0, count, 4000):
-        await parts.wait_again(batch, range(start, min(count, start + 4000)))
+        await parts.add_retries(batch, range(start, min(count, start + 4000)))
     header = parts.state.batches[batch]
     await asyncio.gather(*(parts.settler.settle_waiting(header, "cancelled") for _ in range(2)))
     assert {o for _, o, _ in parts.outbox.settled} == set(range(count))
     assert await parts.count("retries") == 0
-    await parts.wait_again(batch, [5])
-    await parts.steer(batch, "cancel")
+    await parts.add_retries(batch, [5])
+    await parts.control(batch, "cancel")
     assert await parts.count("retries") == 0
 
 
-async def test_what_a_cancel_leaves_is_told_aside_and_no_faster_than_it_is_taken(parts: Parts) -> None:
+async def test_a_cancel_publishes_on_the_slow_path_no_faster_than_the_aggregator_reads(parts: Parts) -> None:
     batch, sent = uuid.uuid4(), list[int]()
 
     async def room() -> None:
@@ -142,45 +142,45 @@ async def test_what_a_cancel_leaves_is_told_aside_and_no_faster_than_it_is_taken
     assert len(parts.outbox.settled) == 4200
 
 
-async def test_retries_of_large_items_are_read_a_few_at_a_time(parts: Parts) -> None:
-    batch = await parts.begin({"": 1})
-    await parts.wait_again(batch, range(10))
+async def test_retries_of_large_items_are_read_in_small_groups(parts: Parts) -> None:
+    batch = await parts.add_batch({"": 1})
+    await parts.add_retries(batch, range(10))
     await parts.pool.execute("UPDATE retries SET item = item || repeat(' ', 1500000)::bytea")
     assert len(await parts.stores.retries.waiting_retries(batch, 1, -1)) == 3
     await parts.settler.settle_waiting(parts.state.batches[batch], "cancelled")
     assert await parts.count("retries") == 0
 
 
-async def test_retries_that_may_not_run_keep_nobody_elses_out(parts: Parts) -> None:
-    paused, idle = await parts.begin({"": 1}), await parts.begin({"": 1}, "nobody")
-    await parts.wait_again(paused, range(1, 700))
-    await parts.wait_again(idle, range(1, 700))
+async def test_retries_that_may_not_run_do_not_keep_others_from_being_loaded(parts: Parts) -> None:
+    paused, idle = await parts.add_batch({"": 1}), await parts.add_batch({"": 1}, "nobody")
+    await parts.add_retries(paused, range(1, 700))
+    await parts.add_retries(idle, range(1, 700))
     parts.state.workload_queue("w").window.workers = 1
     await parts.dispatch_loop._load_retries()
     assert len(parts.state.loaded_retries) == 500
-    await parts.steer(paused, "pause")
-    mine = await parts.begin({"": 1})
-    await parts.wait_again(mine, [7])
-    async with parts.pumping():
+    await parts.control(paused, "pause")
+    mine = await parts.add_batch({"": 1})
+    await parts.add_retries(mine, [7])
+    async with parts.dispatching():
         await parts.until(lambda: mine in {c.batch_id for c in parts.outbox.chunks if c.attempt == 2})
     assert idle not in {c.batch_id for c in parts.outbox.chunks}
 
 
 async def test_a_cancelled_batch_loads_no_retries(parts: Parts) -> None:
-    batch = await parts.begin({"": 1})
-    await parts.steer(batch, "cancel")
-    await parts.wait_again(batch, [0])
+    batch = await parts.add_batch({"": 1})
+    await parts.control(batch, "cancel")
+    await parts.add_retries(batch, [0])
     await parts.dispatch_loop._load_retries()
     assert not parts.state.loaded_retries
 
 
-async def test_items_of_a_batch_that_is_no_longer_kept_fail(parts: Parts) -> None:
+async def test_reopened_items_of_a_deleted_batch_fail(parts: Parts) -> None:
     await parts.intake.on_items_reopened(ItemsReopened(batch_id=uuid.uuid4(), round=2, ordinals=[0, 1]), ENVELOPE)
     assert parts.outbox.settled == [("failed", 0, "item_deleted"), ("failed", 1, "item_deleted")]
 
 
-async def test_a_second_copy_of_a_round_that_has_ended_begins_nothing(parts: Parts) -> None:
-    batch = await parts.begin({"": 1})
+async def test_a_redelivered_reopening_of_a_finished_round_changes_nothing(parts: Parts) -> None:
+    batch = await parts.add_batch({"": 1})
     await parts.intake.on_batch_finished(_finished(batch, 1), ENVELOPE)
     reopened = ItemsReopened(batch_id=batch, round=2, ordinals=[0])
     await parts.intake.on_items_reopened(reopened, ENVELOPE)
@@ -192,22 +192,22 @@ async def test_a_second_copy_of_a_round_that_has_ended_begins_nothing(parts: Par
     assert parts.outbox.settled == []
 
 
-async def test_a_new_round_is_not_cancelled_because_the_last_one_was(parts: Parts) -> None:
-    batch = await parts.begin({"": 1})
-    await parts.steer(batch, "cancel")
+async def test_the_cancel_of_a_round_does_not_apply_to_the_next(parts: Parts) -> None:
+    batch = await parts.add_batch({"": 1})
+    await parts.control(batch, "cancel")
     await parts.intake.on_batch_finished(_finished(batch, 1), ENVELOPE)
     await parts.intake.on_items_reopened(ItemsReopened(batch_id=batch, round=2, ordinals=[0]), ENVELOPE)
     assert not parts.state.batches[batch].cancelled
-    async with parts.pumping():
+    async with parts.dispatching():
         await parts.until(lambda: [c.round for c in parts.outbox.chunks] == [2])
 
 
-async def test_a_new_round_is_steered_by_what_came_after_the_retry_that_opened_it(parts: Parts) -> None:
-    batch, now = await parts.begin({"": 1}), datetime.now(UTC)
+async def test_a_new_round_follows_the_controls_sent_after_its_retry_request(parts: Parts) -> None:
+    batch, now = await parts.add_batch({"": 1}), datetime.now(UTC)
     await parts.intake.on_batch_finished(_finished(batch, 1), ENVELOPE)
     asked_at = now + timedelta(seconds=1)
-    await parts.steer(batch, "pause", now)
-    await parts.steer(batch, "cancel", asked_at + timedelta(seconds=1))  # before the round is open here
+    await parts.control(batch, "pause", now)
+    await parts.control(batch, "cancel", asked_at + timedelta(seconds=1))  # before the round is open here
     await parts.intake.on_items_reopened(
         ItemsReopened(batch_id=batch, round=2, ordinals=[0], requested_at=asked_at), ENVELOPE
     )
@@ -216,8 +216,8 @@ async def test_a_new_round_is_steered_by_what_came_after_the_retry_that_opened_i
     assert {ItemsSettled.decode(m.body).round for m in parts.outbox.sent if m.type == ItemsSettled.type} == {2}
 
 
-async def test_what_is_left_of_old_batches_is_forgotten_a_thousand_at_a_time(parts: Parts) -> None:
-    young = await parts.begin({"": 2})
+async def test_old_batches_are_deleted_a_thousand_at_a_time(parts: Parts) -> None:
+    young = await parts.add_batch({"": 2})
     await parts.pool.execute(
         "INSERT INTO batches (batch_id, owner, workload, priority, finished_at) "
         "SELECT gen_random_uuid(), 'o', 'w', 'normal', now() - interval '8 days' FROM generate_series(1, 1500)"
@@ -240,12 +240,12 @@ async def test_what_is_left_of_old_batches_is_forgotten_a_thousand_at_a_time(par
     assert list(parts.state.batches) == [young]
 
 
-async def test_a_report_of_a_batch_that_was_cancelled_meanwhile_leaves_nothing(parts: Parts) -> None:
-    batch = await parts.begin({"": 2})
-    async with parts.pumping():
+async def test_a_report_after_a_cancel_leaves_neither_retries_nor_leases(parts: Parts) -> None:
+    batch = await parts.add_batch({"": 2})
+    async with parts.dispatching():
         await parts.until(lambda: bool(parts.outbox.chunks))
     (chunk,) = parts.outbox.chunks
-    await parts.steer(batch, "cancel")
+    await parts.control(batch, "cancel")
     await parts.report(chunk, [again(0), ItemOutcome(ordinal=1, status="succeeded", result={})])
     assert parts.outbox.settled == [("cancelled", 0, None)]
     assert [await parts.count(table) for table in ("retries", "leases")] == [0, 0]
@@ -266,16 +266,16 @@ def accept_chunks(parts: Parts) -> None:
     parts.outbox.refuse = lambda _: None
 
 
-async def test_a_queue_that_takes_nothing_holds_up_its_own_workload_alone(
+async def test_a_queue_that_refuses_chunks_delays_only_its_own_workload(
     parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(undeliverable, "_PAUSE_S", 0.3)
     refuse_chunks(parts, "full")
-    parts.employ("full")
-    stopped = await parts.begin({"": 1}, "full")
-    async with parts.pumping():
+    parts.add_workload("full")
+    stopped = await parts.add_batch({"": 1}, "full")
+    async with parts.dispatching():
         await parts.until(lambda: bool(parts.state.leases))
-        free = await parts.begin({"": 1})
+        free = await parts.add_batch({"": 1})
         await parts.until(lambda: [c.batch_id for c in parts.outbox.chunks] == [free])
         accept_chunks(parts)
         await parts.until(lambda: [(c.batch_id, c.fence) for c in parts.outbox.chunks] == [(free, 1), (stopped, 1)])
@@ -286,9 +286,9 @@ async def test_a_chunk_that_waits_for_its_queue_is_not_sent_once_its_round_is_ov
 ) -> None:
     monkeypatch.setattr(undeliverable, "_PAUSE_S", 0.3)
     refuse_chunks(parts, "full")
-    parts.employ("full")
-    batch = await parts.begin({"": 1}, "full")
-    async with parts.pumping():
+    parts.add_workload("full")
+    batch = await parts.add_batch({"": 1}, "full")
+    async with parts.dispatching():
         await parts.until(lambda: parts.components.undeliverable.is_waiting("full"))
         await parts.finish(batch, 1)
         await parts.reopen(batch, 2, [0])
@@ -297,11 +297,11 @@ async def test_a_chunk_that_waits_for_its_queue_is_not_sent_once_its_round_is_ov
     assert ([x.round for x in parts.state.leases.values()], await parts.count("leases")) == ([2], 1)
 
 
-async def test_an_item_that_is_too_large_to_be_sent_fails_alone(parts: Parts) -> None:
-    batch = await parts.begin({"a": 1, "b": 1})
+async def test_an_item_too_large_for_a_message_fails_alone(parts: Parts) -> None:
+    batch = await parts.add_batch({"a": 1, "b": 1})
     await parts.pool.execute("UPDATE pages SET items = items || repeat(' ', 5000000)::bytea WHERE partition = 'a'")
     parts.components.pages._cache.clear()
-    async with parts.pumping():
+    async with parts.dispatching():
         await parts.until(lambda: bool(parts.outbox.settled) and len(parts.state.leases) == 1)
     assert parts.outbox.settled == [("failed", 0, "item_too_large")]
     assert [(c.batch_id, c.partition) for c in parts.outbox.chunks] == [(batch, "b")]

@@ -42,7 +42,7 @@ class ManualDispatcher:
     def restart(self) -> None:
         """Start over from the tables."""
         self.parts = self._make()
-        self.parts.employ("w", chunk_max=100)
+        self.parts.add_workload("w", chunk_max=100)
         self._taken = 0
         self.beat()
 
@@ -59,7 +59,7 @@ class ManualDispatcher:
 
     async def take(self) -> ChunkReady:
         """The next chunk that goes out."""
-        async with self.parts.pumping():
+        async with self.parts.dispatching():
             await self.parts.until(lambda: len(self.parts.outbox.chunks) > self._taken)
         self._taken += 1
         return self.parts.outbox.chunks[self._taken - 1]
@@ -118,7 +118,7 @@ def ordinals(chunk: ChunkReady) -> list[int]:
 
 async def retried_chunk(dispatcher: ManualDispatcher) -> ChunkReady:
     """A chunk of three items that run for the second time."""
-    await dispatcher.parts.begin({"": 3})
+    await dispatcher.parts.add_batch({"": 3})
     await dispatcher.report(await dispatcher.take(), [again(0), again(1), again(2)])
     return await dispatcher.take()
 
@@ -131,14 +131,14 @@ async def test_a_chunk_of_retried_items_may_be_reported_in_parts(dispatcher: Man
     assert [o for o, _ in await dispatcher.retries()] == [2]
 
 
-async def test_what_a_part_reported_does_not_go_out_again_when_the_rest_is_lost(dispatcher: ManualDispatcher) -> None:
+async def test_reported_items_of_a_lost_chunk_are_not_dispatched_again(dispatcher: ManualDispatcher) -> None:
     chunk = await retried_chunk(dispatcher)
     await dispatcher.report(chunk, done(0), final=False)
     await dispatcher.lose()
     assert ordinals(await dispatcher.take()) == [1, 2]
 
 
-async def test_a_lost_chunk_of_which_nothing_is_left_ends(dispatcher: ManualDispatcher) -> None:
+async def test_a_lost_chunk_without_remaining_items_ends(dispatcher: ManualDispatcher) -> None:
     chunk = await retried_chunk(dispatcher)
     await dispatcher.report(chunk, done(0, 1, 2), final=False)
     await dispatcher.lose()
@@ -151,10 +151,10 @@ async def test_a_lost_chunk_of_which_nothing_is_left_ends(dispatcher: ManualDisp
 
 
 @pytest.mark.parametrize("reason", ["expired", "redelivered", "stopping"])
-async def test_a_chunk_of_a_batch_that_has_ended_does_not_go_out_again(
+async def test_a_chunk_of_a_finished_batch_is_not_dispatched_again(
     dispatcher: ManualDispatcher, reason: Literal["expired", "redelivered", "stopping"]
 ) -> None:
-    batch_id = await dispatcher.parts.begin({"": 3})
+    batch_id = await dispatcher.parts.add_batch({"": 3})
     chunk = await dispatcher.take()
     dispatcher.parts.state.remove_batch(batch_id)
     if reason == "expired":
@@ -169,10 +169,10 @@ async def test_a_chunk_of_a_batch_that_has_ended_does_not_go_out_again(
 
 
 @pytest.mark.parametrize("reason", ["redelivered", "stopping"])
-async def test_a_chunk_that_comes_back_while_it_is_found_lost_is_sent_once(
+async def test_a_chunk_that_is_returned_while_it_is_found_lost_is_sent_once(
     dispatcher: ManualDispatcher, monkeypatch: pytest.MonkeyPatch, reason: Literal["redelivered", "stopping"]
 ) -> None:
-    await dispatcher.parts.begin({"": 2})
+    await dispatcher.parts.add_batch({"": 2})
     chunk = await dispatcher.take()
     save, entered, go = dispatcher.parts.stores.leases.save_redispatch, asyncio.Event(), asyncio.Event()
 
@@ -192,10 +192,10 @@ async def test_a_chunk_that_comes_back_while_it_is_found_lost_is_sent_once(
 
 
 @pytest.mark.parametrize("saved", [False, True])
-async def test_a_report_whose_save_was_cut_off_is_taken_again_in_whole(
+async def test_a_report_whose_save_was_interrupted_is_handled_again(
     dispatcher: ManualDispatcher, monkeypatch: pytest.MonkeyPatch, saved: bool
 ) -> None:
-    await dispatcher.parts.begin({"": 2})
+    await dispatcher.parts.add_batch({"": 2})
     chunk = await dispatcher.take()
     monkeypatch.setattr(
         dispatcher.parts.stores.leases, "save_report", once(dispatcher.parts.stores.leases.save_report, first=saved)
@@ -207,8 +207,8 @@ async def test_a_report_whose_save_was_cut_off_is_taken_again_in_whole(
     assert size.seconds_per_item == pytest.approx(0.5)
 
 
-async def test_a_restart_between_two_parts_does_not_forget_the_first(dispatcher: ManualDispatcher) -> None:
-    await dispatcher.parts.begin({"": 3})
+async def test_a_partial_report_survives_a_restart(dispatcher: ManualDispatcher) -> None:
+    await dispatcher.parts.add_batch({"": 3})
     chunk = await dispatcher.take()
     await dispatcher.report(chunk, done(0, 1), final=False)
     dispatcher.restart()
@@ -220,7 +220,7 @@ async def test_a_restart_between_two_parts_does_not_forget_the_first(dispatcher:
 async def test_a_cancel_while_a_retry_is_saved_settles_it(
     dispatcher: ManualDispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batch = await dispatcher.parts.begin({"": 1})
+    batch = await dispatcher.parts.add_batch({"": 1})
     chunk = await dispatcher.take()
     report, entered, cancelled = dispatcher.parts.stores.leases.save_report, asyncio.Event(), asyncio.Event()
 
@@ -232,7 +232,7 @@ async def test_a_cancel_while_a_retry_is_saved_settles_it(
     monkeypatch.setattr(dispatcher.parts.stores.leases, "save_report", slow)
     reporting = asyncio.create_task(dispatcher.report(chunk, [again(0)]))
     await entered.wait()
-    await dispatcher.parts.steer(batch, "cancel")
+    await dispatcher.parts.control(batch, "cancel")
     cancelled.set()
     await reporting
     assert dispatcher.parts.outbox.settled == [("cancelled", 0, None)]
@@ -240,17 +240,17 @@ async def test_a_cancel_while_a_retry_is_saved_settles_it(
 
 
 @pytest.mark.parametrize("other", [0, 77])
-async def test_an_ordinal_that_is_foreign_or_told_twice_hides_no_missing_item(
-    dispatcher: ManualDispatcher, other: int
-) -> None:
-    await dispatcher.parts.begin({"": 2})
+async def test_a_foreign_or_repeated_ordinal_hides_no_missing_item(dispatcher: ManualDispatcher, other: int) -> None:
+    await dispatcher.parts.add_batch({"": 2})
     await dispatcher.report(await dispatcher.take(), done(0, other))
     assert [o for o, _ in await dispatcher.retries()] == [1]
     assert dispatcher.parts.state.leases == {}
 
 
-async def test_a_returned_chunk_is_quarantined_at_once_without_what_was_reported(dispatcher: ManualDispatcher) -> None:
-    await dispatcher.parts.begin({"": 4})
+async def test_a_redelivered_chunk_goes_to_quarantine_without_its_reported_items(
+    dispatcher: ManualDispatcher,
+) -> None:
+    await dispatcher.parts.add_batch({"": 4})
     chunk = await dispatcher.take()
     await dispatcher.report(chunk, done(0, 1), final=False)
     await dispatcher.give_back(chunk)
@@ -263,8 +263,8 @@ async def test_a_returned_chunk_is_quarantined_at_once_without_what_was_reported
     assert (dict(dispatcher.parts.state.leases), dispatcher.parts.state.workload_queue("w").window.in_flight) == ({}, 0)
 
 
-async def test_a_chunk_of_a_worker_that_stops_goes_out_as_it_was(dispatcher: ManualDispatcher) -> None:
-    await dispatcher.parts.begin({"": 4})
+async def test_a_chunk_of_a_stopping_worker_is_dispatched_unchanged(dispatcher: ManualDispatcher) -> None:
+    await dispatcher.parts.add_batch({"": 4})
     chunk = await dispatcher.take()
     for fence in range(2, 9):
         await dispatcher.give_back(chunk, "stopping")
@@ -276,9 +276,9 @@ async def test_a_chunk_of_a_worker_that_stops_goes_out_as_it_was(dispatcher: Man
     assert [x.losses for x in dispatcher.parts.state.leases.values()] == [1]
 
 
-async def test_nothing_is_blamed_while_a_worker_names_it(dispatcher: ManualDispatcher) -> None:
+async def test_no_chunk_is_halved_or_failed_while_a_worker_names_it(dispatcher: ManualDispatcher) -> None:
     """The connection of a worker that lives may be cut as often as it likes."""
-    await dispatcher.parts.begin({"": 1})
+    await dispatcher.parts.add_batch({"": 1})
     chunk = await dispatcher.take()
     for _ in range(2):
         await dispatcher.give_back(chunk)
@@ -290,12 +290,12 @@ async def test_nothing_is_blamed_while_a_worker_names_it(dispatcher: ManualDispa
 
 
 @pytest.mark.parametrize("isolates", [True, False])
-async def test_an_item_that_kills_its_workers_fails_and_its_neighbours_succeed(
+async def test_an_item_that_crashes_its_workers_fails_and_its_neighbours_succeed(
     dispatcher: ManualDispatcher, isolates: bool
 ) -> None:
     dispatcher.isolates = isolates
     dispatcher.beat()
-    await dispatcher.parts.begin({"": 20})
+    await dispatcher.parts.add_batch({"": 20})
     ran: list[int] = []
     losses = 0
     while not losses or dispatcher.parts.state.leases:
@@ -315,8 +315,8 @@ async def test_an_item_that_kills_its_workers_fails_and_its_neighbours_succeed(
     assert await dispatcher.retries() == []
 
 
-async def test_halves_outlive_a_restart(dispatcher: ManualDispatcher) -> None:
-    await dispatcher.parts.begin({"": 4})
+async def test_halves_survive_a_restart(dispatcher: ManualDispatcher) -> None:
+    await dispatcher.parts.add_batch({"": 4})
     for _ in range(3):
         chunk = await dispatcher.take()
         await dispatcher.report(chunk, done(0), final=False)
@@ -332,24 +332,24 @@ async def test_halves_outlive_a_restart(dispatcher: ManualDispatcher) -> None:
     assert (dict(dispatcher.parts.state.leases), dispatcher.parts.state.workload_queue("w").window.in_flight) == ({}, 0)
 
 
-async def test_what_was_lost_waits_out_a_pause_and_ends_with_a_cancel(dispatcher: ManualDispatcher) -> None:
-    batch = await dispatcher.parts.begin({"": 2})
+async def test_a_lost_chunk_waits_for_the_end_of_a_pause_and_ends_with_a_cancel(dispatcher: ManualDispatcher) -> None:
+    batch = await dispatcher.parts.add_batch({"": 2})
     chunk = await dispatcher.take()
-    await dispatcher.parts.steer(batch, "pause")
+    await dispatcher.parts.control(batch, "pause")
     await dispatcher.give_back(chunk)
     await dispatcher.lose()
     assert dispatcher.idle
-    await dispatcher.parts.steer(batch, "resume")
+    await dispatcher.parts.control(batch, "resume")
     await dispatcher.lose()
     chunk = await dispatcher.take()
-    await dispatcher.parts.steer(batch, "cancel")
+    await dispatcher.parts.control(batch, "cancel")
     await dispatcher.give_back(chunk)
     assert sorted(dispatcher.parts.outbox.settled) == [("cancelled", 0, None), ("cancelled", 1, None)]
     assert dispatcher.parts.state.leases == {}
 
 
-async def test_quarantine_that_nobody_takes_any_more_is_left(dispatcher: ManualDispatcher) -> None:
-    await dispatcher.parts.begin({"": 2})
+async def test_a_chunk_leaves_quarantine_when_no_worker_takes_it(dispatcher: ManualDispatcher) -> None:
+    await dispatcher.parts.add_batch({"": 2})
     await dispatcher.give_back(await dispatcher.take())
     assert (await dispatcher.take()).quarantined
     dispatcher.isolates = False
@@ -358,10 +358,10 @@ async def test_quarantine_that_nobody_takes_any_more_is_left(dispatcher: ManualD
 
 
 @pytest.mark.parametrize("saved", [False, True])
-async def test_a_loss_whose_save_was_cut_off_counts_once(
+async def test_a_loss_whose_save_was_interrupted_counts_once(
     dispatcher: ManualDispatcher, monkeypatch: pytest.MonkeyPatch, saved: bool
 ) -> None:
-    await dispatcher.parts.begin({"": 2})
+    await dispatcher.parts.add_batch({"": 2})
     chunk = await dispatcher.take()
     monkeypatch.setattr(
         dispatcher.parts.stores.leases,
@@ -374,10 +374,10 @@ async def test_a_loss_whose_save_was_cut_off_counts_once(
     assert ([tuple(row) for row in rows], again.fence) == ([(2, 1)], 2)
 
 
-async def test_a_lost_chunk_goes_out_again_though_its_queue_is_never_empty(dispatcher: ManualDispatcher) -> None:
-    first = await dispatcher.parts.begin({"": 1})
+async def test_a_lost_chunk_is_found_although_its_queue_is_never_empty(dispatcher: ManualDispatcher) -> None:
+    first = await dispatcher.parts.add_batch({"": 1})
     lost = await dispatcher.take()
-    await dispatcher.parts.begin({"": 1})
+    await dispatcher.parts.add_batch({"": 1})
     later = await dispatcher.take()
     assert lost.batch_id == first
     await dispatcher.lose(waiting=5)
@@ -391,7 +391,7 @@ async def test_a_lost_chunk_goes_out_again_though_its_queue_is_never_empty(dispa
     assert dispatcher.idle, "it went in after the one that was named"
 
 
-async def test_whole_numbers_keep_all_their_digits(dispatcher: ManualDispatcher) -> None:
+async def test_integers_of_a_payload_and_a_state_keep_all_digits(dispatcher: ManualDispatcher) -> None:
     batch, huge = uuid.uuid4(), 2**80 + 1
     items = [PageItem(ordinal=0, payload={"n": huge}, custom_id="x")]
     page = ItemsPage(batch_id=batch, workload="w", page=0, segments=[Segment(partition="", items=items)])
@@ -404,7 +404,7 @@ async def test_whole_numbers_keep_all_their_digits(dispatcher: ManualDispatcher)
     assert (item.payload, item.state, item.custom_id) == ({"n": huge}, {"poll": huge}, "x")
 
 
-async def test_who_waits_for_the_broker_says_so(dispatcher: ManualDispatcher) -> None:
+async def test_the_pulse_beats_while_the_publisher_waits_for_the_broker(dispatcher: ManualDispatcher) -> None:
     beats, refusals = 0, 2
 
     def beat() -> None:
@@ -417,7 +417,7 @@ async def test_who_waits_for_the_broker_says_so(dispatcher: ManualDispatcher) ->
             refusals -= 1
             raise PublishFailed("away")
 
-    await dispatcher.parts.begin({"": 1})
+    await dispatcher.parts.add_batch({"": 1})
     await dispatcher.take()
     parts = dispatcher.parts
     giver = ChunkPublisher(parts.state, parts.stores, parts.outbox, PageCache(parts.stores), on_wait=beat)  # type: ignore[arg-type]
@@ -426,7 +426,9 @@ async def test_who_waits_for_the_broker_says_so(dispatcher: ManualDispatcher) ->
     assert beats == 2
 
 
-async def begin(dispatcher: ManualDispatcher, chunk: ChunkReady, *ordinals: int, worker_id: str = "hand") -> bool:
+async def request_start(
+    dispatcher: ManualDispatcher, chunk: ChunkReady, *ordinals: int, worker_id: str = "hand"
+) -> bool:
     """A worker asks whether it may begin items that must not run twice."""
     asked = StartPermitQuery(chunk_id=chunk.chunk_id, fence=chunk.fence, worker_id=worker_id, ordinals=list(ordinals))
     return (await dispatcher.parts.start_permits.on_permit_query(asked, ENVELOPE)).granted
@@ -437,16 +439,16 @@ REVIEW = ("failed", 1, "needs_review")
 
 @pytest.mark.parametrize("retried", [False, True])
 @pytest.mark.parametrize("restart", [False, True])
-async def test_what_must_not_run_twice_is_not_given_out_again_when_its_worker_is_lost(
+async def test_started_items_that_must_not_run_twice_are_not_dispatched_again_after_a_loss(
     dispatcher: ManualDispatcher, retried: bool, restart: bool
 ) -> None:
     if retried:
         chunk = await retried_chunk(dispatcher)
     else:
-        await dispatcher.parts.begin({"": 3})
+        await dispatcher.parts.add_batch({"": 3})
         chunk = await dispatcher.take()
-    assert await begin(dispatcher, chunk, 0)
-    assert await begin(dispatcher, chunk, 0, 1), "a question whose answer was lost is asked again"
+    assert await request_start(dispatcher, chunk, 0)
+    assert await request_start(dispatcher, chunk, 0, 1), "a question whose answer was lost is asked again"
     await dispatcher.report(chunk, done(0), final=False)
     if restart:
         dispatcher.restart()
@@ -457,13 +459,13 @@ async def test_what_must_not_run_twice_is_not_given_out_again_when_its_worker_is
     assert dispatcher.parts.outbox.settled == [REVIEW]
     assert ordinals(await dispatcher.take()) == [2]
     assert [o for o, _ in await dispatcher.retries()] == ([2] if retried else [])
-    assert not await begin(dispatcher, chunk, 2), "the worker was but silent: it begins nothing more"
+    assert not await request_start(dispatcher, chunk, 2), "the worker was but silent: it begins nothing more"
 
 
-async def test_when_all_that_is_left_had_begun_the_chunk_ends(dispatcher: ManualDispatcher) -> None:
-    await dispatcher.parts.begin({"": 2})
+async def test_a_lost_chunk_ends_if_all_remaining_items_had_started(dispatcher: ManualDispatcher) -> None:
+    await dispatcher.parts.add_batch({"": 2})
     chunk = await dispatcher.take()
-    await begin(dispatcher, chunk, 0, 1)
+    await request_start(dispatcher, chunk, 0, 1)
     await dispatcher.report(chunk, done(0), final=False)
     await dispatcher.lose()
     assert dispatcher.parts.outbox.settled == [REVIEW]
@@ -474,37 +476,37 @@ async def test_when_all_that_is_left_had_begun_the_chunk_ends(dispatcher: Manual
     )
 
 
-async def test_a_chunk_that_comes_back_while_its_worker_may_still_be_at_a_call_stays_with_it(
+async def test_a_redelivered_chunk_stays_with_the_worker_that_may_still_run_its_items(
     dispatcher: ManualDispatcher,
 ) -> None:
-    await dispatcher.parts.begin({"": 3})
+    await dispatcher.parts.add_batch({"": 3})
     chunk = await dispatcher.take()
-    await begin(dispatcher, chunk, 1)
+    await request_start(dispatcher, chunk, 1)
     await dispatcher.give_back(chunk)
     assert (dispatcher.idle, dispatcher.parts.outbox.settled) == (True, [])
-    assert await begin(dispatcher, chunk, 2)
+    assert await request_start(dispatcher, chunk, 2)
     await dispatcher.report(chunk, done(0, 1, 2))
     assert (dispatcher.parts.outbox.settled, dict(dispatcher.parts.state.leases)) == ([], {})
 
 
-async def test_one_worker_alone_begins_what_must_not_run_twice(dispatcher: ManualDispatcher) -> None:
-    await dispatcher.parts.begin({"": 3})
+async def test_only_one_worker_may_start_items_that_must_not_run_twice(dispatcher: ManualDispatcher) -> None:
+    await dispatcher.parts.add_batch({"": 3})
     chunk = await dispatcher.take()
-    assert await begin(dispatcher, chunk, 1)
-    assert not await begin(dispatcher, chunk, 2, worker_id="other")
-    assert not await begin(dispatcher, chunk.model_copy(update={"chunk_id": uuid.uuid4()}), 2)
+    assert await request_start(dispatcher, chunk, 1)
+    assert not await request_start(dispatcher, chunk, 2, worker_id="other")
+    assert not await request_start(dispatcher, chunk.model_copy(update={"chunk_id": uuid.uuid4()}), 2)
     await dispatcher.give_back(chunk, "stopping")
     assert dispatcher.parts.outbox.settled == [REVIEW]
     given = await dispatcher.take()
     assert ordinals(given) == [0, 2]
-    assert not await begin(dispatcher, chunk, 0)
-    assert await begin(dispatcher, given, 0, worker_id="other")
+    assert not await request_start(dispatcher, chunk, 0)
+    assert await request_start(dispatcher, given, 0, worker_id="other")
 
 
-async def test_nothing_begins_of_a_chunk_while_it_is_given_out_again(
+async def test_no_item_starts_while_its_chunk_is_dispatched_again(
     dispatcher: ManualDispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await dispatcher.parts.begin({"": 1})
+    await dispatcher.parts.add_batch({"": 1})
     chunk = await dispatcher.take()
     regive, entered, go = dispatcher.parts.stores.leases.save_redispatch, asyncio.Event(), asyncio.Event()
 
@@ -516,7 +518,7 @@ async def test_nothing_begins_of_a_chunk_while_it_is_given_out_again(
     monkeypatch.setattr(dispatcher.parts.stores.leases, "save_redispatch", slow)
     losing = asyncio.create_task(dispatcher.lose())
     await entered.wait()
-    asking = asyncio.create_task(begin(dispatcher, chunk, 0))
+    asking = asyncio.create_task(request_start(dispatcher, chunk, 0))
     go.set()
     assert not await asking
     await losing
@@ -532,7 +534,7 @@ LATE_STEPS: dict[str, LateStep] = {
     "stopping": lambda d, chunk: d.give_back(chunk, "stopping"),
     "redelivered": lambda d, chunk: d.give_back(chunk),
     "lost": lambda d, _: d.lose(),
-    "permit": lambda d, chunk: begin(d, chunk, 2),
+    "permit": lambda d, chunk: request_start(d, chunk, 2),
     "too large": lambda d, chunk: d.parts.components.undeliverable.record(
         ChunksRefused([], [d.parts.state.leases[chunk.chunk_id]]), lambda: None
     ),
@@ -542,12 +544,12 @@ LATE_STEPS: dict[str, LateStep] = {
 
 @pytest.mark.parametrize("was_sent", [False, True])
 @pytest.mark.parametrize("late", LATE_STEPS)
-async def test_what_comes_late_of_an_earlier_round_changes_nothing_in_the_next(
+async def test_late_messages_of_a_round_change_nothing_in_the_next(
     dispatcher: ManualDispatcher, late: str, was_sent: bool
 ) -> None:
-    dispatcher.parts.employ("w", chunk_max=100, retry={"default": {"attempts": 1}})
+    dispatcher.parts.add_workload("w", chunk_max=100, retry={"default": {"attempts": 1}})
     chunk = await retried_chunk(dispatcher)
-    assert await begin(dispatcher, chunk, 1)
+    assert await request_start(dispatcher, chunk, 1)
     await dispatcher.parts.finish(chunk.batch_id, 1)
     await dispatcher.parts.reopen(chunk.batch_id, 2, [0, 1, 2])
     new = await dispatcher.take() if was_sent else None
@@ -565,17 +567,19 @@ async def test_what_comes_late_of_an_earlier_round_changes_nothing_in_the_next(
     assert (await dispatcher.retries(), dict(dispatcher.parts.state.leases)) == ([], {})
 
 
-async def test_no_item_starts_that_must_not_run_twice_once_the_round_is_over(dispatcher: ManualDispatcher) -> None:
-    batch = await dispatcher.parts.begin({"": 1})
+async def test_no_start_is_permitted_once_the_round_is_over(dispatcher: ManualDispatcher) -> None:
+    batch = await dispatcher.parts.add_batch({"": 1})
     chunk = await dispatcher.take()
     await dispatcher.parts.finish(batch, 1)
-    assert not await begin(dispatcher, chunk, 0)
+    assert not await request_start(dispatcher, chunk, 0)
     await dispatcher.parts.reopen(batch, 2, [0])
-    assert not await begin(dispatcher, chunk, 0)
-    assert await begin(dispatcher, await dispatcher.take(), 0)
+    assert not await request_start(dispatcher, chunk, 0)
+    assert await request_start(dispatcher, await dispatcher.take(), 0)
 
 
-async def test_late_writes_of_an_earlier_round_leave_the_rows_of_the_next_alone(dispatcher: ManualDispatcher) -> None:
+async def test_late_writes_of_a_round_do_not_change_the_retries_of_the_next(
+    dispatcher: ManualDispatcher,
+) -> None:
     """The round may change while a dispatched chunk or a report is saved, or while a stopped batch is settled."""
     chunk = await retried_chunk(dispatcher)
     lease, batch = dispatcher.parts.state.leases[chunk.chunk_id], dispatcher.parts.state.batches[chunk.batch_id]
@@ -595,10 +599,10 @@ async def test_late_writes_of_an_earlier_round_leave_the_rows_of_the_next_alone(
     assert ordinals(await dispatcher.take()) == [0, 1], "the late row does not run"
 
 
-async def test_what_asks_to_run_again_in_quarantine_stays_there_until_it_has_gone_on(
+async def test_a_retry_stays_in_quarantine_and_a_continuation_leaves_it(
     dispatcher: ManualDispatcher,
 ) -> None:
-    await dispatcher.parts.begin({"": 3})
+    await dispatcher.parts.add_batch({"": 3})
     chunk = await dispatcher.take()
     await dispatcher.give_back(chunk)
     lost = await dispatcher.take()

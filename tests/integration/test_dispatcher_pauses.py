@@ -25,10 +25,12 @@ async def parts(clean: Servers) -> AsyncIterator[Parts]:
     ("adaptive", "guessed", "parked"),
     [(False, False, True), (False, True, True), (True, False, True), (True, True, False)],
 )
-async def test_who_waits(parts: Parts, adaptive: bool, guessed: bool, parked: bool) -> None:
-    parts.employ("w", **({"adaptive": {"floor": 1, "ceiling": 100, "start": 50}} if adaptive else {}))
-    async with parts.pumping():
-        await parts.begin({"": 1})
+async def test_delays_pause_their_destination_except_guessed_ones_with_an_adaptive_rate(
+    parts: Parts, adaptive: bool, guessed: bool, parked: bool
+) -> None:
+    parts.add_workload("w", **({"adaptive": {"floor": 1, "ceiling": 100, "start": 50}} if adaptive else {}))
+    async with parts.dispatching():
+        await parts.add_batch({"": 1})
         await parts.until(lambda: bool(parts.outbox.chunks))
     (chunk,) = parts.outbox.chunks
     outcome = ItemOutcome(ordinal=0, status="retry", error=REFUSED, delay_s=30.0, guessed=guessed or None)
@@ -39,29 +41,29 @@ async def test_who_waits(parts: Parts, adaptive: bool, guessed: bool, parked: bo
     assert (due_s > 20) == parked
 
 
-async def test_a_destination_that_takes_no_more_calls_is_left_alone_before_it_refuses(parts: Parts) -> None:
-    parts.employ("w", chunk_max=1)
-    async with parts.pumping():
-        await parts.begin({"a": 1, "b": 1})
+async def test_a_destination_without_remaining_calls_is_paused_before_it_refuses(parts: Parts) -> None:
+    parts.add_workload("w", chunk_max=1)
+    async with parts.dispatching():
+        await parts.add_batch({"a": 1, "b": 1})
         await parts.until(lambda: len(parts.outbox.chunks) == 2)
     for chunk in parts.outbox.chunks:
         left = {"remaining": 0, "reset_s": 60.0} if chunk.partition == "a" else {}
         success = ItemOutcome(ordinal=chunk.items[0].ordinal, status="succeeded", result={})
         await parts.report(chunk, [success], feedback=left)
-    async with parts.pumping():
-        await parts.begin({"a": 1, "b": 1})
+    async with parts.dispatching():
+        await parts.add_batch({"a": 1, "b": 1})
         await parts.until(lambda: len(parts.outbox.chunks) == 3)
         assert parts.outbox.chunks[2].partition == "b"
         assert parts.state.workload_queue("w").window.limits.limiters_of("a")[0].backoff_until > time.monotonic() + 50
 
 
-async def test_one_item_that_its_provider_refuses_for_ever_fails_alone(parts: Parts) -> None:
-    parts.employ("w", concurrency=10, circuit={"base_s": 0.3, "cap_s": 0.3, "give_up_s": 600})
+async def test_an_item_that_its_provider_always_refuses_fails_alone(parts: Parts) -> None:
+    parts.add_workload("w", concurrency=10, circuit={"base_s": 0.3, "cap_s": 0.3, "give_up_s": 600})
     refusal = ItemError(code="captcha", scope="provider")
     circuit = parts.state.workload_queue("w").window.limits.limiters_of("")[0].circuit
     states = list[str]()
-    async with parts.pumping():
-        guilty = await parts.begin({"": 1})
+    async with parts.dispatching():
+        guilty = await parts.add_batch({"": 1})
         await parts.until(lambda: bool(parts.outbox.chunks))
         for _ in range(20):  # chunks, of which the guilty item's are few
             chunk = parts.outbox.chunks[len(states)]
@@ -76,7 +78,7 @@ async def test_one_item_that_its_provider_refuses_for_ever_fails_alone(parts: Pa
             if parts.outbox.settled:
                 break
             if len(states) == 1:
-                await parts.begin({"": 30})
+                await parts.add_batch({"": 30})
             await parts.until(lambda: len(parts.outbox.chunks) > len(states))
     assert states[:2] == ["open", "closed"], "another item tried the provider first"
     assert parts.outbox.settled == [("failed", 0, "captcha")]
@@ -85,9 +87,9 @@ async def test_one_item_that_its_provider_refuses_for_ever_fails_alone(parts: Pa
 
 async def test_items_that_wait_for_a_provider_which_refused_for_too_long_fail(parts: Parts) -> None:
     circuit = {"base_s": 60, "cap_s": 60, "give_up_s": 600}
-    parts.employ("w", partition={"pointer": "/url", "by": "host"}, chunk_max=1, concurrency=10, circuit=circuit)
-    batch = await parts.begin({"bad": 2, "good": 1})
-    async with parts.pumping():
+    parts.add_workload("w", partition={"pointer": "/url", "by": "host"}, chunk_max=1, concurrency=10, circuit=circuit)
+    batch = await parts.add_batch({"bad": 2, "good": 1})
+    async with parts.dispatching():
         await parts.until(lambda: len(parts.outbox.chunks) == 3)
     captcha = ItemError(code="captcha", scope="provider")
     for chunk in parts.outbox.chunks:

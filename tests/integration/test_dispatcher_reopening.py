@@ -26,7 +26,7 @@ async def make(clean: Servers) -> AsyncIterator[Callable[[], Parts]]:
 
 async def begun(parts: Parts, pages: dict[int, range]) -> uuid.UUID:
     """A batch with items of two hosts."""
-    parts.employ("w", partition=HOST)
+    parts.add_workload("w", partition=HOST)
     batch = uuid.uuid4()
     for page, ordinals in pages.items():
         segments = [
@@ -48,7 +48,7 @@ def item(ordinal: int) -> PageItem:
 async def run_out(parts: Parts, batch: uuid.UUID, count: int) -> dict[int, dict[str, Any]]:
     """Let everything that waits go out; the payloads and partitions by ordinal."""
     parts.outbox.sent.clear()
-    async with parts.pumping():
+    async with parts.dispatching():
         await parts.until(lambda: sum(len(chunk.items) for chunk in parts.outbox.chunks) >= count)
     assert sum(len(chunk.items) for chunk in parts.outbox.chunks) == count
     for chunk in parts.outbox.chunks:
@@ -56,7 +56,7 @@ async def run_out(parts: Parts, batch: uuid.UUID, count: int) -> dict[int, dict[
     return {x.ordinal: x.payload | {"at": chunk.partition} for chunk in parts.outbox.chunks for x in chunk.items}
 
 
-async def test_a_patched_payload_runs_once_patched_and_stays_so(
+async def test_a_payload_is_patched_once_and_stays_patched(
     make: Callable[[], Parts], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = make()
@@ -73,7 +73,7 @@ async def test_a_patched_payload_runs_once_patched_and_stays_so(
         await parts.reopen(batch, 2, [1, 7], patch=patch)
 
     parts = make()  # another dispatcher takes over, and the message comes again
-    parts.employ("w", partition=HOST)
+    parts.add_workload("w", partition=HOST)
     await parts.intake.load()
     appended = [*patch[:2], {"op": "add", "path": "/tags/-", "value": 1}]
     await parts.reopen(batch, 2, [1, 7], patch=patch)
@@ -101,7 +101,7 @@ async def test_a_patched_payload_runs_once_patched_and_stays_so(
     assert (stranger.items, stranger.gone) == ([], [7])
 
 
-async def test_items_that_a_patch_does_not_fit_or_that_are_gone_fail(make: Callable[[], Parts]) -> None:
+async def test_items_that_are_deleted_or_do_not_fit_the_patch_fail(make: Callable[[], Parts]) -> None:
     parts = make()
     batch = await begun(parts, {0: range(4)})
     await run_out(parts, batch, 4)

@@ -59,7 +59,7 @@ def _chunk(lease: Lease) -> ChunkReady:
     return ChunkReady.model_validate(fields | place | {"items": [item]})
 
 
-async def test_what_was_recorded_and_not_sent_goes_out_once_every_worker_has_been_heard(
+async def test_recorded_but_unsent_chunks_are_sent_after_a_heartbeat_of_every_worker(
     clean: Servers, record_property: Callable[[str, object], None]
 ) -> None:
     async with hand_worker(clean.amqp_url, concurrency=20, chunk_max=1) as worker:

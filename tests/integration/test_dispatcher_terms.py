@@ -24,7 +24,7 @@ async def make(clean: Servers) -> AsyncIterator[Callable[[], Parts]]:
 
         def made() -> Parts:
             one = parts()
-            one.employ("w", chunk_max=100)
+            one.add_workload("w", chunk_max=100)
             return one
 
         yield made
@@ -57,13 +57,13 @@ def out(parts: Parts, batch: uuid.UUID) -> int:
     return sum(len(c.items) for c in parts.outbox.chunks if c.batch_id == batch)
 
 
-async def test_each_term_has_its_time_and_the_last_one_holds(make: Callable[[], Parts]) -> None:
+async def test_the_latest_change_of_each_term_holds(make: Callable[[], Parts]) -> None:
     parts, batch = make(), uuid.uuid4()
-    await parts.steer(batch, "change", NOW, terms=Terms(weight=5))  # overtakes the header
+    await parts.control(batch, "change", NOW, terms=Terms(weight=5))  # overtakes the header
     await parts.accept(batch, terms=Terms(weight=2, concurrency=3), accepted_at=NOW - timedelta(seconds=9))
     assert parts.state.batches[batch].terms == Terms(weight=5, concurrency=3)
-    await parts.steer(batch, "change", NOW + timedelta(seconds=2), clear=["concurrency"])
-    await parts.steer(batch, "change", NOW + timedelta(seconds=1), terms=Terms(concurrency=8, weight=7))
+    await parts.control(batch, "change", NOW + timedelta(seconds=2), clear=["concurrency"])
+    await parts.control(batch, "change", NOW + timedelta(seconds=1), terms=Terms(concurrency=8, weight=7))
     await parts.accept(batch, terms=Terms(weight=2, concurrency=3), accepted_at=NOW - timedelta(seconds=9))
     assert parts.state.batches[batch].terms == Terms(weight=7)
     successor = make()
@@ -71,36 +71,36 @@ async def test_each_term_has_its_time_and_the_last_one_holds(make: Callable[[], 
     assert successor.state.batches[batch].terms == Terms(weight=7)
 
 
-async def test_a_batch_keeps_to_its_own_concurrency_and_another_is_free(parts: Parts) -> None:
-    held = await parts.begin({"x": 50, "y": 50}, terms=Terms(concurrency=3))
-    free = await parts.begin({"x": 20})
-    async with parts.pumping():
+async def test_the_concurrency_of_a_batch_does_not_limit_another(parts: Parts) -> None:
+    held = await parts.add_batch({"x": 50, "y": 50}, terms=Terms(concurrency=3))
+    free = await parts.add_batch({"x": 20})
+    async with parts.dispatching():
         await parts.until(lambda: out(parts, free) == 20)
         assert out(parts, held) == 3
         first = next(c for c in parts.outbox.chunks if c.batch_id == held)
         await parts.report(first, [ItemOutcome(ordinal=i.ordinal, status="succeeded") for i in first.items])
         await parts.until(lambda: out(parts, held) == 3 + len(first.items))
-        await parts.steer(held, "change", terms=Terms(concurrency=10))
+        await parts.control(held, "change", terms=Terms(concurrency=10))
         await parts.until(lambda: out(parts, held) == 10 + len(first.items))
 
 
-async def test_a_batch_keeps_to_its_own_rate_until_it_is_taken_back(parts: Parts) -> None:
-    batch = await parts.begin({"x": 100}, terms=Terms(rate=Rate(per_second=10, burst=2)))
+async def test_the_rate_of_a_batch_holds_until_it_is_removed(parts: Parts) -> None:
+    batch = await parts.add_batch({"x": 100}, terms=Terms(rate=Rate(per_second=10, burst=2)))
     clock = asyncio.get_running_loop().time
     began = clock()
-    async with parts.pumping():
+    async with parts.dispatching():
         await parts.until(lambda: out(parts, batch) >= 6)
         assert out(parts, batch) <= 2 + 10 * (clock() - began) + 1
-        await parts.steer(batch, "change", clear=["rate"])
+        await parts.control(batch, "change", clear=["rate"])
         await parts.until(lambda: out(parts, batch) >= 20)
 
 
-async def test_a_weight_is_its_share_of_the_items(parts: Parts) -> None:
-    parts.employ("w", chunk_max=8)  # of larger ones too few go out for shares to be told
-    batches = [await parts.begin({"x": 500}, terms=Terms(weight=w)) for w in (1, 1)]
-    await parts.steer(batches[1], "change", terms=Terms(weight=4))
+async def test_batches_share_the_items_by_weight(parts: Parts) -> None:
+    parts.add_workload("w", chunk_max=8)  # of larger ones too few go out for shares to be told
+    batches = [await parts.add_batch({"x": 500}, terms=Terms(weight=w)) for w in (1, 1)]
+    await parts.control(batches[1], "change", terms=Terms(weight=4))
     served: Counter[uuid.UUID] = Counter()
-    async with parts.pumping():
+    async with parts.dispatching():
         done = 0
         while sum(served.values()) < 250:
             await parts.until(lambda seen=done: len(parts.outbox.chunks) > seen)  # type: ignore[misc]
@@ -111,10 +111,10 @@ async def test_a_weight_is_its_share_of_the_items(parts: Parts) -> None:
     assert 3 < served[batches[1]] / served[batches[0]] < 5
 
 
-async def test_own_retry_rules_take_the_place_of_the_workloads(parts: Parts) -> None:
+async def test_retry_rules_of_a_batch_replace_those_of_the_workload(parts: Parts) -> None:
     rules = {"busy": RetryRule(attempts=1)}
-    batch = await parts.begin({"": 2}, terms=Terms(retry=rules))
-    async with parts.pumping():
+    batch = await parts.add_batch({"": 2}, terms=Terms(retry=rules))
+    async with parts.dispatching():
         await parts.until(lambda: out(parts, batch) == 2)
     (chunk,) = parts.outbox.chunks
     outcomes = [ItemOutcome(ordinal=n, status="retry", error=ItemError(code=c)) for n, c in enumerate(("busy", "slow"))]
@@ -123,13 +123,15 @@ async def test_own_retry_rules_take_the_place_of_the_workloads(parts: Parts) -> 
     assert await parts.count("retries") == 1
 
 
-async def test_a_deadline_expires_what_is_out_then_stops_the_workers_then_expires_what_waits(parts: Parts) -> None:
-    batch = await parts.begin({"": 3000, "x": 4})
-    other = await parts.begin({"": 1})
+async def test_a_deadline_expires_items_in_flight_before_the_workers_are_stopped(
+    parts: Parts,
+) -> None:
+    batch = await parts.add_batch({"": 3000, "x": 4})
+    other = await parts.add_batch({"": 1})
     stopping = asyncio.create_task(parts.batch_stopper.run())
-    async with parts.pumping():
+    async with parts.dispatching():
         await parts.until(lambda: bool(out(parts, batch) and out(parts, other)))
-        await parts.steer(batch, "change", terms=Terms(deadline=later(0.2)))
+        await parts.control(batch, "change", terms=Terms(deadline=later(0.2)))
         await parts.until(lambda: bool(told_workers(parts)))
         sent = [m.type for m in parts.outbox.sent]
         told = [
@@ -154,10 +156,10 @@ async def test_a_deadline_expires_what_is_out_then_stops_the_workers_then_expire
     assert [await parts.count(table) for table in ("retries", "leases")] == [0, 1]
 
 
-async def test_a_deadline_that_passed_while_nobody_was_active_is_kept(make: Callable[[], Parts]) -> None:
+async def test_a_deadline_that_passed_without_an_active_dispatcher_expires_the_items(make: Callable[[], Parts]) -> None:
     first = make()
-    batch = await first.begin({"": 10}, terms=Terms(deadline=later(0.2)))
-    async with first.pumping():
+    batch = await first.add_batch({"": 10}, terms=Terms(deadline=later(0.2)))
+    async with first.dispatching():
         await first.until(lambda: out(first, batch) == 10)
     successor = make()
     await successor.intake.load()
@@ -169,10 +171,10 @@ async def test_a_deadline_that_passed_while_nobody_was_active_is_kept(make: Call
     assert sorted(o for _, o, _ in successor.outbox.settled) == list(range(10))
 
 
-async def test_a_stop_that_was_broken_off_is_finished_by_the_next_dispatcher(make: Callable[[], Parts]) -> None:
+async def test_the_next_dispatcher_completes_an_interrupted_stop(make: Callable[[], Parts]) -> None:
     first = make()
-    batch = await first.begin({"": 10})
-    async with first.pumping():
+    batch = await first.add_batch({"": 10})
+    async with first.dispatching():
         await first.until(lambda: out(first, batch) == 10)
     await first.stores.batches.save_stop(batch, 1, "deadline")  # and dies
     successor = make()
@@ -184,17 +186,17 @@ async def test_a_stop_that_was_broken_off_is_finished_by_the_next_dispatcher(mak
     assert told_workers(successor) == [(batch, 1, "deadline")]
 
 
-async def test_a_deadline_can_be_put_off_and_taken_back(parts: Parts) -> None:
-    batch = await parts.begin({"": 1}, terms=Terms(deadline=later(3600)))
+async def test_a_deadline_can_be_postponed_and_removed(parts: Parts) -> None:
+    batch = await parts.add_batch({"": 1}, terms=Terms(deadline=later(3600)))
     assert parts.state.deadlines
-    await parts.steer(batch, "change", terms=Terms(deadline=later(7200)))
+    await parts.control(batch, "change", terms=Terms(deadline=later(7200)))
     assert parts.state.deadlines[batch] > later(3700)
-    await parts.steer(batch, "change", clear=["deadline"])
+    await parts.control(batch, "change", clear=["deadline"])
     assert parts.state.deadlines == {}
 
 
-async def test_a_deadline_that_had_passed_does_not_end_the_round_that_a_retry_opened(parts: Parts) -> None:
-    batch = await parts.begin({"": 1}, terms=Terms(deadline=later(-60)))
+async def test_a_deadline_before_the_retry_request_does_not_expire_the_new_round(parts: Parts) -> None:
+    batch = await parts.add_batch({"": 1}, terms=Terms(deadline=later(-60)))
     await parts.batch_stopper.expire_overdue()
     assert parts.state.batches[batch].stop_status == "expired"
     await parts.stores.batches.finish(batch, 1)
@@ -206,20 +208,20 @@ async def test_a_deadline_that_had_passed_does_not_end_the_round_that_a_retry_op
 @pytest.mark.parametrize(
     ("cause", "status"), [("failure_threshold", "cancelled"), ("never_sealed", "expired"), ("deadline", "expired")]
 )
-async def test_a_batch_that_another_service_stopped_ends(parts: Parts, cause: StopReason, status: str) -> None:
-    batch = await parts.begin({"": 5})
+async def test_a_batch_stopped_by_another_service_ends(parts: Parts, cause: StopReason, status: str) -> None:
+    batch = await parts.add_batch({"": 5})
     await parts.intake.on_batch_stopped(stopped(batch, cause), ENVELOPE)
     await parts.batch_stopper.drain()
     assert parts.outbox.settled == [(status, n, None) for n in range(5)]
     assert causes(parts) == {cause}
-    async with parts.pumping():
-        other = await parts.begin({"": 1})
+    async with parts.dispatching():
+        other = await parts.add_batch({"": 1})
         await parts.until(lambda: out(parts, other) == 1)
     assert out(parts, batch) == 0
 
 
-async def test_a_stop_of_another_round_changes_nothing_before_its_time(parts: Parts) -> None:
-    batch = await parts.begin({"": 1})
+async def test_a_stop_applies_only_to_the_round_that_it_names(parts: Parts) -> None:
+    batch = await parts.add_batch({"": 1})
     await parts.intake.on_batch_stopped(stopped(batch, "failure_threshold", 2), ENVELOPE)
     assert parts.state.batches[batch].stop_status is None
     await parts.stores.batches.finish(batch, 1)

@@ -24,12 +24,12 @@ async def test_a_submission_enters_at_most_ten_modules_of_ingest(clean: Servers)
 async def test_a_page_and_a_report_enter_at_most_nine_modules_of_the_dispatcher(clean: Servers) -> None:
     async with dispatcher_parts(clean) as make:
         dispatcher, batch_id = make(), uuid.uuid4()
-        dispatcher.employ("w")
+        dispatcher.add_workload("w")
         await dispatcher.accept(batch_id)
         page = page_of(batch_id, {"": 3})
         with entered_modules("dispatcher") as found:
             await dispatcher.intake.on_items_pages([received(page)])
-        async with dispatcher.pumping():
+        async with dispatcher.dispatching():
             await dispatcher.until(lambda: bool(dispatcher.outbox.chunks))
         (chunk,) = dispatcher.outbox.chunks
         ended = [ItemOutcome(ordinal=item.ordinal, status="succeeded", result={}) for item in chunk.items]

@@ -84,7 +84,7 @@ class Parts:
         self.rate_events = self.components.rate_events
         self._running: asyncio.Task[None] | None = None
 
-    def employ(self, workload: str, **manifest: Any) -> None:
+    def add_workload(self, workload: str, **manifest: Any) -> None:
         """Make a workload known, with one worker."""
         described = {"name": workload, "version": "1", "item_schema": {}, "result_schema": {}} | manifest
         self.state.set_manifest(Manifest.model_validate(described))
@@ -100,13 +100,13 @@ class Parts:
         await self.intake.on_batch_accepted(header(batch_id, workload).model_copy(update=fields), ENVELOPE)
         await self.batch_stopper.drain()
 
-    async def steer(self, batch_id: uuid.UUID, action: str, at: datetime | None = None, **fields: Any) -> None:
+    async def control(self, batch_id: uuid.UUID, action: str, at: datetime | None = None, **fields: Any) -> None:
         """A command."""
         command = {"batch_id": batch_id, "owner": "o", "action": action, "at": at or datetime.now(UTC)} | fields
         await self.intake.on_batch_controlled(BatchControlled.model_validate(command), ENVELOPE)
         await self.batch_stopper.drain()
 
-    async def begin(self, sizes: dict[str, int], workload: str = "w", **fields: Any) -> uuid.UUID:
+    async def add_batch(self, sizes: dict[str, int], workload: str = "w", **fields: Any) -> uuid.UUID:
         """A batch with one page."""
         batch_id = uuid.uuid4()
         await self.pages(batch_id, sizes, workload=workload)
@@ -129,7 +129,7 @@ class Parts:
         await self.report_handler.on_chunks_processed([received(report_on(chunk, outcomes, **fields))])
         await self.batch_stopper.drain()
 
-    async def wait_again(self, batch_id: uuid.UUID, ordinals: Sequence[int], partition: str = "") -> None:
+    async def add_retries(self, batch_id: uuid.UUID, ordinals: Sequence[int], partition: str = "") -> None:
         """Items that are due to run again."""
         lines = {o: b'{"ordinal":%d,"payload":{}}' % o for o in ordinals}
         retries = [Retry(batch_id, o, 1, partition, 2, 0, -1.0, line) for o, line in lines.items()]
@@ -137,7 +137,7 @@ class Parts:
         self.dispatch_loop.retry_in(0.0)
 
     @asynccontextmanager
-    async def pumping(self) -> AsyncIterator[None]:
+    async def dispatching(self) -> AsyncIterator[None]:
         """The pump runs."""
         running = self._running = asyncio.create_task(self.dispatch_loop.run())
         try:

@@ -48,7 +48,7 @@ def test_chunk_ends_only_once() -> None:
     assert (dict(table), table.get(CHUNK), table.is_current(mine, 3)) == ({}, None, False)
 
 
-def test_when_a_chunk_was_seen() -> None:
+def test_seen_time_follows_sending_and_is_cleared_for_an_overdue_chunk() -> None:
     table, mine = LeaseTable(), lease(seen_at=50.0)
     table.record_sent([mine], 20.0)
     assert (mine.sent_at, mine.seen_at) == (20.0, 50.0), "one whose queue takes nothing is not lost before its time"
