@@ -6,6 +6,7 @@ from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
 from batchyard_contracts.v1.flow import BatchAccepted, ItemOutcome
 from batchyard_contracts.v1.values import NewItem
 from devstack import Servers
+from tests.support.consumer_desk import chunk, desk
 from tests.support.dispatcher_parts import dispatcher_parts, page_of, received, report_on
 from tests.support.entered_modules import entered_modules
 from tests.support.running_ingest import running_ingest
@@ -40,3 +41,14 @@ async def test_a_page_and_a_report_enter_at_most_nine_modules_of_the_dispatcher(
         found |= by_report
     assert len(found) <= 9, sorted(found)
     assert {"intake/batches.py", "outcomes/report_handler.py"} <= found
+
+
+async def test_a_chunk_enters_at_most_twelve_modules_of_the_worker() -> None:
+    async with desk() as worker:
+        worker.gate.set()
+        with entered_modules("worker") as found:
+            await worker.broker.deliver(chunk(1), "chunk")
+            await worker.broker.until(lambda: worker.broker.acknowledged == ["chunk"])
+        assert worker.statuses == ["succeeded"]
+    assert len(found) <= 12, sorted(found)
+    assert {"consuming/chunk_consumer.py", "execution/report_writer.py"} <= found

@@ -15,7 +15,8 @@ SERVICES = Path(__file__).parents[2] / "services"
 def entered_modules(service: str) -> Iterator[set[str]]:
     """Collect the modules of a service, by path, whose functions run inside the block, in any task or new thread.
 
-    The domain is left out: its pure functions and values are read where they are used, like those of a library.
+    The domain is left out: its pure functions and values are read where they are used, like those of a library. So is
+    `app.py`, which only wires the components.
     """
     folder, found = f"{SERVICES / service}/", set[str]()
 
@@ -23,7 +24,7 @@ def entered_modules(service: str) -> Iterator[set[str]]:
         code = frame.f_code
         if event == "call" and code.co_filename.startswith(folder) and code.co_name != "<module>":
             module = code.co_filename.removeprefix(folder)
-            if not module.startswith("domain/"):
+            if not module.startswith(("domain/", "app.py")):
                 found.add(module)
 
     previous = sys.getprofile()
