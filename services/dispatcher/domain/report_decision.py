@@ -150,7 +150,7 @@ def decide(
 def chunk_outcomes(
     decision: ReportDecision, source: PageRange | RetryRange, failures: int, sent_at: float, now: float
 ) -> ChunkOutcomes | None:
-    """Return how a chunk's items have fared, `failures` of them failed; None where that says nothing of its size.
+    """Return the share of failed items that a chunk's size follows; None where it says nothing about the size.
 
     Items that run once more say nothing: they are the ones that failed.
     """

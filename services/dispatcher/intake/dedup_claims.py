@@ -29,8 +29,8 @@ _decoder = msgspec.json.Decoder(_KeyedItem)
 
 
 class DedupClaims:
-    """Claims keys for the items of batches. Dropped items are saved before the ledger is told, and published again
-    after a crash."""
+    """Claims keys for the items of batches. Dropped items are saved before their outcomes are published, which is
+    repeated after a crash."""
 
     def __init__(self, state: DispatcherState, stores: Stores, settler: ItemSettler, pages: PageCache) -> None:
         self._state, self._stores, self._settler, self._pages = state, stores, settler, pages
@@ -52,8 +52,8 @@ class DedupClaims:
             for dropped in await self._stores.pages.claim(batch, dedup, claims, segments):
                 by_batch.setdefault(dropped.batch_id, []).append(dropped)
             for batch_id, items in by_batch.items():
-                if loser := batch if batch_id == batch.batch_id else self._state.batches.get(batch_id):
-                    await self._drop(loser, items)
+                if dropping := batch if batch_id == batch.batch_id else self._state.batches.get(batch_id):
+                    await self._drop(dropping, items)
 
     async def _drop(self, batch: Batch, items: Sequence[DroppedItem]) -> None:
         """Settle dropped items as duplicates; those in flight are restored and run to their end."""

@@ -90,8 +90,8 @@ class ReportEffects:
                 for limiter, change in window.record_feedback(lease.partition, report.feedback, lease.sent_at, now):
                     rate_events.record_rate_change(lease.workload, limiter, change)
             if lease.batch_id in state.batches:
-                fared = chunk_outcomes(decision, lease.source, lease.failures, lease.sent_at, time.monotonic())
-                window.record_measurement(lease.batch_id, lease.partition, report.count, report.busy_s, fared)
+                chunk = chunk_outcomes(decision, lease.source, lease.failures, lease.sent_at, time.monotonic())
+                window.record_measurement(lease.batch_id, lease.partition, report.count, report.busy_s, chunk)
         for chunk_id, ordinals in self._covered.items():
             if known := state.leases.get(chunk_id):
                 state.leases.record_reported(known, ordinals)

@@ -32,9 +32,16 @@ class BatchStore:
 
     async def save_batch(self, accepted: BatchAccepted, traceparent: str | None) -> Batch | None:
         """Save a batch header; None if the batch is finished already."""
-        says = (accepted.batch_id, accepted.owner, accepted.workload, accepted.priority, traceparent, _reuse(accepted))
+        values = (
+            accepted.batch_id,
+            accepted.owner,
+            accepted.workload,
+            accepted.priority,
+            traceparent,
+            _reuse(accepted),
+        )
         await self._save_terms(accepted.batch_id, accepted.terms, [], accepted.accepted_at)
-        row = await self._pool.fetchrow(SQL["save_batch"], *says)
+        row = await self._pool.fetchrow(SQL["save_batch"], *values)
         return _batch(row) if row else None
 
     async def live_batches(self) -> list[Batch]:

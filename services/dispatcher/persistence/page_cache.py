@@ -43,10 +43,10 @@ class PageCache:
         """Return the lines of each lease's items by ordinal, in order; items no longer stored are left out."""
         leases = list(leases)
         wanted = {_key(x, x.source): None for x in leases if isinstance(x.source, PageRange)}
-        here = {key: self._cache[key] for key in wanted if key in self._cache}
-        if missing := [key for key in wanted if key not in here]:
-            here |= await self._stores.pages.page_items(missing)
-        for key, lines in here.items():
+        cached = {key: self._cache[key] for key in wanted if key in self._cache}
+        if missing := [key for key in wanted if key not in cached]:
+            cached |= await self._stores.pages.page_items(missing)
+        for key, lines in cached.items():
             self.add(key, lines)
         again = [(x.batch_id, o) for x in leases if not isinstance(x.source, PageRange) for o in x.source.ordinals]
         rows = await self._stores.retries.retry_items(again) if again else {}
@@ -54,7 +54,7 @@ class PageCache:
         for lease in leases:
             if isinstance(lease.source, PageRange):
                 first = lease.source.first
-                lines = here.get(_key(lease, lease.source), [])[first : first + lease.source.count]
+                lines = cached.get(_key(lease, lease.source), [])[first : first + lease.source.count]
                 found[lease.chunk_id] = {ordinal_of(line): line for line in lines}
                 lease.keep_ordinals(found[lease.chunk_id])
             else:

@@ -7,8 +7,8 @@ WHERE workloads.announced_at <= excluded.announced_at
 SELECT name, manifest FROM workloads
 
 -- name: save_batch
--- What is known of the batch then, as `live_batches` has it; nothing if it is finished.
-WITH kept AS (
+-- Returns the batch as `live_batches` does; no row if it is finished.
+WITH saved AS (
     INSERT INTO batches (batch_id, owner, workload, priority, traceparent, reuse) VALUES ($1, $2, $3, $4, $5, $6)
     ON CONFLICT (batch_id) DO NOTHING RETURNING *
 )
@@ -17,11 +17,10 @@ SELECT batch_id, owner, workload, coalesce(steering.priority, batches.priority) 
     CASE WHEN stopped_round = round THEN stop_cause END AS stop_cause,
     (SELECT json_object_agg(name, value) FROM terms WHERE terms.batch_id = batches.batch_id AND value IS NOT NULL)
         AS terms
-FROM (SELECT * FROM kept UNION ALL SELECT * FROM batches WHERE batch_id = $1) AS batches LEFT JOIN steering USING (batch_id)
+FROM (SELECT * FROM saved UNION ALL SELECT * FROM batches WHERE batch_id = $1) AS batches LEFT JOIN steering USING (batch_id)
 WHERE finished_at IS NULL
 
 -- name: live_batches
--- A deadline that had passed when a round was opened says nothing about that round.
 SELECT batch_id, owner, workload, coalesce(steering.priority, batches.priority) AS priority, traceparent, reuse, round,
     started_round, opened_at, coalesce(paused, false) AS paused, cancelled_at IS NOT NULL AS cancelled,
     CASE WHEN stopped_round = round THEN stop_cause END AS stop_cause,
@@ -57,12 +56,12 @@ ON CONFLICT (batch_id) DO UPDATE SET stopped_round = excluded.stopped_round, sto
 WHERE coalesce(steering.stopped_round, 0) < excluded.stopped_round
 
 -- name: finish_batch
--- All of its items have ended: what still waits of it must not run, least of all in a later round.
+-- All its items have ended, so its waiting retries must not run, least of all in a later round.
 WITH ended AS (UPDATE batches SET finished_at = now() WHERE batch_id = $1 AND round <= $2 RETURNING batch_id)
 DELETE FROM retries USING ended WHERE retries.batch_id = ended.batch_id AND chunk_id IS NULL
 
 -- name: reopen_batch
--- A round may be opened in several messages: only the first of them begins it, and none begins one that has ended.
+-- A round may be opened by several messages: only the first begins it, and none begins a finished one again.
 WITH known AS (
     SELECT batch_id, round FROM batches
     WHERE batch_id = $1 AND (round < $2 OR (round = $2 AND finished_at IS NULL)) FOR UPDATE
@@ -213,7 +212,7 @@ WHERE (batch_id, ordinal) IN (SELECT * FROM unnest($1::uuid[], $2::int[]))
 SELECT ordinal FROM retries WHERE chunk_id = $1 ORDER BY ordinal
 
 -- name: waiting_retries
--- Some of them, in the order of their ordinals: not too many, and not too large in all.
+-- The first retries by ordinal, bounded in number and in total size.
 SELECT ordinal, partition, item FROM (
     SELECT ordinal, partition, item, sum(length(item)) OVER (ORDER BY ordinal) - length(item) AS before FROM (
         SELECT ordinal, partition, item FROM retries
@@ -281,7 +280,7 @@ SELECT batch_id, ordinal, custom_id, by_batch, by_ordinal FROM dropped WHERE bat
 DELETE FROM dropped WHERE batch_id = $1 AND ordinal = ANY($2::int[])
 
 -- name: delete_old_batches
--- A thousand batches at a time, with all that is left of them.
+-- A thousand batches at a time, with their rows in all tables.
 WITH old AS (
     DELETE FROM batches WHERE batch_id IN (
         SELECT batch_id FROM batches WHERE finished_at < now() - $1::float8 * interval '1 day' LIMIT 1000
@@ -296,7 +295,7 @@ no_terms AS (DELETE FROM terms USING old WHERE terms.batch_id = old.batch_id)
 SELECT count(*) FROM old
 
 -- name: delete_orphans
--- Pages and commands whose batch never came.
+-- Pages and controls without a batch header.
 WITH orphans AS (
     SELECT DISTINCT batch_id FROM pages WHERE stored_at < now() - interval '1 day'
         AND NOT EXISTS (SELECT 1 FROM batches WHERE batches.batch_id = pages.batch_id) LIMIT 1000

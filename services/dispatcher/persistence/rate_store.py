@@ -52,13 +52,13 @@ class RateStore:
         """Load everything; `now` is the monotonic clock of the circuits."""
         saved = SavedRates({}, {}, {})
         since = now - time.time()
-        for row in await self._pool.fetch(SQL["paces"]):
+        for row in await self._pool.fetch(SQL["rates"]):
             key = (row["workload"], row["limit_name"], row["value"])
             if row["per_second"] is not None:
                 saved.learned[key] = LearnedRate(row["per_second"], row["failed_at"])
             if row["circuit"] is not None:
                 saved.circuits[key] = _circuit(row["circuit"], since)
-        for row in await self._pool.fetch(SQL["overrides"]):
+        for row in await self._pool.fetch(SQL["rate_overrides"]):
             value = None if row["every"] else row["value"]
             saved.overrides[row["workload"], row["limit_name"], value] = _terms(row["terms"])
         return saved
@@ -67,10 +67,10 @@ class RateStore:
         """Save the terms that an operator set; None deletes them."""
         place = (workload, limit, value or "", value is None)
         if terms is None:
-            await self._pool.execute(SQL["drop_override"], *place)
+            await self._pool.execute(SQL["drop_rate_override"], *place)
             return
         fields = {"rate": terms.rate, "adaptive": terms.adaptive, "concurrency": terms.concurrency}
-        await self._pool.execute(SQL["save_override"], *place, orjson.dumps(fields, default=_plain).decode())
+        await self._pool.execute(SQL["save_rate_override"], *place, orjson.dumps(fields, default=_plain).decode())
 
     async def save(self, limiters: Sequence[tuple[str, Limiter]], history: Sequence[HistoryRow], now: float) -> None:
         """Save learned rates and circuits of limiters, each with its workload, and the changes of rates."""
@@ -78,24 +78,24 @@ class RateStore:
         rows = [(w, t.limit, t.value, *_learned(t), _circuit_text(t.circuit, since)) for w, t in limiters]
         async with self._pool.acquire() as connection, connection.transaction():
             if rows:
-                await connection.execute(SQL["save_paces"], *columns(rows, 6))
+                await connection.execute(SQL["save_rates"], *columns(rows, 6))
             if history:
                 history_rows = [(*line.key, line.at, line.before, line.after, line.reason) for line in history]
-                await connection.execute(SQL["add_history"], *columns(history_rows, 7))
+                await connection.execute(SQL["add_rate_history"], *columns(history_rows, 7))
                 keys = list({line.key for line in history})
-                await connection.execute(SQL["cut_history"], *columns(keys, 3), MAX_HISTORY)
+                await connection.execute(SQL["cut_rate_history"], *columns(keys, 3), MAX_HISTORY)
 
     async def history(self, keys: Sequence[RateKey], limit: int) -> dict[RateKey, list[RateHistoryEntry]]:
         """Return the newest `limit` changes of each limiter, the newest first."""
         found: dict[RateKey, list[RateHistoryEntry]] = {}
-        for row in await self._pool.fetch(SQL["history"], *columns(keys, 3), limit):
+        for row in await self._pool.fetch(SQL["rate_history"], *columns(keys, 3), limit):
             change = RateHistoryEntry(at=row["at"], before=row["before"], after=row["after"], reason=row["cause"])
             found.setdefault((row["workload"], row["limit_name"], row["value"]), []).append(change)
         return found
 
     async def delete_unused(self, days: float) -> None:
         """Delete what was not updated for so many days."""
-        await self._pool.execute(SQL["forget_paces"], days)
+        await self._pool.execute(SQL["delete_unused_rates"], days)
 
 
 def _learned(limiter: Limiter) -> tuple[float | None, float | None]:
@@ -123,7 +123,7 @@ def _terms(text: str) -> LimitTerms:
     fields = orjson.loads(text)
     rate = Rate.model_validate(fields["rate"]) if fields["rate"] else None
     adaptive = Adaptive.model_validate(fields["adaptive"]) if fields["adaptive"] else None
-    return LimitTerms(rate, fields["concurrency"], adaptive, by_operator=True)
+    return LimitTerms(rate, fields["concurrency"], adaptive, set_by_operator=True)
 
 
 def _plain(value: Rate | Adaptive) -> object:

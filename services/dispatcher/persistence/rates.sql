@@ -1,28 +1,28 @@
--- name: paces
+-- name: rates
 SELECT workload, limit_name, value, per_second, failed_at, circuit FROM paces
 
--- name: overrides
+-- name: rate_overrides
 SELECT workload, limit_name, value, every, terms FROM pace_overrides
 
--- name: save_override
+-- name: save_rate_override
 INSERT INTO pace_overrides (workload, limit_name, value, every, terms) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (workload, limit_name, value, every) DO UPDATE SET terms = excluded.terms
 
--- name: drop_override
+-- name: drop_rate_override
 DELETE FROM pace_overrides WHERE workload = $1 AND limit_name = $2 AND value = $3 AND every = $4
 
--- name: save_paces
+-- name: save_rates
 INSERT INTO paces (workload, limit_name, value, per_second, failed_at, circuit)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::float8[], $5::float8[], $6::text[])
 ON CONFLICT (workload, limit_name, value) DO UPDATE SET per_second = excluded.per_second,
     failed_at = excluded.failed_at, circuit = excluded.circuit, changed_at = now()
 
--- name: add_history
+-- name: add_rate_history
 INSERT INTO pace_history (workload, limit_name, value, at, before, after, cause)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::float8[], $6::float8[], $7::text[])
 
--- name: cut_history
--- Each keeps its newest lines.
+-- name: cut_rate_history
+-- The newest rows of each limiter stay.
 DELETE FROM pace_history USING unnest($1::text[], $2::text[], $3::text[]) AS touched (workload, limit_name, value)
 WHERE pace_history.workload = touched.workload AND pace_history.limit_name = touched.limit_name
     AND pace_history.value = touched.value AND pace_history.id <= (
@@ -31,7 +31,7 @@ WHERE pace_history.workload = touched.workload AND pace_history.limit_name = tou
             AND newer.value = touched.value ORDER BY id DESC OFFSET $4 LIMIT 1
     )
 
--- name: history
+-- name: rate_history
 SELECT h.workload, h.limit_name, h.value, at, before, after, cause
 FROM unnest($1::text[], $2::text[], $3::text[]) AS asked (workload, limit_name, value) CROSS JOIN LATERAL (
     SELECT * FROM pace_history WHERE pace_history.workload = asked.workload
@@ -39,8 +39,8 @@ FROM unnest($1::text[], $2::text[], $3::text[]) AS asked (workload, limit_name, 
     ORDER BY id DESC LIMIT $4
 ) AS h ORDER BY h.id DESC
 
--- name: forget_paces
--- Destinations that nothing is learned of any more.
+-- name: delete_unused_rates
+-- Rates that were not updated for a long time.
 WITH old AS (
     DELETE FROM paces WHERE changed_at < now() - $1::float8 * interval '1 day' AND circuit IS NULL
     RETURNING workload, limit_name, value

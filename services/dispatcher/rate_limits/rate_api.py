@@ -81,7 +81,7 @@ def _state(
         reason=limiter.reason,
         adaptive=limiter.terms.adaptive,
         concurrency=limiter.terms.concurrency,
-        set_by_operator=limiter.terms.by_operator,
+        set_by_operator=limiter.terms.set_by_operator,
         in_flight=limiter.in_flight,
         waiting=waiting,
         backoff_until=at + timedelta(seconds=limiter.backoff_until - now) if is_backing_off else None,

@@ -128,7 +128,7 @@ class RateEvents:
         else:
             terms = None
             if command.action == "set":
-                terms = LimitTerms(command.rate, command.concurrency, command.adaptive, by_operator=True)
+                terms = LimitTerms(command.rate, command.concurrency, command.adaptive, set_by_operator=True)
             await self._store.save_override(command.workload, command.limit, command.partition, terms)
             before = {id(t): (t, _per_second(t)) for t in window.limits}
             window.limits.override(command.limit, command.partition, terms, window.version_at(now), now)

@@ -95,8 +95,8 @@ def test_rate_returns_the_time_of_the_next_items() -> None:
     [
         (LimitTerms(), "no limit", None),
         (LimitTerms(rate=TEN), "the manifest", TEN),
-        (LimitTerms(rate=TEN, by_operator=True), "set by an operator", TEN),
-        (LimitTerms(concurrency=4, by_operator=True), "set by an operator", None),
+        (LimitTerms(rate=TEN, set_by_operator=True), "set by an operator", TEN),
+        (LimitTerms(concurrency=4, set_by_operator=True), "set by an operator", None),
         (LimitTerms(adaptive=ADAPTIVE), "initial rate", TEN),
     ],
 )
@@ -166,7 +166,7 @@ def test_destination_gets_no_more_than_its_remaining_calls(remaining: int, in_fl
         lambda t: t.back_off(99.0, ""),
         lambda t: t.circuit.record_refusal(CAPTCHA, RULE, 0.0),
         lambda t: t.set_terms(LimitTerms(adaptive=ADAPTIVE), 1, 0.0),
-        lambda t: t.set_terms(LimitTerms(by_operator=True), 1, 0.0),
+        lambda t: t.set_terms(LimitTerms(set_by_operator=True), 1, 0.0),
     ],
     ids=["in flight", "ahead of its rate", "paused", "circuit open", "has learned", "set by an operator"],
 )
@@ -197,7 +197,7 @@ def test_manifest_sets_the_limits_of_each_value() -> None:
 
 def test_operator_overrides_one_value_and_removes_the_override() -> None:
     limits = limit_set(**LIMITS)
-    limits.override("partition", "a.example", LimitTerms(rate=TWENTY, by_operator=True), 5, 1.0)
+    limits.override("partition", "a.example", LimitTerms(rate=TWENTY, set_by_operator=True), 5, 1.0)
     assert in_force(limits, "partition", "a.example") == (20, 4, "set by an operator")
     assert in_force(limits, "partition", "b.example") == (10, 4, "the manifest")
     limits.override("partition", "a.example", None, 6, 2.0)
@@ -209,9 +209,9 @@ def test_operator_overrides_one_value_and_removes_the_override() -> None:
 def test_override_for_one_value_precedes_the_one_for_all_values() -> None:
     limits = limit_set(**LIMITS)
     assert in_force(limits, "partition", "a.example") == (10, 4, "the manifest")
-    limits.override("partition", None, LimitTerms(rate=TWENTY, by_operator=True), 5, 1.0)
+    limits.override("partition", None, LimitTerms(rate=TWENTY, set_by_operator=True), 5, 1.0)
     limits.override(
-        "partition", "b.example", LimitTerms(rate=Rate(per_second=3), concurrency=1, by_operator=True), 6, 1.0
+        "partition", "b.example", LimitTerms(rate=Rate(per_second=3), concurrency=1, set_by_operator=True), 6, 1.0
     )
     assert in_force(limits, "partition", "a.example") == (20, 4, "set by an operator")
     assert in_force(limits, "partition", "b.example") == (3, 1, "set by an operator")
@@ -221,11 +221,11 @@ def test_override_for_one_value_precedes_the_one_for_all_values() -> None:
 
 def test_override_of_the_concurrency_keeps_the_rate() -> None:
     limits = limit_set(**LIMITS)
-    limits.override("partition", "a.example", LimitTerms(concurrency=2, by_operator=True), 5, 1.0)
+    limits.override("partition", "a.example", LimitTerms(concurrency=2, set_by_operator=True), 5, 1.0)
     assert in_force(limits, "partition", "a.example") == (10, 2, "set by an operator")
-    limits.override("account", None, LimitTerms(concurrency=1, by_operator=True), 5, 1.0)
+    limits.override("account", None, LimitTerms(concurrency=1, set_by_operator=True), 5, 1.0)
     assert in_force(limits, "account", "ann") == (2, 1, "initial rate"), "it still follows its destination"
-    limits.override("account", None, LimitTerms(rate=TEN, by_operator=True), 5, 1.0)
+    limits.override("account", None, LimitTerms(rate=TEN, set_by_operator=True), 5, 1.0)
     assert in_force(limits, "account", "ann") == (10, None, "set by an operator")
 
 

@@ -400,9 +400,9 @@ def test_only_transient_failures_count_for_the_chunk_size() -> None:
 
 def test_chunk_outcomes_need_failures_or_the_end_and_no_retry() -> None:
     ended, failed, quiet = report({0: None}), report([retry()], final=False), report({0: None}, pages(2), final=False)
-    fared = chunk_outcomes(ended, pages(4), 3, 5.0, 9.0)
-    assert fared is not None
-    assert (fared.failed, fared.count, fared.sent_at, fared.now) == (3, 4, 5.0, 9.0)
+    outcomes = chunk_outcomes(ended, pages(4), 3, 5.0, 9.0)
+    assert outcomes is not None
+    assert (outcomes.failed, outcomes.count, outcomes.sent_at, outcomes.now) == (3, 4, 5.0, 9.0)
     assert chunk_outcomes(failed, pages(4), 1, 5.0, 9.0) is not None
     assert chunk_outcomes(quiet, pages(4), 0, 5.0, 9.0) is None
     assert chunk_outcomes(ended, again(4), 3, 5.0, 9.0) is None

@@ -173,5 +173,5 @@ class LimitSet:
             return default
         concurrency = override.concurrency or default.concurrency
         if override.rate is None and override.adaptive is None:
-            return LimitTerms(default.rate, concurrency, default.adaptive, by_operator=True)
-        return LimitTerms(override.rate, concurrency, override.adaptive, by_operator=True)
+            return LimitTerms(default.rate, concurrency, default.adaptive, set_by_operator=True)
+        return LimitTerms(override.rate, concurrency, override.adaptive, set_by_operator=True)

@@ -19,7 +19,7 @@ class LimitTerms:
     rate: Rate | None = None
     concurrency: int | None = None
     adaptive: Adaptive | None = None
-    by_operator: bool = False
+    set_by_operator: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class Limiter:
         if self.adaptive_rate is not None:
             self._set_rate(Rate(per_second=self.adaptive_rate.rate), version, now)
             return
-        self.reason = "set by an operator" if terms.by_operator else "the manifest" if terms.rate else "no limit"
+        self.reason = "set by an operator" if terms.set_by_operator else "the manifest" if terms.rate else "no limit"
         self._set_rate(terms.rate, version, now)
 
     def record_feedback(
@@ -132,7 +132,7 @@ class Limiter:
             and self.backoff_until <= now
             and self.adaptive_rate is None
             and self.circuit.state == "closed"
-            and not self.terms.by_operator
+            and not self.terms.set_by_operator
         )
 
     def _apply_remaining(self, remaining: int, reset_s: float, now: float) -> None:
