@@ -81,7 +81,7 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
         heartbeat = Heartbeat(
             settings, worker_id, publisher, runtime.health.pulse("heartbeat"), consumers, quarantine_consumers
         )
-        runtime.health.add_count("handlers given up", lambda: _stuck_handlers(consumers))
+        runtime.health.add_count("abandoned handlers", lambda: _stuck_handlers(consumers))
         runtime.health.add_liveness_check(
             "handlers", lambda: _stuck_handlers(consumers) <= settings.worker_max_stuck_handlers
         )

@@ -1,1 +1,1 @@
-"""Known results: looks them up, keeps them, forgets them when told to."""
+"""Looks up, stores and removes results in the result cache."""

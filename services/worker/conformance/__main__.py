@@ -30,7 +30,9 @@ def main() -> None:
     parser.add_argument("--item", type=orjson.loads, help="an item as JSON, in place of the example")
     parser.add_argument("--json", action="store_true", help="one JSON object for each check, a line each")
     asked = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))  # verdicts say it all
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL)
+    )  # the results contain everything
     try:
         good = uvloop.run(_all(load(asked.file), asked.item, as_json=asked.json))
     except ConfigurationError as error:
@@ -55,7 +57,7 @@ async def _all(workloads: list[AnyWorkload], item: dict[str, Any] | None, *, as_
                 _write(orjson.dumps({"workload": workload.name, **asdict(result)}).decode())
         else:
             _show(workload, place, results)
-        await asyncio.sleep(0)  # what was closed is let go of
+        await asyncio.sleep(0)  # lets closed resources be released
     return good
 
 

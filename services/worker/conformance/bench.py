@@ -66,8 +66,10 @@ class Bench:
         return await responder.on_workload_query(query, Envelope(type=query.type, message_id=question))
 
     async def interrupt(self, payload: Any, after_s: float, *, cancel: bool) -> tuple[ItemOutcome, bool]:
-        """The outcome of an item that is cancelled, or whose time is up, so long after it began, and whether it ended
-        by itself after its interruption."""
+        """Cancel an item, or let its time run out, `after_s` seconds after its start.
+
+        Returns its outcome, and whether its handler ended after the interruption.
+        """
         async with self._runner(None if cancel else after_s) as (runner, reports):
             run = self._chunk(runner, [payload])
             if cancel:

@@ -188,7 +188,7 @@ class ChunkConsumer:
                 return
             if (
                 message.redelivered and chunk.chunk_id not in self.chunk_ids
-            ):  # its worker was lost, perhaps by its doing
+            ):  # its worker was lost, perhaps because of it
                 self._run_in_background(self._returner.return_chunk(chunk, message, "redelivered"))
                 return
             entry = (rank, next(self._sequence), chunk, message)
@@ -216,7 +216,7 @@ class ChunkConsumer:
         if is_stale(message):
             return
         key = chunk_key(chunk)
-        if self._deliveries.is_known(key):  # it arrived twice before it began
+        if self._deliveries.is_known(key):  # a second delivery before the chunk started
             self._run_in_background(self._deliveries.add_delivery(key, message))
             return
         self._deliveries.track(key)

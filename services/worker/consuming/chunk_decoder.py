@@ -36,6 +36,10 @@ class ChunkDecoder:
         try:
             items = _decoder.decode(body[at + len(_ITEMS) : -1])
             head = ChunkHead.decode(body[:at] + b"}")
-        except (msgspec.MsgspecError, ValueError, RecursionError):  # the contract reads more, or says what is wrong
+        except (
+            msgspec.MsgspecError,
+            ValueError,
+            RecursionError,
+        ):  # the model of the contract accepts more, or explains the error
             return ChunkReady.decode(body)
         return ChunkReady.model_construct(**dict(head), items=cast("list[ChunkItem]", items))

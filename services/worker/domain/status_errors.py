@@ -8,9 +8,9 @@ from batchyard_contracts.workload.rate_limit_headers import pause_s
 
 TRANSIENT = frozenset((408, 425, 500, 502, 503, 504))
 _NOT_TAKEN = frozenset((408, 425))
-"""The request was not worked on, by the meaning of these statuses."""
+"""Statuses by which a server states that it did not process the request."""
 _PROXIES_OWN = 520
-"""From here on statuses are inventions of proxies: they could not reach what is behind them."""
+"""Smallest status that proxies invented, for servers that they cannot reach."""
 ACCESS = frozenset((401, 402, 403))
 
 
@@ -23,10 +23,10 @@ def error_of(
     repeatable: bool = True,
     access_scope: Scope = "provider",
 ) -> WorkloadError:
-    """The error for a status that is no success. `said` is its text for people.
+    """Return the error for a status that is no success; `said` is its message.
 
-    A call that is not `repeatable` may have had its effect when a server breaks down over it. `access_scope` says whose
-    the keys are that a 401, 402 or 403 refuses: the deployment's, or the item's own.
+    A call that is not `repeatable` may have had its effect when a server breaks down over it. `access_scope` tells
+    whether the key that a 401, 402 or 403 refuses is the deployment's or the item's.
     """
     if status == 429:
         return RateLimited.from_headers(headers, said, now=now)

@@ -116,7 +116,7 @@ class ChunkExecution:
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
         self._runner.stuck_callbacks.pop(task, None)
         error = None if task.cancelled() else task.exception()
-        if self._tasks.pop(task, None):  # else it was given up before
+        if self._tasks.pop(task, None):  # else it was abandoned
             self._error = self._error or error
             self._check_finished()
 

@@ -50,7 +50,7 @@ class Deadlines:
             self._running.pop(running, None)
             if timer := self._interrupted.pop(running, None):
                 timer.cancel()
-            if running.interrupted:  # it ended at that very moment: the interruption is still to come, and void
+            if running.interrupted:  # the work ended at the same moment: the pending interruption has no effect
                 with suppress(asyncio.CancelledError):
                     await asyncio.sleep(0)
                 running.task.uncancel()

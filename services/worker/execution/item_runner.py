@@ -95,7 +95,7 @@ class ItemRunner:
         task.add_done_callback(self._stuck_tasks.discard)
         task.cancel()
         ordinals = [item.ordinal for item in items[:10]]
-        log.warning("handler given up", workload=chunk.workload, batch_id=str(chunk.batch_id), ordinals=ordinals)
+        log.warning("handler abandoned", workload=chunk.workload, batch_id=str(chunk.batch_id), ordinals=ordinals)
 
     def trim(self) -> None:
         """Close slots that were not used lately, with their threads and processes."""
@@ -117,13 +117,15 @@ class ItemRunner:
         try:
             return self.workload.is_repeatable(payload, handler_context(chunk, item, self.resources))
         except Exception:
-            log.exception("repeatable: no answer, taken for no", workload=chunk.workload, ordinal=item.ordinal)
+            log.exception(
+                "`repeatable` raised an error, treated as False", workload=chunk.workload, ordinal=item.ordinal
+            )
             return False
 
     def timeout_outcome(self, item: ChunkItem, *, at_most_once: bool) -> Outcome:
         """Return the outcome of an item whose call was abandoned."""
         limit_s = self._deadlines.limit_s
-        error = TimeoutError(f"No end after {limit_s:g} s, nor {self.grace_s:g} s after its interruption: given up.")
+        error = TimeoutError(f"No end after {limit_s:g} s, nor {self.grace_s:g} s after its interruption: abandoned.")
         return domain.from_handler(item, error, round((limit_s + self.grace_s) * 1000), at_most_once=at_most_once)
 
     def _on_stuck(self, task: "asyncio.Task[Any]") -> None:
@@ -162,7 +164,12 @@ class ItemRunner:
         except ValidationError as error:
             return domain.invalid_item(item, error)
         except (Exception, SystemExit) as error:
-            log.exception("no outcome", workload=chunk.workload, batch_id=str(chunk.batch_id), ordinal=item.ordinal)
+            log.exception(
+                "item could not be validated",
+                workload=chunk.workload,
+                batch_id=str(chunk.batch_id),
+                ordinal=item.ordinal,
+            )
             return domain.internal_error(item, error, _elapsed_ms(started))
         work = self._call(payload, handler_context(chunk, item, self.resources, on_remaining))
         try:

@@ -29,7 +29,7 @@ AT_MOST_ONCE = b"1"
 def main() -> None:
     """Serve requests until the socket is closed."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # they are for the worker, which then ends this process
+        signal.signal(number, signal.SIG_IGN)  # signals are for the worker, which then ends this process
     with socket.socket(fileno=int(sys.argv[1])) as line, line.makefile("rwb") as stream:
         incoming: SimpleQueue[bytes] = SimpleQueue()
         Thread(target=_read, args=(stream, incoming), daemon=True).start()
@@ -37,7 +37,7 @@ def main() -> None:
             function, model, whole_chunk = _load(from_json(incoming.get()))
         except Exception as error:  # noqa: BLE001  imports run user code
             _write(stream, f"{type(error).__name__}: {error}".encode())
-            os._exit(1)  # the thread that reads would be in the way of another end
+            os._exit(1)  # the reading thread would block another exit
         _write(stream, b"")
         while True:
             request = incoming.get()

@@ -32,7 +32,7 @@ class StartPermitClient:
             try:
                 return (await self._rpc_client.query(query, StartPermitReply, timeout_s=_TIMEOUT_S)).granted
             except (QueryTimeout, QueryRefused) as error:
-                raise TimeoutError(str(error)) from error  # it passes: a dispatcher that answers takes over
+                raise TimeoutError(str(error)) from error  # transient: the query is repeated until a dispatcher answers
 
         return await retry_transient(attempt, "leave to begin")
 
@@ -51,7 +51,7 @@ class ChunkPermits:
         """Return True when the items may start."""
         self._requested.update(ordinals)
         async with self._request_lock:
-            await asyncio.sleep(0)  # those that come now are asked for, too
+            await asyncio.sleep(0)  # items that arrive meanwhile are part of the next query
             requested, self._requested = self._requested, set()
             if requested and not self.denied:
                 try:

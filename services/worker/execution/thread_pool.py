@@ -47,7 +47,7 @@ class ThreadPool:
         value, raised = ended.result()
         if raised is None:
             return cast("T", value)
-        if interruption is None and not isinstance(raised, Exception):  # it would end the worker
+        if interruption is None and not isinstance(raised, Exception):  # otherwise the worker would end
             raise RuntimeError(f"{type(raised).__name__}: {raised}") from raised
         raise interruption or raised
 
@@ -83,7 +83,7 @@ class _ThreadCall:
             done = self._context.run(self._work), None
         except BaseException as error:  # noqa: BLE001  whatever user code raises belongs to its item
             done = None, error
-        with suppress(RuntimeError):  # the loop is closed: nobody is there to be told
+        with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._then, done)
 
 
@@ -97,4 +97,4 @@ class _PoolThread:
     def _run(self) -> None:
         while (task := self.work.get()) is not None:
             task.run()
-            del task  # or what the call was given would live as long as the thread is idle
+            del task  # otherwise an idle thread would keep the arguments of its last call alive

@@ -46,7 +46,7 @@ class PacedStart:
         wait.
         """
         clock, slots = self._clock, self._slots
-        await slots.acquire()  # no moment is kept for an item that has no slot yet
+        await slots.acquire()  # no start is reserved for an item without a slot
         slots.release()
         for attempt in range(_MAX_MISSED_WINDOWS):
             if not self._gate.items_are_quick:
@@ -83,7 +83,7 @@ class PacedStart:
         self._gate.items_are_quick = duration_s < RESOLUTION_S
         if not self._gate.items_are_quick:
             self._gate.loop_lag.watch()
-            lag_s = self._gate.loop_lag.lag_within(duration_s)  # it was this process that kept the answer waiting
+            lag_s = self._gate.loop_lag.lag_within(duration_s)  # this process delayed the answer, not the destination
             if lag_s > duration_s / 2:
                 return
             duration_s -= lag_s
@@ -103,7 +103,7 @@ class PacedStart:
         elif error.code in UNANSWERED:
             self.record_unanswered()
         elif error.scope == "item":
-            self._answered += 1  # its time says little: what is refused is refused quickly
+            self._answered += 1  # its duration says little, since refusals are quick
 
     async def back_off(self, seconds: float) -> None:
         """Stop calls of all workers for some seconds: the destination reported that its limit is used up."""

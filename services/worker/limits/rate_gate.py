@@ -92,12 +92,12 @@ class RateGate:
         clock = asyncio.get_running_loop().time
         try:
             while True:
-                self.is_due(clock())  # those that were missed go
+                self.is_due(clock())  # missed reservations are released
                 if self._reserved:
                     return self.take_reserved()
                 async with self._reserve_lock:
                     if not self._reserved:
-                        await asyncio.sleep(0)  # those that come now are asked for, too
+                        await asyncio.sleep(0)  # items that arrive meanwhile are part of the next query
                         await self._reserve(min(max(self.waiting, wanted), _MAX_RESERVED_STARTS))
         finally:
             self.waiting -= 1

@@ -34,7 +34,7 @@ class Slots:
         try:
             await waiter
         except asyncio.CancelledError:
-            if not waiter.cancelled():  # it was given at that very moment; one that was not is passed over by `give`
+            if not waiter.cancelled():  # the slot was granted at the same moment; `release` skips cancelled waiters
                 self.release()
             raise
 

@@ -37,7 +37,7 @@ class IsolatedChunk:
     ) -> None:
         self.chunk = chunk
         self._runner, self._pool, self._report_interval_s = runner, pool, report_interval_s
-        self._slots = Slots(runner.slots.max_slots)  # of its own, as its process is: it waits for nobody else's calls
+        self._slots = Slots(runner.slots.max_slots)  # slots of its own, so that it does not wait for other calls
         self._buffer = OutcomeBuffer(runner, chunk, trace, counted=False)
         self._gate = StartGate(runner, chunk, self._slots, self._buffer)
         self._waiting_tasks: set[asyncio.Task[None]] = set()

@@ -59,7 +59,7 @@ class Sandbox:
                 *("-m", "services.worker.quarantine", workload, *map(str, handed_over), str(os.getpid())),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=handed_over,
-                start_new_session=True,  # so that what it starts can be ended with it
+                start_new_session=True,  # so that its child processes can be ended with it
             )
             started = cls(process, limit_mb, RunningItemMarker(marker))
         except BaseException:

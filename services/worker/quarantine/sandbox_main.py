@@ -36,7 +36,7 @@ def main() -> None:
     _die_with_worker(worker)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE, "ascii")
-    for number in (signal.SIGINT, signal.SIGTERM):  # they are for the worker, which then ends this process
+    for number in (signal.SIGINT, signal.SIGTERM):  # signals are for the worker, which then ends this process
         signal.signal(number, signal.SIG_IGN)
     settings = WorkerSettings()
     log.configure(settings, "worker")
@@ -48,7 +48,7 @@ def _die_with_worker(worker: int) -> None:
     """End this process when the worker is killed, whatever runs here."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != worker:  # it was killed before that
+    if os.getppid() != worker:  # the worker was killed before that
         os._exit(1)
 
 
@@ -62,7 +62,7 @@ class SandboxServer:
         """Run chunks until the worker closes its end or is gone."""
         reader, _ = await asyncio.open_connection(sock=requests)
         async with self._workload.lifespan() as resources:
-            no_publisher, no_cache = cast("Publisher", None), cast("ResultCache", None)  # reports are the worker's
+            no_publisher, no_cache = cast("Publisher", None), cast("ResultCache", None)  # the worker sends the reports
             runner = ItemRunner(self._workload, resources, no_publisher, no_cache, "")
             await runner.start()
             try:

@@ -85,7 +85,7 @@ class SummaryRunner:
             try:
                 page = await self._rpc_client.query(query, ResultPage)
             except (QueryTimeout, QueryRefused, PublishFailed) as error:
-                log.warning("asking for results again", batch_id=str(request.batch_id), error=str(error))
+                log.warning("repeating a query for results", batch_id=str(request.batch_id), error=str(error))
                 await asyncio.sleep(_RETRY_DELAY_S)
                 continue
             if not page.found:
@@ -107,5 +107,5 @@ async def _in_thread(runner: ItemRunner, work: Callable[[Event], T]) -> T:
             task.cancel()
             await asyncio.wait({task})
         with suppress(BaseException):
-            task.result()  # nobody waits for it any more
+            task.result()  # the result is not needed any more
         raise
