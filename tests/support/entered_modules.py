@@ -1,5 +1,6 @@
 """Names the modules of a service that a message enters, so that a test can keep its path short."""
 
+import asyncio
 import sys
 import threading
 from collections.abc import Iterator
@@ -13,18 +14,19 @@ SERVICES = Path(__file__).parents[2] / "services"
 
 @contextmanager
 def entered_modules(service: str) -> Iterator[set[str]]:
-    """Collect the modules of a service, by path, whose functions run inside the block, in any task or new thread.
+    """Collect the modules of a service, by path, whose functions run inside the block, here or in a new task or thread.
 
     The domain is left out: its pure functions and values are read where they are used, like those of a library. So is
-    `app.py`, which only wires the components.
+    `app.py`, which only wires the components, and so are tasks that ran before, such as a cleanup that is due.
     """
     folder, found = f"{SERVICES / service}/", set[str]()
+    background = asyncio.all_tasks() - {asyncio.current_task()}
 
     def record(frame: FrameType, event: str, _: Any) -> None:
         code = frame.f_code
         if event == "call" and code.co_filename.startswith(folder) and code.co_name != "<module>":
             module = code.co_filename.removeprefix(folder)
-            if not module.startswith(("domain/", "app.py")):
+            if not module.startswith(("domain/", "app.py")) and _task() not in background:
                 found.add(module)
 
     previous = sys.getprofile()
@@ -35,3 +37,11 @@ def entered_modules(service: str) -> Iterator[set[str]]:
     finally:
         sys.setprofile(previous)
         threading.setprofile(None)
+
+
+def _task() -> asyncio.Task[Any] | None:
+    """Return the current task; None in a thread or a callback."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
