@@ -3,10 +3,12 @@
 Integers may have any length, so lines are read and written without a limit of 64 bits.
 """
 
+import orjson
 from pydantic import JsonValue
 from pydantic_core import from_json, to_json
 
-from batchyard_contracts.v1.flow import PageItem
+from batchyard_contracts.v1.flow import PageItem, SettledItem
+from batchyard_contracts.v1.values import ItemError
 
 _START = len(b'{"ordinal":')
 
@@ -26,6 +28,18 @@ def line_of(item: PageItem) -> bytes:
 def ordinal_of(line: bytes) -> int:
     """Return the ordinal without parsing the rest."""
     return int(line[_START : line.index(b",", _START)])
+
+
+def settled_item(line: bytes, partition: str, attempts: int = 0, error: ItemError | None = None) -> SettledItem:
+    """Return the item of a line as one that ends without a further run."""
+    fields = orjson.loads(line)
+    return SettledItem(
+        ordinal=fields["ordinal"],
+        custom_id=fields.get("custom_id"),
+        attempts=attempts,
+        error=error,
+        partition=partition,
+    )
 
 
 def with_state(line: bytes, state: JsonValue) -> bytes:

@@ -4,11 +4,9 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterable, Sequence
 from uuid import UUID
 
-import orjson
-
 from batchyard_contracts.v1.flow import SettledItem
 from batchyard_contracts.v1.values import ItemError
-from services.dispatcher.domain.item_line import ordinal_of
+from services.dispatcher.domain.item_line import ordinal_of, settled_item
 from services.dispatcher.domain.lease import Lease
 from services.dispatcher.domain.scheduling.scheduler import PageRange
 from services.dispatcher.persistence.statements import PageKey
@@ -68,13 +66,7 @@ class PageCache:
         """Return the stored items of a lease among `ordinals` as items that end without a further run."""
         lines = (await self.items([lease]))[lease.chunk_id]
         return [
-            SettledItem(
-                ordinal=ordinal,
-                custom_id=orjson.loads(line).get("custom_id"),
-                attempts=lease.attempt,
-                error=error,
-                partition=lease.partition,
-            )
+            settled_item(line, lease.partition, lease.attempt, error)
             for ordinal, line in lines.items()
             if ordinal in ordinals
         ]

@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
-import orjson
 import structlog
 
 from batchyard_contracts import topology
-from batchyard_contracts.v1.flow import BatchStopped, SettledItem
+from batchyard_contracts.v1.flow import BatchStopped
 from services.dispatcher.domain.batch import Batch
+from services.dispatcher.domain.item_line import settled_item
 from services.dispatcher.domain.lease import Lease
 from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.stores import Stores
@@ -124,15 +124,10 @@ class BatchStopper:
 
     async def _settle_leases(self, batch: Batch, status: SettledStatus, leases: Sequence[Lease]) -> None:
         items_by_chunk = await self._pages.items(leases)
-        remaining = [
-            (x, o, line) for x in leases for o, line in items_by_chunk[x.chunk_id].items() if o not in x.reported
-        ]
-        items = [
-            SettledItem(ordinal=ordinal, custom_id=orjson.loads(line).get("custom_id"), attempts=lease.attempt)
-            for lease, ordinal, line in remaining
-        ]
+        remaining = [(x, line) for x in leases for o, line in items_by_chunk[x.chunk_id].items() if o not in x.reported]
+        items = [settled_item(line, lease.partition, lease.attempt) for lease, line in remaining]
         await self._settler.settle(batch, status, items)
-        await self._settler.cancel_externally(batch, [(lease.partition, line) for lease, _, line in remaining])
+        await self._settler.cancel_externally(batch, [(lease.partition, line) for lease, line in remaining])
 
     def _stopped_message(self, batch: Batch) -> BatchStopped:
         return BatchStopped(

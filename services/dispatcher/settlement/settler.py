@@ -4,12 +4,11 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Literal
 from uuid import UUID
 
-import orjson
-
 from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import ItemsSettled, SettledItem
 from batchyard_contracts.v1.values import ItemError, StopReason
 from services.dispatcher.domain.batch import Batch
+from services.dispatcher.domain.item_line import settled_item
 from services.dispatcher.domain.scheduling.scheduler import PageSlice
 from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.settlement.external_cancel import ExternalCancel
@@ -108,7 +107,9 @@ class ItemSettler:
             slices = {(batch.batch_id, s.page, s.segment): (p, s) for p, s in group}
             lines = await self._stores.pages.page_items(list(slices))
             items = [
-                _settled(line, p, error) for key, (p, s) in slices.items() for line in lines.get(key, ())[s.taken :]
+                settled_item(line, p, error=error)
+                for key, (p, s) in slices.items()
+                for line in lines.get(key, ())[s.taken :]
             ]
             await wait_for_room()
             await self._publish_aside(batch, status, items)
@@ -118,7 +119,7 @@ class ItemSettler:
             last = retries[-1][0]
             due = [(ordinal, p, item) for ordinal, p, item in retries if partition in {None, p}]
             await wait_for_room()
-            await self._publish_aside(batch, status, [_settled(item, p, error) for _, p, item in due])
+            await self._publish_aside(batch, status, [settled_item(item, p, error=error) for _, p, item in due])
             await self.cancel_externally(batch, [(p, item) for _, p, item in due])
             await self._stores.retries.drop_waiting_retries(
                 batch.batch_id, batch.round, [ordinal for ordinal, _, _ in due]
@@ -140,8 +141,3 @@ def _group_by_page(waiting: Iterable[tuple[str, PageSlice]]) -> Iterator[list[tu
         group.append((partition, slice_))
     if group:
         yield group
-
-
-def _settled(line: bytes, partition: str, error: ItemError | None) -> SettledItem:
-    item = orjson.loads(line)
-    return SettledItem(ordinal=item["ordinal"], custom_id=item.get("custom_id"), partition=partition, error=error)

@@ -1,11 +1,11 @@
-"""An item's line is marked for its next run if the previous run was interrupted."""
+"""The line of an item: the mark of an interrupted run, and the item that ends without a further run."""
 
 import orjson
 import pytest
 
-from batchyard_contracts.v1.flow import ItemOutcome, PageItem
+from batchyard_contracts.v1.flow import ItemOutcome, PageItem, SettledItem
 from batchyard_contracts.v1.values import ItemError
-from services.dispatcher.domain.item_line import line_of, with_rerun, with_state
+from services.dispatcher.domain.item_line import line_of, settled_item, with_rerun, with_state
 from services.dispatcher.domain.report_decision import next_line
 
 LINE = line_of(PageItem(ordinal=3, payload={"n": 1}, custom_id="a"))
@@ -25,3 +25,11 @@ def test_interrupted_run_marks_the_line_as_rerun(code: str) -> None:
 def test_failed_run_leaves_the_line_unchanged() -> None:
     outcome = ItemOutcome(ordinal=3, status="retry", error=ItemError(code="http_500"))
     assert next_line(LINE, outcome) == LINE
+
+
+def test_item_that_ends_without_a_run_keeps_its_ordinal_and_custom_id() -> None:
+    error = ItemError(code="worker_lost")
+    expected = SettledItem(ordinal=3, custom_id="a", attempts=2, error=error, partition="a.example")
+    assert settled_item(LINE, "a.example", 2, error) == expected
+    huge = line_of(PageItem(ordinal=4, payload={"n": 2**80}))
+    assert settled_item(huge, "") == SettledItem(ordinal=4, partition="")
