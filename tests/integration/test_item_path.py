@@ -9,6 +9,8 @@ from devstack import Servers
 from tests.support.consumer_desk import chunk, desk
 from tests.support.dispatcher_parts import dispatcher_parts, page_of, received, report_on
 from tests.support.entered_modules import entered_modules
+from tests.support.ledger_messages import accepted, processed
+from tests.support.running_aggregator import at_work
 from tests.support.running_ingest import running_ingest
 
 
@@ -46,9 +48,21 @@ async def test_a_page_and_a_report_enter_at_most_nine_modules_of_the_dispatcher(
 async def test_a_chunk_enters_at_most_twelve_modules_of_the_worker() -> None:
     async with desk() as worker:
         worker.gate.set()
-        with entered_modules("worker") as found:
+        with entered_modules("worker", "chunk consumer") as found:
             await worker.broker.deliver(chunk(1), "chunk")
             await worker.broker.until(lambda: worker.broker.acknowledged == ["chunk"])
         assert worker.statuses == ["succeeded"]
     assert len(found) <= 12, sorted(found)
     assert {"consuming/chunk_consumer.py", "execution/report_writer.py"} <= found
+
+
+async def test_a_report_enters_at_most_nine_modules_of_the_aggregator(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        await around.send(accepted(2))
+        await around.until_row("SELECT 1 FROM batches WHERE owner = 'ann'")
+        with entered_modules("aggregator", "outcomes", "outbox", "progress") as found:
+            await around.send(processed({0: "succeeded", 1: "succeeded"}))
+            (end,) = await around.finished()
+        assert end.result == "completed"
+    assert len(found) <= 9, sorted(found)
+    assert {"handlers/outcomes.py", "persistence/store.py"} <= found

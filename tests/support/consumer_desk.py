@@ -135,7 +135,7 @@ class Desk:
 @asynccontextmanager
 async def desk(**settings: Any) -> AsyncIterator[Desk]:
     made = Desk(**settings)
-    running = asyncio.create_task(made.consumer.run())
+    running = asyncio.create_task(made.consumer.run(), name="chunk consumer")
     await made.broker.until(lambda: len(made.broker.consumers) == 3)
     try:
         yield made

@@ -13,14 +13,16 @@ SERVICES = Path(__file__).parents[2] / "services"
 
 
 @contextmanager
-def entered_modules(service: str) -> Iterator[set[str]]:
+def entered_modules(service: str, *tasks: str) -> Iterator[set[str]]:
     """Collect the modules of a service, by path, whose functions run inside the block, here or in a new task or thread.
 
     The domain is left out: its pure functions and values are read where they are used, like those of a library. So is
-    `app.py`, which only wires the components, and so are tasks that ran before, such as a cleanup that is due.
+    `app.py`, which only wires the components, and so are tasks that ran before, such as a cleanup that is due, except
+    for the named `tasks`, which handle the message.
     """
     folder, found = f"{SERVICES / service}/", set[str]()
-    background = asyncio.all_tasks() - {asyncio.current_task()}
+    ours = {asyncio.current_task(), *(task for task in asyncio.all_tasks() if task.get_name() in tasks)}
+    background = asyncio.all_tasks() - ours
 
     def record(frame: FrameType, event: str, _: Any) -> None:
         code = frame.f_code
