@@ -1,4 +1,4 @@
-"""The dispatcher as a process between a real broker and a real database, with a worker that the tests play."""
+"""The dispatcher process with real servers; the tests stand in for its workers."""
 
 import itertools
 import re
@@ -52,7 +52,7 @@ async def dispatchers(servers: Servers) -> AsyncIterator[Supervisor]:
 
 @pytest.fixture
 def amqp(servers: Servers, dispatchers: Supervisor) -> str:
-    """Where the dispatchers are to be met."""
+    """Addresses of the dispatchers."""
     assert dispatchers
     return servers.amqp_url
 
@@ -283,7 +283,7 @@ async def test_a_standby_takes_over_within_five_seconds(
 
 
 def _active(dispatchers: Supervisor) -> str:
-    """Which of them became active last, by the number of its epoch."""
+    """Return the dispatcher that became active last, by the number of its epoch."""
     found: dict[int, str] = {}
     for name in ("dispatcher-0", "dispatcher-1"):
         log = dispatchers.log(name).read_text("utf-8")

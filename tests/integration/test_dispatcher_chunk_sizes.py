@@ -1,4 +1,4 @@
-"""Chunks shrink when their items fail in a way that may pass, and for no other cause; and operators are told why."""
+"""Transient failures alone shrink the chunks of a batch, and operators see the reason."""
 
 from collections.abc import AsyncIterator
 

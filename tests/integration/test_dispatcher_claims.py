@@ -1,4 +1,4 @@
-"""Items that another batch of their owner has run once: the earlier or the later one, as the batch asks for it."""
+"""Dedup claims: of two equal items of an owner only the earlier or the later one runs, as the batch requests."""
 
 import asyncio
 import uuid

@@ -1,4 +1,4 @@
-"""A dispatcher that has lost its lock writes nothing any more, not even by a statement that is under way."""
+"""A dispatcher that has lost its lock writes nothing, not even by a statement in progress."""
 
 import asyncio
 import uuid

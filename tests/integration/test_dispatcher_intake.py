@@ -1,4 +1,4 @@
-"""What the dispatcher takes in is neither lost nor run twice when a server fails midway or messages change places."""
+"""Batches, pages and controls are neither lost nor applied twice if a server fails or messages change their order."""
 
 import asyncio
 import uuid

@@ -1,4 +1,4 @@
-"""Chunks in flight: no item is lost or blamed whatever part of a report fails, comes twice, or never comes."""
+"""Chunks in flight: no item is lost or failed by mistake if a report fails, is redelivered, or never arrives."""
 
 import asyncio
 import time
@@ -47,18 +47,18 @@ class ManualDispatcher:
         self.beat()
 
     async def load(self) -> None:
-        """Read what the tables hold."""
+        """Load the state from the tables."""
         await self.parts.components.load(lambda: None)
 
     def beat(self, *chunks: ChunkReady) -> None:
-        """The worker lives and holds these."""
+        """Deliver a heartbeat that names these chunks."""
         held = [c.chunk_id for c in chunks]
         now = datetime.now(UTC)
         beat = WorkerHeartbeat(worker_id="hand", workloads=["w"], chunks=held, handles_quarantine=self.isolates, at=now)
         self.parts.state.record_heartbeat(beat, time.monotonic())
 
     async def take(self) -> ChunkReady:
-        """The next chunk that goes out."""
+        """Return the next chunk that is sent."""
         async with self.parts.dispatching():
             await self.parts.until(lambda: len(self.parts.outbox.chunks) > self._taken)
         self._taken += 1
@@ -66,17 +66,17 @@ class ManualDispatcher:
 
     @property
     def idle(self) -> bool:
-        """Whether all that went out was taken."""
+        """True if every chunk that was sent has been taken."""
         return len(self.parts.outbox.chunks) == self._taken
 
     async def report(self, chunk: ChunkReady, outcomes: Sequence[ItemOutcome], **fields: Any) -> None:
-        """As a worker reports."""
+        """Deliver a worker's report."""
         message = report_on(chunk, outcomes, **fields)
         await retry_transient(lambda: self.parts.report_handler.on_chunks_processed([received(message)]), "report")
         await self.parts.batch_stopper.drain()
 
     async def give_back(self, chunk: ChunkReady, reason: Literal["redelivered", "stopping"] = "redelivered") -> None:
-        """As a worker returns a chunk."""
+        """Return a chunk, as a worker does."""
         same = chunk.model_dump(include={"chunk_id", "fence", "batch_id", "workload"})
         message = ChunkReturned.model_validate(same | {"worker_id": "other", "reason": reason})
         await retry_transient(
@@ -84,7 +84,7 @@ class ManualDispatcher:
         )
 
     async def lose(self, waiting: int = 0) -> None:
-        """No worker names any chunk for a long time; so many messages wait in each queue."""
+        """Let no worker name a chunk for a long time; `waiting` messages are in each queue."""
         for lease in self.parts.state.leases.values():
             lease.seen_at -= 100
 
@@ -95,14 +95,14 @@ class ManualDispatcher:
         await self.parts.components.worker_registry.sweep(depth)
 
     async def retries(self) -> list[tuple[int, int]]:
-        """Which items are to run again, in which attempt."""
+        """Return the retries: (ordinal, attempt)."""
         rows = await self.parts.pool.fetch("SELECT ordinal, attempt FROM retries ORDER BY ordinal")
         return [(r["ordinal"], r["attempt"]) for r in rows]
 
 
 @pytest.fixture
 async def dispatcher(clean: Servers) -> AsyncIterator[ManualDispatcher]:
-    """A dispatcher with empty tables."""
+    """Start a dispatcher with empty tables."""
     async with dispatcher_parts(clean) as make:
         await make().pool.execute("TRUNCATE batches, steering, terms, withdrawn, pages, leases, retries, workloads")
         yield ManualDispatcher(make)
@@ -117,7 +117,7 @@ def ordinals(chunk: ChunkReady) -> list[int]:
 
 
 async def retried_chunk(dispatcher: ManualDispatcher) -> ChunkReady:
-    """A chunk of three items that run for the second time."""
+    """Return a chunk of three items that run for the second time."""
     await dispatcher.parts.add_batch({"": 3})
     await dispatcher.report(await dispatcher.take(), [again(0), again(1), again(2)])
     return await dispatcher.take()

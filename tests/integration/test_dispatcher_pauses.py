@@ -1,4 +1,4 @@
-"""Who waits for a destination: for a pause that it asked for or that was guessed, for a provider that refuses."""
+"""Pauses: requested by a destination, guessed for it, or caused by a provider that refuses."""
 
 import asyncio
 import time

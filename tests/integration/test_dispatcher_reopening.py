@@ -1,4 +1,4 @@
-"""Items that run again in a new round, with their payloads changed: found, patched once, kept, exactly what runs."""
+"""Reopened items are found, patched once, and run with the stored payload."""
 
 import uuid
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""What a dispatcher that died had on record as out, as the process that comes after it finds it."""
+"""Recovery of the recorded chunks of a dispatcher that died, by the next process."""
 
 import asyncio
 import sys
@@ -24,9 +24,9 @@ from tests.support.hand_worker import HandWorker, hand_worker
 from tests.support.patience import PATIENCE_S
 
 _LEASE_S = 600.0
-"""No test waits for that."""
+"""Seconds; longer than any test takes, so that no lease expires."""
 _SENT, _HELD, _REPORTED, _UNSENT, _RESENT = range(5)
-"""What became of each of five items, each a chunk."""
+"""State of each of five chunks with one item."""
 
 
 async def _die(servers: Servers, worker: HandWorker) -> dict[int, Lease]:

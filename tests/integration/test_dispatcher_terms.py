@@ -1,4 +1,4 @@
-"""The terms of a batch in the dispatcher: each kept with its time, effective at once, still there after a restart."""
+"""Terms of a batch: stored with their time, effective at once, and kept through a restart."""
 
 import asyncio
 import uuid

@@ -1,4 +1,4 @@
-"""The dispatcher's parts on a real database, moved by hand; what it publishes is kept, so that a test may fail it."""
+"""Components of a dispatcher on a real database; a test calls their handlers and refuses their messages."""
 
 import asyncio
 import uuid
@@ -44,31 +44,31 @@ CUT = asyncpg.ConnectionDoesNotExistError("connection was closed in the middle o
 
 
 class Outbox:
-    """Keeps what is published, unless `refuse` raises."""
+    """Publisher that records the messages, unless `refuse` raises."""
 
     def __init__(self) -> None:
         self.sent: list[OutgoingMessage] = []
         self.refuse: Callable[[Sequence[OutgoingMessage]], None] = lambda _: None
 
     async def publish(self, messages: Sequence[OutgoingMessage]) -> None:
-        """As a `Publisher` does."""
+        """Record messages."""
         self.refuse(messages)
         self.sent += messages
 
     @property
     def chunks(self) -> list[ChunkReady]:
-        """What went to workers."""
+        """Chunks sent to workers."""
         return [ChunkReady.decode(m.body) for m in self.sent if m.type == ChunkReady.type]
 
     @property
     def settled(self) -> list[tuple[str, int, str | None]]:
-        """What the ledger was told: status, ordinal, error code."""
+        """Outcomes published for the ledger: status, ordinal, error code."""
         told = [ItemsSettled.decode(m.body) for m in self.sent if m.type == ItemsSettled.type]
         return [(t.status, i.ordinal, i.error.code if i.error else None) for t in told for i in t.items]
 
 
 class Parts:
-    """One dispatcher from its start."""
+    """A dispatcher without a state, and the messages that it publishes."""
 
     def __init__(self, pool: Pool, memory: RedisClient, settings: DispatcherSettings) -> None:
         self.pool, self.outbox = pool, Outbox()
@@ -85,29 +85,29 @@ class Parts:
         self._running: asyncio.Task[None] | None = None
 
     def add_workload(self, workload: str, **manifest: Any) -> None:
-        """Make a workload known, with one worker."""
+        """Announce a workload with one worker."""
         described = {"name": workload, "version": "1", "item_schema": {}, "result_schema": {}} | manifest
         self.state.set_manifest(Manifest.model_validate(described))
         self.state.workload_queue(workload).window.workers = 1
 
     async def pages(self, batch_id: uuid.UUID, sizes: dict[str, int], *, page: int = 0, workload: str = "w") -> None:
-        """A page with so many items for each partition."""
+        """Deliver a page with this number of items for each partition."""
         await self.intake.on_items_pages([received(page_of(batch_id, sizes, page=page, workload=workload))])
         await self.batch_stopper.drain()
 
     async def accept(self, batch_id: uuid.UUID, workload: str = "w", **fields: Any) -> None:
-        """A header."""
+        """Deliver a batch header."""
         await self.intake.on_batch_accepted(header(batch_id, workload).model_copy(update=fields), ENVELOPE)
         await self.batch_stopper.drain()
 
     async def control(self, batch_id: uuid.UUID, action: str, at: datetime | None = None, **fields: Any) -> None:
-        """A command."""
+        """Deliver a control."""
         command = {"batch_id": batch_id, "owner": "o", "action": action, "at": at or datetime.now(UTC)} | fields
         await self.intake.on_batch_controlled(BatchControlled.model_validate(command), ENVELOPE)
         await self.batch_stopper.drain()
 
     async def add_batch(self, sizes: dict[str, int], workload: str = "w", **fields: Any) -> uuid.UUID:
-        """A batch with one page."""
+        """Deliver a batch with one page."""
         batch_id = uuid.uuid4()
         await self.pages(batch_id, sizes, workload=workload)
         await self.accept(batch_id, workload, **fields)
@@ -125,12 +125,12 @@ class Parts:
         await self.intake.on_items_reopened(message, ENVELOPE)
 
     async def report(self, chunk: ChunkReady, outcomes: Sequence[ItemOutcome], **fields: Any) -> None:
-        """A worker's report."""
+        """Deliver a worker's report."""
         await self.report_handler.on_chunks_processed([received(report_on(chunk, outcomes, **fields))])
         await self.batch_stopper.drain()
 
     async def add_retries(self, batch_id: uuid.UUID, ordinals: Sequence[int], partition: str = "") -> None:
-        """Items that are due to run again."""
+        """Save retries that are due."""
         lines = {o: b'{"ordinal":%d,"payload":{}}' % o for o in ordinals}
         retries = [Retry(batch_id, o, 1, partition, 2, 0, -1.0, line) for o, line in lines.items()]
         await self.stores.retries.save_reopened(retries, [])
@@ -138,7 +138,7 @@ class Parts:
 
     @asynccontextmanager
     async def dispatching(self) -> AsyncIterator[None]:
-        """The pump runs."""
+        """Run the dispatch loop."""
         running = self._running = asyncio.create_task(self.dispatch_loop.run())
         try:
             yield
@@ -148,7 +148,7 @@ class Parts:
             self._running = None
 
     async def until(self, condition: Callable[[], bool], within_s: float = PATIENCE_S) -> None:
-        """Wait for what a publication led to."""
+        """Wait for a condition that follows from a message."""
         async with asyncio.timeout(within_s):
             while not condition():
                 if self._running is not None and self._running.done():
@@ -156,7 +156,7 @@ class Parts:
                 await asyncio.sleep(0.01)
 
     async def count(self, table: str) -> int:
-        """Rows of a table."""
+        """Return the number of rows of a table."""
         return int(await self.pool.fetchval(f"SELECT count(*) FROM {table}"))
 
 
@@ -167,13 +167,13 @@ def report_on(chunk: ChunkReady, outcomes: Sequence[ItemOutcome], **fields: Any)
 
 
 def received(message: ItemsPage | ChunkProcessed) -> DecodedMessage:
-    """As the stream hands it over."""
+    """Return a message as its consumer passes it on."""
     body = message.encode()
     return DecodedMessage(Page.decode(body) if isinstance(message, ItemsPage) else Report.decode(body), ENVELOPE)
 
 
 def page_of(batch_id: uuid.UUID, sizes: dict[str, int], *, page: int = 0, workload: str = "w") -> ItemsPage:
-    """A page whose ordinals begin at a thousand times its number."""
+    """Return a page whose ordinals begin at a thousand times its number."""
     segments, ordinal = [], 1000 * page
     for partition, size in sizes.items():
         items = [PageItem(ordinal=ordinal + i, payload={}) for i in range(size)]
@@ -183,19 +183,19 @@ def page_of(batch_id: uuid.UUID, sizes: dict[str, int], *, page: int = 0, worklo
 
 
 def header(batch_id: uuid.UUID, workload: str = "w") -> BatchAccepted:
-    """The header of a batch that is not sealed."""
+    """Return the header of an open batch."""
     return BatchAccepted(
         batch_id=batch_id, owner="o", workload=workload, priority="normal", accepted_at=datetime.now(UTC)
     )
 
 
 def again(ordinal: int) -> ItemOutcome:
-    """An outcome that asks for another run at once."""
+    """Return an outcome that asks for another run at once."""
     return ItemOutcome(ordinal=ordinal, status="retry", delay_s=0.0, error=ItemError(code="busy"))
 
 
 def once(operation: Callable[..., Awaitable[Any]], *, first: bool) -> Callable[..., Awaitable[Any]]:
-    """The operation, whose first use is cut off: before it is done, or (`first`) when it is done, yet unheard."""
+    """Return an operation whose first call loses its connection: before it runs, or afterwards (`first`)."""
     cut = False
 
     async def flaky(*arguments: Any) -> Any:
@@ -213,7 +213,7 @@ def once(operation: Callable[..., Awaitable[Any]], *, first: bool) -> Callable[.
 
 @asynccontextmanager
 async def dispatcher_parts(servers: Servers) -> AsyncIterator[Callable[[], Parts]]:
-    """Makes dispatchers, one after the other, on the same tables."""
+    """Yield a function that makes dispatchers, one after the other, on the same tables."""
     settings = DispatcherSettings(database_url=servers.database_url, redis_url=servers.redis_url)
     pool = await open_pool(settings, "dispatcher", "services.dispatcher.persistence")
     memory = RedisClient(settings.redis_url, PATIENCE_S)
