@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
-from typing import Protocol
 
 from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import (
@@ -37,6 +36,7 @@ from shared.messaging.consumer import Consumer, Route
 from shared.messaging.publisher import Publisher
 from shared.messaging.topology import declare
 from shared.postgres.pool import open_pool
+from shared.runtime.background import BackgroundTask
 from shared.runtime.process import Runtime
 
 NAME = "aggregator"
@@ -61,26 +61,17 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
 
         store = LedgerStore(pool)
         outbox = Outbox(store, publisher, health.pulse("outbox"), settings.aggregator_outbox_interval_s)
-        progress = ProgressEvents(publisher.publish, health.pulse("progress"))
-        failure_events = FailureEvents(publisher.publish, health.pulse("failure events"))
+        progress = ProgressEvents(publisher.publish)
+        failure_events = FailureEvents(publisher.publish)
         summary_wake = asyncio.Event()
         batch_changes = BatchChangePublisher(outbox, progress, summary_wake.set)
         retry_policy = SummaryRetryPolicy(settings.aggregator_summary_attempts, settings.aggregator_summary_timeout_s)
-        summary_requester = SummaryRequester(
-            store, publisher, batch_changes, summary_wake, health.pulse("summary requester"), _now, retry_policy
-        )
+        summary_requester = SummaryRequester(store, publisher, batch_changes, _now, retry_policy)
         summary_handler = SummaryHandler(store, batch_changes, _now)
         outcome_handler = OutcomeHandler(store, batch_changes, failure_events, _now)
         batch_handler = BatchHandler(store, batch_changes, _now)
         query_handler = QueryHandler(store, progress)
-        reconciler = Reconciler(
-            store,
-            batch_changes,
-            health.pulse("reconciler", limit_s=180),
-            _now,
-            interval_s=settings.aggregator_reconcile_interval_s,
-            idle_s=settings.aggregator_reconcile_idle_s,
-        )
+        reconciler = Reconciler(store, batch_changes, _now, idle_s=settings.aggregator_reconcile_idle_s)
         outcomes_consumer = BatchConsumer(
             consuming,
             publisher,
@@ -126,33 +117,46 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
         health.add_readiness_check("rabbitmq", consuming.connected.is_set)
         health.add_readiness_check("outbox", lambda: outbox.is_working)
 
-        background_tasks: dict[str, _BackgroundTask] = {
-            "outbox": outbox,
-            "progress": progress,
-            "failures": failure_events,
-            "reconciler": reconciler,
-            "summaries": summary_requester,
-            "outcomes": outcomes_consumer,
-            "aside": aside_consumer,
-        }
-        for (
-            name,
-            background_task,
-        ) in background_tasks.items():  # stopped in reverse order, so that the last outcomes are published
-            task = runtime.spawn(background_task.run(), name)
-            stack.push_async_callback(_stop, background_task, task)
+        outbox_task = runtime.spawn(outbox.run(), "outbox")
+        stack.push_async_callback(_stop, outbox, outbox_task)
+        for task in (  # stopped in reverse order, so that the last outcomes are published
+            BackgroundTask(
+                health.pulse("progress"),
+                progress.publish_due,
+                interval_s=ProgressEvents.IDLE_S,
+                wake=progress.wake,
+                on_stop=progress.publish_rest,
+            ),
+            BackgroundTask(
+                health.pulse("failure events"),
+                failure_events.publish_queued,
+                interval_s=FailureEvents.INTERVAL_S,
+                wake=failure_events.wake,
+                on_stop=failure_events.publish_rest,
+            ),
+            BackgroundTask(
+                health.pulse("reconciler", limit_s=180),
+                reconciler.reconcile_next,
+                interval_s=settings.aggregator_reconcile_interval_s,
+                delay_s=settings.aggregator_reconcile_interval_s,
+            ),
+            BackgroundTask(
+                health.pulse("summary requester"),
+                summary_requester.request_next,
+                interval_s=SummaryRequester.INTERVAL_S,
+                wake=summary_wake,
+            ),
+            outcomes_consumer,
+            aside_consumer,
+        ):
+            await stack.enter_async_context(runtime.running(task))
         await consumer.start()
         stack.push_async_callback(consumer.stop)
         yield
 
 
-class _BackgroundTask(Protocol):
-    async def run(self) -> None: ...
-    def stop(self) -> None: ...
-
-
-async def _stop(background_task: _BackgroundTask, task: "asyncio.Task[None]") -> None:
-    background_task.stop()
+async def _stop(outbox: Outbox, task: "asyncio.Task[None]") -> None:
+    outbox.stop()
     await asyncio.wait([task])
 
 

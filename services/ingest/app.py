@@ -39,6 +39,7 @@ from shared.messaging.rpc_client import RpcClient
 from shared.messaging.topology import declare
 from shared.postgres.pool import open_pool
 from shared.redis.client import RedisClient
+from shared.runtime.background import BackgroundTask
 from shared.runtime.process import Runtime
 from shared.runtime.transient import retry_transient
 
@@ -65,12 +66,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         await retry_transient(registry.reload, "PostgreSQL")
         outbox = Outbox(pool, publisher, runtime.health.pulse("outbox"), max_backlog=settings.max_backlog)
         aggregator, progress_hub = AggregatorClient(rpc_client), ProgressHub(redis)
-        backpressure = Backpressure(
-            pool,
-            runtime.health.pulse("backpressure"),
-            per_owner=settings.max_waiting_per_owner,
-            total=settings.max_waiting,
-        )
+        backpressure = Backpressure(pool, per_owner=settings.max_waiting_per_owner, total=settings.max_waiting)
         await retry_transient(backpressure.refresh, "PostgreSQL")
         submitter = BatchSubmitter(store, outbox, registry, dedup_index, backpressure, new_batch_id, _now)
         uploads = UploadService(store, outbox, registry, dedup_index, backpressure, new_batch_id, _now)
@@ -88,24 +84,24 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         idle_batch_stopper = IdleBatchStopper(
             store, outbox, dedup_index, _now, timedelta(seconds=settings.unsealed_idle_s)
         )
-        housekeeping = Housekeeping(uploads, idle_batch_stopper, registry, store, runtime.health.pulse("housekeeping"))
-        runtime.spawn(housekeeping.run(), "housekeeping")
-        stack.callback(housekeeping.stop)
-        progress_reconciler = ProgressReconciler(
-            pool, aggregator, backpressure, runtime.health.pulse("progress reconciler")
+        housekeeping = Housekeeping(uploads, idle_batch_stopper, registry, store)
+        progress_reconciler = ProgressReconciler(pool, aggregator, backpressure)
+        event_subscriber = EventSubscriber(settings.amqp_url, progress_hub, backpressure, service.catch_up_all)
+        pulse = runtime.health.pulse
+        background_tasks = (
+            BackgroundTask(pulse("housekeeping"), housekeeping.tidy, interval_s=Housekeeping.INTERVAL_S),
+            BackgroundTask(pulse("backpressure"), backpressure.update, interval_s=Backpressure.INTERVAL_S),
+            BackgroundTask(
+                pulse("progress reconciler"), progress_reconciler.reconcile, interval_s=ProgressReconciler.INTERVAL_S
+            ),
+            BackgroundTask(
+                pulse("event subscriber"),
+                event_subscriber.update,
+                interval_s=EventSubscriber.INTERVAL_S,
+                on_stop=event_subscriber.close,
+            ),
         )
-        for name, loop in (("backpressure", backpressure), ("progress reconciler", progress_reconciler)):
-            runtime.spawn(loop.run(), name)
-            stack.callback(loop.stop)
-        event_subscriber = EventSubscriber(
-            settings.amqp_url,
-            progress_hub,
-            backpressure,
-            service.catch_up_all,
-            runtime.health.pulse("event subscriber"),
-        )
-        subscribing = runtime.spawn(event_subscriber.run(), "event subscriber")
-        stack.push_async_callback(_stop_and_wait, event_subscriber.stop, subscribing)
+        await stack.enter_async_context(runtime.running(*background_tasks))
 
         handlers = CommandHandlers(submitter, appender, control_handler, cache_invalidator, registry, publisher, _now)
         consumer = Consumer(settings.amqp_url, publisher, "ingest")

@@ -1,6 +1,5 @@
 """The notifier's composition: a message consumer, one delivery worker for webhooks, one for e-mail, and the cleanup."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -10,7 +9,7 @@ import structlog
 from batchyard_contracts.topology import NOTIFIER_INBOX
 from batchyard_contracts.v1.events import BatchFinished, CircuitChanged
 from batchyard_contracts.v1.flow import BatchAccepted
-from services.notifier.delivery.delivery_worker import DeliveryLimits, DeliveryWorker
+from services.notifier.delivery.delivery_worker import POLL_S, DeliveryLimits, DeliveryWorker
 from services.notifier.delivery.email_body import sender_address
 from services.notifier.delivery.event_handlers import EventHandlers
 from services.notifier.delivery.mail_sender import NO_RELAY, MailSender
@@ -18,18 +17,22 @@ from services.notifier.delivery.smtp_relay import parse_relay
 from services.notifier.delivery.webhook_sender import NO_SECRET, WebhookSender, open_session
 from services.notifier.delivery.webhook_signature import WebhookSigner
 from services.notifier.domain.backoff_schedule import BackoffSchedule
-from services.notifier.persistence.cleanup import Cleanup
 from services.notifier.persistence.store import DeliveryStore
 from services.notifier.settings import NotifierSettings
 from shared.messaging.consumer import Consumer, Route
 from shared.messaging.publisher import Publisher
 from shared.messaging.topology import declare
 from shared.postgres.pool import open_pool
+from shared.runtime.background import BackgroundTask
 from shared.runtime.process import Runtime
 
 log = structlog.get_logger()
 _INBOX_CONCURRENCY = 3
 """Messages handled at a time: less than the pool's size, so that delivery workers get connections."""
+_CLEANUP_INTERVAL_S = 600.0
+_UNCLAIMED_ROUND_AGE_S = 86_400.0
+"""Age in seconds at which a round without notification targets is deleted: its `batch.finished` may arrive before the
+`batch.accepted` with the targets."""
 
 
 @asynccontextmanager
@@ -47,8 +50,8 @@ async def app(settings: NotifierSettings, runtime: Runtime) -> AsyncIterator[Non
         schedule = BackoffSchedule(settings.delivery_schedule)
         session = open_session(settings.webhook_allowed_networks, settings.webhook_timeout_s)
         stack.push_async_callback(session.close)
-        delivery_workers = [
-            DeliveryWorker(
+        delivery_workers = {
+            "webhooks": DeliveryWorker(
                 "webhook",
                 store,
                 WebhookSender(session, _signer(settings), lambda: datetime.now(UTC)).send,
@@ -56,31 +59,32 @@ async def app(settings: NotifierSettings, runtime: Runtime) -> AsyncIterator[Non
                 DeliveryLimits(
                     settings.webhook_concurrency, settings.webhook_concurrency_per_host, settings.delivery_lease_s
                 ),
-                runtime.health.pulse("webhooks"),
             ),
-            DeliveryWorker(
+            "mail": DeliveryWorker(
                 "email",
                 store,
                 _mail_sender(settings).send,
                 schedule,
                 DeliveryLimits(settings.mail_concurrency, settings.mail_concurrency, settings.delivery_lease_s),
-                runtime.health.pulse("mail"),
             ),
+        }
+        pulse = runtime.health.pulse
+        background_tasks = [
+            BackgroundTask(pulse(name), worker.deliver_due, interval_s=POLL_S, wake=worker.wake, on_stop=worker.finish)
+            for name, worker in delivery_workers.items()
         ]
-        cleanup = Cleanup(store, runtime.health.pulse("cleanup", limit_s=3 * Cleanup.EVERY_S))
-        loops: list[DeliveryWorker | Cleanup] = [*delivery_workers, cleanup]
-        tasks = [runtime.spawn(loop.run(), type(loop).__name__) for loop in loops]
-
-        async def stop_loops() -> None:
-            for loop in loops:
-                loop.stop()
-            await asyncio.wait(tasks)
-
-        stack.push_async_callback(stop_loops)
+        background_tasks.append(
+            BackgroundTask(
+                pulse("cleanup"),
+                lambda: store.delete_unclaimed_rounds(_UNCLAIMED_ROUND_AGE_S),
+                interval_s=_CLEANUP_INTERVAL_S,
+            )
+        )
+        await stack.enter_async_context(runtime.running(*background_tasks))
 
         def wake() -> None:
-            for worker in delivery_workers:
-                worker.wake()
+            for worker in delivery_workers.values():
+                worker.wake.set()
 
         handlers = EventHandlers(store, schedule, wake, settings.operator_emails)
         control = Consumer(settings.amqp_url, publisher, "notifier")

@@ -4,12 +4,12 @@ Batches keep the order and never overlap, so the one acknowledgement covers only
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import structlog
-from aio_pika.abc import AbstractIncomingMessage, AbstractRobustConnection
+from aio_pika.abc import AbstractIncomingMessage, AbstractRobustChannel, AbstractRobustConnection
 
 from batchyard_contracts.message import Envelope
 from batchyard_contracts.topology import Queue
@@ -17,13 +17,14 @@ from shared.messaging.connection import open_channel
 from shared.messaging.dead_letters import dead_letter
 from shared.messaging.delivery import Delivery, MessageDecoder, acknowledge, decode, to_delivery
 from shared.messaging.publisher import Publisher
+from shared.runtime.background import BackgroundTask
 from shared.runtime.errors import MessageRejected
 from shared.runtime.health import Pulse
 from shared.runtime.transient import is_transient, retry_transient
 
 log = structlog.get_logger()
 IDLE_S = 1.0
-"""Longest wait for a first message between two beats of the pulse, in seconds."""
+"""Longest wait for the connection or for a first message between two looks, in seconds."""
 _BATCH_BYTES = 512 * 1024
 """Approximate size of a batch's bodies, in bytes; the memory in use is a multiple of it."""
 
@@ -39,7 +40,7 @@ class DecodedMessage:
 BatchHandler = Callable[[Sequence[DecodedMessage]], Awaitable[None]]
 
 
-class BatchConsumer:
+class BatchConsumer(BackgroundTask):
     """Consumer of one queue, one batch at a time. Handlers must be idempotent: parts of a batch may be redelivered.
 
     A batch has at most `max_messages` messages; `linger_s`: how long to wait for more, in seconds. A batch whose
@@ -58,56 +59,60 @@ class BatchConsumer:
         max_messages: int = 100,
         linger_s: float = 0.0,
     ) -> None:
+        self._arrived: deque[AbstractIncomingMessage] = deque()
+        self._has_arrivals = asyncio.Event()
+        super().__init__(
+            pulse, self._handle_arrived, interval_s=IDLE_S, wake=self._has_arrivals, on_stop=self._close_channel
+        )
         self._connection = connection
         self._publisher = publisher
         self._queue = queue
         self._decoders = {decoder.type: decoder for decoder in decoders}
         self._handler = handler
-        self._pulse = pulse
+        self._beat = pulse.beat
         self._max_messages = max_messages
         self._linger_s = linger_s
-        self._arrivals: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
-        self._stopping = asyncio.Event()
+        self._channel: AbstractRobustChannel | None = None
 
-    async def run(self) -> None:
-        """Consume until `stop`; then finish the current batch and return the other messages to the queue."""
-        channel = await open_channel(self._connection)
-        await channel.set_qos(prefetch_count=2 * self._max_messages)
-        queue = await channel.declare_queue(self._queue.name, passive=True)
-        tag = await queue.consume(self._arrivals.put)
-        stopping = asyncio.ensure_future(self._stopping.wait())
+    async def _handle_arrived(self) -> float | None:
+        """Handle one batch of what has arrived. After an error the channel is closed, so that the broker redelivers."""
+        if not (self._channel or self._connection.connected.is_set()):
+            return None
         try:
-            while not self._stopping.is_set():
-                self._pulse.beat()
-                if batch := await self._gather(stopping):
-                    await self._handle(batch)
-        finally:
-            self._pulse.stop()
-            stopping.cancel()
-            if not channel.is_closed:
-                await queue.cancel(tag)
-                await channel.close()
+            if self._channel is None:
+                await self._open_channel()
+            if not self._arrived:
+                return None
+            if self._linger_s and len(self._arrived) < self._max_messages:
+                await asyncio.sleep(self._linger_s)
+            await self._handle(self._take_batch())
+        except Exception:
+            await self._close_channel()
+            raise
+        return 0.0
 
-    def stop(self) -> None:
-        """Make `run` return after the current batch."""
-        self._stopping.set()
+    async def _open_channel(self) -> None:
+        self._channel = await open_channel(self._connection)
+        await self._channel.set_qos(prefetch_count=2 * self._max_messages)
+        queue = await self._channel.declare_queue(self._queue.name, passive=True)
+        await queue.consume(self._on_message)
 
-    async def _gather(self, stopping: "asyncio.Task[Literal[True]]") -> list[AbstractIncomingMessage]:
-        if self._arrivals.empty():
-            first = asyncio.ensure_future(self._arrivals.get())
-            waiting: set[asyncio.Future[Any]] = {first, stopping}
-            await asyncio.wait(waiting, timeout=IDLE_S, return_when=asyncio.FIRST_COMPLETED)
-            if not first.done():
-                first.cancel()
-                return []
-            batch = [first.result()]
-        else:
-            batch = [self._arrivals.get_nowait()]
-        if self._linger_s and self._arrivals.qsize() < self._max_messages - 1:
-            await asyncio.sleep(self._linger_s)
+    async def _close_channel(self) -> None:
+        """Stop consuming; messages that have arrived and were not handled go back to the queue."""
+        channel, self._channel = self._channel, None
+        if channel is not None and not channel.is_closed:
+            await channel.close()
+        self._arrived.clear()
+
+    async def _on_message(self, message: AbstractIncomingMessage) -> None:
+        self._arrived.append(message)
+        self._has_arrivals.set()
+
+    def _take_batch(self) -> list[AbstractIncomingMessage]:
+        batch = [self._arrived.popleft()]
         room = _BATCH_BYTES - len(batch[0].body)
-        while room > 0 and len(batch) < self._max_messages and not self._arrivals.empty():
-            batch.append(self._arrivals.get_nowait())
+        while room > 0 and len(batch) < self._max_messages and self._arrived:
+            batch.append(self._arrived.popleft())
             room -= len(batch[-1].body)
         return batch
 
@@ -127,7 +132,7 @@ class BatchConsumer:
             return
         try:
             await retry_transient(
-                lambda: self._handler([got for _, got in batch]), self._queue.name, on_wait=self._pulse.beat
+                lambda: self._handler([got for _, got in batch]), self._queue.name, on_wait=self._beat
             )
         except Exception as error:
             if is_transient(error):
@@ -143,5 +148,5 @@ class BatchConsumer:
         await retry_transient(
             lambda: dead_letter(self._publisher, self._queue, delivery, reason),
             "dead letters",
-            on_wait=self._pulse.beat,
+            on_wait=self._beat,
         )

@@ -5,8 +5,8 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import structlog
@@ -14,6 +14,7 @@ import uvloop
 from pydantic import ValidationError
 
 from shared.observability import log, metrics, telemetry
+from shared.runtime.background import BackgroundTask
 from shared.runtime.errors import ConfigurationError
 from shared.runtime.health import Health, HealthServer
 from shared.runtime.settings import Settings
@@ -39,6 +40,19 @@ class Runtime:
         self._tasks.add(task)
         task.add_done_callback(self._on_task_done)
         return task
+
+    @asynccontextmanager
+    async def running(self, *background_tasks: BackgroundTask) -> AsyncIterator[None]:
+        """Repeat background tasks while the block runs, then stop them and wait until they have ended."""
+        tasks = [self.spawn(one.run(), one.name) for one in background_tasks]
+        for one in background_tasks:
+            self.health.add_readiness_check(one.name, lambda one=one: one.is_working)  # type: ignore[misc]
+        try:
+            yield
+        finally:
+            for one in background_tasks:
+                one.stop()
+            await asyncio.wait(tasks)
 
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

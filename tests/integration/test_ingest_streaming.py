@@ -14,7 +14,7 @@ from batchyard_contracts.v1.flow import BatchAccepted, BatchSealed, BatchStopped
 from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply
 from devstack import Servers
 from services.ingest.domain.limits import PAGE_ITEMS
-from services.ingest.maintenance import housekeeping
+from services.ingest.maintenance.housekeeping import Housekeeping
 from services.ingest.submission import upload
 from tests.support.ingest_process import ingest_process
 from tests.support.patience import PATIENCE_S
@@ -173,7 +173,7 @@ async def test_a_cancel_ends_the_upload(clean: Servers) -> None:
 
 async def test_a_stalled_receiver_loses_its_upload(clean: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upload, "WINDOW_INTERVAL_S", 0.0)
-    monkeypatch.setattr(housekeeping, "INTERVAL_S", 3600.0)  # its lease is not renewed
+    monkeypatch.setattr(Housekeeping, "INTERVAL_S", 3600.0)  # its lease is not renewed
     go_on = asyncio.Event()
 
     async def stalled() -> AsyncIterator[bytes]:

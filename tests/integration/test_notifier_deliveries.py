@@ -17,7 +17,7 @@ from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.values import NotificationTargets
 from devstack import Servers
 from services.notifier.delivery import delivery_worker as delivery_worker_module
-from services.notifier.delivery.delivery_worker import DeliveryLimits, DeliveryWorker
+from services.notifier.delivery.delivery_worker import POLL_S, DeliveryLimits, DeliveryWorker
 from services.notifier.delivery.email_body import sender_address
 from services.notifier.delivery.event_handlers import EventHandlers
 from services.notifier.delivery.mail_sender import MailSender
@@ -30,6 +30,7 @@ from services.notifier.domain.delivery import Kind
 from services.notifier.persistence.store import ClaimedDelivery, DeliveryStore
 from services.notifier.settings import NotifierSettings
 from shared.postgres.pool import Pool, open_pool
+from shared.runtime.background import BackgroundTask
 from shared.runtime.egress_guard import parse_networks
 from shared.runtime.health import Pulse
 from tests.support.finished_batches import SECRET, accepted, finished
@@ -95,7 +96,7 @@ def make_desk(pool: Pool, schedule: BackoffSchedule = QUICK) -> Desk:
 
     def wake() -> None:
         for worker in delivery_workers:
-            worker.wake()
+            worker.wake.set()
 
     return Desk(pool, EventHandlers(DeliveryStore(pool), schedule, wake), delivery_workers)
 
@@ -116,15 +117,27 @@ async def delivery_worker(
         webhooks = WebhookSender(session, WebhookSigner(SECRET), lambda: datetime.now(UTC))
         mails = MailSender(parse_relay(mailbox.url) if mailbox else None, sender_address("noreply@b.example"), 5.0)
         send = webhooks.send if kind == "webhook" else mails.send
-        working = DeliveryWorker(kind, DeliveryStore(desk.pool), send, QUICK, limits, Pulse(kind, 60))
+        working = DeliveryWorker(kind, DeliveryStore(desk.pool), send, QUICK, limits)
         desk.delivery_workers.append(working)
-        task = asyncio.create_task(working.run())
         try:
-            yield working
+            async with running(working):
+                yield working
         finally:
             desk.delivery_workers.remove(working)
-            working.stop()
-            await task
+
+
+@asynccontextmanager
+async def running(worker: DeliveryWorker) -> AsyncIterator[None]:
+    """Repeat the step of a delivery worker."""
+    background_task = BackgroundTask(
+        Pulse("worker", 60), worker.deliver_due, interval_s=POLL_S, wake=worker.wake, on_stop=worker.finish
+    )
+    task = asyncio.create_task(background_task.run())
+    try:
+        yield
+    finally:
+        background_task.stop()
+        await task
 
 
 @pytest.mark.parametrize("order", ["accepted first", "finished first"])
@@ -384,15 +397,11 @@ async def test_an_exception_in_a_sender_costs_one_attempt(desk: Desk, pool: Pool
             raise KeyError("defect")
         return Attempt("delivered", "", 200)
 
-    working = DeliveryWorker(
-        "webhook", DeliveryStore(pool), send, QUICK, DeliveryLimits(5, 5, 30.0), Pulse("webhook", 60)
-    )
-    task = asyncio.create_task(working.run())
-    await desk.batch(webhooks=[HOOK, "https://b.example/"])
-    working.wake()
-    rows = await desk.settled(2)
-    working.stop()
-    await task
+    worker = DeliveryWorker("webhook", DeliveryStore(pool), send, QUICK, DeliveryLimits(5, 5, 30.0))
+    async with running(worker):
+        await desk.batch(webhooks=[HOOK, "https://b.example/"])
+        worker.wake.set()
+        rows = await desk.settled(2)
     assert {row["id"] for row in rows} == set(broken)
     assert {(row["state"], row["attempts"]) for row in rows} == {("delivered", 2)}
 

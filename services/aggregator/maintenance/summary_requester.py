@@ -4,10 +4,9 @@ A request is due at the time in the batch's row. It is published before the tran
 crash in between repeats the request, which is harmless because the first answer counts.
 """
 
-import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import ClassVar
 
 import structlog
 
@@ -21,67 +20,38 @@ from services.aggregator.publishing.batch_changes import BatchChangePublisher, f
 from shared.messaging.publisher import Publisher, outgoing
 from shared.messaging.topology import declare
 from shared.runtime.errors import PublishFailed
-from shared.runtime.health import Pulse
-from shared.runtime.transient import is_transient
 
 log = structlog.get_logger()
-_POLL_S = 2.0
 
 
 class SummaryRequester:
-    """Background task that requests the summaries that are due."""
+    """Requester of the summaries that are due."""
+
+    INTERVAL_S: ClassVar[float] = 2.0
 
     def __init__(
         self,
         store: LedgerStore,
         publisher: Publisher,
         batch_changes: BatchChangePublisher,
-        wake: asyncio.Event,
-        pulse: Pulse,
         clock: Callable[[], datetime],
         retry_policy: SummaryRetryPolicy,
     ) -> None:
-        """Create the task; `wake` is set when a summary has become due."""
         self._store = store
         self._publisher = publisher
         self._batch_changes = batch_changes
-        self._wake = wake
-        self._pulse = pulse
         self._clock = clock
         self._retry_policy = retry_policy
-        self._stopping = False
 
-    async def run(self) -> None:
-        """Request summaries until `stop`."""
-        while not self._stopping:
-            self._pulse.beat()
-            self._wake.clear()
-            while not self._stopping and await self._request_next():
-                self._pulse.beat()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_POLL_S):
-                    await self._wake.wait()
-
-    def stop(self) -> None:
-        """Ask `run` to return."""
-        self._stopping = True
-        self._wake.set()
-
-    async def _request_next(self) -> bool:
-        """Request one summary that is due; return False if there is none, or if a server is unavailable."""
-        try:
-            async with self._store.lock_due_summary(self._clock()) as transaction:
-                before = next(iter(transaction.batches.values()), None)
-                if before is None:
-                    return False
-                after, messages = await self._request(transaction, before)
-        except Exception as error:
-            if not is_transient(error):
-                raise
-            log.warning("summary requests postponed", error=f"{type(error).__name__}: {error}")
-            return False
+    async def request_next(self) -> float | None:
+        """Request one summary that is due and return 0; return None if there is none."""
+        async with self._store.lock_due_summary(self._clock()) as transaction:
+            before = next(iter(transaction.batches.values()), None)
+            if before is None:
+                return None
+            after, messages = await self._request(transaction, before)
         self._batch_changes.publish([after] if after.is_finished else [], messages)
-        return True
+        return 0.0
 
     async def _request(self, transaction: LedgerTransaction, before: Batch) -> tuple[Batch, list[OutboxMessage]]:
         at = self._clock()

@@ -7,9 +7,9 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import ClassVar
 from uuid import UUID
 
 import structlog
@@ -22,7 +22,6 @@ from services.aggregator.domain.failure import Failure
 from services.aggregator.domain.outcome_rows import COLUMNS
 from shared.messaging.publisher import OutgoingMessage
 from shared.runtime.errors import PublishFailed
-from shared.runtime.health import Pulse
 
 log = structlog.get_logger()
 MAX_FAILURE_EVENTS_PER_S = 100
@@ -45,12 +44,14 @@ class _Window:
 class FailureEvents:
     """Publisher of `item.failed` events with a rate limit per batch."""
 
-    def __init__(self, publish: Publish, pulse: Pulse, clock: Callable[[], float] = time.monotonic) -> None:
-        self._publish, self._pulse, self._clock = publish, pulse, clock
+    INTERVAL_S: ClassVar[float] = _WINDOW_S / 4
+
+    def __init__(self, publish: Publish, clock: Callable[[], float] = time.monotonic) -> None:
+        self._publish, self._clock = publish, clock
         self._windows: OrderedDict[UUID, _Window] = OrderedDict()
         self._pending: list[ItemFailed] = []
-        self._wake = asyncio.Event()
-        self._stopping = False
+        self.wake = asyncio.Event()
+        """Set when a failure has been queued."""
 
     def add(self, batch: Batch, failures: Iterable[Failure], at: datetime) -> None:
         """Queue recorded failures of a batch for publishing; return at once."""
@@ -66,23 +67,15 @@ class FailureEvents:
                 window.latest = (batch, failure, at)
         if len(self._windows) > _MAX_BATCHES:
             self._windows.popitem(last=False)
-        self._wake.set()
+        self.wake.set()
 
-    async def run(self) -> None:
-        """Publish until `stop`, then publish what is left."""
-        while not self._stopping:
-            self._pulse.beat()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_WINDOW_S / 4):
-                    await self._wake.wait()
-            self._wake.clear()
-            await self._publish_closed_windows(self._clock() - _WINDOW_S)
+    async def publish_queued(self) -> None:
+        """Publish the queued failures, and the last one of each window that has closed."""
+        await self._publish_closed_windows(self._clock() - _WINDOW_S)
+
+    async def publish_rest(self) -> None:
+        """Publish what is left, open windows included."""
         await self._publish_closed_windows(float("inf"))
-
-    def stop(self) -> None:
-        """Ask `run` to return."""
-        self._stopping = True
-        self._wake.set()
 
     async def _publish_closed_windows(self, before: float) -> None:
         for batch_id, window in list(self._windows.items()):

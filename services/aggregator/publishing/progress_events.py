@@ -10,8 +10,8 @@ import heapq
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
+from typing import ClassVar
 from uuid import UUID
 
 import structlog
@@ -25,14 +25,12 @@ from services.aggregator.domain.report import Report
 from services.aggregator.domain.throughput import Throughput
 from shared.messaging.publisher import OutgoingMessage
 from shared.runtime.errors import PublishFailed
-from shared.runtime.health import Pulse
 
 log = structlog.get_logger()
 INTERVAL_S = 0.05
 MAX_PROGRESS_EVENTS_PER_S = 400
 """Limit over all batches: when more than 20 are active, the events of each become less frequent."""
 _MAX_BATCHES = 10_000
-_IDLE_S = 1.0
 
 Publish = Callable[[Sequence[OutgoingMessage]], Awaitable[None]]
 
@@ -49,14 +47,15 @@ class _ActiveBatch:
 class ProgressEvents:
     """Publisher of `batch.progressed` events with a rate limit."""
 
-    def __init__(self, publish: Publish, pulse: Pulse, clock: Callable[[], float] = time.monotonic) -> None:
+    IDLE_S: ClassVar[float] = 1.0
+
+    def __init__(self, publish: Publish, clock: Callable[[], float] = time.monotonic) -> None:
         self._publish = publish
-        self._pulse = pulse
         self._clock = clock
         self._active: OrderedDict[UUID, _ActiveBatch] = OrderedDict()
         self._schedule: list[tuple[float, UUID]] = []
-        self._wake = asyncio.Event()
-        self._stopping = False
+        self.wake = asyncio.Event()
+        """Set when an event has been scheduled."""
 
     def update(self, batch: Batch) -> None:
         """Schedule an event for a changed batch; return at once."""
@@ -75,7 +74,7 @@ class ProgressEvents:
             active.is_due = True
             interval = max(INTERVAL_S, len(self._schedule) / MAX_PROGRESS_EVENTS_PER_S)
             heapq.heappush(self._schedule, (max(now, active.sent_at + interval), batch.batch_id))
-            self._wake.set()
+            self.wake.set()
 
     def has_partial_progress(self, batch_id: UUID) -> bool:
         """Tell whether items of a batch have reported their own progress."""
@@ -106,25 +105,16 @@ class ProgressEvents:
         active = self._active.get(batch_id)
         return None if active is None else active.throughput.items_per_s(self._clock())
 
-    async def run(self) -> None:
-        """Publish events when they are due until `stop`, then publish what is left."""
-        while not self._stopping:
-            self._pulse.beat()
-            timeout_s = min(_IDLE_S, self._schedule[0][0] - self._clock()) if self._schedule else _IDLE_S
-            if timeout_s > 0:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(timeout_s):
-                        await self._wake.wait()
-            self._wake.clear()
-            await self._publish_due(self._clock())
-        await self._publish_due(float("inf"))
+    async def publish_due(self) -> float | None:
+        """Publish the events that are due; return the seconds until the next one is, or None if none is scheduled."""
+        await self._publish_until(self._clock())
+        return max(0.0, self._schedule[0][0] - self._clock()) if self._schedule else None
 
-    def stop(self) -> None:
-        """Ask `run` to return."""
-        self._stopping = True
-        self._wake.set()
+    async def publish_rest(self) -> None:
+        """Publish all scheduled events."""
+        await self._publish_until(float("inf"))
 
-    async def _publish_due(self, until: float) -> None:
+    async def _publish_until(self, until: float) -> None:
         messages: list[OutgoingMessage] = []
         while self._schedule and self._schedule[0][0] <= until:
             _, batch_id = heapq.heappop(self._schedule)

@@ -9,9 +9,8 @@ import asyncio
 import time
 from collections import Counter, defaultdict
 from contextlib import suppress
+from typing import ClassVar
 from uuid import UUID
-
-import structlog
 
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.progress_snapshot import ProgressSnapshot
@@ -19,22 +18,19 @@ from services.ingest.domain.rejection import Rejection
 from services.ingest.domain.throughput import Throughput
 from shared.postgres.pool import Pool
 from shared.postgres.queries import load_queries
-from shared.runtime.health import Pulse
-from shared.runtime.transient import is_transient
 
-log = structlog.get_logger()
 _SQL = load_queries("services.ingest.persistence")
-REFRESH_INTERVAL_S = 1.0
 MAX_WAIT_S = 20.0
 """Longest time in seconds that an upload waits for room before it is interrupted."""
 
 
 class Backpressure:
-    """Numbers of waiting items, and the limits on them."""
+    """Numbers of waiting items, and the limits on them. They are updated every `INTERVAL_S` seconds."""
 
-    def __init__(self, pool: Pool, pulse: Pulse, *, per_owner: int, total: int) -> None:
+    INTERVAL_S: ClassVar[float] = 1.0
+
+    def __init__(self, pool: Pool, *, per_owner: int, total: int) -> None:
         self._pool = pool
-        self._pulse = pulse
         self._max_per_owner = per_owner
         self._max_total = total
         self._waiting: Counter[str] = Counter()
@@ -45,7 +41,6 @@ class Backpressure:
         self._throughputs: defaultdict[str, Throughput] = defaultdict(Throughput)
         self._total_throughput = Throughput()
         self._measured_at = time.monotonic()
-        self._stopping = asyncio.Event()
         self._refreshed = asyncio.Condition()
 
     def check(self, owner: str, items: int) -> None:
@@ -87,24 +82,10 @@ class Backpressure:
         snapshot = self._unsaved.get(batch_id)
         return snapshot is not None and snapshot.final and snapshot.rank[0] >= round_
 
-    async def run(self) -> None:
-        """Save progress and refresh the numbers every second until `stop`."""
-        while not self._stopping.is_set():
-            self._pulse.beat()
-            try:
-                await self._save_progress()
-                await self.refresh()
-            except Exception as error:
-                if not is_transient(error):
-                    raise
-                log.warning("numbers of waiting items are out of date", error=f"{type(error).__name__}: {error}")
-            with suppress(TimeoutError):
-                async with asyncio.timeout(REFRESH_INTERVAL_S):
-                    await self._stopping.wait()
-
-    def stop(self) -> None:
-        """Ask `run` to return."""
-        self._stopping.set()
+    async def update(self) -> None:
+        """Save progress and refresh the numbers."""
+        await self._save_progress()
+        await self.refresh()
 
     async def refresh(self) -> None:
         """Read the numbers from PostgreSQL, and wake the uploads that wait for room."""

@@ -17,7 +17,6 @@ from services.notifier.domain.backoff_schedule import BackoffSchedule
 from services.notifier.domain.delivery import Kind
 from services.notifier.persistence.store import ClaimedDelivery, DeliveryStore
 from shared.observability.telemetry import span
-from shared.runtime.health import Pulse
 from shared.runtime.transient import retry_transient
 
 log = structlog.get_logger()
@@ -51,35 +50,28 @@ class DeliveryWorker:
         send: Callable[[ClaimedDelivery], Awaitable[Attempt]],
         schedule: BackoffSchedule,
         limits: DeliveryLimits,
-        pulse: Pulse,
     ) -> None:
         self._kind = kind
         self._store = store
         self._send = send
         self._schedule = schedule
         self._limits = limits
-        self._pulse = pulse
         self._held: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._wake = asyncio.Event()
-        self._stopping = False
+        self.wake = asyncio.Event()
+        """Set when a delivery may be due."""
 
-    def wake(self) -> None:
-        """Wake the worker because a delivery may be due."""
-        self._wake.set()
+    async def deliver_due(self) -> float:
+        """Start an attempt for each due delivery, as far as the limits allow; return the seconds until more are due."""
+        await self._claim_due()
+        if len(self._tasks) >= self._limits.concurrency:
+            return POLL_S
+        full = [name for name, number in self._held.items() if number >= self._limits.concurrency_per_destination]
+        due_s = await self._store.next_due_s(self._kind, full)
+        return POLL_S if due_s is None else min(max(due_s, _MIN_WAIT_S), POLL_S)
 
-    def stop(self) -> None:
-        """Ask `run` to return once the attempts in progress have ended."""
-        self._stopping = True
-        self._wake.set()
-
-    async def run(self) -> None:
-        """Deliver until stopped."""
-        while not self._stopping:
-            self._pulse.beat()
-            self._wake.clear()
-            await self._claim_due()
-            await self._wait_until_due()
+    async def finish(self) -> None:
+        """Wait until the attempts in progress have ended."""
         if self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -88,10 +80,8 @@ class DeliveryWorker:
         free = limits.concurrency - len(self._tasks)
         if free <= 0:
             return
-        claimed = await retry_transient(
-            lambda: self._store.claim(self._kind, free, limits.lease_s, limits.concurrency_per_destination, self._held),
-            "PostgreSQL",
-            on_wait=self._pulse.beat,
+        claimed = await self._store.claim(
+            self._kind, free, limits.lease_s, limits.concurrency_per_destination, self._held
         )
         for one in claimed:
             destination = one.delivery.target.destination
@@ -100,21 +90,6 @@ class DeliveryWorker:
             self._tasks.add(task)
             task.add_done_callback(partial(self._on_task_done, destination))
 
-    async def _wait_until_due(self) -> None:
-        pause = POLL_S
-        if len(self._tasks) < self._limits.concurrency:
-            full = [name for name, number in self._held.items() if number >= self._limits.concurrency_per_destination]
-            due = await retry_transient(
-                lambda: self._store.next_due_s(self._kind, full), "PostgreSQL", on_wait=self._pulse.beat
-            )
-            if due is not None:
-                pause = min(max(due, _MIN_WAIT_S), POLL_S)
-        try:
-            async with asyncio.timeout(pause):
-                await self._wake.wait()
-        except TimeoutError:
-            return
-
     def _on_task_done(self, destination: str, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._held[destination] -= 1
@@ -122,7 +97,7 @@ class DeliveryWorker:
             del self._held[destination]
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("outcome not recorded; retried when the lease ends", kind=self._kind, exc_info=error)
-        self._wake.set()
+        self.wake.set()
 
     async def _deliver(self, claimed: ClaimedDelivery) -> None:
         delivery = claimed.delivery

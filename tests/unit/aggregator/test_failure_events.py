@@ -10,7 +10,6 @@ from services.aggregator.domain.outcome_rows import outcome_rows
 from services.aggregator.domain.report import Report
 from services.aggregator.publishing.failure_events import FailureEvents
 from shared.messaging.publisher import OutgoingMessage
-from shared.runtime.health import Pulse
 from tests.support.ledger_messages import at, batch, processed
 
 
@@ -30,12 +29,11 @@ async def test_the_last_failure_event_of_a_second_counts_the_skipped_ones() -> N
         assert {message.routing_key for message in messages} == {"item.failed.v1.noop.ann"}
         told.extend(ItemFailed.decode(message.body) for message in messages)
 
-    failure_events = FailureEvents(publish, Pulse("failures", 60), clock=lambda: 0.0)
+    failure_events = FailureEvents(publish, clock=lambda: 0.0)
     failure_events.add(batch(), failed(range(50)), at(1))
     failure_events.add(batch(), failed(range(50, 2000)), at(2))
     failure_events.add(batch(header=None, key=2), failed(range(5)), at(2))
-    failure_events.stop()
-    await failure_events.run()
+    await failure_events.publish_rest()
     assert [event.ordinal for event in told] == [*range(99), 1999]
     assert [event.skipped for event in told] == [*[0] * 99, 1900]
     assert sum(1 + event.skipped for event in told) == 2000

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.counters import OutcomeCounters
 from services.aggregator.publishing.progress_events import INTERVAL_S, ProgressEvents
 from shared.messaging.publisher import OutgoingMessage
+from shared.runtime.background import BackgroundTask
 from shared.runtime.errors import PublishFailed
 from shared.runtime.health import Pulse
 from tests.support.ledger_messages import BATCH, batch
@@ -48,10 +50,20 @@ def frames() -> Frames:
 
 @pytest.fixture
 async def progress(frames: Frames) -> AsyncIterator[ProgressEvents]:
-    progress = ProgressEvents(frames.publish, Pulse("progress", 60))
-    task = asyncio.create_task(progress.run())
-    yield progress
-    progress.stop()
+    progress = ProgressEvents(frames.publish)
+    async with running(progress):
+        yield progress
+
+
+@asynccontextmanager
+async def running(progress: ProgressEvents) -> AsyncIterator[None]:
+    """Publish events as the service does."""
+    background_task = BackgroundTask(
+        Pulse("progress", 60), progress.publish_due, interval_s=60, wake=progress.wake, on_stop=progress.publish_rest
+    )
+    task = asyncio.create_task(background_task.run())
+    yield
+    background_task.stop()
     await task
 
 
@@ -114,11 +126,9 @@ async def test_progress_continues_after_a_failed_publish(progress: ProgressEvent
 
 
 async def test_scheduled_progress_is_published_before_the_end(frames: Frames) -> None:
-    progress = ProgressEvents(frames.publish, Pulse("progress", 60))
-    task = asyncio.create_task(progress.run())
-    progress.update(ended(1))
-    await frames.ended(1)
-    progress.update(ended(2))
-    progress.stop()
-    await task
+    progress = ProgressEvents(frames.publish)
+    async with running(progress):
+        progress.update(ended(1))
+        await frames.ended(1)
+        progress.update(ended(2))
     assert [event.counts.ended for _, event in frames.events] == [1, 2]
