@@ -24,7 +24,6 @@ from services.aggregator.handlers.queries import QueryHandler
 from services.aggregator.handlers.summaries import SummaryHandler
 from services.aggregator.maintenance.reconciler import Reconciler
 from services.aggregator.maintenance.summary_requester import SummaryRequester
-from services.aggregator.persistence.outbox import Outbox
 from services.aggregator.persistence.store import LedgerStore
 from services.aggregator.publishing.batch_changes import BatchChangePublisher
 from services.aggregator.publishing.failure_events import FailureEvents
@@ -35,6 +34,7 @@ from shared.messaging.connection import connect
 from shared.messaging.consumer import Consumer, Route
 from shared.messaging.publisher import Publisher
 from shared.messaging.topology import declare
+from shared.postgres.outbox import INTERVAL_S, Outbox
 from shared.postgres.pool import open_pool
 from shared.runtime.background import BackgroundTask
 from shared.runtime.process import Runtime
@@ -44,6 +44,7 @@ _CONTROL_CONCURRENCY = 2
 _ASIDE_MESSAGES_PER_TRANSACTION = 4
 """Messages of many settled items per transaction; few, because each transaction holds the lock of its batch."""
 _QUERY_CONCURRENCY = 5
+_OUTBOX_CLEANUP_INTERVAL_S = 600.0
 
 
 @asynccontextmanager
@@ -60,7 +61,7 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
         stack.push_async_callback(consuming.close)
 
         store = LedgerStore(pool)
-        outbox = Outbox(store, publisher, health.pulse("outbox"), settings.aggregator_outbox_interval_s)
+        outbox = Outbox(pool, publisher, relay_interval_s=settings.aggregator_outbox_interval_s)
         progress = ProgressEvents(publisher.publish)
         failure_events = FailureEvents(publisher.publish)
         summary_wake = asyncio.Event()
@@ -114,12 +115,11 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
             ),
             concurrency=_QUERY_CONCURRENCY,
         )
-        health.add_readiness_check("rabbitmq", consuming.connected.is_set)
-        health.add_readiness_check("outbox", lambda: outbox.is_working)
-
-        outbox_task = runtime.spawn(outbox.run(), "outbox")
-        stack.push_async_callback(_stop, outbox, outbox_task)
         for task in (  # stopped in reverse order, so that the last outcomes are published
+            BackgroundTask(
+                health.pulse("outbox"), outbox.update, interval_s=INTERVAL_S, wake=outbox.wake, on_stop=outbox.close
+            ),
+            BackgroundTask(health.pulse("outbox cleanup"), outbox.delete_sent, interval_s=_OUTBOX_CLEANUP_INTERVAL_S),
             BackgroundTask(
                 health.pulse("progress"),
                 progress.publish_due,
@@ -150,14 +150,11 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
             aside_consumer,
         ):
             await stack.enter_async_context(runtime.running(task))
+        health.add_readiness_check("rabbitmq", consuming.connected.is_set)
+        health.add_readiness_check("outbox", lambda: outbox.is_working)  # stricter than that of the task
         await consumer.start()
         stack.push_async_callback(consumer.stop)
         yield
-
-
-async def _stop(outbox: Outbox, task: "asyncio.Task[None]") -> None:
-    outbox.stop()
-    await asyncio.wait([task])
 
 
 def _now() -> datetime:

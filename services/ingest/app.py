@@ -20,7 +20,6 @@ from services.ingest.http.tokens import Tokens
 from services.ingest.maintenance.housekeeping import Housekeeping
 from services.ingest.maintenance.idle_batches import IdleBatchStopper
 from services.ingest.maintenance.progress_reconciler import ProgressReconciler
-from services.ingest.persistence.outbox import Outbox
 from services.ingest.persistence.store import BatchStore
 from services.ingest.persistence.workload_registry import WorkloadRegistry
 from services.ingest.progress.event_subscriber import EventSubscriber
@@ -37,6 +36,7 @@ from shared.messaging.consumer import Consumer, Route
 from shared.messaging.publisher import Publisher
 from shared.messaging.rpc_client import RpcClient
 from shared.messaging.topology import declare
+from shared.postgres.outbox import INTERVAL_S, Outbox
 from shared.postgres.pool import open_pool
 from shared.redis.client import RedisClient
 from shared.runtime.background import BackgroundTask
@@ -64,7 +64,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
 
         store, registry, dedup_index = BatchStore(pool), WorkloadRegistry(pool), DedupIndex(redis)
         await retry_transient(registry.reload, "PostgreSQL")
-        outbox = Outbox(pool, publisher, runtime.health.pulse("outbox"), max_backlog=settings.max_backlog)
+        outbox = Outbox(pool, publisher, max_backlog=settings.max_backlog)
         aggregator, progress_hub = AggregatorClient(rpc_client), ProgressHub(redis)
         backpressure = Backpressure(pool, per_owner=settings.max_waiting_per_owner, total=settings.max_waiting)
         await retry_transient(backpressure.refresh, "PostgreSQL")
@@ -79,15 +79,17 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             submitter, uploads, appender, control_handler, cache_invalidator, registry, aggregator, progress_hub, store
         )
 
-        runtime.spawn(outbox.run(), "outbox")
-        stack.push_async_callback(outbox.stop)
+        pulse = runtime.health.pulse
+        outbox_task = BackgroundTask(
+            pulse("outbox"), outbox.update, interval_s=INTERVAL_S, wake=outbox.wake, on_stop=outbox.close
+        )
+        await stack.enter_async_context(runtime.running(outbox_task))
         idle_batch_stopper = IdleBatchStopper(
             store, outbox, dedup_index, _now, timedelta(seconds=settings.unsealed_idle_s)
         )
         housekeeping = Housekeeping(uploads, idle_batch_stopper, registry, store)
         progress_reconciler = ProgressReconciler(pool, aggregator, backpressure)
         event_subscriber = EventSubscriber(settings.amqp_url, progress_hub, backpressure, service.catch_up_all)
-        pulse = runtime.health.pulse
         background_tasks = (
             BackgroundTask(pulse("housekeeping"), housekeeping.tidy, interval_s=Housekeeping.INTERVAL_S),
             BackgroundTask(pulse("backpressure"), backpressure.update, interval_s=Backpressure.INTERVAL_S),

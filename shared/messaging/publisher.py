@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 
 import aio_pika
 from aio_pika.abc import AbstractExchange, AbstractRobustChannel, AbstractRobustConnection, DeliveryMode
+from aio_pika.exceptions import DeliveryError
 
 from batchyard_contracts import topology
 from batchyard_contracts.message import CONTENT_TYPE, MAX_MESSAGE_BYTES, Message
 from shared.messaging.connection import connect
 from shared.observability.telemetry import traceparent
-from shared.runtime.errors import MessageRejected, PublishFailed
+from shared.runtime.errors import MessageRejected, PublishFailed, PublishRefused
 
 TIMEOUT_S = 30.0
 """Longest wait for a publisher confirm, in seconds."""
@@ -89,7 +90,8 @@ class Publisher:
     async def publish(self, messages: Sequence[OutgoingMessage]) -> None:
         """Publish messages in order; return when the broker has confirmed all of them.
 
-        Raises `PublishFailed` if one was not confirmed (others may have been published), `MessageRejected` if a body is
+        Raises `PublishFailed` if one was not confirmed (others may have been published; `PublishRefused` tells that
+        the broker refused one), `MessageRejected` if a body is
         larger than consumers accept. Dead letters have no limit: their size may be the reason.
         """
         for message in messages:
@@ -104,7 +106,8 @@ class Publisher:
                 if isinstance(result, asyncio.CancelledError) and not _cancelling():
                     raise PublishFailed(f"The connection was lost while publishing {message.type}.") from result
                 if isinstance(result, Exception):
-                    raise PublishFailed(
+                    failure = PublishRefused if isinstance(result, DeliveryError) else PublishFailed
+                    raise failure(
                         f"RabbitMQ did not accept {message.type} for {message.exchange}/{message.routing_key}: "
                         f"{type(result).__name__} {result}"
                     ) from result

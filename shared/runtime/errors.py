@@ -5,6 +5,7 @@ BatchyardError
  +- MessageRejected          a message can never be handled: it becomes a dead letter with this reason
  |   +- HandlerFailed        its handler has a defect; the message may be valid
  +- PublishFailed            the broker did not accept a message
+ |   +- PublishRefused       the broker is there and refused this message: no queue takes it, or one is full
  +- QueryTimeout             no service replied to a query in time
  +- QueryRefused             a service replied with an error
 """
@@ -35,6 +36,10 @@ class HandlerFailed(MessageRejected):
 
 class PublishFailed(BatchyardError):
     """The broker did not accept a message. It is safe to try again."""
+
+
+class PublishRefused(PublishFailed):
+    """The broker refused a message: no queue takes it, or one is full. Others may be accepted."""
 
 
 class QueryTimeout(BatchyardError):

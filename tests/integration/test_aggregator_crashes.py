@@ -13,8 +13,7 @@ import pytest
 
 from batchyard_contracts.v1.events import BatchFinished
 from devstack import Servers
-from services.aggregator.persistence import store
-from services.aggregator.persistence.outbox import Outbox
+from shared.postgres.outbox import Outbox
 from tests.support.ledger_messages import BATCH, accepted, controlled, processed
 from tests.support.patience import PATIENCE_S
 from tests.support.running_aggregator import Neighbours, aggregator, at_work, neighbours
@@ -43,15 +42,14 @@ async def process(servers: Servers) -> AsyncIterator[asyncio.subprocess.Process]
 async def test_a_crash_between_commit_and_publish_loses_no_message(
     clean: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "GRACE_S", 0.0)
     async with neighbours(clean) as around:
         with monkeypatch.context() as crash:
             crash.setattr(Outbox, "enqueue", lambda _, messages: None)
-            crash.setattr(Outbox, "_sweep", never)
+            crash.setattr(Outbox, "update", never)
             async with aggregator(clean):
                 await around.send(accepted(2), processed({0: "succeeded", 1: "failed"}))
                 await around.until_row("SELECT 1 FROM batches WHERE status = 'finished'")
-        assert [row["sent_at"] for row in await around.rows("SELECT sent_at FROM outbox")] == [None]
+        assert await around.rows("UPDATE outbox SET due_at = now() RETURNING sent_at") == [{"sent_at": None}]
         async with aggregator(clean):
             (end,) = await around.finished()
             assert (end.batch_id, end.result) == (BATCH, "partial")
@@ -61,7 +59,7 @@ async def test_a_crash_between_commit_and_publish_loses_no_message(
 
 
 async def never(_: Outbox) -> None:
-    """Stands in for the sweep of a dead process."""
+    """Stands in for the outbox of a dead process."""
 
 
 async def test_repeated_kills_lose_no_outcome_and_repeat_no_end(clean: Servers) -> None:

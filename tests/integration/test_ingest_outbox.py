@@ -9,7 +9,7 @@ import pytest
 
 from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, ItemsPage
 from devstack import Servers
-from services.ingest.persistence import outbox
+from shared.postgres import outbox
 from tests.support.ingest_process import ingest_process
 from tests.support.patience import PATIENCE_S
 from tests.support.running_ingest import IngestHarness, connect_harness, running_ingest
@@ -35,7 +35,7 @@ async def test_messages_are_kept_in_order_while_the_broker_is_unavailable(
         actions = ["pause", "resume", "pause", "cancel"]
         for action in actions:
             assert (await harness.post(f"/batches/{accepted['batch_id']}/{action}"))[0] == 202
-        assert len(await harness.rows("SELECT FROM outbox")) == 1 + len(actions)
+        assert len(await harness.rows("SELECT FROM outbox")) == 2 + len(actions)
         assert harness.flow == []
         proxy.mend()
         told = await harness.wait_for(BatchControlled, len(actions))
@@ -48,7 +48,7 @@ async def test_messages_are_kept_in_order_while_the_broker_is_unavailable(
 
 async def test_commands_are_rejected_when_the_outbox_is_full(clean: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox, "DELIVERY_TIMEOUT_S", 0.2)
-    async with TcpProxy(clean.amqp_url) as proxy, running_ingest(clean, amqp_url=proxy.url, max_backlog=3) as harness:
+    async with TcpProxy(clean.amqp_url) as proxy, running_ingest(clean, amqp_url=proxy.url, max_backlog=6) as harness:
         proxy.refuse()
         answers = [await harness.post("/batches", json=BODY) for _ in range(5)]
         assert [status for status, _ in answers] == [202, 202, 202, 503, 503]
@@ -63,16 +63,16 @@ async def test_commands_are_rejected_when_the_outbox_is_full(clean: Servers, mon
 
 async def test_messages_of_a_dead_process_are_sent(clean: Servers) -> None:
     async with running_ingest(clean) as harness:
-        _, accepted = await harness.post("/batches", json=BODY)
+        await harness.post("/batches", json=BODY)
         await harness.wait_for(BatchAccepted)
         await empty(harness)
         page, told = harness.flow
         await harness.rows(
-            "INSERT INTO outbox (batch_id, types, bodies, at) VALUES ($1, $2, $3, now() - $4::interval)",
-            UUID(accepted["batch_id"]),
+            "INSERT INTO outbox (exchange, routing_key, type, body, due_at)"
+            " SELECT 'batchyard.flow', type, type, body, now()"
+            " FROM unnest($1::text[], $2::bytea[]) AS new (type, body)",
             [page.type, told.type],
             [page.encode(), told.encode()],
-            outbox.LATE_AFTER * 2,
         )
         await harness.wait_for(BatchAccepted, 2)
         assert harness.flow == [page, told, page, told]

@@ -1,5 +1,6 @@
 """PostgreSQL can prepare every named statement of every service on the schema that its migrations make."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import asyncpg
@@ -22,7 +23,16 @@ def test_each_service_with_a_schema_has_statements() -> None:
 @pytest.mark.parametrize("file", FILES, ids=str)
 async def test_every_statement_can_be_prepared(servers: Servers, file: Path) -> None:
     service = file.parts[0]
-    statements = load_queries(package(SERVICES / file.parent), file.name)
+    await check(servers, service, load_queries(package(SERVICES / file.parent), file.name))
+
+
+@pytest.mark.parametrize("service", ["aggregator", "ingest"])
+async def test_every_statement_on_an_outbox_can_be_prepared(servers: Servers, service: str) -> None:
+    await check(servers, service, load_queries("shared.postgres", "outbox.sql"))
+
+
+async def check(servers: Servers, service: str, statements: Mapping[str, str]) -> None:
+    """Prepare the statements on the schema of a service."""
     await migrate(Settings(database_url=servers.database_url), service, package(MIGRATIONS[service]))
     connection = await asyncpg.connect(servers.database_url, server_settings={"search_path": service})
     refused = {}

@@ -17,10 +17,11 @@ from batchyard_contracts.v1.flow import (
 from services.aggregator.domain.batch import Batch, BatchHeader
 from services.aggregator.domain.counters import OutcomeCounters
 from services.aggregator.handlers.thresholds import check_threshold, source_ended_messages, stopped_messages
-from services.aggregator.persistence.outbox_message import OutboxMessage, reopened_message
 from services.aggregator.persistence.store import LedgerStore, LedgerTransaction
 from services.aggregator.publishing.batch_changes import BatchChangePublisher, finished_messages
+from services.aggregator.publishing.outbox_messages import reopened_message
 from shared.observability.telemetry import traceparent
+from shared.postgres.outbox import OutboxMessage
 
 log = structlog.get_logger()
 

@@ -77,10 +77,10 @@ class OutcomeHandler:
         ):
             return False
         after = after.finish_if_complete(at)
-        messages = finished_messages([after])
-        if not await self._store.record_few(after, found, messages):
+        recorded = await self._store.record_few(after, found, finished_messages([after]))
+        if recorded is None:
             return False
-        self._batch_changes.publish([after], messages)
+        self._batch_changes.publish([after], recorded)
         self._update_partial_progress([after], reports)
         _count(after, new)
         return True

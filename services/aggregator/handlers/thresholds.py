@@ -5,8 +5,9 @@ from datetime import datetime
 
 from batchyard_contracts.v1.flow import BatchStopped, SourceEnded
 from services.aggregator.domain.batch import Batch
-from services.aggregator.persistence.outbox_message import OutboxMessage, source_ended_message, stopped_message
 from services.aggregator.persistence.store import LedgerTransaction
+from services.aggregator.publishing.outbox_messages import source_ended_message, stopped_message
+from shared.postgres.outbox import OutboxMessage
 
 
 async def check_threshold(transaction: LedgerTransaction, batch: Batch, *, failed: bool = True) -> Batch:

@@ -9,9 +9,9 @@ from datetime import datetime
 import structlog
 
 from services.aggregator.domain.batch import Batch
-from services.aggregator.persistence.outbox_message import OutboxMessage
 from services.aggregator.persistence.store import LedgerStore, LedgerTransaction
 from services.aggregator.publishing.batch_changes import BatchChangePublisher, finished_messages
+from shared.postgres.outbox import OutboxMessage
 
 log = structlog.get_logger()
 
@@ -33,13 +33,12 @@ class Reconciler:
         self._idle_s = idle_s
 
     async def reconcile_next(self) -> float | None:
-        """Check one batch that is due and return 0; delete old messages and return None if no batch is due."""
+        """Check one batch that is due and return 0; return None if no batch is due."""
         async with self._store.lock_idle_batch(self._idle_s) as transaction:
             before = next(iter(transaction.batches.values()), None)
             if before is not None:
                 after, messages = await self._reconcile(transaction, before)
         if before is None:
-            await self._store.delete_sent()
             return None
         if after != before:
             self._batch_changes.publish([after], messages)

@@ -14,11 +14,11 @@ from batchyard_contracts import topology
 from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.events import counts
 from services.aggregator.domain.summary import SummaryRetryPolicy, summary_request
-from services.aggregator.persistence.outbox_message import OutboxMessage
 from services.aggregator.persistence.store import LedgerStore, LedgerTransaction
 from services.aggregator.publishing.batch_changes import BatchChangePublisher, finished_messages
 from shared.messaging.publisher import Publisher, outgoing
 from shared.messaging.topology import declare
+from shared.postgres.outbox import OutboxMessage
 from shared.runtime.errors import PublishFailed
 
 log = structlog.get_logger()

@@ -46,12 +46,13 @@ WITH changed AS (
         $24::text[], $25::text[], $26::text[], $27::text[], $28::bytea[], $29::uuid[]
     ) AS new
 ), posted AS (
-    INSERT INTO outbox (key, exchange, routing_key, type, body, traceparent, due_at)
-    SELECT new.*, now() + $36::float8 * interval '1 second' FROM changed CROSS JOIN unnest(
-        $30::text[], $31::text[], $32::text[], $33::text[], $34::bytea[], $35::text[]
+    INSERT INTO outbox (exchange, routing_key, type, body, traceparent, key)
+    SELECT new.* FROM changed CROSS JOIN unnest(
+        $30::text[], $31::text[], $32::text[], $33::bytea[], $34::text[], $35::text[]
     ) AS new
+    RETURNING id
 )
-SELECT id FROM changed;
+SELECT array(SELECT id FROM posted ORDER BY id) FROM changed;
 
 -- name: save_header
 UPDATE batches
@@ -130,26 +131,13 @@ WHERE batch = $1 AND status <> 'succeeded' AND status = 'failed' AND error_code 
 GROUP BY error_code;
 
 -- name: add_to_outbox
-INSERT INTO outbox (key, exchange, routing_key, type, body, traceparent, due_at)
-SELECT key, exchange, routing_key, type, body, traceparent, now() + $7::float8 * interval '1 second'
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[])
-    WITH ORDINALITY AS new (key, exchange, routing_key, type, body, traceparent, place)
+INSERT INTO outbox (exchange, routing_key, type, body, traceparent, key)
+SELECT exchange, routing_key, type, body, traceparent, key
+FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::text[])
+    WITH ORDINALITY AS new (exchange, routing_key, type, body, traceparent, key, place)
 ORDER BY place
 ON CONFLICT (key) DO NOTHING
-RETURNING key;
-
--- name: lock_overdue_messages
-SELECT key, exchange, routing_key, type, body, traceparent FROM outbox
-WHERE sent_at IS NULL AND due_at <= now()
-ORDER BY id
-LIMIT $1
-FOR UPDATE SKIP LOCKED;
-
--- name: mark_sent
-UPDATE outbox SET sent_at = now() WHERE key = ANY ($1::text[]);
-
--- name: delete_sent
-DELETE FROM outbox WHERE sent_at < now() - interval '7 days';
+RETURNING id, key;
 
 -- name: lock_idle_batch
 -- An unfinished batch without a change for $1 seconds that was not checked since its last change, or for an hour.

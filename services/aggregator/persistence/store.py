@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -20,7 +19,6 @@ from services.aggregator.domain.failure import Failure
 from services.aggregator.domain.outcome_rows import COLUMNS, Row
 from services.aggregator.domain.summary import Summary
 from services.aggregator.persistence.batch_cache import BatchCache
-from services.aggregator.persistence.outbox_message import OutboxMessage
 from services.aggregator.persistence.row_mapping import (
     batch_from_row,
     create_batch_arguments,
@@ -28,14 +26,13 @@ from services.aggregator.persistence.row_mapping import (
     record_few_arguments,
     save_batch_arguments,
 )
+from shared.postgres.outbox import OutboxMessage, columns, with_ids
 from shared.postgres.pool import Pool
 from shared.postgres.queries import load_queries
 
 _SQL = load_queries("services.aggregator.persistence")
 UNSUCCESSFUL = ("failed", "cancelled", "expired")
 """Statuses that a new round may replace."""
-GRACE_S = 5.0
-"""Time during which an outbox message is published only by the process that wrote it."""
 
 
 class AlreadyRecorded(Exception):
@@ -138,12 +135,12 @@ class LedgerTransaction:
         await self._connection.execute(_SQL["mark_checked"], batch.key)
 
     async def add_to_outbox(self, messages: Sequence[OutboxMessage]) -> list[OutboxMessage]:
-        """Insert messages into the outbox; return those that are new."""
+        """Insert messages into the outbox; return those whose key is new."""
         if not messages:
             return []
-        rows = await self._connection.fetch(_SQL["add_to_outbox"], *_outbox_columns(messages), GRACE_S)
-        new = {row["key"] for row in rows}
-        return [message for message in messages if message.key in new]
+        rows = await self._connection.fetch(_SQL["add_to_outbox"], *columns(messages))
+        new = {row["key"]: row["id"] for row in rows}
+        return [replace(message, id=new[message.key]) for message in messages if message.key in new]
 
 
 class LedgerStore:
@@ -166,22 +163,26 @@ class LedgerStore:
             self._cache.put(replace(batch, key=row["id"], changed_at=row["changed_at"]))
         return row is not None
 
-    async def record_few(self, batch: Batch, rows: Sequence[Row], messages: Sequence[OutboxMessage]) -> bool:
+    async def record_few(
+        self, batch: Batch, rows: Sequence[Row], messages: Sequence[OutboxMessage]
+    ) -> list[OutboxMessage] | None:
         """Record a few outcomes of a cached batch, its new state and its messages in one statement.
 
-        Return False, with nothing written, if another process has changed the batch. Raise `AlreadyRecorded`.
+        Return the messages as they stand in the outbox, or None, with nothing written, if another process has changed
+        the batch. Raise `AlreadyRecorded`.
         """
         outcomes = [[row[place] for row in rows] for place in range(len(COLUMNS))]
         self._cache.discard(batch.batch_id)
         try:
-            found = await self._pool.fetchval(
-                _SQL["record_few"], *record_few_arguments(batch), *outcomes, *_outbox_columns(messages), GRACE_S
+            ids: list[int] | None = await self._pool.fetchval(
+                _SQL["record_few"], *record_few_arguments(batch), *outcomes, *columns(messages)
             )
         except asyncpg.UniqueViolationError as error:
             raise AlreadyRecorded from error
-        if found is not None:
-            self._cache.put(replace(batch, version=batch.version + 1))
-        return found is not None
+        if ids is None:
+            return None
+        self._cache.put(replace(batch, version=batch.version + 1))
+        return with_ids(messages, ids)
 
     @asynccontextmanager
     async def lock(self, batch_ids: Collection[UUID]) -> AsyncIterator[LedgerTransaction]:
@@ -214,31 +215,10 @@ class LedgerStore:
             rows = await connection.fetch(_SQL["lock_due_summary"], at)
             yield LedgerTransaction(connection, [batch_from_row(row) for row in rows])
 
-    @asynccontextmanager
-    async def lock_overdue_messages(self, limit: int) -> AsyncIterator[list[OutboxMessage]]:
-        """Lock outbox messages that were not published in time; mark them sent when the block is left without an error.
-
-        Two processes never get the same message.
-        """
-        async with self._pool.acquire() as connection, connection.transaction():
-            rows = await connection.fetch(_SQL["lock_overdue_messages"], limit)
-            messages = [OutboxMessage(**row) for row in rows]
-            yield messages
-            if messages:
-                await connection.execute(_SQL["mark_sent"], [message.key for message in messages])
-
     async def delete_stub(self, batch_id: UUID) -> None:
         """Delete a batch that has no header."""
         self._cache.discard(batch_id)
         await self._pool.execute(_SQL["delete_stub"], batch_id)
-
-    async def mark_sent(self, keys: Sequence[str]) -> None:
-        """Mark messages as received by the broker."""
-        await self._pool.execute(_SQL["mark_sent"], keys)
-
-    async def delete_sent(self) -> None:
-        """Delete messages that were sent more than a week ago."""
-        await self._pool.execute(_SQL["delete_sent"])
 
     async def batches(
         self,
@@ -286,10 +266,6 @@ class LedgerStore:
     async def failures(self, key: int, limit: int) -> list[asyncpg.Record]:
         """Return failed and expired items by cause."""
         return await self._pool.fetch(_SQL["failures"], key, limit)
-
-
-def _outbox_columns(messages: Sequence[OutboxMessage]) -> list[list[Any]]:
-    return [[getattr(message, name) for message in messages] for name in OutboxMessage.__slots__]
 
 
 def _selection_arguments(select: Selection | None) -> tuple[list[str] | list[int] | None, ...]:

@@ -8,10 +8,10 @@ from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.events import finished_event
 from services.aggregator.domain.report import Report
 from services.aggregator.domain.summary import NO_SUMMARY, Summary
-from services.aggregator.persistence.outbox import Outbox
-from services.aggregator.persistence.outbox_message import OutboxMessage, finished_message
+from services.aggregator.publishing.outbox_messages import finished_message
 from services.aggregator.publishing.progress_events import ProgressEvents
 from shared.observability.telemetry import span, traceparent
+from shared.postgres.outbox import Outbox, OutboxMessage
 
 
 def finished_messages(changed: Iterable[Batch], summaries: Mapping[UUID, Summary] | None = None) -> list[OutboxMessage]:

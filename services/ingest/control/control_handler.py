@@ -14,13 +14,13 @@ from services.ingest.domain.command_validation import terms_of, validate_control
 from services.ingest.domain.ingest_error import NOT_FOUND, IngestError
 from services.ingest.domain.pager import EncodedMessage
 from services.ingest.domain.rejection import Rejection
-from services.ingest.persistence.outbox import Outbox
 from services.ingest.persistence.store import BatchStore, LockedBatch
 from services.ingest.queries.aggregator_client import AggregatorClient
 from services.ingest.submission.backpressure import Backpressure
 from services.ingest.submission.dedup_index import DedupIndex
 from services.ingest.submission.seal import closing_messages
 from services.ingest.submission.submit import digest_of
+from shared.postgres.outbox import Outbox
 
 log = structlog.get_logger()
 NOT_FINISHED = Rejection(
@@ -86,9 +86,9 @@ class BatchControlHandler:
                 *await _record_effects(locked, header, command, preview),
                 self._control_message(header, command, preview),
             ]
-            row_id = await locked.add_messages(header, messages)
+            posted = await locked.add_messages(header, messages)
         log.info("batch control forwarded", batch_id=str(header.batch_id), action=command.action)
-        await self._outbox.deliver(row_id, messages, header.traceparent)
+        await self._outbox.deliver(posted)
         if len(messages) > 1:
             await self._dedup_index.delete(header.batch_id)
         has_finished = True if finished and command.action == "change" else None

@@ -8,10 +8,10 @@ import structlog
 from batchyard_contracts.v1.flow import BatchStopped
 from services.ingest.domain.batch import BatchHeader
 from services.ingest.domain.pager import EncodedMessage
-from services.ingest.persistence.outbox import Outbox
 from services.ingest.persistence.store import BatchStore
 from services.ingest.submission.dedup_index import DedupIndex
 from services.ingest.submission.seal import closing_messages
+from shared.postgres.outbox import Outbox
 
 log = structlog.get_logger()
 
@@ -45,9 +45,9 @@ class IdleBatchStopper:
                 return False
             await locked.seal(header.batch_id)
             messages = [self._stopped_message(header), *closing_messages(header, "expired")]
-            row_id = await locked.add_messages(header, messages)
+            posted = await locked.add_messages(header, messages)
         log.info("idle batch stopped", batch_id=str(header.batch_id), items=header.items)
-        await self._outbox.deliver(row_id, messages, header.traceparent)
+        await self._outbox.deliver(posted)
         await self._dedup_index.delete(header.batch_id)
         return True
 

@@ -5,10 +5,15 @@ WITH header AS (
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
     ON CONFLICT DO NOTHING
     RETURNING batch_id
+), posted AS (
+    INSERT INTO outbox (exchange, routing_key, type, body, traceparent, key)
+    SELECT exchange, routing_key, type, body, new.traceparent, key FROM header CROSS JOIN unnest(
+        $19::text[], $20::text[], $21::text[], $22::bytea[], $23::text[], $24::text[]
+    ) WITH ORDINALITY AS new (exchange, routing_key, type, body, traceparent, key, place)
+    ORDER BY place
+    RETURNING id
 )
-INSERT INTO outbox (batch_id, types, bodies, traceparent)
-SELECT batch_id, $19::text[], $20::bytea[], $14 FROM header
-RETURNING id
+SELECT array(SELECT id FROM posted ORDER BY id) FROM header
 
 -- name: open_upload
 WITH header AS (
@@ -16,13 +21,18 @@ WITH header AS (
                          idempotency_key, message_id, digest, traceparent, accepted_at, terms, reuse, sourced,
                          sent_items, sent_pages, sent_digest, receiver, lease_until)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
-            $9, $10, $13, $21, now() + $22::interval)
+            $9, $10, $13, $19, now() + $20::interval)
     ON CONFLICT DO NOTHING
     RETURNING batch_id
+), posted AS (
+    INSERT INTO outbox (exchange, routing_key, type, body, traceparent, key)
+    SELECT exchange, routing_key, type, body, new.traceparent, key FROM header CROSS JOIN unnest(
+        $21::text[], $22::text[], $23::text[], $24::bytea[], $25::text[], $26::text[]
+    ) WITH ORDINALITY AS new (exchange, routing_key, type, body, traceparent, key, place)
+    ORDER BY place
+    RETURNING id
 )
-INSERT INTO outbox (batch_id, types, bodies, traceparent)
-SELECT batch_id, $19::text[], $20::bytea[], $14 FROM header
-RETURNING id
+SELECT array(SELECT id FROM posted ORDER BY id) FROM header
 
 -- name: resume_upload
 UPDATE batches SET receiver = $2, lease_until = now() + $3::interval
@@ -46,10 +56,15 @@ WITH header AS (
                        receiver = NULL, lease_until = NULL
     WHERE batch_id = $1 AND receiver = $2 AND state = 'open'
     RETURNING batch_id, traceparent
+), posted AS (
+    INSERT INTO outbox (exchange, routing_key, type, body, traceparent, key)
+    SELECT exchange, routing_key, type, body, new.traceparent, key FROM header CROSS JOIN unnest(
+        $9::text[], $10::text[], $11::text[], $12::bytea[], $13::text[], $14::text[]
+    ) WITH ORDINALITY AS new (exchange, routing_key, type, body, traceparent, key, place)
+    ORDER BY place
+    RETURNING id
 )
-INSERT INTO outbox (batch_id, types, bodies, traceparent)
-SELECT batch_id, $9::text[], $10::bytea[], traceparent FROM header
-RETURNING id
+SELECT array(SELECT id FROM posted ORDER BY id) FROM header
 
 -- name: seal_upload
 WITH header AS (
@@ -57,10 +72,15 @@ WITH header AS (
                        sent_items = NULL, sent_pages = NULL, sent_digest = NULL, receiver = NULL, lease_until = NULL
     WHERE batch_id = $1 AND receiver = $2 AND state = 'open'
     RETURNING batch_id, traceparent
+), posted AS (
+    INSERT INTO outbox (exchange, routing_key, type, body, traceparent, key)
+    SELECT exchange, routing_key, type, body, new.traceparent, key FROM header CROSS JOIN unnest(
+        $6::text[], $7::text[], $8::text[], $9::bytea[], $10::text[], $11::text[]
+    ) WITH ORDINALITY AS new (exchange, routing_key, type, body, traceparent, key, place)
+    ORDER BY place
+    RETURNING id
 )
-INSERT INTO outbox (batch_id, types, bodies, traceparent)
-SELECT batch_id, $6::text[], $7::bytea[], traceparent FROM header
-RETURNING id
+SELECT array(SELECT id FROM posted ORDER BY id) FROM header
 
 -- name: lock_idle_batch
 SELECT *, false AS leased FROM batches
@@ -115,26 +135,12 @@ SELECT digest FROM controls WHERE owner = $1 AND command_id = $2
 DELETE FROM controls WHERE at < now() - interval '7 days'
 
 -- name: insert_messages
-INSERT INTO outbox (batch_id, types, bodies, traceparent) VALUES ($1, $2, $3, $4) RETURNING id
-
--- name: late_messages
-SELECT id, types, bodies, traceparent FROM outbox
-WHERE at < now() - $1::interval OR id = ANY ($2::bigint[]) ORDER BY id LIMIT $3
-
--- name: remaining_messages
-SELECT id FROM outbox WHERE id = ANY ($1::bigint[])
-
--- name: count_messages
-SELECT count(*) FROM (SELECT FROM outbox LIMIT $1) AS counted
-
--- name: delete_messages
-DELETE FROM outbox WHERE id = ANY ($1::bigint[])
-
--- name: lock_relay
-SELECT pg_try_advisory_lock(hashtext('batchyard.ingest.relay'))
-
--- name: unlock_relay
-SELECT pg_advisory_unlock(hashtext('batchyard.ingest.relay'))
+INSERT INTO outbox (exchange, routing_key, type, body, traceparent, key)
+SELECT exchange, routing_key, type, body, traceparent, key
+FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::text[])
+    WITH ORDINALITY AS new (exchange, routing_key, type, body, traceparent, key, place)
+ORDER BY place
+RETURNING id
 
 -- name: register_workload
 INSERT INTO workloads (name, version, manifest, worker_id, announced_at) VALUES ($1, $2, $3, $4, $5)

@@ -9,10 +9,12 @@ from uuid import UUID
 import asyncpg
 import orjson
 
+from batchyard_contracts.topology import FLOW
 from batchyard_contracts.v1.values import Priority
 from services.ingest.domain.batch import BatchHeader
 from services.ingest.domain.pager import EncodedMessage
 from services.ingest.domain.upload_digest import UploadPosition
+from shared.postgres.outbox import OutboxMessage, columns, with_ids
 from shared.postgres.pool import Pool
 from shared.postgres.queries import load_queries
 
@@ -22,7 +24,7 @@ LEASE = timedelta(seconds=20)
 
 
 class BatchStore:
-    """Repository of batch headers. Methods that write messages return the id of their row in the outbox."""
+    """Repository of batch headers. Methods that write messages return them as they stand in the outbox."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -46,17 +48,15 @@ class BatchStore:
         rows = await self._pool.fetch(_SQL["find_by_identity"], batch_id, owner, key, message_id)
         return [BatchHeader.from_row(row) for row in rows]
 
-    async def insert(self, header: BatchHeader, messages: Sequence[EncodedMessage]) -> int | None:
+    async def insert(self, header: BatchHeader, messages: Sequence[EncodedMessage]) -> list[OutboxMessage] | None:
         """Insert a batch with its messages; None when one of its identities is taken."""
-        row_id: int | None = await self._pool.fetchval(_SQL["insert_batch"], *_values(header), *_columns(messages))
-        return row_id
+        return await self._write("insert_batch", _values(header), header, messages)
 
-    async def open_upload(self, header: BatchHeader, receiver: UUID, messages: Sequence[EncodedMessage]) -> int | None:
+    async def open_upload(
+        self, header: BatchHeader, receiver: UUID, messages: Sequence[EncodedMessage]
+    ) -> list[OutboxMessage] | None:
         """Insert an open batch whose upload continues, with its first messages; None when an identity is taken."""
-        row_id: int | None = await self._pool.fetchval(
-            _SQL["open_upload"], *_values(header), *_columns(messages), receiver, LEASE
-        )
-        return row_id
+        return await self._write("open_upload", [*_values(header), receiver, LEASE], header, messages)
 
     async def resume_upload(self, batch_id: UUID, receiver: UUID) -> BatchHeader | None:
         """Take over an interrupted upload; None when it has another receiver, or has ended."""
@@ -76,31 +76,23 @@ class BatchStore:
 
     async def suspend_upload(
         self,
-        batch_id: UUID,
+        header: BatchHeader,
         receiver: UUID,
         confirmed: UploadPosition,
         claimed: UploadPosition,
         messages: Sequence[EncodedMessage],
-    ) -> int | None:
+    ) -> list[OutboxMessage] | None:
         """Record that an upload stops here and may be continued, with the messages to send; None when it has another
         receiver."""
-        row_id: int | None = await self._pool.fetchval(
-            _SQL["suspend_upload"], batch_id, receiver, *confirmed, *claimed, *_columns(messages)
-        )
-        return row_id
+        arguments = [header.batch_id, receiver, *confirmed, *claimed]
+        return await self._write("suspend_upload", arguments, header, messages)
 
-    async def seal_upload(self, header: BatchHeader, receiver: UUID, messages: Sequence[EncodedMessage]) -> int | None:
+    async def seal_upload(
+        self, header: BatchHeader, receiver: UUID, messages: Sequence[EncodedMessage]
+    ) -> list[OutboxMessage] | None:
         """Record the end of an upload with its last messages; None when it has another receiver."""
-        row_id: int | None = await self._pool.fetchval(
-            _SQL["seal_upload"],
-            header.batch_id,
-            receiver,
-            header.items,
-            header.pages,
-            header.digest,
-            *_columns(messages),
-        )
-        return row_id
+        arguments = [header.batch_id, receiver, header.items, header.pages, header.digest]
+        return await self._write("seal_upload", arguments, header, messages)
 
     @asynccontextmanager
     async def lock_idle(self, idle: timedelta) -> AsyncIterator["LockedBatch"]:
@@ -117,6 +109,14 @@ class BatchStore:
     async def delete_old_controls(self) -> None:
         """Delete control commands that are too old to be repeated."""
         await self._pool.execute(_SQL["delete_old_controls"])
+
+    async def _write(
+        self, statement: str, arguments: Sequence[object], header: BatchHeader, messages: Sequence[EncodedMessage]
+    ) -> list[OutboxMessage] | None:
+        """Run a statement that also inserts messages; None when it did nothing."""
+        inserted = outbox_messages(messages, header.traceparent)
+        ids: list[int] | None = await self._pool.fetchval(_SQL[statement], *arguments, *columns(inserted))
+        return None if ids is None else with_ids(inserted, ids)
 
 
 class LockedBatch:
@@ -159,12 +159,16 @@ class LockedBatch:
         earlier: bytes | None = await self._connection.fetchval(_SQL["get_control"], owner, command_id)
         return earlier
 
-    async def add_messages(self, header: BatchHeader, messages: Sequence[EncodedMessage]) -> int:
-        """Add messages about the batch to the outbox; returns the id of their row."""
-        row_id: int = await self._connection.fetchval(
-            _SQL["insert_messages"], header.batch_id, *_columns(messages), header.traceparent
-        )
-        return row_id
+    async def add_messages(self, header: BatchHeader, messages: Sequence[EncodedMessage]) -> list[OutboxMessage]:
+        """Add messages about the batch to the outbox; returns them as they stand there."""
+        inserted = outbox_messages(messages, header.traceparent)
+        rows = await self._connection.fetch(_SQL["insert_messages"], *columns(inserted))
+        return with_ids(inserted, sorted(row["id"] for row in rows))
+
+
+def outbox_messages(messages: Sequence[EncodedMessage], traceparent: str | None) -> list[OutboxMessage]:
+    """Return messages addressed to the other services."""
+    return [OutboxMessage(FLOW, message.type, message.type, message.body, traceparent) for message in messages]
 
 
 def _values(header: BatchHeader) -> list[object]:
@@ -188,10 +192,6 @@ def _values(header: BatchHeader) -> list[object]:
         header.reuse.model_dump_json(exclude_none=True),
         header.source_mode,
     ]
-
-
-def _columns(messages: Sequence[EncodedMessage]) -> tuple[list[str], list[bytes]]:
-    return [message.type for message in messages], [message.body for message in messages]
 
 
 def _json(value: Any) -> str:

@@ -10,13 +10,13 @@ from services.ingest.domain.ingest_error import NOT_FOUND, IngestError
 from services.ingest.domain.item import validate_items
 from services.ingest.domain.pager import EncodedPages, encode_pages, fingerprints_of
 from services.ingest.domain.rejection import Rejection
-from services.ingest.persistence.outbox import Outbox
 from services.ingest.persistence.store import BatchStore, LockedBatch
 from services.ingest.persistence.workload_registry import WorkloadRegistry
 from services.ingest.submission.backpressure import Backpressure
 from services.ingest.submission.dedup_index import DedupIndex
 from services.ingest.submission.seal import sealed_message
 from services.ingest.submission.submit import BACKLOG_FULL, digest_of
+from shared.postgres.outbox import Outbox
 
 log = structlog.get_logger()
 BATCH_SEALED = Rejection("batch_sealed", "The batch is sealed and takes no more items. Submit another batch.", 409)
@@ -69,10 +69,10 @@ class BatchAppender:
             encoded = await self._encode(header, command)
             updated = replace(header, items=header.items + len(command.items), pages=header.pages + encoded.pages)
             await locked.record_append(updated, command.sequence, digest)
-            row_id = await locked.add_messages(updated, encoded.messages)
+            posted = await locked.add_messages(updated, encoded.messages)
         self._backpressure.record_accepted(owner, len(command.items))
         log.info("items appended", batch_id=str(header.batch_id), sequence=command.sequence, items=updated.items)
-        await self._outbox.deliver(row_id, encoded.messages, header.traceparent)
+        await self._outbox.deliver(posted)
         await self._dedup_index.add(header.batch_id, encoded.new_fingerprints)
         return updated.to_reply()
 
@@ -91,9 +91,9 @@ class BatchAppender:
             _check_upload(header)
             await locked.seal(header.batch_id)
             messages = [sealed_message(header.batch_id, header.items)]
-            row_id = await locked.add_messages(header, messages)
+            posted = await locked.add_messages(header, messages)
         log.info("batch sealed", batch_id=str(header.batch_id), items=header.items)
-        await self._outbox.deliver(row_id, messages, header.traceparent)
+        await self._outbox.deliver(posted)
         await self._dedup_index.delete(header.batch_id)
         return header.to_reply()
 

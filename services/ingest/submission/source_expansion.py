@@ -20,13 +20,13 @@ from services.ingest.domain.item import ValidatedItem, validate_items
 from services.ingest.domain.item_validator import ItemValidator
 from services.ingest.domain.pager import EncodedMessage, encode_pages, fingerprints_of
 from services.ingest.domain.rejection import Rejection
-from services.ingest.persistence.outbox import Outbox
 from services.ingest.persistence.store import BatchStore, LockedBatch
 from services.ingest.persistence.workload_registry import WorkloadRegistry
 from services.ingest.submission.backpressure import Backpressure
 from services.ingest.submission.dedup_index import DedupIndex
 from services.ingest.submission.seal import sealed_message
 from services.ingest.submission.submit import digest_of
+from shared.postgres.outbox import Outbox
 from shared.runtime.errors import MessageRejected
 
 log = structlog.get_logger()
@@ -72,9 +72,9 @@ class SourceExpansion:
                 return
             await locked.seal(header.batch_id)
             messages = [sealed_message(header.batch_id, header.items)]
-            row_id = await locked.add_messages(header, messages)
+            posted = await locked.add_messages(header, messages)
         log.info("source ended without success", batch_id=str(header.batch_id), items=header.items)
-        await self._outbox.deliver(row_id, messages, header.traceparent)
+        await self._outbox.deliver(posted)
         await self._dedup_index.delete(header.batch_id)
 
     async def _expand(self, message: SourceExpanded) -> None:
@@ -97,10 +97,10 @@ class SourceExpansion:
                 updated = replace(updated, state="sealed")
             if not messages:
                 return
-            row_id = await locked.add_messages(header, messages)
+            posted = await locked.add_messages(header, messages)
         self._backpressure.record_accepted(header.owner, updated.items - header.items)
         log.info("source expanded", batch_id=str(header.batch_id), sequence=message.sequence, items=updated.items)
-        await self._outbox.deliver(row_id, messages, header.traceparent)
+        await self._outbox.deliver(posted)
         if updated.state == "sealed":
             await self._dedup_index.delete(header.batch_id)
         else:

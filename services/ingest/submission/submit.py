@@ -18,12 +18,12 @@ from services.ingest.domain.item import ValidatedItem, validate_items, validate_
 from services.ingest.domain.item_validator import ItemValidator
 from services.ingest.domain.pager import EncodedMessage, encode_pages
 from services.ingest.domain.rejection import Rejection
-from services.ingest.persistence.outbox import Outbox
 from services.ingest.persistence.store import BatchStore
 from services.ingest.persistence.workload_registry import RegisteredWorkload, WorkloadRegistry, check_ready
 from services.ingest.submission.backpressure import Backpressure
 from services.ingest.submission.dedup_index import DedupIndex
 from shared.observability.telemetry import traceparent
+from shared.postgres.outbox import Outbox
 
 log = structlog.get_logger()
 BACKLOG_FULL = Rejection(
@@ -78,12 +78,12 @@ class BatchSubmitter:
         announcement = accepted_message(header, workload.validator)
         # A sealed batch may run once it is announced, so its pages go first; an open one is announced first.
         messages = [*encoded.messages, announcement] if header.state == "sealed" else [announcement, *encoded.messages]
-        row_id = await self._store.insert(header, messages)
-        if row_id is None:
+        posted = await self._store.insert(header, messages)
+        if posted is None:
             return replay(header, await self._find_same(header, command))
         self._backpressure.record_accepted(owner, header.items)
         log.info("batch accepted", batch_id=str(header.batch_id), items=header.items, workload=header.workload)
-        await self._outbox.deliver(row_id, messages, header.traceparent)
+        await self._outbox.deliver(posted)
         if header.state == "open":
             await self._dedup_index.add(header.batch_id, encoded.new_fingerprints)
         return header.to_reply()

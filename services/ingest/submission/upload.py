@@ -21,12 +21,12 @@ from services.ingest.domain.pager import EncodedMessage, Pager, deduplicate, enc
 from services.ingest.domain.readers.rows import Row
 from services.ingest.domain.rejection import Rejection
 from services.ingest.domain.upload_digest import UploadPosition, extend_digest
-from services.ingest.persistence.outbox import Outbox
-from services.ingest.persistence.store import BatchStore
+from services.ingest.persistence.store import BatchStore, outbox_messages
 from services.ingest.submission.backpressure import Backpressure
 from services.ingest.submission.dedup_index import DedupIndex
 from services.ingest.submission.seal import sealed_message
 from services.ingest.submission.submit import NO_ITEMS, SUBMISSION_IN_PROGRESS, accepted_message
+from shared.postgres.outbox import Outbox
 from shared.runtime.transient import retry_transient
 
 WINDOW_BYTES = 1024 * 1024
@@ -129,20 +129,20 @@ class Upload:
         header = replace(self.header, state="sealed", items=items, pages=pages, digest=digest, confirmed=None)
         if self.is_open:
             messages = [*self._window, sealed_message(header.batch_id, items)]
-            row_id = await self._store.seal_upload(header, self.receiver, messages)
-            if row_id is None:
+            posted = await self._store.seal_upload(header, self.receiver, messages)
+            if posted is None:
                 raise IngestError(SUPERSEDED)
             self._backpressure.record_accepted(header.owner, items - self._claimed.items)
         else:
             self._backpressure.check(header.owner, items)
             messages = [*self._window, accepted_message(header, self._validator)]
-            row_id = await self._store.insert(header, messages)
-            if row_id is None:
+            posted = await self._store.insert(header, messages)
+            if posted is None:
                 self.header = header
                 return None
             self._backpressure.record_accepted(header.owner, items)
         self.is_open = False
-        await self._outbox.deliver(row_id, messages, header.traceparent)
+        await self._outbox.deliver(posted)
         if pages > 1:
             await self._dedup_index.delete(header.batch_id)
         return header
@@ -161,9 +161,9 @@ class Upload:
         is_caught_up = self._position.pages >= self._claimed.pages
         confirmed, claimed = (self._position, self._position) if is_caught_up else (self._confirmed, self._claimed)
         messages = [*self._unsent, *self._window] if is_caught_up else []
-        row_id = await self._store.suspend_upload(self.header.batch_id, self.receiver, confirmed, claimed, messages)
-        if row_id is not None:
-            await self._outbox.deliver(row_id, messages, self.header.traceparent)
+        posted = await self._store.suspend_upload(self.header, self.receiver, confirmed, claimed, messages)
+        if posted is not None:
+            await self._outbox.deliver(posted)
 
     async def _encode(self, page: list[ValidatedItem]) -> None:
         number = self._position.pages
@@ -196,14 +196,14 @@ class Upload:
         items, pages, digest = self._position
         header = replace(self.header, state="open", items=items, pages=pages, digest=digest)
         messages = [accepted_message(header, self._validator), *self._window]
-        row_id = await self._store.open_upload(header, self.receiver, messages)
-        if row_id is None:
+        posted = await self._store.open_upload(header, self.receiver, messages)
+        if posted is None:
             raise IngestError(SUBMISSION_IN_PROGRESS)
         self.header, self.is_open = header, True
         self._confirmed = self._claimed = self._position
         self._backpressure.record_accepted(header.owner, items)
         self._take_window()
-        await self._outbox.deliver(row_id, messages, header.traceparent)
+        await self._outbox.deliver(posted)
 
     async def _send_window(self) -> None:
         """Publish the window once the previous one is confirmed: a slow broker slows the reading of the upload."""
@@ -230,7 +230,7 @@ class Upload:
         async def attempt() -> None:
             if not await self._store.claim_pages(self.header.batch_id, self.receiver, self._confirmed, claimed):
                 raise IngestError(SUPERSEDED)
-            await self._outbox.send(window, self.header.traceparent)
+            await self._outbox.send(outbox_messages(window, self.header.traceparent))
 
         try:
             async with asyncio.timeout(_SEND_TIMEOUT_S):

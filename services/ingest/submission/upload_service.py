@@ -20,7 +20,6 @@ from services.ingest.domain.pager import Pager
 from services.ingest.domain.readers.rows import Reader, Row
 from services.ingest.domain.rejection import Rejection
 from services.ingest.domain.upload_digest import extend_digest, initial_digest
-from services.ingest.persistence.outbox import Outbox
 from services.ingest.persistence.store import BatchStore
 from services.ingest.persistence.workload_registry import RegisteredWorkload, WorkloadRegistry, check_ready
 from services.ingest.submission.backpressure import Backpressure
@@ -28,6 +27,7 @@ from services.ingest.submission.dedup_index import DedupIndex
 from services.ingest.submission.submit import BACKLOG_FULL, SUBMISSION_IN_PROGRESS, check_dedup, replay
 from services.ingest.submission.upload import BROKER_UNAVAILABLE, CONFLICT, SUPERSEDED, Upload
 from shared.observability.telemetry import traceparent
+from shared.postgres.outbox import Outbox
 from shared.runtime.errors import PublishFailed
 from shared.runtime.transient import is_transient
 

@@ -13,8 +13,8 @@ from services.aggregator.domain.counters import OutcomeCounters
 from services.aggregator.domain.failure import Failure
 from services.aggregator.domain.outcome_rows import Row, count_rows, status_of
 from services.aggregator.domain.summary import Summary
-from services.aggregator.persistence.outbox_message import OutboxMessage
 from services.aggregator.persistence.store import AlreadyRecorded
+from shared.postgres.outbox import OutboxMessage
 
 
 class Crash(Exception):
@@ -30,7 +30,7 @@ class MemoryTransaction:
         self.saved: dict[UUID, Batch] = {}
         self.headers: set[UUID] = set()
         self.rows: dict[tuple[int, int], Row] = dict(store.rows)
-        self.outbox: dict[str, OutboxMessage] = dict(store.outbox)
+        self.outbox: dict[str | None, OutboxMessage] = dict(store.outbox)
         self.summaries: dict[tuple[int, int], Summary] = dict(store.summaries)
 
     async def insert_outcomes(self, rows: Sequence[Row]) -> None:
@@ -88,7 +88,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.batches: dict[UUID, Batch] = {}
         self.rows: dict[tuple[int, int], Row] = {}
-        self.outbox: dict[str, OutboxMessage] = {}
+        self.outbox: dict[str | None, OutboxMessage] = {}
         self.summaries: dict[tuple[int, int], Summary] = {}
         self.crash: Literal["before", "after"] | None = None
         self._cache: dict[UUID, Batch] = {}
@@ -107,9 +107,11 @@ class MemoryStore:
         self._cache[batch.batch_id] = self.batches[batch.batch_id]
         return True
 
-    async def record_few(self, batch: Batch, rows: Sequence[Row], messages: Sequence[OutboxMessage]) -> bool:
+    async def record_few(
+        self, batch: Batch, rows: Sequence[Row], messages: Sequence[OutboxMessage]
+    ) -> list[OutboxMessage] | None:
         if self.batches[batch.batch_id].version != batch.version:
-            return False
+            return None
         transaction = MemoryTransaction(self, {})
         await transaction.insert_outcomes(rows)
         await transaction.save([batch])
@@ -119,7 +121,7 @@ class MemoryStore:
         self._crash_after(crash)
         self._cache |= transaction.saved
         self.fast_path_uses += 1
-        return True
+        return list(messages)
 
     @asynccontextmanager
     async def lock(self, batch_ids: Collection[UUID]) -> AsyncIterator[MemoryTransaction]:

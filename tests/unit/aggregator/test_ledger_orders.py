@@ -15,11 +15,10 @@ from services.aggregator.domain.summary import Summary
 from services.aggregator.handlers.batches import BatchHandler
 from services.aggregator.handlers.outcomes import OutcomeHandler
 from services.aggregator.handlers.summaries import SummaryHandler
-from services.aggregator.persistence.outbox import Outbox
 from services.aggregator.publishing.batch_changes import BatchChangePublisher
 from services.aggregator.publishing.failure_events import FailureEvents
 from services.aggregator.publishing.progress_events import ProgressEvents
-from shared.runtime.health import Pulse
+from shared.postgres.outbox import Outbox
 from tests.support.ledger_messages import BATCH, START, accepted, controlled, made, processed, received, sealed, settled
 from tests.unit.aggregator.memory_store import Crash, MemoryStore
 
@@ -38,7 +37,7 @@ class Ledger:
     def __init__(self) -> None:
         self.store = MemoryStore()
         store = cast("Any", self.store)
-        outbox = Outbox(store, cast("Any", None), Pulse("outbox", 60), 60)
+        outbox = Outbox(cast("Any", None), cast("Any", None))
         progress = ProgressEvents(cast("Any", None))
         failure_events = FailureEvents(cast("Any", None))
         batch_changes = BatchChangePublisher(outbox, progress, lambda: None)
