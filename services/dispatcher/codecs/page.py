@@ -6,31 +6,19 @@ another way are read by that model and rewritten.
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import ClassVar
 from uuid import UUID
 
 import msgspec
 
 from batchyard_contracts.v1.flow import ItemsPage
 from services.dispatcher.domain.item_line import line_of
+from shared.messaging.fast_readers import RawPage
 
 _is_line = re.compile(rb'\{"ordinal":(?:0|[1-9][0-9]{0,7}),"payload":').match
-_Workload = Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z0-9-]{0,47}\Z")]
 
 
-class _Segment(msgspec.Struct):
-    partition: str
-    items: list[msgspec.Raw]
-
-
-class _Page(msgspec.Struct):
-    batch_id: UUID
-    workload: _Workload
-    page: Annotated[int, msgspec.Meta(ge=0)]
-    segments: list[_Segment]
-
-
-_decoder = msgspec.json.Decoder(_Page)
+_decoder = msgspec.json.Decoder(RawPage)
 
 
 @dataclass(frozen=True, slots=True)

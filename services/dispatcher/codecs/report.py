@@ -5,7 +5,7 @@ Reads the same JSON as the contract's `ChunkProcessed`, without the results, whi
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar
 from uuid import UUID
 
 import msgspec
@@ -13,6 +13,7 @@ from pydantic_core import from_json
 
 from batchyard_contracts.v1.flow import ChunkProcessed, DestinationFeedback, ItemOutcome
 from batchyard_contracts.v1.values import ItemError
+from shared.messaging.fast_readers import RawOutcome, RawReport, RawReportHead
 
 Outcomes = dict[int, ItemOutcome | None]
 """Outcomes by ordinal; None for an item that has ended."""
@@ -20,44 +21,8 @@ Outcomes = dict[int, ItemOutcome | None]
 _UNFINISHED = {"retry", "continued"}
 _OUTCOMES = b',"outcomes":['
 """Start of the outcomes. Quotes in a string are escaped, so it is never part of one."""
-_Text = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_-]{1,64}\Z")]
-_Workload = Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z0-9-]{0,47}\Z")]
-_Positive = Annotated[int, msgspec.Meta(ge=1)]
-
-
-class _Outcome(msgspec.Struct, gc=False):
-    ordinal: Annotated[int, msgspec.Meta(ge=0, lt=100_000_000)]
-    status: Literal["succeeded", "failed", "retry", "continued", "cancelled"]
-    custom_id: str | None = None
-    error: msgspec.Raw = msgspec.Raw()
-    delay_s: Annotated[float, msgspec.Meta(ge=0, le=31_536_000)] | None = None
-    guessed: bool | None = None
-    state: msgspec.Raw = msgspec.Raw()
-    elapsed_ms: Annotated[int, msgspec.Meta(ge=0)] = 0
-
-
-class _Head(msgspec.Struct):
-    chunk_id: UUID
-    fence: int
-    batch_id: UUID
-    owner: _Text
-    workload: _Workload
-    partition: str
-    round: _Positive
-    attempt: _Positive
-    worker_id: str
-    final: bool = True
-    busy_ms: float = 0.0
-    ended: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    feedback: msgspec.Raw = msgspec.Raw()
-
-
-class _Whole(_Head, kw_only=True):
-    outcomes: list[_Outcome]
-
-
-_head = msgspec.json.Decoder(_Head)
-_whole = msgspec.json.Decoder(_Whole)
+_head = msgspec.json.Decoder(RawReportHead)
+_whole = msgspec.json.Decoder(RawReport)
 
 
 @dataclass(slots=True)
@@ -129,7 +94,7 @@ class Report:
         )
 
 
-def _feedback(head: _Head) -> DestinationFeedback | None:
+def _feedback(head: RawReportHead) -> DestinationFeedback | None:
     return (
         DestinationFeedback.model_validate_json(bytes(head.feedback))
         if head.feedback and head.feedback != b"null"
@@ -137,7 +102,7 @@ def _feedback(head: _Head) -> DestinationFeedback | None:
     )
 
 
-def _next(outcome: _Outcome) -> ItemOutcome | None:
+def _next(outcome: RawOutcome) -> ItemOutcome | None:
     error = ItemError.model_validate_json(bytes(outcome.error)) if outcome.error and outcome.error != b"null" else None
     if outcome.status not in _UNFINISHED:
         return None

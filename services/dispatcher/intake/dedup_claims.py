@@ -17,15 +17,9 @@ from services.dispatcher.persistence.page_store import Claim, DroppedItem
 from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.settlement.settler import ItemSettler
 from services.dispatcher.state.state import DispatcherState
+from shared.messaging.fast_readers import RawKeyedItem
 
-
-class _KeyedItem(msgspec.Struct):
-    ordinal: int
-    key: str | None = None
-    custom_id: str | None = None
-
-
-_decoder = msgspec.json.Decoder(_KeyedItem)
+_decoder = msgspec.json.Decoder(RawKeyedItem)
 
 
 class DedupClaims:

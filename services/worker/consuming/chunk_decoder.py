@@ -1,27 +1,17 @@
 """Decodes chunks without a pydantic model for each item: the workload's own model validates payloads anyway."""
 
-from typing import Annotated, Any, ClassVar, cast
+from typing import Annotated, ClassVar, cast
 
 import msgspec
 
 from batchyard_contracts.v1.work import ChunkHead, ChunkItem, ChunkReady
+from shared.messaging.fast_readers import RawChunkItem
 
 _ITEMS = b',"items":'
 """Start of the item list. Quotes inside strings are escaped, so this never occurs in one."""
 
 
-class DecodedItem(msgspec.Struct):
-    """A `ChunkItem`, decoded eight times as fast."""
-
-    ordinal: Annotated[int, msgspec.Meta(ge=0, lt=100_000_000)]
-    payload: Any
-    custom_id: str | None = None
-    state: Any = None
-    source: bool | None = None
-    rerun: bool = False
-
-
-_decoder = msgspec.json.Decoder(Annotated[list[DecodedItem], msgspec.Meta(min_length=1)])
+_decoder = msgspec.json.Decoder(Annotated[list[RawChunkItem], msgspec.Meta(min_length=1)])
 
 
 class ChunkDecoder:

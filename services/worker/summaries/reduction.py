@@ -11,7 +11,7 @@ from pydantic_core import from_json, to_json
 from batchyard_contracts.v1.values import SUMMARY_MAX_BYTES
 from batchyard_contracts.workload import ItemInfo, Workload
 from services.worker.domain.outcome import writable
-from services.worker.summaries.results import ResultRow
+from shared.messaging.fast_readers import RawResult
 
 
 class SummaryFailed(Exception):
@@ -37,7 +37,7 @@ class Reduction:
         except (Exception, SystemExit) as error:
             raise self._failure("at its beginning", error) from error
 
-    def add_rows(self, rows: Iterable[ResultRow], stop: Event) -> None:
+    def add_rows(self, rows: Iterable[RawResult], stop: Event) -> None:
         """Pass results to the reducer, until `stop` is set."""
         for row in rows:
             if stop.is_set():
@@ -80,5 +80,5 @@ class Reduction:
 def summary_of(workload: Workload[Any, Any], results: Sequence[Any]) -> JsonValue:
     """Return the summary of results in JSON terms, as if they were those of a batch; raises `SummaryFailed`."""
     reduction = Reduction(workload)
-    reduction.add_rows((ResultRow(i, msgspec.Raw(to_json(result))) for i, result in enumerate(results)), Event())
+    reduction.add_rows((RawResult(i, msgspec.Raw(to_json(result))) for i, result in enumerate(results)), Event())
     return reduction.finish()

@@ -5,24 +5,13 @@ from typing import ClassVar
 import msgspec
 
 from batchyard_contracts.v1.queries import ResultsReply
+from shared.messaging.fast_readers import RawResultPage
 
 
-class ResultRow(msgspec.Struct, gc=False):
-    """The fields of a successful `ItemResult` that a summary needs."""
-
-    ordinal: int
-    result: msgspec.Raw = msgspec.Raw(b"null")
-    custom_id: str | None = None
-    cached: bool = False
-
-
-class ResultPage(msgspec.Struct):
+class ResultPage(RawResultPage):
     """Decoder of `results.reply.v1`."""
 
     type: ClassVar[str] = ResultsReply.type
-    items: list[ResultRow] = []
-    found: bool = True
-    next_after: int | None = None
 
     @classmethod
     def decode(cls, body: bytes) -> "ResultPage":

@@ -1,0 +1,111 @@
+"""Structs that read the hot messages several times as fast as the models of the contracts.
+
+A struct has fields of the model that it is named after, under the same names, with the same types and bounds; values
+that few need stay JSON (`msgspec.Raw`, empty if absent). Its readers leave unusual input, such as a number given as
+text, to the model, which accepts more or says what is wrong.
+"""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+
+_Ordinal = Annotated[int, msgspec.Meta(ge=0, lt=100_000_000)]
+_Owner = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_-]{1,64}\Z")]
+_Workload = Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z0-9-]{0,47}\Z")]
+_Positive = Annotated[int, msgspec.Meta(ge=1)]
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+_Seconds = Annotated[float, msgspec.Meta(ge=0, le=31_536_000)]
+
+
+class RawOutcome(msgspec.Struct, gc=False, frozen=True):
+    """`ItemOutcome` of a report."""
+
+    ordinal: _Ordinal
+    status: Literal["succeeded", "failed", "retry", "continued", "cancelled"]
+    custom_id: str | None = None
+    result: msgspec.Raw = msgspec.Raw()
+    error: msgspec.Raw = msgspec.Raw()
+    delay_s: _Seconds | None = None
+    guessed: bool | None = None
+    state: msgspec.Raw = msgspec.Raw()
+    progress: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    elapsed_ms: int = 0
+    cached: bool = False
+    units: _Count | None = None
+
+
+class RawReportHead(msgspec.Struct, frozen=True):
+    """`ChunkProcessed` without its outcomes."""
+
+    chunk_id: UUID
+    fence: int
+    batch_id: UUID
+    owner: _Owner
+    workload: _Workload
+    partition: str
+    round: _Positive
+    attempt: _Positive
+    worker_id: str
+    final: bool = True
+    busy_ms: float = 0.0
+    ended: _Count | None = None
+    feedback: msgspec.Raw = msgspec.Raw()
+
+
+class RawReport(RawReportHead, kw_only=True, frozen=True):
+    """`ChunkProcessed`."""
+
+    outcomes: list[RawOutcome]
+
+
+class RawSegment(msgspec.Struct):
+    """`Segment` of a page; an item is a `PageItem` in JSON."""
+
+    partition: str
+    items: list[msgspec.Raw]
+
+
+class RawPage(msgspec.Struct):
+    """`ItemsPage`."""
+
+    batch_id: UUID
+    workload: _Workload
+    page: _Count
+    segments: list[RawSegment]
+
+
+class RawKeyedItem(msgspec.Struct):
+    """`PageItem` without its payload."""
+
+    ordinal: _Ordinal
+    key: str | None = None
+    custom_id: str | None = None
+
+
+class RawChunkItem(msgspec.Struct):
+    """`ChunkItem`, which the workload's own model validates."""
+
+    ordinal: _Ordinal
+    payload: Any
+    custom_id: str | None = None
+    state: Any = None
+    source: bool | None = None
+    rerun: bool = False
+
+
+class RawResult(msgspec.Struct, gc=False):
+    """`ItemResult` of a success."""
+
+    ordinal: _Ordinal
+    result: msgspec.Raw = msgspec.Raw(b"null")
+    custom_id: str | None = None
+    cached: bool = False
+
+
+class RawResultPage(msgspec.Struct):
+    """`ResultsReply`."""
+
+    items: list[RawResult] = []
+    found: bool = True
+    next_after: int | None = None
