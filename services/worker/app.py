@@ -34,6 +34,7 @@ from shared.messaging.rpc_client import RpcClient
 from shared.messaging.topology import declare
 from shared.redis.client import RedisClient
 from shared.redis.rate_reservations import RateReservations
+from shared.runtime.background import BackgroundTask
 from shared.runtime.process import Runtime
 from shared.runtime.transient import retry_transient
 
@@ -78,9 +79,7 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
             quarantine_consumers.append(
                 QuarantineConsumer(runner, connection, publisher, returner, pulses[1], settings)
             )
-        heartbeat = Heartbeat(
-            settings, worker_id, publisher, runtime.health.pulse("heartbeat"), consumers, quarantine_consumers
-        )
+        heartbeat = Heartbeat(settings, worker_id, publisher, consumers, quarantine_consumers)
         runtime.health.add_count("abandoned handlers", lambda: _stuck_handlers(consumers))
         runtime.health.add_liveness_check(
             "handlers", lambda: _stuck_handlers(consumers) <= settings.worker_max_stuck_handlers
@@ -89,7 +88,12 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
         await _announce(publisher, worker_id, manifests)
         holders: list[ChunkConsumer | QuarantineConsumer] = [*consumers, *quarantine_consumers]
         tasks = [runtime.spawn(each.run(), f"chunk consumer {i}") for i, each in enumerate(holders)]
-        heartbeats = runtime.spawn(heartbeat.run(), "heartbeat")
+        heartbeats = BackgroundTask(
+            runtime.health.pulse("heartbeat"),
+            heartbeat.beat,
+            interval_s=settings.heartbeat_s,
+            on_stop=heartbeat.publish,
+        )
         invalidation = BatchConsumer(
             connection,
             publisher,
@@ -98,17 +102,15 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
             CacheInvalidation(cache).on_cache_invalidated,
             runtime.health.pulse("cache invalidation"),
         )
-        runtime.spawn(invalidation.run(), "cache")
+        await stack.enter_async_context(runtime.running(invalidation))
         runners = [consumer.runner for consumer in consumers]
         await stack.enter_async_context(run_summaries(settings.amqp_url, runners, publisher, worker_id))
         await stack.enter_async_context(answer_questions(settings.amqp_url, runners, publisher))
-        try:
-            yield
-        finally:
-            invalidation.stop()
-            await _drain(heartbeat, holders, tasks, settings.drain_timeout_s)
-            heartbeats.cancel()
-            await heartbeat.publish()
+        async with runtime.running(heartbeats):
+            try:
+                yield
+            finally:
+                await _drain(heartbeat, holders, tasks, settings.drain_timeout_s)
 
 
 def _queues(workloads: Iterable[registry.AnyWorkload]) -> Iterator[topology.Queue]:

@@ -1,6 +1,5 @@
 """Publishes `worker.heartbeat.v1`: which chunks this worker holds, and how many of its slots are in use."""
 
-import asyncio
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -11,7 +10,6 @@ from services.worker.consuming.chunk_consumer import ChunkConsumer
 from services.worker.quarantine.consumer import QuarantineConsumer
 from services.worker.settings import WorkerSettings
 from shared.messaging.publisher import Publisher, outgoing
-from shared.runtime.health import Pulse
 from shared.runtime.transient import retry_transient
 
 
@@ -23,25 +21,22 @@ class Heartbeat:
         settings: WorkerSettings,
         worker_id: str,
         publisher: Publisher,
-        pulse: Pulse,
         consumers: Sequence[ChunkConsumer],
         quarantine_consumers: Sequence[QuarantineConsumer],
     ) -> None:
-        self._settings, self._worker_id, self._publisher, self._pulse = settings, worker_id, publisher, pulse
+        self._settings, self._worker_id, self._publisher = settings, worker_id, publisher
         self._consumers, self._quarantine_consumers = consumers, quarantine_consumers
         self._stopping = False
+        self._trimmed_at = time.monotonic()
 
-    async def run(self) -> None:
-        """Publish a heartbeat every `heartbeat_s` seconds until cancelled."""
-        trimmed_at = time.monotonic()
-        while True:
-            self._pulse.beat()
-            if time.monotonic() - trimmed_at >= self._settings.worker_idle_s:
-                trimmed_at = time.monotonic()
-                for consumer in self._consumers:
-                    consumer.trim()
-            await self.publish()
-            await asyncio.sleep(self._settings.heartbeat_s)
+    async def beat(self) -> None:
+        """Publish a heartbeat, and close unused slots if that is due."""
+        now = time.monotonic()
+        if now - self._trimmed_at >= self._settings.worker_idle_s:
+            self._trimmed_at = now
+            for consumer in self._consumers:
+                consumer.trim()
+        await self._publish_once()
 
     async def publish_stopping(self) -> None:
         """Publish that this worker takes no more chunks, now and with every later heartbeat."""
@@ -49,7 +44,10 @@ class Heartbeat:
         await self.publish()
 
     async def publish(self) -> None:
-        """Publish one heartbeat; while the broker is unavailable, wait for it."""
+        """Publish a heartbeat; while the broker is unavailable, wait for it."""
+        await retry_transient(self._publish_once, "heartbeat")
+
+    async def _publish_once(self) -> None:
         holders: list[ChunkConsumer | QuarantineConsumer] = [*self._consumers, *self._quarantine_consumers]
         heartbeat = WorkerHeartbeat(
             worker_id=self._worker_id,
@@ -61,6 +59,4 @@ class Heartbeat:
             handles_quarantine=True,
             at=datetime.now(UTC),
         )
-        await retry_transient(
-            lambda: self._publisher.publish([outgoing(topology.FLOW, heartbeat)]), "heartbeat", on_wait=self._pulse.beat
-        )
+        await self._publisher.publish([outgoing(topology.FLOW, heartbeat)])
