@@ -97,9 +97,9 @@ class LostChunkRecovery:
         )
 
     async def _apply(self, decided: Sequence[tuple[Lease, LossDecision]]) -> None:
-        """End what ends, then save what is sent, and publish last.
+        """End chunks first, then send the others: each is saved, then changed in memory, then published.
 
-        After a crash in between, the next dispatcher finds the leases that are left, and repeats the rest.
+        If a save fails, all is repeated with the leases that are unchanged; after a crash, by the next dispatcher.
         """
         for lease, _ in _those_to(Forget, decided):
             await self._stores.leases.end([lease.chunk_id])
@@ -114,43 +114,39 @@ class LostChunkRecovery:
         for lease, failed in _those_to(Fail, decided):
             log.error("item failed after repeated losses", chunk_id=str(lease.chunk_id), batch_id=str(lease.batch_id))
             await self._chunk_settler.end(lease, "failed", failed.error)
-        parts = [part for lease, halved in _those_to(Halve, decided) for part in await self._replace(lease, halved)]
-        redispatched = await self._save_redispatch(_those_to(Redispatch, decided))
-        resent = await self._save_resend([lease for lease, _ in _those_to(Resend, decided)])
-        for leases in (redispatched, resent, parts):
-            await self._publish(leases)
+        for lease, halved in _those_to(Halve, decided):
+            await self._halve(lease, halved)
+        if changed := _those_to(Redispatch, decided):
+            await self._redispatch(changed)
+        if orphans := [lease for lease, _ in _those_to(Resend, decided)]:
+            await self._resend(orphans)
 
-    async def _replace(self, lease: Lease, halved: Halve) -> Sequence[Lease]:
+    async def _halve(self, lease: Lease, halved: Halve) -> None:
         log.warning("chunk halved after repeated losses", chunk_id=str(lease.chunk_id), batch_id=str(lease.batch_id))
         await self._stores.leases.replace_lease(lease.chunk_id, halved.parts)
         self._state.release_lease(lease)
         for part in halved.parts:
             self._state.add_lease(part)
-        return halved.parts
+        await self._publish(halved.parts)
 
-    async def _save_redispatch(self, changed: Sequence[tuple[Lease, Redispatch]]) -> Sequence[Lease]:
-        """Save the new fences before they are in memory, so that a save whose reply was lost is repeated unchanged."""
-        if not changed:
-            return []
+    async def _redispatch(self, changed: Sequence[tuple[Lease, Redispatch]]) -> None:
+        """Send chunks with their next fence. A save whose reply was lost is repeated with the same values."""
         await self._stores.leases.save_redispatch([new.lease for _, new in changed])
         if lost := [lease for lease, new in changed if new.lease.losses > lease.losses]:
             log.warning("lost chunks dispatched again", chunks=len(lost), batches=len({x.batch_id for x in lost}))
         now = time.monotonic()
         for lease, new in changed:
             self._state.leases.bump_fence(lease, new.lease, now)
-        return [lease for lease, _ in changed]
+        await self._publish([lease for lease, _ in changed])
 
-    async def _save_resend(self, leases: Sequence[Lease]) -> Sequence[Lease]:
-        """Save first that chunks are resent, so that a chunk that crashes its dispatcher is resent only once."""
-        if leases:
-            await self._stores.leases.save_resent(leases)
-            log.warning("orphaned chunks dispatched", chunks=len(leases))
-            self._state.leases.mark_resent(leases)
-        return leases
+    async def _resend(self, orphans: Sequence[Lease]) -> None:
+        """Send chunks unchanged. This is saved first, so that a chunk that crashes its dispatcher is resent once."""
+        await self._stores.leases.save_resent(orphans)
+        log.warning("orphaned chunks dispatched", chunks=len(orphans))
+        self._state.leases.mark_resent(orphans)
+        await self._publish(orphans)
 
     async def _publish(self, leases: Sequence[Lease]) -> None:
-        if not leases:
-            return
         try:
             await self._publisher.publish(leases)
         except ChunksRefused as error:
