@@ -12,8 +12,8 @@ import asyncpg
 
 from batchyard_contracts.v1.work import ChunkReady
 from devstack import Program, Servers, Supervisor, free_ports
-from services.dispatcher.codecs.page import Page
 from services.dispatcher.domain.lease import Lease
+from services.dispatcher.domain.page import Page
 from services.dispatcher.domain.scheduling.scheduler import PageRange
 from services.dispatcher.leadership import epoch
 from services.dispatcher.persistence.stores import Stores

@@ -27,8 +27,8 @@ from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import Counts, ItemError
 from batchyard_contracts.v1.work import ChunkReady
 from devstack import Servers
-from services.dispatcher.codecs.page import Page
-from services.dispatcher.codecs.report import Report
+from services.dispatcher.domain.page import Page
+from services.dispatcher.domain.report import Report
 from services.dispatcher.domain.retry_policy import Retry
 from services.dispatcher.leadership.components import build
 from services.dispatcher.settings import DispatcherSettings

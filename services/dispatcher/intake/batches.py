@@ -16,9 +16,9 @@ from batchyard_contracts.v1.flow import (
     BatchWithdrawn,
     ItemsReopened,
 )
-from services.dispatcher.codecs.page import Page
 from services.dispatcher.dispatching.dispatch_loop import DispatchLoop
 from services.dispatcher.domain.batch import Batch
+from services.dispatcher.domain.page import Page
 from services.dispatcher.domain.scheduling.page_tracker import PageTracker, WaitingSlices
 from services.dispatcher.intake.dedup_claims import DedupClaims
 from services.dispatcher.intake.reopening import ITEM_DELETED, ItemReopener

@@ -22,8 +22,8 @@ from batchyard_contracts.v1.flow import (
     WorkerHeartbeat,
 )
 from batchyard_contracts.v1.queries import ItemsQuery, RatesQuery, StartPermitQuery, WorkersQuery
-from services.dispatcher.codecs.page import Page
-from services.dispatcher.codecs.report import Report
+from services.dispatcher.domain.page import Page
+from services.dispatcher.domain.report import Report
 from services.dispatcher.leadership.components import build
 from services.dispatcher.settings import DispatcherSettings
 from shared.messaging.batch_consumer import BatchConsumer, BatchHandler, DecodedMessage

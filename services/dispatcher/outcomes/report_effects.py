@@ -4,8 +4,8 @@ import time
 from uuid import UUID
 
 from batchyard_contracts.v1.flow import SettledItem
-from services.dispatcher.codecs.report import Report
 from services.dispatcher.domain.lease import Lease
+from services.dispatcher.domain.report import Report
 from services.dispatcher.domain.report_decision import ReportDecision, chunk_outcomes
 from services.dispatcher.domain.retry_policy import Retry
 from services.dispatcher.persistence.stores import Stores

@@ -4,9 +4,9 @@ import random
 import time
 from collections.abc import Mapping, Sequence, Set
 
-from services.dispatcher.codecs.report import Report
 from services.dispatcher.dispatching.dispatch_loop import DispatchLoop
 from services.dispatcher.domain.lease import Lease
+from services.dispatcher.domain.report import Report
 from services.dispatcher.domain.report_decision import (
     Outcomes,
     Provider,

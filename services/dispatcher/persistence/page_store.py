@@ -5,9 +5,9 @@ from typing import NamedTuple
 from uuid import UUID
 
 from batchyard_contracts.v1.values import Dedup
-from services.dispatcher.codecs.page import Page
 from services.dispatcher.domain.batch import Batch
 from services.dispatcher.domain.item_line import ordinal_of
+from services.dispatcher.domain.page import Page
 from services.dispatcher.domain.scheduling.scheduler import PageSlice
 from services.dispatcher.persistence.statements import SQL, PageKey
 from shared.postgres.pool import Pool

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from batchyard_contracts.v1.flow import ItemsPage
-from services.dispatcher.codecs.page import Page
 from services.dispatcher.domain.item_line import ordinal_of
+from services.dispatcher.domain.page import Page
 from services.ingest.domain.item import ValidatedItem
 from services.ingest.domain.pager import DeduplicatedPage, encode_page
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from pydantic import ValidationError
 
 from batchyard_contracts.v1.flow import ChunkProcessed
-from services.dispatcher.codecs.report import Report
+from services.dispatcher.domain.report import Report
 from tests.support.report_bodies import HEAD, ODD, REFUSED, bodies, body
 
 
