@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from batchyard_contracts.v1.flow import DestinationFeedback
 from batchyard_contracts.v1.manifest import Adaptive
+from services.dispatcher.domain.rate_limiting.bounds import MAX_PER_SECOND, MIN_PER_SECOND, clamp
 from services.dispatcher.domain.rate_limiting.latency_baseline import LatencyBaseline
 from services.dispatcher.domain.rate_limiting.sample_window import SampleWindow
 
@@ -64,8 +65,9 @@ class AdaptiveRate:
     def __init__(self, bounds: Adaptive, now: float, learned: float | None = None, failed_at: float | None = None):
         start = learned if learned is not None else bounds.start if bounds.start is not None else bounds.floor
         self.bounds = bounds
+        self._floor, self._ceiling = (clamp(x, MIN_PER_SECOND, MAX_PER_SECOND) for x in (bounds.floor, bounds.ceiling))
         self.rate = self._within(start)
-        self.capacity = failed_at
+        self.capacity = None if failed_at is None else clamp(failed_at, MIN_PER_SECOND, MAX_PER_SECOND)
         """Answers per second when a higher rate was tried last; None if unknown."""
         self._baseline = LatencyBaseline()
         self._rates = deque([(now, self.rate)], maxlen=64)
@@ -97,7 +99,8 @@ class AdaptiveRate:
             return None
         answered, seconds = self._previous
         self._window, self._previous = SampleWindow(now), (window.answered, passed)
-        return self._decide(window, (window.answered + answered) / (passed + seconds), now)
+        answered_per_second = (window.answered + answered) / (passed + seconds)
+        return self._decide(window, clamp(answered_per_second, 0.0, MAX_PER_SECOND), now)
 
     @property
     def _window_s(self) -> float:
@@ -207,4 +210,4 @@ class AdaptiveRate:
         return RateChange(before, self.rate, reason)
 
     def _within(self, rate: float) -> float:
-        return min(self.bounds.ceiling, max(self.bounds.floor, rate))
+        return clamp(rate, self._floor, self._ceiling)

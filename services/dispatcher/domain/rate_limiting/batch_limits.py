@@ -6,6 +6,7 @@ The rate is a token bucket in the memory of the active dispatcher, which alone d
 from dataclasses import dataclass
 
 from batchyard_contracts.v1.values import Rate, Terms
+from services.dispatcher.domain.rate_limiting.bounds import bounded_rate
 from services.dispatcher.domain.rate_limiting.gcra import Gcra
 
 _STEP_S = 0.02
@@ -30,7 +31,7 @@ class BatchLimits:
         """
         if terms.rate is None and terms.concurrency is None:
             return None
-        limits = cls(terms.concurrency, terms.rate, Gcra(now))
+        limits = cls(terms.concurrency, bounded_rate(terms.rate) if terms.rate else None, Gcra(now))
         if limits.rate is not None and previous is not None and previous.rate is not None:
             backlog = max(0.0, previous.gcra.full_at - now) * previous.rate.per_second
             limits.gcra.full_at = now + min(backlog, limits._burst) / limits.rate.per_second

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from batchyard_contracts.v1.values import Rate
+from services.dispatcher.domain.rate_limiting.bounds import MAX_SECONDS, clamp
 from services.dispatcher.domain.rate_limiting.gcra import Gcra
 
 AHEAD_S = 0.5
@@ -59,6 +60,6 @@ class DispatchRate:
 
         The correction applies once for all items that were dispatched before it.
         """
-        excess = seconds - 1.5 * AHEAD_S
+        excess = clamp(seconds, 0.0, MAX_SECONDS) - 1.5 * AHEAD_S
         if excess > 0 and sent_at >= self.corrected_at:
             self.gcra.full_at, self.corrected_at = max(self.gcra.full_at, now) + excess, now

@@ -7,7 +7,10 @@ _ROUNDING = 1e-6
 
 @dataclass(slots=True)
 class Gcra:
-    """A token bucket that is known by the time at which it will be full again, in seconds of the caller's clock."""
+    """A token bucket that is known by the time at which it will be full again, in seconds of the caller's clock.
+
+    Its rates are those of `bounded_rate`.
+    """
 
     full_at: float = 0.0
 

@@ -6,6 +6,7 @@ from batchyard_contracts.v1.flow import DestinationFeedback
 from batchyard_contracts.v1.manifest import Adaptive
 from batchyard_contracts.v1.values import Rate
 from services.dispatcher.domain.rate_limiting.adaptive_rate import AdaptiveRate, RateChange
+from services.dispatcher.domain.rate_limiting.bounds import MAX_SECONDS, bounded_rate, clamp
 from services.dispatcher.domain.rate_limiting.circuit_breaker import CircuitBreaker
 from services.dispatcher.domain.rate_limiting.dispatch_rate import DispatchRate
 
@@ -104,7 +105,7 @@ class Limiter:
             self._set_rate(Rate(per_second=self.adaptive_rate.rate), version, now)
             return
         self.reason = "set by an operator" if terms.set_by_operator else "the manifest" if terms.rate else "no limit"
-        self._set_rate(terms.rate, version, now)
+        self._set_rate(bounded_rate(terms.rate) if terms.rate else None, version, now)
 
     def record_feedback(
         self, feedback: DestinationFeedback, sent_at: float, version: int, now: float
@@ -112,7 +113,7 @@ class Limiter:
         """Update the rate from the feedback of items dispatched at `sent_at`; returns its change, None if it stays."""
         self.bucket.record_wait(feedback.mean_wait_ms / 1000, sent_at, now)
         if feedback.remaining is not None and feedback.reset_s:
-            self._apply_remaining(feedback.remaining, feedback.reset_s, now)
+            self._apply_remaining(feedback.remaining, clamp(feedback.reset_s, 0.0, MAX_SECONDS), now)
         change = self.adaptive_rate.record_feedback(feedback, now) if self.adaptive_rate else None
         if change is not None:
             self.reason = change.reason

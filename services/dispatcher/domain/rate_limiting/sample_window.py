@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from batchyard_contracts.v1.flow import DestinationFeedback
+from services.dispatcher.domain.rate_limiting.bounds import MAX_COUNT, MAX_SECONDS, clamp
 
 
 @dataclass(slots=True)
@@ -19,12 +20,13 @@ class SampleWindow:
 
     def add(self, feedback: DestinationFeedback) -> None:
         """Add the feedback of some items."""
-        self.answered += feedback.answered
-        self.rate_limited += feedback.rate_limited
-        self.unanswered += feedback.unanswered
-        if feedback.median_ms is not None and feedback.answered:
-            self.timed += feedback.answered
-            self._medians.append((feedback.median_ms, feedback.answered))
+        answered = min(MAX_COUNT, feedback.answered)
+        self.answered += answered
+        self.rate_limited += min(MAX_COUNT, feedback.rate_limited)
+        self.unanswered += min(MAX_COUNT, feedback.unanswered)
+        if feedback.median_ms is not None and answered:
+            self.timed += answered
+            self._medians.append((clamp(feedback.median_ms, 0.0, 1000 * MAX_SECONDS), answered))
 
     @property
     def median_ms(self) -> float:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+from services.dispatcher.domain.rate_limiting.bounds import MAX_COUNT, MAX_SECONDS, clamp
+
 INITIAL_SIZE = 8
 """Items in the first chunk, before anything has been measured."""
 _MAX_GROWTH = 8
@@ -50,13 +52,13 @@ class ChunkSizer:
         """
         if items == 0:
             return self
-        seconds = busy_s / items
+        seconds = clamp(busy_s, 0.0, MAX_SECONDS) / min(items, MAX_COUNT)
         mean = (
             seconds
             if self.seconds_per_item is None
             else self.seconds_per_item + _WEIGHT * (seconds - self.seconds_per_item)
         )
-        wanted = cap if mean * cap <= target_s else int(target_s / mean)
+        wanted = int(target_s / mean) if mean * cap > target_s else cap
         maximum = cap if self.limit is None else min(cap, self.limit.max_items)
         return ChunkSizer(max(1, min(max(wanted, minimum), maximum, self.size * _MAX_GROWTH)), mean, self.limit)
 
