@@ -26,9 +26,17 @@ up the start after a crash."""
 
 _DROP_VHOST = """\
 case rabbit_vhost:exists(<<"{vhost}">>) of
-  true -> rabbit_vhost:delete(<<"{vhost}">>, <<"batchyard">>);
+  true ->
+    [ra:members(amqqueue:get_pid(Queue), 30000) ||
+      Queue <- rabbit_amqqueue:list(<<"{vhost}">>), amqqueue:get_type(Queue) =:= rabbit_quorum_queue],
+    [catch sys:get_state(Worker, 30000) ||
+      whereis(rabbit_fifo_dlx_sup) =/= undefined,
+      {{_, Worker, _, _}} <- supervisor:which_children(rabbit_fifo_dlx_sup), is_pid(Worker)],
+    rabbit_vhost:delete(<<"{vhost}">>, <<"batchyard">>);
   false -> ok
 end"""
+"""First waits until each quorum queue has a leader and its dead-letter worker runs. RabbitMQ 3.10 gives up all of these
+workers, and with them every quorum queue declared later, when several queues are deleted while theirs start."""
 _FRESH_VHOST = f"""\
 {_DROP_VHOST},
 ok = rabbit_vhost:add(<<"{{vhost}}">>, <<"batchyard">>),

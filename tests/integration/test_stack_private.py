@@ -26,6 +26,7 @@ from devstack.machine import Machine
 from devstack.ports import is_free
 from devstack.programs import ProgramFinder
 from devstack.state import StackState
+from shared.messaging.topology import declare
 from tests.support.patience import PATIENCE_S
 
 pytestmark = pytest.mark.faults
@@ -107,6 +108,15 @@ async def test_a_corner_is_empty_each_time_it_is_asked_for(started: Started) -> 
     await _use(corner, leave=True)
     assert await started.stack.isolated("corner") == corner
     await _use(corner, leave=True)
+
+
+async def test_a_corner_can_be_made_anew_as_soon_as_the_broker_has_been_restarted(started: Started) -> None:
+    for _ in range(2):
+        corner = await started.stack.isolated("again")
+        async with asyncio.timeout(PATIENCE_S), await aio_pika.connect_robust(corner.amqp_url) as connection:
+            await declare(connection)
+        await started.stack.restart("rabbitmq")
+    await started.stack.dissolve("again")
 
 
 async def test_a_corner_is_emptied_and_then_dissolved(started: Started) -> None:

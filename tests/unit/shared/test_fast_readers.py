@@ -8,7 +8,8 @@ import pytest
 from pydantic import BaseModel, TypeAdapter
 
 from batchyard_contracts.v1.flow import ChunkProcessed, ItemOutcome, ItemsPage, PageItem, Segment
-from batchyard_contracts.v1.queries import ItemResult, ResultsReply
+from batchyard_contracts.v1.queries import ResultsReply
+from batchyard_contracts.v1.values import ItemResult
 from batchyard_contracts.v1.work import ChunkItem
 from shared.messaging import fast_readers
 from shared.messaging.fast_readers import (
