@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
+import structlog
+
 from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher, ChunksRefused
 from services.dispatcher.dispatching.undeliverable import UndeliverableChunks
 from services.dispatcher.domain.batch import Batch
@@ -17,9 +19,14 @@ from services.dispatcher.domain.scheduling.scheduler import Pick, RetryRange
 from services.dispatcher.persistence.retry_store import DueRetry
 from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.state.state import DispatcherState
+from shared.observability import metrics
 from shared.runtime.health import Pulse
 from shared.runtime.transient import retry_transient
 
+log = structlog.get_logger()
+_set_aside = metrics.counter(
+    "batchyard.batches.set_aside", "Batches that are not dispatched since a computation for them failed, by workload."
+)
 _MAX_CHUNKS = 64
 """Maximum number of chunks in one transaction."""
 _IDLE_S = 5.0
@@ -89,8 +96,15 @@ class DispatchLoop:
             queue.window.end_backoffs(now)
             admission = Admission(queue.window, self._state.batch_limits, now)
             while len(picks) < _MAX_CHUNKS and (pick := queue.scheduler.pick(admission)):
-                admission.record_pick(pick)
-                picks.append((queue.window, pick))
+                try:
+                    admission.record_pick(pick)
+                except Exception as error:  # noqa: BLE001  whatever fails for one batch, the others go on
+                    queue.scheduler.undo(pick, error)
+                else:
+                    picks.append((queue.window, pick))
+            for batch_id, error in queue.scheduler.take_set_aside():
+                _set_aside.add(1, {"workload": name})
+                log.error("batch set aside", batch_id=str(batch_id), workload=name, exc_info=error)
             if admission.next_at is not None:
                 self._next_batch_rate_at = min(self._next_batch_rate_at, admission.next_at)
         return picks

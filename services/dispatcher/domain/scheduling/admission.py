@@ -36,7 +36,8 @@ class Admission:
         return self._window.partition_limit(batch_id, partition)
 
     def record_pick(self, chunk: PartitionChunk) -> None:
-        """Count a picked chunk in the window and against the batch's rate."""
-        self._window.record_dispatched(chunk)
+        """Count a picked chunk against the batch's rate and in the window, in this order: if the first fails, nothing
+        is counted."""
         if limits := self._batch_limits.get(chunk.batch_id):
             limits.take(chunk.source.count, self._now)
+        self._window.record_dispatched(chunk)

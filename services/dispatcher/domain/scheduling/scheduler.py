@@ -4,6 +4,9 @@ The priority decides first (with a small share reserved for `low`), then the own
 owner's batches; the partitions of a batch take turns. So the hosts of a batch interleave, a large batch does not block
 a small one, and an owner with many batches gets no more than one with few. Shares are counted in items, since chunks
 differ in size.
+
+A batch for which a computation fails is set aside, so that it holds up no other. It is tried again after its next
+control.
 """
 
 from collections import OrderedDict
@@ -89,6 +92,13 @@ class PartitionQueue:
         if head.taken == head.size:
             self.slices.pop(0)
         return taken
+
+    def put_back(self, taken: PageRange | RetryRange) -> None:
+        """Put items back that were taken last."""
+        if isinstance(taken, RetryRange):
+            self.retries.insert(0, taken)
+        else:
+            self.slices.insert(0, PageSlice(taken.page, taken.segment, taken.first + taken.count, taken.first))
 
 
 class BatchQueue:
@@ -176,6 +186,7 @@ class Scheduler:
         """Items of other priorities dispatched since `low` had its share, capped at the number that gives `low` the
         next turn."""
         self._low_was_first = False
+        self._set_aside: list[tuple[UUID, Exception]] = []
 
     def __len__(self) -> int:
         return len(self._batches)
@@ -221,6 +232,21 @@ class Scheduler:
                 return pick
         return None
 
+    def undo(self, pick: Pick, error: Exception) -> None:
+        """Put a picked chunk back and set its batch aside, since counting the chunk has failed."""
+        queue = self._batches[pick.batch_id]
+        queue.partition_queue(pick.partition).put_back(pick.source)
+        self._set_batch_aside(queue, error)
+
+    def take_set_aside(self) -> list[tuple[UUID, Exception]]:
+        """Return the batches that were set aside since the last call, each with its error."""
+        taken, self._set_aside = self._set_aside, []
+        return taken
+
+    def _set_batch_aside(self, queue: BatchQueue, error: Exception) -> None:
+        queue.pause()
+        self._set_aside.append((queue.batch_id, error))
+
     def _charge(self, pick: Pick, count: int) -> None:
         if self._low_was_first:
             self._low_credit -= count * (LOW_SHARE - 1)
@@ -239,7 +265,14 @@ class Scheduler:
                 for _, queue in batches:
                     if not queue.is_ready:
                         idle.append(queue)
-                    elif pick := queue.pick(budget):
+                        continue
+                    try:
+                        pick = queue.pick(budget)
+                    except Exception as error:  # noqa: BLE001  whatever fails for one batch, the others go on
+                        self._set_batch_aside(queue, error)
+                        idle.append(queue)
+                        continue
+                    if pick:
                         return pick
             return None
         finally:
