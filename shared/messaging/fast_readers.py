@@ -10,11 +10,19 @@ from uuid import UUID
 
 import msgspec
 
+from batchyard_contracts.v1.queries import MAX_PAGE
+from batchyard_contracts.v1.values import MAX_INTEGER, MAX_ITEMS_PER_COMMAND
+
 _Ordinal = Annotated[int, msgspec.Meta(ge=0, lt=100_000_000)]
 _Owner = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_-]{1,64}\Z")]
 _Workload = Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z0-9-]{0,47}\Z")]
-_Positive = Annotated[int, msgspec.Meta(ge=1)]
-_Count = Annotated[int, msgspec.Meta(ge=0)]
+_Positive = Annotated[int, msgspec.Meta(ge=1, le=MAX_INTEGER)]
+_Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_INTEGER)]
+_ItemUnits = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
+_Milliseconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+_Partition = Annotated[str, msgspec.Meta(max_length=4096)]
+_WorkerId = Annotated[str, msgspec.Meta(max_length=255)]
+_ItemId = Annotated[str, msgspec.Meta(max_length=128)]
 _Seconds = Annotated[float, msgspec.Meta(ge=0, le=31_536_000)]
 
 
@@ -23,32 +31,32 @@ class RawOutcome(msgspec.Struct, gc=False, frozen=True):
 
     ordinal: _Ordinal
     status: Literal["succeeded", "failed", "retry", "continued", "cancelled"]
-    custom_id: str | None = None
+    custom_id: _ItemId | None = None
     result: msgspec.Raw = msgspec.Raw()
     error: msgspec.Raw = msgspec.Raw()
     delay_s: _Seconds | None = None
     guessed: bool | None = None
     state: msgspec.Raw = msgspec.Raw()
     progress: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
-    elapsed_ms: int = 0
+    elapsed_ms: _Count = 0
     cached: bool = False
-    units: _Count | None = None
+    units: _ItemUnits | None = None
 
 
 class RawReportHead(msgspec.Struct, frozen=True):
     """`ChunkProcessed` without its outcomes."""
 
     chunk_id: UUID
-    fence: int
+    fence: _Count
     batch_id: UUID
     owner: _Owner
     workload: _Workload
-    partition: str
+    partition: _Partition
     round: _Positive
     attempt: _Positive
-    worker_id: str
+    worker_id: _WorkerId
     final: bool = True
-    busy_ms: float = 0.0
+    busy_ms: _Milliseconds = 0.0
     ended: _Count | None = None
     feedback: msgspec.Raw = msgspec.Raw()
 
@@ -56,14 +64,14 @@ class RawReportHead(msgspec.Struct, frozen=True):
 class RawReport(RawReportHead, kw_only=True, frozen=True):
     """`ChunkProcessed`."""
 
-    outcomes: list[RawOutcome]
+    outcomes: Annotated[list[RawOutcome], msgspec.Meta(max_length=MAX_ITEMS_PER_COMMAND)]
 
 
 class RawSegment(msgspec.Struct):
     """`Segment` of a page; an item is a `PageItem` in JSON."""
 
-    partition: str
-    items: list[msgspec.Raw]
+    partition: _Partition
+    items: Annotated[list[msgspec.Raw], msgspec.Meta(max_length=MAX_ITEMS_PER_COMMAND)]
 
 
 class RawPage(msgspec.Struct):
@@ -72,7 +80,7 @@ class RawPage(msgspec.Struct):
     batch_id: UUID
     workload: _Workload
     page: _Count
-    segments: list[RawSegment]
+    segments: Annotated[list[RawSegment], msgspec.Meta(max_length=MAX_ITEMS_PER_COMMAND)]
 
 
 class RawKeyedItem(msgspec.Struct):
@@ -80,7 +88,7 @@ class RawKeyedItem(msgspec.Struct):
 
     ordinal: _Ordinal
     key: str | None = None
-    custom_id: str | None = None
+    custom_id: _ItemId | None = None
 
 
 class RawChunkItem(msgspec.Struct):
@@ -88,7 +96,7 @@ class RawChunkItem(msgspec.Struct):
 
     ordinal: _Ordinal
     payload: Any
-    custom_id: str | None = None
+    custom_id: _ItemId | None = None
     state: Any = None
     source: bool | None = None
     rerun: bool = False
@@ -99,13 +107,13 @@ class RawResult(msgspec.Struct, gc=False):
 
     ordinal: _Ordinal
     result: msgspec.Raw = msgspec.Raw(b"null")
-    custom_id: str | None = None
+    custom_id: _ItemId | None = None
     cached: bool = False
 
 
 class RawResultPage(msgspec.Struct):
     """`ResultsReply`."""
 
-    items: list[RawResult] = []
+    items: Annotated[list[RawResult], msgspec.Meta(max_length=MAX_PAGE)] = []
     found: bool = True
-    next_after: int | None = None
+    next_after: Annotated[int, msgspec.Meta(ge=-1, le=MAX_INTEGER)] | None = None

@@ -1,6 +1,5 @@
 """Commands that clients send to the exchange `batchyard.commands`, and the replies to them."""
 
-from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints, model_validator
@@ -10,6 +9,10 @@ from batchyard_contracts.v1.manifest import FIRST_LIMIT, Adaptive
 from batchyard_contracts.v1.values import (
     MAX_ITEMS_PER_COMMAND,
     BatchId,
+    ClearedTerms,
+    Count,
+    Detail,
+    ErrorCode,
     IdempotencyKey,
     NewItem,
     Notifications,
@@ -18,21 +21,22 @@ from batchyard_contracts.v1.values import (
     Priority,
     Rate,
     Reuse,
+    Seconds,
     Selection,
     Terms,
     Text,
+    Time,
     WorkloadName,
 )
 
-Items = Annotated[list[NewItem], Field(max_length=MAX_ITEMS_PER_COMMAND)]
 Labels = Annotated[
-    dict[Annotated[Text, StringConstraints(max_length=63)], Annotated[Text, StringConstraints(max_length=255)]],
+    dict[
+        Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{0,63}$")],
+        Annotated[Text, StringConstraints(max_length=255)],
+    ],
     Field(max_length=20),
 ]
-
-
-Term = Literal["weight", "rate", "concurrency", "deadline", "failure_threshold", "retry"]
-"""Name of a field of `Terms`."""
+Items = Annotated[list[NewItem], Field(max_length=MAX_ITEMS_PER_COMMAND)]
 
 
 class BatchSubmit(Terms, Reuse, Command):
@@ -69,7 +73,7 @@ class BatchAppend(Command):
 
     type: ClassVar[str] = "batch.append.v1"
     batch_id: BatchId
-    sequence: Annotated[int, Field(ge=0)]
+    sequence: Count
     items: Annotated[list[NewItem], Field(min_length=1, max_length=MAX_ITEMS_PER_COMMAND)]
 
 
@@ -91,7 +95,7 @@ class BatchControl(Terms, Command):
     batch_id: BatchId
     action: Literal["pause", "resume", "cancel", "retry", "change"]
     priority: Priority | None = None
-    clear: list[Term] = []
+    clear: ClearedTerms = []
     select: Selection | None = None
     """Items that `retry` runs again; None: all that did not succeed."""
     patch: Patch = []
@@ -146,33 +150,33 @@ class CommandAccepted(Message):
     type: ClassVar[str] = "command.accepted.v1"
     batch_id: BatchId
     workload: WorkloadName
-    items: int = 0
+    items: Count = 0
     """Number of items that the batch has so far."""
-    retried: int | None = None
+    retried: Count | None = None
     """Number of items that run again; set in the reply to `retry`."""
     finished: bool | None = None
     """True: the batch had finished when `change` arrived, so that the change applies from its next round on."""
     replayed: bool = False
     """True: this command had been accepted before, and had no effect now."""
-    accepted_at: datetime
+    accepted_at: Time
 
 
 class ControlAccepted(Message):
     """Reply to an accepted command that concerns no single batch. It is sent after the effects are durable."""
 
     type: ClassVar[str] = "control.accepted.v1"
-    at: datetime
+    at: Time
 
 
 class CommandRejected(Message):
     """Reply to a command that was rejected as a whole; it had no effect."""
 
     type: ClassVar[str] = "command.rejected.v1"
-    code: str
-    detail: str
-    status: int = 400
+    code: ErrorCode
+    detail: Detail
+    status: Annotated[int, Field(ge=400, le=599)] = 400
     """HTTP status with which the HTTP API answers the same rejection."""
-    line: int | None = None
+    line: Count | None = None
     """Number of the first invalid item, counted from 1."""
-    retry_after_s: float | None = None
+    retry_after_s: Seconds | None = None
     """Seconds after which the same command may be accepted; set when too many items were waiting."""

@@ -1,6 +1,5 @@
 """Public events on the exchange `batchyard.events`, under the routing key `<type>.<workload>.<owner>`."""
 
-from datetime import datetime
 from typing import Annotated, ClassVar
 
 from pydantic import Field, JsonValue
@@ -8,19 +7,30 @@ from pydantic import Field, JsonValue
 from batchyard_contracts.message import Message
 from batchyard_contracts.v1.values import (
     BatchId,
+    BatchLabels,
+    BatchName,
     BatchStatus,
     Cause,
     CircuitState,
+    Count,
     Counts,
-    CustomId,
+    Detail,
+    ErrorCode,
+    EtaSeconds,
     ItemError,
+    ItemId,
+    LimitName,
+    MeasuredPerSecond,
+    MessageId,
     Ordinal,
     Owner,
+    PartitionName,
     Priority,
     Result,
     Round,
     StopReason,
     SummaryError,
+    Time,
     WorkloadName,
 )
 
@@ -42,7 +52,7 @@ class BatchStarted(Event):
     type: ClassVar[str] = "batch.started.v1"
     batch_id: BatchId
     round: Round
-    at: datetime
+    at: Time
 
 
 class BatchProgressed(Event):
@@ -53,12 +63,12 @@ class BatchProgressed(Event):
     round: Round
     status: BatchStatus
     counts: Counts
-    items_per_s: float | None = None
-    eta_s: float | None = None
+    items_per_s: MeasuredPerSecond | None = None
+    eta_s: EtaSeconds | None = None
     """Seconds until the batch ends at the present rate; None while no rate is known."""
     progress: Annotated[float, Field(ge=0, le=1)] | None = None
     """Completed share of the work, where running items report their progress; ended items count as 1."""
-    at: datetime
+    at: Time
     """Time at which the newest outcome in these counts was recorded."""
 
 
@@ -70,16 +80,16 @@ class BatchFinished(Event):
     round: Round
     result: Result
     counts: Counts
-    name: str | None = None
-    labels: dict[str, str] = {}
+    name: BatchName | None = None
+    labels: BatchLabels = {}
     priority: Priority = "normal"
     stop_reason: StopReason | None = None
     """Reason why a service stopped the batch; None: no service did."""
     summary: JsonValue = None
     """Summary of all results, in the form of the manifest's `summary_schema`; None: the workload makes none."""
     summary_error: SummaryError | None = None
-    accepted_at: datetime
-    finished_at: datetime
+    accepted_at: Time
+    finished_at: Time
 
 
 class ItemFailed(Event):
@@ -92,15 +102,15 @@ class ItemFailed(Event):
     type: ClassVar[str] = "item.failed.v1"
     batch_id: BatchId
     ordinal: Ordinal
-    custom_id: CustomId | None = None
+    custom_id: ItemId | None = None
     round: Round
-    attempts: int = 0
+    attempts: Count = 0
     error: ItemError
-    partition: str | None = None
+    partition: PartitionName | None = None
     cause: Cause
-    skipped: int = 0
+    skipped: Count = 0
     """Number of failures of the batch since its last event that have no event of their own."""
-    at: datetime
+    at: Time
 
 
 class BatchRejected(Event):
@@ -108,41 +118,41 @@ class BatchRejected(Event):
 
     type: ClassVar[str] = "batch.rejected.v1"
     batch_id: BatchId | None = None
-    code: str
-    detail: str
-    line: int | None = None
+    code: ErrorCode
+    detail: Detail
+    line: Count | None = None
     """Number of the first invalid item, counted from 1."""
-    message_id: str | None = None
-    at: datetime
+    message_id: MessageId | None = None
+    at: Time
 
 
 class RateChanged(Event):
     """Event sent when the rate of a destination changes. Several steps in one direction may be combined."""
 
     type: ClassVar[str] = "rate.changed.v1"
-    limit: str
-    partition: str
+    limit: LimitName
+    partition: PartitionName
     """Partition of this limit, such as a host or an account."""
-    before: float | None = None
+    before: MeasuredPerSecond | None = None
     """Former rate in items a second; None: unlimited."""
-    after: float | None = None
+    after: MeasuredPerSecond | None = None
     """New rate in items a second; None: unlimited."""
-    reason: str
-    at: datetime
+    reason: Detail
+    at: Time
 
 
 class CircuitChanged(Event):
     """Event sent when the circuit of a provider opens, half-opens for one probing item, or closes."""
 
     type: ClassVar[str] = "circuit.changed.v1"
-    limit: str
-    partition: str
+    limit: LimitName
+    partition: PartitionName
     """Partition of this limit, such as a host or an account."""
     state: CircuitState
     error: ItemError | None = None
     """Error with which the provider refuses; None once the circuit is closed."""
-    since: datetime | None = None
+    since: Time | None = None
     """Time of the first refusal; it stays the same in every event until the circuit closes."""
-    next_probe_at: datetime | None = None
+    next_probe_at: Time | None = None
     """Time at which one item probes the provider."""
-    at: datetime
+    at: Time

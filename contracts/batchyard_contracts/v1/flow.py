@@ -1,6 +1,5 @@
 """Messages between the services, on the exchange `batchyard.flow`."""
 
-from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
@@ -9,15 +8,31 @@ from pydantic import Field, JsonValue, StringConstraints
 from batchyard_contracts.message import Message, Value
 from batchyard_contracts.v1.manifest import Manifest, Pointer
 from batchyard_contracts.v1.values import (
+    MAX_CHUNKS,
     MAX_ITEMS_PER_COMMAND,
+    MAX_SELECTED,
+    MAX_WORKLOADS,
+    Attempt,
     BatchId,
+    BatchLabels,
+    BatchName,
+    ClearedTerms,
+    Count,
+    Detail,
+    Fence,
     ItemError,
+    ItemId,
+    ItemUnits,
+    Milliseconds,
     NewItem,
     NotificationTargets,
     Ordinal,
     Owner,
+    PartitionName,
     Patch,
     Priority,
+    ReportedCount,
+    ReportedItemId,
     Reuse,
     Round,
     Seconds,
@@ -26,6 +41,11 @@ from batchyard_contracts.v1.values import (
     StopReason,
     SummaryError,
     Terms,
+    Time,
+    UnitCount,
+    UnitName,
+    Version,
+    WorkerId,
     WorkloadName,
 )
 
@@ -39,20 +59,20 @@ class BatchAccepted(Message):
     owner: Owner
     workload: WorkloadName
     priority: Priority
-    total: int | None = None
+    total: Count | None = None
     """Number of items; None while the batch is open."""
-    name: str | None = None
-    labels: dict[str, str] = {}
+    name: BatchName | None = None
+    labels: BatchLabels = {}
     notify: NotificationTargets = NotificationTargets()
     terms: Terms = Terms()
     reuse: Reuse = Reuse()
     has_summary: bool | None = None
     """True: its workload makes a summary of the results before each round ends."""
-    unit: str | None = None
+    unit: UnitName | None = None
     """Name of the unit that its results count, in the plural; None: they count none."""
     has_source: bool | None = None
     """True: item 0 is the source, from which a worker finds the other items."""
-    accepted_at: datetime
+    accepted_at: Time
 
 
 class PageItem(Value):
@@ -60,7 +80,7 @@ class PageItem(Value):
 
     ordinal: Ordinal
     payload: Any
-    custom_id: str | None = None
+    custom_id: ItemId | None = None
     key: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] | None = None
     """Fingerprint by which equal items of other batches are found; None: the batch does not ask for it."""
     source: bool | None = None
@@ -70,8 +90,8 @@ class PageItem(Value):
 class Segment(Value):
     """Items of a page that belong to one partition."""
 
-    partition: str
-    items: list[PageItem]
+    partition: PartitionName
+    items: Annotated[list[PageItem], Field(max_length=MAX_ITEMS_PER_COMMAND)]
 
 
 class ItemsPage(Message):
@@ -80,8 +100,8 @@ class ItemsPage(Message):
     type: ClassVar[str] = "items.page.v1"
     batch_id: BatchId
     workload: WorkloadName
-    page: Annotated[int, Field(ge=0)]
-    segments: list[Segment]
+    page: Count
+    segments: Annotated[list[Segment], Field(max_length=MAX_ITEMS_PER_COMMAND)]
 
 
 class SourceExpanded(Message):
@@ -94,11 +114,11 @@ class SourceExpanded(Message):
     type: ClassVar[str] = "source.expanded.v1"
     batch_id: BatchId
     owner: Owner
-    sequence: Annotated[int, Field(ge=0)]
+    sequence: Count
     items: Annotated[list[NewItem], Field(max_length=MAX_ITEMS_PER_COMMAND)]
     last: bool
     """True: no more items follow."""
-    units: Annotated[int, Field(ge=0)] | None = None
+    units: UnitCount | None = None
     """Number of units of all items; set in the last message only."""
 
 
@@ -115,8 +135,8 @@ class BatchSealed(Message):
 
     type: ClassVar[str] = "batch.sealed.v1"
     batch_id: BatchId
-    total: int
-    units: int | None = None
+    total: Count
+    units: UnitCount | None = None
     """Number of units of all items; None: unknown."""
 
 
@@ -139,15 +159,15 @@ class BatchControlled(Message):
     """Round to which the command applies; it is ignored in a later one."""
     terms: Terms = Terms()
     """Terms that `change` sets."""
-    clear: list[str] = []
+    clear: ClearedTerms = []
     """Names of the terms that `change` removes."""
     select: Selection | None = None
     """Items that `retry` runs again; None: all that did not succeed."""
-    except_ordinals: list[Ordinal] = []
+    except_ordinals: Annotated[list[Ordinal], Field(max_length=MAX_SELECTED + 1)] = []
     """Selected items that `retry` leaves out."""
     patch: Patch = []
     """JSON Patch that `retry` applies to the payloads."""
-    at: datetime
+    at: Time
 
 
 class BatchStopped(Message):
@@ -158,21 +178,21 @@ class BatchStopped(Message):
     owner: Owner
     round: Round
     reason: StopReason
-    detail: str
+    detail: Detail
     """Sentence that explains the reason."""
-    at: datetime
+    at: Time
 
 
 class SettledItem(Value):
     """Item that ended without running, or without running again."""
 
     ordinal: Ordinal
-    custom_id: str | None = None
-    attempts: int = 0
+    custom_id: ItemId | None = None
+    attempts: Count = 0
     error: ItemError | None = None
     duplicate_of: Ordinal | None = None
     duplicate_of_batch: BatchId | None = None
-    partition: str | None = None
+    partition: PartitionName | None = None
 
 
 class ItemsSettled(Message):
@@ -182,7 +202,7 @@ class ItemsSettled(Message):
     batch_id: BatchId
     round: Round
     status: Literal["failed", "cancelled", "expired", "duplicate"]
-    items: list[SettledItem]
+    items: Annotated[list[SettledItem], Field(max_length=MAX_ITEMS_PER_COMMAND)]
     reason: StopReason | None = None
     """Reason why the batch was stopped; None: the items did not end by that."""
 
@@ -193,11 +213,11 @@ class CacheInvalidated(Message):
 
     type: ClassVar[str] = "cache.invalidated.v1"
     workload: WorkloadName
-    version: str
+    version: Version
     dedup: Pointer | None = None
-    cache_ttl_s: int
+    cache_ttl_s: Count
     payload: Any = None
-    at: datetime
+    at: Time
 
 
 class ItemsReopened(Message):
@@ -206,8 +226,8 @@ class ItemsReopened(Message):
     type: ClassVar[str] = "items.reopened.v1"
     batch_id: BatchId
     round: Round
-    ordinals: list[Ordinal]
-    requested_at: datetime | None = None
+    ordinals: Annotated[list[Ordinal], Field(max_length=MAX_ITEMS_PER_COMMAND)]
+    requested_at: Time | None = None
     """Time at which the retry was requested; control commands after it apply to the new round."""
     patch: Patch = []
 
@@ -217,7 +237,7 @@ class ItemOutcome(Value):
 
     ordinal: Ordinal
     status: Literal["succeeded", "failed", "retry", "continued", "cancelled"]
-    custom_id: str | None = None
+    custom_id: ReportedItemId | None = None
     result: Any = None
     error: ItemError | None = None
     delay_s: Seconds | None = None
@@ -228,30 +248,30 @@ class ItemOutcome(Value):
     """State that the next run receives; set with `continued`."""
     progress: Annotated[float, Field(ge=0, le=1)] | None = None
     """Completed share of the item; set with `continued`."""
-    elapsed_ms: int = 0
+    elapsed_ms: ReportedCount = 0
     cached: bool = False
-    units: Annotated[int, Field(ge=0)] | None = None
+    units: ItemUnits | None = None
     """Number of units in the result of a success; None: the workload counts none."""
 
 
 class DestinationFeedback(Value):
     """Measurements of a destination over the items of a report, from which its rate adapts."""
 
-    mean_wait_ms: float = 0
+    mean_wait_ms: Milliseconds = 0
     """Mean time that an item waited until its limits let it start."""
-    median_ms: float | None = None
+    median_ms: Milliseconds | None = None
     """Median run time of the items that the destination answered."""
-    p95_ms: float | None = None
+    p95_ms: Milliseconds | None = None
     """95th percentile of these run times."""
-    answered: Annotated[int, Field(ge=0)] = 0
+    answered: Count = 0
     """Number of items that the destination answered."""
-    rate_limited: Annotated[int, Field(ge=0)] = 0
+    rate_limited: Count = 0
     """Number of items that the destination refused because of its rate limit."""
-    unanswered: Annotated[int, Field(ge=0)] = 0
+    unanswered: Count = 0
     """Number of items without an answer, or without one in time."""
-    remaining: Annotated[int, Field(ge=0)] | None = None
+    remaining: Count | None = None
     """Number of calls that the destination accepts within `reset_s` seconds, as it stated last; None: unknown."""
-    reset_s: Annotated[float, Field(ge=0)] | None = None
+    reset_s: Seconds | None = None
     """Seconds until the destination accepts more calls; set together with `remaining`."""
 
 
@@ -260,24 +280,24 @@ class ChunkProcessed(Message):
 
     type: ClassVar[str] = "chunk.processed.v1"
     chunk_id: UUID
-    fence: int
+    fence: Fence
     batch_id: BatchId
     owner: Owner
     workload: WorkloadName
-    partition: str
+    partition: PartitionName
     round: Round
-    attempt: Annotated[int, Field(ge=1)]
-    worker_id: str
+    attempt: Attempt
+    worker_id: WorkerId
     final: bool = True
-    busy_ms: float = 0
+    busy_ms: Milliseconds = 0
     """Sum of the run times of these outcomes, from which the size of chunks adapts."""
-    ended: Annotated[int, Field(ge=0)] | None = None
+    ended: Count | None = None
     """Number of outcomes, set only if their ordinals differ and none is `retry` or `continued`. It precedes `outcomes`
     in the body, so that a reader that looks for items to run again can skip them."""
     feedback: DestinationFeedback | None = None
     """Measurements of the destination; set for a chunk with rates, and where the destination stated its remaining
     calls."""
-    outcomes: list[ItemOutcome]
+    outcomes: Annotated[list[ItemOutcome], Field(max_length=MAX_ITEMS_PER_COMMAND)]
 
 
 class ChunkReturned(Message):
@@ -289,10 +309,10 @@ class ChunkReturned(Message):
 
     type: ClassVar[str] = "chunk.returned.v1"
     chunk_id: UUID
-    fence: int
+    fence: Fence
     batch_id: BatchId
     workload: WorkloadName
-    worker_id: str
+    worker_id: WorkerId
     reason: Literal["redelivered", "stopping"]
 
 
@@ -303,7 +323,7 @@ class SummaryCompleted(Message):
     batch_id: BatchId
     workload: WorkloadName
     round: Round
-    worker_id: str
+    worker_id: WorkerId
     summary: JsonValue = None
     """Summary of at most `SUMMARY_MAX_BYTES` of JSON; None: see `error`."""
     error: SummaryError | None = None
@@ -313,24 +333,24 @@ class WorkerAnnounced(Message):
     """Message sent when a worker starts, with the manifests of the workloads that it runs."""
 
     type: ClassVar[str] = "worker.announced.v1"
-    worker_id: str
-    manifests: list[Manifest]
-    started_at: datetime
+    worker_id: WorkerId
+    manifests: Annotated[list[Manifest], Field(max_length=MAX_WORKLOADS)]
+    started_at: Time
 
 
 class WorkerHeartbeat(Message):
     """Heartbeat of a worker; `chunks` are the chunks that it holds."""
 
     type: ClassVar[str] = "worker.heartbeat.v1"
-    worker_id: str
-    workloads: list[WorkloadName]
-    chunks: list[UUID]
-    running: int = 0
+    worker_id: WorkerId
+    workloads: Annotated[list[WorkloadName], Field(max_length=MAX_WORKLOADS)]
+    chunks: Annotated[list[UUID], Field(max_length=MAX_CHUNKS)]
+    running: Count = 0
     """Number of items of these chunks without an outcome."""
-    slots: dict[WorkloadName, SlotCount] = {}
+    slots: Annotated[dict[WorkloadName, SlotCount], Field(max_length=MAX_WORKLOADS)] = {}
     stopping: bool = False
     """True: the worker drains before it stops, and takes no more chunks."""
     handles_quarantine: bool = False
     """True: the worker consumes the quarantined chunks of its workloads, see `topology.quarantine_queue`."""
 
-    at: datetime
+    at: Time

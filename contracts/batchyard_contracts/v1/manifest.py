@@ -5,11 +5,27 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, JsonValue, StringConstraints
 
 from batchyard_contracts.message import Value
-from batchyard_contracts.v1.values import Rate, RetryRule, Seconds, WorkloadName
+from batchyard_contracts.v1.values import (
+    MAX_ITEMS_PER_BATCH,
+    PerSecond,
+    Rate,
+    RetryRule,
+    RetryRules,
+    Seconds,
+    UnitName,
+    Version,
+    WorkloadName,
+)
 
 Pointer = Annotated[str, StringConstraints(pattern=r"^(/([^~/]|~0|~1)*)*$", max_length=500)]
 """JSON Pointer (RFC 6901) into an item's payload or into a result."""
 
+
+Description = Annotated[str, StringConstraints(max_length=10_000)]
+Duration = Annotated[float, Field(ge=0.001, le=86_400)]
+"""Time span in seconds, up to a day."""
+RatesByPartition = Annotated[dict[Annotated[str, StringConstraints(max_length=255)], Rate], Field(max_length=1000)]
+ExportName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 
 QuestionName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,47}$")]
 
@@ -33,9 +49,9 @@ class Adaptive(Value):
     It begins with the rate that was learned last, else with `start`, else with `floor`.
     """
 
-    floor: Annotated[float, Field(gt=0, le=1_000_000)]
-    ceiling: Annotated[float, Field(gt=0, le=1_000_000)]
-    start: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
+    floor: PerSecond
+    ceiling: PerSecond
+    start: PerSecond | None = None
 
 
 class Limit(Value):
@@ -44,7 +60,7 @@ class Limit(Value):
     name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
     partition: Partition | None = None
     rate: Rate | None = None
-    rates: dict[str, Rate] = {}
+    rates: RatesByPartition = {}
     concurrency: Annotated[int, Field(ge=1, le=100_000)] | None = None
     adaptive: Adaptive | None = None
 
@@ -59,8 +75,8 @@ class CircuitRule(Value):
     All times are in seconds.
     """
 
-    base_s: Annotated[float, Field(gt=0, le=86_400)] = 5.0
-    cap_s: Annotated[float, Field(gt=0, le=86_400)] = 300.0
+    base_s: Duration = 5.0
+    cap_s: Duration = 300.0
     give_up_s: Seconds = 900.0
     """Seconds of continuous refusal after which the provider's items fail."""
     partitions: Annotated[list[Annotated[str, Field(max_length=255)]], Field(max_length=100)] = []
@@ -77,14 +93,13 @@ class TextExport(Value):
     content: Pointer
     filename: Pointer
     suffix: Annotated[str, StringConstraints(pattern=r"^\.[a-z0-9]{1,10}$")]
-    media_type: str = "text/plain"
+    media_type: Annotated[str, StringConstraints(pattern=r"^[a-z]+/[a-z0-9.+-]{1,100}$", max_length=127)] = "text/plain"
 
 
 class Unit(Value):
     """Unit that items consist of, such as records, in which progress is reported too."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z ]{0,31}$")]
-    """Name in the plural: `records`."""
+    name: UnitName
     count: Pointer
     """Pointer to the number of units in a result."""
 
@@ -101,10 +116,10 @@ class RecordsExport(Value):
 class Question(Value):
     """Question to a workload that a worker answers at once: the schemas of its request and of its answer."""
 
-    description: str = ""
+    description: Description = ""
     request_schema: dict[str, JsonValue]
     answer_schema: dict[str, JsonValue]
-    timeout_s: Annotated[float, Field(gt=0, le=MAX_QUESTION_S)] = 5.0
+    timeout_s: Annotated[float, Field(ge=0.001, le=MAX_QUESTION_S)] = 5.0
     """Seconds within which a worker answers; after that the question fails."""
     example: dict[str, Any] = {}
     """Example of a valid request."""
@@ -114,9 +129,9 @@ class Manifest(Value):
     """Description of a workload, announced by each worker that runs it."""
 
     name: WorkloadName
-    version: str
-    title: str = ""
-    description: str = ""
+    version: Version
+    title: Annotated[str, StringConstraints(max_length=200)] = ""
+    description: Description = ""
     item_schema: dict[str, JsonValue]
     result_schema: dict[str, JsonValue]
     summary_schema: dict[str, JsonValue] | None = None
@@ -132,13 +147,13 @@ class Manifest(Value):
     chunk_min: Annotated[int, Field(ge=1, le=10_000)] = 1
     """Initial number of items of a chunk, below which slow items do not shrink it; failing items do. It suits calls
     that hardly take longer for more items."""
-    chunk_target_s: Annotated[float, Field(gt=0, le=600)] = 1.0
+    chunk_target_s: Annotated[float, Field(ge=0.001, le=600)] = 1.0
     """Seconds that a chunk should take; its size follows the measured time of an item."""
-    item_timeout_s: Annotated[float, Field(gt=0, le=86_400)] = 60.0
+    item_timeout_s: Duration = 60.0
     """Seconds after which a run is interrupted."""
     rate: Rate | None = None
     """Rate of each partition."""
-    rates: dict[str, Rate] = {}
+    rates: RatesByPartition = {}
     """Rates of the partitions named here, in place of `rate`."""
     partition_concurrency: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """Number of items of one partition that run at once, over all workers."""
@@ -151,16 +166,16 @@ class Manifest(Value):
     external_cancel: bool = False
     """True: when a batch is stopped, its external work is cancelled: items that have a state are sent once more, see
     `external_cancel` in `chunk.ready.v1`."""
-    max_items: Annotated[int, Field(ge=1)] | None = None
+    max_items: Annotated[int, Field(ge=1, le=MAX_ITEMS_PER_BATCH)] | None = None
     """Largest number of items of a batch; None: the platform's limit applies."""
     circuit: CircuitRule | None = None
     """Rule of the circuit breaker; None: there is none. With it, an error of scope `provider` that is no rate limit
     fails no item, but opens the provider's circuit. It does not suit providers that refuse only some items."""
-    retry: dict[str, RetryRule] = {}
+    retry: RetryRules = {}
     """Retry rules by error code; `default` applies to all others."""
     cache_ttl_s: Annotated[int, Field(ge=0, le=31_536_000)] = 0
     """Seconds for which a result is reused for an equal payload; 0: never."""
-    exports: dict[str, TextExport] = {}
+    exports: Annotated[dict[ExportName, TextExport], Field(max_length=20)] = {}
     records: RecordsExport | None = None
     unit: Unit | None = None
     example: dict[str, Any] = {}

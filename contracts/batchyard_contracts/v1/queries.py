@@ -1,6 +1,5 @@
 """Queries on the exchange `batchyard.queries`, and their replies. A query names a `reply_to` and a correlation id."""
 
-from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
@@ -9,16 +8,29 @@ from pydantic import Field, JsonValue, StringConstraints
 from batchyard_contracts.message import MAX_MESSAGE_BYTES, Message, Value
 from batchyard_contracts.v1.manifest import Adaptive, QuestionName
 from batchyard_contracts.v1.values import (
+    MAX_CHUNKS,
+    MAX_INTEGER,
+    MAX_WORKLOADS,
     BatchId,
+    BatchLabels,
+    BatchName,
     BatchStatus,
     Cause,
     CircuitState,
+    Count,
     Counts,
+    Detail,
     ErrorCode,
+    EtaSeconds,
+    Fence,
     ItemError,
+    ItemId,
     ItemResult,
+    LimitName,
+    MeasuredPerSecond,
     Ordinal,
     Owner,
+    PartitionName,
     Priority,
     Result,
     Round,
@@ -28,6 +40,8 @@ from batchyard_contracts.v1.values import (
     SummaryError,
     TerminalStatus,
     Terms,
+    Time,
+    WorkerId,
     WorkloadName,
 )
 
@@ -37,6 +51,9 @@ MAX_PAGE = 1000
 MAX_ORDINALS = 10_000
 """Largest number of ordinals in one reply to `SelectionQuery`."""
 
+
+Cursor = Annotated[int, Field(ge=-1, le=MAX_INTEGER)]
+"""Ordinal after which a page begins; -1: the first page."""
 
 MAX_QUESTION_BYTES = MAX_MESSAGE_BYTES - 1024
 """Largest request of a question, and its largest answer, in bytes of JSON."""
@@ -53,10 +70,10 @@ class BatchState(Value):
     round: Round
     result: Result | None = None
     counts: Counts
-    name: str | None = None
-    labels: dict[str, str] = {}
-    items_per_s: float | None = None
-    eta_s: float | None = None
+    name: BatchName | None = None
+    labels: BatchLabels = {}
+    items_per_s: MeasuredPerSecond | None = None
+    eta_s: EtaSeconds | None = None
     """Seconds until the batch ends at the present rate; None while no rate is known."""
     terms: Terms = Terms()
     stop_reason: StopReason | None = None
@@ -64,8 +81,8 @@ class BatchState(Value):
     summary: JsonValue = None
     """Summary of all results of the round; present only if the query names batches."""
     summary_error: SummaryError | None = None
-    accepted_at: datetime
-    finished_at: datetime | None = None
+    accepted_at: Time
+    finished_at: Time | None = None
 
 
 class BatchesQuery(Message):
@@ -84,7 +101,7 @@ class BatchesReply(Message):
     """Reply with the requested batches that exist and belong to the owner."""
 
     type: ClassVar[str] = "batches.reply.v1"
-    batches: list[BatchState]
+    batches: Annotated[list[BatchState], Field(max_length=MAX_PAGE)]
 
 
 class ResultsQuery(Message):
@@ -93,7 +110,7 @@ class ResultsQuery(Message):
     type: ClassVar[str] = "results.query.v1"
     owner: Owner
     batch_id: BatchId
-    after: int = -1
+    after: Cursor = -1
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 500
     status: TerminalStatus | None = None
     error_code: ErrorCode | None = None
@@ -105,8 +122,8 @@ class ResultsReply(Message):
     type: ClassVar[str] = "results.reply.v1"
     found: bool = True
     """False: the owner has no such batch."""
-    items: list[ItemResult] = []
-    next_after: int | None = None
+    items: Annotated[list[ItemResult], Field(max_length=MAX_PAGE)] = []
+    next_after: Cursor | None = None
 
 
 class FailuresQuery(Message):
@@ -121,11 +138,11 @@ class FailureGroup(Value):
     """Group of failed and expired items with one cause, with one of their messages and their first ordinals."""
 
     code: ErrorCode
-    count: int
-    message: str
-    ordinals: Annotated[list[int], Field(max_length=10)]
+    count: Count
+    message: Detail
+    ordinals: Annotated[list[Ordinal], Field(max_length=10)]
     cause: Cause | None = None
-    partition: str | None = None
+    partition: PartitionName | None = None
     retryable: bool | None = None
     """True: a retry without changes may succeed, because the items ran out of attempts or time."""
 
@@ -135,7 +152,7 @@ class FailuresReply(Message):
 
     type: ClassVar[str] = "failures.reply.v1"
     found: bool = True
-    groups: list[FailureGroup] = []
+    groups: Annotated[list[FailureGroup], Field(max_length=MAX_PAGE)] = []
 
 
 class SelectionQuery(Message):
@@ -146,7 +163,7 @@ class SelectionQuery(Message):
     batch_id: BatchId
     select: Selection | None = None
     """Selection; None: all items that did not succeed."""
-    after: int = -1
+    after: Cursor = -1
     limit: Annotated[int, Field(ge=0, le=MAX_ORDINALS)] = MAX_ORDINALS
     count: bool = False
     """True: the reply has the number of all selected items in `count`."""
@@ -158,9 +175,9 @@ class SelectionReply(Message):
     type: ClassVar[str] = "selection.reply.v1"
     found: bool = True
     round: Round = 1
-    ordinals: list[Ordinal] = []
-    next_after: int | None = None
-    count: int | None = None
+    ordinals: Annotated[list[Ordinal], Field(max_length=MAX_ORDINALS)] = []
+    next_after: Cursor | None = None
+    count: Count | None = None
 
 
 class ItemsQuery(Message):
@@ -177,16 +194,16 @@ class StoredItem(Value):
 
     ordinal: Ordinal
     payload: JsonValue
-    custom_id: str | None = None
-    partition: str = ""
+    custom_id: ItemId | None = None
+    partition: PartitionName = ""
 
 
 class ItemsReply(Message):
     """Reply with the items in the order of their ordinals. A long reply is truncated: query again for the rest."""
 
     type: ClassVar[str] = "items.reply.v1"
-    items: list[StoredItem] = []
-    gone: list[Ordinal] = []
+    items: Annotated[list[StoredItem], Field(max_length=MAX_PAGE)] = []
+    gone: Annotated[list[Ordinal], Field(max_length=MAX_PAGE)] = []
     """Ordinals of items that are no longer stored, or whose batch the owner does not have."""
 
 
@@ -199,20 +216,20 @@ class WorkersQuery(Message):
 class WorkerState(Value):
     """State of a worker by its last heartbeat."""
 
-    worker_id: str
-    workloads: list[WorkloadName]
-    chunks: list[UUID]
-    running: int
+    worker_id: WorkerId
+    workloads: Annotated[list[WorkloadName], Field(max_length=MAX_WORKLOADS)]
+    chunks: Annotated[list[UUID], Field(max_length=MAX_CHUNKS)]
+    running: Count
     stopping: bool
-    seen_at: datetime
-    slots: dict[WorkloadName, SlotCount] = {}
+    seen_at: Time
+    slots: Annotated[dict[WorkloadName, SlotCount], Field(max_length=MAX_WORKLOADS)] = {}
 
 
 class WorkersReply(Message):
     """Reply with the live workers: those with a heartbeat within the dispatcher's BATCHYARD_WORKER_TIMEOUT_S."""
 
     type: ClassVar[str] = "workers.reply.v1"
-    workers: list[WorkerState]
+    workers: Annotated[list[WorkerState], Field(max_length=10_000)]
 
 
 class RatesQuery(Message):
@@ -220,7 +237,7 @@ class RatesQuery(Message):
 
     type: ClassVar[str] = "rates.query.v1"
     workload: WorkloadName | None = None
-    limit: str | None = None
+    limit: LimitName | None = None
     partition: Annotated[str, StringConstraints(max_length=255)] | None = None
     """Partition of this limit, such as a host or an account; None: all in use."""
     history: Annotated[int, Field(ge=0, le=200)] = 0
@@ -230,43 +247,43 @@ class RatesQuery(Message):
 class RateHistoryEntry(Value):
     """Entry of a rate's history: one change and its reason. Rates are in items a second; None: unlimited."""
 
-    at: datetime
-    before: float | None = None
-    after: float | None = None
-    reason: str
+    at: Time
+    before: MeasuredPerSecond | None = None
+    after: MeasuredPerSecond | None = None
+    reason: Detail
 
 
 class RateState(Value):
     """State of one limit of a workload at one of its partitions, such as a host or an account."""
 
     workload: WorkloadName
-    limit: str
-    partition: str
-    per_second: float | None = None
+    limit: LimitName
+    partition: PartitionName
+    per_second: MeasuredPerSecond | None = None
     """Present rate in items a second; None: unlimited."""
-    burst: int = 1
-    reason: str
+    burst: Count = 1
+    reason: Detail
     """Reason for the present rate."""
     adaptive: Adaptive | None = None
-    concurrency: int | None = None
+    concurrency: Count | None = None
     set_by_operator: bool = False
     """True: an operator's override replaces the manifest's."""
-    in_flight: int = 0
+    in_flight: Count = 0
     """Number of items that workers hold."""
-    waiting: int = 0
+    waiting: Count = 0
     """Number of items in memory that wait to be dispatched; more may wait for a retry."""
-    backoff_until: datetime | None = None
+    backoff_until: Time | None = None
     """Time until which nothing is dispatched, because the destination asked for a pause; None: there is none."""
-    backoff_reason: str = ""
+    backoff_reason: Detail = ""
     circuit: CircuitState = "closed"
     error: ItemError | None = None
     """Error for which the circuit is not closed."""
-    next_probe_at: datetime | None = None
+    next_probe_at: Time | None = None
     """Time at which a single item probes the provider."""
-    chunk_size: Annotated[int, Field(ge=1)] | None = None
+    chunk_size: Count | None = None
     """Present number of items in a chunk."""
-    chunk_size_reason: str = ""
-    history: list[RateHistoryEntry] = []
+    chunk_size_reason: Detail = ""
+    history: Annotated[list[RateHistoryEntry], Field(max_length=200)] = []
 
 
 class RatesReply(Message):
@@ -287,8 +304,8 @@ class StartPermitQuery(Message):
 
     type: ClassVar[str] = "permit.query.v1"
     chunk_id: UUID
-    fence: int
-    worker_id: str
+    fence: Fence
+    worker_id: WorkerId
     ordinals: Annotated[list[Ordinal], Field(min_length=1, max_length=MAX_ORDINALS)]
 
 
@@ -334,5 +351,5 @@ class QueryFailed(Message):
     """Reply to a query that could not be answered; `detail` gives the reason."""
 
     type: ClassVar[str] = "query.failed.v1"
-    code: str
-    detail: str
+    code: ErrorCode
+    detail: Detail

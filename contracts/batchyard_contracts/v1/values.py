@@ -1,11 +1,30 @@
 """Values that several messages of version 1 share."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field, JsonValue, StringConstraints
+from pydantic import AwareDatetime, BeforeValidator, Field, JsonValue, StringConstraints
 
 from batchyard_contracts.message import Value
+
+MAX_INTEGER = 2**31 - 1
+"""Largest integer of the databases' columns."""
+MAX_DETAIL = 2000
+"""Largest number of characters of a text for people."""
+
+
+def _shorten(text: object) -> object:
+    return f"{text[: MAX_DETAIL - 1]}…" if isinstance(text, str) and len(text) > MAX_DETAIL else text
+
+
+def _shorten_id(text: object) -> object:
+    return text[:128] if isinstance(text, str) else text
+
+
+def _clamp(number: object) -> object:
+    return min(max(number, 0), MAX_INTEGER) if isinstance(number, int) else number
+
 
 Priority = Literal["immediate", "normal", "low"]
 PRIORITIES: tuple[Priority, ...] = ("immediate", "normal", "low")
@@ -22,16 +41,50 @@ BatchStatus = Literal["open", "running", "paused", "finished"]
 CircuitState = Literal["closed", "open", "half_open"]
 """State of a provider's circuit breaker: `closed` sends items, `open` sends none, `half_open` probes with one."""
 
+WorkerId = Annotated[str, StringConstraints(max_length=255)]
+MessageId = Annotated[str, StringConstraints(max_length=255)]
+Version = Annotated[str, StringConstraints(max_length=64)]
+"""Version of a workload."""
+LimitName = Annotated[str, StringConstraints(max_length=32)]
+PartitionName = Annotated[str, StringConstraints(max_length=4096)]
+"""Name of an item's partition, which joins its values of up to 255 characters for each limit."""
+Detail = Annotated[str, StringConstraints(max_length=MAX_DETAIL), BeforeValidator(_shorten)]
+"""Text for people. A longer one is shortened and not refused, because it may quote what somebody sent."""
+UnitName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z ]{0,31}$")]
+"""Name of a unit in the plural: `records`."""
+
 WorkloadName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,47}$")]
 Owner = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 """Name of the owner of a batch. It has no dots, because it ends the routing key of events."""
 
 IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")]
 CustomId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+ItemId = Annotated[str, StringConstraints(max_length=128)]
+"""Id of an item between services: the client's `CustomId`."""
+ReportedItemId = Annotated[str, StringConstraints(max_length=128), BeforeValidator(_shorten_id)]
+"""Id of an item as a worker repeats it. A longer one is cut, so that no report is lost for it."""
 ErrorCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_.]{0,63}$")]
 Ordinal = Annotated[int, Field(ge=0, lt=100_000_000)]
-Round = Annotated[int, Field(ge=1)]
+Round = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
+Attempt = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
+Fence = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+"""Fencing token of a chunk, which grows with each dispatch."""
+Count = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+ReportedCount = Annotated[int, Field(ge=0, le=MAX_INTEGER), BeforeValidator(_clamp)]
+"""Number that a worker measured. One out of range becomes the nearest in range, so that no report is lost for it."""
+UnitCount = Annotated[int, Field(ge=0, le=10**17)]
+"""Number of units of a batch."""
+ItemUnits = Annotated[int, Field(ge=0, le=10**9)]
+"""Number of units of one item."""
 Seconds = Annotated[float, Field(ge=0, le=31_536_000)]
+Milliseconds = Annotated[float, Field(ge=0, le=1e12)]
+PerSecond = Annotated[float, Field(ge=0.000_001, le=1_000_000)]
+"""Rate in items a second, from one in eleven days."""
+MAX_ETA_S = 1e12
+EtaSeconds = Annotated[float, Field(ge=0, le=MAX_ETA_S)]
+MeasuredPerSecond = Annotated[float, Field(ge=0, le=1e9)]
+Time = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 2, tzinfo=UTC), lt=datetime(9999, 1, 1, tzinfo=UTC))]
+"""Time with its zone, which is a valid time in every other zone."""
 BatchId = UUID
 
 StopReason = Literal["deadline", "failure_threshold", "never_sealed"]
@@ -42,6 +95,10 @@ Payload = dict[str, JsonValue]
 
 MAX_ITEMS_PER_COMMAND = 10_000
 MAX_ITEMS_PER_BATCH = 1_000_000
+MAX_WORKLOADS = 1000
+"""Largest number of workloads of a worker."""
+MAX_CHUNKS = 10_000
+"""Largest number of chunks that a worker holds."""
 
 
 class NewItem(Value, extra="forbid"):
@@ -87,6 +144,11 @@ class Selection(Value, extra="forbid"):
 
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$")]
 """Single line of text, without control characters."""
+BatchName = Annotated[str, StringConstraints(max_length=200)]
+BatchLabels = Annotated[
+    dict[Annotated[str, StringConstraints(max_length=63)], Annotated[str, StringConstraints(max_length=255)]],
+    Field(max_length=20),
+]
 WebhookUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s\x00-\x1f\x7f]+$", max_length=2048)]
 EmailAddress = Annotated[
     str,
@@ -97,7 +159,7 @@ EmailAddress = Annotated[
 class Rate(Value):
     """Rate limit: at most `per_second` items a second on average, and `burst` at once."""
 
-    per_second: Annotated[float, Field(gt=0, le=1_000_000)]
+    per_second: PerSecond
     burst: Annotated[int, Field(ge=1, le=1_000_000)] = 1
 
 
@@ -110,7 +172,7 @@ class RetryRule(Value):
     cap_s: Seconds = 300.0
 
 
-RetryRules = Annotated[dict[Literal["default"] | ErrorCode, RetryRule], Field(max_length=100)]
+RetryRules = Annotated[dict[ErrorCode, RetryRule], Field(max_length=100)]
 """Retry rules by error code; `default` applies to all others."""
 
 
@@ -122,9 +184,9 @@ class FailureThreshold(Value, extra="forbid"):
     batch.
     """
 
-    count: Annotated[int, Field(ge=0)] | None = None
+    count: Count | None = None
     share: Annotated[float, Field(ge=0, lt=1)] | None = None
-    codes: Annotated[dict[ErrorCode, Annotated[int, Field(ge=0)]], Field(max_length=50)] = {}
+    codes: Annotated[dict[ErrorCode, Count], Field(max_length=50)] = {}
 
 
 class Terms(Value):
@@ -136,11 +198,16 @@ class Terms(Value):
     """Rate of the batch, in addition to the rates of its partitions; None: unlimited."""
     concurrency: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """Largest number of its items that workers hold at once; None: unlimited."""
-    deadline: AwareDatetime | None = None
+    deadline: Time | None = None
     """Time at which all items that have not ended expire; None: never."""
     failure_threshold: FailureThreshold | None = None
     retry: RetryRules = {}
     """Retry rules that replace the workload's, by error code."""
+
+
+Term = Literal["weight", "rate", "concurrency", "deadline", "failure_threshold", "retry"]
+"""Name of a field of `Terms`."""
+ClearedTerms = Annotated[list[Term], Field(max_length=6)]
 
 
 class Dedup(Value, extra="forbid"):
@@ -189,10 +256,10 @@ SummaryError = Annotated[str, StringConstraints(max_length=2000)]
 class Units(Value):
     """Count of the units that items of a batch consist of, such as records, where the workload counts them."""
 
-    name: str
-    done: int = 0
+    name: UnitName
+    done: UnitCount = 0
     """Number of units in the results so far."""
-    total: int | None = None
+    total: UnitCount | None = None
     """Expected number of units; None: unknown."""
 
 
@@ -200,14 +267,14 @@ class Counts(Value):
     """Number of items by state. While a batch is open, `total` is None and `remaining` counts the items added so
     far."""
 
-    total: int | None = None
-    succeeded: int = 0
-    failed: int = 0
-    cancelled: int = 0
-    expired: int = 0
-    duplicate: int = 0
-    remaining: int = 0
-    cached: int = 0
+    total: Count | None = None
+    succeeded: Count = 0
+    failed: Count = 0
+    cancelled: Count = 0
+    expired: Count = 0
+    duplicate: Count = 0
+    remaining: Count = 0
+    cached: Count = 0
     """Number of succeeded items that took a cached result; together with `duplicate`, the runs that were saved."""
     units: Units | None = None
 
@@ -221,25 +288,25 @@ class ItemResult(Value):
     """Terminal outcome of one item, as the aggregator recorded it."""
 
     ordinal: Ordinal
-    custom_id: str | None = None
+    custom_id: ItemId | None = None
     status: TerminalStatus
     round: Round = 1
-    attempts: int = 0
+    attempts: Count = 0
     result: Any = None
     error: ItemError | None = None
     duplicate_of: Ordinal | None = None
     duplicate_of_batch: BatchId | None = None
     """Batch of that item; None: this batch."""
-    elapsed_ms: int | None = None
+    elapsed_ms: Count | None = None
     cached: bool = False
 
 
 class SlotCount(Value):
     """Slots of one workload at a worker, each of which runs one call at a time."""
 
-    busy: Annotated[int, Field(ge=0)] = 0
+    busy: Count = 0
     """Number of slots that run a call."""
-    open: Annotated[int, Field(ge=0)] = 1
+    open: Count = 1
     """Number of slots that are ready for a call, busy ones included."""
-    max: Annotated[int, Field(ge=1)]
+    max: Count
     """Largest number of slots that the worker opens."""

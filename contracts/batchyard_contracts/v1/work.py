@@ -4,10 +4,28 @@ from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, StringConstraints
 
 from batchyard_contracts.message import Message, Value
-from batchyard_contracts.v1.values import BatchId, Counts, Ordinal, Owner, Priority, Reuse, Round, WorkloadName
+from batchyard_contracts.v1.values import (
+    MAX_ITEMS_PER_COMMAND,
+    Attempt,
+    BatchId,
+    Count,
+    Counts,
+    Fence,
+    ItemId,
+    Ordinal,
+    Owner,
+    PartitionName,
+    Priority,
+    Reuse,
+    Round,
+    WorkloadName,
+)
+
+MAX_KEY = 5000
+"""Largest number of characters of the key of a shared rate, which names workload, limit and partition."""
 
 
 class ChunkItem(Value):
@@ -15,7 +33,7 @@ class ChunkItem(Value):
 
     ordinal: Ordinal
     payload: Any
-    custom_id: str | None = None
+    custom_id: ItemId | None = None
     state: JsonValue = None
     source: bool | None = None
     """True: the payload is the source of the batch. Its items are sent as `source.expanded.v1` before its report."""
@@ -26,18 +44,18 @@ class ChunkItem(Value):
 class SharedRate(Value):
     """Rate that the calls of all workers share under one key. The higher `version` replaces the lower one."""
 
-    key: str
-    per_second: float
+    key: Annotated[str, StringConstraints(max_length=MAX_KEY)]
+    per_second: Annotated[float, Field(ge=0.000_000_1, le=1_000_000)]
     """Items a second."""
-    burst: int = 1
-    version: int = 0
+    burst: Count = 1
+    version: Annotated[int, Field(ge=0, le=2**53)] = 0
 
 
 class ChunkRates(Value):
     """Rates that a chunk keeps: each item starts when all keys permit it; see `docs/retries.md`."""
 
-    keys: list[SharedRate] = []
-    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    keys: Annotated[list[SharedRate], Field(max_length=10)] = []
+    share: Annotated[float, Field(ge=0.000_001, le=1)] = 1.0
     """Share of each rate that this worker uses while Redis is unavailable."""
     probe: bool = False
     """True: a single item that probes a provider whose circuit is open."""
@@ -48,15 +66,15 @@ class ChunkHead(Message):
 
     type: ClassVar[str] = "chunk.ready.v1"
     chunk_id: UUID
-    fence: int
+    fence: Fence
     """Fencing token, which grows with each dispatch of the chunk; a report with an older one is discarded."""
     batch_id: BatchId
     owner: Owner
     workload: WorkloadName
     priority: Priority
-    partition: str
+    partition: PartitionName
     round: Round
-    attempt: Annotated[int, Field(ge=1)]
+    attempt: Attempt
     reuse: Reuse | None = None
     quarantined: bool = False
     """True: a worker that held the chunk was lost, so that it runs in a process of its own."""
@@ -79,7 +97,7 @@ class ChunkReady(ChunkHead):
     """Chunk of items of one partition, to be run now. Reports repeat its `chunk_id`, `fence`, `round` and `attempt`."""
 
     type: ClassVar[str] = "chunk.ready.v1"
-    items: Annotated[list[ChunkItem], Field(min_length=1)]
+    items: Annotated[list[ChunkItem], Field(min_length=1, max_length=MAX_ITEMS_PER_COMMAND)]
 
 
 class SummaryRequested(Message):
@@ -97,7 +115,7 @@ class SummaryRequested(Message):
     counts: Counts
     has_source: bool | None = None
     """True: item 0 is the source of the batch. Its result is none of the workload's, so that the summary skips it."""
-    timeout_s: Annotated[float, Field(gt=0)]
+    timeout_s: Annotated[float, Field(ge=0.001, le=86_400)]
     """Seconds after which the aggregator no longer waits for the summary."""
 
     def routing_key(self) -> str:

@@ -2,7 +2,7 @@
 
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
 from batchyard_contracts.v1.queries import BatchState
-from batchyard_contracts.v1.values import Counts, Units
+from batchyard_contracts.v1.values import MAX_ETA_S, Counts, Units
 from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.summary import NO_SUMMARY, Summary
 
@@ -96,7 +96,7 @@ def eta_s(batch: Batch, items_per_s: float | None) -> float | None:
     """Return the seconds until the end at this throughput; None if unknown."""
     if not items_per_s or batch.total is None or batch.status != "running":
         return None
-    return round(batch.remaining / items_per_s, 1)
+    return min(round(batch.remaining / items_per_s, 1), MAX_ETA_S)
 
 
 def _units(batch: Batch) -> Units | None:

@@ -7,11 +7,14 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from batchyard_contracts.message import Command
-from batchyard_contracts.v1.commands import BatchAppend, CacheInvalidate, Term
+from batchyard_contracts.v1.commands import BatchAppend, CacheInvalidate
 from batchyard_contracts.v1.manifest import FIRST_LIMIT, Adaptive, Manifest, Question, TextExport
 from batchyard_contracts.v1.queries import BatchState
 from batchyard_contracts.v1.values import (
     MAX_ITEMS_PER_COMMAND,
+    ClearedTerms,
+    Count,
+    LimitName,
     NewItem,
     Patch,
     Payload,
@@ -27,7 +30,7 @@ class AppendRequest(Command):
     """Items for an open batch. `sequence` counts 0, 1, 2 …: a repeated number is the same append."""
 
     type: ClassVar[str] = BatchAppend.type
-    sequence: Annotated[int, Field(ge=0)]
+    sequence: Count
     items: Annotated[list[NewItem], Field(min_length=1, max_length=MAX_ITEMS_PER_COMMAND)]
 
 
@@ -36,14 +39,14 @@ class ChangeRequest(Terms, Command):
 
     type: ClassVar[str] = "batch.change.v1"
     priority: Priority | None = None
-    clear: Annotated[list[Term], Field(default_factory=list)]
+    clear: Annotated[ClearedTerms, Field(default_factory=list)]
 
 
 class RatesRequest(Command):
     """Override of the rate of a destination: of one partition of a limit, or without `partition` of all."""
 
     type: ClassVar[str] = "rates.set.v1"
-    limit: Annotated[str, Field(max_length=32)] = FIRST_LIMIT
+    limit: LimitName = FIRST_LIMIT
     partition: Annotated[Text, Field(max_length=255)] | None = None
     rate: Rate | None = None
     adaptive: Adaptive | None = None

@@ -104,8 +104,8 @@ def test_control_characters_are_replaced_and_long_ids_cut() -> None:
 
 
 def test_numbers_out_of_range_are_clamped() -> None:
-    row = only_row(processed({0: ItemOutcome(ordinal=0, status="succeeded", elapsed_ms=2**40)}, attempt=2**40))
-    assert (row["attempts"], row["elapsed_ms"]) == (2**31 - 1, 2**31 - 1)
+    row = only_row(processed({0: ItemOutcome(ordinal=0, status="succeeded", elapsed_ms=2**40)}))
+    assert row["elapsed_ms"] == 2**31 - 1
     row = only_row(processed({0: ItemOutcome(ordinal=0, status="succeeded", elapsed_ms=-5)}))
     assert row["elapsed_ms"] == 0
 

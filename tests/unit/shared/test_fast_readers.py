@@ -1,7 +1,7 @@
 """Each struct of the fast readers has fields of its contract model, with the same names, types, bounds and defaults."""
 
 import json
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 import pytest
@@ -66,8 +66,9 @@ def schema_of(annotation: Any) -> Any:
     """Return the schema of a field; that of JSON that is read later, if at all, is empty."""
     if annotation is msgspec.Raw:
         return {}
-    if get_origin(annotation) is list:
-        return {"type": "array", "items": schema_of(*get_args(annotation))}
+    if get_origin(annotation) is Annotated and get_origin(get_args(annotation)[0]) is list:
+        kind, bounds = get_args(annotation)
+        return {"type": "array", "items": schema_of(*get_args(kind)), "maxItems": bounds.max_length}
     if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
         return {"$ref": MODELS[annotation].__name__}
     return comparable(msgspec.json.schema(annotation))

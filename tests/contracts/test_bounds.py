@@ -1,0 +1,53 @@
+"""Every part of every message has a bound: no valid message exceeds a column, a calculation or another message."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, get_args, get_type_hints
+
+import pytest
+from pydantic import ValidationError
+
+from batchyard_contracts.message import Message, Value
+from batchyard_contracts.schema.message_schema import schema_of
+from batchyard_contracts.v1 import MESSAGES
+from batchyard_contracts.v1.flow import DestinationFeedback
+from batchyard_contracts.v1.values import Rate, Time
+from tests.support.bounds import unbounded_parts
+
+
+@pytest.mark.parametrize("kind", MESSAGES.values(), ids=MESSAGES)
+def test_every_part_of_a_message_has_a_bound(kind: type[Message]) -> None:
+    assert unbounded_parts(schema_of(kind), kind.type) == []
+
+
+def test_every_time_has_a_zone_and_a_range() -> None:
+    found = [
+        f"{kind.__name__}.{name}"
+        for kind in _values(Value)
+        for name, hint in get_type_hints(kind, include_extras=True).items()
+        if _is_plain_time(hint)
+    ]
+    assert found == []
+
+
+def _values(kind: type[Value]) -> Iterator[type[Value]]:
+    for one in kind.__subclasses__():
+        if one.__module__.startswith("batchyard_contracts."):
+            yield one
+            yield from _values(one)
+
+
+def _is_plain_time(hint: Any) -> bool:
+    return hint is datetime or (hint != Time and any(map(_is_plain_time, get_args(hint))))
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e400", "5e-324", "1e-310", "0"])
+def test_a_rate_is_a_number_that_can_be_calculated_with(number: str) -> None:
+    with pytest.raises(ValidationError):
+        Rate.model_validate_json(f'{{"per_second": {number}}}')
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400", "-1"])
+def test_feedback_is_a_number_that_can_be_calculated_with(number: str) -> None:
+    with pytest.raises(ValidationError):
+        DestinationFeedback.model_validate_json(f'{{"mean_wait_ms": {number}}}')
