@@ -1,7 +1,5 @@
 """Tests of which failures have the same cause, and that stored ids do not change."""
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +10,7 @@ from services.aggregator.domain.cause import _RUN, _SPACE, _VARIABLE, cause_id, 
 from services.aggregator.domain.failure import find_failures
 from services.aggregator.domain.outcome_rows import outcome_rows
 from services.aggregator.domain.report import Report
+from tests.support.growth import assert_linear
 from tests.support.ledger_messages import BATCH, batch, processed
 
 SAME = [
@@ -75,19 +74,7 @@ def test_any_message_has_a_cause(message: str) -> None:
     "piece", ["a", "a@", "'", "\u201c", "\u201c\n", "\u201c\u201d", "x://", "(", "no page 7 of 'x' "]
 )
 def test_a_message_takes_long_in_proportion_to_its_length_alone(piece: str) -> None:
-    short, long = (_time_s((piece * 2000)[:length]) for length in (500, 2000))
-    assert long < 9 * short, "four times as long: 4 is in proportion, 16 is its square"
-
-
-def _time_s(text: str) -> float:
-    """Processor time, the shortest of several, so that it does not matter what else the machine does."""
-    times = []
-    for _ in range(9):
-        begun = time.process_time()
-        for _ in range(20):
-            message_template(text)
-        times.append(time.process_time() - begun)
-    return min(times)
+    assert_linear(lambda n: message_template((piece * n)[:n]), 500)
 
 
 @given(st.text("a1 .\u201c\u201d\xab\xbb\u2018\u2019\n", max_size=40))

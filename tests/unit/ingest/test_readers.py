@@ -122,6 +122,7 @@ def rejections(found: list[Row | Rejection]) -> list[tuple[str, int | None]]:
         (b"s,\n", [("malformed_csv", 1)]),
         (b"s, s \n", [("malformed_csv", 1)]),
         (b",".join(b"c%d" % n for n in range(201)) + b"\n", [("malformed_csv", 1)]),
+        (b's\nok\n12" disc\nlost?\n7" disc\n', [("malformed_csv", 3)]),
         (b"s,custom_id\nok,a\nbad," + b"x" * 129 + b"\n", [("invalid_item", 3)]),
     ],
     ids=[
@@ -133,6 +134,7 @@ def rejections(found: list[Row | Rejection]) -> list[tuple[str, int | None]]:
         "a column without a name",
         "a name twice",
         "too many columns",
+        "quotes within cells, which would hide the row between them",
         "a custom id that is too long",
     ],
 )
@@ -145,6 +147,17 @@ def test_a_row_over_several_lines_that_grows_too_long_is_rejected_before_it_ends
     found = list(CsvReader({}).feed(lines))
     assert [each.code for each in found if isinstance(each, Rejection)] == ["item_too_large"]
     assert not any(isinstance(each, Row) for each in found)
+
+
+def test_a_cell_of_empty_lines_is_as_long_as_its_line_ends() -> None:
+    found = list(CsvReader({}).feed(b's\n"' + b"\n" * (MAX_LINE_BYTES + 1)))
+    assert rejections(found) == [("item_too_large", MAX_LINE_BYTES + 2)]
+
+
+def test_a_cell_may_be_as_long_as_an_item() -> None:
+    (row,) = read(CsvReader({}), b"s\n" + b"x" * 200_000)
+    assert isinstance(row, Row)
+    assert row.payload == {"s": "x" * 200_000}
 
 
 def test_a_csv_file_may_begin_with_a_byte_order_mark_and_hold_two_hundred_columns() -> None:

@@ -16,6 +16,10 @@ _CUSTOM_ID: TypeAdapter[str] = TypeAdapter(CustomId)
 _INTEGER = re.compile(r"-?\d{1,18}")
 _NUMBER = re.compile(r"-?\d{1,18}(\.\d{1,18})?([eE][+-]?\d{1,2})?")
 _MAX_COLUMNS = 200
+_STRAY_QUOTE = (
+    "A quotation mark stands within a cell that is not quoted. Put the cell in quotation marks, and double this one."
+)
+csv.field_size_limit(MAX_LINE_BYTES)
 
 
 class CsvReader:
@@ -28,6 +32,7 @@ class CsvReader:
         self._lines = LineSplitter()
         self._record: list[str] = []
         self._size = 0
+        self._is_quoted = False
         self._columns: list[str] | None = None
 
     def feed(self, chunk: bytes) -> Iterator[Row | Rejection]:
@@ -46,15 +51,17 @@ class CsvReader:
         """Collect the lines of a record: while its quotes are odd, a quoted cell continues on the next line."""
         for line in lines:
             try:
-                self._record.append(line.decode("utf-8-sig" if self._lines.line_number == 1 else "utf-8"))
+                text = line.decode("utf-8-sig" if self._lines.line_number == 1 else "utf-8")
             except UnicodeDecodeError:
                 yield Rejection("malformed_csv", "The file is not encoded in UTF-8.", 400, self._lines.line_number)
                 return
-            self._size += len(line)
-            if self._size > MAX_LINE_BYTES:
+            self._record.append(text)
+            self._size += len(line) + 1
+            if self._size > MAX_LINE_BYTES + 1:
                 yield LINE_TOO_LONG.at(self._lines.line_number)
                 return
-            if sum(part.count('"') for part in self._record) % 2:
+            self._is_quoted ^= text.count('"') % 2 == 1
+            if self._is_quoted:
                 continue
             record, self._record, self._size = self._record, [], 0
             row = self._row(record, self._lines.line_number - len(record) + 1)
@@ -62,11 +69,9 @@ class CsvReader:
                 yield row
 
     def _row(self, record: list[str], number: int) -> Row | Rejection | None:
-        try:
-            parsed = list(csv.reader([part + "\n" for part in record], strict=True))
-        except csv.Error as error:
-            return Rejection("malformed_csv", f"{error}.", 400, number)
-        cells = parsed[0] if parsed else []
+        cells = _cells(record, number)
+        if isinstance(cells, Rejection):
+            return cells
         if not cells:
             return None
         if self._columns is None:
@@ -96,6 +101,15 @@ class CsvReader:
             return Rejection("malformed_csv", detail, 400, number)
         self._columns = names
         return None
+
+
+def _cells(record: list[str], number: int) -> list[str] | Rejection:
+    """Return the cells of one record."""
+    try:
+        rows = list(csv.reader([part + "\n" for part in record], strict=True))
+    except csv.Error as error:
+        return Rejection("malformed_csv", f"{error}.", 400, number)
+    return rows[0] if len(rows) == 1 else Rejection("malformed_csv", _STRAY_QUOTE, 400, number)
 
 
 def _convert(cell: str, schema: Any) -> Any:

@@ -39,23 +39,25 @@ class LineSplitter:
     """Splits chunks of a body into lines."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
         self.line_number = 0
         """Number of the latest line, counted from 1."""
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """Yield the lines that a chunk completes, without their line ends."""
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        *lines, rest = chunk.split(b"\n")
         for line in lines:
             self.line_number += 1
-            yield line
+            yield bytes(self._rest + line) if self._rest else line
+            self._rest.clear()
+        self._rest += rest
 
     def finish(self) -> Iterator[bytes]:
         """Yield the last line if it has no line end."""
         if self._rest:
             self.line_number += 1
-            yield self._rest
-            self._rest = b""
+            yield bytes(self._rest)
+            self._rest.clear()
 
     @property
     def overlong_line(self) -> Rejection | None:
