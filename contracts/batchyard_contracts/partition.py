@@ -15,6 +15,8 @@ from batchyard_contracts.v1.manifest import Manifest, Partition
 MAX_PARTITION = 255
 """Largest number of characters of each part of a partition's name."""
 _JOINT = "|"
+_MAX_HOST_END = 2000
+"""Number of characters of a URL in which its host has to end: the time of splitting can grow by the square of it."""
 
 
 class Partitioner:
@@ -74,6 +76,6 @@ def split(name: str, count: int) -> tuple[str, ...]:
 
 def _host(url: str) -> str:
     try:
-        return urlsplit(url).hostname or ""
+        return urlsplit(url[:_MAX_HOST_END]).hostname or ""
     except ValueError:
         return ""

@@ -14,6 +14,8 @@ from shared.runtime.errors import MessageRejected
 
 CHANNEL_LOST = (AMQPError, ChannelInvalidStateError)
 """Errors that the AMQP library raises for a closed channel."""
+_MAX_PLACE_LENGTH = 200
+_MAX_REASON_LENGTH = 300
 log = structlog.get_logger()
 T_co = TypeVar("T_co", covariant=True)
 
@@ -95,9 +97,19 @@ def decode(delivery: Delivery, decoders: Mapping[str, MessageDecoder[T_co]]) -> 
 
 
 def explain(error: ValidationError, max_errors: int = 3) -> str:
-    """Describe validation errors in one line: the first `max_errors` locations with their messages."""
+    """Describe validation errors in one line: the first `max_errors` locations with their messages.
+
+    Both are cut, since either may quote the sender's own text, such as the name of an unknown field.
+    """
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    parts = [f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in found[:max_errors]]
+    parts = [
+        f"{_cut('.'.join(map(str, e['loc'])), _MAX_PLACE_LENGTH) or 'body'}: {_cut(e['msg'], _MAX_REASON_LENGTH)}"
+        for e in found[:max_errors]
+    ]
     if len(found) > max_errors:
         parts.append(f"and {len(found) - max_errors} more")
     return "; ".join(parts)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[:length] + "…"

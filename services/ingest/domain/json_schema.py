@@ -7,7 +7,7 @@ import jsonschema_rs
 from batchyard_contracts.v1.manifest import Manifest
 
 _MAX_EXPLANATION_LENGTH = 300
-"""Largest number of characters of an explanation: a schema error may quote the whole payload."""
+"""Largest number of characters of a place or of a reason: either may quote the whole payload."""
 
 
 def compile_schema(manifest: Manifest, what: str, schema: dict[str, Any]) -> Any:
@@ -24,11 +24,14 @@ def explain(schema: Any, payload: dict[str, Any]) -> str:
     """Return the first reason why a payload does not fit a compiled schema."""
     error = next(iter(schema.iter_errors(payload)))
     where = "/".join(str(part) for part in error.instance_path)
-    return f"{'/' + where if where else 'The payload'}: {_truncate(error)}"
+    return f"{'/' + _cut(where) if where else 'The payload'}: {_truncate(error)}"
 
 
 def _truncate(error: Exception) -> str:
-    text = str(getattr(error, "message", error)).partition("\n")[0]
+    return _cut(str(getattr(error, "message", error)).partition("\n")[0])
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _MAX_EXPLANATION_LENGTH else text[:_MAX_EXPLANATION_LENGTH] + "…"
 
 

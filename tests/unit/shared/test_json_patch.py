@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from shared.json.patch import MAX_PATCH_BYTES, Patch, PatchError
+from tests.support.growth import assert_linear
 
 DOCUMENT = {"url": "https://a.example", "tags": [1, {"deep": None}]}
 
@@ -64,5 +65,18 @@ def test_a_patch_that_does_not_apply_is_an_error(operation: dict[str, Any]) -> N
 
 def test_copies_of_copies_do_not_fill_the_memory() -> None:
     bomb = [{"op": "copy", "from": "", "path": f"/x{n}"} for n in range(100)]
-    with pytest.raises(PatchError, match="grows over 100000 bytes"):
+    with pytest.raises(PatchError, match="copies over 100000 bytes"):
         Patch(bomb, 100_000).apply(DOCUMENT)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "add", "path": "/tags/0", "value": "x"},
+        {"op": "copy", "from": "/url", "path": "/tags/0"},
+        {"op": "test", "path": "/url", "value": "https://a.example"},
+    ],
+    ids=lambda operation: operation["op"],
+)
+def test_operations_do_not_each_take_time_for_the_whole_document(operation: dict[str, Any]) -> None:
+    assert_linear(lambda n: Patch([operation] * n, 10**9).apply(DOCUMENT | {"rest": [{"a": 1}] * 20 * n}), 25)
