@@ -1,5 +1,6 @@
 """Previews a retry: the items that would run again, and their payloads."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -113,6 +114,7 @@ class RetryPreviewer:
             stored = await self._stored_items(header, ordinals)
             for ordinal in ordinals:
                 _add_item(preview, ordinal, stored.get(ordinal), patch, validator)
+                await asyncio.sleep(0)  # an item may be large: other requests get a turn after each
         if preview is None:
             raise IngestError(nothing_to_retry(select))
         return preview

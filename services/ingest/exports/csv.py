@@ -1,5 +1,6 @@
 """Outcomes as CSV: the status columns of each item, then the scalar values of its result."""
 
+import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -31,14 +32,17 @@ async def csv_table(pages: AsyncIterator[ResultPage], result_schema: Mapping[str
     """
     fields: list[str] | None = None
     async for page in pages:
-        rows: list[Iterable[Any]] = []
+        header: list[Iterable[Any]] = []
         if fields is None:
             fields = _fields(result_schema) or _fields_in(page.items)
-            rows.append((*STATUS_COLUMNS, *(f"result_{f}" if f in STATUS_COLUMNS else f for f in fields)))
-        rows += [_row(item, fields) for item in page.items]
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\r\n").writerows(rows)
-        yield text.getvalue().encode()
+            header.append((*STATUS_COLUMNS, *(f"result_{f}" if f in STATUS_COLUMNS else f for f in fields)))
+        yield await asyncio.to_thread(_encode, header, page, fields)
+
+
+def _encode(header: list[Iterable[Any]], page: ResultPage, fields: list[str]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerows([*header, *(_row(item, fields) for item in page.items)])
+    return text.getvalue().encode()
 
 
 def safe_cell(value: Any) -> Any:

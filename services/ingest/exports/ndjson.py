@@ -1,5 +1,6 @@
 """Outcomes as NDJSON, and as one JSON array."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from services.ingest.queries.result_reader import ResultPage
@@ -9,7 +10,7 @@ async def ndjson_lines(pages: AsyncIterator[ResultPage]) -> AsyncIterator[bytes]
     """Yield one outcome per line."""
     async for page in pages:
         if page.items:
-            yield b"\n".join(_lines(page)) + b"\n"
+            yield b"\n".join(await asyncio.to_thread(_lines, page)) + b"\n"
 
 
 async def json_array(pages: AsyncIterator[ResultPage]) -> AsyncIterator[bytes]:
@@ -17,7 +18,7 @@ async def json_array(pages: AsyncIterator[ResultPage]) -> AsyncIterator[bytes]:
     before = b"["
     async for page in pages:
         if page.items:
-            yield before + b",\n".join(_lines(page))
+            yield before + b",\n".join(await asyncio.to_thread(_lines, page))
             before = b",\n"
     yield b"[]" if before == b"[" else b"]"
 

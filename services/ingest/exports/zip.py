@@ -1,5 +1,6 @@
 """Texts of results, such as a page for each item, as files in a ZIP archive that is streamed."""
 
+import asyncio
 import re
 import unicodedata
 import zipfile
@@ -30,6 +31,7 @@ async def texts_zip(pages: AsyncIterator[ResultPage], export: TextExport, at: da
                     info.compress_type = zipfile.ZIP_DEFLATED
                     info.external_attr = 0o644 << 16
                     archive.writestr(info, text.encode("utf-8", "replace"))
+                    await asyncio.sleep(0)  # a text may be long: other requests get a turn after each
             if piece := buffer.drain():
                 yield piece
     yield buffer.drain()
@@ -37,7 +39,8 @@ async def texts_zip(pages: AsyncIterator[ResultPage], export: TextExport, at: da
 
 def safe_name(name: str) -> str:
     """Return a text as part of a file name that is safe on any system."""
-    plain = _UNSAFE.sub("-", unicodedata.normalize("NFKC", name)).strip(" .-")
+    start = name[: 2 * _MAX_NAME_LENGTH]  # normalizing takes time by the square of a run of accents
+    plain = _UNSAFE.sub("-", unicodedata.normalize("NFKC", start)).strip(" .-")
     return plain[:_MAX_NAME_LENGTH].rstrip(" .-")
 
 

@@ -1,9 +1,10 @@
 """Export formats: complete, safe in a spreadsheet, safe to unpack."""
 
+import asyncio
 import csv
 import io
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from batchyard_contracts.v1.manifest import TextExport
 from batchyard_contracts.v1.values import ItemResult
 from services.ingest.exports.csv import csv_table, safe_cell
-from services.ingest.exports.ndjson import json_array
+from services.ingest.exports.ndjson import json_array, ndjson_lines
 from services.ingest.exports.zip import safe_name, texts_zip
 from services.ingest.queries.result_reader import ResultPage
 
@@ -132,3 +133,25 @@ async def test_a_text_with_lone_surrogates_is_still_archived(text: str) -> None:
     found = await joined(texts_zip(pages([item(0, {"name": "x", "texts": text})]), CUE, AT))
     with zipfile.ZipFile(io.BytesIO(found)) as archive:
         assert len(archive.namelist()) == 1
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [lambda found: csv_table(found, {}), ndjson_lines, json_array, lambda found: texts_zip(found, CUE, AT)],
+    ids=["csv", "ndjson", "json", "zip"],
+)
+async def test_other_requests_get_turns_while_a_page_is_encoded(
+    encode: Callable[[AsyncIterator[ResultPage]], AsyncIterator[bytes]],
+) -> None:
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    await joined(encode(pages([item(n, {"texts": "x" * 20_000}) for n in range(200)])))
+    task.cancel()
+    assert turns > 1
