@@ -43,6 +43,7 @@ async def recommended(cluster: Cluster, server: OsrmServer) -> None:
         "jobs": [{"id": "j", "lat": 50.0, "lon": 0.0}],
         "contractors": [{"id": f"c{n}", "lat": 50.0, "lon": n / 10} for n in range(1, 40)],
         "exact": 10,
+        "deadline_s": 10.0,
     }
     async with cluster.http.post("workloads/distances/questions/recommend", json=question) as response:
         answer = await response.json()
