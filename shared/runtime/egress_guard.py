@@ -21,9 +21,11 @@ WEB_PORTS = frozenset({80, 443})
 _NOT_PUBLIC = tuple(
     ipaddress.ip_network(network)
     for network in (
+        "168.63.129.16/32",  # Azure: the machine's own agent answers there
         "192.0.0.0/24",  # protocol assignments
         "192.88.99.0/24",  # 6to4 relays
         "::/96",  # IPv4-compatible
+        "::ffff:0:0:0/96",  # IPv4-translated: an IPv4 address is inside
         "64:ff9b::/96",  # NAT64: an IPv4 address is inside
         "64:ff9b:1::/48",  # NAT64 of one's own
         "2001::/23",  # protocol assignments, Teredo among them
