@@ -22,6 +22,7 @@ from services.notifier.persistence.store import ClaimedDelivery
 
 MAX_REPLY_CHARACTERS = 1024
 _QUIT_TIMEOUT_S = 1.0
+NO_STARTTLS = "the mail server offers no STARTTLS, and a password is not sent without: use smtps:// or another server"
 NO_RELAY = "no mail server: set BATCHYARD_SMTP_URL"
 
 
@@ -55,6 +56,8 @@ class MailSender:
         except SMTPNotSupported:
             return Attempt("give_up", "the mail server does not support a required extension")
         except (SMTPException, OSError) as error:
+            if self._relay.requires_starttls and "STARTTLS" in str(error):
+                return Attempt("retry", NO_STARTTLS)
             return Attempt("retry", f"not connected: {type(error).__name__}")
         except ValueError:  # last, because certificate errors are ValueErrors too
             return _INVALID
@@ -72,6 +75,7 @@ class MailSender:
             username=relay.username,
             password=relay.password,
             use_tls=relay.tls,
+            start_tls=True if relay.requires_starttls else None,
             local_hostname=self._sender.domain,
             timeout=self._timeout_s,
         )

@@ -1,6 +1,7 @@
 """The address and credentials of the SMTP relay, read from one URL."""
 
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from urllib.parse import unquote, urlsplit
 
 _PORTS = {"smtp": 25, "smtps": 465}
@@ -11,7 +12,8 @@ _WRONG = "must look like smtp://host:25, smtp://user:password@host:587 or smtps:
 class SmtpRelay:
     """Address and credentials of an SMTP server.
 
-    `tls` means TLS from the first byte (smtps); otherwise STARTTLS is used if the server offers it.
+    `tls` means TLS from the first byte (smtps); otherwise STARTTLS is used if the server offers it. A password is sent
+    without TLS to this machine alone.
     """
 
     host: str
@@ -19,6 +21,11 @@ class SmtpRelay:
     tls: bool
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+
+    @property
+    def requires_starttls(self) -> bool:
+        """True if the server has to offer STARTTLS, because a password would be sent in clear over a network."""
+        return self.username is not None and not self.tls and not _is_loopback(self.host)
 
 
 def parse_relay(url: str) -> SmtpRelay:
@@ -39,3 +46,10 @@ def parse_relay(url: str) -> SmtpRelay:
         unquote(parts.username) if parts.username is not None else None,
         unquote(parts.password) if parts.password is not None else None,
     )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

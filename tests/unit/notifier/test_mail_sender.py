@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from services.notifier.delivery import smtp_relay
 from services.notifier.delivery.email_body import sender_address
-from services.notifier.delivery.mail_sender import NO_RELAY, MailSender
+from services.notifier.delivery.mail_sender import NO_RELAY, NO_STARTTLS, MailSender
 from services.notifier.delivery.smtp_relay import parse_relay
 from services.notifier.domain.attempt import Attempt, AttemptOutcome
 from tests.support.certificates import untrusted_server
@@ -118,6 +119,13 @@ async def test_starttls_is_used_when_offered_and_the_certificate_is_checked(tmp_
         attempt = await send(secure.url)
         assert (attempt.outcome, attempt.status) == ("retry", None)
         assert secure.letters == []
+
+
+async def test_a_password_is_sent_without_tls_to_this_machine_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Mailbox(login=("ann", "right")) as elsewhere:
+        monkeypatch.setattr(smtp_relay, "_is_loopback", lambda _: False)
+        assert await send(elsewhere.url) == Attempt("retry", NO_STARTTLS)
+        assert elsewhere.letters == []
 
 
 @pytest.mark.parametrize("to", ["ann", "a@b, c@d", "a\ufffd@b.example", "a@b\r\nRCPT TO:<x@y>"])

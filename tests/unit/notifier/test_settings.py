@@ -71,3 +71,19 @@ def test_invalid_settings_are_refused_without_showing_secrets(
 def test_relay_urls_are_parsed_and_passwords_hidden(url: str, relay: SmtpRelay) -> None:
     assert parse_relay(url) == relay
     assert "p:w/" not in repr(relay)
+
+
+@pytest.mark.parametrize(
+    ("url", "required"),
+    [
+        ("smtp://mail", False),
+        ("smtp://a:b@mail", True),
+        ("smtps://a:b@mail", False),
+        ("smtp://a:b@192.0.2.1", True),
+        ("smtp://a:b@localhost", False),
+        ("smtp://a:b@127.0.0.1", False),
+        ("smtp://a:b@[::1]", False),
+    ],
+)
+def test_a_password_needs_tls_on_its_way_to_another_machine(url: str, required: bool) -> None:
+    assert parse_relay(url).requires_starttls == required
