@@ -56,9 +56,7 @@ class MailSender:
         except SMTPNotSupported:
             return Attempt("give_up", "the mail server does not support a required extension")
         except (SMTPException, OSError) as error:
-            if self._relay.requires_starttls and "STARTTLS" in str(error):
-                return Attempt("retry", NO_STARTTLS)
-            return Attempt("retry", f"not connected: {type(error).__name__}")
+            return _no_connection(self._relay, error)
         except ValueError:  # last, because certificate errors are ValueErrors too
             return _INVALID
 
@@ -92,6 +90,12 @@ class MailSender:
 
 
 _INVALID = Attempt("give_up", "not a valid address")
+
+
+def _no_connection(relay: SmtpRelay, error: Exception) -> Attempt:
+    if relay.requires_starttls and "STARTTLS" in str(error):
+        return Attempt("retry", NO_STARTTLS)
+    return Attempt("retry", f"not connected: {type(error).__name__}")
 
 
 def _refusal(error: SMTPResponseException) -> Attempt:
