@@ -6,14 +6,15 @@ from typing import TypeVar
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractRobustConnection
+from pydantic import ValidationError
 
-from batchyard_contracts.message import CONTENT_TYPE, Message
+from batchyard_contracts.message import CONTENT_TYPE, MAX_MESSAGE_BYTES, Message
 from batchyard_contracts.topology import QUERIES
 from batchyard_contracts.v1.queries import QueryFailed
 from shared.messaging.connection import connect
-from shared.messaging.delivery import MessageDecoder
+from shared.messaging.delivery import MessageDecoder, explain
 from shared.observability.telemetry import traceparent
-from shared.runtime.errors import PublishFailed, QueryRefused, QueryTimeout
+from shared.runtime.errors import MessageRejected, PublishFailed, QueryRefused, QueryTimeout
 
 _REPLY_TO = "amq.rabbitmq.reply-to"
 _TIMEOUT_S = 10.0
@@ -39,15 +40,21 @@ class RpcClient:
     ) -> ReplyT:
         """Send a query and return the decoded reply.
 
-        Raises `QueryTimeout` after `timeout_s` seconds, `QueryRefused` if the service replied with an error, and
-        `PublishFailed` if the broker is unavailable.
+        Raises `QueryTimeout` after `timeout_s` seconds, `QueryRefused` if the service replied with an error or with a
+        body that cannot be read, `PublishFailed` if the broker is unavailable, and `MessageRejected` if the query is
+        too large.
         """
+        body = message.encode()
+        if len(body) > MAX_MESSAGE_BYTES:
+            raise MessageRejected(
+                f"A {message.type} of {len(body)} bytes is over the limit of {MAX_MESSAGE_BYTES}: split it."
+            )
         correlation_id = uuid.uuid4().hex
         future: asyncio.Future[AbstractIncomingMessage] = asyncio.get_running_loop().create_future()
         self._waiting[correlation_id] = future
         try:
             async with asyncio.timeout(timeout_s):
-                await self._send(message, correlation_id, timeout_s, exchange)
+                await self._send(message, body, correlation_id, timeout_s, exchange)
                 received = await future
         except TimeoutError as error:
             raise QueryTimeout(f"No service answered {message.type} within {timeout_s:g} s. Is it running?") from error
@@ -57,15 +64,18 @@ class RpcClient:
             raise QueryRefused(QueryFailed.decode(received.body).detail)
         if received.type != reply.type:
             raise QueryRefused(f"Expected {reply.type} as the reply to {message.type}, got {received.type}.")
-        return reply.decode(received.body)
+        try:
+            return reply.decode(received.body)
+        except ValidationError as error:
+            raise QueryRefused(f"The reply {reply.type} cannot be read: {explain(error)}") from error
 
     async def close(self) -> None:
         """Close the connection."""
         await self._connection.close()
 
-    async def _send(self, query: Message, correlation_id: str, timeout_s: float, to: str) -> None:
+    async def _send(self, query: Message, body: bytes, correlation_id: str, timeout_s: float, to: str) -> None:
         message = aio_pika.Message(
-            query.encode(),
+            body,
             content_type=CONTENT_TYPE,
             message_id=correlation_id,
             correlation_id=correlation_id,

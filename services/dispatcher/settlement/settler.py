@@ -12,9 +12,9 @@ from services.dispatcher.domain.item_line import settled_item
 from services.dispatcher.domain.scheduling.scheduler import PageSlice
 from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.settlement.external_cancel import ExternalCancel
-from shared.messaging.publisher import Publisher, outgoing
+from shared.messaging.packing import pack
+from shared.messaging.publisher import OutgoingMessage, Publisher
 
-_ITEMS_PER_MESSAGE = 1000
 _PAGES_PER_GROUP = 5
 SettledStatus = Literal["failed", "cancelled", "expired", "duplicate"]
 
@@ -60,21 +60,17 @@ class ItemSettler:
         """Publish the outcomes of items of a batch that need not be in memory; `aside` uses the slow path, behind other
         outcomes."""
         stop_reason = stop_reason if status in {"cancelled", "expired"} else None
-        messages = [
-            ItemsSettled(
-                batch_id=batch_id,
-                round=round_,
-                status=status,
-                items=list(items[i : i + _ITEMS_PER_MESSAGE]),
-                reason=stop_reason,
-            )
-            for i in range(0, len(items), _ITEMS_PER_MESSAGE)
-        ]
+
+        def encode(part: Sequence[SettledItem]) -> bytes:
+            return ItemsSettled(
+                batch_id=batch_id, round=round_, status=status, items=list(part), reason=stop_reason
+            ).encode()
+
         key = (topology.ASIDE if aside else "") + ItemsSettled.type
         await self._publisher.publish(
             [
-                outgoing(topology.FLOW, m, routing_key=key, correlation_id=str(batch_id), traceparent=traceparent)
-                for m in messages
+                OutgoingMessage(topology.FLOW, key, ItemsSettled.type, body, str(batch_id), traceparent=traceparent)
+                for body in pack(items, encode)
             ]
         )
 

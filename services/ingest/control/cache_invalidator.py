@@ -5,10 +5,11 @@ from datetime import datetime
 
 import structlog
 
+from batchyard_contracts.message import MAX_MESSAGE_BYTES
 from batchyard_contracts.topology import FLOW
 from batchyard_contracts.v1.commands import CacheInvalidate, ControlAccepted
 from batchyard_contracts.v1.flow import CacheInvalidated
-from services.ingest.domain.ingest_error import IngestError
+from services.ingest.domain.ingest_error import IngestError, too_large
 from services.ingest.persistence.workload_registry import WorkloadRegistry
 from services.ingest.submission.submit import BACKLOG_FULL
 from shared.messaging.publisher import Publisher, outgoing
@@ -36,8 +37,11 @@ class CacheInvalidator:
             payload=command.payload,
             at=self._clock(),
         )
+        sent = outgoing(FLOW, message)
+        if len(sent.body) > MAX_MESSAGE_BYTES:
+            raise IngestError(too_large(len(sent.body)))
         try:
-            await self._publisher.publish([outgoing(FLOW, message)])
+            await self._publisher.publish([sent])
         except PublishFailed as error:
             raise IngestError(BACKLOG_FULL) from error
         log.info("cache invalidated", workload=manifest.name, all=command.payload is None)

@@ -1,5 +1,6 @@
 """The exception with which ingest rejects a command."""
 
+from batchyard_contracts.message import MAX_MESSAGE_BYTES
 from services.ingest.domain.rejection import Rejection
 from shared.runtime.errors import MessageRejected
 
@@ -13,3 +14,12 @@ class IngestError(MessageRejected):
         super().__init__(str(rejection))
         self.rejection = rejection
         self.is_retryable = rejection.retry_after_s is not None
+
+
+def too_large(size: int) -> Rejection:
+    """Return the rejection of a command or query whose message to the other services has `size` bytes."""
+    detail = (
+        f"The message to the other services would have {size} bytes, and at most {MAX_MESSAGE_BYTES} fit. Shorten the "
+        "request, or split it."
+    )
+    return Rejection("message_too_large", detail, 413)

@@ -9,9 +9,11 @@ from uuid import UUID
 import asyncpg
 import orjson
 
+from batchyard_contracts.message import MAX_MESSAGE_BYTES
 from batchyard_contracts.topology import FLOW
 from batchyard_contracts.v1.values import Priority
 from services.ingest.domain.batch import BatchHeader
+from services.ingest.domain.ingest_error import IngestError, too_large
 from services.ingest.domain.pager import EncodedMessage
 from services.ingest.domain.upload_digest import UploadPosition
 from shared.postgres.outbox import OutboxMessage, columns, with_ids
@@ -167,7 +169,10 @@ class LockedBatch:
 
 
 def outbox_messages(messages: Sequence[EncodedMessage], traceparent: str | None) -> list[OutboxMessage]:
-    """Return messages addressed to the other services."""
+    """Return messages addressed to the other services; raises `IngestError` (413) when one is too large for them."""
+    largest = max((len(message.body) for message in messages), default=0)
+    if largest > MAX_MESSAGE_BYTES:
+        raise IngestError(too_large(largest))
     return [OutboxMessage(FLOW, message.type, message.type, message.body, traceparent) for message in messages]
 
 

@@ -27,10 +27,10 @@ from batchyard_contracts.v1.queries import (
     WorkloadQuery,
     WorkloadReply,
 )
-from services.ingest.domain.ingest_error import IngestError
+from services.ingest.domain.ingest_error import IngestError, too_large
 from services.ingest.domain.rejection import Rejection
 from shared.messaging.delivery import MessageDecoder
-from shared.runtime.errors import PublishFailed, QueryRefused, QueryTimeout
+from shared.runtime.errors import MessageRejected, PublishFailed, QueryRefused, QueryTimeout
 
 _TIMEOUT_S = 5.0
 _TIMEOUT_MARGIN_S = 1.0
@@ -46,7 +46,7 @@ class QueryClient(Protocol):
 
 
 class AggregatorClient:
-    """Queries with typed replies. Raises `IngestError` (502, 503, 504) when a query fails."""
+    """Queries with typed replies. Raises `IngestError` (413, 502, 503, 504) when a query fails."""
 
     def __init__(self, client: QueryClient) -> None:
         self._client = client
@@ -107,6 +107,8 @@ class AggregatorClient:
             return await self._client.query(question, answer, timeout_s=timeout_s, exchange=exchange)
         except QueryTimeout as error:
             raise IngestError(Rejection("service_timeout", str(error), 504)) from error
+        except MessageRejected as error:
+            raise IngestError(too_large(len(question.encode()))) from error
         except QueryRefused as error:
             raise IngestError(Rejection("service_error", str(error), 502)) from error
         except PublishFailed as error:

@@ -1,12 +1,13 @@
-"""Messages that close an open batch: the number of its items, and the end of those that may be missing."""
+"""Messages that end items and close an open batch: the number of its items, and the end of those that never run."""
 
+from collections.abc import Sequence
 from typing import Literal
 from uuid import UUID
 
 from batchyard_contracts.v1.flow import BatchSealed, ItemsSettled, SettledItem
 from services.ingest.domain.batch import BatchHeader
-from services.ingest.domain.limits import PAGE_ITEMS
 from services.ingest.domain.pager import EncodedMessage
+from shared.messaging.packing import pack
 
 
 def closing_messages(header: BatchHeader, status: Literal["cancelled", "expired"]) -> list[EncodedMessage]:
@@ -15,14 +16,20 @@ def closing_messages(header: BatchHeader, status: Literal["cancelled", "expired"
     Pages that an upload claimed before its process died may have been lost with it: their items end here. Those that
     were not lost may still run; the aggregator keeps the first outcome of each.
     """
-    messages = []
-    if header.confirmed is not None:
-        for start in range(header.confirmed.items, header.items, PAGE_ITEMS):
-            ordinals = range(start, min(start + PAGE_ITEMS, header.items))
-            items = [SettledItem(ordinal=ordinal) for ordinal in ordinals]
-            settled = ItemsSettled(batch_id=header.batch_id, round=1, status=status, items=items)
-            messages.append(EncodedMessage(settled.type, settled.encode()))
-    return [*messages, sealed_message(header.batch_id, header.items)]
+    first_missing = header.items if header.confirmed is None else header.confirmed.items
+    missing = [SettledItem(ordinal=ordinal) for ordinal in range(first_missing, header.items)]
+    return [*settled_messages(header.batch_id, status, missing), sealed_message(header.batch_id, header.items)]
+
+
+def settled_messages(
+    batch_id: UUID, status: Literal["failed", "cancelled", "expired"], items: Sequence[SettledItem]
+) -> list[EncodedMessage]:
+    """Return the messages that items of the first round have ended without running."""
+
+    def encode(part: Sequence[SettledItem]) -> bytes:
+        return ItemsSettled(batch_id=batch_id, round=1, status=status, items=list(part)).encode()
+
+    return [EncodedMessage(ItemsSettled.type, body) for body in pack(items, encode)]
 
 
 def sealed_message(batch_id: UUID, total: int, units: int | None = None) -> EncodedMessage:

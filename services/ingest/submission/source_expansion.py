@@ -13,7 +13,7 @@ from dataclasses import replace
 import structlog
 
 from batchyard_contracts.message import Envelope
-from batchyard_contracts.v1.flow import ItemsSettled, SettledItem, SourceEnded, SourceExpanded
+from batchyard_contracts.v1.flow import SettledItem, SourceEnded, SourceExpanded
 from batchyard_contracts.v1.values import MAX_ITEMS_PER_BATCH, ItemError, NewItem
 from services.ingest.domain.batch import BatchHeader
 from services.ingest.domain.item import ValidatedItem, validate_items
@@ -24,7 +24,7 @@ from services.ingest.persistence.store import BatchStore, LockedBatch
 from services.ingest.persistence.workload_registry import WorkloadRegistry
 from services.ingest.submission.backpressure import Backpressure
 from services.ingest.submission.dedup_index import DedupIndex
-from services.ingest.submission.seal import sealed_message
+from services.ingest.submission.seal import sealed_message, settled_messages
 from services.ingest.submission.submit import digest_of
 from shared.postgres.outbox import Outbox
 from shared.runtime.errors import MessageRejected
@@ -118,10 +118,7 @@ class SourceExpansion:
         items, pages = header.items + len(valid) + len(invalid), header.pages + encoded.pages
         updated = replace(header, items=items, pages=pages)
         await locked.record_append(updated, message.sequence, digest_of(message, exclude={"batch_id"}))
-        messages = list(encoded.messages)
-        if invalid:
-            settled = ItemsSettled(batch_id=header.batch_id, round=1, status="failed", items=invalid)
-            messages.append(EncodedMessage(settled.type, settled.encode()))
+        messages = [*encoded.messages, *settled_messages(header.batch_id, "failed", invalid)]
         return updated, messages, encoded.new_fingerprints
 
 
