@@ -1,7 +1,9 @@
-"""Converts reports to outcome rows: only terminal outcomes of the current round, bounded in size."""
+"""Converts reports to outcome rows: only terminal outcomes of the current round, bounded in size and depth."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from operator import itemgetter
 from uuid import UUID
 
@@ -51,6 +53,9 @@ _cached_of = itemgetter(COLUMNS.index("cached"))
 
 MAX_RESULT_BYTES = 3 * 1024 * 1024
 """Largest result that still fits into one reply; the item of a larger one fails."""
+MAX_RESULT_DEPTH = 128
+"""Deepest nesting of arrays and objects in a result; the item of a deeper one fails. Readers refuse about 200 levels."""
+_NOT_A_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"|[^\[\]{}"]+', re.DOTALL)
 _MAX_INT = 2**31 - 1
 _MAX_CUSTOM_ID_LENGTH = 128
 _NO_ERROR = (None, None, None)
@@ -85,8 +90,8 @@ def _processed_rows(message: Report, batch: Batch) -> list[Row]:
         error = error_of(outcome) if outcome.error else None
         if not result or result == b"null":
             result = None
-        elif len(result) > MAX_RESULT_BYTES:
-            status, error, result = "failed", _too_large(len(result)), None
+        elif len(result) > 2 * MAX_RESULT_DEPTH and (fault := _fault(result)):
+            status, error, result = "failed", fault, None
         found.append(
             (
                 key,
@@ -142,9 +147,24 @@ def strip_control_characters(text: str) -> str:
     return text if text.isprintable() else text.translate(_CONTROL_CHARACTERS)
 
 
-def _too_large(size: int) -> ItemError:
-    return ItemError(
-        code="result_too_large",
-        message=f"The result has {size} bytes of JSON; at most {MAX_RESULT_BYTES} are kept. "
-        "Store it elsewhere and return its address.",
-    )
+def _fault(result: bytes) -> ItemError | None:
+    """Return why a result cannot be kept, if it cannot."""
+    if len(result) > MAX_RESULT_BYTES:
+        return ItemError(
+            code="result_too_large",
+            message=f"The result has {len(result)} bytes of JSON; at most {MAX_RESULT_BYTES} are kept. "
+            "Store it elsewhere and return its address.",
+        )
+    if result.count(b"[") + result.count(b"{") > MAX_RESULT_DEPTH and _depth(result) > MAX_RESULT_DEPTH:
+        return ItemError(
+            code="result_too_deep",
+            message=f"The result is nested deeper than {MAX_RESULT_DEPTH} levels, so that nobody could read it. "
+            "Flatten it.",
+        )
+    return None
+
+
+def _depth(result: bytes) -> int:
+    """Return the number of levels of arrays and objects in a JSON text."""
+    brackets = _NOT_A_BRACKET.sub(b"", result)
+    return max(accumulate(1 if bracket in b"[{" else -1 for bracket in brackets), default=0)

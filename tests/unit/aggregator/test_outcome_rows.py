@@ -7,10 +7,18 @@ from uuid import UUID
 import pytest
 
 from batchyard_contracts.v1.flow import ItemOutcome, ItemsSettled, SettledItem
+from batchyard_contracts.v1.queries import ResultsReply
 from batchyard_contracts.v1.values import ItemError
 from services.aggregator.domain.counters import OutcomeCounters
-from services.aggregator.domain.outcome_rows import COLUMNS, MAX_RESULT_BYTES, count_rows, outcome_rows
+from services.aggregator.domain.outcome_rows import (
+    COLUMNS,
+    MAX_RESULT_BYTES,
+    MAX_RESULT_DEPTH,
+    count_rows,
+    outcome_rows,
+)
 from services.aggregator.domain.report import Report
+from tests.support.growth import assert_linear
 from tests.support import ledger_messages
 from tests.support.ledger_messages import BATCH, at, batch, settled
 
@@ -115,3 +123,37 @@ def test_a_result_too_large_for_a_reply_fails_its_item() -> None:
     row = only_row(processed({0: outcome}))
     assert (row["status"], row["error_code"], row["result"]) == ("failed", "result_too_large", None)
     assert str(MAX_RESULT_BYTES + 2) in row["error_message"]
+
+
+def nested(levels: int) -> str:
+    return '{"a":' * (levels - 1) + "[]" + "}" * (levels - 1)
+
+
+def deep_report(result: str) -> Report:
+    body = ledger_messages.processed({0: ItemOutcome(ordinal=0, status="succeeded", result="RESULT")}).encode()
+    return Report.decode(body.replace(b'"RESULT"', result.encode()))
+
+
+@pytest.mark.parametrize("levels", [1, 100, MAX_RESULT_DEPTH])
+def test_the_deepest_result_that_is_kept_can_be_read(levels: int) -> None:
+    row = only_row(deep_report(nested(levels)))
+    assert (row["status"], row["result"]) == ("succeeded", nested(levels).encode())
+    page = b'{"items": [{"ordinal": 0, "status": "succeeded", "round": 1, "result": %s}]}' % row["result"]
+    assert ResultsReply.decode(page).items[0].result == json.loads(nested(levels))
+
+
+@pytest.mark.parametrize("levels", [MAX_RESULT_DEPTH + 1, 197, 250])
+def test_an_item_whose_result_is_too_deep_to_be_read_fails(levels: int) -> None:
+    row = only_row(deep_report(nested(levels)))
+    assert (row["status"], row["error_code"], row["result"]) == ("failed", "result_too_deep", None)
+
+
+def test_brackets_in_texts_and_beside_each_other_are_no_depth() -> None:
+    result = json.dumps({'"[{\\': "[{" * 200, "rows": [{"a": [r'\"[[']}] * 200})
+    assert only_row(deep_report(result))["result"] == result.encode()
+
+
+@pytest.mark.parametrize("piece", ["[],", '"[",', r'"\"[",'])
+def test_the_depth_of_a_result_is_found_in_time_proportional_to_its_length(piece: str) -> None:
+    reports = {n: deep_report("[" + (piece * n).rstrip(",") + "]") for n in (2000, 4000, 8000)}
+    assert_linear(lambda n: outcome_rows(reports[n], batch()), 2000)
