@@ -54,7 +54,7 @@ _cached_of = itemgetter(COLUMNS.index("cached"))
 MAX_RESULT_BYTES = 3 * 1024 * 1024
 """Largest result that still fits into one reply; the item of a larger one fails."""
 MAX_RESULT_DEPTH = 128
-"""Deepest nesting of arrays and objects in a result; the item of a deeper one fails. Readers refuse about 200 levels."""
+"""Deepest nesting of arrays and objects in a result; the item of a deeper one fails. Readers refuse some 200 levels."""
 _NOT_A_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"|[^\[\]{}"]+', re.DOTALL)
 _MAX_INT = 2**31 - 1
 _MAX_CUSTOM_ID_LENGTH = 128

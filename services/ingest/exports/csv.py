@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import io
+import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
@@ -21,7 +22,9 @@ STATUS_COLUMNS = (
     "elapsed_ms",
     "cached",
 )
-_FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = re.compile(r"\s*[=+@\-\uff1d\uff0b\uff20\uff0d]|[\t\r\n]")
+"""Start of a text that a spreadsheet may run: its sign, full-width too, after white space, or a character that starts a
+new cell."""
 
 
 async def csv_table(pages: AsyncIterator[ResultPage], result_schema: Mapping[str, Any]) -> AsyncIterator[bytes]:
@@ -35,7 +38,8 @@ async def csv_table(pages: AsyncIterator[ResultPage], result_schema: Mapping[str
         header: list[Iterable[Any]] = []
         if fields is None:
             fields = _fields(result_schema) or _fields_in(page.items)
-            header.append((*STATUS_COLUMNS, *(f"result_{f}" if f in STATUS_COLUMNS else f for f in fields)))
+            columns = (f"result_{f}" if f in STATUS_COLUMNS else safe_cell(f) for f in fields)
+            header.append((*STATUS_COLUMNS, *columns))
         yield await asyncio.to_thread(_encode, header, page, fields)
 
 
@@ -48,7 +52,7 @@ def _encode(header: list[Iterable[Any]], page: ResultPage, fields: list[str]) ->
 def safe_cell(value: Any) -> Any:
     """Return a value that is safe in a spreadsheet: text that would run as a formula is quoted."""
     if isinstance(value, str):
-        return "'" + value if value.startswith(_FORMULA_PREFIXES) else value
+        return "'" + value if _FORMULA.match(value) else value
     if isinstance(value, bool):
         return "true" if value else "false"
     return "" if value is None or isinstance(value, dict | list) else value

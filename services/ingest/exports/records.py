@@ -7,13 +7,14 @@ otherwise in an unlinked file. A million records need no more memory than ten th
 import asyncio
 import csv
 import io
+import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from hashlib import blake2b
 from typing import Any
 
-import orjson
+from pydantic_core import to_json
 
 from batchyard_contracts.pointer import MISSING, CompiledPointer
 from batchyard_contracts.v1.manifest import RecordsExport
@@ -26,9 +27,7 @@ Encoder = Callable[[list[dict[str, Any]]], bytes]
 
 async def records_ndjson(pages: AsyncIterator[ResultPage], export: RecordsExport) -> AsyncIterator[bytes]:
     """Yield one record per line."""
-    async for chunk in _encode(
-        pages, export, lambda records: b"".join(orjson.dumps(record) + b"\n" for record in records)
-    ):
+    async for chunk in _encode(pages, export, lambda records: b"".join(to_json(record) + b"\n" for record in records)):
         yield chunk
 
 
@@ -41,7 +40,7 @@ async def records_csv(pages: AsyncIterator[ResultPage], export: RecordsExport) -
         rows: list[list[Any]] = []
         if not fields and records:
             fields.extend(dict.fromkeys(name for record in records for name in record))
-            rows.append(list(fields))
+            rows.append([safe_cell(name) for name in fields])
         rows += [[safe_cell(record.get(name)) for name in fields] for record in records]
         text = io.StringIO()
         csv.writer(text, lineterminator="\r\n").writerows(rows)
@@ -86,5 +85,5 @@ class _UniqueRecords:
         id_ = self._id.find(record)
         if id_ is MISSING or id_ is None:
             return True
-        key = blake2b(orjson.dumps(id_, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
+        key = blake2b(json.dumps(id_, sort_keys=True).encode(), digest_size=16).digest()
         return self._seen.execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,)).rowcount == 1

@@ -18,8 +18,8 @@ from services.aggregator.domain.outcome_rows import (
     outcome_rows,
 )
 from services.aggregator.domain.report import Report
-from tests.support.growth import assert_linear
 from tests.support import ledger_messages
+from tests.support.growth import assert_linear
 from tests.support.ledger_messages import BATCH, at, batch, settled
 
 
@@ -149,7 +149,7 @@ def test_an_item_whose_result_is_too_deep_to_be_read_fails(levels: int) -> None:
 
 
 def test_brackets_in_texts_and_beside_each_other_are_no_depth() -> None:
-    result = json.dumps({'"[{\\': "[{" * 200, "rows": [{"a": [r'\"[[']}] * 200})
+    result = json.dumps({'"[{\\': "[{" * 200, "rows": [{"a": [r"\"[["]}] * 200})
     assert only_row(deep_report(result))["result"] == result.encode()
 
 

@@ -48,6 +48,24 @@ async def test_csv_has_a_header_and_no_cell_that_runs_as_a_formula() -> None:
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("records", [records_ndjson, records_csv])
+async def test_integers_of_any_size_are_written(records: Any) -> None:
+    number = 2**64 + 1
+    results = [{"records": [{"id": number, "a": -number}, {"id": [number], "a": 1}, {"id": number, "a": "again"}]}]
+    text = b"".join([piece async for piece in records(_pages(*results), EXPORT)]).decode()
+    assert text.count("\n") == (3 if records is records_csv else 2)
+    assert text.count(str(-number)) == 1
+    assert "again" not in text
+
+
+@pytest.mark.asyncio
+async def test_no_name_of_a_field_runs_as_a_formula() -> None:
+    results = [{"records": [{"=1+1": 1, "@SUM(1+1)|cmd": 2}]}]
+    text = b"".join([piece async for piece in records_csv(_pages(*results), EXPORT)]).decode()
+    assert text.splitlines()[0] == "'=1+1,'@SUM(1+1)|cmd"
+
+
+@pytest.mark.asyncio
 async def test_a_hundred_thousand_records_that_occur_twice_are_written_once() -> None:
     page = [
         {"records": [{"id": f"P{number}"} for number in range(start, start + 400)]} for start in range(0, 100_000, 400)

@@ -22,6 +22,8 @@ from services.ingest.queries.result_reader import ResultPage
 AT = datetime(2026, 1, 2, 3, 4, 6, tzinfo=UTC)
 CUE = TextExport(content="/texts", filename="/name", suffix=".cue")
 
+SIGNS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
 
 def item(ordinal: int, result: Any) -> ItemResult:
     return ItemResult(ordinal=ordinal, status="succeeded", result=result)
@@ -39,8 +41,17 @@ async def joined(pieces: AsyncIterator[bytes]) -> bytes:
 @given(st.text())
 def test_no_text_cell_runs_as_a_formula(text: str) -> None:
     cell = safe_cell(text)
-    assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+    assert not cell.lstrip().startswith(SIGNS)
+    assert not cell.startswith(("\t", "\r", "\n"))
     assert cell.removeprefix("'") == text or cell == text
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+async def test_no_column_name_runs_as_a_formula(sign: str) -> None:
+    name = f' {sign}HYPERLINK("https://evil.example")'
+    found = await joined(csv_table(pages([item(0, {name: 1})]), {}))
+    (header, _) = csv.reader(io.StringIO(found.decode()))
+    assert header[-1] == "'" + name
 
 
 def test_numbers_are_not_quoted() -> None:
