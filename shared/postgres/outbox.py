@@ -18,7 +18,7 @@ import structlog
 from batchyard_contracts.message import Message
 from shared.messaging.publisher import OutgoingMessage, Publisher
 from shared.observability import metrics
-from shared.postgres.pool import Pool
+from shared.postgres.pool import Pool, PooledConnection
 from shared.postgres.queries import load_queries
 from shared.runtime.errors import PublishRefused
 from shared.runtime.transient import is_transient
@@ -186,7 +186,7 @@ class Outbox:
         return len(rows) == _BATCH_SIZE
 
     async def _relay_messages(
-        self, connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]", messages: Sequence[OutboxMessage]
+        self, connection: PooledConnection, messages: Sequence[OutboxMessage]
     ) -> Exception | None:
         """Publish messages and record them as sent; after a failure, one by one, up to the one that meets no broker.
 
@@ -213,7 +213,7 @@ class Outbox:
 
     async def _set_aside(
         self,
-        connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]",
+        connection: PooledConnection,
         message: OutboxMessage,
         error: Exception,
         retry_after: timedelta | None,

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import orjson
 
 from batchyard_contracts.message import MAX_MESSAGE_BYTES
@@ -17,7 +16,7 @@ from services.ingest.domain.ingest_error import IngestError, too_large
 from services.ingest.domain.pager import EncodedMessage
 from services.ingest.domain.upload_digest import UploadPosition
 from shared.postgres.outbox import OutboxMessage, columns, with_ids
-from shared.postgres.pool import Pool
+from shared.postgres.pool import Pool, PooledConnection
 from shared.postgres.queries import load_queries
 
 _SQL = load_queries("services.ingest.persistence")
@@ -124,47 +123,45 @@ class BatchStore:
 class LockedBatch:
     """A batch whose row is locked until the transaction ends."""
 
-    def __init__(
-        self, connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]", header: BatchHeader | None
-    ) -> None:
-        self._connection = connection
+    def __init__(self, connection: PooledConnection, header: BatchHeader | None) -> None:
+        self.connection = connection
         self.header = header
 
     async def append_digest(self, batch_id: UUID, sequence: int) -> bytes | None:
         """Return the digest of the append that was recorded under this sequence number."""
-        digest: bytes | None = await self._connection.fetchval(_SQL["get_append"], batch_id, sequence)
+        digest: bytes | None = await self.connection.fetchval(_SQL["get_append"], batch_id, sequence)
         return digest
 
     async def record_append(self, header: BatchHeader, sequence: int, digest: bytes) -> None:
         """Record an append. The header has the new numbers of items and pages."""
-        await self._connection.execute(
+        await self.connection.execute(
             _SQL["insert_append"], header.batch_id, sequence, digest, header.items, header.pages
         )
 
     async def seal(self, batch_id: UUID) -> None:
         """Record that the batch takes no more items."""
-        await self._connection.execute(_SQL["seal_batch"], batch_id)
+        await self.connection.execute(_SQL["seal_batch"], batch_id)
 
     async def change_priority(self, batch_id: UUID, priority: Priority) -> None:
         """Record a new priority."""
-        await self._connection.execute(_SQL["change_priority"], batch_id, priority)
+        await self.connection.execute(_SQL["change_priority"], batch_id, priority)
 
     async def start_round(self, batch_id: UUID, round_: int, retried: int) -> None:
         """Record that `retried` items run again. From now on the batch is unfinished, even before the aggregator
         knows."""
-        await self._connection.execute(_SQL["start_round"], batch_id, round_, retried)
+        await self.connection.execute(_SQL["start_round"], batch_id, round_, retried)
 
     async def record_control(self, owner: str, command_id: str, batch_id: UUID, digest: bytes) -> bytes | None:
         """Record a control command; returns the digest of the one recorded under the same id before, if any."""
-        if await self._connection.fetchval(_SQL["insert_control"], owner, command_id, batch_id, digest):
+        if await self.connection.fetchval(_SQL["insert_control"], owner, command_id, batch_id, digest):
             return None
-        earlier: bytes | None = await self._connection.fetchval(_SQL["get_control"], owner, command_id)
+        earlier: bytes | None = await self.connection.fetchval(_SQL["get_control"], owner, command_id)
         return earlier
 
     async def add_messages(self, header: BatchHeader, messages: Sequence[EncodedMessage]) -> list[OutboxMessage]:
         """Add messages about the batch to the outbox; returns them as they stand there."""
         inserted = outbox_messages(messages, header.traceparent)
-        rows = await self._connection.fetch(_SQL["insert_messages"], *columns(inserted))
+        rows = await self.connection.fetch(_SQL["insert_messages"], *columns(inserted))
         return with_ids(inserted, sorted(row["id"] for row in rows))
 
 

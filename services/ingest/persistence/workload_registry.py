@@ -1,6 +1,5 @@
 """Registry of the workloads that workers announced: in PostgreSQL for all ingest processes, in memory for lookups."""
 
-import asyncio
 import time
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +12,7 @@ from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.item_validator import ItemValidator
 from services.ingest.domain.question_validator import QuestionValidator
 from services.ingest.domain.rejection import Rejection
-from shared.postgres.pool import Pool
+from shared.postgres.pool import Pool, PooledConnection
 from shared.postgres.queries import load_queries
 from shared.runtime.errors import MessageRejected
 
@@ -49,13 +48,15 @@ class WorkloadRegistry:
         self._workloads: dict[str, RegisteredWorkload] = {}
         self._unreadable: set[str] = set()
         self._reloaded_at = 0.0
-        self._reload_lock = asyncio.Lock()
 
-    async def get(self, name: str) -> RegisteredWorkload:
-        """Return a workload; raises `IngestError` when no worker has announced it."""
+    async def get(self, name: str, connection: PooledConnection | None = None) -> RegisteredWorkload:
+        """Return a workload; raises `IngestError` when no worker has announced it.
+
+        Within a transaction, pass its connection: to wait there for another one may be to wait for ever.
+        """
         workload = self._workloads.get(name)
         if workload is None and time.monotonic() - self._reloaded_at > _MIN_RELOAD_INTERVAL_S:
-            await self.reload()
+            await self.reload(connection)
             workload = self._workloads.get(name)
         if workload is None:
             known = ", ".join(sorted(self._workloads)) or "none; start a worker"
@@ -73,17 +74,16 @@ class WorkloadRegistry:
         """Return every workload, by name."""
         return [self._workloads[name] for name in sorted(self._workloads)]
 
-    async def reload(self) -> None:
+    async def reload(self, connection: PooledConnection | None = None) -> None:
         """Read the workloads that other processes registered."""
-        async with self._reload_lock:
-            rows = await self._pool.fetch(_SQL["get_workloads"])
-            self._reloaded_at = time.monotonic()
-            for row in rows:
-                current = self._workloads.get(row["name"])
-                if current is None or (
-                    current.manifest_json != row["manifest"] and current.announced_at <= row["announced_at"]
-                ):
-                    self._load(row["name"], row["manifest"], row["announced_at"])
+        rows = await (connection or self._pool).fetch(_SQL["get_workloads"])
+        self._reloaded_at = time.monotonic()
+        for row in rows:
+            current = self._workloads.get(row["name"])
+            if current is None or (
+                current.manifest_json != row["manifest"] and current.announced_at <= row["announced_at"]
+            ):
+                self._load(row["name"], row["manifest"], row["announced_at"])
 
     async def register(self, message: WorkerAnnounced) -> None:
         """Record the workloads of a worker; the latest announcement counts.

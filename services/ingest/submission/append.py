@@ -66,7 +66,7 @@ class BatchAppender:
                 return header.to_reply(replayed=True)
             _check_append(header, command)
             self._backpressure.check(owner, len(command.items))
-            encoded = await self._encode(header, command)
+            encoded = await self._encode(locked, header, command)
             updated = replace(header, items=header.items + len(command.items), pages=header.pages + encoded.pages)
             await locked.record_append(updated, command.sequence, digest)
             posted = await locked.add_messages(updated, encoded.messages)
@@ -109,8 +109,8 @@ class BatchAppender:
             )
         return earlier is not None
 
-    async def _encode(self, header: BatchHeader, command: BatchAppend) -> EncodedPages:
-        workload = await self._registry.get(header.workload)
+    async def _encode(self, locked: LockedBatch, header: BatchHeader, command: BatchAppend) -> EncodedPages:
+        workload = await self._registry.get(header.workload, locked.connection)
         if rejection := workload.validator.check_count(header.items + len(command.items)):
             raise IngestError(rejection)
         items = validate_items(workload.validator, command.items, first=header.items)

@@ -109,7 +109,7 @@ class SourceExpansion:
     async def _append(
         self, locked: LockedBatch, header: BatchHeader, message: SourceExpanded
     ) -> tuple[BatchHeader, list[EncodedMessage], dict[bytes, int]]:
-        validator = (await self._registry.get(header.workload)).validator
+        validator = (await self._registry.get(header.workload, locked.connection)).validator
         valid, invalid = _validate(validator, message.items, header.items)
         known = await self._dedup_index.lookup(header.batch_id, fingerprints_of(valid))
         encoded = encode_pages(
