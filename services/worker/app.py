@@ -87,7 +87,6 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
         await ControlListener(consumers, quarantine_consumers).start(connection)
         await _announce(publisher, worker_id, manifests)
         holders: list[ChunkConsumer | QuarantineConsumer] = [*consumers, *quarantine_consumers]
-        tasks = [runtime.spawn(each.run(), f"chunk consumer {i}") for i, each in enumerate(holders)]
         heartbeats = BackgroundTask(
             runtime.health.pulse("heartbeat"),
             heartbeat.beat,
@@ -106,11 +105,12 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
         runners = [consumer.runner for consumer in consumers]
         await stack.enter_async_context(run_summaries(settings.amqp_url, runners, publisher, worker_id))
         await stack.enter_async_context(answer_questions(settings.amqp_url, runners, publisher))
-        async with runtime.running(heartbeats):
+        async with runtime.running(heartbeats), runtime.running(*holders):
             try:
                 yield
             finally:
-                await _drain(heartbeat, holders, tasks, settings.drain_timeout_s)
+                await heartbeat.publish_stopping()
+                asyncio.get_running_loop().call_later(settings.drain_timeout_s, _interrupt, holders)
 
 
 def _queues(workloads: Iterable[registry.AnyWorkload]) -> Iterator[topology.Queue]:
@@ -141,18 +141,7 @@ def _stuck_handlers(consumers: Sequence[ChunkConsumer]) -> int:
     return sum(consumer.stuck_handlers for consumer in consumers)
 
 
-async def _drain(
-    heartbeat: Heartbeat,
-    holders: Sequence[ChunkConsumer | QuarantineConsumer],
-    tasks: Sequence[asyncio.Task[None]],
-    timeout_s: float,
-) -> None:
-    """Take no more chunks and wait for the running ones; after the timeout, let them run on other workers."""
-    await heartbeat.publish_stopping()
+def _interrupt(holders: Sequence[ChunkConsumer | QuarantineConsumer]) -> None:
+    """Let the chunks that still run after the drain timeout run on other workers."""
     for holder in holders:
-        holder.drain()
-    _, pending = await asyncio.wait(tasks, timeout=timeout_s)
-    if pending:
-        for holder in holders:
-            holder.interrupt()
-        await asyncio.wait(pending)
+        holder.interrupt()

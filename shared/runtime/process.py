@@ -52,7 +52,8 @@ class Runtime:
         finally:
             for one in background_tasks:
                 one.stop()
-            await asyncio.wait(tasks)
+            if tasks:
+                await asyncio.wait(tasks)
 
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

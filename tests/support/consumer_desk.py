@@ -80,7 +80,7 @@ class Broker:
             channel=self.up,
             ack=ack,
         )
-        await self.consumers[1](cast("AbstractIncomingMessage", message))
+        await self.consumers[1 % len(self.consumers)](cast("AbstractIncomingMessage", message))
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE_S):
@@ -135,14 +135,20 @@ class Desk:
 @asynccontextmanager
 async def desk(**settings: Any) -> AsyncIterator[Desk]:
     made = Desk(**settings)
-    running = asyncio.create_task(made.consumer.run(), name="chunk consumer")
+    async with running(made):
+        yield made
+
+
+@asynccontextmanager
+async def running(made: Desk) -> AsyncIterator[None]:
+    run = asyncio.create_task(made.consumer.run(), name="chunk consumer")
     await made.broker.until(lambda: len(made.broker.consumers) == 3)
     try:
-        yield made
+        yield
     finally:
         made.gate.set()
-        made.consumer.drain()
-        await asyncio.wait_for(running, PATIENCE_S)
+        made.consumer.stop()
+        await asyncio.wait_for(run, PATIENCE_S)
 
 
 def chunk(number: int, *, fence: int = 1, round_: int = 1) -> ChunkReady:

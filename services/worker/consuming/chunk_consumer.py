@@ -8,8 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
 from uuid import UUID
 
-import structlog
-from aio_pika.abc import AbstractIncomingMessage, AbstractRobustConnection
+from aio_pika.abc import AbstractIncomingMessage, AbstractQueue, AbstractRobustChannel, AbstractRobustConnection
 
 from batchyard_contracts.topology import Queue, work_queues
 from batchyard_contracts.v1.values import SlotCount
@@ -27,11 +26,11 @@ from shared.messaging.dead_letters import dead_letter
 from shared.messaging.delivery import acknowledge, decode, is_stale, to_delivery
 from shared.messaging.publisher import Publisher
 from shared.observability.telemetry import span
+from shared.runtime.background import BackgroundTask
 from shared.runtime.errors import MessageRejected
 from shared.runtime.health import Pulse
 from shared.runtime.transient import retry_transient
 
-log = structlog.get_logger()
 _LOWEST_EVERY = 20
 _PREFETCH_MAX = 100
 _IDLE_S = 5.0
@@ -39,8 +38,12 @@ _MESSAGE_TYPES = {ChunkDecoder.type: ChunkDecoder}
 _PendingChunk = tuple[int, int, ChunkReady, AbstractIncomingMessage]
 
 
-class ChunkConsumer:
-    """Runs chunks until stopped. A delivery is acknowledged when its report is confirmed, see `DeliveryTracker`."""
+class ChunkConsumer(BackgroundTask):
+    """Runs chunks until stopped. A delivery is acknowledged when its report is confirmed, see `DeliveryTracker`.
+
+    A chunk whose execution fails is returned as one whose worker was lost, so that it ends in quarantine if it fails
+    everywhere. The error counts as one of this task, and the other chunks go on.
+    """
 
     def __init__(
         self,
@@ -51,8 +54,14 @@ class ChunkConsumer:
         returner: ChunkReturner,
         report_interval_s: float,
     ) -> None:
+        super().__init__(
+            pulse, self._start_waiting, interval_s=_IDLE_S, wake=runner.capacity_freed, on_stop=self._finish
+        )
         self.runner = runner
-        self._connection, self._publisher, self._pulse = connection, publisher, pulse
+        self._connection, self._publisher = connection, publisher
+        self._channel: AbstractRobustChannel | None = None
+        self._subscriptions: list[tuple[AbstractQueue, str]] = []
+        """Consumed queues, each with its consumer tag."""
         self._returner, self._report_interval_s = returner, report_interval_s
         self._pending: list[_PendingChunk] = []
         self._sequence = itertools.count(1)
@@ -60,10 +69,10 @@ class ChunkConsumer:
         self._running: dict[ChunkKey, ChunkExecution] = {}
         self._deliveries = DeliveryTracker(runner.manifest.item_timeout_s)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._failure: BaseException | None = None
+        self._failed: list[Exception] = []
+        """Errors of executions since the last step."""
         self._cancellations = CancellationList()
         self._pause_list = PauseList(_PREFETCH_MAX + 4 * runner.slots.max_slots)
-        self._stopping = False
 
     @property
     def chunk_ids(self) -> list[UUID]:
@@ -82,7 +91,7 @@ class ChunkConsumer:
         return SlotCount(busy=slots.busy, open=slots.open, max=slots.max_slots)
 
     @property
-    def name(self) -> str:
+    def workload(self) -> str:
         """Name of the workload."""
         return self.runner.workload.name
 
@@ -95,34 +104,44 @@ class ChunkConsumer:
         """Close slots that were not used since the last call."""
         self.runner.trim()
 
-    async def run(self) -> None:
-        """Consume until `drain` is called and all chunks have ended."""
+    async def _start_waiting(self) -> None:
+        """Start waiting chunks while the runner has capacity; the first step begins to consume."""
+        if self._channel is None:
+            self._channel = await self._consume()
+        while self._pending and self._has_capacity:
+            self._start(*self._pop_next())
+        if self._failed:
+            failed, self._failed = self._failed, []
+            raise ExceptionGroup("chunks failed", failed)
+
+    async def _consume(self) -> AbstractRobustChannel:
         channel = await open_channel(self._connection)
-        await channel.set_qos(prefetch_count=min(_PREFETCH_MAX, self.runner.slots.max_slots + 2))
-        tags = []
-        for rank, queue in enumerate(work_queues(self.runner.workload.name)):
-            declared = await channel.declare_queue(queue.name, passive=True)
-            tags.append((declared, await declared.consume(self._message_handler(rank, queue))))
         try:
-            while not self._stopping:
-                self._pulse.beat()
-                self.runner.capacity_freed.clear()
-                while self._pending and self._has_capacity:
-                    self._start(*self._pop_next())
-                await self._wait_for_capacity()
-                if self._failure:
-                    raise self._failure
-        finally:
-            self._pulse.stop()
-            if not channel.is_closed:
-                for declared, tag in tags:
-                    await declared.cancel(tag)
-            while self._pending:
-                _, _, chunk, message = self._pending.pop()
-                self._run_in_background(self._returner.return_chunk(chunk, message, "stopping"))
-            await self._wait_for_tasks()
+            await channel.set_qos(prefetch_count=min(_PREFETCH_MAX, self.runner.slots.max_slots + 2))
+            for rank, queue in enumerate(work_queues(self.workload)):
+                declared = await channel.declare_queue(queue.name, passive=True)
+                tag = await declared.consume(self._message_handler(rank, queue))
+                self._subscriptions.append((declared, tag))
+        except Exception:
+            self._subscriptions.clear()
             if not channel.is_closed:
                 await channel.close()
+            raise
+        return channel
+
+    async def _finish(self) -> None:
+        """Take no more chunks, return the waiting ones, and wait for those that run."""
+        channel = self._channel
+        if channel is not None and not channel.is_closed:
+            for declared, tag in self._subscriptions:
+                await declared.cancel(tag)
+        while self._pending:
+            _, _, chunk, message = self._pending.pop()
+            self._run_in_background(self._returner.return_chunk(chunk, message, "stopping"))
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        if channel is not None and not channel.is_closed:
+            await channel.close()
 
     def cancel(self, batch_id: UUID, round_: int | None = None) -> None:
         """Cancel a batch: running items are interrupted, later chunks do not start. With a round, later rounds still
@@ -151,11 +170,6 @@ class ChunkConsumer:
                     self._pending.append(entry)
             heapq.heapify(self._pending)
 
-    def drain(self) -> None:
-        """Take no more chunks; `run` returns when those on this worker have ended."""
-        self._stopping = True
-        self.runner.capacity_freed.set()
-
     def interrupt(self) -> None:
         """Interrupt all running chunks; their items run on other workers."""
         for run in self._running.values():
@@ -165,13 +179,6 @@ class ChunkConsumer:
     def _has_capacity(self) -> bool:
         in_hand = len(self._running) if self.runner.whole_chunks else self.runner.unfinished
         return in_hand < self.runner.slots.max_slots
-
-    async def _wait_for_capacity(self) -> None:
-        try:
-            async with asyncio.timeout(_IDLE_S):
-                await self.runner.capacity_freed.wait()
-        except TimeoutError:
-            return
 
     def _message_handler(self, rank: int, queue: Queue) -> Callable[[AbstractIncomingMessage], Awaitable[None]]:
         async def on_message(message: AbstractIncomingMessage) -> None:
@@ -219,8 +226,8 @@ class ChunkConsumer:
         if self._deliveries.is_known(key):  # a second delivery before the chunk started
             self._run_in_background(self._deliveries.add_delivery(key, message))
             return
-        self._deliveries.track(key)
         run = ChunkExecution(self.runner, chunk, to_delivery(message).envelope.traceparent, self._report_interval_s)
+        self._deliveries.track(key)
         if paused:
             run.pause()
         if self._cancellations.includes(chunk):
@@ -236,26 +243,28 @@ class ChunkConsumer:
 
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            log.error("chunk failed", workload=self.runner.workload.name, exc_info=error)
-            self._failure = error
+        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+            self._failed.append(error)
             self.runner.capacity_freed.set()
 
     async def _run(self, run: ChunkExecution, message: AbstractIncomingMessage) -> None:
         chunk, trace, key = run.chunk, to_delivery(message).envelope.traceparent, chunk_key(run.chunk)
         await self._deliveries.add_delivery(key, message)
+        failure: Exception | None = None
         try:
             with span(f"run {chunk.workload}", trace, batch_id=str(chunk.batch_id), items=len(chunk.items)):
                 await run.run()
+        except Exception as error:  # noqa: BLE001  raised below, after the chunk was returned
+            failure = error
         finally:
             del self._running[key]
+        if failure is not None:
+            await self._returner.publish_return(chunk, "redelivered")
         await self._deliveries.mark_reported(key)
+        if failure is not None:
+            raise failure
 
     async def _dead_letter(self, queue: Queue, message: AbstractIncomingMessage, reason: str) -> None:
         delivery = to_delivery(message)
         await retry_transient(lambda: dead_letter(self._publisher, queue, delivery, reason), "dead letters")
         await acknowledge(message)
-
-    async def _wait_for_tasks(self) -> None:
-        while self._tasks:
-            await asyncio.wait(self._tasks)

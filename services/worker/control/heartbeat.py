@@ -51,11 +51,11 @@ class Heartbeat:
         holders: list[ChunkConsumer | QuarantineConsumer] = [*self._consumers, *self._quarantine_consumers]
         heartbeat = WorkerHeartbeat(
             worker_id=self._worker_id,
-            workloads=[consumer.name for consumer in self._consumers],
+            workloads=[consumer.workload for consumer in self._consumers],
             chunks=[chunk_id for holder in holders for chunk_id in holder.chunk_ids],
             running=sum(holder.unfinished for holder in holders),
             stopping=self._stopping,
-            slots={consumer.name: consumer.slots for consumer in self._consumers},
+            slots={consumer.workload: consumer.slots for consumer in self._consumers},
             handles_quarantine=True,
             at=datetime.now(UTC),
         )

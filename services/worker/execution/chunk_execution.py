@@ -51,7 +51,10 @@ class ChunkExecution:
             asyncio.get_running_loop().call_later(self._runner.grace_s, self._abandon_all)
 
     async def run(self) -> None:
-        """Return when everything is reported. The caller has added the items to the runner's unfinished ones."""
+        """Return when everything is reported. The caller has added the items to the runner's unfinished ones.
+
+        An error of the execution itself is raised when no item runs any more.
+        """
         try:
             if not self._stopped:
                 await self._run_items()
@@ -67,6 +70,11 @@ class ChunkExecution:
                     else self._gate.interrupted_outcome(item, cancelled=self._cancelled)
                 )
             await self._buffer.report(self._gate.take_feedback, final=True)
+        except Exception:
+            self.stop(cancelled=False)
+            if self._tasks:
+                await self._finished.wait()
+            raise
         finally:
             self._buffer.close()
             self._runner.unfinished -= len(self._buffer.open_items)

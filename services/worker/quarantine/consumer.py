@@ -5,7 +5,7 @@ import time
 from typing import cast
 from uuid import UUID
 
-from aio_pika.abc import AbstractIncomingMessage, AbstractRobustConnection
+from aio_pika.abc import AbstractIncomingMessage, AbstractQueue, AbstractRobustChannel, AbstractRobustConnection
 
 from batchyard_contracts.message import Message
 from batchyard_contracts.topology import quarantine_queue
@@ -21,6 +21,7 @@ from shared.messaging.connection import open_channel
 from shared.messaging.dead_letters import dead_letter
 from shared.messaging.delivery import acknowledge, decode, is_stale, to_delivery
 from shared.messaging.publisher import Publisher
+from shared.runtime.background import BackgroundTask
 from shared.runtime.errors import MessageRejected
 from shared.runtime.health import Pulse
 from shared.runtime.transient import retry_transient
@@ -31,8 +32,11 @@ _MESSAGE_TYPES: dict[str, type[Message]] = {ChunkReady.type: ChunkReady}
 _PendingChunk = tuple[ChunkReady, AbstractIncomingMessage]
 
 
-class QuarantineConsumer:
-    """Runs quarantined chunks until stopped. A delivery is acknowledged when its report is confirmed."""
+class QuarantineConsumer(BackgroundTask):
+    """Runs quarantined chunks until stopped. A delivery is acknowledged when its report is confirmed.
+
+    A chunk whose execution fails is returned as one whose worker was lost, and the next one runs.
+    """
 
     def __init__(
         self,
@@ -43,7 +47,10 @@ class QuarantineConsumer:
         pulse: Pulse,
         settings: WorkerSettings,
     ) -> None:
-        self._runner, self._connection, self._publisher, self._pulse = runner, connection, publisher, pulse
+        super().__init__(pulse, self._run_next, interval_s=0.0, on_stop=self._finish)
+        self._runner, self._connection, self._publisher, self._beat = runner, connection, publisher, pulse.beat
+        self._subscription: tuple[AbstractRobustChannel, AbstractQueue, str] | None = None
+        """Open channel, consumed queue and consumer tag."""
         self._returner, self._report_interval_s = returner, settings.report_interval_s
         self._queue = quarantine_queue(runner.workload.name)
         self._pool = SandboxPool(runner.workload.name, settings.quarantine_memory_mb)
@@ -52,7 +59,6 @@ class QuarantineConsumer:
         self._pending_ids: dict[UUID, None] = {}
         self._running: IsolatedChunk | None = None
         self._cancellations = CancellationList()
-        self._stopping = False
 
     @property
     def chunk_ids(self) -> list[UUID]:
@@ -63,27 +69,6 @@ class QuarantineConsumer:
     def unfinished(self) -> int:
         """Number of items of the running chunk without an outcome."""
         return self._running.unfinished if self._running else 0
-
-    async def run(self) -> None:
-        """Consume until `drain` is called."""
-        channel = await open_channel(self._connection)
-        await channel.set_qos(prefetch_count=1)
-        declared = await channel.declare_queue(self._queue.name, passive=True)
-        tag = await declared.consume(self._on_message)
-        try:
-            while not self._stopping:
-                self._pulse.beat()
-                await self._run_next()
-        finally:
-            self._pulse.stop()
-            await self._pool.close()
-            if not channel.is_closed:
-                await declared.cancel(tag)
-            while not self._pending.empty():
-                if (pending := self._pending.get_nowait()) is not None:
-                    await self._returner.return_chunk(*pending, "stopping")
-            if not channel.is_closed:
-                await channel.close()
 
     def cancel(self, batch_id: UUID, round_: int | None = None) -> None:
         """Cancel a batch: running items are interrupted, later chunks do not start. With a round, later rounds still
@@ -99,9 +84,9 @@ class QuarantineConsumer:
         else:
             self._cancellations.discard(batch_id)
 
-    def drain(self) -> None:
+    def stop(self) -> None:
         """Take no more chunks; `run` returns when the running one has ended."""
-        self._stopping = True
+        super().stop()
         self._pending.put_nowait(None)
 
     def interrupt(self) -> None:
@@ -125,7 +110,33 @@ class QuarantineConsumer:
             self._pending_ids[chunk.chunk_id] = None
             self._pending.put_nowait((chunk, message))
 
+    async def _consume(self) -> tuple[AbstractRobustChannel, AbstractQueue, str]:
+        channel = await open_channel(self._connection)
+        try:
+            await channel.set_qos(prefetch_count=1)
+            declared = await channel.declare_queue(self._queue.name, passive=True)
+            return channel, declared, await declared.consume(self._on_message)
+        except Exception:
+            if not channel.is_closed:
+                await channel.close()
+            raise
+
+    async def _finish(self) -> None:
+        """Take no more chunks, and return the waiting one."""
+        await self._pool.close()
+        channel, declared, tag = self._subscription or (None, None, "")
+        if channel is not None and declared is not None and not channel.is_closed:
+            await declared.cancel(tag)
+        while not self._pending.empty():
+            if (pending := self._pending.get_nowait()) is not None:
+                await self._returner.return_chunk(*pending, "stopping")
+        if channel is not None and not channel.is_closed:
+            await channel.close()
+
     async def _run_next(self) -> None:
+        """Run the next chunk, or stop the sandbox process when none comes; the first step begins to consume."""
+        if self._subscription is None:
+            self._subscription = await self._consume()
         try:
             async with asyncio.timeout(_IDLE_S):
                 pending = await self._pending.get()
@@ -149,8 +160,13 @@ class QuarantineConsumer:
         try:
             if self._cancellations.includes(chunk):
                 self._running.stop(cancelled=True)
-            if not await self._running.run(self._pulse.beat):
+            if not await self._running.run(self._beat):
                 await self._returner.publish_return(chunk, "stopping")
+        except Exception:
+            self._pending_ids.pop(chunk.chunk_id, None)  # no heartbeat may name the chunk any more
+            await self._returner.publish_return(chunk, "redelivered")
+            await self._deliveries.mark_reported(key)
+            raise
         finally:
             self._running = None
         await self._deliveries.mark_reported(key)

@@ -59,14 +59,21 @@ class IsolatedChunk:
             self._sandbox.interrupt()
 
     async def run(self, on_progress: Callable[[], None]) -> bool:
-        """Return True when everything is reported, False when stopped before. `on_progress` is called regularly."""
+        """Return True when everything is reported, False when stopped before. `on_progress` is called regularly.
+
+        An error of the execution itself is raised when no item runs any more.
+        """
+        work = asyncio.create_task(self._run_groups())
         try:
-            return await self._run(on_progress)
+            return await self._run(work, on_progress)
+        except Exception:
+            self.stop(cancelled=False)
+            await asyncio.wait({work})
+            raise
         finally:
             self._buffer.close()
 
-    async def _run(self, on_progress: Callable[[], None]) -> bool:
-        work = asyncio.create_task(self._run_groups())
+    async def _run(self, work: asyncio.Task[None], on_progress: Callable[[], None]) -> bool:
         while not work.done():
             on_progress()
             some = asyncio.create_task(self._buffer.has_unreported.wait())

@@ -5,9 +5,13 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from structlog.testing import capture_logs
 
+from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Limits
-from tests.support.consumer_desk import BATCH, chunk, desk
+from services.worker.execution.outcome_buffer import OutcomeBuffer
+from shared.runtime.errors import MessageRejected
+from tests.support.consumer_desk import BATCH, Desk, chunk, desk, running
 from tests.support.patience import PATIENCE_S
 
 
@@ -64,7 +68,7 @@ async def test_a_stopping_consumer_returns_the_chunks_that_it_did_not_start() ->
         await d.broker.deliver(chunk(1), "first")
         await d.broker.until(lambda: d.begun == [1])
         await d.broker.deliver(chunk(2), "second")
-        d.consumer.drain()
+        d.consumer.stop()
         await d.broker.until(lambda: d.broker.acknowledged == ["second"])
         assert [(r.chunk_id, r.reason) for r in d.returned] == [(UUID(int=2), "stopping")]
     assert d.begun == [1]
@@ -149,3 +153,60 @@ async def test_a_cancelled_batch_does_not_wait_for_a_handler_that_ignores_it() -
         await d.broker.until(lambda: d.broker.acknowledged == ["stubborn"])
         assert d.statuses == ["cancelled"]
         assert (d.runner.stuck_handlers, d.runner.slots.busy) == (1, 0)
+
+
+async def test_a_chunk_whose_execution_fails_is_given_back_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with desk() as d:
+        publish_report = d.runner.publish_report
+
+        async def refuse_first(run: ChunkReady, *arguments: object, **fields: object) -> None:
+            if run.chunk_id == UUID(int=1):
+                raise MessageRejected("The body has 5000000 bytes.")
+            await publish_report(run, *arguments, **fields)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(d.runner, "publish_report", refuse_first)
+        d.gate.set()
+        with capture_logs() as logs:
+            await d.broker.deliver(chunk(1), "poison")
+            await d.broker.until(lambda: d.broker.acknowledged == ["poison"])
+            await d.broker.deliver(chunk(2), "next")
+            await d.broker.until(lambda: d.broker.acknowledged == ["poison", "next"])
+        assert [(r.chunk_id, r.reason) for r in d.returned] == [(UUID(int=1), "redelivered")]
+        assert [e["task"] for e in logs if e["event"] == "background task failed"] == ["intake"]
+        assert (d.consumer.chunk_ids, d.runner.unfinished, d.runner.slots.busy) == ([], 0, 0)
+        assert d.pulse.is_alive
+
+
+async def test_an_execution_that_fails_interrupts_its_other_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with desk() as d:
+        two = chunk(1).model_copy(
+            update={"items": [ChunkItem(ordinal=0, payload={"n": 1}), ChunkItem(ordinal=1, payload={"n": "none"})]}
+        )
+
+        async def refuse(*_: object, **__: object) -> None:
+            raise MessageRejected("The body has 5000000 bytes.")
+
+        monkeypatch.setattr(OutcomeBuffer, "report", refuse)
+        await d.broker.deliver(two, "poison")
+        await d.broker.until(lambda: d.broker.acknowledged == ["poison"])
+        assert d.begun == [1]
+        assert (d.runner.unfinished, d.runner.slots.busy) == (0, 0)
+
+
+async def test_a_connection_that_fails_at_the_start_is_tried_again() -> None:
+    made = Desk()
+    works, calls = made.broker.set_qos, 0
+
+    async def fail_once(**fields: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise ConnectionResetError("away")
+        await works(**fields)
+
+    made.broker.set_qos = fail_once  # type: ignore[method-assign]
+    async with running(made):
+        await made.broker.deliver(chunk(1), "first")
+        await made.broker.until(lambda: made.begun == [1])
