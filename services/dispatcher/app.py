@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import asyncpg
 import structlog
@@ -18,8 +18,9 @@ from shared.messaging.publisher import Publisher
 from shared.messaging.topology import declare
 from shared.postgres.migrations import migrate
 from shared.redis.client import RedisClient
+from shared.runtime.background import UNREADY_AFTER_S, BackgroundTask
 from shared.runtime.process import Runtime
-from shared.runtime.transient import is_transient, retry_transient
+from shared.runtime.transient import retry_transient
 
 log = structlog.get_logger()
 _ADVISORY_LOCK = 0x64697370
@@ -38,13 +39,10 @@ async def app(settings: DispatcherSettings, runtime: Runtime) -> AsyncIterator[N
     dispatcher = Dispatcher(Resources(settings, runtime.health, publisher, connection, memory))
     runtime.health.add_readiness_check("RabbitMQ", connection.connected.is_set)
     runtime.health.add_readiness_check("PostgreSQL", lambda: dispatcher.database_answers)
-    active = runtime.spawn(dispatcher.run(), "dispatcher")
     try:
-        yield
+        async with runtime.running(dispatcher):
+            yield
     finally:
-        dispatcher.stop()
-        with suppress(asyncio.CancelledError):
-            await asyncio.wait({active})
         await connection.close()
         await publisher.close()
         await memory.close()
@@ -58,48 +56,47 @@ async def _declare(connection: AbstractRobustConnection) -> None:
         raise AMQPConnectionError(str(error)) from error
 
 
-class Dispatcher:
-    """Holds the advisory lock and dispatches; starts over from the tables after the lock is lost."""
+class Dispatcher(BackgroundTask):
+    """Holds the advisory lock and dispatches; starts over from the tables after the lock is lost or the session failed.
+
+    No error ends the process: a session that fails is opened again after a growing pause. It counts as one that works,
+    for `/readyz`, once it has lasted for `UNREADY_AFTER_S`; so does standing by, since two dispatchers whose sessions
+    fail take turns.
+    """
 
     def __init__(self, resources: Resources) -> None:
+        super().__init__(resources.health.pulse("leadership"), self._lead, interval_s=_RETRY_INTERVAL_S)
         self._resources = resources
-        self._stopping = asyncio.Event()
-        self._pulse = resources.health.pulse("leadership")
         self.database_answers = True
 
-    def stop(self) -> None:
-        """End `run`."""
-        self._stopping.set()
+    async def _lead(self) -> None:
+        """Wait for the lock, and dispatch until it is lost, the session fails, or the process stops."""
+        lock: Connection | None = None
+        try:
+            lock = await asyncpg.connect(
+                self._resources.settings.database_url,
+                timeout=_DEADLINE_S,
+                command_timeout=_DEADLINE_S,
+                server_settings=epoch.KEEPALIVE,
+            )
+            self.database_answers = True
+            if await self._take(lock):
+                await self._be_active(lock)
+        finally:
+            if lock is None:
+                self.database_answers = False
+            else:
+                lock.terminate()
 
-    async def run(self) -> None:
-        """Wait for the lock and dispatch while it is held, in a loop. An error that is not transient is raised."""
+    async def _take(self, lock: Connection) -> bool:
+        """Wait until the lock is free and take it; False if the process stops before."""
+        since = self._clock()
         while not self._stopping.is_set():
-            self._pulse.beat()
-            lock: Connection | None = None
-            try:
-                lock = await asyncpg.connect(
-                    self._resources.settings.database_url,
-                    timeout=_DEADLINE_S,
-                    command_timeout=_DEADLINE_S,
-                    server_settings=epoch.KEEPALIVE,
-                )
-                self.database_answers = True
-                if await lock.fetchval("SELECT pg_try_advisory_lock($1)", _ADVISORY_LOCK):
-                    await self._be_active(lock)
-                else:
-                    await self._wait(_RETRY_INTERVAL_S)
-            except Exception as error:
-                if not is_transient(error):
-                    raise
-                if lock is None:
-                    self.database_answers = False
-                log.warning(
-                    "restarting the session", error=f"{type(error).__name__}: {error}", pause_s=_RETRY_INTERVAL_S
-                )
-                await self._wait(_RETRY_INTERVAL_S)
-            finally:
-                if lock is not None:
-                    lock.terminate()
+            if await lock.fetchval("SELECT pg_try_advisory_lock($1)", _ADVISORY_LOCK):
+                return True
+            self._record_success_after(since)
+            await self._pause(_RETRY_INTERVAL_S, self._stopping)
+        return False
 
     async def _be_active(self, lock: Connection) -> None:
         number = await epoch.begin(lock)
@@ -112,9 +109,11 @@ class Dispatcher:
         lock.add_termination_listener(lambda _: lost.set())
         losing = asyncio.create_task(lost.wait())
         session = asyncio.create_task(active.run(self._stopping))
+        since = self._clock()
         try:
             while not session.done():
                 self._pulse.beat()
+                self._record_success_after(since)
                 await asyncio.wait([losing, session], timeout=_DEADLINE_S, return_when=asyncio.FIRST_COMPLETED)
                 if not session.done():
                     await lock.execute("SELECT 1")  # fails at once when the lock is lost
@@ -124,7 +123,7 @@ class Dispatcher:
             await asyncio.wait([session])
         session.result()
 
-    async def _wait(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
+    def _record_success_after(self, since: float) -> None:
+        """Count what has lasted since a time (seconds of the clock) as working once that is long enough."""
+        if self._clock() - since >= UNREADY_AFTER_S:
+            self._record_success()

@@ -31,7 +31,8 @@ class BackgroundTask:
     """Repetition of a step. The step returns the pause until the next one in seconds (0: at once), None: `interval_s`.
 
     `wake`: an event that ends the pause. `delay_s`: pause before the first step. `on_stop` runs once, after the last
-    step.
+    step. `ends_on_error`: `run` raises an error of the step, for a step that may leave the memory inconsistent, so that
+    its owner starts over.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class BackgroundTask:
         wake: asyncio.Event | None = None,
         delay_s: float = 0.0,
         on_stop: Callable[[], Awaitable[None]] | None = None,
+        ends_on_error: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = pulse.name
@@ -52,6 +54,7 @@ class BackgroundTask:
         self._wake = wake or asyncio.Event()
         self._delay_s = delay_s
         self._on_stop = on_stop
+        self._ends_on_error = ends_on_error
         self._clock = clock
         self._stopping = asyncio.Event()
         self._failures = 0
@@ -71,13 +74,16 @@ class BackgroundTask:
                 self._wake.clear()
                 try:
                     pause_s = await self._step()
-                except Exception as error:  # noqa: BLE001  a background task outlives whatever its step raises
+                except Exception as error:
+                    if self._ends_on_error:
+                        raise
                     await self._pause(self._record_failure(error), self._stopping)
                 else:
-                    self._failures, self._failing_since = 0, None
+                    self._record_success()
                     await self._pause(self._interval_s if pause_s is None else pause_s, self._wake)
         finally:
             self._pulse.stop()
+            self._record_success()  # a task that has ended makes no service unready
             if self._on_stop is not None:
                 await self._on_stop()
 
@@ -85,6 +91,9 @@ class BackgroundTask:
         """Make `run` return after the current step."""
         self._stopping.set()
         self._wake.set()
+
+    def _record_success(self) -> None:
+        self._failures, self._failing_since = 0, None
 
     def _record_failure(self, error: Exception) -> float:
         """Count and log a failure; return the pause until the next step in seconds."""

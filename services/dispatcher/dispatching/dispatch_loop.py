@@ -1,7 +1,6 @@
 """Keeps the workers supplied: dispatches chunks while the in-flight windows have room, and sleeps until something
 changes."""
 
-import asyncio
 import math
 import time
 from collections import Counter
@@ -20,6 +19,7 @@ from services.dispatcher.persistence.retry_store import DueRetry
 from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.state.state import DispatcherState
 from shared.observability import metrics
+from shared.runtime.background import BackgroundTask
 from shared.runtime.health import Pulse
 from shared.runtime.transient import retry_transient
 
@@ -41,8 +41,12 @@ _RetryGroup = tuple[UUID, str, int, bool]
 """Batch, partition, attempt and quarantine of items that may travel in one chunk."""
 
 
-class DispatchLoop:
-    """The loop that loads due retries, picks chunks and has them published."""
+class DispatchLoop(BackgroundTask):
+    """The loop that loads due retries, picks chunks and has them published.
+
+    An error ends the session: items that were picked are no longer waiting in memory, and the tables say whether they
+    are in flight.
+    """
 
     def __init__(
         self,
@@ -52,7 +56,8 @@ class DispatchLoop:
         undeliverable: UndeliverableChunks,
         pulse: Pulse,
     ) -> None:
-        self._state, self._stores, self._publisher, self._pulse = state, stores, publisher, pulse
+        super().__init__(pulse, self._dispatch_waiting, interval_s=_IDLE_S, wake=state.changed, ends_on_error=True)
+        self._state, self._stores, self._publisher = state, stores, publisher
         self._undeliverable = undeliverable
         self._next_retry_at = 0.0
         """Time at which due retries are loaded again (monotonic seconds)."""
@@ -64,21 +69,15 @@ class DispatchLoop:
         self._next_retry_at = min(self._next_retry_at, time.monotonic() + seconds)
         self._state.changed.set()
 
-    async def run(self) -> None:
-        """Dispatch chunks until cancelled."""
-        try:
-            while True:
-                self._pulse.beat()
-                self._state.changed.clear()
-                await self._undeliverable.retry_due(self._pulse.beat)
-                if picks := self._choose():
-                    await self._dispatch(picks)
-                if time.monotonic() >= self._next_retry_at:
-                    await retry_transient(self._load_retries, "PostgreSQL", on_wait=self._pulse.beat)
-                elif not picks:
-                    await self._sleep()
-        finally:
-            self._pulse.stop()
+    async def _dispatch_waiting(self) -> float:
+        """Dispatch some chunks; return the seconds until more may be dispatched, if nothing changes."""
+        await self._undeliverable.retry_due(self._pulse.beat)
+        if picks := self._choose():
+            await self._dispatch(picks)
+        if time.monotonic() >= self._next_retry_at:
+            await retry_transient(self._load_retries, "PostgreSQL", on_wait=self._pulse.beat)
+            return 0.0
+        return 0.0 if picks else self._idle_s()
 
     async def _dispatch(self, picks: Sequence[tuple[InFlightWindow, Pick]]) -> None:
         try:
@@ -109,17 +108,12 @@ class DispatchLoop:
                 self._next_batch_rate_at = min(self._next_batch_rate_at, admission.next_at)
         return picks
 
-    async def _sleep(self) -> None:
+    def _idle_s(self) -> float:
         now = time.monotonic()
         times = [t for q in self._state.workload_queues.values() if (t := q.window.end_backoffs(now)) is not None]
         if (retry_at := self._undeliverable.next_retry_at()) is not None:
             times.append(retry_at)
-        until = min([now + _IDLE_S, self._next_retry_at, self._next_batch_rate_at, *times])
-        try:
-            async with asyncio.timeout(max(0.0, until - now)):
-                await self._state.changed.wait()
-        except TimeoutError:
-            return
+        return min([now + _IDLE_S, self._next_retry_at, self._next_batch_rate_at, *times]) - now
 
     async def _load_retries(self) -> None:
         """Add due retries to their partition queues.

@@ -33,8 +33,8 @@ from shared.messaging.delivery import MessageDecoder
 from shared.messaging.publisher import Publisher
 from shared.postgres.pool import Pool
 from shared.redis.client import RedisClient
+from shared.runtime.background import BackgroundTask
 from shared.runtime.health import Health
-from shared.runtime.transient import retry_transient
 
 _SWEEP_INTERVAL_S = 2.0
 """Seconds between two checks for lost chunks."""
@@ -61,7 +61,11 @@ class Resources:
 
 
 class Session:
-    """One active period. It starts from the tables, so that nothing of an earlier period is left in memory."""
+    """One active period. It starts from the tables, so that nothing of an earlier period is left in memory.
+
+    Its background tasks go on after an error, since their steps may be repeated; only the dispatch loop ends the
+    session.
+    """
 
     def __init__(self, resources: Resources, pool: Pool) -> None:
         self._resources = resources
@@ -80,6 +84,21 @@ class Session:
             for queue, kinds, handler in hot
         ]
         self._control = Consumer(resources.settings.amqp_url, publisher, "dispatcher")
+        self._background_tasks = [
+            *self._consumers,
+            self._components.dispatch_loop,
+            self._components.batch_stopper,
+            self._components.rate_events,
+            BackgroundTask(
+                health.pulse("worker registry"),
+                self._sweep,
+                interval_s=_SWEEP_INTERVAL_S,
+                delay_s=_ORPHAN_SWEEP_INTERVAL_S,
+            ),
+            BackgroundTask(
+                health.pulse("cleanup"), self._clean_up, interval_s=_CLEANUP_INTERVAL_S, delay_s=_FIRST_CLEANUP_S
+            ),
+        ]
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Run until `stopping` is set, and then finish the messages in hand. When cancelled, stop at once, since
@@ -131,15 +150,9 @@ class Session:
             concurrency=5,
         )
         await self._control.start()
-        loops = [s.run() for s in self._consumers]
-        loops += [
-            components.dispatch_loop.run(),
-            components.batch_stopper.run(),
-            components.rate_events.run(),
-            self._sweep(),
-            self._clean_up(),
-        ]
-        return [asyncio.create_task(loop) for loop in loops]
+        for task in self._background_tasks:
+            self._resources.health.add_readiness_check(task.name, lambda task=task: task.is_working)  # type: ignore[misc]
+        return [asyncio.create_task(task.run()) for task in self._background_tasks]
 
     async def _finish(self, tasks: list[asyncio.Task[None]]) -> None:
         """Stop consuming and finish the messages in hand."""
@@ -153,25 +166,18 @@ class Session:
         await self._components.report_handler.on_chunks_processed(received)
         await self._components.recovery.on_chunks_returned(received)
 
-    async def _sweep(self) -> None:
-        pulse, components = self._resources.health.pulse("worker registry"), self._components
-        try:
-            while True:
-                pulse.beat()
-                await asyncio.sleep(_ORPHAN_SWEEP_INTERVAL_S if components.orphans.is_pending else _SWEEP_INTERVAL_S)
-                await retry_transient(
-                    lambda: components.worker_registry.sweep(self._queue_depth), "sweep", on_wait=pulse.beat
-                )
-        finally:
-            pulse.stop()
+    async def _sweep(self) -> float | None:
+        """Recover lost chunks. Each change is saved before it is made in memory, so an error leaves the rest for the
+        next sweep."""
+        await self._components.worker_registry.sweep(self._queue_depth)
+        return _ORPHAN_SWEEP_INTERVAL_S if self._components.orphans.is_pending else None
 
-    async def _clean_up(self) -> None:
+    async def _clean_up(self) -> float | None:
+        """Delete some batches that ended long ago."""
         days, batch_store = self._resources.settings.retention_days, self._components.stores.batches
-        await asyncio.sleep(_FIRST_CLEANUP_S)
-        while True:
-            batches = await retry_transient(lambda: batch_store.delete_old_batches(days), "PostgreSQL")
-            orphans = await retry_transient(lambda: batch_store.delete_orphans(days), "PostgreSQL")
-            await asyncio.sleep(_CLEANUP_PAUSE_S if batches or orphans else _CLEANUP_INTERVAL_S)
+        batches = await batch_store.delete_old_batches(days)
+        orphans = await batch_store.delete_orphans(days)
+        return _CLEANUP_PAUSE_S if batches or orphans else None
 
     async def _wait_for_aggregator(self) -> None:
         """Wait until the aggregator has handled most messages on the slow path, so that items wait in tables, not in

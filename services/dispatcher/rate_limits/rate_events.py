@@ -3,7 +3,6 @@
 Fails the waiting items of a provider that has refused for too long.
 """
 
-import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -24,8 +23,9 @@ from services.dispatcher.settlement.settler import ItemSettler
 from services.dispatcher.state.state import DispatcherState
 from shared.messaging.publisher import Publisher, outgoing
 from shared.redis.rate_reservations import Rate, RateReservations, rate_key
+from shared.runtime.background import BackgroundTask
 from shared.runtime.health import Pulse
-from shared.runtime.transient import retry_transient
+from shared.runtime.transient import is_transient
 
 log = structlog.get_logger()
 ALL_OWNERS = "all"
@@ -38,8 +38,12 @@ _RETENTION_DAYS = 30.0
 _CLEANUP_INTERVAL_S = 3600.0
 
 
-class RateEvents:
-    """Collects changes of rates and circuits, and publishes them in a loop."""
+class RateEvents(BackgroundTask):
+    """Collects changes of rates and circuits, and publishes them in a loop.
+
+    An error ends nothing: rates and circuits in force are in the limiters. Changes that can never be saved or sent are
+    dropped, so that they hold up no later ones.
+    """
 
     def __init__(
         self,
@@ -51,8 +55,9 @@ class RateEvents:
         pulse: Pulse,
     ) -> None:
         self._state, self._store, self._settler, self._publisher = state, store, settler, publisher
-        self._reservations, self._pulse = reservations, pulse
-        self._wake = asyncio.Event()
+        super().__init__(pulse, self._publish_changes, interval_s=_IDLE_S)
+        self._reservations = reservations
+        self._flushed_at = self._cleaned_up_at = time.monotonic()
         self._changed_limiters: dict[RateKey, Limiter] = {}
         """Limiters whose rate has to be shared with workers."""
         self._announced: dict[RateKey, float | None] = {}
@@ -143,42 +148,24 @@ class RateEvents:
         self._wake.set()
         self._state.changed.set()
 
-    async def run(self) -> None:
-        """Publish changes until cancelled."""
-        flushed_at = cleaned_up_at = time.monotonic()
-        try:
-            while True:
-                self._pulse.beat()
-                await self._share_rates()
-                now = time.monotonic()
-                if now - flushed_at >= _FLUSH_INTERVAL_S:
-                    flushed_at = now
-                    await retry_transient(self._flush, "rates", on_wait=self._pulse.beat)
-                    await retry_transient(
-                        lambda: self._fail_hopeless(time.monotonic()), "rates", on_wait=self._pulse.beat
-                    )
-                if now - cleaned_up_at >= _CLEANUP_INTERVAL_S:
-                    cleaned_up_at = now
-                    await retry_transient(
-                        lambda: self._store.delete_unused(_RETENTION_DAYS), "rates", on_wait=self._pulse.beat
-                    )
-                await self._sleep()
-        finally:
-            self._pulse.stop()
-
-    async def _sleep(self) -> None:
-        waits = self._pending or self._history or self._events or self._dirty
-        try:
-            async with asyncio.timeout(_FLUSH_INTERVAL_S / 2 if waits else _IDLE_S):
-                await self._wake.wait()
-        except TimeoutError:
-            return
-        self._wake.clear()
+    async def _publish_changes(self) -> float | None:
+        """Share changed rates with the workers, and save and publish all changes if that is due."""
+        await self._share_rates()
+        now = time.monotonic()
+        if now - self._flushed_at >= _FLUSH_INTERVAL_S:
+            await self._flush()
+            await self._fail_hopeless(now)
+            self._flushed_at = now
+        if now - self._cleaned_up_at >= _CLEANUP_INTERVAL_S:
+            await self._store.delete_unused(_RETENTION_DAYS)
+            self._cleaned_up_at = now
+        is_waiting = self._pending or self._history or self._events or self._dirty
+        return _FLUSH_INTERVAL_S / 2 if is_waiting else None
 
     async def _share_rates(self) -> None:
         """Write changed rates to Redis, where workers reserve each start."""
-        rates, self._changed_limiters = self._changed_limiters, {}
-        for (workload, _, _), limiter in rates.items():
+        while self._changed_limiters:
+            (workload, _, _), limiter = self._changed_limiters.popitem()
             if limiter.rate is not None:
                 name = rate_key(workload, limiter.key)
                 interval = 1 / paced_rate(limiter.rate)
@@ -216,12 +203,17 @@ class RateEvents:
                 self._announce(key)
         if not (self._dirty or self._history or self._events):
             return
-        dirty, history, events = dict(self._dirty), list(self._history), list(self._events)
-        await self._store.save([(key[0], t) for key, t in dirty.items()], history, time.monotonic())
-        self._history = self._history[len(history) :]
-        self._dirty = {key: t for key, t in self._dirty.items() if key not in dirty}
-        await self._publisher.publish([outgoing(topology.EVENTS, event) for event in events])
-        self._events = self._events[len(events) :]
+        dirty, history, events = self._dirty, self._history, self._events
+        self._dirty, self._history, self._events = {}, [], []
+        try:
+            await self._store.save([(key[0], t) for key, t in dirty.items()], history, time.monotonic())
+            dirty, history = {}, []
+            await self._publisher.publish([outgoing(topology.EVENTS, event) for event in events])
+        except Exception as error:
+            if is_transient(error):
+                self._dirty = dirty | self._dirty
+                self._history, self._events = history + self._history, events + self._events
+            raise
 
     async def _fail_hopeless(self, now: float) -> None:
         """Fail the items that wait for a provider that has refused for too long."""
@@ -231,12 +223,15 @@ class RateEvents:
                 partitions = queue.window.limits.partitions_of(limiter)
                 batch_ids = [b.batch_id for b in self._state.batches.values() if b.workload == workload]
                 self._hopeless += [(batch_id, partition, error) for batch_id in batch_ids for partition in partitions]
-        while self._hopeless:  # removed only when done, so that a failure is repeated
-            batch_id, partition, error = self._hopeless[0]
+        while self._hopeless:
+            batch_id, partition, error = self._hopeless.pop(0)
             if batch := self._state.batches.get(batch_id):
                 self._state.drop_partition(batch, partition)
-                await self._settler.fail_partition(batch, partition, error)
-            self._hopeless.pop(0)
+                try:
+                    await self._settler.fail_partition(batch, partition, error)
+                except Exception:
+                    self._hopeless.append((batch_id, partition, error))  # behind the others
+                    raise
 
 
 def _per_second(limiter: Limiter) -> float | None:

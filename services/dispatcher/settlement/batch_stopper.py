@@ -5,6 +5,7 @@ in the background, since there may be a million of them and other batches are co
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
@@ -21,6 +22,7 @@ from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.settlement.settler import ItemSettler, SettledStatus
 from services.dispatcher.state.state import DispatcherState
 from shared.messaging.publisher import Publisher, outgoing
+from shared.runtime.background import BackgroundTask
 from shared.runtime.health import Pulse
 from shared.runtime.transient import retry_transient
 
@@ -29,10 +31,16 @@ _MAX_CONCURRENT_BATCHES = 4
 """Number of batches that are settled at the same time."""
 _LEASES_PER_PUBLISH = 20
 _IDLE_S = 5.0
+_RETRY_S = 30.0
+"""Pause in seconds before a batch whose settlement failed is settled again."""
 
 
-class BatchStopper:
-    """Watches the deadlines and settles the remaining items of stopped batches."""
+class BatchStopper(BackgroundTask):
+    """Watches the deadlines and settles the remaining items of stopped batches.
+
+    An error ends nothing: the stop is saved, and the settlement of a batch may be repeated at any time. A batch whose
+    settlement fails is settled again later, and holds up no other.
+    """
 
     def __init__(
         self,
@@ -42,13 +50,15 @@ class BatchStopper:
         pages: PageCache,
         publisher: Publisher,
         pulse: Pulse,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        utc_now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        super().__init__(pulse, self._stop_batches, interval_s=_IDLE_S, on_stop=self._cancel_settlements)
         self._state, self._stores, self._settler, self._pages = state, stores, settler, pages
-        self._publisher, self._pulse, self._clock = publisher, pulse, clock
-        self._wake = asyncio.Event()
+        self._publisher, self._utc_now = publisher, utc_now
         self._scheduled: dict[UUID, Batch] = {}
-        self._running: dict[UUID, asyncio.Task[None]] = {}
+        self._settlements: dict[UUID, tuple[asyncio.Task[None], Batch]] = {}
+        self._retry_at: dict[UUID, float] = {}
+        """Times (monotonic seconds) before which the batches whose settlement failed are not settled again."""
 
     def schedule(self, batch: Batch) -> None:
         """Settle the remaining items of a stopped batch soon."""
@@ -59,26 +69,21 @@ class BatchStopper:
         """Check the deadlines again, since one may have changed."""
         self._wake.set()
 
-    async def run(self) -> None:
-        """Settle stopped batches and watch the deadlines until cancelled."""
-        try:
-            while True:
-                self._pulse.beat()
-                self._wake.clear()
-                await self.expire_overdue()
-                self._start_scheduled()
-                if error := next((e for t in self._running.values() if t.done() and (e := t.exception())), None):
-                    raise error
-                await self._sleep()
-        finally:
-            self._pulse.stop()
-            for task in self._running.values():
-                task.cancel()
-            await asyncio.gather(*self._running.values(), return_exceptions=True)
+    async def _stop_batches(self) -> float:
+        """Settle the stopped batches and those whose deadline has passed; return the seconds until the next one."""
+        errors = self._take_errors()
+        self._start_scheduled()
+        await self.expire_overdue()
+        if errors:
+            raise ExceptionGroup("batches not settled", errors)
+        wait_s = _IDLE_S
+        if self._state.deadlines:
+            wait_s = min(wait_s, (min(self._state.deadlines.values()) - self._utc_now()).total_seconds())
+        return wait_s
 
     async def expire_overdue(self) -> None:
         """Stop the batches whose deadline has passed."""
-        now = self._clock()
+        now = self._utc_now()
         for batch_id in [b for b, deadline in self._state.deadlines.items() if deadline <= now]:
             await retry_transient(lambda b=batch_id: self._expire(b), "PostgreSQL", on_wait=self._pulse.beat)  # type: ignore[misc]
 
@@ -98,14 +103,33 @@ class BatchStopper:
         log.info("deadline passed", batch_id=str(batch_id), round=batch.round)
         self.schedule(batch)
 
+    def _take_errors(self) -> list[Exception]:
+        """Forget the settlements that have ended, and schedule the failed ones again; return their errors."""
+        errors: list[Exception] = []
+        for batch_id, (task, batch) in list(self._settlements.items()):
+            if task.done():
+                del self._settlements[batch_id]
+                if isinstance(error := task.exception(), Exception):
+                    errors.append(error)
+                    self._retry_at[batch_id] = time.monotonic() + _RETRY_S
+                    self._scheduled.setdefault(batch_id, batch)
+        return errors
+
     def _start_scheduled(self) -> None:
-        self._running = {b: task for b, task in self._running.items() if not task.done() or task.exception()}
-        for batch_id in [b for b in self._scheduled if b not in self._running]:
-            if len(self._running) < _MAX_CONCURRENT_BATCHES:
+        now = time.monotonic()
+        self._retry_at = {batch_id: at for batch_id, at in self._retry_at.items() if at > now}
+        for batch_id in [b for b in self._scheduled if b not in self._settlements and b not in self._retry_at]:
+            if len(self._settlements) < _MAX_CONCURRENT_BATCHES:
                 batch = self._scheduled.pop(batch_id)
                 task = asyncio.create_task(retry_transient(lambda b=batch: self._settle(b), "settlement"))  # type: ignore[misc]
-                self._running[batch_id] = task
+                self._settlements[batch_id] = (task, batch)
                 task.add_done_callback(lambda _: self._wake.set())
+
+    async def _cancel_settlements(self) -> None:
+        tasks = [task for task, _ in self._settlements.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _settle(self, batch: Batch) -> None:
         """Settle the remaining items of a batch. After a deadline, items in flight expire first, before the workers are
@@ -136,15 +160,5 @@ class BatchStopper:
             round=batch.round,
             reason="deadline",
             detail=f"Its deadline, {batch.terms.deadline}, has passed.",
-            at=self._clock(),
+            at=self._utc_now(),
         )
-
-    async def _sleep(self) -> None:
-        wait_s = _IDLE_S
-        if self._state.deadlines:
-            wait_s = min(wait_s, (min(self._state.deadlines.values()) - self._clock()).total_seconds())
-        try:
-            async with asyncio.timeout(max(0.0, wait_s)):
-                await self._wake.wait()
-        except TimeoutError:
-            return

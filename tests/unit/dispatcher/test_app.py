@@ -1,8 +1,9 @@
-"""A lost lock cancels the session; transient errors are waited out, others end the process."""
+"""A lost lock cancels the session; after every error the session is opened again, and no error ends the process."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any, cast
 
 import asyncpg
@@ -12,6 +13,8 @@ from services.dispatcher import app
 from services.dispatcher.leadership import epoch
 from services.dispatcher.leadership.session import Resources
 from services.dispatcher.settings import DispatcherSettings
+from shared.runtime import background
+from shared.runtime.background import UNREADY_AFTER_S
 from shared.runtime.health import Health
 from tests.support.patience import PATIENCE_S
 
@@ -37,7 +40,7 @@ class _Lock:
 
 def _dispatcher(monkeypatch: pytest.MonkeyPatch, run: Any) -> app.Dispatcher:
     async def connect(*_: object, **given: Any) -> _Lock:
-        assert given["command_timeout"] == 5.0
+        assert given["command_timeout"] == app._DEADLINE_S
         return _Lock()
 
     class Session:
@@ -80,17 +83,66 @@ async def test_lost_lock_cancels_the_session_at_once(monkeypatch: pytest.MonkeyP
     assert ends == ["broken off"] * 2
 
 
-async def test_transient_error_restarts_the_session_and_another_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    errors: list[Exception] = [asyncpg.UndefinedColumnError("x"), ConnectionResetError("x")]
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the tasks whose errors were counted."""
+    names: list[str] = []
+    counter = SimpleNamespace(add=lambda _, attributes: names.append(attributes["task"]))
+    monkeypatch.setattr(background, "_errors", counter)
+    monkeypatch.setattr(background, "_FIRST_BACKOFF_S", 0.001)
+    return names
 
-    async def run(_: asyncio.Event) -> None:
-        raise errors.pop()
+
+async def test_every_error_opens_the_session_again(monkeypatch: pytest.MonkeyPatch, counted: list[str]) -> None:
+    errors: list[Exception] = [asyncpg.UndefinedColumnError("x"), ConnectionResetError("x"), OverflowError("x")]
+    works = asyncio.Event()
+
+    async def run(stopping: asyncio.Event) -> None:
+        if errors:
+            raise errors.pop()
+        works.set()
+        await stopping.wait()
 
     dispatcher = _dispatcher(monkeypatch, run)
+    running = asyncio.create_task(dispatcher.run())
     async with asyncio.timeout(PATIENCE_S):
-        with pytest.raises(asyncpg.UndefinedColumnError):
-            await dispatcher.run()
-    assert errors == []
+        await works.wait()
+        assert counted == ["leadership"] * 3
+        dispatcher.stop()
+        await running
+    assert dispatcher.is_working
+
+
+async def test_sessions_that_fail_for_long_make_the_service_unready_until_one_lasts(
+    monkeypatch: pytest.MonkeyPatch, counted: list[str]
+) -> None:
+    now, fails, lasts = 0.0, True, asyncio.Event()
+
+    async def run(stopping: asyncio.Event) -> None:
+        nonlocal now
+        now += UNREADY_AFTER_S / 2
+        if fails:
+            raise OverflowError("cannot convert float infinity to integer")
+        lasts.set()
+        await stopping.wait()
+
+    dispatcher = _dispatcher(monkeypatch, run)
+    monkeypatch.setattr(dispatcher, "_clock", lambda: now)
+    monkeypatch.setattr(app, "_DEADLINE_S", 0.001)
+    monkeypatch.setattr(_Lock, "add_termination_listener", lambda *_: None)
+    running = asyncio.create_task(dispatcher.run())
+    async with asyncio.timeout(PATIENCE_S):
+        while dispatcher.is_working:  # noqa: ASYNC110  time passes by sessions
+            await asyncio.sleep(0.001)
+        assert len(counted) >= 2
+        fails = False
+        await lasts.wait()
+        assert not dispatcher.is_working, "a session that has only begun says nothing"
+        now += UNREADY_AFTER_S
+        while not dispatcher.is_working:  # noqa: ASYNC110  it is looked at now and then
+            await asyncio.sleep(0.001)
+        dispatcher.stop()
+        await running
 
 
 @pytest.mark.parametrize("setting", ["LEASE_S", "WORKER_TIMEOUT_S"])

@@ -152,3 +152,26 @@ async def test_a_service_is_not_ready_while_a_background_task_is_not_working() -
         now = UNREADY_AFTER_S
         assert runtime.health.missing() == ["tidying"]
     assert runtime.failure is None
+
+
+async def test_a_task_that_ends_on_error_raises_it_and_is_no_sign_of_an_unready_service() -> None:
+    pulse, stopped = Pulse("dispatching", 60), Counted()
+    task = BackgroundTask(
+        pulse, Counted(KeyError("defect")).step, interval_s=1, on_stop=stopped.step, ends_on_error=True
+    )
+    with pytest.raises(KeyError):
+        await task.run()
+    assert stopped.calls == 1
+    assert task.is_working
+    assert pulse.is_alive
+
+
+async def test_a_task_that_was_stopped_while_it_failed_is_no_sign_of_an_unready_service() -> None:
+    now = 0.0
+    counted = Counted(*[ConnectionError("away")] * 1000)
+    task = task_of(counted.step, clock=lambda: now)
+    async with running(task):
+        await counted.reached(2)
+        now = UNREADY_AFTER_S
+        assert not task.is_working
+    assert task.is_working
