@@ -101,9 +101,9 @@ class DispatchLoop(BackgroundTask):
                     queue.scheduler.undo(pick, error)
                 else:
                     picks.append((queue.window, pick))
-            for batch_id, error in queue.scheduler.take_set_aside():
+            for batch_id, cause in queue.scheduler.take_set_aside():
                 _set_aside.add(1, {"workload": name})
-                log.error("batch set aside", batch_id=str(batch_id), workload=name, exc_info=error)
+                log.error("batch set aside", batch_id=str(batch_id), workload=name, exc_info=cause)
             if admission.next_at is not None:
                 self._next_batch_rate_at = min(self._next_batch_rate_at, admission.next_at)
         return picks

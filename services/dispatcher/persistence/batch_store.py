@@ -6,6 +6,8 @@ from uuid import UUID
 
 import asyncpg
 import orjson
+import structlog
+from pydantic import ValidationError
 
 from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, WorkerAnnounced
 from batchyard_contracts.v1.manifest import Manifest
@@ -13,6 +15,8 @@ from batchyard_contracts.v1.values import Reuse, StopReason, Terms
 from services.dispatcher.domain.batch import Batch
 from services.dispatcher.persistence.statements import SQL
 from shared.postgres.pool import Pool
+
+log = structlog.get_logger()
 
 
 class BatchStore:
@@ -22,8 +26,14 @@ class BatchStore:
         self._pool = pool
 
     async def manifests(self) -> list[Manifest]:
-        """Return the manifests that workers have announced."""
-        return [Manifest.model_validate_json(row["manifest"]) for row in await self._pool.fetch(SQL["manifests"])]
+        """Return the manifests that workers have announced, without those that this version cannot read."""
+        found: list[Manifest] = []
+        for row in await self._pool.fetch(SQL["manifests"]):
+            try:
+                found.append(Manifest.model_validate_json(row["manifest"]))
+            except ValidationError as error:
+                log.error("stored manifest cannot be read", workload=row["name"], error=str(error)[:300])
+        return found
 
     async def save_manifests(self, announced: WorkerAnnounced) -> None:
         """Save announced manifests, unless a later announcement is saved."""
@@ -108,11 +118,15 @@ def _reuse(accepted: BatchAccepted) -> str | None:
 
 
 def _batch(row: asyncpg.Record) -> Batch:
+    """Return the batch of a row. One whose terms this version cannot read is paused: its next control reads them again,
+    and nothing that returns meanwhile is lost."""
     values = dict(row)
     cause, terms, reuse = (values.pop(name) for name in ("stop_cause", "terms", "reuse"))
-    return Batch(
-        **values,
-        stop_reason=cause,
-        terms=Terms.model_validate_json(terms) if terms else Terms(),
-        reuse=Reuse.model_validate_json(reuse) if reuse else None,
-    )
+    batch = Batch(**values, stop_reason=cause)
+    try:
+        batch.terms = Terms.model_validate_json(terms) if terms else Terms()
+        batch.reuse = Reuse.model_validate_json(reuse) if reuse else None
+    except ValidationError as error:
+        log.error("stored terms cannot be read", batch_id=str(batch.batch_id), error=str(error)[:300])
+        batch.paused = True
+    return batch

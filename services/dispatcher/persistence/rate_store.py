@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 import orjson
+import structlog
+from pydantic import ValidationError
 
 from batchyard_contracts.v1.manifest import Adaptive
 from batchyard_contracts.v1.queries import RateHistoryEntry
@@ -16,6 +18,7 @@ from services.dispatcher.domain.rate_limiting.limiter import LearnedRate, Limite
 from shared.postgres.pool import Pool
 from shared.postgres.queries import columns, load_queries
 
+log = structlog.get_logger()
 SQL = load_queries("services.dispatcher.persistence", "rates.sql")
 MAX_HISTORY = 200
 """Maximum number of history rows for each limiter."""
@@ -49,7 +52,7 @@ class RateStore:
         self._pool = pool
 
     async def load(self, now: float) -> SavedRates:
-        """Load everything; `now` is the monotonic clock of the circuits."""
+        """Load everything that this version can read; `now` is the monotonic clock of the circuits."""
         saved = SavedRates({}, {}, {})
         since = now - time.time()
         for row in await self._pool.fetch(SQL["rates"]):
@@ -60,7 +63,10 @@ class RateStore:
                 saved.circuits[key] = _circuit(row["circuit"], since)
         for row in await self._pool.fetch(SQL["rate_overrides"]):
             value = None if row["every"] else row["value"]
-            saved.overrides[row["workload"], row["limit_name"], value] = _terms(row["terms"])
+            try:
+                saved.overrides[row["workload"], row["limit_name"], value] = _terms(row["terms"])
+            except ValidationError as error:
+                log.error("stored override cannot be read", workload=row["workload"], error=str(error)[:300])
         return saved
 
     async def save_override(self, workload: str, limit: str, value: str | None, terms: LimitTerms | None) -> None:
