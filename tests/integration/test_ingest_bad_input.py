@@ -284,3 +284,31 @@ async def test_a_workload_with_an_invalid_schema_is_dead_lettered(clean: Servers
             dead = await harness.dead_letter(topology.INGEST_WORKERS)
             assert "not usable" in str(dead.headers[REASON])
         assert [w["name"] for w in (await harness.get("/workloads"))[1]["workloads"]] == ["squares"]
+
+
+async def test_requests_made_to_be_expensive_are_refused_while_others_are_served(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        _, accepted = await harness.post("/batches", json={**items(GOOD), "sealed": False})
+        batch = f"{harness.url}/batches/{accepted['batch_id']}"
+        longest_list = orjson.dumps({"clear": ["rate"] * (MAX_MESSAGE_BYTES // 7 - 2)})
+        empty = len(orjson.dumps({"payload": {"n": ""}}))
+        largest_payload = orjson.dumps({"payload": {"n": "x" * (MAX_MESSAGE_BYTES - empty)}})
+        assert MAX_MESSAGE_BYTES - 100 < len(longest_list) <= MAX_MESSAGE_BYTES
+        assert len(largest_payload) == MAX_MESSAGE_BYTES
+        json_body, csv = {"Content-Type": "application/json"}, {"Content-Type": "text/csv"}
+        async with harness.http.patch(batch, data=io.BytesIO(longest_list), headers=json_body) as response:
+            assert response.status == 422
+        status, problem = await harness.post(
+            "/workloads/squares/invalidate-cache", data=io.BytesIO(largest_payload), headers=json_body
+        )
+        assert (status, problem["code"]) == (413, "message_too_large")
+        status, problem = await harness.post(
+            "/batches?workload=squares", data=io.BytesIO(b'n\n"' + b"\n" * 200_000), headers=csv
+        )
+        assert (status, problem["code"]) == (400, "malformed_csv")
+        status, problem = await harness.post(
+            "/batches?workload=squares", data=io.BytesIO(b'n\n"' + b"\n" * 2_000_000), headers=csv
+        )
+        assert (status, problem["code"]) == (413, "item_too_large")
+        async with harness.http.patch(batch, json={"priority": "low"}) as response:
+            assert response.status == 202
