@@ -41,7 +41,7 @@ class BatchStore:
         await self._pool.executemany(SQL["save_manifest"], rows)
 
     async def save_batch(self, accepted: BatchAccepted, traceparent: str | None) -> Batch | None:
-        """Save a batch header; None if the batch is finished already."""
+        """Save a batch header; None if the batch is finished or withdrawn already."""
         values = (
             accepted.batch_id,
             accepted.owner,

@@ -7,7 +7,7 @@ WHERE workloads.announced_at <= excluded.announced_at
 SELECT name, manifest FROM workloads
 
 -- name: save_batch
--- Returns the batch as `live_batches` does; no row if it is finished.
+-- Returns the batch as `live_batches` does; no row if it is finished or was withdrawn.
 WITH saved AS (
     INSERT INTO batches (batch_id, owner, workload, priority, traceparent, reuse) VALUES ($1, $2, $3, $4, $5, $6)
     ON CONFLICT (batch_id) DO NOTHING RETURNING *
@@ -18,7 +18,7 @@ SELECT batch_id, owner, workload, coalesce(steering.priority, batches.priority) 
     (SELECT json_object_agg(name, value) FROM terms WHERE terms.batch_id = batches.batch_id AND value IS NOT NULL)
         AS terms
 FROM (SELECT * FROM saved UNION ALL SELECT * FROM batches WHERE batch_id = $1) AS batches LEFT JOIN steering USING (batch_id)
-WHERE finished_at IS NULL
+WHERE finished_at IS NULL AND NOT EXISTS (SELECT 1 FROM withdrawn WHERE withdrawn.batch_id = batches.batch_id)
 
 -- name: live_batches
 SELECT batch_id, owner, workload, coalesce(steering.priority, batches.priority) AS priority, traceparent, reuse, round,
@@ -28,6 +28,7 @@ SELECT batch_id, owner, workload, coalesce(steering.priority, batches.priority) 
         AS terms
 FROM batches LEFT JOIN steering USING (batch_id)
 WHERE finished_at IS NULL AND ($1::uuid IS NULL OR batch_id = $1)
+    AND NOT EXISTS (SELECT 1 FROM withdrawn WHERE withdrawn.batch_id = batches.batch_id)
 
 -- name: is_known
 SELECT EXISTS (SELECT 1 FROM batches WHERE batch_id = $1)
