@@ -1,7 +1,7 @@
 """Partitions of items: names from payloads that anybody may send, in time that grows with their length alone."""
 
 from collections.abc import Callable
-from urllib.parse import clear_cache
+from urllib.parse import clear_cache  # type: ignore[attr-defined]
 
 import pytest
 
