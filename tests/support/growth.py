@@ -3,35 +3,32 @@
 import gc
 import time
 from collections.abc import Callable
-from itertools import pairwise
 
 MAX_RATIO = 2.5
-"""Largest growth of the time when the size doubles: 2 is in proportion, 4 is its square."""
+"""Largest growth of the time for each doubling of the size: 2 is in proportion, 4 is its square."""
 _ROUNDS = 12
 _BUDGET_S = 2.0
 """CPU time after which no further round is begun: work that has grown so slow has failed."""
 
 
 def assert_linear(work: Callable[[int], object], size: int) -> None:
-    """Measure the CPU time of `work` at `size`, and at two and four times as much; each doubling may take at most
-    `MAX_RATIO` times as long.
+    """Measure the CPU time of `work` at `size`, and at two and four times as much; both doublings together may take at
+    most `MAX_RATIO` squared times as long, which is between growth in proportion (4) and its square (16).
 
     The shortest time of several rounds counts, so that a busy machine makes no difference. Choose a size whose work
     takes a few milliseconds.
     """
     work(size)
     shortest = [float("inf")] * 3
-    ratios: list[float] = []
     begun = time.process_time()
     for number in range(_ROUNDS):
         if number > 1 and time.process_time() - begun > _BUDGET_S:
             break
         shortest = [min(time_s, _time_s(work, size << n)) for n, time_s in enumerate(shortest)]
-        ratios = [longer / shorter for shorter, longer in pairwise(shortest)]
-        if max(ratios) < MAX_RATIO:
+        if shortest[2] < shortest[0] * MAX_RATIO**2:
             return
     milliseconds = [f"{1000 * time_s:.2f}" for time_s in shortest]
-    raise AssertionError(f"{milliseconds} ms for {size}, {2 * size} and {4 * size}: ratios {ratios}")
+    raise AssertionError(f"{milliseconds} ms for {size}, {2 * size} and {4 * size}")
 
 
 def _time_s(work: Callable[[int], object], size: int) -> float:
