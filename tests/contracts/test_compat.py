@@ -66,9 +66,7 @@ def test_with_nothing_published_there_is_nothing_to_break(
     assert repository.check() == 0
 
 
-def test_outside_of_a_repository_there_is_nothing_to_compare_with(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_repository_there_is_nothing_to_compare_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert compat.main(["--folder", str(tmp_path)]) == 0
 
@@ -118,7 +116,7 @@ def test_in_a_fresh_clone_the_base_is_found_too(repository: Repository, tmp_path
     assert compat.main(["--folder", str(tmp_path / "clone" / "contracts")]) == 1
 
 
-def test_what_upstream_has_is_published(repository: Repository, tmp_path: Path) -> None:
+def test_schemas_of_the_upstream_branch_are_the_published_ones(repository: Repository, tmp_path: Path) -> None:
     repository.commit(x_y_v1=WITH_OPTIONAL)
     repository.commit(x_y_v1=OBJECT)
     repository.git("clone", "-q", str(repository.folder), str(tmp_path / "clone"))
@@ -144,7 +142,7 @@ def test_a_message_that_is_gone_is_a_break() -> None:
     assert incompatible_changes({}, {"x.y.v1": OBJECT}) == []
 
 
-def test_what_clients_alone_send_may_grow_wider() -> None:
+def test_messages_that_only_clients_send_may_grow_wider() -> None:
     assert incompatible_changes({"batch.submit.v1": OBJECT}, {"batch.submit.v1": WIDER}) == []
     assert incompatible_changes({"batch.finished.v1": OBJECT}, {"batch.finished.v1": WIDER}) == [
         "batch.finished.v1: a: `type` changed from 'string' to ['string', 'null']"

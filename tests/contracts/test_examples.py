@@ -40,7 +40,7 @@ def test_an_example_fits_its_schema(path: Path) -> None:
     checker.validate(json.loads(MESSAGES[path.parent.name].decode(path.read_bytes()).encode()))
 
 
-def test_what_a_schema_refuses_the_model_refuses_too() -> None:
+def test_the_model_refuses_all_that_the_schema_refuses() -> None:
     """So that the check above can fail."""
     body = json.loads((FOLDER / "batch.submit.v1/everything.json").read_bytes())
     body["priority"] = "urgent"

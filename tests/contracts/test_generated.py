@@ -18,7 +18,7 @@ from batchyard_contracts.v1 import MESSAGES
 NODE = shutil.which("node")
 
 
-def test_what_is_committed_is_what_would_be_generated() -> None:
+def test_committed_files_equal_the_generated_ones() -> None:
     assert export.differing_files(HOME) == [], "run `python -m batchyard_contracts.schema.export`"
 
 

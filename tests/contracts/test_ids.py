@@ -31,7 +31,7 @@ def test_they_sort_by_time(one: int, other: int, entropy: bytes, more: bytes) ->
 
 
 @pytest.mark.parametrize(("moment", "size"), [(-1, 10), (1 << 48, 10), (0, 9), (0, 11)])
-def test_what_does_not_fit_is_refused(moment: int, size: int) -> None:
+def test_an_item_that_does_not_fit_is_refused(moment: int, size: int) -> None:
     with pytest.raises(ValueError, match=r"48 bits|bytes of entropy"):
         uuid7(moment, bytes(size))
 

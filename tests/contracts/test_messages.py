@@ -60,7 +60,7 @@ def test_a_reader_of_today_reads_an_event_with_a_field_of_tomorrow() -> None:
     assert "mood" not in BatchProgressed.decode(body).model_dump()
 
 
-def test_what_is_unset_is_left_out_but_a_null_inside_a_payload_is_kept() -> None:
+def test_unset_fields_are_left_out_but_a_null_inside_a_payload_is_kept() -> None:
     body = BatchSubmit(workload="noop", items=[NewItem(payload={"a": None, "b": [None]})]).encode()
     assert b'{"payload":{"a":null,"b":[null]}}' in body
     assert b"custom_id" not in body
@@ -78,7 +78,7 @@ def test_a_chunk_goes_to_the_queue_of_its_workload_and_priority() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'"x"', b"\xff\xfe", b'{"workload": "NOT A NAME"}', b'{"items": []}'])
-def test_what_is_not_the_message_is_a_validation_error(body: bytes) -> None:
+def test_other_bodies_are_validation_errors(body: bytes) -> None:
     with pytest.raises(ValidationError):
         BatchSubmit.decode(body)
 

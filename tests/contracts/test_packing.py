@@ -61,6 +61,6 @@ async def test_the_largest_item_that_is_taken_fits_a_message() -> None:
 
 
 @pytest.mark.parametrize("bad", [{"x": object()}, {1: 2}, {"x": "\ud800"}, ["not", "an", "object"], 7, None, "text"])
-async def test_what_is_not_a_json_object_is_named_by_its_line(bad: ItemLike) -> None:
+async def test_a_line_that_is_no_json_object_is_named(bad: ItemLike) -> None:
     with pytest.raises(InvalidItem, match="Item 3: not a JSON object"):
         await _cut([{}, NewItem(payload={}), bad])

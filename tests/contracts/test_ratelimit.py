@@ -65,7 +65,7 @@ AT = int(NOW.timestamp())
         ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6m0s"}, None),
     ],
 )
-def test_how_long_to_pause(headers: dict[str, str], seconds: float | None) -> None:
+def test_pauses_are_read_from_headers(headers: dict[str, str], seconds: float | None) -> None:
     found = pause_s(headers, NOW)
     assert found is seconds or found == pytest.approx(seconds)
     assert RateLimited.from_headers(headers, now=NOW).delay_s == found
@@ -92,7 +92,7 @@ def test_how_long_to_pause(headers: dict[str, str], seconds: float | None) -> No
         ({"X-RateLimit-Remaining": "1e99", "X-RateLimit-Reset": "1e99"}, RemainingCalls(1_000_000_000, MAX_PAUSE_S)),
     ],
 )
-def test_how_many_calls_are_left(headers: dict[str, str], left: RemainingCalls | None) -> None:
+def test_remaining_calls_are_read_from_headers(headers: dict[str, str], left: RemainingCalls | None) -> None:
     assert remaining_calls(headers, NOW) == left
 
 
@@ -125,7 +125,7 @@ _NAMES = st.sampled_from(
 
 
 @given(st.dictionaries(_NAMES, _TEXT))
-def test_whatever_is_said_a_pause_is_short_enough_to_be_kept(headers: dict[str, str]) -> None:
+def test_every_requested_pause_is_bounded(headers: dict[str, str]) -> None:
     seconds, left = pause_s(headers, NOW), remaining_calls(headers, NOW)
     assert seconds is None or (math.isfinite(seconds) and 0 <= seconds <= MAX_PAUSE_S)
     assert left is None or (left.calls >= 0 and 0 < left.reset_s <= MAX_PAUSE_S)

@@ -143,7 +143,7 @@ def test_bindings_let_a_second_version_of_a_message_in() -> None:
                 assert binding.routing_key.endswith(".*")
 
 
-def test_what_concerns_all_owners_is_taken_from_operators_alone() -> None:
+def test_commands_that_concern_all_owners_are_accepted_from_operators_alone() -> None:
     taken = {b.exchange for queue in QUEUES for b in queue.bindings if b.routing_key.startswith("rates.control")}
     assert taken == {topology.OPERATORS}
     assert not any(b.exchange == topology.OPERATORS for b in topology.INGEST_COMMANDS.bindings)

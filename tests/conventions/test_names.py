@@ -65,7 +65,7 @@ def test_no_class_name_is_used_twice_in_a_component() -> None:
     assert {where: files for where, files in places.items() if len(files) > 1} == {}
 
 
-def test_what_changes_something_is_called_by_a_verb() -> None:
+def test_methods_that_change_something_are_named_by_a_verb() -> None:
     found = [
         f"{file}:{node.lineno} {node.name}"
         for file, node in functions()

@@ -68,7 +68,7 @@ async def recommended(cluster: Cluster, server: OsrmServer) -> None:
     assert answer["jobs"][0]["recommended"][0]["travel"]["method"] == "geodesic estimate"
 
 
-async def test_by_osrm(clean: Servers) -> None:
+async def test_distances_and_recommendations_by_osrm(clean: Servers) -> None:
     items = [pair(a, b) for a in range(20) for b in range(20)]
     random.Random(3).shuffle(items)
     items += [pair(1, 1, lat=85.0), pair(2, 2, lat=-85.0)]

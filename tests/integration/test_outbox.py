@@ -195,7 +195,7 @@ async def test_a_message_that_the_broker_refuses_is_tried_again_later(pool: Pool
     assert (broker.received, await unsent(pool)) == ([b"1", b"bad"], [])
 
 
-async def test_what_is_enqueued_is_published_before_the_outbox_stops(pool: Pool, broker: Broker) -> None:
+async def test_enqueued_messages_are_published_before_the_outbox_stops(pool: Pool, broker: Broker) -> None:
     outbox = outbox_on(pool, broker)
     outbox.enqueue(await insert(pool, b"1"))
     await outbox.close()

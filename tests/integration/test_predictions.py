@@ -33,7 +33,7 @@ def _end(item: ItemResult) -> str:
     return item.status if item.status != "succeeded" else "cached" if item.cached else "ok"
 
 
-async def test_by_a_chat_endpoint(clean: Servers) -> None:
+async def test_predictions_by_a_chat_endpoint(clean: Servers) -> None:
     async with (
         chat_endpoint() as endpoint,
         running_cluster(clean, settings(endpoint), workers=1, known=["predictions"]) as cluster,

@@ -72,7 +72,7 @@ async def run(
 
 
 @pytest.mark.parametrize("value", [1, 10**30, -(2**63) - 1, 2**64, 0.5, "ä:1", "\ud800", None, {"b": [1], "a": {}}])
-async def test_what_was_made_is_known_from_then_on(cache: ResultCache, value: Any) -> None:
+async def test_a_released_result_is_found_afterwards(cache: ResultCache, value: Any) -> None:
     await run(cache, {"n": value}, {"result": 10**30})
     _, found = await cache.claim(policy(), [({"n": value}, "2:0"), ({"n": "other"}, "2:1")])
     assert found == [CachedResult({"result": 10**30}), None]
@@ -91,7 +91,7 @@ async def test_items_with_the_same_deduplication_key_are_the_same(memory: RedisC
     assert (await cache.claim(policy(manifest), items))[1] == [CachedResult("known"), None, None]
 
 
-async def test_only_one_makes_a_result_at_a_time(cache: ResultCache) -> None:
+async def test_an_item_is_claimed_by_one_at_a_time(cache: ResultCache) -> None:
     claims = await asyncio.gather(*(cache.claim(policy(), [({"n": 7}, f"{n}:0")]) for n in range(20)))
     ours = [n for n, (_, found) in enumerate(claims) if found == [None]]
     assert len(ours) == 1
@@ -100,25 +100,25 @@ async def test_only_one_makes_a_result_at_a_time(cache: ResultCache) -> None:
     assert (await cache.claim(policy(), [({"n": 7}, "99:0")]))[1] == [CachedResult(49)]
 
 
-async def test_a_run_that_is_delivered_again_goes_on_with_its_own(cache: ResultCache) -> None:
+async def test_a_redelivered_run_keeps_its_claim(cache: ResultCache) -> None:
     for _ in range(2):
         assert (await cache.claim(policy(), [({"n": 7}, "1:0")]))[1] == [None]
 
 
-async def test_after_a_failure_the_next_one_may_try(cache: ResultCache) -> None:
+async def test_a_claim_without_a_result_can_be_taken_by_another(cache: ResultCache) -> None:
     began, _ = await cache.claim(policy(), [({"n": 7}, "1:0")])
     await cache.release(policy(), began, [ClaimRelease({"n": 7}, "1:0")])
     assert (await cache.claim(policy(), [({"n": 7}, "2:0")]))[1] == [None]
 
 
-async def test_what_goes_on_elsewhere_remains_with_who_began_it(cache: ResultCache) -> None:
+async def test_a_claim_that_is_kept_remains_with_its_claimant(cache: ResultCache) -> None:
     began, _ = await cache.claim(policy(), [({"n": 7}, "1:0")])
     await cache.release(policy(), began, [ClaimRelease({"n": 7}, "1:0", keep_claim_s=30.0)])
     assert isinstance((await cache.claim(policy(), [({"n": 7}, "2:0")]))[1][0], InFlightItem)
     assert (await cache.claim(policy(), [({"n": 7}, "1:0")]))[1] == [None]
 
 
-async def test_who_has_lost_a_flight_does_not_end_that_of_another(cache: ResultCache, memory: RedisClient) -> None:
+async def test_a_lost_claim_does_not_release_that_of_another(cache: ResultCache, memory: RedisClient) -> None:
     began, _ = await cache.claim(policy(), [({"n": 7}, "1:0")])
     await memory.client.flushdb()
     assert (await cache.claim(policy(), [({"n": 7}, "2:0")]))[1] == [None]
@@ -136,7 +136,7 @@ async def test_a_forgotten_result_is_made_anew(cache: ResultCache, payload: Any)
 
 
 @pytest.mark.parametrize("payload", [{"n": 7}, None], ids=["one payload", "all of the workload"])
-async def test_what_was_begun_before_it_was_forgotten_does_not_come_back(cache: ResultCache, payload: Any) -> None:
+async def test_a_result_claimed_before_an_invalidation_is_not_stored(cache: ResultCache, payload: Any) -> None:
     began, _ = await cache.claim(policy(), [({"n": 7}, "1:0")])
     await asyncio.sleep(0.002)  # the clock has milliseconds
     assert await cache.invalidate(order(payload))
@@ -195,7 +195,7 @@ def test_batches_attach_to_each_other_within_an_owner_and_its_time() -> None:
     )
 
 
-async def test_who_is_at_work_for_longer_than_an_item_may_take_goes_on_being_so(cache: ResultCache) -> None:
+async def test_a_renewed_claim_outlives_the_item_timeout(cache: ResultCache) -> None:
     short = dataclasses.replace(policy(), claim_ttl_ms=400)
     ours, theirs = ({"n": 1}, "1:0"), ({"n": 2}, "1:1")
     await cache.claim(short, [ours, theirs])

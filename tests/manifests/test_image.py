@@ -59,7 +59,7 @@ def test_build_backends_are_in_the_lock(folder: str) -> None:
     assert backends <= locked().keys()
 
 
-def test_what_is_copied_passes_dockerignore() -> None:
+def test_copied_files_pass_dockerignore() -> None:
     rules = [line for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines() if line and line[0] != "#"]
     allowed = {rule[1:] for rule in rules if rule.startswith("!")}
     copied = {

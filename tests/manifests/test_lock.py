@@ -14,7 +14,7 @@ def gaps(lock: list[Pin]) -> set[tuple[str, str]]:
     return {gap for environment in ENVIRONMENTS for gap in missing(lock, EVERYTHING, environment)}
 
 
-def test_what_is_installed_is_the_lock() -> None:
+def test_the_lock_is_what_is_installed() -> None:
     assert not_installed(pins(LOCK)) == {}, "The environment is not that of the lock. `make clean`, then try again."
 
 

@@ -75,7 +75,7 @@ def test_every_pod_is_closed_by_default(objects: list[Json]) -> None:
 
 
 @pytest.mark.parametrize("name", ["worker", "notifier"])
-def test_what_strangers_name_is_reached_on_the_internet_alone(objects: list[Json], name: str) -> None:
+def test_addresses_named_by_users_are_reached_on_the_internet_alone(objects: list[Json], name: str) -> None:
     assert all(reaches_address(objects, name, address, port) for address in PUBLIC for port in (80, 443))
     assert not [
         address for address in PRIVATE for port in (80, 443, 8080) if reaches_address(objects, name, address, port)

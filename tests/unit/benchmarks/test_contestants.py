@@ -22,7 +22,7 @@ def test_every_peer_runs_the_trivial_items_and_those_with_an_outcome_the_naps_an
             assert any(part.singles for part in contestant.parts)
 
 
-def test_what_a_peer_needs_is_pinned_by_hash_and_names_no_address() -> None:
+def test_requirements_of_peers_are_pinned_by_hash_and_name_no_address() -> None:
     for needs in {part.peer.needs for contestant in CONTESTANTS for part in contestant.parts} - {None}:
         pins = _PEERS / str(needs)
         if pins.is_dir():

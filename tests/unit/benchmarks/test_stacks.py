@@ -20,7 +20,7 @@ def test_a_library_is_charged_to_the_line_of_ours_that_called_it() -> None:
     assert charge(folded, _PROJECT) == {"services/b.py:7 save": 7}
 
 
-def test_what_the_event_loop_calls_is_charged_to_its_library_and_waiting_to_nobody() -> None:
+def test_calls_of_the_event_loop_are_charged_to_their_library_and_waiting_to_none() -> None:
     folded = [
         f"{_ENTRY};read ({_LIBRARY}/aiormq/connection.py:3);unmarshal ({_LIBRARY}/pamqp/frame.py:8) 4",
         f"{_ENTRY};wait (/usr/lib/python3.11/asyncio/tasks.py:1) 1",

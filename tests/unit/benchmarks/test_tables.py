@@ -66,7 +66,7 @@ def test_each_contestant_and_each_limit_has_a_row_as_wide_as_the_headers() -> No
     assert [row[million] for row in text.rows] == ["3,000 (2,999 - 3,001)", "-", "-"]
 
 
-def test_who_was_not_measured_is_named_with_the_reason() -> None:
+def test_a_contestant_that_was_not_measured_is_named_with_the_reason() -> None:
     assert tables.left_out(_FINDINGS) == ["bullmq was left out: there is no npm"]
 
 

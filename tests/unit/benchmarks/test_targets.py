@@ -48,7 +48,7 @@ def test_ratios_are_those_of_the_medians() -> None:
     }
 
 
-def test_what_was_not_measured_is_not_judged() -> None:
+def test_missing_measurements_are_not_judged() -> None:
     assert _values(Findings({})) == {}
     assert "10k_peers" not in _values(_found(batchyard=_contestant(1), chunk_limit_100=_contestant(1, "limit")))
 

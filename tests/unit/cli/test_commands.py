@@ -130,7 +130,7 @@ async def test_a_refused_item_is_named(run: Run, cluster: FakeCluster, tmp_path:
     assert "Line 3: n: not a number" in ended.err
 
 
-async def test_what_was_cut_off_can_be_sent_again_under_its_key(run: Run, cluster: FakeCluster) -> None:
+async def test_an_interrupted_upload_can_be_sent_again_under_its_key(run: Run, cluster: FakeCluster) -> None:
     async def hang_up(request: web.Request) -> web.Response:
         assert request.transport is not None
         request.transport.abort()

@@ -42,7 +42,7 @@ def test_items_of_the_command_line_may_have_line_breaks() -> None:
         ("", "not JSON"),
     ],
 )
-def test_what_is_wrong_is_named(text: str, words: str) -> None:
+def test_errors_are_named(text: str, words: str) -> None:
     with pytest.raises(BadInput, match=words):
         read(text)
 

@@ -49,7 +49,9 @@ async def accept(_: web.Request) -> web.Response:
     return web.json_response(ACCEPTED, status=202)
 
 
-async def test_it_is_sent_again_from_its_beginning_under_one_key(run: Run, cluster: FakeCluster, file: Path) -> None:
+async def test_an_upload_is_repeated_from_its_beginning_under_one_key(
+    run: Run, cluster: FakeCluster, file: Path
+) -> None:
     cluster.answer("POST /batches", hang_up, problem(429, "too_many_waiting"), problem(503, "unavailable"), accept)
     ended = await run("submit", "squares", str(file))
     assert (ended.code, ended.out.strip()) == (Exit.OK, BATCH)
@@ -68,7 +70,7 @@ async def test_the_server_may_still_hold_the_broken_connection_for_the_upload(
     assert (await run("submit", "squares", str(file))).code == Exit.OK
 
 
-async def test_it_ends_when_it_gets_no_further(run: Run, cluster: FakeCluster, file: Path) -> None:
+async def test_an_upload_that_gets_no_further_ends(run: Run, cluster: FakeCluster, file: Path) -> None:
     stuck = [problem(429, "too_many_waiting", batch_id=BATCH, items=items) for items in (10_000, 20_000)]
     cluster.answer("POST /batches", *stuck)
     ended = await run("submit", "squares", str(file))

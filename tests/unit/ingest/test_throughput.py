@@ -48,7 +48,7 @@ def test_a_measurement_over_no_time_changes_nothing() -> None:
 
 
 @given(st.integers(1, 100_000), st.lists(st.integers(1, 20), min_size=1, max_size=30))
-def test_how_often_a_steady_throughput_is_measured_makes_no_difference(per_s: int, pieces: list[int]) -> None:
+def test_a_steady_throughput_is_the_same_at_any_interval_of_measurement(per_s: int, pieces: list[int]) -> None:
     many, one = Throughput(), Throughput()
     for seconds in pieces:
         many.record(per_s * seconds, float(seconds))

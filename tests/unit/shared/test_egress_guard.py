@@ -73,13 +73,13 @@ LOOPBACK = parse_networks("127.0.0.0/8,::1/128")
 
 
 @pytest.mark.parametrize("text", INSIDE)
-def test_inside(text: str) -> None:
+def test_an_internal_address_is_not_public(text: str) -> None:
     assert not is_public(ipaddress.ip_address(text))
     assert not may_connect(ipaddress.ip_address(text), 443)
 
 
 @pytest.mark.parametrize("text", OUTSIDE)
-def test_outside(text: str) -> None:
+def test_an_external_address_is_public(text: str) -> None:
     address = ipaddress.ip_address(text)
     assert is_public(address)
     assert may_connect(address, 80)

@@ -150,7 +150,7 @@ def test_the_first_track_starts_the_file() -> None:
     assert sheets.warnings == ("the first track was moved to the start of the recording",)
 
 
-def test_of_times_that_do_not_grow_the_fewest_are_dropped() -> None:
+def test_as_few_times_as_possible_are_dropped_where_they_do_not_grow() -> None:
     sheets = write(
         track(0, "a"), track(9000, "wrong"), track(60, "b"), track(120, "c"), track(120, "same"), track(180, "d")
     )
@@ -227,7 +227,7 @@ def test_a_timestamp_tells_the_frames_it_was_made_of(frames: int) -> None:
         max_size=250,
     )
 )
-def test_whatever_a_page_says_its_sheets_are_valid(tracks: list[Track]) -> None:
+def test_the_sheets_of_any_page_are_valid(tracks: list[Track]) -> None:
     sheets = write(*tracks)
 
     read = [check(text) for text in sheets.sheets]
