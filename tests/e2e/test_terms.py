@@ -30,11 +30,11 @@ async def _running(cluster: Cluster, **options: Any) -> UUID:
 
 
 async def _by_amqp(cluster: Cluster, batch_id: UUID) -> None:
-    await cluster.client.control(batch_id, "change", terms=Terms(deadline=datetime.now(UTC) + timedelta(seconds=0.2)))
+    await cluster.client.control(batch_id, "change", terms=Terms(deadline=datetime.now(UTC) + timedelta(seconds=2)))
 
 
 async def _by_http(cluster: Cluster, batch_id: UUID) -> None:
-    deadline = (datetime.now(UTC) + timedelta(seconds=0.2)).isoformat()
+    deadline = (datetime.now(UTC) + timedelta(seconds=2)).isoformat()
     async with cluster.http.patch(f"batches/{batch_id}", json={"deadline": deadline}) as response:
         assert response.status == 202
 

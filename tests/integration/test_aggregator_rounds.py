@@ -20,8 +20,8 @@ async def test_a_retry_reopens_the_failed_items_once(clean: Servers) -> None:
     failed = range(500, 12_500)
     async with at_work(clean) as around:
         await around.send(accepted(12_500), processed(dict.fromkeys(range(500), "succeeded")))
-        first = processed(dict.fromkeys(failed, "failed"))
-        await around.send(first)
+        first = [processed(dict.fromkeys(part, "failed")) for part in (failed[:6000], failed[6000:])]
+        await around.send(*first)
         await around.finished()
         retry = controlled("retry", 10)
         await around.send(retry, retry)
@@ -32,12 +32,13 @@ async def test_a_retry_reopens_the_failed_items_once(clean: Servers) -> None:
         await around.until(lambda: around.all(BatchProgressed)[-1].round == 2)
         assert around.all(BatchProgressed)[-1].counts.remaining == 12_000
 
-        await around.send(first, retry, settled("cancelled", [500], round_=2))
-        await around.send(processed(dict.fromkeys(failed, "succeeded"), round_=2, attempt=1))
+        await around.send(*first, retry, settled("cancelled", [500], round_=2))
+        for part in (failed[:6000], failed[6000:]):
+            await around.send(processed(dict.fromkeys(part, "succeeded"), round_=2, attempt=1))
         second = (await around.finished(2))[1]
         assert (second.round, second.result) == (2, "cancelled")
         assert (second.counts.succeeded, second.counts.cancelled, second.counts.failed) == (12_499, 1, 0)
-        await around.send(retry, first)
+        await around.send(retry, *first)
         await around.recorded()
         assert len(around.all(BatchFinished)) == 2
         rounds = await around.rows(
