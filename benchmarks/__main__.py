@@ -73,7 +73,7 @@ def scale(
 
 @app.command()
 def limits(runs: Runs = _RUNS["limits"]) -> None:
-    """What RabbitMQ and PostgreSQL alone do with the chunks and the rows of a batch."""
+    """Measure RabbitMQ and PostgreSQL alone with the chunks and the rows of a batch."""
     _run(lambda stand, console: measure_limits(stand, console, runs))
 
 
@@ -105,7 +105,7 @@ def smoke(runs: Runs = 3) -> None:
 
 @app.command()
 def profile(runs: Runs = 3) -> None:
-    """Where the processor time of each service goes, function by function; needs py-spy on the PATH."""
+    """Show where the processor time of each service goes, function by function; needs py-spy on the PATH."""
     _run(lambda stand, console: measure_profile(stand, console, runs), report_after=False)
 
 

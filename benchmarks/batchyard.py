@@ -60,7 +60,7 @@ async def _ndjson(work: Work) -> AsyncIterator[bytes]:
 
 
 async def _read(cluster: Cluster, batch_id: UUID, items: int) -> tuple[int, int]:
-    """How many successes there are, each counted once, and what they add up to. Nothing is kept: a million are many."""
+    """Return the count of the successes, each counted once, and their sum. Nothing is kept: a million are many."""
     seen, total = bytearray(items), 0
     async with cluster.http.get(f"batches/{batch_id}/results?format=ndjson&status=succeeded") as answer:
         answer.raise_for_status()

@@ -20,7 +20,7 @@ from services.cli.local_cluster import SERVICES, Plan, programs
 STAMPED = Path(__file__).parent / "stamped"
 CALLING = Path(__file__).parent / "calling"
 PLUGINS = os.pathsep.join(map(str, (STAMPED, CALLING)))
-"""Where a worker finds them."""
+"""Folder in which a worker finds the workloads of the benchmarks."""
 _WORKLOADS = {"noop", "stamped", "calling", "tracklists"}
 _KNOWN_WITHIN_S = 30.0
 _CORNER = "bench"
@@ -29,7 +29,7 @@ _TIMEOUT = aiohttp.ClientTimeout(total=900)
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """What a measurement may use."""
+    """The parts of a running cluster that a measurement may use."""
 
     servers: Servers
     client: Client

@@ -52,7 +52,7 @@ async def compare(stand: Stand, console: Console, runs: int, only: Sequence[str]
 
 
 def of_runs(work: Work, runs: Sequence[Run]) -> Document:
-    """What the runs of one contestant on one work say."""
+    """The figures of one contestant's runs on one work."""
     together = [sum(run.resident_mb.values()) for run in runs]
     return {
         "items": work.items,

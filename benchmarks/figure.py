@@ -11,13 +11,13 @@ _NAMES: dict[Statistic, str] = {"median": "median", "p99": "p99", "high": "max"}
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a figure has to stay below."""
+    """The limit that a figure has to stay below."""
 
     statistic: Statistic
     below: float
 
     def met_by(self, summary: Summary) -> bool:
-        """Whether the samples are good enough."""
+        """Return True when the samples are good enough."""
         value: float = getattr(summary, self.statistic)
         return value < self.below
 
@@ -38,7 +38,7 @@ class Figure:
 
     @property
     def met(self) -> bool | None:
-        """Whether the target is met; None where there is none."""
+        """Return True when the target is met; None where there is none."""
         return None if self.target is None else self.target.met_by(self.summary)
 
     def document(self) -> dict[str, Any]:

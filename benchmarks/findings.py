@@ -19,7 +19,7 @@ class Findings:
 
     @classmethod
     def read(cls, folder: Path = RESULTS) -> "Findings":
-        """Those that were kept last."""
+        """Return the findings that were kept last."""
         return cls({name: document for name in _PARTS if (document := kept(name, folder)) is not None})
 
     @property
@@ -30,19 +30,19 @@ class Findings:
 
     @property
     def left_out(self) -> dict[str, str]:
-        """Who was not measured, and why."""
+        """Return the contestants that were not measured, each with the reason."""
         found: dict[str, str] = self.documents.get("comparison", {}).get("left_out", {})
         return found
 
     def at(self, document: str, *path: str) -> Any:
-        """What stands at this place of a document."""
+        """Return the value at this place of a document."""
         found: Any = self.documents.get(document)
         for name in path:
             found = found.get(name) if isinstance(found, dict) else None
         return found
 
     def work(self, contestant: str, work: str, *path: str) -> Any:
-        """What one contestant did with one work."""
+        """Return the figures of one contestant with one work."""
         return self.at("comparison", "contestants", contestant, "works", work, *path)
 
     def rate(self, contestant: str, work: str) -> float | None:
@@ -51,7 +51,7 @@ class Findings:
         return rate
 
     def best_rate(self, contestants: Iterable[str], work: str) -> float | None:
-        """That of the fastest of them."""
+        """Return the figure of the fastest contestant."""
         return max((rate for each in contestants if (rate := self.rate(each, work)) is not None), default=None)
 
     def per_item_peers(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Says on what a figure was measured, so that two of them can be compared or not."""
+"""Description of the machine that a figure was measured on, so that two figures can be compared or not."""
 
 import os
 import platform

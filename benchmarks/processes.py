@@ -44,12 +44,12 @@ def cpu_s(roles: Roles) -> dict[str, float]:
 
 
 def spent(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
-    """What was used between two readings."""
+    """The use between two readings."""
     return {role: round(after[role] - before.get(role, 0.0), 3) for role in after}
 
 
 class Usage:
-    """What was used since it was made: by each role, and by programs that have no part in the measurement."""
+    """Return the use since the first reading: by each role, and by programs that have no part in the measurement."""
 
     def __init__(self, roles: Roles) -> None:
         self._roles = roles

@@ -1,4 +1,4 @@
-"""Says where the processor time of each service goes, function by function, while trivial items pass through.
+"""Profiles of the processor time of each service, function by function, while trivial items pass through.
 
 Needs the sampling profiler py-spy on the PATH. It is no part of the project: install it into an environment of its own.
 """

@@ -1,4 +1,4 @@
-"""What a list of samples says: the middle, both ends, and the worst hundredth."""
+"""Summary of a list of samples: the middle, both ends, and the worst hundredth."""
 
 import math
 import statistics

@@ -33,7 +33,7 @@ def comparison(findings: Findings) -> Text:
 
 
 def targets(findings: Findings) -> Text:
-    """What has to be reached, and whether it is."""
+    """Table of the targets, each with its verdict."""
     rows = [
         (v.target.title, f"{number(v.value)} {v.target.unit}".rstrip(), v.target.text(), "yes" if v.met else "no")
         for v in verdicts(findings)
@@ -63,7 +63,7 @@ def scale(findings: Findings) -> Text:
 
 
 def later(findings: Findings) -> Text:
-    """What becomes of those who come while much else is to be done."""
+    """Table of the batches that come while much else is to be done."""
     urgent = findings.at("scale", "urgent_ms")
     rows = []
     if urgent:
@@ -81,7 +81,7 @@ def later(findings: Findings) -> Text:
 
 
 def felt(findings: Findings) -> Text:
-    """What a submitter and a watcher feel."""
+    """Table of the latencies of a submitter and a watcher."""
     rows = []
     for figure in (findings.at("numbers", "figures") or {}).values():
         target = figure["target"]
@@ -106,7 +106,7 @@ def rates(findings: Findings) -> Text:
 
 
 def unbound(findings: Findings) -> Text:
-    """What limits cost that do not bind."""
+    """Table of the cost of limits that do not bind."""
     found = findings.at("rates", "limits_items_per_s")
     if not found:
         return Text((), ())

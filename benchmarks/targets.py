@@ -1,4 +1,4 @@
-"""What Batchyard has to reach, mostly as ratios of the same run, which no change of machine can move."""
+"""Targets of Batchyard, mostly ratios of one run, which no change of machine can move."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Target:
     unit: str = ""
 
     def met(self, value: float) -> bool:
-        """Whether that is enough."""
+        """Return True when the value reaches the target."""
         return {">=": value >= self.bound, "<=": value <= self.bound, "<": value < self.bound}[self.sense]
 
     def text(self) -> str:
@@ -34,14 +34,14 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was measured, held against a target."""
+    """A measured value beside its target."""
 
     target: Target
     value: float
 
     @property
     def met(self) -> bool:
-        """Whether the target is met."""
+        """Return True when the target is met."""
         return self.target.met(self.value)
 
     def document(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Literal
 
 Kind = Literal["square", "nap"]
 NAP_S = 0.05
-"""How long an item of the kind `nap` takes."""
+"""Duration of an item of the kind `nap`, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Work:
 
     @property
     def sum(self) -> int:
-        """What the results have to add up to."""
+        """Return the expected sum of the results."""
         n = self.items
         return (n - 1) * n * (2 * n - 1) // 6
 

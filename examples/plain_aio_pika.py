@@ -1,4 +1,4 @@
-"""The same with aio-pika and nothing of Batchyard: the messages are the interface (`contracts/asyncapi.json`)."""
+"""A submission with aio-pika and nothing of Batchyard: the messages are the interface (`contracts/asyncapi.json`)."""
 
 import asyncio
 import json

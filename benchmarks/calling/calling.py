@@ -22,7 +22,7 @@ _CIRCUIT = _SETTINGS.pop("circuit", None)
 
 
 class Item(BaseModel):
-    """Where to call. `lane` is its partition, `account` that of a second limit."""
+    """The address to call. `lane` is its partition, `account` that of a second limit."""
 
     url: str
     lane: str = ""

@@ -1,1 +1,1 @@
-"""What chunks of each size do for the workload `distances`, and how soon recommendations are there."""
+"""Rates of the workload `distances` by chunk size, and the latency of recommendations."""

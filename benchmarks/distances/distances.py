@@ -17,10 +17,10 @@ from benchmarks.report import keep, kept, number
 from benchmarks.stand import Stand
 
 ROUTER_S = 0.05
-"""What a call of the router takes, beside the work of answering it."""
+"""Duration of a call of the router in seconds, beside the work of answering it."""
 SLOW_S = 2.0
 DEADLINE_S = 0.5
-"""What a question gives, where the router takes `SLOW_S`."""
+"""Time limit of a question in seconds, where the router takes `SLOW_S`."""
 SAMPLES = 200
 _BESIDE = 200_000
 """Pairs of a batch that runs while questions are asked."""

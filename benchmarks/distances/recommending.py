@@ -1,4 +1,4 @@
-"""How soon a question with one job and a hundred contractors is answered over HTTP."""
+"""Latency over HTTP of a question with one job and a hundred contractors."""
 
 import time
 from typing import Any

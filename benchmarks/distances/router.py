@@ -27,7 +27,7 @@ class RunningRouter:
     http: aiohttp.ClientSession
 
     async def calls(self) -> int:
-        """How many came so far."""
+        """Count the requests so far."""
         async with self.http.get(f"{self.url}/told") as answer:
             answer.raise_for_status()
             told: int = (await answer.json())["calls"]

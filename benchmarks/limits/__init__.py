@@ -1,1 +1,1 @@
-"""What the servers alone can do with the same messages and the same rows: no design that uses them can pass it."""
+"""Limits of the servers alone with the same messages and the same rows: no design that uses them can pass these."""

@@ -1,4 +1,4 @@
-"""How fast the chunks of a batch pass through RabbitMQ when nobody looks into them."""
+"""Rate at which the chunks of a batch pass through RabbitMQ when nobody looks into them."""
 
 import asyncio
 import sys

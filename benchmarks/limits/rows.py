@@ -1,4 +1,4 @@
-"""How fast the outcome rows of a batch go into an empty table like theirs when nobody counts them."""
+"""Rate at which the outcome rows of a batch go into an empty table like theirs when nobody counts them."""
 
 import asyncio
 import time

@@ -1,1 +1,1 @@
-"""What one submitter and one watcher feel: latencies, memory, and a batch from end to end."""
+"""Figures of one submitter and one watcher: latencies, memory, and a batch from end to end."""

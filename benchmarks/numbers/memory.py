@@ -1,4 +1,4 @@
-"""How much memory the five services take together while they read 1,000 pages."""
+"""Memory of the five services together while they read 1,000 pages."""
 
 from benchmarks.cluster import Cluster
 from benchmarks.figure import Figure, Target

@@ -1,4 +1,4 @@
-"""How long it takes from the end of an item until somebody who watches by WebSocket knows."""
+"""Latency from the end of an item until somebody who watches by WebSocket knows."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""How long the HTTP door takes to serve the results of 100 items."""
+"""Latency of the HTTP API when it serves the results of 100 items."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""How long the HTTP door takes to acknowledge 100 addresses of tracklists."""
+"""Latency of the HTTP API when it acknowledges 100 addresses of tracklists."""
 
 import time
 from uuid import UUID

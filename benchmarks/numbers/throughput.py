@@ -1,4 +1,4 @@
-"""How long 10,000 trivial items take from end to end, and a single one."""
+"""Duration of 10,000 trivial items from end to end, and of a single one."""
 
 from benchmarks import batchyard
 from benchmarks.cluster import Cluster

@@ -1,4 +1,4 @@
-"""Who takes part in the comparison beside Batchyard, with which work, in which configuration."""
+"""Contestants of the comparison beside Batchyard, with their work and configuration."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -17,7 +17,7 @@ class Part:
     peer: Peer
     works: tuple[Work, ...]
     singles: bool = False
-    """Whether single items are timed too."""
+    """True when single items are timed too."""
 
 
 @dataclass(frozen=True, slots=True)

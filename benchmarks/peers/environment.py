@@ -31,7 +31,7 @@ class Environment:
 
 
 async def environment(home: Path, needs: str | None, echo: Callable[[str], None]) -> Environment:
-    """What runs a peer: `needs` is a file of requirements or a folder of a Node package beside this file.
+    """The program that runs a peer: `needs` is a file of requirements or a folder of a Node package beside this file.
 
     None needs nothing but the project's own environment. What is missing is installed. Raises `Unavailable`.
     """

@@ -1,4 +1,4 @@
-"""Who can be measured beside Batchyard, and how each is started: argv after the program of its environment."""
+"""Peers that can be measured beside Batchyard, each with its argv after the program of its environment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ class Peer:
     """`{bin}` stands for the folder of the environment's programs."""
     submitter: tuple[str, ...]
     needs: str | None = None
-    """What to install, beside this file: requirements with hashes, or a folder with a Node package; None: nothing."""
+    """Packages to install, beside this file: requirements with hashes, or a folder of a Node package; None: nothing."""
     prepare: tuple[str, ...] | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
 

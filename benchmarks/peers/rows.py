@@ -34,7 +34,7 @@ class Rows:
             await asyncio.sleep(pause_s)
 
     async def added_up(self, batch: int) -> tuple[int, int]:
-        """How many there are, and their sum."""
+        """Return the number of rows, and their sum."""
         rows = await (await self._connected()).fetch("SELECT value FROM result WHERE batch = $1", batch)
         return len(rows), sum(orjson.loads(row["value"])["n"] for row in rows)
 

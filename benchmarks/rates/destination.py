@@ -17,7 +17,7 @@ from functools import partial
 from aiohttp import web
 
 BASE_S = 0.02
-"""What a call takes at an idle destination."""
+"""Duration of a call at an idle destination, in seconds."""
 PATIENCE_S = 0.25
 
 
@@ -34,7 +34,7 @@ class Lane:
     """When each came, in seconds since the first, and how long its answer took; None if it was refused."""
 
     def call(self, now: float) -> float | None:
-        """How long this call takes; None if it is refused."""
+        """Return the duration of this call in seconds; None if it is refused."""
         if self.began is None:
             self.began = self.at = now
         capacity = self._capacity(now - self.began)
@@ -55,7 +55,7 @@ class Lane:
 
 
 class Destination:
-    """What answers."""
+    """The HTTP server of the destination."""
 
     def __init__(self, schedule: list[tuple[float, float]]) -> None:
         self._lanes: defaultdict[str, Lane] = defaultdict(partial(Lane, schedule))

@@ -29,7 +29,7 @@ _END_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What the destination says of each limit, and the adaptive rate over time."""
+    """The shares of each limit, as the destination noted them, and the adaptive rate over time."""
 
     adaptive: Told
     fixed: dict[float, Told]

@@ -20,14 +20,14 @@ _STARTS_WITHIN_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a lane of a destination remembers."""
+    """The calls that a lane of a destination remembers."""
 
     began: float
     """When its first call came, by `time.monotonic`."""
     calls: list[tuple[float, float | None]]
     """When each came, in seconds since then, and how long its answer took; None if it was refused."""
     late_s: float
-    """How late the destination read its clock at worst."""
+    """The longest delay, in seconds, with which the destination read its clock."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a limit made of a destination: the share of what was possible, and the share of calls that were refused."""
+"""Result of a limit at a destination: the share of the possible calls, and the share of refused calls."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ def best(fixed: Sequence[Reached], adaptive: Reached) -> Reached:
 
 
 def answers_per_second(calls: Sequence[tuple[float, float | None]], seconds: int) -> list[int]:
-    """How many calls were answered in each second from the first call on."""
+    """Count the calls that were answered in each second from the first call on."""
     counted = [0] * seconds
     for at, took in calls:
         if took is not None and (second := int(at + took)) < seconds:

@@ -1,4 +1,4 @@
-"""What limits cost that let everything through: the same batches with one and without, in turn."""
+"""Cost of limits that let everything through: the same batches with a limit and without, in turn."""
 
 from rich.console import Console
 

@@ -17,7 +17,7 @@ BIG, SMALL = "big", "small"
 BACKLOG = {BIG: 100_000, SMALL: 1_000}
 TOKENS = {BIG: "benchmark-big-owner", SMALL: "benchmark-small-owner"}
 NAP_S = 0.02
-"""Of each item: trivial ones travel in chunks of hundreds, and two chunks of the small owner would say little."""
+"""Duration of each item: trivial items travel in chunks of hundreds; two chunks of the small owner would say little."""
 _NDJSON = {"Content-Type": "application/x-ndjson"}
 _PIECE = 4000
 _END_S = 900.0
@@ -25,10 +25,10 @@ _END_S = 900.0
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """How the small owner fared."""
+    """The result of the small owner."""
 
     share: float
-    """Of the items that ended from its first to its last: a half is fair."""
+    """Share of the small owner among the items that ended from its first to its last: a half is fair."""
     first_s: float
     """From its acceptance to the end of its first item: what was on its way before comes first."""
     last_s: float
@@ -62,7 +62,7 @@ def shared(accepted_at: float, small: Sequence[float], big: Sequence[float]) -> 
 
 
 def headers(owner: str) -> dict[str, str]:
-    """What makes a request this owner's."""
+    """Headers that make a request this owner's."""
     return {"Authorization": f"Bearer {TOKENS[owner]}"}
 
 

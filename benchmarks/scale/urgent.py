@@ -1,4 +1,4 @@
-"""How long a batch of ten immediate items takes that comes while a million others run."""
+"""Duration of a batch of ten immediate items that comes while a million others run."""
 
 import asyncio
 import time

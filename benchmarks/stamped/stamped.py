@@ -10,7 +10,7 @@ from batchyard_contracts.workload import Context, Limits, Workload
 
 
 class Item(BaseModel):
-    """How long to take."""
+    """Duration in seconds."""
 
     sleep_s: Annotated[float, Field(ge=0, le=60)]
 

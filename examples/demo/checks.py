@@ -1,4 +1,4 @@
-"""What must have happened, item by item: the stand-in site knows how each of its pages has to end."""
+"""Expected effects, item by item: the stand-in site knows the end of each of its pages."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -34,12 +34,12 @@ class Sample:
     source: dict[str, Any] | None = None
     items: Sequence[dict[str, Any]] = ()
     tell: Callable[[Any], str] | None = None
-    """What to say of its summary; without it, what there is room for."""
+    """Text about its summary; without one, as much of the summary as there is room for."""
 
 
 @dataclass(frozen=True)
 class Sampled:
-    """How a batch ended."""
+    """The end of a batch."""
 
     sample: Sample
     finished: BatchFinished
@@ -47,12 +47,12 @@ class Sampled:
 
     @property
     def workload(self) -> str:
-        """Of which workload it was."""
+        """Workload of the batch."""
         return self.sample.workload
 
     @property
     def told(self) -> str:
-        """What is worth saying of it, in a line."""
+        """Return the line that describes the batch."""
         counts, summary = self.finished.counts, self.finished.summary
         ended = f"{counts.succeeded} of {counts.total} in {self.took_s:.1f} s"
         if summary is None:

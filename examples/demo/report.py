@@ -36,7 +36,7 @@ def print_quality(console: Console, results: Iterable[ItemResult]) -> None:
 
 
 def print_files(console: Console, files: Sequence[Written]) -> None:
-    """Where the results are."""
+    """Folder of the results."""
     for written in files:
         path = written.path.relative_to(Path.cwd()) if written.path.is_relative_to(Path.cwd()) else written.path
         console.print(f"   {written.content:<25}{path}", soft_wrap=True, markup=False)
@@ -49,7 +49,7 @@ def print_others(console: Console, ended: Iterable[Sampled]) -> None:
 
 
 def print_checks(console: Console, checks: Iterable[Check]) -> None:
-    """What had to happen, and whether it did."""
+    """An expected effect, and whether it was seen."""
     for check in checks:
         mark, style = ("✓", "green") if check.passed else ("✗", "bold red")
         line = Text.assemble(

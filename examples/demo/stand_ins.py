@@ -20,7 +20,7 @@ _READY_WITHIN = 20.0
 
 @dataclass(frozen=True)
 class World:
-    """What stands around, once it listens."""
+    """Servers around the cluster, once they listen."""
 
     origins: list[str]
     receiver: WebhookReceiver

@@ -1,4 +1,4 @@
-"""Which changes of a schema are breaks, and for whom."""
+"""Changes of a schema that are breaks, and the sides that they break."""
 
 import copy
 from typing import Any

@@ -78,7 +78,7 @@ def test_no_published_example_was_changed_or_removed() -> None:
 
 
 def _missing(given: Any, kept: Any, path: str = "") -> list[str]:
-    """Where the second value lacks something of the first; what it has beyond that, as defaults, is no loss."""
+    """Return the places where the second value lacks something of the first; additional defaults are no loss."""
     if isinstance(given, dict) and isinstance(kept, dict):
         found = [f"{path}/{key}" for key in given if key not in kept]
         for key in given.keys() & kept.keys():

@@ -1,4 +1,4 @@
-"""What waits for a reader of events: everything but progress that newer progress has overtaken."""
+"""The inbox of a reader of events: it keeps everything but progress that newer progress has overtaken."""
 
 import asyncio
 from datetime import UTC, datetime

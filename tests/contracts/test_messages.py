@@ -1,4 +1,4 @@
-"""What every message keeps to: its name, its envelope, and what it does with fields it does not know."""
+"""Rules for every message: its name, its envelope, and its treatment of unknown fields."""
 
 import inspect
 import re

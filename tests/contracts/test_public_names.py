@@ -1,4 +1,4 @@
-"""What outsiders import. A name that is removed or renamed here breaks them: add, and keep the old one."""
+"""Names that outsiders import. A name that is removed or renamed here breaks them: add, and keep the old one."""
 
 import importlib
 import subprocess

@@ -1,4 +1,4 @@
-"""What answers' headers say of rate limits, and the odd things that they say."""
+"""Rate limits in the headers of answers, and the odd values that stand there."""
 
 import math
 from datetime import UTC, datetime, timedelta, timezone

@@ -1,6 +1,7 @@
 """Names say what they are: a class has a name of its own, and what changes something is called by a verb."""
 
 import ast
+import re
 from collections import defaultdict
 
 from tests.support.source import component, functions, modules
@@ -93,3 +94,15 @@ def participle(name: str) -> bool:
 def imperative(words: list[str]) -> bool:
     """Tell whether a verb opens the name, so that a participle at its end belongs to what it acts on or records."""
     return len(words) > 1 and words[0] not in IRREGULAR and not words[0].endswith("ed")
+
+
+def test_names_of_tests_say_what_is_expected() -> None:
+    vague = re.compile(r"test_(?:what|who|whose|how|it|which|whether|where|that|those)_")
+    found = [
+        f"{file}:{node.lineno} {node.name}"
+        for file, tree in modules(("tests",)).items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and vague.match(node.name)
+    ]
+
+    assert found == []

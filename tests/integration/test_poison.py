@@ -27,23 +27,23 @@ WELL: dict[str, Any] = {}
 
 
 class Runs:
-    """What ran, by the side effect of each run."""
+    """The runs, as their side effects tell them."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
 
     def of(self, batch_id: UUID) -> list[tuple[int, int, int]]:
-        """Of a batch: ordinal, process and its parent, in the order of their beginning."""
+        """Return the runs of a batch as (ordinal, process, its parent), in the order in which they began."""
         lines = [line.split() for line in self._file.read_text("ascii").splitlines()] if self._file.exists() else []
         return [(int(o), int(pid), int(parent)) for batch, o, pid, parent, _ in lines if batch == str(batch_id)]
 
     def steps(self, batch_id: UUID) -> Counter[tuple[int, int]]:
-        """How often each step (ordinal, polls before) of a batch was begun."""
+        """Count the starts of each step (ordinal, polls before) of a batch."""
         lines = [line.split() for line in self._file.read_text("ascii").splitlines()] if self._file.exists() else []
         return Counter((int(line[1]), int(line[4])) for line in lines if line[0] == str(batch_id))
 
     def repeated(self, batch_id: UUID, guilty: set[int]) -> int:
-        """How many runs of innocent items were not their first."""
+        """Count the runs of innocent items that were not their first."""
         runs = Counter(ordinal for ordinal, _, _ in self.of(batch_id))
         return sum(count - 1 for ordinal, count in runs.items() if ordinal not in guilty)
 
@@ -77,7 +77,7 @@ async def ended(cluster: Cluster, batch_id: UUID, total: int, guilty: set[int]) 
 
 
 def deaths(cluster: Cluster, batch_id: UUID) -> int:
-    """How many processes of the quarantine died over a batch."""
+    """Count the processes of the quarantine that died over a batch."""
     logs = [line for file in cluster.folder.rglob("worker*.log") for line in file.read_text("utf-8").splitlines()]
     return sum("quarantined process died" in line and str(batch_id) in line for line in logs)
 

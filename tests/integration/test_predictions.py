@@ -20,7 +20,7 @@ def settings(endpoint: ChatEndpoint) -> dict[str, str]:
 
 
 async def ends(cluster: Cluster, *names: str) -> list[str]:
-    """How projects of these names end: `ok`, `cached`, `duplicate` or the code of the error."""
+    """Return the ends of the projects by name: `ok`, `cached`, `duplicate` or the code of the error."""
     receipt = await cluster.client.submit("predictions", [PROJECT | {"project": name} for name in names])
     await cluster.client.wait(receipt.batch_id, PATIENCE_S)
     await cluster.check_ledger(receipt.batch_id, len(names))

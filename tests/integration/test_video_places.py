@@ -1,4 +1,4 @@
-"""How many items may have a job at a provider, and whose a job is: known to all workers, or to none without Redis."""
+"""Places for jobs at a provider, and the owner of each job: known to all workers, or to none without Redis."""
 
 import asyncio
 

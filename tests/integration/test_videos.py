@@ -26,7 +26,7 @@ from tests.support.video_jobs import FILE
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
 ROUNDS = int(os.environ.get("VIDEO_KILL_ROUNDS", "2"))
-"""Of five kills each: two rounds take a minute, ten are the long proof."""
+"""Rounds of five kills each: two rounds take a minute, ten are the long proof."""
 ITEMS = 6
 
 

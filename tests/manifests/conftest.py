@@ -1,4 +1,4 @@
-"""What the checks of the deployment files share: the compose file, and each overlay in turn."""
+"""Fixtures of the checks of deployment files: the compose file, and each overlay in turn."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What kustomize renders: valid objects, restricted pods, and names that meet."""
+"""Objects that kustomize renders: they are valid, their pods are restricted, and their names meet."""
 
 import re
 from typing import Any

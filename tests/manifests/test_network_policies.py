@@ -1,4 +1,4 @@
-"""Who may talk to whom: the policies are evaluated as a network plugin would, and asked about single connections."""
+"""Connections that the network policies allow, evaluated as a network plugin would."""
 
 from ipaddress import ip_address, ip_network
 
@@ -38,7 +38,7 @@ def covers(block: Json, address: str) -> bool:
 
 
 def reaches_address(objects: list[Json], name: str, address: str, port: int) -> bool:
-    """Whether a pod may open a TCP connection to an address outside the cluster. A rule without `to` means anywhere."""
+    """Return True when a pod may connect by TCP to an address outside the cluster. No `to`: anywhere."""
     labels = pods(objects)[name]["metadata"]["labels"]
     return any(
         {"protocol": "TCP", "port": port} in rule["ports"]
@@ -49,7 +49,7 @@ def reaches_address(objects: list[Json], name: str, address: str, port: int) -> 
 
 
 def reaches_pod(objects: list[Json], source: Json, target: Json, port: int) -> bool:
-    """Whether a pod with some labels may open a TCP connection to another one in the same namespace."""
+    """Return True when a pod with some labels may open a TCP connection to another one in the same namespace."""
 
     def allowed(labels: Json, other: Json, direction: str, side: str) -> bool:
         return any(

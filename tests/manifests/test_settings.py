@@ -1,4 +1,4 @@
-"""What the deployment files set in the environment is what the services read, by name and by value."""
+"""Variables that the deployment files set are the ones that the services read, by name and by value."""
 
 import base64
 from importlib import import_module

@@ -25,7 +25,7 @@ SECRET = "whsec_" + b64encode(b"a secret of the tests, 32 bytes.").decode()
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """What a test may use and break."""
+    """The parts of a running cluster that a test may use and break."""
 
     servers: Servers
     supervisor: Supervisor

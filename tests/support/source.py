@@ -1,7 +1,7 @@
 """The project's Python sources as syntax trees, by component: a service, or one of the shared packages."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -10,9 +10,9 @@ PACKAGES = ("contracts/batchyard_contracts", "shared", "devstack", "services")
 
 
 @cache
-def modules() -> dict[Path, ast.Module]:
+def modules(packages: Sequence[str] = PACKAGES) -> dict[Path, ast.Module]:
     """Each module's tree by its path from the project's root."""
-    files = [file for package in PACKAGES for file in sorted((ROOT / package).rglob("*.py"))]
+    files = [file for package in packages for file in sorted((ROOT / package).rglob("*.py"))]
     return {file.relative_to(ROOT): ast.parse(file.read_text("utf-8")) for file in files}
 
 

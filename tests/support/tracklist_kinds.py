@@ -41,7 +41,7 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How the items of one kind end. `sheets`: CUE sheets are made; `fetches`: requests for one item, redirects too."""
+    """End of one kind of item. `sheets`: CUE sheets are made; `fetches`: requests for one item, redirects too."""
 
     name: str
     code: str | None = None
@@ -49,7 +49,7 @@ class Kind:
     sheets: bool = True
     fetches: int = 1
     shown: bool = True
-    """Whether `urls` includes it."""
+    """True when `urls` includes this kind."""
 
     @property
     def status(self) -> Literal["succeeded", "failed"]:
@@ -101,7 +101,7 @@ def kind_of(identity: str) -> Kind:
 
 
 def expected(url: str) -> Kind:
-    """What a page of the site leads to, when it is read once."""
+    """Return the expected end of a page of the site that is read once."""
     return kind_of(urlsplit(url).path.split("/")[2])
 
 

@@ -13,7 +13,7 @@ TURNSTILE = (
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How one generation of pages is built.
+    """The structure of one generation of pages.
 
     `heading`: `div` (a div around the h1) or `h1`. `counted`: how far `numTracks` is off the rows.
     `cues`: the places that tell times, of `map`, `shown` and `hidden`.

@@ -91,7 +91,7 @@ class DjSet:
 
     @property
     def identified(self) -> int:
-        """How many rows are known in full."""
+        """Count the rows that are known in full."""
         return sum(row.level == "identified" for row in self.rows)
 
 
@@ -112,12 +112,12 @@ def make_set(identity: str, *, rows: int | None = None) -> DjSet:
 
 
 def without_cues(made: DjSet) -> DjSet:
-    """The same set, nobody having noted the times."""
+    """Return the set without its times."""
     return replace(made, rows=tuple(replace(row, cue=None) for row in made.rows))
 
 
 def with_backward_cue(made: DjSet) -> DjSet:
-    """The same set, with the time of one row in the middle set before those of its neighbours."""
+    """Return the set with the time of one row in the middle set before the times of its neighbours."""
     mains = [index for index, row in enumerate(made.rows) if not row.together and row.cue]
     victim = mains[len(mains) // 2]
     rows = list(made.rows)
@@ -130,7 +130,7 @@ def with_backward_cue(made: DjSet) -> DjSet:
 
 
 def with_hard_names(made: DjSet) -> DjSet:
-    """The same set with names that are hard to write down: quotes, entities, dashes, other scripts."""
+    """Return the set with names that are hard to write down: quotes, entities, dashes, other scripts."""
     names = [
         ('Anna "Spin" Ørsted', 'The "Real" Thing'),
         ("Salt & Pepper <Live>", "Rock & Roll > Sleep"),

@@ -36,7 +36,7 @@ class VideoJob:
 
 @dataclass(slots=True)
 class VideoJobs:
-    """All of them. `created` counts by prompt, also those whose answer did not come."""
+    """All jobs of the provider. `created` counts by prompt, also the jobs whose answer did not come."""
 
     polls: int = 2
     """Looks until a job has ended."""
@@ -47,7 +47,7 @@ class VideoJobs:
     references: list[str] = field(default_factory=list)
 
     def called(self, what: str, behaviour: str) -> int:
-        """How often that was called, this time included."""
+        """Count the calls, this one included."""
         self.calls[f"{what} {behaviour}"] += 1
         return self.calls[f"{what} {behaviour}"]
 
@@ -77,7 +77,7 @@ class VideoJobs:
         return job, "failed" if failing else "done"
 
     def listed(self) -> list[VideoJob]:
-        """What the list shows, the newest first."""
+        """Return the jobs of the list, the newest first."""
         return [job for job in reversed(self.made.values()) if job.behaviour != "unlisted"]
 
     def progress(self, job: VideoJob) -> int:

@@ -18,7 +18,7 @@ _BLOCK = 8 * 2**20
 
 
 class Item(BaseModel):
-    """How long to work, how often to be asked for the result, and how to end."""
+    """Time to work, polls until the result is there, and the way to end."""
 
     nap_s: float = 0.02
     polls: int = 0
@@ -26,7 +26,7 @@ class Item(BaseModel):
 
 
 class Done(BaseModel):
-    """It ended well."""
+    """The result of an item that ended well."""
 
 
 workload = Workload("poison", version="1", item=Item, result=Done, limits=Limits(concurrency=4, item_timeout_s=30.0))

@@ -20,7 +20,7 @@ class Item(BaseModel):
 
 
 class Sum(BaseModel):
-    """What all numbers make together, and how many there are."""
+    """The sum of all numbers and their count."""
 
     sum: int
     numbers: int

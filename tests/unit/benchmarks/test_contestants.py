@@ -1,4 +1,4 @@
-"""Who takes part, and with what."""
+"""The contestants and their work."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is written for programs to read."""
+"""The documents that are written for programs."""
 
 import json
 from pathlib import Path

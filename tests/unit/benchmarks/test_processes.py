@@ -1,4 +1,4 @@
-"""What processes use, read from the process table; this one is the subject."""
+"""Use of processor and memory, read from the process table; this process is the subject."""
 
 import subprocess
 import sys

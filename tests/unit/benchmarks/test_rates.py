@@ -1,4 +1,4 @@
-"""What is made of the calls that a destination noted."""
+"""The shares that follow from the calls that a destination noted."""
 
 import xml.etree.ElementTree as ET
 

@@ -1,4 +1,4 @@
-"""What was measured, held against what has to be reached."""
+"""Measurements held against their targets."""
 
 from typing import Any
 

@@ -67,7 +67,7 @@ class FakeCluster:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run of the command ended."""
+    """The end of one run of the command."""
 
     code: int
     out: str

@@ -1,4 +1,4 @@
-"""Where the command looks for a cluster, and in which order."""
+"""The places where the command looks for a cluster, in their order."""
 
 from pathlib import Path
 

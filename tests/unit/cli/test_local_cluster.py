@@ -1,4 +1,4 @@
-"""What a local cluster starts, with which variables; and what is said where the demo cannot run."""
+"""The programs of a local cluster and their variables, and the message where the demo cannot run."""
 
 import stat
 from pathlib import Path

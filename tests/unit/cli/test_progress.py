@@ -31,7 +31,7 @@ def snapshot(counts: Counts, status: str = "running", result: str | None = None,
         ),
     ],
 )
-def test_what_is_shown(now: Snapshot, words: str) -> None:
+def test_the_words_follow_the_state(now: Snapshot, words: str) -> None:
     assert progress_line("x", now, bar=False).plain == words
 
 

@@ -1,4 +1,4 @@
-"""What a person is shown of a batch."""
+"""The tables that show a batch to a person."""
 
 from datetime import UTC, datetime
 from io import StringIO

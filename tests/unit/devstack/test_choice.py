@@ -15,7 +15,7 @@ PROGRAMS: dict[Name, Path] = {"rabbitmq": RABBITMQ, "postgres": POSTGRES, "redis
 
 @dataclass
 class FakeMachine:
-    """Says what it is told to, and counts how often it is asked for Docker."""
+    """A machine that answers as it is told to, and counts the questions for Docker."""
 
     programs: dict[Name, Path] = field(default_factory=dict)
     engine: bool = False

@@ -42,7 +42,7 @@ def processes_of(home: Path) -> list[int]:
 
 @pytest.fixture
 def said() -> list[str]:
-    """What the supervisor said."""
+    """The lines that the supervisor printed."""
     return []
 
 

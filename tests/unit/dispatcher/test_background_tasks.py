@@ -1,4 +1,4 @@
-"""What fails for one batch or one change of a rate holds up no other."""
+"""A failure of one batch, or of one change of a rate, holds up no other."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -55,7 +55,7 @@ async def running(task: BackgroundTask) -> AsyncIterator[None]:
 
 
 class Journal:
-    """What was done, in order."""
+    """The record of the calls, in the order in which they came."""
 
     def __init__(self) -> None:
         self.entries: list[Any] = []

@@ -1,4 +1,4 @@
-"""What becomes of a chunk's pairs when their provider is slow, or refuses: what was answered counts."""
+"""A chunk's pairs when their provider is slow or refuses: every pair that was answered counts."""
 
 import asyncio
 from collections.abc import Sequence

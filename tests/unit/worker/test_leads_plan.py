@@ -1,4 +1,4 @@
-"""What a query of leads comes to, and whether it may be bought."""
+"""The plan of a query of leads: its pages, its price, and the purchases that are refused."""
 
 from decimal import Decimal
 

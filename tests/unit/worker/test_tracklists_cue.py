@@ -16,7 +16,7 @@ PERFORMERS = st.text(max_size=60)
 
 @dataclass
 class Sheet:
-    """What the independent reader found: (title, performer, frames) of each track."""
+    """The tracks that an independent reader finds: (title, performer, frames) of each."""
 
     title: str
     performer: str

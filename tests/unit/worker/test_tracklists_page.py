@@ -121,7 +121,7 @@ def test_the_flag_and_not_the_text_says_what_is_identified(shown: str, flags: st
         ("ID - ID", "unknown"),
     ],
 )
-def test_where_a_page_sets_no_flags_the_text_decides(shown: str, level: str) -> None:
+def test_the_text_decides_where_a_page_sets_no_flags(shown: str, level: str) -> None:
     assert read(page(row(0, shown, flags=""))).tracks[0].identification == level
 
 
