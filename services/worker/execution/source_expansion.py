@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 from pydantic_core import to_json
 
+from batchyard_contracts.message import MAX_MESSAGE_BYTES
 from batchyard_contracts.v1.flow import ItemOutcome, SourceExpanded
 from batchyard_contracts.v1.values import NewItem
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
@@ -17,6 +18,12 @@ MAX_ITEMS = 10_000
 """Number of items that one run of a source may find; more are returned with a state."""
 _PART_ITEMS = 1000
 _PART_BYTES = 1024 * 1024
+_MAX_ITEM_BYTES = MAX_MESSAGE_BYTES - 1024
+"""Largest payload that fits into a message to ingest, which checks the limit of an item."""
+
+
+class _ItemTooLargeError(Exception):
+    """An item that a source found fits into no message."""
 
 
 class SourceOutcome(ItemOutcome):
@@ -71,6 +78,8 @@ def outcome_of(item: ChunkItem, value: Any, elapsed_ms: int) -> Outcome:
             **(continuation if more else {"result": result}),
         )
         to_json(outcome)
+    except _ItemTooLargeError as error:
+        return domain.from_handler(item, Permanent("source_too_large", str(error)), elapsed_ms)
     except Exception as error:  # noqa: BLE001  the items' own code runs here: fields and serializers
         message = f"What the source found cannot be written as JSON: {type(error).__name__}."
         return domain.from_handler(item, Permanent("invalid_result", message), elapsed_ms)
@@ -103,13 +112,19 @@ def _messages(chunk: ChunkReady, outcome: SourceOutcome) -> Iterator[SourceExpan
 
 
 def _parts(items: Iterable[NewItem]) -> Iterator[list[NewItem]]:
-    """Split items into lists that each fit into a message."""
+    """Split items into lists that each fit into a message; raises `_ItemTooLargeError`."""
     part, size = list[NewItem](), 0
-    for item in items:
-        part.append(item)
-        size += len(to_json(item.payload))
-        if len(part) >= _PART_ITEMS or size > _PART_BYTES:
+    for place, item in enumerate(items):
+        item_size = len(to_json(item.payload))
+        if item_size > _MAX_ITEM_BYTES:
+            raise _ItemTooLargeError(
+                f"The item at place {place} of those that the source found has {item_size} bytes; at most "
+                f"{_MAX_ITEM_BYTES} can be sent. Find smaller items."
+            )
+        if part and (len(part) >= _PART_ITEMS or size + item_size > _PART_BYTES):
             yield part
             part, size = [], 0
+        part.append(item)
+        size += item_size
     if part:
         yield part
