@@ -20,7 +20,7 @@ const run = async ({ text }) => {
 const connection = await amqp.connect(url);
 const publishing = await connection.createConfirmChannel();
 const consuming = await connection.createChannel();
-const [held, cancelled] = [new Set(), new Set()]; // chunks that run here, batches that are not to
+const [held, cancelled] = [new Set(), new Map()]; // chunks that run here, batches that are not to with their last round
 let stopping = false;
 const end = (error) => { console.error(error?.message ?? 'the connection is closed'); process.exit(1); }; // to be started anew
 for (const one of [connection, publishing, consuming]) one.on('error', end).on('close', end);
@@ -33,7 +33,7 @@ const beat = () => tell('worker.heartbeat.v1', {
   worker_id: workerId, workloads: [manifest.name], chunks: [...held], stopping, at: new Date().toISOString(),
 });
 const outcome = async (chunk, { ordinal, payload, custom_id }) => {
-  if (cancelled.has(chunk.batch_id)) return { ordinal, custom_id, status: 'cancelled' };
+  if (chunk.round <= cancelled.get(chunk.batch_id)) return { ordinal, custom_id, status: 'cancelled' };
   const failed = ({ permanent, code, message }) => (permanent
     ? { ordinal, custom_id, status: 'failed', error: { code, message } }
     : { ordinal, custom_id, status: 'retry', error: { code: 'internal_error', message } });
@@ -63,8 +63,8 @@ for (const queue of queues) {
 const { queue: control } = await consuming.assertQueue('', { exclusive: true, autoDelete: true });
 await consuming.bindQueue(control, 'batchyard.flow', 'batch.controlled.*');
 await consuming.consume(control, (message) => {
-  const { action, batch_id } = JSON.parse(message.content.toString());
-  if (action === 'cancel') cancelled.add(batch_id); else if (action === 'retry') cancelled.delete(batch_id);
+  const { action, batch_id, round } = JSON.parse(message.content.toString());
+  if (action === 'cancel') cancelled.set(batch_id, Math.max(round, cancelled.get(batch_id) ?? 0));
 }, { noAck: true });
 await consuming.prefetch(12);
 const tags = await Promise.all(queues.map((queue) => consuming.consume(queue, onChunk)));

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
@@ -11,7 +12,8 @@ from aio_pika.exceptions import DeliveryError
 from pamqp.commands import Basic
 
 from batchyard_contracts.v1.events import BatchFinished
-from batchyard_contracts.v1.flow import ItemOutcome, ItemsReopened, ItemsSettled
+from batchyard_contracts.v1.flow import ItemOutcome, ItemsReopened, ItemsSettled, WorkerAnnounced
+from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import Counts
 from devstack import Servers
 from services.dispatcher.dispatching import undeliverable
@@ -306,3 +308,21 @@ async def test_an_item_too_large_for_a_message_fails_alone(parts: Parts) -> None
     assert parts.outbox.settled == [("failed", 0, "item_too_large")]
     assert [(c.batch_id, c.partition) for c in parts.outbox.chunks] == [(batch, "b")]
     assert await parts.count("leases") == 1
+
+
+async def test_the_manifest_that_arrives_last_holds_whatever_the_clock_of_its_worker(parts: Parts) -> None:
+    def announced(version: str, days: float) -> WorkerAnnounced:
+        manifest = Manifest(name="w", version=version, item_schema={}, result_schema={})
+        at = datetime.now(UTC) + timedelta(days=days)
+        return WorkerAnnounced(worker_id=version, manifests=[manifest], started_at=at)
+
+    async def versions() -> tuple[str, str]:
+        (stored,) = await parts.stores.batches.manifests()
+        return parts.state.workload_queue("w").window.manifest.version, stored.version
+
+    workers = parts.components.worker_registry
+    await workers.on_worker_announced(announced("2", days=1), ENVELOPE)
+    await workers.on_worker_announced(announced("1", days=0), ENVELOPE)
+    assert await versions() == ("1", "1")
+    await workers.on_worker_announced(announced("0", days=-1), replace(ENVELOPE, redelivered=True))
+    assert await versions() == ("1", "1")

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -132,3 +133,34 @@ async def test_any_item_is_found_in_its_page(make: Callable[[], Parts], pages: i
         o: "b.example" if o % 2 else "a.example" for o in (0, bounds[-1] - 1)
     }
     assert not [x async for x in find_items(parts.stores, uuid.uuid4(), [0, 1])]
+
+
+@pytest.mark.parametrize("action", ["cancel", "pause"])
+@pytest.mark.parametrize("round_", [1, None])
+async def test_a_late_command_of_an_earlier_round_changes_nothing(
+    make: Callable[[], Parts], action: str, round_: int | None
+) -> None:
+    parts = make()
+    batch = await begun(parts, {0: range(4)})
+    await run_out(parts, batch, 4)
+    await parts.finish(batch, 1)
+    asked = datetime.now(UTC)
+    await parts.reopen(batch, 2, [0, 1, 2, 3], requested_at=asked)
+    await parts.control(batch, action, asked - timedelta(seconds=1), round=round_)
+    parts = make()  # another dispatcher reads what was saved
+    parts.add_workload("w", partition=HOST)
+    await parts.intake.load()
+    await parts.control(batch, action, asked - timedelta(seconds=1), round=round_)
+    assert len(await run_out(parts, batch, 4)) == 4
+    assert parts.outbox.settled == []
+
+
+async def test_of_two_commands_at_one_time_the_first_applies(make: Callable[[], Parts]) -> None:
+    parts = make()
+    batch, now = await begun(parts, {0: range(4)}), datetime.now(UTC)
+    await parts.control(batch, "change", now, priority="low", terms={"weight": 2})
+    await parts.control(batch, "change", now, priority="normal", terms={"weight": 3})
+    await parts.control(batch, "resume", now)
+    await parts.control(batch, "pause", now)
+    found = parts.state.batches[batch]
+    assert (found.priority, found.terms.weight, found.paused) == ("low", 2, False)

@@ -1,14 +1,21 @@
 """HTTP API: its OpenAPI description, Swagger UI, security headers, tokens and workloads."""
 
+import asyncio
 import io
 import json
 import re
+from datetime import UTC, datetime, timedelta
 
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from batchyard_contracts.v1.flow import WorkerAnnounced
 from batchyard_contracts.v1.manifest import Question
 from batchyard_contracts.v1.queries import MAX_QUESTION_BYTES, QuestionError, WorkloadQuery, WorkloadReply
 from devstack import Servers
+from services.ingest.persistence.workload_registry import WorkloadRegistry
+from services.ingest.settings import IngestSettings
+from shared.postgres.pool import open_pool
+from tests.support.patience import PATIENCE_S
 from tests.support.running_ingest import SQUARES, IngestHarness, running_ingest
 
 TOKENS = {"ann": "a-token-for-the-tests", "bob": "b-token-for-the-tests"}
@@ -128,6 +135,22 @@ async def test_workloads_are_listed_and_shown(clean: Servers) -> None:
         assert shown["exports"]["cue"]["suffix"] == ".cue"
         body = {"workload": "squares", "items": [{"payload": {"n": 1}}]}
         assert (await harness.post("/batches", json=body))[0] == 422
+
+
+async def test_the_announcement_that_arrives_last_holds_whatever_the_clock_of_its_worker(clean: Servers) -> None:
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    async with running_ingest(clean) as harness, running_ingest(clean) as other:
+        await harness.announce(SQUARES.model_copy(update={"version": "2"}), at=tomorrow)
+        rolled_back = WorkerAnnounced(worker_id="w0", manifests=[SQUARES], started_at=datetime.now(UTC))
+        await harness.announce(SQUARES)
+        async with asyncio.timeout(PATIENCE_S):
+            while (await other.get("/workloads/squares"))[1]["version"] != "1":  # noqa: ASYNC110  no signal
+                await asyncio.sleep(0.05)
+        await harness.announce(SQUARES.model_copy(update={"version": "3"}))
+        pool = await open_pool(IngestSettings(database_url=clean.database_url), "ingest", "services.ingest.persistence")
+        await WorkloadRegistry(pool).register(rolled_back, redelivered=True)  # a message that was stuck somewhere
+        assert [row["version"] for row in await harness.rows("SELECT version FROM workloads")] == ["3"]
+        await pool.close()
 
 
 async def test_a_question_is_checked_asked_and_answered(clean: Servers) -> None:

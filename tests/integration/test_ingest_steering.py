@@ -1,7 +1,11 @@
 """Control commands are forwarded only for the owner of the batch, each once, and in order."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any, cast
+from unittest.mock import AsyncMock
 from uuid import UUID, uuid4
 
 from batchyard_contracts.topology import EVENTS
@@ -11,6 +15,10 @@ from batchyard_contracts.v1.flow import BatchControlled, BatchSealed
 from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply, BatchState
 from batchyard_contracts.v1.values import BatchStatus, Counts, Rate, Terms
 from devstack import Servers
+from services.ingest.control.control_handler import BatchControlHandler
+from services.ingest.persistence.store import BatchStore
+from services.ingest.settings import IngestSettings
+from shared.postgres.pool import open_pool
 from tests.support.patience import PATIENCE_S
 from tests.support.running_ingest import IngestHarness, running_ingest
 
@@ -180,3 +188,58 @@ async def test_a_change_needs_something_to_change(clean: Servers) -> None:
         rejected = await harness.command(BatchControl(batch_id=await batch(harness), action="change"))
         assert isinstance(rejected, CommandRejected)
         assert (rejected.code, rejected.status) == ("nothing_to_change", 422)
+
+
+async def test_the_database_orders_commands_whatever_the_clocks_say(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        batch_id = await batch(harness)
+        pool = await open_pool(IngestSettings(database_url=clean.database_url), "ingest", "services.ingest.persistence")
+        await pool.execute("UPDATE batches SET accepted_at = now() + interval '1 minute'")  # by a clock that is ahead
+        header = await BatchStore(pool).get(batch_id, "default")
+        outbox, unused = (
+            SimpleNamespace(deliver=AsyncMock()),
+            cast("Any", SimpleNamespace(has_finished=lambda *_: False)),
+        )
+        ahead, behind = (
+            BatchControlHandler(
+                BatchStore(pool), cast("Any", outbox), unused, unused, unused, unused,
+                lambda s=seconds: datetime.now(UTC) + timedelta(seconds=s),  # type: ignore[misc]
+            )
+            for seconds in (5, -5)
+        )  # fmt: skip
+        commands = [(ahead, "pause"), (behind, "resume"), (ahead, "change"), (behind, "pause"), (behind, "cancel")]
+        for handler, action in commands:
+            fields = {"priority": "low"} if action == "change" else {}
+            command = BatchControl.model_validate({"batch_id": batch_id, "action": action} | fields)
+            await handler.control("default", command)
+        sent = [BatchControlled.decode(call.args[0][-1].body) for call in outbox.deliver.call_args_list]
+        assert [one.action for one in sent] == [action for _, action in commands]
+        assert [one.round for one in sent] == [1, 1, None, 1, 1]
+        times = [one.at for one in sent]
+        assert header is not None
+        assert header.accepted_at < times[0]
+        assert all(earlier < later for earlier, later in pairwise(times))
+        await pool.close()
+
+
+async def test_of_two_retries_of_a_round_one_is_accepted(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        batch_id = await batch(harness)
+        aggregator_replies(harness, "finished")  # also after the first retry, which it has not received yet
+        assert (await harness.post(f"/batches/{batch_id}/retry"))[0] == 202
+        status, problem = await harness.post(f"/batches/{batch_id}/retry")
+        assert (status, problem["code"]) == (409, "not_finished")
+        assert [told.action for told in await harness.wait_for(BatchControlled)] == ["retry"]
+
+
+async def test_a_round_that_the_aggregator_does_not_open_is_taken_back(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        batch_id = await batch(harness)
+        aggregator_replies(harness, "finished")
+        assert (await harness.post(f"/batches/{batch_id}/retry"))[0] == 202
+        assert [row["round"] for row in await harness.rows("SELECT round FROM batches WHERE NOT done")] == [2]
+        await harness.rows("UPDATE batches SET heard_at = now() - interval '1 minute'")
+        async with asyncio.timeout(PATIENCE_S):
+            while not await harness.rows("SELECT FROM batches WHERE done AND round = 1 AND ended = 1"):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)  # tables have no signal
+        assert (await harness.post(f"/batches/{batch_id}/retry"))[0] == 202

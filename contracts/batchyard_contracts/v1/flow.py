@@ -156,7 +156,7 @@ class BatchControlled(Message):
     action: Literal["pause", "resume", "cancel", "retry", "change"]
     priority: Priority | None = None
     round: Round | None = None
-    """Round to which the command applies; it is ignored in a later one."""
+    """Round to which the command applies; it is ignored in a later one. None: `change`, which applies to all."""
     terms: Terms = Terms()
     """Terms that `change` sets."""
     clear: ClearedTerms = []
@@ -168,6 +168,7 @@ class BatchControlled(Message):
     patch: Patch = []
     """JSON Patch that `retry` applies to the payloads."""
     at: Time
+    """Time that orders the commands of the batch: each is later than the one before, whichever process accepted it."""
 
 
 class BatchStopped(Message):

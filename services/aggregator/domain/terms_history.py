@@ -15,10 +15,10 @@ class TermsHistory:
     entries: Mapping[str, tuple[Any, datetime]] = field(default_factory=dict)
 
     def merge(self, terms: Terms, clear: Sequence[str], at: datetime) -> "TermsHistory":
-        """Apply set and cleared terms, except those that have a newer entry."""
+        """Apply set and cleared terms, except those that have a newer entry, or one of the same time."""
         values: dict[str, Any] = dict.fromkeys(clear)
         values |= {name: value for name, value in _set_terms(terms).items() if value != {}}
-        newer = {name: (v, at) for name, v in values.items() if name not in self.entries or self.entries[name][1] <= at}
+        newer = {name: (v, at) for name, v in values.items() if name not in self.entries or self.entries[name][1] < at}
         return TermsHistory({**self.entries, **newer}) if newer else self
 
     @property

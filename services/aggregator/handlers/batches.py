@@ -83,6 +83,11 @@ class BatchHandler:
             if before.header is not None and before.header.owner != message.owner:
                 log.warning("ignored a command of another owner", batch_id=str(message.batch_id), action=message.action)
                 return
+            if message.round is not None and message.round < before.round:
+                log.info(
+                    "ignored a command for an earlier round", batch_id=str(message.batch_id), action=message.action
+                )
+                return
             if message.action == "retry" and before.can_reopen(message.at) and message.round in {None, before.round}:
                 after, messages = await _reopen(transaction, before, message, self._clock())
             elif message.action == "change":

@@ -35,10 +35,12 @@ class BatchStore:
                 log.error("stored manifest cannot be read", workload=row["name"], error=str(error)[:300])
         return found
 
-    async def save_manifests(self, announced: WorkerAnnounced) -> None:
-        """Save announced manifests, unless a later announcement is saved."""
-        rows = [(m.name, m.model_dump_json().encode(), announced.started_at) for m in announced.manifests]
-        await self._pool.executemany(SQL["save_manifest"], rows)
+    async def save_manifests(self, announced: WorkerAnnounced, *, redelivered: bool) -> list[Manifest]:
+        """Save announced manifests; returns those that hold now, see `save_manifests` in the SQL."""
+        manifests = {m.name: m for m in announced.manifests}
+        bodies = [m.model_dump_json().encode() for m in manifests.values()]
+        rows = await self._pool.fetch(SQL["save_manifests"], list(manifests), bodies, announced.started_at, redelivered)
+        return [manifests[row["name"]] for row in rows]
 
     async def save_batch(self, accepted: BatchAccepted, traceparent: str | None) -> Batch | None:
         """Save a batch header; None if the batch is finished or withdrawn already."""

@@ -1,7 +1,10 @@
--- name: save_manifest
-INSERT INTO workloads (name, manifest, announced_at) VALUES ($1, $2, $3)
+-- name: save_manifests
+-- The announcement that arrives last holds. One that is delivered again ($4) replaces none of a worker that started later.
+INSERT INTO workloads (name, manifest, announced_at)
+SELECT name, manifest, $3 FROM unnest($1::text[], $2::bytea[]) AS new (name, manifest) ORDER BY name
 ON CONFLICT (name) DO UPDATE SET manifest = excluded.manifest, announced_at = excluded.announced_at
-WHERE workloads.announced_at <= excluded.announced_at
+WHERE NOT $4 OR workloads.announced_at <= excluded.announced_at
+RETURNING name
 
 -- name: manifests
 SELECT name, manifest FROM workloads
@@ -13,7 +16,8 @@ WITH saved AS (
     ON CONFLICT (batch_id) DO NOTHING RETURNING *
 )
 SELECT batch_id, owner, workload, coalesce(steering.priority, batches.priority) AS priority, traceparent, reuse, round,
-    started_round, opened_at, coalesce(paused, false) AS paused, cancelled_at IS NOT NULL AS cancelled,
+    started_round, opened_at, coalesce(paused AND paused_at > coalesce(opened_at, '-infinity'), false) AS paused,
+    coalesce(cancelled_at > coalesce(opened_at, '-infinity'), false) AS cancelled,
     CASE WHEN stopped_round = round THEN stop_cause END AS stop_cause,
     (SELECT json_object_agg(name, value) FROM terms WHERE terms.batch_id = batches.batch_id AND value IS NOT NULL)
         AS terms
@@ -22,7 +26,8 @@ WHERE finished_at IS NULL AND NOT EXISTS (SELECT 1 FROM withdrawn WHERE withdraw
 
 -- name: live_batches
 SELECT batch_id, owner, workload, coalesce(steering.priority, batches.priority) AS priority, traceparent, reuse, round,
-    started_round, opened_at, coalesce(paused, false) AS paused, cancelled_at IS NOT NULL AS cancelled,
+    started_round, opened_at, coalesce(paused AND paused_at > coalesce(opened_at, '-infinity'), false) AS paused,
+    coalesce(cancelled_at > coalesce(opened_at, '-infinity'), false) AS cancelled,
     CASE WHEN stopped_round = round THEN stop_cause END AS stop_cause,
     (SELECT json_object_agg(name, value) FROM terms WHERE terms.batch_id = batches.batch_id AND value IS NOT NULL)
         AS terms
@@ -34,14 +39,15 @@ WHERE finished_at IS NULL AND ($1::uuid IS NULL OR batch_id = $1)
 SELECT EXISTS (SELECT 1 FROM batches WHERE batch_id = $1)
 
 -- name: save_control
+-- Of two commands of a kind the later one holds; a command with an equal time is a repeated one.
 INSERT INTO steering (batch_id, paused, paused_at, priority, priority_at, cancelled_at)
 VALUES ($1, $2::boolean, CASE WHEN $2 IS NOT NULL THEN $5::timestamptz END,
     $3::text, CASE WHEN $3 IS NOT NULL THEN $5 END, CASE WHEN $4 THEN $5 END)
 ON CONFLICT (batch_id) DO UPDATE SET
-    paused = CASE WHEN excluded.paused_at >= coalesce(steering.paused_at, '-infinity')
+    paused = CASE WHEN excluded.paused_at > coalesce(steering.paused_at, '-infinity')
         THEN excluded.paused ELSE steering.paused END,
     paused_at = greatest(excluded.paused_at, steering.paused_at),
-    priority = CASE WHEN excluded.priority_at >= coalesce(steering.priority_at, '-infinity')
+    priority = CASE WHEN excluded.priority_at > coalesce(steering.priority_at, '-infinity')
         THEN excluded.priority ELSE steering.priority END,
     priority_at = greatest(excluded.priority_at, steering.priority_at),
     cancelled_at = greatest(excluded.cancelled_at, steering.cancelled_at)
@@ -49,7 +55,7 @@ ON CONFLICT (batch_id) DO UPDATE SET
 -- name: save_terms
 INSERT INTO terms (batch_id, name, value, at)
 SELECT $1, name, value::json, $4 FROM unnest($2::text[], $3::text[]) AS new (name, value)
-ON CONFLICT (batch_id, name) DO UPDATE SET value = excluded.value, at = excluded.at WHERE terms.at <= excluded.at
+ON CONFLICT (batch_id, name) DO UPDATE SET value = excluded.value, at = excluded.at WHERE terms.at < excluded.at
 
 -- name: save_stop
 INSERT INTO steering (batch_id, stopped_round, stop_cause) VALUES ($1, $2, $3)

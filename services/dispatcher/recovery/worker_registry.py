@@ -28,10 +28,9 @@ class WorkerRegistry:
         self._state, self._stores, self._recovery, self._settings = state, stores, recovery, settings
         self._orphans = orphans
 
-    async def on_worker_announced(self, message: WorkerAnnounced, _: Envelope) -> None:
-        """Save the manifests of a worker that has started."""
-        await self._stores.batches.save_manifests(message)
-        for manifest in message.manifests:
+    async def on_worker_announced(self, message: WorkerAnnounced, envelope: Envelope) -> None:
+        """Save and apply the manifests of a worker that has started."""
+        for manifest in await self._stores.batches.save_manifests(message, redelivered=envelope.redelivered):
             self._state.set_manifest(manifest)
 
     async def on_worker_heartbeat(self, message: WorkerHeartbeat, _: Envelope) -> None:

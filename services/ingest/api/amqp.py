@@ -98,9 +98,9 @@ class CommandHandlers:
         """Invalidate cached results."""
         return await self._cache_invalidator.invalidate(command)
 
-    async def on_worker_announced(self, message: WorkerAnnounced, _: Envelope) -> None:
+    async def on_worker_announced(self, message: WorkerAnnounced, envelope: Envelope) -> None:
         """Register the workloads of a worker."""
-        await self._registry.register(message)
+        await self._registry.register(message, redelivered=envelope.redelivered)
 
     async def reject(self, delivery: Delivery, error: MessageRejected) -> CommandRejected:
         """Publish why a command was rejected, and return the reply to its sender."""

@@ -82,9 +82,11 @@ class BatchControlHandler:
             finished = header.finished or self._backpressure.has_finished(header.batch_id, header.round)
             if finished and command.action in {"pause", "resume", "cancel"}:
                 raise IngestError(Rejection("batch_finished", FINISHED.format(command.action), 409))
+            if preview and header.round > preview.round:
+                raise IngestError(NOT_FINISHED)  # another retry was accepted meanwhile
             messages = [
                 *await _record_effects(locked, header, command, preview),
-                self._control_message(header, command, preview),
+                _control_message(header, command, preview, await locked.next_control_time(header.batch_id)),
             ]
             posted = await locked.add_messages(header, messages)
         log.info("batch control forwarded", batch_id=str(header.batch_id), action=command.action)
@@ -132,24 +134,26 @@ class BatchControlHandler:
             raise IngestError(SOURCE_ONLY)
         return header, state
 
-    def _control_message(
-        self, header: BatchHeader, command: BatchControl, preview: RetryPreview | None
-    ) -> EncodedMessage:
-        invalid = preview.invalid_ordinals if preview else []
-        message = BatchControlled(
-            batch_id=command.batch_id,
-            owner=header.owner,
-            action=command.action,
-            priority=command.priority if command.action == "change" else None,
-            round=preview.round if preview else None,
-            terms=terms_of(command),
-            clear=command.clear,
-            select=command.select,
-            except_ordinals=[0, *invalid] if preview and header.source_mode else invalid,
-            patch=command.patch,
-            at=self._clock(),
-        )
-        return EncodedMessage(message.type, message.encode())
+
+def _control_message(
+    header: BatchHeader, command: BatchControl, preview: RetryPreview | None, at: datetime
+) -> EncodedMessage:
+    invalid = preview.invalid_ordinals if preview else []
+    round_ = preview.round if preview else header.round
+    message = BatchControlled(
+        batch_id=command.batch_id,
+        owner=header.owner,
+        action=command.action,
+        priority=command.priority if command.action == "change" else None,
+        round=None if command.action == "change" else round_,
+        terms=terms_of(command),
+        clear=command.clear,
+        select=command.select,
+        except_ordinals=[0, *invalid] if preview and header.source_mode else invalid,
+        patch=command.patch,
+        at=at,
+    )
+    return EncodedMessage(message.type, message.encode())
 
 
 async def _record_effects(

@@ -123,6 +123,14 @@ UPDATE batches SET priority = $2 WHERE batch_id = $1
 UPDATE batches SET round = $2, done = false, ended = greatest(0, ended - $3), heard_at = now()
 WHERE batch_id = $1 AND round < $2
 
+-- name: next_control_time
+-- Later than the acceptance and every earlier command of the batch. The caller has locked the row.
+UPDATE batches SET controlled_at = greatest(
+    clock_timestamp(), accepted_at + interval '1 microsecond', controlled_at + interval '1 microsecond'
+)
+WHERE batch_id = $1
+RETURNING controlled_at
+
 -- name: insert_control
 INSERT INTO controls (owner, command_id, batch_id, digest) VALUES ($1, $2, $3, $4)
 ON CONFLICT DO NOTHING
@@ -143,11 +151,12 @@ ORDER BY place
 RETURNING id
 
 -- name: register_workload
+-- The announcement that arrives last holds. One that is delivered again ($6) replaces none of a worker that started later.
 INSERT INTO workloads (name, version, manifest, worker_id, announced_at) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (name) DO UPDATE
 SET version = excluded.version, manifest = excluded.manifest, worker_id = excluded.worker_id,
     announced_at = excluded.announced_at
-WHERE workloads.announced_at <= excluded.announced_at
+WHERE NOT $6 OR workloads.announced_at <= excluded.announced_at
 
 -- name: get_workloads
 SELECT name, version, manifest, announced_at FROM workloads
@@ -168,4 +177,10 @@ WHERE batch_id IN (
     WHERE NOT done AND state IN ('open', 'sealed') AND heard_at < now() - $1::interval
     ORDER BY heard_at LIMIT $2 FOR UPDATE SKIP LOCKED
 )
-RETURNING batch_id, owner
+RETURNING batch_id, owner, round
+
+-- name: undo_rounds
+-- Takes back rounds that were requested and that the aggregator did not open.
+UPDATE batches SET round = new.round, done = true, ended = new.ended
+FROM unnest($1::uuid[], $2::int[], $3::int[], $4::bigint[]) AS new (batch_id, requested, round, ended)
+WHERE batches.batch_id = new.batch_id AND batches.round = new.requested AND NOT done

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -150,6 +150,11 @@ class LockedBatch:
         """Record that `retried` items run again. From now on the batch is unfinished, even before the aggregator
         knows."""
         await self.connection.execute(_SQL["start_round"], batch_id, round_, retried)
+
+    async def next_control_time(self, batch_id: UUID) -> datetime:
+        """Return the time of the next control command, by which all services order it."""
+        at: datetime = await self.connection.fetchval(_SQL["next_control_time"], batch_id)
+        return at
 
     async def record_control(self, owner: str, command_id: str, batch_id: UUID, digest: bytes) -> bytes | None:
         """Record a control command; returns the digest of the one recorded under the same id before, if any."""

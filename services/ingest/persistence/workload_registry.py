@@ -80,13 +80,11 @@ class WorkloadRegistry:
         self._reloaded_at = time.monotonic()
         for row in rows:
             current = self._workloads.get(row["name"])
-            if current is None or (
-                current.manifest_json != row["manifest"] and current.announced_at <= row["announced_at"]
-            ):
+            if current is None or current.manifest_json != row["manifest"]:
                 self._load(row["name"], row["manifest"], row["announced_at"])
 
-    async def register(self, message: WorkerAnnounced) -> None:
-        """Record the workloads of a worker; the latest announcement counts.
+    async def register(self, message: WorkerAnnounced, *, redelivered: bool = False) -> None:
+        """Record the workloads of a worker. The last announcement to arrive counts, whatever the workers' clocks say.
 
         Raises `MessageRejected` on an invalid schema.
         """
@@ -105,6 +103,7 @@ class WorkloadRegistry:
                     manifest.model_dump_json(exclude_none=True),
                     message.worker_id,
                     message.started_at,
+                    redelivered,
                 )
         await self.reload()
 

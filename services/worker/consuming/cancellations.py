@@ -16,13 +16,16 @@ class CancellationList:
         """Time of the cancellation, and its round if later rounds are not cancelled."""
 
     def add(self, batch_id: UUID, round_: int | None, now: float) -> None:
-        """Cancel a batch up to and including a round, or all of it; `now` is monotonic time in seconds."""
+        """Cancel a batch up to and including a round, or all of it; `now` is monotonic time in seconds. A cancellation
+        of an earlier round that comes late changes nothing."""
         recent = {b: c for b, c in self._cancelled.items() if c[0] > now - _REMEMBER_S}
-        self._cancelled = recent | {batch_id: (now, round_)}
+        _, known = recent.get(batch_id, (now, 0))
+        self._cancelled = recent | {batch_id: (now, None if round_ is None or known is None else max(round_, known))}
 
     def discard(self, batch_id: UUID) -> None:
-        """Let a batch run again."""
-        self._cancelled.pop(batch_id, None)
+        """Let a batch run again whose cancellation named no round."""
+        if self._cancelled.get(batch_id, (0.0, 0))[1] is None:
+            del self._cancelled[batch_id]
 
     def clear(self) -> None:
         """Let all batches run again."""

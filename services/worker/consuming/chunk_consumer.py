@@ -152,19 +152,20 @@ class ChunkConsumer(BackgroundTask):
                 run.stop(cancelled=True)
 
     def clear_cancellation(self, batch_id: UUID | None = None) -> None:
-        """Let a cancelled batch, or all of them, run again."""
+        """Let a batch that was cancelled without a round, or all of them, run again."""
         if batch_id is None:
             self._cancellations.clear()
             self._pause_list.clear()
         else:
             self._cancellations.discard(batch_id)
 
-    def set_paused(self, batch_id: UUID, at: datetime, *, paused: bool) -> None:
-        """Return the waiting chunks of a paused batch, now and as they arrive; `paused=False` ends that."""
-        if self._pause_list.update(batch_id, at, paused=paused) and paused:
+    def set_paused(self, batch_id: UUID, at: datetime, *, paused: bool, round_: int | None = None) -> None:
+        """Return the waiting chunks of a paused batch, now and as they arrive; `paused=False` ends that. With a round,
+        chunks of later rounds still run."""
+        if self._pause_list.update(batch_id, at, paused=paused, round_=round_) and paused:
             pending, self._pending = self._pending, []
             for entry in pending:
-                if entry[2].batch_id == batch_id and self._pause_list.hold_chunk(batch_id):
+                if entry[2].batch_id == batch_id and self._pause_list.hold_chunk(entry[2]):
                     self._start(*entry, paused=True)
                 else:
                     self._pending.append(entry)
@@ -199,7 +200,7 @@ class ChunkConsumer(BackgroundTask):
                 self._run_in_background(self._returner.return_chunk(chunk, message, "redelivered"))
                 return
             entry = (rank, next(self._sequence), chunk, message)
-            if self._pause_list.hold_chunk(chunk.batch_id):
+            if self._pause_list.hold_chunk(chunk):
                 self._start(*entry, paused=True)
                 return
             heapq.heappush(self._pending, entry)

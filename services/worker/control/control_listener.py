@@ -51,12 +51,13 @@ class ControlListener:
                 if command.reason in _INTERRUPTING:
                     holder.cancel(command.batch_id, command.round)
             elif command.action == "cancel":
-                holder.cancel(command.batch_id)
+                holder.cancel(command.batch_id, command.round)
             elif command.action == "retry":
                 holder.clear_cancellation(command.batch_id)
         if isinstance(command, BatchControlled) and command.action in _IS_PAUSED_AFTER:
             for consumer in self._consumers:
-                consumer.set_paused(command.batch_id, command.at, paused=_IS_PAUSED_AFTER[command.action])
+                is_paused = _IS_PAUSED_AFTER[command.action]
+                consumer.set_paused(command.batch_id, command.at, paused=is_paused, round_=command.round)
 
     def on_reconnected(self, *_: object) -> None:
         """Forget all cancellations: a retry may have been missed, and its items must not be cancelled."""

@@ -78,7 +78,7 @@ class QuarantineConsumer(BackgroundTask):
             self._running.stop(cancelled=True)
 
     def clear_cancellation(self, batch_id: UUID | None = None) -> None:
-        """Let a cancelled batch, or all of them, run again."""
+        """Let a batch that was cancelled without a round, or all of them, run again."""
         if batch_id is None:
             self._cancellations.clear()
         else:

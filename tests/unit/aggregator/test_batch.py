@@ -95,6 +95,12 @@ def test_the_newest_value_of_each_term_applies() -> None:
     assert told.accept(BatchHeader("ann", "noop", START), "normal", 1, Terms(weight=7)).terms == Terms(weight=2)
 
 
+def test_of_two_commands_at_one_time_the_first_applies() -> None:
+    changed = batch().change(at(1), "low", Terms(weight=2), ()).change(at(1), "normal", Terms(weight=3), ["deadline"])
+    assert (changed.priority, changed.terms) == ("low", Terms(weight=2))
+    assert not batch(total=3).apply_command("resume", at(1)).apply_command("pause", at(1)).paused
+
+
 LIMITED = Terms(failure_threshold=FailureThreshold(count=3))
 
 

@@ -34,3 +34,11 @@ def test_cancellations_are_dropped_after_an_hour() -> None:
     assert cancellations.includes(chunk(1))
     cancellations.add(UUID(int=99), None, 3601.0)
     assert not cancellations.includes(chunk(1))
+
+
+def test_a_late_cancellation_of_an_earlier_round_changes_nothing() -> None:
+    cancellations = CancellationList()
+    cancellations.add(BATCH, ROUND, 0.0)
+    cancellations.add(BATCH, ROUND - 1, 1.0)
+    cancellations.discard(BATCH)  # a retry that is heard after the cancel of the round that it opened
+    assert cancellations.includes(chunk(1))

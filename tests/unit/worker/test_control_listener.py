@@ -29,8 +29,9 @@ class FakeConsumer:
         self.cancelled.add(batch_id)
         self.round = round_
 
-    def set_paused(self, batch_id: UUID, at: datetime, *, paused: bool) -> None:
+    def set_paused(self, batch_id: UUID, at: datetime, *, paused: bool, round_: int | None = None) -> None:
         self.paused = paused
+        self.round = round_
 
     def clear_cancellation(self, batch_id: UUID | None = None) -> None:
         self.cancelled = set() if batch_id is None else self.cancelled - {batch_id}
@@ -40,8 +41,8 @@ def listener_of(consumer: FakeConsumer) -> ControlListener:
     return ControlListener([cast("ChunkConsumer", consumer)])
 
 
-def command(action: Literal["cancel", "retry", "pause"]) -> AbstractIncomingMessage:
-    return arriving(BatchControlled(batch_id=BATCH, owner="a", action=action, at=datetime.now(UTC)))
+def command(action: Literal["cancel", "retry", "pause"], round_: int | None = None) -> AbstractIncomingMessage:
+    return arriving(BatchControlled(batch_id=BATCH, owner="a", action=action, round=round_, at=datetime.now(UTC)))
 
 
 def arriving(content: Message) -> AbstractIncomingMessage:
@@ -55,6 +56,14 @@ async def test_a_stopped_batch_is_cancelled_here_unless_its_items_may_end(cause:
     stopped = BatchStopped(batch_id=BATCH, owner="a", round=2, reason=cause, detail="", at=datetime.now(UTC))
     await listener_of(consumer).on_message(arriving(stopped))
     assert (consumer.cancelled, consumer.round) == (({BATCH}, 2) if ends else (set(), None))
+
+
+async def test_a_cancel_and_a_pause_apply_to_their_round() -> None:
+    consumer = FakeConsumer()
+    await listener_of(consumer).on_message(command("cancel", 3))
+    assert (consumer.cancelled, consumer.round) == ({BATCH}, 3)
+    await listener_of(consumer).on_message(command("pause", 4))
+    assert (consumer.paused, consumer.round) == (True, 4)
 
 
 async def test_a_retry_lifts_a_cancellation() -> None:
