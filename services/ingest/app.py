@@ -20,7 +20,7 @@ from services.ingest.http.tokens import Tokens
 from services.ingest.maintenance.housekeeping import Housekeeping
 from services.ingest.maintenance.idle_batches import IdleBatchStopper
 from services.ingest.maintenance.progress_reconciler import ProgressReconciler
-from services.ingest.persistence.store import BatchStore
+from services.ingest.persistence.store import SESSION, BatchStore
 from services.ingest.persistence.workload_registry import WorkloadRegistry
 from services.ingest.progress.event_subscriber import EventSubscriber
 from services.ingest.progress.hub import ProgressHub
@@ -52,7 +52,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
     """Run ingest. Components are closed in reverse order: consumers and the HTTP server stop before what they depend
     on."""
     async with AsyncExitStack() as stack:
-        pool = await open_pool(settings, "ingest", "services.ingest.persistence")
+        pool = await open_pool(settings, "ingest", "services.ingest.persistence", SESSION)
         stack.push_async_callback(pool.close)
         publisher = await Publisher.open(settings.amqp_url, "ingest")
         stack.push_async_callback(publisher.close)

@@ -1,15 +1,21 @@
 """Open batches: appends in order, each once, until the batch is sealed."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 from uuid import UUID
 
+import asyncpg
 import orjson
+import pytest
 
 from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.v1.commands import BatchAppend, BatchSeal, BatchSubmit, CommandAccepted, CommandRejected
 from batchyard_contracts.v1.flow import BatchAccepted, BatchSealed, ItemsPage, ItemsSettled
 from batchyard_contracts.v1.values import NewItem
 from devstack import Servers, free_ports
+from services.ingest.persistence.store import MAX_WAITING_FOR_BATCH
 from tests.support.patience import PATIENCE_S
 from tests.support.running_ingest import IngestHarness, connect_harness, running_ingest, start_ingest
 
@@ -181,3 +187,48 @@ async def test_a_batch_takes_appends_through_another_process(clean: Servers) -> 
         await second.post(f"{path}/seal")
         await second.wait_for(BatchSealed)
         assert sorted(sent(second)) == [(0, 0), (2, 1)]
+
+
+@asynccontextmanager
+async def row_held(harness: IngestHarness) -> AsyncIterator[None]:
+    """Lock the rows of all batches, as another process may."""
+    connection = await asyncpg.connect(harness.servers.database_url)
+    async with connection.transaction():
+        await connection.execute("SELECT FROM ingest.batches FOR UPDATE")
+        yield
+    await connection.close()
+
+
+async def test_parallel_appends_to_one_batch_leave_connections_to_others(
+    clean: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.ingest.app.SESSION", {"lock_timeout": f"{PATIENCE_S}s"})
+    one = {"sequence": 0, "items": [{"payload": {"n": 1}}]}
+    async with running_ingest(clean, database_pool=3) as harness:
+        _, batch = await harness.post("/batches", json={"workload": "squares", "sealed": False})
+        path = f"/batches/{batch['batch_id']}/items"
+        async with row_held(harness):
+            appends = {asyncio.create_task(harness.post(path, json=one)) for _ in range(MAX_WAITING_FOR_BATCH + 5)}
+            refused = set[asyncio.Task[tuple[int, Any]]]()
+            async with asyncio.timeout(PATIENCE_S):
+                while len(refused) < 4:
+                    done, appends = await asyncio.wait(appends, return_when=asyncio.FIRST_COMPLETED)
+                    refused |= done
+            assert {(task.result()[0], task.result()[1]["code"]) for task in refused} == {(503, "batch_busy")}
+            body = {"workload": "squares", "items": [{"payload": {"n": 1}}]}
+            assert (await harness.post("/batches", json=body))[0] == 202
+        answers = await asyncio.gather(*appends)
+        assert {(status, answer["items"]) for status, answer in answers} == {(202, 1)}
+        assert len(answers) == MAX_WAITING_FOR_BATCH + 1
+
+
+async def test_nobody_waits_for_ever_for_a_batch_that_another_process_holds(
+    clean: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.ingest.app.SESSION", {"lock_timeout": "100ms"})
+    async with running_ingest(clean) as harness:
+        _, batch = await harness.post("/batches", json={"workload": "squares", "sealed": False})
+        async with row_held(harness), asyncio.timeout(PATIENCE_S):
+            status, problem = await harness.post(f"/batches/{batch['batch_id']}/cancel")
+        assert (status, problem["code"]) == (503, "unavailable")
+        assert (await harness.post(f"/batches/{batch['batch_id']}/cancel"))[0] == 202

@@ -25,11 +25,11 @@ from batchyard_contracts.v1.events import BatchRejected
 from batchyard_contracts.v1.flow import WorkerAnnounced
 from batchyard_contracts.v1.values import Owner, WorkloadName
 from services.ingest.api.invalid_command import rejection_of
-from services.ingest.api.keyed_lock import KeyedLock
 from services.ingest.control.cache_invalidator import CacheInvalidator
 from services.ingest.control.control_handler import BatchControlHandler
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.rejection import Rejection
+from services.ingest.persistence.keyed_lock import KeyedLock
 from services.ingest.persistence.workload_registry import WorkloadRegistry
 from services.ingest.submission.append import BatchAppender
 from services.ingest.submission.submit import BatchSubmitter

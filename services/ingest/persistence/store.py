@@ -14,14 +14,27 @@ from batchyard_contracts.v1.values import Priority
 from services.ingest.domain.batch import BatchHeader
 from services.ingest.domain.ingest_error import IngestError, too_large
 from services.ingest.domain.pager import EncodedMessage
+from services.ingest.domain.rejection import Rejection
 from services.ingest.domain.upload_digest import UploadPosition
+from services.ingest.persistence.keyed_lock import KeyedLock
 from shared.postgres.outbox import OutboxMessage, columns, with_ids
 from shared.postgres.pool import Pool, PooledConnection
 from shared.postgres.queries import load_queries
 
 _SQL = load_queries("services.ingest.persistence")
+SESSION = {"lock_timeout": "5s"}
+"""PostgreSQL settings of ingest's connections: nobody waits for the row of a batch for ever."""
 LEASE = timedelta(seconds=20)
 """Time after which an upload whose receiver did not renew its lease may be continued by another one."""
+
+MAX_WAITING_FOR_BATCH = 16
+"""Requests of this process that may wait for one batch, each with its body in memory."""
+BATCH_BUSY = Rejection(
+    "batch_busy",
+    "Too many requests for this batch at a time. Send the next one when the one before is answered.",
+    503,
+    retry_after_s=1,
+)
 
 
 class BatchStore:
@@ -29,11 +42,18 @@ class BatchStore:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._turns = KeyedLock()
 
     @asynccontextmanager
     async def lock(self, batch_id: UUID, owner: str) -> AsyncIterator["LockedBatch"]:
-        """Open a transaction that locks an owner's batch; `header` is None when there is none."""
-        async with self._pool.acquire() as connection, connection.transaction():
+        """Open a transaction that locks an owner's batch; `header` is None when there is none.
+
+        Of this process one task at a time waits for the row, so that one batch never takes all connections. Raises
+        `IngestError` (503) when too many wait.
+        """
+        if self._turns.users(batch_id) > MAX_WAITING_FOR_BATCH:
+            raise IngestError(BATCH_BUSY)
+        async with self._turns.acquire(batch_id), self._pool.acquire() as connection, connection.transaction():
             row = await connection.fetchrow(_SQL["lock_batch"], batch_id, owner)
             yield LockedBatch(connection, BatchHeader.from_row(row) if row else None)
 

@@ -3,7 +3,7 @@
 import asyncio
 from uuid import UUID
 
-from services.ingest.api.keyed_lock import KeyedLock
+from services.ingest.persistence.keyed_lock import KeyedLock
 
 ONE, TWO = UUID(int=1), UUID(int=2)
 

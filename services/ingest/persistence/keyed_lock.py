@@ -1,4 +1,4 @@
-"""Serializes the commands of one batch in the order in which they reached this process."""
+"""Serializes what concerns one batch in the order in which it reached this process."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,6 +11,10 @@ class KeyedLock:
 
     def __init__(self) -> None:
         self._locks: dict[UUID, tuple[asyncio.Lock, int]] = {}
+
+    def users(self, key: UUID) -> int:
+        """Return how many tasks hold a key or wait for it."""
+        return self._locks[key][1] if key in self._locks else 0
 
     @asynccontextmanager
     async def acquire(self, key: UUID | None) -> AsyncIterator[None]:
