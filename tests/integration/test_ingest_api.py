@@ -5,6 +5,7 @@ import io
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
@@ -36,11 +37,14 @@ async def test_the_openapi_description_is_complete(clean: Servers) -> None:
             "/api/v1/batches/{batch_id}": {"get", "patch"},
             "/api/v1/batches/{batch_id}/items": {"post"},
             "/api/v1/batches/{batch_id}/seal": {"post"},
-            "/api/v1/batches/{batch_id}/{action}": {"post"},
+            "/api/v1/batches/{batch_id}/pause": {"post"},
+            "/api/v1/batches/{batch_id}/resume": {"post"},
+            "/api/v1/batches/{batch_id}/cancel": {"post"},
             "/api/v1/batches/{batch_id}/retry": {"post"},
             "/api/v1/dead-letters": {"get"},
             "/api/v1/dead-letters/{queue}/{dead_letter_id}": {"get"},
-            "/api/v1/dead-letters/{queue}/{action}": {"post"},
+            "/api/v1/dead-letters/{queue}/replay": {"post"},
+            "/api/v1/dead-letters/{queue}/drop": {"post"},
             "/api/v1/workloads/{name}/invalidate-cache": {"post"},
             "/api/v1/batches/{batch_id}/results": {"get"},
             "/api/v1/batches/{batch_id}/failures": {"get"},
@@ -69,6 +73,21 @@ async def test_the_openapi_description_is_complete(clean: Servers) -> None:
         assert "BatchSubmit" in document["components"]["schemas"]
         assert "HTTPValidationError" not in document["components"]["schemas"]
         assert "security" not in document
+
+
+async def test_a_wrong_method_names_all_methods_of_its_path(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        batch = f"{harness.url}/batches/{UUID(int=1)}"
+        for method, address, allowed in (
+            ("DELETE", f"{harness.url}/batches", "GET, POST"),
+            ("PUT", batch, "GET, PATCH"),
+            ("POST", f"{batch}/results", "GET"),
+            ("GET", f"{batch}/pause", "POST"),
+            ("POST", f"{harness.url}/rates/squares", "GET, PUT, DELETE"),
+            ("POST", f"{root(harness)}/openapi.json", "GET, HEAD"),
+        ):
+            async with harness.http.request(method, address) as response:
+                assert (response.status, response.headers["Allow"]) == (405, allowed), address
 
 
 async def test_swagger_ui_works_without_internet_access(clean: Servers) -> None:

@@ -19,6 +19,12 @@ from services.ingest.http.openapi import idempotency_key_header, problem_respons
 _QUERY_STATUSES = (401, 404, 422, 502, 503, 504)
 _COMMAND_STATUSES = (400, 401, 404, 409, 413, 415, 422, 503)
 _APPEND_STATUSES = (408, 429)
+_Action = Literal["pause", "resume", "cancel"]
+_CONTROLS: dict[_Action, tuple[str, str]] = {
+    "pause": ("Pause a batch", "Items that have not started wait until the batch is resumed. A finished batch: 409."),
+    "resume": ("Resume a batch", "Items of a paused batch start again. A finished batch: 409."),
+    "cancel": ("Cancel a batch", "Items that have not ended are cancelled; results stay. A finished batch: 409."),
+}
 _ITEMS = {"sequence": 0, "items": [{"payload": {"url": "https://example.org/"}}]}
 
 
@@ -114,26 +120,32 @@ def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> A
         command = BatchControl(batch_id=batch_id, action="change", **changes)
         return _json(await service.control_handler.control(owner, command, body.idempotency_key(request)), 202)
 
-    @router.post(
-        "/batches/{batch_id}/{action}",
-        status_code=202,
-        summary="Pause, resume or cancel a batch",
-        response_model=CommandAccepted,
-        responses=problem_responses(401, 404, 409, 422, 502, 503, 504),
-        openapi_extra={"parameters": [idempotency_key_header()]},
-    )
-    async def control(
-        batch_id: UUID,
-        action: Literal["pause", "resume", "cancel"],
-        request: Request,
-        owner: Annotated[str, Depends(owner_of)],
-    ) -> Response:
-        """Pause, resume or cancel a batch. `cancel` keeps all results so far. A finished batch cannot be stopped:
-        409."""
+    for action, (summary, description) in _CONTROLS.items():
+        router.add_api_route(
+            f"/batches/{{batch_id}}/{action}",
+            _control(service, owner_of, action),
+            methods=["POST"],
+            name=action,
+            status_code=202,
+            summary=summary,
+            description=description,
+            response_model=CommandAccepted,
+            responses=problem_responses(400, 401, 404, 409, 422, 502, 503, 504),
+            openapi_extra={"parameters": [idempotency_key_header()]},
+        )
+    return router
+
+
+def _control(
+    service: IngestService, owner_of: Callable[..., Awaitable[str]], action: _Action
+) -> Callable[..., Awaitable[Response]]:
+    """Return the function of the route of one action."""
+
+    async def control(batch_id: UUID, request: Request, owner: Annotated[str, Depends(owner_of)]) -> Response:
         command = BatchControl(batch_id=batch_id, action=action)
         return _json(await service.control_handler.control(owner, command, body.idempotency_key(request)), 202)
 
-    return router
+    return control
 
 
 def _json(value: Value, status: int = 200) -> Response:

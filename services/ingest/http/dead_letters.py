@@ -4,22 +4,27 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Annotated, ClassVar, Literal, cast
+from typing import Annotated, Literal, cast
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 
 from batchyard_contracts import topology
-from batchyard_contracts.message import Command
 from services.ingest.api.service import IngestService
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.rejection import Rejection
 from services.ingest.http import body
-from services.ingest.http.openapi import problem_responses
+from services.ingest.http.models import DeadLetterRequest
+from services.ingest.http.openapi import problem_responses, request_body
 from shared.messaging.dead_queue import MAX_LISTED, DeadLetter, DeadQueue, NotReplayable, dead_queues
 
 _PREVIEW_CHARS = 300
 NOT_AN_OPERATOR = Rejection("forbidden", "Only operators may do this: the owners in BATCHYARD_OPERATORS.", 403)
+_Action = Literal["replay", "drop"]
+_ACTIONS: dict[_Action, tuple[str, str]] = {
+    "replay": ("Replay dead letters", "Dead letters return to their original queue."),
+    "drop": ("Drop dead letters", "Dead letters are deleted for good."),
+}
 _STATUSES = (401, 403, 404, 422, 503)
 
 
@@ -47,15 +52,6 @@ class DeadLetterList(BaseModel):
 
     queues: list[DeadQueueView]
     dead_letters: list[DeadLetterView]
-
-
-class DeadLetterRequest(Command):
-    """Dead letters of a queue to act on: those named in `ids`, or all."""
-
-    type: ClassVar[str] = "dead_letters.work.v1"
-    ids: Annotated[list[str], Field(max_length=MAX_LISTED)] = Field(default=[])
-    all: bool = False
-    limit: Annotated[int, Field(ge=1, le=10_000)] = 10_000
 
 
 class DeadLetterActionResult(BaseModel):
@@ -110,9 +106,7 @@ class _DeadLetterOperations:
             raise IngestError(Rejection("dead_letter_not_found", detail, 404))
         return _to_view(found[0], None)
 
-    async def process(
-        self, queue: str, action: Literal["replay", "drop"], request: DeadLetterRequest
-    ) -> DeadLetterActionResult:
+    async def process(self, queue: str, action: _Action, request: DeadLetterRequest) -> DeadLetterActionResult:
         """Replay or drop dead letters."""
         if request.all == bool(request.ids):
             raise IngestError(Rejection("invalid_request", "Name dead letters in `ids`, or say `all`."))
@@ -155,19 +149,28 @@ def routes(
         """A dead letter with its whole body."""
         return await operations.get(queue, dead_letter_id)
 
-    @router.post(
-        "/dead-letters/{queue}/{action}",
-        summary="Replay or drop dead letters",
-        responses=problem_responses(400, *_STATUSES, 409, 413, 415),
-        openapi_extra={"requestBody": {"required": True, "content": {body.JSON: {"example": {"ids": ["4f1c…"]}}}}},
-    )
-    async def apply_action(queue: str, action: Literal["replay", "drop"], request: Request) -> DeadLetterActionResult:
-        """Act on dead letters: `replay` returns them to their original queue; `drop` deletes them for good."""
-        return await operations.process(
-            queue, action, cast("DeadLetterRequest", await body.read_message(request, DeadLetterRequest))
+    for action, (summary, description) in _ACTIONS.items():
+        router.add_api_route(
+            f"/dead-letters/{{queue}}/{action}",
+            _act(operations, action),
+            methods=["POST"],
+            name=action,
+            summary=summary,
+            description=description,
+            responses=problem_responses(400, *_STATUSES, 409, 413, 415),
+            openapi_extra=request_body("DeadLetterRequest", {"ids": ["4f1c…"]}),
         )
-
     return router
+
+
+def _act(operations: _DeadLetterOperations, action: _Action) -> Callable[..., Awaitable[DeadLetterActionResult]]:
+    """Return the function of the route of one action."""
+
+    async def act(queue: str, request: Request) -> DeadLetterActionResult:
+        wanted = cast("DeadLetterRequest", await body.read_message(request, DeadLetterRequest))
+        return await operations.process(queue, action, wanted)
+
+    return act
 
 
 def _to_view(dead_letter: DeadLetter, limit: int | None) -> DeadLetterView:

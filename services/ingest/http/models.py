@@ -24,6 +24,7 @@ from batchyard_contracts.v1.values import (
     Terms,
     Text,
 )
+from shared.messaging.dead_queue import MAX_LISTED
 
 
 class AppendRequest(Command):
@@ -70,6 +71,15 @@ class RetryRequest(Command):
         bool, Field(description="leave out items that the patch does not apply to, or makes invalid")
     ] = False
     dry_run: Annotated[bool, Field(description="change nothing; reply with a preview")] = False
+
+
+class DeadLetterRequest(Command):
+    """Dead letters of a queue to act on: those named in `ids`, or all."""
+
+    type: ClassVar[str] = "dead_letters.work.v1"
+    ids: Annotated[list[str], Field(max_length=MAX_LISTED)] = Field(default=[])
+    all: bool = False
+    limit: Annotated[int, Field(ge=1, le=10_000)] = 10_000
 
 
 class BatchList(BaseModel):

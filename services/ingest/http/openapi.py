@@ -12,7 +12,9 @@ from batchyard_contracts.v1.values import ItemResult
 from services.ingest.http.models import (
     AppendRequest,
     ChangeRequest,
+    DeadLetterRequest,
     InvalidateCacheRequest,
+    RatesRequest,
     RetryRequest,
 )
 from services.ingest.http.problems import MEDIA_TYPE, Problem
@@ -23,7 +25,9 @@ _MODELS = (
     BatchSubmit,
     AppendRequest,
     ChangeRequest,
+    DeadLetterRequest,
     InvalidateCacheRequest,
+    RatesRequest,
     RetryRequest,
     ItemResult,
     BatchProgressed,

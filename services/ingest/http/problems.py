@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.rejection import Rejection
@@ -20,6 +21,7 @@ UNAVAILABLE = Rejection(
 DEFECT = Rejection(
     "internal_error", "Unexpected error of the service; its log has the details. A retry may succeed.", 500
 )
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _RETRY_AFTER_S = {503: 1, 504: 1}
 _IN_PROGRESS_S = 2
 
@@ -85,4 +87,17 @@ def install(app: FastAPI) -> None:
         )
         response = problem_response(rejection, request.url.path)
         response.headers.update(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            response.headers["Allow"] = ", ".join(_allowed_methods(request))
         return response
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """Return the methods of all routes with this path; the framework names those of one route only."""
+    scope = {"type": "http", "path": request.scope["path"], "root_path": "", "headers": []}
+    routes = request.app.routes
+    return [
+        method
+        for method in _METHODS
+        if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
