@@ -5,7 +5,7 @@ from datetime import datetime
 
 import aiohttp
 import orjson
-from aiohttp import ClientSession, ClientTimeout, DummyCookieJar
+from aiohttp import ClientSession, ClientTimeout
 from aiohttp.abc import AbstractResolver
 
 from batchyard_contracts.v1.events import BatchFinished
@@ -14,6 +14,8 @@ from services.notifier.delivery.webhook_signature import WebhookSigner
 from services.notifier.domain.attempt import Attempt, http_attempt
 from services.notifier.domain.delivery import webhook_id
 from services.notifier.persistence.store import ClaimedDelivery
+from shared.http import session as http
+from shared.http.response_head import HEAD_TOO_LARGE
 from shared.observability.telemetry import traceparent
 from shared.runtime.egress_guard import AddressRefused, Network, guarded_connector, read_at_most
 
@@ -26,11 +28,9 @@ def open_session(
     allowed: tuple[Network, ...], timeout_s: float, resolver: AbstractResolver | None = None
 ) -> ClientSession:
     """Open an HTTP session for untrusted addresses: guarded, without cookies, proxies, decompression or keep-alive."""
-    return ClientSession(
-        connector=guarded_connector(allowed, keep_alive=False, limit=0, resolver=resolver),
+    return http.open_session(
+        guarded_connector(allowed, keep_alive=False, limit=0, resolver=resolver),
         timeout=ClientTimeout(total=timeout_s),
-        cookie_jar=DummyCookieJar(),
-        trust_env=False,
         auto_decompress=False,
         headers={"User-Agent": "Batchyard-Webhooks/1", "Accept-Encoding": "identity"},
     )
@@ -59,7 +59,8 @@ class WebhookSender:
         except aiohttp.ClientConnectorError as error:
             return _connection_failure(error)
         except (aiohttp.ClientError, OSError) as error:
-            return Attempt("retry", f"invalid response: {type(error).__name__}")
+            what = HEAD_TOO_LARGE if http.is_head_too_large(error) else type(error).__name__
+            return Attempt("retry", f"invalid response: {what}")
         except ValueError:  # last, because certificate errors are ValueErrors too
             return _INVALID
 

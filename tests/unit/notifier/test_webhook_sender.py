@@ -15,6 +15,7 @@ import pytest
 from services.notifier.delivery.webhook_sender import MAX_REPLY_BYTES, NO_SECRET, WebhookSender, open_session
 from services.notifier.delivery.webhook_signature import WebhookSigner
 from services.notifier.domain.attempt import Attempt, AttemptOutcome
+from shared.http.response_head import HEAD_TOO_LARGE
 from shared.observability import telemetry
 from shared.runtime.egress_guard import Network
 from tests.support.certificates import untrusted_server
@@ -255,3 +256,15 @@ async def test_cookies_are_not_stored(receiver: WebhookReceiver) -> None:
         for _ in range(2):
             await opened.send(claimed("webhook", receiver.url))
     assert "cookie" not in receiver.calls[1].headers
+
+
+@pytest.mark.parametrize("headers", [b"X-Policy: " + b"x" * 34_000 + b"\r\n", b"X: v\r\n" * 300])
+async def test_large_headers_around_a_success_are_accepted(headers: bytes) -> None:
+    async with raw_server(replying(b"HTTP/1.1 200 OK\r\n" + headers + b"Content-Length: 0\r\n\r\n")) as port:
+        assert (await send(f"http://127.0.0.1:{port}/")).outcome == "delivered"
+
+
+async def test_headers_past_the_limits_are_named() -> None:
+    async with raw_server(replying(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000 + b"\r\n\r\n")) as port:
+        attempt = await send(f"http://127.0.0.1:{port}/")
+    assert attempt == Attempt("retry", f"invalid response: {HEAD_TOO_LARGE}")

@@ -1,5 +1,6 @@
 """The workload `http` over real HTTP: what it sends, how it judges, and what it refuses."""
 
+import asyncio
 import json
 from base64 import b64decode
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ from services.worker.workloads.http import workload
 from services.worker.workloads.http.caller import Caller, open_caller
 from services.worker.workloads.http.model import Call, CallAnswer
 from tests.support.http_target import HttpTarget, http_target
+from tests.support.raw_server import raw_server
 
 KEY = "0123456789-of-the-operator"
 
@@ -280,3 +282,28 @@ async def test_odd_addresses_end_cleanly(caller: Caller) -> None:
     for url in ("http://example.com:99999/", "http://[::zz]/", "http://./", "http://a..b/"):
         error = await refused(caller, url)
         assert error.code in {"url_refused", "unreachable"}, url
+
+
+@pytest.mark.parametrize(
+    ("size", "method", "code"),
+    [
+        (34_000, "GET", None),
+        (34_000, "POST", None),
+        (70_000, "GET", "headers_too_large"),
+        (70_000, "POST", "needs_review"),
+    ],
+)
+async def test_headers_are_accepted_up_to_64_kb(size: int, method: str, code: str | None, caller: Caller) -> None:
+    async def answering(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nX-Policy: " + b"x" * size + b"\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+
+    async with raw_server(answering) as port:
+        url = f"http://127.0.0.1:{port}/"
+        if code is None:
+            assert (await call(caller, url, method=method)).status == 200
+        else:
+            error = await refused(caller, url, method=method)
+            assert error.code == code
+            assert "64 KB" in error.message

@@ -14,6 +14,8 @@ from batchyard_contracts.workload import Ambiguous, Permanent, Transient, Worklo
 from services.worker.workloads.http.model import MAX_READ_BYTES, Call
 from services.worker.workloads.http.settings import Credential, HttpSettings
 from services.worker.workloads.http.verdict import HttpResponse
+from shared.http.response_head import HEAD_TOO_LARGE
+from shared.http.session import is_head_too_large, open_session
 from shared.runtime.egress_guard import AddressRefused, guarded_connector, read_at_most
 
 CONNECT_TIMEOUT_S = 10.0
@@ -95,6 +97,8 @@ class Caller:
                 raise Permanent("address_refused", _REFUSED) from error
             raise Transient("unreachable", f"No connection: {type(error).__name__}.") from error
         except (aiohttp.ClientError, OSError) as error:
+            if is_head_too_large(error):
+                raise _unreadable(call) from error
             raise _lost(call, on_way.sent, "incomplete_response", f"No answer: {type(error).__name__}.") from error
         except ValueError as error:  # last: errors of certificates are ValueErrors too
             raise Permanent("url_refused", "The address is not a URL.") from error
@@ -110,12 +114,10 @@ async def open_caller() -> AsyncIterator[Caller]:
 
 
 def _session(settings: HttpSettings, keep_alive: bool) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        connector=guarded_connector(
+    return open_session(
+        guarded_connector(
             settings.allowed_networks, keep_alive=keep_alive, limit=0, limit_per_host=MAX_CONNECTIONS_PER_HOST
         ),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=False,
         auto_decompress=False,
         headers={"User-Agent": "Batchyard-Http/1", "Accept-Encoding": "identity"},
         trace_configs=[_watch()],
@@ -137,6 +139,12 @@ def _lost(call: Call, sent: bool, code: str, said: str) -> WorkloadError:
     if sent and not call.may_repeat:
         return Ambiguous(f"{said} The call may have had its effect, and is not repeated by itself.")
     return Transient(code, said)
+
+
+def _unreadable(call: Call) -> WorkloadError:
+    if call.may_repeat:
+        return Permanent("headers_too_large", HEAD_TOO_LARGE)
+    return Ambiguous(f"{HEAD_TOO_LARGE} The call may have had its effect, and is not repeated by itself.")
 
 
 def _headers(call: Call, secret_headers: Mapping[str, str], idempotency_key: str) -> dict[str, str]:

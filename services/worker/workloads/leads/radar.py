@@ -13,6 +13,7 @@ from batchyard_contracts.workload import Ambiguous, Transient
 from services.worker.workloads.leads.answer import LeadAnswer, answer_of, refusal_of, unusable
 from services.worker.workloads.leads.model import Query
 from services.worker.workloads.leads.settings import LeadsSettings
+from shared.http.session import open_session
 from shared.runtime.egress_guard import read_at_most
 
 MAX_BYTES = 16 * 1024 * 1024
@@ -84,9 +85,6 @@ async def open_radar() -> AsyncIterator[Radar]:
         "User-Agent": "Batchyard-Leads/1",
         "Authorization": f"Bearer {settings.key.get_secret_value()}",
     }
-    async with aiohttp.ClientSession(
-        headers=headers,
-        timeout=aiohttp.ClientTimeout(total=settings.timeout_s, sock_connect=10),
-        cookie_jar=aiohttp.DummyCookieJar(),
-    ) as session:
+    timeout = aiohttp.ClientTimeout(total=settings.timeout_s, sock_connect=10)
+    async with open_session(headers=headers, timeout=timeout) as session:
         yield Radar(session, settings)

@@ -20,6 +20,7 @@ from services.worker.workloads.predictions.model import (
     Usage,
 )
 from services.worker.workloads.predictions.settings import PredictionsSettings
+from shared.http.session import open_session
 from shared.runtime.egress_guard import read_at_most
 
 Heed = Callable[[Mapping[str, str]], None]
@@ -125,10 +126,9 @@ async def open_chat() -> AsyncIterator[Chat | None]:
         return
     key = settings.key.get_secret_value()
     headers = {"Content-Type": "application/json", "User-Agent": "Batchyard-Predictions/1"}
-    async with aiohttp.ClientSession(
+    async with open_session(
         headers=headers | ({"Authorization": f"Bearer {key}"} if key else {}),
         timeout=aiohttp.ClientTimeout(total=settings.timeout_s, sock_connect=10),
-        cookie_jar=aiohttp.DummyCookieJar(),
     ) as session:
         yield Chat(session, settings)
 

@@ -12,6 +12,7 @@ from batchyard_contracts.workload import Permanent, Transient
 from batchyard_contracts.workload.rate_limit_headers import pause_s, remaining_calls
 from services.worker.workloads.tracklists.answer import PageAnswer, as_error
 from services.worker.workloads.tracklists.policy import FetchPolicy, TracklistsSettings
+from shared.http.session import open_session
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
 MAX_REDIRECTS = 2
@@ -68,9 +69,8 @@ async def open_fetcher() -> AsyncIterator[Fetcher]:
     """Open the fetcher that the settings describe; it is closed with the worker."""
     settings = TracklistsSettings()
     contact = f"; {settings.contact}" if settings.contact else ""
-    async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit_per_host=MAX_CONNECTIONS_PER_HOST),
-        cookie_jar=aiohttp.DummyCookieJar(),
+    async with open_session(
+        aiohttp.TCPConnector(limit_per_host=MAX_CONNECTIONS_PER_HOST),
         headers={"User-Agent": f"Batchyard/0.1 (tracklists workload{contact})", "Accept": "text/html"},
         timeout=aiohttp.ClientTimeout(total=settings.timeout_s, sock_connect=CONNECT_TIMEOUT_S),
     ) as session:

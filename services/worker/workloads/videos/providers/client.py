@@ -13,6 +13,7 @@ from yarl import URL
 from batchyard_contracts.workload import Permanent, Transient
 from services.worker.workloads.videos.providers.provider import MayExist
 from services.worker.workloads.videos.settings import VideosSettings
+from shared.http.session import open_session
 from shared.runtime.egress_guard import AddressRefused, guarded_connector, read_at_most
 
 MAX_BYTES = 4 * 2**20
@@ -121,15 +122,8 @@ async def open_client(settings: VideosSettings) -> AsyncIterator[ProviderClient]
     watch.on_request_headers_sent.append(_mark_sent)
     time = aiohttp.ClientTimeout(total=settings.timeout_s, sock_connect=10)
 
-    def session(connector: aiohttp.BaseConnector, headers: Mapping[str, str], **more: Any) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": _AGENT, **headers},
-            timeout=time,
-            trust_env=False,
-            **more,
-        )
+    def session(connector: aiohttp.TCPConnector, headers: Mapping[str, str], **more: Any) -> aiohttp.ClientSession:
+        return open_session(connector, headers={"User-Agent": _AGENT, **headers}, timeout=time, **more)
 
     async with (
         session(aiohttp.TCPConnector(), ours) as calls,

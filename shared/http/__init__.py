@@ -1,0 +1,1 @@
+"""HTTP client sessions of all services, with one set of limits for the answers of servers."""
