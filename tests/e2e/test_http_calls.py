@@ -23,16 +23,19 @@ async def test_calls_end_as_their_responses_say(cluster: Cluster) -> None:
             {"url": f"{here}/status/404"},
             {"url": "http://169.254.169.254/latest/meta-data/"},
             {"url": f"{here}/drop", "method": "POST"},
+            {"url": f"{here}/status/429?Retry-After=0"},
+            {"url": f"{here}/status/503?Retry-After=-7"},
         ]
         accepted = await cluster.client.submit("http", [*good, *passing, *bad])
         finished = await cluster.client.wait(accepted.batch_id, PATIENCE_S)
         assert finished.result == "partial"
-        await cluster.check_ledger(accepted.batch_id, 45)
+        await cluster.check_ledger(accepted.batch_id, 47)
         results = {item.ordinal: item async for item in cluster.client.results(accepted.batch_id)}
         assert [results[n].result["json"]["calls"] for n in (40, 41)] == [2, 2]
-        codes = [error.code for n in (42, 43, 44) if (error := results[n].error)]
-        assert codes == ["http_404", "address_refused", "needs_review"]
+        codes = [error.code for n in range(42, 47) if (error := results[n].error)]
+        assert codes == ["http_404", "address_refused", "needs_review", "rate_limited", "unavailable"]
         assert target.calls["/drop"] == 1
+        assert target.calls["/status/429"] == target.calls["/status/503"] == 4, "as many as attempts"
         assert "never-to-be-seen" not in "".join(item.model_dump_json() for item in results.values())
     for log in cluster.folder.rglob("*.log"):
         assert "never-to-be-seen" not in log.read_text("utf-8"), log

@@ -45,7 +45,10 @@ class Transient(WorkloadError):
 
 
 class RateLimited(WorkloadError):
-    """Request of the destination for a pause of `delay_s` seconds; None: it stated no duration."""
+    """Request of the destination for a pause of `delay_s` seconds; None: it stated no duration.
+
+    With 0 or less it asks for no wait: the item is retried like after a `Transient` error, which uses up an attempt.
+    """
 
     def __init__(self, delay_s: float | None = None, message: str = "", *, code: str = "rate_limited") -> None:
         super().__init__(code, message, scope="provider")

@@ -12,6 +12,8 @@ from batchyard_contracts.v1.values import ItemError, RetryRule
 
 MAX_WAITS = 1000
 """Waits that use no attempt (rate limits, continuations) are limited, so that every batch ends."""
+_NOT_CALLED = "held_back"
+"""Error code of an item whose destination was not called, because it was known to take no calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +50,27 @@ class GiveUp:
 def decide_retry(
     outcome: ItemOutcome, attempt: int, waits: int, rule: RetryRule, jitter: float
 ) -> RetryDecision | GiveUp:
-    """Return what follows the outcome `retry` or `continued`; `jitter` is a random number in [0, 1)."""
+    """Return what follows the outcome `retry` or `continued`; `jitter` is a random number in [0, 1).
+
+    A wait that a destination asks for is never shorter than the usual backoff after as many waits.
+    """
     error = outcome.error or ItemError(code="internal_error")
     if outcome.status == "continued" or outcome.delay_s is not None:
         if waits >= MAX_WAITS:
             return GiveUp(ItemError(code="too_many_waits", message=f"{MAX_WAITS} waits; the last: {error.message}"))
-        return RetryDecision(outcome.delay_s or 0.0, attempt, waits + 1)
+        delay_s = outcome.delay_s or 0.0
+        if _was_refused(outcome, error):
+            delay_s = max(delay_s, _backoff_s(waits + 1, rule, jitter))
+        return RetryDecision(delay_s, attempt, waits + 1)
     if attempt >= rule.attempts:
         return GiveUp(error)
-    bound = min(rule.cap_s, rule.base_s * 2.0 ** min(attempt - 1, 30))
-    return RetryDecision(bound * jitter, attempt + 1, waits)
+    return RetryDecision(_backoff_s(attempt, rule, jitter), attempt + 1, waits)
+
+
+def _was_refused(outcome: ItemOutcome, error: ItemError) -> bool:
+    """Tell whether a destination was called and named the time of the next call."""
+    return outcome.status == "retry" and error.scope == "provider" and not outcome.guessed and error.code != _NOT_CALLED
+
+
+def _backoff_s(number: int, rule: RetryRule, jitter: float) -> float:
+    return min(rule.cap_s, rule.base_s * 2.0 ** min(number - 1, 30)) * jitter

@@ -94,17 +94,23 @@ def from_result(item: ChunkItem, value: BaseModel | Continuation, elapsed_ms: in
 
 
 def from_error(item: ChunkItem, error: BaseException, elapsed_ms: int) -> ItemOutcome:
-    """Return the outcome of a handler that raised. Errors that it did not foresee are retried."""
+    """Return the outcome of a handler that raised. Errors that it did not foresee are retried.
+
+    A destination that asks for no wait at all (`Retry-After: 0`, a time that has passed) is called again after the
+    usual backoff, which uses up an attempt.
+    """
     delay_s, guessed = None, None
     final = isinstance(error, Permanent | Ambiguous)
     if isinstance(error, WorkloadError):
-        cause = ItemError(code=error.code, message=writable(str(error.message)), scope=error.scope)
+        names_no_time = isinstance(error, RateLimited) and error.delay_s is not None and not error.delay_s > 0
+        scope = "item" if names_no_time else error.scope
+        cause = ItemError(code=error.code, message=writable(str(error.message)), scope=scope)
     elif isinstance(error, TimeoutError):
         cause = ItemError(code="timeout", message=writable(str(error)))
     else:
         cause = ItemError(code="internal_error", message=_describe(error))
-    if isinstance(error, RateLimited):
-        delay_s = RATE_LIMIT_PAUSE_S if error.delay_s is None else min(max(0.0, error.delay_s), PAUSE_MAX_S)
+    if isinstance(error, RateLimited) and cause.scope == "provider":
+        delay_s = RATE_LIMIT_PAUSE_S if error.delay_s is None else min(error.delay_s, PAUSE_MAX_S)
         guessed = True if error.delay_s is None else None
     return ItemOutcome(
         ordinal=item.ordinal,

@@ -26,6 +26,28 @@ def test_delay_requested_by_the_destination_uses_no_attempt() -> None:
     assert decide_retry(limited, 3, 4, RULE, 0.5) == RetryDecision(7, 3, 5)
 
 
+@pytest.mark.parametrize(("waits", "delay_s"), [(0, 1.0), (1, 2.0), (2, 4.0), (9, 5.0), (900, 5.0)])
+def test_a_wait_that_a_destination_asks_for_is_no_shorter_than_the_usual_backoff(waits: int, delay_s: float) -> None:
+    error = ItemError(code="rate_limited", scope="provider")
+    limited = ItemOutcome(ordinal=1, status="retry", error=error, delay_s=0.001)
+    assert decide_retry(limited, 1, waits, RULE, 0.5) == RetryDecision(delay_s, 1, waits + 1)
+    assert decide_retry(limited.model_copy(update={"delay_s": 60.0}), 1, waits, RULE, 0.5) == RetryDecision(
+        60.0, 1, waits + 1
+    )
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        ItemOutcome(ordinal=1, status="retry", error=ItemError(code="held_back", scope="provider"), delay_s=0.01),
+        ItemOutcome(ordinal=1, status="retry", error=ItemError(code="batch_paused"), delay_s=0.01),
+        ItemOutcome(ordinal=1, status="continued", state=1, delay_s=0.01),
+    ],
+)
+def test_a_wait_that_no_destination_asked_for_is_kept(outcome: ItemOutcome) -> None:
+    assert decide_retry(outcome, 1, 9, RULE, 0.5) == RetryDecision(0.01, 1, 10)
+
+
 def test_continuation_keeps_its_attempt() -> None:
     running = ItemOutcome(ordinal=1, status="continued", state={"job": "j1"}, delay_s=5)
     assert decide_retry(running, 2, 0, RULE, 0.9) == RetryDecision(5, 2, 1)
