@@ -1,7 +1,8 @@
 """Stand-ins for Google's Routes API, Valhalla and openrouteservice: real HTTP, each with its own format and failures.
 
 Distances are those of the OSRM stand-in. South of 80° S there is no road, north of 80° N no way; east of 170° E Google
-has a status of its own for a cell.
+has a status of its own for a cell. Valhalla answers all of that by one error for the whole block, as the real one does
+(`tests/integration/test_routing_engines.py`).
 """
 
 import random
@@ -12,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.support.osrm_server import expected_metres, serving
+from tests.support.osrm_server import Point, expected_metres, serving
 
 KEY = "a-key-of-the-tests"
 _FIELDS = {"originIndex", "destinationIndex", "status", "condition", "distanceMeters", "duration"}
@@ -21,12 +22,14 @@ _VALHALLA_MAX_KM = 400
 
 @dataclass(slots=True)
 class MatrixServer:
-    """HTTP server and its recorded requests. Each element of `fail` answers one call in place of the matrix."""
+    """HTTP server and its recorded requests. Each element of `fail` answers one call in place of the matrix; `refuses`
+    gives the answer to a call with some points, None where it is the matrix."""
 
     url: str = ""
     calls: int = 0
     cells: int = 0
     fail: list[web.Response] = field(default_factory=list)
+    refuses: Callable[[list[Point]], web.Response | None] = lambda _: None
 
 
 Answer = Callable[[MatrixServer, web.Request], Awaitable[web.Response]]
@@ -40,7 +43,9 @@ async def matrix_server(name: str) -> AsyncIterator[MatrixServer]:
 
     async def handle(request: web.Request) -> web.Response:
         server.calls += 1
-        return server.fail.pop(0) if server.fail else await answer(server, request)
+        if server.fail:
+            return server.fail.pop(0)
+        return server.refuses(_points(await request.json())) or await answer(server, request)
 
     app = web.Application()
     app.router.add_post(path, handle)
@@ -89,8 +94,12 @@ async def _valhalla(server: MatrixServer, request: web.Request) -> web.Response:
         return valhalla_error(125, "No costing method found")
     if len(sources) * len(targets) > 2500:
         return valhalla_error(150, "Exceeded max locations")
-    if any(lat < -80 for _, lat in (*sources, *targets)):
+    if any(lat < -85 for _, lat in (*sources, *targets)):
         return valhalla_error(171, "No suitable edges near location")
+    if any(abs(lat) > 85 for _, lat in (*sources, *targets)):
+        return valhalla_error(442, "No path could be found for input")
+    if any(abs(lat) > 80 for _, lat in (*sources, *targets)):
+        return valhalla_error(170, "Locations are in unconnected regions. Go check/edit the map at osm.org")
     metres = [[expected_metres(start, end) for end in targets] for start in sources]
     if any(one is not None and one > _VALHALLA_MAX_KM * 1000 for row in metres for one in row):
         return valhalla_error(154, "Path distance exceeds the max distance limit")
@@ -122,15 +131,30 @@ async def _openrouteservice(server: MatrixServer, request: web.Request) -> web.R
             return ors_error(
                 6010, f"Could not find routable point within a radius of 350.0 meters of location {number}", 404
             )
+    if any(max(lon for lon, _ in points) - lon > 30 for lon, _ in points):
+        return ors_error(6020, "Search exceeds the limit of visited nodes.", 500)
     server.cells += len(sources) * len(targets)
     metres = [[expected_metres(start, end) for end in targets] for start in sources]
     seconds = [[None if one is None else round(one / 12.5, 2) for one in row] for row in metres]
-    return web.json_response({"durations": seconds, "distances": metres, "metadata": {}})
+    snapped = {
+        name: [{"location": point, "snapped_distance": 2000.0 if point[1] < -70 else 4.0} for point in some]
+        for name, some in (("sources", sources), ("destinations", targets))
+    }
+    return web.json_response({"durations": seconds, "distances": metres, **snapped, "metadata": {}})
 
 
 def ors_error(code: int, message: str, status: int = 400) -> web.Response:
     """Return an error in the format of the service."""
     return web.json_response({"error": {"code": code, "message": message}, "info": {"timestamp": 0}}, status=status)
+
+
+def _points(body: dict[str, Any]) -> list[Point]:
+    """Return all points of a request, whichever the server is."""
+    if "origins" in body:
+        return [_lon_lat(one) for side in ("origins", "destinations") for one in body[side]]
+    if "targets" in body:
+        return [(one["lon"], one["lat"]) for side in ("sources", "targets") for one in body[side]]
+    return [(lon, lat) for lon, lat in body["locations"]]
 
 
 def _lon_lat(place: dict[str, Any]) -> tuple[float, float]:

@@ -1,12 +1,13 @@
 """A stand-in for OSRM's table service: real HTTP, OSRM's rules of answers and errors, distances from straight lines.
 
-The latitude of a place chooses the behaviour: south of 80° S there is no road (`NoSegment`, naming the coordinate);
-north of 80° N is an island that no way leads to or from.
+The latitude of a place chooses the behaviour: south of 80° S there is no road within `FAR_M` metres (with smaller
+`radiuses` it is `NoSegment`, which names the first such coordinate); north of 80° N is an island that no way leads to
+or from. The profile in the path is ignored. The real server is asked in `tests/integration/test_routing_engines.py`.
 """
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -14,6 +15,7 @@ from aiohttp import web
 
 Point = tuple[float, float]
 """Longitude, latitude."""
+FAR_M = 1_000_000.0
 
 
 @dataclass(slots=True)
@@ -26,6 +28,8 @@ class OsrmServer:
     cells: int = 0
     longest_url: int = 0
     fail: list[int] = field(default_factory=list)
+    refuses: Callable[[list[Point]], web.Response | None] = lambda _: None
+    """Function that gives the answer to a call with some points; None where it is the table."""
     pause_s: float = 0.0
     """Duration of each call."""
 
@@ -46,12 +50,14 @@ class OsrmServer:
             return _error("InvalidQuery", "Query string malformed")
         if len(sources) * len(targets) > self.max_table_size**2:
             return _error("TooBig", "Too many table coordinates")
-        for number, (_, lat) in enumerate(points):
-            if lat < -80:
-                return _error("NoSegment", f"Could not find a matching segment for coordinate {number}")
+        radiuses = [float(text) for text in request.query.get("radiuses", "").split(";") if text]
+        if refusal := self.refuses(points) or _refusal(points, radiuses):
+            return refusal
         self.cells += len(sources) * len(targets)
         lines = [[_metres(points[a], points[b]) for b in targets] for a in sources]
         answer: dict[str, object] = {"code": "Ok"}
+        for name, indices in (("sources", sources), ("destinations", targets)):
+            answer[name] = [{"location": points[index], "distance": _snap_m(points[index])} for index in indices]
         wanted = request.query.get("annotations", "duration").split(",")
         if "duration" in wanted:
             answer["durations"] = [[None if one is None else round(one / 12.5, 1) for one in row] for row in lines]
@@ -106,6 +112,19 @@ def _metres(origin: Point, destination: Point) -> float | None:
         return None
     east = (destination[0] - origin[0]) * math.cos(math.radians((origin[1] + destination[1]) / 2))
     return round(math.hypot(east, destination[1] - origin[1]) * 111_195 * 1.25, 1)
+
+
+def _refusal(points: list[Point], radiuses: list[float]) -> web.Response | None:
+    if radiuses and len(radiuses) != len(points):
+        return _error("InvalidOptions", f"Number of elements in radiuses size {len(radiuses)} does not match")
+    for number, (radius, point) in enumerate(zip(radiuses, points, strict=False)):
+        if _snap_m(point) > radius:
+            return _error("NoSegment", f"Could not find a matching segment for coordinate {number}")
+    return None
+
+
+def _snap_m(point: Point) -> float:
+    return FAR_M if point[1] < -80 else 4.0
 
 
 def _point(text: str) -> Point:

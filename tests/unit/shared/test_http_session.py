@@ -106,7 +106,7 @@ async def test_a_connection_serves_several_answers() -> None:
 @pytest.mark.parametrize(
     "raw", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 200 OK\r\n" + LENGTH + b"Content-Length: 8\r\n\r\n" + BODY]
 )
-async def test_what_is_no_answer_is_an_error(raw: bytes) -> None:
+async def test_a_reply_that_is_no_http_is_an_error(raw: bytes) -> None:
     with pytest.raises(aiohttp.ClientError):
         await answer(raw)
 

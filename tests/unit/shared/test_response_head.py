@@ -65,7 +65,7 @@ def test_an_interim_response_is_told_by_its_status(status: bytes, interim: bool)
     assert is_interim(b"HTTP/1.1 " + status + b"\r\n\r\n") is interim
 
 
-def test_what_is_no_http_is_told_by_its_first_bytes() -> None:
+def test_the_first_bytes_tell_a_reply_that_is_no_http() -> None:
     assert [may_be_head(start) for start in (b"", b"HT", b"HTTP/1.1 2", b"SSH-2.0", b"<html>")] == [True] * 3 + [
         False
     ] * 2

@@ -1,6 +1,6 @@
 """Each provider against its stand-in, over real HTTP: few calls, and a failure of one place fails that place alone."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,7 @@ from batchyard_contracts.workload.handlers import HandlerResult
 from services.worker.workloads.distances.handler import run
 from services.worker.workloads.distances.model import DistanceItem, DistanceResult
 from services.worker.workloads.distances.opening import missing_setting, open_resources
+from services.worker.workloads.distances.routing import REFUSALS_IN_A_ROW
 from tests.support.matrix_servers import KEY, google_error, matrix_server, ors_error, valhalla_error
 from tests.support.osrm_server import expected_metres, osrm_server
 
@@ -84,7 +85,7 @@ async def test_no_way_is_a_result(name: str, settings: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("name", ["osrm", "valhalla", "openrouteservice"])
 async def test_a_place_without_a_road_fails_its_own_pairs_alone(name: str, settings: pytest.MonkeyPatch) -> None:
     items = grid(4, 4)
-    items[5] = item((1 / 100, 50.0), (5.0, -85.0))
+    items[5] = item((1 / 100, 50.0), (5.0, -87.0))
     async with serving(name, settings):
         found = await answers(items)
     lost = found.pop(5)
@@ -101,13 +102,72 @@ async def test_a_cell_that_google_refuses_fails_alone(settings: pytest.MonkeyPat
     assert bad.code == "not_computed"
 
 
-async def test_a_pair_too_far_for_valhalla_fails_alone(settings: pytest.MonkeyPatch) -> None:
-    async with serving("valhalla", settings):
+@pytest.mark.parametrize("name", ["valhalla", "openrouteservice"])
+async def test_a_pair_that_is_too_far_fails_alone(name: str, settings: pytest.MonkeyPatch) -> None:
+    async with serving(name, settings):
         found = await answers([*grid(3, 3), item((0.0, 50.0), (40.0, 51.0))])
     *good, far = found
     assert all(isinstance(result, DistanceResult) for result in good)
     assert isinstance(far, Permanent)
-    assert far.code == "too_far"
+    assert (far.code, far.scope) == ("too_far", "item")
+
+
+@pytest.mark.parametrize("lat", [-82, 82, 87])
+async def test_a_pair_for_which_valhalla_refuses_the_block_is_unreachable_alone(
+    lat: float, settings: pytest.MonkeyPatch
+) -> None:
+    async with serving("valhalla", settings):
+        found = await answers([*grid(10, 10), item((0.0, 50.0), (0.0, lat))])
+    assert [result.status for result in found if isinstance(result, DistanceResult)] == ["ok"] * 100 + ["unreachable"]
+
+
+@pytest.mark.parametrize(("name", "lat"), [("osrm", -85), ("openrouteservice", -75)])
+async def test_places_far_from_any_road_are_not_routable(name: str, lat: float, settings: pytest.MonkeyPatch) -> None:
+    async with serving(name, settings):
+        found = await answers([item((1, 50), (1, 51)), item((1, lat), (1, lat)), item((1, lat), (1, 51))])
+    assert metres(found.pop(0))
+    assert [isinstance(error, Permanent) and error.code for error in found] == ["place_not_routable"] * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "refusal"),
+    [
+        ("osrm", lambda: web.Response(status=500)),
+        ("google", lambda: google_error(400, "INVALID_ARGUMENT", "Waypoint is not valid.")),
+        ("google", lambda: web.json_response({"surprise": 1})),
+        ("valhalla", lambda: valhalla_error(199, "Unknown")),
+        ("openrouteservice", lambda: ors_error(6099, "Unknown", 500)),
+    ],
+)
+async def test_an_error_that_names_no_pair_leaves_the_others_of_its_block_their_ways(
+    name: str, refusal: Callable[[], web.Response], settings: pytest.MonkeyPatch
+) -> None:
+    async with serving(name, settings) as server:
+        server.refuses = lambda points: refusal() if any(lat > 70 for _, lat in points) else None
+        *good, bad = await answers([*grid(5, 5), item((0.0, 50.0), (0.0, 75.0))])
+    assert all(isinstance(result, DistanceResult) for result in good)
+    assert isinstance(bad, Permanent | Transient)
+    assert bad.scope == "item"
+
+
+async def test_a_provider_that_refuses_every_block_is_not_asked_for_each_pair(settings: pytest.MonkeyPatch) -> None:
+    async with serving("valhalla", settings) as server:
+        server.refuses = lambda _: valhalla_error(199, "Unknown", 500)
+        found = await answers(grid(25, 25))
+        assert server.calls <= REFUSALS_IN_A_ROW + 30
+    assert {type(error) for error in found} == {Transient}
+
+
+async def test_a_mode_that_no_osrm_server_is_known_for_is_refused(settings: pytest.MonkeyPatch) -> None:
+    async with serving("osrm", settings) as driving, osrm_server() as cycling:
+        settings.setenv("BATCHYARD_DISTANCES_URL_CYCLING", cycling.url)
+        pair = (1, 50), (1, 51)
+        drive, ride, walk = await answers([item(*pair), item(*pair, mode="cycling"), item(*pair, mode="walking")])
+        assert (driving.calls, cycling.calls) == (1, 1)
+    assert metres(drive) == metres(ride)
+    assert isinstance(walk, Permanent)
+    assert (walk.code, walk.scope) == ("mode_not_served", "item")
+    assert "BATCHYARD_DISTANCES_URL_WALKING" in walk.message
 
 
 async def test_a_server_with_a_lower_limit_is_asked_in_halves(settings: pytest.MonkeyPatch) -> None:

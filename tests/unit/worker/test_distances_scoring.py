@@ -12,6 +12,7 @@ from services.worker.workloads.distances import scoring
 from services.worker.workloads.distances.candidates import ranking, shortlist
 from services.worker.workloads.distances.recommendations import (
     Contractor,
+    Exclusion,
     Job,
     RecommendationRequest,
     Travel,
@@ -79,7 +80,8 @@ def test_a_recommended_contractor_passes_every_hard_filter(case: Case, most: int
     job = case.query.jobs[0]
     short = shortlist(job, case.query, case.least_s, most)
     seconds = dict(zip([one.id for one in case.query.contractors], case.seconds, strict=True))
-    answer = ranking(short, case.query, {i: None if s is None else travel(s) for i, s in seconds.items()})
+    no_way = {i: Exclusion(contractor_id=i, reason="unreachable", detail="there is no way") for i in seconds}
+    answer = ranking(short, case.query, {i: no_way[i] if s is None else travel(s) for i, s in seconds.items()})
     by_id = {one.id: one for one in case.query.contractors}
     for found in answer.recommended:
         contractor = by_id[found.contractor_id]

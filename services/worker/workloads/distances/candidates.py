@@ -46,16 +46,16 @@ def shortlist(job: Job, request: RecommendationRequest, least_travel_s: Sequence
 
 
 def ranking(
-    short: Shortlist, request: RecommendationRequest, travels: Mapping[str, Travel | None]
+    short: Shortlist, request: RecommendationRequest, travels: Mapping[str, Travel | Exclusion]
 ) -> JobRecommendations:
-    """The best of a shortlist by their real ways; None: there is no way. Equals are in the order of travel time, id."""
+    """The best of a shortlist by their real ways. Equals are in the order of travel time, id."""
     costs = scoring.Costs.of(request.contractors)
     excluded = list(short.excluded)
     ranked: list[Recommendation] = []
     for contractor in short.likely:
         travel = travels[contractor.id]
-        if travel is None:
-            excluded.append(Exclusion(contractor_id=contractor.id, reason="unreachable", detail="there is no way"))
+        if isinstance(travel, Exclusion):
+            excluded.append(travel)
         elif reason := scoring.too_far(contractor, travel.seconds, request.max_travel_s):
             excluded.append(reason)
         else:

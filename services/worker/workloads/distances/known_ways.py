@@ -13,9 +13,10 @@ _NONE = b"-"
 class KnownWays:
     """Cache of ways in Redis for `ttl_s` seconds; with 0, or while Redis is unavailable, it is empty."""
 
-    def __init__(self, memory: RedisClient, provider: str, base_url: str, decimals: int, ttl_s: int) -> None:
+    def __init__(self, memory: RedisClient, provider: str, source: str, decimals: int, ttl_s: int) -> None:
+        """`source`: text that differs where other ways may be found, such as the address of the server."""
         self._memory = memory
-        where = hashlib.sha256(base_url.encode()).hexdigest()[:12]  # another server may know another map
+        where = hashlib.sha256(source.encode()).hexdigest()[:12]
         self._space = f"distances:{provider}:{where}:{decimals}"
         self._ttl_s = ttl_s
 

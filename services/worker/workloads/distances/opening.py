@@ -20,6 +20,7 @@ from services.worker.workloads.distances.providers.valhalla import MAX_CELLS as 
 from services.worker.workloads.distances.providers.valhalla import Valhalla
 from services.worker.workloads.distances.routing import Router
 from services.worker.workloads.distances.settings import DistancesSettings
+from shared.http.session import open_session
 from shared.redis.client import RedisClient
 from shared.runtime.settings import Settings
 
@@ -47,16 +48,15 @@ async def open_resources() -> AsyncIterator[DistanceResources]:
             yield DistanceResources(settings, Estimates(settings))
             return
         session = await stack.enter_async_context(
-            aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=settings.concurrency),
-                cookie_jar=aiohttp.DummyCookieJar(),
+            open_session(
+                aiohttp.TCPConnector(limit=settings.concurrency),
                 headers={"User-Agent": "Batchyard/0.1 (distances workload)", "Accept": "application/json"},
                 timeout=aiohttp.ClientTimeout(total=settings.timeout_s),
             )
         )
         memory = RedisClient(Settings().redis_url)
         stack.push_async_callback(memory.close)
-        known = KnownWays(memory, settings.provider, settings.base_url, settings.decimals, settings.ttl_s)
+        known = KnownWays(memory, settings.provider, settings.source, settings.decimals, settings.ttl_s)
         router = Router(provider_of(settings, session), known, settings.concurrency)
         yield DistanceResources(settings, Estimates(settings), router)
 
@@ -64,12 +64,15 @@ async def open_resources() -> AsyncIterator[DistanceResources]:
 def provider_of(settings: DistancesSettings, session: aiohttp.ClientSession) -> DistanceProvider:
     """Return the provider that the settings name."""
     client, cells = MatrixClient(session, settings.base_url, settings.provider), settings.max_cells
+    snap_m = settings.snap_m
     match settings.provider:
         case "google":
             return Google(client, settings.key, cells or GOOGLE_CELLS)
         case "valhalla":
-            return Valhalla(client, cells or VALHALLA_CELLS)
+            return Valhalla(client, snap_m, cells or VALHALLA_CELLS)
         case "openrouteservice":
-            return OpenRouteService(client, settings.key, cells or ORS_CELLS)
+            return OpenRouteService(client, settings.key, snap_m, cells or ORS_CELLS)
         case _:
-            return Osrm(client, cells or OSRM_CELLS)
+            urls = settings.mode_urls.items()
+            clients = {mode: MatrixClient(session, url, settings.provider) for mode, url in urls if url}
+            return Osrm(clients, snap_m, cells or OSRM_CELLS)

@@ -136,7 +136,9 @@ class Exclusion(BaseModel, frozen=True):
     """Reason why a contractor is not recommended for a job."""
 
     contractor_id: Id
-    reason: Literal["excluded", "missing_skill", "not_available", "too_far", "unreachable", "less_likely"]
+    reason: Literal[
+        "excluded", "missing_skill", "not_available", "too_far", "unreachable", "place_not_routable", "less_likely"
+    ]
     detail: str
 
 

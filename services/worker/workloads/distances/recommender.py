@@ -5,18 +5,20 @@ from collections.abc import Sequence
 
 import structlog
 
-from batchyard_contracts.workload import WorkloadError
+from batchyard_contracts.workload import Permanent, WorkloadError
 from services.worker.workloads.distances import estimate
 from services.worker.workloads.distances.candidates import Shortlist, ranking, shortlist
 from services.worker.workloads.distances.opening import DistanceResources
 from services.worker.workloads.distances.places import Leg, Place, Way
+from services.worker.workloads.distances.providers.provider import Found
 from services.worker.workloads.distances.recommendations import (
+    Exclusion,
     JobRecommendations,
     RecommendationRequest,
     Recommendations,
     Travel,
 )
-from services.worker.workloads.distances.routing import LATE, Found
+from services.worker.workloads.distances.routing import LATE, MODE_NOT_SERVED
 
 log = structlog.get_logger()
 _FOR_THE_REST = 0.8
@@ -30,7 +32,7 @@ class Recommender:
         self._resources = resources
 
     async def recommend(self, request: RecommendationRequest) -> Recommendations:
-        """Return the best contractors of each job."""
+        """Return the best contractors of each job. Raises `Permanent` when the provider does not know the mode."""
         began = asyncio.get_running_loop().time()
         shorts, legs = await asyncio.to_thread(self._shortlists, request)
         wanted = [leg for some in legs for leg in some]
@@ -39,6 +41,9 @@ class Recommender:
         if router is not None:
             left_s = request.deadline_s * _FOR_THE_REST - (asyncio.get_running_loop().time() - began)
             found = await router.ways(wanted, max(0.0, left_s))
+            for way in found.values():
+                if isinstance(way, Permanent) and way.code == MODE_NOT_SERVED:
+                    raise way
         jobs = await asyncio.to_thread(self._ranked, request, shorts, legs, found)
         if late := sum(way is LATE for way in found.values()):
             log.warning("estimates in place of the provider", provider=router.name if router else None, pairs=late)
@@ -70,21 +75,25 @@ class Recommender:
         ranked = []
         for short, some in zip(shorts, legs, strict=True):
             travels = {
-                contractor.id: self._travel(found.get(leg), estimated[leg])
+                contractor.id: self._travel(contractor.id, found.get(leg), estimated[leg])
                 for contractor, leg in zip(short.likely, some, strict=True)
             }
             ranked.append(ranking(short, request, travels))
         return ranked
 
-    def _travel(self, found: Found | None, estimated: Way) -> Travel | None:
-        """Return the travel of a way; the estimate replaces a way that the provider failed to compute."""
+    def _travel(self, contractor_id: str, found: Found | None, estimated: Way) -> Travel | Exclusion:
+        """Return the travel of a way. An estimate replaces what the provider did not answer, never its answer that it
+        knows no way."""
+        if isinstance(found, Permanent) and found.scope == "item":
+            reason = found.code if found.code in ("too_far", "place_not_routable") else "unreachable"
+            return Exclusion.model_validate({"contractor_id": contractor_id, "reason": reason, "detail": found.message})
         if found is None or isinstance(found, WorkloadError):
-            return _told(estimated, estimate.NAME)
-        return _told(found, self._resources.router.name if self._resources.router else estimate.NAME)
+            return _told(contractor_id, estimated, estimate.NAME)
+        return _told(contractor_id, found, self._resources.router.name if self._resources.router else estimate.NAME)
 
 
-def _told(way: Way, provider: str) -> Travel | None:
+def _told(contractor_id: str, way: Way, provider: str) -> Travel | Exclusion:
     if way.metres is None or way.seconds is None:
-        return None
+        return Exclusion(contractor_id=contractor_id, reason="unreachable", detail="there is no way")
     method = "geodesic estimate" if provider == estimate.NAME else "road network"
     return Travel.model_validate({"metres": way.metres, "seconds": way.seconds, "provider": provider, "method": method})

@@ -8,9 +8,19 @@ from services.worker.workloads.distances.blocks import Block, Pair, cover
 from services.worker.workloads.distances.known_ways import KnownWays
 from services.worker.workloads.distances.model import TravelMode
 from services.worker.workloads.distances.places import Leg, Way
-from services.worker.workloads.distances.providers.provider import DistanceProvider, PairRefused, PlaceRefused, TooLarge
+from services.worker.workloads.distances.providers.provider import (
+    NOT_ROUTABLE,
+    DistanceProvider,
+    Found,
+    ModeRefused,
+    PairRefused,
+    PlaceRefused,
+)
 
-Found = Way | WorkloadError
+REFUSALS_IN_A_ROW = 20
+"""Errors that say nothing of their cause, after so many of which in a row a block is not divided any further: more
+than one bad place causes, and few enough for a provider that answers every call so."""
+MODE_NOT_SERVED = "mode_not_served"
 LATE = Transient("timeout", "The provider had not answered for it when the time was up.")
 """Error of a leg that was not answered in time."""
 
@@ -51,8 +61,9 @@ class Router:
         return found | asked
 
     async def _ask(self, block: Block, mode: TravelMode, asked: dict[Leg, Found], refusal: list[WorkloadError]) -> None:
-        """Ask for a block, in smaller ones where the provider refuses it whole, until it refuses everything."""
+        """Ask for a block, in halves where the provider refuses it whole, so that one pair fails none of the others."""
         blocks = [block]
+        in_a_row = 0
         while blocks:
             block = blocks.pop()
             try:
@@ -60,50 +71,50 @@ class Router:
                     if refusal:
                         raise refusal[0]
                     matrix = await self._provider.matrix(block.origins, block.destinations, mode)
-            except TooLarge:
-                blocks += self._halves(block, mode, asked, _TOO_LARGE)
             except PairRefused as error:
-                blocks += self._halves(block, mode, asked, Permanent("too_far", f"{error}"))
+                blocks += _halves(block, mode, asked, error.found)
             except PlaceRefused as error:
-                refused = Permanent("place_not_routable", str(error))
-                if error.place is None:
-                    blocks += self._halves(block, mode, asked, refused)
-                    continue
                 smaller = block.without(error.place)
-                _fail(block.wanted - (smaller.wanted if smaller else frozenset()), mode, asked, refused)
+                _settle(block.wanted - (smaller.wanted if smaller else frozenset()), mode, asked, NOT_ROUTABLE)
                 blocks += [smaller] if smaller else []
+            except ModeRefused as error:
+                _settle(block.wanted, mode, asked, Permanent(MODE_NOT_SERVED, str(error)))
             except WorkloadError as error:
-                if isinstance(error, RateLimited) or error.scope == "provider":
+                of_all = isinstance(error, RateLimited) or error.scope == "provider"
+                in_a_row += 1
+                if of_all:
                     refusal.append(error)
-                _fail(block.wanted, mode, asked, error)
+                if of_all or error.code in _OF_NO_PAIR or in_a_row > REFUSALS_IN_A_ROW:
+                    _settle(block.wanted, mode, asked, error)
+                else:
+                    blocks += _halves(block, mode, asked, error)
             else:
+                in_a_row = 0
                 _note(block, mode, matrix, asked)
 
-    def _halves(
-        self, block: Block, mode: TravelMode, asked: dict[Leg, Found], refused: WorkloadError
-    ) -> Sequence[Block]:
-        halves = block.halves()
-        if not halves:
-            _fail(block.wanted, mode, asked, refused)
-        return halves
 
-
-_TOO_LARGE = Permanent(
-    "block_refused", "The provider refuses a single pair as too large. Check its limits.", scope="provider"
-)
+_OF_NO_PAIR = frozenset(("timeout", "response_too_large"))
+"""Codes of errors that do not come from one pair."""
 _NO_CELL = Permanent("not_computed", "The provider computed other pairs, and said that it could not compute this one.")
 
 
-def _fail(pairs: Iterable[Pair], mode: TravelMode, asked: dict[Leg, Found], error: WorkloadError) -> None:
+def _halves(block: Block, mode: TravelMode, asked: dict[Leg, Found], found: Found) -> Sequence[Block]:
+    halves = block.halves()
+    if not halves:
+        _settle(block.wanted, mode, asked, found)
+    return halves
+
+
+def _settle(pairs: Iterable[Pair], mode: TravelMode, asked: dict[Leg, Found], found: Found) -> None:
     for pair in pairs:
-        asked.setdefault(Leg(*pair, mode), error)
+        asked.setdefault(Leg(*pair, mode), found)
 
 
-def _note(block: Block, mode: TravelMode, matrix: Sequence[Sequence[Way | None]], asked: dict[Leg, Found]) -> None:
-    """Take what was asked for out of an answer, and what came with it: a later chunk may want it."""
+def _note(block: Block, mode: TravelMode, matrix: Sequence[Sequence[Found | None]], asked: dict[Leg, Found]) -> None:
+    """Take what was asked for out of an answer, and the ways that came with it: a later chunk may want them."""
     for origin, row in zip(block.origins, matrix, strict=True):
-        for destination, way in zip(block.destinations, row, strict=True):
-            if way is not None:
-                asked[Leg(origin, destination, mode)] = way
+        for destination, cell in zip(block.destinations, row, strict=True):
+            if isinstance(cell, Way):
+                asked[Leg(origin, destination, mode)] = cell
             elif (origin, destination) in block.wanted:
-                asked[Leg(origin, destination, mode)] = _NO_CELL
+                asked[Leg(origin, destination, mode)] = cell or _NO_CELL

@@ -24,7 +24,16 @@ class DistancesSettings(BaseSettings):
         "",
         description="where the provider is, as in http://osrm:5000; google, openrouteservice: empty for the public one",
     )
+    url_cycling: str = Field("", description="osrm: where the server for cycling is; empty: cycling is refused")
+    url_walking: str = Field("", description="osrm: where the server for walking is; empty: walking is refused")
     key: SecretStr = Field(SecretStr(""), description="the provider's API key (google, openrouteservice)")
+    snap_m: int = Field(
+        1000,
+        ge=1,
+        le=100_000,
+        description="metres from a place to a road: a place that is farther from all roads is not routable (osrm, "
+        "valhalla, openrouteservice)",
+    )
     timeout_s: float = Field(10.0, gt=0, le=100, description="seconds for one call, from connecting to its last byte")
     concurrency: int = Field(
         4, ge=1, le=100, description="largest number of concurrent calls of one worker to the provider"
@@ -46,11 +55,27 @@ class DistancesSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "DistancesSettings":
-        if self.url:
-            url = URL(self.url)
-            if url.scheme not in ("http", "https") or not url.host or url.user or url.query_string:
-                raise ValueError(f"{PREFIX}URL is not an address: write scheme, host and port, as in http://osrm:5000")
+        for name in ("url", "url_cycling", "url_walking"):
+            url = URL(getattr(self, name))
+            if str(url) and (url.scheme not in ("http", "https") or not url.host or url.user or url.query_string):
+                raise ValueError(
+                    f"{PREFIX}{name.upper()} is not an address: write scheme, host and port, as in http://osrm:5000"
+                )
         return self
+
+    @property
+    def mode_urls(self) -> dict[TravelMode, str]:
+        """Base address for each mode, where a server knows one mode alone; empty: the mode has none."""
+        return {
+            "driving": self.base_url,
+            "cycling": self.url_cycling.rstrip("/"),
+            "walking": self.url_walking.rstrip("/"),
+        }
+
+    @property
+    def source(self) -> str:
+        """Text that differs where other ways may be found: another server may know another map."""
+        return "\n".join((*self.mode_urls.values(), str(self.snap_m)))
 
     @property
     def base_url(self) -> str:
@@ -70,7 +95,8 @@ class DistancesSettings(BaseSettings):
 
     def missing(self) -> str | None:
         """Say which setting the provider needs and was not given; None when nothing is missing."""
-        if not self.base_url and self.provider != "geodesic":
+        known = any(self.mode_urls.values()) if self.provider == "osrm" else self.base_url
+        if not known and self.provider != "geodesic":
             return f"The provider {self.provider} has no address: set {PREFIX}URL of the workers, and restart them."
         public = self.base_url == _DEFAULT_URLS.get(self.provider)
         if public and not self.key.get_secret_value():

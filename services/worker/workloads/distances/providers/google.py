@@ -12,7 +12,7 @@ from services.worker.workloads.distances.model import TravelMode
 from services.worker.workloads.distances.places import UNREACHABLE, Place, Way
 from services.worker.workloads.distances.providers.grid import MOST
 from services.worker.workloads.distances.providers.http import MatrixClient, MatrixReply, failure, invalid
-from services.worker.workloads.distances.providers.provider import Matrix, TooLarge
+from services.worker.workloads.distances.providers.provider import TOO_LARGE, Matrix, PairRefused
 
 MODES: dict[TravelMode, str] = {"driving": "DRIVE", "cycling": "BICYCLE", "walking": "WALK"}
 MAX_CELLS = 625
@@ -83,7 +83,7 @@ class Google:
         if reply.status == 429:
             return RateLimited(reply.retry_after_s or _MINUTE_S, "google answered that the quota is used up.")
         if reply.status == 400 and "element" in said.lower() and "exceed" in said.lower():
-            return TooLarge()
+            return PairRefused(TOO_LARGE)
         if reply.status == 400:  # a bad key is a bad argument too
             bad_key = "api key" in said.lower()
             return Permanent("provider_refused" if bad_key else "invalid_argument",

@@ -1,10 +1,11 @@
 """Reads the form that most matrix services share: a table of seconds and one of metres, null where there is no way."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from services.worker.workloads.distances.places import UNREACHABLE, Way
 from services.worker.workloads.distances.providers.http import invalid
-from services.worker.workloads.distances.providers.provider import Matrix
+from services.worker.workloads.distances.providers.provider import NOT_ROUTABLE, Matrix
 
 MOST = 10**9
 """Upper bound of metres and seconds; a larger number is an error of the service."""
@@ -19,6 +20,30 @@ def ways(name: str, durations: Any, metres: Any, rows: int, columns: int, *, sca
         ]
         for timed, measured in zip(_row(name, durations, rows), _row(name, metres, rows), strict=True)
     ]
+
+
+def without_far_places(matrix: Matrix, origins: Any, destinations: Any, field: str, most_m: float) -> Matrix:
+    """The matrix, with an error in place of the ways from and to places that lie farther than `most_m` from a road.
+
+    `origins` and `destinations` are what the service says of the places: `field` is the distance to the road in metres.
+    What it does not say is not judged.
+    """
+    rows, columns = _far(origins, field, most_m), _far(destinations, field, most_m)
+    if not rows and not columns:
+        return matrix
+    return [
+        [NOT_ROUTABLE if row in rows or column in columns else cell for column, cell in enumerate(cells)]
+        for row, cells in enumerate(matrix)
+    ]
+
+
+def _far(places: Any, field: str, most_m: float) -> set[int]:
+    listed: Sequence[Any] = places if isinstance(places, list) else ()
+    return {
+        number
+        for number, place in enumerate(listed)
+        if isinstance(place, dict) and isinstance(place.get(field), int | float) and place[field] > most_m
+    }
 
 
 def _row(name: str, value: Any, length: int) -> list[Any]:

@@ -12,14 +12,20 @@ from services.worker.workloads.distances.model import TravelMode
 from services.worker.workloads.distances.places import Place
 from services.worker.workloads.distances.providers import grid
 from services.worker.workloads.distances.providers.http import MatrixClient, MatrixReply, failure
-from services.worker.workloads.distances.providers.provider import Matrix, PlaceRefused, TooLarge
+from services.worker.workloads.distances.providers.provider import (
+    NOT_ROUTABLE,
+    TOO_LARGE,
+    Matrix,
+    PairRefused,
+    PlaceRefused,
+    too_far,
+)
 
 PROFILES: dict[TravelMode, str] = {"driving": "driving-car", "cycling": "cycling-regular", "walking": "foot-walking"}
 MAX_CELLS = 3500
 QUOTA_PAUSE_S = 3600.0
 """Pause after the quota of the last 24 hours is used up; part of it is free again after an hour."""
-_TOO_LARGE = frozenset((6004, 6020))
-_NO_POINT, _UNKNOWN = 6010, 6099
+_TOO_LARGE, _TOO_FAR, _NO_POINT, _UNKNOWN = 6004, 6020, 6010, 6099
 _INDEX = re.compile(r"(?:location|coordinate)[^\d]{0,40}?(\d{1,6})\b", re.IGNORECASE)
 
 
@@ -29,6 +35,7 @@ class OpenRouteService:
 
     client: MatrixClient
     key: SecretStr
+    snap_m: int
     max_cells: int = MAX_CELLS
     name = "openrouteservice"
 
@@ -53,16 +60,21 @@ class OpenRouteService:
         document = reply.document if isinstance(reply.document, dict) else {}
         if reply.status == 200:
             table = (document.get("durations"), document.get("distances"))
-            return grid.ways(self.name, *table, len(origins), len(destinations))
+            ways = grid.ways(self.name, *table, len(origins), len(destinations))
+            snapped = document.get("sources"), document.get("destinations")
+            return grid.without_far_places(ways, *snapped, "snapped_distance", self.snap_m)
         raise self._refusal(reply, document.get("error"), places)
 
     def _refusal(self, reply: MatrixReply, error: object, places: Sequence[Place]) -> Exception:
         code = error.get("code") if isinstance(error, dict) else None
         said = str(error.get("message") or "") if isinstance(error, dict) else str(error or "")
-        if code in _TOO_LARGE:
-            return TooLarge()
+        if code == _TOO_LARGE:
+            return PairRefused(TOO_LARGE)
+        if code == _TOO_FAR:
+            return PairRefused(too_far(said))
         if code == _NO_POINT:
-            return PlaceRefused(_named(said, places), "openrouteservice knows no road near it.")
+            place = _named(said, places)
+            return PairRefused(NOT_ROUTABLE) if place is None else PlaceRefused(place)
         if code == _UNKNOWN:
             return Transient("http_500", f"openrouteservice answered: {said[:300]}")
         if reply.status == 403 and reply.headers.get("x-ratelimit-remaining") == "0":

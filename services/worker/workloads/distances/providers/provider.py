@@ -3,28 +3,46 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from batchyard_contracts.workload import Permanent, WorkloadError
 from services.worker.workloads.distances.blocks import MatrixLimits
 from services.worker.workloads.distances.model import TravelMode
 from services.worker.workloads.distances.places import Place, Way
 
-Matrix = list[list["Way | None"]]
-"""A row for each origin, with a way for each destination; None where the service answered for the others alone."""
-
-
-class TooLarge(Exception):
-    """The service refuses a block of this size; its halves are requested instead."""
+Found = Way | WorkloadError
+"""Outcome of a pair: its way, or the error with which it ends."""
+Matrix = list[list[Found | None]]
+"""A row for each origin, with a cell for each destination; None where the service answered for the others alone."""
 
 
 class PlaceRefused(Exception):
-    """The service knows no road near one of the places, or will not say which (`place` is None)."""
+    """The service knows no road near one of the places, which it names."""
 
-    def __init__(self, place: Place | None, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, place: Place) -> None:
+        super().__init__(NOT_ROUTABLE.message)
         self.place = place
 
 
 class PairRefused(Exception):
-    """At least one pair of the block is farther than the service computes; it does not say which."""
+    """The service refuses a block for something in it, without saying what; a block of one pair ends as `found`."""
+
+    def __init__(self, found: Found) -> None:
+        super().__init__()
+        self.found = found
+
+
+class ModeRefused(Exception):
+    """The service does not compute this mode of travel; the message says what to do."""
+
+
+NOT_ROUTABLE = Permanent("place_not_routable", "The provider knows no road near one of the two places.")
+TOO_LARGE = Permanent(
+    "block_refused", "The provider refuses a single pair as too large. Check its limits.", scope="provider"
+)
+
+
+def too_far(said: str) -> Permanent:
+    """Return the error of a pair that is farther than the service computes."""
+    return Permanent("too_far", f"The provider does not compute a way that is so long: {said[:300]}")
 
 
 class DistanceProvider(Protocol):
@@ -38,5 +56,5 @@ class DistanceProvider(Protocol):
         ...
 
     async def matrix(self, origins: Sequence[Place], destinations: Sequence[Place], mode: TravelMode) -> Matrix:
-        """All ways between some places. Raises `TooLarge`, `PlaceRefused`, `PairRefused` or a `WorkloadError`."""
+        """All ways between some places. Raises `PlaceRefused`, `PairRefused`, `ModeRefused` or a `WorkloadError`."""
         ...

@@ -1,4 +1,4 @@
-"""Valhalla's `sources_to_targets`: kilometres, and an error for the whole block when one pair is too far."""
+"""Valhalla's `sources_to_targets`: kilometres, and an error for the whole block when one pair of it has no way."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,14 +6,23 @@ from dataclasses import dataclass
 from batchyard_contracts.workload import Permanent
 from services.worker.workloads.distances.blocks import MatrixLimits
 from services.worker.workloads.distances.model import TravelMode
-from services.worker.workloads.distances.places import Place
+from services.worker.workloads.distances.places import UNREACHABLE, Place
 from services.worker.workloads.distances.providers import grid
 from services.worker.workloads.distances.providers.http import MatrixClient, failure
-from services.worker.workloads.distances.providers.provider import Matrix, PairRefused, PlaceRefused, TooLarge
+from services.worker.workloads.distances.providers.provider import (
+    NOT_ROUTABLE,
+    TOO_LARGE,
+    Matrix,
+    PairRefused,
+    too_far,
+)
 
 COSTINGS: dict[TravelMode, str] = {"driving": "auto", "cycling": "bicycle", "walking": "pedestrian"}
 MAX_CELLS = 2500
 _TOO_MANY, _TOO_FAR, _NO_EDGE = 150, 154, 171
+_NO_WAY = frozenset((170, 441, 442))
+"""Codes of an error by which a server says, of a whole block, that it has no way between two of the places. 170 also
+stands for a place that has no road within `search_cutoff`."""
 _MILES_M = 1609.344
 
 
@@ -22,6 +31,7 @@ class Valhalla:
     """Client of a Valhalla server."""
 
     client: MatrixClient
+    snap_m: int
     max_cells: int = MAX_CELLS
     name = "valhalla"
 
@@ -33,8 +43,8 @@ class Valhalla:
     async def matrix(self, origins: Sequence[Place], destinations: Sequence[Place], mode: TravelMode) -> Matrix:
         """Request one matrix."""
         body = {
-            "sources": [place._asdict() for place in origins],
-            "targets": [place._asdict() for place in destinations],
+            "sources": [self._location(place) for place in origins],
+            "targets": [self._location(place) for place in destinations],
             "costing": COSTINGS[mode],
             "units": "kilometers",
             "verbose": False,
@@ -48,11 +58,16 @@ class Valhalla:
             return grid.ways(self.name, table.get("durations"), table.get("distances"), *size, scale=scale)
         code, said = document.get("error_code"), str(document.get("error") or "")
         if code == _TOO_MANY or reply.status == 413:
-            raise TooLarge
+            raise PairRefused(TOO_LARGE)
         if code == _TOO_FAR:
-            raise PairRefused(f"valhalla answered: {said[:300]}")
+            raise PairRefused(too_far(said))
+        if code in _NO_WAY:
+            raise PairRefused(UNREACHABLE)
         if code == _NO_EDGE:
-            raise PlaceRefused(None, "Valhalla knows no road near it.")
+            raise PairRefused(NOT_ROUTABLE)
         if code in (124, 125):
             raise Permanent("provider_misconfigured", f"valhalla answered: {said[:300]}", scope="provider")
         raise failure(self.name, reply, said)
+
+    def _location(self, place: Place) -> dict[str, float]:
+        return {"lat": place.lat, "lon": place.lon, "search_cutoff": self.snap_m}
