@@ -1,5 +1,6 @@
 """Fixtures that every folder of tests may use, and the order in which files run."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,15 @@ from tests.support.servers import Corners, empty, running_servers, whole_cluster
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
 """Hypothesis has no deadline, because the time of an example depends on the machine. Growth is tested as a ratio."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Measure the coverage of the processes that run tests, and of none that they start.
+
+    The services that end-to-end tests start as processes would take about a third more processor time.
+    """
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
 
 @pytest.hookimpl(trylast=True)
