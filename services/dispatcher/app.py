@@ -1,17 +1,17 @@
-"""The dispatcher's composition root: one process is active, by an advisory lock, and the others stand by."""
+"""The dispatcher's composition root: one process is active, by a timed lease, and the others stand by."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import asyncpg
 import structlog
 from aio_pika.abc import AbstractRobustConnection
 from aio_pika.exceptions import AMQPConnectionError
 
 from services.dispatcher.leadership import epoch
-from services.dispatcher.leadership.epoch import Connection
-from services.dispatcher.leadership.session import Resources, Session
+from services.dispatcher.leadership.epoch import Connection, Epoch
+from services.dispatcher.leadership.lease_keeper import LeaseKeeper
+from services.dispatcher.leadership.session import HEARTBEAT_S, Resources, Session
 from services.dispatcher.settings import DispatcherSettings
 from shared.messaging.connection import connect
 from shared.messaging.publisher import Publisher
@@ -23,18 +23,18 @@ from shared.runtime.process import Runtime
 from shared.runtime.transient import retry_transient
 
 log = structlog.get_logger()
-_ADVISORY_LOCK = 0x64697370
-_DEADLINE_S = 5.0
-_RETRY_INTERVAL_S = 1.0
+_LOOK_INTERVAL_S = 0.25
+"""Seconds between two looks at the lease of another dispatcher."""
+_BEAT_S = 5.0
 
 
 @asynccontextmanager
 async def app(settings: DispatcherSettings, runtime: Runtime) -> AsyncIterator[None]:
-    """Open the connections of the process, and dispatch whenever the lock is held."""
+    """Open the connections of the process, and dispatch whenever this process holds the lease."""
     await migrate(settings, "dispatcher", "services.dispatcher.persistence")
     publisher = await retry_transient(lambda: Publisher.open(settings.amqp_url, "dispatcher"), "RabbitMQ")
     await retry_transient(lambda: _declare(publisher.connection), "RabbitMQ")
-    connection = await connect(settings.amqp_url, "dispatcher-consume")
+    connection = await connect(settings.amqp_url, "dispatcher-consume", HEARTBEAT_S)
     memory = RedisClient(settings.redis_url)
     dispatcher = Dispatcher(Resources(settings, runtime.health, publisher, connection, memory))
     runtime.health.add_readiness_check("RabbitMQ", connection.connected.is_set)
@@ -57,7 +57,7 @@ async def _declare(connection: AbstractRobustConnection) -> None:
 
 
 class Dispatcher(BackgroundTask):
-    """Holds the advisory lock and dispatches; starts over from the tables after the lock is lost or the session failed.
+    """Takes the lease and dispatches; starts over from the tables after the lease is lost or the session failed.
 
     No error ends the process: a session that fails is opened again after a growing pause. It counts as one that works,
     for `/readyz`, once it has lasted for `UNREADY_AFTER_S`; so does standing by, since two dispatchers whose sessions
@@ -65,63 +65,73 @@ class Dispatcher(BackgroundTask):
     """
 
     def __init__(self, resources: Resources) -> None:
-        super().__init__(resources.health.pulse("leadership"), self._lead, interval_s=_RETRY_INTERVAL_S)
+        super().__init__(resources.health.pulse("leadership"), self._lead, interval_s=0.0)
         self._resources = resources
-        self.database_answers = True
+        self._lease: LeaseKeeper | None = None
+        self._has_answered = True
+
+    @property
+    def database_answers(self) -> bool:
+        """True while PostgreSQL renews the lease, or answers the one that stands by."""
+        return self._lease.is_valid if self._lease else self._has_answered
 
     async def _lead(self) -> None:
-        """Wait for the lock, and dispatch until it is lost, the session fails, or the process stops."""
-        lock: Connection | None = None
+        """Wait for the lease, and dispatch until it is lost, the session fails, or the process stops."""
+        begun = await self._await_epoch()
+        if begun is None:
+            return
+        self._lease = LeaseKeeper(self._resources.settings, begun)
         try:
-            lock = await asyncpg.connect(
-                self._resources.settings.database_url,
-                timeout=_DEADLINE_S,
-                command_timeout=_DEADLINE_S,
-                server_settings=epoch.KEEPALIVE,
-            )
-            self.database_answers = True
-            if await self._take(lock):
-                await self._be_active(lock)
+            async with self._lease.renewing(), epoch.open_epoch_pool(self._resources.settings, begun.number) as pool:
+                log.info("dispatcher is active", epoch=begun.number)
+                await self._run_session(self._lease, Session(self._resources, pool, self._lease))
         finally:
-            if lock is None:
-                self.database_answers = False
-            else:
-                lock.terminate()
+            self._lease = None
 
-    async def _take(self, lock: Connection) -> bool:
-        """Wait until the lock is free and take it; False if the process stops before."""
-        since = self._clock()
-        while not self._stopping.is_set():
-            if await lock.fetchval("SELECT pg_try_advisory_lock($1)", _ADVISORY_LOCK):
-                return True
-            self._record_success_after(since)
-            await self._pause(_RETRY_INTERVAL_S, self._stopping)
-        return False
+    async def _await_epoch(self) -> Epoch | None:
+        """Wait until the lease is free and take it; None if the process stops before.
 
-    async def _be_active(self, lock: Connection) -> None:
-        number = await epoch.begin(lock)
-        async with epoch.open_epoch_pool(self._resources.settings, number) as pool:
-            log.info("dispatcher is active", epoch=number)
-            await self._run_session(lock, Session(self._resources, pool))
+        A lease that has ended is taken at the second look: after a pause of PostgreSQL its holder, whose renewal was
+        waiting too, goes first.
+        """
+        since, has_ended = self._clock(), False
+        connection: Connection | None = None
+        try:
+            connection = await epoch.connect(self._resources.settings)
+            while not self._stopping.is_set():
+                state = await epoch.lease_state(connection)
+                self._has_answered = True
+                is_free = state == "released" or (state == "ended" and has_ended)
+                if is_free and (begun := await epoch.begin(connection)):
+                    return begun
+                has_ended = state == "ended"
+                self._record_success_after(since)
+                await self._pause(_LOOK_INTERVAL_S, self._stopping)
+        except Exception:
+            self._has_answered = False
+            raise
+        finally:
+            if connection is not None:
+                connection.terminate()
+        return None
 
-    async def _run_session(self, lock: Connection, active: Session) -> None:
-        lost = asyncio.Event()
-        lock.add_termination_listener(lambda _: lost.set())
-        losing = asyncio.create_task(lost.wait())
+    async def _run_session(self, lease: LeaseKeeper, active: Session) -> None:
+        losing = asyncio.create_task(lease.lost.wait())
         session = asyncio.create_task(active.run(self._stopping))
         since = self._clock()
         try:
-            while not session.done():
+            while not (session.done() or losing.done()):
                 self._pulse.beat()
                 self._record_success_after(since)
-                await asyncio.wait([losing, session], timeout=_DEADLINE_S, return_when=asyncio.FIRST_COMPLETED)
-                if not session.done():
-                    await lock.execute("SELECT 1")  # fails at once when the lock is lost
+                await asyncio.wait([losing, session], timeout=_BEAT_S, return_when=asyncio.FIRST_COMPLETED)
+            if not session.done():
+                log.warning("lease lost", epoch=lease.number)
         finally:
             losing.cancel()
             session.cancel()
             await asyncio.wait([session])
-        session.result()
+        if not session.cancelled():
+            session.result()
 
     def _record_success_after(self, since: float) -> None:
         """Count what has lasted since a time (seconds of the clock) as working once that is long enough."""

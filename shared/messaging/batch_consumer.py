@@ -44,7 +44,8 @@ class BatchConsumer(BackgroundTask):
     """Consumer of one queue, one batch at a time. Handlers must be idempotent: parts of a batch may be redelivered.
 
     A batch has at most `max_messages` messages; `linger_s`: how long to wait for more, in seconds. A batch whose
-    handler fails is handled message by message, and the failing ones become dead letters.
+    handler fails is handled message by message, and the failing ones become dead letters. `priority`: messages go to
+    the consumers of a queue with the highest one, while they have room.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class BatchConsumer(BackgroundTask):
         *,
         max_messages: int = 100,
         linger_s: float = 0.0,
+        priority: int = 0,
     ) -> None:
         self._arrived: deque[AbstractIncomingMessage] = deque()
         self._has_arrivals = asyncio.Event()
@@ -72,6 +74,7 @@ class BatchConsumer(BackgroundTask):
         self._beat = pulse.beat
         self._max_messages = max_messages
         self._linger_s = linger_s
+        self._priority = priority
         self._channel: AbstractRobustChannel | None = None
 
     async def _handle_arrived(self) -> float | None:
@@ -95,7 +98,7 @@ class BatchConsumer(BackgroundTask):
         self._channel = await open_channel(self._connection)
         await self._channel.set_qos(prefetch_count=2 * self._max_messages)
         queue = await self._channel.declare_queue(self._queue.name, passive=True)
-        await queue.consume(self._on_message)
+        await queue.consume(self._on_message, arguments={"x-priority": self._priority})
 
     async def _close_channel(self) -> None:
         """Stop consuming; messages that have arrived and were not handled go back to the queue."""

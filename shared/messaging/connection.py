@@ -11,9 +11,12 @@ HEARTBEAT_S = 15
 RECONNECT_S = 0.5
 
 
-async def connect(url: str, name: str) -> AbstractRobustConnection:
-    """Open a connection that reconnects by itself; the broker's management shows its `name`."""
-    address = URL(url).update_query(heartbeat=HEARTBEAT_S, name=name)
+async def connect(url: str, name: str, heartbeat_s: int = HEARTBEAT_S) -> AbstractRobustConnection:
+    """Open a connection that reconnects by itself; the broker's management shows its `name`.
+
+    The broker closes the connection of a process that is frozen for two to three times `heartbeat_s`.
+    """
+    address = URL(url).update_query(heartbeat=heartbeat_s, name=name)
 
     async def attempt() -> AbstractRobustConnection:
         return await aio_pika.connect_robust(

@@ -49,12 +49,16 @@ class Route:
 class Consumer:
     """FastStream broker that runs handlers for the messages of queues."""
 
-    def __init__(self, url: str, publisher: Publisher, name: str) -> None:
+    def __init__(
+        self, url: str, publisher: Publisher, name: str, *, heartbeat_s: int = HEARTBEAT_S, priority: int = 0
+    ) -> None:
+        """`priority`: messages go to the consumers of a queue with the highest one, while they have room."""
         self._publisher = publisher
+        self._priority = priority
         self._in_progress: set[asyncio.Task[object]] = set()
         self._abandoned = False
         self._broker = RabbitBroker(
-            f"{url}{'&' if '?' in url else '?'}heartbeat={HEARTBEAT_S}&name={name}-control",
+            f"{url}{'&' if '?' in url else '?'}heartbeat={heartbeat_s}&name={name}-control",
             apply_types=False,
             graceful_timeout=15.0,
             logger=None,
@@ -106,6 +110,7 @@ class Consumer:
         self._broker.subscriber(
             RabbitQueue(queue.name, declare=False),
             channel=Channel(prefetch_count=concurrency),
+            consume_args={"x-priority": self._priority},
             ack_policy=AckPolicy.NACK_ON_ERROR,
             decoder=_delivery,
             no_reply=True,

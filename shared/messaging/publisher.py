@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -61,11 +61,18 @@ def outgoing(
 class Publisher:
     """Connection for publishing only, so that a broker that blocks publishers does not block acknowledgements."""
 
-    def __init__(self, app_id: str, connection: AbstractRobustConnection, channel: AbstractRobustChannel) -> None:
+    def __init__(
+        self,
+        app_id: str,
+        connection: AbstractRobustConnection,
+        channel: AbstractRobustChannel,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         self._app_id = app_id
         self._connection = connection
         self._channel = channel
         self._exchanges: dict[str, AbstractExchange] = {}
+        self._check = check
 
     @classmethod
     async def open(cls, url: str, app_id: str) -> "Publisher":
@@ -87,6 +94,12 @@ class Publisher:
         """The connection, for declaring queues and for readiness checks."""
         return self._connection
 
+    def checked(self, check: Callable[[], None]) -> "Publisher":
+        """Return a publisher on the same connection that publishes nothing when `check` raises."""
+        publisher = Publisher(self._app_id, self._connection, self._channel, check)
+        publisher._exchanges = self._exchanges
+        return publisher
+
     async def publish(self, messages: Sequence[OutgoingMessage]) -> None:
         """Publish messages in order; return when the broker has confirmed all of them.
 
@@ -100,6 +113,7 @@ class Publisher:
                     f"A {message.type} of {len(message.body)} bytes is over the limit of {MAX_MESSAGE_BYTES}: split it."
                 )
         for start in range(0, len(messages), WINDOW):
+            self._check()
             window = messages[start : start + WINDOW]
             results = await asyncio.gather(*map(self._publish, window), return_exceptions=True)
             for message, result in zip(window, results, strict=True):

@@ -34,9 +34,10 @@ _TRANSIENT = (
     asyncpg.InvalidAuthorizationSpecificationError,  # a password or role that is being changed; also a wrong one
     asyncpg.InvalidCatalogNameError,  # a database that is being restored
 )
-_CLOSED = re.compile(r"clos(ed|ing)|in progress|cancelling")
-"""Matches asyncpg's messages about a closed or interrupted pool or connection. Its other `InterfaceError`s are defects
-of the caller, such as a wrong number of arguments."""
+_CLOSED = re.compile(r"clos(ed|ing)|in progress|cancelling|released back to the pool")
+"""Matches asyncpg's messages about a closed or interrupted pool or connection; the pool takes back a connection that is
+lost between two statements. Its other `InterfaceError`s are defects of the caller, such as a wrong number of
+arguments."""
 _CAP_S = 5.0
 
 

@@ -34,9 +34,11 @@ async def _die(servers: Servers, worker: HandWorker) -> dict[int, Lease]:
     settings = DispatcherSettings(database_url=servers.database_url)
     await migrate(settings, "dispatcher", "services.dispatcher.persistence")
     batch_id, workload = uuid.uuid4(), worker.manifest.name
-    lock = await asyncpg.connect(servers.database_url)
+    connection = await epoch.connect(settings)
     try:
-        async with epoch.open_epoch_pool(settings, await epoch.begin(lock)) as pool:
+        begun = await epoch.begin(connection)
+        assert begun
+        async with epoch.open_epoch_pool(settings, begun.number) as pool:
             stores = Stores.on(pool)
             await stores.batches.save_batch(header(batch_id, workload), None)
             await stores.pages.save_pages([Page.of(page_of(batch_id, {"": 8}, workload=workload))])
@@ -47,7 +49,7 @@ async def _die(servers: Servers, worker: HandWorker) -> dict[int, Lease]:
             await stores.leases.save_leases(list(leases.values()), [batch_id])
             await stores.leases.save_resent([leases[_RESENT]])
     finally:
-        await lock.close()
+        await connection.close()
     return leases
 
 

@@ -1,35 +1,85 @@
-"""The epoch of an active dispatcher: its number, and connections that cannot write once there is a later epoch."""
+"""The epoch of an active dispatcher: it begins with a lease; its connections cannot write once there is a later one.
 
+The lease ends at a time of PostgreSQL's clock, so no clock of a process counts.
+"""
+
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import asyncpg
 
 from services.dispatcher.settings import DispatcherSettings
 from shared.postgres.pool import Pool, open_pool
+from shared.postgres.queries import load_queries
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
 else:
     Connection = asyncpg.Connection  # generic only for type checkers
 
+LEASE_S = 2.5
+"""Seconds after its last renewal at which the lease of a frozen, lost or dead dispatcher ends."""
 FENCE_LOCK = 1717923171
 """Advisory lock that the writes of an epoch share and that the beginning of the next one takes exclusively; see
 0009_tenure.sql."""
 KEEPALIVE = {"tcp_keepalives_idle": "2", "tcp_keepalives_interval": "1", "tcp_keepalives_count": "3"}
 """Settings by which PostgreSQL soon drops a connection, and its locks, whose client has vanished."""
+SQL = load_queries("services.dispatcher.persistence", "leadership.sql")
+LeaseState = Literal["held", "ended", "released"]
 
 
-async def begin(lock: Connection) -> int:
-    """Begin an epoch as soon as no write of an earlier one is in progress; returns its number."""
-    async with lock.transaction():
-        await lock.execute("SELECT pg_advisory_xact_lock($1)", FENCE_LOCK)
-        number: int = await lock.fetchval(
-            "INSERT INTO dispatcher.tenure (number) VALUES (1) "
-            "ON CONFLICT (one) DO UPDATE SET number = tenure.number + 1 RETURNING number"
-        )
-    return number
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """A begun epoch. Its lease lasts at least until `leased_until` (monotonic seconds), longer if it is renewed."""
+
+    number: int
+    leased_until: float
+
+
+async def connect(settings: DispatcherSettings, **session: str) -> Connection:
+    """Open a connection for the lease. A statement on it takes no longer than the lease lasts.
+
+    `session`: further PostgreSQL settings of the connection.
+    """
+    named = {"search_path": "dispatcher", "application_name": "batchyard-dispatcher-lease"}
+    return await asyncpg.connect(
+        settings.database_url,
+        timeout=LEASE_S,
+        command_timeout=LEASE_S,
+        server_settings={**named, **KEEPALIVE, **session},
+    )
+
+
+async def lease_state(connection: Connection) -> LeaseState:
+    """Return whether a dispatcher holds the lease, has released it, or has let it end."""
+    state: LeaseState | None = await connection.fetchval(SQL["lease_state"])
+    return state or "released"
+
+
+async def begin(connection: Connection) -> Epoch | None:
+    """Take the lease and begin an epoch, unless another dispatcher is faster.
+
+    Writes of the earlier epoch that are in progress are undone, since its process may be frozen.
+    """
+    await connection.execute(SQL["end_earlier_writes"], FENCE_LOCK)
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", FENCE_LOCK)
+        begun_at = time.monotonic()
+        number: int | None = await connection.fetchval(SQL["begin_epoch"], LEASE_S)
+    return None if number is None else Epoch(number, begun_at + LEASE_S)
+
+
+async def renew(connection: Connection, number: int) -> bool:
+    """Renew the lease of an epoch; False if there is a later epoch."""
+    return await connection.fetchval(SQL["renew_lease"], number, LEASE_S) is not None
+
+
+async def release(connection: Connection, number: int) -> None:
+    """End the lease of an epoch at once, so that the next one need not wait."""
+    await connection.execute(SQL["release_lease"], number)
 
 
 @asynccontextmanager

@@ -1,13 +1,19 @@
-"""The work of one active period: consumers, loops and decisions from the acquisition of the lock to its loss."""
+"""The work of one active period: consumers, loops and decisions while this process holds the lease.
+
+Its publisher and its handlers check the lease, and its connections to PostgreSQL are fenced. So a process that was
+frozen, and wakes after another one has become active, publishes nothing, stores nothing and acknowledges nothing.
+"""
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from aio_pika.abc import AbstractRobustConnection
 from aio_pika.exceptions import ChannelNotFoundEntity
 
 from batchyard_contracts import topology
+from batchyard_contracts.message import Envelope, Message
 from batchyard_contracts.v1.commands import RatesControl
 from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.flow import (
@@ -25,10 +31,11 @@ from batchyard_contracts.v1.queries import ItemsQuery, RatesQuery, StartPermitQu
 from services.dispatcher.domain.page import Page
 from services.dispatcher.domain.report import Report
 from services.dispatcher.leadership.components import build
+from services.dispatcher.leadership.lease_keeper import LeaseKeeper
 from services.dispatcher.settings import DispatcherSettings
 from shared.messaging.batch_consumer import BatchConsumer, BatchHandler, DecodedMessage
 from shared.messaging.connection import open_channel
-from shared.messaging.consumer import Consumer, Route
+from shared.messaging.consumer import Consumer, Handler, Route
 from shared.messaging.delivery import MessageDecoder
 from shared.messaging.publisher import Publisher
 from shared.postgres.pool import Pool
@@ -36,6 +43,9 @@ from shared.redis.client import RedisClient
 from shared.runtime.background import BackgroundTask
 from shared.runtime.health import Health
 
+HEARTBEAT_S = 4
+"""Interval of the broker's heartbeats. After two or three of them without an answer the messages of a frozen dispatcher
+go to the active one, before the chunks that they report count as lost."""
 _SWEEP_INTERVAL_S = 2.0
 """Seconds between two checks for lost chunks."""
 _ORPHAN_SWEEP_INTERVAL_S = 0.25
@@ -67,9 +77,9 @@ class Session:
     session.
     """
 
-    def __init__(self, resources: Resources, pool: Pool) -> None:
-        self._resources = resources
-        publisher, health = resources.publisher, resources.health
+    def __init__(self, resources: Resources, pool: Pool, lease: LeaseKeeper) -> None:
+        self._resources, self._lease = resources, lease
+        publisher, health = resources.publisher.checked(lease.check), resources.health
         self._components = build(
             resources.settings, health, pool, publisher, resources.memory, self._wait_for_aggregator
         )
@@ -79,11 +89,20 @@ class Session:
         )
         self._consumers = [
             BatchConsumer(
-                resources.connection, publisher, queue, kinds, handler, health.pulse(queue.name), max_messages=64
+                resources.connection,
+                publisher,
+                queue,
+                kinds,
+                self._fenced_batches(handler),
+                health.pulse(queue.name),
+                max_messages=64,
+                priority=lease.number,
             )
             for queue, kinds, handler in hot
         ]
-        self._control = Consumer(resources.settings.amqp_url, publisher, "dispatcher")
+        self._control = Consumer(
+            resources.settings.amqp_url, publisher, "dispatcher", heartbeat_s=HEARTBEAT_S, priority=lease.number
+        )
         self._background_tasks = [
             *self._consumers,
             self._components.dispatch_loop,
@@ -126,26 +145,28 @@ class Session:
         self._control.subscribe(
             topology.DISPATCHER_CONTROL,
             [
-                Route(BatchAccepted, intake.on_batch_accepted),
-                Route(BatchSealed, intake.on_batch_sealed),
-                Route(BatchWithdrawn, intake.on_batch_withdrawn),
-                Route(BatchControlled, intake.on_batch_controlled),
-                Route(BatchStopped, intake.on_batch_stopped),
-                Route(BatchFinished, intake.on_batch_finished),
-                Route(ItemsReopened, intake.on_items_reopened),
-                Route(WorkerAnnounced, workers.on_worker_announced),
-                Route(RatesControl, rates.on_rates_control),
+                self._route(BatchAccepted, intake.on_batch_accepted),
+                self._route(BatchSealed, intake.on_batch_sealed),
+                self._route(BatchWithdrawn, intake.on_batch_withdrawn),
+                self._route(BatchControlled, intake.on_batch_controlled),
+                self._route(BatchStopped, intake.on_batch_stopped),
+                self._route(BatchFinished, intake.on_batch_finished),
+                self._route(ItemsReopened, intake.on_items_reopened),
+                self._route(WorkerAnnounced, workers.on_worker_announced),
+                self._route(RatesControl, rates.on_rates_control),
             ],
             concurrency=1,  # in order of arrival
         )
-        self._control.subscribe(topology.DISPATCHER_HEARTBEATS, [Route(WorkerHeartbeat, workers.on_worker_heartbeat)])
+        self._control.subscribe(
+            topology.DISPATCHER_HEARTBEATS, [self._route(WorkerHeartbeat, workers.on_worker_heartbeat)]
+        )
         self._control.subscribe(
             topology.DISPATCHER_QUERIES,
             [
-                Route(WorkersQuery, workers.on_workers_query),
-                Route(ItemsQuery, components.payload_query.on_items_query),
-                Route(RatesQuery, rates.on_rates_query),
-                Route(StartPermitQuery, components.start_permits.on_permit_query),
+                self._route(WorkersQuery, workers.on_workers_query),
+                self._route(ItemsQuery, components.payload_query.on_items_query),
+                self._route(RatesQuery, rates.on_rates_query),
+                self._route(StartPermitQuery, components.start_permits.on_permit_query),
             ],
             concurrency=5,
         )
@@ -153,6 +174,25 @@ class Session:
         for task in self._background_tasks:
             self._resources.health.add_readiness_check(task.name, lambda task=task: task.is_working)  # type: ignore[misc]
         return [asyncio.create_task(task.run()) for task in self._background_tasks]
+
+    def _route(self, kind: type[Message], handler: Handler) -> Route:
+        """Return a route whose messages are not acknowledged, and get no reply, when the lease may have ended."""
+
+        async def handle(message: Any, envelope: Envelope) -> Message | None:
+            reply = await handler(message, envelope)
+            self._lease.check()
+            return reply
+
+        return Route(kind, handle)
+
+    def _fenced_batches(self, handler: BatchHandler) -> BatchHandler:
+        """Return a handler whose messages are not acknowledged when the lease may have ended."""
+
+        async def handle(received: Sequence[DecodedMessage]) -> None:
+            await handler(received)
+            self._lease.check()
+
+        return handle
 
     async def _finish(self, tasks: list[asyncio.Task[None]]) -> None:
         """Stop consuming and finish the messages in hand."""

@@ -1,4 +1,4 @@
-"""A lost lock cancels the session; after every error the session is opened again, and no error ends the process."""
+"""A lost lease cancels the session; after every error the session is opened again, and no error ends the process."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,6 +11,7 @@ import pytest
 
 from services.dispatcher import app
 from services.dispatcher.leadership import epoch
+from services.dispatcher.leadership.epoch import Epoch
 from services.dispatcher.leadership.session import Resources
 from services.dispatcher.settings import DispatcherSettings
 from shared.runtime import background
@@ -19,32 +20,37 @@ from shared.runtime.health import Health
 from tests.support.patience import PATIENCE_S
 
 
-class _Lock:
-    def __init__(self) -> None:
-        self.lost = asyncio.Event()
-
-    def add_termination_listener(self, listener: Any) -> None:
-        asyncio.get_running_loop().call_later(0.05, self.lost.set)
-        asyncio.get_running_loop().call_later(0.05, listener, self)
-
-    async def fetchval(self, *_: object) -> bool:
-        return True
-
-    async def execute(self, _: str) -> None:
-        if self.lost.is_set():
-            raise asyncpg.InterfaceError("connection is closed")
-
+class _Connection:
     def terminate(self) -> None:
         """Do nothing."""
 
 
+class _Keeper:
+    """A lease that is lost a moment later if it is to be, and renewed otherwise."""
+
+    is_lost = False
+
+    def __init__(self, *_: object) -> None:
+        self.number, self.is_valid, self.lost = 1, True, asyncio.Event()
+
+    @asynccontextmanager
+    async def renewing(self) -> AsyncIterator[None]:
+        if self.is_lost:
+            asyncio.get_running_loop().call_later(0.05, self.lost.set)
+        yield
+
+
 def _dispatcher(monkeypatch: pytest.MonkeyPatch, run: Any) -> app.Dispatcher:
-    async def connect(*_: object, **given: Any) -> _Lock:
-        assert given["command_timeout"] == app._DEADLINE_S
-        return _Lock()
+    """Return a dispatcher whose sessions do `run`, and that always finds the lease released."""
+
+    async def connect(_: object) -> _Connection:
+        return _Connection()
+
+    async def lease_state(_: object) -> str:
+        return "released"
 
     class Session:
-        def __init__(self, _: Resources, __: object) -> None:
+        def __init__(self, *_: object) -> None:
             """Accept the arguments of a session."""
 
         async def run(self, stopping: asyncio.Event) -> None:
@@ -54,18 +60,44 @@ def _dispatcher(monkeypatch: pytest.MonkeyPatch, run: Any) -> app.Dispatcher:
     async def open_epoch_pool(*_: object) -> AsyncIterator[None]:
         yield
 
-    async def begin(_: object) -> int:
-        return 1
+    async def begin(_: object) -> Epoch:
+        return Epoch(1, 0.0)
 
-    monkeypatch.setattr(asyncpg, "connect", connect)
+    monkeypatch.setattr(epoch, "connect", connect)
+    monkeypatch.setattr(epoch, "lease_state", lease_state)
     monkeypatch.setattr(epoch, "begin", begin)
     monkeypatch.setattr(epoch, "open_epoch_pool", open_epoch_pool)
+    monkeypatch.setattr(app, "LeaseKeeper", _Keeper)
     monkeypatch.setattr(app, "Session", Session)
-    monkeypatch.setattr(app, "_RETRY_INTERVAL_S", 0.01)
+    monkeypatch.setattr(app, "_LOOK_INTERVAL_S", 0.01)
     return app.Dispatcher(Resources(DispatcherSettings(), Health(), *[cast("Any", None)] * 3))
 
 
-async def test_lost_lock_cancels_the_session_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "states",
+    [["held", "released"], ["held", "ended", "ended"], ["ended", "held", "ended", "ended"]],
+    ids=["released", "ended", "renewed after a pause"],
+)
+async def test_the_lease_is_taken_when_it_is_released_or_ended_at_two_looks(
+    states: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = iter([*states, "not looked at"])
+
+    async def run(_: asyncio.Event) -> None:
+        dispatcher.stop()
+
+    dispatcher = _dispatcher(monkeypatch, run)
+
+    async def lease_state(_: object) -> str:
+        return next(left)
+
+    monkeypatch.setattr(epoch, "lease_state", lease_state)
+    async with asyncio.timeout(PATIENCE_S):
+        await dispatcher.run()
+    assert list(left) == ["not looked at"]
+
+
+async def test_a_lost_lease_cancels_the_session_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     ends: list[str] = []
 
     async def run(_: asyncio.Event) -> None:
@@ -77,6 +109,7 @@ async def test_lost_lock_cancels_the_session_at_once(monkeypatch: pytest.MonkeyP
                 dispatcher.stop()
             raise
 
+    monkeypatch.setattr(_Keeper, "is_lost", True)
     dispatcher = _dispatcher(monkeypatch, run)
     async with asyncio.timeout(PATIENCE_S):
         await dispatcher.run()
@@ -128,8 +161,7 @@ async def test_sessions_that_fail_for_long_make_the_service_unready_until_one_la
 
     dispatcher = _dispatcher(monkeypatch, run)
     monkeypatch.setattr(dispatcher, "_clock", lambda: now)
-    monkeypatch.setattr(app, "_DEADLINE_S", 0.001)
-    monkeypatch.setattr(_Lock, "add_termination_listener", lambda *_: None)
+    monkeypatch.setattr(app, "_BEAT_S", 0.001)
     running = asyncio.create_task(dispatcher.run())
     async with asyncio.timeout(PATIENCE_S):
         while dispatcher.is_working:  # noqa: ASYNC110  time passes by sessions

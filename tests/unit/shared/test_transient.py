@@ -23,6 +23,7 @@ from shared.runtime.transient import is_transient, retry_transient
         asyncpg.InterfaceError("pool is closing"),
         asyncpg.InterfaceError("cannot perform operation: connection is closed"),
         asyncpg.InterfaceError("cannot perform operation: another operation is in progress"),
+        asyncpg.InterfaceError("cannot call Connection.execute(): connection has been released back to the pool"),
         ConnectionResetError("peer"),
         TimeoutError(),
         PublishFailed(),
