@@ -30,3 +30,6 @@ class Program:
     ready_within: float = 30.0
     backoff: Backoff | None = Backoff()
     """None: the program is not restarted."""
+    final_codes: frozenset[int] = frozenset()
+    """Exit codes that no restart mends. A program that ends with one before it was ready is not restarted, and the last
+    line of its log says why."""

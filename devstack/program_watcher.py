@@ -39,6 +39,8 @@ class ProgramWatcher:
         self._end_expected = False
         """True: the next end is intended, so it is not reported and the restart is immediate."""
         self._ending = False
+        self._was_ready = False
+        self._final_code: int | None = None
 
     @property
     def pid(self) -> int | None:
@@ -71,6 +73,9 @@ class ProgramWatcher:
             await asyncio.wait({answered, self._task}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
             if answered.done():
                 await answered
+                self._was_ready = True
+            elif self._final_code is not None:
+                raise ProgramFailed(tail(self._log, 1), final_code=self._final_code)
             elif self._task.done() and (error := self._task.exception()):
                 raise ProgramFailed(f"{self._program.name} cannot be started: {error}") from error
             else:
@@ -127,6 +132,9 @@ class ProgramWatcher:
             if self._end_expected:
                 self._end_expected = False
                 continue
+            if code in self._program.final_codes and not self._was_ready:
+                self._final_code = code
+                return
             backoff = self._program.backoff
             if backoff is None:
                 self._echo(f"{self._program.name} ended ({_cause(code)}); its log is {self._log}")

@@ -30,12 +30,14 @@ class Supervisor:
         self._watches: dict[str, ProgramWatcher] = {}
 
     async def start(self, *programs: Program) -> None:
-        """Start programs concurrently and return when all are ready. Raises ProgramFailed if one is not."""
+        """Start programs concurrently and return when all are ready. Raises ProgramFailed as soon as one is not."""
         self._claim()
-        starting = [self._start(program) for program in programs]
-        for failure in await asyncio.gather(*starting, return_exceptions=True):
-            if isinstance(failure, BaseException):
-                raise failure
+        try:
+            async with asyncio.TaskGroup() as group:
+                for program in programs:
+                    group.create_task(self._start(program))
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
         """Send a signal to one program, to simulate a fault; if it ends, it is restarted after its backoff."""

@@ -2,8 +2,11 @@
 # Submits a batch to Batchyard and waits for its end, with Debian's amqp-tools alone.
 # They cannot set the AMQP property `type`; the routing key stands for it.
 set -eu
-url=${BATCHYARD_AMQP_URL:-amqp://guest:guest@127.0.0.1/}
-batch=$(cat /proc/sys/kernel/random/uuid)
+url=${BATCHYARD_AMQP_URL:-amqp://guest:guest@127.0.0.1}
+url=${url%/} # these tools take the slash at the end for a virtual host without a name
+# A UUID of version 7: the time in milliseconds, then random digits.
+hex=$(printf '%012x' "$(date +%s%3N)")7$(od -An -N 10 -t x1 /dev/urandom | tr -d ' \n')
+batch=$(echo "$hex" | sed 's/\(.\{8\}\)\(.\{4\}\)\(.\{4\}\).\(.\{3\}\)\(.\{12\}\).*/\1-\2-\3-8\4-\5/')
 command='{"workload": "noop", "batch_id": "'$batch'", "items": [{"payload": {"n": 3}}, {"payload": {"n": 4}}]}'
 
 folder=$(mktemp -d)

@@ -16,48 +16,50 @@ from services.cli.commands import (
     submit,
     workload,
 )
+from services.cli.commands.plain_help import HelpCommand, RootGroup
 from services.cli.exit_codes import MEANING
 
-_EXIT_CODES = "  ".join(f"[bold]{code.value}[/bold] {meaning}." for code, meaning in MEANING.items())
+_EXIT_CODES = "\n".join(f"  {code.value:<4} {meaning}" for code, meaning in MEANING.items())
 
 app = typer.Typer(
     name="batchyard",
+    cls=RootGroup,
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog=f"Exit codes: {_EXIT_CODES}",
+    epilog=f"Exit codes:\n\n{_EXIT_CODES}",
 )
 
 
 @app.callback()
 def batchyard(
-    ctx: typer.Context,
     url: Annotated[
         str | None,
         typer.Option(
             metavar="URL",
-            help="Address of Batchyard; default: BATCHYARD_URL, else the local cluster that `up` started.",
+            help="Address of Batchyard; it may stand anywhere on the line. Default: BATCHYARD_URL, else the local "
+            "cluster that `up` started.",
         ),
     ] = None,
 ) -> None:
     """Run batches of work: submit items, watch them, fetch their results.
 
-    [bold]A first look[/bold]
+    A first look:
 
-      batchyard up --detach                         start the local cluster
-      batchyard workloads                           list the workloads
-      batchyard submit http calls.ndjson --watch    submit a batch and watch it
-      batchyard results last --format csv           fetch the outcome of each item
-      batchyard down                                stop the local cluster
+      batchyard up --detach                      start the local cluster
+      batchyard workloads                        list the workloads
+      batchyard submit noop --item '{"n": 7}' --watch
+      batchyard results last --format csv        fetch the outcome of each item
+      batchyard down                             stop the local cluster
 
-    BATCHYARD_URL is the address of a running Batchyard, BATCHYARD_TOKEN its bearer token.
+    BATCHYARD_URL is the address of a running Batchyard, BATCHYARD_TOKEN its bearer
+    token. The token is sent to no other address.
     """
-    ctx.obj = url
 
 
 _PANELS = {
-    "Local cluster": (machine.up, machine.down, machine.demo),
+    "Local cluster": (machine.up, machine.down, machine.status, machine.env, machine.demo),
     "Batches": (submit.submit, batches.list_, batches.show, batches.watch, results.results, batches.failures),
     "Control": (
         control.pause,
@@ -79,5 +81,5 @@ _PANELS = {
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Platform")
 for _panel, _commands in _PANELS.items():
     for _command in _commands:
-        app.command(_command.__name__.rstrip("_").replace("_", "-"), rich_help_panel=_panel)(_command)
+        app.command(_command.__name__.rstrip("_").replace("_", "-"), cls=HelpCommand, rich_help_panel=_panel)(_command)
 app.add_typer(workload.app, name="workload", rich_help_panel="Workload development")

@@ -16,10 +16,11 @@ from services.cli.exit_codes import Exit
 class CliError(Exception):
     """Error that is printed for the user instead of a traceback."""
 
-    exit: ClassVar[Exit] = Exit.DEFECT
+    code: ClassVar[Exit] = Exit.DEFECT
 
     def __init__(self, what: str, next_step: str = "") -> None:
         super().__init__(what)
+        self.exit = self.code
         self.what = what
         self.next_step = next_step
         self.retry_after_s: float | None = None
@@ -29,7 +30,7 @@ class CliError(Exception):
 class BadInput(CliError):
     """The command line or a file is wrong."""
 
-    exit = Exit.USAGE
+    code = Exit.USAGE
 
 
 class Refused(CliError):
@@ -38,7 +39,7 @@ class Refused(CliError):
     `batch_id` and `items` tell of an upload that stopped midway: the batch that stays open, and how much it has.
     """
 
-    exit = Exit.REFUSED
+    code = Exit.REFUSED
 
     def __init__(self, what: str, next_step: str = "", *, line: int | None = None) -> None:
         super().__init__(what, next_step)
@@ -50,16 +51,16 @@ class Refused(CliError):
 class NotFound(CliError):
     """The server knows no such batch or workload."""
 
-    exit = Exit.NOT_FOUND
+    code = Exit.NOT_FOUND
 
 
 class NotReachable(CliError):
     """Nothing answers at the address, or a service behind it is unavailable."""
 
-    exit = Exit.UNREACHABLE
+    code = Exit.UNREACHABLE
 
 
 class NotStarted(CliError):
     """The local servers or services could not be started."""
 
-    exit = Exit.UNREACHABLE
+    code = Exit.UNREACHABLE

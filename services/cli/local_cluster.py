@@ -3,25 +3,33 @@
 import asyncio
 import os
 import secrets
+import shlex
 import sys
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
 
-from devstack import Program, Servers, Stack, StackError, Supervisor, free_ports
+from devstack import Program, ProgramFailed, Servers, Stack, StackError, Supervisor, free_ports
 from devstack.ports import is_free
-from services.cli.client.address import ADDRESS_FILE, Address
+from services.cli.client.address import Address
+from services.cli.client.cluster_file import RunningCluster, published
 from services.cli.client.http_client import open_door
-from services.cli.errors import Refused
+from services.cli.errors import BadInput, Refused
+from shared.runtime import exit_codes
 
 SERVICES = ("ingest", "dispatcher", "worker", "aggregator", "notifier")
 _USUAL_PORT = 8000
 _READY_WITHIN = 60.0
 _SECRET_VARIABLE = "BATCHYARD_WEBHOOK_SECRET"  # noqa: S105  # the name of a variable
+_PORT_ATTEMPTS = 3
+_FINAL_CODES = frozenset({exit_codes.CONFIGURATION, exit_codes.PORT_TAKEN})
+LOCAL_SERVERS_VARIABLE = "BATCHYARD_LOCAL_SERVERS"
+"""Variable in which `batchyard env` names the servers that `up` had started, so that a later `up` does not take them
+for servers of somebody else."""
 _HOME_VARIABLE = "BATCHYARD_HOME"
 """Folder below which workloads keep their files unless a setting says otherwise."""
 
@@ -53,22 +61,56 @@ async def local_cluster(plan: Plan, echo: Callable[[str], None]) -> AsyncIterato
 
     Raises `StackError` with what to do when something cannot be had or does not become ready.
     """
+    given = _given_servers()
     supervisor = Supervisor(plan.home, echo)
     await supervisor.start()  # no program yet: it claims the folder, before anything of another cluster is touched
-    stack = Stack(plan.home, echo)
+    stack = Stack(plan.home, echo, environment=given)
     try:
+        if plan.http_port is not None and not is_free(plan.http_port):
+            raise StackError(f"Port {plan.http_port} is taken. Give another --port, or leave it out.")
         servers = await stack.start()
-        port = plan.http_port or _http_port()
-        url = f"http://127.0.0.1:{port}"
-        await supervisor.start(*programs(plan, servers, port))
+        url = f"http://127.0.0.1:{await _start_services(supervisor, plan, servers)}"
         await _until_workloads_are_known(url)
-        with _published(plan.home / ADDRESS_FILE, url):
+        with published(plan.home, RunningCluster(url, _client_environment(plan.home, url, servers, given))):
             yield LocalCluster(url, servers)
     finally:
         try:
             await supervisor.stop()
         finally:
             await stack.release()
+
+
+async def _start_services(supervisor: Supervisor, plan: Plan, servers: Servers) -> int:
+    """Start the services and return the port of the HTTP API. When another program has taken a port that was free a
+    moment ago, all begin again with others."""
+    for attempt in range(1, _PORT_ATTEMPTS + 1):
+        port = plan.http_port or _http_port()
+        try:
+            await supervisor.start(*programs(plan, servers, port))
+            return port
+        except ProgramFailed as error:
+            if error.final_code != exit_codes.PORT_TAKEN or attempt == _PORT_ATTEMPTS:
+                raise
+            await supervisor.stop()
+    raise AssertionError
+
+
+def _given_servers() -> dict[str, str]:
+    """Return the environment without the addresses that `batchyard env` printed for servers of an earlier cluster."""
+    own = shlex.split(os.environ.get(LOCAL_SERVERS_VARIABLE, ""))
+    return {name: value for name, value in os.environ.items() if value not in own}
+
+
+def _client_environment(home: Path, url: str, servers: Servers, given: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables by which clients of this machine reach the cluster."""
+    addresses = servers.environment()
+    own = [address for name, address in addresses.items() if name not in given]
+    return {
+        "BATCHYARD_URL": url,
+        **addresses,
+        _SECRET_VARIABLE: webhook_secret(home),
+        LOCAL_SERVERS_VARIABLE: shlex.join(own),
+    }
 
 
 def programs(plan: Plan, servers: Servers, http_port: int) -> list[Program]:
@@ -93,15 +135,6 @@ def webhook_secret(home: Path) -> str:
     return file.read_text("ascii").strip()
 
 
-@contextmanager
-def _published(file: Path, url: str) -> Iterator[None]:
-    file.write_text(f"{url}\n", "utf-8")
-    try:
-        yield
-    finally:
-        file.unlink(missing_ok=True)
-
-
 async def _until_workloads_are_known(url: str) -> None:
     """A worker announces itself by a message, which reaches ingest a moment after both are ready."""
     address = Address(url, os.environ.get("BATCHYARD_TOKEN"))
@@ -123,10 +156,13 @@ def _program(name: str, health_port: int, common: Mapping[str, str], http_port: 
     if service == "ingest":
         env |= {"BATCHYARD_HTTP_HOST": "127.0.0.1", "BATCHYARD_HTTP_PORT": str(http_port)}
     ready = f"http://127.0.0.1:{health_port}/readyz"
-    return Program(name, (sys.executable, "-m", f"services.{service}"), env, ready, _READY_WITHIN)
+    argv = (sys.executable, "-m", f"services.{service}")
+    return Program(name, argv, env, ready, _READY_WITHIN, final_codes=_FINAL_CODES)
 
 
 def _http_port() -> int:
     if named := os.environ.get("BATCHYARD_HTTP_PORT"):
+        if not named.isdecimal() or not 0 < int(named) < 65_536:
+            raise BadInput(f"BATCHYARD_HTTP_PORT={named!r} is no port.", "Give a number from 1 to 65535.")
         return int(named)
     return _USUAL_PORT if is_free(_USUAL_PORT) else free_ports(1)[0]

@@ -2,6 +2,7 @@
 
 BatchyardError
  +- ConfigurationError       the settings are wrong
+ |   +- PortTaken            another program listens on the port that the settings name
  +- MessageRejected          a message can never be handled: it becomes a dead letter with this reason
  |   +- HandlerFailed        its handler has a defect; the message may be valid
  +- PublishFailed            the broker did not accept a message
@@ -20,6 +21,10 @@ class BatchyardError(Exception):
 
 class ConfigurationError(BatchyardError):
     """The settings are wrong. Look at the variables that start with BATCHYARD_."""
+
+
+class PortTaken(ConfigurationError):
+    """Another program listens on the port. Name another one."""
 
 
 class MessageRejected(BatchyardError):

@@ -4,12 +4,14 @@ A running process whose loops make no progress is not alive: each loop beats its
 two attempts while a server is unavailable. `/livez` answers 503 if a pulse has not beaten in time.
 """
 
+import errno
 import time
 from collections.abc import Callable
 
 from aiohttp import web
 
 from shared.observability import metrics
+from shared.runtime.errors import ConfigurationError, PortTaken
 
 LIMIT_S = 90.0
 """Longest time between two beats, in seconds: more than any single await of a loop (a statement times out after 60)."""
@@ -92,7 +94,14 @@ class HealthServer:
         """Start listening, unless the port is 0."""
         if self._port:
             await self._runner.setup()
-            await web.TCPSite(self._runner, self._host, self._port).start()
+            try:
+                await web.TCPSite(self._runner, self._host, self._port).start()
+            except OSError as error:
+                kind = PortTaken if error.errno == errno.EADDRINUSE else ConfigurationError
+                raise kind(
+                    f"Cannot listen on {self._host} port {self._port}: {error.strerror}. Set BATCHYARD_HEALTH_HOST and "
+                    "BATCHYARD_HEALTH_PORT."
+                ) from error
 
     async def stop(self) -> None:
         """Stop listening."""

@@ -7,15 +7,16 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import structlog
 import uvloop
 from pydantic import ValidationError
 
 from shared.observability import log, metrics, telemetry
+from shared.runtime import exit_codes
 from shared.runtime.background import BackgroundTask
-from shared.runtime.errors import ConfigurationError
+from shared.runtime.errors import ConfigurationError, PortTaken
 from shared.runtime.health import Health, HealthServer
 from shared.runtime.settings import Settings
 
@@ -71,16 +72,24 @@ def run(
         loaded = settings()
     except ValidationError as error:
         wrong = "; ".join(f"BATCHYARD_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
-        sys.exit(f"batchyard {service}: {wrong}")
+        _refuse(f"batchyard {service}: {wrong}", exit_codes.CONFIGURATION)
     log.configure(loaded, service)
     try:
         telemetry.configure(loaded, service)
         metrics.configure(service)
         failed = uvloop.run(_main(service, loaded, app))
     except ConfigurationError as error:
-        sys.exit(f"batchyard {service}: {error}")
+        code = exit_codes.PORT_TAKEN if isinstance(error, PortTaken) else exit_codes.CONFIGURATION
+        _refuse(f"batchyard {service}: {error}", code)
     sys.stderr.flush()
     sys.exit(1 if failed else 0)
+
+
+def _refuse(reason: str, code: int) -> NoReturn:
+    """Exit with one line that says why."""
+    sys.stderr.write(f"{' '.join(reason.split())}\n")
+    sys.stderr.flush()
+    sys.exit(code)
 
 
 async def _main(

@@ -4,6 +4,9 @@ import asyncio
 import csv
 import json
 import os
+import signal
+import socket
+import sys
 import time
 from collections.abc import Callable
 from io import StringIO
@@ -13,10 +16,12 @@ from typing import Any
 import psutil
 import pytest
 
-from devstack import Servers
+from devstack import Servers, free_ports
+from services.cli import local_cluster
+from services.cli.client.cluster_file import CLUSTER_FILE
 from services.cli.exit_codes import Exit
 from tests.support.cluster import Cluster
-from tests.support.command import Command
+from tests.support.command import PROJECT, Command
 from tests.support.patience import PATIENCE_S
 from tests.support.tracklist_site import good_page
 
@@ -26,7 +31,9 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.long]
 @pytest.fixture
 def cli(cluster: Cluster, tmp_path: Path) -> Command:
     url = str(cluster.http._base_url).removesuffix("/api/v1/")
-    return Command({"BATCHYARD_URL": url, "BATCHYARD_HOME": str(tmp_path / "home")})
+    return Command(
+        {"BATCHYARD_URL": url, "BATCHYARD_HOME": str(tmp_path / "home"), "XDG_STATE_HOME": str(tmp_path / "state")}
+    )
 
 
 async def test_a_file_is_submitted_watched_and_its_results_fetched(
@@ -67,7 +74,7 @@ async def test_failures_end_with_their_own_code_and_can_be_retried(cli: Command)
     batch = accepted["batch_id"]
     groups = (await cli("failures", batch, "--json")).json["groups"]
     assert [(group["code"], group["count"], group["ordinals"]) for group in groups] == [("broken", 2, [1, 2])]
-    failed = (await cli("results", batch, "--error-code", "broken", "--json")).json
+    failed = (await cli("results", batch, "--code", "broken", "--json")).json
     assert [item["custom_id"] for item in failed] == ["b", "c"]
     assert "running 2 items again" in (await cli("retry", batch)).out
     assert (await cli("watch", batch)).code == Exit.BATCH_FAILED
@@ -81,7 +88,7 @@ async def test_an_invalid_line_is_named_and_nothing_is_submitted(cli: Command, t
     file = tmp_path / "long.ndjson"
     file.write_text(good * 3 + '{"n": "x"}\n' + good * 100_000)
     ended = await cli("submit", "noop", str(file))
-    assert (ended.code, ended.out) == (Exit.REFUSED, ""), ended.err
+    assert (ended.code, ended.out) == (Exit.USAGE, ""), ended.err
     assert "Line 4:" in ended.err
     assert (await cli("list", "--limit", "1", "--json")).json["batches"] == newest
 
@@ -163,11 +170,72 @@ async def test_up_starts_every_service_and_down_stops_them(servers: Servers, tmp
     assert (await Command({"BATCHYARD_HOME": str(home), "BATCHYARD_URL": url})("list")).code == Exit.UNREACHABLE
 
 
+async def test_up_ends_at_once_with_the_sentence_of_an_error_that_no_restart_mends(
+    servers: Servers, tmp_path: Path
+) -> None:
+    wrong = {"BATCHYARD_API_TOKENS": '{"ann": "short"}', "BATCHYARD_HOME": str(tmp_path / "home")}
+    cli = Command({**servers.environment(), **wrong})
+    for detach in ((), ("--detach",)):
+        ended = await cli("up", *detach)
+        assert (ended.code, ended.out) == (Exit.UNREACHABLE, "")
+        assert ended.err.count("BATCHYARD_API_TOKENS") == 1, ended.err
+        assert "batchyard ingest: BATCHYARD_API_TOKENS.ANN: " in ended.err.replace("_ANN", ".ANN")
+        assert "starting again" not in ended.err
+
+
+async def test_up_takes_another_port_when_its_own_is_taken_meanwhile(
+    servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        ports = iter([stranger.getsockname()[1], *free_ports(1)])
+        monkeypatch.setattr(local_cluster, "_http_port", lambda: next(ports))
+        said: list[str] = []
+        for name, value in servers.environment().items():
+            monkeypatch.setenv(name, value)
+        async with local_cluster.local_cluster(local_cluster.Plan(tmp_path / "home"), said.append) as running:
+            cli = Command({"BATCHYARD_HOME": str(tmp_path / "home"), "XDG_STATE_HOME": str(tmp_path / "state")})
+            assert (await cli("status", "--json")).json["url"] == running.url
+            assert next(ports, None) is None
+            env = (await cli("env", "--json")).json
+            assert env["BATCHYARD_AMQP_URL"] == servers.amqp_url
+
+
+async def test_up_refuses_a_named_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        port = str(stranger.getsockname()[1])
+        ended = await Command({"BATCHYARD_HOME": str(tmp_path / "home")})("up", "--port", port)
+    assert ended.code == Exit.UNREACHABLE
+    assert f"Port {port} is taken" in ended.err
+
+
+async def test_ctrl_c_while_watching_says_how_to_watch_again(cli: Command) -> None:
+    batch = (await cli("submit", "noop", "--item", '{"n": 1, "sleep_s": 30}')).out.strip()
+    environment = {**os.environ, **cli.environment}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "services.cli",
+        "watch",
+        batch,
+        env=environment,
+        cwd=PROJECT,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    async with asyncio.timeout(PATIENCE_S):
+        assert b"0/1" in await process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        rest = (await process.stderr.read()).decode()
+        assert await process.wait() == Exit.INTERRUPTED
+    assert rest.splitlines()[-1] == f"The batch goes on. Watch it again: batchyard watch {batch}"
+    assert (await cli("cancel", batch)).code == Exit.OK
+
+
 async def test_ctrl_c_stops_all_services_cleanly(servers: Servers, tmp_path: Path) -> None:
     home = tmp_path / "home"
     cli = Command({**servers.environment(), "BATCHYARD_HOME": str(home)})
     running = asyncio.create_task(cli("up"))
-    address = home / "address"
+    address = home / CLUSTER_FILE
     async with asyncio.timeout(60):
         while not address.is_file():
             assert not running.done(), running.result().err

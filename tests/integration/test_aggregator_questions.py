@@ -2,10 +2,12 @@
 
 import statistics
 import time
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
 
+from batchyard_contracts.ids import uuid7
 from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.queries import (
     BatchesQuery,
@@ -226,6 +228,62 @@ async def test_batches_are_listed_newest_first_and_filtered(clean: Servers, ids:
         assert (moving.labels, moving.priority, moving.result) == ({"n": "5"}, "normal", None)
         (ended,) = (await around.query(BatchesQuery(owner="ann", status="finished"), BatchesReply)).batches
         assert (ended.result, ended.finished_at is not None) == ("failed", True)
+
+
+async def test_batches_are_in_the_order_of_acceptance_whatever_ids_clients_chose(clean: Servers) -> None:
+    chosen = [UUID(f"{digit * 8}-0000-7000-8000-000000000000") for digit in "fa50c"]
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    async with at_work(clean) as around:
+        for number, batch_id in enumerate(chosen):
+            at = start + timedelta(seconds=number // 2)  # some at one time
+            await around.send(accepted(1, batch_id=batch_id, accepted_at=at, name=f"Night {number}"))
+        await around.until_row("SELECT 1 FROM batches HAVING count(owner) = 5")
+        wanted = [4, 2, 3, 0, 1]
+        found: list[int] = []
+        before = None
+        while page := (await around.query(BatchesQuery(owner="ann", before=before, limit=2), BatchesReply)).batches:
+            found += [chosen.index(batch.batch_id) for batch in page]
+            before = page[-1].batch_id
+        assert found == wanted
+        gone = uuid7(round((start + timedelta(seconds=0.5)).timestamp() * 1000), bytes(10))
+        reply = await around.query(BatchesQuery(owner="ann", before=gone), BatchesReply)
+        assert [chosen.index(batch.batch_id) for batch in reply.batches] == [0, 1]
+
+
+async def test_batches_are_found_by_result_name_and_labels(clean: Servers) -> None:
+    names = ["Night run", "Day run", None, "100% night"]
+    async with at_work(clean) as around:
+        ids = [uuid4() for _ in names]
+        for number, (batch_id, name) in enumerate(zip(ids, names, strict=True)):
+            labels = {"team": "search", "n": str(number)} if number else {}
+            await around.send(accepted(1, batch_id=batch_id, name=name, labels=labels))
+        await around.send(settled("expired", [0], batch_id=ids[1]), settled("cancelled", [0], batch_id=ids[2]))
+        await around.until_row("SELECT 1 FROM batches WHERE result IS NOT NULL HAVING count(*) = 2")
+
+        async def listed(**fields: object) -> set[int]:
+            query = BatchesQuery.model_validate({"owner": "ann"} | fields)
+            return {ids.index(batch.batch_id) for batch in (await around.query(query, BatchesReply)).batches}
+
+        assert await listed(result="failed") == {1}
+        assert await listed(result="cancelled", status="finished") == {2}
+        assert await listed(name="NIGHT") == {0, 3}
+        assert await listed(name="%") == {3}
+        assert await listed(labels={"team": "search"}) == {1, 2, 3}
+        assert await listed(labels={"team": "search", "n": "2"}) == {2}
+        assert await listed(labels={"team": "searc"}) == set()
+
+
+async def test_results_are_found_by_cause(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        outcomes = {n: failure(n, "bad", "no page" if n % 2 else "no host") for n in range(10)}
+        await around.send(accepted(11), processed(outcomes | {10: "succeeded"}))
+        await around.finished()
+        groups = (await around.query(FailuresQuery(owner="ann", batch_id=BATCH), FailuresReply)).groups
+        assert len(groups) == 2
+        for group in groups:
+            query = ResultsQuery(owner="ann", batch_id=BATCH, cause=group.cause, limit=2)
+            found = [item.ordinal for page in await pages(around, query) for item in page.items]
+            assert found == group.ordinals
 
 
 async def test_pages_of_batches_with_long_labels_are_short(clean: Servers) -> None:

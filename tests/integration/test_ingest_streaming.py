@@ -9,6 +9,7 @@ from uuid import UUID
 import aiohttp
 import pytest
 
+from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.v1.commands import BatchControl, BatchSeal, CommandAccepted, CommandRejected
 from batchyard_contracts.v1.flow import BatchAccepted, BatchSealed, BatchStopped, ItemsPage, ItemsSettled
 from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply
@@ -41,7 +42,7 @@ async def wait_until_released(harness: IngestHarness) -> None:
 
 
 async def test_pages_are_sent_before_the_upload_ends(clean: Servers) -> None:
-    batch_id = "019a0000-0000-7000-8000-000000000001"
+    batch_id = str(new_batch_id())
 
     async def slow() -> AsyncIterator[bytes]:
         async for piece in lines(12_000):

@@ -96,6 +96,19 @@ async def test_a_repeated_submission_is_the_same_batch(clean: Servers) -> None:
         assert len(harness.all(BatchAccepted)) == len(harness.all(ItemsPage)) == 3
 
 
+async def test_a_client_chooses_an_id_of_version_7_and_of_about_now(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        for chosen in (uuid4(), UUID("0197a5b0-0000-7000-8000-000000000001")):
+            rejected = await harness.command(submit(1, batch_id=chosen))
+            assert isinstance(rejected, CommandRejected)
+            assert rejected.code == "invalid_batch_id"
+            query = f"?workload=squares&batch_id={chosen}"
+            headers = {"Content-Type": "application/x-ndjson"}
+            status, problem = await harness.post(f"/batches{query}", data=b'{"n": 1}\n', headers=headers)
+            assert (status, problem["code"]) == (422, "invalid_batch_id")
+        assert await harness.rows("SELECT FROM batches") == []
+
+
 async def test_concurrent_submissions_with_one_key_are_one_batch(clean: Servers) -> None:
     async with running_ingest(clean) as harness:
         key = {"Idempotency-Key": "k"}

@@ -86,14 +86,20 @@ class BatchState(Value):
 
 
 class BatchesQuery(Message):
-    """Query for the batches of an owner: those named, or else all, the newest first."""
+    """Query for the batches of an owner: those named, or else all, the one that was accepted last first."""
 
     type: ClassVar[str] = "batches.query.v1"
     owner: Owner
     batch_ids: Annotated[list[BatchId], Field(max_length=MAX_PAGE)] | None = None
     status: BatchStatus | None = None
+    result: Result | None = None
     workload: WorkloadName | None = None
+    name: BatchName | None = None
+    """Part of the name, in letters of either case."""
+    labels: BatchLabels = {}
+    """Labels that the batch has, among others."""
     before: BatchId | None = None
+    """Batch that was accepted after those of the reply."""
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 50
 
 
@@ -114,6 +120,8 @@ class ResultsQuery(Message):
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 500
     status: TerminalStatus | None = None
     error_code: ErrorCode | None = None
+    cause: Cause | None = None
+    """Cause of the failure, as the reply to `failures.query.v1` names it."""
 
 
 class ResultsReply(Message):

@@ -47,10 +47,9 @@ class QueryHandler:
         self._progress = progress
 
     async def on_batches_query(self, query: BatchesQuery, _: Envelope) -> Message:
-        """Return an owner's batches, newest first. A page may be short: continue with `before` until one is empty."""
-        found = await self._store.batches(
-            query.owner, query.batch_ids, query.status, query.workload, query.before, query.limit
-        )
+        """Return an owner's batches, the last accepted first. A page may be short: continue with `before` until one is
+        empty."""
+        found = await self._store.batches(query)
         summaries = await self._store.summaries(found) if query.batch_ids is not None else {}
         states: list[BatchState] = []
         size = 0
@@ -68,9 +67,7 @@ class QueryHandler:
         key = await self._store.batch_key(query.batch_id, query.owner)
         if key is None:
             return ResultsReply(found=False)
-        rows = await self._store.results(
-            key, query.after, query.limit + 1, query.status, query.error_code, MAX_REPLY_BYTES
-        )
+        rows = await self._store.results(key, query, MAX_REPLY_BYTES)
         page = rows[: query.limit]
         reply: dict[str, Any] = {"found": True, "items": [_item(row) for row in page]}
         if page and page[0]["found"] > len(page):
@@ -101,7 +98,7 @@ class QueryHandler:
     async def on_selection_query(self, query: SelectionQuery, _: Envelope) -> Message:
         """Return the items that a retry would run again."""
         key = await self._store.batch_key(query.batch_id, query.owner)
-        batches = await self._store.batches(query.owner, [query.batch_id], None, None, None, 1)
+        batches = await self._store.batches(BatchesQuery(owner=query.owner, batch_ids=[query.batch_id], limit=1))
         if key is None or not batches:
             return SelectionReply(found=False)
         found = (

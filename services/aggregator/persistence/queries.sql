@@ -164,13 +164,22 @@ WHERE batch = ANY ($1::bigint[]);
 UPDATE batches SET checked_at = now() WHERE id = $1;
 
 -- name: batches
+-- By acceptance, the last first. A batch $5 that is gone counts as accepted at the time in its UUIDv7.
 SELECT * FROM batches
 WHERE owner = $1
     AND ($2::uuid[] IS NULL OR batch_id = ANY ($2))
     AND ($3::text IS NULL OR status = $3)
     AND ($4::text IS NULL OR workload = $4)
-    AND ($5::uuid IS NULL OR batch_id < $5)
-ORDER BY batch_id DESC
+    AND ($5::uuid IS NULL OR (accepted_at, batch_id) < (
+        coalesce(
+            (SELECT accepted_at FROM batches WHERE batch_id = $5 AND owner = $1),
+            to_timestamp(('x' || left(replace($5::text, '-', ''), 12))::bit(48)::bigint / 1000.0)
+        ), $5
+    ))
+    AND ($7::text IS NULL OR result = $7)
+    AND ($8::text IS NULL OR strpos(lower(name), lower($8)) > 0)
+    AND ($9::jsonb IS NULL OR labels::jsonb @> $9)
+ORDER BY accepted_at DESC, batch_id DESC
 LIMIT $6;
 
 -- name: batch_key
@@ -207,6 +216,9 @@ WITH page AS (
     WHERE batch = $1 AND ordinal > $2 AND status <> 'succeeded'
         AND ($4::text IS NULL OR status = $4)
         AND ($5::text IS NULL OR error_code = $5)
+        AND ($7::text IS NULL OR ordinal IN (
+            SELECT ordinal FROM failures WHERE batch = $1 AND cause = $7 AND ordinal > $2
+        ))
     ORDER BY ordinal
     LIMIT $3
 ), sized AS (

@@ -11,6 +11,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 from pydantic_core import from_json, to_json
 
+from batchyard_contracts.v1.queries import BatchesQuery, ResultsQuery
 from batchyard_contracts.v1.values import Selection
 from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.counters import OutcomeCounters
@@ -220,17 +221,21 @@ class LedgerStore:
         self._cache.discard(batch_id)
         await self._pool.execute(_SQL["delete_stub"], batch_id)
 
-    async def batches(
-        self,
-        owner: str,
-        batch_ids: Sequence[UUID] | None,
-        status: str | None,
-        workload: str | None,
-        before: UUID | None,
-        limit: int,
-    ) -> list[Batch]:
-        """Return an owner's batches, newest first."""
-        rows = await self._pool.fetch(_SQL["batches"], owner, batch_ids, status, workload, before, limit)
+    async def batches(self, query: BatchesQuery) -> list[Batch]:
+        """Return an owner's batches, the one that was accepted last first."""
+        labels = to_json(query.labels).decode() if query.labels else None
+        rows = await self._pool.fetch(
+            _SQL["batches"],
+            query.owner,
+            query.batch_ids,
+            query.status,
+            query.workload,
+            query.before,
+            query.limit,
+            query.result,
+            query.name,
+            labels,
+        )
         return [batch_from_row(row) for row in rows]
 
     async def summaries(self, batches: Sequence[Batch]) -> dict[int, Summary]:
@@ -243,16 +248,15 @@ class LedgerStore:
         key: int | None = await self._pool.fetchval(_SQL["batch_key"], batch_id, owner)
         return key
 
-    async def results(
-        self, key: int, after: int, limit: int, status: str | None, error_code: str | None, max_bytes: int
-    ) -> list[asyncpg.Record]:
-        """Return outcomes with an ordinal above `after`, up to `max_bytes`.
+    async def results(self, key: int, query: ResultsQuery, max_bytes: int) -> list[asyncpg.Record]:
+        """Return the outcomes of a query and one more, up to `max_bytes`.
 
         `found` in each row is the number of outcomes without the limit on bytes.
         """
-        is_unsuccessful = error_code is not None or status not in {None, "succeeded"}
-        query = _SQL["unsuccessful_results" if is_unsuccessful else "results"]
-        return await self._pool.fetch(query, key, after, limit, status, error_code, max_bytes)
+        arguments = [key, query.after, query.limit + 1, query.status, query.error_code, max_bytes]
+        if query.cause is None and query.error_code is None and query.status in {None, "succeeded"}:
+            return await self._pool.fetch(_SQL["results"], *arguments)
+        return await self._pool.fetch(_SQL["unsuccessful_results"], *arguments, query.cause)
 
     async def selected_ordinals(self, key: int, select: Selection | None, after: int, limit: int) -> list[int]:
         """Return the ordinals of a selection above `after`."""

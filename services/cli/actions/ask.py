@@ -9,8 +9,9 @@ import orjson
 import typer
 
 from batchyard_contracts.v1.queries import MAX_QUESTION_BYTES
-from services.cli.client.session import use_api, write_bytes, write_json
+from services.cli.actions.session import connect
 from services.cli.errors import BadInput
+from services.cli.rendering.output import write_bytes, write_json
 
 _NEXT = 'Give a file, `-`, or a JSON object such as \'{"text": "so much to do"}\'.'
 
@@ -19,7 +20,7 @@ def ask_workload(ctx: typer.Context, workload: str, question: str, source: str, 
     """Ask, and print the answer: indented, or as one line of JSON."""
     document = _read(source)
     path = f"/workloads/{quote(workload, safe='')}/questions/{quote(question, safe='')}"
-    body = use_api(ctx, lambda client: client.send("POST", path, document))
+    body = connect(ctx).send("POST", path, document)
     if json:
         write_json(body)
     else:

@@ -6,8 +6,8 @@ import typer
 from batchyard_contracts.v1.values import ItemResult
 from services.cli.client.follow import follow
 from services.cli.client.http_client import HttpClient
-from services.cli.client.session import err, out, write_json
 from services.cli.exit_codes import Exit
+from services.cli.rendering.output import note, say, write_json
 
 
 async def show_estimate(client: HttpClient, batch_id: str, title: str, *, json: bool) -> None:
@@ -19,14 +19,14 @@ async def show_estimate(client: HttpClient, batch_id: str, title: str, *, json: 
     answer = ItemResult.model_validate(first)
     if answer.status != "succeeded":
         why = answer.error.message or answer.error.code if answer.error else answer.status
-        err().print(f"{title}: no estimate. {why}", soft_wrap=True, markup=False)
+        note(f"{title}: no estimate. {why}")
         raise typer.Exit(Exit.BATCH_FAILED)
     if json:
         write_json(answer.result)
         return
-    err().print(f"{title}: an estimate; nothing runs.")
+    note(f"{title}: an estimate; nothing runs.")
     found = answer.result if isinstance(answer.result, dict) else {"result": answer.result}
     width = max(map(len, found), default=0)
     for name, value in found.items():
         text = value if isinstance(value, str) else orjson.dumps(value).decode()
-        out().print(f"{name.replace('_', ' '):<{width}}  {text}", soft_wrap=True, markup=False)
+        say(f"{name.replace('_', ' '):<{width}}  {text}")

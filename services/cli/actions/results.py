@@ -7,10 +7,11 @@ from pathlib import Path
 import aiohttp
 import typer
 
+from services.cli.actions.session import connect, resolve, use_api
 from services.cli.actions.unzip import unpack
 from services.cli.client.http_client import HttpClient
-from services.cli.client.session import err, out, resolve, use_api, write_bytes
 from services.cli.errors import BadInput
+from services.cli.rendering.output import note, say, write_bytes
 
 _ZIP = "application/zip"
 _PIECE = 256 * 1024
@@ -23,15 +24,22 @@ class ResultSelection:
 
     format: str
     status: str | None
-    error_code: str | None
+    code: str | None
+    cause: str | None
 
 
 def fetch(ctx: typer.Context, batch: str, selection: ResultSelection, output: Path | None) -> None:
     """Write the results to where they belong. The path of a folder of exports is the one thing printed."""
 
+    batch_id = resolve(connect(ctx), batch)
+    query = {
+        "format": selection.format,
+        "status": selection.status,
+        "error_code": selection.code,
+        "cause": selection.cause,
+    }
+
     async def use(client: HttpClient) -> None:
-        batch_id = await resolve(client, batch)
-        query = {"format": selection.format, "status": selection.status, "error_code": selection.error_code}
         async with client.download(f"/batches/{batch_id}/results", query) as response:
             if response.content_type == _ZIP:
                 await _to_folder(response, output or Path(f"batch-{batch_id}-{selection.format}"))
@@ -50,8 +58,8 @@ async def _to_folder(response: aiohttp.ClientResponse, folder: Path) -> None:
             archive.write(piece)
         archive.seek(0)
         count = unpack(archive, folder)
-    err().print(f"{count} files in")
-    out().print(str(folder), soft_wrap=True)
+    note(f"{count} files in")
+    say(str(folder))
 
 
 async def _to_file(response: aiohttp.ClientResponse, file: Path) -> None:
@@ -67,4 +75,4 @@ async def _to_file(response: aiohttp.ClientResponse, file: Path) -> None:
         raise BadInput(f"{file} cannot be written: {error.strerror or error}.", "Name another file.") from error
     finally:
         fresh.unlink(missing_ok=True)
-    err().print(f"{written:,} bytes in {file}")
+    note(f"{written:,} bytes in {file}")

@@ -1,21 +1,22 @@
 """The work of `batchyard retry`: says what to run again, tries it, asks for another round, and stays until it is open,
 so that `watch` can follow."""
 
-import asyncio
 import re
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import orjson
 import typer
-from rich.console import Console
 from rich.text import Text
 
-from batchyard_contracts.v1.queries import BatchState
-from services.cli.client.http_client import HttpClient
-from services.cli.client.session import out, resolve, use_api, write_json
+from services.cli.actions.session import connect, resolve
+from services.cli.client.api import LONG_ANSWER_S, Api
+from services.cli.client.documents import Batch
 from services.cli.errors import BadInput
+from services.cli.rendering.output import say, show, write_json
 
 OPEN_WITHIN_S = 10.0
 _POLL_S = 0.1
@@ -42,6 +43,8 @@ class RetrySelection:
 
     def document(self) -> dict[str, Any] | None:
         """The body of the request; None when all that did not succeed is to run again."""
+        if self.skip_invalid and self.patch is None:
+            raise BadInput("--skip-invalid says nothing without --patch.", "Without a patch every payload stays valid.")
         for cause in self.causes:
             if not _CAUSE.fullmatch(cause):
                 raise BadInput(f"{cause!r} is not a cause.", "Copy one from `batchyard failures`, or use --code.")
@@ -60,44 +63,41 @@ class RetrySelection:
 
 def retry_batch(ctx: typer.Context, batch: str, selection: RetrySelection, *, json: bool) -> None:
     """Retry the selected items, or print the items that would run (`--dry-run`)."""
-    document = selection.document()
-
-    async def use(client: HttpClient) -> None:
-        batch_id = await resolve(client, batch)
-        if selection.dry_run:
-            body = await client.send_long_running("POST", f"/batches/{batch_id}/retry", document)
-            write_json(body) if json else _show(out(), orjson.loads(body))
-            return
-        before = await _state(client, batch_id)
-        body = await client.send_long_running("POST", f"/batches/{batch_id}/retry", document)
-        again = orjson.loads(body).get("retried")
-        if again:
-            await _until_open(client, batch_id, before.round)
-        if json:
-            write_json(body)
-        else:
-            out().print(f"{batch_id}: " + (f"running {_items(again)} again" if again else "nothing to run again"))
-
-    use_api(ctx, use)
+    document, api = selection.document(), connect(ctx)
+    batch_id = resolve(api, batch)
+    path = f"/batches/{batch_id}/retry"
+    if selection.dry_run:
+        body = api.send("POST", path, document, answer_s=LONG_ANSWER_S)
+        write_json(body) if json else _show(orjson.loads(body))
+        return
+    before = _state(api, batch_id)
+    body = api.send("POST", path, document, answer_s=LONG_ANSWER_S)
+    again = orjson.loads(body).get("retried")
+    if again:
+        _until_open(api, batch_id, before.round)
+    if json:
+        write_json(body)
+    else:
+        say(f"{batch_id}: " + (f"running {_items(again)} again" if again else "nothing to run again"))
 
 
 def _is_ordinal(item: str) -> bool:
     return item.isascii() and item.isdigit()
 
 
-def _show(console: Console, preview: dict[str, Any]) -> None:
-    console.print(f"{_items(preview['items'])} would run again, nothing was changed")
+def _show(preview: dict[str, Any]) -> None:
+    say(f"{_items(preview['items'])} would run again, nothing was changed")
     for sample in preview["samples"]:
         name = f" ({sample['custom_id']})" if sample.get("custom_id") else ""
-        console.print(Text(f"  item {sample['ordinal']}{name}"))
+        show(Text(f"  item {sample['ordinal']}{name}"))
         same = sample["before"] == sample["after"]
         lines = [("  = ", "", "after")] if same else [("  - ", "red", "before"), ("  + ", "green", "after")]
         for mark, style, which in lines:
-            console.print(Text(mark + _brief(sample[which]), style))
+            show(Text(mark + _brief(sample[which]), style))
     if preview["invalid"]:
-        console.print(f"{_items(preview['invalid'])} would not run (leave them out with --skip-invalid):")
+        say(f"{_items(preview['invalid'])} would not run (leave them out with --skip-invalid):")
         for item in preview["invalid_items"][:_SHOWN]:
-            console.print(Text(f"  item {item['ordinal']}: {item['code']}: {item['reason']}"))
+            show(Text(f"  item {item['ordinal']}: {item['code']}: {item['reason']}"))
 
 
 def _items(count: int) -> str:
@@ -133,17 +133,12 @@ def _patch(given: str | None) -> list[dict[str, Any]]:
 _EXAMPLE = 'Write it like this: [{"op": "replace", "path": "/url", "value": "https://…"}]'
 
 
-async def _until_open(client: HttpClient, batch_id: str, round_: int) -> None:
+def _until_open(api: Api, batch_id: str, round_: int) -> None:
     """The command is durable already; that the round is not open in time is no error."""
-    try:
-        async with asyncio.timeout(OPEN_WITHIN_S):
-            while True:
-                if (await _state(client, batch_id)).round > round_:
-                    return
-                await asyncio.sleep(_POLL_S)  # HTTP has no way to be told
-    except TimeoutError:
-        return
+    end = time.monotonic() + OPEN_WITHIN_S
+    while _state(api, batch_id).round <= round_ and time.monotonic() < end:
+        time.sleep(_POLL_S)  # HTTP has no way to be told
 
 
-async def _state(client: HttpClient, batch_id: str) -> BatchState:
-    return BatchState.model_validate_json(await client.get(f"/batches/{batch_id}"))
+def _state(api: Api, batch_id: str) -> Batch:
+    return msgspec.json.decode(api.get(f"/batches/{batch_id}"), type=Batch)

@@ -1,8 +1,10 @@
 """The work of `batchyard submit`: options into a command, a file into items, an answer into words."""
 
+import asyncio
 import io
+import os
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,13 +15,15 @@ import typer
 
 from batchyard_contracts.v1.commands import CommandAccepted
 from services.cli.actions.estimate import show_estimate
+from services.cli.actions.session import address_of, use_api
 from services.cli.actions.watch import watch_batch
 from services.cli.client.http_client import HttpClient
-from services.cli.client.session import err, out, use_api, write_json
+from services.cli.client.last_batch import remember
 from services.cli.client.upload import Submission
 from services.cli.errors import BadInput
 from services.cli.parsing.items import Format, format_of, read_list, read_object, read_options
 from services.cli.parsing.terms import TermOptions
+from services.cli.rendering.output import note, say, write_json
 
 _SNIFF = 4096
 
@@ -62,12 +66,18 @@ def submit_batch(ctx: typer.Context, request: Request, *, watch: bool, json: boo
         raise BadInput("Name one file, or give --item, or --source: one of them.", "See `batchyard submit --help`.")
     if request.estimate and request.source is None:
         raise BadInput("--estimate is for a batch with a source.", "Name what its items are found by with --source.")
-    options = request.options()
+    if request.kind is not None and request.file is None:
+        raise BadInput("--format says nothing without a file.", "An --item and a --source are JSON.")
+    if request.estimate and watch:
+        raise BadInput("--watch says nothing beside --estimate.", "An estimate is waited for in any case.")
+    options, address = request.options(), address_of(ctx)
 
     async def use(client: HttpClient) -> None:
-        submission = Submission(client, options, request.idempotency_key, _say)
+        submission = Submission(client, options, request.idempotency_key, note)
         accepted = await _send(submission, request)
         batch_id = str(accepted.batch_id)
+        with suppress(OSError):  # without a place for it, `last` is the owner's newest batch
+            remember(os.environ, address.url, batch_id)
         if request.estimate:
             await show_estimate(client, batch_id, accepted.workload, json=json)
             return
@@ -81,19 +91,23 @@ def submit_batch(ctx: typer.Context, request: Request, *, watch: bool, json: boo
                 if request.source is None
                 else "accepted; its source is asked for items"
             )
-            err().print(f"{accepted.workload}: {news}")
-            out().print(batch_id)
+            note(f"{accepted.workload}: {news}")
+            say(batch_id)
         if watch:
             await watch_batch(client, batch_id, accepted.workload, json=json)
 
     use_api(ctx, use)
 
 
-def _say(news: str) -> None:
-    err().print(news, soft_wrap=True, markup=False)
-
-
 async def _send(submission: Submission, request: Request) -> CommandAccepted:
+    try:
+        return await _submitted(submission, request)
+    except asyncio.CancelledError:  # Ctrl-C
+        note(f"Interrupted. To go on where it stopped, submit the same with --idempotency-key {submission.key}")
+        raise
+
+
+async def _submitted(submission: Submission, request: Request) -> CommandAccepted:
     if request.source is not None:
         with ExitStack() as files:
             return await submission.source(read_object(_open(request.source, files)), estimate=request.estimate)

@@ -5,24 +5,27 @@ import os
 import sys
 from pathlib import Path
 
+import typer
+
 from devstack import AlreadyRunning, StackError, default_home, run_interruptible, shut_down
-from devstack.launch import Launch, start_detached, tail
+from devstack.launch import Launch, start_detached
 from devstack.processes import is_running
 from devstack.state import StackState
-from services.cli.client.address import ADDRESS_FILE
-from services.cli.client.session import err, out, write_json
-from services.cli.errors import NotStarted
+from services.cli.client.cluster_file import CLUSTER_FILE, read_cluster
+from services.cli.errors import BadInput, NotStarted
+from services.cli.exit_codes import Exit
 from services.cli.local_cluster import Plan, local_cluster
+from services.cli.rendering.output import note, say, write_json
 
 
-def up(*, workers: int, port: int | None, detach: bool, quiet: bool, json: bool) -> None:
+def up(*, workers: int | None, port: int | None, detach: bool, quiet: bool, json: bool) -> None:
     """Start the local cluster and keep it running until Ctrl-C, or leave it in the background."""
     home = default_home()
     try:
         if detach:
             asyncio.run(_behind(home, workers, port, json=json))
         else:
-            plan = Plan(home, workers=workers, http_port=port)
+            plan = Plan(home, workers=workers or 1, http_port=port)
             asyncio.run(run_interruptible(_in_front(plan, quiet=quiet, json=json)))
     except AlreadyRunning as error:
         raise NotStarted(f"Batchyard is already up at {_address(home)}.", "Stop it with `batchyard down`.") from error
@@ -34,44 +37,51 @@ def down(*, json: bool) -> None:
     """Stop whatever runs for this checkout, down to the last process."""
     home = default_home()
     try:
-        asyncio.run(shut_down(home, _echo))
+        asyncio.run(shut_down(home, note))
     except StackError as error:
         raise NotStarted(str(error)) from error
-    (home / ADDRESS_FILE).unlink(missing_ok=True)
+    (home / CLUSTER_FILE).unlink(missing_ok=True)
     if json:
         write_json({"running": False})
     else:
-        out().print("Nothing of Batchyard runs any more.")
+        say("Nothing of Batchyard runs any more.")
 
 
 async def _in_front(plan: Plan, *, quiet: bool, json: bool) -> None:
-    async with local_cluster(plan, _echo) as running:
+    async with local_cluster(plan, note) as running:
         if not quiet:
             _say_where(running.url, json=json)
-            _echo("Stop it with Ctrl-C.")
+            note("Stop it with Ctrl-C.")
         await asyncio.Event().wait()
 
 
-async def _behind(home: Path, workers: int, port: int | None, *, json: bool) -> None:
+async def _behind(home: Path, workers: int | None, port: int | None, *, json: bool) -> None:
     if _supervisor(home) is None:
-        (home / ADDRESS_FILE).unlink(missing_ok=True)
         await _launch(home, workers, port)
+    elif workers is not None or port is not None:
+        raise BadInput(
+            f"Batchyard is already up at {_address(home)}: --workers and --port hold for a start.",
+            "Stop it with `batchyard down`, then start it again.",
+        )
     _say_where(_address(home), json=json)
 
 
-async def _launch(home: Path, workers: int, port: int | None) -> None:
+async def _launch(home: Path, workers: int | None, port: int | None) -> None:
     log = home / "log" / "up.log"
     log.unlink(missing_ok=True)
-    argv = [sys.executable, "-m", "services.cli", "up", "--quiet", "--workers", str(workers)]
+    argv = [sys.executable, "-m", "services.cli", "up", "--quiet"]
+    argv += ["--workers", str(workers)] if workers else []
     argv += ["--port", str(port)] if port else []
     process = await start_detached(Launch(tuple(argv), dict(os.environ), Path.cwd(), log))
     said = 0
     while process is not None and is_running(process):
         said += _pass_on(log, said)
-        if (home / ADDRESS_FILE).is_file():
+        if read_cluster(home) is not None:
             return
         await asyncio.sleep(0.1)  # a process that is not our child gives no other sign
-    raise NotStarted(f"Batchyard could not be started.\n{tail(log)}")
+    if not _pass_on(log, said) and not said:
+        raise NotStarted("Batchyard could not be started, and its process said nothing.", f"Its log is {log}.")
+    raise typer.Exit(Exit.UNREACHABLE)  # its last words say why
 
 
 def _pass_on(log: Path, said: int) -> int:
@@ -79,7 +89,7 @@ def _pass_on(log: Path, said: int) -> int:
     fresh = log.read_bytes()[said:]
     fresh = fresh[: fresh.rfind(b"\n") + 1]
     for line in fresh.decode(errors="replace").splitlines():
-        _echo(line)
+        note(line)
     return len(fresh)
 
 
@@ -89,17 +99,12 @@ def _supervisor(home: Path) -> object:
 
 
 def _address(home: Path) -> str:
-    file = home / ADDRESS_FILE
-    return file.read_text("utf-8").strip() if file.is_file() else "an address that is not known yet"
+    running = read_cluster(home)
+    return running.url if running else "an address that is not known yet"
 
 
 def _say_where(url: str, *, json: bool) -> None:
     if json:
         write_json({"url": url})
     else:
-        out().print(f"Batchyard is up at {url} (API documentation: {url}/docs)", soft_wrap=True)
-        sys.stdout.flush()
-
-
-def _echo(line: str) -> None:
-    err().print(line, markup=False, soft_wrap=True)
+        say(f"Batchyard is up at {url} (API documentation: {url}/docs)")

@@ -14,8 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 from batchyard_contracts.v1.values import WorkloadName
 from devstack import Stack, StackError, default_home, run_interruptible
 from devstack.state import StackState
-from services.cli.client.session import err, out
 from services.cli.errors import BadInput, NotStarted
+from services.cli.rendering.output import note, say
 
 
 def write_new(name: str, output: Path | None) -> None:
@@ -32,9 +32,9 @@ def write_new(name: str, output: Path | None) -> None:
             target.write(text.replace("NAME", name))
     except OSError as error:
         raise BadInput(f"{file} cannot be written: {error.strerror}.", "Give another one with --output.") from error
-    out().print(f"{file} is written. Next:", soft_wrap=True)
+    say(f"{file} is written. Next:")
     for what in ("test", "run"):
-        out().print(f"  batchyard workload {what} {file}", soft_wrap=True)
+        say(f"  batchyard workload {what} {file}")
 
 
 def run_worker(file: Path) -> None:
@@ -69,7 +69,7 @@ async def _in_local_cluster(environment: dict[str, str]) -> int:
         raise NotStarted(
             "No local cluster is running.", "Start one with `batchyard up --detach`, or set BATCHYARD_AMQP_URL."
         )
-    stack = Stack(home, err().print)
+    stack = Stack(home, note)
     servers = await stack.start()
     try:
         return await _worker(environment | servers.environment())
@@ -83,7 +83,7 @@ async def _worker(environment: dict[str, str]) -> int:
     try:
         code = await process.wait()
         if code not in {0, 1}:  # with those it has said why itself
-            err().print(f"The worker died: exit code {code}. What it had in hand runs again once you start it anew.")
+            note(f"The worker died: exit code {code}. What it had in hand runs again once you start it anew.")
         return code
     finally:
         if process.returncode is None:

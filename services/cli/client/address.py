@@ -1,33 +1,44 @@
-"""Address of Batchyard: BATCHYARD_URL, else that of the local cluster of this checkout, else port 8000."""
+"""Address of Batchyard: the one that is given, else that of the local cluster of this folder. There is no other guess,
+because any program may listen on a usual port."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from services.cli.errors import BadInput
+from services.cli.client.cluster_file import read_cluster
+from services.cli.errors import BadInput, NotReachable
 
-DEFAULT_URL = "http://127.0.0.1:8000"
 _CHECKOUT = Path(__file__).resolve().parents[3]
-ADDRESS_FILE = "address"
-"""In the home of the local stack, written while `batchyard up` runs: one line, the address."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """The address of the HTTP API, without a slash at its end, and the bearer token if one is needed."""
+    """The address of the HTTP API, without a slash at its end, and the bearer token that belongs to it."""
 
     url: str
     token: str | None = field(default=None, repr=False)
+    token_is_of: str | None = None
+    """Address that BATCHYARD_TOKEN belongs to, if it is another one, so that the token is not sent."""
 
 
 def find_address(environment: Mapping[str, str], home: Path, option: str | None = None) -> Address:
-    """Take the first of: the option, BATCHYARD_URL, the file that the local cluster keeps in `home`, the default."""
-    url = option or environment.get("BATCHYARD_URL") or _running(home) or DEFAULT_URL
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise BadInput(f"{url!r} is not the address of an HTTP server.", "Write it like http://127.0.0.1:8000")
-    return Address(url.rstrip("/"), environment.get("BATCHYARD_TOKEN") or None)
+    """Take the first of: the option, BATCHYARD_URL, the local cluster that runs in `home`. Raises CliError."""
+    named = environment.get("BATCHYARD_URL") or None
+    url = option or named
+    if url is None:
+        running = read_cluster(home)
+        if running is None:
+            raise NotReachable(
+                f"No address of Batchyard is given, and no local cluster runs in {home}.",
+                "Start one with `batchyard up --detach`, or give an address: --url, or BATCHYARD_URL.",
+            )
+        url = running.url
+    parts = _split(url)
+    token = environment.get("BATCHYARD_TOKEN") or None
+    if token and named and _origin(_split(named)) != _origin(parts):
+        return Address(url.rstrip("/"), token_is_of=named)
+    return Address(url.rstrip("/"), token)
 
 
 def home(environment: Mapping[str, str]) -> Path:
@@ -35,6 +46,16 @@ def home(environment: Mapping[str, str]) -> Path:
     return Path(environment.get("BATCHYARD_HOME") or _CHECKOUT / ".batchyard")
 
 
-def _running(home: Path) -> str | None:
-    file = home / ADDRESS_FILE
-    return file.read_text("utf-8").strip() if file.is_file() else None
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise BadInput(f"{url!r} is not the address of an HTTP server.", "Write it like http://127.0.0.1:8000")
+    return parts
+
+
+def _origin(parts: SplitResult) -> tuple[str, str | None, int]:
+    return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+import msgspec
 import orjson
 
-from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
-from batchyard_contracts.v1.queries import BatchState
-from batchyard_contracts.v1.values import Counts, StopReason
+from services.cli.client.documents import Batch, Counts, ProgressFrame
 from services.cli.client.http_client import HttpClient
 from services.cli.errors import NotReachable
 
@@ -30,7 +29,7 @@ class Snapshot:
     eta_s: float | None
     document: dict[str, Any]
     """Document from the server, for `--json`."""
-    stopped: StopReason | None = None
+    stopped: str | None = None
     share: float | None = None
     """Completed share of the work, from 0 to 1; None unless running items report their progress."""
     summary: Any = None
@@ -65,21 +64,22 @@ async def _frames(client: HttpClient, batch_id: str) -> AsyncIterator[Snapshot]:
         async with client.websocket(f"/batches/{batch_id}/progress") as socket:
             async for frame in socket:
                 if frame.type is aiohttp.WSMsgType.TEXT:
-                    yield _of_frame(orjson.loads(frame.data))
+                    yield _of_frame(frame.data)
     except (aiohttp.ClientError, OSError, TimeoutError):
         return
 
 
-def _of_frame(document: dict[str, Any]) -> Snapshot:
-    if document.get("type") == BatchFinished.type:
-        end = BatchFinished.model_validate(document)
-        told = (end.stop_reason, None, end.summary, end.summary_error)
-        return Snapshot("finished", end.counts, end.result, None, None, document, *told)
-    now = BatchProgressed.model_validate(document)
-    return Snapshot(now.status, now.counts, None, now.items_per_s, now.eta_s, document, share=now.progress)
+def _of_frame(text: str) -> Snapshot:
+    now = msgspec.json.decode(text, type=ProgressFrame)
+    return Snapshot(
+        now.status, now.counts, now.result, now.items_per_s, now.eta_s, orjson.loads(text), now.stop_reason,
+        now.progress, now.summary, now.summary_error,
+    )  # fmt: skip
 
 
 def _of_state(body: bytes) -> Snapshot:
-    state = BatchState.model_validate_json(body)
-    told = (state.stop_reason, None, state.summary, state.summary_error)
-    return Snapshot(state.status, state.counts, state.result, state.items_per_s, state.eta_s, orjson.loads(body), *told)
+    now = msgspec.json.decode(body, type=Batch)
+    return Snapshot(
+        now.status, now.counts, now.result, now.items_per_s, now.eta_s, orjson.loads(body), now.stop_reason,
+        None, now.summary, now.summary_error,
+    )  # fmt: skip

@@ -42,7 +42,8 @@ class Submission:
     ) -> None:
         self._door = client
         self._options = options
-        self._key = idempotency_key or str(uuid4())
+        self.key = idempotency_key or str(uuid4())
+        """Key under which the same submission may be repeated."""
         self._say = say
         self._batch_id = str(new_batch_id())
 
@@ -116,7 +117,7 @@ class Submission:
     async def _post(
         self, body: bytes | AsyncIterator[bytes], media_type: str, query: list[tuple[str, str]], noun: str
     ) -> CommandAccepted:
-        headers = {"Content-Type": media_type, "Idempotency-Key": self._key}
+        headers = {"Content-Type": media_type, "Idempotency-Key": self.key}
         try:
             return CommandAccepted.decode(await self._door.post("/batches", body, headers, query))
         except Refused as error:
@@ -125,11 +126,11 @@ class Submission:
                 error.next_step = (
                     "Correct it, then submit again: nothing runs."
                     if error.batch_id is None
-                    else f"Correct it, then submit again with --idempotency-key {self._key}: what was taken is skipped."
+                    else f"Correct it, then submit again with --idempotency-key {self.key}: what was taken is skipped."
                 )
             raise
         except NotReachable as error:
-            error.next_step += f" With --idempotency-key {self._key} it goes on where it stopped, and is taken once."
+            error.next_step += f" With --idempotency-key {self.key} it goes on where it stopped, and is taken once."
             raise
 
     def _query(self) -> list[tuple[str, str]]:

@@ -4,12 +4,12 @@ from typing import Annotated
 
 import typer
 
-from services.cli.parsing.options import JsonFlag
+from services.cli.commands.options import JsonFlag, Workload
 
 
 def ask(
     ctx: typer.Context,
-    workload: Annotated[str, typer.Argument(help="Name of the workload.")],
+    workload: Workload,
     question: Annotated[str, typer.Argument(help="Name of the question.")],
     request: Annotated[str, typer.Argument(metavar="FILE|JSON", help="A JSON object; `-`: standard input.")],
     json: JsonFlag = False,
@@ -18,7 +18,7 @@ def ask(
 
     `batchyard workloads NAME` shows the questions of a workload.
 
-    [bold]Example[/bold]
+    Example
 
       batchyard ask count-words longest-word '{"text": "so much to do"}'
     """

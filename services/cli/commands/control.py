@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from services.cli.parsing.options import (
+from services.cli.commands.options import (
     BatchId,
     Concurrency,
     Deadline,
@@ -39,10 +39,14 @@ def retry(
     batch: BatchId,
     cause: Annotated[list[str] | None, typer.Option(help="Only this cause, as `failures` names it.")] = None,
     code: Annotated[list[str] | None, typer.Option(help="Only this error code.")] = None,
-    partition: Annotated[list[str] | None, typer.Option(help="Only this partition.")] = None,
+    partition: Annotated[list[str] | None, typer.Option(help="Only items of this partition, such as a host.")] = None,
     status: Annotated[list[RetryableStatus] | None, typer.Option(help="Only items with this status.")] = None,
     item: Annotated[
-        list[str] | None, typer.Option(metavar="ORDINAL|CUSTOM_ID", help="Only this item; `custom:7` is no ordinal.")
+        list[str] | None,
+        typer.Option(
+            metavar="NUMBER|CUSTOM_ID",
+            help="Only this item, by its number or its custom id. A custom id of digits is written as custom:7.",
+        ),
     ] = None,
     patch: Annotated[
         str | None, typer.Option(metavar="FILE|JSON", help="Change the payloads first: a JSON Patch (RFC 6902).")
@@ -60,7 +64,7 @@ def retry(
     Without options these are all items that failed, expired or were cancelled.
     Each option may be repeated; different options narrow the selection.
 
-    [bold]Examples[/bold]
+    Examples
 
       batchyard failures last
       batchyard retry last --code not_found --dry-run
@@ -109,7 +113,7 @@ def change(
     Terms that are not named stay. The bounds of --failure-threshold and the rules
     of --retry replace all earlier ones.
 
-    [bold]Examples[/bold]
+    Examples
 
       batchyard change last --priority immediate
       batchyard change last --rate 20/s --deadline 2h --failure-threshold 10%
@@ -137,17 +141,15 @@ def _control(
 ) -> None:
     import orjson
 
-    from services.cli.client.http_client import HttpClient
-    from services.cli.client.session import out, resolve, use_api, write_json
+    from services.cli.actions.session import connect, resolve
+    from services.cli.rendering.output import say, write_json
 
-    async def use(client: HttpClient) -> None:
-        batch_id = await resolve(client, batch)
-        body = await client.send(method, f"/batches/{batch_id}{path}", document)
-        if json:
-            write_json(body)
-        elif orjson.loads(body).get("finished"):
-            out().print(f"{batch_id}: {words}. It has finished: that holds if you retry it", soft_wrap=True)
-        else:
-            out().print(f"{batch_id}: {words}")
-
-    use_api(ctx, use)
+    api = connect(ctx)
+    batch_id = resolve(api, batch)
+    body = api.send(method, f"/batches/{batch_id}{path}", document)
+    if json:
+        write_json(body)
+    elif orjson.loads(body).get("finished"):
+        say(f"{batch_id}: {words}. It has finished: that holds if you retry it")
+    else:
+        say(f"{batch_id}: {words}")

@@ -4,10 +4,14 @@ from typing import Annotated, Any
 
 import typer
 
-from services.cli.parsing.options import JsonFlag
+from services.cli.commands.options import JsonFlag
+from services.cli.commands.plain_help import HelpCommand, HelpGroup
 
 app = typer.Typer(
-    no_args_is_help=True, help="List, replay or drop messages that no service could handle (for operators)."
+    cls=HelpGroup,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="List, replay or drop messages that no service could handle (for operators).",
 )
 Queue = Annotated[
     str, typer.Argument(metavar="QUEUE", help="The queue that they were sent to; see `dead-letters list`.")
@@ -19,7 +23,7 @@ All = Annotated[bool, typer.Option("--all", help="Every dead letter of the queue
 Limit = Annotated[int, typer.Option(min=1, max=10_000, help="Largest number of them.")]
 
 
-@app.command("list")
+@app.command(cls=HelpCommand, name="list")
 def list_(
     ctx: typer.Context,
     queue: Annotated[str | None, typer.Option(help="Only the dead letters of this queue.")] = None,
@@ -30,39 +34,43 @@ def list_(
     import orjson
     from rich.text import Text
 
-    from services.cli.client.session import out, use_api, write_json
+    from services.cli.actions.session import connect
+    from services.cli.rendering.output import say, show, write_json
 
-    body = use_api(ctx, lambda client: client.get("/dead-letters", {"queue": queue, "limit": limit}))
+    body = connect(ctx).get("/dead-letters", {"queue": queue, "limit": limit})
     if json:
         write_json(body)
         return
     found = orjson.loads(body)
-    console = out()
     if not found["queues"]:
-        console.print("No dead letters.")
+        say("No dead letters.")
     for one in found["queues"]:
-        console.print(Text(f"{one['queue']}: {one['count']}", "bold"))
+        show(Text(f"{one['queue']}: {one['count']}", "bold"))
         for letter in found["dead_letters"]:
             if letter["queue"] == one["queue"]:
-                head = f"  {letter['id']}  {letter['at'] or ''}  {letter['type']}  {letter['bytes']} bytes"
-                console.print(Text(head, no_wrap=True, overflow="ignore"))
-                console.print(Text(f"    {letter['reason']}", "red"))
-                console.print(Text(f"    {letter['body'][:100]}", "bright_black"))
+                show(
+                    Text(f"  {letter['id']}  {letter['at'] or ''}  {letter['type']}  {letter['bytes']} bytes"),
+                    Text(f"    {letter['reason']}", "red"),
+                    Text(f"    {letter['body'][:100]}", "bright_black"),
+                )
 
 
-@app.command()
-def show(
+@app.command(cls=HelpCommand, name="show")
+def show_(
     ctx: typer.Context,
     queue: Queue,
     letter: Annotated[str, typer.Argument(metavar="ID", help="Its id, as `dead-letters list` names it.")],
 ) -> None:
     """Show a dead letter with its whole body, as JSON."""
-    from services.cli.client.session import use_api, write_json
+    from urllib.parse import quote
 
-    write_json(use_api(ctx, lambda client: client.get(f"/dead-letters/{queue}/{letter}")))
+    from services.cli.actions.session import connect
+    from services.cli.rendering.output import write_json
+
+    write_json(connect(ctx).get(f"/dead-letters/{quote(queue, safe='')}/{quote(letter, safe='')}"))
 
 
-@app.command()
+@app.command(cls=HelpCommand)
 def replay(
     ctx: typer.Context, queue: Queue, id_: Ids = None, all_: All = False, limit: Limit = 10_000, json: JsonFlag = False
 ) -> None:
@@ -70,7 +78,7 @@ def replay(
     _work(ctx, queue, "replay", "sent back", {"ids": id_ or [], "all": all_, "limit": limit}, json=json)
 
 
-@app.command()
+@app.command(cls=HelpCommand)
 def drop(
     ctx: typer.Context,
     queue: Queue,
@@ -82,7 +90,7 @@ def drop(
 ) -> None:
     """Delete dead letters for ever.
 
-    [bold]Examples[/bold]
+    Examples
 
       batchyard dead-letters drop ingest.commands --id 3f2a… --yes
       batchyard dead-letters drop ingest.commands --all --yes
@@ -95,15 +103,22 @@ def drop(
 
 
 def _work(ctx: typer.Context, queue: str, action: str, words: str, document: dict[str, Any], *, json: bool) -> None:
+    from urllib.parse import quote
+
     import orjson
 
-    from services.cli.client.session import out, use_api, write_json
+    from services.cli.actions.session import connect
+    from services.cli.client.api import LONG_ANSWER_S
     from services.cli.errors import BadInput
+    from services.cli.rendering.output import say, write_json
 
-    if document["all"] == bool(document["ids"]):
+    if document["all"] and document["ids"]:
+        raise BadInput("--id and --all exclude each other.", "Give one of them.")
+    if not document["all"] and not document["ids"]:
         raise BadInput("No dead letters are named.", "Name them with --id, or use --all.")
-    body = use_api(ctx, lambda client: client.send_long_running("POST", f"/dead-letters/{queue}/{action}", document))
+    path = f"/dead-letters/{quote(queue, safe='')}/{action}"
+    body = connect(ctx).send("POST", path, document, answer_s=LONG_ANSWER_S)
     if json:
         write_json(body)
     else:
-        out().print(f"{queue}: {orjson.loads(body)['count']} {words}")
+        say(f"{queue}: {orjson.loads(body)['count']} {words}")

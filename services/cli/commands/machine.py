@@ -1,16 +1,16 @@
-"""`batchyard up`, `down` and `demo`: the local cluster."""
+"""`batchyard up`, `down`, `status`, `env` and `demo`: the local cluster."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from services.cli.parsing.options import JsonFlag
+from services.cli.commands.options import JsonFlag
 
 
 def up(
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Run in the background; stop it with `down`.")] = False,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Number of worker processes.")] = 1,
+    workers: Annotated[int | None, typer.Option(min=1, max=64, help="Number of worker processes; default 1.")] = None,
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Port of the HTTP API; 8000 if it is free.")
     ] = None,
@@ -36,6 +36,29 @@ def down(json: JsonFlag = False) -> None:
     from services.cli.actions import up_down
 
     up_down.down(json=json)
+
+
+def status(ctx: typer.Context, json: JsonFlag = False) -> None:
+    """Show which Batchyard the commands use, whether it works, and the addresses of its servers."""
+    from services.cli.actions.status import show_status
+
+    show_status(ctx, json=json)
+
+
+def env(json: JsonFlag = False) -> None:
+    """Print the addresses of the local cluster as variables of a shell.
+
+    They are those of the HTTP API, of RabbitMQ, PostgreSQL and Redis, with passwords,
+    and the key that signs webhooks.
+
+    Examples
+
+      eval "$(batchyard env)"      bash, zsh
+      batchyard env | source       fish
+    """
+    from services.cli.actions.status import print_environment
+
+    print_environment(json=json)
 
 
 def demo(

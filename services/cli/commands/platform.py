@@ -4,55 +4,67 @@ from typing import Annotated
 
 import typer
 
-from services.cli.parsing.options import JsonFlag
+from services.cli.commands.completion import workload_names
+from services.cli.commands.options import JsonFlag
 
 
 def workers(ctx: typer.Context, json: JsonFlag = False) -> None:
     """List the live workers and the chunks that they hold."""
-    from batchyard_contracts.v1.queries import WorkersReply
-    from services.cli.client.session import out, use_api, write_json
+    import msgspec
+
+    from services.cli.actions.session import connect
+    from services.cli.client.documents import Workers
+    from services.cli.rendering.output import show, write_json
     from services.cli.rendering.tables import workers_table
 
-    body = use_api(ctx, lambda client: client.get("/workers"))
+    body = connect(ctx).get("/workers")
     if json:
         write_json(body)
     else:
-        out().print(workers_table(WorkersReply.decode(body).workers))
+        show(workers_table(msgspec.json.decode(body, type=Workers).workers))
 
 
 def workloads(
     ctx: typer.Context,
     name: Annotated[
-        str | None, typer.Argument(help="One workload: the fields of its items, examples, questions.")
+        str | None,
+        typer.Argument(
+            help="One workload: the fields of its items, examples, questions.", autocompletion=workload_names
+        ),
     ] = None,
     json: JsonFlag = False,
 ) -> None:
     """List the workloads that workers have announced, or show one."""
+    from urllib.parse import quote
+
     import orjson
 
-    from services.cli.client.session import out, use_api, write_json
+    from services.cli.actions.session import connect
+    from services.cli.rendering.output import say, show, write_json
     from services.cli.rendering.tables import workload_block, workloads_table
 
-    body = use_api(ctx, lambda client: client.get(f"/workloads/{name}" if name else "/workloads"))
+    body = connect(ctx).get(f"/workloads/{quote(name, safe='')}" if name else "/workloads")
     if json:
         write_json(body)
         return
     document = orjson.loads(body)
     if name is None:
-        out().print(workloads_table(document["workloads"]))
+        show(workloads_table(document["workloads"]))
         return
-    out().print(workload_block(document))
+    show(*workload_block(document))
     if document.get("example"):
         item = orjson.dumps(document["example"]).decode()
-        out().print(f"\nbatchyard submit {name} --item '{item}'", soft_wrap=True, markup=False)
-    for question, described in document["questions"].items():
+        say(f"\nbatchyard submit {name} --item {_quoted(item)}")
+    for question, described in document.get("questions", {}).items():
         request = orjson.dumps(described["example"]).decode()
-        out().print(f"\nbatchyard ask {name} {question} '{request}'", soft_wrap=True, markup=False)
+        say(f"\nbatchyard ask {name} {question} {_quoted(request)}")
 
 
 def invalidate_cache(
     ctx: typer.Context,
-    workload: Annotated[str, typer.Argument(help="The workload whose cached results are removed.")],
+    workload: Annotated[
+        str, typer.Argument(help="The workload whose cached results are removed.", autocompletion=workload_names)
+    ],
     item: Annotated[
         str | None, typer.Option(metavar="JSON", help="Only the result of this item; default: all of the workload.")
     ] = None,
@@ -63,21 +75,24 @@ def invalidate_cache(
     A workload may cache its results and reuse them for equal items of later
     batches. To refresh the results of one batch, submit it with --cache refresh.
     """
+    from urllib.parse import quote
+
     import orjson
 
-    from services.cli.client.session import out, use_api, write_json
+    from services.cli.actions.session import connect
     from services.cli.errors import BadInput
+    from services.cli.rendering.output import say, write_json
 
     try:
         payload = orjson.loads(item) if item is not None else None
     except orjson.JSONDecodeError as error:
         raise BadInput(f"--item is not JSON: {error}", "Write it like '{\"n\": 7}'.") from error
     document = {} if item is None else {"payload": payload}
-    body = use_api(ctx, lambda client: client.send("POST", f"/workloads/{workload}/invalidate-cache", document))
+    body = connect(ctx).send("POST", f"/workloads/{quote(workload, safe='')}/invalidate-cache", document)
     if json:
         write_json(body)
     else:
-        out().print(f"{workload}: invalidating {'all cached results' if item is None else 'one cached result'}")
+        say(f"{workload}: invalidating {'all cached results' if item is None else 'one cached result'}")
 
 
 def version(json: JsonFlag = False) -> None:
@@ -87,8 +102,15 @@ def version(json: JsonFlag = False) -> None:
     from batchyard_contracts import __version__
 
     if json:
-        from services.cli.client.session import write_json
+        from services.cli.rendering.output import write_json
 
         write_json({"batchyard": __version__, "python": platform.python_version()})
     else:
         typer.echo(f"batchyard {__version__}")
+
+
+def _quoted(text: str) -> str:
+    """Return a text as one word of a shell."""
+    from shlex import quote
+
+    return quote(text)

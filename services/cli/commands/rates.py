@@ -2,10 +2,11 @@
 
 from enum import StrEnum
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
-from services.cli.parsing.options import Concurrency, JsonFlag, RateLimit
+from services.cli.commands.options import Concurrency, JsonFlag, RateLimit
 
 _HISTORY = 20
 
@@ -39,7 +40,7 @@ def rates(
 
     An override takes effect at once, applies to all batches, and lasts until it is cleared.
 
-    [bold]Examples[/bold]
+    Examples
 
       batchyard rates                                            every destination in use
       batchyard rates http --history                             with the changes of its rates
@@ -48,25 +49,58 @@ def rates(
       batchyard rates clear http --partition a.example           use the manifest again
       batchyard rates close http --partition a.example           close an open circuit
     """
-    from services.cli.client.session import use_api
-    from services.cli.errors import BadInput
+    from services.cli.actions.session import connect
 
     given = list(words or ())
     action = Action(given.pop(0)) if given and given[0] in list(Action) else None
-    if len(given) > 1 or (action and not given):
-        raise BadInput("Name one workload.", "`batchyard rates --help` shows examples.")
-    path = f"/rates/{given[0]}" if given else "/rates"
-    query: dict[str, str | int | None] = {"partition": partition, "limit": limit} if given else {}
+    workload = given[0] if given else None
+    _check(action, given, _named(partition, limit), _overrides(rate, concurrency, adaptive), history=history)
+    path = f"/rates/{quote(workload, safe='')}" if workload else "/rates"
+    query: dict[str, str | int | list[str] | None] = {"partition": partition, "limit": limit} if workload else {}
+    api = connect(ctx)
     if action is None:
-        query["history"] = _HISTORY if history else None
-        body = use_api(ctx, lambda client: client.get(path, query))
+        body = api.get(path, {**query, "history": _HISTORY if history else None})
     elif action is Action.SET:
-        document = _document(partition, limit, rate, concurrency, adaptive)
-        body = use_api(ctx, lambda client: client.send("PUT", path, document))
+        body = api.send("PUT", path, _document(partition, limit, rate, concurrency, adaptive))
     else:
         method, suffix = ("DELETE", "") if action is Action.CLEAR else ("POST", "/close")
-        body = use_api(ctx, lambda client: client.send(method, path + suffix, query=query))
+        body = api.send(method, path + suffix, query=query)
     _show(body, json=json)
+
+
+def _check(
+    action: Action | None, workloads: list[str], named: list[str], overrides: list[str], *, history: bool
+) -> None:
+    """Refuse options that the action would ignore, and name the command that is meant."""
+    from services.cli.errors import BadInput
+
+    if len(workloads) > 1 or (action and not workloads):
+        raise BadInput("Name one workload.", "`batchyard rates --help` shows examples.")
+    workload = workloads[0] if workloads else "WORKLOAD"
+    if action is not Action.SET and overrides:
+        meant = f"batchyard rates set {' '.join([workload, *named, *overrides])}"
+        what = f"`rates {action}` removes" if action else "Without `set`, `rates` only shows"
+        raise BadInput(f"{what}; {overrides[0].split()[0]} belongs to an override.", f"Use `{meant}`.")
+    if action is Action.SET and not overrides:
+        raise BadInput("No rate is given.", "Give --rate, --adaptive or --concurrency.")
+    if action and history:
+        raise BadInput("--history belongs to the display.", f"Use `batchyard rates {workload} --history`.")
+    if named and not workloads:
+        raise BadInput(f"{named[0].split()[0]} is one of a workload.", "Use `batchyard rates WORKLOAD …`.")
+    if action is Action.CLOSE and not any(option.startswith("--partition") for option in named):
+        raise BadInput("A circuit is that of one partition.", "Name it with --partition.")
+
+
+def _named(partition: str | None, limit: str | None) -> list[str]:
+    return _written({"--partition": partition, "--limit": limit})
+
+
+def _overrides(rate: str | None, concurrency: int | None, adaptive: str | None) -> list[str]:
+    return _written({"--rate": rate, "--concurrency": concurrency, "--adaptive": adaptive})
+
+
+def _written(options: dict[str, Any]) -> list[str]:
+    return [f"{name} {value}" for name, value in options.items() if value is not None]
 
 
 def _document(
@@ -89,10 +123,10 @@ def _document(
 
 def _show(body: bytes, *, json: bool) -> None:
     from batchyard_contracts.v1.queries import RatesReply
-    from services.cli.client.session import out, write_json
+    from services.cli.rendering.output import show, write_json
     from services.cli.rendering.rate_table import rates_table
 
     if json:
         write_json(body)
     else:
-        out().print(rates_table(RatesReply.decode(body)))
+        show(*rates_table(RatesReply.decode(body)))

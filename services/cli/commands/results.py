@@ -5,19 +5,25 @@ from typing import Annotated
 
 import typer
 
-from services.cli.parsing.options import BatchId, StatusName
+from services.cli.commands.completion import result_formats
+from services.cli.commands.options import BatchId, StatusName
 
 
 def results(
     ctx: typer.Context,
     batch: BatchId,
     format_: Annotated[
-        str, typer.Option("--format", metavar="ndjson|json|csv|cue|…", help="Format, or an export of the workload.")
-    ] = "ndjson",
-    status: Annotated[StatusName | None, typer.Option(help="Only items with this status.")] = None,
-    error_code: Annotated[
-        str | None, typer.Option(help="Only items with this error code; see `batchyard failures`.")
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="ndjson|json|csv|cue|…",
+            help="Format, or an export of the workload. Default: ndjson.",
+            autocompletion=result_formats,
+        ),
     ] = None,
+    status: Annotated[StatusName | None, typer.Option(help="Only items with this status.")] = None,
+    code: Annotated[str | None, typer.Option(help="Only items with this error code; see `batchyard failures`.")] = None,
+    cause: Annotated[str | None, typer.Option(help="Only items with this cause, as `failures` names it.")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A file; for cue and other exports a folder.")
     ] = None,
@@ -29,13 +35,16 @@ def results(
     --output, by default one named after the batch. While the batch runs, these are
     the items that have ended so far.
 
-    [bold]Examples[/bold]
+    Examples
 
       batchyard results last --format csv --output results.csv
       batchyard results last --status failed | jq -r .error.code | sort | uniq -c
       batchyard results last --format cue --output sheets/
     """
     from services.cli.actions.results import ResultSelection, fetch
+    from services.cli.errors import BadInput
 
-    chosen = "json" if json else format_
-    fetch(ctx, batch, ResultSelection(chosen, status.value if status else None, error_code), output)
+    if json and format_ not in {None, "json"}:
+        raise BadInput(f"--json and --format {format_} exclude each other.", "Give one of them.")
+    chosen = "json" if json else format_ or "ndjson"
+    fetch(ctx, batch, ResultSelection(chosen, status.value if status else None, code, cause), output)

@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli.parsing.items import Format
-from services.cli.parsing.options import (
+from services.cli.commands.options import (
     CachePolicy,
     Concurrency,
     Deadline,
@@ -17,12 +16,14 @@ from services.cli.parsing.options import (
     RateLimit,
     RetryRules,
     Weight,
+    Workload,
 )
+from services.cli.parsing.items import Format
 
 
 def submit(
     ctx: typer.Context,
-    workload: Annotated[str, typer.Argument(help="Workload that runs every item; see `batchyard workloads`.")],
+    workload: Workload,
     file: Annotated[
         Path | None, typer.Argument(help="JSON list, NDJSON or CSV; - reads standard input.", allow_dash=True)
     ] = None,
@@ -87,7 +88,7 @@ def submit(
     CSV needs a header that names the fields of an item; a column custom_id is
     repeated in the results. The command prints the id of the batch.
 
-    [bold]Examples[/bold]
+    Examples
 
       batchyard submit http calls.csv --watch
       batchyard submit WORKLOAD --source criteria.json --estimate

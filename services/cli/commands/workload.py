@@ -5,13 +5,19 @@ from typing import Annotated
 
 import typer
 
-from services.cli.parsing.options import JsonFlag
+from services.cli.commands.options import JsonFlag
+from services.cli.commands.plain_help import HelpCommand, HelpGroup
 
-app = typer.Typer(no_args_is_help=True, help="Create, run and test a workload of your own.")
+app = typer.Typer(
+    cls=HelpGroup,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Create, run and test a workload of your own.",
+)
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A Python file that defines workloads.")]
 
 
-@app.command()
+@app.command(cls=HelpCommand)
 def new(
     name: Annotated[str, typer.Argument(help="Its name: lower case, digits and hyphens.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The file to write; else NAME.py here.")] = None,
@@ -22,7 +28,7 @@ def new(
     write_new(name, output)
 
 
-@app.command()
+@app.command(cls=HelpCommand)
 def run(file: File) -> None:
     """Run a worker for the workloads of FILE until Ctrl-C.
 
@@ -33,7 +39,7 @@ def run(file: File) -> None:
     run_worker(file)
 
 
-@app.command("test")
+@app.command(cls=HelpCommand, name="test")
 def check(
     file: File,
     item: Annotated[str | None, typer.Option(help="An item as JSON to try, in place of the example.")] = None,

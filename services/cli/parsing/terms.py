@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from batchyard_contracts.v1.values import FailureThreshold, RetryRule, Terms
 from services.cli.errors import BadInput
 
 _RATE = re.compile(r"(\d+(?:\.\d+)?)/(s|min|h)")
@@ -48,19 +47,6 @@ class TermOptions:
         return {name: value for name, value in found.items() if value is not None}
 
 
-def term_rows(terms: Terms) -> list[tuple[str, str]]:
-    """The terms that are set, as a name and words each, in the way that the options are written."""
-    found = {
-        "weight": terms.weight and str(terms.weight),
-        "rate limit": terms.rate and f"{_number(terms.rate.per_second)}/s, {terms.rate.burst} at once",
-        "concurrency": terms.concurrency and str(terms.concurrency),
-        "deadline": terms.deadline and terms.deadline.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
-        "failure threshold": terms.failure_threshold and ", ".join(_bounds(terms.failure_threshold)),
-        "retry": ", ".join(f"{code} {_backoff(rule)}" for code, rule in terms.retry.items()),
-    }
-    return [(name, words) for name, words in found.items() if words]
-
-
 def rate_of(text: str) -> dict[str, Any]:
     """A rate, with a tenth of a second's worth at once."""
     match = _RATE.fullmatch(text)
@@ -68,25 +54,6 @@ def rate_of(text: str) -> dict[str, Any]:
         raise BadInput(f"{text!r} is not a rate.", "Write it as 20/s, 600/min or 100/h.")
     per_second = float(match[1]) / _SECONDS[match[2]]
     return {"per_second": per_second, "burst": max(1, math.ceil(per_second / 10))}
-
-
-def _bounds(threshold: FailureThreshold) -> list[str]:
-    found = [f"{code}={count}" for code, count in threshold.codes.items()]
-    if threshold.share is not None:
-        found.insert(0, f"{_number(threshold.share * 100)}%")
-    if threshold.count is not None:
-        found.insert(0, str(threshold.count))
-    return found
-
-
-def _backoff(rule: RetryRule) -> str:
-    if rule.attempts == 1:
-        return "never"
-    return f"up to {rule.attempts} attempts ({_number(rule.base_s)} s, at most {_number(rule.cap_s)} s apart)"
-
-
-def _number(value: float) -> str:
-    return f"{value:.6g}"
 
 
 def _rule(text: str) -> tuple[str, dict[str, Any]]:

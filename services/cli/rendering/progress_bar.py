@@ -7,8 +7,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from batchyard_contracts.v1.values import Counts
+from services.cli.client.documents import Counts
 from services.cli.client.follow import Snapshot
+from services.cli.rendering.spans import clock
 
 _WIDTH = 32
 _PARTS = (
@@ -20,6 +21,8 @@ _PARTS = (
 )
 _STEPS = 10
 """Number of progress lines of a batch when the output is no terminal."""
+_GROWTH = 1.5
+"""Growth of an open batch after which it gets another of those lines."""
 
 
 class Progress:
@@ -29,6 +32,7 @@ class Progress:
         self._console = console
         self._title = title
         self._step = -1
+        self._grown_to = 0.0
         self._live: Live | None = None
 
     @contextmanager
@@ -46,40 +50,59 @@ class Progress:
         if self._live is not None:
             self._live.update(progress_line(self._title, now), refresh=True)
             return
-        step = int(_share(now) * _STEPS)
-        if step > self._step or now.result is not None:
-            self._step = step
+        if self._has_news(now):
             self._console.print(progress_line(self._title, now, bar=False))
+
+    def _has_news(self, now: Snapshot) -> bool:
+        if _is_growing(now):
+            if now.counts.known < self._grown_to:
+                return False
+            self._grown_to = max(1, now.counts.known) * _GROWTH
+            return True
+        step = int(_share(now) * _STEPS)
+        if step <= self._step and now.result is None:
+            return False
+        self._step = step
+        return True
 
 
 def progress_line(title: str, now: Snapshot, *, bar: bool = True) -> Text:
     """The line as text: what is drawn live and what is printed into a log."""
     counts = now.counts
     line = Text(f"{title} ", no_wrap=True, overflow="ellipsis")
-    if bar:
-        line.append(_bar(counts)).append(" ")
-    line.append(f"{_share(now):4.0%} ", "bold").append(f"{counts.ended}/{_total(counts)}")
+    if _is_growing(now):  # a share of what has come so far would mislead
+        line.append(f"growing, {counts.known:,} so far", "bold")
+    else:
+        if bar:
+            line.append(_bar(counts)).append(" ")
+        line.append(f"{_share(now):4.0%} ", "bold").append(f"{counts.ended}/{counts.known}")
     if units := counts.units:
         of = "" if units.total is None else f"/{units.total:,}"
         line.append(f"  {units.done:,}{of} {units.name}")
     for field, noun, style in _PARTS:
         if number := getattr(counts, field):
             line.append("  ").append(f"{number} {noun}", style)
-    if now.result is not None:
-        return line.append("  ").append(now.result, "bold")
-    if now.status == "paused":
-        return line.append("  ").append("paused", "bold yellow")
-    if counts.total and not counts.remaining:
-        return line.append("  summing up", "cyan")
-    if now.items_per_s:
-        line.append(f"  {now.items_per_s:,.1f}/s", "cyan")
-    if now.eta_s is not None:
-        line.append(f"  {_clock(now.eta_s)} left", "cyan")
+    for words, style in _ending(now):
+        line.append("  ").append(words, style)
     return line
 
 
+def _ending(now: Snapshot) -> list[tuple[str, str]]:
+    """Return the end of the line: how the batch ended or what it does now, and how fast."""
+    if now.result is not None:
+        return [(now.result, "bold")]
+    if now.status == "paused":
+        return [("paused", "bold yellow")]
+    if now.counts.total and not now.counts.remaining:
+        return [("summing up", "cyan")]
+    found = [(f"{now.items_per_s:,.1f}/s", "cyan")] if now.items_per_s else []
+    if now.eta_s is not None and not _is_growing(now):
+        found.append((f"{clock(now.eta_s)} left", "cyan"))
+    return found
+
+
 def _bar(counts: Counts) -> Text:
-    total = max(1, _total(counts))
+    total = max(1, counts.known)
     bar = Text()
     drawn = ended = 0
     for field, _, style in _PARTS:
@@ -90,18 +113,12 @@ def _bar(counts: Counts) -> Text:
     return bar.append("━" * (_WIDTH - drawn), "bright_black")
 
 
-def _total(counts: Counts) -> int:
-    return counts.total if counts.total is not None else counts.ended + counts.remaining
+def _is_growing(now: Snapshot) -> bool:
+    return now.result is None and now.counts.total is None
 
 
 def _share(now: Snapshot) -> float:
     if now.share is not None:
         return now.share
-    total = _total(now.counts)
+    total = now.counts.known
     return now.counts.ended / total if total else 0.0
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

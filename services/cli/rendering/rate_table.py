@@ -1,26 +1,27 @@
 """Table of the rates of destinations."""
 
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from batchyard_contracts.v1.queries import RatesReply, RateState
+from services.cli.rendering.tables import table_of
 
-_COLUMNS = ("workload", "destination", "rate", "because", "out", "waiting", "chunk")
+_COLUMNS = ("workload", "destination", "rate", "reason", "in flight", "waiting", "chunk size")
 
 
-def rates_table(reply: RatesReply) -> RenderableType:
+def rates_table(reply: RatesReply) -> list[RenderableType]:
     """One destination a row, and what keeps it back; below it how its rate changed, if that was asked for."""
     if not reply.rates:
-        return Text(
-            "No item went out lately. A destination is listed while items wait for it or something was learned."
-        )
+        return [
+            Text("No item went out lately. A destination is listed while items wait for it or something was learned.")
+        ]
     parts: list[RenderableType] = []
     table = _table()
     for state in reply.rates:
         name = state.partition or "all" if state.limit == "partition" else f"{state.limit} {state.partition or 'all'}"
         most = f" of {state.concurrency}" if state.concurrency else ""
-        chunk = f"{state.chunk_size}: {state.chunk_size_reason}" if state.chunk_size else ""
+        chunk = f"{state.chunk_size} ({state.chunk_size_reason})" if state.chunk_size else ""
         cells = (
             state.workload,
             name,
@@ -39,7 +40,7 @@ def rates_table(reply: RatesReply) -> RenderableType:
         parts.append(table)
     if reply.truncated:
         parts.append(Text("There are more. Name a workload, or a --partition."))
-    return Group(*parts)
+    return parts
 
 
 def rate_text(per_second: float | None) -> str:
@@ -76,4 +77,4 @@ def _history(state: RateState) -> Table:
 
 
 def _table() -> Table:
-    return Table(*_COLUMNS, box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bright_black")
+    return table_of(*_COLUMNS)

@@ -1,16 +1,16 @@
 """Formats responses of the server as tables and short blocks of text."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from batchyard_contracts.v1.queries import BatchState, FailureGroup, WorkerState
-from batchyard_contracts.v1.values import TERMINAL_STATUSES, Counts, StopReason
-from services.cli.parsing.terms import term_rows
+from services.cli.client.documents import Batch, Counts, FailureGroup, Worker
+from services.cli.rendering.spans import age
+from services.cli.rendering.term_rows import term_rows
 from shared.json.summary import summary_lines
 
 _STYLES = {
@@ -23,13 +23,13 @@ _STYLES = {
     "open": "cyan",
 }
 
-
-STOPPED: dict[StopReason, str] = {
+STOPPED: dict[str, str] = {
     "deadline": "its deadline passed: what had not ended expired",
     "failure_threshold": "more items failed than --failure-threshold allows: the rest was cancelled",
     "never_sealed": "nothing was added for too long, and it was never sealed: what waited expired",
 }
 """Why a batch was stopped without anybody asking."""
+_STATUSES = ("succeeded", "failed", "cancelled", "expired", "duplicate")
 
 _COMMANDS = 10
 """Causes whose command is written out."""
@@ -37,35 +37,35 @@ _WIDE = 100
 """Columns of a terminal from which on a list of batches shows their names too."""
 
 
-def batches_table(batches: Iterable[BatchState], now: datetime, width: int) -> Table:
+def batches_table(batches: Iterable[Batch], now: datetime, width: int) -> Table:
     """Batches, one a row that fits a terminal of this width; the rest is in `batch_block`."""
     columns = ("batch", "workload", "state", "items", "accepted", "name")
-    table = _table(*(columns if width >= _WIDE else columns[:-1]))
+    table = table_of(*(columns if width >= _WIDE else columns[:-1]))
     for batch in batches:
         counts = batch.counts
-        total = counts.total if counts.total is not None else counts.ended + counts.remaining
         failed = (f" {counts.failed} failed", "red") if counts.failed else ""
+        items = f"{counts.ended}/{counts.known}" if counts.total is not None else f"{counts.known} so far"
         cells = (
-            str(batch.batch_id), batch.workload, state_text(batch), Text.assemble(f"{counts.ended}/{total}", failed),
-            _age(now - batch.accepted_at), Text(batch.name or ""),
+            batch.batch_id, batch.workload, state_text(batch), Text.assemble(items, failed),
+            age(now - batch.accepted_at), Text(batch.name or ""),
         )  # fmt: skip
         table.add_row(*cells[: len(table.columns)])
     return table
 
 
-def batch_block(batch: BatchState) -> Table:
+def batch_block(batch: Batch) -> Table:
     """All about one batch, one fact a line."""
     table = Table.grid(padding=(0, 2))
-    table.add_column(style="bright_black")
-    table.add_column()
-    table.add_row("batch", str(batch.batch_id))
+    table.add_column(style="bright_black", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("batch", batch.batch_id)
     if batch.name:
         table.add_row("name", Text(batch.name))
     table.add_row("workload", batch.workload)
     table.add_row("priority", batch.priority)
     table.add_row("state", state_text(batch))
     if batch.stop_reason:
-        table.add_row("stopped", Text(STOPPED[batch.stop_reason]))
+        table.add_row("stopped", Text(STOPPED.get(batch.stop_reason, batch.stop_reason)))
     table.add_row("round", str(batch.round))
     table.add_row("items", counts_text(batch.counts))
     if batch.items_per_s:
@@ -92,7 +92,7 @@ def summary_rows(summary: Any, error: str | None) -> list[tuple[str, str]]:
 
 def counts_text(counts: Counts) -> str:
     """Items by state in words, those that are zero left out."""
-    found = [f"{getattr(counts, status)} {status}" for status in TERMINAL_STATUSES if getattr(counts, status)]
+    found = [f"{getattr(counts, status)} {status}" for status in _STATUSES if getattr(counts, status)]
     if counts.cached:
         found.append(f"{counts.cached} of them with a known result")
     if counts.remaining:
@@ -101,39 +101,38 @@ def counts_text(counts: Counts) -> str:
     return f"{', '.join(found) or 'none'} {total}"
 
 
-def state_text(batch: BatchState) -> Text:
+def state_text(batch: Batch) -> Text:
     """The state of a batch; of a finished one, how it ended."""
     word = batch.result or batch.status
     return Text(word, _STYLES.get(word, ""))
 
 
-def failures_table(batch_id: str, groups: Iterable[FailureGroup]) -> RenderableType:
+def failures_table(batch_id: str, groups: Iterable[FailureGroup]) -> list[RenderableType]:
     """Return the failures by cause, with the commands that retry the first few."""
     rows = list(groups)
     if not rows:
-        return Text("Nothing failed.")
-    table = _table("code", "partition", "items", "for example", "message")
+        return [Text("Nothing failed.")]
+    table = table_of("code", "partition", "items", "for example", "message")
     for group in rows:
         ordinals = ", ".join(map(str, group.ordinals[:3])) + (" …" if group.count > 3 else "")
         table.add_row(
             Text(group.code, "red"), Text(group.partition or ""), str(group.count), f"item {ordinals}",
             Text(group.message),
         )  # fmt: skip
-    lines = [Text(""), Text("Run them again, as they are or with --patch; --dry-run only shows what would run:")]
+    lines = [Text(""), Text("Run them again, as they are or with --patch; --dry-run only shows which would run:")]
     for group in [group for group in rows if group.cause][:_COMMANDS]:
-        line = f"  batchyard retry {batch_id} --cause {group.cause}"
-        lines.append(Text(line, no_wrap=True, overflow="ignore"))
+        lines.append(Text(f"  batchyard retry {batch_id} --cause {group.cause}", no_wrap=True))
         hint = "may succeed as they are" if group.retryable else "will most likely fail again as they are"
         lines.append(Text(f"    {group.count} x {group.code}: {hint}", "bright_black"))
-    return Group(table, *lines)
+    return [table, *lines]
 
 
-def workers_table(workers: Iterable[WorkerState]) -> RenderableType:
+def workers_table(workers: Iterable[Worker]) -> RenderableType:
     """The workers that live."""
     rows = list(workers)
     if not rows:
         return Text("No worker has been heard of in the last half minute. Start one: `python -m services.worker`.")
-    table = _table("worker", "workloads", "slots (busy/open/max)", "running", "chunks", "seen")
+    table = table_of("worker", "workloads", "slots (busy/open/max)", "running", "chunks", "seen")
     for worker in rows:
         state = " (stopping)" if worker.stopping else ""
         table.add_row(
@@ -143,7 +142,7 @@ def workers_table(workers: Iterable[WorkerState]) -> RenderableType:
     return table
 
 
-def _slots(worker: WorkerState) -> str:
+def _slots(worker: Worker) -> str:
     counts = [worker.slots.get(name) for name in worker.workloads]
     return "\n".join(f"{count.busy}/{count.open}/{count.max}" if count else "" for count in counts)
 
@@ -153,48 +152,41 @@ def workloads_table(manifests: Iterable[dict[str, Any]]) -> RenderableType:
     rows = list(manifests)
     if not rows:
         return Text("No worker has announced a workload yet. Start one: `python -m services.worker`.")
-    table = _table("workload", "version", "what it does", "exports")
+    table = table_of("workload", "version", "what it does", "exports")
     for manifest in rows:
         what = manifest.get("title") or manifest.get("description") or ""
         table.add_row(manifest["name"], manifest["version"], Text(what), ", ".join(manifest.get("exports") or {}))
     return table
 
 
-def workload_block(manifest: dict[str, Any]) -> Group:
+def workload_block(manifest: dict[str, Any]) -> list[RenderableType]:
     """One workload: the fields of its item, how it is paced, and an example to submit."""
-    fields = _table("field", "type", "", "meaning")
+    fields = table_of("field", "type", "", "meaning")
     schema = manifest["item_schema"]
     for name, part in schema.get("properties", {}).items():
         need = "required" if name in schema.get("required", []) else ""
         fields.add_row(Text(name), _type_of(part), need, Text(str(part.get("description") or part.get("title") or "")))
     head = Text.assemble((manifest["name"], "bold"), f" {manifest['version']}  {manifest.get('title') or ''}")
-    questions = _table("question", "meaning")
+    questions = table_of("question", "meaning")
     for name, question in manifest.get("questions", {}).items():
         questions.add_row(Text(name), Text(question.get("description") or ""))
     more: list[RenderableType] = [Text(""), questions] if questions.rows else []
-    return Group(head, Text(manifest.get("description") or ""), Text(""), fields, *more)
+    return [head, Text(manifest.get("description") or ""), Text(""), fields, *more]
 
 
 def _type_of(part: dict[str, Any]) -> str:
     if "type" in part:
-        return str(part["type"])
+        return " or ".join(part["type"]) if isinstance(part["type"], list) else str(part["type"])
     return " or ".join(str(branch.get("type", "object")) for branch in part.get("anyOf", [])) or "any"
 
 
-def _table(*columns: str) -> Table:
+def table_of(*columns: str) -> Table:
+    """Return an empty table with these columns. Running text is wrapped, all else keeps its width."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bright_black")
     for column in columns:
-        long = column in {"name", "message", "partition", "meaning", "what it does", "workloads"}
+        long = column in {"name", "message", "meaning", "what it does", "exports", "reason", "chunk size"}
         table.add_column(column, no_wrap=not long, overflow="fold")
     return table
-
-
-def _age(passed: timedelta) -> str:
-    seconds = max(0, int(passed.total_seconds()))
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds // size} {unit} ago"
-    return f"{seconds} s ago"
 
 
 def _when(moment: datetime) -> str:

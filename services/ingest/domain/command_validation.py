@@ -1,12 +1,16 @@
-"""Validates terms and control commands: contradictions, empty changes, deadlines that have passed."""
+"""Validates terms, chosen ids and control commands: contradictions, empty changes, times that cannot be."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from batchyard_contracts.v1.commands import BatchControl
 from batchyard_contracts.v1.values import Terms
 from services.ingest.domain.rejection import Rejection
 
 _EMPTY = Terms()
+_MAX_ID_AGE = timedelta(days=1)
+_LATEST_MS = 253_370_764_800_000
+"""The year 9999, in milliseconds since 1970."""
 NOTHING = Rejection(
     "nothing_to_change",
     "`change` takes a new priority, weight, rate, concurrency, deadline, failure_threshold or retry, or names in "
@@ -23,6 +27,20 @@ def validate_terms(terms: Terms, now: datetime) -> Rejection | None:
     threshold = terms.failure_threshold
     if threshold is not None and threshold.count is None and threshold.share is None and not threshold.codes:
         return NO_BOUND
+    return None
+
+
+def validate_batch_id(batch_id: UUID | None, now: datetime) -> Rejection | None:
+    """Return why a client cannot choose this id for a new batch; None when it can, or chose none."""
+    if batch_id is None:
+        return None
+    if batch_id.version != 7:
+        return Rejection("invalid_batch_id", "A batch id is a UUID of version 7. Leave `batch_id` out, or use one.")
+    made_at = datetime.fromtimestamp((batch_id.int >> 80) / 1000, UTC) if batch_id.int >> 80 < _LATEST_MS else None
+    if made_at is None or abs(made_at - now) > _MAX_ID_AGE:
+        return Rejection(
+            "invalid_batch_id", "The time in `batch_id` differs from now by more than a day. Use a new UUIDv7."
+        )
     return None
 
 

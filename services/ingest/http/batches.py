@@ -10,9 +10,10 @@ from fastapi.responses import Response
 from batchyard_contracts.message import Value
 from batchyard_contracts.v1.commands import BatchAppend, BatchControl, BatchSeal, CommandAccepted
 from batchyard_contracts.v1.queries import MAX_PAGE, BatchesQuery, BatchState, FailuresQuery, FailuresReply
-from batchyard_contracts.v1.values import BatchStatus, WorkloadName
+from batchyard_contracts.v1.values import BatchStatus, Result, WorkloadName
 from services.ingest.api.service import IngestService
 from services.ingest.http import body
+from services.ingest.http.labels import LineParam, labels_of
 from services.ingest.http.models import AppendRequest, BatchList, ChangeRequest
 from services.ingest.http.openapi import idempotency_key_header, problem_responses, request_body
 
@@ -41,14 +42,25 @@ def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> A
     async def list_all(
         owner: Annotated[str, Depends(owner_of)],
         status: BatchStatus | None = None,
+        result: Annotated[Result | None, Query(description="how a finished batch ended")] = None,
         workload: WorkloadName | None = None,
+        name: Annotated[LineParam | None, Query(description="part of the name, in letters of either case")] = None,
+        label: Annotated[tuple[LineParam, ...], Query(description="`key=value`, among others")] = (),
         before: Annotated[UUID | None, Query(description="`next_before` of the previous page")] = None,
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
     ) -> Response:
-        """Your batches, newest first."""
-        found = await service.aggregator.batches(
-            BatchesQuery(owner=owner, status=status, workload=workload, before=before, limit=limit)
+        """Your batches, the one that was accepted last first."""
+        query = BatchesQuery(
+            owner=owner,
+            status=status,
+            result=result,
+            workload=workload,
+            name=name,
+            labels=labels_of(label),
+            before=before,
+            limit=limit,
         )
+        found = await service.aggregator.batches(query)
         next_before = found[-1].batch_id if len(found) == limit else None
         return Response(BatchList(batches=found, next_before=next_before).model_dump_json(), media_type=body.JSON)
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from batchyard_contracts.v1.manifest import Manifest
-from batchyard_contracts.v1.values import MAX_ITEMS_PER_BATCH, ErrorCode, TerminalStatus
+from batchyard_contracts.v1.values import MAX_ITEMS_PER_BATCH, Cause, ErrorCode, TerminalStatus
 from services.ingest.api.service import IngestService
 from services.ingest.domain.batch import BatchHeader
 from services.ingest.domain.ingest_error import IngestError
@@ -64,6 +64,7 @@ def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> A
         export_format: Annotated[str, Query(alias="format", description=_DESCRIPTION, max_length=64)] = "json",
         status: TerminalStatus | None = None,
         error_code: ErrorCode | None = None,
+        cause: Annotated[Cause | None, Query(description="cause of the failure, as `failures` names it")] = None,
         after: Annotated[int, Query(ge=-1, description="ordinal after which the page starts")] = -1,
         limit: Annotated[
             int | None, Query(ge=1, le=MAX_ITEMS_PER_BATCH, description="largest number of outcomes; absent: all")
@@ -73,7 +74,8 @@ def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> A
         header = await service.header(owner, batch_id)
         manifest = (await service.registry.get(header.workload)).manifest
         _check_format(export_format, manifest, header, limit)
-        pages = read_results(service.aggregator, ResultSelection(owner, batch_id, status, error_code, after, limit))
+        selection = ResultSelection(owner, batch_id, status, error_code, after, limit, cause)
+        pages = read_results(service.aggregator, selection)
         first = await anext(pages)
         chunks, media_type, suffix = _encode(export_format, manifest, header, _chain(first, pages))
         headers = {"Content-Disposition": f'attachment; filename="{batch_id}.{suffix}"'}

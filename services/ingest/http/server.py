@@ -1,6 +1,7 @@
 """HTTP server inside the service's process and event loop."""
 
 import contextlib
+import errno
 import logging
 import socket
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
-from shared.runtime.errors import ConfigurationError
+from shared.runtime.errors import ConfigurationError, PortTaken
 
 log = structlog.get_logger()
 _SHUTDOWN_TIMEOUT_S = 10
@@ -81,7 +82,8 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
-        raise ConfigurationError(
+        wrong = PortTaken if error.errno == errno.EADDRINUSE else ConfigurationError
+        raise wrong(
             f"Cannot listen on {host} port {port}: {error}. Set BATCHYARD_HTTP_HOST and BATCHYARD_HTTP_PORT."
         ) from error
     listener.listen(_BACKLOG)

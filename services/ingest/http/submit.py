@@ -18,6 +18,7 @@ from services.ingest.domain.readers.csv_rows import CsvReader
 from services.ingest.domain.readers.ndjson import NdjsonReader
 from services.ingest.domain.rejection import Rejection
 from services.ingest.http import body
+from services.ingest.http.labels import labels_of
 from services.ingest.http.openapi import file_body, json_body, problem_responses
 from services.ingest.persistence.workload_registry import RegisteredWorkload
 
@@ -132,11 +133,7 @@ def _with_idempotency_key(command: BatchSubmit, key: str | None) -> BatchSubmit:
 
 def _command_from_query(fields: dict[str, Any], labels: Sequence[str], options: str | None) -> BatchSubmit:
     """Return the command that the query parameters of an upload describe, without items."""
-    if invalid := [text for text in labels if "=" not in text]:
-        raise IngestError(
-            Rejection("invalid_request", f"The label {invalid[0]!r} has no value. Write it as key=value.")
-        )
-    fields["labels"] = {key: value for key, _, value in (text.partition("=") for text in labels)}
+    fields["labels"] = labels_of(labels)
     try:
         return BatchSubmit.model_validate(fields | _options(options))
     except ValidationError as error:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from batchyard_contracts.v1.queries import ResultsQuery, ResultsReply
-from batchyard_contracts.v1.values import ErrorCode, ItemResult, TerminalStatus
+from batchyard_contracts.v1.values import Cause, ErrorCode, ItemResult, TerminalStatus
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.queries.aggregator_client import AggregatorClient
 
@@ -24,6 +24,7 @@ class ResultSelection:
     error_code: ErrorCode | None = None
     after: int = -1
     limit: int | None = None
+    cause: Cause | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ async def _query(aggregator: AggregatorClient, selection: ResultSelection, after
         limit=limit,
         status=selection.status,
         error_code=selection.error_code,
+        cause=selection.cause,
     )
     for _ in range(_MAX_ATTEMPTS - 1):
         try:

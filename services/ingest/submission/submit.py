@@ -12,7 +12,7 @@ from batchyard_contracts.message import Message
 from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
 from batchyard_contracts.v1.flow import BatchAccepted
 from services.ingest.domain.batch import BatchHeader, State
-from services.ingest.domain.command_validation import validate_terms
+from services.ingest.domain.command_validation import validate_batch_id, validate_terms
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.item import ValidatedItem, validate_items, validate_source
 from services.ingest.domain.item_validator import ItemValidator
@@ -94,7 +94,10 @@ class BatchSubmitter:
         items = _validated_items(command, workload)
         check_dedup(command, workload)
         self._backpressure.check(header.owner, header.items)
-        if rejection := validate_terms(header.terms, header.accepted_at):
+        rejection = validate_terms(header.terms, header.accepted_at) or validate_batch_id(
+            command.batch_id, header.accepted_at
+        )
+        if rejection:
             raise IngestError(rejection)
         return items
 

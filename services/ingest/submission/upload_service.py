@@ -13,7 +13,7 @@ import structlog
 
 from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
 from services.ingest.domain.batch import BatchHeader
-from services.ingest.domain.command_validation import validate_terms
+from services.ingest.domain.command_validation import validate_batch_id, validate_terms
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.item import ValidatedItem
 from services.ingest.domain.pager import Pager
@@ -90,7 +90,7 @@ class UploadService:
                 header = resumed
                 log.info("upload continued", batch_id=str(header.batch_id), items=header.items)
         if header.confirmed is None:
-            self._check(header, workload)
+            self._check(header, workload, command.batch_id)
         upload = Upload(
             header,
             receiver,
@@ -115,10 +115,11 @@ class UploadService:
         finally:
             self._active.discard(receiver)
 
-    def _check(self, header: BatchHeader, workload: RegisteredWorkload) -> None:
+    def _check(self, header: BatchHeader, workload: RegisteredWorkload, chosen_id: UUID | None) -> None:
         """Raise `IngestError` when a new upload cannot be accepted."""
         check_ready(workload)
-        if rejection := validate_terms(header.terms, header.accepted_at):
+        now = header.accepted_at
+        if rejection := validate_terms(header.terms, now) or validate_batch_id(chosen_id, now):
             raise IngestError(rejection)
         self._backpressure.check(header.owner, 1)
 

@@ -30,7 +30,7 @@ def load(name: str) -> list[Workload[Any, Any]]:
         module = import_module(file.stem)
     except Exception as error:
         raise ConfigurationError(f"{name} cannot be imported: {type(error).__name__}: {error}") from error
-    found = [value for value in vars(module).values() if isinstance(value, Workload)]
+    found = list({id(value): value for value in vars(module).values() if isinstance(value, Workload)}.values())
     if not found:
         raise ConfigurationError(f"{name} defines no batchyard_contracts.workload.Workload.")
     return found

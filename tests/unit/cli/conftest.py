@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,11 +89,13 @@ async def cluster() -> AsyncIterator[FakeCluster]:
 
 
 @pytest.fixture
-def run(cluster: FakeCluster, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(
+    cluster: FakeCluster, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Run:
     """Run `batchyard …` against the fake cluster, in a thread of its own since it brings its own event loop."""
     monkeypatch.setenv("BATCHYARD_URL", cluster.url)
     monkeypatch.delenv("BATCHYARD_TOKEN", raising=False)
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
     def command(argv: tuple[str, ...]) -> int:
         try:

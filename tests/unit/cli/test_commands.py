@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import subprocess
 import sys
 import zipfile
@@ -13,9 +12,9 @@ from uuid import UUID
 import pytest
 from aiohttp import web
 
-from batchyard_contracts.v1.values import BatchStatus, Priority, TerminalStatus
+from batchyard_contracts.v1.values import BatchStatus, Priority, Result, TerminalStatus
+from services.cli.commands.options import PriorityName, StateName, StatusName
 from services.cli.exit_codes import Exit
-from services.cli.parsing.options import BatchStatusName, PriorityName, StatusName
 from tests.unit.cli.conftest import BATCH, FakeCluster, Run, state
 
 ACCEPTED = {
@@ -41,13 +40,13 @@ FINISHED = {
 def test_names_on_the_command_line_are_those_of_the_contract() -> None:
     assert tuple(each.value for each in PriorityName) == get_args(Priority)
     assert tuple(each.value for each in StatusName) == get_args(TerminalStatus)
-    assert tuple(each.value for each in BatchStatusName) == get_args(BatchStatus)
+    assert tuple(each.value for each in StateName) == (*get_args(BatchStatus), *get_args(Result))
 
 
 def test_help_loads_nothing_heavy() -> None:
     script = "import services.cli.app, sys; print(*sorted({m.partition('.')[0] for m in sys.modules}))"
     loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
-    assert not {"aiohttp", "pydantic", "asyncpg", "aio_pika", "redis", "shared", "devstack"} & set(loaded)
+    assert not {"aiohttp", "pydantic", "asyncpg", "aio_pika", "redis", "rich", "shared", "devstack"} & set(loaded)
 
 
 async def test_help_shows_every_exit_code(run: Run) -> None:
@@ -126,7 +125,7 @@ async def test_a_refused_item_is_named(run: Run, cluster: FakeCluster, tmp_path:
     cluster.answer("POST /batches", {"title": "x", "status": 422, "detail": "n: not a number", "line": 3}, status=422)
     (tmp_path / "a.csv").write_text("n\n1\nx\n")
     ended = await run("submit", "squares", str(tmp_path / "a.csv"))
-    assert (ended.code, ended.out) == (Exit.REFUSED, "")
+    assert (ended.code, ended.out) == (Exit.USAGE, "")
     assert "Line 3: n: not a number" in ended.err
 
 
@@ -327,13 +326,13 @@ async def test_results_go_to_standard_output_or_a_file(run: Run, cluster: FakeCl
         return web.Response(text='{"ordinal":0}\n', content_type="application/x-ndjson")
 
     cluster.answer(f"GET /batches/{BATCH}/results", lines)
-    ended = await run("results", BATCH, "--status", "failed", "--error-code", "not_found")
+    ended = await run("results", BATCH, "--status", "failed", "--code", "not_found")
     assert ended.out == '{"ordinal":0}\n'
     assert cluster.queries[0] == [("format", "ndjson"), ("status", "failed"), ("error_code", "not_found")]
     file = tmp_path / "r.ndjson"
     ended = await run("results", BATCH, "-o", str(file))
     assert (ended.out, file.read_text()) == ("", '{"ordinal":0}\n')
-    assert os.listdir(tmp_path) == ["r.ndjson"]  # noqa: PTH208  # the temporary file is gone
+    assert {path.name for path in tmp_path.iterdir()} == {"r.ndjson"}  # noqa: ASYNC240  # no temporary file
 
 
 async def test_an_export_is_unpacked(run: Run, cluster: FakeCluster, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from batchyard_contracts.v1.values import Counts
+from services.cli.client.documents import Counts
 from services.cli.client.follow import Snapshot
 from services.cli.rendering.progress_bar import Progress, progress_line
 
@@ -22,7 +22,10 @@ def snapshot(counts: Counts, status: str = "running", result: str | None = None,
             snapshot(Counts(total=3, succeeded=1, remaining=2), rate=2.0, eta=3661),
             "x  33% 1/3  1 succeeded  2.0/s  1:01:01 left",
         ),
-        (snapshot(Counts(succeeded=1, remaining=1), "open"), "x  50% 1/2  1 succeeded"),
+        (
+            snapshot(Counts(succeeded=25_000, remaining=1), "open", rate=9.0, eta=5.0),
+            "x growing, 25,001 so far  25000 succeeded  9.0/s",
+        ),
         (snapshot(Counts(total=2, succeeded=2), rate=9.0), "x 100% 2/2  2 succeeded  summing up"),
         (snapshot(Counts(total=2, failed=1, remaining=1), "paused"), "x  50% 1/2  1 failed  paused"),
         (
@@ -55,3 +58,14 @@ def test_without_a_terminal_a_batch_takes_few_lines() -> None:
     lines = written.getvalue().splitlines()
     assert len(lines) == 12
     assert lines[-1].endswith("completed")
+
+
+def test_an_open_batch_takes_few_lines_without_a_terminal() -> None:
+    written = StringIO()
+    with Progress(Console(file=written, width=120), "x").shown() as progress:
+        for ended in range(1000):
+            progress.draw(snapshot(Counts(succeeded=ended, remaining=1), "open"))
+        progress.draw(snapshot(Counts(total=1000, succeeded=1000), result="completed"))
+    lines = written.getvalue().splitlines()
+    assert 10 < len(lines) < 25
+    assert all("growing" in line and "%" not in line for line in lines[:-1])

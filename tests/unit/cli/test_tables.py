@@ -3,22 +3,20 @@
 from datetime import UTC, datetime
 from io import StringIO
 from typing import Any
-from uuid import UUID
 
 import pytest
 from rich.console import Console
 
-from batchyard_contracts.v1.queries import BatchState
-from batchyard_contracts.v1.values import Counts
+from services.cli.client.documents import Batch, Counts
 from services.cli.rendering.tables import batch_block
 
 AT = datetime(2026, 11, 20, 18, 30, tzinfo=UTC)
 
 
 def shown(**fields: Any) -> str:
-    batch = BatchState(
-        batch_id=UUID(int=7), owner="ann", workload="squares", priority="normal", status="finished", round=1,
-        result="completed", counts=Counts(total=2, succeeded=2), accepted_at=AT, finished_at=AT, **fields,
+    batch = Batch(
+        batch_id="019a2b3c-0000-7000-8000-000000000001", workload="squares", priority="normal", status="finished",
+        round=1, result="completed", counts=Counts(total=2, succeeded=2), accepted_at=AT, finished_at=AT, **fields,
     )  # fmt: skip
     text = StringIO()
     Console(file=text, width=120).print(batch_block(batch))

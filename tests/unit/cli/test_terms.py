@@ -3,11 +3,14 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 
 from batchyard_contracts.v1.values import Terms
+from services.cli.client import documents
 from services.cli.errors import BadInput
-from services.cli.parsing.terms import TermOptions, term_rows
+from services.cli.parsing.terms import TermOptions
+from services.cli.rendering.term_rows import term_rows
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -71,12 +74,12 @@ def test_shown_as_they_are_written() -> None:
         weight=3, rate="30/min", concurrency=5, failure_threshold=["100", "12.5%", "captcha=5"],
         retry=["captcha=1", "http_503=6,2s,5min"],
     )  # fmt: skip
-    assert term_rows(Terms.model_validate(said.fields(NOW))) == [
+    assert term_rows(msgspec.convert(said.fields(NOW), documents.Terms)) == [
         ("weight", "3"),
-        ("rate limit", "0.5/s, 1 at once"),
+        ("rate limit", "0.5/s, burst 1"),
         ("concurrency", "5"),
         ("failure threshold", "100, 12.5%, captcha=5"),
-        ("retry", "captcha never, http_503 up to 6 attempts (2 s, at most 300 s apart)"),
+        ("retry", "captcha: 1 attempt, no retry; http_503: up to 6 attempts, 2 s to 300 s apart"),
     ]
-    assert [name for name, _ in term_rows(Terms(deadline=NOW))] == ["deadline"]
-    assert term_rows(Terms()) == []
+    assert [name for name, _ in term_rows(documents.Terms(deadline=NOW))] == ["deadline"]
+    assert term_rows(documents.Terms()) == []

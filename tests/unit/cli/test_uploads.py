@@ -81,7 +81,7 @@ async def test_an_upload_that_gets_no_further_ends(run: Run, cluster: FakeCluste
 async def test_a_wrong_line_is_not_sent_again(run: Run, cluster: FakeCluster, file: Path) -> None:
     cluster.answer("POST /batches", problem(422, "invalid_item", line=2, batch_id=BATCH, items=1))
     ended = await run("submit", "squares", str(file), "--idempotency-key", "mine")
-    assert ended.code == Exit.REFUSED
+    assert ended.code == Exit.USAGE
     assert len(cluster.requests) == 1
     assert "Line 2: detail of invalid_item" in ended.err
     assert "--idempotency-key mine: what was taken is skipped" in ended.err

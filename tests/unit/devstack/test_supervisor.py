@@ -77,6 +77,16 @@ async def test_a_killed_program_comes_back_by_itself(supervisor: Supervisor, sai
     assert "starting again in 0.05 s" in said[0]
 
 
+async def test_a_program_that_no_restart_mends_ends_the_start_with_its_last_line(
+    supervisor: Supervisor, said: list[str]
+) -> None:
+    final = dataclasses.replace(stub("one", "--crash", backoff=Backoff(first=60)), final_codes=frozenset({3}))
+    with pytest.raises(ProgramFailed, match=r"^started with .* --crash$") as failed:
+        await supervisor.start(stub("two"), final)
+    assert failed.value.final_code == 3
+    assert said == []
+
+
 async def test_a_program_without_backoff_stays_down_until_it_is_restarted(supervisor: Supervisor) -> None:
     await supervisor.start(stub("one", backoff=None))
     supervisor.kill("one")

@@ -6,8 +6,9 @@ from uuid import UUID
 
 import pytest
 
+from batchyard_contracts.ids import uuid7
 from batchyard_contracts.v1.commands import BatchControl
-from services.ingest.domain.command_validation import terms_of, validate_control, validate_terms
+from services.ingest.domain.command_validation import terms_of, validate_batch_id, validate_control, validate_terms
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -54,3 +55,23 @@ def test_the_deadline_of_a_new_batch_has_to_be_in_the_future() -> None:
     rejection = validate_terms(past, NOW)
     assert rejection is not None
     assert rejection.code == "deadline_passed"
+
+
+@pytest.mark.parametrize(
+    ("batch_id", "valid"),
+    [
+        (None, True),
+        (uuid7(round(NOW.timestamp() * 1000), bytes(10)), True),
+        (uuid7(round(NOW.timestamp() * 1000) - 86_000_000, bytes(10)), True),
+        (uuid7(round(NOW.timestamp() * 1000) + 86_000_000, bytes(10)), True),
+        (uuid7(round(NOW.timestamp() * 1000) - 87_000_000, bytes(10)), False),
+        (uuid7(round(NOW.timestamp() * 1000) + 87_000_000, bytes(10)), False),
+        (uuid7((1 << 48) - 1, bytes(10)), False),
+        (UUID("e2e8c94f-52d4-4b2c-9f3a-6a1f7f3a0b1c"), False),
+        (UUID(int=0), False),
+    ],
+)
+def test_a_chosen_id_is_a_uuid7_of_about_now(batch_id: UUID | None, valid: bool) -> None:
+    rejection = validate_batch_id(batch_id, NOW)
+    assert (rejection is None) == valid
+    assert rejection is None or rejection.code == "invalid_batch_id"

@@ -8,6 +8,7 @@ from asyncio.subprocess import PIPE, Process
 
 import pytest
 
+from shared.runtime.exit_codes import CONFIGURATION, PORT_TAKEN
 from tests.support.patience import PATIENCE_S
 
 PROGRAM = """
@@ -74,3 +75,25 @@ async def test_sigterm_ends_it(how: list[str], code: int, said: bytes) -> None:
             process.kill()
     assert process.returncode == code
     assert said in errors
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"), [("ConfigurationError", CONFIGURATION), ("PortTaken", PORT_TAKEN), ("OSError", 1)]
+)
+async def test_an_error_that_no_restart_mends_has_a_code_and_a_line_of_its_own(raised: str, code: int) -> None:
+    program = PROGRAM.replace('if "start" in sys.argv:', f'raise {raised}("no\\nuse")\n    if False:')
+    program = f"from shared.runtime.errors import ConfigurationError, PortTaken\n{program}"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=PIPE, stderr=PIPE)
+    _, err = await process.communicate()
+    assert process.returncode == code
+    assert (err.decode().splitlines()[-1] == "batchyard test: no use") == (code != 1)
+
+
+async def test_a_wrong_setting_has_a_code_of_its_own() -> None:
+    environment = {**os.environ, "BATCHYARD_LOG_FORMAT": "poem"}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PROGRAM, stdout=PIPE, stderr=PIPE, env=environment
+    )
+    _, err = await process.communicate()
+    assert process.returncode == CONFIGURATION
+    assert err.decode().startswith("batchyard test: BATCHYARD_LOG_FORMAT: ")

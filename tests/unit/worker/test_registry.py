@@ -1,12 +1,14 @@
 """The worker finds built-in workloads by their names."""
 
 import pkgutil
+from pathlib import Path
 
 import pytest
 
 from services.worker import workloads
 from services.worker.loading import registry
 from services.worker.loading.registry import find
+from services.worker.loading.workload_file import load
 from shared.runtime.errors import ConfigurationError
 
 
@@ -31,3 +33,16 @@ def test_an_installation_without_entry_points_is_an_error(monkeypatch: pytest.Mo
 
     with pytest.raises(ConfigurationError, match=r"batchyard\.workloads"):
         find()
+
+
+def test_a_file_may_have_two_names_for_one_workload(tmp_path: Path) -> None:
+    file = tmp_path / "two_names_for_one.py"
+    file.write_text(
+        "from pydantic import BaseModel\n"
+        "from batchyard_contracts.workload import Workload\n"
+        "class Item(BaseModel):\n    n: int\n"
+        'first = second = Workload("two-names", version="1", item=Item, result=Item)\n'
+        "@first.handler\nasync def run(item, context):\n    return item\n"
+    )
+    assert list(find(only_files=[str(file)])) == ["two-names"]
+    assert len(load(str(file))) == 1

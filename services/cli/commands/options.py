@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from services.cli.commands.completion import batch_ids, workload_names
+
 
 class PriorityName(StrEnum):
     """The priorities of the contract, written again because `--help` must not wait for the contract's import."""
@@ -48,17 +50,37 @@ class RetryableStatus(StrEnum):
     EXPIRED = "expired"
 
 
-class BatchStatusName(StrEnum):
-    """States of a batch."""
+class StateName(StrEnum):
+    """States of a batch as they are shown: of a finished one, how it ended."""
 
     OPEN = "open"
     RUNNING = "running"
     PAUSED = "paused"
     FINISHED = "finished"
+    COMPLETED = "completed"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
 
+
+ENDS = frozenset({StateName.COMPLETED, StateName.PARTIAL, StateName.FAILED, StateName.CANCELLED})
+"""States that a finished batch is shown in."""
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, one document a line.")]
-BatchId = Annotated[str, typer.Argument(metavar="BATCH", help="Id of a batch, or `last`: the newest one.")]
+BatchId = Annotated[
+    str,
+    typer.Argument(
+        metavar="BATCH",
+        help="Id of a batch, or `last`: the one that you submitted last.",
+        autocompletion=batch_ids,
+    ),
+]
+Workload = Annotated[
+    str,
+    typer.Argument(
+        metavar="WORKLOAD", help="Name of a workload; see `batchyard workloads`.", autocompletion=workload_names
+    ),
+]
 
 Weight = Annotated[int | None, typer.Option(min=1, max=100, help="Share of the batch among your batches; default 1.")]
 RateLimit = Annotated[str | None, typer.Option("--rate", metavar="N/s", help="Largest rate of items: 20/s, 600/min.")]

@@ -1,0 +1,46 @@
+"""The work of `batchyard list`, `show` and `failures`."""
+
+from datetime import UTC, datetime
+
+import msgspec
+import typer
+
+from services.cli.actions.session import connect, resolve
+from services.cli.client.api import Query
+from services.cli.client.documents import Batch, Batches, Failures
+from services.cli.rendering.output import say, show, terminal_width, write_json
+from services.cli.rendering.tables import batch_block, batches_table, failures_table
+
+
+def list_batches(ctx: typer.Context, query: Query, *, json: bool) -> None:
+    """Print the batches that fit."""
+    body = connect(ctx).get("/batches", query)
+    if json:
+        write_json(body)
+        return
+    found = msgspec.json.decode(body, type=Batches).batches
+    if found:
+        show(batches_table(found, datetime.now(UTC), terminal_width()))
+    else:
+        say("No batch fits. Submit one: `batchyard submit --help`.")
+
+
+def show_batch(ctx: typer.Context, batch: str, *, json: bool) -> None:
+    """Print one batch."""
+    api = connect(ctx)
+    body = api.get(f"/batches/{resolve(api, batch)}")
+    if json:
+        write_json(body)
+    else:
+        show(batch_block(msgspec.json.decode(body, type=Batch)))
+
+
+def show_failures(ctx: typer.Context, batch: str, *, json: bool) -> None:
+    """Print the failures of a batch by cause."""
+    api = connect(ctx)
+    batch_id = resolve(api, batch)
+    body = api.get(f"/batches/{batch_id}/failures")
+    if json:
+        write_json(body)
+    else:
+        show(*failures_table(batch_id, msgspec.json.decode(body, type=Failures).groups))

@@ -1,0 +1,75 @@
+"""Access of commands to a running Batchyard: its address, its HTTP API, and the batch that an argument names."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeVar
+from uuid import UUID
+
+import msgspec
+import typer
+
+from services.cli.client.address import Address, find_address, home
+from services.cli.client.api import Api
+from services.cli.client.documents import Batch, Batches
+from services.cli.client.last_batch import recall
+from services.cli.errors import BadInput, NotFound
+from services.cli.rendering.output import note
+from services.cli.rendering.spans import age
+
+if TYPE_CHECKING:
+    from services.cli.client.http_client import HttpClient
+
+T = TypeVar("T")
+LAST = "last"
+
+
+def address_of(ctx: typer.Context) -> Address:
+    """Return the address that the command line or the environment names, else that of the local cluster."""
+    return find_address(os.environ, home(os.environ), ctx.find_root().params.get("url"))
+
+
+def connect(ctx: typer.Context) -> Api:
+    """Return the HTTP API at that address."""
+    return Api(address_of(ctx))
+
+
+def use_api(ctx: typer.Context, use: "Callable[[HttpClient], Awaitable[T]]") -> T:
+    """Connect to that address for a long transfer, and run `use`."""
+    from services.cli.client.http_client import open_door  # noqa: PLC0415  # commands with a short answer do without
+
+    address = address_of(ctx)
+
+    async def run() -> T:
+        async with open_door(address) as client:
+            return await use(client)
+
+    return asyncio.run(run())
+
+
+def resolve(api: Api, batch: str) -> str:
+    """Check the id of a batch. For `last` find it, and say which one that is."""
+    if batch == LAST:
+        found = _last(api)
+        name = f" {found.name!r}" if found.name else ""
+        note(f"last: {found.batch_id} {found.workload}{name}, accepted {age(datetime.now(UTC) - found.accepted_at)}")
+        return found.batch_id
+    try:
+        return str(UUID(batch))
+    except ValueError as error:
+        raise BadInput(f"{batch!r} is not the id of a batch.", "See `batchyard list`, or write `last`.") from error
+
+
+def _last(api: Api) -> Batch:
+    """Return the batch that this user submitted last by this command; if there is none, the owner's newest one."""
+    remembered = recall(os.environ, api.address.url)
+    if remembered is not None:
+        try:
+            return msgspec.json.decode(api.get(f"/batches/{remembered}"), type=Batch)
+        except NotFound:
+            note(f"The batch that you submitted last, {remembered}, is not there any more.")
+    found = msgspec.json.decode(api.get("/batches", {"limit": 1}), type=Batches).batches
+    if not found:
+        raise NotFound("There is no batch yet.", "Submit one: `batchyard submit --help`.")
+    return found[0]

@@ -1,0 +1,79 @@
+"""The work of `batchyard status` and `batchyard env`: where Batchyard is, and whether it works."""
+
+import os
+from shlex import quote
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+import typer
+
+from services.cli.actions.session import address_of
+from services.cli.client.address import home
+from services.cli.client.api import Api
+from services.cli.client.cluster_file import RunningCluster, read_cluster
+from services.cli.errors import CliError, NotReachable
+from services.cli.rendering.output import note, say, write_json
+
+_SERVERS = {
+    "RabbitMQ": "BATCHYARD_AMQP_URL",
+    "PostgreSQL": "BATCHYARD_DATABASE_URL",
+    "Redis": "BATCHYARD_REDIS_URL",
+}
+
+
+def show_status(ctx: typer.Context, *, json: bool) -> None:
+    """Print the state. Raises the error of what does not answer, after all else was printed."""
+    address = address_of(ctx)
+    local = read_cluster(home(os.environ))
+    if local is not None and local.url != address.url:
+        local = None
+    found: dict[str, Any] = {"url": address.url, "local": local is not None}
+    if local is not None:
+        found["home"] = str(home(os.environ).absolute())
+        found["servers"] = {name: _shown(local, variable) for name, variable in _SERVERS.items()}
+    api, failure = Api(address), None
+    try:
+        found["workloads"] = [each["name"] for each in orjson.loads(api.get("/workloads"))["workloads"]]
+        found["workers"] = len(orjson.loads(api.get("/workers"))["workers"])
+    except CliError as error:
+        failure = error
+    found["working"] = failure is None and found["workers"] > 0
+    write_json(found) if json else _print(found)
+    if failure is not None:
+        raise failure
+    if not found["workers"]:
+        note("No worker runs, so that no item does. Start one: `python -m services.worker`.")
+
+
+def print_environment(*, json: bool) -> None:
+    """Print the variables of the local cluster."""
+    folder = home(os.environ)
+    running = read_cluster(folder)
+    if running is None:
+        raise NotReachable(f"No local cluster runs in {folder}.", "Start one with `batchyard up --detach`.")
+    if json:
+        write_json(dict(running.environment))
+        return
+    for name, value in running.environment.items():
+        say(f"export {name}={quote(value)}")
+
+
+def _print(found: dict[str, Any]) -> None:
+    rows = [("address", found["url"] + (", the local cluster" if found["local"] else ""))]
+    if found["local"]:
+        rows += [*found["servers"].items(), ("logs", f"{found['home']}/log")]
+        rows.append(("webhook key", f"{found['home']}/webhook-secret"))
+    if "workloads" in found:
+        rows.append(("workloads", ", ".join(found["workloads"]) or "none"))
+    if "workers" in found:
+        rows.append(("workers", str(found["workers"])))
+    width = max(len(name) for name, _ in rows)
+    for name, text in rows:
+        say(f"{name:<{width}}  {text}")
+
+
+def _shown(cluster: RunningCluster, variable: str) -> str:
+    """Return the address of a server without user and password."""
+    parts = urlsplit(cluster.environment.get(variable, ""))
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

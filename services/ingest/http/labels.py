@@ -1,0 +1,27 @@
+"""Labels as query parameters, `key=value` each."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import StringConstraints, TypeAdapter, ValidationError
+
+from batchyard_contracts.v1.commands import Labels
+from services.ingest.domain.ingest_error import IngestError
+from services.ingest.domain.rejection import Rejection
+
+LineParam = Annotated[str, StringConstraints(max_length=319, pattern=r"^[^\x00-\x1f\x7f]*$")]
+"""One line: a key of 63 characters, `=`, and a value of 255."""
+_LABELS: TypeAdapter[dict[str, str]] = TypeAdapter(Labels)
+
+
+def labels_of(texts: Sequence[str]) -> dict[str, str]:
+    """Return the labels; raises `IngestError` (422)."""
+    if invalid := [text for text in texts if "=" not in text]:
+        raise IngestError(
+            Rejection("invalid_request", f"The label {invalid[0]!r} has no value. Write it as key=value.")
+        )
+    pairs = {key: value for key, _, value in (text.partition("=") for text in texts)}
+    try:
+        return _LABELS.validate_python(pairs)
+    except ValidationError as error:
+        raise IngestError(Rejection("invalid_request", f"label: {error.errors()[0]['msg']}")) from error
