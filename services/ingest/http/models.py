@@ -15,6 +15,7 @@ from batchyard_contracts.v1.values import (
     ClearedTerms,
     Count,
     LimitName,
+    MessageId,
     NewItem,
     Patch,
     Payload,
@@ -77,7 +78,7 @@ class DeadLetterRequest(Command):
     """Dead letters of a queue to act on: those named in `ids`, or all."""
 
     type: ClassVar[str] = "dead_letters.work.v1"
-    ids: Annotated[list[str], Field(max_length=MAX_LISTED)] = Field(default=[])
+    ids: Annotated[list[MessageId], Field(max_length=MAX_LISTED)] = Field(default=[])
     all: bool = False
     limit: Annotated[int, Field(ge=1, le=10_000)] = 10_000
 
