@@ -1,5 +1,6 @@
--- A batch and its counters. The row comes into being with the first message that names the batch; `owner` and what
--- belongs to it follow with batch.accepted.v1. Room is left in each page so that counting needs no new index entries.
+-- A batch and its counters. The first message that names the batch inserts the row; batch.accepted.v1 adds the owner,
+-- the workload and the rest of the header. The fill factor leaves space in each page, so that updates of the counters
+-- need no new index entries.
 CREATE TABLE batches (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     batch_id uuid NOT NULL UNIQUE,
@@ -21,8 +22,8 @@ CREATE TABLE batches (
     paused boolean NOT NULL DEFAULT false,
     result text CHECK (result IN ('completed', 'partial', 'failed', 'cancelled')),
     finished_at timestamptz,
-    paused_or_resumed_at timestamptz,   -- the newest command of each kind that was obeyed, so that an older one
-    priority_changed_at timestamptz,    -- that comes late or twice is known as such
+    paused_or_resumed_at timestamptz,   -- time of the newest command of each kind, so that an older one that
+    priority_changed_at timestamptz,    -- arrives late, or a repeated one, is recognised
     cancel_asked_at timestamptz,
     retry_asked_at timestamptz,
     reopened_at timestamptz,
@@ -33,8 +34,8 @@ CREATE TABLE batches (
 CREATE INDEX batches_of_owner ON batches (owner, batch_id) WHERE owner IS NOT NULL;
 CREATE INDEX batches_unfinished ON batches (id) WHERE finished_at IS NULL;
 
--- The one terminal outcome of each item. No foreign key and no second index for what succeeded: this table takes
--- every item of every batch. `result` holds JSON as bytes, since PostgreSQL's own JSON refuses U+0000.
+-- The terminal outcome of each item. There is no foreign key, and no second index on succeeded items, because this table
+-- has a row for every item of every batch. `result` is JSON as bytes, because PostgreSQL's own JSON refuses U+0000.
 CREATE TABLE outcomes (
     batch bigint NOT NULL,
     ordinal int NOT NULL,
@@ -55,7 +56,7 @@ CREATE TABLE outcomes (
 
 CREATE INDEX outcomes_unsuccessful ON outcomes (batch, ordinal) WHERE status <> 'succeeded';
 
--- Messages that were decided in a transaction and leave after it. The key makes each of them unique.
+-- Messages that are committed with a change and published afterwards. The key makes each of them unique.
 CREATE TABLE outbox (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     key text NOT NULL UNIQUE,
@@ -65,7 +66,7 @@ CREATE TABLE outbox (
     body bytea NOT NULL,
     traceparent text,
     created_at timestamptz NOT NULL DEFAULT now(),
-    due_at timestamptz NOT NULL,        -- until then whoever wrote it publishes it; afterwards anybody does
+    due_at timestamptz NOT NULL,        -- until then the process that wrote it publishes it, afterwards any
     sent_at timestamptz
 );
 

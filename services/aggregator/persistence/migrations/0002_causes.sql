@@ -1,5 +1,5 @@
--- Why items failed or expired: a row for each cause of a batch, with how many of its items have it now, and one for
--- each of those items. Both are written in the transaction that counts the outcome; what succeeds has no row here.
+-- Causes of failed and expired items: one row for each cause of a batch, with the present number of its items, and one
+-- row for each such item. Both are written in the transaction that counts the outcome. Succeeded items have no row here.
 CREATE TABLE causes (
     batch bigint NOT NULL,
     cause text NOT NULL,
@@ -19,7 +19,7 @@ CREATE TABLE failures (
 );
 CREATE INDEX failures_by_cause ON failures (batch, cause, ordinal);
 
--- What failed before has its error code for a cause, under version 0.
+-- Items that failed before this migration get their error code as their cause, under version 0.
 INSERT INTO failures (batch, ordinal, cause)
 SELECT batch, ordinal, '0-' || left(md5(coalesce(error_code, status)), 16)
 FROM outcomes WHERE status <> 'succeeded' AND status IN ('failed', 'expired');
@@ -30,7 +30,8 @@ SELECT batch, '0-' || left(md5(coalesce(error_code, status)), 16), coalesce(erro
 FROM outcomes WHERE status <> 'succeeded' AND status IN ('failed', 'expired')
 GROUP BY batch, coalesce(error_code, status);
 
--- Items that did not succeed, chosen: null chooses any. Ordinals and custom ids name items, one or the other.
+-- Selects items that did not succeed; an argument that is null selects all. An item is named by its ordinal or its
+-- custom id.
 CREATE FUNCTION chosen(
     of_batch bigint, of_statuses text[], of_causes text[], of_codes text[], of_partitions text[],
     of_ordinals int[], of_custom_ids text[], above int

@@ -1,2 +1,3 @@
--- How often a batch was changed: who saw it last may change it in one statement, if nobody else did since.
+-- Number of changes of a batch. A process that has its last version in memory changes it in one statement, unless another
+-- process has changed it since.
 ALTER TABLE batches ADD COLUMN version int NOT NULL DEFAULT 0;
