@@ -1,4 +1,4 @@
--- Items are kept as pages, one row for each partition in a page; `taken` is the cursor that moves through it.
+-- Items are stored as pages, with one row for each partition of a page; `taken` is the cursor in that row.
 CREATE TABLE workloads (
     name text PRIMARY KEY,
     manifest bytea NOT NULL,
@@ -19,7 +19,7 @@ CREATE TABLE batches (
     finished_at timestamptz
 );
 
--- Withdrawn submissions: a page of theirs that comes late must not be kept.
+-- Withdrawn submissions, whose late pages must not be stored.
 CREATE TABLE withdrawn (
     batch_id uuid PRIMARY KEY,
     at timestamptz NOT NULL DEFAULT now()
@@ -56,7 +56,7 @@ CREATE TABLE leases (
     given_at timestamptz NOT NULL DEFAULT now()
 );
 
--- Items that are to run again, each with its due time; those in flight carry their chunk.
+-- Items that are to run again, each with its due time; those in flight name their chunk.
 CREATE TABLE retries (
     batch_id uuid NOT NULL,
     ordinal int NOT NULL,

@@ -1,5 +1,5 @@
--- What a batch was told. Each thing that can be told has a time of its own, and a cancel is never taken back within a
--- round. A command may come before the header of its batch.
+-- Control commands of a batch. Each kind of command has a time of its own, and a cancel holds until the end of its round.
+-- A command may arrive before the header of its batch.
 CREATE TABLE steering (
     batch_id uuid PRIMARY KEY,
     paused boolean,

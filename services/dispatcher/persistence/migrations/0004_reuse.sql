@@ -1,2 +1,2 @@
--- Which known results may answer the items of a batch, as the JSON that its header had; null: as the workload says.
+-- Options for the reuse of results, as the JSON in the header of the batch; null: those of the workload.
 ALTER TABLE batches ADD COLUMN reuse text;

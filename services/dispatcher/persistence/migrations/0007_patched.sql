@@ -1,5 +1,5 @@
--- Payloads that a retry changed, in place of those in the pages, for as long as the batch is kept. `round`: that for
--- which the newest patch was applied, so that a command that comes twice does not apply it twice.
+-- Payloads that a retry has patched, in place of those in the pages, for as long as the batch is stored. `round` is the
+-- round of the newest patch, so that a command that arrives twice does not apply it twice.
 CREATE TABLE patched (
     batch_id uuid NOT NULL,
     ordinal int NOT NULL,

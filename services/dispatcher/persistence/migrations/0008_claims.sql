@@ -1,5 +1,5 @@
--- Which item of an owner's running batches holds a deduplication key, for batches that ask for it; no other ever has a
--- row here. The claims of a page are made in one transaction, once.
+-- Dedup claims: the item of an owner's running batches that holds a deduplication key. Only batches that ask for it have
+-- rows here. The keys of a page are claimed once, in one transaction.
 ALTER TABLE pages ADD COLUMN claimed boolean NOT NULL DEFAULT false;
 CREATE TABLE claims (
     owner text NOT NULL,
@@ -13,7 +13,7 @@ CREATE TABLE claims (
 );
 CREATE INDEX claims_expired ON claims (expires_at);
 
--- Items that are not to run, since another batch has them: they end as duplicates of that one's.
+-- Items that do not run because another batch has them; they end as duplicates of the items of that batch.
 CREATE TABLE dropped (
     batch_id uuid NOT NULL,
     ordinal int NOT NULL,

@@ -1,7 +1,7 @@
--- A dispatcher that becomes active begins a tenure. What one with an earlier number still has under way must not be
--- committed: it would change what the new one has read. Connections of a tenure carry its number; writes to these two
--- tables ask for it, in the same statement, and hold the fence until they are committed, so that the next tenure begins
--- after them.
+-- The epoch of the active dispatcher (the table is named by an older word). A write of an earlier epoch that is still in
+-- progress must not be committed, because it would change rows that the new dispatcher has read. Each connection has the
+-- number of its epoch as a setting. A write to these two tables compares that number in the same statement, and holds the
+-- fence until it is committed, so that the next epoch begins after it.
 CREATE TABLE tenure (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
     number bigint NOT NULL

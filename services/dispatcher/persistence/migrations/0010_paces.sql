@@ -1,4 +1,4 @@
--- What is known of destinations, from one batch to the next and through every restart.
+-- Learned rates and open circuits of destinations, which outlast batches and restarts.
 CREATE TABLE paces (
     workload text NOT NULL,
     limit_name text NOT NULL,
@@ -10,7 +10,7 @@ CREATE TABLE paces (
     PRIMARY KEY (workload, limit_name, value)
 );
 
--- What operators set. `every`: for all values that have no row of their own; `value` is empty then.
+-- Overrides by operators. `every`: the row applies to all values without a row of their own, and `value` is empty.
 CREATE TABLE pace_overrides (
     workload text NOT NULL,
     limit_name text NOT NULL,

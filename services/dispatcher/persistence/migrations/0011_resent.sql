@@ -1,3 +1,3 @@
--- A chunk that was on record when a dispatcher died and had not gone out goes out as it is. Once: a chunk that ends its
--- worker and the dispatcher together is not to be taken for one that never went out again and again.
+-- resent: the chunk was recorded and not sent when its dispatcher died, and was therefore sent again unchanged. That is
+-- done once, because a chunk that crashes its worker while the dispatcher dies looks the same.
 ALTER TABLE leases ADD COLUMN resent boolean NOT NULL DEFAULT false;

@@ -1,3 +1,3 @@
--- Items whose run must not be repeated, by the worker that asked before it began them. It is the only one that may begin
--- such items of the chunk under this fencing number; what is lost of them does not go out again.
+-- Start permits: `begun` has the ordinals of started items whose run must not be repeated, `holder` the worker that asked
+-- for the permit. Only that worker may start such items under this fence. If they are lost, they are not dispatched again.
 ALTER TABLE leases ADD COLUMN holder text, ADD COLUMN begun int[] NOT NULL DEFAULT '{}';

@@ -1,2 +1,2 @@
--- An item that was in quarantine and is to run again stays there, until it has come to an end or goes on elsewhere.
+-- An item that ran in quarantine and is to run again stays in quarantine until it ends or continues elsewhere.
 ALTER TABLE retries ADD COLUMN quarantined boolean NOT NULL DEFAULT false;

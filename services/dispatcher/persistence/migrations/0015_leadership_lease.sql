@@ -1,8 +1,8 @@
--- Who is active is decided by a lease that ends at a time of this server's clock, unless its epoch renews it.
+-- A lease decides which dispatcher is active. It ends at a time of this server's clock, unless its epoch renews it.
 ALTER TABLE tenure ADD COLUMN expires_at timestamptz NOT NULL DEFAULT '-infinity';
 
--- Whatever a dispatcher of an earlier epoch still has in hand, such as a page that it received before it was frozen, must
--- be refused: a page that it stored and acknowledged would be unknown to the active one.
+-- Every write of an earlier epoch is refused, for example of a page that its dispatcher received before it was frozen:
+-- if that page was stored and acknowledged, the active dispatcher would not know it.
 CREATE TRIGGER fence BEFORE INSERT OR UPDATE OR DELETE ON batches FOR EACH STATEMENT EXECUTE FUNCTION fence();
 CREATE TRIGGER fence BEFORE INSERT OR UPDATE OR DELETE ON pages FOR EACH STATEMENT EXECUTE FUNCTION fence();
 CREATE TRIGGER fence BEFORE INSERT OR UPDATE OR DELETE ON steering FOR EACH STATEMENT EXECUTE FUNCTION fence();
