@@ -1,4 +1,4 @@
--- Batch headers: who asked for what, and how far its submission is. Progress and results are the ledger's.
+-- Batch headers, with the progress of the submission. Outcomes and results are in the ledger of the aggregator.
 CREATE TABLE batches (
     batch_id        uuid        PRIMARY KEY,
     owner           text        NOT NULL,
@@ -7,7 +7,7 @@ CREATE TABLE batches (
     name            text,
     labels          json        NOT NULL DEFAULT '{}',
     notify          json        NOT NULL DEFAULT '{}',
-    -- receiving: an upload is under way; open: items may be appended; sealed: all items are known; withdrawn: never was
+    -- receiving: an upload is in progress; open: items may be appended; sealed: all items are known; withdrawn: dropped
     state           text        NOT NULL CHECK (state IN ('receiving', 'open', 'sealed', 'withdrawn')),
     items           bigint      NOT NULL DEFAULT 0,
     pages           int         NOT NULL DEFAULT 0,
@@ -24,7 +24,7 @@ CREATE UNIQUE INDEX batches_by_key ON batches (owner, idempotency_key)
 CREATE UNIQUE INDEX batches_by_message ON batches (owner, message_id) WHERE message_id IS NOT NULL;
 CREATE INDEX batches_receiving ON batches (lease_until) WHERE state = 'receiving';
 
--- Appends that were taken, so that one that is repeated is recognised.
+-- Accepted appends, so that a repeated one is recognised.
 CREATE TABLE appends (
     batch_id uuid        NOT NULL REFERENCES batches ON DELETE CASCADE,
     sequence int         NOT NULL,
@@ -33,7 +33,7 @@ CREATE TABLE appends (
     PRIMARY KEY (batch_id, sequence)
 );
 
--- Control commands that were taken, by the id of their message, so that one that is delivered twice acts once.
+-- Accepted control commands by the id of their message, so that one that is delivered twice acts once.
 CREATE TABLE controls (
     owner      text        NOT NULL,
     command_id text        NOT NULL,
@@ -44,7 +44,7 @@ CREATE TABLE controls (
 );
 CREATE INDEX controls_by_age ON controls (at);
 
--- Messages that were decided upon and that the broker may not have: written with the decision, gone once confirmed.
+-- Messages that the broker may not have yet: they are committed with a change and deleted once they are confirmed.
 CREATE TABLE outbox (
     id          bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     batch_id    uuid        NOT NULL,
@@ -54,7 +54,7 @@ CREATE TABLE outbox (
     at          timestamptz NOT NULL DEFAULT now()
 );
 
--- What the workers announced: the newest announcement of each workload.
+-- The newest announcement of each workload by a worker.
 CREATE TABLE workloads (
     name         text        PRIMARY KEY,
     version      text        NOT NULL,

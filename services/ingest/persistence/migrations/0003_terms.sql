@@ -1,2 +1,2 @@
--- On what terms a batch runs and what it may reuse, as its submission said; what was changed since is the dispatcher's.
+-- Terms and reuse options of a batch as submitted; the dispatcher has the changes since then.
 ALTER TABLE batches ADD COLUMN terms json NOT NULL DEFAULT '{}', ADD COLUMN reuse json NOT NULL DEFAULT '{}';

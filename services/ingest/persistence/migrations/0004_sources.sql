@@ -1,2 +1,2 @@
--- expand, estimate: item 0 of the batch is a source, which finds the others; NULL: the batch was handed in as items.
+-- sourced: item 0 is a source whose items run (expand) or are only counted (estimate). NULL: the batch has no source.
 ALTER TABLE batches ADD COLUMN sourced text CHECK (sourced IN ('expand', 'estimate'));
