@@ -1,4 +1,4 @@
--- Batches that somebody wants to hear of. Kept, since a retry may open another round at any time.
+-- Batches with notification targets. They are not deleted, because a retry may open another round at any time.
 CREATE TABLE batches (
     batch_id    uuid PRIMARY KEY,
     name        text,
@@ -8,7 +8,8 @@ CREATE TABLE batches (
     created_at  timestamptz NOT NULL DEFAULT now()
 );
 
--- Rounds that have ended. One whose batch is not known (yet) is kept for a day: the two messages may swap places.
+-- Rounds that have ended. The round of an unknown batch is stored for a day, because the message with the targets may
+-- arrive later.
 CREATE TABLE rounds (
     batch_id    uuid NOT NULL,
     round       int NOT NULL,
@@ -20,7 +21,7 @@ CREATE TABLE rounds (
 );
 CREATE INDEX rounds_untold ON rounds (created_at) WHERE NOT told;
 
--- One row for each target of each round. `attempts` counts those that were begun, and fences their results.
+-- One row for each target of each round. `attempts` is the number of attempts that were started, and fences their results.
 CREATE TABLE deliveries (
     id            uuid PRIMARY KEY,
     batch_id      uuid NOT NULL,
@@ -41,5 +42,5 @@ CREATE TABLE deliveries (
     FOREIGN KEY (batch_id, round) REFERENCES rounds,
     UNIQUE (batch_id, round, kind, address)
 );
--- A delivery is due when its time has come and nobody holds it.
+-- A delivery is due when its time has passed and no process has claimed it.
 CREATE INDEX deliveries_due ON deliveries (kind, GREATEST(due_at, claimed_until)) WHERE state = 'pending';
