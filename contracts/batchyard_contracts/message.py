@@ -38,9 +38,15 @@ class Message(Value):
 
 
 class Command(Message):
-    """Command of a client. Unknown fields are an error, so that a misspelt option is noticed."""
+    """Command of a client. Unknown fields are an error, so that a misspelt option is noticed, and so is a value of
+    another type than the schema has: the text "7" is no number, and 1 is not `true`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def decode(cls, body: bytes) -> Self:
+        """Parse a body; raises `pydantic.ValidationError` if it is not this command."""
+        return cls.model_validate_json(body, strict=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,12 @@ def test_every_message_that_is_defined_is_registered_once() -> None:
         assert all(issubclass(MESSAGES[name], kind) for kind in kinds), f"{name} means two things"
 
 
+@pytest.mark.parametrize("weight", ["true", '"7"', "1.5"])
+def test_a_command_takes_no_value_of_another_type(weight: str) -> None:
+    with pytest.raises(ValidationError):
+        BatchSubmit.decode(f'{{"workload": "noop", "weight": {weight}}}'.encode())
+
+
 @pytest.mark.parametrize("kind", MESSAGES.values(), ids=MESSAGES)
 def test_a_type_is_a_noun_a_word_and_a_version(kind: type[Message]) -> None:
     assert re.fullmatch(r"[a-z]+\.[a-z]+\.v1", kind.type)

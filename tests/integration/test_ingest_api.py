@@ -90,6 +90,20 @@ async def test_a_wrong_method_names_all_methods_of_its_path(clean: Servers) -> N
                 assert (response.status, response.headers["Allow"]) == (405, allowed), address
 
 
+async def test_parameters_with_control_characters_or_out_of_range_are_refused(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        batch = f"{harness.url}/batches/{UUID(int=1)}"
+        rates = f"{harness.url}/rates/squares"
+        for method, address, parameters in (
+            ("GET", rates, {"partition": "a\x00"}),
+            ("DELETE", rates, {"partition": "a\x1f"}),
+            ("POST", f"{rates}/close", {"partition": "\x7f"}),
+            ("GET", f"{batch}/results", {"after": str(2**31)}),
+        ):
+            async with harness.http.request(method, address, params=parameters) as response:
+                assert response.status == 422, address
+
+
 async def test_swagger_ui_works_without_internet_access(clean: Servers) -> None:
     async with running_ingest(clean) as harness:
         async with harness.http.get(f"{root(harness)}/") as response:

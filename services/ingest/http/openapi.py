@@ -48,6 +48,7 @@ _TITLES = {
     503: "A server is unavailable: try again in a moment",
     504: "A service did not reply in time",
 }
+_VISIBLE_ASCII = r"^[\x21-\x7e]+$"
 _TRANSIENT_STATUSES = {429, 503, 504}
 _RETRY_AFTER = {
     "Retry-After": {"description": "seconds after which a retry may succeed", "schema": {"type": "integer"}}
@@ -73,7 +74,7 @@ def idempotency_key_header() -> dict[str, Any]:
         "name": "Idempotency-Key",
         "in": "header",
         "required": False,
-        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": _VISIBLE_ASCII},
         "description": "A repeated request with the same key acts once; another request with that key is an error.",
     }
 

@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from batchyard_contracts.v1.commands import RatesControl
 from batchyard_contracts.v1.manifest import FIRST_LIMIT, Manifest
 from batchyard_contracts.v1.queries import RatesQuery, RatesReply
-from batchyard_contracts.v1.values import WorkloadName
+from batchyard_contracts.v1.values import LimitName, Text, WorkloadName
 from services.ingest.api.service import IngestService
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.rejection import Rejection
@@ -20,9 +20,9 @@ from services.ingest.http.openapi import problem_responses, request_body
 
 _QUERY_STATUSES = (401, 404, 422, 502, 503, 504)
 _PartitionParam = Annotated[
-    str | None, Query(max_length=255, description="partition of the limit, such as a host or an account")
+    Text | None, Query(max_length=255, description="partition of the limit, such as a host or an account")
 ]
-_LimitParam = Annotated[str | None, Query(max_length=32, description="name of a limit of the manifest")]
+_LimitParam = Annotated[LimitName | None, Query(description="name of a limit of the manifest")]
 _HistoryParam = Annotated[int, Query(ge=0, le=200, description="number of history entries for each rate")]
 
 
@@ -102,7 +102,7 @@ def _changes(
         responses=problem_responses(*_QUERY_STATUSES, 403),
     )
     async def close(
-        workload: WorkloadName, partition: Annotated[str, Query(max_length=255)] = "", limit: _LimitParam = None
+        workload: WorkloadName, partition: Annotated[Text, Query(max_length=255)] = "", limit: _LimitParam = None
     ) -> Response:
         """Close the circuit of a destination now, without waiting for the next probe."""
         return await _control(_command(workload, "close", limit, partition))

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from batchyard_contracts.v1.manifest import Manifest
+from batchyard_contracts.v1.queries import Cursor
 from batchyard_contracts.v1.values import MAX_ITEMS_PER_BATCH, Cause, ErrorCode, TerminalStatus
 from services.ingest.api.service import IngestService
 from services.ingest.domain.batch import BatchHeader
@@ -65,7 +66,7 @@ def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> A
         status: TerminalStatus | None = None,
         error_code: ErrorCode | None = None,
         cause: Annotated[Cause | None, Query(description="cause of the failure, as `failures` names it")] = None,
-        after: Annotated[int, Query(ge=-1, description="ordinal after which the page starts")] = -1,
+        after: Annotated[Cursor, Query(description="ordinal after which the page starts")] = -1,
         limit: Annotated[
             int | None, Query(ge=1, le=MAX_ITEMS_PER_BATCH, description="largest number of outcomes; absent: all")
         ] = None,

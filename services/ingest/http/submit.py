@@ -8,6 +8,7 @@ import orjson
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 from pydantic import StringConstraints, ValidationError
+from pydantic_core import to_json
 
 from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
 from batchyard_contracts.v1.values import Priority, Reuse, Terms, WorkloadName
@@ -19,7 +20,7 @@ from services.ingest.domain.readers.ndjson import NdjsonReader
 from services.ingest.domain.rejection import Rejection
 from services.ingest.http import body
 from services.ingest.http.labels import labels_of
-from services.ingest.http.openapi import file_body, json_body, problem_responses
+from services.ingest.http.openapi import file_body, idempotency_key_header, json_body, problem_responses
 from services.ingest.persistence.workload_registry import RegisteredWorkload
 
 Text = Annotated[str, StringConstraints(max_length=2048, pattern=r"^[^\x00]*$")]
@@ -55,15 +56,7 @@ def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> A
                     body.CSV: file_body("A header with the fields of the payload, then one item per row.", "url\n…\n"),
                 },
             },
-            "parameters": [
-                {
-                    "name": "Idempotency-Key",
-                    "in": "header",
-                    "required": False,
-                    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-                    "description": "The same key with the same body is the same batch; another body is an error.",
-                }
-            ],
+            "parameters": [idempotency_key_header()],
         },
     )
     async def submit(
@@ -135,7 +128,7 @@ def _command_from_query(fields: dict[str, Any], labels: Sequence[str], options: 
     """Return the command that the query parameters of an upload describe, without items."""
     fields["labels"] = labels_of(labels)
     try:
-        return BatchSubmit.model_validate(fields | _options(options))
+        return BatchSubmit.decode(to_json(fields | _options(options)))
     except ValidationError as error:
         raise IngestError(rejection_of(error)) from error
 
