@@ -164,7 +164,7 @@ LINES: dict[str, tuple[bytes, str, int, int | None]] = {
     "lone surrogate": (b'{"n": 1, "note": "\\ud800"}', "malformed_json", 400, 1),
     "NUL": (b'{"n": 1, "note": "\\u0000"}', "invalid_item", 422, 1),
     "nested too deep": (b'{"n": 1}\n{"n":' + b"[" * 100 + b"]" * 100 + b"}\n", "item_too_deep", 422, 2),
-    "nested far too deep": (b"[" * 200_000, "malformed_json", 400, 1),
+    "nested far too deep": (b"[" * 200_000, "item_too_deep", 422, 1),
     "no object": (b"3\n", "invalid_item", 422, 1),
     "custom id is empty": (b'{"payload": {"n": 1}, "custom_id": ""}', "invalid_item", 422, 1),
     "line too long": (

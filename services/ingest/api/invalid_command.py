@@ -5,6 +5,8 @@ from pydantic import ValidationError
 from services.ingest.domain.rejection import Rejection
 from shared.messaging.delivery import explain
 
+_ITEM_FORM = ' In a command, write an item as {"payload": {…}, "custom_id": "…"}.'
+
 
 def rejection_of(error: ValidationError) -> Rejection:
     """Return the rejection of an invalid body, with the position of the first invalid item if an item is to blame."""
@@ -15,5 +17,6 @@ def rejection_of(error: ValidationError) -> Rejection:
     if place == ("items",) and first["type"] == "too_long":
         return Rejection("too_many_items", f"{first['msg']}. Append the rest, or upload the items as NDJSON over HTTP.")
     if len(place) > 1 and place[0] == "items" and isinstance(place[1], int):
-        return Rejection("invalid_item", explain(error), line=place[1] + 1)
+        advice = _ITEM_FORM if place[2:] == ("payload",) and first["type"] == "missing" else ""
+        return Rejection("invalid_item", explain(error) + advice, line=place[1] + 1)
     return Rejection("invalid_command", explain(error))

@@ -151,5 +151,5 @@ def _csv(workload: RegisteredWorkload) -> CsvReader:
     return CsvReader(workload.manifest.item_schema)
 
 
-def _ndjson(_: RegisteredWorkload) -> NdjsonReader:
-    return NdjsonReader()
+def _ndjson(workload: RegisteredWorkload) -> NdjsonReader:
+    return NdjsonReader(workload.manifest.item_schema)

@@ -39,19 +39,43 @@ def read(reader: Reader, body: bytes, chunk: int = 65_536) -> None:
         lambda n: b"url\n" + b'""' * n,
         lambda n: b"url\n" + b"," * n,
         lambda n: b'"' * n,
+        lambda n: b'url\na" b"\n' * n,
+        lambda n: b'url\n"' + b'",\n"' * n,
     ],
-    ids=["an open quote", "doubled quotes", "a closed quote", "rows", "one row of quotes", "cells", "quotes"],
+    ids=[
+        "an open quote",
+        "doubled quotes",
+        "a closed quote",
+        "rows",
+        "one row of quotes",
+        "cells",
+        "quotes",
+        "quotes within cells",
+        "quotes on each line of a record",
+    ],
 )
 def test_csv(body: Callable[[int], bytes]) -> None:
     assert_linear(lambda n: read(CsvReader({}), body(n)), 1000)
 
 
+@pytest.mark.parametrize("cell", [lambda n: "9" * n + "x", lambda n: "1." + "0" * n + "x", lambda n: "," * n])
+@pytest.mark.parametrize("kind", ["integer", "number"])
+def test_cells_that_are_no_numbers(kind: str, cell: Callable[[int], str]) -> None:
+    schema = {"properties": {"n": {"type": kind}}}
+    assert_linear(lambda n: read(CsvReader(schema), f'n\n"{cell(n)}"\n'.encode()), 20_000)
+
+
+@pytest.mark.parametrize("body", [lambda n: b'"a\n' * n, lambda n: b'a,"\n' * n])
+def test_csv_that_arrives_line_by_line(body: Callable[[int], bytes]) -> None:
+    assert_linear(lambda n: read(CsvReader({}), b"url,b\n" + body(n), chunk=4), 2000)
+
+
 @pytest.mark.parametrize("body", [lambda n: b"{}\n" * n, lambda n: b"\n" * n, lambda n: b"[" * n])
 def test_ndjson(body: Callable[[int], bytes]) -> None:
-    assert_linear(lambda n: read(NdjsonReader(), body(n)), 8000)
+    assert_linear(lambda n: read(NdjsonReader({}), body(n)), 8000)
 
 
-@pytest.mark.parametrize("make", [NdjsonReader, lambda: CsvReader({})])
+@pytest.mark.parametrize("make", [lambda: NdjsonReader({}), lambda: CsvReader({})])
 def test_a_long_line_that_arrives_in_small_pieces(make: Callable[[], Reader]) -> None:
     assert_linear(lambda n: read(make(), b'"' + b"x" * n, chunk=16), 50_000)
 

@@ -26,6 +26,10 @@ SCHEMA = {
 }
 
 
+def ndjson() -> NdjsonReader:
+    return NdjsonReader({})
+
+
 def read(reader: Reader, body: bytes, cuts: list[int] | None = None) -> list[Row | Rejection]:
     places = sorted(cut % (len(body) + 1) for cut in cuts or [])
     pieces = [body[a:b] for a, b in zip([0, *places], [*places, len(body)], strict=True)]
@@ -36,8 +40,8 @@ def read(reader: Reader, body: bytes, cuts: list[int] | None = None) -> list[Row
 @pytest.mark.parametrize(
     ("make", "body"),
     [
-        (NdjsonReader, '{"a": "ä\\n"}\n\n{"payload": {"b": 1}, "custom_id": "x"}\r\n[1]\n{"c": 2}'.encode()),
-        (NdjsonReader, b'{"a": 1}\n{"a": \n{"a": 2}\n'),
+        (ndjson, '{"a": "ä\\n"}\n\n{"payload": {"b": 1}, "custom_id": "x"}\r\n[1]\n{"c": 2}'.encode()),
+        (ndjson, b'{"a": 1}\n{"a": \n{"a": 2}\n'),
         (lambda: CsvReader(SCHEMA), 'n,s,custom_id\r\n1,"ä ""q"",\r\nzwei",c\r\n\r\n2,,\n3,x,y'.encode()),
     ],
 )
@@ -49,22 +53,20 @@ def test_chunk_boundaries_make_no_difference(make: Callable[[], Reader], body: b
     assert pieces[: stop + 1] == whole[: stop + 1]
 
 
-# Integers that fit 64 bits: the reader takes larger ones for floats.
-NUMBERS = st.integers(-(2**63), 2**64 - 1)
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=5).filter(
+    lambda name: name not in {"payload", "custom_id"}
+)
+VALUES = st.integers() | st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 
-@given(st.lists(st.dictionaries(st.text(max_size=5), NUMBERS | st.text(max_size=20), max_size=4), max_size=10))
+@given(st.lists(st.dictionaries(NAMES, VALUES, max_size=4), max_size=10))
 def test_ndjson_round_trips(values: list[dict[str, Any]]) -> None:
-    body = "\n".join(json.dumps(value, ensure_ascii=False) for value in values).encode("utf-8", "surrogatepass")
-    rows = read(NdjsonReader(), body)
-    for row in rows:
-        assert isinstance(row, Row)
-        assert json.loads(row.raw) == row.payload
-    for number, (row, value) in enumerate(zip(rows, values, strict=True), 1):
-        assert isinstance(row, Row)
-        if set(value) != {"payload", "custom_id"}:
-            assert row.line == number
-            assert {k: v for k, v in row.payload.items() if not isinstance(v, float)}.items() <= value.items()
+    body = "\n".join(json.dumps(value, ensure_ascii=False) for value in values).encode()
+    found = read(NdjsonReader({}), body)
+    rows = [row for row in found if isinstance(row, Row)]
+    assert [row.payload for row in rows] == values
+    assert [json.loads(row.raw) for row in rows] == values
+    assert [row.line for row in found if isinstance(row, Row)] == list(range(1, len(values) + 1))
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\r"), max_size=12)
@@ -77,16 +79,13 @@ def test_csv_round_trips(rows: list[tuple[str, str]]) -> None:
     writer.writerows([("s", "t"), *rows])
     found = read(CsvReader(SCHEMA), text.getvalue().encode())
     payloads = [row.payload for row in found if isinstance(row, Row)]
-    assert payloads == [{k: v for k, v in (("s", a), ("t", b)) if v} for a, b in rows]
+    assert payloads == [{k: v for k, v in (("s", a), ("t", b)) if v} for a, b in rows if a or b]
 
 
 def test_cells_are_converted_to_the_type_in_the_schema() -> None:
-    body = b"n,x,b,s,l,other\n12,1.5e3,TRUE,12,[1],7\n1.5,nan,maybe,,[,\n"
-    first, second = read(CsvReader(SCHEMA), body)
-    assert isinstance(first, Row)
-    assert first.payload == {"n": 12, "x": 1500.0, "b": True, "s": "12", "l": [1], "other": "7"}
-    assert isinstance(second, Row)
-    assert second.payload == {"n": "1.5", "x": "nan", "b": "maybe", "l": "["}
+    (row,) = read(CsvReader(SCHEMA), b"n,x,b,s,l,other\n12,1.5e3,TRUE,12,[1],7\n")
+    assert isinstance(row, Row)
+    assert row.payload == {"n": 12, "x": 1500.0, "b": True, "s": "12", "l": [1], "other": "7"}
 
 
 def test_the_column_custom_id_is_the_custom_id_unless_it_is_a_field() -> None:
@@ -98,7 +97,7 @@ def test_the_column_custom_id_is_the_custom_id_unless_it_is_a_field() -> None:
     assert (row.custom_id, row.payload) == (None, {"custom_id": "c"})
 
 
-@pytest.mark.parametrize("make", [NdjsonReader, lambda: CsvReader({})])
+@pytest.mark.parametrize("make", [ndjson, lambda: CsvReader({})])
 def test_an_endless_line_is_rejected_early(make: Callable[[], Reader]) -> None:
     reader = make()
     rejections: list[Row | Rejection] = []
@@ -119,10 +118,9 @@ def rejections(found: list[Row | Rejection]) -> list[tuple[str, int | None]]:
         (b"s\nok\n\xff\nok\n", [("malformed_csv", 3)]),
         (b"s,t\n1,2\n1,2,3\n", [("malformed_csv", 3)]),
         (b"s,t\n1\n", [("malformed_csv", 2)]),
-        (b"s,\n", [("malformed_csv", 1)]),
+        (b"s,,t\n", [("malformed_csv", 1)]),
         (b"s, s \n", [("malformed_csv", 1)]),
         (b",".join(b"c%d" % n for n in range(201)) + b"\n", [("malformed_csv", 1)]),
-        (b's\nok\n12" disc\nlost?\n7" disc\n', [("malformed_csv", 3)]),
         (b"s,custom_id\nok,a\nbad," + b"x" * 129 + b"\n", [("invalid_item", 3)]),
     ],
     ids=[
@@ -134,7 +132,6 @@ def rejections(found: list[Row | Rejection]) -> list[tuple[str, int | None]]:
         "a column without a name",
         "a name twice",
         "too many columns",
-        "quotes within cells, which would hide the row between them",
         "a custom id that is too long",
     ],
 )
@@ -178,18 +175,18 @@ def test_a_schema_without_named_fields_leaves_every_cell_as_text() -> None:
 def test_a_line_of_ndjson_of_the_largest_size_is_accepted_and_a_larger_one_rejected() -> None:
     largest = b'{"a":"' + b"x" * (MAX_LINE_BYTES - 8) + b'"}'
     assert len(largest) == MAX_LINE_BYTES
-    assert rejections(read(NdjsonReader(), b"{}\n" + largest + b"\n")) == []
-    assert rejections(read(NdjsonReader(), b"{}\n" + largest + b" \n")) == [], "trailing spaces do not count"
-    assert rejections(read(NdjsonReader(), b"{}\n" + largest[:-2] + b'x"}\n{}\n')) == [("item_too_large", 2)]
+    assert rejections(read(ndjson(), b"{}\n" + largest + b"\n")) == []
+    assert rejections(read(ndjson(), b"{}\n" + largest + b" \n")) == [], "trailing spaces do not count"
+    assert rejections(read(ndjson(), b"{}\n" + largest[:-2] + b'x"}\n{}\n')) == [("item_too_large", 2)]
 
 
-@pytest.mark.parametrize("custom_id", ["", "x" * 129, 7, None])
+@pytest.mark.parametrize("custom_id", ["", "x" * 129, 7, ["a"], "a\nb"])
 def test_an_invalid_custom_id_in_ndjson_is_rejected_with_its_line(custom_id: object) -> None:
     body = b"{}\n" + json.dumps({"payload": {}, "custom_id": custom_id}).encode()
-    assert rejections(read(NdjsonReader(), body)) == [("invalid_item", 2)]
+    assert rejections(read(ndjson(), body)) == [("invalid_item", 2)]
 
 
 def test_ndjson_may_have_a_byte_order_mark_only_at_its_start() -> None:
     mark = b"\xef\xbb\xbf"
-    assert rejections(read(NdjsonReader(), mark + b"{}\n")) == []
-    assert rejections(read(NdjsonReader(), b"{}\n" + mark + b"{}\n")) == [("malformed_json", 2)]
+    assert rejections(read(ndjson(), mark + b"{}\n")) == []
+    assert rejections(read(ndjson(), b"{}\n" + mark + b"{}\n")) == [("malformed_json", 2)]

@@ -1,58 +1,84 @@
-"""Reads NDJSON: on each line a payload object, or `{"payload": {…}, "custom_id": "…"}`."""
+"""Reads NDJSON: on each line an item, as `ItemForm` describes it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import msgspec
 import orjson
-from pydantic import TypeAdapter, ValidationError
 
-from batchyard_contracts.v1.values import CustomId
+from services.ingest.domain.limits import MAX_DEPTH
+from services.ingest.domain.readers.encoding import Utf8Stream, not_utf8
+from services.ingest.domain.readers.item_form import ItemForm
 from services.ingest.domain.readers.rows import LINE_TOO_LONG, MAX_LINE_BYTES, LineSplitter, Row
 from services.ingest.domain.rejection import Rejection
 
-_WRAPPED = {"payload", "custom_id"}
-_BOM = b"\xef\xbb\xbf"
-_CUSTOM_ID: TypeAdapter[str] = TypeAdapter(CustomId)
+_ONE_A_LINE = "Write one JSON object per line."
+_LIST = "This is a JSON list. Write one item per line, without the brackets and commas of the list, or send it as JSON."
+
+_decode = msgspec.json.Decoder().decode
+"""Reads integers of any size exactly, as `orjson` does not."""
 
 
 class NdjsonReader:
     """Reads one item per line. Empty lines are skipped, and counted."""
 
-    def __init__(self) -> None:
+    def __init__(self, item_schema: Mapping[str, Any]) -> None:
+        self._form = ItemForm(item_schema)
+        self._text = Utf8Stream("malformed_json")
         self._lines = LineSplitter()
 
     def feed(self, chunk: bytes) -> Iterator[Row | Rejection]:
         """Yield the rows that a chunk completes."""
-        yield from self._rows(self._lines.feed(chunk))
-        if rejection := self._lines.overlong_line:
+        yield from self._rows(self._lines.feed(self._text.feed(chunk)))
+        if rejection := self._text.rejection or self._lines.overlong_line:
             yield rejection
 
     def finish(self) -> Iterator[Row | Rejection]:
         """Yield the row of a last line without a line end."""
-        return self._rows(self._lines.finish())
+        yield from self._rows(self._lines.feed(self._text.feed(b"", final=True)))
+        if rejection := self._text.rejection:
+            yield rejection
+        yield from self._rows(self._lines.finish())
 
     def _rows(self, lines: Iterable[bytes]) -> Iterator[Row | Rejection]:
         for line in lines:
-            number = self._lines.line_number
-            text = (line.removeprefix(_BOM) if number == 1 else line).strip()
+            text = line.strip()
             if not text:
                 continue
             if len(text) > MAX_LINE_BYTES:
-                yield LINE_TOO_LONG.at(number)
+                yield LINE_TOO_LONG.at(self._lines.line_number)
                 return
             try:
-                value = orjson.loads(text)
-            except orjson.JSONDecodeError as error:
-                yield Rejection("malformed_json", f"{error}. Write one JSON object per line, in UTF-8.", 400, number)
+                value = _decode(text)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+                yield _rejection_of(error, line, self._lines.line_number)
                 return
-            yield _row(number, value, text)
+            if isinstance(value, list):
+                yield Rejection("malformed_json", _LIST, 400, self._lines.line_number)
+                return
+            yield self._form.row(self._lines.line_number, value, text)
 
 
-def _row(number: int, value: Any, text: bytes) -> Row | Rejection:
-    if not isinstance(value, dict) or len(value) != len(_WRAPPED) or value.keys() != _WRAPPED:
-        return Row(number, value, text, None)
+def _rejection_of(error: Exception, line: bytes, number: int) -> Rejection:
+    """Return the rejection of a line that is not JSON, with the column and with what to do about it."""
     try:
-        custom_id = _CUSTOM_ID.validate_python(value["custom_id"], strict=True)
-    except ValidationError as error:
-        return Rejection("invalid_item", f"custom_id: {error.errors(include_url=False)[0]['msg']}", line=number)
-    return Row(number, value["payload"], orjson.dumps(value["payload"]), custom_id)
+        line.decode()
+    except UnicodeDecodeError as place:
+        return not_utf8(line, place, "malformed_json", number)
+    if isinstance(error, RecursionError):
+        return Rejection(
+            "item_too_deep", f"The item is nested deeper than {MAX_DEPTH} levels. Flatten it.", line=number
+        )
+    text = line.strip()
+    if text.startswith(b"["):
+        return Rejection("malformed_json", _LIST, 400, number)
+    advice = _ONE_A_LINE
+    if text in {b"{", b"}"} or text.endswith((b"{", b"[")):
+        advice = "An item has to stand on one line. Write it without line breaks, or send a JSON list."
+    elif text.endswith(b"},"):
+        advice = "A comma stands after the object. Write one object per line, without commas between them."
+    try:
+        orjson.loads(line)  # states the column, which the other parser does not
+    except orjson.JSONDecodeError as place:
+        return Rejection("malformed_json", f"Column {place.colno}: {place.msg}. {advice}", 400, number)
+    return Rejection("malformed_json", f"{error}. {advice}", 400, number)
