@@ -120,10 +120,11 @@ async def test_results_as_csv_are_safe_in_a_spreadsheet(clean: Servers) -> None:
         rows = list(csv.DictReader(io.StringIO(body.decode(), newline="")))
         assert len(rows) == 1202
         assert list(rows[0]) == [
-            *("ordinal", "custom_id", "status", "attempts", "round", "error_code", "error_message"),
-            *("duplicate_of", "elapsed_ms", "cached", "n", "title"),
+            *("ordinal", "custom_id", "status", "attempts", "round", "error_code", "error_message", "error_scope"),
+            *("duplicate_of", "duplicate_of_batch", "elapsed_ms", "cached", "n", "title", "sheets", "more"),
         ]
         assert (rows[3]["n"], rows[3]["title"], rows[3]["custom_id"]) == ("3", "'=set/3: a*b", "c3")
+        assert (rows[3]["sheets"], rows[3]["more"]) == ('["SHEET 3","B-SIDE"]', "")
         assert (rows[1200]["error_code"], rows[1200]["error_message"]) == ("gone", '\'+no, "really"')
         assert (rows[1201]["status"], rows[1201]["duplicate_of"], rows[1201]["n"]) == ("duplicate", "7", "")
 

@@ -1,14 +1,13 @@
-"""Outcomes as CSV: the status columns of each item, then the scalar values of its result."""
+"""Outcomes as CSV: the status columns of each item, then the fields of its result."""
 
 import asyncio
 import csv
 import io
-import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
-from batchyard_contracts.v1.values import ItemResult
-from services.ingest.queries.result_reader import ResultPage
+from services.ingest.exports.columns import Columns, paths_of_schema, paths_of_values, safe_text
+from services.ingest.queries.result_page import Outcome, ResultPage, read_json
 
 STATUS_COLUMNS = (
     "ordinal",
@@ -18,85 +17,58 @@ STATUS_COLUMNS = (
     "round",
     "error_code",
     "error_message",
+    "error_scope",
     "duplicate_of",
+    "duplicate_of_batch",
     "elapsed_ms",
     "cached",
 )
-_FORMULA = re.compile(r"\s*[=+@\-\uff1d\uff0b\uff20\uff0d]|[\t\r\n]")
-"""Start of a text that a spreadsheet may run: its sign, full-width too, after white space, or a character that starts a
-new cell."""
 
 
 async def csv_table(pages: AsyncIterator[ResultPage], result_schema: Mapping[str, Any]) -> AsyncIterator[bytes]:
     """Yield a header, and one row for each outcome.
 
-    The columns come from the result schema, or from the first page when the schema names no fields. Lists and objects
-    are left out: NDJSON has them.
+    The columns come from the result schema, or from the first page when the schema names no fields.
     """
-    fields: list[str] | None = None
+    paths = paths_of_schema(result_schema)
+    columns = Columns(paths, STATUS_COLUMNS) if paths else None
+    first = True
     async for page in pages:
-        header: list[Iterable[Any]] = []
-        if fields is None:
-            fields = _fields(result_schema) or _fields_in(page.items)
-            columns = (f"result_{f}" if f in STATUS_COLUMNS else safe_cell(f) for f in fields)
-            header.append((*STATUS_COLUMNS, *columns))
-        yield await asyncio.to_thread(_encode, header, page, fields)
+        columns, encoded = await asyncio.to_thread(_encode, page, columns, first)
+        first = False
+        yield encoded
 
 
-def _encode(header: list[Iterable[Any]], page: ResultPage, fields: list[str]) -> bytes:
+def encode_rows(rows: Iterable[Iterable[Any]]) -> bytes:
+    """Return rows as CSV."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerows([*header, *(_row(item, fields) for item in page.items)])
+    csv.writer(text, lineterminator="\r\n").writerows(rows)
     return text.getvalue().encode()
 
 
-def safe_cell(value: Any) -> Any:
-    """Return a value that is safe in a spreadsheet: text that would run as a formula is quoted."""
-    if isinstance(value, str):
-        return "'" + value if _FORMULA.match(value) else value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "" if value is None or isinstance(value, dict | list) else value
+def _encode(page: ResultPage, columns: Columns | None, first: bool) -> tuple[Columns, bytes]:
+    found = [(outcome, read_json(outcome.result)) for outcome in page.outcomes()]
+    columns = columns or Columns(paths_of_values(result for _, result in found), STATUS_COLUMNS)
+    header = [(*STATUS_COLUMNS, *columns.names)] if first else []
+    rows = ((*_status_cells(outcome), *columns.cells(result)) for outcome, result in found)
+    return columns, encode_rows([*header, *rows])
 
 
-def _row(item: ItemResult, fields: list[str]) -> list[Any]:
-    error = item.error
-    status = [
-        item.ordinal,
-        item.custom_id,
-        item.status,
-        item.attempts,
-        item.round,
+def _status_cells(outcome: Outcome) -> tuple[Any, ...]:
+    """Return the cells of the status columns. Ids are written as they were submitted, so that they can be joined to the
+    input."""
+    error = outcome.error
+    return (
+        outcome.ordinal,
+        outcome.custom_id,
+        outcome.status,
+        outcome.attempts,
+        outcome.round,
         error.code if error else None,
-        error.message if error else None,
-        item.duplicate_of,
-        item.elapsed_ms,
-        item.cached,
-    ]
-    result = item.result if isinstance(item.result, dict) else {"result": item.result}
-    return [safe_cell(value) for value in (*status, *(result.get(field) for field in fields))]
-
-
-def _fields(schema: Mapping[str, Any]) -> list[str]:
-    properties = schema.get("properties")
-    if not isinstance(properties, dict):
-        return []
-    return [name for name, value in properties.items() if not _is_compound(value)]
-
-
-def _is_compound(schema: Any) -> bool:
-    if not isinstance(schema, dict):
-        return False
-    if "$ref" in schema or schema.get("type") in ("array", "object"):
-        return True
-    choices = [choice for choice in schema.get("anyOf", []) if choice != {"type": "null"}]
-    return bool(choices) and all(map(_is_compound, choices))
-
-
-def _fields_in(items: Iterable[ItemResult]) -> list[str]:
-    found: dict[str, None] = {}
-    for item in items:
-        if isinstance(item.result, dict):
-            found |= dict.fromkeys(k for k, v in item.result.items() if not isinstance(v, dict | list))
-        elif item.result is not None and not isinstance(item.result, list):
-            found["result"] = None
-    return list(found)
+        safe_text(error.message) if error else None,
+        error.scope if error else None,
+        outcome.duplicate_of,
+        outcome.duplicate_of_batch,
+        outcome.elapsed_ms,
+        "true" if outcome.cached else "false",
+    )

@@ -5,21 +5,17 @@ otherwise in an unlinked file. A million records need no more memory than ten th
 """
 
 import asyncio
-import csv
-import io
-import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from hashlib import blake2b
 from typing import Any
 
-from pydantic_core import to_json
-
 from batchyard_contracts.pointer import MISSING, CompiledPointer
 from batchyard_contracts.v1.manifest import RecordsExport
-from services.ingest.exports.csv import safe_cell
-from services.ingest.queries.result_reader import ResultPage
+from services.ingest.exports.columns import Columns, paths_of_values
+from services.ingest.exports.csv import encode_rows
+from services.ingest.queries.result_page import ResultPage, read_json, sorted_json, write_json
 
 _CACHE_KB = 4096
 Encoder = Callable[[list[dict[str, Any]]], bytes]
@@ -27,27 +23,32 @@ Encoder = Callable[[list[dict[str, Any]]], bytes]
 
 async def records_ndjson(pages: AsyncIterator[ResultPage], export: RecordsExport) -> AsyncIterator[bytes]:
     """Yield one record per line."""
-    async for chunk in _encode(pages, export, lambda records: b"".join(to_json(record) + b"\n" for record in records)):
+    async for chunk in _encode(
+        pages, export, lambda records: b"".join(write_json(record) + b"\n" for record in records)
+    ):
         yield chunk
 
 
 async def records_csv(pages: AsyncIterator[ResultPage], export: RecordsExport) -> AsyncIterator[bytes]:
-    """Yield a header, and one row for each record. The columns are the fields of the first records. Lists and
-    objects are left out: NDJSON has them."""
-    fields: list[str] = []
+    """Yield a header, and one row for each record. The columns are the fields of the first records."""
+    columns: Columns | None = None
 
     def encode(records: list[dict[str, Any]]) -> bytes:
-        rows: list[list[Any]] = []
-        if not fields and records:
-            fields.extend(dict.fromkeys(name for record in records for name in record))
-            rows.append([safe_cell(name) for name in fields])
-        rows += [[safe_cell(record.get(name)) for name in fields] for record in records]
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\r\n").writerows(rows)
-        return text.getvalue().encode()
+        nonlocal columns
+        header: list[list[Any]] = []
+        if columns is None:
+            if not records:
+                return b""
+            columns = Columns(paths_of_values(records))
+            header.append(columns.names)
+        return encode_rows([*header, *map(columns.cells, records)])
 
     async for chunk in _encode(pages, export, encode):
         yield chunk
+
+
+def _encode_lines(records: list[dict[str, Any]]) -> bytes:
+    return b"".join(write_json(record) + b"\n" for record in records)
 
 
 async def _encode(pages: AsyncIterator[ResultPage], export: RecordsExport, encode: Encoder) -> AsyncIterator[bytes]:
@@ -71,8 +72,8 @@ class _UniqueRecords:
 
     def new_records(self, page: ResultPage) -> Iterator[dict[str, Any]]:
         """Yield the records of a page that were not written before. A record without an id is always new."""
-        for item in page.items:
-            records = self._records.find(item.result)
+        for outcome in page.outcomes():
+            records = self._records.find(read_json(outcome.result))
             for record in records if isinstance(records, list) else ():
                 if isinstance(record, dict) and self._is_new(record):
                     yield record
@@ -85,5 +86,5 @@ class _UniqueRecords:
         id_ = self._id.find(record)
         if id_ is MISSING or id_ is None:
             return True
-        key = blake2b(json.dumps(id_, sort_keys=True).encode(), digest_size=16).digest()
+        key = blake2b(sorted_json(id_), digest_size=16).digest()
         return self._seen.execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,)).rowcount == 1

@@ -10,8 +10,7 @@ from typing import Any
 
 from batchyard_contracts.pointer import MISSING, CompiledPointer
 from batchyard_contracts.v1.manifest import TextExport
-from batchyard_contracts.v1.values import ItemResult
-from services.ingest.queries.result_reader import ResultPage
+from services.ingest.queries.result_page import Outcome, ResultPage, read_json
 
 MAX_ARCHIVE_ITEMS = 100_000
 """Largest number of items in one archive, whose directory is kept in memory until the end."""
@@ -25,12 +24,12 @@ async def texts_zip(pages: AsyncIterator[ResultPage], export: TextExport, at: da
     buffer = _WriteBuffer()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         async for page in pages:
-            for item in page.items:
+            for item in page.outcomes():
                 for name, text in _texts(item, content, filename, export.suffix):
                     info = zipfile.ZipInfo(name, at.timetuple()[:6])
                     info.compress_type = zipfile.ZIP_DEFLATED
                     info.external_attr = 0o644 << 16
-                    archive.writestr(info, text.encode("utf-8", "replace"))
+                    archive.writestr(info, text.encode())
                     await asyncio.sleep(0)  # a text may be long: other requests get a turn after each
             if piece := buffer.drain():
                 yield piece
@@ -45,9 +44,10 @@ def safe_name(name: str) -> str:
 
 
 def _texts(
-    item: ItemResult, content: CompiledPointer, filename: CompiledPointer, suffix: str
+    item: Outcome, content: CompiledPointer, filename: CompiledPointer, suffix: str
 ) -> Iterator[tuple[str, str]]:
-    texts, names = _as_list(content.find(item.result)), _as_list(filename.find(item.result))
+    result = read_json(item.result)
+    texts, names = _as_list(content.find(result)), _as_list(filename.find(result))
     several = len(texts) > 1
     for index, text in enumerate(texts):
         if not isinstance(text, str):

@@ -20,7 +20,8 @@ from services.ingest.exports.records import records_csv, records_ndjson
 from services.ingest.exports.zip import MAX_ARCHIVE_ITEMS, texts_zip
 from services.ingest.http import body
 from services.ingest.http.openapi import problem_responses
-from services.ingest.queries.result_reader import ResultPage, ResultSelection, read_results
+from services.ingest.queries.result_page import ResultPage
+from services.ingest.queries.result_reader import ResultSelection, read_results
 
 _FILES = {"json": body.JSON, "ndjson": body.NDJSON, "csv": f"{body.CSV}; charset=utf-8"}
 _RECORDS = {"records": (records_ndjson, body.NDJSON, "ndjson"), "records-csv": (records_csv, _FILES["csv"], "csv")}

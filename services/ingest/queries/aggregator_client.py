@@ -19,7 +19,6 @@ from batchyard_contracts.v1.queries import (
     RatesQuery,
     RatesReply,
     ResultsQuery,
-    ResultsReply,
     SelectionQuery,
     SelectionReply,
     WorkersQuery,
@@ -29,6 +28,7 @@ from batchyard_contracts.v1.queries import (
 )
 from services.ingest.domain.ingest_error import IngestError, too_large
 from services.ingest.domain.rejection import Rejection
+from services.ingest.queries.result_page import ResultPage
 from shared.messaging.delivery import MessageDecoder
 from shared.runtime.errors import MessageRejected, PublishFailed, QueryRefused, QueryTimeout
 
@@ -60,9 +60,9 @@ class AggregatorClient:
         """Return the batches that match a query."""
         return (await self._query(query, BatchesReply)).batches
 
-    async def results(self, query: ResultsQuery) -> ResultsReply:
+    async def results(self, query: ResultsQuery) -> ResultPage:
         """Return a page of outcomes."""
-        return await self._query(query, ResultsReply)
+        return await self._query(query, ResultPage)
 
     async def failures(self, query: FailuresQuery) -> FailuresReply:
         """Return the failures of a batch, grouped by cause."""

@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from uuid import UUID
 
-from batchyard_contracts.v1.queries import ResultsQuery, ResultsReply
-from batchyard_contracts.v1.values import Cause, ErrorCode, ItemResult, TerminalStatus
+from batchyard_contracts.v1.queries import ResultsQuery
+from batchyard_contracts.v1.values import Cause, ErrorCode, TerminalStatus
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.queries.aggregator_client import AggregatorClient
+from services.ingest.queries.result_page import ResultPage
 
 _PAGE_SIZE = 500
 _MAX_ATTEMPTS = 3
@@ -27,30 +28,22 @@ class ResultSelection:
     cause: Cause | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ResultPage:
-    """A page of outcomes. `next_after` is the cursor of the next page; None at the end."""
-
-    items: list[ItemResult]
-    next_after: int | None
-
-
 async def read_results(aggregator: AggregatorClient, selection: ResultSelection) -> AsyncIterator[ResultPage]:
     """Yield pages in the order of the ordinals, at least one. Raises `IngestError` when the aggregator does not
     answer."""
     after, remaining = selection.after, selection.limit
     while True:
         page_limit = _PAGE_SIZE if remaining is None else min(_PAGE_SIZE, remaining)
-        reply = await _query(aggregator, selection, after, page_limit)
-        yield ResultPage(reply.items, reply.next_after)
+        page = await _query(aggregator, selection, after, page_limit)
+        yield page
         if remaining is not None:
-            remaining -= len(reply.items)
-        if reply.next_after is None or remaining == 0:
+            remaining -= len(page.items)
+        if page.next_after is None or remaining == 0:
             return
-        after = reply.next_after
+        after = page.next_after
 
 
-async def _query(aggregator: AggregatorClient, selection: ResultSelection, after: int, limit: int) -> ResultsReply:
+async def _query(aggregator: AggregatorClient, selection: ResultSelection, after: int, limit: int) -> ResultPage:
     query = ResultsQuery(
         owner=selection.owner,
         batch_id=selection.batch_id,

@@ -9,16 +9,18 @@ from typing import Any
 import pytest
 
 from batchyard_contracts.v1.manifest import RecordsExport
+from batchyard_contracts.v1.queries import ResultsReply
 from batchyard_contracts.v1.values import ItemResult
 from services.ingest.exports.records import records_csv, records_ndjson
-from services.ingest.queries.result_reader import ResultPage
+from services.ingest.queries.result_page import ResultPage
 
 EXPORT = RecordsExport(records="/records", id="/id")
 
 
 async def _pages(*results: Any) -> AsyncIterator[ResultPage]:
     for ordinal, result in enumerate(results):
-        yield ResultPage([ItemResult(ordinal=ordinal, status="succeeded", result=result)], None)
+        reply = ResultsReply(items=[ItemResult(ordinal=ordinal, status="succeeded", result=result)])
+        yield ResultPage.decode(reply.encode())
 
 
 @pytest.mark.asyncio
@@ -43,7 +45,7 @@ async def test_csv_has_a_header_and_no_cell_that_runs_as_a_formula() -> None:
     results = [{"records": []}, {"records": [{"id": 1, "a": "=1+1"}, {"id": 2, "b": True}]}, {"records": [{"id": 3}]}]
     text = b"".join([piece async for piece in records_csv(_pages(*results), EXPORT)]).decode()
     assert list(csv.reader(io.StringIO(text))) == [
-        ["id", "a", "b"], ["1", "'=1+1", ""], ["2", "", "true"], ["3", "", ""]
+        ["id", "a", "b", "more"], ["1", "'=1+1", "", ""], ["2", "", "true", ""], ["3", "", "", ""]
     ]  # fmt: skip
 
 
@@ -62,7 +64,7 @@ async def test_integers_of_any_size_are_written(records: Any) -> None:
 async def test_no_name_of_a_field_runs_as_a_formula() -> None:
     results = [{"records": [{"=1+1": 1, "@SUM(1+1)|cmd": 2}]}]
     text = b"".join([piece async for piece in records_csv(_pages(*results), EXPORT)]).decode()
-    assert text.splitlines()[0] == "'=1+1,'@SUM(1+1)|cmd"
+    assert text.splitlines()[0] == "'=1+1,'@SUM(1+1)|cmd,more"
 
 
 @pytest.mark.asyncio
@@ -74,3 +76,31 @@ async def test_a_hundred_thousand_records_that_occur_twice_are_written_once() ->
     async for piece in records_ndjson(_pages(*page, *page), EXPORT):
         count += piece.count(b"\n")
     assert count == 100_000
+
+
+@pytest.mark.asyncio
+async def test_nested_fields_have_columns_and_later_fields_are_kept() -> None:
+    results = [
+        {"records": [{"id": 1, "price": {"low": 1.5, "all": [1, 2]}}]},
+        {"records": [{"id": 2, "price": {"low": 2, "high": 3}, "new": "x"}]},
+    ]
+    text = b"".join([piece async for piece in records_csv(_pages(*results), EXPORT)]).decode()
+    assert list(csv.DictReader(io.StringIO(text))) == [
+        {"id": "1", "price.low": "1.5", "price.all": "[1,2]", "more": ""},
+        {"id": "2", "price.low": "2", "price.all": "", "more": '{"price":{"high":3},"new":"x"}'},
+    ]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("records", [records_ndjson, records_csv])
+async def test_numbers_are_written_as_they_were(records: Any) -> None:
+    body = (
+        b'{"items":[{"ordinal":0,"status":"succeeded","result":{"records":[{"id":1.10,"a":0.10000000000000000001}]}}]}'
+    )
+
+    async def page() -> AsyncIterator[ResultPage]:
+        yield ResultPage.decode(body)
+
+    text = b"".join([piece async for piece in records(page(), EXPORT)]).decode()
+    assert "1.10" in text
+    assert "0.10000000000000000001" in text

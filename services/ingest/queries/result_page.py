@@ -1,0 +1,104 @@
+"""A page of outcomes: each stays the JSON in which it arrived, so that numbers keep all digits at any depth."""
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import msgspec
+
+from batchyard_contracts.v1.queries import ResultsReply
+
+
+class JsonNumber:
+    """A number with a fraction or an exponent, as it is written."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, JsonNumber) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+
+class OutcomeError(msgspec.Struct):
+    """`ItemError`."""
+
+    code: str
+    message: str = ""
+    scope: str = "item"
+
+
+class Outcome(msgspec.Struct):
+    """`ItemResult`."""
+
+    ordinal: int
+    status: str
+    custom_id: str | None = None
+    round: int = 1
+    attempts: int = 0
+    result: msgspec.Raw = msgspec.Raw(b"null")
+    error: OutcomeError | None = None
+    duplicate_of: int | None = None
+    duplicate_of_batch: str | None = None
+    elapsed_ms: int | None = None
+    cached: bool = False
+
+
+class ResultPage(msgspec.Struct):
+    """Outcomes in the order of the ordinals. `next_after` is the cursor of the next page; None at the end."""
+
+    type: ClassVar[str] = ResultsReply.type
+    items: list[msgspec.Raw] = []
+    next_after: int | None = None
+
+    @classmethod
+    def decode(cls, body: bytes) -> "ResultPage":
+        """Decode a reply; raises `pydantic.ValidationError` when it is none."""
+        try:
+            return _page.decode(body)
+        except (msgspec.MsgspecError, RecursionError):  # the contract accepts more, or explains the error
+            reply = ResultsReply.decode(body)
+            lines = [msgspec.Raw(item.model_dump_json(exclude_none=True).encode()) for item in reply.items]
+            return cls(lines, reply.next_after)
+
+    def lines(self) -> list[bytes]:
+        """Return each outcome as one line of JSON."""
+        return [bytes(item).replace(b"\n", b" ").replace(b"\r", b" ") for item in self.items]
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Yield each outcome, with its result as JSON."""
+        return map(_outcome.decode, self.items)
+
+
+def read_json(text: bytes | msgspec.Raw) -> Any:
+    """Return a JSON value whose numbers are integers of any size and `JsonNumber`s."""
+    return _exact.decode(text)
+
+
+def write_json(value: Any) -> bytes:
+    """Return the JSON of a value that `read_json` returned."""
+    return _encode(value)
+
+
+def sorted_json(value: Any) -> bytes:
+    """Return JSON that is equal for equal values of `read_json`."""
+    return _sorted(value)
+
+
+def _number(number: Any) -> msgspec.Raw:
+    if isinstance(number, JsonNumber):
+        return msgspec.Raw(number.text.encode())
+    raise NotImplementedError
+
+
+_page = msgspec.json.Decoder(ResultPage)
+_outcome = msgspec.json.Decoder(Outcome)
+_exact = msgspec.json.Decoder(float_hook=JsonNumber)
+_encode = msgspec.json.Encoder(enc_hook=_number).encode
+_sorted = msgspec.json.Encoder(enc_hook=_number, order="sorted").encode
