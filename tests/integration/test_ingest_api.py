@@ -99,6 +99,8 @@ async def test_parameters_with_control_characters_or_out_of_range_are_refused(cl
             ("DELETE", rates, {"partition": "a\x1f"}),
             ("POST", f"{rates}/close", {"partition": "\x7f"}),
             ("GET", f"{batch}/results", {"after": str(2**31)}),
+            ("GET", f"{harness.url}/batches", {"name": "x" * 201}),
+            ("GET", f"{harness.url}/batches", {"name": "a\x00"}),
         ):
             async with harness.http.request(method, address, params=parameters) as response:
                 assert response.status == 422, address

@@ -10,10 +10,10 @@ from fastapi.responses import Response
 from batchyard_contracts.message import Value
 from batchyard_contracts.v1.commands import BatchAppend, BatchControl, BatchSeal, CommandAccepted
 from batchyard_contracts.v1.queries import MAX_PAGE, BatchesQuery, BatchState, FailuresQuery, FailuresReply
-from batchyard_contracts.v1.values import BatchStatus, Result, WorkloadName
+from batchyard_contracts.v1.values import BatchName, BatchStatus, Result, WorkloadName
 from services.ingest.api.service import IngestService
 from services.ingest.http import body
-from services.ingest.http.labels import LineParam, labels_of
+from services.ingest.http.labels import NO_CONTROLS, LineParam, labels_of
 from services.ingest.http.models import AppendRequest, BatchList, ChangeRequest
 from services.ingest.http.openapi import idempotency_key_header, problem_responses, request_body
 
@@ -44,7 +44,9 @@ def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> A
         status: BatchStatus | None = None,
         result: Annotated[Result | None, Query(description="how a finished batch ended")] = None,
         workload: WorkloadName | None = None,
-        name: Annotated[LineParam | None, Query(description="part of the name, in letters of either case")] = None,
+        name: Annotated[
+            BatchName | None, Query(description="part of the name, in letters of either case", pattern=NO_CONTROLS)
+        ] = None,
         label: Annotated[tuple[LineParam, ...], Query(description="`key=value`, among others")] = (),
         before: Annotated[UUID | None, Query(description="`next_before` of the previous page")] = None,
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,

@@ -9,7 +9,9 @@ from batchyard_contracts.v1.commands import Labels
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.rejection import Rejection
 
-LineParam = Annotated[str, StringConstraints(max_length=319, pattern=r"^[^\x00-\x1f\x7f]*$")]
+NO_CONTROLS = r"^[^\x00-\x1f\x7f]*$"
+"""Pattern of one line of text."""
+LineParam = Annotated[str, StringConstraints(max_length=319, pattern=NO_CONTROLS)]
 """One line: a key of 63 characters, `=`, and a value of 255."""
 _LABELS: TypeAdapter[dict[str, str]] = TypeAdapter(Labels)
 
