@@ -151,6 +151,7 @@ def _report(console: Console) -> None:
     document.write(findings)
     for title, text in (
         ("Comparison with other systems", tables.comparison(findings)),
+        ("Many small batches", tables.small(findings)),
         ("Batchyard by the number of items", tables.scale(findings)),
         ("Batches that are submitted while others run", tables.later(findings)),
         ("A destination whose capacity changes", tables.rates(findings)),

@@ -1,5 +1,6 @@
 """Runs a batch of the common work on Batchyard: NDJSON to the HTTP door, the finished event, every outcome read."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from uuid import UUID
@@ -12,6 +13,7 @@ from benchmarks.work import NAP_S, Run, Work, WrongResults
 
 _PIECE = 4000
 _END_S = 900.0
+_AT_ONCE = 50
 
 
 async def run(cluster: Cluster, work: Work) -> Run:
@@ -25,6 +27,32 @@ async def run(cluster: Cluster, work: Work) -> Run:
     cpu_s, others = usage.cpu_s(), usage.others_share()
     count, total = await _read(cluster, batch_id, work.items)
     return Run(finish.heard_at - began, count, total, submitted - began, cpu_s, peak_mb(cluster.services), others)
+
+
+async def run_side_by_side(cluster: Cluster, work: Work) -> Run:
+    """Many small batches, each a request over HTTP, 50 requests at a time, until all have ended; then all are read."""
+    turns = asyncio.Semaphore(_AT_ONCE)
+    body = {"workload": "noop", "items": [{"payload": {"n": n}} for n in range(work.items)]}
+
+    async def submit_one() -> UUID:
+        async with turns, cluster.http.post("batches", json=body) as answer:
+            answer.raise_for_status()
+            return UUID((await answer.json())["batch_id"])
+
+    async def read_one(batch_id: UUID) -> tuple[int, int]:
+        async with turns:
+            return await _read(cluster, batch_id, work.items)
+
+    usage = Usage(cluster.everything)
+    began = time.perf_counter()
+    ids = await asyncio.gather(*(submit_one() for _ in range(work.batches)))
+    submitted = time.perf_counter()
+    finishes = [await cluster.finishes.of(batch_id, _END_S) for batch_id in ids]
+    cpu_s, others = usage.cpu_s(), usage.others_share()
+    seconds = max(finish.heard_at for finish in finishes) - began
+    read = await asyncio.gather(*map(read_one, ids))
+    count, total = (sum(each) for each in zip(*read, strict=True))
+    return Run(seconds, count, total, submitted - began, cpu_s, peak_mb(cluster.services), others)
 
 
 async def run_unread(cluster: Cluster, work: Work) -> None:

@@ -14,7 +14,7 @@ from benchmarks.peers.session import Session, running_peer
 from benchmarks.report import keep, kept, number
 from benchmarks.stand import Stand
 from benchmarks.summary import Summary
-from benchmarks.work import HUNDRED, NAPS, SINGLE, TEN, WARM_UP, Run, Work, WrongResults, check
+from benchmarks.work import HUNDRED, NAPS, ONES, SINGLE, TEN, TENS, WARM_UP, Run, Work, WrongResults, check
 from devstack import StackError
 
 BATCHYARD = "batchyard"
@@ -56,7 +56,9 @@ def of_runs(work: Work, runs: Sequence[Run]) -> Document:
     together = [sum(run.resident_mb.values()) for run in runs]
     return {
         "items": work.items,
-        "items_per_s": Summary.of([work.items / run.seconds for run in runs]).document(),
+        "items_per_s": Summary.of([work.results / run.seconds for run in runs]).document(),
+        "batches_per_s": Summary.of([work.batches / run.seconds for run in runs]).document(),
+        "cpu_ms_per_batch": {role: round(us * work.items / 1000, 3) for role, us in costs(work, runs).items()},
         "submit_s": Summary.of([run.submit_s or 0 for run in runs]).document(),
         "resident_mb": Summary.of(together).document(),
         "resident_mb_by_role": {role: round(max(r.resident_mb[role] for r in runs)) for role in runs[0].resident_mb},
@@ -71,7 +73,10 @@ async def _batchyard(stand: Stand, console: Console, runs: int) -> Document:
         check(WARM_UP, await batchyard.run(cluster, WARM_UP))
         for work in (TEN, HUNDRED, NAPS):
             done = [check(work, await batchyard.run(cluster, work)) for _ in range(runs)]
-            works[work.name] = _told(console, "Batchyard", work, done)
+            works[work.name] = _show(console, "Batchyard", work, done)
+        for work in (ONES, TENS):
+            done = [check(work, await batchyard.run_side_by_side(cluster, work)) for _ in range(runs)]
+            works[work.name] = _show(console, "Batchyard", work, done)
         await batchyard.run_one(cluster, 0)
         singles = [await batchyard.run_one(cluster, n) * 1000 for n in range(SINGLES)]
     return _entry("Batchyard", "per item", works, singles)
@@ -83,7 +88,7 @@ async def _peer(stand: Stand, console: Console, contestant: Contestant, runs: in
     for part in contestant.parts:
         async with running_peer(stand, part.peer) as session:
             for work in part.works:
-                works[work.name] = _told(console, contestant.title, work, await _runs(session, work, runs))
+                works[work.name] = _show(console, contestant.title, work, await _runs(session, work, runs))
             if part.singles:
                 await session.run(SINGLE, 10)
                 singles = [run.seconds * 1000 for run in await session.run(SINGLE, SINGLES)]
@@ -94,9 +99,10 @@ async def _runs(session: Session, work: Work, runs: int) -> list[Run]:
     return [(await session.run(work))[0] for _ in range(runs)]
 
 
-def _told(console: Console, title: str, work: Work, runs: Sequence[Run]) -> Document:
+def _show(console: Console, title: str, work: Work, runs: Sequence[Run]) -> Document:
     found = of_runs(work, runs)
-    console.print(f"{title}: {work.name}, {number(found['items_per_s']['median'])} items/s", markup=False)
+    unit = "items" if work.batches == 1 else "batches"
+    console.print(f"{title}: {work.name}, {number(found[f'{unit}_per_s']['median'])} {unit}/s", markup=False)
     return found
 
 

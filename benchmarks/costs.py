@@ -22,4 +22,4 @@ def dearest(found: Mapping[str, float]) -> list[tuple[str, float]]:
 
 
 def _per_item(work: Work, seconds: Sequence[float]) -> float:
-    return round(median(seconds) / work.items * 1e6, 2)
+    return round(median(seconds) / work.results * 1e6, 2)

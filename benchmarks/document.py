@@ -49,6 +49,7 @@ def _comparison(findings: Findings) -> str:
 _BLOCKS: dict[str, Callable[[Findings], str]] = {
     "numbers": _with_machine("numbers", tables.felt),
     "comparison": _comparison,
+    "small": lambda findings: markdown(tables.small(findings)),
     "scale": _with_machine("scale", tables.scale),
     "later": lambda findings: markdown(tables.later(findings)),
     "rates": _with_machine("rates", tables.rates),

@@ -32,6 +32,19 @@ def comparison(findings: Findings) -> Text:
     return Text(headers, rows)
 
 
+def small(findings: Findings) -> Text:
+    """One row for each contestant that was given many small batches."""
+    rows = []
+    for each in findings.contestants.values():
+        works = [each["works"].get(name) for name in ("ones", "tens")]
+        if any(works):
+            rates = (_spread(work["batches_per_s"]) if work else _NONE for work in works)
+            costs = (number(work["cpu_ms_per_batch"]["all"]) if work else _NONE for work in works)
+            rows.append((each["title"], *rates, " / ".join(costs)))
+    headers = ("system", "batches of 1 a second", "batches of 10 a second", "ms of CPU per batch of 1 / of 10")
+    return Text(headers, rows)
+
+
 def targets(findings: Findings) -> Text:
     """Table of the targets, each with its verdict."""
     rows = [

@@ -10,16 +10,23 @@ NAP_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One batch: the squares of 0 to items - 1, at once or each after a nap."""
+    """Batches that are handed in together, mostly one: the squares of 0 to items - 1, at once or each after a nap."""
 
     kind: Kind
     items: int
+    """Items of each batch."""
+    batches: int = 1
+
+    @property
+    def results(self) -> int:
+        """Return the expected number of results."""
+        return self.items * self.batches
 
     @property
     def sum(self) -> int:
         """Return the expected sum of the results."""
         n = self.items
-        return (n - 1) * n * (2 * n - 1) // 6
+        return self.batches * ((n - 1) * n * (2 * n - 1) // 6)
 
     @property
     def name(self) -> str:
@@ -33,14 +40,25 @@ MILLION = Work("square", 1_000_000)
 NAPS = Work("nap", 1_000)
 WARM_UP = Work("square", 2_000)
 SINGLE = Work("square", 1)
+ONES = Work("square", 1, batches=1_000)
+TENS = Work("square", 10, batches=1_000)
 NAPS_AT_ONCE = 100
 NAPS_IDEAL_S = NAPS.items * NAP_S / NAPS_AT_ONCE
-NAMES = {TEN: "10k", HUNDRED: "100k", MILLION: "1m", NAPS: "naps", WARM_UP: "warm-up", SINGLE: "single"}
+NAMES = {
+    TEN: "10k",
+    HUNDRED: "100k",
+    MILLION: "1m",
+    NAPS: "naps",
+    WARM_UP: "warm-up",
+    SINGLE: "single",
+    ONES: "ones",
+    TENS: "tens",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One batch that was run."""
+    """One work that was run."""
 
     seconds: float
     """From the start of submitting until the completion was known and every result could be read."""
@@ -61,9 +79,9 @@ class WrongResults(Exception):
 
 def check(work: Work, run: Run) -> Run:
     """Give the run back if each item has its one right result; raises `WrongResults`."""
-    if (run.count, run.sum) != (work.items, work.sum):
+    if (run.count, run.sum) != (work.results, work.sum):
         raise WrongResults(
-            f"{work.items} items have to give {work.items} results with the sum {work.sum}; "
+            f"{work.results} items have to give {work.results} results with the sum {work.sum}; "
             f"there were {run.count} with the sum {run.sum}."
         )
     return run

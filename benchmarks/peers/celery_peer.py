@@ -6,7 +6,7 @@ The batch is a chord, whose end Celery counts in Redis; variant `chunks` makes o
 import time
 from typing import Any
 
-from celery import Celery, chord  # type: ignore[import-not-found]  # in an environment of its own
+from celery import Celery, chord, group  # type: ignore[import-not-found]  # in an environment of its own
 
 from benchmarks.peers.obeying import AMQP_URL, CHUNK, NAP_S, QUEUE, REDIS_URL, VARIANT, Clock, Ran, obey
 
@@ -61,5 +61,19 @@ def batch(kind: str, items: int) -> Ran:
     return clock, count, added
 
 
+def batches(number: int, items: int) -> Ran:
+    """Run many small batches side by side, as a program would: a task for one item, a group for several."""
+    task, clock = app.tasks["square"], Clock()
+    if items == 1:
+        sent = [task.delay(0) for _ in range(number)]
+    else:
+        sent = [group(task.s(n) for n in range(items))() for _ in range(number)]
+    clock.submitted()
+    results = [each.get(timeout=_END_S) for each in sent]
+    clock.ended()
+    values = [value["n"] for found in results for value in (found if isinstance(found, list) else [found])]
+    return clock, len(values), sum(values)
+
+
 if __name__ == "__main__":
-    obey(batch)
+    obey(batch, batches)

@@ -5,7 +5,7 @@ from typing import Literal
 
 from benchmarks.peers import peer
 from benchmarks.peers.peer import Peer
-from benchmarks.work import HUNDRED, NAPS, TEN, Work
+from benchmarks.work import HUNDRED, NAPS, ONES, TEN, TENS, Work
 
 Kind = Literal["per item", "no outcome per item", "limit"]
 
@@ -49,19 +49,21 @@ CONTESTANTS = (
         "no outcome per item",
         (Part(peer.CELERY_CHUNKS, (TEN, HUNDRED)),),
     ),
-    Contestant("bullmq", "BullMQ, `addBulk`", "per item", (Part(peer.BULLMQ, (TEN, NAPS), singles=True),)),
+    Contestant("bullmq", "BullMQ, `addBulk`", "per item", (Part(peer.BULLMQ, (TEN, NAPS, ONES, TENS), singles=True),)),
     Contestant(
         "dramatiq",
         "Dramatiq, `group`",
         "per item",
-        (Part(peer.DRAMATIQ, (TEN,), singles=True), Part(peer.DRAMATIQ_NAPS, (NAPS,))),
+        (Part(peer.DRAMATIQ, (TEN, ONES, TENS), singles=True), Part(peer.DRAMATIQ_NAPS, (NAPS,))),
     ),
-    Contestant("taskiq", "Taskiq, a `kiq` an item", "per item", (Part(peer.TASKIQ, (TEN, NAPS), singles=True),)),
+    Contestant(
+        "taskiq", "Taskiq, a `kiq` an item", "per item", (Part(peer.TASKIQ, (TEN, NAPS, ONES, TENS), singles=True),)
+    ),
     Contestant(
         "celery",
         "Celery, `chord`",
         "per item",
-        (Part(peer.CELERY, (TEN,), singles=True), Part(peer.CELERY_NAPS, (NAPS,))),
+        (Part(peer.CELERY, (TEN, ONES, TENS), singles=True), Part(peer.CELERY_NAPS, (NAPS,))),
     ),
     Contestant(
         "procrastinate",

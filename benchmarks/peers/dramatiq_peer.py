@@ -57,5 +57,20 @@ def batch(kind: str, items: int) -> Ran:
     return clock, len(values), sum(values)
 
 
+def batches(number: int, items: int) -> Ran:
+    """Run many small batches side by side, as a program would: a message for one item, a group for several."""
+    actor, clock = broker.get_actor("square"), Clock()
+    if items == 1:
+        sent = [actor.send(0) for _ in range(number)]
+        clock.submitted()
+        values = [message.get_result(block=True, timeout=_END_S * 1000)["n"] for message in sent]
+    else:
+        groups = [dramatiq.group([actor.message(n) for n in range(items)]).run() for _ in range(number)]
+        clock.submitted()
+        values = [result["n"] for group in groups for result in group.get_results(block=True, timeout=_END_S * 1000)]
+    clock.ended()
+    return clock, len(values), sum(values)
+
+
 if __name__ == "__main__":
-    obey(batch)
+    obey(batch, batches)

@@ -21,7 +21,7 @@ ANSWER = "ANSWER "
 
 
 class Clock:
-    """Three moments of one batch."""
+    """Three moments of one work."""
 
     def __init__(self) -> None:
         self.began = time.perf_counter()
@@ -37,23 +37,31 @@ class Clock:
 
 
 Ran = tuple[Clock, int, int]
-"""A batch that has ended: its clock, how many results there are, and what they add up to."""
+"""A work that has ended: its clock, the number of results, and their sum."""
 
 
-def obey(batch: Callable[[str, int], Ran]) -> None:
-    """Serve a submitter whose `batch(kind, items)` blocks."""
+def obey(batch: Callable[[str, int], Ran], batches: Callable[[int, int], Ran] | None = None) -> None:
+    """Serve a submitter whose `batch(kind, items)` blocks; `batches(number, items)` runs many small ones together."""
     _say(READY)
     while line := sys.stdin.readline():
         asked = json.loads(line)
-        _answer([batch(asked["kind"], asked["items"]) for _ in range(asked["times"])])
+        if batches is not None and asked["batches"] > 1:
+            _answer([batches(asked["batches"], asked["items"]) for _ in range(asked["times"])])
+        else:
+            _answer([batch(asked["kind"], asked["items"]) for _ in range(asked["times"])])
 
 
-async def obey_async(batch: Callable[[str, int], Awaitable[Ran]]) -> None:
-    """Serve a submitter whose `batch(kind, items)` is a coroutine function; nothing else runs between two batches."""
+async def obey_async(
+    batch: Callable[[str, int], Awaitable[Ran]], batches: Callable[[int, int], Awaitable[Ran]] | None = None
+) -> None:
+    """Serve a submitter as `obey` does, by coroutine functions; nothing else runs between two works."""
     _say(READY)
     while line := sys.stdin.readline():
         asked = json.loads(line)
-        _answer([await batch(asked["kind"], asked["items"]) for _ in range(asked["times"])])
+        if batches is not None and asked["batches"] > 1:
+            _answer([await batches(asked["batches"], asked["items"]) for _ in range(asked["times"])])
+        else:
+            _answer([await batch(asked["kind"], asked["items"]) for _ in range(asked["times"])])
 
 
 def _answer(done: list[Ran]) -> None:

@@ -42,11 +42,11 @@ class Session:
     log: Path
 
     async def run(self, work: Work, times: int = 1, within_s: float = _DONE_WITHIN_S) -> list[Run]:
-        """Run a batch so many times; raises `WrongResults`, or `StackError` when the peer does not answer."""
+        """Run a work so many times; raises `WrongResults`, or `StackError` when the peer does not answer."""
         own = {role: processes for role, processes in self.roles.items() if role in _OWN}
         forget_peaks(own)
         usage = Usage(self.roles)
-        asked = json.dumps({"kind": work.kind, "items": work.items, "times": times})
+        asked = json.dumps({"kind": work.kind, "items": work.items, "batches": work.batches, "times": times})
         if self.submitter.stdin is None:
             raise AssertionError
         self.submitter.stdin.write(asked.encode() + b"\n")

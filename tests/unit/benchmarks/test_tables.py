@@ -66,6 +66,15 @@ def test_each_contestant_and_each_limit_has_a_row_as_wide_as_the_headers() -> No
     assert [row[million] for row in text.rows] == ["3,000 (2,999 - 3,001)", "-", "-"]
 
 
+def test_a_contestant_without_small_batches_has_no_row_among_them() -> None:
+    contestant = _FINDINGS.contestants["batchyard"]
+    ones = {**_work(70), "batches_per_s": _summary(70), "cpu_ms_per_batch": {"all": 29.5}}
+    with_ones = {"batchyard": {**contestant, "works": {**contestant["works"], "ones": ones}}}
+    found = Findings({"comparison": {"contestants": {**_FINDINGS.contestants, **with_ones}}})
+    assert tables.small(found).rows == [("Batchyard", "70 (69 - 71)", "-", "29.5 / -")]
+    assert tables.small(_FINDINGS).rows == []
+
+
 def test_a_contestant_that_was_not_measured_is_named_with_the_reason() -> None:
     assert tables.left_out(_FINDINGS) == ["bullmq was left out: there is no npm"]
 
