@@ -11,7 +11,7 @@ from batchyard_contracts.v1.values import ItemResult
 from examples.demo.checks import Check
 from services.cli.actions.unzip import unpack
 from services.cli.client.address import Address
-from services.cli.client.http_client import HttpClient, open_door
+from services.cli.client.http_client import HttpClient, open_client
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ async def write_files(
     url: str, batch_id: object, folder: Path, results: Sequence[ItemResult]
 ) -> tuple[list[Written], Check]:
     """Write `results.json`, `results.csv` and the folder `cue`; say what is there and whether it is all."""
-    async with open_door(Address(url)) as door:
-        document, table, archive = [await _fetch(door, batch_id, kind) for kind in ("json", "csv", "cue")]
+    async with open_client(Address(url)) as http:
+        document, table, archive = [await _fetch(http, batch_id, kind) for kind in ("json", "csv", "cue")]
     return _write(document, table, archive, folder, results)
 
 
@@ -56,6 +56,6 @@ def _write(
     return written, Check("results as files", right, found)
 
 
-async def _fetch(door: HttpClient, batch_id: object, kind: str) -> bytes:
-    async with door.download(f"/batches/{batch_id}/results", {"format": kind}) as response:
+async def _fetch(http: HttpClient, batch_id: object, kind: str) -> bytes:
+    async with http.download(f"/batches/{batch_id}/results", {"format": kind}) as response:
         return await response.read()

@@ -14,7 +14,7 @@ from batchyard_contracts.client import Client
 from batchyard_contracts.v1.events import BatchFinished
 from examples.demo.checks import Check
 from services.cli.client.address import Address
-from services.cli.client.http_client import HttpClient, open_door
+from services.cli.client.http_client import HttpClient, open_client
 from services.cli.client.upload import Submission
 from services.cli.local_cluster import LocalCluster
 from services.cli.parsing.items import format_of
@@ -80,10 +80,10 @@ async def run_others(running: LocalCluster, wanted: Sequence[Sample]) -> list[Sa
     """Hand all of them in, and wait for their ends."""
     async with (
         asyncio.timeout(WITHIN_S),
-        open_door(Address(running.url)) as door,
+        open_client(Address(running.url)) as http,
         Client.connect(running.servers.amqp_url) as client,
     ):
-        return list(await asyncio.gather(*(_run(door, client, sample) for sample in wanted)))
+        return list(await asyncio.gather(*(_run(http, client, sample) for sample in wanted)))
 
 
 def check_others(ended: Sequence[Sampled]) -> Check:
@@ -120,15 +120,15 @@ def _clips(summary: Any) -> str:
     return f"{summary['seconds']:g} s to play, {summary['bytes'] / 1e6:.1f} MB"
 
 
-async def _run(door: HttpClient, client: Client, sample: Sample) -> Sampled:
+async def _run(http: HttpClient, client: Client, sample: Sample) -> Sampled:
     began = time.monotonic()
-    batch_id = await _submitted(door, sample)
+    batch_id = await _submitted(http, sample)
     finished = await client.wait(batch_id)
     return Sampled(sample, finished, time.monotonic() - began)
 
 
-async def _submitted(door: HttpClient, sample: Sample) -> UUID:
-    submission = Submission(door, {"workload": sample.workload, "name": "Demo"}, None, lambda _: None)
+async def _submitted(http: HttpClient, sample: Sample) -> UUID:
+    submission = Submission(http, {"workload": sample.workload, "name": "Demo"}, None, lambda _: None)
     if sample.file:
         with (EXAMPLES / sample.file).open("rb") as file:
             return (await submission.file(file, format_of(sample.file, b""))).batch_id

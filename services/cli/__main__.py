@@ -1,4 +1,4 @@
-"""Runs the command `batchyard` and turns every end of it into words and an exit code."""
+"""Entry point of the command `batchyard`: every error becomes a message and an exit code."""
 
 import sys
 import traceback

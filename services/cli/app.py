@@ -1,4 +1,4 @@
-"""The command `batchyard`: which commands there are, in which order the help shows them."""
+"""The command `batchyard`: its subcommands, in the order in which the help lists them."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""The errors that end a command: what happened, what to do next, and the exit code that says so to a script.
+"""Errors that end a command. Each has a message, a next step, and an exit code.
 
 CliError
  +- BadInput        the command line or a file is wrong

@@ -1,4 +1,4 @@
-"""Local cluster: three servers, the five services as processes of their own, and one address."""
+"""Local cluster: the three servers, and the five services as processes of this machine."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ from devstack import Program, ProgramFailed, Servers, Stack, StackError, Supervi
 from devstack.ports import is_free
 from services.cli.client.address import Address
 from services.cli.client.cluster_file import RunningCluster, published
-from services.cli.client.http_client import open_door
+from services.cli.client.http_client import open_client
 from services.cli.errors import BadInput, Refused
 from shared.runtime import exit_codes
 
@@ -39,12 +39,12 @@ class Plan:
     """Plan of a local cluster."""
 
     home: Path
-    """Folder of everything: data, logs, state, address."""
+    """Folder of data, logs, state and address."""
     workers: int = 1
     http_port: int | None = None
-    """None: 8000, or a free one if that is taken."""
+    """Port of the HTTP API; None: 8000, or a free one if that is taken."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    """More variables for every service."""
+    """Additional variables for every service."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ class LocalCluster:
 
 @asynccontextmanager
 async def local_cluster(plan: Plan, echo: Callable[[str], None]) -> AsyncIterator[LocalCluster]:
-    """Start everything, wait until a batch could be submitted, and stop in reverse order what was started.
+    """Start servers and services, wait until batches can be submitted, and stop all at the end, in reverse order.
 
-    Raises `StackError` with what to do when something cannot be had or does not become ready.
+    Raises `StackError` with advice if a server or a service cannot be started.
     """
     given = _given_servers()
     supervisor = Supervisor(plan.home, echo)
@@ -70,7 +70,7 @@ async def local_cluster(plan: Plan, echo: Callable[[str], None]) -> AsyncIterato
             raise StackError(f"Port {plan.http_port} is taken. Give another --port, or leave it out.")
         servers = await stack.start()
         url = f"http://127.0.0.1:{await _start_services(supervisor, plan, servers)}"
-        await _until_workloads_are_known(url)
+        await _wait_for_workloads(url)
         with published(plan.home, RunningCluster(url, _client_environment(plan.home, url, servers, given))):
             yield LocalCluster(url, servers)
     finally:
@@ -114,7 +114,7 @@ def _client_environment(home: Path, url: str, servers: Servers, given: Mapping[s
 
 
 def programs(plan: Plan, servers: Servers, http_port: int) -> list[Program]:
-    """The five services, each with its own health port; workers as many as are asked for."""
+    """Return the five services, each with its own health port, and as many workers as planned."""
     names = [name for name in SERVICES if name != "worker"]
     names += [f"worker-{number}" if plan.workers > 1 else "worker" for number in range(1, plan.workers + 1)]
     files = {_HOME_VARIABLE: str(plan.home.absolute())}
@@ -124,7 +124,7 @@ def programs(plan: Plan, servers: Servers, http_port: int) -> list[Program]:
 
 
 def webhook_secret(home: Path) -> str:
-    """The key that signs webhooks: the given one, else one that is made once and kept, readable for its owner alone."""
+    """Return the key that signs webhooks: that of the environment, else one that is created once and stored."""
     if given := os.environ.get(_SECRET_VARIABLE):
         return given
     file = home / "webhook-secret"
@@ -135,11 +135,11 @@ def webhook_secret(home: Path) -> str:
     return file.read_text("ascii").strip()
 
 
-async def _until_workloads_are_known(url: str) -> None:
-    """A worker announces itself by a message, which reaches ingest a moment after both are ready."""
+async def _wait_for_workloads(url: str) -> None:
+    """Wait until ingest knows the workloads: the message of a worker reaches it a moment after both are ready."""
     address = Address(url, os.environ.get("BATCHYARD_TOKEN"))
     try:
-        async with asyncio.timeout(_READY_WITHIN), open_door(address) as client:
+        async with asyncio.timeout(_READY_WITHIN), open_client(address) as client:
             while True:
                 if orjson.loads(await client.get("/workloads"))["workloads"]:
                     return

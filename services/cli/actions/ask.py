@@ -1,4 +1,4 @@
-"""The work of `batchyard ask`: reads the request, asks, and prints the answer."""
+"""Action of `batchyard ask`: reads the request, asks the workload, and prints the answer."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The work of `batchyard list`, `show` and `failures`."""
+"""Actions of `batchyard list`, `show` and `failures`."""
 
 from datetime import UTC, datetime
 
@@ -13,7 +13,7 @@ from services.cli.rendering.tables import batch_block, batches_table, failures_t
 
 
 def list_batches(ctx: typer.Context, query: Query, *, json: bool) -> None:
-    """Print the batches that fit."""
+    """Print the batches that match a query."""
     body = connect(ctx).get("/batches", query)
     if json:
         write_json(body)

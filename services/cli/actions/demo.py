@@ -1,4 +1,4 @@
-"""`batchyard demo` becomes `examples/demo`, which is part of a checkout and not of an installation."""
+"""Action of `batchyard demo`: runs `examples/demo`, which is part of a checkout and not of an installation."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ _CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 def run_demo(output: Path | None) -> NoReturn:
-    """Go on as the demo, so that Ctrl-C reaches nobody but it. Raises NotFound outside of a checkout."""
+    """Replace this process by the demo, so that Ctrl-C reaches only the demo. Raises NotFound outside of a checkout."""
     if not (_CHECKOUT / "examples" / "demo" / "__main__.py").is_file():
         raise NotFound(
             f"The demo is not in {_CHECKOUT}.", "It comes with a checkout of the project, not with an installation."

@@ -1,4 +1,4 @@
-"""The work of `batchyard submit --estimate`: waits for what the source says, and shows it."""
+"""Action of `batchyard submit --estimate`: waits for the result of the source, and prints it."""
 
 import orjson
 import typer

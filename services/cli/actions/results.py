@@ -1,4 +1,4 @@
-"""The work of `batchyard results`: a stream to standard output or a file, a zip into a folder."""
+"""Action of `batchyard results`: streams results to standard output or a file, and unpacks exports into a folder."""
 
 import tempfile
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class ResultSelection:
 
 
 def fetch(ctx: typer.Context, batch: str, selection: ResultSelection, output: Path | None) -> None:
-    """Write the results to where they belong. The path of a folder of exports is the one thing printed."""
+    """Write the results to standard output, a file, or a folder. Of these only the path of a folder is printed."""
 
     batch_id = resolve(connect(ctx), batch)
     query = {
@@ -63,7 +63,7 @@ async def _to_folder(response: aiohttp.ClientResponse, folder: Path) -> None:
 
 
 async def _to_file(response: aiohttp.ClientResponse, file: Path) -> None:
-    """Write beside the file first: a transfer that breaks leaves no half of it behind."""
+    """Write a temporary file first, so that an interrupted transfer leaves no incomplete file."""
     fresh = file.with_name(f".{file.name}.part")
     written = 0
     try:

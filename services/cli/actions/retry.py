@@ -1,5 +1,4 @@
-"""The work of `batchyard retry`: says what to run again, tries it, asks for another round, and stays until it is open,
-so that `watch` can follow."""
+"""Action of `batchyard retry`: requests another round, and waits until it is open, so that it can be watched."""
 
 import re
 import time
@@ -21,11 +20,11 @@ from services.cli.rendering.output import say, show, write_json
 OPEN_WITHIN_S = 10.0
 _POLL_S = 0.1
 _WIDE = 600
-"""Characters of a payload that are shown."""
+"""Largest number of characters of a payload that are printed."""
 _CUSTOM = "custom:"
 _CAUSE = re.compile(r"\d{1,4}-[0-9a-f]{16}")
 _SHOWN = 10
-"""Items that would not run, of those that the answer names."""
+"""Number of items that would not run and are printed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ class RetrySelection:
     dry_run: bool = False
 
     def document(self) -> dict[str, Any] | None:
-        """The body of the request; None when all that did not succeed is to run again."""
+        """Return the body of the request; None to run all items again that did not succeed."""
         if self.skip_invalid and self.patch is None:
             raise BadInput("--skip-invalid says nothing without --patch.", "Without a patch every payload stays valid.")
         for cause in self.causes:
@@ -74,7 +73,7 @@ def retry_batch(ctx: typer.Context, batch: str, selection: RetrySelection, *, js
     body = api.send("POST", path, document, answer_s=LONG_ANSWER_S)
     again = orjson.loads(body).get("retried")
     if again:
-        _until_open(api, batch_id, before.round)
+        _wait_until_open(api, batch_id, before.round)
     if json:
         write_json(body)
     else:
@@ -110,7 +109,7 @@ def _brief(payload: Any) -> str:
 
 
 def _patch(given: str | None) -> list[dict[str, Any]]:
-    """A JSON Patch from the command line, or from the file that is named there."""
+    """Read a JSON Patch from the command line, or from the file that it names."""
     if given is None:
         return []
     text = given
@@ -133,8 +132,8 @@ def _patch(given: str | None) -> list[dict[str, Any]]:
 _EXAMPLE = 'Write it like this: [{"op": "replace", "path": "/url", "value": "https://…"}]'
 
 
-def _until_open(api: Api, batch_id: str, round_: int) -> None:
-    """The command is durable already; that the round is not open in time is no error."""
+def _wait_until_open(api: Api, batch_id: str, round_: int) -> None:
+    """Wait until the round is open. A time-out is no error, because the command is durable already."""
     end = time.monotonic() + OPEN_WITHIN_S
     while _state(api, batch_id).round <= round_ and time.monotonic() < end:
         time.sleep(_POLL_S)  # HTTP has no way to be told

@@ -37,12 +37,12 @@ def connect(ctx: typer.Context) -> Api:
 
 def use_api(ctx: typer.Context, use: "Callable[[HttpClient], Awaitable[T]]") -> T:
     """Connect to that address for a long transfer, and run `use`."""
-    from services.cli.client.http_client import open_door  # noqa: PLC0415  # commands with a short answer do without
+    from services.cli.client.http_client import open_client  # noqa: PLC0415  # commands with a short answer do without
 
     address = address_of(ctx)
 
     async def run() -> T:
-        async with open_door(address) as client:
+        async with open_client(address) as client:
             return await use(client)
 
     return asyncio.run(run())

@@ -1,4 +1,4 @@
-"""The work of `batchyard status` and `batchyard env`: where Batchyard is, and whether it works."""
+"""Actions of `batchyard status` and `batchyard env`: the address of Batchyard, and its state."""
 
 import os
 from shlex import quote

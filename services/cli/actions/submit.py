@@ -1,4 +1,4 @@
-"""The work of `batchyard submit`: options into a command, a file into items, an answer into words."""
+"""Action of `batchyard submit`: reads the items, submits them, and prints the id of the batch."""
 
 import asyncio
 import io
@@ -30,7 +30,7 @@ _SNIFF = 4096
 
 @dataclass(frozen=True)
 class Request:
-    """Batch to submit, as given on the command line."""
+    """Batch to submit, as the command line describes it."""
 
     workload: str
     file: Path | None
@@ -47,7 +47,7 @@ class Request:
     terms: TermOptions
 
     def options(self) -> dict[str, Any]:
-        """The fields of `batch.submit.v1` beside the items; what is not set is left out."""
+        """Return the fields of `batch.submit.v1` beside the items, without those that are not set."""
         notify = {"webhooks": self.webhooks, "emails": self.emails}
         fields = {
             "workload": self.workload,
@@ -61,7 +61,7 @@ class Request:
 
 
 def submit_batch(ctx: typer.Context, request: Request, *, watch: bool, json: bool) -> None:
-    """Submit, print what was accepted, and stay if asked."""
+    """Submit a batch, print its id, and watch it if requested."""
     if sum((request.file is not None, bool(request.items), request.source is not None)) != 1:
         raise BadInput("Name one file, or give --item, or --source: one of them.", "See `batchyard submit --help`.")
     if request.estimate and request.source is None:
@@ -84,14 +84,14 @@ def submit_batch(ctx: typer.Context, request: Request, *, watch: bool, json: boo
         if json:
             write_json({"type": accepted.type, **orjson.loads(accepted.encode())})
         else:
-            news = (
+            effect = (
                 "accepted before, nothing was done twice"
                 if accepted.replayed
                 else f"accepted {accepted.items} item{'s' * (accepted.items != 1)}"
                 if request.source is None
                 else "accepted; its source is asked for items"
             )
-            note(f"{accepted.workload}: {news}")
+            note(f"{accepted.workload}: {effect}")
             say(batch_id)
         if watch:
             await watch_batch(client, batch_id, accepted.workload, json=json)

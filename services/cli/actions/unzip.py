@@ -1,4 +1,4 @@
-"""Puts an export that came as a zip into a folder, file by file."""
+"""Unpacks an export, which is a ZIP archive, into a folder."""
 
 import shutil
 import zipfile
@@ -11,26 +11,26 @@ MAX_FILES = 1_000_000
 MAX_FILE_BYTES = 64 * 1024 * 1024
 
 
-def unpack(archive: IO[bytes], folder: Path) -> int:
-    """Write the files of a zip into the folder and say how many. A name that leads out of it is an error."""
+def unpack(content: IO[bytes], folder: Path) -> int:
+    """Write the files of an archive into a folder and return their number. A name outside of the folder is an error."""
     try:
-        with zipfile.ZipFile(archive) as box:
-            members = [member for member in box.infolist() if not member.is_dir()]
+        with zipfile.ZipFile(content) as archive:
+            members = [member for member in archive.infolist() if not member.is_dir()]
             if len(members) > MAX_FILES:
                 raise BadInput(f"The export has {len(members)} files.", "Narrow it down with --status.")
             folder.mkdir(parents=True, exist_ok=True)
             for member in members:
-                _write(box, member, folder)
+                _write(archive, member, folder)
             return len(members)
     except zipfile.BadZipFile as error:
         raise BadInput("What the server sent is not a complete zip file.", "Ask for it again.") from error
 
 
-def _write(box: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> None:
+def _write(archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> None:
     name = PurePosixPath(member.filename)
     if len(name.parts) != 1 or name.parts[0] in {"..", "/"} or "\\" in member.filename:
         raise BadInput(f"The export names a file outside of its folder: {member.filename!r}.", "Nothing of it is kept.")
     if member.file_size > MAX_FILE_BYTES:
         raise BadInput(f"{member.filename} has {member.file_size} bytes.", f"{MAX_FILE_BYTES >> 20} MiB is the most.")
-    with box.open(member) as source, (folder / name.parts[0]).open("wb") as target:
+    with archive.open(member) as source, (folder / name.parts[0]).open("wb") as target:
         shutil.copyfileobj(source, target)

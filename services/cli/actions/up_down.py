@@ -1,4 +1,4 @@
-"""The work of `batchyard up` and `batchyard down`."""
+"""Actions of `batchyard up` and `batchyard down`."""
 
 import asyncio
 import os
@@ -23,10 +23,10 @@ def up(*, workers: int | None, port: int | None, detach: bool, quiet: bool, json
     home = default_home()
     try:
         if detach:
-            asyncio.run(_behind(home, workers, port, json=json))
+            asyncio.run(_run_in_background(home, workers, port, json=json))
         else:
             plan = Plan(home, workers=workers or 1, http_port=port)
-            asyncio.run(run_interruptible(_in_front(plan, quiet=quiet, json=json)))
+            asyncio.run(run_interruptible(_run_in_foreground(plan, quiet=quiet, json=json)))
     except AlreadyRunning as error:
         raise NotStarted(f"Batchyard is already up at {_address(home)}.", "Stop it with `batchyard down`.") from error
     except StackError as error:
@@ -34,7 +34,7 @@ def up(*, workers: int | None, port: int | None, detach: bool, quiet: bool, json
 
 
 def down(*, json: bool) -> None:
-    """Stop whatever runs for this checkout, down to the last process."""
+    """Stop all processes of the local cluster of this checkout."""
     home = default_home()
     try:
         asyncio.run(shut_down(home, note))
@@ -47,15 +47,15 @@ def down(*, json: bool) -> None:
         say("Nothing of Batchyard runs any more.")
 
 
-async def _in_front(plan: Plan, *, quiet: bool, json: bool) -> None:
+async def _run_in_foreground(plan: Plan, *, quiet: bool, json: bool) -> None:
     async with local_cluster(plan, note) as running:
         if not quiet:
-            _say_where(running.url, json=json)
+            _print_address(running.url, json=json)
             note("Stop it with Ctrl-C.")
         await asyncio.Event().wait()
 
 
-async def _behind(home: Path, workers: int | None, port: int | None, *, json: bool) -> None:
+async def _run_in_background(home: Path, workers: int | None, port: int | None, *, json: bool) -> None:
     if _supervisor(home) is None:
         await _launch(home, workers, port)
     elif workers is not None or port is not None:
@@ -63,7 +63,7 @@ async def _behind(home: Path, workers: int | None, port: int | None, *, json: bo
             f"Batchyard is already up at {_address(home)}: --workers and --port hold for a start.",
             "Stop it with `batchyard down`, then start it again.",
         )
-    _say_where(_address(home), json=json)
+    _print_address(_address(home), json=json)
 
 
 async def _launch(home: Path, workers: int | None, port: int | None) -> None:
@@ -73,20 +73,20 @@ async def _launch(home: Path, workers: int | None, port: int | None) -> None:
     argv += ["--workers", str(workers)] if workers else []
     argv += ["--port", str(port)] if port else []
     process = await start_detached(Launch(tuple(argv), dict(os.environ), Path.cwd(), log))
-    said = 0
+    printed = 0
     while process is not None and is_running(process):
-        said += _pass_on(log, said)
+        printed += _print_new_lines(log, printed)
         if read_cluster(home) is not None:
             return
         await asyncio.sleep(0.1)  # a process that is not our child gives no other sign
-    if not _pass_on(log, said) and not said:
+    if not _print_new_lines(log, printed) and not printed:
         raise NotStarted("Batchyard could not be started, and its process said nothing.", f"Its log is {log}.")
-    raise typer.Exit(Exit.UNREACHABLE)  # its last words say why
+    raise typer.Exit(Exit.UNREACHABLE)  # its log states the reason
 
 
-def _pass_on(log: Path, said: int) -> int:
-    """Show what the process behind has written since, whole lines only; give their length."""
-    fresh = log.read_bytes()[said:]
+def _print_new_lines(log: Path, printed: int) -> int:
+    """Print the complete lines that the background process has added to its log; return their length in bytes."""
+    fresh = log.read_bytes()[printed:]
     fresh = fresh[: fresh.rfind(b"\n") + 1]
     for line in fresh.decode(errors="replace").splitlines():
         note(line)
@@ -103,7 +103,7 @@ def _address(home: Path) -> str:
     return running.url if running else "an address that is not known yet"
 
 
-def _say_where(url: str, *, json: bool) -> None:
+def _print_address(url: str, *, json: bool) -> None:
     if json:
         write_json({"url": url})
     else:

@@ -1,4 +1,4 @@
-"""The work of `batchyard watch`: draws a batch until it has ended, and turns its end into an exit code."""
+"""Action of `batchyard watch`: shows the progress of a batch until its end, which decides the exit code."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ from services.cli.rendering.tables import STOPPED, summary_rows
 
 
 async def watch_batch(client: HttpClient, batch_id: str, title: str, *, json: bool) -> None:
-    """Stay until the batch has ended. Raises `typer.Exit` with 1 unless every item succeeded."""
+    """Show the progress of a batch until its end. Raises `typer.Exit` with 1 unless every item succeeded."""
     try:
         end = await _follow(client, batch_id, title, json=json)
     except asyncio.CancelledError:  # Ctrl-C

@@ -1,4 +1,4 @@
-"""The work of `batchyard workload`: each part runs as a process of its own, as it will in a worker."""
+"""Actions of `batchyard workload`. Workers and checks run as processes of their own, as in production."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ from services.cli.rendering.output import note, say
 
 
 def write_new(name: str, output: Path | None) -> None:
-    """Write the template under a name; a file that is there already is left alone."""
+    """Write a file with a new workload of this name; an existing file stays unchanged."""
     try:
         TypeAdapter(WorkloadName).validate_python(name)
     except ValidationError as error:
@@ -38,7 +38,7 @@ def write_new(name: str, output: Path | None) -> None:
 
 
 def run_worker(file: Path) -> None:
-    """Run a worker for the workloads of a file until it is interrupted; its exit code is ours."""
+    """Run a worker for the workloads of a file until it is interrupted, and exit with its code."""
     if not file.is_file():
         raise BadInput(f"There is no file {file}.")
     more = {"BATCHYARD_WORKER_FILES": orjson.dumps([str(file.resolve())]).decode(), "BATCHYARD_LOG_FORMAT": "console"}
@@ -50,7 +50,7 @@ def run_worker(file: Path) -> None:
 
 
 def run_checks(file: Path, item: str | None, *, json: bool) -> None:
-    """Run the checks and pass on their exit code."""
+    """Run the checks and exit with their code."""
     if item is not None:
         try:
             orjson.loads(item)
@@ -82,7 +82,7 @@ async def _worker(environment: dict[str, str]) -> int:
     process = await asyncio.create_subprocess_exec(*argv, env=environment, start_new_session=True)
     try:
         code = await process.wait()
-        if code not in {0, 1}:  # with those it has said why itself
+        if code not in {0, 1}:  # with these codes it has printed the reason itself
             note(f"The worker died: exit code {code}. What it had in hand runs again once you start it anew.")
         return code
     finally:

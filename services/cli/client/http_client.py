@@ -1,4 +1,4 @@
-"""HTTP client for what takes long: uploads, downloads, and the WebSocket of a batch. Every failure becomes a
+"""HTTP client for requests that take long: uploads, downloads, and the WebSocket of a batch. Every failure becomes a
 `CliError`."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -87,8 +87,8 @@ class HttpClient:
 
 
 @asynccontextmanager
-async def open_door(address: Address) -> AsyncIterator[HttpClient]:
-    """Connection to the Batchyard at this address, which lasts as long as the context."""
+async def open_client(address: Address) -> AsyncIterator[HttpClient]:
+    """Open a client of the Batchyard at an address, for as long as the context lasts."""
     headers = {"Authorization": f"Bearer {address.token}"} if address.token else {}
     async with aiohttp.ClientSession(headers=headers, timeout=_TIMEOUT, raise_for_status=False) as session:
         yield HttpClient(session, address)

@@ -1,7 +1,7 @@
 """Submits a batch in one request: a command for a short list, an upload for a file of any length.
 
-A key makes it safe to send it again. An upload that breaks off is sent again from its beginning: the server skips what
-it has and goes on from there.
+The idempotency key makes it safe to repeat the request. An interrupted upload is sent again from its beginning; the
+server skips the items that it has.
 """
 
 import asyncio
@@ -29,18 +29,18 @@ TRIES = 10
 """Number of attempts of an upload without progress."""
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
-"""Pauses double between these two, unless the server names a longer one."""
+"""Bounds of the pauses between attempts; a pause doubles, unless the server names a longer one."""
 LOOK_S = 1.0
 """Seconds between two checks whether the batch has started during its upload."""
 
 
 class Submission:
-    """One batch to be handed in, under the fields of `batch.submit.v1` beside its items. `say` tells people of news."""
+    """Submission of one batch; `options` are the fields of `batch.submit.v1` beside its items, `say` prints."""
 
     def __init__(
         self, client: HttpClient, options: Mapping[str, Any], idempotency_key: str | None, say: Callable[[str], None]
     ) -> None:
-        self._door = client
+        self._client = client
         self._options = options
         self.key = idempotency_key or str(uuid4())
         """Key under which the same submission may be repeated."""
@@ -48,7 +48,7 @@ class Submission:
         self._batch_id = str(new_batch_id())
 
     async def items(self, items: Sequence[Mapping[str, Any]]) -> CommandAccepted:
-        """Hand in a list of items. What is too long for a command goes as an upload."""
+        """Submit a list of items; one that is too long for a command becomes an upload."""
         if not items:
             raise BadInput("There are no items.", "Give a file, or - to read from standard input, or --item.")
         command = orjson.dumps({**self._options, "items": items})
@@ -57,12 +57,12 @@ class Submission:
         return await self._post(command, MEDIA_TYPES[Format.JSON], [], "Item")
 
     async def source(self, source: Mapping[str, Any], *, estimate: bool) -> CommandAccepted:
-        """Hand in what the items are to be found by."""
+        """Submit a source, from which a worker finds the items."""
         command = orjson.dumps({**self._options, "source": source, "estimate": estimate})
         return await self._post(command, MEDIA_TYPES[Format.JSON], [], "Source")
 
     async def file(self, source: IO[bytes], kind: Format) -> CommandAccepted:
-        """Hand in NDJSON or CSV as it is, reading while it is sent. What cannot be read twice is sent once."""
+        """Submit NDJSON or CSV unchanged, read while it is sent. A source that cannot be read twice is sent once."""
         start = source.tell() if source.seekable() else None
 
         def parts() -> Iterator[bytes] | None:
@@ -77,10 +77,10 @@ class Submission:
         return await self._upload(parts, MEDIA_TYPES[kind], "Line")
 
     async def _upload(self, parts: Callable[[], Iterator[bytes] | None], media_type: str, noun: str) -> CommandAccepted:
-        """Send an upload, again when it breaks off, for as long as the pauses are few or it gets further."""
+        """Send an upload, and repeat it after an interruption, up to `TRIES` times in a row without progress."""
         query = [*self._query(), ("batch_id", self._batch_id)]
         source, tries, held = parts(), 0, 0
-        looking = asyncio.create_task(self._tell_of_the_batch())
+        announcing = asyncio.create_task(self._announce_batch())
         try:
             while True:
                 try:
@@ -96,7 +96,7 @@ class Submission:
                     self._say(f"{error.what}\nThe same is sent again in {pause:g} s; what was taken is skipped.")
                     await asyncio.sleep(pause)
         finally:
-            looking.cancel()
+            announcing.cancel()
 
     def _pause(self, error: CliError, tries: int) -> float | None:
         """Return the pause before the same request is sent again, in seconds; None if it cannot succeed."""
@@ -105,12 +105,12 @@ class Submission:
             return None
         return max(error.retry_after_s or 0.0, min(FIRST_PAUSE_S * 2.0 ** (tries - 1), LONGEST_PAUSE_S))
 
-    async def _tell_of_the_batch(self) -> None:
-        """Name the batch as soon as it is there, which for a long upload is long before its end."""
+    async def _announce_batch(self) -> None:
+        """Print the id of the batch as soon as it exists, which for a long upload is long before its end."""
         while True:
             await asyncio.sleep(LOOK_S)
             with suppress(CliError):
-                await self._door.get(f"/batches/{self._batch_id}")
+                await self._client.get(f"/batches/{self._batch_id}")
                 self._say(f"Its first items run while the rest is sent: batchyard watch {self._batch_id}")
                 return
 
@@ -119,7 +119,7 @@ class Submission:
     ) -> CommandAccepted:
         headers = {"Content-Type": media_type, "Idempotency-Key": self.key}
         try:
-            return CommandAccepted.decode(await self._door.post("/batches", body, headers, query))
+            return CommandAccepted.decode(await self._client.post("/batches", body, headers, query))
         except Refused as error:
             if error.line is not None and f"{noun.lower()} {error.line}" not in error.what.lower():
                 error.what = f"{noun} {error.line}: {error.what}"

@@ -1,4 +1,4 @@
-"""Tells how items are written, and reads those that come as a JSON list; NDJSON and CSV the server reads itself."""
+"""Recognises the format of an item file, and reads JSON lists. The server itself reads NDJSON and CSV."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -9,11 +9,11 @@ import orjson
 from services.cli.errors import BadInput
 
 MAX_JSON_BYTES = 256 * 1024 * 1024
-"""A JSON list is read whole; whoever has more writes NDJSON, which is not."""
+"""Largest JSON list, which is read as a whole; larger files have to be NDJSON."""
 
 
 MAX_SOURCE_BYTES = 1536 * 1024
-"""As much as the payload of an item, which it is."""
+"""Largest source, which is the payload of item 0."""
 
 
 class Format(StrEnum):
@@ -29,7 +29,7 @@ _ENDINGS = {".json": Format.JSON, ".ndjson": Format.NDJSON, ".jsonl": Format.NDJ
 
 
 def format_of(name: str, start: bytes) -> Format:
-    """Tell the format from the ending of a file's name, else from its first bytes."""
+    """Return the format by the ending of a file's name, else by its first bytes."""
     for ending, known in _ENDINGS.items():
         if name.lower().endswith(ending):
             return known
@@ -42,7 +42,7 @@ def format_of(name: str, start: bytes) -> Format:
 
 
 def read_list(source: IO[bytes]) -> list[dict[str, Any]]:
-    """Read a JSON list of payloads or items, or a command with such a list; give items as a command carries them."""
+    """Read a JSON list of payloads or items, or a command with such a list; return items in the form of a command."""
     text = source.read(MAX_JSON_BYTES + 1)
     if len(text) > MAX_JSON_BYTES:
         raise BadInput(f"A JSON list may have {MAX_JSON_BYTES >> 20} MiB.", "Write it as NDJSON, one item a line.")
@@ -66,7 +66,7 @@ def read_object(source: IO[bytes]) -> dict[str, Any]:
 
 
 def read_options(texts: Iterable[str]) -> list[dict[str, Any]]:
-    """Read items that stand on the command line, each a JSON object."""
+    """Read the items of the command line, each a JSON object."""
     return [_item(_parsed(text.encode(), f"Item {number}"), f"Item {number}") for number, text in enumerate(texts, 1)]
 
 

@@ -20,7 +20,7 @@ _BOUND = re.compile(r"(?:([a-z][a-z0-9_.]{0,63})=)?(\d+(?:\.\d+)?)(%?)")
 
 @dataclass(frozen=True)
 class TermOptions:
-    """Terms of a batch as given in options; None or empty: not given."""
+    """Terms of a batch in the options of a command; None or empty: not set."""
 
     weight: int | None = None
     rate: str | None = None
@@ -33,7 +33,7 @@ class TermOptions:
     retry: Sequence[str] = ()
 
     def fields(self, now: datetime) -> dict[str, Any]:
-        """The fields of the command; what is not set is left out. Raises `BadInput`."""
+        """Return the fields of the command, without those that are not set. Raises `BadInput`."""
         found = {
             "weight": self.weight,
             "rate": self.rate and rate_of(self.rate),
@@ -48,7 +48,7 @@ class TermOptions:
 
 
 def rate_of(text: str) -> dict[str, Any]:
-    """A rate, with a tenth of a second's worth at once."""
+    """Return a rate whose burst is a tenth of a second of it."""
     match = _RATE.fullmatch(text)
     if match is None or not float(match[1]):
         raise BadInput(f"{text!r} is not a rate.", "Write it as 20/s, 600/min or 100/h.")
@@ -57,7 +57,7 @@ def rate_of(text: str) -> dict[str, Any]:
 
 
 def _rule(text: str) -> tuple[str, dict[str, Any]]:
-    """A retry rule for a code, or for `default`: attempts in all, the first pause, the longest one."""
+    """Return a retry rule for a code, or for `default`: the number of attempts, the first and the longest pause."""
     match = _RULE.fullmatch(text)
     rule: dict[str, Any] = {} if match is None else {"attempts": int(match[2])}
     if match is None or not 1 <= rule["attempts"] <= _ATTEMPTS_MAX:

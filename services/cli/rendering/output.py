@@ -1,5 +1,5 @@
-"""Writes answers to standard output and all else to standard error. Nothing is cut where the output is no terminal, and
-no id, no command and no word is cut anywhere."""
+"""Writes answers to standard output and all other messages to standard error. Nothing is cut where the output is no
+terminal, and no id, no command and no word is cut anywhere."""
 
 import os
 import sys

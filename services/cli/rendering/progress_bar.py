@@ -22,7 +22,7 @@ _PARTS = (
 _STEPS = 10
 """Number of progress lines of a batch when the output is no terminal."""
 _GROWTH = 1.5
-"""Growth of an open batch after which it gets another of those lines."""
+"""Growth of an open batch after which another of these lines is printed."""
 
 
 class Progress:
@@ -67,7 +67,7 @@ class Progress:
 
 
 def progress_line(title: str, now: Snapshot, *, bar: bool = True) -> Text:
-    """The line as text: what is drawn live and what is printed into a log."""
+    """Return the line as text, for a terminal or a log."""
     counts = now.counts
     line = Text(f"{title} ", no_wrap=True, overflow="ellipsis")
     if _is_growing(now):  # a share of what has come so far would mislead

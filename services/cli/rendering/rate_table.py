@@ -11,7 +11,7 @@ _COLUMNS = ("workload", "destination", "rate", "reason", "in flight", "waiting",
 
 
 def rates_table(reply: RatesReply) -> list[RenderableType]:
-    """One destination a row, and what keeps it back; below it how its rate changed, if that was asked for."""
+    """Return a table with a row for each destination and the reason of its rate, and the history if requested."""
     if not reply.rates:
         return [
             Text("No item went out lately. A destination is listed while items wait for it or something was learned.")
@@ -44,7 +44,7 @@ def rates_table(reply: RatesReply) -> list[RenderableType]:
 
 
 def rate_text(per_second: float | None) -> str:
-    """A rate in the unit that suits it."""
+    """Return a rate as text, by the second, the minute or the hour."""
     if per_second is None:
         return "no limit"
     for each, unit in ((1, "s"), (60, "min")):

@@ -28,17 +28,17 @@ STOPPED: dict[str, str] = {
     "failure_threshold": "more items failed than --failure-threshold allows: the rest was cancelled",
     "never_sealed": "nothing was added for too long, and it was never sealed: what waited expired",
 }
-"""Why a batch was stopped without anybody asking."""
+"""Explanations of the reasons for which a service stops a batch."""
 _STATUSES = ("succeeded", "failed", "cancelled", "expired", "duplicate")
 
 _COMMANDS = 10
-"""Causes whose command is written out."""
+"""Number of causes whose command is printed."""
 _WIDE = 100
-"""Columns of a terminal from which on a list of batches shows their names too."""
+"""Width of a terminal from which on a list of batches has a column for their names."""
 
 
 def batches_table(batches: Iterable[Batch], now: datetime, width: int) -> Table:
-    """Batches, one a row that fits a terminal of this width; the rest is in `batch_block`."""
+    """Return a table with a row for each batch, for a terminal of this width; `batch_block` shows the rest."""
     columns = ("batch", "workload", "state", "items", "accepted", "name")
     table = table_of(*(columns if width >= _WIDE else columns[:-1]))
     for batch in batches:
@@ -54,7 +54,7 @@ def batches_table(batches: Iterable[Batch], now: datetime, width: int) -> Table:
 
 
 def batch_block(batch: Batch) -> Table:
-    """All about one batch, one fact a line."""
+    """Return everything about one batch, with a line for each fact."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bright_black", no_wrap=True)
     table.add_column(overflow="fold")
@@ -91,7 +91,7 @@ def summary_rows(summary: Any, error: str | None) -> list[tuple[str, str]]:
 
 
 def counts_text(counts: Counts) -> str:
-    """Items by state in words, those that are zero left out."""
+    """Return the numbers of items by state as text, without those that are zero."""
     found = [f"{getattr(counts, status)} {status}" for status in _STATUSES if getattr(counts, status)]
     if counts.cached:
         found.append(f"{counts.cached} of them with a known result")
@@ -102,7 +102,7 @@ def counts_text(counts: Counts) -> str:
 
 
 def state_text(batch: Batch) -> Text:
-    """The state of a batch; of a finished one, how it ended."""
+    """Return the state of a batch, or the result of a finished one."""
     word = batch.result or batch.status
     return Text(word, _STYLES.get(word, ""))
 
@@ -128,7 +128,7 @@ def failures_table(batch_id: str, groups: Iterable[FailureGroup]) -> list[Render
 
 
 def workers_table(workers: Iterable[Worker]) -> RenderableType:
-    """The workers that live."""
+    """Return a table of the live workers."""
     rows = list(workers)
     if not rows:
         return Text("No worker has been heard of in the last half minute. Start one: `python -m services.worker`.")
@@ -148,7 +148,7 @@ def _slots(worker: Worker) -> str:
 
 
 def workloads_table(manifests: Iterable[dict[str, Any]]) -> RenderableType:
-    """The workloads that some worker has announced."""
+    """Return a table of the announced workloads."""
     rows = list(manifests)
     if not rows:
         return Text("No worker has announced a workload yet. Start one: `python -m services.worker`.")
@@ -160,7 +160,7 @@ def workloads_table(manifests: Iterable[dict[str, Any]]) -> RenderableType:
 
 
 def workload_block(manifest: dict[str, Any]) -> list[RenderableType]:
-    """One workload: the fields of its item, how it is paced, and an example to submit."""
+    """Return one workload: the fields of its item, its rates, and an example to submit."""
     fields = table_of("field", "type", "", "meaning")
     schema = manifest["item_schema"]
     for name, part in schema.get("properties", {}).items():

@@ -9,7 +9,7 @@ from aiohttp import web
 from services.cli.client import follow as following
 from services.cli.client.address import Address
 from services.cli.client.follow import follow
-from services.cli.client.http_client import open_door
+from services.cli.client.http_client import open_client
 from services.cli.errors import NotFound, NotReachable
 from tests.support.patience import PATIENCE_S
 from tests.unit.cli.conftest import BATCH, FakeCluster, state
@@ -18,7 +18,7 @@ END = state(status="finished", result="completed", counts={"total": 4, "succeede
 
 
 async def results(cluster: FakeCluster) -> list[str | None]:
-    async with asyncio.timeout(PATIENCE_S), open_door(Address(cluster.url)) as client:
+    async with asyncio.timeout(PATIENCE_S), open_client(Address(cluster.url)) as client:
         return [snapshot.result async for snapshot in follow(client, BATCH, poll_s=0.01)]
 
 
