@@ -14,6 +14,9 @@ from shared.runtime.transient import retry_transient
 log = structlog.get_logger()
 _MIGRATION = re.compile(r"^(\d{4})_\w+\.sql$")
 _LOCK = 0x62617463  # one lock for all migrations of a database
+_LOCK_TIMEOUT = "2s"
+"""Longest time that a step waits for a table. All later statements on the table wait behind it, so it gives up soon and
+is tried again."""
 
 
 async def migrate(settings: Settings, schema: str, package: str) -> None:
@@ -24,12 +27,16 @@ async def migrate(settings: Settings, schema: str, package: str) -> None:
 
 
 async def apply_migrations(url: str, schema: str, folder: Traversable) -> None:
-    """Apply the missing migrations of a folder. Raises ConfigurationError if the schema is newer than this version."""
+    """Apply the missing migrations of a folder, all or none.
+
+    Raises ConfigurationError if the schema is newer than this version, and a transient error while a table is in use.
+    """
     steps = sorted((int(m[1]), f) for f in folder.iterdir() if (m := _MIGRATION.match(f.name)))
     connection = await asyncpg.connect(url, timeout=10)
     try:
         async with connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+            await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
             await connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
             await connection.execute(f'SET LOCAL search_path TO "{schema}"')
             await connection.execute(

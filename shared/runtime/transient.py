@@ -33,7 +33,11 @@ _TRANSIENT = (
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.InvalidAuthorizationSpecificationError,  # a password or role that is being changed; also a wrong one
     asyncpg.InvalidCatalogNameError,  # a database that is being restored
+    asyncpg.InvalidCachedStatementError,  # a table has got other columns since the statement was prepared
 )
+_OTHER_SCHEMA = (asyncpg.UndefinedColumnError, asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError)
+"""Errors of a service whose tables another version has changed. They pass when the service is replaced; until then its
+messages are kept. A test prepares every statement, so that they never mean a defect."""
 _CLOSED = re.compile(r"clos(ed|ing)|in progress|cancelling|released back to the pool")
 """Matches asyncpg's messages about a closed or interrupted pool or connection; the pool takes back a connection that is
 lost between two statements. Its other `InterfaceError`s are defects of the caller, such as a wrong number of
@@ -47,7 +51,7 @@ def is_transient(error: BaseException) -> bool:
         return False
     if isinstance(error, asyncpg.InterfaceError):
         return bool(_CLOSED.search(str(error)))
-    return isinstance(error, _TRANSIENT)
+    return isinstance(error, _TRANSIENT + _OTHER_SCHEMA)
 
 
 async def retry_transient(
@@ -67,9 +71,21 @@ async def retry_transient(
                 raise
             attempt += 1
             pause = min(_CAP_S, 0.05 * 2 ** min(attempt, 10)) * random.uniform(0.5, 1.0)
-            log.warning(
-                "waiting for a server", resource=resource, attempt=attempt, pause_s=round(pause, 2), error=_brief(error)
-            )
+            if isinstance(error, _OTHER_SCHEMA):
+                log.error(
+                    "the tables are not those of this version: is another one running?",
+                    resource=resource,
+                    attempt=attempt,
+                    error=_brief(error),
+                )
+            else:
+                log.warning(
+                    "waiting for a server",
+                    resource=resource,
+                    attempt=attempt,
+                    pause_s=round(pause, 2),
+                    error=_brief(error),
+                )
             on_wait()
             await asyncio.sleep(pause)
 

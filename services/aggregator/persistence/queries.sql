@@ -1,3 +1,9 @@
+-- fragment: batch_columns
+id, batch_id, owner, workload, name, labels, accepted_at, traceparent, summarize, sourced, unit, priority, status, round,
+    total, succeeded, failed, cancelled, expired, duplicate, cached, units, units_total, paused, result, finished_at,
+    changed_at, paused_or_resumed_at, priority_changed_at, cancel_asked_at, retry_asked_at, reopened_at, terms, stopped,
+    failed_before, ended_before, summary_due_at, summary_asked, version
+
 -- name: create_stubs
 INSERT INTO batches (batch_id)
 SELECT unnest($1::uuid[])
@@ -5,7 +11,7 @@ ON CONFLICT (batch_id) DO NOTHING;
 
 -- name: lock_batches
 -- Locks in the order of keys, so that two processes never deadlock on the same batches.
-SELECT * FROM batches WHERE batch_id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE;
+SELECT {batch_columns} FROM batches WHERE batch_id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE;
 
 -- name: save_batch
 UPDATE batches
@@ -141,7 +147,7 @@ RETURNING id, key;
 
 -- name: lock_idle_batch
 -- An unfinished batch without a change for $1 seconds that was not checked since its last change, or for an hour.
-SELECT * FROM batches
+SELECT {batch_columns} FROM batches
 WHERE finished_at IS NULL
     AND changed_at < now() - $1::float8 * interval '1 second'
     AND (checked_at IS NULL OR checked_at < changed_at OR checked_at < now() - interval '1 hour')
@@ -150,7 +156,7 @@ LIMIT 1
 FOR UPDATE SKIP LOCKED;
 
 -- name: lock_due_summary
-SELECT * FROM batches WHERE summary_due_at <= $1 ORDER BY summary_due_at LIMIT 1 FOR UPDATE SKIP LOCKED;
+SELECT {batch_columns} FROM batches WHERE summary_due_at <= $1 ORDER BY summary_due_at LIMIT 1 FOR UPDATE SKIP LOCKED;
 
 -- name: save_summary
 INSERT INTO summaries (batch, round, summary, error) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING;
@@ -165,7 +171,7 @@ UPDATE batches SET checked_at = now() WHERE id = $1;
 
 -- name: batches
 -- By acceptance, the last first. A batch $5 that is gone counts as accepted at the time in its UUIDv7.
-SELECT * FROM batches
+SELECT {batch_columns} FROM batches
 WHERE owner = $1
     AND ($2::uuid[] IS NULL OR batch_id = ANY ($2))
     AND ($3::text IS NULL OR status = $3)

@@ -1,3 +1,8 @@
+-- fragment: batch_columns
+batch_id, owner, workload, priority, name, labels, notify, terms, reuse, state, accepted_at, items, pages,
+    next_sequence, idempotency_key, message_id, digest, traceparent, sent_items, sent_pages, sent_digest, sourced,
+    round, done
+
 -- name: insert_batch
 WITH header AS (
     INSERT INTO batches (batch_id, owner, workload, priority, name, labels, notify, state, items, pages,
@@ -38,7 +43,7 @@ SELECT array(SELECT id FROM posted ORDER BY id) FROM header
 UPDATE batches SET receiver = $2, lease_until = now() + $3::interval
 WHERE batch_id = $1 AND state = 'open' AND sent_digest IS NOT NULL
   AND (lease_until IS NULL OR lease_until < now())
-RETURNING *, true AS leased
+RETURNING {batch_columns}, true AS leased
 
 -- name: renew_leases
 UPDATE batches SET lease_until = now() + $2::interval WHERE receiver = ANY ($1::uuid[])
@@ -83,21 +88,21 @@ WITH header AS (
 SELECT array(SELECT id FROM posted ORDER BY id) FROM header
 
 -- name: lock_idle_batch
-SELECT *, false AS leased FROM batches
+SELECT {batch_columns}, false AS leased FROM batches
 WHERE state = 'open' AND grown_at < now() - $1::interval AND (lease_until IS NULL OR lease_until < now())
 ORDER BY grown_at LIMIT 1 FOR UPDATE SKIP LOCKED
 
 -- name: find_by_identity
-SELECT *, coalesce(lease_until > now(), false) AS leased FROM batches
+SELECT {batch_columns}, coalesce(lease_until > now(), false) AS leased FROM batches
 WHERE batch_id = $1
    OR (owner = $2 AND idempotency_key = $3 AND state <> 'withdrawn')
    OR (owner = $2 AND message_id = $4)
 
 -- name: get_batch
-SELECT *, false AS leased FROM batches WHERE batch_id = $1 AND owner = $2 AND state IN ('open', 'sealed')
+SELECT {batch_columns}, false AS leased FROM batches WHERE batch_id = $1 AND owner = $2 AND state IN ('open', 'sealed')
 
 -- name: lock_batch
-SELECT *, coalesce(lease_until > now(), false) AS leased FROM batches
+SELECT {batch_columns}, coalesce(lease_until > now(), false) AS leased FROM batches
 WHERE batch_id = $1 AND owner = $2 AND state IN ('open', 'sealed') FOR UPDATE
 
 -- name: get_append

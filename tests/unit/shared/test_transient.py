@@ -19,6 +19,9 @@ from shared.runtime.transient import is_transient, retry_transient
         asyncpg.IdleInTransactionSessionTimeoutError("terminating connection"),
         asyncpg.InvalidCatalogNameError("database does not exist"),
         asyncpg.CannotConnectNowError("starting up"),
+        asyncpg.InvalidCachedStatementError("cached plan must not change result type"),
+        asyncpg.UndefinedColumnError("column does not exist"),
+        asyncpg.UndefinedTableError("relation does not exist"),
         asyncpg.DeadlockDetectedError("deadlock"),
         asyncpg.InterfaceError("pool is closing"),
         asyncpg.InterfaceError("cannot perform operation: connection is closed"),
@@ -39,7 +42,6 @@ def test_errors_of_a_failover_or_restart_are_transient(error: Exception) -> None
     [
         asyncpg.InterfaceError("the server expects 2 arguments for this query, 1 was passed"),
         asyncpg.DataError("invalid input for query argument $1"),
-        asyncpg.UndefinedColumnError("column does not exist"),
         asyncpg.UniqueViolationError("duplicate key"),
         MessageRejected(),
         KeyError("x"),
