@@ -40,7 +40,7 @@ class Broker:
         self.changed = asyncio.Event()
         self.up = SimpleNamespace(is_closed=False)
 
-    async def channel(self) -> "Broker":
+    async def channel(self, **_: object) -> "Broker":
         return self
 
     async def set_qos(self, **_: int) -> None:

@@ -203,10 +203,19 @@ class ChunkConsumer(BackgroundTask):
             if self._pause_list.hold_chunk(chunk):
                 self._start(*entry, paused=True)
                 return
+            if message.redelivered:
+                self._drop_stale(chunk)
             heapq.heappush(self._pending, entry)
             self.runner.capacity_freed.set()
 
         return on_message
+
+    def _drop_stale(self, chunk: ChunkReady) -> None:
+        """Forget the waiting deliveries of a chunk whose channel was lost: it has been delivered again."""
+        self._pending = [
+            entry for entry in self._pending if entry[2].chunk_id != chunk.chunk_id or not is_stale(entry[3])
+        ]
+        heapq.heapify(self._pending)
 
     def _pop_next(self) -> _PendingChunk:
         """Return the chunk of the highest priority; every 20th time that of the lowest, so that it never starves."""

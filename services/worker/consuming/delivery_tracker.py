@@ -41,9 +41,13 @@ class DeliveryTracker:
         self._unacknowledged[key] = []
 
     async def add_delivery(self, key: ChunkKey, message: AbstractIncomingMessage) -> None:
-        """Keep a delivery until its chunk is reported; acknowledge it now if it is, or if that may take too long."""
+        """Keep a delivery until its chunk is reported; acknowledge it now if it is, or if that may take too long.
+
+        It replaces those whose channel was lost.
+        """
         if key in self._unacknowledged and not self._acknowledge_early:
-            self._unacknowledged[key].append(message)
+            kept = [one for one in self._unacknowledged[key] if not is_stale(one)]
+            self._unacknowledged[key] = [*kept, message]
         else:
             await acknowledge(message)
 

@@ -63,6 +63,23 @@ async def test_a_chunk_that_only_waited_here_is_no_suspect_after_a_lost_connecti
     assert (d.begun, d.returned) == ([1, 2], [])
 
 
+async def test_copies_of_lost_connections_do_not_pile_up() -> None:
+    async with desk(limits=Limits(concurrency=1)) as d:
+        await d.broker.deliver(chunk(1), "first")
+        await d.broker.until(lambda: d.begun == [1])
+        await d.broker.deliver(chunk(2), "second")
+        for number in range(5):
+            d.broker.cut()
+            await d.broker.deliver(chunk(1), f"copy {number} of the first", redelivered=True)
+            await d.broker.deliver(chunk(2), f"copy {number} of the second", redelivered=True)
+            await asyncio.sleep(0)  # the copy of the first is kept by a task
+        assert d.consumer.chunk_ids == [UUID(int=1), UUID(int=2)]
+        assert [len(kept) for kept in d.consumer._deliveries._unacknowledged.values()] == [1]
+        d.gate.set()
+        await d.broker.until(lambda: len(d.broker.acknowledged) == 2)
+    assert d.begun == [1, 2]
+
+
 async def test_a_stopping_consumer_returns_the_chunks_that_it_did_not_start() -> None:
     async with desk(limits=Limits(concurrency=1)) as d:
         await d.broker.deliver(chunk(1), "first")
