@@ -11,6 +11,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from batchyard_contracts.broker_urls import broker_urls
 from devstack.component import Name
 from devstack.errors import ServerUnavailable
 
@@ -50,6 +51,19 @@ async def wait_for_server(name: Name, url: str, within: float, alive: Callable[[
 
 
 async def _rabbitmq(url: str) -> None:
+    """Log in to the first host that answers; one of several is enough."""
+    hosts = broker_urls(url)
+    for host in hosts:
+        try:
+            await _rabbitmq_host(host)
+        except (OSError, EOFError, ServerUnavailable, aiormq.exceptions.AMQPError):
+            if host == hosts[-1]:
+                raise
+        else:
+            return
+
+
+async def _rabbitmq_host(url: str) -> None:
     # The handshake first: a refused connection of the client library takes a hundred times as long.
     parts = urlsplit(url)
     if parts.scheme == "amqp":

@@ -30,7 +30,7 @@ class Servers:
 
 
 def without_credentials(url: str) -> str:
-    """Return an address without user and password, for output: scheme, host, port and path."""
+    """Return an address without user and password, for output: scheme, hosts, ports and path."""
     parts = urlsplit(url)
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
+    hosts = parts.netloc.rpartition("@")[2]  # RabbitMQ may have several
+    return f"{parts.scheme}://{hosts}{parts.path}"

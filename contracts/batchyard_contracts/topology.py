@@ -29,6 +29,8 @@ EXCHANGES: Mapping[str, str] = {
     DEAD: "topic",
 }
 """Types of the exchanges, all of which are durable."""
+PUBLIC_EXCHANGES = frozenset({COMMANDS, QUERIES})
+"""Exchanges to which clients may publish."""
 
 DEAD_SUFFIX = ".dead"
 DELIVERY_LIMIT = 20
@@ -51,13 +53,14 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """Durable queue. A queue that must not lose messages is a quorum queue with a dead-letter queue of its own."""
+    """Durable quorum queue, which outlives the loss of a broker node. One that must not lose messages has a dead-letter
+    queue of its own."""
 
     name: str
     bindings: tuple[Binding, ...]
     delivery_limit: int | None = DELIVERY_LIMIT
     lossy_ttl_ms: int | None = None
-    """Milliseconds after which a message expires; such a queue is a classic one without dead letters. None: never."""
+    """Milliseconds after which a message expires; such a queue has no dead letters. None: never."""
 
     @property
     def dead_name(self) -> str:
@@ -67,7 +70,7 @@ class Queue:
     def arguments(self) -> dict[str, str | int]:
         """AMQP arguments, all of which RabbitMQ 3.10 to 4.3 support."""
         if self.lossy_ttl_ms is not None:
-            return {"x-queue-type": "classic", "x-message-ttl": self.lossy_ttl_ms}
+            return {"x-queue-type": "quorum", "x-message-ttl": self.lossy_ttl_ms}
         arguments: dict[str, str | int] = {"x-queue-type": "quorum"}
         if self.delivery_limit is not None:
             arguments |= {
@@ -78,6 +81,11 @@ class Queue:
                 "x-overflow": "reject-publish",
             }
         return arguments
+
+    @property
+    def is_public(self) -> bool:
+        """True if clients may publish to this queue, so that what arrives may be anything."""
+        return any(binding.exchange in PUBLIC_EXCHANGES for binding in self.bindings)
 
     def dead_queue(self) -> "Queue | None":
         """Dead-letter queue, which has no delivery limit; None: the queue has no dead letters."""

@@ -152,6 +152,7 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
             await stack.enter_async_context(runtime.running(task))
         health.add_readiness_check("rabbitmq", consuming.connected.is_set)
         health.add_readiness_check("outbox", lambda: outbox.is_working)  # stricter than that of the task
+        health.add_readiness_check("messages", lambda: consumer.is_working)
         await consumer.start()
         stack.push_async_callback(consumer.stop)
         yield

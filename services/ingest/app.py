@@ -45,19 +45,23 @@ from shared.runtime.transient import retry_transient
 
 MAX_CONCURRENT_COMMANDS = 32
 MAX_CONCURRENT_SOURCES = 4
+BROKER_PATIENCE_S = 5.0
+"""Longest time in seconds that the start waits for RabbitMQ; then HTTP is served without it, and commands are kept in
+the outbox."""
 
 
 @asynccontextmanager
 async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]:
-    """Run ingest. Components are closed in reverse order: consumers and the HTTP server stop before what they depend
-    on."""
+    """Run ingest, which needs PostgreSQL to start, and RabbitMQ only for messages.
+
+    Components are closed in reverse order: consumers and the HTTP server stop before what they depend on.
+    """
     async with AsyncExitStack() as stack:
         pool = await open_pool(settings, "ingest", "services.ingest.persistence", SESSION)
         stack.push_async_callback(pool.close)
-        publisher = await Publisher.open(settings.amqp_url, "ingest")
+        publisher = await Publisher.open(settings.amqp_url, "ingest", wait=False)
         stack.push_async_callback(publisher.close)
-        await declare(publisher.connection)
-        rpc_client = await RpcClient.open(settings.amqp_url, "ingest")
+        rpc_client = await RpcClient.open(settings.amqp_url, "ingest", wait=False)
         stack.push_async_callback(rpc_client.close)
         redis = RedisClient(settings.redis_url)
         stack.push_async_callback(redis.close)
@@ -81,7 +85,12 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
 
         pulse = runtime.health.pulse
         outbox_task = BackgroundTask(
-            pulse("outbox"), outbox.update, interval_s=INTERVAL_S, wake=outbox.wake, on_stop=outbox.close
+            pulse("outbox"),
+            outbox.update,
+            interval_s=INTERVAL_S,
+            wake=outbox.wake,
+            on_stop=outbox.close,
+            tolerates_outages=True,
         )
         await stack.enter_async_context(runtime.running(outbox_task))
         idle_batch_stopper = IdleBatchStopper(
@@ -94,13 +103,17 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             BackgroundTask(pulse("housekeeping"), housekeeping.tidy, interval_s=Housekeeping.INTERVAL_S),
             BackgroundTask(pulse("backpressure"), backpressure.update, interval_s=Backpressure.INTERVAL_S),
             BackgroundTask(
-                pulse("progress reconciler"), progress_reconciler.reconcile, interval_s=ProgressReconciler.INTERVAL_S
+                pulse("progress reconciler"),
+                progress_reconciler.reconcile,
+                interval_s=ProgressReconciler.INTERVAL_S,
+                tolerates_outages=True,
             ),
             BackgroundTask(
                 pulse("event subscriber"),
                 event_subscriber.update,
                 interval_s=EventSubscriber.INTERVAL_S,
                 on_stop=event_subscriber.close,
+                tolerates_outages=True,
             ),
         )
         await stack.enter_async_context(runtime.running(*background_tasks))
@@ -131,8 +144,10 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         consumer.subscribe(
             topology.INGEST_WORKERS, [Route(WorkerAnnounced, handlers.on_worker_announced)], concurrency=1
         )
-        await consumer.start()
         stack.push_async_callback(consumer.stop)
+        consuming = runtime.spawn(_consume(publisher, consumer), "consumers")
+        stack.push_async_callback(_stop_and_wait, consuming.cancel, consuming)
+        await asyncio.wait([consuming], timeout=BROKER_PATIENCE_S)
 
         server = HttpServer(
             build_app(
@@ -149,12 +164,17 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         stack.push_async_callback(_stop_and_wait, server.stop, serving)
 
         runtime.health.add_readiness_check("http", lambda: server.started)
-        runtime.health.add_readiness_check("broker", publisher.connection.connected.is_set)
-        runtime.health.add_readiness_check("progress", lambda: event_subscriber.connected)
+        runtime.health.add_readiness_check("messages", lambda: consumer.is_working)
         yield
 
 
-async def _stop_and_wait(stop: Callable[[], None], task: "asyncio.Task[None]") -> None:
+async def _consume(publisher: Publisher, consumer: Consumer) -> None:
+    """Declare the queues and consume commands, as soon as the broker is available."""
+    await declare(publisher.connection)
+    await consumer.start()
+
+
+async def _stop_and_wait(stop: Callable[[], object], task: "asyncio.Task[None]") -> None:
     """Ask a task to end, and wait until it has. The runtime reports its failure, if any."""
     stop()
     await asyncio.wait([task])

@@ -97,6 +97,7 @@ async def app(settings: NotifierSettings, runtime: Runtime) -> AsyncIterator[Non
             ],
             concurrency=_INBOX_CONCURRENCY,
         )
+        runtime.health.add_readiness_check("messages", lambda: control.is_working)
         stack.push_async_callback(control.stop)
         await control.start()
         yield

@@ -15,12 +15,13 @@ from batchyard_contracts.message import Envelope
 from batchyard_contracts.topology import Queue
 from shared.messaging.connection import open_channel
 from shared.messaging.dead_letters import dead_letter
-from shared.messaging.delivery import Delivery, MessageDecoder, acknowledge, decode, to_delivery
+from shared.messaging.delivery import Delivery, MessageDecoder, acknowledge, decode, is_stale, to_delivery
+from shared.messaging.handling import HandlerRunner
 from shared.messaging.publisher import Publisher
 from shared.runtime.background import BackgroundTask
 from shared.runtime.errors import MessageRejected
 from shared.runtime.health import Pulse
-from shared.runtime.transient import is_transient, retry_transient
+from shared.runtime.transient import retry_transient
 
 log = structlog.get_logger()
 IDLE_S = 1.0
@@ -44,8 +45,8 @@ class BatchConsumer(BackgroundTask):
     """Consumer of one queue, one batch at a time. Handlers must be idempotent: parts of a batch may be redelivered.
 
     A batch has at most `max_messages` messages; `linger_s`: how long to wait for more, in seconds. A batch whose
-    handler fails is handled message by message, and the failing ones become dead letters. `priority`: messages go to
-    the consumers of a queue with the highest one, while they have room.
+    handler fails is handled message by message, as `HandlerRunner` says. `priority`: messages go to the consumers of a
+    queue with the highest one, while they have room.
     """
 
     def __init__(
@@ -71,11 +72,17 @@ class BatchConsumer(BackgroundTask):
         self._queue = queue
         self._decoders = {decoder.type: decoder for decoder in decoders}
         self._handler = handler
+        self._runner = HandlerRunner(queue, on_wait=pulse.beat)
         self._beat = pulse.beat
         self._max_messages = max_messages
         self._linger_s = linger_s
         self._priority = priority
         self._channel: AbstractRobustChannel | None = None
+
+    @property
+    def is_working(self) -> bool:
+        """False when every step of the last minute failed, or a message is held."""
+        return super().is_working and self._runner.is_working
 
     async def _handle_arrived(self) -> float | None:
         """Handle one batch of what has arrived. After an error the channel is closed, so that the broker redelivers."""
@@ -88,7 +95,8 @@ class BatchConsumer(BackgroundTask):
                 return None
             if self._linger_s and len(self._arrived) < self._max_messages:
                 await asyncio.sleep(self._linger_s)
-            await self._handle(self._take_batch())
+            if batch := self._take_batch():
+                await self._handle(batch)
         except Exception:
             await self._close_channel()
             raise
@@ -108,10 +116,19 @@ class BatchConsumer(BackgroundTask):
         self._arrived.clear()
 
     async def _on_message(self, message: AbstractIncomingMessage) -> None:
+        self._drop_stale()
         self._arrived.append(message)
         self._has_arrivals.set()
 
+    def _drop_stale(self) -> None:
+        """Forget the messages of a channel that was lost: the broker delivers them again on the next one."""
+        if self._arrived and is_stale(self._arrived[-1]):
+            self._arrived.clear()
+
     def _take_batch(self) -> list[AbstractIncomingMessage]:
+        self._drop_stale()
+        if not self._arrived:
+            return []
         batch = [self._arrived.popleft()]
         room = _BATCH_BYTES - len(batch[0].body)
         while room > 0 and len(batch) < self._max_messages and self._arrived:
@@ -131,21 +148,24 @@ class BatchConsumer(BackgroundTask):
         await acknowledge(batch[-1], multiple=True)
 
     async def _handle_decoded(self, batch: list[tuple[Delivery, DecodedMessage]]) -> None:
-        if not batch:
-            return
-        try:
-            await retry_transient(
-                lambda: self._handler([got for _, got in batch]), self._queue.name, on_wait=self._beat
-            )
-        except Exception as error:
-            if is_transient(error):
-                raise
-            if len(batch) == 1:
-                log.exception("handler failed", queue=self._queue.name)
-                await self._dead_letter(batch[0][0], f"{type(error).__name__}: {error}")
+        if len(batch) > 1:
+            try:
+                await self._runner.run_once(lambda: self._handler([got for _, got in batch]))
+            except Exception as error:  # noqa: BLE001  handled one by one, so that one bad message fails no other
+                log.warning("handling one by one", queue=self._queue.name, error=f"{type(error).__name__}: {error}")
+            else:
                 return
-            for one in batch:  # so that one bad message does not fail the others
-                await self._handle_decoded([one])
+        for delivery, got in batch:
+            await self._handle_one(delivery, got)
+
+    async def _handle_one(self, delivery: Delivery, got: DecodedMessage) -> None:
+        try:
+            await self._runner.run(lambda: self._handler([got]))
+        except MessageRejected as error:
+            await self._dead_letter(delivery, str(error))
+        except Exception as error:
+            log.exception("handler failed", queue=self._queue.name)
+            await self._dead_letter(delivery, f"{type(error).__name__}: {error}")
 
     async def _dead_letter(self, delivery: Delivery, reason: str) -> None:
         await retry_transient(

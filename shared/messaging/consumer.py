@@ -1,8 +1,7 @@
 """Consumes queues with FastStream, a few messages at a time, and handles all errors the same way.
 
 A message that cannot be decoded, or that its handler refuses with `MessageRejected`, becomes a dead letter with the
-reason. While a server is unavailable, the handler is repeated and keeps the message. Any other error is tried
-`MAX_ATTEMPTS` times, then the message becomes a dead letter. A handler's reply is published once, without a retry: a
+reason. `HandlerRunner` says how often a handler is tried. A handler's reply is published once, without a retry: a
 client that has gone, or one whose reply queue is full, delays nobody.
 """
 
@@ -10,25 +9,30 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import structlog
+from aio_pika import RobustConnection
 from faststream import AckPolicy
 from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
+from faststream.rabbit.subscriber import RabbitSubscriber
 
+from batchyard_contracts.broker_urls import broker_urls
 from batchyard_contracts.message import Envelope, Message
 from batchyard_contracts.topology import Queue
 from batchyard_contracts.v1.queries import QueryFailed
-from shared.messaging.connection import HEARTBEAT_S
+from shared.messaging.connection import HEARTBEAT_S, connect
 from shared.messaging.dead_letters import dead_letter
 from shared.messaging.delivery import Delivery, decode, to_delivery
+from shared.messaging.handling import HandlerRunner
 from shared.messaging.publisher import OutgoingMessage, Publisher
 from shared.observability.telemetry import span
 from shared.runtime.errors import HandlerFailed, MessageRejected, PublishFailed
-from shared.runtime.transient import is_transient, retry_transient
+from shared.runtime.transient import retry_transient
 
 log = structlog.get_logger()
-MAX_ATTEMPTS = 3
+START_PATIENCE_S = 5.0
+"""Longest time in seconds that `start` waits for queues; those that are missing are consumed when they are there."""
 REPLY_TIMEOUT_S = 5.0
 _REPLY_TO = re.compile(r"(amq\.rabbitmq\.reply-to\.|amq\.gen-|amq_|batchyard\.reply\.).+")
 """Names of reply queues: direct reply-to, broker-named, and those with Batchyard's prefix. Replies go to no other
@@ -46,8 +50,22 @@ class Route:
     handler: Handler
 
 
+class ControlBroker(RabbitBroker):
+    """FastStream broker over a connection of `shared.messaging.connection`."""
+
+    def __init__(self, url: str, name: str, heartbeat_s: int) -> None:
+        super().__init__(broker_urls(url)[0], apply_types=False, graceful_timeout=15.0, logger=None)
+        self._address = (url, name, heartbeat_s)
+
+    async def _connect(self) -> RobustConnection:
+        connection = cast("RobustConnection", await connect(*self._address))
+        self.config.connect(connection)
+        self._channel = await self.config.channel_manager.get_channel()
+        return connection
+
+
 class Consumer:
-    """FastStream broker that runs handlers for the messages of queues."""
+    """FastStream broker that runs handlers for the messages of queues. A queue that is missing stops no other."""
 
     def __init__(
         self, url: str, publisher: Publisher, name: str, *, heartbeat_s: int = HEARTBEAT_S, priority: int = 0
@@ -57,12 +75,15 @@ class Consumer:
         self._priority = priority
         self._in_progress: set[asyncio.Task[object]] = set()
         self._abandoned = False
-        self._broker = RabbitBroker(
-            f"{url}{'&' if '?' in url else '?'}heartbeat={heartbeat_s}&name={name}-control",
-            apply_types=False,
-            graceful_timeout=15.0,
-            logger=None,
-        )
+        self._broker = ControlBroker(url, f"{name}-control", heartbeat_s)
+        self._runners: list[HandlerRunner] = []
+        self._subscribers: list[tuple[str, RabbitSubscriber]] = []
+        self._starting: list[asyncio.Task[None]] = []
+
+    @property
+    def is_working(self) -> bool:
+        """True if every queue is consumed, and none of their messages is held."""
+        return all(task.done() for task in self._starting) and all(runner.is_working for runner in self._runners)
 
     def subscribe(
         self,
@@ -78,6 +99,8 @@ class Consumer:
         """
         handlers = {route.kind.type: route.handler for route in routes}
         decoders = {route.kind.type: route.kind for route in routes}
+        runner = HandlerRunner(queue)
+        self._runners.append(runner)
 
         async def handle(delivery: Delivery) -> None:
             task = asyncio.current_task()
@@ -90,7 +113,7 @@ class Consumer:
             with span(f"process {envelope.type}", envelope.traceparent):
                 try:
                     message = decode(delivery, decoders)
-                    reply = await _run_handler(lambda: handlers[envelope.type](message, envelope), queue)
+                    reply = await runner.run(lambda: handlers[envelope.type](message, envelope))
                 except MessageRejected as error:
                     reply = await _reply_to_rejected(on_invalid, delivery, error, queue)
                     if not (error.is_retryable and reply is not None and envelope.reply_to):
@@ -107,21 +130,29 @@ class Consumer:
                 if reply is not None and envelope.reply_to:
                     await self._reply(envelope.reply_to, envelope, reply)
 
-        self._broker.subscriber(
+        subscriber = self._broker.subscriber(
             RabbitQueue(queue.name, declare=False),
             channel=Channel(prefetch_count=concurrency),
             consume_args={"x-priority": self._priority},
             ack_policy=AckPolicy.NACK_ON_ERROR,
             decoder=_delivery,
             no_reply=True,
-        )(handle)
+        )
+        subscriber(handle)
+        self._subscribers.append((queue.name, subscriber))
 
     async def start(self) -> None:
-        """Connect and consume."""
-        await retry_transient(self._broker.start, "RabbitMQ")
+        """Connect, and consume the queues that are there."""
+        await self._broker.connect()
+        self._starting = [
+            asyncio.create_task(retry_transient(subscriber.start, queue)) for queue, subscriber in self._subscribers
+        ]
+        await asyncio.wait(self._starting, timeout=START_PATIENCE_S)
 
     async def stop(self) -> None:
         """Stop consuming, finish the messages in progress, disconnect."""
+        for task in self._starting:
+            task.cancel()
         await self._broker.stop()
 
     async def abandon(self) -> None:
@@ -169,18 +200,3 @@ async def _reply_to_rejected(
 
 async def _delivery(message: RabbitMessage) -> Delivery:
     return to_delivery(message.raw_message)
-
-
-async def _run_handler(operation: Callable[[], Awaitable[Message | None]], queue: Queue) -> Message | None:
-    for attempt in range(1, MAX_ATTEMPTS + 1):
-        try:
-            return await retry_transient(operation, queue.name)
-        except MessageRejected:
-            raise
-        except Exception as error:
-            if attempt == MAX_ATTEMPTS or is_transient(error):
-                raise
-            log.warning(
-                "retrying the handler", queue=queue.name, attempt=attempt, error=f"{type(error).__name__}: {error}"
-            )
-    raise AssertionError

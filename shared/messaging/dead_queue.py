@@ -5,48 +5,27 @@ handlers are idempotent. Dead letters that are only listed go back into the queu
 from 4.0 drops a message that was returned too often, so a dead letter is replaced by a copy before that.
 """
 
-import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, cast
 
 import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue, DeliveryMode
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import ChannelNotFoundEntity
-from yarl import URL
 
 from batchyard_contracts import topology
-from shared.messaging.dead_letters import APP, ORIGINAL_ID, QUEUE, REASON, SENT_AT, USER
+from shared.messaging.connection import connect_once
+from shared.messaging.dead_letter_message import DeadLetter, copy_of, original_of, read, returns_of, user_of
 from shared.runtime.errors import BatchyardError
 
 MAX_LISTED = 1000
 _MAX_HELD_BYTES = 64 * 1024 * 1024
 """Largest total size of listed dead letters, in bytes: they are held in memory until the listing ends."""
 _RETURNS = 10
-_OURS = (REASON, QUEUE, ORIGINAL_ID, USER, APP, SENT_AT)
-_BROKERS = ("x-death", "x-first-death", "x-last-death", "x-delivery", "x-acquired")
 _TIMEOUT_S = 10.0
 
 
 class NotReplayable(BatchyardError):
     """This dead letter cannot be replayed in its sender's name. Ask the sender to send the message again."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """Message that could not be handled."""
-
-    id: str
-    queue: str
-    type: str
-    reason: str
-    at: datetime | None
-    """Time at which it became a dead letter."""
-    body: bytes
-    exchange: str | None = None
-    routing_key: str | None = None
 
 
 DeadLetterFilter = Callable[[DeadLetter], bool]
@@ -85,12 +64,12 @@ class DeadQueue:
         gone = []
         async with aclosing(self._walk(accepts, limit)) as letters:
             async for letter, message in letters:
-                user = _text(message.headers.get(USER)) or message.user_id
+                user = user_of(message)
                 if user is not None and user != self._user:
                     raise NotReplayable(
                         f"{letter.type} {letter.id} is from the broker's user {user!r}, who alone may replay it."
                     )
-                await self._publish(self._name, _original(message, user))
+                await self._publish(self._name, original_of(message, user))
                 await message.ack()
                 gone.append(letter)
         return gone
@@ -112,7 +91,7 @@ class DeadQueue:
                     break
                 left -= 1
                 held.append(message)
-                letter = _letter(self._name, message)
+                letter = read(self._name, message)
                 if accepts(letter):
                     found += 1
                     yield letter, message
@@ -122,8 +101,8 @@ class DeadQueue:
                     size += len(message.body)
         finally:
             for message in [one for one in held if not one.processed]:
-                if cast("int", message.headers.get("x-delivery-count", 0)) >= _RETURNS:
-                    await self._publish(self._name + topology.DEAD_SUFFIX, _copy(message))
+                if returns_of(message) >= _RETURNS:
+                    await self._publish(self._name + topology.DEAD_SUFFIX, copy_of(message))
                     await message.ack()
                 else:
                     await message.nack(requeue=True)
@@ -142,72 +121,10 @@ class DeadQueue:
 @asynccontextmanager
 async def dead_queues(url: str, names: Sequence[str]) -> AsyncIterator[list[DeadQueue]]:
     """Open a connection and yield the dead-letter queues of the named queues."""
-    connection = await aio_pika.connect(url, timeout=_TIMEOUT_S, client_properties={"connection_name": "dead-letters"})
+    connection = await connect_once(url, "dead-letters")
     try:
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-        user = URL(url).user or "guest"
+        user = connection.url.user or "guest"
         yield [DeadQueue(channel, name, user) for name in names]
     finally:
         await connection.close()
-
-
-def _letter(queue: str, message: AbstractIncomingMessage) -> DeadLetter:
-    death = _death(message)
-    reason = _text(message.headers.get(REASON)) or f"RabbitMQ dead-lettered it: {death.get('reason', 'unknown')}"
-    keys = death.get("routing-keys") or []
-    return DeadLetter(
-        id=message.message_id or hashlib.blake2b(message.body, digest_size=16).hexdigest(),
-        queue=queue,
-        type=message.type or "",
-        reason=reason,
-        at=message.timestamp if REASON in message.headers else cast("datetime | None", death.get("time")),
-        body=message.body,
-        exchange=_text(death.get("exchange")),
-        routing_key=_text(keys[0]) if keys else None,
-    )
-
-
-def _death(message: AbstractIncomingMessage) -> dict[str, Any]:
-    deaths = message.headers.get("x-death")
-    return cast("dict[str, Any]", deaths[0]) if isinstance(deaths, list) and deaths else {}
-
-
-def _original(message: AbstractIncomingMessage, user: str | None) -> aio_pika.Message:
-    """Return the message as it was before it became a dead letter, without reply_to: its sender no longer waits."""
-    sent_at = _text(message.headers.get(SENT_AT))
-    was_rejected = REASON in message.headers
-    headers = {k: v for k, v in message.headers.items() if k not in _OURS and not k.startswith(_BROKERS)}
-    return aio_pika.Message(
-        message.body,
-        content_type=message.content_type,
-        delivery_mode=DeliveryMode.PERSISTENT,
-        message_id=_text(message.headers.get(ORIGINAL_ID)) or message.message_id,
-        type=message.type,
-        app_id=_text(message.headers.get(APP)) or (None if was_rejected else message.app_id),
-        user_id=user,
-        correlation_id=message.correlation_id,
-        timestamp=datetime.fromisoformat(sent_at) if sent_at else (None if was_rejected else message.timestamp),
-        headers=headers,
-    )
-
-
-def _copy(message: AbstractIncomingMessage) -> aio_pika.Message:
-    """Return a copy of the dead letter, without the broker's count of returns."""
-    return aio_pika.Message(
-        message.body,
-        content_type=message.content_type,
-        delivery_mode=DeliveryMode.PERSISTENT,
-        message_id=message.message_id,
-        type=message.type,
-        app_id=message.app_id,
-        correlation_id=message.correlation_id,
-        timestamp=message.timestamp,
-        headers={k: v for k, v in message.headers.items() if not k.startswith("x-delivery")}
-        | ({USER: message.user_id} if message.user_id else {}),
-    )
-
-
-def _text(value: object) -> str | None:
-    if isinstance(value, bytes):
-        return value.decode(errors="replace")
-    return value if isinstance(value, str) else None

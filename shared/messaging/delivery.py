@@ -10,10 +10,12 @@ from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 from pydantic import ValidationError
 
 from batchyard_contracts.message import MAX_MESSAGE_BYTES, Envelope
+from shared.messaging.frame_decoder import FAULT_HEADER, PropertyFault
 from shared.runtime.errors import MessageRejected
 
 CHANNEL_LOST = (AMQPError, ChannelInvalidStateError)
 """Errors that the AMQP library raises for a closed channel."""
+_TEXT_PROPERTIES = ("type", "message_id", "correlation_id", "reply_to", "app_id", "user_id")
 _MAX_PLACE_LENGTH = 200
 _MAX_REASON_LENGTH = 300
 log = structlog.get_logger()
@@ -39,10 +41,13 @@ class Delivery:
 
     body: bytes
     envelope: Envelope
+    fault: str | None = None
+    """Reason why the properties cannot be read, with which the message is rejected."""
 
 
 def to_delivery(message: AbstractIncomingMessage) -> Delivery:
     """Convert a message of the AMQP library. The routing key stands in for a missing `type` property."""
+    fault = message.headers.get(FAULT_HEADER)
     return Delivery(
         message.body,
         Envelope(
@@ -56,6 +61,7 @@ def to_delivery(message: AbstractIncomingMessage) -> Delivery:
             redelivered=bool(message.redelivered),
             headers=dict(message.headers),
         ),
+        fault if isinstance(fault, PropertyFault) else _fault_of(message),
     )
 
 
@@ -79,7 +85,12 @@ def is_stale(message: AbstractIncomingMessage) -> bool:
 
 
 def decode(delivery: Delivery, decoders: Mapping[str, MessageDecoder[T_co]]) -> T_co:
-    """Decode the body by its message type. Raises `MessageRejected` for an unknown type or an invalid body."""
+    """Decode the body by its message type.
+
+    Raises `MessageRejected` for properties that cannot be read, an unknown type and an invalid body.
+    """
+    if delivery.fault is not None:
+        raise MessageRejected(delivery.fault)
     decoder = decoders.get(delivery.envelope.type)
     if decoder is None:
         raise MessageRejected(
@@ -109,6 +120,14 @@ def explain(error: ValidationError, max_errors: int = 3) -> str:
     if len(found) > max_errors:
         parts.append(f"and {len(found) - max_errors} more")
     return "; ".join(parts)
+
+
+def _fault_of(message: AbstractIncomingMessage) -> str | None:
+    """Return the name of a text property with a character that PostgreSQL cannot store, as the reason; or None."""
+    for name in _TEXT_PROPERTIES:
+        if "\x00" in (getattr(message, name) or ""):
+            return f"The AMQP property `{name}` contains a NUL character."
+    return None
 
 
 def _cut(text: str, length: int) -> str:

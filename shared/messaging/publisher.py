@@ -12,7 +12,7 @@ from aio_pika.exceptions import DeliveryError
 
 from batchyard_contracts import topology
 from batchyard_contracts.message import CONTENT_TYPE, MAX_MESSAGE_BYTES, Message
-from shared.messaging.connection import connect
+from shared.messaging.connection import connect, open_channel
 from shared.observability.telemetry import traceparent
 from shared.runtime.errors import MessageRejected, PublishFailed, PublishRefused
 
@@ -58,47 +58,52 @@ def outgoing(
     )
 
 
+class ExchangeChannel:
+    """Channel on which publishers find their exchanges. It is opened when it is first needed, and restored after a
+    loss."""
+
+    def __init__(self, connection: AbstractRobustConnection) -> None:
+        self.connection = connection
+        self._channel: AbstractRobustChannel | None = None
+        self._opening = asyncio.Lock()
+        self._exchanges: dict[str, AbstractExchange] = {}
+
+    async def exchange(self, name: str) -> AbstractExchange:
+        """Return an exchange, which need not exist; the first call waits for the connection, up to `TIMEOUT_S`."""
+        return self._exchanges.get(name) or await self._look_up(name)
+
+    async def _look_up(self, name: str) -> AbstractExchange:
+        async with self._opening, asyncio.timeout(TIMEOUT_S):
+            if self._channel is None:
+                self._channel = await open_channel(self.connection, on_return_raises=True)
+            if name not in self._exchanges:
+                self._exchanges[name] = (
+                    await self._channel.get_exchange(name, ensure=False) if name else self._channel.default_exchange
+                )
+        return self._exchanges[name]
+
+
 class Publisher:
     """Connection for publishing only, so that a broker that blocks publishers does not block acknowledgements."""
 
-    def __init__(
-        self,
-        app_id: str,
-        connection: AbstractRobustConnection,
-        channel: AbstractRobustChannel,
-        check: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, app_id: str, channel: ExchangeChannel, check: Callable[[], None] = lambda: None) -> None:
         self._app_id = app_id
-        self._connection = connection
         self._channel = channel
-        self._exchanges: dict[str, AbstractExchange] = {}
         self._check = check
 
     @classmethod
-    async def open(cls, url: str, app_id: str) -> "Publisher":
-        """Connect and look up the exchanges."""
-        connection = await connect(url, f"{app_id}-publish")
-        try:
-            channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-            publisher = cls(app_id, connection, channel)
-            for name in topology.EXCHANGES:
-                publisher._exchanges[name] = await channel.get_exchange(name, ensure=False)
-        except BaseException:
-            await connection.close()
-            raise
-        publisher._exchanges[""] = channel.default_exchange
-        return publisher
+    async def open(cls, url: str, app_id: str, *, wait: bool = True) -> "Publisher":
+        """Connect, or with `wait=False` let the first message wait for the connection."""
+        return cls(app_id, ExchangeChannel(await connect(url, f"{app_id}-publish", wait=wait)))
 
     @property
     def connection(self) -> AbstractRobustConnection:
         """The connection, for declaring queues and for readiness checks."""
-        return self._connection
+        return self._channel.connection
 
     def checked(self, check: Callable[[], None]) -> "Publisher":
-        """Return a publisher on the same connection that publishes nothing when `check` raises."""
-        publisher = Publisher(self._app_id, self._connection, self._channel, check)
-        publisher._exchanges = self._exchanges
-        return publisher
+        """Return a publisher on the same channel that publishes nothing when `check` raises."""
+        return Publisher(self._app_id, self._channel, check)
 
     async def publish(self, messages: Sequence[OutgoingMessage]) -> None:
         """Publish messages in order; return when the broker has confirmed all of them.
@@ -130,13 +135,14 @@ class Publisher:
 
     async def close(self) -> None:
         """Close the connection."""
-        await self._connection.close()
+        await self.connection.close()
 
     async def _publish(self, message: OutgoingMessage) -> None:
         headers = dict(message.headers)
         if trace := message.traceparent or traceparent():
             headers["traceparent"] = trace
-        await self._exchanges[message.exchange].publish(
+        exchange = await self._channel.exchange(message.exchange)
+        await exchange.publish(
             aio_pika.Message(
                 message.body,
                 content_type=CONTENT_TYPE,

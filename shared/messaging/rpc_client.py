@@ -31,9 +31,9 @@ class RpcClient:
         self._waiting: dict[str, asyncio.Future[AbstractIncomingMessage]] = {}
 
     @classmethod
-    async def open(cls, url: str, app_id: str) -> "RpcClient":
-        """Connect; queries have a connection of their own."""
-        return cls(await connect(url, f"{app_id}-questions"))
+    async def open(cls, url: str, app_id: str, *, wait: bool = True) -> "RpcClient":
+        """Connect, or with `wait=False` let the first query wait. Queries have a connection of their own."""
+        return cls(await connect(url, f"{app_id}-questions", wait=wait))
 
     async def query(
         self, message: Message, reply: MessageDecoder[ReplyT], *, timeout_s: float = _TIMEOUT_S, exchange: str = QUERIES

@@ -32,7 +32,8 @@ class BackgroundTask:
 
     `wake`: an event that ends the pause. `delay_s`: pause before the first step. `on_stop` runs once, after the last
     step. `ends_on_error`: `run` raises an error of the step, for a step that may leave the memory inconsistent, so that
-    its owner starts over.
+    its owner starts over. `tolerates_outages`: transient errors do not make the service unready, for a step without
+    which it serves requests all the same.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class BackgroundTask:
         delay_s: float = 0.0,
         on_stop: Callable[[], Awaitable[None]] | None = None,
         ends_on_error: bool = False,
+        tolerates_outages: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = pulse.name
@@ -55,6 +57,7 @@ class BackgroundTask:
         self._delay_s = delay_s
         self._on_stop = on_stop
         self._ends_on_error = ends_on_error
+        self._tolerates_outages = tolerates_outages
         self._clock = clock
         self._stopping = asyncio.Event()
         self._failures = 0
@@ -98,7 +101,9 @@ class BackgroundTask:
     def _record_failure(self, error: Exception) -> float:
         """Count and log a failure; return the pause until the next step in seconds."""
         self._failures += 1
-        if self._failing_since is None:
+        if self._tolerates_outages and is_transient(error):
+            self._failing_since = None
+        elif self._failing_since is None:
             self._failing_since = self._clock()
         _errors.add(1, {"task": self.name})
         backoff_s: float = min(_MAX_BACKOFF_S, _FIRST_BACKOFF_S * 2 ** min(self._failures - 1, 10))

@@ -1,9 +1,16 @@
 """Settings that every service reads from the environment, under the prefix `BATCHYARD_`."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from batchyard_contracts.broker_urls import broker_urls
+
+
+def _with_hosts(url: str) -> str:
+    broker_urls(url)  # raises an error that says what is wrong
+    return url
 
 
 class Settings(BaseSettings):
@@ -11,7 +18,11 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="BATCHYARD_", env_ignore_empty=True, frozen=True)
 
-    amqp_url: str = Field("amqp://guest:guest@127.0.0.1:5672/", description="RabbitMQ, 3.10 or later", repr=False)
+    amqp_url: Annotated[str, AfterValidator(_with_hosts)] = Field(
+        "amqp://guest:guest@127.0.0.1:5672/",
+        description="RabbitMQ, 3.10 or later; several hosts: amqp://user:password@one:5672,two:5672/",
+        repr=False,
+    )
     database_url: str = Field(
         "postgresql://batchyard@127.0.0.1:5432/batchyard", description="PostgreSQL, 14 or later", repr=False
     )

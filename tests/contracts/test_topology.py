@@ -28,17 +28,15 @@ PUBLIC_ONLY = {
 }
 """Events that no service needs to hear."""
 KNOWN_ARGUMENTS = {
-    "quorum": {
-        "x-queue-type",
-        "x-delivery-limit",
-        "x-dead-letter-exchange",
-        "x-dead-letter-routing-key",
-        "x-dead-letter-strategy",
-        "x-overflow",
-    },
-    "classic": {"x-queue-type", "x-message-ttl"},
+    "x-queue-type",
+    "x-message-ttl",
+    "x-delivery-limit",
+    "x-dead-letter-exchange",
+    "x-dead-letter-routing-key",
+    "x-dead-letter-strategy",
+    "x-overflow",
 }
-"""Understood by every version from 3.10 to 4.3; `x-max-priority` and `x-queue-mode`, for instance, are not."""
+"""Understood for quorum queues by every version from 3.10 to 4.3; `x-max-priority`, for instance, is not."""
 ALL = [
     *QUEUES,
     *work_queues("noop"),
@@ -87,17 +85,30 @@ def test_events_reach_a_service_whatever_the_workload_and_owner() -> None:
 
 @pytest.mark.parametrize("queue", [*ALL, *DEAD], ids=lambda queue: queue.name)
 def test_arguments_are_understood_by_every_supported_broker(queue: Queue) -> None:
-    arguments = queue.arguments()
-    assert arguments.keys() <= KNOWN_ARGUMENTS[str(arguments["x-queue-type"])]
+    assert queue.arguments().keys() <= KNOWN_ARGUMENTS
+
+
+@pytest.mark.parametrize("queue", [*ALL, *DEAD], ids=lambda queue: queue.name)
+def test_a_queue_outlives_the_loss_of_a_node(queue: Queue) -> None:
+    assert queue.arguments()["x-queue-type"] == "quorum"
+
+
+def test_only_what_clients_may_publish_to_is_public() -> None:
+    public = {queue.name for queue in ALL if queue.is_public}
+    assert public == {
+        "ingest.commands",
+        "dispatcher.queries",
+        "aggregator.queries",
+        question_queue("noop", "root").name,
+    }
 
 
 @pytest.mark.parametrize("queue", [*ALL, *DEAD], ids=lambda queue: queue.name)
 def test_a_queue_loses_nothing_unless_it_says_so(queue: Queue) -> None:
     arguments = queue.arguments()
     if queue.lossy_ttl_ms is not None:
-        assert arguments == {"x-queue-type": "classic", "x-message-ttl": queue.lossy_ttl_ms}
+        assert arguments == {"x-queue-type": "quorum", "x-message-ttl": queue.lossy_ttl_ms}
         return
-    assert arguments["x-queue-type"] == "quorum"
     if queue.name.endswith(topology.DEAD_SUFFIX):
         assert queue.dead_queue() is None, "dead letters of dead letters would go in circles"
     else:

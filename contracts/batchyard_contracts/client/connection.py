@@ -1,6 +1,10 @@
-"""Connection to RabbitMQ that is opened when it is first needed, and reopened after it was lost."""
+"""Connection to RabbitMQ that is opened when it is first needed, and reopened after it was lost.
+
+An address with several hosts is tried from the next host on.
+"""
 
 import asyncio
+from collections import deque
 
 import aio_pika
 from aio_pika.abc import AbstractConnection
@@ -13,10 +17,12 @@ from aio_pika.exceptions import (
 from aiormq.exceptions import AuthenticationError, ChannelAccessRefused, ConnectionNotAllowed
 from yarl import URL
 
+from batchyard_contracts.broker_urls import broker_urls
 from batchyard_contracts.client.errors import BrokerRefused
 
 HEARTBEAT_S = 15
 CONNECT_S = 10.0
+"""Longest time in seconds that connecting takes, with all hosts of the address."""
 _REFUSED = (ChannelAccessRefused, ChannelPreconditionFailed)
 _REFUSED_AT_FIRST = (AuthenticationError, ProbableAuthenticationError, ConnectionNotAllowed)
 """Errors that are final only before the first success, because a broker that is starting up raises them too."""
@@ -29,7 +35,7 @@ class BrokerConnection:
     """Connection to RabbitMQ, which several channels may share."""
 
     def __init__(self, url: str, name: str) -> None:
-        self._url = URL(url).update_query(heartbeat=HEARTBEAT_S)
+        self._urls = deque(URL(one).update_query(heartbeat=HEARTBEAT_S) for one in broker_urls(url))
         self._name = name
         self._connection: AbstractConnection | None = None
         self._opening = asyncio.Lock()
@@ -40,16 +46,27 @@ class BrokerConnection:
         async with self._opening:
             if self._connection is None or self._connection.is_closed or not self._connection.connected.is_set():
                 await self._drop()
-                try:
-                    self._connection = await aio_pika.connect(
-                        self._url, timeout=CONNECT_S, client_properties={"connection_name": self._name}
-                    )
-                except _REFUSED_AT_FIRST as error:
-                    if self._was_open:
-                        raise
-                    raise BrokerRefused(f"{BrokerRefused.__doc__} ({type(error).__name__})") from error
+                self._connection = await self._connect()
                 self._was_open = True
             return self._connection
+
+    async def _connect(self) -> AbstractConnection:
+        """Connect to the next host that answers; raises the error of the last one if none does."""
+        for hosts_left in reversed(range(len(self._urls))):
+            url = self._urls[0]
+            self._urls.rotate(-1)
+            try:
+                return await aio_pika.connect(
+                    url, timeout=CONNECT_S / len(self._urls), client_properties={"connection_name": self._name}
+                )
+            except _REFUSED_AT_FIRST as error:
+                if self._was_open:
+                    raise
+                raise BrokerRefused(f"{BrokerRefused.__doc__} ({type(error).__name__})") from error
+            except LOST:
+                if hosts_left == 0:
+                    raise
+        raise AssertionError
 
     async def close(self) -> None:
         """Close the connection if it is open."""

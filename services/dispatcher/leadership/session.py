@@ -170,6 +170,7 @@ class Session:
             ],
             concurrency=5,
         )
+        self._resources.health.add_readiness_check("messages", lambda: self._control.is_working)
         await self._control.start()
         for task in self._background_tasks:
             self._resources.health.add_readiness_check(task.name, lambda task=task: task.is_working)  # type: ignore[misc]

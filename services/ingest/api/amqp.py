@@ -155,6 +155,8 @@ def _rejection_of(delivery: Delivery, error: MessageRejected) -> Rejection:
         return error.rejection
     if isinstance(error, HandlerFailed):
         return Rejection("internal_error", str(error), 500)
+    if delivery.fault is not None:
+        return Rejection("invalid_properties", str(error), 400)
     if isinstance(error.__cause__, ValidationError):
         return rejection_of(error.__cause__)
     if len(delivery.body) > MAX_MESSAGE_BYTES:

@@ -16,7 +16,8 @@ from services.ingest.domain.rejection import Rejection
 from services.ingest.http import body
 from services.ingest.http.models import DeadLetterRequest
 from services.ingest.http.openapi import problem_responses, request_body
-from shared.messaging.dead_queue import MAX_LISTED, DeadLetter, DeadQueue, NotReplayable, dead_queues
+from shared.messaging.dead_letter_message import DeadLetter
+from shared.messaging.dead_queue import MAX_LISTED, DeadQueue, NotReplayable, dead_queues
 
 _PREVIEW_CHARS = 300
 NOT_AN_OPERATOR = Rejection("forbidden", "Only operators may do this: the owners in BATCHYARD_OPERATORS.", 403)

@@ -7,17 +7,15 @@ come.
 from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
-import aio_pika
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
-from yarl import URL
 
 from batchyard_contracts.topology import EVENTS
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
 from services.ingest.domain.progress_snapshot import ProgressSnapshot
 from services.ingest.progress.hub import ProgressHub
 from services.ingest.submission.backpressure import Backpressure
-from shared.messaging.connection import HEARTBEAT_S
+from shared.messaging.connection import connect_once
 
 log = structlog.get_logger()
 _BINDINGS = (f"{BatchProgressed.type}.#", f"{BatchFinished.type}.#")
@@ -36,7 +34,7 @@ class EventSubscriber:
         backpressure: Backpressure,
         catch_up: Callable[[], Awaitable[bool]],
     ) -> None:
-        self._url = URL(url).update_query(heartbeat=HEARTBEAT_S, name="ingest-progress")
+        self._url = url
         self._progress_hub = progress_hub
         self._backpressure = backpressure
         self._catch_up = catch_up
@@ -71,7 +69,7 @@ class EventSubscriber:
 
     async def _subscribe(self) -> None:
         self._caught_up = False
-        self._connection = await aio_pika.connect(self._url, timeout=10)
+        self._connection = await connect_once(self._url, "ingest-progress")
         self._channel = await self._connection.channel()
         queue = await self._channel.declare_queue(
             exclusive=True,

@@ -10,11 +10,12 @@ from services.worker.summaries.summary_runner import SummaryRunner
 from shared.messaging.consumer import Consumer, Route
 from shared.messaging.publisher import Publisher
 from shared.messaging.rpc_client import RpcClient
+from shared.runtime.health import Health
 
 
 @asynccontextmanager
 async def run_summaries(
-    url: str, runners: Sequence[ItemRunner], publisher: Publisher, worker_id: str
+    url: str, runners: Sequence[ItemRunner], publisher: Publisher, worker_id: str, health: Health
 ) -> AsyncIterator[None]:
     """Make summaries while the block runs, if any of these workloads has a reducer.
 
@@ -34,6 +35,7 @@ async def run_summaries(
                 [Route(SummaryRequested, summary_runner.on_summary_requested)],
                 concurrency=1,
             )
+        health.add_readiness_check("summaries", lambda: consumer.is_working)
         await consumer.start()
         try:
             yield

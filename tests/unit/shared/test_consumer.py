@@ -72,7 +72,7 @@ async def deliver(
         made.append(Listening())
         return made[-1]
 
-    monkeypatch.setattr(consumer, "RabbitBroker", make)
+    monkeypatch.setattr(consumer, "ControlBroker", make)
     plane = Consumer("amqp://h", cast("Publisher", outbox), "x")
     plane.subscribe(topology.DISPATCHER_QUERIES, [Route(kind, handler)], on_invalid=invalid)
     envelope = Envelope(type=kind.type, message_id="m", reply_to=reply_to)
