@@ -24,7 +24,6 @@ from tests.support.routing_map import map_xml
 from tests.support.servers import do_without
 
 LOCK = Path(__file__).with_name("routing-engines.txt")
-_WHEELS = ("--python-version", "3.12", "--only-binary", ":all:", "--no-deps", "--require-hashes")
 
 
 def installed_engines(home: Path) -> Path:
@@ -35,8 +34,9 @@ def installed_engines(home: Path) -> Path:
         if not folder.exists():
             unfinished = folder.with_suffix(".new")
             shutil.rmtree(unfinished, ignore_errors=True)
-            pip = (sys.executable, "-m", "pip", "install", "-q", "--target", str(unfinished), *_WHEELS, "-r", str(LOCK))
-            done = subprocess.run(pip, capture_output=True, text=True, check=False)
+            pip = (sys.executable, "-m", "pip", "install", "-q", "--require-hashes", "--no-deps", "--only-binary", ":all:")
+            wheels = ("--python-version", "3.12", "--target", str(unfinished), "-r", str(LOCK))
+            done = subprocess.run((*pip, *wheels), capture_output=True, text=True, check=False)
             if done.returncode:
                 do_without(f"The routing engines could not be installed: {done.stderr[-500:]}")
             unfinished.rename(folder)
