@@ -34,9 +34,9 @@ def installed_engines(home: Path) -> Path:
         if not folder.exists():
             unfinished = folder.with_suffix(".new")
             shutil.rmtree(unfinished, ignore_errors=True)
-            here = ("--python-version", "3.12", "--target", str(unfinished))
-            pip = [sys.executable, "-m", "pip", "install", "-q", "--require-hashes", "--no-deps", "--only-binary=:all:"]
-            done = subprocess.run([*pip, *here, "-r", str(LOCK)], capture_output=True, text=True, check=False)
+            options = ("--require-hashes", "--no-deps", "--only-binary", ":all:", "--python-version", "3.12")
+            argv = (sys.executable, "-m", "pip", "install", *options, "--target", str(unfinished), "-r", str(LOCK))
+            done = subprocess.run(argv, capture_output=True, text=True, check=False)
             if done.returncode:
                 do_without(f"The routing engines could not be installed: {done.stderr[-500:]}")
             unfinished.rename(folder)
