@@ -1,6 +1,5 @@
 """Access of commands to a running Batchyard: its address, its HTTP API, and the batch that an argument names."""
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -37,7 +36,9 @@ def connect(ctx: typer.Context) -> Api:
 
 def use_api(ctx: typer.Context, use: "Callable[[HttpClient], Awaitable[T]]") -> T:
     """Connect to that address for a long transfer, and run `use`."""
-    from services.cli.client.http_client import open_client  # noqa: PLC0415  # commands with a short answer do without
+    import asyncio  # noqa: PLC0415  # commands with a short answer do without
+
+    from services.cli.client.http_client import open_client  # noqa: PLC0415
 
     address = address_of(ctx)
 
