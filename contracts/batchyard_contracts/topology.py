@@ -102,7 +102,7 @@ INGEST_COMMANDS = Queue(
     ),
 )
 INGEST_SOURCES = Queue("ingest.sources", (Binding(FLOW, "source.expanded.*"), Binding(FLOW, "source.ended.*")))
-INGEST_WORKERS = Queue("ingest.workers", (Binding(FLOW, "worker.announced.*"),))
+INGEST_WORKERS = Queue("ingest.workers", (Binding(FLOW, "worker.announced.*"), Binding(FLOW, "notifier.announced.*")))
 DISPATCHER_PAGES = Queue("dispatcher.pages", (Binding(FLOW, "items.page.*"),))
 DISPATCHER_OUTCOMES = Queue(
     "dispatcher.outcomes", (Binding(FLOW, "chunk.processed.*"), Binding(FLOW, "chunk.returned.*"))

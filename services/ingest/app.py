@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from batchyard_contracts import topology
 from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.v1.commands import BatchAppend, BatchControl, BatchSeal, BatchSubmit, CacheInvalidate
-from batchyard_contracts.v1.flow import SourceEnded, SourceExpanded, WorkerAnnounced
+from batchyard_contracts.v1.flow import NotifierAnnounced, SourceEnded, SourceExpanded, WorkerAnnounced
 from services.ingest.api.amqp import CommandHandlers
 from services.ingest.api.service import IngestService
 from services.ingest.control.cache_invalidator import CacheInvalidator
@@ -20,6 +20,7 @@ from services.ingest.http.tokens import Tokens
 from services.ingest.maintenance.housekeeping import Housekeeping
 from services.ingest.maintenance.idle_batches import IdleBatchStopper
 from services.ingest.maintenance.progress_reconciler import ProgressReconciler
+from services.ingest.persistence.notifier_registry import NotifierRegistry
 from services.ingest.persistence.store import SESSION, BatchStore
 from services.ingest.persistence.workload_registry import WorkloadRegistry
 from services.ingest.progress.event_subscriber import EventSubscriber
@@ -67,13 +68,15 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         stack.push_async_callback(redis.close)
 
         store, registry, dedup_index = BatchStore(pool), WorkloadRegistry(pool), DedupIndex(redis)
+        notifier = NotifierRegistry(pool)
         await retry_transient(registry.reload, "PostgreSQL")
+        await retry_transient(notifier.reload, "PostgreSQL")
         outbox = Outbox(pool, publisher, max_backlog=settings.max_backlog)
         aggregator, progress_hub = AggregatorClient(rpc_client), ProgressHub(redis)
         backpressure = Backpressure(pool, per_owner=settings.max_waiting_per_owner, total=settings.max_waiting)
         await retry_transient(backpressure.refresh, "PostgreSQL")
-        submitter = BatchSubmitter(store, outbox, registry, dedup_index, backpressure, new_batch_id, _now)
-        uploads = UploadService(store, outbox, registry, dedup_index, backpressure, new_batch_id, _now)
+        submitter = BatchSubmitter(store, outbox, registry, notifier, dedup_index, backpressure, new_batch_id, _now)
+        uploads = UploadService(store, outbox, registry, notifier, dedup_index, backpressure, new_batch_id, _now)
         appender = BatchAppender(store, outbox, registry, dedup_index, backpressure)
         control_handler = BatchControlHandler(
             store, outbox, aggregator, RetryPreviewer(aggregator, registry), dedup_index, backpressure, _now
@@ -96,7 +99,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         idle_batch_stopper = IdleBatchStopper(
             store, outbox, dedup_index, _now, timedelta(seconds=settings.unsealed_idle_s)
         )
-        housekeeping = Housekeeping(uploads, idle_batch_stopper, registry, store)
+        housekeeping = Housekeeping(uploads, idle_batch_stopper, registry, notifier, store)
         progress_reconciler = ProgressReconciler(pool, aggregator, backpressure)
         event_subscriber = EventSubscriber(settings.amqp_url, progress_hub, backpressure, service.catch_up_all)
         background_tasks = (
@@ -118,7 +121,9 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         )
         await stack.enter_async_context(runtime.running(*background_tasks))
 
-        handlers = CommandHandlers(submitter, appender, control_handler, cache_invalidator, registry, publisher, _now)
+        handlers = CommandHandlers(
+            submitter, appender, control_handler, cache_invalidator, registry, notifier, publisher, _now
+        )
         consumer = Consumer(settings.amqp_url, publisher, "ingest")
         consumer.subscribe(
             topology.INGEST_COMMANDS,
@@ -142,7 +147,12 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             concurrency=MAX_CONCURRENT_SOURCES,
         )
         consumer.subscribe(
-            topology.INGEST_WORKERS, [Route(WorkerAnnounced, handlers.on_worker_announced)], concurrency=1
+            topology.INGEST_WORKERS,
+            [
+                Route(WorkerAnnounced, handlers.on_worker_announced),
+                Route(NotifierAnnounced, handlers.on_notifier_announced),
+            ],
+            concurrency=1,
         )
         stack.push_async_callback(consumer.stop)
         consuming = runtime.spawn(_consume(publisher, consumer), "consumers")

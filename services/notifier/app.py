@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import structlog
 
-from batchyard_contracts.topology import NOTIFIER_INBOX
+from batchyard_contracts.topology import FLOW, NOTIFIER_INBOX
 from batchyard_contracts.v1.events import BatchFinished, CircuitChanged
-from batchyard_contracts.v1.flow import BatchAccepted
+from batchyard_contracts.v1.flow import BatchAccepted, NotifierAnnounced
 from services.notifier.delivery.delivery_worker import POLL_S, DeliveryLimits, DeliveryWorker
 from services.notifier.delivery.email_body import sender_address
 from services.notifier.delivery.event_handlers import EventHandlers
@@ -20,11 +20,12 @@ from services.notifier.domain.backoff_schedule import BackoffSchedule
 from services.notifier.persistence.store import DeliveryStore
 from services.notifier.settings import NotifierSettings
 from shared.messaging.consumer import Consumer, Route
-from shared.messaging.publisher import Publisher
+from shared.messaging.publisher import Publisher, outgoing
 from shared.messaging.topology import declare
 from shared.postgres.pool import open_pool
 from shared.runtime.background import BackgroundTask
 from shared.runtime.process import Runtime
+from shared.runtime.transient import retry_transient
 
 log = structlog.get_logger()
 _INBOX_CONCURRENCY = 3
@@ -100,6 +101,13 @@ async def app(settings: NotifierSettings, runtime: Runtime) -> AsyncIterator[Non
         runtime.health.add_readiness_check("messages", lambda: control.is_working)
         stack.push_async_callback(control.stop)
         await control.start()
+        announced = NotifierAnnounced(
+            emails=settings.smtp_url is not None,
+            webhooks=settings.webhook_secret is not None,
+            webhook_networks=[str(network) for network in settings.webhook_allowed_networks],
+            started_at=datetime.now(UTC),
+        )
+        await retry_transient(lambda: publisher.publish([outgoing(FLOW, announced)]), "announcement")
         yield
 
 

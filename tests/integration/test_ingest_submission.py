@@ -1,16 +1,20 @@
 """Submissions over AMQP and HTTP: the messages to the other services, and idempotency."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 from yarl import URL
 
+from batchyard_contracts import topology
 from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted, CommandRejected
-from batchyard_contracts.v1.flow import BatchAccepted, ItemsPage, ItemsSettled
+from batchyard_contracts.v1.flow import BatchAccepted, ItemsPage, ItemsSettled, NotifierAnnounced
+from batchyard_contracts.v1.manifest import Refusal
 from batchyard_contracts.v1.values import NewItem, Notifications
 from devstack import Servers
+from tests.support.patience import PATIENCE_S
 from tests.support.running_ingest import SQUARES, IngestHarness, running_ingest
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -107,6 +111,34 @@ async def test_a_client_chooses_an_id_of_version_7_and_of_about_now(clean: Serve
             status, problem = await harness.post(f"/batches{query}", data=b'{"n": 1}\n', headers=headers)
             assert (status, problem["code"]) == (422, "invalid_batch_id")
         assert await harness.rows("SELECT FROM batches") == []
+
+
+async def test_notifications_that_cannot_be_sent_are_refused_at_submission(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        notify = Notifications(emails=["a@example.org"])
+        assert isinstance(await harness.command(submit(1, notify=notify)), CommandAccepted)  # no notifier is known
+        announced = NotifierAnnounced(emails=False, webhooks=True, started_at=datetime.now(UTC))
+        await harness.publish(topology.FLOW, announced)
+        async with asyncio.timeout(PATIENCE_S):
+            while isinstance(reply := await harness.command(submit(2, notify=notify)), CommandAccepted):
+                pass  # the announcement has no reply
+        assert reply.code == "emails_unavailable"
+        query = "?workload=squares&notify_webhook=http://127.0.0.1:9/"
+        headers = {"Content-Type": "application/x-ndjson"}
+        status, problem = await harness.post(f"/batches{query}", data=b'{"n": 1}\n', headers=headers)
+        assert (status, problem["code"]) == (422, "webhook_unreachable")
+    async with running_ingest(clean) as harness:  # another process of ingest knows it as well
+        reply = await harness.command(submit(3, notify=notify))
+        assert isinstance(reply, CommandRejected)
+
+
+async def test_items_that_cannot_run_with_the_workers_settings_are_refused(clean: Servers) -> None:
+    ones = Refusal(item_schema={"properties": {"n": {"const": 1}}}, reason="Set BATCHYARD_X=true.")
+    async with running_ingest(clean) as harness:
+        await harness.announce(SQUARES.model_copy(update={"version": "2", "refusals": [ones]}))
+        reply = await harness.command(submit(2, 1))
+        assert isinstance(reply, CommandRejected)
+        assert (reply.code, reply.detail, reply.line) == ("item_cannot_run", "Set BATCHYARD_X=true.", 2)
 
 
 async def test_concurrent_submissions_with_one_key_are_one_batch(clean: Servers) -> None:

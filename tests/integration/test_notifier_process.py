@@ -22,6 +22,7 @@ from services.notifier.delivery.delivery_worker import POLL_S
 from shared.messaging.dead_letters import REASON
 from shared.messaging.publisher import OutgoingMessage, Publisher, outgoing
 from shared.messaging.topology import declare
+from shared.runtime.exit_codes import CONFIGURATION
 from tests.support.finished_batches import SECRET, accepted, finished
 from tests.support.mailbox import Mailbox
 from tests.support.notifier_process import NotifierProcess
@@ -190,7 +191,7 @@ async def test_missing_secret_and_relay_are_logged_and_recorded_as_failures(
 async def test_a_malformed_secret_fails_the_start(environment: dict[str, str], tmp_path: Path) -> None:
     notifier = NotifierProcess(tmp_path / "log", **environment | {"BATCHYARD_WEBHOOK_SECRET": "whsec_secretish"})
     await notifier.launch()
-    assert await notifier.ended() == 1
+    assert await notifier.ended() == CONFIGURATION
     assert "BATCHYARD_WEBHOOK_SECRET" in notifier.output()
     assert "24 to 64 random bytes in base64" in notifier.output()
     assert "secretish" not in notifier.output()

@@ -56,6 +56,7 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
     "chunk.returned.v1": ("worker",),
     "summary.completed.v1": ("worker",),
     "worker.announced.v1": ("worker",),
+    "notifier.announced.v1": ("notifier",),
     "worker.heartbeat.v1": ("worker",),
     "batch.started.v1": ("dispatcher",),
     "batch.progressed.v1": ("aggregator",),

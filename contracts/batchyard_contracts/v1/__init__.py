@@ -32,6 +32,7 @@ FLOW: tuple[type[Message], ...] = (
     flow.ChunkReturned,
     flow.SummaryCompleted,
     flow.WorkerAnnounced,
+    flow.NotifierAnnounced,
     flow.WorkerHeartbeat,
 )
 WORK: tuple[type[Message], ...] = (work.ChunkReady, work.SummaryRequested)

@@ -339,6 +339,19 @@ class WorkerAnnounced(Message):
     started_at: Time
 
 
+class NotifierAnnounced(Message):
+    """Message sent when a notifier starts: the notifications that its settings allow it to send."""
+
+    type: ClassVar[str] = "notifier.announced.v1"
+    emails: bool
+    """False: no SMTP server is set, so that no e-mail can be sent."""
+    webhooks: bool
+    """False: no key for signatures is set, so that no webhook can be sent."""
+    webhook_networks: Annotated[list[Annotated[str, StringConstraints(max_length=64)]], Field(max_length=1000)] = []
+    """Private networks that webhooks may reach, in CIDR notation."""
+    started_at: Time
+
+
 class WorkerHeartbeat(Message):
     """Heartbeat of a worker; `chunks` are the chunks that it holds."""
 

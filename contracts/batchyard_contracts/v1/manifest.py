@@ -125,6 +125,14 @@ class Question(Value):
     """Example of a valid request."""
 
 
+class Refusal(Value):
+    """Schema of items that cannot run with the workers' settings, so that ingest rejects them, and the reason."""
+
+    item_schema: dict[str, JsonValue]
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=500)]
+    """Reason, and the workers' setting that changes it."""
+
+
 class Manifest(Value):
     """Description of a workload, announced by each worker that runs it."""
 
@@ -188,6 +196,7 @@ class Manifest(Value):
     unavailable: Annotated[str, StringConstraints(min_length=1, max_length=500)] | None = None
     """Reason why the workload cannot run now, and the workers' setting that changes that; ingest rejects its batches
     with this text. None: it can run."""
+    refusals: Annotated[list[Refusal], Field(max_length=10)] = []
 
     def retry_rule(self, code: str) -> RetryRule:
         """Retry rule for an error code."""

@@ -47,7 +47,7 @@ from typing import Any, Generic, Literal, TypeVar, cast, overload
 
 from pydantic import BaseModel
 
-from batchyard_contracts.v1.manifest import Manifest, Partition, Pointer, Question, Unit
+from batchyard_contracts.v1.manifest import Manifest, Partition, Pointer, Question, Refusal, Unit
 from batchyard_contracts.workload.handlers import (
     AsyncChunkHandler,
     AsyncHandler,
@@ -88,6 +88,7 @@ class Workload(Generic[ItemT, ResultT]):
 
     `lifespan` opens the resources that all runs of a worker share. `unavailable` is called when a worker starts: it
     returns a text that names the missing setting, never its value, and then the workload does not run there; or None.
+    `refusals` is called then too: it returns the items that cannot run with the present settings.
     `example` is a valid item. `partition` finds the destination of an item, `dedup` the value by which two items are
     the same, and `unit` what progress counts beside items. Further options are in groups: see `options`.
     """
@@ -108,6 +109,7 @@ class Workload(Generic[ItemT, ResultT]):
         unit: Unit | None = None,
         lifespan: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext,
         unavailable: Callable[[], str | None] = lambda: None,
+        refusals: Callable[[], list[Refusal]] = list,
         chunking: Chunking = Chunking(),
         limits: Limits = Limits(),
         retry: Retry = Retry(),
@@ -119,6 +121,7 @@ class Workload(Generic[ItemT, ResultT]):
         self.result = result
         self.lifespan = lifespan
         self._unavailable = unavailable
+        self._refusals = refusals
         self._repeatable = retry.repeatable if callable(retry.repeatable) else None
         self._variant = caching.variant
         self._handler_definition: HandlerDefinition | None = None
@@ -169,7 +172,12 @@ class Workload(Generic[ItemT, ResultT]):
         """Manifest that a worker announces, with the worker's settings applied."""
         variant = self._variant()
         version = f"{self.manifest.version}+{variant}" if variant else self.manifest.version
-        applied = {"unavailable": self._unavailable(), "version": version, "max_items": self._max_items()}
+        applied = {
+            "unavailable": self._unavailable(),
+            "refusals": self._refusals(),
+            "version": version,
+            "max_items": self._max_items(),
+        }
         return self.manifest.model_copy(update=applied)
 
     def external_cancel(self, function: Callable[[ItemT, Context], Awaitable[None]]) -> Callable[..., Awaitable[None]]:

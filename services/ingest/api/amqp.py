@@ -22,7 +22,7 @@ from batchyard_contracts.v1.commands import (
     ControlAccepted,
 )
 from batchyard_contracts.v1.events import BatchRejected
-from batchyard_contracts.v1.flow import WorkerAnnounced
+from batchyard_contracts.v1.flow import NotifierAnnounced, WorkerAnnounced
 from batchyard_contracts.v1.values import Owner, WorkloadName
 from services.ingest.api.invalid_command import rejection_of
 from services.ingest.control.cache_invalidator import CacheInvalidator
@@ -30,6 +30,7 @@ from services.ingest.control.control_handler import BatchControlHandler
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.rejection import Rejection
 from services.ingest.persistence.keyed_lock import KeyedLock
+from services.ingest.persistence.notifier_registry import NotifierRegistry
 from services.ingest.persistence.workload_registry import WorkloadRegistry
 from services.ingest.submission.append import BatchAppender
 from services.ingest.submission.submit import BatchSubmitter
@@ -58,6 +59,7 @@ class CommandHandlers:
         control_handler: BatchControlHandler,
         cache_invalidator: CacheInvalidator,
         registry: WorkloadRegistry,
+        notifier: NotifierRegistry,
         publisher: Publisher,
         clock: Callable[[], datetime],
     ) -> None:
@@ -66,6 +68,7 @@ class CommandHandlers:
         self._control_handler = control_handler
         self._cache_invalidator = cache_invalidator
         self._registry = registry
+        self._notifier = notifier
         self._publisher = publisher
         self._clock = clock
         self._batch_locks = KeyedLock()
@@ -101,6 +104,10 @@ class CommandHandlers:
     async def on_worker_announced(self, message: WorkerAnnounced, envelope: Envelope) -> None:
         """Register the workloads of a worker."""
         await self._registry.register(message, redelivered=envelope.redelivered)
+
+    async def on_notifier_announced(self, message: NotifierAnnounced, _: Envelope) -> None:
+        """Record what the notifier can send."""
+        await self._notifier.register(message)
 
     async def reject(self, delivery: Delivery, error: MessageRejected) -> CommandRejected:
         """Publish why a command was rejected, and return the reply to its sender."""

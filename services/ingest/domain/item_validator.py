@@ -24,6 +24,9 @@ class ItemValidator:
         self._schema = compile_schema(manifest, "item", manifest.item_schema)
         source = manifest.source_schema
         self._source_schema = None if source is None else compile_schema(manifest, "source", source)
+        self._refusals = [
+            (compile_schema(manifest, "refusal", refusal.item_schema), refusal.reason) for refusal in manifest.refusals
+        ]
         self.unit = manifest.unit.name if manifest.unit else None
         self._partitions = Partitioner(manifest)
         self._dedup_pointer = CompiledPointer(manifest.dedup) if manifest.dedup is not None else None
@@ -47,7 +50,7 @@ class ItemValidator:
 
     def check(self, payload: Any, raw: bytes) -> Rejection | None:
         """Return why a payload is invalid; None when it is valid. `raw` is the same payload as JSON."""
-        return self._check(self._schema, payload, raw)
+        return self._check(self._schema, payload, raw) or self._refusal(payload)
 
     def check_source(self, source: Any, raw: bytes) -> Rejection | None:
         """Return why a source is invalid; None when it is valid. Only for a workload that can expand sources."""
@@ -70,6 +73,12 @@ class ItemValidator:
             )
         if not schema.is_valid(payload):
             return Rejection("invalid_item", explain(schema, payload))
+        return None
+
+    def _refusal(self, payload: Any) -> Rejection | None:
+        for schema, reason in self._refusals:
+            if schema.is_valid(payload):
+                return Rejection("item_cannot_run", reason)
         return None
 
     def partition(self, payload: dict[str, Any]) -> str:

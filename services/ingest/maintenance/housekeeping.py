@@ -1,9 +1,10 @@
-"""Does periodic maintenance: renews leases of uploads, stops idle batches, reloads the registry, deletes old
+"""Does periodic maintenance: renews leases of uploads, stops idle batches, reloads the registries, deletes old
 commands."""
 
 from typing import ClassVar
 
 from services.ingest.maintenance.idle_batches import IdleBatchStopper
+from services.ingest.persistence.notifier_registry import NotifierRegistry
 from services.ingest.persistence.store import BatchStore
 from services.ingest.persistence.workload_registry import WorkloadRegistry
 from services.ingest.submission.upload_service import UploadService
@@ -21,11 +22,13 @@ class Housekeeping:
         uploads: UploadService,
         idle_batch_stopper: IdleBatchStopper,
         registry: WorkloadRegistry,
+        notifier: NotifierRegistry,
         store: BatchStore,
     ) -> None:
         self._uploads = uploads
         self._idle_batch_stopper = idle_batch_stopper
         self._registry = registry
+        self._notifier = notifier
         self._store = store
         self._rounds = 0
 
@@ -34,6 +37,7 @@ class Housekeeping:
         await self._uploads.renew_leases()
         await self._idle_batch_stopper.stop_idle()
         await self._registry.reload()
+        await self._notifier.reload()
         if self._rounds % _DELETE_CONTROLS_ROUNDS == 0:
             await self._store.delete_old_controls()
         self._rounds += 1

@@ -189,3 +189,10 @@ RETURNING batch_id, owner, round
 UPDATE batches SET round = new.round, done = true, ended = new.ended
 FROM unnest($1::uuid[], $2::int[], $3::int[], $4::bigint[]) AS new (batch_id, requested, round, ended)
 WHERE batches.batch_id = new.batch_id AND batches.round = new.requested AND NOT done
+
+-- name: register_notifier
+INSERT INTO notifier (announcement) VALUES ($1)
+ON CONFLICT (only_row) DO UPDATE SET announcement = excluded.announcement
+
+-- name: get_notifier
+SELECT announcement FROM notifier

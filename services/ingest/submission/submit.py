@@ -18,6 +18,7 @@ from services.ingest.domain.item import ValidatedItem, validate_items, validate_
 from services.ingest.domain.item_validator import ItemValidator
 from services.ingest.domain.pager import EncodedMessage, encode_pages
 from services.ingest.domain.rejection import Rejection
+from services.ingest.persistence.notifier_registry import NotifierRegistry
 from services.ingest.persistence.store import BatchStore
 from services.ingest.persistence.workload_registry import RegisteredWorkload, WorkloadRegistry, check_ready
 from services.ingest.submission.backpressure import Backpressure
@@ -45,6 +46,7 @@ class BatchSubmitter:
         store: BatchStore,
         outbox: Outbox,
         registry: WorkloadRegistry,
+        notifier: NotifierRegistry,
         dedup_index: DedupIndex,
         backpressure: Backpressure,
         new_id: Callable[[], UUID],
@@ -53,6 +55,7 @@ class BatchSubmitter:
         self._store = store
         self._outbox = outbox
         self._registry = registry
+        self._notifier = notifier
         self._dedup_index = dedup_index
         self._backpressure = backpressure
         self._new_id = new_id
@@ -91,6 +94,7 @@ class BatchSubmitter:
     def _validate(self, header: BatchHeader, command: BatchSubmit, workload: RegisteredWorkload) -> list[ValidatedItem]:
         """Validate a submission, and return its items; raises `IngestError` when it cannot be accepted."""
         check_ready(workload)
+        self._notifier.check(command.notify)
         items = _validated_items(command, workload)
         check_dedup(command, workload)
         self._backpressure.check(header.owner, header.items)

@@ -20,6 +20,7 @@ from services.ingest.domain.pager import Pager
 from services.ingest.domain.readers.rows import Reader, Row
 from services.ingest.domain.rejection import Rejection
 from services.ingest.domain.upload_digest import extend_digest, initial_digest
+from services.ingest.persistence.notifier_registry import NotifierRegistry
 from services.ingest.persistence.store import BatchStore
 from services.ingest.persistence.workload_registry import RegisteredWorkload, WorkloadRegistry, check_ready
 from services.ingest.submission.backpressure import Backpressure
@@ -42,6 +43,7 @@ class UploadService:
         store: BatchStore,
         outbox: Outbox,
         registry: WorkloadRegistry,
+        notifier: NotifierRegistry,
         dedup_index: DedupIndex,
         backpressure: Backpressure,
         new_id: Callable[[], UUID],
@@ -50,6 +52,7 @@ class UploadService:
         self._store = store
         self._outbox = outbox
         self._registry = registry
+        self._notifier = notifier
         self._dedup_index = dedup_index
         self._backpressure = backpressure
         self._new_id = new_id
@@ -118,6 +121,7 @@ class UploadService:
     def _check(self, header: BatchHeader, workload: RegisteredWorkload, chosen_id: UUID | None) -> None:
         """Raise `IngestError` when a new upload cannot be accepted."""
         check_ready(workload)
+        self._notifier.check(header.notify)
         now = header.accepted_at
         if rejection := validate_terms(header.terms, now) or validate_batch_id(chosen_id, now):
             raise IngestError(rejection)

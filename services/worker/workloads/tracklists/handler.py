@@ -8,7 +8,7 @@ from batchyard_contracts.workload import Caching, Chunking, Context, Exports, Li
 from services.worker.workloads.tracklists.answer import judge, judge_saved
 from services.worker.workloads.tracklists.fetch import Fetcher, open_fetcher
 from services.worker.workloads.tracklists.model import Tracklist, TracklistItem, TracklistResult
-from services.worker.workloads.tracklists.policy import LIVE_HOST
+from services.worker.workloads.tracklists.policy import LIVE_HOST, refusals
 from services.worker.workloads.tracklists.result import make_result
 from services.worker.workloads.tracklists.summary import Census
 
@@ -21,6 +21,7 @@ workload = Workload(
     item=TracklistItem,
     result=TracklistResult,
     lifespan=open_fetcher,
+    refusals=refusals,
     title="Tracklists",
     description="Reads tracklist pages: tracks, cue times, a quality score and CUE sheets. Send saved pages as `html`, "
     "or addresses where fetching is allowed.",

@@ -2,11 +2,13 @@
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from yarl import URL
 
+from batchyard_contracts.v1.manifest import Refusal as ItemRefusal
 from services.worker.workloads.tracklists.gates import Refusal
 
 LIVE_HOST = "www.1001tracklists.com"
@@ -73,6 +75,18 @@ class FetchPolicy:
         if not _PATH.fullmatch(target.raw_path):
             return Refusal("not_found", "The site sent us from the tracklist to another page.", recheck=True)
         return self.refuse(target)
+
+
+def refusals() -> list[ItemRefusal]:
+    """Return the items that cannot run here: addresses that would not be fetched."""
+    settings = TracklistsSettings()
+    reason = f"Pages of {LIVE_HOST} are not fetched unless the workers have BATCHYARD_TRACKLISTS_LIVE=true."
+    saved = {"required": ["html"]}
+    if settings.live:
+        return []
+    fetched = {"properties": {"url": {"pattern": f"^{re.escape(LIVE_ORIGIN)}/"}}, "required": ["url"], "not": saved}
+    schema: dict[str, Any] = fetched if settings.origins else {"not": saved}
+    return [ItemRefusal(item_schema=schema, reason=f"{reason} Or send saved pages as `html`.")]
 
 
 def _parts(text: str) -> list[str]:
