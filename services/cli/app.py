@@ -37,6 +37,7 @@ def batchyard(
     url: Annotated[
         str | None,
         typer.Option(
+            "--url",
             metavar="URL",
             help="Address of Batchyard; it may stand anywhere on the line. Default: BATCHYARD_URL, else the local "
             "cluster that `up` started.",
