@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import orjson
+import msgspec
 import typer
 
 from batchyard_contracts.v1.queries import MAX_QUESTION_BYTES
 from services.cli.actions.session import connect
 from services.cli.errors import BadInput
+from services.cli.parsing.json_text import as_utf8, read_json
 from services.cli.rendering.output import write_bytes, write_json
 
 _NEXT = 'Give a file, `-`, or a JSON object such as \'{"text": "so much to do"}\'.'
@@ -24,14 +25,11 @@ def ask_workload(ctx: typer.Context, workload: str, question: str, source: str, 
     if json:
         write_json(body)
     else:
-        write_bytes(orjson.dumps(orjson.loads(body), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        write_bytes(msgspec.json.format(body, indent=2) + b"\n")
 
 
 def _read(source: str) -> dict[str, Any]:
-    try:
-        document = orjson.loads(_text(source))
-    except orjson.JSONDecodeError as error:
-        raise BadInput(f"The request is not JSON: {error}.", _NEXT) from error
+    document = read_json(as_utf8(_text(source)), "The request", _NEXT)
     if not isinstance(document, dict):
         raise BadInput("The request is not a JSON object.", _NEXT)
     return document

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import orjson
 import typer
 from rich.text import Text
 
@@ -15,6 +14,7 @@ from services.cli.actions.session import connect, resolve
 from services.cli.client.api import LONG_ANSWER_S, Api
 from services.cli.client.documents import Batch
 from services.cli.errors import BadInput
+from services.cli.parsing.json_text import as_utf8, read_json
 from services.cli.rendering.output import say, show, write_json
 
 OPEN_WITHIN_S = 10.0
@@ -67,11 +67,11 @@ def retry_batch(ctx: typer.Context, batch: str, selection: RetrySelection, *, js
     path = f"/batches/{batch_id}/retry"
     if selection.dry_run:
         body = api.send("POST", path, document, answer_s=LONG_ANSWER_S)
-        write_json(body) if json else _show(orjson.loads(body))
+        write_json(body) if json else _show(msgspec.json.decode(body))
         return
     before = _state(api, batch_id)
     body = api.send("POST", path, document, answer_s=LONG_ANSWER_S)
-    again = orjson.loads(body).get("retried")
+    again = msgspec.json.decode(body).get("retried")
     if again:
         _wait_until_open(api, batch_id, before.round)
     if json:
@@ -104,7 +104,7 @@ def _items(count: int) -> str:
 
 
 def _brief(payload: Any) -> str:
-    text = orjson.dumps(payload).decode()
+    text = msgspec.json.encode(payload).decode()
     return text if len(text) <= _WIDE else text[:_WIDE] + "…"
 
 
@@ -112,17 +112,14 @@ def _patch(given: str | None) -> list[dict[str, Any]]:
     """Read a JSON Patch from the command line, or from the file that it names."""
     if given is None:
         return []
-    text = given
+    text = given.encode("utf-8", "surrogateescape")
     if not given.lstrip().startswith(("[", "{")):
         try:
-            text = Path(given).read_text()
+            text = Path(given).read_bytes()
         except OSError as error:
             what = f"--patch: {given} cannot be read: {error.strerror}."
             raise BadInput(what, "Name a file, or write the JSON.") from error
-    try:
-        document = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise BadInput(f"--patch is not JSON: {error}.", _EXAMPLE) from error
+    document = read_json(as_utf8(text), "--patch", _EXAMPLE)
     operations = document if isinstance(document, list) else [document]
     if not all(isinstance(operation, dict) for operation in operations):
         raise BadInput("--patch is not a list of operations.", _EXAMPLE)

@@ -15,6 +15,7 @@ from batchyard_contracts.v1.values import WorkloadName
 from devstack import Stack, StackError, default_home, run_interruptible
 from devstack.state import StackState
 from services.cli.errors import BadInput, NotStarted
+from services.cli.parsing.json_text import read_json
 from services.cli.rendering.output import note, say
 
 
@@ -52,10 +53,7 @@ def run_worker(file: Path) -> None:
 def run_checks(file: Path, item: str | None, *, json: bool) -> None:
     """Run the checks and exit with their code."""
     if item is not None:
-        try:
-            orjson.loads(item)
-        except orjson.JSONDecodeError as error:
-            raise BadInput(f"--item is not JSON: {error}") from error
+        read_json(item.encode(), "--item", "Write it like '{\"n\": 7}'.")
     argv = [sys.executable, "-m", "services.worker.conformance", str(file), *(["--json"] if json else [])]
     raise typer.Exit(subprocess.run([*argv, *(["--item", item] if item else [])], check=False).returncode)  # noqa: S603
 

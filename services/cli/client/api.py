@@ -6,7 +6,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-import orjson
+import msgspec
 
 from services.cli.client.address import Address
 from services.cli.client.problems import error_of
@@ -41,7 +41,7 @@ class Api:
         answer_s: float = ANSWER_S,
     ) -> bytes:
         """Send a JSON document, or nothing, and read the answer."""
-        body = None if document is None else orjson.dumps(document)
+        body = None if document is None else msgspec.json.encode(document)
         return self._exchange(method, path, query or {}, body, answer_s)
 
     def _exchange(self, method: str, path: str, query: Query, body: bytes | None, answer_s: float) -> bytes:

@@ -1,4 +1,4 @@
-"""Submits a batch in one request: a command for a short list, an upload for a file of any length.
+"""Submits a batch in one request: an upload of items, however many, or a command with a source.
 
 The idempotency key makes it safe to repeat the request. An interrupted upload is sent again from its beginning; the
 server skips the items that it has.
@@ -13,14 +13,11 @@ from uuid import uuid4
 import orjson
 
 from batchyard_contracts.ids import new_batch_id
-from batchyard_contracts.message import MAX_MESSAGE_BYTES
 from batchyard_contracts.v1.commands import CommandAccepted
-from batchyard_contracts.v1.values import MAX_ITEMS_PER_COMMAND
 from services.cli.client.http_client import HttpClient
 from services.cli.errors import BadInput, CliError, NotReachable, Refused
 from services.cli.parsing.items import MEDIA_TYPES, Format
 
-_MAX_COMMAND_BYTES = MAX_MESSAGE_BYTES * 3 // 4
 _PIECE = 256 * 1024
 _TERMS = ("weight", "rate", "concurrency", "deadline", "failure_threshold", "retry", "cache", "dedup")
 
@@ -47,18 +44,15 @@ class Submission:
         self._say = say
         self._batch_id = str(new_batch_id())
 
-    async def items(self, items: Sequence[Mapping[str, Any]]) -> CommandAccepted:
-        """Submit a list of items; one that is too long for a command becomes an upload."""
+    async def items(self, items: Sequence[bytes]) -> CommandAccepted:
+        """Submit items, each as JSON on one line."""
         if not items:
             raise BadInput("There are no items.", "Give a file, or - to read from standard input, or --item.")
-        command = orjson.dumps({**self._options, "items": items})
-        if len(items) > MAX_ITEMS_PER_COMMAND or len(command) > _MAX_COMMAND_BYTES:
-            return await self._upload(lambda: _lines(items), MEDIA_TYPES[Format.NDJSON], "Item")
-        return await self._post(command, MEDIA_TYPES[Format.JSON], [], "Item")
+        return await self._upload(lambda: (item + b"\n" for item in items), MEDIA_TYPES[Format.NDJSON], "Item")
 
-    async def source(self, source: Mapping[str, Any], *, estimate: bool) -> CommandAccepted:
-        """Submit a source, from which a worker finds the items."""
-        command = orjson.dumps({**self._options, "source": source, "estimate": estimate})
+    async def source(self, source: bytes, *, estimate: bool) -> CommandAccepted:
+        """Submit a source, from which a worker finds the items, as JSON."""
+        command = orjson.dumps({**self._options, "source": orjson.Fragment(source), "estimate": estimate})
         return await self._post(command, MEDIA_TYPES[Format.JSON], [], "Source")
 
     async def file(self, source: IO[bytes], kind: Format) -> CommandAccepted:
@@ -143,11 +137,6 @@ class Submission:
         terms = {name: self._options[name] for name in _TERMS if name in self._options}
         options = [("options", orjson.dumps(terms).decode())] if terms else []
         return named + labels + webhooks + emails + options
-
-
-def _lines(items: Sequence[Mapping[str, Any]]) -> Iterator[bytes]:
-    for item in items:
-        yield orjson.dumps(item if "custom_id" in item else item["payload"]) + b"\n"
 
 
 async def _pieces(parts: Iterator[bytes]) -> AsyncIterator[bytes]:

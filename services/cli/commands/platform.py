@@ -37,7 +37,7 @@ def workloads(
     """List the workloads that workers have announced, or show one."""
     from urllib.parse import quote
 
-    import orjson
+    import msgspec
 
     from services.cli.actions.session import connect
     from services.cli.rendering.output import say, show, write_json
@@ -47,16 +47,16 @@ def workloads(
     if json:
         write_json(body)
         return
-    document = orjson.loads(body)
+    document = msgspec.json.decode(body)
     if name is None:
         show(workloads_table(document["workloads"]))
         return
     show(*workload_block(document))
     if document.get("example"):
-        item = orjson.dumps(document["example"]).decode()
+        item = msgspec.json.encode(document["example"]).decode()
         say(f"\nbatchyard submit {name} --item {_quoted(item)}")
     for question, described in document.get("questions", {}).items():
-        request = orjson.dumps(described["example"]).decode()
+        request = msgspec.json.encode(described["example"]).decode()
         say(f"\nbatchyard ask {name} {question} {_quoted(request)}")
 
 
@@ -77,17 +77,12 @@ def invalidate_cache(
     """
     from urllib.parse import quote
 
-    import orjson
-
     from services.cli.actions.session import connect
-    from services.cli.errors import BadInput
+    from services.cli.parsing.json_text import read_json
     from services.cli.rendering.output import say, write_json
 
-    try:
-        payload = orjson.loads(item) if item is not None else None
-    except orjson.JSONDecodeError as error:
-        raise BadInput(f"--item is not JSON: {error}", "Write it like '{\"n\": 7}'.") from error
-    document = {} if item is None else {"payload": payload}
+    advice = "Write it like '{\"n\": 7}'."
+    document = {} if item is None else {"payload": read_json(item.encode(), "--item", advice)}
     body = connect(ctx).send("POST", f"/workloads/{quote(workload, safe='')}/invalidate-cache", document)
     if json:
         write_json(body)

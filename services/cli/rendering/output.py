@@ -5,7 +5,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-import orjson
+import msgspec
 import typer
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _LEAST = 24
 
 def write_json(document: Any) -> None:
     """Write one document as one line of standard output; bytes are taken as JSON already."""
-    text = document.strip() if isinstance(document, bytes) else orjson.dumps(document)
+    text = document.strip() if isinstance(document, bytes) else msgspec.json.encode(document)
     write_bytes(text + b"\n")
 
 

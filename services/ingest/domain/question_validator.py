@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import orjson
+import msgspec
 
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.queries import WorkloadQuery
@@ -31,8 +31,8 @@ class QuestionValidator:
                 "unknown_question", f"{self._workload!r} has no question {question!r}. It has: {known}.", 404
             )
         try:
-            request = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
+            request = msgspec.json.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             return Rejection("malformed_json", f"The body is not JSON: {error}.", 400)
         fault = _fault(schema, request)
         if fault:

@@ -1,6 +1,7 @@
 """Reads request bodies within limits, and the headers that describe them."""
 
 import asyncio
+import codecs
 from collections.abc import AsyncIterator
 
 from fastapi import Request
@@ -59,7 +60,7 @@ async def read_bytes(request: Request, max_bytes: int = MAX_MESSAGE_BYTES, too_l
 def decode(body: bytes, kind: type[Message]) -> Message:
     """Decode a body; raises `IngestError`."""
     try:
-        return kind.decode(body)
+        return kind.decode(body.removeprefix(codecs.BOM_UTF8))
     except ValidationError as error:
         raise IngestError(rejection_of(error)) from error
 

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 import structlog
 import uvloop
+from pydantic_core import from_json
 
 from services.worker.conformance.bench import Bench
 from services.worker.conformance.checks import CheckResult, check
@@ -27,7 +28,7 @@ def main() -> None:
     """Check every workload of the file."""
     parser = argparse.ArgumentParser(prog="batchyard workload test")
     parser.add_argument("file")
-    parser.add_argument("--item", type=orjson.loads, help="an item as JSON, in place of the example")
+    parser.add_argument("--item", type=from_json, help="an item as JSON, in place of the example")
     parser.add_argument("--json", action="store_true", help="one JSON object for each check, a line each")
     asked = parser.parse_args()
     structlog.configure(

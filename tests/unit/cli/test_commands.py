@@ -77,28 +77,23 @@ OPTIONS = (
     "--priority", "low", "--name", "Night", "--label", "team=a", "--idempotency-key", "k-1",
     "--notify-webhook", "https://x.example/h", "--notify-email", "a@x.example",
 )  # fmt: skip
+SAID = [
+    ("workload", "tracklists"), ("priority", "low"), ("name", "Night"), ("label", "team=a"),
+    ("notify_webhook", "https://x.example/h"), ("notify_email", "a@x.example"),
+]  # fmt: skip
 
 
-async def test_a_list_is_sent_as_one_command(run: Run, cluster: FakeCluster, tmp_path: Path) -> None:
+async def test_a_list_is_sent_item_by_item_as_it_is(run: Run, cluster: FakeCluster, tmp_path: Path) -> None:
     cluster.answer("POST /batches", ACCEPTED, status=202)
     file = tmp_path / "items.json"
-    file.write_text('[{"url": "a"}, {"payload": {"url": "b"}, "custom_id": "2"}]')
+    file.write_text('[{"n": 100000000000000000001}, {"payload":\r\n {"x": 1.50}, "custom_id": "2"}]')
     ended = await run("submit", "tracklists", str(file), *OPTIONS)
     assert (ended.code, ended.out) == (Exit.OK, f"{BATCH}\n")
-    assert cluster.requests == [
-        (
-            "POST /batches",
-            {
-                "workload": "tracklists",
-                "priority": "low",
-                "name": "Night",
-                "labels": {"team": "a"},
-                "notify": {"webhooks": ["https://x.example/h"], "emails": ["a@x.example"]},
-                "items": [{"payload": {"url": "a"}}, {"payload": {"url": "b"}, "custom_id": "2"}],
-            },
-        )
-    ]
-    assert cluster.headers[0]["Idempotency-Key"] == "k-1"
+    ((_, sent),) = cluster.requests
+    assert sent == '{"n": 100000000000000000001}\n{"payload":   {"x": 1.50}, "custom_id": "2"}\n'
+    assert cluster.queries[0][:-1] == SAID
+    headers = cluster.headers[0]
+    assert (headers["Content-Type"], headers["Idempotency-Key"]) == ("application/x-ndjson", "k-1")
 
 
 @pytest.mark.parametrize(
@@ -114,29 +109,15 @@ async def test_a_file_is_uploaded_as_it_is(
     assert cluster.requests == [("POST /batches", text)]
     *said, (name, batch_id) = cluster.queries[0]
     assert (name, UUID(batch_id).version) == ("batch_id", 7)
-    assert said == [
-        ("workload", "tracklists"), ("priority", "low"), ("name", "Night"), ("label", "team=a"),
-        ("notify_webhook", "https://x.example/h"), ("notify_email", "a@x.example"),
-    ]  # fmt: skip
+    assert said == SAID
     assert (cluster.headers[0]["Content-Type"], cluster.headers[0]["Idempotency-Key"]) == (media_type, "k-1")
-
-
-async def test_a_list_that_no_command_can_hold_is_uploaded(run: Run, cluster: FakeCluster, tmp_path: Path) -> None:
-    cluster.answer("POST /batches", ACCEPTED, status=202)
-    file = tmp_path / "items.json"
-    items = [{"n": n} for n in range(10_000)] + [{"payload": {"n": 10_000}, "custom_id": "last"}]
-    file.write_text(json.dumps(items))
-    await run("submit", "squares", str(file))
-    ((_, sent),) = cluster.requests
-    assert [json.loads(line) for line in sent.splitlines()] == items
-    assert cluster.queries[0][:-1] == [("workload", "squares"), ("priority", "normal")]
 
 
 async def test_items_may_stand_on_the_command_line(run: Run, cluster: FakeCluster) -> None:
     cluster.answer("POST /batches", ACCEPTED, status=202)
     ended = await run("submit", "tracklists", "--item", '{"url":\n"a"}', "--item", '{"url": "b"}', "--json")
     assert json.loads(ended.out) == {"type": "command.accepted.v1", **ACCEPTED}
-    assert [item["payload"]["url"] for item in cluster.requests[0][1]["items"]] == ["a", "b"]
+    assert cluster.requests == [("POST /batches", '{"url": "a"}\n{"url": "b"}\n')]
 
 
 async def test_a_refused_item_is_named(run: Run, cluster: FakeCluster, tmp_path: Path) -> None:
@@ -321,6 +302,18 @@ async def test_a_retry_says_what_is_wanted_and_shows_what_would_run(
     )
     await run("retry", BATCH, "--patch", '{"op": "remove", "path": "/n"}', "--dry-run", "--json")
     assert cluster.requests[-1][1] == {"patch": [{"op": "remove", "path": "/n"}], "dry_run": True}
+
+
+async def test_integers_of_any_size_in_a_patch_and_an_item_stay_exact(run: Run, cluster: FakeCluster) -> None:
+    number = 10**20 + 1
+    cluster.answer(f"GET /batches/{BATCH}", state(round=1), state(round=2))
+    cluster.answer(f"POST /batches/{BATCH}/retry", ACCEPTED | {"retried": 1}, status=202)
+    patch = f'{{"op": "replace", "path": "/id", "value": {number}}}'
+    assert (await run("retry", BATCH, "--patch", patch)).code == Exit.OK
+    cluster.answer("POST /workloads/noop/invalidate-cache", {"at": "2026-11-21T20:00:00Z"}, status=202)
+    assert (await run("invalidate-cache", "noop", "--item", f'{{"id": {number}}}')).code == Exit.OK
+    sent = [body for name, body in cluster.requests if name.startswith("POST")]
+    assert [sent[0]["patch"][0]["value"], sent[1]["payload"]["id"]] == [number, number]
 
 
 @pytest.mark.parametrize("patch", ["[1]", "[", "{", "no-such-file.json"])

@@ -1,48 +1,58 @@
 """Formats are told apart, JSON lists are read, and what is wrong is named."""
 
 import io
-from typing import Any
 
 import pytest
 
 from services.cli.errors import BadInput
-from services.cli.parsing.items import Format, format_of, read_list, read_options
+from services.cli.parsing.items import Format, format_of, read_list, read_object, read_options
 
 
-def read(text: str | bytes) -> list[dict[str, Any]]:
+def read(text: str | bytes) -> list[bytes]:
     return read_list(io.BytesIO(text if isinstance(text, bytes) else text.encode()))
 
 
-def test_a_json_list_holds_payloads_or_items() -> None:
-    found = read(
-        '[{"n": 1}, {"payload": {"n": 2}, "custom_id": "b"}, {"payload": {"n": 3}, "other": 1}, {"payload": 4}]'
-    )
-    assert found == [
-        {"payload": {"n": 1}},
-        {"payload": {"n": 2}, "custom_id": "b"},
-        {"payload": {"payload": {"n": 3}, "other": 1}},
-        {"payload": {"payload": 4}},
-    ]
+def test_the_items_of_a_json_list_stay_as_they_are_written() -> None:
+    found = read('[{"n": 100000000000000000001},\n {"payload":\r\n{"x": 1.50}, "custom_id": "ä"}, 7]')
+    assert found == [b'{"n": 100000000000000000001}', '{"payload":  {"x": 1.50}, "custom_id": "ä"}'.encode(), b"7"]
 
 
-def test_a_json_command_is_taken_by_its_items() -> None:
-    assert read(b'\xef\xbb\xbf{"items": [{"n": 1}]}') == [{"payload": {"n": 1}}]
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_a_list_may_have_a_byte_order_mark(encoding: str) -> None:
+    assert read('[{"s": "ä"}]'.encode(encoding)) == ['{"s": "ä"}'.encode()]
+
+
+def test_an_object_may_hold_the_list_and_nothing_else() -> None:
+    assert read(' {"items": [{"n": 1}]}') == [b'{"n": 1}']
+    with pytest.raises(BadInput, match="has the field 'priority' beside `items`"):
+        read('{"items": [{"n": 1}], "priority": "low"}')
 
 
 def test_items_of_the_command_line_may_have_line_breaks() -> None:
-    assert read_options(['{"n":\n1}', '{"payload": {"n": 2}}']) == [{"payload": {"n": 1}}, {"payload": {"n": 2}}]
+    assert read_options(['{"n":\n1}', '{"payload": {"n": 2}}']) == [b'{"n": 1}', b'{"payload": {"n": 2}}']
+
+
+def test_a_source_stays_as_it_is_written() -> None:
+    assert read_object(io.BytesIO(b'{"id": 100000000000000000001}')) == b'{"id": 100000000000000000001}'
+    with pytest.raises(BadInput, match="not a JSON object"):
+        read_object(io.BytesIO(b"[1]"))
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ('{"n": 1}', "not a JSON list"),
-        ("[1]", "Item 1 is not a JSON object"),
+        ('"n"', "not a JSON list"),
         ("[", "The file is not JSON"),
-        ("", "not JSON"),
+        ("[1,]", "line 1 column 3"),
+        ('[{"n": 1e400}]x', "not JSON"),
+        ("{", "not JSON"),
+        ("n,m", "not JSON"),
+        ("", "not a JSON list"),
+        ("[" * 100_000, "not JSON"),
     ],
 )
-def test_errors_are_named(text: str, words: str) -> None:
+def test_errors_are_named(text: str | bytes, words: str) -> None:
     with pytest.raises(BadInput, match=words):
         read(text)
 
@@ -60,6 +70,7 @@ def test_a_wrong_item_of_the_command_line_is_named() -> None:
         ("a.csv", b"{", Format.CSV),
         ("-", b'\n [{"a": 1}]', Format.JSON),
         ("-", b'\xef\xbb\xbf{"a": 1}', Format.NDJSON),
+        ("-", ' {"a": 1}'.encode("utf-16"), Format.NDJSON),
     ],
 )
 def test_the_format_is_told_by_the_name_then_by_the_start(name: str, start: bytes, kind: Format) -> None:
