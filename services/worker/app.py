@@ -1,4 +1,4 @@
-"""The worker's composition: workloads, their intakes, announcement, heartbeats, cancellation."""
+"""The worker's composition root: workloads, their consumers, the announcement, heartbeats, cancellation."""
 
 import asyncio
 import os

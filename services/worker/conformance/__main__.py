@@ -1,4 +1,4 @@
-"""`python -m services.worker.conformance FILE`: what `batchyard workload test` runs.
+"""Checks a workload against the rules: `python -m services.worker.conformance FILE`, run by `batchyard workload test`.
 
 Exit code 0: no check failed; 1: one did; 2: the file or an argument is wrong.
 """
@@ -21,7 +21,7 @@ from services.worker.loading.registry import AnyWorkload
 from services.worker.loading.workload_file import load
 from shared.runtime.errors import ConfigurationError
 
-_WORDS = {"passed": "ok     ", "failed": "FAILED ", "skipped": "-      "}
+_LABELS = {"passed": "ok     ", "failed": "FAILED ", "skipped": "-      "}
 
 
 def main() -> None:
@@ -30,12 +30,12 @@ def main() -> None:
     parser.add_argument("file")
     parser.add_argument("--item", type=from_json, help="an item as JSON, in place of the example")
     parser.add_argument("--json", action="store_true", help="one JSON object for each check, a line each")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL)
     )  # the results contain everything
     try:
-        good = uvloop.run(_all(load(asked.file), asked.item, as_json=asked.json))
+        good = uvloop.run(_check_all(load(arguments.file), arguments.item, as_json=arguments.json))
     except ConfigurationError as error:
         sys.stderr.write(f"batchyard: {error}\n")
         sys.exit(2)
@@ -43,7 +43,7 @@ def main() -> None:
     sys.exit(0 if good else 1)
 
 
-async def _all(workloads: list[AnyWorkload], item: dict[str, Any] | None, *, as_json: bool) -> bool:
+async def _check_all(workloads: list[AnyWorkload], item: dict[str, Any] | None, *, as_json: bool) -> bool:
     good = True
     for workload in workloads:
         try:
@@ -67,7 +67,7 @@ def _show(workload: AnyWorkload, place: str, results: list[CheckResult]) -> None
     where = {"loop": "on the event loop", "thread": "in a thread", "process": "in a process of its own"}[place]
     _write(f"{workload.name} {workload.manifest.version}: one {unit} at a time, {where}")
     for result in results:
-        _write(f"  {_WORDS[result.mark]} {result.check:<11} {result.detail}")
+        _write(f"  {_LABELS[result.mark]} {result.check:<11} {result.detail}")
     marks = [result.mark for result in results]
     tail = f", {marks.count('skipped')} not tried" if "skipped" in marks else ""
     _write(f"{len(marks)} checks: {marks.count('passed')} passed, {marks.count('failed')} failed{tail}")

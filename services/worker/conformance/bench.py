@@ -1,4 +1,4 @@
-"""Runs items of a workload as a worker does, and hands back what it would report."""
+"""Runs items of a workload as a worker does, and returns the outcomes that it would report."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -31,14 +31,14 @@ class Bench:
         self._resources = resources
 
     async def run(self, payloads: Sequence[Any], limit_s: float | None = None) -> list[ItemOutcome]:
-        """The outcomes of a chunk with these items; each has the same idempotency key whenever it is run. A limit takes
-        the place of the workload's own."""
+        """Return the outcomes of a chunk with these items; each has the same key in every run. `limit_s` replaces the
+        time limit of the workload."""
         async with self._runner(limit_s) as (runner, reports):
             await self._chunk(runner, payloads).run()
             return _outcomes(reports)
 
     async def run_watched(self, payload: Any) -> tuple[ItemOutcome, float, float]:
-        """The outcome of one item, how long it took, and how long the event loop stood still at the most."""
+        """Return the outcome of one item, its duration, and the longest time for which it blocked the event loop."""
         loop = asyncio.get_running_loop()
         lag, ended = 0.0, asyncio.Event()
 
@@ -117,7 +117,7 @@ class Bench:
 
 
 class _Reports:
-    """Takes what would be published."""
+    """A publisher that collects the reports."""
 
     def __init__(self) -> None:
         self.seen: list[ChunkProcessed] = []

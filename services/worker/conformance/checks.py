@@ -1,4 +1,4 @@
-"""The conformance checks, in their order: each may use the findings of the ones before it."""
+"""The conformance checks in their order; each may use the findings of the previous ones."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -56,20 +56,20 @@ Check = Callable[[CheckContext], Awaitable[Finding]]
 
 async def manifest(context: CheckContext) -> Finding:
     """Check that the manifest is complete and its example valid."""
-    said = context.bench.workload.manifest
-    missing = [name for name in ("description", "example") if not getattr(said, name)]
+    announced = context.bench.workload.manifest
+    missing = [name for name in ("description", "example") if not getattr(announced, name)]
     if missing:
         return "failed", f"The workload has no {' and no '.join(missing)}: users see both before they submit."
     try:
-        wrong = next(jsonschema_rs.validator_for(said.item_schema).iter_errors(said.example), None)
-        jsonschema_rs.validator_for(said.result_schema)
+        wrong = next(jsonschema_rs.validator_for(announced.item_schema).iter_errors(announced.example), None)
+        jsonschema_rs.validator_for(announced.result_schema)
     except ValueError as error:
         return "failed", f"A schema of its models is not valid: {error}"
     if wrong:
         return "failed", f"The example does not fit the schema of its items: {wrong.message}"
-    pointers = {"partition": said.partition.pointer if said.partition else None, "dedup": said.dedup}
+    pointers = {"partition": announced.partition.pointer if announced.partition else None, "dedup": announced.dedup}
     for name, pointer in pointers.items():
-        if pointer is not None and CompiledPointer(pointer).find(said.example) is MISSING:
+        if pointer is not None and CompiledPointer(pointer).find(announced.example) is MISSING:
             return "failed", f"{name} points to {pointer!r}, which the example does not have."
     return "passed", "complete, and the example is valid"
 
@@ -78,7 +78,7 @@ async def example(context: CheckContext) -> Finding:
     """Check that the example runs."""
     context.first, context.took_s, context.lag_s = await context.bench.run_watched(context.item)
     if not context.ran:
-        return "failed", f"The item ended as {_said(context.first)}. Give one that works with --item."
+        return "failed", f"The item ended as {_describe(context.first)}. Give one that works with --item."
     return "passed", f"{context.first.status} in {context.took_s:.3f} s"
 
 
@@ -92,7 +92,7 @@ async def result(context: CheckContext) -> Finding:
     return "passed", "JSON that fits its schema"
 
 
-async def loop(context: CheckContext) -> Finding:
+async def event_loop(context: CheckContext) -> Finding:
     """Check that the handler does not block the event loop."""
     if context.bench.workload.handler_definition.place != "loop":
         return "passed", f"runs in a {context.bench.workload.handler_definition.place} of its own"
@@ -102,7 +102,7 @@ async def loop(context: CheckContext) -> Finding:
     return "passed", "leaves the event loop to others"
 
 
-async def redelivered(context: CheckContext) -> Finding:
+async def redelivery(context: CheckContext) -> Finding:
     """Check that a second run gives the same outcome: a worker may die between the work and its report."""
     if context.first is None or not context.ran:
         return "skipped", "the item did not come to a result"
@@ -111,7 +111,7 @@ async def redelivered(context: CheckContext) -> Finding:
     (again,) = await context.bench.run([context.item])
     before = (context.first.status, context.first.result, context.first.state)
     if (again.status, again.result, again.state) != before:
-        was, now = _shown(context.first), _shown(again)
+        was, now = _result_or_error(context.first), _result_or_error(again)
         advice = "Derive what is random or new from context.idempotency_key."
         return "failed", f"Run twice under the same idempotency key it gave {was}, then {now}. {advice}"
     return "passed", "the same outcome when run twice under one idempotency key"
@@ -126,11 +126,11 @@ async def bad_items(context: CheckContext) -> Finding:
             context.sound.append((payload, outcome.result))
         elif outcome.error and outcome.error.code in _UNFORESEEN:
             advice = "Let the item's model refuse it, or raise Permanent with a code of your own."
-            return "failed", f"The item {_short(payload)} ended as {_said(outcome)}. {advice}"
+            return "failed", f"The item {_short(payload)} ended as {_describe(outcome)}. {advice}"
     return "passed", f"{len(payloads)} odd items ended cleanly"
 
 
-async def neighbours(context: CheckContext) -> Finding:
+async def chunk(context: CheckContext) -> Finding:
     """Check that each item of a chunk gets its own result."""
     if context.first is None or context.first.status != "succeeded":
         return "skipped", "the item did not come to a result"
@@ -140,11 +140,14 @@ async def neighbours(context: CheckContext) -> Finding:
     for outcome, (payload, expected) in zip(outcomes, sent, strict=True):
         if payload is None:
             if outcome.status != "failed":
-                return "failed", f"A bad item among good ones ended as {_said(outcome)}."
+                return "failed", f"A bad item among good ones ended as {_describe(outcome)}."
         elif outcome.status != "succeeded":
-            return "failed", f"The item {_short(payload)}, good when alone, ended in a chunk as {_said(outcome)}."
+            return "failed", f"The item {_short(payload)}, good when alone, ended in a chunk as {_describe(outcome)}."
         elif outcome.result != expected:
-            return "failed", f"The item {_short(payload)} has another result in a chunk than alone: {_shown(outcome)}."
+            return (
+                "failed",
+                f"The item {_short(payload)} has another result in a chunk than alone: {_result_or_error(outcome)}.",
+            )
     return "passed", f"each of {len(sent)} items in a chunk had its own answer"
 
 
@@ -181,12 +184,12 @@ async def questions(context: CheckContext) -> Finding:
     return "passed", f"{len(announced)} answered their examples"
 
 
-async def cancels(context: CheckContext) -> Finding:
+async def cancel(context: CheckContext) -> Finding:
     """Check that the handler ends when its batch is cancelled."""
     return await _interrupted(context, cancel=True)
 
 
-async def times_out(context: CheckContext) -> Finding:
+async def timeout(context: CheckContext) -> Finding:
     """Check that the handler ends at its timeout."""
     return await _interrupted(context, cancel=False)
 
@@ -213,14 +216,14 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("manifest", manifest),
     ("example", example),
     ("result", result),
-    ("event loop", loop),
-    ("redelivery", redelivered),
+    ("event loop", event_loop),
+    ("redelivery", redelivery),
     ("bad items", bad_items),
-    ("chunk", neighbours),
+    ("chunk", chunk),
     ("summary", summary),
     ("questions", questions),
-    ("cancel", cancels),
-    ("timeout", times_out),
+    ("cancel", cancel),
+    ("timeout", timeout),
 )
 
 
@@ -230,12 +233,12 @@ async def check(bench: Bench, item: dict[str, Any] | None) -> list[CheckResult]:
     return [CheckResult(name, *await one(context)) for name, one in CHECKS]
 
 
-def _said(outcome: ItemOutcome) -> str:
+def _describe(outcome: ItemOutcome) -> str:
     return f"{outcome.status} ({outcome.error.code}: {outcome.error.message})" if outcome.error else outcome.status
 
 
-def _shown(outcome: ItemOutcome) -> str:
-    return _short(outcome.result) if outcome.status == "succeeded" else _said(outcome)
+def _result_or_error(outcome: ItemOutcome) -> str:
+    return _short(outcome.result) if outcome.status == "succeeded" else _describe(outcome)
 
 
 def _short(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Items that are near an example, but not it: what a handler meets when its users err."""
+"""Variants of an example such as users submit by mistake: fields that are missing or have odd values."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,12 +8,12 @@ _VALUES: tuple[Any, ...] = ("", 0, -1, None, [], {}, "x" * 1000, 1e300)
 
 
 def not_items(example: dict[str, Any]) -> list[Any]:
-    """Payloads that no model of an item takes: `example` without one field after the other is another matter."""
+    """Return payloads that no model of an item accepts."""
     return ["not an item", 7, None, [example]]
 
 
 def variants(example: dict[str, Any]) -> list[dict[str, Any]]:
-    """Each field in turn left out, or with another value of the same kind or of another."""
+    """Return the example without one of its fields each, and with an odd value in one of its fields each."""
     found: list[dict[str, Any]] = []
     for variant in _variants(example):
         if variant != example and variant not in found:

@@ -53,6 +53,8 @@ def _die_with_worker(worker: int) -> None:
 
 
 class SandboxServer:
+    """Runs the chunks that the worker sends, and replies to each."""
+
     def __init__(self, workload: registry.AnyWorkload, replies: int, marker: RunningItemMarker) -> None:
         self._workload = workload
         self._replies, self._marker = replies, marker

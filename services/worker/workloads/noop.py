@@ -1,4 +1,4 @@
-"""Squares a number, after a delay if asked: for measuring the cost of Batchyard itself, and for trying it out."""
+"""The workload `noop`: squares a number, after a delay if requested; for measurements and first steps."""
 
 import asyncio
 from typing import Annotated

@@ -15,12 +15,12 @@ class MatrixLimits:
     cells: int
     places: int
     fill: float
-    """The share of a call's cells that must be wanted: 1 where each cell is paid for, little where calls are dear."""
+    """Smallest share of a call's cells that are requested pairs: 1 where each cell is paid for, else less."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One call: all ways from these origins to these destinations, of which `wanted` were asked for."""
+    """One call: all ways from these origins to these destinations, of which the pairs `wanted` are requested."""
 
     origins: tuple[Place, ...]
     destinations: tuple[Place, ...]
@@ -45,8 +45,8 @@ class Block:
 
 
 def cover(pairs: Iterable[Pair], limits: MatrixLimits) -> list[Block]:
-    """Blocks that hold each pair once. Origins that want the same destinations share a block, those that want similar
-    ones as long as enough of its cells are wanted; and the same seen from the destinations, if that takes fewer calls.
+    """Return blocks that cover each pair once. Origins with equal destinations share a block, those with similar ones
+    as long as enough of its cells are requested; destinations are grouped instead if that takes fewer calls.
     """
     wanted = list(dict.fromkeys(pairs))
     across = _cover(wanted, limits)
@@ -84,14 +84,14 @@ def _cover(pairs: Sequence[Pair], limits: MatrixLimits) -> list[Block]:
 
 
 def pairs_of(origins: Iterable[Place], wants: dict[Place, dict[Place, None]]) -> frozenset[Pair]:
-    """The pairs that begin at some origins."""
+    """Return the pairs that begin at some origins."""
     return frozenset((origin, destination) for origin in origins for destination in wants[origin])
 
 
 def _tiles(
     origins: Sequence[Place], destinations: Sequence[Place], wanted: frozenset[Pair], limits: MatrixLimits
 ) -> list[Block]:
-    """A rectangle cut so that each piece keeps the limits, into as few pieces as can be."""
+    """Cut a rectangle into as few blocks as possible, each within the limits."""
     height, width = _tile(len(origins), len(destinations), limits)
     tiles = (
         _block(tuple(origins[top : top + height]), tuple(destinations[left : left + width]), wanted)
@@ -112,7 +112,7 @@ def _tile(rows: int, columns: int, limits: MatrixLimits) -> tuple[int, int]:
 
 
 def _block(origins: tuple[Place, ...], destinations: tuple[Place, ...], wanted: frozenset[Pair]) -> Block:
-    """A block of some places; those for which nothing is wanted are left out."""
+    """Return a block of these places, without those that no requested pair needs."""
     rows, columns = set(origins), set(destinations)
     inside = frozenset(pair for pair in wanted if pair[0] in rows and pair[1] in columns)
     starts, ends = {origin for origin, _ in inside}, {destination for _, destination in inside}

@@ -26,8 +26,8 @@ class Shortlist:
 
 
 def shortlist(job: Job, request: RecommendationRequest, least_travel_s: Sequence[float], most: int) -> Shortlist:
-    """The likeliest `most` of the contractors that nothing excludes. The order is that of the scores which they would
-    have if they came straight and at full speed: no real score is higher."""
+    """Return the likeliest `most` of the contractors that nothing excludes, ordered by their scores when they
+    come straight and at full speed: no real score is higher."""
     excluded: list[Exclusion] = []
     hopes: list[tuple[float, float, Contractor]] = []
     costs = scoring.Costs.of(request.contractors)
@@ -48,7 +48,7 @@ def shortlist(job: Job, request: RecommendationRequest, least_travel_s: Sequence
 def ranking(
     short: Shortlist, request: RecommendationRequest, travels: Mapping[str, Travel | Exclusion]
 ) -> JobRecommendations:
-    """The best of a shortlist by their real ways. Equals are in the order of travel time, id."""
+    """Return the best of a shortlist by their real ways; equal scores are ordered by travel time, then by id."""
     costs = scoring.Costs.of(request.contractors)
     excluded = list(short.excluded)
     ranked: list[Recommendation] = []

@@ -1,4 +1,4 @@
-"""Distances on the earth's ellipsoid, a whole chunk at once, and what they let one expect of a road.
+"""Distances on the earth's ellipsoid, for a whole chunk at once.
 
 Lambert's formula for long lines on WGS84: the central angle between reduced latitudes by the haversine formula, then
 the correction of first order in the flattening. Against exact geodesics it is off by less than 0.001 % (a metre in
@@ -23,13 +23,13 @@ Floats = NDArray[np.float64]
 
 
 def distances(legs: Sequence[Leg]) -> Floats:
-    """Metres of each leg."""
+    """Return the metres of each leg."""
     ends = np.array([(*leg.origin, *leg.destination) for leg in legs], dtype=np.float64).reshape(-1, 4)
     return between(ends[:, 0], ends[:, 1], ends[:, 2], ends[:, 3])
 
 
 def between(lat1: ArrayLike, lon1: ArrayLike, lat2: ArrayLike, lon2: ArrayLike) -> Floats:
-    """Metres between points in degrees; the arrays may have any shapes that broadcast."""
+    """Return the metres between points in degrees; the arrays may have any shapes that broadcast."""
     beta1 = np.arctan((1 - FLATTENING) * np.tan(np.radians(lat1)))
     beta2 = np.arctan((1 - FLATTENING) * np.tan(np.radians(lat2)))
     half_lon = np.radians(np.subtract(lon2, lon1)) / 2

@@ -1,4 +1,4 @@
-"""Places and ways as plain values, and the pairs that a chunk asks for."""
+"""Places, pairs of places, and the ways between them."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -7,14 +7,14 @@ from services.worker.workloads.distances.model import TravelMode
 
 
 class Place(NamedTuple):
-    """A place in degrees, rounded: two that round to the same are one."""
+    """Place in rounded degrees; places with equal rounded coordinates are equal."""
 
     lat: float
     lon: float
 
     @classmethod
     def rounded(cls, lat: float, lon: float, decimals: int) -> "Place":
-        """The place at so many decimals; 5 are about 1 m, 4 about 11 m. The date line and both zeros have one name."""
+        """Return the place with so many decimals (5: about 1 m). The date line and zero have one form each."""
         lon = round(lon, decimals) + 0.0
         return cls(round(lat, decimals) + 0.0, 180.0 if lon == -180.0 else lon)
 

@@ -88,11 +88,13 @@ class Recommender:
             reason = found.code if found.code in ("too_far", "place_not_routable") else "unreachable"
             return Exclusion.model_validate({"contractor_id": contractor_id, "reason": reason, "detail": found.message})
         if found is None or isinstance(found, WorkloadError):
-            return _told(contractor_id, estimated, estimate.NAME)
-        return _told(contractor_id, found, self._resources.router.name if self._resources.router else estimate.NAME)
+            return _to_travel(contractor_id, estimated, estimate.NAME)
+        return _to_travel(
+            contractor_id, found, self._resources.router.name if self._resources.router else estimate.NAME
+        )
 
 
-def _told(contractor_id: str, way: Way, provider: str) -> Travel | Exclusion:
+def _to_travel(contractor_id: str, way: Way, provider: str) -> Travel | Exclusion:
     if way.metres is None or way.seconds is None:
         return Exclusion(contractor_id=contractor_id, reason="unreachable", detail="there is no way")
     method = "geodesic estimate" if provider == estimate.NAME else "road network"

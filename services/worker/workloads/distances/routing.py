@@ -1,4 +1,4 @@
-"""Finds the ways of a chunk: each pair once, what is known from memory, the rest by as few calls as can be."""
+"""Finds the ways of a chunk: each pair once, cached ones in Redis, the others with as few calls as possible."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -18,15 +18,15 @@ from services.worker.workloads.distances.providers.provider import (
 )
 
 REFUSALS_IN_A_ROW = 20
-"""Errors that say nothing of their cause, after so many of which in a row a block is not divided any further: more
-than one bad place causes, and few enough for a provider that answers every call so."""
+"""Number of errors without a stated cause in a row after which a block is not divided any further: more than one bad
+place causes, and few enough for a provider that refuses every call."""
 MODE_NOT_SERVED = "mode_not_served"
 LATE = Transient("timeout", "The provider had not answered for it when the time was up.")
 """Error of a leg that was not answered in time."""
 
 
 class Router:
-    """Provider together with the cache of its earlier answers."""
+    """A provider with the cache of its earlier answers."""
 
     def __init__(self, provider: DistanceProvider, known: KnownWays, calls_at_once: int) -> None:
         self._provider = provider
@@ -39,8 +39,8 @@ class Router:
         return self._provider.name
 
     async def ways(self, legs: Iterable[Leg], within_s: float) -> dict[Leg, Found]:
-        """Find each leg's way, or the error that it ends with: `LATE` for what was not answered within so many
-        seconds. What was found counts and is kept, whatever became of others: it may have been paid for."""
+        """Find each leg's way or its error: `LATE` if it was not answered within `within_s` seconds. Answers count and
+        are cached even if others fail, because they may have been paid for."""
         wanted = list(dict.fromkeys(legs))
         found: dict[Leg, Found] = {}
         asked: dict[Leg, Found] = {}
@@ -61,7 +61,7 @@ class Router:
         return found | asked
 
     async def _ask(self, block: Block, mode: TravelMode, asked: dict[Leg, Found], refusal: list[WorkloadError]) -> None:
-        """Ask for a block, in halves where the provider refuses it whole, so that one pair fails none of the others."""
+        """Request a block, and its halves if the provider refuses it, so that one pair fails no other."""
         blocks = [block]
         in_a_row = 0
         while blocks:
@@ -111,7 +111,7 @@ def _settle(pairs: Iterable[Pair], mode: TravelMode, asked: dict[Leg, Found], fo
 
 
 def _note(block: Block, mode: TravelMode, matrix: Sequence[Sequence[Found | None]], asked: dict[Leg, Found]) -> None:
-    """Take what was asked for out of an answer, and the ways that came with it: a later chunk may want them."""
+    """Store the requested ways of an answer, and also the others, which a later chunk may need."""
     for origin, row in zip(block.origins, matrix, strict=True):
         for destination, cell in zip(block.destinations, row, strict=True):
             if isinstance(cell, Way):

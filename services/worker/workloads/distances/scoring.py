@@ -61,7 +61,7 @@ def longest_s(contractor: Contractor, max_travel_s: float) -> float:
 
 
 def exclusion(job: Job, contractor: Contractor, least_travel_s: float, max_travel_s: float) -> Exclusion | None:
-    """Say why a contractor cannot have a job, whatever else speaks for it; None when nothing is in the way."""
+    """Return the reason why a contractor cannot have a job; None if there is none."""
     if contractor.id in job.excluded:
         return Exclusion(contractor_id=contractor.id, reason="excluded", detail="the job names it as excluded")
     if lacking := sorted(set(job.skills) - set(contractor.skills)):
@@ -72,7 +72,7 @@ def exclusion(job: Job, contractor: Contractor, least_travel_s: float, max_trave
 
 
 def too_far(contractor: Contractor, travel_s: float, max_travel_s: float) -> Exclusion | None:
-    """Exclude a contractor whose way is longer than both sides allow; None when it is not."""
+    """Return the exclusion of a contractor whose way is longer than both sides allow; None if it is not."""
     if travel_s <= (longest := longest_s(contractor, max_travel_s)):
         return None
     detail = f"{travel_s / 60:.0f} min to travel, at most {longest / 60:.0f} min"

@@ -1,4 +1,4 @@
-"""Settings of the distances workload: who computes distances, with which key, and how estimates are made."""
+"""Settings of the distances workload: the provider, its key, and the values of estimates."""
 
 from typing import Literal
 
@@ -94,7 +94,7 @@ class DistancesSettings(BaseSettings):
         return {"driving": self.driving_kmh, "cycling": self.cycling_kmh, "walking": self.walking_kmh}[mode]
 
     def missing(self) -> str | None:
-        """Say which setting the provider needs and was not given; None when nothing is missing."""
+        """Return the missing setting of the provider; None if nothing is missing."""
         known = any(self.mode_urls.values()) if self.provider == "osrm" else self.base_url
         if not known and self.provider != "geodesic":
             return f"The provider {self.provider} has no address: set {PREFIX}URL of the workers, and restart them."

@@ -1,4 +1,4 @@
-"""Summary of a batch of ways: totals, and who is nearest to the first jobs."""
+"""Summary of a batch of pairs: totals, and the nearest contractors of the first jobs."""
 
 from bisect import insort
 
@@ -43,7 +43,7 @@ class DistancesSummary(BaseModel):
 
 
 class Ranking:
-    """Keeps a few contractors for each of the first jobs."""
+    """Reducer: totals, and a few contractors for each of the first jobs."""
 
     def __init__(self) -> None:
         self._pairs = self._ways = self._estimates = 0

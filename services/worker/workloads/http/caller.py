@@ -51,8 +51,8 @@ class Caller:
         return {name: value.get_secret_value() for name, value in known.headers.items()}
 
     async def call(self, call: Call, secret_headers: Mapping[str, str], idempotency_key: str) -> HttpResponse:
-        """The answer, whatever its status. Raises `Permanent` for what may not be called, `Transient` when no whole
-        answer came, and `Ambiguous` when that leaves open whether a call had its effect that may not be repeated."""
+        """Return the answer of any status. Raises `Permanent` for an address that may not be called, `Transient` if the
+        answer is incomplete, and `Ambiguous` if the call must not be repeated and may have had its effect."""
         url = start = _parsed(call.url)
         data, headers = _body(call), _headers(call, secret_headers, idempotency_key)
         for _ in range(call.redirects + 1):
@@ -106,7 +106,7 @@ class Caller:
 
 @asynccontextmanager
 async def open_caller() -> AsyncIterator[Caller]:
-    """A caller as the environment's settings describe it; closed with the worker."""
+    """Open a caller by the settings of the environment; it is closed with the worker."""
     settings = HttpSettings()
     async with AsyncExitStack() as stack:
         kept, fresh = [await stack.enter_async_context(_session(settings, keep)) for keep in (True, False)]
@@ -125,7 +125,7 @@ def _session(settings: HttpSettings, keep_alive: bool) -> aiohttp.ClientSession:
 
 
 def _watch() -> aiohttp.TraceConfig:
-    """Notes when the head of a request goes out: from then on the other side may act on it."""
+    """Return a tracer that marks a request as sent: from then on the destination may act on it."""
 
     async def mark_sent(_: Any, context: SimpleNamespace, __: Any) -> None:
         context.trace_request_ctx.sent = True

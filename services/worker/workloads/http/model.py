@@ -27,7 +27,7 @@ _OURS = re.compile(
 
 
 class SuccessRule(BaseModel):
-    """Rule of success: the status is listed and, if a rule is given, its body keeps it."""
+    """Rule of success: the status is listed, and the body fulfils the rule, if there is one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -56,11 +56,11 @@ class SuccessRule(BaseModel):
 
     @property
     def reads_body(self) -> bool:
-        """Tell whether the rule looks at the body."""
+        """Tell whether the rule concerns the body."""
         return self.pointer is not None or self.matches is not None
 
     def takes(self, status: int) -> bool:
-        """Tell whether a status is one of success."""
+        """Tell whether a status counts as success."""
         return status in self.statuses or f"{status // 100}xx" in self.statuses
 
     @model_validator(mode="after")
@@ -113,7 +113,7 @@ class Call(BaseModel):
 
     @property
     def may_repeat(self) -> bool:
-        """Tell whether the call may be made again when nobody knows whether it had its effect."""
+        """Tell whether the call may be repeated if its effect is unknown."""
         if self.repeatable is not None:
             return self.repeatable
         return self.method in REPEATABLE or any(name.lower() == "idempotency-key" for name in self.headers)
@@ -140,11 +140,11 @@ class CallAnswer(BaseModel):
     url: str
     """Address that answered, after redirects."""
     headers: dict[str, str]
-    """Headers that say what the body is and how it may be used; never cookies."""
+    """Headers about the body and its caching; never cookies."""
     json_body: Annotated[Any, Field(alias="json")] = None
     body: str | None = None
     encoding: Literal["json", "text", "base64", "none"] = "none"
-    """Form in which the body is kept."""
+    """Encoding of the stored body."""
     bytes_kept: int = 0
     truncated: bool = False
     """True when only the beginning of the body is kept."""

@@ -29,7 +29,7 @@ _CHARSETS = frozenset(("utf-8", "utf8", "us-ascii", "iso-8859-1", "windows-1252"
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """Response as received: the body as far as it was read, and whether that is all."""
+    """Received response with the part of its body that was read."""
 
     status: int
     url: str
@@ -42,7 +42,7 @@ class HttpResponse:
 
 
 def judge(call: Call, reply: HttpResponse, secrets: tuple[str, ...], now: datetime) -> CallAnswer | WorkloadError:
-    """Judge a response: the answer to keep, or the error of the item."""
+    """Judge a response: return the result or the error of the item."""
     if not call.success.takes(reply.status):
         said = f"The answer has status {reply.status}.{_excerpt(reply, secrets)}"
         if 300 <= reply.status < 400:
@@ -56,7 +56,7 @@ def judge(call: Call, reply: HttpResponse, secrets: tuple[str, ...], now: dateti
 
 
 def pattern_fault(pattern: str) -> str | None:
-    """Say why a pattern cannot be used; None where it can."""
+    """Return the reason why a pattern cannot be used; None if it can."""
     try:
         _compiled(pattern)
     except (ValueError, jsonschema_rs.ValidationError):
@@ -152,7 +152,7 @@ def _same(found: Any, wanted: Any) -> bool:
 
 @lru_cache(maxsize=256)
 def _compiled(pattern: str) -> Any:
-    """A test for texts in which the pattern is found. The engine takes time by the length of the text, whatever the
+    """Return a test for texts that contain the pattern. The time of the engine grows with the text only, whatever the
     pattern is: one that backtracks could be made to run for ever."""
     options = jsonschema_rs.RegexOptions(size_limit=1_000_000)
     return jsonschema_rs.validator_for({"pattern": pattern}, pattern_options=options)

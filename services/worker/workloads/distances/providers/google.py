@@ -1,4 +1,4 @@
-"""Google's Routes API (`computeRouteMatrix`): each cell is paid for; cells come in any order, each with a status."""
+"""Client of Google's Routes API (`computeRouteMatrix`): each cell is paid for and has its own status."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Reads the form that most matrix services share: a table of seconds and one of metres, null where there is no way."""
+"""Reads the format of most matrix services: a table of seconds and one of metres, null where there is no way."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ MOST = 10**9
 
 
 def ways(name: str, durations: Any, metres: Any, rows: int, columns: int, *, scale: float = 1.0) -> Matrix:
-    """The ways of two tables; distances are in units of `scale` metres. Raises `Transient` when they are no tables."""
+    """Return the ways of two tables, with distances in units of `scale` metres. Raises `Transient` for other values."""
     return [
         [
             _way(name, seconds, distance, scale)
@@ -23,10 +23,10 @@ def ways(name: str, durations: Any, metres: Any, rows: int, columns: int, *, sca
 
 
 def without_far_places(matrix: Matrix, origins: Any, destinations: Any, field: str, most_m: float) -> Matrix:
-    """The matrix, with an error in place of the ways from and to places that lie farther than `most_m` from a road.
+    """Return the matrix with an error for each way from or to a place that is farther than `most_m` from a road.
 
-    `origins` and `destinations` are what the service says of the places: `field` is the distance to the road in metres.
-    What it does not say is not judged.
+    `origins` and `destinations` are the places as the service describes them; `field` is the distance to the road in
+    metres. A place without it stays as it is.
     """
     rows, columns = _far(origins, field, most_m), _far(destinations, field, most_m)
     if not rows and not columns:

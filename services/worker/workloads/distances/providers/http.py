@@ -1,4 +1,4 @@
-"""One HTTP call to a matrix service: within its time and size, its failures told apart where all services agree."""
+"""HTTP calls to matrix services, with limits of time and size, and the errors that all services share."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _AWAY = frozenset((502, 503))
 
 @dataclass(frozen=True, slots=True)
 class MatrixReply:
-    """An answer: its status, its body as JSON (None when it is none), and how long it asks to be left alone."""
+    """Answer: its status, its body as JSON (None if it is none), and the pause that it requests."""
 
     status: int
     document: Any
@@ -43,8 +43,8 @@ class MatrixClient:
                 method, self.base_url + path, json=document, headers=headers, allow_redirects=False
             ) as response:
                 body = await _body(response, self.name)
-                told = response.headers
-                return MatrixReply(response.status, _parsed(body), pause_s(told, datetime.now(UTC)), told)
+                pause = pause_s(response.headers, datetime.now(UTC))
+                return MatrixReply(response.status, _parsed(body), pause, response.headers)
         except TimeoutError as error:
             raise Transient("timeout", f"{self.name} did not answer in time.") from error
         except aiohttp.ClientError as error:
@@ -55,7 +55,7 @@ class MatrixClient:
 
 
 def failure(name: str, reply: MatrixReply, said: str) -> WorkloadError:
-    """The error that a status stands for when the service's own code says nothing better."""
+    """Return the error for a status whose code the service does not explain."""
     status, text = reply.status, f"{name} answered with status {reply.status}{f': {said[:300]}' if said else ''}."
     if status in ACCESS:
         return Permanent("provider_refused", f"{text} Check the key and the account.", scope="provider")
@@ -70,7 +70,7 @@ def failure(name: str, reply: MatrixReply, said: str) -> WorkloadError:
 
 
 def invalid(name: str) -> WorkloadError:
-    """The error of an answer that is not what the service's description says."""
+    """Return the error for an answer that does not follow the description of the service."""
     return Transient("invalid_response", f"{name} answered with something that is no matrix.")
 
 

@@ -1,4 +1,4 @@
-"""openrouteservice's matrix: longitude first, a day's quota ends with 403, a minute's with 429."""
+"""Client of the matrix of openrouteservice: longitude first; a used-up day's quota is a 403, a minute's a 429."""
 
 import re
 from collections.abc import Sequence

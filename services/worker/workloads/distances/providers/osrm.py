@@ -1,4 +1,4 @@
-"""OSRM's table service (`GET /table/v1/{profile}/…`): longitude first, 400 for every error, the reason in `code`.
+"""Client of OSRM's table service (`GET /table/v1/{profile}/…`): longitude first, each error a 400 with a `code`.
 
 A server knows one mode: it ignores the profile in the path. Unless `radiuses` are given, it moves every place to the
 nearest road, however far that is.
@@ -24,7 +24,7 @@ from services.worker.workloads.distances.providers.provider import (
 )
 
 MAX_CELLS = 10_000
-"""`--max-table-size` is 100 by default, and its square is what is compared."""
+"""Largest number of cells by default: the square of `--max-table-size`, which is 100."""
 MAX_PLACES = 230
 """Bound that keeps an address below 8 KB: about 22 bytes for a place, 4 for its index, and 7 for its radius."""
 _NUMBER = re.compile(r"coordinate (\d{1,6})\b")

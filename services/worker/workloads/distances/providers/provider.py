@@ -1,4 +1,4 @@
-"""Interface of every matrix service: a block of places in, a way for each pair out, or one of few failures."""
+"""Interface of matrix services: a block of places in, a way for each pair out, or one of a few errors."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -56,5 +56,5 @@ class DistanceProvider(Protocol):
         ...
 
     async def matrix(self, origins: Sequence[Place], destinations: Sequence[Place], mode: TravelMode) -> Matrix:
-        """All ways between some places. Raises `PlaceRefused`, `PairRefused`, `ModeRefused` or a `WorkloadError`."""
+        """Return all ways between places. Raises `PlaceRefused`, `PairRefused`, `ModeRefused` or a `WorkloadError`."""
         ...

@@ -1,4 +1,4 @@
-"""Valhalla's `sources_to_targets`: kilometres, and an error for the whole block when one pair of it has no way."""
+"""Client of Valhalla's `sources_to_targets`: kilometres; a pair without a way is an error of the whole block."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
