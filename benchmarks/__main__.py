@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import document, tables
+from benchmarks.bench_servers import BenchServers, running_bench_servers
 from benchmarks.comparison import NAMES
 from benchmarks.comparison import compare as measure_comparison
 from benchmarks.distances.distances import PARTS as DISTANCES_PARTS
@@ -25,7 +26,6 @@ from benchmarks.report import keep
 from benchmarks.scale.scale import PARTS
 from benchmarks.scale.scale import scale as measure_scale
 from benchmarks.smoke import smoke as measure_smoke
-from benchmarks.stand import Stand, standing
 from benchmarks.targets import verdicts
 from benchmarks.work import WrongResults
 from devstack import StackError, run_interruptible
@@ -50,7 +50,7 @@ def everything(context: typer.Context) -> None:
 @app.command()
 def numbers(runs: Runs = _RUNS["numbers"]) -> None:
     """Latencies, memory, and a batch of 10,000 items, each against its target."""
-    _run(lambda stand, console: measure_numbers(stand, console, runs))
+    _run(lambda bench, console: measure_numbers(bench, console, runs))
 
 
 @app.command()
@@ -59,7 +59,7 @@ def compare(
     only: Annotated[list[Who] | None, typer.Option(help="the others keep their figures; may be repeated")] = None,
 ) -> None:
     """Batchyard, its peers and the bare chunk pipeline on the same work and the same servers."""
-    _run(lambda stand, console: measure_comparison(stand, console, runs, [str(name) for name in only or ()]))
+    _run(lambda bench, console: measure_comparison(bench, console, runs, [str(name) for name in only or ()]))
 
 
 @app.command()
@@ -68,13 +68,13 @@ def scale(
     only: Annotated[ScalePart | None, typer.Option(help="the other parts keep their figures")] = None,
 ) -> None:
     """A million items: rate, memory and queues beside smaller batches, urgent batches behind it, two owners."""
-    _run(lambda stand, console: measure_scale(stand, console, runs, only))
+    _run(lambda bench, console: measure_scale(bench, console, runs, only))
 
 
 @app.command()
 def limits(runs: Runs = _RUNS["limits"]) -> None:
     """Measure RabbitMQ and PostgreSQL alone with the chunks and the rows of a batch."""
-    _run(lambda stand, console: measure_limits(stand, console, runs))
+    _run(lambda bench, console: measure_limits(bench, console, runs))
 
 
 @app.command()
@@ -85,7 +85,7 @@ def rates(
     only: Annotated[RatesPart | None, typer.Option(help="the other part keeps its figures")] = None,
 ) -> None:
     """An adaptive rate beside fixed ones where the capacity changes, and the cost of limits that do not bind."""
-    _run(lambda stand, console: measure_rates(stand, console, runs, only))
+    _run(lambda bench, console: measure_rates(bench, console, runs, only))
 
 
 @app.command()
@@ -94,19 +94,19 @@ def distances(
     only: Annotated[DistancesPart | None, typer.Option(help="the other part keeps its figures")] = None,
 ) -> None:
     """Pairs by chunks of 1, 10, 100 and of adaptive size, recommendations over HTTP; a million pairs from a file."""
-    _run(lambda stand, console: measure_distances(stand, console, runs, only))
+    _run(lambda bench, console: measure_distances(bench, console, runs, only))
 
 
 @app.command()
 def smoke(runs: Runs = 3) -> None:
     """Four rates in under four minutes, for a program to read: `benchmarks/results/smoke.json`."""
-    _run(lambda stand, console: measure_smoke(stand, console, runs), report_after=False)
+    _run(lambda bench, console: measure_smoke(bench, console, runs), report_after=False)
 
 
 @app.command()
 def profile(runs: Runs = 3) -> None:
     """Show where the processor time of each service goes, function by function; needs py-spy on the PATH."""
-    _run(lambda stand, console: measure_profile(stand, console, runs), report_after=False)
+    _run(lambda bench, console: measure_profile(bench, console, runs), report_after=False)
 
 
 @app.command()
@@ -115,20 +115,20 @@ def report() -> None:
     _report(_console())
 
 
-async def _everything(stand: Stand, console: Console) -> None:
-    await measure_comparison(stand, console, _RUNS["compare"])
-    await measure_limits(stand, console, _RUNS["limits"])
-    await measure_scale(stand, console, _RUNS["scale"])
-    await measure_numbers(stand, console, _RUNS["numbers"])
-    await measure_distances(stand, console, _RUNS["distances"])
+async def _everything(bench: BenchServers, console: Console) -> None:
+    await measure_comparison(bench, console, _RUNS["compare"])
+    await measure_limits(bench, console, _RUNS["limits"])
+    await measure_scale(bench, console, _RUNS["scale"])
+    await measure_numbers(bench, console, _RUNS["numbers"])
+    await measure_distances(bench, console, _RUNS["distances"])
 
 
-def _run(work: Callable[[Stand, Console], Awaitable[object]], *, report_after: bool = True) -> None:
+def _run(work: Callable[[BenchServers, Console], Awaitable[object]], *, report_after: bool = True) -> None:
     console = _console()
 
     async def on_servers() -> bool:
-        async with standing(lambda line: console.print(line, markup=False, soft_wrap=True)) as stand:
-            await work(stand, console)
+        async with running_bench_servers(lambda line: console.print(line, markup=False, soft_wrap=True)) as bench:
+            await work(bench, console)
         return True
 
     try:

@@ -1,4 +1,4 @@
-"""Runs a batch of the common work on Batchyard: NDJSON to the HTTP door, the finished event, every outcome read."""
+"""Runs the common work on Batchyard: NDJSON to the HTTP API, the finished event, and every outcome read."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ _AT_ONCE = 50
 
 
 async def run(cluster: Cluster, work: Work) -> Run:
-    """One batch. The clock runs from the first byte of the upload to the finished event; then everything is read."""
+    """Run one batch, timed from the first byte of the upload to the finished event; then read all results."""
     forget_peaks(cluster.services)
     usage = Usage(cluster.everything)
     began = time.perf_counter()
@@ -26,11 +26,11 @@ async def run(cluster: Cluster, work: Work) -> Run:
     finish = await cluster.finishes.of(batch_id, _END_S)
     cpu_s, others = usage.cpu_s(), usage.others_share()
     count, total = await _read(cluster, batch_id, work.items)
-    return Run(finish.heard_at - began, count, total, submitted - began, cpu_s, peak_mb(cluster.services), others)
+    return Run(finish.received_at - began, count, total, submitted - began, cpu_s, peak_mb(cluster.services), others)
 
 
 async def run_side_by_side(cluster: Cluster, work: Work) -> Run:
-    """Many small batches, each a request over HTTP, 50 requests at a time, until all have ended; then all are read."""
+    """Run many small batches, each a request over HTTP, 50 requests at a time, until all have ended; then read all."""
     turns = asyncio.Semaphore(_AT_ONCE)
     body = {"workload": "noop", "items": [{"payload": {"n": n}} for n in range(work.items)]}
 
@@ -49,14 +49,14 @@ async def run_side_by_side(cluster: Cluster, work: Work) -> Run:
     submitted = time.perf_counter()
     finishes = [await cluster.finishes.of(batch_id, _END_S) for batch_id in ids]
     cpu_s, others = usage.cpu_s(), usage.others_share()
-    seconds = max(finish.heard_at for finish in finishes) - began
+    seconds = max(finish.received_at for finish in finishes) - began
     read = await asyncio.gather(*map(read_one, ids))
     count, total = (sum(each) for each in zip(*read, strict=True))
     return Run(seconds, count, total, submitted - began, cpu_s, peak_mb(cluster.services), others)
 
 
 async def run_unread(cluster: Cluster, work: Work) -> None:
-    """One batch whose results nobody asks for."""
+    """Run one batch without reading its results."""
     finish = await cluster.finishes.of(await submit(cluster, work), _END_S)
     if finish.event.counts.succeeded != work.items:
         raise WrongResults(f"{work.items} items have to succeed, {finish.event.counts.succeeded} did.")
@@ -71,13 +71,13 @@ async def submit(cluster: Cluster, work: Work) -> UUID:
 
 
 async def run_one(cluster: Cluster, n: int) -> float:
-    """A batch of one item, sent by AMQP as a program would. Seconds to its finished event."""
+    """Run a batch of one item by AMQP, as a program would; return the seconds to its finished event."""
     began = time.perf_counter()
     accepted = await cluster.client.submit("noop", [{"n": n}])
     finish = await cluster.finishes.of(accepted.batch_id, _END_S)
     if finish.event.result != "completed":
         raise ValueError(f"An item that has to succeed ended as {finish.event.result}.")
-    return finish.heard_at - began
+    return finish.received_at - began
 
 
 async def _ndjson(work: Work) -> AsyncIterator[bytes]:
@@ -100,7 +100,7 @@ async def _read(cluster: Cluster, batch_id: UUID, items: int) -> tuple[int, int]
 
 
 async def lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The lines of a body that comes in pieces of any size."""
+    """Yield the lines of a body that arrives in pieces of any size."""
     rest = b""
     async for piece in pieces:
         *whole, rest = (rest + piece).split(b"\n")

@@ -1,4 +1,4 @@
-"""The servers that everybody is measured on: the same ones for all, each in a corner of its own."""
+"""Servers on which Batchyard and its peers are measured: each has a virtual host and databases of its own."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -9,26 +9,26 @@ from devstack import Servers, Stack, default_home
 
 
 @dataclass(frozen=True, slots=True)
-class Stand:
-    """Servers that run, and where."""
+class BenchServers:
+    """Running servers, with their home."""
 
     home: Path
     stack: Stack
     servers: Servers
     echo: Callable[[str], None]
 
-    async def corner(self, name: str) -> Servers:
-        """An empty virtual host, database and Redis database."""
-        return await self.stack.isolated(name)
+    async def create_isolated(self, name: str) -> Servers:
+        """Create an empty virtual host, database and Redis database."""
+        return await self.stack.create_isolated(name)
 
 
 @asynccontextmanager
-async def standing(echo: Callable[[str], None]) -> AsyncIterator[Stand]:
-    """Find or start the servers as every command here does, and release them at the end. Raises `StackError`."""
+async def running_bench_servers(echo: Callable[[str], None]) -> AsyncIterator[BenchServers]:
+    """Find or start the servers, and release them at the end. Raises `StackError`."""
     home = default_home()
     stack = Stack(home, echo)
     try:
         servers = await stack.start()
-        yield Stand(home, stack, servers, echo)
+        yield BenchServers(home, stack, servers, echo)
     finally:
         await stack.release()

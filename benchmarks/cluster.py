@@ -1,4 +1,4 @@
-"""Batchyard as it is measured: five services as processes of their own on empty servers, and ways to reach them."""
+"""The measured Batchyard: five services as processes of their own on empty servers, with clients to them."""
 
 import asyncio
 import os
@@ -11,9 +11,9 @@ import aiohttp
 import psutil
 
 from batchyard_contracts.client import Client
-from benchmarks.finishes import Finishes, hearing_finishes
+from benchmarks.bench_servers import BenchServers
+from benchmarks.finishes import Finishes, subscribed_finishes
 from benchmarks.processes import CLIENT, servers_of
-from benchmarks.stand import Stand
 from devstack import Servers, StackError, Supervisor, free_ports
 from services.cli.local_cluster import SERVICES, Plan, programs
 
@@ -23,7 +23,7 @@ PLUGINS = os.pathsep.join(map(str, (STAMPED, CALLING)))
 """Folder in which a worker finds the workloads of the benchmarks."""
 _WORKLOADS = {"noop", "stamped", "calling", "tracklists"}
 _KNOWN_WITHIN_S = 30.0
-_CORNER = "bench"
+_NAME = "bench"
 _TIMEOUT = aiohttp.ClientTimeout(total=900)
 
 
@@ -43,17 +43,17 @@ class Cluster:
 
 @asynccontextmanager
 async def running_cluster(
-    stand: Stand, environment: Mapping[str, str], headers: Mapping[str, str] | None = None
+    bench: BenchServers, environment: Mapping[str, str], headers: Mapping[str, str] | None = None
 ) -> AsyncIterator[Cluster]:
     """Start the services with their defaults on emptied servers; stop them at the end. Raises `StackError`.
 
     `headers` go with every request over HTTP.
     """
-    servers = await stand.corner(_CORNER)
+    servers = await bench.create_isolated(_NAME)
     (port,) = free_ports(1)
-    home = stand.home / _CORNER
+    home = bench.home / _NAME
     plan = Plan(home, http_port=port, environment={"PYTHONPATH": PLUGINS, **environment})
-    supervisor = Supervisor(home, stand.echo)
+    supervisor = Supervisor(home, bench.echo)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(supervisor.stop)
         await supervisor.start(*programs(plan, servers, port))
@@ -62,7 +62,7 @@ async def running_cluster(
         )
         await _until_workloads_are_known(http)
         client = await stack.enter_async_context(Client.connect(servers.amqp_url))
-        finishes = await stack.enter_async_context(hearing_finishes(servers.amqp_url))
+        finishes = await stack.enter_async_context(subscribed_finishes(servers.amqp_url))
         services = {name: [_process(supervisor, name)] for name in SERVICES}
         everything = {**services, **servers_of(servers), CLIENT: [psutil.Process()]}
         yield Cluster(servers, client, http, finishes, services, everything)

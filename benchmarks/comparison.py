@@ -7,12 +7,12 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks import batchyard, machine
+from benchmarks.bench_servers import BenchServers
 from benchmarks.cluster import running_cluster
 from benchmarks.costs import costs
 from benchmarks.peers.contestants import CONTESTANTS, Contestant
 from benchmarks.peers.session import Session, running_peer
 from benchmarks.report import keep, kept, number
-from benchmarks.stand import Stand
 from benchmarks.summary import Summary
 from benchmarks.work import HUNDRED, NAPS, ONES, SINGLE, TEN, TENS, WARM_UP, Run, Work, WrongResults, check
 from devstack import StackError
@@ -23,17 +23,17 @@ SINGLES = 200
 Document = dict[str, Any]
 
 
-async def compare(stand: Stand, console: Console, runs: int, only: Sequence[str] = ()) -> Document:
-    """Measure and write. With `only` the figures of the others stay as they were kept.
+async def compare(bench: BenchServers, console: Console, runs: int, only: Sequence[str] = ()) -> Document:
+    """Measure and write. With `only` the earlier figures of the others stay.
 
     A peer that cannot be had here, or does not do its work, is left out with the reason; Batchyard never is.
     """
     document = (kept("comparison") if only else None) or {}
     for part in ("contestants", "left_out"):
         document.setdefault(part, {})
-    document["machine"] = await machine.described(stand.servers)
+    document["machine"] = await machine.described(bench.servers)
     if not only or BATCHYARD in only:
-        document["contestants"][BATCHYARD] = await _batchyard(stand, console, runs)
+        document["contestants"][BATCHYARD] = await _batchyard(bench, console, runs)
         keep("comparison", document)
     for contestant in CONTESTANTS:
         if only and contestant.name not in only:
@@ -41,9 +41,9 @@ async def compare(stand: Stand, console: Console, runs: int, only: Sequence[str]
         document["contestants"].pop(contestant.name, None)
         document["left_out"].pop(contestant.name, None)
         try:
-            document["contestants"][contestant.name] = await _peer(stand, console, contestant, runs)
+            document["contestants"][contestant.name] = await _peer(bench, console, contestant, runs)
         except (StackError, WrongResults) as error:
-            why = str(error).replace(f"{stand.home}/", "")  # the folder is this machine's affair
+            why = str(error).replace(f"{bench.home}/", "")  # the folder is this machine's affair
             document["left_out"][contestant.name] = why.partition("\n")[0]
             console.print(f"{contestant.title} is left out: {error}", markup=False)
         keep("comparison", document)
@@ -52,7 +52,7 @@ async def compare(stand: Stand, console: Console, runs: int, only: Sequence[str]
 
 
 def of_runs(work: Work, runs: Sequence[Run]) -> Document:
-    """The figures of one contestant's runs on one work."""
+    """Return the figures of one contestant's runs of one work."""
     together = [sum(run.resident_mb.values()) for run in runs]
     return {
         "items": work.items,
@@ -67,9 +67,9 @@ def of_runs(work: Work, runs: Sequence[Run]) -> Document:
     }
 
 
-async def _batchyard(stand: Stand, console: Console, runs: int) -> Document:
+async def _batchyard(bench: BenchServers, console: Console, runs: int) -> Document:
     works: Document = {}
-    async with running_cluster(stand, {}) as cluster:
+    async with running_cluster(bench, {}) as cluster:
         check(WARM_UP, await batchyard.run(cluster, WARM_UP))
         for work in (TEN, HUNDRED, NAPS):
             done = [check(work, await batchyard.run(cluster, work)) for _ in range(runs)]
@@ -82,11 +82,11 @@ async def _batchyard(stand: Stand, console: Console, runs: int) -> Document:
     return _entry("Batchyard", "per item", works, singles)
 
 
-async def _peer(stand: Stand, console: Console, contestant: Contestant, runs: int) -> Document:
+async def _peer(bench: BenchServers, console: Console, contestant: Contestant, runs: int) -> Document:
     works: Document = {}
     singles: list[float] = []
     for part in contestant.parts:
-        async with running_peer(stand, part.peer) as session:
+        async with running_peer(bench, part.peer) as session:
             for work in part.works:
                 works[work.name] = _show(console, contestant.title, work, await _runs(session, work, runs))
             if part.singles:

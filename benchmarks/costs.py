@@ -1,4 +1,4 @@
-"""Processor time for each item, by process: what a faster machine would not change."""
+"""Processor time for each item, by process."""
 
 from collections.abc import Mapping, Sequence
 from statistics import median
@@ -10,14 +10,14 @@ Costs = dict[str, float]
 
 
 def costs(work: Work, runs: Sequence[Run]) -> Costs:
-    """The median over the runs; roles that take nothing worth mentioning are there too."""
+    """Return the medians over the runs, of all roles."""
     roles = {role: None for run in runs for role in run.cpu_s}
     each = {role: _per_item(work, [run.cpu_s.get(role, 0.0) for run in runs]) for role in roles}
     return {**each, "all": _per_item(work, [sum(run.cpu_s.values()) for run in runs])}
 
 
 def dearest(found: Mapping[str, float]) -> list[tuple[str, float]]:
-    """Roles and their costs, the dearest first, without their sum."""
+    """Return roles and their costs, the most expensive first, without their sum."""
     return sorted(((role, us) for role, us in found.items() if role != "all"), key=lambda pair: -pair[1])
 
 

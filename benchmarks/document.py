@@ -1,5 +1,4 @@
-"""Writes the tables into the pages of docs/ that have them, between the marks that stand there, so that they never
-drift."""
+"""Writes the tables into the pages of docs/, between their marks, so that these always agree with the measurements."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -47,7 +46,7 @@ def _comparison(findings: Findings) -> str:
 
 
 _BLOCKS: dict[str, Callable[[Findings], str]] = {
-    "numbers": _with_machine("numbers", tables.felt),
+    "numbers": _with_machine("numbers", tables.latencies),
     "comparison": _comparison,
     "small": lambda findings: markdown(tables.small(findings)),
     "scale": _with_machine("scale", tables.scale),

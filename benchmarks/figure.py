@@ -1,4 +1,4 @@
-"""A figure: what was measured, what it came to, and whether that is enough."""
+"""A figure: a measured quantity, its samples, and its target."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -22,7 +22,7 @@ class Target:
         return value < self.below
 
     def text(self, unit: str) -> str:
-        """As people read it."""
+        """Return the limit as text."""
         return f"{_NAMES[self.statistic]} < {self.below:,g} {unit}"
 
 
@@ -42,7 +42,7 @@ class Figure:
         return None if self.target is None else self.target.met_by(self.summary)
 
     def document(self) -> dict[str, Any]:
-        """As JSON keeps it."""
+        """Return the figure as JSON has it."""
         target = None
         if self.target is not None:
             target = {"statistic": _NAMES[self.target.statistic], "below": self.target.below, "met": self.met}

@@ -13,13 +13,13 @@ Found = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """The documents by name, and short ways to what stands in them."""
+    """The documents by name, with short access to their values."""
 
     documents: dict[str, Found]
 
     @classmethod
     def read(cls, folder: Path = RESULTS) -> "Findings":
-        """Return the findings that were kept last."""
+        """Return the last written findings."""
         return cls({name: document for name in _PARTS if (document := kept(name, folder)) is not None})
 
     @property
@@ -46,7 +46,7 @@ class Findings:
         return self.at("comparison", "contestants", contestant, "works", work, *path)
 
     def rate(self, contestant: str, work: str) -> float | None:
-        """Items a second, the median."""
+        """Return the median of items a second."""
         rate: float | None = self.work(contestant, work, "items_per_s", "median")
         return rate
 

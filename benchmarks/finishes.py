@@ -1,4 +1,4 @@
-"""Hears the ends of batches as any program may: a queue of its own on the exchange of public events."""
+"""Subscribes to the ends of batches like any program, with a queue of its own on the exchange of public events."""
 
 import asyncio
 import time
@@ -19,43 +19,43 @@ _MOST = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """The end of a batch, and when it was heard (`time.perf_counter`)."""
+    """The end of a batch, and its time of arrival (`time.perf_counter`)."""
 
     event: BatchFinished
-    heard_at: float
+    received_at: float
 
 
 class Finishes:
-    """The ends heard so far; the oldest are forgotten."""
+    """Received ends; the oldest are dropped."""
 
     def __init__(self) -> None:
-        self._heard: OrderedDict[UUID, Finish] = OrderedDict()
-        self._news = asyncio.Condition()
+        self._ends: OrderedDict[UUID, Finish] = OrderedDict()
+        self._changed = asyncio.Condition()
 
     async def of(self, batch_id: UUID, within_s: float) -> Finish:
         """Wait for the end of a batch. Raises `TimeoutError`."""
-        async with asyncio.timeout(within_s), self._news:
-            await self._news.wait_for(lambda: batch_id in self._heard)
-            return self._heard[batch_id]
+        async with asyncio.timeout(within_s), self._changed:
+            await self._changed.wait_for(lambda: batch_id in self._ends)
+            return self._ends[batch_id]
 
-    async def hear(self, message: AbstractIncomingMessage) -> None:
-        """Take an event."""
+    async def on_batch_finished(self, message: AbstractIncomingMessage) -> None:
+        """Record an event."""
         at = time.perf_counter()
         event = BatchFinished.decode(message.body)
-        async with self._news:
-            self._heard[event.batch_id] = Finish(event, at)
-            if len(self._heard) > _MOST:
-                self._heard.popitem(last=False)
-            self._news.notify_all()
+        async with self._changed:
+            self._ends[event.batch_id] = Finish(event, at)
+            if len(self._ends) > _MOST:
+                self._ends.popitem(last=False)
+            self._changed.notify_all()
 
 
 @asynccontextmanager
-async def hearing_finishes(amqp_url: str) -> AsyncIterator[Finishes]:
+async def subscribed_finishes(amqp_url: str) -> AsyncIterator[Finishes]:
     """Subscribe, for as long as the block runs."""
     finishes = Finishes()
     async with await aio_pika.connect(amqp_url) as connection:
         channel = await connection.channel()
         queue = await channel.declare_queue(exclusive=True, auto_delete=True)
         await queue.bind(EVENTS, f"{BatchFinished.type}.#")
-        await queue.consume(finishes.hear, no_ack=True)
+        await queue.consume(finishes.on_batch_finished, no_ack=True)
         yield finishes

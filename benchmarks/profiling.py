@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import batchyard, machine
+from benchmarks.bench_servers import BenchServers
 from benchmarks.cluster import Cluster, running_cluster
 from benchmarks.costs import costs
 from benchmarks.report import keep, number
 from benchmarks.stacks import charge
-from benchmarks.stand import Stand
 from benchmarks.work import Work, check
 from devstack import StackError
 
@@ -30,13 +30,13 @@ _LINES = 8
 _PROJECT = Path(__file__).parents[1]
 
 
-async def profile(stand: Stand, console: Console, runs: int) -> dict[str, Any]:
+async def profile(bench: BenchServers, console: Console, runs: int) -> dict[str, Any]:
     """Measure, print, and write `profile.json`. The profiler itself takes a share: read shares, not seconds."""
     spy = shutil.which("py-spy")
     if spy is None:
         raise StackError("py-spy was not found. Install it with pip into any environment, and put that on the PATH.")
-    on = await machine.described(stand.servers)
-    async with running_cluster(stand, {}) as cluster:
+    on = await machine.described(bench.servers)
+    async with running_cluster(bench, {}) as cluster:
         check(_WORK, await batchyard.run(cluster, _WORK))
         console.print(f"Running {_WORK.items:,} items without the profiler ...")
         done = [check(_WORK, await batchyard.run(cluster, _WORK)) for _ in range(runs)]

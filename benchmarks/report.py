@@ -14,7 +14,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def keep(name: str, document: Any, folder: Path = RESULTS) -> Path:
-    """Write a document whole, in place of the one before."""
+    """Write a document in place of the previous one."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{name}.json"
     fresh = file.with_suffix(".new")
@@ -24,13 +24,13 @@ def keep(name: str, document: Any, folder: Path = RESULTS) -> Path:
 
 
 def kept(name: str, folder: Path = RESULTS) -> dict[str, Any] | None:
-    """The document that was written last; None when there is none."""
+    """Return the document that was written last; None when there is none."""
     file = folder / f"{name}.json"
     return json.loads(file.read_text("utf-8")) if file.exists() else None
 
 
 def figures_document(machine: dict[str, Any], figures: Sequence[Figure]) -> dict[str, Any]:
-    """Figures by name, below what they were measured on."""
+    """Return figures by name, with the machine on which they were measured."""
     return {"machine": machine, "figures": {figure.name: figure.document() for figure in figures}}
 
 
@@ -48,7 +48,7 @@ def show_figures(console: Console, figures: Sequence[Figure], title: str) -> Non
 
 
 def number(value: float) -> str:
-    """A number with three digits that mean something."""
+    """Return a number with three significant digits."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""The stand-in web site as a process of its own, so that its work is not counted as the benchmark's."""
+"""Runs the stand-in web site as a process of its own, so that its work is not counted as that of the benchmark."""
 
 import asyncio
 import json

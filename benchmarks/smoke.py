@@ -6,25 +6,25 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import batchyard
+from benchmarks.bench_servers import BenchServers
 from benchmarks.cluster import running_cluster
 from benchmarks.peers.peer import CELERY, CHUNK_LIMIT
 from benchmarks.peers.session import running_peer
 from benchmarks.report import keep, number
-from benchmarks.stand import Stand
 from benchmarks.summary import Summary
 from benchmarks.work import HUNDRED, TEN, WARM_UP, Run, Work, check
 
 
-async def smoke(stand: Stand, console: Console, runs: int) -> dict[str, Summary]:
+async def smoke(bench: BenchServers, console: Console, runs: int) -> dict[str, Summary]:
     """Measure, print, and write `smoke.json`."""
     rates: dict[str, Summary] = {}
-    async with running_cluster(stand, {}) as cluster:
+    async with running_cluster(bench, {}) as cluster:
         check(WARM_UP, await batchyard.run(cluster, WARM_UP))
         for name, work in (("batchyard_10k", TEN), ("batchyard_100k", HUNDRED)):
             console.print(f"Measuring {name} ...")
             rates[name] = _rates(work, [check(work, await batchyard.run(cluster, work)) for _ in range(runs)])
     for name, peer, work in (("chunk_limit_100k", CHUNK_LIMIT, HUNDRED), ("celery_10k", CELERY, TEN)):
-        async with running_peer(stand, peer) as session:
+        async with running_peer(bench, peer) as session:
             console.print(f"Measuring {name} ...")
             rates[name] = _rates(work, await session.run(work, runs))
     console.print(_table(rates))

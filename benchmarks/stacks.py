@@ -8,7 +8,7 @@ from pathlib import Path
 _FRAME = re.compile(r"(?P<function>.+) \((?P<file>.+?)(?::(?P<line>\d+))?\)")
 _PACKAGES = "site-packages/"
 _ENTRIES = ("shared/runtime/process.py", "__main__.py")
-"""Files that everything runs in: to charge them says nothing."""
+"""Files of the main loop, which are never charged."""
 
 
 def charge(folded: Iterable[str], project: Path) -> Counter[str]:

@@ -18,13 +18,13 @@ class Summary:
 
     @classmethod
     def of(cls, samples: Sequence[float]) -> "Summary":
-        """Sum samples up; raises `ValueError` when there are none."""
+        """Summarize samples; raises `ValueError` when there are none."""
         if not samples:
             raise ValueError("There are no samples: nothing was measured.")
         return cls(len(samples), statistics.median(samples), min(samples), max(samples), percentile(samples, 0.99))
 
     def document(self) -> dict[str, float]:
-        """As JSON keeps it."""
+        """Return the summary as JSON has it."""
         return {
             "samples": self.samples,
             "median": _short(self.median),
@@ -41,5 +41,5 @@ def percentile(samples: Sequence[float], share: float) -> float:
 
 
 def _short(value: float) -> float:
-    """Four digits that mean something; more would be noise."""
+    """Return a number with four significant digits."""
     return float(f"{value:.4g}") if abs(value) < 1000 else round(value)

@@ -1,4 +1,4 @@
-"""The tables, as rows of text, for the console and for the documentation alike."""
+"""Tables as rows of text, for the console and the documentation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -76,7 +76,7 @@ def scale(findings: Findings) -> Text:
 
 
 def later(findings: Findings) -> Text:
-    """Table of the batches that come while much else is to be done."""
+    """Table of the batches that are submitted while others run."""
     urgent = findings.at("scale", "urgent_ms")
     rows = []
     if urgent:
@@ -93,7 +93,7 @@ def later(findings: Findings) -> Text:
     return Text(("measurement", "median (min - max)", "p99"), rows)
 
 
-def felt(findings: Findings) -> Text:
+def latencies(findings: Findings) -> Text:
     """Table of the latencies of a submitter and a watcher."""
     rows = []
     for figure in (findings.at("numbers", "figures") or {}).values():

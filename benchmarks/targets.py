@@ -1,4 +1,4 @@
-"""Targets of Batchyard, mostly ratios of one run, which no change of machine can move."""
+"""Targets of Batchyard, mostly ratios within one run, which hardly depend on the machine."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Target:
         return {">=": value >= self.bound, "<=": value <= self.bound, "<": value < self.bound}[self.sense]
 
     def text(self) -> str:
-        """As people read it."""
+        """Return the target as text."""
         return f"{self.sense} {number(self.bound)} {self.unit}".rstrip()
 
 
@@ -45,7 +45,7 @@ class Verdict:
         return self.target.met(self.value)
 
     def document(self) -> dict[str, Any]:
-        """As JSON keeps it."""
+        """Return the verdict as JSON has it."""
         return {"title": self.target.title, "value": self.value, "target": self.target.text(), "met": self.met}
 
 

@@ -1,4 +1,4 @@
-"""The work that everybody is given, and how each run of it is checked."""
+"""Common work of Batchyard and its peers, and the check of each run."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -10,7 +10,7 @@ NAP_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Batches that are handed in together, mostly one: the squares of 0 to items - 1, at once or each after a nap."""
+    """Batches that are submitted together, mostly one: the squares of 0 to items - 1, at once or each after a nap."""
 
     kind: Kind
     items: int
@@ -30,7 +30,7 @@ class Work:
 
     @property
     def name(self) -> str:
-        """As tables and documents call it."""
+        """Return the name of the work in tables and documents."""
         return NAMES[self]
 
 
@@ -58,7 +58,7 @@ NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One work that was run."""
+    """One run of a work."""
 
     seconds: float
     """From the start of submitting until the completion was known and every result could be read."""
@@ -78,7 +78,7 @@ class WrongResults(Exception):
 
 
 def check(work: Work, run: Run) -> Run:
-    """Give the run back if each item has its one right result; raises `WrongResults`."""
+    """Return the run if each item has its correct result once; raises `WrongResults`."""
     if (run.count, run.sum) != (work.results, work.sum):
         raise WrongResults(
             f"{work.results} items have to give {work.results} results with the sum {work.sum}; "

@@ -78,7 +78,7 @@ class ComposeServer:
         return address("rabbitmq", config, path=name)
 
     async def purge_vhost(self, name: str) -> bool:
-        """The container's tool takes a second for each queue, AMQP a moment."""
+        """Return False: the tool in the container takes a second for each queue, AMQP a moment."""
         return False
 
     async def drop_vhost(self, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Isolated parts of shared servers: a database of their own, a numbered Redis database of their own."""
+"""Isolated parts of shared servers: a database and a numbered Redis database for each name."""
 
 import re
 
@@ -34,7 +34,7 @@ async def create_database(url: str, name: str) -> str | None:
 
 
 async def drop_database(url: str, name: str) -> None:
-    """Delete the database that `create_database` created beside the given one, if it is there."""
+    """Delete the database that `create_database` has created under this name, if it exists."""
     database = f"{url.partition('?')[0].rpartition('/')[2]}_{name}"
     connection = await asyncpg.connect(url)
     try:
@@ -59,8 +59,8 @@ async def create_redis_database(url: str, name: str, state: StackState) -> str:
     return await _flushed(url, number)
 
 
-async def give_back_redis(url: str, name: str, state: StackState) -> None:
-    """Empty the numbered database of this name, and let another name have it."""
+async def release_redis_database(url: str, name: str, state: StackState) -> None:
+    """Empty the numbered database of this name, and release its number."""
     number = state.read().redis_numbers.get(name)
     if number is None:
         return

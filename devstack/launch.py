@@ -40,13 +40,13 @@ async def start_detached(launch: Launch) -> psutil.Process | None:
         return None
 
 
-async def run(launch: Launch, within: float, told: str | None = None) -> str:
-    """Run a tool and return its output; `told` is its input. Raises StackError on failure or after `within` s."""
-    stdin = DEVNULL if told is None else PIPE
-    process = await _spawn(launch, launch.argv, stdin=stdin, stderr=PIPE, start_new_session=False)
+async def run(launch: Launch, within: float, stdin: str | None = None) -> str:
+    """Run a tool and return its output; `stdin` is its input. Raises StackError on failure or after `within` s."""
+    source = DEVNULL if stdin is None else PIPE
+    process = await _spawn(launch, launch.argv, stdin=source, stderr=PIPE, start_new_session=False)
     try:
         async with asyncio.timeout(within):
-            out, error_output = await process.communicate(None if told is None else told.encode())
+            out, error_output = await process.communicate(None if stdin is None else stdin.encode())
     except TimeoutError as error:
         raise StackError(f"{launch.argv[0]} did not end within {within:.0f} s.") from error
     finally:

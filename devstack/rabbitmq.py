@@ -125,7 +125,7 @@ class RabbitMQ:
             caller = f"caller{secrets.token_hex(4)}"  # the node refuses a second caller of one name
             argv = (tool, "-sname", self._node, "-h", caller, "-e")
             launch = Launch(argv, environment, self._folder, self.log)
-            said, expected = await run(launch, within=60, told=f"{expression}.\n"), "{ok, ok}"
+            said, expected = await run(launch, within=60, stdin=f"{expression}.\n"), "{ok, ok}"
         if said.strip() != expected:
             raise StackError(f"RabbitMQ answered {said.strip()[-2000:]} to {expression}")
 

@@ -67,8 +67,8 @@ class ExternalServer:
         return None
 
     async def purge_vhost(self, name: str) -> bool:
-        """None was created."""
+        """Return False: no virtual host was created."""
         return False
 
     async def drop_vhost(self, name: str) -> None:
-        """None was created."""
+        """Do nothing: no virtual host was created."""

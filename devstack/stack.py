@@ -17,7 +17,7 @@ from devstack.isolation import (
     create_database,
     create_redis_database,
     drop_database,
-    give_back_redis,
+    release_redis_database,
 )
 from devstack.machine import Machine
 from devstack.postgres import PostgreSQL
@@ -105,8 +105,8 @@ class Stack:
         await server.stop()
         self._urls[name] = await server.start()
 
-    async def isolated(self, name: str) -> Servers:
-        """Return addresses of an empty virtual host, database and Redis database of this name, on the started servers.
+    async def create_isolated(self, name: str) -> Servers:
+        """Create an empty virtual host, database and Redis database of this name, and return their addresses.
 
         An external server on which they cannot be created is used without isolation.
         """
@@ -120,21 +120,21 @@ class Stack:
         return Servers.of({part: url or self._urls[part] for part, url in isolated.items()})
 
     async def purge(self, name: str) -> bool:
-        """Delete the messages in the virtual host of an isolated corner; False where only AMQP can do that."""
+        """Delete the messages in the virtual host of this name; False where only AMQP can do that."""
         check_isolated_name(name)
         return await self._started("rabbitmq").purge_vhost(name)
 
-    async def dissolve(self, name: str) -> None:
-        """Delete what `isolated` gave under this name, with all that it holds."""
+    async def drop_isolated(self, name: str) -> None:
+        """Delete what `create_isolated` created under this name, with its content."""
         check_isolated_name(name)
         await asyncio.gather(
             self._started("rabbitmq").drop_vhost(name),
             drop_database(self._urls["postgres"], name),
-            give_back_redis(self._urls["redis"], name, self._state),
+            release_redis_database(self._urls["redis"], name, self._state),
         )
 
-    def corners(self) -> list[str]:
-        """Give the names that `isolated` was asked for and that were not dissolved, as far as Redis is ours."""
+    def isolated_names(self) -> list[str]:
+        """Return the names that `create_isolated` has used and `drop_isolated` has not; none with an external Redis."""
         return list(self._state.read().redis_numbers)
 
     async def _start(self, name: Name) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from devstack import Servers, default_home
-from tests.support.servers import Corners, empty, running_servers, whole_cluster_home
+from tests.support.servers import IsolatedServers, empty, running_servers, whole_cluster_home
 
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
@@ -33,30 +33,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def shared_servers() -> Iterator[Corners]:
-    """RabbitMQ, PostgreSQL and Redis: skipped where they cannot be had, but a failure when CI is set."""
+def shared_servers() -> Iterator[IsolatedServers]:
+    """RabbitMQ, PostgreSQL and Redis. Without them tests are skipped, or fail if CI is set."""
     with running_servers(default_home()) as found:
         yield found
 
 
 @pytest.fixture(scope="session")
-def whole_cluster() -> Iterator[Corners]:
-    """Give servers to a test that kills or blocks them; no other process uses these."""
+def whole_cluster() -> Iterator[IsolatedServers]:
+    """Servers for a test that kills or blocks them; no other process uses these."""
     with running_servers(whole_cluster_home(), alone=True) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
 def servers(request: pytest.FixtureRequest) -> Iterator[Servers]:
-    """A virtual host, a database and a Redis database for one file, on servers that it may share or has for itself."""
+    """A virtual host, a database and a Redis database for one file, on shared servers or on servers of its own."""
     faults = request.node.get_closest_marker("faults") is not None
-    corners: Corners = request.getfixturevalue("whole_cluster" if faults else "shared_servers")
-    with corners.corner() as corner:
-        yield corner
+    isolated_servers: IsolatedServers = request.getfixturevalue("whole_cluster" if faults else "shared_servers")
+    with isolated_servers.isolated() as isolated:
+        yield isolated
 
 
 @pytest.fixture
 async def clean(servers: Servers) -> Servers:
-    """Give the file's servers without a message, row or key of its other tests."""
+    """The servers of the file without messages, rows or keys of its other tests."""
     await empty(servers)
     return servers

@@ -22,10 +22,10 @@ _CIRCUIT = _SETTINGS.pop("circuit", None)
 
 
 class Item(BaseModel):
-    """The address to call. `lane` is its partition, `account` that of a second limit."""
+    """The address to call. `partition` is its partition, `account` that of a second limit."""
 
     url: str
-    lane: str = ""
+    partition: str = ""
     account: str = ""
 
 
@@ -37,7 +37,7 @@ class Called(BaseModel):
 
 @asynccontextmanager
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    """One for all calls of a worker."""
+    """Open one session for all calls of a worker."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as opened:
         yield opened
 
@@ -48,7 +48,7 @@ workload = Workload(
     item=Item,
     result=Called,
     lifespan=session,
-    partition=Partition(pointer="/lane"),
+    partition=Partition(pointer="/partition"),
     limits=Limits(rates=_RATES, additional=_MORE, **_SETTINGS),
     retry=Retry({"default": RetryRule(attempts=3, base_s=0.1, cap_s=0.5)}, circuit=_CIRCUIT),
 )
@@ -56,7 +56,7 @@ workload = Workload(
 
 @workload.handler
 async def run(item: Item, context: Context) -> Called:
-    """Call, and say what the answer means."""
+    """Call the address, and judge the answer."""
     opened: aiohttp.ClientSession = context.resources
     async with opened.post(item.url) as response:
         if response.status == 429:

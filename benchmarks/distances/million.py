@@ -32,7 +32,7 @@ async def million(cluster: Cluster, console: Console) -> dict[str, Any]:
         batch_id = UUID((await answer.json())["batch_id"])
     accepted_s = time.perf_counter() - began
     finish = await cluster.finishes.of(batch_id, _END_S)
-    ended_s = finish.heard_at - began
+    ended_s = finish.received_at - began
     cpu_s, others = usage.cpu_s(), usage.others_share()
     memory_mb = peak_mb(cluster.services)
     summary = finish.event.summary
@@ -56,7 +56,7 @@ async def million(cluster: Cluster, console: Console) -> dict[str, Any]:
 
 
 async def _check(cluster: Cluster, batch_id: UUID) -> None:
-    """Each pair has its own result, once."""
+    """Check that each pair has its own result, once."""
     seen = bytearray(PAIRS)
     async with cluster.http.get(f"batches/{batch_id}/results?format=ndjson") as answer:
         answer.raise_for_status()

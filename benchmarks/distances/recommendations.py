@@ -11,9 +11,9 @@ CANDIDATES = 100
 _WARM_UP = 20
 
 
-async def asking(cluster: Cluster, samples: int, **more: Any) -> dict[str, Any]:
+async def measure_recommendations(cluster: Cluster, samples: int, **more: Any) -> dict[str, Any]:
     """Ask one question after the other, each with another job; `more` goes with the question. `in_time`: the share of
-    answers that the provider had told by the deadline."""
+    answers that the provider gave by the deadline."""
     took_ms, in_time = [], 0
     for number in range(-_WARM_UP, samples):
         question = {"jobs": [_job(number)], "contractors": [_contractor(n) for n in range(CANDIDATES)], **more}

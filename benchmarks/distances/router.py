@@ -1,4 +1,4 @@
-"""The stand-in for OSRM as a process of its own, with a latency, which counts its calls: `/told`."""
+"""Runs the stand-in for OSRM as a process of its own, with a latency and a counter of its calls."""
 
 import asyncio
 import json
@@ -21,17 +21,17 @@ _STARTS_WITHIN_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class RunningRouter:
-    """A router that runs."""
+    """A running router."""
 
     url: str
     http: aiohttp.ClientSession
 
     async def calls(self) -> int:
         """Count the requests so far."""
-        async with self.http.get(f"{self.url}/told") as answer:
+        async with self.http.get(f"{self.url}/calls") as answer:
             answer.raise_for_status()
-            told: int = (await answer.json())["calls"]
-            return told
+            calls: int = (await answer.json())["calls"]
+            return calls
 
     async def pause(self, seconds: float) -> None:
         """Answer each call so much later from now on."""

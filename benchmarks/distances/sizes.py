@@ -18,14 +18,14 @@ from benchmarks.work import WrongResults
 SMALL = 100
 """Pairs of a small batch: 25 contractors and 4 jobs."""
 PLACES = 500
-"""Contractors and jobs of a large batch are so many, and its pairs are a part of theirs, job by job."""
+"""Number of contractors and of jobs of a large batch, which has a part of their pairs, job by job."""
 _PIECE = 4000
 _END_S = 900.0
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """A way to cut chunks, and as many pairs as take some seconds so."""
+    """A size of chunks, and a number of pairs that takes some seconds with it."""
 
     name: str
     workload: str
@@ -72,7 +72,7 @@ async def by_size(
 
 
 async def upload(cluster: Cluster, workload: str, pairs: int, seed: int = 0) -> UUID:
-    """A large batch, as NDJSON."""
+    """Upload a large batch as NDJSON."""
     headers = {"Content-Type": "application/x-ndjson"}
     async with cluster.http.post(f"batches?workload={workload}", data=_ndjson(pairs, seed), headers=headers) as answer:
         answer.raise_for_status()
@@ -100,7 +100,7 @@ async def _ndjson(pairs: int, seed: int) -> AsyncIterator[bytes]:
 
 
 def pair(contractor: int, job: int) -> dict[str, Any]:
-    """A contractor and a job, each at a place of its own."""
+    """Return a pair of a contractor and a job, each at a place of its own."""
     return {
         "origin_lat": round(39.0 + contractor % 997 / 1000, 3),
         "origin_lon": round(-105.5 + contractor % 991 / 1000, 3),

@@ -1,4 +1,4 @@
-"""Rate at which the chunks of a batch pass through RabbitMQ when nobody looks into them."""
+"""Rate at which the chunks of a batch pass through RabbitMQ without being read."""
 
 import asyncio
 import sys
@@ -34,16 +34,16 @@ async def passed(amqp_url: str, queue: str, bodies: list[bytes], folder: Path) -
     """Seconds from the first publish to the last acknowledgement. Raises `StackError`."""
     file = folder / f"{queue}.ndjson"
     file.write_bytes(b"\n".join(bodies))
-    taker = await _started("take", amqp_url, queue, file)
+    consumer = await _started("take", amqp_url, queue, file)
     publisher = await _started("publish", amqp_url, queue, file)
     try:
         if publisher.stdin is None:
             raise AssertionError
         publisher.stdin.write(b"\n")
-        began, ended = [float(await _line(side, _DONE_WITHIN_S)) for side in (publisher, taker)]
+        began, ended = [float(await _line(side, _DONE_WITHIN_S)) for side in (publisher, consumer)]
         return ended - began
     finally:
-        for side in (publisher, taker):
+        for side in (publisher, consumer):
             if side.returncode is None:
                 side.kill()
             await side.wait()

@@ -7,19 +7,19 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks import batchyard, machine
+from benchmarks.bench_servers import BenchServers
 from benchmarks.cluster import running_cluster
 from benchmarks.limits.broker import chunks_of, passed
 from benchmarks.limits.rows import CONNECTIONS, ROWS, inserted, rows_of
 from benchmarks.report import keep, number
-from benchmarks.stand import Stand
 from benchmarks.summary import Summary
 from benchmarks.work import HUNDRED, check
 
 
-async def limits(stand: Stand, console: Console, runs: int) -> dict[str, Any]:
+async def limits(bench: BenchServers, console: Console, runs: int) -> dict[str, Any]:
     """Measure and write."""
-    on = await machine.described(stand.servers)
-    async with running_cluster(stand, {}) as cluster:
+    on = await machine.described(bench.servers)
+    async with running_cluster(bench, {}) as cluster:
         check(HUNDRED, await batchyard.run(cluster, HUNDRED))  # chunks have found their size after it
         chunks = await chunks_of(cluster, HUNDRED)
         rows = await rows_of(cluster.servers.database_url, HUNDRED.items)

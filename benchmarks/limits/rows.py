@@ -1,4 +1,4 @@
-"""Rate at which the outcome rows of a batch go into an empty table like theirs when nobody counts them."""
+"""Rate at which the outcome rows of a batch are copied into an empty table, without counting them."""
 
 import asyncio
 import time

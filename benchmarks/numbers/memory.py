@@ -11,7 +11,7 @@ _TARGET = Target("high", 500)
 _END_S = 600.0
 
 
-async def remembering(cluster: Cluster, origins: list[str]) -> list[Figure]:
+async def measure_memory(cluster: Cluster, origins: list[str]) -> list[Figure]:
     """Run a batch that mixes good pages, failures and retries, and look at the services meanwhile."""
     items = [{"url": url} for url in urls(origins, ITEMS, seed=2)]
     async with watching_memory(cluster.services) as watched:

@@ -1,4 +1,4 @@
-"""Latency from the end of an item until somebody who watches by WebSocket knows."""
+"""Latency from the end of an item to the WebSocket frame that counts it."""
 
 import asyncio
 import random
@@ -15,15 +15,15 @@ from benchmarks.summary import Summary
 
 ITEMS = 20
 _OVER_S = 3.0
-"""The items of a batch end at random moments in so much time: some come alone, some close together."""
+"""Seconds within which the items of a batch end at random moments, so that some end close together."""
 _SETTLE_S = 0.4
 _TARGET = Target("p99", 100)
 _ENDED = ("succeeded", "failed", "cancelled", "expired", "duplicate")
 Seen = tuple[float, int]
-"""When a frame came, and how many ended items it counts."""
+"""Arrival of a frame, and the number of ended items that it counts."""
 
 
-async def progressing(cluster: Cluster, batches: int) -> Figure:
+async def measure_progress(cluster: Cluster, batches: int) -> Figure:
     """Watch one batch at a time in a cluster that does nothing else."""
     rng = random.Random(1)
     taken: list[float] = []

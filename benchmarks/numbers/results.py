@@ -12,7 +12,7 @@ _TARGET = Target("p99", 200)
 _END_S = 120.0
 
 
-async def serving(cluster: Cluster, origins: list[str], samples: int) -> Figure:
+async def measure_results(cluster: Cluster, origins: list[str], samples: int) -> Figure:
     """Read the same 100 tracklists, tracks and CUE sheets included, again and again."""
     urls = [page_url(origins[i % len(origins)], "ok", 900_000 + i) for i in range(ITEMS)]
     accepted = await cluster.client.submit("tracklists", [{"url": url} for url in urls])

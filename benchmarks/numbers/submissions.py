@@ -13,7 +13,7 @@ _TARGET = Target("p99", 100)
 _END_S = 60.0
 
 
-async def submitting(cluster: Cluster, origins: list[str], samples: int) -> Figure:
+async def measure_submissions(cluster: Cluster, origins: list[str], samples: int) -> Figure:
     """Submit one batch at a time; each is cancelled and ended before the next, so that the cluster is idle."""
     taken = []
     for number in range(samples + 5):

@@ -8,7 +8,7 @@ from typing import Any
 
 from celery import Celery, chord, group  # type: ignore[import-not-found]  # in an environment of its own
 
-from benchmarks.peers.obeying import AMQP_URL, CHUNK, NAP_S, QUEUE, REDIS_URL, VARIANT, Clock, Ran, obey
+from benchmarks.peers.submitter import AMQP_URL, CHUNK, NAP_S, QUEUE, REDIS_URL, VARIANT, Clock, Ran, serve
 
 _END_S = 900
 app = Celery("bench", broker=AMQP_URL, backend=REDIS_URL)
@@ -54,10 +54,10 @@ def batch(kind: str, items: int) -> Ran:
     else:
         header = [task.s(n) for n in range(items)]
     result = chord(header)(app.tasks["total"].s())
-    clock.submitted()
+    clock.mark_submitted()
     # By default `get` also walks all results of the header after each event, which takes minutes at 10,000 of them.
     count, added = result.get(timeout=_END_S, follow_parents=False)
-    clock.ended()
+    clock.mark_ended()
     return clock, count, added
 
 
@@ -68,12 +68,12 @@ def batches(number: int, items: int) -> Ran:
         sent = [task.delay(0) for _ in range(number)]
     else:
         sent = [group(task.s(n) for n in range(items))() for _ in range(number)]
-    clock.submitted()
+    clock.mark_submitted()
     results = [each.get(timeout=_END_S) for each in sent]
-    clock.ended()
+    clock.mark_ended()
     values = [value["n"] for found in results for value in (found if isinstance(found, list) else [found])]
     return clock, len(values), sum(values)
 
 
 if __name__ == "__main__":
-    obey(batch, batches)
+    serve(batch, batches)

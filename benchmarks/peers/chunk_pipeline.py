@@ -1,4 +1,4 @@
-"""The limit: the least that a durable pipeline of chunks can do. No product: one batch at a time, no failures, no pace.
+"""The bare chunk pipeline, for comparison. It is no product: one batch at a time, without failures and rates.
 
     python -m benchmarks.peers.chunk_pipeline tables|worker|submit
 
@@ -16,7 +16,7 @@ import orjson
 import uvloop
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
-from benchmarks.peers.obeying import AMQP_URL, CHUNK, DATABASE_URL, NAP_S, QUEUE, Clock, Ran, obey_async
+from benchmarks.peers.submitter import AMQP_URL, CHUNK, DATABASE_URL, NAP_S, QUEUE, Clock, Ran, serve_async
 
 _ENDS = f"{QUEUE}.ends"
 _TABLES = """
@@ -93,8 +93,8 @@ class Submitter:
         self._channel = channel
         self._ended: asyncio.Queue[str] = asyncio.Queue()
 
-    async def hear(self, message: AbstractIncomingMessage) -> None:
-        """Take the end of a batch."""
+    async def on_batch_ended(self, message: AbstractIncomingMessage) -> None:
+        """Record the end of a batch."""
         self._ended.put_nowait(message.body.decode())
         await message.ack()
 
@@ -116,10 +116,10 @@ class Submitter:
                 for start in range(0, items, size)
             )
         )
-        clock.submitted()
+        clock.mark_submitted()
         while await self._ended.get() != str(batch):
             pass
-        clock.ended()
+        clock.mark_ended()
         rows = await self._pool.fetch("SELECT result FROM outcome WHERE batch = $1", batch)
         return clock, len(rows), sum(orjson.loads(row["result"])["n"] for row in rows)
 
@@ -130,8 +130,8 @@ async def submit() -> None:
     pool = await asyncpg.create_pool(DATABASE_URL, min_size=1, max_size=2)
     submitter = Submitter(pool, await _channel(connection))
     ends = await (await connection.channel()).get_queue(_ENDS)
-    await ends.consume(submitter.hear)
-    await obey_async(submitter.batch)
+    await ends.consume(submitter.on_batch_ended)
+    await serve_async(submitter.batch)
 
 
 async def _channel(connection: aio_pika.abc.AbstractConnection) -> AbstractChannel:

@@ -11,7 +11,7 @@ from dramatiq.rate_limits.backends import RedisBackend as Counters  # type: igno
 from dramatiq.results import Results  # type: ignore[import-not-found]
 from dramatiq.results.backends import RedisBackend  # type: ignore[import-not-found]
 
-from benchmarks.peers.obeying import AMQP_URL, NAP_S, QUEUE, REDIS_URL, Clock, Ran, obey
+from benchmarks.peers.submitter import AMQP_URL, NAP_S, QUEUE, REDIS_URL, Clock, Ran, serve
 
 _END_S = 900
 broker = RabbitmqBroker(url=AMQP_URL, confirm_delivery=True)
@@ -48,11 +48,11 @@ def batch(kind: str, items: int) -> Ran:
     group = dramatiq.group([actor.message(n) for n in range(items)])
     group.add_completion_callback(broker.get_actor("ended").message(key))
     group.run()
-    clock.submitted()
+    clock.mark_submitted()
     with redis.Redis.from_url(REDIS_URL, socket_timeout=_END_S + 1) as client:
         if client.blpop([key], timeout=_END_S) is None:
             raise TimeoutError(f"The group did not end within {_END_S} s.")
-    clock.ended()
+    clock.mark_ended()
     values = [result["n"] for result in group.get_results()]
     return clock, len(values), sum(values)
 
@@ -62,15 +62,15 @@ def batches(number: int, items: int) -> Ran:
     actor, clock = broker.get_actor("square"), Clock()
     if items == 1:
         sent = [actor.send(0) for _ in range(number)]
-        clock.submitted()
+        clock.mark_submitted()
         values = [message.get_result(block=True, timeout=_END_S * 1000)["n"] for message in sent]
     else:
         groups = [dramatiq.group([actor.message(n) for n in range(items)]).run() for _ in range(number)]
-        clock.submitted()
+        clock.mark_submitted()
         values = [result["n"] for group in groups for result in group.get_results(block=True, timeout=_END_S * 1000)]
-    clock.ended()
+    clock.mark_ended()
     return clock, len(values), sum(values)
 
 
 if __name__ == "__main__":
-    obey(batch, batches)
+    serve(batch, batches)

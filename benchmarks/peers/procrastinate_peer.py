@@ -11,7 +11,7 @@ import procrastinate  # type: ignore[import-not-found]  # in an environment of i
 import uvloop
 
 from benchmarks.peers import rows
-from benchmarks.peers.obeying import DATABASE_URL, NAP_S, QUEUE, Clock, Ran, obey_async
+from benchmarks.peers.submitter import DATABASE_URL, NAP_S, QUEUE, Clock, Ran, serve_async
 
 app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=DATABASE_URL, max_size=10))
 results = rows.Rows()
@@ -40,12 +40,12 @@ async def submit() -> None:
         async def batch(kind: str, items: int) -> Ran:
             number, clock = next(numbers), Clock()
             await app.tasks[kind].batch_defer_async(*({"batch": number, "n": n} for n in range(items)))
-            clock.submitted()
+            clock.mark_submitted()
             await results.until(number, items)
-            clock.ended()
+            clock.mark_ended()
             return clock, *await results.added_up(number)
 
-        await obey_async(batch)
+        await serve_async(batch)
 
 
 async def prepare() -> None:

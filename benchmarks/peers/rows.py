@@ -8,7 +8,7 @@ import asyncio
 import asyncpg
 import orjson
 
-from benchmarks.peers.obeying import DATABASE_URL
+from benchmarks.peers.submitter import DATABASE_URL
 
 TABLE = "CREATE TABLE result (batch int, ordinal int, value bytea NOT NULL, PRIMARY KEY (batch, ordinal))"
 _SAVE = "INSERT INTO result VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"

@@ -14,11 +14,11 @@ from typing import IO
 
 import psutil
 
+from benchmarks.bench_servers import BenchServers
 from benchmarks.peers.environment import Environment, environment
-from benchmarks.peers.obeying import ANSWER, READY
 from benchmarks.peers.peer import Peer
+from benchmarks.peers.submitter import ANSWER, READY
 from benchmarks.processes import Usage, forget_peaks, peak_mb, servers_of
-from benchmarks.stand import Stand
 from benchmarks.work import Run, Work, check
 from devstack import Servers, StackError
 from devstack.processes import process_tree, terminate
@@ -34,7 +34,7 @@ _OWN = {"workers", "submitter"}
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A peer that runs."""
+    """A running peer."""
 
     peer: Peer
     submitter: Process
@@ -50,7 +50,7 @@ class Session:
         if self.submitter.stdin is None:
             raise AssertionError
         self.submitter.stdin.write(asked.encode() + b"\n")
-        answer = json.loads(await _said(self, ANSWER, within_s))
+        answer = json.loads(await _read_line(self, ANSWER, within_s))
         others, memory = usage.others_share(), peak_mb(own)
         cpu_s = {role: seconds / times for role, seconds in usage.cpu_s().items()}
         return [
@@ -59,12 +59,12 @@ class Session:
 
 
 @asynccontextmanager
-async def running_peer(stand: Stand, peer: Peer) -> AsyncIterator[Session]:
+async def running_peer(bench: BenchServers, peer: Peer) -> AsyncIterator[Session]:
     """Start a peer on emptied servers, warm it up, and end it for certain. Raises `StackError`."""
-    program = await environment(stand.home, peer.needs, stand.echo)
-    servers = await stand.corner("benchpeer")
+    program = await environment(bench.home, peer.needs, bench.echo)
+    servers = await bench.create_isolated("benchpeer")
     variables = _variables(peer, program, servers)
-    log = stand.home / "log" / f"{peer.name}.log"
+    log = bench.home / "log" / f"{peer.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     processes: list[Process] = []
     with log.open("ab") as output:
@@ -77,7 +77,7 @@ async def running_peer(stand: Stand, peer: Peer) -> AsyncIterator[Session]:
             submitter = await _start(program, peer.submitter, variables, output, PIPE)
             processes.append(submitter)
             session = Session(peer, submitter, {}, log)
-            await _said(session, READY, _READY_WITHIN_S)
+            await _read_line(session, READY, _READY_WITHIN_S)
             workers = [await _start(program, argv, variables, output) for argv in peer.workers]
             processes += workers
             roles = {
@@ -122,8 +122,8 @@ async def _start(
     )
 
 
-async def _said(session: Session, word: str, within_s: float) -> str:
-    """The rest of the next line that begins with this word."""
+async def _read_line(session: Session, word: str, within_s: float) -> str:
+    """Return the rest of the next line that begins with this word."""
     if session.submitter.stdout is None:
         raise AssertionError
     try:

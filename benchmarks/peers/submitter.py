@@ -1,6 +1,6 @@
-"""The submitter of a peer: reads what to run, a line of JSON each, runs it, and says what came of it.
+"""Submitter of a peer: reads requests as lines of JSON, runs them, and writes their results.
 
-It runs in the peer's own environment, so it needs nothing but the standard library.
+It runs in the peer's own environment, and therefore uses only the standard library.
 """
 
 import json
@@ -21,18 +21,18 @@ ANSWER = "ANSWER "
 
 
 class Clock:
-    """Three moments of one work."""
+    """Start, submission and end of one work."""
 
     def __init__(self) -> None:
         self.began = time.perf_counter()
         self.submitted_at = self.ended_at = self.began
 
-    def submitted(self) -> None:
-        """Everything is handed in."""
+    def mark_submitted(self) -> None:
+        """Record that everything is submitted."""
         self.submitted_at = time.perf_counter()
 
-    def ended(self) -> None:
-        """The completion is known."""
+    def mark_ended(self) -> None:
+        """Record that the completion is known."""
         self.ended_at = time.perf_counter()
 
 
@@ -40,7 +40,7 @@ Ran = tuple[Clock, int, int]
 """A work that has ended: its clock, the number of results, and their sum."""
 
 
-def obey(batch: Callable[[str, int], Ran], batches: Callable[[int, int], Ran] | None = None) -> None:
+def serve(batch: Callable[[str, int], Ran], batches: Callable[[int, int], Ran] | None = None) -> None:
     """Serve a submitter whose `batch(kind, items)` blocks; `batches(number, items)` runs many small ones together."""
     _say(READY)
     while line := sys.stdin.readline():
@@ -51,10 +51,10 @@ def obey(batch: Callable[[str, int], Ran], batches: Callable[[int, int], Ran] | 
             _answer([batch(asked["kind"], asked["items"]) for _ in range(asked["times"])])
 
 
-async def obey_async(
+async def serve_async(
     batch: Callable[[str, int], Awaitable[Ran]], batches: Callable[[int, int], Awaitable[Ran]] | None = None
 ) -> None:
-    """Serve a submitter as `obey` does, by coroutine functions; nothing else runs between two works."""
+    """Serve a submitter like `serve`, with coroutine functions; nothing else runs between two works."""
     _say(READY)
     while line := sys.stdin.readline():
         asked = json.loads(line)

@@ -12,7 +12,7 @@ from taskiq_aio_pika.exchange import Exchange  # type: ignore[import-not-found]
 from taskiq_aio_pika.queue import Queue, QueueType  # type: ignore[import-not-found]
 from taskiq_redis import RedisAsyncResultBackend  # type: ignore[import-not-found]
 
-from benchmarks.peers.obeying import AMQP_URL, NAP_S, QUEUE, REDIS_URL, Clock, Ran, obey_async
+from benchmarks.peers.submitter import AMQP_URL, NAP_S, QUEUE, REDIS_URL, Clock, Ran, serve_async
 
 _END_S = 900
 _SENDS = 500
@@ -48,7 +48,7 @@ async def batch(kind: str, items: int) -> Ran:
     sent = []
     for start in range(0, items, _SENDS):
         sent += await asyncio.gather(*(task.kiq(n) for n in range(start, min(items, start + _SENDS))))
-    clock.submitted()
+    clock.mark_submitted()
     turns = asyncio.Semaphore(_WAITS)
     pause_s = 0.005 if items == 1 else 0.05
 
@@ -58,7 +58,7 @@ async def batch(kind: str, items: int) -> Ran:
         return int(found.return_value["n"])
 
     values = await asyncio.gather(*map(result, sent))
-    clock.ended()
+    clock.mark_ended()
     return clock, len(values), sum(values)
 
 
@@ -69,7 +69,7 @@ async def batches(number: int, items: int) -> Ran:
     for start in range(0, number, _SENDS // items):
         some = range(start, min(number, start + _SENDS // items))
         sent += await asyncio.gather(*(task.kiq(n) for _ in some for n in range(items)))
-    clock.submitted()
+    clock.mark_submitted()
     turns = asyncio.Semaphore(_WAITS)
 
     async def result(of: object) -> int:
@@ -78,14 +78,14 @@ async def batches(number: int, items: int) -> Ran:
         return int(found.return_value["n"])
 
     values = await asyncio.gather(*map(result, sent))
-    clock.ended()
+    clock.mark_ended()
     return clock, len(values), sum(values)
 
 
 async def submit() -> None:
     """Serve the runner's questions."""
     await broker.startup()
-    await obey_async(batch, batches)
+    await serve_async(batch, batches)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""A destination with a capacity that nobody is told: it answers at once while it is at ease, slower near its capacity,
-and refuses with 429 what would have to wait too long. A process of its own, which notes what became of each call.
+"""A simulated destination with a capacity that it does not announce. It runs as a process of its own.
 
-Arguments: pairs of seconds and calls a second (`40:100 40:40 40:150`; one `0:100` stays as it is). Each lane,
-`/call/<lane>`, is a destination for itself: its schedule begins with its first call. Calls that wait form a queue: one
-that would wait longer than `PATIENCE_S` is refused.
+It answers at once below its capacity, later near it, and refuses a call with 429 that would wait longer than
+`PATIENCE_S`. Each partition, `/call/<partition>`, has a queue of its own, whose schedule begins with its first call.
+Arguments: pairs of seconds and calls a second, such as `40:100 40:40 40:150`; `0:100` never changes.
 """
 
 import asyncio
@@ -22,8 +21,8 @@ PATIENCE_S = 0.25
 
 
 @dataclass(slots=True)
-class Lane:
-    """Its queue and its memory. Times are those of `time.monotonic`, which all processes of a machine share."""
+class CallQueue:
+    """Waiting and past calls of one partition. Times are of `time.monotonic`, the same in all processes."""
 
     schedule: list[tuple[float, float]]
     began: float | None = None
@@ -31,7 +30,7 @@ class Lane:
     """Calls that wait, as of `at`."""
     at: float = 0.0
     calls: list[tuple[float, float | None]] = field(default_factory=list)
-    """When each came, in seconds since the first, and how long its answer took; None if it was refused."""
+    """Arrival of each call in seconds since the first, and the duration of its answer; None if it was refused."""
 
     def call(self, now: float) -> float | None:
         """Return the duration of this call in seconds; None if it is refused."""
@@ -58,13 +57,13 @@ class Destination:
     """The HTTP server of the destination."""
 
     def __init__(self, schedule: list[tuple[float, float]]) -> None:
-        self._lanes: defaultdict[str, Lane] = defaultdict(partial(Lane, schedule))
+        self._queues: defaultdict[str, CallQueue] = defaultdict(partial(CallQueue, schedule))
         self._refuses = False
         self._late_s = 0.0
 
     async def call(self, request: web.Request) -> web.Response:
-        """One call."""
-        took = self._lane(request).call(time.monotonic())
+        """Answer or refuse a call."""
+        took = self._queue_of(request).call(time.monotonic())
         if self._refuses:
             return web.json_response({"error": "bad key"}, status=401)
         if took is None:
@@ -73,21 +72,20 @@ class Destination:
         return web.json_response({"ok": True})
 
     async def refuse(self, request: web.Request) -> web.Response:
-        """Refuse every call as one with a bad key, or take them again."""
+        """Begin or end to refuse every call like one with a bad key."""
         self._refuses = bool(await request.json())
         return web.json_response({})
 
     async def calls(self, request: web.Request) -> web.Response:
-        """Every call so far, as `Lane` keeps them, and when the first came; and for how long this process was kept from
-        its work at worst, so that calls of that time were noted together."""
-        lane = self._lane(request)
-        return web.json_response({"began": lane.began, "calls": lane.calls, "late_s": self._late_s})
+        """Return all calls so far, the time of the first one, and the longest delay of this process."""
+        queue = self._queue_of(request)
+        return web.json_response({"began": queue.began, "calls": queue.calls, "late_s": self._late_s})
 
-    def _lane(self, request: web.Request) -> Lane:
-        return self._lanes[request.match_info.get("lane", "")]
+    def _queue_of(self, request: web.Request) -> CallQueue:
+        return self._queues[request.match_info.get("partition", "")]
 
     async def watch(self) -> None:
-        """Measure how late this process is."""
+        """Measure the longest delay of this process."""
         while True:
             asked = time.monotonic()
             await asyncio.sleep(0.005)
@@ -95,13 +93,13 @@ class Destination:
 
 
 async def serve(schedule: list[tuple[float, float]]) -> None:
-    """Until killed."""
+    """Serve until killed."""
     destination = Destination(schedule)
     app = web.Application()
     app.add_routes(
         [
-            *(web.post(path, destination.call) for path in ("/call", "/call/{lane}")),
-            *(web.get(path, destination.calls) for path in ("/calls", "/calls/{lane}")),
+            *(web.post(path, destination.call) for path in ("/call", "/call/{partition}")),
+            *(web.get(path, destination.calls) for path in ("/calls", "/calls/{partition}")),
             web.post("/refuse", destination.refuse),
         ]
     )

@@ -1,4 +1,4 @@
-"""One run: a destination whose capacity changes, called under an adaptive rate and under fixed limits side by side."""
+"""Runs batches under an adaptive rate and under fixed limits side by side, at a destination whose capacity changes."""
 
 import asyncio
 import json
@@ -9,19 +9,19 @@ from uuid import UUID
 
 import orjson
 
+from benchmarks.bench_servers import BenchServers
 from benchmarks.cluster import Cluster, running_cluster
-from benchmarks.rates.running import Destination, Told, running_destination
+from benchmarks.rates.running import CallLog, Destination, running_destination
 from benchmarks.rates.shares import Schedule
-from benchmarks.stand import Stand
 from benchmarks.work import WrongResults
 
 ADAPTIVE, _WARM = "adaptive", "warm"
 BOUNDS = {"floor": 5, "ceiling": 1000, "start": 10}
 _CONCURRENCY = 500
-"""So many that no lane waits for another's calls: near its capacity a destination takes a quarter of a second."""
+"""Calls that run at once: enough that no partition waits for the slow calls of another."""
 _SAMPLED_EVERY_S = 0.25
 _SPARE = 1.2
-"""Items of each lane, as a multiple of what its destination can answer: none runs dry."""
+"""Items of each partition, as a multiple of the calls that its destination can answer."""
 _WARM_ITEMS = 40
 _PIECE = 2000
 _END_S = 120.0
@@ -29,44 +29,46 @@ _END_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The shares of each limit, as the destination noted them, and the adaptive rate over time."""
+    """Calls under each limit, as the destination recorded them, and the adaptive rate over time."""
 
-    adaptive: Told
-    fixed: dict[float, Told]
+    adaptive: CallLog
+    fixed: dict[float, CallLog]
     rates: list[tuple[float, float]]
-    """Seconds since the first call of the adaptive lane, and items a second."""
+    """Seconds since the first call of the adaptive partition, and items a second."""
 
 
-async def follow(stand: Stand, schedule: Schedule, fixed: Sequence[float]) -> Run:
-    """Run the schedule once. Each lane is a destination for itself, with a batch of its own."""
-    rates = {_lane(rate): {"per_second": rate} for rate in fixed} | {_WARM: {"per_second": 20}}
+async def follow(bench: BenchServers, schedule: Schedule, fixed: Sequence[float]) -> Run:
+    """Run the schedule once, with a batch for each limit and a partition for each batch."""
+    rates = {_name(rate): {"per_second": rate} for rate in fixed} | {_WARM: {"per_second": 20}}
     calling = {"adaptive": BOUNDS, "rates": rates, "concurrency": _CONCURRENCY}
     items = round(_SPARE * sum(seconds * capacity for seconds, capacity in schedule))
     stated = [f"{seconds:g}:{capacity:g}" for seconds, capacity in schedule]
     async with (
         running_destination(*stated) as destination,
-        running_cluster(stand, {"CALLING": json.dumps(calling)}) as cluster,
+        running_cluster(bench, {"CALLING": json.dumps(calling)}) as cluster,
     ):
         await cluster.finishes.of(await _submit(cluster, destination, _WARM, _WARM_ITEMS), _END_S)
-        lanes = [ADAPTIVE, *map(_lane, fixed)]
-        batches = await asyncio.gather(*(_submit(cluster, destination, lane, items) for lane in lanes))
+        partitions = [ADAPTIVE, *map(_name, fixed)]
+        batches = await asyncio.gather(*(_submit(cluster, destination, partition, items) for partition in partitions))
         samples = await _watch(cluster, sum(seconds for seconds, _ in schedule))
-        told = {lane: await destination.told(lane) for lane in lanes}
+        call_logs = {partition: await destination.call_log(partition) for partition in partitions}
         await _cancel(cluster, batches)
-    adaptive = told[ADAPTIVE]
+    adaptive = call_logs[ADAPTIVE]
     return Run(
         adaptive,
-        {rate: told[_lane(rate)] for rate in fixed},
+        {rate: call_logs[_name(rate)] for rate in fixed},
         [(at - adaptive.began, rate) for at, rate in samples],
     )
 
 
-def _lane(rate: float) -> str:
+def _name(rate: float) -> str:
     return f"fixed-{rate:g}"
 
 
-async def _submit(cluster: Cluster, destination: Destination, lane: str, items: int) -> UUID:
-    line = orjson.dumps({"url": f"{destination.url}/call/{lane}", "lane": lane}, option=orjson.OPT_APPEND_NEWLINE)
+async def _submit(cluster: Cluster, destination: Destination, partition: str, items: int) -> UUID:
+    line = orjson.dumps(
+        {"url": f"{destination.url}/call/{partition}", "partition": partition}, option=orjson.OPT_APPEND_NEWLINE
+    )
 
     async def lines() -> AsyncIterator[bytes]:
         for start in range(0, items, _PIECE):
@@ -79,7 +81,7 @@ async def _submit(cluster: Cluster, destination: Destination, lane: str, items: 
 
 
 async def _watch(cluster: Cluster, seconds: float) -> list[tuple[float, float]]:
-    """The adaptive rate, again and again, until every lane's schedule has ended."""
+    """Sample the adaptive rate until the schedule of every partition has ended."""
     samples: list[tuple[float, float]] = []
     end = time.monotonic() + seconds + 1
     while time.monotonic() < end:

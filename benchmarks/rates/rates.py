@@ -6,32 +6,32 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import machine
+from benchmarks.bench_servers import BenchServers
 from benchmarks.rates import plot
 from benchmarks.rates.following import BOUNDS, Run, follow
 from benchmarks.rates.shares import Reached, answers_per_second, best, reached, steps
 from benchmarks.rates.unbound import cost_of_limits
 from benchmarks.report import keep, kept, number
-from benchmarks.stand import Stand
 
 PARTS = ("following", "cost")
 SCHEDULE = ((30.0, 100.0), (30.0, 40.0), (30.0, 150.0))
 FIXED = (40.0, 70.0, 100.0)
-"""From what the destination always bears up. Few: all lanes together share the processors of one machine."""
+"""Fixed limits beside the adaptive rate. They are few, because all of them share the processors of one machine."""
 
 
-async def rates(stand: Stand, console: Console, runs: int, only: str | None = None) -> dict[str, Any]:
-    """Measure, print and write. With `only` the other part stays as it was kept."""
+async def rates(bench: BenchServers, console: Console, runs: int, only: str | None = None) -> dict[str, Any]:
+    """Measure, print and write. With `only` the earlier figures of the other part stay."""
     document = (kept("rates") if only else None) or {}
-    document["machine"] = await machine.described(stand.servers)
+    document["machine"] = await machine.described(bench.servers)
     if only in {None, "following"}:
         seconds = sum(seconds for seconds, _ in SCHEDULE)
         console.print(f"A destination changes its capacity, for {seconds:g} s ...")
-        run = await follow(stand, SCHEDULE, FIXED)
+        run = await follow(bench, SCHEDULE, FIXED)
         document |= _compared(run, console)
         _draw(run, document["best_fixed"]["per_second"])
         keep("rates", document)
     if only in {None, "cost"}:
-        lost, free, limited = await cost_of_limits(stand, console, runs)
+        lost, free, limited = await cost_of_limits(bench, console, runs)
         document["limits_cost"] = round(lost, 4)
         document["limits_items_per_s"] = {"without": free.document(), "with": limited.document()}
         console.print(f"Limits that do not bind cost {document['limits_cost']:.1%} of the items a second.")
@@ -41,7 +41,7 @@ async def rates(stand: Stand, console: Console, runs: int, only: str | None = No
 
 def _compared(run: Run, console: Console) -> dict[str, Any]:
     adaptive = reached(run.adaptive.calls, SCHEDULE)
-    fixed = [reached(told.calls, SCHEDULE, rate) for rate, told in run.fixed.items()]
+    fixed = [reached(call_log.calls, SCHEDULE, rate) for rate, call_log in run.fixed.items()]
     chosen = best(fixed, adaptive)
     console.print(_table(adaptive, fixed, chosen))
     return {

@@ -1,4 +1,4 @@
-"""Starts a destination as a process of its own, and asks it what calls came."""
+"""Starts a simulated destination as a process of its own, and reads its recorded calls."""
 
 import asyncio
 import json
@@ -19,30 +19,30 @@ _STARTS_WITHIN_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """The calls that a lane of a destination remembers."""
+class CallLog:
+    """Recorded calls of one partition of a destination."""
 
     began: float
-    """When its first call came, by `time.monotonic`."""
+    """Time of its first call, by `time.monotonic`."""
     calls: list[tuple[float, float | None]]
-    """When each came, in seconds since then, and how long its answer took; None if it was refused."""
+    """Arrival of each call in seconds since the first, and the duration of its answer; None if it was refused."""
     late_s: float
     """The longest delay, in seconds, with which the destination read its clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A destination that runs."""
+    """A running destination."""
 
     url: str
     http: aiohttp.ClientSession
 
-    async def told(self, lane: str = "") -> Told:
-        """All calls of a lane so far."""
-        async with self.http.get(f"{self.url}/calls/{lane}".rstrip("/")) as answer:
+    async def call_log(self, partition: str = "") -> CallLog:
+        """Return all calls of a partition so far."""
+        async with self.http.get(f"{self.url}/calls/{partition}".rstrip("/")) as answer:
             answer.raise_for_status()
-            told = await answer.json()
-        return Told(told["began"] or 0.0, [(at, took) for at, took in told["calls"]], told["late_s"])
+            recorded = await answer.json()
+        return CallLog(recorded["began"] or 0.0, [(at, took) for at, took in recorded["calls"]], recorded["late_s"])
 
 
 @asynccontextmanager

@@ -8,12 +8,12 @@ from typing import Any
 REFUSED_MAX = 0.01
 """A fixed limit may have refused as many calls as the adaptive one, or this share of them, to be called the best."""
 Schedule = Sequence[tuple[float, float]]
-"""For how many seconds, how many calls a second."""
+"""Pairs of seconds, and the capacity in calls a second during them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """By one limit."""
+    """Result of one limit."""
 
     ideal_share: float
     """Answers within the schedule's time, as a share of what its capacity had let through."""
@@ -60,7 +60,7 @@ def answers_per_second(calls: Sequence[tuple[float, float | None]], seconds: int
 
 
 def steps(schedule: Schedule) -> list[tuple[float, float]]:
-    """The corners of the capacity's line: seconds, and calls a second."""
+    """Return the points of the capacity over time: seconds, and calls a second."""
     ends = [0.0]
     for seconds, _ in schedule:
         ends.append(ends[-1] + seconds)

@@ -1,22 +1,22 @@
-"""Cost of limits that let everything through: the same batches with a limit and without, in turn."""
+"""Cost of limits that do not bind: equal batches with and without a limit, in turn."""
 
 from rich.console import Console
 
 from benchmarks import batchyard
+from benchmarks.bench_servers import BenchServers
 from benchmarks.cluster import Cluster, running_cluster
-from benchmarks.stand import Stand
 from benchmarks.summary import Summary
 from benchmarks.work import HUNDRED, check
 
 LIMIT_PER_S = 1_000_000
 
 
-async def cost_of_limits(stand: Stand, console: Console, runs: int) -> tuple[float, Summary, Summary]:
+async def cost_of_limits(bench: BenchServers, console: Console, runs: int) -> tuple[float, Summary, Summary]:
     """The share of the rate that is lost, the median over pairs that ran one after the other; and items a second
     without a limit, and with one that never binds."""
     free: list[float] = []
     limited: list[float] = []
-    async with running_cluster(stand, {}) as cluster:
+    async with running_cluster(bench, {}) as cluster:
         check(HUNDRED, await batchyard.run(cluster, HUNDRED))  # chunks find their size
         for number in range(runs):
             for rates in (free, limited) if number % 2 == 0 else (limited, free):

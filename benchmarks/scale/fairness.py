@@ -1,4 +1,4 @@
-"""Two owners of equal weight, one with a hundred times the work of the other: what the small one gets."""
+"""Share of a small owner beside one of equal weight with a hundred times the work."""
 
 import asyncio
 import time
@@ -55,7 +55,7 @@ async def share_of_the_small(cluster: Cluster) -> Shared:
 
 
 def shared(accepted_at: float, small: Sequence[float], big: Sequence[float]) -> Shared:
-    """From the moments at which the items of both ended."""
+    """Return the result, computed from the times at which the items of both ended."""
     first, last, others = min(small), max(small), sorted(big)
     meanwhile = bisect_right(others, last) - bisect_left(others, first)
     return Shared(len(small) / (len(small) + meanwhile), first - accepted_at, last - accepted_at)

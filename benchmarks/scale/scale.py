@@ -1,4 +1,4 @@
-"""Takes all of these measurements, one after the other: `scale.json`."""
+"""Takes all measurements of scale, one after the other: `scale.json`."""
 
 from typing import Any
 
@@ -6,23 +6,23 @@ import orjson
 from rich.console import Console
 
 from benchmarks import machine
+from benchmarks.bench_servers import BenchServers
 from benchmarks.cluster import running_cluster
 from benchmarks.report import keep, kept, number
 from benchmarks.scale import fairness
 from benchmarks.scale.curve import curve
 from benchmarks.scale.urgent import urgent
-from benchmarks.stand import Stand
 from benchmarks.summary import Summary
 
 PARTS = ("curve", "urgent", "fairness")
 
 
-async def scale(stand: Stand, console: Console, runs: int, only: str | None = None) -> dict[str, Any]:
-    """Measure and write. With `only` the other parts stay as they were kept."""
+async def scale(bench: BenchServers, console: Console, runs: int, only: str | None = None) -> dict[str, Any]:
+    """Measure and write. With `only` the earlier figures of the other parts stay."""
     document = (kept("scale") if only else None) or {}
-    document["machine"] = await machine.described(stand.servers)
+    document["machine"] = await machine.described(bench.servers)
     if only in (None, "curve", "urgent"):
-        async with running_cluster(stand, {}) as cluster:
+        async with running_cluster(bench, {}) as cluster:
             if only != "urgent":
                 document["curve"] = await curve(cluster, console, runs)
                 keep("scale", document)
@@ -32,14 +32,14 @@ async def scale(stand: Stand, console: Console, runs: int, only: str | None = No
                 keep("scale", document)
                 console.print(f"Ten immediate items behind a million: p99 {number(document['urgent_ms']['p99'])} ms")
     if only in (None, "fairness"):
-        document["fairness"] = await _fairness(stand, console, runs)
+        document["fairness"] = await _fairness(bench, console, runs)
     console.print(f"Kept in {keep('scale', document)}")
     return document
 
 
-async def _fairness(stand: Stand, console: Console, runs: int) -> dict[str, Any]:
+async def _fairness(bench: BenchServers, console: Console, runs: int) -> dict[str, Any]:
     tokens = {"BATCHYARD_API_TOKENS": orjson.dumps(fairness.TOKENS).decode()}
-    async with running_cluster(stand, tokens, fairness.headers(fairness.BIG)) as cluster:
+    async with running_cluster(bench, tokens, fairness.headers(fairness.BIG)) as cluster:
         trials = [await fairness.share_of_the_small(cluster) for _ in range(runs)]
     found: dict[str, Any] = {
         "backlog": fairness.BACKLOG,

@@ -1,4 +1,4 @@
-"""The workload `distances` by chunks that have one size, whatever is learned: what adaptive chunks are held against."""
+"""The workload `distances` with chunks of fixed sizes, with which adaptive chunks are compared."""
 
 from batchyard_contracts.workload import Chunking, Limits, Workload
 from services.worker.workloads.distances.handler import run

@@ -1,4 +1,4 @@
-"""A workload whose result says when its item ended, by the clock of the machine: what progress is measured against."""
+"""A workload whose result has the time at which its item ended, against which progress is measured."""
 
 import asyncio
 import time

@@ -80,9 +80,9 @@ def test_every_reference_of_the_document_leads_somewhere() -> None:
 def test_every_message_is_sent_and_heard_by_somebody() -> None:
     operations = asyncapi.document()["operations"]
     sent = {_message_of(one) for op in operations.values() if op["action"] == "send" for one in op["messages"]}
-    heard = {_message_of(one) for op in operations.values() if op["action"] == "receive" for one in op["messages"]}
+    received = {_message_of(one) for op in operations.values() if op["action"] == "receive" for one in op["messages"]}
     answered = {_message_of(one) for op in operations.values() for one in op.get("reply", {}).get("messages", [])}
-    assert sent == heard
+    assert sent == received
     assert sent | answered == set(MESSAGES)
     assert not sent & answered
 

@@ -141,11 +141,11 @@ def test_a_moment_that_has_passed_asks_for_nothing(moment: datetime) -> None:
 
 
 def test_a_handler_passes_on_what_is_left() -> None:
-    heard: list[RemainingCalls] = []
-    context = Context(UUID(int=1), 0, 1, 1, "", on_remaining=heard.append)
+    reported: list[RemainingCalls] = []
+    context = Context(UUID(int=1), 0, 1, 1, "", on_remaining=reported.append)
     context.report_headers({"Content-Type": "text/plain", "Retry-After": "5"}, NOW)
     context.report_headers({"RateLimit": '"a";r=3;t=9'}, NOW)
     for calls, reset_s in ((-1, 5.0), (1, 0.0), (1, math.inf), (1, math.nan), (0, 5.0), (7, 1e300)):
         context.report_remaining(calls, reset_s)
-    assert heard == [RemainingCalls(3, 9), RemainingCalls(0, 5), RemainingCalls(7, MAX_PAUSE_S)]
+    assert reported == [RemainingCalls(3, 9), RemainingCalls(0, 5), RemainingCalls(7, MAX_PAUSE_S)]
     Context(UUID(int=1), 0, 1, 1, "").report_remaining(0, 5.0)  # nobody hears it

@@ -51,8 +51,8 @@ DEAD = [dead for queue in ALL if (dead := queue.dead_queue())]
 def test_a_message_reaches_a_queue(message_type: str) -> None:
     if message_type in {"chunk.ready.v1", "summary.requested.v1", "workload.query.v1"}:
         return  # their queues are made with their workload: below
-    heard = [queue.name for queue in QUEUES if message_type in routes_to(queue)]
-    assert bool(heard) != (message_type in PUBLIC_ONLY), heard
+    receivers = [queue.name for queue in QUEUES if message_type in routes_to(queue)]
+    assert bool(receivers) != (message_type in PUBLIC_ONLY), receivers
 
 
 def test_a_chunk_has_a_queue_for_each_priority_highest_first() -> None:

@@ -10,7 +10,7 @@ import pytest_asyncio
 from devstack import Servers
 from devstack.component import COMPONENTS
 from tests.support.cluster import Cluster, running_cluster
-from tests.support.servers import Corners
+from tests.support.servers import IsolatedServers
 
 
 def _scope(fixture_name: str, config: pytest.Config) -> Literal["module", "session"]:
@@ -20,10 +20,10 @@ def _scope(fixture_name: str, config: pytest.Config) -> Literal["module", "sessi
 
 
 @pytest.fixture(scope=_scope)
-def cluster_servers(shared_servers: Corners) -> Iterator[Servers]:
+def cluster_servers(shared_servers: IsolatedServers) -> Iterator[Servers]:
     """A virtual host, a database and a Redis database for the cluster."""
-    with shared_servers.corner() as corner:
-        yield corner
+    with shared_servers.isolated() as isolated:
+        yield isolated
 
 
 @pytest_asyncio.fixture(scope=_scope, loop_scope="session")

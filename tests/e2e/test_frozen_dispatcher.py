@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from devstack import Program, Servers, free_ports
 from tests.support.cluster import Cluster, running_cluster
-from tests.support.disturbed import ends_once, in_the_middle
+from tests.support.interrupted_batch import ends_once, in_the_middle
 from tests.support.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.faults]

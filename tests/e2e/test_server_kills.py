@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from devstack import Name, Servers, Stack
 from tests.support.cluster import Cluster, running_cluster
-from tests.support.disturbed import ends_once, in_the_middle
+from tests.support.interrupted_batch import ends_once, in_the_middle
 from tests.support.servers import whole_cluster_home
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.faults]

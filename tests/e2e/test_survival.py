@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from tests.support.cluster import Cluster
-from tests.support.disturbed import ends_once, in_the_middle
+from tests.support.interrupted_batch import ends_once, in_the_middle
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.long]
 

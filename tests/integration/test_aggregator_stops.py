@@ -47,9 +47,14 @@ async def test_a_threshold_stops_the_rest_and_keeps_the_results(
         (end,) = await around.finished()
         assert (end.result, end.stop_reason) == ("cancelled", "failure_threshold")
         assert (end.counts.succeeded, end.counts.failed, end.counts.cancelled) == (101, 9, 10)
-        (told,) = around.all(BatchStopped)
-        assert (told.batch_id, told.owner, told.round, told.reason) == (BATCH, "ann", 1, "failure_threshold")
-        assert told.detail == detail
+        (stop,) = around.all(BatchStopped)
+        assert (stop.batch_id, stop.owner, stop.round, stop.reason) == (
+            BATCH,
+            "ann",
+            1,
+            "failure_threshold",
+        )
+        assert stop.detail == detail
         state = await shown(around)
         assert (state.stop_reason, state.terms.failure_threshold) == (
             "failure_threshold",

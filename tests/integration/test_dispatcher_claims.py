@@ -40,9 +40,9 @@ async def submit(
 
 
 def duplicates(parts: Parts) -> list[Settled]:
-    told = [ItemsSettled.decode(m.body) for m in parts.outbox.sent if m.type == ItemsSettled.type]
-    assert {t.status for t in told} <= {"duplicate"}
-    return [(t.batch_id, i.ordinal, i.custom_id, i.duplicate_of_batch, i.duplicate_of) for t in told for i in t.items]
+    ends = [ItemsSettled.decode(m.body) for m in parts.outbox.sent if m.type == ItemsSettled.type]
+    assert {t.status for t in ends} <= {"duplicate"}
+    return [(t.batch_id, i.ordinal, i.custom_id, i.duplicate_of_batch, i.duplicate_of) for t in ends for i in t.items]
 
 
 def runs(parts: Parts) -> dict[uuid.UUID, set[int]]:
@@ -136,10 +136,10 @@ async def test_a_new_dispatcher_loads_the_dropped_items(new_parts: Callable[[], 
     parts = new_parts()
     first = await submit(parts, mode, [1, 2])
     second = await submit(parts, mode, [2, 3])
-    told = duplicates(parts)
+    settled = duplicates(parts)
     parts = new_parts()
     await parts.intake.load()
-    assert duplicates(parts) == told, "the ledger may not have heard of it"
+    assert duplicates(parts) == settled, "the ledger may not have heard of it"
     parts.add_workload("w", concurrency=100)
     expected = {first: {0, 1}, second: {1}} if mode == "reject" else {first: {0}, second: {0, 1}}
     async with parts.dispatching():

@@ -138,9 +138,9 @@ async def test_a_cancel_publishes_on_the_slow_path_no_faster_than_the_aggregator
     settlement = ItemSettler(parts.stores, publisher, ExternalCancel(parts.state, publisher), room)
     await settlement.settle_waiting(header, "cancelled")
     assert sent == [0, 3000]
-    told = [m for m in parts.outbox.sent if m.type == ItemsSettled.type]
-    assert {m.routing_key for m in told} == {"aside.items.settled.v1"}
-    assert max(len(ItemsSettled.decode(m.body).items) for m in told) == 1000
+    settled = [m for m in parts.outbox.sent if m.type == ItemsSettled.type]
+    assert {m.routing_key for m in settled} == {"aside.items.settled.v1"}
+    assert max(len(ItemsSettled.decode(m.body).items) for m in settled) == 1000
     assert len(parts.outbox.settled) == 4200
 
 

@@ -420,9 +420,9 @@ async def test_the_pulse_beats_while_the_publisher_waits_for_the_broker(dispatch
     await dispatcher.parts.add_batch({"": 1})
     await dispatcher.take()
     parts = dispatcher.parts
-    giver = ChunkPublisher(parts.state, parts.stores, parts.outbox, PageCache(parts.stores), on_wait=beat)  # type: ignore[arg-type]
+    chunk_publisher = ChunkPublisher(parts.state, parts.stores, parts.outbox, PageCache(parts.stores), on_wait=beat)  # type: ignore[arg-type]
     parts.outbox.refuse = refuse
-    await giver.publish(list(parts.state.leases.values()))
+    await chunk_publisher.publish(list(parts.state.leases.values()))
     assert beats == 2
 
 

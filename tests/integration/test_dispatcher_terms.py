@@ -48,9 +48,9 @@ def causes(parts: Parts) -> set[StopReason | None]:
     return {ItemsSettled.decode(m.body).reason for m in parts.outbox.sent if m.type == ItemsSettled.type}
 
 
-def told_workers(parts: Parts) -> list[tuple[uuid.UUID, int, str]]:
-    told = [BatchStopped.decode(m.body) for m in parts.outbox.sent if m.type == BatchStopped.type]
-    return [(t.batch_id, t.round, t.reason) for t in told]
+def stopped_rounds(parts: Parts) -> list[tuple[uuid.UUID, int, str]]:
+    messages = [BatchStopped.decode(m.body) for m in parts.outbox.sent if m.type == BatchStopped.type]
+    return [(t.batch_id, t.round, t.reason) for t in messages]
 
 
 def out(parts: Parts, batch: uuid.UUID) -> int:
@@ -96,7 +96,7 @@ async def test_the_rate_of_a_batch_holds_until_it_is_removed(parts: Parts) -> No
 
 
 async def test_batches_share_the_items_by_weight(parts: Parts) -> None:
-    parts.add_workload("w", chunk_max=8)  # of larger ones too few go out for shares to be told
+    parts.add_workload("w", chunk_max=8)  # of larger ones too few go out for shares to be visible
     batches = [await parts.add_batch({"x": 500}, terms=Terms(weight=w)) for w in (1, 1)]
     await parts.control(batches[1], "change", terms=Terms(weight=4))
     served: Counter[uuid.UUID] = Counter()
@@ -132,20 +132,20 @@ async def test_a_deadline_expires_items_in_flight_before_the_workers_are_stopped
     async with parts.dispatching():
         await parts.until(lambda: bool(out(parts, batch) and out(parts, other)))
         await parts.control(batch, "change", terms=Terms(deadline=later(0.2)))
-        await parts.until(lambda: bool(told_workers(parts)))
+        await parts.until(lambda: bool(stopped_rounds(parts)))
         sent = [m.type for m in parts.outbox.sent]
-        told = [
+        messages = [
             ItemsSettled.decode(m.body)
             for m in parts.outbox.sent[: sent.index(BatchStopped.type)]
             if m.type == ItemsSettled.type
         ]
         given = [i.ordinal for c in parts.outbox.chunks if c.batch_id == batch for i in c.items]
-        assert sorted(i.ordinal for t in told for i in t.items) == sorted(given)
+        assert sorted(i.ordinal for t in messages for i in t.items) == sorted(given)
         await parts.until(lambda: len(parts.outbox.settled) == 3004)
         assert sorted(o for _, o, _ in parts.outbox.settled) == list(range(3004))
         assert {status for status, _, _ in parts.outbox.settled} == {"expired"}
         assert causes(parts) == {"deadline"}
-        assert told_workers(parts) == [(batch, 1, "deadline")]
+        assert stopped_rounds(parts) == [(batch, 1, "deadline")]
         assert {b.batch_id for b in parts.state.batches.values() if not b.stop_status} == {other}
         await parts.pages(batch, {"": 5}, page=9)  # added afterwards
         # the loop and the helper may settle them both
@@ -167,7 +167,7 @@ async def test_a_deadline_that_passed_without_an_active_dispatcher_expires_the_i
     for lease in await successor.stores.leases.leases(0.0):
         successor.state.add_lease(lease)
     stopping = asyncio.create_task(successor.batch_stopper.run())
-    await successor.until(lambda: bool(told_workers(successor)))
+    await successor.until(lambda: bool(stopped_rounds(successor)))
     stopping.cancel()
     assert sorted(o for _, o, _ in successor.outbox.settled) == list(range(10))
 
@@ -184,7 +184,7 @@ async def test_the_next_dispatcher_completes_an_interrupted_stop(make: Callable[
         successor.state.add_lease(lease)
     await successor.batch_stopper.drain()
     assert sorted(o for _, o, _ in successor.outbox.settled) == list(range(10))
-    assert told_workers(successor) == [(batch, 1, "deadline")]
+    assert stopped_rounds(successor) == [(batch, 1, "deadline")]
 
 
 async def test_a_deadline_can_be_postponed_and_removed(parts: Parts) -> None:

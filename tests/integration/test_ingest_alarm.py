@@ -9,7 +9,7 @@ from devstack import Servers
 from services.ingest.submission import upload
 from tests.support.broker_alarm import memory_alarm
 from tests.support.running_ingest import running_ingest
-from tests.support.uploading import lines, ordinals, post
+from tests.support.upload_files import lines, ordinals, post
 
 pytestmark = pytest.mark.faults
 KEY = {"Idempotency-Key": "file"}

@@ -19,7 +19,7 @@ from services.ingest.maintenance import progress_reconciler
 from services.ingest.submission import backpressure
 from tests.support.patience import PATIENCE_S
 from tests.support.running_ingest import IngestHarness, running_ingest
-from tests.support.uploading import lines, post
+from tests.support.upload_files import lines, post
 
 pytestmark = pytest.mark.long
 BOUND = 10_000

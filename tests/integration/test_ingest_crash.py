@@ -33,16 +33,16 @@ async def test_submissions_survive_a_kill(clean: Servers, tmp_path: Path, after:
         await process.end(signal.SIGKILL)
         async with running_ingest(clean):
             async with asyncio.timeout(60):
-                while len({told.name for told in harness.all(BatchAccepted)}) < COMMANDS:
+                while len({announced.name for announced in harness.all(BatchAccepted)}) < COMMANDS:
                     await harness.wait_for(BatchAccepted, len(harness.all(BatchAccepted)) + 1)
             rows = await harness.rows("SELECT name FROM batches")
             assert sorted(int(row["name"]) for row in rows) == list(range(COMMANDS))
-            told = harness.all(BatchAccepted)
-            assert len({each.batch_id for each in told}) == COMMANDS
+            announced = harness.all(BatchAccepted)
+            assert len({each.batch_id for each in announced}) == COMMANDS
             answered = [CommandAccepted.decode(reply.result().body) for reply in waiting if reply.done()]
-            assert {each.batch_id for each in answered} <= {each.batch_id for each in told}
+            assert {each.batch_id for each in answered} <= {each.batch_id for each in announced}
             pages = {page.batch_id for page in harness.all(ItemsPage)}
-            assert pages == {each.batch_id for each in told}
+            assert pages == {each.batch_id for each in announced}
 
 
 async def test_appends_survive_a_kill(clean: Servers, tmp_path: Path) -> None:
@@ -59,9 +59,9 @@ async def test_appends_survive_a_kill(clean: Servers, tmp_path: Path) -> None:
         await harness.wait_for(ItemsPage, 10)
         await process.end(signal.SIGKILL)
         async with running_ingest(clean):
-            told = await harness.wait_for(BatchSealed)
+            announced = await harness.wait_for(BatchSealed)
             await harness.wait_until(lambda: len({page.page for page in harness.all(ItemsPage)}) == 60)
-        assert {each.total for each in told} == {60}
+        assert {each.total for each in announced} == {60}
         numbers = {
             item.ordinal: item.payload["n"]
             for page in harness.all(ItemsPage)

@@ -49,8 +49,8 @@ async def test_without_the_database_commands_wait(clean: Servers) -> None:
         proxy.mend()
         async with asyncio.timeout(PATIENCE_S):
             reply = CommandAccepted.decode((await waiting).body)
-        (told,) = await harness.wait_for(BatchAccepted)
-        assert told.batch_id == reply.batch_id
+        (announced,) = await harness.wait_for(BatchAccepted)
+        assert announced.batch_id == reply.batch_id
 
 
 async def test_a_lost_broker_connection_loses_no_command(clean: Servers) -> None:
@@ -85,5 +85,5 @@ async def test_without_redis_submissions_and_progress_continue(clean: Servers, f
         )
         assert (status, accepted["items"]) == (202, 1200)
         proxy.mend()
-        (told,) = await harness.wait_for(BatchAccepted)
-        assert told.total == 1200
+        (announced,) = await harness.wait_for(BatchAccepted)
+        assert announced.total == 1200

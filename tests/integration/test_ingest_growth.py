@@ -69,8 +69,8 @@ async def test_commands_sent_without_waiting_keep_their_order(clean: Servers) ->
         async with asyncio.timeout(PATIENCE_S):
             replies = await asyncio.gather(*waiting)
         assert {reply.type for reply in replies} == {CommandAccepted.type}
-        (told,) = await harness.wait_for(BatchSealed)
-        assert told.total == 50
+        (sealed,) = await harness.wait_for(BatchSealed)
+        assert sealed.total == 50
         assert sent(harness) == [(n, n) for n in range(50)]
 
 
@@ -119,8 +119,8 @@ async def test_duplicates_are_found_across_appends(clean: Servers) -> None:
             BatchSeal(batch_id=batch_id),
         ):
             assert isinstance(await harness.command(command), CommandAccepted)
-        (told,) = await harness.wait_for(BatchSealed)
-        assert told.total == 7
+        (sealed,) = await harness.wait_for(BatchSealed)
+        assert sealed.total == 7
         assert sent(harness) == [(0, 1), (2, 2), (5, 3)]
         pairs = [(i.ordinal, i.duplicate_of) for settled in harness.all(ItemsSettled) for i in settled.items]
         assert pairs == [(1, 0), (3, 0), (4, 2), (6, 5)]
@@ -135,8 +135,8 @@ async def test_without_redis_items_are_accepted_and_duplicates_run(clean: Server
             BatchSeal(batch_id=batch_id),
         ):
             assert isinstance(await harness.command(command), CommandAccepted)
-        (told,) = await harness.wait_for(BatchSealed)
-        assert told.total == 3
+        (sealed,) = await harness.wait_for(BatchSealed)
+        assert sealed.total == 3
         assert sent(harness) == [(0, 1), (2, 1)]
 
 

@@ -38,8 +38,8 @@ async def test_messages_are_kept_in_order_while_the_broker_is_unavailable(
         assert len(await harness.rows("SELECT FROM outbox")) == 2 + len(actions)
         assert harness.flow == []
         proxy.mend()
-        told = await harness.wait_for(BatchControlled, len(actions))
-        assert [each.action for each in told] == actions
+        forwarded = await harness.wait_for(BatchControlled, len(actions))
+        assert [each.action for each in forwarded] == actions
         assert [type(message) for message in harness.flow[:2]] == [ItemsPage, BatchAccepted]
         await empty(harness)
         await harness.post(f"/batches/{accepted['batch_id']}/resume")
@@ -66,16 +66,16 @@ async def test_messages_of_a_dead_process_are_sent(clean: Servers) -> None:
         await harness.post("/batches", json=BODY)
         await harness.wait_for(BatchAccepted)
         await empty(harness)
-        page, told = harness.flow
+        page, forwarded = harness.flow
         await harness.rows(
             "INSERT INTO outbox (exchange, routing_key, type, body, due_at)"
             " SELECT 'batchyard.flow', type, type, body, now()"
             " FROM unnest($1::text[], $2::bytea[]) AS new (type, body)",
-            [page.type, told.type],
-            [page.encode(), told.encode()],
+            [page.type, forwarded.type],
+            [page.encode(), forwarded.encode()],
         )
         await harness.wait_for(BatchAccepted, 2)
-        assert harness.flow == [page, told, page, told]
+        assert harness.flow == [page, forwarded, page, forwarded]
         await empty(harness)
 
 

@@ -64,11 +64,11 @@ async def test_a_patch_is_previewed_on_every_item(clean: Servers) -> None:
             path, json={"patch": patch, "skip_invalid": True, "select": {"codes": ["x"]}}
         )
         assert (status, accepted["retried"]) == (202, 11_995)
-        (told,) = await harness.wait_for(BatchControlled)
-        assert (told.action, told.round, told.patch) == ("retry", 3, patch)
-        assert told.except_ordinals == [*range(0, 24_000, 5000), 24_013]
-        assert told.select is not None
-        assert told.select.codes == ["x"]
+        (forwarded,) = await harness.wait_for(BatchControlled)
+        assert (forwarded.action, forwarded.round, forwarded.patch) == ("retry", 3, patch)
+        assert forwarded.except_ordinals == [*range(0, 24_000, 5000), 24_013]
+        assert forwarded.select is not None
+        assert forwarded.select.codes == ["x"]
 
 
 @pytest.mark.parametrize(

@@ -60,15 +60,15 @@ async def test_control_commands_over_http_are_forwarded_in_order(clean: Servers)
             assert (status, accepted["batch_id"], accepted["items"]) == (202, str(batch_id), 1)
         async with harness.http.patch(f"{harness.url}/batches/{batch_id}", json={"priority": "immediate"}) as response:
             assert response.status == 202
-        told = await harness.wait_for(BatchControlled, 5)
-        assert [(t.action, t.owner, t.priority) for t in told] == [
+        forwarded = await harness.wait_for(BatchControlled, 5)
+        assert [(t.action, t.owner, t.priority) for t in forwarded] == [
             ("pause", "default", None),
             ("resume", "default", None),
             ("cancel", "default", None),
             ("retry", "default", None),
             ("change", "default", "immediate"),
         ]
-        assert {t.batch_id for t in told} == {batch_id}
+        assert {t.batch_id for t in forwarded} == {batch_id}
         assert [row["priority"] for row in await harness.rows("SELECT priority FROM batches")] == ["immediate"]
         status, problem = await harness.post(f"/batches/{batch_id}/explode")
         assert (status, problem["code"]) == (422, "invalid_request")
@@ -86,7 +86,7 @@ async def test_a_repeated_command_over_amqp_acts_once(clean: Servers) -> None:
         resumed = await harness.command(BatchControl(batch_id=batch_id, action="resume"), message_id="m2")
         assert isinstance(resumed, CommandAccepted)
         await harness.wait_for(BatchControlled, 2)
-        assert [told.action for told in harness.all(BatchControlled)] == ["pause", "resume"]
+        assert [forwarded.action for forwarded in harness.all(BatchControlled)] == ["pause", "resume"]
 
 
 async def test_only_a_finished_batch_can_be_retried(clean: Servers) -> None:
@@ -103,8 +103,8 @@ async def test_only_a_finished_batch_can_be_retried(clean: Servers) -> None:
         assert (await harness.post(f"/batches/{batch_id}/retry", headers=key))[1]["replayed"] is False
         aggregator_replies(harness, "running")
         assert (await harness.post(f"/batches/{batch_id}/retry", headers=key))[1]["replayed"] is True
-        (told,) = await harness.wait_for(BatchControlled)
-        assert told.action == "retry"
+        (forwarded,) = await harness.wait_for(BatchControlled)
+        assert forwarded.action == "retry"
 
 
 async def test_control_of_a_finished_batch_is_rejected(clean: Servers) -> None:
@@ -128,9 +128,9 @@ async def test_control_of_a_finished_batch_is_rejected(clean: Servers) -> None:
         await harness.post(f"/batches/{batch_id}/retry")
         assert (await harness.post(f"/batches/{batch_id}/cancel"))[
             0
-        ] == 202  # though no event has told of the new round
-        told = await harness.wait_for(BatchControlled, 3)
-        assert [t.action for t in told] == ["change", "retry", "cancel"]
+        ] == 202  # although no event of the new round has arrived
+        forwarded = await harness.wait_for(BatchControlled, 3)
+        assert [t.action for t in forwarded] == ["change", "retry", "cancel"]
 
 
 async def test_the_cancel_of_an_open_batch_seals_it(clean: Servers) -> None:
@@ -178,9 +178,12 @@ async def test_terms_are_changed_and_cleared(clean: Servers) -> None:
             assert (response.status, (await response.json())["code"]) == (422, "deadline_passed")
         changed = await harness.command(BatchControl(batch_id=batch_id, action="change", concurrency=5))
         assert isinstance(changed, CommandAccepted)
-        told = await harness.wait_for(BatchControlled, 2)
-        assert (told[0].terms, told[0].clear) == (Terms(rate=Rate(per_second=20, burst=2), weight=3), ["deadline"])
-        assert told[1].terms == Terms(concurrency=5)
+        changes = await harness.wait_for(BatchControlled, 2)
+        assert (changes[0].terms, changes[0].clear) == (
+            Terms(rate=Rate(per_second=20, burst=2), weight=3),
+            ["deadline"],
+        )
+        assert changes[1].terms == Terms(concurrency=5)
 
 
 async def test_a_change_needs_something_to_change(clean: Servers) -> None:
@@ -229,7 +232,7 @@ async def test_of_two_retries_of_a_round_one_is_accepted(clean: Servers) -> None
         assert (await harness.post(f"/batches/{batch_id}/retry"))[0] == 202
         status, problem = await harness.post(f"/batches/{batch_id}/retry")
         assert (status, problem["code"]) == (409, "not_finished")
-        assert [told.action for told in await harness.wait_for(BatchControlled)] == ["retry"]
+        assert [forwarded.action for forwarded in await harness.wait_for(BatchControlled)] == ["retry"]
 
 
 async def test_a_round_that_the_aggregator_does_not_open_is_taken_back(clean: Servers) -> None:

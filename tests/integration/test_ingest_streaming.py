@@ -20,7 +20,7 @@ from services.ingest.submission import upload
 from tests.support.ingest_process import ingest_process
 from tests.support.patience import PATIENCE_S
 from tests.support.running_ingest import IngestHarness, connect_harness, running_ingest
-from tests.support.uploading import NDJSON, lines, ordinals, post
+from tests.support.upload_files import NDJSON, lines, ordinals, post
 
 KEY = {"Idempotency-Key": "file"}
 
@@ -47,8 +47,8 @@ async def test_pages_are_sent_before_the_upload_ends(clean: Servers) -> None:
     async def slow() -> AsyncIterator[bytes]:
         async for piece in lines(12_000):
             yield piece
-        (told,) = await harness.wait_for(BatchAccepted)
-        assert (told.total, str(told.batch_id)) == (None, batch_id)
+        (announced,) = await harness.wait_for(BatchAccepted)
+        assert (announced.total, str(announced.batch_id)) == (None, batch_id)
         await harness.wait_for(ItemsPage, 10_000 // PAGE_ITEMS)
         assert (await harness.get(f"/batches/{batch_id}"))[1]["status"] == "open"
         assert harness.all(BatchSealed) == []
@@ -69,8 +69,8 @@ async def test_a_late_invalid_line_keeps_the_items_before_it(clean: Servers) -> 
         assert (status, problem["code"], problem["line"], problem["items"]) == (422, "invalid_item", 25_999, 25_000)
         assert problem["batch_id"] in problem["detail"]
         await harness.wait_until(lambda: len(ordinals(harness)) == 25_000)
-        (told,) = harness.all(BatchAccepted)
-        assert (str(told.batch_id), told.total) == (problem["batch_id"], None)
+        (announced,) = harness.all(BatchAccepted)
+        assert (str(announced.batch_id), announced.total) == (problem["batch_id"], None)
         other = await post(harness, lines(30_000, size=101), headers=KEY)
         assert (other[0], other[1]["code"]) == (409, "idempotency_conflict")
         shorter = await post(harness, lines(20_000), headers=KEY)
@@ -96,12 +96,12 @@ async def test_an_interrupted_upload_is_completed_by_appends(clean: Servers) -> 
         with pytest.raises(aiohttp.ClientError):
             await post(harness, broken(), headers=KEY)
         await harness.wait_until(lambda: len(ordinals(harness)) == 15_000)
-        (told,) = harness.all(BatchAccepted)
+        (announced,) = harness.all(BatchAccepted)
         await wait_until_released(harness)
         rest = {"sequence": 0, "items": [{"payload": {"n": n}} for n in range(15_000, 15_100)]}
-        status, grown = await harness.post(f"/batches/{told.batch_id}/items", json=rest)
+        status, grown = await harness.post(f"/batches/{announced.batch_id}/items", json=rest)
         assert (status, grown["items"]) == (202, 15_100)
-        assert (await harness.post(f"/batches/{told.batch_id}/seal"))[0] == 202
+        assert (await harness.post(f"/batches/{announced.batch_id}/seal"))[0] == 202
         assert (await harness.wait_for(BatchSealed))[0].total == 15_100
         assert sent_numbers(harness) == {n: n for n in range(15_100)}
         status, problem = await post(harness, lines(15_200), headers=KEY)
@@ -157,11 +157,11 @@ async def test_a_cancel_ends_the_upload(clean: Servers) -> None:
     async def slow() -> AsyncIterator[bytes]:
         async for piece in lines(12_000):
             yield piece
-        (told,) = await harness.wait_for(BatchAccepted)
-        rejected = await harness.command(BatchSeal(batch_id=told.batch_id))
+        (announced,) = await harness.wait_for(BatchAccepted)
+        rejected = await harness.command(BatchSeal(batch_id=announced.batch_id))
         assert isinstance(rejected, CommandRejected)
         assert rejected.code == "upload_in_progress"
-        await harness.command(BatchControl(batch_id=told.batch_id, action="cancel"))
+        await harness.command(BatchControl(batch_id=announced.batch_id, action="cancel"))
         async for piece in lines(30_000):
             yield piece
 

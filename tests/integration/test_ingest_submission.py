@@ -70,8 +70,8 @@ async def test_a_batch_over_http_is_announced_with_its_pages(clean: Servers) -> 
             assert response.status == 202
             accepted = CommandAccepted.decode(await response.read())
             assert response.headers["Location"] == f"/api/v1/batches/{accepted.batch_id}"
-        (told,) = await harness.wait_for(BatchAccepted)
-        assert (told.batch_id, told.total, told.owner) == (accepted.batch_id, 2, "default")
+        (announced,) = await harness.wait_for(BatchAccepted)
+        assert (announced.batch_id, announced.total, announced.owner) == (accepted.batch_id, 2, "default")
         assert ordinals(harness.all(ItemsPage)) == [0, 1]
 
 
@@ -175,8 +175,8 @@ async def test_the_owner_is_the_broker_user(clean: Servers) -> None:
         other = await harness.command(submit(2, idempotency_key="k"))
         assert isinstance(reply, CommandAccepted)
         assert isinstance(other, CommandAccepted)
-        told = await harness.wait_for(BatchAccepted, 2)
-        assert {each.owner for each in told} == {user, "default"}
+        announced = await harness.wait_for(BatchAccepted, 2)
+        assert {each.owner for each in announced} == {user, "default"}
         assert (await harness.get(f"/batches/{reply.batch_id}"))[0] == 404
 
 
@@ -186,8 +186,8 @@ async def test_duplicates_are_settled_and_not_sent(clean: Servers) -> None:
         status, accepted = await harness.post("/batches", json={"workload": "squares", "items": items})
         assert (status, accepted["items"]) == (202, 6)
         (settled,) = await harness.wait_for(ItemsSettled)
-        (told,) = await harness.wait_for(BatchAccepted)
-        assert told.total == 6
+        (announced,) = await harness.wait_for(BatchAccepted)
+        assert announced.total == 6
         assert ordinals(harness.all(ItemsPage)) == [0, 1, 3]
         assert (settled.status, settled.round, settled.batch_id) == ("duplicate", 1, UUID(accepted["batch_id"]))
         assert [(i.ordinal, i.custom_id, i.duplicate_of) for i in settled.items] == [
@@ -201,10 +201,10 @@ async def test_the_largest_command_is_accepted(clean: Servers) -> None:
     async with running_ingest(clean) as harness:
         reply = await harness.command(submit(*range(10_000)))
         assert isinstance(reply, CommandAccepted)
-        (told,) = await harness.wait_for(BatchAccepted)
+        (announced,) = await harness.wait_for(BatchAccepted)
         pages = harness.all(ItemsPage)
         assert isinstance(harness.flow[-1], BatchAccepted)
-        assert told.total == 10_000
+        assert announced.total == 10_000
         assert [page.page for page in pages] == list(range(10))
         assert ordinals(pages) == list(range(10_000))
 

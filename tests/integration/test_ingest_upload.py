@@ -11,7 +11,7 @@ from devstack import Servers
 from services.ingest.domain import item_validator
 from tests.support.ingest_process import ingest_process
 from tests.support.running_ingest import connect_harness, running_ingest
-from tests.support.uploading import lines, ordinals, post
+from tests.support.upload_files import lines, ordinals, post
 
 
 async def test_an_upload_takes_constant_memory(clean: Servers, tmp_path: Path) -> None:
@@ -25,10 +25,10 @@ async def test_an_upload_takes_constant_memory(clean: Servers, tmp_path: Path) -
         status, accepted = await post(harness, lines(50_000, 1000))
         assert (status, accepted["items"]) == (202, 50_000)
         assert process.peak_bytes - before < 25_000_000
-        (told,) = await harness.wait_for(BatchAccepted)
-        assert (told.total, told.batch_id) == (None, UUID(accepted["batch_id"]))
+        (announced,) = await harness.wait_for(BatchAccepted)
+        assert (announced.total, announced.batch_id) == (None, UUID(accepted["batch_id"]))
         (sealed,) = await harness.wait_for(BatchSealed)
-        assert (sealed.total, sealed.batch_id) == (50_000, told.batch_id)
+        assert (sealed.total, sealed.batch_id) == (50_000, announced.batch_id)
         assert isinstance(harness.flow[0], BatchAccepted)
         assert ordinals(harness) == list(range(50_000))
         assert [page.page for page in harness.all(ItemsPage)] == list(range(len(harness.all(ItemsPage))))
@@ -85,8 +85,8 @@ async def test_wrapped_items_and_spaces_are_accepted(clean: Servers) -> None:
         )
         status, accepted = await post(harness, body, "&priority=immediate&name=my%20file")
         assert (status, accepted["items"]) == (202, 3)
-        (told,) = await harness.wait_for(BatchAccepted)
-        assert (told.priority, told.name) == ("immediate", "my file")
+        (announced,) = await harness.wait_for(BatchAccepted)
+        assert (announced.priority, announced.name) == ("immediate", "my file")
         (page,) = harness.all(ItemsPage)
         assert [(i.custom_id, i.payload["n"]) for i in page.segments[0].items] == [
             ("a b", 1),

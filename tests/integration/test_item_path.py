@@ -6,7 +6,7 @@ from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
 from batchyard_contracts.v1.flow import BatchAccepted, ItemOutcome
 from batchyard_contracts.v1.values import NewItem
 from devstack import Servers
-from tests.support.consumer_desk import chunk, desk
+from tests.support.consumer_harness import chunk, consumer_harness
 from tests.support.dispatcher_parts import dispatcher_parts, page_of, received, report_on
 from tests.support.entered_modules import entered_modules
 from tests.support.ledger_messages import accepted, processed
@@ -46,7 +46,7 @@ async def test_a_page_and_a_report_enter_at_most_nine_modules_of_the_dispatcher(
 
 
 async def test_a_chunk_enters_at_most_twelve_modules_of_the_worker() -> None:
-    async with desk() as worker:
+    async with consumer_harness() as worker:
         worker.gate.set()
         with entered_modules("worker", "chunk consumer") as found:
             await worker.broker.deliver(chunk(1), "chunk")

@@ -59,7 +59,7 @@ async def receiver() -> AsyncIterator[WebhookReceiver]:
 
 
 @dataclass
-class Desk:
+class Harness:
     """The notifier's handlers and the delivery workers that they wake."""
 
     pool: Pool
@@ -87,23 +87,23 @@ class Desk:
 
 
 @pytest.fixture
-def desk(pool: Pool) -> Desk:
-    return make_desk(pool)
+def harness(pool: Pool) -> Harness:
+    return make_harness(pool)
 
 
-def make_desk(pool: Pool, schedule: BackoffSchedule = QUICK) -> Desk:
+def make_harness(pool: Pool, schedule: BackoffSchedule = QUICK) -> Harness:
     delivery_workers: list[DeliveryWorker] = []
 
     def wake() -> None:
         for worker in delivery_workers:
             worker.wake.set()
 
-    return Desk(pool, EventHandlers(DeliveryStore(pool), schedule, wake), delivery_workers)
+    return Harness(pool, EventHandlers(DeliveryStore(pool), schedule, wake), delivery_workers)
 
 
 @asynccontextmanager
 async def delivery_worker(
-    desk: Desk,
+    harness: Harness,
     kind: Kind = "webhook",
     *,
     mailbox: Mailbox | None = None,
@@ -117,13 +117,13 @@ async def delivery_worker(
         webhooks = WebhookSender(session, WebhookSigner(SECRET), lambda: datetime.now(UTC))
         mails = MailSender(parse_relay(mailbox.url) if mailbox else None, sender_address("noreply@b.example"), 5.0)
         send = webhooks.send if kind == "webhook" else mails.send
-        working = DeliveryWorker(kind, DeliveryStore(desk.pool), send, QUICK, limits)
-        desk.delivery_workers.append(working)
+        working = DeliveryWorker(kind, DeliveryStore(harness.pool), send, QUICK, limits)
+        harness.delivery_workers.append(working)
         try:
             async with running(working):
                 yield working
         finally:
-            desk.delivery_workers.remove(working)
+            harness.delivery_workers.remove(working)
 
 
 @asynccontextmanager
@@ -141,16 +141,16 @@ async def running(worker: DeliveryWorker) -> AsyncIterator[None]:
 
 
 @pytest.mark.parametrize("order", ["accepted first", "finished first"])
-async def test_each_target_and_round_has_one_delivery_in_any_order_of_messages(desk: Desk, order: str) -> None:
+async def test_each_target_and_round_has_one_delivery_in_any_order_of_messages(harness: Harness, order: str) -> None:
     batch_id = uuid4()
     start = accepted(batch_id, webhooks=[HOOK, HOOK, "https://b.example/"], emails=["ann@a.example"])
     end = finished(batch_id)
 
     async def one() -> None:
-        await desk.handlers.on_batch_accepted(start, ENVELOPE)
+        await harness.handlers.on_batch_accepted(start, ENVELOPE)
 
     async def other() -> None:
-        await desk.handlers.on_batch_finished(end, ENVELOPE)
+        await harness.handlers.on_batch_finished(end, ENVELOPE)
 
     for handle in (one, other) if order == "accepted first" else (other, one):
         await handle()
@@ -158,63 +158,63 @@ async def test_each_target_and_round_has_one_delivery_in_any_order_of_messages(d
     for _ in range(2):
         await one()
         await other()
-    rows = await desk.rows()
+    rows = await harness.rows()
     assert [(row["kind"], row["address"], row["round"], row["state"], row["attempts"]) for row in rows] == [
         ("email", "ann@a.example", 1, "pending", 0),
         ("webhook", "https://b.example/", 1, "pending", 0),
         ("webhook", HOOK, 1, "pending", 0),
     ]
-    await desk.handlers.on_batch_finished(finished(batch_id, round=2), ENVELOPE)
-    assert [row["round"] for row in await desk.rows()] == [1, 2] * 3
+    await harness.handlers.on_batch_finished(finished(batch_id, round=2), ENVELOPE)
+    assert [row["round"] for row in await harness.rows()] == [1, 2] * 3
 
 
-async def test_concurrent_accepted_and_finished_create_every_delivery(desk: Desk) -> None:
+async def test_concurrent_accepted_and_finished_create_every_delivery(harness: Harness) -> None:
     ids = [uuid4() for _ in range(60)]
-    messages = [desk.handlers.on_batch_accepted(accepted(batch_id, webhooks=[HOOK]), ENVELOPE) for batch_id in ids]
-    messages += [desk.handlers.on_batch_finished(finished(batch_id), ENVELOPE) for batch_id in ids]
+    messages = [harness.handlers.on_batch_accepted(accepted(batch_id, webhooks=[HOOK]), ENVELOPE) for batch_id in ids]
+    messages += [harness.handlers.on_batch_finished(finished(batch_id), ENVELOPE) for batch_id in ids]
     order = [part for pair in zip(messages[:60], messages[60:], strict=True) for part in pair]
     await asyncio.gather(*order)
-    assert {row["batch_id"] for row in await desk.rows()} == set(ids)
+    assert {row["batch_id"] for row in await harness.rows()} == set(ids)
 
 
-async def test_nothing_is_stored_without_targets(desk: Desk) -> None:
+async def test_nothing_is_stored_without_targets(harness: Harness) -> None:
     one, other = uuid4(), uuid4()
-    await desk.handlers.on_batch_accepted(accepted(one), ENVELOPE)
-    await desk.handlers.on_batch_finished(finished(one), ENVELOPE)
-    await desk.handlers.on_batch_finished(finished(other), ENVELOPE)
-    await desk.handlers.on_batch_accepted(accepted(other), ENVELOPE)
-    assert await desk.rows() == []
-    assert await desk.pool.fetchval("SELECT count(*) FROM batches") == 0
-    store = DeliveryStore(desk.pool)
+    await harness.handlers.on_batch_accepted(accepted(one), ENVELOPE)
+    await harness.handlers.on_batch_finished(finished(one), ENVELOPE)
+    await harness.handlers.on_batch_finished(finished(other), ENVELOPE)
+    await harness.handlers.on_batch_accepted(accepted(other), ENVELOPE)
+    assert await harness.rows() == []
+    assert await harness.pool.fetchval("SELECT count(*) FROM batches") == 0
+    store = DeliveryStore(harness.pool)
     await store.delete_unclaimed_rounds(3600)
-    assert await desk.pool.fetchval("SELECT count(*) FROM rounds") == 1
+    assert await harness.pool.fetchval("SELECT count(*) FROM rounds") == 1
     await store.delete_unclaimed_rounds(0)
-    assert await desk.pool.fetchval("SELECT count(*) FROM rounds") == 0
+    assert await harness.pool.fetchval("SELECT count(*) FROM rounds") == 0
 
 
-async def test_names_and_addresses_with_nul_do_not_block_the_queue(desk: Desk) -> None:
+async def test_names_and_addresses_with_nul_do_not_block_the_queue(harness: Harness) -> None:
     batch_id = uuid4()
     start = accepted(batch_id, webhooks=["https://a.example/"], name="a\x00b")
     unchecked = NotificationTargets.model_construct(
         webhooks=["https://a.example/\x00"]
     )  # as an older ingest may have let it pass
-    await desk.handlers.on_batch_accepted(start.model_copy(update={"notify": unchecked}), ENVELOPE)
-    await desk.handlers.on_batch_finished(finished(batch_id, name="a\x00b", labels={"\x00": "\x00"}), ENVELOPE)
-    async with delivery_worker(desk):
-        (row,) = await desk.settled()
+    await harness.handlers.on_batch_accepted(start.model_copy(update={"notify": unchecked}), ENVELOPE)
+    await harness.handlers.on_batch_finished(finished(batch_id, name="a\x00b", labels={"\x00": "\x00"}), ENVELOPE)
+    async with delivery_worker(harness):
+        (row,) = await harness.settled()
     assert (row["state"], row["reason"]) == ("failed", "not a valid address")
 
 
 async def test_webhooks_and_emails_are_delivered_without_waiting_for_the_next_poll(
-    desk: Desk, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(delivery_worker_module, "POLL_S", 3600.0)
-    async with Mailbox() as mailbox, delivery_worker(desk), delivery_worker(desk, "email", mailbox=mailbox):
+    async with Mailbox() as mailbox, delivery_worker(harness), delivery_worker(harness, "email", mailbox=mailbox):
         await asyncio.sleep(0.3)  # both rest, which cannot be observed
-        await desk.batch(webhooks=[receiver.url], emails=["ann@a.example"])
+        await harness.batch(webhooks=[receiver.url], emails=["ann@a.example"])
         (call,) = await receiver.wait_for(1)
         (letter,) = await mailbox.wait_for(1)
-        rows = await desk.settled(2)
+        rows = await harness.settled(2)
     assert call.verified
     assert letter.recipients == ("ann@a.example",)
     assert [(row["state"], row["attempts"], row["status"], row["reason"]) for row in rows] == [
@@ -224,86 +224,86 @@ async def test_webhooks_and_emails_are_delivered_without_waiting_for_the_next_po
     assert all(row["claimed_until"] is None and row["ended_at"] is not None for row in rows)
 
 
-async def test_a_failed_delivery_is_retried_with_the_same_id(desk: Desk, receiver: WebhookReceiver) -> None:
+async def test_a_failed_delivery_is_retried_with_the_same_id(harness: Harness, receiver: WebhookReceiver) -> None:
     receiver.answer(Answer(500, body=b"first"), Answer(302), Answer(200, body=b"thanks"))
-    async with delivery_worker(desk):
-        await desk.batch(webhooks=[receiver.url])
-        (row,) = await desk.settled()
+    async with delivery_worker(harness):
+        await harness.batch(webhooks=[receiver.url])
+        (row,) = await harness.settled()
     assert (row["state"], row["attempts"], row["status"], row["reply"]) == ("delivered", 3, 200, "thanks")
     assert len({(call.id, call.body) for call in receiver.calls}) == 1
     assert all(call.verified for call in receiver.calls)
 
 
-async def test_the_last_failed_attempt_fails_the_delivery(desk: Desk, receiver: WebhookReceiver) -> None:
+async def test_the_last_failed_attempt_fails_the_delivery(harness: Harness, receiver: WebhookReceiver) -> None:
     receiver.answer(otherwise=Answer(503, body=b"full"))
-    async with delivery_worker(desk):
-        await desk.batch(webhooks=[receiver.url])
-        (row,) = await desk.settled()
+    async with delivery_worker(harness):
+        await harness.batch(webhooks=[receiver.url])
+        (row,) = await harness.settled()
     assert (row["state"], row["attempts"], row["status"]) == ("failed", 3, 503)
     assert row["reason"] == "http 503 (attempt 3, the last)"
     assert row["reply"] == "full"
     assert len(receiver.calls) == 3
 
 
-async def test_status_410_fails_the_delivery_at_once(desk: Desk, receiver: WebhookReceiver) -> None:
+async def test_status_410_fails_the_delivery_at_once(harness: Harness, receiver: WebhookReceiver) -> None:
     receiver.answer(Answer(410))
-    async with delivery_worker(desk):
-        await desk.batch(webhooks=[receiver.url])
-        (row,) = await desk.settled()
+    async with delivery_worker(harness):
+        await harness.batch(webhooks=[receiver.url])
+        (row,) = await harness.settled()
     assert (row["state"], row["attempts"]) == ("failed", 1)
 
 
-async def test_retry_after_is_obeyed(desk: Desk, receiver: WebhookReceiver) -> None:
+async def test_retry_after_is_obeyed(harness: Harness, receiver: WebhookReceiver) -> None:
     receiver.answer(Answer(429, {"Retry-After": "1"}), Answer(200))
-    async with delivery_worker(desk):
-        await desk.batch(webhooks=[receiver.url])
+    async with delivery_worker(harness):
+        await harness.batch(webhooks=[receiver.url])
         first, second = await receiver.wait_for(2)
         assert 1.0 <= second.at - first.at < 3.0
 
 
-async def test_mail_is_retried_after_4xx_but_not_after_5xx(desk: Desk) -> None:
-    async with Mailbox() as mailbox, delivery_worker(desk, "email", mailbox=mailbox):
+async def test_mail_is_retried_after_4xx_but_not_after_5xx(harness: Harness) -> None:
+    async with Mailbox() as mailbox, delivery_worker(harness, "email", mailbox=mailbox):
         mailbox.answer_recipient("451 greylisted")
-        await desk.batch(emails=["ann@a.example"])
+        await harness.batch(emails=["ann@a.example"])
         await mailbox.wait_for(1)
         mailbox.answer_recipient("550 unknown")
-        await desk.batch(emails=["bob@a.example"])
-        ann, bob = await desk.settled(2)
+        await harness.batch(emails=["bob@a.example"])
+        ann, bob = await harness.settled(2)
     assert (ann["state"], ann["attempts"]) == ("delivered", 2)
     assert (bob["state"], bob["attempts"], bob["reason"]) == ("failed", 1, "smtp 550")
     assert mailbox.recipients_asked == ["ann@a.example"] * 2 + ["bob@a.example"]
 
 
-async def test_a_slow_endpoint_delays_neither_others_nor_mail(desk: Desk, receiver: WebhookReceiver) -> None:
+async def test_a_slow_endpoint_delays_neither_others_nor_mail(harness: Harness, receiver: WebhookReceiver) -> None:
     hold = asyncio.Event()
     async with WebhookReceiver(SECRET) as slow, Mailbox() as mailbox:
         slow.answer(otherwise=Answer(hold=hold))
         slow_url = slow.url.replace("127.0.0.1", "localhost")
         for _ in range(8):
-            await desk.batch(webhooks=[slow_url])
+            await harness.batch(webhooks=[slow_url])
         async with (
-            delivery_worker(desk, concurrency=4, concurrency_per_destination=2),
-            delivery_worker(desk, "email", mailbox=mailbox),
+            delivery_worker(harness, concurrency=4, concurrency_per_destination=2),
+            delivery_worker(harness, "email", mailbox=mailbox),
         ):
             await slow.wait_for(2)
             for _ in range(6):
-                await desk.batch(webhooks=[receiver.url], emails=["ann@a.example"])
+                await harness.batch(webhooks=[receiver.url], emails=["ann@a.example"])
             await receiver.wait_for(6)
             await mailbox.wait_for(6)
             assert len(slow.calls) == 2
             hold.set()
             await slow.wait_for(8)
-            rows = await desk.settled(20)
+            rows = await harness.settled(20)
     assert {(row["state"], row["attempts"]) for row in rows} == {("delivered", 1)}
 
 
-async def test_concurrency_limits_hold(desk: Desk, receiver: WebhookReceiver) -> None:
+async def test_concurrency_limits_hold(harness: Harness, receiver: WebhookReceiver) -> None:
     hold = asyncio.Event()
     receiver.answer(otherwise=Answer(hold=hold))
     for host in ("127.0.0.1", "localhost"):
         for _ in range(4):
-            await desk.batch(webhooks=[receiver.url.replace("127.0.0.1", host)])
-    async with delivery_worker(desk, concurrency=5, concurrency_per_destination=3):
+            await harness.batch(webhooks=[receiver.url.replace("127.0.0.1", host)])
+    async with delivery_worker(harness, concurrency=5, concurrency_per_destination=3):
         await receiver.wait_for(5)
         await asyncio.sleep(0.3)
         assert len(receiver.calls) == 5
@@ -311,49 +311,51 @@ async def test_concurrency_limits_hold(desk: Desk, receiver: WebhookReceiver) ->
         await receiver.wait_for(8)
 
 
-async def test_two_notifiers_share_the_work_and_send_nothing_twice(desk: Desk, receiver: WebhookReceiver) -> None:
+async def test_two_notifiers_share_the_work_and_send_nothing_twice(harness: Harness, receiver: WebhookReceiver) -> None:
     for _ in range(40):
-        await desk.batch(webhooks=[receiver.url])
+        await harness.batch(webhooks=[receiver.url])
     async with (
-        delivery_worker(desk, concurrency=8, concurrency_per_destination=8),
-        delivery_worker(desk, concurrency=8, concurrency_per_destination=8),
+        delivery_worker(harness, concurrency=8, concurrency_per_destination=8),
+        delivery_worker(harness, concurrency=8, concurrency_per_destination=8),
     ):
-        rows = await desk.settled(40)
+        rows = await harness.settled(40)
     assert {(row["state"], row["attempts"]) for row in rows} == {("delivered", 1)}
     assert len(receiver.calls) == len({call.id for call in receiver.calls}) == 40
 
 
-async def test_a_claim_of_a_dead_process_is_free_when_its_lease_ends(desk: Desk, receiver: WebhookReceiver) -> None:
-    await desk.batch(webhooks=[receiver.url])
-    (lost,) = await DeliveryStore(desk.pool).claim("webhook", 10, 1.0, 10, {})
+async def test_a_claim_of_a_dead_process_is_free_when_its_lease_ends(
+    harness: Harness, receiver: WebhookReceiver
+) -> None:
+    await harness.batch(webhooks=[receiver.url])
+    (lost,) = await DeliveryStore(harness.pool).claim("webhook", 10, 1.0, 10, {})
     begun = time.monotonic()
-    async with delivery_worker(desk):
-        (row,) = await desk.settled()
+    async with delivery_worker(harness):
+        (row,) = await harness.settled()
     assert time.monotonic() - begun > 0.8
     assert (row["state"], row["attempts"], lost.attempt_number) == ("delivered", 2, 1)
 
 
-async def test_a_late_outcome_counts_only_if_it_is_a_success(desk: Desk) -> None:
-    store = DeliveryStore(desk.pool)
-    await desk.batch(webhooks=[HOOK])
+async def test_a_late_outcome_counts_only_if_it_is_a_success(harness: Harness) -> None:
+    store = DeliveryStore(harness.pool)
+    await harness.batch(webhooks=[HOOK])
     (first,) = await store.claim("webhook", 10, 0.0, 10, {})
     (second,) = await store.claim("webhook", 10, 60.0, 10, {})
     await store.record_attempt(first, Attempt("give_up", "late"), DeliveryDecision("failed", "late"))
     await store.record_attempt(first, Attempt("retry", "late"), DeliveryDecision("pending", "late", 0.0))
-    (row,) = await desk.rows()
+    (row,) = await harness.rows()
     assert (row["state"], row["reason"]) == ("pending", None)
     assert row["claimed_until"] is not None
     await store.record_attempt(first, Attempt("delivered", "", 200, "ok"), DeliveryDecision("delivered"))
     await store.record_attempt(second, Attempt("give_up", "x"), DeliveryDecision("failed", "x"))
-    (row,) = await desk.rows()
+    (row,) = await harness.rows()
     assert (row["state"], row["status"]) == ("delivered", 200)
 
 
-async def test_a_delivery_that_ended_its_process_each_time_fails(desk: Desk, receiver: WebhookReceiver) -> None:
-    await desk.batch(webhooks=[receiver.url])
-    await desk.pool.execute("UPDATE deliveries SET attempts = 6")
-    async with delivery_worker(desk):
-        (row,) = await desk.settled()
+async def test_a_delivery_that_ended_its_process_each_time_fails(harness: Harness, receiver: WebhookReceiver) -> None:
+    await harness.batch(webhooks=[receiver.url])
+    await harness.pool.execute("UPDATE deliveries SET attempts = 6")
+    async with delivery_worker(harness):
+        (row,) = await harness.settled()
     assert (row["state"], row["attempts"]) == ("failed", 7)
     assert "process died" in row["reason"]
     assert receiver.calls == []
@@ -361,7 +363,7 @@ async def test_a_delivery_that_ended_its_process_each_time_fails(desk: Desk, rec
 
 @pytest.mark.parametrize("why", ["its host is full", "another notifier is claiming it"])
 async def test_due_deliveries_that_cannot_be_sent_cause_no_busy_loop(
-    desk: Desk, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch, why: str
+    harness: Harness, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
     hold = asyncio.Event()
     receiver.answer(otherwise=Answer(hold=hold))
@@ -374,11 +376,11 @@ async def test_due_deliveries_that_cannot_be_sent_cause_no_busy_loop(
         return await claim(self, *arguments)
 
     monkeypatch.setattr(DeliveryStore, "claim", counted)
-    await desk.batch(webhooks=[receiver.url])
-    async with delivery_worker(desk, concurrency_per_destination=1 if why == "its host is full" else 4):
+    await harness.batch(webhooks=[receiver.url])
+    async with delivery_worker(harness, concurrency_per_destination=1 if why == "its host is full" else 4):
         await receiver.wait_for(1)
-        async with desk.pool.acquire() as other, other.transaction():
-            await desk.batch(webhooks=[receiver.url])
+        async with harness.pool.acquire() as other, other.transaction():
+            await harness.batch(webhooks=[receiver.url])
             if why == "another notifier is claiming it":
                 await other.execute("SELECT FROM deliveries FOR UPDATE")
             asked = 0
@@ -388,7 +390,7 @@ async def test_due_deliveries_that_cannot_be_sent_cause_no_busy_loop(
         await receiver.wait_for(2)
 
 
-async def test_an_exception_in_a_sender_costs_one_attempt(desk: Desk, pool: Pool) -> None:
+async def test_an_exception_in_a_sender_costs_one_attempt(harness: Harness, pool: Pool) -> None:
     broken: list[UUID] = []
 
     async def send(claimed: ClaimedDelivery) -> Attempt:
@@ -399,15 +401,15 @@ async def test_an_exception_in_a_sender_costs_one_attempt(desk: Desk, pool: Pool
 
     worker = DeliveryWorker("webhook", DeliveryStore(pool), send, QUICK, DeliveryLimits(5, 5, 30.0))
     async with running(worker):
-        await desk.batch(webhooks=[HOOK, "https://b.example/"])
+        await harness.batch(webhooks=[HOOK, "https://b.example/"])
         worker.wake.set()
-        rows = await desk.settled(2)
+        rows = await harness.settled(2)
     assert {row["id"] for row in rows} == set(broken)
     assert {(row["state"], row["attempts"]) for row in rows} == {("delivered", 2)}
 
 
-async def test_the_event_is_stored_unchanged(desk: Desk) -> None:
+async def test_the_event_is_stored_unchanged(harness: Harness) -> None:
     event = finished()
-    await desk.handlers.on_batch_finished(event, ENVELOPE)
-    kept = json.loads(await desk.pool.fetchval("SELECT event FROM rounds"))
+    await harness.handlers.on_batch_finished(event, ENVELOPE)
+    kept = json.loads(await harness.pool.fetchval("SELECT event FROM rounds"))
     assert kept == json.loads(event.encode())

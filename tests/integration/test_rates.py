@@ -11,9 +11,9 @@ from batchyard_contracts import topology
 from batchyard_contracts.v1.events import CircuitChanged, RateChanged
 from benchmarks.rates.running import running_destination
 from devstack import Servers
+from tests.support.calling_cluster import calling_cluster
 from tests.support.cluster import Cluster
-from tests.support.heard import hearing
-from tests.support.paced import paced_cluster
+from tests.support.message_recorder import recorded_messages
 from tests.support.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
@@ -32,12 +32,12 @@ async def test_the_rate_of_a_destination_from_the_first_item_to_the_last(servers
     adaptive = {"floor": 5, "ceiling": 500, "start": 20}
     async with (
         running_destination("0:60") as destination,
-        paced_cluster(servers, operator=OPERATOR, adaptive=adaptive, circuit=circuit, concurrency=50) as cluster,
-        hearing(servers.amqp_url, topology.EVENTS, RateChanged, CircuitChanged) as heard,
+        calling_cluster(servers, operator=OPERATOR, adaptive=adaptive, circuit=circuit, concurrency=50) as cluster,
+        recorded_messages(servers.amqp_url, topology.EVENTS, RateChanged, CircuitChanged) as recorder,
     ):
         url = f"{destination.url}/call"
         # It follows the destination.
-        items = [{"url": url, "lane": "one"} for _ in range(600)]
+        items = [{"url": url, "partition": "one"} for _ in range(600)]
         batch = (await cluster.client.submit("calling", items)).batch_id
         event = await cluster.client.wait(batch, timeout_s=120)
         assert event.counts.succeeded == 600
@@ -46,38 +46,38 @@ async def test_the_rate_of_a_destination_from_the_first_item_to_the_last(servers
         assert isinstance(learned["per_second"], float)
         assert 20 < learned["per_second"] < 200
         assert learned["history"]
-        await heard.until(RateChanged, lambda e: e.partition == "one" and e.owner == "all")
+        await recorder.until(RateChanged, lambda e: e.partition == "one" and e.owner == "all")
         # An operator holds another one back, at once.
-        items = [{"url": url, "lane": "two"} for _ in range(2000)]
+        items = [{"url": url, "partition": "two"} for _ in range(2000)]
         batch = (await cluster.client.submit("calling", items)).batch_id
         put = {"partition": "two", "rate": {"per_second": 2.0}, "concurrency": 2}
         async with cluster.http.put("rates/calling", json=put) as answer:
             assert answer.status == 200, await answer.text()
             (state,) = (await answer.json())["rates"]
         assert (state["per_second"], state["concurrency"], state["set_by_operator"]) == (2.0, 2, True)
-        told = time.monotonic()
+        call_log = time.monotonic()
         await asyncio.sleep(1.0)
         before = (await cluster.client.batch(batch)).counts.succeeded
         await asyncio.sleep(3.0)
-        assert (await cluster.client.batch(batch)).counts.succeeded - before <= 2 * (time.monotonic() - told) + 2
+        assert (await cluster.client.batch(batch)).counts.succeeded - before <= 2 * (time.monotonic() - call_log) + 2
         async with cluster.http.delete("rates/calling", params={"partition": "two"}) as answer:
             assert answer.status == 200
         assert (await _rate(cluster, "two"))["set_by_operator"] is False
         await cluster.client.control(batch, "cancel")
         # A provider that refuses everything costs a handful of calls, and no item an attempt.
         await _refuse(destination.url, refuse=True)
-        before_calls = len((await destination.told()).calls)
-        items = [{"url": url, "lane": "three"} for _ in range(300)]
+        before_calls = len((await destination.call_log()).calls)
+        items = [{"url": url, "partition": "three"} for _ in range(300)]
         batch = (await cluster.client.submit("calling", items)).batch_id
-        await heard.until(CircuitChanged, lambda e: e.partition == "three" and e.state == "open")
+        await recorder.until(CircuitChanged, lambda e: e.partition == "three" and e.state == "open")
         await asyncio.sleep(2.0)
         assert (await _rate(cluster, "three"))["circuit"] != "closed"
-        calls = len((await destination.told()).calls) - before_calls
+        calls = len((await destination.call_log()).calls) - before_calls
         assert calls <= 2 * 50, "those that ran when it refused first, and single tries"
         assert (await cluster.client.batch(batch)).counts.failed == 0
         await _know_again_after_a_kill(cluster)
         await _refuse(destination.url, refuse=False)
-        await heard.until(CircuitChanged, lambda e: e.partition == "three" and e.state == "closed")
+        await recorder.until(CircuitChanged, lambda e: e.partition == "three" and e.state == "closed")
         event = await cluster.client.wait(batch, timeout_s=120)
         assert event.counts.succeeded == 300
         results = [item async for item in cluster.client.results(batch)]

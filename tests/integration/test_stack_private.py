@@ -102,37 +102,37 @@ async def test_a_second_start_takes_what_runs(started: Started) -> None:
     assert StackState(started.home).read().servers == before
 
 
-async def test_a_corner_is_empty_each_time_it_is_asked_for(started: Started) -> None:
-    corner = await started.stack.isolated("corner")
-    assert not set(corner.environment().values()) & set(started.servers.environment().values())
-    await _use(corner, leave=True)
-    assert await started.stack.isolated("corner") == corner
-    await _use(corner, leave=True)
+async def test_isolated_databases_are_empty_each_time_they_are_created(started: Started) -> None:
+    isolated = await started.stack.create_isolated("corner")
+    assert not set(isolated.environment().values()) & set(started.servers.environment().values())
+    await _use(isolated, leave=True)
+    assert await started.stack.create_isolated("corner") == isolated
+    await _use(isolated, leave=True)
 
 
-async def test_a_corner_can_be_made_anew_as_soon_as_the_broker_has_been_restarted(started: Started) -> None:
+async def test_a_virtual_host_can_be_created_again_as_soon_as_the_broker_has_been_restarted(started: Started) -> None:
     for _ in range(2):
-        corner = await started.stack.isolated("again")
-        async with asyncio.timeout(PATIENCE_S), await aio_pika.connect_robust(corner.amqp_url) as connection:
+        isolated = await started.stack.create_isolated("again")
+        async with asyncio.timeout(PATIENCE_S), await aio_pika.connect_robust(isolated.amqp_url) as connection:
             await declare(connection)
         await started.stack.restart("rabbitmq")
-    await started.stack.dissolve("again")
+    await started.stack.drop_isolated("again")
 
 
-async def test_a_corner_is_emptied_and_then_dissolved(started: Started) -> None:
-    corner = await started.stack.isolated("passing")
-    await _use(corner, leave=True)
+async def test_isolated_databases_are_emptied_and_then_deleted(started: Started) -> None:
+    isolated = await started.stack.create_isolated("passing")
+    await _use(isolated, leave=True)
     assert await started.stack.purge("passing")
-    async with await aio_pika.connect(corner.amqp_url) as broker:
+    async with await aio_pika.connect(isolated.amqp_url) as broker:
         channel = await broker.channel()
         assert (await channel.declare_queue("used", passive=True)).declaration_result.message_count == 0
     for _ in range(2):  # what is not there any more is no error
-        await started.stack.dissolve("passing")
-    assert "passing" not in started.stack.corners()
+        await started.stack.drop_isolated("passing")
+    assert "passing" not in started.stack.isolated_names()
     with pytest.raises(aiormq.exceptions.AMQPError):
-        await aiormq.connect(corner.amqp_url)
+        await aiormq.connect(isolated.amqp_url)
     with pytest.raises(asyncpg.InvalidCatalogNameError):
-        await asyncpg.connect(corner.database_url)
+        await asyncpg.connect(isolated.database_url)
     await _use(started.servers)
 
 
@@ -220,7 +220,7 @@ def test_an_ordinary_user_runs_a_stack_of_its_own_at_the_same_time(started: Star
             "async def main():\n"
             "    stack = Stack(pathlib.Path(sys.argv[1]) / 'home', print, environment={})\n"
             "    await stack.start()\n"
-            "    await stack.isolated('corner')\n"
+            "    await stack.create_isolated('corner')\n"
             "    await stack.release()\n"
             "asyncio.run(main())"
         )

@@ -11,7 +11,7 @@ from tests.support.cluster import Cluster, running_cluster
 
 
 @asynccontextmanager
-async def paced_cluster(
+async def calling_cluster(
     servers: Servers, workers: int = 2, operator: str = "", **limits: Any
 ) -> AsyncIterator[Cluster]:
     """The five services with so many workers, and `calling` under these limits; `operator` has mails."""

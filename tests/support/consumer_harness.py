@@ -89,7 +89,7 @@ class Broker:
                 await self.changed.wait()
 
 
-class Desk:
+class ConsumerHarness:
     """A chunk consumer with a fake broker, and a handler that waits for an event."""
 
     def __init__(self, *, stubborn: bool = False, **settings: Any) -> None:
@@ -133,14 +133,14 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(**settings: Any) -> AsyncIterator[Desk]:
-    made = Desk(**settings)
+async def consumer_harness(**settings: Any) -> AsyncIterator[ConsumerHarness]:
+    made = ConsumerHarness(**settings)
     async with running(made):
         yield made
 
 
 @asynccontextmanager
-async def running(made: Desk) -> AsyncIterator[None]:
+async def running(made: ConsumerHarness) -> AsyncIterator[None]:
     run = asyncio.create_task(made.consumer.run(), name="chunk consumer")
     await made.broker.until(lambda: len(made.broker.consumers) == 3)
     try:

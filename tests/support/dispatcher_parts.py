@@ -63,8 +63,8 @@ class Outbox:
     @property
     def settled(self) -> list[tuple[str, int, str | None]]:
         """Outcomes published for the ledger: status, ordinal, error code."""
-        told = [ItemsSettled.decode(m.body) for m in self.sent if m.type == ItemsSettled.type]
-        return [(t.status, i.ordinal, i.error.code if i.error else None) for t in told for i in t.items]
+        messages = [ItemsSettled.decode(m.body) for m in self.sent if m.type == ItemsSettled.type]
+        return [(t.status, i.ordinal, i.error.code if i.error else None) for t in messages for i in t.items]
 
 
 class Parts:

@@ -118,7 +118,7 @@ class HandWorker:
             await self._changed.wait_for(lambda: sum(len(s.items) for s in self.settled) >= count)
         return self.settled
 
-    async def chunk_arrived(self, message: AbstractIncomingMessage) -> None:
+    async def on_chunk_ready(self, message: AbstractIncomingMessage) -> None:
         """Receive a chunk; it is acknowledged at once, so that only the lease protects it."""
         chunk = ChunkReady.decode(message.body)
         await message.ack()
@@ -127,7 +127,7 @@ class HandWorker:
         self.taken.append((time.monotonic(), chunk))
         self._chunks.put_nowait(chunk)
 
-    async def settled_arrived(self, message: AbstractIncomingMessage) -> None:
+    async def on_items_settled(self, message: AbstractIncomingMessage) -> None:
         """Receive settled items."""
         async with self._changed:
             self.settled.append(ItemsSettled.decode(message.body))
@@ -150,11 +150,11 @@ async def hand_worker(amqp_url: str, **manifest: Any) -> AsyncIterator[HandWorke
     try:
         channel = await connection.channel()
         for queue in queues:
-            await (await channel.get_queue(queue.name)).consume(worker.chunk_arrived)
-        told = await channel.declare_queue(exclusive=True)
-        await told.bind(topology.FLOW, "items.settled.*")
-        await told.bind(topology.FLOW, f"{topology.ASIDE}items.settled.*")
-        await told.consume(worker.settled_arrived, no_ack=True)
+            await (await channel.get_queue(queue.name)).consume(worker.on_chunk_ready)
+        settled_queue = await channel.declare_queue(exclusive=True)
+        await settled_queue.bind(topology.FLOW, "items.settled.*")
+        await settled_queue.bind(topology.FLOW, f"{topology.ASIDE}items.settled.*")
+        await settled_queue.consume(worker.on_items_settled, no_ack=True)
         announced = WorkerAnnounced(worker_id=worker.worker_id, manifests=[described], started_at=datetime.now(UTC))
         await worker.tell(announced)
         beating = asyncio.create_task(worker.beat_on())

@@ -42,14 +42,14 @@ class HttpTarget:
         return await handler(request)
 
     async def _echo(self, request: web.Request) -> web.Response:
-        told = {
+        echo = {
             "method": request.method,
             "headers": {name.lower(): value for name, value in request.headers.items()},
             "body": await request.text(),
             "n": 7,
             "state": {"ready": True},
         }
-        return web.json_response(told, headers={"Set-Cookie": "a=b", "ETag": '"1"'})
+        return web.json_response(echo, headers={"Set-Cookie": "a=b", "ETag": '"1"'})
 
     async def _status(self, request: web.Request) -> web.Response:
         headers = {name: value for name, value in request.query.items() if name != "body"}

@@ -14,7 +14,7 @@ from tests.support.patience import PATIENCE_S
 M = TypeVar("M", bound=Message)
 
 
-class Heard:
+class MessageRecorder:
     """Messages received so far."""
 
     def __init__(self, kinds: tuple[type[Message], ...]) -> None:
@@ -22,7 +22,7 @@ class Heard:
         self._kinds = {kind.type: kind for kind in kinds}
         self._changed = asyncio.Condition()
 
-    async def arrived(self, message: AbstractIncomingMessage) -> None:
+    async def on_message(self, message: AbstractIncomingMessage) -> None:
         """Receive a message from the broker."""
         async with self._changed:
             self.messages.append(self._kinds[str(message.type)].decode(message.body))
@@ -41,14 +41,14 @@ class Heard:
 
 
 @asynccontextmanager
-async def hearing(amqp_url: str, exchange: str, *kinds: type[Message]) -> AsyncIterator[Heard]:
+async def recorded_messages(amqp_url: str, exchange: str, *kinds: type[Message]) -> AsyncIterator[MessageRecorder]:
     """Subscribe to messages of these types."""
-    heard = Heard(kinds)
+    recorder = MessageRecorder(kinds)
     connection = await aio_pika.connect(amqp_url)
     async with connection:
         channel = await connection.channel()
         queue = await channel.declare_queue(exclusive=True)
         for kind in kinds:
             await queue.bind(exchange, f"{kind.type}.#")
-        await queue.consume(heard.arrived, no_ack=True)
-        yield heard
+        await queue.consume(recorder.on_message, no_ack=True)
+        yield recorder

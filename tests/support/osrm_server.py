@@ -65,8 +65,8 @@ class OsrmServer:
             answer["distances"] = lines
         return web.json_response(answer)
 
-    async def told(self, _: web.Request) -> web.StreamResponse:
-        """Answer `GET /told` with the recorded requests, for tests that run the server as a process of its own."""
+    async def recorded(self, _: web.Request) -> web.StreamResponse:
+        """Answer `GET /calls` with the recorded requests, for tests that run the server as a process of its own."""
         return web.json_response({"calls": self.calls, "cells": self.cells})
 
     async def pause(self, request: web.Request) -> web.StreamResponse:
@@ -81,7 +81,7 @@ async def osrm_server(max_table_size: int = 100, pause_s: float = 0.0) -> AsyncI
     server = OsrmServer(max_table_size=max_table_size, pause_s=pause_s)
     app = web.Application()
     app.router.add_get("/table/v1/{profile}/{points}", server.table)
-    app.router.add_get("/told", server.told)
+    app.router.add_get("/calls", server.recorded)
     app.router.add_post("/pause", server.pause)
     async with serving(app) as url:
         server.url = url

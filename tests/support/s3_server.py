@@ -76,9 +76,9 @@ def _signature(request: web.Request, body: bytes, found: re.Match[str]) -> str:
     query = "&".join(
         sorted(f"{quote(name, safe='-_.~')}={quote(value, safe='-_.~')}" for name, value in request.query.items())
     )
-    told = request.headers["x-amz-content-sha256"]
-    assert told in {"UNSIGNED-PAYLOAD", hashlib.sha256(body).hexdigest()}
-    canonical = "\n".join([request.method, request.url.raw_path, query, headers, names, told])
+    digest = request.headers["x-amz-content-sha256"]
+    assert digest in {"UNSIGNED-PAYLOAD", hashlib.sha256(body).hexdigest()}
+    canonical = "\n".join([request.method, request.url.raw_path, query, headers, names, digest])
     scope = f"{day}/{region}/s3/aws4_request"
     text = "\n".join(
         ["AWS4-HMAC-SHA256", request.headers["x-amz-date"], scope, hashlib.sha256(canonical.encode()).hexdigest()]

@@ -1,4 +1,4 @@
-"""Real servers for tests: a corner of its own for each file, emptied between tests."""
+"""Real servers for tests: each file has a virtual host and databases of its own, which are emptied between tests."""
 
 import asyncio
 import contextlib
@@ -29,11 +29,11 @@ _purges: dict[str, Callable[[], Awaitable[bool]]] = {}
 
 
 def whole_cluster_home() -> Path:
-    """Give the home of the servers that tests may kill: other runs of the tests are never on them."""
+    """Return the home of the servers that tests may kill; no other run of the tests uses them."""
     return default_home() / "faults"
 
 
-class Corners:
+class IsolatedServers:
     """Started servers, on which each file of tests gets a virtual host, a database and a Redis database of its own."""
 
     def __init__(self, stack: Stack, place: str, given: Path | None) -> None:
@@ -41,16 +41,15 @@ class Corners:
         self._made = 0
 
     @contextlib.contextmanager
-    def corner(self) -> Iterator[Servers]:
-        """Give an empty corner, and delete it at the end.
+    def isolated(self) -> Iterator[Servers]:
+        """Yield addresses of an empty virtual host and empty databases, and delete these at the end.
 
-        What cannot be isolated because somebody else gave the server by its address is emptied, and no other process
-        of the tests uses it at the same time.
+        An external server that cannot be isolated is emptied, and no other process of the tests uses it meanwhile.
         """
         self._made += 1
         name = f"{self._place}_{self._made}"
         with _locked(self._given) if self._given else contextlib.nullcontext():
-            servers = asyncio.run(self._stack.isolated(name))
+            servers = asyncio.run(self._stack.create_isolated(name))
             _purges[servers.amqp_url] = partial(self._stack.purge, name)
             try:
                 if self._given:
@@ -58,15 +57,15 @@ class Corners:
                 yield servers
             finally:
                 del _purges[servers.amqp_url]
-                asyncio.run(self._stack.dissolve(name))
+                asyncio.run(self._stack.drop_isolated(name))
 
 
 @contextlib.contextmanager
-def running_servers(home: Path, *, alone: bool = False) -> Iterator[Corners]:
+def running_servers(home: Path, *, alone: bool = False) -> Iterator[IsolatedServers]:
     """Start servers, or find them running, and release them at the end; `alone` keeps other processes off.
 
-    Containers where a Docker engine is the way, else what `devstack` chooses. Servers that were given by their
-    addresses are used as they are: name none whose content matters.
+    They are containers if there is a Docker engine, else the servers that `devstack` chooses. Servers that are named by
+    their addresses are used as they are: name none whose content matters.
     """
     home.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as held:
@@ -85,7 +84,7 @@ def running_servers(home: Path, *, alone: bool = False) -> Iterator[Corners]:
             do_without(str(error))
         try:
             asyncio.run(_tidy(stack, place))
-            yield Corners(stack, place, home / "given.lock" if given else None)
+            yield IsolatedServers(stack, place, home / "given.lock" if given else None)
         finally:
             asyncio.run(stack.release())
 
@@ -103,15 +102,15 @@ def do_without(reason: str) -> NoReturn:
 
 
 async def _tidy(stack: Stack, place: str) -> None:
-    """Delete the corners that a run which was killed left at this place."""
-    for name in stack.corners():
+    """Delete the databases that a killed run of the tests has left under this name."""
+    for name in stack.isolated_names():
         if name.startswith(f"{place}_"):
-            await stack.dissolve(name)
+            await stack.drop_isolated(name)
 
 
 @contextlib.contextmanager
 def _place(home: Path) -> Iterator[str]:
-    """Give a name that no other process of the tests holds at this moment."""
+    """Yield a name that no other process of the tests uses at the same time."""
     for number in range(1, _PLACES + 1):
         with (home / f"test{number}.lock").open("a") as lock:
             try:

@@ -89,10 +89,10 @@ def test_only_commands_newer_than_the_retry_apply_to_the_new_round() -> None:
 
 
 def test_the_newest_value_of_each_term_applies() -> None:
-    told = batch().change(at(2), None, Terms(weight=2, concurrency=5), ())
-    told = told.change(at(3), None, Terms(), ["concurrency"]).change(at(1), None, Terms(weight=9, concurrency=9), ())
-    assert told.terms == Terms(weight=2)
-    assert told.accept(BatchHeader("ann", "noop", START), "normal", 1, Terms(weight=7)).terms == Terms(weight=2)
+    known = batch().change(at(2), None, Terms(weight=2, concurrency=5), ())
+    known = known.change(at(3), None, Terms(), ["concurrency"]).change(at(1), None, Terms(weight=9, concurrency=9), ())
+    assert known.terms == Terms(weight=2)
+    assert known.accept(BatchHeader("ann", "noop", START), "normal", 1, Terms(weight=7)).terms == Terms(weight=2)
 
 
 def test_of_two_commands_at_one_time_the_first_applies() -> None:

@@ -22,20 +22,20 @@ def failed(ordinals: range) -> list[Failure]:
 
 
 async def test_the_last_failure_event_of_a_second_counts_the_skipped_ones() -> None:
-    told: list[ItemFailed] = []
+    events: list[ItemFailed] = []
 
     async def publish(messages: Sequence[OutgoingMessage]) -> None:
         assert not any(message.persistent for message in messages)
         assert {message.routing_key for message in messages} == {"item.failed.v1.noop.ann"}
-        told.extend(ItemFailed.decode(message.body) for message in messages)
+        events.extend(ItemFailed.decode(message.body) for message in messages)
 
     failure_events = FailureEvents(publish, clock=lambda: 0.0)
     failure_events.add(batch(), failed(range(50)), at(1))
     failure_events.add(batch(), failed(range(50, 2000)), at(2))
     failure_events.add(batch(header=None, key=2), failed(range(5)), at(2))
     await failure_events.publish_rest()
-    assert [event.ordinal for event in told] == [*range(99), 1999]
-    assert [event.skipped for event in told] == [*[0] * 99, 1900]
-    assert sum(1 + event.skipped for event in told) == 2000
-    assert (told[0].custom_id, told[0].partition, told[0].error.code, told[0].round) == ("c0", "p", "bad", 1)
-    assert len({event.cause for event in told}) == 1
+    assert [event.ordinal for event in events] == [*range(99), 1999]
+    assert [event.skipped for event in events] == [*[0] * 99, 1900]
+    assert sum(1 + event.skipped for event in events) == 2000
+    assert (events[0].custom_id, events[0].partition, events[0].error.code, events[0].round) == ("c0", "p", "bad", 1)
+    assert len({event.cause for event in events}) == 1

@@ -95,14 +95,14 @@ def test_a_missing_summary_names_what_to_check() -> None:
     )
 
 
-@pytest.mark.parametrize(("has_source", "told"), [(True, True), (False, None)])
+@pytest.mark.parametrize(("has_source", "expected"), [(True, True), (False, None)])
 def test_the_request_for_a_summary_names_the_round_its_counts_and_the_limit(
-    has_source: bool, told: bool | None
+    has_source: bool, expected: bool | None
 ) -> None:
     found = replace(summarized(has_source=has_source), round=2)
     counts = Counts(total=3, succeeded=3)
     assert summary_request(found, counts, 61.5) == SummaryRequested(
-        batch_id=BATCH, owner="ann", workload="noop", round=2, counts=counts, has_source=told, timeout_s=61.5
+        batch_id=BATCH, owner="ann", workload="noop", round=2, counts=counts, has_source=expected, timeout_s=61.5
     )
 
 

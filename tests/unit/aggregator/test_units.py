@@ -15,15 +15,15 @@ def _success(ordinal: int, units: int | None) -> ItemOutcome:
     return ItemOutcome(ordinal=ordinal, status="succeeded", units=units)
 
 
-def _told(*messages: object) -> dict[int, int]:
+def _units(*messages: object) -> dict[int, int]:
     return units_by_item([received(message).message for message in messages], {BATCH: COUNTING})[BATCH]  # type: ignore[arg-type,misc]
 
 
 def test_the_first_outcome_of_each_item_gives_its_units() -> None:
     again = ItemOutcome(ordinal=3, status="retry", units=5)
     first = processed({0: _success(0, 400), 1: _success(1, None), 3: again})
-    assert _told(first, processed({0: _success(0, 7), 3: _success(3, 9)})) == {0: 400, 1: 0, 3: 9}
-    assert _told(settled("cancelled", [0]), first, processed({2: _success(2, 1)})) == {0: 0, 1: 0, 2: 1}
+    assert _units(first, processed({0: _success(0, 7), 3: _success(3, 9)})) == {0: 400, 1: 0, 3: 9}
+    assert _units(settled("cancelled", [0]), first, processed({2: _success(2, 1)})) == {0: 0, 1: 0, 2: 1}
 
 
 def test_units_of_late_rounds_and_of_batches_without_a_unit_are_ignored() -> None:

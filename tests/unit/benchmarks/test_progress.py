@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.numbers.progressing import delays
+from benchmarks.numbers.progress import delays
 
 
 def test_each_item_waits_for_the_first_frame_that_counts_it() -> None:

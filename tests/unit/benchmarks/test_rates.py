@@ -2,7 +2,7 @@
 
 import xml.etree.ElementTree as ET
 
-from benchmarks.rates.destination import BASE_S, PATIENCE_S, Lane
+from benchmarks.rates.destination import BASE_S, PATIENCE_S, CallQueue
 from benchmarks.rates.plot import drawn
 from benchmarks.rates.shares import Reached, answers_per_second, best, reached, steps
 
@@ -10,19 +10,19 @@ SCHEDULE = ((10.0, 100.0), (10.0, 50.0))
 
 
 def test_a_destination_answers_what_it_can_and_refuses_the_rest() -> None:
-    lane = Lane([(10.0, 100.0), (10.0, 50.0)])
+    partition = CallQueue([(10.0, 100.0), (10.0, 50.0)])
     for n in range(200 * 20):  # 200 a second
-        lane.call(1000 + n / 200)
-    found = reached(lane.calls, SCHEDULE)
+        partition.call(1000 + n / 200)
+    found = reached(partition.calls, SCHEDULE)
     assert 0.99 < found.ideal_share <= 1.0
     assert 0.62 < found.refused_share < 0.63
-    assert max(took for _, took in lane.calls if took is not None) <= BASE_S + PATIENCE_S + 0.001
+    assert max(took for _, took in partition.calls if took is not None) <= BASE_S + PATIENCE_S + 0.001
 
 
 def test_a_destination_at_ease_answers_at_once() -> None:
-    lane = Lane([(0.0, 100.0)])
-    assert {lane.call(7 + n / 50) for n in range(100)} == {BASE_S}
-    assert lane.calls[:2] == [(0.0, BASE_S), (0.02, BASE_S)]
+    partition = CallQueue([(0.0, 100.0)])
+    assert {partition.call(7 + n / 50) for n in range(100)} == {BASE_S}
+    assert partition.calls[:2] == [(0.0, BASE_S), (0.02, BASE_S)]
 
 
 def test_only_calls_and_answers_within_the_time_count() -> None:

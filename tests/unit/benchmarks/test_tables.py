@@ -80,8 +80,8 @@ def test_a_contestant_that_was_not_measured_is_named_with_the_reason() -> None:
 
 
 def test_the_largest_share_of_others_is_told() -> None:
-    told = tables.measured(_FINDINGS, "comparison")
-    assert told == (
+    line = tables.measured(_FINDINGS, "comparison")
+    assert line == (
         "2026-11-22: 2 cores, RabbitMQ 3.10.8, Python 3.11.7; "
         "other programs took up to 50% of the processors during a run."
     )

@@ -218,14 +218,14 @@ async def test_a_repeatable_function_that_raises_counts_as_false() -> None:
 )
 async def test_a_handler_is_told_that_an_earlier_run_may_have_been_cut_off(change: dict[str, Any], rerun: bool) -> None:
     work = workload()
-    told = []
+    reruns = []
 
     @work.handler
     async def run(item: Number, context: Context) -> Number:
-        told.append(context.rerun)
+        reruns.append(context.rerun)
         return item
 
     run_, _, _ = run_of(work, [1], Dispatcher())
     run_.chunk = run_.chunk.model_copy(update={"fence": 1} | change)
     await run_.run()
-    assert told == [rerun]
+    assert reruns == [rerun]

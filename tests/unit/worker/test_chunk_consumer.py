@@ -11,12 +11,12 @@ from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Limits
 from services.worker.execution.outcome_buffer import OutcomeBuffer
 from shared.runtime.errors import MessageRejected
-from tests.support.consumer_desk import BATCH, Desk, chunk, desk, running
+from tests.support.consumer_harness import BATCH, ConsumerHarness, chunk, consumer_harness, running
 from tests.support.patience import PATIENCE_S
 
 
 async def test_a_copy_redelivered_after_a_lost_connection_does_not_run_beside_the_first() -> None:
-    async with desk() as d:
+    async with consumer_harness() as d:
         await d.broker.deliver(chunk(1), "first")
         await d.broker.until(lambda: d.begun == [1])
         d.broker.cut()
@@ -31,7 +31,7 @@ async def test_a_copy_redelivered_after_a_lost_connection_does_not_run_beside_th
 
 
 async def test_a_copy_of_a_reported_chunk_is_only_acknowledged() -> None:
-    async with desk() as d:
+    async with consumer_harness() as d:
         await d.broker.deliver(chunk(1), "first")
         await d.broker.until(lambda: d.begun == [1])
         d.broker.cut()
@@ -43,7 +43,7 @@ async def test_a_copy_of_a_reported_chunk_is_only_acknowledged() -> None:
 
 
 async def test_a_chunk_of_a_lost_worker_is_given_back() -> None:
-    async with desk() as d:
+    async with consumer_harness() as d:
         await d.broker.deliver(chunk(1), "first")
         await d.broker.deliver(chunk(2), "suspect", redelivered=True)
         await d.broker.until(lambda: d.broker.acknowledged == ["suspect"])
@@ -52,7 +52,7 @@ async def test_a_chunk_of_a_lost_worker_is_given_back() -> None:
 
 
 async def test_a_chunk_that_only_waited_here_is_no_suspect_after_a_lost_connection() -> None:
-    async with desk(limits=Limits(concurrency=1)) as d:
+    async with consumer_harness(limits=Limits(concurrency=1)) as d:
         await d.broker.deliver(chunk(1), "first")
         await d.broker.until(lambda: d.begun == [1])
         await d.broker.deliver(chunk(2), "second")
@@ -64,7 +64,7 @@ async def test_a_chunk_that_only_waited_here_is_no_suspect_after_a_lost_connecti
 
 
 async def test_copies_of_lost_connections_do_not_pile_up() -> None:
-    async with desk(limits=Limits(concurrency=1)) as d:
+    async with consumer_harness(limits=Limits(concurrency=1)) as d:
         await d.broker.deliver(chunk(1), "first")
         await d.broker.until(lambda: d.begun == [1])
         await d.broker.deliver(chunk(2), "second")
@@ -81,7 +81,7 @@ async def test_copies_of_lost_connections_do_not_pile_up() -> None:
 
 
 async def test_a_stopping_consumer_returns_the_chunks_that_it_did_not_start() -> None:
-    async with desk(limits=Limits(concurrency=1)) as d:
+    async with consumer_harness(limits=Limits(concurrency=1)) as d:
         await d.broker.deliver(chunk(1), "first")
         await d.broker.until(lambda: d.begun == [1])
         await d.broker.deliver(chunk(2), "second")
@@ -93,7 +93,7 @@ async def test_a_stopping_consumer_returns_the_chunks_that_it_did_not_start() ->
 
 async def test_no_chunk_of_a_paused_batch_starts_until_it_is_resumed() -> None:
     now = datetime(2026, 11, 22, tzinfo=UTC)
-    async with desk(limits=Limits(concurrency=1)) as d:
+    async with consumer_harness(limits=Limits(concurrency=1)) as d:
         await d.broker.deliver(chunk(1), "runs")
         await d.broker.until(lambda: d.begun == [1])
         await d.broker.deliver(chunk(2), "waits")
@@ -110,7 +110,7 @@ async def test_no_chunk_of_a_paused_batch_starts_until_it_is_resumed() -> None:
 
 
 async def test_a_chunk_dispatched_again_is_run() -> None:
-    async with desk() as d:
+    async with consumer_harness() as d:
         d.gate.set()
         await d.broker.deliver(chunk(1), "first")
         await d.broker.until(lambda: d.broker.acknowledged == ["first"])
@@ -123,7 +123,7 @@ async def test_a_chunk_dispatched_again_is_run() -> None:
 async def test_a_chunk_of_long_items_is_acknowledged_when_it_starts(
     item_timeout_s: float, acknowledged: list[str]
 ) -> None:
-    async with desk(limits=Limits(item_timeout_s=item_timeout_s)) as d:
+    async with consumer_harness(limits=Limits(item_timeout_s=item_timeout_s)) as d:
         await d.broker.deliver(chunk(1), "long")
         await d.broker.until(lambda: d.begun == [1])
         assert d.broker.acknowledged == acknowledged
@@ -134,7 +134,7 @@ async def test_a_chunk_of_long_items_is_acknowledged_when_it_starts(
 
 
 async def test_a_cancelled_batch_stays_cancelled_until_it_is_retried() -> None:
-    async with desk() as d:
+    async with consumer_harness() as d:
         d.gate.set()
         d.consumer.cancel(BATCH)
         await d.broker.deliver(chunk(1), "late")
@@ -145,7 +145,7 @@ async def test_a_cancelled_batch_stays_cancelled_until_it_is_retried() -> None:
 
 
 async def test_a_handler_that_never_ends_is_abandoned_and_its_slot_goes_to_the_next() -> None:
-    async with desk(stubborn=True, limits=Limits(item_timeout_s=0.02, concurrency=1)) as d:
+    async with consumer_harness(stubborn=True, limits=Limits(item_timeout_s=0.02, concurrency=1)) as d:
         await d.broker.deliver(chunk(1), "stubborn")
         await d.broker.until(lambda: d.broker.acknowledged == ["stubborn"])
         assert (d.runner.stuck_handlers, d.runner.slots.busy) == (1, 0)
@@ -163,7 +163,7 @@ async def test_a_handler_that_never_ends_is_abandoned_and_its_slot_goes_to_the_n
 
 
 async def test_a_cancelled_batch_does_not_wait_for_a_handler_that_ignores_it() -> None:
-    async with desk(stubborn=True) as d:
+    async with consumer_harness(stubborn=True) as d:
         await d.broker.deliver(chunk(1), "stubborn")
         await d.broker.until(lambda: d.begun == [1])
         d.consumer.cancel(BATCH)
@@ -175,7 +175,7 @@ async def test_a_cancelled_batch_does_not_wait_for_a_handler_that_ignores_it() -
 async def test_a_chunk_whose_execution_fails_is_given_back_and_the_others_go_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with desk() as d:
+    async with consumer_harness() as d:
         publish_report = d.runner.publish_report
 
         async def refuse_first(run: ChunkReady, *arguments: object, **fields: object) -> None:
@@ -197,7 +197,7 @@ async def test_a_chunk_whose_execution_fails_is_given_back_and_the_others_go_on(
 
 
 async def test_an_execution_that_fails_interrupts_its_other_items(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with desk() as d:
+    async with consumer_harness() as d:
         two = chunk(1).model_copy(
             update={"items": [ChunkItem(ordinal=0, payload={"n": 1}), ChunkItem(ordinal=1, payload={"n": "none"})]}
         )
@@ -213,7 +213,7 @@ async def test_an_execution_that_fails_interrupts_its_other_items(monkeypatch: p
 
 
 async def test_a_connection_that_fails_at_the_start_is_tried_again() -> None:
-    made = Desk()
+    made = ConsumerHarness()
     works, calls = made.broker.set_qos, 0
 
     async def fail_once(**fields: int) -> None:

@@ -360,9 +360,9 @@ async def test_an_abandoned_call_is_recorded_as_unanswered() -> None:
     runner.unfinished += 1
     await ChunkExecution(runner, paced(chunk(1)), None, 0.01).run()
     gate.set()
-    felt = [report.feedback for report in recorder.reports if report.feedback]
+    feedback = [report.feedback for report in recorder.reports if report.feedback]
     assert recorder.outcomes[0].status == "retry"
-    assert (sum(f.unanswered for f in felt), sum(f.answered for f in felt)) == (1, 0)
+    assert (sum(f.unanswered for f in feedback), sum(f.answered for f in feedback)) == (1, 0)
 
 
 class Slow(Recorder):

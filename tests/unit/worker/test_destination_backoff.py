@@ -32,7 +32,7 @@ class Line:
 
 
 def says_at_two(say: Callable[[Context], None], **settings: Any) -> tuple[Any, list[int]]:
-    """A workload whose third item is told something by its destination, and the items that ran."""
+    """A workload whose destination reports its remaining calls with the third item, and the items that ran."""
     work, ran = workload(limits=Limits(concurrency=1), **settings), list[int]()
 
     @work.handler
@@ -98,12 +98,12 @@ async def test_remaining_calls_are_made_and_their_number_is_reported() -> None:
     run, recorder, _ = run_of(work, [0, 1, 2, 3])
     await run.run()
     assert ran == [0, 1, 2, 3]
-    told = [
+    reported = [
         (r.feedback.remaining, r.feedback.reset_s)
         for r in recorder.reports
         if r.feedback and r.feedback.remaining is not None
     ]
-    assert told == [(7, 60.0)]
+    assert reported == [(7, 60.0)]
 
 
 async def test_an_answer_without_remaining_calls_backs_off_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,9 +117,9 @@ async def test_an_answer_without_remaining_calls_backs_off_the_gate(monkeypatch:
     await ChunkExecution(runner, paced(chunk(0, 1, 2, 3, 4)), None, 0.01).run()
     assert (ran, line.parked) == ([0, 1, 2], [60.0])
     assert [held(recorder.outcomes[n]) > 50 for n in (3, 4)] == [True, True]
-    felt = [r.feedback for r in recorder.reports if r.feedback]
-    assert sum(f.answered for f in felt) == 3
-    assert {f.remaining for f in felt if f.remaining is not None} == {0}
+    feedback = [r.feedback for r in recorder.reports if r.feedback]
+    assert sum(f.answered for f in feedback) == 3
+    assert {f.remaining for f in feedback if f.remaining is not None} == {0}
 
 
 async def test_reports_of_a_chunk_handler_and_of_a_thread_count_too() -> None:

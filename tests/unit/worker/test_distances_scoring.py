@@ -95,9 +95,9 @@ def test_a_recommended_contractor_passes_every_hard_filter(case: Case, most: int
         assert sum(part.weight for part in found.parts.values()) == pytest.approx(1)
     scores = [found.score for found in answer.recommended]
     assert scores == sorted(scores, reverse=True)
-    told = [*(found.contractor_id for found in answer.recommended), *(one.contractor_id for one in answer.excluded)]
-    assert len(set(told)) == len(told)
-    assert len(told) + answer.others == len(case.query.contractors)
+    named = [*(found.contractor_id for found in answer.recommended), *(one.contractor_id for one in answer.excluded)]
+    assert len(set(named)) == len(named)
+    assert len(named) + answer.others == len(case.query.contractors)
 
 
 @given(cases())

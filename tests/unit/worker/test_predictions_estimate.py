@@ -31,8 +31,8 @@ def project(**fields: Any) -> Project:
 def test_the_worked_example() -> None:
     example = project(estimate_to_complete=45)
     indices = indices_of(example)
-    told = {name: value for name, value in indices.model_dump().items() if isinstance(value, float)}
-    assert told == pytest.approx(
+    defined = {name: value for name, value in indices.model_dump().items() if isinstance(value, float)}
+    assert defined == pytest.approx(
         {
             "percent_complete": 50,
             "cost_variance": -10,

@@ -32,7 +32,7 @@ from tests.support.patience import PATIENCE_S
 PLUGIN = Path(__file__).parents[2] / "support" / "poison"
 
 
-class Desk:
+class Harness:
     """Takes reports, and makes inquests."""
 
     def __init__(self, folder: Path, workload: Any) -> None:
@@ -73,7 +73,7 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
+async def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Harness]:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(PLUGIN), os.environ.get("PYTHONPATH", "")]))
     monkeypatch.setenv("POISON_RUNS", str(tmp_path / "runs"))
     spec = importlib.util.spec_from_file_location("poison", PLUGIN / "poison.py")
@@ -82,7 +82,7 @@ async def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "poison", module)
     spec.loader.exec_module(module)
-    made = Desk(tmp_path, module.workload)
+    made = Harness(tmp_path, module.workload)
     try:
         yield made
     finally:
@@ -97,75 +97,75 @@ WELL: dict[str, Any] = {"nap_s": 0.0}
 SLOW = {"nap_s": 20.0}
 
 
-async def test_the_item_that_ends_its_process_fails_and_the_others_succeed(desk: Desk) -> None:
-    isolated = desk.isolated(*[WELL] * 5, {"nap_s": 0.2, "ends": "exit"}, *[{"nap_s": 0.3}] * 5)
+async def test_the_item_that_ends_its_process_fails_and_the_others_succeed(harness: Harness) -> None:
+    isolated = harness.isolated(*[WELL] * 5, {"nap_s": 0.2, "ends": "exit"}, *[{"nap_s": 0.3}] * 5)
     assert await isolated.run(nothing)
-    assert [o.status for _, o in sorted(desk.outcomes.items())] == ["succeeded"] * 5 + ["failed"] + ["succeeded"] * 5
-    error = desk.outcomes[5].error
+    assert [o.status for _, o in sorted(harness.outcomes.items())] == ["succeeded"] * 5 + ["failed"] + ["succeeded"] * 5
+    error = harness.outcomes[5].error
     assert error is not None
     assert (error.code, "exit code 3" in error.message) == ("worker_lost", True)
-    assert [report.final for report in desk.reports].count(True) == 1
-    assert sum(len(report.outcomes) for report in desk.reports) == 11
+    assert [report.final for report in harness.reports].count(True) == 1
+    assert sum(len(report.outcomes) for report in harness.reports) == 11
 
 
-async def test_an_item_that_cannot_be_interrupted_times_out(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_item_that_cannot_be_interrupted_times_out(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolated_chunk, "_GRACE_S", 0.5)
-    desk.runner.manifest = desk.runner.manifest.model_copy(update={"item_timeout_s": 0.5})
-    assert await desk.isolated(WELL, {"nap_s": 0.0, "ends": "hang"}, WELL).run(nothing)
-    error = desk.outcomes[1].error
+    harness.runner.manifest = harness.runner.manifest.model_copy(update={"item_timeout_s": 0.5})
+    assert await harness.isolated(WELL, {"nap_s": 0.0, "ends": "hang"}, WELL).run(nothing)
+    error = harness.outcomes[1].error
     assert error is not None
-    assert (desk.outcomes[1].status, error.code) == ("retry", "timeout")
-    assert [desk.outcomes[n].status for n in (0, 2)] == ["succeeded", "succeeded"]
+    assert (harness.outcomes[1].status, error.code) == ("retry", "timeout")
+    assert [harness.outcomes[n].status for n in (0, 2)] == ["succeeded", "succeeded"]
 
 
-async def test_a_cancel_ends_the_running_items(desk: Desk) -> None:
-    isolated = desk.isolated(WELL, SLOW, SLOW)
+async def test_a_cancel_ends_the_running_items(harness: Harness) -> None:
+    isolated = harness.isolated(WELL, SLOW, SLOW)
     running = asyncio.create_task(isolated.run(nothing))
-    await desk.begun(3)
+    await harness.begun(3)
     isolated.stop(cancelled=True)
     assert await asyncio.wait_for(running, PATIENCE_S)
-    assert [desk.outcomes[n].status for n in range(3)] == ["succeeded", "cancelled", "cancelled"]
-    assert desk.reports[-1].final
+    assert [harness.outcomes[n].status for n in range(3)] == ["succeeded", "cancelled", "cancelled"]
+    assert harness.reports[-1].final
 
 
-async def test_a_worker_that_stops_reports_what_has_ended_and_leaves_the_rest(desk: Desk) -> None:
-    isolated = desk.isolated(WELL, SLOW)
+async def test_a_worker_that_stops_reports_what_has_ended_and_leaves_the_rest(harness: Harness) -> None:
+    isolated = harness.isolated(WELL, SLOW)
     running = asyncio.create_task(isolated.run(nothing))
-    await desk.begun(2)
+    await harness.begun(2)
     isolated.stop(cancelled=False)
     assert not await asyncio.wait_for(running, PATIENCE_S)
-    assert list(desk.outcomes) == [0]
-    assert not any(report.final for report in desk.reports)
+    assert list(harness.outcomes) == [0]
+    assert not any(report.final for report in harness.reports)
 
 
-async def test_a_process_killed_from_outside_blames_no_item(desk: Desk) -> None:
-    running = asyncio.create_task(desk.isolated({"nap_s": 1.0}).run(nothing))
-    (pid,) = await desk.begun(1)
+async def test_a_process_killed_from_outside_blames_no_item(harness: Harness) -> None:
+    running = asyncio.create_task(harness.isolated({"nap_s": 1.0}).run(nothing))
+    (pid,) = await harness.begun(1)
     os.kill(pid, signal.SIGKILL)
     assert await running
-    assert desk.outcomes[0].status == "succeeded"
+    assert harness.outcomes[0].status == "succeeded"
 
 
-async def test_a_process_that_does_not_start_blames_nobody(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_process_that_does_not_start_blames_nobody(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "")
-    assert await desk.isolated(WELL, WELL).run(nothing)
-    assert {(o.status, o.error.code) for o in desk.outcomes.values() if o.error} == {("retry", "quarantine_failed")}
-    assert len(desk.outcomes) == 2
+    assert await harness.isolated(WELL, WELL).run(nothing)
+    assert {(o.status, o.error.code) for o in harness.outcomes.values() if o.error} == {("retry", "quarantine_failed")}
+    assert len(harness.outcomes) == 2
 
 
-async def test_a_workload_of_a_file_is_found_there_too(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_workload_of_a_file_is_found_there_too(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "")
     monkeypatch.setenv("BATCHYARD_WORKER_FILES", json.dumps([str(PLUGIN / "poison.py")]))
-    assert await desk.isolated(WELL).run(nothing)
-    assert desk.outcomes[0].status == "succeeded"
+    assert await harness.isolated(WELL).run(nothing)
+    assert harness.outcomes[0].status == "succeeded"
 
 
-async def test_one_process_serves_chunk_after_chunk_and_ends_when_closed(desk: Desk) -> None:
-    assert await desk.isolated(WELL).run(nothing)
-    assert await desk.isolated(WELL).run(nothing)
-    pids = set(await desk.begun(2))
+async def test_one_process_serves_chunk_after_chunk_and_ends_when_closed(harness: Harness) -> None:
+    assert await harness.isolated(WELL).run(nothing)
+    assert await harness.isolated(WELL).run(nothing)
+    pids = set(await harness.begun(2))
     assert len(pids) == 1
-    await desk.pool.close()
+    await harness.pool.close()
     assert not psutil.pid_exists(pids.pop())
 
 
@@ -184,12 +184,12 @@ class Napped:
         self.known |= {one.payload["nap_s"] for one in releases if one.result}
 
 
-async def test_known_results_answer_here_too_and_what_is_made_is_kept(desk: Desk) -> None:
+async def test_known_results_answer_here_too_and_what_is_made_is_kept(harness: Harness) -> None:
     known = Napped(SLOW["nap_s"])
-    desk.runner.cache = cast("ResultCache", known)
-    desk.runner.manifest = desk.runner.manifest.model_copy(update={"cache_ttl_s": 60})
-    assert await desk.isolated(SLOW, WELL, {"nap_s": 0.1, "ends": "exit"}).run(nothing)
-    assert [(desk.outcomes[n].status, desk.outcomes[n].cached) for n in range(3)] == [
+    harness.runner.cache = cast("ResultCache", known)
+    harness.runner.manifest = harness.runner.manifest.model_copy(update={"cache_ttl_s": 60})
+    assert await harness.isolated(SLOW, WELL, {"nap_s": 0.1, "ends": "exit"}).run(nothing)
+    assert [(harness.outcomes[n].status, harness.outcomes[n].cached) for n in range(3)] == [
         ("succeeded", True),
         ("succeeded", False),
         ("failed", False),
@@ -197,45 +197,45 @@ async def test_known_results_answer_here_too_and_what_is_made_is_kept(desk: Desk
     assert known.known == {SLOW["nap_s"], WELL["nap_s"]}
 
 
-async def test_each_item_starts_at_the_moment_that_its_gate_gives(desk: Desk) -> None:
-    desk.runner.rate_gates = RateGates("poison", cast("RateReservations", Away()))
+async def test_each_item_starts_at_the_moment_that_its_gate_gives(harness: Harness) -> None:
+    harness.runner.rate_gates = RateGates("poison", cast("RateReservations", Away()))
     began = time.monotonic()
-    assert await desk.isolated(*[WELL] * 5, per_second=10).run(nothing)
+    assert await harness.isolated(*[WELL] * 5, per_second=10).run(nothing)
     assert time.monotonic() - began >= 0.39
-    felt = [report.feedback for report in desk.reports if report.feedback]
-    assert sum(f.answered for f in felt) == 5
-    assert {outcome.status for outcome in desk.outcomes.values()} == {"succeeded"}
+    feedback = [report.feedback for report in harness.reports if report.feedback]
+    assert sum(f.answered for f in feedback) == 5
+    assert {outcome.status for outcome in harness.outcomes.values()} == {"succeeded"}
 
 
-async def test_an_item_waiting_for_its_rate_is_stopped_at_once_without_a_start(desk: Desk) -> None:
-    desk.runner.rate_gates = RateGates("poison", cast("RateReservations", Away()))
-    isolated = desk.isolated(WELL, WELL, per_second=0.3)
+async def test_an_item_waiting_for_its_rate_is_stopped_at_once_without_a_start(harness: Harness) -> None:
+    harness.runner.rate_gates = RateGates("poison", cast("RateReservations", Away()))
+    isolated = harness.isolated(WELL, WELL, per_second=0.3)
     running = asyncio.create_task(isolated.run(nothing))
-    await desk.begun(1)
+    await harness.begun(1)
     isolated.stop(cancelled=True)
     assert await running
-    assert [desk.outcomes[n].status for n in range(2)][1] == "cancelled"
-    assert len(await desk.begun(1)) == 1
+    assert [harness.outcomes[n].status for n in range(2)][1] == "cancelled"
+    assert len(await harness.begun(1)) == 1
 
 
-async def test_an_item_that_may_not_start_for_long_waits_elsewhere(desk: Desk) -> None:
-    desk.runner.rate_gates = RateGates("poison", cast("RateReservations", Away()))
-    assert await desk.isolated(WELL, WELL, per_second=0.01).run(nothing)
-    error = desk.outcomes[1].error
+async def test_an_item_that_may_not_start_for_long_waits_elsewhere(harness: Harness) -> None:
+    harness.runner.rate_gates = RateGates("poison", cast("RateReservations", Away()))
+    assert await harness.isolated(WELL, WELL, per_second=0.01).run(nothing)
+    error = harness.outcomes[1].error
     assert error is not None
-    assert (desk.outcomes[0].status, desk.outcomes[1].status, error.code) == ("succeeded", "retry", "held_back")
-    assert len(await desk.begun(1)) == 1
+    assert (harness.outcomes[0].status, harness.outcomes[1].status, error.code) == ("succeeded", "retry", "held_back")
+    assert len(await harness.begun(1)) == 1
 
 
 async def test_an_item_that_must_not_run_twice_is_not_retried_after_its_process_died(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(isolated_chunk, "_QUICK_CALL_S", PATIENCE_S)  # no call runs beside the one that ends it
     paid = sys.modules["poison"].paid
-    desk.pool = SandboxPool("paid", 300)
-    desk.runner = ItemRunner(paid, None, cast("Publisher", desk), cast("ResultCache", None), "w")
-    assert await desk.isolated(WELL, {"nap_s": 0.0, "ends": "exit"}, WELL).run(nothing)
-    ends = [(o.status, o.error.code if o.error else None) for _, o in sorted(desk.outcomes.items())]
+    harness.pool = SandboxPool("paid", 300)
+    harness.runner = ItemRunner(paid, None, cast("Publisher", harness), cast("ResultCache", None), "w")
+    assert await harness.isolated(WELL, {"nap_s": 0.0, "ends": "exit"}, WELL).run(nothing)
+    ends = [(o.status, o.error.code if o.error else None) for _, o in sorted(harness.outcomes.items())]
     assert ends == [("succeeded", None), ("failed", "needs_review"), ("succeeded", None)]
-    begun = [int(line.split()[1]) for line in desk.runs.read_text("ascii").splitlines()]
+    begun = [int(line.split()[1]) for line in harness.runs.read_text("ascii").splitlines()]
     assert sorted(begun) == [0, 1, 2]

@@ -16,7 +16,7 @@ from services.worker.quarantine.consumer import QuarantineConsumer
 from services.worker.settings import WorkerSettings
 from shared.messaging.publisher import Publisher
 from shared.runtime.errors import MessageRejected
-from tests.support.consumer_desk import Desk, chunk
+from tests.support.consumer_harness import ConsumerHarness, chunk
 from tests.support.patience import PATIENCE_S
 
 
@@ -38,19 +38,19 @@ async def test_a_chunk_whose_execution_fails_is_given_back_and_the_next_one_runs
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(consumer, "IsolatedChunk", FakeIsolatedChunk)
-    desk = Desk()
-    publisher, pulse = cast("Publisher", desk), desk.health.pulse("quarantine")
-    connection = cast("AbstractRobustConnection", desk.broker)
+    consumer_harness = ConsumerHarness()
+    publisher, pulse = cast("Publisher", consumer_harness), consumer_harness.health.pulse("quarantine")
+    connection = cast("AbstractRobustConnection", consumer_harness.broker)
     quarantine = QuarantineConsumer(
-        desk.runner, connection, publisher, ChunkReturner(publisher, "w"), pulse, WorkerSettings()
+        consumer_harness.runner, connection, publisher, ChunkReturner(publisher, "w"), pulse, WorkerSettings()
     )
     running = asyncio.create_task(quarantine.run())
     with capture_logs() as logs:
-        await desk.broker.until(lambda: len(desk.broker.consumers) == 1)
-        await desk.broker.deliver(chunk(1), "poison")
-        await desk.broker.deliver(chunk(2), "next")
-        await desk.broker.until(lambda: desk.broker.acknowledged == ["poison", "next"])
-    assert [(r.chunk_id, r.reason) for r in desk.returned] == [(UUID(int=1), "redelivered")]
+        await consumer_harness.broker.until(lambda: len(consumer_harness.broker.consumers) == 1)
+        await consumer_harness.broker.deliver(chunk(1), "poison")
+        await consumer_harness.broker.deliver(chunk(2), "next")
+        await consumer_harness.broker.until(lambda: consumer_harness.broker.acknowledged == ["poison", "next"])
+    assert [(r.chunk_id, r.reason) for r in consumer_harness.returned] == [(UUID(int=1), "redelivered")]
     assert [e["task"] for e in logs if e["event"] == "background task failed"] == ["quarantine"]
     assert quarantine.chunk_ids == []
     assert pulse.is_alive

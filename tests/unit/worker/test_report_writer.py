@@ -41,10 +41,10 @@ def only(outcomes: list[Outcome]) -> ChunkProcessed:
 
 @pytest.mark.parametrize("outcome", [*OUTCOMES, AGAIN])
 def test_each_outcome_is_told_in_full(outcome: Outcome) -> None:
-    (told,) = only([outcome]).outcomes
+    (reported,) = only([outcome]).outcomes
     for name in ("ordinal", "status", "custom_id", "result", "error", "delay_s", "state", "elapsed_ms", "cached"):
         expected: Any = getattr(outcome, name)
-        assert getattr(told, name) == expected, name
+        assert getattr(reported, name) == expected, name
 
 
 def test_a_plain_success_takes_few_bytes() -> None:

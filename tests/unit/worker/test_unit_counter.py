@@ -16,7 +16,7 @@ def test_no_result_is_decoded_for_a_workload_without_units() -> None:
 
 
 @pytest.mark.parametrize(
-    ("json", "told"),
+    ("json", "units"),
     [
         (b'{"count":400}', 400),
         (b'{"count":0}', None),
@@ -24,12 +24,12 @@ def test_no_result_is_decoded_for_a_workload_without_units() -> None:
         (b"[]", None),
     ],
 )
-def test_the_number_is_taken_from_the_result(json: bytes, told: int | None) -> None:
+def test_the_number_is_taken_from_the_result(json: bytes, units: int | None) -> None:
     count = unit_counter(COUNTED)
     assert count is not None
     failed = ItemOutcome(ordinal=1, status="failed")
     outcome, other = count([Success(0, "c", json, 12), failed])
-    assert getattr(outcome, "units", None) == told
+    assert getattr(outcome, "units", None) == units
     assert other is failed
     again = ItemOutcome.model_validate_json(encode_outcome(outcome))
     assert (again.ordinal, again.custom_id, again.elapsed_ms, again.status) == (0, "c", 12, "succeeded")
