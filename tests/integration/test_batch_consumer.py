@@ -26,7 +26,7 @@ QUEUE = topology.WORKER_CACHE
 MOST = 4
 
 
-class Desk:
+class Harness:
     """A consumer of one queue whose handler does what the test says."""
 
     def __init__(self, publisher: Publisher) -> None:
@@ -69,25 +69,25 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(servers: Servers, url: str | None = None) -> AsyncIterator[Desk]:
-    publisher = await Publisher.open(servers.amqp_url, "desk")
-    connection = await connect(url or servers.amqp_url, "desk-consume")
+async def open_harness(servers: Servers, url: str | None = None) -> AsyncIterator[Harness]:
+    publisher = await Publisher.open(servers.amqp_url, "harness")
+    connection = await connect(url or servers.amqp_url, "harness-consume")
     try:
         await declare(publisher.connection)
-        open_desk = Desk(publisher)
-        open_desk.consumer = BatchConsumer(
+        harness = Harness(publisher)
+        harness.consumer = BatchConsumer(
             connection,
             publisher,
             QUEUE,
             [CacheInvalidated],
-            open_desk.handle,
-            Pulse("desk", 60),
+            harness.handle,
+            Pulse("harness", 60),
             max_messages=MOST,
         )
-        running = asyncio.create_task(open_desk.consumer.run())
-        yield open_desk
-        open_desk.may_go_on.set()
-        open_desk.consumer.stop()
+        running = asyncio.create_task(harness.consumer.run())
+        yield harness
+        harness.may_go_on.set()
+        harness.consumer.stop()
         await asyncio.wait_for(running, PATIENCE_S)
     finally:
         await connection.close()
@@ -103,7 +103,7 @@ async def dead_letters(servers: Servers) -> int:
 
 
 async def test_a_message_that_comes_alone_is_tried_several_times(clean: Servers) -> None:
-    async with desk(clean) as at:
+    async with open_harness(clean) as at:
         at.failures_left["a"] = handling.MAX_ATTEMPTS - 1
         await at.send("a")
         await at.until({"a"})
@@ -118,7 +118,7 @@ async def test_a_row_of_failures_stops_the_queue_until_the_defect_is_gone(
     monkeypatch.setattr(handling, "_FIRST_PAUSE_S", 0.0)
     monkeypatch.setattr(handling, "HOLD_PAUSE_S", 0.01)
     names = [f"w{number}" for number in range(handling.MAX_FAILURES_IN_A_ROW + 3)]
-    async with desk(clean) as at:
+    async with open_harness(clean) as at:
         at.failures_left = dict.fromkeys(names, 10**6)
         await at.send(*names)
         async with asyncio.timeout(PATIENCE_S):
@@ -137,7 +137,7 @@ async def test_a_row_of_failures_stops_the_queue_until_the_defect_is_gone(
 
 async def test_messages_of_lost_connections_do_not_pile_up(clean: Servers) -> None:
     names = {f"w{number}" for number in range(6 * MOST)}
-    async with TcpProxy(clean.amqp_url) as proxy, desk(clean, proxy.url) as at:
+    async with TcpProxy(clean.amqp_url) as proxy, open_harness(clean, proxy.url) as at:
         at.may_go_on.clear()
         await at.send(*names)
         await at.until_tried(1)
