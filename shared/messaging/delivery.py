@@ -105,6 +105,10 @@ def decode(delivery: Delivery, decoders: Mapping[str, MessageDecoder[T_co]]) -> 
         return decoder.decode(delivery.body)
     except ValidationError as error:
         raise MessageRejected(f"Not a valid {delivery.envelope.type}: {explain(error)}") from error
+    except Exception as error:  # a defect, which no other message must pay for
+        log.exception("decoder failed", type=delivery.envelope.type)
+        reason = _cut(f"{type(error).__name__}: {error}", _MAX_REASON_LENGTH)
+        raise MessageRejected(f"Not a readable {delivery.envelope.type}: {reason}") from error
 
 
 def explain(error: ValidationError, max_errors: int = 3) -> str:

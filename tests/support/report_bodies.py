@@ -80,6 +80,7 @@ REFUSED = {
     "endless delay": body({"ordinal": 1, "status": "retry", "delay_s": 1e9}),
     "custom id": body(_GOOD | {"custom_id": 7}),
     "bytes that are no text": body(_GOOD | {"result": "x"}).replace(b'"x"', b'"\xff"'),
+    "a head that is no text": body(_GOOD, worker_id="x", ended=1).replace(b'"x"', b'"\xff"'),
     "half a character": body(_GOOD | {"result": "\ud800"}),
     "an end that comes too early": body(_GOOD)[:-1],
 }

@@ -46,7 +46,7 @@ class Report:
         at = body.find(_OUTCOMES)
         try:
             head = _head.decode(body[:at] + b"}")
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             return cls._in_full(body)
         if head.ended is None:
             return cls._in_full(body)

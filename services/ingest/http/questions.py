@@ -44,6 +44,7 @@ def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> A
         body.media_type(request, body.JSON)
         workload = await get_workload(service, name)
         asked = await body.read_bytes(request, MAX_QUESTION_BYTES, _TOO_LARGE)
-        return Response(to_json(await service.ask(workload, question, asked)), media_type=body.JSON)
+        answer = await service.ask(workload, question, asked)
+        return Response(to_json(answer, inf_nan_mode="null"), media_type=body.JSON)
 
     return router

@@ -62,7 +62,11 @@ class ResultPage(msgspec.Struct):
         """Decode a reply; raises `pydantic.ValidationError` when it is none."""
         try:
             return _page.decode(body)
-        except (msgspec.MsgspecError, RecursionError):  # the contract accepts more, or explains the error
+        except (
+            msgspec.MsgspecError,
+            UnicodeDecodeError,
+            RecursionError,
+        ):  # the contract accepts more, or explains the error
             reply = ResultsReply.decode(body)
             lines = [msgspec.Raw(item.model_dump_json(exclude_none=True).encode()) for item in reply.items]
             return cls(lines, reply.next_after)

@@ -26,7 +26,7 @@ class QuestionResponder:
     async def on_workload_query(self, query: WorkloadQuery, _: Envelope) -> WorkloadReply:
         """Return the answer to a request, or the error that prevented one. The function is called once."""
         try:
-            request = self._definition.request.model_validate_json(to_json(query.request))
+            request = self._definition.request.model_validate_json(to_json(query.request, inf_nan_mode="null"))
         except ValidationError as error:
             return _error("invalid_question", _first_fault(error), "request")
         try:
