@@ -203,7 +203,7 @@ async def test_only_the_owner_may_watch(clean: Servers) -> None:
             assert opened.protocol == "batchyard"
             await next_snapshot(opened)
         async with harness.http.get(f"{harness.url}/batches/{batch_id}/progress", headers=ann) as response:
-            assert response.status == 405  # without an upgrade there is no such thing
+            assert (response.status, response.headers["Upgrade"]) == (426, "websocket")
 
 
 async def test_the_number_of_websockets_is_limited(clean: Servers) -> None:

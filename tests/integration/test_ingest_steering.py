@@ -71,7 +71,7 @@ async def test_control_commands_over_http_are_forwarded_in_order(clean: Servers)
         assert {t.batch_id for t in forwarded} == {batch_id}
         assert [row["priority"] for row in await harness.rows("SELECT priority FROM batches")] == ["immediate"]
         status, problem = await harness.post(f"/batches/{batch_id}/explode")
-        assert (status, problem["code"]) == (422, "invalid_request")
+        assert (status, problem["code"]) == (404, "not_found")
 
 
 async def test_a_repeated_command_over_amqp_acts_once(clean: Servers) -> None:

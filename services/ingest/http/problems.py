@@ -56,6 +56,8 @@ def problem_response(rejection: Rejection, instance: str) -> Response:
     headers = {}
     if rejection.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="batchyard"'
+    if rejection.status == HTTPStatus.UPGRADE_REQUIRED:
+        headers["Upgrade"] = "websocket"
     retry_after_s: float | None = rejection.retry_after_s
     if retry_after_s is None:
         retry_after_s = (

@@ -21,6 +21,9 @@ _TOO_MANY_WEBSOCKETS = Rejection(
     "too_many_websockets", "The limit of WebSockets is reached. Poll GET /batches/{id}, or try again.", 503
 )
 _FORBIDDEN_ORIGIN = Rejection("forbidden_origin", "Pages of other origins may not watch batches.", 403)
+_UPGRADE_REQUIRED = Rejection(
+    "upgrade_required", "Progress is sent over a WebSocket. Open one at this address, or poll GET /batches/{id}.", 426
+)
 _TRY_AGAIN_LATER = 1013
 _GOING_AWAY = 1001
 
@@ -28,6 +31,10 @@ _GOING_AWAY = 1001
 def routes(service: IngestService, owner_of: Callable[[WebSocket], str], max_websockets: int) -> APIRouter:
     """Return the route; `owner_of` authenticates a connection."""
     router = APIRouter()
+
+    @router.get("/batches/{batch_id}/progress", include_in_schema=False)
+    async def require_upgrade(batch_id: UUID) -> None:
+        raise IngestError(_UPGRADE_REQUIRED)
 
     @router.websocket("/batches/{batch_id}/progress")
     async def progress(socket: WebSocket, batch_id: UUID) -> None:
