@@ -1,12 +1,14 @@
 """The five services as real processes on the servers of a test run, with a client, a webhook receiver and a mailbox."""
 
 import asyncio
+import json
 import tempfile
 from base64 import b64encode
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import aiohttp
@@ -14,7 +16,7 @@ import asyncpg
 
 from batchyard_contracts.client import Client
 from batchyard_contracts.v1.events import BatchFinished
-from devstack import Servers, Supervisor, free_ports
+from devstack import Program, Servers, Supervisor, free_ports
 from services.cli.local_cluster import Plan, programs
 from tests.support.mailbox import Mailbox
 from tests.support.patience import PATIENCE_S
@@ -35,6 +37,18 @@ class Cluster:
     webhooks: WebhookReceiver
     mailbox: Mailbox
     folder: Path
+    names: tuple[str, ...]
+    """Names of the programs."""
+    urls: tuple[str, ...]
+    """Addresses of the HTTP API, one for each ingest, without a slash at their ends."""
+
+    def pids(self) -> dict[str, int | None]:
+        """The process ids of all services, which change with each restart."""
+        return {name: self.supervisor.pid(name) for name in self.names}
+
+    def defects(self) -> list[str]:
+        """Lines that the services logged as errors, apart from dead letters, whose reasons are kept with them."""
+        return [line for name in self.names for line in _errors(self.supervisor.log(name))]
 
     async def check_ledger(self, batch_id: UUID, total: int) -> None:
         """Every item has exactly one terminal outcome, the counts add up, each round had exactly one end."""
@@ -64,10 +78,21 @@ class Cluster:
 
 @asynccontextmanager
 async def running_cluster(
-    servers: Servers, environment: dict[str, str] | None = None, *, workers: int = 2, known: Sequence[str] = ("noop",)
+    servers: Servers,
+    environment: dict[str, str] | None = None,
+    *,
+    workers: int = 2,
+    replicas: int = 1,
+    known: Sequence[str] = ("noop",),
+    token: str | None = None,
 ) -> AsyncIterator[Cluster]:
-    """Start the services and wait until a batch can be submitted; stop them at the end."""
-    (port,) = free_ports(1)
+    """Start the services and wait until a batch can be submitted; stop them at the end.
+
+    `replicas`: the number of processes of each service but the worker. `token`: that of the client over HTTP.
+    """
+    ports = free_ports(replicas)
+    urls = [f"http://127.0.0.1:{port}" for port in ports]
+    headers = {"Authorization": f"Bearer {token}"} if token else None
     with tempfile.TemporaryDirectory(prefix="cluster-") as name:
         folder = Path(name)
         supervisor = Supervisor(folder, print)
@@ -75,7 +100,7 @@ async def running_cluster(
             WebhookReceiver(SECRET) as webhooks,
             Mailbox() as mailbox,
             Client.connect(servers.amqp_url) as client,
-            aiohttp.ClientSession(f"http://127.0.0.1:{port}/api/v1/") as http,
+            aiohttp.ClientSession(f"{urls[0]}/api/v1/", headers=headers) as http,
         ):
             settings = {
                 "BATCHYARD_WEBHOOK_SECRET": SECRET,
@@ -89,14 +114,36 @@ async def running_cluster(
                 "BATCHYARD_HEARTBEAT_S": "1",
                 "BATCHYARD_TRACE_FILE": str(folder / "spans.jsonl"),
             }
-            plan = Plan(folder, workers=workers, http_port=port, environment=settings | (environment or {}))
+            plan = Plan(folder, workers=workers, environment=settings | (environment or {}))
+            started = list(_programs(plan, servers, ports))
             try:
-                await supervisor.start(*programs(plan, servers, port))
+                await supervisor.start(*started)
                 for workload in known:
                     await _until_announced(http, workload)
-                yield Cluster(servers, supervisor, client, http, webhooks, mailbox, folder)
+                names = tuple(program.name for program in started)
+                yield Cluster(servers, supervisor, client, http, webhooks, mailbox, folder, names, tuple(urls))
             finally:
                 await supervisor.stop()
+
+
+def _programs(plan: Plan, servers: Servers, http_ports: Sequence[int]) -> Iterator[Program]:
+    """The programs of a cluster, and one more of each service but the worker for each further port."""
+    first, *others = http_ports
+    yield from programs(plan, servers, first)
+    for number, port in enumerate(others, 2):
+        for program in programs(replace(plan, workers=1), servers, port):
+            if program.name != "worker":
+                yield replace(program, name=f"{program.name}-{number}")
+
+
+def _errors(log: Path) -> Iterator[str]:
+    for line in log.read_text("utf-8").splitlines():
+        record: Any = None
+        with suppress(json.JSONDecodeError):
+            record = json.loads(line)
+        is_event = isinstance(record, dict) and "level" in record
+        if not is_event or (record["level"] in {"error", "critical"} and record.get("event") != "dead letter"):
+            yield line
 
 
 async def _until_announced(http: aiohttp.ClientSession, workload: str) -> None:
