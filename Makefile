@@ -15,7 +15,7 @@ COMPILE = $(BIN)/uv pip compile --quiet $(or $(ARGS),--upgrade) --no-strip-extra
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo up down test test-faults check lint types architecture conventions contracts shell yaml security manifests bench bench-smoke bench-rates lock clean
+.PHONY: help demo up down test test-faults test-fuzz check lint types architecture conventions contracts shell yaml security manifests bench bench-smoke bench-rates lock clean
 
 help: ## Say what each command does.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ test: $(READY) ## Run all tests that share servers, several at a time, and print
 
 test-faults: $(READY) ## Run the tests that kill, block or stop whole servers, one after the other, on servers of their own.
 	@$(BIN)/python -m pytest -m faults $(ARGS)
+
+test-fuzz: $(READY) ## Look for unknown faults with random requests, messages and orders of events, for four minutes; the log names the seeds.
+	@$(BIN)/python -m pytest -m fuzz -n 2 --dist loadfile $(ARGS)
 
 check: lint types architecture conventions contracts shell yaml security manifests ## Run every check that needs no server: all that follow up to `make manifests`.
 

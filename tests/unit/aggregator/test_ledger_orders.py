@@ -3,24 +3,16 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchyard_contracts.message import Envelope, Message
-from batchyard_contracts.v1.events import BatchFinished
-from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, BatchSealed, ItemsReopened, SummaryCompleted
+from batchyard_contracts.message import Message
+from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, BatchSealed, SummaryCompleted
 from services.aggregator.domain.summary import Summary
-from services.aggregator.handlers.batches import BatchHandler
-from services.aggregator.handlers.outcomes import OutcomeHandler
-from services.aggregator.handlers.summaries import SummaryHandler
-from services.aggregator.publishing.batch_changes import BatchChangePublisher
-from services.aggregator.publishing.failure_events import FailureEvents
-from services.aggregator.publishing.progress_events import ProgressEvents
-from shared.postgres.outbox import Outbox
-from tests.support.ledger_messages import BATCH, START, accepted, controlled, made, processed, received, sealed, settled
-from tests.unit.aggregator.memory_store import Crash, MemoryStore
+from tests.support.ledger_messages import BATCH, accepted, controlled, made, processed, sealed, settled
+from tests.support.memory_ledger import Ledger
 
 STATUSES = ("succeeded", "failed", "cancelled", "expired", "duplicate")
 ALONE = BatchAccepted | BatchSealed | BatchControlled | SummaryCompleted
@@ -29,53 +21,6 @@ BY_WORKER = {"succeeded", "failed", "cancelled"}
 Fate = tuple[str, bool]
 CRASHES = st.sampled_from([None, None, None, "before", "after"])
 ends = st.lists(st.tuples(st.sampled_from(STATUSES), st.booleans()), min_size=1, max_size=10)
-
-
-class Ledger:
-    """The real handlers over a store in memory; a delivery that fails is redelivered and flagged so."""
-
-    def __init__(self) -> None:
-        self.store = MemoryStore()
-        store = cast("Any", self.store)
-        outbox = Outbox(cast("Any", None), cast("Any", None))
-        progress = ProgressEvents(cast("Any", None))
-        failure_events = FailureEvents(cast("Any", None))
-        batch_changes = BatchChangePublisher(outbox, progress, lambda: None)
-        self._outcomes = OutcomeHandler(store, batch_changes, failure_events, lambda: START)
-        self._batches = BatchHandler(store, batch_changes, lambda: START)
-        self._summaries = SummaryHandler(store, batch_changes, lambda: START)
-
-    async def deliver(self, messages: Sequence[Message], crash: Any = None) -> None:
-        """Deliver messages of one queue together."""
-        self.store.crash = crash
-        try:
-            await self._handle(messages, redelivered=False)
-        except Crash:
-            await self._handle(messages, redelivered=True)
-
-    async def _handle(self, messages: Sequence[Message], *, redelivered: bool) -> None:
-        envelope = Envelope("", "")
-        match messages[0]:
-            case BatchAccepted() as message:
-                await self._batches.on_batch_accepted(message, envelope)
-            case BatchSealed() as message:
-                await self._batches.on_batch_sealed(message, envelope)
-            case BatchControlled() as message:
-                await self._batches.on_batch_controlled(message, envelope)
-            case SummaryCompleted() as message:
-                await self._summaries.on_summary_completed(message, envelope)
-            case _:
-                await self._outcomes.on_outcomes([received(one, redelivered=redelivered) for one in messages])
-
-    def finished(self) -> list[BatchFinished]:
-        """Return every end that was decided."""
-        entries = self.store.outbox.values()
-        return [BatchFinished.decode(entry.body) for entry in entries if entry.type == BatchFinished.type]
-
-    def reopened(self) -> list[ItemsReopened]:
-        """Return every message that reopens items."""
-        entries = self.store.outbox.values()
-        return [ItemsReopened.decode(entry.body) for entry in entries if entry.type == ItemsReopened.type]
 
 
 def outcomes(fates: Sequence[Fate], size: int, round_: int = 1, only: Sequence[int] | None = None) -> list[Message]:

@@ -1,0 +1,329 @@
+"""A dispatcher and a ledger with queues between them, from which a test delivers messages late, twice or in any order.
+
+The dispatcher's handlers work on a real database, the ledger's on a store in memory. Ingest, the workers and the broker
+are simulated: nothing happens unless the test asks for it, and time passes when it says so.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any, Literal
+from uuid import UUID, uuid4
+
+from batchyard_contracts import topology
+from batchyard_contracts.message import Message
+from batchyard_contracts.v1 import MESSAGES
+from batchyard_contracts.v1.events import BatchFinished
+from batchyard_contracts.v1.flow import (
+    BatchAccepted,
+    BatchControlled,
+    BatchSealed,
+    BatchStopped,
+    ChunkProcessed,
+    ChunkReturned,
+    ItemOutcome,
+    ItemsPage,
+    ItemsReopened,
+    ItemsSettled,
+    PageItem,
+    Segment,
+    WorkerHeartbeat,
+)
+from batchyard_contracts.v1.work import ChunkReady
+from shared.messaging.batch_consumer import DecodedMessage
+from shared.messaging.publisher import OutgoingMessage
+from tests.support.dispatcher_parts import ENVELOPE, Parts, received, report_on
+from tests.support.memory_ledger import Ledger
+from tests.support.memory_ledger_store import Crash
+
+PAGES, CONTROL, OUTCOMES = (
+    queue.name for queue in (topology.DISPATCHER_PAGES, topology.DISPATCHER_CONTROL, topology.DISPATCHER_OUTCOMES)
+)
+LEDGER_CONTROL, LEDGER_OUTCOMES = topology.AGGREGATOR_CONTROL.name, topology.AGGREGATOR_OUTCOMES.name
+QUEUES = (PAGES, CONTROL, OUTCOMES, LEDGER_CONTROL, LEDGER_OUTCOMES)
+Crashing = Literal["before", "after"] | None
+"""Death of a process before or after its next publication, or commit."""
+_LONG_S = 100.0
+"""Longer than any lease, in seconds."""
+_MOST_TURNS = 60
+
+
+class SimulatedBatch:
+    """Ingest's record of a batch."""
+
+    def __init__(self, batch_id: UUID, total: int, *, is_sealed: bool) -> None:
+        self.batch_id, self.total, self.is_sealed = batch_id, total, is_sealed
+        self.commanded_at = datetime.min.replace(tzinfo=UTC)
+
+
+class SimulatedPipeline:
+    """The pipeline, and what a correct one never does."""
+
+    def __init__(self, make: Callable[[], Parts]) -> None:
+        self._make = make
+        self.ledger = Ledger()
+        self.queues: dict[str, list[Message]] = {name: [] for name in QUEUES}
+        self.batches: dict[UUID, SimulatedBatch] = {}
+        self.waiting: list[tuple[str, ChunkReady]] = []
+        """Chunks in the queues of the workers, with the names of the queues."""
+        self.held: list[ChunkReady] = []
+        """Chunks at workers that live."""
+        self.abandoned: list[ChunkReady] = []
+        """Chunks at workers that nobody hears any more, but that may still report."""
+        self.clock = datetime(2026, 11, 20, 18, 30, tzinfo=UTC)
+        self._told: set[str | None] = set()
+        self._ended_rounds: dict[UUID, int] = {}
+        self.parts = make()
+
+    async def start_dispatcher(self) -> None:
+        """Start a dispatcher that knows only what is in the tables; the one before is dead."""
+        self.parts = self._make()
+        self.parts.add_workload("w", chunk_max=3)
+        await self.parts.components.load(lambda: None)
+        await self.parts.batch_stopper.drain()
+        self._collect_from_dispatcher()
+        self._beat()
+
+    async def submit(self, sizes: dict[str, int], pages: int, *, is_sealed: bool) -> None:
+        """Send a batch as ingest does: pages with this number of items for each partition, and the header."""
+        batch_id, ordinals = uuid4(), count()
+        for page in range(pages):
+            segments = [
+                Segment(partition=name, items=[PageItem(ordinal=next(ordinals), payload={}) for _ in range(size)])
+                for name, size in sizes.items()
+            ]
+            self.queues[PAGES].append(ItemsPage(batch_id=batch_id, workload="w", page=page, segments=segments))
+        total = pages * sum(sizes.values())
+        self.batches[batch_id] = SimulatedBatch(batch_id, total, is_sealed=is_sealed)
+        self._to_both(
+            BatchAccepted(
+                batch_id=batch_id,
+                owner="o",
+                workload="w",
+                priority="normal",
+                total=total if is_sealed else None,
+                accepted_at=self._command_time(self.batches[batch_id]),
+            )
+        )
+
+    async def seal(self, batch: SimulatedBatch) -> None:
+        """Close a batch."""
+        batch.is_sealed = True
+        self.queues[LEDGER_CONTROL].append(BatchSealed(batch_id=batch.batch_id, total=batch.total))
+
+    async def control(self, batch: SimulatedBatch, action: Literal["pause", "resume", "cancel", "retry"]) -> None:
+        """Send a command to a batch. Ingest gives each a later time than the one before, whatever its clock shows."""
+        if not (self.can_be_retried(batch) if action == "retry" else self.can_be_controlled(batch)):
+            return  # ingest refuses it
+        at = self._command_time(batch)
+        self._to_both(BatchControlled(batch_id=batch.batch_id, owner="o", action=action, at=at))
+
+    async def deliver(self, queue: str, place: int, *, again: bool = False, crash: Crashing = None) -> None:
+        """Deliver a message. It stays in its queue if it is to come `again`, or if its receiver dies."""
+        message = self.queues[queue][place]
+        if queue in {LEDGER_CONTROL, LEDGER_OUTCOMES}:
+            await self.ledger.deliver([message], crash)
+            self._collect_from_ledger()
+            has_died = False
+        else:
+            has_died = not await self._run(lambda: self._handle(message), crash)
+        if not (again or has_died):
+            self.queues[queue].remove(message)
+
+    async def deliver_all(self) -> None:
+        """Deliver what is in the queues in order, and what follows from it."""
+        while any(self.queues.values()):
+            for name in QUEUES:
+                while self.queues[name]:
+                    await self.deliver(name, 0)
+
+    async def dispatch(self, crash: Crashing = None) -> None:
+        """Send chunks until no more may be sent."""
+
+        async def until_idle() -> None:
+            for _ in range(_MOST_TURNS):
+                if await self.parts.dispatch_loop._dispatch_waiting() > 0:
+                    return
+
+        await self._run(until_idle, crash)
+
+    def take(self, place: int) -> None:
+        """Let a worker take a chunk."""
+        self.held.append(self.waiting.pop(place)[1])
+
+    def report(self, chunk: ChunkReady, outcomes: Sequence[ItemOutcome], *, is_final: bool) -> None:
+        """Report a chunk as a worker does."""
+        report = report_on(chunk, outcomes, final=is_final)
+        self.queues[OUTCOMES].append(report)
+        self.queues[LEDGER_OUTCOMES].append(report)
+        if is_final:
+            for chunks in (self.held, self.abandoned):
+                if chunk in chunks:
+                    chunks.remove(chunk)
+
+    def give_back(self, chunk: ChunkReady, reason: Literal["redelivered", "stopping"]) -> None:
+        """Return a chunk as a worker does that received it for the second time, or that stops."""
+        same = chunk.model_dump(include={"chunk_id", "fence", "batch_id", "workload"})
+        self.held.remove(chunk)
+        self.queues[OUTCOMES].append(ChunkReturned.model_validate(same | {"worker_id": "hand", "reason": reason}))
+
+    async def pass_time(self, crash: Crashing = None) -> None:
+        """Let so much time pass that retries are due and the leases of chunks that nobody holds have expired."""
+        await self.parts.pool.execute("UPDATE retries SET due_at = now()")
+        self.parts.dispatch_loop.retry_in(0.0)
+        alive = {chunk.chunk_id for chunk in self.held}
+        for lease in self.parts.state.leases.values():
+            if lease.chunk_id not in alive:
+                lease.seen_at -= _LONG_S
+        sweep = self.parts.components.worker_registry.sweep
+        for _ in range(4):  # a chunk that was never sent is found when its worker has been heard twice
+            if not await self._run(lambda: sweep(self._depth), crash):
+                return
+            self._beat()
+
+    async def finish(self) -> None:
+        """Let all batches end with the help of workers that succeed; raises `AssertionError` if one never does."""
+        for batch in self.batches.values():
+            if not batch.is_sealed:
+                await self.seal(batch)
+            await self.control(batch, "resume")
+        for _ in range(_MOST_TURNS):
+            await self.deliver_all()
+            if self._is_done():
+                break
+            await self.dispatch()
+            while self.waiting:
+                self.take(0)
+            for chunk in [*self.held]:
+                done = [ItemOutcome(ordinal=item.ordinal, status="succeeded", result={}) for item in chunk.items]
+                self.report(chunk, done, is_final=True)
+            await self.deliver_all()
+            await self.pass_time()
+        else:
+            raise AssertionError(f"stuck: {[self._unfinished(batch) for batch in self.batches.values()]}")
+        await self._check_ends()
+
+    def check_counts(self) -> None:
+        """The counters of each batch are those of its rows, and never more than its items."""
+        for batch in self.batches.values():
+            if (known := self.ledger.store.batches.get(batch.batch_id)) is not None:
+                assert known.counters == self.ledger.store.counted(batch.batch_id)
+                assert known.counters.ended <= batch.total
+
+    def can_be_controlled(self, batch: SimulatedBatch) -> bool:
+        """Tell whether a batch is known and has not finished."""
+        known = self.ledger.store.batches.get(batch.batch_id)
+        return known is None or not known.is_finished
+
+    def can_be_retried(self, batch: SimulatedBatch) -> bool:
+        """Tell whether a batch has finished with items that did not succeed."""
+        known = self.ledger.store.batches.get(batch.batch_id)
+        return known is not None and known.is_finished and known.counters.unsuccessful > 0
+
+    async def _check_ends(self) -> None:
+        store = self.ledger.store
+        for batch in self.batches.values():
+            known = store.batches[batch.batch_id]
+            ordinals = sorted(ordinal for key, ordinal in store.rows if key == known.key)
+            assert ordinals == list(range(batch.total)), "each item has one outcome"
+            ends = sorted(end.round for end in self.ledger.finished() if end.batch_id == batch.batch_id)
+            assert ends == list(range(1, known.round + 1)), "each round ended once"
+        state = self.parts.state
+        assert dict(state.leases) == {}
+        assert state.workload_queue("w").window.in_flight == 0
+        assert await self.parts.count("leases") == await self.parts.count("retries") == 0
+
+    def _is_done(self) -> bool:
+        known = [self.ledger.store.batches.get(batch_id) for batch_id in self.batches]
+        is_finished = all(batch is not None and batch.is_finished for batch in known)
+        return is_finished and not (self.waiting or self.held or self.parts.state.leases)
+
+    def _unfinished(self, batch: SimulatedBatch) -> dict[str, Any]:
+        known = self.ledger.store.batches.get(batch.batch_id)
+        return {
+            "ledger": known,
+            "dispatcher": self.parts.state.batches.get(batch.batch_id),
+            "leases": [lease for lease in self.parts.state.leases.values() if lease.batch_id == batch.batch_id],
+        }
+
+    async def _handle(self, message: Message) -> None:
+        intake = self.parts.intake
+        match message:
+            case ItemsPage():
+                await intake.on_items_pages([received(message)])
+            case BatchAccepted():
+                await intake.on_batch_accepted(message, ENVELOPE)
+            case BatchControlled():
+                await intake.on_batch_controlled(message, ENVELOPE)
+            case BatchStopped():
+                await intake.on_batch_stopped(message, ENVELOPE)
+            case ItemsReopened():
+                await intake.on_items_reopened(message, ENVELOPE)
+            case BatchFinished():
+                await intake.on_batch_finished(message, ENVELOPE)
+                self._ended_rounds[message.batch_id] = max(message.round, self._ended_rounds.get(message.batch_id, 0))
+            case ChunkProcessed():
+                await self.parts.report_handler.on_chunks_processed([received(message)])
+            case ChunkReturned():
+                await self.parts.recovery.on_chunks_returned([DecodedMessage(message, ENVELOPE)])
+            case _:
+                raise AssertionError(message)
+
+    async def _run(self, operation: Callable[[], Any], crash: Crashing) -> bool:
+        """Let the dispatcher do something; False if it died, and another one was started."""
+        outbox = self.parts.outbox
+
+        def die(messages: Sequence[OutgoingMessage]) -> None:
+            if crash == "after":
+                outbox.sent += messages
+            raise Crash
+
+        if crash is not None:
+            outbox.refuse = die
+        try:
+            await operation()
+            await self.parts.batch_stopper.drain()
+        except Crash:
+            self._collect_from_dispatcher()
+            await self.start_dispatcher()
+            return False
+        outbox.refuse = lambda _: None
+        self._collect_from_dispatcher()
+        return True
+
+    def _collect_from_dispatcher(self) -> None:
+        sent, self.parts.outbox.sent = self.parts.outbox.sent, []
+        for message in sent:
+            if message.type == ChunkReady.type:
+                chunk = ChunkReady.decode(message.body)
+                assert chunk.round > self._ended_rounds.get(chunk.batch_id, 0), "nothing is dispatched after the end"
+                self.waiting.append((message.routing_key, chunk))
+            elif message.type == ItemsSettled.type:
+                self.queues[LEDGER_OUTCOMES].append(ItemsSettled.decode(message.body))
+
+    def _collect_from_ledger(self) -> None:
+        for key, message in list(self.ledger.store.outbox.items()):
+            if key not in self._told:
+                self._told.add(key)
+                told = MESSAGES[message.type].decode(message.body)
+                if isinstance(told, BatchFinished | ItemsReopened | BatchStopped):
+                    self.queues[CONTROL].append(told)
+
+    def _to_both(self, message: Message) -> None:
+        self.queues[CONTROL].append(message)
+        self.queues[LEDGER_CONTROL].append(message)
+
+    def _command_time(self, batch: SimulatedBatch) -> datetime:
+        batch.commanded_at = max(self.clock, batch.commanded_at + timedelta(microseconds=1))
+        return batch.commanded_at
+
+    def _beat(self) -> None:
+        chunks = [chunk.chunk_id for chunk in self.held]
+        beat = WorkerHeartbeat(
+            worker_id="hand", workloads=["w"], chunks=chunks, handles_quarantine=True, at=datetime.now(UTC)
+        )
+        self.parts.state.record_heartbeat(beat, time.monotonic())
+
+    async def _depth(self, queue: str) -> int:
+        return sum(name == queue for name, _ in self.waiting) + len(self.queues.get(queue, ()))
