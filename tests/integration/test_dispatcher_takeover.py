@@ -14,7 +14,7 @@ from batchyard_contracts.v1.work import ChunkReady
 from devstack import Program, Servers, Supervisor, free_ports
 from services.dispatcher.domain.lease import Lease
 from services.dispatcher.domain.page import Page
-from services.dispatcher.domain.scheduling.scheduler import PageRange
+from services.dispatcher.domain.scheduling.partition_queue import PageRange
 from services.dispatcher.leadership import epoch
 from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.settings import DispatcherSettings

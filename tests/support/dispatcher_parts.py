@@ -198,12 +198,12 @@ def once(operation: Callable[..., Awaitable[Any]], *, first: bool) -> Callable[.
     """Return an operation whose first call loses its connection: before it runs, or afterwards (`first`)."""
     cut = False
 
-    async def flaky(*arguments: Any) -> Any:
+    async def flaky(*arguments: Any, **named: Any) -> Any:
         nonlocal cut
         begun, cut = cut, True
         if not begun and not first:
             raise CUT
-        value = await operation(*arguments)
+        value = await operation(*arguments, **named)
         if not begun:
             raise CUT
         return value

@@ -15,8 +15,9 @@ from batchyard_contracts.v1.events import BatchStarted
 from batchyard_contracts.v1.work import ChunkHead
 from services.dispatcher.domain.batch import Batch
 from services.dispatcher.domain.lease import Lease
+from services.dispatcher.domain.scheduling.batch_queue import Pick
 from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
-from services.dispatcher.domain.scheduling.scheduler import PageRange, Pick, RetryRange
+from services.dispatcher.domain.scheduling.partition_queue import PageRange, RetryRange
 from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.state.state import DispatcherState

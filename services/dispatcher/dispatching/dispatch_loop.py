@@ -10,11 +10,13 @@ from uuid import UUID
 import structlog
 
 from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher, ChunksRefused
+from services.dispatcher.dispatching.page_loader import PageLoader
 from services.dispatcher.dispatching.undeliverable import UndeliverableChunks
 from services.dispatcher.domain.batch import Batch
 from services.dispatcher.domain.scheduling.admission import Admission
+from services.dispatcher.domain.scheduling.batch_queue import BatchQueue, Pick
 from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
-from services.dispatcher.domain.scheduling.scheduler import Pick, RetryRange
+from services.dispatcher.domain.scheduling.partition_queue import RetryRange
 from services.dispatcher.persistence.retry_store import DueRetry
 from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.state.state import DispatcherState
@@ -63,6 +65,11 @@ class DispatchLoop(BackgroundTask):
         """Time at which due retries are loaded again (monotonic seconds)."""
         self._next_batch_rate_at = math.inf
         """Earliest time at which the own rate of a held-back batch allows its next item (monotonic seconds)."""
+        self._page_loader = PageLoader(state, stores)
+        self._wanting: list[tuple[BatchQueue, bool]] = []
+        """Batches that need more from the table; True: they have nothing else to dispatch."""
+        self._unparked_at = 0.0
+        """Time at which all parked partitions were asked for again (monotonic seconds)."""
 
     def retry_in(self, seconds: float) -> None:
         """Load due retries in `seconds` seconds at the latest, since an item is due then."""
@@ -77,6 +84,9 @@ class DispatchLoop(BackgroundTask):
         if time.monotonic() >= self._next_retry_at:
             await retry_transient(self._load_retries, "PostgreSQL", on_wait=self._pulse.beat)
             return 0.0
+        if wanting := self._wanting:
+            await retry_transient(lambda: self._page_loader.load(wanting), "PostgreSQL", on_wait=self._pulse.beat)
+            return 0.0
         return 0.0 if picks else self._idle_s()
 
     async def _dispatch(self, picks: Sequence[tuple[InFlightWindow, Pick]]) -> None:
@@ -88,12 +98,20 @@ class DispatchLoop(BackgroundTask):
     def _choose(self) -> list[tuple[InFlightWindow, Pick]]:
         picks: list[tuple[InFlightWindow, Pick]] = []
         self._next_batch_rate_at = math.inf
+        self._wanting = []
         now = time.monotonic()
+        unparks_all = now - self._unparked_at >= _IDLE_S  # in case that something else has changed
+        if unparks_all:
+            self._unparked_at = now
         for name, queue in self._state.workload_queues.items():
             if self._undeliverable.is_waiting(name):
                 continue
             queue.window.end_backoffs(now)
+            queue.scheduler.unpark(queue.window.parked.take_unparked())
+            if unparks_all:
+                queue.scheduler.unpark_all()
             admission = Admission(queue.window, self._state.batch_limits, now)
+            pick: Pick | None = None
             while len(picks) < _MAX_CHUNKS and (pick := queue.scheduler.pick(admission)):
                 try:
                     admission.record_pick(pick)
@@ -101,6 +119,7 @@ class DispatchLoop(BackgroundTask):
                     queue.scheduler.undo(pick, error)
                 else:
                     picks.append((queue.window, pick))
+            self._wanting += queue.scheduler.find_wanting(admission, now, is_exhausted=pick is None)
             for batch_id, cause in queue.scheduler.take_set_aside():
                 _set_aside.add(1, {"workload": name})
                 log.error("batch set aside", batch_id=str(batch_id), workload=name, exc_info=cause)
@@ -113,6 +132,8 @@ class DispatchLoop(BackgroundTask):
         times = [t for q in self._state.workload_queues.values() if (t := q.window.end_backoffs(now)) is not None]
         if (retry_at := self._undeliverable.next_retry_at()) is not None:
             times.append(retry_at)
+        for workload_queue in self._state.workload_queues.values():
+            times += [at for q in workload_queue.scheduler.with_backlog() if (at := q.backlog.next_read_at) > now]
         return min([now + _IDLE_S, self._next_retry_at, self._next_batch_rate_at, *times]) - now
 
     async def _load_retries(self) -> None:

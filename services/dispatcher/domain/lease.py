@@ -7,7 +7,7 @@ from uuid import UUID
 from batchyard_contracts import topology
 from batchyard_contracts.v1.values import Priority
 from services.dispatcher.domain.batch import Batch
-from services.dispatcher.domain.scheduling.scheduler import PageRange, RetryRange
+from services.dispatcher.domain.scheduling.partition_queue import PageRange, RetryRange
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from typing import Literal
 from batchyard_contracts.v1.values import ItemError
 from services.dispatcher.domain.batch import Batch
 from services.dispatcher.domain.lease import Lease
-from services.dispatcher.domain.scheduling.scheduler import PageRange, RetryRange
+from services.dispatcher.domain.scheduling.partition_queue import PageRange, RetryRange
 
 _LOSSES_OF_HALF = 1
 """Further losses after which a half is halved in turn; another reason for the loss is unlikely by then."""

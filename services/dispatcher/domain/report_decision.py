@@ -17,7 +17,7 @@ from services.dispatcher.domain.lease import Lease
 from services.dispatcher.domain.rate_limiting.circuit_breaker import AT_FAULT, CircuitState
 from services.dispatcher.domain.retry_policy import GiveUp, Retry, RetryDecision, decide_retry
 from services.dispatcher.domain.scheduling.chunk_sizer import ChunkOutcomes
-from services.dispatcher.domain.scheduling.scheduler import PageRange, RetryRange
+from services.dispatcher.domain.scheduling.partition_queue import PageRange, RetryRange
 
 ADAPTIVE_DELAY_S = 1.0
 """Delay in seconds of a refused item without a delay from its provider, where an adaptive rate has fallen already."""

@@ -1,7 +1,6 @@
 """Handles messages on batches: headers, pages, controls, stops and reopened items."""
 
 from collections.abc import Sequence
-from operator import itemgetter
 from uuid import UUID
 
 import structlog
@@ -19,7 +18,8 @@ from batchyard_contracts.v1.flow import (
 from services.dispatcher.dispatching.dispatch_loop import DispatchLoop
 from services.dispatcher.domain.batch import Batch
 from services.dispatcher.domain.page import Page
-from services.dispatcher.domain.scheduling.page_tracker import PageTracker, WaitingSlices
+from services.dispatcher.domain.scheduling.early_pages import EarlyPages
+from services.dispatcher.intake.arrivals import Arrivals
 from services.dispatcher.intake.dedup_claims import DedupClaims
 from services.dispatcher.intake.reopening import ITEM_DELETED, ItemReopener
 from services.dispatcher.persistence.page_cache import PageCache
@@ -54,32 +54,37 @@ class BatchIntake:
         self._batch_stopper = batch_stopper
         self._claims = DedupClaims(state, stores, settler, pages)
         self._reopening = ItemReopener(state, stores, settler)
-        self._page_tracker = PageTracker()
+        self._early_pages = EarlyPages()
 
     async def load(self) -> None:
-        """Load manifests and unfinished batches from the tables."""
+        """Load manifests and unfinished batches from the tables. Their pages are read later, when they are needed."""
         for manifest in await self._stores.batches.manifests():
             self._state.set_manifest(manifest)
         for batch in await self._stores.batches.live_batches():
             await self._join(batch)
 
     async def on_items_pages(self, received: Sequence[DecodedMessage]) -> None:
-        """Save pages; items of a batch whose header is known are queued, each once."""
+        """Save pages. The items of a batch whose header is known are queued, each once, if they fit in memory."""
         pages = [r.message for r in received if isinstance(r.message, Page)]
+        arrivals = Arrivals(self._state, {page.batch_id for page in pages})
         saved = await self._stores.pages.save_pages(pages)
-        batch_ids, claimed = {batch_id for batch_id, *_ in saved}, set[UUID]()
+        batch_ids, claimed = {segment.batch_id for segment in saved}, set[UUID]()
         while claiming := [b for x in batch_ids - claimed if (b := self._state.batches.get(x)) and b.dedup]:
             for batch in claiming:  # another batch may be added meanwhile
                 claimed.add(batch.batch_id)
                 await self._claims.claim(batch)
-        for batch_id, partition, slice_, lines in saved:
-            self._pages.add((batch_id, slice_.page, slice_.segment), lines)
-            if (queued_batch := self._state.batches.get(batch_id)) is None:
-                self._page_tracker.add_early(batch_id, partition, slice_)
-            elif queued_batch.stop_status:
-                self._batch_stopper.schedule(queued_batch)
-            elif (queue := self._state.batch_queue(queued_batch)) and self._page_tracker.add_segment(batch_id, slice_):
-                queue.partition_queue(partition).slices.append(slice_)
+        for segment in saved:
+            if segment.is_new:
+                place = segment.slice
+                self._pages.add((segment.batch_id, place.page, place.segment), segment.lines)
+            batch_of_page = self._state.batches.get(segment.batch_id)
+            if batch_of_page is None:
+                if segment.is_new:
+                    self._early_pages.add(segment.batch_id, segment.partition, segment.slice)
+            elif batch_of_page.stop_status:
+                self._batch_stopper.schedule(batch_of_page)
+            elif queue := self._state.batch_queue(batch_of_page):
+                arrivals.add(queue, segment)
         self._state.changed.set()
 
     async def on_batch_accepted(self, message: BatchAccepted, envelope: Envelope) -> None:
@@ -155,36 +160,20 @@ class BatchIntake:
         self._dispatch_loop.retry_in(0.0)
 
     async def _join(self, batch: Batch, total: int | None = None) -> None:
-        """Read the waiting items first and add the batch afterwards, so that a failure in between may be repeated.
-
-        A batch whose `total` items have all arrived is added without a read.
-        """
-        can_skip_read = not batch.stop_status and not batch.dedup
-        waiting = self._page_tracker.complete_slices(batch.batch_id, total) if can_skip_read else None
-        if waiting is None:
-            waiting = await self._waiting(batch)
+        """Add a batch, after its keys are claimed. Its pages are read from the table when they are needed, unless all
+        its `total` items have just arrived and fit in memory."""
+        await self._claims.load(batch)
+        early = self._early_pages.take(batch.batch_id, total)
         queue = self._state.add_batch(batch)
-        self._page_tracker.start_batch(batch.batch_id, waiting)
-        for _, (partition, slice_) in sorted(waiting.items(), key=itemgetter(0)):
-            queue.partition_queue(partition).slices.append(slice_)
         if batch.stop_status:
             self._batch_stopper.schedule(batch)
+        elif early is None or batch.dedup or len(early) > self._state.max_slices:
+            queue.mark_backlog()
+        else:
+            for partition, slice_ in sorted(early, key=lambda found: (found[1].page, found[1].segment)):
+                queue.partition_queue(partition).slices.append(slice_)
         self._batch_stopper.wake()
-
-    async def _waiting(self, batch: Batch) -> WaitingSlices:
-        """Return the waiting items of a batch from the table and those that arrive meanwhile, after their keys are
-        claimed."""
-        while True:
-            self._page_tracker.expect(batch.batch_id)
-            await self._claims.load(batch)
-            if batch.stop_status:
-                return {}
-            rows = await self._stores.pages.waiting_slices(batch.batch_id)
-            found = {(slice_.page, slice_.segment): (partition, slice_) for partition, slice_ in rows}
-            early = self._page_tracker.early_slices(batch.batch_id)
-            if early is not None and (early.keys() <= found.keys() or not batch.dedup):
-                return {**early, **found}
 
     def _remove(self, batch_id: UUID) -> None:
         self._state.remove_batch(batch_id)
-        self._page_tracker.remove_batch(batch_id)
+        self._early_pages.take(batch_id, None)

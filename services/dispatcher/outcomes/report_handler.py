@@ -16,7 +16,7 @@ from services.dispatcher.domain.report_decision import (
     is_complete,
     new_outcomes,
 )
-from services.dispatcher.domain.scheduling.scheduler import RetryRange
+from services.dispatcher.domain.scheduling.partition_queue import RetryRange
 from services.dispatcher.outcomes.report_effects import ReportEffects
 from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.stores import Stores

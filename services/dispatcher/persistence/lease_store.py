@@ -5,7 +5,7 @@ from uuid import UUID
 
 from services.dispatcher.domain.lease import Lease
 from services.dispatcher.domain.retry_policy import Retry
-from services.dispatcher.domain.scheduling.scheduler import PageRange, RetryRange
+from services.dispatcher.domain.scheduling.partition_queue import PageRange, RetryRange
 from services.dispatcher.persistence.statements import SQL, PageKey, retry_row
 from shared.postgres.pool import Pool
 from shared.postgres.queries import columns

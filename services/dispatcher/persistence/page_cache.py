@@ -8,7 +8,7 @@ from batchyard_contracts.v1.flow import SettledItem
 from batchyard_contracts.v1.values import ItemError
 from services.dispatcher.domain.item_line import ordinal_of, settled_item
 from services.dispatcher.domain.lease import Lease
-from services.dispatcher.domain.scheduling.scheduler import PageRange
+from services.dispatcher.domain.scheduling.partition_queue import PageRange
 from services.dispatcher.persistence.statements import PageKey
 from services.dispatcher.persistence.stores import Stores
 

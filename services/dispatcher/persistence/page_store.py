@@ -8,7 +8,8 @@ from batchyard_contracts.v1.values import Dedup
 from services.dispatcher.domain.batch import Batch
 from services.dispatcher.domain.item_line import ordinal_of
 from services.dispatcher.domain.page import Page
-from services.dispatcher.domain.scheduling.scheduler import PageSlice
+from services.dispatcher.domain.scheduling.backlog import START, SegmentKey
+from services.dispatcher.domain.scheduling.partition_queue import PageSlice
 from services.dispatcher.persistence.statements import SQL, PageKey
 from shared.postgres.pool import Pool
 from shared.postgres.queries import columns
@@ -32,37 +33,51 @@ class DroppedItem(NamedTuple):
     by_ordinal: int
 
 
+class SavedSegment(NamedTuple):
+    """A page segment in the table; `is_new` is False if it may have been there before."""
+
+    batch_id: UUID
+    partition: str
+    slice: PageSlice
+    lines: list[bytes]
+    is_new: bool
+
+
 class PageStore:
     """Reads and writes pages. Every write may be repeated."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def save_pages(self, pages: Iterable[Page]) -> list[tuple[UUID, str, PageSlice, list[bytes]]]:
-        """Save the segments of pages and return those not wholly dispatched: (batch, partition, slice, items).
-
-        Segments that were saved before are returned as well, since an earlier try may have been committed unnoticed.
-        """
+    async def save_pages(self, pages: Iterable[Page]) -> list[SavedSegment]:
+        """Save the segments of pages; those of a withdrawn batch are not saved."""
         segments = {
             (page.batch_id, page.page, number): (segment.partition, segment.lines)
             for page in pages
             for number, segment in enumerate(page.segments)
         }
         rows = [(*key, partition, len(lines), b"\n".join(lines)) for key, (partition, lines) in segments.items()]
-        found = await self._pool.fetch(SQL["save_pages"], *columns(rows, 6))
-        if len(found) < len(rows):
-            new = {(r["batch_id"], r["page"], r["segment"]) for r in found}
-            found += await self._pool.fetch(SQL["pages_taken"], *columns([k for k in segments if k not in new], 3))
-        taken = {(r["batch_id"], r["page"], r["segment"]): r["taken"] for r in found}
+        new = {tuple(row) for row in await self._pool.fetch(SQL["save_pages"], *columns(rows, 6))}
         return [
-            (key[0], partition, PageSlice(key[1], key[2], len(lines), taken[key]), lines)
+            SavedSegment(key[0], partition, PageSlice(key[1], key[2], len(lines)), lines, is_new=key in new)
             for key, (partition, lines) in segments.items()
-            if key in taken
         ]
 
-    async def waiting_slices(self, batch_id: UUID) -> list[tuple[str, PageSlice]]:
-        """Return the slices of a batch that are not wholly dispatched."""
-        rows = await self._pool.fetch(SQL["waiting_pages"], batch_id)
+    async def waiting_slices(
+        self,
+        batch_id: UUID,
+        limit: int,
+        after: SegmentKey = START,
+        partition: str | None = None,
+        *,
+        claimed_only: bool = False,
+    ) -> list[tuple[str, PageSlice]]:
+        """Return the first slices of a batch after a place that are not wholly dispatched, each with its partition.
+
+        `partition`: the only one whose slices count; None: all. `claimed_only`: without the segments whose items have
+        not claimed their keys yet.
+        """
+        rows = await self._pool.fetch(SQL["waiting_pages"], batch_id, *after, partition, claimed_only, limit)
         return [(r["partition"], PageSlice(r["page"], r["segment"], r["size"], r["taken"])) for r in rows]
 
     async def page_items(self, keys: Sequence[PageKey]) -> dict[PageKey, list[bytes]]:

@@ -92,15 +92,14 @@ SELECT new.* FROM unnest($1::uuid[], $2::int[], $3::int[], $4::text[], $5::int[]
     AS new (batch_id, page, segment, partition, size, items)
 WHERE NOT EXISTS (SELECT 1 FROM withdrawn WHERE withdrawn.batch_id = new.batch_id)
 ON CONFLICT DO NOTHING
-RETURNING batch_id, page, segment, 0 AS taken
-
--- name: pages_taken
-SELECT batch_id, page, segment, taken FROM pages
-WHERE (batch_id, page, segment) IN (SELECT * FROM unnest($1::uuid[], $2::int[], $3::int[])) AND taken < size
+RETURNING batch_id, page, segment
 
 -- name: waiting_pages
+-- The first waiting segments after a place, in order; of one partition, or of all (null).
 SELECT page, segment, partition, size, taken FROM pages
-WHERE batch_id = $1 AND taken < size ORDER BY page, segment
+WHERE batch_id = $1 AND taken < size AND (page, segment) > ($2::int, $3::int) AND ($4::text IS NULL OR partition = $4)
+    AND (claimed OR NOT $5::boolean)
+ORDER BY page, segment LIMIT $6
 
 -- name: page_items
 SELECT batch_id, page, segment, items FROM pages

@@ -9,9 +9,9 @@ from batchyard_contracts.message import Envelope, Message
 from batchyard_contracts.v1.commands import RatesControl
 from batchyard_contracts.v1.queries import MAX_PAGE, QueryFailed, RatesQuery, RatesReply, RateState
 from services.dispatcher.domain.rate_limiting.limiter import Limiter
+from services.dispatcher.domain.scheduling.batch_queue import BatchQueue
 from services.dispatcher.domain.scheduling.chunk_sizer import ChunkSizer
 from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
-from services.dispatcher.domain.scheduling.scheduler import BatchQueue
 from services.dispatcher.persistence.rate_store import RateStore
 from services.dispatcher.rate_limits.rate_events import RateEvents
 from services.dispatcher.state.state import DispatcherState

@@ -144,7 +144,7 @@ class RateEvents(BackgroundTask):
                     self._changed_limiters[key] = limiter
                     self._pending[key] = (previous_rate, limiter.reason, limiter)
                     self._announce(key)
-        window.backoffs.clear()
+        window.parked.clear()
         self._wake.set()
         self._state.changed.set()
 

@@ -9,13 +9,16 @@ from batchyard_contracts.v1.flow import ItemsSettled, SettledItem
 from batchyard_contracts.v1.values import ItemError, StopReason
 from services.dispatcher.domain.batch import Batch
 from services.dispatcher.domain.item_line import settled_item
-from services.dispatcher.domain.scheduling.scheduler import PageSlice
+from services.dispatcher.domain.scheduling.backlog import START
+from services.dispatcher.domain.scheduling.partition_queue import PageSlice
 from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.settlement.external_cancel import ExternalCancel
 from shared.messaging.packing import pack
 from shared.messaging.publisher import OutgoingMessage, Publisher
 
 _PAGES_PER_GROUP = 5
+_SLICES_PER_READ = 5000
+"""A batch may have a million slices, of one item each."""
 SettledStatus = Literal["failed", "cancelled", "expired", "duplicate"]
 
 
@@ -96,20 +99,20 @@ class ItemSettler:
         wait_for_room: Callable[[], Awaitable[None]],
     ) -> None:
         """Settle the waiting items of one partition, or of all (None)."""
-        waiting = await self._stores.pages.waiting_slices(batch.batch_id)
-        if partition is not None:
-            waiting = [(p, s) for p, s in waiting if p == partition]
-        for group in _group_by_page(waiting):
-            slices = {(batch.batch_id, s.page, s.segment): (p, s) for p, s in group}
-            lines = await self._stores.pages.page_items(list(slices))
-            items = [
-                settled_item(line, p, error=error)
-                for key, (p, s) in slices.items()
-                for line in lines.get(key, ())[s.taken :]
-            ]
-            await wait_for_room()
-            await self._publish_aside(batch, status, items)
-            await self._stores.pages.mark_taken([(*key, s.size) for key, (_, s) in slices.items()])
+        after = START
+        while waiting := await self._stores.pages.waiting_slices(batch.batch_id, _SLICES_PER_READ, after, partition):
+            after = (waiting[-1][1].page, waiting[-1][1].segment)
+            for group in _group_by_page(waiting):
+                slices = {(batch.batch_id, s.page, s.segment): (p, s) for p, s in group}
+                lines = await self._stores.pages.page_items(list(slices))
+                items = [
+                    settled_item(line, p, error=error)
+                    for key, (p, s) in slices.items()
+                    for line in lines.get(key, ())[s.taken :]
+                ]
+                await wait_for_room()
+                await self._publish_aside(batch, status, items)
+                await self._stores.pages.mark_taken([(*key, s.size) for key, (_, s) in slices.items()])
         last = -1
         while retries := await self._stores.retries.waiting_retries(batch.batch_id, batch.round, last):
             last = retries[-1][0]

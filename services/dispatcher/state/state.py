@@ -13,9 +13,14 @@ from batchyard_contracts.v1.manifest import Manifest
 from services.dispatcher.domain.batch import Batch
 from services.dispatcher.domain.lease import Lease, LeaseTable
 from services.dispatcher.domain.rate_limiting.batch_limits import BatchLimits
+from services.dispatcher.domain.scheduling.batch_queue import BatchQueue
 from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
-from services.dispatcher.domain.scheduling.scheduler import BatchQueue, Scheduler
+from services.dispatcher.domain.scheduling.scheduler import Scheduler
 from services.dispatcher.state.workers import LiveWorkers
+
+_MAX_SLICES = 100_000
+"""Approximate number of page slices that are held in memory."""
+_MIN_SLICES_PER_BATCH, _MAX_SLICES_PER_BATCH = 16, 4096
 
 
 @dataclass(slots=True)
@@ -50,6 +55,12 @@ class DispatcherState:
         self.control_lock = asyncio.Lock()
         """Held while a header or a control moves from its message to the table and on into memory."""
         self.changed = asyncio.Event()
+
+    @property
+    def max_slices(self) -> int:
+        """Number of page slices that a batch may have in memory. Further ones wait in the table."""
+        share = _MAX_SLICES // max(1, len(self.batches))
+        return max(_MIN_SLICES_PER_BATCH, min(share, _MAX_SLICES_PER_BATCH))
 
     def workload_queue(self, workload: str) -> WorkloadQueue:
         """Return the queue of a workload; without a manifest it has no workers, so nothing is dispatched."""
@@ -131,12 +142,12 @@ class DispatcherState:
         for partition, partition_queue in queue.partition_queues.items():
             for retries in partition_queue.retries:
                 self.unload_retries(batch.batch_id, partition, retries.ordinals)
-        queue.partition_queues.clear()
+        queue.clear()
 
     def drop_partition(self, batch: Batch, partition: str) -> None:
         """Forget the waiting items of a batch for one partition."""
         queue = self.batch_queue(batch)
-        if queue is not None and (partition_queue := queue.partition_queues.pop(partition, None)):
+        if queue is not None and (partition_queue := queue.drop_partition(partition)):
             for retries in partition_queue.retries:
                 self.unload_retries(batch.batch_id, partition, retries.ordinals)
 

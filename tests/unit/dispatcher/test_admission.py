@@ -11,8 +11,10 @@ from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import PRIORITIES, Rate, Terms
 from services.dispatcher.domain.rate_limiting.batch_limits import BatchLimits
 from services.dispatcher.domain.scheduling.admission import Admission
+from services.dispatcher.domain.scheduling.batch_queue import BatchQueue, Pick
 from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
-from services.dispatcher.domain.scheduling.scheduler import BatchQueue, PageRange, PageSlice, Pick, Scheduler
+from services.dispatcher.domain.scheduling.partition_queue import PageRange, PageSlice
+from services.dispatcher.domain.scheduling.scheduler import Scheduler
 
 FIRST, SECOND, FREE = UUID(int=1), UUID(int=2), UUID(int=3)
 

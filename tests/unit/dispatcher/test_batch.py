@@ -10,7 +10,7 @@ import pytest
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import RetryRule, StopReason, Terms
 from services.dispatcher.domain.batch import Batch
-from services.dispatcher.domain.scheduling.scheduler import PageSlice, RetryRange
+from services.dispatcher.domain.scheduling.partition_queue import PageSlice, RetryRange
 from services.dispatcher.state.state import DispatcherState
 
 BATCH, AT = UUID(int=1), datetime(2026, 11, 22, tzinfo=UTC)

@@ -15,8 +15,9 @@ from batchyard_contracts.v1.values import Terms
 from services.dispatcher.dispatching.dispatch_loop import DispatchLoop
 from services.dispatcher.domain.batch import Batch
 from services.dispatcher.domain.rate_limiting.batch_limits import BatchLimits
+from services.dispatcher.domain.scheduling.batch_queue import Pick
 from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
-from services.dispatcher.domain.scheduling.scheduler import PageSlice, Pick
+from services.dispatcher.domain.scheduling.partition_queue import PageSlice
 from services.dispatcher.state.state import DispatcherState
 from shared.runtime.health import Pulse
 from tests.support.patience import PATIENCE_S

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from batchyard_contracts.v1.flow import DestinationFeedback
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import PRIORITIES, ItemError, Priority
+from services.dispatcher.domain.scheduling.batch_queue import Pick
 from services.dispatcher.domain.scheduling.chunk_sizer import INITIAL_SIZE, ChunkOutcomes, ChunkSizer
 from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
-from services.dispatcher.domain.scheduling.scheduler import PageRange, Pick
+from services.dispatcher.domain.scheduling.partition_queue import PageRange
 
 
 def window(**settings: object) -> InFlightWindow:
@@ -240,7 +241,7 @@ def test_partition_without_rate_is_not_asked_before_its_next_item() -> None:
     paced.end_backoffs(100.0)
     paced.record_dispatched(out(5))
     assert paced.partition_limit(BATCH, "x") == 0
-    again_at = paced.backoffs["x"]
+    again_at = paced.parked.until["x"]
     assert 100.0 < again_at < 101.0
     assert paced.partition_limit(BATCH, "y") == 5
     assert paced.end_backoffs(again_at - 0.001) == again_at
@@ -253,8 +254,9 @@ def test_partition_at_its_concurrency_is_asked_when_an_item_returns() -> None:
     full = window(partition_concurrency=2)
     full.workers = 1
     full.record_dispatched(out(2))
-    assert (full.partition_limit(BATCH, "x"), full.backoffs) == (0, {})
+    assert (full.partition_limit(BATCH, "x"), full.parked.until, "x" in full.parked) == (0, {}, True)
     full.record_returned(out(1))
+    assert full.parked.take_unparked() == ["x"]
     assert full.partition_limit(BATCH, "x") == 1
 
 
@@ -268,17 +270,18 @@ def test_chunk_rates_name_the_rates_and_the_share_of_a_worker(workers: float, sh
     assert paced.chunk_rates("b") is None
 
 
-def test_rate_change_lets_waiting_partitions_be_asked_again() -> None:
+def test_rate_change_lets_its_own_partition_be_asked_again() -> None:
     adapts = window(partition={"pointer": "/host"}, adaptive={"floor": 5, "ceiling": 50, "start": 10})
     assert adapts.is_adaptive("x")
     adapts.wall_clock_offset_s = 1000.0
-    adapts.backoffs = {"x": 99.0, "y": 99.0}
+    adapts.parked.park("x", 99.0)
+    adapts.parked.park("y", 99.0)
     assert adapts.record_feedback("x", DestinationFeedback(answered=1), 0.0, 0.01) == []
-    assert adapts.backoffs == {"x": 99.0, "y": 99.0}
+    assert adapts.parked.until == {"x": 99.0, "y": 99.0}
     ((limiter, change),) = adapts.record_feedback("x", DestinationFeedback(answered=9, rate_limited=1), 0.0, 1.0)
     assert limiter is adapts.limits.limiter("partition", "x")
     assert (change.before, change.after, limiter.version) == (10, 6, 1_001_000)
-    assert adapts.backoffs == {}
+    assert (adapts.parked.until, adapts.parked.take_unparked()) == ({"y": 99.0}, ["x"])
     assert not window(rate={"per_second": 10}).is_adaptive("x")
 
 
@@ -295,10 +298,18 @@ def test_only_the_answer_to_the_probe_closes_a_circuit() -> None:
     one.end_backoffs(6.0)
     assert one.partition_limit(BATCH, "live|a") == 1
     one.record_dispatched(out(1, "live|a"))
-    one.backoffs["live|b"] = 99.0
+    one.parked.park("live|b", 99.0)
     assert one.record_success("live|b") is opened
-    assert one.backoffs == {}
+    assert len(one.parked) == 0
     assert one.partition_limit(BATCH, "live|a") == INITIAL_SIZE
+
+
+def test_chunk_sizes_of_a_batch_are_kept_for_the_partitions_measured_last() -> None:
+    one = window(chunk_max=100, concurrency=8)
+    for number in range(3000):
+        one.record_measurement(BATCH, f"host{number}", 8, 0.08)
+    assert len(one.sizes[BATCH]) == 1000
+    assert "host2999" in one.sizes[BATCH]
 
 
 def test_backoff_of_a_destination_holds_all_its_partitions() -> None:
@@ -310,7 +321,7 @@ def test_backoff_of_a_destination_holds_all_its_partitions() -> None:
         0,
         INITIAL_SIZE,
     ]
-    assert one.backoffs == {"live|a": 10.0, "live|b": 10.0}
+    assert one.parked.until == {"live|a": 10.0, "live|b": 10.0}
 
 
 def test_new_manifest_applies_to_waiting_items() -> None:

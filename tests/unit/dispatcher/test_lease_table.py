@@ -7,7 +7,7 @@ from uuid import UUID
 
 from services import dispatcher
 from services.dispatcher.domain.lease import Lease, LeaseTable
-from services.dispatcher.domain.scheduling.scheduler import PageRange, RetryRange
+from services.dispatcher.domain.scheduling.partition_queue import PageRange, RetryRange
 
 CHUNK = UUID(int=2)
 FIELDS = {"fence", "seen_at", "sent_at", "holder", "reported", "started", "failures", "losses", "resent", "quarantined"}

@@ -14,7 +14,7 @@ from batchyard_contracts.v1.manifest import Manifest
 from services.dispatcher.domain.batch import Batch
 from services.dispatcher.domain.lease import Lease
 from services.dispatcher.domain.lost_chunk_policy import LossReason
-from services.dispatcher.domain.scheduling.scheduler import PageRange
+from services.dispatcher.domain.scheduling.partition_queue import PageRange
 from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.recovery.lost_chunks import LostChunkRecovery
 from services.dispatcher.recovery.orphaned_chunks import OrphanedChunkDetector

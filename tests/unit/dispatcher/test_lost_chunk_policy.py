@@ -26,7 +26,7 @@ from services.dispatcher.domain.lost_chunk_policy import (
     decide_loss,
     halves,
 )
-from services.dispatcher.domain.scheduling.scheduler import PageRange, RetryRange
+from services.dispatcher.domain.scheduling.partition_queue import PageRange, RetryRange
 
 BATCH, CHUNK = UUID(int=1), UUID(int=2)
 MAX_LOSSES = 3

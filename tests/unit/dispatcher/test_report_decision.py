@@ -27,7 +27,7 @@ from services.dispatcher.domain.report_decision import (
     new_outcomes,
 )
 from services.dispatcher.domain.retry_policy import MAX_WAITS
-from services.dispatcher.domain.scheduling.scheduler import PageRange, RetryRange
+from services.dispatcher.domain.scheduling.partition_queue import PageRange, RetryRange
 
 BATCH = UUID(int=1)
 RUNNING = Batch(BATCH, "ann", "w", "normal")

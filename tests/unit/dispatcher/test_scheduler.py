@@ -7,16 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchyard_contracts.v1.values import Priority
-from services.dispatcher.domain.scheduling.scheduler import (
-    LOW_SHARE,
-    BatchQueue,
-    DispatchBudget,
-    PageRange,
-    PageSlice,
-    Pick,
-    RetryRange,
-    Scheduler,
-)
+from services.dispatcher.domain.scheduling.batch_queue import BatchQueue, DispatchBudget, Pick
+from services.dispatcher.domain.scheduling.partition_queue import PageRange, PageSlice, RetryRange
+from services.dispatcher.domain.scheduling.scheduler import LOW_SHARE, Scheduler
 
 
 class Fixed:
@@ -100,6 +93,7 @@ def test_low_keeps_its_share_despite_empty_picks(misses: list[int]) -> None:
     for count in misses:
         for _ in range(count):
             assert scheduler.pick(Fixed(0)) is None
+            scheduler.unpark_all()
         pick = scheduler.pick(Fixed(1))
         assert pick
         served[pick.priority] += 1
@@ -122,6 +116,8 @@ def test_blocked_partition_and_paused_batch_wait_while_others_run() -> None:
     batch(scheduler, 2, y=2).pause()
     assert {p.partition for p in drain(scheduler, Fixed(5, frozenset({"x"})))} == {"y"}
     assert drain(scheduler, Fixed(5, frozenset({"x"}))) == []
+    assert drain(scheduler, Fixed(5)) == [], "a parked partition is not asked for"
+    scheduler.unpark(["x"])
     assert [p.source for p in drain(scheduler, Fixed(5))] == [PageRange(0, 0, 0, 2)]
 
 

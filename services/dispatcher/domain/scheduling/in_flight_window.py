@@ -19,14 +19,15 @@ from services.dispatcher.domain.rate_limiting.adaptive_rate import RateChange
 from services.dispatcher.domain.rate_limiting.limit_set import LimitSet
 from services.dispatcher.domain.rate_limiting.limiter import NEVER, Limiter
 from services.dispatcher.domain.scheduling.chunk_sizer import INITIAL_SIZE, ChunkOutcomes, ChunkSizer
-from services.dispatcher.domain.scheduling.scheduler import PageRange, RetryRange
+from services.dispatcher.domain.scheduling.parked_partitions import ParkedPartitions
+from services.dispatcher.domain.scheduling.partition_queue import PageRange, RetryRange
 
 _ITEMS_AHEAD = 2
 """Items in flight for each item that a worker can run at once: one runs and one is ready."""
 _CHUNKS_AHEAD = 3
 """Minimum number of chunks in flight for each worker, so that small items keep it busy."""
-
-
+_MAX_SIZES = 1000
+"""Partitions of a batch whose chunk sizes are kept; the one that was measured least recently is forgotten."""
 _FULL_SHARE = 1 - 1e-9
 _Stream = tuple[UUID, str, Priority]
 
@@ -57,8 +58,8 @@ class InFlightWindow:
     """Chunk sizers by batch and partition; the size learned for one batch does not apply to another."""
     last_size: int | None = None
     """The size that was learned last, for any batch."""
-    backoffs: dict[str, float] = field(default_factory=dict)
-    """Partitions that get nothing before the given time (seconds of the caller's clock)."""
+    parked: ParkedPartitions = field(default_factory=ParkedPartitions)
+    """Partitions that get nothing at present."""
     now: float = 0.0
     """The time of the last call of `end_backoffs`."""
     wall_clock_offset_s: float = 0.0
@@ -76,7 +77,7 @@ class InFlightWindow:
         """Apply a new or changed manifest."""
         self.manifest = manifest
         self.limits.set_manifest(manifest, self.version_at(self.now), self.now)
-        self.backoffs.clear()
+        self.parked.clear()
 
     def version_at(self, now: float) -> int:
         """Return the version of a rate set now. Later rates have higher versions, also across dispatchers."""
@@ -98,13 +99,19 @@ class InFlightWindow:
 
     def partition_limit(self, batch_id: UUID, partition: str) -> int:
         """Return how many items of a batch and partition may be dispatched as one chunk, if the window is not full."""
-        if partition in self.backoffs:
+        if partition in self.parked.until:
             return 0
         size = self.chunk_size(batch_id, partition)
         room, retry_at = self.limits.room(partition, size, self.now)
-        if room <= 0 and retry_at != NEVER:
-            self.backoffs[partition] = retry_at
-        return room
+        if room > 0:
+            if partition in self.parked.awaited:
+                self.parked.unpark(partition)
+            return room
+        if retry_at == NEVER:
+            self.parked.park_until_return(partition, [t.key for t in self.limits.limiters_of(partition)])
+        else:
+            self.parked.park(partition, retry_at)
+        return 0
 
     def chunk_rates(self, partition: str) -> ChunkRates | None:
         """Return the rates by which a worker times the items of a partition; None if there are none."""
@@ -120,6 +127,8 @@ class InFlightWindow:
         """Count a chunk as no longer in flight, with whatever result."""
         self._add(chunk, -chunk.source.count)
         self.limits.record_returned(chunk.partition, chunk.source.count)
+        if self.parked.awaited:
+            self.parked.record_return(t.key for t in self.limits.limiters_of(chunk.partition))
 
     def _add(self, chunk: PartitionChunk, count: int) -> None:
         self.in_flight += count
@@ -154,7 +163,10 @@ class InFlightWindow:
         target, cap, minimum = self.manifest.chunk_target_s, self.manifest.chunk_max, self.manifest.chunk_min
         previous = sizes.get(partition) or self._initial_sizer()
         sizer = previous if outcomes is None else previous.with_outcomes(outcomes)
+        sizes.pop(partition, None)
         updated = sizes[partition] = sizer.with_measurement(items, busy_s, target, cap, minimum)
+        if len(sizes) > _MAX_SIZES:
+            del sizes[next(iter(sizes))]
         self.last_size = updated.size
         if updated.size != previous.size:
             for priority in PRIORITIES:
@@ -190,8 +202,10 @@ class InFlightWindow:
             for limiter, sample in zip(limiters, feedbacks, strict=True)
             if (change := limiter.record_feedback(sample, sent_at, version, now)) is not None
         ]
-        if changes:
-            self.backoffs.clear()
+        if changes and len(limiters) == 1:
+            self.parked.unpark(partition)
+        elif changes:  # others go through the same limiters
+            self.parked.clear()
         return changes
 
     def record_refusal(self, partition: str, error: ItemError, now: float) -> Limiter | None:
@@ -205,7 +219,7 @@ class InFlightWindow:
         limiter = self.limits.limiters_of(partition)[0]
         if not limiter.circuit.record_success():
             return None
-        self.backoffs.clear()
+        self.parked.clear()
         return limiter
 
     def forget_batch(self, batch_id: UUID) -> None:
@@ -219,12 +233,10 @@ class InFlightWindow:
     def back_off(self, partition: str, until: float, reason: str = "") -> None:
         """Dispatch nothing to the destination of this partition before `until`."""
         self.limits.limiters_of(partition)[0].back_off(until, reason)
-        self.backoffs[partition] = max(until, self.backoffs.get(partition, until))
+        self.parked.park(partition, until)
 
     def end_backoffs(self, now: float) -> float | None:
         """End the backoffs that are over; returns the time at which the next one ends, None if there is none."""
         self.now = now
         self.limits.drop_idle(now)
-        for partition in [p for p, until in self.backoffs.items() if until <= now]:
-            del self.backoffs[partition]
-        return min(self.backoffs.values(), default=None)
+        return self.parked.end_due(now)

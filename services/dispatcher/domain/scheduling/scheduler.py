@@ -9,169 +9,15 @@ A batch for which a computation fails is set aside, so that it holds up no other
 control.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from collections.abc import Iterable, Mapping
 from uuid import UUID
 
 from batchyard_contracts.v1.values import PRIORITIES, Priority
+from services.dispatcher.domain.scheduling.batch_queue import BatchQueue, DispatchBudget, Pick
 from services.dispatcher.domain.scheduling.fair_queue import FairQueue
 
 LOW_SHARE = 20
 """One item in this many is a `low` one, if any waits."""
-
-
-@dataclass(slots=True)
-class PageSlice:
-    """The items of one page segment that are not dispatched yet: positions `taken` to `size`."""
-
-    page: int
-    segment: int
-    size: int
-    taken: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class PageRange:
-    """Items that were taken from a page slice."""
-
-    page: int
-    segment: int
-    first: int
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class RetryRange:
-    """Items that are retried together, all in the same attempt."""
-
-    attempt: int
-    ordinals: tuple[int, ...]
-    quarantined: bool = False
-    """True if the items ran in quarantine before."""
-
-    @property
-    def count(self) -> int:
-        """Number of items."""
-        return len(self.ordinals)
-
-
-@dataclass(frozen=True, slots=True)
-class Pick:
-    """The choice of the scheduler: items of one batch and partition that form the next chunk."""
-
-    batch_id: UUID
-    partition: str
-    priority: Priority
-    source: PageRange | RetryRange
-
-
-@dataclass(slots=True)
-class PartitionQueue:
-    """The waiting items of one batch for one partition. Plain lists, since most queues are short and many."""
-
-    slices: list[PageSlice] = field(default_factory=list)
-    retries: list[RetryRange] = field(default_factory=list)
-
-    def __bool__(self) -> bool:
-        return bool(self.slices or self.retries)
-
-    def take(self, limit: int) -> PageRange | RetryRange:
-        """Take up to `limit` items; retries go first."""
-        if self.retries:
-            first = self.retries[0]
-            if first.count > limit:
-                self.retries[0] = replace(first, ordinals=first.ordinals[limit:])
-                return replace(first, ordinals=first.ordinals[:limit])
-            return self.retries.pop(0)
-        head = self.slices[0]
-        count = min(limit, head.size - head.taken)
-        taken = PageRange(head.page, head.segment, head.taken, count)
-        head.taken += count
-        if head.taken == head.size:
-            self.slices.pop(0)
-        return taken
-
-    def put_back(self, taken: PageRange | RetryRange) -> None:
-        """Put items back that were taken last."""
-        if isinstance(taken, RetryRange):
-            self.retries.insert(0, taken)
-        else:
-            self.slices.insert(0, PageSlice(taken.page, taken.segment, taken.first + taken.count, taken.first))
-
-
-class BatchQueue:
-    """The waiting items of one batch; its partition queues take turns."""
-
-    def __init__(self, batch_id: UUID, owner: str, priority: Priority, weight: int = 1) -> None:
-        self.batch_id = batch_id
-        self.owner = owner
-        self.priority: Priority = priority
-        self.weight = weight
-        self.partition_queues: OrderedDict[str, PartitionQueue] = OrderedDict()
-        self.wake: Callable[[BatchQueue], object] = lambda _: None
-        """Callback that runs when the queue may have become ready."""
-        self._paused = False
-
-    @property
-    def paused(self) -> bool:
-        """True if no item of the batch may be dispatched."""
-        return self._paused
-
-    def pause(self) -> None:
-        """Hold its items back."""
-        self._paused = True
-        self.wake(self)
-
-    def resume(self) -> None:
-        """Let its items go out again."""
-        self._paused = False
-        self.wake(self)
-
-    @property
-    def is_ready(self) -> bool:
-        """True if the batch has items that may be dispatched."""
-        return bool(self.partition_queues) and not self._paused
-
-    def partition_queue(self, partition: str) -> PartitionQueue:
-        """Return the queue of a partition, created if it is missing. The caller adds items to it at once."""
-        queue = self.partition_queues.get(partition)
-        if queue is None:
-            queue = self.partition_queues[partition] = PartitionQueue()
-            self.wake(self)
-        return queue
-
-    def pick(self, budget: "DispatchBudget") -> Pick | None:
-        """Take a chunk from the first partition queue that the budget allows; None if there is none."""
-        if (batch_limit := budget.batch_limit(self.batch_id)) <= 0:
-            return None
-        for partition, queue in self.partition_queues.items():
-            limit = min(batch_limit, budget.partition_limit(self.batch_id, partition))
-            if limit <= 0 or not queue:
-                continue
-            source = queue.take(limit)
-            if queue:
-                self.partition_queues.move_to_end(partition)
-            else:
-                del self.partition_queues[partition]
-            return Pick(self.batch_id, partition, self.priority, source)
-        return None
-
-
-class DispatchBudget(Protocol):
-    """The number of items that may be dispatched now. The scheduler only reads it."""
-
-    def is_full(self, priority: Priority) -> bool:
-        """Tell whether no item of a priority may be dispatched, which saves asking for each partition."""
-
-    def batch_limit(self, batch_id: UUID) -> int:
-        """Return the largest chunk of a batch for any of its partitions; 0: none now."""
-
-    def partition_limit(self, batch_id: UUID, partition: str) -> int:
-        """Return the largest chunk of a batch for one partition; 0: none now."""
-
-
 OwnerQueue = FairQueue[UUID, BatchQueue]
 
 
@@ -187,6 +33,9 @@ class Scheduler:
         next turn."""
         self._low_was_first = False
         self._set_aside: list[tuple[UUID, Exception]] = []
+        self._parked: dict[str, dict[UUID, BatchQueue]] = {}
+        """Batches in which a partition is parked; some may have dropped it since."""
+        self._with_backlog: dict[UUID, BatchQueue] = {}
 
     def __len__(self) -> int:
         return len(self._batches)
@@ -198,14 +47,15 @@ class Scheduler:
     def add_batch(self, queue: BatchQueue) -> None:
         """Add a batch. Its items may follow later."""
         self._batches[queue.batch_id] = queue
-        queue.wake = self._enqueue
+        queue.wake, queue.park = self._enqueue, self._park
         self._enqueue(queue)
 
     def remove_batch(self, batch_id: UUID) -> BatchQueue | None:
         """Remove a batch with all its waiting items; returns its queue."""
         queue = self._batches.pop(batch_id, None)
         if queue is not None:
-            queue.wake = lambda _: None
+            queue.wake, queue.park = (lambda _: None), (lambda *_: None)
+            self._with_backlog.pop(batch_id, None)
             self._dequeue(queue)
         return queue
 
@@ -237,6 +87,38 @@ class Scheduler:
         queue = self._batches[pick.batch_id]
         queue.partition_queue(pick.partition).put_back(pick.source)
         self._set_batch_aside(queue, error)
+
+    def unpark(self, partitions: Iterable[str]) -> None:
+        """Let partitions take turns again."""
+        for partition in partitions:
+            for queue in self._parked.pop(partition, {}).values():
+                queue.unpark(partition)
+
+    def unpark_all(self) -> None:
+        """Let all partitions take turns again."""
+        self.unpark(list(self._parked))
+
+    def with_backlog(self) -> list[BatchQueue]:
+        """Return the batches that have more in the table."""
+        if self._with_backlog:
+            self._with_backlog = {x: queue for x, queue in self._with_backlog.items() if queue.backlog.has_more}
+        return list(self._with_backlog.values())
+
+    def find_wanting(self, budget: DispatchBudget, now: float, *, is_exhausted: bool) -> list[tuple[BatchQueue, bool]]:
+        """Return the batches that need more from the table; True: none of the batch's items in memory may be dispatched
+        although workers are free. `is_exhausted`: the last pick has found nothing."""
+        wanting: list[tuple[BatchQueue, bool]] = []
+        for queue in self.with_backlog():
+            try:
+                is_starved = (
+                    is_exhausted and not budget.is_full(queue.priority) and budget.batch_limit(queue.batch_id) > 0
+                )
+            except Exception as error:  # noqa: BLE001  whatever fails for one batch, the others go on
+                self._set_batch_aside(queue, error)
+                continue
+            if queue.wants_read(now, is_starved=is_starved):
+                wanting.append((queue, is_starved))
+        return wanting
 
     def take_set_aside(self) -> list[tuple[UUID, Exception]]:
         """Return the batches that were set aside since the last call, each with its error."""
@@ -279,7 +161,12 @@ class Scheduler:
             for queue in idle:
                 self._dequeue(queue)
 
+    def _park(self, partition: str, queue: BatchQueue) -> None:
+        self._parked.setdefault(partition, {})[queue.batch_id] = queue
+
     def _enqueue(self, queue: BatchQueue) -> None:
+        if queue.backlog.has_more:
+            self._with_backlog[queue.batch_id] = queue
         if queue.is_ready:
             owners = self._owners[queue.priority]
             weight = self._owner_weights.get(queue.owner, 1.0)
