@@ -11,25 +11,35 @@ from uuid import UUID
 import msgspec
 
 from batchyard_contracts.v1.queries import MAX_PAGE
-from batchyard_contracts.v1.values import MAX_INTEGER, MAX_ITEMS_PER_COMMAND
+from batchyard_contracts.v1.values import (
+    MAX_ID,
+    MAX_INTEGER,
+    MAX_ITEM_ID,
+    MAX_ITEM_UNITS,
+    MAX_ITEMS_PER_COMMAND,
+    MAX_MILLISECONDS,
+    MAX_ORDINALS,
+    MAX_PARTITION_NAME,
+    MAX_SECONDS,
+)
 
-_Ordinal = Annotated[int, msgspec.Meta(ge=0, lt=100_000_000)]
+Ordinal = Annotated[int, msgspec.Meta(ge=0, lt=MAX_ORDINALS)]
 _Owner = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_-]{1,64}\Z")]
 _Workload = Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z0-9-]{0,47}\Z")]
 _Positive = Annotated[int, msgspec.Meta(ge=1, le=MAX_INTEGER)]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_INTEGER)]
-_ItemUnits = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
-_Milliseconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
-_Partition = Annotated[str, msgspec.Meta(max_length=4096)]
-_WorkerId = Annotated[str, msgspec.Meta(max_length=255)]
-_ItemId = Annotated[str, msgspec.Meta(max_length=128)]
-_Seconds = Annotated[float, msgspec.Meta(ge=0, le=31_536_000)]
+_ItemUnits = Annotated[int, msgspec.Meta(ge=0, le=MAX_ITEM_UNITS)]
+_Milliseconds = Annotated[float, msgspec.Meta(ge=0, le=MAX_MILLISECONDS)]
+_Partition = Annotated[str, msgspec.Meta(max_length=MAX_PARTITION_NAME)]
+_WorkerId = Annotated[str, msgspec.Meta(max_length=MAX_ID)]
+_ItemId = Annotated[str, msgspec.Meta(max_length=MAX_ITEM_ID)]
+_Seconds = Annotated[float, msgspec.Meta(ge=0, le=MAX_SECONDS)]
 
 
 class RawOutcome(msgspec.Struct, gc=False, frozen=True):
     """`ItemOutcome` of a report."""
 
-    ordinal: _Ordinal
+    ordinal: Ordinal
     status: Literal["succeeded", "failed", "retry", "continued", "cancelled"]
     custom_id: _ItemId | None = None
     result: msgspec.Raw = msgspec.Raw()
@@ -86,7 +96,7 @@ class RawPage(msgspec.Struct):
 class RawKeyedItem(msgspec.Struct):
     """`PageItem` without its payload."""
 
-    ordinal: _Ordinal
+    ordinal: Ordinal
     key: str | None = None
     custom_id: _ItemId | None = None
 
@@ -94,7 +104,7 @@ class RawKeyedItem(msgspec.Struct):
 class RawChunkItem(msgspec.Struct):
     """`ChunkItem`, which the workload's own model validates."""
 
-    ordinal: _Ordinal
+    ordinal: Ordinal
     payload: Any
     custom_id: _ItemId | None = None
     state: Any = None
@@ -105,7 +115,7 @@ class RawChunkItem(msgspec.Struct):
 class RawResult(msgspec.Struct, gc=False):
     """`ItemResult` of a success."""
 
-    ordinal: _Ordinal
+    ordinal: Ordinal
     result: msgspec.Raw = msgspec.Raw(b"null")
     custom_id: _ItemId | None = None
     cached: bool = False

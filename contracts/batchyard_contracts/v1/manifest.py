@@ -7,6 +7,7 @@ from pydantic import Field, JsonValue, StringConstraints
 from batchyard_contracts.message import Value
 from batchyard_contracts.v1.values import (
     MAX_ITEMS_PER_BATCH,
+    MAX_SECONDS,
     PerSecond,
     Rate,
     RetryRule,
@@ -181,7 +182,7 @@ class Manifest(Value):
     fails no item, but opens the provider's circuit. It does not suit providers that refuse only some items."""
     retry: RetryRules = {}
     """Retry rules by error code; `default` applies to all others."""
-    cache_ttl_s: Annotated[int, Field(ge=0, le=31_536_000)] = 0
+    cache_ttl_s: Annotated[int, Field(ge=0, le=MAX_SECONDS)] = 0
     """Seconds for which a result is reused for an equal payload; 0: never."""
     exports: Annotated[dict[ExportName, TextExport], Field(max_length=20)] = {}
     records: RecordsExport | None = None

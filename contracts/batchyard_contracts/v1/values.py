@@ -12,6 +12,20 @@ MAX_INTEGER = 2**31 - 1
 """Largest integer of the databases' columns."""
 MAX_DETAIL = 2000
 """Largest number of characters of a text for people."""
+MAX_ID = 255
+"""Largest number of characters of a message id or worker id."""
+MAX_ITEM_ID = 128
+"""Largest number of characters of an item's id."""
+MAX_PARTITION_NAME = 4096
+MAX_ORDINALS = 100_000_000
+"""Number of ordinals: they are below it."""
+MAX_ITEM_UNITS = 10**9
+MAX_SECONDS = 31_536_000
+"""Longest time in seconds: a year."""
+MAX_MILLISECONDS = 1e12
+MIN_PER_SECOND, MAX_PER_SECOND = 0.000_001, 1_000_000
+"""Lowest and highest rate in items a second; the lowest is one item in eleven days."""
+MAX_BURST = 1_000_000
 
 
 def _shorten(text: object) -> object:
@@ -19,7 +33,7 @@ def _shorten(text: object) -> object:
 
 
 def _shorten_id(text: object) -> object:
-    return text[:128] if isinstance(text, str) else text
+    return text[:MAX_ITEM_ID] if isinstance(text, str) else text
 
 
 def _clamp(number: object) -> object:
@@ -41,12 +55,12 @@ BatchStatus = Literal["open", "running", "paused", "finished"]
 CircuitState = Literal["closed", "open", "half_open"]
 """State of a provider's circuit breaker: `closed` sends items, `open` sends none, `half_open` probes with one."""
 
-WorkerId = Annotated[str, StringConstraints(max_length=255)]
-MessageId = Annotated[str, StringConstraints(max_length=255)]
+WorkerId = Annotated[str, StringConstraints(max_length=MAX_ID)]
+MessageId = Annotated[str, StringConstraints(max_length=MAX_ID)]
 Version = Annotated[str, StringConstraints(max_length=64)]
 """Version of a workload."""
 LimitName = Annotated[str, StringConstraints(max_length=32)]
-PartitionName = Annotated[str, StringConstraints(max_length=4096)]
+PartitionName = Annotated[str, StringConstraints(max_length=MAX_PARTITION_NAME)]
 """Name of an item's partition, which joins its values of up to 255 characters for each limit."""
 Detail = Annotated[str, StringConstraints(max_length=MAX_DETAIL), BeforeValidator(_shorten)]
 """Text for people. A longer one is shortened and not refused, because it may quote what somebody sent."""
@@ -58,13 +72,13 @@ Owner = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 """Name of the owner of a batch. It has no dots, because it ends the routing key of events."""
 
 IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")]
-CustomId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
-ItemId = Annotated[str, StringConstraints(max_length=128)]
+CustomId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ITEM_ID, pattern=r"^[^\x00-\x1f\x7f]+$")]
+ItemId = Annotated[str, StringConstraints(max_length=MAX_ITEM_ID)]
 """Id of an item between services: the client's `CustomId`."""
-ReportedItemId = Annotated[str, StringConstraints(max_length=128), BeforeValidator(_shorten_id)]
+ReportedItemId = Annotated[str, StringConstraints(max_length=MAX_ITEM_ID), BeforeValidator(_shorten_id)]
 """Id of an item as a worker repeats it. A longer one is cut, so that no report is lost for it."""
 ErrorCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_.]{0,63}$")]
-Ordinal = Annotated[int, Field(ge=0, lt=100_000_000)]
+Ordinal = Annotated[int, Field(ge=0, lt=MAX_ORDINALS)]
 Round = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
 Attempt = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
 Fence = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
@@ -74,12 +88,12 @@ ReportedCount = Annotated[int, Field(ge=0, le=MAX_INTEGER), BeforeValidator(_cla
 """Number that a worker measured. One out of range becomes the nearest in range, so that no report is lost for it."""
 UnitCount = Annotated[int, Field(ge=0, le=10**17)]
 """Number of units of a batch."""
-ItemUnits = Annotated[int, Field(ge=0, le=10**9)]
+ItemUnits = Annotated[int, Field(ge=0, le=MAX_ITEM_UNITS)]
 """Number of units of one item."""
-Seconds = Annotated[float, Field(ge=0, le=31_536_000)]
-Milliseconds = Annotated[float, Field(ge=0, le=1e12)]
-PerSecond = Annotated[float, Field(ge=0.000_001, le=1_000_000)]
-"""Rate in items a second, from one in eleven days."""
+Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
+Milliseconds = Annotated[float, Field(ge=0, le=MAX_MILLISECONDS)]
+PerSecond = Annotated[float, Field(ge=MIN_PER_SECOND, le=MAX_PER_SECOND)]
+"""Rate in items a second."""
 MAX_ETA_S = 1e12
 EtaSeconds = Annotated[float, Field(ge=0, le=MAX_ETA_S)]
 MeasuredPerSecond = Annotated[float, Field(ge=0, le=1e9)]
@@ -160,7 +174,7 @@ class Rate(Value):
     """Rate limit: at most `per_second` items a second on average, and `burst` at once."""
 
     per_second: PerSecond
-    burst: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    burst: Annotated[int, Field(ge=1, le=MAX_BURST)] = 1
 
 
 class RetryRule(Value):

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from batchyard_contracts.v1.flow import DestinationFeedback
 from batchyard_contracts.v1.manifest import Adaptive
-from batchyard_contracts.v1.values import Rate, Terms
+from batchyard_contracts.v1.values import MAX_PER_SECOND, MIN_PER_SECOND, Rate, Terms
 from services.dispatcher.domain.rate_limiting.adaptive_rate import AdaptiveRate
 from services.dispatcher.domain.rate_limiting.batch_limits import BatchLimits
-from services.dispatcher.domain.rate_limiting.bounds import MAX_PER_SECOND, MIN_PER_SECOND, bounded_rate
+from services.dispatcher.domain.rate_limiting.bounds import bounded_rate
 from services.dispatcher.domain.rate_limiting.gcra import Gcra
 from services.dispatcher.domain.rate_limiting.limiter import LearnedRate, Limiter, LimitTerms
 from services.dispatcher.domain.scheduling.chunk_sizer import ChunkSizer

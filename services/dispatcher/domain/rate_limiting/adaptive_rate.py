@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from batchyard_contracts.v1.flow import DestinationFeedback
 from batchyard_contracts.v1.manifest import Adaptive
-from services.dispatcher.domain.rate_limiting.bounds import MAX_PER_SECOND, MIN_PER_SECOND, clamp
+from batchyard_contracts.v1.values import MAX_PER_SECOND, MIN_PER_SECOND
+from services.dispatcher.domain.rate_limiting.bounds import clamp
 from services.dispatcher.domain.rate_limiting.latency_baseline import LatencyBaseline
 from services.dispatcher.domain.rate_limiting.sample_window import SampleWindow
 
