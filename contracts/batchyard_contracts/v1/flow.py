@@ -1,9 +1,10 @@
 """Messages between the services, on the exchange `batchyard.flow`."""
 
-from typing import Annotated, Any, ClassVar, Literal
+import json
+from typing import Annotated, Any, ClassVar, Literal, Self
 from uuid import UUID
 
-from pydantic import Field, JsonValue, StringConstraints
+from pydantic import Field, JsonValue, StringConstraints, ValidationError
 
 from batchyard_contracts.message import Message, Value
 from batchyard_contracts.v1.manifest import Manifest, Pointer
@@ -299,6 +300,52 @@ class ChunkProcessed(Message):
     """Measurements of the destination; set for a chunk with rates, and where the destination stated its remaining
     calls."""
     outcomes: Annotated[list[ItemOutcome], Field(max_length=MAX_ITEMS_PER_COMMAND)]
+
+    @classmethod
+    def decode_leniently(cls, body: bytes) -> Self:
+        """Parse a report with unreadable parts, such as a text with half a surrogate pair.
+
+        An unreadable outcome fails its own item as `outcome_unreadable`, or stays a `retry`; unreadable feedback is
+        left out. Raises `pydantic.ValidationError` if the report does not say which items it is about.
+        """
+        try:
+            return cls.decode(body)
+        except ValidationError as error:
+            try:
+                fields = json.loads(body)  # reads what other readers refuse
+                fields["outcomes"] = [_readable_outcome(outcome) for outcome in fields["outcomes"]]
+                if (feedback := fields.get("feedback")) is not None:
+                    fields["feedback"] = _readable_feedback(feedback)
+                return cls.model_validate(fields)
+            except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
+                raise error from None
+
+
+_UNREADABLE = ItemError(
+    code="outcome_unreadable",
+    message="The worker's report on this item cannot be read: for example a text with half a surrogate pair, or "
+    "hundreds of levels of nesting. Correct the worker.",
+)
+
+
+def _readable_outcome(outcome: dict[str, Any]) -> ItemOutcome:
+    """Return an outcome; that of its item's failure if it cannot be read. A state that is lost would repeat a call."""
+    try:
+        return ItemOutcome.model_validate_json(_json(outcome))
+    except (ValueError, RecursionError):
+        status = "retry" if outcome["status"] == "retry" else "failed"
+        return ItemOutcome(ordinal=outcome["ordinal"], status=status, error=_UNREADABLE)
+
+
+def _readable_feedback(feedback: object) -> DestinationFeedback | None:
+    try:
+        return DestinationFeedback.model_validate_json(_json(feedback))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode()
 
 
 class ChunkReturned(Message):

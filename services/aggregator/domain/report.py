@@ -3,26 +3,19 @@
 Unusual input (a number given as text, or out of every range) is left to the contract's `ChunkProcessed`.
 """
 
-import json
 import re
 from typing import Any, ClassVar
 
 import msgspec
 import orjson
-from pydantic import ValidationError
 
-from batchyard_contracts.v1.flow import ChunkProcessed, ItemOutcome
+from batchyard_contracts.v1.flow import ChunkProcessed
 from batchyard_contracts.v1.values import ItemError
 from shared.messaging.fast_readers import RawOutcome, RawReport
 
 _LONG = 300
 _HUGE = re.compile(rb"[0-9][eE]\+?[0-9]{3}|[0-9]{%d}" % _LONG)
 """Pattern of numbers that some readers turn into infinity, which JSON cannot express."""
-_UNREADABLE = ItemError(
-    code="outcome_unreadable",
-    message="The worker's report on this item cannot be read: for example a text with half a surrogate pair, or "
-    "hundreds of levels of nesting. Correct the worker.",
-)
 
 
 class Report(RawReport, frozen=True):
@@ -45,13 +38,13 @@ class Report(RawReport, frozen=True):
                     error_of(outcome)
                 result = bytes(outcome.result)
                 if (b"e" in result or b"E" in result or len(result) > _LONG) and _HUGE.search(result):
-                    return cls.of(_decode_by_model(body))
+                    return cls.of(ChunkProcessed.decode_leniently(body))
         except (
             msgspec.MsgspecError,
             ValueError,
             RecursionError,
         ):  # the contract's model accepts more, or explains the error
-            return cls.of(_decode_by_model(body))
+            return cls.of(ChunkProcessed.decode_leniently(body))
         return report
 
     @classmethod
@@ -78,27 +71,6 @@ class Report(RawReport, frozen=True):
 
 
 _decoder = msgspec.json.Decoder(Report)
-
-
-def _decode_by_model(body: bytes) -> ChunkProcessed:
-    try:
-        return ChunkProcessed.decode(body)
-    except ValidationError as error:
-        try:
-            fields = json.loads(body)  # reads what other readers refuse: lone surrogates, and deep nesting
-            fields["outcomes"] = [_readable(outcome) for outcome in fields["outcomes"]]
-            return ChunkProcessed.model_validate(fields)
-        except (ValueError, RecursionError, TypeError, KeyError):
-            raise error from None
-
-
-def _readable(outcome: dict[str, Any]) -> ItemOutcome:
-    """Return an outcome, or the failure of its item if the outcome cannot be read."""
-    try:
-        return ItemOutcome.model_validate_json(json.dumps(outcome, ensure_ascii=False).encode())
-    except (ValueError, RecursionError):
-        status = outcome["status"] if outcome["status"] in {"retry", "continued"} else "failed"
-        return ItemOutcome(ordinal=outcome["ordinal"], status=status, error=_UNREADABLE)
 
 
 def error_of(outcome: RawOutcome) -> ItemError | None:

@@ -1,19 +1,21 @@
 """A worker's report as the dispatcher needs it: the items that ended, and the outcomes of those that run again.
 
-Reads the same JSON as the contract's `ChunkProcessed`, without the results, which may be large and many.
+Reads the same JSON as the contract's `ChunkProcessed`, without the results, which may be large and many. It accepts and
+refuses what the ledger does: a report that only one of them believes would leave its batch without an end.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
 import msgspec
+from pydantic import ValidationError
 from pydantic_core import from_json
 
 from batchyard_contracts.v1.flow import ChunkProcessed, DestinationFeedback, ItemOutcome
-from batchyard_contracts.v1.values import ItemError
-from shared.messaging.fast_readers import RawOutcome, RawReport, RawReportHead
+from batchyard_contracts.v1.values import MAX_ITEMS_PER_COMMAND, ItemError
+from shared.messaging.fast_readers import Ordinal, RawOutcome, RawReport, RawReportHead
 
 Outcomes = dict[int, ItemOutcome | None]
 """Outcomes by ordinal; None for an item that has ended."""
@@ -21,14 +23,30 @@ Outcomes = dict[int, ItemOutcome | None]
 _UNFINISHED = {"retry", "continued"}
 _OUTCOMES = b',"outcomes":['
 """Start of the outcomes. Quotes in a string are escaped, so it is never part of one."""
+
+
+class _EndedOutcome(msgspec.Struct, gc=False):
+    """An outcome whose item does not run again."""
+
+    ordinal: Ordinal
+    status: Literal["succeeded", "failed", "cancelled"]
+
+
+class _EndedReport(msgspec.Struct):
+    """The outcomes of a report whose items do not run again."""
+
+    outcomes: Annotated[list[_EndedOutcome], msgspec.Meta(max_length=MAX_ITEMS_PER_COMMAND)]
+
+
 _head = msgspec.json.Decoder(RawReportHead)
+_ended = msgspec.json.Decoder(_EndedReport)
 _whole = msgspec.json.Decoder(RawReport)
 
 
 @dataclass(slots=True)
 class Report:
-    """A report of `count` outcomes of a chunk. `parsed` is None until `outcomes` is called; all its items have ended
-    then."""
+    """A report of `count` outcomes of a chunk. `parsed` is None until `outcomes` is called; then `ended` are the
+    ordinals of its items, all of which have ended."""
 
     type: ClassVar[str] = ChunkProcessed.type
     chunk_id: UUID
@@ -39,6 +57,7 @@ class Report:
     body: bytes
     parsed: Outcomes | None = None
     feedback: DestinationFeedback | None = None
+    ended: frozenset[int] = frozenset()
 
     @classmethod
     def decode(cls, body: bytes) -> "Report":
@@ -46,12 +65,25 @@ class Report:
         at = body.find(_OUTCOMES)
         try:
             head = _head.decode(body[:at] + b"}")
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+            if head.ended is None:
+                return cls._in_full(body)
+            if not body.isascii():
+                body.decode()
+            ended = frozenset([outcome.ordinal for outcome in _ended.decode(body).outcomes])
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             return cls._in_full(body)
-        if head.ended is None:
+        if len(ended) != head.ended:  # a worker that counts otherwise
             return cls._in_full(body)
-        feedback = _feedback(head)
-        return cls(head.chunk_id, head.fence, head.final, head.busy_ms / 1000, head.ended, body, feedback=feedback)
+        return cls(
+            head.chunk_id,
+            head.fence,
+            head.final,
+            head.busy_ms / 1000,
+            head.ended,
+            body,
+            feedback=_feedback(head),
+            ended=ended,
+        )
 
     def outcomes(self) -> Outcomes:
         """Return the outcomes; the first one of an ordinal that occurs twice."""
@@ -67,7 +99,7 @@ class Report:
             report = _whole.decode(body)
             outcomes = [(o.ordinal, _next(o)) for o in report.outcomes]
         except (msgspec.MsgspecError, ValueError, RecursionError):  # the contract accepts more, or reports the error
-            return cls._of(ChunkProcessed.decode(body), body)
+            return cls._of(ChunkProcessed.decode_leniently(body), body)
         return cls(
             report.chunk_id,
             report.fence,
@@ -95,11 +127,13 @@ class Report:
 
 
 def _feedback(head: RawReportHead) -> DestinationFeedback | None:
-    return (
-        DestinationFeedback.model_validate_json(bytes(head.feedback))
-        if head.feedback and head.feedback != b"null"
-        else None
-    )
+    """Return the feedback; None if there is none, or if it cannot be read."""
+    if not head.feedback or head.feedback == b"null":
+        return None
+    try:
+        return DestinationFeedback.model_validate_json(bytes(head.feedback))
+    except ValidationError:
+        return None
 
 
 def _next(outcome: RawOutcome) -> ItemOutcome | None:

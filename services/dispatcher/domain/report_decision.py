@@ -82,9 +82,9 @@ class ReportDecision:
 _COMPLETE = ReportDecision(ended=True, answered=True)
 
 
-def is_complete(*, final: bool, was_parsed: bool, count: int, size: int, covered: int) -> bool:
-    """Tell whether a report ends all remaining items of a chunk with `size` items."""
-    return final and not was_parsed and count == size - covered
+def is_complete(*, final: bool, ended: Set[int], ordinals: Sequence[int] | None, covered: Set[int]) -> bool:
+    """Tell whether a report ends all remaining items of a chunk, those of `ordinals` that were not covered before."""
+    return final and bool(ended) and ordinals is not None and ended == set(ordinals) - covered
 
 
 def decide_complete(source: PageRange | RetryRange, covered: Set[int]) -> ReportDecision:

@@ -70,13 +70,9 @@ class ReportHandler:
     async def _decide(self, lease: Lease, report: Report, covered_in_group: Set[int]) -> ReportDecision | None:
         """Load, decide and update the circuit breaker; None if the lease has changed meanwhile."""
         covered = lease.reported | covered_in_group if covered_in_group else lease.reported
-        if is_complete(
-            final=report.final,
-            was_parsed=report.parsed is not None,
-            count=report.count,
-            size=lease.source.count,
-            covered=len(covered),
-        ):
+        source = lease.source
+        known = source.ordinals if isinstance(source, RetryRange) else lease.ordinals
+        if is_complete(final=report.final, ended=report.ended, ordinals=known, covered=covered):
             decision = decide_complete(lease.source, covered)
         else:
             ordinals = await self._pages.ordinals(lease)

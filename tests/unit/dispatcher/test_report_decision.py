@@ -113,14 +113,22 @@ def settled(decision: ReportDecision) -> tuple[list[int], list[int], list[int]]:
 
 
 @pytest.mark.parametrize(
-    ("final", "was_parsed", "count", "covered", "complete"),
-    [(True, False, 3, 0, True), (True, False, 1, 2, True), (False, False, 3, 0, False), (True, True, 3, 0, False),
-     (True, False, 2, 0, False), (True, False, 4, 0, False)],
-)  # fmt: skip
+    ("final", "ended", "covered", "complete"),
+    [
+        (True, {5, 6, 7}, set(), True),
+        (True, {7}, {5, 6}, True),
+        (False, {5, 6, 7}, set(), False),
+        (True, set(), {5, 6, 7}, False),
+        (True, {5, 6}, set(), False),
+        (True, {5, 6, 7, 8}, set(), False),
+        (True, {1, 2, 3}, set(), False),
+    ],
+)
 def test_report_that_ends_all_remaining_items_need_not_be_parsed(
-    final: bool, was_parsed: bool, count: int, covered: int, complete: bool
+    final: bool, ended: set[int], covered: set[int], complete: bool
 ) -> None:
-    assert is_complete(final=final, was_parsed=was_parsed, count=count, size=3, covered=covered) is complete
+    assert is_complete(final=final, ended=ended, ordinals=(5, 6, 7), covered=covered) is complete
+    assert not is_complete(final=final, ended=ended, ordinals=None, covered=covered), "they are not known"
 
 
 @given(size=st.integers(1, 20), covered=st.sets(st.integers(0, 19)), retried=st.booleans())
