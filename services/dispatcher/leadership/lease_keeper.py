@@ -84,7 +84,7 @@ class LeaseKeeper:
     async def _renew(self) -> None:
         """Renew the lease until it is lost or to be released. It counts from the time before each request."""
         connection: Connection | None = None
-        is_current = True
+        is_current, is_failing = True, False
         while is_current and not self._stopping.is_set():
             if time.monotonic() - self._loop_seen_at < MAX_LOOP_BLOCK_S:
                 try:
@@ -92,9 +92,12 @@ class LeaseKeeper:
                     asked_at = time.monotonic()
                     is_current = await epoch.renew(connection, self.number)
                     if is_current:
-                        self._leased_until = asked_at + LEASE_S
+                        self._leased_until, is_failing = asked_at + LEASE_S, False
                 except Exception as error:  # noqa: BLE001  whatever fails, the lease ends unless a later attempt succeeds
-                    log.warning("lease not renewed", epoch=self.number, error=f"{type(error).__name__}: {error}"[:300])
+                    if not is_failing:  # once for each outage
+                        brief = f"{type(error).__name__}: {error}"[:300]
+                        log.warning("lease not renewed", epoch=self.number, error=brief)
+                    is_failing = True
                     if connection is not None:
                         connection.terminate()
                         connection = None
