@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import orjson
 import structlog
-from pydantic import ValidationError
 
 from batchyard_contracts.v1.manifest import Adaptive
 from batchyard_contracts.v1.queries import RateHistoryEntry
 from batchyard_contracts.v1.values import ItemError, Rate
 from services.dispatcher.domain.rate_limiting.circuit_breaker import CircuitBreaker
+from services.dispatcher.domain.rate_limiting.limit_set import MAX_LEARNED
 from services.dispatcher.domain.rate_limiting.limiter import LearnedRate, Limiter, LimitTerms
 from shared.postgres.pool import Pool
 from shared.postgres.queries import columns, load_queries
@@ -55,17 +55,20 @@ class RateStore:
         """Load everything that this version can read; `now` is the monotonic clock of the circuits."""
         saved = SavedRates({}, {}, {})
         since = now - time.time()
-        for row in await self._pool.fetch(SQL["rates"]):
+        for row in await self._pool.fetch(SQL["rates"], MAX_LEARNED):
             key = (row["workload"], row["limit_name"], row["value"])
             if row["per_second"] is not None:
                 saved.learned[key] = LearnedRate(row["per_second"], row["failed_at"])
             if row["circuit"] is not None:
-                saved.circuits[key] = _circuit(row["circuit"], since)
+                try:
+                    saved.circuits[key] = _circuit(row["circuit"], since)
+                except (ValueError, TypeError, KeyError) as error:
+                    log.error("stored circuit cannot be read", workload=row["workload"], error=str(error)[:300])
         for row in await self._pool.fetch(SQL["rate_overrides"]):
             value = None if row["every"] else row["value"]
             try:
                 saved.overrides[row["workload"], row["limit_name"], value] = _terms(row["terms"])
-            except ValidationError as error:
+            except (ValueError, TypeError, KeyError) as error:
                 log.error("stored override cannot be read", workload=row["workload"], error=str(error)[:300])
         return saved
 
@@ -105,7 +108,7 @@ class RateStore:
 
 
 def _learned(limiter: Limiter) -> tuple[float | None, float | None]:
-    return (limiter.adaptive_rate.rate, limiter.adaptive_rate.capacity) if limiter.adaptive_rate else (None, None)
+    return (limiter.learned.per_second, limiter.learned.capacity) if limiter.learned else (None, None)
 
 
 def _circuit_text(circuit: CircuitBreaker, since: float) -> str | None:

@@ -1,5 +1,10 @@
 -- name: rates
-SELECT workload, limit_name, value, per_second, failed_at, circuit FROM paces
+-- All circuits, and the learned rates that changed last.
+SELECT workload, limit_name, value, per_second, failed_at, circuit FROM paces WHERE circuit IS NOT NULL
+UNION ALL (
+    SELECT workload, limit_name, value, per_second, failed_at, circuit FROM paces WHERE circuit IS NULL
+    ORDER BY changed_at DESC LIMIT $1
+)
 
 -- name: rate_overrides
 SELECT workload, limit_name, value, every, terms FROM pace_overrides

@@ -33,6 +33,8 @@ ALL_OWNERS = "all"
 _FLUSH_INTERVAL_S = 0.5
 _MIN_CHANGE = 0.05
 """Smaller increases, as a share of the rate, are published together."""
+_MAX_ANNOUNCED = 10_000
+"""Published rates that are remembered; of a forgotten one the next change begins at the rate in force."""
 _IDLE_S = 1.0
 _RETENTION_DAYS = 30.0
 _CLEANUP_INTERVAL_S = 3600.0
@@ -193,7 +195,10 @@ class RateEvents(BackgroundTask):
                 at=at,
             )
         )
+        self._announced.pop(key, None)
         self._announced[key] = after
+        if len(self._announced) > _MAX_ANNOUNCED:
+            del self._announced[next(iter(self._announced))]
         self._dirty[key] = limiter
 
     async def _flush(self) -> None:

@@ -11,7 +11,7 @@ from batchyard_contracts.v1.flow import DestinationFeedback
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import ItemError, Rate
 from services.dispatcher.domain.rate_limiting.dispatch_rate import AHEAD_S, TOLERANCE_S, DispatchRate
-from services.dispatcher.domain.rate_limiting.limit_set import LimitSet
+from services.dispatcher.domain.rate_limiting.limit_set import MAX_LEARNED, LimitSet
 from services.dispatcher.domain.rate_limiting.limiter import NEVER
 from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
 
@@ -152,6 +152,28 @@ def test_idle_limiters_are_removed_when_there_are_many() -> None:
     assert len(list(limits)) == 3000
     limits.drop_idle(10.0)
     assert [limiter.value for limiter in limits] == ["0"]
+
+
+def test_idle_adaptive_limiters_are_removed_and_their_rates_kept_up_to_a_number() -> None:
+    limits = LimitSet(manifest(partition={"pointer": "/url"}, adaptive={"floor": 1, "ceiling": 100, "start": 50}))
+    for number in range(MAX_LEARNED + 2000):
+        now = number / 100
+        name = f"host{number}"
+        limits.record_dispatched(name, 1, now)
+        limits.record_returned(name, 1)
+        (limiter,) = limits.limiters_of(name)
+        assert limiter.adaptive_rate is not None
+        limiter.adaptive_rate.rate = 7.0
+        limits.drop_idle(now)
+    assert len(list(limits)) < MAX_LEARNED, "those without an item for a minute are gone"
+    limits.drop_idle(1e6)
+    limits.limiters_of("host0")
+    limits._cleanup_size = 0
+    limits.drop_idle(2e6)
+    assert (len(list(limits)), len(limits.learned)) == (0, MAX_LEARNED)
+    (again,) = limits.limiters_of(f"host{MAX_LEARNED}")
+    assert again.rate is not None
+    assert (again.rate.per_second, again.reason) == (7.0, "learned earlier")
 
 
 def test_remaining_calls_apply_only_to_the_limit_of_the_destination() -> None:

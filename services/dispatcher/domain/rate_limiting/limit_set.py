@@ -11,6 +11,8 @@ from services.dispatcher.domain.rate_limiting.limiter import LearnedRate, Limite
 
 _MIN_CLEANUP_SIZE = 1000
 """Limiters up to which idle ones are not removed."""
+MAX_LEARNED = 10_000
+"""Learned rates that are kept for destinations without a limiter, by workload."""
 
 
 class LimitSet:
@@ -26,7 +28,7 @@ class LimitSet:
         self.overrides: dict[tuple[str, str | None], LimitTerms] = {}
         """Terms set by operators, by limit and value; the value None stands for all values."""
         self.learned: dict[tuple[str, str], LearnedRate] = {}
-        """Stored rates of destinations that have had no item yet."""
+        """Rates of destinations without a limiter: those stored, and those of removed limiters."""
         self._limiters: dict[tuple[str, str], Limiter] = {}
         self._by_partition: dict[str, tuple[Limiter, ...]] = {}
         self._cleanup_size = _MIN_CLEANUP_SIZE
@@ -146,7 +148,10 @@ class LimitSet:
             del self._by_partition[partition]
         used = {id(t) for limiters in self._by_partition.values() for t in limiters}
         for key in [k for k, t in self._limiters.items() if id(t) not in used and t.is_idle(now)]:
-            del self._limiters[key]
+            if (learned := self._limiters.pop(key).learned) is not None:
+                self.learned[key] = learned
+        for key in list(self.learned)[: max(0, len(self.learned) - MAX_LEARNED)]:
+            del self.learned[key]  # those that were learned first
         self._cleanup_size = max(_MIN_CLEANUP_SIZE, 2 * len(self._by_partition))
 
     def _get_or_create(self, limit: Limit, value: str) -> Limiter:

@@ -11,6 +11,8 @@ from services.dispatcher.domain.rate_limiting.circuit_breaker import CircuitBrea
 from services.dispatcher.domain.rate_limiting.dispatch_rate import DispatchRate
 
 NEVER = float("inf")
+_ADAPTIVE_IDLE_S = 60.0
+"""Seconds without an item after which the measurements behind an adaptive rate say little; the rate itself is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +95,7 @@ class Limiter:
         if terms.adaptive is None:
             self.adaptive_rate = None
         elif self.adaptive_rate is None or self.adaptive_rate.bounds != terms.adaptive:
-            known = learned or (
-                LearnedRate(self.adaptive_rate.rate, self.adaptive_rate.capacity) if self.adaptive_rate else None
-            )
+            known = learned or self.learned
             self.adaptive_rate = AdaptiveRate(
                 terms.adaptive, now, *((known.per_second, known.capacity) if known else ())
             )
@@ -125,13 +125,18 @@ class Limiter:
         if until > self.backoff_until:
             self.backoff_until, self.backoff_reason = until, reason
 
+    @property
+    def learned(self) -> LearnedRate | None:
+        """The adaptive rate and capacity; None without an adaptive rate."""
+        return LearnedRate(self.adaptive_rate.rate, self.adaptive_rate.capacity) if self.adaptive_rate else None
+
     def is_idle(self, now: float) -> bool:
-        """Tell whether a new limiter would behave in the same way, so that this one may be removed."""
+        """Tell whether a new limiter with the same learned rate would behave in the same way, so that this one may be
+        removed."""
         return (
             self.in_flight <= 0
-            and self.bucket.gcra.full_at <= now
+            and self.bucket.gcra.full_at <= (now if self.adaptive_rate is None else now - _ADAPTIVE_IDLE_S)
             and self.backoff_until <= now
-            and self.adaptive_rate is None
             and self.circuit.state == "closed"
             and not self.terms.set_by_operator
         )
