@@ -98,7 +98,9 @@ async def test_codes_count_per_round(clean: Servers) -> None:
         assert around.all(BatchStopped) == []
 
 
-@pytest.mark.parametrize(("cause", "result"), [("deadline", "partial"), ("never_sealed", "partial")])
+@pytest.mark.parametrize(
+    ("cause", "result"), [("deadline", "partial"), ("never_sealed", "partial"), ("internal_error", "cancelled")]
+)
 async def test_a_stop_by_another_service_gives_its_reason(clean: Servers, cause: StopReason, result: str) -> None:
     async with at_work(clean) as around:
         await around.send(accepted(4), processed({0: "succeeded"}))

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from unittest.mock import AsyncMock
 
+import asyncpg
 import pytest
 
 from batchyard_contracts.v1.flow import (
@@ -22,6 +23,7 @@ from batchyard_contracts.v1.queries import StartPermitQuery
 from batchyard_contracts.v1.work import ChunkReady
 from devstack import Servers
 from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher, ChunksRefused
+from services.dispatcher.domain.lease import Lease
 from services.dispatcher.domain.retry_policy import Retry
 from services.dispatcher.persistence.page_cache import PageCache
 from shared.messaging.batch_consumer import DecodedMessage
@@ -372,6 +374,30 @@ async def test_a_loss_whose_save_was_interrupted_counts_once(
     again = await dispatcher.take()
     rows = await dispatcher.parts.pool.fetch("SELECT fence, losses FROM leases")
     assert ([tuple(row) for row in rows], again.fence) == ([(2, 1)], 2)
+
+
+async def test_a_chunk_that_cannot_be_recovered_holds_up_no_other(
+    dispatcher: ManualDispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await dispatcher.parts.add_batch({"a": 1, "b": 1, "c": 1})
+    chunks = {chunk.partition: chunk for chunk in [await dispatcher.take() for _ in range(3)]}
+    leases = dispatcher.parts.stores.leases
+    save = leases.save_redispatch
+
+    async def save_redispatch(changed: Sequence[Lease]) -> None:
+        if any(lease.partition == "b" for lease in changed):
+            raise asyncpg.DataError("value out of range")
+        await save(changed)
+
+    monkeypatch.setattr(leases, "save_redispatch", save_redispatch)
+    with pytest.raises(ExceptionGroup, match="chunks not recovered"):
+        await dispatcher.lose()
+    sent = {(chunk.partition, chunk.fence) for chunk in dispatcher.parts.outbox.chunks[3:]}
+    assert sent == {("a", 2), ("c", 2)}
+    assert dispatcher.parts.state.leases[chunks["b"].chunk_id].seen_at > time.monotonic(), "it is tried again later"
+    monkeypatch.undo()
+    await dispatcher.lose()
+    assert ("b", 2) in {(chunk.partition, chunk.fence) for chunk in dispatcher.parts.outbox.chunks[5:]}
 
 
 async def test_a_lost_chunk_is_found_although_its_queue_is_never_empty(dispatcher: ManualDispatcher) -> None:

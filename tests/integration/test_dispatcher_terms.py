@@ -5,12 +5,17 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import asyncpg
 import pytest
 
 from batchyard_contracts.v1.flow import BatchStopped, ItemOutcome, ItemsSettled
 from batchyard_contracts.v1.values import ItemError, Rate, RetryRule, StopReason, Terms
 from devstack import Servers
+from services.dispatcher.domain.batch import Batch
+from services.dispatcher.domain.rate_limiting.batch_limits import BatchLimits
+from services.dispatcher.intake.dedup_claims import DedupClaims
 from tests.support.dispatcher_parts import ENVELOPE, Parts, again, dispatcher_parts
 
 NOW = datetime.now(UTC)
@@ -187,6 +192,102 @@ async def test_the_next_dispatcher_completes_an_interrupted_stop(make: Callable[
     assert stopped_rounds(successor) == [(batch, 1, "deadline")]
 
 
+async def test_a_batch_whose_own_data_fails_is_stopped_with_a_reason_and_the_others_go_on(
+    parts: Parts, make: Callable[[], Parts], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = await parts.add_batch({"": 3}, terms=Terms(concurrency=5))
+    works = BatchLimits.available
+    limits = parts.state.batch_limits[bad]
+
+    def available(self: BatchLimits, in_flight: int, now: float) -> int | None:
+        if self is limits:
+            raise OverflowError("cannot convert float infinity to integer")
+        return works(self, in_flight, now)
+
+    monkeypatch.setattr(BatchLimits, "available", available)
+    running = asyncio.create_task(parts.batch_stopper.run())
+    try:
+        async with parts.dispatching():
+            good = await parts.add_batch({"": 4}, terms=Terms(concurrency=5))
+            await parts.until(
+                lambda: out(parts, good) == 4 and bool(stopped_rounds(parts)) and len(parts.outbox.settled) == 3
+            )
+    finally:
+        parts.batch_stopper.stop()
+        await asyncio.wait([running])
+    assert (out(parts, bad), stopped_rounds(parts), causes(parts)) == (
+        0,
+        [(bad, 1, "internal_error")],
+        {"internal_error"},
+    )
+    assert {settled[:2] for settled in parts.outbox.settled} == {("cancelled", ordinal) for ordinal in range(3)}
+    successor = make()
+    await successor.intake.load()
+    assert successor.state.batches[bad].stop_reason == "internal_error"
+
+
+async def test_a_batch_that_cannot_be_stopped_delays_no_other_deadline(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = await parts.add_batch({"": 1}, terms=Terms(deadline=later(-2)))
+    good = await parts.add_batch({"": 1}, terms=Terms(deadline=later(-1)))
+    save, tried = parts.stores.batches.save_stop, Counter[uuid.UUID]()
+
+    async def save_stop(batch_id: uuid.UUID, round_: int, reason: StopReason) -> None:
+        tried[batch_id] += 1
+        if batch_id == bad:
+            raise asyncpg.DataError("value out of range")
+        await save(batch_id, round_, reason)
+
+    monkeypatch.setattr(parts.stores.batches, "save_stop", save_stop)
+    for errors in (1, 0):
+        assert len(await parts.batch_stopper.stop_due()) == errors
+    assert (parts.state.batches[good].stop_status, parts.state.batches[bad].stop_status) == ("expired", None)
+    assert tried == {bad: 1, good: 1}, "the other is tried again after a pause"
+
+
+async def test_a_batch_that_cannot_be_loaded_is_stopped_and_the_others_are_loaded(
+    parts: Parts, make: Callable[[], Parts], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = await parts.add_batch({"": 2}), await parts.add_batch({"": 3})
+    load = DedupClaims.load
+
+    async def failing(self: DedupClaims, batch: Batch) -> None:
+        if batch.batch_id == bad:
+            raise ValueError("non-hexadecimal number found")
+        await load(self, batch)
+
+    monkeypatch.setattr(DedupClaims, "load", failing)
+    successor = make()
+    await successor.intake.load()
+    assert await successor.batch_stopper.stop_due() == []
+    await successor.batch_stopper.drain()
+    assert {settled[:2] for settled in successor.outbox.settled} == {("cancelled", 0), ("cancelled", 1)}
+    async with successor.dispatching():
+        await successor.until(lambda: out(successor, good) == 3)
+    assert out(successor, bad) == 0
+
+
+async def test_a_batch_whose_pages_cannot_be_read_is_stopped_and_the_others_go_on(
+    parts: Parts, make: Callable[[], Parts], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = await parts.add_batch({"": 2}), await parts.add_batch({"": 3})
+    successor = make()
+    await successor.intake.load()
+    read = successor.stores.pages.waiting_slices
+
+    async def failing(batch_id: uuid.UUID, *arguments: Any, **named: Any) -> Any:
+        if batch_id == bad:
+            raise asyncpg.DataError("value out of range")
+        return await read(batch_id, *arguments, **named)
+
+    monkeypatch.setattr(successor.stores.pages, "waiting_slices", failing)
+    async with successor.dispatching():
+        await successor.until(lambda: out(successor, good) == 3)
+        assert await successor.batch_stopper.stop_due() == []
+    assert successor.state.batches[bad].stop_reason == "internal_error"
+
+
 async def test_a_deadline_can_be_postponed_and_removed(parts: Parts) -> None:
     batch = await parts.add_batch({"": 1}, terms=Terms(deadline=later(3600)))
     assert parts.state.deadlines
@@ -198,7 +299,7 @@ async def test_a_deadline_can_be_postponed_and_removed(parts: Parts) -> None:
 
 async def test_a_deadline_before_the_retry_request_does_not_expire_the_new_round(parts: Parts) -> None:
     batch = await parts.add_batch({"": 1}, terms=Terms(deadline=later(-60)))
-    await parts.batch_stopper.expire_overdue()
+    assert await parts.batch_stopper.stop_due() == []
     assert parts.state.batches[batch].stop_status == "expired"
     await parts.stores.batches.finish(batch, 1)
     again = await parts.stores.batches.reopen(batch, 2, datetime.now(UTC))

@@ -101,8 +101,9 @@ Time = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 2, tzinfo=UTC), lt=da
 """Time with its zone, which is a valid time in every other zone."""
 BatchId = UUID
 
-StopReason = Literal["deadline", "failure_threshold", "never_sealed"]
-"""Reason why a service stopped a batch without a command."""
+StopReason = Literal["deadline", "failure_threshold", "never_sealed", "internal_error"]
+"""Reason why a service stopped a batch without a command. `internal_error`: a computation for this batch alone failed,
+which is a defect; its other items were cancelled."""
 
 Payload = dict[str, JsonValue]
 """Input of an item: a JSON object that is valid by the workload's item schema."""

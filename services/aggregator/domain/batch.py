@@ -174,7 +174,8 @@ class Batch:
         return self._finish(at) if self.is_awaiting_summary and round_ == self.round and not self.remaining else self
 
     def _finish(self, at: datetime) -> "Batch":
-        result = "cancelled" if self.stop_reason == "failure_threshold" else _result(self.counters)
+        is_cancelled = self.stop_reason in {"failure_threshold", "internal_error"}
+        result = "cancelled" if is_cancelled else _result(self.counters)
         return replace(self, finished_at=at, result=result, changed_at=at, summary_due_at=None)
 
     def stop(self, reason: StopReason, round_: int, at: datetime) -> "Batch":

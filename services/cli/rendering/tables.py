@@ -27,6 +27,7 @@ STOPPED: dict[str, str] = {
     "deadline": "its deadline passed: what had not ended expired",
     "failure_threshold": "more items failed than --failure-threshold allows: the rest was cancelled",
     "never_sealed": "nothing was added for too long, and it was never sealed: what waited expired",
+    "internal_error": "its own data made a service fail: the rest was cancelled. Retry it; report it if it stops again",
 }
 """Explanations of the reasons for which a service stops a batch."""
 _STATUSES = ("succeeded", "failed", "cancelled", "expired", "duplicate")

@@ -19,16 +19,13 @@ from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindo
 from services.dispatcher.domain.scheduling.partition_queue import RetryRange
 from services.dispatcher.persistence.retry_store import DueRetry
 from services.dispatcher.persistence.stores import Stores
+from services.dispatcher.settlement.batch_stopper import BatchStopper
 from services.dispatcher.state.state import DispatcherState
-from shared.observability import metrics
 from shared.runtime.background import BackgroundTask
 from shared.runtime.health import Pulse
 from shared.runtime.transient import retry_transient
 
 log = structlog.get_logger()
-_set_aside = metrics.counter(
-    "batchyard.batches.set_aside", "Batches that are not dispatched since a computation for them failed, by workload."
-)
 _MAX_CHUNKS = 64
 """Maximum number of chunks in one transaction."""
 _IDLE_S = 5.0
@@ -56,11 +53,12 @@ class DispatchLoop(BackgroundTask):
         stores: Stores,
         publisher: ChunkPublisher,
         undeliverable: UndeliverableChunks,
+        batch_stopper: BatchStopper,
         pulse: Pulse,
     ) -> None:
         super().__init__(pulse, self._dispatch_waiting, interval_s=_IDLE_S, wake=state.changed, ends_on_error=True)
         self._state, self._stores, self._publisher = state, stores, publisher
-        self._undeliverable = undeliverable
+        self._undeliverable, self._batch_stopper = undeliverable, batch_stopper
         self._next_retry_at = 0.0
         """Time at which due retries are loaded again (monotonic seconds)."""
         self._next_batch_rate_at = math.inf
@@ -85,7 +83,9 @@ class DispatchLoop(BackgroundTask):
             await retry_transient(self._load_retries, "PostgreSQL", on_wait=self._pulse.beat)
             return 0.0
         if wanting := self._wanting:
-            await retry_transient(lambda: self._page_loader.load(wanting), "PostgreSQL", on_wait=self._pulse.beat)
+            failed = await self._page_loader.load(wanting, self._pulse.beat)
+            for batch_id, error in failed.items():
+                self._batch_stopper.stop_failed(batch_id, error)
             return 0.0
         return 0.0 if picks else self._idle_s()
 
@@ -121,8 +121,7 @@ class DispatchLoop(BackgroundTask):
                     picks.append((queue.window, pick))
             self._wanting += queue.scheduler.find_wanting(admission, now, is_exhausted=pick is None)
             for batch_id, cause in queue.scheduler.take_set_aside():
-                _set_aside.add(1, {"workload": name})
-                log.error("batch set aside", batch_id=str(batch_id), workload=name, exc_info=cause)
+                self._batch_stopper.stop_failed(batch_id, cause)
             if admission.next_at is not None:
                 self._next_batch_rate_at = min(self._next_batch_rate_at, admission.next_at)
         return picks

@@ -36,7 +36,7 @@ class Batch:
     @property
     def stop_status(self) -> Literal["cancelled", "expired"] | None:
         """Status with which the remaining items end; None while the batch may run."""
-        if self.cancelled or self.stop_reason == "failure_threshold":
+        if self.cancelled or self.stop_reason in {"failure_threshold", "internal_error"}:
             return "cancelled"
         return "expired" if self.stop_reason else None
 

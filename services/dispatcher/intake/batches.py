@@ -28,6 +28,7 @@ from services.dispatcher.settlement.batch_stopper import BatchStopper
 from services.dispatcher.settlement.settler import ItemSettler
 from services.dispatcher.state.state import DispatcherState
 from shared.messaging.batch_consumer import DecodedMessage
+from shared.runtime.transient import is_transient
 
 log = structlog.get_logger()
 
@@ -61,7 +62,13 @@ class BatchIntake:
         for manifest in await self._stores.batches.manifests():
             self._state.set_manifest(manifest)
         for batch in await self._stores.batches.live_batches():
-            await self._join(batch)
+            try:
+                await self._join(batch)
+            except Exception as error:
+                if is_transient(error):
+                    raise
+                self._state.add_batch(batch).pause()
+                self._batch_stopper.stop_failed(batch.batch_id, error)
 
     async def on_items_pages(self, received: Sequence[DecodedMessage]) -> None:
         """Save pages. The items of a batch whose header is known are queued, each once, if they fit in memory."""

@@ -86,8 +86,8 @@ def build(
     pulse = health.pulse("dispatch loop")
     chunk_publisher = ChunkPublisher(state, stores, publisher, pages, on_wait=pulse.beat)
     undeliverable = UndeliverableChunks(state, chunk_publisher, chunk_settler)
-    dispatch_loop = DispatchLoop(state, stores, chunk_publisher, undeliverable, pulse)
     batch_stopper = BatchStopper(state, stores, settler, pages, publisher, health.pulse("batch stopper"))
+    dispatch_loop = DispatchLoop(state, stores, chunk_publisher, undeliverable, batch_stopper, pulse)
     intake = BatchIntake(state, stores, settler, pages, dispatch_loop, batch_stopper)
 
     start_permits = StartPermits(state, stores, chunk_settler)

@@ -59,8 +59,10 @@ class WorkerRegistry:
         """Find and recover chunks that no worker holds and no queue contains."""
         now = time.monotonic()
         self._state.drop_silent_workers(now - self._settings.worker_timeout_s)
-        await self._recovery.recover(await self._orphans.find_orphans(queue_depth), "never_sent")
-        await self._recovery.recover(await self._find_lost(queue_depth, now), "expired")
+        try:
+            await self._recovery.recover(await self._orphans.find_orphans(queue_depth), "never_sent")
+        finally:  # whatever becomes of the others
+            await self._recovery.recover(await self._find_lost(queue_depth, now), "expired")
 
     async def _find_lost(self, queue_depth: QueueDepth, now: float) -> list[tuple[Lease, int]]:
         """Return the lost chunks, each with the fence under which it was lost."""

@@ -101,15 +101,16 @@ class DispatcherState:
                 scheduler.reprioritize(batch_id, batch.priority)
             scheduler.set_weight(batch_id, batch.terms.weight or 1)
         previous = self.batch_limits.pop(batch_id, None)
+        self.deadlines.pop(batch_id, None)
+        self.changed.set()
+        if batch.stop_status:
+            self.drop_waiting(batch)
+            return
+        if deadline := batch.deadline:
+            self.deadlines[batch_id] = deadline
         has_started = batch.started_round >= batch.round
         if limits := BatchLimits.of(batch.terms, time.monotonic(), previous, has_started=has_started):
             self.batch_limits[batch_id] = limits
-        self.deadlines.pop(batch_id, None)
-        if batch.stop_status:
-            self.drop_waiting(batch)
-        elif deadline := batch.deadline:
-            self.deadlines[batch_id] = deadline
-        self.changed.set()
 
     def running_round(self, batch_id: UUID, round_: int) -> Batch | None:
         """Return a batch if this round of it runs; None if the round is over."""

@@ -14,7 +14,7 @@ from services.worker.quarantine.consumer import QuarantineConsumer
 from shared.messaging.connection import open_channel
 
 log = structlog.get_logger()
-_INTERRUPTING = {"deadline", "failure_threshold"}
+_INTERRUPTING = {"deadline", "failure_threshold", "internal_error"}
 """Stop reasons that interrupt running items. Chunks of a batch that was never sealed run to their end."""
 _IS_PAUSED_AFTER = {"pause": True, "resume": False, "cancel": False, "retry": False}
 """Commands that pause a batch, or end its pause."""

@@ -1,4 +1,4 @@
-"""The dispatch loop sets a batch aside whose own computation fails, and dispatches all others."""
+"""The dispatch loop has a batch stopped whose own computation fails, and dispatches all others."""
 
 import asyncio
 from collections import Counter
@@ -8,7 +8,6 @@ from typing import Any, cast
 from uuid import UUID
 
 import pytest
-from structlog.testing import capture_logs
 
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import Terms
@@ -79,6 +78,7 @@ def fail_for(batch_id: UUID, state: DispatcherState, method: str, monkeypatch: p
 @pytest.mark.parametrize("method", ["available", "take"])
 async def test_a_batch_whose_computation_fails_holds_up_no_other(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     state, publisher = state_of(BAD, GOOD), FakePublisher()
+    failed: list[tuple[UUID, Exception]] = []
     retries = SimpleNamespace(due_retries=_no_rows, next_retry=_nothing)
     undeliverable = SimpleNamespace(
         retry_due=_nothing, is_waiting=lambda _: False, next_retry_at=lambda: None, record=_nothing
@@ -88,19 +88,19 @@ async def test_a_batch_whose_computation_fails_holds_up_no_other(method: str, mo
         cast("Any", SimpleNamespace(retries=retries)),
         cast("Any", publisher),
         cast("Any", undeliverable),
+        cast("Any", SimpleNamespace(stop_failed=lambda *one: failed.append(one))),
         Pulse("dispatch loop", 60),
     )
     fail_for(BAD, state, method, monkeypatch)
-    with capture_logs() as logs:
-        running = asyncio.create_task(loop.run())
-        await publisher.all_items_of(GOOD)
-        assert publisher.items == {GOOD: ITEMS}
-        assert [e["batch_id"] for e in logs if e["event"] == "batch set aside"] == [str(BAD)]
-        assert not running.done()
+    running = asyncio.create_task(loop.run())
+    await publisher.all_items_of(GOOD)
+    assert publisher.items == {GOOD: ITEMS}
+    assert [(batch_id, type(error)) for batch_id, error in failed] == [(BAD, OverflowError)]
+    assert not running.done()
 
-        monkeypatch.undo()
-        state.apply_control(state.batches[BAD])
-        await publisher.all_items_of(BAD)
-        assert publisher.items == {GOOD: ITEMS, BAD: ITEMS}, "every item goes out once after its batch was changed"
-        running.cancel()
-        await asyncio.wait([running])
+    monkeypatch.undo()
+    state.apply_control(state.batches[BAD])
+    await publisher.all_items_of(BAD)
+    assert publisher.items == {GOOD: ITEMS, BAD: ITEMS}, "every item goes out once after its batch was changed"
+    running.cancel()
+    await asyncio.wait([running])

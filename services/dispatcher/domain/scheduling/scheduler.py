@@ -5,8 +5,7 @@ owner's batches; the partitions of a batch take turns. So the hosts of a batch i
 a small one, and an owner with many batches gets no more than one with few. Shares are counted in items, since chunks
 differ in size.
 
-A batch for which a computation fails is set aside, so that it holds up no other. It is tried again after its next
-control.
+A batch for which a computation fails is set aside, so that it holds up no other; the caller stops it.
 """
 
 from collections.abc import Iterable, Mapping
