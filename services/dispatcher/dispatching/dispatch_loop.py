@@ -7,8 +7,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
-import structlog
-
 from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher, ChunksRefused
 from services.dispatcher.dispatching.page_loader import PageLoader
 from services.dispatcher.dispatching.undeliverable import UndeliverableChunks
@@ -20,12 +18,11 @@ from services.dispatcher.domain.scheduling.partition_queue import RetryRange
 from services.dispatcher.persistence.retry_store import DueRetry
 from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.settlement.batch_stopper import BatchStopper
-from services.dispatcher.state.state import DispatcherState
+from services.dispatcher.state.state import DispatcherState, WorkloadQueue
 from shared.runtime.background import BackgroundTask
 from shared.runtime.health import Pulse
 from shared.runtime.transient import retry_transient
 
-log = structlog.get_logger()
 _MAX_CHUNKS = 64
 """Maximum number of chunks in one transaction."""
 _IDLE_S = 5.0
@@ -111,15 +108,8 @@ class DispatchLoop(BackgroundTask):
             if unparks_all:
                 queue.scheduler.unpark_all()
             admission = Admission(queue.window, self._state.batch_limits, now)
-            pick: Pick | None = None
-            while len(picks) < _MAX_CHUNKS and (pick := queue.scheduler.pick(admission)):
-                try:
-                    admission.record_pick(pick)
-                except Exception as error:  # noqa: BLE001  whatever fails for one batch, the others go on
-                    queue.scheduler.undo(pick, error)
-                else:
-                    picks.append((queue.window, pick))
-            self._wanting += queue.scheduler.find_wanting(admission, now, is_exhausted=pick is None)
+            is_exhausted = _pick_chunks(queue, admission, picks)
+            self._wanting += queue.scheduler.find_wanting(admission, now, is_exhausted=is_exhausted)
             for batch_id, cause in queue.scheduler.take_set_aside():
                 self._batch_stopper.stop_failed(batch_id, cause)
             if admission.next_at is not None:
@@ -129,6 +119,8 @@ class DispatchLoop(BackgroundTask):
     def _idle_s(self) -> float:
         now = time.monotonic()
         times = [t for q in self._state.workload_queues.values() if (t := q.window.end_backoffs(now)) is not None]
+        if any(queue.window.parked.has_unparked for queue in self._state.workload_queues.values()):
+            return 0.0
         if (retry_at := self._undeliverable.next_retry_at()) is not None:
             times.append(retry_at)
         for workload_queue in self._state.workload_queues.values():
@@ -168,6 +160,20 @@ class DispatchLoop(BackgroundTask):
         return (
             not batch.paused and not batch.stop_status and self._state.workload_queue(batch.workload).window.workers > 0
         )
+
+
+def _pick_chunks(queue: WorkloadQueue, admission: Admission, picks: list[tuple[InFlightWindow, Pick]]) -> bool:
+    """Add the next chunks of a workload to `picks`; returns True if there are no more for now."""
+    while len(picks) < _MAX_CHUNKS:
+        if (pick := queue.scheduler.pick(admission)) is None:
+            return True
+        try:
+            admission.record_pick(pick)
+        except Exception as error:  # noqa: BLE001  whatever fails for one batch, the others go on
+            queue.scheduler.undo(pick, error)
+        else:
+            picks.append((queue.window, pick))
+    return False
 
 
 def _group_retries(due: Sequence[DueRetry]) -> Iterator[tuple[_RetryGroup, list[int]]]:

@@ -76,6 +76,11 @@ class ParkedPartitions:
                 self._unparked.append(partition)
         return heap[0][0] if heap else None
 
+    @property
+    def has_unparked(self) -> bool:
+        """True if `take_unparked` would return some."""
+        return bool(self._unparked)
+
     def take_unparked(self) -> list[str]:
         """Return the partitions that were unparked since the last call."""
         taken, self._unparked = self._unparked, []
