@@ -43,7 +43,10 @@ def body(*items: object, **head: Any) -> bytes:
     return json.dumps(HEAD | head | {"segments": [{"partition": "p", "items": list(items)}]}).encode()
 
 
-@given(st.lists(st.tuples(st.integers(0, 10**8 - 1), st.text(), st.none() | st.text(min_size=1)), max_size=5))
+custom_ids = st.none() | st.text(min_size=1, max_size=128)
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**8 - 1), st.text(), custom_ids), max_size=5))
 def test_pages_of_ingest_keep_their_lines_unchanged(items: list[tuple[int, str, str | None]]) -> None:
     entries = []
     for ordinal, text, custom_id in items:
