@@ -51,7 +51,7 @@ lint: $(READY) ## Check style and formatting (ruff).
 types: $(READY) ## Check types (mypy, strict).
 	$(BIN)/mypy
 	$(BIN)/mypy tests
-	$(BIN)/mypy benchmarks
+	$(BIN)/mypy benchmarks examples
 
 architecture: $(READY) ## Check who may import whom (import-linter).
 	$(BIN)/lint-imports

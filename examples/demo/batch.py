@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+import msgspec
 from rich.console import Console
 
 from batchyard_contracts.client import Client, Notifications
 from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
 from batchyard_contracts.v1.queries import FailureGroup
-from batchyard_contracts.v1.values import Counts, ItemResult
+from batchyard_contracts.v1.values import ItemResult
 from examples.demo.finished_events import finished_events
+from services.cli.client.documents import Counts
 from services.cli.client.follow import Snapshot
 from services.cli.rendering.progress_bar import Progress
 
@@ -56,10 +58,11 @@ async def run_batch(amqp_url: str, urls: Sequence[str], notify: Notifications, c
         with Progress(console, "  ").shown() as progress:
             async for event in events:
                 if isinstance(event, BatchProgressed):
-                    progress.draw(Snapshot(event.status, event.counts, None, event.items_per_s, event.eta_s, {}))
+                    counts = _counts(event)
+                    progress.draw(Snapshot(event.status, counts, None, event.items_per_s, event.eta_s, {}))
                 elif isinstance(event, BatchFinished):
                     finished = event
-                    progress.draw(_end(event.counts, event.result))
+                    progress.draw(Snapshot("finished", _counts(event), event.result, None, None, {}))
         if finished is None:
             raise AssertionError("the events of a batch end with its end")
         return Outcome(
@@ -74,5 +77,6 @@ async def run_batch(amqp_url: str, urls: Sequence[str], notify: Notifications, c
         )
 
 
-def _end(counts: Counts, result: str) -> Snapshot:
-    return Snapshot("finished", counts, result, None, None, {})
+def _counts(event: BatchProgressed | BatchFinished) -> Counts:
+    """Return the counts of an event as the command line draws them."""
+    return msgspec.convert(event.counts.model_dump(), Counts)

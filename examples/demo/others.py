@@ -133,5 +133,5 @@ async def _submitted(http: HttpClient, sample: Sample) -> UUID:
         with (EXAMPLES / sample.file).open("rb") as file:
             return (await submission.file(file, format_of(sample.file, b""))).batch_id
     if sample.source:
-        return (await submission.source(sample.source, estimate=False)).batch_id
-    return (await submission.items(sample.items)).batch_id
+        return (await submission.source(orjson.dumps(sample.source), estimate=False)).batch_id
+    return (await submission.items([orjson.dumps(item) for item in sample.items])).batch_id
