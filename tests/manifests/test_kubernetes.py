@@ -18,7 +18,7 @@ def secrets_of(pod: Json) -> set[tuple[str, str]]:
     """The (name, key) of each value that a pod takes from a Secret; it cannot start without any of them."""
     entries = [entry for container in pod["spec"]["containers"] for entry in container.get("env", [])]
     found = [entry["valueFrom"]["secretKeyRef"] for entry in entries if "valueFrom" in entry]
-    assert not any(reference.get("optional") for reference in found), "a door must not open because a Secret is missing"
+    assert not any(reference.get("optional") for reference in found), "no service may start without its Secret"
     return {(reference["name"], reference["key"]) for reference in found}
 
 
