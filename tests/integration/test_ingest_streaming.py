@@ -134,7 +134,7 @@ async def test_another_process_continues_the_upload_of_a_killed_one(clean: Serve
 
 
 async def test_pages_that_a_dead_receiver_claimed_are_never_replaced(clean: Servers) -> None:
-    """The last window was claimed and perhaps not published: other items must not get its ordinals."""
+    """The last window was assigned and perhaps not published: other items must not get its ordinals."""
     async with running_ingest(clean) as harness:
         problem = (await post(harness, lines(30_000, bad=25_998), headers=KEY))[1]
         await harness.wait_until(lambda: len(ordinals(harness)) == 25_000)

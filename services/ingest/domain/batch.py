@@ -46,7 +46,7 @@ class BatchHeader:
     traceparent: str | None = None
     confirmed: UploadPosition | None = None
     """Position up to which the broker has an upload that is in progress or may be continued; otherwise None. Pages
-    between it and `claimed` belong to a process that died, and may or may not have been published."""
+    between it and `assigned` belong to a process that died, and may or may not have been published."""
     leased: bool = False
     """True while a receiver holds the lease of the upload."""
     source_mode: SourceMode | None = None
@@ -109,8 +109,8 @@ class BatchHeader:
         )
 
     @property
-    def claimed(self) -> UploadPosition:
-        """Position up to which pages of an upload have been claimed for publishing."""
+    def assigned(self) -> UploadPosition:
+        """Position up to which pages of an upload have been assigned for publishing."""
         return UploadPosition(self.items, self.pages, self.digest or b"")
 
     def to_reply(self, *, replayed: bool = False) -> CommandAccepted:

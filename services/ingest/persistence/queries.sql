@@ -48,7 +48,7 @@ RETURNING {batch_columns}, true AS leased
 -- name: renew_leases
 UPDATE batches SET lease_until = now() + $2::interval WHERE receiver = ANY ($1::uuid[])
 
--- name: claim_pages
+-- name: assign_pages
 UPDATE batches SET sent_items = $3, sent_pages = $4, sent_digest = $5, items = $6, pages = $7, digest = $8,
                    grown_at = now()
 WHERE batch_id = $1 AND receiver = $2 AND state = 'open'

@@ -88,24 +88,24 @@ class BatchStore:
         """Extend the leases of uploads in progress."""
         await self._pool.execute(_SQL["renew_leases"], list(receivers), LEASE)
 
-    async def claim_pages(
-        self, batch_id: UUID, receiver: UUID, confirmed: UploadPosition, claimed: UploadPosition
+    async def assign_pages(
+        self, batch_id: UUID, receiver: UUID, confirmed: UploadPosition, assigned: UploadPosition
     ) -> bool:
-        """Record pages as claimed before they are published; False when the upload has another receiver."""
-        claimed_id = await self._pool.fetchval(_SQL["claim_pages"], batch_id, receiver, *confirmed, *claimed)
-        return claimed_id is not None
+        """Record pages as assigned before they are published; False when the upload has another receiver."""
+        assigned_id = await self._pool.fetchval(_SQL["assign_pages"], batch_id, receiver, *confirmed, *assigned)
+        return assigned_id is not None
 
     async def suspend_upload(
         self,
         header: BatchHeader,
         receiver: UUID,
         confirmed: UploadPosition,
-        claimed: UploadPosition,
+        assigned: UploadPosition,
         messages: Sequence[EncodedMessage],
     ) -> list[OutboxMessage] | None:
         """Record that an upload stops here and may be continued, with the messages to send; None when it has another
         receiver."""
-        arguments = [header.batch_id, receiver, *confirmed, *claimed]
+        arguments = [header.batch_id, receiver, *confirmed, *assigned]
         return await self._write("suspend_upload", arguments, header, messages)
 
     async def seal_upload(

@@ -13,7 +13,7 @@ from shared.messaging.packing import pack
 def closing_messages(header: BatchHeader, status: Literal["cancelled", "expired"]) -> list[EncodedMessage]:
     """Return the messages that close a batch for good.
 
-    Pages that an upload claimed before its process died may have been lost with it: their items end here. Those that
+    Pages that an upload assigned before its process died may have been lost with it: their items end here. Those that
     were not lost may still run; the aggregator keeps the first outcome of each.
     """
     first_missing = header.items if header.confirmed is None else header.confirmed.items

@@ -1,8 +1,8 @@
 """One upload in progress: validates rows, fills pages, and publishes them while more rows arrive.
 
 An upload that fits into one command is accepted like one: entirely or not at all. A longer one becomes an open batch
-whose pages run while the rest arrives. Pages are recorded as claimed before they are published, so that a receiver that
-continues the upload after a crash knows what may be running already, and publishes nothing else in its place.
+whose pages run while the rest arrives. Pages are recorded as assigned before they are published, so that a receiver
+that continues the upload after a crash knows what may be running already, and publishes nothing else in its place.
 """
 
 import asyncio
@@ -74,7 +74,7 @@ class Upload:
         self._row_count = 0
         self._position = UploadPosition(0, 0, seed)
         self._confirmed = header.confirmed or self._position
-        self._claimed = header.claimed if header.confirmed else self._position
+        self._assigned = header.assigned if header.confirmed else self._position
         self._first_fingerprints: dict[bytes, int] = {}
         self._window: list[EncodedMessage] = []
         self._window_bytes = 0
@@ -85,7 +85,7 @@ class Upload:
     @property
     def items(self) -> int:
         """Number of items that the batch has, even if the rest of the upload is lost."""
-        return max(self._claimed.items, self._position.items)
+        return max(self._assigned.items, self._position.items)
 
     def add_rows(self, rows: Iterable[Row | Rejection]) -> None:
         """Validate rows, and add them to pages; raises `IngestError` at the first invalid row."""
@@ -123,7 +123,7 @@ class Upload:
             await self._encode(rest)
         if not self._row_count:
             raise IngestError(NO_ITEMS)
-        if self._position.pages < self._claimed.pages:
+        if self._position.pages < self._assigned.pages:
             raise IngestError(self._mismatch(f"has only {self._position.items} items"))
         items, pages, digest = self._position
         header = replace(self.header, state="sealed", items=items, pages=pages, digest=digest, confirmed=None)
@@ -132,7 +132,7 @@ class Upload:
             posted = await self._store.seal_upload(header, self.receiver, messages)
             if posted is None:
                 raise IngestError(SUPERSEDED)
-            self._backpressure.record_accepted(header.owner, items - self._claimed.items)
+            self._backpressure.record_accepted(header.owner, items - self._assigned.items)
         else:
             self._backpressure.check(header.owner, items)
             messages = [*self._window, accepted_message(header, self._validator)]
@@ -158,10 +158,10 @@ class Upload:
                 self._sending.exception()  # retrieved, so that asyncio does not log it; `_unsent` has the messages
         if not self.is_open:
             return
-        is_caught_up = self._position.pages >= self._claimed.pages
-        confirmed, claimed = (self._position, self._position) if is_caught_up else (self._confirmed, self._claimed)
+        is_caught_up = self._position.pages >= self._assigned.pages
+        confirmed, assigned = (self._position, self._position) if is_caught_up else (self._confirmed, self._assigned)
         messages = [*self._unsent, *self._window] if is_caught_up else []
-        posted = await self._store.suspend_upload(self.header, self.receiver, confirmed, claimed, messages)
+        posted = await self._store.suspend_upload(self.header, self.receiver, confirmed, assigned, messages)
         if posted is not None:
             await self._outbox.deliver(posted)
 
@@ -171,7 +171,7 @@ class Upload:
             self._position.items + len(page), number + 1, extend_digest(self._position.digest, page)
         )
         if any(
-            reached.pages == position.pages and reached != position for position in (self._confirmed, self._claimed)
+            reached.pages == position.pages and reached != position for position in (self._confirmed, self._assigned)
         ):
             raise IngestError(self._mismatch("starts with other items"))
         self._position = reached
@@ -200,21 +200,21 @@ class Upload:
         if posted is None:
             raise IngestError(SUBMISSION_IN_PROGRESS)
         self.header, self.is_open = header, True
-        self._confirmed = self._claimed = self._position
+        self._confirmed = self._assigned = self._position
         self._backpressure.record_accepted(header.owner, items)
         self._take_window()
         await self._outbox.deliver(posted)
 
     async def _send_window(self) -> None:
         """Publish the window once the previous one is confirmed: a slow broker slows the reading of the upload."""
-        if self._position.pages < self._claimed.pages:
-            return  # these pages were claimed before, and have to be compared first
+        if self._position.pages < self._assigned.pages:
+            return  # these pages were assigned before, and have to be compared first
         await self._finish_sending()
-        added = self._position.items - self._claimed.items
+        added = self._position.items - self._assigned.items
         await self._backpressure.wait_for_room(self.header.owner, added)
         self._backpressure.record_accepted(self.header.owner, added)
-        self._claimed, self._unsent = self._position, self._take_window()
-        self._sending = asyncio.create_task(self._publish(self._unsent, self._claimed))
+        self._assigned, self._unsent = self._position, self._take_window()
+        self._sending = asyncio.create_task(self._publish(self._unsent, self._assigned))
 
     def _take_window(self) -> list[EncodedMessage]:
         window, self._window, self._window_bytes = self._window, [], 0
@@ -226,9 +226,9 @@ class Upload:
             await asyncio.shield(self._sending)
             self._sending = None
 
-    async def _publish(self, window: list[EncodedMessage], claimed: UploadPosition) -> None:
+    async def _publish(self, window: list[EncodedMessage], assigned: UploadPosition) -> None:
         async def attempt() -> None:
-            if not await self._store.claim_pages(self.header.batch_id, self.receiver, self._confirmed, claimed):
+            if not await self._store.assign_pages(self.header.batch_id, self.receiver, self._confirmed, assigned):
                 raise IngestError(SUPERSEDED)
             await self._outbox.send(outbox_messages(window, self.header.traceparent))
 
@@ -237,12 +237,12 @@ class Upload:
                 await retry_transient(attempt, "upload")
         except TimeoutError as error:
             raise IngestError(BROKER_UNAVAILABLE) from error
-        self._confirmed, self._unsent = claimed, []
+        self._confirmed, self._unsent = assigned, []
 
     def _mismatch(self, how: str) -> Rejection:
         return Rejection(
             CONFLICT,
-            f"The upload under this key has {self._claimed.items} items already, and this one {how}. Send the same "
+            f"The upload under this key has {self._assigned.items} items already, and this one {how}. Send the same "
             "items first, or use a new key.",
             409,
         )

@@ -39,7 +39,7 @@ def test_a_command_becomes_a_header_without_items() -> None:
         Reuse(cache="off", dedup=Dedup(mode="reject")),
     )
     assert (found.idempotency_key, found.traceparent, found.accepted_at) == ("k", "trace", AT)
-    assert (found.items, found.pages, found.claimed, found.confirmed) == (0, 0, UploadPosition(0, 0, b""), None)
+    assert (found.items, found.pages, found.assigned, found.confirmed) == (0, 0, UploadPosition(0, 0, b""), None)
     assert (found.round, found.finished, found.leased) == (1, False, False)
 
 
