@@ -75,7 +75,7 @@ end
 """
 
 
-class Rate(NamedTuple):
+class KeyRate(NamedTuple):
     """Rate of one key. Of two versions the higher one is in force, whichever process sends it."""
 
     key: str
@@ -101,7 +101,7 @@ class RateReservations:
         self._back_off = redis.client.register_script(_BACK_OFF)
 
     async def reserve(
-        self, rates: Sequence[Rate], wanted: int, *, prefetch: bool = False
+        self, rates: Sequence[KeyRate], wanted: int, *, prefetch: bool = False
     ) -> list[ReservedStarts] | None:
         """Reserve up to `wanted` starts, at least one unless `wanted` is 0; return them, the earliest first.
 

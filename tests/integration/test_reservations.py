@@ -9,7 +9,7 @@ import pytest
 
 from devstack import Servers
 from shared.redis.client import RedisClient
-from shared.redis.rate_reservations import LATENESS_S, PREFETCH_LATENESS_S, RESERVE_AHEAD_S, Rate, RateReservations
+from shared.redis.rate_reservations import LATENESS_S, PREFETCH_LATENESS_S, RESERVE_AHEAD_S, KeyRate, RateReservations
 from tests.support.patience import PATIENCE_S
 
 
@@ -20,8 +20,8 @@ async def reservations(servers: Servers) -> AsyncIterator[RateReservations]:
     await memory.close()
 
 
-def rate(per_second: float, burst: int = 1) -> Rate:
-    return Rate(f"test:{uuid.uuid4()}", 1 / per_second, burst, 1)
+def rate(per_second: float, burst: int = 1) -> KeyRate:
+    return KeyRate(f"test:{uuid.uuid4()}", 1 / per_second, burst, 1)
 
 
 async def test_starts_are_as_far_apart_as_the_rate_says(reservations: RateReservations) -> None:

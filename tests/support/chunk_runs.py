@@ -16,7 +16,7 @@ from services.worker.caching.result_cache import CachePolicy, ClaimRelease, Resu
 from services.worker.execution.chunk_execution import ChunkExecution
 from services.worker.execution.item_runner import ItemRunner
 from shared.messaging.publisher import OutgoingMessage, Publisher
-from shared.redis.rate_reservations import Rate
+from shared.redis.rate_reservations import KeyRate
 
 
 class Number(BaseModel):
@@ -61,7 +61,7 @@ class Away:
     def __init__(self) -> None:
         self.asked = 0
 
-    async def reserve(self, _: Sequence[Rate], __: int, *, prefetch: bool = False) -> None:
+    async def reserve(self, _: Sequence[KeyRate], __: int, *, prefetch: bool = False) -> None:
         self.asked += 1
 
 

@@ -22,7 +22,7 @@ from services.dispatcher.persistence.rate_store import HistoryRow, RateKey, Rate
 from services.dispatcher.settlement.settler import ItemSettler
 from services.dispatcher.state.state import DispatcherState
 from shared.messaging.publisher import Publisher, outgoing
-from shared.redis.rate_reservations import Rate, RateReservations, rate_key
+from shared.redis.rate_reservations import KeyRate, RateReservations, rate_key
 from shared.runtime.background import BackgroundTask
 from shared.runtime.health import Pulse
 from shared.runtime.transient import is_transient
@@ -171,7 +171,7 @@ class RateEvents(BackgroundTask):
             if limiter.rate is not None:
                 name = rate_key(workload, limiter.key)
                 interval = 1 / paced_rate(limiter.rate)
-                await self._reservations.reserve([Rate(name, interval, limiter.rate.burst, limiter.version)], 0)
+                await self._reservations.reserve([KeyRate(name, interval, limiter.rate.burst, limiter.version)], 0)
 
     def _announce(self, key: RateKey) -> None:
         """Add the change since the last published rate to the history and the events."""

@@ -14,7 +14,7 @@ from shared.redis.rate_reservations import (
     MAX_WAIT_S,
     RESERVE_AHEAD_S,
     RESOLUTION_S,
-    Rate,
+    KeyRate,
     RateReservations,
     ReservedStarts,
     rate_key,
@@ -48,7 +48,7 @@ class RateGate:
         self.loop_lag = loop_lag or LoopLag()
         """Event-loop lag of this process."""
         self._chunk_rates = ChunkRates()
-        self._rates: list[Rate] = []
+        self._rates: list[KeyRate] = []
         self._reserved: deque[tuple[StartWindow, int]] = deque()
         """Reserved windows, each with the number of items that may start in it."""
         self._reserve_lock = asyncio.Lock()
@@ -62,7 +62,9 @@ class RateGate:
     def update_rates(self, rates: ChunkRates) -> None:
         """Take over the rates of a chunk. They may be older than those in Redis, which compares versions."""
         self._chunk_rates = rates
-        self._rates = [Rate(rate_key(self._workload, k.key), 1 / k.per_second, k.burst, k.version) for k in rates.keys]
+        self._rates = [
+            KeyRate(rate_key(self._workload, k.key), 1 / k.per_second, k.burst, k.version) for k in rates.keys
+        ]
 
     def is_due(self, now: float) -> bool:
         """Return True when an item may start now, without a request to Redis. Drops missed windows."""

@@ -14,7 +14,7 @@ from services.worker.execution.item_runner import ItemRunner
 from services.worker.limits import rate_gate
 from services.worker.limits.rate_gate import RateGates
 from shared.messaging.publisher import Publisher
-from shared.redis.rate_reservations import Rate, RateReservations, ReservedStarts
+from shared.redis.rate_reservations import KeyRate, RateReservations, ReservedStarts
 from tests.support.chunk_runs import FakeCache, Number, Recorder, chunk, paced, run_of, workload
 
 
@@ -24,7 +24,7 @@ class Line:
     def __init__(self) -> None:
         self.parked: list[float] = []
 
-    async def reserve(self, _: Sequence[Rate], __: int, *, prefetch: bool = False) -> list[ReservedStarts]:
+    async def reserve(self, _: Sequence[KeyRate], __: int, *, prefetch: bool = False) -> list[ReservedStarts]:
         return [ReservedStarts(-max(self.parked), 0)] if self.parked else [ReservedStarts(0.0, 1)]
 
     async def back_off(self, _: str, seconds: float) -> None:

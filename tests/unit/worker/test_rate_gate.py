@@ -10,7 +10,7 @@ from services.worker.execution.chunk_execution import ChunkExecution
 from services.worker.limits.paced_start import PacedStart
 from services.worker.limits.rate_gate import RateGate, RateGates
 from services.worker.limits.slots import Slots
-from shared.redis.rate_reservations import LATENESS_S, MAX_WAIT_S, Rate, RateReservations, ReservedStarts
+from shared.redis.rate_reservations import LATENESS_S, MAX_WAIT_S, KeyRate, RateReservations, ReservedStarts
 from tests.support.chunk_runs import Number, chunk, paced, run_of, workload
 
 
@@ -21,7 +21,7 @@ class Granted:
         self.in_s, self.at_a_time = in_s, at_a_time
         self.wanted: list[int] = []
 
-    async def reserve(self, _: Sequence[Rate], wanted: int, *, prefetch: bool = False) -> list[ReservedStarts]:
+    async def reserve(self, _: Sequence[KeyRate], wanted: int, *, prefetch: bool = False) -> list[ReservedStarts]:
         self.wanted.append(wanted)
         await asyncio.sleep(0)
         return [ReservedStarts(self.in_s, 0 if self.in_s < 0 else min(wanted, self.at_a_time))]
