@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 from devstack.component import COMPONENTS, Component, Name
 from devstack.errors import ServerUnavailable
 
-Way = Literal["given", "program", "docker", "package"]
+Source = Literal["given", "program", "docker", "package"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Choice:
     """Source of one server, with the given address or the program found."""
 
     component: Component
-    way: Way
+    source: Source
     url: str | None = None
     program: Path | None = None
 

@@ -145,14 +145,14 @@ class Stack:
             "docker": "from the Docker engine",
             "program": f"private, {choice.program}",
             "package": f"private, {choice.program}",
-        }[choice.way]
+        }[choice.source]
         if isinstance(server, PrivateServer) and server.reused:
             source = "private, already running"
         self._echo(f"{choice.component.title}: {source}, at {without_credentials(url)}")
 
     async def _choose(self) -> dict[Name, Choice]:
         choices = await choose(COMPONENTS, self._environment, self._machine)
-        missing = [choice.component for choice in choices.values() if choice.way == "package"]
+        missing = [choice.component for choice in choices.values() if choice.source == "package"]
         if not missing:
             return choices
         self._echo(f"Installing Debian packages: {', '.join(component.package for component in missing)}")

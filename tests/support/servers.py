@@ -75,8 +75,8 @@ def running_servers(home: Path, *, alone: bool = False) -> Iterator[IsolatedServ
         environment = dict(os.environ)
         try:
             choices = asyncio.run(choose(COMPONENTS, environment, Machine()))
-            given = any(choice.way == "given" for choice in choices.values())
-            urls = start_containers([name for name, choice in choices.items() if choice.way == "docker"], held)
+            given = any(choice.source == "given" for choice in choices.values())
+            urls = start_containers([name for name, choice in choices.items() if choice.source == "docker"], held)
             environment |= {COMPONENTS[name].variable: url for name, url in urls.items()}
             stack = Stack(home, print, environment=environment)
             asyncio.run(stack.start())

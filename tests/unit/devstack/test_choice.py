@@ -37,7 +37,7 @@ async def test_a_given_address_comes_before_everything() -> None:
     environment = {component.variable: f"x://{name}" for name, component in COMPONENTS.items()}
     machine = FakeMachine(PROGRAMS, engine=True, installs=True)
     choices = await choose(COMPONENTS, environment, machine)
-    assert {name: (choice.way, choice.url) for name, choice in choices.items()} == {
+    assert {name: (choice.source, choice.url) for name, choice in choices.items()} == {
         name: ("given", f"x://{name}") for name in COMPONENTS
     }
 
@@ -52,19 +52,19 @@ async def test_programs_come_before_docker_which_is_not_even_asked() -> None:
 async def test_docker_comes_before_packages_and_is_asked_once() -> None:
     machine = FakeMachine(engine=True, installs=True)
     choices = await choose(COMPONENTS, {}, machine)
-    assert {choice.way for choice in choices.values()} == {"docker"}
+    assert {choice.source for choice in choices.values()} == {"docker"}
     assert machine.docker_asked == 1
 
 
 async def test_packages_are_the_last_way() -> None:
     choices = await choose(COMPONENTS, {}, FakeMachine(installs=True))
-    assert {choice.way for choice in choices.values()} == {"package"}
+    assert {choice.source for choice in choices.values()} == {"package"}
 
 
 async def test_each_component_is_chosen_on_its_own() -> None:
     machine = FakeMachine({"postgres": POSTGRES}, engine=True)
     choices = await choose(COMPONENTS, {"BATCHYARD_AMQP_URL": "amqp://far"}, machine)
-    assert {name: choice.way for name, choice in choices.items()} == {
+    assert {name: choice.source for name, choice in choices.items()} == {
         "rabbitmq": "given",
         "postgres": "program",
         "redis": "docker",
@@ -73,7 +73,7 @@ async def test_each_component_is_chosen_on_its_own() -> None:
 
 async def test_an_empty_variable_names_no_server() -> None:
     choices = await choose(COMPONENTS, {"BATCHYARD_REDIS_URL": ""}, FakeMachine(PROGRAMS))
-    assert choices["redis"].way == "program"
+    assert choices["redis"].source == "program"
 
 
 async def test_all_missing_servers_are_reported_with_their_packages() -> None:
