@@ -48,4 +48,4 @@ async def _until_it_runs(cluster: Cluster, batch_id: UUID) -> None:
             answer.raise_for_status()
             if (await answer.json())["counts"].get("succeeded", 0):
                 return
-        await asyncio.sleep(0.02)  # an event would do, but the door is what people look at
+        await asyncio.sleep(0.02)  # users watch by HTTP too

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 CRITERIA = [{"name": "ZipFive", "value": [97202]}]
 
 
-class Crew:
+class OwnWorker:
     """One worker that runs leads, and its successors after a kill."""
 
     def __init__(self, cluster: Cluster, radar: PropertyRadar) -> None:
@@ -72,27 +72,27 @@ class Crew:
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="module")
-async def crew(cluster: Cluster) -> AsyncIterator[Crew]:
+async def own_worker(cluster: Cluster) -> AsyncIterator[OwnWorker]:
     async with property_radar() as radar:
-        crew = Crew(cluster, radar)
-        await crew.start()
+        own_worker = OwnWorker(cluster, radar)
+        await own_worker.start()
         async with cluster.http.put("rates/leads", json={"rate": {"per_second": 10_000, "burst": 1000}}) as response:
             assert response.status == 200, await response.text()
         try:
-            yield crew
+            yield own_worker
         finally:
-            await crew.stop()
+            await own_worker.stop()
             async with cluster.http.delete("rates/leads"):
                 pass
 
 
 @asynccontextmanager
-async def _selling(crew: Crew, **how: Any) -> AsyncIterator[PropertyRadar]:
+async def _selling(own_worker: OwnWorker, **how: Any) -> AsyncIterator[PropertyRadar]:
     """Restart the stand-in with these settings."""
-    fresh = PropertyRadar(url=crew.radar.url)
+    fresh = PropertyRadar(url=own_worker.radar.url)
     for name, value in (vars_of(fresh) | how).items():
-        setattr(crew.radar, name, value)
-    yield crew.radar
+        setattr(own_worker.radar, name, value)
+    yield own_worker.radar
 
 
 def vars_of(radar: PropertyRadar) -> dict[str, Any]:
@@ -114,16 +114,18 @@ async def _ended(cluster: Cluster, batch_id: UUID) -> tuple[Preview, list[Leads]
     return Preview.model_validate(results[0]), [Leads.model_validate(one) for one in results[1:]]
 
 
-async def test_without_a_purchase_records_are_counted_and_nothing_is_sold(cluster: Cluster, crew: Crew) -> None:
-    async with _selling(crew, matching=1342, free=1000) as radar:
+async def test_without_a_purchase_records_are_counted_and_nothing_is_sold(
+    cluster: Cluster, own_worker: OwnWorker
+) -> None:
+    async with _selling(own_worker, matching=1342, free=1000) as radar:
         preview, pages = await _ended(cluster, await _submit(cluster))
     assert (preview.found, preview.records, preview.pages, preview.free_remaining) == (1342, 1342, 4, 1000)
     assert (preview.calls, preview.seconds, preview.purchase, preview.cost) == (9, 4.5, False, None)
     assert (pages, radar.previews, radar.sold) == ([], 1, {})
 
 
-async def test_ten_thousand_records_are_bought_once_each_and_added_up(cluster: Cluster, crew: Crew) -> None:
-    async with _selling(crew, matching=25_000) as radar:
+async def test_ten_thousand_records_are_bought_once_each_and_added_up(cluster: Cluster, own_worker: OwnWorker) -> None:
+    async with _selling(own_worker, matching=25_000) as radar:
         batch_id = await _submit(cluster, purchase=True, max_results=10_000, budget=0)
         preview, pages = await _ended(cluster, batch_id)
     assert (preview.records, preview.pages, preview.cost) == (10_000, 25, Decimal(0))
@@ -140,8 +142,10 @@ async def test_ten_thousand_records_are_bought_once_each_and_added_up(cluster: C
     await cluster.check_ledger(batch_id, 26)
 
 
-async def test_an_estimate_of_a_purchase_states_its_cost_and_buys_nothing(cluster: Cluster, crew: Crew) -> None:
-    async with _selling(crew, matching=900, free=0) as radar:
+async def test_an_estimate_of_a_purchase_states_its_cost_and_buys_nothing(
+    cluster: Cluster, own_worker: OwnWorker
+) -> None:
+    async with _selling(own_worker, matching=900, free=0) as radar:
         preview, pages = await _ended(
             cluster, await _submit(cluster, estimate=True, purchase=True, max_results=800, budget=100)
         )
@@ -149,13 +153,13 @@ async def test_an_estimate_of_a_purchase_states_its_cost_and_buys_nothing(cluste
     assert radar.sold == {}
 
 
-async def test_a_refused_purchase_fails_with_its_reason(cluster: Cluster, crew: Crew) -> None:
+async def test_a_refused_purchase_fails_with_its_reason(cluster: Cluster, own_worker: OwnWorker) -> None:
     for how, source, code in (
         ({"matching": 900, "free": 0}, {"budget": 39, "max_results": 800}, "over_budget"),
         ({"matching": 900, "free": 500}, {"budget": 39, "max_results": 800}, "cost_unknown"),
         ({}, {"budget": 0, "max_results": 1, "fields": ["Shoe"]}, "bad_request"),
     ):
-        async with _selling(crew, **how) as radar:
+        async with _selling(own_worker, **how) as radar:
             batch_id = await _submit(cluster, purchase=True, **source)
             finished = await cluster.client.wait(batch_id, PATIENCE_S)
             (group,) = await cluster.client.failures(batch_id)
@@ -163,9 +167,11 @@ async def test_a_refused_purchase_fails_with_its_reason(cluster: Cluster, crew: 
             assert radar.sold == {}
 
 
-async def test_transient_errors_are_retried_but_not_uncertain_purchases(cluster: Cluster, crew: Crew) -> None:
+async def test_transient_errors_are_retried_but_not_uncertain_purchases(
+    cluster: Cluster, own_worker: OwnWorker
+) -> None:
     troubles = ["429+", "503", "buy 429+", "buy 503", "buy drop", "buy late", "buy garbled"]
-    async with _selling(crew, matching=4000, fail=troubles) as radar:
+    async with _selling(own_worker, matching=4000, fail=troubles) as radar:
         batch_id = await _submit(cluster, purchase=True, max_results=4000, budget=0)
         finished = await cluster.client.wait(batch_id, 90)
         codes: Counter[str] = Counter()
@@ -177,19 +183,19 @@ async def test_transient_errors_are_retried_but_not_uncertain_purchases(cluster:
     assert len(radar.purchases) == 9
 
 
-async def test_a_worker_killed_while_buying_buys_no_page_twice(cluster: Cluster, crew: Crew) -> None:
-    async with _selling(crew, matching=2800, hold=asyncio.Event()) as radar:
+async def test_a_worker_killed_while_buying_buys_no_page_twice(cluster: Cluster, own_worker: OwnWorker) -> None:
+    async with _selling(own_worker, matching=2800, hold=asyncio.Event()) as radar:
         batch_id = await _submit(cluster, purchase=True, max_results=2800, budget=0)
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 if len(radar.purchases) == 4:  # as many as a worker buys at once
                     break
                 await asyncio.sleep(0.02)  # the stand-in tells nobody
-        await crew.kill()
+        await own_worker.kill()
         assert radar.hold is not None
         radar.hold.set()
         at_once = set(radar.purchases)
-        await crew.start()
+        await own_worker.start()
         finished = await cluster.client.wait(batch_id, 90)
         failures = [item async for item in cluster.client.results(batch_id, status="failed")]
     assert {item.error.code for item in failures if item.error} == {"needs_review"}
@@ -199,8 +205,8 @@ async def test_a_worker_killed_while_buying_buys_no_page_twice(cluster: Cluster,
     assert set(radar.purchases.values()) == {1}
 
 
-async def test_records_of_pages_that_overlap_are_exported_once(cluster: Cluster, crew: Crew) -> None:
-    async with _selling(crew, matching=1000, repeat=20):
+async def test_records_of_pages_that_overlap_are_exported_once(cluster: Cluster, own_worker: OwnWorker) -> None:
+    async with _selling(own_worker, matching=1000, repeat=20):
         batch_id = await _submit(cluster, purchase=True, max_results=1000, budget=0)
         _, pages = await _ended(cluster, batch_id)
     assert sum(page.count for page in pages) == 1000
@@ -213,8 +219,8 @@ async def test_records_of_pages_that_overlap_are_exported_once(cluster: Cluster,
     assert len(rows) == 980
 
 
-async def test_the_worker_log_contains_no_personal_data_and_no_key(crew: Crew) -> None:
-    logged = crew.log.read_bytes()
+async def test_the_worker_log_contains_no_personal_data_and_no_key(own_worker: OwnWorker) -> None:
+    logged = own_worker.log.read_bytes()
     assert b'"started"' in logged
     for secret in (b"EXAMPLE OWNER", b"Demo St", TOKEN.encode()):
         assert secret not in logged

@@ -1,4 +1,4 @@
-"""One form of an item: each door reads the same items, with their ids, and numbers of any size stay exact."""
+"""Every way of submission reads the same items with their ids, and numbers of any size stay exact."""
 
 import csv
 import io
@@ -204,7 +204,7 @@ def validated(rows: list[Row | Rejection]) -> list[ValidatedItem | Rejection]:
 
 
 @given(st.lists(st.tuples(NUMBERS, NOTES, IDS), min_size=1, max_size=5))
-def test_every_door_reads_the_same_items(items: list[tuple[int, str, str | None]]) -> None:
+def test_every_way_of_submission_reads_the_same_items(items: list[tuple[int, str, str | None]]) -> None:
     body = json.dumps(
         {"workload": "w", "items": [{"payload": {"id": n, "note": t}, "custom_id": c} for n, t, c in items]}
     )
@@ -212,16 +212,16 @@ def test_every_door_reads_the_same_items(items: list[tuple[int, str, str | None]
     append = body.replace('"workload": "w"', '"batch_id": "019aa7c2-5d3e-7c41-9f0a-2b6d8e1f4a70", "sequence": 0')
     appended = validate_items(validator(), BatchAppend.decode(append.encode()).items, 0)
     assert isinstance(submitted, list)
-    doors = [
+    readings = [
         submitted,
         appended,
         validated(by_ndjson(items, wrapped=True)),
         validated(by_ndjson(items, wrapped=False)),
         validated(by_csv(items)),
     ]
-    read_by_each = [[_essence(item) for item in door] for door in doors if not isinstance(door, Rejection)]
-    assert len(read_by_each) == len(doors)
-    assert read_by_each == [[_essence(item) for item in submitted]] * len(doors)
+    read_by_each = [[_essence(item) for item in reading] for reading in readings if not isinstance(reading, Rejection)]
+    assert len(read_by_each) == len(readings)
+    assert read_by_each == [[_essence(item) for item in submitted]] * len(readings)
     assert [json.loads(item.raw)["id"] for item in submitted] == [number for number, _, _ in items]
     assert [item.custom_id for item in submitted] == [custom_id for _, _, custom_id in items]
 
