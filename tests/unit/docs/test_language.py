@@ -15,6 +15,10 @@ _YARD = re.compile(r"\byards?\b", re.IGNORECASE)
 _LINK = re.compile(r"\]\((?!https?://|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)")
 _COMMAND = re.compile(r"(?:^|`)batchyard ([a-z][a-z-]*)", re.MULTILINE)
 _RIDDLES = ("What ", "Whether ", "How ", "Who ", "Of ", "Those ", "The same")
+_OPENING = re.compile(
+    r"(?:^|[.!?] |^\s*\* |\*\*|^\d+\. )(?:What|Whether|How|Who|Of|Those|The same) [a-z][^?\n]*$", re.MULTILINE
+)
+"""A sentence that is no question and does not begin with its subject."""
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -31,6 +35,11 @@ def test_no_help_says_yard() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_the_title_of_a_page_is_a_noun(page: Path) -> None:
     assert not headings(page)[0].startswith(_RIDDLES)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_sentences_of_a_page_begin_with_their_subject(page: Path) -> None:
+    assert [found.group()[:60] for found in _OPENING.finditer(prose(page))] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
