@@ -138,7 +138,7 @@ async def test_ten_thousand_records_are_bought_once_each_and_added_up(cluster: C
     assert radar.previews == 26
     state = await cluster.client.batch(batch_id)
     assert state.counts.units == Units(name="records", done=10_000, total=10_000)
-    assert state.summary == {"pages": 25, "records": 10_000, "cost": "0", "free_remaining": 990_000}
+    assert state.summary == {"pages": 25, "records": 10_000, "cost": "0", "without_cost": 0, "free_remaining": 990_000}
     await cluster.check_ledger(batch_id, 26)
 
 
@@ -170,14 +170,16 @@ async def test_a_refused_purchase_fails_with_its_reason(cluster: Cluster, own_wo
 async def test_transient_errors_are_retried_but_not_uncertain_purchases(
     cluster: Cluster, own_worker: OwnWorker
 ) -> None:
-    troubles = ["429+", "503", "buy 429+", "buy 503", "buy drop", "buy late", "buy garbled"]
+    troubles = ["429+", "503", "buy 429+", "buy 503", "buy drop", "buy late", "buy garbled", "buy bare"]
     async with _selling(own_worker, matching=4000, fail=troubles) as radar:
         batch_id = await _submit(cluster, purchase=True, max_results=4000, budget=0)
         finished = await cluster.client.wait(batch_id, 90)
         codes: Counter[str] = Counter()
         for group in await cluster.client.failures(batch_id):
             codes[group.code] += group.count
-    assert codes == {"needs_review": 3, "invalid_response": 1}
+    assert codes == {"needs_review": 4}
+    assert finished.summary is not None
+    assert finished.summary["without_cost"] == 1
     assert (finished.counts.succeeded, finished.counts.failed) == (7, 4)
     assert set(radar.purchases.values()) == {1}  # the 503 sold nothing, and was not asked again either
     assert len(radar.purchases) == 9

@@ -79,6 +79,8 @@ class PropertyRadar:
             await asyncio.sleep(30)
         if how == "garbled":
             return web.json_response({"resultCount": 3})
+        if how == "bare":
+            return web.json_response({"data": answer["results"]})
         return web.json_response(answer, headers={"X-Radar-Request-Id": "r-1"})
 
     def _befalls(self, buying: bool) -> str | None:

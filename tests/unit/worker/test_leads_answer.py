@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from batchyard_contracts.workload import Ambiguous, Permanent, RateLimited, Transient, WorkloadError
-from services.worker.workloads.leads.answer import answer_of, refusal_of
+from services.worker.workloads.leads.answer import LeadAnswer, answer_of, refusal_of, unusable
 from services.worker.workloads.leads.model import Leads
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -27,16 +27,41 @@ def test_an_answer_is_read_with_its_cost_as_text_and_its_flags_as_numbers_or_tex
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"[]", b'{"resultCount":3}',
-        b'{"results":{},"totalResultCount":1}', b'{"results":[1],"totalResultCount":1}',
-        b'{"results":[],"totalResultCount":"many"}', b'{"results":[],"totalResultCount":-1}',
-        b'{"results":[],"totalResultCount":1,"totalCost":"free"}',
-        b'{"results":[],"totalResultCount":1,"totalCost":"NaN"}',
-        b'{"results":[],"totalResultCount":1,"totalCost":"-1"}',
+        b"", b"<html>", b'"text"', b"7", b"[1]", b'{"resultCount":3}', b'{"error":"no"}',
+        b'{"results":{},"totalResultCount":1}', b'{"results":[1],"totalResultCount":1}', b'{"data":{"results":3}}',
     ],
 )  # fmt: skip
-def test_a_body_that_is_no_answer_is_an_error(body: bytes) -> None:
+def test_a_body_without_records_is_no_answer(body: bytes) -> None:
     assert answer_of(body) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"results":[{"RadarID":"P1"}]}',
+        b'{"results":[{"RadarID":"P1"}],"totalResultCount":"many","totalCost":"free","quantityFreeRemaining":null}',
+        b'{"results":[{"RadarID":"P1"}],"totalResultCount":-1,"totalCost":"NaN","quantityFreeRemaining":true}',
+        b'{"results":[{"RadarID":"P1"}],"totalResultCount":[1],"totalCost":"-1","quantityFreeRemaining":1e400}',
+        b'{"success":true,"data":[{"RadarID":"P1"}]}',
+        b'{"data":{"results":[{"RadarID":"P1"}]}}',
+        b'{"properties":[{"RadarID":"P1"}]}',
+        b'[{"RadarID":"P1"}]',
+    ],
+)
+def test_records_are_read_whatever_is_around_them_and_unknown_numbers_are_none(body: bytes) -> None:
+    assert answer_of(body) == LeadAnswer([{"RadarID": "P1"}], None, None, None)
+
+
+def test_numbers_are_read_as_people_write_them() -> None:
+    answer = answer_of(
+        b'{"results":[],"totalResultCount":"12,345","totalCost":"$1,099.50","quantityFreeRemaining":7.0}'
+    )
+    assert answer == LeadAnswer([], 12_345, Decimal("1099.50"), 7)
+
+
+def test_a_purchase_without_records_is_for_a_person_to_look_at() -> None:
+    assert isinstance(unusable(b'{"error":"no"}', buying=True), Ambiguous)
+    assert isinstance(unusable(b'{"error":"no"}', buying=False), Transient)
 
 
 @pytest.mark.parametrize(

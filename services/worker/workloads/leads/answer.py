@@ -1,5 +1,10 @@
-"""Reads what PropertyRadar answers: a page with its cost, or the error to raise."""
+"""Reads what PropertyRadar answers: a page with its cost, or the error to raise.
 
+An answer that was paid for is read whatever is around its records: a number that is missing or cannot be read is None.
+"""
+
+import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,13 +13,16 @@ from typing import Any
 
 import orjson
 
-from batchyard_contracts.workload import Permanent, RateLimited, Transient, WorkloadError
+from batchyard_contracts.workload import Ambiguous, Permanent, RateLimited, Transient, WorkloadError
 from services.worker.domain.status_errors import error_of
 
 _PAUSE_S = 60.0
 """Pause after a 429 that does not say for how long."""
 _FLAGS = ("is", "in", "has")
 _MOST = 300
+_HUGE = Decimal(10) ** 12
+_LISTS = ("results", "properties", "records", "items", "data")
+"""Names under which records may stand, the documented one first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,28 +30,30 @@ class LeadAnswer:
     """Page of records, or their count."""
 
     records: list[dict[str, Any]]
-    found: int
-    """Number of records that match, on all pages."""
+    found: int | None
+    """Number of records that match, on all pages; None when the answer does not state it."""
     cost: Decimal | None
     """Cost of this request; None when the answer does not state it."""
     free_remaining: int | None
 
 
 def answer_of(body: bytes) -> LeadAnswer | None:
-    """Return the page in a body; None when the body is no page."""
+    """Return the page in a body; None when the body holds no list of records."""
     try:
-        document = orjson.loads(body)
-        records = document["results"]
-        found = int(document["totalResultCount"])
-        cost, free = document.get("totalCost"), document.get("quantityFreeRemaining")
-        if not isinstance(records, list) or not all(isinstance(one, dict) for one in records) or found < 0:
-            return None
-        money = None if cost is None else Decimal(str(cost))
-        if money is not None and (not money.is_finite() or money < 0):
-            return None
-        return LeadAnswer([_plain(one) for one in records], found, money, None if free is None else int(free))
-    except (ValueError, TypeError, KeyError, AttributeError, InvalidOperation):
+        document = _parsed(body)
+    except (ValueError, RecursionError):
         return None
+    records = _records(document)
+    if records is None:
+        return None
+    told = document if isinstance(document, dict) else {}
+    found, free = _number(told.get("totalResultCount")), _number(told.get("quantityFreeRemaining"))
+    return LeadAnswer(
+        [_plain(one) for one in records],
+        None if found is None else int(found),
+        _number(told.get("totalCost")),
+        None if free is None else int(free),
+    )
 
 
 def refusal_of(status: int, headers: Mapping[str, str], body: bytes, now: datetime, *, buying: bool) -> WorkloadError:
@@ -59,13 +69,51 @@ def refusal_of(status: int, headers: Mapping[str, str], body: bytes, now: dateti
     return error
 
 
-def unusable(*, buying: bool) -> WorkloadError:
-    """Return the error for a successful answer that cannot be read."""
+def unusable(body: bytes, *, buying: bool) -> WorkloadError:
+    """Return the error for a successful answer that holds no list of records."""
+    begins = body[:_MOST].decode("utf-8", "replace")
     if buying:
-        return Permanent(
-            "invalid_response", "What was bought came in an answer that cannot be read. Look at the account."
-        )
-    return Transient("invalid_response", "PropertyRadar's answer cannot be read.")
+        return Ambiguous(f"The purchase was answered without records. Look at the account's usage. It begins: {begins}")
+    return Transient("invalid_response", f"PropertyRadar's answer cannot be read. It begins: {begins}")
+
+
+def _parsed(body: bytes) -> Any:
+    """Parse JSON, also with numbers that JSON does not know: they become None."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return json.loads(body.decode("utf-8", "replace"), parse_constant=lambda _: None, parse_float=_finite)
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def _records(document: Any) -> list[dict[str, Any]] | None:
+    """Return the first list of objects: the document itself, or what stands in it, at most one object deeper."""
+    if isinstance(document, list):
+        return document if all(isinstance(one, dict) for one in document) else None
+    if not isinstance(document, dict):
+        return None
+    for name in _LISTS:
+        value = document.get(name)
+        if isinstance(value, list) and (found := _records(value)) is not None:
+            return found
+        if isinstance(value, dict) and (inner := next((value[n] for n in _LISTS if n in value), None)) is not None:
+            return _records(inner) if isinstance(inner, list) else None
+    return None
+
+
+def _number(value: Any) -> Decimal | None:
+    """Return a number that is not negative, also from a text such as "1,099.50" or "$12"; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = Decimal(str(value).replace(",", "").strip().lstrip("$"))
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() and 0 <= number < _HUGE else None
 
 
 def _said(body: bytes) -> str:

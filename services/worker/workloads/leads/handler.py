@@ -74,7 +74,7 @@ async def run(page: LeadPage, context: Context) -> Leads | Continuation:
     if context.state is not None:
         return _leads(page, await radar.purchase(page, page.start, page.limit))
     seen = await radar.preview(page, page.start, page.limit)
-    if seen.found <= page.start:  # fewer fit than when they were counted
+    if (seen.found or 0) <= page.start:  # fewer fit than when they were counted
         return _leads(page, replace(seen, cost=_NOTHING))
     if seen.cost is None or seen.cost > page.cost_limit:
         raise Permanent(
@@ -90,7 +90,7 @@ class LeadTotals:
     """Summary of a batch: adds up its pages."""
 
     def __init__(self) -> None:
-        self._total = LeadsTotal(pages=0, records=0, cost=_NOTHING, free_remaining=None)
+        self._total = LeadsTotal(pages=0, records=0, cost=_NOTHING, without_cost=0, free_remaining=None)
 
     def add(self, result: Leads, _: ItemInfo) -> None:
         """Add a page."""
@@ -98,7 +98,8 @@ class LeadTotals:
         self._total = LeadsTotal(
             pages=total.pages + 1,
             records=total.records + result.count,
-            cost=total.cost + result.cost,
+            cost=total.cost + (result.cost or _NOTHING),
+            without_cost=total.without_cost + (result.cost is None),
             free_remaining=min((one for one in left if one is not None), default=None),
         )
 
@@ -112,7 +113,7 @@ def _leads(page: LeadPage, answer: LeadAnswer) -> Leads:
         start=page.start,
         count=len(answer.records),
         found=answer.found,
-        cost=answer.cost or _NOTHING,
+        cost=answer.cost,
         free_remaining=answer.free_remaining,
         records=answer.records,
     )

@@ -86,9 +86,10 @@ class Leads(BaseModel):
 
     start: int
     count: int
-    found: int
-    """Number of records that matched the query when this page was bought."""
-    cost: Decimal
+    found: int | None
+    """Number of records that matched the query when this page was bought; null where the answer does not state it."""
+    cost: Decimal | None
+    """Cost of the page; null where the answer does not state it."""
     free_remaining: int | None
     records: list[dict[str, Any]] = Field(repr=False)
 
@@ -99,5 +100,8 @@ class LeadsTotal(BaseModel):
     pages: int
     records: int
     cost: Decimal
+    """Sum of the costs that are known."""
+    without_cost: int
+    """Number of pages whose answer did not state their cost."""
     free_remaining: int | None
     """Smallest remaining quota that the answers of the pages stated."""

@@ -16,12 +16,13 @@ def preview_of(
     source: LeadSource, counted: LeadAnswer, page: int, price: Decimal | None, calls_per_s: float
 ) -> Preview:
     """Preview a query by the answer that counted it. `price`: of a record beyond the free quota, if known."""
-    records = min(counted.found, source.max_results or counted.found)
+    found = counted.found or 0
+    records = min(found, source.max_results or found)
     pages = math.ceil(records / page)
     calls = 1 + pages * CALLS_A_PAGE
     free = counted.free_remaining or 0
     return Preview(
-        found=counted.found,
+        found=found,
         records=records,
         pages=pages,
         cost=_cost(records, min(records, page), free, counted.cost, price),

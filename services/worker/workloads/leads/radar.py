@@ -70,8 +70,8 @@ class Radar:
             if response.status != 200:
                 raise refusal_of(response.status, response.headers, answer, datetime.now(UTC), buying=buying)
         found = answer_of(answer) if whole else None
-        if found is None or (buying and found.cost is None):
-            raise unusable(buying=buying)
+        if found is None or (found.found is None and not buying):
+            raise unusable(answer, buying=buying)
         return found
 
 
