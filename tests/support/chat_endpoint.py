@@ -41,7 +41,7 @@ class ChatEndpoint:
         if answer := _unusable(name, self.calls[name]):
             return answer
         text = json.dumps(_good(told) | _SENSELESS.get(name, {}))
-        return _completion(f"```json\n{text}\n```" if name == "fenced" else text)
+        return _completion(**_wrapped(name, text))
 
 
 _BEHAVIOURS: dict[str, tuple[int, str, str, dict[str, str]]] = {
@@ -69,6 +69,25 @@ _SENSELESS: dict[str, dict[str, Any]] = {
     "cheap": {"final_cost_lowest": 1},
     "crossed": {"final_cost_highest": 100},
 }
+
+
+def _wrapped(name: str, text: str) -> dict[str, Any]:
+    """Return the fields of the message in which a model wraps its answer, chosen by the name of the project."""
+    call = {"id": "c1", "type": "function", "function": {"name": "answer", "arguments": text}}
+    wrappings: dict[str, dict[str, Any]] = {
+        "fenced": {"content": f"```json\n{text}\n```"},
+        "upper": {"content": f"```JSON\n{text}\n```"},
+        "think": {"content": f'<think>a {{b}} {{"c": 1}} {text[:40]}</think>\n\n{text}'},
+        "prose": {"content": f"Here it is:\n```json\n{text}\n```\nAnything else?"},
+        "after": {"content": f"{text}\n\nWith {{braces}} after it."},
+        "draft": {"content": f"{text.replace('medium', 'high')}\nNo, rather:\n{text}"},
+        "parts": {"content": [{"type": "text", "text": text[:30]}, {"type": "text", "text": text[30:]}]},
+        "call": {"content": None, "tool_calls": [call], "finish": "tool_calls"},
+        "thoughts": {"content": "", "reasoning_content": f"So: {text}"},
+        "cut": {"content": f"{text}\nAnd further", "finish": "length"},
+        "more": {"content": json.dumps(json.loads(text) | {"note": "an extra field"})},
+    }
+    return wrappings.get(name, {"content": text})
 
 
 def _unusable(name: str, call: int) -> web.Response | None:
@@ -118,8 +137,8 @@ def _good(told: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _completion(content: str | None, *, finish: str = "stop", refusal: str | None = None) -> web.Response:
-    message = {"role": "assistant", "content": content, "refusal": refusal}
+def _completion(content: Any, *, finish: str = "stop", refusal: str | None = None, **more: Any) -> web.Response:
+    message = {"role": "assistant", "content": content, "refusal": refusal, **more}
     choice = {"index": 0, "finish_reason": finish, "message": message, "logprobs": None}
     usage = {"prompt_tokens": 400, "completion_tokens": 50, "total_tokens": 450}
     answer = {"id": "chatcmpl-demo", "object": "chat.completion", "created": 1795300000, "model": MODEL}

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -29,9 +30,9 @@ async def endpoint(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ChatEndpoin
         yield running
 
 
-async def predict(chat: Chat | None, name: str, **fields: Any) -> Prediction:
+async def predict(chat: Chat | None, name: str, *, attempt: int = 1, **fields: Any) -> Prediction:
     item = Project.model_validate({**workload.manifest.example, "project": name, **fields})
-    context = Context(batch_id=UUID(int=1), ordinal=0, round=1, attempt=1, partition="", resources=chat)
+    context = Context(batch_id=UUID(int=1), ordinal=0, round=1, attempt=attempt, partition="", resources=chat)
     made = await workload.run(item, context)
     assert isinstance(made, Prediction)
     return made
@@ -79,6 +80,65 @@ async def test_servers_that_know_no_schema(endpoint: ChatEndpoint, monkeypatch: 
         assert (await predict(chat, "fenced", predict=["risk"])).final_cost is None
     (asked,) = endpoint.requests
     assert (asked["response_format"], asked["max_tokens"]) == ({"type": "json_object"}, 1000)
+
+
+@pytest.mark.parametrize(
+    "name", ["upper", "think", "prose", "after", "draft", "parts", "call", "thoughts", "cut", "more"]
+)
+async def test_an_answer_is_found_wherever_a_model_writes_it(name: str, endpoint: ChatEndpoint) -> None:
+    async with opened() as chat:
+        made = await predict(chat, name)
+    assert made.usage.calls == 1
+    assert made.risk is not None
+    assert made.risk.level == "medium"
+
+
+async def test_the_formulas_take_the_place_of_an_endpoint_that_is_away(
+    endpoint: ChatEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"{PREFIX}FALLBACK", "true")
+    async with opened() as chat:
+        for name, code in (("broke", "insufficient_quota"), ("gone", "model_not_found")):
+            made = await predict(chat, name)
+            assert (made.provider, made.fallback, made.usage.calls) == ("embedded", code, 0)
+        with pytest.raises(Transient):
+            await predict(chat, "error")
+        assert (await predict(chat, "error", attempt=2)).fallback == "http_500"
+        for name in ("limited", "refusal"):
+            with pytest.raises(WorkloadError):
+                await predict(chat, name, attempt=2)
+        assert (await predict(chat, "good")).fallback is None
+
+
+async def test_no_call_is_made_beyond_the_limit_of_a_batch(endpoint: ChatEndpoint) -> None:
+    async with opened() as chat:
+        limited = replace(chat, spending=Spending(0.02))  # type: ignore[arg-type]
+        made = await predict(limited, "first")
+        assert made.usage.cost == pytest.approx(0.0013)
+        limited.spending.most = 0.01  # type: ignore[union-attr]
+        with pytest.raises(Permanent) as caught:
+            await predict(limited, "second")
+        assert (caught.value.code, endpoint.calls["second"]) == ("over_budget", 0)
+        free = replace(limited, settings=limited.settings.model_copy(update={"fallback": True}))
+        assert (await predict(free, "second")).fallback == "over_budget"
+        assert endpoint.calls["second"] == 0
+
+
+class Spending:
+    """Limit of one batch, counted in memory."""
+
+    def __init__(self, most: float) -> None:
+        self.most = most
+        self.calls: dict[str, float] = {}
+
+    async def reserve(self, _: UUID, call: str, amount: float) -> str:
+        if sum((self.calls | {call: amount}).values()) > self.most:
+            return "exceeded"
+        self.calls[call] = amount
+        return "reserved"
+
+    async def settle(self, _: UUID, call: str, amount: float) -> None:
+        self.calls[call] = amount
 
 
 @pytest.mark.parametrize("name", ["bad-once", "long-once"])

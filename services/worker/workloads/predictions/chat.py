@@ -1,15 +1,15 @@
 """Asks an OpenAI-compatible chat endpoint for a prediction; the prompt contains the results of the formulas."""
 
 import datetime as dt
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 import orjson
 
-from batchyard_contracts.workload import Permanent, Transient, WorkloadError
+from batchyard_contracts.workload import Context, Permanent, RateLimited, Transient, WorkloadError
 from services.worker.workloads.predictions.chat_answer import SCHEMA, ChatPrediction, Unusable, judge_body, judge_status
 from services.worker.workloads.predictions.model import (
     CostPrediction,
@@ -19,12 +19,16 @@ from services.worker.workloads.predictions.model import (
     RiskPrediction,
     Usage,
 )
-from services.worker.workloads.predictions.settings import PredictionsSettings
+from services.worker.workloads.predictions.settings import PREFIX, PredictionsSettings
 from shared.http.session import open_session
+from shared.redis.client import RedisClient
+from shared.redis.spending import SpendingLimit
 from shared.runtime.egress_guard import read_at_most
+from shared.runtime.settings import Settings
 
-Heed = Callable[[Mapping[str, str]], None]
 MAX_BYTES = 512 * 1024
+_BYTES_A_TOKEN = 3
+"""Bytes of a token, at least, by which the cost of a prompt is estimated from above."""
 MAX_CALLS = 2
 """Largest number of calls for one item in one attempt: after an unusable answer there is a second call."""
 _TASK = """You forecast projects. You are given one project as JSON: its plan and progress (cumulative per period), and
@@ -41,15 +45,31 @@ class Chat:
 
     session: aiohttp.ClientSession
     settings: PredictionsSettings
+    spending: SpendingLimit | None = None
+    """Limit of what a batch may cost; None: there is none."""
 
-    async def predict(self, project: Project, computed: Prediction, heed: Heed) -> Prediction:
-        """The model's prediction, checked, beside the computed indices. Raises what the item comes to otherwise. `heed`
-        is given the headers of each answer."""
+    async def predict(self, project: Project, computed: Prediction, context: Context) -> Prediction:
+        """The model's prediction, checked, beside the computed indices; the formulas' where the endpoint is away and
+        the settings allow that. Raises what the item comes to otherwise."""
+        try:
+            return await self._ask(project, computed, context)
+        except WorkloadError as error:
+            if self.settings.fallback and _is_away(error, context.attempt):
+                return computed.model_copy(update={"fallback": error.code})
+            raise
+
+    async def _ask(self, project: Project, computed: Prediction, context: Context) -> Prediction:
         tokens, usage, model = self.settings.max_tokens, Usage(), None
         unusable: Unusable | None = None
-        for _ in range(MAX_CALLS):
-            body = await self._post(self._request(project, computed, tokens), heed)
+        for number in range(MAX_CALLS):
+            request = orjson.dumps(self._request(project, computed, tokens))
+            call = f"{context.ordinal}:{context.round}:{context.attempt}:{number}"
+            await self._reserve(context, call, self._price(len(request) / _BYTES_A_TOKEN, tokens))
+            body = await self._post(request, context)
+            before = usage.cost or 0.0
             usage, model = self._counted(usage, body)
+            if self.spending is not None and usage.cost is not None:
+                await self.spending.settle(context.batch_id, call, usage.cost - before)
             said = judge_body(body, project, computed.status_date)
             if isinstance(said, WorkloadError):
                 raise said
@@ -85,11 +105,25 @@ class Chat:
             request["response_format"] = {"type": "json_object"}
         return request
 
-    async def _post(self, request: dict[str, Any], heed: Heed) -> bytes:
+    async def _reserve(self, context: Context, call: str, amount: float | None) -> None:
+        """Reserve the cost of a call. Raises `Permanent` where it would exceed the limit of the batch."""
+        if self.spending is None or amount is None:
+            return
+        match await self.spending.reserve(context.batch_id, call, amount):
+            case "exceeded":
+                raise Permanent(
+                    "over_budget",
+                    f"The batch may cost {self.spending.most:g} ({PREFIX}MAX_COST), and this call could exceed "
+                    "that: it was not made.",
+                )
+            case "unknown":
+                raise Transient("spending_unknown", "Redis is away, so what the batch has cost is not known.")
+
+    async def _post(self, request: bytes, context: Context) -> bytes:
         url = f"{self.settings.url}/chat/completions"
         try:
-            async with self.session.post(url, data=orjson.dumps(request), allow_redirects=False) as response:
-                heed(response.headers)
+            async with self.session.post(url, data=request, allow_redirects=False) as response:
+                context.report_headers(response.headers)
                 body, whole = await read_at_most(response, MAX_BYTES)
                 if response.status != 200:
                     raise judge_status(response.status, response.headers, body, dt.datetime.now(dt.UTC))
@@ -110,11 +144,16 @@ class Chat:
         except (ValueError, TypeError, AttributeError):
             model, prompt, completion = None, 0, 0
         prompt, completion = usage.prompt_tokens + max(0, prompt), usage.completion_tokens + max(0, completion)
-        prices, cost = (self.settings.price_prompt, self.settings.price_completion), None
-        if prices[0] is not None and prices[1] is not None:
-            cost = (prompt * prices[0] + completion * prices[1]) / 1_000_000
+        cost = self._price(prompt, completion)
         counted = Usage(calls=usage.calls + 1, prompt_tokens=prompt, completion_tokens=completion, cost=cost)
         return counted, str(model)[:200] if model else None
+
+    def _price(self, prompt: float, completion: float) -> float | None:
+        """Cost of some tokens; None without prices."""
+        prices = (self.settings.price_prompt, self.settings.price_completion)
+        if prices[0] is None or prices[1] is None:
+            return None
+        return (prompt * prices[0] + completion * prices[1]) / 1_000_000
 
 
 @asynccontextmanager
@@ -126,11 +165,26 @@ async def open_chat() -> AsyncIterator[Chat | None]:
         return
     key = settings.key.get_secret_value()
     headers = {"Content-Type": "application/json", "User-Agent": "Batchyard-Predictions/1"}
-    async with open_session(
-        headers=headers | ({"Authorization": f"Bearer {key}"} if key else {}),
-        timeout=aiohttp.ClientTimeout(total=settings.timeout_s, sock_connect=10),
-    ) as session:
-        yield Chat(session, settings)
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(
+            open_session(
+                headers=headers | ({"Authorization": f"Bearer {key}"} if key else {}),
+                timeout=aiohttp.ClientTimeout(total=settings.timeout_s, sock_connect=10),
+            )
+        )
+        spending = None
+        if settings.max_cost is not None:
+            memory = RedisClient(Settings().redis_url)
+            stack.push_async_callback(memory.close)
+            spending = SpendingLimit(memory, "predictions", settings.max_cost)
+        yield Chat(session, settings, spending)
+
+
+def _is_away(error: WorkloadError, attempt: int) -> bool:
+    """Tell whether the endpoint is away, refuses all calls, or costs too much. A passing error is tried twice first."""
+    if isinstance(error, RateLimited):
+        return False
+    return error.scope == "provider" or error.code == "over_budget" or (isinstance(error, Transient) and attempt > 1)
 
 
 def _prediction(project: Project, computed: Prediction, said: ChatPrediction, model: str, usage: Usage) -> Prediction:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from batchyard_contracts.workload import Permanent, Transient, WorkloadError
 from batchyard_contracts.workload.rate_limit_headers import pause_s
 from services.worker.domain.status_errors import error_of
+from services.worker.workloads.predictions.json_search import json_objects
 from services.worker.workloads.predictions.model import HUGE, Confidence, Project
 
 _EXHAUSTED = frozenset(("insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached"))
@@ -19,7 +20,7 @@ _EXHAUSTED = frozenset(("insufficient_quota", "credit_balance_exhausted", "billi
 class ChatPrediction(BaseModel):
     """Answer that the model is asked to write. Every field is required, as strict schemas want it."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
     completion_date: dt.date | None
     completion_earliest: dt.date | None
@@ -63,16 +64,15 @@ def judge_body(body: bytes, project: Project, status_date: dt.date) -> ChatPredi
     try:
         choice = orjson.loads(body)["choices"][0]
         message, finish = choice["message"], choice.get("finish_reason")
-        content, refusal = message.get("content"), message.get("refusal")
+        refusal = message.get("refusal")
     except (ValueError, LookupError, TypeError, AttributeError):
         return Unusable("The answer is no chat completion.")
     if finish == "content_filter" or refusal:
         return Permanent("model_refused", "The model refused to answer, or a filter stopped it.")
-    if finish == "length":
+    said = next((found for one in json_objects(message) if (found := _prediction(one)) is not None), None)
+    if said is None and finish == "length":
         return Unusable("The answer was cut off.", longer=True)
-    try:
-        said = ChatPrediction.model_validate_json(_bare(content))
-    except (ValidationError, TypeError, AttributeError):
+    if said is None:
         return Unusable("The answer is not the JSON that was asked for.")
     fault = _senseless(said, project, status_date)
     return Unusable(fault) if fault else said
@@ -106,12 +106,11 @@ def _error(body: bytes) -> tuple[str, str, str]:
     return code, kind, param
 
 
-def _bare(content: str) -> str:
-    """Return the JSON without the Markdown fence that servers without schemas put around it."""
-    text = content.strip()
-    if text.startswith("```"):
-        text = text.strip("`").removeprefix("json")
-    return text
+def _prediction(found: dict[str, Any]) -> ChatPrediction | None:
+    try:
+        return ChatPrediction.model_validate(found)
+    except ValidationError:
+        return None
 
 
 def _senseless(said: ChatPrediction, project: Project, status_date: dt.date) -> str | None:

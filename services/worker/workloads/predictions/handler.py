@@ -9,6 +9,9 @@ from services.worker.workloads.predictions.model import Prediction, Project
 from services.worker.workloads.predictions.settings import PredictionsSettings
 from services.worker.workloads.predictions.summary import PortfolioTotals
 
+MAX_CALLS_AT_ONCE = 5
+"""Largest number of projects that are predicted at once, over all workers: each makes one call at a time."""
+
 workload = Workload(
     "predictions",
     version="1",
@@ -20,7 +23,12 @@ workload = Workload(
     description="Predicts completion date, final cost and risk of projects, each with a range and a stated confidence.",
     dedup="",
     chunking=Chunking(max=200),
-    limits=Limits(concurrency=16, item_timeout_s=600.0),
+    limits=Limits(
+        concurrency=16,
+        item_timeout_s=600.0,
+        partition_concurrency=MAX_CALLS_AT_ONCE,
+        max_items=lambda: PredictionsSettings().max_items,
+    ),
     retry=Retry({"default": RetryRule(attempts=4, base_s=1.0, cap_s=60.0)}, circuit=CircuitRule()),
     caching=Caching(ttl_s=3600, variant=lambda: PredictionsSettings().variant()),
     example={
@@ -42,4 +50,4 @@ async def run(item: Project, context: Context) -> Prediction:
     """Predict by the formulas, and by the chat model if one is set."""
     computed = estimate(item)
     chat: Chat | None = context.resources
-    return computed if chat is None else await chat.predict(item, computed, context.report_headers)
+    return computed if chat is None else await chat.predict(item, computed, context)

@@ -165,3 +165,5 @@ class Prediction(BaseModel):
     risk: RiskPrediction | None = None
     indices: Indices
     usage: Usage = Usage()
+    fallback: str | None = None
+    """Code of the error for which the embedded estimator took the place of the chat model; null: it did not."""

@@ -27,6 +27,14 @@ class PredictionsSettings(BaseSettings):
         "max_completion_tokens", description="chat: older servers call it max_tokens"
     )
     timeout_s: float = Field(60.0, gt=0, le=250, description="chat: seconds for one call")
+    max_items: int = Field(50, ge=1, le=1_000_000, description="projects that a batch may have")
+    fallback: bool = Field(
+        False,
+        description="chat: whether formulas predict, marked so, while the endpoint is away or costs too much",
+    )
+    max_cost: float | None = Field(
+        None, ge=0, description="chat: sum that one batch may cost by the two prices; no call is made beyond it"
+    )
     price_prompt: float | None = Field(None, ge=0, description="chat: price of a million prompt tokens")
     price_completion: float | None = Field(None, ge=0, description="chat: price of a million completion tokens")
 
@@ -53,5 +61,7 @@ class PredictionsSettings(BaseSettings):
         if self.url.startswith("https:"):
             needed["KEY"] = self.key.get_secret_value()
         absent = [PREFIX + name for name, value in needed.items() if not value]
+        if not absent and self.max_cost is not None and None in (self.price_prompt, self.price_completion):
+            return f"{PREFIX}MAX_COST needs {PREFIX}PRICE_PROMPT and {PREFIX}PRICE_COMPLETION."
         verb = "is" if len(absent) == 1 else "are"
         return f"Its workers ask a chat endpoint, but {' and '.join(absent)} {verb} not set there." if absent else None

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from batchyard_contracts.workload import ItemInfo
 from services.worker.workloads.predictions.model import Prediction, RiskPrediction, Usage
+from services.worker.workloads.predictions.settings import PredictionsSettings
 
 _NAMED = 10
 """Largest number of projects that are listed by name."""
@@ -51,6 +52,13 @@ class Portfolio(BaseModel):
     high_risk: list[str]
     """Names of the first of these projects."""
     usage: Usage
+    max_cost: float | None
+    """Sum that the batch might cost by the settings; null: any."""
+    cached: int
+    cache_hit_rate: float
+    """Share of the projects, from 0 to 1, that were answered from the cache."""
+    fallbacks: int
+    """Number of projects for which the embedded estimator took the place of the chat model."""
 
 
 class PortfolioTotals:
@@ -65,6 +73,7 @@ class PortfolioTotals:
         self._high: list[str] = []
         self._calls = self._prompt = self._completion = 0
         self._spent: float | None = None
+        self._cached = self._fallbacks = 0
 
     def add(self, result: Prediction, item: ItemInfo) -> None:
         """Add a project."""
@@ -73,7 +82,9 @@ class PortfolioTotals:
         self._add_end(result)
         if result.risk is not None:
             self._add_risk(result.project, result.risk)
+        self._fallbacks += result.fallback is not None
         if item.cached:
+            self._cached += 1
             return  # its calls were paid for by another batch
         self._calls += result.usage.calls
         self._prompt += result.usage.prompt_tokens
@@ -105,6 +116,10 @@ class PortfolioTotals:
                 completion_tokens=self._completion,
                 cost=None if self._spent is None else round(self._spent, 6),
             ),
+            max_cost=PredictionsSettings().max_cost,
+            cached=self._cached,
+            cache_hit_rate=round(self._cached / self._projects, 4) if self._projects else 0.0,
+            fallbacks=self._fallbacks,
         )
 
     def _add_cost(self, result: Prediction) -> None:
