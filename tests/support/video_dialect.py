@@ -48,6 +48,8 @@ class VideoDialect:
         again = self.jobs.called("content", job.behaviour) > 1
         if job.behaviour == "expired":
             return _error(404, "not_found")
+        if (status := job.detail("content")) and self.jobs.calls[f"content {job.behaviour}"] <= 2:
+            return _error(int(status), "not_ready")
         if job.behaviour == "page":
             return web.Response(text="<html>Sign in</html>", content_type="video/mp4")
         if job.behaviour == "truncated-once" and not again:
@@ -94,7 +96,9 @@ class VideoDialect:
         if status == "failed":
             shown["error"] = {"code": 500, "message": "CUDA out of memory"}
         if status == "moderated":
-            shown["error"] = {"code": "moderation_blocked", "message": "Not this."}
+            shown["error"] = {"code": job.detail("error") or "moderation_blocked", "message": "Not this."}
+        if status == "done" and (word := job.detail("status")):
+            shown["status"] = word
         return shown
 
     def _refusal(self, behaviour: str, call: int) -> web.Response | None:

@@ -3,7 +3,9 @@
 The first word of a prompt chooses the behaviour: `failing`, `failing-once`, `moderated`, `endless`, `forgotten`,
 `forgotten-once`, `expired`, `truncated-once`, `page`, `mute` (takes the job, and breaks the connection instead of
 answering), `unlisted` (the same, and its list does not show it), `broken` (answers 500, takes nothing), `limited-once`,
-`broke`, `refused`, `wrong`, `gone`, `stumbling`, `silent`. Any other makes a good clip.
+`broke`, `refused`, `wrong`, `gone`, `stumbling`, `silent`. `status:WORD` ends with that status; `content:STATUS`
+answers the first two calls for the file so; `error:CODE` fails for that reason; `output:SHAPE` gives the file in that
+shape. Any other makes a good clip.
 """
 
 import time
@@ -32,6 +34,11 @@ class VideoJob:
     def behaviour(self) -> str:
         """The first word of its prompt."""
         return self.prompt.split()[0]
+
+    def detail(self, kind: str) -> str | None:
+        """The part of the behaviour after `kind:`; None where it is of another kind."""
+        found, _, detail = self.behaviour.partition(":")
+        return detail if found == kind else None
 
 
 @dataclass(slots=True)
@@ -71,7 +78,7 @@ class VideoJobs:
             return job, "cancelled"
         if job.looks <= self.polls or job.behaviour == "endless":
             return job, "queued" if job.looks == 1 else "running"
-        if job.behaviour == "moderated":
+        if job.behaviour == "moderated" or job.detail("error"):
             return job, "moderated"
         failing = job.behaviour == "failing" or (job.behaviour == "failing-once" and self.created[job.prompt] == 1)
         return job, "failed" if failing else "done"

@@ -1,5 +1,6 @@
 """Replicate's HTTP API as far as clips need it: predictions, their list, cancelling, and files on another host."""
 
+import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -81,12 +82,27 @@ class VideoReplicate:
             "model": "acme/clips",
             "version": "hidden",
             "input": job.asked,
-            "output": [f"{self.origin}/files/{job.id}.mp4"] if status == "done" else None,
+            "output": self._output(job) if status == "done" else None,
             "error": error.get(status),
             "status": "failed" if failed else _STATUSES[status],
             "created_at": datetime.fromtimestamp(job.created_at, UTC).isoformat(),
             "urls": {"get": address, "cancel": f"{address}/cancel"},
         }
+
+    def _output(self, job: VideoJob) -> Any:
+        file = f"{self.origin}/files/{job.id}.mp4"
+        data = base64.b64encode(FILE).decode()
+        picture = f"{self.origin}/files/{job.id}.jpg"
+        shapes = {
+            "text": file,
+            "object": {"video": file, "seed": 4},
+            "objects": [{"video": file}],
+            "nested": {"result": {"thumbnail": picture, "files": [{"kind": "mp4", "url": file}]}, "logs": self.url},
+            "picture-first": [picture, file],
+            "data": f"data:video/mp4;base64,{data}",
+            "nothing": {"seed": 4},
+        }
+        return shapes.get(job.detail("output") or "", [file])
 
 
 def _detail(status: int, text: str) -> web.Response:

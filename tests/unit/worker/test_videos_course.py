@@ -5,7 +5,7 @@ import hashlib
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -22,7 +22,7 @@ from batchyard_contracts.workload import (
     WorkloadError,
 )
 from services.worker.workloads.videos.artefacts.folder import Folder
-from services.worker.workloads.videos.course import Course
+from services.worker.workloads.videos.course import READY_S, Course
 from services.worker.workloads.videos.model import Clip, Video
 from services.worker.workloads.videos.opening import provider_of
 from services.worker.workloads.videos.providers.client import open_client
@@ -71,6 +71,10 @@ class Rig:
     now: list[float]
     seen: list[Continuation] = field(default_factory=list)
 
+    def limit(self, most: float) -> None:
+        """Limit what the batch may cost."""
+        self.course = replace(self.course, spending=_Spending(most))  # type: ignore[arg-type]
+
     def context(self, state: Any = None, ordinal: int = 0, *, rerun: bool = False) -> Context:
         return Context(BATCH, ordinal, 1, 1, "", state=state, rerun=rerun)
 
@@ -96,6 +100,23 @@ class Rig:
         with pytest.raises(WorkloadError) as caught:
             await self.whole(prompt, state, **more)
         return caught.value
+
+
+class _Spending:
+    """Limit of one batch, counted in memory."""
+
+    def __init__(self, most: float) -> None:
+        self.most = most
+        self.calls: dict[str, float] = {}
+
+    async def reserve(self, _: UUID, call: str, amount: float) -> str:
+        if sum((self.calls | {call: amount}).values()) > self.most:
+            return "exceeded"
+        self.calls[call] = amount
+        return "reserved"
+
+    async def settle(self, _: UUID, call: str, amount: float) -> None:
+        self.calls[call] = amount
 
 
 @pytest.fixture(params=["openai", "replicate"])
@@ -290,6 +311,70 @@ async def test_a_refusal_of_replicate_becomes_the_error_that_it_means(tmp_path: 
 
 async def test_a_model_that_the_item_names_is_its_own_fault(dialect: Rig) -> None:
     assert (await dialect.error("gone", model="none-such")).scope == "item"
+
+
+@pytest.mark.parametrize("word", ["succeeded", "SUCCESS", "Completed", "done", "finished", "ready"])
+async def test_any_word_for_success_leads_to_the_clip(dialect: Rig, word: str) -> None:
+    await dialect.whole(f"status:{word}")
+    assert dialect.jobs.created[f"status:{word}"] == 1
+
+
+@pytest.mark.parametrize(
+    ("word", "code", "jobs"),
+    [
+        ("canceled", "cancelled_at_provider", 1),
+        ("expired", "job_failed", 2),
+        ("error", "job_failed", 2),
+        ("content_filtered", "moderated", 1),
+        ("sparkling", "job_timeout", 1),
+    ],
+)
+async def test_a_word_for_another_end_is_understood_or_named(dialect: Rig, word: str, code: str, jobs: int) -> None:
+    error = await dialect.error(f"status:{word}")
+    assert (error.code, dialect.jobs.created[f"status:{word}"]) == (code, jobs)
+    assert not any(job.cancelled for job in dialect.jobs.made.values()), "what may have finished is not deleted"
+    if code == "job_timeout":
+        assert "'sparkling'" in error.message
+
+
+@pytest.mark.parametrize("status", [202, 404, 409, 425])
+async def test_a_file_that_is_not_there_yet_is_asked_for_again(dialect: Rig, status: int) -> None:
+    await dialect.whole(f"content:{status}")
+    assert dialect.jobs.calls[f"content content:{status}"] == 3
+
+
+@pytest.mark.parametrize("prompt", ["expired", "page"])
+async def test_a_file_that_never_comes_is_asked_for_during_minutes_and_not_deleted(dialect: Rig, prompt: str) -> None:
+    began = dialect.now[0]
+    await dialect.error(prompt)
+    assert dialect.now[0] - began > READY_S
+    assert not any(job.cancelled for job in dialect.jobs.made.values())
+
+
+@pytest.mark.parametrize("code", ["content_filter", "sensitive_content", "content_policy_violation", "SAFETY.INPUT"])
+async def test_a_refusal_of_the_content_costs_one_job(dialect: Rig, code: str) -> None:
+    error = await dialect.error(f"error:{code}")
+    assert (error.code, dialect.jobs.created[f"error:{code}"]) == ("moderated", 1)
+
+
+@pytest.mark.parametrize("shape", ["text", "object", "objects", "nested", "picture-first", "data"])
+async def test_the_clip_is_found_in_an_output_of_any_shape(tmp_path: Path, shape: str) -> None:
+    async with rig_of("replicate", tmp_path) as rig:
+        clip = await rig.whole(f"output:{shape}")
+        assert clip.sha256 == hashlib.sha256(FILE).hexdigest()
+        assert (await rig.error("output:nothing")).code == "invalid_response"
+        assert not any(job.cancelled for job in rig.jobs.made.values())
+
+
+async def test_no_job_is_created_beyond_the_limit_of_a_batch(tmp_path: Path) -> None:
+    async with rig_of("openai", tmp_path, price_per_second=0.5, max_cost=5) as rig:
+        rig.limit(5)
+        for ordinal in range(2):
+            await rig.whole("good", ordinal=ordinal, seconds=4)
+        with pytest.raises(Permanent) as caught:
+            await rig.whole("good", ordinal=2, seconds=4)
+        assert (caught.value.code, rig.jobs.created["good"]) == ("over_budget", 2)
+        assert not rig.places.held
 
 
 @pytest.mark.parametrize("prompt", ["failing-once", "forgotten-once", "truncated-once", "stumbling", "silent"])

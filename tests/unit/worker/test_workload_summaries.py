@@ -114,6 +114,7 @@ def test_clips_are_added_up_with_what_is_known_of_their_cost() -> None:
         "seconds": 6.5,
         "bytes": 3000,
         "cost": 0.4,
+        "max_cost": None,
         "without_cost": 1,
     }
     drawn: Any = summary_of(videos.workload, clips[2:])

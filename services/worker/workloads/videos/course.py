@@ -15,7 +15,7 @@ import structlog
 
 from batchyard_contracts.workload import Ambiguous, Context, Continuation, Permanent, Transient, WorkloadError
 from services.worker.workloads.videos.artefacts.store import Store
-from services.worker.workloads.videos.download import download
+from services.worker.workloads.videos.download import NotReady, download
 from services.worker.workloads.videos.model import Clip, Video
 from services.worker.workloads.videos.places import Places
 from services.worker.workloads.videos.providers.provider import (
@@ -27,14 +27,19 @@ from services.worker.workloads.videos.providers.provider import (
     Wanted,
 )
 from services.worker.workloads.videos.providers.verdict import of_failure
-from services.worker.workloads.videos.settings import VideosSettings
+from services.worker.workloads.videos.settings import PREFIX, VideosSettings
 from services.worker.workloads.videos.work import Work, pause_s
+from shared.redis.spending import SpendingLimit
 
 log = structlog.get_logger()
 MAX_TRIES = 2
 """Largest number of jobs for one item in one round: a job that failed through no fault of the item is created again."""
 _LAST_WORD_S = 3.0
 """Seconds for which an interrupted run waits for the answer of a creating call."""
+UNSTATED_SECONDS = 10
+"""Seconds of a clip whose item does not say how long it is, for the limit of what a batch may cost."""
+READY_S = 600.0
+"""Seconds for which the file of a finished job is asked for while something else comes in its place."""
 _UNASKED_S = 900.0
 """Seconds for which a list that cannot be had is asked for again."""
 
@@ -48,6 +53,8 @@ class Course:
     store: Store
     places: Places
     clock: Callable[[], float]
+    spending: SpendingLimit | None = None
+    """Limit of what the jobs of a batch may cost; None: there is none."""
 
     async def run(self, video: Video, context: Context) -> Clip | Continuation:
         """Run the next step of an item; raises the error with which the item fails."""
@@ -90,12 +97,29 @@ class Course:
                 await self.places.keep(name)
                 if context.rerun:  # not at once: another item's job may have no owner for a moment
                     return self._later(self._next(work, "unsure"))
+                await self._reserve(work, video, context)
                 return await self._create(work, wanted, name)
             case "unsure":
                 return await self._find(work, wanted, name)
             case "made":
                 await self.places.keep(name)
                 return await self._look(work, video, context)
+
+    async def _reserve(self, work: Work, video: Video, context: Context) -> None:
+        """Reserve the price of a job. Raises `Permanent` where it would exceed the limit of the batch."""
+        price = self.settings.price_per_second
+        if self.spending is None or price is None:
+            return
+        seconds = video.seconds or UNSTATED_SECONDS
+        match await self.spending.reserve(context.batch_id, _call(work, context), price * seconds):
+            case "exceeded":
+                raise Permanent(
+                    "over_budget",
+                    f"The batch may cost {self.spending.most:g} ({PREFIX}MAX_COST), and this clip could exceed "
+                    "that: no job was created.",
+                )
+            case "unknown":
+                raise Transient("spending_unknown", "Redis is away, so what the batch has cost is not known.")
 
     async def _create(self, work: Work, wanted: Wanted, name: str) -> Continuation:
         """Create a job. An interrupted run still records whether the job exists, or that this is unknown."""
@@ -145,44 +169,72 @@ class Course:
 
     async def _look(self, work: Work, video: Video, context: Context) -> Clip | Continuation:
         job_id = work.job_id or ""
-        if self.clock() - work.since > self.settings.deadline_s:
-            with suppress(NoSuchJob, WorkloadError):
-                await self.provider.cancel(job_id)
-            raise Permanent("job_timeout", f"Job {job_id} had no end after {self.settings.deadline_s:g} s.")
+        late = self.clock() - work.since > self.settings.deadline_s
         try:
             job = await self.provider.look(job_id)
         except NoSuchJob:
             if work.missing:
                 raise Permanent("job_lost", f"The provider does not know job {job_id} any more.") from None
             return self._later(work.again().model_copy(update={"missing": True}))
-        except Transient:  # that says nothing of the job, which goes on
+        except Transient as error:  # that says nothing of the job, which goes on
+            if late:
+                raise self._timeout(work, f"It could not be asked for ({error.code}), and was left there.") from error
             return self._later(work.again())
         work = work.model_copy(update={"missing": False})
+        if job.status == "succeeded":
+            return await self._fetch(work, job, video, context, late=late)
+        return await self._go_on(work, job, late=late)
+
+    async def _go_on(self, work: Work, job: ProviderJob, *, late: bool) -> Continuation:
+        """Go on with an item whose job has no clip; raises the error with which the item fails."""
         match job.status:
-            case "queued" | "running":
+            case "queued" | "running" | "unknown" if not late:
                 return self._later(work.again(), job.progress)
+            case "queued" | "running":
+                with suppress(NoSuchJob, WorkloadError):
+                    await self.provider.cancel(job.id)
+                raise self._timeout(work, "It was cancelled.")
             case "cancelled":
-                raise Permanent("cancelled_at_provider", f"Job {job_id} was cancelled there.")
+                raise Permanent("cancelled_at_provider", f"Job {job.id} was cancelled there.")
             case "failed" if job.failure is not None:
                 error = of_failure(job.failure, tries_left=work.tries < MAX_TRIES)
                 if not isinstance(error, Transient):
                     raise error
-                log.warning("job failed, made once more", job_id=job_id, why=error.message)
+                log.warning("job failed, made once more", job_id=job.id, why=error.message)
                 return self._continue(self._next(work, "intended", tries=work.tries + 1), self.settings.poll_s)
-        return await self._fetch(work, job, video, context)
+        # Its status is not known, so it may have finished: what was paid for is not deleted.
+        raise self._timeout(work, f"The provider calls its status {job.word!r}, which is not known; it was left there.")
 
-    async def _fetch(self, work: Work, job: ProviderJob, video: Video, context: Context) -> Clip | Continuation:
-        """A download that breaks off does not fail a job that was paid for: it is begun anew, until the deadline."""
+    def _timeout(self, work: Work, what: str) -> Permanent:
+        return Permanent("job_timeout", f"Job {work.job_id} had no end after {self.settings.deadline_s:g} s. {what}")
+
+    async def _fetch(
+        self, work: Work, job: ProviderJob, video: Video, context: Context, *, late: bool
+    ) -> Clip | Continuation:
+        """A download that breaks off, or a file that is not there yet, does not fail a job that was paid for: it is
+        begun anew, until the deadline or for ten minutes. The job is never deleted."""
+        work = work.model_copy(update={"finished_at": work.finished_at or self.clock()})
         name = f"{context.batch_id}/{context.ordinal}-{context.round}"
         settings = self.settings
         try:
             async with asyncio.timeout(settings.download_s):
                 kept = await download(self.provider, job, self.store, name, settings.max_bytes)
+        except NotReady as error:
+            if self.clock() - (work.finished_at or 0.0) > READY_S:
+                raise error.error from error
+            log.warning("file not ready", job_id=job.id, why=str(error))
+            return self._later(work.again(), 1.0)
         except (Transient, TimeoutError) as error:
+            if late:
+                message = f"Job {job.id} succeeded, and its file could not be had: {error}. It was left there."
+                raise Permanent("download_failed", message) from error
             log.warning("download broke off", job_id=job.id, why=str(error))
             return self._later(work.again(), 1.0)
         seconds = job.seconds or (float(video.seconds) if video.seconds else None)
         price = settings.price_per_second
+        cost = round(price * seconds, 6) if price is not None and seconds is not None else None
+        if self.spending is not None and cost is not None:
+            await self.spending.settle(context.batch_id, _call(work, context), cost)
         return Clip(
             uri=kept.uri,
             bytes=kept.bytes,
@@ -193,7 +245,7 @@ class Course:
             provider=self.provider.name,
             model=job.model or video.model or settings.model or None,
             job_id=job.id,
-            cost=round(price * seconds, 6) if price is not None and seconds is not None else None,
+            cost=cost,
         )
 
     def _next(self, work: Work, step: str, **changes: object) -> Work:
@@ -208,6 +260,10 @@ class Course:
 
     def _continue(self, work: Work, delay_s: float, progress: float | None = None) -> Continuation:
         return Continuation(work.kept(), delay_s, progress)
+
+
+def _call(work: Work, context: Context) -> str:
+    return f"{context.ordinal}:{context.round}:{work.tries}"
 
 
 _PERHAPS = "The provider may have been asked for this clip already, so it is not asked again."

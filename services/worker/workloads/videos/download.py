@@ -1,8 +1,10 @@
 """Brings a finished clip from its provider into the store, as it streams in."""
 
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from urllib.parse import unquote, unquote_to_bytes
 
 from aiohttp import ClientError, ClientResponse
 
@@ -13,6 +15,16 @@ from services.worker.workloads.videos.providers.provider import ProviderJob, Vid
 from services.worker.workloads.videos.providers.verdict import of_call
 
 _PART = 1024 * 1024
+_NOT_READY = frozenset({202, 204, 404, 409, 423, 425})
+"""Statuses by which providers say for a while that the file of a finished job is not there yet."""
+
+
+class NotReady(Exception):
+    """The file of a finished job is not there yet; `error` is what it comes to if it never is."""
+
+    def __init__(self, error: Permanent) -> None:
+        super().__init__(error.message)
+        self.error = error
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +38,18 @@ class Kept:
 
 
 async def download(provider: VideoProvider, job: ProviderJob, store: Store, name: str, most: int) -> Kept:
-    """Download a clip. Raises `Transient` when it breaks off, `Permanent` when it is gone, too large, or no clip."""
+    """Download a clip. Raises `Transient` when it breaks off, `NotReady` when another answer comes in its place, and
+    `Permanent` when it is gone or too large."""
+    if job.address and job.address.startswith("data:"):
+        return await keep(_decoded(job.address), store, name, most)
     async with provider.content(job) as response:
         if response.status in {404, 410}:
             message = "The job succeeded, and its file is gone: providers keep files for a short time."
-            raise Permanent("artefact_expired", message)
+            gone = Permanent("artefact_expired", message)
+            raise gone if response.status == 410 else NotReady(gone)
+        if response.status in _NOT_READY:
+            said = f"The job succeeded, and its file was answered with status {response.status}."
+            raise NotReady(Permanent("artefact_unavailable", said))
         if not 200 <= response.status < 300:
             raise of_call(response.status, response.headers, None, datetime.now(UTC))
         if (response.content_length or 0) > most:
@@ -47,7 +66,9 @@ async def keep(parts: AsyncIterator[bytes], store: Store, name: str, most: int) 
             break
     kind = kind_of(start)
     if kind is None:
-        raise Permanent("invalid_artefact", "What the provider sent is no file that is known as a clip.")
+        begins = start[:100].decode("utf-8", "replace")
+        message = f"The provider sent no file that is known as a clip. It begins: {begins}"
+        raise NotReady(Permanent("invalid_artefact", message))
     measured = Measured(_chained(start, parts), most)
     uri = await store.keep(name + kind.suffix, aiter(measured), kind.content_type)
     return Kept(uri, measured.bytes, measured.sha256, kind.content_type)
@@ -59,6 +80,17 @@ async def _parts(response: ClientResponse) -> AsyncIterator[bytes]:
             yield part
     except (ClientError, OSError) as error:
         raise Transient("download_interrupted", f"The download broke off: {type(error).__name__}.") from error
+
+
+async def _decoded(address: str) -> AsyncIterator[bytes]:
+    """Decode a data URI (RFC 2397)."""
+    head, _, data = address.partition(",")
+    try:
+        whole = b64decode(unquote(data)) if head.endswith(";base64") else unquote_to_bytes(data)
+    except ValueError as error:
+        raise Permanent("invalid_artefact", "The provider sent a data URI that cannot be decoded.") from error
+    for start in range(0, len(whole), _PART):
+        yield whole[start : start + _PART]
 
 
 async def _chained(start: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -15,6 +15,7 @@ from services.worker.workloads.videos.providers.replicate import Replicate
 from services.worker.workloads.videos.settings import VideosSettings
 from services.worker.workloads.videos.work import LONGEST
 from shared.redis.client import RedisClient
+from shared.redis.spending import SpendingLimit
 from shared.runtime.settings import Settings
 
 _SPARE_S = 120.0
@@ -48,7 +49,8 @@ async def open_resources() -> AsyncIterator[VideoResources]:
         memory = RedisClient(Settings().redis_url)
         stack.push_async_callback(memory.close)
         places = Places(memory, settings.jobs, 2 * LONGEST * settings.poll_s + settings.download_s + _SPARE_S)
-        yield VideoResources(settings, store, Course(provider, settings, store, places, time.time))
+        spending = None if settings.max_cost is None else SpendingLimit(memory, "videos", settings.max_cost)
+        yield VideoResources(settings, store, Course(provider, settings, store, places, time.time, spending))
 
 
 def provider_of(settings: VideosSettings, client: ProviderClient) -> VideoProvider:

@@ -53,6 +53,9 @@ class VideosSettings(BaseSettings):
         description="what follows when such a job is not found: a person looks, or it is made, perhaps once more",
     )
     price_per_second: float | None = Field(None, ge=0, description="price of a second of video, for `cost`")
+    max_cost: float | None = Field(
+        None, ge=0, description="sum that one batch may cost by that price; no job is created beyond it"
+    )
     max_bytes: int = Field(512 * 2**20, ge=1000, le=50 * 2**30, description="a larger file is not kept")
     download_s: float = Field(240.0, gt=0, le=280, description="seconds for the download of a clip")
     store: str = Field(
@@ -114,6 +117,8 @@ class VideosSettings(BaseSettings):
         if self.provider == "replicate":
             needed["MODEL"] = self.model
         absent = [PREFIX + name for name, value in needed.items() if not value]
+        if not absent and self.max_cost is not None and self.price_per_second is None:
+            return f"{PREFIX}MAX_COST needs {PREFIX}PRICE_PER_SECOND."
         if not absent:
             return None
         verb = "is" if len(absent) == 1 else "are"

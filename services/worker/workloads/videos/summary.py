@@ -4,6 +4,7 @@ from pydantic import BaseModel
 
 from batchyard_contracts.workload import ItemInfo
 from services.worker.workloads.videos.model import Clip, ProviderName
+from services.worker.workloads.videos.settings import VideosSettings
 
 
 class VideosSummary(BaseModel):
@@ -16,6 +17,8 @@ class VideosSummary(BaseModel):
     bytes: int
     cost: float | None
     """Cost of the clips whose price is known; null where none is."""
+    max_cost: float | None
+    """Sum that the batch might cost by the settings; null: any."""
     without_cost: int
     """Clips of a provider whose price is not known."""
 
@@ -46,5 +49,6 @@ class Reel:
             seconds=round(self._seconds, 2),
             bytes=self._bytes,
             cost=round(self._cost, 6) if self._priced else None,
+            max_cost=VideosSettings().max_cost,
             without_cost=self._clips - self._priced - self._by_provider.get("local", 0),
         )

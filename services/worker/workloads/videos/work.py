@@ -34,6 +34,8 @@ class Work(BaseModel):
     runs: int = 0
     """Runs since the step began."""
     job_id: str | None = None
+    finished_at: float | None = None
+    """Time when the job was first seen to have succeeded."""
     missing: bool = False
     """The provider said once that there is no such job."""
 

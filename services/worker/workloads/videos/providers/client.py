@@ -16,7 +16,8 @@ from services.worker.workloads.videos.settings import VideosSettings
 from shared.http.session import open_session
 from shared.runtime.egress_guard import AddressRefused, guarded_connector, read_at_most
 
-MAX_BYTES = 4 * 2**20
+MAX_BYTES = 64 * 2**20
+"""Largest answer that is read: some hold the clip itself, as a data URI."""
 _AGENT = "Batchyard-Videos/1"
 
 

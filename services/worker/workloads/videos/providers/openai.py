@@ -14,8 +14,8 @@ from aiohttp import ClientResponse, FormData
 from batchyard_contracts.workload import Permanent, Transient
 from services.worker.workloads.videos.model import ProviderName
 from services.worker.workloads.videos.providers.client import ProviderAnswer, ProviderClient
+from services.worker.workloads.videos.providers.job_status import status_of
 from services.worker.workloads.videos.providers.provider import (
-    JobStatus,
     MayExist,
     NoList,
     NoSuchJob,
@@ -25,14 +25,6 @@ from services.worker.workloads.videos.providers.provider import (
 )
 from services.worker.workloads.videos.providers.verdict import failure, of_call, of_creation
 
-_STATUSES: dict[str, JobStatus] = {
-    "queued": "queued",
-    "in_progress": "running",
-    "processing": "running",
-    "completed": "succeeded",
-    "failed": "failed",
-    "cancelled": "cancelled",
-}
 _PAGE = 100
 _PAGES = 10
 _SKEW_S = 5.0
@@ -132,13 +124,14 @@ def _job(body: Any) -> ProviderJob | None:
     job_id = text_of(body.get("id")) if isinstance(body, dict) else None
     if not job_id:
         return None
-    status = _STATUSES.get(str(body.get("status")), "running")
+    status = status_of(body.get("status"))
     progress = _number(body.get("progress"), -1.0)
     return ProviderJob(
         job_id,
         status,
+        text_of(body.get("status")) or "",
         progress=min(progress, 100.0) / 100 if progress >= 0 else None,
-        failure=failure(body.get("error")) if status == "failed" else None,
+        failure=failure(body) if status == "failed" else None,
         seconds=_number(body.get("seconds"), 0.0) or None,
         size=text_of(body.get("size")),
         model=text_of(body.get("model")),

@@ -1,14 +1,14 @@
 """Interface of a provider of clips: create a job, look after it, find it again, fetch, cancel."""
 
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from aiohttp import ClientResponse
 
 from services.worker.workloads.videos.model import ProviderName, Video
 
-JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled", "unknown"]
 
 
 class MayExist(Exception):
@@ -38,14 +38,16 @@ class ProviderJob:
 
     id: str
     status: JobStatus
+    word: str = ""
+    """Status in the provider's own word."""
     progress: float | None = None
     """Completed share, from 0 to 1; None: the provider does not state it."""
     failure: Failure | None = None
     seconds: float | None = None
     size: str | None = None
     model: str | None = None
-    address: str | None = None
-    """Address of the file; None: the provider does not state it with the job."""
+    address: str | None = field(default=None, repr=False)
+    """Address of the file, perhaps a data URI; None: the provider does not state it with the job."""
 
 
 @dataclass(frozen=True, slots=True)

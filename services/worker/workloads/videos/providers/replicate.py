@@ -10,9 +10,10 @@ from aiohttp import ClientResponse
 from batchyard_contracts.workload import Permanent, Transient
 from services.worker.workloads.videos.model import ProviderName
 from services.worker.workloads.videos.providers.client import ProviderAnswer, ProviderClient
+from services.worker.workloads.videos.providers.job_status import status_of
+from services.worker.workloads.videos.providers.output import clip_address
 from services.worker.workloads.videos.providers.provider import (
     Failure,
-    JobStatus,
     MayExist,
     NoList,
     NoSuchJob,
@@ -22,14 +23,6 @@ from services.worker.workloads.videos.providers.provider import (
 )
 from services.worker.workloads.videos.providers.verdict import failure, of_call, of_creation
 
-_STATUSES: dict[str, JobStatus] = {
-    "starting": "queued",
-    "processing": "running",
-    "succeeded": "succeeded",
-    "failed": "failed",
-    "canceled": "cancelled",
-    "aborted": "failed",
-}
 _ABORTED = Failure("aborted", "It was given up before it began.")
 _PAGES = 10
 _SKEW_S = 5.0
@@ -92,8 +85,11 @@ class Replicate:
 
     def content(self, job: ProviderJob) -> AbstractAsyncContextManager[ClientResponse]:
         """Fetch the file from the address that the job states."""
-        if job.address is None or not job.address.startswith(("https://", "http://")):
-            raise Permanent("invalid_response", "The job succeeded, and there is no address of a file in its output.")
+        if job.address is None:
+            raise Permanent(
+                "invalid_response",
+                f"Job {job.id} succeeded, and no address of a file is in its output. It was left at the provider.",
+            )
         return self._client.fetch(job.address, own=False)
 
     async def cancel(self, job_id: str) -> None:
@@ -144,18 +140,17 @@ def _job(body: Any) -> ProviderJob | None:
     job_id = text_of(body.get("id")) if isinstance(body, dict) else None
     if not job_id:
         return None
-    status = _STATUSES.get(str(body.get("status")), "running")
-    found = _ABORTED if body.get("status") == "aborted" else failure(body.get("error"))
-    output = body.get("output")
-    first = next((part for part in output if isinstance(part, str)), None) if isinstance(output, list) else output
+    status = status_of(body.get("status"))
+    found = _ABORTED if body.get("status") == "aborted" else failure(body)
     progress = body.get("progress")
     return ProviderJob(
         job_id,
         status,
+        text_of(body.get("status")) or "",
         progress=float(progress) if isinstance(progress, int | float) and 0 <= progress <= 1 else None,
         failure=found if status == "failed" else None,
         model=text_of(body.get("model")),
-        address=first if isinstance(first, str) else None,
+        address=clip_address(body.get("output")),
     )
 
 

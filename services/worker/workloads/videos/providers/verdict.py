@@ -9,11 +9,22 @@ from batchyard_contracts.workload import Permanent, RateLimited, Transient, Work
 from services.worker.domain.status_errors import error_of
 from services.worker.workloads.videos.providers.provider import Failure, MayExist
 
-_MODERATED = re.compile(
-    r"moderation|sentinel_block|content_policy|nsfw|safety|flagged as sensitive|\(E005\)", re.IGNORECASE
+_MODERATED_CODE = re.compile(
+    r"moderat|sentinel|content_?(policy|filter|violation|block)|nsfw|safety|sensitive|policy_?violation|responsible_?ai|"
+    r"inappropriate|prohibited|unsafe|explicit",
+    re.IGNORECASE,
 )
+_MODERATED_TEXT = re.compile(
+    r"moderat|sentinel_block|content[_ ]policy|content[_ ]filter|nsfw|safety (system|filter|checker|polic)|"
+    r"flagged as|sensitive content|violat\w* .{0,40}(polic|guideline|terms)|\(E005\)",
+    re.IGNORECASE,
+)
+_REASONS = ("error", "failure", "failure_reason", "error_message", "incomplete_details", "detail")
+_CODES = ("failureCode", "failure_code", "error_code", "error_type")
+"""Fields of a job in which providers say why it failed, and by which code."""
 _NO_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 _RESETS_IN = re.compile(r"resets in ~?(\d{1,5}) ?s")
+_BAD_REQUEST = frozenset({400, 403, 413, 415, 422, 451})
 _UNREADABLE = re.compile(r"[^a-z0-9_.]+")
 _MOST = 500
 
@@ -33,10 +44,13 @@ def said(body: Any) -> tuple[str, str]:
     return str(code)[:100], (message if isinstance(message, str) else str(message))[:_MOST]
 
 
-def failure(body: Any) -> Failure:
-    """Read why a job failed. A code may be a number."""
-    code, message = said({"error": body} if isinstance(body, dict | str) else None)
-    return Failure(code, message, moderated=_is_moderated(code, message))
+def failure(job: dict[str, Any]) -> Failure:
+    """Read why a job failed, from its description. A code may be a number, or the word for its status."""
+    error = next((job[name] for name in _REASONS if isinstance(job.get(name), dict | str) and job[name]), None)
+    code, message = said({"error": error} if error else None)
+    code = code or next((str(job[name])[:100] for name in _CODES if isinstance(job.get(name), str | int)), "")
+    word = str(job.get("status") or "")
+    return Failure(code, message, moderated=_is_moderated(code, message) or bool(_MODERATED_CODE.search(word)))
 
 
 def of_creation(
@@ -44,13 +58,13 @@ def of_creation(
 ) -> WorkloadError | MayExist:
     """Return the error of a call that creates a job. `named`: the item names its model: an unknown one is its fault."""
     code, message = said(body)
+    if status in _BAD_REQUEST and _is_moderated(code, message):
+        return Permanent("moderated", _text(status, message))
     if status in {404, 405}:
         what = "knows neither this model nor this address" if named else "has no such address or no such model"
         return Permanent("not_found", _text(status, f"The provider {what}. {message}"), scope=_scope(named))
     if status == 409 or (status >= 500 and not (status == 503 and "Retry-After" in headers)):
         return MayExist(_text(status, message))
-    if status in {400, 413, 415, 422} and _is_moderated(code, message):
-        return Permanent("moderated", _text(status, message))
     if status in {400, 413, 415, 422}:
         return Permanent("invalid_request", _text(status, message))
     return of_call(status, headers, body, now)
@@ -79,7 +93,7 @@ def of_failure(found: Failure, tries_left: bool) -> WorkloadError:
 
 
 def _is_moderated(code: str, message: str) -> bool:
-    return bool(_MODERATED.search(code) or (not code and _MODERATED.search(message)))
+    return bool(_MODERATED_CODE.search(code) or _MODERATED_TEXT.search(message))
 
 
 def _scope(named: bool) -> Any:
