@@ -20,6 +20,7 @@ MAX_FRAMES = 1000 * 60 * FRAMES_PER_SECOND - 1
 """Largest time of a sheet, with three digits of minutes: players read it, although CD burners stop at 99."""
 SHORTEST_TRACK_FRAMES = 4 * FRAMES_PER_SECOND
 
+BOM = "\ufeff"
 CUE_UNAVAILABLE = "cue_unavailable"
 
 
@@ -45,13 +46,14 @@ def cue_sheets(
     *,
     newline: Literal["\r\n", "\n"] = "\r\n",
     max_text: int | None = None,
+    bom: bool = False,
 ) -> CueSheets:
     """Write the sheets for a recording called `file_name`.
 
     Tracks played together are one entry. Rows without a time are left out, and so are the fewest rows whose removal
     leaves the times growing. A set with more than 99 tracks becomes several sheets for the same file, each after the
     first opening with an entry that stands for what came before. `max_text` cuts titles and performers (80 is the
-    limit of CD-TEXT).
+    limit of CD-TEXT). `bom` begins each sheet with a byte-order mark, without which fre:ac does not read UTF-8.
     """
     entries = _merged(tracklist.tracks)
     timed = [entry for entry in entries if entry.frames is not None and entry.frames <= MAX_FRAMES]
@@ -62,7 +64,8 @@ def cue_sheets(
     kept[0] = replace(kept[0], frames=0)
     parts = _parts(kept)
     sheets = tuple(
-        newline.join([*_head(tracklist, file_name, number, len(parts), max_text), *_body(part, max_text), ""])
+        BOM * bom
+        + newline.join([*_head(tracklist, file_name, number, len(parts), max_text), *_body(part, max_text), ""])
         for number, part in enumerate(parts, start=1)
     )
     return CueSheets(sheets, None, tuple(warnings))

@@ -1,8 +1,8 @@
 """Facts that stand beside the rows of a tracklist page: date, duration, the site's own count, recordings elsewhere."""
 
 import re
+from dataclasses import dataclass
 from datetime import date
-from typing import Literal
 
 from selectolax.lexbor import LexborHTMLParser
 
@@ -22,11 +22,24 @@ SOURCES = {
 MAX_MEDIA = 50
 
 _DATE_AT_END = re.compile(r"(\d{4}-\d{2}-\d{2})\s*$")
-_IDED = re.compile(r"\bIDed\b\s*:?\s*(?:(?P<count>\d{1,5})|(?P<all>all)\b)", re.IGNORECASE)
+_IDED = re.compile(
+    r"\bIDed\b\s*:?\s*(?:(?P<count>\d{1,5})|(?P<all>all)\b)(?:\s*/\s*(?P<tracks>\d{1,5}))?", re.IGNORECASE
+)
 _DURATION = re.compile(
-    r"\bDuration\b\s*:?\s*(?:(?P<clock>\d{1,3}(?::[0-5]\d){1,2})|(?:(?P<h>\d{1,2})\s*h\w*)?\s*(?:(?P<m>\d{1,4})\s*m\w*)?)",
+    r"\bDuration\b\s*:?\s*(?:(?P<clock>\d{1,3}(?::[0-5]\d){1,2})|"
+    r"(?:(?P<h>\d{1,2})\s*h\w*)?[\s,]*(?:(?P<m>\d{1,4})\s*m\w*)?[\s,]*(?:(?P<s>\d{1,5})\s*s\w*)?)",
     re.IGNORECASE,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class SideFacts:
+    """Facts that the site states beside the rows; None where it does not say."""
+
+    identified: int | None = None
+    all_identified: bool = False
+    tracks: int | None = None
+    duration_seconds: int | None = None
 
 
 def recording_date(published: str, title: str) -> date | None:
@@ -40,8 +53,8 @@ def recording_date(published: str, title: str) -> date | None:
     return None
 
 
-def side_facts(document: LexborHTMLParser) -> tuple[int | Literal["all"] | None, int | None]:
-    """Read how many tracks the site calls identified, and the set's duration in seconds; None where it does not say."""
+def side_facts(document: LexborHTMLParser) -> SideFacts:
+    """Read how many tracks the site counts and calls identified, and the set's duration in seconds."""
     label = document.css_first('div[title="tracklist recording date"]')
     block = label
     while block is not None and "sTab" not in (block.attributes.get("class") or "").split():
@@ -49,10 +62,10 @@ def side_facts(document: LexborHTMLParser) -> tuple[int | Literal["all"] | None,
     block = block or label
     text = clean(block.text(separator=" ")) if block is not None else ""
     ided = _IDED.search(text)
-    stated: int | Literal["all"] | None = None
-    if ided is not None:
-        stated = "all" if ided["all"] else int(ided["count"])
-    return stated, _duration(text)
+    if ided is None:
+        return SideFacts(duration_seconds=_duration(text))
+    tracks = int(ided["tracks"]) if ided["tracks"] else None
+    return SideFacts(int(ided["count"]) if ided["count"] else None, bool(ided["all"]), tracks, _duration(text))
 
 
 def set_media(document: LexborHTMLParser) -> tuple[Media, ...]:
@@ -73,4 +86,4 @@ def _duration(text: str) -> int | None:
     if match["clock"]:
         seconds = clock_seconds(match["clock"])
         return int(seconds) if seconds else None
-    return (int(match["h"] or 0) * 60 + int(match["m"] or 0)) * 60 or None
+    return int(match["h"] or 0) * 3600 + int(match["m"] or 0) * 60 + int(match["s"] or 0) or None

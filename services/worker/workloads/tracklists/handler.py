@@ -57,15 +57,15 @@ workload.summary(Census)
 async def run(item: TracklistItem, context: Context) -> TracklistResult:
     """Fetch the page, unless it came with the item, and read it. Reading is done in a thread: pages can be large."""
     if item.html:
-        return await asyncio.to_thread(lambda: _result(judge_saved(item.html, item.url)))
+        return await asyncio.to_thread(lambda: _result(judge_saved(item.html, item.url), item))
     fetcher: Fetcher = context.resources
     answer = await fetcher.fetch(item.url)
     if answer.remaining:
         context.report_remaining(answer.remaining.calls, answer.remaining.reset_s)
-    return await asyncio.to_thread(lambda: _result(judge(answer)))
+    return await asyncio.to_thread(lambda: _result(judge(answer), item))
 
 
-def _result(read: Tracklist | WorkloadError) -> TracklistResult:
+def _result(read: Tracklist | WorkloadError, item: TracklistItem) -> TracklistResult:
     if isinstance(read, WorkloadError):
         raise read
-    return make_result(read)
+    return make_result(read, cue_bom=item.cue_bom)

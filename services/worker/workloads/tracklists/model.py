@@ -36,6 +36,9 @@ class TracklistItem(BaseModel):
         StringConstraints(min_length=1, max_length=MAX_HTML_CHARS),
         Field(description="The page itself, saved from a browser: then nothing is fetched"),
     ] = ""
+    cue_bom: Annotated[
+        bool, Field(description="Begin CUE sheets with a byte-order mark, by which some programs know UTF-8")
+    ] = False
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -62,6 +65,8 @@ class Track(BaseModel):
     duration_seconds: int | None = None
     genre: str | None = None
     mashup: bool = False
+    mashup_of: list[str] = []
+    """Tracks that a mashup is made of, as `artist - title`; they are no tracks of their own."""
     track_id: str | None = None
     media_id: str | None = None
     """Number by which the site finds links to players and shops."""
@@ -94,6 +99,8 @@ class Tracklist:
     media: tuple[Media, ...] = ()
     stated_identified: int | None = None
     """Number of tracks that the site itself calls identified."""
+    stated_tracks: int | None = None
+    """Number of tracks by the site's own count."""
     named_rows: int = 0
     """Rows that carry their name twice, for the machine and for the eye …"""
     mismatched_rows: int = 0

@@ -46,6 +46,8 @@ def parse(html: str, url: str = "") -> Tracklist | Refusal:
     mismatched = sum(row.mismatched for row in rows)
     if is_decoy(named, mismatched):
         return UNTRUSTED
+    if rows[0].component:
+        return Refusal("parse_failed", "The first row is a part of a mashup that is not there.")
     return _tracklist(document, tab, rows, url, (named, mismatched))
 
 
@@ -65,7 +67,8 @@ def _tracklist(
         [clean(tab.attributes.get("data-id") or "")] if tab is not None else [], [match[1]] if match else []
     )
     day = recording_date(_first(metas.get("datePublished")), title)
-    stated, duration = side_facts(document)
+    facts = side_facts(document)
+    tracks = _tracks(rows)
     return Tracklist(
         id=identity if re.fullmatch(r"[a-z0-9]{1,32}", identity) else "",
         url=address if match else "",
@@ -74,16 +77,25 @@ def _tracklist(
         event=", ".join(_anchors(document, "/source/")) or _after_at(title, day),
         date=day,
         genres=tuple(metas.get("genre", [])),
-        duration_seconds=duration,
+        duration_seconds=facts.duration_seconds,
         media=set_media(document),
-        stated_identified=len(rows) if stated == "all" else stated,
+        stated_identified=len(tracks) if facts.all_identified else facts.identified,
+        stated_tracks=facts.tracks,
         named_rows=names[0],
         mismatched_rows=names[1],
-        tracks=_tracks(rows),
+        tracks=tracks,
     )
 
 
-def _tracks(rows: Sequence[Row]) -> tuple[Track, ...]:
+def _tracks(all_rows: Sequence[Row]) -> tuple[Track, ...]:
+    rows: list[Row] = []
+    components: list[list[str]] = []
+    for row in all_rows:
+        if row.component:
+            components[-1].append(row.name)
+        else:
+            rows.append(row)
+            components.append([])
     cues = settle([(row.cue, row.together) for row in rows])
     trust_flags = any(row.flagged for row in rows)
     return tuple(
@@ -99,6 +111,7 @@ def _tracks(rows: Sequence[Row]) -> tuple[Track, ...]:
             duration_seconds=row.duration_seconds,
             genre=row.genre,
             mashup=row.mashup,
+            mashup_of=components[position - 1],
             track_id=row.track_id,
             media_id=row.media_id,
             url=row.url,

@@ -72,6 +72,8 @@ def _naming(tracks: tuple[Track, ...], identified: int, partial: int, tracklist:
     stated = tracklist.stated_identified
     if stated is not None and stated != identified:
         reasons.append(f"the site counts {stated} identified tracks, {identified} were found")
+    if tracklist.stated_tracks is not None and tracklist.stated_tracks != len(tracks):
+        reasons.append(f"the site counts {tracklist.stated_tracks} tracks, {len(tracks)} were found")
     if tracklist.mismatched_rows:
         reasons.append(f"{tracklist.mismatched_rows} of {tracklist.named_rows} rows name two different tracks")
     return reasons

@@ -12,10 +12,10 @@ from services.worker.workloads.tracklists.quality import score
 MAX_SLUG_CHARS = 100
 
 
-def make_result(tracklist: Tracklist) -> TracklistResult:
+def make_result(tracklist: Tracklist, *, cue_bom: bool = False) -> TracklistResult:
     """Score the tracklist, write its CUE sheets and lay everything out flat."""
     slug = file_slug(tracklist)
-    cue = cue_sheets(tracklist, f"{slug}.mp3")
+    cue = cue_sheets(tracklist, f"{slug}.mp3", bom=cue_bom)
     quality = score(tracklist)
     levels = Counter(track.identification for track in tracklist.tracks)
     return TracklistResult(

@@ -13,6 +13,8 @@ SITE = "https://www.1001tracklists.com"
 
 _ID_REMIX = re.compile(r"\(\s*ID\b[^)]*\)", re.IGNORECASE)
 _NUMBER = re.compile(r"\d{1,20}")
+_PADDED = re.compile(r"(?<=[(\[])\s+|\s+(?=[)\]])")
+"""Blanks inside of brackets, which come from a page's markup."""
 _BLANK = re.compile(r"[\s\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 
 
@@ -36,6 +38,13 @@ class Row:
     url: str | None
     machine_name: str
     shown_name: str
+    component: bool = False
+    """True for a track that the mashup before it is made of; the page shows it on a click, and does not count it."""
+
+    @property
+    def name(self) -> str:
+        """Artist and title in one text."""
+        return f"{self.artist} - {self.title}" if self.artist else self.title
 
     @property
     def nameless(self) -> bool:
@@ -63,20 +72,22 @@ def read_row(node: LexborNode, cues_by_content: dict[str, float]) -> Row:
     machine_name = _meta(content, "name")
     shown_name = _text(node.css_first(".trackValue"))
     artist, title = _names(shown_name or machine_name, _meta(content, "byArtist"))
-    suffix = _text(node.css_first(".trackEditData"))
     number = _text(node.css_first('[id$="_tracknumber_value"]'))
     classes = (node.attributes.get("class") or "").split()
     address = _meta(content, "url")
+    together = "con" in classes or number == "w/"
+    shown_cue = clock_seconds(_text(node.css_first("div.cue")))
     return Row(
         content_id=content_id,
         number=number,
-        together="con" in classes or number == "w/",
+        together=together,
         artist=artist,
-        title=f"{title} {suffix}".strip(),
+        title=_with_status(title, node),
         flagged=node.attributes.get("data-isided") == "true",
         cue=CueSources(
-            mapped=cues_by_content.get(content_id),
-            shown=clock_seconds(_text(node.css_first("div.cue"))),
+            # The map has one time for all rows that are played together; a time that such a row shows is its own.
+            mapped=None if together and shown_cue is not None else cues_by_content.get(content_id),
+            shown=shown_cue,
             hidden=field_seconds(_attribute(node.css_first('input[id$="_cue_seconds"]'), "value")),
         ),
         label=_text(node.css_first(".trackLabel")) or _markup_text(_meta(content, "publisher")) or None,
@@ -88,12 +99,22 @@ def read_row(node: LexborNode, cues_by_content: dict[str, float]) -> Row:
         url=f"{SITE}{address}" if address.startswith("/") and not address.startswith("//") else None,
         machine_name=machine_name,
         shown_name=shown_name,
+        component="data-mashpos" in node.attributes,
     )
 
 
 def clean(text: str) -> str:
     """Text on one line: every run of white space and control characters is one space."""
     return _BLANK.sub(" ", text).strip()
+
+
+def _with_status(title: str, node: LexborNode) -> str:
+    """The title with what the page shows beside it, such as "(ID Remix)" or "(Acappella)"."""
+    for selector in (".trackEditData", ".trackStatus"):
+        status = _text(node.css_first(selector))
+        if status and status.casefold() not in title.casefold():
+            title = f"{title} {status}".strip()
+    return title
 
 
 def _names(name: str, by_artist: str) -> tuple[str, str]:
@@ -116,11 +137,11 @@ def _meta(content: LexborNode | None, prop: str) -> str:
 
 
 def _attribute(node: LexborNode | None, name: str) -> str:
-    return clean(node.attributes.get(name) or "") if node is not None else ""
+    return _PADDED.sub("", clean(node.attributes.get(name) or "")) if node is not None else ""
 
 
 def _text(node: LexborNode | None) -> str:
-    return clean(node.text()) if node is not None else ""
+    return _PADDED.sub("", clean(node.text())) if node is not None else ""
 
 
 def _markup_text(markup: str) -> str:
