@@ -1,6 +1,7 @@
 """The e-mail that reports the end of a batch: one recipient, text and HTML, and headers that users cannot add to."""
 
 import re
+from base64 import b64encode
 from collections.abc import Sequence
 from datetime import datetime
 from email.errors import MessageError
@@ -10,7 +11,10 @@ from email.parser import BytesHeaderParser
 from email.policy import SMTP
 from email.utils import parseaddr
 from html import escape
+from itertools import accumulate
 from uuid import UUID
+
+import idna
 
 from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.values import TERMINAL_STATUSES
@@ -20,15 +24,31 @@ from shared.json.summary import summary_lines
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 _LONG = 2000
 _POLICY = SMTP.clone(cte_type="7bit", max_line_length=78)
+_PLAIN_SUBJECT = 65
+"""Longest subject that stands on one line as it is."""
+_WORD_BYTES = 36
+"""Bytes of text of an encoded word, which has at most 75 characters (RFC 2047, 2)."""
 
 
 def sender_address(text: str) -> Address:
     """Read `Name <box@host>` or `box@host`; raise `ValueError` for anything else."""
     name, address = parseaddr(text)
     safe = header_safe(name) if name else ""
+    try:
+        address = with_ascii_domain(address)
+    except ValueError:
+        safe = None
     if safe is None or address.count("@") != 1 or not address.isascii():
         raise ValueError("must be an address such as batchyard@example.org or Batchyard <batchyard@example.org>")
     return _address(address, safe)
+
+
+def with_ascii_domain(address: str) -> str:
+    """Return the address with its domain in the form of the DNS (IDNA 2008); raise `ValueError` if it has none."""
+    box, at, domain = address.rpartition("@")
+    if domain.isascii():
+        return address
+    return box + at + idna.encode(domain, uts46=True).decode()
 
 
 def compose_finished(event: BatchFinished, name: str | None, to: str, sender: Address, delivery_id: UUID) -> bytes:
@@ -50,8 +70,8 @@ def build_email(
     delivery_id: UUID,
 ) -> bytes:
     """Return an encoded message of one sentence and a table; raise `ValueError` if it cannot be written safely."""
+    to = _ascii_domain_or_invalid(to)
     message = EmailMessage(_POLICY.clone(utf8=not to.isascii()))
-    message["Subject"] = subject
     message["From"] = sender
     message["To"] = _address(to)
     message["Date"] = at
@@ -61,9 +81,22 @@ def build_email(
     rows = "".join(f"<tr><th align=left>{escape(key)}</th><td>{escape(value)}</td></tr>\n" for key, value in table)
     page = f"<!doctype html>\n<html><body><p>{escape(headline)}</p>\n<table>\n{rows}</table></body></html>\n"
     message.add_alternative(page, subtype="html")
-    encoded = message.as_bytes()
-    _check_headers(message, encoded)
+    encoded = b"Subject: " + encoded_subject(subject) + b"\r\n" + message.as_bytes()
+    _check_headers(["Subject", *message.keys()], encoded)
     return encoded
+
+
+def encoded_subject(subject: str) -> bytes:
+    """Return a subject as it stands in a message. The standard library loses blanks where it folds encoded words."""
+    if subject.isascii() and len(subject) <= _PLAIN_SUBJECT:
+        return subject.encode()
+    ends = accumulate(len(character.encode()) for character in subject)
+    words: dict[int, str] = {}
+    for character, end in zip(subject, ends, strict=True):
+        number = (end - 1) // _WORD_BYTES
+        words[number] = words.get(number, "") + character
+    encoded = (b"=?utf-8?b?" + b64encode(word.encode()) + b"?=" for word in words.values())
+    return b"\r\n ".join(encoded)
 
 
 def finished_subject(event: BatchFinished, name: str | None) -> str:
@@ -103,6 +136,13 @@ def _time(at: datetime) -> str:
     return at.isoformat(sep=" ", timespec="seconds")
 
 
+def _ascii_domain_or_invalid(to: str) -> str:
+    try:
+        return with_ascii_domain(to)
+    except ValueError as error:
+        raise ValueError("not a valid e-mail address") from error
+
+
 def _address(text: str, display: str = "") -> Address:
     """Return a checked address; raise `ValueError` if it is invalid.
 
@@ -117,11 +157,11 @@ def _address(text: str, display: str = "") -> Address:
         raise ValueError("not a valid e-mail address") from error
 
 
-def _check_headers(message: EmailMessage, encoded: bytes) -> None:
+def _check_headers(expected: Sequence[str], encoded: bytes) -> None:
     """Raise `ValueError` if encoding has made more headers than were set.
 
     Python 3.11 folds some encoded words so.
     """
     names = BytesHeaderParser(policy=_POLICY).parsebytes(encoded).keys()
-    if names != message.keys():
+    if names != expected:
         raise ValueError("the encoded headers differ from those that were set")

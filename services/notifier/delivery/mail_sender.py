@@ -15,7 +15,7 @@ from aiosmtplib import (
 
 from batchyard_contracts.v1.events import BatchFinished, CircuitChanged
 from services.notifier.delivery.alert_email import compose_alert
-from services.notifier.delivery.email_body import compose_finished
+from services.notifier.delivery.email_body import compose_finished, with_ascii_domain
 from services.notifier.delivery.smtp_relay import SmtpRelay
 from services.notifier.domain.attempt import Attempt, smtp_attempt
 from services.notifier.persistence.store import ClaimedDelivery
@@ -77,6 +77,7 @@ class MailSender:
             local_hostname=self._sender.domain,
             timeout=self._timeout_s,
         )
+        to = with_ascii_domain(to)
         options = [] if to.isascii() else ["SMTPUTF8"]
         try:
             async with asyncio.timeout(self._timeout_s):

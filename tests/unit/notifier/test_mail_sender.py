@@ -134,6 +134,26 @@ async def test_an_invalid_address_is_not_attempted(mailbox: Mailbox, to: str) ->
     assert mailbox.recipients_asked == []
 
 
+@pytest.mark.parametrize(
+    ("to", "sent_to"),
+    [
+        ("anna@bücher.example", "anna@xn--bcher-kva.example"),
+        ("anna@Straße.example", "anna@xn--strae-oqa.example"),
+        ("anna@日本.example", "anna@xn--wgv71a.example"),
+    ],
+)
+async def test_a_domain_beyond_ascii_is_written_as_the_dns_knows_it(to: str, sent_to: str) -> None:
+    async with Mailbox(smtputf8=False) as old:
+        assert (await send(old.url, to)).outcome == "delivered"
+        assert old.letters[0].recipients == (sent_to,)
+        assert old.letters[0].message["To"] == sent_to
+
+
+@pytest.mark.parametrize("to", ["anna@bü cher.example", "anna@-ü-.example", "anna@ü..example"])
+async def test_a_domain_that_is_none_is_not_attempted(mailbox: Mailbox, to: str) -> None:
+    assert await send(mailbox.url, to) == Attempt("give_up", "not a valid address")
+
+
 async def test_an_address_beyond_ascii_is_delivered_by_smtputf8(mailbox: Mailbox) -> None:
     assert (await send(mailbox.url, "jörg@b.example")).outcome == "delivered"
     assert mailbox.letters[0].recipients == ("jörg@b.example",)
