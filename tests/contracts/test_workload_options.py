@@ -128,3 +128,11 @@ def test_a_group_names_the_place_of_an_option_of_another_group_or_of_the_workloa
 def test_a_value_out_of_range_is_an_error() -> None:
     with pytest.raises(ValidationError, match="chunk_max"):
         workload(chunking=Chunking(max=0))
+
+
+def test_an_adaptive_rate_may_depend_on_the_settings_of_a_worker() -> None:
+    found: list[Adaptive | None] = [None, Adaptive(floor=1, ceiling=9)]
+    made = workload(limits=Limits(adaptive=lambda: found[0]))
+    assert made.announcement().adaptive is None
+    found.reverse()
+    assert made.announcement().adaptive == Adaptive(floor=1, ceiling=9)

@@ -95,8 +95,9 @@ class Limits:
     """Rates of the partitions named here, in place of `rate`."""
     partition_concurrency: int | None = None
     """Number of items of one partition that run at once, over all workers."""
-    adaptive: Adaptive | None = None
-    """Bounds within which the rate of each partition adapts, in place of `rate`."""
+    adaptive: Adaptive | Callable[[], Adaptive | None] | None = None
+    """Bounds within which the rate of each partition adapts, in place of `rate`; or a function that returns them, where
+    they depend on the worker's settings."""
     additional: Sequence[Limit] = ()
     """Up to four limits by other partitions; an item is dispatched when all limits permit it."""
 

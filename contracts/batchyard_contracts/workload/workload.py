@@ -126,6 +126,7 @@ class Workload(Generic[ItemT, ResultT]):
         self._variant = caching.variant
         self._handler_definition: HandlerDefinition | None = None
         self._max_items = limits.max_items
+        self._adaptive = limits.adaptive if callable(limits.adaptive) else None
         self.external_cancel_handler: Callable[[ItemT, Context], Awaitable[None]] | None = None
         """Function that cancels the external work of an item whose batch was stopped; see `external_cancel`."""
         self.summary_definition: SummaryDefinition[ResultT] | None = None
@@ -153,7 +154,7 @@ class Workload(Generic[ItemT, ResultT]):
             rate=limits.rate,
             rates=dict(limits.rates),
             partition_concurrency=limits.partition_concurrency,
-            adaptive=limits.adaptive,
+            adaptive=None if callable(limits.adaptive) else limits.adaptive,
             limits=list(limits.additional),
             retry=dict(retry.rules),
             circuit=retry.circuit,
@@ -172,12 +173,14 @@ class Workload(Generic[ItemT, ResultT]):
         """Manifest that a worker announces, with the worker's settings applied."""
         variant = self._variant()
         version = f"{self.manifest.version}+{variant}" if variant else self.manifest.version
-        applied = {
+        applied: dict[str, Any] = {
             "unavailable": self._unavailable(),
             "refusals": self._refusals(),
             "version": version,
             "max_items": self._max_items(),
         }
+        if self._adaptive is not None:
+            applied["adaptive"] = self._adaptive()
         return self.manifest.model_copy(update=applied)
 
     def external_cancel(self, function: Callable[[ItemT, Context], Awaitable[None]]) -> Callable[..., Awaitable[None]]:

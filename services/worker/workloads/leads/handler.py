@@ -4,8 +4,8 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from batchyard_contracts.v1.manifest import CircuitRule, RecordsExport, Unit
-from batchyard_contracts.v1.values import Rate, RetryRule
+from batchyard_contracts.v1.manifest import Adaptive, CircuitRule, RecordsExport, Unit
+from batchyard_contracts.v1.values import RetryRule
 from batchyard_contracts.workload import (
     Chunking,
     Context,
@@ -24,8 +24,8 @@ from services.worker.workloads.leads.plan import pages_of, preview_of
 from services.worker.workloads.leads.radar import Radar, open_radar
 from services.worker.workloads.leads.settings import LeadsSettings
 
-_RATE = Rate(per_second=2, burst=2)
-"""Rate of calls by experience: the provider publishes no limit."""
+_RATE = Adaptive(floor=0.2, ceiling=2, start=2)
+"""Calls a second. The provider publishes no limit; two were accepted by experience."""
 _NOTHING = Decimal(0)
 _CRITERIA: list[Any] = [{"name": "ZipFive", "value": [97202]}, {"name": "AvailableEquity", "value": [[100000, None]]}]
 
@@ -39,7 +39,7 @@ workload = Workload(
     title="Leads",
     description="Properties and their owners by criteria, from PropertyRadar: counted for nothing, or bought.",
     chunking=Chunking(max=1),
-    limits=Limits(concurrency=4, item_timeout_s=300.0, rate=_RATE),
+    limits=Limits(concurrency=4, item_timeout_s=300.0, adaptive=_RATE),
     retry=Retry(
         {
             "default": RetryRule(attempts=6, base_s=1.0, cap_s=60.0),
@@ -60,7 +60,7 @@ async def expand(source: LeadSource, context: Context) -> Expansion:
     radar: Radar = context.resources
     settings = radar.settings
     counted = await radar.preview(source, 0, settings.page)
-    preview = preview_of(source, counted, settings.page, settings.price, _RATE.per_second)
+    preview = preview_of(source, counted, settings.page, settings.price, _RATE.ceiling)
     pages = pages_of(source, preview, settings.page, allowed=settings.allow_charges)
     return Expansion(pages, result=preview, units=preview.records)
 

@@ -1,6 +1,6 @@
 """The workload `predictions`: formulas, or a chat model whose prompt contains their results."""
 
-from batchyard_contracts.v1.manifest import CircuitRule
+from batchyard_contracts.v1.manifest import Adaptive, CircuitRule
 from batchyard_contracts.v1.values import RetryRule
 from batchyard_contracts.workload import Caching, Chunking, Context, Limits, Retry, Workload
 from services.worker.workloads.predictions.chat import Chat, open_chat
@@ -11,6 +11,9 @@ from services.worker.workloads.predictions.summary import PortfolioTotals
 
 MAX_CALLS_AT_ONCE = 5
 """Largest number of projects that are predicted at once, over all workers: each makes one call at a time."""
+
+_RATE = Adaptive(floor=0.2, ceiling=20, start=5)
+"""Projects a second that a chat endpoint is asked about: most publish no limit before they refuse a call."""
 
 workload = Workload(
     "predictions",
@@ -28,6 +31,7 @@ workload = Workload(
         item_timeout_s=600.0,
         partition_concurrency=MAX_CALLS_AT_ONCE,
         max_items=lambda: PredictionsSettings().max_items,
+        adaptive=lambda: None if PredictionsSettings().provider == "embedded" else _RATE,
     ),
     retry=Retry({"default": RetryRule(attempts=4, base_s=1.0, cap_s=60.0)}, circuit=CircuitRule()),
     caching=Caching(ttl_s=3600, variant=lambda: PredictionsSettings().variant()),

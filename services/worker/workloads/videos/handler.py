@@ -25,7 +25,11 @@ workload = Workload(
     "keeps the files.",
     dedup="",
     chunking=Chunking(max=1),
-    limits=Limits(concurrency=3, item_timeout_s=300.0, max_items=lambda: VideosSettings().max_items),
+    limits=Limits(
+        concurrency=3,
+        item_timeout_s=300.0,
+        max_items=lambda: VideosSettings().max_items,
+    ),
     retry=Retry({"default": RetryRule(attempts=4, base_s=2.0, cap_s=120.0)}, circuit=CircuitRule()),
     example={"prompt": "A crane at dawn, seen from the river", "seconds": 4, "size": "320x180"},
 )

@@ -50,6 +50,7 @@ def failure(job: dict[str, Any]) -> Failure:
     code, message = said({"error": error} if error else None)
     code = code or next((str(job[name])[:100] for name in _CODES if isinstance(job.get(name), str | int)), "")
     word = str(job.get("status") or "")
+    message = message or (f"The provider calls its status {word[:50]!r}." if word.lower() != "failed" else "")
     return Failure(code, message, moderated=_is_moderated(code, message) or bool(_MODERATED_CODE.search(word)))
 
 
