@@ -13,16 +13,19 @@ USER = "x-batchyard-user"
 APP = "x-batchyard-app"
 SENT_AT = "x-batchyard-sent-at"
 _MAX_REASON = 1000
+_MAX_KIND = 100
 log = structlog.get_logger()
 
 
 async def dead_letter(publisher: Publisher, queue: topology.Queue, delivery: Delivery, reason: str) -> None:
     """Publish the message to `<queue>.dead`; the caller acknowledges the original afterwards.
 
-    Only logs the message if the queue has no dead-letter queue.
+    Only logs the message if the queue has no dead-letter queue. The log has the kind of the reason alone, because the
+    rest may quote the data of an owner; the dead letter has it in full.
     """
     envelope = delivery.envelope
-    log.error("dead letter", queue=queue.name, type=envelope.type, message_id=envelope.message_id, reason=reason)
+    kind = reason.partition(":")[0][:_MAX_KIND]
+    log.error("dead letter", queue=queue.name, type=envelope.type, message_id=envelope.message_id, reason=kind)
     if queue.dead_queue() is None:
         return
     headers = {REASON: reason[:_MAX_REASON], QUEUE: queue.name, ORIGINAL_ID: envelope.message_id}
