@@ -8,6 +8,7 @@ import re
 import zipfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from pydantic import ValidationError
 from batchyard_contracts.v1.manifest import TextExport
 from batchyard_contracts.v1.queries import ResultsReply
 from batchyard_contracts.v1.values import ItemError, ItemResult
-from services.ingest.exports.columns import MAX_COLUMNS, MAX_DEPTH, safe_text
+from services.ingest.exports.columns import MAX_COLUMNS, MAX_DEPTH, paths_of_schema, safe_text
 from services.ingest.exports.csv import STATUS_COLUMNS, csv_table
 from services.ingest.exports.ndjson import json_array, ndjson_lines
 from services.ingest.exports.zip import safe_name, texts_zip
@@ -184,6 +185,15 @@ async def test_nested_fields_have_columns_and_lists_are_json() -> None:
         {"n": "1", "l": '[1,"a"]', "o.low": "1.5", "o.of": '{"low":2}', "either": "3", "open": '{"k":null}'},
         {"l": "[]", "either": '{"low":1}', "open": "{}"},
     ]
+
+
+@pytest.mark.parametrize("workload", entry_points(group="batchyard.workloads"), ids=lambda each: each.name)
+def test_each_field_of_a_built_in_workload_has_a_column(workload: EntryPoint) -> None:
+    schema = workload.load().manifest.result_schema
+    paths = paths_of_schema(schema)
+    assert {path[0] for path in paths} == set(schema["properties"])
+    expected = {"predictions": ("final_cost", "lowest"), "http": ("json",), "tracklists": ("tracks",)}
+    assert expected.get(workload.name, paths[0]) in paths
 
 
 async def test_two_fields_with_one_name_have_two_columns() -> None:
