@@ -1,4 +1,4 @@
-"""The workload `leads`: counts what fits criteria, and buys it page by page where that was asked for twice."""
+"""The workload `leads`: counts records by criteria, and buys them page by page if batch and operator allow it."""
 
 from dataclasses import replace
 from decimal import Decimal

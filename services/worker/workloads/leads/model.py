@@ -1,4 +1,4 @@
-"""Items and results of the leads workload: a query, a page of its records, and what came of either."""
+"""Items and results of the leads workload: a query, and the pages of its records."""
 
 from decimal import Decimal
 from typing import Annotated, Any

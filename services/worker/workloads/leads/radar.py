@@ -39,7 +39,7 @@ class Radar:
             raise Transient("unreachable", f"PropertyRadar gave no answer: {type(error).__name__}.") from error
 
     async def purchase(self, query: Query, start: int, limit: int) -> LeadAnswer:
-        """Buy a page, once: whatever leaves open whether it was bought is an `Ambiguous`, an interruption too."""
+        """Buy a page, once. Raises `Ambiguous` if it is unknown whether it was bought, also after an interruption."""
         buying = asyncio.ensure_future(self._post(query, start, limit, buying=True))
         try:
             return await asyncio.shield(buying)

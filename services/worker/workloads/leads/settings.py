@@ -1,4 +1,4 @@
-"""Settings of the leads workload: the key, and whether it may spend anything."""
+"""Settings of the leads workload: the key, and the permission to buy."""
 
 from decimal import Decimal
 
@@ -31,7 +31,7 @@ class LeadsSettings(BaseSettings):
         return text.rstrip("/")
 
     def missing(self) -> str | None:
-        """Say which setting is needed and missing; None when there is none."""
+        """Return the required setting that is missing; None if there is none."""
         if self.key.get_secret_value():
             return None
         return f"Its workers ask PropertyRadar, and {PREFIX}KEY is not set there."

@@ -1,4 +1,4 @@
-"""Judges an answer of a chat endpoint: a prediction that makes sense, another try, or the error to raise."""
+"""Judges an answer of a chat endpoint: a plausible prediction, another call, or the error to raise."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -114,7 +114,7 @@ def _prediction(found: dict[str, Any]) -> ChatPrediction | None:
 
 
 def _senseless(said: ChatPrediction, project: Project, status_date: dt.date) -> str | None:
-    """Name a false claim: an end in the past, less than what was spent, a value outside its own range."""
+    """Return an implausible value: an end in the past, less than the spent cost, a value outside its own range."""
     dates = (said.completion_earliest, said.completion_date, said.completion_latest)
     costs = (said.final_cost_lowest, said.final_cost, said.final_cost_highest)
     for name, values in (("completion_date", dates), ("final_cost", costs)):

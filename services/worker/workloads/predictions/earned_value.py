@@ -1,4 +1,4 @@
-"""Earned value and earned schedule: indices of a project, and what each formula says about its end.
+"""Earned value and earned schedule: indices of a project, and its end by each formula.
 
 CPI, SPI, EAC and TCPI: Project Management Institute, The Standard for Earned Value Management (2019). ES, SPI(t),
 IEAC(t) and TSPI: W. Lipke, "Schedule is Different", The Measurable News (2003).
@@ -47,7 +47,7 @@ def indices_of(project: Project) -> Indices:
 
 
 def final_costs(project: Project, indices: Indices) -> dict[str, float]:
-    """The estimate at completion by each formula that can be used."""
+    """Return the estimate at completion by each formula that can be used."""
     budget, ev, ac = project.budget, project.earned_value[-1], project.actual_cost[-1]
     rest = budget - ev
     found = {"one_off": ac + rest}
@@ -61,7 +61,7 @@ def final_costs(project: Project, indices: Indices) -> dict[str, float]:
 
 
 def durations(project: Project, indices: Indices) -> dict[str, float]:
-    """The whole duration in periods by each formula that can be used; never shorter than what has passed."""
+    """Return the whole duration in periods by each formula that can be used; never shorter than the elapsed time."""
     at, planned = project.periods_elapsed, float(len(project.planned_value))
     rest = planned - indices.earned_schedule
     found = {"rest_as_planned": at + rest}
@@ -88,7 +88,7 @@ def earned_schedule(planned: Sequence[float], earned: float) -> float:
 
 
 def planned_at(planned: Sequence[float], periods: float) -> float:
-    """The planned value at a moment, on straight lines between the ends of periods."""
+    """Return the planned value at a moment, interpolated between the ends of periods."""
     if periods >= len(planned):
         return planned[-1]
     whole = int(periods)

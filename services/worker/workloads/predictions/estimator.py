@@ -78,7 +78,7 @@ def _completion(project: Project, indices: Indices) -> DatePrediction:
 
 
 def _completed(project: Project) -> DatePrediction:
-    """The first period at whose end everything was earned; with one value alone it was by now."""
+    """Return the end of the first period in which everything was earned; with a single value, the present."""
     first = next(n for n, earned in enumerate(project.earned_value, start=1) if project.completes(earned))
     periods = project.periods_elapsed if first == len(project.earned_value) else float(first)
     day = date_after(project.start, periods, project.period)

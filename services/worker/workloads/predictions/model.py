@@ -18,7 +18,7 @@ Text = Annotated[str, StringConstraints(max_length=500)]
 
 
 class Project(BaseModel):
-    """A project: its plan, what came of it until now, and what is asked.
+    """Project: its plan, its progress, and the requested predictions.
 
     All values of a project have one unit, money or points. Series are cumulative: the value at the end of each period.
     """
@@ -151,7 +151,7 @@ class Usage(BaseModel):
 
 
 class Prediction(BaseModel):
-    """Prediction of what was asked, and the indices that it rests on."""
+    """Requested predictions, and the indices on which they are based."""
 
     model_config = ConfigDict(frozen=True)
 

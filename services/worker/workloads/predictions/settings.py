@@ -1,4 +1,4 @@
-"""Settings of the predictions workload: who predicts, and with which key."""
+"""Settings of the predictions workload: the provider, its address and its key."""
 
 import hashlib
 from typing import Literal
@@ -54,7 +54,7 @@ class PredictionsSettings(BaseSettings):
         return hashlib.sha256(asked.encode()).hexdigest()[:12]
 
     def missing(self) -> str | None:
-        """Say which setting is needed and missing; None when there is none."""
+        """Return the required setting that is missing; None if there is none."""
         if self.provider == "embedded":
             return None
         needed = {"URL": self.url, "MODEL": self.model}

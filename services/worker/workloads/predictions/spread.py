@@ -32,7 +32,7 @@ def factor(periodic: Sequence[float], to_come: float) -> float | None:
 
 
 def ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
-    """The periodic values of an index whose parts are cumulative; 0 where a period has none."""
+    """Return the periodic values of an index whose parts are cumulative; 0 for a period without any."""
     steps = zip(_steps(above), _steps(below), strict=True)
     return [gained / spent if spent > 0 and gained > 0 else 0.0 for gained, spent in steps]
 

@@ -1,4 +1,4 @@
-"""Summary of a portfolio: its cost and its end, with ranges, and where the risk is."""
+"""Summary of a portfolio: its cost and its end, with ranges, and the projects at risk."""
 
 import datetime as dt
 from math import hypot
@@ -16,7 +16,7 @@ Level = Literal["low", "medium", "high", "unknown"]
 
 
 class PortfolioCost(BaseModel):
-    """The final costs of all projects together, which is to say that they have one unit."""
+    """Final costs of all projects together, in their common unit."""
 
     projects: int
     value: float
@@ -40,14 +40,14 @@ class PortfolioEnd(BaseModel):
 
 
 class Portfolio(BaseModel):
-    """All projects of a batch together. What was not asked for, or can be said of none, is null."""
+    """All projects of a batch together. Figures that were not requested, or that no project has, are null."""
 
     projects: int
     final_cost: PortfolioCost | None
     completion_date: PortfolioEnd | None
     without_cost: int
     without_date: int
-    """Projects of which that cannot be said yet, or was not asked for."""
+    """Number of projects for which that is unknown or was not requested."""
     risk: dict[Level, int]
     high_risk: list[str]
     """Names of the first of these projects."""
@@ -62,7 +62,7 @@ class Portfolio(BaseModel):
 
 
 class PortfolioTotals:
-    """Adds up the predictions of a portfolio."""
+    """Reducer: adds up the predictions of a portfolio."""
 
     def __init__(self) -> None:
         self._projects = self._costs = self._dates = 0
@@ -93,7 +93,7 @@ class PortfolioTotals:
             self._spent = (self._spent or 0.0) + result.usage.cost
 
     def finish(self) -> Portfolio:
-        """The portfolio."""
+        """Return the summary."""
         cost = PortfolioCost(
             projects=self._costs,
             value=round(self._value, 2),

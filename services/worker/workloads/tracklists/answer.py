@@ -20,7 +20,7 @@ _TRANSIENT = frozenset((408, 425, 500, 502, 503, 504))
 
 @dataclass(frozen=True, slots=True)
 class PageAnswer:
-    """A page and how it came. `mitigated`: a protection in front of the site says that it answered in its stead."""
+    """Answer of the site with its page. `mitigated`: a protection in front of the site answered in its place."""
 
     html: str
     status: int = 200
@@ -41,13 +41,13 @@ def judge(answer: PageAnswer) -> Tracklist | WorkloadError:
 
 
 def judge_saved(html: str, url: str = "") -> Tracklist | WorkloadError:
-    """Judge a page that somebody saved: a gate in it is the item's own, and a second look changes nothing."""
+    """Judge a saved page: a gate in it fails its own item only, and is not fetched again."""
     read = parse(html, url)
     return Permanent(read.code, read.message) if isinstance(read, Refusal) else read
 
 
 def as_error(refusal: Refusal) -> WorkloadError:
-    """The error of a refusal; one worth another look is transient, and the manifest says how often to look."""
+    """Return the error of a refusal: transient if it is worth another request."""
     kind = Transient if refusal.recheck else Permanent
     return kind(refusal.code, refusal.message, scope=refusal.scope)
 

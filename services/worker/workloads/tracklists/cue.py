@@ -26,7 +26,7 @@ CUE_UNAVAILABLE = "cue_unavailable"
 
 @dataclass(frozen=True, slots=True)
 class CueSheets:
-    """The texts, in order; none, with the reason, where the page tells no times. Warnings are for a person to read."""
+    """Texts of the sheets in order, or the reason why there are none. Warnings are for people."""
 
     sheets: tuple[str, ...] = ()
     reason: str | None = None
@@ -72,13 +72,13 @@ def cue_sheets(
 
 
 def timestamp(frames: int) -> str:
-    """`mm:ss:ff` of a number of frames; the minutes take a third digit where they need one."""
+    """Return a number of frames as `mm:ss:ff`; minutes have a third digit if necessary."""
     seconds, rest = divmod(frames, FRAMES_PER_SECOND)
     return f"{seconds // 60:02d}:{seconds % 60:02d}:{rest:02d}"
 
 
 def quoted(text: str, max_text: int | None = None) -> str:
-    """A string of a sheet: on one line, its double quotes made single, for the format has no escape."""
+    """Return a text as a string of a sheet: on one line, with single quotes, because the format has no escape."""
     return f'"{clean(text).replace(chr(34), chr(39))[:max_text].rstrip()}"'
 
 
@@ -104,7 +104,7 @@ def _frames(seconds: float) -> int:
 
 
 def _growing(entries: Sequence[_Entry]) -> list[_Entry]:
-    """The longest run of entries, in order, whose times strictly grow; of two with the same time the first stays."""
+    """Return the longest series of entries whose times strictly grow; of two with equal times the first stays."""
     tails: list[int] = []
     at_tail: list[int] = []
     before: list[int | None] = []

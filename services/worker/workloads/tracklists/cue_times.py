@@ -1,4 +1,4 @@
-"""Finds where in the set each row starts: the page says it in up to three places that do not always agree."""
+"""Finds the start of each row in the set, which a page states in up to three places that may differ."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,7 +33,7 @@ class CueSources:
 
 
 def settle(rows: Sequence[tuple[CueSources, bool]]) -> list[float | None]:
-    """The cue of each row, given its sources and whether it is played together with the previous one.
+    """Return the cue of each row, by its sources and whether it is played together with the previous one.
 
     A cue of 0 counts for the opening row (and those played together with it), and only where another row has a time:
     a set without any cue still claims that its first track starts at 0. A row that nothing speaks of stays None.
@@ -50,7 +50,7 @@ def settle(rows: Sequence[tuple[CueSources, bool]]) -> list[float | None]:
 
 
 def cue_map(scripts: Iterable[str]) -> Mapping[str, float]:
-    """Seconds by the id of a row's content cell; rows played together share one entry."""
+    """Return the seconds by the id of a row's content cell; rows that are played together share one entry."""
     found: dict[str, float] = {}
     for script in scripts:
         seconds: float | None = None
@@ -63,7 +63,7 @@ def cue_map(scripts: Iterable[str]) -> Mapping[str, float]:
 
 
 def clock_seconds(text: str) -> float | None:
-    """Seconds of "03:47" or "1:16:30"; None for anything else."""
+    """Return the seconds of "03:47" or "1:16:30"; None for anything else."""
     match = _CLOCK.fullmatch(text.strip())
     if match is None:
         return None
@@ -72,13 +72,13 @@ def clock_seconds(text: str) -> float | None:
 
 
 def field_seconds(text: str) -> float | None:
-    """Seconds of a number in a form field; None for anything else."""
+    """Return the seconds of a number in a form field; None for anything else."""
     match = re.fullmatch(r"\d{1,9}(\.\d{1,6})?", text.strip())
     return _bounded(float(match[0])) if match else None
 
 
 def iso_seconds(text: str) -> int | None:
-    """Seconds of an ISO 8601 duration such as "PT4M49S"; None for anything else."""
+    """Return the seconds of an ISO 8601 duration such as "PT4M49S"; None for anything else."""
     match = _ISO_DURATION.fullmatch(text.strip())
     if match is None or not any(match.groups()):
         return None

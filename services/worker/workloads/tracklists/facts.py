@@ -1,4 +1,4 @@
-"""Facts that stand beside the rows of a tracklist page: date, duration, the site's own count, recordings elsewhere."""
+"""Reads the facts of a tracklist page beside its rows: date, duration, the site's own count, recordings elsewhere."""
 
 import re
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class SideFacts:
 
 
 def recording_date(published: str, title: str) -> date | None:
-    """The day of the recording: the page's own statement, else the date that ends the title."""
+    """Return the day of the recording: as the page states it, else the date at the end of the title."""
     at_end = _DATE_AT_END.search(title)
     for text in (published[:10], at_end[1] if at_end else ""):
         try:
@@ -69,7 +69,7 @@ def side_facts(document: LexborHTMLParser) -> SideFacts:
 
 
 def set_media(document: LexborHTMLParser) -> tuple[Media, ...]:
-    """Recordings of the whole set."""
+    """Return the recordings of the whole set."""
     nodes = document.css("div.mediaLink[data-idmedia][data-idsource]")[:MAX_MEDIA]
     return tuple(
         Media(source=SOURCES.get(code, f"other:{code}"), id=identity)

@@ -10,7 +10,7 @@ MAX_HTML_CHARS = 1024 * 1024
 MAX_URL_CHARS = 2048
 
 Identification = Literal["identified", "partial", "unknown"]
-"""Artist and title known; something known ("Artist - ID", an "ID Remix"); nothing known ("ID - ID")."""
+"""Identification of a track: artist and title known, a part known ("Artist - ID"), or nothing known ("ID - ID")."""
 
 
 class TracklistItem(BaseModel):
@@ -85,7 +85,7 @@ class Media(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Tracklist:
-    """A page as it was read, before anything was made of it."""
+    """Contents of a page."""
 
     title: str
     tracks: tuple[Track, ...]
@@ -119,13 +119,13 @@ class Quality(BaseModel):
 
 
 class TracklistResult(BaseModel):
-    """A tracklist, flat where it can be, so that one row of a table holds it; the nested parts come last."""
+    """Result of a tracklist: flat fields for one row of a table, then the nested ones."""
 
     model_config = ConfigDict(frozen=True)
 
     id: str
     slug: str
-    """Fit for a file name: lower-case letters, digits and dashes, at most 100 of them."""
+    """Text for a file name: at most 100 lower-case letters, digits and dashes."""
     title: str
     dj: str
     event: str

@@ -15,7 +15,7 @@ _FORMATTING = frozenset(["b", "big", "code", "em", "font", "i", "nobr", "s", "sm
 
 
 def too_deep(html: str) -> bool:
-    """Tell whether more elements stand open at once than a page written by a person or a template ever has."""
+    """Tell whether more elements are open at once than in any page of a person or a template."""
     depth = formatting = 0
     for match in _TAG.finditer(html):
         tag = (match[2] or "").lower()

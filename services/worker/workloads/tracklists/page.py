@@ -1,4 +1,4 @@
-"""Reads the HTML of a tracklist page: rows first, then, if there are none, what the page is instead."""
+"""Reads the HTML of a tracklist page: its rows, or else the kind of page that it is."""
 
 import re
 from collections.abc import Sequence

@@ -47,12 +47,12 @@ class FetchPolicy:
 
     @classmethod
     def of(cls, settings: TracklistsSettings) -> "FetchPolicy":
-        """The policy that the settings ask for."""
+        """Return the policy of the settings."""
         allowed = [*_parts(settings.origins), *([LIVE_ORIGIN] if settings.live else [])]
         return cls(frozenset(_origin(URL(part)) for part in allowed))
 
     def refuse(self, url: URL) -> Refusal | None:
-        """Say why a page is not fetched from an address; None where it may be."""
+        """Return the reason why an address is not fetched; None if it may be."""
         if _origin(url) in self.origins and not url.user and not url.password:
             if _PATH.fullmatch(url.raw_path):
                 return None
@@ -69,7 +69,7 @@ class FetchPolicy:
         )
 
     def refuse_redirect(self, start: URL, target: URL) -> Refusal | None:
-        """Say why a redirect is not followed; None where it leads to another tracklist address of the same origin."""
+        """Return the reason why a redirect is not followed; None for another tracklist of the same origin."""
         if _origin(start) != _origin(target):
             return Refusal("redirect_refused", "The site sent us to another origin; that is not followed.")
         if not _PATH.fullmatch(target.raw_path):

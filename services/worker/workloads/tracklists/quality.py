@@ -1,4 +1,4 @@
-"""Scores a tracklist from 0 to 100 by what a listener misses in it, and says what that is."""
+"""Scores a tracklist from 0 to 100 by the available information, and lists what is missing."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -7,7 +7,7 @@ from services.worker.workloads.tracklists.model import Quality, Track, Tracklist
 
 VERSION = "quality_v1"
 WEIGHTS = {"identified": 0.45, "cued": 0.25, "monotonic": 0.15, "labelled": 0.10, "linked": 0.05}
-"""Weights of the score. `coverage` and `consistent` are reported; they weigh nothing."""
+"""Weights of the score. `coverage` and `consistent` are reported and have no weight."""
 
 PARTIAL_WORTH = 0.5
 MIN_CONSISTENT = 0.5

@@ -13,7 +13,7 @@ MAX_SLUG_CHARS = 100
 
 
 def make_result(tracklist: Tracklist, *, cue_bom: bool = False) -> TracklistResult:
-    """Score the tracklist, write its CUE sheets and lay everything out flat."""
+    """Score the tracklist, write its CUE sheets, and return the result."""
     slug = file_slug(tracklist)
     cue = cue_sheets(tracklist, f"{slug}.mp3", bom=cue_bom)
     quality = score(tracklist)
@@ -46,7 +46,7 @@ def make_result(tracklist: Tracklist, *, cue_bom: bool = False) -> TracklistResu
 
 
 def file_slug(tracklist: Tracklist) -> str:
-    """A name for files: the site's id, which tells tracklists apart, then the title in plain letters.
+    """Return a name for files: the unique id of the site, then the title in plain letters.
 
     A saved page that does not tell its id is told apart by a digest of its tracks.
     """

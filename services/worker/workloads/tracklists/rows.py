@@ -48,16 +48,16 @@ class Row:
 
     @property
     def nameless(self) -> bool:
-        """Neither an artist nor a title: the page is no longer built as this reader expects."""
+        """Tell whether the row has neither artist nor title: the site has changed the structure of its pages."""
         return not self.artist and not self.title
 
     @property
     def mismatched(self) -> bool:
-        """The name for the machine and the name for the eye are different tracks, not different spellings."""
+        """Tell whether the name in the metadata and the visible name are different tracks, not different spellings."""
         return bool(self.machine_name and self.shown_name) and _essence(self.machine_name) != _essence(self.shown_name)
 
     def identification(self, *, trust_flags: bool) -> Identification:
-        """Judge how far the track is known. Text decides only where the page sets no flags: it may look complete."""
+        """Return the identification. The text decides only if the page sets no flags, because it may look complete."""
         known = (not _is_id(self.artist), not _is_id(self.title))
         complete = self.flagged if trust_flags else all(known) and not _ID_REMIX.search(self.title)
         if complete:
@@ -104,7 +104,7 @@ def read_row(node: LexborNode, cues_by_content: dict[str, float]) -> Row:
 
 
 def clean(text: str) -> str:
-    """Text on one line: every run of white space and control characters is one space."""
+    """Return a text on one line, in which each run of white space and control characters is one space."""
     return _BLANK.sub(" ", text).strip()
 
 
@@ -145,7 +145,7 @@ def _text(node: LexborNode | None) -> str:
 
 
 def _markup_text(markup: str) -> str:
-    """The words of markup that stands escaped inside an attribute, as the link to a label does."""
+    """Return the text of escaped markup in an attribute, such as the link to a label."""
     return clean(LexborHTMLParser(markup).text()) if "<" in markup else markup
 
 

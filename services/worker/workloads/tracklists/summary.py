@@ -1,4 +1,4 @@
-"""Summary of a batch of tracklists: how much was read, how well, and which are the poorest."""
+"""Summary of a batch of tracklists: counts, mean quality, and the tracklists with the lowest scores."""
 
 from bisect import insort
 
@@ -33,7 +33,7 @@ class TracklistsSummary(BaseModel):
 
 
 class Census:
-    """Counts tracks, and keeps the poorest tracklists."""
+    """Reducer: counts tracks, and keeps the tracklists with the lowest scores."""
 
     def __init__(self) -> None:
         self._tracklists = self._sheets = self._tracks = 0

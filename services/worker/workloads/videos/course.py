@@ -1,4 +1,4 @@
-"""The way of one item through a provider: each run does one step, and what was learned is kept before the next.
+"""Steps by which an item gets its clip from a provider: each run does one, and stores its result before the next.
 
 That a job is to be created is on record before the call, and its id right after it. A run that finds the intent on
 record and may not be the first one with it creates nothing: it looks in the provider's list for what the first one may
@@ -41,7 +41,7 @@ UNSTATED_SECONDS = 10
 READY_S = 600.0
 """Seconds for which the file of a finished job is asked for while something else comes in its place."""
 _UNASKED_S = 900.0
-"""Seconds for which a list that cannot be had is asked for again."""
+"""Seconds for which an unavailable list is requested again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ class Course:
         return self._later(self._next(work, "made", job_id=job.id), job.progress)
 
     async def _find(self, work: Work, wanted: Wanted, name: str) -> Continuation:
-        """Look for the job that may have been made, until it would have come to light."""
+        """Search for the job that may have been created, until it would have been listed."""
         looked_s = self.clock() - work.since
         try:
             alike = await self.provider.alike(wanted, max(0.0, self.clock() - work.intended_at))
@@ -249,7 +249,7 @@ class Course:
         )
 
     def _next(self, work: Work, step: str, **changes: object) -> Work:
-        """Begin another step. It is put on record as what this run returns, before the next one can act on it."""
+        """Begin another step, which is stored with the result of this run before the next run acts on it."""
         now = self.clock()
         intended_at = now if step == "intended" else work.intended_at
         told = {"step": step, "provider": work.provider, "since": now, "intended_at": intended_at}

@@ -1,4 +1,4 @@
-"""Brings a finished clip from its provider into the store, as it streams in."""
+"""Streams a finished clip from its provider into the store."""
 
 from base64 import b64decode
 from collections.abc import AsyncIterator
@@ -58,7 +58,7 @@ async def download(provider: VideoProvider, job: ProviderJob, store: Store, name
 
 
 async def keep(parts: AsyncIterator[bytes], store: Store, name: str, most: int) -> Kept:
-    """Take a file into the store, if it is a clip."""
+    """Store a file if it is a clip."""
     start = b""
     async for part in parts:
         start += part

@@ -1,4 +1,4 @@
-"""Draws a test picture in motion, without any model: a real file, so that everything around it can be tried out.
+"""Draws a moving test picture without any model, as a real file, so that everything else can be tried out.
 
 An animated PNG, which any browser plays; an MP4 where there is an `ffmpeg`. The same item gives the same picture.
 """
@@ -23,7 +23,7 @@ _FFMPEG_S = 120
 
 
 def size_of(text: str | None) -> tuple[int, int]:
-    """Width and height, even and no larger than what is quickly drawn, in the proportions asked for."""
+    """Return an even width and height in the requested proportions, small enough to be drawn quickly."""
     width, height = map(int, text.split("x")) if text else SIZE
     scale = min(1.0, LONGEST_SIDE / max(width, height))
     return max(16, int(width * scale) // 2 * 2), max(16, int(height * scale) // 2 * 2)

@@ -1,4 +1,4 @@
-"""Opens what all items of one worker share, as the settings describe it."""
+"""Opens the resources that all items of one worker share, by the settings."""
 
 import time
 from collections.abc import AsyncIterator

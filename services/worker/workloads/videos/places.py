@@ -54,12 +54,12 @@ class Places:
         await self._memory.attempt(cast("Any", self._memory.client.zrem(_KEY, item)), 0)
 
     async def claim(self, job_id: str, item: str) -> bool:
-        """Note whose a job is; False if it is another item's."""
+        """Record the item of a job; False if it belongs to another one."""
         claiming = self._claim(keys=[_JOB + job_id], args=[item, _JOB_S])
         return bool(await self._memory.attempt(claiming, 1))
 
     async def unclaimed(self, job_ids: Sequence[str], item: str) -> list[str]:
-        """Return the jobs that are not known to be another item's."""
+        """Return the jobs that are not recorded for another item."""
         if not job_ids:
             return []
         asking = cast("Any", self._memory.client.mget([_JOB + job_id for job_id in job_ids]))

@@ -1,4 +1,4 @@
-"""Settings of the videos workload: who makes clips, with which key, and where they are kept."""
+"""Settings of the videos workload: the provider, its key, and the store."""
 
 import os
 from pathlib import Path
@@ -98,7 +98,7 @@ class VideosSettings(BaseSettings):
 
     @property
     def bucket(self) -> tuple[str, str] | None:
-        """The bucket and the prefix, where clips are kept in one."""
+        """Bucket and prefix of the store; None if it is a folder."""
         parts = urlsplit(self.store)
         return (parts.netloc, parts.path.strip("/")) if parts.scheme == "s3" else None
 
@@ -108,7 +108,7 @@ class VideosSettings(BaseSettings):
         return Path(self.store).expanduser().absolute()
 
     def missing(self) -> str | None:
-        """Say which setting is needed and missing; None when there is none."""
+        """Return the required setting that is missing; None if there is none."""
         if self.provider == "local":
             return None
         needed = {"URL": self.base_url}

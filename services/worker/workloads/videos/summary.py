@@ -1,4 +1,4 @@
-"""Summary of a batch of clips: how long they play, how large they are, what they cost."""
+"""Summary of a batch of clips: their duration, size and cost."""
 
 from pydantic import BaseModel
 
@@ -24,7 +24,7 @@ class VideosSummary(BaseModel):
 
 
 class Reel:
-    """Adds up the clips of a batch."""
+    """Reducer: adds up the clips of a batch."""
 
     def __init__(self) -> None:
         self._by_provider: dict[ProviderName, int] = {}

@@ -1,4 +1,4 @@
-"""State of a clip's item from one run to the next, and how long to wait in between. Pure."""
+"""State of an item between two runs, and the pause between them. Pure."""
 
 from typing import Literal, Self
 
@@ -28,7 +28,7 @@ class Work(BaseModel):
     since: float
     """Time when the step began."""
     intended_at: float = 0.0
-    """Time when it was put on record that a job is to be created: it is no older."""
+    """Time at which the intent to create a job was stored; the job is no older."""
     tries: int = 1
     """Number of jobs that were created or were about to be, this one included."""
     runs: int = 0
@@ -37,7 +37,7 @@ class Work(BaseModel):
     finished_at: float | None = None
     """Time when the job was first seen to have succeeded."""
     missing: bool = False
-    """The provider said once that there is no such job."""
+    """True if the provider has already answered once that there is no such job."""
 
     @classmethod
     def read(cls, state: JsonValue) -> Self | None:
@@ -45,7 +45,7 @@ class Work(BaseModel):
         return None if state is None else cls.model_validate(state)
 
     def kept(self) -> JsonValue:
-        """Return the state as it is handed over to the next run."""
+        """Return the state for the next run."""
         return self.model_dump(mode="json", exclude_defaults=True)
 
     def again(self) -> Self:
@@ -53,10 +53,10 @@ class Work(BaseModel):
         return self.model_copy(update={"runs": self.runs + 1})
 
     def reference(self, item: str) -> str:
-        """The name of this attempt at a job, for whoever keeps such names: `item` names the item and its round."""
+        """Return the reference of this attempt at a job; `item` names the item and its round."""
         return f"{item}:{self.tries}"
 
 
 def pause_s(runs: int, first_s: float, jitter: float) -> float:
-    """Seconds to the next run: half more each run up to a bound, give or take a tenth; `jitter` is in [0, 1)."""
+    """Return the seconds to the next run: half more each time up to a bound; `jitter` in [0, 1) varies it by 10 %."""
     return float(first_s * min(GROWTH ** min(runs, 20), LONGEST) * (0.9 + 0.2 * jitter))

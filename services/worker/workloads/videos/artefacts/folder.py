@@ -1,4 +1,4 @@
-"""Keeps files in a folder: written beside their place, then moved there."""
+"""Stores files in a folder: each is written under a temporary name, and then renamed."""
 
 import asyncio
 import os
@@ -18,14 +18,14 @@ class Folder:
         self._root = root
 
     def fault(self) -> str | None:
-        """Say why nothing can be kept in the folder; None when it is usable."""
+        """Return the reason why the folder cannot be used; None if it can."""
         there = next(place for place in (self._root, *self._root.parents) if place.exists())
         if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
             return None
         return f"Clips cannot be written to {self._root}: set {PREFIX}STORE of the workers, and restart them."
 
     async def keep(self, name: str, parts: AsyncIterator[bytes], content_type: str) -> str:
-        """`name` may have folders; the file system keeps no content type."""
+        """Store a file; `name` may have folders. The file system stores no content type."""
         place = self._root / name
         try:
             part = await asyncio.to_thread(_begin, place)

@@ -1,4 +1,4 @@
-"""Keeps files in a bucket of an S3-compatible store. An upload in parts is an object when its last part is there."""
+"""Stores files in a bucket of an S3-compatible store. A multipart upload becomes an object with its last part."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta

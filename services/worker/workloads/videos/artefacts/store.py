@@ -1,4 +1,4 @@
-"""Keeps a file: whole or not at all, under a name that the same item has again, so that twice does no harm."""
+"""Stores a file completely or not at all, under a name that all runs of an item share."""
 
 import hashlib
 from collections.abc import AsyncIterator
@@ -14,11 +14,11 @@ class Store(Protocol):
     """Store of files: a folder or a bucket."""
 
     async def keep(self, name: str, parts: AsyncIterator[bytes], content_type: str) -> str:
-        """Take the file in; its URI. What breaks off leaves nothing under the name. Raises `Transient`."""
+        """Store a file and return its URI; an interruption leaves nothing under the name. Raises `Transient`."""
 
 
 class Measured:
-    """The parts of a file as they pass, with their number of bytes and their digest."""
+    """Iterator over the parts of a file that counts their bytes and computes their digest."""
 
     def __init__(self, parts: AsyncIterator[bytes], most: int) -> None:
         self._parts, self._most = parts, most
@@ -41,7 +41,7 @@ class Measured:
 
 
 def fault_of(settings: VideosSettings) -> str | None:
-    """Say why nothing can be kept where the settings say; None when it can."""
+    """Return the reason why the store of the settings cannot be used; None if it can."""
     if settings.bucket is None:
         return Folder(settings.folder).fault()
     try:

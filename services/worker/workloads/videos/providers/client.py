@@ -52,11 +52,11 @@ class ProviderClient:
         self._time = aiohttp.ClientTimeout(total=download_s, sock_connect=10, sock_read=60)
 
     async def ask(self, method: str, address: str, *, params: Mapping[str, str] | None = None) -> ProviderAnswer:
-        """A call that may be repeated. `address` is a path, or a whole address of the same provider."""
+        """Make a call that may be repeated. `address` is a path, or a whole address of the same provider."""
         return await self._send(self._calls, method, address, params=params)
 
     async def create(self, address: str, *, headers: Mapping[str, str], **body: Any) -> ProviderAnswer:
-        """A call that must not be repeated. Raises `MayExist` when its answer does not come."""
+        """Make a call that must not be repeated. Raises `MayExist` without an answer."""
         on_way = SimpleNamespace(sent=False)
         try:
             return await self._send(self._creating, "POST", address, headers=headers, trace_request_ctx=on_way, **body)
@@ -135,5 +135,5 @@ async def open_client(settings: VideosSettings) -> AsyncIterator[ProviderClient]
 
 
 async def _mark_sent(_: Any, context: SimpleNamespace, __: Any) -> None:
-    """Mark a request as sent: from here on the other side may act on it."""
+    """Mark a request as sent: from here on the provider may act on it."""
     context.trace_request_ctx.sent = True

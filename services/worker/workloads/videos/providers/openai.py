@@ -1,4 +1,4 @@
-"""The `/videos` dialect that OpenAI introduced and others go on serving: vLLM-Omni, LiteLLM, gateways.
+"""Client of the `/videos` API that OpenAI introduced and others serve: vLLM-Omni, LiteLLM, gateways.
 
 OpenAI's own service was shut down in September 2026, so there is no address unless one is set.
 """
@@ -109,7 +109,7 @@ class OpenAiDialect:
         return {"prompt": video.prompt, **ours, **more, **marked}
 
     def _looks_like(self, job: dict[str, Any], wanted: Wanted) -> bool:
-        """By the reference, where it is shown; else by all that both say."""
+        """Compare by the reference if the job shows it, else by all fields that both state."""
         if self._reference and self._reference in job:
             return bool(job[self._reference] == wanted.reference)
         video = wanted.video

@@ -12,7 +12,7 @@ JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled", "un
 
 
 class MayExist(Exception):
-    """A call that creates a job went out, and its answer did not come: the job may be there, or not."""
+    """The answer to a call that creates a job is missing, so that the job may exist."""
 
 
 class NoSuchJob(Exception):
@@ -52,7 +52,7 @@ class ProviderJob:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Job to create, or one that may have been created."""
+    """Job to create, or to search for."""
 
     video: Video
     model: str
@@ -61,28 +61,28 @@ class Wanted:
 
 
 class VideoProvider(Protocol):
-    """Every method raises the `WorkloadError` that its item comes to when the provider refuses or is away."""
+    """Provider of clips. Every method raises the `WorkloadError` of the item if the provider refuses or is away."""
 
     @property
     def name(self) -> ProviderName:
         """Name of the provider in results."""
 
     async def create(self, wanted: Wanted) -> ProviderJob:
-        """Create a job, by one call and no more. Raises `MayExist` when nobody knows whether it is there."""
+        """Create a job with a single call. Raises `MayExist` if it is unknown whether the job exists."""
 
     async def look(self, job_id: str) -> ProviderJob:
         """Ask for the state of a job. Raises `NoSuchJob`."""
 
     async def alike(self, wanted: Wanted, age_s: float) -> list[str]:
-        """The jobs that are no older and look like this one. Raises `NoList`."""
+        """Return the jobs that are no older and look like this one. Raises `NoList`."""
 
     def content(self, job: ProviderJob) -> AbstractAsyncContextManager[ClientResponse]:
-        """The answer with the file of a job that succeeded, whatever its status is."""
+        """Open the answer of any status with the file of a job that succeeded."""
 
     async def cancel(self, job_id: str) -> None:
         """Cancel a job. Raises `NoSuchJob`."""
 
 
 def text_of(value: Any) -> str | None:
-    """A text or number of an answer, as a text."""
+    """Return a text or number of an answer as text."""
     return str(value)[:200] if isinstance(value, str | int | float) and not isinstance(value, bool) else None

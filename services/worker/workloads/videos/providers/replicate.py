@@ -1,4 +1,4 @@
-"""Replicate: one shape for the jobs ("predictions") of all its models."""
+"""Client of Replicate, which has one format for the jobs ("predictions") of all its models."""
 
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
@@ -61,7 +61,7 @@ class Replicate:
         return job
 
     async def alike(self, wanted: Wanted, age_s: float) -> list[str]:
-        """The list names jobs; what each was given is asked for where the list does not say it."""
+        """List similar jobs; the input of each is requested if the list does not contain it."""
         found: list[str] = []
         address = "/predictions"
         for _ in range(_PAGES):

@@ -1,4 +1,4 @@
-"""Judges what a provider's refusal means for the item: its own fault, the provider's, or nothing that lasts."""
+"""Judges refusals of a provider: an error of the item, of the provider, or a transient one."""
 
 import re
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ _MOST = 500
 
 
 def said(body: Any) -> tuple[str, str]:
-    """Code and text of an error, in any of the shapes that are in use: {"error": {"code", "message"}}, {"error": "…"},
+    """Return code and text of an error in any common format: {"error": {"code", "message"}}, {"error": "…"},
     {"code", "message"}, {"detail": "…"}."""
     if not isinstance(body, dict):
         return "", ""
