@@ -128,24 +128,24 @@ class LostChunkRecovery:
 
         If a save fails, all is repeated with the leases that are unchanged; after a crash, by the next dispatcher.
         """
-        for lease, _ in _those_to(Forget, decided):
+        for lease, _ in _with_action(Forget, decided):
             await self._stores.leases.end([lease.chunk_id])
             self._state.release_lease(lease)
-        for lease, settled in _those_to(Settle, decided):
+        for lease, settled in _with_action(Settle, decided):
             await self._chunk_settler.end(lease, settled.status)
-        for lease, _ in _those_to(Defer, decided):
+        for lease, _ in _with_action(Defer, decided):
             self._state.leases.mark_overdue(lease)  # no worker holds it, so it is dispatched when the batch resumes
         for lease, decision in decided:
             if decision.needs_review:
                 await self._start_permits.fail_started(lease, decision.needs_review)
-        for lease, failed in _those_to(Fail, decided):
+        for lease, failed in _with_action(Fail, decided):
             log.error("item failed after repeated losses", chunk_id=str(lease.chunk_id), batch_id=str(lease.batch_id))
             await self._chunk_settler.end(lease, "failed", failed.error)
-        for lease, halved in _those_to(Halve, decided):
+        for lease, halved in _with_action(Halve, decided):
             await self._halve(lease, halved)
-        if changed := _those_to(Redispatch, decided):
+        if changed := _with_action(Redispatch, decided):
             await self._redispatch(changed)
-        if orphans := [lease for lease, _ in _those_to(Resend, decided)]:
+        if orphans := [lease for lease, _ in _with_action(Resend, decided)]:
             await self._resend(orphans)
 
     async def _halve(self, lease: Lease, halved: Halve) -> None:
@@ -180,5 +180,5 @@ class LostChunkRecovery:
             await self._undeliverable.record(error, self._on_wait)
 
 
-def _those_to(action: type[_Action], decided: Sequence[tuple[Lease, LossDecision]]) -> list[tuple[Lease, _Action]]:
+def _with_action(action: type[_Action], decided: Sequence[tuple[Lease, LossDecision]]) -> list[tuple[Lease, _Action]]:
     return [(lease, decision.action) for lease, decision in decided if isinstance(decision.action, action)]
