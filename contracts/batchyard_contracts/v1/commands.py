@@ -132,10 +132,10 @@ class RatesControl(Command):
 
     @model_validator(mode="after")
     def _says_something(self) -> "RatesControl":
-        given = [self.rate, self.adaptive, self.concurrency]
-        if self.action == "set" and given == [None, None, None]:
+        values = [self.rate, self.adaptive, self.concurrency]
+        if self.action == "set" and values == [None, None, None]:
             raise ValueError("`set` takes a rate, adaptive bounds or a concurrency")
-        if self.action != "set" and given != [None, None, None]:
+        if self.action != "set" and values != [None, None, None]:
             raise ValueError("only `set` takes a rate, adaptive bounds or a concurrency")
         if self.rate is not None and self.adaptive is not None:
             raise ValueError("a rate is fixed or adaptive, not both")

@@ -157,7 +157,7 @@ def _moment(text: str | None) -> datetime | None:
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:
     lower: dict[str, str] = {}
-    for given, value in headers.items():  # a list that came as several fields is one list
-        name = given.lower()
+    for header, value in headers.items():  # a list that came as several fields is one list
+        name = header.lower()
         lower[name] = f"{lower[name]}, {value}" if name in lower and name in _LISTS else lower.get(name, value)
     return lower
