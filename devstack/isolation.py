@@ -20,8 +20,8 @@ def check_isolated_name(name: str) -> None:
 
 async def create_database(url: str, name: str) -> str | None:
     """Create an empty database, replacing an older one, and return its address; None without the privilege."""
-    base, _, given = url.partition("?")[0].rpartition("/")
-    database = f"{given}_{name}"
+    base, _, original = url.partition("?")[0].rpartition("/")
+    database = f"{original}_{name}"
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(f'drop database if exists "{database}" with (force)')
