@@ -61,17 +61,17 @@ async def local_cluster(plan: Plan, echo: Callable[[str], None]) -> AsyncIterato
 
     Raises `StackError` with advice if a server or a service cannot be started.
     """
-    given = _given_servers()
+    environment = _environment_without_servers()
     supervisor = Supervisor(plan.home, echo)
     await supervisor.start()  # no program yet: it claims the folder, before anything of another cluster is touched
-    stack = Stack(plan.home, echo, environment=given)
+    stack = Stack(plan.home, echo, environment=environment)
     try:
         if plan.http_port is not None and not is_free(plan.http_port):
             raise StackError(f"Port {plan.http_port} is taken. Give another --port, or leave it out.")
         servers = await stack.start()
         url = f"http://127.0.0.1:{await _start_services(supervisor, plan, servers)}"
         await _wait_for_workloads(url)
-        with published(plan.home, RunningCluster(url, _client_environment(plan.home, url, servers, given))):
+        with published(plan.home, RunningCluster(url, _client_environment(plan.home, url, servers, environment))):
             yield LocalCluster(url, servers)
     finally:
         try:
@@ -95,16 +95,16 @@ async def _start_services(supervisor: Supervisor, plan: Plan, servers: Servers) 
     raise AssertionError
 
 
-def _given_servers() -> dict[str, str]:
+def _environment_without_servers() -> dict[str, str]:
     """Return the environment without the addresses that `batchyard env` printed for servers of an earlier cluster."""
     own = shlex.split(os.environ.get(LOCAL_SERVERS_VARIABLE, ""))
     return {name: value for name, value in os.environ.items() if value not in own}
 
 
-def _client_environment(home: Path, url: str, servers: Servers, given: Mapping[str, str]) -> dict[str, str]:
+def _client_environment(home: Path, url: str, servers: Servers, environment: Mapping[str, str]) -> dict[str, str]:
     """Return the variables by which clients of this machine reach the cluster."""
     addresses = servers.environment()
-    own = [address for name, address in addresses.items() if name not in given]
+    own = [address for name, address in addresses.items() if name not in environment]
     return {
         "BATCHYARD_URL": url,
         **addresses,
@@ -125,8 +125,8 @@ def programs(plan: Plan, servers: Servers, http_port: int) -> list[Program]:
 
 def webhook_secret(home: Path) -> str:
     """Return the key that signs webhooks: that of the environment, else one that is created once and stored."""
-    if given := os.environ.get(_SECRET_VARIABLE):
-        return given
+    if secret := os.environ.get(_SECRET_VARIABLE):
+        return secret
     file = home / "webhook-secret"
     if not file.exists():
         home.mkdir(parents=True, exist_ok=True)

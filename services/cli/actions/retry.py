@@ -108,16 +108,16 @@ def _brief(payload: Any) -> str:
     return text if len(text) <= _WIDE else text[:_WIDE] + "…"
 
 
-def _patch(given: str | None) -> list[dict[str, Any]]:
+def _patch(option: str | None) -> list[dict[str, Any]]:
     """Read a JSON Patch from the command line, or from the file that it names."""
-    if given is None:
+    if option is None:
         return []
-    text = given.encode("utf-8", "surrogateescape")
-    if not given.lstrip().startswith(("[", "{")):
+    text = option.encode("utf-8", "surrogateescape")
+    if not option.lstrip().startswith(("[", "{")):
         try:
-            text = Path(given).read_bytes()
+            text = Path(option).read_bytes()
         except OSError as error:
-            what = f"--patch: {given} cannot be read: {error.strerror}."
+            what = f"--patch: {option} cannot be read: {error.strerror}."
             raise BadInput(what, "Name a file, or write the JSON.") from error
     document = read_json(as_utf8(text), "--patch", _EXAMPLE)
     operations = document if isinstance(document, list) else [document]

@@ -46,8 +46,8 @@ def error_of(address: Address, status: int, reason: str, headers: Headers, body:
     else:
         error = _refused(what, problem)
     if retry_later:
-        told = headers.get("Retry-After", "")
-        error.retry_after_s = float(told) if told.isdecimal() else 1.0
+        retry_after = headers.get("Retry-After", "")
+        error.retry_after_s = float(retry_after) if retry_after.isdecimal() else 1.0
     return error
 
 

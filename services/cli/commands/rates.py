@@ -51,10 +51,10 @@ def rates(
     """
     from services.cli.actions.session import connect
 
-    given = list(words or ())
-    action = Action(given.pop(0)) if given and given[0] in list(Action) else None
-    workload = given[0] if given else None
-    _check(action, given, _named(partition, limit), _overrides(rate, concurrency, adaptive), history=history)
+    arguments = list(words or ())
+    action = Action(arguments.pop(0)) if arguments and arguments[0] in list(Action) else None
+    workload = arguments[0] if arguments else None
+    _check(action, arguments, _named(partition, limit), _overrides(rate, concurrency, adaptive), history=history)
     path = f"/rates/{quote(workload, safe='')}" if workload else "/rates"
     query: dict[str, str | int | list[str] | None] = {"partition": partition, "limit": limit} if workload else {}
     api = connect(ctx)
