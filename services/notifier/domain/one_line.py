@@ -7,8 +7,8 @@ _ENCODED_WORD = "=?"
 
 def one_line(text: str, limit: int = 200) -> str:
     """Return the text without control, format and line-breaking characters, blanks run together, cut to `limit`."""
-    kept = (" " if unicodedata.category(c)[0] in "CZ" else c for c in text)
-    return " ".join("".join(kept).split())[:limit]
+    characters = (" " if unicodedata.category(c)[0] in "CZ" else c for c in text)
+    return " ".join("".join(characters).split())[:limit]
 
 
 def header_safe(text: str) -> str | None:
