@@ -46,8 +46,8 @@ class DeliveryTracker:
         It replaces those whose channel was lost.
         """
         if key in self._unacknowledged and not self._acknowledge_early:
-            kept = [one for one in self._unacknowledged[key] if not is_stale(one)]
-            self._unacknowledged[key] = [*kept, message]
+            current = [one for one in self._unacknowledged[key] if not is_stale(one)]
+            self._unacknowledged[key] = [*current, message]
         else:
             await acknowledge(message)
 

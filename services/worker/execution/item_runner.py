@@ -238,11 +238,11 @@ class ItemRunner:
         if self.workload.handler_definition.place != "thread":
             return function
 
-        async def in_thread(given: Any, contexts: Any) -> Any:
+        async def in_thread(argument: Any, contexts: Any) -> Any:
             stop = Event()
             for context in contexts if self.whole_chunks else [contexts]:
                 context.stop_event = stop
-            return await self.threads.run(lambda: function(given, contexts), stop)
+            return await self.threads.run(lambda: function(argument, contexts), stop)
 
         return in_thread
 

@@ -34,7 +34,7 @@ class Caller:
     """Calls over sessions that all items share. `fresh` opens a connection for each call: on one that was kept, nobody
     knows whether a call that failed has arrived."""
 
-    kept: aiohttp.ClientSession
+    pooled: aiohttp.ClientSession
     fresh: aiohttp.ClientSession
     credentials: Mapping[str, Credential]
 
@@ -68,7 +68,7 @@ class Caller:
         self, call: Call, url: URL, headers: Mapping[str, str], data: bytes | None
     ) -> tuple[HttpResponse, URL | None]:
         on_way = SimpleNamespace(sent=False)
-        session = self.kept if call.may_repeat else self.fresh
+        session = self.pooled if call.may_repeat else self.fresh
         try:
             async with session.request(
                 call.method,
@@ -109,8 +109,8 @@ async def open_caller() -> AsyncIterator[Caller]:
     """Open a caller by the settings of the environment; it is closed with the worker."""
     settings = HttpSettings()
     async with AsyncExitStack() as stack:
-        kept, fresh = [await stack.enter_async_context(_session(settings, keep)) for keep in (True, False)]
-        yield Caller(kept, fresh, settings.credentials)
+        pooled, fresh = [await stack.enter_async_context(_session(settings, keep)) for keep in (True, False)]
+        yield Caller(pooled, fresh, settings.credentials)
 
 
 def _session(settings: HttpSettings, keep_alive: bool) -> aiohttp.ClientSession:
@@ -150,12 +150,12 @@ def _unreadable(call: Call) -> WorkloadError:
 def _headers(call: Call, secret_headers: Mapping[str, str], idempotency_key: str) -> dict[str, str]:
     ours = {name.lower() for name in secret_headers}
     headers = {name: value for name, value in call.headers.items() if name.lower() not in ours} | dict(secret_headers)
-    given = {name.lower() for name in headers}
-    if call.has_json and "content-type" not in given:
+    names = {name.lower() for name in headers}
+    if call.has_json and "content-type" not in names:
         headers["Content-Type"] = "application/json"
-    if call.body is not None and "content-type" not in given:
+    if call.body is not None and "content-type" not in names:
         headers["Content-Type"] = "text/plain; charset=utf-8"
-    if call.method not in ("GET", "HEAD", "OPTIONS") and "idempotency-key" not in given:
+    if call.method not in ("GET", "HEAD", "OPTIONS") and "idempotency-key" not in names:
         headers["Idempotency-Key"] = f'"{idempotency_key}"'
     return headers
 

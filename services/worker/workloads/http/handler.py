@@ -31,10 +31,10 @@ async def run(item: Call, context: Context) -> CallAnswer:
     caller: Caller = context.resources
     if item.success.matches is not None and (fault := pattern_fault(item.success.matches)):
         raise Permanent("invalid_rule", f"`success.matches` {fault}.")
-    kept = caller.secret_headers(item)
-    reply = await caller.call(item, kept, context.idempotency_key)
+    secret_headers = caller.secret_headers(item)
+    reply = await caller.call(item, secret_headers, context.idempotency_key)
     context.report_headers(reply.headers)
-    answer = judge(item, reply, secrets_of(item.headers, kept), datetime.now(UTC))
+    answer = judge(item, reply, secrets_of(item.headers, secret_headers), datetime.now(UTC))
     if isinstance(answer, WorkloadError):
         raise answer
     return answer

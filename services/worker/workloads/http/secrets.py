@@ -12,10 +12,10 @@ _SHORTEST = 6
 BLANK = "[redacted]"
 
 
-def secrets_of(headers: Mapping[str, str], kept: Mapping[str, str]) -> tuple[str, ...]:
+def secrets_of(headers: Mapping[str, str], secret_headers: Mapping[str, str]) -> tuple[str, ...]:
     """Return the secret values of an item's headers, and all of the operator's; the longest first."""
     found = [value for name, value in headers.items() if _SECRET.search(name) and name.lower() not in _NOT_SECRET]
-    values = {part for value in (*found, *kept.values()) for part in (value, value.rpartition(" ")[2])}
+    values = {part for value in (*found, *secret_headers.values()) for part in (value, value.rpartition(" ")[2])}
     return tuple(sorted((value for value in values if len(value) >= _SHORTEST), key=len, reverse=True))
 
 
