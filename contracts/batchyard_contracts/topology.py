@@ -101,7 +101,10 @@ INGEST_COMMANDS = Queue(
         for verb in ("batch.submit", "batch.append", "batch.seal", "batch.control", "cache.invalidate")
     ),
 )
-INGEST_SOURCES = Queue("ingest.sources", (Binding(FLOW, "source.expanded.*"), Binding(FLOW, "source.ended.*")))
+INGEST_SOURCES = Queue(
+    "ingest.sources",
+    (Binding(FLOW, "source.expanded.*"), Binding(FLOW, "source.ended.*"), Binding(FLOW, "batch.resend.*")),
+)
 INGEST_WORKERS = Queue("ingest.workers", (Binding(FLOW, "worker.announced.*"), Binding(FLOW, "notifier.announced.*")))
 DISPATCHER_PAGES = Queue("dispatcher.pages", (Binding(FLOW, "items.page.*"),))
 DISPATCHER_OUTCOMES = Queue(
@@ -126,7 +129,10 @@ DISPATCHER_HEARTBEATS = Queue(
 )
 DISPATCHER_QUERIES = Queue(
     "dispatcher.queries",
-    tuple(Binding(QUERIES, f"{noun}.query.v1") for noun in ("workers", "items", "rates", "permit")),
+    tuple(
+        Binding(QUERIES, f"{noun}.query.v1")
+        for noun in ("workers", "items", "rates", "permit", "waiting", "held", "limits")
+    ),
     lossy_ttl_ms=QUERY_TTL_MS,
 )
 WORKER_CACHE = Queue("worker.cache", (Binding(FLOW, "cache.invalidated.*"),))
@@ -151,7 +157,10 @@ AGGREGATOR_QUERIES = Queue(
 )
 NOTIFIER_INBOX = Queue(
     "notifier.inbox",
-    (Binding(FLOW, "batch.accepted.*"), Binding(EVENTS, "batch.finished.#"), Binding(EVENTS, "circuit.changed.#")),
+    (
+        Binding(FLOW, "batch.accepted.*"),
+        *(Binding(EVENTS, f"{event}.#") for event in ("batch.finished", "batch.stuck", "circuit.changed")),
+    ),
 )
 
 QUEUES: tuple[Queue, ...] = (

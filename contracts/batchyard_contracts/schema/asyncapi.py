@@ -45,9 +45,10 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
     "source.ended.v1": ("aggregator",),
     "batch.sealed.v1": ("ingest",),
     "batch.withdrawn.v1": ("ingest",),
+    "batch.resend.v1": ("aggregator",),
     "batch.controlled.v1": ("ingest",),
     "batch.stopped.v1": ("ingest", "dispatcher", "aggregator"),
-    "items.settled.v1": ("ingest", "dispatcher"),
+    "items.settled.v1": ("ingest", "dispatcher", "aggregator"),
     "items.reopened.v1": ("aggregator",),
     "cache.invalidated.v1": ("ingest",),
     "chunk.ready.v1": ("dispatcher",),
@@ -62,6 +63,7 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
     "batch.progressed.v1": ("aggregator",),
     "batch.finished.v1": ("aggregator",),
     "item.failed.v1": ("aggregator",),
+    "batch.stuck.v1": ("aggregator",),
     "batch.rejected.v1": ("ingest",),
     "rate.changed.v1": ("dispatcher",),
     "circuit.changed.v1": ("dispatcher",),
@@ -70,10 +72,13 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
     "failures.query.v1": (CLIENT, "ingest"),
     "selection.query.v1": (CLIENT, "ingest"),
     "items.query.v1": (CLIENT, "ingest"),
+    "waiting.query.v1": (CLIENT, "ingest"),
+    "held.query.v1": ("aggregator",),
     "workers.query.v1": (CLIENT, "ingest"),
     "rates.query.v1": (CLIENT, "ingest"),
     "workload.query.v1": (CLIENT, "ingest"),
     "permit.query.v1": ("worker",),
+    "limits.query.v1": ("worker",),
 }
 
 REPLIES_TO: Mapping[str, tuple[str, ...]] = {
@@ -88,10 +93,13 @@ REPLIES_TO: Mapping[str, tuple[str, ...]] = {
             "failures",
             "selection",
             "items",
+            "waiting",
+            "held",
             "workers",
             "rates",
             "workload",
             "permit",
+            "limits",
         )
     },
 }

@@ -26,6 +26,7 @@ from batchyard_contracts.v1.values import (
     Terms,
     Text,
     Time,
+    WaitReason,
     WorkloadName,
 )
 
@@ -158,6 +159,8 @@ class CommandAccepted(Message):
     """True: the batch had finished when `change` arrived, so that the change applies from its next round on."""
     replayed: bool = False
     """True: this command had been accepted before, and had no effect now."""
+    waiting: WaitReason | None = None
+    """Reason why no item of the workload runs at present; set in the reply to a submission."""
     accepted_at: Time
 
 

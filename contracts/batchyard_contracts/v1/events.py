@@ -31,6 +31,7 @@ from batchyard_contracts.v1.values import (
     StopReason,
     SummaryError,
     Time,
+    WaitReason,
     WorkloadName,
 )
 
@@ -110,6 +111,20 @@ class ItemFailed(Event):
     cause: Cause
     skipped: Count = 0
     """Number of failures of the batch since its last event that have no event of their own."""
+    at: Time
+
+
+class BatchStuck(Event):
+    """Event sent once in a round when items of a batch have no outcome and no service has them to run."""
+
+    type: ClassVar[str] = "batch.stuck.v1"
+    batch_id: BatchId
+    round: Round
+    counts: Counts
+    name: BatchName | None = None
+    reason: WaitReason
+    since: Time
+    """Time at which the newest outcome of the batch was recorded."""
     at: Time
 
 

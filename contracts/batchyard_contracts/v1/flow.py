@@ -148,6 +148,13 @@ class BatchWithdrawn(Message):
     batch_id: BatchId
 
 
+class BatchResend(Message):
+    """Request of the aggregator to ingest to send `batch.accepted.v1` of a batch again: items of it are missing."""
+
+    type: ClassVar[str] = "batch.resend.v1"
+    batch_id: BatchId
+
+
 class BatchControlled(Message):
     """Control command that ingest has validated and passes on."""
 

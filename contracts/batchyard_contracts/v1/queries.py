@@ -41,9 +41,11 @@ from batchyard_contracts.v1.values import (
     TerminalStatus,
     Terms,
     Time,
+    WaitReason,
     WorkerId,
     WorkloadName,
 )
+from batchyard_contracts.v1.work import ChunkRates
 
 MAX_PAGE = 1000
 """Largest number of rows in one reply; `BatchesQuery` and `ResultsQuery` go on from a cursor."""
@@ -78,6 +80,8 @@ class BatchState(Value):
     terms: Terms = Terms()
     stop_reason: StopReason | None = None
     """Reason why a service stopped the batch; None: no service did."""
+    waiting: WaitReason | None = None
+    """Reason why no item of the batch runs at present; None: some run, or all have ended."""
     summary: JsonValue = None
     """Summary of all results of the round; present only if the query names batches."""
     summary_error: SummaryError | None = None
@@ -215,6 +219,60 @@ class ItemsReply(Message):
     """Ordinals of items that are no longer stored, or whose batch the owner does not have."""
 
 
+class WaitingQuery(Message):
+    """Query for the reasons why batches of an owner wait, and workloads."""
+
+    type: ClassVar[str] = "waiting.query.v1"
+    owner: Owner
+    batch_ids: Annotated[list[BatchId], Field(max_length=MAX_PAGE)] = []
+
+
+class WaitingBatch(Value):
+    """Unfinished batch of which no item runs."""
+
+    batch_id: BatchId
+    reason: WaitReason
+
+
+class WorkloadCapacity(Value):
+    """Workload with the number of live workers that run it."""
+
+    workload: WorkloadName
+    workers: Count
+    waiting: WaitReason | None = None
+    """Reason why no item of any batch runs at present; None: items may run."""
+
+
+class WaitingReply(Message):
+    """Reply with those of the batches that wait, and with all announced workloads."""
+
+    type: ClassVar[str] = "waiting.reply.v1"
+    batches: Annotated[list[WaitingBatch], Field(max_length=MAX_PAGE)] = []
+    workloads: Annotated[list[WorkloadCapacity], Field(max_length=10_000)] = []
+
+
+class HeldQuery(Message):
+    """Query of the aggregator for those of some unfinished batches of which the dispatcher holds no item."""
+
+    type: ClassVar[str] = "held.query.v1"
+    batch_ids: Annotated[list[BatchId], Field(max_length=MAX_PAGE)]
+
+
+class UnheldBatch(Value):
+    """Batch of which the dispatcher holds no item: none waits, none is in flight, none is due for a retry."""
+
+    batch_id: BatchId
+    round: Round | None = None
+    """Latest round that the dispatcher has begun; None: it does not know the batch."""
+
+
+class HeldReply(Message):
+    """Reply with the batches of which the dispatcher holds nothing."""
+
+    type: ClassVar[str] = "held.reply.v1"
+    unheld: Annotated[list[UnheldBatch], Field(max_length=MAX_PAGE)] = []
+
+
 class WorkersQuery(Message):
     """Query for the live workers."""
 
@@ -323,6 +381,24 @@ class StartPermitReply(Message):
 
     type: ClassVar[str] = "permit.reply.v1"
     granted: bool
+
+
+class LimitsQuery(Message):
+    """Query of a worker for the limits that a call outside of any batch has to keep, for example for a question."""
+
+    type: ClassVar[str] = "limits.query.v1"
+    workload: WorkloadName
+    partition: PartitionName
+
+
+class LimitsReply(Message):
+    """Reply with the rates of the partition, or with the reason why it takes no call at present."""
+
+    type: ClassVar[str] = "limits.reply.v1"
+    rates: ChunkRates | None = None
+    """Rates that the call shares with the items of the partition; None: there are none."""
+    waiting: WaitReason | None = None
+    """Reason why no call may be made; None: one may be made."""
 
 
 class WorkloadQuery(Message):

@@ -131,6 +131,18 @@ class ItemError(Value):
     scope: Literal["item", "provider"] = "item"
 
 
+class WaitReason(Value):
+    """Reason why no item of a batch runs at present."""
+
+    code: ErrorCode
+    """`paused`, `no_worker`, `rate_limit`, `concurrency_limit`, `destination_backoff`, `circuit_open`, `workers_busy`,
+    `retry_due_later`, `dispatcher_away` or `stuck`; further ones may follow."""
+    detail: Detail
+    """Sentence that explains the reason, and what can be done."""
+    until: Time | None = None
+    """Time at which items may run again, or at which the next one probes the provider; None: unknown."""
+
+
 Cause = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,4}-[0-9a-f]{16}$")]
 """Fingerprint that groups failures: of the error code, the partition, and the message without numbers, ids, addresses
 and quoted values. It begins with the version of its algorithm."""
