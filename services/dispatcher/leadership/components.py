@@ -8,6 +8,7 @@ from batchyard_contracts import topology
 from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher
 from services.dispatcher.dispatching.dispatch_loop import DispatchLoop
 from services.dispatcher.dispatching.undeliverable import UndeliverableChunks
+from services.dispatcher.dispatching.waiting_query import WaitingQueryHandler
 from services.dispatcher.intake.batches import BatchIntake
 from services.dispatcher.intake.payload_query import PayloadQuery
 from services.dispatcher.outcomes.report_handler import ReportHandler
@@ -47,6 +48,7 @@ class Components:
     batch_stopper: BatchStopper
     intake: BatchIntake
     payload_query: PayloadQuery
+    waiting_query: WaitingQueryHandler
     start_permits: StartPermits
     recovery: LostChunkRecovery
     orphans: OrphanedChunkDetector
@@ -115,6 +117,7 @@ def build(
         batch_stopper=batch_stopper,
         intake=intake,
         payload_query=PayloadQuery(stores),
+        waiting_query=WaitingQueryHandler(state, stores),
         start_permits=start_permits,
         recovery=recovery,
         orphans=orphans,

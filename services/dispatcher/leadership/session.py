@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from aio_pika.abc import AbstractRobustConnection
-from aio_pika.exceptions import ChannelNotFoundEntity
 
 from batchyard_contracts import topology
 from batchyard_contracts.message import Envelope, Message
@@ -27,17 +26,25 @@ from batchyard_contracts.v1.flow import (
     WorkerAnnounced,
     WorkerHeartbeat,
 )
-from batchyard_contracts.v1.queries import ItemsQuery, RatesQuery, StartPermitQuery, WorkersQuery
+from batchyard_contracts.v1.queries import (
+    HeldQuery,
+    ItemsQuery,
+    LimitsQuery,
+    RatesQuery,
+    StartPermitQuery,
+    WaitingQuery,
+    WorkersQuery,
+)
 from services.dispatcher.domain.page import Page
 from services.dispatcher.domain.report import Report
 from services.dispatcher.leadership.components import build
 from services.dispatcher.leadership.lease_keeper import LeaseKeeper
 from services.dispatcher.settings import DispatcherSettings
 from shared.messaging.batch_consumer import BatchConsumer, BatchHandler, DecodedMessage
-from shared.messaging.connection import open_channel
 from shared.messaging.consumer import Consumer, Handler, Route
 from shared.messaging.delivery import MessageDecoder
 from shared.messaging.publisher import Publisher
+from shared.messaging.queue_depth import queue_depth
 from shared.postgres.pool import Pool
 from shared.redis.client import RedisClient
 from shared.runtime.background import BackgroundTask
@@ -166,6 +173,9 @@ class Session:
                 self._route(WorkersQuery, workers.on_workers_query),
                 self._route(ItemsQuery, components.payload_query.on_items_query),
                 self._route(RatesQuery, rates.on_rates_query),
+                self._route(WaitingQuery, components.waiting_query.on_waiting_query),
+                self._route(HeldQuery, components.waiting_query.on_held_query),
+                self._route(LimitsQuery, rates.on_limits_query),
                 self._route(StartPermitQuery, components.start_permits.on_permit_query),
             ],
             concurrency=5,
@@ -227,13 +237,4 @@ class Session:
             await asyncio.sleep(_ASIDE_POLL_S)
 
     async def _queue_depth(self, queue: str) -> int | None:
-        if not self._resources.connection.connected.is_set():
-            raise ConnectionError(
-                "RabbitMQ is unreachable."
-            )  # to be retried by the caller, which shows that it is alive
-        async with await open_channel(self._resources.connection) as channel:
-            try:
-                declared = await channel.declare_queue(queue, passive=True)
-            except ChannelNotFoundEntity:  # deleted meanwhile; its workers declare it again
-                return None
-            return declared.declaration_result.message_count or 0
+        return await queue_depth(self._resources.connection, queue)

@@ -90,6 +90,11 @@ class BatchStore:
         """Tell whether a batch, finished or not, is stored."""
         return bool(await self._pool.fetchval(SQL["is_known"], batch_id))
 
+    async def unheld(self, batch_ids: Sequence[UUID]) -> list[tuple[UUID, int | None]]:
+        """Return those of the batches of which the tables have no item to run, each with its round if it is known."""
+        rows = await self._pool.fetch(SQL["unheld_batches"], batch_ids)
+        return [(row["batch_id"], row["round"]) for row in rows]
+
     async def withdraw(self, batch_id: UUID) -> None:
         """Delete the pages of a failed submission, and refuse those still to come."""
         await self._pool.execute(SQL["withdraw"], batch_id)

@@ -35,6 +35,17 @@ FROM batches LEFT JOIN steering USING (batch_id)
 WHERE finished_at IS NULL AND ($1::uuid IS NULL OR batch_id = $1)
     AND NOT EXISTS (SELECT 1 FROM withdrawn WHERE withdrawn.batch_id = batches.batch_id)
 
+-- name: unheld_batches
+-- Batches of which no item can run: unknown, finished or withdrawn, or without a waiting page, a lease and a retry.
+SELECT batch_id, round FROM unnest($1::uuid[]) AS asked (batch_id) LEFT JOIN batches USING (batch_id)
+WHERE batches.owner IS NULL OR finished_at IS NOT NULL
+    OR EXISTS (SELECT 1 FROM withdrawn WHERE withdrawn.batch_id = asked.batch_id)
+    OR NOT (
+        EXISTS (SELECT 1 FROM pages WHERE pages.batch_id = asked.batch_id AND taken < size)
+        OR EXISTS (SELECT 1 FROM leases WHERE leases.batch_id = asked.batch_id)
+        OR EXISTS (SELECT 1 FROM retries WHERE retries.batch_id = asked.batch_id AND retries.round >= batches.round)
+    )
+
 -- name: is_known
 SELECT EXISTS (SELECT 1 FROM batches WHERE batch_id = $1)
 
@@ -226,6 +237,13 @@ SELECT ordinal, partition, item FROM (
         ORDER BY ordinal LIMIT 5000
     ) AS next
 ) AS counted WHERE before < 4194304 ORDER BY ordinal
+
+-- name: next_retries
+-- Seconds until the next retry of each batch in its present round.
+SELECT batch_id, extract(epoch FROM min(due_at) - now())::float8 AS seconds
+FROM retries JOIN batches USING (batch_id)
+WHERE batch_id = ANY ($1::uuid[]) AND retries.round = batches.round AND chunk_id IS NULL
+GROUP BY batch_id
 
 -- name: drop_waiting_retries
 DELETE FROM retries WHERE batch_id = $1 AND round <= $2 AND ordinal = ANY($3::int[]) AND chunk_id IS NULL

@@ -56,6 +56,11 @@ class RetryStore:
         seconds: float | None = await self._pool.fetchval(SQL["next_retry"])
         return seconds
 
+    async def next_retries(self, batch_ids: Sequence[UUID]) -> list[tuple[UUID, float]]:
+        """Return the seconds until the next retry of each of the batches that has one."""
+        rows = await self._pool.fetch(SQL["next_retries"], batch_ids)
+        return [(row["batch_id"], row["seconds"]) for row in rows]
+
     async def retry_items(self, keys: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], tuple[int, bytes]]:
         """Return the number of waits and the line of items that ran before."""
         rows = await self._pool.fetch(SQL["retry_items"], *columns(keys, 2))

@@ -7,11 +7,21 @@ from datetime import UTC, datetime, timedelta
 
 from batchyard_contracts.message import Envelope, Message
 from batchyard_contracts.v1.commands import RatesControl
-from batchyard_contracts.v1.queries import MAX_PAGE, QueryFailed, RatesQuery, RatesReply, RateState
+from batchyard_contracts.v1.queries import (
+    MAX_PAGE,
+    LimitsQuery,
+    LimitsReply,
+    QueryFailed,
+    RatesQuery,
+    RatesReply,
+    RateState,
+)
+from services.dispatcher.dispatching.waiting_query import reason_of
 from services.dispatcher.domain.rate_limiting.limiter import Limiter
 from services.dispatcher.domain.scheduling.batch_queue import BatchQueue
 from services.dispatcher.domain.scheduling.chunk_sizer import ChunkSizer
 from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
+from services.dispatcher.domain.waiting import wait_at_destination
 from services.dispatcher.persistence.rate_store import RateStore
 from services.dispatcher.rate_limits.rate_events import RateEvents
 from services.dispatcher.state.state import DispatcherState
@@ -35,6 +45,12 @@ class RateApi:
             history = await self._store.history(keys, query.history)
             shown = [s.model_copy(update={"history": history.get(k, [])}) for s, k in zip(shown, keys, strict=True)]
         return RatesReply(rates=shown, truncated=len(found) > len(shown))
+
+    async def on_limits_query(self, query: LimitsQuery, _: Envelope) -> LimitsReply:
+        """Return the limits of a call that belongs to no batch."""
+        window, now = self._state.workload_queue(query.workload).window, time.monotonic()
+        wait = wait_at_destination(window.limits.limiters_of(query.partition), now)
+        return LimitsReply(rates=window.chunk_rates(query.partition), waiting=reason_of(wait, now) if wait else None)
 
     async def on_rates_control(self, command: RatesControl, _: Envelope) -> Message:
         """Apply an operator's change and return the rates in force."""

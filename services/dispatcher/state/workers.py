@@ -39,6 +39,10 @@ class LiveWorkers:
         """Tell whether a worker takes quarantined chunks of this workload."""
         return any(w.heartbeat.handles_quarantine and workload in w.heartbeat.workloads for w in self)
 
+    def count(self, workload: str) -> int:
+        """Return the number of workers that take items of a workload."""
+        return sum(workload in w.heartbeat.workloads and not w.heartbeat.stopping for w in self)
+
     def capacity(self, workload: str, concurrency: int) -> float:
         """Return the capacity for a workload of the workers that do not stop; a worker with `concurrency` slots counts
         as one."""

@@ -1,0 +1,87 @@
+"""Tells why no item of a batch is in flight, from what the dispatcher has in memory."""
+
+from itertools import islice
+from typing import NamedTuple
+from uuid import UUID
+
+from services.dispatcher.domain.batch import Batch
+from services.dispatcher.domain.rate_limiting.batch_limits import BatchLimits
+from services.dispatcher.domain.rate_limiting.limiter import Limiter
+from services.dispatcher.domain.scheduling.batch_queue import BatchQueue
+from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
+
+_MAX_PARTITIONS = 50
+"""Partitions of a batch that are looked at, so that a question costs the same for every batch."""
+
+
+class Wait(NamedTuple):
+    """A reason to wait; `until`: time at which it may end, in seconds of the caller's clock, if known."""
+
+    code: str
+    detail: str
+    until: float | None = None
+
+
+def wait_of_workload(window: InFlightWindow) -> Wait | None:
+    """Return the reason for which no item of a workload runs; None if items may run."""
+    if window.workers <= 0:
+        name = window.manifest.name
+        return Wait("no_worker", f"No live worker runs {name}. Its items run as soon as one is started.")
+    return None
+
+
+def wait_of_batch(
+    batch: Batch, queue: BatchQueue | None, window: InFlightWindow, limits: BatchLimits | None, now: float
+) -> Wait | None:
+    """Return the reason for which no item of a batch is in flight; None if some are, if none waits in memory, or if the
+    next one is about to be dispatched."""
+    if batch.stop_status or window.in_flight_by_batch[batch.batch_id]:
+        return None
+    if batch.paused:
+        return Wait("paused", "The batch is paused. Resume it to let its items run.")
+    if wait := wait_of_workload(window):
+        return wait
+    if queue is None or not queue.partition_queues:
+        return None
+    if limits is not None and limits.available(0, now) == 0:
+        return Wait("rate_limit", "The batch's own rate allows no further item yet.", limits.next_at())
+    waits = [_wait_of_partition(window, name, now) for name in islice(queue.partition_queues, _MAX_PARTITIONS)]
+    held = [wait for wait in waits if wait is not None]
+    if len(held) < len(waits):
+        if window.is_full(batch.priority):
+            return Wait("workers_busy", "The workers run other items. Those of this batch follow in turn.")
+        return None
+    return min(held, key=lambda wait: now if wait.until is None else wait.until)
+
+
+def wait_at_destination(limiters: tuple[Limiter, ...], now: float) -> Wait | None:
+    """Return the reason for which a destination takes no call whatever its rate: an open circuit, or a pause."""
+    for limiter in limiters:
+        name, circuit = limiter.value or "the provider", limiter.circuit
+        if circuit.state != "closed":
+            error = circuit.error.code if circuit.error else "unknown"
+            detail = f"The circuit of {name} is open: it refuses every call ({error}). One item probes it now and then."
+            return Wait("circuit_open", detail, circuit.next_probe_at if circuit.next_probe_at > now else None)
+        if limiter.backoff_until > now:
+            reason = f" ({limiter.backoff_reason})" if limiter.backoff_reason else ""
+            return Wait("destination_backoff", f"{name} asked for a pause{reason}.", limiter.backoff_until)
+    return None
+
+
+def _wait_of_partition(window: InFlightWindow, partition: str, now: float) -> Wait | None:
+    limiters = window.limits.limiters_of(partition)
+    if wait := wait_at_destination(limiters, now):
+        return wait
+    for limiter in limiters:
+        room, at = limiter.room(1, now)
+        if room <= 0:
+            name = limiter.value or "the workload"
+            if limiter.terms.concurrency is not None and limiter.in_flight >= limiter.terms.concurrency:
+                return Wait("concurrency_limit", f"As many items as {name} allows at a time are in flight.")
+            return Wait("rate_limit", f"The rate of {name} allows no further item yet.", at)
+    return None
+
+
+def is_held(batch_id: UUID, queue: BatchQueue | None, window: InFlightWindow) -> bool:
+    """Tell whether items of a batch wait in memory or are in flight."""
+    return bool(queue is not None and queue.partition_queues) or window.in_flight_by_batch[batch_id] > 0
