@@ -23,6 +23,7 @@ from services.aggregator.handlers.outcomes import OutcomeHandler
 from services.aggregator.handlers.queries import QueryHandler
 from services.aggregator.handlers.summaries import SummaryHandler
 from services.aggregator.maintenance.reconciler import Reconciler
+from services.aggregator.maintenance.stuck_detector import StuckDetector
 from services.aggregator.maintenance.summary_requester import SummaryRequester
 from services.aggregator.persistence.store import LedgerStore
 from services.aggregator.publishing.batch_changes import BatchChangePublisher
@@ -33,6 +34,8 @@ from shared.messaging.batch_consumer import BatchConsumer
 from shared.messaging.connection import connect
 from shared.messaging.consumer import Consumer, Route
 from shared.messaging.publisher import Publisher
+from shared.messaging.queue_depth import queue_depth
+from shared.messaging.rpc_client import RpcClient
 from shared.messaging.topology import declare
 from shared.postgres.outbox import INTERVAL_S, Outbox
 from shared.postgres.pool import open_pool
@@ -73,6 +76,15 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
         batch_handler = BatchHandler(store, batch_changes, _now)
         query_handler = QueryHandler(store, progress)
         reconciler = Reconciler(store, batch_changes, _now, idle_s=settings.aggregator_reconcile_idle_s)
+        rpc_client = await RpcClient.open(settings.amqp_url, NAME)
+        stack.push_async_callback(rpc_client.close)
+
+        async def depth(queue: str) -> int:
+            return await queue_depth(consuming, queue) or 0
+
+        stuck_detector = StuckDetector(
+            store, outbox, publisher, rpc_client, depth, _now, idle_s=settings.aggregator_stuck_sweep_s
+        )
         outcomes_consumer = BatchConsumer(
             consuming,
             publisher,
@@ -139,6 +151,12 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
                 reconciler.reconcile_next,
                 interval_s=settings.aggregator_reconcile_interval_s,
                 delay_s=settings.aggregator_reconcile_interval_s,
+            ),
+            BackgroundTask(
+                health.pulse("stuck detector"),
+                stuck_detector.sweep,
+                interval_s=settings.aggregator_stuck_sweep_s,
+                delay_s=settings.aggregator_stuck_sweep_s,
             ),
             BackgroundTask(
                 health.pulse("summary requester"),

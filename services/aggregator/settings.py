@@ -21,6 +21,12 @@ class AggregatorSettings(Settings):
     aggregator_reconcile_interval_s: float = Field(
         60, gt=0, le=86_400, description="seconds between two comparisons of counters with rows"
     )
+    aggregator_stuck_sweep_s: float = Field(
+        4,
+        gt=0,
+        le=3600,
+        description="seconds between two searches for stuck batches, and without a change before",
+    )
     aggregator_summary_timeout_s: float = Field(
         60, gt=0, le=1200, description="seconds that a worker may take for a summary, plus 1 s for each 1,000 results"
     )

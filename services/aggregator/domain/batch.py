@@ -75,6 +75,8 @@ class Batch:
     """Number of summary requests sent for the round."""
     version: int = 0
     """Number of times the batch was saved."""
+    stuck_version: int | None = None
+    """Version at which the batch was found stuck; None: it never was."""
 
     @property
     def terms(self) -> Terms:
@@ -130,6 +132,18 @@ class Batch:
     def remaining(self) -> int:
         """Items without an outcome; 0 while the number of items is unknown."""
         return 0 if self.total is None else max(0, self.total - self.counters.ended)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Tell whether the batch was found stuck and has not changed since."""
+        return self.stuck_version == self.version and not self.is_finished
+
+    @property
+    def stop_status(self) -> Literal["cancelled", "expired"] | None:
+        """Status with which the remaining items of the round end; None while they may run."""
+        if self.cancel_asked_at is not None or self.stop_reason in {"failure_threshold", "internal_error"}:
+            return "cancelled"
+        return "expired" if self.stop_reason else None
 
     def is_open_for(self, round_: int) -> bool:
         """Tell whether outcomes of this round still count; reports on an earlier round are late."""

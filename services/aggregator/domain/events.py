@@ -1,9 +1,12 @@
 """Builds the events and states that the aggregator publishes about a batch."""
 
-from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
+from datetime import datetime
+
+from batchyard_contracts.v1.events import BatchFinished, BatchProgressed, BatchStuck
 from batchyard_contracts.v1.queries import BatchState
 from batchyard_contracts.v1.values import MAX_ETA_S, Counts, Units
-from services.aggregator.domain.batch import Batch
+from services.aggregator.domain.batch import Batch, BatchHeader
+from services.aggregator.domain.stuck import stuck_reason
 from services.aggregator.domain.summary import NO_SUMMARY, Summary
 
 MAX_REOPENED_ORDINALS = 10_000
@@ -66,6 +69,21 @@ def finished_event(batch: Batch, summary: Summary = NO_SUMMARY) -> BatchFinished
     )
 
 
+def stuck_event(batch: Batch, header: BatchHeader, at: datetime) -> BatchStuck:
+    """Return the event that a batch is stuck."""
+    return BatchStuck(
+        workload=header.workload,
+        owner=header.owner,
+        batch_id=batch.batch_id,
+        round=batch.round,
+        counts=counts(batch),
+        name=header.name,
+        reason=stuck_reason(batch),
+        since=batch.changed_at or header.accepted_at,
+        at=at,
+    )
+
+
 def batch_state(batch: Batch, items_per_s: float | None, summary: Summary = NO_SUMMARY) -> BatchState:
     """Return the batch as its owner sees it; raise `ValueError` while its header is unknown."""
     if batch.header is None:
@@ -87,6 +105,7 @@ def batch_state(batch: Batch, items_per_s: float | None, summary: Summary = NO_S
         finished_at=batch.finished_at,
         terms=batch.terms,
         stop_reason=batch.stop_reason,
+        waiting=stuck_reason(batch) if batch.is_stuck else None,
         summary=summary.value,
         summary_error=summary.error,
     )

@@ -2,7 +2,7 @@
 id, batch_id, owner, workload, name, labels, accepted_at, traceparent, summarize, sourced, unit, priority, status, round,
     total, succeeded, failed, cancelled, expired, duplicate, cached, units, units_total, paused, result, finished_at,
     changed_at, paused_or_resumed_at, priority_changed_at, cancel_asked_at, retry_asked_at, reopened_at, terms, stopped,
-    failed_before, ended_before, summary_due_at, summary_asked, version
+    failed_before, ended_before, summary_due_at, summary_asked, version, stuck_version
 
 -- name: create_stubs
 INSERT INTO batches (batch_id)
@@ -154,6 +154,23 @@ WHERE finished_at IS NULL
 ORDER BY id
 LIMIT 1
 FOR UPDATE SKIP LOCKED;
+
+-- name: idle_batches
+-- Unfinished batches after the key $2 without a change for $1 seconds, except those that lack only their summary.
+SELECT {batch_columns} FROM batches
+WHERE finished_at IS NULL AND summary_due_at IS NULL AND id > $2 AND changed_at < now() - $1::float8 * interval '1 second'
+ORDER BY id LIMIT $3;
+
+-- name: mark_stuck
+UPDATE batches SET stuck_version = version WHERE id = $1;
+
+-- name: send_again
+UPDATE outbox SET sent_at = NULL, due_at = now() WHERE key = ANY ($1::text[]) AND sent_at IS NOT NULL;
+
+-- name: missing_ordinals
+SELECT ordinal FROM generate_series(0, $2::int - 1) AS wanted (ordinal)
+WHERE NOT EXISTS (SELECT 1 FROM outcomes WHERE batch = $1 AND outcomes.ordinal = wanted.ordinal)
+ORDER BY ordinal LIMIT $3;
 
 -- name: lock_due_summary
 SELECT {batch_columns} FROM batches WHERE summary_due_at <= $1 ORDER BY summary_due_at LIMIT 1 FOR UPDATE SKIP LOCKED;

@@ -41,6 +41,7 @@ def batch_from_row(row: asyncpg.Record) -> Batch:
         summary_due_at=row["summary_due_at"],
         summary_requests=row["summary_asked"],
         version=row["version"],
+        stuck_version=row["stuck_version"],
     )
 
 

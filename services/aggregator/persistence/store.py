@@ -135,6 +135,10 @@ class LedgerTransaction:
         """Record that counters and rows were compared."""
         await self._connection.execute(_SQL["mark_checked"], batch.key)
 
+    async def mark_stuck(self, batch: Batch) -> None:
+        """Record that the batch is stuck until it changes."""
+        await self._connection.execute(_SQL["mark_stuck"], batch.key)
+
     async def add_to_outbox(self, messages: Sequence[OutboxMessage]) -> list[OutboxMessage]:
         """Insert messages into the outbox; return those whose key is new."""
         if not messages:
@@ -215,6 +219,19 @@ class LedgerStore:
         async with self._pool.acquire() as connection, connection.transaction():
             rows = await connection.fetch(_SQL["lock_due_summary"], at)
             yield LedgerTransaction(connection, [batch_from_row(row) for row in rows])
+
+    async def idle_batches(self, idle_s: float, after: int, limit: int) -> list[Batch]:
+        """Return unfinished batches without a change for so many seconds, in the order of their keys after `after`."""
+        return [batch_from_row(row) for row in await self._pool.fetch(_SQL["idle_batches"], idle_s, after, limit)]
+
+    async def send_again(self, keys: Sequence[str]) -> None:
+        """Publish messages of the outbox again that were published under these keys."""
+        await self._pool.execute(_SQL["send_again"], keys)
+
+    async def missing_ordinals(self, batch: Batch, limit: int) -> list[int]:
+        """Return the first ordinals of a sealed batch that have no outcome."""
+        rows = await self._pool.fetch(_SQL["missing_ordinals"], batch.key, batch.total or 0, limit)
+        return [row["ordinal"] for row in rows]
 
     async def delete_stub(self, batch_id: UUID) -> None:
         """Delete a batch that has no header."""
