@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from batchyard_contracts import topology
 from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.v1.commands import BatchAppend, BatchControl, BatchSeal, BatchSubmit, CacheInvalidate
-from batchyard_contracts.v1.flow import NotifierAnnounced, SourceEnded, SourceExpanded, WorkerAnnounced
+from batchyard_contracts.v1.flow import BatchResend, NotifierAnnounced, SourceEnded, SourceExpanded, WorkerAnnounced
 from services.ingest.api.amqp import CommandHandlers
 from services.ingest.api.service import IngestService
 from services.ingest.control.cache_invalidator import CacheInvalidator
@@ -17,6 +17,7 @@ from services.ingest.control.retry_preview import RetryPreviewer
 from services.ingest.http.api import build_app
 from services.ingest.http.server import HttpServer
 from services.ingest.http.tokens import Tokens
+from services.ingest.maintenance.batch_resender import BatchResender
 from services.ingest.maintenance.housekeeping import Housekeeping
 from services.ingest.maintenance.idle_batches import IdleBatchStopper
 from services.ingest.maintenance.progress_reconciler import ProgressReconciler
@@ -26,6 +27,7 @@ from services.ingest.persistence.workload_registry import WorkloadRegistry
 from services.ingest.progress.event_subscriber import EventSubscriber
 from services.ingest.progress.hub import ProgressHub
 from services.ingest.queries.aggregator_client import AggregatorClient
+from services.ingest.queries.waiting_reasons import WaitingReasons
 from services.ingest.settings import IngestSettings
 from services.ingest.submission.append import BatchAppender
 from services.ingest.submission.backpressure import Backpressure
@@ -82,8 +84,18 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             store, outbox, aggregator, RetryPreviewer(aggregator, registry), dedup_index, backpressure, _now
         )
         cache_invalidator = CacheInvalidator(registry, publisher, _now)
+        waiting_reasons = WaitingReasons(aggregator)
         service = IngestService(
-            submitter, uploads, appender, control_handler, cache_invalidator, registry, aggregator, progress_hub, store
+            submitter,
+            uploads,
+            appender,
+            control_handler,
+            cache_invalidator,
+            registry,
+            aggregator,
+            waiting_reasons,
+            progress_hub,
+            store,
         )
 
         pulse = runtime.health.pulse
@@ -122,7 +134,15 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         await stack.enter_async_context(runtime.running(*background_tasks))
 
         handlers = CommandHandlers(
-            submitter, appender, control_handler, cache_invalidator, registry, notifier, publisher, _now
+            submitter,
+            appender,
+            control_handler,
+            cache_invalidator,
+            waiting_reasons,
+            registry,
+            notifier,
+            publisher,
+            _now,
         )
         consumer = Consumer(settings.amqp_url, publisher, "ingest")
         consumer.subscribe(
@@ -143,6 +163,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             [
                 Route(SourceExpanded, source_expansion.on_source_expanded),
                 Route(SourceEnded, source_expansion.on_source_ended),
+                Route(BatchResend, BatchResender(store, outbox, registry).on_batch_resend),
             ],
             concurrency=MAX_CONCURRENT_SOURCES,
         )

@@ -18,6 +18,7 @@ from batchyard_contracts.v1 import MESSAGES
 from batchyard_contracts.v1.commands import CommandAccepted, CommandRejected
 from batchyard_contracts.v1.flow import WorkerAnnounced
 from batchyard_contracts.v1.manifest import Manifest, Partition, TextExport
+from batchyard_contracts.v1.queries import WaitingQuery, WaitingReply
 from devstack import Servers, free_ports
 from services.ingest.app import app
 from services.ingest.settings import IngestSettings
@@ -60,7 +61,7 @@ class IngestHarness:
         self.servers = servers
         self.http = http
         self.url = url
-        self.answers: dict[type[Message], Answer] = {}
+        self.answers: dict[type[Message], Answer] = {WaitingQuery: lambda _: WaitingReply()}
         """Replies of the aggregator and the dispatcher to queries; a query without one gets no reply."""
         self.flow: list[Message] = []
         """Messages that ingest sent to other services, in order."""

@@ -32,6 +32,7 @@ from services.ingest.domain.rejection import Rejection
 from services.ingest.persistence.keyed_lock import KeyedLock
 from services.ingest.persistence.notifier_registry import NotifierRegistry
 from services.ingest.persistence.workload_registry import WorkloadRegistry
+from services.ingest.queries.waiting_reasons import WaitingReasons
 from services.ingest.submission.append import BatchAppender
 from services.ingest.submission.submit import BatchSubmitter
 from shared.messaging.delivery import Delivery
@@ -58,6 +59,7 @@ class CommandHandlers:
         appender: BatchAppender,
         control_handler: BatchControlHandler,
         cache_invalidator: CacheInvalidator,
+        waiting_reasons: WaitingReasons,
         registry: WorkloadRegistry,
         notifier: NotifierRegistry,
         publisher: Publisher,
@@ -67,6 +69,7 @@ class CommandHandlers:
         self._appender = appender
         self._control_handler = control_handler
         self._cache_invalidator = cache_invalidator
+        self._waiting_reasons = waiting_reasons
         self._registry = registry
         self._notifier = notifier
         self._publisher = publisher
@@ -77,7 +80,8 @@ class CommandHandlers:
         """Start a batch."""
         async with self._batch_locks.acquire(command.batch_id):
             owner = owner_of(envelope)
-            return await self._submitter.submit(owner, command, envelope.message_id or None)
+            accepted = await self._submitter.submit(owner, command, envelope.message_id or None)
+        return await self._waiting_reasons.add_note(accepted)
 
     async def on_batch_append(self, command: BatchAppend, envelope: Envelope) -> CommandAccepted:
         """Add items to an open batch."""

@@ -19,6 +19,7 @@ from services.ingest.persistence.store import BatchStore
 from services.ingest.persistence.workload_registry import RegisteredWorkload, WorkloadRegistry, check_ready
 from services.ingest.progress.hub import ProgressHub
 from services.ingest.queries.aggregator_client import AggregatorClient
+from services.ingest.queries.waiting_reasons import WaitingReasons
 from services.ingest.submission.append import BatchAppender
 from services.ingest.submission.submit import BatchSubmitter
 from services.ingest.submission.upload_service import UploadService
@@ -37,6 +38,7 @@ class IngestService:
     cache_invalidator: CacheInvalidator
     registry: WorkloadRegistry
     aggregator: AggregatorClient
+    waiting_reasons: WaitingReasons
     progress_hub: ProgressHub
     store: BatchStore
 
@@ -52,6 +54,11 @@ class IngestService:
         it yet."""
         header = await self.header(owner, batch_id)
         return await self.aggregator.state(owner, batch_id) or header.to_state()
+
+    async def explained_state(self, owner: str, batch_id: UUID) -> BatchState:
+        """Return the state of a batch with the reason for which it waits."""
+        (state,) = await self.waiting_reasons.explain(owner, [await self.state(owner, batch_id)])
+        return state
 
     async def initial_snapshot(self, owner: str, batch_id: UUID) -> ProgressSnapshot:
         """Return the progress of a batch for a client that starts to watch it."""

@@ -51,7 +51,7 @@ def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> A
         before: Annotated[UUID | None, Query(description="`next_before` of the previous page")] = None,
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
     ) -> Response:
-        """Your batches, the one that was accepted last first."""
+        """Your batches, the one that was accepted last first, each with the reason why it waits if no item runs."""
         query = BatchesQuery(
             owner=owner,
             status=status,
@@ -64,6 +64,7 @@ def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> A
         )
         found = await service.aggregator.batches(query)
         next_before = found[-1].batch_id if len(found) == limit else None
+        found = await service.waiting_reasons.explain(owner, found)
         return Response(BatchList(batches=found, next_before=next_before).model_dump_json(), media_type=body.JSON)
 
     @router.get(
@@ -73,8 +74,8 @@ def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> A
         responses=problem_responses(*_QUERY_STATUSES),
     )
     async def show(batch_id: UUID, owner: Annotated[str, Depends(owner_of)]) -> Response:
-        """State and progress of a batch."""
-        return _json(await service.state(owner, batch_id))
+        """State and progress of a batch, and the reason why it waits, if no item of it runs."""
+        return _json(await service.explained_state(owner, batch_id))
 
     @router.get(
         "/batches/{batch_id}/failures",

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from batchyard_contracts.message import Command
 from batchyard_contracts.v1.commands import BatchAppend, CacheInvalidate
 from batchyard_contracts.v1.manifest import FIRST_LIMIT, Adaptive, Manifest, Question, TextExport
-from batchyard_contracts.v1.queries import BatchState
+from batchyard_contracts.v1.queries import BatchState, WorkloadCapacity
 from batchyard_contracts.v1.values import (
     MAX_ITEMS_PER_COMMAND,
     ClearedTerms,
@@ -108,9 +108,12 @@ class WorkloadView(BaseModel):
     exports: dict[str, TextExport]
     questions: dict[str, Question] = Field(default={}, description="questions that a worker answers at once, by name")
     announced_at: datetime
+    workers: int | None = Field(default=None, description="number of live workers; absent if it is not known")
 
     @classmethod
-    def from_manifest(cls, manifest: Manifest, announced_at: datetime) -> "WorkloadView":
+    def from_manifest(
+        cls, manifest: Manifest, announced_at: datetime, capacity: WorkloadCapacity | None
+    ) -> "WorkloadView":
         """Return the public part of a manifest."""
         return cls(
             name=manifest.name,
@@ -126,6 +129,7 @@ class WorkloadView(BaseModel):
             exports=manifest.exports,
             questions=manifest.questions,
             announced_at=announced_at,
+            workers=capacity.workers if capacity else None,
         )
 
 

@@ -110,6 +110,7 @@ def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> A
             command = _command_from_query(fields, label, options)
             reader = _csv if kind == body.CSV else _ndjson
             accepted = await service.uploads.receive(owner, kind, command, reader, body.chunks(request))
+        accepted = await service.waiting_reasons.add_note(accepted)
         location = f"{request.url.path}/{accepted.batch_id}"
         return Response(accepted.encode(), 202, {"Location": location}, body.JSON)
 

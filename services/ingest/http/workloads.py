@@ -27,8 +27,10 @@ def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> A
     )
     async def list_all() -> Response:
         """Workloads that workers have announced, with the schema of their items and an example."""
+        capacities = await service.waiting_reasons.capacities()
         views = [
-            WorkloadView.from_manifest(workload.manifest, workload.announced_at) for workload in service.registry.all()
+            WorkloadView.from_manifest(each.manifest, each.announced_at, capacities.get(each.manifest.name))
+            for each in service.registry.all()
         ]
         return Response(WorkloadList(workloads=views).model_dump_json(), media_type=body.JSON)
 
@@ -41,9 +43,9 @@ def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> A
     async def show(name: WorkloadName) -> Response:
         """A workload."""
         workload = await get_workload(service, name)
-        return Response(
-            WorkloadView.from_manifest(workload.manifest, workload.announced_at).model_dump_json(), media_type=body.JSON
-        )
+        capacity = (await service.waiting_reasons.capacities()).get(name)
+        view = WorkloadView.from_manifest(workload.manifest, workload.announced_at, capacity)
+        return Response(view.model_dump_json(), media_type=body.JSON)
 
     @router.post(
         "/workloads/{name}/invalidate-cache",

@@ -103,7 +103,7 @@ SELECT {batch_columns}, false AS leased FROM batches WHERE batch_id = $1 AND own
 
 -- name: lock_batch
 SELECT {batch_columns}, coalesce(lease_until > now(), false) AS leased FROM batches
-WHERE batch_id = $1 AND owner = $2 AND state IN ('open', 'sealed') FOR UPDATE
+WHERE batch_id = $1 AND ($2::text IS NULL OR owner = $2) AND state IN ('open', 'sealed') FOR UPDATE
 
 -- name: get_append
 SELECT digest FROM appends WHERE batch_id = $1 AND sequence = $2

@@ -45,8 +45,8 @@ class BatchStore:
         self._turns = KeyedLock()
 
     @asynccontextmanager
-    async def lock(self, batch_id: UUID, owner: str) -> AsyncIterator["LockedBatch"]:
-        """Open a transaction that locks an owner's batch; `header` is None when there is none.
+    async def lock(self, batch_id: UUID, owner: str | None) -> AsyncIterator["LockedBatch"]:
+        """Open a transaction that locks the batch of an owner, or of any (None); `header` is None when there is none.
 
         Of this process one task at a time waits for the row, so that one batch never takes all connections. Raises
         `IngestError` (503) when too many wait.

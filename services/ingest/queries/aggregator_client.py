@@ -21,6 +21,8 @@ from batchyard_contracts.v1.queries import (
     ResultsQuery,
     SelectionQuery,
     SelectionReply,
+    WaitingQuery,
+    WaitingReply,
     WorkersQuery,
     WorkersReply,
     WorkloadQuery,
@@ -75,6 +77,10 @@ class AggregatorClient:
     async def items(self, query: ItemsQuery) -> ItemsReply:
         """Return payloads that the dispatcher stores."""
         return await self._query(query, ItemsReply)
+
+    async def waiting(self, query: WaitingQuery, timeout_s: float) -> WaitingReply:
+        """Return the reasons why batches and workloads wait."""
+        return await self._query(query, WaitingReply, timeout_s=timeout_s)
 
     async def workers(self) -> WorkersReply:
         """Return the live workers."""
