@@ -6,16 +6,20 @@ from contextlib import asynccontextmanager
 from batchyard_contracts import topology
 from batchyard_contracts.v1.queries import WorkloadQuery
 from services.worker.execution.item_runner import ItemRunner
+from services.worker.questions.limits import QuestionLimits
 from services.worker.questions.responder import QuestionResponder
 from shared.messaging.consumer import Consumer, Route
 from shared.messaging.publisher import Publisher
+from shared.messaging.rpc_client import RpcClient
 
 _CONCURRENCY = 4
 """Number of requests of one question that run at once in this worker."""
 
 
 @asynccontextmanager
-async def answer_questions(url: str, runners: Sequence[ItemRunner], publisher: Publisher) -> AsyncIterator[None]:
+async def answer_questions(
+    url: str, runners: Sequence[ItemRunner], publisher: Publisher, rpc_client: RpcClient
+) -> AsyncIterator[None]:
     """Answer questions while the block runs, if any of these workloads has one; answer the last ones at its end."""
     asked = [runner for runner in runners if runner.workload.question_definitions]
     if not asked:
@@ -24,8 +28,9 @@ async def answer_questions(url: str, runners: Sequence[ItemRunner], publisher: P
     consumer = Consumer(url, publisher, "worker-questions")
     for runner in asked:
         workload = runner.workload
+        limits = QuestionLimits(runner.manifest, runner.rate_gates, runner.backoff, rpc_client)
         for name, definition in workload.question_definitions.items():
-            responder = QuestionResponder(workload.name, name, definition, runner.resources)
+            responder = QuestionResponder(workload.name, name, definition, runner.resources, limits)
             consumer.subscribe(
                 topology.question_queue(workload.name, name),
                 [Route(WorkloadQuery, responder.on_workload_query)],

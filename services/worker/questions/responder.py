@@ -9,8 +9,9 @@ from pydantic_core import from_json, to_json
 
 from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.queries import MAX_QUESTION_BYTES, QuestionError, WorkloadQuery, WorkloadReply
-from batchyard_contracts.workload import Permanent, QuestionContext, QuestionDefinition, WorkloadError
+from batchyard_contracts.workload import Permanent, QuestionContext, QuestionDefinition, RateLimited, WorkloadError
 from services.worker.domain.outcome import writable
+from services.worker.questions.limits import Admission, Pause, QuestionRefused
 
 log = structlog.get_logger()
 
@@ -18,21 +19,38 @@ log = structlog.get_logger()
 class QuestionResponder:
     """Runs the function of one question on requests."""
 
-    def __init__(self, workload: str, name: str, definition: QuestionDefinition, resources: Any) -> None:
+    def __init__(
+        self,
+        workload: str,
+        name: str,
+        definition: QuestionDefinition,
+        resources: Any,
+        limits: Admission | None = None,
+    ) -> None:
+        """`limits`: limits that it passes before the call; None outside of a worker, where none apply."""
         self._name = f"{name!r} of the workload {workload!r}"
+        self._limits = limits
         self._definition = definition
         self._context = QuestionContext(resources)
 
     async def on_workload_query(self, query: WorkloadQuery, _: Envelope) -> WorkloadReply:
-        """Return the answer to a request, or the error that prevented one. The function is called once."""
+        """Return the answer to a request, or the error that prevented one. The function is called at most once, when
+        the limits of the workload permit it."""
         try:
             request = self._definition.request.model_validate_json(to_json(query.request, inf_nan_mode="null"))
         except ValidationError as error:
             return _error("invalid_question", _first_fault(error), "request")
+        pause: Pause | None = None
         try:
             async with asyncio.timeout(self._definition.timeout_s) as limit:
+                if self._limits is not None:
+                    pause = await self._limits.admit(query.request, self._definition.timeout_s)
                 answer = await self._definition.function(request, self._context)
+        except QuestionRefused as error:
+            return WorkloadReply(error=error.error)
         except WorkloadError as error:
+            if pause is not None and isinstance(error, RateLimited) and error.delay_s:
+                await pause.back_off(error.delay_s)
             at_fault = isinstance(error, Permanent) and error.scope == "item"
             return _error(error.code, error.message, "request" if at_fault else "workload")
         except Exception as error:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, ValidationError
 from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.queries import MAX_QUESTION_BYTES, WorkloadQuery, WorkloadReply
 from batchyard_contracts.workload import Context, Permanent, QuestionContext, RateLimited, Transient, Workload
+from services.worker.questions.limits import QuestionRefused
 from services.worker.questions.responder import QuestionResponder
 
 
@@ -35,10 +36,12 @@ def squares() -> Workload[Root, Root]:
     return made
 
 
-async def ask(function: Answering, request: dict[str, Any], timeout_s: float = 5.0) -> WorkloadReply:
+async def ask(
+    function: Answering, request: dict[str, Any], timeout_s: float = 5.0, limits: Any = None
+) -> WorkloadReply:
     workload = squares()
     workload.question("root", request=Root, answer=Rooted, timeout_s=timeout_s)(function)  # type: ignore[arg-type]
-    responder = QuestionResponder("squares", "root", workload.question_definitions["root"], "resources")
+    responder = QuestionResponder("squares", "root", workload.question_definitions["root"], "resources", limits)
     query = WorkloadQuery(workload="squares", question="root", request=request)
     return await responder.on_workload_query(query, Envelope(type=query.type, message_id="1"))
 
@@ -143,3 +146,32 @@ def test_a_question_needs_a_name_of_its_own_and_an_async_function() -> None:
         workload.question("other", request=Root, answer=Rooted)(blocking)  # type: ignore[arg-type]
     with pytest.raises(ValidationError, match="pattern"):
         workload.question("Not A Name", request=Root, answer=Rooted)(root)
+
+
+class Gate:
+    """Limits that admit or refuse, and remember pauses."""
+
+    def __init__(self, refused: QuestionRefused | None = None) -> None:
+        self.refused, self.pauses, self.requests = refused, list[float](), list[object]()
+
+    async def admit(self, request: object, within_s: float) -> "Gate":
+        self.requests.append(request)
+        if self.refused is not None:
+            raise self.refused
+        return self
+
+    async def back_off(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+
+
+async def test_a_refused_question_is_not_run_and_a_requested_pause_is_kept() -> None:
+    async def root(_: Root, __: QuestionContext) -> Rooted:
+        raise RateLimited(3.0)
+
+    refused, admitted = Gate(QuestionRefused("circuit_open", "It is open.")), Gate()
+    error = (await ask(root, {"n": 1}, limits=refused)).error
+    assert error
+    assert (error.code, error.message, error.scope) == ("circuit_open", "It is open.", "workload")
+    error = (await ask(root, {"n": 1}, limits=admitted)).error
+    assert error
+    assert (error.code, admitted.pauses, admitted.requests) == ("rate_limited", [3.0], [{"n": 1}])
