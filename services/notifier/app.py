@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import structlog
 
 from batchyard_contracts.topology import FLOW, NOTIFIER_INBOX
-from batchyard_contracts.v1.events import BatchFinished, CircuitChanged
+from batchyard_contracts.v1.events import BatchFinished, BatchStuck, CircuitChanged
 from batchyard_contracts.v1.flow import BatchAccepted, NotifierAnnounced
 from services.notifier.delivery.delivery_worker import POLL_S, DeliveryLimits, DeliveryWorker
 from services.notifier.delivery.email_body import sender_address
@@ -95,6 +95,7 @@ async def app(settings: NotifierSettings, runtime: Runtime) -> AsyncIterator[Non
                 Route(BatchAccepted, handlers.on_batch_accepted),
                 Route(BatchFinished, handlers.on_batch_finished),
                 Route(CircuitChanged, handlers.on_circuit_changed),
+                Route(BatchStuck, handlers.on_batch_stuck),
             ],
             concurrency=_INBOX_CONCURRENCY,
         )

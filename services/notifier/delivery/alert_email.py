@@ -1,9 +1,9 @@
-"""The e-mail that alerts operators of a provider that refuses every call."""
+"""E-mails that alert operators: of a provider that refuses every call, and of a batch that cannot end."""
 
 from email.headerregistry import Address
 from uuid import UUID
 
-from batchyard_contracts.v1.events import CircuitChanged
+from batchyard_contracts.v1.events import BatchStuck, CircuitChanged
 from services.notifier.delivery.email_body import build_email
 from services.notifier.domain.one_line import header_safe, one_line
 
@@ -25,3 +25,15 @@ def compose_alert(event: CircuitChanged, to: str, sender: Address, delivery_id: 
     return build_email(
         f"{event.workload}: {safe} refuses every call, items wait", headline, rows, at, to, sender, delivery_id
     )
+
+
+def compose_stuck(event: BatchStuck, to: str, sender: Address, delivery_id: UUID) -> bytes:
+    """Return the encoded message, the same for every attempt; raise `ValueError` if it cannot be written safely."""
+    rows = [("Batch", str(event.batch_id)), ("Workload", event.workload), ("Owner", event.owner)]
+    if event.name:
+        rows.append(("Name", one_line(event.name)))
+    rows += [("Round", str(event.round)), ("Remaining", str(event.counts.remaining))]
+    rows += [("Since", event.since.isoformat(sep=" ", timespec="seconds"))]
+    rows += [("Inspect", f"batchyard show {event.batch_id}")]
+    subject = f"{event.workload}: batch {event.batch_id} is stuck"
+    return build_email(subject, one_line(event.reason.detail), rows, event.at, to, sender, delivery_id)

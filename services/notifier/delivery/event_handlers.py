@@ -6,10 +6,10 @@ from uuid import UUID
 import structlog
 
 from batchyard_contracts.message import Envelope
-from batchyard_contracts.v1.events import BatchFinished, CircuitChanged
+from batchyard_contracts.v1.events import BatchFinished, BatchStuck, CircuitChanged
 from batchyard_contracts.v1.flow import BatchAccepted
 from services.notifier.domain.backoff_schedule import BackoffSchedule
-from services.notifier.domain.delivery import alert_id, deliveries_for, targets_of
+from services.notifier.domain.delivery import alert_id, deliveries_for, stuck_alert_id, targets_of
 from services.notifier.domain.one_line import one_line
 from services.notifier.persistence.store import BatchTransaction, DeliveryStore, Subscription
 from shared.observability.telemetry import traceparent
@@ -55,12 +55,20 @@ class EventHandlers:
 
     async def on_circuit_changed(self, message: CircuitChanged, _: Envelope) -> None:
         """Alert operators of a provider that refuses every call, once each time its circuit opens."""
-        if message.state != "open" or not self._operator_targets:
+        if message.state == "open":
+            await self._alert(alert_id(message), message)
+
+    async def on_batch_stuck(self, message: BatchStuck, _: Envelope) -> None:
+        """Alert operators of a batch that cannot end."""
+        await self._alert(stuck_alert_id(message), message)
+
+    async def _alert(self, alert: UUID, message: CircuitChanged | BatchStuck) -> None:
+        """Create one delivery of an event to each operator, under an id that takes the place of a batch's id."""
+        if not self._operator_targets:
             return
-        alert, event = alert_id(message), message.encode().decode()
         async with self._store.batch(alert) as batch:
             await batch.save_subscription(Subscription(None, self._operator_targets, traceparent()))
-        await self._store.save_finished_round(alert, 1, event, traceparent(), CircuitChanged.type)
+        await self._store.save_finished_round(alert, 1, message.encode().decode(), traceparent(), message.type)
         async with self._store.batch(alert) as batch:
             await self._create_deliveries(batch, alert)
         self._wake()

@@ -13,8 +13,8 @@ from aiosmtplib import (
     SMTPResponseException,
 )
 
-from batchyard_contracts.v1.events import BatchFinished, CircuitChanged
-from services.notifier.delivery.alert_email import compose_alert
+from batchyard_contracts.v1.events import BatchFinished, BatchStuck, CircuitChanged
+from services.notifier.delivery.alert_email import compose_alert, compose_stuck
 from services.notifier.delivery.email_body import compose_finished, with_ascii_domain
 from services.notifier.delivery.smtp_relay import SmtpRelay
 from services.notifier.domain.attempt import Attempt, smtp_attempt
@@ -64,6 +64,8 @@ class MailSender:
         to, delivery_id, body = claimed.delivery.target.address, claimed.delivery.id, claimed.event.encode()
         if claimed.type == CircuitChanged.type:
             return compose_alert(CircuitChanged.decode(body), to, self._sender, delivery_id)
+        if claimed.type == BatchStuck.type:
+            return compose_stuck(BatchStuck.decode(body), to, self._sender, delivery_id)
         return compose_finished(BatchFinished.decode(body), claimed.name, to, self._sender, delivery_id)
 
     async def _submit(self, relay: SmtpRelay, to: str, email: bytes) -> Attempt:

@@ -7,7 +7,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 from uuid import UUID, uuid5
 
-from batchyard_contracts.v1.events import CircuitChanged
+from batchyard_contracts.v1.events import BatchStuck, CircuitChanged
 
 Kind = Literal["webhook", "email"]
 
@@ -67,6 +67,11 @@ def alert_id(event: CircuitChanged) -> UUID:
     """Return the id that takes the place of a batch's id for a circuit; it stays the same until the circuit closes."""
     since = event.since.isoformat() if event.since else event.at.isoformat()
     return uuid5(_NAMESPACE, f"circuit/{event.workload}/{event.limit}/{event.partition}/{since}")
+
+
+def stuck_alert_id(event: BatchStuck) -> UUID:
+    """Return the id of the alert that a round of a batch is stuck."""
+    return uuid5(_NAMESPACE, f"stuck/{event.batch_id}/{event.round}")
 
 
 def webhook_id(batch_id: UUID, round_: int) -> str:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard_contracts.v1.events import CircuitChanged
+from batchyard_contracts.v1.events import BatchStuck, CircuitChanged
 from batchyard_contracts.v1.values import ItemError
-from services.notifier.domain.delivery import Target, alert_id, deliveries_for, targets_of, webhook_id
+from services.notifier.domain.delivery import Target, alert_id, deliveries_for, stuck_alert_id, targets_of, webhook_id
 
 BATCH = UUID("01935f2e-5b7c-7a10-8000-000000000001")
 AT = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
@@ -80,6 +80,13 @@ def test_alerts_of_other_circuits_and_of_later_times_have_other_ids() -> None:
         circuit(since=AT, partition="b.example"),
     ]
     assert len({alert_id(event) for event in others}) == 5
+
+
+def test_a_round_that_is_stuck_has_one_alert() -> None:
+    fields = {"workload": "w", "owner": "o", "batch_id": BATCH, "counts": {}, "since": AT, "at": AT}
+    reason = {"code": "stuck", "detail": ""}
+    events = [BatchStuck.model_validate(fields | {"round": round_, "reason": reason}) for round_ in (1, 1, 2)]
+    assert len({stuck_alert_id(event) for event in events}) == 2
 
 
 def test_an_alert_without_a_start_time_uses_the_time_of_the_event() -> None:

@@ -1,5 +1,6 @@
 """Tests of the e-mail about the end of a batch."""
 
+from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.parser import BytesParser
 from email.policy import default
@@ -9,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard_contracts.v1.values import Counts
+from batchyard_contracts.v1.events import BatchStuck
+from batchyard_contracts.v1.values import Counts, WaitReason
+from services.notifier.delivery.alert_email import compose_stuck
 from services.notifier.delivery.email_body import build_email, compose_finished, finished_subject, sender_address
 from services.notifier.domain.one_line import header_safe, one_line
 from tests.support.finished_batches import AT, finished
@@ -197,3 +200,17 @@ def test_a_subject_comes_back_whole(subject: str) -> None:
 
 def test_a_senders_domain_is_written_as_the_dns_knows_it() -> None:
     assert sender_address("Batchyard <b@bücher.example>").domain == "xn--bcher-kva.example"
+
+
+def test_a_stuck_batch_is_described_to_operators() -> None:
+    event = BatchStuck(
+        workload="tracklists", owner="ann", batch_id=ID, round=1, counts=Counts(total=3, succeeded=1, remaining=2),
+        name="Friday\nsets", reason=WaitReason(code="stuck", detail="2 items have no outcome."),
+        since=datetime(2026, 11, 20, tzinfo=UTC), at=datetime(2026, 11, 21, tzinfo=UTC),
+    )  # fmt: skip
+    message = parsed(compose_stuck(event, "ann@a.example", SENDER, ID))
+    assert message["Subject"] == f"tracklists: batch {ID} is stuck"
+    plain = text_of(message, "plain")
+    for line in ("2 items have no outcome.", "Owner:      ann", "Remaining:  2", f"Inspect:    batchyard show {ID}"):
+        assert line in plain
+    assert set(message.keys()) == HEADERS
