@@ -24,6 +24,7 @@ from services.cli.errors import BadInput
 from services.cli.parsing.items import Format, format_of, read_list, read_object, read_options
 from services.cli.parsing.terms import TermOptions
 from services.cli.rendering.output import note, say, write_json
+from services.cli.rendering.waiting import waiting_text
 
 _SNIFF = 4096
 
@@ -93,6 +94,8 @@ def submit_batch(ctx: typer.Context, request: Request, *, watch: bool, json: boo
             )
             note(f"{accepted.workload}: {effect}")
             say(batch_id)
+            if accepted.waiting and not watch:
+                note(f"Note: {waiting_text(accepted.waiting.detail, accepted.waiting.until)}")
         if watch:
             await watch_batch(client, batch_id, accepted.workload, json=json)
 

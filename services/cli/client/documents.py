@@ -73,6 +73,14 @@ class Terms(msgspec.Struct, frozen=True):
     retry: dict[str, RetryRule] = {}
 
 
+class WaitReason(msgspec.Struct, frozen=True):
+    """Reason why no item of a batch runs at present."""
+
+    code: str
+    detail: str
+    until: datetime | None = None
+
+
 class Batch(msgspec.Struct, frozen=True):
     """State of a batch."""
 
@@ -90,6 +98,7 @@ class Batch(msgspec.Struct, frozen=True):
     eta_s: float | None = None
     terms: Terms = Terms()
     stop_reason: str | None = None
+    waiting: WaitReason | None = None
     summary: Any = None
     summary_error: str | None = None
     finished_at: datetime | None = None

@@ -9,11 +9,13 @@ import aiohttp
 import msgspec
 import orjson
 
-from services.cli.client.documents import Batch, Counts, ProgressFrame
+from services.cli.client.documents import Batch, Counts, ProgressFrame, WaitReason
 from services.cli.client.http_client import HttpClient
 from services.cli.errors import NotReachable
 
 POLL_S = 1.0
+QUIET_S = 3.0
+"""Seconds without progress after which the reason for that is asked for."""
 MAX_UNAVAILABLE_S = 30.0
 """Seconds for which Batchyard may be unavailable, such as during a restart, before following ends."""
 
@@ -34,6 +36,8 @@ class Snapshot:
     """Completed share of the work, from 0 to 1; None unless running items report their progress."""
     summary: Any = None
     summary_error: str | None = None
+    waiting: WaitReason | None = None
+    """Reason for which no item runs at present."""
 
 
 async def follow(client: HttpClient, batch_id: str, *, poll_s: float = POLL_S) -> AsyncIterator[Snapshot]:
@@ -59,12 +63,19 @@ async def follow(client: HttpClient, batch_id: str, *, poll_s: float = POLL_S) -
 
 
 async def _frames(client: HttpClient, batch_id: str) -> AsyncIterator[Snapshot]:
-    """Yield the snapshots from the WebSocket; ends when it closes or cannot be opened."""
+    """Yield the snapshots from the WebSocket, and while nothing happens the state with the reason for that. Ends when
+    the WebSocket closes or cannot be opened."""
     try:
         async with client.websocket(f"/batches/{batch_id}/progress") as socket:
-            async for frame in socket:
-                if frame.type is aiohttp.WSMsgType.TEXT:
-                    yield _of_frame(frame.data)
+            while True:
+                try:
+                    frame = await socket.receive(timeout=QUIET_S)
+                except TimeoutError:
+                    yield _of_state(await client.get(f"/batches/{batch_id}"))
+                    continue
+                if frame.type is not aiohttp.WSMsgType.TEXT:
+                    return
+                yield _of_frame(frame.data)
     except (aiohttp.ClientError, OSError, TimeoutError):
         return
 
@@ -81,5 +92,5 @@ def _of_state(body: bytes) -> Snapshot:
     now = msgspec.json.decode(body, type=Batch)
     return Snapshot(
         now.status, now.counts, now.result, now.items_per_s, now.eta_s, orjson.loads(body), now.stop_reason,
-        None, now.summary, now.summary_error,
+        None, now.summary, now.summary_error, now.waiting,
     )  # fmt: skip

@@ -10,6 +10,7 @@ from rich.text import Text
 from services.cli.client.documents import Counts
 from services.cli.client.follow import Snapshot
 from services.cli.rendering.spans import clock
+from services.cli.rendering.waiting import waiting_text
 
 _WIDTH = 32
 _PARTS = (
@@ -33,6 +34,8 @@ class Progress:
         self._title = title
         self._step = -1
         self._grown_to = 0.0
+        self._waiting = ""
+        """Code of the reason to wait that was printed last."""
         self._live: Live | None = None
 
     @contextmanager
@@ -54,6 +57,9 @@ class Progress:
             self._console.print(progress_line(self._title, now, bar=False))
 
     def _has_news(self, now: Snapshot) -> bool:
+        if now.waiting is not None and now.waiting.code != self._waiting:
+            self._waiting = now.waiting.code
+            return True
         if _is_growing(now):
             if now.counts.known < self._grown_to:
                 return False
@@ -95,6 +101,8 @@ def _ending(now: Snapshot) -> list[tuple[str, str]]:
         return [("paused", "bold yellow")]
     if now.counts.total and not now.counts.remaining:
         return [("summing up", "cyan")]
+    if now.waiting is not None:
+        return [(f"waits: {waiting_text(now.waiting.detail, now.waiting.until)}", "yellow")]
     found = [(f"{now.items_per_s:,.1f}/s", "cyan")] if now.items_per_s else []
     if now.eta_s is not None and not _is_growing(now):
         found.append((f"{clock(now.eta_s)} left", "cyan"))

@@ -11,6 +11,7 @@ from rich.text import Text
 from services.cli.client.documents import Batch, Counts, FailureGroup, Worker
 from services.cli.rendering.spans import age
 from services.cli.rendering.term_rows import term_rows
+from services.cli.rendering.waiting import waiting_text
 from shared.json.summary import summary_lines
 
 _STYLES = {
@@ -65,6 +66,8 @@ def batch_block(batch: Batch) -> Table:
     table.add_row("workload", batch.workload)
     table.add_row("priority", batch.priority)
     table.add_row("state", state_text(batch))
+    if batch.waiting:
+        table.add_row("waits", Text(waiting_text(batch.waiting.detail, batch.waiting.until)))
     if batch.stop_reason:
         table.add_row("stopped", Text(STOPPED.get(batch.stop_reason, batch.stop_reason)))
     table.add_row("round", str(batch.round))
@@ -103,9 +106,12 @@ def counts_text(counts: Counts) -> str:
 
 
 def state_text(batch: Batch) -> Text:
-    """Return the state of a batch, or the result of a finished one."""
+    """Return the state of a batch, or the result of a finished one, and why it waits, if it does."""
     word = batch.result or batch.status
-    return Text(word, _STYLES.get(word, ""))
+    text = Text(word, _STYLES.get(word, ""))
+    if batch.waiting and batch.waiting.code != word:
+        text.append(f" ({batch.waiting.code.replace('_', ' ')})", "yellow")
+    return text
 
 
 def failures_table(batch_id: str, groups: Iterable[FailureGroup]) -> list[RenderableType]:
@@ -153,10 +159,13 @@ def workloads_table(manifests: Iterable[dict[str, Any]]) -> RenderableType:
     rows = list(manifests)
     if not rows:
         return Text("No worker has announced a workload yet. Start one: `python -m services.worker`.")
-    table = table_of("workload", "version", "what it does", "exports")
+    table = table_of("workload", "version", "workers", "what it does", "exports")
     for manifest in rows:
         what = manifest.get("title") or manifest.get("description") or ""
-        table.add_row(manifest["name"], manifest["version"], Text(what), ", ".join(manifest.get("exports") or {}))
+        workers = manifest.get("workers")
+        live = Text("?" if workers is None else str(workers), "red" if workers == 0 else "")
+        exports = ", ".join(manifest.get("exports") or {})
+        table.add_row(manifest["name"], manifest["version"], live, Text(what), exports)
     return table
 
 

@@ -72,3 +72,21 @@ def _progressed() -> dict[str, Any]:
         "counts": {"total": 4, "succeeded": 2, "remaining": 2},
         "at": "2026-11-21T20:00:05Z",
     }
+
+
+async def test_while_nothing_happens_the_reason_is_asked_for(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent(request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.receive()
+        return socket
+
+    monkeypatch.setattr(following, "QUIET_S", 0.01)
+    waiting = {"waiting": {"code": "no_worker", "detail": "No live worker runs it."}}
+    cluster.answer(f"GET /batches/{BATCH}", state(), state(**waiting), END)
+    cluster.answer(f"GET /batches/{BATCH}/progress", silent)
+    async with asyncio.timeout(PATIENCE_S), open_client(Address(cluster.url)) as client:
+        found = [snapshot.waiting and snapshot.waiting.code async for snapshot in follow(client, BATCH, poll_s=0.01)]
+    assert found == [None, "no_worker", None]

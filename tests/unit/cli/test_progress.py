@@ -5,7 +5,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from services.cli.client.documents import Counts
+from services.cli.client.documents import Counts, WaitReason
 from services.cli.client.follow import Snapshot
 from services.cli.rendering.progress_bar import Progress, progress_line
 
@@ -69,3 +69,16 @@ def test_an_open_batch_takes_few_lines_without_a_terminal() -> None:
     lines = written.getvalue().splitlines()
     assert 10 < len(lines) < 25
     assert all("growing" in line and "%" not in line for line in lines[:-1])
+
+
+def test_a_batch_that_waits_says_why() -> None:
+    reason = WaitReason("no_worker", "No live worker runs w.")
+    now = Snapshot("running", Counts(total=2, remaining=2), None, None, None, {}, waiting=reason)
+    assert progress_line("x", now, bar=False).plain == "x   0% 0/2  waits: No live worker runs w."
+    text = StringIO()
+    progress = Progress(Console(file=text, width=120), "x")
+    with progress.shown():
+        for each in (now, now, snapshot(Counts(total=2, succeeded=1, remaining=1)), now):
+            progress.draw(each)
+    ends = [line.split("  ")[-1] for line in text.getvalue().splitlines()]
+    assert ends == ["waits: No live worker runs w.", "waits: No live worker runs w.", "1 succeeded"]

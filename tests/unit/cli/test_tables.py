@@ -7,16 +7,17 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from services.cli.client.documents import Batch, Counts
-from services.cli.rendering.tables import batch_block
+from services.cli.client.documents import Batch, Counts, WaitReason
+from services.cli.rendering.tables import batch_block, workloads_table
 
 AT = datetime(2026, 11, 20, 18, 30, tzinfo=UTC)
 
 
 def shown(**fields: Any) -> str:
+    given: dict[str, Any] = {"status": "finished", "result": "completed", "finished_at": AT} | fields
     batch = Batch(
-        batch_id="019a2b3c-0000-7000-8000-000000000001", workload="squares", priority="normal", status="finished",
-        round=1, result="completed", counts=Counts(total=2, succeeded=2), accepted_at=AT, finished_at=AT, **fields,
+        batch_id="019a2b3c-0000-7000-8000-000000000001", workload="squares", priority="normal",
+        round=1, counts=Counts(total=2, succeeded=2), accepted_at=AT, **given,
     )  # fmt: skip
     text = StringIO()
     Console(file=text, width=120).print(batch_block(batch))
@@ -38,3 +39,22 @@ def test_the_summary_is_shown_a_fact_a_line(fields: dict[str, Any], line: str) -
 
 def test_without_a_summary_nothing_is_said_of_it() -> None:
     assert "summary" not in shown()
+
+
+def test_the_reason_to_wait_is_shown_with_its_time() -> None:
+    reason = WaitReason("circuit_open", "a.example refuses every call.", AT)
+    lines = [" ".join(each.split()) for each in shown(status="running", result=None, waiting=reason).splitlines()]
+    assert "state running (circuit open)" in lines
+    assert f"waits a.example refuses every call. Until {AT.astimezone():%Y-%m-%d %H:%M:%S}." in lines
+    paused = shown(status="paused", result=None, waiting=WaitReason("paused", "The batch is paused."))
+    assert "(paused)" not in paused
+    assert "waits" in paused
+
+
+def test_workloads_are_listed_with_their_live_workers() -> None:
+    text = StringIO()
+    known = [{"name": name, "version": "1", "workers": count} for name, count in (("a", 2), ("b", 0), ("c", None))]
+    Console(file=text, width=120).print(workloads_table(known))
+    assert [line.split()[:3] for line in text.getvalue().splitlines()[1:]] == [
+        ["a", "1", "2"], ["b", "1", "0"], ["c", "1", "?"],
+    ]  # fmt: skip
