@@ -103,6 +103,7 @@ async def _send_all(
         deadline=None,
         database=None,
         phases=[Phase.generate],
+        report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
     )
     @given(drawn)

@@ -89,7 +89,8 @@ class MessageStorm:
         """Publish a message with encoded properties; nobody waits for its answer."""
         filled = fill(body, self._known)
         key = message_type.encode()
-        await publish_odd(self._odd_channel, _EXCHANGES[message_type], key, message_type, filled, properties)
+        async with asyncio.timeout(PATIENCE_S):  # nobody sends what waits on a connection that was closed
+            await publish_odd(self._odd_channel, _EXCHANGES[message_type], key, message_type, filled, properties)
 
     async def check(self) -> None:
         """Everybody who waits for an answer gets one, a batch of somebody else succeeds, and no process has ended."""

@@ -60,7 +60,7 @@ async def publish_odd(
     frames = (
         publish.replace(b"?" * len(key), key),
         struct.pack(">BHI", 2, channel.number, len(header)) + header + b"\xce",
-        pamqp.frame.marshal(ContentBody(body), channel.number),
+        pamqp.frame.marshal(ContentBody(body), channel.number) if body else b"",
     )
     await channel.connection.write_queue.put(
         ChannelFrame(payload=b"".join(frames), should_close=False, drain_future=None)
