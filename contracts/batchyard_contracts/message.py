@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 CONTENT_TYPE = "application/json"
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """Largest body in bytes: a larger one is rejected before it is parsed, and before it is published."""
+MAX_TRACEPARENT_LENGTH = 255
 
 
 class Value(BaseModel):
@@ -65,7 +66,8 @@ class Envelope:
 
     @property
     def traceparent(self) -> str | None:
-        """W3C trace context of the sender; None: it sent none."""
-
+        """W3C trace context of the sender; None: it sent none, or a text that cannot be one."""
         value = self.headers.get("traceparent")
-        return value if isinstance(value, str) else None
+        if not isinstance(value, str) or len(value) > MAX_TRACEPARENT_LENGTH:
+            return None
+        return value if value.isascii() and value.isprintable() else None

@@ -5,6 +5,7 @@ import structlog
 from batchyard_contracts import topology
 from shared.messaging.delivery import Delivery
 from shared.messaging.publisher import OutgoingMessage, Publisher
+from shared.observability import metrics
 
 REASON = "x-batchyard-reason"
 QUEUE = "x-batchyard-queue"
@@ -15,6 +16,7 @@ SENT_AT = "x-batchyard-sent-at"
 _MAX_REASON = 1000
 _MAX_KIND = 100
 log = structlog.get_logger()
+_dead_letters = metrics.counter("batchyard.messages.dead_lettered", "Messages that became dead letters, by queue.")
 
 
 async def dead_letter(publisher: Publisher, queue: topology.Queue, delivery: Delivery, reason: str) -> None:
@@ -26,6 +28,7 @@ async def dead_letter(publisher: Publisher, queue: topology.Queue, delivery: Del
     envelope = delivery.envelope
     kind = reason.partition(":")[0][:_MAX_KIND]
     log.error("dead letter", queue=queue.name, type=envelope.type, message_id=envelope.message_id, reason=kind)
+    _dead_letters.add(1, {"queue": queue.name})
     if queue.dead_queue() is None:
         return
     headers = {REASON: reason[:_MAX_REASON], QUEUE: queue.name, ORIGINAL_ID: envelope.message_id}

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import aio_pika
 from aio_pika.abc import AbstractExchange, AbstractRobustChannel, AbstractRobustConnection, DeliveryMode
-from aio_pika.exceptions import DeliveryError
+from aio_pika.exceptions import DeliveryError, PublishError
 
 from batchyard_contracts import topology
 from batchyard_contracts.message import CONTENT_TYPE, MAX_MESSAGE_BYTES, Message
@@ -20,6 +20,8 @@ TIMEOUT_S = 30.0
 """Longest wait for a publisher confirm, in seconds."""
 WINDOW = 200
 """Number of messages published before their confirms are awaited."""
+_REFUSED_PAUSES_S = (0.1, 0.4, 1.0)
+"""Pauses in seconds before a message that the broker refused is sent again: a queue may be between two leaders."""
 _MAY_BE_UNROUTABLE = {topology.EVENTS, ""}
 """Exchanges whose messages may be unroutable: events without a subscriber, and replies to a client that has gone."""
 
@@ -67,6 +69,18 @@ class ExchangeChannel:
         self._channel: AbstractRobustChannel | None = None
         self._opening = asyncio.Lock()
         self._exchanges: dict[str, AbstractExchange] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def replace(self, exchange: AbstractExchange) -> None:
+        """Use a new channel from now on, if this exchange is of the present one; confirms of the old one still arrive.
+
+        A channel that meets a queue while the node of its leader dies may refuse all further messages to that queue.
+        """
+        if self._channel is not None and exchange in self._exchanges.values():
+            closing = asyncio.create_task(_close_later(self._channel))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+            self._channel, self._exchanges = None, {}
 
     async def exchange(self, name: str) -> AbstractExchange:
         """Return an exchange, which need not exist; the first call waits for the connection, up to `TIMEOUT_S`."""
@@ -141,24 +155,35 @@ class Publisher:
         headers = dict(message.headers)
         if trace := message.traceparent or traceparent():
             headers["traceparent"] = trace
-        exchange = await self._channel.exchange(message.exchange)
-        await exchange.publish(
-            aio_pika.Message(
-                message.body,
-                content_type=CONTENT_TYPE,
-                delivery_mode=DeliveryMode.PERSISTENT if message.persistent else DeliveryMode.NOT_PERSISTENT,
-                message_id=uuid.uuid4().hex,
-                type=message.type,
-                app_id=self._app_id,
-                correlation_id=message.correlation_id,
-                reply_to=message.reply_to,
-                timestamp=datetime.now(UTC),
-                headers=dict(headers),
-            ),
-            message.routing_key,
-            mandatory=message.exchange not in _MAY_BE_UNROUTABLE,
-            timeout=TIMEOUT_S,
+        to_send = aio_pika.Message(
+            message.body,
+            content_type=CONTENT_TYPE,
+            delivery_mode=DeliveryMode.PERSISTENT if message.persistent else DeliveryMode.NOT_PERSISTENT,
+            message_id=uuid.uuid4().hex,
+            type=message.type,
+            app_id=self._app_id,
+            correlation_id=message.correlation_id,
+            reply_to=message.reply_to,
+            timestamp=datetime.now(UTC),
+            headers=dict(headers),
         )
+        is_mandatory = message.exchange not in _MAY_BE_UNROUTABLE
+        for pause_s in (*_REFUSED_PAUSES_S, None):
+            exchange = await self._channel.exchange(message.exchange)
+            try:
+                await exchange.publish(to_send, message.routing_key, mandatory=is_mandatory, timeout=TIMEOUT_S)
+            except DeliveryError as error:
+                if pause_s is None or isinstance(error, PublishError):  # no queue takes it
+                    raise
+                self._channel.replace(exchange)
+                await asyncio.sleep(pause_s)
+            else:
+                return
+
+
+async def _close_later(channel: AbstractRobustChannel) -> None:
+    await asyncio.sleep(TIMEOUT_S)
+    await channel.close()
 
 
 def _cancelling() -> bool:

@@ -6,19 +6,26 @@ from typing import TypeVar
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractRobustConnection
+from aio_pika.exceptions import ChannelNotFoundEntity, DeliveryError
 from pydantic import ValidationError
 
 from batchyard_contracts.message import CONTENT_TYPE, MAX_MESSAGE_BYTES, Message
 from batchyard_contracts.topology import QUERIES
 from batchyard_contracts.v1.queries import QueryFailed
 from shared.messaging.connection import connect
-from shared.messaging.delivery import MessageDecoder, explain
+from shared.messaging.delivery import CHANNEL_LOST, MessageDecoder, explain
 from shared.observability.telemetry import traceparent
 from shared.runtime.errors import MessageRejected, PublishFailed, QueryRefused, QueryTimeout
 
 _REPLY_TO = "amq.rabbitmq.reply-to"
+_PAUSE_S = 0.1
+"""Pause in seconds before a query is sent again."""
 _TIMEOUT_S = 10.0
 ReplyT = TypeVar("ReplyT")
+
+
+class _ChannelClosed(Exception):
+    """The channel was lost before the reply came."""
 
 
 class RpcClient:
@@ -40,26 +47,20 @@ class RpcClient:
     ) -> ReplyT:
         """Send a query and return the decoded reply.
 
-        Raises `QueryTimeout` after `timeout_s` seconds, `QueryRefused` if the service replied with an error or with a
-        body that cannot be read, `PublishFailed` if the broker is unavailable, and `MessageRejected` if the query is
-        too large.
+        A query whose connection is lost is sent again, so queries have to be idempotent. Raises `QueryTimeout` after
+        `timeout_s` seconds, `QueryRefused` if the service replied with an error or with a body that cannot be read,
+        `PublishFailed` if the exchange is missing, and `MessageRejected` if the query is too large.
         """
         body = message.encode()
         if len(body) > MAX_MESSAGE_BYTES:
             raise MessageRejected(
                 f"A {message.type} of {len(body)} bytes is over the limit of {MAX_MESSAGE_BYTES}: split it."
             )
-        correlation_id = uuid.uuid4().hex
-        future: asyncio.Future[AbstractIncomingMessage] = asyncio.get_running_loop().create_future()
-        self._waiting[correlation_id] = future
         try:
             async with asyncio.timeout(timeout_s):
-                await self._send(message, body, correlation_id, timeout_s, exchange)
-                received = await future
+                received = await self._ask(message, body, timeout_s, exchange)
         except TimeoutError as error:
             raise QueryTimeout(f"No service answered {message.type} within {timeout_s:g} s. Is it running?") from error
-        finally:
-            del self._waiting[correlation_id]
         if received.type == QueryFailed.type:
             raise QueryRefused(QueryFailed.decode(received.body).detail)
         if received.type != reply.type:
@@ -73,7 +74,9 @@ class RpcClient:
         """Close the connection."""
         await self._connection.close()
 
-    async def _send(self, query: Message, body: bytes, correlation_id: str, timeout_s: float, to: str) -> None:
+    async def _ask(self, query: Message, body: bytes, timeout_s: float, exchange: str) -> AbstractIncomingMessage:
+        """Send the query, again whenever its channel was lost or the broker refused it, and return the reply."""
+        correlation_id = uuid.uuid4().hex
         message = aio_pika.Message(
             body,
             content_type=CONTENT_TYPE,
@@ -84,24 +87,42 @@ class RpcClient:
             expiration=timeout_s,
             headers={"traceparent": trace} if (trace := traceparent()) else None,
         )
-        channel = await self._open_channel()
-        try:
-            exchange = await channel.get_exchange(to, ensure=False)
-            await exchange.publish(message, query.routing_key())
-        except (aio_pika.exceptions.AMQPError, OSError) as error:
-            raise PublishFailed(f"RabbitMQ did not accept {query.type}: {error}") from error
+        while True:
+            future: asyncio.Future[AbstractIncomingMessage] = asyncio.get_running_loop().create_future()
+            self._waiting[correlation_id] = future
+            channel = await self._open_channel()
+            try:
+                target = await channel.get_exchange(exchange, ensure=False)
+                await target.publish(message, query.routing_key())
+                return await future
+            except DeliveryError:
+                await channel.close()  # it may refuse all further queries: see `ExchangeChannel.replace`
+            except ChannelNotFoundEntity as error:
+                raise PublishFailed(f"RabbitMQ did not accept {query.type}: {error}") from error
+            except (*CHANNEL_LOST, OSError, _ChannelClosed):
+                pass  # sent again below
+            finally:
+                del self._waiting[correlation_id]
+            await asyncio.sleep(_PAUSE_S)
 
     async def _open_channel(self) -> AbstractChannel:
         """Return the channel, opened anew if it was closed: a direct reply-to consumer ends with its channel."""
         async with self._opening:
             if self._channel is None or self._channel.is_closed:
                 await self._connection.connected.wait()
-                channel = aio_pika.Channel(self._connection, publisher_confirms=False)
+                channel = aio_pika.Channel(self._connection, publisher_confirms=True)
                 await channel.initialize()
                 queue = await channel.get_queue(_REPLY_TO, ensure=False)
                 await queue.consume(self._on_reply, no_ack=True)
+                channel.close_callbacks.add(self._on_channel_closed)
                 self._channel = channel
             return self._channel
+
+    def _on_channel_closed(self, *_: object) -> None:
+        """Wake the queries that were sent: a reply to them goes nowhere."""
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(_ChannelClosed())
 
     async def _on_reply(self, message: AbstractIncomingMessage) -> None:
         future = self._waiting.get(message.correlation_id or "")

@@ -11,13 +11,22 @@ from batchyard_contracts.message import Message, Value
 from batchyard_contracts.schema.message_schema import schema_of
 from batchyard_contracts.v1 import MESSAGES
 from batchyard_contracts.v1.flow import DestinationFeedback
-from batchyard_contracts.v1.values import Rate, Time
+from batchyard_contracts.v1.values import MAX_INTEGER, Rate, Time
 from tests.support.bounds import unbounded_parts
+
+STORED_IN_64_BITS = {"done", "total", "units", "version"}
+"""Fields whose columns have 64 bits: units of a batch, and the version of a rate, which is kept in memory."""
 
 
 @pytest.mark.parametrize("kind", MESSAGES.values(), ids=MESSAGES)
 def test_every_part_of_a_message_has_a_bound(kind: type[Message]) -> None:
     assert unbounded_parts(schema_of(kind), kind.type) == []
+
+
+@pytest.mark.parametrize("kind", MESSAGES.values(), ids=MESSAGES)
+def test_an_integer_fits_its_column(kind: type[Message]) -> None:
+    wide = {path for path, part in _integers(schema_of(kind), "") if part["maximum"] > MAX_INTEGER}
+    assert {path.rpartition(".")[2] for path in wide} <= STORED_IN_64_BITS
 
 
 def test_every_time_has_a_zone_and_a_range() -> None:
@@ -28,6 +37,18 @@ def test_every_time_has_a_zone_and_a_range() -> None:
         if _is_plain_time(hint)
     ]
     assert found == []
+
+
+def _integers(part: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the integers of a schema that have a maximum, with the names of the fields that lead to them."""
+    if isinstance(part, list):
+        for one in part:
+            yield from _integers(one, path)
+    if isinstance(part, dict):
+        if part.get("type") == "integer" and "maximum" in part:
+            yield path, part
+        for name, one in part.items():
+            yield from _integers(one, path if name in {"anyOf", "items", "properties", "$defs"} else f"{path}.{name}")
 
 
 def _values(kind: type[Value]) -> Iterator[type[Value]]:

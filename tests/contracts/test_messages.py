@@ -89,8 +89,9 @@ def test_other_bodies_are_validation_errors(body: bytes) -> None:
         BatchSubmit.decode(body)
 
 
-def test_the_envelope_reads_a_trace_only_when_it_is_text() -> None:
+def test_the_envelope_reads_a_trace_only_when_it_can_be_one() -> None:
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     assert Envelope("x.y.v1", "1", headers={"traceparent": trace}).traceparent == trace
-    assert Envelope("x.y.v1", "1", headers={"traceparent": 7}).traceparent is None
+    for wrong in (7, b"00", "a\x00b", "é", "a\nb", "0" * 10_000):
+        assert Envelope("x.y.v1", "1", headers={"traceparent": wrong}).traceparent is None
     assert Envelope("x.y.v1", "1").traceparent is None

@@ -7,17 +7,22 @@ from datetime import UTC, datetime
 
 import aio_pika
 import pytest
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractRobustConnection
+from aio_pika import Exchange
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue, AbstractRobustConnection
+from aio_pika.exceptions import DeliveryError
+from pamqp.commands import Basic
 from pamqp.common import FieldTable
 
 from batchyard_contracts import topology
 from batchyard_contracts.client.connection import BrokerConnection
 from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.flow import SourceEnded, WorkerAnnounced
+from batchyard_contracts.v1.queries import WorkersQuery, WorkersReply
 from devstack import Servers
 from shared.messaging.connection import connect, open_channel
 from shared.messaging.consumer import Consumer, Route
 from shared.messaging.publisher import Publisher, outgoing
+from shared.messaging.rpc_client import RpcClient
 from shared.messaging.topology import declare
 from tests.support.patience import PATIENCE_S
 from tests.support.tcp_proxy import TcpProxy
@@ -52,6 +57,14 @@ async def consume(connection: AbstractRobustConnection, queue: str) -> "asyncio.
 
 async def put(channel: AbstractChannel, queue: str, body: bytes) -> None:
     await channel.default_exchange.publish(aio_pika.Message(body), queue)
+
+
+async def next_of(queue: AbstractQueue) -> AbstractIncomingMessage:
+    """Return the next message of a queue as soon as there is one."""
+    async with asyncio.timeout(PATIENCE_S):
+        while (found := await queue.get(no_ack=True, fail=False)) is None:  # noqa: ASYNC110  a queue has no event
+            await asyncio.sleep(0.02)
+    return found
 
 
 async def took(arrived: "asyncio.Queue[bytes]", body: bytes) -> None:
@@ -110,6 +123,50 @@ async def test_a_queue_that_is_missing_after_a_reconnect_stops_no_other(clean: S
             await connection.close()
             for name in ("stays", "goes"):
                 await channel.queue_delete(name)
+
+
+async def test_a_query_is_sent_again_when_its_connection_is_lost(clean: Servers) -> None:
+    asked = topology.DISPATCHER_QUERIES
+    async with TcpProxy(clean.amqp_url) as proxy, channel_of(clean) as channel:
+        client = await RpcClient.open(proxy.url, "hosts")
+        try:
+            await declare(client._connection)
+            query = asyncio.create_task(client.query(WorkersQuery(), WorkersReply, timeout_s=PATIENCE_S))
+            queue = await channel.get_queue(asked.name)
+            for _ in range(2):
+                await next_of(queue)
+                proxy.cut()
+            sent = await next_of(queue)
+            reply = aio_pika.Message(
+                WorkersReply(workers=[]).encode(), type=WorkersReply.type, correlation_id=sent.correlation_id
+            )
+            await channel.default_exchange.publish(reply, sent.reply_to or "")
+            assert await query == WorkersReply(workers=[])
+        finally:
+            await client.close()
+
+
+async def test_a_refused_message_is_sent_again_over_a_new_channel(
+    clean: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.messaging.publisher._REFUSED_PAUSES_S", (0.0, 0.0))
+    channels: list[object] = []
+
+    async def refuse_on_the_first_channel(self: Exchange, *_: object, **__: object) -> None:
+        channels.append(self.channel)
+        if self.channel is channels[0]:
+            raise DeliveryError(None, Basic.Nack(delivery_tag=1))
+
+    publisher = await Publisher.open(clean.amqp_url, "hosts")
+    try:
+        await declare(publisher.connection)
+        monkeypatch.setattr(Exchange, "publish", refuse_on_the_first_channel)
+        announced = WorkerAnnounced(worker_id="w", manifests=[], started_at=datetime.now(UTC))
+        await publisher.publish([outgoing(topology.FLOW, announced), outgoing(topology.FLOW, announced)])
+        assert len(channels) == 3  # the first message twice, the second once
+        assert channels[0] not in channels[1:]
+    finally:
+        await publisher.close()
 
 
 async def test_a_consumer_starts_with_the_queues_that_are_there(

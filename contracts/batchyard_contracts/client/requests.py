@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, DeliveryMode
+from aio_pika.exceptions import DeliveryError, PublishError
 
 from batchyard_contracts.client.connection import LOST, BrokerConnection, is_cancelled, raise_if_refused
 from batchyard_contracts.client.errors import NoReply
@@ -69,12 +70,17 @@ class RequestClient:
         try:
             channel = await self._open()
             target = await channel.get_exchange(exchange, ensure=False)
-            await target.publish(
-                self._amqp_message(message, message_id, timeout_s, durable=durable),
-                message.routing_key(),
-                mandatory=True,
-                timeout=timeout_s,
-            )
+            try:
+                await target.publish(
+                    self._amqp_message(message, message_id, timeout_s, durable=durable),
+                    message.routing_key(),
+                    mandatory=True,
+                    timeout=timeout_s,
+                )
+            except DeliveryError as error:
+                if not isinstance(error, PublishError):
+                    await channel.close()  # it met a queue whose leader died, and may refuse all further requests
+                raise
             reply = await future
         finally:
             del self._waiting[message_id]

@@ -75,12 +75,11 @@ async def test_a_reply_that_cannot_be_read_is_a_failed_query() -> None:
     """Before, one result that is nested too deep made the answer 500."""
     client = RpcClient(cast("Any", None))
 
-    async def send(query: Message, body: bytes, correlation_id: str, timeout_s: float, to: str) -> None:
-        del query, body, timeout_s, to
-        reply = SimpleNamespace(type="results.reply.v1", body=b'{"items":' + b"[" * 300, correlation_id=correlation_id)
-        await client._on_reply(cast("Any", reply))
+    async def ask(query: Message, body: bytes, timeout_s: float, exchange: str) -> Any:
+        del query, body, timeout_s, exchange
+        return SimpleNamespace(type="results.reply.v1", body=b'{"items":' + b"[" * 300)
 
-    client._send = send  # type: ignore[method-assign]
+    client._ask = ask  # type: ignore[method-assign]
     with pytest.raises(IngestError, match="cannot be read") as raised:
         await AggregatorClient(client).results(cast("Any", WorkloadQuery(workload="w", question="q", request={})))
     assert raised.value.rejection.status == 502
