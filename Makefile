@@ -15,7 +15,7 @@ COMPILE = $(BIN)/uv pip compile --quiet $(or $(ARGS),--upgrade) --no-strip-extra
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo up down test test-faults test-fuzz check lint types architecture conventions contracts shell yaml security manifests bench bench-smoke bench-rates lock clean
+.PHONY: help demo up down test test-faults test-fuzz test-docs check lint types architecture conventions contracts shell yaml security manifests bench bench-smoke bench-rates lock clean
 
 help: ## Say what each command does.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ test-faults: $(READY) ## Run the tests that kill, block or stop whole servers, o
 test-fuzz: $(READY) ## Look for unknown faults with random requests, messages and orders of events, for four minutes; the log names the seeds.
 	@$(BIN)/python -m pytest -m fuzz -n 2 --dist loadfile $(ARGS)
 
+test-docs: $(READY) ## Run every block of README and docs as it stands, twice, on a local cluster of its own; under four minutes.
+	@$(BIN)/python -m pytest -q -n 0 -p no:randomly tests/docs $(ARGS)
+
 check: lint types architecture conventions contracts shell yaml security manifests ## Run every check that needs no server: all that follow up to `make manifests`.
 
 lint: $(READY) ## Check style and formatting (ruff).
@@ -59,9 +62,11 @@ architecture: $(READY) ## Check who may import whom (import-linter).
 conventions: $(READY) ## Check names, docstrings and commit subjects.
 	$(BIN)/python -m pytest -q tests/conventions
 
-contracts: $(READY) ## Check that schemas are generated anew and that no published message has changed.
+contracts: $(READY) ## Check that schemas and the OpenAPI document are generated anew, and that no published message or operation has changed.
 	$(BIN)/python -m batchyard_contracts.schema.export --check
 	$(BIN)/python -m batchyard_contracts.schema.compat
+	$(BIN)/python -m services.ingest.http.openapi_file --check
+	$(BIN)/python -m batchyard_contracts.schema.openapi_compat
 
 shell: $(READY) ## Check shell scripts (shellcheck).
 	$(BIN)/shellcheck $$(git ls-files .ci) $$(git ls-files '*.sh')

@@ -25,6 +25,14 @@ PUBLIC = {
         "QueryRefused",
         "UnknownBatch",
     },
+    "batchyard_contracts.http": {
+        "AsyncHttpClient",
+        "HttpClient",
+        "HttpClientError",
+        "HttpProblem",
+        "BatchUnfinished",
+        "NotReachable",
+    },
     "batchyard_contracts.message": {"Command", "Envelope", "Message", "Value", "CONTENT_TYPE", "MAX_MESSAGE_BYTES"},
     "batchyard_contracts.workload": {
         "Ambiguous",

@@ -58,6 +58,14 @@ class History:
         listed = self._git("ls-tree", "-r", "-z", "--name-only", ref, f"{below}/") or ""
         return {name: self._git("show", f"{ref}:./{name}") or "" for name in listed.split("\0") if name}
 
+    def published(self, file: str) -> tuple[str, str] | None:
+        """Commit that published a file, and its text there: the newest tag, else the first commit that has the file."""
+        added = self._git("log", "--diff-filter=A", "--format=%H", "--reverse", "--", file) or ""
+        for ref in (self._newest_tag(), added.partition("\n")[0]):
+            if ref and (text := self._git("show", f"{ref}:./{file}")):
+                return ref, text
+        return None
+
     def _newest_tag(self) -> str | None:
         return (self._git("describe", "--tags", "--abbrev=0") or "").strip() or None
 

@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 from batchyard_contracts.v1.commands import BatchSubmit
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
 from batchyard_contracts.v1.values import ItemResult
+from services.ingest.http.examples import RESPONSES
 from services.ingest.http.models import (
     AppendRequest,
     ChangeRequest,
@@ -120,7 +121,15 @@ def _document(app: FastAPI, *, tokens: bool) -> dict[str, Any]:
     components["schemas"] = {
         name: schemas[name] for name in sorted(schemas) if name not in {"HTTPValidationError", "ValidationError"}
     }
+    _add_examples(document)
     if tokens:
         components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
         document["security"] = [{"bearer": []}]
     return document
+
+
+def _add_examples(document: dict[str, Any]) -> None:
+    """Add an example of each answer that is JSON."""
+    for operation in (one for item in document["paths"].values() for one in item.values()):
+        for status, example in RESPONSES[operation["operationId"]].items():
+            operation["responses"][status]["content"]["application/json"]["example"] = example

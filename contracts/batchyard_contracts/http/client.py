@@ -1,0 +1,244 @@
+"""Synchronous and asynchronous client of the HTTP API."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import Any, Self, TypeVar
+from uuid import UUID
+
+import httpx
+
+from batchyard_contracts.http import operations
+from batchyard_contracts.http.errors import BatchUnfinished, NotReachable
+from batchyard_contracts.http.operations import Item, Operation
+from batchyard_contracts.v1.commands import CommandAccepted
+from batchyard_contracts.v1.queries import BatchState, FailureGroup, WorkerState
+from batchyard_contracts.v1.values import ItemResult, Selection
+
+T = TypeVar("T")
+API = "/api/v1"
+TIMEOUT_S = 60.0
+POLL_S = 0.5
+"""Seconds between two looks at a batch that is waited for."""
+
+
+class HttpClient:
+    """Synchronous client. The token is the bearer token of the owner, if the server asks for one."""
+
+    def __init__(self, url: str, *, token: str | None = None, timeout_s: float = TIMEOUT_S) -> None:
+        self._http = httpx.Client(base_url=_base(url), headers=_authorization(token), timeout=timeout_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def submit(
+        self, workload: str, items: Sequence[Item], *, idempotency_key: str | None = None, **options: Any
+    ) -> CommandAccepted:
+        """Submit a batch of up to 10,000 items; `options` are further fields of `BatchSubmit`, such as `priority`."""
+        return self._run(operations.submit(workload, items, idempotency_key, options))
+
+    def batches(self, **query: Any) -> list[BatchState]:
+        """List batches, the one that was accepted last first; `query` narrows them, such as `status`."""
+        return self._run(operations.batches(query))
+
+    def batch(self, batch_id: UUID) -> BatchState:
+        """Show a batch."""
+        return self._run(operations.batch(batch_id))
+
+    def wait(self, batch_id: UUID, timeout_s: float | None = None) -> BatchState:
+        """Wait until a batch has finished. Raises `BatchUnfinished` after `timeout_s`."""
+        end = None if timeout_s is None else time.monotonic() + timeout_s
+        while (state := self.batch(batch_id)).status != "finished":
+            if end is not None and time.monotonic() > end:
+                raise BatchUnfinished
+            time.sleep(POLL_S)
+        return state
+
+    def results(self, batch_id: UUID, **query: Any) -> Iterator[ItemResult]:
+        """Read the results in the order of the items; `query` narrows them by `status`, `error_code` or `cause`."""
+        after = -1
+        while page := self._run(operations.results(batch_id, query, after)):
+            yield from page
+            after = page[-1].ordinal
+
+    def failures(self, batch_id: UUID) -> list[FailureGroup]:
+        """Show the failures of a batch by cause, the most frequent first."""
+        return self._run(operations.failures(batch_id))
+
+    def pause(self, batch_id: UUID) -> CommandAccepted:
+        """Pause a batch."""
+        return self._run(operations.control(batch_id, "pause"))
+
+    def resume(self, batch_id: UUID) -> CommandAccepted:
+        """Resume a paused batch."""
+        return self._run(operations.control(batch_id, "resume"))
+
+    def cancel(self, batch_id: UUID) -> CommandAccepted:
+        """Cancel a batch; its results so far are kept."""
+        return self._run(operations.control(batch_id, "cancel"))
+
+    def change(self, batch_id: UUID, **changes: Any) -> CommandAccepted:
+        """Change the priority or the terms of a batch."""
+        return self._run(operations.change(batch_id, changes))
+
+    def retry(
+        self,
+        batch_id: UUID,
+        select: Selection | None = None,
+        patch: Sequence[Mapping[str, Any]] = (),
+        *,
+        skip_invalid: bool = False,
+    ) -> CommandAccepted:
+        """Run items of a finished batch again that did not succeed: all of them, or a selection."""
+        return self._run(operations.retry(batch_id, select, patch, skip_invalid=skip_invalid))
+
+    def workloads(self) -> list[dict[str, Any]]:
+        """List the workloads that workers have announced."""
+        return self._run(operations.workloads())
+
+    def workers(self) -> list[WorkerState]:
+        """List the live workers."""
+        return self._run(operations.workers())
+
+    def ask(self, workload: str, question: str, request: Mapping[str, Any]) -> Any:
+        """Ask a workload a question, and return its answer."""
+        return self._run(operations.ask(workload, question, request))
+
+    def _run(self, operation: Operation[T]) -> T:
+        try:
+            response = self._http.request(
+                operation.method,
+                operation.path,
+                params=operation.params(),
+                content=operation.body,
+                headers=operation.headers(),
+            )
+        except httpx.TransportError as error:
+            raise NotReachable(f"{NotReachable.__doc__} ({error})") from error
+        return _read(operation, response)
+
+
+class AsyncHttpClient:
+    """Asynchronous client. The token is the bearer token of the owner, if the server asks for one."""
+
+    def __init__(self, url: str, *, token: str | None = None, timeout_s: float = TIMEOUT_S) -> None:
+        self._http = httpx.AsyncClient(base_url=_base(url), headers=_authorization(token), timeout=timeout_s)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def submit(
+        self, workload: str, items: Sequence[Item], *, idempotency_key: str | None = None, **options: Any
+    ) -> CommandAccepted:
+        """Submit a batch of up to 10,000 items; `options` are further fields of `BatchSubmit`, such as `priority`."""
+        return await self._run(operations.submit(workload, items, idempotency_key, options))
+
+    async def batches(self, **query: Any) -> list[BatchState]:
+        """List batches, the one that was accepted last first; `query` narrows them, such as `status`."""
+        return await self._run(operations.batches(query))
+
+    async def batch(self, batch_id: UUID) -> BatchState:
+        """Show a batch."""
+        return await self._run(operations.batch(batch_id))
+
+    async def wait(self, batch_id: UUID, timeout_s: float | None = None) -> BatchState:
+        """Wait until a batch has finished. Raises `BatchUnfinished` after `timeout_s`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while (state := await self.batch(batch_id)).status != "finished":  # noqa: ASYNC110  # as HTTP has it
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError as error:
+            raise BatchUnfinished from error
+        return state
+
+    async def results(self, batch_id: UUID, **query: Any) -> AsyncIterator[ItemResult]:
+        """Read the results in the order of the items; `query` narrows them by `status`, `error_code` or `cause`."""
+        after = -1
+        while page := await self._run(operations.results(batch_id, query, after)):
+            for item in page:
+                yield item
+            after = page[-1].ordinal
+
+    async def failures(self, batch_id: UUID) -> list[FailureGroup]:
+        """Show the failures of a batch by cause, the most frequent first."""
+        return await self._run(operations.failures(batch_id))
+
+    async def pause(self, batch_id: UUID) -> CommandAccepted:
+        """Pause a batch."""
+        return await self._run(operations.control(batch_id, "pause"))
+
+    async def resume(self, batch_id: UUID) -> CommandAccepted:
+        """Resume a paused batch."""
+        return await self._run(operations.control(batch_id, "resume"))
+
+    async def cancel(self, batch_id: UUID) -> CommandAccepted:
+        """Cancel a batch; its results so far are kept."""
+        return await self._run(operations.control(batch_id, "cancel"))
+
+    async def change(self, batch_id: UUID, **changes: Any) -> CommandAccepted:
+        """Change the priority or the terms of a batch."""
+        return await self._run(operations.change(batch_id, changes))
+
+    async def retry(
+        self,
+        batch_id: UUID,
+        select: Selection | None = None,
+        patch: Sequence[Mapping[str, Any]] = (),
+        *,
+        skip_invalid: bool = False,
+    ) -> CommandAccepted:
+        """Run items of a finished batch again that did not succeed: all of them, or a selection."""
+        return await self._run(operations.retry(batch_id, select, patch, skip_invalid=skip_invalid))
+
+    async def workloads(self) -> list[dict[str, Any]]:
+        """List the workloads that workers have announced."""
+        return await self._run(operations.workloads())
+
+    async def workers(self) -> list[WorkerState]:
+        """List the live workers."""
+        return await self._run(operations.workers())
+
+    async def ask(self, workload: str, question: str, request: Mapping[str, Any]) -> Any:
+        """Ask a workload a question, and return its answer."""
+        return await self._run(operations.ask(workload, question, request))
+
+    async def _run(self, operation: Operation[T]) -> T:
+        try:
+            response = await self._http.request(
+                operation.method,
+                operation.path,
+                params=operation.params(),
+                content=operation.body,
+                headers=operation.headers(),
+            )
+        except httpx.TransportError as error:
+            raise NotReachable(f"{NotReachable.__doc__} ({error})") from error
+        return _read(operation, response)
+
+
+def _base(url: str) -> str:
+    return url.rstrip("/") + API
+
+
+def _authorization(token: str | None) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def _read(operation: Operation[T], response: httpx.Response) -> T:
+    if response.status_code >= 300:
+        raise operations.problem_of(response.status_code, response.content, response.headers.get("Retry-After"))
+    return operation.read(response.content)

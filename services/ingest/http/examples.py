@@ -1,0 +1,137 @@
+"""Examples of responses in the OpenAPI description, by operation."""
+
+from typing import Any
+
+_BATCH_ID = "01a22b09-e616-78d9-8ae2-bcd21479fff8"
+_TIME = "2026-11-30T06:00:00Z"
+_ACCEPTED: dict[str, Any] = {
+    "batch_id": _BATCH_ID,
+    "workload": "http",
+    "items": 1,
+    "replayed": False,
+    "accepted_at": _TIME,
+}
+_STATE: dict[str, Any] = {
+    "batch_id": _BATCH_ID,
+    "owner": "ann",
+    "workload": "http",
+    "priority": "normal",
+    "status": "finished",
+    "round": 1,
+    "result": "partial",
+    "counts": {"total": 3, "succeeded": 2, "failed": 1, "remaining": 0},
+    "name": "friday calls",
+    "labels": {"team": "search"},
+    "terms": {"rate": {"per_second": 20, "burst": 2}},
+    "accepted_at": _TIME,
+    "finished_at": "2026-11-30T06:00:09Z",
+}
+_FAILURE: dict[str, Any] = {
+    "code": "not_found",
+    "count": 1,
+    "message": "HTTP 404",
+    "ordinals": [2],
+    "cause": "1-0123456789abcdef",
+    "partition": "example.org",
+    "retryable": False,
+}
+_WORKLOAD: dict[str, Any] = {
+    "name": "noop",
+    "version": "1",
+    "title": "Squares",
+    "description": "Squares a number.",
+    "item_schema": {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]},
+    "result_schema": {"type": "object", "properties": {"n": {"type": "integer"}}},
+    "example": {"n": 7},
+    "exports": {},
+    "announced_at": _TIME,
+}
+_RATES: dict[str, Any] = {
+    "rates": [
+        {
+            "workload": "http",
+            "limit": "partition",
+            "partition": "example.org",
+            "per_second": 5.0,
+            "burst": 1,
+            "reason": "set by the manifest",
+            "in_flight": 2,
+            "waiting": 40,
+        }
+    ]
+}
+_DEAD_LETTER: dict[str, Any] = {
+    "id": "4f1c7d0a",
+    "queue": "ingest.commands",
+    "type": "batch.submit.v1",
+    "reason": "invalid_command: workload: Field required",
+    "at": _TIME,
+    "bytes": 13,
+    "body": '{"items": []}',
+}
+_RETRIED = {**_ACCEPTED, "retried": 1}
+_DONE = {"queue": "ingest.commands", "count": 1}
+
+RESPONSES: dict[str, dict[str, Any]] = {
+    "batches_submit": {"202": _ACCEPTED},
+    "batches_list_all": {"200": {"batches": [_STATE]}},
+    "batches_retry": {
+        "202": _RETRIED,
+        "200": {
+            "round": 1,
+            "items": 1,
+            "invalid": 0,
+            "samples": [
+                {
+                    "ordinal": 2,
+                    "custom_id": "row-3",
+                    "partition": "example.org",
+                    "before": {"url": "https://example.org/gone"},
+                    "after": {"url": "https://www.example.org/"},
+                }
+            ],
+            "invalid_items": [],
+        },
+    },
+    "batches_show": {"200": _STATE},
+    "batches_change": {"202": _ACCEPTED},
+    "batches_failures": {"200": {"groups": [_FAILURE]}},
+    "batches_append": {"202": _ACCEPTED},
+    "batches_seal": {"202": _ACCEPTED},
+    "batches_pause": {"202": _ACCEPTED},
+    "batches_resume": {"202": _ACCEPTED},
+    "batches_cancel": {"202": _ACCEPTED},
+    "results_results": {
+        "200": [{"ordinal": 0, "custom_id": "row-1", "status": "succeeded", "round": 1, "attempts": 1, "result": {}}]
+    },
+    "workloads_list_all": {"200": {"workloads": [_WORKLOAD]}},
+    "workloads_show": {"200": _WORKLOAD},
+    "workloads_invalidate_cache": {"202": {"at": _TIME}},
+    "workloads_workers": {
+        "200": {
+            "workers": [
+                {
+                    "worker_id": "host-1",
+                    "workloads": ["noop"],
+                    "chunks": [],
+                    "running": 0,
+                    "stopping": False,
+                    "seen_at": _TIME,
+                    "slots": {"noop": {"busy": 0, "open": 4, "max": 16}},
+                }
+            ]
+        }
+    },
+    "workloads_ask": {"200": {"word": "much"}},
+    "rates_list_all": {"200": _RATES},
+    "rates_show": {"200": _RATES},
+    "rates_override": {"200": _RATES},
+    "rates_clear": {"200": _RATES},
+    "rates_close": {"200": _RATES},
+    "operators_list_all": {
+        "200": {"queues": [{"queue": "ingest.commands", "count": 1}], "dead_letters": [_DEAD_LETTER]}
+    },
+    "operators_show": {"200": _DEAD_LETTER},
+    "operators_replay": {"200": _DONE},
+    "operators_drop": {"200": _DONE},
+}

@@ -1,0 +1,40 @@
+"""Generator of `contracts/openapi.json`: `python -m services.ingest.http.openapi_file [--check]`.
+
+With `--check` it writes nothing, and exits with 1 when the file differs from what the routes describe.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import SecretStr
+
+from services.ingest.http.api import build_app
+from services.ingest.http.tokens import Tokens
+
+FILE = Path(__file__).parents[3] / "contracts" / "openapi.json"
+
+
+def document() -> dict[str, Any]:
+    """Return the OpenAPI description of an API that asks for tokens."""
+    tokens = Tokens({"anybody": SecretStr("no real token")})
+    app = cast("Any", build_app(cast("Any", None), tokens, max_websockets=1, amqp_url="", operators=()))
+    return cast("dict[str, Any]", app.openapi())
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command line and return the exit code."""
+    text = json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
+    if FILE.is_file() and FILE.read_text("utf-8") == text:
+        return 0
+    if "--check" in arguments:
+        sys.stdout.write("differs: openapi.json\nRun `python -m services.ingest.http.openapi_file` and commit it.\n")
+        return 1
+    FILE.write_text(text, "utf-8", newline="\n")
+    sys.stdout.write("written: openapi.json\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

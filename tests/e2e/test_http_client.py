@@ -1,0 +1,94 @@
+"""The synchronous and the asynchronous HTTP client do the same against the running services."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from batchyard_contracts.http import AsyncHttpClient, BatchUnfinished, HttpClient, HttpProblem, NotReachable
+from batchyard_contracts.v1.values import ItemResult, NewItem
+from tests.support.cluster import Cluster
+from tests.support.patience import PATIENCE_S
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+Call = Callable[..., Any]
+
+
+@pytest.fixture(params=["sync", "async"])
+async def call(request: pytest.FixtureRequest, cluster: Cluster) -> AsyncIterator[Call]:
+    """Call a method of a client by its name, and gather what it yields."""
+    url = str(cluster.http._base_url).removesuffix("/api/v1/")
+    if request.param == "sync":
+        with HttpClient(url + "/") as client:
+
+            def by_thread(name: str, /, *arguments: Any, **options: Any) -> Any:
+                answer = getattr(client, name)(*arguments, **options)
+                return list(answer) if name == "results" else answer
+
+            yield lambda name, /, *arguments, **options: asyncio.to_thread(by_thread, name, *arguments, **options)
+    else:
+        async with AsyncHttpClient(url) as client_:
+
+            async def by_loop(name: str, /, *arguments: Any, **options: Any) -> Any:
+                if name == "results":
+                    return [item async for item in client_.results(*arguments, **options)]
+                return await getattr(client_, name)(*arguments, **options)
+
+            yield by_loop
+
+
+async def test_a_batch_is_submitted_waited_for_read_and_retried(call: Call) -> None:
+    items = [NewItem(payload={"n": 0}, custom_id="first"), *({"n": n} for n in range(1, 1200)), {"n": 5, "fail": "no"}]
+    key = str(uuid4())
+    receipt = await call("submit", "noop", items, idempotency_key=key, name="by HTTP", labels={"team": "a"})
+    again = await call("submit", "noop", items, idempotency_key=key, name="by HTTP", labels={"team": "a"})
+    assert (again.batch_id, again.replayed) == (receipt.batch_id, True)
+    state = await call("wait", receipt.batch_id, PATIENCE_S)
+    assert (state.result, state.counts.succeeded, state.counts.failed) == ("partial", 1200, 1)
+    results: list[ItemResult] = await call("results", receipt.batch_id)
+    assert [item.ordinal for item in results] == list(range(1201))
+    assert (results[0].custom_id, results[3].result) == ("first", {"n": 9})
+    (failed,) = await call("failures", receipt.batch_id)
+    assert [item.ordinal for item in await call("results", receipt.batch_id, cause=failed.cause)] == [1200]
+    retried = await call("retry", receipt.batch_id, patch=[{"op": "remove", "path": "/fail"}])
+    assert retried.retried == 1
+    newest = await call("batches", name="BY http", label=["team=a"], limit=1)
+    assert [batch.batch_id for batch in newest] == [receipt.batch_id]
+
+
+async def test_a_batch_is_controlled(call: Call) -> None:
+    receipt = await call("submit", "noop", [{"n": n, "sleep_s": 5} for n in range(300)], priority="low")
+    await call("pause", receipt.batch_id)
+    await call("change", receipt.batch_id, priority="normal", rate={"per_second": 5, "burst": 1})
+    await call("resume", receipt.batch_id)
+    with pytest.raises(BatchUnfinished):
+        await call("wait", receipt.batch_id, 0)
+    await call("cancel", receipt.batch_id)
+    state = await call("wait", receipt.batch_id, PATIENCE_S)
+    assert (state.result, state.priority, state.terms.rate.per_second) == ("cancelled", "normal", 5)
+
+
+async def test_the_platform_is_shown(call: Call) -> None:
+    assert "noop" in [workload["name"] for workload in await call("workloads")]
+    assert len(await call("workers")) >= 1
+
+
+async def test_a_refusal_has_its_code_and_line(call: Call) -> None:
+    with pytest.raises(HttpProblem) as refused:
+        await call("submit", "noop", [{"n": 1}, {"n": "x"}])
+    assert (refused.value.status, refused.value.code, refused.value.line) == (422, "invalid_item", 2)
+    with pytest.raises(HttpProblem) as missing:
+        await call("batch", uuid4())
+    assert (missing.value.status, missing.value.code) == (404, "batch_not_found")
+
+
+async def test_a_server_that_is_not_there_is_said_so(unused_tcp_port: int) -> None:
+    url = f"http://127.0.0.1:{unused_tcp_port}"
+    with HttpClient(url) as client, pytest.raises(NotReachable):
+        client.workers()
+    async with AsyncHttpClient(url, token="t0ken") as client_:
+        with pytest.raises(NotReachable):
+            await client_.workers()
