@@ -32,7 +32,7 @@ SOURCE_ONLY = Rejection(
     "The source of this batch found no items, and a source is not retried. Submit the batch again.",
     409,
 )
-FINISHED = "The batch has finished: there is nothing to {}. Use the action `retry` to run failed items again."
+FINISHED = "The batch has finished: there is nothing to {}. Retry the batch to run failed items again."
 ID_TAKEN = Rejection("idempotency_conflict", "The id was used for another command. Use a new one.", 409)
 
 

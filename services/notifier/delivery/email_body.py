@@ -122,6 +122,11 @@ def _table_rows(event: BatchFinished, name: str | None) -> list[tuple[str, str]]
     numbers = counts.model_dump()
     rows += [(status.capitalize(), str(numbers[status])) for status in TERMINAL_STATUSES if numbers[status]]
     rows += [("Accepted", _time(event.accepted_at)), ("Finished", _time(event.finished_at))]
+    if event.stop_reason:
+        rows.append(("Stopped by", event.stop_reason.replace("_", " ")))
+    if event.result != "completed":
+        rows.append(("Causes", f"batchyard failures {event.batch_id}"))
+        rows.append(("Run again", f"batchyard retry {event.batch_id}"))
     rows += [(f"[{one_line(key)}]", one_line(value)) for key, value in event.labels.items()]
     if event.summary_error:
         return [*rows, ("No summary", one_line(event.summary_error, _LONG))]

@@ -214,3 +214,12 @@ def test_a_stuck_batch_is_described_to_operators() -> None:
     for line in ("2 items have no outcome.", "Owner:      ann", "Remaining:  2", f"Inspect:    batchyard show {ID}"):
         assert line in plain
     assert set(message.keys()) == HEADERS
+
+
+@pytest.mark.parametrize("result", ["completed", "partial", "failed", "cancelled"])
+def test_a_batch_that_did_not_complete_names_the_commands_for_its_failures(result: str) -> None:
+    event = finished(result=result, stop_reason="failure_threshold" if result == "cancelled" else None)
+    text = text_of(parsed(compose_finished(event, None, "ann@example.org", SENDER, ID)), "plain")
+    assert (f"batchyard failures {event.batch_id}" in text) == (result != "completed")
+    assert (f"batchyard retry {event.batch_id}" in text) == (result != "completed")
+    assert ("failure threshold" in text) == (result == "cancelled")
