@@ -250,6 +250,27 @@ def test_partition_without_rate_is_not_asked_before_its_next_item() -> None:
     assert paced.partition_limit(BATCH, "x") > 0
 
 
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"rate": {"per_second": 1}},
+        {"partition": {"pointer": "/host"}, "limits": [{"name": "all", "rate": {"per_second": 1}}]},
+    ],
+    ids=["no partitions", "a limit of all partitions"],
+)
+def test_a_rate_of_the_whole_workload_tells_when_it_allows_the_next_item(limits: dict[str, object]) -> None:
+    paced = window(**limits)
+    paced.workers = 1
+    assert paced.end_backoffs(100.0) is None
+    paced.record_dispatched(out(1, ""))
+    assert paced.is_full("normal")
+    again_at = paced.end_backoffs(100.0)
+    assert again_at is not None
+    assert 100.0 < again_at < 102.0
+    assert paced.end_backoffs(again_at) is None
+    assert not paced.is_full("normal")
+
+
 def test_partition_at_its_concurrency_is_asked_when_an_item_returns() -> None:
     full = window(partition_concurrency=2)
     full.workers = 1

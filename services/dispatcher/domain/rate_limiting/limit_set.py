@@ -7,7 +7,7 @@ from batchyard_contracts.v1.manifest import CircuitRule, Limit, Manifest
 from batchyard_contracts.v1.values import ItemError
 from batchyard_contracts.v1.work import SharedRate
 from services.dispatcher.domain.rate_limiting.dispatch_rate import paced_rate
-from services.dispatcher.domain.rate_limiting.limiter import LearnedRate, Limiter, LimitTerms
+from services.dispatcher.domain.rate_limiting.limiter import NEVER, LearnedRate, Limiter, LimitTerms
 
 _MIN_CLEANUP_SIZE = 1000
 """Limiters up to which idle ones are not removed."""
@@ -70,6 +70,13 @@ class LimitSet:
         return any(
             limit.partition is None and self._get_or_create(limit, "").room(1, now)[0] <= 0 for limit, _ in self._limits
         )
+
+    def opens_at(self, now: float) -> float | None:
+        """Return the time at which an exhausted limit of the whole workload allows an item again; None if no limit is
+        exhausted, or if an item must return first."""
+        whole = (self._get_or_create(limit, "") for limit, _ in self._limits if limit.partition is None)
+        times = [at for room, at in (limiter.room(1, now) for limiter in whole) if room <= 0 and at != NEVER]
+        return max(times, default=None)
 
     def room(self, partition: str, wanted: int, now: float) -> tuple[int, float]:
         """Return how many of `wanted` items may be dispatched now; if 0, also the time at which to ask again."""

@@ -236,7 +236,9 @@ class InFlightWindow:
         self.parked.park(partition, until)
 
     def end_backoffs(self, now: float) -> float | None:
-        """End the backoffs that are over; returns the time at which the next one ends, None if there is none."""
+        """End the backoffs that are over; returns the time at which the next one ends, or a limit of the whole workload
+        allows an item again; None if there is neither."""
         self.now = now
         self.limits.drop_idle(now)
-        return self.parked.end_due(now)
+        times = (self.parked.end_due(now), self.limits.opens_at(now))
+        return min((at for at in times if at is not None), default=None)
