@@ -17,8 +17,8 @@ from services.aggregator.persistence.store import AlreadyRecorded
 from shared.postgres.outbox import OutboxMessage
 
 
-class Crash(Exception):
-    """Simulated death of the process."""
+class Crash(BaseException):
+    """Simulated death of the process, which no handler of exceptions survives."""
 
 
 class MemoryTransaction:

@@ -232,7 +232,11 @@ class SimulatedPipeline:
         state = self.parts.state
         assert dict(state.leases) == {}
         assert state.workload_queue("w").window.in_flight == 0
-        assert await self.parts.count("leases") == await self.parts.count("retries") == 0
+        rest = {
+            table: [dict(row) for row in await self.parts.pool.fetch(f"SELECT * FROM {table}")]
+            for table in ("leases", "retries")
+        }
+        assert rest == {"leases": [], "retries": []}, "nothing is left to do"
 
     def _is_done(self) -> bool:
         known = [self.ledger.store.batches.get(batch_id) for batch_id in self.batches]
