@@ -177,6 +177,27 @@ async def test_a_selection_filters_by_each_field(clean: Servers) -> None:
         assert not (await around.query(SelectionQuery(owner="eve", batch_id=BATCH), SelectionReply)).found
 
 
+async def test_items_that_need_a_review_are_selected_only_by_name(clean: Servers) -> None:
+    """Their call may have been paid for: a plain retry must not make it again."""
+    async with at_work(clean) as around:
+        unclear = failure(0, "needs_review", "sent, and not answered").model_copy(update={"custom_id": "paid"})
+        await around.send(accepted(2), processed({0: unclear, 1: failure(1, "not_found")}))
+        await around.finished()
+        (review,) = [
+            group.cause
+            for group in (await around.query(FailuresQuery(owner="ann", batch_id=BATCH), FailuresReply)).groups
+            if group.code == "needs_review"
+        ]
+
+        async def chosen(**select: object) -> list[int]:
+            query = {"owner": "ann", "batch_id": BATCH, "select": select or None}
+            return (await around.query(SelectionQuery.model_validate(query), SelectionReply)).ordinals
+
+        assert await chosen() == await chosen(statuses=["failed"]) == [1]
+        for named in ({"codes": ["needs_review"]}, {"causes": [review]}, {"ordinals": [0]}, {"custom_ids": ["paid"]}):
+            assert await chosen(**named) == [0]
+
+
 async def test_queries_do_not_show_batches_of_other_owners(clean: Servers) -> None:
     async with at_work(clean) as around:
         await around.send(accepted(1), processed({0: failure(0, "bad")}))

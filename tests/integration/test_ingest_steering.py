@@ -12,7 +12,7 @@ from batchyard_contracts.topology import EVENTS
 from batchyard_contracts.v1.commands import BatchControl, CommandAccepted, CommandRejected
 from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.flow import BatchControlled, BatchSealed
-from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply, BatchState
+from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply, BatchState, SelectionQuery, SelectionReply
 from batchyard_contracts.v1.values import BatchStatus, Counts, Rate, Terms
 from devstack import Servers
 from services.ingest.control.control_handler import BatchControlHandler
@@ -49,6 +49,7 @@ def aggregator_replies(harness: IngestHarness, status: BatchStatus) -> None:
         return BatchesReply(batches=states)
 
     harness.answers[BatchesQuery] = answer
+    harness.answers[SelectionQuery] = lambda _: SelectionReply(round=1, count=1)
 
 
 async def test_control_commands_over_http_are_forwarded_in_order(clean: Servers) -> None:

@@ -7,7 +7,7 @@ import structlog
 
 from batchyard_contracts.v1.commands import BatchControl, CommandAccepted
 from batchyard_contracts.v1.flow import BatchControlled
-from batchyard_contracts.v1.queries import BatchState
+from batchyard_contracts.v1.queries import BatchState, SelectionQuery
 from services.ingest.control.retry_preview import RetryPreview, RetryPreviewer, nothing_to_retry
 from services.ingest.domain.batch import BatchHeader
 from services.ingest.domain.command_validation import terms_of, validate_control
@@ -106,11 +106,16 @@ class BatchControlHandler:
 
     async def _check_retry(self, owner: str, command: BatchControl) -> RetryPreview:
         """Return the preview of a permitted retry. Without selection and patch a retry is permitted even if no item
-        failed."""
+        failed, but not if all that failed need a review."""
         if command.select is None and not command.patch:
-            _, state = await self._finished_batch(owner, command)
+            header, state = await self._finished_batch(owner, command)
             counts = state.counts
-            return RetryPreview(round=state.round, items=counts.failed + counts.expired + counts.cancelled)
+            if not counts.failed + counts.expired + counts.cancelled:
+                return RetryPreview(round=state.round, items=0)
+            query = SelectionQuery(owner=owner, batch_id=header.batch_id, limit=0, count=True)
+            if not (count := (await self._aggregator.selection(query)).count):
+                raise IngestError(nothing_to_retry(None))
+            return RetryPreview(round=state.round, items=count)
         preview = await self.preview_retry(owner, command)
         if preview.invalid and not command.skip_invalid:
             first, total = preview.invalid_items[0], preview.invalid + preview.items

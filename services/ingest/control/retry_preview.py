@@ -149,7 +149,10 @@ def nothing_to_retry(select: Selection | None) -> Rejection:
     """Return the rejection of a retry that selects no item."""
     qualifier = "selected " if select else ""
     return Rejection(
-        "nothing_to_retry", f"No {qualifier}item has failed, expired or been cancelled. See the failures.", 409
+        "nothing_to_retry",
+        f"No {qualifier}item has failed, expired or been cancelled. See the failures. An item whose call may have "
+        "been paid for (needs_review) runs again only if it is named, for example by that code.",
+        409,
     )
 
 
