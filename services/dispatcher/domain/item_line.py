@@ -11,6 +11,7 @@ from batchyard_contracts.v1.flow import PageItem, SettledItem
 from batchyard_contracts.v1.values import ItemError
 
 _START = len(b'{"ordinal":')
+_STATE = b'"state":'
 
 
 def line_of(item: PageItem) -> bytes:
@@ -40,6 +41,11 @@ def settled_item(line: bytes, partition: str, attempts: int = 0, error: ItemErro
         error=error,
         partition=partition,
     )
+
+
+def has_state(line: bytes) -> bool:
+    """Tell whether an item goes on elsewhere: an earlier run left a state for the next one."""
+    return _STATE in line and from_json(line).get("state") is not None
 
 
 def with_state(line: bytes, state: JsonValue) -> bytes:

@@ -12,7 +12,7 @@ from batchyard_contracts.v1.flow import ItemOutcome, SettledItem
 from batchyard_contracts.v1.manifest import CircuitRule, Manifest
 from batchyard_contracts.v1.values import ItemError
 from services.dispatcher.domain.batch import Batch
-from services.dispatcher.domain.item_line import with_rerun, with_state
+from services.dispatcher.domain.item_line import has_state, with_rerun, with_state
 from services.dispatcher.domain.lease import Lease
 from services.dispatcher.domain.rate_limiting.circuit_breaker import AT_FAULT, CircuitState
 from services.dispatcher.domain.retry_policy import GiveUp, Retry, RetryDecision, decide_retry
@@ -230,7 +230,9 @@ class _Items:
     def _stop(self, outcome: ItemOutcome, line: bytes, status: Literal["cancelled", "expired"]) -> None:
         self._end(outcome, self.cancelled if status == "cancelled" else self.expired, None)
         if outcome.state is not None:
-            self.cancel_elsewhere.append((self._lease.partition, with_state(line, outcome.state)))
+            line = with_state(line, outcome.state)
+        if has_state(line):
+            self.cancel_elsewhere.append((self._lease.partition, line))
 
     def _retry(self, outcome: ItemOutcome, line: bytes, following: RetryDecision) -> None:
         lease = self._lease

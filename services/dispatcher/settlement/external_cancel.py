@@ -11,13 +11,13 @@ import structlog
 from batchyard_contracts import topology
 from batchyard_contracts.v1.work import ChunkHead
 from services.dispatcher.domain.batch import Batch
+from services.dispatcher.domain.item_line import has_state
 from services.dispatcher.state.state import DispatcherState
 from shared.messaging.publisher import OutgoingMessage, Publisher
 from shared.runtime.errors import PublishFailed
 
 log = structlog.get_logger()
 _ITEMS_PER_CHUNK = 20
-_STATE = b'"state":'
 
 
 class ExternalCancel:
@@ -33,7 +33,7 @@ class ExternalCancel:
             return
         by_partition: dict[str, list[bytes]] = {}
         for partition, line in items:
-            if _STATE in line:
+            if has_state(line):
                 by_partition.setdefault(partition, []).append(line)
         chunks = [
             self._chunk(batch, partition, lines[start : start + _ITEMS_PER_CHUNK])

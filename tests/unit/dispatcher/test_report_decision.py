@@ -198,6 +198,19 @@ def test_items_of_a_stopped_batch_end_with_it(source: PageRange | RetryRange, ba
     assert (partition, orjson.loads(elsewhere)["state"]) == ("p", {"job": 1})
 
 
+@pytest.mark.parametrize("code", ["held_back", "batch_cancelled", "http_500"])
+def test_an_item_that_waited_for_its_next_call_when_its_batch_stopped_is_cancelled_elsewhere(code: str) -> None:
+    waiting = {
+        0: (0, b'{"ordinal":0,"payload":{},"state":{"job":7}}'),
+        1: (0, b'{"ordinal":1,"payload":{"state":"CA"}}'),
+    }
+    outcomes = {n: retry(n, error=error(code)) for n in waiting}
+    decision = decide(
+        leased(again(2), 1), outcomes, waiting, CANCELLED, Provider(), manifest({}), 0.0, lambda: 0.5, final=True
+    )
+    assert [orjson.loads(one)["state"] for _, one in decision.cancel_elsewhere] == [{"job": 7}]
+
+
 def test_refusal_in_a_stopped_batch_opens_the_circuit() -> None:
     decision = report([refusal()], batch=CANCELLED, provider=CIRCUIT)
     assert decision.refusals == (Refusal(0, CAPTCHA),)
