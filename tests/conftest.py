@@ -1,6 +1,7 @@
 """Fixtures that every folder of tests may use, and the order in which files run."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -15,10 +16,13 @@ settings.load_profile("tests")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Measure the coverage of the processes that run tests, and of none that they start.
+    """Measure the coverage of the processes that run tests, and of none that they start, and let these take SIGINT.
 
-    The services that end-to-end tests start as processes would take about a third more processor time.
+    The services that end-to-end tests start as processes would take about a third more processor time. A shell that
+    runs the tests in the background has SIGINT ignored, which every process that they start would inherit.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
         os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 

@@ -17,8 +17,10 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, st
     """Environment of somebody who has typed `batchyard up --detach` and `eval "$(batchyard env)"`."""
     home = tmp_path_factory.mktemp("home")
     mine = {name: value for name, value in os.environ.items() if not name.startswith("BATCHYARD_")}
+    (home / ".curlrc").write_text("fail-with-body\n", "ascii")  # else curl ends well when it is refused
     environment = {
         **mine,
+        "CURL_HOME": str(home),
         "BATCHYARD_HOME": str(home / "batchyard"),
         "XDG_STATE_HOME": str(home / "state"),
         "PATH": f"{Path(sys.executable).parent}:{mine['PATH']}",
