@@ -1,8 +1,10 @@
 """Invalid input over AMQP and HTTP is rejected as a whole, with a reason that names the first invalid item."""
 
+import asyncio
 import io
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 import pytest
@@ -17,6 +19,7 @@ from services.ingest.api import amqp
 from services.ingest.domain.limits import MAX_ITEM_BYTES
 from shared.messaging import delivery, publisher
 from shared.messaging.dead_letters import REASON
+from tests.support.patience import PATIENCE_S
 from tests.support.running_ingest import SQUARES, IngestHarness, running_ingest
 
 
@@ -312,3 +315,19 @@ async def test_requests_made_to_be_expensive_are_refused_while_others_are_served
         assert (status, problem["code"]) == (413, "item_too_large")
         async with harness.http.patch(batch, json={"priority": "low"}) as response:
             assert response.status == 202
+
+
+async def test_a_request_that_cannot_be_read_is_answered_by_a_problem(clean: Servers) -> None:
+    """An address that does not end within 64 KB, and bytes that are no HTTP."""
+    async with running_ingest(clean) as harness:
+        address = urlsplit(harness.url)
+        for sent in (b"GET /?" + b"x" * 70_000, b"hello\r\n\r\n"):
+            reader, writer = await asyncio.open_connection(address.hostname, address.port)
+            writer.write(sent)
+            async with asyncio.timeout(PATIENCE_S):
+                head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+            writer.close()
+            assert head.startswith(b"HTTP/1.1 400 Bad Request")
+            assert b"content-type: application/problem+json" in head.lower()
+            assert json.loads(body)["code"] == "unreadable_request"
+        assert (await harness.get("/workloads"))[0] == 200, "others are served"

@@ -40,7 +40,7 @@ class Problem(BaseModel):
     items: int | None = Field(None, description="number of items of that batch")
 
 
-def problem_response(rejection: Rejection, instance: str) -> Response:
+def problem_response(rejection: Rejection, instance: str | None) -> Response:
     """Return the response to a rejected request."""
     problem = Problem(
         type=f"urn:batchyard:problem:{rejection.code}",

@@ -10,6 +10,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
+from services.ingest.http.http_protocol import MAX_HEAD_BYTES, HttpProtocol
 from shared.runtime.errors import ConfigurationError, PortTaken
 
 log = structlog.get_logger()
@@ -43,6 +44,8 @@ class HttpServer:
                 server_header=False,
                 proxy_headers=False,
                 lifespan="off",
+                http=HttpProtocol,
+                h11_max_incomplete_event_size=MAX_HEAD_BYTES,
                 ws="websockets-sansio",
                 ws_max_size=_MAX_FRAME_BYTES,
                 ws_per_message_deflate=False,
