@@ -51,4 +51,7 @@ class StartPermits:
     async def fail_started(self, lease: Lease, ordinals: Collection[int]) -> None:
         """Fail items of a lost or returned chunk that had started, since they must not run again."""
         failed = await self._chunk_settler.fail_items(lease, ordinals, _NEEDS_REVIEW)
-        log.error("items need review", batch_id=str(lease.batch_id), chunk_id=str(lease.chunk_id), ordinals=failed[:10])
+        if failed:
+            log.error(
+                "items need review", batch_id=str(lease.batch_id), chunk_id=str(lease.chunk_id), ordinals=failed[:10]
+            )
