@@ -77,4 +77,4 @@ def _step(batch: Batch, sweeps: int) -> Step | None:
         return None
     if batch.stop_status:
         return "settle"
-    return "report" if sweeps == REPORT_SWEEPS else None
+    return None if batch.is_stuck else "report"

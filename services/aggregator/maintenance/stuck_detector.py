@@ -65,21 +65,29 @@ class StuckDetector:
         """Key of the last batch that was looked at."""
 
     async def sweep(self) -> float | None:
-        """Look at some idle batches; return 0 if there are more, and None if all were looked at."""
+        """Look at some idle batches; return 0 if there are more, and None if all were looked at.
+
+        Raises the errors of the batches about which nothing could be done; no other batch waits for them.
+        """
         idle = await self._store.idle_batches(self._idle_s, self._after, _BATCHES_PER_QUERY)
         try:
             found = await self._find_unheld(idle) if idle else []
         except (QueryTimeout, QueryRefused, PublishFailed) as error:
             log.info("batches not checked", error=str(error))
             return None
+        errors: list[Exception] = []
         for unheld in found:
-            await self._act(unheld)
-        if len(idle) == _BATCHES_PER_QUERY:
-            self._after = idle[-1].key
-            return 0.0
-        self._after = 0
-        self._watch.end_rotation()
-        return None
+            try:
+                await self._act(unheld)
+            except Exception as error:  # noqa: BLE001  whatever fails for one batch, the others go on
+                errors.append(error)
+        has_more = len(idle) == _BATCHES_PER_QUERY
+        self._after = idle[-1].key if has_more else 0
+        if not has_more:
+            self._watch.end_rotation()
+        if errors:
+            raise ExceptionGroup("nothing was done about batches that are not held", errors)
+        return 0.0 if has_more else None
 
     async def _find_unheld(self, idle: Sequence[Batch]) -> list[Unheld]:
         reply = await self._rpc_client.query(HeldQuery(batch_ids=[batch.batch_id for batch in idle]), HeldReply)
@@ -103,7 +111,7 @@ class StuckDetector:
     async def _report(self, batch: Batch) -> None:
         async with self._store.lock([batch.batch_id]) as transaction:
             current = transaction.batches[batch.batch_id]
-            if current.version != batch.version or current.header is None:
+            if current.version != batch.version or current.header is None or current.is_stuck:
                 return
             await transaction.mark_stuck(current)
             event = stuck_event(current, current.header, self._clock())

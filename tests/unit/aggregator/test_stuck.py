@@ -1,5 +1,7 @@
 """A batch that nobody holds is mended, then reported, and ends once it is stopped."""
 
+from dataclasses import replace
+
 import pytest
 
 from services.aggregator.domain.batch import Batch
@@ -17,9 +19,11 @@ def steps(found: Batch, sweeps: int = 8, *, count: bool = True) -> list[str | No
     return taken
 
 
-def test_a_batch_is_mended_from_the_second_sweep_on_and_reported_once() -> None:
+def test_a_batch_is_mended_from_the_second_sweep_on_and_reported_until_that_is_recorded() -> None:
     stuck = batch(total=3, counters=OutcomeCounters(succeeded=1))
-    assert steps(stuck) == [None, "resend", "resend", None, "report", None, None, None]
+    assert steps(stuck) == [None, "resend", "resend", None, "report", "report", "report", "report"]
+    recorded = replace(stuck, stuck_version=stuck.version)
+    assert steps(recorded)[REPORT_SWEEPS - 1 :] == [None] * 4
 
 
 def test_a_stuck_batch_is_found_and_reported_within_half_a_minute() -> None:
