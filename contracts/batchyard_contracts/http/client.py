@@ -113,13 +113,7 @@ class HttpClient:
 
     def _run(self, operation: Operation[T]) -> T:
         try:
-            response = self._http.request(
-                operation.method,
-                operation.path,
-                params=operation.params(),
-                content=operation.body,
-                headers=operation.headers(),
-            )
+            response = self._http.send(_request(self._http, operation))
         except httpx.TransportError as error:
             raise NotReachable(f"{NotReachable.__doc__} ({error})") from error
         return _read(operation, response)
@@ -218,13 +212,7 @@ class AsyncHttpClient:
 
     async def _run(self, operation: Operation[T]) -> T:
         try:
-            response = await self._http.request(
-                operation.method,
-                operation.path,
-                params=operation.params(),
-                content=operation.body,
-                headers=operation.headers(),
-            )
+            response = await self._http.send(_request(self._http, operation))
         except httpx.TransportError as error:
             raise NotReachable(f"{NotReachable.__doc__} ({error})") from error
         return _read(operation, response)
@@ -236,6 +224,16 @@ def _base(url: str) -> str:
 
 def _authorization(token: str | None) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def _request(http: httpx.Client | httpx.AsyncClient, operation: Operation[Any]) -> httpx.Request:
+    return http.build_request(
+        operation.method,
+        operation.path,
+        params=operation.params(),
+        content=operation.body,
+        headers=operation.headers(),
+    )
 
 
 def _read(operation: Operation[T], response: httpx.Response) -> T:

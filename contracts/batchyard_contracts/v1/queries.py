@@ -174,7 +174,7 @@ class SelectionQuery(Message):
     owner: Owner
     batch_id: BatchId
     select: Selection | None = None
-    """Selection; None: all items that did not succeed."""
+    """Selection; None: all items that did not succeed, but for those that failed as `needs_review`."""
     after: Cursor = -1
     limit: Annotated[int, Field(ge=0, le=MAX_ORDINALS)] = MAX_ORDINALS
     count: bool = False

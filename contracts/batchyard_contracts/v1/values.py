@@ -158,7 +158,8 @@ class Selection(Value, extra="forbid"):
     """Selection among the items that did not succeed.
 
     Each field that is set narrows the selection; its values are alternatives. `ordinals` and `custom_ids` are one field
-    in this respect: an item is selected by either.
+    in this respect: an item is selected by either. Items that failed as `needs_review` are selected only by `causes`,
+    `codes`, `ordinals` or `custom_ids`, since their call may have been paid for.
     """
 
     causes: Annotated[list[Cause], Field(max_length=100)] = []

@@ -62,6 +62,8 @@ def retry(
     """Run items of a finished batch again that did not succeed, in a new round of the batch.
 
     Without options these are all items that failed, expired or were cancelled.
+    Items that failed as needs_review, whose call may have been paid for, run again
+    only if --code, --cause or --item names them.
     Each option may be repeated; different options narrow the selection.
 
     Examples
