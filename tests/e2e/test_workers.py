@@ -15,7 +15,7 @@ from batchyard_contracts.topology import FLOW
 from batchyard_contracts.v1.flow import ChunkProcessed
 from batchyard_contracts.v1.queries import WorkersReply
 from batchyard_contracts.v1.values import NewItem
-from tests.support.cluster import Cluster
+from tests.support.cluster import Cluster, until_announced
 from tests.support.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.long]
@@ -89,7 +89,7 @@ async def test_a_workload_file_with_every_kind_of_handler_runs(cluster: Cluster,
     process = await asyncio.create_subprocess_exec(*argv, env=environment)
     try:
         for kind in ("plain", "whole", "apart"):
-            await _until_announced(cluster, f"own-{kind}")
+            await until_announced(cluster.http, f"own-{kind}")
             receipt = await cluster.client.submit(f"own-{kind}", [NewItem(payload={"n": n}) for n in range(6)])
             assert (await cluster.client.wait(receipt.batch_id, PATIENCE_S)).result == "completed"
             results = [item.result async for item in cluster.client.results(receipt.batch_id)]
@@ -102,12 +102,3 @@ async def test_a_workload_file_with_every_kind_of_handler_runs(cluster: Cluster,
     finally:
         process.send_signal(signal.SIGINT)
         await asyncio.wait_for(process.wait(), PATIENCE_S)
-
-
-async def _until_announced(cluster: Cluster, workload: str) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            async with cluster.http.get(f"workloads/{workload}") as response:
-                if response.status == 200:
-                    return
-            await asyncio.sleep(0.05)  # HTTP has no way to be told

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from batchyard_contracts.topology import QUEUES
 from batchyard_contracts.v1.queries import WorkloadReply
 from devstack import Servers
-from tests.support.cluster import Cluster, running_cluster
+from tests.support.cluster import Cluster, running_cluster, until_announced
 from tests.support.hand_worker import hand_worker
-from tests.support.message_storm import TYPES, MessageStorm, message_storm, odd_answers, until_known
+from tests.support.message_storm import TYPES, MessageStorm, message_storm, odd_answers
 from tests.support.mutations import bodies
 from tests.support.odd_properties import readable, undecodable
 from tests.support.patience import PATIENCE_S
@@ -79,7 +79,7 @@ async def test_odd_answers_of_workers_are_passed_on_or_said_to_be_invalid(cluste
         hand_worker(cluster.servers.amqp_url, questions=questions) as worker,
         odd_answers(cluster.servers.amqp_url, worker.manifest.name, "ask") as answers,
     ):
-        await until_known(cluster, worker.manifest.name)
+        await until_announced(cluster.http, worker.manifest.name)
 
         async def ask(answer: bytes) -> None:
             answers.append(answer)

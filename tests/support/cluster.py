@@ -119,7 +119,7 @@ async def running_cluster(
             try:
                 await supervisor.start(*started)
                 for workload in known:
-                    await _until_announced(http, workload)
+                    await until_announced(http, workload)
                 names = tuple(program.name for program in started)
                 yield Cluster(servers, supervisor, client, http, webhooks, mailbox, folder, names, tuple(urls))
             finally:
@@ -146,7 +146,7 @@ def _errors(log: Path) -> Iterator[str]:
             yield line
 
 
-async def _until_announced(http: aiohttp.ClientSession, workload: str) -> None:
+async def until_announced(http: aiohttp.ClientSession, workload: str) -> None:
     """A worker announces itself by a message, which reaches ingest a moment after both are ready."""
     async with asyncio.timeout(PATIENCE_S):
         while True:

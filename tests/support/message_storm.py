@@ -18,7 +18,7 @@ from batchyard_contracts.v1.queries import WorkloadReply
 from batchyard_contracts.v1.values import NewItem
 from shared.messaging.dead_letters import REASON
 from shared.messaging.topology import declare
-from tests.support.cluster import Cluster
+from tests.support.cluster import Cluster, until_announced
 from tests.support.hand_worker import HandWorker
 from tests.support.mutations import BATCH, CHUNK, WORKER, WORKLOAD, fill
 from tests.support.odd_messages import odd_channel, publish_odd
@@ -132,7 +132,7 @@ async def message_storm(cluster: Cluster, worker: HandWorker) -> AsyncIterator[M
     async with connection, odd_channel(cluster.servers.amqp_url) as odd:
         channel = await connection.channel()
         replies = await channel.declare_queue(f"batchyard.reply.{uuid.uuid4().hex}", exclusive=True)
-        await until_known(cluster, worker.manifest.name)
+        await until_announced(cluster.http, worker.manifest.name)
         command = BatchSubmit(workload=worker.manifest.name, items=[NewItem(payload={"n": n}) for n in range(4)])
         receipt = await cluster.client.submit(command.workload, command.items)
         chunk = await worker.take()
@@ -165,13 +165,3 @@ async def odd_answers(url: str, workload: str, question: str) -> AsyncIterator[l
         await consumed.consume(answer, no_ack=True)
         yield bodies
         await consumed.delete(if_unused=False, if_empty=False)
-
-
-async def until_known(cluster: Cluster, workload: str) -> None:
-    """Wait until ingest has heard of a workload."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            async with cluster.http.get(f"workloads/{workload}") as response:
-                if response.status == 200:
-                    return
-            await asyncio.sleep(0.05)  # HTTP has no way to be told

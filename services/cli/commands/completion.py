@@ -19,7 +19,7 @@ Offers = list[tuple[str, str]]
 
 
 def batch_ids(ctx: typer.Context, incomplete: str) -> Offers:
-    """Offer `last` and the newest batches."""
+    """Return `last` and the ids of the newest batches."""
     found = _ask(ctx, "/batches", {"limit": _BATCHES}).get("batches", [])
     known = [("last", "the batch that you submitted last")]
     known += [(batch["batch_id"], _about(batch)) for batch in found]
@@ -27,13 +27,13 @@ def batch_ids(ctx: typer.Context, incomplete: str) -> Offers:
 
 
 def workload_names(ctx: typer.Context, incomplete: str) -> Offers:
-    """Offer the workloads that workers have announced."""
+    """Return the names of the workloads that workers have announced."""
     known = [(each["name"], str(each.get("title") or "")) for each in _workloads(ctx)]
     return _fitting(known, incomplete)
 
 
 def result_formats(ctx: typer.Context, incomplete: str) -> Offers:
-    """Offer the formats of results, and the exports of all workloads."""
+    """Return the names of the formats of results, and of the exports of all workloads."""
     exports = {name: f"a file for each item of {each['name']}" for each in _workloads(ctx) for name in each["exports"]}
     return _fitting([*FORMATS.items(), *exports.items()], incomplete)
 

@@ -47,10 +47,6 @@ async def records_csv(pages: AsyncIterator[ResultPage], export: RecordsExport) -
         yield chunk
 
 
-def _encode_lines(records: list[dict[str, Any]]) -> bytes:
-    return b"".join(write_json(record) + b"\n" for record in records)
-
-
 async def _encode(pages: AsyncIterator[ResultPage], export: RecordsExport, encode: Encoder) -> AsyncIterator[bytes]:
     unique = _UniqueRecords(export)
     with closing(unique):

@@ -63,13 +63,6 @@ class WorkloadRegistry:
             raise IngestError(Rejection("unknown_workload", f"No worker has announced {name!r}. Known: {known}."))
         return workload
 
-    async def get_ready(self, name: str) -> RegisteredWorkload:
-        """Return a workload; raises `IngestError` when no worker has announced it, or its workers lack a required
-        setting."""
-        workload = await self.get(name)
-        check_ready(workload)
-        return workload
-
     def all(self) -> list[RegisteredWorkload]:
         """Return every workload, by name."""
         return [self._workloads[name] for name in sorted(self._workloads)]

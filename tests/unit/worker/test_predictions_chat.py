@@ -18,6 +18,7 @@ from services.worker.workloads.predictions.chat_answer import SCHEMA, ChatPredic
 from services.worker.workloads.predictions.model import Prediction, Project
 from services.worker.workloads.predictions.settings import PREFIX, PredictionsSettings
 from tests.support.chat_endpoint import MODEL, ChatEndpoint, chat_endpoint
+from tests.support.spending_limit import SpendingLimit
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ async def test_the_formulas_take_the_place_of_an_endpoint_that_is_away(
 
 async def test_no_call_is_made_beyond_the_limit_of_a_batch(endpoint: ChatEndpoint) -> None:
     async with opened() as chat:
-        limited = replace(chat, spending=Spending(0.02))  # type: ignore[arg-type]
+        limited = replace(chat, spending=SpendingLimit(0.02))  # type: ignore[arg-type]
         made = await predict(limited, "first")
         assert made.usage.cost == pytest.approx(0.0013)
         limited.spending.most = 0.01  # type: ignore[union-attr]
@@ -122,23 +123,6 @@ async def test_no_call_is_made_beyond_the_limit_of_a_batch(endpoint: ChatEndpoin
         free = replace(limited, settings=limited.settings.model_copy(update={"fallback": True}))
         assert (await predict(free, "second")).fallback == "over_budget"
         assert endpoint.calls["second"] == 0
-
-
-class Spending:
-    """Limit of one batch, counted in memory."""
-
-    def __init__(self, most: float) -> None:
-        self.most = most
-        self.calls: dict[str, float] = {}
-
-    async def reserve(self, _: UUID, call: str, amount: float) -> str:
-        if sum((self.calls | {call: amount}).values()) > self.most:
-            return "exceeded"
-        self.calls[call] = amount
-        return "reserved"
-
-    async def settle(self, _: UUID, call: str, amount: float) -> None:
-        self.calls[call] = amount
 
 
 @pytest.mark.parametrize("name", ["bad-once", "long-once"])

@@ -28,6 +28,7 @@ from services.worker.workloads.videos.opening import provider_of
 from services.worker.workloads.videos.providers.client import open_client
 from services.worker.workloads.videos.settings import VideosSettings
 from tests.support import video_dialect, video_replicate
+from tests.support.spending_limit import SpendingLimit
 from tests.support.video_jobs import FILE, VideoJobs
 
 BATCH = UUID("0197f2d4-0000-7000-8000-000000000001")
@@ -73,7 +74,7 @@ class Rig:
 
     def limit(self, most: float) -> None:
         """Limit what the batch may cost."""
-        self.course = replace(self.course, spending=_Spending(most))  # type: ignore[arg-type]
+        self.course = replace(self.course, spending=SpendingLimit(most))  # type: ignore[arg-type]
 
     def context(self, state: Any = None, ordinal: int = 0, *, rerun: bool = False) -> Context:
         return Context(BATCH, ordinal, 1, 1, "", state=state, rerun=rerun)
@@ -100,23 +101,6 @@ class Rig:
         with pytest.raises(WorkloadError) as caught:
             await self.whole(prompt, state, **more)
         return caught.value
-
-
-class _Spending:
-    """Limit of one batch, counted in memory."""
-
-    def __init__(self, most: float) -> None:
-        self.most = most
-        self.calls: dict[str, float] = {}
-
-    async def reserve(self, _: UUID, call: str, amount: float) -> str:
-        if sum((self.calls | {call: amount}).values()) > self.most:
-            return "exceeded"
-        self.calls[call] = amount
-        return "reserved"
-
-    async def settle(self, _: UUID, call: str, amount: float) -> None:
-        self.calls[call] = amount
 
 
 @pytest.fixture(params=["openai", "replicate"])
