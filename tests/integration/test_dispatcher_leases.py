@@ -446,7 +446,9 @@ async def test_the_pulse_beats_while_the_publisher_waits_for_the_broker(dispatch
     await dispatcher.parts.add_batch({"": 1})
     await dispatcher.take()
     parts = dispatcher.parts
-    chunk_publisher = ChunkPublisher(parts.state, parts.stores, parts.outbox, PageCache(parts.stores), on_wait=beat)  # type: ignore[arg-type]
+    stop_failed = parts.batch_stopper.stop_failed
+    pages = PageCache(parts.stores)
+    chunk_publisher = ChunkPublisher(parts.state, parts.stores, parts.outbox, pages, stop_failed, on_wait=beat)  # type: ignore[arg-type]
     parts.outbox.refuse = refuse
     await chunk_publisher.publish(list(parts.state.leases.values()))
     assert beats == 2

@@ -288,6 +288,41 @@ async def test_a_batch_whose_pages_cannot_be_read_is_stopped_and_the_others_go_o
     assert successor.state.batches[bad].stop_reason == "internal_error"
 
 
+@pytest.mark.parametrize("step", ["create", "save", "read", "write"])
+async def test_a_batch_whose_chunk_cannot_be_made_is_stopped_and_the_others_go_on(
+    parts: Parts, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = await parts.add_batch({"": 2}), await parts.add_batch({"": 3})
+    chunk_publisher = parts.dispatch_loop._publisher
+    owner, method = {
+        "create": (chunk_publisher, "_create_lease"),
+        "save": (parts.stores.leases, "save_leases"),
+        "read": (parts.components.pages, "items"),
+        "write": (chunk_publisher, "_chunk"),
+    }[step]
+    works = getattr(owner, method)
+    is_fixed = False
+
+    def failing(*arguments: Any) -> Any:
+        if str(bad) in str(arguments) and not is_fixed:
+            raise ValueError("a defect")
+        return works(*arguments)
+
+    monkeypatch.setattr(owner, method, failing)
+    async with parts.dispatching():
+        await parts.until(lambda: out(parts, good) == 3 and bad in parts.batch_stopper._failed)
+        is_fixed = True
+        assert await parts.batch_stopper.stop_due() == []
+        await parts.batch_stopper.drain()
+    assert out(parts, bad) == 0
+    assert stopped_rounds(parts) == [(bad, 1, "internal_error")]
+    assert {settled[:2] for settled in parts.outbox.settled} == {("cancelled", 0), ("cancelled", 1)}
+    window = parts.state.workload_queue("w").window
+    assert window.in_flight_by_batch[bad] == sum(
+        x.source.count for x in parts.state.leases.values() if x.batch_id == bad
+    )
+
+
 async def test_a_deadline_can_be_postponed_and_removed(parts: Parts) -> None:
     batch = await parts.add_batch({"": 1}, terms=Terms(deadline=later(3600)))
     assert parts.state.deadlines

@@ -1,8 +1,11 @@
-"""Publishes chunks: reads their items, records the leases, and sends the messages."""
+"""Publishes chunks: reads their items, records the leases, and sends the messages.
+
+A chunk that cannot be made is left out, and its batch is set aside, so that it holds up no other.
+"""
 
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -23,6 +26,7 @@ from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.state.state import DispatcherState
 from shared.messaging.publisher import OutgoingMessage, Publisher, outgoing
 from shared.runtime.errors import BatchyardError, PublishFailed
+from shared.runtime.isolation import run_isolated
 from shared.runtime.transient import retry_transient
 
 log = structlog.get_logger()
@@ -45,25 +49,27 @@ class ChunkPublisher:
         stores: Stores,
         publisher: Publisher,
         pages: PageCache,
+        on_batch_failed: Callable[[UUID, Exception], None],
         on_wait: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_batch_failed` stops a batch of which a chunk cannot be made."""
         self._state, self._stores, self._publisher, self._pages = state, stores, publisher, pages
-        self._on_wait = on_wait
+        self._on_batch_failed, self._on_wait = on_batch_failed, on_wait
         """Callback that runs while PostgreSQL or RabbitMQ is unreachable; it shows that the loop is alive."""
 
     async def dispatch(self, picks: Sequence[tuple[InFlightWindow, Pick]]) -> None:
         """Record and publish chunks. When it returns, the broker has confirmed them."""
-        leases = [lease for window, pick in picks if (lease := self._create_lease(window, pick))]
+        created = [lease for window, pick in picks if (lease := self._try_create_lease(window, pick))]
+        for lease in created:  # before the publish, since a report may arrive before it returns
+            self._state.leases.add(lease)
+        leases = await self._each_possible(created, self._save_leases)
+        saved = {lease.chunk_id for lease in leases}
+        for lease in created:
+            if lease.chunk_id not in saved:
+                self._state.release_lease(lease)
         if not leases:
             return
-        batches = {x.batch_id: self._state.batches[x.batch_id] for x in leases}
-        starting = [b for b in batches.values() if b.started_round < b.round]
-        for lease in leases:  # before the publish, since a report may arrive before it returns
-            self._state.leases.add(lease)
-        started_ids = [b.batch_id for b in starting]
-        await retry_transient(
-            lambda: self._stores.leases.save_leases(leases, started_ids), "PostgreSQL", on_wait=self._on_wait
-        )
+        starting = self._starting_batches(leases)
         try:
             await self.publish(leases, [_batch_started(b) for b in starting])
         finally:
@@ -77,17 +83,15 @@ class ChunkPublisher:
         The events are sent right behind the first chunks. A workload whose queue refuses its chunks does not hold up
         the others: `ChunksRefused` is raised at the end.
         """
-        items = await retry_transient(lambda: self._pages.items(leases), "PostgreSQL", on_wait=self._on_wait)
-        await self._skip_dropped(items, leases)
+        made = await self._make(leases)
+        leases = [lease for lease in leases if lease.chunk_id in made]
         chunks: dict[str, list[OutgoingMessage]] = {}
         ended: list[Lease] = []
         oversized: list[Lease] = []
         for lease in leases:
-            batch = self._state.batch_of(lease)
-            lines = [line for o, line in items[lease.chunk_id].items() if o not in lease.reported]
-            if batch is None or not lines:
+            if (chunk := made[lease.chunk_id]) is None:
                 ended.append(lease)
-            elif len((chunk := self._chunk(lease, batch, lines)).body) > MAX_MESSAGE_BYTES:
+            elif len(chunk.body) > MAX_MESSAGE_BYTES:
                 oversized.append(lease)
             else:
                 chunks.setdefault(lease.workload, []).append(chunk)
@@ -108,6 +112,21 @@ class ChunkPublisher:
         if refused or oversized:
             raise ChunksRefused([x for x in leases if x.workload in refused and x not in oversized], oversized)
 
+    async def _make(self, leases: Sequence[Lease]) -> dict[UUID, OutgoingMessage | None]:
+        """Return the messages of chunks, None for a chunk that ends instead. Those that cannot be made are left out."""
+        made: dict[UUID, OutgoingMessage | None] = {}
+
+        async def make(some: Sequence[Lease]) -> None:
+            items = await self._pages.items(some)
+            await self._skip_dropped(items, some)
+            for lease in some:
+                batch = self._state.batch_of(lease)
+                lines = [line for o, line in items[lease.chunk_id].items() if o not in lease.reported]
+                made[lease.chunk_id] = self._chunk(lease, batch, lines) if batch and lines else None
+
+        possible = await self._each_possible(leases, make)
+        return {lease.chunk_id: made[lease.chunk_id] for lease in possible}
+
     async def _skip_dropped(self, items: Mapping[UUID, Mapping[int, bytes]], leases: Sequence[Lease]) -> None:
         """Mark items that the batch dropped as duplicates as reported: their outcome is in the ledger."""
         found = {
@@ -117,10 +136,40 @@ class ChunkPublisher:
             if (ordinals := batch.dropped.intersection(items[lease.chunk_id]) - lease.reported)
         }
         if found:
-            pairs = [(chunk_id, ordinal) for chunk_id, gone in found.items() for ordinal in gone]
-            await retry_transient(lambda: self._stores.leases.save_reported(pairs), "PostgreSQL", on_wait=self._on_wait)
+            await self._stores.leases.save_reported(
+                [(chunk_id, ordinal) for chunk_id, gone in found.items() for ordinal in gone]
+            )
             for lease in leases:
                 self._state.leases.record_reported(lease, found.get(lease.chunk_id, ()))
+
+    def _starting_batches(self, leases: Sequence[Lease]) -> list[Batch]:
+        """Return the batches whose round begins with one of these chunks."""
+        batches = {lease.batch_id: batch for lease in leases if (batch := self._state.batch_of(lease))}
+        return [batch for batch in batches.values() if batch.started_round < batch.round]
+
+    async def _save_leases(self, leases: Sequence[Lease]) -> None:
+        started_ids = [batch.batch_id for batch in self._starting_batches(leases)]
+        await self._stores.leases.save_leases(leases, started_ids)
+
+    async def _each_possible(
+        self, leases: Sequence[Lease], operation: Callable[[Sequence[Lease]], Awaitable[None]]
+    ) -> list[Lease]:
+        """Run an operation on chunks together, or on each alone if that fails for good. Return the chunks for which it
+        succeeded; the batches of the others are set aside."""
+
+        async def persistent(some: Sequence[Lease]) -> None:
+            await retry_transient(lambda: operation(some), "PostgreSQL", on_wait=self._on_wait)
+
+        failed = {lease.chunk_id: error for lease, error in await run_isolated(leases, persistent)}
+        for lease in leases:
+            if error := failed.get(lease.chunk_id):
+                self._set_batch_aside(lease.batch_id, error)
+        return [lease for lease in leases if lease.chunk_id not in failed]
+
+    def _set_batch_aside(self, batch_id: UUID, error: Exception) -> None:
+        if (batch := self._state.batches.get(batch_id)) and (queue := self._state.batch_queue(batch)):
+            queue.pause()
+        self._on_batch_failed(batch_id, error)
 
     async def _send(self, messages: Sequence[OutgoingMessage]) -> bool:
         """Publish, and wait while the broker is unreachable; returns False if the broker refuses a message."""
@@ -136,6 +185,14 @@ class ChunkPublisher:
             return True
 
         return await retry_transient(attempt, "chunks", on_wait=self._on_wait)
+
+    def _try_create_lease(self, window: InFlightWindow, pick: Pick) -> Lease | None:
+        try:
+            return self._create_lease(window, pick)
+        except Exception as error:  # noqa: BLE001  whatever fails for one batch, the others go on
+            window.record_returned(pick)
+            self._set_batch_aside(pick.batch_id, error)
+            return None
 
     def _create_lease(self, window: InFlightWindow, pick: Pick) -> Lease | None:
         batch = self._state.batches.get(pick.batch_id)

@@ -4,6 +4,7 @@ Fails the waiting items of a provider that has refused for too long.
 """
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID
@@ -25,7 +26,7 @@ from shared.messaging.publisher import Publisher, outgoing
 from shared.redis.rate_reservations import KeyRate, RateReservations, rate_key
 from shared.runtime.background import BackgroundTask
 from shared.runtime.health import Pulse
-from shared.runtime.transient import is_transient
+from shared.runtime.isolation import run_isolated
 
 log = structlog.get_logger()
 ALL_OWNERS = "all"
@@ -38,13 +39,15 @@ _MAX_ANNOUNCED = 10_000
 _IDLE_S = 1.0
 _RETENTION_DAYS = 30.0
 _CLEANUP_INTERVAL_S = 3600.0
+_Change = tuple[RateKey, Limiter] | HistoryRow
+"""A limiter that is to be saved, or a row of the history."""
 
 
 class RateEvents(BackgroundTask):
     """Collects changes of rates and circuits, and publishes them in a loop.
 
-    An error ends nothing: rates and circuits in force are in the limiters. Changes that can never be saved or sent are
-    dropped, so that they hold up no later ones.
+    An error ends nothing: rates and circuits in force are in the limiters. A change that can never be saved or sent is
+    dropped, so that it holds up no other.
     """
 
     def __init__(
@@ -211,14 +214,25 @@ class RateEvents(BackgroundTask):
         dirty, history, events = self._dirty, self._history, self._events
         self._dirty, self._history, self._events = {}, [], []
         try:
-            await self._store.save([(key[0], t) for key, t in dirty.items()], history, time.monotonic())
+            changes: list[_Change] = [*dirty.items(), *history]
+            for _, error in await run_isolated(changes, self._save):
+                _log_dropped("rate", error)
             dirty, history = {}, []
-            await self._publisher.publish([outgoing(topology.EVENTS, event) for event in events])
-        except Exception as error:
-            if is_transient(error):
-                self._dirty = dirty | self._dirty
-                self._history, self._events = history + self._history, events + self._events
+            for event, error in await run_isolated(events, self._publish):
+                _log_dropped(event.type, error)
+        except Exception:  # a transient one: all of it may be repeated
+            self._dirty = dirty | self._dirty
+            self._history, self._events = history + self._history, events + self._events
             raise
+
+    async def _save(self, changes: Sequence[_Change]) -> None:
+        """Save changed limiters and rows of the history together."""
+        history = [change for change in changes if isinstance(change, HistoryRow)]
+        limiters = [(change[0][0], change[1]) for change in changes if not isinstance(change, HistoryRow)]
+        await self._store.save(limiters, history, time.monotonic())
+
+    async def _publish(self, events: Sequence[Message]) -> None:
+        await self._publisher.publish([outgoing(topology.EVENTS, event) for event in events])
 
     async def _fail_hopeless(self, now: float) -> None:
         """Fail the items that wait for a provider that has refused for too long."""
@@ -237,6 +251,10 @@ class RateEvents(BackgroundTask):
                 except Exception:
                     self._hopeless.append((batch_id, partition, error))  # behind the others
                     raise
+
+
+def _log_dropped(what: str, error: Exception) -> None:
+    log.error("change of a rate dropped", what=what, error=f"{type(error).__name__}: {error}"[:300])
 
 
 def _per_second(limiter: Limiter) -> float | None:

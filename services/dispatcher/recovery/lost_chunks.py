@@ -30,7 +30,7 @@ from services.dispatcher.recovery.start_permits import StartPermits
 from services.dispatcher.settlement.chunk_settler import ChunkSettler
 from services.dispatcher.state.state import DispatcherState
 from shared.messaging.batch_consumer import DecodedMessage
-from shared.runtime.transient import is_transient
+from shared.runtime.isolation import run_isolated
 
 log = structlog.get_logger()
 _RETRY_S = 30.0
@@ -81,29 +81,15 @@ class LostChunkRecovery:
 
         Raises the errors of those that cannot be recovered; they count as lost again after a pause.
         """
-        try:
-            await self._recover_together(lost)
-        except Exception as error:
-            if is_transient(error):
-                raise
-            if errors := [failed for one in lost if (failed := await self._recover_alone(one))]:
-                raise ExceptionGroup("chunks not recovered", errors) from None
-
-    async def _recover_alone(self, one: tuple[Lease, int, LossReason]) -> Exception | None:
-        """Recover a chunk; returns the error if that fails for good."""
-        try:
-            await self._recover_together([one])
-        except Exception as error:
-            if is_transient(error):
-                raise
-            self._state.leases.mark_seen(one[0], time.monotonic() + _RETRY_S)
-            return error
-        return None
+        errors: list[Exception] = []
+        for (lease, _, _), error in await run_isolated(lost, self._recover_together):
+            self._state.leases.mark_seen(lease, time.monotonic() + _RETRY_S)
+            errors.append(error)
+        if errors:
+            raise ExceptionGroup("chunks not recovered", errors)
 
     async def _recover_together(self, lost: Sequence[tuple[Lease, int, LossReason]]) -> None:
         """Load, decide and apply. Without a permit in between: an item that starts now would run twice."""
-        if not lost:
-            return
         async with self._lock:
             ordinals = [await self._pages.ordinals(lease) for lease, _, _ in lost]
             decided = [

@@ -78,6 +78,8 @@ class BatchStopper(BackgroundTask):
 
     def stop_failed(self, batch_id: UUID, error: Exception) -> None:
         """Stop a batch soon, and for good in this round, since a computation for it failed."""
+        if batch_id in self._failed:
+            return
         batch = self._state.batches.get(batch_id)
         workload = batch.workload if batch else "unknown"
         _set_aside.add(1, {"workload": workload})

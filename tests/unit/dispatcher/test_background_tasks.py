@@ -21,6 +21,7 @@ from services.dispatcher.state.state import DispatcherState
 from shared.messaging.publisher import OutgoingMessage
 from shared.runtime import background
 from shared.runtime.background import BackgroundTask
+from shared.runtime.errors import MessageRejected
 from shared.runtime.health import Pulse
 from tests.support.patience import PATIENCE_S
 
@@ -97,27 +98,57 @@ async def test_a_batch_whose_settlement_fails_is_settled_later_and_the_others_no
         assert stopper.is_working
 
 
-@pytest.mark.parametrize(
-    ("error", "saved"),
-    [(asyncpg.DataError("value out of range"), [["b"]]), (ConnectionResetError("away"), [["a", "b"]])],
-)
-async def test_changes_of_rates_are_kept_while_a_server_is_away_and_dropped_if_they_can_never_be_saved(
-    error: Exception, saved: list[list[str]], counted: Counted, monkeypatch: pytest.MonkeyPatch
+async def test_changes_of_rates_are_kept_while_a_server_is_away(
+    counted: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rate_events, "_FLUSH_INTERVAL_S", 0.0)
-    errors, published = [error], Journal()
+    errors, published = [ConnectionResetError("away")], Journal()
 
     async def save(limiters: Sequence[tuple[str, Limiter]], *_: object) -> None:
         if errors:
-            second = Limiter("calls", "b")
-            events.record_circuit_change("w", second, "closed")
+            events.record_circuit_change("w", Limiter("calls", "b"), "closed")
             raise errors.pop()
 
     async def publish(messages: Sequence[OutgoingMessage]) -> None:
         await published.add([CircuitChanged.decode(m.body).partition for m in messages])
 
+    events = rate_events_of(save, publish)
+    async with running(events):
+        events.record_circuit_change("w", Limiter("calls", "a"), "closed")
+        await published.until([["a", "b"]])
+        assert counted.names == ["rates"]
+
+
+async def test_a_change_of_a_rate_that_can_never_be_saved_or_sent_holds_up_and_drops_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rate_events, "_FLUSH_INTERVAL_S", 0.0)
+    saved, published = Journal(), Journal()
+
+    async def save(limiters: Sequence[tuple[str, Limiter]], *_: object) -> None:
+        names = [limiter.value for _, limiter in limiters]
+        if "bad" in names:
+            raise asyncpg.DataError("value out of range")
+        await saved.add(names)
+
+    async def publish(messages: Sequence[OutgoingMessage]) -> None:
+        names = [CircuitChanged.decode(message.body).partition for message in messages]
+        if "large" in names:
+            raise MessageRejected("split it")
+        await published.add(names)
+
+    events = rate_events_of(save, publish)
+    for name in ("a", "bad", "large", "b"):
+        events.record_circuit_change("w", Limiter("calls", name), "closed")
+    async with running(events):
+        await published.until([["a"], ["bad"], ["b"]])
+        await saved.until([["a"], ["large"], ["b"]])
+        assert events.is_working
+
+
+def rate_events_of(save: Any, publish: Any) -> RateEvents:
     nothing: Any = None
-    events = RateEvents(
+    return RateEvents(
         DispatcherState(),
         cast("Any", SimpleNamespace(save=save)),
         nothing,
@@ -125,7 +156,3 @@ async def test_changes_of_rates_are_kept_while_a_server_is_away_and_dropped_if_t
         nothing,
         Pulse("rates", 60),
     )
-    async with running(events):
-        events.record_circuit_change("w", Limiter("calls", "a"), "closed")
-        await published.until(saved)
-        assert counted.names == ["rates"]
