@@ -10,6 +10,10 @@ CONTENT_TYPE = "application/json"
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """Largest body in bytes: a larger one is rejected before it is parsed, and before it is published."""
 MAX_TRACEPARENT_LENGTH = 255
+BUNDLE_CONTENT_TYPE = "application/x-ndjson"
+"""Content type of a bundle: several messages of one type, the body of one on each line."""
+MAX_BUNDLE_MESSAGES = 100
+"""Largest number of messages of a bundle."""
 
 
 class Value(BaseModel):

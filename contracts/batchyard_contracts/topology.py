@@ -32,6 +32,18 @@ EXCHANGES: Mapping[str, str] = {
 PUBLIC_EXCHANGES = frozenset({COMMANDS, QUERIES})
 """Exchanges to which clients may publish."""
 
+BUNDLED_TYPES = frozenset(
+    {
+        "batch.accepted.v1",
+        "items.page.v1",
+        "batch.sealed.v1",
+        "items.settled.v1",
+        "chunk.processed.v1",
+        "chunk.returned.v1",
+    }
+)
+"""Types of the messages on `batchyard.flow` that may travel in bundles. Only the services of Batchyard consume them."""
+
 DEAD_SUFFIX = ".dead"
 DELIVERY_LIMIT = 20
 """Number of deliveries after which a message is dead-lettered. Handlers retry first; this limit stops crash loops."""

@@ -1,6 +1,7 @@
 """Consumes a queue in batches: the messages that have arrived are handled together and acknowledged at once.
 
 Batches keep the order and never overlap, so the one acknowledgement covers only messages that have been handled.
+Bundles are taken apart: a batch has the messages of whole bundles.
 """
 
 import asyncio
@@ -13,9 +14,10 @@ from aio_pika.abc import AbstractIncomingMessage, AbstractRobustChannel, Abstrac
 
 from batchyard_contracts.message import Envelope
 from batchyard_contracts.topology import Queue
+from shared.messaging.bundles import deliveries, message_count
 from shared.messaging.connection import open_channel
 from shared.messaging.dead_letters import dead_letter
-from shared.messaging.delivery import Delivery, MessageDecoder, acknowledge, decode, is_stale, to_delivery
+from shared.messaging.delivery import Delivery, MessageDecoder, acknowledge, decode, is_stale
 from shared.messaging.handling import HandlerRunner
 from shared.messaging.publisher import Publisher
 from shared.runtime.background import BackgroundTask
@@ -44,9 +46,9 @@ BatchHandler = Callable[[Sequence[DecodedMessage]], Awaitable[None]]
 class BatchConsumer(BackgroundTask):
     """Consumer of one queue, one batch at a time. Handlers must be idempotent: parts of a batch may be redelivered.
 
-    A batch has at most `max_messages` messages; `linger_s`: how long to wait for more, in seconds. A batch whose
-    handler fails is handled message by message, as `HandlerRunner` says. `priority`: messages go to the consumers of a
-    queue with the highest one, while they have room.
+    A batch has at most `max_messages` messages, and the rest of the last bundle; `linger_s`: how long to wait for more,
+    in seconds. A batch whose handler fails is handled message by message, as `HandlerRunner` says. `priority`: messages
+    go to the consumers of a queue with the highest one, while they have room.
     """
 
     def __init__(
@@ -129,17 +131,17 @@ class BatchConsumer(BackgroundTask):
         self._drop_stale()
         if not self._arrived:
             return []
-        batch = [self._arrived.popleft()]
-        room = _BATCH_BYTES - len(batch[0].body)
-        while room > 0 and len(batch) < self._max_messages and self._arrived:
+        batch: list[AbstractIncomingMessage] = []
+        room, left = _BATCH_BYTES, self._max_messages
+        while room > 0 and left > 0 and self._arrived:
             batch.append(self._arrived.popleft())
             room -= len(batch[-1].body)
+            left -= message_count(batch[-1])
         return batch
 
     async def _handle(self, batch: list[AbstractIncomingMessage]) -> None:
         good: list[tuple[Delivery, DecodedMessage]] = []
-        for raw in batch:
-            delivery = to_delivery(raw)
+        for delivery in (one for raw in batch for one in deliveries(raw)):
             try:
                 good.append((delivery, DecodedMessage(decode(delivery, self._decoders), delivery.envelope)))
             except MessageRejected as error:

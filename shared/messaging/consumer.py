@@ -2,7 +2,8 @@
 
 A message that cannot be decoded, or that its handler refuses with `MessageRejected`, becomes a dead letter with the
 reason. `HandlerRunner` says how often a handler is tried. A handler's reply is published once, without a retry: a
-client that has gone, or one whose reply queue is full, delays nobody.
+client that has gone, or one whose reply queue is full, delays nobody. Bundles are taken apart, except on queues that
+clients reach.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from batchyard_contracts.broker_urls import broker_urls
 from batchyard_contracts.message import Envelope, Message
 from batchyard_contracts.topology import Queue
 from batchyard_contracts.v1.queries import QueryFailed
+from shared.messaging.bundles import deliveries
 from shared.messaging.connection import HEARTBEAT_S, connect
 from shared.messaging.dead_letters import dead_letter
 from shared.messaging.delivery import Delivery, decode, to_delivery
@@ -102,40 +104,42 @@ class Consumer:
         runner = HandlerRunner(queue)
         self._runners.append(runner)
 
-        async def handle(delivery: Delivery) -> None:
+        async def handle(received: _Received) -> None:
             task = asyncio.current_task()
             if self._abandoned or task is None:
                 raise asyncio.CancelledError
             self._in_progress.add(task)
             task.add_done_callback(self._in_progress.discard)
+            for delivery in received.deliveries:
+                structlog.contextvars.bind_contextvars(message_id=delivery.envelope.message_id)
+                with span(f"process {delivery.envelope.type}", delivery.envelope.traceparent):
+                    await handle_one(delivery)
+
+        async def handle_one(delivery: Delivery) -> None:
             envelope = delivery.envelope
-            structlog.contextvars.bind_contextvars(message_id=envelope.message_id)
-            with span(f"process {envelope.type}", envelope.traceparent):
-                try:
-                    message = decode(delivery, decoders)
-                    reply = await runner.run(lambda: handlers[envelope.type](message, envelope))
-                except MessageRejected as error:
-                    reply = await _reply_to_rejected(on_invalid, delivery, error, queue)
-                    if not (error.is_retryable and reply is not None and envelope.reply_to):
-                        await self._dead_letter(queue, delivery, str(error))
-                except Exception as error:  # a defect: keep the message with the reason, continue with the next
-                    log.exception("handler failed", queue=queue.name, type=envelope.type)
-                    expects_reply = bool(envelope.reply_to)
-                    reply = (
-                        await _reply_to_rejected(on_invalid, delivery, HandlerFailed(), queue)
-                        if expects_reply
-                        else None
-                    )
-                    await self._dead_letter(queue, delivery, f"{type(error).__name__}: {error}")
-                if reply is not None and envelope.reply_to:
-                    await self._reply(envelope.reply_to, envelope, reply)
+            try:
+                message = decode(delivery, decoders)
+                reply = await runner.run(lambda: handlers[envelope.type](message, envelope))
+            except MessageRejected as error:
+                reply = await _reply_to_rejected(on_invalid, delivery, error, queue)
+                if not (error.is_retryable and reply is not None and envelope.reply_to):
+                    await self._dead_letter(queue, delivery, str(error))
+            except Exception as error:  # a defect: keep the message with the reason, continue with the next
+                log.exception("handler failed", queue=queue.name, type=envelope.type)
+                expects_reply = bool(envelope.reply_to)
+                reply = (
+                    await _reply_to_rejected(on_invalid, delivery, HandlerFailed(), queue) if expects_reply else None
+                )
+                await self._dead_letter(queue, delivery, f"{type(error).__name__}: {error}")
+            if reply is not None and envelope.reply_to:
+                await self._reply(envelope.reply_to, envelope, reply)
 
         subscriber = self._broker.subscriber(
             RabbitQueue(queue.name, declare=False),
             channel=Channel(prefetch_count=concurrency),
             consume_args={"x-priority": self._priority},
             ack_policy=AckPolicy.NACK_ON_ERROR,
-            decoder=_delivery,
+            decoder=_whole if queue.is_public else _taken_apart,
             no_reply=True,
         )
         subscriber(handle)
@@ -198,5 +202,16 @@ async def _reply_to_rejected(
     return None
 
 
-async def _delivery(message: RabbitMessage) -> Delivery:
-    return to_delivery(message.raw_message)
+@dataclass(frozen=True, slots=True)
+class _Received:
+    """The messages that one AMQP message brings: those of a bundle, else one."""
+
+    deliveries: Sequence[Delivery]
+
+
+async def _whole(message: RabbitMessage) -> _Received:
+    return _Received([to_delivery(message.raw_message)])
+
+
+async def _taken_apart(message: RabbitMessage) -> _Received:
+    return _Received(deliveries(message.raw_message))

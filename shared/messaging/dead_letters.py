@@ -45,6 +45,7 @@ async def dead_letter(publisher: Publisher, queue: topology.Queue, delivery: Del
                 correlation_id=envelope.correlation_id,
                 traceparent=envelope.traceparent,
                 headers=headers,
+                content_type=delivery.content_type,
             )
         ]
     )

@@ -9,7 +9,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 from pydantic import ValidationError
 
-from batchyard_contracts.message import MAX_MESSAGE_BYTES, Envelope
+from batchyard_contracts.message import CONTENT_TYPE, MAX_MESSAGE_BYTES, Envelope
 from shared.messaging.frame_decoder import FAULT_HEADER, PropertyFault
 from shared.runtime.errors import MessageRejected
 
@@ -42,7 +42,8 @@ class Delivery:
     body: bytes
     envelope: Envelope
     fault: str | None = None
-    """Reason why the properties cannot be read, with which the message is rejected."""
+    """Reason why the properties or the bundle cannot be read, with which the message is rejected."""
+    content_type: str = CONTENT_TYPE
 
 
 def to_delivery(message: AbstractIncomingMessage) -> Delivery:

@@ -3,15 +3,22 @@
 import asyncio
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import aio_pika
-from aio_pika.abc import AbstractExchange, AbstractRobustChannel, AbstractRobustConnection, DeliveryMode
+from aio_pika.abc import (
+    AbstractExchange,
+    AbstractRobustChannel,
+    AbstractRobustConnection,
+    DeliveryMode,
+    HeadersType,
+)
 from aio_pika.exceptions import DeliveryError, PublishError
 
 from batchyard_contracts import topology
-from batchyard_contracts.message import CONTENT_TYPE, MAX_MESSAGE_BYTES, Message
+from batchyard_contracts.message import BUNDLE_CONTENT_TYPE, CONTENT_TYPE, MAX_MESSAGE_BYTES, Message
+from shared.messaging import bundles
 from shared.messaging.connection import connect, open_channel
 from shared.observability.telemetry import traceparent
 from shared.runtime.errors import MessageRejected, PublishFailed, PublishRefused
@@ -39,6 +46,9 @@ class OutgoingMessage:
     traceparent: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
     persistent: bool = True
+    group: int | None = None
+    """On `batchyard.work`: the group of messages to one queue that may leave as bundles; None: it travels alone."""
+    content_type: str = CONTENT_TYPE
 
 
 def outgoing(
@@ -57,6 +67,42 @@ def outgoing(
         message.encode(),
         correlation_id=correlation_id,
         traceparent=traceparent,
+    )
+
+
+def bundled(messages: Sequence[OutgoingMessage]) -> list[OutgoingMessage]:
+    """Return the messages to send: bundles of those that may travel together, and the others as they are."""
+    if len(messages) < 2:
+        return list(messages)
+    own = traceparent()
+    return [
+        members[0] if len(members) == 1 else _bundle(members, own)
+        for members in bundles.group([(_bundle_key(one), len(one.body), one) for one in messages])
+    ]
+
+
+def _bundle_key(message: OutgoingMessage) -> tuple[object, ...] | None:
+    """Return what messages of one bundle have in common; None for a message that travels alone."""
+    if message.exchange == topology.WORK:
+        may_be_bundled = message.group is not None
+    else:
+        may_be_bundled = message.exchange == topology.FLOW and message.type in topology.BUNDLED_TYPES
+    if not may_be_bundled or message.reply_to or message.headers or b"\n" in message.body:
+        return None
+    return message.exchange, message.routing_key, message.type, message.persistent, message.group
+
+
+def _bundle(members: Sequence[OutgoingMessage], own_trace: str | None) -> OutgoingMessage:
+    """Return a bundle. It has the correlation id of its messages if they have the same one."""
+    body, headers = bundles.join([(one.body, one.traceparent or own_trace) for one in members])
+    correlation_ids = {one.correlation_id for one in members}
+    return replace(
+        members[0],
+        body=body,
+        headers=headers,
+        traceparent=None,
+        correlation_id=correlation_ids.pop() if len(correlation_ids) == 1 else None,
+        content_type=BUNDLE_CONTENT_TYPE,
     )
 
 
@@ -120,20 +166,22 @@ class Publisher:
         return Publisher(self._app_id, self._channel, check)
 
     async def publish(self, messages: Sequence[OutgoingMessage]) -> None:
-        """Publish messages in order; return when the broker has confirmed all of them.
+        """Publish messages; return when the broker has confirmed all of them.
 
-        Raises `PublishFailed` if one was not confirmed (others may have been published; `PublishRefused` tells that
-        the broker refused one), `MessageRejected` if a body is
-        larger than consumers accept. Dead letters have no limit: their size may be the reason.
+        Messages of one type and routing key keep their order. Those that may travel in bundles do. Raises
+        `PublishFailed` if one was not confirmed (others may have been published; `PublishRefused` tells that the broker
+        refused one), `MessageRejected` if a body is larger than consumers accept. Dead letters have no limit: their
+        size may be the reason.
         """
         for message in messages:
             if len(message.body) > MAX_MESSAGE_BYTES and message.exchange != topology.DEAD:
                 raise MessageRejected(
                     f"A {message.type} of {len(message.body)} bytes is over the limit of {MAX_MESSAGE_BYTES}: split it."
                 )
-        for start in range(0, len(messages), WINDOW):
+        to_send = bundled(messages)
+        for start in range(0, len(to_send), WINDOW):
             self._check()
-            window = messages[start : start + WINDOW]
+            window = to_send[start : start + WINDOW]
             results = await asyncio.gather(*map(self._publish, window), return_exceptions=True)
             for message, result in zip(window, results, strict=True):
                 if isinstance(result, asyncio.CancelledError) and not _cancelling():
@@ -152,12 +200,13 @@ class Publisher:
         await self.connection.close()
 
     async def _publish(self, message: OutgoingMessage) -> None:
-        headers = dict(message.headers)
-        if trace := message.traceparent or traceparent():
+        headers: HeadersType = dict(message.headers)
+        is_bundle = message.content_type == BUNDLE_CONTENT_TYPE  # whose headers have the traces of its messages
+        if not is_bundle and (trace := message.traceparent or traceparent()):
             headers["traceparent"] = trace
         to_send = aio_pika.Message(
             message.body,
-            content_type=CONTENT_TYPE,
+            content_type=message.content_type,
             delivery_mode=DeliveryMode.PERSISTENT if message.persistent else DeliveryMode.NOT_PERSISTENT,
             message_id=uuid.uuid4().hex,
             type=message.type,
@@ -165,7 +214,7 @@ class Publisher:
             correlation_id=message.correlation_id,
             reply_to=message.reply_to,
             timestamp=datetime.now(UTC),
-            headers=dict(headers),
+            headers=headers,
         )
         is_mandatory = message.exchange not in _MAY_BE_UNROUTABLE
         for pause_s in (*_REFUSED_PAUSES_S, None):

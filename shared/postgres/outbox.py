@@ -29,7 +29,7 @@ INTERVAL_S = 0.2
 """Longest time in seconds until a confirmed message is recorded as sent."""
 DELIVERY_TIMEOUT_S = 5.0
 """Longest time in seconds that a change waits for an unavailable broker; its messages are then left to the relay."""
-_BATCH_SIZE = 50
+_BATCH_SIZE = 200
 _RETRY_REFUSED_AFTER = timedelta(seconds=30)
 _set_aside = metrics.counter("batchyard.outbox.set_aside", "Outbox messages that were set aside, by message type.")
 

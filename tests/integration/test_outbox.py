@@ -145,7 +145,7 @@ async def test_messages_of_a_dead_process_are_published_when_they_are_late(pool:
 
 
 async def test_a_long_backlog_is_published_in_order_and_in_parts(pool: Pool, broker: Broker) -> None:
-    bodies = [b"%d" % number for number in range(120)]
+    bodies = [b"%d" % number for number in range(2 * outbox_module._BATCH_SIZE + 20)]
     await insert(pool, *bodies, is_late=True)
     outbox = outbox_on(pool, broker)
     assert [await outbox.update() for _ in range(3)] == [0.0, 0.0, None]

@@ -10,6 +10,7 @@ from uuid import UUID
 from aio_pika.abc import AbstractIncomingMessage, AbstractRobustConnection
 from pydantic import BaseModel
 
+from batchyard_contracts.message import CONTENT_TYPE
 from batchyard_contracts.v1.flow import ChunkProcessed, ChunkReturned
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Context, Workload
@@ -76,6 +77,7 @@ class Broker:
             type=chunk.type,
             message_id=name,
             redelivered=redelivered,
+            content_type=CONTENT_TYPE,
             headers={},
             channel=self.up,
             ack=ack,

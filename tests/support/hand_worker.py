@@ -26,6 +26,7 @@ from batchyard_contracts.v1.flow import (
 )
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.work import ChunkReady
+from shared.messaging.bundles import deliveries
 from shared.messaging.publisher import Publisher, outgoing
 from shared.messaging.topology import declare
 from tests.support.patience import PATIENCE_S
@@ -130,7 +131,7 @@ class HandWorker:
     async def on_items_settled(self, message: AbstractIncomingMessage) -> None:
         """Receive settled items."""
         async with self._changed:
-            self.settled.append(ItemsSettled.decode(message.body))
+            self.settled += [ItemsSettled.decode(delivery.body) for delivery in deliveries(message)]
             self._changed.notify_all()
 
 

@@ -9,6 +9,7 @@ import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 
 from batchyard_contracts.message import Message
+from shared.messaging.bundles import deliveries
 from tests.support.patience import PATIENCE_S
 
 M = TypeVar("M", bound=Message)
@@ -25,7 +26,7 @@ class MessageRecorder:
     async def on_message(self, message: AbstractIncomingMessage) -> None:
         """Receive a message from the broker."""
         async with self._changed:
-            self.messages.append(self._kinds[str(message.type)].decode(message.body))
+            self.messages += [self._kinds[str(message.type)].decode(one.body) for one in deliveries(message)]
             self._changed.notify_all()
 
     async def until(self, kind: type[M], fits: Callable[[M], bool], within_s: float = PATIENCE_S) -> M:

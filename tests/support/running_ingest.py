@@ -22,6 +22,7 @@ from batchyard_contracts.v1.queries import WaitingQuery, WaitingReply
 from devstack import Servers, free_ports
 from services.ingest.app import app
 from services.ingest.settings import IngestSettings
+from shared.messaging.bundles import deliveries
 from shared.messaging.topology import declare
 from shared.runtime.process import Runtime
 from shared.runtime.transient import retry_transient
@@ -190,8 +191,9 @@ class IngestHarness:
     async def _on_flow_message(self, message: AbstractIncomingMessage) -> None:
         if message.app_id == "ingest":
             async with self._arrived:
-                self.flow.append(MESSAGES[message.type or ""].decode(message.body))
-                self.traces.append(cast("str | None", message.headers.get("traceparent")))
+                for delivery in deliveries(message):
+                    self.flow.append(MESSAGES[delivery.envelope.type].decode(delivery.body))
+                    self.traces.append(delivery.envelope.traceparent)
                 self._arrived.notify_all()
 
     async def _on_event(self, message: AbstractIncomingMessage) -> None:

@@ -8,13 +8,19 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from batchyard_contracts import __version__, topology, v1
-from batchyard_contracts.message import CONTENT_TYPE, Message
+from batchyard_contracts.message import BUNDLE_CONTENT_TYPE, CONTENT_TYPE, MAX_BUNDLE_MESSAGES, Message
 from batchyard_contracts.topology import ASIDE, Binding, Queue
 
 Json = dict[str, Any]
 CLIENT = "client"
 REPLY = "reply"
 _BINDING = {"bindingVersion": "0.3.0"}
+_BUNDLE: Json = {
+    "contentType": BUNDLE_CONTENT_TYPE,
+    "maxMessages": MAX_BUNDLE_MESSAGES,
+    "description": "Several of these messages may come as one, the payload of each on a line of its own. The header "
+    "`traceparents` has their traces, separated by commas, where they differ.",
+}
 
 FOR_OPERATORS = {"rates.control.v1"}
 """Commands that concern all owners, which operators send."""
@@ -312,6 +318,7 @@ def _message(kind: type[Message]) -> Json:
             "type": "object",
             "properties": {"traceparent": {"type": "string", "description": "W3C Trace Context of the sender."}},
         },
+        **({"x-bundle": _BUNDLE} if kind.type in topology.BUNDLED_TYPES else {}),
         "payload": {"$ref": f"./schemas/{kind.type}.json"},
         "bindings": {"amqp": {"contentEncoding": "utf-8", "messageType": kind.type, **_BINDING}},
     }

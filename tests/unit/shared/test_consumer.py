@@ -24,7 +24,7 @@ class Listening:
     """Stands in for the library's broker: keeps what was subscribed."""
 
     def __init__(self, *_: object, **__: object) -> None:
-        self.handle: Callable[[Delivery], Awaitable[None]]
+        self.handle: Callable[[consumer._Received], Awaitable[None]]
 
     def subscriber(self, *_: object, **__: object) -> Callable[[Any], None]:
         return lambda handle: setattr(self, "handle", handle)
@@ -76,7 +76,7 @@ async def deliver(
     plane = Consumer("amqp://h", cast("Publisher", outbox), "x")
     plane.subscribe(topology.DISPATCHER_QUERIES, [Route(kind, handler)], on_invalid=invalid)
     envelope = Envelope(type=kind.type, message_id="m", reply_to=reply_to)
-    await made[0].handle(Delivery(b"{}", envelope))
+    await made[0].handle(consumer._Received([Delivery(b"{}", envelope)]))
 
 
 @pytest.mark.parametrize("reply_to", [DIRECT, "amq.gen-Xq", "batchyard.reply.mine"])
