@@ -68,9 +68,9 @@ return starts
 _BACK_OFF = """
 local now = redis.call('TIME')
 local till = tonumber(now[1]) + tonumber(now[2]) / 1e6 + tonumber(ARGV[1])
-if ARGV[2] == '1' or till > tonumber(redis.call('HGET', KEYS[1], 'p') or 0) then
+if till > tonumber(redis.call('HGET', KEYS[1], 'p') or 0) then
   redis.call('HSET', KEYS[1], 'p', string.format('%.6f', till))
-  redis.call('EXPIRE', KEYS[1], tonumber(ARGV[3]) + math.ceil(math.max(0, tonumber(ARGV[1]))))
+  redis.call('EXPIRE', KEYS[1], tonumber(ARGV[2]) + math.ceil(math.max(0, tonumber(ARGV[1]))))
 end
 """
 
@@ -132,9 +132,9 @@ class RateReservations:
             for micros, calls in zip(answer[1::2], answer[2::2], strict=True)
         ]
 
-    async def back_off(self, key: str, seconds: float, *, at_most: bool = False) -> None:
-        """Reserve no start under a key for so many seconds; `at_most`: shorten a longer backoff as well."""
-        call = cast("Awaitable[None]", self._back_off(keys=[key], args=[seconds, "1" if at_most else "0", _TTL_S]))
+    async def back_off(self, key: str, seconds: float) -> None:
+        """Reserve no start under a key for so many seconds, or longer if a longer backoff is known."""
+        call = cast("Awaitable[None]", self._back_off(keys=[key], args=[seconds, _TTL_S]))
         await self._redis.attempt(call, None)
 
 

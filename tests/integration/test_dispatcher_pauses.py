@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -16,9 +16,20 @@ REFUSED = ItemError(code="rate_limited", scope="provider")
 
 
 @pytest.fixture
-async def parts(clean: Servers) -> AsyncIterator[Parts]:
+async def new_parts(clean: Servers) -> AsyncIterator[Callable[[], Parts]]:
     async with dispatcher_parts(clean) as new:
-        yield new()
+        yield new
+
+
+@pytest.fixture
+def parts(new_parts: Callable[[], Parts]) -> Parts:
+    return new_parts()
+
+
+def backoff_s(parts: Parts, partition: str) -> float:
+    """The seconds for which a destination gets nothing."""
+    limiter = parts.state.workload_queue("w").window.limits.limiters_of(partition)[0]
+    return limiter.backoff_until - time.monotonic()
 
 
 @pytest.mark.parametrize(
@@ -55,6 +66,40 @@ async def test_a_destination_without_remaining_calls_is_paused_before_it_refuses
         await parts.until(lambda: len(parts.outbox.chunks) == 3)
         assert parts.outbox.chunks[2].partition == "b"
         assert parts.state.workload_queue("w").window.limits.limiters_of("a")[0].backoff_until > time.monotonic() + 50
+
+
+async def test_a_pause_that_a_destination_asked_for_outlasts_the_dispatcher(new_parts: Callable[[], Parts]) -> None:
+    parts = new_parts()
+    parts.add_workload("w", chunk_max=1)
+    async with parts.dispatching():
+        await parts.add_batch({"asked": 1, "used up": 1, "briefly": 1})
+        await parts.until(lambda: len(parts.outbox.chunks) == 3)
+    for chunk in parts.outbox.chunks:
+        outcome = ItemOutcome(ordinal=chunk.items[0].ordinal, status="succeeded", result={})
+        left = {"remaining": 0, "reset_s": 60.0} if chunk.partition == "used up" else {}
+        if delay_s := {"asked": 60.0, "briefly": 1.0}.get(chunk.partition):
+            outcome = ItemOutcome(ordinal=outcome.ordinal, status="retry", error=REFUSED, delay_s=delay_s)
+        await parts.report(chunk, [outcome], feedback=left)
+    running = asyncio.create_task(parts.rate_events.run())
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            saved = "SELECT 1 FROM paces WHERE backoff_until > now()"
+            while len(await parts.pool.fetch(saved)) < 2:  # noqa: ASYNC110  a table has no event
+                await asyncio.sleep(0.01)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    successor = new_parts()
+    successor.add_workload("w", chunk_max=1)
+    await successor.components.load(lambda: None)
+    assert 50 < backoff_s(successor, "asked") < 61
+    assert 50 < backoff_s(successor, "used up") < 61
+    assert backoff_s(successor, "briefly") <= 0, "it would be over by then"
+    async with successor.dispatching():
+        await successor.add_batch({"asked": 1, "used up": 1, "another": 1})
+        await successor.until(lambda: {"another", "briefly"} <= {chunk.partition for chunk in successor.outbox.chunks})
+    assert len(successor.outbox.chunks) == 2, "nothing is sent to the others"
 
 
 async def test_an_item_that_its_provider_always_refuses_fails_alone(parts: Parts) -> None:

@@ -1,8 +1,8 @@
-"""The tables of rates: learned rates, operators' overrides, circuits, and the history of rates."""
+"""The tables of rates: learned rates, operators' overrides, circuits, pauses, and the history of rates."""
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
@@ -38,11 +38,13 @@ class HistoryRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SavedRates:
-    """The saved rates, overrides and circuits."""
+    """The saved rates, overrides, circuits and pauses."""
 
-    learned: dict[RateKey, LearnedRate]
-    circuits: dict[RateKey, CircuitBreaker]
-    overrides: dict[tuple[str, str, str | None], LimitTerms]
+    learned: dict[RateKey, LearnedRate] = field(default_factory=dict)
+    circuits: dict[RateKey, CircuitBreaker] = field(default_factory=dict)
+    overrides: dict[tuple[str, str, str | None], LimitTerms] = field(default_factory=dict)
+    backoffs: dict[RateKey, tuple[float, str]] = field(default_factory=dict)
+    """The end of each pause that a destination asked for (monotonic seconds), and its reason."""
 
 
 class RateStore:
@@ -52,13 +54,15 @@ class RateStore:
         self._pool = pool
 
     async def load(self, now: float) -> SavedRates:
-        """Load everything that this version can read; `now` is the monotonic clock of the circuits."""
-        saved = SavedRates({}, {}, {})
+        """Load everything that this version can read; `now` is the monotonic clock of the circuits and pauses."""
+        saved = SavedRates()
         since = now - time.time()
         for row in await self._pool.fetch(SQL["rates"], MAX_LEARNED):
             key = (row["workload"], row["limit_name"], row["value"])
             if row["per_second"] is not None:
                 saved.learned[key] = LearnedRate(row["per_second"], row["failed_at"])
+            if row["backoff_s"] is not None:
+                saved.backoffs[key] = (now + row["backoff_s"], row["backoff_reason"] or "")
             if row["circuit"] is not None:
                 try:
                     saved.circuits[key] = _circuit(row["circuit"], since)
@@ -82,12 +86,14 @@ class RateStore:
         await self._pool.execute(SQL["save_rate_override"], *place, orjson.dumps(fields, default=_plain).decode())
 
     async def save(self, limiters: Sequence[tuple[str, Limiter]], history: Sequence[HistoryRow], now: float) -> None:
-        """Save learned rates and circuits of limiters, each with its workload, and the changes of rates."""
+        """Save learned rates, circuits and pauses of limiters, each with its workload, and the changes of rates."""
         since = time.time() - now
-        rows = [(w, t.limit, t.value, *_learned(t), _circuit_text(t.circuit, since)) for w, t in limiters]
+        rows = [
+            (w, t.limit, t.value, *_learned(t), _circuit_text(t.circuit, since), *_backoff(t, now)) for w, t in limiters
+        ]
         async with self._pool.acquire() as connection, connection.transaction():
             if rows:
-                await connection.execute(SQL["save_rates"], *columns(rows, 6))
+                await connection.execute(SQL["save_rates"], *columns(rows, 8))
             if history:
                 history_rows = [(*line.key, line.at, line.before, line.after, line.reason) for line in history]
                 await connection.execute(SQL["add_rate_history"], *columns(history_rows, 7))
@@ -109,6 +115,12 @@ class RateStore:
 
 def _learned(limiter: Limiter) -> tuple[float | None, float | None]:
     return (limiter.learned.per_second, limiter.learned.capacity) if limiter.learned else (None, None)
+
+
+def _backoff(limiter: Limiter, now: float) -> tuple[float | None, str | None]:
+    """Return the remaining seconds of a pause, and its reason."""
+    left_s = limiter.backoff_until - now
+    return (left_s, limiter.backoff_reason) if left_s > 0 else (None, None)
 
 
 def _circuit_text(circuit: CircuitBreaker, since: float) -> str | None:

@@ -1,8 +1,11 @@
 -- name: rates
--- All circuits, and the learned rates that changed last.
-SELECT workload, limit_name, value, per_second, failed_at, circuit FROM paces WHERE circuit IS NOT NULL
+-- All circuits and pauses in force, and the learned rates that changed last.
+SELECT workload, limit_name, value, per_second, failed_at, circuit,
+    extract(epoch FROM backoff_until - now())::float8 AS backoff_s, backoff_reason
+FROM paces WHERE circuit IS NOT NULL OR backoff_until > now()
 UNION ALL (
-    SELECT workload, limit_name, value, per_second, failed_at, circuit FROM paces WHERE circuit IS NULL
+    SELECT workload, limit_name, value, per_second, failed_at, circuit, NULL, NULL
+    FROM paces WHERE circuit IS NULL AND (backoff_until IS NULL OR backoff_until <= now())
     ORDER BY changed_at DESC LIMIT $1
 )
 
@@ -17,10 +20,14 @@ ON CONFLICT (workload, limit_name, value, every) DO UPDATE SET terms = excluded.
 DELETE FROM pace_overrides WHERE workload = $1 AND limit_name = $2 AND value = $3 AND every = $4
 
 -- name: save_rates
-INSERT INTO paces (workload, limit_name, value, per_second, failed_at, circuit)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::float8[], $5::float8[], $6::text[])
+INSERT INTO paces (workload, limit_name, value, per_second, failed_at, circuit, backoff_until, backoff_reason)
+SELECT workload, limit_name, value, per_second, failed_at, circuit, now() + backoff_s * interval '1 second',
+    backoff_reason
+FROM unnest($1::text[], $2::text[], $3::text[], $4::float8[], $5::float8[], $6::text[], $7::float8[], $8::text[])
+    AS new (workload, limit_name, value, per_second, failed_at, circuit, backoff_s, backoff_reason)
 ON CONFLICT (workload, limit_name, value) DO UPDATE SET per_second = excluded.per_second,
-    failed_at = excluded.failed_at, circuit = excluded.circuit, changed_at = now()
+    failed_at = excluded.failed_at, circuit = excluded.circuit, backoff_until = excluded.backoff_until,
+    backoff_reason = excluded.backoff_reason, changed_at = now()
 
 -- name: add_rate_history
 INSERT INTO pace_history (workload, limit_name, value, at, before, after, cause)

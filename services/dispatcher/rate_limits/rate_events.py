@@ -34,6 +34,8 @@ ALL_OWNERS = "all"
 _FLUSH_INTERVAL_S = 0.5
 _MIN_CHANGE = 0.05
 """Smaller increases, as a share of the rate, are published together."""
+_MIN_SAVED_BACKOFF_S = 5.0
+"""Shorter pauses of destinations are not saved: they are over when another dispatcher has taken over."""
 _MAX_ANNOUNCED = 10_000
 """Published rates that are remembered; of a forgotten one the next change begins at the rate in force."""
 _IDLE_S = 1.0
@@ -75,7 +77,7 @@ class RateEvents(BackgroundTask):
         """Batches and partitions whose items are to fail, with the error."""
 
     async def load(self) -> None:
-        """Load learned rates, overrides and open circuits; the manifests must be loaded before."""
+        """Load learned rates, overrides, open circuits and pauses; the manifests must be loaded before."""
         now = time.monotonic()
         saved = await self._store.load(now)
         for (workload, limit, value), learned in saved.learned.items():
@@ -86,6 +88,9 @@ class RateEvents(BackgroundTask):
         for (workload, limit, value), circuit in saved.circuits.items():
             if limiter := self._state.workload_queue(workload).window.limits.limiter(limit, value):
                 limiter.circuit = circuit
+        for (workload, limit, value), (until, reason) in saved.backoffs.items():
+            if limiter := self._state.workload_queue(workload).window.limits.limiter(limit, value):
+                limiter.back_off(until, reason)
 
     def record_rate_change(self, workload: str, limiter: Limiter, change: RateChange) -> None:
         """Record that a rate has followed its destination."""
@@ -158,6 +163,7 @@ class RateEvents(BackgroundTask):
         await self._share_rates()
         now = time.monotonic()
         if now - self._flushed_at >= _FLUSH_INTERVAL_S:
+            self._add_backoffs(now)
             await self._flush()
             await self._fail_hopeless(now)
             self._flushed_at = now
@@ -166,6 +172,13 @@ class RateEvents(BackgroundTask):
             self._cleaned_up_at = now
         is_waiting = self._pending or self._history or self._events or self._dirty
         return _FLUSH_INTERVAL_S / 2 if is_waiting else None
+
+    def _add_backoffs(self, now: float) -> None:
+        """Have the pauses saved that destinations asked for."""
+        for workload, queue in self._state.workload_queues.items():
+            for limiter in queue.window.limits.take_longer_backoffs():
+                if limiter.backoff_until - now >= _MIN_SAVED_BACKOFF_S:
+                    self._dirty[workload, limiter.limit, limiter.value] = limiter
 
     async def _share_rates(self) -> None:
         """Write changed rates to Redis, where workers reserve each start."""

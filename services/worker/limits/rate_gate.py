@@ -58,6 +58,8 @@ class RateGate:
         self._local_next_at: dict[str, float] = {}
         self._closed: tuple[float, float] = (0.0, 0.0)
         """Until when no request is made, and when the next start is possible."""
+        self._paused_until = 0.0
+        """End of the pause that the destination asked this process for. Redis may lose it."""
 
     def update_rates(self, rates: ChunkRates) -> None:
         """Take over the rates of a chunk. They may be older than those in Redis, which compares versions."""
@@ -107,6 +109,10 @@ class RateGate:
     async def back_off(self, seconds: float) -> None:
         """Stop the starts of all workers for some seconds, as the destination asked."""
         self._reserved.clear()
+        self._paused_until = max(self._paused_until, asyncio.get_running_loop().time() + seconds)
+        await self._share_pause(seconds)
+
+    async def _share_pause(self, seconds: float) -> None:
         for key in self._chunk_rates.keys[:1]:
             await self._reservations.back_off(rate_key(self._workload, key.key), seconds)
 
@@ -116,6 +122,10 @@ class RateGate:
         believed_until, open_at = self._closed
         if asked_at < believed_until:
             raise WaitTooLong(open_at - asked_at)
+        if (paused_s := self._paused_until - asked_at) > MAX_WAIT_S:
+            raise WaitTooLong(paused_s)
+        if paused_s > 0:
+            await self._share_pause(paused_s)
         starts = await self._reservations.reserve(self._rates, wanted, prefetch=self.items_are_quick)
         answered_at = clock()
         if starts is None:
@@ -133,7 +143,7 @@ class RateGate:
     def _reserve_locally(self, wanted: int, now: float) -> list[ReservedStarts]:
         starts: list[ReservedStarts] = []
         for _ in range(wanted):
-            start = max([now, *(self._local_next_at.get(rate.key, now) for rate in self._rates)])
+            start = max([now, self._paused_until, *(self._local_next_at.get(rate.key, now) for rate in self._rates)])
             if starts and start - now > RESERVE_AHEAD_S:
                 break
             if start - now > MAX_WAIT_S:

@@ -55,6 +55,7 @@ async def test_an_override_that_cannot_be_read_is_left_out() -> None:
 
 async def test_a_circuit_that_cannot_be_read_is_left_out() -> None:
     row = {"workload": "w", "limit_name": "calls", "value": "a", "per_second": None, "failed_at": None}
+    row |= {"backoff_s": None, "backoff_reason": None}
     bad = row | {"circuit": '{"error": {"code": "NOT A CODE!"}, "opened_at": 1.0, "pause_s": 1.0, "until": 2.0}'}
     good = row | {"value": "b", "circuit": '{"error": null, "opened_at": 1.0, "pause_s": 1.0, "until": 2.0}'}
     saved = await RateStore(pool_with([bad, good], RATES["rates"])).load(0.0)

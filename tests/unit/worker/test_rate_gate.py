@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
+
+import pytest
 
 from batchyard_contracts.v1.work import ChunkRates, SharedRate
 from batchyard_contracts.workload import Context, Limits
 from services.worker.execution.chunk_execution import ChunkExecution
 from services.worker.limits.paced_start import PacedStart
-from services.worker.limits.rate_gate import RateGate, RateGates
+from services.worker.limits.rate_gate import RateGate, RateGates, WaitTooLong
 from services.worker.limits.slots import Slots
 from shared.redis.rate_reservations import LATENESS_S, MAX_WAIT_S, KeyRate, RateReservations, ReservedStarts
 from tests.support.chunk_runs import Number, chunk, paced, run_of, workload
@@ -95,3 +97,43 @@ async def test_items_whose_start_is_far_away_are_returned_after_one_reservation(
     assert all(MAX_WAIT_S < delay <= 2 * MAX_WAIT_S for delay in delays)
     assert len(granted.wanted) <= 2
     first.stop(cancelled=False)
+
+
+class Forgetful(Granted):
+    """Reservations that forget a pause at once, as Redis does that has lost its data."""
+
+    def __init__(self, *, is_away: bool = False) -> None:
+        super().__init__()
+        self.is_away = is_away
+        self.pauses_s: list[float] = []
+
+    async def reserve(self, rates: Sequence[KeyRate], wanted: int, *, prefetch: bool = False) -> Any:
+        return None if self.is_away else await super().reserve(rates, wanted, prefetch=prefetch)
+
+    async def back_off(self, _: str, seconds: float) -> None:
+        self.pauses_s.append(seconds)
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+async def test_a_long_pause_holds_although_redis_does_not_know_it(is_away: bool) -> None:
+    forgetful = Forgetful(is_away=is_away)
+    held = gate(forgetful)
+    await held.back_off(60.0)
+    with pytest.raises(WaitTooLong) as refused:
+        await held.reserve(1)
+    assert 59 < refused.value.delay_s <= 60
+
+
+async def test_a_short_pause_is_told_to_redis_again_before_the_next_start() -> None:
+    forgetful = Forgetful()
+    held = gate(forgetful)
+    await held.back_off(2.0)
+    await held.reserve(1)
+    assert [round(pause_s) for pause_s in forgetful.pauses_s] == [2, 2]
+
+
+async def test_a_short_pause_holds_without_redis() -> None:
+    held = gate(Forgetful(is_away=True))
+    await held.back_off(2.0)
+    now = asyncio.get_running_loop().time()
+    assert (await held.reserve(1)).earliest >= now + 1.9

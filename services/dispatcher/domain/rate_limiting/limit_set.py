@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 
 from batchyard_contracts.partition import split
+from batchyard_contracts.v1.flow import DestinationFeedback
 from batchyard_contracts.v1.manifest import CircuitRule, Limit, Manifest
 from batchyard_contracts.v1.values import ItemError
 from batchyard_contracts.v1.work import SharedRate
+from services.dispatcher.domain.rate_limiting.adaptive_rate import RateChange
 from services.dispatcher.domain.rate_limiting.dispatch_rate import paced_rate
 from services.dispatcher.domain.rate_limiting.limiter import NEVER, LearnedRate, Limiter, LimitTerms
 
@@ -31,6 +33,8 @@ class LimitSet:
         """Rates of destinations without a limiter: those stored, and those of removed limiters."""
         self._limiters: dict[tuple[str, str], Limiter] = {}
         self._by_partition: dict[str, tuple[Limiter, ...]] = {}
+        self._longer_backoffs: dict[str, Limiter] = {}
+        """Limiters whose pause has become longer, by key."""
         self._cleanup_size = _MIN_CLEANUP_SIZE
         self.set_manifest(manifest, 0, 0.0)
 
@@ -136,6 +140,33 @@ class LimitSet:
             and limiter.in_flight == 0
             and limiter.circuit.take_give_up(rule, now)
         ]
+
+    def back_off(self, partition: str, until: float, reason: str) -> None:
+        """Dispatch nothing to the destination of a partition before `until`."""
+        limiter = self.limiters_of(partition)[0]
+        if limiter.back_off(until, reason):
+            self._longer_backoffs[limiter.key] = limiter
+
+    def record_feedback(
+        self, partition: str, feedback: DestinationFeedback, sent_at: float, version: int, now: float
+    ) -> list[tuple[Limiter, RateChange]]:
+        """Feed measurements of items that were dispatched at `sent_at` to the limiters of their partition; returns
+        those whose rate changed."""
+        changes: list[tuple[Limiter, RateChange]] = []
+        for limiter in self.limiters_of(partition):
+            backoff_until = limiter.backoff_until
+            if (change := limiter.record_feedback(feedback, sent_at, version, now)) is not None:
+                changes.append((limiter, change))
+            if limiter.backoff_until > backoff_until:
+                self._longer_backoffs[limiter.key] = limiter
+            if feedback.remaining is not None:  # the destination itself named the pause
+                feedback = feedback.model_copy(update={"remaining": None})
+        return changes
+
+    def take_longer_backoffs(self) -> list[Limiter]:
+        """Return the limiters whose pause has become longer since the last call."""
+        taken, self._longer_backoffs = self._longer_backoffs, {}
+        return list(taken.values())
 
     def record_dispatched(self, partition: str, count: int, now: float) -> None:
         """Count dispatched items in all limiters of a partition."""

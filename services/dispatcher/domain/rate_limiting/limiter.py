@@ -120,10 +120,12 @@ class Limiter:
             self._set_rate(Rate(per_second=change.after), version, now)
         return change
 
-    def back_off(self, until: float, reason: str) -> None:
-        """Dispatch nothing before `until`."""
-        if until > self.backoff_until:
-            self.backoff_until, self.backoff_reason = until, reason
+    def back_off(self, until: float, reason: str) -> bool:
+        """Dispatch nothing before `until`; returns False if a longer pause is known."""
+        if until <= self.backoff_until:
+            return False
+        self.backoff_until, self.backoff_reason = until, reason
+        return True
 
     @property
     def learned(self) -> LearnedRate | None:

@@ -191,18 +191,8 @@ class InFlightWindow:
     ) -> list[tuple[Limiter, RateChange]]:
         """Feed measurements of a destination to its limiters; returns those whose rate changed. `sent_at` is the time
         at which the chunk was dispatched."""
-        version = self.version_at(now)
-        limiters = self.limits.limiters_of(partition)
-        others = (
-            feedback if feedback.remaining is None else feedback.model_copy(update={"remaining": None})
-        )  # the destination itself named the pause
-        feedbacks = [feedback, *[others] * (len(limiters) - 1)]
-        changes = [
-            (limiter, change)
-            for limiter, sample in zip(limiters, feedbacks, strict=True)
-            if (change := limiter.record_feedback(sample, sent_at, version, now)) is not None
-        ]
-        if changes and len(limiters) == 1:
+        changes = self.limits.record_feedback(partition, feedback, sent_at, self.version_at(now), now)
+        if changes and len(self.limits.names) == 1:
             self.parked.unpark(partition)
         elif changes:  # others go through the same limiters
             self.parked.clear()
@@ -232,7 +222,7 @@ class InFlightWindow:
 
     def back_off(self, partition: str, until: float, reason: str = "") -> None:
         """Dispatch nothing to the destination of this partition before `until`."""
-        self.limits.limiters_of(partition)[0].back_off(until, reason)
+        self.limits.back_off(partition, until, reason)
         self.parked.park(partition, until)
 
     def end_backoffs(self, now: float) -> float | None:
