@@ -69,7 +69,9 @@ async def manifest(context: CheckContext) -> Finding:
         return "failed", f"The example does not fit the schema of its items: {wrong.message}"
     pointers = {"partition": announced.partition.pointer if announced.partition else None, "dedup": announced.dedup}
     for name, pointer in pointers.items():
-        if pointer is not None and CompiledPointer(pointer).find(announced.example) is MISSING:
+        if pointer is None or _is_optional(announced.item_schema, pointer):
+            continue
+        if CompiledPointer(pointer).find(announced.example) is MISSING:
             return "failed", f"{name} points to {pointer!r}, which the example does not have."
     return "passed", "complete, and the example is valid"
 
@@ -231,6 +233,12 @@ async def check(bench: Bench, item: dict[str, Any] | None) -> list[CheckResult]:
     """Run all checks on a workload, with this item or with its example."""
     context = CheckContext(bench, bench.workload.manifest.example if item is None else item)
     return [CheckResult(name, *await one(context)) for name, one in CHECKS]
+
+
+def _is_optional(item_schema: dict[str, Any], pointer: str) -> bool:
+    """True if items may lack the property that a pointer begins with, so that the example may, too."""
+    name = pointer.removeprefix("/").partition("/")[0].replace("~1", "/").replace("~0", "~")
+    return name in item_schema.get("properties", {}) and name not in item_schema.get("required", ())
 
 
 def _describe(outcome: ItemOutcome) -> str:

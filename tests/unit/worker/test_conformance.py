@@ -111,6 +111,16 @@ async def test_an_incomplete_manifest_fails_the_check(settings: dict[str, Any], 
     assert says in found["manifest"].detail
 
 
+async def test_an_example_may_lack_a_destination_that_items_may_lack() -> None:
+    class Labelled(Number):
+        host: str = ""
+
+    work = workload(Labelled, dedup="/host")
+    work.handler(square)
+    found = await results(work, {"n": 3})
+    assert failed(found) == []
+
+
 async def test_an_example_that_does_not_run_fails_the_check() -> None:
     work = workload()
 

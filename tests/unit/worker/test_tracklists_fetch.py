@@ -20,7 +20,8 @@ from batchyard_contracts.workload import Context, Permanent, RateLimited, Transi
 from services.worker.workloads.tracklists import workload
 from services.worker.workloads.tracklists.fetch import Fetcher, open_fetcher
 from services.worker.workloads.tracklists.model import MAX_HTML_CHARS, TracklistItem, TracklistResult
-from services.worker.workloads.tracklists.policy import FetchPolicy, TracklistsSettings
+from services.worker.workloads.tracklists.policy import FetchPolicy
+from services.worker.workloads.tracklists.settings import TracklistsSettings
 from tests.support.patience import PATIENCE_S
 from tests.support.tracklist_kinds import KINDS, Kind
 from tests.support.tracklist_site import (

@@ -11,7 +11,8 @@ from yarl import URL
 from batchyard_contracts.workload import Permanent, Transient
 from batchyard_contracts.workload.rate_limit_headers import pause_s, remaining_calls
 from services.worker.workloads.tracklists.answer import PageAnswer, as_error
-from services.worker.workloads.tracklists.policy import FetchPolicy, TracklistsSettings
+from services.worker.workloads.tracklists.policy import FetchPolicy
+from services.worker.workloads.tracklists.settings import TracklistsSettings
 from shared.http.session import open_session
 
 MAX_BODY_BYTES = 2 * 1024 * 1024

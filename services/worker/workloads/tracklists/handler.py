@@ -6,10 +6,12 @@ from batchyard_contracts.v1.manifest import CircuitRule, Partition, TextExport
 from batchyard_contracts.v1.values import Rate, RetryRule
 from batchyard_contracts.workload import Caching, Chunking, Context, Exports, Limits, Retry, Workload, WorkloadError
 from services.worker.workloads.tracklists.answer import judge, judge_saved
+from services.worker.workloads.tracklists.example import EXAMPLE
 from services.worker.workloads.tracklists.fetch import Fetcher, open_fetcher
 from services.worker.workloads.tracklists.model import Tracklist, TracklistItem, TracklistResult
-from services.worker.workloads.tracklists.policy import LIVE_HOST, refusals
+from services.worker.workloads.tracklists.policy import refusals
 from services.worker.workloads.tracklists.result import make_result
+from services.worker.workloads.tracklists.settings import LIVE_HOST
 from services.worker.workloads.tracklists.summary import Census
 
 CRAWL_DELAY_SECONDS = 8
@@ -46,7 +48,7 @@ workload = Workload(
     exports=Exports(
         {"cue": TextExport(content="/cue", filename="/slug", suffix=".cue", media_type="application/x-cue")}
     ),
-    example={"url": f"https://{LIVE_HOST}/tracklist/9demo123/dj-example-demo-festival-2026-05-16.html"},
+    example=EXAMPLE,
 )
 
 

@@ -4,39 +4,15 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 from yarl import URL
 
 from batchyard_contracts.v1.manifest import Refusal as ItemRefusal
 from services.worker.workloads.tracklists.gates import Refusal
+from services.worker.workloads.tracklists.settings import LIVE_HOST, TracklistsSettings
 
-LIVE_HOST = "www.1001tracklists.com"
 LIVE_ORIGIN = f"https://{LIVE_HOST}"
 
 _PATH = re.compile(r"/tracklist/[a-z0-9]{1,32}(/[^/]*)?")
-
-
-class TracklistsSettings(BaseSettings):
-    """Settings of this workload, from the environment under the prefix `BATCHYARD_TRACKLISTS_`."""
-
-    model_config = SettingsConfigDict(env_prefix="BATCHYARD_TRACKLISTS_", env_ignore_empty=True, frozen=True)
-
-    live: bool = Field(False, description=f"fetch pages from {LIVE_HOST}; read the site's terms first")
-    origins: str = Field(
-        "", description="other origins to fetch from, such as http://127.0.0.1:8801, with commas between"
-    )
-    timeout_s: float = Field(20.0, gt=0, le=300, description="seconds for one page, from connecting to its last byte")
-    contact: str = Field("", max_length=200, pattern=r"^[\x20-\x7e]*$", description="address named in the user agent")
-
-    @field_validator("origins")
-    @classmethod
-    def _plain_origins(cls, text: str) -> str:
-        for part in _parts(text):
-            url = URL(part)
-            if url.scheme not in ("http", "https") or not url.host or url.user or url.raw_path not in ("", "/"):
-                raise ValueError(f"{part!r} is not an origin: write scheme, host and port, as in http://127.0.0.1:8801")
-        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +24,7 @@ class FetchPolicy:
     @classmethod
     def of(cls, settings: TracklistsSettings) -> "FetchPolicy":
         """Return the policy of the settings."""
-        allowed = [*_parts(settings.origins), *([LIVE_ORIGIN] if settings.live else [])]
+        allowed = [*settings.other_origins, *([LIVE_ORIGIN] if settings.live else [])]
         return cls(frozenset(_origin(URL(part)) for part in allowed))
 
     def refuse(self, url: URL) -> Refusal | None:
@@ -87,10 +63,6 @@ def refusals() -> list[ItemRefusal]:
     fetched = {"properties": {"url": {"pattern": f"^{re.escape(LIVE_ORIGIN)}/"}}, "required": ["url"], "not": saved}
     schema: dict[str, Any] = fetched if settings.origins else {"not": saved}
     return [ItemRefusal(item_schema=schema, reason=f"{reason} Or send saved pages as `html`.")]
-
-
-def _parts(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _origin(url: URL) -> tuple[str, str, int]:
