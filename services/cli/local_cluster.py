@@ -18,6 +18,7 @@ from devstack.ports import is_free
 from services.cli.client.address import Address
 from services.cli.client.cluster_file import RunningCluster, published
 from services.cli.client.http_client import open_client
+from services.cli.client.variables import HOME, LOCAL_SERVERS, TOKEN, URL
 from services.cli.errors import BadInput, Refused
 from shared.runtime import exit_codes
 
@@ -27,11 +28,6 @@ _READY_WITHIN = 60.0
 _SECRET_VARIABLE = "BATCHYARD_WEBHOOK_SECRET"  # noqa: S105  # the name of a variable
 _PORT_ATTEMPTS = 3
 _FINAL_CODES = frozenset({exit_codes.CONFIGURATION, exit_codes.PORT_TAKEN})
-LOCAL_SERVERS_VARIABLE = "BATCHYARD_LOCAL_SERVERS"
-"""Variable in which `batchyard env` names the servers that `up` had started, so that a later `up` does not take them
-for servers of somebody else."""
-_HOME_VARIABLE = "BATCHYARD_HOME"
-"""Folder below which workloads keep their files unless a setting says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +93,7 @@ async def _start_services(supervisor: Supervisor, plan: Plan, servers: Servers) 
 
 def _environment_without_servers() -> dict[str, str]:
     """Return the environment without the addresses that `batchyard env` printed for servers of an earlier cluster."""
-    own = shlex.split(os.environ.get(LOCAL_SERVERS_VARIABLE, ""))
+    own = shlex.split(os.environ.get(LOCAL_SERVERS.name, ""))
     return {name: value for name, value in os.environ.items() if value not in own}
 
 
@@ -106,10 +102,10 @@ def _client_environment(home: Path, url: str, servers: Servers, environment: Map
     addresses = servers.environment()
     own = [address for name, address in addresses.items() if name not in environment]
     return {
-        "BATCHYARD_URL": url,
+        URL.name: url,
         **addresses,
         _SECRET_VARIABLE: webhook_secret(home),
-        LOCAL_SERVERS_VARIABLE: shlex.join(own),
+        LOCAL_SERVERS.name: shlex.join(own),
     }
 
 
@@ -117,7 +113,7 @@ def programs(plan: Plan, servers: Servers, http_port: int) -> list[Program]:
     """Return the five services, each with its own health port, and as many workers as planned."""
     names = [name for name in SERVICES if name != "worker"]
     names += [f"worker-{number}" if plan.workers > 1 else "worker" for number in range(1, plan.workers + 1)]
-    files = {_HOME_VARIABLE: str(plan.home.absolute())}
+    files = {HOME.name: str(plan.home.absolute())}
     common = {**servers.environment(), _SECRET_VARIABLE: webhook_secret(plan.home), **files, **plan.environment}
     ports = [port for port in free_ports(len(names) + 1) if port != http_port]  # that one is taken, if not yet bound
     return [_program(name, port, common, http_port) for name, port in zip(names, ports, strict=False)]
@@ -137,7 +133,7 @@ def webhook_secret(home: Path) -> str:
 
 async def _wait_for_workloads(url: str) -> None:
     """Wait until ingest knows the workloads: the message of a worker reaches it a moment after both are ready."""
-    address = Address(url, os.environ.get("BATCHYARD_TOKEN"))
+    address = Address(url, os.environ.get(TOKEN.name))
     try:
         async with asyncio.timeout(_READY_WITHIN), open_client(address) as client:
             while True:

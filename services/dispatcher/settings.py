@@ -15,16 +15,31 @@ class DispatcherSettings(Settings):
     """Settings for leases, the liveness of workers and the retention of finished batches."""
 
     lease_s: float = Field(
-        15.0, gt=0, description="seconds without a heartbeat that names a chunk, after which it is dispatched again"
+        15.0,
+        gt=0,
+        le=86_400,
+        description="seconds without a heartbeat that names a chunk, after which it is dispatched again; at least "
+        "three heartbeats",
     )
-    heartbeat_s: float = Field(2.0, gt=0, description="seconds between two heartbeats; the workers need the same value")
-    worker_timeout_s: float = Field(10.0, gt=0, description="seconds without a heartbeat after which a worker is lost")
+    heartbeat_s: float = Field(
+        2.0, gt=0, le=3600, description="seconds between two heartbeats; the workers need the same value"
+    )
+    worker_timeout_s: float = Field(
+        10.0,
+        gt=0,
+        le=86_400,
+        description="seconds without a heartbeat after which a worker is lost; at least three heartbeats",
+    )
     max_chunk_losses: int = Field(
-        3, ge=1, description="times that a chunk may be lost before it is halved, or its only item fails"
+        3, ge=1, le=100, description="times that a chunk may be lost before it is halved, or its only item fails"
     )
-    retention_days: float = Field(7.0, gt=0, description="days for which the items of a finished batch are stored")
+    retention_days: float = Field(
+        7.0, gt=0, le=36_500, description="days for which the items of a finished batch are stored"
+    )
     owner_weights: dict[Owner, Annotated[float, Field(ge=0.01, le=1000)]] = Field(
-        {}, description='shares of owners that compete for workers, as a JSON object: {"ann": 2}; 1 for all others'
+        {},
+        description="shares of owners that compete for workers, as a JSON object; 1 for all others",
+        examples=['{"ann": 2}'],
     )
 
     @model_validator(mode="after")

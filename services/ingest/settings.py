@@ -17,27 +17,34 @@ class IngestSettings(Settings):
     )
     api_tokens: dict[Owner, Annotated[SecretStr, Field(min_length=16)]] = Field(
         {},
-        description='bearer tokens by owner, as JSON; empty: none is required, and everybody is the owner "default"',
+        description="bearer tokens by owner, as a JSON object; empty: none is required, and everybody is the owner "
+        '"default"',
+        examples=['{"ann": "a-token-of-16-characters-or-more"}'],
     )
     operators: set[Owner] = Field(
-        set(), description="owners with operator rights, as a JSON list; without tokens every client has them"
+        set(),
+        description="owners with operator rights, as a JSON list; without tokens every client has them",
+        examples=['["ann"]'],
     )
-    max_websockets: int = Field(1000, ge=1, description="largest number of open WebSockets")
+    max_websockets: int = Field(1000, ge=1, le=100_000, description="largest number of open WebSockets")
     max_backlog: int = Field(
         10_000,
         ge=1,
+        le=1_000_000,
         description="largest number of outbox messages that wait for the broker; beyond it commands are rejected",
     )
     max_waiting_per_owner: int = Field(
         2_000_000,
         ge=MAX_ITEMS_PER_COMMAND,
-        description="largest number of waiting items of one owner; beyond it submitter are rejected with 429",
+        le=1_000_000_000,
+        description="largest number of waiting items of one owner; beyond it submissions are rejected with 429",
     )
     max_waiting: int = Field(
         10_000_000,
         ge=MAX_ITEMS_PER_COMMAND,
-        description="largest number of waiting items of all owners; beyond it submitter are rejected with 429",
+        le=1_000_000_000,
+        description="largest number of waiting items of all owners; beyond it submissions are rejected with 429",
     )
     unsealed_idle_s: float = Field(
-        86_400, ge=1, description="seconds without a new item after which an unsealed batch is stopped"
+        86_400, ge=1, le=31_536_000, description="time without a new item after which an unsealed batch is stopped"
     )

@@ -20,25 +20,37 @@ class NotifierSettings(Settings):
     """Secrets, limits and the retry schedule of the notifier."""
 
     webhook_secret: SecretStr | None = Field(
-        None, description="key that signs webhooks: whsec_ and 24 to 64 bytes in base64"
+        None,
+        description="key that signs webhooks: whsec_ and 24 to 64 bytes in base64; without it webhooks are refused",
+        examples=["whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"],
     )
     webhook_allowed_networks: Annotated[tuple[Network, ...], NoDecode] = Field(
-        (), description="private networks that webhooks may reach, on any port: CIDRs, comma-separated"
+        (),
+        description="private networks that webhooks may reach, on any port: CIDRs, comma-separated",
+        examples=["10.1.0.0/16,fd00::/8"],
     )
     webhook_timeout_s: float = Field(15.0, gt=0, le=25, description="seconds for one webhook request")
     webhook_concurrency: int = Field(50, ge=1, le=1000, description="largest number of concurrent webhook requests")
     webhook_concurrency_per_host: int = Field(
         4, ge=1, le=1000, description="largest number of concurrent webhook requests to one host"
     )
-    smtp_url: SecretStr | None = Field(None, description="SMTP server: smtp[s]://[user:password@]host[:port]")
+    smtp_url: SecretStr | None = Field(
+        None,
+        description="SMTP server: smtp[s]://[user:password@]host[:port]; with a password, a server on another machine "
+        "has to offer TLS; without a server e-mails are refused",
+        examples=["smtps://user:password@mail.example.com:465"],
+    )
     mail_from: str = Field("Batchyard <batchyard@localhost>", description="sender of e-mails")
     operator_emails: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="operators to alert of a provider that refuses every call: addresses, comma-separated"
+        (),
+        description="operators to alert of a provider that refuses every call: addresses, comma-separated",
+        examples=["ann@example.com,bob@example.com"],
     )
     smtp_timeout_s: float = Field(20.0, gt=0, le=25, description="seconds for sending one e-mail")
     mail_concurrency: int = Field(4, ge=1, le=100, description="largest number of e-mails that are sent at once")
     delivery_schedule: Annotated[tuple[float, ...], NoDecode] = Field(
-        DEFAULT_DELAYS_S, description="seconds to wait before each attempt, comma-separated"
+        DEFAULT_DELAYS_S,
+        description="1 to 100 delays before the attempts, each of 0 to 604800 seconds, comma-separated",
     )
     delivery_lease_s: float = Field(
         60.0,

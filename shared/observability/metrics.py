@@ -3,7 +3,6 @@
 Attributes have few values: workloads and states, never ids or owners.
 """
 
-import os
 from importlib import import_module
 
 from opentelemetry import metrics
@@ -18,12 +17,12 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 _meter = metrics.get_meter("batchyard")
 
 
-def configure(service: str) -> None:
-    """Start collecting metrics; `telemetry` has checked that the OTLP exporter is installed."""
+def configure(service: str, *, otlp: bool) -> None:
+    """Start collecting metrics, and export them by OTLP if wanted; `telemetry` has checked that it is installed."""
     readers: list[MetricReader] = [PrometheusMetricReader(disable_target_info=True)]
-    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
-        otlp = import_module("opentelemetry.exporter.otlp.proto.http.metric_exporter")
-        readers.append(PeriodicExportingMetricReader(otlp.OTLPMetricExporter()))
+    if otlp:
+        exporter = import_module("opentelemetry.exporter.otlp.proto.http.metric_exporter")
+        readers.append(PeriodicExportingMetricReader(exporter.OTLPMetricExporter()))
     resource = Resource.create({"service.name": f"batchyard-{service}"})
     metrics.set_meter_provider(MeterProvider(readers, resource=resource))
 

@@ -1,6 +1,5 @@
 """Tracing from command to webhook: the trace context travels in the AMQP header `traceparent`."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -22,14 +21,13 @@ _tracer = trace.get_tracer("batchyard")
 
 def configure(settings: Settings, service: str) -> None:
     """Export spans to `trace_file` and, where `OTEL_EXPORTER_OTLP_ENDPOINT` is set, by OTLP."""
-    endpoint = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
-    if not endpoint and not settings.trace_file:
+    if not settings.otlp_endpoint and not settings.trace_file:
         return
     provider = TracerProvider(resource=Resource.create({"service.name": f"batchyard-{service}"}))
     if settings.trace_file:
         file = Path(settings.trace_file).open("a", encoding="utf-8", buffering=1)  # noqa: SIM115  for the whole process
         provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter(out=file, formatter=_line)))
-    if endpoint:
+    if settings.otlp_endpoint:
         try:
             otlp = import_module("opentelemetry.exporter.otlp.proto.http.trace_exporter")
         except ModuleNotFoundError as error:

@@ -76,7 +76,7 @@ def run(
     log.configure(loaded, service)
     try:
         telemetry.configure(loaded, service)
-        metrics.configure(service)
+        metrics.configure(service, otlp=bool(loaded.otlp_endpoint))
         failed = uvloop.run(_main(service, loaded, app))
     except ConfigurationError as error:
         code = exit_codes.PORT_TAKEN if isinstance(error, PortTaken) else exit_codes.CONFIGURATION

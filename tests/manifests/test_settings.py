@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 import pytest
 
+from devstack.settings_page import variable
 from shared.runtime.settings import Settings
 from tests.support.deployment import SERVICES, Json, compose_file, of_kind, pods, rendered
 
@@ -49,7 +50,8 @@ def secret(secrets: dict[str, Json], secretKeyRef: Json) -> str | None:  # noqa:
 
 
 def unknown(service: str, names: set[str]) -> set[str]:
-    fields = {f"{PREFIX}{name}".upper() for name in settings_of(service).model_fields}
+    owner = settings_of(service)
+    fields = {variable(owner, name) for name in owner.model_fields}
     return {name for name in names if name.startswith(PREFIX)} - fields
 
 

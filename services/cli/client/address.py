@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from services.cli.client.cluster_file import read_cluster
+from services.cli.client.variables import HOME, TOKEN, URL
 from services.cli.errors import BadInput, NotReachable
 
 _CHECKOUT = Path(__file__).resolve().parents[3]
@@ -24,7 +25,7 @@ class Address:
 
 def find_address(environment: Mapping[str, str], home: Path, option: str | None = None) -> Address:
     """Take the first of: the option, BATCHYARD_URL, the local cluster that runs in `home`. Raises CliError."""
-    named = environment.get("BATCHYARD_URL") or None
+    named = environment.get(URL.name) or None
     url = option or named
     if url is None:
         running = read_cluster(home)
@@ -35,7 +36,7 @@ def find_address(environment: Mapping[str, str], home: Path, option: str | None 
             )
         url = running.url
     parts = _split(url)
-    token = environment.get("BATCHYARD_TOKEN") or None
+    token = environment.get(TOKEN.name) or None
     if token and named and _origin(_split(named)) != _origin(parts):
         return Address(url.rstrip("/"), token_is_of=named)
     return Address(url.rstrip("/"), token)
@@ -43,7 +44,7 @@ def find_address(environment: Mapping[str, str], home: Path, option: str | None 
 
 def home(environment: Mapping[str, str]) -> Path:
     """The folder of the local stack: BATCHYARD_HOME, or `.batchyard` in the checkout."""
-    return Path(environment.get("BATCHYARD_HOME") or _CHECKOUT / ".batchyard")
+    return Path(environment.get(HOME.name) or _CHECKOUT / ".batchyard")
 
 
 def _split(url: str) -> SplitResult:

@@ -5,6 +5,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from services.cli.client.variables import STATE_HOME
+
 _MAX_ADDRESSES = 100
 
 
@@ -24,7 +26,7 @@ def recall(environment: Mapping[str, str], url: str) -> str | None:
 
 
 def _file(environment: Mapping[str, str]) -> Path:
-    folder = environment.get("XDG_STATE_HOME") or Path(environment.get("HOME") or "/nonexistent") / ".local" / "state"
+    folder = environment.get(STATE_HOME.name) or Path(environment.get("HOME") or "/nonexistent") / ".local" / "state"
     return Path(folder) / "batchyard" / "last.json"
 
 

@@ -39,7 +39,10 @@ def down(json: JsonFlag = False) -> None:
 
 
 def status(ctx: typer.Context, json: JsonFlag = False) -> None:
-    """Show which Batchyard the commands use, whether it works, and the addresses of its servers."""
+    """Show which Batchyard the commands use, whether it works, and the addresses of its servers.
+
+    docs/settings.md lists every setting.
+    """
     from services.cli.actions.status import show_status
 
     show_status(ctx, json=json)
@@ -49,7 +52,7 @@ def env(json: JsonFlag = False) -> None:
     """Print the addresses of the local cluster as variables of a shell.
 
     They are those of the HTTP API, of RabbitMQ, PostgreSQL and Redis, with passwords,
-    and the key that signs webhooks.
+    and the key that signs webhooks. docs/settings.md lists every setting.
 
     Examples
 

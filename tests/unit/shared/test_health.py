@@ -29,7 +29,7 @@ def test_liveness_may_depend_on_more_than_loops_and_numbers_are_shown() -> None:
 
 async def test_the_numbers_of_the_process_are_served_as_text() -> None:
     (port,) = free_ports(1)
-    metrics.configure("test")
+    metrics.configure("test", otlp=False)
     metrics.counter("batchyard.tests.things", "Things.").add(3, {"workload": "noop"})
     server = HealthServer(Health(), "127.0.0.1", port)
     await server.start()

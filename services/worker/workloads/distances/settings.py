@@ -19,14 +19,29 @@ class DistancesSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, hide_input_in_errors=True)
 
-    provider: ProviderName = Field("geodesic", description="who computes distances; geodesic: an estimate, made here")
+    provider: ProviderName = Field(
+        "geodesic", description="provider of distances; geodesic: an estimate, which the worker computes"
+    )
     url: str = Field(
         "",
-        description="where the provider is, as in http://osrm:5000; google, openrouteservice: empty for the public one",
+        description="address of the provider; google, openrouteservice: empty for the public one",
+        examples=["http://osrm:5000"],
     )
-    url_cycling: str = Field("", description="osrm: where the server for cycling is; empty: cycling is refused")
-    url_walking: str = Field("", description="osrm: where the server for walking is; empty: walking is refused")
-    key: SecretStr = Field(SecretStr(""), description="the provider's API key (google, openrouteservice)")
+    url_cycling: str = Field(
+        "",
+        description="osrm: address of the server for cycling; empty: cycling is refused",
+        examples=["http://osrm-cycling:5000"],
+    )
+    url_walking: str = Field(
+        "",
+        description="osrm: address of the server for walking; empty: walking is refused",
+        examples=["http://osrm-walking:5000"],
+    )
+    key: SecretStr = Field(
+        SecretStr(""),
+        description="the provider's API key (google, openrouteservice)",
+        examples=["the-key-of-the-provider"],
+    )
     snap_m: int = Field(
         1000,
         ge=1,
@@ -39,18 +54,31 @@ class DistancesSettings(BaseSettings):
         4, ge=1, le=100, description="largest number of concurrent calls of one worker to the provider"
     )
     max_cells: int | None = Field(
-        None, ge=1, le=1_000_000, description="origins times destinations of one call; empty: the provider's default"
+        None,
+        ge=1,
+        le=1_000_000,
+        description="origins times destinations of one call; empty: the provider's default",
+        examples=["625"],
     )
-    road_factor: float = Field(1.3, ge=1, le=5, description="how much longer than the geodesic a road is taken to be")
+    road_factor: float = Field(
+        1.3, ge=1, le=5, description="length of a road divided by that of the geodesic, for estimates"
+    )
     driving_kmh: float = Field(50.0, gt=0, le=300, description="mean speed of an estimate by car")
     cycling_kmh: float = Field(16.0, gt=0, le=100, description="mean speed of an estimate by bicycle")
     walking_kmh: float = Field(4.8, gt=0, le=20, description="mean speed of an estimate on foot")
     fastest_kmh: float = Field(
-        130.0, gt=0, le=400, description="nobody drives faster: recommendations leave out who is too far even so"
+        130.0,
+        gt=0,
+        le=400,
+        description="highest speed: recommendations leave out contractors who are too far even at it",
     )
     decimals: int = Field(5, ge=2, le=7, description="decimals that coordinates are rounded to; 5: about 1 m")
     cache_ttl_s: int | None = Field(
-        None, ge=0, le=31_536_000, description="how long answers are kept; 0: not at all; empty: 7 days, of google none"
+        None,
+        ge=0,
+        le=31_536_000,
+        description="time for which answers are cached; 0: not at all; empty: 7 days, answers of google not at all",
+        examples=["86400"],
     )
 
     @model_validator(mode="after")

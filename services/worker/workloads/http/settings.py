@@ -35,11 +35,14 @@ class HttpSettings(BaseSettings):
     )
 
     allowed_networks: Annotated[tuple[Network, ...], NoDecode] = Field(
-        (), description="private networks that calls may reach, on any port: CIDRs with commas between"
+        (),
+        description="private networks that calls may reach, on any port: CIDRs, comma-separated",
+        examples=["10.1.0.0/16"],
     )
     credentials: dict[str, Credential] = Field(
         {},
-        description='headers by name: {"crm": {"origin": "https://api.example.com", "headers": {"X-Key": "…"}}}',
+        description="headers that are added to calls of an origin, by a name that items give, as a JSON object",
+        examples=['{"crm": {"origin": "https://api.example.com", "headers": {"X-Key": "the-key"}}}'],
         repr=False,
     )
 

@@ -15,10 +15,18 @@ class LeadsSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, hide_input_in_errors=True)
 
-    key: SecretStr = Field(SecretStr(""), description="the token of PropertyRadar's API")
-    url: str = Field("https://api.propertyradar.com", description="where PropertyRadar's API is")
-    allow_charges: bool = Field(False, description="whether batches may buy records; else they only count them")
-    price: Decimal | None = Field(None, ge=0, description="price of a record beyond the free quota, for estimates")
+    key: SecretStr = Field(
+        SecretStr(""), description="token of PropertyRadar's API; required", examples=["the-token-of-the-account"]
+    )
+    url: str = Field("https://api.propertyradar.com", description="address of PropertyRadar's API")
+    allow_charges: bool = Field(False, description="true: batches may buy records; false: they only count them")
+    price: Decimal | None = Field(
+        None,
+        ge=0,
+        le=1_000_000,
+        description="price of a record beyond the free quota, for the check before a purchase",
+        examples=["0.05"],
+    )
     page: int = Field(PAGE, ge=1, le=1000, description="records of one request; the provider documents 500 at most")
     timeout_s: float = Field(60.0, gt=0, le=250, description="seconds for one call")
 

@@ -15,28 +15,48 @@ class PredictionsSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, hide_input_in_errors=True)
 
-    provider: Literal["embedded", "chat"] = Field("embedded", description="who predicts: formulas, or a chat endpoint")
-    url: str = Field("", description="chat: base address of an OpenAI-compatible API, as in https://api.example.com/v1")
-    key: SecretStr = Field(SecretStr(""), description="chat: the API key; needed for https")
-    model: str = Field("", max_length=200, description="chat: the exact name of the model")
-    mode: Literal["json_schema", "json_object", "none"] = Field(
-        "json_schema", description="chat: how JSON is asked for; servers that know no schemas take one of the others"
+    provider: Literal["embedded", "chat"] = Field(
+        "embedded", description="predictor: embedded formulas, or a model behind a chat endpoint"
     )
-    max_tokens: int = Field(1000, ge=100, le=32_000, description="chat: tokens of an answer; doubled once if too few")
+    url: str = Field(
+        "",
+        description="chat: base address of an OpenAI-compatible API; required",
+        examples=["https://api.example.com/v1"],
+    )
+    key: SecretStr = Field(
+        SecretStr(""), description="chat: the API key; needed for https", examples=["the-key-of-the-provider"]
+    )
+    model: str = Field(
+        "", max_length=200, description="chat: the exact name of the model; required", examples=["name-of-the-model"]
+    )
+    mode: Literal["json_schema", "json_object", "none"] = Field(
+        "json_schema", description="chat: the way to request JSON; servers that know no schemas take one of the others"
+    )
+    max_tokens: int = Field(
+        1000, ge=100, le=32_000, description="chat: largest number of tokens of an answer; doubled once if too few"
+    )
     max_tokens_name: Literal["max_completion_tokens", "max_tokens"] = Field(
-        "max_completion_tokens", description="chat: older servers call it max_tokens"
+        "max_completion_tokens", description="chat: name of that parameter; older servers call it max_tokens"
     )
     timeout_s: float = Field(60.0, gt=0, le=250, description="chat: seconds for one call")
     max_items: int = Field(50, ge=1, le=1_000_000, description="projects that a batch may have")
     fallback: bool = Field(
         False,
-        description="chat: whether formulas predict, marked so, while the endpoint is away or costs too much",
+        description="chat: true: formulas predict, marked so, while the endpoint is away or costs too much",
     )
     max_cost: float | None = Field(
-        None, ge=0, description="chat: sum that one batch may cost by the two prices; no call is made beyond it"
+        None,
+        ge=0,
+        le=1_000_000_000,
+        description="chat: sum that one batch may cost by the two prices, which it needs; no call is made beyond it",
+        examples=["5"],
     )
-    price_prompt: float | None = Field(None, ge=0, description="chat: price of a million prompt tokens")
-    price_completion: float | None = Field(None, ge=0, description="chat: price of a million completion tokens")
+    price_prompt: float | None = Field(
+        None, ge=0, le=1_000_000, description="chat: price of a million prompt tokens", examples=["0.5"]
+    )
+    price_completion: float | None = Field(
+        None, ge=0, le=1_000_000, description="chat: price of a million completion tokens", examples=["1.5"]
+    )
 
     @field_validator("url")
     @classmethod

@@ -22,52 +22,85 @@ class VideosSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, hide_input_in_errors=True)
 
     provider: ProviderName = Field(
-        "local", description="who makes clips; local: test pictures, drawn by the worker without any model"
+        "local", description="provider of clips; local: test pictures that the worker draws without any model"
     )
     url: str = Field(
         "",
-        description="openai: base address of an API with /videos, as in http://vllm:8000/v1; replicate: empty for the "
-        "public one",
+        description="openai: base address of an API with /videos; replicate: empty for the public one",
+        examples=["http://vllm:8000/v1"],
     )
-    key: SecretStr = Field(SecretStr(""), description="the provider's API key; needed for https")
-    model: str = Field("", max_length=200, description="the model of items that name none; replicate: owner/name")
+    key: SecretStr = Field(
+        SecretStr(""), description="the provider's API key; needed for https", examples=["the-key-of-the-provider"]
+    )
+    model: str = Field(
+        "",
+        max_length=200,
+        description="model of items that name none; replicate: owner/name or owner/name:version, required",
+        examples=["owner/name"],
+    )
     names: dict[str, str] = Field(
         {"prompt": "prompt", "seconds": "duration", "seed": "seed"},
-        description="replicate: what the model calls prompt, seconds, size and seed, as JSON",
+        description="replicate: the model's names of prompt, seconds, size and seed, as a JSON object; an item with a "
+        "field that has no name fails",
     )
     reference: str = Field(
         "",
         pattern=r"^([a-z][a-z0-9_]{0,63})?$",
         description="openai: a field of the request that the provider shows again in its list, to find jobs by",
+        examples=["user"],
     )
     jobs: int = Field(3, ge=1, le=1000, description="jobs at the provider at once, over all workers")
     max_items: int = Field(10, ge=1, le=1_000_000, description="items that a batch may have")
-    poll_s: float = Field(5.0, gt=0, le=600, description="seconds until a job is first looked after; grows sixfold")
-    deadline_s: float = Field(1800.0, ge=1, le=86_400, description="a job that has no end by then is given up")
+    poll_s: float = Field(
+        5.0, gt=0, le=600, description="seconds until a job is first checked; the interval grows to six times that"
+    )
+    deadline_s: float = Field(
+        1800.0,
+        ge=1,
+        le=86_400,
+        description="time after which an unfinished job is cancelled, and its item fails",
+    )
     timeout_s: float = Field(30.0, gt=0, le=120, description="seconds for one call of the provider, downloads aside")
     settle_s: float = Field(
-        60.0, ge=0, le=3600, description="how long to look in the provider's list for a job that may have been made"
+        60.0, ge=0, le=3600, description="time to search the provider's list for a job that may have been created"
     )
     uncertain: Literal["review", "create"] = Field(
         "review",
-        description="what follows when such a job is not found: a person looks, or it is made, perhaps once more",
+        description="consequence when such a job is not found: the item fails as needs_review, or the job is created, "
+        "perhaps a second time",
     )
-    price_per_second: float | None = Field(None, ge=0, description="price of a second of video, for `cost`")
+    price_per_second: float | None = Field(
+        None, ge=0, le=1_000_000, description="price of a second of video, for `cost`", examples=["0.1"]
+    )
     max_cost: float | None = Field(
-        None, ge=0, description="sum that one batch may cost by that price; no job is created beyond it"
+        None,
+        ge=0,
+        le=1_000_000_000,
+        description="sum that one batch may cost by that price; no job is created beyond it",
+        examples=["25"],
     )
-    max_bytes: int = Field(512 * 2**20, ge=1000, le=50 * 2**30, description="a larger file is not kept")
+    max_bytes: int = Field(
+        512 * 2**20, ge=1000, le=50 * 2**30, description="largest size of a clip; a larger one is not stored"
+    )
     download_s: float = Field(240.0, gt=0, le=280, description="seconds for the download of a clip")
     store: str = Field(
         default_factory=lambda: f"{os.environ.get('BATCHYARD_HOME') or '~/.batchyard'}/videos",
-        description="where clips are kept: a folder, or s3://bucket/prefix; empty: the folder of the local cluster",
+        description="where clips are stored: a folder, or s3://bucket/prefix; default: videos below BATCHYARD_HOME, "
+        "which is .batchyard with `batchyard up`",
+        examples=["s3://clips/batchyard"],
     )
-    s3_url: str = Field("", description="the S3-compatible service, as in https://minio:9000; empty: AWS")
-    s3_key_id: str = Field("", description="its access key; empty: as the environment of AWS has it")
-    s3_secret: SecretStr = Field(SecretStr(""), description="its secret key")
+    s3_url: str = Field("", description="S3-compatible service; empty: AWS", examples=["https://minio:9000"])
+    s3_key_id: str = Field(
+        "", description="its access key; empty: as the AWS tools find it", examples=["the-key-id-of-the-account"]
+    )
+    s3_secret: SecretStr = Field(
+        SecretStr(""), description="its secret key", examples=["the-secret-key-of-the-service"]
+    )
     s3_region: str = Field("us-east-1", description="its region")
     allowed_networks: Annotated[tuple[Network, ...], NoDecode] = Field(
-        (), description="private networks that clips may be fetched from: CIDRs with commas between"
+        (),
+        description="private networks that clips may be fetched from: CIDRs, comma-separated",
+        examples=["10.1.0.0/16"],
     )
 
     @field_validator("allowed_networks", mode="before")
