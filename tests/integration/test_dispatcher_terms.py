@@ -323,6 +323,28 @@ async def test_a_batch_whose_chunk_cannot_be_made_is_stopped_and_the_others_go_o
     )
 
 
+@pytest.mark.parametrize("begins", ["takeover", "control"])
+async def test_a_batch_whose_stored_terms_cannot_be_read_is_stopped_with_a_reason(
+    parts: Parts, make: Callable[[], Parts], begins: str
+) -> None:
+    bad, good = [await parts.add_batch({"": 2}, terms=Terms(weight=2)) for _ in range(2)]
+    await parts.pool.execute("UPDATE terms SET value = '-1' WHERE batch_id = $1", bad)
+    if begins == "takeover":
+        parts = make()
+        await parts.intake.load()
+    else:
+        await parts.control(bad, "resume")
+    assert await parts.batch_stopper.stop_due() == []
+    await parts.batch_stopper.drain()
+    assert {settled[:2] for settled in parts.outbox.settled} == {("cancelled", 0), ("cancelled", 1)}
+    (told,) = [BatchStopped.decode(m.body) for m in parts.outbox.sent if m.type == BatchStopped.type]
+    assert (told.batch_id, told.reason) == (bad, "internal_error")
+    assert "stored terms" in told.detail
+    async with parts.dispatching():
+        await parts.until(lambda: out(parts, good) == 2)
+    assert out(parts, bad) == 0
+
+
 async def test_a_deadline_can_be_postponed_and_removed(parts: Parts) -> None:
     batch = await parts.add_batch({"": 1}, terms=Terms(deadline=later(3600)))
     assert parts.state.deadlines

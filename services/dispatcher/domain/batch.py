@@ -30,6 +30,9 @@ class Batch:
     stop_reason: StopReason | None = None
     """Reason for which a service stopped the batch; None while none has."""
     terms: Terms = field(default_factory=Terms)
+    unreadable: str = ""
+    """Name of the stored options that this version cannot read, so that the batch must not run; empty if there is
+    none."""
     stop_published: bool = False
     """True once the deadline has passed, the items in flight are settled, and the workers were told to stop."""
 

@@ -28,9 +28,17 @@ from services.dispatcher.settlement.batch_stopper import BatchStopper
 from services.dispatcher.settlement.settler import ItemSettler
 from services.dispatcher.state.state import DispatcherState
 from shared.messaging.batch_consumer import DecodedMessage
+from shared.runtime.errors import BatchyardError
 from shared.runtime.transient import is_transient
 
 log = structlog.get_logger()
+
+
+class UnreadableBatch(BatchyardError):
+    """The stored options of a batch cannot be read."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The stored {name} of the batch cannot be read.")
 
 
 class BatchIntake:
@@ -136,10 +144,13 @@ class BatchIntake:
         if batch is None or saved is None or saved.round != batch.round:
             return
         batch.priority, batch.paused, batch.terms = saved.priority, saved.paused, saved.terms
+        batch.unreadable = saved.unreadable
         batch.cancelled, batch.stop_reason = saved.cancelled, saved.stop_reason
         self._state.apply_control(batch)
         if batch.stop_status:
             self._batch_stopper.schedule(batch)
+        elif batch.unreadable:
+            self._batch_stopper.stop_failed(batch.batch_id, UnreadableBatch(batch.unreadable))
         self._batch_stopper.wake()
         self._dispatch_loop.retry_in(0.0)
 
@@ -179,6 +190,8 @@ class BatchIntake:
         else:
             for partition, slice_ in sorted(early, key=lambda found: (found[1].page, found[1].segment)):
                 queue.partition_queue(partition).slices.append(slice_)
+        if batch.unreadable and not batch.stop_status:
+            self._batch_stopper.stop_failed(batch.batch_id, UnreadableBatch(batch.unreadable))
         self._batch_stopper.wake()
 
     def _remove(self, batch_id: UUID) -> None:

@@ -125,15 +125,19 @@ def _reuse(accepted: BatchAccepted) -> str | None:
 
 
 def _batch(row: asyncpg.Record) -> Batch:
-    """Return the batch of a row. One whose terms this version cannot read is paused: its next control reads them again,
-    and nothing that returns meanwhile is lost."""
+    """Return the batch of a row. One whose options this version cannot read is paused and names them, so that it is
+    stopped."""
     values = dict(row)
     cause, terms, reuse = (values.pop(name) for name in ("stop_cause", "terms", "reuse"))
     batch = Batch(**values, stop_reason=cause)
     try:
+        batch.unreadable = "terms"
         batch.terms = Terms.model_validate_json(terms) if terms else Terms()
+        batch.unreadable = "reuse"
         batch.reuse = Reuse.model_validate_json(reuse) if reuse else None
     except ValidationError as error:
-        log.error("stored terms cannot be read", batch_id=str(batch.batch_id), error=str(error)[:300])
+        log.error("stored options cannot be read", batch_id=str(batch.batch_id), error=str(error)[:300])
         batch.paused = True
+    else:
+        batch.unreadable = ""
     return batch

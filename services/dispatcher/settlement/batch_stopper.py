@@ -198,6 +198,12 @@ class BatchStopper(BackgroundTask):
             owner=batch.owner,
             round=batch.round,
             reason=reason,
-            detail=f"Its deadline, {batch.terms.deadline}, has passed." if reason == "deadline" else _DEFECT,
+            detail=f"Its deadline, {batch.terms.deadline}, has passed." if reason == "deadline" else _defect(batch),
             at=self._utc_now(),
         )
+
+
+def _defect(batch: Batch) -> str:
+    if batch.unreadable:
+        return f"Its stored {batch.unreadable} cannot be read, which is a defect. The dispatcher's log has the details."
+    return _DEFECT

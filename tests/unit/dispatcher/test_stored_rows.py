@@ -34,7 +34,7 @@ async def test_a_batch_whose_terms_cannot_be_read_is_held_back(column: str, valu
     bad = HEADER | {"batch_id": UUID(int=2), "terms": None} | {column: value}
     with capture_logs() as logs:
         batches = await BatchStore(pool_with([good, bad], SQL["live_batches"])).live_batches()
-    assert [(b.batch_id.int, b.paused) for b in batches] == [(1, False), (2, True)]
+    assert [(b.batch_id.int, b.paused, b.unreadable) for b in batches] == [(1, False, ""), (2, True, column)]
     assert batches[1].terms == Terms()
     assert [entry["batch_id"] for entry in logs] == [str(UUID(int=2))]
 
