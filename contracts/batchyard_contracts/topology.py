@@ -31,6 +31,17 @@ EXCHANGES: Mapping[str, str] = {
 """Types of the exchanges, all of which are durable."""
 PUBLIC_EXCHANGES = frozenset({COMMANDS, QUERIES})
 """Exchanges to which clients may publish."""
+FROM_WORKERS = frozenset(
+    {
+        "chunk.processed.v1",
+        "chunk.returned.v1",
+        "source.expanded.v1",
+        "summary.completed.v1",
+        "worker.announced.v1",
+        "worker.heartbeat.v1",
+    }
+)
+"""Types of the messages that workers send to services. A worker may be a program in any language."""
 
 BUNDLED_TYPES = frozenset(
     {
@@ -99,9 +110,13 @@ class Queue:
         """True if clients may publish to this queue, so that what arrives may be anything."""
         return any(binding.exchange in PUBLIC_EXCHANGES for binding in self.bindings)
 
+    def is_from_outside(self, message_type: str) -> bool:
+        """Tell whether a client or a worker may have sent a message of this queue, so that it may be anything."""
+        return self.is_public or message_type in FROM_WORKERS
+
     def dead_queue(self) -> "Queue | None":
         """Dead-letter queue, which has no delivery limit; None: the queue has no dead letters."""
-        if self.delivery_limit is None:
+        if self.delivery_limit is None or self.lossy_ttl_ms is not None:
             return None
         return Queue(self.dead_name, (Binding(DEAD, self.name),), delivery_limit=None)
 

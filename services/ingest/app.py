@@ -10,6 +10,7 @@ from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.v1.commands import BatchAppend, BatchControl, BatchSeal, BatchSubmit, CacheInvalidate
 from batchyard_contracts.v1.flow import BatchResend, NotifierAnnounced, SourceEnded, SourceExpanded, WorkerAnnounced
 from services.ingest.api.amqp import CommandHandlers
+from services.ingest.api.invalid_command import refusal_of
 from services.ingest.api.service import IngestService
 from services.ingest.control.cache_invalidator import CacheInvalidator
 from services.ingest.control.control_handler import BatchControlHandler
@@ -141,8 +142,6 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             waiting_reasons,
             registry,
             notifier,
-            publisher,
-            _now,
         )
         consumer = Consumer(settings.amqp_url, publisher, "ingest")
         consumer.subscribe(
@@ -155,7 +154,8 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
                 Route(CacheInvalidate, handlers.on_cache_invalidate),
             ],
             concurrency=MAX_CONCURRENT_COMMANDS,
-            on_invalid=handlers.reject,
+            on_invalid=lambda delivery, error: refusal_of(delivery, error, _now()),
+            throttles=True,
         )
         source_expansion = SourceExpansion(store, outbox, registry, dedup_index, backpressure)
         consumer.subscribe(

@@ -16,14 +16,13 @@ from batchyard_contracts.message import Envelope
 from batchyard_contracts.topology import Queue
 from shared.messaging.bundles import deliveries, message_count
 from shared.messaging.connection import open_channel
-from shared.messaging.dead_letters import dead_letter
+from shared.messaging.dead_letters import DeadLetters
 from shared.messaging.delivery import Delivery, MessageDecoder, acknowledge, decode, is_stale
 from shared.messaging.handling import HandlerRunner
 from shared.messaging.publisher import Publisher
 from shared.runtime.background import BackgroundTask
 from shared.runtime.errors import MessageRejected
 from shared.runtime.health import Pulse
-from shared.runtime.transient import retry_transient
 
 log = structlog.get_logger()
 IDLE_S = 1.0
@@ -70,7 +69,7 @@ class BatchConsumer(BackgroundTask):
             pulse, self._handle_arrived, interval_s=IDLE_S, wake=self._has_arrivals, on_stop=self._close_channel
         )
         self._connection = connection
-        self._publisher = publisher
+        self._dead_letters = DeadLetters(publisher)
         self._queue = queue
         self._decoders = {decoder.type: decoder for decoder in decoders}
         self._handler = handler
@@ -162,7 +161,7 @@ class BatchConsumer(BackgroundTask):
 
     async def _handle_one(self, delivery: Delivery, got: DecodedMessage) -> None:
         try:
-            await self._runner.run(lambda: self._handler([got]))
+            await self._runner.run(lambda: self._handler([got]), delivery.envelope.type)
         except MessageRejected as error:
             await self._dead_letter(delivery, str(error))
         except Exception as error:
@@ -170,8 +169,4 @@ class BatchConsumer(BackgroundTask):
             await self._dead_letter(delivery, f"{type(error).__name__}: {error}")
 
     async def _dead_letter(self, delivery: Delivery, reason: str) -> None:
-        await retry_transient(
-            lambda: dead_letter(self._publisher, self._queue, delivery, reason),
-            "dead letters",
-            on_wait=self._beat,
-        )
+        await self._dead_letters.add(self._queue, delivery, reason, self._beat)

@@ -1,13 +1,10 @@
 """Consumes queues with FastStream, a few messages at a time, and handles all errors the same way.
 
-A message that cannot be decoded, or that its handler refuses with `MessageRejected`, becomes a dead letter with the
-reason. `HandlerRunner` says how often a handler is tried. A handler's reply is published once, without a retry: a
-client that has gone, or one whose reply queue is full, delays nobody. Bundles are taken apart, except on queues that
-clients reach.
+A message that cannot be decoded, or that its handler rejects with `MessageRejected`, is refused as `Refusals` says.
+`HandlerRunner` says how often a handler is tried. Bundles are taken apart, except on queues that clients reach.
 """
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -21,27 +18,22 @@ from faststream.rabbit.subscriber import RabbitSubscriber
 from batchyard_contracts.broker_urls import broker_urls
 from batchyard_contracts.message import Envelope, Message
 from batchyard_contracts.topology import Queue
-from batchyard_contracts.v1.queries import QueryFailed
 from shared.messaging.bundles import deliveries
 from shared.messaging.connection import HEARTBEAT_S, connect
-from shared.messaging.dead_letters import dead_letter
 from shared.messaging.delivery import Delivery, decode, to_delivery
 from shared.messaging.handling import HandlerRunner
-from shared.messaging.publisher import OutgoingMessage, Publisher
+from shared.messaging.publisher import Publisher
+from shared.messaging.refusals import InvalidMessageHandler, Refusals, query_failed
+from shared.messaging.replies import send_reply
 from shared.observability.telemetry import span
-from shared.runtime.errors import HandlerFailed, MessageRejected, PublishFailed
+from shared.runtime.errors import HandlerFailed, MessageRejected
 from shared.runtime.transient import retry_transient
 
 log = structlog.get_logger()
 START_PATIENCE_S = 5.0
 """Longest time in seconds that `start` waits for queues; those that are missing are consumed when they are there."""
-REPLY_TIMEOUT_S = 5.0
-_REPLY_TO = re.compile(r"(amq\.rabbitmq\.reply-to\.|amq\.gen-|amq_|batchyard\.reply\.).+")
-"""Names of reply queues: direct reply-to, broker-named, and those with Batchyard's prefix. Replies go to no other
-queue, so that a client cannot make a service write into one."""
 
 Handler = Callable[[Any, Envelope], Awaitable[Message | None]]
-InvalidMessageHandler = Callable[[Delivery, MessageRejected], Awaitable[Message | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +85,18 @@ class Consumer:
         routes: Sequence[Route],
         *,
         concurrency: int = 10,
-        on_invalid: InvalidMessageHandler | None = None,
+        on_invalid: InvalidMessageHandler = query_failed,
+        throttles: bool = False,
     ) -> None:
         """Run the handler of each message's type, for at most `concurrency` messages at a time.
 
-        `on_invalid` is called with a rejected message before it becomes a dead letter; its result is the reply.
+        `on_invalid` describes the refusal of a message. `throttles`: a sender of many invalid ones is not read for a
+        while.
         """
         handlers = {route.kind.type: route.handler for route in routes}
         decoders = {route.kind.type: route.kind for route in routes}
         runner = HandlerRunner(queue)
+        refusals = Refusals(self._publisher, queue, on_invalid, throttles=throttles)
         self._runners.append(runner)
 
         async def handle(received: _Received) -> None:
@@ -118,21 +113,17 @@ class Consumer:
         async def handle_one(delivery: Delivery) -> None:
             envelope = delivery.envelope
             try:
+                refusals.check(delivery)
                 message = decode(delivery, decoders)
-                reply = await runner.run(lambda: handlers[envelope.type](message, envelope))
+                reply = await runner.run(lambda: handlers[envelope.type](message, envelope), envelope.type)
             except MessageRejected as error:
-                reply = await _reply_to_rejected(on_invalid, delivery, error, queue)
-                if not (error.is_retryable and reply is not None and envelope.reply_to):
-                    await self._dead_letter(queue, delivery, str(error))
+                await refusals.refuse(delivery, error)
             except Exception as error:  # a defect: keep the message with the reason, continue with the next
                 log.exception("handler failed", queue=queue.name, type=envelope.type)
-                expects_reply = bool(envelope.reply_to)
-                reply = (
-                    await _reply_to_rejected(on_invalid, delivery, HandlerFailed(), queue) if expects_reply else None
-                )
-                await self._dead_letter(queue, delivery, f"{type(error).__name__}: {error}")
-            if reply is not None and envelope.reply_to:
-                await self._reply(envelope.reply_to, envelope, reply)
+                await refusals.refuse(delivery, HandlerFailed(), defect=f"{type(error).__name__}: {error}")
+            else:
+                if reply is not None:
+                    await send_reply(self._publisher, envelope, reply)
 
         subscriber = self._broker.subscriber(
             RabbitQueue(queue.name, declare=False),
@@ -165,41 +156,6 @@ class Consumer:
         for task in list(self._in_progress):
             task.cancel()
         await self.stop()
-
-    async def _dead_letter(self, queue: Queue, delivery: Delivery, reason: str) -> None:
-        await retry_transient(lambda: dead_letter(self._publisher, queue, delivery, reason), "dead letters")
-
-    async def _reply(self, reply_to: str, envelope: Envelope, reply: Message) -> None:
-        if not _REPLY_TO.fullmatch(reply_to):
-            log.info("no reply sent: not a reply queue", reply_to=reply_to[:100], type=reply.type)
-            return
-        message = OutgoingMessage(
-            "",
-            reply_to,
-            reply.type,
-            reply.encode(),
-            correlation_id=envelope.correlation_id or envelope.message_id,
-            persistent=False,
-        )
-        try:
-            async with asyncio.timeout(REPLY_TIMEOUT_S):
-                await self._publisher.publish([message])
-        except (PublishFailed, TimeoutError, MessageRejected) as error:
-            log.info("reply lost", type=reply.type, error=f"{type(error).__name__}: {error}"[:300])
-
-
-async def _reply_to_rejected(
-    on_invalid: InvalidMessageHandler | None, delivery: Delivery, refusal: MessageRejected, queue: Queue
-) -> Message | None:
-    """Return the reply to a rejected message; a sender that waits for a reply always gets one."""
-    try:
-        if on_invalid:
-            return await retry_transient(lambda: on_invalid(delivery, refusal), queue.name)
-    except Exception:  # a defect in it must not redeliver the message for ever
-        log.exception("on_invalid failed", queue=queue.name, type=delivery.envelope.type)
-    if delivery.envelope.reply_to:
-        return QueryFailed(code="query_refused", detail=str(refusal))
-    return None
 
 
 @dataclass(frozen=True, slots=True)

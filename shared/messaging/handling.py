@@ -2,8 +2,9 @@
 
 While a server is unavailable, or the tables are being changed, a handler is repeated and keeps its message. Any other
 error is a defect and is tried `MAX_ATTEMPTS` times; the caller then makes the message a dead letter. When that happens
-to `MAX_FAILURES_IN_A_ROW` messages of an internal queue, the service is at fault rather than the messages: the next one
-is held and repeated until it succeeds, and the service is not ready meanwhile. A queue that clients reach goes on.
+to `MAX_FAILURES_IN_A_ROW` messages that services send, the service is at fault rather than the messages: the next one
+is held and repeated until it succeeds, and the service is not ready meanwhile. No message of a client or a worker is
+held, since it may be anything.
 """
 
 import asyncio
@@ -46,8 +47,8 @@ class HandlerRunner:
         now = time.monotonic()
         return not self._held and all(now - since < UNREADY_AFTER_S for since in self._waiting.values())
 
-    async def run(self, operation: Callable[[], Awaitable[T]]) -> T:
-        """Return the result of a handler.
+    async def run(self, operation: Callable[[], Awaitable[T]], message_type: str) -> T:
+        """Return the result of a handler of a message.
 
         Raises `MessageRejected` at once, and the error of a defect when the message has to become a dead letter.
         """
@@ -61,7 +62,7 @@ class HandlerRunner:
                 except MessageRejected:
                     raise
                 except Exception as error:
-                    pause_s = self._pause_after(error, attempt, call)
+                    pause_s = self._pause_after(error, attempt, call, message_type)
                     if pause_s is None:
                         raise
                     self._on_wait()
@@ -84,16 +85,18 @@ class HandlerRunner:
         self._failures_in_a_row = 0
         return result
 
-    def _pause_after(self, error: Exception, attempt: int, call: object) -> float | None:
+    def _pause_after(self, error: Exception, attempt: int, call: object, message_type: str) -> float | None:
         """Return the pause in seconds before the next attempt; None: there is none."""
         written = {"queue": self._queue.name, "attempt": attempt, "error": f"{type(error).__name__}: {error}"[:300]}
+        from_outside = self._queue.is_from_outside(message_type)
         if attempt < MAX_ATTEMPTS:
             log.warning("retrying the handler", **written)
             return _FIRST_PAUSE_S * attempt
-        if not self._queue.is_public and self._failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
+        if not from_outside and self._failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
             self._held.add(call)
             log.error("message held: too many before it failed in a row", **written, exc_info=error)
             return HOLD_PAUSE_S
-        self._failures_in_a_row += 1
+        if not from_outside:
+            self._failures_in_a_row += 1
         _failures.add(1, {"queue": self._queue.name})
         return None

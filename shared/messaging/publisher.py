@@ -49,6 +49,8 @@ class OutgoingMessage:
     group: int | None = None
     """On `batchyard.work`: the group of messages to one queue that may leave as bundles; None: it travels alone."""
     content_type: str = CONTENT_TYPE
+    needs_receiver: bool = False
+    """True: the message is refused if no queue takes it, even if it is an event or a reply."""
 
 
 def outgoing(
@@ -216,7 +218,7 @@ class Publisher:
             timestamp=datetime.now(UTC),
             headers=headers,
         )
-        is_mandatory = message.exchange not in _MAY_BE_UNROUTABLE
+        is_mandatory = message.needs_receiver or message.exchange not in _MAY_BE_UNROUTABLE
         for pause_s in (*_REFUSED_PAUSES_S, None):
             exchange = await self._channel.exchange(message.exchange)
             try:

@@ -3,8 +3,9 @@
 BatchyardError
  +- ConfigurationError       the settings are wrong
  |   +- PortTaken            another program listens on the port that the settings name
- +- MessageRejected          a message can never be handled: it becomes a dead letter with this reason
+ +- MessageRejected          a message is refused: its sender is told the reason, or it becomes a dead letter
  |   +- HandlerFailed        its handler has a defect; the message may be valid
+ |   +- SenderThrottled      its sender has sent too many invalid ones; the message was not read
  +- PublishFailed            the broker did not accept a message
  |   +- PublishRefused       the broker is there and refused this message: no queue takes it, or one is full
  +- QueryTimeout             no service replied to a query in time
@@ -31,12 +32,24 @@ class MessageRejected(BatchyardError):
     """This message can never be handled."""
 
     is_retryable = False
-    """True: the same message may be accepted later. A sender that gets this reply keeps the message, so it
-    becomes no dead letter."""
+    """True: the same message may be accepted later, so it does not count as invalid."""
 
 
 class HandlerFailed(MessageRejected):
     """The service failed on this message because of a defect. Its log has the details: report them."""
+
+
+class SenderThrottled(MessageRejected):
+    """The sender has sent too many invalid messages, so that this one was not read."""
+
+    is_retryable = True
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__(
+            "Too many of your last messages were invalid, so this one was not read. Correct the program that sends "
+            f"them, and send this one again in {retry_after_s:.0f} s."
+        )
+        self.retry_after_s = retry_after_s
 
 
 class PublishFailed(BatchyardError):

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from batchyard_contracts import topology
-from batchyard_contracts.schema.asyncapi import EXCHANGE_OF, address_of, routes_to
+from batchyard_contracts.schema.asyncapi import EXCHANGE_OF, SENDERS, address_of, routes_to
 from batchyard_contracts.schema.export import HOME
 from batchyard_contracts.topology import (
     QUEUES,
@@ -101,6 +101,17 @@ def test_only_what_clients_may_publish_to_is_public() -> None:
         "aggregator.queries",
         question_queue("noop", "root").name,
     }
+
+
+def test_messages_of_workers_are_from_outside() -> None:
+    sent = {kind for kind, senders in SENDERS.items() if "worker" in senders and EXCHANGE_OF[kind] == topology.FLOW}
+    assert sent == topology.FROM_WORKERS
+    assert topology.AGGREGATOR_OUTCOMES.is_from_outside("chunk.processed.v1")
+    assert not topology.AGGREGATOR_OUTCOMES.is_from_outside("items.settled.v1")
+
+
+def test_a_queue_that_may_lose_messages_has_no_dead_letters() -> None:
+    assert [queue.name for queue in ALL if queue.lossy_ttl_ms is not None and queue.dead_queue() is not None] == []
 
 
 @pytest.mark.parametrize("queue", [*ALL, *DEAD], ids=lambda queue: queue.name)

@@ -86,7 +86,8 @@ async def test_dead_letters_are_listed_replayed_and_dropped(clean: Servers) -> N
 
 async def test_a_dead_letter_of_a_service_is_replayed_unchanged(clean: Servers) -> None:
     async with running_ingest(clean) as harness:
-        await harness.begin_command("batch.submit.v1", b"{", message_id="mine")
+        await harness.hear_no_events()
+        await harness.begin_command("batch.submit.v1", b"{", message_id="mine", reply_to=None)
         listed = await first(harness)
         (dead_letter,) = listed["dead_letters"]
         assert dead_letter["queue"] == topology.INGEST_COMMANDS.name

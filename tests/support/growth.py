@@ -6,24 +6,21 @@ from collections.abc import Callable
 
 MAX_RATIO = 2.5
 """Largest growth of the time for each doubling of the size: 2 is in proportion, 4 is its square."""
-_ROUNDS = 12
 _BUDGET_S = 2.0
-"""CPU time after which no further round is begun: work that has grown so slow has failed."""
+"""CPU time after which no further round is begun."""
 
 
 def assert_linear(work: Callable[[int], object], size: int) -> None:
     """Measure the CPU time of `work` at `size`, and at two and four times as much; both doublings together may take at
     most `MAX_RATIO` squared times as long, which is between growth in proportion (4) and its square (16).
 
-    The shortest time of several rounds counts, so that a busy machine makes no difference. Choose a size whose work
-    takes a few milliseconds.
+    The shortest time of many rounds counts, so that a busy machine, whose caches others use too, makes no difference.
+    Choose a size whose work takes a few milliseconds.
     """
-    work(size)
     shortest = [float("inf")] * 3
     begun = time.process_time()
-    for number in range(_ROUNDS):
-        if number > 1 and time.process_time() - begun > _BUDGET_S:
-            break
+    while shortest[2] == float("inf") or time.process_time() - begun < _BUDGET_S:
+        work(size << 2)  # so that the memory for it is there
         shortest = [min(time_s, _time_s(work, size << n)) for n, time_s in enumerate(shortest)]
         if shortest[2] < shortest[0] * MAX_RATIO**2:
             return

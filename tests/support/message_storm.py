@@ -11,8 +11,7 @@ import aiormq
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from batchyard_contracts import topology
-from batchyard_contracts.message import Message
-from batchyard_contracts.v1 import COMMANDS, QUERIES, commands, flow
+from batchyard_contracts.v1 import COMMANDS, QUERIES, commands
 from batchyard_contracts.v1.commands import BatchSubmit
 from batchyard_contracts.v1.queries import WorkloadReply
 from batchyard_contracts.v1.values import NewItem
@@ -24,20 +23,11 @@ from tests.support.mutations import BATCH, CHUNK, WORKER, WORKLOAD, fill
 from tests.support.odd_messages import odd_channel, publish_odd
 from tests.support.patience import PATIENCE_S
 
-FROM_WORKERS: tuple[type[Message], ...] = (
-    flow.ChunkProcessed,
-    flow.ChunkReturned,
-    flow.SourceExpanded,
-    flow.SummaryCompleted,
-    flow.WorkerAnnounced,
-    flow.WorkerHeartbeat,
-)
-"""Messages that a worker in another language may send."""
 ANSWERED = {kind.type for kind in (*COMMANDS, *QUERIES) if not kind.type.endswith((".reply.v1", ".failed.v1"))}
 """Messages whose sender gets an answer in any case. That of a question to a workload depends on its worker."""
 ANSWERED -= {"workload.query.v1"}
 _EXCHANGES: dict[str, str] = {
-    **{kind.type: topology.FLOW for kind in FROM_WORKERS},
+    **dict.fromkeys(topology.FROM_WORKERS, topology.FLOW),
     **{kind.type: topology.COMMANDS for kind in COMMANDS},
     **{kind.type: topology.QUERIES for kind in QUERIES if kind.type in ANSWERED},
     commands.RatesControl.type: topology.OPERATORS,

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 import aio_pika
 import aiohttp
 import asyncpg
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 
 from batchyard_contracts import topology
 from batchyard_contracts.message import Message
@@ -71,6 +71,7 @@ class IngestHarness:
         self._channel = channel
         self._arrived = asyncio.Condition()
         self._replies: dict[str, asyncio.Future[AbstractIncomingMessage]] = {}
+        self._heard: dict[str, AbstractQueue] = {}
         self._reply_to = ""
 
     async def listen(self) -> None:
@@ -83,12 +84,17 @@ class IngestHarness:
             queue = await self._channel.declare_queue(exclusive=True)
             await queue.bind(exchange, key)
             await queue.consume(take, no_ack=True)
+            self._heard[exchange] = queue
         replies = await self._channel.declare_queue(exclusive=True)
         self._reply_to = replies.name
         await replies.consume(self._on_reply, no_ack=True)
         for asked in (topology.AGGREGATOR_QUERIES, topology.DISPATCHER_QUERIES):
             queue = await self._channel.get_queue(asked.name)
             await queue.consume(self._on_query, no_ack=True)
+
+    async def hear_no_events(self) -> None:
+        """Let nobody subscribe to events from now on."""
+        await self._heard[topology.EVENTS].unbind(topology.EVENTS, "#")
 
     async def announce(
         self, *manifests: Manifest, at: datetime | None = None, headers: dict[str, str] | None = None
@@ -134,15 +140,18 @@ class IngestHarness:
     async def begin_command(
         self, kind: str, body: bytes, **properties: Any
     ) -> "asyncio.Future[AbstractIncomingMessage]":
-        """Send arbitrary bytes as a command; the reply arrives later."""
+        """Send arbitrary bytes as a command; the reply arrives later, unless `reply_to` is None."""
         correlation = uuid.uuid4().hex
         waiting: asyncio.Future[AbstractIncomingMessage] = asyncio.get_running_loop().create_future()
         self._replies[correlation] = waiting
-        properties = {"message_id": uuid.uuid4().hex} | properties
-        await self._send(
-            topology.COMMANDS, kind, kind, body, correlation_id=correlation, reply_to=self._reply_to, **properties
-        )
+        properties = {"message_id": uuid.uuid4().hex, "reply_to": self._reply_to} | properties
+        await self._send(topology.COMMANDS, kind, kind, body, correlation_id=correlation, **properties)
         return waiting
+
+    async def dead_letters(self, queue: topology.Queue = topology.INGEST_COMMANDS) -> int:
+        """Return the number of dead letters of a queue."""
+        declared = await self._channel.declare_queue(queue.dead_name, passive=True)
+        return declared.declaration_result.message_count or 0
 
     async def dead_letter(self, queue: topology.Queue = topology.INGEST_COMMANDS) -> AbstractIncomingMessage:
         """Return the next dead letter of a queue."""

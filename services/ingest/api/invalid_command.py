@@ -1,11 +1,55 @@
-"""Explains why a message body is not a valid command."""
+"""Explains why a command is refused: to its sender by a reply, and to those who subscribe to events."""
 
-from pydantic import ValidationError
+from datetime import datetime
+from typing import TypeVar
+from uuid import UUID
 
+import orjson
+from pydantic import TypeAdapter, ValidationError
+
+from batchyard_contracts.message import MAX_MESSAGE_BYTES, Envelope
+from batchyard_contracts.topology import EVENTS
+from batchyard_contracts.v1.commands import CommandRejected
+from batchyard_contracts.v1.events import BatchRejected
+from batchyard_contracts.v1.values import WorkloadName
+from services.ingest.api.amqp import owner_of
+from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.rejection import Rejection
-from shared.messaging.delivery import explain
+from shared.messaging.delivery import Delivery, explain
+from shared.messaging.publisher import outgoing
+from shared.messaging.refusals import Refusal
+from shared.runtime.errors import HandlerFailed, MessageRejected, SenderThrottled
 
+T = TypeVar("T")
+UNKNOWN = "unknown"
+_WORKLOAD: TypeAdapter[str] = TypeAdapter(WorkloadName)
+_BATCH_ID: TypeAdapter[UUID] = TypeAdapter(UUID)
 _ITEM_FORM = ' In a command, write an item as {"payload": {…}, "custom_id": "…"}.'
+
+
+def refusal_of(delivery: Delivery, error: MessageRejected, at: datetime) -> Refusal:
+    """Return the messages that say why a command was refused."""
+    rejection = _rejection_of(delivery, error)
+    is_read = not isinstance(error, SenderThrottled)
+    workload, batch_id = _read_workload_and_batch(delivery.body if is_read else b"")
+    event = BatchRejected(
+        workload=workload,
+        owner=_owner_or_unknown(delivery.envelope),
+        batch_id=batch_id,
+        code=rejection.code,
+        detail=rejection.detail,
+        line=rejection.line,
+        message_id=delivery.envelope.message_id or None,
+        at=at,
+    )
+    reply = CommandRejected(
+        code=rejection.code,
+        detail=rejection.detail,
+        status=rejection.status,
+        line=rejection.line,
+        retry_after_s=rejection.retry_after_s,
+    )
+    return Refusal(reply, outgoing(EVENTS, event))
 
 
 def rejection_of(error: ValidationError) -> Rejection:
@@ -20,3 +64,43 @@ def rejection_of(error: ValidationError) -> Rejection:
         advice = _ITEM_FORM if place[2:] == ("payload",) and first["type"] == "missing" else ""
         return Rejection("invalid_item", explain(error) + advice, line=place[1] + 1)
     return Rejection("invalid_command", explain(error))
+
+
+def _rejection_of(delivery: Delivery, error: MessageRejected) -> Rejection:
+    if isinstance(error, IngestError):
+        return error.rejection
+    if isinstance(error, SenderThrottled):
+        return Rejection("too_many_refused", str(error), 429, retry_after_s=error.retry_after_s)
+    if isinstance(error, HandlerFailed):
+        return Rejection("internal_error", str(error), 500)
+    if delivery.fault is not None:
+        return Rejection("invalid_properties", str(error), 400)
+    if isinstance(error.__cause__, ValidationError):
+        return rejection_of(error.__cause__)
+    if len(delivery.body) > MAX_MESSAGE_BYTES:
+        return Rejection("message_too_large", str(error), 413)
+    return Rejection("unknown_type", str(error), 400)
+
+
+def _owner_or_unknown(envelope: Envelope) -> str:
+    try:
+        return owner_of(envelope)
+    except IngestError:
+        return UNKNOWN
+
+
+def _read_workload_and_batch(body: bytes) -> tuple[str, UUID | None]:
+    """Return as much of an invalid command as is readable: its workload and its batch id."""
+    try:
+        value = orjson.loads(body) if len(body) <= MAX_MESSAGE_BYTES else {}
+    except orjson.JSONDecodeError:
+        value = {}
+    found = value if isinstance(value, dict) else {}
+    return _parse_or_none(_WORKLOAD, found.get("workload")) or UNKNOWN, _parse_or_none(_BATCH_ID, found.get("batch_id"))
+
+
+def _parse_or_none(kind: "TypeAdapter[T]", value: object) -> "T | None":
+    try:
+        return kind.validate_python(value)
+    except ValidationError:
+        return None

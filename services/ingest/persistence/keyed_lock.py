@@ -1,23 +1,22 @@
 """Serializes what concerns one batch in the order in which it reached this process."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
-from uuid import UUID
 
 
 class KeyedLock:
     """A fair lock per key. Only keys that are in use take memory."""
 
     def __init__(self) -> None:
-        self._locks: dict[UUID, tuple[asyncio.Lock, int]] = {}
+        self._locks: dict[Hashable, tuple[asyncio.Lock, int]] = {}
 
-    def users(self, key: UUID) -> int:
+    def users(self, key: Hashable) -> int:
         """Return how many tasks hold a key or wait for it."""
         return self._locks[key][1] if key in self._locks else 0
 
     @asynccontextmanager
-    async def acquire(self, key: UUID | None) -> AsyncIterator[None]:
+    async def acquire(self, key: Hashable | None) -> AsyncIterator[None]:
         """Hold the lock of a key; without a key there is nothing to wait for."""
         if key is None:
             yield

@@ -22,14 +22,13 @@ from services.worker.consuming.pause_list import PauseList
 from services.worker.execution.chunk_execution import ChunkExecution
 from services.worker.execution.item_runner import ItemRunner
 from shared.messaging.connection import open_channel
-from shared.messaging.dead_letters import dead_letter
+from shared.messaging.dead_letters import DeadLetters
 from shared.messaging.delivery import acknowledge, decode, is_stale, to_delivery
 from shared.messaging.publisher import Publisher
 from shared.observability.telemetry import span
 from shared.runtime.background import BackgroundTask
 from shared.runtime.errors import MessageRejected
 from shared.runtime.health import Pulse
-from shared.runtime.transient import retry_transient
 
 _LOWEST_EVERY = 20
 _PREFETCH_MAX = 100
@@ -58,7 +57,7 @@ class ChunkConsumer(BackgroundTask):
             pulse, self._start_waiting, interval_s=_IDLE_S, wake=runner.capacity_freed, on_stop=self._finish
         )
         self.runner = runner
-        self._connection, self._publisher = connection, publisher
+        self._connection, self._dead_letters = connection, DeadLetters(publisher)
         self._channel: AbstractRobustChannel | None = None
         self._subscriptions: list[tuple[AbstractQueue, str]] = []
         """Consumed queues, each with its consumer tag."""
@@ -275,6 +274,5 @@ class ChunkConsumer(BackgroundTask):
             raise failure
 
     async def _dead_letter(self, queue: Queue, message: AbstractIncomingMessage, reason: str) -> None:
-        delivery = to_delivery(message)
-        await retry_transient(lambda: dead_letter(self._publisher, queue, delivery, reason), "dead letters")
+        await self._dead_letters.add(queue, to_delivery(message), reason)
         await acknowledge(message)

@@ -18,13 +18,12 @@ from services.worker.quarantine.isolated_chunk import IsolatedChunk
 from services.worker.quarantine.sandbox_pool import SandboxPool
 from services.worker.settings import WorkerSettings
 from shared.messaging.connection import open_channel
-from shared.messaging.dead_letters import dead_letter
+from shared.messaging.dead_letters import DeadLetters
 from shared.messaging.delivery import acknowledge, decode, is_stale, to_delivery
 from shared.messaging.publisher import Publisher
 from shared.runtime.background import BackgroundTask
 from shared.runtime.errors import MessageRejected
 from shared.runtime.health import Pulse
-from shared.runtime.transient import retry_transient
 
 _IDLE_S = 5.0
 """Seconds without a chunk after which the sandbox process is stopped."""
@@ -48,7 +47,8 @@ class QuarantineConsumer(BackgroundTask):
         settings: WorkerSettings,
     ) -> None:
         super().__init__(pulse, self._run_next, interval_s=0.0, on_stop=self._finish)
-        self._runner, self._connection, self._publisher, self._beat = runner, connection, publisher, pulse.beat
+        self._runner, self._connection, self._beat = runner, connection, pulse.beat
+        self._dead_letters = DeadLetters(publisher)
         self._subscription: tuple[AbstractRobustChannel, AbstractQueue, str] | None = None
         """Open channel, consumed queue and consumer tag."""
         self._returner, self._report_interval_s = returner, settings.report_interval_s
@@ -98,8 +98,7 @@ class QuarantineConsumer(BackgroundTask):
         try:
             chunk = cast("ChunkReady", decode(to_delivery(message), _MESSAGE_TYPES))
         except MessageRejected as error:
-            delivery, reason = to_delivery(message), str(error)
-            await retry_transient(lambda: dead_letter(self._publisher, self._queue, delivery, reason), "dead letters")
+            await self._dead_letters.add(self._queue, to_delivery(message), str(error))
             await acknowledge(message)
             return
         if self._deliveries.is_known(chunk_key(chunk)):

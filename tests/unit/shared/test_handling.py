@@ -14,6 +14,7 @@ from tests.support.patience import PATIENCE_S
 
 INTERNAL = topology.AGGREGATOR_OUTCOMES
 PUBLIC = topology.INGEST_COMMANDS
+SETTLED, REPORT = "items.settled.v1", "chunk.processed.v1"
 
 
 @pytest.fixture(autouse=True)
@@ -43,16 +44,16 @@ class Handler:
             await self.called.wait_for(condition)
 
 
-async def fail(runner: HandlerRunner, times: int) -> None:
+async def fail(runner: HandlerRunner, times: int, message_type: str = SETTLED) -> None:
     for _ in range(times):
         with pytest.raises(KeyError):
-            await runner.run(Handler(KeyError("row")))
+            await runner.run(Handler(KeyError("row")), message_type)
 
 
 async def test_a_defect_is_tried_several_times() -> None:
     handler = Handler(KeyError("row"))
     with pytest.raises(KeyError):
-        await HandlerRunner(INTERNAL).run(handler)
+        await HandlerRunner(INTERNAL).run(handler, SETTLED)
     assert handler.calls == MAX_ATTEMPTS
 
 
@@ -61,7 +62,7 @@ async def test_a_rejected_message_is_tried_once_and_is_no_failure_of_the_service
     for _ in range(2 * MAX_FAILURES_IN_A_ROW):
         handler = Handler(MessageRejected())
         with pytest.raises(MessageRejected):
-            await runner.run(handler)
+            await runner.run(handler, SETTLED)
         assert handler.calls == 1
     await fail(runner, 1)
     assert runner.is_working
@@ -72,7 +73,7 @@ async def test_after_several_failures_in_a_row_the_next_message_is_held_until_it
     await fail(runner, MAX_FAILURES_IN_A_ROW)
     handler = Handler(KeyError("row"))
 
-    held = asyncio.create_task(runner.run(handler))
+    held = asyncio.create_task(runner.run(handler, SETTLED))
     await handler.until(lambda: handler.calls > 2 * MAX_ATTEMPTS)
     assert not runner.is_working
     assert not held.done()
@@ -87,7 +88,7 @@ async def test_a_success_between_two_failures_begins_a_new_row() -> None:
     runner = HandlerRunner(INTERNAL)
     for _ in range(3):
         await fail(runner, MAX_FAILURES_IN_A_ROW - 1)
-        await runner.run(Handler())
+        await runner.run(Handler(), SETTLED)
     assert runner.is_working
 
 
@@ -95,6 +96,13 @@ async def test_a_queue_that_clients_reach_never_stops() -> None:
     runner = HandlerRunner(PUBLIC)
     await fail(runner, 3 * MAX_FAILURES_IN_A_ROW)
     assert runner.is_working
+
+
+async def test_no_message_of_a_worker_stops_a_queue() -> None:
+    runner = HandlerRunner(INTERNAL)
+    await fail(runner, 3 * MAX_FAILURES_IN_A_ROW, REPORT)
+    assert runner.is_working
+    await fail(runner, MAX_FAILURES_IN_A_ROW)  # they are in no row with those of services
 
 
 @pytest.mark.parametrize(
@@ -107,7 +115,7 @@ async def test_a_message_is_kept_while_tables_or_servers_are_missing(
     handler, waits = Handler(error), list[int]()
     runner = HandlerRunner(INTERNAL, on_wait=lambda: waits.append(1))
 
-    kept = asyncio.create_task(runner.run(handler))
+    kept = asyncio.create_task(runner.run(handler, SETTLED))
     await handler.until(lambda: handler.calls > MAX_ATTEMPTS)
     assert not runner.is_working
     handler.error = None
