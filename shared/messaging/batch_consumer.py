@@ -5,6 +5,7 @@ Bundles are taken apart: a batch has the messages of whole bundles.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -79,6 +80,13 @@ class BatchConsumer(BackgroundTask):
         self._linger_s = linger_s
         self._priority = priority
         self._channel: AbstractRobustChannel | None = None
+        self._busy_since: float | None = None
+
+    @property
+    def busy_since(self) -> float | None:
+        """Time (monotonic seconds) since which messages that have arrived wait or are handled; None if there are none.
+        All messages that arrived before are handled, or went back to the queue."""
+        return self._busy_since
 
     @property
     def is_working(self) -> bool:
@@ -101,6 +109,8 @@ class BatchConsumer(BackgroundTask):
         except Exception:
             await self._close_channel()
             raise
+        if not self._arrived:
+            self._busy_since = None
         return 0.0
 
     async def _open_channel(self) -> None:
@@ -115,10 +125,13 @@ class BatchConsumer(BackgroundTask):
         if channel is not None and not channel.is_closed:
             await channel.close()
         self._arrived.clear()
+        self._busy_since = None
 
     async def _on_message(self, message: AbstractIncomingMessage) -> None:
         self._drop_stale()
         self._arrived.append(message)
+        if self._busy_since is None:
+            self._busy_since = time.monotonic()
         self._has_arrivals.set()
 
     def _drop_stale(self) -> None:

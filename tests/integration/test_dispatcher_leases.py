@@ -33,6 +33,11 @@ from shared.runtime.transient import retry_transient
 from tests.support.dispatcher_parts import ENVELOPE, Parts, again, dispatcher_parts, once, received, report_on
 
 
+async def _now() -> float:
+    """Return the time before which all reports are read."""
+    return time.monotonic()
+
+
 class ManualDispatcher:
     """A dispatcher whose chunks a test takes, reports, and loses."""
 
@@ -94,7 +99,7 @@ class ManualDispatcher:
             return waiting
 
         self.beat()
-        await self.parts.components.worker_registry.sweep(depth)
+        await self.parts.components.worker_registry.sweep(depth, _now)
 
     async def retries(self) -> list[tuple[int, int]]:
         """Return the retries: (ordinal, attempt)."""
@@ -482,7 +487,7 @@ async def test_started_items_that_must_not_run_twice_are_not_dispatched_again_af
         dispatcher.restart()
         await dispatcher.load()
         dispatcher.beat(chunk)
-        assert await dispatcher.parts.components.orphans.find_orphans(AsyncMock(return_value=0)) == []
+        assert await dispatcher.parts.components.orphans.find_orphans(AsyncMock(return_value=0), _now) == []
     await dispatcher.lose()
     assert dispatcher.parts.outbox.settled == [REVIEW]
     assert ordinals(await dispatcher.take()) == [2]

@@ -5,11 +5,15 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aio_pika
 import asyncpg
+from aio_pika.abc import AbstractIncomingMessage
 
+from batchyard_contracts import topology
 from batchyard_contracts.v1.work import ChunkReady
 from devstack import Program, Servers, Supervisor, free_ports
 from services.dispatcher.domain.lease import Lease
@@ -61,6 +65,29 @@ def _chunk(lease: Lease) -> ChunkReady:
     return ChunkReady.model_validate(fields | place | {"items": [item]})
 
 
+@asynccontextmanager
+async def _dispatcher(servers: Servers) -> AsyncIterator[None]:
+    """Run the next dispatcher, in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        supervisor = Supervisor(Path(folder), print)
+        try:
+            (port,) = free_ports(1)
+            settings = {"BATCHYARD_LEASE_S": str(_LEASE_S), "BATCHYARD_HEALTH_PORT": str(port)}
+            command = (sys.executable, "-m", "services.dispatcher")
+            environment = {**servers.environment(), **settings}
+            await supervisor.start(Program("dispatcher", command, environment, f"http://127.0.0.1:{port}/readyz"))
+            yield
+        finally:
+            await supervisor.stop()
+
+
+def _check_resent(leases: dict[int, Lease], chunks: Iterable[ChunkReady]) -> None:
+    found = {chunk.items[0].ordinal: chunk for chunk in chunks}
+    unsent, resent = found[_UNSENT], found[_RESENT]
+    assert (unsent.chunk_id, unsent.fence) == (leases[_UNSENT].chunk_id, 1)
+    assert (resent.chunk_id, resent.fence) == (leases[_RESENT].chunk_id, 2), "only the first time is free"
+
+
 async def test_recorded_but_unsent_chunks_are_sent_after_a_heartbeat_of_every_worker(
     clean: Servers, record_property: Callable[[str, object], None]
 ) -> None:
@@ -68,27 +95,49 @@ async def test_recorded_but_unsent_chunks_are_sent_after_a_heartbeat_of_every_wo
         leases = await _die(clean, worker)
         worker.holding |= {leases[_SENT].chunk_id, leases[_HELD].chunk_id}
         await worker.report(_chunk(leases[_REPORTED]))
-        with tempfile.TemporaryDirectory() as folder:
-            supervisor = Supervisor(Path(folder), print)
-            try:
-                (port,) = free_ports(1)
-                settings = {"BATCHYARD_LEASE_S": str(_LEASE_S), "BATCHYARD_HEALTH_PORT": str(port)}
-                command = (sys.executable, "-m", "services.dispatcher")
-                environment = {**clean.environment(), **settings}
-                await supervisor.start(Program("dispatcher", command, environment, f"http://127.0.0.1:{port}/readyz"))
-                begun = time.monotonic()
-                chunks = {c.items[0].ordinal: c for c in await worker.take_items(5)}
-                record_property("found_s", round(time.monotonic() - begun, 2))
-                assert sorted(chunks) == [_UNSENT, _RESENT, 5, 6, 7]
-                unsent, resent = chunks[_UNSENT], chunks[_RESENT]
-                assert (unsent.chunk_id, unsent.fence) == (leases[_UNSENT].chunk_id, 1)
-                assert (resent.chunk_id, resent.fence) == (leases[_RESENT].chunk_id, 2), "only the first time is free"
-                for chunk in (_chunk(leases[_SENT]), _chunk(leases[_HELD]), *chunks.values()):
-                    await worker.report(chunk)
-                await _until_none_is_out(clean)
-                assert worker.idle, "something came twice"
-            finally:
-                await supervisor.stop()
+        async with _dispatcher(clean):
+            begun = time.monotonic()
+            chunks = await worker.take_items(5)
+            record_property("found_s", round(time.monotonic() - begun, 2))
+            assert sorted(chunk.items[0].ordinal for chunk in chunks) == [_UNSENT, _RESENT, 5, 6, 7]
+            _check_resent(leases, chunks)
+            for chunk in (_chunk(leases[_SENT]), _chunk(leases[_HELD]), *chunks):
+                await worker.report(chunk)
+            await _until_none_is_out(clean)
+            assert worker.idle, "something came twice"
+
+
+async def test_a_chunk_whose_report_a_frozen_dispatcher_has_is_not_sent_again(clean: Servers) -> None:
+    async with (
+        hand_worker(clean.amqp_url, concurrency=20, chunk_max=1) as worker,
+        await aio_pika.connect(clean.amqp_url) as frozen,
+    ):
+        received = asyncio.Event()
+        outcomes = await (await frozen.channel()).get_queue(topology.DISPATCHER_OUTCOMES.name)
+
+        async def receive(_: AbstractIncomingMessage) -> None:
+            received.set()
+
+        await outcomes.consume(receive)
+        leases = await _die(clean, worker)
+        worker.holding |= {leases[_SENT].chunk_id, leases[_HELD].chunk_id}
+        await worker.report(_chunk(leases[_REPORTED]))
+        await asyncio.wait_for(received.wait(), PATIENCE_S)
+        async with _dispatcher(clean):
+            new = await worker.take_items(3)
+            beats = worker.beats
+            async with asyncio.timeout(PATIENCE_S):
+                while worker.beats < beats + 8:  # noqa: ASYNC110  many more than it takes to find what was not sent
+                    await asyncio.sleep(0.1)
+            assert worker.idle
+            assert sorted(chunk.items[0].ordinal for chunk in new) == [5, 6, 7]
+            await frozen.close()
+            chunks = await worker.take_items(2)
+            _check_resent(leases, chunks)
+            for chunk in (_chunk(leases[_SENT]), _chunk(leases[_HELD]), *new, *chunks):
+                await worker.report(chunk)
+            await _until_none_is_out(clean)
+            assert worker.idle, "something came twice"
 
 
 async def _until_none_is_out(servers: Servers) -> None:

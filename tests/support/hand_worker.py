@@ -46,6 +46,8 @@ class HandWorker:
         """True if the worker loses each chunk that it takes."""
         self.taken: list[tuple[float, ChunkReady]] = []
         self.settled: list[ItemsSettled] = []
+        self.beats = 0
+        """Number of heartbeats sent."""
         self._publisher = publisher
         self._chunks: asyncio.Queue[ChunkReady] = asyncio.Queue()
         self._changed = asyncio.Condition()
@@ -56,6 +58,7 @@ class HandWorker:
 
     async def beat(self) -> None:
         """Send one heartbeat."""
+        self.beats += 1
         await self.tell(
             WorkerHeartbeat(
                 worker_id=self.worker_id,

@@ -5,6 +5,8 @@ frozen, and wakes after another one has become active, publishes nothing, stores
 """
 
 import asyncio
+import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +46,7 @@ from shared.messaging.batch_consumer import BatchConsumer, BatchHandler, Decoded
 from shared.messaging.consumer import Consumer, Handler, Route
 from shared.messaging.delivery import MessageDecoder
 from shared.messaging.publisher import Publisher
-from shared.messaging.queue_depth import queue_depth
+from shared.messaging.queue_depth import queue_depth, queue_state
 from shared.postgres.pool import Pool
 from shared.redis.client import RedisClient
 from shared.runtime.background import BackgroundTask
@@ -107,6 +109,7 @@ class Session:
             )
             for queue, kinds, handler in hot
         ]
+        _, self._reports = self._consumers
         self._control = Consumer(
             resources.settings.amqp_url, publisher, "dispatcher", heartbeat_s=HEARTBEAT_S, priority=lease.number
         )
@@ -220,8 +223,17 @@ class Session:
     async def _sweep(self) -> float | None:
         """Recover lost chunks. Each change is saved before it is made in memory, so an error leaves the rest for the
         next sweep."""
-        await self._components.worker_registry.sweep(self._queue_depth)
+        await self._components.worker_registry.sweep(self._queue_depth, self._reports_read_until)
         return _ORPHAN_SWEEP_INTERVAL_S if self._components.orphans.is_pending else None
+
+    async def _reports_read_until(self) -> float:
+        """Return a time before which all reports are handled; -inf while reports wait, or another consumer may have
+        some: a dispatcher that was frozen, until the broker drops its connection."""
+        state = await queue_state(self._resources.connection, topology.DISPATCHER_OUTCOMES.name)
+        if state is None or state.messages or state.consumers > 1:
+            return -math.inf
+        busy_since = self._reports.busy_since
+        return time.monotonic() if busy_since is None else busy_since
 
     async def _clean_up(self) -> float | None:
         """Delete some batches that ended long ago."""

@@ -2,7 +2,8 @@
 
 A chunk that has left its queue is at a worker, which names it in each heartbeat and reports it before it forgets it. So
 no worker has a chunk that is not in its queue if each worker has sent a heartbeat since, the reports sent until then
-are read, and none of them names it.
+are read, and none of them names it. An earlier dispatcher that is frozen may have received such a report; it comes back
+when the broker drops that connection.
 """
 
 import math
@@ -10,26 +11,30 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from uuid import UUID
 
-from batchyard_contracts import topology
 from services.dispatcher.domain.lease import Lease
 from services.dispatcher.state.state import DispatcherState
 
 QueueDepth = Callable[[str], Awaitable[int | None]]
 """Returns the number of messages in a queue; None if the queue does not exist."""
+ReportsReadUntil = Callable[[], Awaitable[float]]
+"""Returns a time (monotonic seconds) before which all reports are handled; -inf while reports wait in their queue, or
+another consumer may have some."""
+_MAX_FREEZE_S = 15.0
+"""Longest time in seconds for which the broker keeps the connection of a frozen dispatcher."""
 
 
 class OrphanedChunkDetector:
     """The chunks that were in flight when this dispatcher became active, until a worker names them."""
 
     def __init__(self, state: DispatcherState, lease_s: float) -> None:
-        self._state, self._lease_s = state, lease_s
+        self._state, self._max_wait_s = state, max(lease_s, _MAX_FREEZE_S)
         self._leases: dict[UUID, tuple[Lease, int]] = {}
         """Leases with their fences, by chunk."""
         self._started_at = -math.inf
         self._emptied_at: dict[str, float] = {}
         """Times at which a queue was known to contain none of the chunks."""
-        self._orphans: set[UUID] = set()
-        """Chunks that no worker has; a report being handled may still name them."""
+        self._unheld_at: dict[UUID, float] = {}
+        """Times at which a chunk was found to be at no worker. A report that is not handled yet may name it."""
 
     def watch(self, leases: Iterable[Lease], now: float) -> None:
         """Start watching these leases, as they were read at `now`."""
@@ -45,22 +50,32 @@ class OrphanedChunkDetector:
     @property
     def is_pending(self) -> bool:
         """True if orphans may be found soon."""
-        soon = time.monotonic() < self._started_at + self._lease_s
+        soon = time.monotonic() < self._started_at + self._max_wait_s
         return soon and any(self._may_be_sent(lease) for lease, _ in self._leases.values())
 
-    async def find_orphans(self, queue_depth: QueueDepth) -> list[tuple[Lease, int]]:
+    async def find_orphans(
+        self, queue_depth: QueueDepth, reports_read_until: ReportsReadUntil
+    ) -> list[tuple[Lease, int]]:
         """Return the chunks that no worker has, each with its fence. Has to be called repeatedly."""
         self._drop_seen()
-        unheld_before = set(self._orphans)
+        unheld_before = dict(self._unheld_at)
         waiting = [lease for lease, _ in self._leases.values() if self._may_be_sent(lease)]
         for queue in {lease.queue for lease in waiting} - self._emptied_at.keys():
             if self._state.consumed_up_to.get(queue, -math.inf) > self._started_at or await queue_depth(queue) == 0:
                 self._emptied_at[queue] = time.monotonic()
-        unheld = [lease for lease in waiting if lease.chunk_id not in unheld_before and self._is_unheld(lease)]
-        if unheld and (await queue_depth(topology.DISPATCHER_OUTCOMES.name) == 0 or all(map(self._is_overdue, unheld))):
-            self._orphans.update(lease.chunk_id for lease in unheld)
+        for lease in waiting:
+            if self._is_unheld(lease):
+                self._unheld_at.setdefault(lease.chunk_id, time.monotonic())
+        if not unheld_before:
+            return []
+        read_until = await reports_read_until()
         self._drop_seen()
-        return [self._leases[x.chunk_id] for x in waiting if x.chunk_id in unheld_before & self._leases.keys()]
+        return [
+            self._leases[lease.chunk_id]
+            for lease in waiting
+            if lease.chunk_id in self._leases.keys() & unheld_before.keys()
+            and (read_until > unheld_before[lease.chunk_id] or self._is_overdue(lease))
+        ]
 
     def _drop_seen(self) -> None:
         """Stop watching chunks that a worker named or reported, or that were dispatched again."""
@@ -88,4 +103,4 @@ class OrphanedChunkDetector:
 
     def _is_overdue(self, lease: Lease) -> bool:
         """Tell whether to wait no longer for slow heartbeats or for unread reports."""
-        return self._emptied_at.get(lease.queue, math.inf) + self._lease_s < time.monotonic()
+        return self._emptied_at.get(lease.queue, math.inf) + self._max_wait_s < time.monotonic()

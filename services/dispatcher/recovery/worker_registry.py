@@ -9,9 +9,13 @@ from batchyard_contracts.v1.queries import WorkersQuery, WorkersReply, WorkerSta
 from services.dispatcher.domain.lease import Lease
 from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.recovery.lost_chunks import LostChunkRecovery
-from services.dispatcher.recovery.orphaned_chunks import OrphanedChunkDetector, QueueDepth
+from services.dispatcher.recovery.orphaned_chunks import OrphanedChunkDetector, QueueDepth, ReportsReadUntil
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.state.state import DispatcherState
+
+_MAX_UNREAD_LEASES = 10
+"""Number of lease times after which a chunk counts as lost although there are unread reports, one of which may be its
+own: the dispatcher may never have none."""
 
 
 class WorkerRegistry:
@@ -55,16 +59,20 @@ class WorkerRegistry:
             ]
         )
 
-    async def sweep(self, queue_depth: QueueDepth) -> None:
-        """Find and recover chunks that no worker holds and no queue contains."""
+    async def sweep(self, queue_depth: QueueDepth, reports_read_until: ReportsReadUntil) -> None:
+        """Find and recover chunks that no worker holds, no queue contains and no unread report ends."""
         now = time.monotonic()
         self._state.drop_silent_workers(now - self._settings.worker_timeout_s)
         try:
-            await self._recovery.recover(await self._orphans.find_orphans(queue_depth), "never_sent")
+            await self._recovery.recover(
+                await self._orphans.find_orphans(queue_depth, reports_read_until), "never_sent"
+            )
         finally:  # whatever becomes of the others
-            await self._recovery.recover(await self._find_lost(queue_depth, now), "expired")
+            await self._recovery.recover(await self._find_lost(queue_depth, reports_read_until, now), "expired")
 
-    async def _find_lost(self, queue_depth: QueueDepth, now: float) -> list[tuple[Lease, int]]:
+    async def _find_lost(
+        self, queue_depth: QueueDepth, reports_read_until: ReportsReadUntil, now: float
+    ) -> list[tuple[Lease, int]]:
         """Return the lost chunks, each with the fence under which it was lost."""
         before = now - self._settings.lease_s
         expired = [
@@ -75,6 +83,11 @@ class WorkerRegistry:
             and not self._is_paused(x)
             and not self._orphans.is_watched(x)
         ]
+        if not expired:
+            return []
+        lease_s = self._settings.lease_s
+        read_until = max(await reports_read_until() - lease_s / 2, now - _MAX_UNREAD_LEASES * lease_s)
+        expired = [(x, fence) for x, fence in expired if x.seen_at < read_until]
         waiting = {queue: await queue_depth(queue) for queue in {x.queue for x, _ in expired}}
         return [(x, fence) for x, fence in expired if x.seen_at < before and self._has_left(x, waiting.get(x.queue))]
 

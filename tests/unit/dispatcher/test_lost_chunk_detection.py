@@ -1,5 +1,6 @@
 """Lost chunks are those that no worker names, that left their queue, and whose batch is not paused."""
 
+import math
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -61,6 +62,8 @@ class InFlightChunk:
         self.workers = WorkerRegistry(
             self.state, cast("Stores", None), cast("LostChunkRecovery", self.recovery), self.orphans, settings
         )
+        self.read_until: float | None = None
+        """Time before which the reports are read; None: all are."""
         self.beat()
 
     def beat(self, *chunks: UUID, **fields: Any) -> None:
@@ -68,11 +71,14 @@ class InFlightChunk:
         self.state.record_heartbeat(WorkerHeartbeat.model_validate(said | fields), time.monotonic())
 
     async def sweep(self) -> list[tuple[UUID, int]]:
-        await self.workers.sweep(self.depth)
+        await self.workers.sweep(self.depth, self.reports_read_until)
         return self.recovery.lost
 
     async def depth(self, queue: str) -> int | None:
         return self.depths.get(queue, 0)
+
+    async def reports_read_until(self) -> float:
+        return time.monotonic() if self.read_until is None else self.read_until
 
 
 async def test_unnamed_chunk_that_left_its_queue_is_lost_under_its_fence() -> None:
@@ -103,7 +109,27 @@ def stop_worker(chunk: InFlightChunk) -> None:
     chunk.beat(stopping=True)
 
 
-@pytest.mark.parametrize("change", [pause_batch, name_chunk, leave_in_queue, delete_queue, make_recent, stop_worker])
+def leave_reports_unread(chunk: InFlightChunk) -> None:
+    chunk.read_until = -math.inf
+
+
+def read_older_reports(chunk: InFlightChunk) -> None:
+    chunk.read_until = chunk.lease.seen_at + LEASE_S / 4
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        leave_reports_unread,
+        read_older_reports,
+        pause_batch,
+        name_chunk,
+        leave_in_queue,
+        delete_queue,
+        make_recent,
+        stop_worker,
+    ],
+)
 async def test_chunk_is_not_lost_while_there_is_reason_to_wait(change: Callable[[InFlightChunk], None]) -> None:
     chunk = InFlightChunk()
     change(chunk)
@@ -164,16 +190,22 @@ async def test_chunk_named_by_a_worker_is_not_orphaned() -> None:
     assert not chunk.orphans.is_watched(chunk.lease)
 
 
+async def test_a_chunk_is_lost_in_the_end_although_there_are_always_unread_reports() -> None:
+    chunk = InFlightChunk()
+    chunk.read_until = -math.inf
+    chunk.lease.seen_at = chunk.now - 11 * LEASE_S
+    assert await chunk.sweep() == [(CHUNK, 1)]
+
+
 async def test_unread_reports_delay_orphan_detection() -> None:
     chunk = InFlightChunk(seen_at=0.0)
     chunk.orphans.watch([chunk.lease], time.monotonic())
-    chunk.depths[topology.DISPATCHER_OUTCOMES.name] = 5
+    chunk.read_until = -math.inf
     await chunk.sweep()
     for _ in range(4):
         chunk.beat()
         await chunk.sweep()
     assert chunk.recovery.unsent == []
-    chunk.depths[topology.DISPATCHER_OUTCOMES.name] = 0
-    await chunk.sweep()
+    chunk.read_until = None
     await chunk.sweep()
     assert chunk.recovery.unsent == [(CHUNK, 1)]
