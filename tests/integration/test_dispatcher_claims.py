@@ -1,6 +1,7 @@
 """Dedup claims: of two equal items of an owner only the earlier or the later one runs, as the batch requests."""
 
 import asyncio
+import tracemalloc
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Literal
@@ -149,6 +150,29 @@ async def test_a_new_dispatcher_loads_the_dropped_items(new_parts: Callable[[], 
             await parts.report(chunk, done)
         await parts.until(lambda: not parts.state.leases)
         assert await parts.count("retries") == 0, "what was dropped does not come back"
+
+
+async def test_a_new_dispatcher_loads_any_number_of_dropped_items_in_a_bounded_memory(
+    new_parts: Callable[[], Parts],
+) -> None:
+    parts = new_parts()
+    batch = await submit(parts, "reject", [1])
+    peaks = []
+    for count in (10_000, 40_000):
+        dropped = "SELECT $1::uuid, n, $1::uuid, n FROM generate_series(1, $2::int) AS n"
+        sql = f"INSERT INTO dropped (batch_id, ordinal, by_batch, by_ordinal) {dropped} ON CONFLICT DO NOTHING"
+        await parts.pool.execute(sql, batch, count)
+        successor = new_parts()
+        successor.outbox.refuse = lambda _, sent=successor.outbox.sent: sent.clear()  # type: ignore[misc]
+        tracemalloc.start()
+        try:
+            await successor.intake.load()
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+        loaded = successor.state.batches[batch].dropped
+        assert (1 in loaded, count in loaded, count + 1 in loaded) == (True, True, False)
+    assert peaks[1] < 1.5 * peaks[0]
 
 
 async def test_a_redelivered_page_does_not_claim_its_keys_again(new_parts: Callable[[], Parts]) -> None:

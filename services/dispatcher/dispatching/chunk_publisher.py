@@ -133,7 +133,7 @@ class ChunkPublisher:
             lease.chunk_id: ordinals
             for lease in leases
             if (batch := self._state.batch_of(lease)) and batch.dropped
-            if (ordinals := batch.dropped.intersection(items[lease.chunk_id]) - lease.reported)
+            if (ordinals := {o for o in items[lease.chunk_id] if o in batch.dropped} - lease.reported)
         }
         if found:
             await self._stores.leases.save_reported(

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import Dedup, Priority, RetryRule, Reuse, StopReason, Terms
+from services.dispatcher.domain.ordinal_set import OrdinalSet
 
 
 @dataclass(slots=True)
@@ -25,7 +26,7 @@ class Batch:
     paused: bool = False
     cancelled: bool = False
     reuse: Reuse | None = None
-    dropped: set[int] = field(default_factory=set)
+    dropped: OrdinalSet = field(default_factory=OrdinalSet)
     """Ordinals of items that do not run, since another batch has them."""
     stop_reason: StopReason | None = None
     """Reason for which a service stopped the batch; None while none has."""

@@ -19,6 +19,8 @@ from services.dispatcher.settlement.settler import ItemSettler
 from services.dispatcher.state.state import DispatcherState
 from shared.messaging.fast_readers import RawKeyedItem
 
+_ITEMS_PER_READ = 5000
+"""A batch may have dropped a million items."""
 _decoder = msgspec.json.Decoder(RawKeyedItem)
 
 
@@ -32,7 +34,10 @@ class DedupClaims:
     async def load(self, batch: Batch) -> None:
         """Load the dropped items of a batch that is about to be added, and claim the keys of the others."""
         if batch.dedup:
-            await self._drop(batch, await self._stores.pages.dropped_items(batch.batch_id))
+            after = -1
+            while items := await self._stores.pages.dropped_items(batch.batch_id, after, _ITEMS_PER_READ):
+                after = items[-1].ordinal
+                await self._drop(batch, items)
             await self.claim(batch)
 
     async def claim(self, batch: Batch) -> None:

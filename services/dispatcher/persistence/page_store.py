@@ -106,9 +106,9 @@ class PageStore:
             await connection.execute(SQL["mark_claimed"], batch.batch_id, *columns(places, 2))
         return [DroppedItem(*row) for row in rows]
 
-    async def dropped_items(self, batch_id: UUID) -> list[DroppedItem]:
-        """Return the items of a batch that do not run."""
-        return [DroppedItem(*row) for row in await self._pool.fetch(SQL["dropped_items"], batch_id)]
+    async def dropped_items(self, batch_id: UUID, after: int, limit: int) -> list[DroppedItem]:
+        """Return the first items of a batch after an ordinal that do not run."""
+        return [DroppedItem(*row) for row in await self._pool.fetch(SQL["dropped_items"], batch_id, after, limit)]
 
     async def restore_dropped(self, batch_id: UUID, ordinals: Sequence[int]) -> None:
         """Let dropped items run after all."""

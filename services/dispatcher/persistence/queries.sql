@@ -298,7 +298,8 @@ ON CONFLICT DO NOTHING
 RETURNING batch_id, ordinal, custom_id, by_batch, by_ordinal
 
 -- name: dropped_items
-SELECT batch_id, ordinal, custom_id, by_batch, by_ordinal FROM dropped WHERE batch_id = $1
+SELECT batch_id, ordinal, custom_id, by_batch, by_ordinal FROM dropped
+WHERE batch_id = $1 AND ordinal > $2 ORDER BY ordinal LIMIT $3
 
 -- name: restore_dropped
 DELETE FROM dropped WHERE batch_id = $1 AND ordinal = ANY($2::int[])
