@@ -19,7 +19,6 @@ async def parts(clean: Servers) -> AsyncIterator[Parts]:
     """A dispatcher with a worker for the workload "w", on tables that are empty at first."""
     async with dispatcher_parts(clean) as make:
         one = make()
-        await one.pool.execute("TRUNCATE batches, steering, terms, withdrawn, pages, leases, retries, workloads")
         one.add_workload("w", chunk_max=100)
         yield one
 

@@ -29,7 +29,6 @@ from tests.support.dispatcher_parts import ENVELOPE, Parts, again, dispatcher_pa
 async def parts(clean: Servers) -> AsyncIterator[Parts]:
     """A dispatcher with empty tables and a worker for the workload "w"."""
     async with dispatcher_parts(clean) as make:
-        await make().pool.execute("TRUNCATE batches, steering, terms, withdrawn, pages, leases, retries, workloads")
         made = make()
         made.add_workload("w", chunk_max=100)
         yield made

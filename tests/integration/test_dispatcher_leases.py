@@ -111,7 +111,6 @@ class ManualDispatcher:
 async def dispatcher(clean: Servers) -> AsyncIterator[ManualDispatcher]:
     """Start a dispatcher with empty tables."""
     async with dispatcher_parts(clean) as make:
-        await make().pool.execute("TRUNCATE batches, steering, terms, withdrawn, pages, leases, retries, workloads")
         yield ManualDispatcher(make)
 
 

@@ -25,7 +25,6 @@ NOW = datetime.now(UTC)
 async def make(clean: Servers) -> AsyncIterator[Callable[[], Parts]]:
     """Makes dispatchers with a worker for the workload "w", on tables that are empty at first."""
     async with dispatcher_parts(clean) as parts:
-        await parts().pool.execute("TRUNCATE batches, steering, terms, withdrawn, pages, leases, retries, workloads")
 
         def made() -> Parts:
             one = parts()

@@ -54,6 +54,7 @@ class IsolatedServers:
             try:
                 if self._given:
                     asyncio.run(empty(servers))
+                asyncio.run(_commit_without_disk(servers.database_url))
                 yield servers
             finally:
                 del _purges[servers.amqp_url]
@@ -130,6 +131,16 @@ def _locked(file: Path) -> Iterator[None]:
         yield
 
 
+async def _commit_without_disk(url: str) -> None:
+    """Let no commit wait for the disk: a test's database never outlives a power cut."""
+    connection = await asyncpg.connect(url)
+    try:
+        database = await connection.fetchval("select current_database()")
+        await connection.execute(f'alter database "{database}" set synchronous_commit to off')
+    finally:
+        await connection.close()
+
+
 async def _purge(url: str) -> None:
     if url in _purges and await _purges[url]():
         return
@@ -150,15 +161,16 @@ async def _purge(url: str) -> None:
 
 
 async def _truncate(url: str) -> None:
+    """Empty the tables that have rows: to truncate one costs ten times as much as to look at it."""
     connection = await asyncpg.connect(url)
     try:
         rows = await connection.fetch(
             "select format('%I.%I', schemaname, tablename) as name from pg_tables"
             " where schemaname not in ('pg_catalog', 'information_schema') and tablename <> 'migrations'"
         )
-        if rows:
-            names = ", ".join(row["name"] for row in rows)
-            await connection.execute(f"truncate {names} restart identity cascade")
+        looks = " union all ".join(f"select '{row['name']}' where exists (table {row['name']})" for row in rows)
+        if filled := ", ".join(row[0] for row in await connection.fetch(looks or "select '' limit 0")):
+            await connection.execute(f"truncate {filled} restart identity cascade")
     finally:
         await connection.close()
 

@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from services.cli.__main__ import main
+from services.cli.client import upload
 
 BATCH = "019a2b3c-0000-7000-8000-000000000001"
 
@@ -92,7 +93,11 @@ async def cluster() -> AsyncIterator[FakeCluster]:
 def run(
     cluster: FakeCluster, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Run:
-    """Run `batchyard …` against the fake cluster, in a thread of its own since it brings its own event loop."""
+    """Run `batchyard …` against the fake cluster, in a thread of its own since it brings its own event loop.
+
+    The pauses before an upload is sent again are short."""
+    monkeypatch.setattr(upload, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(upload, "LONGEST_PAUSE_S", 0.002)
     monkeypatch.setenv("BATCHYARD_URL", cluster.url)
     monkeypatch.delenv("BATCHYARD_TOKEN", raising=False)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))

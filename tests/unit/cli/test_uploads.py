@@ -17,12 +17,6 @@ ACCEPTED = {
 TEXT = "n\n1\n2\n"
 
 
-@pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upload, "FIRST_PAUSE_S", 0.001)
-    monkeypatch.setattr(upload, "LONGEST_PAUSE_S", 0.002)
-
-
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "items.csv"
