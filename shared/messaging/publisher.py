@@ -72,6 +72,15 @@ def outgoing(
     )
 
 
+def check_size(message: OutgoingMessage) -> None:
+    """Raise `MessageRejected` if the body is larger than consumers accept. Dead letters have no limit: their size may
+    be the reason."""
+    if len(message.body) > MAX_MESSAGE_BYTES and message.exchange != topology.DEAD:
+        raise MessageRejected(
+            f"A {message.type} of {len(message.body)} bytes is over the limit of {MAX_MESSAGE_BYTES}: split it."
+        )
+
+
 def bundled(messages: Sequence[OutgoingMessage]) -> list[OutgoingMessage]:
     """Return the messages to send: bundles of those that may travel together, and the others as they are."""
     if len(messages) < 2:
@@ -172,14 +181,10 @@ class Publisher:
 
         Messages of one type and routing key keep their order. Those that may travel in bundles do. Raises
         `PublishFailed` if one was not confirmed (others may have been published; `PublishRefused` tells that the broker
-        refused one), `MessageRejected` if a body is larger than consumers accept. Dead letters have no limit: their
-        size may be the reason.
+        refused one), `MessageRejected` if a body is too large, see `check_size`.
         """
         for message in messages:
-            if len(message.body) > MAX_MESSAGE_BYTES and message.exchange != topology.DEAD:
-                raise MessageRejected(
-                    f"A {message.type} of {len(message.body)} bytes is over the limit of {MAX_MESSAGE_BYTES}: split it."
-                )
+            check_size(message)
         to_send = bundled(messages)
         for start in range(0, len(to_send), WINDOW):
             self._check()

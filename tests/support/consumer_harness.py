@@ -10,7 +10,8 @@ from uuid import UUID
 from aio_pika.abc import AbstractIncomingMessage, AbstractRobustConnection
 from pydantic import BaseModel
 
-from batchyard_contracts.message import CONTENT_TYPE
+from batchyard_contracts import topology
+from batchyard_contracts.message import BUNDLE_CONTENT_TYPE, CONTENT_TYPE
 from batchyard_contracts.v1.flow import ChunkProcessed, ChunkReturned
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
 from batchyard_contracts.workload import Context, Workload
@@ -66,6 +67,12 @@ class Broker:
         self.up = SimpleNamespace(is_closed=False)
 
     async def deliver(self, chunk: ChunkReady, name: str, *, redelivered: bool = False) -> None:
+        await self._deliver(chunk.encode(), name, CONTENT_TYPE, redelivered=redelivered)
+
+    async def deliver_bundle(self, bodies: Sequence[bytes], name: str, *, redelivered: bool = False) -> None:
+        await self._deliver(b"\n".join(bodies), name, BUNDLE_CONTENT_TYPE, redelivered=redelivered)
+
+    async def _deliver(self, body: bytes, name: str, content_type: str, *, redelivered: bool) -> None:
         async def ack(**_: object) -> None:
             self.acknowledged.append(name)
             self.changed.set()
@@ -73,11 +80,11 @@ class Broker:
         fields = dict.fromkeys(("routing_key", "correlation_id", "reply_to", "app_id", "user_id", "timestamp"))
         message = SimpleNamespace(
             **fields,
-            body=chunk.encode(),
-            type=chunk.type,
+            body=body,
+            type=ChunkReady.type,
             message_id=name,
             redelivered=redelivered,
-            content_type=CONTENT_TYPE,
+            content_type=content_type,
             headers={},
             channel=self.up,
             ack=ack,
@@ -99,6 +106,7 @@ class ConsumerHarness:
         self.begun: list[int] = []
         self.reports: list[ChunkProcessed] = []
         self.returned: list[ChunkReturned] = []
+        self.dead_letters: list[bytes] = []
         self.pulse = self.health.pulse("intake")
         work: Workload[Number, Number] = Workload("squares", version="1", item=Number, result=Number, **settings)
 
@@ -123,7 +131,9 @@ class ConsumerHarness:
 
     async def publish(self, messages: Sequence[OutgoingMessage]) -> None:
         for message in messages:
-            if message.type == ChunkReturned.type:
+            if message.exchange == topology.DEAD:
+                self.dead_letters.append(message.body)
+            elif message.type == ChunkReturned.type:
                 self.returned.append(ChunkReturned.decode(message.body))
             else:
                 self.reports.append(ChunkProcessed.decode(message.body))

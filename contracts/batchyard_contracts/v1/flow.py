@@ -420,5 +420,7 @@ class WorkerHeartbeat(Message):
     """True: the worker drains before it stops, and takes no more chunks."""
     handles_quarantine: bool = False
     """True: the worker consumes the quarantined chunks of its workloads, see `topology.quarantine_queue`."""
+    takes_bundles: bool = False
+    """True: the worker takes bundles of chunks apart. A workload gets bundles while all its workers do."""
 
     at: Time

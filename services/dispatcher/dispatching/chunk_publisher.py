@@ -6,6 +6,7 @@ A chunk that cannot be made is left out, and its batch is set aside, so that it 
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from batchyard_contracts.v1.work import ChunkHead
 from services.dispatcher.domain.batch import Batch
 from services.dispatcher.domain.lease import Lease
 from services.dispatcher.domain.scheduling.batch_queue import Pick
+from services.dispatcher.domain.scheduling.chunk_bundles import BundleCandidate, bundle_groups
 from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
 from services.dispatcher.domain.scheduling.partition_queue import PageRange, RetryRange
 from services.dispatcher.persistence.page_cache import PageCache
@@ -85,7 +87,7 @@ class ChunkPublisher:
         """
         made = await self._make(leases)
         leases = [lease for lease in leases if lease.chunk_id in made]
-        chunks: dict[str, list[OutgoingMessage]] = {}
+        chunks: dict[str, list[tuple[Lease, OutgoingMessage]]] = {}
         ended: list[Lease] = []
         oversized: list[Lease] = []
         for lease in leases:
@@ -94,10 +96,10 @@ class ChunkPublisher:
             elif len(chunk.body) > MAX_MESSAGE_BYTES:
                 oversized.append(lease)
             else:
-                chunks.setdefault(lease.workload, []).append(chunk)
+                chunks.setdefault(lease.workload, []).append((lease, chunk))
         refused: set[str] = set()
-        for workload, messages in chunks.items():
-            if not await self._send([*messages, *events]):
+        for workload, sent in chunks.items():
+            if not await self._send([*self._grouped(workload, sent), *events]):
                 refused.add(workload)
             events = ()
         self._state.leases.record_sent(leases, time.monotonic())
@@ -185,6 +187,25 @@ class ChunkPublisher:
             return True
 
         return await retry_transient(attempt, "chunks", on_wait=self._on_wait)
+
+    def _grouped(self, workload: str, sent: Sequence[tuple[Lease, OutgoingMessage]]) -> list[OutgoingMessage]:
+        """Return the chunks of a workload with the groups that may leave as bundles."""
+        messages = [message for _, message in sent]
+        if len(sent) < 2 or not self._state.workers.take_bundles(workload):
+            return messages
+        window = self._state.workload_queue(workload).window
+        groups = bundle_groups(
+            [
+                BundleCandidate(message.routing_key, lease.source.count, len(message.body))
+                if lease.is_ordinary and window.is_unlimited(lease.partition)
+                else None
+                for lease, message in sent
+            ],
+            window.manifest,
+            window.longest_item_s,
+            self._state.workers.count(workload),
+        )
+        return [replace(one, group=place) for one, place in zip(messages, groups, strict=True)]
 
     def _try_create_lease(self, window: InFlightWindow, pick: Pick) -> Lease | None:
         try:

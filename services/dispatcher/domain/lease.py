@@ -52,6 +52,11 @@ class Lease:
         return (self.batch_id, self.round) == (batch.batch_id, batch.round)
 
     @property
+    def is_ordinary(self) -> bool:
+        """True if the chunk was dispatched once, and not to be isolated."""
+        return self.fence == 1 and not (self.losses or self.quarantined or self.resent)
+
+    @property
     def unreported_started(self) -> set[int]:
         """Ordinals of at-most-once items that have started and are not reported."""
         return self.started - self.reported

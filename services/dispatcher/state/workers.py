@@ -39,6 +39,10 @@ class LiveWorkers:
         """Tell whether a worker takes quarantined chunks of this workload."""
         return any(w.heartbeat.handles_quarantine and workload in w.heartbeat.workloads for w in self)
 
+    def take_bundles(self, workload: str) -> bool:
+        """Tell whether all workers of a workload take bundles of chunks apart."""
+        return all(w.heartbeat.takes_bundles for w in self if workload in w.heartbeat.workloads)
+
     def count(self, workload: str) -> int:
         """Return the number of workers that take items of a workload."""
         return sum(workload in w.heartbeat.workloads and not w.heartbeat.stopping for w in self)

@@ -16,14 +16,20 @@ from batchyard_contracts.v1.work import ChunkReady
 from services.worker.consuming.cancellations import CancellationList
 from services.worker.consuming.chunk_decoder import ChunkDecoder
 from services.worker.consuming.chunk_returner import ChunkReturner
-from services.worker.consuming.delivery_tracker import ChunkKey, DeliveryTracker, chunk_key
+from services.worker.consuming.delivery_tracker import (
+    ChunkDelivery,
+    ChunkKey,
+    DeliveryTracker,
+    chunk_deliveries,
+    chunk_key,
+)
 from services.worker.consuming.external_cancel import run_external_cancel
 from services.worker.consuming.pause_list import PauseList
 from services.worker.execution.chunk_execution import ChunkExecution
 from services.worker.execution.item_runner import ItemRunner
 from shared.messaging.connection import open_channel
 from shared.messaging.dead_letters import DeadLetters
-from shared.messaging.delivery import acknowledge, decode, is_stale, to_delivery
+from shared.messaging.delivery import decode
 from shared.messaging.publisher import Publisher
 from shared.observability.telemetry import span
 from shared.runtime.background import BackgroundTask
@@ -33,8 +39,10 @@ from shared.runtime.health import Pulse
 _LOWEST_EVERY = 20
 _PREFETCH_MAX = 100
 _IDLE_S = 5.0
+_BUNDLE_WAIT_S = 1.0
+"""Time in seconds that a chunk of a bundle may wait here for its start."""
 _MESSAGE_TYPES = {ChunkDecoder.type: ChunkDecoder}
-_PendingChunk = tuple[int, int, ChunkReady, AbstractIncomingMessage]
+_PendingChunk = tuple[int, int, ChunkReady, ChunkDelivery]
 
 
 class ChunkConsumer(BackgroundTask):
@@ -103,7 +111,7 @@ class ChunkConsumer(BackgroundTask):
         """Close slots that were not used since the last call."""
         self.runner.trim()
 
-    async def _start_waiting(self) -> None:
+    async def _start_waiting(self) -> float | None:
         """Start waiting chunks while the runner has capacity; the first step begins to consume."""
         if self._channel is None:
             self._channel = await self._consume()
@@ -112,6 +120,23 @@ class ChunkConsumer(BackgroundTask):
         if self._failed:
             failed, self._failed = self._failed, []
             raise ExceptionGroup("chunks failed", failed)
+        return self._return_kept_waiting()
+
+    def _return_kept_waiting(self) -> float | None:
+        """Return the chunks of bundles that others have kept waiting for too long, so that another worker may run them;
+        the result is the time in seconds after which to look again."""
+        if not any(delivery.is_bundled for _, _, _, delivery in self._pending):
+            return None
+        arrived_before = time.monotonic() - _BUNDLE_WAIT_S
+        pending, self._pending = self._pending, []
+        for entry in pending:
+            _, _, chunk, delivery = entry
+            if delivery.is_bundled and delivery.arrived_at < arrived_before:
+                self._run_in_background(self._returner.return_chunk(chunk, delivery, "stopping"))
+            else:
+                self._pending.append(entry)
+        heapq.heapify(self._pending)
+        return _BUNDLE_WAIT_S / 2
 
     async def _consume(self) -> AbstractRobustChannel:
         channel = await open_channel(self._connection)
@@ -135,8 +160,8 @@ class ChunkConsumer(BackgroundTask):
             for declared, tag in self._subscriptions:
                 await declared.cancel(tag)
         while self._pending:
-            _, _, chunk, message = self._pending.pop()
-            self._run_in_background(self._returner.return_chunk(chunk, message, "stopping"))
+            _, _, chunk, delivery = self._pending.pop()
+            self._run_in_background(self._returner.return_chunk(chunk, delivery, "stopping"))
         while self._tasks:
             await asyncio.wait(self._tasks)
         if channel is not None and not channel.is_closed:
@@ -182,37 +207,42 @@ class ChunkConsumer(BackgroundTask):
 
     def _message_handler(self, rank: int, queue: Queue) -> Callable[[AbstractIncomingMessage], Awaitable[None]]:
         async def on_message(message: AbstractIncomingMessage) -> None:
-            try:
-                chunk = decode(to_delivery(message), _MESSAGE_TYPES)
-            except MessageRejected as error:
-                self._run_in_background(self._dead_letter(queue, message, str(error)))
-                return
-            if chunk.external_cancel:
-                self._run_in_background(run_external_cancel(self.runner, chunk, message))
-                return
-            if self._deliveries.is_known(chunk_key(chunk)):
-                self._run_in_background(self._deliveries.add_delivery(chunk_key(chunk), message))
-                return
-            if (
-                message.redelivered and chunk.chunk_id not in self.chunk_ids
-            ):  # its worker was lost, perhaps because of it
-                self._run_in_background(self._returner.return_chunk(chunk, message, "redelivered"))
-                return
-            entry = (rank, next(self._sequence), chunk, message)
-            if self._pause_list.hold_chunk(chunk):
-                self._start(*entry, paused=True)
-                return
-            if message.redelivered:
-                self._drop_stale(chunk)
-            heapq.heappush(self._pending, entry)
-            self.runner.capacity_freed.set()
+            for delivery in chunk_deliveries(message):
+                self._take(rank, queue, delivery)
 
         return on_message
+
+    def _take(self, rank: int, queue: Queue, delivery: ChunkDelivery) -> None:
+        """Let a delivered chunk wait for its start, or deal with one that does not start here."""
+        try:
+            chunk = decode(delivery.delivery, _MESSAGE_TYPES)
+        except MessageRejected as error:
+            self._run_in_background(self._dead_letter(queue, delivery, str(error)))
+            return
+        key = chunk_key(chunk)
+        if chunk.external_cancel:
+            self._run_in_background(run_external_cancel(self.runner, chunk, delivery))
+            return
+        if self._deliveries.is_known(key):
+            self._run_in_background(self._deliveries.add_delivery(key, delivery))
+            return
+        if delivery.is_redelivered and chunk.chunk_id not in self.chunk_ids:
+            # its worker was lost, perhaps because of it
+            self._run_in_background(self._returner.return_chunk(chunk, delivery, "redelivered"))
+            return
+        entry = (rank, next(self._sequence), chunk, delivery)
+        if self._pause_list.hold_chunk(chunk):
+            self._start(*entry, paused=True)
+            return
+        if delivery.is_redelivered:
+            self._drop_stale(chunk)
+        heapq.heappush(self._pending, entry)
+        self.runner.capacity_freed.set()
 
     def _drop_stale(self, chunk: ChunkReady) -> None:
         """Forget the waiting deliveries of a chunk whose channel was lost: it has been delivered again."""
         self._pending = [
-            entry for entry in self._pending if entry[2].chunk_id != chunk.chunk_id or not is_stale(entry[3])
+            entry for entry in self._pending if entry[2].chunk_id != chunk.chunk_id or not entry[3].is_stale
         ]
         heapq.heapify(self._pending)
 
@@ -226,16 +256,14 @@ class ChunkConsumer(BackgroundTask):
             return lowest
         return heapq.heappop(self._pending)
 
-    def _start(
-        self, _: int, __: int, chunk: ChunkReady, message: AbstractIncomingMessage, *, paused: bool = False
-    ) -> None:
-        if is_stale(message):
+    def _start(self, _: int, __: int, chunk: ChunkReady, delivery: ChunkDelivery, *, paused: bool = False) -> None:
+        if delivery.is_stale:
             return
         key = chunk_key(chunk)
         if self._deliveries.is_known(key):  # a second delivery before the chunk started
-            self._run_in_background(self._deliveries.add_delivery(key, message))
+            self._run_in_background(self._deliveries.add_delivery(key, delivery))
             return
-        run = ChunkExecution(self.runner, chunk, to_delivery(message).envelope.traceparent, self._report_interval_s)
+        run = ChunkExecution(self.runner, chunk, delivery.traceparent, self._report_interval_s)
         self._deliveries.track(key)
         if paused:
             run.pause()
@@ -243,7 +271,7 @@ class ChunkConsumer(BackgroundTask):
             run.stop(cancelled=True)
         self.runner.unfinished += len(chunk.items)
         self._running[key] = run
-        self._run_in_background(self._run(run, message))
+        self._run_in_background(self._run(run, delivery))
 
     def _run_in_background(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)
@@ -256,9 +284,9 @@ class ChunkConsumer(BackgroundTask):
             self._failed.append(error)
             self.runner.capacity_freed.set()
 
-    async def _run(self, run: ChunkExecution, message: AbstractIncomingMessage) -> None:
-        chunk, trace, key = run.chunk, to_delivery(message).envelope.traceparent, chunk_key(run.chunk)
-        await self._deliveries.add_delivery(key, message)
+    async def _run(self, run: ChunkExecution, delivery: ChunkDelivery) -> None:
+        chunk, trace, key = run.chunk, delivery.traceparent, chunk_key(run.chunk)
+        await self._deliveries.add_delivery(key, delivery)
         failure: Exception | None = None
         try:
             with span(f"run {chunk.workload}", trace, batch_id=str(chunk.batch_id), items=len(chunk.items)):
@@ -273,6 +301,6 @@ class ChunkConsumer(BackgroundTask):
         if failure is not None:
             raise failure
 
-    async def _dead_letter(self, queue: Queue, message: AbstractIncomingMessage, reason: str) -> None:
-        await self._dead_letters.add(queue, to_delivery(message), reason)
-        await acknowledge(message)
+    async def _dead_letter(self, queue: Queue, delivery: ChunkDelivery, reason: str) -> None:
+        await self._dead_letters.add(queue, delivery.delivery, reason)
+        await delivery.acknowledge()

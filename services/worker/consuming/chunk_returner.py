@@ -2,12 +2,11 @@
 
 from typing import Literal
 
-from aio_pika.abc import AbstractIncomingMessage
-
 from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import ChunkReturned
 from batchyard_contracts.v1.work import ChunkReady
-from shared.messaging.delivery import acknowledge, is_stale
+from services.worker.consuming.delivery_tracker import ChunkDelivery
+from shared.messaging.gathering_publisher import GatheringPublisher
 from shared.messaging.publisher import Publisher, outgoing
 from shared.runtime.transient import retry_transient
 
@@ -18,13 +17,13 @@ class ChunkReturner:
     """Publisher of `chunk.returned.v1`."""
 
     def __init__(self, publisher: Publisher, worker_id: str) -> None:
-        self._publisher, self._worker_id = publisher, worker_id
+        self._publisher, self._worker_id = GatheringPublisher(publisher), worker_id
 
-    async def return_chunk(self, chunk: ChunkReady, message: AbstractIncomingMessage, reason: Reason) -> None:
+    async def return_chunk(self, chunk: ChunkReady, delivery: ChunkDelivery, reason: Reason) -> None:
         """Publish the return, then acknowledge. A stale delivery is left alone: the broker delivers it again."""
-        if not is_stale(message):
+        if not delivery.is_stale:
             await self.publish_return(chunk, reason)
-            await acknowledge(message)
+            await delivery.acknowledge()
 
     async def publish_return(self, chunk: ChunkReady, reason: Reason) -> None:
         """Publish that all items of the chunk without a reported outcome are to be dispatched again."""

@@ -3,21 +3,20 @@
 import asyncio
 
 import structlog
-from aio_pika.abc import AbstractIncomingMessage
 
 from batchyard_contracts.v1.work import ChunkItem, ChunkReady
+from services.worker.consuming.delivery_tracker import ChunkDelivery
 from services.worker.execution.handler_call import handler_context
 from services.worker.execution.item_runner import ItemRunner
-from shared.messaging.delivery import acknowledge
 
 log = structlog.get_logger()
 _ITEM_TIMEOUT_S = 30.0
 
 
-async def run_external_cancel(runner: ItemRunner, chunk: ChunkReady, message: AbstractIncomingMessage) -> None:
+async def run_external_cancel(runner: ItemRunner, chunk: ChunkReady, delivery: ChunkDelivery) -> None:
     """Run the handler for all items of a chunk concurrently, then acknowledge the chunk."""
     await asyncio.gather(*(_cancel_item(runner, chunk, item) for item in chunk.items))
-    await acknowledge(message)
+    await delivery.acknowledge()
 
 
 async def _cancel_item(runner: ItemRunner, chunk: ChunkReady, item: ChunkItem) -> None:

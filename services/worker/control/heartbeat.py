@@ -57,6 +57,7 @@ class Heartbeat:
             stopping=self._stopping,
             slots={consumer.workload: consumer.slots for consumer in self._consumers},
             handles_quarantine=True,
+            takes_bundles=True,
             at=datetime.now(UTC),
         )
         await self._publisher.publish([outgoing(topology.FLOW, heartbeat)])

@@ -28,6 +28,7 @@ from services.worker.execution.unit_counter import unit_counter
 from services.worker.limits.destination_backoff import DestinationBackoff
 from services.worker.limits.rate_gate import RateGates
 from services.worker.limits.slots import Slots
+from shared.messaging.gathering_publisher import GatheringPublisher
 from shared.messaging.publisher import OutgoingMessage, Publisher, outgoing
 from shared.runtime.transient import retry_transient
 
@@ -78,7 +79,7 @@ class ItemRunner:
         self._deadlines = Deadlines(item_timeout_s or self.manifest.item_timeout_s, grace_s, self._on_stuck)
         self.resources = resources
         self._count_units = unit_counter(self.manifest)
-        self._publisher = publisher
+        self._publisher = GatheringPublisher(publisher)
         self._worker_id = worker_id
 
     @property

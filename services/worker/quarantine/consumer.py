@@ -12,14 +12,14 @@ from batchyard_contracts.topology import quarantine_queue
 from batchyard_contracts.v1.work import ChunkReady
 from services.worker.consuming.cancellations import CancellationList
 from services.worker.consuming.chunk_returner import ChunkReturner
-from services.worker.consuming.delivery_tracker import DeliveryTracker, chunk_key
+from services.worker.consuming.delivery_tracker import ChunkDelivery, DeliveryTracker, chunk_deliveries, chunk_key
 from services.worker.execution.item_runner import ItemRunner
 from services.worker.quarantine.isolated_chunk import IsolatedChunk
 from services.worker.quarantine.sandbox_pool import SandboxPool
 from services.worker.settings import WorkerSettings
 from shared.messaging.connection import open_channel
 from shared.messaging.dead_letters import DeadLetters
-from shared.messaging.delivery import acknowledge, decode, is_stale, to_delivery
+from shared.messaging.delivery import decode
 from shared.messaging.publisher import Publisher
 from shared.runtime.background import BackgroundTask
 from shared.runtime.errors import MessageRejected
@@ -28,7 +28,7 @@ from shared.runtime.health import Pulse
 _IDLE_S = 5.0
 """Seconds without a chunk after which the sandbox process is stopped."""
 _MESSAGE_TYPES: dict[str, type[Message]] = {ChunkReady.type: ChunkReady}
-_PendingChunk = tuple[ChunkReady, AbstractIncomingMessage]
+_PendingChunk = tuple[ChunkReady, ChunkDelivery]
 
 
 class QuarantineConsumer(BackgroundTask):
@@ -95,19 +95,23 @@ class QuarantineConsumer(BackgroundTask):
             self._running.stop(cancelled=False)
 
     async def _on_message(self, message: AbstractIncomingMessage) -> None:
+        for delivery in chunk_deliveries(message):
+            await self._take(delivery)
+
+    async def _take(self, delivery: ChunkDelivery) -> None:
         try:
-            chunk = cast("ChunkReady", decode(to_delivery(message), _MESSAGE_TYPES))
+            chunk = cast("ChunkReady", decode(delivery.delivery, _MESSAGE_TYPES))
         except MessageRejected as error:
-            await self._dead_letters.add(self._queue, to_delivery(message), str(error))
-            await acknowledge(message)
+            await self._dead_letters.add(self._queue, delivery.delivery, str(error))
+            await delivery.acknowledge()
             return
         if self._deliveries.is_known(chunk_key(chunk)):
-            await self._deliveries.add_delivery(chunk_key(chunk), message)
-        elif message.redelivered and chunk.chunk_id not in self._pending_ids:
-            await self._returner.return_chunk(chunk, message, "redelivered")
+            await self._deliveries.add_delivery(chunk_key(chunk), delivery)
+        elif delivery.is_redelivered and chunk.chunk_id not in self._pending_ids:
+            await self._returner.return_chunk(chunk, delivery, "redelivered")
         else:
             self._pending_ids[chunk.chunk_id] = None
-            self._pending.put_nowait((chunk, message))
+            self._pending.put_nowait((chunk, delivery))
 
     async def _consume(self) -> tuple[AbstractRobustChannel, AbstractQueue, str]:
         channel = await open_channel(self._connection)
@@ -144,17 +148,17 @@ class QuarantineConsumer(BackgroundTask):
             return
         if pending is None:
             return
-        chunk, message = pending
+        chunk, delivery = pending
         try:
-            if not is_stale(message) and not self._deliveries.is_known(chunk_key(chunk)):
-                await self._run(chunk, message)
+            if not delivery.is_stale and not self._deliveries.is_known(chunk_key(chunk)):
+                await self._run(chunk, delivery)
         finally:
             self._pending_ids.pop(chunk.chunk_id, None)
 
-    async def _run(self, chunk: ChunkReady, message: AbstractIncomingMessage) -> None:
-        key, trace = chunk_key(chunk), to_delivery(message).envelope.traceparent
+    async def _run(self, chunk: ChunkReady, delivery: ChunkDelivery) -> None:
+        key, trace = chunk_key(chunk), delivery.traceparent
         self._deliveries.track(key)
-        await self._deliveries.add_delivery(key, message)
+        await self._deliveries.add_delivery(key, delivery)
         self._running = IsolatedChunk(self._runner, chunk, trace, self._pool, self._report_interval_s)
         try:
             if self._cancellations.includes(chunk):

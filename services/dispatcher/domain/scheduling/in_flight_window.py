@@ -5,9 +5,9 @@ have many more of them in flight, does not block a batch of long ones. Items of 
 higher one, since workers run the higher one first: each priority finds room at once, and the total stays bounded.
 """
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
-from math import ceil
 from typing import Protocol
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import PRIORITIES, ItemError, Priority
 from batchyard_contracts.v1.work import ChunkRates
 from services.dispatcher.domain.rate_limiting.adaptive_rate import RateChange
+from services.dispatcher.domain.rate_limiting.bounds import MAX_SECONDS, clamp
 from services.dispatcher.domain.rate_limiting.limit_set import LimitSet
 from services.dispatcher.domain.rate_limiting.limiter import NEVER, Limiter
 from services.dispatcher.domain.scheduling.chunk_sizer import INITIAL_SIZE, ChunkOutcomes, ChunkSizer
@@ -29,6 +30,8 @@ _CHUNKS_AHEAD = 3
 _MAX_SIZES = 1000
 """Partitions of a batch whose chunk sizes are kept; the one that was measured least recently is forgotten."""
 _FULL_SHARE = 1 - 1e-9
+_KEPT_SHARE = 0.9
+"""Share of `longest_item_s` that a report of shorter items leaves."""
 _Stream = tuple[UUID, str, Priority]
 
 
@@ -58,6 +61,9 @@ class InFlightWindow:
     """Chunk sizers by batch and partition; the size learned for one batch does not apply to another."""
     last_size: int | None = None
     """The size that was learned last, for any batch."""
+    longest_item_s: float = math.inf
+    """Duration of an item in the report with the longest items, in seconds. Reports with shorter ones reduce it little
+    by little. Infinite until there was a report."""
     parked: ParkedPartitions = field(default_factory=ParkedPartitions)
     """Partitions that get nothing at present."""
     now: float = 0.0
@@ -90,7 +96,7 @@ class InFlightWindow:
 
     def max_in_flight(self, size: int) -> int:
         """Return how many items may be in flight when all chunks have this size."""
-        return ceil(self.workers * self._supply(size))
+        return math.ceil(self.workers * self._supply(size))
 
     def is_full(self, priority: Priority) -> bool:
         """Tell whether no item of this priority may be dispatched."""
@@ -117,6 +123,10 @@ class InFlightWindow:
         """Return the rates by which a worker times the items of a partition; None if there are none."""
         keys = self.limits.rate_keys(partition)
         return ChunkRates(keys=keys, share=1 / max(1, self.workers)) if keys else None
+
+    def is_unlimited(self, partition: str) -> bool:
+        """Tell whether no rate applies to the items of a partition."""
+        return not self.limits.rate_keys(partition)
 
     def record_dispatched(self, chunk: PartitionChunk) -> None:
         """Count a chunk as in flight."""
@@ -168,6 +178,10 @@ class InFlightWindow:
         if len(sizes) > _MAX_SIZES:
             del sizes[next(iter(sizes))]
         self.last_size = updated.size
+        if items:
+            seconds = clamp(busy_s, 0.0, MAX_SECONDS) / items
+            kept = 0.0 if self.longest_item_s == math.inf else self.longest_item_s * _KEPT_SHARE
+            self.longest_item_s = max(seconds, kept)
         if updated.size != previous.size:
             for priority in PRIORITIES:
                 if (batch_id, partition, priority) in self._streams:
